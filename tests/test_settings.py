@@ -322,7 +322,7 @@ def test_image_networks_do_not_read_texts(small) -> None:
     models = {"net": {"extractor": "efficientnet"}, "onehot": {"extractor": "onehot"}}
     path = str(small.write())
     config = parse(Config, a_config(models=models, datasets={"small": {"descriptor": path}}), "config.yaml")
-    with pytest.raises(BrainalignError, match=r"datasets.small.models: net look at images, .*texts: onehot"):
+    with pytest.raises(BrainalignError, match=r"datasets.small.models: net look at images, .*models: onehot"):
         load_descriptors(config)
     chosen = {"small": {"descriptor": path, "models": ["onehot"]}}
     assert set(load_descriptors(parse(Config, a_config(models=models, datasets=chosen), "config.yaml"))) == {"small"}

@@ -26,6 +26,7 @@ from brainalign.config.modality_options import DecodeModalitiesSettings
 from brainalign.config.models import (
     SHARED_LAYERS,
     EfficientNetModel,
+    ImageModel,
     ModelUse,
     OneHotModel,
     PixelsModel,
@@ -76,6 +77,7 @@ __all__ = [
     "GaussianMethod",
     "GroundSettings",
     "IdentifySettings",
+    "ImageModel",
     "InContextMethod",
     "LinearDecoding",
     "MatchSettings",

@@ -109,13 +109,17 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if not isinstance(descriptor, BlockStudy):
         _captions_exist(config, dataset, descriptor)
         return
-    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
-    if wrong:
-        fitting = [name for name, model in config.models.items() if not model.reads_images]
-        raise BrainalignError(
-            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
-            f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
-        )
+    for reads, there, what in (
+        ("reads_images", descriptor.has_images, "look at images, but its stimuli are texts; give every one a path, or"),
+        ("reads_texts", descriptor.n_texts > 0, "read texts, but its stimuli are images; give every one texts, or"),
+    ):
+        wrong = [model for model in config.models_of(dataset) if getattr(config.models[model], reads)]
+        if wrong and not there:
+            fitting = [name for name, model in config.models.items() if not getattr(model, reads)]
+            raise BrainalignError(
+                f"datasets.{dataset}.models: {', '.join(wrong)} {what} list other models"
+                f"{': ' + ', '.join(fitting) if fitting else ''}"
+            )
 
 
 def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:

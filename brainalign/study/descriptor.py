@@ -1,7 +1,7 @@
 """The descriptor of a dataset: what a lab writes about its data, once.
 
 Descriptor            what every dataset says of itself, and where its files are looked for
-  BlockStudy          fMRI volumes with a label each; categories described in words
+  BlockStudy          fMRI volumes with a label each; categories shown as an image, described in words, or both
   ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives, or the
                       folders of NSD and Algonauts 2023
   RecordingStudy      M/EEG recordings with a category per trial, to be decoded over time
@@ -193,10 +193,17 @@ class FmriOptions(Strict):
 
 
 class Stimulus(Strict):
-    """One stimulus or category, described in several wordings."""
+    """One stimulus or category: an image of it, one or several wordings, or both."""
 
-    texts: tuple[str, ...] = Field(min_length=1)
+    path: Path | None = Field(None, description="the image; absolute, beside the descriptor, or in $BRAINALIGN_DATA")
+    texts: tuple[str, ...] = Field((), description="wordings")
     label: str | None = Field(None, description="how figures name it; its id where not given")
+
+    @model_validator(mode="after")
+    def _something_was_shown(self) -> Stimulus:
+        if self.path is None and not self.texts:
+            raise ValueError("has neither an image nor words; give it path, texts, or both")
+        return self
 
 
 class Split(Strict):
@@ -221,7 +228,7 @@ class Shape(Strict):
 
 
 class BlockStudy(Descriptor):
-    """fMRI volumes with a label each; the stimuli are categories, described in words."""
+    """fMRI volumes with a label each; the stimuli are categories, with an image, words or both."""
 
     kind: Literal["blocks"] = "blocks"
     subjects: dict[Name, BlockFiles] = Field(min_length=1)
@@ -236,6 +243,12 @@ class BlockStudy(Descriptor):
         counts = {name: len(stimulus.texts) for name, stimulus in stimuli.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"every stimulus needs as many texts as the others, wording by wording; got {counts}")
+        without = [name for name, stimulus in stimuli.items() if stimulus.path is None]
+        if without and len(without) < len(stimuli):
+            raise ValueError(
+                f"{len(stimuli) - len(without)} of {len(stimuli)} stimuli have a path, and {listed(without)} none; give "
+                "every stimulus an image, or none"
+            )
         return stimuli
 
     @field_validator("splits")
@@ -244,6 +257,28 @@ class BlockStudy(Descriptor):
         if not any(split.leave_out == "run" for split in splits.values()):
             raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
         return splits
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the stimuli are images: all of them, or none."""
+        return all(stimulus.path is not None for stimulus in self.stimuli.values())
+
+    @property
+    def n_texts(self) -> int:
+        """How many wordings every stimulus has."""
+        return len(next(iter(self.stimuli.values())).texts)
+
+    def image_paths(self) -> dict[str, Path]:
+        """Locate the image of every stimulus, none where they are words alone; raises as `locate` does."""
+        return {
+            name: self.locate(stimulus.path, f"stimuli.{name}.path")
+            for name, stimulus in self.stimuli.items()
+            if stimulus.path is not None
+        }
+
+    def all_files(self) -> list[Path]:
+        """List the files of every subject and the images; raises as `locate` does."""
+        return list(dict.fromkeys([*super().all_files(), *self.image_paths().values()]))
 
     def find(self, subject: str, field: str) -> Path:
         """Return where a file of a subject lies.

@@ -347,8 +347,9 @@ def _layers(config: Config, descriptor: Any, model: str) -> int:
     options = config.models[model]
     if options.extractor == "random":
         return options.n_draws
-    each = options.extractor == "sentence" and options.wordings == "each"
-    return len(next(iter(descriptor.stimuli.values())).texts) if each else 1
+    if options.extractor == "sentence" and options.wordings == "each":
+        return descriptor.n_texts
+    return _n_layers(options)
 
 
 def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> Iterator[tuple[int, int, float]]:

@@ -13,6 +13,7 @@ from brainalign.config import Config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import artifact_path, read_parquet, read_text_table
 from brainalign.study import (
+    BlockStudy,
     Descriptor,
     ImageStudy,
     RdmStudy,
@@ -92,6 +93,11 @@ class Run:
             return [str(self.raw_file("stimuli/stimuli.tsv", dataset))]
         table = self.descriptors[dataset].stimulus_table()
         return [] if table is None else [str(table)]
+
+    def images_of_blocks(self, of: Labels) -> list[Path]:
+        """List the images that a study of blocks names in its descriptor; tables of images name those of others."""
+        descriptor = self.descriptors[of["dataset"]]
+        return list(dict.fromkeys(descriptor.image_paths().values())) if isinstance(descriptor, BlockStudy) else []
 
     def image_state(self, of: Labels) -> str:
         """Digest what changes when an image does; of images that the run makes itself their table says it."""

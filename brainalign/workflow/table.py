@@ -254,6 +254,7 @@ ROWS = (
             **STIMULI,
             "weights": lambda run, of: run.weights(of["model"]),
             "captions": lambda run, of: run.caption_table(of) if run.config.models[of["model"]].reads_texts else [],
+            "images": lambda run, of: run.images_of_blocks(of) if run.config.models[of["model"]].reads_images else [],
         },
         ("features",),
         lambda run, of: {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from brainalign.config import EncodeSettings
 from brainalign.datasets import folds_of, group_labels
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, Evaluation, evaluate
+from brainalign.features import layer_inputs
 from brainalign.statistics import fdr, normalized_r2, permutation_test, signed_r2
 from brainalign.workflow import Job
 
@@ -42,7 +44,10 @@ def encode(job: Job) -> None:
     mask = job.load("mask", Nifti1Image)
     permute = job.settings["permute"]
     tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": []}
-    edges, ranks = {}, {name: _rank(features.values) for name, features in layers.items()}
+    edges, ranks = {}, {name: _rank(_flat(features.values)) for name, features in layers.items()}
+    pooling = job.details("features").get("pooling")  # of images: texts have none
+    # Layers of networks differ in size and scale; embeddings of texts have unit length.
+    inputs = partial(layer_inputs, maps=pooling in ("flatten", "tokens")) if pooling else None
     splits = job.load("splits", pd.DataFrame)
     for split, kind in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
@@ -51,7 +56,7 @@ def encode(job: Job) -> None:
         for name, features in layers.items():
             evaluation = evaluate(
                 encoder,
-                features.align_to(responses).values,
+                _flat(features.align_to(responses).values),
                 responses.values,
                 folds,
                 leave_out=kind["leave_out"],
@@ -60,6 +65,7 @@ def encode(job: Job) -> None:
                 n_permutations=n_permutations if permute is None or split in permute else 0,
                 good_r=settings.good_r,
                 seed=job.seed,
+                inputs=inputs,
             )
             labels = {"split": split, "layer": name}
             if by_run:
@@ -81,6 +87,11 @@ def encode(job: Job) -> None:
     first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
     image = responses.to_image(first["r"].to_numpy(), mask)
     job.save("statmap", image, value="r", layer=next(iter(layers)))
+
+
+def _flat(features: np.ndarray) -> np.ndarray:
+    """Return a row per stimulus: the tokens of an image side by side."""
+    return features.reshape(len(features), -1)
 
 
 def _rank(features: np.ndarray) -> int:

@@ -24,7 +24,10 @@ def extract(job: Job) -> None:
         options["seed"] = job.seed
     model: Extractor = extractor(**options)
     if not job.has("stimuli"):
-        stimuli = table = _inline(load_descriptor(job.path("descriptor"), BlockStudy))
+        descriptor = load_descriptor(job.path("descriptor"), BlockStudy)
+        stimuli = table = _inline(descriptor)
+        if model.reads == "path" and descriptor.has_images:  # the artifact keeps them as the descriptor gives them
+            stimuli = table.assign(path=[str(path.absolute()) for path in descriptor.image_paths().values()])
     else:
         captions = job.path("captions") if job.has("captions") and model.reads == "texts" else None
         stimuli = table = _from_table(job.path("stimuli"), captions)
@@ -40,13 +43,15 @@ def extract(job: Job) -> None:
 
 
 def _inline(descriptor: BlockStudy) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "stimulus_id": list(descriptor.stimuli),
-            "label": [stimulus.label or name for name, stimulus in descriptor.stimuli.items()],
-            "texts": [list(stimulus.texts) for stimulus in descriptor.stimuli.values()],
-        }
-    )
+    """Return a row per stimulus of the descriptor, with its image, its texts, or both."""
+    stimuli = descriptor.stimuli.values()
+    table = pd.DataFrame({"stimulus_id": list(descriptor.stimuli)})
+    table["label"] = [stimulus.label or name for name, stimulus in descriptor.stimuli.items()]
+    if descriptor.has_images:
+        table["path"] = [str(stimulus.path) for stimulus in stimuli]
+    if descriptor.n_texts:
+        table["texts"] = [list(stimulus.texts) for stimulus in stimuli]
+    return table
 
 
 def _read(path: Path) -> pd.DataFrame:

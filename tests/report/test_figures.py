@@ -200,6 +200,25 @@ def test_zero_shot_matching() -> None:
     assert {"random spaces", "permuted", "mean 0.830"} <= set(legend(figure))
 
 
+def test_scores_over_layers_stand_at_their_depth() -> None:
+    deep = made({"quantity": ["median r", "pairs"], "model": ["net"], "layer": ["a", "b", "c"]}, "null_mean")
+    flat = made({"quantity": ["median r", "pairs"], "model": ["random"], "layer": ["x", "y"]}, seed=2)
+    rows = pd.concat([deep.sort_values("layer"), flat.sort_values("layer").assign(null_mean=np.nan)], ignore_index=True)
+    rows["chance"] = rows["quantity"].map({"median r": 0.0, "pairs": 0.5})
+    figure = figures.layer_scores(rows, ["net", "random"], ["random"])
+    for ax in panels(figure):
+        part = rows[rows["quantity"] == ax.get_title()]
+        for model, depth in {"net": [0, 0.5, 1], "random": [0, 1]}.items():
+            [line] = [line for line in ax.lines if line.get_label() == model]
+            assert line.get_xdata().tolist() == depth
+            assert line.get_ydata().tolist() == part.loc[part["model"] == model, "value"].tolist()
+        [permuted] = [line for line in ax.lines if line.get_marker() == "_"]
+        assert permuted.get_ydata().tolist() == part["null_mean"].dropna().tolist()
+        assert part["chance"].iloc[0] in [line.get_ydata()[0] for line in ax.lines]
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a", "b", "c"]
+        assert "relative depth" in ax.get_xlabel()
+
+
 def test_confusions_stand_at_their_names() -> None:
     items = pd.DataFrame({"item": list("bbbbaac"), "chosen": list("bbbacca")})
     (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))

@@ -70,7 +70,7 @@ def test_no_p_is_printed_as_0(material: Material) -> None:
     assert p_equals(1 / 5001) == p_number(1 / 5001) == "< .001"  # the least that 5,000 permutations give
     assert p_value(1 / 50_001, 50_000) == "p < .0001 (50,000 permutations)"
     material.summary = summary(0.5, 0.5)
-    row = {"model": "a", "distance": "crossnobis", "comparison": "cosine", "score": 0.3, "p": 1 / 5001}
+    row = {"model": "a", "layer": "l", "distance": "crossnobis", "comparison": "cosine", "score": 0.3, "p": 1 / 5001}
     material.comparison = pd.DataFrame([row | {"ceiling_low": 0.4, "ceiling_high": 0.5}])
     assert "crossnobis/cosine .300 (p < .001, ceiling" in " ".join(findings(material))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.formats import (
     Fingerprint,
+    audit_images,
     bad_voxels,
     copied_trials,
     copy_problems,
@@ -40,7 +42,7 @@ def audit(
     prints : dict of Fingerprint, optional
         Filled with what is kept of every subject's volumes.
     """
-    problems = []
+    problems = _picture_problems(descriptor)
     for subject in subjects or descriptor.subjects:
         kept: list[Fingerprint] = []
         problems += [
@@ -59,6 +61,22 @@ def audit(
             if prints is not None:
                 prints[subject] = volumes
     return problems
+
+
+def _picture_problems(descriptor: BlockStudy) -> list[Problem]:
+    """Return images of stimuli that are missing, damaged, or there twice."""
+    if not descriptor.has_images:
+        return []
+    found, lost = [], []
+    for name, stimulus in descriptor.stimuli.items():
+        try:
+            path = descriptor.locate(stimulus.path or Path(), f"stimuli.{name}.path")
+        except BrainalignError as error:
+            lost.append(Problem(f"{descriptor.name}: stimuli.{name}.path", str(error).split(": ", 2)[2], rows=(name,)))
+        else:
+            found.append({"stimulus_id": name, "path": str(path)})
+    problems = audit_images(pd.DataFrame(found, columns=["stimulus_id", "path"])).problems()
+    return lost + [replace(problem, where=f"{descriptor.name}: {problem.where}") for problem in problems]
 
 
 def _doubts(descriptor: BlockStudy, subject: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ Permutation nulls ride along as further targets: permuting the rows of Y leaves 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from brainalign.statistics import identification, pair_matching, pearson, r2
 
 Values = NDArray[np.floating[Any]]
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
+Inputs = Callable[[Values, NDArray[np.intp]], Values]
 
 
 class Encoder(Protocol):
@@ -79,7 +80,7 @@ def row_space(X: Values) -> Values:
 
 
 def _fold_predictions(
-    encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any]
+    encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any], inputs: Inputs | None
 ) -> Iterator[tuple[NDArray[np.intp], Values, Values, Values]]:
     """Yield (test rows, predictions (B, n_test, t), measured (B, n_test, t), alpha (B, t)) of every fold.
 
@@ -89,12 +90,15 @@ def _fold_predictions(
     n_sets, n_rows, n_targets = stack.shape
     targets = np.ascontiguousarray(stack.transpose(1, 0, 2)).reshape(n_rows, n_sets * n_targets)
     sets = None if encoder.per_target_alpha else np.repeat(np.arange(n_sets), n_targets)
+    inner = X if inputs is not None else row_space(X)
     for train, test in folds:
-        fitted = clone(encoder).fit(X[train], targets[train], groups=groups[train], roi=sets)
+        if inputs is not None:
+            inner = row_space(inputs(X, train))
+        fitted = clone(encoder).fit(inner[train], targets[train], groups=groups[train], roi=sets)
         shape = (len(test), n_sets, n_targets)
         yield (
             test,
-            fitted.predict(X[test]).reshape(shape).transpose(1, 0, 2),
+            fitted.predict(inner[test]).reshape(shape).transpose(1, 0, 2),
             targets[test].reshape(shape).transpose(1, 0, 2),
             fitted.alpha_.reshape(n_sets, n_targets),
         )
@@ -114,6 +118,7 @@ def encode_runs(
     folds: Folds,
     groups: NDArray[Any],
     stimulus_ids: NDArray[Any],
+    inputs: Inputs | None = None,
 ) -> FoldScores:
     """Score an encoder on held-out runs: r and R² per target over trials, and identification of the stimuli.
 
@@ -130,6 +135,8 @@ def encode_runs(
     groups : array (n_rows,)
         Groups of the inner cross-validation.
     stimulus_ids : array (n_rows,)
+    inputs : callable (X, training rows), optional
+        Makes what the encoder is given of the features; as they are where not given.
 
     Raises
     ------
@@ -137,11 +144,10 @@ def encode_runs(
         If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
     check_folds(folds, len(X))
-    X = row_space(X)
     r = np.zeros((stack.shape[0], stack.shape[2]))
     determination = np.zeros_like(r)
     alphas, correct, chosen = [], [], []
-    for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
+    for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
         r += pearson(predicted, measured, axis=1)
         determination += r2(measured, predicted, axis=1)
         alphas.append(alpha)
@@ -160,6 +166,7 @@ def encode_zero_shot(
     folds: Folds,
     groups: NDArray[Any],
     stimulus_ids: NDArray[Any],
+    inputs: Inputs | None = None,
 ) -> FoldScores:
     """Score an encoder on stimuli it never saw: match predicted and measured patterns of the left-out stimuli.
 
@@ -168,7 +175,7 @@ def encode_zero_shot(
 
     Parameters
     ----------
-    encoder, X, stack, folds, groups, stimulus_ids
+    encoder, X, stack, folds, groups, stimulus_ids, inputs
         As for `encode_runs`.
 
     Raises
@@ -182,9 +189,8 @@ def encode_zero_shot(
     320:1191-1195. doi:10.1126/science.1152876
     """
     check_folds(folds, len(X))
-    X = row_space(X)
     correct, alphas = [], []
-    for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
+    for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
         average = _averaging(stimulus_ids[test])
         correct.append(pair_matching(average @ predicted, average @ measured))
         alphas.append(alpha)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import check_folds
-from brainalign.encoding.scoring.crossval import Encoder, Folds, FoldScores, encode_runs, encode_zero_shot
+from brainalign.encoding.scoring.crossval import Encoder, Folds, FoldScores, Inputs, encode_runs, encode_zero_shot
 from brainalign.statistics import permute_stimuli, permute_within
 
 STACK_BYTES = 64 * 2**20  # permuted responses refitted at once
@@ -62,6 +62,7 @@ def evaluate(
     n_permutations: int,
     good_r: float = 0.3,
     seed: int = 0,
+    inputs: Inputs | None = None,
 ) -> Evaluation:
     """Cross-validate an encoder and refit it on permuted responses.
 
@@ -81,6 +82,8 @@ def evaluate(
         0: no null.
     good_r : float
     seed : int
+    inputs : callable (X, training rows), optional
+        As for `encode_runs`.
 
     Raises
     ------
@@ -89,12 +92,13 @@ def evaluate(
     """
     check_folds(folds, len(X))
     rng = np.random.default_rng(seed)
+    options: dict[str, Any] = {"folds": folds, "groups": runs, "stimulus_ids": stimulus_ids, "inputs": inputs}
     score: Callable[[Values], FoldScores]
     if leave_out == "run":
-        score = partial(encode_runs, encoder, X, folds=folds, groups=runs, stimulus_ids=stimulus_ids)
+        score = partial(encode_runs, encoder, X, **options)
         orders = permute_within(runs, n_permutations, rng)
     else:
-        score = partial(encode_zero_shot, encoder, X, folds=folds, groups=runs, stimulus_ids=stimulus_ids)
+        score = partial(encode_zero_shot, encoder, X, **options)
         orders = permute_stimuli(stimulus_ids, runs, n_permutations, rng)
     # The observed order comes first in the first stack: of small responses, a fit of one set takes as long as of many.
     orders = np.concatenate([np.arange(len(responses))[None], orders])

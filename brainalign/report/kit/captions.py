@@ -168,9 +168,15 @@ CAPTIONS = {
         voxels at the smallest penalty would call for a wider one.""",
     "zeroshot": """
         Share of left-out pairs of categories whose predicted patterns match the right measured ones. Grey: the
-        same after permuting which features belong to which category; ticks: random spaces; dots: single wordings;
-        line: the mean embedding. Good: the line lies right of the dashed 95 % point, and so do most wordings. The
-        null is wide because so few categories make few independent pairs. {control} Single wordings: {wordings}.""",
+        same after permuting which features belong to which category; ticks: random spaces; dots, where there are any:
+        single wordings; line: {line}. Good: the line lies right of the dashed 95 % point, and so do most dots. The
+        null is wide because so few categories make few independent pairs. {control} {wordings}""",
+    "blocklayers": """
+        Every score over the layers of the networks, from the first to the last; dotted: chance; grey dashes: mean of
+        the permutations; grey dashed lines: random weights. In held-out runs every category was trained on, so layers
+        that tell all of them apart identify them equally well but for their penalty: read what layers add from pairs
+        that were never trained on and from the fit of RDMs. With so few categories a difference between neighbouring
+        layers says little.""",
     "captiontemperature": """
         How well captions predict validation images, mean r over voxels with twice its standard error, by temperature of
         the softmax over the bank. Orange: the one used. Crosses: the limits, the mean of the bank (0, one caption for

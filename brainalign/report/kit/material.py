@@ -120,6 +120,16 @@ class Material:
         return found
 
     @property
+    def layered_models(self) -> list[str]:
+        """Names of the models of images with several layers, in the order of the configuration."""
+        several = {model for (model, _), encoding in self.encodings.items() if encoding.scores["layer"].nunique() > 1}
+        return [name for name, model in self.config.models.items() if model.reads_images and name in several]
+
+    def name_of(self, model: str, layer: str) -> str:
+        """Name a space: the model, with the layer where it has several."""
+        return f"{model} ({layer})" if model in self.layered_models else model
+
+    @property
     def wording_models(self) -> list[str]:
         """Names of the models that embed every wording on its own."""
         return [name for name, model in self.config.models.items() if getattr(model, "wordings", "") == "each"]

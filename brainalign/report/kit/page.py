@@ -231,6 +231,7 @@ def _cards(material: Material) -> list[dict[str, str]]:
         return []
     model, method = next(iter(material.encodings))
     rows = material.summary[(material.summary["model"] == model) & (material.summary["method"] == method)]
+    rows = rows[rows["layer"] == material.first.layer]
     cards = []
     for _, row in rows[rows["layer"] != "all"].iterrows():
         if not row["quantity"].startswith(("identification", "pair matching", "share of targets with r", "largest r")):

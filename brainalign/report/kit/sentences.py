@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from brainalign.config import InContextMethod, SentenceModel, TrainedMethod
+from brainalign.config import ImageModel, InContextMethod, PixelsModel, SentenceModel, TrainedMethod
 from brainalign.report.kit.material import Material
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
@@ -76,7 +76,7 @@ def _identification(material: Material, split: str) -> str:
         low, high = number(row["low"]), number(row["high"])
         interval = f"{material.config.confidence:.0%} interval over runs {low} to {high}; "
     text = (
-        f"Held-out runs ({split}): {row['model']} with {row['method']} identifies {number(row['value'])} of "
+        f"Held-out runs ({split}): {material.name_of(row['model'], row['layer'])} with {row['method']} identifies {number(row['value'])} of "
         f"{int(row['n'])} test items ({interval}chance {number(row['chance'])}; {_null(row)})."
     )
     first = material.first
@@ -133,12 +133,18 @@ def untuned_identification(material: Material, split: str) -> pd.DataFrame:
     return rows[rows["model"].isin(material.full_rank_models)]
 
 
+def _of_layer(material: Material, row: pd.Series[float]) -> str:
+    """Name the layer that a score is of, where its model has several."""
+    model, layer = str(row["model"]), str(row["layer"])
+    return f"with {material.name_of(model, layer)} " if model in material.layered_models else ""
+
+
 def _zero_shot(material: Material, split: str) -> str:
     row = _headline(material, "pair matching", split)
     if row is None:
         return ""
     text = (
-        f"Zero-shot ({split}, stimuli never trained on): {number(row['value'])} of {int(row['n'])} pairs are matched "
+        f"Zero-shot ({split}, stimuli never trained on): {_of_layer(material, row)}{number(row['value'])} of {int(row['n'])} pairs are matched "
         f"(chance .500; {_null(row, with_95=True)})."
     )
     pooled = material.summary_rows("pair matching", split=split, method=material.first.method, layer="all")
@@ -169,7 +175,8 @@ def _geometry(material: Material) -> str:
         f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])})"
         for _, row in rows.iterrows()
     ]
-    return f"Geometry: the RDM of {model} fits the response RDMs with {'; '.join(parts)}."
+    name = material.name_of(model, rows["layer"].iloc[0])
+    return f"Geometry: the RDM of {name} fits the response RDMs with {'; '.join(parts)}."
 
 
 def methods_text(material: Material) -> list[tuple[str, list[str]]]:
@@ -211,9 +218,23 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
             keys = ["sentence"]
         elif model.extractor == "random":
             parts.append(f"{name}: {model.n_draws} draws of {model.n_features} Gaussian features")
+        elif isinstance(model, PixelsModel):
+            parts.append(f"{name}: the images in {model.image_size} × {model.image_size} pixels")
+        elif isinstance(model, ImageModel):
+            parts.append(f"{name}: {_network(model)}")
         else:
             parts.append(f"{name}: one feature per category")
     return f"Feature spaces were {'; '.join(parts)}.", keys
+
+
+def _network(model: ImageModel) -> str:
+    """Describe a network that looks at images, and how its layers were read."""
+    named = next((str(getattr(model, key)) for key in ("model", "function") if hasattr(model, key)), "")
+    weights = "random weights" if model.random else str(getattr(model, "weights", ""))
+    what = " ".join(part for part in (model.extractor, named, f"({weights})" if weights else "") if part)
+    layers = f"{len(model.layers)} layer{'s' if len(model.layers) > 1 else ''}" if model.layers else "the main layers"
+    how = {"cls": "class token", "mean": "mean over places", "flatten": "all places", "tokens": "all places"}
+    return f"{layers} of {what}, {how[model.pooling]}"
 
 
 def _encode_text(material: Material) -> tuple[str, list[str]]:
@@ -245,9 +266,14 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             "and by Benjamini-Hochberg (FDR). "
         )
         keys += ["maxstat", "fdr"]
-    text += (
-        "Encoders of tokens (spatial read-outs, routing) do not apply: features of words and categories have no places."
-    )
+    if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):
+        text += (
+            "Features of images were centred and scaled, on the training blocks, so that every layer has the same total "
+            "variance; those averaged over places were z-scored one by one. "
+        )
+    few = "so few images cannot train them"
+    why = few if material.descriptor.has_images else "features of words and categories have no places"
+    text += f"Encoders of tokens (spatial read-outs, routing) do not apply: {why}."
     sizes = [split.size for split in material.descriptor.splits.values() if split.leave_out == "stimulus"]
     if sizes:
         every = " and ".join(f"every {size}" for size in sizes)

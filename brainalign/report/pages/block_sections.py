@@ -209,6 +209,31 @@ def _alphas(material: Material) -> list[Panel]:
     return [_panel("alphas", f"Chosen penalties ({first.model})", figure, pd.DataFrame(alphas))]
 
 
+def _layers(material: Material) -> Section | None:
+    """Draw the scores of networks of images over their layers."""
+    models = material.layered_models
+    if material.summary is None or not models:
+        return None
+    method = material.first.method
+    kept = ("identification", "pair matching", "median r")
+    rows = material.summary[material.summary["model"].isin(models) & (material.summary["method"] == method)]
+    rows = rows[rows["quantity"].isin(kept) & (rows["layer"] != "all")].copy()
+    rows["quantity"] = rows["quantity"] + " (" + rows["split"] + ")"
+    parts = [rows]
+    if material.comparison is not None:
+        fits = material.comparison[material.comparison["model"].isin(models)]
+        name = "fit of RDMs (" + fits["distance"] + ", " + fits["comparison"] + ")"
+        fits = fits.assign(quantity=name, chance=np.nan).rename(columns={"score": "value"})
+        parts.append(fits[fits["quantity"] == fits["quantity"].iloc[0]] if len(fits) else fits)
+    columns = ["quantity", "model", "layer", "value", "chance", "null_mean"]
+    table = pd.concat([part[columns] for part in parts], ignore_index=True)
+    table["layer"] = table["layer"].str.replace(r"_draw\d+$", "", regex=True)  # random networks: the mean over draws
+    table = table.groupby(columns[:3], sort=False, as_index=False).mean()
+    controls = [model for model in models if material.config.models[model].random]
+    figure = figures.layer_scores(table, list(material.config.models), controls)
+    return Section("layers", "Layers", [_panel("blocklayers", f"Scores over the layers ({method})", figure, table)])
+
+
 def _zero_shot(material: Material) -> Section | None:
     splits = material.splits_that_leave("stimulus")
     if material.summary is None or not material.encodings or not splits:
@@ -224,18 +249,16 @@ def _zero_shot(material: Material) -> Section | None:
         headline = rows[rows["model"] == first.model].iloc[0]
         null = first.encoding.null[first.encoding.null["split"] == split]
         null = null[null["layer"] == headline["layer"]]["accuracy"].to_numpy()
-        observed = {first.model: headline["value"], **dict(zip(wordings["layer"], wordings["value"], strict=True))}
-        figure = figures.zero_shot(observed, null, random["value"].to_numpy(), first.model)
+        name = material.name_of(first.model, headline["layer"])
+        observed = {name: headline["value"], **dict(zip(wordings["layer"], wordings["value"], strict=True))}
+        figure = figures.zero_shot(observed, null, random["value"].to_numpy(), name)
         by_wording = [
             f"{row['layer']} {number(row['value'])} (p {p_equals(row['p'])})" for _, row in wordings.iterrows()
         ]
         control = f"One-hot features, which cannot generalise: {number(one_hot.iloc[0])}." if len(one_hot) else ""
         title = f"Stimuli never trained on ({split}, {first.method})"
-        panels.append(
-            _panel(
-                "zeroshot", title, figure, rows, label=split, control=control, wordings="; ".join(by_wording) or "none"
-            )
-        )
+        words = f"Single wordings: {'; '.join(by_wording)}." if by_wording else ""
+        panels.append(_panel("zeroshot", title, figure, rows, label=split, line=name, control=control, wordings=words))
     return Section("zeroshot", "Zero-shot prediction", panels)
 
 
@@ -245,6 +268,7 @@ def _geometry(material: Material) -> Section | None:
     distances = material.config.compare.distances
     layers = material.comparison.drop_duplicates("model")[["model", "layer"]].to_numpy()
     rdms = {f"responses: {name}": material.rdms[name] for name in distances}
+    # Of several layers the first is drawn: the fit of each stands in the bars.
     rdms |= {f"{model} ({layer})": material.rdms[f"model_{model}_{layer}"] for model, layer in layers}
     table = pd.DataFrame(rdms)
     pairs = zip(*np.triu_indices(len(material.labels), 1), strict=True)
@@ -271,6 +295,11 @@ def _geometry(material: Material) -> Section | None:
 
 
 def _convergence(material: Material) -> Section:
+    if material.descriptor.has_images:
+        return no_convergence(
+            "Convergence scores do not apply: blocks have no named regions and no latencies that the layers of a "
+            "network of images could be compared with."
+        )
     return no_convergence(
         "Convergence scores do not apply: the stimuli are categories described in words, so there is no network of "
         "images whose layers could be compared with regions and latencies."
@@ -282,6 +311,7 @@ SECTIONS: list[Callable[[Material], Section | None]] = [
     _identification,
     _maps,
     _ceilings,
+    _layers,
     _zero_shot,
     _geometry,
     searchlight_section,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.condensed import condensed_rdms
-from brainalign.report.kit import COLOURS, GREY, MOST_MARKS, new_figure
+from brainalign.report.kit import COLOURS, GREY, MOST_MARKS, model_colours, new_figure
 
 MARKERS = "os^D"  # one after the other, where there are more models than colours
 
@@ -138,6 +138,46 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
     ax.set_yticks(range(len(labels)), labels, fontsize=8)
     ax.set(xlabel="identified as", ylabel="shown")
     figure.colorbar(image, ax=ax, shrink=0.7, label="share")
+    return figure
+
+
+def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequence[str] = ()) -> Figure:
+    """Draw every score over the layers of networks, a panel per quantity, with chance and the mean of permutations.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per quantity, model and layer: value, chance and null_mean (NaN where there is none). Layers in order.
+    models : sequence of str
+        Every model of the study in its order, for colours that agree with other figures.
+    random_weights : sequence of str
+        Models of random weights: grey and dashed.
+    """
+    panels = list(rows.groupby("quantity", sort=False))
+    colours = model_colours(models, random_weights)
+    figure, axes = new_figure(8.4, 2.7 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2))
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    for ax, (quantity, part) in zip(axes, panels, strict=False):
+        depths: dict[str, list[str]] = {}
+        for model, of in part.groupby("model", sort=False):
+            depths[str(model)] = list(of["layer"])
+            # Networks of different depth share the axis: the first and last layer of each lie at its ends.
+            x = np.linspace(0, 1, len(of))
+            style = "--" if model in random_weights else "-"
+            ax.plot(x, of["value"], f"o{style}", color=colours[str(model)], markersize=3, linewidth=1.2, label=model)
+            if of["null_mean"].notna().any():
+                ax.plot(x, of["null_mean"], "_", color=GREY, markersize=7)
+        if part["chance"].notna().any():
+            ax.axhline(part["chance"].dropna().iloc[0], color="black", linestyle=":", linewidth=1)
+        longest = max(depths.values(), key=len)
+        step = -(-len(longest) // 8)
+        places = np.linspace(0, 1, len(longest))[::step]
+        ax.set_xticks(list(places), longest[::step], rotation=60, ha="right", fontsize=7)
+        ax.set_title(str(quantity), fontsize=9)
+        if len(set(map(tuple, depths.values()))) > 1:
+            ax.set_xlabel("relative depth (names: the deepest)", fontsize=7)
+    axes[0].legend(fontsize=7, frameon=False)
     return figure
 
 

