@@ -246,8 +246,8 @@ class BlockStudy(Descriptor):
         without = [name for name, stimulus in stimuli.items() if stimulus.path is None]
         if without and len(without) < len(stimuli):
             raise ValueError(
-                f"{len(stimuli) - len(without)} of {len(stimuli)} stimuli have a path, and {listed(without)} none; give "
-                "every stimulus an image, or none"
+                f"{len(stimuli) - len(without)} of {len(stimuli)} stimuli have a path, and {listed(without)} none; "
+                "give every stimulus an image, or none"
             )
         return stimuli
 

@@ -149,7 +149,7 @@ def test_layers_of_a_network_are_scored_one_by_one(tmp_path: Path, make_study) -
     page = Path(config.results, "small", "sub-1.html").read_text()
     assert 'id="figure-blocklayers"' in page
     assert "net (same) with fixed identifies" in page
-    assert "single wordings" not in page
+    assert "dots: single wordings" not in page
 
 
 def test_texts_beside_images(tmp_path: Path, make_study) -> None:

@@ -168,8 +168,8 @@ CAPTIONS = {
         voxels at the smallest penalty would call for a wider one.""",
     "zeroshot": """
         Share of left-out pairs of categories whose predicted patterns match the right measured ones. Grey: the
-        same after permuting which features belong to which category; ticks: random spaces; dots, where there are any:
-        single wordings; line: {line}. Good: the line lies right of the dashed 95 % point, and so do most dots. The
+        same after permuting which features belong to which category; ticks: random spaces; {dots}line: {line}.
+        Good: the line lies right of the dashed 95 % point, and so do most single wordings where there are any. The
         null is wide because so few categories make few independent pairs. {control} {wordings}""",
     "blocklayers": """
         Every score over the layers of the networks, from the first to the last; dotted: chance; grey dashes: mean of

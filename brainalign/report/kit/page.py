@@ -233,7 +233,7 @@ def _cards(material: Material) -> list[dict[str, str]]:
     rows = material.summary[(material.summary["model"] == model) & (material.summary["method"] == method)]
     rows = rows[rows["layer"] == material.first.layer]
     cards = []
-    for _, row in rows[rows["layer"] != "all"].iterrows():
+    for _, row in rows.iterrows():
         if not row["quantity"].startswith(("identification", "pair matching", "share of targets with r", "largest r")):
             continue
         control = [f"permuted {number(row['null_mean'])}"] if pd.notna(row["null_mean"]) else []

@@ -75,8 +75,9 @@ def _identification(material: Material, split: str) -> str:
     if pd.notna(row["low"]):
         low, high = number(row["low"]), number(row["high"])
         interval = f"{material.config.confidence:.0%} interval over runs {low} to {high}; "
+    name = material.name_of(str(row["model"]), str(row["layer"]))
     text = (
-        f"Held-out runs ({split}): {material.name_of(row['model'], row['layer'])} with {row['method']} identifies {number(row['value'])} of "
+        f"Held-out runs ({split}): {name} with {row['method']} identifies {number(row['value'])} of "
         f"{int(row['n'])} test items ({interval}chance {number(row['chance'])}; {_null(row)})."
     )
     first = material.first
@@ -143,9 +144,10 @@ def _zero_shot(material: Material, split: str) -> str:
     row = _headline(material, "pair matching", split)
     if row is None:
         return ""
+    space = _of_layer(material, row)
     text = (
-        f"Zero-shot ({split}, stimuli never trained on): {_of_layer(material, row)}{number(row['value'])} of {int(row['n'])} pairs are matched "
-        f"(chance .500; {_null(row, with_95=True)})."
+        f"Zero-shot ({split}, stimuli never trained on): {space}{number(row['value'])} of {int(row['n'])} pairs are "
+        f"matched (chance .500; {_null(row, with_95=True)})."
     )
     pooled = material.summary_rows("pair matching", split=split, method=material.first.method, layer="all")
     for _, spread in pooled[pooled["model"].isin(material.wording_models)].iterrows():
@@ -221,17 +223,17 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
         elif isinstance(model, PixelsModel):
             parts.append(f"{name}: the images in {model.image_size} × {model.image_size} pixels")
         elif isinstance(model, ImageModel):
-            parts.append(f"{name}: {_network(model)}")
+            parts.append(f"{name}: {_network(model, model.extractor)}")
         else:
             parts.append(f"{name}: one feature per category")
     return f"Feature spaces were {'; '.join(parts)}.", keys
 
 
-def _network(model: ImageModel) -> str:
+def _network(model: ImageModel, extractor: str) -> str:
     """Describe a network that looks at images, and how its layers were read."""
     named = next((str(getattr(model, key)) for key in ("model", "function") if hasattr(model, key)), "")
     weights = "random weights" if model.random else str(getattr(model, "weights", ""))
-    what = " ".join(part for part in (model.extractor, named, f"({weights})" if weights else "") if part)
+    what = " ".join(part for part in (extractor, named, f"({weights})" if weights else "") if part)
     layers = f"{len(model.layers)} layer{'s' if len(model.layers) > 1 else ''}" if model.layers else "the main layers"
     how = {"cls": "class token", "mean": "mean over places", "flatten": "all places", "tokens": "all places"}
     return f"{layers} of {what}, {how[model.pooling]}"
@@ -268,8 +270,8 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         keys += ["maxstat", "fdr"]
     if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):
         text += (
-            "Features of images were centred and scaled, on the training blocks, so that every layer has the same total "
-            "variance; those averaged over places were z-scored one by one. "
+            "Features of images were centred and scaled, on the training blocks, so that every layer has the same "
+            "total variance; those averaged over places were z-scored one by one. "
         )
     few = "so few images cannot train them"
     why = few if material.descriptor.has_images else "features of words and categories have no places"

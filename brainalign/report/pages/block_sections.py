@@ -258,7 +258,11 @@ def _zero_shot(material: Material) -> Section | None:
         control = f"One-hot features, which cannot generalise: {number(one_hot.iloc[0])}." if len(one_hot) else ""
         title = f"Stimuli never trained on ({split}, {first.method})"
         words = f"Single wordings: {'; '.join(by_wording)}." if by_wording else ""
-        panels.append(_panel("zeroshot", title, figure, rows, label=split, line=name, control=control, wordings=words))
+        dots = "dots: single wordings; " if by_wording else ""
+        caption = _panel(
+            "zeroshot", title, figure, rows, label=split, control=control, dots=dots, line=name, wordings=words
+        )
+        panels.append(caption)
     return Section("zeroshot", "Zero-shot prediction", panels)
 
 
