@@ -9,6 +9,7 @@ from brainalign.config.dynamics_options import DynamicsSettings
 from brainalign.config.encoders import (
     BandedRidgeMethod,
     DictionaryMethod,
+    EstimatorMethod,
     FactorizedMethod,
     GaussianMethod,
     InContextMethod,
@@ -73,6 +74,7 @@ __all__ = [
     "EfficientNetModel",
     "EncodeImagesSettings",
     "EncodeSettings",
+    "EstimatorMethod",
     "FactorizedMethod",
     "GaussianMethod",
     "GroundSettings",

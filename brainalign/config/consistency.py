@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.config.encoders import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
+from brainalign.config.encoders import (
+    BandedRidgeMethod,
+    DictionaryMethod,
+    EstimatorMethod,
+    InContextMethod,
+    TrainedMethod,
+)
 from brainalign.config.image_preconditions import check_image_study, check_objects, check_times
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
@@ -29,6 +36,8 @@ from brainalign.study import (
     check_saved_layers,
     find_weights,
 )
+
+OF_IMAGES = InContextMethod | DictionaryMethod | EstimatorMethod  # that only studies of images have
 
 
 def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
@@ -272,12 +281,17 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         ([name for name, method in methods.items() if method.trained], "is trained on the tokens of images"),
         ([n for n, method in methods.items() if isinstance(method, InContextMethod)], "learns from other subjects"),
         ([n for n, method in methods.items() if isinstance(method, DictionaryMethod)], "learns many atoms from images"),
+        ([n for n, method in methods.items() if isinstance(method, EstimatorMethod)], "is fitted once per target"),
     ):
         if wrong and isinstance(descriptor, BlockStudy):
             fitting = [
                 name
                 for name, method in config.methods.items()
-                if not (method.joint or method.trained or isinstance(method, InContextMethod | DictionaryMethod))
+                if not (
+                    method.joint
+                    or method.trained
+                    or isinstance(method, InContextMethod | DictionaryMethod | EstimatorMethod)
+                )
             ]
             raise BrainalignError(
                 f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "
@@ -295,6 +309,8 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             )
         if isinstance(method, InContextMethod):
             _others_are_there(config, dataset, descriptor, name, model)
+        if isinstance(method, EstimatorMethod):
+            _estimator_is_there(name, method)
         if isinstance(method, TrainedMethod):
             _tokens_are_kept(config, dataset, name, model)
             _semantics_exist(config, dataset, name)
@@ -304,6 +320,16 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             for _, name in config.fits_of(dataset, subject):
                 _queries_have_targets(config, descriptor, subject, name)
         _twins_are_fitted(config, dataset, descriptor)
+
+
+def _estimator_is_there(name: str, method: EstimatorMethod) -> None:
+    """Raise where the regressor of a method is in no package and no file."""
+    place = method.estimator.rpartition(":")[0]
+    there = Path(place).is_file() if place.endswith(".py") else importlib.util.find_spec(place.split(".")[0])
+    if not there:
+        raise BrainalignError(
+            f"methods.{name}.estimator: there is no {place}; install its package, or give path/to/file.py:name"
+        )
 
 
 def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> None:

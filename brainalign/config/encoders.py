@@ -5,7 +5,7 @@ Field names and defaults equal the constructor arguments of the encoders they co
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,20 @@ class RidgeMethod(MethodUse):
     per_target_alpha: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
+
+
+class EstimatorMethod(MethodUse):
+    """Any regressor with scikit-learn's interface, by name."""
+
+    encoder: Literal["estimator"]
+    estimator: str = Field(
+        pattern=r"^.+:\w+$",
+        description="module:name or path/to/file.py:name of a regressor's class, or of a function that returns one: it "
+        "is run",
+    )
+    options: dict[str, Any] = Field({}, description="keyword arguments of the class or function")
+    cv: int = Field(5, ge=2, description="inner folds of whole images, for the score that layers are chosen by")
+    device: Literal["cpu"] = "cpu"
 
 
 class BandedRidgeMethod(MethodUse):
@@ -287,6 +301,7 @@ class ResponseOptimisedMethod(TrainedMethod):
 
 Method = Annotated[
     RidgeMethod
+    | EstimatorMethod
     | BandedRidgeMethod
     | DictionaryMethod
     | InContextMethod

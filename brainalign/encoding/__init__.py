@@ -10,6 +10,7 @@ from brainalign.encoding.convergence import (
     convergence_scores,
     half_times,
 )
+from brainalign.encoding.estimator import EstimatorEncoder
 from brainalign.encoding.in_context import (
     EmpiricalBayesRidge,
     FewImages,
@@ -86,6 +87,7 @@ __all__ = [
     "DictionaryStudy",
     "EmpiricalBayesRidge",
     "Epoch",
+    "EstimatorEncoder",
     "Evaluation",
     "FactorizedReadout",
     "FewImages",
@@ -157,4 +159,5 @@ ENCODERS = {
     "routing": RoutingEncoder,
     "response_optimised": ResponseOptimisedEncoder,
     "in_context": InContextEncoder,
+    "estimator": EstimatorEncoder,
 }

@@ -55,7 +55,7 @@ from brainalign.statistics.resampling import (
     permute_stimuli,
     permute_within,
 )
-from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2
+from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2, without_rounding
 from brainalign.statistics.time import (
     Cluster,
     ClusterTest,
@@ -137,4 +137,5 @@ __all__ = [
     "split_half_reliability",
     "sums_by_stimulus",
     "target_winners",
+    "without_rounding",
 ]

@@ -13,6 +13,8 @@ Values = NDArray[np.floating[Any]]
 
 ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1
 
+FLAT = 1e-6  # of the spread of responses: sums of float32 differ by some 1e-7 of them with the number of threads
+
 
 def _same_shape(a: Values, b: Values) -> None:
     if a.shape != b.shape:
@@ -57,6 +59,29 @@ def pearson(a: Values, b: Values, axis: int = 0) -> Values:
     scale = np.sqrt(sums[0] * sums[1])
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((centred[0] * centred[1]).sum(axis=axis) / np.where(constant, np.nan, scale))
+
+
+def without_rounding(predicted: Values, measured: Values, axis: int = 0) -> Values:
+    """Replace predictions that differ by no more than rounding by their mean.
+
+    An encoder that can say nothing of some stimuli predicts one value for all, to the rounding of its sums. r has no
+    scale and would be computed of that rounding. Predictions that vary less than `FLAT` of the responses are constant.
+
+    Parameters
+    ----------
+    predicted, measured : array of the same shape
+
+    Raises
+    ------
+    BrainalignError
+        If the shapes differ.
+    """
+    _same_shape(predicted, measured)
+    spread, scale = (np.std(values, axis=axis, keepdims=True, dtype=np.float64) for values in (predicted, measured))
+    flat = spread < FLAT * scale
+    if not flat.any():
+        return predicted
+    return np.where(flat, predicted.mean(axis=axis, keepdims=True), predicted)
 
 
 def signed_r2(r: Values) -> Values:

@@ -106,6 +106,12 @@ def _network(run: Run, of: Labels) -> list[Path]:
     return [run.artifact("network", of["dataset"], **labels)] if run.config.pretraining_of(of["method"]) else []
 
 
+def _own_estimator(run: Run, of: Labels) -> list[str]:
+    """List the file of the user's that a method's regressor is defined in."""
+    place = getattr(run.config.methods[of["method"]], "estimator", "").rpartition(":")[0]
+    return [place] if place.endswith(".py") else []
+
+
 def _others_of_captions(run: Run, of: Labels) -> list[str]:
     """List what a user gives captions: another bank, the files of a language model, a function."""
     options = run.config.caption
@@ -310,6 +316,7 @@ ROWS = (
             "semantics": features_of(_semantics),
             "cls": features_of(lambda run, of: getattr(run.config.methods[of["method"]], "cls", None)),
             "network": _network,
+            "code": _own_estimator,
             "texts": lambda run, of: run.weights(of["model"]) if run.config.texts_of(of["model"], of["method"]) else [],
         },
         (

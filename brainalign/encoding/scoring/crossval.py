@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from brainalign.checks import check_folds
-from brainalign.statistics import identification, pair_matching, pearson, r2
+from brainalign.statistics import identification, pair_matching, pearson, r2, without_rounding
 
 Values = NDArray[np.floating[Any]]
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -148,7 +148,7 @@ def encode_runs(
     determination = np.zeros_like(r)
     alphas, correct, chosen = [], [], []
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
-        r += pearson(predicted, measured, axis=1)
+        r += pearson(without_rounding(predicted, measured, axis=1), measured, axis=1)
         determination += r2(measured, predicted, axis=1)
         alphas.append(alpha)
         average = _averaging(stimulus_ids[test])

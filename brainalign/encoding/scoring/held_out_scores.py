@@ -21,6 +21,7 @@ from brainalign.statistics import (
     permuted_correlations,
     r2,
     signed_r2,
+    without_rounding,
 )
 
 TIE = 1e-6  # the null's r are float32
@@ -133,13 +134,14 @@ def score_predictions(
     n_train : int, optional
         Different training stimuli.
     """
+    predicted = without_rounding(predicted, measured)
     r = pearson(predicted, measured)
     named = {} if target_groups is None else dict(target_groups)
     null, p, p_fwer = _null(predicted, measured, r, list(named.values()), n_permutations, n_maps, seed)
     draws = np.empty((0, len(named)))
     if n_boot and named:
         draws = bootstrap_correlations(predicted, measured, list(named.values()), n_draws=n_boot, seed=seed)
-    control_r = None if control_predicted is None else pearson(control_predicted, measured)
+    control_r = None if control_predicted is None else pearson(without_rounding(control_predicted, measured), measured)
     return HeldOut(
         encoder=encoder,
         test_ids=test_ids,

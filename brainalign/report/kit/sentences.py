@@ -7,7 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from brainalign.config import ImageModel, InContextMethod, PixelsModel, SentenceModel, TrainedMethod
+from brainalign.config import (
+    EstimatorMethod,
+    ImageModel,
+    InContextMethod,
+    PixelsModel,
+    SentenceModel,
+    TrainedMethod,
+)
 from brainalign.report.kit.material import Material
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
@@ -127,7 +134,9 @@ def _same_for_all(material: Material, split: str) -> str:
 def untuned_identification(material: Material, split: str) -> pd.DataFrame:
     """Return identification by every space of full rank, with next to no penalty: all must agree."""
     ridges = {
-        name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod | InContextMethod)
+        name: method
+        for name, method in material.config.methods.items()
+        if not isinstance(method, TrainedMethod | InContextMethod | EstimatorMethod)
     }
     untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
     rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
@@ -243,7 +252,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     methods = []
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
-        if isinstance(method, TrainedMethod | InContextMethod):
+        if isinstance(method, TrainedMethod | InContextMethod | EstimatorMethod):
             continue  # refused for studies of blocks
         if len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.config import InContextMethod, TrainedMethod
+from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
 from brainalign.report.encoding_sections import no_convergence
 from brainalign.report.geometry_sections import searchlight_section
 from brainalign.report.kit import CAPTIONS, MOST_MARKS, Failure, Material, Panel, Section, draw_map, number, p_equals
@@ -196,7 +196,7 @@ def _alphas(material: Material) -> list[Panel]:
     alphas, edges, grids = {}, {}, {}
     for (model, method), encoding in material.encodings.items():
         options = material.config.methods[method]
-        if isinstance(options, TrainedMethod | InContextMethod):
+        if isinstance(options, TrainedMethod | InContextMethod | EstimatorMethod):
             continue  # refused for studies of blocks
         if model == first.model and len(options.alphas) > 1:
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.config import BandedRidgeMethod, Config, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
+from brainalign.config import (
+    BandedRidgeMethod,
+    Config,
+    DictionaryMethod,
+    EstimatorMethod,
+    InContextMethod,
+    RidgeMethod,
+    TrainedMethod,
+)
 from brainalign.report.encoding_sections import contest_methods, contest_sentence
 from brainalign.report.kit import (
     CITATIONS,
@@ -381,6 +389,11 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         )
         texts.append((text, ("banded",)))
     texts += [
+        (_estimator(name, method), ())
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], EstimatorMethod)
+    ]
+    texts += [
         (_few_images(name, method), ("incontext", "empiricalbayes"))
         for name in dict.fromkeys(name for _, name in fits)
         if isinstance(method := config.methods[name], InContextMethod)
@@ -452,6 +465,15 @@ def _training(name: str, method: TrainedMethod) -> str:
             if method.ensemble
             else ""
         )
+    )
+
+
+def _estimator(name: str, method: EstimatorMethod) -> str:
+    """Describe a regressor of the user's."""
+    options = ", ".join(f"{key} = {value}" for key, value in method.options.items()) or "its defaults"
+    return (
+        f"{name}: each layer was regressed on the responses by {method.estimator.rpartition(':')[2]} "
+        f"({method.estimator.rpartition(':')[0]}) with {options}."
     )
 
 

@@ -1,0 +1,119 @@
+"""Any regressor with scikit-learn's interface as an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from brainalign.checks import BrainalignError
+from brainalign.features import find_function
+from brainalign.statistics import r2
+
+Values = NDArray[np.floating[Any]]
+
+
+class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
+    """A regressor of scikit-learn, or anything with its `fit` and `predict`, as an encoder.
+
+    Parameters
+    ----------
+    estimator : str
+        "module:name" or "path/to/file.py:name" of its class, or of a function that returns one: its code is run.
+    options : mapping, optional
+        Keyword arguments of the class or function.
+    cv : int
+        Inner folds of whole groups, for the score that layers are chosen by.
+    device : {"cpu"}
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        Fitted to all rows; one per target where it can fit no more than one.
+    cv_scores_ : array (1, n_targets)
+        R² on inner folds, averaged over them.
+
+    Examples
+    --------
+    >>> lasso = EstimatorEncoder("sklearn.linear_model:Lasso", {"alpha": 0.1})
+    >>> X, Y = np.random.default_rng(0).normal(size=(2, 60, 3))
+    >>> lasso.fit(X, X).predict(X).shape
+    (60, 3)
+    """
+
+    metric = "r2"
+
+    def __init__(
+        self, estimator: str, options: Mapping[str, Any] | None = None, cv: int = 5, device: str = "cpu"
+    ) -> None:
+        self.estimator = estimator
+        self.options = options
+        self.cv = cv
+        self.device = device
+
+    def fit(
+        self,
+        X: Values,
+        Y: Values,
+        *,
+        groups: NDArray[Any] | None = None,
+        grid: object = None,
+        roi: object = None,
+        semantics: object = None,
+    ) -> EstimatorEncoder:
+        """Fit the regressor to all targets, and score it on inner folds.
+
+        Parameters
+        ----------
+        X : array (n_rows, n_features)
+        Y : array (n_rows, n_targets)
+        groups : array (n_rows,), optional
+            Labels that inner folds keep together.
+        grid, roi, semantics
+            Not used: of other encoders.
+
+        Raises
+        ------
+        BrainalignError
+            If the regressor cannot be made, or what was named is none; if there are fewer groups than folds.
+        """
+        from sklearn.model_selection import GroupKFold, KFold
+
+        n_groups = len(X) if groups is None else len(np.unique(groups))
+        if n_groups < self.cv:
+            raise BrainalignError(f"{n_groups} groups cannot make cv: {self.cv} folds; lower cv")
+        one = self._new(Y.shape[1])
+        folds = KFold(self.cv) if groups is None else GroupKFold(self.cv)
+        scores = [
+            r2(Y[test], np.reshape(clone(one).fit(X[train], Y[train]).predict(X[test]), Y[test].shape))
+            for train, test in folds.split(X, groups=groups)
+        ]
+        self.cv_scores_ = np.mean(scores, axis=0)[None]
+        self.estimator_ = one.fit(X, Y)
+        self.n_targets_ = Y.shape[1]
+        return self
+
+    def predict(self, X: Values) -> Values:
+        """Predict all targets: array (n_rows, n_targets)."""
+        return np.reshape(self.estimator_.predict(X), (len(X), self.n_targets_))
+
+    def _new(self, n_targets: int) -> Any:
+        from sklearn.multioutput import MultiOutputRegressor
+        from sklearn.utils import get_tags
+
+        make, _ = find_function(self.estimator)
+        try:
+            made = make(**(self.options or {}))
+        except TypeError as error:
+            raise BrainalignError(
+                f"{self.estimator}: {error}; correct its options {dict(self.options or {})}"
+            ) from None
+        if not (hasattr(made, "fit") and hasattr(made, "predict")):
+            raise BrainalignError(
+                f"{self.estimator} makes a {type(made).__name__} without fit and predict; name a regressor"
+            )
+        single = isinstance(made, BaseEstimator) and not get_tags(made).target_tags.multi_output
+        return MultiOutputRegressor(made) if single and n_targets > 1 else made
