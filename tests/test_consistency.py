@@ -293,3 +293,10 @@ def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
         load(*tested[:6], tested[40], "cat", "dog")
     with pytest.raises(BrainalignError, match=r"0 of 3 objects .*\(none\)"):
         load("a.png", "b.png", "c.png")
+
+
+def test_regressors_that_are_nowhere(lab: Lab) -> None:
+    lab.load(methods={"lasso": {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso"}})
+    for place in ("nowhere_at_all.models", str(lab.folder / "mine.py")):
+        method = {"encoder": "estimator", "estimator": f"{place}:Lasso"}
+        lab.refused(f"methods.lasso.estimator: there is no {place}; install its package", methods={"lasso": method})

@@ -85,7 +85,7 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
         n_groups = len(X) if groups is None else len(np.unique(groups))
         if n_groups < self.cv:
             raise BrainalignError(f"{n_groups} groups cannot make cv: {self.cv} folds; lower cv")
-        one = self._new(Y.shape[1])
+        one = self._new()
         folds = KFold(self.cv) if groups is None else GroupKFold(self.cv)
         scores = [
             r2(Y[test], np.reshape(clone(one).fit(X[train], Y[train]).predict(X[test]), Y[test].shape))
@@ -100,7 +100,7 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
         """Predict all targets: array (n_rows, n_targets)."""
         return np.reshape(self.estimator_.predict(X), (len(X), self.n_targets_))
 
-    def _new(self, n_targets: int) -> Any:
+    def _new(self) -> Any:
         from sklearn.multioutput import MultiOutputRegressor
         from sklearn.utils import get_tags
 
@@ -116,4 +116,4 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
                 f"{self.estimator} makes a {type(made).__name__} without fit and predict; name a regressor"
             )
         single = isinstance(made, BaseEstimator) and not get_tags(made).target_tags.multi_output
-        return MultiOutputRegressor(made) if single and n_targets > 1 else made
+        return MultiOutputRegressor(made) if single else made

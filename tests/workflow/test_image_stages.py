@@ -140,8 +140,13 @@ def test_two_methods_stand_apart(scenes) -> None:
     scenes.write()
     methods = {name: {"encoder": "ridge", "cv": 3, "device": "cpu"} for name in ("ridge", "pooled")}
     methods["pooled"]["per_target_alpha"] = False
+    lasso = {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.2}, "cv": 3}
+    methods["lasso"] = lasso | {"models": ["two"], "subjects": ["01"]}
     run = Run(scenes, {"methods": methods})("01", "02")
-    assert len(run.table("differences", subject="01")) == 6
+    assert len(run.table("differences", subject="01")) == 10
+    assert "lasso: each layer was regressed on the responses by Lasso (sklearn.linear_model) with alpha = 0.2." in (
+        run.page("sub-01")
+    )
     page = run.page("sub-01")
     assert "two (ridge)" in page
     assert "two and two" not in page
