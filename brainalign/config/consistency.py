@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,7 +29,6 @@ from brainalign.study import (
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
-    SeriesStudy,
     TripletStudy,
     VideoStudy,
     check_combination,
@@ -37,6 +37,7 @@ from brainalign.study import (
     find_weights,
 )
 
+D = TypeVar("D", bound=Descriptor)
 OF_IMAGES = InContextMethod | DictionaryMethod | EstimatorMethod  # that only studies of images have
 
 
@@ -52,14 +53,11 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
         a fit; if a table of images does not hold what a section asks for.
     """
     for dataset, descriptor in descriptors.items():
-        _models_fit(config, dataset, descriptor)
+        MODELS_FIT.get(type(descriptor), _nothing)(config, dataset, descriptor)
         _networks_are_there(config, dataset)
         _methods_fit(config, dataset, descriptor)
         _combinations_exist(config, dataset, descriptor)
-        if isinstance(descriptor, ImageStudy):
-            check_image_study(config, dataset, descriptor)
-        for subject in descriptor.subjects if isinstance(descriptor, RecordingStudy) else ():
-            check_times(config, descriptor, subject)
+        CHECKS.get(type(descriptor), _nothing)(config, dataset, descriptor)
     for method, options in config.methods.items():
         used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
         _subjects_exist(f"methods.{method}", options.subjects, used)
@@ -69,8 +67,8 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
         known = {
             split
             for dataset, descriptor in descriptors.items()
-            if model in config.models_of(dataset) and isinstance(descriptor, BlockStudy)
-            for split in descriptor.splits
+            if model in config.models_of(dataset)
+            for split in descriptor.permuted_splits
         }
         for split in use.permute or ():
             if known and split not in known:
@@ -84,9 +82,14 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     _ridge_stands_beside(config, descriptors)
 
 
+def _of_kind(kind: type[D], descriptors: Mapping[str, Descriptor]) -> list[D]:
+    """List the studies of one kind."""
+    return [descriptor for descriptor in descriptors.values() if type(descriptor) is kind]
+
+
 def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
     """Raise where a model or a method is limited to a subject that none of its datasets has."""
-    subjects = {subject for d in used if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
+    subjects = {subject for descriptor in used if descriptor.is_fitted for subject in descriptor.subject_names}
     for subject in named or ():
         if subjects and subject not in subjects:
             raise BrainalignError(
@@ -95,29 +98,17 @@ def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descript
             )
 
 
-def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    if isinstance(descriptor, RecordingStudy | SeriesStudy):
-        return  # no network sees what was shown
-    if isinstance(descriptor, VideoStudy):
-        if not config.dynamics.models:
-            raise BrainalignError(
-                f"{dataset} has videos, but dynamics.models names no model of them; give one like "
-                "dynamics: {models: {mine: {function: my_model.py:build}}}"
-            )
-        _videos_go_on(config, dataset, descriptor)
-        return
-    if isinstance(descriptor, TripletStudy):
-        _objects_are_seen(config, dataset, descriptor)
-        return
-    if isinstance(descriptor, SentenceStudy):
-        _sentences_are_read(config, dataset)
-        return
-    if isinstance(descriptor, ModalityStudy):
-        _image_vectors_exist(config, dataset, descriptor)
-        return
-    if not isinstance(descriptor, BlockStudy):
-        _captions_exist(config, dataset, descriptor)
-        return
+def _nothing(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    """Raise nothing: no network sees what was shown."""
+
+
+def _windows_fit(config: Config, _: str, descriptor: RecordingStudy) -> None:
+    for subject in descriptor.subjects:
+        check_times(config, descriptor, subject)
+
+
+def _blocks_are_described(config: Config, dataset: str, descriptor: BlockStudy) -> None:
+    """Raise where a model reads what the stimuli do not have."""
     for reads, there, what in (
         ("reads_images", descriptor.has_images, "look at images, but its stimuli are texts; give every one a path, or"),
         ("reads_texts", descriptor.n_texts > 0, "read texts, but its stimuli are images; give every one texts, or"),
@@ -129,6 +120,16 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 f"datasets.{dataset}.models: {', '.join(wrong)} {what} list other models"
                 f"{': ' + ', '.join(fitting) if fitting else ''}"
             )
+
+
+def _videos_have_models(config: Config, dataset: str, descriptor: VideoStudy) -> None:
+    """Raise where no model of videos is named, or the videos are too few for it."""
+    if not config.dynamics.models:
+        raise BrainalignError(
+            f"{dataset} has videos, but dynamics.models names no model of them; give one like "
+            "dynamics: {models: {mine: {function: my_model.py:build}}}"
+        )
+    _videos_go_on(config, dataset, descriptor)
 
 
 def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:
@@ -194,7 +195,7 @@ def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) ->
         )
 
 
-def _sentences_are_read(config: Config, dataset: str) -> None:
+def _sentences_are_read(config: Config, dataset: str, _: SentenceStudy) -> None:
     """Raise where a model looks at images, or the one whose vectors are decoded is not used or reads no texts."""
     models = config.models_of(dataset)
     wrong = [model for model in models if not config.models[model].reads_texts]
@@ -214,7 +215,7 @@ def _sentences_are_read(config: Config, dataset: str) -> None:
 def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
     """Raise where sentences would be decoded by networks alone."""
     kinds = {options.decoder for options in config.decode.decoders.values()}
-    if "linear" not in kinds and any(isinstance(descriptor, SentenceStudy) for descriptor in descriptors.values()):
+    if "linear" not in kinds and _of_kind(SentenceStudy, descriptors):
         raise BrainalignError(
             "decode.decoders: every network stands beside ridge; add one like ridge: {decoder: linear}"
         )
@@ -223,7 +224,7 @@ def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) 
 def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
     """Raise where judgements are to be compared with regions that no dataset has."""
     name = config.concepts.regions_of
-    if name is None or not any(isinstance(descriptor, TripletStudy) for descriptor in descriptors.values()):
+    if name is None or not _of_kind(TripletStudy, descriptors):
         return
     if name not in config.datasets:
         raise BrainalignError(
@@ -235,8 +236,8 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
             f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
             "another dataset, or leave the option out"
         )
-    for judged in [each for each in descriptors.values() if isinstance(each, TripletStudy)]:
-        if isinstance(seen := descriptors.get(name), ImageStudy):
+    for judged in _of_kind(TripletStudy, descriptors):
+        for seen in _of_kind(ImageStudy, {name: descriptors[name]} if name in descriptors else {}):
             check_objects(judged, seen)
 
 
@@ -252,29 +253,30 @@ def _image_vectors_exist(config: Config, dataset: str, descriptor: ModalityStudy
         )
 
 
-def _captions_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
+def _captions_exist(config: Config, dataset: str, descriptor: ImageStudy) -> None:
     """Raise where a text model meets images without captions."""
-    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
-    if not wrong:
-        return
-    remedy = ""
-    if isinstance(descriptor, ImageStudy):
-        columns = descriptor.image_columns()
-        if descriptor.captions is not None or columns is None or "caption" in columns:
-            return
+    columns = descriptor.image_columns()
+    if descriptor.captions is None and columns is not None and "caption" not in columns:
         remedy = (
             f"give {descriptor.images} a column caption{did_you_mean('caption', columns)}, or the descriptor a table "
             "of `captions` (stimulus_id, caption), or "
         )
-    raise BrainalignError(
-        f"datasets.{dataset}.models: {', '.join(wrong)} read texts, but its images have no captions; {remedy}list the "
-        "models that look at images"
-    )
+        _no_texts_are_read(config, dataset, descriptor, remedy)
+
+
+def _no_texts_are_read(config: Config, dataset: str, _: Descriptor, remedy: str = "") -> None:
+    """Raise where a text model meets images that have no texts."""
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
+    if wrong:
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} read texts, but its images have no captions; {remedy}list "
+            "the models that look at images"
+        )
 
 
 def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    if not isinstance(descriptor, BlockStudy | ImageStudy):
-        return  # there are no responses to fit
+    if not descriptor.is_fitted:
+        return
     methods = {name: config.methods[name] for name in config.methods_of(dataset)}
     for wrong, what in (
         ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
@@ -283,7 +285,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         ([n for n, method in methods.items() if isinstance(method, DictionaryMethod)], "learns many atoms from images"),
         ([n for n, method in methods.items() if isinstance(method, EstimatorMethod)], "is fitted once per target"),
     ):
-        if wrong and isinstance(descriptor, BlockStudy):
+        if wrong and type(descriptor) is BlockStudy:
             fitting = [
                 name
                 for name, method in config.methods.items()
@@ -297,7 +299,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "
                 f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
             )
-    _everyone_is_fitted(config, dataset, list(descriptor.subjects))
+    _everyone_is_fitted(config, dataset, descriptor.subject_names)
     for model, name in config.fits_of(dataset):
         method, n_layers = methods[name], len(getattr(config.models[model], "layers", None) or ())
         # The even mixture and each layer alone; of layers that are not listed the encoder itself says it.
@@ -315,11 +317,15 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             _tokens_are_kept(config, dataset, name, model)
             _semantics_exist(config, dataset, name)
             _cls_tokens_exist(config, dataset, name, model)
-    if isinstance(descriptor, ImageStudy):
-        for subject in descriptor.subjects:
-            for _, name in config.fits_of(dataset, subject):
-                _queries_have_targets(config, descriptor, subject, name)
-        _twins_are_fitted(config, dataset, descriptor)
+
+
+def _images_fit(config: Config, dataset: str, descriptor: ImageStudy) -> None:
+    """Raise where a study of images lacks what methods and sections ask of it."""
+    for subject in descriptor.subjects:
+        for _, name in config.fits_of(dataset, subject):
+            _queries_have_targets(config, descriptor, subject, name)
+    _twins_are_fitted(config, dataset, descriptor)
+    check_image_study(config, dataset, descriptor)
 
 
 def _estimator_is_there(name: str, method: EstimatorMethod) -> None:
@@ -336,9 +342,9 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     """Raise where searchlights, captions or grounding name whom none can be made of, or a surface is missing."""
     options = config.searchlight
     images = {subject for descriptor in descriptors.values() for subject in descriptor.scanned}
-    blocks = {subject for d in descriptors.values() if isinstance(d, BlockStudy) for subject in d.subjects}
+    searched = {subject for descriptor in descriptors.values() for subject in descriptor.searched}
     for section, used, named, known in (
-        ("searchlight", bool(options.models), options.subjects, images | blocks),
+        ("searchlight", bool(options.models), options.subjects, searched),
         ("caption", config.caption.model is not None, config.caption.subjects, images),
         ("ground", config.ground.model is not None, config.ground.subjects, images),
     ):
@@ -469,12 +475,8 @@ def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> 
         )
 
 
-def _others_are_there(
-    config: Config, dataset: str, descriptor: BlockStudy | ImageStudy, method: str, model: str
-) -> None:
+def _others_are_there(config: Config, dataset: str, descriptor: Descriptor, method: str, model: str) -> None:
     """Raise where in-context encoding has nobody to learn from, meets sensors, or features of many places."""
-    if not isinstance(descriptor, ImageStudy):
-        return
     if getattr(config.models[model], "pooling", None) == "tokens":
         raise BrainalignError(
             f"methods.{method} reads one vector per image, but models.{model} keeps tokens; take pooling: mean or cls, "
@@ -488,13 +490,13 @@ def _others_are_there(
             "extractor: vision with the weights of a CLIP-like model and layers: [visual_projection], or name such "
             f"models in methods.{method}.models"
         )
-    scanned = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
+    scanned = descriptor.scanned
     if len(scanned) < 2:
         raise BrainalignError(
             f"methods.{method} is trained on the voxels of other subjects, but {dataset} has {len(scanned)} fMRI "
             "subject(s); it needs two or more"
         )
-    for subject in descriptor.subjects:
+    for subject in descriptor.subject_names:
         if config.methods[method].used_on(model, subject) and subject not in scanned:
             raise BrainalignError(
                 f"methods.{method} reads the weights of voxels, but subject {subject} has sensors; name the fMRI "
@@ -517,3 +519,19 @@ def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> No
             f"datasets.{dataset}: no method is used on subject {', '.join(without)}; add a model and a method without "
             "`subjects`"
         )
+
+
+# Whether the models of a dataset can read what was shown there, by kind of study.
+MODELS_FIT: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
+    BlockStudy: _blocks_are_described,
+    ImageStudy: _captions_exist,
+    RdmStudy: _no_texts_are_read,
+    VideoStudy: _videos_have_models,
+    TripletStudy: _objects_are_seen,
+    SentenceStudy: _sentences_are_read,
+    ModalityStudy: _image_vectors_exist,
+}
+CHECKS: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
+    ImageStudy: _images_fit,
+    RecordingStudy: _windows_fit,
+}

@@ -80,7 +80,7 @@ def _check_contest(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
     """
     held = not config.contest
     for dataset, descriptor in descriptors.items() if config.contest else ():
-        subjects = list(descriptor.subjects) if isinstance(descriptor, ImageStudy) else []
+        subjects = descriptor.subject_names if type(descriptor) is ImageStudy else []
         fits = [fit for subject in subjects for fit in config.fits_of(dataset, subject)]
         there = families_of(fits, config.contest)
         if not any(there.values()):

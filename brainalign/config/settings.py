@@ -35,7 +35,6 @@ from brainalign.config.searchlight_options import SearchlightSettings
 from brainalign.config.series_options import SeriesSettings
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
 from brainalign.study import (
-    BlockStudy,
     DatasetName,
     Descriptor,
     Strict,
@@ -333,7 +332,7 @@ class Config(Strict):
     def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
         """Return the models that searchlights are made of in a subject; none in sensors."""
         chosen = self.searchlight.subjects is None or subject in self.searchlight.subjects
-        if not chosen or not (subject in descriptor.scanned or isinstance(descriptor, BlockStudy)):
+        if not chosen or subject not in descriptor.searched:
             return []
         return [model for model in self.searchlight.models if model in self.models_of(dataset)]
 

@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -88,6 +88,14 @@ class Descriptor(Strict):
         sentences = [f"{name}: {value.rstrip('.')}." for name, value in given.items() if value]
         return " ".join([*sentences, f"Not given in the descriptor: {', '.join(missing)}."] if missing else sentences)
 
+    # Whether encoders are fitted to responses.
+    is_fitted: ClassVar[bool] = False
+
+    @property
+    def permuted_splits(self) -> list[str]:
+        """The splits whose permutations a model may name."""
+        return []
+
     @property
     def subject_names(self) -> list[str]:
         """The subjects whose responses are prepared one by one; none where the dataset is prepared as a whole."""
@@ -97,6 +105,11 @@ class Descriptor(Strict):
     def scanned(self) -> list[str]:
         """The fMRI subjects who saw images: those whose patterns have regions."""
         return []
+
+    @property
+    def searched(self) -> list[str]:
+        """The subjects in whose brains searchlights can be placed."""
+        return self.scanned
 
     @property
     def is_simulated(self) -> bool:
@@ -120,6 +133,10 @@ class Descriptor(Strict):
     def stimulus_table(self) -> Path | None:
         """Locate the table of what was shown, where a file of the dataset holds it."""
         return None
+
+    def image_paths(self) -> dict[str, Path]:
+        """Locate the images that the descriptor itself names, by stimulus."""
+        return {}
 
     def image_tables(self) -> list[Path]:
         """Locate the tables that list images: those of the stimuli."""
@@ -230,6 +247,8 @@ class Shape(Strict):
 class BlockStudy(Descriptor):
     """fMRI volumes with a label each; the stimuli are categories, with an image, words or both."""
 
+    is_fitted: ClassVar[bool] = True
+
     kind: Literal["blocks"] = "blocks"
     subjects: dict[Name, BlockFiles] = Field(min_length=1)
     fmri: FmriOptions
@@ -279,6 +298,16 @@ class BlockStudy(Descriptor):
     def all_files(self) -> list[Path]:
         """List the files of every subject and the images; raises as `locate` does."""
         return list(dict.fromkeys([*super().all_files(), *self.image_paths().values()]))
+
+    @property
+    def permuted_splits(self) -> list[str]:
+        """The splits, all of which are permuted."""
+        return list(self.splits)
+
+    @property
+    def searched(self) -> list[str]:
+        """All subjects: they were scanned."""
+        return list(self.subjects)
 
     def find(self, subject: str, field: str) -> Path:
         """Return where a file of a subject lies.
@@ -347,6 +376,8 @@ class SimulateOptions(Strict):
 
 class ImageStudy(Descriptor):
     """Responses to images."""
+
+    is_fitted: ClassVar[bool] = True
 
     kind: Literal["images"]
     images: Path = Field(description="table, a row per image: stimulus_id, path [category, caption, ...]")

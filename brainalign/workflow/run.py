@@ -13,7 +13,6 @@ from brainalign.config import Config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import artifact_path, read_parquet, read_text_table
 from brainalign.study import (
-    BlockStudy,
     Descriptor,
     ImageStudy,
     RdmStudy,
@@ -96,8 +95,7 @@ class Run:
 
     def images_of_blocks(self, of: Labels) -> list[Path]:
         """List the images that a study of blocks names in its descriptor; tables of images name those of others."""
-        descriptor = self.descriptors[of["dataset"]]
-        return list(dict.fromkeys(descriptor.image_paths().values())) if isinstance(descriptor, BlockStudy) else []
+        return list(dict.fromkeys(self.descriptors[of["dataset"]].image_paths().values()))
 
     def image_state(self, of: Labels) -> str:
         """Digest what changes when an image does; of images that the run makes itself their table says it."""

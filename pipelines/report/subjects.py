@@ -167,7 +167,7 @@ def recordings_page(shelf: Shelf, descriptor: RecordingStudy, subject: str) -> s
 
 
 def _decoded(shelf: Shelf, subject: str) -> DecodedTimes | None:
-    """Return what was decoded over time, where all of it is there."""
+    """Gather the decoding over time, where all of it is there."""
     tables = shelf.tables(DECODED_TABLES, subject=subject)
     squares = shelf.fetch("timesquares", Arrays, subject=subject)
     if squares is None or not tables:
