@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def series_page(shelf: Shelf, descriptor: SeriesStudy, _: Sequence[str]) -> str:
         for suffix in ("series", "maskedmodel"):
             shelf.fetch(suffix, object)
         material.prepared, material.fitted = shelf.details("series"), shelf.details("maskedmodel")
-        traces = shelf.fetch("filledtraces", Arrays) or {}
+        traces: Mapping[str, Any] = shelf.fetch("filledtraces", Arrays) or {}
         material.traces = {name: np.asarray(values) for name, values in traces.items()}
         material.tables = shelf.tables(SERIES_TABLES)
     return render_series_page(material)
