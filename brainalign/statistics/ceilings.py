@@ -59,7 +59,7 @@ def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0
     return total / n_halvings
 
 
-def noise_ceiling(repeats: Values, n_averaged: int = 1, n_halvings: int = 200, seed: int = 0) -> Values:
+def noise_ceiling(repeats: Values, n_averaged: float = 1, n_halvings: int = 200, seed: int = 0) -> Values:
     """Return the share of variance that repeats in responses averaged over `n_averaged` repeats.
 
     Split-half reliability, scaled to `n_averaged` repeats by Spearman-Brown. It is a variance: divide r² by it, or r
@@ -69,8 +69,9 @@ def noise_ceiling(repeats: Values, n_averaged: int = 1, n_halvings: int = 200, s
     Parameters
     ----------
     repeats : array (n_repeats, n_stimuli, n_targets)
-    n_averaged : int
-        Repeats behind each response that is scored: 1 when the test set has single trials.
+    n_averaged : float
+        Repeats behind each response that is scored: 1 when the test set has single trials, below 1 where a repeat is
+        itself a mean of several.
     n_halvings, seed : int
 
     Returns

@@ -18,6 +18,8 @@ def linear_classification(
 ) -> NDArray[np.float64]:
     """Return the accuracy of multinomial logistic regression in each fold; chance is 1 / n_stimuli.
 
+    It is the mean over stimuli of the share of their trials, so that none counts more for being shown more often.
+
     Parameters
     ----------
     responses : array (n_trials, n_targets)
@@ -32,6 +34,7 @@ def linear_classification(
     """
     check_folds(folds, len(responses))
     from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import recall_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -39,7 +42,11 @@ def linear_classification(
     for train, test in folds:
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
         classifier.fit(responses[train], stimulus_ids[train])
-        accuracies.append(classifier.score(responses[test], stimulus_ids[test]))
+        shown = stimulus_ids[test]
+        # Over the stimuli that are tested: another that is answered costs the shown one its hit.
+        accuracies.append(
+            recall_score(shown, classifier.predict(responses[test]), labels=np.unique(shown), average="macro")
+        )
     return np.array(accuracies)
 
 

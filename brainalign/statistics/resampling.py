@@ -17,23 +17,73 @@ Rows = NDArray[np.intp]
 MIN_UNITS = 6  # below it the interval covers less than it says
 
 
-def permute_within(groups: NDArray[Any], n_permutations: int, rng: np.random.Generator) -> Rows:
+def permute_within(
+    groups: NDArray[Any], n_permutations: int, rng: np.random.Generator, units: NDArray[Any] | None = None
+) -> Rows:
     """Return row orders that shuffle rows within their group only.
 
     Parameters
     ----------
     groups : array (n_rows,)
         For example the run of each row: exchangeable under the null of no stimulus effect.
+    units : array (n_rows,), optional
+        For example the stimulus of each row: rows of a unit stay together. Every unit of a group has as many rows.
+
+    Returns
+    -------
+    array (n_permutations, n_rows) of row numbers
+
+    Raises
+    ------
+    BrainalignError
+        If units of a group differ in size.
+    """
+    orders = np.tile(np.arange(len(groups)), (n_permutations, 1))
+    for label in np.unique(groups):
+        rows = np.flatnonzero(groups == label)
+        if units is not None:
+            rows = _by_unit(rows, units, label)
+        each = rows[:, None] if rows.ndim == 1 else rows
+        orders[:, each] = each[rng.permuted(np.tile(np.arange(len(each)), (n_permutations, 1)), axis=1)]
+    return orders
+
+
+def _by_unit(rows: Rows, units: NDArray[Any], group: Any) -> Rows:
+    """Return the rows of a group (n_units, n_rows of each), units in the order of their first row."""
+    names, first, codes, counts = np.unique(units[rows], return_index=True, return_inverse=True, return_counts=True)
+    if (counts != counts[0]).any():
+        odd = int(np.argmax(counts != counts[0]))
+        raise BrainalignError(
+            f"units can be exchanged as wholes only if all have as many rows in a group; '{names[0]}' has {counts[0]} "
+            f"and '{names[odd]}' {counts[odd]} in '{group}'; exchange their features instead (exchange_features)"
+        )
+    order = np.argsort(np.argsort(np.argsort(first))[codes], kind="stable")
+    return np.asarray(rows[order].reshape(len(names), -1))
+
+
+def exchange_features(
+    stimulus_ids: NDArray[Any], groups: NDArray[Any], n_permutations: int, rng: np.random.Generator
+) -> Rows:
+    """Return the rows whose features each row takes, when stimuli of a group exchange theirs.
+
+    All rows of a stimulus in a group take those of one other stimulus there, however many rows either has.
+
+    Parameters
+    ----------
+    stimulus_ids, groups : array (n_rows,)
+        One group for all rows exchanges the features of a stimulus alike everywhere.
 
     Returns
     -------
     array (n_permutations, n_rows) of row numbers
     """
-    orders = np.tile(np.arange(len(groups)), (n_permutations, 1))
+    donors = np.empty((n_permutations, len(stimulus_ids)), dtype=np.intp)
     for label in np.unique(groups):
         rows = np.flatnonzero(groups == label)
-        orders[:, rows] = rng.permuted(np.tile(rows, (n_permutations, 1)), axis=1)
-    return orders
+        _, first, codes = np.unique(stimulus_ids[rows], return_index=True, return_inverse=True)
+        orders = rng.permuted(np.tile(np.arange(len(first)), (n_permutations, 1)), axis=1)
+        donors[:, rows] = rows[first][orders[:, codes]]
+    return donors
 
 
 def permute_stimuli(
@@ -46,7 +96,7 @@ def permute_stimuli(
     Parameters
     ----------
     stimulus_ids, groups : array (n_rows,)
-        Every group must hold every stimulus once.
+        Every group must hold every stimulus, each as often as the others.
 
     Returns
     -------
@@ -55,24 +105,27 @@ def permute_stimuli(
     Raises
     ------
     BrainalignError
-        If a stimulus is missing or repeated within a group.
+        If a stimulus is missing in a group, or there more or less often than others.
     """
     names, stimulus = np.unique(stimulus_ids, return_inverse=True)
     labels, group = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(labels), len(names)), dtype=int)
     np.add.at(counts, (group, stimulus), 1)
-    if (counts != 1).any():
-        g, s = np.argwhere(counts != 1)[0]
+    most = counts.max(axis=1, keepdims=True)
+    if (counts != most).any():
+        g, s = np.argwhere(counts != most)[0]
         raise BrainalignError(
-            f"stimuli can be exchanged as wholes only if every group holds each of them once; "
-            f"'{names[s]}' occurs {counts[g, s]} times in '{labels[g]}'; average repeats within groups, or drop "
-            "incomplete groups"
+            f"responses to stimuli can be exchanged as wholes only if every group holds each of them as often; "
+            f"'{names[s]}' occurs {counts[g, s]} times in '{labels[g]}', another {most[g, 0]} times; exchange their "
+            "features instead (exchange_features), or drop incomplete groups"
         )
-    rows = np.empty(counts.shape, dtype=np.intp)
-    rows[group, stimulus] = np.arange(len(stimulus_ids))
+    sorted_rows = np.lexsort((stimulus, group))
+    wholes = [part.reshape(len(names), -1) for part in np.split(sorted_rows, np.cumsum(counts.sum(axis=1))[:-1])]
     orders = np.empty((n_permutations, len(stimulus_ids)), dtype=np.intp)
     for order in orders:
-        order[rows] = rows[:, rng.permutation(len(names))]
+        exchanged = rng.permutation(len(names))
+        for rows in wholes:
+            order[rows] = rows[exchanged]
     return orders
 
 

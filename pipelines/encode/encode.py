@@ -26,7 +26,7 @@ METRICS = {
     "ceiling": "share of the variance of a single block that repeats (variance units)",
     "r2_normalized": "r2_signed / ceiling, never clipped",
     "alpha": "median over outer folds",
-    "p": "one-sided permutation p: stimuli permuted within runs, encoder refitted",
+    "p": "one-sided permutation p: stimuli permuted within runs, blocks of one together, encoder refitted",
     "p_fwer": "the same against the maximum over targets",
     "q": "Benjamini-Hochberg over the targets of one layer",
 }
@@ -52,6 +52,7 @@ def encode(job: Job) -> None:
     for split, kind in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
         by_run = kind["leave_out"] == "run"
+        n_test = round(np.mean([len(test) for _, test in folds]))
         n_permutations = settings.run_permutations if by_run else settings.stimulus_permutations
         for name, features in layers.items():
             evaluation = evaluate(
@@ -69,7 +70,7 @@ def encode(job: Job) -> None:
             )
             labels = {"split": split, "layer": name}
             if by_run:
-                tables["scores"].append(_scores(evaluation, responses, ceiling, len(folds[0][1])).assign(**labels))
+                tables["scores"].append(_scores(evaluation, responses, ceiling, n_test).assign(**labels))
             tables["identification"].append(_identification(evaluation, responses, folds, by_run).assign(**labels))
             tables["null"].append(_null(evaluation).assign(**labels))
             alphas = evaluation.observed.alpha

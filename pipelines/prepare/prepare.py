@@ -40,12 +40,12 @@ def prepare(job: Job) -> None:
     job.save("splits", pd.concat(splits, ignore_index=True), splits=kinds)
     ceiling = pd.DataFrame({"target_id": responses.targets["target_id"]})
     ceiling["ceiling"] = _ceiling(responses, settings.n_halvings, job.seed)
-    repeats = responses.trials["run"].nunique()
+    repeats = int(responses.trials["stimulus_id"].value_counts().min())
     job.save(
         "ceiling",
         ceiling,
-        definition="share of variance of a single block that repeats: split-half over runs, Spearman-Brown to one "
-        "block, unclamped",
+        definition="share of variance of a single block that repeats: split-half over runs (the mean of the blocks of a "
+        "stimulus in each), Spearman-Brown to one block, unclamped",
         n_repeats=repeats,
     )
     dof = len(recording.residuals) - len(responses.trials)
@@ -55,8 +55,14 @@ def prepare(job: Job) -> None:
 
 
 def _ceiling(responses: Responses, n_halvings: int, seed: int) -> np.ndarray:
-    """Return the ceiling of one block, each run being a repeat of every stimulus."""
-    order = responses.trials.sort_values(["session", "run", "stimulus_id"]).index
-    n_stimuli = responses.trials["stimulus_id"].nunique()
-    cube = responses.values[order].reshape(-1, n_stimuli, len(responses.targets))  # (n_runs, n_stimuli, n_targets)
-    return noise_ceiling(cube, n_averaged=1, n_halvings=n_halvings, seed=seed)
+    """Return the ceiling of one block, the mean of a stimulus in a run being one repeat of it.
+
+    With m blocks in run r of stimulus s and noise of variance σ² in each, repeats have noise σ² · mean over (r, s) of
+    1 / m: a single block is worth so many repeats.
+    """
+    labels = [responses.trials[name] for name in ("session", "run", "stimulus_id")]
+    cells = pd.DataFrame(responses.values).groupby([label.to_numpy() for label in labels], sort=True)
+    n_stimuli = labels[2].nunique()
+    cube = cells.mean().to_numpy().reshape(-1, n_stimuli, len(responses.targets))  # (n_runs, n_stimuli, n_targets)
+    worth = float((1 / cells.size()).mean())
+    return noise_ceiling(cube, n_averaged=worth, n_halvings=n_halvings, seed=seed)

@@ -56,7 +56,7 @@ def summarize(job: Job) -> None:
 
 def _test_share(splits: pd.DataFrame, name: str, size: int) -> float:
     """Return test rows per training row in a fold; NaN where folds overlap, so that their scores are no sample."""
-    counts = splits.loc[(splits["name"] == name) & (splits["fold"] == 0), "split"].value_counts()
+    counts = splits.loc[splits["name"] == name, "split"].value_counts()  # over folds, which may differ
     return counts["test"] / counts["train"] if size == 1 else np.nan
 
 

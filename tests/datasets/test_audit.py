@@ -69,7 +69,9 @@ def test_unknown_category(small) -> None:
 
 def test_a_run_without_a_category(small) -> None:
     lines = [line.replace("thing1", "rest") if line.endswith(" 2") else line for line in small.labels]
-    assert "run 2 has not every category in exactly one block" in found(small.write(labels=lines))
+    assert "run 2 has no block of thing1; a held-out run is identified among all categories" in found(
+        small.write(labels=lines)
+    )
 
 
 def test_truncated_nifti(small) -> None:

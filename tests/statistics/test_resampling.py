@@ -8,6 +8,7 @@ from brainalign.checks import BrainalignError
 from brainalign.statistics import (
     bootstrap,
     cross_validated_interval,
+    exchange_features,
     fdr,
     permutation_test,
     permute_stimuli,
@@ -39,6 +40,41 @@ def test_permute_stimuli_exchanges_them_alike_in_every_group() -> None:
 def test_permute_stimuli_needs_complete_groups() -> None:
     with pytest.raises(BrainalignError, match="'b' occurs 0 times in '1'"):
         permute_stimuli(np.array(["a", "b", "a", "c", "c"]), np.array([0, 0, 1, 1, 0]), 5, np.random.default_rng(0))
+
+
+def test_units_stay_together_within_groups() -> None:
+    groups = np.array([0, 0, 0, 0, 1, 1, 1])
+    units = np.array(list("abab") + list("cab"))
+    for order in permute_within(groups, 30, np.random.default_rng(0), units):
+        assert (groups[order] == groups).all()
+        assert sorted(order) == list(range(7))
+        for group in (0, 1):
+            rows = np.flatnonzero(groups == group)
+            assert len({*zip(units[rows], units[order[rows]], strict=True)}) == len(set(units[rows]))
+    once = permute_within(groups[4:], 5, np.random.default_rng(1))
+    np.testing.assert_array_equal(permute_within(groups[4:], 5, np.random.default_rng(1), units[4:]), once)
+    with pytest.raises(BrainalignError, match="'a' has 2 and 'b' 1 in '0'"):
+        permute_within(np.zeros(3, dtype=int), 1, np.random.default_rng(0), np.array(list("aba")))
+
+
+def test_stimuli_shown_twice_in_a_group_are_exchanged_as_wholes() -> None:
+    stimuli, runs = np.array(list("abba" + "baab")), np.repeat([0, 1], 4)
+    for order in permute_stimuli(stimuli, runs, 20, np.random.default_rng(2)):
+        assert (runs[order] == runs).all()
+        assert len({*zip(stimuli, stimuli[order], strict=True)}) == 2
+        assert sorted(order) == list(range(8))
+
+
+def test_features_are_exchanged_whatever_the_number_of_rows() -> None:
+    stimuli, runs = np.array(list("aabc" + "abbbc")), np.array([0] * 4 + [1] * 5)
+    seen = set()
+    for donors in exchange_features(stimuli, runs, 200, np.random.default_rng(3)):
+        assert (runs[donors] == runs).all()
+        for run in (0, 1):
+            pairs = {*zip(stimuli[runs == run], stimuli[donors[runs == run]], strict=True)}
+            assert len(pairs) == len({new for _, new in pairs}) == 3
+            seen.add((run, *sorted(pairs)))
+    assert len(seen) == 12  # all orders of three stimuli in both runs
 
 
 def test_p_values_count_the_observed_and_ties() -> None:

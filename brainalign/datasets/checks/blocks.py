@@ -163,11 +163,12 @@ def _design_problems(descriptor: BlockStudy, labels: pd.DataFrame, blocks: pd.Da
         except BrainalignError as error:
             yield f"splits.{name}", str(error)
     counts = trials.groupby(["run", "stimulus_id"]).size().unstack(fill_value=0)
-    uneven = [run for run, row in counts.iterrows() if (row != 1).any()]
-    if uneven:
+    for run, row in counts[(counts == 0).any(axis=1)].iterrows():
         yield (
             "labels",
-            f"run {listed(uneven)} has not every category in exactly one block; leave incomplete runs out of the files",
+            f"run {run} has no block of {listed(row.index[row == 0].tolist())}; a held-out run is identified among all "
+            "categories, and ceilings compare runs category by category: leave incomplete runs out of the files, or "
+            "the category out of the study",
         )
     if (blocks["first"] == blocks["last"]).all():
         yield (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import check_folds
 from brainalign.encoding.scoring.crossval import Encoder, Folds, FoldScores, Inputs, encode_runs, encode_zero_shot
-from brainalign.statistics import permute_stimuli, permute_within
+from brainalign.statistics import exchange_features, permute_stimuli, permute_within
 
 STACK_BYTES = 64 * 2**20  # permuted responses refitted at once
 
@@ -75,7 +75,7 @@ def evaluate(
     folds : sequence of (train rows, test rows)
     leave_out : {"run", "stimulus"}
         Held-out runs: scores per target and identification; the null permutes stimuli within runs. Held-out stimuli:
-        matching of pairs; the null exchanges stimuli as wholes.
+        matching of pairs; the null exchanges stimuli as wholes. Rows of a stimulus stay together in both.
     stimulus_ids, runs : array (n_rows,)
         Runs are the groups of the inner cross-validation.
     n_permutations : int
@@ -92,13 +92,20 @@ def evaluate(
     """
     check_folds(folds, len(X))
     rng = np.random.default_rng(seed)
-    options: dict[str, Any] = {"folds": folds, "groups": runs, "stimulus_ids": stimulus_ids, "inputs": inputs}
-    score: Callable[[Values], FoldScores]
-    if leave_out == "run":
-        score = partial(encode_runs, encoder, X, **options)
-        orders = permute_within(runs, n_permutations, rng)
+    options: dict[str, Any] = {"folds": folds, "groups": runs, "inputs": inputs}
+    by_run = leave_out == "run"
+    scored = partial(encode_runs if by_run else encode_zero_shot, encoder, **options)
+    if not _as_often(stimulus_ids, runs):
+        # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
+        observed = scored(X, responses[None], stimulus_ids=stimulus_ids)
+        donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(X)), n_permutations, rng)
+        names = (stimulus_ids[rows] if by_run else stimulus_ids for rows in donors)
+        null = (scored(X[rows], responses[None], stimulus_ids=of) for rows, of in zip(donors, names, strict=True))
+        return Evaluation(observed, _null(null, observed.r[0], good_r) if n_permutations else None)
+    score: Callable[[Values], FoldScores] = partial(scored, X, stimulus_ids=stimulus_ids)
+    if by_run:
+        orders = permute_within(runs, n_permutations, rng, stimulus_ids)
     else:
-        score = partial(encode_zero_shot, encoder, X, **options)
         orders = permute_stimuli(stimulus_ids, runs, n_permutations, rng)
     # The observed order comes first in the first stack: of small responses, a fit of one set takes as long as of many.
     orders = np.concatenate([np.arange(len(responses))[None], orders])
@@ -109,6 +116,14 @@ def evaluate(
     if not n_permutations:
         return Evaluation(observed, None)
     return Evaluation(observed, _null(chain([first.of(slice(1, None))], stacks), observed.r[0], good_r))
+
+
+def _as_often(stimulus_ids: NDArray[Any], runs: NDArray[Any]) -> bool:
+    """Return whether every run holds every stimulus, each as often as the others."""
+    counts = np.unique_inverse(runs).inverse_indices, np.unique_inverse(stimulus_ids).inverse_indices
+    table = np.zeros([1 + int(codes.max()) for codes in counts], dtype=int)
+    np.add.at(table, counts, 1)
+    return bool((table == table[:, :1]).all())
 
 
 def _null(permuted: Iterable[FoldScores], observed_r: Values, good_r: float) -> Null:

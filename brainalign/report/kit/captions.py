@@ -129,10 +129,10 @@ CAPTIONS = {
         Rows are folds, columns what is kept together; dark cells are tested, light ones trained on. Good: every
         column is tested, and no cell is both. A leak would stop the run before anything is fitted.""",
     "identification": """
-        Share of held-out blocks whose category is found by the best-correlating prediction. Points: mean over runs
+        Share of held-out {items} whose category is found by the best-correlating prediction. Points: mean over runs
         with a {confidence:.0%} interval over runs (for spaces of several layers, mean and range over layers). Grey
-        dashes: mean of the permutations. Dotted: chance. Diamond: a linear classifier of the responses, without
-        any feature space. Good: points well above dashes, and dashes on chance. Spaces without meaning (onehot,
+        dashes: mean of the permutations. Dotted: chance. Diamond: a linear classifier of the {single}responses,
+        without any feature space. Good: points well above dashes, and dashes on chance. Spaces without meaning (onehot,
         random) beside the others show what meaning adds: here nothing can be added, because every category is
         trained on.""",
     "confusion": """

@@ -120,6 +120,13 @@ class Material:
         return found
 
     @property
+    def several_blocks(self) -> bool:
+        """Whether a category was shown in more than one block of a run."""
+        if self.responses is None:
+            return False
+        return bool(self.responses.trials.duplicated(["session", "run", "stimulus_id"]).any())
+
+    @property
     def layered_models(self) -> list[str]:
         """Names of the models of images with several layers, in the order of the configuration."""
         several = {model for (model, _), encoding in self.encodings.items() if encoding.scores["layer"].nunique() > 1}

@@ -210,11 +210,13 @@ def _prepare_text(material: Material) -> tuple[str, list[str]]:
     steps = {"detrended": options.detrend, "z-scored": options.standardize == "run"}
     treatment = " and ".join(step for step, done in steps.items() if done)
     n, lag_s = options.lag_volumes, options.lag_volumes * options.tr_s
+    means = " (of the mean of a category's blocks in each)" if material.several_blocks else ""
     return (
         f"Voxels inside the mask were read with nilearn{f', {treatment} within run' if treatment else ''}. The "
         f"response to a block is the mean of its volumes shifted by {n} volumes ({lag_s:g} s; repetition time "
-        f"{options.tr_s:g} s). Noise ceilings are split-half correlations over runs, averaged over random halvings "
-        "and scaled to a single block by the Spearman-Brown formula: a share of variance, not clamped at 0.",
+        f"{options.tr_s:g} s). Noise ceilings are split-half correlations over runs{means}, averaged over "
+        "random halvings and scaled to a single block by the Spearman-Brown formula: a share of variance, not clamped "
+        "at 0.",
         ["nilearn", "spearmanbrown"],
     )
 
@@ -263,18 +265,23 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
                 f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "
                 f"{max(method.alphas):g} by {method.metric} in {folds} inside the training runs)"
             )
-    encode = material.config.encode
+    encode, several = material.config.encode, material.several_blocks
     text = (
         f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
         "computed within each held-out fold and then averaged. A held-out category counts as identified when its "
-        "prediction correlates best with it over voxels. "
+        "prediction correlates best with it over voxels"
+        + (
+            "; its blocks in the held-out runs are averaged first, r and R² are over single blocks. "
+            if several
+            else ". "
+        )
     )
     keys = ["ridge", "identification"]
     if encode.run_permutations:
         text += (
             f"Nulls refit everything, penalties included: {encode.run_permutations:,} permutations of the categories "
-            "within runs. Voxel p values are corrected by the permutation distribution of the maximum (family-wise) "
-            "and by Benjamini-Hochberg (FDR). "
+            f"within runs{', the blocks of one staying together' if several else ''}. Voxel p values are corrected by "
+            "the permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR). "
         )
         keys += ["maxstat", "fdr"]
     if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):

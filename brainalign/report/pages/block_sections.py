@@ -50,6 +50,15 @@ def _panel(
     return Panel(f"{name}-{label}" if label else name, title, caption, figure, numbers, vector)
 
 
+def _in_a_run(material: Material) -> str:
+    """Say how often a category was shown in a run, where that was not once."""
+    if material.responses is None or not material.several_blocks:
+        return ""
+    counts = material.responses.trials.groupby(["session", "run", "stimulus_id"]).size()
+    most = f"{counts.max()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
+    return f" with {most} blocks of each category"
+
+
 def _data(material: Material) -> Section | None:
     if material.responses is None or material.splits is None:
         return None
@@ -59,8 +68,8 @@ def _data(material: Material) -> Section | None:
     spread = f"{repeats.min()}" if repeats.nunique() == 1 else f"{repeats.min()} to {repeats.max()}"
     paragraphs = [
         f"{len(responses.trials)} trials (blocks) of {len(repeats)} stimuli, {spread} repeats each, in "
-        f"{responses.trials['run'].nunique()} runs; {len(responses.targets)} voxels, {record['n_dropped_voxels']} left "
-        f"out as NaN or constant; units: {responses.units}. Coordinates: {record['space']}.",
+        f"{responses.trials['run'].nunique()} runs{_in_a_run(material)}; {len(responses.targets)} voxels, "
+        f"{record['n_dropped_voxels']} left out as NaN or constant; units: {responses.units}. Coordinates: {record['space']}.",
         *material.descriptor.notes,
         *(f"Note: {warning}" for warning in record.get("warnings", [])),
     ]
@@ -95,6 +104,8 @@ def _identification(material: Material) -> Section | None:
             overview,
             rows,
             confidence=material.config.confidence,
+            items="means of the blocks of a category in a run" if material.several_blocks else "blocks",
+            single="single " if material.several_blocks else "",
         ),
         _panel("confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items, vector=False),
     ]
