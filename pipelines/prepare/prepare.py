@@ -44,8 +44,8 @@ def prepare(job: Job) -> None:
     job.save(
         "ceiling",
         ceiling,
-        definition="share of variance of a single block that repeats: split-half over runs (the mean of the blocks of a "
-        "stimulus in each), Spearman-Brown to one block, unclamped",
+        definition="share of variance of a single block that repeats: split-half over runs (the mean of the blocks of "
+        "a stimulus in each), Spearman-Brown to one block, unclamped",
         n_repeats=repeats,
     )
     dof = len(recording.residuals) - len(responses.trials)

@@ -195,6 +195,7 @@ STATISTICS: dict[str, Callable[[int], Any]] = {
         R[:4].reshape(-1, 4), np.tile(np.arange(30), 4), 4, n_draws=9, seed=s
     ),
     "pairing_test": lambda s: statistics.pairing_test(X[:, :6] @ Y[:6].T @ np.eye(6), np.arange(24) % 6, seed=s),
+    "exchange_features": lambda s: statistics.exchange_features(np.arange(24) % 8, np.arange(24) // 8, 3, RNG(s)),
     "permute_stimuli": lambda s: statistics.permute_stimuli(np.arange(24) % 8, np.arange(24) // 8, 3, RNG(s)),
     "permute_within": lambda s: statistics.permute_within(np.zeros(24), 3, RNG(s)),
     "region_draws, draws": lambda s: statistics.region_draws(

@@ -94,7 +94,7 @@ def evaluate(
     rng = np.random.default_rng(seed)
     options: dict[str, Any] = {"folds": folds, "groups": runs, "inputs": inputs}
     by_run = leave_out == "run"
-    scored = partial(encode_runs if by_run else encode_zero_shot, encoder, **options)
+    scored: Callable[..., FoldScores] = partial(encode_runs if by_run else encode_zero_shot, encoder, **options)
     if not _as_often(stimulus_ids, runs):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
         observed = scored(X, responses[None], stimulus_ids=stimulus_ids)

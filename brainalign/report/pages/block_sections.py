@@ -69,7 +69,8 @@ def _data(material: Material) -> Section | None:
     paragraphs = [
         f"{len(responses.trials)} trials (blocks) of {len(repeats)} stimuli, {spread} repeats each, in "
         f"{responses.trials['run'].nunique()} runs{_in_a_run(material)}; {len(responses.targets)} voxels, "
-        f"{record['n_dropped_voxels']} left out as NaN or constant; units: {responses.units}. Coordinates: {record['space']}.",
+        f"{record['n_dropped_voxels']} left out as NaN or constant; units: {responses.units}. Coordinates: "
+        f"{record['space']}.",
         *material.descriptor.notes,
         *(f"Note: {warning}" for warning in record.get("warnings", [])),
     ]
