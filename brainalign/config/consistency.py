@@ -20,7 +20,7 @@ from brainalign.config.encoders import (
 from brainalign.config.image_preconditions import check_image_study, check_objects, check_times
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
-from brainalign.io import read_numbers, reading
+from brainalign.io import read_numbers, read_text_table, reading
 from brainalign.study import (
     BlockStudy,
     Descriptor,
@@ -274,6 +274,25 @@ def _no_texts_are_read(config: Config, dataset: str, _: Descriptor, remedy: str 
         )
 
 
+def _stimuli_are_described(config: Config, dataset: str, descriptor: RdmStudy) -> None:
+    """Raise where a model reads what the table of the stimuli does not have."""
+    try:
+        tables = {path.name: set(read_text_table(path).columns) for path in descriptor.image_tables()}
+    except BrainalignError:
+        return  # for `check` to tell
+    if not tables:
+        _no_texts_are_read(config, dataset, descriptor)
+    for name, columns in tables.items():
+        seen = [model for model in config.models_of(dataset) if config.models[model].reads_images]
+        if seen and "path" not in columns:
+            raise BrainalignError(
+                f"datasets.{dataset}.models: {', '.join(seen)} look at images, but {name} has no column path; add it, "
+                "or list the models that read texts"
+            )
+        if not {"caption", "texts"} & columns:
+            _no_texts_are_read(config, dataset, descriptor, f"give {name} a column caption, or ")
+
+
 def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if not descriptor.is_fitted:
         return
@@ -525,7 +544,7 @@ def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> No
 MODELS_FIT: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
     BlockStudy: _blocks_are_described,
     ImageStudy: _captions_exist,
-    RdmStudy: _no_texts_are_read,
+    RdmStudy: _stimuli_are_described,
     VideoStudy: _videos_have_models,
     TripletStudy: _objects_are_seen,
     SentenceStudy: _sentences_are_read,

@@ -557,9 +557,9 @@ class RdmStudy(Descriptor):
     """Dissimilarity matrices of subjects and the images they are of."""
 
     kind: Literal["rdms"]
-    reader: Literal["kriegeskorte92"]
+    reader: Literal["kriegeskorte92", "files"] = Field("files", description="files: a table of stimuli and RDMs")
     files: tuple[str, ...] = Field(min_length=1)
-    references: dict[str, str] = Field(description="what each set of matrices is, in words")
+    references: dict[str, str] = Field({}, description="what each set of matrices is, in words; its name if not given")
 
     def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return where every file lies, by its name; raises as `locate` does."""
@@ -568,6 +568,10 @@ class RdmStudy(Descriptor):
     def extract_options(self) -> dict[str, object]:
         """List the options that the features depend on besides the images."""
         return {"reader": self.reader}
+
+    def image_tables(self) -> list[Path]:
+        """Locate the table of the stimuli, which lists their images."""
+        return [path for path in self.found_files().values() if path.stem == "stimuli"]
 
 
 # -------------------------------------------------------------------------------------------------------- triplets

@@ -24,8 +24,10 @@ def prepare_rdms(job: Job) -> None:
     study = RDM_READERS[descriptor.reader](files)
     copies = rdm_copies(study.sets)
     stop_on(copies)
-    table = write_stimulus_images(study, job.outputs["stimuli"].parent)
-    write_atomically(job.outputs["stimuli"], lambda file: table.to_csv(file, sep="\t", index=False))
+    place = job.outputs["stimuli"]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    table = study.stimuli if study.images is None else write_stimulus_images(study, place.parent)
+    write_atomically(place, lambda file: table.to_csv(file, sep="\t", index=False))
     models = {f"model_{name}": values for name, values in study.models.items()}
     job.save(
         "references",
@@ -34,6 +36,6 @@ def prepare_rdms(job: Job) -> None:
         warnings=[str(problem) for problem in copies],
         models=list(study.models),
         stimuli=study.stimuli["stimulus_id"].tolist(),
-        categories=study.stimuli["category"].tolist(),
+        categories=study.stimuli["category"].tolist() if "category" in study.stimuli else ["stimuli"] * len(table),
         shapes="sets (n_subjects, n_sessions, n_pairs), models (n_pairs,); row-major upper triangle",
     )

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_study_of_ones_own(folder: Path) -> None:
-    study = read_rdm_study(lambda name: folder / name)
+    study = read_rdm_study({path.name: path for path in sorted(folder.iterdir())})
     assert study.sets["it"].shape == (3, 2, 6)
     assert study.sets["it"].dtype == np.float64
     assert list(study.models) == ["size"]
@@ -44,9 +44,10 @@ def test_a_study_of_ones_own(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "sets.safetensors").unlink(), "sets.safetensors was not found"),
+        (lambda f: (f / "sets.safetensors").unlink(), "hold no RDMs of subjects"),
+        (lambda f: (f / "stimuli.tsv").unlink(), "hold 0 tables of stimuli"),
         (lambda f: (f / "sets.safetensors").write_bytes((f / "sets.safetensors").read_bytes()[:90]), "not a complete"),
-        (lambda f: save_file({"it": np.ones((3, 6))}, f / "sets.safetensors"), r"\(3, 6\) but 4 stimuli need"),
+        (lambda f: save_file({"it": np.ones((3, 10))}, f / "sets.safetensors"), r"\(3, 1, 10\) but 4 stimuli need"),
         (lambda f: save_file({"it": np.ones((1, 1, 10))}, f / "sets.safetensors"), r"4 stimuli need \(n_subjects"),
         (lambda f: save_file({"m": np.full(6, np.inf)}, f / "models.safetensors"), "holds infinities"),
         (lambda f: (f / "stimuli.tsv").write_text("stimulus_id\na\na\nb\nc\n"), r"1 stimuli occur twice \(a\)"),
@@ -56,7 +57,7 @@ def test_a_study_of_ones_own(folder: Path) -> None:
 def test_bad_files_of_ones_own(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(folder)
     with pytest.raises(BrainalignError, match=message):
-        read_rdm_study(lambda name: folder / name)
+        read_rdm_study({path.name: path for path in sorted(folder.iterdir())})
 
 
 def test_images_are_written_as_they_are(tmp_path: Path) -> None:

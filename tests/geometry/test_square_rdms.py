@@ -165,7 +165,7 @@ def test_a_study_on_disk_may_hold_square_rdms(tmp_path: Path) -> None:
     pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(N)]}).to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     save_file({"it": np.stack([squareform(one) for one in SUBJECTS])[:, None]}, tmp_path / "sets.safetensors")
     save_file({"net": squareform(MODELS[0])}, tmp_path / "models.safetensors")
-    study = read_rdm_study(lambda name: tmp_path / name)
+    study = read_rdm_study({path.name: path for path in sorted(tmp_path.iterdir())})
     np.testing.assert_array_equal(study.sets["it"][:, 0], SUBJECTS)
     np.testing.assert_array_equal(study.models["net"], MODELS[0])
 

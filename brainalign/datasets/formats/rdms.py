@@ -1,8 +1,7 @@
 """Studies that hold no responses, only dissimilarities: of subjects and sessions, and of published models.
 
-Your own: `stimuli.tsv` (stimulus_id, category, path, ...), one row per stimulus in the order of the RDMs, and
-safetensors files whose arrays are (n_subjects, n_sessions, n_pairs), row-major upper triangle, NaN where missing, or
-(n_subjects, n_sessions, n_stimuli, n_stimuli), symmetric with a diagonal of 0.
+Your own (`reader: files`): stimuli.tsv (stimulus_id, and category, path, caption where they are known) and RDMs as
+.npy, .csv, .npz or .safetensors: rows of pairs (row-major upper triangle, NaN where missing) or matrices.
 """
 
 from __future__ import annotations
@@ -138,30 +137,51 @@ def _kriegeskorte92(find: Find, supplement: str) -> RdmSets:
     return study
 
 
-def read_rdm_study(find: Find) -> RdmSets:
-    """Read a study of your own: stimuli.tsv, sets.safetensors and, if there are any, models.safetensors.
+def read_rdm_study(files: Mapping[str, Path]) -> RdmSets:
+    """Read a study of your own: a table of stimuli, and files of RDMs.
 
     Parameters
     ----------
-    find : callable or mapping
-        Path of a file by these names; a model file that it does not know is not needed.
+    files : mapping of path
+        By name: stimuli.tsv (or .csv), one row per stimulus in the order of the RDMs, and RDMs as .npy or .csv (one
+        set, named by its file), .npz or .safetensors (sets by the names of their arrays). An RDM is a row of pairs or a
+        symmetric matrix; axes before it are subjects, and sessions. Arrays of a file called "models" are models.
 
     Raises
     ------
     BrainalignError
-        If a file is missing or unreadable, or its arrays do not fit the stimuli.
+        If there is no table, a file is unreadable, or its arrays do not fit the stimuli.
     """
-
-    def arrays(path: Path) -> dict[str, Values]:
-        content = read_numbers(path)
-        return {key: condensed_rdms(f"{path}: {key}", values, any_axes=True) for key, values in content.items()}
-
-    table = _path(find, "stimuli.tsv")
-    stimuli = read_text_table(table)
+    tables = [path for path in files.values() if path.stem == "stimuli"]
+    if len(tables) != 1:
+        raise BrainalignError(f"{listed(list(files))} hold {len(tables)} tables of stimuli; give one, stimuli.tsv")
+    stimuli = read_text_table(tables[0])
     if "path" in stimuli:
-        stimuli["path"] = [str((table.parent / path).resolve()) for path in stimuli["path"]]
-    models = _find(find, "models.safetensors")
-    return RdmSets(stimuli, arrays(_path(find, "sets.safetensors")), {} if models is None else arrays(models))
+        stimuli["path"] = [str((tables[0].parent / path).resolve()) for path in stimuli["path"]]
+    sets: dict[str, Values] = {}
+    models: dict[str, Values] = {}
+    for path in files.values():
+        for key, values in {} if path == tables[0] else _matrices(path).items():
+            name = f"{path}: {key}" if key else str(path)
+            if path.stem == "models":
+                models[key] = condensed_rdms(name, values)
+            else:
+                rdms = condensed_rdms(name, values, any_axes=True)
+                # One RDM is that of one subject; without sessions there is one.
+                sets[key or path.stem] = (
+                    rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
+                )
+    if not sets:
+        raise BrainalignError(f"{listed(list(files))} hold no RDMs of subjects; give .npy, .csv, .npz or .safetensors")
+    return RdmSets(stimuli, sets, models)
+
+
+def _matrices(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file by name; that of a .npy or .csv has none."""
+    if path.suffix in (".csv", ".tsv"):
+        with reading(path, "no table of numbers", "write one row per stimulus, without names"):
+            return {"": np.loadtxt(path, delimiter="," if path.suffix == ".csv" else "\t", ndmin=2)}
+    return read_numbers(path)
 
 
 def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
@@ -182,7 +202,10 @@ def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
     return problems
 
 
-RDM_READERS = {"kriegeskorte92": read_kriegeskorte92, "safetensors": read_rdm_study}
+RDM_READERS: dict[str, Callable[[Mapping[str, Path]], RdmSets]] = {
+    "kriegeskorte92": read_kriegeskorte92,
+    "files": read_rdm_study,
+}
 
 
 def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
