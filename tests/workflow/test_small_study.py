@@ -124,7 +124,7 @@ def test_a_descriptor_of_many_texts_reaches_its_stage(make_checkout) -> None:
     checkout.snakemake(config, "--until", "extract")
     features = checkout.root / "results/many/small/stimuli/features/model-onehot_features.safetensors"
     assert load_sidecar(features)["settings"]["descriptor"] == {
-        "stimuli": {name: stimulus | {"label": None} for name, stimulus in about["stimuli"].items()}
+        "stimuli": {name: stimulus | {"label": None, "path": None} for name, stimulus in about["stimuli"].items()}
     }
 
 
