@@ -185,14 +185,16 @@ def _page_reads(run: Run, of: Labels) -> list[Path]:
     """
     found: list[Path] = []
     for step, labels in planned(run, of["dataset"]):
+        mine = labels.get("subject") == of.get("subject") or ("subject" in of and step.name in OF_THE_STIMULI)
         if step.folder == "report":
             continue
-        whole = step.outputs(run, labels)
-        artifacts = [whole[suffix] for suffix in step.writes]
-        if labels.get("subject") == of.get("subject") or ("subject" in of and step.name in OF_THE_STIMULI):
-            found += artifacts
-        elif "subject" not in of and "subject" in labels:
-            found += [whole[suffix] for suffix in SUMMARIES if suffix in whole]
+        if mine:
+            suffixes = step.writes
+        else:
+            suffixes = tuple(suffix for suffix in SUMMARIES if suffix in step.writes) if "subject" not in of else ()
+        if suffixes:
+            outputs = step.outputs(run, labels)
+            found += [outputs[suffix] for suffix in suffixes]
     return found
 
 
