@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Collection, Iterable, Mapping
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import brainalign
 from brainalign.config import Config
 from brainalign.pipelines import run_job
-from brainalign.workflow import STEPS, Job, Run, incomplete_pages, job_of, planned
+from brainalign.workflow import STEPS, Job, Run, incomplete_pages, job_of, planned, reached
 
 Files = str | Path | Iterable[str | Path]
 
@@ -39,7 +44,7 @@ def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None
     for step, of in planned(run):
         left_out = subjects and of.get("subject", "") not in ("", *subjects)
         if (not steps or step.name in steps) and not left_out:
-            assert run_job(job_of(run, STEPS[step.name], of)) == 0, f"{step.name} {dict(of)}"
+            assert run_job(job_of(run, step, of)) == 0, f"{step.name} {dict(of)}"
 
 
 def draw_page(config: Config, dataset: str, subject: str | None = None) -> int:
@@ -55,3 +60,40 @@ def draw_incomplete(config: Config) -> int:
 
 def _whole(config: Config) -> dict[str, Any]:
     return {"configuration": config.model_dump(mode="json")}
+
+
+def files_entered(job: Callable[[], object]) -> set[Path]:
+    """Return the files of the library and its programs in which a function ran; import is no running."""
+    optimized = inspect.CO_OPTIMIZED  # bodies of modules and of classes are not
+    root = Path(brainalign.__file__).parents[1]
+    entered: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_flags & optimized:
+            entered.add(frame.f_code.co_filename)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        job()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    ours = [root / folder for folder in ("brainalign", "kernels", "pipelines")]
+    return {Path(file) for file in entered if any(Path(file).is_relative_to(folder) for folder in ours)}
+
+
+def outside_its_digest(job: Job) -> set[Path]:
+    """Run a job, and return the files that it entered and whose edit would not rerun it."""
+    step = STEPS[job.step]
+    covered = {
+        path
+        for name, path in reached(f"{step.folder}/{step.program}").items()
+        if not name.startswith(tuple(job.without) or ("/",))
+    }
+    # What a run is told, and the workflow itself, reach a step through its parameters; see digests.BASE_FILES.
+    apart = tuple(Path(brainalign.__file__).parent / folder for folder in ("config", "study", "workflow"))
+    runner = Path(run_job.__code__.co_filename)
+    entered = files_entered(lambda: run_job(job))
+    assert len(entered & covered) > 10  # it ran
+    return {path for path in entered - covered - {runner} if not any(path.is_relative_to(folder) for folder in apart)}

@@ -72,11 +72,11 @@ class Run:
         labels = {name: label for name, label in of.items() if name != "dataset"}
         return log_path(self.config.results, of["dataset"], step, **labels)
 
-    def page(self, of: Labels) -> Path:
-        """Locate the page of a subject, or of all of them."""
+    def page(self, of: Labels, *, incomplete: bool = False) -> Path:
+        """Locate the page of a subject, or of all of them; one made after a failure has a name of its own."""
         if "subject" in of:
-            return report_path(self.config.results, of["dataset"], of["subject"])
-        return group_report_path(self.config.results, of["dataset"])
+            return report_path(self.config.results, of["dataset"], of["subject"], incomplete=incomplete)
+        return group_report_path(self.config.results, of["dataset"], incomplete=incomplete)
 
     def raw_inputs(self, of: Labels) -> list[str]:
         """List the files that responses are read from; of a simulated study the list of all its files."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brainalign.io import artifact_path
-from brainalign.study import BlockStudy
+from brainalign.study import Descriptor
 from brainalign.workflow.run import Labels, Run, files_of_folder
 
 Reader = Callable[[Run, Labels], Iterable[str | Path]]
@@ -141,11 +141,11 @@ def own(*suffixes: str) -> dict[str, Reader]:
     return {suffix: of_one(suffix) for suffix in suffixes}
 
 
-def own_of_blocks(*suffixes: str) -> dict[str, Reader]:
-    """Read artifacts that studies of blocks alone have."""
+def own_of(kind: type[Descriptor], *suffixes: str) -> dict[str, Reader]:
+    """Read artifacts that studies of one kind alone have."""
 
     def of_one(read: Reader) -> Reader:
-        return lambda run, of: read(run, of) if of["dataset"] in run.datasets_of(BlockStudy) else []
+        return lambda run, of: read(run, of) if of["dataset"] in run.datasets_of(kind) else []
 
     return {suffix: of_one(read) for suffix, read in own(*suffixes).items()}
 
@@ -173,17 +173,13 @@ def each_subject(*suffixes: str) -> dict[str, Reader]:
     return {suffix: of_one(suffix) for suffix in suffixes}
 
 
-def features(models: Callable[[Run, Labels], Iterable[str | None]]) -> dict[str, Reader]:
-    """Read the features of some models."""
-    return {
-        "features": lambda run, of: [
-            run.artifact("features", of["dataset"], model=model) for model in models(run, of) if model
-        ]
-    }
+def features(models: Callable[[Run, Labels], Iterable[str | None]]) -> Reader:
+    """Read the features of some models; None stands for none."""
+    return lambda run, of: [run.artifact("features", of["dataset"], model=model) for model in models(run, of) if model]
 
 
-OF_ITS_MODEL = features(lambda run, of: [of["model"]])
-OF_EVERY_MODEL = features(lambda run, of: run.config.models_of(of["dataset"]))
+OF_ITS_MODEL = {"features": features(lambda run, of: [of["model"]])}
+OF_EVERY_MODEL = {"features": features(lambda run, of: run.config.models_of(of["dataset"]))}
 DESCRIPTOR: dict[str, Reader] = {"descriptor": lambda run, of: [run.config.datasets[of["dataset"]].descriptor]}
 RAW_FOLDER: dict[str, Reader] = {"folder": lambda run, of: [run.config.raw_folder(of["dataset"])]}
 RAW: dict[str, Reader] = {"raw": lambda run, of: run.raw_inputs(of)}
@@ -192,16 +188,6 @@ PRIOR: dict[str, Reader] = {
     "weights": lambda run, of: [path for model in run.encoders_of_images() for path in run.weights(model)],
     "prior": lambda run, of: files_of_folder(run.config.synthesize.prior),
 }
-
-
-def features_of(choose: Callable[[Run, Labels], str | None]) -> Reader:
-    """Read the features of one more model, where a method asks for it."""
-
-    def read(run: Run, of: Labels) -> list[Path]:
-        model = choose(run, of)
-        return [run.artifact("features", of["dataset"], model=model)] if model else []
-
-    return read
 
 
 # What changes a result -----------------------------------------------------------------------------------------------

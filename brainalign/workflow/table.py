@@ -46,9 +46,8 @@ from brainalign.workflow.steps import (
     each_subject,
     each_subject_of,
     features,
-    features_of,
     own,
-    own_of_blocks,
+    own_of,
     prepared,
 )
 
@@ -315,8 +314,8 @@ ROWS = (
         {
             **own("responses", "splits", "ceiling"),
             **OF_ITS_MODEL,
-            "semantics": features_of(_semantics),
-            "cls": features_of(lambda run, of: getattr(run.config.methods[of["method"]], "cls", None)),
+            "semantics": features(lambda run, of: [_semantics(run, of)]),
+            "cls": features(lambda run, of: [getattr(run.config.methods[of["method"]], "cls", None)]),
             "network": _network,
             "code": _own_estimator,
             "texts": lambda run, of: run.weights(of["model"]) if run.config.texts_of(of["model"], of["method"]) else [],
@@ -347,10 +346,8 @@ ROWS = (
         _searchlights, ("subject", "model"),
         {
             **own("responses"),
-            "splits": lambda run, of: (
-                own("splits")["splits"](run, of) if of["dataset"] in run.datasets_of(ImageStudy) else []
-            ),
-            **own_of_blocks("noise", "mask"),
+            **own_of(ImageStudy, "splits"),
+            **own_of(BlockStudy, "noise", "mask"),
             **OF_ITS_MODEL,
             "meshes": lambda run, of: run.config.searchlight.meshes.values(),
         },
@@ -364,9 +361,7 @@ ROWS = (
         _decoded_over_time, SUBJECT,
         {
             **own("responses"),
-            "splits": lambda run, of: (
-                own("splits")["splits"](run, of) if of["dataset"] in run.datasets_of(ImageStudy) else []
-            ),
+            **own_of(ImageStudy, "splits"),
         },
         ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares"),
         lambda run, of: {
@@ -395,7 +390,7 @@ ROWS = (
         {
             **own("responses", "splits", "ceiling"),
             **STIMULI,
-            **features(lambda run, of: run.encoders_of_images()),
+            "features": features(lambda run, of: run.encoders_of_images()),
             **PRIOR,
         },
         ("guides",),
@@ -415,7 +410,7 @@ ROWS = (
         SUBJECT,
         {
             **own("responses", "splits", "ceiling"),
-            **features(lambda run, of: [run.config.caption.model]),
+            "features": features(lambda run, of: [run.config.caption.model]),
             "others": _others_of_captions,
         },
         ("captions", "captionscores", "captiontemperatures"), _of_the_captions,
@@ -426,7 +421,7 @@ ROWS = (
         {
             **own("guides"),
             **STIMULI,
-            **features(lambda run, of: run.encoders_of_images()[:1]),
+            "features": features(lambda run, of: run.encoders_of_images()[:1]),
             **PRIOR,
             "captions": lambda run, of: (
                 own("captions")["captions"](run, of)
@@ -450,7 +445,8 @@ ROWS = (
             ImageStudy,
             where=lambda run, dataset, subject: run.config.directs(dataset, run.descriptors[dataset], subject),
         ),
-        SUBJECT, {**own("guides"), **STIMULI, **features(lambda run, of: run.encoders_of_images()[:1]), **PRIOR},
+        SUBJECT,
+        {**own("guides"), **STIMULI, "features": features(lambda run, of: run.encoders_of_images()[:1]), **PRIOR},
         ("directions", "directionscores", "directionimages"), _of_the_directions,
         device=lambda run, of: wants_device(run.config.synthesize.device), priority=2,
     ),
@@ -458,7 +454,7 @@ ROWS = (
         "ground", "decode", "Words of captions grounded in the training images, beside text vectors and nulls.",
         each_dataset(ImageStudy, where=lambda run, dataset: run.config.grounded(dataset, run.descriptors[dataset])), (),
         {
-            **features(lambda run, of: [run.config.ground.model]),
+            "features": features(lambda run, of: [run.config.ground.model]),
             **each_subject("splits"),
             "captions": Run.caption_table,
             "norms": lambda run, of: [run.config.ground.norms] if run.config.ground.norms else [],
@@ -493,7 +489,7 @@ ROWS = (
         _decoders, ("method",),
         {
             **own("responses", "splits"),
-            **features(lambda run, of: [run.config.decoded_model(of["dataset"])]),
+            "features": features(lambda run, of: [run.config.decoded_model(of["dataset"])]),
             "language": lambda run, of: files_of_folder(
                 getattr(run.config.decode.decoders[of["method"]], "language_weights", None)
             ),
@@ -510,7 +506,7 @@ ROWS = (
         each_dataset(ModalityStudy), (),
         {
             **own("modalities", "modalitytrials", "modalitystimuli"),
-            **features(lambda run, of: _vectors_of_images(run, of["dataset"])),
+            "features": features(lambda run, of: _vectors_of_images(run, of["dataset"])),
         },
         ("spaceretrieval", "sharedspace", "spacechanges", "spacecurve", "spacegeometry"), chosen("decode_modalities"),
         device=lambda run, of: wants_device(run.config.decode_modalities.device),
@@ -539,7 +535,7 @@ ROWS = (
         each_dataset(TripletStudy, where=lambda run, dataset: run.config.aligned_models(dataset)), (),
         {
             **own("triplets", "concepts"),
-            **features(lambda run, of: run.config.aligned_models(of["dataset"])),
+            "features": features(lambda run, of: run.config.aligned_models(of["dataset"])),
             "regions": lambda run, of: run.regions_beside_concepts(),
         },
         ("aligned", "alignment", "alignedregions"), chosen("align", "concepts"),
@@ -579,7 +575,7 @@ ROWS = (
         "match", "compare", "Networks beside networks: how alike layers are, their dimensions, what fills them.",
         each_dataset(ImageStudy, where=lambda run, dataset: run.config.matching_of(dataset).models), (),
         {
-            **features(lambda run, of: run.matched_models(of["dataset"])),
+            "features": features(lambda run, of: run.matched_models(of["dataset"])),
             "stimuli": lambda run, of: run.stimuli(of) if run.config.match.features else [],
         },
         ("similarity", "dimensions", "featurebias", "manifolds"),

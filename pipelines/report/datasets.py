@@ -67,8 +67,7 @@ def rdm_page(shelf: Shelf, descriptor: RdmStudy, _: Sequence[str]) -> str:
 
 def concepts_page(shelf: Shelf, descriptor: TripletStudy, _: Sequence[str]) -> str:
     """Draw the page of odd-one-out judgements."""
-    material = ConceptMaterial(shelf.run.config, shelf.dataset, descriptor)
-    material.failures, material.sidecars = shelf.failures, shelf.sidecars
+    material = shelf.material(ConceptMaterial, descriptor)
     if not shelf.failures:
         shelf.fetch("triplets", object)
         asked = shelf.run.config.aligned_models(shelf.dataset)
@@ -80,8 +79,7 @@ def concepts_page(shelf: Shelf, descriptor: TripletStudy, _: Sequence[str]) -> s
 
 def text_page(shelf: Shelf, descriptor: SentenceStudy, _: Sequence[str]) -> str:
     """Draw the page of sentences decoded from EEG."""
-    material = TextMaterial(shelf.run.config, shelf.dataset, descriptor)
-    material.failures, material.sidecars = shelf.failures, shelf.sidecars
+    material = shelf.material(TextMaterial, descriptor)
     if not shelf.failures:
         for suffix in ("responses", "splits"):
             shelf.fetch(suffix, object)
@@ -97,8 +95,7 @@ def text_page(shelf: Shelf, descriptor: SentenceStudy, _: Sequence[str]) -> str:
 
 def modalities_page(shelf: Shelf, descriptor: ModalityStudy, _: Sequence[str]) -> str:
     """Draw the page of modalities in one space."""
-    material = ModalityMaterial(shelf.run.config, shelf.dataset, descriptor)
-    material.failures, material.sidecars = shelf.failures, shelf.sidecars
+    material = shelf.material(ModalityMaterial, descriptor)
     if not shelf.failures:
         shelf.fetch("modalities", object)
         material.tables = shelf.tables(SPACE_TABLES)
@@ -108,8 +105,7 @@ def modalities_page(shelf: Shelf, descriptor: ModalityStudy, _: Sequence[str]) -
 
 def series_page(shelf: Shelf, descriptor: SeriesStudy, _: Sequence[str]) -> str:
     """Draw the page of time series of regions."""
-    material = SeriesMaterial(shelf.run.config, shelf.dataset, descriptor)
-    material.failures, material.sidecars = shelf.failures, shelf.sidecars
+    material = shelf.material(SeriesMaterial, descriptor)
     if not shelf.failures:
         for suffix in ("series", "maskedmodel"):
             shelf.fetch(suffix, object)

@@ -7,7 +7,6 @@ is, with an errors section.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import brainalign
 from brainalign.config import Config
@@ -18,7 +17,7 @@ from brainalign.pipelines.report.shelf import Shelf
 from brainalign.pipelines.report.subjects import SUBJECT_PAGES
 from brainalign.report import Failure
 from brainalign.study import Descriptor
-from brainalign.workflow import STEPS, Job, Run, group_report_path, report_path
+from brainalign.workflow import STEPS, Job, Run
 
 
 def report(job: Job) -> None:
@@ -41,14 +40,7 @@ def _draw_or_clear(run: Run, job: Job, of: Mapping[str, str], failures: list[Fai
     if failures:
         _draw(run, job, of, failures, whole)
     else:  # what failed before has been mended, maybe without another run of the report
-        dataset, subject = of["dataset"], of.get("subject")
-        results = run.config.results
-        path = (
-            report_path(results, dataset, subject, incomplete=True)
-            if subject
-            else group_report_path(results, dataset, incomplete=True)
-        )
-        path.unlink(missing_ok=True)
+        run.page(of, incomplete=True).unlink(missing_ok=True)
 
 
 def _draw(run: Run, job: Job, of: Mapping[str, str], failures: list[Failure], whole: Sequence[str]) -> None:
@@ -58,16 +50,14 @@ def _draw(run: Run, job: Job, of: Mapping[str, str], failures: list[Failure], wh
     shelf = Shelf(run, dataset, job.provenance, failures)
     if subject is None:
         page = DATASET_PAGES[type(descriptor)](shelf, descriptor, whole)
-        place = partial(group_report_path, run.config.results, dataset)
     else:
         page = SUBJECT_PAGES[type(descriptor)](shelf, descriptor, subject)
-        place = partial(report_path, run.config.results, dataset, subject)
-    path = place(incomplete=bool(shelf.failures))
+    path = run.page(of, incomplete=bool(failures))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
     write_json(path.parent / "dataset_description.json", dataset_description(descriptor))
-    if not shelf.failures:
-        place(incomplete=True).unlink(missing_ok=True)
+    if not failures:
+        run.page(of, incomplete=True).unlink(missing_ok=True)
     print(f"report: {path}")
 
 

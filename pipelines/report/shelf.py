@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,9 +11,11 @@ import pandas as pd
 from brainalign.checks import BrainalignError
 from brainalign.io import Provenance, load, load_sidecar
 from brainalign.report import Failure
+from brainalign.study import Descriptor
 from brainalign.workflow import Run
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 @dataclass
@@ -57,6 +59,10 @@ class Shelf:
             raise
         self.sidecars[path.name] = record
         return content
+
+    def material(self, kind: Callable[..., M], descriptor: Descriptor, *subject: str) -> M:
+        """Begin what a page is drawn of: it shares the sidecars and the failures of the shelf."""
+        return kind(self.run.config, self.dataset, descriptor, *subject, sidecars=self.sidecars, failures=self.failures)
 
     def table(self, suffix: str, **labels: str) -> pd.DataFrame:
         """Load a table of something that has not failed.

@@ -42,9 +42,7 @@ FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "basel
 
 def block_page(shelf: Shelf, descriptor: BlockStudy, subject: str) -> str:
     """Draw the page of a subject who was shown blocks."""
-    material = Material(
-        shelf.run.config, shelf.dataset, descriptor, subject, sidecars=shelf.sidecars, failures=shelf.failures
-    )
+    material = shelf.material(Material, descriptor, subject)
     config, dataset = shelf.run.config, shelf.dataset
     material.responses = shelf.fetch("responses", Responses, subject=subject)
     material.splits = shelf.fetch("splits", pd.DataFrame, subject=subject)
@@ -79,9 +77,7 @@ def image_page(shelf: Shelf, descriptor: ImageStudy, subject: str) -> str:
 
 def image_material(shelf: Shelf, descriptor: ImageStudy, subject: str) -> ImageMaterial:
     """Gather what the page of a subject who saw images is drawn from."""
-    material = ImageMaterial(
-        shelf.run.config, shelf.dataset, descriptor, subject, sidecars=shelf.sidecars, failures=shelf.failures
-    )
+    material = shelf.material(ImageMaterial, descriptor, subject)
     config, dataset = shelf.run.config, shelf.dataset
     material.responses = shelf.fetch("responses", Responses, subject=subject)
     material.splits = shelf.fetch("splits", pd.DataFrame, subject=subject)
@@ -158,9 +154,7 @@ def _pictures(descriptor: ImageStudy, names: Sequence[str]) -> dict[str, NDArray
 
 def recordings_page(shelf: Shelf, descriptor: RecordingStudy, subject: str) -> str:
     """Draw the page of a subject whose recordings were decoded over time."""
-    material = RecordingMaterial(
-        shelf.run.config, shelf.dataset, descriptor, subject, sidecars=shelf.sidecars, failures=shelf.failures
-    )
+    material = shelf.material(RecordingMaterial, descriptor, subject)
     material.responses = shelf.fetch("responses", Responses, subject=subject)
     material.decoded = _decoded(shelf, subject)
     return render_recordings_page(material)
@@ -177,9 +171,7 @@ def _decoded(shelf: Shelf, subject: str) -> DecodedTimes | None:
 
 def dynamics_page(shelf: Shelf, descriptor: VideoStudy, subject: str) -> str:
     """Draw the page of a subject who saw videos."""
-    material = DynamicsMaterial(
-        shelf.run.config, shelf.dataset, descriptor, subject, sidecars=shelf.sidecars, failures=shelf.failures
-    )
+    material = shelf.material(DynamicsMaterial, descriptor, subject)
     for model, use in shelf.run.config.dynamics.models.items():
         shelf.fetch("rollouts", object, model=model)
         if use.heads and (noted := shelf.details("rollouts", model=model)):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import transformers
 import yaml
-from jobs import draw_incomplete, draw_page, run_all
+from jobs import draw_incomplete, draw_page, outside_its_digest, run_all
 
 from brainalign import workflow
 from brainalign.arrays import Arrays
@@ -21,7 +21,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines.encode import encode_images
-from brainalign.pipelines.report.report import failures_of
+from brainalign.pipelines.report.failures import failures_of
 from brainalign.study import ImageStudy, load_descriptor, parse
 
 RANDOM = {"extractor": "random", "n_features": 4}
@@ -600,6 +600,28 @@ def test_cores_take_maps_of_networks_and_semantics(scenes) -> None:
         "ridge, tokens and semantics, one penalty",
     ]
     assert table["r"].notna().all()
+
+
+def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
+    """What a method is said never to enter, it does not; and whatever it enters reruns it when edited."""
+    methods = {
+        "ridge": {"encoder": "ridge", "models": ["two"], "cv": 3, "device": "cpu"},
+        "banded": BANDED,
+        "lasso": {"encoder": "estimator", "models": ["two"], "estimator": "sklearn.linear_model:Lasso", "cv": 3},
+        "fac": TRAINED | {"models": ["net"], "seeds": [0]},
+    }
+    scenes.write()
+    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "net": TOKENS}, "methods": methods}, pages=False)
+    run_all(run.config, "extract", "prepare_images", subjects=("01",))
+    whole = workflow.Run(run.config)
+    fits = [of for step, of in workflow.planned(whole, "scenes") if step.name == "encode_images"]
+    for of in [of for of in fits if of["subject"] == "01"]:
+        job = workflow.job_of(whole, workflow.STEPS["encode_images"], of)
+        assert ("encoding/in_context/" in job.without, "encoding/trained/" in job.without) == (
+            True,
+            of["method"] != "fac",
+        )
+        assert not outside_its_digest(job), of
 
 
 def test_sparse_codes_stand_beside_simpler_spaces(scenes) -> None:

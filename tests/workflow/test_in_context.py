@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import run_step
+from jobs import outside_its_digest, run_step
 
 from brainalign import workflow
 from brainalign.arrays import Layers, Responses
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_files, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.encode import pretrain
-from brainalign.pipelines.report.report import failures_of
+from brainalign.pipelines.report.failures import failures_of
 from brainalign.simulation import betas_image, labels_image
 from brainalign.study import parse
 from brainalign.workflow import STEPS, log_path
@@ -140,6 +140,14 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     assert run.encode("01") == 0
     assert run.encode("01", "ridge") == 0
     return run
+
+
+@pytest.mark.parametrize("step", ["pretrain", "encode_images"])
+def test_it_enters_no_file_that_its_digest_leaves_out(run: Run, step: str) -> None:
+    of = {"dataset": "scenes", "subject": "01", "model": "net", "method": "few"}
+    job = workflow.job_of(workflow.Run(run.config, check=False), STEPS[step], of)
+    job.outputs = {name: path.parent / "again" / path.name for name, path in job.outputs.items()}
+    assert not outside_its_digest(job)
 
 
 def curve(run: Run) -> pd.DataFrame:
