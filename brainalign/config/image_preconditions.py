@@ -23,6 +23,7 @@ from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_lines, read_parquet, read_text_table
 from brainalign.study import (
+    ArrayFiles,
     BetaFiles,
     Descriptor,
     EpochFiles,
@@ -89,7 +90,7 @@ class _Tables:
         """Count the times that a subject saw each image; None where no table says."""
         if subject not in self._shown:
             files = self.study.subjects[subject]
-            table = self._table(files.trials) if isinstance(files, BetaFiles | EpochFiles) else None
+            table = self._table(files.trials) if isinstance(files, BetaFiles | ArrayFiles | EpochFiles) else None
             names = None if table is None else table.get("stimulus_id")
             self._shown[subject] = None if names is None else Counter(names.astype(str))
         return self._shown[subject]
@@ -247,6 +248,7 @@ def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
             "table of images; add one, or name a model"
         )
     none = files.format == "fmriprep" or (isinstance(files, BetaFiles) and not files.rois)
+    none = none or (isinstance(files, ArrayFiles) and files.targets is None)
     if getattr(options, "queries", "target") == "roi" and none:
         raise BrainalignError(
             f"methods.{name}.queries is 'roi', but the descriptor gives no regions; choose queries: target, parcel "
@@ -310,6 +312,8 @@ def _times(study: Any, subject: str) -> NDArray[np.floating] | None:
     """Return the times of epochs, from the header of their file and how they are cut; None where nothing says them."""
     cut = study.epochs
     low, high = cut.tmin_s, cut.tmax_s
+    given = getattr(study.subjects[subject], "times_s", None)
+    times = np.array(given) if isinstance(given, tuple) else None
     if study.subjects[subject].format == "epochs" and not study.is_simulated:
         try:
             files = study.found_files(subject)
@@ -322,6 +326,7 @@ def _times(study: Any, subject: str) -> NDArray[np.floating] | None:
             times = mne.read_epochs(path, preload=False, verbose="error").times
         except Exception:  # whatever MNE stumbles over is for `check` to tell
             return None
+    if times is not None:
         half = 0.5 * float(np.diff(times[:2]).sum())
         after = times >= (-np.inf if low is None else low - half)
         before = times <= (np.inf if high is None else high + half)

@@ -2,6 +2,7 @@
 
 read_fmri        volumes with labels, in blocks        read_betas     a map per trial: surface, volume, CIFTI
 read_fmriprep    BIDS derivatives and events           read_epochs    MNE epochs
+read_array       rows x targets [x times] in a file of arrays
 read_recordings  M/EEG of categories: Muse CSV, MNE epochs, BIDS
 read_videos · read_neural  frames that were shown or hidden, and neurons meanwhile
 read_judgements  odd-one-out triplets of objects
@@ -52,6 +53,7 @@ from brainalign.datasets.formats import (
     neurons_of,
     noise_source,
     rdm_copies,
+    read_array,
     read_betas,
     read_bids_events,
     read_bids_stimuli,
@@ -234,6 +236,7 @@ __all__ = [
     "read_algonauts",
     "read_algonauts_images",
     "read_area_maps",
+    "read_array",
     "read_betas",
     "read_bids_events",
     "read_bids_stimuli",

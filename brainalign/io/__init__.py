@@ -1,5 +1,6 @@
 """Artifacts, paths, tables and provenance: everything that is read or written, whole or not at all."""
 
+from brainalign.io.array_files import array_shapes, chosen_array, stored_arrays
 from brainalign.io.artifact_names import artifact_files, artifact_path, entities_of, sidecar_path, table_path
 from brainalign.io.artifacts import load, load_sidecar, open_writer, save
 from brainalign.io.files import (
@@ -36,9 +37,11 @@ __all__ = [
     "Provenance",
     "TensorStream",
     "array_names",
+    "array_shapes",
     "artifact_files",
     "artifact_path",
     "check_stored",
+    "chosen_array",
     "entities_of",
     "file_digest",
     "image_values",
@@ -61,6 +64,7 @@ __all__ = [
     "reading",
     "save",
     "sidecar_path",
+    "stored_arrays",
     "table_path",
     "temporary_folder",
     "temporary_sibling",

@@ -200,14 +200,26 @@ def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDAr
     return arrays
 
 
-def _declared(file: IO[bytes]) -> int:
-    """Count the bytes of the values of a .npy file by its header, which is read."""
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of the values of a .npy file by its header, which is read.
+
+    Raises
+    ------
+    ValueError
+        If it holds Python objects, or a shape that no array has: for `reading` to say of which file.
+    """
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
     if dtype.hasobject:
         raise ValueError("holds Python objects")
     if min(shape, default=0) < 0:
         raise ValueError(f"has the shape {shape}")
+    return shape, dtype
+
+
+def _declared(file: IO[bytes]) -> int:
+    """Count the bytes of the values of a .npy file by its header, which is read."""
+    shape, dtype = npy_header(file)
     n_bytes = dtype.itemsize
     for length in shape:  # as Python's numbers: a product of numpy's would overflow
         n_bytes *= length

@@ -21,7 +21,15 @@ from brainalign.study.descriptor import (
     load_descriptor,
 )
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
-from brainalign.study.image_files import AlgonautsFiles, BetaFiles, EpochFiles, FmriprepFiles, Hemisphere, NsdFiles
+from brainalign.study.image_files import (
+    AlgonautsFiles,
+    ArrayFiles,
+    BetaFiles,
+    EpochFiles,
+    FmriprepFiles,
+    Hemisphere,
+    NsdFiles,
+)
 from brainalign.study.image_words import (
     FUNCTION_WORDS,
     attribute_labels,
@@ -63,6 +71,7 @@ __all__ = [
     "FUNCTION_WORDS",
     "MIN_TEST",
     "AlgonautsFiles",
+    "ArrayFiles",
     "BetaFiles",
     "BidsFiles",
     "BlockStudy",

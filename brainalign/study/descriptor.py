@@ -210,17 +210,11 @@ class FmriOptions(Strict):
 
 
 class Stimulus(Strict):
-    """One stimulus or category: an image of it, one or several wordings, or both."""
+    """One stimulus or category: an image of it, wordings, both, or only its id, by which vectors are looked up."""
 
     path: Path | None = Field(None, description="the image; absolute, beside the descriptor, or in $BRAINALIGN_DATA")
     texts: tuple[str, ...] = Field((), description="wordings")
     label: str | None = Field(None, description="how figures name it; its id where not given")
-
-    @model_validator(mode="after")
-    def _something_was_shown(self) -> Stimulus:
-        if self.path is None and not self.texts:
-            raise ValueError("has neither an image nor words; give it path, texts, or both")
-        return self
 
 
 class Split(Strict):
@@ -399,7 +393,7 @@ class ImageStudy(Descriptor):
     def _decoded_are_sensors(self) -> ImageStudy:
         for name in self.decoded:
             if name not in self.subjects or self.modality(name) != "meeg":
-                raise ValueError(f"decoded: {name!r} is no subject measured by M/EEG (format: epochs)")
+                raise ValueError(f"decoded: {name!r} is no subject recorded over time (epochs, arrays with times_s)")
         return self
 
     def all_files(self) -> list[Path]:
@@ -455,7 +449,8 @@ class ImageStudy(Descriptor):
         """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         files = self.subjects[subject]
         options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "betas"})
-        own = {"epochs": self.epochs, "fmriprep": self.glm}.get(files.format, self.betas)
+        of_maps = self.glm if files.format == "fmriprep" else self.betas
+        own = self.epochs if self.modality(subject) == "meeg" else of_maps
         return options | {"subject": files.model_dump(mode="json"), "options": own.model_dump(mode="json")}
 
     def extract_options(self) -> dict[str, object]:
@@ -464,7 +459,7 @@ class ImageStudy(Descriptor):
 
     def modality(self, subject: str) -> Literal["fmri", "meeg"]:
         """Name the modality of a subject's recordings."""
-        return "meeg" if self.subjects[subject].format == "epochs" else "fmri"
+        return "meeg" if getattr(self.subjects[subject], "timed", False) else "fmri"
 
 
 # ------------------------------------------------------------------------------------------------------ recordings

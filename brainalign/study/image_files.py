@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,8 +26,38 @@ class BetaFiles(Strict):
     units: str = "percent signal change"
 
 
+class ArrayFiles(Strict):
+    """Numbers in a file of arrays: rows x targets, or rows x targets x times."""
+
+    format: Literal["array"]
+    values: Path = Field(description=".npy, .npz, .h5, .hdf5, .mat or .zarr: rows x targets [x times]")
+    key: str | None = Field(None, description="which array, where the file holds several")
+    trials: Path = Field(description="table, a row per row of values: stimulus_id [session, run, repeat, onset_s]")
+    targets: Path | None = Field(
+        None,
+        description="table, a row per target: target_id [kind, hemi (L, R), roi (several with ; between), x_mm, y_mm, "
+        "z_mm, sensor_type]; numbered where not given",
+    )
+    times_s: tuple[float, ...] | Path | None = Field(
+        None, description="seconds from the stimulus, where values have a third axis: a list, or a .npy or text file"
+    )
+    units: str = "arbitrary units"
+
+    @property
+    def timed(self) -> bool:
+        """Whether responses have a time axis."""
+        return self.times_s is not None
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder (.zarr) holds of it: everything."""
+        return ("**/*",)
+
+
 class EpochFiles(Strict):
     """M/EEG around each stimulus."""
+
+    timed: ClassVar[bool] = True
 
     format: Literal["epochs"]
     epochs: Path = Field(description="MNE epochs (-epo.fif)")
@@ -94,7 +124,7 @@ class NsdFiles(Strict):
 
 
 ImageFiles = Annotated[
-    BetaFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles, Field(discriminator="format")
+    BetaFiles | ArrayFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles, Field(discriminator="format")
 ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from brainalign.checks import BrainalignError
-from brainalign.io import image_values, load_image_file, read_lines, reading
+from brainalign.io import array_shapes, chosen_array, image_values, load_image_file, read_lines, reading
 from brainalign.study.descriptor import BlockStudy, Descriptor, ImageStudy, Shape
 
 DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release whose files say nothing at a glance
@@ -81,6 +81,9 @@ def _of_blocks(study: BlockStudy, subject: str) -> Shape:
 def _of_images(study: ImageStudy, subject: str) -> Shape | None:
     files = study.subjects[subject]
     paths = study.found_files(subject)
+    if files.format == "array":
+        trials, *others = array_shapes(paths["values"])[chosen_array(paths["values"], files.key)]
+        return Shape(runs=1, trials=trials, targets=prod(others))
     tables = [path for label, path in paths.items() if label.startswith("trials")]
     n_trials = sum(_rows(path) for path in tables)
     if files.format == "epochs":

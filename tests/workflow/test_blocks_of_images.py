@@ -185,7 +185,7 @@ def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> N
 @pytest.mark.parametrize(
     ("first", "others", "message"),
     [
-        ({"label": "A"}, {"path": "b.png"}, "has neither an image nor words"),
+        ({"label": "A"}, {"path": "b.png"}, "2 of 3 stimuli have a path, and a none"),
         ({"path": "a.png", "texts": ["a"]}, {"texts": ["b"]}, "1 of 3 stimuli have a path, and b, c none"),
         ({"path": "a.png", "texts": ["a"]}, {"path": "b.png"}, "as many texts as the others"),
     ],

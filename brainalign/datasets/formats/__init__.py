@@ -1,5 +1,6 @@
 """Readers of file formats: one a file."""
 
+from brainalign.datasets.formats.arrays import read_array
 from brainalign.datasets.formats.betas import finish_responses, read_betas
 from brainalign.datasets.formats.bids import SeriesFile, find_series
 from brainalign.datasets.formats.bids_stimuli import read_bids_stimuli
@@ -99,6 +100,7 @@ __all__ = [
     "of_responses",
     "open_image",
     "rdm_copies",
+    "read_array",
     "read_betas",
     "read_bids_events",
     "read_bids_stimuli",

@@ -44,7 +44,8 @@ N_PROJECTIONS = 16
 BLOCK_VALUES = 1 << 19  # read at a time: 4 MB in float64, of which taking lines away holds three
 FLOAT32_ROUNDING = 2.0**-24
 EDGE_BYTES = 1 << 16
-MEASURED = ("bold", "betas", "epochs", "recordings", "neural", "signals")  # fields of subjects that hold recordings
+# Fields of subjects that hold recordings.
+MEASURED = ("bold", "betas", "values", "epochs", "recordings", "neural", "signals")
 SIGNAL_FILES = (".edf", ".bdf", ".vhdr", ".eeg", ".set", ".fif", ".mat", ".npy")  # what a folder holds of them
 
 

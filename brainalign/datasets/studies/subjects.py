@@ -9,11 +9,20 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import ImageAudit, read_betas, read_epochs, read_fmriprep, read_table
+from brainalign.datasets.formats import ImageAudit, read_array, read_betas, read_epochs, read_fmriprep, read_table
 from brainalign.datasets.published import ALGONAUTS_ROIS, NSD_ROIS, finish_published, open_nsd, read_algonauts
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import file_digest
-from brainalign.study import AlgonautsFiles, BetaFiles, Descriptor, EpochFiles, HoldOut, ImageStudy, NsdFiles
+from brainalign.study import (
+    AlgonautsFiles,
+    ArrayFiles,
+    BetaFiles,
+    Descriptor,
+    EpochFiles,
+    HoldOut,
+    ImageStudy,
+    NsdFiles,
+)
 
 
 def read_subject(descriptor: ImageStudy, subject: str, *, as_they_are: bool = False) -> Responses:
@@ -77,6 +86,23 @@ def read_subject(descriptor: ImageStudy, subject: str, *, as_they_are: bool = Fa
             units=files.units,
             standardize=standardize,
             bad_targets=bad_targets,
+        )
+    if isinstance(files, ArrayFiles):
+        # What is bad in series is raised or dropped when they are read, as of epochs.
+        keep = bad_targets if not files.timed else descriptor.betas.bad_targets
+        return read_array(
+            paths["values"],
+            paths["trials"],
+            key=files.key,
+            targets=paths.get("targets"),
+            times_s=paths.get("times_s", files.times_s),
+            units=files.units,
+            standardize=standardize,
+            bad_targets=keep,
+            tmin=descriptor.epochs.tmin_s,
+            tmax=descriptor.epochs.tmax_s,
+            decimate=descriptor.epochs.decimate,
+            baseline=descriptor.epochs.baseline_s,
         )
     return read_fmriprep(
         paths["derivatives"],

@@ -1,0 +1,177 @@
+"""Responses in a file of arrays, with tables beside it that say what its rows and its targets are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.datasets.formats.betas import finish_responses
+from brainalign.datasets.formats.meeg import without_bad_sensors
+from brainalign.datasets.formats.surfaces import empty_lists
+from brainalign.datasets.formats.trials import read_table, read_trials
+from brainalign.io import MISSING, chosen_array, read_lines, read_npy, reading, stored_arrays
+
+AXES = ("x_mm", "y_mm", "z_mm")
+GRIDS = ("vertex", "i", "j", "k")
+LONGEST_S = 100.0  # after a stimulus; times beyond are given in milliseconds
+HEMISPHERES = {"": "", "l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R"}
+
+
+def read_array(
+    values: Path,
+    trials: Path,
+    *,
+    key: str | None = None,
+    targets: Path | None = None,
+    times_s: Sequence[float] | Path | None = None,
+    units: str = "arbitrary units",
+    standardize: Literal["session", "none"] = "session",
+    bad_targets: Literal["raise", "drop", "keep"] = "raise",
+    tmin: float | None = None,
+    tmax: float | None = None,
+    decimate: int = 1,
+    baseline: tuple[float, float] | None = None,
+) -> Responses:
+    """Read responses from a file of arrays.
+
+    Parameters
+    ----------
+    values : Path
+        .npy, .npz, .h5, .hdf5, .mat or .zarr: (n_trials, n_targets) or (n_trials, n_targets, n_times).
+    trials : Path
+        A row per row of `values`, in their order; see `read_trials`.
+    key : str, optional
+        Which array, where the file holds several.
+    targets : Path, optional
+        A row per target, in their order: target_id, and where known kind, hemi (L or R), roi (names with ; between),
+        x_mm, y_mm, z_mm, sensor_type, vertex (of fsaverage5). Numbered where not given.
+    times_s : sequence of float or Path, optional
+        Seconds from the stimulus, needed with a third axis: numbers, or a .npy or text file of them.
+    units : str
+    standardize : {"session", "none"}
+        Z-score each target within sessions; not where there are times.
+    bad_targets : {"raise", "drop", "keep"}
+        What to do with targets that hold NaN or are constant. `targets.attrs["n_dropped"]` counts those left out.
+    tmin, tmax, decimate, baseline
+        As `read_epochs`, where there are times.
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read or is shorter than its header says, the array is no array of real numbers with two or
+        three axes, its axes and the tables or times differ in length, or targets are bad and `bad_targets` is "raise".
+    """
+    check_choice("standardize", standardize, ("session", "none"))
+    name = chosen_array(values, key)
+    numbers = stored_arrays(values, [name])[name]
+    what = f"{values}: {name or 'its array'}"
+    if numbers.dtype.kind not in "iufb":
+        raise BrainalignError(f"{what} holds {numbers.dtype}; give real numbers")
+    if numbers.ndim not in (2, 3) or not numbers.size:
+        raise BrainalignError(f"{what} has shape {numbers.shape}; give rows x targets, or rows x targets x times")
+    if (numbers.ndim == 3) != (times_s is not None):
+        remedy = "leave out times_s" if numbers.ndim == 2 else "give times_s, the seconds of its third axis"
+        raise BrainalignError(f"{what} has shape {numbers.shape}; {remedy}")
+    table = read_trials(trials)
+    places = _targets(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target")
+    for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
+        if numbers.shape[axis] != length:
+            turned = "; its axes may be exchanged" if numbers.shape[1 - axis] == length else ""
+            raise BrainalignError(
+                f"{what} has shape {numbers.shape} but {source} has {length} rows; give one per "
+                f"{('row', 'target')[axis]}, in the same order{turned}"
+            )
+    if times_s is None:
+        responses = Responses(numbers.astype(np.float32), table, places, units)
+        return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
+    times = _times(times_s, numbers.shape[2], values)
+    floats = np.asarray(numbers, dtype=np.float64)
+    if baseline is not None:
+        inside = _within(times, *baseline, values, "baseline_s")
+        floats = floats - floats[:, :, inside].mean(axis=2, keepdims=True)
+    kept = np.flatnonzero(_within(times, tmin, tmax, values, "tmin_s and tmax_s"))[::decimate]
+    responses = Responses(floats[:, :, kept].astype(np.float32), table, places, units, times=times[kept])
+    return responses if bad_targets == "keep" else without_bad_sensors(responses, values, bad_targets)
+
+
+def _targets(path: Path | None, n_targets: int, kind: str) -> pd.DataFrame:
+    """Return a row per target with every column that a table of targets has."""
+    if path is None:
+        table = pd.DataFrame({"target_id": [f"{kind}-{row + 1:04d}" for row in range(n_targets)]})
+    else:
+        table = read_table(path)
+    columns = [str(column) for column in table]
+    if "target_id" not in columns:
+        near = did_you_mean("target_id", columns)
+        raise BrainalignError(f"{path}: no column 'target_id'{near}; it has {', '.join(columns)}: rename one")
+    table["target_id"] = table["target_id"].astype(str)
+    twice = sorted(set(table["target_id"][table["target_id"].duplicated()]))
+    if twice:
+        raise BrainalignError(f"{path}: {len(twice)} target ids are there twice ({listed(twice)}); keep one each")
+    sides = table.get("hemi", pd.Series([""] * len(table))).fillna("").astype(str).replace(list(MISSING), "")
+    for side in sides.unique():
+        check_choice(f"{path}: hemi", side.lower(), HEMISPHERES)
+    for name in (*AXES, *GRIDS):
+        if name in table or name in AXES:
+            table[name] = _numbers(table, name, path)
+    known = {"kind": kind, "sensor_type": kind} if kind == "sensor" else {"kind": kind}
+    table = table.assign(
+        hemi=[HEMISPHERES[side.lower()] for side in sides],
+        roi=table["roi"].map(_names) if "roi" in table else empty_lists(len(table)),
+        **{name: value for name, value in known.items() if name not in table},
+    )
+    first = ["target_id", "kind", "hemi", "roi"]
+    return table[[*first, *(name for name in table if name not in first)]]
+
+
+def _numbers(table: pd.DataFrame, name: str, path: Path | None) -> NDArray[Any]:
+    cells = table.get(name, pd.Series([np.nan] * len(table))).replace(list(MISSING), np.nan)
+    numbers = pd.to_numeric(cells, errors="coerce")
+    wrong = cells.notna() & numbers.isna() if name in AXES else numbers.isna() | (numbers % 1 != 0)
+    if wrong.any():
+        row, kind = int(np.flatnonzero(wrong)[0]), "a number" if name in AXES else "a whole number"
+        raise BrainalignError(f"{path}: {name} is {table[name].iloc[row]!r} in row {row + 1}; it must be {kind}")
+    return np.asarray(numbers, dtype=np.float64 if name in AXES else np.int64)
+
+
+def _names(cell: Any) -> list[str]:
+    """Return the regions in a cell: text with ; between, or a list as .parquet holds it."""
+    parts = cell.split(";") if isinstance(cell, str) else [] if cell is None or np.ndim(cell) == 0 else list(cell)
+    return [name for part in parts if (name := str(part).strip()) not in MISSING]
+
+
+def _times(given: Sequence[float] | Path, n_times: int, values: Path) -> NDArray[np.float64]:
+    if isinstance(given, Path):
+        with reading(given, "no list of seconds", "write one number per line, or a .npy file"):
+            stored = read_npy(given) if given.suffix == ".npy" else [float(line) for line in read_lines(given)]
+            times = np.asarray(stored, dtype=np.float64).ravel()
+    else:
+        times = np.asarray(given, dtype=np.float64)
+    if len(times) != n_times:
+        raise BrainalignError(f"times_s has {len(times)} numbers but {values} has {n_times} times; give one per time")
+    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise BrainalignError(f"times_s of {values} are not numbers in ascending order; sort the third axis by time")
+    if np.abs(times).max() > LONGEST_S:
+        raise BrainalignError(f"times_s of {values} reach {np.abs(times).max():g}; give seconds, not milliseconds")
+    return times
+
+
+def _within(
+    times: NDArray[np.float64], low: float | None, high: float | None, values: Path, option: str
+) -> NDArray[np.bool_]:
+    """Return which times lie in a window, its ends included up to half a sample."""
+    half = 0.5 * float(np.diff(times[:2]).sum())
+    inside = (times >= (-np.inf if low is None else low - half)) & (times <= (np.inf if high is None else high + half))
+    if not inside.any():
+        raise BrainalignError(
+            f"{values}: no time lies in epochs.{option} ({low} to {high} s); they run from {times[0]:g} to "
+            f"{times[-1]:g} s"
+        )
+    return np.asarray(inside)

@@ -1,0 +1,197 @@
+"""Arrays in any file that a lab keeps them in: their names and shapes from headers, and their values.
+
+    .npy  one array, under the name ""          .h5, .hdf5  datasets, those in groups by their whole name ("a/b")
+    .npz  several, by name                      .mat        variables; version 7.3 is HDF5 with its axes turned around
+    .zarr one array under "", or a group
+
+Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.io.readers import check_stored, npy_header, open_hdf5, read_npy, read_npz, reading
+
+Shapes = dict[str, tuple[int, ...]]
+Values = dict[str, NDArray[Any]]
+BROKEN = "not a whole {} file of numbers"
+PIECES_TOGETHER = "copy the folder again, whole"
+
+
+def array_shapes(path: Path) -> Shapes:
+    """Return the shape of every array of a file by name, from headers alone.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, it is damaged or of a format that holds no arrays.
+    """
+    return _form(path)[0](path)
+
+
+def chosen_array(path: Path, key: str | None = None, option: str = "key") -> str:
+    """Return the name of the one array of a file, or of the one that is asked for.
+
+    Parameters
+    ----------
+    path : Path
+    key : str, optional
+        Needed where the file holds several.
+    option : str
+        What the message calls the key.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such array, or several and none is asked for; see `array_shapes`.
+    """
+    names = list(array_shapes(path))
+    if key is not None and key not in names:
+        raise BrainalignError(
+            f"{path}: holds no array {key!r}{did_you_mean(key, names)}; it has {listed(names, 8) or 'none'}: correct "
+            f"`{option}`"
+        )
+    if key is None and len(names) != 1:
+        raise BrainalignError(
+            f"{path}: holds {len(names)} arrays ({listed(names, 8) or 'none'}); say which one with `{option}`"
+        )
+    return names[0] if key is None else key
+
+
+def stored_arrays(path: Path, names: Collection[str]) -> Values:
+    """Return some arrays of a file, as they are stored: numbers or text.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, an array is not as long as its header says, holds objects, or is not there.
+    """
+    found = _form(path)[1](path, names)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise BrainalignError(f"{path}: holds no array {listed(missing)}; it has {listed(list(array_shapes(path)), 8)}")
+    return found
+
+
+def _form(path: Path) -> tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]], Values]]:
+    if not path.exists():
+        raise BrainalignError(f"{path}: no such file; correct the path")
+    check_choice(f"the ending of {path}", path.suffix.lower(), FORMS)
+    form = path.suffix.lower()
+    return FORMS["7.3" if form == ".mat" and _is_hdf5(path) else form]
+
+
+def _npy_shape(path: Path) -> Shapes:
+    with reading(path, BROKEN.format(".npy")), path.open("rb") as file:
+        return {"": npy_header(file)[0]}
+
+
+def _npz_shapes(path: Path) -> Shapes:
+    with reading(path, BROKEN.format(".npz")), zipfile.ZipFile(path) as archive:
+        shapes = {}
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                shapes[name.removesuffix(".npy")] = npy_header(member)[0]
+        return shapes
+
+
+def _is_hdf5(path: Path) -> bool:
+    import h5py
+
+    with reading(path, BROKEN.format(".mat")):
+        return bool(h5py.is_hdf5(path))
+
+
+def _datasets(path: Path, *, turned: bool = False) -> Shapes:
+    shapes: Shapes = {}
+
+    def note(name: str, item: Any) -> None:
+        if hasattr(item, "shape") and not name.startswith("#"):  # where MATLAB keeps the cells of others
+            shapes[name] = tuple(map(int, item.shape[::-1] if turned else item.shape))
+
+    with open_hdf5(path) as file:
+        file.visititems(note)
+    return shapes
+
+
+def _read_datasets(path: Path, names: Collection[str], *, turned: bool = False) -> Values:
+    found: Values = {}
+    with open_hdf5(path) as file:
+        for name in names:
+            if name not in file:
+                continue
+            check_stored(file[name])
+            values = file[name].asstr()[()] if file[name].dtype.kind == "O" else file[name][()]
+            found[name] = np.asarray(values).T if turned else np.asarray(values)
+    return found
+
+
+def _variables(path: Path) -> Shapes:
+    from scipy.io import whosmat
+
+    with reading(path, BROKEN.format(".mat")):
+        return {name: tuple(map(int, shape)) for name, shape, _ in whosmat(path)}
+
+
+def _read_variables(path: Path, names: Collection[str]) -> Values:
+    from scipy.io import loadmat
+
+    with reading(path, BROKEN.format(".mat")):
+        content = loadmat(path, variable_names=list(names))
+        return {name: np.asarray(content[name]) for name in names if name in content}
+
+
+def _open_zarr(path: Path) -> Any:
+    try:
+        import zarr
+    except ImportError:
+        raise BrainalignError(
+            f'{path}: .zarr needs the package zarr; pip install "zarr>=3.1", or save as .npy'
+        ) from None
+    with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
+        return zarr.open(path, mode="r")
+
+
+def _zarr_shapes(path: Path) -> Shapes:
+    store = _open_zarr(path)
+    with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
+        arrays = {"": store} if hasattr(store, "shape") else dict(store.arrays())
+        return {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
+
+
+def _read_zarr(path: Path, names: Collection[str]) -> Values:
+    store = _open_zarr(path)
+    with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
+        arrays = {"": store} if hasattr(store, "shape") else dict(store.arrays())
+        found: Values = {}
+        for name in names:
+            if name not in arrays:
+                continue
+            array = arrays[name]
+            # A chunk that is not there reads as the fill value: responses would be 0, and nobody told.
+            if array.nchunks_initialized != array.nchunks:
+                raise ValueError(f"{array.nchunks_initialized} of {array.nchunks} chunks are there")
+            found[name] = np.asarray(array[...])
+        return found
+
+
+FORMS: dict[str, tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]], Values]]] = {
+    ".npy": (_npy_shape, lambda path, names: {"": read_npy(path)}),
+    ".npz": (_npz_shapes, read_npz),
+    ".h5": (_datasets, _read_datasets),
+    ".hdf5": (_datasets, _read_datasets),
+    ".mat": (_variables, _read_variables),
+    "7.3": (
+        lambda path: _datasets(path, turned=True),
+        lambda path, names: _read_datasets(path, names, turned=True),
+    ),
+    ".zarr": (_zarr_shapes, _read_zarr),
+}
