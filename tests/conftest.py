@@ -63,11 +63,12 @@ class SmallStudy:
         return {
             "name": "small",
             "title": "A small simulated study",
-            "kind": "blocks",
             "citation": {"text": "Nobody (2026). Simulated."},
             "licence": "CC0",
             "source": "tests",
-            "subjects": {"1": {"bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}},
+            "recordings": {
+                "1": {"format": "nifti", "bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
+            },
             "fmri": {"tr_s": 2.0, "hrf_lag_s": 4.0, "space": "simulated"},
             "stimuli": {name: {"texts": [name, f"a {name}"]} for name in self.names},
             "splits": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}},
@@ -139,14 +140,13 @@ class SmallImageStudy:
 
     def descriptor(self, **changes: object) -> dict[str, object]:
         return {
-            "kind": "images",
             "name": "scenes",
             "title": "A small study of scenes",
             "citation": {"text": "Nobody (2026). Simulated."},
             "licence": "CC0",
             "source": "tests",
-            "images": "stimuli/stimuli.tsv",
-            "subjects": {
+            "stimuli": "stimuli/stimuli.tsv",
+            "recordings": {
                 "01": {
                     "format": "betas",
                     "betas": {"L": "L_betas.func.gii", "R": "R_betas.func.gii"},

@@ -40,8 +40,8 @@ class Lab:
     def __init__(self, study, folder: Path) -> None:
         self.study, self.folder = study, folder
         self.content = study.descriptor()
-        self.content["images"] = str(folder / "stimuli.tsv")
-        self.content["subjects"]["01"]["trials"] = str(folder / "trials.tsv")
+        self.content["stimuli"] = str(folder / "stimuli.tsv")
+        self.content["recordings"]["01"]["trials"] = str(folder / "trials.tsv")
         self.images(study.scenes)
         self.trials(study.trials)
 
@@ -90,7 +90,7 @@ def test_sections_of_captions_that_can_run(lab: Lab) -> None:
     lab.load(caption={"model": "net", "attributes": ["colour", "size"]})
     lab.load(caption={"model": "net", "captioner": "nearest"})
     lab.load(caption={"model": "clip", "captioner": "vocabulary", "phrases": ["a face", "a house"]})
-    lab.content["images"] = "not/made/yet.tsv"
+    lab.content["stimuli"] = "not/made/yet.tsv"
     lab.load(caption={"model": "net", "attributes": ["colr"]})  # a table that is not there says nothing
 
 
@@ -161,7 +161,7 @@ def test_too_few_training_images(lab: Lab) -> None:
     lab.refused("38 training images", synthesize=synthesize)
     lab.trials(lab.study.trials)
     lab.content["splits"] = lab.study.descriptor()["splits"]
-    lab.content["subjects"]["03"] = lab.content["subjects"]["01"]
+    lab.content["recordings"]["03"] = lab.content["recordings"]["01"]
     few = {"encoder": "in_context", "models": ["net"], "subjects": ["01", "03"], "sizes": [10], "n_repeats": 4}
     lab.load(methods={"few": few})
     lab.refused("methods.few: 5 disjoint contexts of 10 need 50", methods={"few": few | {"n_repeats": 5}})
@@ -220,7 +220,7 @@ def test_regions_and_categories_that_methods_ask_for(lab: Lab) -> None:
     lab.load(methods={"r": routing, "s": semantic})
     lab.images(lab.study.scenes.drop(columns="category"))
     lab.refused("methods.s.semantics: classes needs a column category", methods={"s": semantic})
-    del lab.content["subjects"]["01"]["rois"]
+    del lab.content["recordings"]["01"]["rois"]
     lab.refused("methods.r.queries is 'roi', but the descriptor gives no regions", methods={"r": routing})
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config, load_descriptors
-from brainalign.study import ImageStudy, RdmStudy, RecordingStudy, Shape, known_shape, load_descriptor, parse, shape_of
+from brainalign.study import RdmStudy, RecordingStudy, Shape, Study, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import (
     STEPS,
     Cost,
@@ -40,11 +40,11 @@ def demo(root: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return load_config("snakemake/config/demo.yaml")
 
 
-BLOCKS = {"extract": 4, "prepare": 1, "encode": 5, "compare": 1, "searchlight": 1, "summarize": 1, "report": 1}
+BLOCKS = {"extract": 4, "prepare_blocks": 1, "encode": 5, "compare": 1, "searchlight": 1, "summarize": 1, "report": 1}
 SIMULATED = {
     "simulate": 1,
     "extract": 8,
-    "prepare_images": 4,
+    "prepare": 4,
     "pretrain": 1,
     "encode_images": 15,
     "converge": 1,
@@ -74,7 +74,7 @@ MATRICES = {"prepare_rdms": 1, "extract": 2, "compare_rdms": 1, "report_group": 
 # two quiet cores). Stages of less than ten seconds are counted in the last.
 MEASURED_S = {
     "simulate": 20.0,
-    "prepare_images": 10.9,
+    "prepare": 10.9,
     "extract": 62.3,
     "pretrain": 26.3,
     "encode": 58.4,
@@ -168,7 +168,7 @@ def test_a_study_of_images_with_two_methods(scenes, tmp_path: Path) -> None:
     planned = jobs(parse(Config, content, "test"))
     assert by_stage(planned, "scenes") == {
         "extract": 2,
-        "prepare_images": 2,
+        "prepare": 2,
         "encode_images": 8,
         "compare_images": 2,
         "summarize_images": 2,
@@ -186,10 +186,10 @@ def test_regions_are_named_across_three_scanned_subjects_or_more(scenes, tmp_pat
         "models": {"net": {"extractor": "efficientnet"}},
         "methods": {"ridge": {"encoder": "ridge"}},
     }
-    files = scenes.descriptor()["subjects"]
+    files = scenes.descriptor()["recordings"]
     for n, expected in ((2, 0), (3, 1)):
         subjects = {f"{k:02d}": files["01"] for k in range(n)} | {"eeg": files["02"]}
-        path = scenes.write(subjects=subjects)
+        path = scenes.write(recordings=subjects)
         planned = jobs(parse(Config, content | {"datasets": {"scenes": {"descriptor": str(path)}}}, "test"))
         found = [job for job in planned if job.stage == "identify"]
         assert len(found) == expected
@@ -213,10 +213,10 @@ def test_the_state_of_images(scenes) -> None:
 
 
 def test_costs_of_studies_of_images_grow_with_sizes(demo: Config) -> None:
-    small = load_descriptor("data/simulated.yaml", ImageStudy)
+    small = load_descriptor("data/simulated.yaml", Study)
     assert small.shape is not None
     large = small.model_copy(update={"shape": small.shape.model_copy(update={"targets": 300_000})})
-    for stage in ("prepare_images", "encode_images", "compare_images"):
+    for stage in ("prepare", "encode_images", "compare_images"):
         less, more = (estimate(stage, demo, study, "generator", "ridge") for study in (small, large))
         assert more.memory_mb > less.memory_mb
         assert more.seconds > less.seconds
@@ -225,7 +225,7 @@ def test_costs_of_studies_of_images_grow_with_sizes(demo: Config) -> None:
 def test_joint_fits_are_planned_where_they_are_used(demo: Config) -> None:
     fits = {labels["model"] for job in jobs(demo) if (labels := dict(job.labels)).get("method") == "banded"}
     assert fits == {"generator"}
-    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    study = load_descriptor("data/simulated.yaml", Study)
     one, joint = (estimate("encode_images", demo, study, "generator", method) for method in ("ridge", "banded"))
     assert joint.seconds > one.seconds
 
@@ -233,7 +233,7 @@ def test_joint_fits_are_planned_where_they_are_used(demo: Config) -> None:
 def test_costs_grow_with_sizes(demo: Config) -> None:
     small = load_descriptor(demo.datasets["haxby-slice"].descriptor)
     large = small.model_copy(update={"shape": small.shape.model_copy(update={"trials": 30_000, "targets": 300_000})})
-    for stage in ("prepare", "encode"):
+    for stage in ("prepare_blocks", "encode"):
         less = estimate(stage, demo, small, "minilm", "ridge")
         more = estimate(stage, demo, large, "minilm", "ridge")
         assert more.memory_mb > 10 * less.memory_mb
@@ -294,7 +294,7 @@ def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_trained_beside_a_method_costs_its_time(demo: Config) -> None:
-    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    study = load_descriptor("data/simulated.yaml", Study)
     base = demo.methods["routing"].model_copy(update={"baselines": (), "controls": ()})
     seconds = {}
     for name, options in {
@@ -312,7 +312,7 @@ def test_what_is_trained_beside_a_method_costs_its_time(demo: Config) -> None:
 def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
     fits = [labels for job in jobs(demo) if (labels := dict(job.labels)).get("method") == "routing"]
     assert fits == [{"subject": "01", "model": "generatortokens", "method": "routing"}]
-    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    study = load_descriptor("data/simulated.yaml", Study)
     more = demo.methods["routing"].model_copy(update={"seeds": (0, 1, 2)})
     several = demo.model_copy(update={"methods": demo.methods | {"routing": more}})
     one, three = (estimate("encode_images", c, study, "generatortokens", "routing") for c in (demo, several))
@@ -320,7 +320,7 @@ def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
 
 
 def test_costs_of_cores_grow_with_images_and_channels(demo: Config) -> None:
-    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    study = load_descriptor("data/simulated.yaml", Study)
 
     def cost(size: int, **options: object) -> Cost:
         content = demo.model_dump(mode="json")
@@ -349,11 +349,11 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
     (first, *_) = [job for job in planned if job.stage == "pretrain"]
     assert first.output.name == "sub-01_model-efficientnet_method-few_network.safetensors"
     order = [(job.stage, dict(job.labels).get("subject")) for job in planned if job.dataset == "simulated"]
-    places = [order.index(("prepare_images", "02")), order.index(("pretrain", "01"))]
+    places = [order.index(("prepare", "02")), order.index(("pretrain", "01"))]
     encoded = [k for k, job in enumerate(planned) if dict(job.labels) == trained[0] and job.stage == "encode_images"]
     assert places == sorted(places)
     assert encoded[0] > planned.index(first)
-    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    study = load_descriptor("data/simulated.yaml", Study)
 
     def seconds(stage: str, **changes: object) -> int:
         other = parse(Config, content | {"methods": content["methods"] | {"few": few | changes}}, "test")
@@ -433,7 +433,7 @@ def test_a_file_of_a_list_holds_the_targets_of_the_others(scenes) -> None:
 
     def n_targets(**files: object) -> int:
         given = {"format": "betas", "trials": "trials.tsv"} | files
-        (folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(subjects={"1": given}, shape=None)))
+        (folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(recordings={"1": given}, shape=None)))
         shape = known_shape(load_descriptor(folder / "scenes.yaml"))
         assert shape.trials == n_trials
         return shape.targets

@@ -38,7 +38,7 @@ from brainalign.config import (
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
 from brainalign.pipelines.report.report import dataset_description
-from brainalign.study import BlockStudy, FmriOptions, ImageStudy, load_descriptor, parse, read_yaml
+from brainalign.study import FmriOptions, RdmStudy, Study, load_descriptor, parse, read_yaml
 
 
 def a_config(**changes: object) -> dict[str, object]:
@@ -197,7 +197,7 @@ def test_schemas_take_what_is_right_and_name_what_is_not(root: Path, tmp_path: P
 def test_missing_files_name_subject_field_and_places(small, monkeypatch: pytest.MonkeyPatch) -> None:
     descriptor = load_descriptor(small.write())
     (small.folder / "bold.nii.gz").unlink()
-    with pytest.raises(BrainalignError, match=r"small: subjects.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA"):
+    with pytest.raises(BrainalignError, match=r"small: recordings.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA"):
         descriptor.found_files("1")
 
 
@@ -216,15 +216,15 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
     [
         ({"fmri": {"tr_s": 2.0, "hrf_lag": 4.0, "space": "x"}}, r"'fmri.hrf_lag' \(did you mean 'hrf_lag_s'"),
         ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b", "c"]}, "d": {"texts": ["d"]}}}, "as many texts"),
-        ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b"]}}}, "at least 3 items"),
+        ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b"]}}}, "give three stimuli or more"),
         ({"splits": {"one": {"leave_out": "stimulus"}}}, "leaves nothing to tell it from"),
         ({"splits": {"pairs": {"leave_out": "stimulus", "size": 2}}}, "add a split like runs"),
-        ({"kinds": "fmr"}, r"'kinds' \(did you mean 'kind'"),
+        ({"kinds": "fmr"}, "unknown key 'kinds'"),
     ],
 )
 def test_descriptor_mistakes(small, changes: dict[str, object], message: str) -> None:
     with pytest.raises(BrainalignError, match=message):
-        parse(BlockStudy, small.descriptor(**changes), "small.yaml")
+        parse(Study, small.descriptor(**changes), "small.yaml")
 
 
 FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
@@ -233,36 +233,42 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"subjects": {"01": FILES | {"trails": "t.tsv"}}}, r"'subjects.01.(betas.)?trails' \(did you mean 'trials'"),
         (
-            {"subjects": {"01": FILES | {"format": "beta"}}},
-            r"subjects.01: must be one of .*'betas'.*did you mean 'betas'",
+            {"recordings": {"01": FILES | {"trails": "t.tsv"}}},
+            r"'recordings.01.(betas.)?trails' \(did you mean 'trials'",
         ),
-        ({"subjects": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"subjects.01.*format"),
         (
-            {"subjects": {"01": FILES | {"betas": {"left": "l.gii"}}}},
-            r"subjects.01.betas: a key must be 'L' or 'R'; got 'left'",
+            {"recordings": {"01": FILES | {"format": "beta"}}},
+            r"recordings.01: must be one of .*'betas'.*did you mean 'betas'",
         ),
-        ({"subjects": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}}, r"01.picks: .*did you mean 'eeg'"),
+        ({"recordings": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"recordings.01.*format"),
         (
-            {"subjects": {"01": {"format": "epochs", "epoch": "e", "picks": "eeg"}}},
-            r"'subjects.01.(epochs.)?epoch' \(did",
+            {"recordings": {"01": FILES | {"betas": {"left": "l.gii"}}}},
+            r"recordings.01.betas: a key must be 'L' or 'R'; got 'left'",
         ),
-        ({"subjects": {"sub_01": FILES}}, r"subjects.sub_01"),
-        ({"subjects": {}}, r"subjects: .*at least 1"),
-        ({"subject": {}}, r"unknown key 'subject' \(did you mean 'subjects'"),
+        (
+            {"recordings": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}},
+            r"01.picks: .*did you mean 'eeg'",
+        ),
+        (
+            {"recordings": {"01": {"format": "epochs", "epoch": "e", "picks": "eeg"}}},
+            r"'recordings.01.(epochs.)?epoch' \(did",
+        ),
+        ({"recordings": {"sub_01": FILES}}, r"recordings.sub_01"),
+        ({"recordings": {}}, r"recordings: .*at least 1"),
+        ({"recording": {}}, r"unknown key 'recording' \(did you mean 'recordings'"),
         ({"splits": {"a": {"colum": "set", "value": "x"}}}, r"'splits.a.colum' \(did you mean 'column'"),
-        ({"splits": {"a": {"column": "set"}}}, r"give column and value, or share"),
-        ({"splits": {"a": {"column": "set", "value": "x", "share": 0.2}}}, r"give column and value, or share"),
+        ({"splits": {"a": {"column": "set"}}}, r"or column and value, or share"),
+        ({"splits": {"a": {"column": "set", "value": "x", "share": 0.2}}}, r"or column and value, or share"),
         ({"splits": {"a": {"share": 1.5}}}, r"splits.a.share: .*less than 1"),
-        ({"splits": {"a": {"share": 0.2}, "b": {"share": 0.3}}}, r"splits: .*at most 1"),
+        ({"splits": {"a": {"share": 0.2}, "b": {"share": 0.3}}}, r"describe a second study"),
         ({"epochs": {"decimate": 0}}, r"epochs.decimate: .*greater than or equal to 1; got 0"),
         ({"betas": {"bad_target": "drop"}}, r"'betas.bad_target' \(did you mean 'bad_targets'"),
         ({"glm": {"hrf_model": "spn"}}, r"glm.hrf_model: .*did you mean 'spm'"),
         ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
         (
             {"kind": "imagse"},
-            r"kind must be one of 'blocks', .*, 'recordings', .*, 'videos'; got 'imagse' \(did you mean 'im",
+            r"kind must be one of 'responses', 'recordings', .*, 'videos', .*; got 'imagse'",
         ),
     ],
 )
@@ -289,28 +295,28 @@ def test_mistakes_in_a_study_of_matrices(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_descriptor_of_another_kind(scenes) -> None:
-    with pytest.raises(BrainalignError, match=r"describes a ImageStudy \(kind: images\), not a BlockStudy"):
-        load_descriptor(scenes.write(), BlockStudy)
+    with pytest.raises(BrainalignError, match=r"describes a Study \(kind: responses\), not a RdmStudy"):
+        load_descriptor(scenes.write(), RdmStudy)
 
 
 def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> None:
     """Files by field, digests of options by subject: an option of epochs is no option of betas."""
-    study = load_descriptor(scenes.write(), ImageStudy)
+    study = load_descriptor(scenes.write(), Study)
     assert set(study.found_files("01")) == {"betas.L", "betas.R", "rois.L", "rois.R", "trials"}
     assert set(study.found_files("02")) == {"epochs"}
     assert [study.modality(subject) for subject in study.subjects] == ["fmri", "meeg"]
     assert len(study.all_files()) == 7
-    other = load_descriptor(scenes.write(epochs={"decimate": 2}), ImageStudy)
+    other = load_descriptor(scenes.write(epochs={"decimate": 2}), Study)
     assert other.prepare_options("01") == study.prepare_options("01")
     assert other.prepare_options("02") != study.prepare_options("02")
     assert other.extract_options() == study.extract_options()
     (scenes.folder / "stimuli" / "stimuli.tsv").unlink()
-    with pytest.raises(BrainalignError, match=r"scenes: images: no file stimuli/stimuli.tsv in"):
+    with pytest.raises(BrainalignError, match=r"scenes: stimuli: no file stimuli/stimuli.tsv in"):
         study.all_files()
 
 
 def test_a_simulated_study_is_read_where_the_workflow_wrote_it(root: Path, tmp_path: Path) -> None:
-    study = load_descriptor(root / "data" / "simulated.yaml", ImageStudy, raw=tmp_path)
+    study = load_descriptor(root / "data" / "simulated.yaml", Study, raw=tmp_path)
     assert study.all_files() == []
     path = tmp_path / "sub-03" / "sub-03_meg-epo.fif"
     path.parent.mkdir()
@@ -347,7 +353,7 @@ def test_joint_fits_are_for_studies_of_images(small, scenes) -> None:
         return config
 
     blocks = {"descriptor": str(small.write()), "models": ["onehot"]}
-    with pytest.raises(BrainalignError, match=r"datasets.study.methods: b fits all layers .*images; .*layer: ridge"):
+    with pytest.raises(BrainalignError, match=r"datasets.study.methods: b fits all layers .*held out.*layer: ridge"):
         load(blocks, {"net": net}, b=banded)
     load(blocks | {"methods": ["ridge"]}, {"net": net}, b=banded)
     images = {"descriptor": str(scenes.write())}
@@ -436,10 +442,10 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
     """Refused before anything runs: one fMRI subject, sensors, tokens, studies of blocks."""
     net = {"extractor": "efficientnet", "layers": ["block2"]}
     models = {"onehot": {"extractor": "onehot"}, "net": net, "maps": net | {"pooling": "tokens"}}
-    files = scenes.descriptor()["subjects"]
+    files = scenes.descriptor()["recordings"]
 
     def load(people: dict[str, object], **options: object) -> Config:
-        scenes.write(subjects=people)
+        scenes.write(recordings=people)
         study = {"study": {"descriptor": str(scenes.folder / "scenes.yaml")}}
         few = {"encoder": "in_context", "models": ["net"], "sizes": [4], "n_repeats": 3} | options
         methods = {"ridge": {"encoder": "ridge"}, "few": few}
@@ -469,7 +475,7 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
     study = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
     methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context"}}
     config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
-    with pytest.raises(BrainalignError, match=r"few learns from other subjects, which is for studies of .*: ridge"):
+    with pytest.raises(BrainalignError, match=r"few learns from other subjects, which is for studies with .*: ridge"):
         load_descriptors(config)
 
 

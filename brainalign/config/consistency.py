@@ -22,13 +22,12 @@ from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, read_text_table, reading
 from brainalign.study import (
-    BlockStudy,
     Descriptor,
-    ImageStudy,
     ModalityStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
+    Study,
     TripletStudy,
     VideoStudy,
     check_combination,
@@ -107,8 +106,11 @@ def _windows_fit(config: Config, _: str, descriptor: RecordingStudy) -> None:
         check_times(config, descriptor, subject)
 
 
-def _blocks_are_described(config: Config, dataset: str, descriptor: BlockStudy) -> None:
+def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a model reads what the stimuli do not have."""
+    if isinstance(descriptor.stimuli, Path):
+        _captions_exist(config, dataset, descriptor)
+        return
     for reads, there, what in (
         ("reads_images", descriptor.has_images, "look at images, but its stimuli are texts; give every one a path, or"),
         ("reads_texts", descriptor.n_texts > 0, "read texts, but its stimuli are images; give every one texts, or"),
@@ -155,7 +157,9 @@ def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:
 
 def _combinations_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
     """Raise where layers are to be combined that their model does not have, as far as the configuration names them."""
-    of_kind = {ImageStudy: config.compare_images.combinations, RdmStudy: config.compare_rdms.combinations}
+    of_kind: dict[type[Descriptor], Mapping[str, Any]] = {RdmStudy: config.compare_rdms.combinations}
+    if descriptor.holds_out:
+        of_kind[Study] = config.compare_images.combinations
     for name, options in of_kind.get(type(descriptor), {}).items():
         used = options.model in config.models_of(dataset)
         layers = getattr(config.models[options.model], "layers", None) if used else ()
@@ -237,7 +241,7 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
             "another dataset, or leave the option out"
         )
     for judged in _of_kind(TripletStudy, descriptors):
-        for seen in _of_kind(ImageStudy, {name: descriptors[name]} if name in descriptors else {}):
+        for seen in _of_kind(Study, {name: descriptors[name]} if name in descriptors else {}):
             check_objects(judged, seen)
 
 
@@ -253,12 +257,12 @@ def _image_vectors_exist(config: Config, dataset: str, descriptor: ModalityStudy
         )
 
 
-def _captions_exist(config: Config, dataset: str, descriptor: ImageStudy) -> None:
+def _captions_exist(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a text model meets images without captions."""
-    columns = descriptor.image_columns()
+    columns = descriptor.stimulus_columns()
     if descriptor.captions is None and columns is not None and "caption" not in columns:
         remedy = (
-            f"give {descriptor.images} a column caption{did_you_mean('caption', columns)}, or the descriptor a table "
+            f"give {descriptor.stimuli} a column caption{did_you_mean('caption', columns)}, or the descriptor a table "
             "of `captions` (stimulus_id, caption), or "
         )
         _no_texts_are_read(config, dataset, descriptor, remedy)
@@ -304,7 +308,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         ([n for n, method in methods.items() if isinstance(method, DictionaryMethod)], "learns many atoms from images"),
         ([n for n, method in methods.items() if isinstance(method, EstimatorMethod)], "is fitted once per target"),
     ):
-        if wrong and type(descriptor) is BlockStudy:
+        if wrong and not descriptor.holds_out:
             fitting = [
                 name
                 for name, method in config.methods.items()
@@ -315,8 +319,9 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 )
             ]
             raise BrainalignError(
-                f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "
-                f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
+                f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies with "
+                "stimuli held out (splits: column and value, or share); list those that fit one layer"
+                f"{': ' + ', '.join(fitting) if fitting else ''}"
             )
     _everyone_is_fitted(config, dataset, descriptor.subject_names)
     for model, name in config.fits_of(dataset):
@@ -338,8 +343,10 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             _cls_tokens_exist(config, dataset, name, model)
 
 
-def _images_fit(config: Config, dataset: str, descriptor: ImageStudy) -> None:
-    """Raise where a study of images lacks what methods and sections ask of it."""
+def _held_out_stimuli_fit(config: Config, dataset: str, descriptor: Study) -> None:
+    """Raise where a study with stimuli held out lacks what methods and sections ask of it."""
+    if not descriptor.holds_out:
+        return
     for subject in descriptor.subjects:
         for _, name in config.fits_of(dataset, subject):
             _queries_have_targets(config, descriptor, subject, name)
@@ -411,7 +418,7 @@ def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -
         )
 
 
-def _twins_are_fitted(config: Config, dataset: str, descriptor: ImageStudy) -> None:
+def _twins_are_fitted(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a network is to be compared with a model, or a checkpoint, that its subjects have no fit of."""
     options = config.convergence_of(dataset)
     for network, pair in options.networks.items():
@@ -433,7 +440,7 @@ def _twins_are_fitted(config: Config, dataset: str, descriptor: ImageStudy) -> N
         raise BrainalignError(f"converge.maps: no file {options.maps}; correct the path, or leave it out")
 
 
-def _queries_have_targets(config: Config, descriptor: ImageStudy, subject: str, method: str) -> None:
+def _queries_have_targets(config: Config, descriptor: Study, subject: str, method: str) -> None:
     """Raise where queries of regions or hemispheres meet sensors, which have none."""
     queries = getattr(config.methods[method], "queries", "target")
     if queries in ("roi", "hemisphere") and descriptor.modality(subject) == "meeg":
@@ -542,8 +549,7 @@ def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> No
 
 # Whether the models of a dataset can read what was shown there, by kind of study.
 MODELS_FIT: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
-    BlockStudy: _blocks_are_described,
-    ImageStudy: _captions_exist,
+    Study: _stimuli_can_be_read,
     RdmStudy: _stimuli_are_described,
     VideoStudy: _videos_have_models,
     TripletStudy: _objects_are_seen,
@@ -551,6 +557,6 @@ MODELS_FIT: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
     ModalityStudy: _image_vectors_exist,
 }
 CHECKS: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
-    ImageStudy: _images_fit,
+    Study: _held_out_stimuli_fit,
     RecordingStudy: _windows_fit,
 }

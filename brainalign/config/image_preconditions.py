@@ -27,7 +27,8 @@ from brainalign.study import (
     BetaFiles,
     Descriptor,
     EpochFiles,
-    ImageStudy,
+    Split,
+    Study,
     TripletStudy,
     attribute_labels,
     caption_words,
@@ -51,7 +52,7 @@ MOST_CAPTIONED = 10_000  # images whose words are counted; captions of more take
 class _Tables:
     """The tables of a study, read when they are asked for; None where they are not there or cannot be read."""
 
-    def __init__(self, study: ImageStudy) -> None:
+    def __init__(self, study: Study) -> None:
         self.study = study
         self._shown: dict[str, Counter[str] | None] = {}  # by subject; every fit of a subject asks
 
@@ -66,8 +67,13 @@ class _Tables:
 
     @cached_property
     def images(self) -> pd.DataFrame | None:
-        table = self._table(self.study.images)
+        table = self._table(self.study.stimuli if isinstance(self.study.stimuli, Path) else None)
         return None if table is None or "stimulus_id" not in table else table.astype({"stimulus_id": str})
+
+    @property
+    def rule(self) -> Split | None:
+        """What stimuli are held out; None where runs or stimuli are left out in turn."""
+        return None if self.study.held_out is None else self.study.held_out[1]
 
     @cached_property
     def captions(self) -> pd.DataFrame | None:
@@ -76,8 +82,8 @@ class _Tables:
     @cached_property
     def tested(self) -> NDArray[np.bool_] | None:
         """Which images are marked as test images; None where they are drawn, or the mark is wrong."""
-        ((_, rule),) = self.study.splits.items()
-        if self.images is None or rule.column not in self.images:
+        rule = self.rule
+        if self.images is None or rule is None or rule.column not in self.images:
             return None
         return (self.images[rule.column].astype(str) == rule.value).to_numpy()
 
@@ -89,7 +95,7 @@ class _Tables:
     def shown(self, subject: str) -> Counter[str] | None:
         """Count the times that a subject saw each image; None where no table says."""
         if subject not in self._shown:
-            files = self.study.subjects[subject]
+            files = self.study.recordings[subject]
             table = self._table(files.trials) if isinstance(files, BetaFiles | ArrayFiles | EpochFiles) else None
             names = None if table is None else table.get("stimulus_id")
             self._shown[subject] = None if names is None else Counter(names.astype(str))
@@ -104,8 +110,8 @@ class _Tables:
         ids = set(self.images["stimulus_id"]).intersection(self.shown(subject) or self.images["stimulus_id"])
         if self.tested is not None:
             return len(ids.difference(self.images["stimulus_id"][self.tested]))
-        ((_, rule),) = self.study.splits.items()
-        return None if rule.share is None else len(ids) - round(rule.share * len(ids))
+        rule = self.rule
+        return None if rule is None or rule.share is None else len(ids) - round(rule.share * len(ids))
 
     def fewest_repeats(self, subject: str) -> int | None:
         """Count the repeats of the test image that a subject saw least; at most so many where test images are drawn."""
@@ -126,14 +132,14 @@ def _place(where: str) -> Iterator[None]:
         raise BrainalignError(f"{where}: {error}") from None
 
 
-def check_image_study(config: Config, dataset: str, study: ImageStudy) -> None:
+def check_image_study(config: Config, dataset: str, study: Study) -> None:
     """Raise where a section of the configuration asks for what the tables of a study of images do not hold.
 
     Parameters
     ----------
     config : Config
     dataset : str
-    study : ImageStudy
+    study : Study
 
     Raises
     ------
@@ -230,7 +236,7 @@ def _matches(config: Config, dataset: str, tables: _Tables) -> None:
         with _place("match"):
             check_shared_stimuli(size.n_shared + size.n_unique if size else len(images if images is not None else ()))
     if options.features and images is not None:
-        options.check_features(tables.study.images.name, images.replace("", np.nan))
+        options.check_features(str(tables.study.stimuli), images.replace("", np.nan))
 
 
 def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
@@ -256,13 +262,13 @@ def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
         )
 
 
-def check_objects(judgements: TripletStudy, study: ImageStudy) -> None:
+def check_objects(judgements: TripletStudy, study: Study) -> None:
     """Raise where too few objects of judgements are test images of the study that they are compared with.
 
     Parameters
     ----------
     judgements : TripletStudy
-    study : ImageStudy
+    study : Study
 
     Raises
     ------
@@ -291,7 +297,7 @@ def check_times(config: Config, study: Descriptor, subject: str) -> None:
     Parameters
     ----------
     config : Config
-    study : ImageStudy or RecordingStudy
+    study : Study or RecordingStudy
     subject : str
 
     Raises

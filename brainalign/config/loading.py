@@ -14,14 +14,13 @@ from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
 from brainalign.config.settings import Config
 from brainalign.study import (
-    BlockStudy,
     Descriptor,
-    ImageStudy,
     ModalityStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
     SeriesStudy,
+    Study,
     TripletStudy,
     VideoStudy,
     load_descriptor,
@@ -80,7 +79,7 @@ def _check_contest(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
     """
     held = not config.contest
     for dataset, descriptor in descriptors.items() if config.contest else ():
-        subjects = descriptor.subject_names if type(descriptor) is ImageStudy else []
+        subjects = descriptor.subject_names if descriptor.holds_out else []
         fits = [fit for subject in subjects for fit in config.fits_of(dataset, subject)]
         there = families_of(fits, config.contest)
         if not any(there.values()):
@@ -108,15 +107,7 @@ def write_schemas(folder: Path) -> None:
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
         "descriptor": TypeAdapter(
-            BlockStudy
-            | ImageStudy
-            | RecordingStudy
-            | VideoStudy
-            | RdmStudy
-            | TripletStudy
-            | SentenceStudy
-            | ModalityStudy
-            | SeriesStudy
+            Study | RecordingStudy | VideoStudy | RdmStudy | TripletStudy | SentenceStudy | ModalityStudy | SeriesStudy
         ).json_schema(),
     }
     folder.mkdir(parents=True, exist_ok=True)

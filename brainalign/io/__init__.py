@@ -12,6 +12,7 @@ from brainalign.io.files import (
     write_sealed,
     writing,
 )
+from brainalign.io.maps import brain_maps, voxel_affine
 from brainalign.io.provenance import Provenance
 from brainalign.io.readers import (
     array_names,
@@ -40,6 +41,7 @@ __all__ = [
     "array_shapes",
     "artifact_files",
     "artifact_path",
+    "brain_maps",
     "check_stored",
     "chosen_array",
     "entities_of",
@@ -68,6 +70,7 @@ __all__ = [
     "table_path",
     "temporary_folder",
     "temporary_sibling",
+    "voxel_affine",
     "write_atomically",
     "write_json",
     "write_sealed",

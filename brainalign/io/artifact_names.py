@@ -29,7 +29,6 @@ LAYOUTS = {
     "scores": Layout("encoding", ".parquet"),
     "identification": Layout("encoding", ".parquet"),
     "null": Layout("encoding", ".parquet"),
-    "statmap": Layout("encoding", ".nii.gz"),
     "profile": Layout("encoding", ".parquet"),
     "preference": Layout("encoding", ".parquet"),
     "clusters": Layout("encoding", ".parquet"),

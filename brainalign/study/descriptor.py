@@ -1,9 +1,8 @@
 """The descriptor of a dataset: what a lab writes about its data, once.
 
 Descriptor            what every dataset says of itself, and where its files are looked for
-  BlockStudy          fMRI volumes with a label each; categories shown as an image, described in words, or both
-  ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives, or the
-                      folders of NSD and Algonauts 2023
+  Study               responses to stimuli: images, texts, or both; blocks in volumes, betas on surfaces or volumes,
+                      M/EEG epochs, fMRIPrep derivatives, or the folders of NSD and Algonauts 2023
   RecordingStudy      M/EEG recordings with a category per trial, to be decoded over time
   VideoStudy          neurons recorded while videos were shown, frames of which may be hidden
   RdmStudy            dissimilarity matrices of subjects, with their images
@@ -11,7 +10,7 @@ Descriptor            what every dataset says of itself, and where its files are
   SentenceStudy       EEG of people who read sentences
   ModalityStudy       the same images in EEG, MEG and fMRI
   SeriesStudy         time series of regions of many people, with their traits and states
-load_descriptor       YAML in; `kind` says which (blocks where it is not given)
+load_descriptor       YAML in; `kind` says which where it is none of responses to stimuli
 """
 
 from __future__ import annotations
@@ -23,14 +22,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.io import read_parquet, reading
-from brainalign.study.image_files import BetaOptions, EpochOptions, GlmOptions, ImageFiles
+from brainalign.study.image_files import (
+    BetaOptions,
+    EpochOptions,
+    FmriOptions,
+    GlmOptions,
+    Recording,
+    RepetitionTime,
+)
 from brainalign.study.modalities import ArrayRecordings, ModalityFiles, SimulateModalities, ThingsRecordings
 from brainalign.study.parsing import Strict, parse, read_yaml
-from brainalign.study.preconditions import LONGEST_TR_S
 from brainalign.study.recordings import CutOptions, RecordingFiles, Window
 from brainalign.study.sentences import SimulatedSentences, TextSplit, ZucoRelease
 from brainalign.study.series import SeriesFiles, SeriesWorld
@@ -39,15 +44,6 @@ from brainalign.study.videos import NeuralFiles, all_within
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]*$")]
-
-
-def _in_seconds(value: float) -> float:
-    if value > LONGEST_TR_S:
-        raise ValueError(f"a repetition time is given in seconds, {LONGEST_TR_S:g} at most, not in milliseconds")
-    return value
-
-
-RepetitionTime = Annotated[float, AfterValidator(_in_seconds)]
 
 
 class Citation(Strict):
@@ -88,8 +84,14 @@ class Descriptor(Strict):
         sentences = [f"{name}: {value.rstrip('.')}." for name, value in given.items() if value]
         return " ".join([*sentences, f"Not given in the descriptor: {', '.join(missing)}."] if missing else sentences)
 
-    # Whether encoders are fitted to responses.
+    # Whether encoders are fitted to responses, and the key that subjects stand under.
     is_fitted: ClassVar[bool] = False
+    subjects_field: ClassVar[str] = "subjects"
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether encoders are scored on one set of stimuli that is held out."""
+        return False
 
     @property
     def permuted_splits(self) -> list[str]:
@@ -181,32 +183,7 @@ def cache_folder() -> Path:
     return user_cache_path("brainalign")
 
 
-# ---------------------------------------------------------------------------------------------------------- blocks
-
-
-class BlockFiles(Strict):
-    """Volumes of one subject: paths are absolute, beside the descriptor, or in $BRAINALIGN_DATA/<dataset>."""
-
-    bold: Path = Field(description="4-D NIfTI, all runs one after the other")
-    mask: Path = Field(description="NIfTI of the same grid, non-zero inside")
-    labels: Path = Field(description="text, one line per volume: label and run")
-
-
-class FmriOptions(Strict):
-    """How blocks of volumes become responses."""
-
-    tr_s: RepetitionTime = Field(gt=0, description="repetition time in seconds")
-    hrf_lag_s: float = Field(5.0, ge=0, description="how much later than its stimulus a volume is read, in seconds")
-    detrend: bool = True
-    standardize: Literal["run", "none"] = "run"
-    rest: str = Field("rest", description="label of volumes without a stimulus")
-    bad_voxels: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant voxels")
-    space: str = Field(description="in words: what the coordinates mean and what they are drawn on")
-
-    @property
-    def lag_volumes(self) -> int:
-        """The lag in whole volumes: the nearest, the later one of two equally near."""
-        return int(self.hrf_lag_s / self.tr_s + 0.5)
+# ------------------------------------------------------------------------------------------------------- responses
 
 
 class Stimulus(Strict):
@@ -218,15 +195,30 @@ class Stimulus(Strict):
 
 
 class Split(Strict):
-    """Test sets: every `size` groups left out in turn."""
+    """Test sets: every `size` runs or stimuli left out in turn; or one set of stimuli held out.
 
-    leave_out: Literal["run", "stimulus"]
-    size: int = Field(1, ge=1)
+    Those held out have a `value` in a `column` of the table of stimuli, or are a `share` drawn at random.
+    """
+
+    leave_out: Literal["run", "stimulus"] | None = None
+    size: int = Field(1, ge=1, description="of what is left out at a time")
+    column: str | None = None
+    value: str | None = None
+    share: float | None = Field(None, gt=0, lt=1)
+    near_duplicates: Literal["error", "warning"] = Field(
+        "error", description="what nearly the same picture in training and test is"
+    )
 
     @model_validator(mode="after")
-    def _enough_to_tell_apart(self) -> Split:
+    def _one_rule(self) -> Split:
+        by_column = self.column is not None and self.value is not None
+        rules = [self.leave_out is not None, by_column, self.share is not None]
+        if sum(rules) != 1 or (self.column is None) != (self.value is None):
+            raise ValueError("give leave_out, or column and value, or share: what the test stimuli are")
         if self.leave_out == "stimulus" and self.size < 2:
             raise ValueError("leaving out one stimulus leaves nothing to tell it from; use size: 2 or more")
+        if self.leave_out is None and self.size > 1:
+            raise ValueError("size is of what is left out in turn; give leave_out, or leave size out")
         return self
 
 
@@ -236,117 +228,6 @@ class Shape(Strict):
     runs: int
     trials: int
     targets: int
-
-
-class BlockStudy(Descriptor):
-    """fMRI volumes with a label each; the stimuli are categories, with an image, words or both."""
-
-    is_fitted: ClassVar[bool] = True
-
-    kind: Literal["blocks"] = "blocks"
-    subjects: dict[Name, BlockFiles] = Field(min_length=1)
-    fmri: FmriOptions
-    stimuli: dict[str, Stimulus] = Field(min_length=3, description="a correlation over two says nothing")
-    splits: dict[Name, Split] = Field(min_length=1)
-    shape: Shape | None = None
-
-    @field_validator("stimuli")
-    @classmethod
-    def _as_many_wordings(cls, stimuli: dict[str, Stimulus]) -> dict[str, Stimulus]:
-        counts = {name: len(stimulus.texts) for name, stimulus in stimuli.items()}
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"every stimulus needs as many texts as the others, wording by wording; got {counts}")
-        without = [name for name, stimulus in stimuli.items() if stimulus.path is None]
-        if without and len(without) < len(stimuli):
-            raise ValueError(
-                f"{len(stimuli) - len(without)} of {len(stimuli)} stimuli have a path, and {listed(without)} none; "
-                "give every stimulus an image, or none"
-            )
-        return stimuli
-
-    @field_validator("splits")
-    @classmethod
-    def _some_runs_left_out(cls, splits: dict[str, Split]) -> dict[str, Split]:
-        if not any(split.leave_out == "run" for split in splits.values()):
-            raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
-        return splits
-
-    @property
-    def has_images(self) -> bool:
-        """Whether the stimuli are images: all of them, or none."""
-        return all(stimulus.path is not None for stimulus in self.stimuli.values())
-
-    @property
-    def n_texts(self) -> int:
-        """How many wordings every stimulus has."""
-        return len(next(iter(self.stimuli.values())).texts)
-
-    def image_paths(self) -> dict[str, Path]:
-        """Locate the image of every stimulus, none where they are words alone; raises as `locate` does."""
-        return {
-            name: self.locate(stimulus.path, f"stimuli.{name}.path")
-            for name, stimulus in self.stimuli.items()
-            if stimulus.path is not None
-        }
-
-    def all_files(self) -> list[Path]:
-        """List the files of every subject and the images; raises as `locate` does."""
-        return list(dict.fromkeys([*super().all_files(), *self.image_paths().values()]))
-
-    @property
-    def permuted_splits(self) -> list[str]:
-        """The splits, all of which are permuted."""
-        return list(self.splits)
-
-    @property
-    def searched(self) -> list[str]:
-        """All subjects: they were scanned."""
-        return list(self.subjects)
-
-    def find(self, subject: str, field: str) -> Path:
-        """Return where a file of a subject lies.
-
-        Raises
-        ------
-        BrainalignError
-            If it is in none of the places a file is looked for.
-        """
-        return self.locate(getattr(self.subjects[subject], field), f"subjects.{subject}.{field}")
-
-    def prepare_options(self, subject: str = "") -> dict[str, object]:
-        """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
-        options = self.model_dump(mode="json", include={"sha256", "fmri", "splits", "shape"})
-        files = self.subjects[subject].model_dump(mode="json")
-        return options | {"subject": files, "stimuli": list(self.stimuli)}
-
-    def extract_options(self) -> dict[str, object]:
-        """List the options that the features of the stimuli depend on."""
-        return self.model_dump(mode="json", include={"stimuli"})
-
-    def found_files(self, subject: str = "") -> dict[str, Path]:
-        """Return every file of a subject by field name; raises as `find` does."""
-        return {field: self.find(subject, field) for field in type(self.subjects[subject]).model_fields}
-
-
-# ---------------------------------------------------------------------------------------------------------- images
-
-
-class HoldOut(Strict):
-    """Test images: those whose entry in a column of the table of images is `value`, or a share drawn at random."""
-
-    column: str | None = None
-    value: str | None = None
-    share: float | None = Field(None, gt=0, lt=1)
-    near_duplicates: Literal["error", "warning"] = Field(
-        "error", description="what nearly the same picture in training and test is"
-    )
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> HoldOut:
-        by_column = self.column is not None and self.value is not None
-        if by_column == (self.share is not None) or (self.column is None) != (self.value is None):
-            raise ValueError("give column and value, or share: what the test images are")
-        return self
 
 
 class SimulateOptions(Strict):
@@ -368,20 +249,26 @@ class SimulateOptions(Strict):
     n_rest_volumes: int = Field(320, ge=50)
 
 
-class ImageStudy(Descriptor):
-    """Responses to images."""
+class Study(Descriptor):
+    """Responses to stimuli: images, texts, or both, in blocks or one by one, recorded in any format."""
 
     is_fitted: ClassVar[bool] = True
+    subjects_field: ClassVar[str] = "recordings"
 
-    kind: Literal["images"]
-    images: Path = Field(description="table, a row per image: stimulus_id, path [category, caption, ...]")
+    stimuli: dict[str, Stimulus] | Path = Field(
+        description="by id, with path, texts or both; or a table, a row per stimulus: stimulus_id [path, category, "
+        "caption, ...]"
+    )
     captions: Path | None = Field(
         None,
-        description="table, a row per caption: stimulus_id, caption; as many per image as there are. Where not given, "
-        "the column caption of the images",
+        description="table, a row per caption: stimulus_id, caption; as many per stimulus as there are. Where not "
+        "given, the column caption of the stimuli",
     )
-    subjects: dict[Name, ImageFiles] = Field(min_length=1)
-    splits: dict[Name, HoldOut] = Field(min_length=1, max_length=1)
+    recordings: dict[Name, Recording] = Field(min_length=1, description="by subject")
+    splits: dict[Name, Split] = Field(
+        min_length=1, description="runs or stimuli left out in turn; or one set of stimuli held out"
+    )
+    fmri: FmriOptions | None = Field(None, description="how blocks in volumes (format: nifti) become responses")
     betas: BetaOptions = BetaOptions()
     epochs: EpochOptions = EpochOptions()
     glm: GlmOptions = GlmOptions()
@@ -389,35 +276,119 @@ class ImageStudy(Descriptor):
     decoded: tuple[Name, ...] = Field((), description="M/EEG subjects whose image categories are decoded over time")
     shape: Shape | None = None
 
+    @field_validator("stimuli")
+    @classmethod
+    def _are_described_alike(cls, stimuli: dict[str, Stimulus] | Path) -> dict[str, Stimulus] | Path:
+        if isinstance(stimuli, Path):
+            return stimuli
+        if len(stimuli) < 3:
+            raise ValueError("a correlation over two says nothing; give three stimuli or more")
+        counts = {name: len(stimulus.texts) for name, stimulus in stimuli.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"every stimulus needs as many texts as the others, wording by wording; got {counts}")
+        without = [name for name, stimulus in stimuli.items() if stimulus.path is None]
+        if without and len(without) < len(stimuli):
+            raise ValueError(
+                f"{len(stimuli) - len(without)} of {len(stimuli)} stimuli have a path, and {listed(without)} none; "
+                "give every stimulus an image, or none"
+            )
+        return stimuli
+
+    @field_validator("splits")
+    @classmethod
+    def _one_sort(cls, splits: dict[str, Split]) -> dict[str, Split]:
+        held = [name for name, split in splits.items() if split.leave_out is None]
+        if held and len(splits) > 1:
+            raise ValueError(
+                f"{held[0]} holds stimuli out once, and {listed([name for name in splits if name != held[0]])} stands "
+                "beside it; describe a second study of the same files for another split"
+            )
+        if not held and not any(split.leave_out == "run" for split in splits.values()):
+            raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
+        return splits
+
     @model_validator(mode="after")
-    def _decoded_are_sensors(self) -> ImageStudy:
+    def _formats_fit(self) -> Study:
+        volumes = [name for name, files in self.recordings.items() if files.format == "nifti"]
+        if volumes and len(volumes) < len(self.recordings):
+            raise ValueError(
+                f"recordings {listed(volumes)} are blocks in volumes (format: nifti) and the others are not; describe "
+                "two studies"
+            )
+        if volumes and self.fmri is None:
+            raise ValueError("fmri: give tr_s and space: blocks in volumes (format: nifti) are read with them")
         for name in self.decoded:
-            if name not in self.subjects or self.modality(name) != "meeg":
+            if name not in self.recordings or self.modality(name) != "meeg":
                 raise ValueError(f"decoded: {name!r} is no subject recorded over time (epochs, arrays with times_s)")
         return self
 
-    def all_files(self) -> list[Path]:
-        """Return the tables of images and captions and every file of every subject; of a simulated study none."""
-        if self.simulate:
-            return []
-        tables = [self.locate(self.images, "images")]
-        if self.captions is not None:
-            tables.append(self.locate(self.captions, "captions"))
-        return [*tables, *super().all_files()]
+    @property
+    def subjects(self) -> dict[str, Recording]:
+        """The recordings, by subject."""
+        return self.recordings
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether one set of stimuli is held out; else runs or stimuli are left out in turn."""
+        return self.held_out is not None
+
+    @property
+    def held_out(self) -> tuple[str, Split] | None:
+        """The name and the rule of the one set of stimuli that is held out."""
+        return next(((name, rule) for name, rule in self.splits.items() if rule.leave_out is None), None)
+
+    @property
+    def left_out(self) -> dict[str, Split]:
+        """The splits that leave out runs or stimuli in turn, by name."""
+        return {name: rule for name, rule in self.splits.items() if rule.leave_out is not None}
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the recordings are volumes of a block design, which have a mask and noise around blocks."""
+        return any(files.format == "nifti" for files in self.recordings.values())
 
     @property
     def scanned(self) -> list[str]:
-        """The fMRI subjects: those whose patterns have regions."""
-        return [subject for subject in self.subjects if self.modality(subject) == "fmri"]
+        """The fMRI subjects with a set of stimuli held out: those whose patterns have regions that are compared."""
+        return self.searched if self.holds_out else []
 
-    def stimulus_table(self) -> Path:
-        """Locate the table of the images."""
-        return self.locate(self.images, "images")
+    @property
+    def searched(self) -> list[str]:
+        """The fMRI subjects."""
+        return [subject for subject in self.recordings if self.modality(subject) == "fmri"]
 
-    def image_columns(self) -> list[str] | None:
-        """Return the columns of the table of images; None where it is not there yet."""
+    @property
+    def permuted_splits(self) -> list[str]:
+        """The splits whose fits are repeated on permuted responses."""
+        return list(self.left_out)
+
+    def modality(self, subject: str) -> Literal["fmri", "meeg"]:
+        """Name the modality of a subject's recordings."""
+        return "meeg" if getattr(self.recordings[subject], "timed", False) else "fmri"
+
+    # What was shown
+
+    def stimulus_table(self) -> Path | None:
+        """Locate the table of the stimuli; None where the descriptor itself lists them."""
+        return self.locate(self.stimuli, "stimuli") if isinstance(self.stimuli, Path) else None
+
+    @property
+    def listed_stimuli(self) -> dict[str, Stimulus]:
+        """The stimuli that the descriptor itself lists, by id; of a table none."""
+        return {} if isinstance(self.stimuli, Path) else self.stimuli
+
+    def stimulus_ids(self) -> list[str]:
+        """List the ids of the stimuli; raises as `locate` does where they stand in a table."""
+        table = self.stimulus_table()
+        return list(self.listed_stimuli) if table is None else _column(table, "stimulus_id")
+
+    def stimulus_columns(self) -> list[str] | None:
+        """Return the columns that a table of the stimuli has, or would have; None where it is not there yet."""
+        if not isinstance(self.stimuli, Path):
+            texts = ["caption"] if self.n_texts else []
+            return ["stimulus_id", *(["path"] if self.has_images else []), *texts]
         try:
-            path = self.locate(self.images, "images")
+            path = self.locate(self.stimuli, "stimuli")
         except BrainalignError:
             return None
         if path.suffix == ".parquet":
@@ -425,17 +396,64 @@ class ImageStudy(Descriptor):
         with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
             return next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), [])
 
+    @property
+    def has_images(self) -> bool:
+        """Whether the stimuli are images: all of them, or none."""
+        if not isinstance(self.stimuli, Path):
+            return all(stimulus.path is not None for stimulus in self.stimuli.values())
+        columns = self.stimulus_columns()
+        return columns is None or "path" in columns
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the stimuli are described in words."""
+        columns = self.stimulus_columns()
+        return self.captions is not None or columns is None or bool({"caption", "texts"} & set(columns))
+
+    @property
+    def n_texts(self) -> int:
+        """How many wordings every stimulus has in the descriptor."""
+        return max((len(stimulus.texts) for stimulus in self.listed_stimuli.values()), default=0)
+
+    def image_paths(self) -> dict[str, Path]:
+        """Locate the images that the descriptor lists; raises as `locate` does."""
+        return {
+            name: self.locate(stimulus.path, f"stimuli.{name}.path")
+            for name, stimulus in self.listed_stimuli.items()
+            if stimulus.path is not None
+        }
+
+    def labels_of(self, names: Iterable[str]) -> list[str]:
+        """Return how figures name stimuli: by their label, or their id."""
+        given = self.listed_stimuli
+        return [given[name].label or name if name in given else name for name in names]
+
+    # Files
+
     def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""
-        found = {}
-        for field, value in self.subjects[subject]:
+        return dict(self._located(subject))
+
+    def _located(self, subject: str) -> Iterator[tuple[str, Path]]:
+        for field, value in self.recordings[subject]:
             for label, path in _paths(field, value):
-                found[label] = self.locate(path, f"subjects.{subject}.{label}")
-        return found
+                yield label, self.locate(path, f"recordings.{subject}.{label}")
+
+    def find(self, subject: str, field: str) -> Path:
+        """Return where a file of a subject lies; raises as `locate` does."""
+        return self.locate(getattr(self.recordings[subject], field), f"recordings.{subject}.{field}")
+
+    def all_files(self) -> list[Path]:
+        """List the tables of stimuli and captions, images and the files of every subject; of a simulated study none."""
+        if self.simulate:
+            return []
+        named = {"stimuli": self.stimuli, "captions": self.captions}
+        tables = [self.locate(path, name) for name, path in named.items() if isinstance(path, Path)]
+        return list(dict.fromkeys([*tables, *super().all_files(), *self.image_paths().values()]))
 
     def inputs(self, subject: str = "") -> list[Path]:
         """Return every file a subject's responses are read from; of a folder, those of the participant."""
-        return _expanded(self.found_files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
+        return _expanded(self.found_files(subject).values(), getattr(self.recordings[subject], "patterns", ()))
 
     def placed(self, value: Any) -> Any:
         """Return a field of a subject, paths in lists and mappings included, with every path where it lies."""
@@ -443,23 +461,22 @@ class ImageStudy(Descriptor):
             return {key: self.placed(inner) for key, inner in value.items()}
         if isinstance(value, tuple):
             return [self.placed(inner) for inner in value]
-        return self.locate(value, "subjects") if isinstance(value, Path) else value
+        return self.locate(value, "recordings") if isinstance(value, Path) else value
+
+    # What results depend on
 
     def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
-        files = self.subjects[subject]
-        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "betas"})
-        of_maps = self.glm if files.format == "fmriprep" else self.betas
+        files = self.recordings[subject]
+        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "shape", "betas"})
+        of_maps = {"fmriprep": self.glm, "nifti": self.fmri}.get(files.format, self.betas)
         own = self.epochs if self.modality(subject) == "meeg" else of_maps
-        return options | {"subject": files.model_dump(mode="json"), "options": own.model_dump(mode="json")}
+        options |= {"subject": files.model_dump(mode="json"), "stimuli": list(self.listed_stimuli)}
+        return options | {"options": own.model_dump(mode="json")}  # type: ignore[union-attr]
 
     def extract_options(self) -> dict[str, object]:
-        """List the options that the features depend on besides the images."""
-        return {"images": self.images.as_posix()}
-
-    def modality(self, subject: str) -> Literal["fmri", "meeg"]:
-        """Name the modality of a subject's recordings."""
-        return "meeg" if getattr(self.subjects[subject], "timed", False) else "fmri"
+        """List the options that the features of the stimuli depend on."""
+        return self.model_dump(mode="json", include={"stimuli"})
 
 
 # ------------------------------------------------------------------------------------------------------ recordings
@@ -796,8 +813,7 @@ class SeriesStudy(Descriptor):
 
 
 KINDS: dict[str, type[Descriptor]] = {
-    "blocks": BlockStudy,
-    "images": ImageStudy,
+    "responses": Study,
     "recordings": RecordingStudy,
     "rdms": RdmStudy,
     "videos": VideoStudy,
@@ -859,9 +875,11 @@ def load_descriptor(path: str | Path, kind: type[D] = Descriptor, raw: str | Pat
     """
     path = Path(path)
     content = read_yaml(path)
-    name = "blocks"
+    name = "responses"
     if isinstance(content, dict):
         name = content.get("kind", name)
+        if name == "responses":
+            content.pop("kind", None)
         simulated = content.get("simulate") is not None and raw is not None
         content["folder"] = raw if simulated else path.parent
         content["file"] = path

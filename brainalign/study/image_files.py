@@ -1,15 +1,34 @@
-"""Files of responses to images, in every format that is read, and the options of how they become responses."""
+"""Files of responses, in every format that is read, and the options of how they become responses."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from brainalign.study.parsing import Strict
+from brainalign.study.preconditions import LONGEST_TR_S
 
 Hemisphere = Literal["L", "R"]
+
+
+def _in_seconds(value: float) -> float:
+    if value > LONGEST_TR_S:
+        raise ValueError(f"a repetition time is given in seconds, {LONGEST_TR_S:g} at most, not in milliseconds")
+    return value
+
+
+RepetitionTime = Annotated[float, AfterValidator(_in_seconds)]
+
+
+class BlockFiles(Strict):
+    """Volumes of a block design, with a label each."""
+
+    format: Literal["nifti"]
+    bold: Path = Field(description="4-D NIfTI, all runs one after the other")
+    mask: Path = Field(description="NIfTI of the same grid, non-zero inside")
+    labels: Path = Field(description="text, one line per volume: label and run")
 
 
 class BetaFiles(Strict):
@@ -123,9 +142,26 @@ class NsdFiles(Strict):
         )
 
 
-ImageFiles = Annotated[
-    BetaFiles | ArrayFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles, Field(discriminator="format")
+Recording = Annotated[
+    BlockFiles | BetaFiles | ArrayFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles, Field(discriminator="format")
 ]
+
+
+class FmriOptions(Strict):
+    """How blocks of volumes become responses."""
+
+    tr_s: RepetitionTime = Field(gt=0, description="repetition time in seconds")
+    hrf_lag_s: float = Field(5.0, ge=0, description="how much later than its stimulus a volume is read, in seconds")
+    detrend: bool = True
+    standardize: Literal["run", "none"] = "run"
+    rest: str = Field("rest", description="label of volumes without a stimulus")
+    bad_voxels: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant voxels")
+    space: str = Field(description="in words: what the coordinates mean and what they are drawn on")
+
+    @property
+    def lag_volumes(self) -> int:
+        """The lag in whole volumes: the nearest, the later one of two equally near."""
+        return int(self.hrf_lag_s / self.tr_s + 0.5)
 
 
 class BetaOptions(Strict):

@@ -15,7 +15,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.io import reading
 
 # Sections whose entries are unions, and the key that tells their members apart.
-TAGS = {"models": "extractor", "methods": "encoder", "subjects": "format"}
+TAGS = {"models": "extractor", "methods": "encoder", "subjects": "format", "recordings": "format"}
 
 
 class Strict(BaseModel):

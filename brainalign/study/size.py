@@ -15,7 +15,7 @@ import numpy as np
 
 from brainalign.checks import BrainalignError
 from brainalign.io import array_shapes, chosen_array, image_values, load_image_file, read_lines, reading
-from brainalign.study.descriptor import BlockStudy, Descriptor, ImageStudy, Shape
+from brainalign.study.descriptor import Descriptor, Shape, Study
 
 DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release whose files say nothing at a glance
 VERTICES = 20_484  # of the simulated cortex
@@ -71,15 +71,18 @@ def _measured(folder: str, text: str, held: _Held) -> Shape | None:
     return max(found, key=lambda shape: shape.trials * shape.targets, default=None)
 
 
-def _of_blocks(study: BlockStudy, subject: str) -> Shape:
+def _of_blocks(study: Study, subject: str) -> Shape:
+    assert study.fmri is not None
     labels = [line.split() for line in read_lines(study.find(subject, "labels")) if line.strip()]
     starts = [row for k, row in enumerate(labels) if k == 0 or row != labels[k - 1]]
     trials = sum(row[0] != study.fmri.rest for row in starts)
     return Shape(runs=len({row[-1] for row in labels}), trials=trials, targets=_inside(study.find(subject, "mask")))
 
 
-def _of_images(study: ImageStudy, subject: str) -> Shape | None:
-    files = study.subjects[subject]
+def _of_responses(study: Study, subject: str) -> Shape | None:
+    files = study.recordings[subject]
+    if files.format == "nifti":
+        return _of_blocks(study, subject)
     paths = study.found_files(subject)
     if files.format == "array":
         trials, *others = array_shapes(paths["values"])[chosen_array(paths["values"], files.key)]
@@ -88,7 +91,8 @@ def _of_images(study: ImageStudy, subject: str) -> Shape | None:
     n_trials = sum(_rows(path) for path in tables)
     if files.format == "epochs":
         values = sum(path.stat().st_size for label, path in paths.items() if label.startswith("epochs")) / 4
-        trials = n_trials or _rows(study.locate(study.images, "images"))
+        table = study.stimulus_table()
+        trials = n_trials or (len(study.listed_stimuli) if table is None else _rows(table))
         return Shape(runs=1, trials=trials, targets=ceil(values / trials))
     if files.format == "betas" and n_trials:
         # The files of a list hold other trials of the same targets.
@@ -127,4 +131,4 @@ def _rows(path: Path) -> int:
     return max(sum(1 for line in read_lines(path) if line.strip()) - 1, 1)
 
 
-SIZES: dict[type[Descriptor], Callable[[Any, str], Shape | None]] = {BlockStudy: _of_blocks, ImageStudy: _of_images}
+SIZES: dict[type[Descriptor], Callable[[Any, str], Shape | None]] = {Study: _of_responses}

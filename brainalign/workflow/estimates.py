@@ -161,7 +161,7 @@ def _passes(config: Config, descriptor: Descriptor, least_s: float = START_S, ea
     return Cost(1000 + round(5 * 4 * trials * targets / MB), round(least_s) + round(each_s * trials * targets), 5)
 
 
-def _prepare_images(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _prepare_trials(config: Config, descriptor: Descriptor, *_: str) -> Cost:
     trials, targets = _sizes(descriptor)
     return replace(_passes(config, descriptor), disk_mb=4 * trials * targets / MB)
 
@@ -303,7 +303,7 @@ def _compare_images(config: Config, descriptor: Descriptor, *_: str) -> Cost:
 
 def _extract(config: Config, descriptor: Descriptor, model: str, _: str) -> Cost:
     """Estimate features: of images by their number, else of as many stimuli as 92 images or some sentences."""
-    if hasattr(descriptor, "images"):
+    if descriptor.holds_out:
         trials, _targets = _sizes(descriptor)
         return Cost(1500, START_S + round(0.004 * trials), 100)
     loading = _loading_s(config, model)
@@ -336,10 +336,15 @@ def _searchlight(config: Config, descriptor: Descriptor, *_: str) -> Cost:
     Test images are not known before splits are made: a hundred are assumed, and five layers.
     """
     trials, targets = _sizes(descriptor)
-    n = min(len(getattr(descriptor, "stimuli", range(100))), trials)
+    n = min(_n_stimuli(descriptor, 100), trials)
     pairs = n * (n - 1) / 2
     seconds = targets * (8e-5 + pairs * (1e-8 + 5 * config.searchlight.permutations * 2.6e-11))
     return Cost(1200 + round(8 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
+
+
+def _n_stimuli(descriptor: Any, otherwise: int) -> int:
+    """Count the stimuli that a descriptor lists; of a table, whose rows are not read, another number stands for it."""
+    return len(getattr(descriptor, "listed_stimuli", ())) or otherwise
 
 
 def _layers(config: Config, descriptor: Any, model: str) -> int:
@@ -358,12 +363,13 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
     runs, trials = shape.runs, shape.trials
     settings: Any = config.methods[method]  # ridge: the others are refused for studies of blocks
     inner = 0 if len(settings.alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
-    rank = min(len(descriptor.stimuli), trials)
+    n_stimuli = _n_stimuli(descriptor, trials)
+    rank = min(n_stimuli, trials)
     for name, split in descriptor.splits.items():
         permuted = config.models[model].permute
         by_run = split.leave_out == "run"
         n = config.encode.run_permutations if by_run else config.encode.stimulus_permutations
-        folds = math.comb(runs if by_run else len(descriptor.stimuli), split.size)
+        folds = math.comb(runs if by_run else n_stimuli, split.size)
         work = 4 * rank * trials + inner * rank * (2 * trials + len(settings.alphas) * (rank + 12))
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
 
@@ -415,8 +421,8 @@ def _align(config: Config, *_: object) -> Cost:
 # By step; of a step that is not here, as of most that read small files, little more than its start.
 COSTS: dict[str, Callable[[Config, Descriptor, str, str], Cost]] = {
     "simulate": _simulate,
-    "prepare": _prepare,
-    "prepare_images": _prepare_images,
+    "prepare_blocks": _prepare,
+    "prepare": _prepare_trials,
     "prepare_sentences": _prepare_sentences,
     "extract": _extract,
     "rollout": _rollout,

@@ -14,9 +14,9 @@ from brainalign.devices import visible_gpus
 from brainalign.io import artifact_path, read_parquet, read_text_table
 from brainalign.study import (
     Descriptor,
-    ImageStudy,
     RdmStudy,
     SentenceStudy,
+    Study,
     TripletStudy,
 )
 
@@ -53,7 +53,7 @@ class Run:
     @property
     def simulated(self) -> list[str]:
         """List the studies of images whose files the run itself makes."""
-        return [name for name in self.datasets_of(ImageStudy) if self.descriptors[name].is_simulated]
+        return [name for name in self.datasets_of(Study) if self.descriptors[name].is_simulated]
 
     def subjects(self, dataset: str) -> list[str]:
         """List the subjects of a dataset whose responses are prepared one by one."""
@@ -93,8 +93,8 @@ class Run:
         table = self.descriptors[dataset].stimulus_table()
         return [] if table is None else [str(table)]
 
-    def images_of_blocks(self, of: Labels) -> list[Path]:
-        """List the images that a study of blocks names in its descriptor; tables of images name those of others."""
+    def listed_images(self, of: Labels) -> list[Path]:
+        """List the images that a descriptor names itself; tables of stimuli name those of others."""
         return list(dict.fromkeys(self.descriptors[of["dataset"]].image_paths().values()))
 
     def image_state(self, of: Labels) -> str:

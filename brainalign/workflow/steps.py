@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from brainalign.io import artifact_path
-from brainalign.study import Descriptor
 from brainalign.workflow.run import Labels, Run, files_of_folder
 
 Reader = Callable[[Run, Labels], Iterable[str | Path]]
@@ -112,14 +111,14 @@ def each_subject_of(*kinds: Any, where: Callable[[Run, str, str], Any] = lambda 
     return of
 
 
-def each_fit_of(*kinds: Any, where: Callable[[Run, str], Any] = lambda run, method: True) -> Whose:
+def each_fit_of(*kinds: Any, where: Callable[[Run, str, str], Any] = lambda run, dataset, subject: True) -> Whose:
     """Make a job of every subject, model and method that is fitted."""
 
     def of(run: Run) -> Iterator[Labels]:
         for dataset in run.datasets_of(*kinds):
             for subject in run.subjects(dataset):
-                for model, method in run.config.fits_of(dataset, subject):
-                    if where(run, method):
+                if where(run, dataset, subject):
+                    for model, method in run.config.fits_of(dataset, subject):
                         yield {"dataset": dataset, "subject": subject, "model": model, "method": method}
 
     return of
@@ -141,11 +140,11 @@ def own(*suffixes: str) -> dict[str, Reader]:
     return {suffix: of_one(suffix) for suffix in suffixes}
 
 
-def own_of(kind: type[Descriptor], *suffixes: str) -> dict[str, Reader]:
-    """Read artifacts that studies of one kind alone have."""
+def own_of(where: Callable[[Run, str], bool], *suffixes: str) -> dict[str, Reader]:
+    """Read artifacts that some studies alone have."""
 
     def of_one(read: Reader) -> Reader:
-        return lambda run, of: read(run, of) if of["dataset"] in run.datasets_of(kind) else []
+        return lambda run, of: read(run, of) if where(run, of["dataset"]) else []
 
     return {suffix: of_one(read) for suffix, read in own(*suffixes).items()}
 

@@ -14,13 +14,12 @@ from pydantic import BaseModel
 
 from brainalign.config import InContextMethod
 from brainalign.study import (
-    BlockStudy,
-    ImageStudy,
     ModalityStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
     SeriesStudy,
+    Study,
     TripletStudy,
     VideoStudy,
 )
@@ -53,10 +52,27 @@ from brainalign.workflow.steps import (
 
 
 def _extracted(run: Run) -> Iterator[Labels]:
-    for dataset in run.datasets_of(BlockStudy, ImageStudy, RdmStudy, TripletStudy, SentenceStudy):
+    for dataset in run.datasets_of(Study, RdmStudy, TripletStudy, SentenceStudy):
         yield from ({"dataset": dataset, "model": model} for model in run.config.models_of(dataset))
     for dataset in run.datasets_of(ModalityStudy):
         yield from ({"dataset": dataset, "model": model} for model in _vectors_of_images(run, dataset))
+
+
+def _holds_out(run: Run, dataset: str, subject: str = "") -> bool:
+    return run.descriptors[dataset].holds_out
+
+
+def _leaves_out(run: Run, dataset: str, subject: str = "") -> bool:
+    return not run.descriptors[dataset].holds_out
+
+
+def _in_blocks(run: Run, dataset: str, subject: str = "") -> bool:
+    return getattr(run.descriptors[dataset], "in_blocks", False)
+
+
+def _of_datasets(run: Run) -> Iterator[Labels]:
+    yield from each_dataset(Study, where=_holds_out)(run)
+    yield from each_dataset(RdmStudy, TripletStudy, SentenceStudy, ModalityStudy, SeriesStudy)(run)
 
 
 def _vectors_of_images(run: Run, dataset: str) -> list[str]:
@@ -66,8 +82,14 @@ def _vectors_of_images(run: Run, dataset: str) -> list[str]:
     return [] if given or model is None else [model]
 
 
+def _pretrained(run: Run) -> Iterator[Labels]:
+    for of in each_fit_of(Study)(run):
+        if isinstance(run.config.methods[of["method"]], InContextMethod):
+            yield of
+
+
 def _searchlights(run: Run) -> Iterator[Labels]:
-    for of in each_subject_of(BlockStudy, ImageStudy)(run):
+    for of in each_subject_of(Study)(run):
         descriptor = run.descriptors[of["dataset"]]
         for model in run.config.searchlights_of(of["dataset"], descriptor, of["subject"]):
             yield {**of, "model": model}
@@ -75,7 +97,7 @@ def _searchlights(run: Run) -> Iterator[Labels]:
 
 def _decoded_over_time(run: Run) -> Iterator[Labels]:
     yield from each_subject_of(RecordingStudy)(run)
-    for of in each_subject_of(ImageStudy)(run):
+    for of in each_subject_of(Study)(run):
         if of["subject"] in run.descriptors[of["dataset"]].decoded:  # type: ignore[attr-defined]
             yield of
 
@@ -208,7 +230,7 @@ IN_CONTEXT, TRAINED = ("encoding/in_context/",), ("encoding/networks/", "encodin
 ROWS = (
     Step(
         "simulate", "prepare", "A study with planted truth: files in the formats of real ones.",
-        each_dataset(ImageStudy, where=lambda run, dataset: dataset in run.simulated), (), {}, (),
+        each_dataset(Study, where=lambda run, dataset: dataset in run.simulated), (), {}, (),
         lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},  # type: ignore[attr-defined]
         beside=RAW_FOLDER, priority=2,
         makes={
@@ -217,14 +239,16 @@ ROWS = (
         },
     ),
     Step(
-        "prepare", "prepare", "Raw recordings of one subject to responses, splits, ceiling, mask and background image.",
-        each_subject_of(BlockStudy), SUBJECT, RAW, ("responses", "splits", "ceiling", "noise", "mask", "bold"),
-        prepared("prepare"), beside=DESCRIPTOR,
+        "prepare_blocks", "prepare", "Blocks of volumes of one subject: responses, splits, ceiling, noise and images.",
+        each_subject_of(Study, where=_in_blocks), SUBJECT, {**RAW, **STIMULI},
+        ("responses", "splits", "ceiling", "noise", "mask", "bold"), prepared("prepare"), runs="prepare",
+        beside={**DESCRIPTOR, **RAW_FOLDER},
     ),
     Step(
-        "prepare_images", "prepare", "Recordings of one subject who saw images: responses, splits, ceiling.",
-        each_subject_of(ImageStudy), SUBJECT, {**RAW, **STIMULI}, ("responses", "splits", "ceiling"),
-        prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
+        "prepare", "prepare", "Recordings of one subject to responses, splits and ceiling.",
+        each_subject_of(Study, where=lambda *of: not _in_blocks(*of)), SUBJECT, {**RAW, **STIMULI},
+        ("responses", "splits", "ceiling"), prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER},
+        watches=Run.image_state,
     ),
     Step(
         "prepare_rdms", "prepare", "Published dissimilarity matrices and their images, unpacked.",
@@ -261,7 +285,7 @@ ROWS = (
             **STIMULI,
             "weights": lambda run, of: run.weights(of["model"]),
             "captions": lambda run, of: run.caption_table(of) if run.config.models[of["model"]].reads_texts else [],
-            "images": lambda run, of: run.images_of_blocks(of) if run.config.models[of["model"]].reads_images else [],
+            "images": lambda run, of: run.listed_images(of) if run.config.models[of["model"]].reads_images else [],
         },
         ("features",),
         lambda run, of: {
@@ -286,7 +310,7 @@ ROWS = (
     ),
     Step(
         "pretrain", "encode", "What in-context encoding of one subject learns from the others.",
-        each_fit_of(ImageStudy, where=lambda run, method: isinstance(run.config.methods[method], InContextMethod)), FIT,
+        _pretrained, FIT,
         {
             "held_out": lambda run, of: [run.artifact("splits", of["dataset"], subject=of["subject"])],
             "responses": lambda run, of: run.other_scanned("responses", of),
@@ -299,8 +323,9 @@ ROWS = (
     ),
     Step(
         "encode", "encode", "One method on one model's features for one subject.",
-        each_fit_of(BlockStudy), FIT, {**own("responses", "splits", "ceiling", "mask"), **OF_ITS_MODEL},
-        ("scores", "identification", "null", "statmap"),
+        each_fit_of(Study, where=_leaves_out), FIT,
+        {**own("responses", "splits", "ceiling"), **own_of(_in_blocks, "mask"), **OF_ITS_MODEL},
+        ("scores", "identification", "null"),
         lambda run, of: {
             "method": run.config.encoder_of(of["method"]),
             "permute": run.config.models[of["model"]].permute,
@@ -310,7 +335,7 @@ ROWS = (
     ),
     Step(
         "encode_images", "encode", "One method on one model's features for one subject, scored on images held out.",
-        each_fit_of(ImageStudy), FIT,
+        each_fit_of(Study, where=_holds_out), FIT,
         {
             **own("responses", "splits", "ceiling"),
             **OF_ITS_MODEL,
@@ -328,12 +353,14 @@ ROWS = (
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
-        each_subject_of(BlockStudy), SUBJECT, {**own("responses", "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
+        each_subject_of(Study, where=_leaves_out), SUBJECT,
+        {**own("responses"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare", "confidence"),
     ),
     Step(
         "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
-        each_subject_of(ImageStudy), SUBJECT, {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
+        each_subject_of(Study, where=_holds_out), SUBJECT,
+        {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare_images", "confidence"),
     ),
     Step(
@@ -346,8 +373,8 @@ ROWS = (
         _searchlights, ("subject", "model"),
         {
             **own("responses"),
-            **own_of(ImageStudy, "splits"),
-            **own_of(BlockStudy, "noise", "mask"),
+            **own_of(_holds_out, "splits"),
+            **own_of(_in_blocks, "noise", "mask"),
             **OF_ITS_MODEL,
             "meshes": lambda run, of: run.config.searchlight.meshes.values(),
         },
@@ -361,7 +388,7 @@ ROWS = (
         _decoded_over_time, SUBJECT,
         {
             **own("responses"),
-            **own_of(ImageStudy, "splits"),
+            **own_of(_holds_out, "splits"),
         },
         ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares"),
         lambda run, of: {
@@ -386,7 +413,7 @@ ROWS = (
     ),
     Step(
         "guide", "synthesize", "Encoders that images can be made with: one that guides, one that judges, and twins.",
-        each_subject_of(ImageStudy, where=_synthesised), SUBJECT,
+        each_subject_of(Study, where=_synthesised), SUBJECT,
         {
             **own("responses", "splits", "ceiling"),
             **STIMULI,
@@ -404,7 +431,7 @@ ROWS = (
     Step(
         "caption", "synthesize", "Words for the voxels of one subject, scored on the test images.",
         each_subject_of(
-            ImageStudy,
+            Study,
             where=lambda run, dataset, subject: subject in run.config.captioned(dataset, run.descriptors[dataset]),
         ),
         SUBJECT,
@@ -417,7 +444,7 @@ ROWS = (
     ),
     Step(
         "synthesize", "synthesize", "Images that the regions of a subject would prefer, beside controls.",
-        each_subject_of(ImageStudy, where=_synthesised), SUBJECT,
+        each_subject_of(Study, where=_synthesised), SUBJECT,
         {
             **own("guides"),
             **STIMULI,
@@ -442,7 +469,7 @@ ROWS = (
     Step(
         "directions", "synthesize", "Directions in the diffusion model along which a subject's regions answer more.",
         each_subject_of(
-            ImageStudy,
+            Study,
             where=lambda run, dataset, subject: run.config.directs(dataset, run.descriptors[dataset], subject),
         ),
         SUBJECT,
@@ -452,7 +479,7 @@ ROWS = (
     ),
     Step(
         "ground", "decode", "Words of captions grounded in the training images, beside text vectors and nulls.",
-        each_dataset(ImageStudy, where=lambda run, dataset: run.config.grounded(dataset, run.descriptors[dataset])), (),
+        each_dataset(Study, where=lambda run, dataset: run.config.grounded(dataset, run.descriptors[dataset])), (),
         {
             "features": features(lambda run, of: [run.config.ground.model]),
             **each_subject("splits"),
@@ -470,7 +497,7 @@ ROWS = (
     Step(
         "ground_regions", "decode", "How well grounded words of captions predict the regions of one subject.",
         each_subject_of(
-            ImageStudy,
+            Study,
             where=lambda run, dataset, subject: subject in run.config.grounded(dataset, run.descriptors[dataset]),
         ),
         SUBJECT,
@@ -543,13 +570,13 @@ ROWS = (
     ),
     Step(
         "summarize", "summarize", "Every score of one subject to one table of headline numbers.",
-        each_subject_of(BlockStudy), SUBJECT,
+        each_subject_of(Study, where=_leaves_out), SUBJECT,
         {**own("responses", "splits"), **each_fit("scores", "identification", "null")}, ("summary", "decoding"),
         chosen("summarize", "confidence", "ceiling_threshold"),
     ),
     Step(
         "summarize_images", "summarize", "Headline numbers of one subject, and what was planted beside what was found.",
-        each_subject_of(ImageStudy), SUBJECT,
+        each_subject_of(Study, where=_holds_out), SUBJECT,
         {
             **own("responses", "ceiling"),
             **each_fit("scores", "profile", "preference", "null", "draws"),
@@ -559,11 +586,12 @@ ROWS = (
     ),
     Step(
         "summarize_group", "summarize", "What the subjects of a study of images share.",
-        each_dataset(ImageStudy), (), each_subject("responses", "splits"), ("ceiling",), lambda run, of: {},
+        each_dataset(Study, where=_holds_out), (), each_subject("responses", "splits"), ("ceiling",),
+        lambda run, of: {},
     ),
     Step(
         "converge", "encode", "How far networks converge with the brain, beside their twins of random weights.",
-        each_dataset(ImageStudy, where=lambda run, dataset: run.config.convergence_of(dataset).networks), (),
+        each_dataset(Study, where=lambda run, dataset: run.config.convergence_of(dataset).networks), (),
         {
             "halves": lambda run, of: run.halves(of["dataset"]),
             "published": lambda run, of: [run.config.converge.maps] if run.config.converge.maps else [],
@@ -573,7 +601,7 @@ ROWS = (
     ),
     Step(
         "match", "compare", "Networks beside networks: how alike layers are, their dimensions, what fills them.",
-        each_dataset(ImageStudy, where=lambda run, dataset: run.config.matching_of(dataset).models), (),
+        each_dataset(Study, where=lambda run, dataset: run.config.matching_of(dataset).models), (),
         {
             "features": features(lambda run, of: run.matched_models(of["dataset"])),
             "stimuli": lambda run, of: run.stimuli(of) if run.config.match.features else [],
@@ -586,7 +614,7 @@ ROWS = (
     ),
     Step(
         "identify", "compare", "Regions of every fMRI subject named after the geometry of the others.",
-        each_dataset(ImageStudy, where=lambda run, dataset: len(run.descriptors[dataset].scanned) >= LEAST_SUBJECTS),
+        each_dataset(Study, where=lambda run, dataset: len(run.descriptors[dataset].scanned) >= LEAST_SUBJECTS),
         (),
         {
             "rdm": lambda run, of: [
@@ -598,12 +626,12 @@ ROWS = (
     ),
     Step(
         "report", "report", "Everything about one subject as one self-contained page.",
-        each_subject_of(BlockStudy, ImageStudy, RecordingStudy, VideoStudy), SUBJECT, _PAGE, (), _everything,
+        each_subject_of(Study, RecordingStudy, VideoStudy), SUBJECT, _PAGE, (), _everything,
         makes={"page": Run.page},
     ),
     Step(
         "report_group", "report", "All subjects of a dataset, or what has no subjects, on one page.",
-        each_dataset(ImageStudy, RdmStudy, TripletStudy, SentenceStudy, ModalityStudy, SeriesStudy), (), _PAGE, (),
+        _of_datasets, (), _PAGE, (),
         _everything, runs="report", makes={"page": Run.page},
     ),
 )

@@ -24,6 +24,7 @@ from brainalign.geometry import (
     surface_neighbourhoods,
     volume_neighbourhoods,
 )
+from brainalign.io import brain_maps, voxel_affine
 from brainalign.workflow import Job
 
 HEMISPHERES = ("L", "R")
@@ -82,7 +83,7 @@ def searchlight(job: Job) -> None:
     job.save(
         "searchlight",
         pd.concat(tables, ignore_index=True),
-        _statmaps(targets, found.scores, mask),
+        brain_maps(targets, found.scores, mask),
         distance=distance,
         noise=options.noise if noise else "none",
         feature_distance=options.feature_distance,
@@ -132,7 +133,11 @@ def _around(
                 f"searchlights need voxels or vertices; the targets are of kind {', '.join(pd.unique(targets['kind']))}"
             )
         voxels = targets[["i", "j", "k"]].to_numpy()
-        affine = mask.affine if mask is not None else _affine(targets)
+        affine = mask.affine if mask is not None else voxel_affine(targets)
+        if affine is None:
+            raise BrainalignError(
+                "the voxels lie in one plane, which leaves their third direction open; widen the mask"
+            )
         return volume_neighbourhoods(voxels, affine, options.radius_mm), np.arange(len(targets))
     meshes: dict[str, Path] = {str(hemi): path for hemi, path in options.meshes.items()}
     parts, orders = [], []
@@ -154,39 +159,3 @@ def _around(
         parts.append(Neighbourhoods(place[found.centres], members))
         orders.append(rows[ascending])
     return joined_hemispheres(parts), np.concatenate(orders)
-
-
-def _affine(targets: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the affine that leads from indices of voxels to their places in mm."""
-    indices = np.column_stack([targets[["i", "j", "k"]].to_numpy(dtype=np.float64), np.ones(len(targets))])
-    solved, _, rank, _ = np.linalg.lstsq(indices, targets[["x_mm", "y_mm", "z_mm"]].to_numpy(dtype=np.float64))
-    if rank < 4:
-        raise BrainalignError("the voxels lie in one plane, which leaves their third direction open; widen the mask")
-    affine = np.eye(4)
-    affine[:3] = solved.T
-    return affine
-
-
-def _statmaps(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], mask: Nifti1Image | None) -> dict[str, Any]:
-    """Return maps of scores, one per layer: a NIfTI, or a GIFTI per hemisphere; NaN where there is no score."""
-    if "vertex" in targets:
-        return {f"hemi-{hemi}_statmap.func.gii": _gifti(targets, scores, hemi) for hemi in pd.unique(targets["hemi"])}
-    voxels = targets[["i", "j", "k"]].to_numpy()
-    shape = mask.shape[:3] if mask is not None else tuple(voxels.max(axis=0) + 1)
-    volume = np.full((*shape, len(scores)), np.nan, dtype=np.float32)
-    volume[tuple(voxels.T)] = scores.T
-    return {"statmap.nii.gz": Nifti1Image(volume, mask.affine if mask is not None else _affine(targets))}
-
-
-def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str) -> Any:
-    from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
-
-    mine = (targets["hemi"] == hemi).to_numpy()
-    vertices = targets["vertex"].to_numpy()
-    arrays = []
-    for row in scores:
-        values = np.full(int(vertices.max()) + 1, np.nan, dtype=np.float32)
-        values[vertices[mine]] = row[mine]
-        arrays.append(GiftiDataArray(values, intent="NIFTI_INTENT_CORREL", datatype="NIFTI_TYPE_FLOAT32"))
-    side = {"L": "CortexLeft", "R": "CortexRight"}[hemi]
-    return GiftiImage(darrays=arrays, meta=GiftiMetaData({"AnatomicalStructurePrimary": side}))

@@ -16,6 +16,7 @@ from brainalign.datasets import folds_of, group_labels
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, Evaluation, evaluate
 from brainalign.features import layer_inputs
+from brainalign.io import brain_maps
 from brainalign.statistics import fdr, normalized_r2, permutation_test, signed_r2
 from brainalign.workflow import Job
 
@@ -41,7 +42,7 @@ def encode(job: Job) -> None:
     responses = job.load("responses", Responses)
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     layers = job.load("features", Layers)
-    mask = job.load("mask", Nifti1Image)
+    mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     permute = job.settings["permute"]
     tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": []}
     edges, ranks = {}, {name: _rank(_flat(features.values)) for name, features in layers.items()}
@@ -82,12 +83,11 @@ def encode(job: Job) -> None:
         "good_r": settings.good_r,
         "rank": ranks,
     }
-    job.save("scores", scores, metrics=METRICS, **details)
+    first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
+    images = brain_maps(responses.targets, first["r"].to_numpy()[None], mask)
+    job.save("scores", scores, images, metrics=METRICS, map=f"r, {next(iter(layers))}", **details)
     job.save("identification", pd.concat(tables["identification"], ignore_index=True))
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
-    first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
-    image = responses.to_image(first["r"].to_numpy(), mask)
-    job.save("statmap", image, value="r", layer=next(iter(layers)))
 
 
 def _flat(features: np.ndarray) -> np.ndarray:

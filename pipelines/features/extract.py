@@ -12,7 +12,7 @@ import pandas as pd
 from brainalign.checks import BrainalignError, listed
 from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.io import file_digest, open_writer, read_parquet, read_text_table
-from brainalign.study import BlockStudy, captions_of, check_captions, load_descriptor
+from brainalign.study import Study, captions_of, check_captions, load_descriptor
 from brainalign.workflow import Job
 
 
@@ -24,7 +24,7 @@ def extract(job: Job) -> None:
         options["seed"] = job.seed
     model: Extractor = extractor(**options)
     if not job.has("stimuli"):
-        descriptor = load_descriptor(job.path("descriptor"), BlockStudy)
+        descriptor = load_descriptor(job.path("descriptor"), Study)
         stimuli = table = _inline(descriptor)
         if model.reads == "path" and descriptor.has_images:  # the artifact keeps them as the descriptor gives them
             stimuli = table.assign(path=[str(path.absolute()) for path in descriptor.image_paths().values()])
@@ -42,11 +42,11 @@ def extract(job: Job) -> None:
     writer.close(**model.describe())
 
 
-def _inline(descriptor: BlockStudy) -> pd.DataFrame:
+def _inline(descriptor: Study) -> pd.DataFrame:
     """Return a row per stimulus of the descriptor, with its image, its texts, or both."""
-    stimuli = descriptor.stimuli.values()
-    table = pd.DataFrame({"stimulus_id": list(descriptor.stimuli)})
-    table["label"] = [stimulus.label or name for name, stimulus in descriptor.stimuli.items()]
+    stimuli = descriptor.listed_stimuli.values()
+    table = pd.DataFrame({"stimulus_id": list(descriptor.listed_stimuli)})
+    table["label"] = [stimulus.label or name for name, stimulus in descriptor.listed_stimuli.items()]
     if descriptor.has_images:
         table["path"] = [str(stimulus.path) for stimulus in stimuli]
     if descriptor.n_texts:

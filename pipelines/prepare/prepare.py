@@ -1,61 +1,172 @@
-"""prepare: raw recordings of one subject to responses, splits, ceiling, mask and background image."""
+"""prepare: recordings of one subject to responses, splits and ceiling; of blocks in volumes also noise and images."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import PrepareSettings
-from brainalign.datasets import audit, copied_recordings, make_splits, read_fmri, stop_on
-from brainalign.statistics import noise_ceiling
-from brainalign.study import BlockStudy, load_descriptor
+from brainalign.datasets import (
+    Problem,
+    audit,
+    audit_images,
+    changed_files,
+    copied_recordings,
+    fit_whitener,
+    image_split,
+    inspect_trials,
+    leakage_audit,
+    make_splits,
+    marked_images,
+    noise_source,
+    read_fmri,
+    read_images_table,
+    read_subject,
+    response_copies,
+    split_card,
+    split_rows,
+    stop_on,
+)
+from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, signal_share
+from brainalign.study import Study, load_descriptor
 from brainalign.workflow import Job
+
+OF_AVERAGES = (
+    "share of the variance of averages over the repeats of test stimuli that repeats: ncsnr over all repeats of the "
+    "subject, unclamped"
+)
+OF_ONE_TRIAL = (
+    "share of variance of a single block that repeats: split-half over runs (the mean of the blocks of a stimulus in "
+    "each), Spearman-Brown to one block, unclamped"
+)
 
 
 def prepare(job: Job) -> None:
-    """Read the recording of one subject; save blocks, their splits, ceiling and noise, with mask and background."""
-    settings = job.options("prepare", PrepareSettings)
+    """Read the recordings of one subject; save trials, their splits, and what repeats in every target."""
     subject = job.labels["subject"]
-    descriptor = load_descriptor(job.path("descriptor"), BlockStudy)
-    problems = [*audit(descriptor, [subject]), *copied_recordings(descriptor, subject)]
-    stop_on(problems)
-    for field, path in descriptor.found_files(subject).items():
-        job.provenance.read(field, path)
-    recording = read_fmri(descriptor, subject)
-    responses = recording.responses
+    study = load_descriptor(job.path("descriptor"), Study, raw=job.path("folder"))
+    for field, path in study.found_files(subject).items():
+        if path.is_file():
+            job.provenance.read(field, path)
+    if job.has("stimuli"):
+        job.provenance.read("images", job.path("stimuli"))
+    stop_on([Problem(study.name, line) for line in changed_files(study)])
+    problems = copied_recordings(study, subject)
+    details: dict[str, Any] = {}
+    if study.in_blocks:
+        problems = [*audit(study, [subject]), *problems]
+        stop_on(problems)
+        recording = read_fmri(study, subject)
+        responses = recording.responses
+        dof = len(recording.residuals) - len(responses.trials)
+        job.save("noise", Arrays(residuals=recording.residuals), dof=dof, of="volumes around block means")
+        job.save("mask", recording.mask)
+        job.save("bold", recording.mean)
+        details = {"n_dropped_voxels": recording.n_dropped}
+    else:
+        stop_on(problems)
+        responses = read_subject(study, subject)
+    if study.holds_out:
+        responses, found = _held_out(study, subject, responses, problems, job)
+        details |= found
+    else:
+        _left_out(study, responses, job)
+    details["warnings"] = [str(problem) for problem in problems]
+    job.save("responses", responses, n_trials=len(responses.trials), n_targets=len(responses.targets), **details)
+
+
+def _held_out(
+    study: Study, subject: str, responses: Responses, problems: list[Problem], job: Job
+) -> tuple[Responses, dict[str, Any]]:
+    """Save the split of stimuli into training and test, and ceilings of test averages; return what is fitted."""
+    stimuli = read_images_table(job.path("stimuli"))
+    images = audit_images(stimuli)
+    stop_on(images.problems())
+    if "category" in stimuli:
+        category = stimuli.set_index("stimulus_id")["category"]
+        trials = responses.trials.assign(category=responses.trials["stimulus_id"].map(category))
+        responses = replace(responses, trials=trials)
+    assert study.held_out is not None
+    name, rule = study.held_out
+    test = marked_images(stimuli, name, rule)
+    where = f"{study.name}: recordings.{subject}"
+    stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
+    splits = image_split(responses.trials, rule, test, images, seed=job.seed).assign(name=name)
+    leaks = leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
+    leaks += response_copies(responses, where, [splits])
+    stop_on(leaks)
+    details: dict[str, Any] = {}
+    if responses.times is not None and study.epochs.whiten:
+        responses, details = _whitened(responses, responses.times, splits)
+    card = split_card(splits, responses.trials, images)
     job.save(
-        "responses",
-        responses,
-        n_trials=len(responses.trials),
-        n_targets=len(responses.targets),
-        n_dropped_voxels=recording.n_dropped,
-        space=descriptor.fmri.space,
-        warnings=[str(problem) for problem in problems],
+        "splits",
+        splits,
+        splits={name: rule.model_dump(mode="json")},
+        card=json.loads(card.to_json(orient="records")),
+        warnings=[str(problem) for problem in (*leaks, *problems)],
     )
-    splits = [
-        make_splits(responses.trials, split, job.seed).assign(name=name) for name, split in descriptor.splits.items()
-    ]
-    kinds = {name: split.model_dump() for name, split in descriptor.splits.items()}
+    job.save("ceiling", _ceiling_of_averages(responses, splits), definition=OF_AVERAGES)
+    return responses, details
+
+
+def _left_out(study: Study, responses: Responses, job: Job) -> None:
+    """Save the splits that leave out runs or stimuli in turn, and ceilings of single trials."""
+    trials, n_halvings = responses.trials, job.options("prepare", PrepareSettings).n_halvings
+    splits = [make_splits(trials, rule, job.seed).assign(name=name) for name, rule in study.left_out.items()]
+    kinds = {name: rule.model_dump() for name, rule in study.left_out.items()}
     job.save("splits", pd.concat(splits, ignore_index=True), splits=kinds)
     ceiling = pd.DataFrame({"target_id": responses.targets["target_id"]})
-    ceiling["ceiling"] = _ceiling(responses, settings.n_halvings, job.seed)
-    repeats = int(responses.trials["stimulus_id"].value_counts().min())
-    job.save(
-        "ceiling",
-        ceiling,
-        definition="share of variance of a single block that repeats: split-half over runs (the mean of the blocks of "
-        "a stimulus in each), Spearman-Brown to one block, unclamped",
-        n_repeats=repeats,
+    ceiling["ceiling"] = _ceiling_of_a_trial(responses, n_halvings, job.seed)
+    repeats = int(trials["stimulus_id"].value_counts().min())
+    job.save("ceiling", ceiling, definition=OF_ONE_TRIAL, n_repeats=repeats)
+
+
+def _whitened(
+    responses: Responses, times: NDArray[np.floating], splits: pd.DataFrame
+) -> tuple[Responses, dict[str, object]]:
+    train = split_rows(splits, responses.trials)["train"]
+    stimuli = responses.trials["stimulus_id"].to_numpy()[train]
+    noise = noise_source(times, stimuli.tolist())
+    whitener = fit_whitener(
+        responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
     )
-    dof = len(recording.residuals) - len(responses.trials)
-    job.save("noise", Arrays(residuals=recording.residuals), dof=dof, of="volumes around block means")
-    job.save("mask", recording.mask)
-    job.save("bold", recording.mean)
+    white = replace(responses, values=whitener.transform(responses.values), units="noise standard deviations")
+    return white, {
+        "whitened": "on training epochs",
+        "noise": noise,
+        "shrinkage": whitener.shrinkage,
+        "rank": whitener.rank,
+    }
 
 
-def _ceiling(responses: Responses, n_halvings: int, seed: int) -> np.ndarray:
-    """Return the ceiling of one block, the mean of a stimulus in a run being one repeat of it.
+def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per target (and time): the ceiling of averages over the repeats of the test stimuli."""
+    stimuli = responses.trials["stimulus_id"].to_numpy()
+    test = split_rows(splits, responses.trials)["test"]
+    n_repeats = np.unique(stimuli[test], return_counts=True)[1]
+    targets = responses.targets["target_id"].to_numpy()
+    table = {"target_id": targets}
+    if responses.times is not None:
+        table = {
+            "target_id": np.repeat(targets, len(responses.times)),
+            "time_s": np.tile(responses.times, len(targets)),
+        }
+    share = np.full(responses.values[0].size, np.nan)
+    if np.unique(stimuli, return_counts=True)[1].max() > 1:
+        share = signal_share(responses.values, stimuli).ravel()
+    ceiling = noise_ceiling_from_share(share, n_repeats)
+    return pd.DataFrame(table | {"ceiling": ceiling, "signal_share": share})
+
+
+def _ceiling_of_a_trial(responses: Responses, n_halvings: int, seed: int) -> NDArray[np.floating]:
+    """Return the ceiling of one trial, the mean of a stimulus in a run being one repeat of it.
 
     With m blocks in run r of stimulus s and noise of variance σ² in each, repeats have noise σ² · mean over (r, s) of
     1 / m: a single block is worth so many repeats.

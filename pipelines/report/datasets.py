@@ -44,11 +44,11 @@ from brainalign.report import (
     render_text_page,
 )
 from brainalign.study import (
-    ImageStudy,
     ModalityStudy,
     RdmStudy,
     SentenceStudy,
     SeriesStudy,
+    Study,
     TripletStudy,
 )
 from brainalign.workflow import LEAST_SUBJECTS
@@ -116,7 +116,7 @@ def series_page(shelf: Shelf, descriptor: SeriesStudy, _: Sequence[str]) -> str:
     return render_series_page(material)
 
 
-def group_page(shelf: Shelf, descriptor: ImageStudy, subjects: Sequence[str]) -> str:
+def group_page(shelf: Shelf, descriptor: Study, subjects: Sequence[str]) -> str:
     """Draw the page over all subjects who saw images: those that are whole."""
     config, dataset, failures = shelf.run.config, shelf.dataset, shelf.failures
     if not subjects:
@@ -178,7 +178,7 @@ def _convergence(shelf: Shelf, failed: bool) -> Section:
     return convergence_section(tables, " and ".join(options.origins))
 
 
-def _identification(shelf: Shelf, descriptor: ImageStudy, failed: bool) -> tuple[Section, list[FailedControl]]:
+def _identification(shelf: Shelf, descriptor: Study, failed: bool) -> tuple[Section, list[FailedControl]]:
     """Return the section on regions named across subjects, or why there is none, and its controls that failed."""
     n_scanned = len(descriptor.scanned)
     if n_scanned < LEAST_SUBJECTS:
@@ -206,9 +206,9 @@ def _matching(shelf: Shelf, failed: bool) -> Section:
     return matching_section(shelf.tables(MATCHING_TABLES))
 
 
-def _modality(descriptor: ImageStudy, subject: str) -> str:
+def _modality(descriptor: Study, subject: str) -> str:
     """Name the modality of a subject in words of the table's header."""
-    files = descriptor.subjects[subject]
+    files = descriptor.recordings[subject]
     return str(getattr(files, "picks", "fMRI")).upper() if files.format == "epochs" else "fMRI"
 
 
@@ -224,7 +224,7 @@ def _labelled(shelf: Shelf, table: pd.DataFrame) -> pd.DataFrame:
 
 
 DATASET_PAGES: dict[type, Any] = {
-    ImageStudy: group_page,
+    Study: group_page,
     RdmStudy: rdm_page,
     TripletStudy: concepts_page,
     SentenceStudy: text_page,

@@ -34,14 +34,19 @@ from brainalign.report import (
     sections,
 )
 from brainalign.statistics.summary import Encoding
-from brainalign.study import BlockStudy, ImageStudy, RecordingStudy, VideoStudy
+from brainalign.study import RecordingStudy, Study, VideoStudy
 
 THUMBNAIL = 96  # pixels
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
 
 
-def block_page(shelf: Shelf, descriptor: BlockStudy, subject: str) -> str:
-    """Draw the page of a subject who was shown blocks."""
+def study_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
+    """Draw the page of a subject whose responses are predicted, by what is left out or held out to score it."""
+    return (image_page if descriptor.holds_out else block_page)(shelf, descriptor, subject)
+
+
+def block_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
+    """Draw the page of a subject of whom runs or stimuli were left out in turn."""
     material = shelf.material(Material, descriptor, subject)
     config, dataset = shelf.run.config, shelf.dataset
     material.responses = shelf.fetch("responses", Responses, subject=subject)
@@ -69,13 +74,13 @@ def block_page(shelf: Shelf, descriptor: BlockStudy, subject: str) -> str:
     return render_page(material, sections(material))
 
 
-def image_page(shelf: Shelf, descriptor: ImageStudy, subject: str) -> str:
-    """Draw the page of a subject who saw images."""
+def image_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
+    """Draw the page of a subject with a set of stimuli held out."""
     material = image_material(shelf, descriptor, subject)
     return render_image_page(material)
 
 
-def image_material(shelf: Shelf, descriptor: ImageStudy, subject: str) -> ImageMaterial:
+def image_material(shelf: Shelf, descriptor: Study, subject: str) -> ImageMaterial:
     """Gather what the page of a subject who saw images is drawn from."""
     material = shelf.material(ImageMaterial, descriptor, subject)
     config, dataset = shelf.run.config, shelf.dataset
@@ -136,11 +141,11 @@ def image_material(shelf: Shelf, descriptor: ImageStudy, subject: str) -> ImageM
     return material
 
 
-def _pictures(descriptor: ImageStudy, names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+def _pictures(descriptor: Study, names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
     """Return small copies of some images; those that are no longer there are left out."""
-    if not names:
+    table = descriptor.stimulus_table()
+    if not names or table is None:
         return {}
-    table = descriptor.locate(descriptor.images, "images")
     stimuli = read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
     paths = stimuli.set_index("stimulus_id")["path"]
     found = {}
@@ -182,8 +187,7 @@ def dynamics_page(shelf: Shelf, descriptor: VideoStudy, subject: str) -> str:
 
 
 SUBJECT_PAGES: dict[type, Any] = {
-    BlockStudy: block_page,
-    ImageStudy: image_page,
+    Study: study_page,
     RecordingStudy: recordings_page,
     VideoStudy: dynamics_page,
 }

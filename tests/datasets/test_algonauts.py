@@ -14,7 +14,7 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
 from brainalign.datasets.published import ALGONAUTS_ROIS
 from brainalign.io import load
-from brainalign.study import ImageStudy, load_descriptor
+from brainalign.study import Study, load_descriptor
 
 N = {"L": 40, "R": 50}
 SIDES = {"L": "lh", "R": "rh"}
@@ -189,33 +189,32 @@ def test_prepare_takes_the_folder(challenge) -> None:
     read_algonauts_images(folder, "1").to_csv(folder / "stimuli.tsv", sep="\t", index=False)
     files = {"format": "algonauts", "root": ".", "participant": "01", "trust_pickle": True}
     content = {
-        "kind": "images",
         "name": "challenge",
         "title": "Algonauts 2023",
         "citation": {"text": "Gifford et al. (2023)."},
         "licence": "tests",
         "source": "tests",
-        "images": "stimuli.tsv",
-        "subjects": {"01": files},
+        "stimuli": "stimuli.tsv",
+        "recordings": {"01": files},
         "splits": {"drawn": {"share": 0.6}},
     }
     descriptor = folder / "challenge.yaml"
     descriptor.write_text(yaml.safe_dump(content))
-    study = load_descriptor(descriptor, ImageStudy)
+    study = load_descriptor(descriptor, Study)
     assert not audit_study(study).errors
     inputs = {path.name for path in study.inputs("01")}
     assert {"lh_training_fmri.npy", "rh.streams_challenge_space.npy", "mapping_streams.npy"} <= inputs
     names = ("responses.safetensors", "splits.parquet", "ceiling.parquet")
     outputs = {name.split(".")[0]: folder / f"sub-01_{name}" for name in names}
     inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": folder / "stimuli.tsv"}
-    assert run_step("prepare_images", inputs=inputs, outputs=outputs, labels={"subject": "01"}) == 0
+    assert run_step("prepare", inputs=inputs, outputs=outputs, labels={"subject": "01"}) == 0
     kinds = (Responses, pd.DataFrame, pd.DataFrame)
     prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
     np.testing.assert_array_equal(prepared.values, challenge.read().responses.values)
     assert prepared.targets["roi"].map(list).tolist() == challenge.read().responses.targets["roi"].tolist()
     assert splits["split"].value_counts().to_dict() == {"train": 5, "test": 7}
     assert ceiling["ceiling"].isna().all()  # averages over repeats tell nothing of their noise
-    content["subjects"]["01"] = files | {"trust_pickle": False}
+    content["recordings"]["01"] = files | {"trust_pickle": False}
     descriptor.write_text(yaml.safe_dump(content))
-    (error,) = audit_study(load_descriptor(descriptor, ImageStudy)).errors
+    (error,) = audit_study(load_descriptor(descriptor, Study)).errors
     assert "trust_pickle" in str(error)

@@ -9,11 +9,11 @@ import nibabel
 import numpy as np
 
 from brainalign.datasets import audit
-from brainalign.study import BlockStudy, load_descriptor
+from brainalign.study import Study, load_descriptor
 
 
 def found(path) -> str:
-    return "\n".join(str(problem) for problem in audit(load_descriptor(path, BlockStudy)))
+    return "\n".join(str(problem) for problem in audit(load_descriptor(path, Study)))
 
 
 def test_nothing_is_wrong_with_sound_data(small, root) -> None:
@@ -25,13 +25,13 @@ def test_missing_file(small) -> None:
     path = small.write()
     (small.folder / "mask.nii.gz").unlink()
     text = found(path)
-    assert text.startswith("small: subjects.1.mask: no file mask.nii.gz in ")
+    assert text.startswith("small: recordings.1.mask: no file mask.nii.gz in ")
     assert "BRAINALIGN_DATA" in text
 
 
 def test_mask_of_another_shape(small) -> None:
     path = small.write(mask=np.ones((6, 5, 3)))
-    assert "subjects.1.mask: the mask has shape (6, 5, 3) but bold has (6, 5, 2); resample it" in found(path)
+    assert "recordings.1.mask: the mask has shape (6, 5, 3) but bold has (6, 5, 2); resample it" in found(path)
 
 
 def test_nan_and_constant_voxels(small) -> None:

@@ -38,7 +38,9 @@ def run_prepare(path: Path, subject: str, to: Path) -> int:
     outputs = {name.partition(".")[0]: to / name for name in (*names, "mask.nii.gz", "bold.nii.gz")}
     to.mkdir(exist_ok=True)
     labels, settings = {"subject": subject}, {"prepare": {"n_halvings": 2}}
-    return run_step("prepare", settings, inputs={"descriptor": path}, outputs=outputs, labels=labels)
+    return run_step(
+        "prepare_blocks", settings, inputs={"descriptor": path, "folder": path.parent}, outputs=outputs, labels=labels
+    )
 
 
 def test_a_run_that_is_there_twice_stops(small, tmp_path, capsys) -> None:
@@ -46,7 +48,7 @@ def test_a_run_that_is_there_twice_stops(small, tmp_path, capsys) -> None:
     runs = np.array([line.split()[1] for line in small.labels])
     volumes[..., np.flatnonzero(runs == "2")[4:9]] = volumes[..., np.flatnonzero(runs == "0")[4:9]]
     path = small.write(volumes=volumes)
-    assert ("error", "small: subjects.1.bold") in levels(path)
+    assert ("error", "small: recordings.1.bold") in levels(path)
     assert run_prepare(path, "1", tmp_path / "out") == 2
     assert "5 pairs of trials of run 0 and of run 2" in capsys.readouterr().err
 
@@ -55,9 +57,9 @@ def test_one_image_under_two_subjects_is_told(small, tmp_path) -> None:
     path = small.write()
     descriptor = yaml.safe_load(path.read_text())
     shutil.copy(small.folder / "bold.nii.gz", small.folder / "other.nii.gz")
-    descriptor["subjects"]["2"] = descriptor["subjects"]["1"] | {"bold": "other.nii.gz"}
+    descriptor["recordings"]["2"] = descriptor["recordings"]["1"] | {"bold": "other.nii.gz"}
     path.write_text(yaml.safe_dump(descriptor))
-    assert sorted(levels(path)) == [("warning", "subjects"), ("warning", "subjects.2.bold")]
+    assert sorted(levels(path)) == [("warning", "subjects"), ("warning", "recordings.2.bold")]
     # Written in another way, the bytes differ, and the signals tell.
     image = nibabel.load(small.folder / "bold.nii.gz")
     other = nibabel.Nifti1Image(image.get_fdata(), image.affine)
@@ -65,7 +67,7 @@ def test_one_image_under_two_subjects_is_told(small, tmp_path) -> None:
     other.header.set_xyzt_units(*image.header.get_xyzt_units())
     nibabel.save(other, small.folder / "other.nii.gz")
     assert levels(path) == [("warning", "subjects")]
-    descriptor["subjects"]["2"]["bold"] = "bold.nii.gz"
+    descriptor["recordings"]["2"]["bold"] = "bold.nii.gz"
     path.write_text(yaml.safe_dump(descriptor))
     assert run_prepare(path, "2", tmp_path / "out") == 0
     (note,) = load_sidecar(tmp_path / "out" / "responses.safetensors")["details"]["warnings"]
@@ -87,7 +89,7 @@ def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
         nibabel.save(image, file)
     found = audit_study(load_descriptor(path))
     (problem,) = found.errors
-    assert problem.where == "subjects.01"
+    assert problem.where == "recordings.01"
     assert set(problem.rows) == {trials["trial_id"][one], trials["trial_id"][other]}
 
 

@@ -7,11 +7,11 @@ from nilearn.signal import clean
 from brainalign.checks import BrainalignError
 from brainalign.datasets import read_fmri
 from brainalign.datasets.formats import find_blocks, read_labels
-from brainalign.study import BlockStudy, FmriOptions, load_descriptor
+from brainalign.study import FmriOptions, Study, load_descriptor
 
 
 def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
-    descriptor = load_descriptor(small.write(), BlockStudy)
+    descriptor = load_descriptor(small.write(), Study)
     blocks = find_blocks(read_labels(small.folder / "labels.txt"), descriptor.fmri)
     assert len(blocks) == 16
     # Two volumes of rest, three of a stimulus, read two volumes later.
@@ -33,7 +33,7 @@ def test_a_lag_never_crosses_the_end_of_a_run(small) -> None:
 
 
 def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
-    descriptor = load_descriptor(small.write(), BlockStudy)
+    descriptor = load_descriptor(small.write(), Study)
     recording = read_fmri(descriptor, "1")
     labels = read_labels(small.folder / "labels.txt")
     series = small.volumes().reshape(-1, len(labels)).T
@@ -54,7 +54,7 @@ def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
 def test_voxels_know_their_place(small) -> None:
     mask = np.zeros(small.shape)
     mask[1, 2, 0] = mask[5, 4, 1] = 1
-    recording = read_fmri(load_descriptor(small.write(mask=mask), BlockStudy), "1")
+    recording = read_fmri(load_descriptor(small.write(mask=mask), Study), "1")
     table = recording.responses.targets
     assert table[["i", "j", "k"]].to_numpy().tolist() == [[1, 2, 0], [5, 4, 1]]
     assert table[["x_mm", "y_mm", "z_mm"]].to_numpy().tolist() == [[3.0, 6.0, 0.0], [15.0, 12.0, 3.0]]
@@ -69,9 +69,9 @@ def test_bad_voxels_are_dropped_and_counted_when_asked(small) -> None:
     volumes[1, 1, 1, : volumes.shape[-1] // 2] = 7.0
     path = small.write(volumes=volumes)
     with pytest.raises(BrainalignError, match="1 NaN and 1 constant voxels inside the mask"):
-        read_fmri(load_descriptor(path, BlockStudy), "1")
+        read_fmri(load_descriptor(path, Study), "1")
     options = {"tr_s": 2.0, "hrf_lag_s": 4.0, "space": "simulated", "bad_voxels": "drop"}
-    recording = read_fmri(load_descriptor(small.write(volumes=volumes, fmri=options), BlockStudy), "1")
+    recording = read_fmri(load_descriptor(small.write(volumes=volumes, fmri=options), Study), "1")
     assert recording.n_dropped == 2
     assert len(recording.responses.targets) == 58
     assert np.isfinite(recording.responses.values).all()

@@ -21,7 +21,7 @@ from brainalign.encoding import Ridge
 from brainalign.io import load
 from brainalign.regression import fit_distributed
 from brainalign.statistics import noise_ceiling_from_ncsnr
-from brainalign.study import ImageStudy, load_descriptor
+from brainalign.study import Study, load_descriptor
 
 GRID = (7, 6, 5)
 AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
@@ -341,25 +341,24 @@ def test_prepare_takes_the_folder(nsd) -> None:
     write_nsd_images(nsd.root, shown, nsd.root / "images")
     labels = {"mask": "nsdgeneral", "rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
     content = {
-        "kind": "images",
         "name": "nsd",
         "title": "The Natural Scenes Dataset",
         "citation": {"text": "Allen et al. (2022)."},
         "licence": "tests",
         "source": "tests",
-        "images": "images/stimuli.tsv",
-        "subjects": {"04": {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], **labels}},
+        "stimuli": "images/stimuli.tsv",
+        "recordings": {"04": {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], **labels}},
         "splits": {"shared": {"column": "set", "value": "shared"}},
     }
     descriptor = nsd.root / "nsd.yaml"
     descriptor.write_text(yaml.safe_dump(content))
-    study = load_descriptor(descriptor, ImageStudy)
+    study = load_descriptor(descriptor, Study)
     assert not audit_study(study).errors
     assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
     names = ("responses.safetensors", "splits.parquet", "ceiling.parquet")
     outputs = {name.split(".")[0]: nsd.root / f"sub-04_{name}" for name in names}
     inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": nsd.root / "images" / "stimuli.tsv"}
-    assert run_step("prepare_images", inputs=inputs, outputs=outputs, labels={"subject": "04"}) == 0
+    assert run_step("prepare", inputs=inputs, outputs=outputs, labels={"subject": "04"}) == 0
     kinds = (Responses, pd.DataFrame, pd.DataFrame)
     prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
     expected = nsd.read(sessions=[1], within=["V1d", "V1v"])

@@ -45,7 +45,7 @@ def test_a_sound_study(scenes) -> None:
     ]
     assert responses.loc["02", ["targets", "times", "units"]].tolist() == [12, 20, "µV"]
     assert responses.loc["01", "repeats"] == "2 to 2 (median 2)"
-    sizes = found.tables["targets in ROIs of subjects.01"]
+    sizes = found.tables["targets in ROIs of recordings.01"]
     assert sizes.to_numpy().tolist() == [["seen", 60, 60], ["unseen", 60, 60]]
     card = found.tables["splits"].set_index(["subject", "split"])
     assert card.loc[("01", "test"), ["images", "trials"]].tolist() == [10, 20]
@@ -54,8 +54,8 @@ def test_a_sound_study(scenes) -> None:
 
 def test_runs_on_both_sides_are_a_warning(scenes) -> None:
     text = warnings(scenes.write())
-    assert "subjects.01: splits.shared: fold 0: 4 of 4 runs have trials in more than one split" in text
-    assert "subjects.02: splits.shared: fold 0: 4 of 4 runs" in text
+    assert "recordings.01: splits.shared: fold 0: 4 of 4 runs have trials in more than one split" in text
+    assert "recordings.02: splits.shared: fold 0: 4 of 4 runs" in text
 
 
 def test_images_missing_unreadable_and_twice(scenes) -> None:
@@ -70,7 +70,7 @@ def test_images_missing_unreadable_and_twice(scenes) -> None:
     assert "1 pairs of stimuli are the same file: scene0020 and scene0021" in warnings(path)
     assert "scene0020" not in text
     images[2].write_bytes(images[22].read_bytes())
-    assert "subjects.01: splits.shared: fold 0: 1 pairs of duplicate images lie on two sides" in errors(path)
+    assert "recordings.01: splits.shared: fold 0: 1 pairs of duplicate images lie on two sides" in errors(path)
     assert "scene0002 (test) and scene0022 (train)" in errors(path)
 
 
@@ -94,15 +94,15 @@ def test_nan_and_constant_targets(scenes) -> None:
     values[:24, 7] = 1.0  # constant within the first session
     nibabel.save(betas_image(values, scenes.trials["trial_id"], "L"), scenes.folder / "L_betas.func.gii")
     text = errors(path)
-    assert "subjects.01: 1 of 1284 targets are NaN or infinite in some session (vertex-L-5)" in text
-    assert "subjects.01: 1 of 1284 targets are constant in some session (vertex-L-7)" in text
+    assert "recordings.01: 1 of 1284 targets are NaN or infinite in some session (vertex-L-5)" in text
+    assert "recordings.01: 1 of 1284 targets are constant in some session (vertex-L-7)" in text
     edit(path, betas={"bad_targets": "drop"})
     assert errors(path) == ""
     assert "(vertex-L-5)" in warnings(path)
     values[:, : scenes.n_roi] = np.nan
     for hemi in ("L", "R"):
         nibabel.save(betas_image(values, scenes.trials["trial_id"], hemi), scenes.folder / f"{hemi}_betas.func.gii")
-    assert "subjects.01: every target of ROI seen holds NaN or is constant; check the maps" in errors(path)
+    assert "recordings.01: every target of ROI seen holds NaN or is constant; check the maps" in errors(path)
 
 
 def test_trials_and_their_images(scenes) -> None:
@@ -124,7 +124,7 @@ def test_trials_and_their_images(scenes) -> None:
 
 def test_zero_repeats(make_image_study, tmp_path: Path) -> None:
     study = make_image_study(tmp_path / "once", n_repeats=1)
-    assert "subjects.01: zero repeats: all 10 test stimuli were shown once" in warnings(study.write())
+    assert "recordings.01: zero repeats: all 10 test stimuli were shown once" in warnings(study.write())
     assert errors(tmp_path / "once" / "scenes.yaml") == ""
 
 
@@ -171,11 +171,11 @@ def test_subjects_with_other_channels(scenes) -> None:
     path = scenes.write()
     names = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "POz")
     scenes.write_epochs(scenes.trials, np.zeros((48, 1)), names, "other-epo.fif")
-    subjects = scenes.descriptor()["subjects"]
+    subjects = scenes.descriptor()["recordings"]
     subjects["03"] = {"format": "epochs", "epochs": "other-epo.fif", "picks": "eeg"}
-    edit(path, subjects=subjects)
+    edit(path, recordings=subjects)
     text = warnings(path)
-    assert "subjects.03: against subjects.02: 12 channels but 12 expected: lacks Pz (did you mean 'POz'?)" in text
+    assert "recordings.03: against recordings.02: 12 channels but 12 expected: lacks Pz (did you mean 'POz'?)" in text
     assert errors(path) == ""
 
 
@@ -184,15 +184,15 @@ def test_every_subject_is_looked_at_though_one_is_broken(scenes) -> None:
     (scenes.folder / "L_betas.func.gii").write_bytes(b"<?xml")
     (scenes.folder / "eeg-epo.fif").unlink()
     text = errors(path)
-    assert "subjects.01: " in text
+    assert "recordings.01: " in text
     assert "L_betas.func.gii: truncated, or not of the format its name says" in text
-    assert "subjects.02: epochs: no file eeg-epo.fif in" in text or "subjects.02.epochs: no file" in text
+    assert "recordings.02: epochs: no file eeg-epo.fif in" in text or "recordings.02.epochs: no file" in text
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": "stimuli/stimulus.tsv"}, "images: no file stimuli/stimulus.tsv in"),
+        ({"stimuli": "stimuli/stimulus.tsv"}, "stimuli: no file stimuli/stimulus.tsv in"),
         ({"splits": {"a": {"column": "sett", "value": "shared"}}}, "no column 'sett' (did you mean 'set'?)"),
         ({"splits": {"a": {"column": "set", "value": "sharde"}}}, "no image has 'sharde' in column 'set' (did you"),
         ({"splits": {"a": {"share": 0.99}}}, "give a share between 0 and 1 that leaves some on both sides"),

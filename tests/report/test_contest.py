@@ -23,7 +23,7 @@ from brainalign.report.encoding_sections import (
     winner_maps,
 )
 from brainalign.report.kit import NULL, model_colours, picture_bytes
-from brainalign.study import ImageStudy, parse
+from brainalign.study import Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 FAMILIES = ["response-optimised", "task-optimised", "language"]
@@ -107,12 +107,11 @@ def material() -> ImageMaterial:
     study = {
         "name": "scenes",
         "title": "x",
-        "kind": "images",
         "citation": {"text": "Nobody."},
         "licence": "CC0",
         "source": "tests",
-        "images": "stimuli.tsv",
-        "subjects": {"01": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}},
+        "stimuli": "stimuli.tsv",
+        "recordings": {"01": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}},
         "splits": {"shared": {"column": "set", "value": "shared"}},
         "folder": ".",
     }
@@ -120,7 +119,7 @@ def material() -> ImageMaterial:
     targets = winners().drop(columns=["family", "margin", "ceiling", "q"])
     targets = targets.assign(kind="vertex", x_mm=0.0, y_mm=0.0, z_mm=0.0)
     responses = Responses(np.zeros((1, 12), dtype=np.float32), trials.assign(onset_s=np.nan), targets, "z")
-    config, descriptor = parse(Config, content, "config"), parse(ImageStudy, study, "descriptor")
+    config, descriptor = parse(Config, content, "config"), parse(Study, study, "descriptor")
     return ImageMaterial(
         config,
         "scenes",

@@ -13,7 +13,7 @@ from brainalign.encoding import SplitScores, checkpoint_curves, converge_subject
 from brainalign.report import CONVERGENCE_TABLES, Material, Section, convergence_section, no_convergence, sections
 from brainalign.report.encoding_sections import map_correlations
 from brainalign.report.kit import render
-from brainalign.study import BlockStudy, parse
+from brainalign.study import Study, parse
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
 NAMES = [f"area{k}" for k in range(10)]
@@ -142,7 +142,7 @@ def test_what_came_from_data_is_escaped(section: Section) -> None:
 def test_a_study_of_blocks_says_why_it_has_none(small) -> None:
     content = {"datasets": {"small": {"descriptor": "x"}}, "models": {"a": {"extractor": "onehot"}}}
     config = parse(Config, content | {"methods": {"ridge": {"encoder": "ridge"}}}, "test")
-    material = Material(config, "small", parse(BlockStudy, small.descriptor(), "small.yaml"), "1")
+    material = Material(config, "small", parse(Study, small.descriptor(), "small.yaml"), "1")
     (found,) = [section for section in sections(material) if section.id == "convergence"]
     assert not found.panels
     assert found.paragraphs[0].startswith("Convergence scores do not apply: the stimuli are categories")

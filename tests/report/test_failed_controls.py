@@ -41,14 +41,14 @@ from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding
 from brainalign.study import (
-    BlockStudy,
     Descriptor,
-    ImageStudy,
     ModalityStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
     SeriesStudy,
+    Split,
+    Study,
     TripletStudy,
     VideoStudy,
     parse,
@@ -70,7 +70,7 @@ def config(**changes: object) -> Config:
 
 
 def descriptor(kind: type[Descriptor], name: str, **content: object) -> Any:
-    return parse(kind, ABOUT | {"kind": name} | content, "test")
+    return parse(kind, ABOUT | ({"kind": name} if name else {}) | content, "test")
 
 
 def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
@@ -118,8 +118,8 @@ def recordings(fails: bool, patch: pytest.MonkeyPatch) -> str:
 def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     patch.setattr(image_page, "image_sections", lambda _: [])
     study = descriptor(
-        ImageStudy, "images", images="s.tsv", folder=".", splits={"shared": {"column": "set", "value": "x"}},
-        subjects={"02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}},
+        Study, "", stimuli="s.tsv", folder=".", splits={"shared": {"column": "set", "value": "x"}},
+        recordings={"02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}},
     )  # fmt: skip
     profile = pd.DataFrame({"layer": ["a"], "group": "reliable targets", "null_mean": 0.0, "null_high": 0.02})
     profile = profile.assign(control_r=0.2 if fails else 0.01)
@@ -144,8 +144,8 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
 def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     models = {"a": {"extractor": "onehot"}, "noise": {"extractor": "random", "n_features": 4, "n_draws": 9}}
     stimuli = {name: {"wordings": [name]} for name in "abcd"}
-    study = BlockStudy.model_construct(
-        **ABOUT, kind="blocks", stimuli=stimuli, splits={"pairs": type("S", (), {"leave_out": "stimulus"})}, notes=(),
+    study = Study.model_construct(
+        **ABOUT, stimuli=stimuli, splits={"pairs": Split(leave_out="stimulus", size=2)}, notes=(),
     )  # fmt: skip
     study = study.model_copy(update={"citation": descriptor(RdmStudy, "rdms", **RDMS).citation})
     material = Material(config(models=models), "study", study, "1")

@@ -17,7 +17,7 @@ from brainalign.report import ImageEncoding, ImageMaterial
 from brainalign.report.encoding_sections import LOWEST, curves, few_images_section
 from brainalign.report.kit import COLOURS, GREY
 from brainalign.statistics import RELIABLE
-from brainalign.study import ImageStudy, parse
+from brainalign.study import Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 SIZES = (10, 50, 200)
@@ -84,12 +84,12 @@ def material(curve: pd.DataFrame, about: dict[str, Any] = ABOUT) -> ImageMateria
         "methods": {"few": {"encoder": "in_context"}},
     }
     betas = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    study = {"kind": "images", "name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
-    study |= {"images": "s.tsv", "subjects": {"01": betas, "02": betas}, "folder": "."}
+    study = {"name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
+    study |= {"stimuli": "s.tsv", "recordings": {"01": betas, "02": betas}, "folder": "."}
     study |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
     empty = pd.DataFrame({"layer": ["a"]})
     encoding = ImageEncoding(empty, empty, empty, empty, curve=curve)
-    config, descriptor = parse(Config, content, "config"), parse(ImageStudy, study, "descriptor")
+    config, descriptor = parse(Config, content, "config"), parse(Study, study, "descriptor")
     made = ImageMaterial(config, "scenes", descriptor, "01", encodings={("net", "few"): encoding})
     made.sidecars["sub-01_model-net_method-few_curve.parquet"] = {"details": about}
     return made

@@ -23,7 +23,7 @@ from brainalign.report import (
 )
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.pages import beside_trained, leak_sentence
-from brainalign.study import ImageStudy, RdmStudy, parse
+from brainalign.study import RdmStudy, Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 RIDGE = {"encoder": "ridge"}
@@ -46,11 +46,10 @@ def config(**changes: object) -> Config:
     return parse(Config, content | changes, "configuration")
 
 
-def study(**changes: object) -> ImageStudy:
+def study(**changes: object) -> Study:
     content = ABOUT | {
-        "kind": "images",
-        "images": "stimuli.tsv",
-        "subjects": {
+        "stimuli": "stimuli.tsv",
+        "recordings": {
             "01": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"},
             "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"},
         },
@@ -58,7 +57,7 @@ def study(**changes: object) -> ImageStudy:
         "folder": ".",
         "notes": [EVIL],
     }
-    return parse(ImageStudy, content | changes, "descriptor")
+    return parse(Study, content | changes, "descriptor")
 
 
 def encoding() -> ImageEncoding:
@@ -248,7 +247,7 @@ def test_measured_data_have_no_recovery() -> None:
 
 
 def test_a_group_that_failed_has_its_errors() -> None:
-    page = render_failed_group("scenes", EVIL, 2, [Failure("prepare_images", "subject 01", EVIL)])
+    page = render_failed_group("scenes", EVIL, 2, [Failure("prepare", "subject 01", EVIL)])
     assert 'id="errors"' in page
     assert "<img src=x" not in page
 

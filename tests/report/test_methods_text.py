@@ -31,12 +31,11 @@ from brainalign.report.pages import recordings as recordings_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.study import (
-    BlockStudy,
-    ImageStudy,
     ModalityStudy,
     RecordingStudy,
     SentenceStudy,
     SeriesStudy,
+    Study,
     TripletStudy,
     VideoStudy,
     parse,
@@ -134,9 +133,9 @@ def test_images(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[st
         "01": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"},
         "02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"},
     }
-    content = ABOUT | {"kind": "images", "images": "s.tsv", "subjects": subjects, "folder": "."}
+    content = ABOUT | {"stimuli": "s.tsv", "recordings": subjects, "folder": "."}
     content |= {"splits": {"shared": {"column": "set", "value": "x"}}}
-    study = parse(ImageStudy, content | {key: changes[key] for key in ("betas", "epochs") if key in changes}, "test")
+    study = parse(Study, content | {key: changes[key] for key in ("betas", "epochs") if key in changes}, "test")
     models = {"models": {"minilm": {"extractor": "efficientnet"}}}
     settings = config(**models | changes.get("config", {}))
     scores = pd.DataFrame({"ceiling": [changes.get("ceiling", 0.5)]})
@@ -288,7 +287,11 @@ BLOCKS: list[Case] = [
     ({}, ("multinomial",), ("t intervals", "ceiling band")),
     ({"config": {"methods": {"ridge": {"encoder": "ridge", "alphas": [3.0]}}}}, ("(alpha 3)",), ("chosen among",)),
     ({"config": {"methods": {"ridge": {"encoder": "ridge", "cv": "groups"}}}}, ("leave-one-run-out",), ("folds of",)),
-    ({"stages": ["prepare"]}, ("read with nilearn",), ("Feature spaces", "ridge", "dissimilarities", "multinomial")),
+    (
+        {"stages": ["prepare_blocks"]},
+        ("read with nilearn",),
+        ("Feature spaces", "ridge", "dissimilarities", "multinomial"),
+    ),
 ]
 
 
@@ -296,12 +299,12 @@ BLOCKS: list[Case] = [
 def test_blocks(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[str, ...], small: Any) -> None:
     content = small.descriptor()
     content["fmri"] |= changes.get("fmri", {})
-    material = Material(config(**changes.get("config", {})), "study", parse(BlockStudy, content, "test"), "1")
+    material = Material(config(**changes.get("config", {})), "study", parse(Study, content, "test"), "1")
     row = {"ceiling_low": changes.get("ceiling_low", np.nan), "low": changes.get("low", np.nan)}
     material.comparison = pd.DataFrame([row])
     material.summary = pd.DataFrame(
         [{"layer": "l", "low": changes.get("interval", np.nan)}, {"layer": "all", "low": 0}]
     )
-    for stage in changes.get("stages", ["prepare", "extract", "encode", "compare", "summarize"]):
+    for stage in changes.get("stages", ["prepare_blocks", "extract", "encode", "compare", "summarize"]):
         material.sidecars[stage] = {"stage": stage}
     check(joined(methods_text(material)), said, unsaid)

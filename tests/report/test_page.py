@@ -12,7 +12,7 @@ from brainalign.report import Failure, Material, Panel, Section, render_page
 from brainalign.report.kit import CITATIONS, findings, methods_text, number, p_equals, p_number, p_value
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics.summary import Encoding
-from brainalign.study import BlockStudy, parse
+from brainalign.study import Study, parse
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def material(small) -> Material:
         },
         "test",
     )
-    material = Material(config, "small", parse(BlockStudy, small.descriptor(), "small.yaml"), "1")
+    material = Material(config, "small", parse(Study, small.descriptor(), "small.yaml"), "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     for model in ("a", "b"):
         material.encodings[model, "ridge"] = Encoding(scores, scores, scores)

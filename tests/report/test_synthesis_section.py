@@ -47,7 +47,7 @@ from brainalign.report.synthesis_sections import (
     verdict,
     warning,
 )
-from brainalign.study import ImageStudy, parse
+from brainalign.study import Study, parse
 from brainalign.synthesis import Typicality
 
 EVIL = "<img src=x onerror=alert(1)>$x$"
@@ -146,10 +146,10 @@ def material(made: SynthesisedImages | None, **options: Any) -> ImageMaterial:
         "synthesize": {"prior": "someone/prior", **encoders, **options},
     }
     betas = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    about = {"kind": "images", "name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
-    about |= {"images": "s.tsv", "subjects": {"01": betas}, "folder": "."}
+    about = {"name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
+    about |= {"stimuli": "s.tsv", "recordings": {"01": betas}, "folder": "."}
     about |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
-    config, descriptor = parse(Config, content, "config"), parse(ImageStudy, about, "descriptor")
+    config, descriptor = parse(Config, content, "config"), parse(Study, about, "descriptor")
     return ImageMaterial(config, "scenes", descriptor, "01", synthesised=made)
 
 

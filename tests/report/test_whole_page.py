@@ -25,7 +25,7 @@ from brainalign.report.kit import MOST_BYTES, MOST_PIXELS
 from brainalign.report.pages import image_sections
 from brainalign.report.synthesis_sections import MOST_DRAWN
 from brainalign.statistics import RELIABLE
-from brainalign.study import ImageStudy, parse
+from brainalign.study import Study, parse
 
 MOST_FIGURES = 30  # of a subject: viewers and tables with a caption count too
 MOST_PAGE = 5_000_000  # bytes
@@ -193,8 +193,8 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
         "ground": {"model": "tokens", "text": "language"},
     }
     betas = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    about = {"kind": "images", "name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
-    about |= {"images": "s.tsv", "subjects": {"01": betas, "02": betas}, "folder": "."}
+    about = {"name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
+    about |= {"stimuli": "s.tsv", "recordings": {"01": betas, "02": betas}, "folder": "."}
     about |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
     targets = rows(target_id=[f"v{k}" for k in range(N_TARGETS)])[["target_id"]].assign(kind="vertex", hemi="L")
     targets = targets.assign(
@@ -210,7 +210,7 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
     made = ImageMaterial(
         parse(Config, content, "configuration"),
         "scenes",
-        parse(ImageStudy, about, "descriptor"),
+        parse(Study, about, "descriptor"),
         "01",
         responses,
         pd.DataFrame({"split": ["train", "test"]}),

@@ -33,7 +33,7 @@ class Stages:
         """Return what the stage printed when it stopped; nothing when it ran to its end."""
         inputs = {"descriptor": self.descriptor, "folder": "nowhere", "stimuli": self.stimuli}
         outputs = {suffix: self.path(suffix, subject=subject) for suffix in ("responses", "splits", "ceiling")}
-        return self._run("prepare_images", inputs=inputs, outputs=outputs, labels={"subject": subject})
+        return self._run("prepare", inputs=inputs, outputs=outputs, labels={"subject": subject})
 
     def extract(self, name: str = "net", **model: object) -> str:
         files = {"features": self.path("features", model=name)}
@@ -123,9 +123,9 @@ def test_hemispheres_of_other_lengths(stages: Stages, make_image_study, tmp_path
 
 def test_hemispheres_that_were_swapped(stages: Stages) -> None:
     content = stages.study.descriptor()
-    betas = content["subjects"]["01"]["betas"]
+    betas = content["recordings"]["01"]["betas"]
     betas["L"], betas["R"] = betas["R"], betas["L"]
-    stages.change(subjects=content["subjects"])
+    stages.change(recordings=content["recordings"])
     assert "holds CortexRight, but the descriptor gives it as hemisphere L; swap them" in stages.prepare()
 
 
@@ -177,7 +177,7 @@ def test_trials_that_are_not_the_maps(stages: Stages) -> None:
 
 
 def test_epochs_without_such_sensors(stages: Stages) -> None:
-    subjects = stages.study.descriptor()["subjects"]
+    subjects = stages.study.descriptor()["recordings"]
     subjects["02"]["picks"] = "meg"
     stages.change(subjects=subjects)
     assert "no meg channels; it has eeg: correct picks" in stages.prepare("02")

@@ -20,7 +20,7 @@ from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit
 from brainalign.geometry import noise_covariance, rdm
 from brainalign.io import artifact_path, load
-from brainalign.study import BlockStudy, load_descriptor, parse
+from brainalign.study import Study, load_descriptor, parse
 from brainalign.workflow import STEPS, Run
 
 N_DRIVEN = 30  # of 60 voxels
@@ -140,7 +140,7 @@ def test_layers_of_a_network_are_scored_one_by_one(tmp_path: Path, make_study) -
     net = {"extractor": "user", "function": f"{tmp_path / 'net.py'}:build", "image_size": SIDE, "pooling": "flatten"}
     models = {"net": net | {"layers": ["same", "mean"]}, "onehot": {"extractor": "onehot"}}
     config = study.config(models=models)
-    run_all(config, "prepare", "extract", "encode", "compare", "summarize")
+    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
     responses = saved(config, "responses", Responses, subject="1")
     scores = saved(config, "scores", pd.DataFrame, subject="1", model="net", method="fixed")
     for layer, features in {"same": study.features, "mean": study.features.mean(axis=1, keepdims=True)}.items():
@@ -177,7 +177,7 @@ def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> N
     pictures = study.study.folder / "pictures"
     (pictures / "thing1.png").unlink()
     (pictures / "thing2.png").write_bytes((pictures / "thing2.png").read_bytes()[:40])
-    text = "\n".join(map(str, audit(load_descriptor(study.descriptor, BlockStudy))))
+    text = "\n".join(map(str, audit(load_descriptor(study.descriptor, Study))))
     assert "small: stimuli.thing1.path: no file pictures/thing1.png in" in text
     assert "small: stimuli: 1 of 5 images are unreadable: thing2" in text
 
@@ -192,7 +192,7 @@ def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> N
 )
 def test_stimuli_are_alike(small, first: dict[str, Any], others: dict[str, Any], message: str) -> None:
     with pytest.raises(BrainalignError, match=message):
-        parse(BlockStudy, small.descriptor(stimuli={"a": first, "b": others, "c": others}), "small.yaml")
+        parse(Study, small.descriptor(stimuli={"a": first, "b": others, "c": others}), "small.yaml")
 
 
 def test_models_read_what_there_is(once) -> None:
@@ -206,7 +206,7 @@ def test_two_blocks_of_a_category_in_a_run(tmp_path: Path, make_study) -> None:
     rng = np.random.default_rng(5)
     order = [[k for part in range(2) for k in rng.permutation(6)] for _ in range(4)]
     study = PictureStudy(tmp_path / "study", make_study, order)
-    assert not audit(load_descriptor(study.descriptor, BlockStudy))
+    assert not audit(load_descriptor(study.descriptor, Study))
     models = study.config().model_dump(mode="json")["models"]
     config = study.config(models=models, searchlight={"models": ["pixels"], "permutations": 50, "radius_mm": 4})
     run_all(config)
@@ -236,7 +236,7 @@ def test_categories_shown_unequally_often(tmp_path: Path, make_study) -> None:
     order = [rng.permutation([*range(6), *rng.integers(0, 6, 4)]).tolist() for _ in range(4)]
     study = PictureStudy(tmp_path / "study", make_study, order)
     config = study.config(encode={"run_permutations": 60, "stimulus_permutations": 30})
-    run_all(config, "prepare", "extract", "encode", "compare", "summarize")
+    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
     responses = saved(config, "responses", Responses, subject="1")
     assert responses.trials.groupby(["run", "stimulus_id"]).size().nunique() > 1
     check_recovery(study, config, responses)

@@ -15,7 +15,7 @@ from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report import ImageMaterial
 from brainalign.report.synthesis_sections import caption_methods, caption_verdict, voxel_captions_section
 from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings
-from brainalign.study import ImageStudy, parse
+from brainalign.study import Study, parse
 
 BY = Provenance("test", {}, "")
 N_IMAGES, N_VOXELS = 240, 24
@@ -99,10 +99,10 @@ def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
 def section_of(folder: Path) -> str:
     """Return the words of the section, drawn from what lies in the folder."""
     config = parse(Config, {"datasets": {"d": {"descriptor": "d.yaml"}}} | MODELS, "configuration")
-    about = {"kind": "images", "name": "d", "title": "d", "licence": "CC0", "source": "tests", "images": "s.tsv"}
+    about = {"name": "d", "title": "d", "licence": "CC0", "source": "tests", "stimuli": "s.tsv"}
     about |= {"citation": {"text": "Nobody."}, "splits": {"shared": {"column": "set", "value": "shared"}}}
     files = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    descriptor = parse(ImageStudy, about | {"subjects": {"1": files}, "folder": "."}, "descriptor")
+    descriptor = parse(Study, about | {"recordings": {"1": files}, "folder": "."}, "descriptor")
     responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)
     tables = {suffix: table(folder, suffix) for suffix in OUTPUTS}
     paths = [artifact_path(folder, "d", suffix, subject="1") for suffix in OUTPUTS]

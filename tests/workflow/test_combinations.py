@@ -117,9 +117,9 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     rois = [["seen"]] * 60 + [["unseen"]] * 20
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(80)], "kind": "voxel", "hemi": "L", "roi": rois})
     responses = Responses(values.astype(np.float32), trials, targets, "z")
-    save(study / "responses.safetensors", responses, Provenance("prepare_images", {}, "0" * 64))
+    save(study / "responses.safetensors", responses, Provenance("prepare", {}, "0" * 64))
     splits = trials[["trial_id", "stimulus_id"]].assign(group="all", split="test", fold=0, seed=0)
-    save(study / "splits.parquet", splits, Provenance("prepare_images", {}, "0" * 64))
+    save(study / "splits.parquet", splits, Provenance("prepare", {}, "0" * 64))
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "twin")]
     inputs = {"responses": study / "responses.safetensors", "splits": study / "splits.parquet", "features": features}
     outputs = {"rdm": study / "images_rdm.safetensors", "comparison": study / "images_comparison.parquet"}

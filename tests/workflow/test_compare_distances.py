@@ -33,7 +33,7 @@ def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray]:
     trials = trials.assign(session="1", run=runs, repeat=runs.astype(int) + 1, onset_s=0.0)
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(N_TARGETS)], "kind": "voxel", "hemi": "L"})
     targets["roi"] = [["V1"]] * N_TARGETS
-    responses, provenance = Responses(values, trials, targets, "z"), Provenance("prepare", {}, "")
+    responses, provenance = Responses(values, trials, targets, "z"), Provenance("prepare_blocks", {}, "")
     where = files(tmp_path, "responses", "splits", "noise")
     save(where["responses"], responses, provenance)
     save(where["splits"], pd.DataFrame({"trial_id": trials["trial_id"], "split": "test"}), provenance)
@@ -86,7 +86,7 @@ def test_crossnobis_needs_repeats(
 ) -> None:
     folder, responses, _ = study
     once = responses.select(trials=(responses.trials["run"] == "0").to_numpy())
-    save(files(folder, "responses")["responses"], once, Provenance("prepare", {}, ""))
+    save(files(folder, "responses")["responses"], once, Provenance("prepare_blocks", {}, ""))
     settings = {"distance": "crossnobis", "permutations": 50, "draws": 100}
     assert run("compare_images", folder, "splits", settings) == 2
     assert "some test images were shown once" in capsys.readouterr().err

@@ -113,14 +113,13 @@ class Written:
         areas.to_csv(self.folder / "areas.tsv", sep="\t", index=False)
         files = {"format": "betas", "betas": "betas.nii.gz", "mask": "mask.nii.gz", "trials": "trials.tsv"}
         descriptor = {
-            "kind": "images",
             "name": self.name,
             "title": f"A simulated world: {self.name}",
             "citation": {"text": "Nobody (2026). Simulated."},
             "licence": "CC0",
             "source": "tests",
-            "images": "images.tsv",
-            "subjects": {"01": files | {"rois": {"areas": "areas.nii.gz"}}},
+            "stimuli": "images.tsv",
+            "recordings": {"01": files | {"rois": {"areas": "areas.nii.gz"}}},
             "splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}},
         }
         (self.folder / f"{self.name}.yaml").write_text(yaml.safe_dump(descriptor, sort_keys=False))

@@ -28,7 +28,7 @@ from brainalign.report.synthesis_sections import (
 )
 from brainalign.simulation import draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
-from brainalign.study import ImageStudy, parse
+from brainalign.study import Study, parse
 from brainalign.workflow import jobs
 
 BY = Provenance("test", {}, "")
@@ -146,10 +146,10 @@ def test_norms_are_predicted_of_the_words_that_have_them(grounded: Path) -> None
 def material(folder: Path) -> ImageMaterial:
     content = {"datasets": {"d": {"descriptor": "d.yaml"}}, "methods": {"ridge": {"encoder": "ridge"}}}
     config = parse(Config, content | {"models": {"net": {"extractor": "efficientnet"}}}, "configuration")
-    about = {"kind": "images", "name": "d", "title": "d", "licence": "CC0", "source": "tests", "images": "s.tsv"}
+    about = {"name": "d", "title": "d", "licence": "CC0", "source": "tests", "stimuli": "s.tsv"}
     about |= {"citation": {"text": "Nobody."}, "splits": {"shared": {"column": "set", "value": "shared"}}}
     files = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    descriptor = parse(ImageStudy, about | {"subjects": {"1": files}, "folder": "."}, "descriptor")
+    descriptor = parse(Study, about | {"recordings": {"1": files}, "folder": "."}, "descriptor")
     made = ImageMaterial(config, "d", descriptor, "1")
     made.grounding = {name: table(folder, name) for name in GROUNDING_TABLES}
     made.grounded_words = load(artifact_path(folder, "d", "groundedwords"), Arrays)

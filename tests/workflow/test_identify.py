@@ -209,7 +209,7 @@ def scanned(make_checkout, make_image_study, image_stages):
         }
         for s in (1, 2, 3)
     }
-    study.write(subjects=subjects)
+    study.write(recordings=subjects)
     rng = np.random.default_rng(0)
     rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(study.trials["stimulus_id"]))
     shown = rng.normal(size=(2, study.n_images, 4))[:, rows]  # what each region shows of the images

@@ -22,10 +22,10 @@ from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines.encode import encode_images
 from brainalign.pipelines.report.failures import failures_of
-from brainalign.study import ImageStudy, load_descriptor, parse
+from brainalign.study import Study, load_descriptor, parse
 
 RANDOM = {"extractor": "random", "n_features": 4}
-OF_A_SUBJECT = ("extract", "prepare_images", "encode_images", "compare_images", "summarize_images")
+OF_A_SUBJECT = ("extract", "prepare", "encode_images", "compare_images", "summarize_images")
 
 
 @dataclass
@@ -205,7 +205,7 @@ def test_no_regions_no_categories_and_no_places(scenes) -> None:
 
     scenes.write()
     content = scenes.descriptor()
-    content["subjects"]["01"].pop("rois")
+    content["recordings"]["01"].pop("rois")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
     images = scenes.folder / "stimuli" / "stimuli.tsv"
     table = pd.read_csv(images, sep="\t", dtype=str)[["stimulus_id", "path", "set"]]
@@ -231,8 +231,8 @@ def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
             path = scenes.folder / place
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("")
-    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(subjects=subjects)))
-    descriptor = load_descriptor(scenes.folder / "scenes.yaml", ImageStudy)
+    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(recordings=subjects)))
+    descriptor = load_descriptor(scenes.folder / "scenes.yaml", Study)
     found = [path.relative_to(scenes.folder).as_posix() for path in descriptor.inputs("a")]
     assert found == ["fmriprep/sub-a/ses-1/func/x_bold.nii.gz", "bids/sub-a/func/x_events.tsv"]
 
@@ -262,9 +262,11 @@ def test_the_group_page_after_a_failure(scenes) -> None:
 
 def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
     """Finished jobs have read tables, a bank of sentences and what others left; what another lacks is still found."""
-    one = yaml.safe_load(scenes.write().read_text())["subjects"]["01"]
+    one = yaml.safe_load(scenes.write().read_text())["recordings"]["01"]
     subjects = dict.fromkeys(("01", "03", "04"), one)
-    (scenes.folder / "scenes.yaml").write_text(yaml.dump(scenes.descriptor(subjects=subjects), Dumper=yaml.SafeDumper))
+    (scenes.folder / "scenes.yaml").write_text(
+        yaml.dump(scenes.descriptor(recordings=subjects), Dumper=yaml.SafeDumper)
+    )
     net = {"extractor": "vision", "weights": "x", "pooling": "tokens"}
     changes: dict[str, object] = {
         "models": {"one": RANDOM, "net": net, "words": {"extractor": "sentence", "weights": "x"}},
@@ -276,7 +278,7 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
     config = Run(scenes, changes).config
     read = {
         "extract": ["weights"],
-        "prepare_images": ["images"],
+        "prepare": ["images"],
         "match": ["model-net_features", "stimuli"],
         "ground": [*(f"sub-{name}_splits" for name in subjects), "captions", "norms"],
         "ground_regions": ["groundedwords"],
@@ -493,10 +495,10 @@ def test_queries_of_regions_where_there_are_none(scenes, capsys: pytest.CaptureF
     """The descriptor has none when responses are prepared; later it has some, or the configuration were refused."""
     scenes.write()
     content = scenes.descriptor()
-    content["subjects"]["01"].pop("rois")
+    content["recordings"]["01"].pop("rois")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
-    run_all(Run(scenes, {"models": {"net": TOKENS}}).config, "extract", "prepare_images", subjects=["01"])
+    run_all(Run(scenes, {"models": {"net": TOKENS}}).config, "extract", "prepare", subjects=["01"])
     scenes.write()
     methods = {"ridge": ridge, "route": TRAINED | {"encoder": "routing", "subjects": ["01"]}}
     with pytest.raises(AssertionError):
@@ -612,7 +614,7 @@ def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
     }
     scenes.write()
     run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "net": TOKENS}, "methods": methods}, pages=False)
-    run_all(run.config, "extract", "prepare_images", subjects=("01",))
+    run_all(run.config, "extract", "prepare", subjects=("01",))
     whole = workflow.Run(run.config)
     fits = [of for step, of in workflow.planned(whole, "scenes") if step.name == "encode_images"]
     for of in [of for of in fits if of["subject"] == "01"]:

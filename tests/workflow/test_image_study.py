@@ -25,7 +25,7 @@ from brainalign.simulation import render
 
 EVERYTHING = {
     "extract": 2,
-    "prepare_images": 2,
+    "prepare": 2,
     "encode_images": 6,
     "compare_images": 2,
     "summarize_images": 2,
@@ -242,7 +242,7 @@ def test_a_changed_option_reruns_what_depends_on_it(
 def test_another_network_leaves_the_first_one_alone(finished) -> None:
     models = {"net": NETWORK, "untrained": NETWORK | {"weights": "random", "layers": ["block2"]}}
     expected = EVERYTHING | {"extract": 1, "encode_images": 2}
-    del expected["prepare_images"], expected["summarize_group"]
+    del expected["prepare"], expected["summarize_group"]
     assert finished.jobs(configure(finished, "changed", models=models)) == expected
 
 
@@ -253,7 +253,7 @@ def test_another_network_leaves_the_first_one_alone(finished) -> None:
         (
             "epochs",
             {"tmax_s": 0.2},
-            {"prepare_images": 1, "encode_images": 3, "compare_images": 1, "summarize_images": 1, "summarize_group": 1}
+            {"prepare": 1, "encode_images": 3, "compare_images": 1, "summarize_images": 1, "summarize_group": 1}
             | {"converge": 1}
             | REPORTS,
         ),
@@ -303,7 +303,7 @@ def test_a_subject_that_fails_takes_nothing_with_it(finished, results: Path, tmp
     copied = checkout.root / results.relative_to(finished.root)
     page = (copied / "sub-02_incomplete.html").read_text(encoding="utf-8")
     assert 'id="errors"' in page
-    assert "prepare_images stopped" in page
+    assert "prepare stopped" in page
     assert "truncated, or not epochs that MNE saved" in page
     assert 'id="figure-course"' not in page  # scores of the epochs as they were
     assert not (copied / "sub-01_incomplete.html").exists()
@@ -317,7 +317,7 @@ def simulated(make_checkout):
     content = yaml.safe_load((checkout.root / "data" / "simulated.yaml").read_text())
     size = {"n_shared": 20, "n_unique": 40, "fmri_subjects": 0, "meg_subjects": 0, "eeg_subjects": 1}
     content["simulate"] = size | {"n_training_scenes": 100, "n_epochs": 1}
-    content["subjects"] = {"01": {"format": "epochs", "epochs": "sub-01/sub-01_eeg-epo.fif", "picks": "eeg"}}
+    content["recordings"] = {"01": {"format": "epochs", "epochs": "sub-01/sub-01_eeg-epo.fif", "picks": "eeg"}}
     del content["decoded"]
     (checkout.root / "simulated.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     generator = {"extractor": "vision", "weights": "results/scenes/simulated/raw/generator"}
@@ -355,7 +355,7 @@ def test_planted_ceilings_are_found_at_every_time(simulated, tmp_path: Path) -> 
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(content))
     paths = {suffix: artifact_path(tmp_path, "simulated", suffix, subject="01") for suffix in PREPARED}
     inputs = {"descriptor": tmp_path / "plain.yaml", "folder": raw, "stimuli": raw / "stimuli" / "stimuli.tsv"}
-    assert run_step("prepare_images", inputs=inputs, outputs=paths, labels={"subject": "01"}) == 0
+    assert run_step("prepare", inputs=inputs, outputs=paths, labels={"subject": "01"}) == 0
     responses, ceiling = load(paths["responses"], Responses), load(paths["ceiling"], pd.DataFrame)
     decisions = table(raw.parent, "01", "encoding", "preference", model="generator", method="ridge")
     found = planted_and_recovered(

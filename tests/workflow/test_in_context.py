@@ -84,7 +84,7 @@ class Run:
         files = {"descriptor": self.study.folder / "scenes.yaml", "folder": "nowhere", "stimuli": self.stimuli}
         for subject in subjects:
             labels, prepared = {"subject": subject}, self.prepared(subject)
-            assert run_step("prepare_images", inputs=files, outputs=prepared, labels=labels) == 0
+            assert run_step("prepare", inputs=files, outputs=prepared, labels=labels) == 0
 
     def pretrain(self, subject: str, others: tuple[str, ...], output: str = "") -> int:
         settings = {"method": self.config.pretraining_of("few"), "ceiling_threshold": 0.2}
@@ -112,17 +112,17 @@ def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02
     rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(trials["stimulus_id"]))
     shown = ((patterns - patterns.mean(axis=0)) / patterns.std(axis=0))[rows]
     basis = rng.normal(size=(shown.shape[1], 2))
-    subjects = {"02": study.descriptor()["subjects"]["02"]}
+    subjects = {"02": study.descriptor()["recordings"]["02"]}
     for subject in ("01", "03", "04"):
         for hemi in ("L", "R"):
             values = rng.normal(size=(len(trials), study.n_vertices)).astype(np.float32)
             values[:, :N_ROI] += 0.6 * shown @ basis @ rng.normal(size=(2, N_ROI))
             nibabel.save(betas_image(values, trials["trial_id"], hemi), study.folder / f"{subject}_{hemi}.func.gii")
             nibabel.save(labels_image(study.rois, hemi, ["seen", "unseen"]), study.folder / f"{hemi}_rois.label.gii")
-        subjects[subject] = study.descriptor()["subjects"]["01"] | {
+        subjects[subject] = study.descriptor()["recordings"]["01"] | {
             "betas": {hemi: f"{subject}_{hemi}.func.gii" for hemi in ("L", "R")}
         }
-    content = study.descriptor(subjects={name: subjects[name] for name in people})
+    content = study.descriptor(recordings={name: subjects[name] for name in people})
     (study.folder / "scenes.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -380,7 +380,7 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
     assert load_sidecar(run.of("curve", "01"))["details"]["layers"]["draw1"]["texts"] == []
 
 
-JOBS = {"extract": 1, "prepare_images": 2, "pretrain": 1, "encode_images": 1, "compare_images": 1}
+JOBS = {"extract": 1, "prepare": 2, "pretrain": 1, "encode_images": 1, "compare_images": 1}
 JOBS |= {"summarize_images": 1, "report": 1}
 PAGE = "results/few/scenes/sub-01.html"
 ONE = {"subject": "01", "model": "net", "method": "few"}

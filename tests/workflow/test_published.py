@@ -33,14 +33,13 @@ def write_challenge(folder) -> dict[str, np.ndarray]:
     read_algonauts_images(folder, "01").to_csv(folder / "stimuli.tsv", sep="\t", index=False)
     files = {"format": "algonauts", "root": ".", "participant": "01", "rois": ["streams"], "trust_pickle": True}
     content = {
-        "kind": "images",
         "name": "challenge",
         "title": "Algonauts 2023",
         "citation": {"text": "Gifford et al. (2023)."},
         "licence": "tests",
         "source": "tests",
-        "images": "stimuli.tsv",
-        "subjects": {"01": files},
+        "stimuli": "stimuli.tsv",
+        "recordings": {"01": files},
         "splits": {"drawn": {"share": 0.25}},
     }
     (folder / "challenge.yaml").write_text(yaml.safe_dump(content))
@@ -57,14 +56,14 @@ def test_prepare_reads_the_folder_and_notices_when_it_changes(make_checkout) -> 
         "methods": {"ridge": {"encoder": "ridge", "cv": 3}},
     }
     (checkout.root / "config.yaml").write_text(yaml.safe_dump(config))
-    checkout.snakemake("config.yaml", "--until", "prepare_images")
+    checkout.snakemake("config.yaml", "--until", "prepare")
     prepared = checkout.root / "results" / "challenge" / "sub-01" / "responses"
     responses = load(prepared / "sub-01_responses.safetensors", Responses)
     np.testing.assert_array_equal(responses.values, np.concatenate(list(values.values()), axis=1))
     assert responses.targets["roi"].map(list).iloc[:3].tolist() == [[], ["early"], ["midventral"]]
     splits = load(prepared / "sub-01_splits.parquet", pd.DataFrame)
     assert splits["split"].value_counts().to_dict() == {"train": 9, "test": 3}
-    assert "prepare_images" not in checkout.jobs("config.yaml")
+    assert "prepare" not in checkout.jobs("config.yaml")
     path = checkout.root / "challenge" / "subj01" / "training_split" / "training_fmri" / "lh_training_fmri.npy"
     np.save(path, values["lh"] + 1)
-    assert checkout.jobs("config.yaml")["prepare_images"] == 1
+    assert checkout.jobs("config.yaml")["prepare"] == 1

@@ -196,7 +196,7 @@ def test_categories_of_images_are_decoded_on_test_images(scenes, tmp_path: Path)
     names = ("responses", "splits", "ceiling")
     prepared = {name: artifact_path(tmp_path, "scenes", name, subject="02") for name in names}
     inputs = {"descriptor": path, "folder": path.parent, "stimuli": path.parent / "stimuli" / "stimuli.tsv"}
-    assert run_step("prepare_images", inputs=inputs, outputs=prepared, labels={"subject": "02"}) == 0
+    assert run_step("prepare", inputs=inputs, outputs=prepared, labels={"subject": "02"}) == 0
     settings = {"decode_times": OPTIONS, "confidence": 0.95, "sensors": {}, "windows": {}}
     paths = {name: artifact_path(tmp_path, "scenes", f"time{name}", subject="02") for name in OUTPUTS}
     inputs = {name: prepared[name] for name in ("responses", "splits")}

@@ -19,7 +19,7 @@ import yaml
 
 from brainalign.io import entities_of, load_sidecar
 
-EVERYTHING = {"prepare": 1, "extract": 2, "encode": 4, "compare": 1, "summarize": 1, "report": 1}
+EVERYTHING = {"prepare_blocks": 1, "extract": 2, "encode": 4, "compare": 1, "summarize": 1, "report": 1}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_every_artifact_has_a_sidecar_that_matches(finished) -> None:
         ({"summarize": {"q": 0.1}}, {"summarize", "report"}),
         ({"confidence": 0.9}, {"compare", "summarize", "report"}),
         ({"encode": {"run_permutations": 21, "stimulus_permutations": 20}}, {"encode", "summarize", "report"}),
-        ({"prepare": {"n_halvings": 50}}, {"prepare", "encode", "compare", "summarize", "report"}),
+        ({"prepare": {"n_halvings": 50}}, {"prepare_blocks", "encode", "compare", "summarize", "report"}),
         ({"seed": 1}, set(EVERYTHING)),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_kill_loses_nothing(make_checkout) -> None:
     results = checkout.root / "results" / "kill" / "small"
     # One encode job is done and snakemake has said so, another is at work.
     while not (
-        list(results.glob("sub-1/encoding/*_statmap.json"))
+        list(results.glob("sub-1/encoding/*_scores.json"))
         and log.read_text().count("Finished jobid") >= 3
         and len(list(results.glob("logs/encode/*.log"))) == 2
     ):
@@ -277,8 +277,8 @@ def test_an_unusual_but_valid_study(make_checkout, make_study) -> None:
     """No permutations, one method, two runs left out at a time, two subjects, a space in the path, odd features."""
     checkout = make_checkout("unusual")
     study = make_study(checkout.root / "study", n_runs=5)
-    files = {"bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
-    study.write(splits={"runs": {"leave_out": "run", "size": 2}}, subjects={"01": files, "02": files})
+    files = {"format": "nifti", "bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
+    study.write(splits={"runs": {"leave_out": "run", "size": 2}}, recordings={"01": files, "02": files})
     config = checkout.write_config(
         "odd",
         results="results/with space",
@@ -307,12 +307,12 @@ def test_bad_data_stop_with_a_short_message(make_checkout, make_study) -> None:
     config = checkout.write_config("bad", models={"onehot": {"extractor": "onehot"}})
     failed = checkout.snakemake(config, check=False)
     assert failed.returncode != 0
-    log = (checkout.root / "results" / "bad" / "small" / "logs" / "prepare" / "sub-1.log").read_text()
+    log = (checkout.root / "results" / "bad" / "small" / "logs" / "prepare_blocks" / "sub-1.log").read_text()
     assert "prepare stopped:" in log
-    assert "small: subjects.1.bold: 1 of 60 voxels inside the mask are NaN" in log
+    assert "small: recordings.1.bold: 1 of 60 voxels inside the mask are NaN" in log
     assert "Traceback" not in log
     page = (checkout.root / "results" / "bad" / "small" / "sub-1_incomplete.html").read_text()
     assert "1 of 60 voxels inside the mask are NaN" in page
     (checkout.root / "study" / "mask.nii.gz").unlink()
     missing = checkout.snakemake("bad.yaml", check=False)
-    assert "small: subjects.1.mask: no file mask.nii.gz in" in missing.stderr + missing.stdout
+    assert "small: recordings.1.mask: no file mask.nii.gz in" in missing.stderr + missing.stdout

@@ -31,7 +31,7 @@ def write_subject(root: Path, subject: str, values: np.ndarray, n_targets: int =
     splits = trials[["trial_id", "stimulus_id"]].assign(
         split=np.where(np.arange(len(trials)) % N_IMAGES < N_IMAGES // 2, "train", "test"), fold=0, name="shared"
     )
-    provenance = Provenance("prepare_images", {}, "")
+    provenance = Provenance("prepare", {}, "")
     paths = [artifact_path(root, "study", suffix, subject=subject) for suffix in ("responses", "splits")]
     save(paths[0], responses, provenance)
     save(paths[1], splits, provenance)

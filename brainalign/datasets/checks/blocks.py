@@ -26,17 +26,17 @@ from brainalign.datasets.formats import (
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import make_splits
 from brainalign.io import file_digest
-from brainalign.study import BlockStudy, check_repetition_time, guessed_repetition_time
+from brainalign.study import FmriOptions, Study, check_repetition_time, guessed_repetition_time
 
 
 def audit(
-    descriptor: BlockStudy, subjects: list[str] | None = None, prints: dict[str, Fingerprint] | None = None
+    descriptor: Study, subjects: list[str] | None = None, prints: dict[str, Fingerprint] | None = None
 ) -> list[Problem]:
     """Return every problem of a dataset; an empty list when there is none.
 
     Parameters
     ----------
-    descriptor : BlockStudy
+    descriptor : Study
     subjects : list of str, optional
         All where not given.
     prints : dict of Fingerprint, optional
@@ -47,7 +47,9 @@ def audit(
         kept: list[Fingerprint] = []
         problems += [
             Problem(
-                f"{descriptor.name}: subjects.{subject}.{field}" if field in _FIELDS else f"{descriptor.name}: {field}",
+                f"{descriptor.name}: recordings.{subject}.{field}"
+                if field in _FIELDS
+                else f"{descriptor.name}: {field}",
                 what,
             )
             for field, what in _problems(descriptor, subject, kept)
@@ -56,19 +58,19 @@ def audit(
         for volumes in kept:
             # Neighbouring volumes of a run may be alike, as where motion was interpolated; runs are left out in turn.
             runs = pd.DataFrame({"trial_id": volumes.trials, "split": volumes.places, "fold": 0})
-            where = f"{descriptor.name}: subjects.{subject}.bold"
+            where = f"{descriptor.name}: recordings.{subject}.bold"
             problems += copy_problems(copied_trials({"": volumes}), where, [runs])
             if prints is not None:
                 prints[subject] = volumes
     return problems
 
 
-def _picture_problems(descriptor: BlockStudy) -> list[Problem]:
+def _picture_problems(descriptor: Study) -> list[Problem]:
     """Return images of stimuli that are missing, damaged, or there twice."""
     if not descriptor.has_images:
         return []
     found, lost = [], []
-    for name, stimulus in descriptor.stimuli.items():
+    for name, stimulus in descriptor.listed_stimuli.items():
         try:
             path = descriptor.locate(stimulus.path or Path(), f"stimuli.{name}.path")
         except BrainalignError as error:
@@ -79,12 +81,12 @@ def _picture_problems(descriptor: BlockStudy) -> list[Problem]:
     return lost + [replace(problem, where=f"{descriptor.name}: {problem.where}") for problem in problems]
 
 
-def _doubts(descriptor: BlockStudy, subject: str) -> Iterator[str]:
+def _doubts(descriptor: Study, subject: str) -> Iterator[str]:
     """Yield what may be wrong with files of a subject that can be read; others are errors already."""
     with suppress(BrainalignError):
         header = open_image(descriptor.find(subject, "bold")).header
         if hasattr(header, "get_xyzt_units") and (
-            what := guessed_repetition_time(descriptor.fmri.tr_s, header.get_zooms())
+            what := guessed_repetition_time(_fmri(descriptor).tr_s, header.get_zooms())
         ):
             yield what
 
@@ -92,7 +94,13 @@ def _doubts(descriptor: BlockStudy, subject: str) -> Iterator[str]:
 _FIELDS = ("bold", "mask", "labels")
 
 
-def _problems(descriptor: BlockStudy, subject: str, kept: list[Fingerprint]) -> Iterator[tuple[str, str]]:
+def _fmri(descriptor: Study) -> FmriOptions:
+    """Return how blocks are read; a study of blocks in volumes says it."""
+    assert descriptor.fmri is not None
+    return descriptor.fmri
+
+
+def _problems(descriptor: Study, subject: str, kept: list[Fingerprint]) -> Iterator[tuple[str, str]]:
     """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound.
 
     What is kept of volumes that can be read is appended to `kept`.
@@ -124,15 +132,15 @@ def _problems(descriptor: BlockStudy, subject: str, kept: list[Fingerprint]) -> 
             yield "bold" if "bold" in str(error) else "mask", str(error)
 
 
-def _label_problems(descriptor: BlockStudy, labels: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    shown = set(labels["label"]) - {descriptor.fmri.rest}
-    for name in sorted(shown - set(descriptor.stimuli)):
+def _label_problems(descriptor: Study, labels: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    shown, known = set(labels["label"]) - {_fmri(descriptor).rest}, descriptor.stimulus_ids()
+    for name in sorted(shown - set(known)):
         yield (
             "labels",
-            f"unknown category {name!r}{did_you_mean(name, descriptor.stimuli)}; add it under stimuli, or name the "
+            f"unknown category {name!r}{did_you_mean(name, known)}; add it under stimuli, or name the "
             "label of rest in fmri.rest",
         )
-    never = sorted(set(descriptor.stimuli) - shown)
+    never = sorted(set(known) - shown)
     if never:
         yield "stimuli", f"{listed(never)} never shown; remove them from the descriptor or correct the labels"
     if labels["run"].nunique() < 2:
@@ -147,17 +155,17 @@ def _label_problems(descriptor: BlockStudy, labels: pd.DataFrame) -> Iterator[tu
         yield "labels", "a run number comes back after another run; number the runs of all sessions differently"
         return
     try:
-        blocks = find_blocks(labels, descriptor.fmri)
+        blocks = find_blocks(labels, _fmri(descriptor))
     except BrainalignError as error:
         yield "labels", str(error)
         return
     yield from _design_problems(descriptor, labels, blocks)
 
 
-def _design_problems(descriptor: BlockStudy, labels: pd.DataFrame, blocks: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def _design_problems(descriptor: Study, labels: pd.DataFrame, blocks: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the order of blocks and the splits of them."""
     trials = blocks.assign(session="1", trial_id=[str(row) for row in range(len(blocks))])
-    for name, split in descriptor.splits.items():
+    for name, split in descriptor.left_out.items():
         try:
             make_splits(trials, split, seed=0)
         except BrainalignError as error:
@@ -182,7 +190,7 @@ def _design_problems(descriptor: BlockStudy, labels: pd.DataFrame, blocks: pd.Da
 
 
 def _image_problems(
-    descriptor: BlockStudy, paths: dict[str, Path], labels: pd.DataFrame | None, kept: list[Fingerprint]
+    descriptor: Study, paths: dict[str, Path], labels: pd.DataFrame | None, kept: list[Fingerprint]
 ) -> Iterator[tuple[str, str]]:
     bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
     if len(bold.shape) != 4:
@@ -202,7 +210,7 @@ def _image_problems(
         yield "mask", "mask and bold have the same shape but different affines; resample the mask to bold"
     if hasattr(bold.header, "get_xyzt_units"):  # headers of MGH, Analyze and AFNI have no units
         try:
-            check_repetition_time(descriptor.fmri.tr_s, bold.header.get_zooms(), bold.header.get_xyzt_units()[1])
+            check_repetition_time(_fmri(descriptor).tr_s, bold.header.get_zooms(), bold.header.get_xyzt_units()[1])
         except BrainalignError as error:
             yield "fmri", str(error)
     if labels is not None and len(labels) != bold.shape[3]:
@@ -220,7 +228,7 @@ def _image_problems(
     broken, flat = bad_voxels(volumes, runs)
     names = [f"volume {number}" for number in range(volumes.shape[1])]
     kept.append(fingerprint(volumes[~(broken | flat)].T, names, [f"run {run}" for run in runs]))
-    if descriptor.fmri.bad_voxels == "raise":
+    if _fmri(descriptor).bad_voxels == "raise":
         places = [tuple(int(x) for x in place) for place in np.argwhere(inside)]
         for kind, found in (("NaN or infinite", broken), ("constant", flat)):
             if found.any():

@@ -49,14 +49,13 @@ from brainalign.datasets.studies import (
     split_problems,
 )
 from brainalign.study import (
-    BlockStudy,
     Descriptor,
     EpochFiles,
-    ImageStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
     SeriesStudy,
+    Study,
     TripletStudy,
     VideoStudy,
     check_categories,
@@ -115,7 +114,7 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
 
     Parameters
     ----------
-    descriptor : BlockStudy, ImageStudy, RecordingStudy, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
+    descriptor : Study, RecordingStudy, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
     """
     for kind, look in AUDITS.items():
         if isinstance(descriptor, kind):
@@ -125,11 +124,15 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
     raise BrainalignError(f"{type(descriptor).__name__} is no kind of study that can be checked")
 
 
-def _blocks(descriptor: BlockStudy) -> StudyAudit:
+def _responses(descriptor: Study) -> StudyAudit:
+    return _blocks(descriptor) if descriptor.in_blocks else _images(descriptor)
+
+
+def _blocks(descriptor: Study) -> StudyAudit:
     shape = descriptor.shape
     size = f"; {shape.runs} runs, {shape.trials} trials, {shape.targets} targets each" if shape else ""
     facts = [
-        f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimuli)} stimuli{size}",
+        f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimulus_ids())} stimuli{size}",
         f"splits: {', '.join(descriptor.splits)}",
     ]
     prints: dict[str, Fingerprint] = {}
@@ -147,7 +150,7 @@ def _between_subjects(prints: dict[str, Fingerprint]) -> list[Problem]:
 # ---------------------------------------------------------------------------------------------------------- images
 
 
-def _images(descriptor: ImageStudy) -> StudyAudit:
+def _images(descriptor: Study) -> StudyAudit:
     found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)", f"splits: {', '.join(descriptor.splits)}"])
     if descriptor.simulate:
         found.facts.append("its files are made by the workflow (stage simulate), so there is nothing to check yet")
@@ -156,19 +159,19 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
     test: list[str] = []
     images = None
     try:
-        stimuli = read_images_table(descriptor.locate(descriptor.images, "images"))
+        stimuli = read_images_table(descriptor.locate(Path(str(descriptor.stimuli)), "stimuli"))
         images = audit_images(stimuli)
         found.facts[0] += f", {len(stimuli)} images"
         found.problems += [replace(problem, where="images") for problem in images.problems()]
-        ((name, rule),) = descriptor.splits.items()
-        test = marked_images(stimuli, rule, name)
+        if descriptor.held_out is not None:
+            test = marked_images(stimuli, *descriptor.held_out)
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "images"))
     channels: dict[str, dict[str, pd.DataFrame]] = {}
     prints: dict[str, Fingerprint] = {}
     rows, cards = [], []
-    for subject, files in descriptor.subjects.items():
-        where = f"subjects.{subject}"
+    for subject, files in descriptor.recordings.items():
+        where = f"recordings.{subject}"
         try:
             responses = read_subject(descriptor, subject, as_they_are=True)
         except BrainalignError as error:
@@ -218,7 +221,7 @@ def _size(responses: Responses) -> dict[str, object]:
     }
 
 
-def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iterator[Problem]:
+def _of_values(descriptor: Study, where: str, responses: Responses) -> Iterator[Problem]:
     """Yield what is wrong with the values; NaN that the descriptor drops is worth knowing, and no error."""
     found = inspect_responses(where, responses)
     if responses.times is not None:  # bad channels are raised or dropped when epochs are read
@@ -235,7 +238,7 @@ def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iter
 
 
 def _of_trials(
-    descriptor: ImageStudy,
+    descriptor: Study,
     subject: str,
     responses: Responses,
     images: ImageAudit,
@@ -243,9 +246,10 @@ def _of_trials(
     signals: Fingerprint,
 ) -> tuple[list[Problem], pd.DataFrame | None]:
     """Find the problems of trials and of their split, made as prepare makes it, and build the split's card."""
-    where, trials = f"subjects.{subject}", responses.trials
+    where, trials = f"recordings.{subject}", responses.trials
     problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
-    ((name, rule),) = descriptor.splits.items()
+    assert descriptor.held_out is not None
+    name, rule = descriptor.held_out
     if rule.column is not None and not test:
         return problems, None  # the split was refused for all subjects already
     try:
@@ -463,8 +467,7 @@ def _series(descriptor: SeriesStudy) -> StudyAudit:
 
 
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
-    BlockStudy: _blocks,
-    ImageStudy: _images,
+    Study: _responses,
     RecordingStudy: _recordings,
     RdmStudy: _rdms,
     VideoStudy: _videos,

@@ -354,13 +354,13 @@ def _of_subjects(descriptor: Any) -> Iterator[tuple[str, str, Path]]:
         with suppress(BrainalignError):
             for field, path in descriptor.found_files(subject).items():
                 if field.split(".")[0] in MEASURED:
-                    yield subject, f"subjects.{subject}.{field}", path
+                    yield subject, f"{descriptor.subjects_field}.{subject}.{field}", path
             described = descriptor.subjects[subject]
             if isinstance(described, BidsFiles):
                 root = descriptor.found_files(subject)["root"]
                 for path in sorted({path for pattern in described.signals for path in root.glob(pattern)}):
                     if path.suffix in SIGNAL_FILES:  # no sidecars
-                        yield subject, f"subjects.{subject}: {path.name}", path
+                        yield subject, f"{descriptor.subjects_field}.{subject}: {path.name}", path
 
 
 def _of_modalities(descriptor: ModalityStudy) -> Iterator[tuple[str, str, Path]]:

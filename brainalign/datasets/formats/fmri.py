@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.io import image_values, load_image_file, read_lines
-from brainalign.study import BlockStudy, FmriOptions
+from brainalign.study import FmriOptions, Study
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -150,12 +150,12 @@ def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArra
     return broken, flat & ~broken
 
 
-def read_fmri(descriptor: BlockStudy, subject: str) -> Recording:
+def read_fmri(descriptor: Study, subject: str) -> Recording:
     """Read one subject: nilearn masks, detrends and z-scores within run; blocks are averaged after the lag.
 
     Parameters
     ----------
-    descriptor : BlockStudy
+    descriptor : Study
     subject : str
 
     Raises
@@ -168,6 +168,7 @@ def read_fmri(descriptor: BlockStudy, subject: str) -> Recording:
     from nilearn.maskers import NiftiMasker
 
     options = descriptor.fmri
+    assert options is not None  # a study of blocks in volumes has it
     labels = read_labels(descriptor.find(subject, "labels"))
     volumes = read_volumes(descriptor.find(subject, "bold"))
     bold, mask = open_image(descriptor.find(subject, "bold")), open_image(descriptor.find(subject, "mask"))

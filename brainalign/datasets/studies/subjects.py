@@ -9,28 +9,19 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import ImageAudit, read_array, read_betas, read_epochs, read_fmriprep, read_table
+from brainalign.datasets.formats import ImageAudit, read_array, read_betas, read_epochs, read_fmri, read_fmriprep, read_table
 from brainalign.datasets.published import ALGONAUTS_ROIS, NSD_ROIS, finish_published, open_nsd, read_algonauts
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import file_digest
-from brainalign.study import (
-    AlgonautsFiles,
-    ArrayFiles,
-    BetaFiles,
-    Descriptor,
-    EpochFiles,
-    HoldOut,
-    ImageStudy,
-    NsdFiles,
-)
+from brainalign.study import AlgonautsFiles, ArrayFiles, BetaFiles, BlockFiles, Descriptor, EpochFiles, NsdFiles, Split, Study
 
 
-def read_subject(descriptor: ImageStudy, subject: str, *, as_they_are: bool = False) -> Responses:
+def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) -> Responses:
     """Read the responses of one subject by the reader of its format, with the options of the descriptor.
 
     Parameters
     ----------
-    descriptor : ImageStudy
+    descriptor : Study
     subject : str
     as_they_are : bool
         fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted.
@@ -40,7 +31,9 @@ def read_subject(descriptor: ImageStudy, subject: str, *, as_they_are: bool = Fa
     BrainalignError
         If a file is missing or cannot be read as what it should be; see the readers.
     """
-    files, paths = descriptor.subjects[subject], descriptor.found_files(subject)
+    files, paths = descriptor.recordings[subject], descriptor.found_files(subject)
+    if isinstance(files, BlockFiles):
+        return read_fmri(descriptor, subject).responses
     if isinstance(files, EpochFiles):
         epochs = descriptor.epochs
         return read_epochs(
@@ -138,7 +131,7 @@ def read_images_table(path: Path) -> pd.DataFrame:
     return table.assign(path=[str(path.parent / file) for file in table["path"]])
 
 
-def marked_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str]:
+def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
     """Return the test images that a column of the table marks; none where a share is drawn.
 
     Raises
@@ -164,7 +157,7 @@ def marked_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str]:
     return chosen
 
 
-def image_split(trials: pd.DataFrame, rule: HoldOut, test: list[str], images: ImageAudit, *, seed: int) -> pd.DataFrame:
+def image_split(trials: pd.DataFrame, rule: Split, test: list[str], images: ImageAudit, *, seed: int) -> pd.DataFrame:
     """Return the split that a rule of the descriptor asks for; see `make_image_split`.
 
     What is drawn keeps pairs of like images on one side; what the table marks stays as marked, and is audited.
@@ -172,7 +165,7 @@ def image_split(trials: pd.DataFrame, rule: HoldOut, test: list[str], images: Im
     Parameters
     ----------
     trials : DataFrame
-    rule : HoldOut
+    rule : Split
     test : list of str
         From `marked_images`.
     images : ImageAudit

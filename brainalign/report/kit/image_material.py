@@ -16,7 +16,7 @@ from brainalign.report.kit.decoded_times import DecodedTimes
 from brainalign.report.kit.found_directions import FoundDirections
 from brainalign.report.kit.material import Failure
 from brainalign.report.kit.synthesised import SynthesisedImages
-from brainalign.study import ImageStudy
+from brainalign.study import Study
 
 
 def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
@@ -56,7 +56,7 @@ class ImageMaterial:
 
     config: Config
     dataset: str
-    descriptor: ImageStudy
+    descriptor: Study
     subject: str
     responses: Responses | None = None
     splits: pd.DataFrame | None = None

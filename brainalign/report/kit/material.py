@@ -12,7 +12,7 @@ import pandas as pd
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
 from brainalign.statistics.summary import Encoding
-from brainalign.study import BlockStudy
+from brainalign.study import Study
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -56,7 +56,7 @@ class Material:
 
     config: Config
     dataset: str
-    descriptor: BlockStudy
+    descriptor: Study
     subject: str
     responses: Responses | None = None
     splits: pd.DataFrame | None = None
@@ -83,12 +83,16 @@ class Material:
     @property
     def labels(self) -> list[str]:
         """Names of the conditions as figures show them."""
-        stimuli = self.descriptor.stimuli
-        return [stimuli[name].label or name for name in self.conditions]
+        return self.descriptor.labels_of(self.conditions)
+
+    @property
+    def n_stimuli(self) -> int:
+        """How many stimuli there are."""
+        return len(self.descriptor.listed_stimuli) or len(self.conditions)
 
     def splits_that_leave(self, what: str) -> list[str]:
         """Return the names of the splits that leave out runs or stimuli."""
-        return [name for name, split in self.descriptor.splits.items() if split.leave_out == what]
+        return [name for name, split in self.descriptor.left_out.items() if split.leave_out == what]
 
     def summary_rows(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Return the headline rows of a quantity, restricted to the given labels."""
@@ -111,7 +115,7 @@ class Material:
     @property
     def full_rank_models(self) -> list[str]:
         """Names of the models all of whose layers tell n stimuli apart in n − 1 dimensions."""
-        full = len(self.descriptor.stimuli) - 1
+        full = self.n_stimuli - 1
         found = []
         for model, method in self.encodings:
             record = self.sidecars[f"sub-{self.subject}_model-{model}_method-{method}_scores.parquet"]

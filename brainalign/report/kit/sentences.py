@@ -114,7 +114,7 @@ def _targets(material: Material, split: str) -> str:
 
 def _same_for_all(material: Material, split: str) -> str:
     """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
-    n = len(material.descriptor.stimuli)
+    n = material.n_stimuli
     text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
     rows = untuned_identification(material, split)
     if len(rows) > 1:
@@ -167,7 +167,7 @@ def _zero_shot(material: Material, split: str) -> str:
     if pd.notna(row["p"]):
         verdict = "above chance" if row["p"] < 0.05 else "not distinguishable from chance"
         text += f" This is {verdict} at the 5 % level."
-    n = len(material.descriptor.stimuli)
+    n = material.n_stimuli
     if n < FEW_STIMULI:
         text += (
             f" Whatever p says, {n} categories cannot establish a semantic effect: their pairs overlap, and any space "
@@ -193,7 +193,7 @@ def _geometry(material: Material) -> str:
 def methods_text(material: Material) -> list[tuple[str, list[str]]]:
     """Return paragraphs, each with the keys of its references, for the steps that left results."""
     steps: list[tuple[str, Callable[[Material], tuple[str, list[str]]]]] = [
-        ("prepare", _prepare_text),
+        ("prepare_blocks", _prepare_text),
         ("extract", _extract_text),
         ("encode", _encode_text),
         ("compare", _compare_text),
@@ -207,6 +207,8 @@ def methods_text(material: Material) -> list[tuple[str, list[str]]]:
 
 def _prepare_text(material: Material) -> tuple[str, list[str]]:
     options = material.descriptor.fmri
+    if options is None:
+        return "Responses were read as they are.", []
     steps = {"detrended": options.detrend, "z-scored": options.standardize == "run"}
     treatment = " and ".join(step for step, done in steps.items() if done)
     n, lag_s = options.lag_volumes, options.lag_volumes * options.tr_s
@@ -292,7 +294,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     few = "so few images cannot train them"
     why = few if material.descriptor.has_images else "features of words and categories have no places"
     text += f"Encoders of tokens (spatial read-outs, routing) do not apply: {why}."
-    sizes = [split.size for split in material.descriptor.splits.values() if split.leave_out == "stimulus"]
+    sizes = [split.size for split in material.descriptor.left_out.values() if split.leave_out == "stimulus"]
     if sizes:
         every = " and ".join(f"every {size}" for size in sizes)
         text += (

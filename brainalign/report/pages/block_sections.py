@@ -75,7 +75,7 @@ def _data(material: Material) -> Section | None:
         *(f"Note: {warning}" for warning in record.get("warnings", [])),
     ]
     for name, table in splits.groupby("name", sort=False):
-        split = material.descriptor.splits[str(name)]
+        split = material.descriptor.left_out[str(name)]
         what = split.leave_out if split.size == 1 else {"run": "runs", "stimulus": "stimuli"}[split.leave_out]
         first = table[table["fold"] == 0]["split"].value_counts()
         shared = table.groupby(["fold", "group"])["split"].nunique().max() > 1
@@ -126,7 +126,8 @@ def _maps(material: Material) -> Section | None:
     scores = first.of(first.encoding.scores)
     r, q, p_fwer = (scores[name].to_numpy() for name in ("r", "q", "p_fwer"))
     vmax = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
-    level, space = material.config.summarize.q, material.descriptor.fmri.space
+    fmri = material.descriptor.fmri
+    level, space = material.config.summarize.q, "" if fmri is None else fmri.space
     everywhere = draw_map(
         material.volume(r), material.mask, material.bold, label="Pearson r, held-out runs", vmax=vmax, diverging=True
     )
