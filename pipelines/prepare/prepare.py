@@ -68,7 +68,8 @@ def prepare(job: Job) -> None:
         job.save("noise", Arrays(residuals=recording.residuals), dof=dof, of="volumes around block means")
         job.save("mask", recording.mask)
         job.save("bold", recording.mean)
-        details = {"n_dropped_voxels": recording.n_dropped}
+        assert study.fmri is not None  # blocks in volumes are read with it
+        details = {"n_dropped_voxels": recording.n_dropped, "space": study.fmri.space}
     else:
         stop_on(problems)
         responses = read_subject(study, subject)

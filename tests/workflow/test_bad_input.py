@@ -179,7 +179,7 @@ def test_trials_that_are_not_the_maps(stages: Stages) -> None:
 def test_epochs_without_such_sensors(stages: Stages) -> None:
     subjects = stages.study.descriptor()["recordings"]
     subjects["02"]["picks"] = "meg"
-    stages.change(subjects=subjects)
+    stages.change(recordings=subjects)
     assert "no meg channels; it has eeg: correct picks" in stages.prepare("02")
 
 

@@ -308,7 +308,7 @@ def test_bad_data_stop_with_a_short_message(make_checkout, make_study) -> None:
     failed = checkout.snakemake(config, check=False)
     assert failed.returncode != 0
     log = (checkout.root / "results" / "bad" / "small" / "logs" / "prepare_blocks" / "sub-1.log").read_text()
-    assert "prepare stopped:" in log
+    assert "prepare_blocks stopped:" in log
     assert "small: recordings.1.bold: 1 of 60 voxels inside the mask are NaN" in log
     assert "Traceback" not in log
     page = (checkout.root / "results" / "bad" / "small" / "sub-1_incomplete.html").read_text()
