@@ -143,7 +143,8 @@ class NsdFiles(Strict):
 
 
 Recording = Annotated[
-    BlockFiles | BetaFiles | ArrayFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles, Field(discriminator="format")
+    BlockFiles | BetaFiles | ArrayFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles,
+    Field(discriminator="format"),
 ]
 
 

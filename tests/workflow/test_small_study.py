@@ -53,8 +53,12 @@ def test_every_artifact_has_a_sidecar_that_matches(finished) -> None:
     results = finished.root / "results" / "done" / "small"
     mains = [p for p in results.rglob("*_*.*") if p.suffix in {".parquet", ".safetensors", ".gz"}]
     tables = {"trials", "targets", "stimuli"}
-    mains = [p for p in mains if p.name.split(".")[0].rsplit("_", 1)[-1] not in tables and p.name[0] != "."]
-    assert len(mains) == 6 + 2 + 4 * 4 + 3 + 1
+    mains = [
+        p
+        for p in mains
+        if "_statmap." not in p.name and p.name.split(".")[0].rsplit("_", 1)[-1] not in tables and p.name[0] != "."
+    ]
+    assert len(mains) == 6 + 2 + 4 * 3 + 3 + 1
     for path in mains:
         record = load_sidecar(path)
         assert record["stage"] in EVERYTHING

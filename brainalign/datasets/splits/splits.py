@@ -13,11 +13,11 @@ from brainalign.checks import BrainalignError, check_folds, listed
 from brainalign.study import Split
 
 MAX_FOLDS = 1000
-PLURAL = {"run": "runs", "stimulus": "stimuli"}
+PLURAL: dict[str | None, str] = {"run": "runs", "stimulus": "stimuli"}
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
-def group_labels(trials: pd.DataFrame, leave_out: str) -> pd.Series[str]:
+def group_labels(trials: pd.DataFrame, leave_out: str | None) -> pd.Series[str]:
     """Return the group of each trial: its stimulus, or its run (runs are numbered anew in every session)."""
     if leave_out == "stimulus":
         return trials["stimulus_id"]

@@ -9,11 +9,29 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import ImageAudit, read_array, read_betas, read_epochs, read_fmri, read_fmriprep, read_table
+from brainalign.datasets.formats import (
+    ImageAudit,
+    read_array,
+    read_betas,
+    read_epochs,
+    read_fmri,
+    read_fmriprep,
+    read_table,
+)
 from brainalign.datasets.published import ALGONAUTS_ROIS, NSD_ROIS, finish_published, open_nsd, read_algonauts
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import file_digest
-from brainalign.study import AlgonautsFiles, ArrayFiles, BetaFiles, BlockFiles, Descriptor, EpochFiles, NsdFiles, Split, Study
+from brainalign.study import (
+    AlgonautsFiles,
+    ArrayFiles,
+    BetaFiles,
+    BlockFiles,
+    Descriptor,
+    EpochFiles,
+    NsdFiles,
+    Split,
+    Study,
+)
 
 
 def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) -> Responses:

@@ -76,7 +76,7 @@ def _data(material: Material) -> Section | None:
     ]
     for name, table in splits.groupby("name", sort=False):
         split = material.descriptor.left_out[str(name)]
-        what = split.leave_out if split.size == 1 else {"run": "runs", "stimulus": "stimuli"}[split.leave_out]
+        what = split.leave_out if split.size == 1 else {"run": "runs"}.get(str(split.leave_out), "stimuli")
         first = table[table["fold"] == 0]["split"].value_counts()
         shared = table.groupby(["fold", "group"])["split"].nunique().max() > 1
         paragraphs.append(
