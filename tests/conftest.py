@@ -235,6 +235,14 @@ def products_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk() -> Iterator[None]:
+    """Files of tests need not outlive a machine that loses power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def problems() -> Iterator[list[str]]:
     """Collect what cannot be right in figures that become images, in this process."""
     with watched() as found:

@@ -18,6 +18,7 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
@@ -291,6 +292,17 @@ def collected() -> Iterator[list[Figure]]:
         yield figures
     finally:
         Figure.__init__ = plain  # type: ignore[method-assign]
+
+
+@contextmanager
+def unarranged() -> Iterator[None]:
+    """Draw figures where they were made: arranging panels is two thirds of a picture, and decides no word or number."""
+    plain = ConstrainedLayoutEngine.execute
+    ConstrainedLayoutEngine.execute = lambda *_: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConstrainedLayoutEngine.execute = plain  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,16 +14,22 @@ from brainalign.statistics import noise_ceiling_from_ncsnr
 N = 163842
 # Neighbours in the file, so that few of its pages are written.
 CHOSEN = {"lh": np.array([0, 5, 163841]), "rh": np.array([0, 77])}
+GAPPED = 9  # a vertex of the left hemisphere with a missing response, in the region "EBA"
 
 
 class Cortex:
     """Two sessions; all but a few vertices are zeros that take no room on disk."""
 
-    def __init__(self, root) -> None:
+    def __init__(self, root, betas=None) -> None:
         self.root, rng = root, np.random.default_rng(0)
         self.values = {side: rng.normal(size=(1500, len(rows))).astype(np.float32) for side, rows in CHOSEN.items()}
+        self.gapped = rng.normal(size=1500).astype(np.float32)
+        self.gapped[10] = -999
         for side in CHOSEN:
-            self.write(side)
+            if betas is None:
+                self.write(side)
+            else:
+                (root / f"{side}_betas_sub-01.npy").symlink_to(betas / f"{side}_betas_sub-01.npy")
         images = rng.permutation(73000)[:500]
         self.shown = rng.permutation(np.repeat(images, 3))
         self.ncsnr = {side: rng.uniform(0, 1, N).astype(np.float32) for side in CHOSEN}
@@ -30,7 +38,7 @@ class Cortex:
             "train_img_num": images[:400],
             "val_img_num": images[400:420],
             "test_img_num": images[420:490],
-            "lh_fsaverage_rois": {"V1v": CHOSEN["lh"], "OFA": np.array([], dtype=int)},
+            "lh_fsaverage_rois": {"V1v": CHOSEN["lh"], "EBA": np.array([5, GAPPED]), "OFA": np.array([], dtype=int)},
             "rh_fsaverage_rois": {"V1v": CHOSEN["rh"][:1], "FFA-1": CHOSEN["rh"][1:], "OFA": np.array([], dtype=int)},
             "lh_ncsnr": self.ncsnr["lh"],
             "rh_ncsnr": self.ncsnr["rh"],
@@ -38,9 +46,13 @@ class Cortex:
         self.describe()
 
     def write(self, side: str, shape=(1500, N)) -> None:
-        out = np.lib.format.open_memmap(self.root / f"{side}_betas_sub-01.npy", "w+", np.float32, shape)
+        path = self.root / f"{side}_betas_sub-01.npy"
+        path.unlink(missing_ok=True)
+        out = np.lib.format.open_memmap(path, "w+", np.float32, shape)
         if shape == (1500, N):
             out[:, CHOSEN[side]] = self.values[side]
+        if side == "lh" and shape == (1500, N):
+            out[:, GAPPED] = self.gapped
 
     def describe(self, **changes) -> None:
         content = {key: value for key, value in (self.metadata | changes).items() if value is not None}
@@ -50,9 +62,14 @@ class Cortex:
         return read_nsd_cortex(self.root, "01", **({"trust_pickle": True, "within": ["V1v", "FFA-1"]} | options))
 
 
+@pytest.fixture(scope="module")
+def betas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Cortex(tmp_path_factory.mktemp("betas")).root
+
+
 @pytest.fixture
-def cortex(tmp_path) -> Cortex:
-    return Cortex(tmp_path)
+def cortex(tmp_path: Path, betas: Path) -> Cortex:
+    return Cortex(tmp_path, betas)
 
 
 def test_values_vertices_and_splits(cortex) -> None:
@@ -61,7 +78,7 @@ def test_values_vertices_and_splits(cortex) -> None:
     np.testing.assert_array_equal(responses.values, np.c_[cortex.values["lh"], cortex.values["rh"]])
     assert responses.targets["vertex"].tolist() == [0, 5, 163841, 0, 77]
     assert responses.targets["hemi"].tolist() == ["L"] * 3 + ["R"] * 2
-    assert responses.targets["roi"].tolist() == [["V1v"]] * 4 + [["FFA-1"]]
+    assert responses.targets["roi"].map(list).tolist() == [["V1v"], ["V1v", "EBA"], *[["V1v"]] * 2, ["FFA-1"]]
     assert responses.trials["stimulus_id"].tolist() == [f"nsd-{image:05d}" for image in cortex.shown]
     assert responses.trials["session"].tolist() == ["1"] * 750 + ["2"] * 750
     for name, images in found.splits.groupby("split")["stimulus_id"]:
@@ -79,16 +96,15 @@ def test_a_session_and_ceilings(cortex) -> None:
 
 
 def test_missing_responses_are_left_out_of_z_scores(cortex) -> None:
-    cortex.values["lh"][10, 1] = -999
-    cortex.write("lh")
-    with pytest.raises(BrainalignError, match="1 of 5 targets hold NaN"):
-        cortex.read()
-    kept = cortex.read(bad_targets="keep", standardize="session").responses.values
+    within = ["EBA", "FFA-1"]
+    with pytest.raises(BrainalignError, match="1 of 3 targets hold NaN"):
+        cortex.read(within=within)
+    kept = cortex.read(within=within, bad_targets="keep", standardize="session").responses.values
     assert np.argwhere(np.isnan(kept)).tolist() == [[10, 1]]
-    measured = np.delete(cortex.values["lh"][:750, 1], 10).astype(np.float64)
+    measured = np.delete(cortex.gapped[:750], 10).astype(np.float64)
     expected = (measured - measured.mean()) / measured.std(ddof=1)
     np.testing.assert_allclose(np.delete(kept[:750, 1], 10), expected, atol=1e-5)
-    assert cortex.read(bad_targets="drop").responses.targets["vertex"].tolist() == [0, 163841, 0, 77]
+    assert cortex.read(within=within, bad_targets="drop").responses.targets["vertex"].tolist() == [5, 77]
 
 
 def test_wrong_files(cortex) -> None:

@@ -36,7 +36,9 @@ def demo(make_checkout) -> Path:
     content["encode"] = {"run_permutations": 100, "stimulus_permutations": 30}
     content["models"]["random"]["n_draws"] = 10
     (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    checkout.snakemake("quick.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARRANGED", "1")
+        checkout.snakemake("quick.yaml")
     assert checkout.jobs("quick.yaml") == {}
     return checkout.root / "results" / "demo" / "haxby-slice"
 

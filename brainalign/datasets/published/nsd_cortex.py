@@ -93,9 +93,9 @@ def read_nsd_cortex(
     tables, columns, ncsnr = [], {}, []
     for hemi, regions in hemispheres.items():
         every = {region: regions.get(region, nowhere) for region in known}
-        columns[hemi] = choose_targets(every, len(nowhere), within)
-        table = vertex_table(hemi, len(nowhere), "fsaverage").assign(roi=region_lists(regions, len(nowhere)))
-        tables.append(table.iloc[columns[hemi]])
+        mine = columns[hemi] = choose_targets(every, len(nowhere), within)
+        lists = region_lists({region: inside[mine] for region, inside in regions.items()}, len(mine))
+        tables.append(vertex_table(hemi, len(nowhere), "fsaverage").iloc[mine].assign(roi=lists.array))
         if f"{SIDES[hemi]}_ncsnr" in metadata:
             ncsnr.append(_whole(about, metadata, f"{SIDES[hemi]}_ncsnr")[columns[hemi]])
     targets = pd.concat(tables, ignore_index=True)
