@@ -32,7 +32,7 @@ Record = Callable[[str, object, str], None]
 ALPHAS = (0.1, 3.0, 100.0)
 
 
-def sizes(full: int, few: tuple[int, int] = (60, 15)) -> pytest.MarkDecorator:
+def sizes(full: int, few: tuple[int, int] = (40, 10)) -> pytest.MarkDecorator:
     """Run a test with few simulations in `make test` and with `full` null simulations in `make acceptance`."""
     cases = [pytest.param(*few, id="reduced"), pytest.param(full, 120, id="full", marks=pytest.mark.acceptance)]
     return pytest.mark.parametrize(("n_null", "n_power"), cases)
@@ -110,7 +110,7 @@ def test_held_out_runs(n_null: int, n_power: int, record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    "n_replicates", [pytest.param(25, id="reduced"), pytest.param(200, id="full", marks=pytest.mark.acceptance)]
+    "n_replicates", [pytest.param(15, id="reduced"), pytest.param(200, id="full", marks=pytest.mark.acceptance)]
 )
 def test_false_discovery_rate(n_replicates: int, record: Record) -> None:
     """False discovery proportion with 20 % true targets"""
@@ -140,7 +140,7 @@ def zero_shot_p(effect: bool, seed: int) -> float:
     return float(permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
 
 
-@sizes(full=500, few=(24, 8))
+@sizes(full=500, few=(16, 6))
 def test_zero_shot(n_null: int, n_power: int, record: Record) -> None:
     """Zero-shot matching of left-out pairs: exchange of stimuli as wholes"""
     false = sum(zero_shot_p(False, seed) <= 0.05 for seed in range(n_null))
@@ -200,7 +200,7 @@ UNITS = {
 
 
 @pytest.mark.parametrize(
-    "n", [pytest.param(300, id="reduced"), pytest.param(2000, id="full", marks=pytest.mark.acceptance)]
+    "n", [pytest.param(200, id="reduced"), pytest.param(2000, id="full", marks=pytest.mark.acceptance)]
 )
 @pytest.mark.parametrize("units", UNITS)
 def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
@@ -217,7 +217,7 @@ def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    "n", [pytest.param(60, id="reduced"), pytest.param(400, id="full", marks=pytest.mark.acceptance)]
+    "n", [pytest.param(36, id="reduced"), pytest.param(400, id="full", marks=pytest.mark.acceptance)]
 )
 @pytest.mark.parametrize("method", ["next to no penalty", "tuned penalty", "logistic"])
 def test_coverage_over_folds(n: int, method: str, record: Record) -> None:

@@ -82,10 +82,10 @@ def test_guidance_is_specific(
 
 def test_guidance_raises_the_true_response_and_shuffled_encoders_do_not(guided_worlds: ModuleType) -> None:
     torch.set_num_threads(1)
-    sampling = Sampling(n_images=12, batch_size=12, recurrence=2, seed=7)
-    study = guided_worlds.synthesise(("red", "cross"), 5, sampling, 2, 6, n_training=1000, n_steps=250, check=6)
+    sampling = Sampling(n_images=8, batch_size=12, recurrence=2, n_steps=20, seed=7)
+    study = guided_worlds.synthesise(("red", "large"), 5, sampling, 2, 4, n_training=500, n_steps=150, check=6)
     gains, of = synthesis_gains(study.table), guided_worlds.of
-    for region in ("red", "cross"):
+    for region in ("red", "large"):
         assert of(gains, region, "unguided")["low"] > 0.3
         assert of(gains, region, "null")["low"] > 0.3  # above the best of the null encoders
         assert of(gains, region, "unguided", "check")["low"] > 0
