@@ -133,6 +133,15 @@ class Responses:
             values[rows] = centred / sd
         return replace(self, values=values.astype(np.result_type(self.values.dtype, np.float32)), units="z")
 
+    def target_table(self) -> pd.DataFrame:
+        """Tabulate what values of a trial are of: target_id, and time_s where there are times; times vary fastest."""
+        targets = self.targets["target_id"].to_numpy()
+        if self.times is None:
+            return pd.DataFrame({"target_id": targets})
+        return pd.DataFrame(
+            {"target_id": np.repeat(targets, len(self.times)), "time_s": np.tile(self.times, len(targets))}
+        )
+
     def to_image(self, values: Values, mask: Nifti1Image) -> Nifti1Image:
         """Return a value per voxel as an image on the grid of `mask`, NaN elsewhere."""
         import nibabel

@@ -268,7 +268,7 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
         (
             {"kind": "imagse"},
-            r"kind must be one of 'recordings', 'responses', .*, 'videos'; got 'imagse'",
+            r"kind must be one of .*'responses', .*, 'videos'; got 'imagse'",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from brainalign.config.encoders import (
     InContextMethod,
     TrainedMethod,
 )
-from brainalign.config.image_preconditions import check_image_study, check_objects, check_times
+from brainalign.config.image_preconditions import check_image_study, check_objects, check_repeats, check_times
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, read_text_table, reading
@@ -343,9 +343,20 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             _cls_tokens_exist(config, dataset, name, model)
 
 
+def _noise_is_known(config: Config, dataset: str, descriptor: Study) -> None:
+    """Raise where distances are to be whitened, and no volumes around blocks say what the noise is."""
+    if "mahalanobis" in config.compare.distances and not (descriptor.in_blocks or descriptor.over_time):
+        raise BrainalignError(
+            f"compare.distances: mahalanobis needs the noise of volumes around blocks (format: nifti), which {dataset} "
+            "has none of; use crossnobis, correlation or euclidean"
+        )
+
+
 def _held_out_stimuli_fit(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a study with stimuli held out lacks what methods and sections ask of it."""
     if not descriptor.holds_out:
+        _noise_is_known(config, dataset, descriptor)
+        check_repeats(config, dataset, descriptor)
         return
     for subject in descriptor.subjects:
         for _, name in config.fits_of(dataset, subject):

@@ -168,6 +168,29 @@ def check_image_study(config: Config, dataset: str, study: Study) -> None:
             check_times(config, study, subject)
 
 
+def check_repeats(config: Config, dataset: str, study: Study) -> None:
+    """Raise where distances between runs or repeats are asked for, and stimuli were shown once.
+
+    Parameters
+    ----------
+    config : Config
+    dataset : str
+    study : Study
+        With runs or stimuli left out in turn.
+
+    Raises
+    ------
+    BrainalignError
+        As `check_repeated`.
+    """
+    tables = _Tables(study)
+    for subject in study.recordings if "crossnobis" in config.compare.distances and not study.over_time else ():
+        counts = tables.shown(subject)
+        if counts:
+            with _place(f"datasets.{dataset}: subject {subject}: compare.distances"):
+                check_repeated("crossnobis", min(counts.values()))
+
+
 def _texts(config: Config, dataset: str, tables: _Tables) -> None:
     """Raise where a model of texts meets an image without a caption."""
     readers = [model for model in config.models_of(dataset) if config.models[model].reads_texts]

@@ -43,7 +43,6 @@ def summarize_encoding(
     encoding: Encoding,
     splits: Mapping[str, SplitInfo],
     *,
-    n_stimuli: int,
     good_r: float,
     confidence: float,
     q: float,
@@ -55,8 +54,6 @@ def summarize_encoding(
     ----------
     encoding : Encoding
     splits : mapping of SplitInfo by name
-    n_stimuli : int
-        Stimuli of a held-out run: chance is one of them.
     good_r : float
         The share of targets above it is reported; the null has the share of every permutation.
     confidence : float
@@ -73,8 +70,10 @@ def summarize_encoding(
         null = encoding.null[(encoding.null["split"] == split) & (encoding.null["layer"] == layer)]
         if splits[str(split)].leave_out == "run":
             share = splits[str(split)].test_share
-            value, low, high = _mean_over_folds(items.groupby("fold")["correct"].mean(), share, confidence)
-            rows.append(labels | _row("identification", value, low, high, 1 / n_stimuli, null["accuracy"], len(items)))
+            of_folds = items.groupby("fold")["correct"].agg(["mean", "size"])
+            value, low, high = _mean_over_folds(of_folds["mean"], share, confidence)
+            chance = float((1 / of_folds["size"]).mean())  # one of the stimuli of a held-out run
+            rows.append(labels | _row("identification", value, low, high, chance, null["accuracy"], len(items)))
             scores = encoding.scores[(encoding.scores["split"] == split) & (encoding.scores["layer"] == layer)]
             rows += [labels | row for row in _target_rows(scores, null, good_r, q, ceiling_threshold)]
         else:

@@ -317,6 +317,14 @@ class Study(Descriptor):
             )
         if volumes and self.fmri is None:
             raise ValueError("fmri: give tr_s and space: blocks in volumes (format: nifti) are read with them")
+        timed = [name for name in self.recordings if self.modality(name) == "meeg"]
+        if not self.holds_out and timed and len(timed) < len(self.recordings):
+            raise ValueError(
+                f"recordings {listed(timed)} are over time and the others are not; where runs or stimuli are left out "
+                "in turn, describe two studies"
+            )
+        if self.decoded and not self.holds_out:
+            raise ValueError("decoded: categories are decoded where stimuli are held out (splits: column, share)")
         for name in self.decoded:
             if name not in self.recordings or self.modality(name) != "meeg":
                 raise ValueError(f"decoded: {name!r} is no subject recorded over time (epochs, arrays with times_s)")
@@ -341,6 +349,11 @@ class Study(Descriptor):
     def left_out(self) -> dict[str, Split]:
         """The splits that leave out runs or stimuli in turn, by name."""
         return {name: rule for name, rule in self.splits.items() if rule.leave_out is not None}
+
+    @property
+    def over_time(self) -> bool:
+        """Whether all recordings have times."""
+        return all(self.modality(subject) == "meeg" for subject in self.recordings)
 
     @property
     def in_blocks(self) -> bool:

@@ -66,6 +66,12 @@ def _leaves_out(run: Run, dataset: str, subject: str = "") -> bool:
     return not run.descriptors[dataset].holds_out
 
 
+def _by_regions_or_moments(run: Run, dataset: str, subject: str = "") -> bool:
+    """Tell whether geometry is compared region by region or over time: of whole patterns by runs otherwise."""
+    study: Any = run.descriptors[dataset]
+    return bool(study.holds_out or study.over_time)
+
+
 def _in_blocks(run: Run, dataset: str, subject: str = "") -> bool:
     return getattr(run.descriptors[dataset], "in_blocks", False)
 
@@ -353,13 +359,13 @@ ROWS = (
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
-        each_subject_of(Study, where=_leaves_out), SUBJECT,
+        each_subject_of(Study, where=lambda *of: not _by_regions_or_moments(*of)), SUBJECT,
         {**own("responses"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare", "confidence"),
     ),
     Step(
         "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
-        each_subject_of(Study, where=_holds_out), SUBJECT,
+        each_subject_of(Study, where=_by_regions_or_moments), SUBJECT,
         {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare_images", "confidence"),
     ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.config import CompareSettings
-from brainalign.datasets import group_labels
+from brainalign.datasets import group_labels, repeat_counts
 from brainalign.geometry import (
     WHITENED,
     NoiseCovariance,
@@ -27,9 +28,9 @@ def compare(job: Job) -> None:
     """Compare the geometry of responses with that of every layer of every model."""
     settings = job.options("compare", CompareSettings)
     responses = job.load("responses", Responses)
+    responses, runs = _measurements(responses)
     conditions = responses.trials["stimulus_id"].to_numpy()
-    runs = group_labels(responses.trials, "run").to_numpy()
-    noise = _noise(job) if set(settings.distances) & set(WHITENED) else None
+    noise = _noise(job) if job.has("noise") and set(settings.distances) & set(WHITENED) else None
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
     models = _feature_rdms(job, names, settings)
@@ -49,9 +50,22 @@ def compare(job: Job) -> None:
     job.save(
         "comparison",
         pd.DataFrame(rows),
-        replicates="RDMs of disjoint pairs of runs; scores are averaged over them, intervals are over them",
+        replicates="RDMs of disjoint pairs of runs (of repeats, where runs hold different stimuli); scores are averaged over them, intervals are over them",
         p="one-sided, stimuli of the feature RDM permuted",
     )
+
+
+def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]:
+    """Return trials and the measurement each is part of: runs, or repeats where runs hold different stimuli.
+
+    Of stimuli that were shown unequally often as many repeats are compared as all have.
+    """
+    stimuli, runs = responses.trials["stimulus_id"], group_labels(responses.trials, "run")
+    if (pd.crosstab(runs, stimuli) > 0).to_numpy().all():
+        return responses, runs.to_numpy()
+    repeat = responses.trials.groupby("stimulus_id", sort=False).cumcount()
+    kept = (repeat < repeat_counts(responses.trials).min()).to_numpy()
+    return responses.select(trials=kept), repeat[kept].astype(str).to_numpy()
 
 
 def _noise(job: Job) -> NoiseCovariance:

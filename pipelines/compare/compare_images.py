@@ -35,8 +35,12 @@ def compare_images(job: Job) -> None:
     settings = job.options("compare_images", CompareImagesSettings)
     responses = job.load("responses", Responses)
     splits = job.load("splits", pd.DataFrame)
-    test = splits.loc[splits["split"] == "test", "trial_id"]
-    shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
+    shown = responses
+    if (
+        not splits["trial_id"].duplicated().any()
+    ):  # stimuli were held out; of runs left out in turn all stimuli are compared
+        test = splits.loc[splits["split"] == "test", "trial_id"]
+        shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
     # (n_repeats, n_stimuli, n_targets[, n_times]); where an image was shown once, averages alone, without a ceiling
     once = repeat_counts(shown.trials).min() == 1
     cube = shown.average_repeats().values[None] if once else repeats_cube(shown, unequal="fewest")

@@ -59,7 +59,7 @@ def encode(job: Job) -> None:
             evaluation = evaluate(
                 encoder,
                 _flat(features.align_to(responses).values),
-                responses.values,
+                responses.values.reshape(len(responses.trials), -1),
                 folds,
                 leave_out=kind["leave_out"],
                 stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
@@ -83,8 +83,10 @@ def encode(job: Job) -> None:
         "good_r": settings.good_r,
         "rank": ranks,
     }
-    first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
-    images = brain_maps(responses.targets, first["r"].to_numpy()[None], mask)
+    images = {}
+    if responses.times is None:
+        first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
+        images = brain_maps(responses.targets, first["r"].to_numpy()[None], mask)
     job.save("scores", scores, images, metrics=METRICS, map=f"r, {next(iter(layers))}", **details)
     job.save("identification", pd.concat(tables["identification"], ignore_index=True))
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
@@ -107,20 +109,17 @@ def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n
     if null is not None:
         tested = ~np.isnan(r)  # a target whose predictions do not vary in some fold has no score to test
         p[tested] = (1 + null.n_reached[tested]) / (1 + len(null.max_r))
-    return pd.DataFrame(
-        {
-            "target_id": responses.targets["target_id"],
-            "r": r,
-            "r2": observed.r2[0],
-            "r2_signed": signed_r2(r),
-            "ceiling": ceiling,
-            "r2_normalized": normalized_r2(r, ceiling),
-            "alpha": np.median(observed.alpha[:, 0], axis=0),
-            "p": p,
-            "p_fwer": np.nan if null is None else permutation_test(r, null.max_r, "max"),
-            "q": fdr(p),
-            "n_test": n_test,
-        }
+    return responses.target_table().assign(
+        r=r,
+        r2=observed.r2[0],
+        r2_signed=signed_r2(r),
+        ceiling=ceiling,
+        r2_normalized=normalized_r2(r, ceiling),
+        alpha=np.median(observed.alpha[:, 0], axis=0),
+        p=p,
+        p_fwer=np.nan if null is None else permutation_test(r, null.max_r, "max"),
+        q=fdr(p),
+        n_test=n_test,
     )
 
 
@@ -133,11 +132,11 @@ def _identification(
     for fold, (_, test) in enumerate(folds):
         names = np.unique(stimuli[test])
         if by_run:
-            items, chosen = names, names[evaluation.observed.chosen[0, fold]]
+            items, chosen = names, names[evaluation.observed.chosen[0, fold, : len(names)]]
         else:
             i, j = np.triu_indices(len(names), 1)
             items, chosen = names[i] + "|" + names[j], np.full(len(i), "")
-        correct = evaluation.observed.correct[0, fold]
+        correct = evaluation.observed.correct[0, fold, : len(items)]
         rows.append(pd.DataFrame({"fold": fold, "item": items, "chosen": chosen, "correct": correct}))
     return pd.concat(rows, ignore_index=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.datasets import listed_table
 from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.io import file_digest, open_writer, read_parquet, read_text_table
 from brainalign.study import Study, captions_of, check_captions, load_descriptor
@@ -25,7 +26,7 @@ def extract(job: Job) -> None:
     model: Extractor = extractor(**options)
     if not job.has("stimuli"):
         descriptor = load_descriptor(job.path("descriptor"), Study)
-        stimuli = table = _inline(descriptor)
+        stimuli = table = listed_table(descriptor)
         if model.reads == "path" and descriptor.has_images:  # the artifact keeps them as the descriptor gives them
             stimuli = table.assign(path=[str(path.absolute()) for path in descriptor.image_paths().values()])
     else:
@@ -40,18 +41,6 @@ def extract(job: Job) -> None:
     writer = open_writer(job.outputs["features"], table.assign(sha256=digests), job.provenance, key)
     model.extract(stimuli, writer)
     writer.close(**model.describe())
-
-
-def _inline(descriptor: Study) -> pd.DataFrame:
-    """Return a row per stimulus of the descriptor, with its image, its texts, or both."""
-    stimuli = descriptor.listed_stimuli.values()
-    table = pd.DataFrame({"stimulus_id": list(descriptor.listed_stimuli)})
-    table["label"] = [stimulus.label or name for name, stimulus in descriptor.listed_stimuli.items()]
-    if descriptor.has_images:
-        table["path"] = [str(stimulus.path) for stimulus in stimuli]
-    if descriptor.n_texts:
-        table["texts"] = [list(stimulus.texts) for stimulus in stimuli]
-    return table
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from brainalign.datasets import (
     marked_images,
     noise_source,
     read_fmri,
-    read_images_table,
+    read_stimuli,
     read_subject,
     response_copies,
     split_card,
@@ -42,8 +42,8 @@ OF_AVERAGES = (
     "subject, unclamped"
 )
 OF_ONE_TRIAL = (
-    "share of variance of a single block that repeats: split-half over runs (the mean of the blocks of a stimulus in "
-    "each), Spearman-Brown to one block, unclamped"
+    "share of variance of a single trial (or block) that repeats: split-half over runs (the mean of the trials of a "
+    "stimulus in each), Spearman-Brown to one trial; where runs differ in their stimuli, ncsnr over repeats; unclamped"
 )
 
 
@@ -77,7 +77,7 @@ def prepare(job: Job) -> None:
         responses, found = _held_out(study, subject, responses, problems, job)
         details |= found
     else:
-        _left_out(study, responses, job)
+        _left_out(study, subject, responses, job)
     details["warnings"] = [str(problem) for problem in problems]
     job.save("responses", responses, n_trials=len(responses.trials), n_targets=len(responses.targets), **details)
 
@@ -86,7 +86,7 @@ def _held_out(
     study: Study, subject: str, responses: Responses, problems: list[Problem], job: Job
 ) -> tuple[Responses, dict[str, Any]]:
     """Save the split of stimuli into training and test, and ceilings of test averages; return what is fitted."""
-    stimuli = read_images_table(job.path("stimuli"))
+    stimuli = read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
     images = audit_images(stimuli)
     stop_on(images.problems())
     if "category" in stimuli:
@@ -117,14 +117,15 @@ def _held_out(
     return responses, details
 
 
-def _left_out(study: Study, responses: Responses, job: Job) -> None:
+def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> None:
     """Save the splits that leave out runs or stimuli in turn, and ceilings of single trials."""
     trials, n_halvings = responses.trials, job.options("prepare", PrepareSettings).n_halvings
+    where = f"{study.name}: recordings.{subject}"
+    stop_on(inspect_trials(where, trials, study.stimulus_ids()))
     splits = [make_splits(trials, rule, job.seed).assign(name=name) for name, rule in study.left_out.items()]
     kinds = {name: rule.model_dump() for name, rule in study.left_out.items()}
     job.save("splits", pd.concat(splits, ignore_index=True), splits=kinds)
-    ceiling = pd.DataFrame({"target_id": responses.targets["target_id"]})
-    ceiling["ceiling"] = _ceiling_of_a_trial(responses, n_halvings, job.seed)
+    ceiling = responses.target_table().assign(ceiling=_ceiling_of_a_trial(responses, n_halvings, job.seed))
     repeats = int(trials["stimulus_id"].value_counts().min())
     job.save("ceiling", ceiling, definition=OF_ONE_TRIAL, n_repeats=repeats)
 
@@ -152,29 +153,28 @@ def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataF
     stimuli = responses.trials["stimulus_id"].to_numpy()
     test = split_rows(splits, responses.trials)["test"]
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
-    targets = responses.targets["target_id"].to_numpy()
-    table = {"target_id": targets}
-    if responses.times is not None:
-        table = {
-            "target_id": np.repeat(targets, len(responses.times)),
-            "time_s": np.tile(responses.times, len(targets)),
-        }
     share = np.full(responses.values[0].size, np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:
         share = signal_share(responses.values, stimuli).ravel()
     ceiling = noise_ceiling_from_share(share, n_repeats)
-    return pd.DataFrame(table | {"ceiling": ceiling, "signal_share": share})
+    return responses.target_table().assign(ceiling=ceiling, signal_share=share)
 
 
 def _ceiling_of_a_trial(responses: Responses, n_halvings: int, seed: int) -> NDArray[np.floating]:
     """Return the ceiling of one trial, the mean of a stimulus in a run being one repeat of it.
 
-    With m blocks in run r of stimulus s and noise of variance σ² in each, repeats have noise σ² · mean over (r, s) of
-    1 / m: a single block is worth so many repeats.
+    Runs that lack a stimulus cannot be halved stimulus by stimulus: there the ratio of signal to noise variance over
+    the repeats of each stimulus says it, wherever they lie. With m blocks in run r of stimulus s and noise of variance
+    σ² in each, repeats have noise σ² · mean over (r, s) of 1 / m: a single block is worth so many repeats.
     """
     labels = [responses.trials[name] for name in ("session", "run", "stimulus_id")]
-    cells = pd.DataFrame(responses.values).groupby([label.to_numpy() for label in labels], sort=True)
-    n_stimuli = labels[2].nunique()
-    cube = cells.mean().to_numpy().reshape(-1, n_stimuli, len(responses.targets))  # (n_runs, n_stimuli, n_targets)
+    values = responses.values.reshape(len(responses.trials), -1)
+    cells = pd.DataFrame(values).groupby([label.to_numpy() for label in labels], sort=True)
+    n_stimuli, n_runs = labels[2].nunique(), len(responses.trials[["session", "run"]].drop_duplicates())
+    if cells.ngroups < n_stimuli * n_runs:
+        if not labels[2].duplicated().any():
+            return np.full(values.shape[1], np.nan)
+        return noise_ceiling_from_share(signal_share(values, labels[2].to_numpy()), 1)
+    cube = cells.mean().to_numpy().reshape(n_runs, n_stimuli, -1)  # (n_runs, n_stimuli, n_targets)
     worth = float((1 / cells.size()).mean())
     return noise_ceiling(cube, n_averaged=worth, n_halvings=n_halvings, seed=seed)

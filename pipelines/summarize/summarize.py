@@ -22,6 +22,8 @@ from brainalign.statistics.summary import (
 )
 from brainalign.workflow import Job
 
+MOST_CLASSES = 50
+
 
 def summarize(job: Job) -> None:
     """Gather the scores of one subject, and of a classifier without features; save headline numbers with controls."""
@@ -39,7 +41,6 @@ def summarize(job: Job) -> None:
         found = summarize_encoding(
             Encoding(scores, identification, null),
             infos,
-            n_stimuli=responses.trials["stimulus_id"].nunique(),
             good_r=load_sidecar(path)["details"]["good_r"],
             confidence=confidence,
             q=settings.q,
@@ -61,12 +62,19 @@ def _test_share(splits: pd.DataFrame, name: str, size: int) -> float:
 
 
 def _decoding(responses: Responses, splits: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return the accuracy of a linear classifier of the stimuli in every fold of the splits that leave runs out."""
+    """Return the accuracy of a linear classifier of the stimuli in every fold of the splits that leave runs out.
+
+    Nothing where there are more stimuli than a classifier is of use for, or a run has one that no other run has.
+    """
     stimuli = responses.trials["stimulus_id"].to_numpy()
-    tables = []
+    values = responses.values.reshape(len(stimuli), -1)
+    tables = [pd.DataFrame({"split": [], "fold": [], "accuracy": [], "chance": []})]
     for name in names:
         folds = folds_of(splits[splits["name"] == name], responses.trials)
-        accuracy = linear_classification(responses.values, stimuli, folds)
+        known = all(np.isin(stimuli[test], stimuli[train]).all() for train, test in folds)
+        if not known or len(np.unique(stimuli)) > MOST_CLASSES:
+            continue
+        accuracy = linear_classification(values, stimuli, folds)
         table = pd.DataFrame({"split": name, "fold": np.arange(len(folds)), "accuracy": accuracy})
         tables.append(table.assign(chance=1 / len(np.unique(stimuli))))
     return pd.concat(tables, ignore_index=True)

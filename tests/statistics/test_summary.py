@@ -59,7 +59,6 @@ def rows_of(encoding: Encoding) -> pd.DataFrame:
     rows = summarize_encoding(
         encoding,
         {"runs": SplitInfo("run", 0.2), "pairs": SplitInfo("stimulus", np.nan)},
-        n_stimuli=4,
         good_r=0.3,
         confidence=0.95,
         q=0.05,

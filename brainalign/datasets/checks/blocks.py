@@ -143,7 +143,7 @@ def _label_problems(descriptor: Study, labels: pd.DataFrame) -> Iterator[tuple[s
     never = sorted(set(known) - shown)
     if never:
         yield "stimuli", f"{listed(never)} never shown; remove them from the descriptor or correct the labels"
-    if labels["run"].nunique() < 2:
+    if descriptor.left_out and labels["run"].nunique() < 2:
         yield (
             "labels",
             f"there is one run only ({labels['run'].iloc[0]!r}); cross-validation leaves runs out and needs 2 or more, "
@@ -171,7 +171,7 @@ def _design_problems(descriptor: Study, labels: pd.DataFrame, blocks: pd.DataFra
         except BrainalignError as error:
             yield f"splits.{name}", str(error)
     counts = trials.groupby(["run", "stimulus_id"]).size().unstack(fill_value=0)
-    for run, row in counts[(counts == 0).any(axis=1)].iterrows():
+    for run, row in counts[(counts == 0).any(axis=1)].iterrows() if descriptor.left_out else ():
         yield (
             "labels",
             f"run {run} has no block of {listed(row.index[row == 0].tolist())}; a held-out run is identified among all "

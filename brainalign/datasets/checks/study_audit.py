@@ -36,14 +36,21 @@ from brainalign.datasets.formats import (
     write_stimulus_images,
 )
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.splits import leakage_audit, repeat_counts, split_card
+from brainalign.datasets.splits import (
+    group_labels,
+    leakage_audit,
+    make_image_split,
+    make_splits,
+    repeat_counts,
+    split_card,
+)
 from brainalign.datasets.studies import (
     changed_files,
     image_split,
     marked_images,
-    read_images_table,
     read_judgements,
     read_sentence_study,
+    read_stimuli,
     read_subject,
     sentence_splits,
     split_problems,
@@ -78,6 +85,9 @@ CARD = {
     "n_duplicates_across": "duplicates across",
     "n_near_duplicates_across": "near-duplicates across",
 }
+
+
+LEAST_IN_A_RUN = 3  # stimuli: a correlation over two says nothing
 
 
 @dataclass
@@ -136,8 +146,22 @@ def _blocks(descriptor: Study) -> StudyAudit:
         f"splits: {', '.join(descriptor.splits)}",
     ]
     prints: dict[str, Fingerprint] = {}
-    problems = audit(descriptor, prints=prints)
+    problems = [*audit(descriptor, prints=prints), *_of_held_out(descriptor)]
     return StudyAudit([*problems, *_between_subjects(prints)], facts)
+
+
+def _of_held_out(descriptor: Study) -> Iterator[Problem]:
+    """Yield what keeps stimuli of blocks from being held out."""
+    if descriptor.held_out is None:
+        return
+    try:
+        stimuli = read_stimuli(descriptor, descriptor.stimulus_table())
+        test = marked_images(stimuli, *descriptor.held_out)
+        trials = stimuli[["stimulus_id"]].assign(trial_id=stimuli["stimulus_id"], session="1", run="1")
+        splits = make_image_split(trials, test=test or descriptor.held_out[1].share, seed=0)
+        check_test_stimuli(splits.loc[splits["split"] == "test", "stimulus_id"].tolist())
+    except BrainalignError as error:
+        yield _problem(descriptor, error, "splits")
 
 
 def _between_subjects(prints: dict[str, Fingerprint]) -> list[Problem]:
@@ -159,7 +183,7 @@ def _images(descriptor: Study) -> StudyAudit:
     test: list[str] = []
     images = None
     try:
-        stimuli = read_images_table(descriptor.locate(Path(str(descriptor.stimuli)), "stimuli"))
+        stimuli = read_stimuli(descriptor, descriptor.stimulus_table())
         images = audit_images(stimuli)
         found.facts[0] += f", {len(stimuli)} images"
         found.problems += [replace(problem, where="images") for problem in images.problems()]
@@ -248,7 +272,8 @@ def _of_trials(
     """Find the problems of trials and of their split, made as prepare makes it, and build the split's card."""
     where, trials = f"recordings.{subject}", responses.trials
     problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
-    assert descriptor.held_out is not None
+    if descriptor.held_out is None:
+        return [*problems, *_of_folds(descriptor, where, trials)], None
     name, rule = descriptor.held_out
     if rule.column is not None and not test:
         return problems, None  # the split was refused for all subjects already
@@ -266,6 +291,23 @@ def _of_trials(
     problems += [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
     problems += copy_problems(copied_trials({"": signals}), where, [splits])
     return problems, split_card(splits, trials, images)
+
+
+def _of_folds(descriptor: Study, where: str, trials: pd.DataFrame) -> Iterator[Problem]:
+    """Yield what keeps runs or stimuli from being left out in turn."""
+    for name, rule in descriptor.left_out.items():
+        try:
+            make_splits(trials, rule, seed=0)
+        except BrainalignError as error:
+            yield Problem(f"{where}: splits.{name}", str(error))
+    stimuli = trials.groupby(group_labels(trials, "run"))["stimulus_id"].nunique()
+    few = stimuli.index[stimuli < LEAST_IN_A_RUN].astype(str).tolist()
+    if few:
+        yield Problem(
+            where,
+            f"{listed(few)} hold fewer than {LEAST_IN_A_RUN} stimuli, and what is predicted of a held-out run is "
+            "compared over its stimuli; join runs, or hold stimuli out (splits: column and value, or share)",
+        )
 
 
 def _check_decodable(splits: pd.DataFrame, stimuli: pd.DataFrame) -> None:

@@ -12,8 +12,10 @@ from brainalign.datasets.studies.sentence_study import (
 from brainalign.datasets.studies.subjects import (
     changed_files,
     image_split,
+    listed_table,
     marked_images,
     read_images_table,
+    read_stimuli,
     read_subject,
 )
 from brainalign.datasets.studies.triplets import Judgements, read_judgements, read_objects, read_triplets
@@ -25,6 +27,7 @@ __all__ = [
     "changed_files",
     "check_modality_splits",
     "image_split",
+    "listed_table",
     "marked_images",
     "modality_copies",
     "read_images_table",
@@ -32,6 +35,7 @@ __all__ = [
     "read_modalities",
     "read_objects",
     "read_sentence_study",
+    "read_stimuli",
     "read_subject",
     "read_triplets",
     "sentence_sensors",

@@ -128,6 +128,33 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) 
     )
 
 
+def listed_table(study: Study) -> pd.DataFrame:
+    """Tabulate the stimuli that a descriptor lists: stimulus_id and label, with path and texts as it gives them."""
+    stimuli = study.listed_stimuli.values()
+    table = pd.DataFrame({"stimulus_id": list(study.listed_stimuli)})
+    table["label"] = [stimulus.label or name for name, stimulus in study.listed_stimuli.items()]
+    if study.has_images:
+        table["path"] = [str(stimulus.path) for stimulus in stimuli]
+    if study.n_texts:
+        table["texts"] = [list(stimulus.texts) for stimulus in stimuli]
+    return table
+
+
+def read_stimuli(study: Study, table: Path | None = None) -> pd.DataFrame:
+    """Read what was shown, paths of images made absolute: a table of stimuli, or what the descriptor lists.
+
+    Raises
+    ------
+    BrainalignError
+        As `read_images_table`, or if an image that the descriptor lists is in none of the places.
+    """
+    if table is not None:
+        return read_images_table(table)
+    found = listed_table(study)
+    paths = study.image_paths()
+    return found.assign(path=[str(paths[name]) for name in found["stimulus_id"]]) if paths else found
+
+
 def read_images_table(path: Path) -> pd.DataFrame:
     """Return the table of images with the path of each made absolute; paths in it are relative to the table.
 

@@ -45,7 +45,7 @@ class FoldScores:
     alpha : array (n_folds, B, n_targets)
     correct : array (B, n_folds, n_items)
         Credit per test item (a stimulus, or for zero-shot a pair): 1, 0, or what a tie leaves. Stimuli of a fold are
-        in sorted order.
+        in sorted order; where it has fewer than others, the rest is NaN.
     chosen : array (B, n_folds, n_items)
         Which of the fold's stimuli was identified (runs only; empty for zero-shot pairs).
     """
@@ -156,7 +156,15 @@ def encode_runs(
         correct.append(credit)
         chosen.append(best)
     n = len(folds)
-    return FoldScores(r / n, determination / n, np.stack(alphas), np.stack(correct, axis=1), np.stack(chosen, axis=1))
+    return FoldScores(r / n, determination / n, np.stack(alphas), _filled(correct, np.nan), _filled(chosen, -1))
+
+
+def _filled(folds: list[NDArray[Any]], rest: float) -> NDArray[Any]:
+    """Stack what folds have of their items (B, n_items) as (B, n_folds, most items)."""
+    found = np.full((len(folds[0]), len(folds), max(items.shape[1] for items in folds)), rest, dtype=folds[0].dtype)
+    for fold, items in enumerate(folds):
+        found[:, fold, : items.shape[1]] = items
+    return found
 
 
 def encode_zero_shot(

@@ -27,7 +27,7 @@ class Null:
     Attributes
     ----------
     accuracy : array (n_permutations,)
-        Mean identification.
+        Mean identification over folds.
     share_good : array (n_permutations,)
         Share of targets with r above a threshold.
     max_r : array (n_permutations,)
@@ -130,7 +130,7 @@ def _null(permuted: Iterable[FoldScores], observed_r: Values, good_r: float) -> 
     accuracy, share_good, max_r = [], [], []
     n_reached = np.zeros(len(observed_r), dtype=np.intp)
     for scores in permuted:
-        accuracy.append(scores.correct.mean(axis=(1, 2)))
+        accuracy.append(np.nanmean(scores.correct, axis=2).mean(axis=1))
         # Scores of held-out stimuli have no r; predictions that do not vary have none either: no relation.
         r = scores.r if np.isnan(observed_r).all() else np.nan_to_num(scores.r)
         share_good.append(np.where(np.isnan(r).all(axis=1), np.nan, (r > good_r).mean(axis=1)))
