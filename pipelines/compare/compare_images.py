@@ -36,9 +36,7 @@ def compare_images(job: Job) -> None:
     responses = job.load("responses", Responses)
     splits = job.load("splits", pd.DataFrame)
     shown = responses
-    if (
-        not splits["trial_id"].duplicated().any()
-    ):  # stimuli were held out; of runs left out in turn all stimuli are compared
+    if not splits["trial_id"].duplicated().any():  # else runs are left out in turn, and all are compared
         test = splits.loc[splits["split"] == "test", "trial_id"]
         shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
     # (n_repeats, n_stimuli, n_targets[, n_times]); where an image was shown once, averages alone, without a ceiling
