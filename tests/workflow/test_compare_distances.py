@@ -89,4 +89,4 @@ def test_crossnobis_needs_repeats(
     save(files(folder, "responses")["responses"], once, Provenance("prepare_blocks", {}, ""))
     settings = {"distance": "crossnobis", "permutations": 50, "draws": 100}
     assert run("compare_images", folder, "splits", settings) == 2
-    assert "some test images were shown once" in capsys.readouterr().err
+    assert "some stimuli that are compared were shown once" in capsys.readouterr().err

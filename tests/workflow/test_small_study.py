@@ -199,7 +199,7 @@ def test_a_kill_loses_nothing(make_checkout) -> None:
     results = checkout.root / "results" / "kill" / "small"
     # One encode job is done and snakemake has said so, another is at work.
     while not (
-        list(results.glob("sub-1/encoding/*_scores.json"))
+        list(results.glob("sub-1/encoding/sub-*_scores.json"))
         and log.read_text().count("Finished jobid") >= 3
         and len(list(results.glob("logs/encode/*.log"))) == 2
     ):
