@@ -197,8 +197,8 @@ def check_repeated(distance: str, n_repeats: int) -> None:
     """
     if distance == "crossnobis" and n_repeats < 2:
         raise BrainalignError(
-            "crossnobis multiplies repeats of a stimulus with each other, and some stimuli that are compared were shown "
-            "once; choose the distance 'correlation' or 'euclidean'"
+            "crossnobis multiplies repeats of a stimulus with each other, and some stimuli that are compared were "
+            "shown once; choose the distance 'correlation' or 'euclidean'"
         )
 
 

@@ -50,8 +50,8 @@ def compare(job: Job) -> None:
     job.save(
         "comparison",
         pd.DataFrame(rows),
-        replicates="RDMs of disjoint pairs of runs (of repeats, where runs hold different stimuli); scores are averaged "
-        "over them, intervals are over them",
+        replicates="RDMs of disjoint pairs of runs (of repeats, where runs hold different stimuli); scores are "
+        "averaged over them, intervals are over them",
         p="one-sided, stimuli of the feature RDM permuted",
     )
 

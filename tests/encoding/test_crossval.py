@@ -191,6 +191,31 @@ def test_nulls_are_at_chance_and_the_signal_is_found(design: dict[str, np.ndarra
         assert (found.observed.r[0] > np.quantile(found.null.max_r, 0.95)).any()
 
 
+def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
+    """Images are shown once or twice in all: a run is scored over its own, and chance is one of these."""
+    kept = np.flatnonzero((design["runs"] + design["stimuli"]) % 3 > 0)
+    kept = kept[(design["runs"][kept] > 0) | (design["stimuli"][kept] > 1)]  # and the first run has one less
+    X, Y, runs, stimuli = (design[name][kept] for name in ("X", "Y", "runs", "stimuli"))
+    sizes = np.bincount(runs)
+    assert len(set(sizes)) > 1
+    folds, model = leave_one_run_out(runs), Ridge((10.0,))
+    options = {"leave_out": "run", "stimulus_ids": stimuli, "runs": runs, "seed": 5}
+    found = evaluate(model, X, Y, folds, n_permutations=400, **options)
+    for fold, (train, test) in enumerate(folds):
+        fitted = SklearnRidge(10.0).fit(X[train], Y[train]).predict(X[test])
+        order = np.argsort(stimuli[test])
+        correct, _ = identification(fitted[order][None], Y[test][order][None])
+        np.testing.assert_array_equal(found.observed.correct[0, fold, : len(test)], correct[0])
+        assert np.isnan(found.observed.correct[0, fold, len(test) :]).all()
+    assert found.null is not None
+    error = found.null.accuracy.std() / np.sqrt(400)
+    assert abs(found.null.accuracy.mean() - (1 / sizes).mean()) < 4 * error
+    # The orders of rows in the first null are those of features in the second.
+    orders = permute_within(runs, 400, np.random.default_rng(5), stimuli)
+    alone = encode_runs(model, X, Y[orders[7]][None], folds, runs, stimuli)
+    assert np.nanmean(alone.correct, axis=2).mean() == pytest.approx(found.null.accuracy[7])
+
+
 @pytest.mark.parametrize("leave_out", ["run", "stimulus"])
 def test_how_many_sets_are_fitted_at_once_changes_nothing(
     design: dict[str, np.ndarray], leave_out: str, monkeypatch: pytest.MonkeyPatch

@@ -211,7 +211,7 @@ def test_a_kill_loses_nothing(make_checkout) -> None:
     while any(is_alive(process) for process in killed):
         time.sleep(0.05)
     n_recorded = log.read_text().count("Finished jobid:")
-    finished = {path: path.stat().st_mtime_ns for path in results.rglob("*.json") if "progress" not in path.name}
+    finished = {path: path.stat().st_mtime_ns for path in results.rglob("[!.]*.json") if "progress" not in path.name}
     assert n_recorded >= 2  # features and responses at least
     assert not (results / "sub-1.html").exists()
     locked = checkout.snakemake(config, check=False)

@@ -95,7 +95,7 @@ def evaluate(
     options: dict[str, Any] = {"folds": folds, "groups": runs, "inputs": inputs}
     by_run = leave_out == "run"
     scored: Callable[..., FoldScores] = partial(encode_runs if by_run else encode_zero_shot, encoder, **options)
-    if not _as_often(stimulus_ids, runs):
+    if not _as_often(stimulus_ids, runs, everywhere=not by_run):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
         observed = scored(X, responses[None], stimulus_ids=stimulus_ids)
         donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(X)), n_permutations, rng)
@@ -118,12 +118,13 @@ def evaluate(
     return Evaluation(observed, _null(chain([first.of(slice(1, None))], stacks), observed.r[0], good_r))
 
 
-def _as_often(stimulus_ids: NDArray[Any], runs: NDArray[Any]) -> bool:
-    """Return whether every run holds every stimulus, each as often as the others."""
+def _as_often(stimulus_ids: NDArray[Any], runs: NDArray[Any], *, everywhere: bool) -> bool:
+    """Return whether each run holds its stimuli equally often, and, where asked, all runs hold all of them."""
     counts = np.unique_inverse(runs).inverse_indices, np.unique_inverse(stimulus_ids).inverse_indices
     table = np.zeros([1 + int(codes.max()) for codes in counts], dtype=int)
     np.add.at(table, counts, 1)
-    return bool((table == table[:, :1]).all())
+    most = table.max(axis=1, keepdims=True)
+    return bool(((table == most) | ((table == 0) & (not everywhere))).all())
 
 
 def _null(permuted: Iterable[FoldScores], observed_r: Values, good_r: float) -> Null:
