@@ -132,7 +132,6 @@ from brainalign.datasets.splits import (
     make_splits,
     repeat_counts,
     repeats_cube,
-    shared_stimuli,
     split_card,
     split_rows,
 )
@@ -284,7 +283,6 @@ __all__ = [
     "sentence_splits",
     "sentence_trials",
     "series_copies",
-    "shared_stimuli",
     "split_card",
     "split_problems",
     "split_rows",

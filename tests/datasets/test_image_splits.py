@@ -18,7 +18,6 @@ from brainalign.datasets import (
     make_image_split,
     repeats_cube,
     roi_sizes,
-    shared_stimuli,
     split_card,
     split_rows,
     stop_on,
@@ -44,14 +43,6 @@ def trials() -> pd.DataFrame:
 def images(*pairs, kind="near-duplicate") -> ImageAudit:
     table = pd.DataFrame(pairs, columns=["stimulus_a", "stimulus_b"])
     return ImageAudit(pd.DataFrame(), table.assign(kind=kind, n_bits=0))
-
-
-def test_shared_stimuli_are_those_everybody_saw_often_enough(trials) -> None:
-    other = make_trials(dict.fromkeys(SHARED[1:], 3) | {"s0": 2, "v1": 1}, seed=1)
-    assert set(shared_stimuli({"01": trials, "02": other})) == set(SHARED)
-    assert set(shared_stimuli({"01": trials, "02": other}, min_repeats=3)) == set(SHARED[1:])
-    with pytest.raises(BrainalignError, match=r"all of 2 subjects 4 times \(most repeats: 01 3, 02 3\)"):
-        shared_stimuli({"01": trials, "02": other}, min_repeats=4)
 
 
 def test_listed_stimuli_are_tested_with_all_their_repeats(trials) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import yaml
 from jobs import run_step
+from worlds.small import write_things_files
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.cli import main
 from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.simulation import ConceptWorld, concept_world, write_things_files
+from brainalign.simulation import ConceptWorld, concept_world
 from brainalign.study import TripletStudy, load_descriptor
 
 FILES = {

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from worlds.small import linear_gaussian_reference
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import EmpiricalBayesRidge, Ridge, WeightPrior, estimate_prior, prior_of_weights
-from brainalign.simulation import linear_gaussian_reference, voxel_prior_world
+from brainalign.simulation import voxel_prior_world
 from brainalign.statistics import explained_variance
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
+from worlds.small import linear_gaussian_reference
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import EmpiricalBayesRidge, InContextEncoder, WeightPrior, estimate_prior, unit_rows
@@ -28,7 +29,7 @@ from brainalign.encoding.in_context import (
     real_episode,
     taken,
 )
-from brainalign.simulation import linear_gaussian_reference, voxel_prior_world
+from brainalign.simulation import voxel_prior_world
 from brainalign.statistics import explained_variance
 
 WORLD = voxel_prior_world()

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
+from sklearn.base import clone
+from worlds.objects import object_world
+from worlds.shifting import shifting_fields
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import (
     ENSEMBLE,
     FactorizedReadout,
     GaussianReadout,
-    LayerEnsemble,
     Ridge,
     RoutingEncoder,
     SemanticSpatialReadout,
@@ -26,7 +29,7 @@ from brainalign.encoding import (
     evaluate_held_out,
     score_predictions,
 )
-from brainalign.simulation import object_world, shifting_fields
+from brainalign.encoding.trained import ensemble_weights
 from brainalign.statistics import pearson
 
 N_TRAIN, N_TEST = 300, 60
@@ -249,7 +252,7 @@ def test_frozen_queries_stay(tmp_path: Path) -> None:
 
 
 def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
-    """The ensemble equals `LayerEnsemble` on the same networks, which are trained once; its weights sum to 1."""
+    """The ensemble equals the weighted mean of the same networks, which are trained once; its weights sum to 1."""
     encoder = RoutingEncoder(epochs=4, validation=1 / 6, rest=True)
     case = Case.objects(tmp_path, encoder, ensemble=True, seeds=(0, 1))
     layers = (case.tokens, case.tokens[:, :, :6])
@@ -257,14 +260,20 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     train, test = case.split
     targets = case.groups["all"]
     members = np.stack([np.isin(targets, case.groups[name]) for name in ("what0", "where9", "whatwhere0")])
-    reference = LayerEnsemble(encoder, n_runs=2)
-    reference.fit([X[train] for X in layers], case.Y[train][:, targets], grid=case.grid, roi=members)
-    expected = reference.predict([X[test] for X in layers])
+    fits = [
+        clone(encoder).set_params(seed=seed).fit(X[train], case.Y[train][:, targets], grid=case.grid, roi=members)
+        for X in layers
+        for seed in (0, 1)
+    ]
+    weights = ensemble_weights(np.stack([fit.validation_r_ for fit in fits]))
+    twice = [X[test] for X in layers for _ in (0, 1)]
+    predicted = [fit.predict(X) for fit, X in zip(fits, twice, strict=True)]
+    expected = np.einsum("mt,mrt->rt", weights, np.stack(predicted))
     assert findings.ensemble is not None
     np.testing.assert_allclose(findings.ensemble.predicted[:, targets], expected, atol=1e-4)
     np.testing.assert_allclose(findings.weights.groupby("group")["weight"].sum(), 1, rtol=1e-6)
     of_first = findings.weights.set_index(["group", "layer"])["weight"]["all", "layer0"]
-    assert of_first == pytest.approx(np.asarray(reference.weights_)[:2].sum(axis=0).mean(), abs=1e-5)
+    assert of_first == pytest.approx(weights[:2].sum(axis=0).mean(), abs=1e-5)
     assert len(case.epochs) == 4 * 2 * 2 * 2  # epochs, layers, seeds, and the refit control of each
     rows = table[table["layer"] == ENSEMBLE].set_index(["encoder", "group"])
     assert list(rows.index.unique("encoder")) == ["mine, ensemble", "mine, layer0", "mine, layer1"]
@@ -326,3 +335,13 @@ def test_networks_of_other_features_are_not_taken_up(tmp_path: Path) -> None:
     assert len(case.epochs) == 2 * n_first
     with pytest.raises(BrainalignError, match="X has 12 channels but FactorizedReadout was fitted on 6"):
         found.encoder.predict(np.zeros((2, 64, 12), dtype=np.float32))
+
+
+def test_weights() -> None:
+    r = np.random.default_rng(0).uniform(-0.2, 0.9, size=(6, 20))
+    weights = ensemble_weights(r)
+    np.testing.assert_allclose(weights, softmax(40 * r, axis=0))
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+    np.testing.assert_allclose(ensemble_weights(r, 0.0), 1 / 6)
+    r[2, 3] = np.nan
+    np.testing.assert_allclose(ensemble_weights(r)[:, 3], softmax(40 * np.nan_to_num(r[:, 3])))

@@ -10,9 +10,6 @@ from brainalign.checks import BrainalignError
 from brainalign.geometry import (
     equal_variance,
     feature_bias,
-    feature_correlations,
-    feature_rdm_partition,
-    rdm,
     whitened,
 )
 
@@ -65,25 +62,6 @@ def test_shares_of_correlated_features_are_not_given_twice() -> None:
     assert table.loc["a", "unique"] == pytest.approx(1 - r**2)
     assert table.loc["b", "explained"] == pytest.approx(r**2)
     assert table.loc["b", "unique"] == pytest.approx(0, abs=1e-12)
-    together = feature_correlations({"a": a, "b": b, "half": np.where(a > 0, "up", "down")})
-    assert together.loc["a", "b"] == pytest.approx(abs(r))
-    assert together.loc["a", "half"] == pytest.approx(abs(np.corrcoef(a, a > 0)[0, 1]))
-    assert np.diag(together) == pytest.approx(np.ones(3))
-
-
-def test_rdm_is_partitioned(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
-    X, features = planted
-    table = feature_rdm_partition(rdm(X, "euclidean"), features).set_index("feature")
-    assert table["unique"].idxmax() == "easy"
-    assert (table["weight"] > 0).all()
-    # Of an RDM that is a sum of theirs nothing is left, and squared shares are those of the variances.
-    pure = sum(share * rdm(block, "euclidean") / rdm(block, "euclidean").std()
-               for share, block in ((0.8, features["easy"][:, None]), (0.6, features["hard"][:, None])))  # fmt: skip
-    made = feature_rdm_partition(pure, {name: features[name] for name in ("easy", "hard")}).set_index("feature")
-    assert made["weight"].tolist() == pytest.approx([0.8, 0.6])
-    assert made["unique"].tolist() == pytest.approx((1 - made["explained"]).tolist()[::-1])
-    with pytest.raises(BrainalignError, match="the RDM has 10 rows but pairs of stimuli has 28680"):
-        feature_rdm_partition(np.ones(10), features)
 
 
 def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:

@@ -27,7 +27,6 @@ from brainalign.geometry import (
     compare,
     compare_checkpoints,
     dual_bootstrap,
-    feature_rdm_partition,
     fit_weights,
     flexible_bootstrap,
     flexible_permutation_test,
@@ -95,7 +94,6 @@ FACES: dict[str, Face] = {
     "geodesic": lambda a, b: geodesic(a, neighbors=3).rdms,
     "identify_regions": lambda a, b: identify_regions(np.stack([a, b], axis=1)).accuracy,
     "layer_agreement": lambda a, b: layer_agreement(a[:, None], b, {"raw": None})["raw"].fit,
-    "feature_rdm_partition": lambda a, b: feature_rdm_partition(a[0], FEATURES)["explained"],
     "compare_checkpoints": lambda a, b: compare_checkpoints(
         {"encoder": RNG(4).normal(size=(2, N, 5))}, {"it": a[0], "v1": b[0]}, [0, 1]
     )["score"],

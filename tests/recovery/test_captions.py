@@ -12,15 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from worlds.scene_networks import train_scene_network
 
 from brainalign.encoding import Ridge
-from brainalign.simulation import (
-    captioned_voxels,
-    clear_scenes,
-    labelled_embeddings,
-    render,
-    train_scene_network,
-)
+from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings, render
 from brainalign.statistics import fdr, pearson, permuted_correlations
 from brainalign.synthesis import (
     ANY,

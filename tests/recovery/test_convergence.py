@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import kstest
+from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
 from brainalign.encoding import Convergence, LayerScores, Ridge, convergence_scores, evaluate, evaluate_held_out
-from brainalign.simulation import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.statistics import smooth_map_test
 
 Record = Callable[[str, object, str], None]

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from worlds.small import hierarchical_mixtures
 
 from brainalign.arrays import Responses
 from brainalign.encoding import DictionaryStudy, ImageSubject, Ridge
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
-from brainalign.simulation import hierarchical_mixtures, sparse_mixtures
+from brainalign.simulation import sparse_mixtures
 
 Record = Callable[[str, object, str], None]
 SEEDS, FURTHER = (0, 1, 2), (10, 11, 12)

@@ -13,16 +13,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from worlds.scene_networks import selective_voxels, train_scene_network
 
 from brainalign.encoding import Ridge
-from brainalign.simulation import (
-    clear_scenes,
-    measure_things,
-    render,
-    selective_voxels,
-    train_scene_network,
-    true_responses,
-)
+from brainalign.simulation import clear_scenes, measure_things, render, true_responses
 from brainalign.synthesis import (
     BrainGuidedPipeline,
     RegionObjective,

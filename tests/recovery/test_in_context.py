@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from worlds.small import linear_gaussian_reference
 
 from brainalign.encoding import InContextEncoder, WeightPrior, curve_baselines, estimate_prior, scaling_curve
-from brainalign.simulation import VoxelPriorWorld, linear_gaussian_reference, voxel_prior_world
+from brainalign.simulation import VoxelPriorWorld, voxel_prior_world
 from brainalign.statistics import explained_variance, pearson
 
 Record = Callable[[str, object, str], None]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from worlds.objects import OBJECT_ROIS, ObjectWorld, object_world
 
 from brainalign.encoding import Ridge, RoutingEncoder
 from brainalign.regression import Training, carve_validation, train
-from brainalign.simulation import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.statistics import normalized_r2, pearson
 
 Record = Callable[[str, object, str], None]

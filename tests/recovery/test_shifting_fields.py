@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from worlds.shifting import FIELD_CEILING, ShiftingFields, shifting_fields
 
 from brainalign.encoding import FactorizedReadout, GaussianReadout, Ridge, SemanticSpatialReadout
-from brainalign.simulation import ShiftingFields, shifting_fields
-from brainalign.simulation.voxels import FIELD_CEILING
 from brainalign.statistics import normalized_r2, pearson
 
 Record = Callable[[str, object, str], None]

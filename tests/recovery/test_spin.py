@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from worlds.hierarchy import smooth_maps
 
 from brainalign.datasets import parcel_means, read_cortical_maps, read_schaefer
 from brainalign.encoding import half_times
-from brainalign.simulation import smooth_maps
 from brainalign.statistics import spin_orders, spin_test
 
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")

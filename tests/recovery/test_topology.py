@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import binomtest, spearmanr, ttest_1samp
+from worlds.small import swiss_roll
 
 from brainalign.geometry import BASELINES, RegionIdentification, dependence_test, geodesic, identify_regions, rdm
-from brainalign.simulation import dependent_pair, region_patterns, swiss_roll
+from brainalign.simulation import dependent_pair, region_patterns
 
 Record = Callable[[str, object, str], None]
 

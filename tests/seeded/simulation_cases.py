@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from brainalign import simulation
-from seeded.worlds import RNG, X
+from seeded.worlds import RNG
 
 SCENES = simulation.draw_scenes(12, 0)
 PICTURES = simulation.render(simulation.clear_scenes(8, 0), 32)
@@ -30,12 +29,6 @@ FACES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
 CORTEX = simulation.Cortex(*(dict.fromkeys("LR", each) for each in (CORNERS, CORNERS, FACES)))
 
 
-def scene_features(seed: int) -> torch.Tensor:
-    """Return what a network makes of scenes after one step, which a rate of 0 at its start lets change nothing."""
-    pictures = torch.as_tensor(PICTURES).permute(0, 3, 1, 2) / 255
-    return simulation.train_scene_network(SCENES[:8], pictures, n_steps=2, batch_size=4, seed=seed)(pictures)
-
-
 SIMULATION: dict[str, Callable[[int], Any]] = {
     "abstraction_world": lambda s: simulation.abstraction_world(3, 3, 2, seed=s),
     "category_epochs": lambda s: simulation.category_epochs(24, 3, seed=s),
@@ -51,8 +44,6 @@ SIMULATION: dict[str, Callable[[int], Any]] = {
     ),
     "family_world": lambda s: simulation.family_world(40, 3, seed=s),
     "grounded_words": lambda s: simulation.grounded_words(60, 60, 20, seed=s),
-    "hierarchical_mixtures": lambda s: simulation.hierarchical_mixtures(20, seed=s),
-    "hierarchy": lambda s: simulation.hierarchy(30, 3, 5, 6, seed=s),
     "linear_world": lambda s: simulation.linear_world(9, 4, 2, np.full(3, 0.5), s),
     "occluded_ball": lambda s: simulation.occluded_ball(6, 18, 3, 2, n_videos=2, seed=s),
     "region_patterns": lambda s: simulation.region_patterns("isotropic", 3, 2, 5, seed=s),
@@ -60,24 +51,18 @@ SIMULATION: dict[str, Callable[[int], Any]] = {
     "roi_lagged": lambda s: simulation.roi_lagged(3, 40, 2, 1, seed=s),
     "roi_series": lambda s: simulation.roi_series(3, 40, 2, seed=s),
     "schedule": lambda s: simulation.schedule(list("abcdef"), 2, 1, s)["stimulus_id"],
-    "smooth_maps": lambda s: simulation.smooth_maps(np.abs(X[:, 0][:, None] - X[:, 0]), 1.0, 2, seed=s),
     "sparse_mixtures": lambda s: simulation.sparse_mixtures(20, seed=s),
-    "swiss_roll": lambda s: simulation.swiss_roll(9, s),
     "voxel_prior_world": lambda s: simulation.voxel_prior_world(seed=s).weights(3, RNG(0)),
     "captioned_voxels": lambda s: simulation.captioned_voxels(SCENES, {"shape": 0.5, "colour": 0.5}, 6, seed=s),
     "complex_cells": lambda s: simulation.complex_cells(4, 2, 2, seed=s),
     "labelled_embeddings": lambda s: simulation.labelled_embeddings(SCENES, ["shape"], 5, seed=s),
-    "object_world": lambda s: simulation.object_world(4, 2, 1, seed=s),
-    "selective_voxels": lambda s: simulation.selective_voxels(PICTURES, ["red", "large"], 2, seed=s)[0],
     "shared_space": lambda s: simulation.shared_space(
         (simulation.Modality("eeg", 2, 4, 8, 0.3, 3),), n_train=6, n_test=3, n_codes=3, n_dimensions=5, seed=s
     ),
-    "shifting_fields": lambda s: simulation.shifting_fields(4, 2, 2, seed=s),
     "simulate_cortex": lambda s: simulation.simulate_cortex(SHOWN, DRIVES, CORTEX, s)[0].values,
     "simulate_meeg": lambda s: simulation.simulate_meeg(SHOWN, WHAT, NAMES, simulation.sensor_info("eeg"), s)[0].values,
     "simulate_rest": lambda s: simulation.simulate_rest(simulation.rest_networks(["V1", "FFA"]), 12, s),
     "train_generator": lambda s: simulation.activations(
         simulation.train_generator(SCENES[:4], PICTURES[:4], n_epochs=1, batch_size=2, seed=s), PICTURES[:2]
     ),
-    "train_scene_network": scene_features,
 }

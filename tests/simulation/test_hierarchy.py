@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from brainalign.checks import BrainalignError
-from brainalign.simulation import R_CEILING, hierarchy, smooth_maps
+from worlds.hierarchy import R_CEILING, hierarchy, smooth_maps
 
 
 def test_the_world_is_what_it_says() -> None:
@@ -41,8 +39,3 @@ def test_smooth_maps_have_their_length() -> None:
     found = (maps[:, 0] * maps[:, 5]).mean()  # 20 mm apart
     assert maps.var(axis=0).mean() == pytest.approx(1, abs=0.05)
     assert found == pytest.approx(np.exp(-0.5), abs=0.06)
-
-
-def test_a_hierarchy_needs_two_of_everything() -> None:
-    with pytest.raises(BrainalignError, match="2 layers and 2 areas or more; got 1 and 18"):
-        hierarchy(n_layers=1)

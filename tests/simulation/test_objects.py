@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-
-from brainalign.checks import BrainalignError
-from brainalign.simulation import OBJECT_ROIS, object_world
+from worlds.objects import OBJECT_ROIS, object_world
 
 
 def test_plants_what_it_says() -> None:
@@ -37,14 +34,3 @@ def test_plants_what_it_says() -> None:
     np.testing.assert_allclose(noise[3000:].var(), 1 / 3, atol=0.02)
     share = world.signal[3000:].var(axis=0)
     np.testing.assert_allclose(world.ceiling(slice(3000, None)), share / (share + 1 / 3))
-
-
-def test_same_seed_same_world() -> None:
-    first, again, other = (object_world(20, 10, 2, seed=seed).responses for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-
-
-def test_bad_input() -> None:
-    with pytest.raises(BrainalignError, match="n_training=0"):
-        object_world(0, 10)

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
+from worlds.small import linear_gaussian_reference
 
 from brainalign.checks import BrainalignError
-from brainalign.simulation import linear_gaussian_reference, voxel_prior_world
+from brainalign.simulation import voxel_prior_world
 
 
 def test_plants_what_it_says() -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import draw_incomplete, draw_page, run_step
+from worlds.small import write_things_files
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.checks import BrainalignError
@@ -16,7 +17,7 @@ from brainalign.config import Config, load_descriptors
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import concepts
-from brainalign.simulation import ConceptWorld, concept_world, write_things_files
+from brainalign.simulation import ConceptWorld, concept_world
 from brainalign.study import parse
 from brainalign.workflow import Job, group_report_path
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from jobs import run_step
 from scipy.stats import spearmanr
+from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import EncodeImagesSettings, RidgeMethod
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.simulation import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.workflow import STEPS
 
 CHECKPOINTS = (0, 2, 8, 32, 128)

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from worlds.objects import OBJECT_ROIS, object_world
+from worlds.shifting import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE, shifting_fields
 
 from brainalign.arrays import Arrays
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.simulation import OBJECT_ROIS, object_world, shifting_fields
-from brainalign.simulation.voxels import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE
 from brainalign.statistics import normalized_r2
 
 Record = Callable[[str, object, str], None]

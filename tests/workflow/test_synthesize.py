@@ -16,12 +16,13 @@ import pytest
 import torch
 from jobs import run_step
 from PIL import Image
+from worlds.scene_networks import selective_voxels
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, SynthesizeSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.simulation import clear_scenes, render, selective_voxels
+from brainalign.simulation import clear_scenes, render
 from brainalign.study import parse
 from brainalign.workflow import jobs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -12,33 +12,6 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_apart, check_choice, did_you_mean, listed
 from brainalign.datasets.splits.splits import group_labels
-
-
-def shared_stimuli(trials: Mapping[str, pd.DataFrame], min_repeats: int = 1) -> list[str]:
-    """Return the stimuli that every subject saw at least `min_repeats` times, in the order of the first subject.
-
-    Parameters
-    ----------
-    trials : mapping
-        The trials of each subject.
-    min_repeats : int
-        The strict set of a study with three repeats has 3.
-
-    Raises
-    ------
-    BrainalignError
-        If there is none.
-    """
-    counts = [table["stimulus_id"].value_counts() for table in trials.values()]
-    first = pd.unique(next(iter(trials.values()))["stimulus_id"])
-    shared = [str(name) for name in first if all(count.get(name, 0) >= min_repeats for count in counts)]
-    if not shared:
-        most = ", ".join(f"{subject} {int(count.max())}" for subject, count in zip(trials, counts, strict=True))
-        raise BrainalignError(
-            f"no stimulus was shown to all of {len(counts)} subjects {min_repeats} times (most repeats: {most}); lower "
-            "min_repeats, or list the test stimuli"
-        )
-    return shared
 
 
 def make_image_split(
@@ -58,7 +31,7 @@ def make_image_split(
     trials : DataFrame
         The table of `Responses`.
     test : sequence of str or float
-        The test stimuli (those a subject never saw are passed over), for example `shared_stimuli`; or the share of
+        The test stimuli (those a subject never saw are passed over); or the share of
         stimuli to draw.
     val : sequence of str or float, optional
         The same for validation; a share is of the stimuli that are not tested.
@@ -158,7 +131,7 @@ def _chosen(
 ) -> NDArray[np.bool_]:
     """Return the trials of the listed stimuli, or of a drawn share of the groups, among the free trials."""
     if isinstance(wanted, str):
-        raise BrainalignError(f"{name} is {wanted!r}; give a list of stimulus ids (see shared_stimuli) or a share")
+        raise BrainalignError(f"{name} is {wanted!r}; give a list of stimulus ids or a share")
     if isinstance(wanted, int | float):
         names = pd.unique(groups[free])
         count = round(wanted * len(names))

@@ -122,11 +122,11 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
 
     Examples
     --------
-    >>> from brainalign.simulation import object_world
-    >>> world = object_world(60, 20, n_targets=2)
-    >>> encoder = RoutingEncoder(epochs=2).fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
-    >>> encoder.attention(world.tokens).shape  # images × ROIs × tokens
-    (80, 10, 64)
+    >>> rng = np.random.default_rng(0)
+    >>> tokens, responses = rng.normal(size=(80, 64, 12)), rng.normal(size=(80, 4))
+    >>> encoder = RoutingEncoder(epochs=2).fit(tokens, responses, grid=(8, 8), roi=np.array(["V1", "V1", "V4", "V4"]))
+    >>> encoder.attention(tokens).shape  # images × ROIs × tokens
+    (80, 2, 64)
     """
 
     def __init__(

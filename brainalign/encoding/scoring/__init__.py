@@ -4,7 +4,6 @@ from brainalign.encoding.scoring.areas import area_places, separations
 from brainalign.encoding.scoring.crossval import encode_runs, encode_zero_shot, row_space
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
 from brainalign.encoding.scoring.encoder_table import Contender, side_by_side
-from brainalign.encoding.scoring.ensemble import LayerEnsemble, ensemble_weights
 from brainalign.encoding.scoring.evaluation import Evaluation, evaluate
 from brainalign.encoding.scoring.groups import target_groups
 from brainalign.encoding.scoring.held_out import evaluate_held_out
@@ -26,7 +25,6 @@ __all__ = [
     "Evaluation",
     "HeldOut",
     "ImageSubject",
-    "LayerEnsemble",
     "RegionEncoder",
     "SplitScores",
     "area_places",
@@ -35,7 +33,6 @@ __all__ = [
     "choose_regions",
     "encode_runs",
     "encode_zero_shot",
-    "ensemble_weights",
     "evaluate",
     "evaluate_held_out",
     "fit_regions",

@@ -10,16 +10,36 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.encoding.networks import SeedEnsemble
-from brainalign.encoding.scoring import Contender, HeldOut, ensemble_weights
+from brainalign.encoding.scoring import Contender, HeldOut
 
 Values = NDArray[np.floating[Any]]
+
+
+def ensemble_weights(validation_r: Values, sharpness: float = 40.0) -> NDArray[np.float64]:
+    """Compute weights softmax(sharpness · r) over models, per target; they sum to 1.
+
+    Parameters
+    ----------
+    validation_r : array (n_models, n_targets)
+        Pearson's r; a model without a score for a target (NaN) counts as r = 0.
+    sharpness : float
+        0 weighs all models alike.
+    """
+    scaled = sharpness * np.nan_to_num(np.asarray(validation_r, dtype=np.float64))
+    weights = np.exp(scaled - scaled.max(axis=0))
+    return np.asarray(weights / weights.sum(axis=0))
 
 
 class NetworkEnsemble:
     """A weighted mean over networks that are trained one after the other, with weights softmax(sharpness · r).
 
-    As in `LayerEnsemble`, r is the validation score of a target, and its weights sum to 1 over all networks. Sums are
-    kept, not predictions. The control is an ensemble of its own: of refits, weighed by the refits' scores.
+    r is the validation score of a target, and its weights sum to 1 over all networks. Sums are kept, not predictions.
+    The control is an ensemble of its own: of refits, weighed by the refits' scores.
+
+    References
+    ----------
+    Adeli H, Minni S, Kriegeskorte N (2025). Transformer brain encoders explain human high-level visual responses.
+    arXiv:2505.17329
 
     Parameters
     ----------

@@ -1,12 +1,6 @@
 """Dimensions, spectra and manifolds of responses."""
 
-from brainalign.geometry.dimensionality.bias_study import (
-    equal_variance,
-    feature_bias,
-    feature_correlations,
-    feature_rdm_partition,
-    whitened,
-)
+from brainalign.geometry.dimensionality.bias_study import equal_variance, feature_bias, whitened
 from brainalign.geometry.dimensionality.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
 from brainalign.geometry.dimensionality.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.dimensionality.dimension import DIMENSIONS, TwoNN, compare_dimensions, two_nn
@@ -42,8 +36,6 @@ __all__ = [
     "eigenspectrum",
     "equal_variance",
     "feature_bias",
-    "feature_correlations",
-    "feature_rdm_partition",
     "manifold_capacity",
     "mmcr_bounds",
     "mmcr_objective",

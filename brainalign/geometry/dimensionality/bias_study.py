@@ -14,9 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.condensed import condensed_rdms
 from brainalign.geometry.network_similarity import ROUNDING, Regressor, centred, representation
-from brainalign.geometry.rdms import rdm
 
 Values = NDArray[np.floating[Any]]
 Known = Mapping[str, NDArray[Any]]
@@ -112,68 +110,6 @@ def _decoded(X: Values, block: Values, regressor: Regressor, parts: list[NDArray
     return 1 - residual / total
 
 
-def feature_correlations(features: Known) -> pd.DataFrame:
-    """Correlate known features over the stimuli: the largest canonical correlation of each pair.
-
-    |r| of two numbers; Cramér's bound for categories. Correlated features cannot be told apart by variance explained.
-
-    Parameters
-    ----------
-    features : mapping of array (n_stimuli,)
-
-    Returns
-    -------
-    DataFrame (n_features, n_features)
-    """
-    n = len(next(iter(features.values())))
-    bases = {name: _basis(block) for name, block in _design(features, n).items()}
-    table = [[float(np.linalg.norm(a.T @ b, 2)) for b in bases.values()] for a in bases.values()]
-    return pd.DataFrame(np.clip(table, 0, 1), index=list(bases), columns=list(bases))
-
-
-def _basis(block: Values) -> Values:
-    U, sizes, _ = np.linalg.svd(block, full_matrices=False)
-    return np.asarray(U[:, sizes > 1e-10 * sizes[0]])
-
-
-def feature_rdm_partition(rdm_values: Values, features: Known) -> pd.DataFrame:
-    """Compute the shares of an RDM's variance that RDMs of known features explain, alone and beyond all others.
-
-    Parameters
-    ----------
-    rdm_values : array (n_pairs,)
-        Dissimilarities; linear regression on squared Euclidean RDMs of the features, an intercept beside them.
-    features : mapping of array (n_stimuli,)
-
-    Returns
-    -------
-    DataFrame
-        A row per feature: feature, explained, unique (shares of the RDM's variance), weight (of the RDM of the feature
-        scaled to sd 1, all fitted together).
-
-    Raises
-    ------
-    BrainalignError
-        If a feature does not fit the RDM or is the same for all stimuli.
-    """
-    rdm_values, n = condensed_rdms("the RDM", rdm_values, some_pairs=True), len(next(iter(features.values())))
-    check_rows("the RDM", len(rdm_values), "pairs of stimuli", n * (n - 1) // 2, "give features of the same stimuli")
-    target = centred(representation("the RDM", rdm_values[:, None]))
-    rdms = centred(np.column_stack([rdm(block, "euclidean") for block in _design(features, n).values()]))
-    rdms = rdms / rdms.std(axis=0)
-    total = np.sum(target**2)
-    explained_all = np.sum(_fitted(rdms, target) ** 2)
-    weights = np.linalg.lstsq(rdms, target, rcond=None)[0][:, 0]
-    rows = []
-    for k, name in enumerate(features):
-        others = np.delete(rdms, k, axis=1)
-        without = np.sum(_fitted(others, target) ** 2) if others.shape[1] else 0.0
-        alone = np.sum(_fitted(rdms[:, [k]], target) ** 2)
-        shares = np.array([alone, explained_all - without]) / total if total > 0 else np.full(2, np.nan)
-        rows.append({"feature": name, "explained": shares[0], "unique": shares[1], "weight": weights[k]})
-    return pd.DataFrame(rows)
-
-
 def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool = False) -> NDArray[np.float64]:
     """Return a representation in which every known feature it holds has the same variance: the control of feature bias.
 
@@ -201,7 +137,7 @@ def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool =
 
     Notes
     -----
-    Correlated features share variance that regression gives to neither; see `feature_correlations`.
+    Correlated features share variance that regression gives to neither.
     """
     X = centred(representation("X", X))
     columns = _design(features, len(X))

@@ -19,7 +19,6 @@ from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matchi
 from brainalign.report.geometry_sections.reference_rdms import (
     RANDOM_COLUMNS,
     layer_curves,
-    layer_verdict,
     mds_categories,
     rdm_grid,
     reference_bars,
@@ -44,7 +43,6 @@ __all__ = [
     "identification_verdict",
     "layer_curves",
     "layer_latencies",
-    "layer_verdict",
     "matching_section",
     "mds_categories",
     "no_alignment",

@@ -21,34 +21,10 @@ from brainalign.report.kit import (
     legend_below,
     model_colours,
     new_figure,
-    p_equals,
     share_axis,
 )
 
 RANDOM_COLUMNS = ("reference", "model", "layer", "mean", "sd", "n")
-
-
-def layer_verdict(rows: pd.DataFrame, network: str) -> str:
-    """State the verdict on the best layer of a network, which follows from the max-statistic alone.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per layer of one network and reference: layer, score, best (bool: this layer beats every other one
-        after correction by the maximum over layers), p_max (its corrected p, or NaN).
-    network : str
-    """
-    check_columns("the table of layers", rows, ["layer", "score", "best", "p_max"])
-    top = rows.iloc[int(rows["score"].to_numpy().argmax())]
-    chosen = rows[rows["best"].astype(bool)]
-    if len(chosen) == 1:
-        row = chosen.iloc[0]
-        corrected = f"p {p_equals(row['p_max'])}, corrected by the maximum over layers"
-        return f"{network}: {row['layer']} fits better than every other layer ({row['score']:.2f}; {corrected})."
-    return (
-        f"{network}: no layer is called best; {top['layer']} has the largest fit ({top['score']:.2f}), but not beyond "
-        "what the maximum over layers gives by chance."
-    )
 
 
 def reference_bars(
@@ -151,7 +127,7 @@ def layer_curves(
     Parameters
     ----------
     rows : DataFrame
-        A row per reference, model and layer: score, se, ceiling_low, ceiling_high, best, p_max (see `layer_verdict`).
+        A row per reference, model and layer: score, se, ceiling_low, ceiling_high, best, p_max.
     random : DataFrame, optional
         As for `reference_bars`: drawn as a grey band of one sd.
     models : sequence of str, optional

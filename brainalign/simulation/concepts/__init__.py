@@ -3,9 +3,9 @@
 from brainalign.simulation.concepts.abstraction import AbstractionWorld, abstraction_world
 from brainalign.simulation.concepts.agent import RingAgent, ring_agent
 from brainalign.simulation.concepts.ball import OccludedBall, ball_features, ball_future, occluded_ball
-from brainalign.simulation.concepts.concepts import ConceptWorld, concept_world, write_things_files
-from brainalign.simulation.concepts.curved_relations import RELATIONS, SwissRoll, dependent_pair, swiss_roll
-from brainalign.simulation.concepts.mixtures import SparseWorld, hierarchical_mixtures, sparse_mixtures
+from brainalign.simulation.concepts.concepts import ConceptWorld, concept_world
+from brainalign.simulation.concepts.curved_relations import RELATIONS, dependent_pair
+from brainalign.simulation.concepts.mixtures import SparseWorld, sparse_mixtures
 from brainalign.simulation.concepts.model_groups import FamilyWorld, family_world
 from brainalign.simulation.concepts.region_geometries import REGION_REGIMES, region_patterns
 from brainalign.simulation.concepts.words import GroundedWords, grounded_words
@@ -20,7 +20,6 @@ __all__ = [
     "OccludedBall",
     "RingAgent",
     "SparseWorld",
-    "SwissRoll",
     "abstraction_world",
     "ball_features",
     "ball_future",
@@ -28,11 +27,8 @@ __all__ = [
     "dependent_pair",
     "family_world",
     "grounded_words",
-    "hierarchical_mixtures",
     "occluded_ball",
     "region_patterns",
     "ring_agent",
     "sparse_mixtures",
-    "swiss_roll",
-    "write_things_files",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,22 +116,3 @@ def _judged(triplets: NDArray[np.int64], p: Values, rng: np.random.Generator) ->
     odd = (p.cumsum(axis=1) > rng.random((len(p), 1))).argmax(axis=1)
     order = np.stack([(odd + 1) % 3, (odd + 2) % 3, odd], axis=1)
     return np.take_along_axis(triplets, order, axis=1), np.take_along_axis(p, order, axis=1)
-
-
-def write_things_files(world: ConceptWorld, folder: Path, index_base: int = 0) -> None:
-    """Write a world in the format of the THINGS similarity judgements.
-
-    Parameters
-    ----------
-    world : ConceptWorld
-    folder : path
-        Gets trainset.txt, testset1.txt (judged several times), spose_embedding.txt, labels.txt, unique_id.txt.
-    index_base : int
-        Number of the first object.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savetxt(folder / "trainset.txt", world.triplets + index_base, fmt="%d")
-    np.savetxt(folder / "testset1.txt", world.repeats + index_base, fmt="%d")
-    np.savetxt(folder / "spose_embedding.txt", world.embedding, fmt="%.6f")
-    (folder / "labels.txt").write_text("".join(f"property {k + 1}\n" for k in range(world.embedding.shape[1])))
-    (folder / "unique_id.txt").write_text("".join(f"thing_{k:02d}_a\n" for k in range(len(world.embedding))))

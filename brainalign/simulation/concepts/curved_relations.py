@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import check_choice
 
 Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SwissRoll:
-    """Points on a rolled sheet.
-
-    Attributes
-    ----------
-    points : array (n, 3)
-    intrinsic : array (n, 2)
-        Arc length along the spiral, and height.
-    """
-
-    points: Values
-    intrinsic: Values
-
-
-def swiss_roll(n: int, seed: int = 0) -> SwissRoll:
-    """Simulate points spread evenly in angle and height over a sheet rolled up one and a half times.
-
-    References
-    ----------
-    Tenenbaum JB, de Silva V, Langford JC (2000). A global geometric framework for nonlinear dimensionality reduction.
-    Science 290:2319-2323. doi:10.1126/science.290.5500.2319
-    """
-    rng = np.random.default_rng(seed)
-    angle = 1.5 * np.pi * (1 + 2 * rng.random(n))
-    height = 21 * rng.random(n)
-    arc = (angle * np.sqrt(1 + angle**2) + np.arcsinh(angle)) / 2
-    points = np.column_stack([angle * np.cos(angle), height, angle * np.sin(angle)])
-    return SwissRoll(points, np.column_stack([arc, height]))
 
 
 def dependent_pair(relation: str, n: int, rng: np.random.Generator) -> tuple[Values, Values]:

@@ -63,54 +63,6 @@ def sparse_mixtures(
     return _world(codes, atoms, noise, rng)
 
 
-def hierarchical_mixtures(
-    n_rows: int = 6000,
-    n_features: int = 32,
-    n_parents: int = 8,
-    n_children: int = 8,
-    likeness: float = 0.7,
-    noise: float = 0.0,
-    seed: int = 0,
-) -> SparseWorld:
-    """Mix two children of different parents per row, each with a weight between 1 and 2.
-
-    Children of a parent share its direction, so one look at a row that holds a child finds all its siblings too. After
-    the best atom is taken out, they are gone.
-
-    Parameters
-    ----------
-    n_rows, n_features : int
-    n_parents, n_children : int
-        Children of each parent; they are the atoms, siblings next to each other.
-    likeness : float
-        Mean cosine of siblings.
-    noise : float
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than two parents, or no room for children beside them.
-
-    References
-    ----------
-    Costa V, Fel T, Lubana ES, Tolooshams B, Ba D (2025). From flat to hierarchical: extracting sparse representations
-    with matching pursuit. arXiv:2506.03093
-    """
-    if not 2 <= n_parents < n_features:
-        raise BrainalignError(f"{n_parents} parents of {n_features} features: give 2 or more, fewer than features")
-    rng = np.random.default_rng(seed)
-    axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0].T
-    parents, room = axes[:n_parents], axes[n_parents:]
-    own = _unit(rng.normal(size=(n_parents, n_children, len(room)))) @ room
-    children = np.sqrt(likeness) * parents[:, None] + np.sqrt(1 - likeness) * own
-    chosen = rng.random((n_rows, n_parents)).argpartition(1, axis=1)[:, :2]  # two different parents
-    held = chosen * n_children + rng.integers(n_children, size=(n_rows, 2))
-    codes = np.zeros((n_rows, n_parents * n_children))
-    np.put_along_axis(codes, held, rng.uniform(1, 2, (n_rows, 2)), axis=1)
-    return _world(codes, children.reshape(-1, n_features), noise, rng)
-
-
 def _world(
     codes: NDArray[np.float64], atoms: NDArray[np.float64], noise: float, rng: np.random.Generator
 ) -> SparseWorld:

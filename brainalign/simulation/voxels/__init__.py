@@ -13,20 +13,11 @@ from brainalign.simulation.voxels.cortex import (
 from brainalign.simulation.voxels.drives import field_weights, layer_drives, pool_everywhere
 from brainalign.simulation.voxels.generator import CONFIG, LAYERS, activations, save_generator, train_generator
 from brainalign.simulation.voxels.linear import LinearWorld, linear_world
-from brainalign.simulation.voxels.objects import OBJECT_ROIS, ObjectWorld, object_world
-from brainalign.simulation.voxels.planted_hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
-from brainalign.simulation.voxels.prior import VoxelPriorWorld, linear_gaussian_reference, voxel_prior_world
+from brainalign.simulation.voxels.prior import VoxelPriorWorld, voxel_prior_world
 from brainalign.simulation.voxels.scenes import COLOURS, SHAPES, caption, draw_scenes, render
 from brainalign.simulation.voxels.selective_areas import PREFERENCES, preferences, scene_variables
-from brainalign.simulation.voxels.selective_regions import clear_scenes, selective_voxels, train_scene_network
+from brainalign.simulation.voxels.selective_regions import clear_scenes
 from brainalign.simulation.voxels.shapes_of_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
-from brainalign.simulation.voxels.shifting import (
-    FIELD_CEILING,
-    TEST_NOISE,
-    TRAINING_NOISE,
-    ShiftingFields,
-    shifting_fields,
-)
 from brainalign.simulation.voxels.surface_files import betas_image, labels_image
 from brainalign.simulation.voxels.trials import schedule
 
@@ -34,22 +25,14 @@ __all__ = [
     "CELL_CEILING",
     "COLOURS",
     "CONFIG",
-    "FIELD_CEILING",
     "LAYERS",
-    "OBJECT_ROIS",
     "PREFERENCES",
-    "R_CEILING",
     "SHAPES",
     "SHAPE_NEURONS",
-    "TEST_NOISE",
-    "TRAINING_NOISE",
     "ComplexCells",
     "Cortex",
     "CortexDrives",
-    "Hierarchy",
     "LinearWorld",
-    "ObjectWorld",
-    "ShiftingFields",
     "Things",
     "VoxelPriorWorld",
     "activations",
@@ -61,15 +44,12 @@ __all__ = [
     "cortex_drives",
     "draw_scenes",
     "field_weights",
-    "hierarchy",
     "labelled_embeddings",
     "labels_image",
     "layer_drives",
-    "linear_gaussian_reference",
     "linear_world",
     "load_cortex",
     "measure_things",
-    "object_world",
     "plan_areas",
     "pool_everywhere",
     "preferences",
@@ -77,12 +57,8 @@ __all__ = [
     "save_generator",
     "scene_variables",
     "schedule",
-    "selective_voxels",
-    "shifting_fields",
     "simulate_cortex",
-    "smooth_maps",
     "train_generator",
-    "train_scene_network",
     "true_responses",
     "voxel_prior_world",
 ]

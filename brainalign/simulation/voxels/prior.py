@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError
 
 OWN_SD = 0.15  # of what a voxel's weights do not share with others
 BIAS_SD = 0.3
@@ -93,32 +93,3 @@ def voxel_prior_world(n_features: int = 16, n_latents: int = 3, seed: int = 0) -
     rotation = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
     axes = rotation * np.linspace(1.5, 0.5, n_features)
     return VoxelPriorWorld(axes, rng.normal(size=(n_features, n_latents)) / np.sqrt(3))
-
-
-def linear_gaussian_reference(
-    X: Values, Y: Values, noise_sd: Values, prior_mean: Values, prior_covariance: Values
-) -> Values:
-    """Return the posterior mean of weights and bias (n_features + 1, n_voxels), prior and noise being known.
-
-    The best linear estimate from a context, m + C A' (A C A' + s² I)⁻¹ (y − A m) with A = [X, 1]: a reference, no
-    bound on scores that weigh voxels otherwise than squared error does.
-
-    Parameters
-    ----------
-    X : array (n_images, n_features)
-    Y : array (n_images, n_voxels)
-    noise_sd : array (n_voxels,)
-    prior_mean : array (n_features + 1,)
-    prior_covariance : array (n_features + 1, n_features + 1)
-
-    Raises
-    ------
-    BrainalignError
-        If X and Y differ in rows.
-    """
-    check_rows("X", len(X), "Y", len(Y), "give one row per image")
-    design = np.column_stack([X, np.ones(len(X))])
-    values, vectors = np.linalg.eigh(design @ prior_covariance @ design.T)
-    rotated = vectors.T @ (Y - (design @ prior_mean)[:, None])
-    shrunk = vectors @ (rotated / (values[:, None] + np.square(noise_sd)))
-    return np.asarray(prior_mean[:, None] + prior_covariance @ design.T @ shrunk)

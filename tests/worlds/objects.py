@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
-
 Values = NDArray[np.float64]
 
 GRID = (8, 8)
@@ -74,22 +72,7 @@ def object_world(n_training: int = 2400, n_test: int = 600, n_targets: int = 10,
     n_targets : int
         Per ROI.
     seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are no training images or no targets.
-
-    Examples
-    --------
-    >>> world = object_world(20, 10, n_targets=2)
-    >>> world.tokens.shape, world.responses.shape
-    ((30, 64, 12), (30, 20))
     """
-    if n_training < 2 or n_targets < 1:
-        raise BrainalignError(
-            f"got n_training={n_training}, n_targets={n_targets}; it takes 2 training images and a target per ROI"
-        )
     rng = np.random.default_rng(seed)
     n_images, n_tokens = n_training + n_test, GRID[0] * GRID[1]
     tokens = 0.3 * rng.normal(size=(n_images, n_tokens, N_OBJECTS + N_ATTRIBUTES))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from brainalign.checks import BrainalignError
+from scipy.ndimage import uniform_filter
 
 Values = NDArray[np.float64]
 
@@ -63,22 +62,7 @@ def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, 
     n_train : int
         Images to fit on, those for validation included.
     n_test, n_voxels, seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If a number is too small: it takes 2 training and 2 test images and 2 voxels.
-
-    Examples
-    --------
-    >>> world = shifting_fields(20, 10)
-    >>> world.tokens.shape, world.shifts[:, ~world.shifting].any()
-    ((30, 100, 6), np.False_)
     """
-    if min(n_train, n_test, n_voxels) < 2:
-        raise BrainalignError(f"it takes 2 training images, test images, voxels; got {n_train}, {n_test}, {n_voxels}")
-    from scipy.ndimage import uniform_filter
-
     rng = np.random.default_rng(seed)
     n, (rows, cols), channels = n_train + n_test, ShiftingFields.grid, 6
     noise = rng.normal(size=(n, rows + 2, cols + 2, channels))

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
-
 Values = NDArray[np.float64]
 
 N_VOXELS = 6  # per area
@@ -70,24 +68,11 @@ def hierarchy(
     n_images, n_layers, n_features, n_areas : int
     seed : int
 
-    Raises
-    ------
-    BrainalignError
-        With fewer than 2 layers or areas.
-
     References
     ----------
     Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
     arXiv:2508.18226
-
-    Examples
-    --------
-    >>> world = hierarchy(n_images=50)
-    >>> world.voxels.shape, world.sensors.shape
-    ((50, 108), (50, 30, 60))
     """
-    if n_layers < 2 or n_areas < 2:
-        raise BrainalignError(f"a hierarchy needs 2 layers and 2 areas or more; got {n_layers} and {n_areas}")
     rng = np.random.default_rng(seed)
     images = rng.normal(size=(n_images, n_features))
     layers = _network(images, n_layers, rng)

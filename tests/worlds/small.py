@@ -1,0 +1,130 @@
+"""Worlds of a few lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.simulation import ConceptWorld, SparseWorld
+
+Values = NDArray[np.float64]
+
+
+def linear_gaussian_reference(
+    X: Values, Y: Values, noise_sd: Values, prior_mean: Values, prior_covariance: Values
+) -> Values:
+    """Return the posterior mean of weights and bias (n_features + 1, n_voxels), prior and noise being known.
+
+    The best linear estimate from a context, m + C A' (A C A' + s² I)⁻¹ (y − A m) with A = [X, 1]: a reference, no
+    bound on scores that weigh voxels otherwise than squared error does.
+
+    Parameters
+    ----------
+    X : array (n_images, n_features)
+    Y : array (n_images, n_voxels)
+    noise_sd : array (n_voxels,)
+    prior_mean : array (n_features + 1,)
+    prior_covariance : array (n_features + 1, n_features + 1)
+    """
+    design = np.column_stack([X, np.ones(len(X))])
+    values, vectors = np.linalg.eigh(design @ prior_covariance @ design.T)
+    rotated = vectors.T @ (Y - (design @ prior_mean)[:, None])
+    shrunk = vectors @ (rotated / (values[:, None] + np.square(noise_sd)))
+    return np.asarray(prior_mean[:, None] + prior_covariance @ design.T @ shrunk)
+
+
+@dataclass(frozen=True)
+class SwissRoll:
+    """Points on a rolled sheet.
+
+    Attributes
+    ----------
+    points : array (n, 3)
+    intrinsic : array (n, 2)
+        Arc length along the spiral, and height.
+    """
+
+    points: Values
+    intrinsic: Values
+
+
+def swiss_roll(n: int, seed: int = 0) -> SwissRoll:
+    """Simulate points spread evenly in angle and height over a sheet rolled up one and a half times.
+
+    References
+    ----------
+    Tenenbaum JB, de Silva V, Langford JC (2000). A global geometric framework for nonlinear dimensionality reduction.
+    Science 290:2319-2323. doi:10.1126/science.290.5500.2319
+    """
+    rng = np.random.default_rng(seed)
+    angle = 1.5 * np.pi * (1 + 2 * rng.random(n))
+    height = 21 * rng.random(n)
+    arc = (angle * np.sqrt(1 + angle**2) + np.arcsinh(angle)) / 2
+    points = np.column_stack([angle * np.cos(angle), height, angle * np.sin(angle)])
+    return SwissRoll(points, np.column_stack([arc, height]))
+
+
+def hierarchical_mixtures(
+    n_rows: int = 6000,
+    n_features: int = 32,
+    n_parents: int = 8,
+    n_children: int = 8,
+    likeness: float = 0.7,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> SparseWorld:
+    """Mix two children of different parents per row, each with a weight between 1 and 2.
+
+    Children of a parent share its direction, so one look at a row that holds a child finds all its siblings too. After
+    the best atom is taken out, they are gone.
+
+    Parameters
+    ----------
+    n_rows, n_features : int
+    n_parents, n_children : int
+        Children of each parent; they are the atoms, siblings next to each other.
+    likeness : float
+        Mean cosine of siblings.
+    noise : float
+    seed : int
+
+    References
+    ----------
+    Costa V, Fel T, Lubana ES, Tolooshams B, Ba D (2025). From flat to hierarchical: extracting sparse representations
+    with matching pursuit. arXiv:2506.03093
+    """
+    rng = np.random.default_rng(seed)
+    axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0].T
+    parents, room = axes[:n_parents], axes[n_parents:]
+    own = rng.normal(size=(n_parents, n_children, len(room)))
+    own = (own / np.linalg.norm(own, axis=-1, keepdims=True)) @ room
+    children = np.sqrt(likeness) * parents[:, None] + np.sqrt(1 - likeness) * own
+    chosen = rng.random((n_rows, n_parents)).argpartition(1, axis=1)[:, :2]  # two different parents
+    held = chosen * n_children + rng.integers(n_children, size=(n_rows, 2))
+    codes = np.zeros((n_rows, n_parents * n_children))
+    np.put_along_axis(codes, held, rng.uniform(1, 2, (n_rows, 2)), axis=1)
+    atoms = children.reshape(-1, n_features)
+    features = codes @ atoms + noise * rng.normal(size=(n_rows, n_features))
+    return SparseWorld(features.astype(np.float32), codes.astype(np.float32), atoms.astype(np.float32))
+
+
+def write_things_files(world: ConceptWorld, folder: Path, index_base: int = 0) -> None:
+    """Write a world in the format of the THINGS similarity judgements.
+
+    Parameters
+    ----------
+    world : ConceptWorld
+    folder : path
+        Gets trainset.txt, testset1.txt (judged several times), spose_embedding.txt, labels.txt, unique_id.txt.
+    index_base : int
+        Number of the first object.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savetxt(folder / "trainset.txt", world.triplets + index_base, fmt="%d")
+    np.savetxt(folder / "testset1.txt", world.repeats + index_base, fmt="%d")
+    np.savetxt(folder / "spose_embedding.txt", world.embedding, fmt="%.6f")
+    (folder / "labels.txt").write_text("".join(f"property {k + 1}\n" for k in range(world.embedding.shape[1])))
+    (folder / "unique_id.txt").write_text("".join(f"thing_{k:02d}_a\n" for k in range(len(world.embedding))))
