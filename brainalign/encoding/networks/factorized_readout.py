@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from brainalign.encoding.networks.readout_arrays import Shape, chunked
-from brainalign.encoding.networks.readout_files import load_readout, save_readout
-from brainalign.encoding.networks.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
-from brainalign.regression import Array, Epoch, MeanScore
+from brainalign.encoding.networks.readout_fit import Readout, fit_readout, refuse
+from brainalign.regression import Array
 
 
-class FactorizedReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
+@dataclass(eq=False, repr=False, kw_only=True)
+class FactorizedReadout(Readout):
     """One receptive field and one set of channel weights per target.
 
     y_v = b_v + Σ_c f_vc Σ_hw s_v(h, w) x_c(h, w), fields s_v non-negative and of L2 norm 1. Fields start flat and
@@ -76,44 +73,7 @@ class FactorizedReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
     (np.int64(1), np.int64(1))
     """
 
-    module_: Standardised
-    fields_: Array
-    weights_: Array
-    intercept_: Array
-    history_: list[Epoch]
-    validation_r_: Array
-    restart_: Array
-    n_parameters_: int
-
-    def __init__(
-        self,
-        epochs: int = 40,
-        batch_size: int = 100,
-        learning_rate: float = 1e-2,
-        weight_decay: float = 1e-4,
-        schedule: Literal["onecycle", "constant"] = "onecycle",
-        patience: int | None = None,
-        loss: Literal["mse", "concordance"] = "mse",
-        validation: float = 1 / 6,
-        restarts: int = 1,
-        seed: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        checkpoint: str | Path | None = None,
-        progress: Callable[[Epoch], None] | None = None,
-    ) -> None:
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.patience = patience
-        self.loss = loss
-        self.validation = validation
-        self.restarts = restarts
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.progress = progress
+    restarts: int = 1
 
     def fit(
         self,
@@ -153,23 +113,6 @@ class FactorizedReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
     def network(self, shape: Shape) -> nn.Module:
         """Return the network for standardised arrays, before training."""
         return _Factorized(shape)
-
-    def predict(self, X: Array, semantics: Array | None = None) -> Array:
-        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
-        return predict_readout(self, X, semantics)
-
-    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
-        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
-        return score_readout(self.predict(X, semantics), Y)
-
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted read-out into a folder (safetensors and JSON)."""
-        save_readout(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> FactorizedReadout:
-        """Return a read-out that `save` wrote."""
-        return load_readout(cls, folder)
 
 
 class _Factorized(nn.Module):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from brainalign.checks import check_choice
 from brainalign.encoding.networks.factorized_readout import pooled
 from brainalign.encoding.networks.readout_arrays import Shape, chunked
-from brainalign.encoding.networks.readout_files import load_readout, save_readout
-from brainalign.encoding.networks.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
-from brainalign.regression import Array, Epoch, MeanScore, same_kind_as
+from brainalign.encoding.networks.readout_fit import Readout, fit_readout, refuse
+from brainalign.regression import Array, same_kind_as
 
 START_SD = 0.5  # of a field, where the grid runs from -1 to 1
 
 
-class GaussianReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
+@dataclass(eq=False, repr=False)
+class GaussianReadout(Readout):
     """A Gaussian receptive field and one set of channel weights per target.
 
     y_v = b_v + Σ_c f_vc x_c(place of v). With field="point" the place is drawn anew from N(mean_v, covariance_v) for
@@ -59,48 +58,9 @@ class GaussianReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
     True
     """
 
-    module_: Standardised
-    means_: Array
-    covariances_: Array
-    fields_: Array
-    weights_: Array
-    intercept_: Array
-    history_: list[Epoch]
-    validation_r_: Array
-    restart_: Array
-    n_parameters_: int
-
-    def __init__(
-        self,
-        field: Literal["point", "integrated"] = "point",
-        epochs: int = 40,
-        batch_size: int = 100,
-        learning_rate: float = 1e-2,
-        weight_decay: float = 1e-4,
-        schedule: Literal["onecycle", "constant"] = "onecycle",
-        patience: int | None = None,
-        loss: Literal["mse", "concordance"] = "mse",
-        validation: float = 1 / 6,
-        restarts: int = 1,
-        seed: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        checkpoint: str | Path | None = None,
-        progress: Callable[[Epoch], None] | None = None,
-    ) -> None:
-        self.field = field
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.patience = patience
-        self.loss = loss
-        self.validation = validation
-        self.restarts = restarts
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.progress = progress
+    field: Literal["point", "integrated"] = "point"
+    _: KW_ONLY
+    restarts: int = 1
 
     def fit(
         self,
@@ -130,22 +90,10 @@ class GaussianReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
         """Return the network for standardised arrays, before training."""
         return _Gaussian(shape, self.field)
 
-    def predict(self, X: Array, semantics: Array | None = None) -> Array:
-        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
-        return predict_readout(self, X, semantics)
-
-    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
-        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
-        return score_readout(self.predict(X, semantics), Y)
-
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted read-out into a folder (safetensors and JSON)."""
-        save_readout(self, folder)
-
     @classmethod
-    def load(cls, folder: str | Path) -> GaussianReadout:
+    def load(cls, folder: str | Path) -> Self:
         """Return a read-out that `save` wrote."""
-        readout = load_readout(cls, folder)
+        readout = super().load(folder)
         readout._describe_gaussians(readout.fields_)
         return readout
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -25,9 +28,11 @@ from brainalign.encoding.networks.readout_arrays import (
     semantic_moments,
 )
 from brainalign.encoding.networks.token_inputs import correlations, target_scales, token_scales
+from brainalign.io import read_json, reading, write_atomically, write_json
 from brainalign.regression import (
     Array,
     Epoch,
+    MeanScore,
     Training,
     as_tensor,
     carve_validation,
@@ -36,43 +41,7 @@ from brainalign.regression import (
     train,
 )
 
-
-class Readout(Protocol):
-    """A read-out as the functions here see it: how it is trained, and the network."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    schedule: Literal["onecycle", "constant"]
-    patience: int | None
-    loss: Literal["mse", "concordance"]
-    validation: float
-    restarts: int
-    seed: int
-    device: Literal["auto", "cpu", "cuda"]
-    checkpoint: str | Path | None
-    progress: Callable[[Epoch], None] | None
-    module_: Standardised
-    fields_: Array
-    weights_: Array
-    intercept_: Array
-    history_: list[Epoch]
-    validation_r_: Array
-    restart_: Array
-    n_parameters_: int
-
-    def network(self, shape: Shape) -> nn.Module:
-        """Return a network to start from, its random numbers drawn from torch's generator.
-
-        It maps standardised tokens (n, n_tokens, n_channels) and semantics (n, n_semantic) or None to standardised
-        responses (n, n_targets), and has `fields()` (n_targets, rows, cols), `weight` (n_targets, n_channels), `bias`
-        (n_targets,) and `per_target`: names of the parameters whose first axis is the targets. One with a `core` has
-        fields and weights over the core's maps.
-        """
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+NOT_KEPT = {"checkpoint", "progress"}  # of the options on disk: where it was trained and who watched
 
 
 class Standardised(nn.Module):
@@ -128,6 +97,126 @@ class Standardised(nn.Module):
         z = None if semantics is None else self.standard("semantics", semantics)
         y = self.gather(lambda part: part(x, z), axis=1)
         return y * self.get_buffer("sd_Y") + self.get_buffer("mean_Y")
+
+
+class _Fitted:
+    """What a fit leaves in a read-out; of a core that targets share, another start would be another core."""
+
+    restarts: int = 1
+    module_: Standardised
+    fields_: Array
+    weights_: Array
+    intercept_: Array
+    history_: list[Epoch]
+    validation_r_: Array
+    restart_: Array
+    n_parameters_: int
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Readout(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
+    """A network between tokens of a grid and responses: how it is trained, used and kept.
+
+    Parameters
+    ----------
+    epochs, batch_size, learning_rate, weight_decay, schedule, patience, loss, validation, seed, device, checkpoint,
+    progress
+        As those of `FactorizedReadout`.
+    """
+
+    epochs: int = 40
+    batch_size: int = 100
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-4
+    schedule: Literal["onecycle", "constant"] = "onecycle"
+    patience: int | None = None
+    loss: Literal["mse", "concordance"] = "mse"
+    validation: float = 1 / 6
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint: str | Path | None = None
+    progress: Callable[[Epoch], None] | None = None
+
+    def network(self, shape: Shape) -> nn.Module:
+        """Return a network to start from, its random numbers drawn from torch's generator.
+
+        It maps standardised tokens (n, n_tokens, n_channels) and semantics (n, n_semantic) or None to standardised
+        responses (n, n_targets), and has `fields()` (n_targets, rows, cols), `weight` (n_targets, n_channels), `bias`
+        (n_targets,) and `per_target`: names of the parameters whose first axis is the targets. One with a `core` has
+        fields and weights over the core's maps.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no network")
+
+    def predict(self, X: Array, semantics: Array | None = None) -> Array:
+        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and their semantics.
+
+        Raises
+        ------
+        BrainalignError
+            If the arrays differ in shape from those of the fit.
+        """
+        check_is_fitted(self, "module_")
+        check_predict_arrays(type(self).__name__, self.module_.shape, X, semantics)
+        return in_batches(self.module_, self.module_, X, *([] if semantics is None else [semantics]))
+
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
+        predicted = self.predict(X, semantics)
+        if tuple(predicted.shape) != tuple(Y.shape):
+            raise BrainalignError(f"Y has shape {tuple(Y.shape)} but predictions have {tuple(predicted.shape)}")
+        measured = as_tensor(Y)
+        return same_kind_as(Y)(correlations(as_tensor(predicted).to(measured.device), measured))
+
+    def save(self, folder: str | Path) -> None:
+        """Write parameters (safetensors) and options, shapes and epochs (JSON) of the fit into a folder."""
+        check_is_fitted(self, "module_")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.cpu().contiguous() for name, value in self.module_.state_dict().items()}
+        for name in ("validation_r", "restart"):
+            tensors[name] = torch.as_tensor(getattr(self, f"{name}_")).cpu().contiguous()
+        write_atomically(folder / "readout.safetensors", lambda path: save_file(tensors, path))
+        content = {
+            "readout": type(self).__name__,
+            "options": {name: value for name, value in self.get_params().items() if name not in NOT_KEPT},
+            "shape": self.module_.shape._asdict(),
+            "history": [tuple(epoch) for epoch in self.history_],
+        }
+        write_json(folder / "readout.json", content)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Load the read-out that `save` wrote; it predicts the same, to the bit.
+
+        Raises
+        ------
+        BrainalignError
+            If the folder holds no read-out, or one of another kind.
+        """
+        folder = Path(folder)
+        if not (folder / "readout.json").exists():
+            raise BrainalignError(f"{folder} holds no readout.json; give the folder that save() wrote")
+        with reading(folder, "holds no whole read-out", "give the folder that save() wrote"):
+            return cls._loaded(folder)
+
+    @classmethod
+    def _loaded(cls, folder: Path) -> Self:
+        content = read_json(folder / "readout.json")
+        if content["readout"] != cls.__name__:
+            raise BrainalignError(f"{folder} holds a {content['readout']}; load it with {content['readout']}.load")
+        options = content["options"].items()
+        readout = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in options})
+        shape = Shape(**content["shape"] | {"grid": tuple(content["shape"]["grid"])})
+        tensors = load_file(folder / "readout.safetensors")
+        for name in ("validation_r", "restart"):
+            setattr(readout, f"{name}_", np.asarray(tensors.pop(name)))
+        readout.history_ = [Epoch(*values) for values in content["history"]]
+        whole, chosen = Standardised(shape), tensors["chosen"]
+        network = start(readout, shape, readout.seed)
+        whole.keep([network] * (int(chosen.max()) + 1), chosen)
+        whole.load_state_dict(tensors)
+        describe(readout, whole.to(pick_device(readout.device)), lambda tensor: np.asarray(tensor.cpu()))
+        return readout
 
 
 def refuse(readout: object, **given: object) -> None:
@@ -209,19 +298,6 @@ def describe(readout: Readout, whole: Standardised, like: Callable[[torch.Tensor
     readout.module_ = whole.eval()
 
 
-def predict_readout(readout: Readout, X: Array, semantics: Array | None) -> Array:
-    """Return predictions (n, n_targets) of a fitted read-out.
-
-    Raises
-    ------
-    BrainalignError
-        If the arrays differ in shape from those of the fit.
-    """
-    check_is_fitted(readout, "module_")
-    check_predict_arrays(type(readout).__name__, readout.module_.shape, X, semantics)
-    return in_batches(readout.module_, readout.module_, X, *([] if semantics is None else [semantics]))
-
-
 def in_batches(whole: Standardised, function: Callable[..., torch.Tensor], first: Array, *others: Array) -> Array:
     """Return a function of rows of arrays, without gradients, a bounded number of rows at a time."""
     tensors, device = [as_tensor(array) for array in (first, *others)], whole.get_buffer("chosen").device
@@ -229,14 +305,6 @@ def in_batches(whole: Standardised, function: Callable[..., torch.Tensor], first
         batches = torch.arange(len(first)).split(rows_at_once(whole.shape))
         found = [function(*(tensor[some].to(device) for tensor in tensors)) for some in batches]
     return same_kind_as(first)(torch.cat(found))
-
-
-def score_readout(predicted: Array, Y: Array) -> Array:
-    """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
-    if tuple(predicted.shape) != tuple(Y.shape):
-        raise BrainalignError(f"Y has shape {tuple(Y.shape)} but predictions have {tuple(predicted.shape)}")
-    measured = as_tensor(Y)
-    return same_kind_as(Y)(correlations(as_tensor(predicted).to(measured.device), measured))
 
 
 class _Arrays:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -14,23 +14,16 @@ from brainalign.checks import BrainalignError, check_choice
 from brainalign.encoding.networks.factorized_readout import FactorizedReadout
 from brainalign.encoding.networks.gaussian_readout import GaussianReadout
 from brainalign.encoding.networks.readout_arrays import Shape, check_predict_arrays
-from brainalign.encoding.networks.readout_files import load_readout, save_readout
-from brainalign.encoding.networks.readout_fit import (
-    Standardised,
-    fit_readout,
-    in_batches,
-    predict_readout,
-    refuse,
-    score_readout,
-)
+from brainalign.encoding.networks.readout_fit import Readout, fit_readout, in_batches, refuse
 from brainalign.encoding.networks.response_core import Block, ConvolutionalCore, ResponseNetwork, core_grid
 from brainalign.encoding.networks.semantic_readout import SemanticSpatialReadout
-from brainalign.regression import Array, Epoch, MeanScore, carve_validation, check_validation, labels_of
+from brainalign.regression import Array, carve_validation, check_validation, labels_of
 
 READOUTS = {"factorized": FactorizedReadout, "gaussian": GaussianReadout, "semantic": SemanticSpatialReadout}
 
 
-class ResponseOptimisedEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
+@dataclass(eq=False, repr=False)
+class ResponseOptimisedEncoder(Readout):
     """A convolutional core and a read-out of its maps, trained together from the responses of all targets.
 
     The core maps tokens, such as pixels, to feature maps by blocks of convolution, batch norm, ELU and average pooling.
@@ -86,55 +79,13 @@ class ResponseOptimisedEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     (20, 64, 16)
     """
 
-    restarts: int = 1  # another start would be another core; `SeedEnsemble` averages those
-
-    module_: Standardised
-    core_grid_: tuple[int, int]
-    fields_: Array
-    weights_: Array
-    intercept_: Array
-    history_: list[Epoch]
-    validation_r_: Array
-    restart_: Array
-    n_parameters_: int
-
-    def __init__(
-        self,
-        n_channels: Sequence[int] = (16, 32, 64),
-        kernel_sizes: Sequence[int] = (5, 3, 3),
-        pool: Sequence[int] = (2, 2, 2),
-        readout: Literal["factorized", "gaussian", "semantic"] = "factorized",
-        dropout: float = 0.0,
-        epochs: int = 40,
-        batch_size: int = 50,
-        learning_rate: float = 1e-2,
-        weight_decay: float = 1e-4,
-        schedule: Literal["onecycle", "constant"] = "onecycle",
-        patience: int | None = None,
-        loss: Literal["mse", "concordance"] = "mse",
-        validation: float = 1 / 6,
-        seed: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        checkpoint: str | Path | None = None,
-        progress: Callable[[Epoch], None] | None = None,
-    ) -> None:
-        self.n_channels = n_channels
-        self.kernel_sizes = kernel_sizes
-        self.pool = pool
-        self.readout = readout
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.patience = patience
-        self.loss = loss
-        self.validation = validation
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.progress = progress
+    n_channels: Sequence[int] = (16, 32, 64)
+    kernel_sizes: Sequence[int] = (5, 3, 3)
+    pool: Sequence[int] = (2, 2, 2)
+    readout: Literal["factorized", "gaussian", "semantic"] = "factorized"
+    dropout: float = 0.0
+    _: KW_ONLY
+    batch_size: int = 50
 
     def fit(
         self,
@@ -202,22 +153,10 @@ class ResponseOptimisedEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         network = whole.parts[0]
         return in_batches(whole, lambda some: network.get_submodule("core")(whole.standard("tokens", some)), tokens)
 
-    def predict(self, X: Array, semantics: Array | None = None) -> Array:
-        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
-        return predict_readout(self, X, semantics)
-
-    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
-        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
-        return score_readout(self.predict(X, semantics), Y)
-
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted encoder into a folder (safetensors and JSON)."""
-        save_readout(self, folder)
-
     @classmethod
-    def load(cls, folder: str | Path) -> ResponseOptimisedEncoder:
+    def load(cls, folder: str | Path) -> Self:
         """Return an encoder that `save` wrote."""
-        encoder = load_readout(cls, folder)
+        encoder = super().load(folder)
         encoder.core_grid_ = core_grid(encoder.module_.shape.grid, encoder._blocks())
         return encoder
 

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.encoding.networks.factorized_readout import flat_fields, unit_fields
 from brainalign.encoding.networks.readout_arrays import Shape, check_predict_arrays, chunked
-from brainalign.encoding.networks.readout_files import load_readout, save_readout
-from brainalign.encoding.networks.readout_fit import (
-    Standardised,
-    fit_readout,
-    in_batches,
-    predict_readout,
-    refuse,
-    score_readout,
-)
+from brainalign.encoding.networks.readout_fit import Readout, fit_readout, in_batches, refuse
 from brainalign.encoding.networks.warps import WARPS, affine_matrix, moved_centre, warp
-from brainalign.regression import Array, Epoch, MeanScore
+from brainalign.regression import Array
 
 
-class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
+@dataclass(eq=False, repr=False)
+class SemanticSpatialReadout(Readout):
     """A receptive field per target, warped anew for every image by a network that reads the semantics of the image.
 
     y_v = b_v + Σ_c f_vc Σ_hw s_v(A_v(z)(h, w)) x_c(h, w), with the affine map A_v(z) from z → n_hidden → ReLU → numbers
@@ -72,50 +63,11 @@ class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
     (300, 1, 2)
     """
 
-    module_: Standardised
-    fields_: Array
-    weights_: Array
-    intercept_: Array
-    history_: list[Epoch]
-    validation_r_: Array
-    restart_: Array
-    n_parameters_: int
-
-    def __init__(
-        self,
-        warp: Literal["translation", "rotation", "scale", "shear", "affine"] = "translation",
-        warp_features: bool = False,
-        n_hidden: int = 32,
-        epochs: int = 40,
-        batch_size: int = 100,
-        learning_rate: float = 1e-2,
-        weight_decay: float = 1e-4,
-        schedule: Literal["onecycle", "constant"] = "onecycle",
-        patience: int | None = None,
-        loss: Literal["mse", "concordance"] = "mse",
-        validation: float = 1 / 6,
-        restarts: int = 2,
-        seed: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        checkpoint: str | Path | None = None,
-        progress: Callable[[Epoch], None] | None = None,
-    ) -> None:
-        self.warp = warp
-        self.warp_features = warp_features
-        self.n_hidden = n_hidden
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.patience = patience
-        self.loss = loss
-        self.validation = validation
-        self.restarts = restarts
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.progress = progress
+    warp: Literal["translation", "rotation", "scale", "shear", "affine"] = "translation"
+    warp_features: bool = False
+    n_hidden: int = 32
+    _: KW_ONLY
+    restarts: int = 2
 
     def fit(
         self,
@@ -163,14 +115,6 @@ class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
         """Return the network for standardised arrays, before training."""
         return _Semantic(shape, self.warp, self.warp_features, self.n_hidden)
 
-    def predict(self, X: Array, semantics: Array | None = None) -> Array:
-        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and semantics."""
-        return predict_readout(self, X, semantics)
-
-    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
-        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
-        return score_readout(self.predict(X, semantics), Y)
-
     def shifts(self, semantics: Array) -> Array:
         """Compute the shift of the centre of each field (n_rows, n_targets, 2), as (x, y).
 
@@ -185,15 +129,6 @@ class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
             return whole.gather(lambda part: part.shifts(whole.standard("semantics", z)), axis=1)
 
         return in_batches(whole, moved, semantics)
-
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted read-out into a folder (safetensors and JSON)."""
-        save_readout(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> SemanticSpatialReadout:
-        """Return a read-out that `save` wrote."""
-        return load_readout(cls, folder)
 
 
 class _Semantic(nn.Module):
