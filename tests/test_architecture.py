@@ -175,8 +175,22 @@ def test_no_export_has_the_name_of_a_module_beside_it() -> None:
         if path.name == "__init__.py" and path.parent.name != "kernels":
             beside = {p.stem for p in path.parent.iterdir()} - {"__init__", "__pycache__"}
             nodes = [node for node in tree_of(path).body if isinstance(node, ast.ImportFrom)]
-            shadows[str(path)] = beside & {alias.asname or alias.name for node in nodes for alias in node.names}
+            names = [name for node in nodes for name in names_of(node)]
+            shadows[str(path)] = beside & set(names)
+            twice = {name for name, n in Counter(names).items() if n > 1} - explicit(nodes)
+            assert not twice, f"{path}: {twice} come from two folders"
     assert not {path: names for path, names in shadows.items() if names}
+
+
+def names_of(node: ast.ImportFrom) -> list[str]:
+    """Return the names that an import brings, also where it takes all that a folder says is public."""
+    if node.names[0].name == "*":
+        return list(importlib.import_module(str(node.module)).__all__)
+    return [alias.asname or alias.name for alias in node.names]
+
+
+def explicit(nodes: list[ast.ImportFrom]) -> set[str]:
+    return {alias.name for node in nodes for alias in node.names}
 
 
 def test_importing_brainalign_imports_nothing_heavy() -> None:

@@ -141,7 +141,7 @@ def public_names() -> list[object]:
     folders = [path.parent for path in sorted((ROOT / "brainalign").rglob("__init__.py"))[1:]]
     packages = [".".join(folder.relative_to(ROOT).parts) for folder in folders]
     modules = [importlib.import_module(name) for name in (*packages, "brainalign.arrays", "brainalign.checks")]
-    found = [getattr(module, name) for module in modules for name in module.__all__]
+    found = [getattr(module, name) for module in modules for name in getattr(module, "__all__", ())]
     return list({id(thing): thing for thing in found}.values())
 
 

@@ -92,7 +92,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 
 def seeded(folder: Any) -> set[str]:
     """Return the public names of a folder that take a seed or a generator."""
-    members = {name: getattr(folder, name) for name in folder.__all__}
+    members = {name: getattr(folder, name) for name in getattr(folder, "__all__", vars(folder))}
     callables = {
         name: member for name, member in members.items() if inspect.isclass(member) or inspect.isroutine(member)
     }

@@ -111,11 +111,20 @@ def _defining(module: str, name: str) -> list[Path]:
     face = place / "__init__.py"
     text = face.read_text(encoding="utf-8")
     for other, names in IMPORT.findall(text):
-        if re.search(rf"\b{name}\b", re.sub(r"\w+ as (?=\w)", "", names)):
+        exported = _exports(other) if names == "*" else re.findall(r"\w+", re.sub(r"\w+ as (?=\w)", "", names))
+        if name in exported:
             return _defining(other, name)
     if re.search(rf"^(def {name}|class {name}|{name}\b.*=)", text, flags=re.MULTILINE):
         return [face]
     return sorted(place.rglob("*.py"))
+
+
+@cache
+def _exports(package: str) -> frozenset[str]:
+    """List the public names of a package whose face has them in `__all__`."""
+    place = _place(package)
+    text = "" if place is None else (place / "__init__.py").read_text(encoding="utf-8")
+    return frozenset(re.findall(r'"(\w+)"', text.partition("__all__")[2]))
 
 
 @cache

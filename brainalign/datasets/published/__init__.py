@@ -1,10 +1,13 @@
 """Readers of published data sets."""
 
-from brainalign.datasets.published.algonauts import ALGONAUTS_ROIS, read_algonauts, read_algonauts_images
+from brainalign.datasets.published.algonauts import ALGONAUTS_ROIS as ALGONAUTS_ROIS
+from brainalign.datasets.published.algonauts import read_algonauts, read_algonauts_images
 from brainalign.datasets.published.area_maps import AreaMaps, area_maps_table, read_area_maps
 from brainalign.datasets.published.braincorl import BraincorlSubject, read_braincorl
 from brainalign.datasets.published.coco import coco_captions, nsd_coco_ids
-from brainalign.datasets.published.common import Published, finish_published, load_npy
+from brainalign.datasets.published.common import Published
+from brainalign.datasets.published.common import finish_published as finish_published
+from brainalign.datasets.published.common import load_npy as load_npy
 from brainalign.datasets.published.cortical_maps import (
     CorticalMaps,
     Parcels,
@@ -15,21 +18,19 @@ from brainalign.datasets.published.cortical_maps import (
 )
 from brainalign.datasets.published.nsd import NSD_SCALE, NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.published.nsd_cortex import read_nsd_cortex
-from brainalign.datasets.published.nsd_design import NSD_SESSIONS, read_nsd_design
+from brainalign.datasets.published.nsd_design import NSD_SESSIONS as NSD_SESSIONS
+from brainalign.datasets.published.nsd_design import read_nsd_design as read_nsd_design
 from brainalign.datasets.published.nsd_images import write_nsd_images
-from brainalign.datasets.published.nsd_rois import NSD_ROIS
+from brainalign.datasets.published.nsd_rois import NSD_ROIS as NSD_ROIS
 from brainalign.datasets.published.things import read_things
 from brainalign.datasets.published.things_eeg2_raw import read_things_eeg2_raw
 from brainalign.datasets.published.things_images import concept_splits, drop_tested_concepts, things_image_rows
 from brainalign.datasets.published.things_meeg import read_things_epochs
 from brainalign.datasets.published.zuco import read_zuco
-from brainalign.datasets.published.zuco_files import read_sentences
+from brainalign.datasets.published.zuco_files import read_sentences as read_sentences
 
 __all__ = [
-    "ALGONAUTS_ROIS",
-    "NSD_ROIS",
     "NSD_SCALE",
-    "NSD_SESSIONS",
     "AreaMaps",
     "BraincorlSubject",
     "CorticalMaps",
@@ -40,8 +41,6 @@ __all__ = [
     "coco_captions",
     "concept_splits",
     "drop_tested_concepts",
-    "finish_published",
-    "load_npy",
     "nsd_coco_ids",
     "open_nsd",
     "parcel_means",
@@ -53,9 +52,7 @@ __all__ = [
     "read_glasser",
     "read_nsd",
     "read_nsd_cortex",
-    "read_nsd_design",
     "read_schaefer",
-    "read_sentences",
     "read_things",
     "read_things_eeg2_raw",
     "read_things_epochs",

@@ -8,21 +8,14 @@ from brainalign.datasets.sentences.near_texts import (
     text_groups,
 )
 from brainalign.datasets.sentences.sentence_text import TYPOS, clean_text, read_task_table, text_hash, text_id
-from brainalign.datasets.sentences.text_eeg import (
-    LEDGER,
-    N_CHANNELS,
-    N_SAMPLES,
-    RATE_HZ,
-    TextRecordings,
-    join_recordings,
-)
+from brainalign.datasets.sentences.text_eeg import LEDGER as LEDGER
+from brainalign.datasets.sentences.text_eeg import N_CHANNELS as N_CHANNELS
+from brainalign.datasets.sentences.text_eeg import N_SAMPLES as N_SAMPLES
+from brainalign.datasets.sentences.text_eeg import RATE_HZ as RATE_HZ
+from brainalign.datasets.sentences.text_eeg import TextRecordings, join_recordings
 from brainalign.datasets.sentences.text_splits import leave_out, make_text_split, order_blocks
 
 __all__ = [
-    "LEDGER",
-    "N_CHANNELS",
-    "N_SAMPLES",
-    "RATE_HZ",
     "TYPOS",
     "TextRecordings",
     "clean_text",

@@ -1,8 +1,8 @@
 """Studies as a descriptor names them, read whole."""
 
 from brainalign.datasets.studies.modalities import ModalityData, check_modality_splits, modality_copies, read_modalities
+from brainalign.datasets.studies.sentence_study import ORDER as ORDER
 from brainalign.datasets.studies.sentence_study import (
-    ORDER,
     read_sentence_study,
     sentence_sensors,
     sentence_splits,
@@ -21,7 +21,6 @@ from brainalign.datasets.studies.subjects import (
 from brainalign.datasets.studies.triplets import Judgements, read_judgements, read_objects, read_triplets
 
 __all__ = [
-    "ORDER",
     "Judgements",
     "ModalityData",
     "changed_files",

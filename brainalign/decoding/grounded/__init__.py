@@ -5,7 +5,7 @@ from brainalign.decoding.grounded.captions import word_attributes
 from brainalign.decoding.grounded.feature_norms import ALL_NORMS, norm_prediction, word_clusters
 from brainalign.decoding.grounded.grounded_inputs import same_words
 from brainalign.decoding.grounded.model import GroundedLanguage
-from brainalign.decoding.grounded.network import Grounding
+from brainalign.decoding.grounded.network import Grounding as Grounding
 from brainalign.decoding.grounded.regions import caption_vectors, word_regions
 from brainalign.decoding.grounded.scenes import scene_retrieval
 from brainalign.decoding.grounded.study import GroundStudy, ground_study
@@ -15,7 +15,6 @@ __all__ = [
     "ALL_NORMS",
     "GroundStudy",
     "GroundedLanguage",
-    "Grounding",
     "WordAxes",
     "caption_vectors",
     "caption_words",

@@ -9,20 +9,25 @@ from brainalign.decoding.masked.connectivity import (
     upper_triangle,
 )
 from brainalign.decoding.masked.embedded_runs import Embedded
-from brainalign.decoding.masked.embedding_attention import EmbeddingAttention
+from brainalign.decoding.masked.embedding_attention import EmbeddingAttention as EmbeddingAttention
 from brainalign.decoding.masked.fill_scores import HALF, fill_table, filled_sums, hidden_masks
 from brainalign.decoding.masked.fine_tuning import FineTuned
 from brainalign.decoding.masked.model import MaskedBrainModel
 from brainalign.decoding.masked.nulls import permuted_frames, shifted_regions
-from brainalign.decoding.masked.segments import hidden_regions, joined, segment_starts
-from brainalign.decoding.masked.study import SeriesStudyTables, filling, masked_study, person_features, validation_runs
-from brainalign.decoding.masked.subject_scores import check_people_apart, fine_tuned_row, fold_people, person_scores
+from brainalign.decoding.masked.segments import hidden_regions as hidden_regions
+from brainalign.decoding.masked.segments import joined as joined
+from brainalign.decoding.masked.segments import segment_starts as segment_starts
+from brainalign.decoding.masked.study import SeriesStudyTables, masked_study, person_features
+from brainalign.decoding.masked.study import filling as filling
+from brainalign.decoding.masked.study import validation_runs as validation_runs
+from brainalign.decoding.masked.subject_scores import check_people_apart, person_scores
+from brainalign.decoding.masked.subject_scores import fine_tuned_row as fine_tuned_row
+from brainalign.decoding.masked.subject_scores import fold_people as fold_people
 
 __all__ = [
     "HALF",
     "ConditionalGaussian",
     "Embedded",
-    "EmbeddingAttention",
     "FineTuned",
     "MaskedBrainModel",
     "SeriesStudyTables",
@@ -30,22 +35,15 @@ __all__ = [
     "correlation_features",
     "fill_table",
     "filled_sums",
-    "filling",
-    "fine_tuned_row",
-    "fold_people",
     "hidden_masks",
     "hidden_r2",
-    "hidden_regions",
-    "joined",
     "masked_study",
     "mean_connectivity",
     "network_agreement",
     "permuted_frames",
     "person_features",
     "person_scores",
-    "segment_starts",
     "shifted_regions",
     "tangent_features",
     "upper_triangle",
-    "validation_runs",
 ]

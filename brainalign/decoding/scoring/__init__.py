@@ -1,16 +1,12 @@
 """Retrieval, controls and verdicts: what a decoder tells, and what could tell as much without a brain."""
 
-from brainalign.decoding.scoring.controls import (
-    TESTED,
-    TRAINED,
-    ControlMatrix,
-    Decode,
-    Fit,
-    altered,
-    control_matrix,
-    leave_block_out,
-)
-from brainalign.decoding.scoring.linear import PENALTIES, LinearDecoder, mean_cosine, signal_features, warn_of_edge
+from brainalign.decoding.scoring.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
+from brainalign.decoding.scoring.controls import Decode as Decode
+from brainalign.decoding.scoring.controls import altered as altered
+from brainalign.decoding.scoring.linear import PENALTIES as PENALTIES
+from brainalign.decoding.scoring.linear import LinearDecoder, signal_features
+from brainalign.decoding.scoring.linear import mean_cosine as mean_cosine
+from brainalign.decoding.scoring.linear import warn_of_edge as warn_of_edge
 from brainalign.decoding.scoring.nuisance import (
     NuisanceScores,
     neighbours_in_time,
@@ -18,7 +14,8 @@ from brainalign.decoding.scoring.nuisance import (
     nuisance_features,
     nuisance_scores,
 )
-from brainalign.decoding.scoring.pair_scores import PairScore, content_hits, label_hits, retrieval_hits
+from brainalign.decoding.scoring.pair_scores import PairScore as PairScore
+from brainalign.decoding.scoring.pair_scores import content_hits, label_hits, retrieval_hits
 from brainalign.decoding.scoring.repeats import repeat_curve
 from brainalign.decoding.scoring.retrieval import (
     Retrieval,
@@ -32,31 +29,27 @@ from brainalign.decoding.scoring.surrogates import phase_randomised, spectrum_no
 from brainalign.decoding.scoring.text_measures import MEASURES, content_overlap
 from brainalign.decoding.scoring.verdicts import Verdict, verdict
 from brainalign.decoding.scoring.zero_shot import ZeroShot, zero_shot_labels
-from brainalign.study import FUNCTION_WORDS, words
+from brainalign.study import FUNCTION_WORDS
+from brainalign.study import words as words
 
 __all__ = [
     "FUNCTION_WORDS",
     "MEASURES",
-    "PENALTIES",
     "TESTED",
     "TRAINED",
     "ControlMatrix",
-    "Decode",
     "Fit",
     "LinearDecoder",
     "NuisanceScores",
-    "PairScore",
     "Retrieval",
     "Verdict",
     "ZeroShot",
-    "altered",
     "content_hits",
     "content_overlap",
     "control_matrix",
     "distinct_gallery",
     "label_hits",
     "leave_block_out",
-    "mean_cosine",
     "neighbours_in_time",
     "nuisance_baselines",
     "nuisance_features",
@@ -71,8 +64,6 @@ __all__ = [
     "subject_curve",
     "time_reversed",
     "verdict",
-    "warn_of_edge",
     "way_accuracy",
-    "words",
     "zero_shot_labels",
 ]

@@ -1,17 +1,22 @@
 """One space for recordings of several modalities."""
 
+from brainalign.decoding.shared_space.cross_modal import KINDS as KINDS
 from brainalign.decoding.shared_space.cross_modal import (
-    KINDS,
     PairedChange,
     fused_embedding,
     paired_change,
     space_retrieval,
     stimulus_hits,
 )
-from brainalign.decoding.shared_space.linear_paths import LinearPath, held_out_stimuli, reciprocal_rank
-from brainalign.decoding.shared_space.mixture import SoftMixture
-from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS, PatchConv, VoxelLinear
-from brainalign.decoding.shared_space.space import SharedSpace, read_space
+from brainalign.decoding.shared_space.linear_paths import LinearPath as LinearPath
+from brainalign.decoding.shared_space.linear_paths import held_out_stimuli as held_out_stimuli
+from brainalign.decoding.shared_space.linear_paths import reciprocal_rank as reciprocal_rank
+from brainalign.decoding.shared_space.mixture import SoftMixture as SoftMixture
+from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS as MODALITY_ENCODERS
+from brainalign.decoding.shared_space.modality_encoders import PatchConv as PatchConv
+from brainalign.decoding.shared_space.modality_encoders import VoxelLinear as VoxelLinear
+from brainalign.decoding.shared_space.space import SharedSpace
+from brainalign.decoding.shared_space.space import read_space as read_space
 from brainalign.decoding.shared_space.space_controls import (
     SPACE_NULLS,
     embed_all,
@@ -20,27 +25,17 @@ from brainalign.decoding.shared_space.space_controls import (
     unimodal_spaces,
     without_own_layers,
 )
-from brainalign.decoding.shared_space.space_geometry import space_patterns
+from brainalign.decoding.shared_space.space_geometry import space_patterns as space_patterns
 
 __all__ = [
-    "KINDS",
-    "MODALITY_ENCODERS",
     "SPACE_NULLS",
-    "LinearPath",
     "PairedChange",
-    "PatchConv",
     "SharedSpace",
-    "SoftMixture",
-    "VoxelLinear",
     "embed_all",
     "fused_embedding",
-    "held_out_stimuli",
     "independent_ridges",
     "null_trials",
     "paired_change",
-    "read_space",
-    "reciprocal_rank",
-    "space_patterns",
     "space_retrieval",
     "stimulus_hits",
     "unimodal_spaces",

@@ -4,37 +4,28 @@ from brainalign.decoding.training.augmentation import Augmentation
 from brainalign.decoding.training.components import Components
 from brainalign.decoding.training.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.training.loop import History, batches, train
-from brainalign.decoding.training.subject_layer import EegShape, SubjectLayers, silenced
-from brainalign.decoding.training.subject_scale import SubjectScale
-from brainalign.decoding.training.trial_tensors import (
-    ChannelScale,
-    Known,
-    check_signals,
-    check_training,
-    inside,
-    signal_scale,
-)
-from brainalign.decoding.training.trials import Trials, check_unseen
+from brainalign.decoding.training.subject_layer import EegShape
+from brainalign.decoding.training.subject_layer import SubjectLayers as SubjectLayers
+from brainalign.decoding.training.subject_layer import silenced as silenced
+from brainalign.decoding.training.subject_scale import SubjectScale as SubjectScale
+from brainalign.decoding.training.trial_tensors import ChannelScale as ChannelScale
+from brainalign.decoding.training.trial_tensors import Known as Known
+from brainalign.decoding.training.trial_tensors import check_signals as check_signals
+from brainalign.decoding.training.trial_tensors import check_training as check_training
+from brainalign.decoding.training.trial_tensors import inside as inside
+from brainalign.decoding.training.trial_tensors import signal_scale as signal_scale
+from brainalign.decoding.training.trials import Trials
+from brainalign.decoding.training.trials import check_unseen as check_unseen
 
 __all__ = [
     "Augmentation",
-    "ChannelScale",
     "Components",
     "EegShape",
     "History",
-    "Known",
     "LogitScale",
-    "SubjectLayers",
-    "SubjectScale",
     "Trials",
     "batches",
-    "check_signals",
-    "check_training",
-    "check_unseen",
     "clip_loss",
-    "inside",
     "pair_loss",
-    "signal_scale",
-    "silenced",
     "train",
 ]

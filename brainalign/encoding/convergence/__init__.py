@@ -3,7 +3,8 @@
 from brainalign.encoding.convergence.checkpoints import CheckpointCurves, checkpoint_curves
 from brainalign.encoding.convergence.halftimes import half_times
 from brainalign.encoding.convergence.scores import Convergence, LayerScores, convergence_scores
-from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects, mean_scores
+from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects
+from brainalign.encoding.convergence.subject_convergence import mean_scores as mean_scores
 
 __all__ = [
     "CheckpointCurves",
@@ -14,5 +15,4 @@ __all__ = [
     "converge_subjects",
     "convergence_scores",
     "half_times",
-    "mean_scores",
 ]

@@ -1,7 +1,10 @@
 """Scores of held-out responses, their tables, and unique and shared parts of models."""
 
-from brainalign.encoding.scoring.areas import area_places, separations
-from brainalign.encoding.scoring.crossval import encode_runs, encode_zero_shot, row_space
+from brainalign.encoding.scoring.areas import area_places as area_places
+from brainalign.encoding.scoring.areas import separations as separations
+from brainalign.encoding.scoring.crossval import encode_runs as encode_runs
+from brainalign.encoding.scoring.crossval import encode_zero_shot as encode_zero_shot
+from brainalign.encoding.scoring.crossval import row_space as row_space
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
 from brainalign.encoding.scoring.encoder_table import Contender, side_by_side
 from brainalign.encoding.scoring.evaluation import Evaluation, evaluate
@@ -12,12 +15,13 @@ from brainalign.encoding.scoring.held_out_tables import METRICS, SPLIT, band_tab
 from brainalign.encoding.scoring.image_subject import ImageSubject
 from brainalign.encoding.scoring.layer_tables import latency_table, layer_draws, preference_table
 from brainalign.encoding.scoring.region_encoders import RegionEncoder, choose_regions, fit_regions, shuffled_regions
-from brainalign.encoding.scoring.repeats import average_repeats
+from brainalign.encoding.scoring.repeats import average_repeats as average_repeats
 from brainalign.encoding.scoring.sensor_clusters import score_clusters
-from brainalign.encoding.scoring.split_half_scores import FMRI, SplitScores, half_rows, split_scores
+from brainalign.encoding.scoring.split_half_scores import FMRI as FMRI
+from brainalign.encoding.scoring.split_half_scores import SplitScores, split_scores
+from brainalign.encoding.scoring.split_half_scores import half_rows as half_rows
 
 __all__ = [
-    "FMRI",
     "METRICS",
     "SPLIT",
     "Contender",
@@ -27,26 +31,19 @@ __all__ = [
     "ImageSubject",
     "RegionEncoder",
     "SplitScores",
-    "area_places",
-    "average_repeats",
     "band_table",
     "choose_regions",
-    "encode_runs",
-    "encode_zero_shot",
     "evaluate",
     "evaluate_held_out",
     "fit_regions",
     "group_table",
-    "half_rows",
     "latency_table",
     "layer_draws",
     "null_table",
     "preference_table",
-    "row_space",
     "score_clusters",
     "score_predictions",
     "score_table",
-    "separations",
     "shuffled_regions",
     "side_by_side",
     "split_scores",

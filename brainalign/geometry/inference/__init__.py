@@ -2,7 +2,9 @@
 
 from brainalign.geometry.inference.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.inference.combinations import combination, flexible_permutation_test, score_combinations
-from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, Comparison, compare, pooled_rdm, whitened
+from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.inference.comparisons import TIE as TIE
+from brainalign.geometry.inference.comparisons import whitened as whitened
 from brainalign.geometry.inference.fixed_models import (
     RdmTest,
     fixed_test,
@@ -12,22 +14,16 @@ from brainalign.geometry.inference.fixed_models import (
     session_average,
 )
 from brainalign.geometry.inference.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
-from brainalign.geometry.inference.mass_univariate import (
-    METHODS,
-    PlacesTest,
-    rdm_permutation_clusters,
-    rdm_permutation_places,
-)
+from brainalign.geometry.inference.mass_univariate import METHODS as METHODS
+from brainalign.geometry.inference.mass_univariate import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.inference.model_differences import compare_models
 from brainalign.geometry.inference.partial import PartialTest, rdm_partial_test
 from brainalign.geometry.inference.reference_scores import ReferenceScores, score_references, subject_rdms
-from brainalign.geometry.inference.resampled import multiplicities
+from brainalign.geometry.inference.resampled import multiplicities as multiplicities
 
 __all__ = [
     "COMPARISONS",
     "FITS",
-    "METHODS",
-    "TIE",
     "Comparison",
     "DualBootstrap",
     "FlexibleModel",
@@ -44,7 +40,6 @@ __all__ = [
     "flexible_bootstrap",
     "flexible_permutation_test",
     "flexible_score",
-    "multiplicities",
     "pooled_rdm",
     "rdm_noise_ceiling",
     "rdm_partial_test",
@@ -56,5 +51,4 @@ __all__ = [
     "score_references",
     "session_average",
     "subject_rdms",
-    "whitened",
 ]

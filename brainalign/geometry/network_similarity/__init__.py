@@ -11,36 +11,26 @@ from brainalign.geometry.network_similarity.matching import (
 )
 from brainalign.geometry.network_similarity.measures import SIMILARITIES, cka, procrustes_angle, similarity
 from brainalign.geometry.network_similarity.network_pairs import PAIR_MEASURES, compare_networks
-from brainalign.geometry.network_similarity.prediction import (
-    Regressor,
-    SparsePrediction,
-    linear_predictivity,
-    sparse_prediction,
-)
+from brainalign.geometry.network_similarity.prediction import Regressor as Regressor
+from brainalign.geometry.network_similarity.prediction import SparsePrediction, linear_predictivity, sparse_prediction
 from brainalign.geometry.network_similarity.transport import best_coupling
 from brainalign.geometry.network_similarity.unit_clusters import UnitClusters, cluster_units
-from brainalign.geometry.network_similarity.unit_pairing import (
-    ROUNDING,
-    centred,
-    centred_pair,
-    representation,
-    rotated_to_fewer,
-)
+from brainalign.geometry.network_similarity.unit_pairing import ROUNDING as ROUNDING
+from brainalign.geometry.network_similarity.unit_pairing import centred as centred
+from brainalign.geometry.network_similarity.unit_pairing import centred_pair as centred_pair
+from brainalign.geometry.network_similarity.unit_pairing import representation as representation
+from brainalign.geometry.network_similarity.unit_pairing import rotated_to_fewer
 
 __all__ = [
     "MATCHINGS",
     "PAIR_MEASURES",
-    "ROUNDING",
     "SIMILARITIES",
-    "Regressor",
     "SparsePrediction",
     "UnitClusters",
     "UnitMatch",
     "best_coupling",
     "canonical_correlations",
     "cca",
-    "centred",
-    "centred_pair",
     "cka",
     "cluster_units",
     "compare_networks",
@@ -49,7 +39,6 @@ __all__ = [
     "match_units",
     "procrustes_angle",
     "pwcca",
-    "representation",
     "rotated_copy",
     "rotated_to_fewer",
     "shuffled_units",

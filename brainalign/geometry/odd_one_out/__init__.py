@@ -16,13 +16,8 @@ from brainalign.geometry.odd_one_out.network_fits import (
 from brainalign.geometry.odd_one_out.networks import network_tables, region_table
 from brainalign.geometry.odd_one_out.odd_columns import check_odd_last, odd_column_shares, spectral_similarities
 from brainalign.geometry.odd_one_out.reproducibility import Reproducibility, match_dimensions, reproducible_dimensions
-from brainalign.geometry.odd_one_out.soft_choices import (
-    DIVERGENCES,
-    choice_entropy,
-    choice_temperature,
-    judged_shares,
-    log_choices,
-)
+from brainalign.geometry.odd_one_out.soft_choices import DIVERGENCES, choice_entropy, choice_temperature, judged_shares
+from brainalign.geometry.odd_one_out.soft_choices import log_choices as log_choices
 from brainalign.geometry.odd_one_out.study import (
     CONCEPT_METHODS,
     ConceptFit,
@@ -79,7 +74,6 @@ __all__ = [
     "fit_concepts",
     "fit_dimensions",
     "judged_shares",
-    "log_choices",
     "match_dimensions",
     "network_tables",
     "object_similarities",

@@ -4,7 +4,8 @@ from brainalign.geometry.topology.agreement import LayerAgreement, layer_agreeme
 from brainalign.geometry.topology.dependence import DependenceTest, dependence_test
 from brainalign.geometry.topology.geotopology import Geodesics, geodesic, geotopological
 from brainalign.geometry.topology.region_identification import BASELINES, RegionIdentification, identify_regions
-from brainalign.geometry.topology.thresholds import FAMILIES, RankedRdms, threshold_family, threshold_grid
+from brainalign.geometry.topology.thresholds import FAMILIES, threshold_family, threshold_grid
+from brainalign.geometry.topology.thresholds import RankedRdms as RankedRdms
 
 __all__ = [
     "BASELINES",
@@ -12,7 +13,6 @@ __all__ = [
     "DependenceTest",
     "Geodesics",
     "LayerAgreement",
-    "RankedRdms",
     "RegionIdentification",
     "dependence_test",
     "geodesic",

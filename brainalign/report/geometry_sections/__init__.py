@@ -1,13 +1,10 @@
 """Sections of analyses of geometry and time."""
 
-from brainalign.report.geometry_sections.alignment import (
-    ALIGNMENT_TABLES,
-    UNSEEN,
-    alignment_section,
-    failed_alignment,
-    no_alignment,
-)
-from brainalign.report.geometry_sections.decoding_over_time import decoding_findings, decoding_section
+from brainalign.report.geometry_sections.alignment import ALIGNMENT_TABLES, alignment_section, no_alignment
+from brainalign.report.geometry_sections.alignment import UNSEEN as UNSEEN
+from brainalign.report.geometry_sections.alignment import failed_alignment as failed_alignment
+from brainalign.report.geometry_sections.decoding_over_time import decoding_findings as decoding_findings
+from brainalign.report.geometry_sections.decoding_over_time import decoding_section
 from brainalign.report.geometry_sections.identification import (
     IDENTIFICATION_TABLES,
     failed_identification,
@@ -16,28 +13,18 @@ from brainalign.report.geometry_sections.identification import (
     no_identification,
 )
 from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section, no_matching
-from brainalign.report.geometry_sections.reference_rdms import (
-    RANDOM_COLUMNS,
-    layer_curves,
-    mds_categories,
-    rdm_grid,
-    reference_bars,
-)
-from brainalign.report.geometry_sections.searchlights import searchlight_section
-from brainalign.report.geometry_sections.time_course import course_section
+from brainalign.report.geometry_sections.reference_rdms import RANDOM_COLUMNS as RANDOM_COLUMNS
+from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
+from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
+from brainalign.report.geometry_sections.time_course import course_section as course_section
 from brainalign.report.geometry_sections.timecourse import layer_latencies, rsa_over_time, score_over_time
 
 __all__ = [
     "ALIGNMENT_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
-    "RANDOM_COLUMNS",
-    "UNSEEN",
     "alignment_section",
-    "course_section",
-    "decoding_findings",
     "decoding_section",
-    "failed_alignment",
     "failed_identification",
     "identification_section",
     "identification_verdict",
@@ -52,5 +39,4 @@ __all__ = [
     "reference_bars",
     "rsa_over_time",
     "score_over_time",
-    "searchlight_section",
 ]

@@ -1,88 +1,75 @@
 """What pages are made of: figures, maps, tables, sentences, and what is drawn."""
 
-from brainalign.report.kit.brain_maps import draw_map, slice_positions
-from brainalign.report.kit.canvas import (
-    COLOURS,
-    GREY,
-    HIDDEN,
-    MOST_BYTES,
-    MOST_MARKS,
-    MOST_PIXELS,
-    NULL,
-    check_columns,
-    compressed,
-    layer_colours,
-    legend_below,
-    model_colours,
-    new_figure,
-    picture_bytes,
-    share_axis,
-)
-from brainalign.report.kit.captions import CAPTIONS
-from brainalign.report.kit.citations import CITATIONS
+from brainalign.report.kit.brain_maps import draw_map as draw_map
+from brainalign.report.kit.brain_maps import slice_positions as slice_positions
+from brainalign.report.kit.canvas import COLOURS as COLOURS
+from brainalign.report.kit.canvas import GREY as GREY
+from brainalign.report.kit.canvas import HIDDEN as HIDDEN
+from brainalign.report.kit.canvas import MOST_BYTES as MOST_BYTES
+from brainalign.report.kit.canvas import MOST_MARKS as MOST_MARKS
+from brainalign.report.kit.canvas import MOST_PIXELS as MOST_PIXELS
+from brainalign.report.kit.canvas import NULL as NULL
+from brainalign.report.kit.canvas import check_columns as check_columns
+from brainalign.report.kit.canvas import compressed as compressed
+from brainalign.report.kit.canvas import layer_colours as layer_colours
+from brainalign.report.kit.canvas import legend_below as legend_below
+from brainalign.report.kit.canvas import model_colours as model_colours
+from brainalign.report.kit.canvas import new_figure as new_figure
+from brainalign.report.kit.canvas import picture_bytes as picture_bytes
+from brainalign.report.kit.canvas import share_axis as share_axis
+from brainalign.report.kit.captions import CAPTIONS as CAPTIONS
+from brainalign.report.kit.citations import CITATIONS as CITATIONS
 from brainalign.report.kit.decoded_times import DECODED_TABLES, DecodedTimes
-from brainalign.report.kit.failed_controls import (
-    LEVEL,
-    SPREADS,
-    TO_95,
-    FailedControl,
-    above_spread,
-    before_onset,
-    by_name,
-    failed_windows,
-)
-from brainalign.report.kit.found_directions import SUREST, FoundDirections, direction_gains
-from brainalign.report.kit.heads import HEAD_RADIUS, flatten_positions, topomaps
+from brainalign.report.kit.failed_controls import LEVEL as LEVEL
+from brainalign.report.kit.failed_controls import SPREADS as SPREADS
+from brainalign.report.kit.failed_controls import TO_95 as TO_95
+from brainalign.report.kit.failed_controls import FailedControl
+from brainalign.report.kit.failed_controls import above_spread as above_spread
+from brainalign.report.kit.failed_controls import before_onset as before_onset
+from brainalign.report.kit.failed_controls import by_name as by_name
+from brainalign.report.kit.failed_controls import failed_windows as failed_windows
+from brainalign.report.kit.found_directions import SUREST as SUREST
+from brainalign.report.kit.found_directions import FoundDirections, direction_gains
+from brainalign.report.kit.heads import HEAD_RADIUS as HEAD_RADIUS
+from brainalign.report.kit.heads import flatten_positions as flatten_positions
+from brainalign.report.kit.heads import topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
 from brainalign.report.kit.material import Failure, Material
-from brainalign.report.kit.page import Panel, Section, data_uri, render, render_page, together
-from brainalign.report.kit.panels import GAP, STRIP, composite, letter
-from brainalign.report.kit.searchlight_words import (
-    FAMILY_LEVEL,
-    around,
-    best_layer,
-    details_of,
-    searchlight_methods,
-    searchlight_sentence,
-)
-from brainalign.report.kit.sentences import findings, methods_text, number, p_equals, p_number, p_value
-from brainalign.report.kit.surface import (
-    FSAVERAGE,
-    N_VERTICES,
-    SurfaceMap,
-    face_values,
-    flat_maps,
-    significant,
-    surface_map,
-)
-from brainalign.report.kit.synthesised import JUDGES, PLAUSIBLE, SYNTHESIS_TABLES, SynthesisedImages
+from brainalign.report.kit.page import Panel, Section, render_page
+from brainalign.report.kit.page import data_uri as data_uri
+from brainalign.report.kit.page import render as render
+from brainalign.report.kit.page import together as together
+from brainalign.report.kit.panels import GAP as GAP
+from brainalign.report.kit.panels import STRIP as STRIP
+from brainalign.report.kit.panels import composite as composite
+from brainalign.report.kit.panels import letter as letter
+from brainalign.report.kit.searchlight_words import FAMILY_LEVEL as FAMILY_LEVEL
+from brainalign.report.kit.searchlight_words import around as around
+from brainalign.report.kit.searchlight_words import best_layer as best_layer
+from brainalign.report.kit.searchlight_words import details_of as details_of
+from brainalign.report.kit.searchlight_words import searchlight_methods as searchlight_methods
+from brainalign.report.kit.searchlight_words import searchlight_sentence as searchlight_sentence
+from brainalign.report.kit.sentences import findings as findings
+from brainalign.report.kit.sentences import methods_text as methods_text
+from brainalign.report.kit.sentences import number as number
+from brainalign.report.kit.sentences import p_equals as p_equals
+from brainalign.report.kit.sentences import p_number as p_number
+from brainalign.report.kit.sentences import p_value as p_value
+from brainalign.report.kit.surface import FSAVERAGE as FSAVERAGE
+from brainalign.report.kit.surface import N_VERTICES as N_VERTICES
+from brainalign.report.kit.surface import SurfaceMap, flat_maps, significant, surface_map
+from brainalign.report.kit.surface import face_values as face_values
+from brainalign.report.kit.synthesised import JUDGES as JUDGES
+from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
+from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.kit.tables import comparison_table, html_table, score_table
-from brainalign.report.kit.viewer import map_codes, surface_assets, surface_viewer
+from brainalign.report.kit.viewer import map_codes as map_codes
+from brainalign.report.kit.viewer import surface_assets as surface_assets
+from brainalign.report.kit.viewer import surface_viewer
 
 __all__ = [
-    "CAPTIONS",
-    "CITATIONS",
-    "COLOURS",
     "DECODED_TABLES",
-    "FAMILY_LEVEL",
-    "FSAVERAGE",
-    "GAP",
-    "GREY",
-    "HEAD_RADIUS",
-    "HIDDEN",
-    "JUDGES",
-    "LEVEL",
-    "MOST_BYTES",
-    "MOST_MARKS",
-    "MOST_PIXELS",
-    "NULL",
-    "N_VERTICES",
-    "PLAUSIBLE",
-    "SPREADS",
-    "STRIP",
-    "SUREST",
     "SYNTHESIS_TABLES",
-    "TO_95",
     "DecodedTimes",
     "FailedControl",
     "Failure",
@@ -94,49 +81,15 @@ __all__ = [
     "Section",
     "SurfaceMap",
     "SynthesisedImages",
-    "above_spread",
-    "around",
-    "before_onset",
-    "best_layer",
-    "by_name",
-    "check_columns",
     "comparison_table",
-    "composite",
-    "compressed",
-    "data_uri",
-    "details_of",
     "direction_gains",
-    "draw_map",
-    "face_values",
-    "failed_windows",
-    "findings",
     "fit_label",
     "flat_maps",
-    "flatten_positions",
     "html_table",
-    "layer_colours",
-    "legend_below",
-    "letter",
-    "map_codes",
-    "methods_text",
-    "model_colours",
-    "new_figure",
-    "number",
-    "p_equals",
-    "p_number",
-    "p_value",
-    "picture_bytes",
-    "render",
     "render_page",
     "score_table",
-    "searchlight_methods",
-    "searchlight_sentence",
-    "share_axis",
     "significant",
-    "slice_positions",
-    "surface_assets",
     "surface_map",
     "surface_viewer",
-    "together",
     "topomaps",
 ]
