@@ -143,9 +143,9 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize("step", ["pretrain", "encode_images"])
-def test_it_enters_no_file_that_its_digest_leaves_out(run: Run, step: str) -> None:
+def test_it_enters_no_file_that_its_digest_leaves_out(brief: tuple[Run, str], step: str) -> None:
     of = {"dataset": "scenes", "subject": "01", "model": "net", "method": "few"}
-    job = workflow.job_of(workflow.Run(run.config, check=False), STEPS[step], of)
+    job = workflow.job_of(workflow.Run(brief[0].config, check=False), STEPS[step], of)
     job.outputs = {name: path.parent / "again" / path.name for name, path in job.outputs.items()}
     assert not outside_its_digest(job)
 
