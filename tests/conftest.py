@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from drawn import watched
+from drawn import unarranged, watched
 from PIL import Image
 
 from brainalign.kernels import blas
 from brainalign.simulation import betas_image, draw_scenes, labels_image, render
 
 ROOT = Path(__file__).parent.parent
+# Files that ask where panels lie in a figure; of whole pages, one does.
+ARRANGED = ("test_figures", "test_encoders", "test_composite", "test_brain_maps", "test_surface", "test_image_page")
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,14 @@ def nothing_waits_for_the_disk() -> Iterator[None]:
     """Files of tests need not outlive a machine that loses power."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pages_are_unarranged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Spare pages the layout of their figures, as `stage_forks` does for all but `test_demo`."""
+    of_report = request.path.parent.name == "report"
+    with nullcontext() if of_report and request.path.stem.startswith(ARRANGED) else unarranged():
         yield
 
 

@@ -264,20 +264,73 @@ def test_digests_follow_the_files_they_cover() -> None:
         code_digest("encode/encodin")
 
 
-def test_an_edit_to_in_context_code_reruns_no_ridge_fit(demo: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(demo)
-    fits = {of["method"]: (step, of) for step, of in planned(run, "simulated") if step.name == "encode_images"}
-    before = {method: step_digest(run, *fit) for method, fit in fits.items()}
-    edited = next(
-        path for name, path in reached("encode/encode_images").items() if name == "encoding/in_context/study.py"
+def a_small_run(small, **changes: object) -> Run:
+    content = {
+        "datasets": {"small": {"descriptor": str(small.write())}},
+        "models": {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random"}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+    }
+    return Run(parse(Config, content | changes, "test"))
+
+
+def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) -> set[tuple[str, str]]:
+    """Return step and method of the jobs whose digest of code follows an edit of a file."""
+
+    def digests() -> dict[tuple[str, str], str]:
+        code_digest.cache_clear()
+        return {(step.name, of.get("method", "")): step_digest(run, step, of) for step, of in planned(run, dataset)}
+
+    before, content = digests(), Path.read_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: content(path) + b"#" if path == file else content(path))
+        after = digests()
+    code_digest.cache_clear()
+    return {job for job in before if before[job] != after[job]}
+
+
+# What a run makes of this, and that files on the way to a result follow, is asked of Snakemake in test_small_study.py.
+@pytest.mark.parametrize(
+    ("file", "steps"),
+    [
+        ("brainalign/geometry/rdms/dissimilarity.py", {"compare"}),
+        ("brainalign/features/category.py", {"extract"}),
+        ("brainalign/report/kit/captions.py", {"report"}),
+        ("brainalign/report/templates/report.html", {"report"}),
+        ("brainalign/cli.py", set()),
+        ("pipelines/compare/compare.py", {"compare"}),
+    ],
+)
+def test_an_edit_reruns_the_steps_that_use_the_file(
+    small, root: Path, monkeypatch: pytest.MonkeyPatch, file: str, steps: set[str]
+) -> None:
+    assert {step for step, _ in edited(monkeypatch, a_small_run(small), "small", root / file)} == steps
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"compare": {"permutations": 60}}, {"compare", "report"}),
+        ({"summarize": {"q": 0.1}}, {"summarize", "report"}),
+        ({"confidence": 0.9}, {"compare", "summarize", "report"}),
+        ({"prepare": {"n_halvings": 50}}, {"prepare_blocks", "report"}),
+    ],
+)
+def test_a_setting_is_told_to_the_steps_that_use_it(small, changes: dict[str, object], steps: set[str]) -> None:
+    plain, other = (
+        {(step.name, *of.values()): job_of(run, step, of).settings for step, of in planned(run)}
+        for run in (a_small_run(small), a_small_run(small, **changes))
     )
-    content = Path.read_bytes
-    code_digest.cache_clear()
-    monkeypatch.setattr(Path, "read_bytes", lambda path: content(path) + b"#" if path == edited else content(path))
-    after = {method: step_digest(run, *fit) for method, fit in fits.items()}
-    code_digest.cache_clear()
-    assert {method for method in fits if before[method] != after[method]} == {"few"}
-    assert before.keys() == {"ridge", "banded", "routing", "core", "few"}
+    assert {job[0] for job in plain if plain[job] != other[job]} == steps
+
+
+def test_an_edit_to_in_context_code_reruns_no_ridge_fit(
+    demo: Config, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, file = Run(demo), root / "brainalign/encoding/in_context/study.py"
+    fits = {of["method"] for step, of in planned(run, "simulated") if step.name == "encode_images"}
+    assert fits == {"ridge", "banded", "routing", "core", "few"}
+    changed = edited(monkeypatch, run, "simulated", file)
+    assert {method for step, method in changed if step == "encode_images"} == {"few"}
 
 
 def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

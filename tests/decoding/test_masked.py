@@ -76,7 +76,7 @@ def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, at
 @pytest.mark.parametrize("attention", ["static", "adaptive"])
 def test_the_full_design_learns(world: RoiSeries, attention: str) -> None:
     options = {"n_blocks": 3, "width": 24, "hidden_width": 48, "n_tokens": 6, "n_layers": 1, "batch_size": 12}
-    model = MaskedBrainModel("full", attention, n_segments=2, n_steps=150, learning_rate=5e-3, **options)
+    model = MaskedBrainModel("full", attention, n_segments=2, n_steps=90, learning_rate=5e-3, **options)
     losses = model.fit(world.series[:14]).history_.losses
     assert losses[-20:].mean() < 0.97 * losses[:20].mean()
 

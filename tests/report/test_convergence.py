@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,11 @@ def sensors(step: float) -> SplitScores:
 
 
 def tables(placed: bool = True) -> dict[str, pd.DataFrame]:
+    return {name: table.copy() for name, table in converged(placed).items()}
+
+
+@cache
+def converged(placed: bool) -> dict[str, pd.DataFrame]:
     flat = np.zeros(10)
     trained = {"01": areas(DEPTH, 1, 1, placed), "02": areas(DEPTH, 1, 2, placed), "03": sensors(0.05)}
     random = {"01": areas(flat, 0.5, 3, placed), "02": areas(flat, 0.5, 4, placed), "03": sensors(0.0)}

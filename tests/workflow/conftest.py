@@ -19,7 +19,6 @@ from typing import IO
 
 import pytest
 import yaml
-from drawn import unarranged
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -89,13 +88,6 @@ class Checkout:
         } | changes
         (self.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         return f"{name}.yaml"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pages_are_unarranged() -> Iterator[None]:
-    """Spare every page its layout, as `stage_forks` does; tests of the report and `test_demo` arrange theirs."""
-    with unarranged():
-        yield
 
 
 @contextmanager

@@ -237,10 +237,11 @@ def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
     assert found == ["fmriprep/sub-a/ses-1/func/x_bold.nii.gz", "bids/sub-a/func/x_events.tsv"]
 
 
-def test_the_group_page_after_a_failure(scenes) -> None:
-    """It keeps the subjects that are whole, and goes away once nothing is missing."""
+def test_the_group_page_after_a_failure(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps the subjects that are whole, and goes away once nothing is missing; their own pages are left blank."""
+    monkeypatch.setattr("brainalign.pipelines.report.report.SUBJECT_PAGES", {Study: lambda *_: ""})
     scenes.write()
-    run = Run(scenes, pages=False)("01", "02")
+    run = Run(scenes, {"models": {"one": RANDOM}}, pages=False)("01", "02")
     assert draw_incomplete(run.config) == 0
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
     kept = {suffix: Path(run.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")}
@@ -352,7 +353,7 @@ def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> Non
         "ridge": {"encoder": "ridge", "models": ["cls"], "device": "cpu"},
         "fac": TRAINED | {"models": ["net"], "cls": "cls", "baselines": ["mean"], "targets": "all"},
     }
-    run = Run(scenes, {"models": models, "methods": methods})("01")
+    run = Run(scenes, {"models": models, "methods": methods}, pages=False)("01")
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "layer", "group"])
     alone = run.table("profile", subject="01", model="cls", method="ridge").set_index(["layer", "group"])["r"]
     assert set(table.index.unique("layer")) == {"layers.0", "layers.1"}
@@ -435,21 +436,6 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
     left = [(1, 3), *((seed, number) for seed in (0, 1) for number in (1, 2, 3))]
     assert [(seed, epoch.number) for _, _, seed, epoch in said[5:]] == left
     pd.testing.assert_frame_equal(run.table("scores", subject="02", model="net", method="fac"), expected)
-
-
-@pytest.mark.parametrize("source", ["classes", "net"])
-def test_semantics_come_from_categories_or_a_model(scenes, source: str) -> None:
-    options = {"encoder": "semantic", "semantics": source, "baselines": ["tokens"], "seeds": [3]}
-    run = trained(scenes, "02", sem=TRAINED | options)
-    table = run.table("baselines", subject="02", model="net", method="sem")
-    ridges = table["encoder"].unique()[1:].tolist()
-    assert [name for name in ridges if "penalty" not in name] == ["ridge, all tokens", "ridge, tokens and semantics"]
-    known, more = (
-        table.loc[table["encoder"].str.startswith(f"ridge, {name}"), "n_parameters"] for name in ("all", "tok")
-    )
-    assert (known.to_numpy() < more.to_numpy()).all()
-    assert (table["n_seeds"] == 1).all()
-    assert table["r"].notna().all()
 
 
 @pytest.mark.parametrize(
@@ -589,19 +575,22 @@ def test_features_are_learned_from_pixels(scenes, capsys: pytest.CaptureFixture[
     assert "core: a convolutional core shared by all targets, and per target a factorized read-out of its maps" in page
 
 
-def test_cores_take_maps_of_networks_and_semantics(scenes) -> None:
-    """Sensors over time, on the map of an early layer, read out where the category says"""
-    options = {"readout": "semantic", "semantics": "classes", "baselines": ["tokens"], "seeds": [0]}
-    run = trained(scenes, "02", core=CORE | options)
-    table = run.table("baselines", subject="02", model="net", method="core")
-    assert list(pd.unique(table["encoder"])) == [
-        "response_optimised",
-        "ridge, all tokens",
-        "ridge, all tokens, one penalty",
-        "ridge, tokens and semantics",
-        "ridge, tokens and semantics, one penalty",
-    ]
-    assert table["r"].notna().all()
+def test_semantics_come_from_categories_or_a_model(scenes) -> None:
+    """Sensors over time: fields that move with what an image shows, of tokens and of maps that are learned on them"""
+    one = {"baselines": ["tokens"], "seeds": [3]}
+    semantic, read_out = {"encoder": "semantic"}, {"readout": "semantic", "semantics": "classes"}
+    methods = {name: TRAINED | one | semantic | {"semantics": name} for name in ("classes", "net")}
+    run = trained(scenes, "02", **methods, core=CORE | one | read_out)
+    own = {"classes": "semantic", "net": "semantic", "core": "response_optimised"}
+    known = ["ridge, all tokens", "ridge, all tokens, one penalty"]
+    more = ["ridge, tokens and semantics", "ridge, tokens and semantics, one penalty"]
+    for name, encoder in own.items():
+        table = run.table("baselines", subject="02", model="net", method=name)
+        assert list(pd.unique(table["encoder"])) == [encoder, *known, *more]
+        counts = table.groupby("encoder")["n_parameters"].first()
+        assert (counts[known].to_numpy() < counts[more].to_numpy()).all()
+        assert (table["n_seeds"] == 1).all()
+        assert table["r"].notna().all()
 
 
 def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
