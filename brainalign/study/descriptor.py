@@ -195,13 +195,17 @@ class Stimulus(Strict):
 
 
 class Split(Strict):
-    """Test sets: every `size` runs or stimuli left out in turn; or one set of stimuli held out.
+    """Test sets: runs, sessions, stimuli or others left out in turn; or one set of stimuli held out.
 
-    Those held out have a `value` in a `column` of the table of stimuli, or are a `share` drawn at random.
+    Left out are every `size` of them, or they are drawn into so many `folds`. Those held out have a `value` in a
+    `column` of the table of stimuli, or are a `share` drawn at random.
     """
 
-    leave_out: Literal["run", "stimulus"] | None = None
-    size: int = Field(1, ge=1, description="of what is left out at a time")
+    leave_out: str | None = Field(
+        None, min_length=1, description="run, session, stimulus, or a column of the table of trials, such as story"
+    )
+    size: int = Field(1, ge=1, description="how many are left out at a time")
+    folds: int | None = Field(None, ge=2, description="test sets that all are drawn into, instead of size")
     column: str | None = None
     value: str | None = None
     share: float | None = Field(None, gt=0, lt=1)
@@ -215,11 +219,23 @@ class Split(Strict):
         rules = [self.leave_out is not None, by_column, self.share is not None]
         if sum(rules) != 1 or (self.column is None) != (self.value is None):
             raise ValueError("give leave_out, or column and value, or share: what the test stimuli are")
-        if self.leave_out == "stimulus" and self.size < 2:
-            raise ValueError("leaving out one stimulus leaves nothing to tell it from; use size: 2 or more")
-        if self.leave_out is None and self.size > 1:
-            raise ValueError("size is of what is left out in turn; give leave_out, or leave size out")
+        if self.of_stimuli and self.size < 2 and self.folds is None:
+            raise ValueError("leaving out one stimulus leaves nothing to tell it from; use size: 2 or more, or folds")
+        if self.leave_out is None and (self.size > 1 or self.folds is not None):
+            raise ValueError("size and folds are of what is left out in turn; give leave_out, or leave them out")
+        if self.size > 1 and self.folds is not None:
+            raise ValueError("give size or folds, one of them")
         return self
+
+    @property
+    def plural(self) -> str:
+        """The name of several of what is left out."""
+        return {"stimulus": "stimuli", "story": "stories"}.get(str(self.leave_out), f"{self.leave_out}s")
+
+    @property
+    def of_stimuli(self) -> bool:
+        """Whether stimuli are left out, so that those tested were never trained on."""
+        return self.leave_out == "stimulus"
 
 
 class Shape(Strict):
@@ -303,7 +319,7 @@ class Study(Descriptor):
                 f"{held[0]} holds stimuli out once, and {listed([name for name in splits if name != held[0]])} stands "
                 "beside it; describe a second study of the same files for another split"
             )
-        if not held and not any(split.leave_out == "run" for split in splits.values()):
+        if not held and all(split.of_stimuli for split in splits.values()):
             raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
         return splits
 

@@ -367,9 +367,9 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
     rank = min(n_stimuli, trials)
     for name, split in descriptor.splits.items():
         permuted = config.models[model].permute
-        by_run = split.leave_out == "run"
+        by_run = not split.of_stimuli
         n = config.encode.run_permutations if by_run else config.encode.stimulus_permutations
-        folds = math.comb(runs if by_run else n_stimuli, split.size)
+        folds = split.folds or math.comb(runs if by_run else n_stimuli, split.size)
         work = 4 * rank * trials + inner * rank * (2 * trials + len(settings.alphas) * (rank + 12))
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
 

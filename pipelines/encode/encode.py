@@ -52,7 +52,7 @@ def encode(job: Job) -> None:
     splits = job.load("splits", pd.DataFrame)
     for split, kind in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
-        by_run = kind["leave_out"] == "run"
+        by_run = kind["leave_out"] != "stimulus"
         n_test = round(np.mean([len(test) for _, test in folds]))
         n_permutations = settings.run_permutations if by_run else settings.stimulus_permutations
         for name, features in layers.items():
@@ -61,7 +61,7 @@ def encode(job: Job) -> None:
                 _flat(features.align_to(responses).values),
                 responses.values.reshape(len(responses.trials), -1),
                 folds,
-                leave_out=kind["leave_out"],
+                leave_out="run" if by_run else "stimulus",
                 stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
                 runs=group_labels(responses.trials, "run").to_numpy(),
                 n_permutations=n_permutations if permute is None or split in permute else 0,

@@ -33,7 +33,10 @@ def summarize(job: Job) -> None:
     splits = job.load("splits", pd.DataFrame)
     kinds = job.details("splits")["splits"]
     infos = {
-        name: SplitInfo(kind["leave_out"], _test_share(splits, name, kind["size"])) for name, kind in kinds.items()
+        name: SplitInfo(
+            "stimulus" if kind["leave_out"] == "stimulus" else "run", _test_share(splits, name, kind["size"])
+        )
+        for name, kind in kinds.items()
     }
     rows = []
     tables = (job.load_all(suffix, pd.DataFrame) for suffix in ("scores", "identification", "null"))

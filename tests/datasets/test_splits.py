@@ -52,3 +52,21 @@ def test_splits_of_other_responses_are_refused(trials: pd.DataFrame) -> None:
 def test_too_few_groups(trials: pd.DataFrame) -> None:
     with pytest.raises(BrainalignError, match="leaves fewer than 2 to train on"):
         make_splits(trials[:8], Split(leave_out="run"), seed=0)
+
+
+def test_any_column_of_the_trials_is_left_out(trials: pd.DataFrame) -> None:
+    """By session and by a column of a lab's own; drawn into folds, every group is tested once."""
+    told = trials.assign(
+        story=np.where(np.arange(len(trials)) % 3 == 0, "a", np.where(np.arange(len(trials)) % 3 == 1, "b", "c"))
+    )
+    folds = folds_of(make_splits(told, Split(leave_out="story"), seed=0), told)
+    assert [set(told["story"].iloc[test]) for _, test in folds] == [{"a"}, {"b"}, {"c"}]
+    drawn = make_splits(trials, Split(leave_out="stimulus", folds=3), seed=1)
+    tested = drawn[drawn["split"] == "test"]
+    assert drawn["fold"].nunique() == 3
+    assert sorted(tested["trial_id"]) == sorted(trials["trial_id"])
+    assert tested.groupby("stimulus_id")["fold"].nunique().max() == 1
+    other = make_splits(trials, Split(leave_out="stimulus", folds=3), seed=2)
+    assert not other["split"].equals(drawn["split"])
+    with pytest.raises(BrainalignError, match=r"no column 'storey' \(did you mean 'story'"):
+        make_splits(told, Split(leave_out="storey"), seed=0)

@@ -9,26 +9,36 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_folds, listed
+from brainalign.checks import BrainalignError, check_folds, did_you_mean, listed
 from brainalign.study import Split
 
 MAX_FOLDS = 1000
-PLURAL: dict[str | None, str] = {"run": "runs", "stimulus": "stimuli"}
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
 def group_labels(trials: pd.DataFrame, leave_out: str | None) -> pd.Series[str]:
-    """Return the group of each trial: its stimulus, or its run (runs are numbered anew in every session)."""
-    if leave_out == "stimulus":
-        return trials["stimulus_id"]
-    return "ses-" + trials["session"] + "_run-" + trials["run"]
+    """Return the group of each trial: its stimulus, its run (numbered anew in every session), or a column's entry.
+
+    Raises
+    ------
+    BrainalignError
+        If the trials have no such column.
+    """
+    if leave_out == "run":
+        return "ses-" + trials["session"] + "_run-" + trials["run"]
+    column = {"stimulus": "stimulus_id"}.get(str(leave_out), str(leave_out))
+    if column not in trials:
+        raise BrainalignError(
+            f"leave_out: the trials have no column {column!r}{did_you_mean(column, map(str, trials))}; give run, "
+            f"session, stimulus, or one of {', '.join(map(str, trials))}"
+        )
+    return trials[column].astype(str)
 
 
 def make_splits(trials: pd.DataFrame, split: Split, seed: int) -> pd.DataFrame:
     """Return a row per fold and trial: trial_id, stimulus_id, group, split (train | test), fold, seed.
 
-    Every combination of `split.size` groups is left out once, so nothing here is random; the seed is recorded for
-    splits that draw.
+    Every combination of `split.size` groups is left out once, or all are drawn into `split.folds` test sets.
 
     Parameters
     ----------
@@ -44,19 +54,21 @@ def make_splits(trials: pd.DataFrame, split: Split, seed: int) -> pd.DataFrame:
     """
     groups = group_labels(trials, split.leave_out)
     names = pd.unique(groups)
-    if len(names) < split.size + 2:
+    size = split.size if split.folds is None else -(-len(names) // split.folds)
+    many = split.plural
+    if len(names) < max(size + 2, split.folds or 0):
         raise BrainalignError(
-            f"leaving out {split.size} of {len(names)} {PLURAL[split.leave_out]} leaves fewer than 2 to train on; "
-            "record more or leave out fewer"
+            f"leaving out {size} of {len(names)} {many} leaves fewer than 2 to train on; record more or leave out fewer"
         )
-    n_folds = comb(len(names), split.size)
+    n_folds = comb(len(names), size) if split.folds is None else split.folds
     if n_folds > MAX_FOLDS:
         raise BrainalignError(
-            f"every {split.size} of {len(names)} {PLURAL[split.leave_out]} left out makes {n_folds:,} folds; "
-            "use a smaller size"
+            f"every {size} of {len(names)} {many} left out makes {n_folds:,} folds; use a smaller size, or folds"
         )
+    drawn = np.random.default_rng(seed).permutation(np.asarray(names, dtype=object))
+    parts = combinations(names, size) if split.folds is None else np.array_split(drawn, split.folds)
     folds = []
-    for fold, left_out in enumerate(combinations(names, split.size)):
+    for fold, left_out in enumerate(parts):
         table = trials[["trial_id", "stimulus_id"]].assign(group=groups.to_numpy(), fold=fold, seed=seed)
         folds.append(table.assign(split=np.where(groups.isin(left_out), "test", "train")))
     return pd.concat(folds, ignore_index=True)

@@ -92,7 +92,7 @@ class Material:
 
     def splits_that_leave(self, what: str) -> list[str]:
         """Return the names of the splits that leave out runs or stimuli."""
-        return [name for name, split in self.descriptor.left_out.items() if split.leave_out == what]
+        return [name for name, split in self.descriptor.left_out.items() if split.of_stimuli == (what == "stimulus")]
 
     def summary_rows(self, quantity: str, **labels: str) -> pd.DataFrame:
         """Return the headline rows of a quantity, restricted to the given labels."""

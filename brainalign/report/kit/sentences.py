@@ -294,7 +294,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     few = "so few images cannot train them"
     why = few if material.descriptor.has_images else "features of words and categories have no places"
     text += f"Encoders of tokens (spatial read-outs, routing) do not apply: {why}."
-    sizes = [split.size for split in material.descriptor.left_out.values() if split.leave_out == "stimulus"]
+    sizes = [split.size for split in material.descriptor.left_out.values() if split.of_stimuli and split.folds is None]
     if sizes:
         every = " and ".join(f"every {size}" for size in sizes)
         text += (

@@ -76,11 +76,14 @@ def _data(material: Material) -> Section | None:
     ]
     for name, table in splits.groupby("name", sort=False):
         split = material.descriptor.left_out[str(name)]
-        what = split.leave_out if split.size == 1 else {"run": "runs"}.get(str(split.leave_out), "stimuli")
+        what = split.leave_out if split.size == 1 else split.plural
+        how = f"{split.size} {what} left out at a time"
+        if split.folds is not None:
+            how = f"{split.plural} drawn into disjoint test sets"
         first = table[table["fold"] == 0]["split"].value_counts()
         shared = table.groupby(["fold", "group"])["split"].nunique().max() > 1
         paragraphs.append(
-            f"Split {name}: {split.size} {what} left out at a time, {table['fold'].nunique()} folds, {first['train']} "
+            f"Split {name}: {how}, {table['fold'].nunique()} folds, {first['train']} "
             f"trials to train on and {first['test']} to test in the first. Groups on both sides of a fold: "
             f"{'FOUND' if shared else 'none'}."
         )
