@@ -64,7 +64,9 @@ def row(table: pd.DataFrame, score: str, subject: str, network: str = "trained")
 def test_subjects_and_their_mean() -> None:
     trained = {"01": areas(1), "02": areas(2), "03": sensors(3), "04": sensors(4, kind="eeg")}
     random = {"01": areas(5, depth=FLAT), "02": areas(6, depth=FLAT), "03": sensors(7, np.full(5, 0.1))}
-    found = converge_subjects(trained, random | {"04": sensors(8, np.full(5, 0.1), "eeg")}, origin=["area0"])
+    found = converge_subjects(
+        trained, random | {"04": sensors(8, np.full(5, 0.1), "eeg")}, origin=["area0"], n_permutations=200
+    )
     spatial = row(found.scores, "spatial", "mean")
     assert spatial["value"] == pytest.approx(np.corrcoef(np.round(DEPTH), np.arange(10))[0, 1], abs=0.01)
     assert spatial["n_subjects"] == 2
@@ -83,7 +85,7 @@ def test_subjects_and_their_mean() -> None:
 def test_five_subjects_have_an_interval() -> None:
     trained = {f"{k:02d}": areas(k, noise=0.03) for k in range(5)} | {f"m{k}": sensors(k) for k in range(5)}
     random = {f"{k:02d}": areas(k + 10, depth=FLAT) for k in range(5)} | {f"m{k}": sensors(k) for k in range(5)}
-    found = converge_subjects(trained, random, origin=["area0"], n_boot=200).scores
+    found = converge_subjects(trained, random, origin=["area0"], n_boot=200, n_permutations=200).scores
     for score in ("encoding", "spatial", "temporal"):
         mean = row(found, score, "mean")
         assert mean["low"] - 1e-9 <= mean["value"] <= mean["high"] + 1e-9
@@ -109,16 +111,17 @@ def test_the_mean_averages_scores_draws_and_nulls() -> None:
 
 def test_what_is_missing_is_said_in_the_table() -> None:
     nowhere = replace(areas(1), arrays={**areas(1).arrays, "places": np.full((10, 3), np.nan)})
-    found = converge_subjects({"01": nowhere}, {"01": areas(5, depth=FLAT)}, origin=["area0"])
+    found = converge_subjects({"01": nowhere}, {"01": areas(5, depth=FLAT)}, origin=["area0"], n_permutations=200)
     spatial = row(found.scores, "spatial", "01")
     assert np.isnan(spatial["value"])
     assert "the targets have no coordinates" in spatial["reason"]
     assert row(found.scores, "encoding", "01")["value"] == pytest.approx(0.5, abs=0.02)
     assert found.areas["distance_mm"].isna().all()
-    without = converge_subjects({"01": areas(1)}, {"01": areas(2)})
+    without = converge_subjects({"01": areas(1)}, {"01": areas(2)}, n_permutations=200)
     assert row(without.scores, "spatial", "01")["reason"] == "no region was named from which distances are measured"
     few = SplitScores(LAYERS, NAMES, reason="10 test images cannot be halved")
-    said = converge_subjects({"01": few, "02": areas(2)}, {"01": few, "02": areas(3)}, origin=["area0"]).scores
+    both = {"01": few, "02": areas(2)}, {"01": few, "02": areas(3)}
+    said = converge_subjects(*both, origin=["area0"], n_permutations=200).scores
     assert row(said, "encoding", "01")["reason"] == "10 test images cannot be halved"
     assert row(said, "spatial", "02")["value"] > 0.9
     assert "mean" not in set(said["subject"])
@@ -126,7 +129,9 @@ def test_what_is_missing_is_said_in_the_table() -> None:
 
 def test_some_areas_take_part() -> None:
     chosen = ["area2", "area4", "area6", "area8"]
-    found = converge_subjects({"01": areas(1)}, {"01": areas(2)}, origin=["area0", "area1"], areas=chosen)
+    found = converge_subjects(
+        {"01": areas(1)}, {"01": areas(2)}, origin=["area0", "area1"], areas=chosen, n_permutations=200
+    )
     trained = found.areas[found.areas["network"] == "trained"]
     assert trained["area"].tolist() == chosen
     start = PLACES[:2].mean(axis=0)

@@ -77,7 +77,7 @@ class Study:
         save(self.path("features", model=model), features, BY, pooling="mean")
         settings = {
             "method": RidgeMethod(encoder="ridge", cv=3, device="cpu").model_dump(mode="json"),
-            "encode_images": EncodeImagesSettings(permutations=200, draws=200).model_dump(mode="json"),
+            "encode_images": EncodeImagesSettings(permutations=100, draws=100).model_dump(mode="json"),
             "ceiling_threshold": 0.2,
             "confidence": 0.95,
         }

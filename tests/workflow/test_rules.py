@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,20 +19,17 @@ from brainalign.workflow import STEPS, Job, jobs
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PATH": PATH, "PYTHONSAFEPATH": "1"}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+@pytest.fixture(scope="session")
+def run(root: Path, compiled: Path, snakemake) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs snakemake in this checkout; its format is a matter of `make style`."""
+    environment = os.environ | {"PATH": PATH, "PYTHONSAFEPATH": "1", "PYTHONPATH": str(compiled.parent)}
+    return lambda *arguments: snakemake(arguments, root, environment)
 
 
-def test_lint(root: Path) -> None:
-    result = run(root, "snakemake", "--lint")
+def test_lint(run) -> None:
+    result = run("--lint")
     assert result.returncode == 0, result.stderr
     assert "good condition" in result.stderr + result.stdout
-
-
-def test_format(root: Path) -> None:
-    result = run(root, "snakefmt", "--check", "Snakefile", "snakemake")
-    assert result.returncode == 0, result.stderr
 
 
 def test_every_rule_declares_what_it_needs(root: Path) -> None:
@@ -55,12 +53,12 @@ def test_the_snakefile_stays_short(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["config", "demo"])
-def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_dry_run_lists_the_planned_jobs(run, root: Path, name: str, tmp_path: Path, monkeypatch) -> None:
     text = (root / "snakemake" / "config" / f"{name}.yaml").read_text().replace("results/demo", str(tmp_path))
     config = str(tmp_path / f"{name}.yaml")
     Path(config).write_text(text)
     arguments = ["--configfile", config, "--config", f"results={tmp_path}", "seed=7", "--dry-run", "--printshellcmds"]
-    result = run(root, "snakemake", "--workflow-profile", "snakemake/profiles/default", *arguments)
+    result = run("--workflow-profile", "snakemake/profiles/default", *arguments)
     assert result.returncode == 0, result.stderr
     table = (result.stdout + result.stderr).split("Job stats:")[1]
     listed = {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)}
@@ -89,10 +87,10 @@ def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path,
         ),
     ],
 )
-def test_mistakes_stop_before_any_job(root: Path, tmp_path: Path, text: str, message: str) -> None:
+def test_mistakes_stop_before_any_job(run, tmp_path: Path, text: str, message: str) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(text)
-    result = run(root, "snakemake", "--configfile", str(config), "--dry-run", "--cores", "1")
+    result = run("--configfile", str(config), "--dry-run", "--cores", "1")
     assert result.returncode != 0
     assert re.search(message, result.stderr + result.stdout)
     assert "Traceback" not in result.stderr
