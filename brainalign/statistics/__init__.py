@@ -16,6 +16,7 @@ from brainalign.statistics.correlations import (
 )
 from brainalign.statistics.crossed import crossed_bootstrap
 from brainalign.statistics.drawn_regions import RELIABLE, RegionDraws, region_draws
+from brainalign.statistics.held_out import Regressor, held_out_prediction, held_out_r2
 from brainalign.statistics.maps import (
     DepthRecovery,
     SmoothMapTest,
@@ -84,6 +85,7 @@ __all__ = [
     "Latency",
     "PairingTest",
     "RegionDraws",
+    "Regressor",
     "SmoothMapTest",
     "SubjectCeiling",
     "area_map_test",
@@ -101,6 +103,8 @@ __all__ = [
     "fdr",
     "first_hump",
     "group_means",
+    "held_out_prediction",
+    "held_out_r2",
     "hump_latency",
     "identification",
     "interval_widening",

@@ -40,7 +40,7 @@ Make = Callable[[Sequence[int]], SparseConcepts | VariationalConcepts]
 
 def concepts(job: Job) -> None:
     """Embed objects as people judge them, and compare networks and brain regions with the embedding."""
-    from sklearn.linear_model import RidgeCV
+    from brainalign.regression import Ridge
 
     options = job.options("concepts", ConceptSettings)
     arrays = job.load("triplets", Arrays)
@@ -82,7 +82,7 @@ def concepts(job: Job) -> None:
         first.reproducible,
         triplets,
         tests["triplets"],
-        RidgeCV(ALPHAS, alpha_per_target=True),
+        Ridge(ALPHAS, cv=3, dtype="float64"),
         makers[options.methods[0]],
         object_share=options.object_share,
         object_splits=options.object_splits,

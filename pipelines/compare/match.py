@@ -36,7 +36,7 @@ Places = dict[tuple[str, str], list[dict[str, str | int]]]
 
 def match(job: Job) -> None:
     """Compare layers of networks with those of others, and with what is known of the stimuli."""
-    from sklearn.linear_model import RidgeCV
+    from brainalign.regression import Ridge
 
     options = job.options("match", MatchSettings)
     checkpoints: Mapping[str, Mapping[str, str]] = job.settings.get("checkpoints", {})
@@ -60,7 +60,7 @@ def match(job: Job) -> None:
         options.measures,
         max_units=options.units,
         draws=options.draws,
-        regressor=RidgeCV(ALPHAS),
+        regressor=Ridge(ALPHAS, cv=10, dtype="float64"),
         seed=job.seed,
     )
     pairs = pairs if len(pairs) else pd.DataFrame(columns=SIMILARITY)
@@ -145,13 +145,14 @@ def _known(job: Job, stimuli: list[str], options: MatchSettings) -> dict[str, ND
 
 def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]], seed: int) -> pd.DataFrame:
     """Compute the share of every layer that each known feature of the stimuli fills; no rows where nothing is known."""
-    from sklearn.linear_model import RidgeCV
+    from brainalign.regression import Ridge
 
     if not known:
         return pd.DataFrame(columns=BIAS)
+    ridge = Ridge(ALPHAS, cv=10, per_target_alpha=False, dtype="float64")
     numbers, parts = _numbers(list(narrow)), []
     for key, X in narrow.items():
-        found = feature_bias(X, known, RidgeCV(ALPHAS), seed=seed)
+        found = feature_bias(X, known, ridge, seed=seed)
         parts.append(found.assign(model=key[0], layer=key[1], number=numbers[key]))
     return pd.concat(parts, ignore_index=True)
 
@@ -164,15 +165,15 @@ def _manifolds(
     seed: int,
 ) -> pd.DataFrame:
     """Return capacity and collapse of every categorical feature, of the same stimuli in every layer."""
-    from sklearn.linear_model import RidgeCV
+    from brainalign.regression import Ridge
 
-    parts = [pd.DataFrame(columns=MANIFOLDS)]
+    parts, ridge = [pd.DataFrame(columns=MANIFOLDS)], Ridge(ALPHAS, per_target_alpha=False, dtype="float64")
     for key, X in narrow.items():
         for name, drawn in categories.items():
             if drawn.note:
                 table = pd.DataFrame([{"measure": "capacity", "value": np.nan, "note": drawn.note}])
             else:
-                table = category_manifolds(X[drawn.rows], drawn.labels, RidgeCV(ALPHAS), draws, PROBES, seed)
+                table = category_manifolds(X[drawn.rows], drawn.labels, ridge, draws, PROBES, seed)
             table = table.assign(
                 feature=name,
                 n_categories=drawn.n_categories,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import RidgeCV
 
 from brainalign.checks import BrainalignError
 from brainalign.geometry import balanced_categories, category_manifolds, neural_collapse
+from brainalign.regression import Ridge
 
-READ_OUT = RidgeCV(np.logspace(-3, 6, 10))
+READ_OUT = Ridge(np.logspace(-3, 6, 10), per_target_alpha=False, dtype="float64")
 LABELS = np.repeat(list("abcd"), 8)
 
 
@@ -55,8 +55,9 @@ def test_halves_are_those_of_neural_collapse() -> None:
     first = np.tile([True, False], 16)
     expected = []
     for fit in (first, ~first):
-        read_out = RidgeCV(READ_OUT.alphas).fit(X[fit], np.eye(4)[np.repeat(np.arange(4), 8)[fit]])
-        classifier = (read_out.coef_, read_out.intercept_)
+        in_turn = np.arange(16).reshape(4, 4).T.ravel()  # of the four categories
+        READ_OUT.fit(X[fit][in_turn], np.eye(4)[np.repeat(np.arange(4), 8)[fit]][in_turn])
+        classifier = (READ_OUT.coef_.T, READ_OUT.intercept_)
         expected.append(neural_collapse(X[fit], labels[fit], held_out=(X[~fit], labels[~fit]), classifier=classifier))
     found = measured(X, draws=1)["value"]
     for name in ("nc1", "cdnv", "nc3", "agreement", "accuracy", "simplex"):

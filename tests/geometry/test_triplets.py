@@ -34,6 +34,7 @@ from brainalign.geometry import (
     unseen_similarities,
 )
 from brainalign.geometry.odd_one_out.training import _all_pairs, _some_pairs
+from brainalign.regression import Ridge
 from brainalign.simulation import concept_world
 
 WORLD = concept_world(24, 3, 1500, n_repeated=60, n_people=8, seed=2)
@@ -221,10 +222,8 @@ def test_all_similarities_or_only_those_asked_for() -> None:
 
 
 def test_readouts_and_their_nulls() -> None:
-    from sklearn.linear_model import RidgeCV
-
     rng = np.random.default_rng(0)
-    regressor = RidgeCV(np.logspace(-2, 4, 7), alpha_per_target=True)
+    regressor = Ridge(np.logspace(-2, 4, 7), cv=3, dtype="float64")
     with_nothing = np.hstack([WORLD.embedding, rng.random((24, 1)), np.ones((24, 1))])
     again = copy.deepcopy(rng)
     found = fit_dimensions(WORLD.features, with_nothing, regressor, 4, 19, rng)

@@ -14,6 +14,8 @@ from brainalign.decoding.grounded.grounded_inputs import same_words
 from brainalign.decoding.grounded.model import GroundedLanguage
 from brainalign.decoding.grounded.regions import caption_vectors
 from brainalign.decoding.grounded.scenes import scene_retrieval
+from brainalign.regression import Ridge
+from brainalign.statistics import held_out_prediction
 
 Values = NDArray[np.floating[Any]]
 ALPHAS = tuple(np.logspace(-2, 6, 17))
@@ -103,13 +105,10 @@ def _linear(
     text: Values, said: NDArray[np.bool_], images: Values, mine: NDArray[np.intp], held: NDArray[np.intp]
 ) -> NDArray[np.float64]:
     """Return cosines of captions with what ridge regression makes of the mean places of images."""
-    from sklearn.linear_model import RidgeCV
-
     places = np.asarray(images, dtype=np.float64).mean(axis=1)
-    mean, scale = places[mine].mean(axis=0), places[mine].std(axis=0)
-    places = (places - mean) / np.where(scale > 0, scale, 1)
     vectors = caption_vectors(said[np.concatenate([mine, held])], text)
     vectors -= vectors[: len(mine)].mean(axis=0)
-    predicted = RidgeCV(ALPHAS).fit(places[mine], vectors[: len(mine)]).predict(places[held])
+    ridge = Ridge(ALPHAS, per_target_alpha=False)
+    predicted = held_out_prediction(ridge, places[mine], vectors[: len(mine)], places[held], standardise=True)
     asked, found = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (vectors[len(mine) :], predicted))
     return np.asarray(asked @ found.T)

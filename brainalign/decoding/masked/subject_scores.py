@@ -15,10 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_apart, check_finite, check_rows
+from brainalign.regression import Ridge
 
 # Of standardised features, divided by the root of their number: between a fit to the noise and no fit at all.
 LOGISTIC_C = 10.0
-RIDGE_ALPHAS = np.logspace(-3, 3, 13)
+RIDGE_ALPHAS = tuple(np.logspace(-3, 3, 13))
 
 Values = NDArray[np.float64]
 Features = NDArray[np.floating[Any]] | Callable[[NDArray[np.intp]], Values]
@@ -128,8 +129,10 @@ def person_scores(
     folds_of = [fold_people(some, whose, n_folds, apart) for some in shuffled]
     out = {}
     for name, values in features.items():
-        permuted = [_held_out(values, some, [tests], numeric) for some, tests in zip(shuffled, folds_of, strict=True)]
-        out[name] = _Out(_held_out(values, given, folds, numeric), np.array(permuted).reshape(-1, len(given)))
+        permuted = [
+            _held_out(values, some, whose, [tests], numeric) for some, tests in zip(shuffled, folds_of, strict=True)
+        ]
+        out[name] = _Out(_held_out(values, given, whose, folds, numeric), np.array(permuted).reshape(-1, len(given)))
     names = np.unique(whose)
     of = np.searchsorted(names, whose)
     draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[of] for _ in range(n_draws)]
@@ -176,7 +179,13 @@ def _shuffled(labels: NDArray[Any], people: NDArray[Any], rng: np.random.Generat
     return np.asarray(found)
 
 
-def _held_out(features: Features, labels: NDArray[Any], folds: list[list[NDArray[np.intp]]], numeric: bool) -> Values:
+def _held_out(
+    features: Features,
+    labels: NDArray[Any],
+    people: NDArray[Any],
+    folds: list[list[NDArray[np.intp]]],
+    numeric: bool,
+) -> Values:
     """Return held-out predictions (n_rows), averaged over rounds of folds."""
     found = np.zeros(len(labels))
     for tests in folds:
@@ -184,7 +193,7 @@ def _held_out(features: Features, labels: NDArray[Any], folds: list[list[NDArray
             train = np.setdiff1d(np.arange(len(labels)), test)
             values = features(train) if callable(features) else np.asarray(features, dtype=np.float64)
             inside, outside = _reduced(values, train, test)
-            found[test] += _predicted(inside, labels[train], outside, labels[test], numeric) / len(folds)
+            found[test] += _predicted(inside, labels[train], people[train], outside, labels[test], numeric) / len(folds)
     return found
 
 
@@ -197,11 +206,13 @@ def _reduced(values: Values, train: NDArray[np.intp], test: NDArray[np.intp]) ->
     return inside @ axes.T, outside @ axes.T
 
 
-def _predicted(inside: Values, known: NDArray[Any], outside: Values, own: NDArray[Any], numeric: bool) -> Values:
-    from sklearn.linear_model import LogisticRegression, RidgeCV
+def _predicted(
+    inside: Values, known: NDArray[Any], people: NDArray[Any], outside: Values, own: NDArray[Any], numeric: bool
+) -> Values:
+    from sklearn.linear_model import LogisticRegression
 
     if numeric:
-        return np.asarray(RidgeCV(RIDGE_ALPHAS).fit(inside, known).predict(outside))
+        return np.asarray(Ridge(RIDGE_ALPHAS, dtype="float64").fit(inside, known, groups=people).predict(outside))
     if len(np.unique(known)) < 2:
         raise BrainalignError(f"a fold has only the label {known[0]!r} to learn from; use fewer folds or more people")
     fitted = LogisticRegression(C=LOGISTIC_C, class_weight="balanced", max_iter=500).fit(inside, known)

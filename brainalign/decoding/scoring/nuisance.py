@@ -19,7 +19,8 @@ from brainalign.checks import BrainalignError, check_finite
 from brainalign.decoding.scoring.pair_scores import PairScore, label_hits, retrieval_hits
 from brainalign.decoding.scoring.retrieval import group_of_stimuli
 from brainalign.decoding.training import Trials, check_unseen
-from brainalign.statistics import pairing_test
+from brainalign.regression import Ridge
+from brainalign.statistics import held_out_prediction, pairing_test
 from brainalign.study import words
 
 Values = NDArray[np.floating[Any]]
@@ -303,13 +304,13 @@ def nuisance_scores(
 
 
 def _predicted(train: Trials, given: Values, asked: Values, label: str | None) -> NDArray[Any]:
-    from sklearn.linear_model import LogisticRegression, RidgeCV
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     if label is None:
-        ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 5, 13)))
-        return np.asarray(ridge.fit(given, train.targets).predict(asked))
+        ridge, stimuli = Ridge(per_target_alpha=False), train.meta["stimulus_id"].to_numpy()
+        return held_out_prediction(ridge, given, train.targets, asked, standardise=True, groups=stimuli)
     labels = train.column(label)[label].to_numpy()
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     return np.asarray(logistic.fit(given, labels).predict(asked))

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.geometry.network_similarity import ROUNDING, Regressor, centred, representation
+from brainalign.geometry.network_similarity import ROUNDING, centred, representation
+from brainalign.statistics import Regressor, held_out_r2
 
 Values = NDArray[np.floating[Any]]
 Known = Mapping[str, NDArray[Any]]
@@ -51,7 +52,7 @@ def feature_bias(
     features : mapping of array (n_stimuli,)
         Numbers, or labels of categories.
     regressor : Regressor, optional
-        Reads features out of X on held-out stimuli, such as `brainalign.encoding.Ridge`; without it no decodability.
+        Reads features out of X on held-out stimuli, such as `brainalign.regression.Ridge`; without it no decodability.
     folds, seed : int
         Random folds for it.
 
@@ -89,25 +90,12 @@ def feature_bias(
                 "explained": float(np.sum(_fitted(block, X) ** 2) / total) if total > 0 else float("nan"),
                 "unique": float((explained_all - without) / total) if total > 0 else float("nan"),
                 "chance": rank / (len(X) - 1),
-                "decodability": _decoded(X, block, regressor, parts) if regressor is not None else float("nan"),
+                "decodability": held_out_r2(regressor, X, block, parts) if regressor is not None else float("nan"),
                 "n_columns": rank,
                 "n_stimuli": len(X),
             }
         )
     return pd.DataFrame(rows)
-
-
-def _decoded(X: Values, block: Values, regressor: Regressor, parts: list[NDArray[Any]]) -> float:
-    residual = total = 0.0
-    for part in parts:
-        rest = np.setdiff1d(np.arange(len(X)), part)
-        mean_x, mean = X[rest].mean(axis=0), block[rest].mean(axis=0)
-        regressor.fit(X[rest] - mean_x, block[rest] - mean)
-        truth = block[part] - mean
-        predicted = np.asarray(regressor.predict(X[part] - mean_x))  # of one target some give one dimension
-        residual += float(np.sum((truth - predicted.reshape(truth.shape)) ** 2))
-        total += float(np.sum(truth**2))
-    return 1 - residual / total
 
 
 def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool = False) -> NDArray[np.float64]:

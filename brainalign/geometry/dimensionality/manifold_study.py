@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.geometry.dimensionality.capacity import manifold_capacity
 from brainalign.geometry.dimensionality.collapse import NeuralCollapse, neural_collapse
-from brainalign.geometry.network_similarity import ROUNDING, Regressor, centred, representation, rotated_to_fewer
+from brainalign.geometry.network_similarity import ROUNDING, centred, representation, rotated_to_fewer
+from brainalign.statistics import Regressor
 
 Values = NDArray[np.floating[Any]]
 
@@ -156,23 +157,30 @@ def _table(value: dict[str, float], null: list[dict[str, float]], notes: dict[st
 
 
 def _measured(X: Values, codes: NDArray[np.intp], regressor: Regressor, n_probes: int, seed: int) -> dict[str, float]:
-    """Return every measure; halves of each category by their place among the (randomly ordered) stimuli."""
+    """Return every measure; halves of each category by their place among the (randomly ordered) stimuli.
+
+    Categories take turns in both halves: inner folds of a regression hold all of them.
+    """
     capacity = manifold_capacity(X, codes, n_probes, seed)
     found = {
         "capacity": capacity.mean_capacity,
         "radius": float(capacity.radius.mean()),
         "dimension": float(capacity.dimension.mean()),
     }
-    side = np.empty(len(codes), dtype=np.intp)
+    place = np.empty(len(codes), dtype=np.intp)
     for k in range(codes.max() + 1):
         rows = np.flatnonzero(codes == k)
-        side[rows] = np.arange(len(rows)) % 2
-    halves = [_collapse(X, codes, side == k, regressor) for k in (0, 1)]
+        place[rows] = np.arange(len(rows))
+    order = np.lexsort((codes, place))
+    one, other = (order[place[order] % 2 == k] for k in (0, 1))
+    halves = [_collapse(X, codes, one, other, regressor), _collapse(X, codes, other, one, regressor)]
     found |= {name: float(np.mean([_value(half, name) for half in halves])) for name in (*COLLAPSE, "accuracy")}
     return found
 
 
-def _collapse(X: Values, codes: NDArray[np.intp], fit: NDArray[np.bool_], regressor: Regressor) -> NeuralCollapse:
+def _collapse(
+    X: Values, codes: NDArray[np.intp], fit: NDArray[np.intp], other: NDArray[np.intp], regressor: Regressor
+) -> NeuralCollapse:
     """Return the collapse of the other stimuli around means, and under a read-out, of those in `fit`."""
     indicators = np.eye(codes.max() + 1)[codes[fit]]
     mean_x, mean = X[fit].mean(axis=0), indicators.mean(axis=0)
@@ -181,7 +189,7 @@ def _collapse(X: Values, codes: NDArray[np.intp], fit: NDArray[np.bool_], regres
     offset = np.asarray(regressor.predict(zero))
     weights = (np.asarray(regressor.predict(np.eye(X.shape[1]))) - offset).T
     biases = mean + offset[0] - weights @ mean_x
-    return neural_collapse(X[fit], codes[fit], held_out=(X[~fit], codes[~fit]), classifier=(weights, biases))
+    return neural_collapse(X[fit], codes[fit], held_out=(X[other], codes[other]), classifier=(weights, biases))
 
 
 def _value(found: NeuralCollapse, name: str) -> float:

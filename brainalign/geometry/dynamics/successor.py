@@ -13,9 +13,9 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.condensed import condensed_rdms, square_rdms
 from brainalign.geometry.dimensionality import participation_ratio, rankme
 from brainalign.geometry.inference import compare
-from brainalign.geometry.network_similarity import Regressor, representation
+from brainalign.geometry.network_similarity import representation
 from brainalign.geometry.rdms import rdm
-from brainalign.statistics import permutation_test
+from brainalign.statistics import Regressor, held_out_prediction, permutation_test
 
 Values = NDArray[np.floating[Any]]
 
@@ -214,12 +214,10 @@ def place_error(X: Values, places: Values, regressor: Regressor, folds: int = 5,
         raise BrainalignError(f"folds must be 2 to the number of states ({len(X)}); got {folds}")
     parts = np.array_split(np.random.default_rng(seed).permutation(len(X)), folds)
     total = np.zeros(2)
-    for part in parts:
-        rest = np.setdiff1d(np.arange(len(X)), part)
-        mean = places[rest].mean(axis=0)
-        regressor.fit(X[rest] - X[rest].mean(axis=0), places[rest] - mean)
-        predicted = np.asarray(regressor.predict(X[part] - X[rest].mean(axis=0))).reshape(len(part), -1)
-        truth = places[part] - mean
-        total += np.sum((truth - predicted) ** 2), np.sum(truth**2)
+    for k, part in enumerate(parts):
+        rest = np.concatenate([*parts[:k], *parts[k + 1 :]])
+        predicted = held_out_prediction(regressor, X[rest], places[rest], X[part])
+        for j, answer in enumerate((predicted, places[rest].mean(axis=0))):
+            total[j] += np.sum((places[part] - answer) ** 2)
     error, chance = np.sqrt(total / len(X))
     return float(error), float(chance)

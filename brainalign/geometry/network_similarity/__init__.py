@@ -11,7 +11,6 @@ from brainalign.geometry.network_similarity.matching import (
 )
 from brainalign.geometry.network_similarity.measures import SIMILARITIES, cka, procrustes_angle, similarity
 from brainalign.geometry.network_similarity.network_pairs import PAIR_MEASURES, compare_networks
-from brainalign.geometry.network_similarity.prediction import Regressor as Regressor
 from brainalign.geometry.network_similarity.prediction import SparsePrediction, linear_predictivity, sparse_prediction
 from brainalign.geometry.network_similarity.transport import best_coupling
 from brainalign.geometry.network_similarity.unit_clusters import UnitClusters, cluster_units

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity.matching import MATCHINGS, match_units, rotated_copy, shuffled_units
 from brainalign.geometry.network_similarity.measures import SIMILARITIES, similarity
-from brainalign.geometry.network_similarity.prediction import Regressor, linear_predictivity
+from brainalign.geometry.network_similarity.prediction import linear_predictivity
 from brainalign.geometry.network_similarity.unit_pairing import representation, rotated_to_fewer
+from brainalign.statistics import Regressor
 
 Values = NDArray[np.floating[Any]]
 Layer = tuple[str, str]
@@ -67,7 +68,7 @@ def compare_networks(
     for measure in measures:
         check_choice("measure", measure, PAIR_MEASURES)
     if set(measures) & set(PREDICTED) and regressor is None:
-        raise BrainalignError("predictions of one layer from another need a regressor, such as RidgeCV")
+        raise BrainalignError("predictions of one layer from another need a regressor, such as Ridge")
     values = {name: representation(" ".join(name), X) for name, X in layers.items()}
     n = len(next(iter(values.values()))) if values else 0
     for name, X in values.items():

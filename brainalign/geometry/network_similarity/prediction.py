@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.geometry.network_similarity.unit_pairing import centred, representation
+from brainalign.statistics import Regressor, held_out_r2
 
 Values = NDArray[np.floating[Any]]
-
-
-class Regressor(Protocol):
-    """Anything with fit and predict, such as `brainalign.encoding.Ridge` or scikit-learn's."""
-
-    def fit(self, X: Any, Y: Any, /) -> object:
-        """Fit to X (n_stimuli, p) and Y (n_stimuli, q)."""
-
-    def predict(self, X: Any, /) -> Any:
-        """Return the prediction (n_stimuli, q) of X (n_stimuli, p)."""
 
 
 def linear_predictivity(
@@ -57,20 +48,7 @@ def linear_predictivity(
     if not 2 <= folds <= len(X):
         raise BrainalignError(f"folds must be 2 to the number of stimuli ({len(X)}); got {folds}")
     parts = np.array_split(np.random.default_rng(seed).permutation(len(X)), folds)
-    return _predicted(X, Y, regressor, parts), _predicted(Y, X, regressor, parts)
-
-
-def _predicted(X: Values, Y: Values, regressor: Regressor, parts: Sequence[NDArray[Any]]) -> float:
-    residual = total = 0.0
-    for part in parts:
-        rest = np.setdiff1d(np.arange(len(X)), part)
-        mean_x, mean_y = X[rest].mean(axis=0), Y[rest].mean(axis=0)
-        regressor.fit(X[rest] - mean_x, Y[rest] - mean_y)
-        truth = Y[part] - mean_y
-        predicted = np.asarray(regressor.predict(X[part] - mean_x))  # of one target some give one dimension
-        residual += float(np.sum((truth - predicted.reshape(truth.shape)) ** 2))
-        total += float(np.sum(truth**2))
-    return 1 - residual / total if total > 0 else float("nan")
+    return held_out_r2(regressor, X, Y, parts), held_out_r2(regressor, Y, X, parts)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.geometry.network_similarity import Regressor
 from brainalign.geometry.odd_one_out.triplets import Triplets, odd_one_out_accuracy
+from brainalign.statistics import Regressor, held_out_prediction
 
 Values = NDArray[np.floating[Any]]
 
@@ -67,26 +67,16 @@ def fit_dimensions(
     orders = np.stack([np.arange(len(Y)), *(rng.permutation(len(Y)) for _ in range(n_permutations))])
     targets = Y[orders].transpose(1, 0, 2).reshape(len(Y), -1)
     residual, total = np.zeros(targets.shape[1]), np.zeros(targets.shape[1])
-    for part in np.array_split(rng.permutation(len(X)), folds):
-        rest = np.setdiff1d(np.arange(len(X)), part)
-        mean = targets[rest].mean(axis=0)
-        predicted = mean + _predicted(regressor, X, targets - mean, rest, part)
+    parts = np.array_split(rng.permutation(len(X)), folds)
+    for k, part in enumerate(parts):
+        rest = np.concatenate([*parts[:k], *parts[k + 1 :]])
+        predicted = held_out_prediction(regressor, X[rest], targets[rest], X[part], standardise=True)
         residual += ((targets[part] - predicted) ** 2).sum(axis=0)
-        total += ((targets[part] - mean) ** 2).sum(axis=0)
+        total += ((targets[part] - targets[rest].mean(axis=0)) ** 2).sum(axis=0)
     varies = total > 0
     r2 = np.where(varies, 1 - residual / np.where(varies, total, 1), np.nan).reshape(len(orders), -1)
     p = np.where(np.isnan(r2[0]), np.nan, (r2 >= r2[0] - 1e-12).mean(axis=0))
     return DimensionFit(r2[0], r2[1:], p)
-
-
-def _predicted(
-    regressor: Regressor, X: Values, targets: Values, rest: NDArray[np.intp], part: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return predictions of some rows by a regression on others; features scaled by the latter."""
-    mean, sd = X[rest].mean(axis=0), X[rest].std(axis=0)
-    scaled = (X - mean) / np.where(sd > 0, sd, 1)
-    regressor.fit(scaled[rest], targets[rest])
-    return np.asarray(regressor.predict(scaled[part]), dtype=np.float64).reshape(len(part), -1)
 
 
 def unseen_similarities(
@@ -113,9 +103,9 @@ def unseen_similarities(
     X, Y = np.asarray(features, np.float64), np.asarray(embedding, np.float64)
     check_rows("features", len(X), "the embedding", len(Y), "both must be of the same objects, in the same order")
     seen = np.setdiff1d(np.arange(len(X)), unseen)
-    mean = Y[seen].mean(axis=0)
     predicted = np.zeros_like(Y)
-    predicted[unseen] = np.maximum(mean + _predicted(regressor, X, Y - mean, seen, np.asarray(unseen)), 0)
+    read = held_out_prediction(regressor, X[seen], Y[seen], X[unseen], standardise=True)
+    predicted[unseen] = np.maximum(read, 0)
     return np.asarray(predicted @ predicted.T)
 
 

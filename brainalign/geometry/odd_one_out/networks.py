@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from brainalign.condensed import condensed_rdms
 from brainalign.geometry.inference import rdm_noise_ceiling, rdm_permutation_test
-from brainalign.geometry.network_similarity import Regressor
 from brainalign.geometry.odd_one_out.network_fits import fit_dimensions, permuted_accuracies, unseen_similarities
 from brainalign.geometry.odd_one_out.study import Method, Triplets
 from brainalign.geometry.odd_one_out.triplet_splits import TripletSplit, split_objects_in_turn
 from brainalign.geometry.odd_one_out.triplets import object_similarities, odd_one_out_accuracy
 from brainalign.geometry.rdms import rdm
+from brainalign.statistics import Regressor
 
 Values = NDArray[np.floating[Any]]
 
