@@ -1,7 +1,7 @@
 """`brainalign`: look before you run. The run itself is `snakemake`.
 
 brainalign doctor               versions, linear algebra, GPU, extras
-brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen
+brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen; or of a configuration with its datasets
 brainalign fetch DESCRIPTOR     download what the descriptor says where to find, checksums verified
 brainalign plan [CONFIG]        jobs, memory, disk and time of a run, before anything runs
 brainalign rerun ARTIFACT       the job that left a result, once more, with the settings it had
@@ -26,10 +26,10 @@ from rich.table import Table
 
 import brainalign
 from brainalign.checks import BrainalignError
-from brainalign.config import Config, load_config
+from brainalign.config import Config, check_table_models, load_config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
-from brainalign.study import Descriptor, TripletStudy, has_unknown_size, load_descriptor
+from brainalign.study import Descriptor, ModalityStudy, TripletStudy, has_unknown_size, load_descriptor, read_yaml
 from brainalign.workflow import STEPS, Job, jobs
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ EXTRAS = {
     "vision": ("timm", "torchvision"),
     "cluster": ("dask_jobqueue", "snakemake_executor_plugin_slurm"),
     "bids": ("mne_bids",),
+    "arrays": ("zarr",),
     "eval": ("sacrebleu", "rouge_score", "jiwer"),
 }
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "nilearn", "transformers", "snakemake")
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="versions, linear algebra, GPU, extras").set_defaults(run=_doctor)
     check = commands.add_parser("check", help="everything wrong with a dataset")
-    check.add_argument("descriptor", type=Path)
+    check.add_argument("descriptor", type=Path, help="of a dataset; or a configuration, with all of its datasets")
     check.set_defaults(run=_check)
     fetch = commands.add_parser("fetch", help="download a dataset, checksums verified")
     fetch.add_argument("descriptor", type=Path, help="a file, or the name of one in data/")
@@ -118,15 +119,29 @@ def _linear_algebra() -> list[str]:
 
 
 def _check(arguments: argparse.Namespace, console: Console) -> int:
+    content = read_yaml(arguments.descriptor)
+    if not isinstance(content, dict) or "datasets" not in content:
+        return _check_dataset(load_descriptor(arguments.descriptor), console)
+    config = load_config(arguments.descriptor)
+    descriptors = load_descriptors(config)
+    for name, descriptor in descriptors.items():
+        for line in check_table_models(config, name, descriptor):
+            console.print(escape(line))
+    # Recordings in several modalities are checked when they are prepared.
+    checked = [descriptor for descriptor in descriptors.values() if not isinstance(descriptor, ModalityStudy)]
+    return max([_check_dataset(descriptor, console) for descriptor in checked], default=0)
+
+
+def _check_dataset(descriptor: Descriptor, console: Console) -> int:
     from brainalign.datasets import audit_study
 
-    descriptor: Descriptor = load_descriptor(arguments.descriptor)
     found = audit_study(descriptor)
     if not found.errors:
         found.problems += ALSO_CHECKED.get(type(descriptor), lambda _: [])(descriptor)
     for title, numbers in found.tables.items():
         if len(numbers):
-            console.print(_table(f"{descriptor.name}: {title}", numbers.astype(str).to_numpy(), *numbers))
+            cells = numbers.astype(object).where(numbers.notna(), "–").astype(str)
+            console.print(_table(f"{descriptor.name}: {title}", cells.to_numpy(), *numbers))
     for problems, what in ((found.warnings, "warning(s), which stop nothing"), (found.errors, "problem(s)")):
         rows = [(problem.where.removeprefix(f"{descriptor.name}: "), problem.what) for problem in problems]
         title = f"{descriptor.name}: {len(rows)} {what}"

@@ -21,7 +21,7 @@ from brainalign.config.encoders import (
     TrainedMethod,
 )
 from brainalign.config.ground_options import GroundSettings
-from brainalign.config.loading import load_config, load_descriptors, write_schemas
+from brainalign.config.loading import check_table_models, load_config, load_descriptors, write_schemas
 from brainalign.config.matching_options import MatchSettings
 from brainalign.config.modality_options import DecodeModalitiesSettings
 from brainalign.config.models import (
@@ -33,6 +33,7 @@ from brainalign.config.models import (
     PixelsModel,
     RandomModel,
     SentenceModel,
+    TableModel,
     TimmModel,
     TorchvisionModel,
     UserModel,
@@ -98,11 +99,13 @@ __all__ = [
     "SeriesSettings",
     "SummarizeSettings",
     "SynthesizeSettings",
+    "TableModel",
     "TimmModel",
     "TorchvisionModel",
     "TrainedMethod",
     "UserModel",
     "VisionModel",
+    "check_table_models",
     "load_config",
     "load_descriptors",
     "write_schemas",

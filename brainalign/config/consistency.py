@@ -109,7 +109,7 @@ def _windows_fit(config: Config, _: str, descriptor: RecordingStudy) -> None:
 def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a model reads what the stimuli do not have."""
     if isinstance(descriptor.stimuli, Path):
-        _captions_exist(config, dataset, descriptor)
+        _table_is_described(config, dataset, descriptor)
         return
     for reads, there, what in (
         ("reads_images", descriptor.has_images, "look at images, but its stimuli are texts; give every one a path, or"),
@@ -202,7 +202,7 @@ def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) ->
 def _sentences_are_read(config: Config, dataset: str, _: SentenceStudy) -> None:
     """Raise where a model looks at images, or the one whose vectors are decoded is not used or reads no texts."""
     models = config.models_of(dataset)
-    wrong = [model for model in models if not config.models[model].reads_texts]
+    wrong = [name for name in models if not (config.models[name].reads_texts or config.models[name].reads_vectors)]
     if wrong:
         raise BrainalignError(
             f"datasets.{dataset}.models: {', '.join(wrong)} read no texts, but sentences are all that was shown; list "
@@ -250,16 +250,23 @@ def _image_vectors_exist(config: Config, dataset: str, descriptor: ModalityStudy
     model = config.decode_modalities.model
     if descriptor.vectors_file is not None:
         return
-    if model is None or not config.models[model].reads_images:
+    if model is None or not (config.models[model].reads_images or config.models[model].reads_vectors):
         raise BrainalignError(
             f"{dataset} has no image vectors: give `vectors` in its descriptor, or decode_modalities.model, a model of "
             f"images{'' if model is None else f' ({model} reads none)'}"
         )
 
 
-def _captions_exist(config: Config, dataset: str, descriptor: Study) -> None:
-    """Raise where a text model meets images without captions."""
+def _table_is_described(config: Config, dataset: str, descriptor: Study) -> None:
+    """Raise where a model meets stimuli whose table has neither a path for it nor a caption."""
     columns = descriptor.stimulus_columns()
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
+    if wrong and columns is not None and "path" not in columns:
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but {descriptor.stimuli} has no column path"
+            f"{did_you_mean('path', columns)}; add it, or list models that need none, such as vectors of your own "
+            "(extractor: table)"
+        )
     if descriptor.captions is None and columns is not None and "caption" not in columns:
         remedy = (
             f"give {descriptor.stimuli} a column caption{did_you_mean('caption', columns)}, or the descriptor a table "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from pydantic import TypeAdapter
 from brainalign.checks import BrainalignError
 from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
+from brainalign.config.models import TableModel
 from brainalign.config.settings import Config
+from brainalign.io import read_lines, read_parquet, read_text_table
 from brainalign.study import (
     Descriptor,
     ModalityStudy,
@@ -25,6 +28,7 @@ from brainalign.study import (
     VideoStudy,
     load_descriptor,
     parse,
+    read_vectors,
     read_yaml,
 )
 
@@ -58,6 +62,8 @@ def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Descrip
             del descriptors[dataset]
     if check:
         check_descriptors(config, descriptors)
+        for name, descriptor in descriptors.items():
+            list(check_table_models(config, name, descriptor))
     return descriptors
 
 
@@ -113,3 +119,45 @@ def write_schemas(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")
+
+
+def check_table_models(config: Config, dataset: str, descriptor: Descriptor) -> Iterator[str]:
+    """Yield how each model of vectors is matched with the stimuli of a dataset, in a sentence.
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be used, or has no vector of a stimulus; see `read_vectors`.
+    """
+    for name in config.models_of(dataset):
+        model = config.models[name]
+        if not isinstance(model, TableModel):
+            continue
+        try:
+            vectors = read_vectors(model.file, model.ids, model.layers)
+            stimuli = None
+            with suppress(BrainalignError):  # a table that is not there or damaged is told of elsewhere
+                stimuli = _stimuli(descriptor)
+            if stimuli is not None:
+                vectors.rows_of(stimuli)
+        except BrainalignError as error:
+            raise BrainalignError(f"models.{name}: {error}") from None
+        sizes = ", ".join(f"{layer} ({array.shape[1]} features)" for layer, array in vectors.layers.items())
+        yield f"models.{name}: {sizes}; ids: {vectors.source}"
+
+
+def _stimuli(descriptor: Any) -> list[str] | None:
+    """List the ids of the stimuli of a study; None where a step makes them."""
+    if descriptor.is_simulated:
+        return None
+    if isinstance(descriptor, TripletStudy):
+        path, column = descriptor.found("objects")[0], descriptor.files.id_column
+        names = read_lines(path) if column is None else read_text_table(path).get(column, [])
+        return [str(name).strip() for name in names if str(name).strip()]
+    if isinstance(getattr(descriptor, "stimuli", None), dict):
+        return list(descriptor.stimuli)
+    for path in descriptor.image_tables():
+        table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
+        if "stimulus_id" in table:
+            return [str(name) for name in table["stimulus_id"]]
+    return None

@@ -5,6 +5,7 @@ Field names and defaults equal the constructor arguments of the classes they con
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -21,6 +22,7 @@ class ModelUse(Strict):
 
     reads_images: ClassVar[bool] = False
     reads_texts: ClassVar[bool] = False  # of images their captions
+    reads_vectors: ClassVar[bool] = False  # by the ids of stimuli, whatever they are
 
     @property
     def random(self) -> bool:
@@ -139,6 +141,24 @@ class UserModel(ImageModel):
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+class TableModel(ModelUse):
+    """Feature vectors of one's own stimuli, whatever they were made with."""
+
+    reads_vectors: ClassVar[bool] = True
+
+    extractor: Literal["table"]
+    file: Path = Field(
+        description="a row per stimulus: .csv, .tsv or .parquet with a column stimulus_id; or .npy, .npz, .h5, .hdf5, "
+        ".mat, .zarr with an array per layer and, where it can be, an array stimulus_id"
+    )
+    ids: Path | None = Field(
+        None, description="of arrays: an id per line, or a table; else rows are taken in the order of the stimuli"
+    )
+    layers: tuple[str, ...] | None = Field(
+        None, min_length=1, description="names of arrays, or prefixes of columns; all arrays, all columns if not given"
+    )
+
+
 Model = Annotated[
     SentenceModel
     | OneHotModel
@@ -148,7 +168,8 @@ Model = Annotated[
     | VisionModel
     | TimmModel
     | TorchvisionModel
-    | UserModel,
+    | UserModel
+    | TableModel,
     Field(discriminator="extractor"),
 ]
 

@@ -243,7 +243,9 @@ class Config(Strict):
 
     def decoded_model(self, dataset: str) -> str:
         """Return the model whose sentence vectors are decoded."""
-        return self.decode.model or next(name for name in self.models_of(dataset) if self.models[name].reads_texts)
+        return self.decode.model or next(
+            name for name in self.models_of(dataset) if self.models[name].reads_texts or self.models[name].reads_vectors
+        )
 
     def raw_folder(self, dataset: str) -> Path:
         """Return where files that the workflow itself makes of a dataset lie: simulated data, unpacked images."""

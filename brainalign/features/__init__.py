@@ -34,6 +34,7 @@ from brainalign.features.images import (
 )
 from brainalign.features.latent_dynamics import HEADS, LatentDynamics
 from brainalign.features.reduction import PCA, SparseProjection
+from brainalign.features.tables import TableExtractor
 from brainalign.features.text import SentenceExtractor, embed_texts
 from brainalign.features.user_functions import find_function
 from brainalign.features.videos import SimulatingModel, VideoModel, load_video_model, video_features
@@ -58,6 +59,7 @@ __all__ = [
     "SimulatingModel",
     "SparseAutoencoder",
     "SparseProjection",
+    "TableExtractor",
     "TimmExtractor",
     "TorchvisionExtractor",
     "UserExtractor",
@@ -91,4 +93,5 @@ EXTRACTORS = {
     "timm": TimmExtractor,
     "torchvision": TorchvisionExtractor,
     "user": UserExtractor,
+    "table": TableExtractor,
 }

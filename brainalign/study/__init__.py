@@ -66,6 +66,7 @@ from brainalign.study.preconditions import (
 from brainalign.study.recordings import BidsFiles
 from brainalign.study.series import SeriesFiles, SeriesWorld
 from brainalign.study.size import has_unknown_size, known_shape, shape_of
+from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -93,6 +94,7 @@ __all__ = [
     "Shape",
     "SimulateOptions",
     "Split",
+    "StimulusVectors",
     "Strict",
     "Study",
     "ThingsRecordings",
@@ -119,6 +121,7 @@ __all__ = [
     "check_shared_stimuli",
     "check_test_stimuli",
     "check_vectors",
+    "files_of",
     "find_weights",
     "guessed_repetition_time",
     "has_unknown_size",
@@ -128,6 +131,7 @@ __all__ = [
     "norms_of_words",
     "parse",
     "read_feature_norms",
+    "read_vectors",
     "read_yaml",
     "shape_of",
     "words",

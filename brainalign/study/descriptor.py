@@ -273,7 +273,7 @@ class Study(Descriptor):
 
     stimuli: dict[str, Stimulus] | Path = Field(
         description="by id, with path, texts or both; or a table, a row per stimulus: stimulus_id [path, category, "
-        "caption, ...]"
+        "caption, ...]; models that look at no image need no path"
     )
     captions: Path | None = Field(
         None,

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from brainalign.config import Config, load_descriptors
+from brainalign.config import Config, TableModel, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import artifact_path, read_parquet, read_text_table
 from brainalign.study import (
@@ -18,6 +18,7 @@ from brainalign.study import (
     SentenceStudy,
     Study,
     TripletStudy,
+    files_of,
 )
 
 # What a job is of: dataset, and subject, model and method where it has them. In the pattern of a rule they are
@@ -113,6 +114,8 @@ class Run:
     def weights(self, model: str) -> list[str]:
         """List the files a model lies in: retrained weights, or an edited function of the user's, are another input."""
         options = self.config.models[model]
+        if isinstance(options, TableModel):
+            return [str(path) for path in files_of(options.file, options.ids)]
         function = Path(getattr(options, "function", "").rpartition(":")[0])
         if function.suffix == ".py":
             return [str(function)]

@@ -15,13 +15,13 @@ from brainalign.config import PrepareSettings
 from brainalign.datasets import (
     Problem,
     audit,
-    audit_images,
     changed_files,
     copied_recordings,
     fit_whitener,
     image_split,
     inspect_trials,
     leakage_audit,
+    look_at_images,
     make_splits,
     marked_images,
     noise_source,
@@ -87,8 +87,8 @@ def _held_out(
 ) -> tuple[Responses, dict[str, Any]]:
     """Save the split of stimuli into training and test, and ceilings of test averages; return what is fitted."""
     stimuli = read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
-    images = audit_images(stimuli)
-    stop_on(images.problems())
+    images, doubts = look_at_images(stimuli)
+    stop_on(doubts)
     if "category" in stimuli:
         category = stimuli.set_index("stimulus_id")["category"]
         trials = responses.trials.assign(category=responses.trials["stimulus_id"].map(category))
@@ -99,7 +99,8 @@ def _held_out(
     where = f"{study.name}: recordings.{subject}"
     stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
     splits = image_split(responses.trials, rule, test, images, seed=job.seed).assign(name=name)
-    leaks = leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
+    leaks = [] if images is not None else doubts
+    leaks += leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
     leaks += response_copies(responses, where, [splits])
     stop_on(leaks)
     details: dict[str, Any] = {}

@@ -147,6 +147,8 @@ def _pictures(descriptor: Study, names: Sequence[str]) -> dict[str, NDArray[np.u
     if not names or table is None:
         return {}
     stimuli = read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
+    if "path" not in stimuli:
+        return {}
     paths = stimuli.set_index("stimulus_id")["path"]
     found = {}
     for name in names:

@@ -208,9 +208,19 @@ def test_the_table_of_images(scenes) -> None:
     table = scenes.folder / "stimuli" / "stimuli.tsv"
     content = pd.read_csv(table, sep="\t", dtype=str)
     content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
-    assert "no column 'path' (did you mean 'paths'?)" in errors(path)
+    found = look(path)
+    assert found.errors == []
+    assert "no column 'path' (did you mean 'paths'?), so no image was looked at" in "\n".join(map(str, found.warnings))
+    assert found.tables["splits"][["duplicates across", "near-duplicates across"]].isna().all(axis=None)
     pd.concat([content, content[:1]]).to_csv(table, sep="\t", index=False)
     assert "1 stimulus ids are listed twice (scene0000); keep one each" in errors(path)
+
+
+def test_categories_that_are_decoded(scenes) -> None:
+    assert errors(scenes.write(decoded=["02"])) == ""
+    table = scenes.folder / "stimuli" / "stimuli.tsv"
+    pd.read_csv(table, sep="\t", dtype=str).drop(columns="category").to_csv(table, sep="\t", index=False)
+    assert "give their table a column category" in errors(scenes.folder / "scenes.yaml")
 
 
 def test_a_simulated_study_is_made_by_the_workflow(root: Path) -> None:

@@ -47,6 +47,7 @@ from brainalign.datasets.splits import (
 from brainalign.datasets.studies import (
     changed_files,
     image_split,
+    look_at_images,
     marked_images,
     read_judgements,
     read_sentence_study,
@@ -181,12 +182,12 @@ def _images(descriptor: Study) -> StudyAudit:
         return found
     found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
     test: list[str] = []
-    images = None
+    images, stimuli = None, None
     try:
         stimuli = read_stimuli(descriptor, descriptor.stimulus_table())
-        images = audit_images(stimuli)
+        images, problems = look_at_images(stimuli)
         found.facts[0] += f", {len(stimuli)} images"
-        found.problems += [replace(problem, where="images") for problem in images.problems()]
+        found.problems += [replace(problem, where="images") for problem in problems]
         if descriptor.held_out is not None:
             test = marked_images(stimuli, *descriptor.held_out)
     except BrainalignError as error:
@@ -207,10 +208,11 @@ def _images(descriptor: Study) -> StudyAudit:
         if len(sizes):
             table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
             rows_of = sizes["roi"].unique().tolist()
-            found.tables[f"targets in ROIs of {where}"] = table.loc[rows_of].reset_index()
+            table = table.loc[rows_of].reset_index().rename(columns={"": "targets"})
+            found.tables[f"targets in ROIs of {where}"] = table
         prints[subject] = of_responses(responses)
-        if images is not None:
-            problems, card = _of_trials(descriptor, subject, responses, images, test, prints[subject])
+        if stimuli is not None:
+            problems, card = _of_trials(descriptor, subject, responses, stimuli, images, test, prints[subject])
             found.problems += problems
             if card is not None:
                 cards.append(card.assign(subject=subject))
@@ -265,13 +267,14 @@ def _of_trials(
     descriptor: Study,
     subject: str,
     responses: Responses,
-    images: ImageAudit,
+    stimuli: pd.DataFrame,
+    images: ImageAudit | None,
     test: list[str],
     signals: Fingerprint,
 ) -> tuple[list[Problem], pd.DataFrame | None]:
     """Find the problems of trials and of their split, made as prepare makes it, and build the split's card."""
     where, trials = f"recordings.{subject}", responses.trials
-    problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
+    problems = inspect_trials(where, trials, stimuli["stimulus_id"].tolist(), test or None)
     if descriptor.held_out is None:
         return [*problems, *_of_folds(descriptor, where, trials)], None
     name, rule = descriptor.held_out
@@ -281,7 +284,7 @@ def _of_trials(
         splits = image_split(trials, rule, test, images, seed=0).assign(name=name)
         check_test_stimuli(splits.loc[splits["split"] == "test", "stimulus_id"].tolist())
         if subject in descriptor.decoded:
-            _check_decodable(splits, images.table)
+            _check_decodable(splits, stimuli)
         if responses.times is not None and descriptor.epochs.whiten:
             train = trials["trial_id"].isin(splits.loc[splits["split"] == "train", "trial_id"])
             noise_source(responses.times, trials["stimulus_id"][train].tolist())

@@ -11,6 +11,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.formats import (
     ImageAudit,
+    audit_images,
     read_array,
     read_betas,
     read_epochs,
@@ -18,6 +19,7 @@ from brainalign.datasets.formats import (
     read_fmriprep,
     read_table,
 )
+from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import ALGONAUTS_ROIS, NSD_ROIS, finish_published, open_nsd, read_algonauts
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import file_digest
@@ -156,24 +158,41 @@ def read_stimuli(study: Study, table: Path | None = None) -> pd.DataFrame:
 
 
 def read_images_table(path: Path) -> pd.DataFrame:
-    """Return the table of images with the path of each made absolute; paths in it are relative to the table.
+    """Return the table of images; the path of each, where there is one, made absolute: it is relative to the table.
 
     Raises
     ------
     BrainalignError
-        If it cannot be read, or lacks stimulus_id or path, or lists an id twice.
+        If it cannot be read, lacks stimulus_id, or lists an id twice.
     """
     table = read_table(path)
     columns = [str(column) for column in table]
-    for name in ("stimulus_id", "path"):
-        if name not in columns:
-            raise BrainalignError(
-                f"{path}: no column {name!r}{did_you_mean(name, columns)}; it has {', '.join(columns)}: rename one"
-            )
+    if "stimulus_id" not in columns:
+        near = did_you_mean("stimulus_id", columns)
+        raise BrainalignError(f"{path}: no column 'stimulus_id'{near}; it has {', '.join(columns)}: rename one")
     twice = sorted(set(table["stimulus_id"][table["stimulus_id"].duplicated()]))
     if twice:
         raise BrainalignError(f"{path}: {len(twice)} stimulus ids are listed twice ({listed(twice)}); keep one each")
-    return table.assign(path=[str(path.parent / file) for file in table["path"]])
+    return table.assign(path=[str(path.parent / file) for file in table["path"]]) if "path" in table else table
+
+
+def look_at_images(stimuli: pd.DataFrame) -> tuple[ImageAudit | None, list[Problem]]:
+    """Audit the images of a study; of one whose table names none, say what is not known then.
+
+    Parameters
+    ----------
+    stimuli : DataFrame
+        From `read_images_table`.
+    """
+    if "path" in stimuli:
+        images = audit_images(stimuli)
+        return images, images.problems()
+    near = did_you_mean("path", [str(column) for column in stimuli])
+    what = (
+        f"the table has no column 'path'{near}, so no image was looked at: one picture under two ids, on both sides of "
+        "the split, would not be seen"
+    )
+    return None, [Problem("stimuli", what, "warning")]
 
 
 def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
@@ -202,7 +221,9 @@ def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
     return chosen
 
 
-def image_split(trials: pd.DataFrame, rule: Split, test: list[str], images: ImageAudit, *, seed: int) -> pd.DataFrame:
+def image_split(
+    trials: pd.DataFrame, rule: Split, test: list[str], images: ImageAudit | None, *, seed: int
+) -> pd.DataFrame:
     """Return the split that a rule of the descriptor asks for; see `make_image_split`.
 
     What is drawn keeps pairs of like images on one side; what the table marks stays as marked, and is audited.
@@ -213,7 +234,7 @@ def image_split(trials: pd.DataFrame, rule: Split, test: list[str], images: Imag
     rule : Split
     test : list of str
         From `marked_images`.
-    images : ImageAudit
+    images : ImageAudit or None
     seed : int
 
     Raises
@@ -223,7 +244,7 @@ def image_split(trials: pd.DataFrame, rule: Split, test: list[str], images: Imag
     """
     if rule.share is None:
         return make_image_split(trials, test=test, seed=seed)
-    return make_image_split(trials, test=rule.share, seed=seed, together=images.pairs)
+    return make_image_split(trials, test=rule.share, seed=seed, together=None if images is None else images.pairs)
 
 
 def changed_files(descriptor: Descriptor) -> list[str]:

@@ -217,7 +217,10 @@ def _embedding(path: Path, n_objects: int) -> NDArray[np.float64]:
 
 def _with_images(objects: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return the objects with the absolute path of the image of each."""
-    images = read_images_table(path).set_index("stimulus_id")["path"]
+    table = read_images_table(path)
+    if "path" not in table:
+        raise BrainalignError(f"{path}: no column 'path'; it has {', '.join(map(str, table))}: rename one")
+    images = table.set_index("stimulus_id")["path"]
     missing = [name for name in objects["stimulus_id"] if name not in images.index]
     if missing:
         raise BrainalignError(

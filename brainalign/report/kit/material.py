@@ -134,7 +134,11 @@ class Material:
     def layered_models(self) -> list[str]:
         """Names of the models of images with several layers, in the order of the configuration."""
         several = {model for (model, _), encoding in self.encodings.items() if encoding.scores["layer"].nunique() > 1}
-        return [name for name, model in self.config.models.items() if model.reads_images and name in several]
+        return [
+            name
+            for name, model in self.config.models.items()
+            if name in several and (model.reads_images or model.reads_vectors)
+        ]
 
     def name_of(self, model: str, layer: str) -> str:
         """Name a space: the model, with the layer where it has several."""

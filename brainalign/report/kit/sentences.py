@@ -13,6 +13,7 @@ from brainalign.config import (
     InContextMethod,
     PixelsModel,
     SentenceModel,
+    TableModel,
     TrainedMethod,
 )
 from brainalign.report.kit.material import Material
@@ -237,6 +238,8 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
             parts.append(f"{name}: the images in {model.image_size} × {model.image_size} pixels")
         elif isinstance(model, ImageModel):
             parts.append(f"{name}: {_network(model, model.extractor)}")
+        elif isinstance(model, TableModel):
+            parts.append(f"{name}: vectors of one's own ({model.file.name})")
         else:
             parts.append(f"{name}: one feature per category")
     return f"Feature spaces were {'; '.join(parts)}.", keys

@@ -79,21 +79,22 @@ def _data(material: ImageMaterial) -> Section | None:
         return None
     responses, details = material.responses, material.details("splits")
     unit = "sensors" if material.timed else "targets"
+    card = pd.DataFrame(details.get("card", []))
+    seen = not len(card) or card["n_duplicates"].notna().all()
     paragraphs = [
         f"{len(responses.trials):,} trials of {responses.trials['stimulus_id'].nunique():,} images, "
         f"{len(responses.targets):,} {unit}; units: {responses.units}.",
         *material.descriptor.notes,
-        "Images are split as wholes: every repeat of an image lies on one side. A stimulus, or one picture under two "
-        "names, on both sides would have stopped the run.",
+        "Images are split as wholes: every repeat of an image lies on one side. A stimulus"
+        f"{', or one picture under two names,' if seen else ''} on both sides would have stopped the run.",
         *(f"Note: {warning}" for warning in details.get("warnings", [])),
     ]
-    card = pd.DataFrame(details.get("card", []))
     blocks = []
     if len(card):
         card["repeats"] = card["repeats_min"].astype(str) + " to " + card["repeats_max"].astype(str)
         for kind in ("duplicates", "near_duplicates"):
             card[kind] = [
-                f"{inside:g} ({across:g})"
+                "–" if pd.isna(inside) else f"{inside:g} ({across:g})"
                 for inside, across in zip(card[f"n_{kind}"], card[f"n_{kind}_across"], strict=True)
             ]
         names = {

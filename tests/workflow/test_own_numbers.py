@@ -1,0 +1,121 @@
+"""A lab's own numbers in, a page out: planted vectors are found in planted responses, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from jobs import run_all
+
+from brainalign.cli import main
+from brainalign.config import Config
+from brainalign.io import artifact_path, load_sidecar
+from brainalign.study import parse
+from brainalign.workflow import report_path
+
+N, N_TEST, N_REPEATS = 48, 16, 3
+TIMES = [-0.1, 0.0, 0.1, 0.2]
+NAMES = [f"s{number}" for number in range(N)]
+
+
+def content(folder: Path, **changes: object) -> dict[str, object]:
+    return {
+        "results": str(folder / "results"),
+        "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
+        "models": {
+            "mine": {"extractor": "table", "file": str(folder / "vectors.h5")},
+            "onehot": {"extractor": "onehot"},
+        },
+        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
+        "encode_images": {"permutations": 100, "draws": 100},
+        "compare_images": {"permutations": 100, "draws": 100},
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stimuli of which nothing but ids is known; vectors in other order; units that follow them, and units that do not.
+
+    Units of "02" do from 0.1 s on.
+    """
+    folder = tmp_path_factory.mktemp("mine")
+    rng = np.random.default_rng(8)
+    pd.DataFrame({"stimulus_id": NAMES, "set": ["test"] * N_TEST + ["train"] * (N - N_TEST)}).to_csv(
+        folder / "stimuli.csv", index=False
+    )
+    vectors = rng.normal(size=(N, 4))
+    order = rng.permutation(N)
+    with h5py.File(folder / "vectors.h5", "w") as file:
+        file["stimulus_id"] = [NAMES[row] for row in order]
+        file["planted"], file["other"] = vectors[order], rng.normal(size=(N, 4))
+    shown = np.concatenate([rng.permutation(N) for _ in range(N_REPEATS)])
+    trials = pd.DataFrame({"stimulus_id": np.array(NAMES)[shown], "session": np.repeat(range(N_REPEATS), N)})
+    trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
+    regions = ["seen"] * 10 + ["unseen"] * 10
+    pd.DataFrame({"target_id": [f"u{k}" for k in range(20)], "roi": regions}).to_csv(folder / "units.csv", index=False)
+    drive = vectors @ rng.normal(size=(4, 20)) * (np.arange(20) < 10)
+    np.savez(folder / "rates.npz", rates=drive[shown] + rng.normal(size=(N_REPEATS * N, 20)), depth=np.zeros(3))
+    late = drive[shown][:, :, None] * (np.array(TIMES) > 0.05)
+    np.save(folder / "series.npy", late + rng.normal(size=(N_REPEATS * N, 20, 4)))
+    shared = {"format": "array", "trials": "trials.tsv", "targets": "units.csv"}
+    descriptor = {
+        "name": "mine",
+        "stimuli": "stimuli.csv",
+        "recordings": {
+            "01": {**shared, "values": "rates.npz", "key": "rates", "units": "spikes/s"},
+            "02": {**shared, "values": "series.npy", "times_s": TIMES},
+        },
+        "splits": {"held": {"column": "set", "value": "test"}},
+    }
+    (folder / "mine.yaml").write_text(yaml.safe_dump(descriptor))
+    (folder / "config.yaml").write_text(yaml.safe_dump(content(folder)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(folder: Path) -> Config:
+    config = parse(Config, content(folder), "test")
+    run_all(config)
+    return config
+
+
+def scores(config: Config, subject: str, model: str = "mine") -> pd.DataFrame:
+    return pd.read_parquet(
+        artifact_path(config.results, "mine", "scores", subject=subject, model=model, method="ridge")
+    )
+
+
+def test_check_says_what_was_taken_for_what(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(folder / "config.yaml")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "models.mine: other (4 features), planted (4 features); ids: array stimulus_id of vectors.h5" in printed
+    assert "no image was looked at" in printed
+
+
+def test_units_follow_the_vectors_that_drive_them(config: Config) -> None:
+    table = scores(config, "01").pivot(index="target_id", columns="layer", values="r")
+    seen = [f"u{k}" for k in range(10)]
+    assert table.loc[seen, "planted"].mean() > 0.8
+    assert abs(table.loc[seen, "other"].mean()) < 0.35
+    assert abs(table.drop(index=seen)["planted"].mean()) < 0.2
+
+
+def test_series_follow_them_from_when_on_they_do(config: Config) -> None:
+    table = scores(config, "02")
+    table = table[(table["layer"] == "planted") & table["target_id"].isin([f"u{k}" for k in range(10)])]
+    by_time = table.groupby("time_s")["r"].mean()
+    assert by_time[[0.1, 0.2]].min() > 0.7
+    assert by_time[[-0.1, 0.0]].abs().max() < 0.25
+
+
+def test_pages_say_whose_numbers_these_are(config: Config) -> None:
+    features = load_sidecar(artifact_path(config.results, "mine", "features", model="mine"))
+    assert features["details"]["ids"] == "array stimulus_id of vectors.h5"
+    for subject in ("01", "02"):
+        page = report_path(config.results, "mine", subject).read_text()
+        assert "no image was looked at" in page
+        assert "planted" in page
