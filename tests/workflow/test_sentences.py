@@ -29,7 +29,7 @@ DECODERS = {
     "writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False},
 }
 TABLES = STEPS["decode"].writes
-OPTIONS = {"seeds": [0], "permutations": 199, "draws": 200}
+OPTIONS = {"seeds": [0], "permutations": 99, "draws": 100}
 
 
 @dataclass
