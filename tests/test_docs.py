@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import FunctionType
 
 import numpy as np
 import pytest
@@ -132,21 +131,3 @@ def test_examples_in_docstrings(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"brainalign.{module}"), extraglobs={"np": np, "torch": torch})
     assert result.attempted > 0
     assert result.failed == 0
-
-
-def public_names() -> list[object]:
-    """Return everything the packages export."""
-    import importlib
-
-    folders = [path.parent for path in sorted((ROOT / "brainalign").rglob("__init__.py"))[1:]]
-    packages = [".".join(folder.relative_to(ROOT).parts) for folder in folders]
-    modules = [importlib.import_module(name) for name in (*packages, "brainalign.arrays", "brainalign.checks")]
-    found = [getattr(module, name) for module in modules for name in getattr(module, "__all__", ())]
-    return list({id(thing): thing for thing in found}.values())
-
-
-@pytest.mark.parametrize(
-    "thing", [t for t in public_names() if isinstance(t, type | FunctionType)], ids=lambda t: t.__qualname__
-)
-def test_public_names_are_documented(thing: object) -> None:
-    assert (thing.__doc__ or "").strip()
