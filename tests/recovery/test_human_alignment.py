@@ -70,7 +70,7 @@ class Study:
     def student(self, clustered: np.ndarray, choices: Callable[[np.ndarray], np.ndarray]) -> HumanAlignment:
         """Return the other network's features under an affine head, which learned from a teacher's choices."""
         clusters = cluster_objects(clustered[self.seen], N_CLUSTERS)
-        triplets = self.seen[draw_triplets(clusters, 8000, self.rng)]
+        triplets = self.seen[draw_triplets(clusters, len(self.train), self.rng)]
         head = affine_head(self.world.others.shape[1])
         return HumanAlignment().fit(head, self.world.others, triplets, choices(triplets))
 

@@ -102,7 +102,7 @@ def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tup
     Errors by bootstrap over images.
     """
     rng = np.random.default_rng(seed)
-    draws = [np.arange(len(measured)), *(rng.integers(0, len(measured), len(measured)) for _ in range(200))]
+    draws = [np.arange(len(measured)), *(rng.integers(0, len(measured), len(measured)) for _ in range(100))]
     r = np.array([[pearson(measured[rows], values[rows]).mean() for values in fitted] for rows in draws])
     second, best = r[0].argsort()[-2:]
     return r[0], bool(r[0, best] - r[0, second] > 2 * (r[1:, best] - r[1:, second]).std())
