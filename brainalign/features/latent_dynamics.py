@@ -6,6 +6,7 @@ training videos, and are trained on their own predictions, many steps ahead.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.regression import descend
 
 Values = NDArray[np.floating[Any]]
 LEAK = 0.5  # share of its state that the continuous-time network renews per frame
@@ -193,26 +195,21 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     def _train(self, data: torch.Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
         if not self.n_steps:
             return np.zeros(0)
-        parameters = list(self._network.parameters())
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
+        optimizer = torch.optim.Adam(self._network.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.n_steps)
-        losses = np.empty(self.n_steps)
         longest = data.shape[1] - self.n_context
-        for step in range(self.n_steps):
-            rows = torch.from_numpy(rng.integers(len(data), size=min(self.batch_size, len(data))))
-            # Short futures first: gradients through many steps of an untrained network teach nothing.
-            horizon = max(1, min(longest, round(longest * 2 * step / self.n_steps)))
-            start = int(rng.integers(longest - horizon + 1))
-            seen = data[rows, start : start + self.n_context + horizon]
-            predicted = self._network(seen[:, : self.n_context], horizon)
-            loss = torch.mean((predicted - seen[:, self.n_context :]) ** 2)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
-            losses[step] = loss.item()
-        return losses
+
+        def losses() -> Iterator[torch.Tensor]:
+            for step in range(self.n_steps):
+                rows = torch.from_numpy(rng.integers(len(data), size=min(self.batch_size, len(data))))
+                # Short futures first: gradients through many steps of an untrained network teach nothing.
+                horizon = max(1, min(longest, round(longest * 2 * step / self.n_steps)))
+                start = int(rng.integers(longest - horizon + 1))
+                seen = data[rows, start : start + self.n_context + horizon]
+                predicted = self._network(seen[:, : self.n_context], horizon)
+                yield torch.mean((predicted - seen[:, self.n_context :]) ** 2)
+
+        return descend(losses(), optimizer, schedule, clip=1.0)
 
     def simulate(self, context: Values, n_steps: int) -> NDArray[np.float64]:
         """Return the features of the next frames (n, n_steps, n_units) after a context (n, n_context, n_units)."""

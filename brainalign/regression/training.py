@@ -1,4 +1,8 @@
-"""Training a network on responses: rows in batches, held-out rows that choose the epoch, a checkpoint to go on from."""
+"""Training: the steps that every network takes, and epochs over rows with a checkpoint to go on from.
+
+`descend` is the loop of all wings. `train` makes of it training on responses: rows in batches, held-out rows that
+choose the epoch.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import hashlib
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -70,6 +74,48 @@ class Epoch(NamedTuple):
     loss: float
     score: float
     seconds: float
+
+
+def descend(
+    losses: Iterable[torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    *,
+    clip: float | None = None,
+) -> NDArray[np.float64]:
+    """Take a step down every loss, and return the losses as numbers (n_steps,).
+
+    Parameters
+    ----------
+    losses : iterable of scalar tensors
+        A generator: what follows its `yield` runs after the step, be it a constraint of weights or their validation.
+    optimizer, schedule
+        The rate changes after every step.
+    clip : float, optional
+        Largest norm of a gradient.
+
+    Raises
+    ------
+    BrainalignError
+        If a loss is not finite; no step is taken down it.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    found: list[float] = []
+    for loss in losses:
+        found.append(loss.item())
+        if not np.isfinite(found[-1]):
+            raise BrainalignError(
+                f"the loss is {found[-1]} at step {len(found)}; lower learning_rate "
+                f"({optimizer.defaults['lr']:g}), and look for extreme values in what is learned from"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+    return np.array(found)
 
 
 def carve_validation(
@@ -185,12 +231,10 @@ def train(
         number, start = len(history) + 1, time.monotonic()
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(seed * 1_000_003 + number)  # of its own, so that a resumed run draws the same
-            mean = _epoch(network, loss, fitted[torch.randperm(len(fitted))], how, optimizer, schedule)
-        if not np.isfinite(mean):
-            raise BrainalignError(
-                f"the loss of epoch {number} is {mean}; lower learning_rate ({how.learning_rate:g}), and look for "
-                "extreme values in features and responses"
-            )
+            batches = fitted[torch.randperm(len(fitted))].split(how.batch_size)
+            network.train()
+            found = descend(map(loss, batches), optimizer, schedule, clip=how.clip)
+        mean = sum(value * len(batch) for value, batch in zip(found.tolist(), batches, strict=True)) / len(fitted)
         network.eval()
         with torch.no_grad():
             history.append(Epoch(number, mean, float(score(held)), time.monotonic() - start))
@@ -199,28 +243,6 @@ def train(
             progress(history[-1])
     state.finish()
     return history
-
-
-def _epoch(
-    network: nn.Module,
-    loss: Callable[[torch.Tensor], torch.Tensor],
-    rows: torch.Tensor,
-    how: Training,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
-    network.train()
-    total = 0.0
-    for batch in rows.split(how.batch_size):
-        optimizer.zero_grad()
-        value = loss(batch)
-        value.backward()
-        if how.clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), how.clip)
-        optimizer.step()
-        schedule.step()
-        total += float(value.detach()) * len(batch)
-    return total / len(rows)
 
 
 def read_state(path: Path | None) -> Any:

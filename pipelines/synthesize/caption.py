@@ -63,7 +63,7 @@ def caption(job: Job) -> None:
     place[rows] = np.arange(len(rows))
     regions = {name: place[of][place[of] >= 0] for name, of in groups.items()}
     study = CaptionStudy(
-        regress=partial(_fit, alphas=options.alphas),
+        ridge=Ridge(alphas=options.alphas, device="cpu", dtype="float64"),
         captioner=captioner,
         labels=labels,
         temperatures=options.temperatures,
@@ -113,10 +113,6 @@ def _averaged(
     features = layer.align_to(averaged)
     check_vectors(layer.layer, tokens=features.values.ndim != 2)
     return features, np.asarray(averaged.values, dtype=np.float64)
-
-
-def _fit(embeddings: Values, responses: Values, alphas: Sequence[float]) -> Ridge:
-    return Ridge(alphas=alphas, device="cpu", dtype="float64").fit(embeddings, responses)
 
 
 def _bank(job: Job, path: Path | None, layer: str) -> Values | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.regression import descend
 
 SCHEDULES = {"one_cycle", "constant", "plateau"}
 WARM_UP = 100  # steps to the full rate of a plateau schedule
@@ -125,7 +126,7 @@ def train(
     elif schedule == "plateau":
         warm = min(WARM_UP, max(1, n_steps // 10))
         rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warm))
-    kept, drops, losses = _Best(trained, patience, start), 0, []
+    kept, drops = _Best(trained, patience, start), 0
     converged = False if schedule == "plateau" else None
 
     def check(step: int) -> None:
@@ -136,39 +137,30 @@ def train(
             kept.see(step, validate())
         trained.train()
 
-    trained.train()
-    if start is not None:
-        check(0)
-    for step in range(n_steps):
-        value = loss(step)
-        losses.append(value.item())
-        if not np.isfinite(losses[step]):
-            raise BrainalignError(
-                f"the loss is {losses[step]} at step {step + 1} of {n_steps}; lower learning_rate {learning_rate} or "
-                "look for values that are not finite"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(parameters, max_norm)
-        optimizer.step()
-        if rates is not None:
-            rates.step()
-        if (step + 1) % every == 0 or step + 1 == n_steps:
+    def steps() -> Iterator[Tensor]:
+        nonlocal converged, drops
+        for step in range(n_steps):
+            yield loss(step)
+            if (step + 1) % every and step + 1 < n_steps:
+                continue
             check(step + 1)
             if schedule == "plateau" and rates is not None and kept.stands_still():
                 if drops == DROPS:
                     converged = True
-                    break
+                    return
                 drops += 1
                 kept.take_back()
                 rates.base_lrs = [FACTOR * rate for rate in rates.base_lrs]
                 for group in optimizer.param_groups:
                     group["lr"] *= FACTOR
+
+    trained.train()
+    if start is not None:
+        check(0)
+    losses = descend(steps(), optimizer, rates, clip=max_norm)
     kept.take_back()
     trained.eval()
-    return History(
-        np.array(losses), np.array(kept.values).reshape(-1, 2), kept.chosen if kept.values else len(losses), converged
-    )
+    return History(losses, np.array(kept.values).reshape(-1, 2), kept.chosen if kept.values else len(losses), converged)
 
 
 class _Best:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.features.dictionaries.sparse_coding import CODINGS
+from brainalign.regression import descend
 
 Values = NDArray[np.floating[Any]]
 
@@ -99,13 +101,14 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
         steps = self.epochs * -(-len(rows) // self.batch_size)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
-        for _ in range(self.epochs):
-            for batch in rows[torch.randperm(len(rows))].split(self.batch_size):
-                optimizer.zero_grad()
-                network.loss(batch).backward()
-                optimizer.step()
-                schedule.step()
-                network.normalise()
+
+        def losses() -> Iterator[torch.Tensor]:
+            for _ in range(self.epochs):
+                for batch in rows[torch.randperm(len(rows))].split(self.batch_size):
+                    yield network.loss(batch)
+                    network.normalise()
+
+        descend(losses(), optimizer, schedule)
         self._network = network
         self.atoms_ = network.atoms.detach().numpy().copy()
 

@@ -7,7 +7,7 @@ are pulled back to where they came from, so that it changes where the teacher ha
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -148,6 +148,8 @@ class HumanAlignment:
         """
         import torch
 
+        from brainalign.regression import descend
+
         rows = check_triplets(triplets, len(inputs))
         p = check_probabilities(probabilities, len(rows))
         device = pick_device(self.device)
@@ -166,23 +168,21 @@ class HumanAlignment:
         solver = torch.optim.Adam(weights, lr=self.learning_rate)
         keep = float(np.exp(-self.learning_rate * self.decay))
         divergence = DIVERGENCES[self.divergence]
-        losses = []
-        for batch in self._batches(len(rows)):
-            seen, place = np.unique(rows[batch], return_inverse=True)
-            features = self.student_(_taken(inputs, seen, device)).double() - centre
-            choices = log_choices(
-                features @ features.T / self.temperature_, torch.from_numpy(place.reshape(-1, 3)).to(device)
-            )
-            loss = divergence(choices, torch.from_numpy(p[batch]).to(device))
-            solver.zero_grad()
-            loss.backward()
-            solver.step()
-            with torch.no_grad():
-                for weight, start in zip(weights, initial, strict=True):
-                    weight.lerp_(start, 1 - keep)
-            losses.append(float(loss.detach()))
+
+        def losses() -> Iterator[torch.Tensor]:
+            for batch in self._batches(len(rows)):
+                seen, place = np.unique(rows[batch], return_inverse=True)
+                features = self.student_(_taken(inputs, seen, device)).double() - centre
+                choices = log_choices(
+                    features @ features.T / self.temperature_, torch.from_numpy(place.reshape(-1, 3)).to(device)
+                )
+                yield divergence(choices, torch.from_numpy(p[batch]).to(device))
+                with torch.no_grad():
+                    for weight, start in zip(weights, initial, strict=True):
+                        weight.lerp_(start, 1 - keep)
+
+        self.losses_ = descend(losses(), solver)
         self.student_.requires_grad_(False)
-        self.losses_ = np.array(losses)
         self.moved_ = _distance(weights, initial)
         return self
 

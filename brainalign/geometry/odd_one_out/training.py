@@ -87,6 +87,8 @@ def train_embeddings(
     """
     import torch
 
+    from brainalign.regression import descend
+
     device = parameters[0].device
     _, n_objects, n_dims = parameters[0].shape
     rows = torch.as_tensor(triplets, device=device)
@@ -100,23 +102,23 @@ def train_embeddings(
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(LAST_RATE, 1 - step / n_steps))
     whole = n_objects**2 <= 3 * batch_size * n_dims  # all similarities cost less than those that are asked for
     table = pairs[..., 0] * n_objects + pairs[..., 1] if whole else pairs  # places among all similarities, or objects
-    for _ in range(n_epochs):
-        orders = torch.stack([torch.randperm(len(rows), generator=generator) for generator in generators]).to(device)
-        for first in range(0, len(rows), batch_size):
-            some = orders[:, first : first + batch_size]
-            # On a CPU several times as fast as table[some], which took half of the training.
-            asked = table.index_select(0, some.reshape(-1)).unflatten(0, some.shape)  # (n_seeds, batch, 3[, 2])
-            embeddings, cost = sample()
-            logits = _all_pairs(embeddings, asked) if whole else _some_pairs(embeddings, asked)
-            surprise = (torch.logsumexp(logits, dim=2) - logits[:, :, 0]).mean(dim=1)
-            optimiser.zero_grad(set_to_none=True)
-            (surprise + cost).sum().backward()
-            optimiser.step()
-            falling.step()
-            if non_negative:
-                with torch.no_grad():
-                    for parameter in parameters:
-                        parameter.clamp_(min=0)
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(n_epochs):
+            orders = torch.stack([torch.randperm(len(rows), generator=generator) for generator in generators])
+            for some in orders.to(device).split(batch_size, dim=1):
+                # On a CPU several times as fast as table[some], which took half of the training.
+                asked = table.index_select(0, some.reshape(-1)).unflatten(0, some.shape)  # (n_seeds, batch, 3[, 2])
+                embeddings, cost = sample()
+                logits = _all_pairs(embeddings, asked) if whole else _some_pairs(embeddings, asked)
+                surprise = (torch.logsumexp(logits, dim=2) - logits[:, :, 0]).mean(dim=1)
+                yield (surprise + cost).sum()
+                if non_negative:
+                    with torch.no_grad():
+                        for parameter in parameters:
+                            parameter.clamp_(min=0)
+
+    descend(losses(), optimiser, falling)
 
 
 def _all_pairs(embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

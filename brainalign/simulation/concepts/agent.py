@@ -193,6 +193,8 @@ class _Agent:
     def learn(self, batch: NDArray[np.intp], rng: np.random.Generator, *, copy: bool) -> None:
         import torch
 
+        from brainalign.regression import descend
+
         state, action, reward, following, next_action = torch.from_numpy(batch).unbind(1)
         z, z_next, rows = self.z[state], self.z[following], torch.arange(len(batch))
         with torch.no_grad():  # the network chooses, its slow copy says what the choice is worth
@@ -212,9 +214,7 @@ class _Agent:
                 apart = one != other  # the norm has no gradient at 0
                 distance = (self.z[one[apart]] - self.z[other[apart]]).norm(dim=1)
                 loss = loss + REPULSION * torch.exp(-5 * distance).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        descend([loss], self.optimizer)
         if copy:
             self.slow_q.load_state_dict(self.q.state_dict())
 

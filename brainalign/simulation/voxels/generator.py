@@ -7,6 +7,7 @@ of the networks a study compares by default: what those recover of it is not cir
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -72,6 +73,8 @@ def train_generator(
     import torch
     from transformers import ResNetConfig, ResNetModel
 
+    from brainalign.regression import descend
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ResNetModel(ResNetConfig(**CONFIG))
@@ -85,20 +88,21 @@ def train_generator(
     classes, measures = _answers(scenes)
     rng = np.random.default_rng([seed, 0x6E])
     model.train()
-    for _ in range(n_epochs):
-        order = rng.permutation(len(scenes))
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            map_ = model(_inputs(images[rows])).last_hidden_state
-            outputs = head(torch.nn.functional.adaptive_avg_pool2d(map_, 2).flatten(1))
-            parts = outputs.split([*(len(options) for options in CHOICES.values()), len(RANGES)], dim=1)
-            loss = torch.nn.functional.mse_loss(parts[-1], measures[rows])
-            for part, answer in zip(parts, classes.values(), strict=False):
-                loss = loss + torch.nn.functional.cross_entropy(part, answer[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(n_epochs):
+            order = rng.permutation(len(scenes))
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                map_ = model(_inputs(images[rows])).last_hidden_state
+                outputs = head(torch.nn.functional.adaptive_avg_pool2d(map_, 2).flatten(1))
+                parts = outputs.split([*(len(options) for options in CHOICES.values()), len(RANGES)], dim=1)
+                loss = torch.nn.functional.mse_loss(parts[-1], measures[rows])
+                for part, answer in zip(parts, classes.values(), strict=False):
+                    loss = loss + torch.nn.functional.cross_entropy(part, answer[rows])
+                yield loss
+
+    descend(losses(), optimizer, schedule)
     model.eval()  # type: ignore[no-untyped-call]
     return cast("torch.nn.Module", model)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +173,8 @@ def train_prefix_captioner(
     import torch
     from torch.nn import functional
 
+    from brainalign.regression import descend
+
     if len(embeddings) != len(captions) or not len(captions):
         raise BrainalignError(f"{len(embeddings)} embeddings need as many captions; got {len(captions)}")
     end = _end_of(tokenizer)
@@ -192,20 +194,19 @@ def train_prefix_captioner(
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     draws = torch.Generator().manual_seed(seed)
-    for _ in range(n_steps):
-        rows = torch.randint(len(tokens), (min(batch_size, len(tokens)),), generator=draws).tolist()
-        longest = max(len(tokens[row]) for row in rows)
-        padded = torch.tensor([tokens[row] + [end] * (longest - len(tokens[row])) for row in rows])
-        counted = torch.tensor([[k < len(tokens[row]) for k in range(longest)] for row in rows])
-        words = language_model.get_input_embeddings()(padded)
-        given = torch.cat([_prefix(mapping, language_model, points[rows]), words], dim=1)
-        logits = language_model(inputs_embeds=given).logits[:, n_prefix - 1 : -1]
-        loss = functional.cross_entropy(logits[counted], padded[counted])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        schedule.step()
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(n_steps):
+            rows = torch.randint(len(tokens), (min(batch_size, len(tokens)),), generator=draws).tolist()
+            longest = max(len(tokens[row]) for row in rows)
+            padded = torch.tensor([tokens[row] + [end] * (longest - len(tokens[row])) for row in rows])
+            counted = torch.tensor([[k < len(tokens[row]) for k in range(longest)] for row in rows])
+            words = language_model.get_input_embeddings()(padded)
+            given = torch.cat([_prefix(mapping, language_model, points[rows]), words], dim=1)
+            logits = language_model(inputs_embeds=given).logits[:, n_prefix - 1 : -1]
+            yield functional.cross_entropy(logits[counted], padded[counted])
+
+    descend(losses(), optimizer, schedule, clip=1.0)
     for name, weight in language_model.named_parameters():
         weight.requires_grad_(frozen[name])
     return PrefixCaptioner(mapping.eval(), language_model, tokenizer)

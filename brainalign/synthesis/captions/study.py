@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,28 +21,14 @@ from brainalign.synthesis.captions.scores import (
 )
 from brainalign.synthesis.captions.shuffled import shuffled_weights
 
+if TYPE_CHECKING:
+    from brainalign.regression import Ridge
+
 Values = NDArray[np.floating[Any]]
 
 # What stands beside the captions: given to other voxels, the commonest for all, limits of the temperature, no relation.
 CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled")
 N_ORDERS = 20  # of captions over voxels, whose intervals are averaged
-
-
-class Fit(Protocol):
-    """A ridge regression."""
-
-    coef_: Any
-    alpha_: Any
-
-    def predict(self, X: Any) -> Any:
-        """Return responses to images."""
-
-
-class Regressor(Protocol):
-    """What fits responses to embeddings, linearly."""
-
-    def __call__(self, embeddings: Values, responses: Values, /) -> Fit:
-        """Fit a regression of responses on embeddings."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,8 @@ class CaptionStudy:
 
     Parameters
     ----------
-    regress : callable
+    ridge : Ridge
+        Of responses on embeddings; fitted anew.
     captioner : callable
     labels : mapping of sequences (n_training_images)
         Of an `AttributeCaptioner`: the value of every attribute of the training images.
@@ -84,7 +71,7 @@ class CaptionStudy:
         Training images where not given.
     """
 
-    regress: Regressor
+    ridge: Ridge
     captioner: Captioner
     labels: Mapping[str, Sequence[str] | NDArray[np.str_]]
     temperatures: Sequence[float]
@@ -124,7 +111,7 @@ class CaptionStudy:
         if temperature is None:
             curve = self._curve(units, responses, bank)
             temperature = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
-        encoder = self.regress(units, responses)
+        encoder = self.ridge.fit(units, responses)
         weights = np.asarray(encoder.coef_, dtype=np.float64)
         rng = np.random.default_rng([self.seed, 0xCA9])
         nulls = shuffled_weights(units, responses, np.asarray(encoder.alpha_), self.n_nulls, rng)
@@ -153,7 +140,7 @@ class CaptionStudy:
         order = np.random.default_rng([self.seed, 0x7A1]).permutation(len(units))
         n = max(2, round(self.validation_share * len(units)))
         held, fitted = order[:n], order[n:]
-        weights = np.asarray(self.regress(units[fitted], responses[fitted]).coef_, dtype=np.float64)
+        weights = np.asarray(self.ridge.fit(units[fitted], responses[fitted]).coef_, dtype=np.float64)
         # The bank may hold the validation images: it says what images look like, not what voxels answer.
         return temperature_curve(
             weights, bank, self.captioner, units[held], responses[held], [0.0, *self.temperatures, np.inf]

@@ -6,7 +6,7 @@ It learns v-prediction under a cosine schedule; its weights are an exponential a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
+from brainalign.regression import descend
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, UNet2DModel
@@ -103,26 +104,26 @@ def train_prior(
     optimizer = torch.optim.AdamW(unet.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _rate(k, n_steps))
     unet.train()
-    for step in range(n_steps):
-        rows = torch.randint(len(pixels), (batch_size,), generator=draws)
-        batch = pixels[rows].float().div_(127.5).sub_(1)
-        if mirror:
-            flipped = torch.rand(batch_size, generator=draws) < 0.5
-            batch[flipped] = batch[flipped].flip(3)
-        latents = codec.encode(batch).latents
-        noise = torch.randn(latents.shape, generator=draws)
-        times = torch.randint(SCHEDULE["num_train_timesteps"], (batch_size,), generator=draws)
-        noisy = scheduler.add_noise(latents, noise, times)
-        target = scheduler.get_velocity(latents, noise, times)
-        loss = torch.nn.functional.mse_loss(unet(noisy, times).sample, target)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        averaged.update_parameters(unet)
-        if progress is not None and step % 100 == 0:
-            progress(step, float(loss.detach()))
+
+    def losses() -> Iterator[torch.Tensor]:
+        for step in range(n_steps):
+            rows = torch.randint(len(pixels), (batch_size,), generator=draws)
+            batch = pixels[rows].float().div_(127.5).sub_(1)
+            if mirror:
+                flipped = torch.rand(batch_size, generator=draws) < 0.5
+                batch[flipped] = batch[flipped].flip(3)
+            latents = codec.encode(batch).latents
+            noise = torch.randn(latents.shape, generator=draws)
+            times = torch.randint(SCHEDULE["num_train_timesteps"], (batch_size,), generator=draws)
+            noisy = scheduler.add_noise(latents, noise, times)
+            target = scheduler.get_velocity(latents, noise, times)
+            loss = torch.nn.functional.mse_loss(unet(noisy, times).sample, target)
+            yield loss
+            averaged.update_parameters(unet)
+            if progress is not None and step % 100 == 0:
+                progress(step, float(loss.detach()))
+
+    descend(losses(), optimizer, schedule, clip=1.0)
     learned = copy.deepcopy(averaged.module)
     return learned.eval().requires_grad_(False), scheduler, codec
 
