@@ -15,7 +15,7 @@ import yaml
 
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config, load_descriptors
-from brainalign.study import RdmStudy, RecordingStudy, Shape, Study, known_shape, load_descriptor, parse, shape_of
+from brainalign.study import RdmStudy, Shape, Study, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import (
     STEPS,
     Cost,
@@ -102,7 +102,7 @@ def test_the_job_list_follows_from_the_configuration(
     for name in load_descriptor("data/kriegeskorte92.yaml", RdmStudy).files:
         (tmp_path / "kriegeskorte92").mkdir(exist_ok=True)
         (tmp_path / "kriegeskorte92" / name).touch()
-    for path in load_descriptor("data/n170.yaml", RecordingStudy).subjects["1"].recordings:
+    for path in load_descriptor("data/n170.yaml", Study).subjects["1"].recordings:
         (tmp_path / "eeg-n170" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "eeg-n170" / path).touch()
     planned = jobs(demo)

@@ -25,7 +25,6 @@ from brainalign.study import (
     Descriptor,
     ModalityStudy,
     RdmStudy,
-    RecordingStudy,
     SentenceStudy,
     Study,
     TripletStudy,
@@ -101,13 +100,15 @@ def _nothing(config: Config, dataset: str, descriptor: Descriptor) -> None:
     """Raise nothing: no network sees what was shown."""
 
 
-def _windows_fit(config: Config, _: str, descriptor: RecordingStudy) -> None:
+def _windows_fit(config: Config, descriptor: Study) -> None:
     for subject in descriptor.subjects:
         check_times(config, descriptor, subject)
 
 
 def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a model reads what the stimuli do not have."""
+    if not descriptor.is_fitted:
+        return
     if isinstance(descriptor.stimuli, Path):
         _table_is_described(config, dataset, descriptor)
         return
@@ -361,9 +362,12 @@ def _noise_is_known(config: Config, dataset: str, descriptor: Study) -> None:
 
 def _held_out_stimuli_fit(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a study with stimuli held out lacks what methods and sections ask of it."""
-    if not descriptor.holds_out:
+    if not descriptor.is_fitted:
+        _windows_fit(config, descriptor)
+    elif not descriptor.holds_out:
         _noise_is_known(config, dataset, descriptor)
         check_repeats(config, dataset, descriptor)
+    if not descriptor.holds_out:
         return
     for subject in descriptor.subjects:
         for _, name in config.fits_of(dataset, subject):
@@ -576,5 +580,4 @@ MODELS_FIT: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
 }
 CHECKS: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
     Study: _held_out_stimuli_fit,
-    RecordingStudy: _windows_fit,
 }

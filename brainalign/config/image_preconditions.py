@@ -320,7 +320,7 @@ def check_times(config: Config, study: Descriptor, subject: str) -> None:
     Parameters
     ----------
     config : Config
-    study : Study or RecordingStudy
+    study : Study
     subject : str
 
     Raises
@@ -341,6 +341,8 @@ def _times(study: Any, subject: str) -> NDArray[np.floating] | None:
     """Return the times of epochs, from the header of their file and how they are cut; None where nothing says them."""
     cut = study.epochs
     low, high = cut.tmin_s, cut.tmax_s
+    if study.subjects[subject].format in ("muse", "bids"):
+        low, high = cut.span_s
     given = getattr(study.subjects[subject], "times_s", None)
     times = np.array(given) if isinstance(given, tuple) else None
     if study.subjects[subject].format == "epochs" and not study.is_simulated:

@@ -20,7 +20,6 @@ from brainalign.study import (
     Descriptor,
     ModalityStudy,
     RdmStudy,
-    RecordingStudy,
     SentenceStudy,
     SeriesStudy,
     Study,
@@ -113,7 +112,7 @@ def write_schemas(folder: Path) -> None:
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
         "descriptor": TypeAdapter(
-            Study | RecordingStudy | VideoStudy | RdmStudy | TripletStudy | SentenceStudy | ModalityStudy | SeriesStudy
+            Study | VideoStudy | RdmStudy | TripletStudy | SentenceStudy | ModalityStudy | SeriesStudy
         ).json_schema(),
     }
     folder.mkdir(parents=True, exist_ok=True)

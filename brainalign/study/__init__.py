@@ -5,7 +5,6 @@ from brainalign.study.descriptor import (
     Descriptor,
     ModalityStudy,
     RdmStudy,
-    RecordingStudy,
     SentenceStudy,
     SeriesStudy,
     Shape,
@@ -63,7 +62,7 @@ from brainalign.study.preconditions import (
     find_weights,
     guessed_repetition_time,
 )
-from brainalign.study.recordings import BidsFiles
+from brainalign.study.recordings import BidsFiles, MuseFiles
 from brainalign.study.series import SeriesFiles, SeriesWorld
 from brainalign.study.size import has_unknown_size, known_shape, shape_of
 from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
@@ -83,10 +82,10 @@ __all__ = [
     "FmriprepFiles",
     "Hemisphere",
     "ModalityStudy",
+    "MuseFiles",
     "NsdFiles",
     "RdmStudy",
     "Recording",
-    "RecordingStudy",
     "SentenceStudy",
     "SeriesFiles",
     "SeriesStudy",

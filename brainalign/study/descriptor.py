@@ -3,7 +3,6 @@
 Descriptor            what every dataset says of itself, and where its files are looked for
   Study               responses to stimuli: images, texts, or both; blocks in volumes, betas on surfaces or volumes,
                       M/EEG epochs, fMRIPrep derivatives, or the folders of NSD and Algonauts 2023
-  RecordingStudy      M/EEG recordings with a category per trial, to be decoded over time
   VideoStudy          neurons recorded while videos were shown, frames of which may be hidden
   RdmStudy            dissimilarity matrices of subjects, with their images
   TripletStudy        judgements which of three objects does not belong
@@ -28,15 +27,16 @@ from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.io import read_parquet, reading
 from brainalign.study.image_files import (
     BetaOptions,
+    EpochFiles,
     EpochOptions,
     FmriOptions,
     GlmOptions,
     Recording,
     RepetitionTime,
+    Window,
 )
 from brainalign.study.modalities import ArrayRecordings, ModalityFiles, SimulateModalities, ThingsRecordings
 from brainalign.study.parsing import Strict, parse, read_yaml
-from brainalign.study.recordings import CutOptions, RecordingFiles, Window
 from brainalign.study.sentences import SimulatedSentences, TextSplit, ZucoRelease
 from brainalign.study.series import SeriesFiles, SeriesWorld
 from brainalign.study.triplets import TripletFiles
@@ -84,9 +84,12 @@ class Descriptor(Strict):
         sentences = [f"{name}: {value.rstrip('.')}." for name, value in given.items() if value]
         return " ".join([*sentences, f"Not given in the descriptor: {', '.join(missing)}."] if missing else sentences)
 
-    # Whether encoders are fitted to responses, and the key that subjects stand under.
-    is_fitted: ClassVar[bool] = False
     subjects_field: ClassVar[str] = "subjects"
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether encoders are fitted to responses."""
+        return False
 
     @property
     def holds_out(self) -> bool:
@@ -268,12 +271,12 @@ class SimulateOptions(Strict):
 class Study(Descriptor):
     """Responses to stimuli: images, texts, or both, in blocks or one by one, recorded in any format."""
 
-    is_fitted: ClassVar[bool] = True
     subjects_field: ClassVar[str] = "recordings"
 
     stimuli: dict[str, Stimulus] | Path = Field(
+        {},
         description="by id, with path, texts or both; or a table, a row per stimulus: stimulus_id [path, category, "
-        "caption, ...]; models that look at no image need no path"
+        "caption, ...]; models that look at no image need no path, and decoded categories no table",
     )
     captions: Path | None = Field(
         None,
@@ -282,7 +285,14 @@ class Study(Descriptor):
     )
     recordings: dict[Name, Recording] = Field(min_length=1, description="by subject")
     splits: dict[Name, Split] = Field(
-        min_length=1, description="runs or stimuli left out in turn; or one set of stimuli held out"
+        {},
+        description="runs or stimuli left out in turn; or one set of stimuli held out. Without any, categories of "
+        "M/EEG trials are decoded over time, and no encoder is fitted",
+    )
+    markers: dict[str, Name] = Field({}, description="category by marker, or by trial_type, of raw M/EEG recordings")
+    sensors: dict[Name, tuple[str, ...]] = Field({}, description="groups that are also decoded for themselves")
+    windows: dict[Name, Window] = Field(
+        {}, description="decoded as a whole, in seconds; those that end at or before 0 s are controls"
     )
     fmri: FmriOptions | None = Field(None, description="how blocks in volumes (format: nifti) become responses")
     betas: BetaOptions = BetaOptions()
@@ -297,7 +307,7 @@ class Study(Descriptor):
     def _are_described_alike(cls, stimuli: dict[str, Stimulus] | Path) -> dict[str, Stimulus] | Path:
         if isinstance(stimuli, Path):
             return stimuli
-        if len(stimuli) < 3:
+        if stimuli and len(stimuli) < 3:
             raise ValueError("a correlation over two says nothing; give three stimuli or more")
         counts = {name: len(stimulus.texts) for name, stimulus in stimuli.items()}
         if len(set(counts.values())) > 1:
@@ -319,7 +329,7 @@ class Study(Descriptor):
                 f"{held[0]} holds stimuli out once, and {listed([name for name in splits if name != held[0]])} stands "
                 "beside it; describe a second study of the same files for another split"
             )
-        if not held and all(split.of_stimuli for split in splits.values()):
+        if splits and not held and all(split.of_stimuli for split in splits.values()):
             raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
         return splits
 
@@ -333,13 +343,28 @@ class Study(Descriptor):
             )
         if volumes and self.fmri is None:
             raise ValueError("fmri: give tr_s and space: blocks in volumes (format: nifti) are read with them")
+        if self.is_fitted and not self.stimuli:
+            raise ValueError("stimuli: say what was shown, by id or as a table: predictions are made of it")
+        raw = [name for name, files in self.recordings.items() if files.format in ("muse", "bids")]
+        if raw and len(set(self.markers.values())) < 2:
+            raise ValueError("markers: give the category of two markers or more, for example {'1': house, '2': face}")
+        for name, files in self.recordings.items():
+            if isinstance(files, EpochFiles) and files.picks is None and isinstance(files.epochs, Path):
+                raise ValueError(f"recordings.{name}.picks: say which sensors are read: meg, mag, grad or eeg")
+        if not self.is_fitted and not self.over_time:
+            raise ValueError("splits: say what is left out, like {leave_out: run}, or {share: 0.2} of the stimuli")
+        low, high = self.epochs.span_s if raw else (self.epochs.tmin_s, self.epochs.tmax_s)
+        for name, (start, stop) in self.windows.items():
+            before, after = low is not None and start < low, high is not None and stop > high
+            if before or after or start >= stop:
+                raise ValueError(f"windows.{name}: {start} to {stop} s do not lie in order within the epochs")
         timed = [name for name in self.recordings if self.modality(name) == "meeg"]
         if not self.holds_out and timed and len(timed) < len(self.recordings):
             raise ValueError(
                 f"recordings {listed(timed)} are over time and the others are not; where runs or stimuli are left out "
                 "in turn, describe two studies"
             )
-        if self.decoded and not self.holds_out:
+        if self.decoded and self.left_out:
             raise ValueError("decoded: categories are decoded where stimuli are held out (splits: column, share)")
         for name in self.decoded:
             if name not in self.recordings or self.modality(name) != "meeg":
@@ -350,6 +375,16 @@ class Study(Descriptor):
     def subjects(self) -> dict[str, Recording]:
         """The recordings, by subject."""
         return self.recordings
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether encoders are fitted: where something is left or held out to score them."""
+        return bool(self.splits)
+
+    @property
+    def decoded_subjects(self) -> list[str]:
+        """The subjects whose categories are decoded over time: all where no encoder is fitted."""
+        return list(self.decoded if self.is_fitted else self.recordings)
 
     @property
     def holds_out(self) -> bool:
@@ -497,7 +532,7 @@ class Study(Descriptor):
     def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         files = self.recordings[subject]
-        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "shape", "betas"})
+        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "shape", "betas", "markers"})
         of_maps = {"fmriprep": self.glm, "nifti": self.fmri}.get(files.format, self.betas)
         own = self.epochs if self.modality(subject) == "meeg" else of_maps
         options |= {"subject": files.model_dump(mode="json"), "stimuli": list(self.listed_stimuli)}
@@ -506,50 +541,6 @@ class Study(Descriptor):
     def extract_options(self) -> dict[str, object]:
         """List the options that the features of the stimuli depend on."""
         return self.model_dump(mode="json", include={"stimuli"})
-
-
-# ------------------------------------------------------------------------------------------------------ recordings
-
-
-class RecordingStudy(Descriptor):
-    """M/EEG recordings with a category per trial."""
-
-    kind: Literal["recordings"]
-    subjects: dict[Name, RecordingFiles] = Field(min_length=1)
-    markers: dict[str, Name] = Field({}, description="category by marker, or by trial_type; not for epochs")
-    epochs: CutOptions = CutOptions()
-    sensors: dict[Name, tuple[str, ...]] = Field({}, description="groups that are also decoded for themselves")
-    windows: dict[Name, Window] = Field(
-        {}, description="decoded as a whole, in seconds; those that end at or before 0 s are controls"
-    )
-    shape: Shape | None = None
-
-    @model_validator(mode="after")
-    def _markers_name_categories(self) -> RecordingStudy:
-        marked = any(files.format != "epochs" for files in self.subjects.values())
-        if marked and len(set(self.markers.values())) < 2:
-            raise ValueError("markers: give the category of two markers or more, for example {'1': house, '2': face}")
-        for name, (start, stop) in self.windows.items():
-            if not self.epochs.tmin_s <= start < stop <= self.epochs.tmax_s:
-                raise ValueError(f"windows.{name}: {start} to {stop} s do not lie in order within the epochs")
-        return self
-
-    def found_files(self, subject: str = "") -> dict[str, Path]:
-        """Return every file or folder of a subject by field name; raises as `locate` does."""
-        found = {}
-        for field, value in self.subjects[subject]:
-            for label, path in _paths(field, value):
-                found[label] = self.locate(path, f"subjects.{subject}.{label}")
-        return found
-
-    def inputs(self, subject: str = "") -> list[Path]:
-        """Return every file a subject's responses are read from; of a folder, those of the participant."""
-        return _expanded(self.found_files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
-
-    def prepare_options(self, subject: str = "") -> dict[str, object]:
-        """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
-        options = self.model_dump(mode="json", include={"sha256", "markers", "epochs"})
-        return options | {"subject": self.subjects[subject].model_dump(mode="json")}
 
 
 # ---------------------------------------------------------------------------------------------------------- videos
@@ -843,7 +834,6 @@ class SeriesStudy(Descriptor):
 
 KINDS: dict[str, type[Descriptor]] = {
     "responses": Study,
-    "recordings": RecordingStudy,
     "rdms": RdmStudy,
     "videos": VideoStudy,
     "triplets": TripletStudy,

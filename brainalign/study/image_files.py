@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from brainalign.study.parsing import Strict
 from brainalign.study.preconditions import LONGEST_TR_S
+from brainalign.study.recordings import BidsFiles, MuseFiles
 
 Hemisphere = Literal["L", "R"]
+Window = tuple[float, float]
 
 
 def _in_seconds(value: float) -> float:
@@ -79,9 +81,11 @@ class EpochFiles(Strict):
     timed: ClassVar[bool] = True
 
     format: Literal["epochs"]
-    epochs: Path = Field(description="MNE epochs (-epo.fif)")
+    epochs: Path | tuple[Path, ...] = Field(
+        description="MNE epochs (-epo.fif); several are recordings, numbered as runs, whose metadata have a category"
+    )
     trials: Path | None = Field(None, description="table of trials, where the epochs carry no metadata")
-    picks: Literal["meg", "mag", "grad", "eeg"]
+    picks: Literal["meg", "mag", "grad", "eeg"] | None = Field(None, description="all of M/EEG where not given")
 
 
 class FmriprepFiles(Strict):
@@ -143,7 +147,15 @@ class NsdFiles(Strict):
 
 
 Recording = Annotated[
-    BlockFiles | BetaFiles | ArrayFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles,
+    BlockFiles
+    | BetaFiles
+    | ArrayFiles
+    | EpochFiles
+    | MuseFiles
+    | BidsFiles
+    | FmriprepFiles
+    | AlgonautsFiles
+    | NsdFiles,
     Field(discriminator="format"),
 ]
 
@@ -173,16 +185,29 @@ class BetaOptions(Strict):
 
 
 class EpochOptions(Strict):
-    """How epochs become responses."""
+    """How recordings, or epochs, become responses."""
 
-    tmin_s: float | None = None
-    tmax_s: float | None = None
+    band_hz: Window | None = Field(None, description="FIR filter without delay; of epochs saved by MNE not applied")
+    tmin_s: float | None = Field(None, description="first moment; of raw recordings -0.15 where not given")
+    tmax_s: float | None = Field(None, description="last moment; of raw recordings 0.5 where not given")
     decimate: int = Field(1, ge=1, description="keep every so many samples; low-pass filter before")
-    baseline_s: tuple[float, float] | None = Field(
-        None, description="seconds whose mean is subtracted; nothing where not given"
+    baseline_s: Window | None = Field(None, description="seconds whose mean is subtracted; nothing where not given")
+    reject_uv: float | None = Field(
+        None, gt=0, description="largest minus smallest of an EEG channel in an epoch of a raw recording"
     )
     bad_channels: Literal["raise", "drop"] = "raise"
-    whiten: bool = Field(True, description="by the noise covariance of training epochs")
+    whiten: bool = Field(True, description="by the noise covariance of training epochs, where stimuli are held out")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> EpochOptions:
+        if self.tmin_s is not None and self.tmax_s is not None and self.tmin_s >= self.tmax_s:
+            raise ValueError(f"tmin_s {self.tmin_s} is not before tmax_s {self.tmax_s}; exchange them")
+        return self
+
+    @property
+    def span_s(self) -> Window:
+        """What is cut of raw recordings, s."""
+        return (-0.15 if self.tmin_s is None else self.tmin_s, 0.5 if self.tmax_s is None else self.tmax_s)
 
 
 class GlmOptions(Strict):

@@ -39,7 +39,7 @@ def known_shape(study: Descriptor) -> Shape | None:
 
 def has_unknown_size(study: Descriptor) -> bool:
     """Tell whether neither descriptor nor files say how large a study is whose jobs grow with it."""
-    return type(study) in SIZES and known_shape(study) is None
+    return study.is_fitted and known_shape(study) is None
 
 
 class _Held:
@@ -93,6 +93,8 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
         values = sum(path.stat().st_size for label, path in paths.items() if label.startswith("epochs")) / 4
         table = study.stimulus_table()
         trials = n_trials or (len(study.listed_stimuli) if table is None else _rows(table))
+        if not trials:
+            return None
         return Shape(runs=1, trials=trials, targets=ceil(values / trials))
     if files.format == "betas" and n_trials:
         # The files of a list hold other trials of the same targets.

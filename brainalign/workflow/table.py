@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from brainalign.config import InContextMethod
 from brainalign.study import (
     ModalityStudy,
     RdmStudy,
-    RecordingStudy,
     SentenceStudy,
     SeriesStudy,
     Study,
@@ -52,7 +52,8 @@ from brainalign.workflow.steps import (
 
 
 def _extracted(run: Run) -> Iterator[Labels]:
-    for dataset in run.datasets_of(Study, RdmStudy, TripletStudy, SentenceStudy):
+    read = (RdmStudy, TripletStudy, SentenceStudy)
+    for dataset in [*filter(partial(_is_fitted, run), run.datasets_of(Study)), *run.datasets_of(*read)]:
         yield from ({"dataset": dataset, "model": model} for model in run.config.models_of(dataset))
     for dataset in run.datasets_of(ModalityStudy):
         yield from ({"dataset": dataset, "model": model} for model in _vectors_of_images(run, dataset))
@@ -62,8 +63,16 @@ def _holds_out(run: Run, dataset: str, subject: str = "") -> bool:
     return run.descriptors[dataset].holds_out
 
 
+def _is_fitted(run: Run, dataset: str, subject: str = "") -> bool:
+    return run.descriptors[dataset].is_fitted
+
+
+def _only_decodes(run: Run, dataset: str, subject: str = "") -> bool:
+    return not run.descriptors[dataset].is_fitted
+
+
 def _leaves_out(run: Run, dataset: str, subject: str = "") -> bool:
-    return not run.descriptors[dataset].holds_out
+    return run.descriptors[dataset].is_fitted and not run.descriptors[dataset].holds_out
 
 
 def _by_regions_or_moments(run: Run, dataset: str, subject: str = "") -> bool:
@@ -89,7 +98,7 @@ def _vectors_of_images(run: Run, dataset: str) -> list[str]:
 
 
 def _pretrained(run: Run) -> Iterator[Labels]:
-    for of in each_fit_of(Study)(run):
+    for of in each_fit_of(Study, where=_is_fitted)(run):
         if isinstance(run.config.methods[of["method"]], InContextMethod):
             yield of
 
@@ -102,9 +111,8 @@ def _searchlights(run: Run) -> Iterator[Labels]:
 
 
 def _decoded_over_time(run: Run) -> Iterator[Labels]:
-    yield from each_subject_of(RecordingStudy)(run)
     for of in each_subject_of(Study)(run):
-        if of["subject"] in run.descriptors[of["dataset"]].decoded:  # type: ignore[attr-defined]
+        if of["subject"] in run.descriptors[of["dataset"]].decoded_subjects:  # type: ignore[attr-defined]
             yield of
 
 
@@ -252,7 +260,7 @@ ROWS = (
     ),
     Step(
         "prepare", "prepare", "Recordings of one subject to responses, splits and ceiling.",
-        each_subject_of(Study, where=lambda *of: not _in_blocks(*of)), SUBJECT, {**RAW, **STIMULI},
+        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and not _in_blocks(*of)), SUBJECT, {**RAW, **STIMULI},
         ("responses", "splits", "ceiling"), prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER},
         watches=Run.image_state,
     ),
@@ -264,7 +272,7 @@ ROWS = (
     ),
     Step(
         "prepare_recordings", "prepare", "M/EEG recordings of one subject: epochs with a category each.",
-        each_subject_of(RecordingStudy), SUBJECT, RAW, ("responses",), prepared(), beside=DESCRIPTOR,
+        each_subject_of(Study, where=_only_decodes), SUBJECT, RAW, ("responses",), prepared(), beside=DESCRIPTOR,
     ),
     Step(
         "prepare_sentences", "prepare", "EEG of sentences, a split by text, and the ledger of what was dropped.",
@@ -359,13 +367,13 @@ ROWS = (
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
-        each_subject_of(Study, where=lambda *of: not _by_regions_or_moments(*of)), SUBJECT,
+        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and not _by_regions_or_moments(*of)), SUBJECT,
         {**own("responses"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare", "confidence"),
     ),
     Step(
         "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
-        each_subject_of(Study, where=_by_regions_or_moments), SUBJECT,
+        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and _by_regions_or_moments(*of)), SUBJECT,
         {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare_images", "confidence"),
     ),
@@ -632,7 +640,7 @@ ROWS = (
     ),
     Step(
         "report", "report", "Everything about one subject as one self-contained page.",
-        each_subject_of(Study, RecordingStudy, VideoStudy), SUBJECT, _PAGE, (), _everything,
+        each_subject_of(Study, VideoStudy), SUBJECT, _PAGE, (), _everything,
         makes={"page": Run.page},
     ),
     Step(

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from brainalign.datasets import Problem, changed_files, copied_recordings, read_recordings, response_copies, stop_on
-from brainalign.study import RecordingStudy, load_descriptor
+from brainalign.study import Study, load_descriptor
 from brainalign.workflow import Job
 
 
 def prepare_recordings(job: Job) -> None:
     """Check the recordings of one subject and save their epochs, with how many were rejected."""
     subject = job.labels["subject"]
-    descriptor = load_descriptor(job.path("descriptor"), RecordingStudy)
+    descriptor = load_descriptor(job.path("descriptor"), Study)
     for field, path in descriptor.found_files(subject).items():
         if path.is_file():
             job.provenance.read(field, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     responses = read_recordings(descriptor, subject)
     copies = copied_recordings(descriptor, subject)
-    copies += response_copies(responses, f"{descriptor.name}: subjects.{subject}")
+    copies += response_copies(responses, f"{descriptor.name}: recordings.{subject}")
     stop_on(copies)
     counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
     job.save(

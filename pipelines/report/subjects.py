@@ -34,14 +34,16 @@ from brainalign.report import (
     sections,
 )
 from brainalign.statistics.summary import Encoding
-from brainalign.study import RecordingStudy, Study, VideoStudy
+from brainalign.study import Study, VideoStudy
 
 THUMBNAIL = 96  # pixels
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
 
 
 def study_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
-    """Draw the page of a subject whose responses are predicted, by what is left out or held out to score it."""
+    """Draw the page of a subject: of categories decoded over time, or of predictions, by how these are scored."""
+    if not descriptor.is_fitted:
+        return recordings_page(shelf, descriptor, subject)
     return (image_page if descriptor.holds_out else block_page)(shelf, descriptor, subject)
 
 
@@ -101,7 +103,7 @@ def image_material(shelf: Shelf, descriptor: Study, subject: str) -> ImageMateri
             material.pictures |= _pictures(descriptor, [name for name in wanted if name not in material.pictures])
     material.rdms = shelf.fetch("rdm", Arrays, subject=subject)
     material.comparison = shelf.fetch("comparison", pd.DataFrame, subject=subject)
-    if subject in descriptor.decoded:
+    if subject in descriptor.decoded_subjects:
         material.decoded = _decoded(shelf, subject)
     for model in config.searchlights_of(dataset, descriptor, subject):
         searchlight = shelf.fetch("searchlight", pd.DataFrame, subject=subject, model=model)
@@ -159,7 +161,7 @@ def _pictures(descriptor: Study, names: Sequence[str]) -> dict[str, NDArray[np.u
     return found
 
 
-def recordings_page(shelf: Shelf, descriptor: RecordingStudy, subject: str) -> str:
+def recordings_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
     """Draw the page of a subject whose recordings were decoded over time."""
     material = shelf.material(RecordingMaterial, descriptor, subject)
     material.responses = shelf.fetch("responses", Responses, subject=subject)
@@ -190,6 +192,5 @@ def dynamics_page(shelf: Shelf, descriptor: VideoStudy, subject: str) -> str:
 
 SUBJECT_PAGES: dict[type, Any] = {
     Study: study_page,
-    RecordingStudy: recordings_page,
     VideoStudy: dynamics_page,
 }

@@ -116,13 +116,12 @@ def recorded(tmp_path: Path) -> Path:
     shorter = tables[2].iloc[900:].round(3)
     shorter.to_csv(tmp_path / "again.csv", index=False)
     descriptor: dict[str, Any] = {
-        "kind": "recordings",
         "name": "twice",
         "title": "EEG",
         "citation": {"text": "Nobody (2026). Simulated."},
         "licence": "CC0",
         "source": "tests",
-        "subjects": {"1": {"format": "muse", "recordings": ["0.csv", "1.csv", "2.csv"]}},
+        "recordings": {"1": {"format": "muse", "recordings": ["0.csv", "1.csv", "2.csv"]}},
         "markers": {"1": "house", "2": "face"},
         "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
         "windows": {"n170": [0.14, 0.2]},
@@ -135,7 +134,7 @@ def recorded(tmp_path: Path) -> Path:
 
 def with_recordings(path: Path, **subjects: list[str]) -> Path:
     descriptor = yaml.safe_load(path.read_text())
-    descriptor["subjects"] = {
+    descriptor["recordings"] = {
         name.removeprefix("s"): {"format": "muse", "recordings": files} for name, files in subjects.items()
     }
     path.write_text(yaml.safe_dump(descriptor))
@@ -286,8 +285,7 @@ def test_of_a_bids_folder_only_the_recordings_that_are_read_are_compared(tmp_pat
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "face", "runs": ["1", "2"]}
     files |= {"datatype": "meg", "session": session}
     descriptor = {
-        "kind": "recordings",
-        "subjects": {"1": files},
+        "recordings": {"1": files},
         "markers": {"1": "house", "2": "face"},
         "epochs": {"tmin_s": -0.1, "tmax_s": 0.4},
         "windows": {"n170": [0.14, 0.2]},

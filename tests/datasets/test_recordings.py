@@ -15,7 +15,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import epochs_to_responses, make_epochs, read_bids_events, read_muse, read_recordings
-from brainalign.study import RecordingStudy, load_descriptor, parse
+from brainalign.study import Study, load_descriptor, parse
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 MARKERS = {"1": "house", "2": "face"}
@@ -92,19 +92,18 @@ def test_bad_files_are_named(tmp_path: Path, change, message: str) -> None:
         read_muse(tmp_path / "bad.csv", MARKERS)
 
 
-def descriptor(folder: Path, **changes: object) -> RecordingStudy:
+def descriptor(folder: Path, **changes: object) -> Study:
     content = {
-        "kind": "recordings",
         "name": "small",
         "title": "Two recordings",
         "citation": {"text": "Nobody (2026). Simulated."},
         "licence": "CC0",
         "source": "tests",
-        "subjects": {"1": {"format": "epochs", "recordings": ["a-epo.fif", "b-epo.fif"]}},
+        "recordings": {"1": {"format": "epochs", "epochs": ["a-epo.fif", "b-epo.fif"]}},
         "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
         "folder": folder,
     }
-    return parse(RecordingStudy, content | changes, "test")
+    return parse(Study, content | changes, "test")
 
 
 def test_mne_epochs_in(tmp_path: Path) -> None:
@@ -168,7 +167,7 @@ def test_other_events_are_not_counted_as_rejected(path: Path) -> None:
 def test_descriptors_that_cannot_be_decoded_are_refused(tmp_path: Path) -> None:
     muse = {"1": {"format": "muse", "recordings": ["a.csv"]}}
     with pytest.raises(BrainalignError, match="markers: give the category of two markers or more"):
-        descriptor(tmp_path, subjects=muse, markers={"1": "house"})
+        descriptor(tmp_path, recordings=muse, markers={"1": "house"})
     with pytest.raises(BrainalignError, match=r"windows.late: 0.2 to 0.9 s do not lie in order within the epochs"):
         descriptor(tmp_path, windows={"late": (0.2, 0.9)})
 
@@ -208,7 +207,7 @@ def test_a_real_bids_folder(path: Path, tmp_path: Path) -> None:
     place = mne_bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
     mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "faces", "runs": ["1"]}
-    study = descriptor(tmp_path, subjects={"1": files}, markers={"face": "face", "house": "house"})
+    study = descriptor(tmp_path, recordings={"1": files}, markers={"face": "face", "house": "house"})
     responses = read_recordings(study, "1")
     direct = epochs_to_responses([make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.3)])
     assert responses.trials["category"].tolist() == direct.trials["category"].tolist()
@@ -223,7 +222,7 @@ def test_other_channels_of_a_bids_folder_are_left_out(path: Path, tmp_path: Path
     place = mne_bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
     mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "faces", "runs": ["1"]}
-    study = descriptor(tmp_path, subjects={"1": files}, markers={"face": "face", "house": "house"})
+    study = descriptor(tmp_path, recordings={"1": files}, markers={"face": "face", "house": "house"})
     with pytest.warns(RuntimeWarning, match="left out \\(TP9\\)"):
         responses = read_recordings(study, "1")
     assert responses.targets["target_id"].tolist() == ["AF8", "TP10"]
@@ -232,7 +231,7 @@ def test_other_channels_of_a_bids_folder_are_left_out(path: Path, tmp_path: Path
 @pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
 def test_faces_are_marker_two(root: Path) -> None:
     """What the descriptor says: the temporal electrodes are more negative for marker 2, 209 ms after it."""
-    study = load_descriptor(root / "data" / "n170.yaml", RecordingStudy)
+    study = load_descriptor(root / "data" / "n170.yaml", Study)
     responses = read_recordings(study, "1")
     assert len(responses.trials) == 1139
     assert responses.trials["run"].nunique() == 6

@@ -44,7 +44,6 @@ from brainalign.study import (
     Descriptor,
     ModalityStudy,
     RdmStudy,
-    RecordingStudy,
     SentenceStudy,
     SeriesStudy,
     Split,
@@ -108,8 +107,8 @@ def decoded(fails: bool) -> DecodedTimes:
 
 
 def recordings(fails: bool, patch: pytest.MonkeyPatch) -> str:
-    files = {"1": {"format": "epochs", "recordings": ["a-epo.fif"]}}
-    study = descriptor(RecordingStudy, "recordings", subjects=files)
+    files = {"1": {"format": "epochs", "epochs": ["a-epo.fif"]}}
+    study = descriptor(Study, "", recordings=files)
     return recordings_page.render_recordings_page(
         RecordingMaterial(config(), "study", study, "1", decoded=decoded(fails))
     )

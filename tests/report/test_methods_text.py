@@ -32,7 +32,6 @@ from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.study import (
     ModalityStudy,
-    RecordingStudy,
     SentenceStudy,
     SeriesStudy,
     Study,
@@ -42,7 +41,7 @@ from brainalign.study import (
 )
 
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
-EPOCHS = {"format": "epochs", "recordings": ["a-epo.fif"]}
+EPOCHS = {"format": "epochs", "epochs": ["a-epo.fif"]}
 MUSE = {"format": "muse", "recordings": ["a.csv"]}
 BIDS = {"format": "bids", "root": ".", "participant": "1", "task": "t"}
 Case = tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]  # changes, what must be said, what must not
@@ -88,8 +87,8 @@ RECORDINGS: list[Case] = [
 @pytest.mark.parametrize(("changes", "said", "unsaid"), RECORDINGS)
 def test_recordings(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
     study = parse(
-        RecordingStudy,
-        ABOUT | {"kind": "recordings", "subjects": {"1": changes["files"]}, "markers": {"1": "a", "2": "b"}}
+        Study,
+        ABOUT | {"recordings": {"1": changes["files"]}, "markers": {"1": "a", "2": "b"}}
         | {"epochs": changes.get("epochs", {})},
         "test",
     )  # fmt: skip

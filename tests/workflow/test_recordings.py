@@ -39,13 +39,12 @@ def write_study(folder: Path) -> Path:
         names.append(f"run{number}-epo.fif")
         epochs.save(folder / names[-1], verbose="error")
     content = {
-        "kind": "recordings",
         "name": "planted",
         "title": "Planted categories",
         "citation": {"text": "Nobody (2026). Simulated."},
         "licence": "CC0",
         "source": "tests",
-        "subjects": {"1": {"format": "epochs", "recordings": names}},
+        "recordings": {"1": {"format": "epochs", "epochs": names}},
         "epochs": {"tmin_s": -0.1, "tmax_s": 0.48},
         "windows": {"response": [0.0, 0.48], "before": [-0.1, 0.0]},
         "notes": ["Nothing here was measured: 2 < 3 & so on."],

@@ -60,7 +60,6 @@ from brainalign.study import (
     Descriptor,
     EpochFiles,
     RdmStudy,
-    RecordingStudy,
     SentenceStudy,
     SeriesStudy,
     Study,
@@ -125,7 +124,7 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
 
     Parameters
     ----------
-    descriptor : Study, RecordingStudy, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
+    descriptor : Study, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
     """
     for kind, look in AUDITS.items():
         if isinstance(descriptor, kind):
@@ -136,6 +135,8 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
 
 
 def _responses(descriptor: Study) -> StudyAudit:
+    if not descriptor.is_fitted:
+        return _recordings(descriptor)
     return _blocks(descriptor) if descriptor.in_blocks else _images(descriptor)
 
 
@@ -217,7 +218,7 @@ def _images(descriptor: Study) -> StudyAudit:
             if card is not None:
                 cards.append(card.assign(subject=subject))
         if isinstance(files, EpochFiles):
-            channels.setdefault(files.picks, {})[where] = responses.targets
+            channels.setdefault(str(files.picks), {})[where] = responses.targets
     found.problems += [*_other_channels(channels), *_between_subjects(prints)]
     if rows:
         found.tables["responses"] = pd.DataFrame(rows)
@@ -336,13 +337,13 @@ def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Pr
 # ------------------------------------------------------------------------------------------------------ recordings
 
 
-def _recordings(descriptor: RecordingStudy) -> StudyAudit:
+def _recordings(descriptor: Study) -> StudyAudit:
     """Read every subject as a run would, and count its trials by recording and category."""
     found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)"])
     found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
     prints: dict[str, Fingerprint] = {}
     for subject in descriptor.subjects:
-        where = f"subjects.{subject}"
+        where = f"recordings.{subject}"
         try:
             responses = read_recordings(descriptor, subject)
         except BrainalignError as error:
@@ -513,7 +514,6 @@ def _series(descriptor: SeriesStudy) -> StudyAudit:
 
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     Study: _responses,
-    RecordingStudy: _recordings,
     RdmStudy: _rdms,
     VideoStudy: _videos,
     TripletStudy: _triplets,

@@ -30,7 +30,7 @@ from brainalign.datasets.formats.meeg import (
 )
 from brainalign.datasets.formats.trials import complete_trials
 from brainalign.io import read_text_table
-from brainalign.study import RecordingStudy
+from brainalign.study import Study
 
 MUSE_CHANNELS = ("TP9", "AF7", "AF8", "TP10")
 MUSE_RATE_HZ = 256.0
@@ -291,12 +291,12 @@ def _onsets_s(epochs: Any) -> NDArray[np.float64]:
     return np.asarray(samples / (getattr(epochs, "_raw_sfreq", None) or epochs.info["sfreq"]), dtype=np.float64)
 
 
-def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:
+def read_recordings(descriptor: Study, subject: str) -> Responses:
     """Return the responses of one subject of a study of recordings, read by the reader of its format.
 
     Parameters
     ----------
-    descriptor : RecordingStudy
+    descriptor : Study
     subject : str
 
     Raises
@@ -304,13 +304,15 @@ def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:
     BrainalignError
         If a file is missing or cannot be read as what it should be; see the readers.
     """
-    files, cut = descriptor.subjects[subject], descriptor.epochs
+    files, cut = descriptor.recordings[subject], descriptor.epochs
     if files.format == "epochs":
         recordings = []
         for path in descriptor.found_files(subject).values():
             epochs = open_epochs(path)
             if cut.baseline_s is not None:
                 epochs.apply_baseline(cut.baseline_s, verbose="error")
+            if files.picks is not None:
+                epochs.pick(files.picks, verbose="error")
             recordings.append(epochs.crop(cut.tmin_s, cut.tmax_s, verbose="error"))
         return epochs_to_responses(recordings, decimate=cut.decimate)
     if files.format == "bids":
@@ -329,13 +331,14 @@ def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:
         ]
     else:
         raws = [read_muse(path, descriptor.markers) for path in descriptor.found_files(subject).values()]
+    tmin, tmax = cut.span_s
     epochs = [
         make_epochs(
             raw,
             events,
             band_hz=cut.band_hz,
-            tmin=cut.tmin_s,
-            tmax=cut.tmax_s,
+            tmin=tmin,
+            tmax=tmax,
             baseline=cut.baseline_s,
             reject_uv=cut.reject_uv,
         )

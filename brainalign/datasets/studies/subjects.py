@@ -17,6 +17,7 @@ from brainalign.datasets.formats import (
     read_epochs,
     read_fmri,
     read_fmriprep,
+    read_recordings,
     read_table,
 )
 from brainalign.datasets.problems import Problem
@@ -27,9 +28,11 @@ from brainalign.study import (
     AlgonautsFiles,
     ArrayFiles,
     BetaFiles,
+    BidsFiles,
     BlockFiles,
     Descriptor,
     EpochFiles,
+    MuseFiles,
     NsdFiles,
     Split,
     Study,
@@ -54,12 +57,14 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) 
     files, paths = descriptor.recordings[subject], descriptor.found_files(subject)
     if isinstance(files, BlockFiles):
         return read_fmri(descriptor, subject).responses
+    if isinstance(files, MuseFiles | BidsFiles) or (isinstance(files, EpochFiles) and isinstance(files.epochs, tuple)):
+        return read_recordings(descriptor, subject)
     if isinstance(files, EpochFiles):
         epochs = descriptor.epochs
         return read_epochs(
             paths["epochs"],
             trials=paths.get("trials"),
-            picks=files.picks,
+            picks=files.picks or "eeg",
             tmin=epochs.tmin_s,
             tmax=epochs.tmax_s,
             decimate=epochs.decimate,

@@ -22,7 +22,7 @@ from brainalign.report.kit import (
     p_equals,
     render,
 )
-from brainalign.study import RecordingStudy
+from brainalign.study import Study
 
 ACROSS, WITHIN = "recordings left out", "within recordings"
 
@@ -33,7 +33,7 @@ class RecordingMaterial:
 
     config: Config
     dataset: str
-    descriptor: RecordingStudy
+    descriptor: Study
     subject: str
     responses: Responses | None = None
     decoded: DecodedTimes | None = None
@@ -162,8 +162,12 @@ def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
 def _reading(material: RecordingMaterial) -> str:
     """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
     cut, files = material.descriptor.epochs, material.descriptor.subjects[material.subject]
-    span = f"cut from {1000 * cut.tmin_s:.0f} to {1000 * cut.tmax_s:.0f} ms"
+    start, stop = (1000 * moment for moment in cut.span_s)
+    span = f"cut from {start:.0f} to {stop:.0f} ms"
     if files.format == "epochs":
+        first = "their start" if cut.tmin_s is None else f"{start:.0f} ms"
+        last = "their end" if cut.tmax_s is None else f"{stop:.0f} ms"
+        span = f"cut from {first} to {last}"
         text = f"Epochs saved by MNE-Python were read as they were filtered, and {span}"
     else:
         band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
