@@ -248,13 +248,12 @@ def test_windows_of_latencies(lab: Lab, window: tuple[float, float], epochs: dic
 def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
     """Without a header the descriptor still says where epochs begin and end."""
     content = {
-        "kind": "recordings",
         "name": "muse",
         "title": "t",
         "citation": {"text": "Nobody."},
         "licence": "CC0",
         "source": "tests",
-        "subjects": {"1": {"format": "muse", "recordings": ["a.csv"]}},
+        "recordings": {"1": {"format": "muse", "recordings": ["a.csv"]}},
         "markers": {"1": "house", "2": "face"},
         "epochs": {"tmin_s": -0.1, "tmax_s": 0.4},
     }

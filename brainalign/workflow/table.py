@@ -605,7 +605,10 @@ ROWS = (
     ),
     Step(
         "converge", "encode", "How far networks converge with the brain, beside their twins of random weights.",
-        each_dataset(Study, where=lambda run, dataset: run.config.convergence_of(dataset).networks), (),
+        each_dataset(
+            Study, where=lambda run, dataset: _holds_out(run, dataset) and run.config.convergence_of(dataset).networks
+        ),
+        (),
         {
             "halves": lambda run, of: run.halves(of["dataset"]),
             "published": lambda run, of: [run.config.converge.maps] if run.config.converge.maps else [],
@@ -615,7 +618,10 @@ ROWS = (
     ),
     Step(
         "match", "compare", "Networks beside networks: how alike layers are, their dimensions, what fills them.",
-        each_dataset(Study, where=lambda run, dataset: run.config.matching_of(dataset).models), (),
+        each_dataset(
+            Study, where=lambda run, dataset: _holds_out(run, dataset) and run.config.matching_of(dataset).models
+        ),
+        (),
         {
             "features": features(lambda run, of: run.matched_models(of["dataset"])),
             "stimuli": lambda run, of: run.stimuli(of) if run.config.match.features else [],

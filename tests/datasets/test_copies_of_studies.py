@@ -156,7 +156,7 @@ def test_a_recording_that_is_there_twice_stops(recorded, second, tmp_path, capsy
     first = "0.csv" if second == "0.csv" else "2.csv"
     (tmp_path / "copy.csv").write_bytes((tmp_path / second).read_bytes())
     path = with_recordings(recorded, s1=[first, "1.csv", "copy.csv"])
-    assert ("error", "subjects.1") in levels(path)
+    assert ("error", "recordings.1") in levels(path)
     assert run_prepare_recordings(path, "1", tmp_path) == 2
     assert "have the same signals" in capsys.readouterr().err
 

@@ -149,9 +149,13 @@ def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
         values = 1e-6 * rng.normal(size=(n_trials, 2, 61))
         epochs = mne.EpochsArray(values, info, tmin=-0.2, metadata=metadata.assign(**columns), verbose="error")
         epochs.save(tmp_path / "a-epo.fif", overwrite=True, verbose="error")
-        files = {"format": "epochs", "recordings": ["a-epo.fif"]}
-        about = {"kind": "recordings", "name": "short", "title": "t", "licence": "CC0", "source": "tests"}
-        about |= {"citation": {"text": "Nobody."}, "subjects": {"1": files}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.3}}
+        files = {"format": "epochs", "epochs": ["a-epo.fif"]}
+        about = {"name": "short", "title": "t", "licence": "CC0", "source": "tests"}
+        about |= {
+            "citation": {"text": "Nobody."},
+            "recordings": {"1": files},
+            "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
+        }
         (tmp_path / "short.yaml").write_text(yaml.safe_dump(about))
         return [(problem.level, problem.what) for problem in look(tmp_path / "short.yaml").problems]
 

@@ -73,7 +73,7 @@ RECORDINGS: list[Case] = [
     ({"files": BIDS, "epochs": {"reject_uv": 100}}, ("more than 100 µV",), ()),
     ({"files": EPOCHS, "epochs": {"baseline_s": [-0.1, 0]}}, ("from -100 to 0 ms was subtracted",), ()),
     ({"files": EPOCHS, "epochs": {"decimate": 4}}, ("one of 4 samples",), ()),
-    ({"files": EPOCHS, "epochs": {"tmin_s": -0.2, "tmax_s": 0.4}}, ("cut from -200 to 400 ms",), ()),
+    ({"files": EPOCHS, "epochs": {"tmin_s": -0.2, "tmax_s": 0.4}}, ("cut from -200 ms to 400 ms",), ()),
     ({"files": EPOCHS, "decode": {"noise": "none"}}, ("Sensors were standardised",), ("noise covariance",)),
     ({"files": EPOCHS}, ("noise covariance", "logistic regression", "left out in turn", "5 contiguous"), ()),
     ({"files": EPOCHS, "scheme": "within recordings"}, ("5 contiguous",), ("left out in turn",)),
