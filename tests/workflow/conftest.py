@@ -68,11 +68,15 @@ class Checkout:
 
     def jobs(self, config: str) -> dict[str, int]:
         """Return what a dry-run would do: number of jobs by rule."""
-        result = self.snakemake(config, "--dry-run")
+        return self.run(config, "--dry-run")
+
+    def run(self, config: str, *arguments: str) -> dict[str, int]:
+        """Run snakemake and return what it did: number of jobs by rule."""
+        result = self.snakemake(config, *arguments)
         text = result.stdout + result.stderr
         if "Nothing to be done" in text:
             return {}
-        table = text[text.index("Job stats:") :]
+        table = text.partition("Job stats:\n")[2].partition("\n\n")[0]
         rows = re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)
         return {rule: int(count) for rule, count in rows if rule not in {"all", "total", "count"}}
 

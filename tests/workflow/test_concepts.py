@@ -195,13 +195,12 @@ def test_snakemake_runs_it_and_nothing_twice(make_checkout, world: ConceptWorld)
     content = configuration("things/things.yaml", "results/c", concepts=OPTIONS | {"methods": ["sparse"]})
     config = checkout.root / "concepts.yaml"
     config.write_text(yaml.safe_dump(content))
-    assert checkout.jobs("concepts.yaml") == {
+    assert checkout.run("concepts.yaml", "--cores", "1") == {
         "prepare_triplets": 1,
         "extract": 1,
         "concepts": 1,
         "report_group": 1,
     }
-    checkout.snakemake("concepts.yaml", "--cores", "1")
     results = checkout.root / "results" / "c"
     page = group_report_path(results, "things").read_text()
     assert "no dataset under concepts.regions_of" in page

@@ -80,8 +80,7 @@ def finished(make_checkout, make_image_study):
     study = make_image_study(checkout.root / "scenes", n_images=72, n_test=24, size=64, n_vertices=10_242, n_roi=200)
     study.write(patterns(study))
     config = configure(checkout, "scenes")
-    assert checkout.jobs(config) == EVERYTHING
-    checkout.snakemake(config, "--cores", "2")
+    assert checkout.run(config, "--cores", "2") == EVERYTHING
     return checkout
 
 
@@ -229,8 +228,8 @@ def test_convergence_says_why_it_has_no_score(results: Path) -> None:
             {"encode_images": 6, "summarize_images": 2, "converge": 1},
         ),
         ({"contest": {}}, {"summarize_images": 1}),  # sensors lie in no region
-        ({"encode": {"run_permutations": 3}, "compare": {"permutations": 3}}, {}),  # of studies of another kind
-        ({"compare_rdms": {"draws": 200}}, {}),  # the report's settings are the whole configuration
+        # Of studies of another kind; the report's settings are the whole configuration.
+        ({"encode": {"run_permutations": 3}, "compare": {"permutations": 3}, "compare_rdms": {"draws": 200}}, {}),
     ],
 )
 def test_a_changed_option_reruns_what_depends_on_it(
@@ -332,8 +331,7 @@ def simulated(make_checkout):
         match={},
     )
     stages = ("simulate", *ALONE)
-    assert checkout.jobs(config) == dict.fromkeys(stages, 1)
-    checkout.snakemake(config, "--cores", "2")
+    assert checkout.run(config, "--cores", "2") == dict.fromkeys(stages, 1)
     return checkout
 
 
