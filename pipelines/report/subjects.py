@@ -26,6 +26,7 @@ from brainalign.report import (
     ImageMaterial,
     Material,
     RecordingMaterial,
+    SubjectMaterial,
     SynthesisedImages,
     render_dynamics_page,
     render_image_page,
@@ -54,8 +55,7 @@ def block_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
     material.responses = shelf.fetch("responses", Responses, subject=subject)
     material.splits = shelf.fetch("splits", pd.DataFrame, subject=subject)
     material.ceiling = shelf.fetch("ceiling", pd.DataFrame, subject=subject)
-    material.mask = shelf.fetch("mask", Nifti1Image, subject=subject)
-    material.bold = shelf.fetch("bold", Nifti1Image, subject=subject)
+    _background(shelf, material)
     for model in config.models_of(dataset):
         shelf.fetch("features", object, model=model)
     for model, method in config.fits_of(dataset, subject):
@@ -89,6 +89,7 @@ def image_material(shelf: Shelf, descriptor: Study, subject: str) -> ImageMateri
     material.responses = shelf.fetch("responses", Responses, subject=subject)
     material.splits = shelf.fetch("splits", pd.DataFrame, subject=subject)
     material.ceiling = shelf.fetch("ceiling", pd.DataFrame, subject=subject)
+    _background(shelf, material)
     for model in config.models_of(dataset):
         shelf.fetch("features", object, model=model)
     for model, method in config.fits_of(dataset, subject):
@@ -141,6 +142,13 @@ def image_material(shelf: Shelf, descriptor: Study, subject: str) -> ImageMateri
     material.contest = shelf.fetch("contest", pd.DataFrame, subject=subject)
     material.winners = shelf.fetch("winners", pd.DataFrame, subject=subject)
     return material
+
+
+def _background(shelf: Shelf, material: SubjectMaterial) -> None:
+    """Fetch what maps are drawn on, where volumes are read as blocks."""
+    if material.descriptor.in_blocks:
+        material.mask = shelf.fetch("mask", Nifti1Image, subject=material.subject)
+        material.bold = shelf.fetch("bold", Nifti1Image, subject=material.subject)
 
 
 def _pictures(descriptor: Study, names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:

@@ -41,6 +41,7 @@ from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding
 from brainalign.study import (
+    BlockFiles,
     Descriptor,
     ModalityStudy,
     RdmStudy,
@@ -145,6 +146,7 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     stimuli = {name: {"wordings": [name]} for name in "abcd"}
     study = Study.model_construct(
         **ABOUT, stimuli=stimuli, splits={"pairs": Split(leave_out="stimulus", size=2)}, notes=(),
+        recordings={"1": BlockFiles.model_construct(format="nifti")},
     )  # fmt: skip
     study = study.model_copy(update={"citation": descriptor(RdmStudy, "rdms", **RDMS).citation})
     material = Material(config(models=models), "study", study, "1")

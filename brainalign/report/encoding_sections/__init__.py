@@ -10,6 +10,7 @@ from brainalign.report.encoding_sections.convergence_figures import map_correlat
 from brainalign.report.encoding_sections.cortex_sections import MOST_PANELS as MOST_PANELS
 from brainalign.report.encoding_sections.cortex_sections import layers_section as layers_section
 from brainalign.report.encoding_sections.cortex_sections import maps_section as maps_section
+from brainalign.report.encoding_sections.cortex_sections import score_maps as score_maps
 from brainalign.report.encoding_sections.dictionaries import dictionaries_section as dictionaries_section
 from brainalign.report.encoding_sections.encoders import attention_maps as attention_maps
 from brainalign.report.encoding_sections.encoders import encoder_scores as encoder_scores

@@ -16,7 +16,10 @@ from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matchi
 from brainalign.report.geometry_sections.reference_rdms import RANDOM_COLUMNS as RANDOM_COLUMNS
 from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
+from brainalign.report.geometry_sections.time_course import best_layers as best_layers
 from brainalign.report.geometry_sections.time_course import course_section as course_section
+from brainalign.report.geometry_sections.time_course import left_out_course_section as left_out_course_section
+from brainalign.report.geometry_sections.time_course import rsa_course_section as rsa_course_section
 from brainalign.report.geometry_sections.timecourse import layer_latencies, rsa_over_time, score_over_time
 
 __all__ = [

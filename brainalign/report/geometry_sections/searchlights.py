@@ -12,23 +12,19 @@ from numpy.typing import NDArray
 from brainalign.report.kit import (
     CAPTIONS,
     FAMILY_LEVEL,
-    FSAVERAGE,
-    ImageMaterial,
-    Material,
     Panel,
     Section,
+    SubjectMaterial,
     around,
     best_layer,
     details_of,
-    draw_map,
-    flat_maps,
     searchlight_sentence,
-    surface_map,
+    target_map,
     together,
 )
 
 
-def searchlight_section(material: Material | ImageMaterial) -> Section | None:
+def searchlight_section(material: SubjectMaterial) -> Section | None:
     """Draw, for every model, the fit of its best layer around every centre, and what of it is above chance."""
     if not material.searchlights or material.responses is None:
         return None
@@ -62,27 +58,16 @@ def searchlight_section(material: Material | ImageMaterial) -> Section | None:
 
 
 def _draw(
-    material: Material | ImageMaterial,
+    material: SubjectMaterial,
     table: pd.DataFrame,
     values: NDArray[np.floating[Any]],
     found: NDArray[np.bool_],
     label: str,
 ) -> Figure | None:
-    """Return a map on the mean functional image or on the flattened cortex; None for other spaces."""
+    """Return a map of the values of the centres; None where they have no place."""
     assert material.responses is not None
-    targets = material.responses.targets
     vmax = float(np.ceil(10 * np.nanmax(np.abs(table["score"]))) / 10) or 1.0
-    if isinstance(material, Material):
-        if material.mask is None or material.bold is None:
-            return None
-        order = pd.Index(table["target_id"]).get_indexer(pd.Index(targets["target_id"]))
-        inside = order >= 0
-        full = np.where(inside, values[order], np.nan)
-        outline = material.volume(np.where(inside, found[order], 0).astype(float))
-        return draw_map(
-            material.volume(full), material.mask, material.bold, label=label, vmax=vmax, diverging=True, outline=outline
-        )
-    if "vertex" not in targets or targets["vertex"].max() + 1 not in range(FSAVERAGE[0] + 1, FSAVERAGE[1] + 1):
-        return None
-    shown = table.assign(shown=values).merge(targets[["target_id", "hemi", "vertex"]], on="target_id")
-    return flat_maps(surface_map(shown, "shown", title=label, unit=label, kind="diverging", vmax=vmax))
+    order = pd.Index(table["target_id"]).get_indexer(pd.Index(material.responses.targets["target_id"]))
+    full = np.where(order >= 0, values[order], np.nan)
+    drawn = target_map(material, full, label=label, vmax=vmax, outline=np.where(order >= 0, found[order], 0))
+    return None if drawn is None else drawn.figure

@@ -1,15 +1,18 @@
-"""The section of a subject of MEG or EEG: scores over time, latencies of layers, topographies."""
+"""Sections of a subject of MEG or EEG: scores over time, latencies of layers, topographies, geometry over time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from brainalign.report.geometry_sections.timecourse import layer_latencies, score_over_time
-from brainalign.report.kit import CAPTIONS, ImageMaterial, Panel, Section, topomaps
+from brainalign.report.geometry_sections.timecourse import layer_latencies, rsa_over_time, score_over_time
+from brainalign.report.kit import CAPTIONS, ImageMaterial, Material, Panel, Section, SubjectMaterial, topomaps
 from brainalign.statistics import RELIABLE
+from brainalign.statistics.summary import Encoding
 
 SHOWN_TIMES = 5  # topographies
 
@@ -97,24 +100,104 @@ def _clusters(material: ImageMaterial) -> pd.DataFrame:
 
 def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[Panel]:
     """Yield maps of the head at times after the stimulus; sensors of a significant cluster are marked."""
-    responses = material.responses
-    if (
-        responses is None
-        or responses.times is None
-        or responses.targets[["x_mm", "y_mm", "z_mm"]].isna().any(axis=None)
-    ):
+    if material.responses is None or material.responses.times is None:
         return
     encoding = material.encodings[model, method]
     layer = material.chosen(model, method)
-    after = responses.times[responses.times >= 0]
+    after = material.responses.times[material.responses.times >= 0]
     times = after[np.linspace(0.15 * len(after), 0.85 * len(after), SHOWN_TIMES).astype(int)]
     scores = encoding.scores[(encoding.scores["layer"] == layer) & encoding.scores["time_s"].isin(times)]
     clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
     marks = [_inside(clusters, *pair) for pair in zip(scores["target_id"], scores["time_s"], strict=True)]
-    figure = topomaps(scores.assign(significant=marks), responses.targets, times.tolist())
-    yield Panel("topography", f"Topography of r ({model}, {layer})", CAPTIONS["topomap"], figure)
+    yield from _heads(material.responses.targets, scores.assign(significant=marks), times, f"{model}, {layer}")
+
+
+def _heads(targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str) -> Iterator[Panel]:
+    """Yield maps of the head at some times; nothing where sensors have no place."""
+    placed = targets.reindex(columns=["x_mm", "y_mm", "z_mm", "sensor_type"]).notna().all(axis=None)
+    if placed and len(times):
+        figure = topomaps(scores, targets, times.tolist())
+        yield Panel("topography", f"Topography of r ({name})", CAPTIONS["topomap"], figure)
 
 
 def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
     here = clusters[(clusters["start"] <= time) & (clusters["stop"] >= time)]
     return any(sensor in set(sensors) for sensors in here["sensors"])
+
+
+def left_out_course_section(material: Material) -> Section | None:
+    """Return the section on scores over time of runs left out in turn: every model with the first method.
+
+    Each is the mean over its layers; those of networks are also drawn one by one. None where nothing was fitted.
+    """
+    if not material.encodings or material.responses is None:
+        return None
+    first = material.first
+    rows = pd.concat(
+        [
+            _left_out_course(encoding, first.split).assign(model=model)
+            for (model, method), encoding in material.encodings.items()
+            if method == first.method
+        ],
+        ignore_index=True,
+    )
+    pooled = rows.groupby(["model", "time_s"], sort=False, as_index=False).mean(numeric_only=True).assign(layer="all")
+    names = {"models": material.models, "random_weights": material.controls, "measure": "r in held-out runs"}
+    figure = score_over_time(pooled, **names)
+    panels = [Panel("course", f"Score over time ({first.method})", CAPTIONS["leftoutcourse"], figure, rows)]
+    for model in material.layered_models:
+        if (model, first.method) in material.encodings:
+            every = score_over_time(rows[rows["model"] == model], **names)
+            title = f"Score over time, every layer of {model}"
+            panels.append(Panel(f"courselayers-{model}", title, CAPTIONS["leftoutcourse"], every))
+    scores, name = first.of(first.encoding.scores), f"{material.name_of(first.model, first.layer)}, {first.method}"
+    course = scores.groupby("time_s")["r"].mean()
+    if course.isna().all():
+        return Section("time", "Scores over time", panels, [f"{name}: no sensor has a score."])
+    peak, times = float(course.idxmax()), course.index.to_numpy(dtype=float)
+    after = times[times >= 0]
+    shown = np.unique([peak, *after[:: -(-len(after) // SHOWN_TIMES)]]) if len(after) else np.array([peak])
+    panels += _heads(material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), shown, name)
+    text = (
+        f"{name}: the mean over sensors is largest at {1000 * peak:.0f} ms. On heads, white dots are p < .05, "
+        "corrected by the maximum over sensors and times."
+    )
+    return Section("time", "Scores over time", panels, [text])
+
+
+def _left_out_course(encoding: Encoding, split: str) -> pd.DataFrame:
+    """Return a row per layer and time: mean r over sensors, r of the best one, and what permutations stay below."""
+    scores = encoding.scores[encoding.scores["split"] == split]
+    by_sensor = scores.groupby(["layer", "target_id"])["r"].mean().dropna()
+    best = by_sensor.groupby("layer").idxmax().map(lambda pair: pair[1])
+    of_best = scores[scores["target_id"] == scores["layer"].map(best)].set_index(["layer", "time_s"])["r"]
+    rows = scores.groupby(["layer", "time_s"], sort=False)["r"].mean().rename("mean_r").reset_index()
+    keys = pd.MultiIndex.from_frame(rows[["layer", "time_s"]])
+    limits = encoding.null[encoding.null["split"] == split].groupby("layer")["max_r"].quantile(0.95)
+    largest = rows["layer"].map(limits).astype(float)
+    # Chance of the mean over sensors was not kept, so that no band is drawn under it.
+    return rows.assign(best_r=of_best.reindex(keys).to_numpy(), null_low=0.0, null_high=np.nan, best_null_high=largest)
+
+
+def rsa_course_section(material: SubjectMaterial) -> Section | None:
+    """Return the section on the fit of RDMs over time; None where no layer has one."""
+    if material.comparison is None:
+        return None
+    table = material.comparison
+    rows = table.assign(
+        time_s=table["group"].astype(float),
+        low=table["score"] - 2 * table["se"],
+        high=table["score"] + 2 * table["se"],
+        null_low=2 * table["null_mean"] - table["null_high"],
+    )
+    best = best_layers(rows)
+    if best.empty:
+        return None
+    figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
+    return Section("geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)])
+
+
+def best_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one layer per model, given an error for its largest mean fit, and of combined layers."""
+    combined = table["kind"].eq("combination") if "kind" in table else False
+    return table[table["se"].notna() | combined]

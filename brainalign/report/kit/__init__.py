@@ -34,7 +34,7 @@ from brainalign.report.kit.heads import HEAD_RADIUS as HEAD_RADIUS
 from brainalign.report.kit.heads import flatten_positions as flatten_positions
 from brainalign.report.kit.heads import topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
-from brainalign.report.kit.material import Failure, Material
+from brainalign.report.kit.material import Failure, Material, SubjectMaterial
 from brainalign.report.kit.page import Panel, Section, render_page
 from brainalign.report.kit.page import data_uri as data_uri
 from brainalign.report.kit.page import render as render
@@ -49,12 +49,15 @@ from brainalign.report.kit.searchlight_words import best_layer as best_layer
 from brainalign.report.kit.searchlight_words import details_of as details_of
 from brainalign.report.kit.searchlight_words import searchlight_methods as searchlight_methods
 from brainalign.report.kit.searchlight_words import searchlight_sentence as searchlight_sentence
+from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
 from brainalign.report.kit.sentences import findings as findings
 from brainalign.report.kit.sentences import methods_text as methods_text
 from brainalign.report.kit.sentences import number as number
 from brainalign.report.kit.sentences import p_equals as p_equals
 from brainalign.report.kit.sentences import p_number as p_number
 from brainalign.report.kit.sentences import p_value as p_value
+from brainalign.report.kit.sentences import rdm_methods as rdm_methods
+from brainalign.report.kit.sentences import reading_methods as reading_methods
 from brainalign.report.kit.surface import FSAVERAGE as FSAVERAGE
 from brainalign.report.kit.surface import N_VERTICES as N_VERTICES
 from brainalign.report.kit.surface import SurfaceMap, flat_maps, significant, surface_map
@@ -63,6 +66,10 @@ from brainalign.report.kit.synthesised import JUDGES as JUDGES
 from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
 from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.kit.tables import comparison_table, html_table, score_table
+from brainalign.report.kit.target_maps import on_fsaverage as on_fsaverage
+from brainalign.report.kit.target_maps import place_marks as place_marks
+from brainalign.report.kit.target_maps import score_histogram as score_histogram
+from brainalign.report.kit.target_maps import target_map as target_map
 from brainalign.report.kit.viewer import map_codes as map_codes
 from brainalign.report.kit.viewer import surface_assets as surface_assets
 from brainalign.report.kit.viewer import surface_viewer
@@ -79,6 +86,7 @@ __all__ = [
     "Material",
     "Panel",
     "Section",
+    "SubjectMaterial",
     "SurfaceMap",
     "SynthesisedImages",
     "comparison_table",

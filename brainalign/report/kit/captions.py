@@ -129,31 +129,37 @@ CAPTIONS = {
         Rows are folds, columns what is kept together; dark cells are tested, light ones trained on. Good: every
         column is tested, and no cell is both. A leak would stop the run before anything is fitted.""",
     "identification": """
-        Share of held-out {items} whose category is found by the best-correlating prediction. Points: mean over runs
+        Share of held-out {items} whose {stimulus} is found by the best-correlating prediction. Points: mean over runs
         with a {confidence:.0%} interval over runs (for spaces of several layers, mean and range over layers). Grey
-        dashes: mean of the permutations. Dotted: chance. Diamond: a linear classifier of the {single}responses,
-        without any feature space. Good: points well above dashes, and dashes on chance. Spaces without meaning (onehot,
-        random) beside the others show what meaning adds: here nothing can be added, because every category is
-        trained on.""",
+        dashes: mean of the permutations. Dotted: chance. {classifier}Good: points well above dashes, and dashes on
+        chance. Spaces without meaning (onehot, random) beside the others show what meaning adds{meaning}""",
     "confusion": """
-        How often a shown category (row) was identified as each category (column); rows sum to 1. Good: a dark
-        diagonal. Off-diagonal blocks show which categories the voxels confuse.""",
+        How often a shown {stimulus} (row) was identified as each {stimulus} (column); rows sum to 1. Good: a dark
+        diagonal. Off-diagonal blocks show which {stimuli} the {targets} confuse.""",
     "null": """
-        Identification when categories are permuted within runs and everything is refitted. Good: the null is
+        Identification when {stimuli} are permuted within runs and everything is refitted. Good: the null is
         centred on chance (here its mean is {mean:.3f}, standard error {error:.3f}) and the observed value lies
         outside it. A null off chance by several standard errors would mean a leak.""",
     "scoremap": """
         Pearson r of measured and predicted responses in held-out runs, {model} with {method}, split {split}. Red:
         predicted better than by chance; blue: worse, which noise produces as often as red. Good: contiguous red
-        patches. Drawn on the mean functional image; {space}.""",
+        patches. {where}""",
+    "targetmap": """
+        Pearson r of measured and predicted responses {tested}, {name}. Red: predicted better than by chance; blue:
+        worse, which noise produces as often as red. Outlined: q < {q:g} (false discovery rate, {n:,} of them). Good:
+        contiguous red patches with the outlined ones inside. {where}""",
+    "scorehistogram": """
+        Pearson r of measured and predicted responses {tested}, {name}, over all {targets}; no map is drawn, because
+        where they lie is not known. Blue: q < {q:g} (false discovery rate, {n:,} of them). Grey scatters around 0,
+        as noise does. Good: blue far right of the grey. Bad: everything around 0.""",
     "significance": """
-        The same r where q < {q:g} (false discovery rate, {n_fdr} voxels); outlined: p < .05 after correction by
-        the maximum over all voxels ({n_fwer} voxels). Good: outlined voxels lie in the red patches of the map
-        above. Drawn on the mean functional image; {space}.""",
+        The same r where q < {q:g} (false discovery rate, {n_fdr} {targets}); outlined: p < .05 after correction by
+        the maximum over all {targets} ({n_fwer} {targets}). Good: outlined voxels lie in the red patches of the map
+        above. {where}""",
     "ceilingmap": """
-        Share of the variance of a single block that repeats over runs: what a perfect model of the stimuli could
-        explain. Voxels at or below 0 are left out. Good: high where the score map is high. A score high where the
-        ceiling is low would be suspicious.""",
+        Share of the variance of {repeats}: what a perfect model of the stimuli could explain.
+        {Targets} at or below 0 are left out. Good: high where the score map is high. A score high where the ceiling is
+        low would be suspicious.""",
     "ceilinghistogram": """
         Distribution over targets, not clamped: without any signal the estimator scatters around 0. Normalised
         scores are averaged over the {n_reliable} targets right of the threshold, which was fixed beforehand.""",
@@ -163,20 +169,17 @@ CAPTIONS = {
         estimation error of score and ceiling, shown, counted in the legend and never clipped. Good: a cloud along the
         line; a cloud far below it leaves room for a better model. Bad: many triangles: the ceilings are too low.""",
     "alphas": """
-        Penalty chosen inside the training runs (median over folds). Good: a hill inside the grid. Voxels without
+        Penalty chosen inside the training runs (median over folds). Good: a hill inside the grid. {Targets} without
         signal pile up at the largest penalty, which predicts their mean: that edge is no fault of the grid; many
-        voxels at the smallest penalty would call for a wider one.""",
+        {targets} at the smallest penalty would call for a wider one.""",
     "zeroshot": """
-        Share of left-out pairs of categories whose predicted patterns match the right measured ones. Grey: the
-        same after permuting which features belong to which category; ticks: random spaces; {dots}line: {line}.
+        Share of left-out pairs of {stimuli} whose predicted patterns match the right measured ones. Grey: the
+        same after permuting which features belong to which {stimulus}; ticks: random spaces; {dots}line: {line}.
         Good: the line lies right of the dashed 95 % point, and so do most single wordings where there are any. The
-        null is wide because so few categories make few independent pairs. {control} {wordings}""",
+        null is wide because so few {stimuli} make few independent pairs. {control} {wordings}""",
     "blocklayers": """
         Every score over the layers of the networks, from the first to the last; dotted: chance; grey dashes: mean of
-        the permutations; grey dashed lines: random weights. In held-out runs every category was trained on, so layers
-        that tell all of them apart identify them equally well but for their penalty: read what layers add from pairs
-        that were never trained on and from the fit of RDMs. With so few categories a difference between neighbouring
-        layers says little.""",
+        the permutations; grey dashed lines: random weights. {meaning}""",
     "captiontemperature": """
         How well captions predict validation images, mean r over voxels with twice its standard error, by temperature of
         the softmax over the bank. Orange: the one used. Crosses: the limits, the mean of the bank (0, one caption for
@@ -234,7 +237,7 @@ CAPTIONS = {
     "rsa": """
         Bars: comparison of each space's RDM with the RDMs of disjoint pairs of runs, averaged; lines:
         {confidence:.0%} interval over them (measurement noise only); dots: layers of spaces with several; dotted:
-        mean over permuted categories, which for cosine is not 0; p: permutations of the categories. Grey band:
+        mean over permuted {stimuli}, which for cosine is not 0; p: permutations of the {stimuli}. Grey band:
         where the true model would lie. Good: a bar above its dotted line and near the band. {untested}""",
     "surface": """
         The cortex of fsaverage5, inflated; turn it with the mouse or a finger, choose map and view with the buttons.
@@ -242,7 +245,7 @@ CAPTIONS = {
         hemispheres. Bad: single coloured vertices scattered over the cortex, or colour where nothing can respond to the
         stimuli.""",
     "flatmap": """
-        Pearson r on test images, the first of the maps above, with the cortex cut open and flattened; the occipital
+        Pearson r {tested}, the first of the maps above, with the cortex cut open and flattened; the occipital
         lobes meet in the middle. Grey is not shown: {hidden}. {n_shown:,} of {n:,} vertices are shown{pointed}. Good:
         contiguous patches. Bad: speckle.""",
     "preference": """
@@ -333,6 +336,11 @@ CAPTIONS = {
         mean score, picked on these test images, so too high by chance: shown, not tested. Grey: permuted. Good: nothing
         before onset, then a rise out of the grey. Bad: a score before 0 ms (a leak or a filter that smears backwards),
         or a curve inside the grey throughout.""",
+    "leftoutcourse": """
+        Score over time from stimulus onset in held-out runs; of spaces with several layers the mean over them. Left:
+        mean over sensors; right: the sensor with the largest mean score, picked on these same data, so too high by
+        chance. Grey: what the largest r of any sensor and time stays below in 95 % of permutations. Good: nothing
+        before onset, then a rise. Bad: a score before 0 ms (a leak or a filter that smears backwards).""",
     "topomap": """
         Score over the head, seen from above, nose up, at the times over each head. White dots: significant sensors.
         Good: a smooth patch over the part of the head where the response is expected. Bad: single hot sensors (noise

@@ -116,28 +116,51 @@ def by_name(table: pd.DataFrame, column: str) -> dict[str, dict[Hashable, Any]]:
 
 
 def failed_spaces(material: Material) -> list[FailedControl]:
-    """Return the controls that failed in one subject of a study of blocks."""
+    """Return the controls that failed in one subject of whom runs or stimuli were left out in turn."""
     if material.summary is None or not material.encodings:
         return []
-    found = _nulls(material.summary)
+    found = _nulls(material.summary, material.nouns.stimuli)
+    if "time_s" in material.first.encoding.scores:
+        found += _before_the_stimulus(material)
     for split in material.splits_that_leave("stimulus"):
         found += _random(material, split)
     for split in material.splits_that_leave("run"):
         rows = untuned_identification(material, split)
-        if len(rows) > 1 and np.ptp(rows["value"]) > SAME:
+        if material.trained_on_all(split) and len(rows) > 1 and np.ptp(rows["value"]) > SAME:
             found.append(
                 FailedControl(
                     f"Identification by spaces of full rank, {split}: largest minus smallest",
                     float(np.ptp(rows["value"])),
-                    "With every category in training all of them must predict the same; look for an error before "
-                    "reading any score of this split.",
+                    f"With every {material.nouns.stimulus} in training all of them must predict the same; look for an "
+                    "error before reading any score of this split.",
                     limit=SAME,
                 )
             )
     return found
 
 
-def _nulls(summary: pd.DataFrame) -> list[FailedControl]:
+def _before_the_stimulus(material: Material) -> list[FailedControl]:
+    """Return the largest score before the stimulus, where it is above the largest of permuted responses."""
+    first = material.first
+    scores = first.of(first.encoding.scores)
+    early = scores[(scores["time_s"] < 0) & (scores["p_fwer"] < LEVEL)]
+    if early.empty:
+        return []
+    best = early.loc[early["r"].idxmax()]
+    return [
+        FailedControl(
+            f"{first.model}, {first.layer}, with {first.method} predicts {len(early)} scores of "
+            f"{material.nouns.targets} "
+            f"before the {material.nouns.stimulus}, r of the largest ({1000 * best['time_s']:.0f} ms)",
+            float(best["r"]),
+            f"Before {material.nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
+            "smears may carry the scores after it as well.",
+            p=float(best["p_fwer"]),
+        )
+    ]
+
+
+def _nulls(summary: pd.DataFrame, stimuli: str) -> list[FailedControl]:
     """Return identification after permutation where it is above chance by several standard errors: a leak."""
     found = []
     tested = summary[summary["quantity"].isin(["identification", "pair matching"]) & summary["p"].notna()]
@@ -146,10 +169,10 @@ def _nulls(summary: pd.DataFrame) -> list[FailedControl]:
         if row["null_mean"] > row["chance"] + SEVERAL * error:
             found.append(
                 FailedControl(
-                    f"{row['quantity'].capitalize()} after permuting categories, {row['model']} with {row['method']}, "
+                    f"{row['quantity'].capitalize()} after permuting {stimuli}, {row['model']} with {row['method']}, "
                     f"layer {row['layer']}, {row['split']}",
                     float(row["null_mean"]),
-                    "Permuted categories hold nothing, so something of the test items reaches training: scores of "
+                    f"Permuted {stimuli} hold nothing, so something of the test items reaches training: scores of "
                     "this split are too high, and their p is not to be trusted.",
                     float(row["chance"]),
                     limit=float(row["chance"] + SEVERAL * error),

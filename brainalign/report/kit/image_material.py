@@ -1,4 +1,4 @@
-"""What the page of a subject who saw images draws from. What a failed stage did not leave is None."""
+"""What the page of a subject with stimuli held out draws from. What a failed stage did not leave is None."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.report.kit.decoded_times import DecodedTimes
 from brainalign.report.kit.found_directions import FoundDirections
-from brainalign.report.kit.material import Failure
+from brainalign.report.kit.material import SubjectMaterial
 from brainalign.report.kit.synthesised import SynthesisedImages
-from brainalign.study import Study
 
 
 def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
@@ -41,35 +40,22 @@ class ImageEncoding:
 
 
 @dataclass
-class ImageMaterial:
-    """One subject of one study of images.
+class ImageMaterial(SubjectMaterial):
+    """One subject of a study that holds stimuli out.
 
     Attributes
     ----------
     encodings : dict
         By (model, method), in the order of the configuration; maps are drawn of the first.
-    sidecars : dict
-        Sidecar of every artifact by file name.
     pictures : dict
         Small images (size, size, 3), uint8, of the stimuli that attention is shown for.
     """
 
-    config: Config
-    dataset: str
-    descriptor: Study
-    subject: str
-    responses: Responses | None = None
-    splits: pd.DataFrame | None = None
-    ceiling: pd.DataFrame | None = None
     encodings: dict[tuple[str, str], ImageEncoding] = field(default_factory=dict)
-    rdms: Arrays | None = None
-    comparison: pd.DataFrame | None = None
-    searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
     captions: dict[str, pd.DataFrame] = field(default_factory=dict)  # by artifact; empty where no voxel has words
     grounding: dict[str, pd.DataFrame] = field(default_factory=dict)  # by artifact; empty where no words are grounded
     grounded_words: Arrays | None = None
     grounded_regions: pd.DataFrame | None = None
-    summary: pd.DataFrame | None = None
     differences: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None
     contest: pd.DataFrame | None = None
@@ -77,25 +63,7 @@ class ImageMaterial:
     decoded: DecodedTimes | None = None  # of M/EEG subjects whose categories are decoded
     synthesised: SynthesisedImages | None = None
     directions: FoundDirections | None = None  # of fMRI subjects whose regions directions are sought for
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-
-    @property
-    def timed(self) -> bool:
-        """Whether responses have a time axis."""
-        return self.descriptor.modality(self.subject) == "meeg"
-
-    @property
-    def models(self) -> list[str]:
-        """Models in the order of the configuration, controls last: their colours agree over the page."""
-        names = self.config.models_of(self.dataset)
-        return sorted(names, key=lambda name: name in self.controls)
-
-    @property
-    def controls(self) -> list[str]:
-        """Models with random weights."""
-        return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
 
     def label(self, model: str, method: str) -> str:
         """Name a fit: by its model, and by its method where the model has several."""
@@ -114,11 +82,6 @@ class ImageMaterial:
     def joint(self, method: str) -> bool:
         """Return whether a method fits all layers of a model at once."""
         return self.config.methods[method].joint
-
-    def details(self, suffix: str) -> Mapping[str, Any]:
-        """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
-        found = [record["details"] for name, record in self.sidecars.items() if name.split(".")[0].endswith(suffix)]
-        return found[0] if found else {}
 
     def fields_of(self, model: str, method: str) -> Mapping[str, Any]:
         """Return grids and regions of a fit's spatial fields by layer, and the stimuli they are of."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
@@ -42,14 +41,32 @@ class Failure:
     message: str
 
 
+@dataclass(frozen=True)
+class Nouns:
+    """What to call, in sentences and captions, what was recorded and what was shown."""
+
+    target: str
+    targets: str
+    trial: str
+    trials: str
+    stimulus: str
+    stimuli: str
+
+    @property
+    def a_stimulus(self) -> str:
+        """One of the stimuli, with its article."""
+        return f"{'an' if self.stimulus[0] in 'aeiou' else 'a'} {self.stimulus}"
+
+
+PLURALS = {name: f"{name}s" for name in ("target", "voxel", "sensor", "parcel")} | {"vertex": "vertices"}
+
+
 @dataclass
-class Material:
-    """One subject of one dataset.
+class SubjectMaterial:
+    """One subject of one study of responses, however its predictions are scored.
 
     Attributes
     ----------
-    encodings : dict
-        By (model, method), in the order of the configuration; the first is the one maps are drawn of.
     sidecars : dict
         Sidecar of every artifact by file name.
     """
@@ -61,17 +78,66 @@ class Material:
     responses: Responses | None = None
     splits: pd.DataFrame | None = None
     ceiling: pd.DataFrame | None = None
+    encodings: dict[tuple[str, str], Any] = field(default_factory=dict)
     mask: Nifti1Image | None = None
     bold: Nifti1Image | None = None
-    encodings: dict[tuple[str, str], Encoding] = field(default_factory=dict)
     rdms: Arrays | None = None
-    conditions: list[str] = field(default_factory=list)
     comparison: pd.DataFrame | None = None
     searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
-    decoding: pd.DataFrame | None = None
     summary: pd.DataFrame | None = None
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def timed(self) -> bool:
+        """Whether responses have a time axis."""
+        return self.descriptor.modality(self.subject) == "meeg"
+
+    @property
+    def nouns(self) -> Nouns:
+        """What to call targets, trials and stimuli."""
+        study = self.descriptor
+        kinds = ["voxel" if study.in_blocks else ""]
+        if self.responses is not None:
+            kinds = list(self.responses.targets["kind"].unique())
+        kind = kinds[0] if len(kinds) == 1 and kinds[0] in PLURALS else "target"
+        trials = ("block", "blocks") if study.in_blocks else ("trial", "trials")
+        if study.in_blocks and not study.holds_out:
+            return Nouns(kind, PLURALS[kind], *trials, "category", "categories")
+        return Nouns(
+            kind, PLURALS[kind], *trials, *(("image", "images") if study.has_images else ("stimulus", "stimuli"))
+        )
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of the configuration, controls last: their colours agree over the page."""
+        names = self.config.models_of(self.dataset)
+        return sorted(names, key=lambda name: name in self.controls)
+
+    @property
+    def controls(self) -> list[str]:
+        """Models with random weights."""
+        return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
+
+    def details(self, suffix: str) -> Mapping[str, Any]:
+        """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
+        found = [record["details"] for name, record in self.sidecars.items() if name.split(".")[0].endswith(suffix)]
+        return found[0] if found else {}
+
+
+@dataclass
+class Material(SubjectMaterial):
+    """One subject of whom runs or stimuli were left out in turn.
+
+    Attributes
+    ----------
+    encodings : dict
+        By (model, method), in the order of the configuration; the first is the one maps are drawn of.
+    """
+
+    encodings: dict[tuple[str, str], Encoding] = field(default_factory=dict)
+    conditions: list[str] = field(default_factory=list)
+    decoding: pd.DataFrame | None = None
 
     @property
     def first(self) -> First:
@@ -123,9 +189,19 @@ class Material:
                 found.append(model)
         return found
 
+    def trained_on_all(self, split: str) -> bool:
+        """Whether a split trains on every stimulus that it tests: then no space of full rank has an advantage."""
+        if self.splits is None or self.responses is None:
+            return True
+        rows = self.splits[self.splits["name"] == split].merge(self.responses.trials[["trial_id", "stimulus_id"]])
+        sides = rows.groupby(["fold", "stimulus_id"])["split"].agg(
+            lambda side: "test" not in set(side) or len(set(side)) > 1
+        )
+        return bool(sides.all())
+
     @property
     def several_blocks(self) -> bool:
-        """Whether a category was shown in more than one block of a run."""
+        """Whether a stimulus was shown more than once in a run."""
         if self.responses is None:
             return False
         return bool(self.responses.trials.duplicated(["session", "run", "stimulus_id"]).any())
@@ -148,9 +224,3 @@ class Material:
     def wording_models(self) -> list[str]:
         """Names of the models that embed every wording on its own."""
         return [name for name, model in self.config.models.items() if getattr(model, "wordings", "") == "each"]
-
-    def volume(self, values: np.ndarray) -> Nifti1Image:
-        """Return a value per target as an image, NaN outside the mask."""
-        assert self.mask is not None
-        assert self.responses is not None
-        return self.responses.to_image(values, self.mask)

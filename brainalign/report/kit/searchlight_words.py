@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.report.kit.image_material import ImageMaterial
-from brainalign.report.kit.material import Material
+from brainalign.report.kit.material import SubjectMaterial
 from brainalign.report.kit.sentences import number, p_equals
 
 FAMILY_LEVEL = 0.05  # family-wise, over centres and layers
@@ -42,7 +41,7 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
     return f"{model}: {n_found:,} of {n:,} centres exceed chance: {limit}; {top}.{without}"
 
 
-def searchlight_methods(material: Material | ImageMaterial) -> list[tuple[str, list[str]]]:
+def searchlight_methods(material: SubjectMaterial) -> list[tuple[str, list[str]]]:
     """Describe the searchlights, with the keys of the references; empty where none was run."""
     if not material.searchlights:
         return []
@@ -58,12 +57,12 @@ def searchlight_methods(material: Material | ImageMaterial) -> list[tuple[str, l
         "all centres; a fit counts as above chance when it exceeds the largest over centres and layers in 95 % of them."
     )
     keys = ["searchlight", "maxstat"]
-    if isinstance(material, ImageMaterial) and not material.timed:
+    if material.responses is not None and "vertex" in material.responses.targets:
         keys.append("surfacesearchlight")
     return [(text, keys)]
 
 
-def details_of(material: Material | ImageMaterial, model: str) -> Mapping[str, Any]:
+def details_of(material: SubjectMaterial, model: str) -> Mapping[str, Any]:
     """Return the details of a model's searchlights."""
     record = material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]
     found: Mapping[str, Any] = record["details"]

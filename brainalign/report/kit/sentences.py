@@ -16,7 +16,8 @@ from brainalign.config import (
     TableModel,
     TrainedMethod,
 )
-from brainalign.report.kit.material import Material
+from brainalign.report.kit.material import Material, SubjectMaterial
+from brainalign.study import FmriOptions
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
 SAME = 0.02  # share identified, by which spaces of full rank may differ without a penalty
@@ -106,17 +107,23 @@ def _targets(material: Material, split: str) -> str:
     best = _headline(material, "largest r", split)
     if share is None or best is None:
         return ""
+    counted = f"pairs of a {material.nouns.target} and a time" if material.timed else material.nouns.targets
     return (
-        f"{share['value'] * share['n']:.0f} of {int(share['n'])} voxels ({number(share['value'])}) reach r > "
+        f"{share['value'] * share['n']:.0f} of {int(share['n'])} {counted} ({number(share['value'])}) reach r > "
         f"{good_r:g} (permuted {number(share['null_mean'])}); the best reaches r = {number(best['value'])} (largest "
         f"of a permuted map: {number(best['null_mean'])} on average)."
     )
 
 
 def _same_for_all(material: Material, split: str) -> str:
-    """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
-    n = material.n_stimuli
-    text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
+    """Say that scores of a split whose every stimulus is trained on cannot favour one space of the stimuli."""
+    if not material.trained_on_all(split):
+        return ""
+    n, nouns = material.n_stimuli, material.nouns
+    text = (
+        f"With all {n} {nouns.stimuli} in training, every full-rank {nouns.stimulus} space predicts the same but for "
+        "its penalty"
+    )
     rows = untuned_identification(material, split)
     if len(rows) > 1:
         listing = ", ".join(f"{number(row['value'])} ({row['model']})" for _, row in rows.iterrows())
@@ -126,9 +133,9 @@ def _same_for_all(material: Material, split: str) -> str:
     else:
         text += "."
     return (
-        f"{text} Scores of this split therefore show that the voxels tell the categories apart, and nothing about the "
-        "meaning in a space; differences under tuned penalties come from the penalty, which falls differently on the "
-        "directions of each space and silences voxels that do not generalise."
+        f"{text} Scores of this split therefore show that the {nouns.targets} tell the {nouns.stimuli} apart, and "
+        "nothing about the meaning in a space; differences under tuned penalties come from the penalty, which falls "
+        f"differently on the directions of each space and silences {nouns.targets} that do not generalise."
     )
 
 
@@ -171,8 +178,8 @@ def _zero_shot(material: Material, split: str) -> str:
     n = material.n_stimuli
     if n < FEW_STIMULI:
         text += (
-            f" Whatever p says, {n} categories cannot establish a semantic effect: their pairs overlap, and any space "
-            "that happens to order so few categories alike would score as well."
+            f" Whatever p says, {n} {material.nouns.stimuli} cannot establish a semantic effect: their pairs overlap, "
+            f"and any space that happens to order so few {material.nouns.stimuli} alike would score as well."
         )
     return text
 
@@ -181,7 +188,18 @@ def _geometry(material: Material) -> str:
     if material.comparison is None:
         return ""
     model = material.first.model
-    rows = material.comparison[material.comparison["model"] == model].drop_duplicates(["distance", "comparison"])
+    rows = material.comparison[material.comparison["model"] == model]
+    if material.timed:
+        best = rows[rows["se"].notna()]
+        if best["score"].isna().all():
+            return ""
+        row = best.loc[best["score"].idxmax()]
+        return (
+            f"Geometry: the RDM of {material.name_of(model, row['layer'])} fits that of the {material.nouns.targets} "
+            f"best at {1000 * float(row['group']):.0f} ms, with {number(row['score'])} (p {p_equals(row['p_fwer'])}, "
+            f"corrected over times; ceiling {number(row['ceiling_low'])} to {number(row['ceiling_high'])})."
+        )
+    rows = rows.drop_duplicates(["distance", "comparison"])
     parts = [
         f"{row['distance']}/{row['comparison']} {number(row['score'])} (p {p_equals(row['p'])}, ceiling "
         f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])})"
@@ -195,33 +213,66 @@ def methods_text(material: Material) -> list[tuple[str, list[str]]]:
     """Return paragraphs, each with the keys of its references, for the steps that left results."""
     steps: list[tuple[str, Callable[[Material], tuple[str, list[str]]]]] = [
         ("prepare_blocks", _prepare_text),
+        ("prepare", _prepare_text),
         ("extract", _extract_text),
         ("encode", _encode_text),
         ("compare", _compare_text),
+        ("compare_images", rdm_methods),
         ("summarize", _summarize_text),
     ]
     ran = {record["stage"] for record in material.sidecars.values()}
-    paragraphs = [write(material) for stage, write in steps if stage in ran]
+    paragraphs = [paragraph for stage, write in steps if stage in ran and (paragraph := write(material))[0]]
     closing = "The steps were run by Snakemake; every file has a record of its settings, inputs and code (Provenance)."
     return [*paragraphs, (closing, ["snakemake"])]
 
 
-def _prepare_text(material: Material) -> tuple[str, list[str]]:
-    options = material.descriptor.fmri
-    if options is None:
-        return "Responses were read as they are.", []
+def reading_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
+    """Describe the preparation of responses from recordings."""
+    options, noted = material.descriptor.fmri, material.details("responses")
+    if material.descriptor.in_blocks and options is not None:
+        return _blocks_text(options), ["nilearn"]
+    if not material.timed:
+        text = "Responses per trial were z-scored within session."
+        if material.descriptor.betas.standardize == "none":
+            text = "Responses per trial were taken as they are."
+        if material.responses is None or "vertex" not in material.responses.targets:
+            return text, []
+        return f"{text} Surface maps are drawn on nilearn's fsaverage5.", ["nilearn"]
+    read = "Epochs were read with MNE-Python"
+    if material.descriptor.recordings[material.subject].format != "epochs":
+        read = "Responses around every trial were read from arrays"
+    if not ("whitened" in noted or (material.descriptor.holds_out and material.descriptor.epochs.whiten)):
+        return f"{read}.", []
+    noise = "samples before the stimulus"
+    if noted.get("noise") != "baseline":
+        noise = "deviations from the mean over repeats"
+    return f"{read} and whitened by the noise covariance of training epochs ({noise}, Ledoit-Wolf shrinkage).", [
+        "ledoitwolf"
+    ]
+
+
+def _blocks_text(options: FmriOptions) -> str:
+    """Describe how blocks in volumes became responses."""
     steps = {"detrended": options.detrend, "z-scored": options.standardize == "run"}
     treatment = " and ".join(step for step, done in steps.items() if done)
     n, lag_s = options.lag_volumes, options.lag_volumes * options.tr_s
-    means = " (of the mean of a category's blocks in each)" if material.several_blocks else ""
     return (
         f"Voxels inside the mask were read with nilearn{f', {treatment} within run' if treatment else ''}. The "
         f"response to a block is the mean of its volumes shifted by {n} volumes ({lag_s:g} s; repetition time "
-        f"{options.tr_s:g} s). Noise ceilings are split-half correlations over runs{means}, averaged over "
-        "random halvings and scaled to a single block by the Spearman-Brown formula: a share of variance, not clamped "
-        "at 0.",
-        ["nilearn", "spearmanbrown"],
+        f"{options.tr_s:g} s)."
     )
+
+
+def _prepare_text(material: Material) -> tuple[str, list[str]]:
+    nouns, (read, keys) = material.nouns, reading_methods(material)
+    if material.ceiling is not None and material.ceiling["ceiling"].isna().all():
+        return read, keys
+    means = f" (of the mean of {nouns.a_stimulus}'s {nouns.trials} in each)" if material.several_blocks else ""
+    text = (
+        f"{read} Noise ceilings are split-half correlations over runs{means}, averaged over random halvings and scaled "
+        f"to a single {nouns.trial} by the Spearman-Brown formula: a share of variance, not clamped at 0."
+    )
+    return text, [*keys, "spearmanbrown"]
 
 
 def _extract_text(material: Material) -> tuple[str, list[str]]:
@@ -241,7 +292,7 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
         elif isinstance(model, TableModel):
             parts.append(f"{name}: vectors of one's own ({model.file.name})")
         else:
-            parts.append(f"{name}: one feature per category")
+            parts.append(f"{name}: one feature per {material.nouns.stimulus}")
     return f"Feature spaces were {'; '.join(parts)}.", keys
 
 
@@ -256,15 +307,20 @@ def _network(model: ImageModel, extractor: str) -> str:
 
 
 def _encode_text(material: Material) -> tuple[str, list[str]]:
-    methods = []
+    nouns, methods = material.nouns, []
+    target, targets = ("score", "scores") if material.timed else (nouns.target, nouns.targets)
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
         if isinstance(method, TrainedMethod | InContextMethod | EstimatorMethod):
-            continue  # refused for studies of blocks
+            continue  # refused where runs are left out in turn
         if len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
         else:
-            one = "a penalty per voxel" if getattr(method, "per_target_alpha", True) else "one penalty for all voxels"
+            one = (
+                f"a penalty per {target}"
+                if getattr(method, "per_target_alpha", True)
+                else f"one penalty for all {targets}"
+            )
             folds = "leave-one-run-out" if method.cv == "groups" else f"{method.cv} folds of whole runs"
             methods.append(
                 f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "
@@ -273,10 +329,10 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     encode, several = material.config.encode, material.several_blocks
     text = (
         f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
-        "computed within each held-out fold and then averaged. A held-out category counts as identified when its "
-        "prediction correlates best with it over voxels"
+        f"computed within each held-out fold and then averaged. A held-out {nouns.stimulus} counts as identified when "
+        f"its prediction correlates best with it over {nouns.targets}{' and times' * material.timed}"
         + (
-            "; its blocks in the held-out runs are averaged first, r and R² are over single blocks. "
+            f"; its {nouns.trials} in the held-out runs are averaged first, r and R² are over single {nouns.trials}. "
             if several
             else ". "
         )
@@ -284,29 +340,33 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     keys = ["ridge", "identification"]
     if encode.run_permutations:
         text += (
-            f"Nulls refit everything, penalties included: {encode.run_permutations:,} permutations of the categories "
-            f"within runs{', the blocks of one staying together' if several else ''}. Voxel p values are corrected by "
+            f"Nulls refit everything, penalties included: {encode.run_permutations:,} permutations of the "
+            f"{nouns.stimuli} "
+            f"within runs{f', the {nouns.trials} of one staying together' if several else ''}. {target.capitalize()} p "
+            "values are corrected by "
             "the permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR). "
         )
         keys += ["maxstat", "fdr"]
     if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):
         text += (
-            "Features of images were centred and scaled, on the training blocks, so that every layer has the same "
-            "total variance; those averaged over places were z-scored one by one. "
+            f"Features of images were centred and scaled, on the training {nouns.trials}, so that every layer has the "
+            "same total variance; those averaged over places were z-scored one by one. "
         )
-    few = "so few images cannot train them"
-    why = few if material.descriptor.has_images else "features of words and categories have no places"
+    why = "they are fitted where one set of stimuli is held out"
+    if material.descriptor.in_blocks:
+        words = "features of words and categories have no places"
+        why = "so few images cannot train them" if material.descriptor.has_images else words
     text += f"Encoders of tokens (spatial read-outs, routing) do not apply: {why}."
     sizes = [split.size for split in material.descriptor.left_out.values() if split.of_stimuli and split.folds is None]
     if sizes:
         every = " and ".join(f"every {size}" for size in sizes)
         text += (
-            f" For zero-shot prediction {every} categories were left out of training in turn, and each two of their "
-            "predicted patterns matched to the two measured ones"
+            f" For zero-shot prediction {every} {nouns.stimuli} were left out of training in turn, and each two of "
+            "their predicted patterns matched to the two measured ones"
         )
         if encode.stimulus_permutations:
             text += (
-                "; its null exchanges which features belong to which category "
+                f"; its null exchanges which features belong to which {nouns.stimulus} "
                 f"({encode.stimulus_permutations:,} permutations)"
             )
         text += "."
@@ -314,12 +374,34 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     return text, keys
 
 
+def rdm_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
+    """Describe the comparison of representational geometries by region or over time."""
+    options = material.config.compare_images
+    lower, upper = options.thresholds
+    stimuli = f"test {material.nouns.stimuli}" if material.descriptor.holds_out else material.nouns.stimuli
+    comparison = {
+        "spearman": "Spearman correlation",
+        "cosine": "cosine",
+        "geotopological": f"Pearson correlation after the geo-topological transform ({lower:g} to {upper:g}) of both, "
+        f"with thresholds of all {stimuli} also where these are drawn anew (Spearman correlation of the same layers "
+        "stands in the table as rank_score)",
+    }[options.comparison]
+    text = (
+        f"Representational similarity: {options.distance} distances between {stimuli}, compared with "
+        f"{options.feature_distance} distances of features by {comparison}, null by exchanging the "
+        f"{material.nouns.stimuli} of the model ({options.permutations} times); shown is the layer of each network "
+        "with the largest mean fit, chosen on these same data."
+    )
+    return text, ["rsa", "rsaceiling"]
+
+
 def _compare_text(material: Material) -> tuple[str, list[str]]:
     compare = material.config.compare
     text = (
         f"Representational dissimilarities were measured by {' and '.join(compare.distances)} distances on disjoint "
         f"pairs of runs, and compared with the {compare.feature_distance}-distance RDMs of the feature spaces by "
-        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the categories."
+        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the "
+        f"{material.nouns.stimuli}."
     )
     keys = ["rsa"]
     table = pd.DataFrame() if material.comparison is None else material.comparison
@@ -330,20 +412,24 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
         text += " Intervals of these fits are expanded percentile bootstrap intervals over pairs of runs."
         keys.append("bootstrap")
     whitened = [name for name in compare.distances if name in ("crossnobis", "mahalanobis")]
-    if whitened:
+    keys += ["crossnobis"] * bool(whitened)
+    if whitened and material.descriptor.in_blocks:
         text += (
             f" For {' and '.join(whitened)}, patterns were whitened by the covariance of volumes around their block "
             "means, shrunk to its diagonal."
         )
-        keys += ["crossnobis", "shrinkage"]
+        keys.append("shrinkage")
     return text, keys
 
 
 def _summarize_text(material: Material) -> tuple[str, list[str]]:
-    text = (
-        "A multinomial logistic regression of the categories on the z-scored responses shows what they tell apart at "
-        "all."
-    )
+    nouns, text, keys = material.nouns, "", []
+    if material.decoding is None or len(material.decoding):
+        text = (
+            f"A multinomial logistic regression of the {nouns.stimuli} on the z-scored responses shows what they tell "
+            "apart at all."
+        )
+        keys.append("sklearn")
     rows = pd.DataFrame(columns=["layer", "low"]) if material.summary is None else material.summary
     if rows.loc[rows["layer"] != "all", "low"].notna().any():  # over layers it is their range
         text += (
@@ -351,5 +437,5 @@ def _summarize_text(material: Material) -> tuple[str, list[str]]:
             "training data folds share, which errs on the wide side. They describe this subject measured again with "
             "these stimuli, not other subjects or other stimuli."
         )
-        return text, ["sklearn", "folds"]
-    return text, ["sklearn"]
+        keys.append("folds")
+    return text.strip(), keys

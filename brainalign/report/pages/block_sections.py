@@ -1,17 +1,29 @@
-"""The sections of a report: which figures are drawn from what."""
+"""The sections of a subject of whom runs or stimuli were left out in turn: which figures are drawn from what."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
-from brainalign.report.encoding_sections import no_convergence
-from brainalign.report.geometry_sections import searchlight_section
-from brainalign.report.kit import CAPTIONS, MOST_MARKS, Failure, Material, Panel, Section, draw_map, number, p_equals
+from brainalign.report.encoding_sections import no_convergence, score_maps
+from brainalign.report.geometry_sections import left_out_course_section, rsa_course_section, searchlight_section
+from brainalign.report.kit import (
+    CAPTIONS,
+    FEW_STIMULI,
+    MOST_MARKS,
+    Failure,
+    Material,
+    Panel,
+    Section,
+    number,
+    p_equals,
+    target_map,
+)
 from brainalign.report.pages import blocks_figures as figures
 
 
@@ -33,6 +45,7 @@ def sections(material: Material) -> list[Section]:
 
 
 def _panel(
+    material: Material,
     name: str,
     title: str,
     figure: Figure,
@@ -42,35 +55,45 @@ def _panel(
     label: str = "",
     **values: object,
 ) -> Panel:
-    """Return a panel with its caption filled in.
+    """Return a panel with its caption filled in: by these values, and by what was recorded and shown.
 
     `vector` is for figures of few marks; `label` tells panels of one kind apart.
     """
-    caption = " ".join(CAPTIONS[name].format(**values).split())
-    return Panel(f"{name}-{label}" if label else name, title, caption, figure, numbers, vector)
+    nouns = asdict(material.nouns)
+    caption = CAPTIONS[name].format(**nouns, Targets=nouns["targets"].capitalize(), **values)
+    return Panel(f"{name}-{label}" if label else name, title, " ".join(caption.split()), figure, numbers, vector)
 
 
 def _in_a_run(material: Material) -> str:
-    """Say how often a category was shown in a run, where that was not once."""
+    """Say how often a stimulus was shown in a run, where that was not once."""
     if material.responses is None or not material.several_blocks:
         return ""
     counts = material.responses.trials.groupby(["session", "run", "stimulus_id"]).size()
     most = f"{counts.max()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
-    return f" with {most} blocks of each category"
+    return f" with {most} {material.nouns.trials} of each {material.nouns.stimulus}"
 
 
 def _data(material: Material) -> Section | None:
     if material.responses is None or material.splits is None:
         return None
-    responses, splits = material.responses, material.splits
-    record = material.sidecars[f"sub-{material.subject}_responses.safetensors"]["details"]
+    responses, splits, nouns = material.responses, material.splits, material.nouns
+    record = material.details("responses")
     repeats = responses.trials.groupby("stimulus_id").size()
     spread = f"{repeats.min()}" if repeats.nunique() == 1 else f"{repeats.min()} to {repeats.max()}"
+    blocks = material.descriptor.in_blocks
+    recorded = f"units: {responses.units}."
+    if blocks:
+        recorded = (
+            f"{record['n_dropped_voxels']} left out as NaN or constant; {recorded} Coordinates: {record['space']}."
+        )
+    if responses.times is not None:
+        recorded = (
+            f"{len(responses.times)} times from {_ms(responses.times[0])} to {_ms(responses.times[-1])}; {recorded}"
+        )
     paragraphs = [
-        f"{len(responses.trials)} trials (blocks) of {len(repeats)} stimuli, {spread} repeats each, in "
-        f"{responses.trials['run'].nunique()} runs{_in_a_run(material)}; {len(responses.targets)} voxels, "
-        f"{record['n_dropped_voxels']} left out as NaN or constant; units: {responses.units}. Coordinates: "
-        f"{record['space']}.",
+        f"{len(responses.trials)} trials{' (blocks)' * blocks} of {len(repeats)} stimuli, {spread} repeats each, in "
+        f"{responses.trials[['session', 'run']].drop_duplicates().shape[0]} runs{_in_a_run(material)}; "
+        f"{len(responses.targets)} {nouns.targets}, {recorded}",
         *material.descriptor.notes,
         *(f"Note: {warning}" for warning in record.get("warnings", [])),
     ]
@@ -87,133 +110,138 @@ def _data(material: Material) -> Section | None:
             f"trials to train on and {first['test']} to test in the first. Groups on both sides of a fold: "
             f"{'FOUND' if shared else 'none'}."
         )
-    panel = _panel("splits", "Split card", figures.split_matrix(splits), splits, vector=False)
+    panel = _panel(material, "splits", "Split card", figures.split_matrix(splits), splits, vector=False)
     return Section("data", "Data and splits", [panel], paragraphs)
+
+
+def _ms(time_s: float) -> str:
+    return f"{1000 * time_s:.0f} ms"
 
 
 def _identification(material: Material) -> Section | None:
     if material.summary is None or not material.encodings or not material.conditions:
         return None
-    first = material.first
+    first, nouns = material.first, material.nouns
     rows = material.pooled_rows("identification", split=first.split)
     classification = material.summary_rows("classification", split=first.split)
     items = first.of(first.encoding.identification)
     null = first.of(first.encoding.null)["accuracy"].to_numpy()
     overview = figures.identification_scores(rows, classification, list(material.config.models))
     confusion = figures.confusion_matrix(items, material.conditions, material.labels)
+    several = material.several_blocks
+    classifier = (
+        f"Diamond: a linear classifier of the {'single ' if several else ''}responses, without any feature space. "
+    )
+    nothing = f": here nothing can be added, because every {nouns.stimulus} is trained on."
     panels = [
         _panel(
+            material,
             "identification",
-            "Identification of held-out blocks, every space and method",
+            f"Identification of held-out {nouns.trials}, every space and method",
             overview,
             rows,
             confidence=material.config.confidence,
-            items="means of the blocks of a category in a run" if material.several_blocks else "blocks",
-            single="single " if material.several_blocks else "",
+            items=f"means of the {nouns.trials} of {nouns.a_stimulus} in a run" if several else nouns.trials,
+            classifier=classifier if len(classification) else "",
+            meaning=nothing if material.trained_on_all(first.split) else ".",
         ),
-        _panel("confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items, vector=False),
+        _panel(
+            material, "confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items, vector=False
+        ),
     ]
     if len(null):
-        chance = 1 / len(material.conditions)
+        chance = float(rows["chance"].iloc[0])
         figure = figures.null_histogram(null, items["correct"].mean(), chance, "share identified")
         numbers = pd.DataFrame({"accuracy": null})
         spread = {"mean": null.mean(), "error": null.std() / np.sqrt(len(null))}
-        panels.append(_panel("null", "Permutation null", figure, numbers, **spread))
+        panels.append(_panel(material, "null", "Permutation null", figure, numbers, **spread))
     return Section("identification", "Identification", panels)
 
 
 def _maps(material: Material) -> Section | None:
-    if not material.encodings or material.responses is None or material.bold is None or material.mask is None:
+    if not material.encodings or material.responses is None:
         return None
+    if material.timed:
+        return left_out_course_section(material)
     first = material.first
-    scores = first.of(first.encoding.scores)
+    scores, level = first.of(first.encoding.scores), material.config.summarize.q
+    if not material.descriptor.in_blocks:
+        name, null = f"{material.name_of(first.model, first.layer)} with {first.method}", first.of(first.encoding.null)
+        limit = float(null["max_r"].quantile(0.95)) if len(null) else float("nan")
+        return score_maps(material, scores, name, tested="in held-out runs", repeats=_repeats(material), limit=limit)
     r, q, p_fwer = (scores[name].to_numpy() for name in ("r", "q", "p_fwer"))
     vmax = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
-    fmri = material.descriptor.fmri
-    level, space = material.config.summarize.q, "" if fmri is None else fmri.space
-    everywhere = draw_map(
-        material.volume(r), material.mask, material.bold, label="Pearson r, held-out runs", vmax=vmax, diverging=True
-    )
-    panels = [
-        _panel(
-            "scoremap",
-            "Score map",
-            everywhere,
-            scores,
-            vector=False,
-            model=first.model,
-            method=first.method,
-            split=first.split,
-            space=space,
-        )
-    ]
+    drawn = target_map(material, r, label="Pearson r, held-out runs", vmax=vmax)
+    if drawn is None or material.mask is None:
+        return None
+    values = {"model": first.model, "method": first.method, "split": first.split, "where": drawn.where}
+    panels = [_panel(material, "scoremap", "Score map", drawn.figure, scores, vector=False, **values)]
     if np.isfinite(q).any():
-        significant = draw_map(
-            material.volume(np.where(q < level, r, np.nan)),
-            material.mask,
-            material.bold,
-            label=f"r where q < {level:g}",
-            vmax=vmax,
-            diverging=True,
-            outline=material.volume((p_fwer < 0.05).astype(float)),
+        drawn = target_map(
+            material, np.where(q < level, r, np.nan), label=f"r where q < {level:g}", vmax=vmax, outline=p_fwer < 0.05
         )
+        assert drawn is not None
         table = scores[["target_id", "r", "p", "p_fwer", "q"]]
+        counts = {"n_fdr": int((q < level).sum()), "n_fwer": int((p_fwer < 0.05).sum())}
         panels.append(
             _panel(
+                material,
                 "significance",
                 "Significance",
-                significant,
+                drawn.figure,
                 table,
                 vector=False,
                 q=level,
-                n_fdr=int((q < level).sum()),
-                n_fwer=int((p_fwer < 0.05).sum()),
-                space=space,
+                where=drawn.where,
+                **counts,
             )
         )
     return Section("maps", "Maps", panels)
 
 
+def _repeats(material: Material) -> str:
+    return f"a single {material.nouns.trial} that repeats over runs"
+
+
 def _ceilings(material: Material) -> Section | None:
-    if material.ceiling is None or material.responses is None or material.bold is None or material.mask is None:
+    if material.ceiling is None or material.responses is None:
         return None
     ceiling = material.ceiling["ceiling"].to_numpy()
-    threshold = material.config.ceiling_threshold
-    shown = material.volume(np.where(ceiling > 0, ceiling, np.nan))
-    vmax = float(np.ceil(10 * ceiling.max()) / 10)
-    ceiling_map = draw_map(
-        shown, material.mask, material.bold, label="noise ceiling (share of variance)", vmax=vmax, diverging=False
-    )
+    if np.isnan(ceiling).all():
+        text = f"No {material.nouns.stimulus} was shown in two runs: there is no noise ceiling."
+        return Section("ceilings", "Ceilings and penalties", _alphas(material), [text])
+    threshold, panels = material.config.ceiling_threshold, []
+    if material.mask is not None and material.bold is not None:
+        shown, vmax = np.where(ceiling > 0, ceiling, np.nan), float(np.ceil(10 * ceiling.max()) / 10)
+        drawn = target_map(material, shown, label="noise ceiling (share of variance)", vmax=vmax, diverging=False)
+        assert drawn is not None
+        title, repeats = "Noise ceiling map", _repeats(material)
+        panels = [_panel(material, "ceilingmap", title, drawn.figure, material.ceiling, vector=False, repeats=repeats)]
     histogram = figures.ceiling_histogram(ceiling, threshold)
-    panels = [
-        _panel("ceilingmap", "Noise ceiling map", ceiling_map, material.ceiling, vector=False),
-        _panel(
-            "ceilinghistogram",
-            "Noise ceilings",
-            histogram,
-            material.ceiling,
-            n_reliable=int((ceiling > threshold).sum()),
-        ),
-    ]
+    n_reliable = int((ceiling > threshold).sum())
+    panels.append(
+        _panel(material, "ceilinghistogram", "Noise ceilings", histogram, material.ceiling, n_reliable=n_reliable)
+    )
     if material.encodings:
         first = material.first
         scores = first.of(first.encoding.scores)
         title = f"Score against ceiling ({first.model}, {first.method})"
         table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized"]]
         cloud = figures.score_against_ceiling(scores, threshold)
-        panels.append(_panel("scoreceiling", title, cloud, table, vector=len(scores) <= MOST_MARKS))
-        panels += _alphas(material)
-    return Section("ceilings", "Ceilings and penalties", panels)
+        panels.append(_panel(material, "scoreceiling", title, cloud, table, vector=len(scores) <= MOST_MARKS))
+    return Section("ceilings", "Ceilings and penalties", [*panels, *_alphas(material)])
 
 
 def _alphas(material: Material) -> list[Panel]:
     """Return the histogram of chosen penalties of every method that chooses, if there is one."""
+    if not material.encodings:
+        return []
     first = material.first
     alphas, edges, grids = {}, {}, {}
     for (model, method), encoding in material.encodings.items():
         options = material.config.methods[method]
         if isinstance(options, TrainedMethod | InContextMethod | EstimatorMethod):
-            continue  # refused for studies of blocks
+            continue  # refused where runs are left out in turn
         if model == first.model and len(options.alphas) > 1:
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]
             edges[method] = record["details"]["alpha_at_edge"][f"{first.split}/{first.layer}"]
@@ -221,8 +249,8 @@ def _alphas(material: Material) -> list[Panel]:
             grids[method] = options.alphas
     if not alphas:
         return []
-    figure = figures.alpha_histogram(alphas, grids, edges)
-    return [_panel("alphas", f"Chosen penalties ({first.model})", figure, pd.DataFrame(alphas))]
+    figure = figures.alpha_histogram(alphas, grids, edges, material.nouns.targets)
+    return [_panel(material, "alphas", f"Chosen penalties ({first.model})", figure, pd.DataFrame(alphas))]
 
 
 def _layers(material: Material) -> Section | None:
@@ -236,7 +264,7 @@ def _layers(material: Material) -> Section | None:
     rows = rows[rows["quantity"].isin(kept) & (rows["layer"] != "all")].copy()
     rows["quantity"] = rows["quantity"] + " (" + rows["split"] + ")"
     parts = [rows]
-    if material.comparison is not None:
+    if material.comparison is not None and "distance" in material.comparison:
         fits = material.comparison[material.comparison["model"].isin(models)]
         name = "fit of RDMs (" + fits["distance"] + ", " + fits["comparison"] + ")"
         fits = fits.assign(quantity=name, chance=np.nan).rename(columns={"score": "value"})
@@ -247,7 +275,16 @@ def _layers(material: Material) -> Section | None:
     table = table.groupby(columns[:3], sort=False, as_index=False).mean()
     controls = [model for model in models if material.config.models[model].random]
     figure = figures.layer_scores(table, list(material.config.models), controls)
-    return Section("layers", "Layers", [_panel("blocklayers", f"Scores over the layers ({method})", figure, table)])
+    meaning = (
+        f"In held-out runs every {material.nouns.stimulus} was trained on, so layers that tell all of them apart "
+        "identify them equally well but for their penalty: read what layers add from pairs that were never trained on "
+        "and from the fit of RDMs."
+    ) * material.trained_on_all(material.first.split)
+    if material.n_stimuli < FEW_STIMULI:
+        few = f"With so few {material.nouns.stimuli} a difference between neighbouring layers says little."
+        meaning = f"{meaning} {few}"
+    title = f"Scores over the layers ({method})"
+    return Section("layers", "Layers", [_panel(material, "blocklayers", title, figure, table, meaning=meaning)])
 
 
 def _zero_shot(material: Material) -> Section | None:
@@ -275,16 +312,17 @@ def _zero_shot(material: Material) -> Section | None:
         title = f"Stimuli never trained on ({split}, {first.method})"
         words = f"Single wordings: {'; '.join(by_wording)}." if by_wording else ""
         dots = "dots: single wordings; " if by_wording else ""
-        caption = _panel(
-            "zeroshot", title, figure, rows, label=split, control=control, dots=dots, line=name, wordings=words
-        )
-        panels.append(caption)
+        about = {"control": control, "dots": dots, "line": name, "wordings": words}
+        panels.append(_panel(material, "zeroshot", title, figure, rows, label=split, **about))
     return Section("zeroshot", "Zero-shot prediction", panels)
 
 
 def _geometry(material: Material) -> Section | None:
     if material.rdms is None or material.comparison is None:
         return None
+    if material.timed:
+        return rsa_course_section(material)
+    stimuli = material.nouns.stimuli
     distances = material.config.compare.distances
     layers = material.comparison.drop_duplicates("model")[["model", "layer"]].to_numpy()
     rdms = {f"responses: {name}": material.rdms[name] for name in distances}
@@ -294,15 +332,18 @@ def _geometry(material: Material) -> Section | None:
     pairs = zip(*np.triu_indices(len(material.labels), 1), strict=True)
     table.insert(0, "pair", [f"{material.labels[i]} - {material.labels[j]}" for i, j in pairs])
     untested = ", ".join(sorted(set(material.comparison.loc[material.comparison["note"] != "", "model"])))
-    note = f"No test for {untested}: all categories are equally far apart there." if untested else ""
+    note = f"No test for {untested}: all {stimuli} are equally far apart there." if untested else ""
     points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
     bars = figures.rsa_bars(material.comparison)
     matrices = figures.rdm_matrices(rdms, material.labels)
     panels = [
-        _panel("rdm", "Dissimilarities of categories", matrices, table, vector=False),
-        _panel("mds", f"Arrangement of categories ({distances[0]})", figures.mds(points, material.labels), places),
+        _panel(material, "rdm", f"Dissimilarities of {stimuli}", matrices, table, vector=False),
         _panel(
+            material, "mds", f"Arrangement of {stimuli} ({distances[0]})", figures.mds(points, material.labels), places
+        ),
+        _panel(
+            material,
             "rsa",
             "Fit of feature RDMs",
             bars,
@@ -315,6 +356,11 @@ def _geometry(material: Material) -> Section | None:
 
 
 def _convergence(material: Material) -> Section:
+    if not material.descriptor.in_blocks:
+        return no_convergence(
+            "Convergence scores do not apply: they compare layers with regions and latencies by predictions of stimuli "
+            "that are held out once, and here runs or stimuli are left out in turn."
+        )
     if material.descriptor.has_images:
         return no_convergence(
             "Convergence scores do not apply: blocks have no named regions and no latencies that the layers of a "

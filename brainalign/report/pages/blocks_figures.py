@@ -217,7 +217,10 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
 
 
 def alpha_histogram(
-    alphas: Mapping[str, NDArray[Any]], grids: Mapping[str, Sequence[float]], edges: Mapping[str, Sequence[float]]
+    alphas: Mapping[str, NDArray[Any]],
+    grids: Mapping[str, Sequence[float]],
+    edges: Mapping[str, Sequence[float]],
+    targets: str = "targets",
 ) -> Figure:
     """Draw how often each penalty was chosen, one panel per method, with the share at the edges of its grid."""
     columns = min(len(alphas), 2)
@@ -234,7 +237,7 @@ def alpha_histogram(
         ax.bar(positions, shares, width=np.diff(positions).min() * 0.8, color=COLOURS[0])
         low, high = edges[method]
         ax.set_title(f"{method}\nat the edges: {low:.0%} low, {high:.0%} high", fontsize=9)
-        ax.set(xlabel="log10 alpha", ylabel="share of voxels")
+        ax.set(xlabel="log10 alpha", ylabel=f"share of {targets}")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The sections of the page of a subject who saw images; each is left out where its stage left nothing."""
+"""The sections of the page of a subject with stimuli held out; each is left out where its stage left nothing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from brainalign.report.encoding_sections import (
     planted_preferences,
 )
 from brainalign.report.geometry_sections import (
+    best_layers,
     course_section,
     decoding_section,
     rdm_grid,
     reference_bars,
-    rsa_over_time,
+    rsa_course_section,
     searchlight_section,
 )
 from brainalign.report.kit import CAPTIONS, Failure, ImageMaterial, Panel, Section, html_table, together
@@ -77,29 +78,28 @@ def image_sections(material: ImageMaterial) -> list[Section]:
 def _data(material: ImageMaterial) -> Section | None:
     if material.responses is None or material.splits is None:
         return None
-    responses, details = material.responses, material.details("splits")
-    unit = "sensors" if material.timed else "targets"
-    card = pd.DataFrame(details.get("card", []))
-    seen = not len(card) or card["n_duplicates"].notna().all()
+    responses, details, nouns = material.responses, material.details("splits"), material.nouns
+    twice = ", or one picture under two names," if material.descriptor.has_images else ""
     paragraphs = [
-        f"{len(responses.trials):,} trials of {responses.trials['stimulus_id'].nunique():,} images, "
-        f"{len(responses.targets):,} {unit}; units: {responses.units}.",
+        f"{len(responses.trials):,} {nouns.trials} of {responses.trials['stimulus_id'].nunique():,} {nouns.stimuli}, "
+        f"{len(responses.targets):,} {nouns.targets}; units: {responses.units}.",
         *material.descriptor.notes,
-        "Images are split as wholes: every repeat of an image lies on one side. A stimulus"
-        f"{', or one picture under two names,' if seen else ''} on both sides would have stopped the run.",
+        f"{nouns.stimuli.capitalize()} are split as wholes: every repeat of {nouns.a_stimulus} lies on one side. A "
+        f"stimulus{twice} on both sides would have stopped the run.",
         *(f"Note: {warning}" for warning in details.get("warnings", [])),
     ]
+    card = pd.DataFrame(details.get("card", []))
     blocks = []
     if len(card):
         card["repeats"] = card["repeats_min"].astype(str) + " to " + card["repeats_max"].astype(str)
-        for kind in ("duplicates", "near_duplicates"):
+        for kind in ("duplicates", "near_duplicates") if material.descriptor.has_images else ():
             card[kind] = [
                 "–" if pd.isna(inside) else f"{inside:g} ({across:g})"
                 for inside, across in zip(card[f"n_{kind}"], card[f"n_{kind}_across"], strict=True)
             ]
         names = {
             "split": "split",
-            "n_stimuli": "images",
+            "n_stimuli": nouns.stimuli,
             "n_trials": "trials",
             "repeats": "repeats",
             "n_sessions": "sessions",
@@ -108,6 +108,8 @@ def _data(material: ImageMaterial) -> Section | None:
             "duplicates": "duplicates (across)",
             "near_duplicates": "near-duplicates (across)",
         }
+        if not material.descriptor.has_images:  # no pictures to compare
+            names = {name: title for name, title in names.items() if not name.endswith("duplicates")}
         rows = [[_cell(row[name]) for name in names] for _, row in card.iterrows()]
         blocks.append(html_table(list(names.values()), rows, "Split card"))
     return Section("data", "Data and splits", paragraphs=paragraphs, blocks=blocks)
@@ -137,20 +139,8 @@ def _geometry(material: ImageMaterial) -> Section | None:
         return None
     table = material.comparison
     if material.timed:
-        rows = table.assign(
-            time_s=table["group"].astype(float),
-            low=table["score"] - 2 * table["se"],
-            high=table["score"] + 2 * table["se"],
-            null_low=2 * table["null_mean"] - table["null_high"],
-        )
-        best = _best_layers(rows)
-        if best.empty:
-            return None
-        figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
-        return Section(
-            "geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)]
-        )
-    best = _best_layers(table.assign(reference=table["group"]))
+        return rsa_course_section(material)
+    best = best_layers(table.assign(reference=table["group"]))
     if best.empty:
         return None
     panels = [
@@ -165,17 +155,11 @@ def _geometry(material: ImageMaterial) -> Section | None:
     return Section("geometry", "Geometry", panels)
 
 
-def _best_layers(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one layer per model, given an error for its largest mean fit, and of combined layers."""
-    combined = table["kind"].eq("combination") if "kind" in table else False
-    return table[table["se"].notna() | combined]
-
-
 def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:
     if material.responses is None or "category" not in material.responses.trials:
-        return ["image"] * len(conditions)
+        return [material.nouns.stimulus] * len(conditions)
     known = material.responses.trials.drop_duplicates("stimulus_id").set_index("stimulus_id")["category"]
-    return [str(known.get(name, "image")) for name in conditions]
+    return [str(known.get(name, material.nouns.stimulus)) for name in conditions]
 
 
 # ---------------------------------------------------------------------------------------------------------- controls
@@ -184,14 +168,16 @@ def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:
 def _ceilings(material: ImageMaterial) -> Section | None:
     if material.ceiling is None or not material.encodings:
         return None
-    threshold = material.config.ceiling_threshold
+    threshold, stimulus, stimuli = material.config.ceiling_threshold, material.nouns.stimulus, material.nouns.stimuli
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer]
     ceiling = material.ceiling["ceiling"].to_numpy()
     reliable = int((ceiling > threshold).sum())
     if np.isnan(ceiling).all():
-        return Section("ceilings", "Ceilings", paragraphs=["No image was shown twice: there is no noise ceiling."])
+        return Section(
+            "ceilings", "Ceilings", paragraphs=[f"No {stimulus} was shown twice: there is no noise ceiling."]
+        )
     panels = [
         Panel(
             "ceilings",
@@ -207,7 +193,7 @@ def _ceilings(material: ImageMaterial) -> Section | None:
         ),
     ]
     text = (
-        f"Ceilings are variances of averages over the repeats of the test images (ncsnr over all repeats), stored "
+        f"Ceilings are variances of averages over the repeats of the test {stimuli} (ncsnr over all repeats), stored "
         f"unclamped: without signal they scatter around 0. {reliable:,} of {len(ceiling):,} lie above {threshold:g}."
     )
     return Section("ceilings", "Ceilings", together("ceilings", "Noise ceilings", panels), [text])

@@ -1,8 +1,8 @@
-"""The page of a subject who saw images: findings in words, cards, sections, methods, provenance."""
+"""The page of a subject with stimuli held out: findings in words, cards, sections, methods, provenance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -11,7 +11,6 @@ import pandas as pd
 
 from brainalign.config import (
     BandedRidgeMethod,
-    Config,
     DictionaryMethod,
     EstimatorMethod,
     InContextMethod,
@@ -31,6 +30,8 @@ from brainalign.report.kit import (
     failed_windows,
     number,
     p_equals,
+    rdm_methods,
+    reading_methods,
     render,
     searchlight_methods,
 )
@@ -50,7 +51,7 @@ def render_image_page(material: ImageMaterial) -> str:
     methods = _methods(material)
     keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
     bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
-    summary = material.summary
+    summary, stimuli = material.summary, material.nouns.stimuli
     return render(
         "report.html",
         image_sections(material),
@@ -61,9 +62,9 @@ def render_image_page(material: ImageMaterial) -> str:
         cards=_cards(material),
         headline=[] if summary is None else _headline(material, summary),
         pairs=_pairs(material),
-        interval_note="One row per model: the layer that scores best inside the training images (the first one where "
-        "nothing is scored there, as with a single penalty); all layers are in the "
-        "CSV. Intervals: resampled test images.",
+        interval_note=f"One row per model: the layer that scores best inside the training {stimuli} (the first one where "
+        "nothing is scored there, as with a single penalty); all layers are in the CSV. Intervals: resampled test "
+        f"{stimuli}.",
         summary_csv="" if summary is None else data_uri(summary.to_csv(index=False).encode(), "text/csv"),
         methods=methods,
         references=[(key, CITATIONS[key]) for key in keys],
@@ -101,7 +102,7 @@ def failed_image_controls(material: ImageMaterial) -> list[FailedControl]:
 
 def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
     """Return fits to exchanged responses that predict, and predictions of what was before the image."""
-    found = []
+    found, nouns = [], material.nouns
     to_high = NormalDist().inv_cdf((1 + material.config.confidence) / 2)
     for (model, method), encoding in material.encodings.items():
         layer, name = material.chosen(model, method), material.label(model, method)
@@ -111,10 +112,11 @@ def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
             if np.isfinite(limit) and row["control_r"] > limit:
                 found.append(
                     FailedControl(
-                        f"{name}, {layer}, refitted on responses exchanged between images, mean r",
+                        f"{name}, {layer}, refitted on responses exchanged between {nouns.stimuli}, mean r",
                         float(row["control_r"]),
-                        "Exchanged responses hold nothing of an image; what predicts nevertheless (a split that "
-                        "shares images or runs, a trend over all of them) is in the other scores as well.",
+                        f"Exchanged responses hold nothing of {nouns.a_stimulus}; what predicts nevertheless (a split "
+                        f"that shares {nouns.stimuli} or runs, a trend over all of them) is in the other scores as "
+                        "well.",
                         0.0,
                         limit=float(limit),
                     )
@@ -124,11 +126,11 @@ def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
             for _, row in early.iterrows():
                 found.append(
                     FailedControl(
-                        f"{name}, {layer}, predicts sensors before the image, {1000 * row['start']:.0f} to "
-                        f"{1000 * row['stop']:.0f} ms, mass of the cluster",
+                        f"{name}, {layer}, predicts {nouns.targets} before the {nouns.stimulus}, "
+                        f"{1000 * row['start']:.0f} to {1000 * row['stop']:.0f} ms, mass of the cluster",
                         float(row["mass"]),
-                        "Before an image nothing can tell which it will be: order, drift or a filter that smears may "
-                        "carry the scores after it as well.",
+                        f"Before {nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
+                        "smears may carry the scores after it as well.",
                         p=float(row["p"]),
                     )
                 )
@@ -226,7 +228,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
 def _counted(material: ImageMaterial) -> str:
     """Name the targets that a mean is taken over: the reliable ones, or all without a noise ceiling."""
     known = _is_known(encoding.scores for encoding in material.encodings.values())
-    return "reliable" if known else "(all: no image was repeated, so there is no noise ceiling)"
+    return "reliable" if known else f"(all: no {material.nouns.stimulus} was repeated, so there is no noise ceiling)"
 
 
 def _comparisons(material: ImageMaterial) -> list[str]:
@@ -243,7 +245,7 @@ def _comparisons(material: ImageMaterial) -> list[str]:
     ties = [f"{pair['a']} and {pair['b']}" for pair in pairs if not pair["better"]]
     found += [f"cannot be told apart: {', '.join(ties)}"] if ties else []
     return [
-        "Differences of mean r, paired over the same resampled test images, p corrected for all "
+        f"Differences of mean r, paired over the same resampled test {material.nouns.stimuli}, p corrected for all "
         f"{len(pairs)} by the largest: {'; '.join(found)}."
     ]
 
@@ -274,25 +276,25 @@ def _decisions(material: ImageMaterial) -> list[str]:
     ]
 
 
-def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+def _methods(material: ImageMaterial) -> list[tuple[str, Sequence[str]]]:
     """List the paragraphs of the methods, each with the keys of its references."""
-    config = material.config
-    texts = [_reading(material)]
+    texts: list[tuple[str, Sequence[str]]] = [reading_methods(material)]
     if material.encodings:
         texts += [*_fits(material), _scoring(material)]
     texts += contest_methods(material)
     if material.ceiling is not None and _is_known([material.ceiling]):
         text = (
-            "Noise ceilings follow from the ratio of signal to noise variance over repeats of an image, in units of "
+            "Noise ceilings follow from the ratio of signal to noise variance over repeats of "
+            f"{material.nouns.a_stimulus}, in units of "
             "variance, and are not clamped."
         )
         texts.append((text, ()))
     if material.comparison is not None:
-        texts.append(_geometry(config))
-    texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
+        texts.append(rdm_methods(material))
+    texts += searchlight_methods(material)
     texts += synthesis_methods(material)
-    texts += [(text, tuple(keys)) for text, keys in caption_methods(material)]
-    texts += [(text, tuple(keys)) for text, keys in grounding_methods(material)]
+    texts += caption_methods(material)
+    texts += grounding_methods(material)
     return texts
 
 
@@ -303,7 +305,7 @@ def _is_known(tables: Iterable[pd.DataFrame]) -> bool:
 
 def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
     """Describe the scores of predictions and their tests."""
-    options = material.config.encode_images
+    options, stimuli = material.config.encode_images, material.nouns.stimuli
     known = _is_known(encoding.scores for encoding in material.encodings.values())
     averaged = ", whose repeats were averaged" * known
     reliable = (
@@ -311,58 +313,18 @@ def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
     )
     profiles = [encoding.profile for encoding in material.encodings.values()]
     refit = any("control_r" in profile and profile["control_r"].notna().any() for profile in profiles)
-    control = "one refit on training responses exchanged between images is shown as a control; " * refit
+    control = f"one refit on training responses exchanged between {stimuli} is shown as a control; " * refit
     text = (
-        f"Scores are Pearson correlations over test images{averaged}. Nulls exchange the predictions between test "
-        f"images ({options.permutations} times); {control}intervals resample test images ({options.draws} draws). "
-        f"False discovery rate {reliable}: Benjamini-Hochberg."
+        f"Scores are Pearson correlations over test {stimuli}{averaged}. Nulls exchange the predictions between test "
+        f"{stimuli} ({options.permutations} times); {control}intervals resample test {stimuli} ({options.draws} "
+        f"draws). False discovery rate {reliable}: Benjamini-Hochberg."
     )
     return text, ("maxstat", "bootstrap", "fdr")
 
 
-def _geometry(config: Config) -> tuple[str, tuple[str, ...]]:
-    """Describe the comparison of representational geometries."""
-    lower, upper = config.compare_images.thresholds
-    comparison = {
-        "spearman": "Spearman correlation",
-        "cosine": "cosine",
-        "geotopological": f"Pearson correlation after the geo-topological transform ({lower:g} to {upper:g}) of both, "
-        "with thresholds of all test images also where these are drawn anew (Spearman correlation of the same layers "
-        "stands in the table as rank_score)",
-    }[config.compare_images.comparison]
-    text = (
-        f"Representational similarity: {config.compare_images.distance} distances between test images, compared with "
-        f"{config.compare_images.feature_distance} distances of features by {comparison}, null by exchanging the "
-        f"images of the model ({config.compare_images.permutations} times); shown is the layer of each network with "
-        "the largest mean fit, chosen on these same data."
-    )
-    return text, ("rsa", "rsaceiling")
-
-
-def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
-    """Describe the preparation of responses from recordings."""
-    if not material.timed:
-        text = "Responses per trial were z-scored within session."
-        if material.descriptor.betas.standardize == "none":
-            text = "Responses per trial were taken as they are."
-        if material.responses is None or "vertex" not in material.responses.targets:
-            return text, ()
-        return f"{text} Surface maps are drawn on nilearn's fsaverage5.", ("nilearn",)
-    if not material.descriptor.epochs.whiten:
-        return "Epochs were read with MNE-Python.", ()
-    noise = "deviations from the mean over repeats"
-    if material.details("responses").get("noise") == "baseline":
-        noise = "samples before the stimulus"
-    return (
-        f"Epochs were read with MNE-Python and whitened by the noise covariance of training epochs ({noise}, "
-        "Ledoit-Wolf shrinkage).",
-        ("ledoitwolf",),
-    )
-
-
 def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Describe the regressions of responses on features: layers one by one, and all together."""
-    config = material.config
+    config, stimuli = material.config, material.nouns.stimuli
     texts: list[tuple[str, tuple[str, ...]]] = []
     fits = list(material.encodings)
     separate = {
@@ -371,7 +333,8 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         if isinstance(method := config.methods[name], RidgeMethod)
     }
     if separate:
-        text = f"Each layer of each network was regressed on the responses by ridge regression, {_penalties(separate)}."
+        how = _penalties(separate, stimuli)
+        text = f"Each layer of each network was regressed on the responses by ridge regression, {how}."
         texts.append((text, ("ridge",)))
     for name in dict.fromkeys(name for _, name in fits):
         method = config.methods[name]
@@ -381,10 +344,10 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         text = (
             f"{name}: all layers of {', '.join(model for model, other in fits if other == name)} were regressed on the "
             "responses together by banded ridge regression, which gives every layer its own share of the penalty. "
-            f"Shares and penalty were chosen per target inside the training images by {score}, among "
+            f"Shares and penalty were chosen per target inside the training {stimuli} by {score}, among "
             f"{method.n_candidates} sets of shares (even, each layer alone, then Dirichlet draws) and "
             f"{len(method.alphas)} penalties from {min(method.alphas):g} to {max(method.alphas):g}. The {score} of the "
-            "joint prediction on test images was split over the layers by the product measure: parts add up to it, "
+            f"joint prediction on test {stimuli} was split over the layers by the product measure: parts add up to it, "
             "what layers share is divided between them, and a part can be negative where layers correlate."
         )
         texts.append((text, ("banded",)))
@@ -477,12 +440,12 @@ def _estimator(name: str, method: EstimatorMethod) -> str:
     )
 
 
-def _penalties(methods: Mapping[str, RidgeMethod]) -> str:
+def _penalties(methods: Mapping[str, RidgeMethod], stimuli: str) -> str:
     """Describe the choice of the ridge penalty, by method where they differ."""
     found = {}
     for name, method in methods.items():
         of = "per target" if method.per_target_alpha else "for all targets together"
-        found[name] = f"the penalty chosen {of} inside the training images"
+        found[name] = f"the penalty chosen {of} inside the training {stimuli}"
         if len(method.alphas) == 1:
             found[name] = f"the penalty fixed at {method.alphas[0]:g}"
     if len(set(found.values())) == 1:

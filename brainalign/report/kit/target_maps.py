@@ -1,0 +1,164 @@
+"""A value per target drawn where the targets lie: on slices, on the flattened cortex, or as marks at their places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from brainalign.io import brain_maps, voxel_affine
+from brainalign.report.kit.brain_maps import draw_map
+from brainalign.report.kit.canvas import MOST_MARKS, new_figure
+from brainalign.report.kit.material import SubjectMaterial
+from brainalign.report.kit.surface import COLOUR_SCALES, FSAVERAGE, flat_maps, surface_map
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+AXES = ["x_mm", "y_mm", "z_mm"]
+VIEWS = {"from above": (0, 1), "from behind": (0, 2), "from the right": (1, 2)}  # axes that each view shows
+
+
+class TargetMap(NamedTuple):
+    """A map, and a sentence on what it is drawn."""
+
+    figure: Figure
+    where: str
+
+
+def target_map(
+    material: SubjectMaterial,
+    values: NDArray[Any],
+    *,
+    label: str,
+    vmax: float,
+    diverging: bool = True,
+    outline: NDArray[Any] | None = None,
+) -> TargetMap | None:
+    """Draw a value per target where the targets lie; None where their places are not known.
+
+    Parameters
+    ----------
+    material : SubjectMaterial
+        Its responses name the targets.
+    values : array (n_targets,)
+        NaN is not drawn.
+    label : str
+        What the colours show, with its unit.
+    vmax : float
+        End of the colour scale, which begins at −vmax or, where it is not diverging, at 0.
+    outline : array (n_targets,), optional
+        True for targets to outline; not on a cortex.
+    """
+    assert material.responses is not None
+    targets = material.responses.targets
+    options: dict[str, Any] = {"label": label, "vmax": vmax, "diverging": diverging}
+    marked = np.zeros(len(targets)) if outline is None else np.asarray(outline, dtype=float)
+    if material.mask is not None and material.bold is not None:
+        image, edge = (_volume(targets, of, material.mask) for of in (values, marked))
+        figure = draw_map(image, material.mask, material.bold, outline=edge, **options)
+        fmri = material.descriptor.fmri
+        return TargetMap(figure, f"Drawn on the mean functional image; {'' if fmri is None else fmri.space}.")
+    if on_fsaverage(targets):
+        drawn = surface_map(
+            targets.assign(shown=values)[targets["vertex"] >= 0],
+            "shown", title=label, unit=label, kind="diverging" if diverging else "sequential", vmin=0.0, vmax=vmax,
+        )  # fmt: skip
+        return TargetMap(flat_maps(drawn), "Drawn on the flattened cortex of fsaverage5.")
+    if "vertex" in targets or not np.isfinite(targets.reindex(columns=AXES).to_numpy(dtype=float)).all():
+        return None
+    if voxel_affine(targets) is not None:
+        image, edge, inside = (_volume(targets, of) for of in (values, marked, np.ones(len(targets))))
+        figure = draw_map(image, inside, inside, outline=edge, **options)
+        return TargetMap(figure, "Drawn on all voxels that were read (grey), on their own grid.")
+    return TargetMap(
+        place_marks(targets, values, outline=marked, **options), "Drawn at their places, from three sides."
+    )
+
+
+def on_fsaverage(targets: pd.DataFrame) -> bool:
+    """Return whether targets are vertices of the mesh that maps of the cortex are drawn on."""
+    return "vertex" in targets and bool(FSAVERAGE[0] < targets["vertex"].max() < FSAVERAGE[1])
+
+
+def _volume(targets: pd.DataFrame, values: NDArray[Any], mask: Nifti1Image | None = None) -> Nifti1Image:
+    """Return a value per voxel as an image in three dimensions, NaN elsewhere."""
+    import nibabel
+
+    image = brain_maps(targets, np.asarray(values, dtype=np.float32)[None], mask)["statmap.nii.gz"]
+    return nibabel.Nifti1Image(np.asarray(image.dataobj)[..., 0], image.affine)
+
+
+def place_marks(
+    targets: pd.DataFrame,
+    values: NDArray[Any],
+    *,
+    label: str,
+    vmax: float,
+    diverging: bool = True,
+    outline: NDArray[Any] | None = None,
+) -> Figure:
+    """Draw a mark per target at its place, seen from three sides; those in front hide others.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        A row per target: x_mm, y_mm, z_mm (to the right, the front and the top).
+    values, label, vmax, diverging, outline
+        As for `target_map`; targets without a value are not drawn.
+    """
+    places, values = targets[AXES].to_numpy(dtype=float), np.asarray(values, dtype=float)
+    shown = np.flatnonzero(np.isfinite(values))
+    shown = shown[np.argsort(np.abs(values[shown]), kind="stable")]  # the largest lie on top
+    edges = np.where(np.zeros(len(values)) if outline is None else outline, "black", "none")[shown]
+    figure, axes = new_figure(8.6, 3.2, 3)
+    size = float(np.clip(9000 / max(len(shown), 1), 4, 40))
+    for ax, (name, (across, up)) in zip(axes, VIEWS.items(), strict=True):
+        marks = ax.scatter(
+            places[shown, across], places[shown, up], c=values[shown], s=size, vmin=-vmax if diverging else 0,
+            vmax=vmax, cmap=COLOUR_SCALES["diverging" if diverging else "sequential"], edgecolors=edges,
+            linewidths=0.7, rasterized=len(shown) > MOST_MARKS,
+        )  # fmt: skip
+        ax.set_title(name, fontsize=9)
+        ax.set(aspect="equal", xlabel=f"{'xyz'[across]} (mm)", ylabel=f"{'xyz'[up]} (mm)")
+        ax.tick_params(labelsize=7)
+        ax.margins(0.08)
+    bar = figure.colorbar(marks, ax=axes, shrink=0.75, pad=0.01, aspect=25)
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def score_histogram(
+    scores: pd.DataFrame, level: float, *, limit: float = float("nan"), targets: str = "targets"
+) -> Figure:
+    """Draw how r is distributed over targets, those above chance in colour, and the largest r that chance gives.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        A row per target: r, q (NaN without a test).
+    level : float
+        False discovery rate of those in colour.
+    limit : float
+        What the largest r of a permuted map stays below in 95 % of permutations; NaN where that is not known.
+    targets : str
+        What to call them.
+    """
+    r = scores["r"].to_numpy(dtype=float)
+    above = (scores["q"] < level).to_numpy()[np.isfinite(r)]
+    r = r[np.isfinite(r)]
+    figure, (ax,) = new_figure(5.6, 3.0)
+    ax.hist(
+        [r[above], r[~above]], bins=40, stacked=True, color=["#0072B2", "#c8c8c8"],
+        label=[f"q < {level:g} ({above.sum():,})", f"others ({(~above).sum():,})"],
+    )  # fmt: skip
+    ax.axvline(0, color="black", linestyle=":", linewidth=1)
+    if np.isfinite(limit):
+        ax.axvline(limit, color="#D55E00", linewidth=1.5, label="largest of a permuted map, 95 % point")
+    ax.set(xlabel="Pearson r of measured and predicted responses", ylabel=targets)
+    figure.legend(fontsize=7, frameon=False, loc="outside lower center", ncols=3)
+    return figure
