@@ -109,14 +109,16 @@ def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[
     scores = encoding.scores[(encoding.scores["layer"] == layer) & encoding.scores["time_s"].isin(times)]
     clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
     marks = [_inside(clusters, *pair) for pair in zip(scores["target_id"], scores["time_s"], strict=True)]
-    yield from _heads(material.responses.targets, scores.assign(significant=marks), times, f"{model}, {layer}")
+    yield from _heads(
+        material.responses.targets, scores.assign(significant=marks), times, f"{model}, {layer}", "r on test stimuli"
+    )
 
 
-def _heads(targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str) -> Iterator[Panel]:
+def _heads(targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str, label: str) -> Iterator[Panel]:
     """Yield maps of the head at some times; nothing where sensors have no place."""
     placed = targets.reindex(columns=["x_mm", "y_mm", "z_mm", "sensor_type"]).notna().all(axis=None)
     if placed and len(times):
-        figure = topomaps(scores, targets, times.tolist())
+        figure = topomaps(scores, targets, times.tolist(), label=label)
         yield Panel("topography", f"Topography of r ({name})", CAPTIONS["topomap"], figure)
 
 
@@ -142,14 +144,15 @@ def left_out_course_section(material: Material) -> Section | None:
         ignore_index=True,
     )
     pooled = rows.groupby(["model", "time_s"], sort=False, as_index=False).mean(numeric_only=True).assign(layer="all")
-    names = {"models": material.models, "random_weights": material.controls, "measure": "r in held-out runs"}
+    names = {"models": material.models, "random_weights": material.controls, "measure": f"r in {material.tested}"}
     figure = score_over_time(pooled, **names)
-    panels = [Panel("course", f"Score over time ({first.method})", CAPTIONS["leftoutcourse"], figure, rows)]
+    caption = CAPTIONS["leftoutcourse"].format(tested=material.tested)
+    panels = [Panel("course", f"Score over time ({first.method})", caption, figure, rows)]
     for model in material.layered_models:
         if (model, first.method) in material.encodings:
             every = score_over_time(rows[rows["model"] == model], **names)
             title = f"Score over time, every layer of {model}"
-            panels.append(Panel(f"courselayers-{model}", title, CAPTIONS["leftoutcourse"], every))
+            panels.append(Panel(f"courselayers-{model}", title, caption, every))
     scores, name = first.of(first.encoding.scores), f"{material.name_of(first.model, first.layer)}, {first.method}"
     course = scores.groupby("time_s")["r"].mean()
     if course.isna().all():
@@ -157,7 +160,9 @@ def left_out_course_section(material: Material) -> Section | None:
     peak, times = float(course.idxmax()), course.index.to_numpy(dtype=float)
     after = times[times >= 0]
     shown = np.unique([peak, *after[:: -(-len(after) // SHOWN_TIMES)]]) if len(after) else np.array([peak])
-    panels += _heads(material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), shown, name)
+    panels += _heads(
+        material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), shown, name, names["measure"]
+    )
     text = (
         f"{name}: the mean over sensors is largest at {1000 * peak:.0f} ms. On heads, white dots are p < .05, "
         "corrected by the maximum over sensors and times."

@@ -24,7 +24,7 @@ def slice_positions(mask: Nifti1Image, most: int = 7) -> list[float]:
 def draw_map(
     image: Nifti1Image,
     mask: Nifti1Image,
-    background: Nifti1Image,
+    background: Nifti1Image | None,
     *,
     label: str,
     vmax: float,
@@ -39,8 +39,8 @@ def draw_map(
         NaN where nothing is drawn.
     mask : image
         Chooses the slices.
-    background : image
-        Mean functional image.
+    background : image or None
+        Mean functional image; without one the border of the mask is drawn.
     label : str
         What the colours show, with its unit.
     vmax : float
@@ -68,13 +68,15 @@ def draw_map(
             threshold=1e-6,
             vmax=vmax,
             symmetric_cbar=diverging,
-            black_bg=True,
+            black_bg=background is not None,
             dim=0,
             resampling_interpolation="nearest",
             draw_cross=False,
             annotate=True,
             **options,
         )
+        if background is None:
+            display.add_contours(mask, levels=[0.5], colors="#8c8c8c", linewidths=0.8)
         if outline is not None and np.asarray(outline.dataobj).any():
             display.add_contours(outline, levels=[0.5], colors="black", linewidths=1.4)
     figure.suptitle(label, fontsize=10, y=0.97)

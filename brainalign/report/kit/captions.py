@@ -337,7 +337,7 @@ CAPTIONS = {
         before onset, then a rise out of the grey. Bad: a score before 0 ms (a leak or a filter that smears backwards),
         or a curve inside the grey throughout.""",
     "leftoutcourse": """
-        Score over time from stimulus onset in held-out runs; of spaces with several layers the mean over them. Left:
+        Score over time from stimulus onset in {tested}; of spaces with several layers the mean over them. Left:
         mean over sensors; right: the sensor with the largest mean score, picked on these same data, so too high by
         chance. Grey: what the largest r of any sensor and time stays below in 95 % of permutations. Good: nothing
         before onset, then a rise. Bad: a score before 0 ms (a leak or a filter that smears backwards).""",

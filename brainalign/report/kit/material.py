@@ -156,6 +156,12 @@ class Material(SubjectMaterial):
         """How many stimuli there are."""
         return len(self.descriptor.listed_stimuli) or len(self.conditions)
 
+    @property
+    def tested(self) -> str:
+        """What scores of targets are of: held-out runs, sessions or others."""
+        split = next((rule for rule in self.descriptor.left_out.values() if not rule.of_stimuli), None)
+        return f"held-out {'runs' if split is None else split.plural}"
+
     def splits_that_leave(self, what: str) -> list[str]:
         """Return the names of the splits that leave out runs or stimuli."""
         return [name for name, split in self.descriptor.left_out.items() if split.of_stimuli == (what == "stimulus")]

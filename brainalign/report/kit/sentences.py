@@ -83,10 +83,11 @@ def _identification(material: Material, split: str) -> str:
     interval = ""
     if pd.notna(row["low"]):
         low, high = number(row["low"]), number(row["high"])
-        interval = f"{material.config.confidence:.0%} interval over runs {low} to {high}; "
+        over = material.tested.removeprefix("held-out ")
+        interval = f"{material.config.confidence:.0%} interval over {over} {low} to {high}; "
     name = material.name_of(str(row["model"]), str(row["layer"]))
     text = (
-        f"Held-out runs ({split}): {name} with {row['method']} identifies {number(row['value'])} of "
+        f"{material.tested.capitalize()} ({split}): {name} with {row['method']} identifies {number(row['value'])} of "
         f"{int(row['n'])} test items ({interval}chance {number(row['chance'])}; {_null(row)})."
     )
     first = material.first

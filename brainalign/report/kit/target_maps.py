@@ -72,8 +72,9 @@ def target_map(
         return None
     if voxel_affine(targets) is not None:
         image, edge, inside = (_volume(targets, of) for of in (values, marked, np.ones(len(targets))))
-        figure = draw_map(image, inside, inside, outline=edge, **options)
-        return TargetMap(figure, "Drawn on all voxels that were read (grey), on their own grid.")
+        inside = _filled(inside)
+        figure = draw_map(image, inside, None, outline=_filled(edge), **options)
+        return TargetMap(figure, "Drawn on their own grid; grey: border of the voxels that were read.")
     return TargetMap(
         place_marks(targets, values, outline=marked, **options), "Drawn at their places, from three sides."
     )
@@ -90,6 +91,13 @@ def _volume(targets: pd.DataFrame, values: NDArray[Any], mask: Nifti1Image | Non
 
     image = brain_maps(targets, np.asarray(values, dtype=np.float32)[None], mask)["statmap.nii.gz"]
     return nibabel.Nifti1Image(np.asarray(image.dataobj)[..., 0], image.affine)
+
+
+def _filled(image: Nifti1Image) -> Nifti1Image:
+    """Return an image with 0 where there was nothing."""
+    import nibabel
+
+    return nibabel.Nifti1Image(np.nan_to_num(np.asarray(image.dataobj)), image.affine)
 
 
 def place_marks(
@@ -114,7 +122,9 @@ def place_marks(
     shown = np.flatnonzero(np.isfinite(values))
     shown = shown[np.argsort(np.abs(values[shown]), kind="stable")]  # the largest lie on top
     edges = np.where(np.zeros(len(values)) if outline is None else outline, "black", "none")[shown]
-    figure, axes = new_figure(8.6, 3.2, 3)
+    low, high = places.min(axis=0), places.max(axis=0)
+    middle, reach = (low + high) / 2, 0.55 * float((high - low).max()) + 1
+    figure, axes = new_figure(8.6, 3.0, 3)
     size = float(np.clip(9000 / max(len(shown), 1), 4, 40))
     for ax, (name, (across, up)) in zip(axes, VIEWS.items(), strict=True):
         marks = ax.scatter(
@@ -123,9 +133,10 @@ def place_marks(
             linewidths=0.7, rasterized=len(shown) > MOST_MARKS,
         )  # fmt: skip
         ax.set_title(name, fontsize=9)
+        for axis, limits in ((across, ax.set_xlim), (up, ax.set_ylim)):  # one scale for all views
+            limits(middle[axis] - reach, middle[axis] + reach)
         ax.set(aspect="equal", xlabel=f"{'xyz'[across]} (mm)", ylabel=f"{'xyz'[up]} (mm)")
         ax.tick_params(labelsize=7)
-        ax.margins(0.08)
     bar = figure.colorbar(marks, ax=axes, shrink=0.75, pad=0.01, aspect=25)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)

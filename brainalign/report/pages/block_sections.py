@@ -168,7 +168,9 @@ def _maps(material: Material) -> Section | None:
     if not material.descriptor.in_blocks:
         name, null = f"{material.name_of(first.model, first.layer)} with {first.method}", first.of(first.encoding.null)
         limit = float(null["max_r"].quantile(0.95)) if len(null) else float("nan")
-        return score_maps(material, scores, name, tested="in held-out runs", repeats=_repeats(material), limit=limit)
+        return score_maps(
+            material, scores, name, tested=f"in {material.tested}", repeats=_repeats(material), limit=limit
+        )
     r, q, p_fwer = (scores[name].to_numpy() for name in ("r", "q", "p_fwer"))
     vmax = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
     drawn = target_map(material, r, label="Pearson r, held-out runs", vmax=vmax)

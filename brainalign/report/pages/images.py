@@ -62,9 +62,9 @@ def render_image_page(material: ImageMaterial) -> str:
         cards=_cards(material),
         headline=[] if summary is None else _headline(material, summary),
         pairs=_pairs(material),
-        interval_note=f"One row per model: the layer that scores best inside the training {stimuli} (the first one where "
-        "nothing is scored there, as with a single penalty); all layers are in the CSV. Intervals: resampled test "
-        f"{stimuli}.",
+        interval_note=f"One row per model: the layer that scores best inside the training {stimuli} (the first one "
+        "where nothing is scored there, as with a single penalty); all layers are in the CSV. Intervals: resampled "
+        f"test {stimuli}.",
         summary_csv="" if summary is None else data_uri(summary.to_csv(index=False).encode(), "text/csv"),
         methods=methods,
         references=[(key, CITATIONS[key]) for key in keys],
