@@ -150,8 +150,8 @@ CAPTIONS = {
         contiguous red patches with the outlined ones inside. {where}""",
     "scorehistogram": """
         Pearson r of measured and predicted responses {tested}, {name}, over all {targets}; no map is drawn, because
-        where they lie is not known. Blue: q < {q:g} (false discovery rate, {n:,} of them). Grey scatters around 0,
-        as noise does. Good: blue far right of the grey. Bad: everything around 0.""",
+        where they lie is not known. Blue: q < {q:g} (false discovery rate, {n:,} of them). Noise scatters
+        around 0. Good: blue far right of the grey. Bad: everything around 0.""",
     "significance": """
         The same r where q < {q:g} (false discovery rate, {n_fdr} {targets}); outlined: p < .05 after correction by
         the maximum over all {targets} ({n_fwer} {targets}). Good: outlined voxels lie in the red patches of the map

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
 AXES = ["x_mm", "y_mm", "z_mm"]
+FRAME = 2  # voxels
 VIEWS = {"from above": (0, 1), "from behind": (0, 2), "from the right": (1, 2)}  # axes that each view shows
 
 
@@ -71,9 +72,8 @@ def target_map(
     if "vertex" in targets or not np.isfinite(targets.reindex(columns=AXES).to_numpy(dtype=float)).all():
         return None
     if voxel_affine(targets) is not None:
-        image, edge, inside = (_volume(targets, of) for of in (values, marked, np.ones(len(targets))))
-        inside = _filled(inside)
-        figure = draw_map(image, inside, None, outline=_filled(edge), **options)
+        image, edge, inside = (_framed(_volume(targets, of)) for of in (values, marked, np.ones(len(targets))))
+        figure = draw_map(image, inside, None, outline=edge, **options)
         return TargetMap(figure, "Drawn on their own grid; grey: border of the voxels that were read.")
     return TargetMap(
         place_marks(targets, values, outline=marked, **options), "Drawn at their places, from three sides."
@@ -93,11 +93,13 @@ def _volume(targets: pd.DataFrame, values: NDArray[Any], mask: Nifti1Image | Non
     return nibabel.Nifti1Image(np.asarray(image.dataobj)[..., 0], image.affine)
 
 
-def _filled(image: Nifti1Image) -> Nifti1Image:
-    """Return an image with 0 where there was nothing."""
+def _framed(image: Nifti1Image) -> Nifti1Image:
+    """Return an image with 0 where there was nothing, and a frame of such voxels, so that borders are inside it."""
     import nibabel
 
-    return nibabel.Nifti1Image(np.nan_to_num(np.asarray(image.dataobj)), image.affine)
+    affine = image.affine.copy()
+    affine[:3, 3] -= FRAME * affine[:3, :3].sum(axis=1)
+    return nibabel.Nifti1Image(np.pad(np.nan_to_num(np.asarray(image.dataobj)), FRAME), affine)
 
 
 def place_marks(
