@@ -26,6 +26,7 @@ from brainalign.datasets import (
     audit_images,
     coco_captions,
     nsd_coco_ids,
+    read_array,
     read_betas,
     read_epochs,
     read_images_table,
@@ -64,7 +65,7 @@ from brainalign.encoding.in_context import read_checkpoint
 from brainalign.features import load_image
 from brainalign.io import Provenance, artifact_path, load, open_writer, read_npy, read_npz, save
 from brainalign.regression import NpyFile, read_state
-from brainalign.study import load_descriptor, read_feature_norms
+from brainalign.study import load_descriptor, read_feature_norms, read_vectors
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)
@@ -128,6 +129,11 @@ def _volumes_and_mask(folder: Path) -> None:
     _image("betas.nii.gz")(folder)
     _image("mask.nii.gz", (VOXELS[..., 0] > 95).astype(np.uint8))(folder)
     _text("trials.tsv", "stimulus_id\n" + "\n".join("abcabc") + "\n")(folder)
+
+
+def _rates(folder: Path) -> None:
+    _arrays("values.npz", rates=PATTERN)(folder)
+    _text("trials.tsv", "stimulus_id\n" + "\n".join("abcab") + "\n")(folder)
 
 
 def _maps(folder: Path) -> None:
@@ -401,6 +407,20 @@ READERS = {
     ),
     "arrays .npz": Reader(
         "a.npz", _arrays("a.npz", x=PATTERN, y=np.arange(3)), lambda f: read_npz(f / "a.npz"), "zip", True
+    ),
+    "responses .npz": Reader(
+        "values.npz",
+        _rates,
+        lambda f: read_array(f / "values.npz", f / "trials.tsv", key="rates", standardize="none").values,
+        "zip",
+        True,
+    ),
+    "vectors .npz": Reader(
+        "a.npz",
+        _arrays("a.npz", early=PATTERN, stimulus_id=np.array([f"s{k}" for k in range(len(PATTERN))])),
+        lambda f: read_vectors(f / "a.npz").layers,
+        "zip",
+        True,
     ),
     "videos .npz": Reader(
         "v.npz",

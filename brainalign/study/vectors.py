@@ -66,10 +66,10 @@ class StimulusVectors:
                     f"they are; give `ids`, a file with an id per row, or an array {ID}"
                 )
             return np.arange(n_rows)
-        known = pd.Index(self.ids)
-        rows = known.get_indexer(pd.Index(list(stimuli)))
+        known = pd.Index(self.ids, dtype=object)
+        rows = known.get_indexer(pd.Index(list(stimuli), dtype=object))
         if texts is not None:
-            rows = np.where(rows < 0, known.get_indexer(pd.Index(list(texts))), rows)
+            rows = np.where(rows < 0, known.get_indexer(pd.Index(list(texts), dtype=object)), rows)
         missing = [name for name, row in zip(stimuli, rows, strict=True) if row < 0]
         if missing:
             near = did_you_mean(missing[0], self.ids)
@@ -200,12 +200,18 @@ def _listed_ids(path: Path) -> list[str]:
 
 def _ids(cells: NDArray[Any], path: Path) -> list[str]:
     """Return ids as text: of bytes what they spell, of 3.0 the id "3"."""
-    spelt = (cell.decode() if isinstance(cell, bytes) else cell for cell in cells)
-    names = [str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip() for cell in spelt]
+    with reading(path, "its ids are no text", "write it again"):
+        spelt = [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]
+        names = [
+            str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip() for cell in spelt
+        ]
+        "".join(names).encode()  # a damaged array holds what no text does
     empty = [row + 1 for row, name in enumerate(names) if name in ("", "nan", "None", "<NA>")]
     if empty:
         raise BrainalignError(f"{path}: {len(empty)} rows have no {ID} (rows {listed(empty)}); fill them")
-    twice = sorted({name for name, again in zip(names, pd.Index(names).duplicated(), strict=True) if again})
+    twice = sorted(
+        {name for name, again in zip(names, pd.Index(names, dtype=object).duplicated(), strict=True) if again}
+    )
     if twice:
         raise BrainalignError(f"{path}: {len(twice)} stimulus ids are there twice ({listed(twice)}); keep one row each")
     return names
