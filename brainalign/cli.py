@@ -29,7 +29,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, check_table_models, load_config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
-from brainalign.study import Descriptor, ModalityStudy, TripletStudy, has_unknown_size, load_descriptor, read_yaml
+from brainalign.study import Descriptor, TripletStudy, has_unknown_size, load_descriptor, read_yaml
 from brainalign.workflow import STEPS, Job, jobs
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     for name, descriptor in descriptors.items():
         for line in check_table_models(config, name, descriptor):
             console.print(escape(line))
-    # Recordings in several modalities are checked when they are prepared.
-    checked = [descriptor for descriptor in descriptors.values() if not isinstance(descriptor, ModalityStudy)]
-    return max([_check_dataset(descriptor, console) for descriptor in checked], default=0)
+    return max([_check_dataset(descriptor, console) for descriptor in descriptors.values()], default=0)
 
 
 def _check_dataset(descriptor: Descriptor, console: Console) -> int:

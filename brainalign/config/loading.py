@@ -15,7 +15,6 @@ from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
 from brainalign.config.models import TableModel
 from brainalign.config.settings import Config
-from brainalign.io import read_lines, read_parquet, read_text_table
 from brainalign.study import (
     Descriptor,
     ModalityStudy,
@@ -149,14 +148,4 @@ def _stimuli(descriptor: Any) -> list[str] | None:
     """List the ids of the stimuli of a study; None where a step makes them."""
     if descriptor.is_simulated:
         return None
-    if isinstance(descriptor, TripletStudy):
-        path, column = descriptor.found("objects")[0], descriptor.files.id_column
-        names = read_lines(path) if column is None else read_text_table(path).get(column, [])
-        return [str(name).strip() for name in names if str(name).strip()]
-    if isinstance(getattr(descriptor, "stimuli", None), dict):
-        return list(descriptor.stimuli)
-    for path in descriptor.image_tables():
-        table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
-        if "stimulus_id" in table:
-            return [str(name) for name in table["stimulus_id"]]
-    return None
+    return descriptor.stimulus_ids() or None

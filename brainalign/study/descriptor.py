@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, check_choice, listed
-from brainalign.io import read_parquet, reading
+from brainalign.io import read_lines, read_parquet, reading
 from brainalign.study.image_files import (
     BetaOptions,
     EpochFiles,
@@ -138,6 +138,10 @@ class Descriptor(Strict):
     def stimulus_table(self) -> Path | None:
         """Locate the table of what was shown, where a file of the dataset holds it."""
         return None
+
+    def stimulus_ids(self) -> list[str]:
+        """List the ids of what was shown, where a file of the dataset holds them; raises as `locate` does."""
+        return [name for path in self.image_tables() for name in _column(path, "stimulus_id")]
 
     def image_paths(self) -> dict[str, Path]:
         """Locate the images that the descriptor itself names, by stimulus."""
@@ -488,7 +492,7 @@ class Study(Descriptor):
         }
 
     def labels_of(self, names: Iterable[str]) -> list[str]:
-        """Return how figures name stimuli: by their label, or their id."""
+        """List the names of stimuli in figures: their labels, or their ids."""
         given = self.listed_stimuli
         return [given[name].label or name if name in given else name for name in names]
 
@@ -627,6 +631,12 @@ class TripletStudy(Descriptor):
     def image_tables(self) -> list[Path]:
         """Locate the table of the images."""
         return self.found("images")
+
+    def stimulus_ids(self) -> list[str]:
+        """List the names of the objects; raises as `locate` does."""
+        path, column = self.found("objects")[0], self.files.id_column
+        names = read_lines(path) if column is None else _column(path, column)
+        return [name.strip() for name in names if name.strip()]
 
     def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that the judgements depend on, besides the files themselves; defaults included."""

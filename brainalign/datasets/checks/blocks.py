@@ -95,7 +95,7 @@ _FIELDS = ("bold", "mask", "labels")
 
 
 def _fmri(descriptor: Study) -> FmriOptions:
-    """Return how blocks are read; a study of blocks in volumes says it."""
+    """Give the options that blocks are read with; a study of blocks in volumes has them."""
     assert descriptor.fmri is not None
     return descriptor.fmri
 

@@ -59,6 +59,7 @@ from brainalign.datasets.studies import (
 from brainalign.study import (
     Descriptor,
     EpochFiles,
+    ModalityStudy,
     RdmStudy,
     SentenceStudy,
     SeriesStudy,
@@ -512,6 +513,16 @@ def _series(descriptor: SeriesStudy) -> StudyAudit:
     return found
 
 
+def _modalities(descriptor: ModalityStudy) -> StudyAudit:
+    """Look for the files of recordings in several modalities; what they hold is checked when they are prepared."""
+    found = StudyAudit(facts=[f"{len(descriptor.recorded)} modalities, read when they are prepared"])
+    try:
+        descriptor.all_files()
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "modalities"))
+    return found
+
+
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     Study: _responses,
     RdmStudy: _rdms,
@@ -519,4 +530,5 @@ AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     TripletStudy: _triplets,
     SentenceStudy: _sentences,
     SeriesStudy: _series,
+    ModalityStudy: _modalities,
 }

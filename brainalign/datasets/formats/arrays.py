@@ -166,7 +166,7 @@ def _times(given: Sequence[float] | Path, n_times: int, values: Path) -> NDArray
 def _within(
     times: NDArray[np.float64], low: float | None, high: float | None, values: Path, option: str
 ) -> NDArray[np.bool_]:
-    """Return which times lie in a window, its ends included up to half a sample."""
+    """Find the times that lie in a window, its ends included up to half a sample."""
     half = 0.5 * float(np.diff(times[:2]).sum())
     inside = (times >= (-np.inf if low is None else low - half)) & (times <= (np.inf if high is None else high + half))
     if not inside.any():
