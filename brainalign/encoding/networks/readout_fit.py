@@ -204,8 +204,10 @@ class Readout(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
         content = read_json(folder / "readout.json")
         if content["readout"] != cls.__name__:
             raise BrainalignError(f"{folder} holds a {content['readout']}; load it with {content['readout']}.load")
-        options: dict[str, Any] = content["options"]
-        readout = cls(**{name: tuple(one) if isinstance(one, list) else one for name, one in options.items()})
+        options: dict[str, Any] = {
+            name: tuple(one) if isinstance(one, list) else one for name, one in content["options"].items()
+        }
+        readout = cls(**options)
         shape = Shape(**content["shape"] | {"grid": tuple(content["shape"]["grid"])})
         tensors = load_file(folder / "readout.safetensors")
         for name in ("validation_r", "restart"):
