@@ -18,9 +18,10 @@ from brainalign.checks import BrainalignError, check_rows, listed
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
-__all__ = ["Arrays", "Features", "Layers", "Responses"]
+__all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "Values"]
 
 Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]  # numbers of rows
 
 TRIAL_COLUMNS = ("trial_id", "stimulus_id", "session", "run", "repeat", "onset_s")
 TARGET_COLUMNS = ("target_id", "kind", "hemi", "roi")

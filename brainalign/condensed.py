@@ -6,14 +6,12 @@ A square matrix is one RDM, never a stack of rows: (78, 78) would else be 78 RDM
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-
-Values = NDArray[np.floating[Any]]
 
 SLACK = 1e-3  # of the largest entry: what distances in float32 leave of a zero diagonal and of symmetry
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.features import find_function
 from brainalign.statistics import r2
 
-Values = NDArray[np.floating[Any]]
 
-
+@dataclass(eq=False, repr=False)
 class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
     """A regressor of scikit-learn, or anything with its `fit` and `predict`, as an encoder.
 
@@ -46,13 +47,10 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
 
     metric = "r2"
 
-    def __init__(
-        self, estimator: str, options: Mapping[str, Any] | None = None, cv: int = 5, device: str = "cpu"
-    ) -> None:
-        self.estimator = estimator
-        self.options = options
-        self.cv = cv
-        self.device = device
+    estimator: str
+    options: Mapping[str, Any] | None = None
+    cv: int = 5
+    device: str = "cpu"
 
     def fit(
         self,

@@ -7,6 +7,7 @@ training videos, and are trained on their own predictions, many steps ahead.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -16,10 +17,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.regression import descend
 
-Values = NDArray[np.floating[Any]]
 LEAK = 0.5  # share of its state that the continuous-time network renews per frame
 
 
@@ -110,6 +111,7 @@ class Ctrnn(nn.Module):
 HEADS: dict[str, Any] = {"identity": Identity, "mlp": Mlp, "lstm": Lstm, "ctrnn": Ctrnn}
 
 
+@dataclass(eq=False, repr=False)
 class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     """Learn how the features of videos go on, and roll them out.
 
@@ -147,23 +149,13 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     (2, 10, 2)
     """
 
-    def __init__(
-        self,
-        head: Literal["identity", "mlp", "lstm", "ctrnn"] = "mlp",
-        n_context: int = 7,
-        width: int = 64,
-        n_steps: int = 1000,
-        batch_size: int = 64,
-        learning_rate: float = 3e-3,
-        seed: int = 0,
-    ) -> None:
-        self.head = head
-        self.n_context = n_context
-        self.width = width
-        self.n_steps = n_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.seed = seed
+    head: Literal["identity", "mlp", "lstm", "ctrnn"] = "mlp"
+    n_context: int = 7
+    width: int = 64
+    n_steps: int = 1000
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    seed: int = 0
 
     def fit(self, videos: Values, y: None = None) -> LatentDynamics:
         """Train on features of videos (n_videos, n_times, n_units), every frame seen.

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.features.user_functions import find_function
-
-Values = NDArray[np.floating[Any]]
 
 
 @runtime_checkable

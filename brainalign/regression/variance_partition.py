@@ -17,10 +17,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.regression.inputs import Array
 from brainalign.statistics import group_means
-
-Values = NDArray[np.floating[Any]]
 
 BLOCK = 512  # targets whose draws are in memory at once
 ROUNDING = 1e-12

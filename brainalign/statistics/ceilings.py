@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.statistics.scores import pearson, signed_r2
-
-Values = NDArray[np.floating[Any]]
 
 
 def spearman_brown(reliability: Values, factor: float) -> Values:

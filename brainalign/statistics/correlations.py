@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.statistics.scores import is_constant
 
-Values = NDArray[np.floating[Any]]
 Groups = Sequence[NDArray[Any]]  # target numbers, or masks
 
 BLOCK = 256  # targets whose rows stay in a core's cache while all permutations pass

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays
+from brainalign.arrays import Arrays, Values
 from brainalign.checks import BrainalignError
 from brainalign.statistics.correlations import bootstrap_correlations, permuted_correlations
 from brainalign.statistics.resampling import permute_within
 from brainalign.statistics.scores import pearson
 
 RELIABLE = "reliable targets"  # the group over all targets that repeat, beside the regions
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, listed
 from brainalign.statistics.resampling import fdr, permutation_test
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 TIE = 1e-6  # mean r closer than this are equal: float32 predictions carry no more
 

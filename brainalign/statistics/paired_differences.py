@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
+from brainalign.arrays import Values
 from brainalign.checks import check_rows
 from brainalign.statistics.resampling import permutation_test
-
-Values = NDArray[np.floating[Any]]
 
 
 def paired_differences_p(differences: Values, draws: Values, n_units: int) -> Values:

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.statistics.resampling import permutation_test, permute_within
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

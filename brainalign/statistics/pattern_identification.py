@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-
-Values = NDArray[np.floating[Any]]
 
 TIE = 1e-6  # correlations closer than this are equal: float32 predictions carry no more
 

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-
-Values = NDArray[np.floating[Any]]
 
 BLOCK = 2048  # targets whose float64 copy is held at once
 

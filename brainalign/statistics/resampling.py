@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, listed
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 MIN_UNITS = 6  # below it the interval covers less than it says
 

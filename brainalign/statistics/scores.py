@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-
-Values = NDArray[np.floating[Any]]
 
 ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays
+from brainalign.arrays import Arrays, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import AlignSettings, ConceptSettings
 from brainalign.geometry import (
@@ -31,8 +31,6 @@ from brainalign.pipelines.compare.concepts import layers_of, regions_of
 from brainalign.workflow import Job
 
 HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size
-
-Values = NDArray[np.floating[Any]]
 
 
 def align(job: Job) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Layers
+from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError, listed
 from brainalign.config import ConceptSettings
 from brainalign.geometry import (
@@ -34,7 +34,6 @@ from brainalign.workflow import Job
 
 ALPHAS = tuple(np.logspace(-2, 6, 9))  # of the read-out
 
-Values = NDArray[np.floating[Any]]
 Make = Callable[[Sequence[int]], SparseConcepts | VariationalConcepts]
 
 

@@ -10,16 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays
+from brainalign.arrays import Arrays, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import IdentifySettings
 from brainalign.geometry import BASELINES, RegionIdentification, identify_regions, layer_agreement, threshold_family
 from brainalign.io import entities_of, load_sidecar
 from brainalign.workflow import Job
-
-Values = NDArray[np.floating[Any]]
 
 IDENTIFIED = ["name", "lower", "upper", "accuracy", "se", "low", "high", "null_mean", "null_high", "p"]
 THRESHOLDS = ["lower", "upper", "family", "accuracy", "se", "chosen"]

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Layers
+from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.config import DecodeModalitiesSettings
 from brainalign.datasets import check_modality_splits, fit_whitener
@@ -34,7 +33,6 @@ from brainalign.geometry import compare, rdm
 from brainalign.statistics import permutation_test
 from brainalign.workflow import Job
 
-Values = NDArray[np.floating[Any]]
 Parts = dict[str, Trials]
 CONTROL_KINDS = ("image", "modalities", "fused")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays, Responses, Values
 from brainalign.checks import BrainalignError, listed
 from brainalign.config import GroundSettings
 from brainalign.datasets import folds_of
@@ -18,7 +17,6 @@ from brainalign.decoding import caption_vectors, word_regions
 from brainalign.encoding import Ridge, target_groups
 from brainalign.workflow import Job
 
-Values = NDArray[np.floating[Any]]
 WORDS = "words alone"
 
 

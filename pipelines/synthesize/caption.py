@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Features, Layers, Responses
+from brainalign.arrays import Features, Layers, Responses, Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.config import SHARED_LAYERS, CaptionSettings
 from brainalign.datasets import folds_of
@@ -30,8 +30,6 @@ from brainalign.synthesis import (
     noun_shares,
 )
 from brainalign.workflow import Job
-
-Values = NDArray[np.floating[Any]]
 
 
 def caption(job: Job) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from brainalign.arrays import Arrays, Layers
+from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import DirectionSettings, SynthesizeSettings
 from brainalign.devices import pick_device
@@ -31,7 +30,6 @@ from brainalign.synthesis import (
 )
 from brainalign.workflow import Job
 
-Values = NDArray[np.floating[Any]]
 ROLES = ("guide", "check")
 
 

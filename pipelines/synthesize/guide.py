@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError, listed
 from brainalign.config import SynthesizeSettings
 from brainalign.datasets import folds_of
@@ -29,8 +29,6 @@ from brainalign.study import check_halves
 from brainalign.synthesis import features_of_views, load_prior
 from brainalign.workflow import Job
 
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 ROLES = ("guide", "check")
 COMPARED = 8  # images whose stored features are computed again
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brainalign.arrays import Arrays, Layers
+from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import SynthesizeSettings
 from brainalign.devices import pick_device
@@ -34,7 +34,6 @@ from brainalign.synthesis import (
 )
 from brainalign.workflow import Job
 
-Values = NDArray[np.floating[Any]]
 ROLES = ("guide", "check")
 LEVEL = 0.05  # false discovery rate of captions that count
 READ_AT_ONCE = 64  # images

@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.datasets.formats import CORTEX, SPACES, cifti_axis
 from brainalign.io import load_image_file, read_npz, reading
 
-Values = NDArray[np.floating[Any]]
 Labels = NDArray[np.intp]
 
 N_VERTICES = SPACES["fsLR32k"]

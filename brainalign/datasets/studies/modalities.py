@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.datasets.formats import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
@@ -18,7 +19,6 @@ from brainalign.datasets.published import read_things_epochs
 from brainalign.io import read_numbers, read_parquet, read_text_table
 from brainalign.study import ModalityStudy, ThingsRecordings
 
-Values = NDArray[np.floating[Any]]
 SPLITS = ("train", "val", "test")
 
 

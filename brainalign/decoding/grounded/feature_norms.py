@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 from brainalign.statistics import permutation_test
 
-Values = NDArray[np.floating[Any]]
 Errors = tuple[NDArray[np.float64], NDArray[np.float64]]  # squared, of prediction and of the training mean
 ALPHAS = np.logspace(-4, 3, 15)  # in units of the mean squared singular value
 ALL_NORMS = "all"  # the mean over norms

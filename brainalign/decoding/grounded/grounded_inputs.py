@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, listed
 
-Values = NDArray[np.floating[Any]]
 Captions = Sequence[Sequence[int] | NDArray[Any]]
 
 

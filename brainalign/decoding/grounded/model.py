@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.decoding.grounded.grounded_inputs import (
     Captions,
@@ -37,12 +39,10 @@ from brainalign.decoding.training import LogitScale, batches, pair_loss, train
 from brainalign.devices import pick_device
 from brainalign.io import read_safetensors, reading
 
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
-
 CHUNK = 64  # scenes scored at once: memory holds words × scenes × locations
 
 
+@dataclass(eq=False, repr=False)
 class GroundedLanguage:
     """A language space aligned with vision by contrastive learning.
 
@@ -71,35 +71,19 @@ class GroundedLanguage:
     contrastive learning. NeurIPS. arXiv:2111.07180
     """
 
-    def __init__(
-        self,
-        n_dimensions: int = 32,
-        n_hidden: int = 64,
-        n_steps: int = 800,
-        batch_size: int = 64,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.5,
-        sharpness: float = 10.0,
-        relation_steps: int = 600,
-        relation_batch: int = 128,
-        relation_rate: float = 5e-3,
-        relation_decay: float = 5.0,
-        device: str = "auto",
-        seed: int = 0,
-    ) -> None:
-        self.n_dimensions = n_dimensions
-        self.n_hidden = n_hidden
-        self.n_steps = n_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.sharpness = sharpness
-        self.relation_steps = relation_steps
-        self.relation_batch = relation_batch
-        self.relation_rate = relation_rate
-        self.relation_decay = relation_decay
-        self.device = device
-        self.seed = seed
+    n_dimensions: int = 32
+    n_hidden: int = 64
+    n_steps: int = 800
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.5
+    sharpness: float = 10.0
+    relation_steps: int = 600
+    relation_batch: int = 128
+    relation_rate: float = 5e-3
+    relation_decay: float = 5.0
+    device: str = "auto"
+    seed: int = 0
 
     def fit(
         self, word_vectors: Values, captions: Captions, scenes: Values, relations: pd.DataFrame | None = None

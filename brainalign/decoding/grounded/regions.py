@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.statistics import (
     bootstrap_correlations,
@@ -23,8 +24,6 @@ from brainalign.statistics import (
     permute_within,
     permuted_correlations,
 )
-
-Values = NDArray[np.floating[Any]]
 
 
 class Regression(Protocol):

@@ -6,19 +6,15 @@ gallery counts what is left.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.decoding.scoring import way_accuracy
 from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
 from brainalign.statistics.pattern_identification import TIE
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 def scene_retrieval(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.decoding.grounded.grounded_inputs import same_words
 from brainalign.decoding.grounded.model import GroundedLanguage
@@ -17,7 +17,6 @@ from brainalign.decoding.grounded.scenes import scene_retrieval
 from brainalign.regression import Ridge
 from brainalign.statistics import held_out_prediction
 
-Values = NDArray[np.floating[Any]]
 ALPHAS = tuple(np.logspace(-2, 6, 17))
 
 

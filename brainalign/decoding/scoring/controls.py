@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.scoring.nuisance import decode_neighbours
 from brainalign.decoding.scoring.pair_scores import PairScore, label_hits, retrieval_hits
@@ -21,7 +22,6 @@ from brainalign.decoding.scoring.surrogates import Keep, phase_randomised, spect
 from brainalign.decoding.training import Trials, check_unseen
 from brainalign.statistics import MIN_UNITS, Interval, PairingTest, crossed_bootstrap, pairing_test, permute_within
 
-Values = NDArray[np.floating[Any]]
 Decode = Callable[[Values, pd.DataFrame], Any]
 
 TRAINED = ("brain", "noise", "shuffled")

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
-Values = NDArray[np.floating[Any]]
 Labels = NDArray[Any]
 PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # to choose from, where a choice can be made
 EDGE = 0.005  # of the mean cosine: by so much the last penalty beats the one before, where a wider grid may do better
@@ -76,6 +76,7 @@ class _Fitted:
     target_mean: Values
 
 
+@dataclass(eq=False, repr=False)
 class LinearDecoder:
     """Dual ridge regression from signals to target vectors.
 
@@ -98,21 +99,15 @@ class LinearDecoder:
         penalty is the last of the grid and the score still rises.
     """
 
-    def __init__(
-        self,
-        sharing: Literal["own", "pooled", "partial"] = "own",
-        features: Literal["raw", "log_power", "covariance"] = "raw",
-        penalties: tuple[float, ...] = (1.0,),
-        rhos: tuple[float, ...] = (0.3,),
-        window: int = 8,
-    ) -> None:
-        check_choice("sharing", sharing, ("own", "pooled", "partial"))
-        check_choice("features", features, ("raw", "log_power", "covariance"))
-        self.sharing = sharing
-        self.features = features
-        self.penalties = penalties
-        self.rhos = rhos
-        self.window = window
+    sharing: Literal["own", "pooled", "partial"] = "own"
+    features: Literal["raw", "log_power", "covariance"] = "raw"
+    penalties: tuple[float, ...] = (1.0,)
+    rhos: tuple[float, ...] = (0.3,)
+    window: int = 8
+
+    def __post_init__(self) -> None:
+        check_choice("sharing", self.sharing, ("own", "pooled", "partial"))
+        check_choice("features", self.features, ("raw", "log_power", "covariance"))
 
     def fit(
         self,

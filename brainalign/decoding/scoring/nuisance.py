@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.decoding.scoring.pair_scores import PairScore, label_hits, retrieval_hits
 from brainalign.decoding.scoring.retrieval import group_of_stimuli
@@ -23,7 +24,6 @@ from brainalign.regression import Ridge
 from brainalign.statistics import held_out_prediction, pairing_test
 from brainalign.study import words
 
-Values = NDArray[np.floating[Any]]
 # Nuisances that are numbers of the table as they stand; columns by their beginning.
 NUMBERS = {
     "fixations": "n_fixations",

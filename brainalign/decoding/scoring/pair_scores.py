@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import check_rows
 from brainalign.decoding.scoring.retrieval import similarity_ranks
 from brainalign.decoding.scoring.text_measures import content_overlaps
 from brainalign.decoding.training import Trials
 
-Values = NDArray[np.floating[Any]]
 # (outputs of n trials, distinct stimuli) to scores (n, n_stimuli) by measure; more is better.
 PairScore = Callable[[Any, Trials], Mapping[str, Values]]
 

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.decoding.scoring.retrieval import distinct_gallery, similarity_ranks
-
-Values = NDArray[np.floating[Any]]
 
 
 def repeat_curve(

@@ -16,12 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
 from brainalign.statistics.pattern_identification import TIE
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

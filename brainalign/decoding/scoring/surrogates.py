@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 
-Values = NDArray[np.floating[Any]]
 Keep = Literal["power", "cross-spectrum"]
 KEEPS = ("power", "cross-spectrum")
 

@@ -6,15 +6,14 @@ sacrebleu, rouge-score and jiwer (extra `eval`) do what they do; overlap of cont
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import import_optional
 from brainalign.study import FUNCTION_WORDS, words
 
-Values = NDArray[np.floating[Any]]
 Compare = Callable[[Sequence[str], Sequence[str], frozenset[str]], Values]
 Total = Callable[[Values, int], float]
 

@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.decoding.scoring.retrieval import group_of_stimuli
 from brainalign.statistics import pairing_test
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

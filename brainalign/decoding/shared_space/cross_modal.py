@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.decoding.scoring import distinct_gallery, similarity_ranks
 from brainalign.decoding.training import Trials
 from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
 
-Values = NDArray[np.floating[Any]]
 KINDS = ("image", "averaged", "subjects", "modalities", "fused")
 
 

@@ -7,16 +7,15 @@ embeddings are means of both, weighted per modality by what finds validation ima
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from brainalign.arrays import Values
 from brainalign.decoding.scoring import LinearDecoder, distinct_gallery, similarity_ranks
 from brainalign.decoding.training import SubjectScale, Trials
 
-Values = NDArray[np.floating[Any]]
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ridge, that are tried
 USUAL = 0.75  # where validation images do not clearly say otherwise: never far below the better of both
 VALIDATION_SHARE = 0.1  # of the training images

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 from brainalign.decoding.shared_space.linear_paths import (
     USUAL,
@@ -36,7 +37,6 @@ from brainalign.decoding.training import SubjectScale, Trials, check_unseen
 from brainalign.devices import pick_device
 from brainalign.io import reading
 
-Values = NDArray[np.floating[Any]]
 CHUNK = 512  # trials embedded at once
 
 

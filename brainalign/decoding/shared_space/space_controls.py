@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import check_choice
 from brainalign.decoding.scoring import LinearDecoder, altered
 from brainalign.decoding.shared_space.space import SharedSpace
 from brainalign.decoding.training import SubjectScale, Trials, check_unseen
 
-Values = NDArray[np.floating[Any]]
 SPACE_NULLS = ("shuffled", "noise")
 NOBODY = "nobody in training"
 

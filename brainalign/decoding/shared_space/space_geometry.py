@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.decoding.shared_space.cross_modal import fused_embedding
 from brainalign.decoding.training import Trials
-
-Values = NDArray[np.floating[Any]]
 
 
 def space_patterns(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.text.frozen_language import LanguageModel
 from brainalign.decoding.text.language import LanguageBridge
@@ -36,13 +37,13 @@ from brainalign.decoding.training import Augmentation, EegShape, Known, Trials, 
 from brainalign.devices import pick_device
 from brainalign.io import reading
 
-Values = NDArray[np.floating[Any]]
 Texts = Sequence[str | Sequence[str]]
 AUGMENTATIONS = {RESIDUAL: Augmentation(channel_dropout=0.1)}
 SPREAD_OF_RANKS = 0.3  # standard deviation of the difference of two decoders' reciprocal ranks of a trial, about
 SPREAD_TRIALS = 1000  # enough for a mean, few enough for a long recording
 
 
+@dataclass(eq=False, repr=False)
 class TextDecoder:
     """A network from EEG to vectors of sentences.
 
@@ -86,40 +87,25 @@ class TextDecoder:
     5:1097-1107. doi:10.1038/s42256-023-00714-5
     """
 
-    def __init__(
-        self,
-        encoder: str = "residual",
-        n_epochs: int = 24,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 0.05,
-        batch_size: int = 96,
-        augment: bool = True,
-        language: LanguageModel | None = None,
-        alignment_weight: float = 0.5,
-        selection: Literal["last", "best_val"] = "last",
-        sfreq: float = 128.0,
-        device: str = "auto",
-        seed: int = 0,
-        encoder_options: Mapping[str, Any] | None = None,
-        bridge_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        check_choice("selection", selection, ("last", "best_val"))
-        if not 0 <= alignment_weight <= 1:
-            raise BrainalignError(f"alignment_weight is {alignment_weight}; it is a share, from 0 to 1")
-        self.encoder = encoder
-        self.n_epochs = n_epochs
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.augment = augment
-        self.language = language
-        self.alignment_weight = alignment_weight
-        self.selection = selection
-        self.sfreq = sfreq
-        self.device = device
-        self.seed = seed
-        self.encoder_options = encoder_options
-        self.bridge_options = bridge_options
+    encoder: str = "residual"
+    n_epochs: int = 24
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    batch_size: int = 96
+    augment: bool = True
+    language: LanguageModel | None = None
+    alignment_weight: float = 0.5
+    selection: Literal["last", "best_val"] = "last"
+    sfreq: float = 128.0
+    device: str = "auto"
+    seed: int = 0
+    encoder_options: Mapping[str, Any] | None = None
+    bridge_options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("selection", self.selection, ("last", "best_val"))
+        if not 0 <= self.alignment_weight <= 1:
+            raise BrainalignError(f"alignment_weight is {self.alignment_weight}; it is a share, from 0 to 1")
 
     def fit(self, train: Trials, val: Trials | None = None, texts: Texts | None = None) -> TextDecoder:
         """Train on the trials of one split.

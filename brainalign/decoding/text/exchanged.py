@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.decoding.training import Trials
 from brainalign.statistics import permute_within
 
-Values = NDArray[np.floating[Any]]
 MOST_TRIALS = 300  # a random sample of more
 
 

@@ -8,17 +8,14 @@ length. For a linear decoder the values add up to the similarity, but for its in
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.decoding.text.text_training import Feed
-
-Values = NDArray[np.floating[Any]]
 
 
 def relevance(feed: Feed, targets: Values | None = None) -> NDArray[np.float64]:

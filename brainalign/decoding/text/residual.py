@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.decoding.scoring import PENALTIES, LinearDecoder, mean_cosine, warn_of_edge
-
-Values = NDArray[np.floating[Any]]
 
 
 class RidgeMaps(nn.Module):

@@ -12,14 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.scoring import FUNCTION_WORDS, MEASURES, words
 from brainalign.statistics import exchanged, permutation_test, sums_by_stimulus
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 def text_scores(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.decoding.scoring import LinearDecoder, similarity_ranks
 from brainalign.decoding.text.decoder import TextDecoder
@@ -17,8 +17,6 @@ from brainalign.decoding.text.frozen_language import LanguageModel
 from brainalign.decoding.text.language_models import LANGUAGE_MODELS
 from brainalign.decoding.text.text_network import RESIDUAL
 from brainalign.decoding.training import Trials
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

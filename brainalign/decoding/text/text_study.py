@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.decoding.scoring import (
     ControlMatrix,
     Decode,
@@ -34,7 +33,6 @@ from brainalign.decoding.text.scores import text_scores
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, nearest_sentences
 from brainalign.decoding.training import Components, Trials
 
-Values = NDArray[np.floating[Any]]
 WITHIN = ("subject", "task", "split")  # pairs are shuffled within; those that validate stay so
 OVERLAP = {"bleu1": "sacrebleu", "bleu2": "sacrebleu", "rouge1": "rouge_score", "wer": "jiwer"}
 MOST_WINDOWS = 8

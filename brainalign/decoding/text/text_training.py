@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brainalign.arrays import Values
 from brainalign.decoding.scoring import distinct_gallery, similarity_ranks
 from brainalign.decoding.text.residual import RidgeMaps, cross_fitted
 from brainalign.decoding.text.text_network import TextNetwork
@@ -28,7 +29,6 @@ from brainalign.decoding.training import (
     train,
 )
 
-Values = NDArray[np.floating[Any]]
 Inputs = tuple[Tensor, Tensor | None, Tensor]  # scaled signals, mask, prompt
 SCALE, MOST = 10.0, 50.0  # inverse temperature at first, and at most
 N_FOLDS = 5

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.decoding.training.trials import Trials, check_unseen
 
-Values = NDArray[np.floating[Any]]
 PROMPT = ("task", "dataset", "subject")
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_apart, check_rows, listed
 
-Values = NDArray[np.floating[Any]]
 TURN = 1e-5  # of the cosine of two vectors of one text
 ROUNDING = 1e-5  # of the length of a vector
 N_LINES = 8

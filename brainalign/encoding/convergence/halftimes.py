@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-
-Values = NDArray[np.floating[Any]]
 
 
 def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None, share: float = 0.5) -> pd.DataFrame:

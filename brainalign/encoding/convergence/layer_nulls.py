@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.statistics import permutation_test, smooth_map_test, spin_test
-
-Values = NDArray[np.floating[Any]]
 
 EXACT_LAYERS = 8  # up to here every order of layers is tried (40,320)
 TIE = 1e-6  # of float32 scores

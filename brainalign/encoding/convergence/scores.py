@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.encoding.convergence.layer_nulls import TIE, AreaNulls, against_layers, identical_layers, layer_orders
 from brainalign.encoding.convergence.temporal_score import layer_latencies, temporal_score
 from brainalign.statistics import layer_preference, permutation_test
 from brainalign.statistics.maps import MAX_AREAS
-
-Values = NDArray[np.floating[Any]]
 
 MIN_AREAS = 4
 COLUMNS = ("value", "n", "p_layers", "p_areas", "p_independent_areas", "p_stimuli", "area_null", "reason")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.encoding.convergence.layer_nulls import against_layers, identical_layers
 from brainalign.statistics import score_latency
-
-Values = NDArray[np.floating[Any]]
 
 MIN_LAYERS = 3
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.in_context.inputs import check_features
 from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, same_kind_as
 from brainalign.statistics import r2
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 NOISE_SHARES = tuple(np.logspace(-3, 3, 25).tolist())  # of the context's variance
 JITTER = 1e-6

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ N_REAL = 4096  # weights that voxels of other subjects may have
 BLOCK = 2048  # voxels of a context at a time, however much memory there is: caches hold no more
 
 
+@dataclass(eq=False, repr=False)
 class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Linear weights per voxel from a handful of (image, response) pairs, by a meta-trained transformer.
 
@@ -126,43 +128,23 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     (4, 7)
     """
 
-    def __init__(
-        self,
-        network: Literal["small", "clip", "dino", "siglip"] = "small",
-        prior: Literal["normal", "independent"] = "normal",
-        units: Literal["prior", "any"] = "prior",
-        n_steps: tuple[int, int, int] = (50, 850, 600),
-        context_sizes: tuple[int, int] = (8, 100),
-        noise_ratio: tuple[float, float] = (0.5, 4.0),
-        n_voxels: int = 48,
-        n_queries: int = 32,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 1e-2,
-        optimizer: Literal["muon", "adamw"] = "muon",
-        metric: Literal["r2", "r"] = "r2",
-        fallback: bool = True,
-        min_group: int = 100,
-        n_checks: int = 5000,
-        seed: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-    ) -> None:
-        self.network = network
-        self.prior = prior
-        self.units = units
-        self.n_steps = n_steps
-        self.context_sizes = context_sizes
-        self.noise_ratio = noise_ratio
-        self.n_voxels = n_voxels
-        self.n_queries = n_queries
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.optimizer = optimizer
-        self.metric = metric
-        self.fallback = fallback
-        self.min_group = min_group
-        self.n_checks = n_checks
-        self.seed = seed
-        self.device = device
+    network: Literal["small", "clip", "dino", "siglip"] = "small"
+    prior: Literal["normal", "independent"] = "normal"
+    units: Literal["prior", "any"] = "prior"
+    n_steps: tuple[int, int, int] = (50, 850, 600)
+    context_sizes: tuple[int, int] = (8, 100)
+    noise_ratio: tuple[float, float] = (0.5, 4.0)
+    n_voxels: int = 48
+    n_queries: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    optimizer: Literal["muon", "adamw"] = "muon"
+    metric: Literal["r2", "r"] = "r2"
+    fallback: bool = True
+    min_group: int = 100
+    n_checks: int = 5000
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __sklearn_clone__(self) -> InContextEncoder:
         """Return an unfitted encoder that shares the network: fitting never changes it, and pre-training is once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
+from brainalign.arrays import Rows, Values
 from brainalign.encoding.in_context.encoder import InContextEncoder
 from brainalign.encoding.in_context.fallback import BAYES, NETWORK, RIDGE, groups_of_targets
 from brainalign.regression import Array
 
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 ERRORS = (NETWORK, BAYES, RIDGE)
 
 
+@dataclass(eq=False, repr=False)
 class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
     """Networks of several seeds that read the same context: the mean of their predictions.
 
@@ -44,15 +45,9 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
 
     metric = "r2"  # what cv_scores_ are
 
-    def __init__(
-        self,
-        encoders: Sequence[InContextEncoder],
-        roi: NDArray[Any] | None = None,
-        targets: Rows | None = None,
-    ) -> None:
-        self.encoders = encoders
-        self.roi = roi
-        self.targets = targets
+    encoders: Sequence[InContextEncoder]
+    roi: NDArray[Any] | None = None
+    targets: Rows | None = None
 
     def fit(self, X: Values, Y: Values, *, groups: Array | None = None) -> InContextEnsemble:
         """Encode the context (n_images, n_features), (n_images, n_targets)."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows
 from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, WeightPrior, left_out_errors
 from brainalign.regression import ALPHAS, Ridge
 
@@ -30,7 +31,6 @@ SMALL_GROUPS = "(small groups)"
 UNIT_ALPHAS = (*np.logspace(-4, -1, 6, endpoint=False).tolist(), *ALPHAS)
 
 Weights = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

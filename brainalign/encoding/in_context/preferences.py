@@ -10,14 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.in_context.ensemble import InContextEnsemble
 from brainalign.encoding.in_context.inputs import unit_rows
 from brainalign.encoding.in_context.pretrained_layer import PretrainedLayer, Reduction
 from brainalign.encoding.in_context.selectivity import text_selectivity
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 N_REFITS = 19  # beyond the largest of them: p <= .05
 LEAST_CHECKS = 500  # of a refit, where the fall-back only stands in for one that is tested

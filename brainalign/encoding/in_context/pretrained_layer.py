@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context.empirical_bayes import WeightPrior
 from brainalign.encoding.in_context.encoder import InContextEncoder
 from brainalign.encoding.in_context.inputs import unit_rows
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

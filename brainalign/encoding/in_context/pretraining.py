@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context.empirical_bayes import WeightPrior, estimate_prior
 from brainalign.encoding.in_context.encoder import InContextEncoder
@@ -23,8 +24,6 @@ from brainalign.encoding.in_context.pretrained_layer import PretrainedLayer, Red
 from brainalign.encoding.scoring import average_repeats
 from brainalign.statistics import noise_ceiling_from_share, signal_share
 
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 Progress = Callable[[int, int, int, float], None]
 
 REMAINDER = 2  # images beyond the components that least squares with a bias needs to estimate its noise

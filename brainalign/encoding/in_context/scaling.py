@@ -7,16 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, listed, row_numbers
 from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, WeightPrior
 from brainalign.encoding.in_context.fallback import UNIT_ALPHAS
 from brainalign.regression import Ridge, check_shapes
 from brainalign.statistics import explained_variance, pearson
-
-Values = NDArray[np.floating[Any]]
 
 
 class Predictor(Protocol):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from sklearn.base import clone
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_apart, check_folds, check_rows, row_numbers
 from brainalign.encoding.in_context.ensemble import InContextEnsemble, ShuffledContext
 from brainalign.encoding.in_context.fallback import UNIT_ALPHAS
@@ -30,9 +31,6 @@ from brainalign.statistics import explained_variance, pearson
 from brainalign.study import check_contexts
 
 IN_CONTEXT, SHUFFLED, FULL = "in_context", "shuffled_context", "ridge_full"
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Layers
+from brainalign.arrays import Layers, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context.preferences import text_preferences
 from brainalign.encoding.in_context.pretrained_layer import PretrainedLayer
 from brainalign.encoding.in_context.study import score_context
 from brainalign.encoding.scoring import HeldOut, ImageSubject
 from brainalign.statistics import RELIABLE
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ what the query gathered.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +60,7 @@ PUBLISHED_ROUTING = {
 WEIGHTS_AT_ONCE = 2**24  # of attention, outside training: 64 MB, and a few such arrays
 
 
+@dataclass(eq=False, repr=False)
 class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Cross-attention of learned queries over tokens, with a linear read-out per target.
 
@@ -129,49 +131,26 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     (80, 2, 64)
     """
 
-    def __init__(
-        self,
-        queries: Literal["roi", "parcel", "target", "hemisphere"] = "roi",
-        keys: Literal["both", "content", "position"] = "both",
-        frozen_queries: bool = False,
-        n_parcels: int = 100,
-        rest: bool = False,
-        d_model: int = 32,
-        n_heads: int = 1,
-        feedforward: int | None = None,
-        dropout: float = 0.0,
-        epochs: int = 40,
-        batch_size: int = 50,
-        learning_rate: float = 1e-2,
-        weight_decay: float = 1e-4,
-        clip: float | None = None,
-        validation: float = 0.1,
-        patience: int | None = None,
-        seed: int = 0,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        checkpoint: Path | None = None,
-        progress: Callable[[Epoch], None] | None = None,
-    ) -> None:
-        self.queries = queries
-        self.keys = keys
-        self.frozen_queries = frozen_queries
-        self.n_parcels = n_parcels
-        self.rest = rest
-        self.d_model = d_model
-        self.n_heads = n_heads
-        self.feedforward = feedforward
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.clip = clip
-        self.validation = validation
-        self.patience = patience
-        self.seed = seed
-        self.device = device
-        self.checkpoint = checkpoint
-        self.progress = progress
+    queries: Literal["roi", "parcel", "target", "hemisphere"] = "roi"
+    keys: Literal["both", "content", "position"] = "both"
+    frozen_queries: bool = False
+    n_parcels: int = 100
+    rest: bool = False
+    d_model: int = 32
+    n_heads: int = 1
+    feedforward: int | None = None
+    dropout: float = 0.0
+    epochs: int = 40
+    batch_size: int = 50
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-4
+    clip: float | None = None
+    validation: float = 0.1
+    patience: int | None = None
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint: Path | None = None
+    progress: Callable[[Epoch], None] | None = None
 
     def fit(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.regression import Epoch, digest_of
 
-Values = NDArray[np.floating[Any]]
 
-
+@dataclass(eq=False, repr=False)
 class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     """Train an encoder once per seed; a killed fit goes on with the seed and the epoch it was at.
 
@@ -53,19 +54,11 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     (3, 100, 5000)
     """
 
-    def __init__(
-        self,
-        encoder: Any,
-        seeds: Sequence[int] = (0,),
-        checkpoint: Path | None = None,
-        progress: Callable[[int, Epoch], None] | None = None,
-        targets: NDArray[np.intp] | None = None,
-    ) -> None:
-        self.encoder = encoder
-        self.seeds = seeds
-        self.targets = targets
-        self.checkpoint = checkpoint
-        self.progress = progress
+    encoder: Any
+    seeds: Sequence[int] = (0,)
+    checkpoint: Path | None = None
+    progress: Callable[[int, Epoch], None] | None = None
+    targets: NDArray[np.intp] | None = None
 
     def fit(
         self,

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Values = NDArray[np.floating[Any]]
+from brainalign.arrays import Values
+
 AXES = ["x_mm", "y_mm", "z_mm"]
 
 

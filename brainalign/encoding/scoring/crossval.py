@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from brainalign.arrays import Values
 from brainalign.checks import check_folds
 from brainalign.statistics import identification, pair_matching, pearson, r2, without_rounding
 
-Values = NDArray[np.floating[Any]]
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 Inputs = Callable[[Values, NDArray[np.intp]], Values]
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Rows, Values
 from brainalign.encoding.scoring.encoder_table import Contender, side_by_side
 from brainalign.encoding.scoring.held_out_scores import HeldOut
 from brainalign.encoding.scoring.image_subject import ImageSubject
 from brainalign.features import PCA, RandomUnits, SparseAutoencoder, dictionary_quality, stability
 from brainalign.regression import Ridge
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(kw_only=True)

@@ -11,13 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import check_folds
 from brainalign.encoding.scoring.crossval import Encoder, Folds, FoldScores, Inputs, encode_runs, encode_zero_shot
 from brainalign.statistics import exchange_features, permute_stimuli, permute_within
 
 STACK_BYTES = 64 * 2**20  # permuted responses refitted at once
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

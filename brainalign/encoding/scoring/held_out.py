@@ -12,15 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
 from brainalign.encoding.scoring.crossval import Encoder
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
 from brainalign.encoding.scoring.repeats import average_repeats
 from brainalign.regression import BandedEncoder, partition
 from brainalign.study import check_test_stimuli
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows, Values
 from brainalign.regression import Partition
 from brainalign.statistics import (
     CorrelationNull,
@@ -25,9 +26,6 @@ from brainalign.statistics import (
 )
 
 TIE = 1e-6  # the null's r are float32
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

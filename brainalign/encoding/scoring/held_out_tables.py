@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from brainalign.arrays import Responses
+from brainalign.arrays import Responses, Rows, Values
 from brainalign.encoding.networks import SeedEnsemble
 from brainalign.encoding.scoring.groups import target_columns
 from brainalign.encoding.scoring.held_out_scores import HeldOut
@@ -29,9 +27,6 @@ METRICS = {
     "cv_r": "r inside the training images; where folds were scored by R², the square root of what is above 0",
 }
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 def score_table(found: HeldOut, responses: Responses, ceiling: Values, reliable: Rows) -> pd.DataFrame:

@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Responses
+from brainalign.arrays import Responses, Rows, Values
 from brainalign.encoding.scoring.held_out import evaluate_held_out
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
 from brainalign.encoding.scoring.held_out_tables import group_table
 from brainalign.features import layer_inputs
 
 N_MAPS = 200  # permuted maps that cluster tests see
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)

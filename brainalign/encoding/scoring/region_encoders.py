@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows
 from brainalign.checks import BrainalignError, check_rows, did_you_mean, listed
 from brainalign.regression import Ridge
 
 Values = NDArray[np.floating]
-Rows = NDArray[np.intp]
 
 
 def choose_regions(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows, Values
 from brainalign.encoding.scoring.areas import area_places
 from brainalign.encoding.scoring.held_out_scores import HeldOut
 from brainalign.statistics import (
@@ -23,9 +24,6 @@ from brainalign.statistics import (
     permuted_correlations,
 )
 from brainalign.study import MIN_TEST
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 FMRI = "fMRI"
 

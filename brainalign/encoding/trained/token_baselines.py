@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from brainalign.arrays import Values
 from brainalign.encoding.networks import FactorizedReadout, GaussianReadout, SeedEnsemble
 from brainalign.encoding.scoring import Contender, HeldOut
 from brainalign.regression import Ridge
@@ -17,8 +18,6 @@ from brainalign.regression import Ridge
 SMALL = 500  # training images up to which a penalty of each target's own is too uncertain to stand alone
 MOST_CHANNELS = 64  # whose products are taken; of more, the leading components
 MOST_SEMANTIC, MOST_INTERACTIONS = 16, 10_000  # components of semantics, and columns of their products with tokens
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.encoding.networks import SeedEnsemble
 from brainalign.encoding.scoring import Contender, HeldOut
-
-Values = NDArray[np.floating[Any]]
 
 
 def ensemble_weights(validation_r: Values, sharpness: float = 40.0) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import SeedEnsemble
 from brainalign.encoding.scoring import Contender, HeldOut, ImageSubject, side_by_side
@@ -23,9 +24,6 @@ from brainalign.statistics import RELIABLE
 
 ENSEMBLE = "all layers, ensemble"  # where others have the name of a layer
 N_SHOWN = 4  # test images whose attention is kept
-
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.features.dictionaries.sparse_coding import CODINGS
 from brainalign.regression import descend
 
-Values = NDArray[np.floating[Any]]
 
-
+@dataclass(eq=False, repr=False)
 class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
     """Learn atoms such that a few of them, with weights >= 0, add up to each row of features.
 
@@ -48,23 +49,13 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
     ((500, 12), 2)
     """
 
-    def __init__(
-        self,
-        n_atoms: int = 256,
-        n_active: int = 8,
-        coding: Literal["topk", "matching_pursuit"] = "topk",
-        epochs: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 1e-2,
-        seed: int = 0,
-    ) -> None:
-        self.n_atoms = n_atoms
-        self.n_active = n_active
-        self.coding = coding
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.seed = seed
+    n_atoms: int = 256
+    n_active: int = 8
+    coding: Literal["topk", "matching_pursuit"] = "topk"
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-2
+    seed: int = 0
 
     def fit(self, values: Values, *, rows: NDArray[Any] | None = None) -> SparseAutoencoder:
         """Learn from training rows.

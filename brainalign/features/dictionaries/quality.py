@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.features.dictionaries.dictionaries import SparseAutoencoder
-
-Values = NDArray[np.floating[Any]]
 
 SAME = 0.9  # cosine above which matched atoms are called the same
 

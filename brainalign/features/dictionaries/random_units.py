@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
-
-Values = NDArray[np.floating[Any]]
 
 
 class RandomUnits:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.geometry.network_similarity import ROUNDING, centred, representation
 from brainalign.statistics import Regressor, held_out_r2
 
-Values = NDArray[np.floating[Any]]
 Known = Mapping[str, NDArray[Any]]
 
 

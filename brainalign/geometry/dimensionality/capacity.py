@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.geometry.network_similarity import ROUNDING, representation
 
 if TYPE_CHECKING:
     import torch
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity import ROUNDING, representation
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

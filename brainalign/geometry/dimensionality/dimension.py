@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.geometry.dimensionality.spectra import RANKS, eigenspectrum, participation_ratio, power_law, rankme
 from brainalign.geometry.network_similarity import representation
-
-Values = NDArray[np.floating[Any]]
-
 
 # Units of the last place: what a network computes differently in another batch, and what storing a number costs.
 COMPUTED, KEPT = 32, 4

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.geometry.dimensionality.capacity import manifold_capacity
 from brainalign.geometry.dimensionality.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.network_similarity import ROUNDING, centred, representation, rotated_to_fewer
 from brainalign.statistics import Regressor
-
-Values = NDArray[np.floating[Any]]
 
 LEAST_STIMULI = 8  # of a category: halves of four
 CAPACITY = ("capacity", "radius", "dimension")

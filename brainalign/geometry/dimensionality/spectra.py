@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity import centred, centred_pair, representation
-
-Values = NDArray[np.floating[Any]]
 
 RANKS = (11, 100)  # the largest components are a few strong features, the smallest noise and the edge of the sample
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.statistics import MIN_UNITS, cross_validated_interval, noise_ceiling, pearson, permutation_test
 from brainalign.study import check_dynamics, check_neural
 
-Values = NDArray[np.floating[Any]]
 FIT_ON = ("epoch", "visible")
 MOST_VALUES = 2e7  # of exchanged responses at once
 CONSTANT = 1e-9  # spread of predictions, in spreads of the response, that is none

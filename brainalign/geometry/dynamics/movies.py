@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
 from brainalign.geometry.rdms import rank_rdms
 from brainalign.geometry.time import rdm_movie
 from brainalign.statistics import permutation_test
 from brainalign.study import check_neural
-
-Values = NDArray[np.floating[Any]]
 
 
 def movie_agreement(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
 
-Values = NDArray[np.floating[Any]]
 Simulate = Callable[[Values, int], Values]  # context (n, n_context, n_units), n_steps -> (n, n_steps, n_units)
 
 N_WAVES = 6  # of time alone

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.condensed import condensed_rdms, square_rdms
 from brainalign.geometry.dimensionality import participation_ratio, rankme
@@ -16,8 +16,6 @@ from brainalign.geometry.inference import compare
 from brainalign.geometry.network_similarity import representation
 from brainalign.geometry.rdms import rdm
 from brainalign.statistics import Regressor, held_out_prediction, permutation_test
-
-Values = NDArray[np.floating[Any]]
 
 
 def successor_representation(transitions: Values, gamma: float, *, ahead: bool = False) -> NDArray[np.float64]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference.comparisons import COMPARISONS, compare
@@ -22,8 +23,6 @@ from brainalign.geometry.inference.evaluation import Evaluation, mean_over_subje
 from brainalign.geometry.inference.fixed_models import rdm_noise_ceiling
 from brainalign.geometry.inference.resampled import multiplicities
 
-Values = NDArray[np.floating[Any]]
-Rows = NDArray[np.intp]
 Factors = Literal["both", "stimuli", "subjects"]
 
 

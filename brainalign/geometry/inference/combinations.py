@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.bootstrap import Factors
 from brainalign.geometry.inference.fixed_models import RdmTest, warn_of_few_orders
 from brainalign.geometry.inference.flexible import FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference.reference_scores import score_rows, subject_rdms
 from brainalign.study import check_combination
-
-Values = NDArray[np.floating[Any]]
 
 
 def combination(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.rdms import Kind, are_constant, as_kind_of, as_numpy, dense_codes, equal_masks, rank_rdms
-
-Values = NDArray[np.floating[Any]]
 
 TIE = 1e-10  # comparisons of the same numbers in another order of sums differ by less
 

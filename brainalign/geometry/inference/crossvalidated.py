@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.condensed import n_stimuli_of
 from brainalign.geometry.inference.comparisons import Comparison
 from brainalign.geometry.inference.resampled import Products, Resampled
 from brainalign.geometry.rdms import mean_ranks
 
-Values = NDArray[np.floating[Any]]
 CHUNK = 500  # draws at once
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.condensed import square_rdms
 from brainalign.geometry.inference.comparisons import compare, pooled_rdm
 from brainalign.geometry.inference.evaluation import mean_over_subjects
-
-Values = NDArray[np.floating[Any]]
 
 
 class CopiedEvaluation:

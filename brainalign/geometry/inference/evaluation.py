@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.condensed import n_stimuli_of
 from brainalign.geometry.inference.comparisons import COMPARISONS
 from brainalign.geometry.inference.resampled import Products, Resampled, noise_ceilings
 from brainalign.geometry.rdms import equal_masks
 
-Values = NDArray[np.floating[Any]]
 CHUNK_BYTES = 100_000_000
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, square_rdms
 from brainalign.geometry.inference.comparisons import compare, pooled_rdm
 from brainalign.geometry.rdms import Precision, rank_rdms, rdm
 from brainalign.statistics import permutation_test
 
-Values = NDArray[np.floating[Any]]
 FEW_STIMULI = 7  # fewer have less than 5,040 orders
 
 

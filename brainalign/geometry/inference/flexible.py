@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, Rows, index_draws
@@ -18,7 +18,6 @@ from brainalign.geometry.inference.crossvalidated import CrossValidation, Traini
 from brainalign.geometry.inference.evaluation import mean_over_subjects
 from brainalign.geometry.inference.resampled import Resampled, multiplicities
 
-Values = NDArray[np.floating[Any]]
 KEPT = 1 - np.exp(-1)  # share of the stimuli, or subjects, that a draw holds
 
 

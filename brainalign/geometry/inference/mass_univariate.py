@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, whitened
@@ -16,7 +17,6 @@ from brainalign.geometry.inference.fixed_models import warn_of_few_orders
 from brainalign.geometry.rdms import are_constant, rank_rdms
 from brainalign.statistics import ClusterTest, cluster_permutation
 
-Values = NDArray[np.floating[Any]]
 CHUNK_BYTES = 50_000_000
 METHODS = tuple(name for name, kind in COMPARISONS.items() if not kind.concordance)
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, whitened
 from brainalign.geometry.inference.fixed_models import RdmTest, warn_of_few_orders
 from brainalign.geometry.rdms import are_constant, rank_rdms
 
-Values = NDArray[np.floating[Any]]
 CHUNK = 200  # permutations at once
 LEAST_SUBJECTS = 4  # fewer say little of others
 

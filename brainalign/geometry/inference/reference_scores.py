@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
 from brainalign.geometry.inference.bootstrap import DualBootstrap, dual_bootstrap
@@ -18,7 +17,6 @@ from brainalign.geometry.inference.comparisons import COMPARISONS
 from brainalign.geometry.inference.fixed_models import session_average
 from brainalign.geometry.inference.model_differences import compare_models
 
-Values = NDArray[np.floating[Any]]
 Candidates = Mapping[tuple[str, str], Values]
 
 

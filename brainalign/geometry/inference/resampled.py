@@ -7,16 +7,14 @@ their dissimilarity is zero by construction.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.condensed import square_rdms
 from brainalign.geometry.inference.comparisons import Comparison
 from brainalign.geometry.rdms import dense_codes
-
-Values = NDArray[np.floating[Any]]
 
 
 def multiplicities(indices: NDArray[np.intp], n: int) -> NDArray[np.float64]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.geometry.network_similarity.unit_pairing import ROUNDING, centred_pair
-
-Values = NDArray[np.floating[Any]]
 
 
 def canonical_correlations(X: Values, Y: Values) -> NDArray[np.float64]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import check_finite, check_rows
 from brainalign.geometry.network_similarity.unit_pairing import centred
-
-Values = NDArray[np.floating[Any]]
 
 BLOCK = 1024  # units in float64 at once
 

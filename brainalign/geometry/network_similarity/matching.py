@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from brainalign.arrays import Values
 from brainalign.checks import check_choice, check_rows
 from brainalign.geometry.network_similarity.correlations import (
     correlation_blocks,
@@ -19,7 +19,6 @@ from brainalign.geometry.network_similarity.correlations import (
 )
 from brainalign.geometry.network_similarity.transport import best_coupling
 
-Values = NDArray[np.floating[Any]]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.geometry.network_similarity.canonical_correlation import cca, pwcca, svcca
 from brainalign.geometry.network_similarity.matching import match_units
 from brainalign.geometry.network_similarity.unit_pairing import centred_pair
-
-Values = NDArray[np.floating[Any]]
 
 
 def similarity(X: Values, Y: Values, method: str = "cka") -> float:

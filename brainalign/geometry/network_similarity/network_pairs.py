@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity.matching import MATCHINGS, match_units, rotated_copy, shuffled_units
 from brainalign.geometry.network_similarity.measures import SIMILARITIES, similarity
@@ -17,7 +18,6 @@ from brainalign.geometry.network_similarity.prediction import linear_predictivit
 from brainalign.geometry.network_similarity.unit_pairing import representation, rotated_to_fewer
 from brainalign.statistics import Regressor
 
-Values = NDArray[np.floating[Any]]
 Layer = tuple[str, str]
 
 PREDICTED = {"predicts": 0, "predicted": 1}  # held-out R² of the second layer from the first, and the other way

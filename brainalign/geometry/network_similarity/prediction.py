@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.geometry.network_similarity.unit_pairing import centred, representation
 from brainalign.statistics import Regressor, held_out_r2
-
-Values = NDArray[np.floating[Any]]
 
 
 def linear_predictivity(

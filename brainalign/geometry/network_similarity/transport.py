@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.sparse import coo_array
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
 
-Values = NDArray[np.floating[Any]]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
 REPLICATED = 4  # copies of units are assigned where they are at most so many times the larger set: the faster way

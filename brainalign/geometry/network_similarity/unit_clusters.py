@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.geometry.network_similarity.correlations import unit_norm
 from brainalign.geometry.network_similarity.unit_pairing import centred_pair
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

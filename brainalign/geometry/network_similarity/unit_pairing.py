@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-
-Values = NDArray[np.floating[Any]]
 
 ROUNDING = 1e-12  # relative; less variation than this is none
 

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import check_rows
 from brainalign.geometry.odd_one_out.cluster_triplets import LEVELS, triplet_levels
 from brainalign.geometry.odd_one_out.soft_choices import check_probabilities, choice_entropy, mean_divergence
 from brainalign.geometry.odd_one_out.triplets import check_triplets, choice_probabilities, odd_one_out_accuracy
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

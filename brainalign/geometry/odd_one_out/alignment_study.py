@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.geometry.odd_one_out.alignment_scores import score_alignment
 from brainalign.geometry.odd_one_out.cluster_triplets import cluster_objects, draw_triplets
@@ -19,7 +20,6 @@ from brainalign.geometry.odd_one_out.soft_choices import check_probabilities, ch
 from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart
 from brainalign.geometry.odd_one_out.triplets import choice_probabilities, object_similarities, odd_one_out_shares
 
-Values = NDArray[np.floating[Any]]
 Triplets = NDArray[np.integer[Any]]
 Objects = NDArray[np.integer[Any]]
 Layer = tuple[str, str]

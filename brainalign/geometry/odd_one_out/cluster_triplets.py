@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
-
-Values = NDArray[np.floating[Any]]
 
 LEVELS = ("fine", "boundary", "coarse")  # by how many groups a triplet is of: 1, 2, 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Values = NDArray[np.float64]
 ALPHAS = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07)
 
 
+@dataclass(eq=False, repr=False)
 class SparseConcepts:
     """Embedding X >= 0 that makes the choices likely: softmax over the dot products of the three pairs of a triplet.
 
@@ -71,29 +73,16 @@ class SparseConcepts:
     True
     """
 
-    def __init__(
-        self,
-        alphas: Sequence[float] = ALPHAS,
-        n_dims: int = 100,
-        epochs: int = 60,
-        least_steps: int = 400,
-        batch_size: int = 4096,
-        learning_rate: float = 0.1,
-        least_weight: float = 0.1,
-        validation_share: float = 0.1,
-        seeds: Sequence[int] = (0,),
-        device: str = "cpu",
-    ) -> None:
-        self.alphas = alphas
-        self.n_dims = n_dims
-        self.epochs = epochs
-        self.least_steps = least_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.least_weight = least_weight
-        self.validation_share = validation_share
-        self.seeds = seeds
-        self.device = device
+    alphas: Sequence[float] = ALPHAS
+    n_dims: int = 100
+    epochs: int = 60
+    least_steps: int = 400
+    batch_size: int = 4096
+    learning_rate: float = 0.1
+    least_weight: float = 0.1
+    validation_share: float = 0.1
+    seeds: Sequence[int] = (0,)
+    device: str = "cpu"
 
     def fit(self, triplets: NDArray[np.integer[Any]], n_objects: int) -> SparseConcepts:
         """Fit an embedding per seed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,6 +45,7 @@ def affine_head(n_features: int) -> torch.nn.Linear:
     return head
 
 
+@dataclass(eq=False, repr=False)
 class HumanAlignment:
     """Fit a student's choices among three stimuli to probabilities that a teacher gives them.
 
@@ -88,32 +90,24 @@ class HumanAlignment:
     >>> aligned.transform(unseen)
     """
 
-    def __init__(
-        self,
-        divergence: Literal["kl", "jsd"] = "kl",
-        temperature: float | None = None,
-        decay: float = 0.1,
-        n_steps: int = 500,
-        batch_size: int = 256,
-        learning_rate: float = 3e-3,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        check_choice("divergence", divergence, DIVERGENCES)
-        if (temperature is not None and temperature <= 0) or decay < 0:
-            raise BrainalignError(f"temperature must be positive and decay not negative; got {temperature}, {decay:g}")
-        if min(n_steps, batch_size) < 1 or learning_rate <= 0:
+    divergence: Literal["kl", "jsd"] = "kl"
+    temperature: float | None = None
+    decay: float = 0.1
+    n_steps: int = 500
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_choice("divergence", self.divergence, DIVERGENCES)
+        if (self.temperature is not None and self.temperature <= 0) or self.decay < 0:
             raise BrainalignError(
-                f"n_steps, batch_size and learning_rate must be positive; got {n_steps}, {batch_size}, {learning_rate}"
+                f"temperature must be positive and decay not negative; got {self.temperature}, {self.decay:g}"
             )
-        self.divergence = divergence
-        self.temperature = temperature
-        self.decay = decay
-        self.n_steps = n_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.seed = seed
-        self.device = device
+        if min(self.n_steps, self.batch_size) < 1 or self.learning_rate <= 0:
+            given = f"{self.n_steps}, {self.batch_size}, {self.learning_rate}"
+            raise BrainalignError(f"n_steps, batch_size and learning_rate must be positive; got {given}")
 
     def fit(
         self,

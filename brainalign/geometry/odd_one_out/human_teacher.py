@@ -7,11 +7,13 @@ people were not asked about survives.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.geometry.network_similarity import representation
 from brainalign.geometry.odd_one_out.soft_choices import (
@@ -27,12 +29,12 @@ from brainalign.geometry.odd_one_out.triplets import check_triplets, choice_prob
 if TYPE_CHECKING:
     import torch
 
-Values = NDArray[np.floating[Any]]
 Triplets = NDArray[np.integer[Any]]
 
 SCALES = (0.3, 30.0)  # of the identity at the start: 0 would be a saddle, and features that know all would ask for more
 
 
+@dataclass(eq=False, repr=False)
 class HumanTeacher:
     """Affine map W x + b of features, fitted to people's choices among three objects.
 
@@ -77,28 +79,23 @@ class HumanTeacher:
     >>> teacher.choices(other_features, other_triplets)
     """
 
-    def __init__(
-        self,
-        penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1),
-        local_weight: float = 0.1,
-        local_temperature: float = 0.1,
-        held_share: float = 0.3,
-        max_iterations: int = 200,
-        seed: int = 0,
-    ) -> None:
-        if not len(penalties) or min(penalties) < 0 or local_weight < 0:
-            raise BrainalignError(f"penalties and local_weight cannot be negative; got {penalties} and {local_weight}")
-        if local_temperature <= 0 or not 0 < held_share < 1 or max_iterations < 1:
+    penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)
+    local_weight: float = 0.1
+    local_temperature: float = 0.1
+    held_share: float = 0.3
+    max_iterations: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not len(self.penalties) or min(self.penalties) < 0 or self.local_weight < 0:
             raise BrainalignError(
-                f"local_temperature {local_temperature:g}, held_share {held_share:g} and max_iterations "
-                f"{max_iterations} must be positive, held_share below 1"
+                f"penalties and local_weight cannot be negative; got {self.penalties} and {self.local_weight}"
             )
-        self.penalties = penalties
-        self.local_weight = local_weight
-        self.local_temperature = local_temperature
-        self.held_share = held_share
-        self.max_iterations = max_iterations
-        self.seed = seed
+        if self.local_temperature <= 0 or not 0 < self.held_share < 1 or self.max_iterations < 1:
+            raise BrainalignError(
+                f"local_temperature {self.local_temperature:g}, held_share {self.held_share:g} and max_iterations "
+                f"{self.max_iterations} must be positive, held_share below 1"
+            )
 
     def fit(self, features: Values, triplets: Triplets, probabilities: Values | None = None) -> HumanTeacher:
         """Fit the map.

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.geometry.odd_one_out.triplets import Triplets, odd_one_out_accuracy
 from brainalign.statistics import Regressor, held_out_prediction
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.condensed import condensed_rdms
 from brainalign.geometry.inference import rdm_noise_ceiling, rdm_permutation_test
 from brainalign.geometry.odd_one_out.network_fits import fit_dimensions, permuted_accuracies, unseen_similarities
@@ -17,8 +17,6 @@ from brainalign.geometry.odd_one_out.triplet_splits import TripletSplit, split_o
 from brainalign.geometry.odd_one_out.triplets import object_similarities, odd_one_out_accuracy
 from brainalign.geometry.rdms import rdm
 from brainalign.statistics import Regressor
-
-Values = NDArray[np.floating[Any]]
 
 NULL_TRIPLETS = 20_000  # that permuted accuracies are taken over
 

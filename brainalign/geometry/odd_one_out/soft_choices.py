@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.geometry.odd_one_out.triplets import PAIRS, choice_probabilities, pair_similarities, triplet_keys
 
 if TYPE_CHECKING:
     import torch
 
-Values = NDArray[np.floating[Any]]
 Triplets = NDArray[np.integer[Any]]
 
 ROUNDING = 1e-6

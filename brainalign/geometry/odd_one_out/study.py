@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.geometry.odd_one_out.ceilings import TripletCeilings
 from brainalign.geometry.odd_one_out.embedding import SparseConcepts
 from brainalign.geometry.odd_one_out.odd_columns import spectral_similarities
@@ -24,7 +24,6 @@ from brainalign.geometry.odd_one_out.triplets import (
 )
 from brainalign.geometry.odd_one_out.variational_embedding import VariationalConcepts
 
-Values = NDArray[np.floating[Any]]
 Triplets = NDArray[np.int64]
 Method = SparseConcepts | VariationalConcepts
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
 
-Values = NDArray[np.floating[Any]]
 Triplets = NDArray[np.integer[Any]]
 
 CHANCE = 1 / 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Values = NDArray[np.float64]
 FIRST_SCALE = 0.15
 
 
+@dataclass(eq=False, repr=False)
 class VariationalConcepts:
     """Embedding max(location + scale * noise, 0) of odd-one-out judgements, spike-and-slab Gaussian prior.
 
@@ -68,33 +70,18 @@ class VariationalConcepts:
     True
     """
 
-    def __init__(
-        self,
-        spike: float = 0.25,
-        slab: float = 1.0,
-        spike_share: float = 0.6,
-        n_dims: int = 100,
-        epochs: int = 60,
-        least_steps: int = 1200,
-        batch_size: int = 1024,
-        learning_rate: float = 0.05,
-        q: float = 0.05,
-        least_objects: int = 5,
-        seeds: Sequence[int] = (0,),
-        device: str = "cpu",
-    ) -> None:
-        self.spike = spike
-        self.slab = slab
-        self.spike_share = spike_share
-        self.n_dims = n_dims
-        self.epochs = epochs
-        self.least_steps = least_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.q = q
-        self.least_objects = least_objects
-        self.seeds = seeds
-        self.device = device
+    spike: float = 0.25
+    slab: float = 1.0
+    spike_share: float = 0.6
+    n_dims: int = 100
+    epochs: int = 60
+    least_steps: int = 1200
+    batch_size: int = 1024
+    learning_rate: float = 0.05
+    q: float = 0.05
+    least_objects: int = 5
+    seeds: Sequence[int] = (0,)
+    device: str = "cpu"
 
     def fit(self, triplets: NDArray[np.integer[Any]], n_objects: int) -> VariationalConcepts:
         """Fit a posterior per seed.

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy
 from brainalign.geometry.rdms.covariance import LowRankCovariance, NoiseCovariance, WholeCovariance
 from brainalign.statistics.scores import is_constant
-
-Values = NDArray[np.floating[Any]]
 
 
 def noise_covariance(residuals: Kind, dof: int | None = None, method: str = "shrink-diagonal") -> NoiseCovariance:

@@ -7,12 +7,11 @@ all others as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.floating[Any]]
+from brainalign.arrays import Values
 
 RANKED_AT_ONCE = 1_000_000  # dissimilarities
 ROUNDING = 1e-12  # of the larger of two neighbours, or of what most entries reach

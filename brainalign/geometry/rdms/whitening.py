@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy, is_tensor
 from brainalign.geometry.rdms.covariance import LowRankCovariance, NoiseCovariance, WholeCovariance, mean_covariance
@@ -16,7 +17,6 @@ from brainalign.geometry.rdms.covariance import LowRankCovariance, NoiseCovarian
 if TYPE_CHECKING:
     import torch
 
-Values = NDArray[np.floating[Any]]
 Single: TypeAlias = Union[NDArray[Any], "torch.Tensor", NoiseCovariance]
 Precision: TypeAlias = Union[Single, Sequence[Single]]  # noqa: UP007
 

@@ -12,9 +12,8 @@ from scipy.sparse import block_diag, csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-
-Values = NDArray[np.floating[Any]]
 
 SLACK = 1e-9  # of the radius: a voxel at exactly the radius is inside, whatever the affine rounds
 AT_ONCE = 64  # centres that share a part of the mesh

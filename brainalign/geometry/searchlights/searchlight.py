@@ -12,12 +12,11 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.geometry.rdms import design_of
 from brainalign.geometry.searchlights.neighbourhoods import Neighbourhoods
-
-Values = NDArray[np.floating[Any]]
 
 DISTANCES = ("correlation", "crossnobis", "euclidean")
 DTYPES = ("float32", "float64")

@@ -7,11 +7,12 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference import COMPARISONS, TIE, compare, whitened
@@ -22,8 +23,6 @@ from brainalign.statistics import fdr
 
 if TYPE_CHECKING:
     import torch
-
-Values = NDArray[np.floating[Any]]
 
 BLOCK = 1024  # centres between two records of progress
 AT_ONCE = 100_000_000  # bytes of permuted models

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.floating[Any]]
+from brainalign.arrays import Values
 
 
 def auc(decisions: Values, positive: NDArray[np.bool_]) -> Values:

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows
 from brainalign.geometry.time.areas_under_curve import auc, auc_draws
 from brainalign.geometry.time.discriminant import Codes, Discriminants, fit_discriminants, membership
 from brainalign.geometry.time.time_folds import Fold
 from brainalign.study import check_categories
 
-Values = NDArray[np.floating[Any]]
 Score = Literal["auc", "accuracy"]
 
 

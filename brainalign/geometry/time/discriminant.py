@@ -7,14 +7,13 @@ labelling costs products and a solve as large as the number of classes (Woodbury
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 
-Values = NDArray[np.floating[Any]]
 Codes = NDArray[np.intp]
 
 

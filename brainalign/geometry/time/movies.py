@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.geometry.inference import compare
 from brainalign.geometry.rdms import rdm
-
-Values = NDArray[np.floating[Any]]
 
 
 def rdm_movie(

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import check_rows
-
-Values = NDArray[np.floating[Any]]
 
 
 def sensor_effects(values: Values, labels: NDArray[Any], permuted: NDArray[Any]) -> tuple[Values, Values]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
 from brainalign.geometry.inference import compare
 from brainalign.geometry.topology.geotopology import geotopological
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.condensed import square_rdms
 from brainalign.geometry.topology.thresholds import threshold_grid
-
-Values = NDArray[np.floating[Any]]
 
 LEAST = 4  # observations
 AT_ONCE = 8  # cells of x whose nulls are studentised together: they stay in the cache

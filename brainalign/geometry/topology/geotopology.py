@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.rdms import equal_masks, mean_ranks
 
-Values = NDArray[np.floating[Any]]
 Disconnected = Literal["nan", "max_finite", "largest"]
 
 DENSE_SHARE = 0.25  # of pairs that are edges: beyond it Floyd and Warshall are faster than Dijkstra

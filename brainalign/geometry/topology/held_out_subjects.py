@@ -7,12 +7,11 @@ of thresholds, or drawing subjects repeatedly, are sums over the same matrix.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.floating[Any]]
+from brainalign.arrays import Values
 
 TIE = 1e-9  # correlations closer than this are equal but for rounding
 NONE = -2.0  # below every correlation

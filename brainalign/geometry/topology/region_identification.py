@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference import multiplicities
 from brainalign.geometry.topology.held_out_subjects import NamedRegions, name_regions
 from brainalign.geometry.topology.thresholds import RankedRdms, normalised_gram, threshold_grid
-
-Values = NDArray[np.floating[Any]]
 
 MIN_SUBJECTS = 3  # one is tested, one chooses thresholds, one is the mean
 MIN_STIMULI = 4

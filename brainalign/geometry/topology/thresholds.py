@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.geometry.rdms import sorted_ties
-
-Values = NDArray[np.floating[Any]]
 
 SLACK = 1e-3  # sums of steps of .05 are not exact
 FAMILIES = ("local", "global", "geometry", "topology", "intermediate")

@@ -18,12 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.floating[Any]]
+from brainalign.arrays import Values
 
 N_FEATURES = 20  # of a layer
 SHARED = 0.5  # of a layer's variance: what all families have

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Rows
 from brainalign.checks import BrainalignError
 
 Values = NDArray[np.float64]
-Rows = NDArray[np.intp]
 
 N_CODE = 12  # dimensions of u and v
 N_CLASSES, N_TOPICS, N_RELATIONS = 8, 6, 6

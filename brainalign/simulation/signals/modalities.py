@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,15 @@ to the standard deviation of each voxel's signal over images.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 
 OWN_SD = 0.15  # of what a voxel's weights do not share with others
 BIAS_SD = 0.3
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import check_rows
 from brainalign.statistics.maps.smooth_maps import MAX_AREAS, MIN_AREAS, smooth_map_test
 from brainalign.statistics.maps.spin import spin_test
 from brainalign.statistics.resampling import fdr
-
-Values = NDArray[np.floating[Any]]
 
 
 def area_map_test(

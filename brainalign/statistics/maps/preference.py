@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, listed
 from brainalign.statistics.resampling import permutation_test
-
-Values = NDArray[np.floating[Any]]
 
 TIE = 1e-6  # mean r closer than this are equal: float32 predictions carry no more
 

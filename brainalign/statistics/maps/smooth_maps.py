@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
-
-Values = NDArray[np.floating[Any]]
 
 MAX_AREAS = 500  # every covariance is decomposed: more areas are for the spin test
 MIN_AREAS = 4

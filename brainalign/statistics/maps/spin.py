@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 from brainalign.statistics.resampling import fdr
 
-Values = NDArray[np.floating[Any]]
 Orders = NDArray[np.int32]
 
 HEMISPHERES = ("L", "R")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
 
-Values = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
 
 GREY = (0.2125, 0.7154, 0.0721)  # luminance of red, green and blue (ITU-R BT.709), as scikit-image takes it

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.statistics.reconstruction.image_similarity import (
     check_images,
@@ -19,7 +20,6 @@ from brainalign.statistics.reconstruction.image_similarity import (
 )
 from brainalign.statistics.resampling import MIN_UNITS, bootstrap
 
-Values = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
 Extractor = Callable[[NDArray[np.float32]], Any]
 

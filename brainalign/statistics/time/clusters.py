@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

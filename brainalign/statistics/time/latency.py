@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.statistics.resampling import permutation_test
-
-Values = NDArray[np.floating[Any]]
 
 WIDEST = 1 / 3  # of the times considered: a peak whose interval is longer has no place among them
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Values = NDArray[np.floating[Any]]
-
 MAPPING, MODEL = "mapping.safetensors", "language_model"  # of a saved captioner
 BATCH = 64
 
 
+@dataclass(eq=False, repr=False)
 class PrefixCaptioner:
     """Writes texts for points of an image embedding; `TextCaptioner` makes a captioner of it.
 
@@ -43,17 +43,10 @@ class PrefixCaptioner:
     Mokady R, Hertz A, Bermano AH (2021). ClipCap: CLIP prefix for image captioning. arXiv:2111.09734
     """
 
-    def __init__(
-        self,
-        mapping: torch.nn.Sequential,
-        language_model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        max_tokens: int = 30,
-    ) -> None:
-        self.mapping = mapping
-        self.language_model = language_model
-        self.tokenizer = tokenizer
-        self.max_tokens = max_tokens
+    mapping: torch.nn.Sequential
+    language_model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    max_tokens: int = 30
 
     def __call__(self, projected: Values) -> list[str]:
         """Return the likeliest continuation of every row (greedy).

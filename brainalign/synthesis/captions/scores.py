@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.statistics import fdr
 from brainalign.synthesis.captions.captioners import ANY, AttributeCaptioner, Captioner, Captions, caption_targets
 from brainalign.synthesis.captions.captions import Bank, bank_shares, project_to_bank
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

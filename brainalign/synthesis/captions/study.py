@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.statistics import bootstrap_correlations, fdr, pearson, permute_within, permuted_correlations
 from brainalign.synthesis.captions.captioners import ANY, AttributeCaptioner, Captioner, Captions, caption_targets
 from brainalign.synthesis.captions.captions import Bank, project_to_bank
@@ -24,7 +25,6 @@ from brainalign.synthesis.captions.shuffled import shuffled_weights
 if TYPE_CHECKING:
     from brainalign.regression import Ridge
 
-Values = NDArray[np.floating[Any]]
 
 # What stands beside the captions: given to other voxels, the commonest for all, limits of the temperature, no relation.
 CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled")

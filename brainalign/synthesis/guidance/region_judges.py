@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from brainalign.arrays import Values
 from brainalign.synthesis.guidance.objective import RegionObjective
-
-Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
