@@ -99,7 +99,7 @@ def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None
     found = {}
     for pooling in ("mean", "flatten", "tokens"):
         writer = new_rows(7)
-        VisionExtractor(folder, (layer,), pooling).extract(images, writer)
+        VisionExtractor(folder, layers=(layer,), pooling=pooling).extract(images, writer)
         found[pooling] = writer.layers[layer]
         if pooling == "tokens":
             rows, columns = writer.grids[layer]
@@ -109,11 +109,11 @@ def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None
     np.testing.assert_allclose(found["tokens"].mean(axis=1), found["mean"], atol=1e-5)
     assert found["flatten"].shape[1] == (found["tokens"].shape[1] + n_prefix) * found["tokens"].shape[2]
     if n_prefix:
-        VisionExtractor(folder, (layer,), "cls").extract(images, writer := new_rows(7))
+        VisionExtractor(folder, layers=(layer,), pooling="cls").extract(images, writer := new_rows(7))
         np.testing.assert_array_equal(writer.layers[layer], found["flatten"][:, :16])
     else:
         with pytest.raises(BrainalignError, match="has no class token; use pooling 'mean'"):
-            VisionExtractor(folder, (layer,), "cls").extract(images, new_rows(7))
+            VisionExtractor(folder, layers=(layer,), pooling="cls").extract(images, new_rows(7))
 
 
 @pytest.mark.parametrize("kind", ["vit", "clip", "convnext"])

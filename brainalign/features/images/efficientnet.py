@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,6 @@ from torch.nn.functional import pad
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.network import Network, NetworkExtractor
-from brainalign.features.images.pooling import Pooling
 
 # repeats, kernel size, stride of the first repeat, expansion, channels out
 STAGES = (
@@ -159,6 +159,7 @@ def _layers() -> dict[str, str]:
     return {"stem": "stem", **{f"block{k}": f"_blocks.{k}" for k in range(n_blocks)}, "head": "head"}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EfficientNetExtractor(NetworkExtractor):
     """Layers of EfficientNet-Lite0: stem, block0 ... block15, head.
 
@@ -190,27 +191,18 @@ class EfficientNetExtractor(NetworkExtractor):
     torch.Size([2, 192])
     """
 
-    def __init__(
-        self,
-        layers: Sequence[str] | None = None,
-        weights: Literal["imagenet", "random"] = "imagenet",
-        pooling: Pooling = "mean",
-        image_size: int = 224,
-        crop: bool = True,
-        n_draws: int = 1,
-        batch_size: int = 8,
-        reduce: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        check_choice("weights", weights, ("imagenet", "random"))
-        if n_draws < 1 or (n_draws > 1 and weights != "random"):
-            raise BrainalignError(f"n_draws is {n_draws} with weights {weights!r}; only random weights are drawn")
-        super().__init__(layers, pooling, batch_size, reduce, seed, device)
-        self.weights = weights
-        self.image_size = image_size
-        self.crop = crop
-        self.n_draws = n_draws
+    weights: Literal["imagenet", "random"] = "imagenet"
+    image_size: int = 224
+    crop: bool = True
+    n_draws: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("weights", self.weights, ("imagenet", "random"))
+        if self.n_draws < 1 or (self.n_draws > 1 and self.weights != "random"):
+            raise BrainalignError(
+                f"n_draws is {self.n_draws} with weights {self.weights!r}; only random weights are drawn"
+            )
 
     @cached_property
     def layer_names(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 import torch
@@ -97,6 +97,7 @@ class LayerModule(nn.Module):
         return self._extractor.features(images, [self.layer])[0][self.layer]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NetworkExtractor(ABC):
     """Base of all extractors of image networks; a subclass says in `build` which network.
 
@@ -121,28 +122,22 @@ class NetworkExtractor(ABC):
         If an argument is not allowed.
     """
 
-    reads: Literal["path"] = "path"
+    reads: ClassVar[Literal["path"]] = "path"
 
-    def __init__(
-        self,
-        layers: Sequence[str] | None = None,
-        pooling: Pooling = "mean",
-        batch_size: int = 8,
-        reduce: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        check_choice("pooling", pooling, POOLINGS)
+    layers: Sequence[str] | None = None
+    pooling: Pooling = "mean"
+    batch_size: int = 8
+    reduce: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_choice("pooling", self.pooling, POOLINGS)
+        layers = self.layers
         if layers is not None and (isinstance(layers, str) or not layers or len(set(layers)) < len(layers)):
             raise BrainalignError(f"layers must be a list of different names; got {layers!r}")
-        if batch_size < 1 or (reduce is not None and reduce < 1):
-            raise BrainalignError(f"batch_size and reduce must be positive; got {batch_size} and {reduce}")
-        self.layers = layers
-        self.pooling = pooling
-        self.batch_size = batch_size
-        self.reduce = reduce
-        self.seed = seed
-        self.device = device
+        if self.batch_size < 1 or (self.reduce is not None and self.reduce < 1):
+            raise BrainalignError(f"batch_size and reduce must be positive; got {self.batch_size} and {self.reduce}")
         self._projections: dict[str, SparseProjection] = {}
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -11,9 +11,9 @@ from brainalign.checks import BrainalignError, did_you_mean, import_optional
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.layers import block_names
 from brainalign.features.images.network import Network, NetworkExtractor
-from brainalign.features.images.pooling import Pooling
 
 
+@dataclass(eq=False, repr=False)
 class TimmExtractor(NetworkExtractor):
     """Layers of a timm model, by the names of its modules.
 
@@ -39,22 +39,9 @@ class TimmExtractor(NetworkExtractor):
     >>> TimmExtractor("resnet18", layers=("layer3",)).module("layer3")
     """
 
-    def __init__(
-        self,
-        model: str,
-        layers: Sequence[str] | None = None,
-        pooling: Pooling = "mean",
-        random_weights: bool = False,
-        channels_last: bool = False,
-        batch_size: int = 8,
-        reduce: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(layers, pooling, batch_size, reduce, seed, device)
-        self.model = model
-        self.random_weights = random_weights
-        self.channels_last = channels_last
+    model: str
+    random_weights: bool = False
+    channels_last: bool = False
 
     def build(self) -> Network:
         """Return the model with the preprocessing of its evaluation.
@@ -95,6 +82,7 @@ class TimmExtractor(NetworkExtractor):
         )
 
 
+@dataclass(eq=False, repr=False)
 class TorchvisionExtractor(NetworkExtractor):
     """Layers of a torchvision model, by the names of its modules.
 
@@ -120,22 +108,9 @@ class TorchvisionExtractor(NetworkExtractor):
     >>> TorchvisionExtractor("alexnet", layers=("features.8",)).module("features.8")
     """
 
-    def __init__(
-        self,
-        model: str,
-        weights: str = "DEFAULT",
-        layers: Sequence[str] | None = None,
-        pooling: Pooling = "mean",
-        channels_last: bool = False,
-        batch_size: int = 8,
-        reduce: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(layers, pooling, batch_size, reduce, seed, device)
-        self.model = model
-        self.weights = weights
-        self.channels_last = channels_last
+    model: str
+    weights: str = "DEFAULT"
+    channels_last: bool = False
 
     def build(self) -> Network:
         """Return the model with the preprocessing of its weights.

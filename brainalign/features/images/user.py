@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,10 +14,10 @@ from brainalign.checks import BrainalignError
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.layers import block_names
 from brainalign.features.images.network import Network, NetworkExtractor
-from brainalign.features.images.pooling import Pooling
 from brainalign.features.user_functions import find_function
 
 
+@dataclass(eq=False, repr=False)
 class UserExtractor(NetworkExtractor):
     """Layers of a network that a function of yours returns.
 
@@ -46,24 +47,10 @@ class UserExtractor(NetworkExtractor):
     >>> UserExtractor("my_models:build", layers=("conv3",)).module("conv3")
     """
 
-    def __init__(
-        self,
-        function: str,
-        layers: Sequence[str] | None = None,
-        pooling: Pooling = "mean",
-        image_size: int = 224,
-        mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        std: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        batch_size: int = 8,
-        reduce: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(layers, pooling, batch_size, reduce, seed, device)
-        self.function = function
-        self.image_size = image_size
-        self.mean = mean
-        self.std = std
+    function: str
+    image_size: int = 224
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def build(self) -> Network:
         """Build the network with the user's function; its source file takes part in the digest.

@@ -6,7 +6,8 @@ The model's own preprocessor_config.json is read here and carried out in torch: 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -17,7 +18,6 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.features.images.files import Preprocessing
 from brainalign.features.images.layers import block_names
 from brainalign.features.images.network import Network, NetworkExtractor
-from brainalign.features.images.pooling import Pooling
 from brainalign.io import read_json
 from brainalign.study import find_weights
 
@@ -31,6 +31,7 @@ SHARED = "visual_projection"  # the layer that a CLIP-like model shares between 
 NEEDS_MORE = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "rescale_offset")
 
 
+@dataclass(eq=False, repr=False)
 class VisionExtractor(NetworkExtractor):
     """Layers of any Hugging Face image model, by the names of its modules.
 
@@ -58,20 +59,8 @@ class VisionExtractor(NetworkExtractor):
     >>> VisionExtractor("openai/clip-vit-base-patch32", pooling="cls").extract(stimuli, writer)
     """
 
-    def __init__(
-        self,
-        weights: str,
-        layers: Sequence[str] | None = None,
-        pooling: Pooling = "mean",
-        random_weights: bool = False,
-        batch_size: int = 8,
-        reduce: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(layers, pooling, batch_size, reduce, seed, device)
-        self.weights = weights
-        self.random_weights = random_weights
+    weights: str
+    random_weights: bool = False
 
     def build(self) -> Network:
         """Return the vision tower, its preprocessing and its main blocks.

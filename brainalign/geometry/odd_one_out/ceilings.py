@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-from brainalign.geometry.odd_one_out.triplets import Triplets, Values, check_triplets, triplet_keys
+from brainalign.geometry.odd_one_out.triplets import Triplets, check_triplets, triplet_keys
 
 
 @dataclass(frozen=True)
