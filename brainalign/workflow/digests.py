@@ -124,7 +124,7 @@ def _exports(package: str) -> frozenset[str]:
     """List the public names of a package whose face has them in `__all__`."""
     place = _place(package)
     text = "" if place is None else (place / "__init__.py").read_text(encoding="utf-8")
-    return frozenset(re.findall(r'"(\w+)"', text.partition("__all__")[2]))
+    return frozenset(re.findall(r'"(\w+)"', text.partition("__all__")[2].partition("]")[0]))
 
 
 @cache

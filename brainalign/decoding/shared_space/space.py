@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ from brainalign.io import reading
 CHUNK = 512  # trials embedded at once
 
 
+@dataclass(eq=False, repr=False)
 class SharedSpace:
     """Recordings of several modalities and subjects embedded among the vectors of the images that were shown.
 
@@ -100,53 +102,34 @@ class SharedSpace:
     (3, 8)
     """
 
-    def __init__(
-        self,
-        size: Literal["tiny", "full"] = "tiny",
-        *,
-        width: int = 64,
-        n_experts: int = 4,
-        router: int = 64,
-        subject_layers: bool = True,
-        phases: Literal["joint", "two"] = "joint",
-        steps: int = 300,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.05,
-        batch_size: int = 96,
-        regression: float = 1.0,
-        scale: tuple[float, float] = (1 / 0.07, 100.0),
-        schedule: Literal["one_cycle", "plateau"] = "one_cycle",
-        patience: int = 300,
-        blend: float | None = None,
-        penalty: float = 1.0,
-        options: Mapping[str, Mapping[str, Any]] | None = None,
-        device: Literal["auto", "cpu", "cuda"] = "cpu",
-        seed: int = 0,
-    ) -> None:
-        check_choice("size", size, MODALITY_ENCODERS)
-        check_choice("phases", phases, ("joint", "two"))
-        check_choice("schedule", schedule, ("one_cycle", "plateau"))
-        if blend is not None and not 0 <= blend <= 1:
-            raise BrainalignError(f"blend {blend} is not between 0 (the network alone) and 1 (ridge alone)")
-        self.size = size
-        self.width = width
-        self.n_experts = n_experts
-        self.router = router
-        self.subject_layers = subject_layers
-        self.phases = phases
-        self.steps = steps
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.regression = regression
-        self.scale = scale
-        self.schedule = schedule
-        self.patience = patience
-        self.blend = blend
-        self.penalty = penalty
-        self.options = {name: dict(given) for name, given in (options or {}).items()}
-        self.device = device
-        self.seed = seed
+    size: Literal["tiny", "full"] = "tiny"
+    _: KW_ONLY
+    width: int = 64
+    n_experts: int = 4
+    router: int = 64
+    subject_layers: bool = True
+    phases: Literal["joint", "two"] = "joint"
+    steps: int = 300
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    batch_size: int = 96
+    regression: float = 1.0
+    scale: tuple[float, float] = (1 / 0.07, 100.0)
+    schedule: Literal["one_cycle", "plateau"] = "one_cycle"
+    patience: int = 300
+    blend: float | None = None
+    penalty: float = 1.0
+    options: Mapping[str, Mapping[str, Any]] | None = None
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("size", self.size, MODALITY_ENCODERS)
+        check_choice("phases", self.phases, ("joint", "two"))
+        check_choice("schedule", self.schedule, ("one_cycle", "plateau"))
+        if self.blend is not None and not 0 <= self.blend <= 1:
+            raise BrainalignError(f"blend {self.blend} is not between 0 (the network alone) and 1 (ridge alone)")
+        self.options = {name: dict(given) for name, given in (self.options or {}).items()}
 
     def fit(self, train: Mapping[str, Trials], val: Mapping[str, Trials] | None = None) -> SharedSpace:
         """Train on trials of every modality.
@@ -296,7 +279,7 @@ class SharedSpace:
     def _build(self, device: torch.device) -> None:
         n_layers = {name: len(scale.names) if self.subject_layers else 1 for name, scale in self.scales_.items()}
         sizes = (self.width, self.n_dimensions_, self.n_experts, self.router)
-        network = SpaceNetwork(self.size, self.shapes_, n_layers, *sizes, self.scale, self.options)
+        network = SpaceNetwork(self.size, self.shapes_, n_layers, *sizes, self.scale, self.options or {})
         self.network_ = network.to(device)
 
     def _inputs(self, modality: str, values: Values, subjects: NDArray[Any]) -> tuple[Tensor, Tensor]:
