@@ -2,32 +2,191 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.report.geometry_sections.decoding_figures import (
-    decoded_courses,
-    decoded_pairs,
-    decoded_square,
-    decoded_windows,
-    sensor_courses,
-)
 from brainalign.report.kit import (
     CAPTIONS,
+    COLOURS,
+    GREY,
     LEVEL,
+    NULL,
     DecodedTimes,
     Panel,
     Section,
+    check_columns,
     html_table,
+    legend_below,
+    new_figure,
     number,
     p_equals,
     p_number,
+    share_axis,
     topomaps,
 )
+
+
+def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFrame, measure: str) -> Figure:
+    """Draw the score over time of every group of sensors, with its null, significant clusters and latencies.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        group, time_s, score, null_low, null_high, chance.
+    clusters : DataFrame
+        Of all kinds: group, kind, start_s, stop_s, p.
+    peaks : DataFrame
+        group, decided, centre, centre_low, centre_high, rise, rise_low, rise_high (s).
+    measure : str
+    """
+    check_columns("the table of scores", rows, ["group", "time_s", "score", "null_low", "null_high", "chance"])
+    groups = list(pd.unique(rows["group"]))
+    figure, axes = new_figure(1.2 + 2.9 * len(groups), 3.1, len(groups))
+    colours = [COLOURS[k % len(COLOURS)] for k in range(len(groups))]
+    for ax, group, colour in zip(axes, groups, colours, strict=True):
+        part = rows[rows["group"] == group]
+        x = 1000 * part["time_s"]
+        ax.fill_between(x, part["null_low"], part["null_high"], color=NULL, linewidth=0, label="permuted labels, 95 %")
+        ax.plot(x, part["score"], color=colour, linewidth=1.3)
+        ax.axhline(part["chance"].iloc[0], color=GREY, linewidth=0.6)
+        ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+        ax.set_title(group, fontsize=9)
+        ax.set_xlabel("time from the marker (ms)", fontsize=8)
+        ax.tick_params(labelsize=8)
+    share_axis(axes)
+    axes[0].set_ylabel(measure, fontsize=8)
+    for ax, group, colour in zip(axes, groups, colours, strict=True):
+        bottom, top = ax.get_ylim()
+        mine = clusters[(clusters["group"] == group) & (clusters["kind"] == "time") & (clusters["p"] < 0.05)]
+        for _, row in mine.iterrows():
+            height = bottom + 0.02 * (top - bottom)
+            ax.hlines(height, 1000 * row["start_s"], 1000 * row["stop_s"], color=colour, linewidth=4)
+        for _, peak in peaks[(peaks["group"] == group) & peaks["decided"].astype(bool)].iterrows():
+            for name, share, marker in (("rise", 0.9, "|"), ("centre", 0.96, "o")):
+                low, middle, high = (1000 * peak[key] for key in (f"{name}_low", name, f"{name}_high"))
+                height = bottom + share * (top - bottom)
+                ax.hlines(height, low, high, color="black", linewidth=1)
+                label = {"rise": "rise to half height", "centre": "centre of the hump"}[name]
+                ax.plot(middle, height, marker, color="black", markersize=5, label=label)
+    legend_below(figure, axes, min(len(groups), 3))
+    return figure
+
+
+def decoded_square(
+    score: NDArray[Any], significant: NDArray[Any], times_s: NDArray[Any], chance: float, measure: str
+) -> Figure:
+    """Draw generalisation over time: rows train, columns test; outlined where a cluster is significant.
+
+    Parameters
+    ----------
+    score, significant : array (n_times, n_times)
+    times_s : array (n_times,)
+    chance : float
+    measure : str
+    """
+    figure, (ax,) = new_figure(5.2, 4.3)
+    edges = 1000 * np.array([times_s[0], times_s[-1]])
+    reach = max(float(np.abs(score - chance).max()), 1e-6)
+    image = ax.imshow(
+        score, origin="lower", extent=(*edges, *edges), cmap="RdBu_r", vmin=chance - reach, vmax=chance + reach
+    )
+    if significant.any() and not significant.all():
+        ax.contour(
+            1000 * times_s, 1000 * times_s, significant.astype(float), levels=[0.5], colors="black", linewidths=0.8
+        )
+    ax.plot(edges, edges, color=GREY, linewidth=0.6)
+    for draw in (ax.axvline, ax.axhline):
+        draw(0, color="black", linewidth=0.8, linestyle=":")
+    ax.set_xlabel("tested at (ms)", fontsize=8)
+    ax.set_ylabel("trained at (ms)", fontsize=8)
+    figure.colorbar(image, ax=ax, shrink=0.8, label=measure)
+    return figure
+
+
+def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequence[str]) -> Figure:
+    """Draw the area under the curve of every pair of conditions over time.
+
+    Parameters
+    ----------
+    pairs : array (n_times, n_pairs)
+        Row-major upper triangle.
+    times_s : array (n_times,)
+    conditions : sequence of str
+    """
+    first, second = np.triu_indices(len(conditions), 1)
+    pairs_of = zip(first.tolist(), second.tolist(), strict=True)
+    names = [f"{conditions[i]} against {conditions[j]}" for i, j in pairs_of]
+    figure, (ax,) = new_figure(6.5, 1.4 + min(0.22 * len(names), 5))
+    reach = max(float(np.nanmax(np.abs(pairs - 0.5))), 1e-6)
+    extent = (1000 * times_s[0], 1000 * times_s[-1], len(names) - 0.5, -0.5)
+    image = ax.imshow(pairs.T, aspect="auto", extent=extent, cmap="RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach)
+    ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    if len(names) <= 24:
+        ax.set_yticks(range(len(names)), names, fontsize=7)
+    else:
+        ax.set_ylabel(f"{len(names)} pairs", fontsize=8)
+    ax.set_xlabel("time from onset (ms)", fontsize=8)
+    figure.colorbar(image, ax=ax, shrink=0.9, label="area under the curve")
+    return figure
+
+
+def decoded_windows(rows: pd.DataFrame, measure: str) -> Figure:
+    """Draw the scores of whole windows with intervals; hollow: windows before the stimulus, the control.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        scheme, group, window, control, score, low, high, null_95, chance.
+    measure : str
+    """
+    schemes = list(pd.unique(rows["scheme"]))
+    figure, axes = new_figure(1.2 + 3.6 * len(schemes), 3.2, len(schemes))
+    for ax, scheme in zip(axes, schemes, strict=True):
+        part = rows[rows["scheme"] == scheme].reset_index(drop=True)
+        for k, row in part.iterrows():
+            face = "white" if row["control"] else COLOURS[0]
+            ax.vlines(k, row["low"], row["high"], color=COLOURS[0], linewidth=1.2)
+            ax.plot(k, row["score"], "o", color=COLOURS[0], markerfacecolor=face, markersize=6)
+            ax.hlines(row["null_95"], k - 0.3, k + 0.3, color=GREY, label="95 % of permuted labels")
+        ax.axhline(part["chance"].iloc[0], color=GREY, linewidth=0.6, linestyle=":")
+        ax.set_xticks(range(len(part)), part["group"] + "\n" + part["window"], fontsize=7)
+        ax.set_xlim(-0.6, len(part) - 0.4)
+        ax.set_title(str(scheme), fontsize=9)
+    share_axis(axes)
+    axes[0].set_ylabel(measure, fontsize=8)
+    legend_below(figure, axes[:1], 1)
+    return figure
+
+
+def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
+    """Draw the effect at every sensor over time, thick where it is part of a significant cluster.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        target_id, time_s, effect, significant.
+    label : str
+        Of the vertical axis.
+    """
+    check_columns("the table of effects", effects, ["target_id", "time_s", "effect", "significant"])
+    figure, (ax,) = new_figure(6.0, 3.2)
+    for k, (name, part) in enumerate(effects.groupby("target_id", sort=False)):
+        colour, x = COLOURS[k % len(COLOURS)], 1000 * part["time_s"]
+        ax.plot(x, part["effect"], color=colour, linewidth=0.9, label=str(name))
+        ax.plot(x, part["effect"].where(part["significant"]), color=colour, linewidth=3)
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    ax.set_xlabel("time from the marker (ms)", fontsize=8)
+    ax.set_ylabel(label, fontsize=8)
+    legend_below(figure, [ax], 8)
+    return figure
+
 
 SHOWN_TIMES = 5  # topographies
 FEW_SENSORS = 16  # below it colours between sensors would be mere interpolation

@@ -10,7 +10,7 @@ import inspect
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,17 +18,159 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel, UNet2DModel
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from torch import Tensor
+from torch import Tensor, float32, promote_types
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.guidance.codec import PixelShuffleCodec
 from brainalign.synthesis.guidance.denoiser import Denoiser
 from brainalign.synthesis.guidance.guidance_checks import check_components, check_numbers, check_objective, check_scores
-from brainalign.synthesis.guidance.noise import initial_noise
 from brainalign.synthesis.guidance.prediction import check_scheduler, previous_signal, signal_shares
-from brainalign.synthesis.guidance.prompts import prompt_embeddings
 from brainalign.synthesis.guidance.steering import Generators, Guide, Objective, Trace
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+Added = dict[str, Tensor]
+KINDS = (None, "text", "text_time")  # what a network may be told besides its text (`addition_embed_type`)
+
+
+def prompt_embeddings(
+    pipe: DiffusionPipeline,
+    num_images: int,
+    prompt: str | list[str] | None = None,
+    embeds: Tensor | None = None,
+    negative: Tensor | None = None,
+    classifier_free_scale: float = 0.0,
+    negative_prompt: str | list[str] | None = None,
+) -> tuple[Tensor | None, Added | None]:
+    """Compute prompt embeddings (n or 2n, n_tokens, width) and added conditions; None where no prompt is read.
+
+    Stable Diffusion XL is told the states of both encoders side by side, the pooled text of the second one, and the
+    sizes of images (`text_embeds`, `time_ids`); no prompt at all is zeros where it was trained so
+    (`force_zeros_for_empty_prompt`).
+
+    Raises
+    ------
+    BrainalignError
+        If a prompt is missing or not wanted, given twice, or of another number or width than images and network, or
+        the network is told something else besides text.
+    """
+    if "cross_attention_dim" not in pipe.unet.config:
+        if prompt is not None or embeds is not None or negative_prompt is not None or classifier_free_scale > 0:
+            raise BrainalignError(
+                "this diffusion model reads no prompt; leave out prompt, prompt_embeds and classifier_free_scale"
+            )
+        return None, None
+    kind = pipe.unet.config.get("addition_embed_type")
+    if kind not in KINDS:
+        raise BrainalignError(
+            f"this diffusion model is told {kind!r} besides text, which guidance cannot give it; take a Stable "
+            "Diffusion, or a Stable Diffusion XL base"
+        )
+    if kind == "text_time" and (embeds is not None or negative is not None):
+        raise BrainalignError(
+            "this diffusion model (Stable Diffusion XL) is told pooled texts too, which prompt_embeds are not; give a "
+            "prompt and negative_prompt"
+        )
+    if prompt is not None and embeds is not None:
+        raise BrainalignError("give a prompt or prompt_embeds, not both")
+    if negative_prompt is not None and (negative is not None or classifier_free_scale <= 1):
+        raise BrainalignError(
+            "a negative prompt is for classifier-free guidance: give classifier_free_scale above 1, and no "
+            f"negative_prompt_embeds; got {classifier_free_scale:g}"
+        )
+    given, pooled = _encoded(pipe, prompt) if embeds is None else (embeds, None)
+    told, texts = _for_each(pipe, given, num_images), [pooled]
+    if classifier_free_scale <= 1:
+        return told, _added(pipe, texts, num_images)
+    given, pooled = _encoded(pipe, negative_prompt) if negative is None else (negative, None)
+    empty, texts = _for_each(pipe, given, num_images), [pooled, *texts]
+    if empty.shape != told.shape:
+        raise BrainalignError(
+            f"prompts are {tuple(told.shape)} but negative ones {tuple(empty.shape)}; both must have as many tokens"
+        )
+    return torch.cat([empty, told]), _added(pipe, texts, num_images)
+
+
+def _for_each(pipe: DiffusionPipeline, embeds: Tensor, num_images: int) -> Tensor:
+    width = pipe.unet.config.cross_attention_dim
+    if embeds.ndim != 3 or embeds.shape[0] not in (1, num_images) or embeds.shape[2] != width:
+        raise BrainalignError(
+            f"prompts of {num_images} images are (1 or {num_images}, n_tokens, {width}); got {tuple(embeds.shape)}"
+        )
+    return embeds.to(pipe.device, pipe.unet.dtype).expand(num_images, -1, -1)
+
+
+def _added(pipe: DiffusionPipeline, pooled: list[Tensor | None], num_images: int) -> Added | None:
+    """Return pooled texts, and sizes of images that were neither scaled nor cropped; None where they are not read."""
+    if pipe.unet.config.get("addition_embed_type") != "text_time":
+        return None
+    texts = torch.cat([text.expand(num_images, -1) for text in pooled if text is not None])
+    size = pipe.image_size
+    sizes = torch.tensor([size, size, 0, 0, size, size])  # original, corner of the crop, target
+    reads = pipe.unet.add_embedding.linear_1.in_features
+    if reads != texts.shape[1] + len(sizes) * pipe.unet.config.addition_time_embed_dim:
+        raise BrainalignError(
+            f"this diffusion model reads {reads} numbers besides the prompt, which are not {texts.shape[1]} of a "
+            f"pooled text and {pipe.unet.config.addition_time_embed_dim} for each of {len(sizes)} sizes; take a Stable "
+            "Diffusion XL base, not a refiner"
+        )
+    of_each = {"text_embeds": texts, "time_ids": sizes.expand(len(texts), -1)}
+    return {name: values.to(pipe.device, pipe.unet.dtype) for name, values in of_each.items()}
+
+
+@torch.no_grad()
+def _encoded(pipe: DiffusionPipeline, text: str | list[str] | None) -> tuple[Tensor, Tensor | None]:
+    """Embed text as Stable Diffusion does, padded to the longest, and pool it where there are two encoders."""
+    two = pipe.unet.config.get("addition_embed_type") == "text_time"
+    pairs = [(pipe.tokenizer, pipe.text_encoder), *[(pipe.tokenizer_2, pipe.text_encoder_2)] * two]
+    if any(part is None for pair in pairs for part in pair):
+        raise BrainalignError(
+            "this diffusion model (Stable Diffusion XL) reads prompts by two text encoders, and came without one of "
+            "them; load text_encoder, tokenizer, text_encoder_2 and tokenizer_2 too"
+            if two
+            else "this diffusion model reads prompts but came without a text encoder; give prompt_embeds (and "
+            "negative_prompt_embeds for classifier-free guidance)"
+        )
+    said = []
+    for tokenizer, encoder in pairs:
+        length = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}
+        tokens = tokenizer("" if text is None else text, return_tensors="pt", **length).input_ids
+        said.append(encoder(tokens.to(pipe.device), output_hidden_states=two))
+    if not two:
+        return said[0][0], None
+    # The last layer of these encoders was not trained against; the pooled text is the second one's projection.
+    states, pooled = torch.cat([each.hidden_states[-2] for each in said], dim=-1), said[1].text_embeds
+    if text is None and pipe.config.get("force_zeros_for_empty_prompt", True):
+        return torch.zeros_like(states), torch.zeros_like(pooled)
+    return states, pooled
+
+
+def initial_noise(
+    pipe: DiffusionPipeline, num_images: int, generator: Generators, latents: Tensor | None = None
+) -> Tensor:
+    """Return noise of unit variance (num_images, channels, rows, columns): `latents`, if given, or drawn.
+
+    Raises
+    ------
+    BrainalignError
+        If there are neither one generator nor as many as images, or latents have another shape than the network's.
+    """
+    from diffusers.utils.torch_utils import randn_tensor
+
+    if isinstance(generator, list) and len(generator) != num_images:
+        raise BrainalignError(f"{num_images} images need a generator each; got {len(generator)}")
+    size = pipe.unet.config.sample_size
+    rows, columns = (size, size) if isinstance(size, int) else size
+    shape = (num_images, pipe.unet.config.in_channels, rows, columns)
+    dtype = promote_types(pipe.unet.dtype, float32)
+    if latents is None:
+        noise: Tensor = randn_tensor(shape, generator=generator, device=pipe.device, dtype=dtype)
+        return noise
+    if tuple(latents.shape) != shape:
+        raise BrainalignError(f"initial noise must have the shape {shape}; got {tuple(latents.shape)}")
+    return latents.to(pipe.device, dtype)
 
 
 @dataclass
