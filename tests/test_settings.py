@@ -388,6 +388,17 @@ def test_methods_of_some_subjects(scenes) -> None:
         load(a=["01", "02"], b=["03"])
 
 
+@pytest.mark.parametrize(
+    "option", ["match.models", "align.students", "align.teacher", "searchlight.models", "caption.model"]
+)
+def test_a_section_names_models_of_the_configuration(option: str) -> None:
+    section, key = option.split(".")
+    named = ["onehut"] if key in {"models", "students"} else "onehut"
+    config = a_config(**{section: {key: named} | ({"teacher": "onehot"} if key == "students" else {})})
+    with pytest.raises(BrainalignError, match=rf"{option}: 'onehut' is not among the models .*did you mean 'onehot'"):
+        parse(Config, config, "config.yaml")
+
+
 def test_models_of_some_subjects(scenes) -> None:
     """A model is fitted to the subjects it names, and its features are the same; a misspelt subject is refused."""
     path = str(scenes.write())

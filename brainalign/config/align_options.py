@@ -5,12 +5,10 @@ AlignSettings     teacher, students, split, penalties, triplets, training, nulls
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from brainalign.checks import did_you_mean
 from brainalign.study import Strict
 from brainalign.study.descriptor import Name
 
@@ -47,20 +45,3 @@ class AlignSettings(Strict):
             return []
         students = models if self.students is None else [name for name in models if name in self.students]
         return [self.teacher, *(name for name in students if name != self.teacher)]
-
-    def check(self, models: Mapping[str, object]) -> None:
-        """Raise where a model is not one of the configuration.
-
-        Raises
-        ------
-        ValueError
-            For pydantic to report.
-        """
-        named = {"teacher": [] if self.teacher is None else [self.teacher], "students": list(self.students or ())}
-        for option, names in named.items():
-            for name in names:
-                if name not in models:
-                    raise ValueError(
-                        f"align.{option}: {name!r} is not among the models of the configuration ({', '.join(models)})"
-                        f"{did_you_mean(name, models)}"
-                    )

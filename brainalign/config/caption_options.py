@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -104,18 +104,4 @@ class CaptionSettings(Strict):
             raise BrainalignError(
                 f"caption.phrases need a model that embeds texts beside images, and layer {layer!r} has none; "
                 "take a model such as CLIP with layer visual_projection, or captioner: attributes"
-            )
-
-    def check(self, models: Mapping[str, object]) -> None:
-        """Raise where the model is not one of the configuration.
-
-        Raises
-        ------
-        ValueError
-            For pydantic to report.
-        """
-        if self.model is not None and self.model not in models:
-            raise ValueError(
-                f"caption.model: {self.model!r} is not among the models of the configuration ({', '.join(models)})"
-                f"{did_you_mean(self.model, models)}"
             )

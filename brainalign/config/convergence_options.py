@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from brainalign.checks import did_you_mean
-from brainalign.study import Strict
+from brainalign.study import Strict, check_known
 from brainalign.study.descriptor import Name
 
 Step = Annotated[int, Field(ge=0)]
@@ -74,8 +74,8 @@ class ConvergeSettings(Strict):
             places = {f"networks.{name}.random": pair.random, f"networks.{name}": name}
             places |= {f"checkpoints.{name}.{s}": model for s, model in self.checkpoints.get(name, {}).items()}
             for place, model in places.items():
-                _known(f"converge.{place}", model, models, "models")
-            _known(f"converge.networks.{name}.method", pair.method, methods, "methods")
+                check_known(f"converge.{place}", model, models, "models")
+            check_known(f"converge.networks.{name}.method", pair.method, methods, "methods")
             if getattr(methods[pair.method], "joint", False):
                 raise ValueError(
                     f"converge.networks.{name}.method: {pair.method} fits all layers at once, so none of them has a "
@@ -96,11 +96,3 @@ class ConvergeSettings(Strict):
                 )
             if len(steps) < 2:
                 raise ValueError(f"converge.checkpoints.{name}: a half-time needs 2 or more steps; got {len(steps)}")
-
-
-def _known(place: str, name: str, known: Mapping[str, object], kind: str) -> None:
-    if name not in known:
-        raise ValueError(
-            f"{place}: {name!r} is not among the {kind} of the configuration ({', '.join(known)})"
-            f"{did_you_mean(name, known)}"
-        )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from brainalign.checks import did_you_mean
 from brainalign.study import Strict
 from brainalign.study.descriptor import Name
 
@@ -47,19 +46,13 @@ class GroundSettings(Strict):
         return self
 
     def check(self, models: Mapping[str, object]) -> None:
-        """Raise where a model is not one of the configuration, or does not read what it should.
+        """Raise where a model does not read what it should.
 
         Raises
         ------
         ValueError
             For pydantic to report.
         """
-        for role, name in (("model", self.model), ("text", self.text)):
-            if name is not None and name not in models:
-                raise ValueError(
-                    f"ground.{role}: {name!r} is not among the models of the configuration ({', '.join(models)})"
-                    f"{did_you_mean(name, models)}"
-                )
         if self.model is not None and self.text is not None:
             if getattr(models[self.text], "extractor", "") != "sentence":
                 raise ValueError(

@@ -5,7 +5,6 @@ MatchSettings     models, measures, stimuli, units, nulls, and the known feature
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import pandas as pd
@@ -51,21 +50,6 @@ class MatchSettings(Strict):
     def limited_to(self, models: list[str]) -> MatchSettings:
         """Return the options of some models only."""
         return self.model_copy(update={"models": tuple(name for name in self.models if name in models)})
-
-    def check(self, models: Mapping[str, object]) -> None:
-        """Raise where a model is not one of the configuration.
-
-        Raises
-        ------
-        ValueError
-            For pydantic to report.
-        """
-        for name in self.models:
-            if name not in models:
-                raise ValueError(
-                    f"match.models: {name!r} is not among the models of the configuration ({', '.join(models)})"
-                    f"{did_you_mean(name, models)}"
-                )
 
     def check_features(self, name: str, stimuli: pd.DataFrame) -> None:
         """Raise where a feature is no column of the table of stimuli, or is not known of one of them.

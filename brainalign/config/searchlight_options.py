@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from brainalign.checks import did_you_mean
 from brainalign.study import Hemisphere, Strict
 from brainalign.study.descriptor import Name
 
@@ -36,18 +34,3 @@ class SearchlightSettings(Strict):
     meshes: dict[Hemisphere, Path] = Field(
         {}, description="surfaces (GIFTI or FreeSurfer), for other meshes than fsaverage5 and coarser ones"
     )
-
-    def check(self, models: Mapping[str, object]) -> None:
-        """Raise where a model is not one of the configuration.
-
-        Raises
-        ------
-        ValueError
-            For pydantic to report.
-        """
-        for name in self.models:
-            if name not in models:
-                raise ValueError(
-                    f"searchlight.models: {name!r} is not among the models of the configuration "
-                    f"({', '.join(models)}){did_you_mean(name, models)}"
-                )

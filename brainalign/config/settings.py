@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from brainalign.checks import did_you_mean
 from brainalign.config.align_options import AlignSettings
 from brainalign.config.caption_options import CaptionSettings
 from brainalign.config.concept_options import ConceptSettings
@@ -38,6 +37,7 @@ from brainalign.study import (
     DatasetName,
     Descriptor,
     Strict,
+    check_known,
 )
 from brainalign.study.descriptor import Name
 
@@ -210,35 +210,27 @@ class Config(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         for dataset, use in self.datasets.items():
-            for kind, chosen, known in (
-                ("models", use.models, self.models),
-                ("methods", use.methods, self.methods),
-            ):
+            for kind, chosen, known in (("models", use.models, self.models), ("methods", use.methods, self.methods)):
                 for name in chosen or ():
-                    if name not in known:
-                        raise ValueError(
-                            f"datasets.{dataset}.{kind}: {name!r} is not among the {kind} of the configuration "
-                            f"({', '.join(known)}){did_you_mean(name, known)}"
-                        )
-        for method, options in self.methods.items():
-            for name in options.models or ():
-                if name not in self.models:
-                    raise ValueError(
-                        f"methods.{method}.models: {name!r} is not among the models of the configuration "
-                        f"({', '.join(self.models)}){did_you_mean(name, self.models)}"
-                    )
+                    check_known(f"datasets.{dataset}.{kind}", name, known, kind)
+        models = {f"methods.{method}.models": options.models or () for method, options in self.methods.items()} | {
+            "match.models": self.match.models,
+            "align.teacher": (self.align.teacher,),
+            "align.students": self.align.students or (),
+            "searchlight.models": self.searchlight.models,
+            "caption.model": (self.caption.model,),
+            "ground.model": (self.ground.model,),
+            "ground.text": (self.ground.text,),
+            "decode_modalities.model": (self.decode_modalities.model,),
+        }
+        for place, named in models.items():
+            for model in named:
+                if model is not None:
+                    check_known(place, model, self.models, "models")
         check_contest(self.contest, self.models, self.methods)
         self.converge.check(self.models, self.methods)
-        self.match.check(self.models)
-        self.align.check(self.models)
-        self.searchlight.check(self.models)
         self.synthesize.check_models(self.models)
-        self.caption.check(self.models)
         self.ground.check(self.models)
-        if self.decode_modalities.model not in (None, *self.models):
-            raise ValueError(
-                f"decode_modalities.model: {self.decode_modalities.model!r} is not among {list(self.models)}"
-            )
         return self
 
     def decoded_model(self, dataset: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
-from brainalign.study import Strict
+from brainalign.study import Strict, check_known
 from brainalign.study.descriptor import Name
 
 SchedulerName = Literal[
@@ -160,11 +160,7 @@ class SynthesizeSettings(Strict):
         for role, chosen in (("guide", self.guide), ("check", self.check)):
             if self.prior is None or chosen is None:
                 continue
-            if chosen.model not in models:
-                raise ValueError(
-                    f"synthesize.{role}.model: {chosen.model!r} is not among the models of the configuration "
-                    f"({', '.join(models)}){did_you_mean(chosen.model, models)}"
-                )
+            check_known(f"synthesize.{role}.model", chosen.model, models, "models")
             if not models[chosen.model].reads_images:
                 fitting = [name for name, model in models.items() if model.reads_images]
                 raise ValueError(

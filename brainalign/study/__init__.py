@@ -41,7 +41,7 @@ from brainalign.study.image_words import (
     written_captions,
 )
 from brainalign.study.modalities import ThingsRecordings
-from brainalign.study.parsing import Strict, parse, read_yaml
+from brainalign.study.parsing import Strict, check_known, parse, read_yaml
 from brainalign.study.preconditions import (
     MIN_TEST,
     check_categories,
@@ -111,6 +111,7 @@ __all__ = [
     "check_dynamics",
     "check_folds_within",
     "check_halves",
+    "check_known",
     "check_latency_window",
     "check_neural",
     "check_repeated",

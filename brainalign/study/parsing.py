@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -194,3 +194,28 @@ def read_yaml(path: Path) -> Any:
             raise BrainalignError(f"{path}: {error}") from None
         except yaml.YAMLError as error:
             raise BrainalignError(f"{path}: not valid YAML: {str(error).splitlines()[-1].strip()}") from None
+
+
+def check_known(place: str, name: str, known: Mapping[str, object], kind: str) -> None:
+    """Raise where a name is not one of the configuration.
+
+    Parameters
+    ----------
+    place : str
+        The option that names it.
+    name : str
+    known : mapping
+        By name.
+    kind : str
+        What they are: "models", "methods".
+
+    Raises
+    ------
+    ValueError
+        For pydantic to report.
+    """
+    if name not in known:
+        raise ValueError(
+            f"{place}: {name!r} is not among the {kind} of the configuration ({', '.join(known)})"
+            f"{did_you_mean(name, known)}"
+        )

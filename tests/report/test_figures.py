@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 from brainalign import report
 from brainalign.report.encoding_sections import contest, encoders
-from brainalign.report.geometry_sections import identification_figure  # fmt: skip
+from brainalign.report.geometry_sections import identification  # fmt: skip
 from brainalign.report.kit import canvas
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.report.pages import group
@@ -427,7 +427,7 @@ def test_regions_named_across_subjects() -> None:
     names = ["rank", "raw", "nested", "topological", "upper clip", "geo-topological"]
     rows = made({"name": names}, "null_mean", value="accuracy")
     rows = changing(rows, ["lower", "upper"], 0.1, 0.9).assign(null_high=0.61)
-    figure = identification_figure.identification_figure(surface, rows, 0.07)
+    figure = identification.identification_figure(surface, rows, 0.07)
     left, right = panels(figure)
     grid = pd.DataFrame(cells(left), index=levels_of, columns=levels_of)  # rows upper, columns lower, from below
     for low, high, value in surface[["lower", "upper", "accuracy"]].itertuples(index=False):

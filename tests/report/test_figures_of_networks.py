@@ -28,7 +28,7 @@ from brainalign.report.encoding_sections import convergence_figures
 from brainalign.report.geometry_sections import alignment as alignment_section
 from brainalign.report.geometry_sections import reference_rdms
 from brainalign.report.kit import canvas
-from brainalign.report.pages import concept_figures
+from brainalign.report.pages import concepts
 
 approx = pytest.approx
 FIRST = [shade.lower() for shade in canvas.COLOURS]
@@ -52,7 +52,7 @@ def choices() -> pd.DataFrame:
 def test_accuracy_of_choices() -> None:
     rows = choices().drop(0)
     rows.loc[rows.index[0], "accuracy"] = 0.985  # beyond the ceiling and beyond where the axis used to end
-    figure = concept_figures.accuracy_figure(rows)
+    figure = concepts.accuracy_figure(rows)
     shown = panels(figure)
     titles = {"triplets": "held-out triplets", "repeated": "triplets judged several times"}
     assert [ax.get_title() for ax in shown] == [titles[split] for split in pd.unique(rows["split"])]
@@ -77,7 +77,7 @@ def test_accuracy_of_choices() -> None:
 def test_dimensions_that_are_found_again() -> None:
     rows = made({"method": ["spose", "vice"], "dimension": [3, 1, 2]}, value="r")
     rows = rows.assign(reproducible=rows["r"] > 0.35)
-    figure = concept_figures.reproducibility_figure(rows, 0.35)
+    figure = concepts.reproducibility_figure(rows, 0.35)
     for ax, (method, part) in zip(panels(figure), rows.groupby("method", sort=False), strict=True):
         found = {round((bar.x + bar.x2) / 2, 6): (bar.y2, bar.colour) for bar in bars(ax)}
         assert {d: value for d, (value, _) in found.items()} == approx(
@@ -96,7 +96,7 @@ def network_rows() -> pd.DataFrame:
 
 def test_networks_as_they_are_and_read_out() -> None:
     rows = network_rows().assign(unseen_sd=lambda t: t["unseen_sd"] / 10)
-    figure = concept_figures.network_figure(rows, choices())
+    figure = concepts.network_figure(rows, choices())
     left, right = panels(figure)
     order = rows.iloc[::-1]
     assert list(ticks(left, "y").values()) == [f"{m} {n}" for m, n in zip(order["model"], order["layer"], strict=True)]
@@ -121,7 +121,7 @@ def test_networks_as_they_are_and_read_out() -> None:
 def test_read_outs_of_dimensions() -> None:
     networks = network_rows()
     rows = made({"model": ["deep", "net"], "layer": ["a", "b"], "dimension": [2, 0, 1]}, "null_high", value="r2")
-    ax = panels(concept_figures.readout_grid(rows, networks))[0]
+    ax = panels(concepts.readout_grid(rows, networks))[0]
     names = [f"{m} {n}" for m, n in zip(networks["model"], networks["layer"], strict=True)]
     numbers = [int(text) for text in ticks(ax).values()]
     assert list(ticks(ax, "y").values()) == names
@@ -139,7 +139,7 @@ def test_regions_against_judgements() -> None:
     rows = made({"region": ["V4", "PPA", "V1"]}, "null_high", "ceiling_low", value="score")
     rows = rows.assign(ceiling_high=rows["ceiling_low"] + 0.1)
     rows.loc[1, "ceiling_low"] = np.nan
-    figure = concept_figures.region_figure(rows)
+    figure = concepts.region_figure(rows)
     (ax,) = panels(figure)
     assert list(ticks(ax).values()) == list(rows["region"])
     assert lengths(ax) == {

@@ -26,7 +26,7 @@ from made import changing, made
 
 from brainalign.report.encoding_sections import recovery
 from brainalign.report.kit import canvas
-from brainalign.report.pages import dynamics_figures, series_figures
+from brainalign.report.pages import dynamics, series
 
 approx = pytest.approx
 
@@ -121,7 +121,7 @@ def filled() -> pd.DataFrame:
 
 def test_hidden_regions() -> None:
     rows = filled()
-    figure = series_figures.filled_figure(rows)
+    figure = series.filled_figure(rows)
     whole = rows[rows["network"] == ""]
     names = list(pd.unique(whole["name"]))[::-1]
     for k, (ax, view) in enumerate(zip(panels(figure), pd.unique(whole["hidden"]), strict=True)):
@@ -133,7 +133,7 @@ def test_hidden_regions() -> None:
         np.testing.assert_allclose([(e[0], e[2]) for e in spans(ax)], of.loc[names, ["low", "high"]])
         assert [mark.label for mark in points(ax)] == [KIND[n] for n in names]
     assert not problems_of(figure)
-    figure = series_figures.filled_networks_figure(rows)
+    figure = series.filled_networks_figure(rows)
     inside = rows[(rows["network"] != "") & (rows["name"] != "mean")]
     views, networks = (list(pd.unique(inside[name])) for name in ("hidden", "network"))
     for ax, view in zip(panels(figure), views, strict=True):
@@ -148,7 +148,7 @@ def test_hidden_regions() -> None:
 def test_embeddings_of_regions() -> None:
     networks = [f"n{k}" for k in range(10)]
     rows = changing(pd.DataFrame({"network": networks * 2}), ["x", "y"]).assign(share=0.43)
-    figure = series_figures.embedding_figure(rows)
+    figure = series.embedding_figure(rows)
     (ax,) = panels(figure)
     for name, part in rows.groupby("network"):
         marks = [(mark.x, mark.y) for mark in points(ax) if mark.label == name]
@@ -161,14 +161,14 @@ def test_embeddings_of_regions() -> None:
 def test_traces_of_hidden_regions() -> None:
     rng = np.random.default_rng(0)
     traces = {name: rng.normal(size=(2, 50)) for name in ("true", "model", "gaussian")}
-    first, second = panels(series_figures.traces_figure(traces, ["V1", "V2"], 2.0, 21.0))
+    first, second = panels(series.traces_figure(traces, ["V1", "V2"], 2.0, 21.0))
     labels = {"measured": "true", "masked model": "model", "lagged Gaussian": "gaussian"}
     for k, ax in enumerate((first, second)):
         for label, name in labels.items():
             assert curves(ax)[label] == [([2.0 * i for i in range(10)], traces[name][k, :10].tolist())]
         assert ax.get_title(loc="left") == ["V1", "V2"][k]
     assert not any(ticks(first).values())
-    assert len(curves(panels(series_figures.traces_figure(traces, ["a", "b"], 0.5))[0])["measured"][0][0]) == 50
+    assert len(curves(panels(series.traces_figure(traces, ["a", "b"], 0.5))[0])["measured"][0][0]) == 50
 
 
 def test_labels_of_people() -> None:
@@ -180,7 +180,7 @@ def test_labels_of_people() -> None:
         chance=rows["label"].map({"age": 0.05, "state": 0.08}), metric=rows["label"].map({"age": "r", "state": "acc"})
     )
     rows.loc[rows.index[0], "null_high"] = np.nan
-    figure = series_figures.person_figure(rows)
+    figure = series.person_figure(rows)
     for ax, (label, part) in zip(panels(figure), rows.groupby("label", sort=False), strict=True):
         assert (ax.get_title(), ax.get_xlabel()) == (label, part["metric"].iloc[0])
         assert over(ax, points(ax), "y") == {n: [s] for n, s in zip(part["name"], part["score"], strict=True)}
@@ -206,7 +206,7 @@ def followed() -> pd.DataFrame:
 
 def test_followed_through_occlusion() -> None:
     rows = followed()
-    figure = dynamics_figures.followed_bars(rows)
+    figure = dynamics.followed_bars(rows)
     hidden, seen = panels(figure)
     assert (hidden.get_title(), seen.get_title()) == ("frames hidden", "frames shown")
     names = list(ticks(hidden, "y").values())
@@ -236,7 +236,7 @@ def test_followed_frame_by_frame() -> None:
     rows = rows.sort_values("time", kind="stable").assign(role=lambda t: t["name"].map({"a": "model", "b": "control"}))
     rows = rows.assign(hidden=rows["time"].map({0: 0.1, 1: 0.5, 2: 0.9}))
     rows.loc[(rows["network"] == "net") & (rows["name"] == "b"), "score"] = np.nan
-    figure = dynamics_figures.followed_movies(rows, 0.5)
+    figure = dynamics.followed_movies(rows, 0.5)
     ax, shade = panels(figure)
     found = curves(ax)
     for (network, name), part in rows.dropna().groupby(["network", "name"]):
@@ -248,4 +248,4 @@ def test_followed_frame_by_frame() -> None:
     assert models == [colour.lower() for colour in canvas.COLOURS[:2]]
     (band,) = bands(shade)
     assert band == {0: (0, 0.1), 0.25: (0, 0.5), 0.75: (0, 0.9), 1: (0, 0.9)}
-    assert (ax.get_xlabel(), panels(dynamics_figures.followed_movies(rows))[0].get_xlabel()) == ("time (s)", "frame")
+    assert (ax.get_xlabel(), panels(dynamics.followed_movies(rows))[0].get_xlabel()) == ("time (s)", "frame")

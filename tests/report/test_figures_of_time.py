@@ -23,9 +23,9 @@ from drawn import (
 )
 from made import changing, made
 
-from brainalign.report.geometry_sections import decoding_figures, timecourse
+from brainalign.report.geometry_sections import decoding_over_time, timecourse
 from brainalign.report.kit import canvas
-from brainalign.report.pages import modality_figures, text_figures
+from brainalign.report.pages import modality_figures, text_sections
 
 approx = pytest.approx
 TIMES = [-0.1, 0.0, 0.1, 0.3]
@@ -176,7 +176,7 @@ def test_decoded_courses() -> None:
     )  # fmt: skip
     peaks = changing(pd.DataFrame({"group": ["g8", "g2"], "decided": [True, False]}),
                      ["centre", "centre_low", "centre_high", "rise", "rise_low", "rise_high"], 0.01, 0.2)  # fmt: skip
-    figure = decoding_figures.decoded_courses(rows, clusters, peaks, "AUC")
+    figure = decoding_over_time.decoded_courses(rows, clusters, peaks, "AUC")
     shown = panels(figure)
     assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
     for ax in shown:
@@ -202,7 +202,7 @@ def test_decoded_courses() -> None:
 
 def test_generalisation_over_time() -> None:
     score = np.array([[0.5, 0.6, 0.7], [0.55, 0.8, 0.65], [0.5, 0.45, 0.9]])
-    figure = decoding_figures.decoded_square(score, score > 0.75, np.array([-0.1, 0.0, 0.1]), 0.5, "AUC")
+    figure = decoding_over_time.decoded_square(score, score > 0.75, np.array([-0.1, 0.0, 0.1]), 0.5, "AUC")
     ax = panels(figure)[0]
     assert cells(ax).tolist() == score.tolist()
     assert ax.images[0].origin == "lower"
@@ -214,17 +214,19 @@ def test_generalisation_over_time() -> None:
     assert vertices.min() >= -50 - 1e-9
     assert vertices.max() <= 100 + 1e-9
     assert curves(ax)[""] == [([-100, 100], [-100, 100])]
-    assert not panels(decoding_figures.decoded_square(score, score > 1, np.array([0, 1, 2.0]), 0.5, "x"))[0].collections
+    assert not panels(decoding_over_time.decoded_square(score, score > 1, np.array([0, 1, 2.0]), 0.5, "x"))[
+        0
+    ].collections
 
 
 def test_pairs_of_conditions() -> None:
     pairs = np.arange(6).reshape(2, 3) / 10
-    ax = panels(decoding_figures.decoded_pairs(pairs, np.array([0.0, 0.2]), ["face", "car", "house"]))[0]
+    ax = panels(decoding_over_time.decoded_pairs(pairs, np.array([0.0, 0.2]), ["face", "car", "house"]))[0]
     assert ticks(ax, "y") == {0: "face against car", 1: "face against house", 2: "car against house"}
     assert cells(ax).tolist() == pairs.T.tolist()
     assert ax.images[0].get_extent() == [0, 200, 2.5, -0.5]
     assert ax.images[0].get_clim() == (0.0, 1.0)
-    many = panels(decoding_figures.decoded_pairs(np.ones((2, 28)), np.array([0.0, 0.2]), [f"c{k}" for k in range(8)]))
+    many = panels(decoding_over_time.decoded_pairs(np.ones((2, 28)), np.array([0.0, 0.2]), [f"c{k}" for k in range(8)]))
     assert many[0].get_ylabel() == "28 pairs"
 
 
@@ -234,7 +236,7 @@ def test_windows_with_their_control() -> None:
     rows = rows.assign(
         control=rows["window"] == "-100 to 0", chance=rows["scheme"].map({"recordings": 0.5, "halves": 0.4})
     )
-    figure = decoding_figures.decoded_windows(rows, "AUC")
+    figure = decoding_over_time.decoded_windows(rows, "AUC")
     for ax in panels(figure):
         part = rows[rows["scheme"] == ax.get_title()]
         names = [f"{g}\n{w}" for g, w in zip(part["group"], part["window"], strict=True)]
@@ -254,7 +256,7 @@ def test_windows_with_their_control() -> None:
 def test_effects_at_sensors() -> None:
     rows = made({"target_id": ["Cz", "Pz", "Oz"], "time_s": TIMES}, value="effect").sort_values("time_s", kind="stable")
     rows = rows.assign(significant=(rows["time_s"] > 0.05) & (rows["target_id"] == "Pz"))
-    figure = decoding_figures.sensor_courses(rows, "d")
+    figure = decoding_over_time.sensor_courses(rows, "d")
     (ax,) = panels(figure)
     for name, part in rows.groupby("target_id"):
         assert curves(ax)[name] == [([1000 * t for t in TIMES], approx(part["effect"].tolist()))]
@@ -270,7 +272,7 @@ def test_the_control_matrix() -> None:
     rows = made({"trained": trained, "tested": tested, "measure": ["top-5", "top-1"]}, "chance", "p")
     rows["p"] = np.where(rows["measure"] == "top-1", 0.001, 0.2)
     rows["chance"] = rows["measure"].map({"top-1": 0.02, "top-5": 0.1})
-    figure = text_figures.matrix_figure(rows)
+    figure = text_sections.matrix_figure(rows)
     shown = panels(figure)
     for ax, measure in zip(shown, pd.unique(rows["measure"]), strict=True):
         part = rows[rows["measure"] == measure]
@@ -290,7 +292,7 @@ def test_the_control_matrix() -> None:
 
 def test_ranks_add_up() -> None:
     ranks = {"ridge": pd.Series([1, 3, 2, 9]), "residual": pd.Series([1, 1, 5, 10])}
-    figure = text_figures.rank_figure(ranks, 10)
+    figure = text_sections.rank_figure(ranks, 10)
     (ax,) = panels(figure)
     assert [legend(figure)[name] for name in ranks] == FIRST[:2]
     for name, values in ranks.items():
@@ -310,7 +312,7 @@ def test_averages_of_subjects_and_repeats() -> None:
         for name, seed, c in (("ridge", 1, 0.11), ("residual", 2, 0.11))
     }
     tables["ridge"].loc[tables["ridge"]["n_averaged"] == 4, "ceiling"] = np.nan
-    figure = text_figures.averaged_figure(tables)
+    figure = text_sections.averaged_figure(tables)
     shown, colours = panels(figure), legend(figure)
     kinds = list(pd.unique(tables["ridge"]["over"]))
     assert [colours[name] for name in tables] == FIRST[:2]  # as in other figures of these decoders
@@ -335,7 +337,7 @@ def test_subjects_by_decoder_and_seed() -> None:
         for name, seed in (("ridge", 1), ("residual", 2), ("linear", 3))
     }
     tables["linear"] = tables["linear"][tables["linear"]["subject"] != "s1"]
-    figure = text_figures.subject_figure(tables, 0.07)
+    figure = text_sections.subject_figure(tables, 0.07)
     (ax,) = panels(figure)
     colours = legend(figure)
     assert [colours[name] for name in tables] == FIRST[:3]
@@ -354,7 +356,7 @@ def test_subjects_by_decoder_and_seed() -> None:
 def test_labels_that_are_told() -> None:
     table = pd.DataFrame({"true": ["b", "a", "b", "c"], "told": ["a", "a", "b", "b"], "n": [3, 5, 1, 2]})
     tables = {"ridge": table, "flipped": table.rename(columns={"true": "told", "told": "true"})}
-    ridge, flipped = panels(text_figures.confusion_figure(tables))
+    ridge, flipped = panels(text_sections.confusion_figure(tables))
     assert list(ticks(ridge).values()) == list(ticks(ridge, "y").values()) == ["a", "b", "c"]
     assert cells(ridge).tolist() == [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0]]
     np.testing.assert_allclose(cells(flipped), [[5 / 8, 3 / 8, 0], [0, 1 / 3, 2 / 3], [0, 0, 0]])

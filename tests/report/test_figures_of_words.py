@@ -27,7 +27,7 @@ from made import changing, made
 
 from brainalign.report.encoding_sections import encoders, few_images, text_preferences
 from brainalign.report.kit import canvas
-from brainalign.report.synthesis_sections import caption_figures, grounding_figures
+from brainalign.report.synthesis_sections import grounding, voxel_captions
 
 approx = pytest.approx
 
@@ -81,7 +81,7 @@ def test_captions_by_temperature() -> None:
     rows = changing(
         pd.DataFrame({"temperature": [np.inf, 3, 0, 30], "chosen": [False, True, False, False]}), ["score", "se"]
     )
-    figure = caption_figures.temperature_figure(rows)
+    figure = voxel_captions.temperature_figure(rows)
     (ax,) = panels(figure)
     assert ticks(ax) == {0: "0", 1: "3", 2: "30", 3: "∞"}
     of = rows.sort_values("temperature").reset_index(drop=True)
@@ -97,17 +97,17 @@ def test_captions_by_temperature() -> None:
 
 
 def test_scores_of_captions() -> None:
-    names = list(caption_figures.LABELS)[::-1]
+    names = list(voxel_captions.LABELS)[::-1]
     rows = made({"region": ["V4", "PPA", "none", *(f"r{k}" for k in range(9))], "of": names}, value="r")
     sizes = {"V4": 30, "PPA": 50, "none": 0} | {f"r{k}": 20 - k for k in range(9)}
-    figure = caption_figures.caption_scores_figure(rows.assign(n=rows["region"].map(sizes)))
+    figure = voxel_captions.caption_scores_figure(rows.assign(n=rows["region"].map(sizes)))
     shown = [ax for ax in panels(figure) if ax.axison]
     regions = ["PPA", "V4", *(f"r{k}" for k in range(7))]
     assert [ax.get_title() for ax in shown] == [f"{name} ({sizes[name]} voxels)" for name in regions]
-    assert list(ticks(shown[3], "y").values()) == [""] * 0 + list(caption_figures.LABELS.values())
+    assert list(ticks(shown[3], "y").values()) == [""] * 0 + list(voxel_captions.LABELS.values())
     for ax, region in zip(shown, regions, strict=True):
         of = rows[rows["region"] == region].set_index("of")
-        order = list(caption_figures.LABELS)
+        order = list(voxel_captions.LABELS)
         places = {name: 6 - k for k, name in enumerate(order)}
         assert {mark.y: mark.x for mark in points(ax)} == {places[n]: of.loc[n, "r"] for n in order}
         assert {y[0]: tuple(x) for x, y in curves(ax)[""] if len(x) == 2} == {
@@ -125,7 +125,7 @@ def test_words_of_captions() -> None:
         "void": {"dog": np.nan, "house": np.nan},
         "PPA": {"dog": 0.7, "house": 0.3},
     }
-    ax = panels(caption_figures.noun_figure(shares))[0]
+    ax = panels(voxel_captions.noun_figure(shares))[0]
     assert (list(ticks(ax).values()), list(ticks(ax, "y").values())) == (["dog", "house"], ["V4", "PPA"])
     assert cells(ax).tolist() == [[0.1, 0.9], [0.7, 0.3]]
     assert ax.images[0].get_clim() == (0, 1)
@@ -133,21 +133,21 @@ def test_words_of_captions() -> None:
         (0, 0): "0.10", (0, 1): "0.90", (1, 0): "0.70", (1, 1): "0.30",
     }  # fmt: skip
     many = {f"r{k}": {f"w{j}": 0.01 * j for j in range(21)} for k in range(10)}
-    assert not words(panels(caption_figures.noun_figure(many))[0])
+    assert not words(panels(voxel_captions.noun_figure(many))[0])
 
 
 def test_images_found_by_captions() -> None:
     spaces = ["ridge", "grounded", "shuffled", "words alone", "a", "b", "c"]
     rows = made({"space": spaces, "measure": ["top-5", "top-1", "rank"]}, "chance", "null_mean", "null_sd")
     rows["chance"] = rows.groupby("measure")["chance"].transform("first")
-    figure = grounding_figures.retrieval_figure(rows.assign(null_sd=rows["null_sd"] / 10))
+    figure = grounding.retrieval_figure(rows.assign(null_sd=rows["null_sd"] / 10))
     (ax,) = panels(figure)
     measures, order = list(pd.unique(rows["measure"])), list(pd.unique(rows["space"]))
     of, colours = rows.set_index(["measure", "space"]), legend(figure)
     assert list(ticks(ax).values()) == measures
     assert over(ax, points(ax)) == {m: approx([of.loc[(m, s), "value"] for s in order]) for m in measures}
     for space in order:
-        label = grounding_figures.LABELS.get(space, space)
+        label = grounding.LABELS.get(space, space)
         mine = [mark for mark in points(ax, colour=colours[label]) if mark.label == label]
         assert over(ax, mine) == {m: [approx(of.loc[(m, space), "value"])] for m in measures}
     upright = sorted(end[1::2] for end in spans(ax) if end[0] == end[2])
@@ -167,13 +167,13 @@ def test_words_on_their_axes() -> None:
     positions = rng.normal(size=(70, 3))
     names = [f"w{k}" for k in range(70)]
     axes = pd.DataFrame({"axis": [1, 2, 3], "variance": [0.4, 0.2, 0.1], "name": ["size", "", "x"]})
-    (ax,) = panels(grounding_figures.words_figure(positions, names, axes))
+    (ax,) = panels(grounding.words_figure(positions, names, axes))
     far = np.argsort(-np.hypot(positions[:, 0], positions[:, 1]))[:60]
     assert {(text, x, y) for x, y, text in words(ax)} == {(names[k], *positions[k, :2]) for k in far}
     assert {(m.x, m.y) for m in points(ax)} == {tuple(positions[k, :2]) for k in far}
     assert ax.get_xlabel() == "axis 1: size (40% of variance)"
     assert ax.get_ylabel() == "axis 2 (20% of variance)"
-    (ax,) = panels(grounding_figures.words_figure(positions[:, :1], names, axes.head(1)))
+    (ax,) = panels(grounding.words_figure(positions[:, :1], names, axes.head(1)))
     assert {m.y for m in points(ax)} == {0}
     assert ax.get_ylabel() == ""
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from brainalign.arrays import Values
+from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of
-from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, Rows, index_draws
+from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, index_draws
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison
 from brainalign.geometry.inference.evaluation import mean_over_subjects
 from brainalign.geometry.inference.resampled import Products, Resampled, multiplicities

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.geometry.odd_one_out.triplet_splits import split_triplets
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,
     PAIRS,
     Triplets,
-    Values,
     check_triplets,
     object_similarities,
     odd_one_out_accuracy,
