@@ -29,10 +29,15 @@ COLOURS = np.array([[220, 60, 50], [60, 160, 60], [60, 90, 220], [230, 190, 40]]
 
 NETWORK = '''"""In place of a network: tokens of a simulated world, looked up by the number that an image carries."""
 
+import sys
+
 import torch
 from torch import nn
 
-from brainalign.simulation import object_world, shifting_fields
+sys.path.append("{tests}")
+
+from worlds.objects import object_world
+from worlds.shifting import shifting_fields
 
 
 class Lookup(nn.Module):
@@ -186,7 +191,7 @@ def run(checkout, sizes: dict[str, int], methods: dict[str, object], seed: int) 
     """Write the worlds that methods are for, run snakemake, and return what it wrote."""
     worlds = {"objects": write_objects(checkout.root / "objects", **sizes, seed=seed)}
     function = checkout.root / "network.py"
-    content = NETWORK
+    content = NETWORK.replace("{tests}", str(Path(__file__).parents[1]))
     for name, value in (sizes | {"seed": seed}).items():
         content = content.replace(f"{{{name}}}", str(value))
     function.write_text(content)
