@@ -39,6 +39,8 @@ def text_network(seed: int) -> Any:
 
 
 ONCE = decoding.Trials(SIGNALS, X, meta(24).assign(stimulus_id=range(24)))
+PLACE = np.outer(np.arange(24) % 12 - 5.5, X[0])  # what the place in the session tells
+IN_TURN = decoding.Trials(SIGNALS, X + PLACE, ONCE.meta)
 
 
 def half(trials: decoding.Trials, part: int) -> decoding.Trials:
@@ -167,8 +169,9 @@ def regions(seed: int) -> pd.DataFrame:
 def text_study(seed: int) -> dict[str, pd.DataFrame]:
     """Return the tables of a study whose decoder is fixed; test sentences are others than training sentences."""
     table = meta(24).assign(text=[f"{WORDS[k % 8]} {k % 8}" for k in range(24)], trial_id=range(24))
-    every = decoding.Trials(SIGNALS, X[np.arange(24) % 8], table)
-    train, val, test = (every.select(np.isin(np.arange(24) % 8, some)) for some in ((0, 1, 2), (3,), (4, 5, 6, 7)))
+    vectors = X[:8] + np.outer(np.arange(8) - 3.5, X[0])
+    every = decoding.Trials(SIGNALS, vectors[np.arange(24) % 8], table.assign(trial_index=np.arange(24) % 8))
+    train, val, test = (every.select(np.isin(np.arange(24) % 8, some)) for some in ((0, 2, 5, 7), (3,), (1, 4, 6)))
     study = decoding.TextStudy(
         train, val, test, decoding.Components.fit(X, 6), test.targets, {}, {}, list("abc"), np.arange(32) / 32
     )
@@ -208,10 +211,10 @@ DECODING: dict[str, Callable[[int], Any]] = {
         {"text": X}, pd.DataFrame(Y[:, :2]), n_folds=3, n_permutations=3, n_draws=9, seed=s
     ),
     "nuisance_baselines": lambda s: decoding.nuisance_baselines(
-        half(TRIALS, 0), half(TRIALS, 1), n_permutations=19, seed=s
+        half(IN_TURN, 0), half(IN_TURN, 1), n_permutations=19, seed=s
     ).filter(like="null"),
     "nuisance_scores": lambda s: decoding.nuisance_scores(
-        half(TRIALS, 0), half(TRIALS, 1), n_permutations=19, seed=s
+        half(IN_TURN, 0), half(IN_TURN, 1), n_permutations=19, seed=s
     ).table.filter(like="null"),
     "person_scores": persons,
     "repeat_curve": lambda s: decoding.repeat_curve(

@@ -309,7 +309,9 @@ def _predicted(train: Trials, given: Values, asked: Values, label: str | None) -
     from sklearn.preprocessing import StandardScaler
 
     if label is None:
-        ridge, stimuli = Ridge(per_target_alpha=False), train.meta["stimulus_id"].to_numpy()
+        stimuli = train.meta["stimulus_id"].to_numpy()
+        # Two stimuli or more in a fold, for its R² to be defined.
+        ridge = Ridge(cv=max(2, min(5, len(np.unique(stimuli)) // 2)), per_target_alpha=False)
         return held_out_prediction(ridge, given, train.targets, asked, standardise=True, groups=stimuli)
     labels = train.column(label)[label].to_numpy()
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
