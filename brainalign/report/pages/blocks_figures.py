@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainalign.condensed import condensed_rdms
 from brainalign.report.kit import COLOURS, GREY, MOST_MARKS, model_colours, new_figure
 
+MOST_NAMED = 30  # stimuli whose names and numbers can be read in a figure
 MARKERS = "os^D"  # one after the other, where there are more models than colours
 
 
@@ -131,14 +132,21 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (ax,) = new_figure(4.6, 4.0)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for i, j in np.argwhere(counts > 0):
+    for i, j in np.argwhere(counts > 0) if len(labels) <= MOST_NAMED else ():
         colour = "white" if shares[i, j] > 0.55 else "black"
         ax.text(j, i, f"{shares[i, j]:.2f}".lstrip("0"), ha="center", va="center", fontsize=7, color=colour)
-    ax.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
-    ax.set_yticks(range(len(labels)), labels, fontsize=8)
+    places, names = _some(labels)
+    ax.set_xticks(places, names, rotation=60, ha="right", fontsize=8)
+    ax.set_yticks(places, names, fontsize=8)
     ax.set(xlabel="identified as", ylabel="shown")
     figure.colorbar(image, ax=ax, shrink=0.7, label="share")
     return figure
+
+
+def _some(labels: Sequence[str]) -> tuple[range, list[str]]:
+    """Return the places and names of the labels that can be read: all of a few, some of many."""
+    step = -(-len(labels) // MOST_NAMED)
+    return range(0, len(labels), step), list(labels)[::step]
 
 
 def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequence[str] = ()) -> Figure:
@@ -254,8 +262,9 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Fig
         matrix[i, j] = matrix[j, i] = condensed_rdms(name, pairs)
         image = ax.imshow(matrix, cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
         ax.set_title(name, fontsize=9)
-        ax.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=6)
-        ax.set_yticks(range(len(labels)), labels if k % columns == 0 else [], fontsize=6)
+        places, names = _some(labels)
+        ax.set_xticks(places, names, rotation=60, ha="right", fontsize=6)
+        ax.set_yticks(places, names if k % columns == 0 else [], fontsize=6)
         figure.colorbar(image, ax=ax, shrink=0.65).ax.tick_params(labelsize=6)
     return figure
 
@@ -275,7 +284,7 @@ def mds(points: NDArray[Any], labels: Sequence[str]) -> Figure:
     """Draw conditions in the plane."""
     figure, (ax,) = new_figure(4.4, 3.6)
     ax.scatter(points[:, 0], points[:, 1], color=[COLOURS[k % len(COLOURS)] for k in range(len(labels))], s=45)
-    for label, (x, y) in zip(labels, points, strict=True):
+    for label, (x, y) in zip(labels, points, strict=True) if len(labels) <= MOST_NAMED else ():
         ax.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)

@@ -1,0 +1,212 @@
+"""Maps of targets wherever they lie, and pages of left-out studies in the words of what was recorded and shown."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import bars, legend, levels, panels, points
+from matplotlib.figure import Figure
+
+from brainalign.arrays import Responses
+from brainalign.config import Config
+from brainalign.report import Material, render_page, sections
+from brainalign.report.kit import target_maps
+from brainalign.report.pages import blocks_figures as figures
+from brainalign.statistics import fdr
+from brainalign.statistics.summary import Encoding, SplitInfo, summarize_encoding
+from brainalign.study import Study, parse
+
+N_STIMULI, N_RUNS, N_TARGETS = 5, 4, 24
+TIMES = np.arange(-0.1, 0.3, 0.05)
+ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
+
+
+def places(n: int = N_TARGETS) -> pd.DataFrame:
+    xyz = np.random.default_rng(0).normal(size=(n, 3)) * [30, 60, 10]
+    table = pd.DataFrame(xyz, columns=["x_mm", "y_mm", "z_mm"])
+    return table.assign(target_id=[f"t{k}" for k in range(n)], kind="parcel", hemi="", roi=[[]] * n)
+
+
+def grid() -> pd.DataFrame:
+    """Return voxels of a box, at places of an affine of their own."""
+    ijk = np.stack(np.meshgrid([1, 2, 3, 4], [2, 3, 4], [5, 6], indexing="ij"), -1).reshape(-1, 3)
+    return places().assign(kind="voxel", **dict(zip("ijk", ijk.T, strict=True)), **{
+        f"{axis}_mm": 3.0 * ijk[:, k] - 40 for k, axis in enumerate("xyz")
+    })  # fmt: skip
+
+
+def test_a_mark_per_target_in_each_view() -> None:
+    targets, values = places(), np.linspace(-0.3, 0.6, N_TARGETS)
+    values[3] = np.nan
+    marked = np.arange(N_TARGETS) >= 20
+    figure = target_maps.place_marks(targets, values, label="Pearson r", vmax=0.6, outline=marked)
+    shown = panels(figure)
+    assert [ax.get_title() for ax in shown] == ["from above", "from behind", "from the right"]
+    kept = targets.drop(index=3)
+    for ax, axes in zip(shown, (["x_mm", "y_mm"], ["x_mm", "z_mm"], ["y_mm", "z_mm"]), strict=True):
+        assert {(mark.x, mark.y) for mark in points(ax)} == set(kept[axes].itertuples(index=False, name=None))
+        (marks,) = ax.collections
+        drawn = dict(zip(map(tuple, marks.get_offsets().tolist()), marks.get_array(), strict=True))
+        assert [drawn[tuple(place)] for place in kept[axes].to_numpy()] == list(values[np.isfinite(values)])
+        assert np.abs(marks.get_array())[-1] == 0.6  # the largest lies on top
+        assert sum(edge[3] > 0 for edge in marks.get_edgecolors()) == marked.sum()
+    assert len({tuple(np.diff(limits)) for ax in shown for limits in (ax.get_xlim(), ax.get_ylim())}) == 1
+    sequential = target_maps.place_marks(targets, values, label="ceiling", vmax=0.6, diverging=False)
+    assert panels(sequential)[0].collections[0].get_clim() == (0, 0.6)
+
+
+def test_scores_without_a_place() -> None:
+    scores = pd.DataFrame({"r": [*np.linspace(-0.2, 0.1, 30), *np.linspace(0.4, 0.7, 10), np.nan]})
+    scores["q"] = (scores["r"] < 0.3).astype(float)
+    figure = target_maps.score_histogram(scores, 0.05, limit=0.35, targets="targets")
+    (ax,) = panels(figure)
+    heights: dict[str, float] = {}
+    for bar in bars(ax):
+        heights[bar.colour] = heights.get(bar.colour, 0) + bar.y2 - bar.y
+    assert list(heights.values()) == [10, 30]
+    assert {"q < 0.05 (10)", "others (30)"} <= set(legend(figure))
+    assert levels(ax, "x")["largest of a permuted map, 95 % point"] == [0.35]
+    (ax,) = panels(target_maps.score_histogram(scores, 0.05))
+    assert list(levels(ax, "x")) == [""]
+
+
+def test_names_of_many_stimuli_stay_readable() -> None:
+    labels = [f"s{k}" for k in range(80)]
+    items = pd.DataFrame({"item": labels, "chosen": labels})
+    (ax,) = panels(figures.confusion_matrix(items, labels, labels))
+    assert [text.get_text() for text in ax.get_xticklabels()] == labels[::3]
+    assert not ax.texts
+    assert not panels(figures.mds(np.random.default_rng(0).random((80, 2)), labels))[0].texts
+
+
+def material(targets: pd.DataFrame, timed: bool = False, early: bool = False) -> Material:
+    """Return a left-out study of stimuli that are only ids, as the stages leave it."""
+    names = [f"s{k}" for k in range(N_STIMULI)]
+    content = {
+        "datasets": {"study": {"descriptor": "study.yaml"}},
+        "models": {"onehot": {"extractor": "onehot"}},
+        "methods": {"fixed": {"encoder": "ridge", "alphas": [1.0]}},
+    }
+    recording: dict[str, Any] = {"format": "array", "values": "v.npy", "trials": "t.tsv"}
+    if timed:
+        recording["times_s"] = TIMES.tolist()
+    splits = {"sessions": {"leave_out": "session"}}
+    about = ABOUT | {"stimuli": {name: {} for name in names}, "recordings": {"1": recording}, "splits": splits}
+    rng = np.random.default_rng(1)
+    trials = pd.DataFrame({"stimulus_id": names * N_RUNS, "session": np.repeat([*"abcd"], N_STIMULI), "run": "1"})
+    trials = trials.assign(trial_id=[f"t{k}" for k in range(len(trials))], repeat=0, onset_s=np.nan)
+    shape = (len(trials), len(targets), *([len(TIMES)] if timed else []))
+    responses = Responses(
+        rng.normal(size=shape).astype(np.float32), trials, targets, "z", times=TIMES if timed else None
+    )
+    of_trials = trials[["trial_id"]].assign(name="sessions", group=trials["session"])
+    folds = [
+        of_trials.assign(fold=k, split=np.where(trials["session"] == held, "test", "train"))
+        for k, held in enumerate("abcd")
+    ]
+    keys = {"target_id": targets["target_id"]}
+    if timed:
+        keys = {"target_id": np.repeat(targets["target_id"], len(TIMES)), "time_s": np.tile(TIMES, len(targets))}
+    table = pd.DataFrame(keys).reset_index(drop=True)
+    r = np.linspace(-0.2, 0.7, len(table))
+    p = np.where(r > 0.5, 0.001, 0.6)
+    if timed:
+        p = np.where(early == (table["time_s"] < 0), p, 0.6)
+    table = table.assign(r=r, r2=r**2, r2_signed=r * abs(r), ceiling=0.6, r2_normalized=r**2 / 0.6, alpha=1.0)
+    scores = table.assign(p=p, p_fwer=p, q=fdr(p), n_test=N_STIMULI, split="sessions", layer="onehot")
+    items = pd.DataFrame({"item": names * N_RUNS, "chosen": names * N_RUNS, "correct": 1.0})
+    items = items.assign(fold=np.repeat(range(N_RUNS), N_STIMULI), split="sessions", layer="onehot")
+    null = pd.DataFrame({"accuracy": rng.uniform(0.1, 0.3, 50), "share_good": 0.1, "max_r": 0.4})
+    encoding = Encoding(scores, items, null.assign(permutation=range(50), split="sessions", layer="onehot"))
+    options = {"good_r": 0.3, "confidence": 0.95, "q": 0.05, "ceiling_threshold": 0.2}
+    summary = summarize_encoding(encoding, {"sessions": SplitInfo("run", 1 / 3)}, **options)
+    made = Material(parse(Config, content, "c"), "study", parse(Study, about, "s"), "1", responses, pd.concat(folds))
+    made.ceiling, made.conditions = scores[[*keys, "ceiling"]], names
+    made.encodings["onehot", "fixed"] = encoding
+    made.summary = pd.DataFrame(summary).assign(model="onehot", method="fixed")
+    made.decoding = pd.DataFrame({"split": [], "accuracy": []})
+    for name in ("prepare", "extract", "encode", "summarize"):
+        record = {"stage": name, "details": {"rank": {"onehot": N_STIMULI - 1}}, "settings": {}, "inputs": {}}
+        record |= dict.fromkeys(("seed", "device", "wall_time_s", "peak_memory_mb", "created"), 0)
+        file = "sub-1_model-onehot_method-fixed_scores.parquet" if name == "encode" else f"sub-1_{name}.parquet"
+        made.sidecars[file] = record | {"library": {"digest": "0"}, "files": {file: {"sha256": "0"}}}
+    return made
+
+
+def words(page: str) -> str:
+    """Return what a page says before its provenance."""
+    text = re.sub(r"<(script|style|ol).*?</\1>", "", page[: page.index('id="provenance"')], flags=re.DOTALL)
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def sensors() -> pd.DataFrame:
+    around, down = np.linspace(0, 2 * np.pi, 12, endpoint=False), np.tile([0.5, 1.2], 6)
+    xyz = 95 * np.c_[np.cos(around) * np.sin(down), np.sin(around) * np.sin(down), np.cos(down)]
+    table, names = pd.DataFrame(xyz, columns=["x_mm", "y_mm", "z_mm"]), [f"E{k}" for k in range(12)]
+    return table.assign(target_id=names, kind="sensor", sensor_type="eeg", hemi="", roi=[[]] * len(names))
+
+
+NOWHERE = places().assign(kind="target", x_mm=np.nan, y_mm=np.nan, z_mm=np.nan)
+VERTICES = NOWHERE.assign(kind="vertex", hemi="L", vertex=np.arange(N_TARGETS) + 9000)
+CASES = {
+    "voxels": (grid(), "voxels", ["scoremap", "ceilingmap"], ["vertices", "sensors"]),
+    "vertices": (VERTICES, "vertices", ["surface"], ["voxel", "sensors", "targetmap"]),
+    "another mesh": (VERTICES.assign(vertex=range(N_TARGETS)), "vertices", ["scorehistogram"], ["voxel", "sensors"]),
+    "places": (places(), "parcels", ["scoremap", "ceilingmap"], ["voxel", "vertices", "sensors"]),
+    "nowhere": (NOWHERE, "targets", ["scorehistogram"], ["voxel", "vertices", "sensors"]),
+    "time": (sensors(), "sensors", ["course", "topography"], ["voxel", "vertices"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pages_speak_of_what_was_recorded(case: str) -> None:
+    targets, noun, wanted, unsaid = CASES[case]
+    made = material(targets, timed=case == "time")
+    page = render_page(made, sections(made))
+    assert [
+        name for name in wanted if f'id="figure-sub-1-{name}' not in page and f'id="figure-{name}' not in page
+    ] == []
+    text = words(page)
+    assert f"{len(targets)} {noun}" in text
+    assert "Held-out sessions (sessions): onehot with fixed identifies 1.000 of 20 test items" in text
+    assert f"the {noun} tell the stimuli apart" in text
+    assert "trained on" in text
+    found = [
+        word for word in [*unsaid, "categor", "of images", "volume", "linear classifier", "multinomial"] if word in text
+    ]
+    assert found == []
+    assert re.search(r"\bblocks? (?!show)", text) is None
+    assert "predicts 0 scores" not in text
+
+
+def test_a_score_before_the_stimulus_is_a_failed_control() -> None:
+    made = material(sensors(), timed=True, early=True)
+    text = words(render_page(made, []))
+    assert "scores of sensors before the stimulus, r of the largest (" in text
+    assert "before the stimulus, r of" not in words(render_page(material(sensors(), timed=True), []))
+
+
+def test_nothing_is_said_of_spaces_where_tested_stimuli_were_not_trained_on() -> None:
+    made = material(NOWHERE)
+    assert made.trained_on_all("sessions")
+    held = made.responses.trials["session"] == "a"
+    made.responses.trials.loc[held, "stimulus_id"] = [f"other{k}" for k in range(N_STIMULI)]
+    assert not made.trained_on_all("sessions")
+    assert "full-rank" not in words(render_page(made, []))
+
+
+def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:
+    made = material(grid())
+    values = np.linspace(0, 1, N_TARGETS)
+    drawn = target_maps.target_map(made, values, label="r", vmax=1.0, outline=values > 0.5)
+    assert drawn is not None
+    assert "own grid" in drawn.where
+    texts = {text.get_text() for ax in drawn.figure.axes for text in ax.texts}
+    assert {"z=-25", "z=-22"} <= texts
+    assert target_maps.target_map(material(NOWHERE), values, label="r", vmax=1.0) is None
+    made_figures.clear()
