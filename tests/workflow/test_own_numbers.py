@@ -119,3 +119,30 @@ def test_pages_say_whose_numbers_these_are(config: Config) -> None:
         page = report_path(config.results, "mine", subject).read_text()
         assert "no image was looked at" in page
         assert "planted" in page
+
+
+def test_runs_left_out_of_stimuli_that_are_only_named(tmp_path: Path) -> None:
+    """Six stimuli in six runs; of ten units five follow the vectors, and no model looks at anything."""
+    rng = np.random.default_rng(4)
+    names, vectors = [f"w{k}" for k in range(6)], rng.normal(size=(6, 3))
+    shown = np.concatenate([rng.permutation(6) for _ in range(6)])
+    trials = pd.DataFrame({"stimulus_id": np.array(names)[shown], "run": np.repeat(range(6), 6)})
+    trials.to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
+    drive = vectors @ rng.normal(size=(3, 10)) * (np.arange(10) < 5)
+    np.save(tmp_path / "rates.npy", drive[shown] + 0.5 * rng.normal(size=(36, 10)))
+    pd.DataFrame(vectors, columns=list("abc")).assign(stimulus_id=names).to_csv(tmp_path / "own.csv", index=False)
+    described = {
+        "name": "mine",
+        "stimuli": {name: {} for name in names},
+        "recordings": {"01": {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}},
+        "splits": {"runs": {"leave_out": "run"}},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(described))
+    models = {"mine": {"extractor": "table", "file": str(tmp_path / "own.csv")}}
+    methods = {"ridge": {"encoder": "ridge"}}
+    config = parse(Config, content(tmp_path, models=models, methods=methods), "test")
+    run_all(config)
+    r = scores(config, "01").groupby("target_id")["r"].mean().to_numpy()
+    assert r[:5].min() > 0.5
+    assert abs(r[5:].mean()) < 0.25
+    assert "mine: vectors as given in own.csv" in report_path(config.results, "mine", "01").read_text()

@@ -291,7 +291,7 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
         elif isinstance(model, ImageModel):
             parts.append(f"{name}: {_network(model, model.extractor)}")
         elif isinstance(model, TableModel):
-            parts.append(f"{name}: vectors of one's own ({model.file.name})")
+            parts.append(f"{name}: vectors as given in {model.file.name}")
         else:
             parts.append(f"{name}: one feature per {material.nouns.stimulus}")
     return f"Feature spaces were {'; '.join(parts)}.", keys
