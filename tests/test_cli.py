@@ -43,7 +43,7 @@ def test_check_tells_warnings_from_errors(scenes, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert "2 warning(s), which stop nothing" in printed
     assert "4 of 4 runs have trials in more than one split" in printed
-    assert "nothing that would stop a run (2 subject(s), 24 images)" in printed
+    assert "nothing that would stop a run (2 subject(s), 24 stimuli)" in printed
     assert "2 to 2 (median 2)" in printed
     assert re.search(r"│ unseen +│ 60 +│ 60 +│", printed)
     next((scenes.folder / "stimuli" / "images").glob("*.png")).unlink()

@@ -188,8 +188,9 @@ def _images(descriptor: Study) -> StudyAudit:
     try:
         stimuli = read_stimuli(descriptor, descriptor.stimulus_table())
         images, problems = look_at_images(stimuli)
-        found.facts[0] += f", {len(stimuli)} images"
-        found.problems += [replace(problem, where="images") for problem in problems]
+        found.facts[0] += f", {len(stimuli)} stimuli"
+        if descriptor.has_images or descriptor.holds_out:  # of runs left out no picture lies on two sides
+            found.problems += [replace(problem, where="images") for problem in problems]
         if descriptor.held_out is not None:
             test = marked_images(stimuli, *descriptor.held_out)
     except BrainalignError as error:
