@@ -38,7 +38,7 @@ def edit(path: Path, **changes: object) -> Path:
 def test_a_sound_study(scenes) -> None:
     found = look(scenes.write())
     assert found.errors == []
-    assert found.facts[0] == "2 subject(s), 24 images"
+    assert found.facts[0] == "2 subject(s), 24 stimuli"
     responses = found.tables["responses"].set_index("subject")
     assert responses.loc["01", ["trials", "stimuli", "sessions", "runs", "targets", "times"]].tolist() == [
         *(48, 24, 2, 4, 1284, 0)
