@@ -151,7 +151,7 @@ def group_page(shelf: Shelf, descriptor: Study, subjects: Sequence[str]) -> str:
         ],
         controls=controls,
         notes=[
-            "Every score is of the layer that scores best inside the training images (the first one where nothing is "
+            "Every score is of the layer that scores best inside the training stimuli (the first one where nothing is "
             "scored there, as with a single penalty; all layers where they are fitted jointly), over reliable targets "
             "(ceiling above the threshold). "
             "Intervals are over images: they say nothing of other subjects.",

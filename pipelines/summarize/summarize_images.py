@@ -25,8 +25,8 @@ from brainalign.workflow import Job
 
 WHITENED = "noise standard deviations"
 N_DRAWS = 300  # of images, for preferences
-CHOICE = "chosen inside the training images"
-NO_CHOICE = "the first one: nothing was scored inside the training images"
+CHOICE = "chosen inside the training stimuli"
+NO_CHOICE = "the first one: nothing was scored inside the training stimuli"
 DIFFERENCES = ["quantity", "model_a", "model_b", "method_a", "method_b", "layer_a", "layer_b"]
 DIFFERENCES += ["difference", "low", "high", "p", "n"]
 
@@ -55,7 +55,7 @@ def summarize_images(job: Job) -> None:
     job.save("summary", summary, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
     n_images = len(load_sidecar(job.paths("draws")[0])["details"]["test_ids"])
     differences = _differences(summary, draws, n_images, confidence)
-    job.save("differences", differences, of="bootstrap over test images")
+    job.save("differences", differences, of="bootstrap over test stimuli")
     families = job.settings["contest"]
     kept = {(entities_of(file)["model"], entities_of(file)["method"]): file for file in job.paths("draws")}
     contest, winners = _contest(families, tables, kept, ceiling, confidence, job.provenance)
@@ -71,7 +71,7 @@ def summarize_images(job: Job) -> None:
 
 
 def _chosen_layer(profile: pd.DataFrame) -> str:
-    """Return the layer that predicts best inside the training images; the first where nothing was chosen there."""
+    """Return the layer that predicts best inside the training stimuli; the first where nothing was chosen there."""
     reliable = profile[profile["group"] == RELIABLE]
     if not np.isfinite(reliable["cv_score"]).any():
         return str(reliable["layer"].iloc[0])

@@ -318,8 +318,8 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
     run = Run(scenes, {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}})("01")
     assert encoded(run, "profile", "01")["cv_score"].isna().all()
     page = run.page("sub-01")
-    assert "layer draw1 (the first one: nothing was scored inside the training images)" in page
-    assert "(chosen inside the training images)" not in page
+    assert "layer draw1 (the first one: nothing was scored inside the training stimuli)" in page
+    assert "(chosen inside the training stimuli)" not in page
 
 
 TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "crop": False, "pooling": "tokens"}

@@ -66,7 +66,7 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
         colour = colours[row["family"]]
         below.vlines(place, row["ahead_low"], row["ahead_high"], color=colour, linewidth=1.4)
         below.plot(place, row["ahead"], "o", color=colour, markerfacecolor=colour if row["decided"] else "white")
-    for ax, label in ((above, "mean r on test images"), (below, "ahead of the others (r)")):
+    for ax, label in ((above, "mean r on test stimuli"), (below, "ahead of the others (r)")):
         ax.axhline(0, color=GREY, linewidth=0.6)
         ax.set_ylabel(label)
         ax.set_xlim(-0.6, len(regions) - 0.4)
@@ -220,9 +220,9 @@ def contest_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]
         families = "; ".join(f"{family}: {', '.join(entries)}" for family, entries in config.contest.items())
         text = (
             f"Families of models ({families}) were compared on the reliable targets of each region. Each family was "
-            "represented by the model, method and layer with the largest score inside the training images. The best "
-            "family's lead over the best of the others was resampled over test images, the best of the others taken "
-            "anew in every draw, and its interval widened for the chance of the training images. A region is decided "
+            "represented by the model, method and layer with the largest score inside the training stimuli. The best "
+            "family's lead over the best of the others was resampled over test stimuli, the best of the others taken "
+            "anew in every draw, and its interval widened for the chance of the training stimuli. A region is decided "
             "when that interval lies above 0 and the best family above the largest of all families under exchanged "
             "predictions."
         )

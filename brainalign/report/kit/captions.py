@@ -268,17 +268,17 @@ CAPTIONS = {
         Good: circles that move from early layers in early regions to late layers in late ones. Bad: one column
         brightest in every row: one layer predicts everything best, and says nothing about a hierarchy.""",
     "partition": """
-        All layers of {model} predict together; bars: what each adds to the joint score ({score} on test images, mean
-        over the targets of a region, with a {confidence:.0%} interval over test images). They add up to the black bar,
-        the joint score. Diamonds: the same after a refit on responses exchanged between training images (one draw,
+        All layers of {model} predict together; bars: what each adds to the joint score ({score} on test stimuli, mean
+        over the targets of a region, with a {confidence:.0%} interval over test stimuli). They add up to the black bar,
+        the joint score. Diamonds: the same after a refit on responses exchanged between training stimuli (one draw,
         which all targets of a region share): {control}. Dashed: noise ceiling. What two layers say
         alike is shared between them, and a bar can be negative where layers correlate: one then corrects another.
         Good: a few bars far above their diamonds, and a black bar near the dashed line. Bad: bars that end at their
         diamonds, all bars alike (layers are exchangeable here), or large bars of both signs that cancel.""",
     "partitiontime": """
         All layers of {model} predict together; coloured lines: what each adds to the joint score ({score} on test
-        images, mean over sensors, with {confidence:.0%} intervals over test images), which is black. Grey: the joint
-        score after a refit on responses exchanged between training images: {control}. Dashed: noise ceiling. A
+        stimuli, mean over sensors, with {confidence:.0%} intervals over test stimuli), which is black. Grey: the joint
+        score after a refit on responses exchanged between training stimuli: {control}. Dashed: noise ceiling. A
         line can be negative where layers correlate. Good: before onset no line above 0 and the black one on the grey,
         then lines that rise in the order of the layers. Bad: lines that rise before onset, or mirror each other.""",
     "encoders": """
@@ -297,13 +297,13 @@ CAPTIONS = {
         all others. Bad: below random projections, which know nothing of the images.""",
     "contest": """
         Above: mean r over the reliable targets of each region, of the best fit of each family (chosen inside the
-        training images), with {confidence:.0%} intervals; dashed: noise ceiling (r); grey: the largest r of any family
+        training stimuli), with {confidence:.0%} intervals; dashed: noise ceiling (r); grey: the largest r of any family
         when predictions are exchanged, up to the end of its interval. Below: by how much the best family is ahead of
-        the best of the others, in its colour; hollow: undecided. Intervals hold the chance of test and training images.
-        Good: filled points well above 0 whose families lie near the dashed line. Bad: points on 0 (these families are
-        exchangeable here, whatever their order above), or all families inside the grey band.""",
+        the best of the others, in its colour; hollow: undecided. Intervals hold the chance of test and training
+        stimuli. Good: filled points well above 0 whose families lie near the dashed line. Bad: points on 0 (these
+        families are exchangeable here, whatever their order above), or all families inside the grey band.""",
     "winners": """
-        The family that predicts each vertex best, each with the fit chosen for this vertex inside the training images.
+        The family that predicts each vertex best, each with the fit chosen for this vertex inside the training stimuli.
         Pale: its region is undecided, or it lies in none. Not shown: {hidden}. {n_shown:,} of {n:,} reliable vertices
         are shown, {n_decided:,} of them in decided regions. Families are not tested at single vertices. Good: one
         colour over whole regions, the same in both hemispheres. Bad: colours mixed like noise, or a map all pale: then
@@ -333,9 +333,9 @@ CAPTIONS = {
     "timecourse": """
         Score over time from stimulus onset. Left: mean over sensors; dots: peak latencies with their interval, where
         decided; bars: clusters of the permutation test with p < .05 (none: no bars). Right: the sensor with the largest
-        mean score, picked on these test images, so too high by chance: shown, not tested. Grey: permuted. Good: nothing
-        before onset, then a rise out of the grey. Bad: a score before 0 ms (a leak or a filter that smears backwards),
-        or a curve inside the grey throughout.""",
+        mean score, picked on these test stimuli, so too high by chance: shown, not tested. Grey: permuted. Good:
+        nothing before onset, then a rise out of the grey. Bad: a score before 0 ms (a leak or a filter that smears
+        backwards), or a curve inside the grey throughout.""",
     "leftoutcourse": """
         Score over time from stimulus onset in {tested}; of spaces with several layers the mean over them. Left:
         mean over sensors; right: the sensor with the largest mean score, picked on these same data, so too high by
@@ -385,7 +385,7 @@ CAPTIONS = {
         Comparison of each network's RDM with the RDM of each region; of the layer with the largest mean fit over
         regions, picked on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none
         without repeats). Fit and ceiling are means over single repeats. Good: a bar beyond those of random weights.
-        Bad: random weights as good as trained ones. Layers combined by weights are scored on repeats and images that
+        Bad: random weights as good as trained ones. Layers combined by weights are scored on repeats and stimuli that
         the weights were not fitted to, with a ceiling (outlined) and chance of their own; cross: the best of these
         layers, chosen and scored on the same parts.""",
     "referencelayers": """
