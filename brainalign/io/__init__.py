@@ -1,7 +1,14 @@
 """Artifacts, paths, tables and provenance: everything that is read or written, whole or not at all."""
 
 from brainalign.io.array_files import array_shapes, chosen_array, stored_arrays
-from brainalign.io.artifact_names import artifact_files, artifact_path, entities_of, sidecar_path, table_path
+from brainalign.io.artifact_names import (
+    artifact_files,
+    artifact_path,
+    entities_of,
+    place_tables,
+    sidecar_path,
+    table_path,
+)
 from brainalign.io.artifacts import load, load_sidecar, open_writer, save
 from brainalign.io.files import (
     TensorStream,
@@ -55,6 +62,7 @@ __all__ = [
     "open_hdf5",
     "open_picture",
     "open_writer",
+    "place_tables",
     "read_json",
     "read_lines",
     "read_npy",

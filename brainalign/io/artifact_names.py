@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +135,21 @@ LAYOUTS = {
     "winners": Layout("summary", ".parquet"),
 }
 
+
+def place_tables(suffixes: Iterable[str], folder: str) -> None:
+    """Give suffixes without a place in `LAYOUTS` one: they are tables, in a folder of results.
+
+    Parameters
+    ----------
+    suffixes : iterable of str
+        What a step saves.
+    folder : str
+        Of results; steps say that of their programs.
+    """
+    for suffix in suffixes:
+        LAYOUTS.setdefault(suffix, Layout(folder, ".parquet"))
+
+
 ENTITIES = ("model", "method", "desc")  # in this order, after sub-, as in BIDS derivatives
 
 
@@ -209,6 +225,8 @@ def layout_of(path: Path) -> Layout:
         If no artifact has this suffix.
     """
     suffix = _stem(path).name.rsplit("_", 1)[-1]
+    if path.suffix == ".parquet":  # one of `place_tables`, where no step has been imported
+        return LAYOUTS.get(suffix, Layout(path.parent.name, ".parquet"))
     check_choice(f"suffix of {path.name}", suffix, LAYOUTS)
     return LAYOUTS[suffix]
 

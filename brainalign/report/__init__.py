@@ -5,3 +5,4 @@ from brainalign.report.geometry_sections import *
 from brainalign.report.kit import *
 from brainalign.report.pages import *
 from brainalign.report.synthesis_sections import *
+from brainalign.report.table_sections import TABLE_SECTIONS as TABLE_SECTIONS

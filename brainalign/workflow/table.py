@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from brainalign.config import InContextMethod
+from brainalign.io import place_tables
 from brainalign.study import (
     ModalityStudy,
     RdmStudy,
@@ -644,6 +645,7 @@ ROWS = (
         },
         ("regions", "thresholds", "agreement"), chosen("identify", "confidence"),
     ),
+    # Pages, of whatever the others leave.
     Step(
         "report", "report", "Everything about one subject as one self-contained page.",
         each_subject_of(Study, VideoStudy), SUBJECT, _PAGE, (), _everything,
@@ -658,6 +660,8 @@ ROWS = (
 # fmt: on
 
 STEPS: dict[str, Step] = {step.name: step for step in ROWS}
+for _step in ROWS:
+    place_tables(_step.writes, _step.folder)
 
 
 def step_digest(run: Run, step: Step, of: Labels) -> str:

@@ -19,6 +19,7 @@ from brainalign.report import (
     DYNAMICS_TABLES,
     GROUNDING_TABLES,
     SYNTHESIS_TABLES,
+    TABLE_SECTIONS,
     DecodedTimes,
     DynamicsMaterial,
     FoundDirections,
@@ -26,6 +27,7 @@ from brainalign.report import (
     ImageMaterial,
     Material,
     RecordingMaterial,
+    Section,
     SubjectMaterial,
     SynthesisedImages,
     render_dynamics_page,
@@ -36,6 +38,7 @@ from brainalign.report import (
 )
 from brainalign.statistics.summary import Encoding
 from brainalign.study import Study, VideoStudy
+from brainalign.workflow import STEPS
 
 THUMBNAIL = 96  # pixels
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
@@ -73,13 +76,13 @@ def block_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
             material.searchlights[model] = searchlight
     material.decoding = shelf.fetch("decoding", pd.DataFrame, subject=subject)
     material.summary = shelf.fetch("summary", pd.DataFrame, subject=subject)
-    return render_page(material, sections(material))
+    return render_page(material, [*sections(material), *_table_sections(shelf, subject)])
 
 
 def image_page(shelf: Shelf, descriptor: Study, subject: str) -> str:
     """Draw the page of a subject with a set of stimuli held out."""
     material = image_material(shelf, descriptor, subject)
-    return render_image_page(material)
+    return render_image_page(material, _table_sections(shelf, subject))
 
 
 def image_material(shelf: Shelf, descriptor: Study, subject: str) -> ImageMaterial:
@@ -166,6 +169,16 @@ def _pictures(descriptor: Study, names: Sequence[str]) -> dict[str, NDArray[np.u
         if path.is_file():
             image = open_picture(path).convert("RGB")
             found[name] = np.asarray(image.resize((THUMBNAIL, THUMBNAIL)), dtype=np.uint8)
+    return found
+
+
+def _table_sections(shelf: Shelf, subject: str) -> list[Section]:
+    """Draw the sections of steps that need no more than their tables, of those that the run has for this subject."""
+    found, of = [], {"dataset": shelf.dataset, "subject": subject}
+    for name, draw in TABLE_SECTIONS.items():
+        step = STEPS[name]
+        if of in step.of(shelf.run) and (tables := shelf.tables(step.writes, subject=subject)):
+            found.append(draw(tables, shelf.details(step.writes[0], subject=subject)))
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -28,15 +29,17 @@ from brainalign.study import (
     AlgonautsFiles,
     ArrayFiles,
     BetaFiles,
-    BidsFiles,
-    BlockFiles,
     Descriptor,
     EpochFiles,
-    MuseFiles,
+    FmriprepFiles,
     NsdFiles,
     Split,
+    Strict,
     Study,
 )
+
+Recorded = TypeVar("Recorded", bound=Strict)
+Reader = Callable[[Study, str, bool], Responses]
 
 
 def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) -> Responses:
@@ -54,74 +57,107 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) 
     BrainalignError
         If a file is missing or cannot be read as what it should be; see the readers.
     """
-    files, paths = descriptor.recordings[subject], descriptor.found_files(subject)
-    if isinstance(files, BlockFiles):
-        return read_fmri(descriptor, subject).responses
-    if isinstance(files, MuseFiles | BidsFiles) or (isinstance(files, EpochFiles) and isinstance(files.epochs, tuple)):
-        return read_recordings(descriptor, subject)
-    if isinstance(files, EpochFiles):
-        epochs = descriptor.epochs
-        return read_epochs(
-            paths["epochs"],
-            trials=paths.get("trials"),
-            picks=files.picks or "eeg",
-            tmin=epochs.tmin_s,
-            tmax=epochs.tmax_s,
-            decimate=epochs.decimate,
-            baseline=epochs.baseline_s,
-            bad_channels=epochs.bad_channels,
-        )
-    standardize: Literal["session", "none"] = "none" if as_they_are else descriptor.betas.standardize
-    bad_targets: Literal["raise", "drop", "keep"] = "keep" if as_they_are else descriptor.betas.bad_targets
-    if isinstance(files, AlgonautsFiles):
-        found = read_algonauts(
-            paths["root"],
-            files.participant,
-            trust_pickle=files.trust_pickle,
-            rois=ALGONAUTS_ROIS if files.rois is None else files.rois,
-            within=files.within,
-            bad_targets=bad_targets,
-        )
-        return found.responses
-    if isinstance(files, NsdFiles):
-        nsd = open_nsd(
-            paths["root"],
-            files.participant,
-            sessions=files.sessions,
-            mask=files.mask,
-            rois=NSD_ROIS if files.rois is None else files.rois,
-            within=files.within,
-            betas=files.betas,
-        )
-        return finish_published(nsd.responses(), standardize=standardize, bad_targets=bad_targets)
-    if isinstance(files, BetaFiles):
-        return read_betas(
-            descriptor.placed(files.betas),
-            paths["trials"],
-            mask=paths.get("mask"),
-            rois=descriptor.placed(files.rois) or None,
-            space=files.space,
-            units=files.units,
-            standardize=standardize,
-            bad_targets=bad_targets,
-        )
-    if isinstance(files, ArrayFiles):
+    return READERS[descriptor.recordings[subject].format](descriptor, subject, as_they_are)
+
+
+def _given(study: Study, subject: str, kind: type[Recorded]) -> tuple[Recorded, dict[str, Path]]:
+    """Return what the descriptor says of a subject's files, and where each lies."""
+    files = study.recordings[subject]
+    assert isinstance(files, kind)
+    return files, study.found_files(subject)
+
+
+def _finish(study: Study, as_they_are: bool) -> dict[str, Any]:
+    """Return whether maps are z-scored, and what is done with bad targets."""
+    if as_they_are:
+        return {"standardize": "none", "bad_targets": "keep"}
+    return {"standardize": study.betas.standardize, "bad_targets": study.betas.bad_targets}
+
+
+def _blocks(study: Study, subject: str, _: bool) -> Responses:
+    return read_fmri(study, subject).responses
+
+
+def _epochs(study: Study, subject: str, _: bool) -> Responses:
+    files, paths = _given(study, subject, EpochFiles)
+    if isinstance(files.epochs, tuple):
+        return read_recordings(study, subject)
+    return read_epochs(
+        paths["epochs"],
+        trials=paths.get("trials"),
+        picks=files.picks or "eeg",
+        bad_channels=study.epochs.bad_channels,
+        **_cut(study),
+    )
+
+
+def _recordings(study: Study, subject: str, _: bool) -> Responses:
+    return read_recordings(study, subject)
+
+
+def _cut(study: Study) -> dict[str, Any]:
+    """Return which part of what is over time is read."""
+    cut = study.epochs
+    return {"tmin": cut.tmin_s, "tmax": cut.tmax_s, "decimate": cut.decimate, "baseline": cut.baseline_s}
+
+
+def _algonauts(study: Study, subject: str, as_they_are: bool) -> Responses:
+    files, paths = _given(study, subject, AlgonautsFiles)
+    found = read_algonauts(
+        paths["root"],
+        files.participant,
+        trust_pickle=files.trust_pickle,
+        rois=ALGONAUTS_ROIS if files.rois is None else files.rois,
+        within=files.within,
+        bad_targets=_finish(study, as_they_are)["bad_targets"],
+    )
+    return found.responses
+
+
+def _nsd(study: Study, subject: str, as_they_are: bool) -> Responses:
+    files, paths = _given(study, subject, NsdFiles)
+    nsd = open_nsd(
+        paths["root"],
+        files.participant,
+        sessions=files.sessions,
+        mask=files.mask,
+        rois=NSD_ROIS if files.rois is None else files.rois,
+        within=files.within,
+        betas=files.betas,
+    )
+    return finish_published(nsd.responses(), **_finish(study, as_they_are))
+
+
+def _betas(study: Study, subject: str, as_they_are: bool) -> Responses:
+    files, paths = _given(study, subject, BetaFiles)
+    return read_betas(
+        study.placed(files.betas),
+        paths["trials"],
+        mask=paths.get("mask"),
+        rois=study.placed(files.rois) or None,
+        space=files.space,
+        units=files.units,
+        **_finish(study, as_they_are),
+    )
+
+
+def _array(study: Study, subject: str, as_they_are: bool) -> Responses:
+    files, paths = _given(study, subject, ArrayFiles)
+    return read_array(
+        paths["values"],
+        paths["trials"],
+        key=files.key,
+        targets=paths.get("targets"),
+        times_s=paths.get("times_s", files.times_s),
+        units=files.units,
         # What is bad in series is raised or dropped when they are read, as of epochs.
-        keep = bad_targets if not files.timed else descriptor.betas.bad_targets
-        return read_array(
-            paths["values"],
-            paths["trials"],
-            key=files.key,
-            targets=paths.get("targets"),
-            times_s=paths.get("times_s", files.times_s),
-            units=files.units,
-            standardize=standardize,
-            bad_targets=keep,
-            tmin=descriptor.epochs.tmin_s,
-            tmax=descriptor.epochs.tmax_s,
-            decimate=descriptor.epochs.decimate,
-            baseline=descriptor.epochs.baseline_s,
-        )
+        **_finish(study, as_they_are and not files.timed),
+        **_cut(study),
+    )
+
+
+def _fmriprep(study: Study, subject: str, as_they_are: bool) -> Responses:
+    files, paths = _given(study, subject, FmriprepFiles)
     return read_fmriprep(
         paths["derivatives"],
         paths["raw"],
@@ -129,10 +165,23 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) 
         task=files.task,
         space=files.space,
         mask=paths.get("mask"),
-        standardize=standardize,
-        bad_targets=bad_targets,
-        **descriptor.glm.model_dump(),
+        **_finish(study, as_they_are),
+        **study.glm.model_dump(),
     )
+
+
+# By the format of a recording: a function of the study, the subject, and whether responses are left as they are.
+READERS: dict[str, Reader] = {
+    "nifti": _blocks,
+    "betas": _betas,
+    "array": _array,
+    "epochs": _epochs,
+    "fmriprep": _fmriprep,
+    "algonauts": _algonauts,
+    "nsd": _nsd,
+    "muse": _recordings,
+    "bids": _recordings,
+}
 
 
 def listed_table(study: Study) -> pd.DataFrame:

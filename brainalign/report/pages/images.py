@@ -24,6 +24,7 @@ from brainalign.report.kit import (
     SPREADS,
     FailedControl,
     ImageMaterial,
+    Section,
     before_onset,
     by_name,
     data_uri,
@@ -46,15 +47,15 @@ from brainalign.report.synthesis_sections import (
 from brainalign.statistics import RELIABLE
 
 
-def render_image_page(material: ImageMaterial) -> str:
-    """Return the HTML of one subject's report; everything that came from data is escaped."""
+def render_image_page(material: ImageMaterial, added: Sequence[Section] = ()) -> str:
+    """Return the HTML of one subject's report, with sections of other analyses; what came from data is escaped."""
     methods = _methods(material)
     keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
     bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
     summary, stimuli = material.summary, material.nouns.stimuli
     return render(
         "report.html",
-        image_sections(material),
+        [*image_sections(material), *added],
         failed_controls=failed_image_controls(material),
         material=material,
         descriptor=material.descriptor,

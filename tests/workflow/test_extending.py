@@ -1,0 +1,98 @@
+"""The three examples of docs/pages/extend.md applied to a copy of the library: they work, in so few files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "pages" / "extend.md"
+MOST = {"A recording format": 2, "An encoder": 2, "An analysis with its section": 5}
+
+
+def apply_blocks(text: str, root: Path, lib: Path) -> set[str]:
+    """Write the blocks of a chapter into a copy, and return the files touched."""
+    touched = set()
+    for title, code in re.findall(r'^```\w+ title="([^\n]+)"\n(.*?)^```$', text, flags=re.MULTILINE | re.DOTALL):
+        file, where, line = re.fullmatch(r"(\S+?)(?:, (before|after): (.+))?", title).groups()
+        path = lib.parent / file if file.startswith("brainalign/") else (lib if "/" in file else root) / file
+        before = path.read_text() if where else ""
+        if where:
+            assert before.count(f"{line}\n") == 1, title
+            code = before.replace(f"{line}\n", f"{code}{line}\n" if where == "before" else f"{line}\n{code}")
+        else:
+            assert not path.exists(), title
+        path.write_text(code)
+        touched.add(file)
+    return touched
+
+
+@pytest.fixture(scope="module")
+def extended(make_checkout, make_image_study):
+    """A checkout with everything that the page adds, in which the page of one subject has been made."""
+    checkout = make_checkout("extended")
+    chapters = dict(re.findall(r"^## (.+?):.*?\n(.*?)(?=^## |\Z)", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL))
+    for name, most in MOST.items():
+        touched = apply_blocks(chapters[name], checkout.root, checkout.lib)
+        assert 0 < len(touched) <= most, (name, touched)
+    study = make_image_study(checkout.root / "scenes")
+    study.write(recordings={"01": {"format": "units", "table": "units.csv"}}, shape=None)
+    units(study).to_csv(checkout.root / "scenes" / "units.csv", index=False)
+    checkout.snakemake("units.yaml", "--cores", "1", "results/scenes/sub-01.html")
+    return checkout
+
+
+def units(study) -> pd.DataFrame:
+    """Return spikes of ten units of two regions, of which one follows the images."""
+    rng = np.random.default_rng(3)
+    codes, _ = pd.factorize(study.trials["stimulus_id"])
+    values = rng.normal(size=(len(codes), 10))
+    values[:, :5] += 2 * rng.normal(size=(study.n_images, 5))[codes]
+    names = [f"{region}_{k}" for region in ("IT", "V4") for k in range(5)]
+    return study.trials.drop(columns="trial_id").assign(**dict(zip(names, values.T, strict=True)))
+
+
+def results(checkout, name: str) -> pd.DataFrame:
+    return pd.read_parquet(checkout.root / "results" / "scenes" / "sub-01" / name)
+
+
+def responses(checkout) -> np.ndarray:
+    from safetensors.numpy import load_file
+
+    (path,) = (checkout.root / "results").rglob("sub-01_responses.safetensors")
+    return load_file(path)["values"]
+
+
+def test_the_format_reads_what_was_written(extended) -> None:
+    table = pd.read_csv(extended.root / "scenes" / "units.csv")
+    spikes = table.filter(regex="^(IT|V4)_").groupby(table["session"], sort=False)
+    expected = spikes.transform(lambda column: (column - column.mean()) / column.std())
+    np.testing.assert_allclose(responses(extended), expected, atol=2e-5)
+    targets = results(extended, "responses/sub-01_responses_targets.parquet")
+    assert [list(names) for names in targets["roi"]] == [["IT"]] * 5 + [["V4"]] * 5
+
+
+def test_the_encoder_predicts_what_it_does_alone(extended) -> None:
+    scores = results(extended, "encoding/sub-01_model-pixels_method-median_scores.parquet")
+    assert len(scores) == 10
+    assert np.isfinite(scores["r"]).all()
+
+
+def test_the_analysis_gives_what_numpy_does_and_stands_on_the_page(extended) -> None:
+    table = results(extended, "compare/sub-01_reliability.parquet").set_index("region")
+    trials, values = results(extended, "responses/sub-01_responses_trials.parquet"), responses(extended)
+    order = [np.lexsort([trials["stimulus_id"], trials["repeat"] != k])[:24] for k in (1, 2)]
+    pairs = np.triu_indices(24, 1)
+    page = (extended.root / "results/scenes/sub-01.html").read_text()
+    assert "How well geometry repeats" in page
+    for region, columns in (("IT", slice(0, 5)), ("V4", slice(5, 10))):
+        halves = [values[rows][:, columns].astype(float) for rows in order]
+        far = [((half[:, None] - half[None]) ** 2).sum(axis=2)[pairs] for half in halves]
+        r = np.corrcoef(far)[0, 1]
+        assert table.loc[region, "r"] == pytest.approx(r, abs=1e-5)
+        assert table.loc[region, "reliability"] == pytest.approx(2 * r / (1 + r), abs=1e-5)
+        assert f"<td>{region}</td><td>{table.loc[region, 'r']:.3f}</td>" in page
+    assert table.loc["IT", "r"] > 0.5 > abs(table.loc["V4", "r"])
