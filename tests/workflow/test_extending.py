@@ -8,6 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
+
+from brainalign.arrays import Layers, Responses
+from brainalign.datasets import folds_of
+from brainalign.features import layer_inputs
+from brainalign.io import load
+from brainalign.statistics import pearson
 
 PAGE = Path(__file__).parents[2] / "docs" / "pages" / "extend.md"
 MOST = {"A recording format": 2, "An encoder": 2, "An analysis with its section": 5}
@@ -60,10 +67,7 @@ def results(checkout, name: str) -> pd.DataFrame:
 
 
 def responses(checkout) -> np.ndarray:
-    from safetensors.numpy import load_file
-
-    (path,) = (checkout.root / "results").rglob("sub-01_responses.safetensors")
-    return load_file(path)["values"]
+    return load(checkout.root / "results/scenes/sub-01/responses/sub-01_responses.safetensors", Responses).values
 
 
 def test_the_format_reads_what_was_written(extended) -> None:
@@ -75,10 +79,21 @@ def test_the_format_reads_what_was_written(extended) -> None:
     assert [list(names) for names in targets["roi"]] == [["IT"]] * 5 + [["V4"]] * 5
 
 
-def test_the_encoder_predicts_what_it_does_alone(extended) -> None:
+def test_the_encoder_predicts_what_it_does_alone(extended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(extended.root)
+    (path,) = (extended.root / "results").rglob("model-pixels_features.safetensors")
+    (features,) = load(path, Layers).values()
+    told = load(extended.root / "results/scenes/sub-01/responses/sub-01_responses.safetensors", Responses)
+    splits = results(extended, "responses/sub-01_splits.parquet")
+    ((train, test),) = folds_of(splits, told.trials)
+    X = layer_inputs(features.align_to(told).values, train=train, maps=True)
+    both = np.hstack([X, told.values])
+    ids = told.trials["stimulus_id"].to_numpy()
+    means = [pd.DataFrame(both[rows]).groupby(ids[rows]).mean() for rows in (train, test)]
+    (trainX, trainY), (testX, testY) = (np.split(mean.to_numpy(), [X.shape[1]], axis=1) for mean in means)
+    predicted = np.median([Ridge(alpha=a).fit(trainX, trainY).predict(testX) for a in (0.1, 1, 10)], axis=0)
     scores = results(extended, "encoding/sub-01_model-pixels_method-median_scores.parquet")
-    assert len(scores) == 10
-    assert np.isfinite(scores["r"]).all()
+    np.testing.assert_allclose(scores["r"], pearson(predicted, testY), atol=1e-4)
 
 
 def test_the_analysis_gives_what_numpy_does_and_stands_on_the_page(extended) -> None:
