@@ -146,7 +146,7 @@ def _before_the_stimulus(material: Material) -> list[FailedControl]:
     early = scores[(scores["time_s"] < 0) & (scores["p_fwer"] < LEVEL)]
     if early.empty:
         return []
-    best = early.loc[early["r"].idxmax()]
+    best = early.iloc[int(early["r"].to_numpy().argmax())]
     return [
         FailedControl(
             f"{first.model}, {first.layer}, with {first.method} predicts {len(early)} scores of "

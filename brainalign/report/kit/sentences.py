@@ -194,7 +194,7 @@ def _geometry(material: Material) -> str:
         best = rows[rows["se"].notna()]
         if best["score"].isna().all():
             return ""
-        row = best.loc[best["score"].idxmax()]
+        row = best.iloc[int(np.nanargmax(best["score"].to_numpy()))]
         return (
             f"Geometry: the RDM of {material.name_of(model, row['layer'])} fits that of the {material.nouns.targets} "
             f"best at {1000 * float(row['group']):.0f} ms, with {number(row['score'])} (p {p_equals(row['p_fwer'])}, "

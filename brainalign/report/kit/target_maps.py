@@ -123,7 +123,7 @@ def place_marks(
     places, values = targets[AXES].to_numpy(dtype=float), np.asarray(values, dtype=float)
     shown = np.flatnonzero(np.isfinite(values))
     shown = shown[np.argsort(np.abs(values[shown]), kind="stable")]  # the largest lie on top
-    edges = np.where(np.zeros(len(values)) if outline is None else outline, "black", "none")[shown]
+    edges = ["none" if outline is None or not outline[k] else "black" for k in shown]
     low, high = places.min(axis=0), places.max(axis=0)
     middle, reach = (low + high) / 2, 0.55 * float((high - low).max()) + 1
     figure, axes = new_figure(8.6, 3.0, 3)
