@@ -144,7 +144,11 @@ def left_out_course_section(material: Material) -> Section | None:
         ignore_index=True,
     )
     pooled = rows.groupby(["model", "time_s"], sort=False, as_index=False).mean(numeric_only=True).assign(layer="all")
-    names = {"models": material.models, "random_weights": material.controls, "measure": f"r in {material.tested}"}
+    names: dict[str, Any] = {
+        "models": material.models,
+        "random_weights": material.controls,
+        "measure": f"r in {material.tested}",
+    }
     figure = score_over_time(pooled, **names)
     caption = CAPTIONS["leftoutcourse"].format(tested=material.tested)
     panels = [Panel("course", f"Score over time ({first.method})", caption, figure, rows)]
@@ -157,7 +161,8 @@ def left_out_course_section(material: Material) -> Section | None:
     course = scores.groupby("time_s")["r"].mean()
     if course.isna().all():
         return Section("time", "Scores over time", panels, [f"{name}: no sensor has a score."])
-    peak, times = float(course.idxmax()), course.index.to_numpy(dtype=float)
+    times = course.index.to_numpy(dtype=float)
+    peak = float(times[np.nanargmax(course.to_numpy())])
     after = times[times >= 0]
     shown = np.unique([peak, *after[:: -(-len(after) // SHOWN_TIMES)]]) if len(after) else np.array([peak])
     panels += _heads(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -184,7 +185,7 @@ def _maps(material: Material) -> Section | None:
         )
         assert drawn is not None
         table = scores[["target_id", "r", "p", "p_fwer", "q"]]
-        counts = {"n_fdr": int((q < level).sum()), "n_fwer": int((p_fwer < 0.05).sum())}
+        counts: dict[str, Any] = {"n_fdr": int((q < level).sum()), "n_fwer": int((p_fwer < 0.05).sum())}
         panels.append(
             _panel(
                 material,
@@ -314,7 +315,7 @@ def _zero_shot(material: Material) -> Section | None:
         title = f"Stimuli never trained on ({split}, {first.method})"
         words = f"Single wordings: {'; '.join(by_wording)}." if by_wording else ""
         dots = "dots: single wordings; " if by_wording else ""
-        about = {"control": control, "dots": dots, "line": name, "wordings": words}
+        about: dict[str, Any] = {"control": control, "dots": dots, "line": name, "wordings": words}
         panels.append(_panel(material, "zeroshot", title, figure, rows, label=split, **about))
     return Section("zeroshot", "Zero-shot prediction", panels)
 
