@@ -136,8 +136,8 @@ def test_human_it_on_the_92_images() -> None:
 def test_projections_are_those_of_scikit_learn(images: pd.DataFrame, new_rows: type) -> None:
     whole, reduced = new_rows(7), new_rows(7)
     layers = ("block2", "block3", "head")
-    EfficientNetExtractor(layers, pooling="flatten", image_size=32).extract(images, whole)
-    extractor = EfficientNetExtractor(layers, pooling="flatten", image_size=32, reduce=200, seed=4)
+    EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32).extract(images, whole)
+    extractor = EfficientNetExtractor(layers=layers, pooling="flatten", image_size=32, reduce=200, seed=4)
     extractor.extract(images, reduced)
     for layer in layers:
         assert reduced.layers[layer].shape == (7, 200)

@@ -212,7 +212,9 @@ GREY = torch.full((2, 3, 8, 8), 0.3)
 
 
 def user(seed: int, function: str = "drawn", **options: Any) -> features.UserExtractor:
-    return features.UserExtractor(f"{NETWORKS}:{function}", ("0",), "flatten", 8, seed=seed, **options)
+    return features.UserExtractor(
+        f"{NETWORKS}:{function}", layers=("0",), pooling="flatten", image_size=8, seed=seed, **options
+    )
 
 
 def random_draws(seed: int) -> dict[str, np.ndarray]:
