@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawn import unarranged
-from worlds.matrix import CELLS, Cell, check_nothing_is_found, check_planted_is_found
+from worlds.matrix import CELLS, Cell, check_planted_is_found, p_of_nothing
 
 Record = Callable[[str, object, str], None]
 pytestmark = pytest.mark.acceptance
@@ -27,11 +28,14 @@ def test_what_was_planted_is_found(cell: Cell, tmp_path: Path, record: Record) -
     record(cell.name, check_planted_is_found(cell, cell.run(tmp_path)), "planted found, others at chance")
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [replace(cell, shuffled=True) for cell in CELLS if cell.stimuli == "vectors" and cell.recording != "surface"],
-    ids=lambda cell: cell.name,
-)
-def test_nothing_is_found_in_responses_to_other_stimuli(cell: Cell, tmp_path: Path, record: Record) -> None:
-    """The same with responses to other stimuli than the tables say"""
-    record(cell.name, check_nothing_is_found(cell, cell.run(tmp_path)), "nothing significant")
+def test_nothing_is_found_in_responses_to_other_stimuli(tmp_path: Path, record: Record) -> None:
+    """The same with responses to other stimuli than the tables say, in an order of its own for every study"""
+    cells = [cell for cell in CELLS if cell.stimuli == "vectors" and cell.recording != "surface"]
+    found = []
+    for cell in [replace(cell, shuffled=True) for cell in cells]:
+        p, words = p_of_nothing(cell, cell.run(tmp_path / cell.name))
+        record(cell.name, words, "nothing found")
+        found.append(p)
+    # Of 16 nulls 4 or more have p <= .05 in 7 of 1,000 tests.
+    assert sum(p <= 0.05 for p in found) <= 3
+    assert 0.15 < np.median(found) < 0.85
