@@ -66,7 +66,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
             split
             for dataset, descriptor in descriptors.items()
             if model in config.models_of(dataset)
-            for split in descriptor.permuted_splits
+            for split in descriptor.left_out
         }
         for split in use.permute or ():
             if known and split not in known:

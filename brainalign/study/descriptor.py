@@ -97,9 +97,9 @@ class Descriptor(Strict):
         return False
 
     @property
-    def permuted_splits(self) -> list[str]:
-        """The splits whose permutations a model may name."""
-        return []
+    def left_out(self) -> dict[str, Split]:
+        """The splits that leave out runs or stimuli in turn, by name: a model may say which of them are permuted."""
+        return {}
 
     @property
     def subject_names(self) -> list[str]:
@@ -425,11 +425,6 @@ class Study(Descriptor):
         """The fMRI subjects."""
         return [subject for subject in self.recordings if self.modality(subject) == "fmri"]
 
-    @property
-    def permuted_splits(self) -> list[str]:
-        """The splits whose fits are repeated on permuted responses."""
-        return list(self.left_out)
-
     def modality(self, subject: str) -> Literal["fmri", "meeg"]:
         """Name the modality of a subject's recordings."""
         return "meeg" if getattr(self.recordings[subject], "timed", False) else "fmri"
@@ -471,12 +466,6 @@ class Study(Descriptor):
             return all(stimulus.path is not None for stimulus in self.stimuli.values())
         columns = self.stimulus_columns()
         return columns is None or "path" in columns
-
-    @property
-    def has_texts(self) -> bool:
-        """Whether the stimuli are described in words."""
-        columns = self.stimulus_columns()
-        return self.captions is not None or columns is None or bool({"caption", "texts"} & set(columns))
 
     @property
     def n_texts(self) -> int:

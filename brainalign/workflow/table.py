@@ -76,10 +76,10 @@ def _leaves_out(run: Run, dataset: str, subject: str = "") -> bool:
     return run.descriptors[dataset].is_fitted and not run.descriptors[dataset].holds_out
 
 
-def _by_regions_or_moments(run: Run, dataset: str, subject: str = "") -> bool:
-    """Tell whether geometry is compared region by region or over time: of whole patterns by runs otherwise."""
+def _by_runs(run: Run, dataset: str, subject: str = "") -> bool:
+    """Tell whether geometry is compared of whole patterns by runs: else of every region, or at every moment."""
     study: Any = run.descriptors[dataset]
-    return bool(study.holds_out or study.over_time)
+    return _leaves_out(run, dataset) and not study.over_time
 
 
 def _in_blocks(run: Run, dataset: str, subject: str = "") -> bool:
@@ -368,13 +368,13 @@ ROWS = (
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
-        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and not _by_regions_or_moments(*of)), SUBJECT,
+        each_subject_of(Study, where=_by_runs), SUBJECT,
         {**own("responses"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare", "confidence"),
     ),
     Step(
         "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
-        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and _by_regions_or_moments(*of)), SUBJECT,
+        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and not _by_runs(*of)), SUBJECT,
         {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare_images", "confidence"),
     ),

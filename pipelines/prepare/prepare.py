@@ -73,6 +73,9 @@ def prepare(job: Job) -> None:
     else:
         stop_on(problems)
         responses = read_subject(study, subject)
+        if not study.holds_out:  # any two runs may be on two sides
+            problems += response_copies(responses, f"{study.name}: recordings.{subject}")
+            stop_on(problems)
     if study.holds_out:
         responses, found = _held_out(study, subject, responses, problems, job)
         details |= found

@@ -13,8 +13,9 @@ from jobs import run_all
 
 from brainalign.cli import main
 from brainalign.config import Config
+from brainalign.datasets import audit_study
 from brainalign.io import artifact_path, load_sidecar
-from brainalign.study import parse
+from brainalign.study import load_descriptor, parse
 from brainalign.workflow import report_path
 
 N, N_TEST, N_REPEATS = 48, 16, 3
@@ -121,8 +122,8 @@ def test_pages_say_whose_numbers_these_are(config: Config) -> None:
         assert "planted" in page
 
 
-def test_runs_left_out_of_stimuli_that_are_only_named(tmp_path: Path) -> None:
-    """Six stimuli in six runs; of ten units five follow the vectors, and no model looks at anything."""
+def six_runs(tmp_path: Path) -> Config:
+    """Write six stimuli in six runs; of ten units five follow the vectors, and no model looks at anything."""
     rng = np.random.default_rng(4)
     names, vectors = [f"w{k}" for k in range(6)], rng.normal(size=(6, 3))
     shown = np.concatenate([rng.permutation(6) for _ in range(6)])
@@ -140,9 +141,29 @@ def test_runs_left_out_of_stimuli_that_are_only_named(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(described))
     models = {"mine": {"extractor": "table", "file": str(tmp_path / "own.csv")}}
     methods = {"ridge": {"encoder": "ridge"}}
-    config = parse(Config, content(tmp_path, models=models, methods=methods), "test")
+    return parse(Config, content(tmp_path, models=models, methods=methods), "test")
+
+
+def test_runs_left_out_of_stimuli_that_are_only_named(tmp_path: Path) -> None:
+    config = six_runs(tmp_path)
     run_all(config)
     r = scores(config, "01").groupby("target_id")["r"].mean().to_numpy()
     assert r[:5].min() > 0.5
     assert abs(r[5:].mean()) < 0.25
     assert "mine: vectors as given in own.csv" in report_path(config.results, "mine", "01").read_text()
+
+
+def test_a_run_that_is_there_twice_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One copy would train what is tested on the other: `check` says so, and so does the step that reads."""
+    config = six_runs(tmp_path)
+    trials, rates = pd.read_csv(tmp_path / "trials.tsv", sep="\t"), np.load(tmp_path / "rates.npy")
+    rates[6:12] = rates[:6]
+    np.save(tmp_path / "rates.npy", rates)
+    trials.loc[6:11, "stimulus_id"] = trials["stimulus_id"][:6].to_numpy()
+    trials.to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
+    (problem,) = audit_study(load_descriptor(tmp_path / "mine.yaml")).errors
+    assert problem.where == "recordings.01"
+    assert "6 pairs of trials of session 1 run 0 and of session 1 run 1" in problem.what
+    with pytest.raises(AssertionError, match="prepare"):
+        run_all(config, "prepare")
+    assert "6 pairs of trials" in capsys.readouterr().err

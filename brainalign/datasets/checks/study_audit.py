@@ -279,7 +279,8 @@ def _of_trials(
     where, trials = f"recordings.{subject}", responses.trials
     problems = inspect_trials(where, trials, stimuli["stimulus_id"].tolist(), test or None)
     if descriptor.held_out is None:
-        return [*problems, *_of_folds(descriptor, where, trials)], None
+        copies = copy_problems(copied_trials({"": signals}), where)
+        return [*problems, *copies, *_of_folds(descriptor, where, trials)], None
     name, rule = descriptor.held_out
     if rule.column is not None and not test:
         return problems, None  # the split was refused for all subjects already
