@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
 from brainalign.arrays import Features, Responses
 from brainalign.checks import BrainalignError
@@ -63,20 +64,16 @@ def test_zscore_within_groups(within: str) -> None:
 def test_a_constant_target_has_no_zscore() -> None:
     full = responses()
     full.values[:3, 1] = 2.0
-    with pytest.raises(BrainalignError, match=r"1 target\(s\) are constant within run.*v1.*drop them"):
-        full.zscore("run")
+    refused(r"1 target\(s\) are constant within run.*v1.*drop them", full.zscore, "run")
 
 
 def test_tables_must_fit() -> None:
     full = responses()
     with pytest.raises(BrainalignError, match="responses has 6 rows but the table of trials has 5"):
         Responses(full.values, full.trials[:5], full.targets, "z")
-    with pytest.raises(BrainalignError, match="lacks the column"):
-        Responses(full.values, full.trials.drop(columns="run"), full.targets, "z")
-    with pytest.raises(BrainalignError, match="repeated ids"):
-        Responses(full.values, full.trials.assign(trial_id="x"), full.targets, "z")
-    with pytest.raises(BrainalignError, match="third axis"):
-        Responses(full.values, full.trials, full.targets, "z", times=np.arange(3.0))
+    refused("lacks the column", Responses, full.values, full.trials.drop(columns="run"), full.targets, "z")
+    refused("repeated ids", Responses, full.values, full.trials.assign(trial_id="x"), full.targets, "z")
+    refused("third axis", Responses, full.values, full.trials, full.targets, "z", times=np.arange(3.0))
 
 
 def test_features_align_to_trials_and_name_what_is_missing() -> None:
@@ -86,5 +83,4 @@ def test_features_align_to_trials_and_name_what_is_missing() -> None:
     assert aligned.values[:, 0].tolist() == [0, 1, 2, 0, 1, 2]
     assert aligned.stimuli["stimulus_id"].tolist() == ["s0", "s1", "s2"] * 2
     lacking = Features(features.values[:2], stimuli[:2], "layer")
-    with pytest.raises(BrainalignError, match=r"no features for 1 stimuli of the responses \(s1\)"):
-        lacking.align_to(responses())
+    refused(r"no features for 1 stimuli of the responses \(s1\)", lacking.align_to, responses())

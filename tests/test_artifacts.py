@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 from safetensors.numpy import load_file
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
@@ -60,8 +61,7 @@ def test_names() -> None:
     assert entities_of(path) == {"sub": "01", "model": "clip", "method": "ridge", "desc": "test"}
     with pytest.raises(BrainalignError, match=r"model 'a_b' goes into file names"):
         artifact_path("out", "nsd", "scores", subject="01", model="a_b", method="ridge")
-    with pytest.raises(BrainalignError, match="did you mean 'scores'"):
-        artifact_path("out", "nsd", "score", subject="01")
+    refused("did you mean 'scores'", artifact_path, "out", "nsd", "score", subject="01")
 
 
 def test_responses_round_trip(tmp_path: Path, provenance: Provenance) -> None:
@@ -112,14 +112,11 @@ def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance:
     save(path, a_table(), provenance)
     bytes_ = path.read_bytes()
     path.write_bytes(bytes_[:-1] + b"x")
-    with pytest.raises(BrainalignError, match="sha256 differs"):
-        load(path, pd.DataFrame)
+    refused("sha256 differs", load, path, pd.DataFrame)
     path.write_bytes(bytes_)
-    with pytest.raises(BrainalignError, match="holds DataFrame, not Responses"):
-        load(path, Responses)
+    refused("holds DataFrame, not Responses", load, path, Responses)
     path.with_suffix(".json").unlink()
-    with pytest.raises(BrainalignError, match="was not finished; delete"):
-        load(path, pd.DataFrame)
+    refused("was not finished; delete", load, path, pd.DataFrame)
 
 
 def test_a_failed_write_leaves_the_old_file_unfinished_and_no_debris(tmp_path: Path, provenance: Provenance) -> None:
@@ -160,8 +157,7 @@ class TestSidecar:
         sidecar = path.with_suffix(".json")
         assert damage(sidecar.read_bytes()) != sidecar.read_bytes()
         sidecar.write_bytes(damage(sidecar.read_bytes()))
-        with pytest.raises(BrainalignError, match=r"sub-1_responses\.json: .*; delete the artifact and run"):
-            load(path, Responses)
+        refused(r"sub-1_responses\.json: .*; delete the artifact and run", load, path, Responses)
 
     @pytest.mark.parametrize("kept", [[], ["sub-1_responses_trials.parquet"], ["sub-1_responses.safetensors"]])
     def test_one_that_does_not_vouch_for_every_file_is_refused(self, path: Path, kept: list[str]) -> None:
@@ -169,8 +165,7 @@ class TestSidecar:
         record = json.loads(sidecar.read_text())
         del record["digest"]
         write_sealed(sidecar, record | {"files": {name: record["files"][name] for name in kept}})
-        with pytest.raises(BrainalignError, match=r"does not vouch for .*; delete"):
-            load(path, Responses)
+        refused(r"does not vouch for .*; delete", load, path, Responses)
 
     def test_any_flipped_bit_is_refused(self, path: Path) -> None:
         """Or it changed nothing: a blank that became another."""
@@ -392,8 +387,7 @@ class TestWriter:
 
         with monkeypatch.context() as patch:
             patch.setattr(f"brainalign.io.files.os.{call}", full)
-            with pytest.raises(BrainalignError, match="cannot be written"):
-                open_writer(path, self.stimuli, provenance)
+            refused("cannot be written", open_writer, path, self.stimuli, provenance)
         assert len(os.listdir("/proc/self/fd")) == before
         assert len(open_writer(path, self.stimuli, provenance).pending) == 5
 
@@ -401,14 +395,10 @@ class TestWriter:
         path = artifact_path(tmp_path, "d", "features", model="m")
         writer = open_writer(path, self.stimuli, provenance)
         writer.write(*self.rows(0, 3))
-        with pytest.raises(BrainalignError, match="changed from"):
-            writer.write(np.array([3]), {"one": np.zeros((1, 3), dtype=np.float32)})
-        with pytest.raises(BrainalignError, match=r"row 5 was written to .* which has 5 rows"):
-            writer.write(np.array([5]), self.rows(3, 4)[1])
-        with pytest.raises(BrainalignError, match=r"tensor 'one' has 2 rows but the batch has 1"):
-            writer.write(np.array([3]), self.rows(3, 5)[1])
-        with pytest.raises(BrainalignError, match="has 3 rows but the table of stimuli has 5"):
-            writer.close()
+        refused("changed from", writer.write, np.array([3]), {"one": np.zeros((1, 3), dtype=np.float32)})
+        refused(r"row 5 was written to .* which has 5 rows", writer.write, np.array([5]), self.rows(3, 4)[1])
+        refused(r"tensor 'one' has 2 rows but the batch has 1", writer.write, np.array([3]), self.rows(3, 5)[1])
+        refused("has 3 rows but the table of stimuli has 5", writer.close)
 
 
 def test_sidecars_are_plain_json(tmp_path: Path, provenance: Provenance) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, ConvergeSettings, load_descriptors
@@ -71,8 +72,7 @@ def test_steps_survive_json() -> None:
     ],
 )
 def test_mistakes_stop_before_any_job(scenes, converge: dict[str, object], message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        parse(Config, content(scenes, converge=converge), "test")
+    refused(message, parse, Config, content(scenes, converge=converge), "test")
 
 
 def test_twins_and_checkpoints_must_be_fitted(scenes, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.devices import claim_gpu, pick_device, target_block, visible_gpus
 
 CLAIM = """
@@ -55,8 +55,7 @@ def test_visible_gpus_are_those_of_the_environment(monkeypatch: pytest.MonkeyPat
 def test_devices() -> None:
     assert pick_device("cpu").type == "cpu"
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(BrainalignError, match="did you mean 'cuda'"):
-        pick_device("cudda")
+    refused("did you mean 'cuda'", pick_device, "cudda")
     cpu = torch.device("cpu")
     assert target_block(100, 8, cpu) == 100
     assert target_block(100, 10**15, cpu) == 1

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_all
+from refusals import refused
 
 from brainalign.arrays import Layers
 from brainalign.checks import BrainalignError
@@ -58,8 +59,7 @@ def test_without_ids_the_order_is_taken_and_said(tmp_path: Path) -> None:
     read = read_vectors(tmp_path / "vectors.npy")
     assert read.source == "not given: rows of vectors.npy are taken in the order of the stimuli"
     np.testing.assert_array_equal(read.rows_of(list("wxyz")), range(4))
-    with pytest.raises(BrainalignError, match="holds 4 vectors but there are 3 stimuli, and nothing says whose"):
-        read.rows_of(list("xyz"))
+    refused("holds 4 vectors but there are 3 stimuli, and nothing says whose", read.rows_of, list("xyz"))
     (tmp_path / "ids.txt").write_text("\n".join(NAMES))
     assert read_vectors(tmp_path / "vectors.npy", tmp_path / "ids.txt").ids == NAMES
 
@@ -103,17 +103,13 @@ def test_check_refuses_in_a_sentence(
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BrainalignError, match=re.escape("none.npy: no such file")):
-        read_vectors(tmp_path / "none.npy")
+    refused(re.escape("none.npy: no such file"), read_vectors, tmp_path / "none.npy")
     np.savez(tmp_path / "layers.npz", one=VALUES, two=VALUES[:3])
-    with pytest.raises(BrainalignError, match="two has 3 rows but the first layer 4"):
-        read_vectors(tmp_path / "layers.npz")
+    refused("two has 3 rows but the first layer 4", read_vectors, tmp_path / "layers.npz")
     (tmp_path / "ids.txt").write_text("\n".join(NAMES))
-    with pytest.raises(BrainalignError, match="there are 4 ids"):
-        read_vectors(tmp_path / "layers.npz", tmp_path / "ids.txt", ["two"])
+    refused("there are 4 ids", read_vectors, tmp_path / "layers.npz", tmp_path / "ids.txt", ["two"])
     _csv(tmp_path).write_text("id,a\nface,1\n")
-    with pytest.raises(BrainalignError, match="no column 'stimulus_id'"):
-        read_vectors(tmp_path / "vectors.csv")
+    refused("no column 'stimulus_id'", read_vectors, tmp_path / "vectors.csv")
 
 
 def test_an_edited_file_is_another_input(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 from torch.utils.flop_counter import FlopCounterMode
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import Ridge
 from brainalign.kernels import held_out, prediction_moments
 
@@ -76,10 +76,8 @@ def test_seconds() -> None:
     assert seconds(cost, RATES) < seconds(cost, RATES, from_disk=True)
     slower = replace(RATES, eigh=RATES.eigh / 2)
     assert seconds(cost, slower) - seconds(cost, RATES) == pytest.approx(cost.eigh / RATES.eigh)
-    with pytest.raises(BrainalignError, match="rates must be positive"):
-        replace(RATES, memory=0)
-    with pytest.raises(BrainalignError, match="at least 1"):
-        ridge_cost(0, 10, 10)
+    refused("rates must be positive", replace, RATES, memory=0)
+    refused("at least 1", ridge_cost, 0, 10, 10)
 
 
 def counted(function) -> int:

@@ -8,6 +8,7 @@ from typing import get_args
 import jsonschema
 import pytest
 import yaml
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.config import (
@@ -110,8 +111,7 @@ def a_config(**changes: object) -> dict[str, object]:
     ],
 )
 def test_mistakes_are_named_with_their_remedy(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        parse(Config, a_config(**changes), "config.yaml")
+    refused(message, parse, Config, a_config(**changes), "config.yaml")
 
 
 def test_every_mistake_is_listed_at_once() -> None:
@@ -197,8 +197,7 @@ def test_schemas_take_what_is_right_and_name_what_is_not(root: Path, tmp_path: P
 def test_missing_files_name_subject_field_and_places(small, monkeypatch: pytest.MonkeyPatch) -> None:
     descriptor = load_descriptor(small.write())
     (small.folder / "bold.nii.gz").unlink()
-    with pytest.raises(BrainalignError, match=r"small: recordings.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA"):
-        descriptor.found_files("1")
+    refused(r"small: recordings.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA", descriptor.found_files, "1")
 
 
 def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,8 +222,7 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
     ],
 )
 def test_descriptor_mistakes(small, changes: dict[str, object], message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        parse(Study, small.descriptor(**changes), "small.yaml")
+    refused(message, parse, Study, small.descriptor(**changes), "small.yaml")
 
 
 FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
@@ -290,13 +288,11 @@ def test_mistakes_in_a_study_of_matrices(root: Path, tmp_path: Path) -> None:
         ({"files": []}, r"files: .*at least 1"),
     ):
         (tmp_path / "k.yaml").write_text(yaml.safe_dump(content | changes))
-        with pytest.raises(BrainalignError, match=message):
-            load_descriptor(tmp_path / "k.yaml")
+        refused(message, load_descriptor, tmp_path / "k.yaml")
 
 
 def test_a_descriptor_of_another_kind(scenes) -> None:
-    with pytest.raises(BrainalignError, match=r"describes a Study \(kind: responses\), not a RdmStudy"):
-        load_descriptor(scenes.write(), RdmStudy)
+    refused(r"describes a Study \(kind: responses\), not a RdmStudy", load_descriptor, scenes.write(), RdmStudy)
 
 
 def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> None:
@@ -311,8 +307,7 @@ def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> N
     assert other.prepare_options("02") != study.prepare_options("02")
     assert other.extract_options() == study.extract_options()
     (scenes.folder / "stimuli" / "stimuli.tsv").unlink()
-    with pytest.raises(BrainalignError, match=r"scenes: stimuli: no file stimuli/stimuli.tsv in"):
-        study.all_files()
+    refused(r"scenes: stimuli: no file stimuli/stimuli.tsv in", study.all_files)
 
 
 def test_a_simulated_study_is_read_where_the_workflow_wrote_it(root: Path, tmp_path: Path) -> None:
@@ -328,8 +323,7 @@ def test_image_networks_do_not_read_texts(small) -> None:
     models = {"net": {"extractor": "efficientnet"}, "onehot": {"extractor": "onehot"}}
     path = str(small.write())
     config = parse(Config, a_config(models=models, datasets={"small": {"descriptor": path}}), "config.yaml")
-    with pytest.raises(BrainalignError, match=r"datasets.small.models: net look at images, .*models: onehot"):
-        load_descriptors(config)
+    refused(r"datasets.small.models: net look at images, .*models: onehot", load_descriptors, config)
     chosen = {"small": {"descriptor": path, "models": ["onehot"]}}
     assert set(load_descriptors(parse(Config, a_config(models=models, datasets=chosen), "config.yaml"))) == {"small"}
 
@@ -353,8 +347,7 @@ def test_joint_fits_are_for_studies_of_images(small, scenes) -> None:
         return config
 
     blocks = {"descriptor": str(small.write()), "models": ["onehot"]}
-    with pytest.raises(BrainalignError, match=r"datasets.study.methods: b fits all layers .*held out.*layer: ridge"):
-        load(blocks, {"net": net}, b=banded)
+    refused(r"datasets.study.methods: b fits all layers .*held out.*layer: ridge", load, blocks, {"net": net}, b=banded)
     load(blocks | {"methods": ["ridge"]}, {"net": net}, b=banded)
     images = {"descriptor": str(scenes.write())}
     with pytest.raises(BrainalignError, match=r"methods.b.n_candidates is 3, but the 3 layers of net need at least 4"):
@@ -380,12 +373,8 @@ def test_methods_of_some_subjects(scenes) -> None:
     assert config.fits_of("study", "01") == [("onehot", "a"), ("onehot", "b")]
     assert config.fits_of("study", "02") == [("onehot", "b")]
     assert config.fits_of("study") == config.fits_of("study", "01")
-    with pytest.raises(
-        BrainalignError, match=r"datasets.study: no method is used on subject 02; add a model and a method"
-    ):
-        load(a=["01"])
-    with pytest.raises(BrainalignError, match=r"methods.b.subjects: '03' is not among .*\(01, 02\)"):
-        load(a=["01", "02"], b=["03"])
+    refused(r"datasets.study: no method is used on subject 02; add a model and a method", load, a=["01"])
+    refused(r"methods.b.subjects: '03' is not among .*\(01, 02\)", load, a=["01", "02"], b=["03"])
 
 
 @pytest.mark.parametrize(
@@ -413,8 +402,7 @@ def test_models_of_some_subjects(scenes) -> None:
     assert {model for model, _ in config.fits_of("study", "01")} == {"all"}
     assert {model for model, _ in config.fits_of("study", "02")} == {"all", "some"}
     assert config.extractor_of("some") == config.extractor_of("all")
-    with pytest.raises(BrainalignError, match=r"models.some.subjects: '2' is not among .*\(01, 02\)"):
-        load("2")
+    refused(r"models.some.subjects: '2' is not among .*\(01, 02\)", load, "2")
 
 
 @pytest.mark.parametrize(
@@ -445,8 +433,7 @@ def test_encoders_of_tokens_where_there_are_none(scenes, method: dict[str, objec
         models={"onehot": {"extractor": "onehot"}, "means": means, "maps": means | {"pooling": "tokens"}},
         methods={"ridge": {"encoder": "ridge"}, "t": method},
     )
-    with pytest.raises(BrainalignError, match=message):
-        load_descriptors(parse(Config, content, "config.yaml"))
+    refused(message, load_descriptors, parse(Config, content, "config.yaml"))
 
 
 def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
@@ -465,10 +452,8 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
         return config
 
     two = files | {"03": files["01"]}
-    with pytest.raises(BrainalignError, match=r"methods.few .* voxels of other subjects, but study has 1 fMRI subject"):
-        load(files, subjects=["01"])
-    with pytest.raises(BrainalignError, match=r"subject 02 has sensors; name .* in methods.few.subjects: 01, 03"):
-        load(two)
+    refused(r"methods.few .* voxels of other subjects, but study has 1 fMRI subject", load, files, subjects=["01"])
+    refused(r"subject 02 has sensors; name .* in methods.few.subjects: 01, 03", load, two)
     with pytest.raises(BrainalignError, match=r"methods.few reads one vector per image, but models.maps keeps tokens"):
         load(two, subjects=["01"], models=["net", "maps"])
     with pytest.raises(BrainalignError, match=r"methods.few.text_queries need a space .* models.net has none; use"):
@@ -486,8 +471,7 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
     study = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
     methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context"}}
     config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
-    with pytest.raises(BrainalignError, match=r"few learns from other subjects, which is for studies with .*: ridge"):
-        load_descriptors(config)
+    refused(r"few learns from other subjects, which is for studies with .*: ridge", load_descriptors, config)
 
 
 def test_trained_methods_that_fit(small, scenes) -> None:
@@ -507,8 +491,7 @@ def test_trained_methods_that_fit(small, scenes) -> None:
     assert ("maps", "route") in config.fits_of("study", "01")
     blocks = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
     config = parse(Config, a_config(datasets=blocks, models=models, methods=methods), "config.yaml")
-    with pytest.raises(BrainalignError, match=r"free, shift, core is trained on the tokens of images, .*layer: ridge"):
-        load_descriptors(config)
+    refused(r"free, shift, core is trained on the tokens of images, .*layer: ridge", load_descriptors, config)
 
 
 def members(annotation: object) -> tuple[type, ...]:
@@ -537,10 +520,7 @@ def test_a_typo_in_permute_does_not_silence_the_null(small) -> None:
     path = small.write()
     models = {"onehot": {"extractor": "onehot", "permute": ["run"]}}
     config = parse(Config, a_config(models=models, datasets={"small": {"descriptor": str(path)}}), "config.yaml")
-    with pytest.raises(
-        BrainalignError, match=r"models.onehot.permute: 'run' .*\(pairs, runs\) \(did you mean 'runs'\?\)"
-    ):
-        load_descriptors(config)
+    refused(r"models.onehot.permute: 'run' .*\(pairs, runs\) \(did you mean 'runs'\?\)", load_descriptors, config)
 
 
 @pytest.mark.parametrize(("lag_s", "tr_s", "volumes"), [(5.0, 2.5, 2), (5.0, 2.0, 3), (4.9, 2.0, 2), (0.0, 1.0, 0)])
@@ -550,15 +530,13 @@ def test_lags_are_whole_volumes(lag_s: float, tr_s: float, volumes: int) -> None
 
 def test_no_such_file_names_what_is_there(small) -> None:
     path = small.write()
-    with pytest.raises(BrainalignError, match=r"smal.yaml: no such file \(did you mean 'small.yaml'\?\)"):
-        load_descriptor(path.with_name("smal.yaml"))
+    refused(r"smal.yaml: no such file \(did you mean 'small.yaml'\?\)", load_descriptor, path.with_name("smal.yaml"))
 
 
 def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("a: 1\nsubjects:\n  '01': {x: 1}\n  '02': {x: 1}\n  '01': {x: 2}\n")
-    with pytest.raises(BrainalignError, match=r"c.yaml: line 5: the key '01' is there already, in line 3; .* another"):
-        read_yaml(path)
+    refused(r"c.yaml: line 5: the key '01' is there already, in line 3; .* another", read_yaml, path)
     path.write_text("one: &one {x: 1, y: 2}\ntwo: {<<: *one, x: 3}\n1: a\n'1': b\n")
     assert read_yaml(path) == {"one": {"x": 1, "y": 2}, "two": {"x": 3, "y": 2}, 1: "a", "1": "b"}
 
@@ -566,8 +544,7 @@ def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
 def test_broken_yaml(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("a: [1, 2")
-    with pytest.raises(BrainalignError, match="not valid YAML"):
-        load_config(path)
+    refused("not valid YAML", load_config, path)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from jobs import run_step
 from PIL import Image
+from refusals import refused
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
 from brainalign.datasets.published import ALGONAUTS_ROIS
 from brainalign.io import load
@@ -97,8 +97,7 @@ def test_only_some_regions_are_read(challenge) -> None:
     rows = np.flatnonzero([bool(set(chosen) & set(names)) for names in whole.targets["roi"]])
     np.testing.assert_array_equal(part.values, whole.values[:, rows])
     assert part.targets["target_id"].tolist() == whole.targets["target_id"].iloc[rows].tolist()
-    with pytest.raises(BrainalignError, match=r"within: no ROI 'faces-3' \(did you mean 'faces-"):
-        challenge.read(within=["faces-3"])
+    refused(r"within: no ROI 'faces-3' \(did you mean 'faces-", challenge.read, within=["faces-3"])
 
 
 def test_without_places_on_fsaverage(challenge) -> None:
@@ -114,24 +113,20 @@ def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
     trap = tmp_path / "loaded"
     path = challenge.masks / "mapping_prf-visualrois.npy"
     np.save(path, np.array(Poison(trap), dtype=object), allow_pickle=True)
-    with pytest.raises(BrainalignError, match=r"mapping_prf-visualrois.npy: is a pickled .* give trust_pickle=True"):
-        challenge.read(trust_pickle=False)
+    refused(r"mapping_prf-visualrois.npy: is a pickled .* give trust_pickle=True", challenge.read, trust_pickle=False)
     np.save(challenge.fmri / "lh_training_fmri.npy", np.array(Poison(trap), dtype=object), allow_pickle=True)
-    with pytest.raises(BrainalignError, match=r"lh_training_fmri.npy: no whole .npy file of numbers"):
-        challenge.read()
+    refused(r"lh_training_fmri.npy: no whole .npy file of numbers", challenge.read)
     assert not trap.exists()
     np.save(challenge.fmri / "lh_training_fmri.npy", challenge.values["L"])
     assert challenge.read(trust_pickle=False, rois=()).responses.targets["roi"].map(len).sum() == 0
-    with pytest.raises(BrainalignError, match="holds a NoneType; expected a dictionary"):
-        challenge.read()  # trusted, and the trap is sprung
+    refused("holds a NoneType; expected a dictionary", challenge.read)  # trusted, and the trap is sprung
     assert trap.exists()
 
 
 def test_missing_responses(challenge) -> None:
     challenge.values["R"][3, 7] = -999
     np.save(challenge.fmri / "rh_training_fmri.npy", challenge.values["R"])
-    with pytest.raises(BrainalignError, match="1 of 90 targets hold NaN"):
-        challenge.read()
+    refused("1 of 90 targets hold NaN", challenge.read)
     assert len(challenge.read(bad_targets="drop").responses.targets) == 89
     kept = challenge.read(bad_targets="keep").responses.values
     assert np.argwhere(np.isnan(kept)).tolist() == [[3, N["L"] + 7]]
@@ -140,45 +135,33 @@ def test_missing_responses(challenge) -> None:
 def test_files_that_disagree(challenge) -> None:
     path = challenge.fmri / "rh_training_fmri.npy"
     np.save(path, challenge.values["R"][:10])
-    with pytest.raises(BrainalignError, match=r"rh_training_fmri.npy: has 10 rows but training_images holds 12 images"):
-        challenge.read()
+    refused(r"rh_training_fmri.npy: has 10 rows but training_images holds 12 images", challenge.read)
     np.save(path, challenge.values["R"][:, :45])
-    with pytest.raises(BrainalignError, match=r"labels 50 vertices but rh_training_fmri.npy has 45"):
-        challenge.read()
-    with pytest.raises(BrainalignError, match=r"marks 50 vertices but rh_training_fmri.npy has 45"):
-        challenge.read(rois=())
+    refused(r"labels 50 vertices but rh_training_fmri.npy has 45", challenge.read)
+    refused(r"marks 50 vertices but rh_training_fmri.npy has 45", challenge.read, rois=())
     np.save(path, challenge.values["R"][0])
-    with pytest.raises(BrainalignError, match=r"float32 of shape \(50,\); expected numbers with 2 axes"):
-        challenge.read()
+    refused(r"float32 of shape \(50,\); expected numbers with 2 axes", challenge.read)
     path.write_bytes(path.read_bytes()[:150])
-    with pytest.raises(BrainalignError, match=r"rh_training_fmri.npy: no whole .npy file"):
-        challenge.read()
+    refused(r"rh_training_fmri.npy: no whole .npy file", challenge.read)
 
 
 def test_regions_without_names(challenge) -> None:
     np.save(challenge.masks / "mapping_streams.npy", {0: "Unknown", 1: "early"}, allow_pickle=True)
-    with pytest.raises(BrainalignError, match=r"rh.streams_ch.*: ROI id 2 has no name in .*mapping_streams.npy"):
-        challenge.read()
+    refused(r"rh.streams_ch.*: ROI id 2 has no name in .*mapping_streams.npy", challenge.read)
     np.save(challenge.masks / "mapping_streams.npy", NAMES["floc-faces"], allow_pickle=True)
-    with pytest.raises(BrainalignError, match="names ROI faces-1, as a labelling read before it does"):
-        challenge.read()
+    refused("names ROI faces-1, as a labelling read before it does", challenge.read)
 
 
 def test_what_is_not_there(challenge) -> None:
-    with pytest.raises(BrainalignError, match=r"subj05: no such file .*holds subj01"):
-        read_algonauts(challenge.root, "5")
+    refused(r"subj05: no such file .*holds subj01", read_algonauts, challenge.root, "5")
     (challenge.masks / "mapping_streams.npy").unlink()
-    with pytest.raises(BrainalignError, match=r"mapping_streams.npy: no such file .* rois="):
-        challenge.read()
+    refused(r"mapping_streams.npy: no such file .* rois=", challenge.read)
     (challenge.fmri / "lh_training_fmri.npy").unlink()
-    with pytest.raises(BrainalignError, match=r"lh_training_fmri.npy: no such file .*rh_training_fmri.npy"):
-        challenge.read()
+    refused(r"lh_training_fmri.npy: no such file .*rh_training_fmri.npy", challenge.read)
     (challenge.pictures / "train-0002_nsd-00845.png").unlink()
-    with pytest.raises(BrainalignError, match=r"11 images go up to 12, but 1 are missing \(first: train-0002\)"):
-        challenge.read()
+    refused(r"11 images go up to 12, but 1 are missing \(first: train-0002\)", challenge.read)
     Image.new("RGB", (8, 8)).save(challenge.pictures / "cat.png")
-    with pytest.raises(BrainalignError, match=r"holds cat.png; expected names like train-0001_nsd-00013.png"):
-        challenge.read()
+    refused(r"holds cat.png; expected names like train-0001_nsd-00013.png", challenge.read)
 
 
 def test_prepare_takes_the_folder(challenge) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.datasets import (
     AreaMaps,
     area_maps_table,
@@ -66,8 +66,7 @@ def test_hemispheres_are_averaged(tmp_path: Path) -> None:
     ],
 )
 def test_bad_tables(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        read_area_maps(write(tmp_path, table))
+    refused(message, read_area_maps, write(tmp_path, table))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs $BRAINALIGN_DATA/cortical-maps")

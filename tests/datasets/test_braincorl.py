@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import read_braincorl
@@ -77,11 +78,8 @@ def test_shapes_that_disagree(arrays, name, shape, expected) -> None:
 
 
 def test_wrong_files(arrays) -> None:
-    with pytest.raises(BrainalignError, match=r"s1_unique_img_feats_normed.npy: no such file .*did you mean 's2_uni"):
-        read_braincorl(arrays.root, "1")
+    refused(r"s1_unique_img_feats_normed.npy: no such file .*did you mean 's2_uni", read_braincorl, arrays.root, "1")
     np.save(arrays.root / "common_img_feats_normed.npy", 2 * arrays["common_img_feats_normed"])
-    with pytest.raises(BrainalignError, match=r"7 of 7 rows are not of length 1 \(first: row 1 of length 2.00"):
-        read_braincorl(arrays.root, "2")
+    refused(r"7 of 7 rows are not of length 1 \(first: row 1 of length 2.00", read_braincorl, arrays.root, "2")
     np.save(arrays.root / "s2_gt.npy", np.array({"a": 1}, dtype=object), allow_pickle=True)
-    with pytest.raises(BrainalignError, match=r"s2_gt.npy: no whole .npy file of numbers"):
-        read_braincorl(arrays.root, "2")
+    refused(r"s2_gt.npy: no whole .npy file of numbers", read_braincorl, arrays.root, "2")

@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.datasets import coco_captions, nsd_coco_ids
 
 
@@ -36,19 +35,14 @@ def test_captions_are_found_by_their_ids(tmp_path: Path) -> None:
         "stimulus_id": ["nsd-00000", "nsd-72999", "nsd-72999"],
         "caption": ["A kite.", "A dog.", "A brown dog."],
     }
-    with pytest.raises(BrainalignError, match=r"1 of 2 images have no caption in train.json \(nsd-00000\).*val2017"):
-        coco_captions([train], ids)
+    refused(r"1 of 2 images have no caption in train.json \(nsd-00000\).*val2017", coco_captions, [train], ids)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BrainalignError, match=r"nsd_stim_info_merged\.csv"):
-        nsd_coco_ids(tmp_path)
+    refused(r"nsd_stim_info_merged\.csv", nsd_coco_ids, tmp_path)
     path = tmp_path / "instances.json"
     path.write_text(json.dumps({"annotations": [{"image_id": 1, "bbox": []}]}))
-    with pytest.raises(BrainalignError, match=r"instances.json: no captions of COCO \(KeyError: 'caption'\)"):
-        coco_captions([path], {"a": 1})
+    refused(r"instances.json: no captions of COCO \(KeyError: 'caption'\)", coco_captions, [path], {"a": 1})
     path.write_text("[1, 2")
-    with pytest.raises(BrainalignError, match="no captions of COCO"):
-        coco_captions([path], {"a": 1})
-    with pytest.raises(BrainalignError, match="annotations_trainval2017"):
-        coco_captions([tmp_path / "nothing.json"], {"a": 1})
+    refused("no captions of COCO", coco_captions, [path], {"a": 1})
+    refused("annotations_trainval2017", coco_captions, [tmp_path / "nothing.json"], {"a": 1})

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.cli import main
 from brainalign.datasets import fetch_files
 from brainalign.study import load_descriptor
@@ -78,8 +78,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def test_files_come_once_and_are_then_found_where_a_run_looks_for_them(site: Site, tmp_path: Path) -> None:
     path = site.write().rename(site.folder / "mine.yaml")  # the name of the dataset is not that of the file
     descriptor = load_descriptor(path)
-    with pytest.raises(BrainalignError, match=f"brainalign fetch {path}"):
-        descriptor.all_files()
+    refused(f"brainalign fetch {path}", descriptor.all_files)
     first = fetch_files(descriptor)
     assert [file.downloaded for file in first] == [True, True]
     assert [file.sha256 for file in first] == list(DIGESTS.values())
@@ -93,24 +92,19 @@ def test_files_come_once_and_are_then_found_where_a_run_looks_for_them(site: Sit
 def test_another_file_than_the_checksum_says_is_refused(site: Site, tmp_path: Path) -> None:
     descriptor = load_descriptor(site.write())
     (site.served / "a.txt").write_bytes(b"changed")
-    with pytest.raises(BrainalignError, match=r"cannot fetch a\.txt"):
-        fetch_files(descriptor, tmp_path / "data")
+    refused(r"cannot fetch a\.txt", fetch_files, descriptor, tmp_path / "data")
     assert not list((tmp_path / "data").rglob("*.txt"))
     (tmp_path / "data" / "served" / "a.txt").write_bytes(b"other")
-    with pytest.raises(BrainalignError, match="delete it"):
-        fetch_files(descriptor, tmp_path / "data")
+    refused("delete it", fetch_files, descriptor, tmp_path / "data")
 
 
 def test_what_cannot_be_fetched_says_why(site: Site) -> None:
-    with pytest.raises(BrainalignError, match=r"no checksum of deep/b\.txt"):
-        fetch_files(load_descriptor(site.write(**{"a.txt": DIGESTS["a.txt"]})))
+    refused(r"no checksum of deep/b\.txt", fetch_files, load_descriptor(site.write(**{"a.txt": DIGESTS["a.txt"]})))
     path = site.write()
     path.write_text(path.read_text().replace("/a.txt\n", "/missing.txt\n", 1))
-    with pytest.raises(BrainalignError, match=r"cannot fetch a\.txt .*404"):
-        fetch_files(load_descriptor(path))
+    refused(r"cannot fetch a\.txt .*404", fetch_files, load_descriptor(path))
     path.write_text(path.read_text().replace("  a.txt:", "  ../../a.txt:"))
-    with pytest.raises(BrainalignError, match="would lie outside"):
-        fetch_files(load_descriptor(path))
+    refused("would lie outside", fetch_files, load_descriptor(path))
 
 
 def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,8 +113,7 @@ def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys: pytest.Captu
     assert "give its checksum in `sha256`, or an address with https" in capsys.readouterr().err
     assert not site.asked
     path.write_text(path.read_text().replace("http://", "HTTP://"))
-    with pytest.raises(BrainalignError, match=r"a\.txt comes from HTTP://"):
-        fetch_files(load_descriptor(path))
+    refused(r"a\.txt comes from HTTP://", fetch_files, load_descriptor(path))
 
 
 def test_without_checksums_the_command_says_what_came_and_refuses_web_pages(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError
 from brainalign.datasets import (
     ImageAudit,
     complete_trials,
@@ -109,8 +109,7 @@ def test_inner_groups(trials) -> None:
     ],
 )
 def test_splits_that_cannot_be_made(trials, options, message) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        make_image_split(trials, seed=0, **options)
+    refused(message, make_image_split, trials, seed=0, **options)
 
 
 # ------------------------------------------------------------------------------------------------------------ leaks
@@ -124,8 +123,7 @@ def test_a_leak_stops_and_names_the_rows(trials) -> None:
     problems = leakage_audit(splits, trials)
     leak = next(problem for problem in problems if problem.level == "error")
     assert set(leak.rows) == set(trials["trial_id"][trials["stimulus_id"] == "s2"])
-    with pytest.raises(BrainalignError, match=r"fold 0: 1 stimuli occur in more than one split \(s2; trials trial-\d+"):
-        stop_on(problems)
+    refused(r"fold 0: 1 stimuli occur in more than one split \(s2; trials trial-\d+", stop_on, problems)
 
 
 def test_validation_is_a_side_too(trials) -> None:
@@ -133,8 +131,7 @@ def test_validation_is_a_side_too(trials) -> None:
     row = splits.index[splits["stimulus_id"] == "s2"][1]
     splits.loc[row, "split"] = "val"
     assert any("s2" in str(problem) for problem in leakage_audit(splits, trials) if problem.level == "error")
-    with pytest.raises(BrainalignError, match="occur in both"):
-        folds_of(splits, trials)
+    refused("occur in both", folds_of, splits, trials)
 
 
 def test_the_responses_say_what_was_shown(trials) -> None:
@@ -213,21 +210,18 @@ def test_repeats_stand_side_by_side(times) -> None:
 def test_unequal_repeats() -> None:
     trials = make_trials({"a": 3, "b": 2, "c": 1})
     responses = responses_of(trials, np.random.default_rng(0).normal(size=(6, 2)))
-    with pytest.raises(BrainalignError, match=r"shown 1 to 3 times \(fewest: c\)"):
-        repeats_cube(responses)
+    refused(r"shown 1 to 3 times \(fewest: c\)", repeats_cube, responses)
     cube = repeats_cube(responses, unequal="nan")
     np.testing.assert_allclose(np.nanmean(cube, axis=0), responses.average_repeats().values)
     assert np.isfinite(cube[..., 0]).sum() == 6
-    with pytest.raises(BrainalignError, match="1 of 3 stimuli were shown once"):
-        repeats_cube(responses, unequal="fewest")
+    refused("1 of 3 stimuli were shown once", repeats_cube, responses, unequal="fewest")
     two = responses.select(trials=(trials["stimulus_id"] != "c").to_numpy())
     assert repeats_cube(two, unequal="fewest").shape == (2, 2, 2)
 
 
 def test_zero_repeats() -> None:
     trials = make_trials({"a": 1, "b": 1})
-    with pytest.raises(BrainalignError, match="2 of 2 stimuli were shown once"):
-        repeats_cube(responses_of(trials, np.zeros((2, 1))))
+    refused("2 of 2 stimuli were shown once", repeats_cube, responses_of(trials, np.zeros((2, 1))))
     (problem,) = inspect_trials("subjects.01", trials, ["a", "b"])
     assert "zero repeats: all 2 stimuli were shown once, so there is no noise ceiling" in str(problem)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from refusals import refused
 from safetensors.numpy import save_file
 
 from brainalign.checks import BrainalignError
@@ -71,8 +72,7 @@ def test_leaks_stop_with_their_rows() -> None:
     check_modality_splits(stimuli)
     with pytest.raises(BrainalignError, match=r"1 stimulus\(s\) are in several splits \(train, val\): rows \[0, 1\]"):
         check_modality_splits(stimuli.assign(stimulus_id=["a", "a", "c", "d"]))
-    with pytest.raises(BrainalignError, match=r"listed twice \(rows 3\)"):
-        check_modality_splits(stimuli.assign(stimulus_id=["a", "b", "c", "a"]))
+    refused(r"listed twice \(rows 3\)", check_modality_splits, stimuli.assign(stimulus_id=["a", "b", "c", "a"]))
     vectors = np.eye(4)
     vectors[1] = vectors[3]
     with pytest.raises(
@@ -84,8 +84,7 @@ def test_leaks_stop_with_their_rows() -> None:
     with pytest.raises(BrainalignError, match=r"concept\(s\).*rows \[1, 2\]; leave concepts of test images out"):
         check_modality_splits(stimuli.assign(concept=["dog", "cat", "cat", "dog"]))
     check_modality_splits(stimuli.assign(concept=["dog", "dog", "cat", "dog"]))  # train and val may share concepts
-    with pytest.raises(BrainalignError, match="must be among train, val, test"):
-        check_modality_splits(stimuli.assign(split="dev"))
+    refused("must be among train, val, test", check_modality_splits, stimuli.assign(split="dev"))
 
 
 def test_files_that_do_not_fit_are_named(world: SharedWorld, tmp_path: Path) -> None:
@@ -93,15 +92,12 @@ def test_files_that_do_not_fit_are_named(world: SharedWorld, tmp_path: Path) -> 
     table = tmp_path / "eeg" / "eeg01_trials.csv"
     trials = pd.read_csv(table)
     trials.iloc[:-1].to_csv(table, index=False)
-    with pytest.raises(BrainalignError, match=r"eeg01: signals has 42 rows but its table of trials has 41"):
-        read_modalities(study(tmp_path))
+    refused(r"eeg01: signals has 42 rows but its table of trials has 41", read_modalities, study(tmp_path))
     trials.assign(stimulus_id="elsewhere").to_csv(table, index=False)
-    with pytest.raises(BrainalignError, match=r"eeg01: 1 images are not in stimuli.csv \(elsewhere\)"):
-        read_modalities(study(tmp_path))
+    refused(r"eeg01: 1 images are not in stimuli.csv \(elsewhere\)", read_modalities, study(tmp_path))
     trials.to_csv(table, index=False)
     np.save(tmp_path / "eeg" / "eeg02.npy", np.zeros((42, 4, 7), dtype=np.float32))
-    with pytest.raises(BrainalignError, match="select the same channels and times"):
-        read_modalities(study(tmp_path))
+    refused("select the same channels and times", read_modalities, study(tmp_path))
 
 
 def test_recordings_in_folders_are_inputs(tmp_path: Path) -> None:
@@ -118,8 +114,7 @@ def test_recordings_in_folders_are_inputs(tmp_path: Path) -> None:
 
 
 def test_a_study_is_recorded_or_simulated(tmp_path: Path) -> None:
-    with pytest.raises(BrainalignError, match="give modalities, or simulate"):
-        study(tmp_path, modalities={})
+    refused("give modalities, or simulate", study, tmp_path, modalities={})
     simulated = study(tmp_path, modalities={}, simulate={"subjects": {"eeg": 2}})
     assert list(simulated.recorded["eeg"].subjects) == ["eeg01", "eeg02"]
     assert simulated.all_files() == []

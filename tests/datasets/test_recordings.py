@@ -12,6 +12,7 @@ import mne_bids
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import epochs_to_responses, make_epochs, read_bids_events, read_muse, read_recordings
@@ -73,8 +74,7 @@ def test_filter_rejection_and_decimation(tmp_path: Path) -> None:
     wide = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
     with pytest.raises(BrainalignError, match=r"decimate 2 leaves 128 samples per second, .* reaches up to 128 Hz"):
         epochs_to_responses([wide], decimate=2)
-    with pytest.raises(BrainalignError, match=r"all 24 epochs exceed reject_uv"):
-        make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4, reject_uv=1)
+    refused(r"all 24 epochs exceed reject_uv", make_epochs, raw, events, band_hz=None, tmin=-0.1, tmax=0.4, reject_uv=1)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,7 @@ def test_filter_rejection_and_decimation(tmp_path: Path) -> None:
 )
 def test_bad_files_are_named(tmp_path: Path, change, message: str) -> None:
     change(muse_table()).to_csv(tmp_path / "bad.csv", index=False)
-    with pytest.raises(BrainalignError, match=message):
-        read_muse(tmp_path / "bad.csv", MARKERS)
+    refused(message, read_muse, tmp_path / "bad.csv", MARKERS)
 
 
 def descriptor(folder: Path, **changes: object) -> Study:
@@ -121,8 +120,7 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
     mne.EpochsArray(np.zeros((2, 2, 61)), info, tmin=-0.2, verbose="error").save(
         tmp_path / "b-epo.fif", overwrite=True, verbose="error"
     )
-    with pytest.raises(BrainalignError, match=r"the epochs of recording 2 have no column category"):
-        read_recordings(descriptor(tmp_path), "1")
+    refused(r"the epochs of recording 2 have no column category", read_recordings, descriptor(tmp_path), "1")
 
 
 def save_epochs(
@@ -146,8 +144,7 @@ def test_only_sensors_that_are_not_marked_are_decoded(tmp_path: Path) -> None:
     assert responses.targets["target_id"].tolist() == ["Cz", "Oz"]
     assert responses.targets.attrs["n_dropped"] == 1
     save_epochs(tmp_path / "b-epo.fif", {"EOG1": "eog"})
-    with pytest.raises(BrainalignError, match="recording 2 has no channel of EEG or MEG, only eog"):
-        read_recordings(descriptor(tmp_path), "1")
+    refused("recording 2 has no channel of EEG or MEG, only eog", read_recordings, descriptor(tmp_path), "1")
 
 
 def test_onsets_of_epochs_without_them_are_those_of_their_events(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import (
@@ -159,8 +160,7 @@ def test_planted_leaks_are_named() -> None:
     (problem,) = text_leakage(leaky, table)
     assert problem.what.startswith("1 sentences are both train and test (trials ")
     assert set(problem.rows) == set(table["trial_id"][table["text"] == table["text"][moved]])
-    with pytest.raises(BrainalignError, match=f"splits: fold 0: 1 sentences .*{problem.rows[0]}"):
-        stop_on([problem])
+    refused(f"splits: fold 0: 1 sentences .*{problem.rows[0]}", stop_on, [problem])
 
     leaky = clean.copy()
     leaky.loc[rows_of("val")[0], "split"] = "train"
@@ -249,8 +249,7 @@ def test_blocks_are_left_out_with_their_texts() -> None:
     broken.loc[row, "split"] = "train"
     found = text_leakage(broken, table, left_out="block")
     assert any("block zuco1-NR-block000 is tested and trained on" in problem.what for problem in found)
-    with pytest.raises(BrainalignError, match="blocks of 0 sentences"):
-        order_blocks(table, 0)
+    refused("blocks of 0 sentences", order_blocks, table, 0)
 
 
 def test_subjects_are_left_out_with_new_texts() -> None:
@@ -265,23 +264,16 @@ def test_subjects_are_left_out_with_new_texts() -> None:
         assert set(fold["split"]) == {"train", "val", "test"}
     found = text_leakage(splits, table, left_out="subject")
     assert "subject A, B, C is tested and trained on, though it was to be left out" in found[0].what
-    with pytest.raises(BrainalignError, match=r"leaving out subject 'A' leaves .* 0 to train; where all read the same"):
-        leave_out(table, "subject")
-    with pytest.raises(BrainalignError, match=r"no column 'subjct' \(did you mean 'subject'\?\)"):
-        leave_out(table, "subjct")
-    with pytest.raises(BrainalignError, match="dataset has one value only"):
-        leave_out(table, "dataset")
-    with pytest.raises(BrainalignError, match="6 trials are in no split"):
-        leave_out(table, "subject", splits.iloc[6:])
+    refused(r"leaving out subject 'A' leaves .* 0 to train; where all read the same", leave_out, table, "subject")
+    refused(r"no column 'subjct' \(did you mean 'subject'\?\)", leave_out, table, "subjct")
+    refused("dataset has one value only", leave_out, table, "dataset")
+    refused("6 trials are in no split", leave_out, table, "subject", splits.iloc[6:])
 
 
 def test_shares_that_cannot_be() -> None:
     table = corpus(6)
-    with pytest.raises(BrainalignError, match=r"test is 0.0 and val 0.1"):
-        make_text_split(table, test=0.0)
-    with pytest.raises(BrainalignError, match="no text is left for test: 12 different texts"):
-        make_text_split(table, test=0.05, val=0.1)
-    with pytest.raises(BrainalignError, match="lacks text"):
-        make_text_split(table.drop(columns="text"))
+    refused(r"test is 0.0 and val 0.1", make_text_split, table, test=0.0)
+    refused("no text is left for test: 12 different texts", make_text_split, table, test=0.05, val=0.1)
+    refused("lacks text", make_text_split, table.drop(columns="text"))
     with pytest.raises(BrainalignError, match=r"no column 'relatoin'"):
         text_leakage(make_text_split(table, test=0.3, val=0.0), table.assign(relation="a"), label="relatoin")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from jobs import run_step
+from refusals import refused
 from worlds.small import write_things_files
 
 from brainalign.arrays import Arrays
@@ -73,8 +74,7 @@ def test_the_things_descriptor_names_files_of_this_format(
     path = root / "data" / "things-similarity.yaml"
     folder, small = tmp_path / "things-similarity", concept_world(20, 66, 900, n_repeated=20, n_people=5)
     write_things_files(small, tmp_path / "written")
-    with pytest.raises(BrainalignError, match="set BRAINALIGN_DATA"):
-        study(path).all_files()
+    refused("set BRAINALIGN_DATA", study(path).all_files)
     files = study(path).files
     first, second = files.triplets
     given = {"trainset": first, "testset1": files.repeats[0], "spose_embedding": files.embedding}
@@ -145,8 +145,7 @@ def test_where_counting_begins_must_follow_from_the_data(tmp_path: Path, world: 
 def test_an_embedding_of_other_objects_is_refused(tmp_path: Path, world: ConceptWorld) -> None:
     path = write(tmp_path, world)
     np.savetxt(tmp_path / "spose_embedding.txt", world.embedding[:-1])
-    with pytest.raises(BrainalignError, match="has 19 rows"):
-        read_judgements(study(path))
+    refused("has 19 rows", read_judgements, study(path))
 
 
 def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:

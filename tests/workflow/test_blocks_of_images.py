@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from jobs import draw_page, run_all
 from PIL import Image
+from refusals import refused
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
@@ -191,8 +192,7 @@ def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> N
     ],
 )
 def test_stimuli_are_alike(small, first: dict[str, Any], others: dict[str, Any], message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        parse(Study, small.descriptor(stimuli={"a": first, "b": others, "c": others}), "small.yaml")
+    refused(message, parse, Study, small.descriptor(stimuli={"a": first, "b": others, "c": others}), "small.yaml")
 
 
 def test_models_read_what_there_is(once) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import draw_incomplete, draw_page, run_step
+from refusals import refused
 from worlds.small import write_things_files
 
 from brainalign.arrays import Arrays, Features, Layers
@@ -179,11 +180,9 @@ def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWo
     with pytest.raises(BrainalignError, match=r"regions_of: 'thing' is not among the datasets .*did you mean 'things'"):
         load_descriptors(parse(Config, content, "test"))
     content = configuration(descriptor, str(tmp_path), concepts={"regions_of": "things"})
-    with pytest.raises(BrainalignError, match="things has no fMRI subject"):
-        load_descriptors(parse(Config, content, "test"))
+    refused("things has no fMRI subject", load_descriptors, parse(Config, content, "test"))
     content = configuration(descriptor, str(tmp_path), models={"net": {"extractor": "efficientnet"}})
-    with pytest.raises(BrainalignError, match=r"net look at images, but .* give it files\.images"):
-        load_descriptors(parse(Config, content, "test"))
+    refused(r"net look at images, but .* give it files\.images", load_descriptors, parse(Config, content, "test"))
     with pytest.raises(BrainalignError, match="no object is unseen twice"):
         parse(Config, configuration(descriptor, "r", concepts={"object_splits": 5}), "test")
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from jobs import draw_incomplete, run_step
 from PIL import Image
+from refusals import refused
 from safetensors.numpy import save_file
 
 from brainalign.arrays import Arrays
@@ -214,8 +215,7 @@ def test_folders_of_images_are_videos(tmp_path: Path, world) -> None:
     (tmp_path / "visible.csv").write_text("1,1,1,0,0\n1,1,1,1,0\n1,1,1,1,1\n")
     assert read_videos(tmp_path).visible.sum(axis=1).tolist() == [3, 4, 5]
     (tmp_path / "c1" / "004.png").unlink()
-    with pytest.raises(BrainalignError, match=r"as many images as the others; got \{'c0': 5, 'c1': 4"):
-        read_videos(tmp_path)
+    refused(r"as many images as the others; got \{'c0': 5, 'c1': 4", read_videos, tmp_path)
 
 
 def test_the_audit_and_the_plan_know_videos(tmp_path: Path, world) -> None:
@@ -244,13 +244,11 @@ def test_what_would_stop_dynamics_is_found_before(tmp_path: Path, world) -> None
         load_descriptors(parse(Config, configuration(tmp_path, path, **options), "test"))
 
     load(folds=24, context=17)  # learned from other videos
-    with pytest.raises(BrainalignError, match=r"datasets.ball: dynamics: folds must be 2 to .*\(24\); got 25"):
-        load(folds=25)
+    refused(r"datasets.ball: dynamics: folds must be 2 to .*\(24\); got 25", load, folds=25)
     write_study(tmp_path, world, training=None)
     shown = int((~world.visible).argmax(axis=1)[(~world.visible).any(axis=1)].min())
     load(context=shown - 1)
-    with pytest.raises(BrainalignError, match=f"conditions show {shown} frames before the first hidden one"):
-        load(context=shown)
+    refused(f"conditions show {shown} frames before the first hidden one", load, context=shown)
     save_file({"neural": np.ascontiguousarray(world.neural[..., :1])}, tmp_path / "neural.safetensors")
     (problem,) = audit_study(load_descriptor(path)).errors
     assert problem.where == "subjects.1"

@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 from jobs import run_step
+from refusals import refused
 
 from brainalign.arrays import Arrays, Layers
-from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.features import EfficientNetExtractor
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
@@ -208,14 +208,12 @@ def test_text_models_need_captions_before_anything_runs(scenes) -> None:
     table = pd.read_csv(path, sep="\t").rename(columns={"caption": "captions"})
     table.to_csv(path, sep="\t", index=False)
     message = r"minilm read texts, but its images have no captions; give stimuli/stimuli.tsv .*did you mean 'captions'"
-    with pytest.raises(BrainalignError, match=message):
-        load_descriptors(config(scenes))
+    refused(message, load_descriptors, config(scenes))
     load_descriptors(config(scenes, models={"net": NETWORK}))
     descriptor = scenes.descriptor(captions="stimuli/captions.tsv")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(descriptor))
     found = load_descriptors(config(scenes))["scenes"]
-    with pytest.raises(BrainalignError, match=r"captions: no file stimuli/captions.tsv"):
-        found.all_files()
+    refused(r"captions: no file stimuli/captions.tsv", found.all_files)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +234,7 @@ def test_text_models_need_captions_before_anything_runs(scenes) -> None:
 def test_contests_that_cannot_be(scenes, contest: dict[str, list[str]], message: str) -> None:
     scenes.write()
     methods = {"ridge": RIDGE, "alone": RIDGE | {"alphas": [1.0], "models": ["minilm"]}}
-    with pytest.raises(BrainalignError, match=message):
-        config(scenes, methods=methods, contest=contest)
+    refused(message, config, scenes, methods=methods, contest=contest)
 
 
 def test_every_family_is_fitted_where_one_is(scenes) -> None:
@@ -245,15 +242,12 @@ def test_every_family_is_fitted_where_one_is(scenes) -> None:
     of = {"descriptor": str(scenes.folder / "scenes.yaml")}
     families = {"task": ["net"], "language": ["minilm"]}
     missing = config(scenes, datasets={"scenes": of | {"models": ["net"]}}, contest=families)
-    with pytest.raises(BrainalignError, match=r"contest.language: none of minilm is fitted in scenes; name the models"):
-        load_descriptors(missing)
+    refused(r"contest.language: none of minilm is fitted in scenes; name the models", load_descriptors, missing)
     elsewhere = config(scenes, datasets={"scenes": of | {"models": ["untrained"]}}, contest=families)
-    with pytest.raises(BrainalignError, match=r"contest: no study of images fits the models of its families"):
-        load_descriptors(elsewhere)
+    refused(r"contest: no study of images fits the models of its families", load_descriptors, elsewhere)
     apart = {"ridge": RIDGE | {"models": ["minilm"]}, "other": RIDGE | {"models": ["net"], "subjects": ["02"]}}
     sensors = config(scenes, methods=apart, models={"net": NETWORK, "minilm": MINILM}, contest=families)
-    with pytest.raises(BrainalignError, match=r"contest: no subject of scenes has responses in regions \(fMRI\)"):
-        load_descriptors(sensors)
+    refused(r"contest: no subject of scenes has responses in regions \(fMRI\)", load_descriptors, sensors)
     good = config(scenes, contest=CONTEST)
     study = load_descriptors(good)["scenes"]
     fits = good.contest_of("scenes", study, "01")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_step
+from refusals import refused
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.datasets import read_feature_norms
 from brainalign.decoding import GroundedLanguage
@@ -214,8 +214,7 @@ def test_feature_norms_are_read_and_checked(tmp_path: Path) -> None:
         ("word,dim_1\na,high\n", "no finite number"),
     ):
         path.write_text(content)
-        with pytest.raises(BrainalignError, match=message):
-            read_feature_norms(path)
+        refused(message, read_feature_norms, path)
 
 
 def test_settings_say_who_is_grounded(scenes: Any, tmp_path: Path) -> None:
@@ -239,5 +238,4 @@ def test_settings_say_who_is_grounded(scenes: Any, tmp_path: Path) -> None:
         ({"model": "net", "text": "mean"}, "no model of sentences"),
         ({"model": "mean", "text": "words"}, "pooling: tokens"),
     ):
-        with pytest.raises(BrainalignError, match=message):
-            parse(Config, yaml.safe_load(yaml.safe_dump(content | {"ground": change})), "test")
+        refused(message, parse, Config, yaml.safe_load(yaml.safe_dump(content | {"ground": change})), "test")

@@ -14,10 +14,10 @@ import pytest
 import transformers
 import yaml
 from jobs import draw_incomplete, draw_page, outside_its_digest, run_all
+from refusals import refused
 
 from brainalign import workflow
 from brainalign.arrays import Arrays
-from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines.encode import encode_images
@@ -132,8 +132,7 @@ def test_more_permutations_than_draws(scenes) -> None:
 
 
 def test_permutations_are_needed(scenes) -> None:
-    with pytest.raises(BrainalignError, match="permutations"):
-        Run(scenes, {"encode_images": {"permutations": 0}})
+    refused("permutations", Run, scenes, {"encode_images": {"permutations": 0}})
 
 
 def test_two_methods_stand_apart(scenes) -> None:
@@ -377,8 +376,7 @@ def test_class_tokens_come_from_the_same_layers(scenes) -> None:
     ):
         methods = {"ridge": ridge, "fac": TRAINED | {"models": ["net"], "cls": "cls"}}
         config = Run(scenes, {"models": models, "methods": methods}).config
-        with pytest.raises(BrainalignError, match=message):
-            load_descriptors(config)
+        refused(message, load_descriptors, config)
 
 
 def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from jobs import run_all
 from PIL import Image
+from refusals import refused
 from scipy.spatial.distance import pdist, squareform
 
-from brainalign.checks import BrainalignError
 from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path
@@ -82,5 +82,4 @@ def test_models_that_cannot_read_the_stimuli_are_refused(
     table = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t").drop(columns=[column] if column else [])
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     changed = parse(Config, content(tmp_path) | {"models": {"pixels": model}}, "test")
-    with pytest.raises(BrainalignError, match=message):
-        load_descriptors(changed)
+    refused(message, load_descriptors, changed)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import draw_page, run_step
+from refusals import refused
 from scipy.io import loadmat, savemat
 
 from brainalign.arrays import Responses
@@ -204,8 +205,7 @@ def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
         ({**tables, "sentences": tables["sentences"].iloc[::-1]}, said, "is of other trials"),
     ]
     for changed, details, message in cases:
-        with pytest.raises(BrainalignError, match=message):
-            sentence_section({"ridge": changed}, details, 3, 0)
+        refused(message, sentence_section, {"ridge": changed}, details, 3, 0)
     moved = planted.path("controls", method="ridge")
     hidden = moved.with_suffix(".hidden")
     before = group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns
@@ -359,11 +359,9 @@ def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
         "report_group",
     ]
     alone = content | {"decode": {"decoders": {"residual": DECODERS["residual"]}}}
-    with pytest.raises(BrainalignError, match="every network stands beside ridge"):
-        load_descriptors(parse(Config, alone, "test"))
+    refused("every network stands beside ridge", load_descriptors, parse(Config, alone, "test"))
     looking = content | {"models": {"net": {"extractor": "efficientnet"}}}
-    with pytest.raises(BrainalignError, match="net read no texts"):
-        load_descriptors(parse(Config, looking, "test"))
+    refused("net read no texts", load_descriptors, parse(Config, looking, "test"))
     other = content | {"decode": {"model": "minilM"}}
     with pytest.raises(BrainalignError, match=r"decode\.model: 'minilM' is not among .*did you mean 'minilm'"):
         load_descriptors(parse(Config, other, "test"))
@@ -371,8 +369,7 @@ def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
     bad = planted.folder / "bad.yaml"
     bad.write_text(yaml.safe_dump(wrong))
     use = {"datasets": {planted.name: {"descriptor": str(bad)}}}
-    with pytest.raises(BrainalignError, match="give releases"):
-        load_descriptors(parse(Config, content | use, "test"))
+    refused("give releases", load_descriptors, parse(Config, content | use, "test"))
 
 
 def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

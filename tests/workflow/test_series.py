@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import draw_page, run_all
+from refusals import refused
 
 from brainalign.arrays import Arrays
-from brainalign.checks import BrainalignError
 from brainalign.cli import main
 from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
@@ -133,10 +133,8 @@ def test_splits_are_of_people_and_all_or_none_are_given() -> None:
     assert people["subject"][test].nunique() == 1
     assert test.sum() == 2
     people.loc[0, "split"] = "test"
-    with pytest.raises(BrainalignError, match="some runs only"):
-        decode_series.test_runs(people, 0)
-    with pytest.raises(BrainalignError, match="both sides need some"):
-        decode_series.test_runs(people.assign(split="train"), 0)
+    refused("some runs only", decode_series.test_runs, people, 0)
+    refused("both sides need some", decode_series.test_runs, people.assign(split="train"), 0)
 
 
 def test_runs_of_a_person_are_joined_without_a_segment_of_two() -> None:

@@ -16,10 +16,10 @@ import pytest
 import torch
 from jobs import run_step
 from PIL import Image
+from refusals import refused
 from worlds.scene_networks import selective_voxels
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.checks import BrainalignError
 from brainalign.config import Config, SynthesizeSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.simulation import clear_scenes, render
@@ -397,8 +397,7 @@ def config(tmp_path: Path, **changes: object) -> Config:
     ],
 )
 def test_options_are_checked_before_any_rule(tmp_path: Path, changes: dict[str, object], words: str) -> None:
-    with pytest.raises(BrainalignError, match=words):
-        config(tmp_path, **changes)
+    refused(words, config, tmp_path, **changes)
 
 
 def test_what_is_planned_and_what_a_changed_option_reruns(
@@ -414,14 +413,10 @@ def test_what_is_planned_and_what_a_changed_option_reruns(
         ("synthesize", {"subject": "01"}),
     ]
     assert not [job for job in jobs(config(tmp_path, prior=None)) if job.stage in ("guide", "synthesize")]
-    with pytest.raises(BrainalignError, match="no folder data/priors"):
-        jobs(config(tmp_path, prior="data/priors"))
-    with pytest.raises(BrainalignError, match="model_index"):
-        jobs(config(tmp_path, prior="data"))
-    with pytest.raises(BrainalignError, match="'02' is not among the fMRI subjects"):
-        jobs(config(tmp_path, subjects=["02"]))
-    with pytest.raises(BrainalignError, match="voxels of subject 01 are not put into words"):
-        jobs(config(tmp_path, prompts="captions"))
+    refused("no folder data/priors", jobs, config(tmp_path, prior="data/priors"))
+    refused("model_index", jobs, config(tmp_path, prior="data"))
+    refused("'02' is not among the fMRI subjects", jobs, config(tmp_path, subjects=["02"]))
+    refused("voxels of subject 01 are not put into words", jobs, config(tmp_path, prompts="captions"))
     usual = SynthesizeSettings(prior="data/prior", guide=OPTIONS["guide"], check=OPTIONS["check"])
     for changes, refits in (({"scale": 5.0}, False), ({"n_images": 4}, False), ({"views": 3}, True)):
         changed = usual.model_copy(update=changes)
