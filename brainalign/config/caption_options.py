@@ -45,7 +45,6 @@ class CaptionSettings(Strict):
         "auto", description="of the softmax over the bank; auto: whichever predicts validation images best"
     )
     temperatures: tuple[float, ...] = Field((1, 3, 5, 10, 20, 30, 60, 100, 150, 300), min_length=1)
-    validation_share: float = Field(0.25, gt=0, lt=1, description="of training images, where the temperature is auto")
     alphas: tuple[float, ...] = Field((1e-3, 1e-2, 0.1, 1, 10, 100), min_length=1)
     nulls: int = Field(19, ge=2, description="refits to exchanged images, for every voxel anew")
     q: float = Field(0.05, gt=0, lt=1, description="false discovery rate of attributes and of captions that predict")

@@ -59,7 +59,6 @@ class NetworkDecoding(Strict):
         "SmolLM2; where none is given, the nearest training sentence stands for words",
     )
     language_weights: str | None = Field(None, description="with language: pretrained, a local folder or hub id")
-    alignment_weight: float = Field(0.5, ge=0, le=1, description="with a language model: of the contrastive loss")
     encoder_options: dict[str, int | float | str | bool] = Field({}, description="arguments of the encoder")
 
     @model_validator(mode="after")

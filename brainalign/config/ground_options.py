@@ -28,7 +28,6 @@ class GroundSettings(Strict):
     )
     min_images: int = Field(3, ge=1, description="training images whose captions hold a word; rarer ones are left out")
     n_dimensions: int = Field(32, ge=2)
-    n_hidden: int = Field(64, ge=1)
     n_steps: int = Field(800, ge=1)
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(2e-3, gt=0)

@@ -78,7 +78,6 @@ class EncodeImagesSettings(Strict):
     n_components: int | None = Field(
         None, ge=1, description="principal components of the training images that wider layers are reduced to"
     )
-    cluster_quantile: float = Field(0.95, gt=0.5, lt=1, description="of the null at each point; clusters lie above it")
 
 
 class Combination(Strict):
@@ -131,12 +130,10 @@ class DecodeTimesSettings(Strict):
     square_permutations: int = Field(200, ge=19, description="of these, for training at one time, testing at another")
     draws: int = Field(500, ge=100, description="bootstrap draws of the test trials, for intervals of latencies")
     square_step: int = Field(2, ge=1, description="every so many-th sample is used for generalisation over time")
-    window_step: int = Field(2, ge=1, description="every so many-th sample of a window that is decoded as a whole")
     latency_window_s: tuple[float, float] | None = Field(
         None, description="where the peak is looked for, s from the stimulus; by default the first hump after it"
     )
     n_folds: int = Field(5, ge=2, description="contiguous folds within each recording")
-    logistic_c: float = Field(0.01, gt=0, description="inverse penalty of the logistic regression beside")
     noise: Literal["residuals", "none"] = Field("residuals", description="whitening on training trials of each fold")
 
     @model_validator(mode="after")

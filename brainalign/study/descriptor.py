@@ -258,7 +258,6 @@ class SimulateOptions(Strict):
 
     n_shared: int = Field(100, ge=7, description="images every subject sees: the test set")
     n_unique: int = Field(200, ge=2, description="images for training")
-    own_unique: bool = Field(False, description="every subject has training images of its own")
     n_repeats: int = Field(3, ge=2, description="of every image, for fMRI")
     meeg_repeats: int = Field(2, ge=2, description="of every image, for MEG and EEG")
     n_sessions: int = Field(3, ge=1, description="of each fMRI subject")

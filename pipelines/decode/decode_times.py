@@ -43,6 +43,7 @@ from brainalign.study import check_latency_window
 from brainalign.workflow import Job
 
 EVERYTHING = "all"
+WINDOW_STEP = 2  # every so many-th sample of a window that is decoded as a whole
 ACROSS, WITHIN, IMAGES = "recordings left out", "within recordings", "images left out"
 
 FIRST, HIGHEST, ASKED = "first hump", "highest hump", "window asked for"
@@ -286,7 +287,7 @@ def _windows(
                 inside = np.flatnonzero(
                     (study.times >= start) & (study.times < stop if stop <= 0 else study.times <= stop)
                 )
-                samples = study.responses.values[:, sensors][:, :, inside[:: study.settings.window_step]]
+                samples = study.responses.values[:, sensors][:, :, inside[::WINDOW_STEP]]
                 flat = samples.reshape(len(samples), -1)
                 found = decode_moments(
                     flat[:, :, None], study.labels, folds, permuted=study.permuted, score=study.measure
@@ -313,7 +314,7 @@ def _window_row(
         interval = cross_validated_interval(scores, 1 / (len(scores) - 1), study.confidence)
         low, high = interval.low, interval.high
     if study.measure == "auc":
-        logistic = float(np.nanmean(logistic_auc(flat, study.labels, folds, study.settings.logistic_c)))
+        logistic = float(np.nanmean(logistic_auc(flat, study.labels, folds)))
     null = found.null[:, 0]
     return {
         "score": float(found.score[0]),

@@ -52,7 +52,7 @@ def ground(job: Job) -> None:
     train, test = _parts(images, job.load_all("splits", pd.DataFrame))
     words, said = caption_words(_texts(job, images.stimuli), train, options.min_images)
     text = _word_vectors(words, job.settings["text"])
-    chosen = ("n_dimensions", "n_hidden", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
+    chosen = ("n_dimensions", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
     made = {key: getattr(options, key) for key in chosen}
     found = ground_study(
         GroundedLanguage(**made, seed=job.seed),

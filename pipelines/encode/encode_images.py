@@ -116,9 +116,8 @@ def encode_images(job: Job) -> None:
         fits = few.fits(layers)
     else:
         fits = _linear_fits(subject, layers, encoder, job)
-    quantile = settings.cluster_quantile if responses.times is not None else None
     about = {"split": splits["name"].iloc[0], "alphas": list(getattr(encoder, "alphas", ()))}
-    results = _save_scores(fits, subject, about, quantile, job)
+    results = _save_scores(fits, subject, about, job)
     _save_layers(results, subject, job)
     _save_parts(results, subject, encoder, list(layers), job)
     _save_beside(results, subject, side, few, quality, job)
@@ -158,17 +157,15 @@ def _few_images(
     )
 
 
-def _save_scores(
-    fits: Fits, subject: ImageSubject, about: dict[str, Any], quantile: float | None, job: Job
-) -> dict[str, HeldOut]:
+def _save_scores(fits: Fits, subject: ImageSubject, about: dict[str, Any], job: Job) -> dict[str, HeldOut]:
     """Fit, save the scores by target, their nulls and clusters, and return the evaluations by layer."""
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
     for name, found in fits:
         table = score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE])
         scores.append(table.assign(split=about["split"], layer=name))
-        if quantile is not None:
-            clusters.append(score_clusters(found, subject.responses, quantile).assign(layer=name))
+        if subject.responses.times is not None:
+            clusters.append(score_clusters(found, subject.responses).assign(layer=name))
         results[name] = replace(found, refitted=None)
     job.save("scores", pd.concat(scores, ignore_index=True), metrics=METRICS, alphas=about["alphas"])
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"

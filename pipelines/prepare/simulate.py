@@ -86,14 +86,13 @@ def simulate(job: Job) -> None:
     cortex = load_cortex() if size.fmri_subjects else None
     vertices, sensors, regions = [], [], []
     for number, (subject, modality) in enumerate(_subjects(size).items()):
-        own = scenes[(scenes["subject"] == "") | (scenes["subject"] == subject)]
         subject_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         if cortex is not None and modality == "fmri":
-            trials = schedule(list(own["stimulus_id"]), size.n_repeats, size.n_sessions, subject_seed)
+            trials = schedule(list(scenes["stimulus_id"]), size.n_repeats, size.n_sessions, subject_seed)
             vertices.append(_write_fmri(output, subject, trials, drives, cortex, subject_seed))
             regions.append(_write_rest(output, subject, drives, size.n_rest_volumes, subject_seed))
         else:
-            trials = schedule(list(own["stimulus_id"]), size.meeg_repeats, 1, subject_seed)
+            trials = schedule(list(scenes["stimulus_id"]), size.meeg_repeats, 1, subject_seed)
             sensors.append(_write_meeg(output, subject, modality, trials, drives, size, subject_seed))
     for name, tables in (("vertices", vertices), ("sensors", sensors), ("regions", regions)):
         if tables:
@@ -103,11 +102,9 @@ def simulate(job: Job) -> None:
 
 
 def _stimuli(size: SimulateOptions, seed: int) -> pd.DataFrame:
-    """Draw the scenes; `set` is shared or unique, `subject` whose unique image it is ("" for everybody's)."""
-    owners = list(_subjects(size)) if size.own_unique else [""]
-    scenes = draw_scenes(size.n_shared + size.n_unique * len(owners), seed)
-    scenes["set"] = ["shared"] * size.n_shared + ["unique"] * (len(scenes) - size.n_shared)
-    scenes["subject"] = [""] * size.n_shared + [owner for owner in owners for _ in range(size.n_unique)]
+    """Draw the scenes; `set` is shared (held out) or unique (for training)."""
+    scenes = draw_scenes(size.n_shared + size.n_unique, seed)
+    scenes["set"] = ["shared"] * size.n_shared + ["unique"] * size.n_unique
     scenes.insert(1, "path", [f"images/{stimulus_id}.png" for stimulus_id in scenes["stimulus_id"]])
     return scenes
 

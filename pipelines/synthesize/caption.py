@@ -66,7 +66,6 @@ def caption(job: Job) -> None:
         labels=labels,
         temperatures=options.temperatures,
         temperature=None if options.temperature == "auto" else options.temperature,
-        validation_share=options.validation_share,
         bank=_bank(job, options.bank, layer),
         n_nulls=options.nulls,
         q=options.q,

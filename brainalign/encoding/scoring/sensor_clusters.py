@@ -9,8 +9,10 @@ from brainalign.arrays import Responses
 from brainalign.encoding.scoring.held_out_scores import HeldOut
 from brainalign.statistics import cluster_permutation, sensor_adjacency
 
+QUANTILE = 0.95  # of the null at each sensor and time, above which it takes part
 
-def score_clusters(found: HeldOut, responses: Responses, quantile: float) -> pd.DataFrame:
+
+def score_clusters(found: HeldOut, responses: Responses) -> pd.DataFrame:
     """Return a row per cluster of r over sensors and times, from the permuted maps of an evaluation.
 
     Parameters
@@ -19,15 +21,13 @@ def score_clusters(found: HeldOut, responses: Responses, quantile: float) -> pd.
         With `null_maps`.
     responses : Responses
         That were encoded: sensors with their places, and times.
-    quantile : float
-        Of the null, above which a sensor and time takes part.
     """
     shape = responses.values.shape[1:]
     test = cluster_permutation(
         np.nan_to_num(found.r).reshape(shape),
         found.null_maps,
         sensor_adjacency(responses.targets),
-        threshold=quantile,
+        threshold=QUANTILE,
         kind="quantile",
         times=responses.times,
     )
