@@ -246,6 +246,7 @@ class SemanticMethod(ReadoutMethod):
     semantics: Name = Field(description="what an image shows: a model's last layer, or 'classes' for its category")
     warp: Literal["translation", "rotation", "scale", "shear", "affine"] = "translation"
     warp_features: bool = False
+    n_hidden: int = Field(32, ge=1)
     restarts: int = Field(2, ge=1, description="trainings, of which each target keeps its best by validation r")
 
 
