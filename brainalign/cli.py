@@ -16,7 +16,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, check_table_models, load_config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
-from brainalign.study import Descriptor, TripletStudy, has_unknown_size, load_descriptor, read_yaml
+from brainalign.study import Descriptor, has_unknown_size, load_descriptor, read_yaml
 from brainalign.workflow import STEPS, Job, jobs
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _check_dataset(descriptor: Descriptor, console: Console) -> int:
 
     found = audit_study(descriptor)
     if not found.errors:
-        found.problems += ALSO_CHECKED.get(type(descriptor), lambda _: [])(descriptor)
+        found.problems += _odd_last(descriptor) if descriptor.data_type == "judgements" else []
     for title, numbers in found.tables.items():
         if len(numbers):
             cells = numbers.astype(object).where(numbers.notna(), "–").astype(str)
@@ -164,10 +164,6 @@ def _odd_last(descriptor: Any) -> list[Problem]:
     except BrainalignError as error:
         return [Problem("files.triplets", str(error))]
     return []
-
-
-# What takes more than reading: by kind of study.
-ALSO_CHECKED: dict[type[Descriptor], Callable[[Any], list[Problem]]] = {TripletStudy: _odd_last}
 
 
 def _fetch(arguments: argparse.Namespace, console: Console) -> int:

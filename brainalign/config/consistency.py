@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +35,6 @@ from brainalign.study import (
     find_weights,
 )
 
-D = TypeVar("D", bound=Descriptor)
 OF_IMAGES = InContextMethod | DictionaryMethod | EstimatorMethod  # that only studies of images have
 
 
@@ -51,11 +50,12 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
         a fit; if a table of images does not hold what a section asks for.
     """
     for dataset, descriptor in descriptors.items():
-        MODELS_FIT.get(type(descriptor), _nothing)(config, dataset, descriptor)
+        MODELS_FIT.get(descriptor.data_type, _nothing)(config, dataset, descriptor)
         _networks_are_there(config, dataset)
         _methods_fit(config, dataset, descriptor)
         _combinations_exist(config, dataset, descriptor)
-        CHECKS.get(type(descriptor), _nothing)(config, dataset, descriptor)
+        if descriptor.data_type == "responses":
+            _held_out_stimuli_fit(config, dataset, descriptor)
     for method, options in config.methods.items():
         used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
         _subjects_exist(f"methods.{method}", options.subjects, used)
@@ -80,9 +80,9 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     _ridge_stands_beside(config, descriptors)
 
 
-def _of_kind(kind: type[D], descriptors: Mapping[str, Descriptor]) -> list[D]:
-    """List the studies of one kind."""
-    return [descriptor for descriptor in descriptors.values() if type(descriptor) is kind]
+def _of_type(data_type: str, descriptors: Mapping[str, Descriptor]) -> list[Any]:
+    """List the studies of one type of data."""
+    return [descriptor for descriptor in descriptors.values() if descriptor.data_type == data_type]
 
 
 def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
@@ -158,10 +158,12 @@ def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:
 
 def _combinations_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
     """Raise where layers are to be combined that their model does not have, as far as the configuration names them."""
-    of_kind: dict[type[Descriptor], Mapping[str, Any]] = {RdmStudy: config.compare_rdms.combinations}
-    if descriptor.holds_out:
-        of_kind[Study] = config.compare_images.combinations
-    for name, options in of_kind.get(type(descriptor), {}).items():
+    asked: Mapping[str, Any] = {}
+    if descriptor.data_type == "rdms":
+        asked = config.compare_rdms.combinations
+    elif descriptor.holds_out:
+        asked = config.compare_images.combinations
+    for name, options in asked.items():
         used = options.model in config.models_of(dataset)
         layers = getattr(config.models[options.model], "layers", None) if used else ()
         if layers is not None and getattr(config.models.get(options.model), "n_draws", 1) == 1:
@@ -220,7 +222,7 @@ def _sentences_are_read(config: Config, dataset: str, _: SentenceStudy) -> None:
 def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
     """Raise where sentences would be decoded by networks alone."""
     kinds = {options.decoder for options in config.decode.decoders.values()}
-    if "linear" not in kinds and _of_kind(SentenceStudy, descriptors):
+    if "linear" not in kinds and _of_type("sentences", descriptors):
         raise BrainalignError(
             "decode.decoders: every network stands beside ridge; add one like ridge: {decoder: linear}"
         )
@@ -229,7 +231,7 @@ def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) 
 def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
     """Raise where judgements are to be compared with regions that no dataset has."""
     name = config.concepts.regions_of
-    if name is None or not _of_kind(TripletStudy, descriptors):
+    if name is None or not _of_type("judgements", descriptors):
         return
     if name not in config.datasets:
         raise BrainalignError(
@@ -241,8 +243,8 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
             f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
             "another dataset, or leave the option out"
         )
-    for judged in _of_kind(TripletStudy, descriptors):
-        for seen in _of_kind(Study, {name: descriptors[name]} if name in descriptors else {}):
+    for judged in _of_type("judgements", descriptors):
+        for seen in _of_type("responses", {name: descriptors[name]} if name in descriptors else {}):
             check_objects(judged, seen)
 
 
@@ -569,15 +571,12 @@ def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> No
         )
 
 
-# Whether the models of a dataset can read what was shown there, by kind of study.
-MODELS_FIT: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
-    Study: _stimuli_can_be_read,
-    RdmStudy: _stimuli_are_described,
-    VideoStudy: _videos_have_models,
-    TripletStudy: _objects_are_seen,
-    SentenceStudy: _sentences_are_read,
-    ModalityStudy: _image_vectors_exist,
-}
-CHECKS: dict[type[Descriptor], Callable[[Config, str, Any], None]] = {
-    Study: _held_out_stimuli_fit,
+# Whether the models of a dataset can read what was shown there, by type of data.
+MODELS_FIT: dict[str, Callable[[Config, str, Any], None]] = {
+    "responses": _stimuli_can_be_read,
+    "rdms": _stimuli_are_described,
+    "videos": _videos_have_models,
+    "judgements": _objects_are_seen,
+    "sentences": _sentences_are_read,
+    "modalities": _image_vectors_exist,
 }

@@ -84,6 +84,7 @@ class Descriptor(Strict):
         sentences = [f"{name}: {value.rstrip('.')}." for name, value in given.items() if value]
         return " ".join([*sentences, f"Not given in the descriptor: {', '.join(missing)}."] if missing else sentences)
 
+    data_type: ClassVar[str]
     subjects_field: ClassVar[str] = "subjects"
 
     @property
@@ -274,6 +275,7 @@ class SimulateOptions(Strict):
 class Study(Descriptor):
     """Responses to stimuli: images, texts, or both, in blocks or one by one, recorded in any format."""
 
+    data_type: ClassVar[str] = "responses"
     subjects_field: ClassVar[str] = "recordings"
 
     stimuli: dict[str, Stimulus] | Path = Field(
@@ -541,6 +543,7 @@ class Study(Descriptor):
 class VideoStudy(Descriptor):
     """Neurons recorded while videos were shown, frames of which may be hidden from the viewer."""
 
+    data_type: ClassVar[str] = "videos"
     kind: Literal["videos"]
     videos: Path = Field(
         description=".npz or .safetensors with frames (condition, time, ...) and visible (condition, time), all where "
@@ -580,6 +583,7 @@ class VideoStudy(Descriptor):
 class RdmStudy(Descriptor):
     """Dissimilarity matrices of subjects and the images they are of."""
 
+    data_type: ClassVar[str] = "rdms"
     kind: Literal["rdms"]
     reader: Literal["kriegeskorte92", "files"] = Field("files", description="files: a table of stimuli and RDMs")
     files: tuple[str, ...] = Field(min_length=1)
@@ -604,6 +608,7 @@ class RdmStudy(Descriptor):
 class TripletStudy(Descriptor):
     """Judgements which of three objects does not belong."""
 
+    data_type: ClassVar[str] = "judgements"
     kind: Literal["triplets"]
     files: TripletFiles
 
@@ -642,6 +647,7 @@ class TripletStudy(Descriptor):
 class SentenceStudy(Descriptor):
     """EEG of people who read sentences."""
 
+    data_type: ClassVar[str] = "sentences"
     kind: Literal["sentences"]
     releases: dict[DatasetName, ZucoRelease] = Field({}, description="folders of ZuCo, by the name of the release")
     simulate: SimulatedSentences | None = Field(None, description="make the EEG, with known truth, instead")
@@ -697,6 +703,7 @@ class SentenceStudy(Descriptor):
 class ModalityStudy(Descriptor):
     """Recordings of the same images in several modalities, to be embedded in one space."""
 
+    data_type: ClassVar[str] = "modalities"
     kind: Literal["modalities"]
     stimuli: Path = Field(
         Path("stimuli.csv"), description="table, a row per image: stimulus_id, split (train, val, test) [concept, path]"
@@ -774,6 +781,7 @@ class ModalityStudy(Descriptor):
 class SeriesStudy(Descriptor):
     """Time series of regions of many people; or a simulated study of them."""
 
+    data_type: ClassVar[str] = "series"
     kind: Literal["series"]
     files: SeriesFiles | None = None
     simulate: SeriesWorld | None = None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from math import ceil, prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +29,7 @@ def shape_of(study: Descriptor) -> Shape:
 def known_shape(study: Descriptor) -> Shape | None:
     """Return the size of the largest subject's data; None where neither descriptor nor files say it."""
     given: Shape | None = getattr(study, "shape", None)
-    if given is not None:
+    if given is not None or study.data_type != "responses":
         return given
     key = (str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}))
     return _measured(*key, _Held(study))
@@ -66,7 +64,7 @@ def _measured(folder: str, text: str, held: _Held) -> Shape | None:
     for subject in study.subject_names:
         # A file that is missing or damaged is for `check` to tell; a plan goes without it.
         with suppress(BrainalignError, OSError, ValueError, KeyError, EOFError):
-            shapes.append(SIZES[type(study)](study, subject))
+            shapes.append(_of_responses(study, subject))
     found = [shape for shape in shapes if shape is not None]
     return max(found, key=lambda shape: shape.trials * shape.targets, default=None)
 
@@ -131,6 +129,3 @@ def _rows(path: Path) -> int:
         with reading(path, "not a readable .parquet table", "write it again"):
             return int(pyarrow.parquet.read_metadata(path).num_rows)
     return max(sum(1 for line in read_lines(path) if line.strip()) - 1, 1)
-
-
-SIZES: dict[type[Descriptor], Callable[[Any, str], Shape | None]] = {Study: _of_responses}

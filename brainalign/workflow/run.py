@@ -12,14 +12,7 @@ from pathlib import Path
 from brainalign.config import Config, TableModel, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import artifact_path, read_parquet, read_text_table
-from brainalign.study import (
-    Descriptor,
-    RdmStudy,
-    SentenceStudy,
-    Study,
-    TripletStudy,
-    files_of,
-)
+from brainalign.study import Descriptor, files_of
 
 # What a job is of: dataset, and subject, model and method where it has them. In the pattern of a rule they are
 # wildcards.
@@ -47,14 +40,14 @@ class Run:
         self.config = config
         self.descriptors: dict[str, Descriptor] = load_descriptors(config, check=check)
 
-    def datasets_of(self, *kinds: type[Descriptor]) -> list[str]:
-        """List the datasets whose descriptor is of one of these kinds."""
-        return [name for name, descriptor in self.descriptors.items() if isinstance(descriptor, kinds)]
+    def datasets_of(self, *data_types: str) -> list[str]:
+        """List the datasets whose recordings give one of these types of data."""
+        return [name for name, descriptor in self.descriptors.items() if descriptor.data_type in data_types]
 
     @property
     def simulated(self) -> list[str]:
         """List the studies of images whose files the run itself makes."""
-        return [name for name in self.datasets_of(Study) if self.descriptors[name].is_simulated]
+        return [name for name in self.datasets_of("responses") if self.descriptors[name].is_simulated]
 
     def subjects(self, dataset: str) -> list[str]:
         """List the subjects of a dataset whose responses are prepared one by one."""
@@ -89,7 +82,7 @@ class Run:
     def stimuli(self, of: Labels) -> list[str]:
         """List the table of the stimuli of a dataset; nothing where the descriptor holds them."""
         dataset = of["dataset"]
-        if dataset in self.simulated or dataset in self.datasets_of(RdmStudy, TripletStudy, SentenceStudy):
+        if dataset in self.simulated or dataset in self.datasets_of("rdms", "judgements", "sentences"):
             return [str(self.raw_file("stimuli/stimuli.tsv", dataset))]
         table = self.descriptors[dataset].stimulus_table()
         return [] if table is None else [str(table)]

@@ -90,20 +90,22 @@ class Step:
 # Whose jobs there are ------------------------------------------------------------------------------------------------
 
 
-def each_dataset(*kinds: Any, where: Callable[[Run, str], Any] = lambda run, dataset: True) -> Whose:
-    """Make a job of every dataset of these kinds."""
+def each_dataset(*data_types: str, where: Callable[[Run, str], Any] = lambda run, dataset: True) -> Whose:
+    """Make a job of every dataset of these types of data."""
 
     def of(run: Run) -> Iterator[Labels]:
-        return ({"dataset": dataset} for dataset in run.datasets_of(*kinds) if where(run, dataset))
+        return ({"dataset": dataset} for dataset in run.datasets_of(*data_types) if where(run, dataset))
 
     return of
 
 
-def each_subject_of(*kinds: Any, where: Callable[[Run, str, str], Any] = lambda run, dataset, subject: True) -> Whose:
+def each_subject_of(
+    *data_types: str, where: Callable[[Run, str, str], Any] = lambda run, dataset, subject: True
+) -> Whose:
     """Make a job of every subject."""
 
     def of(run: Run) -> Iterator[Labels]:
-        for dataset in run.datasets_of(*kinds):
+        for dataset in run.datasets_of(*data_types):
             for subject in run.subjects(dataset):
                 if where(run, dataset, subject):
                     yield {"dataset": dataset, "subject": subject}
@@ -111,11 +113,11 @@ def each_subject_of(*kinds: Any, where: Callable[[Run, str, str], Any] = lambda 
     return of
 
 
-def each_fit_of(*kinds: Any, where: Callable[[Run, str, str], Any] = lambda run, dataset, subject: True) -> Whose:
+def each_fit_of(*data_types: str, where: Callable[[Run, str, str], Any] = lambda run, dataset, subject: True) -> Whose:
     """Make a job of every subject, model and method that is fitted."""
 
     def of(run: Run) -> Iterator[Labels]:
-        for dataset in run.datasets_of(*kinds):
+        for dataset in run.datasets_of(*data_types):
             for subject in run.subjects(dataset):
                 if where(run, dataset, subject):
                     for model, method in run.config.fits_of(dataset, subject):

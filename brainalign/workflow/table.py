@@ -15,15 +15,6 @@ from pydantic import BaseModel
 
 from brainalign.config import InContextMethod
 from brainalign.io import place_tables
-from brainalign.study import (
-    ModalityStudy,
-    RdmStudy,
-    SentenceStudy,
-    SeriesStudy,
-    Study,
-    TripletStudy,
-    VideoStudy,
-)
 from brainalign.workflow.digests import code_digest
 from brainalign.workflow.job import Job
 from brainalign.workflow.run import LEAST_SUBJECTS, Labels, Run, files_of_folder, wants_device, wants_gpu
@@ -53,10 +44,10 @@ from brainalign.workflow.steps import (
 
 
 def _extracted(run: Run) -> Iterator[Labels]:
-    read = (RdmStudy, TripletStudy, SentenceStudy)
-    for dataset in [*filter(partial(_is_fitted, run), run.datasets_of(Study)), *run.datasets_of(*read)]:
+    read = ("rdms", "judgements", "sentences")
+    for dataset in [*filter(partial(_is_fitted, run), run.datasets_of("responses")), *run.datasets_of(*read)]:
         yield from ({"dataset": dataset, "model": model} for model in run.config.models_of(dataset))
-    for dataset in run.datasets_of(ModalityStudy):
+    for dataset in run.datasets_of("modalities"):
         yield from ({"dataset": dataset, "model": model} for model in _vectors_of_images(run, dataset))
 
 
@@ -87,8 +78,8 @@ def _in_blocks(run: Run, dataset: str, subject: str = "") -> bool:
 
 
 def _of_datasets(run: Run) -> Iterator[Labels]:
-    yield from each_dataset(Study, where=_holds_out)(run)
-    yield from each_dataset(RdmStudy, TripletStudy, SentenceStudy, ModalityStudy, SeriesStudy)(run)
+    yield from each_dataset("responses", where=_holds_out)(run)
+    yield from each_dataset("rdms", "judgements", "sentences", "modalities", "series")(run)
 
 
 def _vectors_of_images(run: Run, dataset: str) -> list[str]:
@@ -99,31 +90,31 @@ def _vectors_of_images(run: Run, dataset: str) -> list[str]:
 
 
 def _pretrained(run: Run) -> Iterator[Labels]:
-    for of in each_fit_of(Study, where=_is_fitted)(run):
+    for of in each_fit_of("responses", where=_is_fitted)(run):
         if isinstance(run.config.methods[of["method"]], InContextMethod):
             yield of
 
 
 def _searchlights(run: Run) -> Iterator[Labels]:
-    for of in each_subject_of(Study)(run):
+    for of in each_subject_of("responses")(run):
         descriptor = run.descriptors[of["dataset"]]
         for model in run.config.searchlights_of(of["dataset"], descriptor, of["subject"]):
             yield {**of, "model": model}
 
 
 def _decoded_over_time(run: Run) -> Iterator[Labels]:
-    for of in each_subject_of(Study)(run):
+    for of in each_subject_of("responses")(run):
         if of["subject"] in run.descriptors[of["dataset"]].decoded_subjects:  # type: ignore[attr-defined]
             yield of
 
 
 def _decoders(run: Run) -> Iterator[Labels]:
-    for dataset in run.datasets_of(SentenceStudy):
+    for dataset in run.datasets_of("sentences"):
         yield from ({"dataset": dataset, "method": decoder} for decoder in run.config.decode.decoders)
 
 
 def _rollouts(run: Run) -> Iterator[Labels]:
-    for dataset in run.datasets_of(VideoStudy):
+    for dataset in run.datasets_of("videos"):
         yield from ({"dataset": dataset, "model": model} for model in run.config.dynamics.models)
 
 
@@ -245,7 +236,7 @@ IN_CONTEXT, TRAINED = ("encoding/in_context/",), ("encoding/networks/", "encodin
 ROWS = (
     Step(
         "simulate", "prepare", "A study with planted truth: files in the formats of real ones.",
-        each_dataset(Study, where=lambda run, dataset: dataset in run.simulated), (), {}, (),
+        each_dataset("responses", where=lambda run, dataset: dataset in run.simulated), (), {}, (),
         lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},  # type: ignore[attr-defined]
         beside=RAW_FOLDER, priority=2,
         makes={
@@ -255,43 +246,44 @@ ROWS = (
     ),
     Step(
         "prepare_blocks", "prepare", "Blocks of volumes of one subject: responses, splits, ceiling, noise and images.",
-        each_subject_of(Study, where=_in_blocks), SUBJECT, {**RAW, **STIMULI},
+        each_subject_of("responses", where=_in_blocks), SUBJECT, {**RAW, **STIMULI},
         ("responses", "splits", "ceiling", "noise", "mask", "bold"), prepared("prepare"), runs="prepare",
         beside={**DESCRIPTOR, **RAW_FOLDER},
     ),
     Step(
         "prepare", "prepare", "Recordings of one subject to responses, splits and ceiling.",
-        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and not _in_blocks(*of)), SUBJECT, {**RAW, **STIMULI},
+        each_subject_of("responses", where=lambda *of: _is_fitted(*of) and not _in_blocks(*of)), SUBJECT,
+        {**RAW, **STIMULI},
         ("responses", "splits", "ceiling"), prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER},
         watches=Run.image_state,
     ),
     Step(
         "prepare_rdms", "prepare", "Published dissimilarity matrices and their images, unpacked.",
-        each_dataset(RdmStudy), (), RAW, ("references",),
+        each_dataset("rdms"), (), RAW, ("references",),
         lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
         beside=DESCRIPTOR, makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
     Step(
         "prepare_recordings", "prepare", "M/EEG recordings of one subject: epochs with a category each.",
-        each_subject_of(Study, where=_only_decodes), SUBJECT, RAW, ("responses",), prepared(), beside=DESCRIPTOR,
+        each_subject_of("responses", where=_only_decodes), SUBJECT, RAW, ("responses",), prepared(), beside=DESCRIPTOR,
     ),
     Step(
         "prepare_sentences", "prepare", "EEG of sentences, a split by text, and the ledger of what was dropped.",
-        each_dataset(SentenceStudy), (), RAW, ("responses", "splits", "ledger"), prepared(), beside=DESCRIPTOR,
+        each_dataset("sentences"), (), RAW, ("responses", "splits", "ledger"), prepared(), beside=DESCRIPTOR,
         makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
     Step(
         "prepare_series", "prepare", "Region series of many people, from files or simulated.",
-        each_dataset(SeriesStudy), (), RAW, ("series", "people"), prepared(), beside=DESCRIPTOR,
+        each_dataset("series"), (), RAW, ("series", "people"), prepared(), beside=DESCRIPTOR,
     ),
     Step(
         "prepare_triplets", "prepare", "Odd-one-out judgements and the table of their objects.",
-        each_dataset(TripletStudy), (), RAW, ("triplets",), prepared(), beside=DESCRIPTOR,
+        each_dataset("judgements"), (), RAW, ("triplets",), prepared(), beside=DESCRIPTOR,
         makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
     Step(
         "prepare_modalities", "prepare", "The same images in several modalities: recordings, trials and images.",
-        each_dataset(ModalityStudy), (), RAW, ("modalities", "modalitytrials", "modalitystimuli"), prepared(),
+        each_dataset("modalities"), (), RAW, ("modalities", "modalitytrials", "modalitystimuli"), prepared(),
         beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
     ),
     Step(
@@ -338,7 +330,7 @@ ROWS = (
     ),
     Step(
         "encode", "encode", "One method on one model's features for one subject.",
-        each_fit_of(Study, where=_leaves_out), FIT,
+        each_fit_of("responses", where=_leaves_out), FIT,
         {**own("responses", "splits", "ceiling"), **own_of(_in_blocks, "mask"), **OF_ITS_MODEL},
         ("scores", "identification", "null"),
         lambda run, of: {
@@ -350,7 +342,7 @@ ROWS = (
     ),
     Step(
         "encode_images", "encode", "One method on one model's features for one subject, scored on images held out.",
-        each_fit_of(Study, where=_holds_out), FIT,
+        each_fit_of("responses", where=_holds_out), FIT,
         {
             **own("responses", "splits", "ceiling"),
             **OF_ITS_MODEL,
@@ -368,19 +360,19 @@ ROWS = (
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
-        each_subject_of(Study, where=_by_runs), SUBJECT,
+        each_subject_of("responses", where=_by_runs), SUBJECT,
         {**own("responses"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare", "confidence"),
     ),
     Step(
         "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
-        each_subject_of(Study, where=lambda *of: _is_fitted(*of) and not _by_runs(*of)), SUBJECT,
+        each_subject_of("responses", where=lambda *of: _is_fitted(*of) and not _by_runs(*of)), SUBJECT,
         {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare_images", "confidence"),
     ),
     Step(
         "compare_rdms", "compare", "Published dissimilarity matrices against every layer of every model.",
-        each_dataset(RdmStudy), (), {**own("references"), **OF_EVERY_MODEL}, ("rdm", "comparison", "differences"),
+        each_dataset("rdms"), (), {**own("references"), **OF_EVERY_MODEL}, ("rdm", "comparison", "differences"),
         chosen("compare_rdms", "confidence"),
     ),
     Step(
@@ -414,7 +406,7 @@ ROWS = (
     ),
     Step(
         "dynamics", "compare", "Neurons of one subject predicted over time by every model of the videos.",
-        each_subject_of(VideoStudy), SUBJECT,
+        each_subject_of("videos"), SUBJECT,
         {
             "neural": lambda run, of: [run.descriptors[of["dataset"]].found_files(of["subject"])["neural"]],
             "videos": lambda run, of: run.descriptors[of["dataset"]].shown(),  # type: ignore[attr-defined]
@@ -428,7 +420,7 @@ ROWS = (
     ),
     Step(
         "guide", "synthesize", "Encoders that images can be made with: one that guides, one that judges, and twins.",
-        each_subject_of(Study, where=_synthesised), SUBJECT,
+        each_subject_of("responses", where=_synthesised), SUBJECT,
         {
             **own("responses", "splits", "ceiling"),
             **STIMULI,
@@ -446,7 +438,7 @@ ROWS = (
     Step(
         "caption", "synthesize", "Words for the voxels of one subject, scored on the test images.",
         each_subject_of(
-            Study,
+            "responses",
             where=lambda run, dataset, subject: subject in run.config.captioned(dataset, run.descriptors[dataset]),
         ),
         SUBJECT,
@@ -459,7 +451,7 @@ ROWS = (
     ),
     Step(
         "synthesize", "synthesize", "Images that the regions of a subject would prefer, beside controls.",
-        each_subject_of(Study, where=_synthesised), SUBJECT,
+        each_subject_of("responses", where=_synthesised), SUBJECT,
         {
             **own("guides"),
             **STIMULI,
@@ -484,7 +476,7 @@ ROWS = (
     Step(
         "directions", "synthesize", "Directions in the diffusion model along which a subject's regions answer more.",
         each_subject_of(
-            Study,
+            "responses",
             where=lambda run, dataset, subject: run.config.directs(dataset, run.descriptors[dataset], subject),
         ),
         SUBJECT,
@@ -494,7 +486,8 @@ ROWS = (
     ),
     Step(
         "ground", "decode", "Words of captions grounded in the training images, beside text vectors and nulls.",
-        each_dataset(Study, where=lambda run, dataset: run.config.grounded(dataset, run.descriptors[dataset])), (),
+        each_dataset("responses", where=lambda run, dataset: run.config.grounded(dataset, run.descriptors[dataset])),
+        (),
         {
             "features": features(lambda run, of: [run.config.ground.model]),
             **each_subject("splits"),
@@ -512,7 +505,7 @@ ROWS = (
     Step(
         "ground_regions", "decode", "How well grounded words of captions predict the regions of one subject.",
         each_subject_of(
-            Study,
+            "responses",
             where=lambda run, dataset, subject: subject in run.config.grounded(dataset, run.descriptors[dataset]),
         ),
         SUBJECT,
@@ -545,7 +538,7 @@ ROWS = (
     ),
     Step(
         "decode_modalities", "decode", "EEG, MEG and fMRI in one space with the images, beside ridge and nulls.",
-        each_dataset(ModalityStudy), (),
+        each_dataset("modalities"), (),
         {
             **own("modalities", "modalitytrials", "modalitystimuli"),
             "features": features(lambda run, of: _vectors_of_images(run, of["dataset"])),
@@ -560,21 +553,21 @@ ROWS = (
     ),
     Step(
         "decode_series", "decode", "Hidden regions filled in from visible ones, and what is learned of people from it.",
-        each_dataset(SeriesStudy), (), own("series", "people"),
+        each_dataset("series"), (), own("series", "people"),
         ("filled", "maskedmodel", "filledtraces", "regionnetworks", "regionmap", "personscores"),
         chosen("decode_series", "confidence"),
         device=lambda run, of: wants_device(run.config.decode_series.model.device),
     ),
     Step(
         "concepts", "compare", "Embeddings of odd-one-out judgements, with networks and brain regions beside them.",
-        each_dataset(TripletStudy), (),
+        each_dataset("judgements"), (),
         {**own("triplets"), **OF_EVERY_MODEL, "regions": lambda run, of: run.regions_beside_concepts()},
         ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions"),
         chosen("concepts"), device=lambda run, of: run.config.concepts.device == "cuda",
     ),
     Step(
         "align", "compare", "Networks aligned with odd-one-out judgements: a teacher, and students that learn from it.",
-        each_dataset(TripletStudy, where=lambda run, dataset: run.config.aligned_models(dataset)), (),
+        each_dataset("judgements", where=lambda run, dataset: run.config.aligned_models(dataset)), (),
         {
             **own("triplets", "concepts"),
             "features": features(lambda run, of: run.config.aligned_models(of["dataset"])),
@@ -585,13 +578,13 @@ ROWS = (
     ),
     Step(
         "summarize", "summarize", "Every score of one subject to one table of headline numbers.",
-        each_subject_of(Study, where=_leaves_out), SUBJECT,
+        each_subject_of("responses", where=_leaves_out), SUBJECT,
         {**own("responses", "splits"), **each_fit("scores", "identification", "null")}, ("summary", "decoding"),
         chosen("summarize", "confidence", "ceiling_threshold"),
     ),
     Step(
         "summarize_images", "summarize", "Headline numbers of one subject, and what was planted beside what was found.",
-        each_subject_of(Study, where=_holds_out), SUBJECT,
+        each_subject_of("responses", where=_holds_out), SUBJECT,
         {
             **own("responses", "ceiling"),
             **each_fit("scores", "profile", "preference", "null", "draws"),
@@ -601,13 +594,14 @@ ROWS = (
     ),
     Step(
         "summarize_group", "summarize", "What the subjects of a study of images share.",
-        each_dataset(Study, where=_holds_out), (), each_subject("responses", "splits"), ("ceiling",),
+        each_dataset("responses", where=_holds_out), (), each_subject("responses", "splits"), ("ceiling",),
         lambda run, of: {},
     ),
     Step(
         "converge", "encode", "How far networks converge with the brain, beside their twins of random weights.",
         each_dataset(
-            Study, where=lambda run, dataset: _holds_out(run, dataset) and run.config.convergence_of(dataset).networks
+            "responses",
+            where=lambda run, dataset: _holds_out(run, dataset) and run.config.convergence_of(dataset).networks,
         ),
         (),
         {
@@ -620,7 +614,7 @@ ROWS = (
     Step(
         "match", "compare", "Networks beside networks: how alike layers are, their dimensions, what fills them.",
         each_dataset(
-            Study, where=lambda run, dataset: _holds_out(run, dataset) and run.config.matching_of(dataset).models
+            "responses", where=lambda run, dataset: _holds_out(run, dataset) and run.config.matching_of(dataset).models
         ),
         (),
         {
@@ -635,7 +629,7 @@ ROWS = (
     ),
     Step(
         "identify", "compare", "Regions of every fMRI subject named after the geometry of the others.",
-        each_dataset(Study, where=lambda run, dataset: len(run.descriptors[dataset].scanned) >= LEAST_SUBJECTS),
+        each_dataset("responses", where=lambda run, dataset: len(run.descriptors[dataset].scanned) >= LEAST_SUBJECTS),
         (),
         {
             "rdm": lambda run, of: [
@@ -648,7 +642,7 @@ ROWS = (
     # Pages, of whatever the others leave.
     Step(
         "report", "report", "Everything about one subject as one self-contained page.",
-        each_subject_of(Study, VideoStudy), SUBJECT, _PAGE, (), _everything,
+        each_subject_of("responses", "videos"), SUBJECT, _PAGE, (), _everything,
         makes={"page": Run.page},
     ),
     Step(

@@ -223,11 +223,11 @@ def _labelled(shelf: Shelf, table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**names)
 
 
-DATASET_PAGES: dict[type, Any] = {
-    Study: group_page,
-    RdmStudy: rdm_page,
-    TripletStudy: concepts_page,
-    SentenceStudy: text_page,
-    ModalityStudy: modalities_page,
-    SeriesStudy: series_page,
+DATASET_PAGES: dict[str, Any] = {
+    "responses": group_page,
+    "rdms": rdm_page,
+    "judgements": concepts_page,
+    "sentences": text_page,
+    "modalities": modalities_page,
+    "series": series_page,
 }

@@ -49,9 +49,9 @@ def _draw(run: Run, job: Job, of: Mapping[str, str], failures: list[Failure], wh
     descriptor = run.descriptors[dataset]
     shelf = Shelf(run, dataset, job.provenance, failures)
     if subject is None:
-        page = DATASET_PAGES[type(descriptor)](shelf, descriptor, whole)
+        page = DATASET_PAGES[descriptor.data_type](shelf, descriptor, whole)
     else:
-        page = SUBJECT_PAGES[type(descriptor)](shelf, descriptor, subject)
+        page = SUBJECT_PAGES[descriptor.data_type](shelf, descriptor, subject)
     path = run.page(of, incomplete=bool(failures))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))

@@ -211,7 +211,7 @@ def dynamics_page(shelf: Shelf, descriptor: VideoStudy, subject: str) -> str:
     return render_dynamics_page(material)
 
 
-SUBJECT_PAGES: dict[type, Any] = {
-    Study: study_page,
-    VideoStudy: dynamics_page,
+SUBJECT_PAGES: dict[str, Any] = {
+    "responses": study_page,
+    "videos": dynamics_page,
 }

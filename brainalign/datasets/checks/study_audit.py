@@ -127,12 +127,9 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
     ----------
     descriptor : Study, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
     """
-    for kind, look in AUDITS.items():
-        if isinstance(descriptor, kind):
-            found = look(descriptor)
-            found.problems += copied_recordings(descriptor)
-            return found
-    raise BrainalignError(f"{type(descriptor).__name__} is no kind of study that can be checked")
+    found = AUDITS[descriptor.data_type](descriptor)
+    found.problems += copied_recordings(descriptor)
+    return found
 
 
 def _responses(descriptor: Study) -> StudyAudit:
@@ -525,12 +522,12 @@ def _modalities(descriptor: ModalityStudy) -> StudyAudit:
     return found
 
 
-AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
-    Study: _responses,
-    RdmStudy: _rdms,
-    VideoStudy: _videos,
-    TripletStudy: _triplets,
-    SentenceStudy: _sentences,
-    SeriesStudy: _series,
-    ModalityStudy: _modalities,
+AUDITS: dict[str, Callable[..., StudyAudit]] = {
+    "responses": _responses,
+    "rdms": _rdms,
+    "videos": _videos,
+    "judgements": _triplets,
+    "sentences": _sentences,
+    "series": _series,
+    "modalities": _modalities,
 }

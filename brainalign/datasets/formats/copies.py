@@ -337,7 +337,7 @@ def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> lis
             continue
         within = owners[one] == owners[other]
         # People are left out as wholes where traits are predicted: a copy there is on both sides.
-        stops = within or type(descriptor) is SeriesStudy
+        stops = within or descriptor.data_type == "series"
         what = f"{files[other]} holds the same bytes as {files[one]} ({one}); correct the path, or leave one out"
         problems.append(Problem(other, what, "error" if stops else "warning"))
     return problems
@@ -346,7 +346,7 @@ def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> lis
 def _recorded(descriptor: Descriptor) -> Iterator[tuple[str, str, Path]]:
     """Yield subject, name and place of every file that holds a recording and is there."""
     if not descriptor.is_simulated:
-        yield from RECORDED.get(type(descriptor), _of_subjects)(descriptor)
+        yield from RECORDED.get(descriptor.data_type, _of_subjects)(descriptor)
 
 
 def _of_subjects(descriptor: Any) -> Iterator[tuple[str, str, Path]]:
@@ -399,9 +399,9 @@ def _series(descriptor: SeriesStudy) -> Iterator[Path]:
             yield from (run.bold for run in runs)
 
 
-# By kind of study; of the others the files of their subjects are asked for.
-RECORDED: dict[type[Descriptor], Callable[[Any], Iterator[tuple[str, str, Path]]]] = {
-    ModalityStudy: _of_modalities,
-    SentenceStudy: _of_sentences,
-    SeriesStudy: _of_series,
+# By type of data; of the others the files of their subjects are asked for.
+RECORDED: dict[str, Callable[[Any], Iterator[tuple[str, str, Path]]]] = {
+    "modalities": _of_modalities,
+    "sentences": _of_sentences,
+    "series": _of_series,
 }
