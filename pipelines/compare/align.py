@@ -13,7 +13,6 @@ from brainalign.arrays import Arrays, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import AlignSettings, ConceptSettings
 from brainalign.geometry import (
-    CONCEPT_METHODS,
     AlignmentStudy,
     HumanAlignment,
     HumanTeacher,
@@ -27,7 +26,8 @@ from brainalign.geometry import (
     split_objects,
     unrepeated,
 )
-from brainalign.pipelines.compare.concepts import layers_of, regions_of
+from brainalign.pipelines.compare.compare import model_layers
+from brainalign.pipelines.compare.concepts import layers_of, maker, regions_of
 from brainalign.workflow import Job
 
 HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size
@@ -43,7 +43,7 @@ def align(job: Job) -> None:
     stimuli = job.details("triplets")["stimuli"]
     n, repeats = len(stimuli), arrays["repeats"]
     embedding = job.load("concepts", Arrays)[concepts.methods[0]]
-    layers = layers_of(job, stimuli)
+    layers = layers_of(model_layers(job), stimuli)
     triplets = unrepeated(arrays["triplets"], repeats, n)
     split = split_objects(triplets, n, options.object_share, np.random.default_rng(job.seed))
     train = triplets[split.train]
@@ -90,9 +90,7 @@ def _soft(
     """Compute the probabilities of training choices by an embedding fitted to them; None for single ones."""
     if options.choices == "judged":
         return None
-    make = CONCEPT_METHODS[options.choices]
-    extra: dict[str, Any] = {"alphas": concepts.alphas} if options.choices == "sparse" else {}
-    made = make(n_dims=concepts.n_dims, epochs=concepts.epochs, device=concepts.device, seeds=(seed,), **extra)
+    made = maker(options.choices, concepts)((seed,))
     return choice_probabilities(object_similarities(made.fit(train, n).embedding_), train)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.arrays import Arrays, Layers, Responses, Values
 from brainalign.config import CompareSettings
 from brainalign.datasets import group_labels, repeat_counts
 from brainalign.geometry import (
@@ -18,6 +18,7 @@ from brainalign.geometry import (
     rdm_noise_ceiling,
     rdm_permutation_test,
     replicate_rdms,
+    square_rdms,
 )
 from brainalign.io import entities_of, load
 from brainalign.statistics import MIN_UNITS, bootstrap
@@ -33,7 +34,7 @@ def compare(job: Job) -> None:
     noise = _noise(job) if job.has("noise") and set(settings.distances) & set(WHITENED) else None
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
-    models = _feature_rdms(job, names, settings)
+    models = layer_rdms(job, names, settings.feature_distance)
     for distance in settings.distances:
         whitening = noise if distance in WHITENED else None
         rdms[distance] = rdm(responses.values, distance, conditions, runs, whitening)
@@ -74,14 +75,25 @@ def _noise(job: Job) -> NoiseCovariance:
     return noise_covariance(residuals, job.details("noise")["dof"])
 
 
-def _feature_rdms(job: Job, conditions: list[str], settings: CompareSettings) -> dict[tuple[str, str], np.ndarray]:
-    """Return the RDM of every layer of every model, stimuli in the order of the conditions."""
-    models: dict[tuple[str, str], np.ndarray] = {}
-    for path in job.paths("features"):
-        model = entities_of(path)["model"]
-        found = feature_rdms(load(path, Layers, job.provenance), conditions, settings.feature_distance)
-        models |= {(model, layer): values for layer, values in found.items()}
-    return models
+def model_layers(job: Job) -> dict[str, Layers]:
+    """Load the features of every model."""
+    return {entities_of(path)["model"]: load(path, Layers, job.provenance) for path in job.paths("features")}
+
+
+def layer_rdms(job: Job, stimuli: list[str], distance: str) -> dict[tuple[str, str], Values]:
+    """Return the RDM of every layer of every model, stimuli in the order given."""
+    return {
+        (model, layer): values
+        for model, layers in model_layers(job).items()
+        for layer, values in feature_rdms(layers, stimuli, distance).items()
+    }
+
+
+def rdms_among(rdms: Values, conditions: list[str], stimuli: list[str]) -> Values:
+    """Return RDMs (n_rdms, n_pairs) of some of the conditions, in the order of the stimuli."""
+    rows = pd.Index(conditions).get_indexer(pd.Index(stimuli))
+    i, j = np.triu_indices(len(stimuli), 1)
+    return square_rdms(rdms)[:, rows[i], rows[j]]
 
 
 def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, job: Job) -> dict[str, object]:

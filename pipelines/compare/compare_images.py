@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.arrays import Arrays, Responses, Values
 from brainalign.config import CompareImagesSettings
 from brainalign.datasets import repeat_counts, repeats_cube
 from brainalign.geometry import (
     combination,
     compare,
     dual_bootstrap,
-    feature_rdms,
     geotopological,
     rdm,
     rdm_noise_ceiling,
@@ -23,7 +20,7 @@ from brainalign.geometry import (
     replicate_rdms,
     score_combinations,
 )
-from brainalign.io import entities_of, load
+from brainalign.pipelines.compare.compare import layer_rdms
 from brainalign.study import check_repeated
 from brainalign.workflow import Job
 
@@ -46,14 +43,13 @@ def compare_images(job: Job) -> None:
     places = _places(responses)
     measured = [_rdms(_patterns(cube, place), settings.distance) for place in places.values()]
     repeats, average = (np.stack(part) for part in zip(*measured, strict=True))  # (n_places, n_measurements, n_pairs)
-    models = _feature_rdms(job, names, settings.feature_distance)
+    models = layer_rdms(job, names, settings.feature_distance)
     stacked = np.stack(list(models.values()))
     topological = settings.comparison == "geotopological"
-    method: Literal["spearman", "pearson", "cosine"]
-    method = "pearson" if settings.comparison == "geotopological" else settings.comparison
-    compared, of_models = repeats, stacked
+    method, compared, of_models = str(settings.comparison), repeats, stacked
     if topological:
         compared, of_models = (geotopological(rdms, *settings.thresholds) for rdms in (repeats, stacked))
+        method = "pearson"
     found = rdm_permutation_places(compared, of_models, method, settings.permutations, np.random.default_rng(job.seed))
     drawn = _best_layers(list(models), found.scores)
     tables = []
@@ -107,8 +103,8 @@ def compare_images(job: Job) -> None:
 
 
 def _combined(
-    regions: dict[str, NDArray[np.floating]],
-    models: dict[tuple[str, str], NDArray[np.floating]],
+    regions: dict[str, Values],
+    models: dict[tuple[str, str], Values],
     method: str,
     settings: CompareImagesSettings,
     seed: int,
@@ -134,7 +130,7 @@ def _combined(
     return found[[*columns, "ceiling_low", "ceiling_high", "kind", "weights"]]
 
 
-def _best_layers(models: list[tuple[str, str]], scores: NDArray[np.floating]) -> NDArray[np.intp]:
+def _best_layers(models: list[tuple[str, str]], scores: Values) -> NDArray[np.intp]:
     """Return the row of one layer per model: the one with the largest mean fit over regions or times."""
     means = np.nan_to_num(scores, nan=-1.0).mean(axis=0)
     best: dict[str, int] = {}
@@ -155,13 +151,13 @@ def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | Non
     return dict(large) or {"all": (everything, None)}
 
 
-def _patterns(cube: NDArray[np.floating], place: tuple[NDArray[np.intp], int | None]) -> NDArray[np.floating]:
+def _patterns(cube: Values, place: tuple[NDArray[np.intp], int | None]) -> Values:
     rows, time = place
     chosen = cube[:, :, rows]
     return chosen if time is None else chosen[..., time]
 
 
-def _rdms(patterns: NDArray[np.floating], distance: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _rdms(patterns: Values, distance: str) -> tuple[Values, Values]:
     """Return RDMs of independent measurements of one geometry, (n_measurements, n_pairs), and of all together.
 
     A measurement is a repeat of all images; two for crossnobis, whose products are between repeats.
@@ -173,11 +169,3 @@ def _rdms(patterns: NDArray[np.floating], distance: str) -> tuple[NDArray[np.flo
     rows, images = patterns.reshape(-1, n_targets), np.tile(np.arange(n_stimuli), n_repeats)
     runs = np.repeat(np.arange(n_repeats), n_stimuli)
     return replicate_rdms(rows, distance, images, runs), rdm(rows, distance, images, runs)
-
-
-def _feature_rdms(job: Job, names: list[str], distance: str) -> dict[tuple[str, str], NDArray[np.floating]]:
-    models = {}
-    for path in job.paths("features"):
-        for layer, found in feature_rdms(load(path, Layers, job.provenance), names, distance).items():
-            models[entities_of(path)["model"], layer] = found
-    return models

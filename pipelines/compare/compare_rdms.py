@@ -6,15 +6,13 @@ import re
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Layers
+from brainalign.arrays import Arrays, Values
 from brainalign.config import CompareRdmsSettings
 from brainalign.geometry import (
     FlexibleModel,
     combination,
     compare,
-    feature_rdms,
     flexible_score,
     pooled_rdm,
     score_combinations,
@@ -22,7 +20,7 @@ from brainalign.geometry import (
     session_average,
     subject_rdms,
 )
-from brainalign.io import entities_of, load
+from brainalign.pipelines.compare.compare import layer_rdms
 from brainalign.workflow import Job
 
 DRAW = re.compile(r"(?P<layer>.+)_draw\d+")  # layers of the draws of a network with random weights
@@ -35,7 +33,7 @@ def compare_rdms(job: Job) -> None:
     details = job.details("references")
     sets = {name: references[name] for name in details["sets"]}
     published = {(name, ""): references[f"model_{name}"] for name in details["models"]}
-    layers = _layer_rdms(job, details["stimuli"], settings.feature_distance)
+    layers = layer_rdms(job, details["stimuli"], settings.feature_distance)
     draws = {key: values for key, values in layers.items() if DRAW.fullmatch(key[1])}
     candidates = published | {key: values for key, values in layers.items() if key not in draws}
     # Monkey IT is a reference set and a published model of the others; it is not scored against itself.
@@ -82,21 +80,11 @@ def compare_rdms(job: Job) -> None:
     )
 
 
-def _layer_rdms(job: Job, stimuli: list[str], distance: str) -> dict[tuple[str, str], NDArray[np.floating]]:
-    layers = {}
-    for path in job.paths("features"):
-        for layer, found in feature_rdms(load(path, Layers, job.provenance), stimuli, distance).items():
-            layers[entities_of(path)["model"], layer] = found
-    return layers
-
-
-def _same(model: NDArray[np.floating], rdms: NDArray[np.floating]) -> bool:
+def _same(model: Values, rdms: Values) -> bool:
     return rdms.shape[:2] == (1, 1) and bool(np.corrcoef(model, rdms[0, 0])[0, 1] > 1 - 1e-6)
 
 
-def _random_weights(
-    sets: dict[str, NDArray[np.floating]], draws: dict[tuple[str, str], NDArray[np.floating]], method: str
-) -> pd.DataFrame:
+def _random_weights(sets: dict[str, Values], draws: dict[tuple[str, str], Values], method: str) -> pd.DataFrame:
     """Return mean and sd over the draws of networks with random weights, by layer."""
     columns = ["reference", "model", "layer", "mean", "sd", "n", "group_mean", "group_sd"]
     rows = []
@@ -117,8 +105,8 @@ def _random_weights(
 
 
 def _combined(
-    sets: dict[str, NDArray[np.floating]],
-    layers: dict[tuple[str, str], NDArray[np.floating]],
+    sets: dict[str, Values],
+    layers: dict[tuple[str, str], Values],
     job: Job,
     settings: CompareRdmsSettings,
 ) -> list[pd.DataFrame]:
@@ -154,23 +142,21 @@ def _combined(
     return [scores.assign(kind="combination"), pd.DataFrame(rows).assign(kind="random weights")]
 
 
-def _random_draws(
-    layers: dict[tuple[str, str], NDArray[np.floating]], names: list[str]
-) -> dict[str, list[NDArray[np.floating]]]:
+def _random_draws(layers: dict[tuple[str, str], Values], names: list[str]) -> dict[str, list[Values]]:
     """Return the stacked RDMs of these layers in every draw of every network with random weights that has them all."""
-    found: dict[tuple[str, str], dict[str, NDArray[np.floating]]] = {}
+    found: dict[tuple[str, str], dict[str, Values]] = {}
     for (model, layer), values in layers.items():
         match = DRAW.fullmatch(layer)
         if match and match["layer"] in names:
             found.setdefault((model, layer.rpartition("_draw")[2]), {})[match["layer"]] = values
-    controls: dict[str, list[NDArray[np.floating]]] = {}
+    controls: dict[str, list[Values]] = {}
     for (model, _), own in found.items():
         if len(own) == len(names):
             controls.setdefault(model, []).append(np.stack([own[name] for name in names]))
     return controls
 
 
-def _shown_layers(best: pd.DataFrame, layers: dict[tuple[str, str], NDArray[np.floating]]) -> list[tuple[str, str]]:
+def _shown_layers(best: pd.DataFrame, layers: dict[tuple[str, str], Values]) -> list[tuple[str, str]]:
     """Return the layer with the largest fit of every network, over the reference sets."""
     pairs = [(str(model), str(layer)) for model, layer in best[["model", "layer"]].to_numpy()]
     return list(dict.fromkeys(pair for pair in pairs if pair in layers))

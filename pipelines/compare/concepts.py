@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Values
-from brainalign.checks import BrainalignError, listed
 from brainalign.config import ConceptSettings
 from brainalign.geometry import (
     CONCEPT_METHODS,
@@ -25,10 +23,11 @@ from brainalign.geometry import (
     region_table,
     repeated_ceilings,
     split_triplets,
-    square_rdms,
+    stimulus_features,
     unrepeated,
 )
-from brainalign.io import entities_of, load, load_sidecar
+from brainalign.io import load_sidecar
+from brainalign.pipelines.compare.compare import model_layers, rdms_among
 from brainalign.study import check_shared_objects
 from brainalign.workflow import Job
 
@@ -46,7 +45,7 @@ def concepts(job: Job) -> None:
     details = job.details("triplets")
     stimuli, published = details["stimuli"], arrays.get("embedding")
     n, repeats = len(stimuli), arrays["repeats"]
-    layers = layers_of(job, stimuli)
+    layers = layers_of(model_layers(job), stimuli)
     regions = regions_of(job, stimuli)
     triplets = unrepeated(arrays["triplets"], repeats, n)
     split = split_triplets(triplets, options.test_share, np.random.default_rng(job.seed))
@@ -55,7 +54,7 @@ def concepts(job: Job) -> None:
     if ceilings:
         tests["repeated"] = repeats
     seeds = list(range(job.seed, job.seed + options.starts))
-    makers: dict[str, Make] = {name: _maker(name, options) for name in options.methods}
+    makers: dict[str, Make] = {name: maker(name, options) for name in options.methods}
     fits = {name: fit_concepts(make, train, n, seeds, options.least_r) for name, make in makers.items()}
     first = fits[options.methods[0]]
     about = {
@@ -101,7 +100,7 @@ def concepts(job: Job) -> None:
     job.save("conceptregions", beside, permutations=options.permutations, dataset=options.regions_of)
 
 
-def _maker(name: str, options: ConceptSettings) -> Make:
+def maker(name: str, options: ConceptSettings) -> Make:
     """Build the function that makes an estimator for given seeds."""
     shared: dict[str, Any] = {"n_dims": options.n_dims, "epochs": options.epochs, "device": options.device}
     if name == "sparse":
@@ -115,20 +114,13 @@ def _at_edge(fits: dict[str, ConceptFit], options: ConceptSettings) -> bool:
     return len(options.alphas) > 1 and alpha in (min(options.alphas), max(options.alphas))
 
 
-def layers_of(job: Job, stimuli: list[str]) -> dict[tuple[str, str], Values]:
-    """Return features (n_objects, n_features) of every layer; maps are averaged over their places."""
+def layers_of(models: Mapping[str, Layers], stimuli: list[str]) -> dict[tuple[str, str], Values]:
+    """Return features (n_stimuli, n_features) of every layer; maps are averaged over their places."""
     found: dict[tuple[str, str], Values] = {}
-    for path in job.paths("features"):
-        for name, features in load(path, Layers, job.provenance).items():
-            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli))
-            missing = [stimulus for stimulus, row in zip(stimuli, rows, strict=True) if row < 0]
-            if missing:
-                raise BrainalignError(
-                    f"{path.name}, layer {name!r}: no features of {len(missing)} of {len(stimuli)} objects "
-                    f"({listed(missing)}); run extract again"
-                )
-            values = np.asarray(features.values[rows], dtype=np.float64)
-            found[entities_of(path)["model"], name] = values.mean(axis=1) if values.ndim == 3 else values
+    for model, layers in models.items():
+        for name, features in layers.items():
+            values = stimulus_features(features, stimuli).astype(np.float64)
+            found[model, name] = values.mean(axis=1) if values.ndim == 3 else values
     return found
 
 
@@ -142,10 +134,9 @@ def regions_of(job: Job, stimuli: list[str]) -> tuple[NDArray[np.intp], dict[str
     shared = set(stimuli).intersection(*(about["conditions"] for about in details))
     names = [name for name in stimuli if name in shared]
     check_shared_objects(names, len(stimuli), len(paths))
-    i, j = np.triu_indices(len(names), 1)
     found: dict[str, list[Values]] = {}
     for some, about in zip(arrays, details, strict=True):
-        rows = pd.Index(about["conditions"]).get_indexer(pd.Index(names))
-        for region, values in zip(about["groups"], square_rdms(np.asarray(some["responses"])), strict=True):
-            found.setdefault(region, []).append(values[rows[i], rows[j]])
+        among = rdms_among(np.asarray(some["responses"]), about["conditions"], names)
+        for region, values in zip(about["groups"], among, strict=True):
+            found.setdefault(region, []).append(values)
     return np.array([stimuli.index(name) for name in names]), {name: np.stack(v) for name, v in found.items()}

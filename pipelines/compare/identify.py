@@ -16,6 +16,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import IdentifySettings
 from brainalign.geometry import BASELINES, RegionIdentification, identify_regions, layer_agreement, threshold_family
 from brainalign.io import entities_of, load_sidecar
+from brainalign.pipelines.compare.compare import rdms_among
 from brainalign.workflow import Job
 
 IDENTIFIED = ["name", "lower", "upper", "accuracy", "se", "low", "high", "null_mean", "null_high", "p"]
@@ -70,21 +71,10 @@ def _aligned(job: Job, most: int, rng: np.random.Generator) -> tuple[list[str], 
     rdms = np.full((len(arrays), len(regions), len(names) * (len(names) - 1) // 2), np.nan)
     for row, some, about in zip(rdms, arrays, details, strict=True):
         rows = [regions.index(group) for group in about["groups"]]
-        row[rows] = _pairs_among(np.asarray(some["responses"]), about["conditions"], names)
-    models = _pairs_among(np.asarray(arrays[0]["models"]), details[0]["conditions"], names)
+        row[rows] = rdms_among(np.asarray(some["responses"]), about["conditions"], names)
+    models = rdms_among(np.asarray(arrays[0]["models"]), details[0]["conditions"], names)
     layers = {(model, layer): rdm for (model, layer), rdm in zip(details[0]["models"], models, strict=True)}
     return regions, rdms, layers
-
-
-def _pairs_among(rdms: Values, conditions: list[str], names: list[str]) -> Values:
-    """Return RDMs of some stimuli, in the order of their names."""
-    n = len(conditions)
-    place = np.zeros((n, n), dtype=np.intp)
-    i, j = np.triu_indices(n, 1)
-    place[i, j] = place[j, i] = np.arange(len(i))
-    rows = pd.Index(conditions).get_indexer(pd.Index(names))
-    a, b = np.triu_indices(len(names), 1)
-    return rdms[:, place[rows[a], rows[b]]]
 
 
 def _counts(found: RegionIdentification) -> dict[str, Any]:

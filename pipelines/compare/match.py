@@ -20,7 +20,9 @@ from brainalign.geometry import (
     feature_bias,
     rotated_to_fewer,
 )
-from brainalign.io import entities_of, load, no_cell_lost, read_parquet
+from brainalign.io import no_cell_lost, read_parquet
+from brainalign.pipelines.compare.compare import model_layers
+from brainalign.pipelines.compare.concepts import layers_of
 from brainalign.study import check_shared_stimuli
 from brainalign.workflow import Job
 
@@ -40,7 +42,7 @@ def match(job: Job) -> None:
 
     options = job.options("match", MatchSettings)
     checkpoints: Mapping[str, Mapping[str, str]] = job.settings.get("checkpoints", {})
-    found = {entities_of(path)["model"]: load(path, Layers, job.provenance) for path in job.paths("features")}
+    found = model_layers(job)
     stimuli = _shared(found, options.stimuli, job.seed)
     known = _known(job, stimuli, options)
     categories = {
@@ -48,12 +50,7 @@ def match(job: Job) -> None:
         for name, values in known.items()
         if values.dtype.kind not in "fiu"
     }
-    matrices: Matrices = {}
-    for model, layers in found.items():
-        for name, features in layers.items():
-            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli))
-            values = np.asarray(features.values[rows], dtype=np.float64)
-            matrices[model, name] = values.mean(axis=1) if values.ndim == 3 else values
+    matrices: Matrices = layers_of(found, stimuli)
     mine = {key: values for key, values in matrices.items() if key[0] in options.models}
     pairs = compare_networks(
         mine,

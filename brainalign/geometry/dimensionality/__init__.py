@@ -1,9 +1,8 @@
 """Dimensions, spectra and manifolds of responses."""
 
 from brainalign.geometry.dimensionality.bias_study import equal_variance, feature_bias, whitened
-from brainalign.geometry.dimensionality.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
+from brainalign.geometry.dimensionality.capacity import ManifoldCapacity, manifold_capacity, mmcr_objective
 from brainalign.geometry.dimensionality.collapse import NeuralCollapse, neural_collapse
-from brainalign.geometry.dimensionality.dimension import DIMENSIONS, TwoNN, compare_dimensions, two_nn
 from brainalign.geometry.dimensionality.manifold_study import (
     LEAST_STIMULI,
     MANIFOLD_MEASURES,
@@ -12,12 +11,16 @@ from brainalign.geometry.dimensionality.manifold_study import (
     category_manifolds,
 )
 from brainalign.geometry.dimensionality.spectra import (
+    DIMENSIONS,
     PowerLaw,
+    TwoNN,
+    compare_dimensions,
     cross_validated_spectrum,
     eigenspectrum,
     participation_ratio,
     power_law,
     rankme,
+    two_nn,
 )
 
 __all__ = [
@@ -37,7 +40,6 @@ __all__ = [
     "equal_variance",
     "feature_bias",
     "manifold_capacity",
-    "mmcr_bounds",
     "mmcr_objective",
     "neural_collapse",
     "participation_ratio",

@@ -98,10 +98,11 @@ def feature_bias(
     return pd.DataFrame(rows)
 
 
-def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool = False) -> NDArray[np.float64]:
+def equal_variance(X: Values, features: Known, least: float = 0.03) -> NDArray[np.float64]:
     """Return a representation in which every known feature it holds has the same variance: the control of feature bias.
 
-    X is regressed on all features at once; the part of each is scaled to mean square 1 over stimuli. What similarity
+    X is regressed on all features at once; the part of each is scaled to mean square 1 over stimuli, and what none of
+    them explains is dropped. What similarity
     is left between networks after this does not rest on how much variance they give to each feature.
 
     Parameters
@@ -111,8 +112,6 @@ def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool =
     least : float
         Share of the variance from which on a feature counts as represented; twice the share of a shuffled feature where
         that is more. Others are left out, since scaling them up would make every network hold everything.
-    rest : bool
-        Keep what no known feature explains, as one more part of the same variance; dropped otherwise.
 
     Returns
     -------
@@ -139,8 +138,6 @@ def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool =
         chance = float(np.linalg.matrix_rank(block)) / (len(X) - 1)
         if np.sum(part**2) > total * max(least, 2 * chance):
             parts.append(part)
-    if rest:
-        parts.append(X - whole @ weights)
     sizes = [np.sqrt(np.sum(part**2) / len(X)) for part in parts]
     kept = [part / size for part, size in zip(parts, sizes, strict=True) if size**2 * len(X) > ROUNDING * total]
     return np.asarray(sum(kept)) if kept else np.zeros_like(X)

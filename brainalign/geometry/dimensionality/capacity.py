@@ -150,7 +150,8 @@ def mmcr_objective(views: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
     Returns
     -------
     tensor ()
-        Differentiable; between -sqrt(n_images min(n_images, n_units)) and 0, see `mmcr_bounds`.
+        Differentiable. ||C||_* lies between sqrt(P), where all P images have collapsed onto one, and sqrt(P min(P, D))
+        in D units: 8 and 64 for 64 images in 64 units.
 
     Raises
     ------
@@ -170,15 +171,3 @@ def mmcr_objective(views: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
     wide = centroids.shape[0] <= centroids.shape[1]
     gram = centroids @ centroids.T if wide else centroids.T @ centroids
     return -torch.sqrt(torch.linalg.eigvalsh(gram).clamp(min=0) + eps).sum()
-
-
-def mmcr_bounds(n_images: int, n_units: int) -> tuple[float, float]:
-    """Return the nuclear norm of centroids where all images have collapsed onto one, and the largest one.
-
-    sqrt(P) and sqrt(P min(P, D)): 8 and 64 for 64 images in 64 units.
-
-    Parameters
-    ----------
-    n_images, n_units : int
-    """
-    return float(np.sqrt(n_images)), float(np.sqrt(n_images * min(n_images, n_units)))

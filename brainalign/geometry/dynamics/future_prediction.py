@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.condensed import square_rdms
+from brainalign.geometry.inference import unit_forms
+from brainalign.geometry.time import rdm_movie
 from brainalign.statistics import MIN_UNITS, cross_validated_interval, noise_ceiling, pearson, permutation_test
 from brainalign.study import check_dynamics, check_neural
 
@@ -244,3 +247,56 @@ def _summary(by_fold: Values, confidence: float) -> dict[str, float]:
         interval = cross_validated_interval(by_fold, 1 / (len(by_fold) - 1), confidence)
         low, high = interval.low, interval.high
     return {"r_normalized": float(np.nanmean(by_fold)), "low": low, "high": high}
+
+
+def movie_agreement(
+    models: Mapping[str, Values],
+    neural: Values,
+    visible: NDArray[np.bool_],
+    *,
+    n_permutations: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the Spearman correlation of every model's RDM with that of the neurons, at every frame.
+
+    Distances of neurons are crossnobis, repeats being runs, so that noise adds none; those of models are Euclidean.
+
+    Parameters
+    ----------
+    models : mapping of array (n_conditions, n_times, n_units)
+    neural : array (n_conditions, n_times, n_neurons, n_repeats)
+        As for `score_dynamics`; frames that some condition lacks are left out.
+    visible : array (n_conditions, n_times) of bool
+    n_permutations : int
+        Of the conditions of the models.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        model, time (frame), hidden (share of conditions), score, null_95, p, p_fwer (over frames). NaN where a model
+        tells no conditions apart.
+    """
+    present = check_neural(neural, visible)
+    if n_permutations < 1:
+        raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")
+    times = np.flatnonzero(present.all(axis=0))
+    n_conditions, _, _, n_repeats = neural.shape
+    trials = np.moveaxis(np.asarray(neural, dtype=np.float64)[:, times], [3, 2, 1], [1, 2, 3])
+    flat = trials.reshape(-1, *trials.shape[2:])  # (n_conditions * n_repeats, n_neurons, n_times)
+    labels, runs = np.repeat(np.arange(n_conditions), n_repeats), np.tile(np.arange(n_repeats), n_conditions)
+    brain = np.nan_to_num(unit_forms(rdm_movie(flat, "crossnobis", labels, runs), "spearman")[0])
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(n_conditions) for _ in range(n_permutations)]
+    upper = np.triu_indices(n_conditions, 1)
+    tables = []
+    for name, X in models.items():
+        movie = rdm_movie(np.moveaxis(np.asarray(X, dtype=np.float64)[:, times], 1, 2), "euclidean")
+        ranks = np.nan_to_num(unit_forms(movie, "spearman")[0])  # zeros where no conditions are told apart
+        square = square_rdms(ranks)
+        null = np.stack([np.sum(square[:, order][:, :, order][:, *upper] * brain, axis=1) for order in orders])
+        score = np.where(ranks.any(axis=1), np.sum(ranks * brain, axis=1), np.nan)
+        table = {"model": name, "time": times, "hidden": (~visible).mean(axis=0)[times], "score": score}
+        table |= {"null_95": np.quantile(null, 0.95, axis=0), "p": permutation_test(score, null)}
+        tables.append(pd.DataFrame(table | {"p_fwer": permutation_test(score, null, "max")}))
+    return pd.concat(tables, ignore_index=True)

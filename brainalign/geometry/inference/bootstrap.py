@@ -6,37 +6,30 @@ stimuli effects. Resampling both at once counts the noise of measurement twice; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, compare, pooled_rdm
-from brainalign.geometry.inference.evaluation import Evaluation, mean_over_subjects
-from brainalign.geometry.inference.fixed_models import rdm_noise_ceiling
-from brainalign.geometry.inference.resampled import multiplicities
+from brainalign.geometry.inference.fixed_models import mean_of_defined, rdm_noise_ceiling
+from brainalign.geometry.inference.resampled import Evaluation, mean_over_subjects, multiplicities
+from brainalign.statistics import largest_difference_p
 
 
-class CopiedEvaluation:
+class _CopiedEvaluation:
     """Like `Evaluation`, one draw after the other: tau-a, and whitening by the variances of stimuli.
 
     A stimulus that is drawn twice makes two rows and columns, the pair of both missing; its copies count as stimuli of
     their own, of the same variance. A draw costs a comparison per subject and model, and two per subject for ceilings.
-
-    Parameters
-    ----------
-    rdms : array (n_subjects, n_pairs)
-    models : array (n_models, n_pairs)
-    method : str
-        A key of `COMPARISONS`.
-    variances : array (n_stimuli,), optional
-        For whitened comparisons.
     """
 
     def __init__(self, rdms: Values, models: Values, method: str, variances: Values | None = None) -> None:
@@ -47,14 +40,7 @@ class CopiedEvaluation:
         self._n_models = len(models)
 
     def __call__(self, stimuli: Values, subjects: list[Values]) -> list[Values]:
-        """Return an array (n_draws, n_models + 2) for each array of subject multiplicities.
-
-        Parameters
-        ----------
-        stimuli : array (n_draws or 1, n_stimuli)
-            Multiplicities.
-        subjects : list of array (n_draws or 1, n_subjects)
-        """
+        """Return (n_draws, n_models + 2) for each array of subject multiplicities (n_draws or 1, n_subjects)."""
         found: list[list[Values]] = [[] for _ in subjects]
         for number, counts in enumerate(stimuli):
             copied, variances = self._copied(counts)
@@ -83,14 +69,10 @@ class CopiedEvaluation:
         for place, subject in enumerate(drawn if len(drawn) > 1 else ()):
             others = np.where(np.arange(len(counts)) == subject, 0, counts)
             lower[place] = compare(rdms[[subject]], self._pool(rdms, others), self.method, variances)[0, 0]
-        return np.array([_defined_mean(lower), _defined_mean(upper)])
+        return np.array([mean_of_defined(lower), mean_of_defined(upper)])
 
     def _pool(self, rdms: Values, counts: Values) -> Values:
         return pooled_rdm(np.repeat(rdms, counts.astype(np.intp), axis=0), self.method)
-
-
-def _defined_mean(values: Values) -> float:
-    return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else float("nan")
 
 
 Factors = Literal["both", "stimuli", "subjects"]
@@ -235,15 +217,14 @@ def dual_bootstrap(
         condensed_rdms("models", models, "n_models", some_pairs=True),
     )
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
-    _check(method, over, n_subjects, sigma_k)
+    over = resampled_over(over, n_subjects)
+    _check_variances(method, sigma_k)
     per_subject = compare(rdms, models, method, sigma_k)
-    if n_subjects == 1:
-        over = "stimuli"
     draws = index_draws(n_subjects, n_stimuli, n_boot, rng, draws)
     counts = multiplicities(draws[0], n_subjects), multiplicities(draws[1], n_stimuli)
     written_out = COMPARISONS[method].concordance or sigma_k is not None
     evaluation: Callable[[Values, list[Values]], list[Values]] = (
-        CopiedEvaluation(rdms, models, method, sigma_k) if written_out else Evaluation(rdms, models, method)
+        _CopiedEvaluation(rdms, models, method, sigma_k) if written_out else Evaluation(rdms, models, method)
     )
     ceiling = rdm_noise_ceiling(rdms, method, sigma_k) if n_subjects > 1 else (np.nan, np.nan)
     return DualBootstrap(
@@ -287,10 +268,21 @@ def contrast_draws(draws: Values, contrasts: Values) -> Values:
     return np.where(undefined, np.nan, np.where(np.isnan(draws), 0, draws) @ contrasts.T)
 
 
-def _check(method: str, over: str, n_subjects: int, sigma_k: Values | None) -> None:
+def resampled_over(over: Factors, n_subjects: int) -> Factors:
+    """Return what can be resampled: of one subject, the stimuli alone.
+
+    Raises
+    ------
+    BrainalignError
+        If the subjects alone are to be, and there is one.
+    """
     check_choice("over", over, ("both", "stimuli", "subjects"))
     if over == "subjects" and n_subjects < 2:
         raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
+    return "stimuli" if n_subjects == 1 else over
+
+
+def _check_variances(method: str, sigma_k: Values | None) -> None:
     if sigma_k is not None and not COMPARISONS[method].whiten:
         raise BrainalignError(f"sigma_k is for the whitened comparisons; {method!r} does not use it")
     if sigma_k is not None and sigma_k.ndim != 1:
@@ -336,3 +328,51 @@ def _corrected(variances: dict[Factors, Values], n_subjects: int | None, n_stimu
     interaction = variances["both"] - variances["subjects"] - variances["stimuli"]
     total = sum(single) - large["subjects"] * large["stimuli"] * interaction
     return np.asarray(np.minimum(np.maximum(np.maximum(total, single[0]), single[1]), variances["both"]))
+
+
+def compare_models(result: DualBootstrap, names: Sequence[str], members: Sequence[int] | None = None) -> pd.DataFrame:
+    """Compare the best of a family of models with each other one.
+
+    The best was picked by looking, so `p_max` allows for all differences between members of the family: it is the
+    share of draws in which the largest of all studentised differences exceeds the one at hand. A model is the best
+    only where `p_max` is small against every other.
+
+    Parameters
+    ----------
+    result : DualBootstrap
+    names : sequence of str (n_models)
+    members : sequence of int, optional
+        Rows of the models that make the family, for example the layers of one network; all by default. Undefined
+        scores are left out.
+
+    Returns
+    -------
+    DataFrame
+        model, other, difference, se, t, p (two-sided, for this difference alone), p_max; most similar first.
+
+    References
+    ----------
+    Westfall PH, Young SS (1993). Resampling-based multiple testing. Wiley.
+    """
+    check_rows("names", len(names), "scores", len(result.scores), "give one name per model")
+    chosen = range(len(names)) if members is None else members
+    ranked = sorted((k for k in chosen if np.isfinite(result.scores[k])), key=lambda k: -result.scores[k])
+    pairs = list(combinations(ranked, 2))  # the better of two first
+    contrasts = np.zeros((len(pairs), len(names) + 2))
+    for row, (better, worse) in zip(contrasts, pairs, strict=True):
+        row[better], row[worse] = 1, -1
+    t, p = result.test(contrasts)
+    draws = contrast_draws(result.draws[result.over], contrasts)
+    table = pd.DataFrame(
+        {
+            "model": [names[better] for better, _ in pairs],
+            "other": [names[worse] for _, worse in pairs],
+            "difference": contrasts @ np.nan_to_num(result.estimates),
+            "se": result.se(contrasts),
+            "t": t,
+            "p": p,
+            "p_max": largest_difference_p(t, result.dof, draws[np.isfinite(draws).all(axis=1)]),
+        }
+    )
+    table = table[np.array([better == ranked[0] for better, _ in pairs], dtype=bool)]
+    return table.sort_values("difference", kind="stable").reset_index(drop=True)

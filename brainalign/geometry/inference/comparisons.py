@@ -115,20 +115,20 @@ def pooled_rdm(rdms: Values, method: str) -> Values:
     """Return the mean of RDMs in the form the comparison sees: of ranks, of unit variance, or of unit mean square."""
     check_choice("method", method, COMPARISONS)
     kind, rdms = COMPARISONS[method], condensed_rdms("rdms", rdms, "n_rdms", some_pairs=True)
-    seen = np.isfinite(rdms)
     if kind.ranks:
         forms = rank_rdms(rdms)
     else:
-        forms = rdms - _mean(rdms, seen)[:, None] if kind.centre else rdms
-        scale = np.sqrt(_mean(np.square(forms), seen))[:, None]
+        forms = rdms - defined_mean(rdms, axis=1)[:, None] if kind.centre else rdms
+        scale = np.sqrt(defined_mean(np.square(forms), axis=1))[:, None]
         forms = forms / np.where(scale > 0, scale, np.nan)
-    total, n = np.where(np.isfinite(forms), forms, 0).sum(axis=0), np.isfinite(forms).sum(axis=0)
-    return np.asarray(total / np.where(n > 0, n, np.nan))
+    return defined_mean(forms, axis=0)
 
 
-def _mean(rdms: Values, seen: NDArray[np.bool_]) -> Values:
-    n = seen.sum(axis=1)
-    return np.asarray(np.where(seen, rdms, 0).sum(axis=1) / np.where(n > 0, n, np.nan))
+def defined_mean(values: Values, axis: int) -> Values:
+    """Compute the mean over the finite values along an axis; NaN where there is none."""
+    seen = np.isfinite(values)
+    n = seen.sum(axis=axis)
+    return np.asarray(np.where(seen, values, 0).sum(axis=axis) / np.where(n > 0, n, np.nan))
 
 
 def _compare_complete(
@@ -200,3 +200,31 @@ def whitened(rdms: Values, seen: NDArray[np.bool_], precision: Values) -> Values
     rows = (precision[p][:, i] * precision[q][:, j] + precision[p][:, j] * precision[q][:, i]) / 2
     correction = np.linalg.solve(rows[:, ~seen], w[:, ~seen].T)
     return np.asarray((w - correction.T @ rows)[:, seen])
+
+
+def whitened_equally(rdms: Values) -> Values:
+    """Return V^-1 d of complete RDMs whose stimuli were measured with equal noise."""
+    n = n_stimuli_of(rdms.shape[1])
+    return whitened(rdms, np.ones(rdms.shape[1], dtype=bool), np.eye(n) - 1 / n)
+
+
+def unit_forms(rdms: Values, method: str) -> tuple[Values, Values]:
+    """Return two forms of RDMs: products of the first of one with the second of another are their comparison.
+
+    NaN for RDMs that have missing pairs or no direction.
+    """
+    kind, n_pairs = COMPARISONS[method], rdms.shape[1]
+    whole = np.asarray(np.isfinite(rdms).all(axis=1))
+    values: Values = np.where(whole[:, None], rdms, 0)
+    constant = are_constant(values) if kind.centre else _are_zero(values)
+    if kind.ranks:
+        values = rank_rdms(values)
+    if kind.centre:
+        values = values - values.mean(axis=1, keepdims=True)
+    white = whitened_equally(values) if kind.whiten else values
+    squared = (white * values).sum(axis=1)
+    if kind.untied:
+        squared = np.full(len(values), (n_pairs**3 - n_pairs) / 12)
+    known = whole & (~constant | kind.untied) & (squared > 0)
+    norm = np.sqrt(np.where(known, squared, np.nan))[:, None]
+    return values / norm, white / norm

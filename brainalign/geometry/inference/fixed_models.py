@@ -107,11 +107,11 @@ def rdm_noise_ceiling(rdms: Values, method: str, sigma_k: Values | None = None) 
     everything = pooled_rdm(rdms, method)
     upper = compare(rdms, everything, method, sigma_k)
     lower = [compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method, sigma_k) for s in range(n)]
-    return _defined_mean(np.array(lower)), _defined_mean(upper)
+    return mean_of_defined(np.array(lower)), mean_of_defined(upper)
 
 
-def _defined_mean(values: Values) -> float:
-    # A replicate that is constant compares with nothing and is left out.
+def mean_of_defined(values: Values) -> float:
+    """Compute the mean of all finite values: a replicate that is constant compares with nothing and is left out."""
     defined = np.isfinite(values)
     return float(values[defined].mean()) if defined.any() else np.nan
 
@@ -168,24 +168,28 @@ def rdm_permutation_test(
     """
     rdms, model = condensed_rdms("rdms", rdms, "n_replicates"), condensed_rdms("model", model)
     square = square_rdms(model)
-    n_stimuli = len(square)
-    warn_of_few_orders(n_stimuli)
-    i, j = np.triu_indices(n_stimuli, 1)
-    orders = rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
+    i, j = np.triu_indices(len(square), 1)
+    orders = stimulus_orders(len(square), n_permutations, rng)
     per_replicate = compare(rdms, model, method)[:, 0]
     found = RdmTest.over(per_replicate, compare(rdms, square[orders[:, i], orders[:, j]], method))
     equal = np.ptp(model) <= 1e-9 * np.abs(model).max()
     return replace(found, p=np.nan) if equal else found
 
 
-def warn_of_few_orders(n_stimuli: int) -> None:
+def stimulus_orders(n_stimuli: int, n_permutations: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw orders of the stimuli (n_permutations, n_stimuli), with a warning where there are few."""
+    warn_of_few_orders(n_stimuli, stacklevel=4)
+    return rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
+
+
+def warn_of_few_orders(n_stimuli: int, stacklevel: int = 3) -> None:
     """Warn where the orders of the stimuli are too few for small p values."""
     if n_stimuli < FEW_STIMULI:
         warnings.warn(
             f"{n_stimuli} stimuli have {math.factorial(n_stimuli)} orders: p values are coarse and seldom small; use "
             f"{FEW_STIMULI} stimuli or more",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 

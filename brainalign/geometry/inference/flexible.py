@@ -13,35 +13,24 @@ from scipy.optimize import nnls
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of
-from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, index_draws
+from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, index_draws, resampled_over
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison
-from brainalign.geometry.inference.evaluation import mean_over_subjects
-from brainalign.geometry.inference.resampled import Products, Resampled, multiplicities
+from brainalign.geometry.inference.resampled import Products, Resampled, mean_over_subjects, multiplicities
 from brainalign.geometry.rdms import mean_ranks
 
 CHUNK = 500  # draws at once
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a fit sees of every draw: products of the RDMs it weights with the training subjects, never their pairs.
+class _Training:
+    """What a fit sees of every draw: products of the RDMs it weights with the training subjects, never their pairs."""
 
-    Attributes
-    ----------
-    among : array (n_draws, n_rdms, n_rdms)
-        Products of the RDMs with each other.
-    with_pool : array (n_draws, n_rdms)
-        With the sum of the subjects' RDMs of unit norm, whitened where the comparison whitens.
-    fits : array (n_draws, n_rdms)
-        Mean comparison with the subjects.
-    """
-
-    among: Values
-    with_pool: Values
-    fits: Values
+    among: Values  # (n_draws, n_rdms, n_rdms): products of the RDMs with each other
+    with_pool: Values  # (n_draws, n_rdms): with the sum of the subjects' RDMs of unit norm, whitened alike
+    fits: Values  # (n_draws, n_rdms): mean comparison with the subjects
 
     @classmethod
-    def of(cls, products: Products, subjects: Values, rows: slice) -> Training:
+    def of(cls, products: Products, subjects: Values, rows: slice) -> _Training:
         """Take it from products of subjects (first) and RDMs (`rows`), under multiplicities of the subjects."""
         n, norms = subjects.shape[1], products.norms
         crossed = products.gram[:, :n, rows]  # (n_draws, n_subjects, n_rdms)
@@ -52,27 +41,18 @@ class Training:
         return cls(products.gram[:, rows, rows], np.einsum("ds,dsk->dk", pool, crossed), _weighted_mean(fits, subjects))
 
 
-class CrossValidation:
+class _CrossValidation:
     """Scores and ceilings of models on held-out subjects and stimuli, for draws of both.
 
-    Parameters
-    ----------
-    stack : Resampled
-        Subjects, then the RDMs of all models in turn, for the comparison that weights are fitted by.
-    n_subjects : int
-    models : sequence of (number of RDMs, fit)
-    kind : Comparison
-        That models are scored by.
-    n_folds : (int, int)
-        Of subjects and of stimuli.
-    rng : Generator
+    The stack holds subjects, then the RDMs of all models in turn, for the comparison that weights are fitted by;
+    models are scored by `kind`, in folds of subjects and of stimuli.
     """
 
     def __init__(
         self,
         stack: Resampled,
         n_subjects: int,
-        models: Sequence[tuple[int, Callable[[Training], Values]]],
+        models: Sequence[tuple[int, Callable[[_Training], Values]]],
         kind: Comparison,
         n_folds: tuple[int, int],
         rng: np.random.Generator,
@@ -104,16 +84,16 @@ class CrossValidation:
     def _folds(self, subjects: Values, stimuli: Values) -> list[tuple[Values, Values]]:
         """Return scores of every subject (n_draws, n_subjects, n_models + 2) and which were tested, fold by fold."""
         whole = self._whole(subjects, stimuli)
-        by_subject, found = fold_labels(subjects, self.n_folds[0], self.rng), []
+        by_subject, found = _fold_labels(subjects, self.n_folds[0], self.rng), []
         for fold in range(self.n_folds[0]):
             tested = subjects * (by_subject == fold)
             trained = subjects - tested if self.n_folds[0] > 1 else tested
-            by_stimulus = fold_labels(stimuli, self.n_folds[1], self.rng)
+            by_stimulus = _fold_labels(stimuli, self.n_folds[1], self.rng)
             for part in range(self.n_folds[1]):
                 test = stimuli * (by_stimulus == part)
                 training = self.stack.products(stimuli - test)
                 weights = [
-                    fit(Training.of(training, trained, rows)) for fit, rows in zip(self.fits, self.rows, strict=True)
+                    fit(_Training.of(training, trained, rows)) for fit, rows in zip(self.fits, self.rows, strict=True)
                 ]
                 score = self._ranked if self.kind.ranks else self._linear
                 scores = score(test, weights, trained, whole)
@@ -172,21 +152,8 @@ class CrossValidation:
         return found
 
 
-def fold_labels(counts: Values, n_folds: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Deal the different things of every draw into folds of like size.
-
-    Parameters
-    ----------
-    counts : array (n_draws, n_things)
-        How often each was drawn.
-    n_folds : int
-    rng : Generator
-
-    Returns
-    -------
-    array (n_draws, n_things)
-        -1 for things that were not drawn.
-    """
+def _fold_labels(counts: Values, n_folds: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Deal the different things of every draw (n_draws, n_things) into folds of like size; -1 where not drawn."""
     labels = np.full(counts.shape, -1, dtype=np.intp)
     for row, drawn in zip(labels, counts > 0, strict=True):
         n = int(drawn.sum())
@@ -228,7 +195,7 @@ class FlexibleModel:
     fit: Literal["weighted", "select", "interpolate"] = "weighted"
 
 
-def _weighted(training: Training) -> Values:
+def _weighted(training: _Training) -> Values:
     """Non-negative least squares of the pooled RDM: squares are whitened where the comparison whitens."""
     power = np.einsum("dkk->dk", training.among)
     scale = np.sqrt(np.where(power > 0, power, np.inf))  # an RDM that is constant gets no weight
@@ -240,7 +207,7 @@ def _weighted(training: Training) -> Values:
     return np.stack([nnls(a, b)[0] for a, b in zip(design, np.nan_to_num(target), strict=True)]) / scale
 
 
-def _select(training: Training) -> Values:
+def _select(training: _Training) -> Values:
     """One for the RDM that compares best with the training subjects."""
     weights = np.zeros(training.fits.shape)
     best = np.nan_to_num(training.fits, nan=-np.inf).argmax(axis=1)
@@ -248,7 +215,7 @@ def _select(training: Training) -> Values:
     return weights
 
 
-def _interpolate(training: Training) -> Values:
+def _interpolate(training: _Training) -> Values:
     """Return w and 1 - w of two RDMs that follow each other, at the best comparison there is between any two.
 
     The comparison is the cosine between the mixture and the direction A^-1 b, so its maximum is there or at an end.
@@ -276,7 +243,7 @@ def _interpolate(training: Training) -> Values:
     return weights
 
 
-FITS: dict[str, Callable[[Training], Values]] = {"weighted": _weighted, "select": _select, "interpolate": _interpolate}
+FITS: dict[str, Callable[[_Training], Values]] = {"weighted": _weighted, "select": _select, "interpolate": _interpolate}
 
 
 def fit_weights(rdms: Values, model: FlexibleModel, method: str) -> Values:
@@ -304,7 +271,7 @@ def fit_weights(rdms: Values, model: FlexibleModel, method: str) -> Values:
     rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
     stack, n = _stack(rdms, [model], _linear(method)), len(rdms)
     products = stack.products(np.ones((1, n_stimuli_of(len(stack.seen)))))
-    training = Training.of(products, np.ones((1, n)), slice(n, n + len(model.rdms)))
+    training = _Training.of(products, np.ones((1, n)), slice(n, n + len(model.rdms)))
     return np.asarray(FITS[model.fit](training)[0])
 
 
@@ -367,11 +334,11 @@ def flexible_bootstrap(
         raise BrainalignError("flexible_bootstrap deals folds at random; pass rng=np.random.default_rng(seed)")
     if n_cv < 2:
         raise BrainalignError(f"n_cv must be 2 or more, to find the variance of divisions; got {n_cv}")
-    over = "stimuli" if n_subjects == 1 and over == "both" else over
+    over = resampled_over(over, n_subjects)
     drawn = index_draws(n_subjects, n_stimuli, n_boot, rng, draws)
     subjects, stimuli = multiplicities(drawn[0], n_subjects), multiplicities(drawn[1], n_stimuli)
     folds = _default_folds(n_subjects, n_stimuli) if n_folds is None else n_folds
-    _check(n_subjects, n_stimuli, over, folds)
+    _check(n_subjects, n_stimuli, folds)
     validation = _validation(rdms, flexible, method, folds, rng)
     per_subject, score_folds = validation.per_subject(n_cv_score)
     counts: dict[Factors, tuple[Values, Values]] = {
@@ -415,7 +382,7 @@ def flexible_score(
     """
     rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
     folds = _default_folds(len(rdms), n_stimuli_of(rdms.shape[1]))
-    _check(len(rdms), n_stimuli_of(rdms.shape[1]), "stimuli", folds)
+    _check(len(rdms), n_stimuli_of(rdms.shape[1]), folds)
     return _validation(rdms, [model], method, folds, rng).per_subject(n_divisions)[0][:, 0]
 
 
@@ -428,10 +395,10 @@ def _condensed(model: FlexibleModel | Values) -> FlexibleModel:
 
 def _validation(
     rdms: Values, models: Sequence[FlexibleModel], method: str, folds: tuple[int, int], rng: np.random.Generator
-) -> CrossValidation:
+) -> _CrossValidation:
     stack = _stack(rdms, models, _linear(method))
     fits = [(len(model.rdms), FITS[model.fit]) for model in models]
-    return CrossValidation(stack, len(rdms), fits, COMPARISONS[method], folds, rng)
+    return _CrossValidation(stack, len(rdms), fits, COMPARISONS[method], folds, rng)
 
 
 def _linear(method: str) -> str:
@@ -459,10 +426,7 @@ def _default_folds(n_subjects: int, n_stimuli: int) -> tuple[int, int]:
     )
 
 
-def _check(n_subjects: int, n_stimuli: int, over: str, folds: tuple[int, int]) -> None:
-    check_choice("over", over, ("both", "stimuli", "subjects"))
-    if over != "stimuli" and n_subjects < 2:
-        raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
+def _check(n_subjects: int, n_stimuli: int, folds: tuple[int, int]) -> None:
     if n_subjects < folds[0] or n_stimuli < 3 * folds[1]:
         raise BrainalignError(
             f"{folds[0]} folds of subjects and {folds[1]} of stimuli need as many subjects and 3 stimuli each; got "

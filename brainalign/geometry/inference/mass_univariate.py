@@ -12,9 +12,8 @@ from scipy import sparse
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
-from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, whitened
+from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, defined_mean, unit_forms
 from brainalign.geometry.inference.fixed_models import warn_of_few_orders
-from brainalign.geometry.rdms import are_constant, rank_rdms
 from brainalign.statistics import ClusterTest, cluster_permutation
 
 CHUNK_BYTES = 50_000_000
@@ -87,7 +86,7 @@ def rdm_permutation_places(
             f"rdms have shape {rdms.shape}; give (n_places, n_pairs) or (n_places, n_repeats, n_pairs)"
         )
     _check(rdms, models, method)
-    places, forms = _places(rdms, method), _unit(models, method)
+    places, forms = _places(rdms, method), unit_forms(models, method)[0]
     orders = _orders(rdms.shape[-1], n_permutations, rng)
     scores = places @ forms.T
     least = scores - TIE  # an exchange that leaves a model as it is reaches its score but for rounding
@@ -151,7 +150,7 @@ def rdm_permutation_clusters(
     )
     _check(rdms, model, method)
     shape = rdms.shape[:2]
-    places, [form] = _places(rdms.reshape(-1, rdms.shape[-1]), method), _unit(model, method)
+    places, [form] = _places(rdms.reshape(-1, rdms.shape[-1]), method), unit_forms(model, method)[0]
     null = _null(form, places, _orders(rdms.shape[-1], n_permutations, rng))
     observed, null = (np.nan_to_num(x).reshape(*x.shape[:-1], *shape) for x in (places @ form, null))
     return cluster_permutation(observed, null, adjacency, threshold=threshold, kind=kind, tail=tail, times=times)
@@ -175,13 +174,9 @@ def _orders(n_pairs: int, n_permutations: int, rng: np.random.Generator) -> NDAr
 
 def _places(rdms: Values, method: str) -> Values:
     """Return RDMs (n_places, n_pairs) whose products with unit RDMs are comparisons; means over repeats."""
-    forms = _unit(rdms.reshape(-1, rdms.shape[-1]), method)
-    if COMPARISONS[method].whiten:
-        forms = _whiten(forms)
-    repeats = forms.reshape(len(rdms), -1, rdms.shape[-1])
-    there = np.asarray(np.isfinite(repeats).all(axis=2))[..., None]  # a repeat that is constant compares with nothing
-    n = there.sum(axis=1)
-    return np.where(n > 0, np.where(there, repeats, 0).sum(axis=1) / np.maximum(n, 1), np.nan)
+    forms = unit_forms(rdms.reshape(-1, rdms.shape[-1]), method)[1]
+    # A repeat that is constant compares with nothing: all of it is NaN.
+    return defined_mean(forms.reshape(len(rdms), -1, rdms.shape[-1]), axis=1)
 
 
 def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
@@ -191,27 +186,3 @@ def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
     step = max(1, CHUNK_BYTES // (8 * len(i)))
     parts = [orders[start : start + step] for start in range(0, len(orders), step)]
     return np.concatenate([square[part[:, i], part[:, j]] @ places.T for part in parts])
-
-
-def _unit(rdms: Values, method: str) -> Values:
-    """Return RDMs of unit norm in the metric of the comparison; NaN where there is none."""
-    kind = COMPARISONS[method]
-    values: Values = np.asarray(rdms, dtype=np.float64)
-    whole = np.asarray(np.isfinite(values).all(axis=1))
-    values = np.where(whole[:, None], values, 0)
-    constant = are_constant(values) if kind.centre else (values == 0).all(axis=1)
-    if kind.ranks:
-        values = rank_rdms(values)
-    if kind.centre:
-        values = np.asarray(values - values.mean(axis=1, keepdims=True))
-    squared = (values * (_whiten(values) if kind.whiten else values)).sum(axis=1)
-    if kind.untied:
-        n_pairs = values.shape[1]
-        squared = np.full(len(values), (n_pairs**3 - n_pairs) / 12)
-    known = whole & (~constant | kind.untied)
-    return np.where(known[:, None], values / np.sqrt(np.where(known, squared, 1))[:, None], np.nan)
-
-
-def _whiten(forms: Values) -> Values:
-    n = n_stimuli_of(forms.shape[1])
-    return whitened(forms, np.ones(forms.shape[1], dtype=bool), np.eye(n) - 1 / n)

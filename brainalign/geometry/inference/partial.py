@@ -11,8 +11,8 @@ from scipy.special import stdtr
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, square_rdms
-from brainalign.geometry.inference.comparisons import COMPARISONS, whitened
-from brainalign.geometry.inference.fixed_models import RdmTest, warn_of_few_orders
+from brainalign.geometry.inference.comparisons import COMPARISONS, whitened_equally
+from brainalign.geometry.inference.fixed_models import RdmTest, stimulus_orders
 from brainalign.geometry.rdms import are_constant, rank_rdms
 
 CHUNK = 200  # permutations at once
@@ -103,7 +103,7 @@ def rdm_partial_test(
             RuntimeWarning,
             stacklevel=2,
         )
-    weigh = _weigh if COMPARISONS[method].whiten else np.asarray
+    weigh = whitened_equally if COMPARISONS[method].whiten else np.asarray
     inverse = np.linalg.pinv(z @ weigh(z).T, rcond=1e-10, hermitian=True)
     rest_y, rest_x = (v - (v @ weigh(z).T) @ inverse @ z for v in (y, x))
     sizes = [(rest * weigh(rest)).sum(axis=1) for rest in (rest_y, rest_x)]
@@ -112,10 +112,8 @@ def rdm_partial_test(
     ]
     per_replicate = (rest_y @ weigh(rest_x)[0]) / np.sqrt(sizes[0] * sizes[1])
     squares = square_rdms(weigh(np.concatenate([rest_x, z])))  # (1 + n_others, n_stimuli, n_stimuli)
-    n_stimuli = squares.shape[-1]
-    warn_of_few_orders(n_stimuli)
-    i, j = np.triu_indices(n_stimuli, 1)
-    orders = rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
+    i, j = np.triu_indices(squares.shape[-1], 1)
+    orders = stimulus_orders(squares.shape[-1], n_permutations, rng)
     null = []
     for start in range(0, n_permutations, CHUNK):
         part = orders[start : start + CHUNK]
@@ -164,8 +162,3 @@ def _forms(rdms: Values, model: Values, others: Values, method: str) -> tuple[Va
         flat = [are_constant(stack)[:, None] for stack in stacks]
         stacks = [np.where(no, 0, s - s.mean(axis=1, keepdims=True)) for s, no in zip(stacks, flat, strict=True)]
     return stacks[0], stacks[1], stacks[2]
-
-
-def _weigh(rdms: Values) -> Values:
-    n = round((1 + np.sqrt(1 + 8 * rdms.shape[1])) / 2)
-    return whitened(rdms, np.ones(rdms.shape[1], dtype=bool), np.eye(n) - 1 / n)

@@ -12,10 +12,9 @@ from scipy.special import stdtrit
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
-from brainalign.geometry.inference.bootstrap import DualBootstrap, dual_bootstrap
-from brainalign.geometry.inference.comparisons import COMPARISONS
+from brainalign.geometry.inference.bootstrap import DualBootstrap, compare_models, dual_bootstrap
+from brainalign.geometry.inference.comparisons import COMPARISONS, defined_mean
 from brainalign.geometry.inference.fixed_models import session_average
-from brainalign.geometry.inference.model_differences import compare_models
 
 Candidates = Mapping[tuple[str, str], Values]
 
@@ -53,11 +52,13 @@ def score_references(
     method: str = "spearman",
     n_boot: int = 1000,
     seed: int = 0,
-    families: Mapping[str, Sequence[tuple[str, str]]] | None = None,
     alpha: float = 0.05,
     exclude: Mapping[str, Sequence[tuple[str, str]]] | None = None,
 ) -> ReferenceScores:
     """Compare candidates with every reference set by a dual bootstrap over its subjects and stimuli.
+
+    "Best" is asked about families: the layers of each model that has several, the models without layers ("models"), and
+    everything ("all").
 
     Parameters
     ----------
@@ -69,9 +70,6 @@ def score_references(
         As for `dual_bootstrap`.
     n_boot, seed : int
         The same draws of stimuli for every candidate of a set.
-    families : dict of sequence of (model, layer), optional
-        What "best" is asked about; by default the layers of each model that has several, the models without layers
-        ("models"), and everything ("all").
     alpha : float
         Differences from the best are called at it, over the whole family; intervals cover 1 - alpha.
     exclude : dict of sequence of (model, layer), optional
@@ -84,14 +82,11 @@ def score_references(
     Raises
     ------
     BrainalignError
-        If there are no sets or candidates, or a family names an unknown candidate.
+        If there are no sets or candidates.
     """
     if not sets or not candidates:
         raise BrainalignError(f"nothing to compare: {len(sets)} reference sets and {len(candidates)} candidates")
-    families = _default_families(list(candidates)) if families is None else families
-    unknown = [key for members in families.values() for key in members if key not in candidates]
-    if unknown:
-        raise BrainalignError(f"a family names {unknown[0]}, which is not among the candidates {list(candidates)[:3]}")
+    families = _families(list(candidates))
     scores, per_subject, differences, best = [], [], [], []
     for reference, rdms in sets.items():
         skipped = set((exclude or {}).get(reference, ()))
@@ -115,7 +110,7 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return table[first + [name for name in table if name not in first]]
 
 
-def _default_families(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+def _families(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
     layers: dict[str, list[tuple[str, str]]] = {}
     for key in keys:
         layers.setdefault(key[0] if key[1] else "models", []).append(key)
@@ -128,9 +123,7 @@ def subject_rdms(rdms: Values, method: str) -> Values:
     rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_sessions", some_pairs=True)
     if COMPARISONS[method].ranks:
         return session_average(rdms)
-    seen = np.isfinite(rdms)
-    n = seen.sum(axis=1)
-    return np.asarray(np.where(seen, rdms, 0).sum(axis=1) / np.where(n > 0, n, np.nan))
+    return defined_mean(rdms, axis=1)
 
 
 def score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float) -> pd.DataFrame:
@@ -144,56 +137,39 @@ def score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float)
     _, gap_p = result.test(gaps)
     rest = "" if result.over == "both" else "one subject: errors are over stimuli only and say nothing of others"
     undefined = "undefined: all pairs are equal or missing"
-    return pd.DataFrame(
-        {
-            "model": [model for model, _ in keys],
-            "layer": [layer for _, layer in keys],
-            "comparison": result.method,
-            "score": result.scores,
-            "se": se,
-            "low": result.scores - half,
-            "high": result.scores + half,
-            "p": p,
-            "ceiling_low": result.ceiling[0],
-            "ceiling_high": result.ceiling[1],
-            "gap": result.scores - result.ceiling[0],
-            "gap_se": result.se(gaps),
-            "gap_p": gap_p,
-            "n_subjects": result.n_subjects,
-            "n_stimuli": result.n_stimuli,
-            "n_missing": result.n_missing.max(axis=0),
-            "n_boot": result.n_boot,
-            "over": result.over,
-            "note": np.where(np.isfinite(result.scores), rest, undefined),
-        }
+    return pd.DataFrame(keys, columns=["model", "layer"]).assign(
+        comparison=result.method,
+        score=result.scores,
+        se=se,
+        low=result.scores - half,
+        high=result.scores + half,
+        p=p,
+        ceiling_low=result.ceiling[0],
+        ceiling_high=result.ceiling[1],
+        gap=result.scores - result.ceiling[0],
+        gap_se=result.se(gaps),
+        gap_p=gap_p,
+        n_subjects=result.n_subjects,
+        n_stimuli=result.n_stimuli,
+        n_missing=result.n_missing.max(axis=0),
+        n_boot=result.n_boot,
+        over=result.over,
+        note=np.where(np.isfinite(result.scores), rest, undefined),
     )
 
 
 def _subjects(result: DualBootstrap, keys: list[tuple[str, str]]) -> pd.DataFrame:
     n_subjects, n = result.per_subject.shape
-    return pd.DataFrame(
-        {
-            "subject": np.repeat(np.arange(1, n_subjects + 1), n),
-            "model": [model for model, _ in keys] * n_subjects,
-            "layer": [layer for _, layer in keys] * n_subjects,
-            "score": result.per_subject.ravel(),
-            "n_missing": result.n_missing.ravel(),
-        }
-    )
+    table = pd.DataFrame(keys * n_subjects, columns=["model", "layer"])
+    table.insert(0, "subject", np.repeat(np.arange(1, n_subjects + 1), n))
+    return table.assign(score=result.per_subject.ravel(), n_missing=result.n_missing.ravel())
 
 
 def _differences(result: DualBootstrap, keys: list[tuple[str, str]], rows: list[int]) -> pd.DataFrame:
     numbers = [str(k) for k in range(len(keys))]
     found = compare_models(result, numbers, rows)
-    best, other = ([keys[int(k)] for k in found[column]] for column in ("model", "other"))
-    names = pd.DataFrame(
-        {
-            "model": [key[0] for key in best],
-            "layer": [key[1] for key in best],
-            "other_model": [key[0] for key in other],
-            "other_layer": [key[1] for key in other],
-        }
-    )
+    pairs = [keys[int(best)] + keys[int(other)] for best, other in found[["model", "other"]].to_numpy()]
+    names = pd.DataFrame(pairs, columns=["model", "layer", "other_model", "other_layer"])
     return pd.concat([names, found.drop(columns=["model", "other"])], axis=1)
 
 

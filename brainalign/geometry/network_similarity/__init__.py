@@ -1,24 +1,31 @@
 """How alike two networks represent the same stimuli: CKA, canonical correlation, matched units."""
 
-from brainalign.geometry.network_similarity.canonical_correlation import canonical_correlations, cca, pwcca, svcca
-from brainalign.geometry.network_similarity.correlations import cross_correlations
 from brainalign.geometry.network_similarity.matching import (
     MATCHINGS,
     UnitMatch,
+    best_coupling,
     match_units,
     rotated_copy,
     shuffled_units,
 )
-from brainalign.geometry.network_similarity.measures import SIMILARITIES, cka, procrustes_angle, similarity
+from brainalign.geometry.network_similarity.measures import (
+    SIMILARITIES,
+    canonical_correlations,
+    cca,
+    cka,
+    procrustes_angle,
+    pwcca,
+    similarity,
+    svcca,
+)
 from brainalign.geometry.network_similarity.network_pairs import PAIR_MEASURES, compare_networks
 from brainalign.geometry.network_similarity.prediction import SparsePrediction, linear_predictivity, sparse_prediction
-from brainalign.geometry.network_similarity.transport import best_coupling
 from brainalign.geometry.network_similarity.unit_clusters import UnitClusters, cluster_units
 from brainalign.geometry.network_similarity.unit_pairing import ROUNDING as ROUNDING
 from brainalign.geometry.network_similarity.unit_pairing import centred as centred
 from brainalign.geometry.network_similarity.unit_pairing import centred_pair as centred_pair
+from brainalign.geometry.network_similarity.unit_pairing import cross_correlations, rotated_to_fewer
 from brainalign.geometry.network_similarity.unit_pairing import representation as representation
-from brainalign.geometry.network_similarity.unit_pairing import rotated_to_fewer
 
 __all__ = [
     "MATCHINGS",

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.geometry.network_similarity.correlations import unit_norm
-from brainalign.geometry.network_similarity.unit_pairing import centred_pair
+from brainalign.geometry.network_similarity.unit_pairing import centred_pair, unit_norm
 
 
 @dataclass(frozen=True)

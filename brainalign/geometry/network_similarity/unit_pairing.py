@@ -1,6 +1,8 @@
-"""Two representations of the same stimuli, checked once for every measure that compares them."""
+"""Two representations of the same stimuli, checked once for every measure, and correlations of their units."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 
 ROUNDING = 1e-12  # relative; less variation than this is none
+BLOCK = 1024  # units in float64 at once
 
 
 def representation(name: str, values: Values) -> NDArray[np.float64]:
@@ -52,3 +55,61 @@ def centred_pair(X: Values, Y: Values) -> tuple[NDArray[np.float64], NDArray[np.
 def rotated_to_fewer(X: Values) -> Values:
     """Return a rotated copy with at most as many columns as stimuli, for measures that ignore rotation."""
     return X if X.shape[1] <= len(X) else np.asarray(np.linalg.qr(X.T, mode="r")).T
+
+
+def unit_norm(values: Values) -> NDArray[np.float64]:
+    """Return columns centred and of norm 1, in float64; zeros where a column is constant."""
+    exact = np.asarray(values, dtype=np.float64)
+    check_finite("units", exact, "leave out the units or stimuli that hold them")
+    middle = centred(exact)
+    size = np.linalg.norm(middle, axis=0)
+    return middle / np.where(size > 0, size, 1)
+
+
+def correlation_blocks(X: Values, Y: Values, block: int = BLOCK) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
+    """Yield Pearson's r of every pair of units, a block at a time: first row, first column, r.
+
+    Of inputs in float32 or on disk only a block is ever held in float64. 0 where a unit is constant.
+
+    Parameters
+    ----------
+    X, Y : array (n_stimuli, p), (n_stimuli, q)
+        Arrays or memory maps.
+    block : int
+        Units of each per block.
+
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit or a value is not finite.
+    """
+    check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")
+    for first in range(0, X.shape[1], block):
+        left = unit_norm(X[:, first : first + block])
+        for second in range(0, Y.shape[1], block):
+            yield first, second, left.T @ unit_norm(Y[:, second : second + block])
+
+
+def cross_correlations(X: Values, Y: Values, block: int = BLOCK) -> NDArray[np.float64]:
+    """Return Pearson's r of every pair of units (p, q), in float64; 0 where a unit is constant.
+
+    Parameters
+    ----------
+    X, Y, block
+        As for `correlation_blocks`.
+    """
+    found = np.empty((X.shape[1], Y.shape[1]))
+    for first, second, r in correlation_blocks(X, Y, block):
+        found[first : first + len(r), second : second + r.shape[1]] = r
+    return found
+
+
+def pair_correlations(X: Values, Y: Values, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return Pearson's r of unit rows[k] of X with unit columns[k] of Y (n_pairs,); NaN where one is constant."""
+    found = np.empty(len(rows))
+    for first in range(0, len(rows), BLOCK):
+        chunk = slice(first, first + BLOCK)
+        left, right = unit_norm(X[:, rows[chunk]]), unit_norm(Y[:, columns[chunk]])
+        r = np.einsum("ij,ij->j", left, right)
+        found[chunk] = np.where((left != 0).any(axis=0) & (right != 0).any(axis=0), r, np.nan)
+    return found

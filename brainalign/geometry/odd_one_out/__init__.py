@@ -1,19 +1,24 @@
 """Embeddings of odd-one-out judgements, and networks aligned with people."""
 
-from brainalign.geometry.odd_one_out.alignment_scores import AlignmentScore, score_alignment
-from brainalign.geometry.odd_one_out.alignment_study import AlignedLayer, AlignmentStudy, align_networks
-from brainalign.geometry.odd_one_out.ceilings import TripletCeilings, repeated_ceilings, triplet_ceilings
+from brainalign.geometry.odd_one_out.alignment_study import (
+    AlignedLayer,
+    AlignmentScore,
+    AlignmentStudy,
+    align_networks,
+    score_alignment,
+)
 from brainalign.geometry.odd_one_out.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
-from brainalign.geometry.odd_one_out.embedding import SparseConcepts
+from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
 from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
 from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
-from brainalign.geometry.odd_one_out.network_fits import (
+from brainalign.geometry.odd_one_out.networks import (
     DimensionFit,
     fit_dimensions,
+    network_tables,
     permuted_accuracies,
+    region_table,
     unseen_similarities,
 )
-from brainalign.geometry.odd_one_out.networks import network_tables, region_table
 from brainalign.geometry.odd_one_out.odd_columns import check_odd_last, odd_column_shares, spectral_similarities
 from brainalign.geometry.odd_one_out.reproducibility import Reproducibility, match_dimensions, reproducible_dimensions
 from brainalign.geometry.odd_one_out.soft_choices import DIVERGENCES, choice_entropy, choice_temperature, judged_shares
@@ -34,14 +39,16 @@ from brainalign.geometry.odd_one_out.triplet_splits import (
 )
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,
+    TripletCeilings,
     check_triplets,
     choice_probabilities,
     object_similarities,
     odd_one_out_accuracy,
+    repeated_ceilings,
     shuffled_triplets,
+    triplet_ceilings,
     triplet_keys,
 )
-from brainalign.geometry.odd_one_out.variational_embedding import VariationalConcepts
 
 __all__ = [
     "CHANCE",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.geometry.odd_one_out.triplets import PAIRS, choice_probabilities, pair_similarities, triplet_keys
+from brainalign.geometry.odd_one_out.triplets import PAIRS, choice_probabilities, judgement_counts, pair_similarities
 
 if TYPE_CHECKING:
     import torch
@@ -173,13 +173,9 @@ def judged_shares(triplets: Triplets, least: int = 2) -> tuple[NDArray[np.int64]
     (array (n_triplets, 3), array (n_triplets, 3))
         The object that was chosen most often last; columns of both belong together.
     """
-    rows = np.asarray(triplets, dtype=np.int64)
-    ordered = np.sort(rows, axis=1)
-    _, first, inverse = np.unique(triplet_keys(rows), return_index=True, return_inverse=True)
-    counts = np.zeros((len(first), 3))
-    np.add.at(counts, (inverse, (ordered == rows[:, 2:]).argmax(axis=1)), 1)
+    kept, counts = judgement_counts(triplets)
     enough = counts.sum(axis=1) >= least
-    kept, counts = ordered[first][enough], counts[enough]
+    kept, counts = kept[enough], counts[enough]
     order = np.argsort(counts, axis=1, kind="stable")
     counts = np.take_along_axis(counts, order, axis=1)
     return np.take_along_axis(kept, order, axis=1), counts / counts.sum(axis=1, keepdims=True)

@@ -10,19 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.geometry.odd_one_out.ceilings import TripletCeilings
-from brainalign.geometry.odd_one_out.embedding import SparseConcepts
+from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
 from brainalign.geometry.odd_one_out.odd_columns import spectral_similarities
 from brainalign.geometry.odd_one_out.reproducibility import Reproducibility, match_dimensions, reproducible_dimensions
 from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,
+    TripletCeilings,
     object_similarities,
     odd_one_out_accuracy,
     shuffled_triplets,
     triplet_keys,
 )
-from brainalign.geometry.odd_one_out.variational_embedding import VariationalConcepts
 
 Triplets = NDArray[np.int64]
 Method = SparseConcepts | VariationalConcepts

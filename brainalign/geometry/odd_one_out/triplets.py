@@ -5,6 +5,7 @@ A triplet is a row of three different objects, the odd one last: people found th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,21 +21,18 @@ PAIRS = ((1, 2), (0, 2), (0, 1))  # of a triplet: what remains without its first
 TIED = 1e-12  # of the largest similarity: what rounding may differ by
 
 
-def check_triplets(triplets: Triplets, n_objects: int, all_shown: bool = False) -> NDArray[np.int64]:
+def check_triplets(triplets: Triplets, n_objects: int) -> NDArray[np.int64]:
     """Return triplets as whole numbers, after looking for what cannot be one.
 
     Parameters
     ----------
     triplets : array (n_triplets, 3)
     n_objects : int
-    all_shown : bool
-        Whether every object must be in some triplet.
 
     Raises
     ------
     BrainalignError
-        If there are no triplets, they are no triples of different objects from 0 to `n_objects` - 1, or an object that
-        must be shown is not.
+        If there are no triplets, or they are no triples of different objects from 0 to `n_objects` - 1.
     """
     given = np.asarray(triplets)
     if given.ndim != 2 or given.shape[1] != 3 or not len(given) or given.dtype.kind not in "iu":
@@ -55,13 +53,6 @@ def check_triplets(triplets: Triplets, n_objects: int, all_shown: bool = False) 
             f"{len(twice)} triplets hold the same object twice (first: row {twice[0]}, {rows[twice[0]].tolist()}); "
             "a triplet has three different objects"
         )
-    if all_shown:
-        missing = np.setdiff1d(np.arange(n_objects), rows)
-        if len(missing):
-            raise BrainalignError(
-                f"{len(missing)} of {n_objects} objects are in no triplet (first: {missing[0]}); nothing is known of "
-                "them, so leave them out"
-            )
     return rows
 
 
@@ -75,6 +66,16 @@ def triplet_keys(triplets: Triplets) -> NDArray[np.int64]:
     a, b, c = np.sort(np.asarray(triplets, dtype=np.int64), axis=1).T
     n = int(c.max(initial=0)) + 1
     return np.asarray((a * n + b) * n + c)
+
+
+def judgement_counts(triplets: Triplets) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return each different triplet (n_kinds, 3), objects ascending, and how often each object was the odd one."""
+    rows = np.asarray(triplets, dtype=np.int64)
+    ordered = np.sort(rows, axis=1)
+    _, first, inverse = np.unique(triplet_keys(rows), return_index=True, return_inverse=True)
+    counts = np.zeros((len(first), 3))
+    np.add.at(counts, (inverse, (ordered == rows[:, 2:]).argmax(axis=1)), 1)
+    return ordered[first], counts
 
 
 def object_similarities(embedding: Values, kind: Literal["dot", "cosine"] = "dot") -> NDArray[np.float64]:
@@ -185,3 +186,74 @@ def odd_one_out_shares(similarities: Values, triplets: Triplets) -> NDArray[np.f
 def shuffled_triplets(triplets: Triplets, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the same triplets with an odd one drawn at random: what is left where there is nothing to learn."""
     return np.asarray(rng.permuted(np.asarray(triplets, dtype=np.int64), axis=1))
+
+
+@dataclass(frozen=True)
+class TripletCeilings:
+    """How well choices can be predicted. The two answer different questions and are never compared.
+
+    Attributes
+    ----------
+    accuracy : float
+        E[max p]: of whoever always names the most frequent choice. The ceiling of `odd_one_out_accuracy`. Of repeated
+        judgements the mean of the two bounds.
+    agreement : float
+        E[sum p²]: how often two people agree. The ceiling of a model that draws its choices as people do.
+    accuracy_low, accuracy_high : float
+        Bounds of the first: each choice against the most frequent one of the others, and of all including itself.
+    n_triplets : int
+        Different triplets.
+    """
+
+    accuracy: float
+    agreement: float
+    accuracy_low: float
+    accuracy_high: float
+    n_triplets: int
+
+
+def triplet_ceilings(probabilities: Values) -> TripletCeilings:
+    """Return both ceilings of choices whose probabilities are known.
+
+    Parameters
+    ----------
+    probabilities : array (n_triplets, 3)
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    best = float(p.max(axis=1).mean())
+    return TripletCeilings(best, float((p**2).sum(axis=1).mean()), best, best, len(p))
+
+
+def repeated_ceilings(triplets: Triplets, n_objects: int) -> TripletCeilings:
+    """Estimate both ceilings from triplets that were judged more than once.
+
+    Agreement is the share of equal choices among pairs of judgements, which is unbiased. The most frequent choice of
+    few judgements is not: with all judgements in it it is too high, without the judgement that it is to predict too
+    low, so that the ceiling of accuracy lies between.
+
+    Parameters
+    ----------
+    triplets : array (n_judgements, 3)
+        The odd one last; the first two in any order.
+    n_objects : int
+
+    Raises
+    ------
+    BrainalignError
+        If no triplet was judged twice.
+    """
+    rows = check_triplets(triplets, n_objects)
+    counts = judgement_counts(rows)[1]
+    counts = counts[counts.sum(axis=1) > 1]
+    if not len(counts):
+        raise BrainalignError(f"none of {len(rows)} triplets was judged twice: there is no ceiling to be estimated")
+    n = counts.sum(axis=1)
+    agreement = float(((counts * (counts - 1)).sum(axis=1) / (n * (n - 1))).mean())
+    high = float((counts.max(axis=1) / n).mean())
+    hits = np.zeros(len(counts))
+    for k in range(3):  # a judgement of kind k, predicted by the others
+        others = counts - np.eye(3)[k]
+        top = others == others.max(axis=1, keepdims=True)
+        hits += counts[:, k] * top[:, k] / top.sum(axis=1)
+    low = float((hits / n).mean())
+    return TripletCeilings((low + high) / 2, agreement, low, high, len(counts))

@@ -5,10 +5,11 @@ from brainalign.geometry.rdms.array_kind import as_kind_of as as_kind_of
 from brainalign.geometry.rdms.array_kind import as_numpy as as_numpy
 from brainalign.geometry.rdms.covariance import LowRankCovariance as LowRankCovariance
 from brainalign.geometry.rdms.covariance import NoiseCovariance
+from brainalign.geometry.rdms.covariance import Precision as Precision
 from brainalign.geometry.rdms.covariance import WholeCovariance as WholeCovariance
 from brainalign.geometry.rdms.covariance import mean_covariance as mean_covariance
 from brainalign.geometry.rdms.design import design_of as design_of
-from brainalign.geometry.rdms.dissimilarity import DISTANCES, WHITENED, rdm
+from brainalign.geometry.rdms.dissimilarity import DISTANCES, WHITENED, feature_rdms, rdm, stimulus_features
 from brainalign.geometry.rdms.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.rdms.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.rdms.ranks import are_constant as are_constant
@@ -17,8 +18,7 @@ from brainalign.geometry.rdms.ranks import equal_masks as equal_masks
 from brainalign.geometry.rdms.ranks import mean_ranks as mean_ranks
 from brainalign.geometry.rdms.ranks import rank_rdms as rank_rdms
 from brainalign.geometry.rdms.ranks import sorted_ties as sorted_ties
-from brainalign.geometry.rdms.stimulus_features import feature_rdms
-from brainalign.geometry.rdms.whitening import Precision as Precision
+from brainalign.geometry.rdms.ranks import tie_ends as tie_ends
 
 __all__ = [
     "DISTANCES",
@@ -33,5 +33,6 @@ __all__ = [
     "noise_covariance",
     "noise_precision",
     "rdm",
+    "stimulus_features",
     "to_rsatoolbox",
 ]

@@ -1,18 +1,22 @@
-"""Covariances of noise in a form that whitening needs no more memory for than the covariance itself takes."""
+"""Covariances of noise in forms that whitening needs no more memory for, and what `rdm` takes as noise precision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
-from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, is_tensor, namespace_of
+from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy, is_tensor, namespace_of
+
+if TYPE_CHECKING:
+    import torch
 
 
 class NoiseCovariance(Protocol):
@@ -30,9 +34,6 @@ class NoiseCovariance(Protocol):
 
     def solve(self, patterns: Kind) -> Kind:
         """Return patterns (..., n_channels) times the inverse covariance."""
-
-    def whiten(self, patterns: Kind) -> Kind:
-        """Return patterns (..., n_channels) times W, where W W' is the inverse covariance."""
 
 
 @dataclass(frozen=True)
@@ -80,31 +81,21 @@ class LowRankCovariance:
         return np.asarray(inverse)
 
     def solve(self, patterns: Kind) -> Kind:
-        """Return patterns (..., n_channels) times the inverse covariance."""
-        scaled: Kind = self._shrunk(patterns, 1 / (1 + self._eigen[0])) / as_kind_of(self.scale, patterns)
-        return scaled
-
-    def whiten(self, patterns: Kind) -> Kind:
-        """Return patterns (..., n_channels) times s^-1 (I + A'A)^-1/2."""
-        values = self._eigen[0]
-        return self._shrunk(patterns, 1 / (1 + values + np.sqrt(1 + values)))  # (1 - (1+e)^-1/2) / e, at e = 0 too
+        """Return patterns (..., n_channels) times the inverse covariance: y - y A' U (I + e)^-1 U' A, scaled."""
+        values, vectors = self._eigen
+        scale, loadings, axes, shares = (
+            as_kind_of(x, patterns) for x in (self.scale, self.loadings, vectors, 1 / (1 + values))
+        )
+        y: Kind = patterns / scale
+        if len(loadings):
+            y = y - ((y @ loadings.T) @ axes * shares) @ axes.T @ loadings
+        solved: Kind = y / scale
+        return solved
 
     @cached_property
     def _eigen(self) -> tuple[Values, Values]:
         values, vectors = np.linalg.eigh(self.loadings @ self.loadings.T)
         return np.maximum(values, 0), vectors
-
-    def _shrunk(self, patterns: Kind, weights: Values) -> Kind:
-        """Return y - y A' U diag(weights) U' A of scaled patterns y."""
-        scale, loadings, vectors, shares = (
-            as_kind_of(x, patterns) for x in (self.scale, self.loadings, self._eigen[1], weights)
-        )
-        y: Kind = patterns / scale
-        if not len(loadings):
-            return y
-        back = ((y @ loadings.T) @ vectors * shares) @ vectors.T
-        shrunk: Kind = y - back @ loadings
-        return shrunk
 
 
 @dataclass(frozen=True)
@@ -164,17 +155,6 @@ class WholeCovariance:
         result: Kind = solved.T.reshape(patterns.shape)
         return result
 
-    def whiten(self, patterns: Kind) -> Kind:
-        """Return patterns (..., n_channels) times the transposed inverse of the factor."""
-        columns = patterns.reshape(-1, self.n_channels).T
-        if is_tensor(patterns):
-            torch = namespace_of(patterns)
-            solved = torch.linalg.solve_triangular(as_kind_of(self.factor, patterns), columns, upper=False)
-        else:
-            solved = solve_triangular(self.factor, columns, lower=True)
-        result: Kind = solved.T.reshape(patterns.shape)
-        return result
-
 
 def mean_covariance(covariances: Sequence[NoiseCovariance]) -> NoiseCovariance:
     """Return the mean of covariances, with low rank where theirs together stays below the number of channels."""
@@ -189,3 +169,101 @@ def mean_covariance(covariances: Sequence[NoiseCovariance]) -> NoiseCovariance:
         total += covariance.matrix()
     total /= n
     return WholeCovariance.of(total)
+
+
+Single: TypeAlias = Union[NDArray[Any], "torch.Tensor", NoiseCovariance]
+Precision: TypeAlias = Union[Single, Sequence[Single]]  # noqa: UP007
+
+
+@dataclass(frozen=True)
+class _PrecisionMatrix:
+    """A covariance given by its inverse (n_channels, n_channels)."""
+
+    inverse: Values
+
+    @property
+    def n_channels(self) -> int:
+        return len(self.inverse)
+
+    def matrix(self) -> Values:
+        return WholeCovariance.of(self.inverse.copy()).precision()
+
+    def precision(self) -> Values:
+        return self.inverse
+
+    def solve(self, patterns: Kind) -> Kind:
+        product: Kind = patterns @ as_kind_of(self.inverse, patterns)
+        return product
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """One noise covariance for all runs, or one per run.
+
+    Attributes
+    ----------
+    covariances : sequence of NoiseCovariance
+    per_run : bool
+    """
+
+    covariances: Sequence[NoiseCovariance]
+    per_run: bool
+
+    def of_runs(self, a: int, b: int) -> NoiseCovariance:
+        """Return the covariance for products of run a with run b: the mean of theirs."""
+        return mean_covariance([self.covariances[a], self.covariances[b]]) if self.per_run else self.covariances[0]
+
+
+def whitening_of(precision: Precision, n_channels: int, n_runs: int) -> Whitening:
+    """Return a precision in the one form that distances use.
+
+    Raises
+    ------
+    BrainalignError
+        If it does not fit the channels or runs, or a matrix is not symmetric and positive definite.
+    """
+    per_run = isinstance(precision, Sequence) or getattr(precision, "ndim", 2) == 3
+    given: Any = precision if per_run else [precision]
+    if per_run:
+        check_rows("precision", len(given), "the runs of patterns", n_runs, "give one per run, or one for all")
+    covariances = [_covariance(single) for single in given]
+    for covariance in covariances:
+        if covariance.n_channels != n_channels:
+            raise BrainalignError(
+                f"precision is of {covariance.n_channels} channels but patterns have {n_channels}; estimate it on the "
+                "same channels"
+            )
+    return Whitening(covariances, per_run)
+
+
+def _covariance(single: Single) -> NoiseCovariance:
+    if isinstance(single, LowRankCovariance | WholeCovariance | _PrecisionMatrix):
+        return single
+    matrix = as_numpy(single) if is_tensor(single) else np.asarray(single, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise BrainalignError(f"precision has shape {matrix.shape}; give channels × channels, of all runs or one each")
+    check_finite("precision", matrix, "estimate it from residuals without NaN")
+    if np.abs(matrix - matrix.T).max() > 1e-6 * np.abs(matrix).max() or (np.diag(matrix) <= 0).any():
+        raise BrainalignError("precision is not symmetric with a positive diagonal; give an inverse covariance")
+    _check_definite(matrix)
+    return _PrecisionMatrix(matrix)
+
+
+def _check_definite(matrix: Values) -> None:
+    """Raise where a direction of channels has no noise to be divided by: distances along it would be 0 or negative."""
+    scale = np.sqrt(np.diag(matrix))
+    correlations = matrix / scale / scale[:, None]  # channels may differ in unit
+    least = len(matrix) * np.finfo(np.float64).eps
+    try:
+        if (np.diag(np.linalg.cholesky(correlations)) ** 2).min() > 4 * least:
+            return
+    except np.linalg.LinAlgError:
+        pass
+    smallest, largest = np.linalg.eigvalsh(correlations)[[0, -1]]
+    if smallest <= least * largest:
+        kind = "indefinite" if smallest < -least * largest else "singular"
+        raise BrainalignError(
+            f"precision of {len(matrix)} channels is {kind}: scaled to a diagonal of 1 its eigenvalues go from "
+            f"{smallest:.2g} to {largest:.2g}, and all must be above 0; shrink the covariance (noise_precision does), "
+            "or drop channels that are sums of others, as after re-referencing"
+        )

@@ -1,28 +1,179 @@
-"""Representational dissimilarity matrices, as matrix products over any leading dimensions."""
+"""Representational dissimilarity matrices, as matrix products over any leading dimensions.
+
+Crossnobis distances are squared Mahalanobis distances without the bias of noise: differences of conditions in one run
+are multiplied with those of another run, whose noise is independent.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice
-from brainalign.geometry.rdms.array_kind import Kind, float64_of, namespace_of
-from brainalign.geometry.rdms.crossnobis import crossnobis
-from brainalign.geometry.rdms.design import design_of
-from brainalign.geometry.rdms.distances import correlation, euclidean, mahalanobis, poisson
-from brainalign.geometry.rdms.whitening import Precision, whitening_of
+from brainalign.arrays import Features, Values
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, float64_of, namespace_of
+from brainalign.geometry.rdms.covariance import Precision, Whitening, whitening_of
+from brainalign.geometry.rdms.design import Design, design_of
+
+WHITENED = ("crossnobis", "mahalanobis")
+PRIOR_RATE = 1.0  # of the Poisson distance, which adds a tenth of an observation at it
+PRIOR_WEIGHT = 0.1
+
+
+def _pair_differences(gram: Any) -> Any:
+    """Return K_ii + K_jj − K_ij − K_ji of every pair, (..., n_pairs)."""
+    i, j = np.triu_indices(gram.shape[-1], 1)
+    return gram[..., i, i] + gram[..., j, j] - gram[..., i, j] - gram[..., j, i]
+
+
+def _euclidean(patterns: Any, design: Design, whitening: Whitening | None) -> Any:
+    """Return squared Euclidean distances of mean patterns divided by the number of channels."""
+    centred = _centred(design.condition_means(patterns))
+    return _squared(centred, centred)
+
+
+def _mahalanobis(patterns: Any, design: Design, whitening: Whitening | None) -> Any:
+    """Return squared Mahalanobis distances of mean patterns divided by the number of channels."""
+    if whitening is None or whitening.per_run:
+        raise BrainalignError(
+            f"mahalanobis takes one precision for all runs; got {'one per run' if whitening else 'none'} (euclidean "
+            "takes none, crossnobis one per run)"
+        )
+    centred = _centred(design.condition_means(patterns))
+    return _squared(centred, whitening.covariances[0].solve(centred))
+
+
+def _correlation(patterns: Any, design: Design, whitening: Whitening | None) -> Any:
+    """Return one minus Pearson's r between mean patterns; NaN where a pattern is constant."""
+    xp, means = namespace_of(patterns), design.condition_means(patterns)
+    centred = means - means.mean(axis=-1, keepdims=True)
+    norm, size = (xp.sqrt((x * x).sum(axis=-1, keepdims=True)) for x in (centred, means))
+    unit = centred / xp.where(norm <= 1e-12 * size, np.nan, norm)
+    i, j = np.triu_indices(unit.shape[-2], 1)
+    return 1 - (unit @ unit.swapaxes(-1, -2))[..., i, j]
+
+
+def _poisson(patterns: Any, design: Design, whitening: Whitening | None) -> Any:
+    """Return the symmetrised Kullback-Leibler divergence of Poisson rates divided by the number of channels.
+
+    Mean rates m are drawn towards a prior; the distance is the mean over channels of (m_i − m_j)(log m_i − log m_j).
+    """
+    if bool((patterns < 0).any()):
+        raise BrainalignError(
+            f"poisson distances are between rates, which are not negative; got {float(patterns.min()):.3g}; "
+            "give counts or choose another distance"
+        )
+    xp, rates = namespace_of(patterns), design.condition_means(patterns)
+    rates = (rates + PRIOR_RATE * PRIOR_WEIGHT) / (1 + PRIOR_WEIGHT)
+    products = _centred(rates) @ _centred(xp.log(rates)).swapaxes(-1, -2)
+    return _pair_differences(products) / rates.shape[-1]
+
+
+def _centred(patterns: Any) -> Any:
+    # Distances ignore what all conditions share; taking it out first keeps their digits.
+    return patterns - patterns.mean(axis=-2, keepdims=True)
+
+
+def _squared(left: Any, right: Any) -> Any:
+    gram = left @ right.swapaxes(-1, -2)
+    return namespace_of(gram).clip(_pair_differences(gram) / left.shape[-1], 0, None)
+
+
+def _crossnobis(patterns: Any, design: Design, whitening: Whitening | None) -> Any:
+    """Return the mean product of differences over all pairs of different runs, per channel. Negative values stay.
+
+    With every condition in every run and one precision, products over pairs of runs are products of sums less products
+    within runs. Otherwise every pair of conditions takes the runs that hold both, each pair of runs counting the same;
+    differences within a run are free of whatever the run adds to all its conditions.
+    """
+    n_runs = len(design.run_names)
+    if n_runs < 2:
+        raise BrainalignError(f"crossnobis multiplies runs with each other and needs 2 or more; got {n_runs}")
+    means, present = design.run_means(patterns)
+    _check_shared(present, design)
+    if present.all() and (whitening is None or not whitening.per_run):
+        return _balanced(means, whitening) / means.shape[-1]
+    return _by_pairs_of_runs(means, present, whitening) / means.shape[-1]
+
+
+def _check_shared(present: NDArray[np.bool_], design: Design) -> None:
+    if present.all():
+        return
+    n_shared = present.T.astype(int) @ present
+    np.fill_diagonal(n_shared, 0)
+    alone = (n_shared < 2).all(axis=1)
+    if alone.any():
+        raise BrainalignError(
+            f"{int(alone.sum())} conditions share 2 or more runs with no other condition "
+            f"({listed(design.condition_names[alone].tolist())}); crossnobis needs that: drop them"
+        )
+    n_missing = int((np.triu(n_shared < 2, 1)).sum())
+    if n_missing:
+        n_pairs = len(n_shared) * (len(n_shared) - 1) // 2
+        warnings.warn(
+            f"{n_missing} of {n_pairs} pairs of conditions share fewer than 2 runs: their distances are NaN",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _balanced(means: Any, whitening: Whitening | None) -> Any:
+    n_runs, n_conditions, _ = means.shape[-3:]
+    total, within = _sums_of_products(means, whitening)
+    # Differences ignore what a run adds to all conditions. Taking it out first costs as much as two products, and is
+    # needed only where it is so large that its products take the digits of the others.
+    k = np.arange(n_conditions)
+    size = within[..., k, k].sum(axis=-1)
+    if bool((size - within.sum(axis=-1).sum(axis=-1) / n_conditions < 1e-2 * size).any()):
+        total, within = _sums_of_products(means - means.mean(axis=-2, keepdims=True), whitening)
+    return _pair_differences(total - within) / (n_runs * (n_runs - 1))
+
+
+def _sums_of_products(means: Any, whitening: Whitening | None) -> tuple[Any, Any]:
+    """Return the products of sums over runs, and the sum of products within runs, (..., n_conditions, n_conditions)."""
+    right = means if whitening is None else whitening.covariances[0].solve(means)
+    total = means.sum(axis=-3)
+    between = total @ (total if whitening is None else right.sum(axis=-3)).swapaxes(-1, -2)
+    within = 0
+    for run in range(means.shape[-3]):
+        within = within + means[..., run, :, :] @ right[..., run, :, :].swapaxes(-1, -2)
+    return between, within
+
+
+def _by_pairs_of_runs(means: Any, present: NDArray[np.bool_], whitening: Whitening | None) -> Any:
+    xp, n_runs = namespace_of(means), len(present)
+    weights = as_kind_of(present.astype(np.float64), means)[..., None]  # (n_runs, n_conditions, 1)
+    centred = (means - (means * weights).sum(axis=-2, keepdims=True) / weights.sum(axis=-2, keepdims=True)) * weights
+    shared = whitening is not None and not whitening.per_run
+    right = whitening.covariances[0].solve(centred) if whitening is not None and shared else centred
+    i, j = np.triu_indices(present.shape[1], 1)
+    total, n_products = 0, np.zeros(len(i))
+    for a in range(n_runs):
+        for b in range(a + 1, n_runs):
+            other = right[..., b, :, :]
+            if whitening is not None and whitening.per_run:
+                other = whitening.of_runs(a, b).solve(other)
+            both = present[a] & present[b]
+            held = both[i] & both[j]
+            products = _pair_differences(centred[..., a, :, :] @ other.swapaxes(-1, -2))
+            total = total + xp.where(as_kind_of(held, means) > 0, products, 0.0)
+            n_products += held
+    counts = as_kind_of(np.where(n_products > 0, n_products, np.nan), means)
+    return total / counts
+
 
 DISTANCES = {
-    "correlation": correlation,
-    "crossnobis": crossnobis,
-    "euclidean": euclidean,
-    "mahalanobis": mahalanobis,
-    "poisson": poisson,
+    "correlation": _correlation,
+    "crossnobis": _crossnobis,
+    "euclidean": _euclidean,
+    "mahalanobis": _mahalanobis,
+    "poisson": _poisson,
 }
-WHITENED = ("crossnobis", "mahalanobis")
 
 
 def rdm(
@@ -113,3 +264,43 @@ def _without_items_that_are_not_finite(found: Any, values: Any) -> Any:
         raise BrainalignError(f"patterns of shape {tuple(values.shape)} have {which}; drop the channels or rows")
     warnings.warn(f"{n_bad} of {n_items} RDMs are NaN: their patterns have {which}", RuntimeWarning, stacklevel=3)
     return xp.where(defined[..., None], found, np.nan)
+
+
+def feature_rdms(
+    layers: Mapping[str, Features], stimulus_ids: Sequence[str], distance: str
+) -> dict[str, NDArray[np.floating[Any]]]:
+    """Return the RDM (n_pairs,) of every layer, matched by stimulus id.
+
+    Parameters
+    ----------
+    layers : mapping of Features
+    stimulus_ids : sequence of str
+        The stimuli, in the order of the pairs.
+    distance : str
+        As for `rdm`.
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus has no features.
+    """
+    values = {name: stimulus_features(features, stimulus_ids) for name, features in layers.items()}
+    return {name: rdm(of_layer.reshape(len(of_layer), -1), distance) for name, of_layer in values.items()}
+
+
+def stimulus_features(features: Features, stimulus_ids: Sequence[str]) -> Values:
+    """Return the features (n_stimuli, ...) of chosen stimuli, matched by id.
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus has no features.
+    """
+    rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimulus_ids))
+    missing = [stimulus for stimulus, row in zip(stimulus_ids, rows, strict=True) if row < 0]
+    if missing:
+        raise BrainalignError(
+            f"layer {features.layer!r} has no features for {len(missing)} of {len(rows)} stimuli ({listed(missing)}); "
+            "run extract again"
+        )
+    return np.asarray(features.values[rows])

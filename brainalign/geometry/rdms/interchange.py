@@ -11,19 +11,14 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.condensed import condensed_rdms, n_stimuli_of
+from brainalign.geometry.rdms.dissimilarity import DISTANCES
 
 if TYPE_CHECKING:
     from rsatoolbox.data.dataset import Dataset
     from rsatoolbox.rdm.rdms import RDMs
 
 Labels = NDArray[Any]
-MEASURES = {
-    "correlation": "correlation",
-    "crossnobis": "crossnobis",
-    "euclidean": "squared euclidean",
-    "mahalanobis": "squared mahalanobis",
-    "poisson": "poisson",
-}
+MEASURES = {name: f"squared {name}" if name in ("euclidean", "mahalanobis") else name for name in DISTANCES}
 METHODS = {theirs: ours for ours, theirs in MEASURES.items()}
 
 
@@ -105,9 +100,7 @@ def to_rsatoolbox(labelled: LabelledRdms | LabelledPatterns) -> RDMs | Dataset:
     BrainalignError
         If labels do not fit the values.
     """
-    if isinstance(labelled, LabelledRdms):
-        return _to_rdms(labelled)
-    return _to_dataset(labelled)
+    return _to_rdms(labelled) if isinstance(labelled, LabelledRdms) else _to_dataset(labelled)
 
 
 @overload
@@ -180,13 +173,11 @@ def _to_dataset(labelled: LabelledPatterns) -> Dataset:
 
     rows = {"condition": labelled.conditions} | _given(run=labelled.runs) | dict(labelled.of_rows)
     values = np.array(labelled.patterns, dtype=np.float64)
-    _check_labels(rows, len(values), "patterns")
-    _check_labels(labelled.of_channels, values.shape[1], "channels")
     return Dataset(
         values,
         descriptors=_given(subject=labelled.subject) | dict(labelled.of_all),
-        obs_descriptors={name: np.asarray(labels) for name, labels in rows.items()},
-        channel_descriptors={name: np.asarray(labels) for name, labels in labelled.of_channels.items()},
+        obs_descriptors=_checked(rows, len(values), "patterns"),
+        channel_descriptors=_checked(labelled.of_channels, values.shape[1], "channels"),
     )
 
 
@@ -196,14 +187,12 @@ def _to_rdms(labelled: LabelledRdms) -> RDMs:
     values = condensed_rdms("rdms", labelled.rdms, "n_rdms").copy()
     patterns = {"condition": labelled.conditions} | dict(labelled.of_conditions)
     rdms = _given(subject=labelled.subjects, run=labelled.runs) | dict(labelled.of_rdms)
-    _check_labels(patterns, n_stimuli_of(values.shape[1]), "the conditions of the RDMs")
-    _check_labels(rdms, len(values), "rdms")
     return RDMs(
         values,
         dissimilarity_measure=None if labelled.method is None else MEASURES.get(labelled.method, labelled.method),
         descriptors=dict(labelled.of_all),
-        rdm_descriptors={name: np.asarray(labels) for name, labels in rdms.items()},
-        pattern_descriptors={name: np.asarray(labels) for name, labels in patterns.items()},
+        rdm_descriptors=_checked(rdms, len(values), "rdms"),
+        pattern_descriptors=_checked(patterns, n_stimuli_of(values.shape[1]), "the conditions of the RDMs"),
     )
 
 
@@ -229,6 +218,7 @@ def _condition(descriptors: Mapping[str, Labels], wanted: str | None, besides: t
     return names[0] if names else "index"
 
 
-def _check_labels(labels: Mapping[str, Any], n: int, what: str) -> None:
+def _checked(labels: Mapping[str, Any], n: int, what: str) -> dict[str, Labels]:
     for name, values in labels.items():
         check_rows(f"the labels {name!r}", len(values), what, n, "give one label each")
+    return {name: np.asarray(values) for name, values in labels.items()}

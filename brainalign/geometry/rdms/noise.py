@@ -55,7 +55,7 @@ def noise_covariance(residuals: Kind, dof: int | None = None, method: str = "shr
     Examples
     --------
     >>> residuals = np.random.default_rng(0).normal(size=(20, 1000))
-    >>> noise_covariance(residuals).whiten(residuals[:3]).shape
+    >>> noise_covariance(residuals).solve(residuals[:3]).shape
     (3, 1000)
     """
     check_choice("method", method, NOISE_COVARIANCES)

@@ -50,15 +50,20 @@ def sorted_ties(rdms: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return order, ties
 
 
-def mean_ranks(rdms: Values) -> NDArray[np.float64]:
-    """Return ranks from 1 within each complete RDM (n_rdms, n_pairs), ties at their mean."""
-    order, ties = sorted_ties(rdms)
+def tie_ends(ties: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find the first and the last entry that every sorted entry (n_rdms, n_pairs) is tied with."""
     place = np.arange(ties.shape[1])
     change = np.diff(ties, axis=1) != 0
     edge = np.ones((len(ties), 1), dtype=bool)
     first = np.maximum.accumulate(np.where(np.hstack([edge, change]), place, 0), axis=1)
     last = np.where(np.hstack([change, edge]), place, len(place))
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    return first, np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+
+
+def mean_ranks(rdms: Values) -> NDArray[np.float64]:
+    """Return ranks from 1 within each complete RDM (n_rdms, n_pairs), ties at their mean."""
+    order, ties = sorted_ties(rdms)
+    first, last = tie_ends(ties)
     ranks = np.empty(ties.shape)
     np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=1)
     return ranks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
-from brainalign.geometry.inference import COMPARISONS, TIE, compare, whitened
-from brainalign.geometry.rdms import are_constant, rank_rdms
+from brainalign.geometry.inference import METHODS, TIE, compare, stimulus_orders, unit_forms
 from brainalign.geometry.searchlights.searchlight import Searchlight
 from brainalign.io import TensorStream
 from brainalign.statistics import fdr
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 BLOCK = 1024  # centres between two records of progress
 AT_ONCE = 100_000_000  # bytes of permuted models
-FEW_STIMULI = 7  # fewer have less than 5,040 orders
 # Fits as good as the observed one count against it, and so do those that differ from it by rounding.
 TIES = {"float64": TIE, "float32": 1e-5}
 
@@ -152,22 +149,16 @@ class _Test:
     """One test of models around all centres, block by block."""
 
     def __init__(self, search: Searchlight, models: Values, comparison: str, n_permutations: int, seed: int) -> None:
-        check_choice("comparison", comparison, {name for name, kind in COMPARISONS.items() if not kind.concordance})
+        check_choice("comparison", comparison, METHODS)
         if models.shape[1] != search.n_pairs:
             raise BrainalignError(
                 f"models have {models.shape[1]} pairs and searchlights {search.n_pairs}; both need the pairs of the "
                 "same stimuli"
             )
         n = n_stimuli_of(search.n_pairs)
-        if n < FEW_STIMULI:
-            warnings.warn(
-                f"{n} stimuli can be exchanged in few ways, so p values are coarse; test {FEW_STIMULI} or more, or "
-                "compare with a ceiling instead",
-                stacklevel=3,
-            )
         self.search, self.comparison, self.models = search, comparison, models
-        self.orders = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (n_permutations, 1)), axis=1)
-        self.forms = _unit_forms(models, comparison)[1]
+        self.orders = stimulus_orders(n, n_permutations, np.random.default_rng(seed))
+        self.forms = unit_forms(models, comparison)[1]
         self.i, self.j = np.triu_indices(n, 1)
 
     def digest(self) -> str:
@@ -190,7 +181,7 @@ class _Test:
         n_models, n_permutations = len(self.models), len(self.orders)
         scores, reached, total = (np.full((n_models, BLOCK), np.nan) for _ in range(3))
         largest = np.full((n_models, n_permutations), -np.inf)
-        left = _unit_forms(rdms[whole], self.comparison)[0]
+        left = unit_forms(rdms[whole], self.comparison)[0]
         device, dtype = self.search.device, getattr(torch, self.search.dtype)
         centres = torch.as_tensor(left, device=device).to(dtype)  # (n_whole, n_pairs)
         rows = np.flatnonzero(whole)
@@ -267,28 +258,3 @@ def _exceeded(largest: Values, p: float) -> float:
     """Return the value above which at most a share `p` of permutations, with the observed, lies."""
     allowed = int(np.floor(p * (len(largest) + 1) + 1e-9)) - 1  # permutations that may reach a score
     return float(np.sort(largest)[len(largest) - 1 - allowed]) if allowed >= 0 else np.inf
-
-
-def _unit_forms(rdms: Values, method: str) -> tuple[Values, Values]:
-    """Return two forms of RDMs: products of the first of one with the second of another are their comparison.
-
-    NaN for RDMs that have missing pairs or no direction.
-    """
-    kind, n_pairs = COMPARISONS[method], rdms.shape[1]
-    whole = np.asarray(np.isfinite(rdms).all(axis=1))
-    values: Values = np.where(whole[:, None], rdms, 0)
-    constant = are_constant(values) if kind.centre else ~values.any(axis=1)
-    if kind.ranks:
-        values = rank_rdms(values)
-    if kind.centre:
-        values = values - values.mean(axis=1, keepdims=True)
-    if kind.untied:
-        scaled = np.where(whole[:, None], values * np.sqrt(12 / (n_pairs**3 - n_pairs)), np.nan)
-        return scaled, scaled
-    white = values
-    if kind.whiten:
-        n = n_stimuli_of(n_pairs)
-        white = whitened(values, np.ones(n_pairs, dtype=bool), np.eye(n) - 1 / n)
-    norm = np.sqrt((white * values).sum(axis=1))
-    norm = np.where(whole & ~constant & (norm > 0), norm, np.nan)[:, None]
-    return values / norm, white / norm

@@ -1,12 +1,18 @@
 """Decoding and RDMs over time."""
 
-from brainalign.geometry.time.areas_under_curve import auc, auc_draws
-from brainalign.geometry.time.decoding import TimeScores, decode_generalization, decode_times, pairwise_movie
+from brainalign.geometry.time.areas_under_curve import auc, auc_draws, sensor_effects
+from brainalign.geometry.time.decoding import (
+    Fold,
+    TimeScores,
+    contiguous_folds,
+    decode_generalization,
+    decode_times,
+    leave_one_group_out,
+    pairwise_movie,
+)
 from brainalign.geometry.time.discriminant import Discriminants, fit_discriminants, membership
 from brainalign.geometry.time.discriminant import shrinkage_ridge as shrinkage_ridge
 from brainalign.geometry.time.movies import rdm_movie, rdm_time_generalization
-from brainalign.geometry.time.sensors import sensor_effects
-from brainalign.geometry.time.time_folds import Fold, contiguous_folds, leave_one_group_out
 
 __all__ = [
     "Discriminants",

@@ -1,11 +1,18 @@
 """Topological RSA: geodesic distances, thresholds, and regions told apart by them."""
 
-from brainalign.geometry.topology.agreement import LayerAgreement, layer_agreement
 from brainalign.geometry.topology.dependence import DependenceTest, dependence_test
-from brainalign.geometry.topology.geotopology import Geodesics, geodesic, geotopological
+from brainalign.geometry.topology.geotopology import (
+    FAMILIES,
+    Geodesics,
+    LayerAgreement,
+    geodesic,
+    geotopological,
+    layer_agreement,
+    threshold_family,
+    threshold_grid,
+)
 from brainalign.geometry.topology.region_identification import BASELINES, RegionIdentification, identify_regions
-from brainalign.geometry.topology.thresholds import FAMILIES, threshold_family, threshold_grid
-from brainalign.geometry.topology.thresholds import RankedRdms as RankedRdms
+from brainalign.geometry.topology.region_identification import RankedRdms as RankedRdms
 
 __all__ = [
     "BASELINES",

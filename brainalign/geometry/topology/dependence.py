@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.condensed import square_rdms
-from brainalign.geometry.topology.thresholds import threshold_grid
+from brainalign.geometry.topology.geotopology import threshold_grid
 
 LEAST = 4  # observations
 AT_ONCE = 8  # cells of x whose nulls are studentised together: they stay in the cache

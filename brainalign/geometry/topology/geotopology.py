@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,9 +17,13 @@ from scipy.sparse.csgraph import connected_components, shortest_path
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.geometry.inference import compare
 from brainalign.geometry.rdms import equal_masks, mean_ranks
 
 Disconnected = Literal["nan", "max_finite", "largest"]
+
+SLACK = 1e-3  # sums of steps of .05 are not exact
+FAMILIES = ("local", "global", "geometry", "topology", "intermediate")
 
 DENSE_SHARE = 0.25  # of pairs that are edges: beyond it Floyd and Warshall are faster than Dijkstra
 
@@ -74,7 +80,7 @@ def geotopological(rdms: Values, lower: float = 0.2, upper: float = 0.8, rank: b
     >>> geotopological(np.array([4.0, 1.0, 9.0]), 0.25, 0.75).tolist()
     [0.5, 0.0, 1.0]
     """
-    check_thresholds(lower, upper)
+    _check_thresholds(lower, upper)
     given = condensed_rdms("rdms", rdms, any_axes=True)
     if np.isinf(given).any():
         raise BrainalignError(
@@ -160,19 +166,55 @@ def geodesic(
     return Geodesics(found.reshape(given.shape), parts.reshape(given.shape[:-1]))
 
 
-def check_thresholds(lower: float, upper: float) -> None:
-    """Raise unless 0 ≤ lower ≤ upper ≤ 1.
-
-    Raises
-    ------
-    BrainalignError
-        If not; the message names both.
-    """
+def _check_thresholds(lower: float, upper: float) -> None:
+    """Raise unless 0 ≤ lower ≤ upper ≤ 1."""
     if not 0 <= lower <= upper <= 1:
         raise BrainalignError(
             f"lower and upper are quantiles with 0 <= lower <= upper <= 1; got {lower} and {upper}; the usual ones "
             "are .2 and .8"
         )
+
+
+def threshold_grid(step: float = 0.05) -> Values:
+    """Return all (lower, upper) with lower ≤ upper on a grid, (n_cells, 2).
+
+    Equal ones give binary RDMs; those at 0 and at 1 are left out, because they tell no pairs apart.
+
+    Raises
+    ------
+    BrainalignError
+        If the step does not divide 1.
+    """
+    n = round(1 / step)
+    if n < 1 or abs(n * step - 1) > SLACK:
+        raise BrainalignError(f"step must divide 1, as .05 does; got {step}")
+    levels = np.arange(n + 1) / n
+    lower, upper = np.triu_indices(n + 1)
+    inside = (lower < upper) | ((lower > 0) & (lower < n))
+    return np.column_stack([levels[lower[inside]], levels[upper[inside]]])
+
+
+def threshold_family(lower: float, upper: float) -> str:
+    """Classify a pair of thresholds by what it looks at, as one of `FAMILIES`.
+
+    References
+    ----------
+    Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
+    doi:10.1073/pnas.2317881121
+
+    Examples
+    --------
+    >>> [threshold_family(*cell) for cell in ((0, 0.2), (0.9, 1), (0, 1), (0.45, 0.55), (0.2, 0.8))]
+    ['local', 'global', 'geometry', 'topology', 'intermediate']
+    """
+    middle = (lower + upper) / 2
+    if middle <= 0.2 + SLACK:
+        return "local"
+    if middle >= 0.8 - SLACK:
+        return "global"
+    if upper - lower >= 0.8 - SLACK:
+        return "geometry"
+    return "topology" if lower >= 0.4 - SLACK and upper <= 0.6 + SLACK else "intermediate"
 
 
 def _clipped(values: Values, lower: float, upper: float, rank: bool) -> Values:
@@ -234,3 +276,68 @@ def _joined(
         largest = np.bincount(part).argmax()
         reached = reached & (part[i] == largest) & (part[j] == largest)
     return np.where(reached, paths, np.nan)
+
+
+@dataclass(frozen=True)
+class LayerAgreement:
+    """Layers compared with regions under one transform.
+
+    Attributes
+    ----------
+    fit : array (n_subjects, n_regions, n_layers)
+        Pearson's r of transformed RDMs.
+    best : array (n_regions,) of int
+        Layer of the largest mean fit over subjects; -1 where there is none.
+    agreement : array (n_regions,)
+        Share of subjects whose best layer is the one that the mean of the others says; chance is 1 / n_layers.
+    """
+
+    fit: Values
+    best: NDArray[np.intp]
+    agreement: Values
+
+
+def layer_agreement(
+    rdms: Values, layers: Values, transforms: Mapping[str, tuple[float, float] | None]
+) -> dict[str, LayerAgreement]:
+    """Compare the layers of a network with the regions of subjects under several transforms of both.
+
+    Parameters
+    ----------
+    rdms : array (n_subjects, n_regions, n_pairs)
+        All NaN where a subject lacks a region.
+    layers : array (n_layers, n_pairs)
+    transforms : mapping of (float, float) or None
+        By name, the thresholds of `geotopological`; None leaves RDMs as they are.
+
+    Raises
+    ------
+    BrainalignError
+        If the numbers of pairs differ.
+    """
+    rdms, layers = (
+        condensed_rdms("rdms", rdms, "n_subjects", "n_regions"),
+        condensed_rdms("layers", layers, "n_layers", some_pairs=True),
+    )
+    if rdms.shape[-1] != layers.shape[-1]:
+        raise BrainalignError(
+            f"RDMs of regions have {rdms.shape[-1]} pairs and those of layers {layers.shape[-1]}; both need the pairs "
+            "of the same stimuli"
+        )
+    found = {}
+    for name, cell in transforms.items():
+        regions, of_model = (x if cell is None else geotopological(x, *cell) for x in (rdms, layers))
+        fit = compare(regions.reshape(-1, rdms.shape[-1]), of_model, "pearson").reshape(*rdms.shape[:2], len(layers))
+        found[name] = _agreement(fit)
+    return found
+
+
+def _agreement(fit: Values) -> LayerAgreement:
+    there: NDArray[np.bool_] = np.asarray(np.isfinite(fit).all(axis=2))  # (n_subjects, n_regions)
+    shown = np.where(there[..., None], fit, 0)
+    total, n = shown.sum(axis=0), there.sum(axis=0)
+    best = np.where(n > 0, total.argmax(axis=1), -1)
+    others = (total - shown).argmax(axis=2)
+    tested = there & (n > 1)
+    hits = ((others == shown.argmax(axis=2)) & tested).sum(axis=0)
+    return LayerAgreement(fit, best, hits / np.where(n > 1, n, np.nan))

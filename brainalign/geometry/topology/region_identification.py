@@ -15,7 +15,8 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.inference import multiplicities
-from brainalign.geometry.topology.thresholds import RankedRdms, normalised_gram, threshold_grid
+from brainalign.geometry.rdms import sorted_ties, tie_ends
+from brainalign.geometry.topology.geotopology import threshold_grid
 
 TIE = 1e-9  # correlations closer than this are equal but for rounding
 NONE = -2.0  # below every correlation
@@ -25,25 +26,13 @@ MARGIN = 1e-6  # a margin is at most 2: it decides only between cells that name 
 # A correlation with a mean of RDMs needs only products of RDMs, so leaving out one subject, or two of them for the
 # choice of thresholds, or drawing subjects repeatedly, are sums over the same matrix.
 @dataclass(frozen=True)
-class NamedRegions:
-    """How many regions of each left-out subject are named correctly.
+class _NamedRegions:
+    """How many regions of each left-out subject are named correctly, copies counted."""
 
-    Attributes
-    ----------
-    hits : array (n_cells, n_subjects)
-        Copies counted.
-    choice : array (n_cells, n_subjects)
-        What each cell reaches among the other subjects, when these are left out in turn.
-    tested : float
-        Regions that could be named, copies counted.
-    vanished : float
-        Regions that no other subject has.
-    """
-
-    hits: Values
-    choice: Values
-    tested: float
-    vanished: float
+    hits: Values  # (n_cells, n_subjects)
+    choice: Values  # (n_cells, n_subjects): what each cell reaches among the others, when these are left out in turn
+    tested: float  # regions that could be named
+    vanished: float  # regions that no other subject has
 
     @property
     def accuracy(self) -> Values:
@@ -62,22 +51,17 @@ class NamedRegions:
         return float(hits / (self.tested or np.nan)) if np.isfinite(self.choice).all() else np.nan
 
     @classmethod
-    def joined(cls, parts: list[NamedRegions]) -> NamedRegions:
+    def joined(cls, parts: list[_NamedRegions]) -> _NamedRegions:
         """Return the regions named at the cells of all parts."""
         hits, choice = (np.concatenate([getattr(part, name) for part in parts]) for name in ("hits", "choice"))
         return cls(hits, choice, parts[0].tested, parts[0].vanished)
 
 
-def name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | None = None) -> NamedRegions:
+def _name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | None = None) -> _NamedRegions:
     """Name every region of every subject after the nearest mean RDM of the others.
 
-    Parameters
-    ----------
-    grams : array (n_cells, n_subjects, n_regions, n_subjects, n_regions)
-        Correlations between RDMs; zero where an RDM is undefined.
-    present : array (n_subjects, n_regions) of bool
-    copies : array (n_subjects,), optional
-        How often each subject was drawn. All its copies are left out together.
+    Correlations between RDMs (n_cells, n_subjects, n_regions, n_subjects, n_regions) are zero where one is undefined;
+    `copies` says how often each subject was drawn, and all its copies are left out together.
     """
     copies = np.ones(len(present)) if copies is None else copies
     if (copies == 0).any():
@@ -104,20 +88,13 @@ def name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | Non
         value = ((right + MARGIN * margin) * pooled).sum(axis=(1, 2))
         choice[:, s] = value / pooled.sum() if pooled.any() else np.nan
     vanished = float((copies[:, None] * (present & ~others)).sum())
-    return NamedRegions((credit * tested).sum(axis=2), choice, float(tested.sum()), vanished)
+    return _NamedRegions((credit * tested).sum(axis=2), choice, float(tested.sum()), vanished)
 
 
 def _credit_and_margin(products: Values, squared: Values, others: NDArray[np.bool_]) -> tuple[Values, Values]:
     """Return credit (1, or a share of a tie) and margin of every region, (n_cells, n_subjects, n_regions).
 
-    Parameters
-    ----------
-    products : array (n_cells, n_subjects, n_regions, n_regions)
-        Of a region with the sum of each candidate.
-    squared : array (n_cells, n_subjects, n_regions)
-        Norm of that sum.
-    others : array (n_subjects, n_regions)
-        Whether a candidate exists.
+    From products of each region with the sum of each candidate, squared norms of these sums, and which exist.
     """
     norm = np.sqrt(np.maximum(squared, 0))
     r = products * np.where(norm > TIE, 1 / np.maximum(norm, TIE), 0)[:, :, None]
@@ -316,22 +293,22 @@ class _Surface:
         weights: NDArray[np.intp] | None,
         orders: Sequence[NDArray[np.intp]] = (),
         copies: Values | None = None,
-    ) -> list[NamedRegions]:
+    ) -> list[_NamedRegions]:
         """Name the regions at every cell, and with the regions of subjects relabelled in each of `orders`."""
-        parts: list[list[NamedRegions]] = [[] for _ in range(1 + len(orders))]
+        parts: list[list[_NamedRegions]] = [[] for _ in range(1 + len(orders))]
         for start in range(0, len(self.cells), self.at_once):
             grams = self._square(self.ranked.grams(self.cells[start : start + self.at_once], weights))
-            parts[0].append(name_regions(grams, self.present, copies))
+            parts[0].append(_name_regions(grams, self.present, copies))
             flat = grams.reshape(len(grams), self.present.size, self.present.size)
             for part, order in zip(parts[1:], orders, strict=True):
                 relabelled = flat[:, order[:, None], order].reshape(grams.shape)
-                part.append(name_regions(relabelled, self.present, copies))
-        return [NamedRegions.joined(part) for part in parts]
+                part.append(_name_regions(relabelled, self.present, copies))
+        return [_NamedRegions.joined(part) for part in parts]
 
-    def raw(self, weights: NDArray[np.intp] | None, copies: Values | None = None) -> NamedRegions:
+    def raw(self, weights: NDArray[np.intp] | None, copies: Values | None = None) -> _NamedRegions:
         counts = np.ones(self.rdms.shape[1], dtype=np.intp) if weights is None else weights
-        gram = normalised_gram(self.rdms[:, counts > 0], counts[counts > 0].astype(np.float64))
-        return name_regions(self._square(gram[None]), self.present, copies)
+        gram = _normalised_gram(self.rdms[:, counts > 0], counts[counts > 0].astype(np.float64))
+        return _name_regions(self._square(gram[None]), self.present, copies)
 
     def _square(self, grams: Values) -> Values:
         """Put zeros where a subject lacks a region."""
@@ -354,14 +331,14 @@ def _relabelled(present: NDArray[np.bool_], rng: np.random.Generator) -> NDArray
 
 def _resampled(
     surface: _Surface, kept: NDArray[np.bool_], subjects: Values, stimuli: Values
-) -> tuple[NamedRegions, float, int]:
+) -> tuple[_NamedRegions, float, int]:
     """Name the regions in one draw; also compute the accuracy of raw RDMs, and count the pairs it is without."""
     i, j = np.triu_indices(len(stimuli), 1)
     weights = (stimuli[i] * stimuli[j])[kept].astype(np.intp)
     dropped = int((weights == 0).sum())
     if (subjects > 0).sum() < 2 or len(weights) - dropped < 2:
         nothing = np.full((len(surface.cells), 1), np.nan)
-        return NamedRegions(nothing, nothing, 0, 0), np.nan, dropped
+        return _NamedRegions(nothing, nothing, 0, 0), np.nan, dropped
     return surface.named(weights, copies=subjects)[0], float(surface.raw(weights, subjects).accuracy[0]), dropped
 
 
@@ -376,3 +353,92 @@ def _check(rdms: Values, n_boot: int, n_shuffles: int, rng: np.random.Generator 
             raise BrainalignError(f"identification across subjects needs {least} or more {name}; got {n}")
     if (n_boot or n_shuffles) and rng is None:
         raise BrainalignError("draws and shuffles need rng; pass rng=np.random.default_rng(seed)")
+
+
+class RankedRdms:
+    """RDMs in the order of their dissimilarities: sorted once for all thresholds and all draws of stimuli.
+
+    Parameters
+    ----------
+    rdms : array (n_rdms, n_pairs)
+        Without missing pairs.
+    """
+
+    def __init__(self, rdms: Values) -> None:
+        self.order, self.groups = sorted_ties(rdms)
+
+    def grams(self, cells: Values, weights: NDArray[np.intp] | None = None) -> Values:
+        """Return Pearson's r between all transformed RDMs at every pair of thresholds.
+
+        Parameters
+        ----------
+        cells : array (n_cells, 2)
+            Lower and upper thresholds.
+        weights : array (n_pairs,) of int, optional
+            How often each pair is there, as after drawing stimuli with replacement.
+
+        Returns
+        -------
+        array (n_cells, n_rdms, n_rdms)
+            Zero rows for RDMs that are constant after the transform.
+        """
+        counts = np.ones(self.order.shape[1], dtype=np.intp) if weights is None else weights
+        x, levels, quantiles = self._ranks(cells, counts)
+        kept = counts[counts > 0].astype(np.float64)
+        found = np.empty((len(cells), len(x), len(x)))
+        even = bool((kept == kept[0]).all())
+        for gram, (lower, upper) in zip(found, np.searchsorted(levels, cells), strict=True):
+            a, width = quantiles[:, lower, None], (quantiles[:, upper] - quantiles[:, lower])[:, None]
+            binary = width == 0
+            forms = x - a
+            if binary.any():
+                steps = forms > 0
+            forms *= 1 / np.where(binary, 1, width)
+            np.clip(forms, 0, 1, out=forms)
+            if binary.any():
+                forms = np.where(binary, steps, forms)
+            gram[:] = _correlations(forms, kept, even)
+        return found
+
+    def _ranks(self, cells: Values, counts: NDArray[np.intp]) -> tuple[Values, Values, Values]:
+        """Return ranks in [0, 1] of the pairs that are there, the levels of all thresholds, and the quantiles there."""
+        drawn = counts[self.order]
+        there = drawn > 0
+        n_rdms, n_kept = len(drawn), int((counts > 0).sum())
+        drawn = drawn[there].reshape(n_rdms, n_kept)
+        groups = self.groups[there].reshape(n_rdms, n_kept)
+        column = (np.cumsum(counts > 0) - 1)[self.order[there]].reshape(n_rdms, n_kept)
+        reached = np.cumsum(drawn, axis=1)
+        n = int(reached[0, -1])
+        first, last = tie_ends(groups)
+        before = np.take_along_axis(reached - drawn, first, axis=1)
+        ranks = (before + np.take_along_axis(reached, last, axis=1) - 1) / 2 / max(n - 1, 1)
+        levels = np.unique(cells)
+        place = levels * (n - 1)
+        low = np.minimum(np.floor(place), max(n - 2, 0))
+        quantiles = np.empty((n_rdms, len(levels)))
+        for row, of_rdm, ends in zip(quantiles, ranks, reached, strict=True):
+            below, above = (of_rdm[np.searchsorted(ends, np.minimum(low + k, n - 1), side="right")] for k in (0, 1))
+            row[:] = below + (place - low) * (above - below)
+        x = np.empty_like(ranks)
+        np.put_along_axis(x, column, ranks, axis=1)
+        return x, levels, quantiles
+
+
+def _normalised_gram(rows: Values, weights: Values) -> Values:
+    """Return weighted Pearson's r between rows (n_rows, n_pairs); zero where a row is constant."""
+    # Of any scale, so that what the mean loses by rounding is small.
+    scale = np.abs(rows).max(axis=1, keepdims=True)
+    return _correlations(rows / np.where(scale > 0, scale, 1), weights, False)
+
+
+def _correlations(forms: Values, weights: Values, even: bool) -> Values:
+    """Return r between rows of values up to 1: products less those of the means, which saves passes over the rows."""
+    total = weights.sum()
+    mean = forms @ weights / total
+    gram = forms @ forms.T * weights[0] if even else (forms * weights) @ forms.T
+    gram -= total * np.outer(mean, mean)
+    norm = np.sqrt(np.maximum(np.diag(gram), 0))
+    varies = norm > 1e-7 * np.sqrt(total)
+    scale = varies / np.where(varies, norm, 1)
+    return np.asarray(gram * scale[:, None] * scale)
