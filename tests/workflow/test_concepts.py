@@ -20,7 +20,7 @@ from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import concepts
 from brainalign.simulation import ConceptWorld, concept_world
 from brainalign.study import parse
-from brainalign.workflow import Job, group_report_path
+from brainalign.workflow import group_report_path
 
 SUFFIXES = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
 OPTIONS = {
@@ -140,14 +140,12 @@ def test_networks_and_regions_beside_judgements(tables) -> None:
     assert regions.loc["IT", "n_objects"] < 26  # those that all three subjects saw
 
 
-def test_maps_are_averaged_over_their_places(tmp_path: Path) -> None:
-    rng, by = np.random.default_rng(1), Provenance("test", {}, "")
+def test_maps_are_averaged_over_their_places() -> None:
+    rng = np.random.default_rng(1)
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b", "c", "d"], "path": ""})
     maps, flat = rng.normal(size=(4, 6, 5)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
-    path = artifact_path(tmp_path, "things", "features", model="net")
     layers = {"map": Features(maps, stimuli, "map", (2, 3)), "flat": Features(flat, stimuli, "flat")}
-    save(path, Layers(layers), by)
-    found = concepts.layers_of(Job("concepts", {}, {"features": [path]}), ["c", "a"])
+    found = concepts.layers_of({"net": Layers(layers)}, ["c", "a"])
     np.testing.assert_allclose(found["net", "map"], maps[[2, 0]].mean(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(found["net", "flat"], flat[[2, 0]])
 
