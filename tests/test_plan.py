@@ -260,7 +260,7 @@ def test_digests_follow_the_files_they_cover() -> None:
     assert {"regression/ridge.py", "kernels/__init__.py", "io/artifacts.py"} & reached(fit).keys()
     assert not [name for name in reached(fit) if name.startswith(("geometry/", "report/", "decoding/", "config/"))]
     assert not [name for name in reached(geometry) if name.startswith(("encoding/", "report/", "datasets/checks/"))]
-    assert {"report/templates/report.html", "report/pages/images.py"} <= reached("report/report").keys()
+    assert {"report/templates/page.html", "report/pages/images.py"} <= reached("report/report").keys()
     refused("no program encode/encodin ", code_digest, "encode/encodin")
 
 
@@ -295,7 +295,7 @@ def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) 
         ("brainalign/geometry/rdms/dissimilarity.py", {"compare"}),
         ("brainalign/features/category.py", {"extract"}),
         ("brainalign/report/kit/captions.py", {"report"}),
-        ("brainalign/report/templates/report.html", {"report"}),
+        ("brainalign/report/templates/page.html", {"report"}),
         ("brainalign/cli.py", set()),
         ("pipelines/compare/compare.py", {"compare"}),
     ],

@@ -42,6 +42,7 @@ from brainalign.config.models import (
 from brainalign.config.searchlight_options import SearchlightSettings
 from brainalign.config.series_options import SeriesSettings
 from brainalign.config.settings import (
+    LEAST_SUBJECTS,
     CompareImagesSettings,
     CompareRdmsSettings,
     CompareSettings,
@@ -56,6 +57,7 @@ from brainalign.config.settings import (
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
 
 __all__ = [
+    "LEAST_SUBJECTS",
     "SHARED_LAYERS",
     "AlignSettings",
     "BandedRidgeMethod",

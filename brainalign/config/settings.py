@@ -115,6 +115,9 @@ class CompareRdmsSettings(Strict):
     combination_permutations: int = Field(100, ge=1, description="refits with the stimuli of a combination exchanged")
 
 
+LEAST_SUBJECTS = 3  # to name regions across subjects: one is tested, one chooses thresholds, one is the mean
+
+
 class IdentifySettings(Strict):
     """Options of the identify stage: regions of fMRI subjects named after the other subjects."""
 

@@ -6,7 +6,6 @@ from brainalign.workflow.job import Job
 from brainalign.workflow.locks import forget, note, running
 from brainalign.workflow.plan import PlannedJob, jobs
 from brainalign.workflow.run import (
-    LEAST_SUBJECTS,
     Run,
     group_report_path,
     image_state,
@@ -15,10 +14,9 @@ from brainalign.workflow.run import (
     wants_gpu,
 )
 from brainalign.workflow.steps import Step
-from brainalign.workflow.table import STEPS, incomplete_pages, job_of, planned, settings_of, step_digest
+from brainalign.workflow.table import STEPS, incomplete_pages, job_of, page_jobs, planned, settings_of, step_digest
 
 __all__ = [
-    "LEAST_SUBJECTS",
     "STEPS",
     "Cost",
     "Job",
@@ -35,6 +33,7 @@ __all__ = [
     "jobs",
     "log_path",
     "note",
+    "page_jobs",
     "planned",
     "reached",
     "report_path",

@@ -18,8 +18,6 @@ from brainalign.study import Descriptor, files_of
 # wildcards.
 Labels = Mapping[str, str]
 
-LEAST_SUBJECTS = 3  # to name regions across subjects: one is tested, one chooses thresholds, one is the mean
-
 
 class Run:
     """A configuration with the descriptors of its datasets.

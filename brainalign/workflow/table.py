@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from brainalign.config import InContextMethod
+from brainalign.config import LEAST_SUBJECTS, InContextMethod
 from brainalign.io import place_tables
 from brainalign.workflow.digests import code_digest
 from brainalign.workflow.job import Job
-from brainalign.workflow.run import LEAST_SUBJECTS, Labels, Run, files_of_folder, wants_device, wants_gpu
+from brainalign.workflow.run import Labels, Run, files_of_folder, wants_device, wants_gpu
 from brainalign.workflow.steps import (
     DESCRIPTOR,
     FIT,
@@ -212,17 +212,23 @@ def _page_reads(run: Run, of: Labels) -> list[Path]:
     """
     found: list[Path] = []
     for step, labels in planned(run, of["dataset"]):
-        mine = labels.get("subject") == of.get("subject") or ("subject" in of and step.name in OF_THE_STIMULI)
-        if step.folder == "report":
-            continue
-        if mine:
-            suffixes = step.writes
-        else:
+        suffixes = step.writes
+        if not _is_shown(step, labels, of):
             suffixes = tuple(suffix for suffix in SUMMARIES if suffix in step.writes) if "subject" not in of else ()
-        if suffixes:
+        if suffixes and step.folder != "report":
             outputs = step.outputs(run, labels)
             found += [outputs[suffix] for suffix in suffixes]
     return found
+
+
+def _is_shown(step: Step, labels: Labels, of: Labels) -> bool:
+    return labels.get("subject") == of.get("subject") or ("subject" in of and step.name in OF_THE_STIMULI)
+
+
+def page_jobs(run: Run, of: Labels) -> list[tuple[Step, Labels]]:
+    """List the jobs whose results a page shows: those of its subject and of the stimuli, or of the whole dataset."""
+    jobs = planned(run, of["dataset"])
+    return [(step, labels) for step, labels in jobs if step.folder != "report" and _is_shown(step, labels, of)]
 
 
 OF_THE_STIMULI = ("extract", "rollout", "ground")

@@ -10,14 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import brainalign
 from brainalign.config import Config
-from brainalign.io import write_atomically, write_json
-from brainalign.pipelines.report.datasets import DATASET_PAGES
+from brainalign.io import Provenance, write_atomically, write_json
 from brainalign.pipelines.report.failures import failures_of, failures_of_group
-from brainalign.pipelines.report.shelf import Shelf
-from brainalign.pipelines.report.subjects import SUBJECT_PAGES
-from brainalign.report import Failure
+from brainalign.report import Failure, Shelf, StudyMaterial, draw_page
 from brainalign.study import Descriptor
-from brainalign.workflow import STEPS, Job, Run
+from brainalign.workflow import STEPS, Job, Run, page_jobs
 
 
 def report(job: Job) -> None:
@@ -45,13 +42,7 @@ def _draw_or_clear(run: Run, job: Job, of: Mapping[str, str], failures: list[Fai
 
 def _draw(run: Run, job: Job, of: Mapping[str, str], failures: list[Failure], whole: Sequence[str]) -> None:
     """Draw a page, with the description of its dataset; a whole one takes the place of an incomplete one."""
-    dataset, subject = of["dataset"], of.get("subject")
-    descriptor = run.descriptors[dataset]
-    shelf = Shelf(run, dataset, job.provenance, failures)
-    if subject is None:
-        page = DATASET_PAGES[descriptor.data_type](shelf, descriptor, whole)
-    else:
-        page = SUBJECT_PAGES[descriptor.data_type](shelf, descriptor, subject)
+    page, descriptor = draw_page(shelf_of(run, of, job.provenance, failures, whole)), run.descriptors[of["dataset"]]
     path = run.page(of, incomplete=bool(failures))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
@@ -59,6 +50,20 @@ def _draw(run: Run, job: Job, of: Mapping[str, str], failures: list[Failure], wh
     if not failures:
         run.page(of, incomplete=True).unlink(missing_ok=True)
     print(f"report: {path}")
+
+
+def shelf_of(
+    run: Run, of: Mapping[str, str], provenance: Provenance, failures: list[Failure], whole: Sequence[str] = ()
+) -> Shelf:
+    """Open the shelf of a page: what the run has of a subject or of a dataset."""
+    page = StudyMaterial(
+        run.config, of["dataset"], run.descriptors[of["dataset"]], of.get("subject", ""), failures=failures
+    )
+    jobs = [
+        (step.name, step.writes, {name: label for name, label in labels.items() if name != "dataset"})
+        for step, labels in page_jobs(run, of)
+    ]
+    return Shelf(page, jobs, run.artifact, provenance, whole)
 
 
 def dataset_description(descriptor: Descriptor) -> dict[str, object]:

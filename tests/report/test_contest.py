@@ -125,7 +125,7 @@ def material() -> ImageMaterial:
         "scenes",
         descriptor,
         "01",
-        responses,
+        responses=responses,
         contest=table(),
         winners=winners().drop(columns=["hemi", "vertex", "roi"]),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,18 @@ import pytest
 
 from brainalign.config import Config
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
-from brainalign.report import CONVERGENCE_TABLES, Material, Section, convergence_section, no_convergence, sections
+from brainalign.report import (
+    CONVERGENCE_TABLES,
+    Chapter,
+    Material,
+    Section,
+    StudyMaterial,
+    blocks_chapter,
+    convergence_section,
+    no_convergence,
+    render_page,
+)
 from brainalign.report.encoding_sections import map_correlations
-from brainalign.report.kit import render
 from brainalign.study import Study, parse
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
@@ -138,9 +148,8 @@ def test_without_places_nothing_is_drawn_over_distance() -> None:
 
 
 def test_what_came_from_data_is_escaped(section: Section) -> None:
-    options = {"dataset": "d", "title": "t", "n_subjects": 3, "table": "", "scores_csv": "", "comparisons": ""}
-    options |= {"notes": [], "table_note": "", "confidence": 0.95, "failures": [], "sidecars": {}}
-    page = render("group.html", [section, no_convergence("None, <i>since</i> nothing was asked.")], **options)
+    chapter = Chapter("", [section, no_convergence("None, <i>since</i> nothing was asked.")])
+    page = render_page(StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t")), [chapter])
     assert "<b>head</b>" not in re.sub(r'src="data:[^"]+"', "", page)
     assert "&lt;i&gt;since" in page
 
@@ -149,6 +158,6 @@ def test_a_study_of_blocks_says_why_it_has_none(small) -> None:
     content = {"datasets": {"small": {"descriptor": "x"}}, "models": {"a": {"extractor": "onehot"}}}
     config = parse(Config, content | {"methods": {"ridge": {"encoder": "ridge"}}}, "test")
     material = Material(config, "small", parse(Study, small.descriptor(), "small.yaml"), "1")
-    (found,) = [section for section in sections(material) if section.id == "convergence"]
+    (found,) = [section for section in blocks_chapter(material).sections if section.id == "convergence"]
     assert not found.panels
     assert found.paragraphs[0].startswith("Convergence scores do not apply: the stimuli are categories")

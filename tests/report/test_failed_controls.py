@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from html import unescape
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,22 @@ import pytest
 from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.report import (
-    ConceptMaterial,
+    Chapter,
     DecodedTimes,
-    DynamicsMaterial,
     FailedControl,
     ImageEncoding,
     ImageMaterial,
     Material,
-    ModalityMaterial,
-    RecordingMaterial,
     Section,
-    SeriesMaterial,
+    StudyMaterial,
+    SubjectMaterial,
     TextMaterial,
     failed_identification,
+    render_page,
 )
 from brainalign.report.geometry_sections import UNSEEN
-from brainalign.report.kit import failed_windows, page
+from brainalign.report.kit import failed_windows
+from brainalign.report.pages import block_sections as blocks_page
 from brainalign.report.pages import concepts as concepts_page
 from brainalign.report.pages import dynamics as dynamics_page
 from brainalign.report.pages import group
@@ -57,6 +58,10 @@ from brainalign.study import (
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
 NET = {"extractor": "efficientnet"}
 TWIN = NET | {"weights": "random", "n_draws": 3}
+RECORD = dict.fromkeys(
+    ("stage", "created", "seed", "device", "wall_time_s", "peak_memory_mb", "settings", "inputs"), ""
+)
+RECORD |= {"library": {"digest": "0" * 64}, "files": {"rdm.json": {"sha256": "0" * 64}}}
 Make = Callable[[bool, pytest.MonkeyPatch], str]
 
 
@@ -110,9 +115,8 @@ def decoded(fails: bool) -> DecodedTimes:
 def recordings(fails: bool, patch: pytest.MonkeyPatch) -> str:
     files = {"1": {"format": "epochs", "epochs": ["a-epo.fif"]}}
     study = descriptor(Study, "", recordings=files)
-    return recordings_page.render_recordings_page(
-        RecordingMaterial(config(), "study", study, "1", decoded=decoded(fails))
-    )
+    material = SubjectMaterial(config(), "study", study, "1", decoded=decoded(fails))
+    return render_page(material, [recordings_page.recordings_chapter(material)])
 
 
 def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -138,7 +142,7 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     pair = {"model_a": "net", "model_b": "twin", "method_a": "ridge", "method_b": "ridge", "difference": -0.1}
     pair |= {"low": -0.15, "high": -0.05, "p": 0.01 if fails else 0.3}
     material.differences = pd.DataFrame([pair])
-    return image_page.render_image_page(material)
+    return render_page(material, [image_page.images_chapter(material)])
 
 
 def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -157,9 +161,9 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     row |= {"low": 0.7, "high": 0.9, "n": 28}
     drawn = row | {"model": "noise", "layer": "all", "p": np.nan, "n": 9, "value": 0.7 if fails else 0.55}
     material.summary = pd.DataFrame([row, drawn])
-    for name in ("findings", "_cards"):
-        patch.setattr(page, name, lambda _: [])
-    return page.render_page(material, [])
+    for name in ("findings", "_cards", "SECTIONS"):
+        patch.setattr(blocks_page, name, [] if name == "SECTIONS" else lambda _: [])
+    return render_page(material, [blocks_page.blocks_chapter(material)])
 
 
 RDMS = {"reader": "kriegeskorte92", "files": ["f"], "references": {"human": "judgements"}}
@@ -171,10 +175,12 @@ def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
     row |= dict.fromkeys(("low", "high", "ceiling_low", "ceiling_high", "group_score"), 0.3)
     twin = {"reference": "human", "model": "twin", "layer": "a", "kind": "random weights", "n": 3, "sd": 0.01}
     twin |= {"mean": 0.31 if fails else 0.1, "group_mean": 0.1, "group_sd": 0.01}
-    sidecars = {"rdm.json": {"details": {"categories": []}, "stage": "s", "library": {"digest": "0"}, "created": ""}}
+    sidecars = {"rdm.json": RECORD | {"details": {"categories": []}}}
     table = pd.DataFrame([row, twin])
     study = descriptor(RdmStudy, "rdms", **RDMS)
-    return rdm_page.render_rdm_page(study, config(), table, pd.DataFrame(), Arrays(), sidecars)
+    tables = {"comparison": table, "differences": pd.DataFrame()}
+    material = StudyMaterial(config(), "study", study, tables=tables, arrays={"rdm": Arrays()}, sidecars=sidecars)
+    return render_page(material, [rdm_page.rdms_chapter(material)])
 
 
 def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -183,10 +189,11 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
     named = pd.DataFrame({"name": ["nested"], "null_mean": [0.3 if fails else 0.25], "null_high": [0.4]})
     for name in ("score_table", "comparison_table"):
         patch.setattr(group, name, lambda *_: "")
-    return group.render_group_page(
-        "study", "A study", pd.DataFrame({"subject": ["1"]}), pd.DataFrame([pair]), controls=["twin"],
+    chapter = group.scores_chapter(
+        pd.DataFrame({"subject": ["1"]}), pd.DataFrame([pair]), controls=["twin"],
         failed_controls=failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),
     )  # fmt: skip
+    return render_page(StudyMaterial(config(), "study", SimpleNamespace(title="A study")), [chapter])
 
 
 def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -207,7 +214,7 @@ def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
     models = {"minilm": {"extractor": "sentence", "weights": "x"}}
     material = TextMaterial(config(models=models), "study", study, said={"ridge": details})
     material.decoders["ridge"] = {"controls": controls, "nuisances": nuisances, "leftblocks": left}
-    return text_page.render_text_page(material)
+    return render_page(material, [text_page.text_chapter(material)])
 
 
 def modalities(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -220,7 +227,8 @@ def modalities(fails: bool, patch: pytest.MonkeyPatch) -> str:
         n_gallery=50,
     )  # fmt: skip
     study = descriptor(ModalityStudy, "modalities", simulate={})
-    return modalities_page.render_modalities_page(ModalityMaterial(config(), "study", study, {"spaceretrieval": table}))
+    material = StudyMaterial(config(), "study", study, tables={"spaceretrieval": table})
+    return render_page(material, [modalities_page.modalities_chapter(material)])
 
 
 def series(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -231,7 +239,8 @@ def series(fails: bool, patch: pytest.MonkeyPatch) -> str:
     rows.append(("frames permuted", "null", 0.2))  # keeps what regions share at a moment: no null for these
     filled = pd.DataFrame(rows, columns=["name", "kind", "r2"]).assign(hidden="random halves", network="")
     study = descriptor(SeriesStudy, "series", simulate={})
-    return series_page.render_series_page(SeriesMaterial(config(), "study", study, {"filled": filled}))
+    material = StudyMaterial(config(), "study", study, tables={"filled": filled})
+    return render_page(material, [series_page.series_chapter(material)])
 
 
 def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -244,7 +253,8 @@ def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
     )
     study = descriptor(TripletStudy, "triplets", files={"triplets": ["t.txt"], "objects": "o.txt"})
     tables = {concepts_page.ALIGNMENT_TABLES[0]: scores}
-    return concepts_page.render_concepts_page(ConceptMaterial(config(), "study", study, tables, aligned={"teacher": 1}))
+    material = StudyMaterial(config(), "study", study, tables=tables)
+    return render_page(material, [concepts_page.concepts_chapter(material)])
 
 
 def dynamics(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -256,7 +266,8 @@ def dynamics(fails: bool, patch: pytest.MonkeyPatch) -> str:
     folds = [scores.assign(fold=fold, r_normalized=scores["r_normalized"] + 0.001 * fold) for fold in range(8)]
     study = descriptor(VideoStudy, "videos", videos="v.npz", subjects={"1": {"neural": "n.npy"}})
     tables = {"dynamics": scores, "dynamicsfolds": pd.concat(folds)}
-    return dynamics_page.render_dynamics_page(DynamicsMaterial(config(), "study", study, "1", tables))
+    material = StudyMaterial(config(), "study", study, "1", tables)
+    return render_page(material, [dynamics_page.dynamics_chapter(material)])
 
 
 PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
@@ -318,8 +329,7 @@ def test_figures_of_a_control_are_those_that_are_known() -> None:
 
 
 def test_what_comes_from_data_is_escaped_in_the_box() -> None:
-    html = page.render("group.html", [], failed_controls=[FailedControl("<img src=x>", 0.5, "<b>m</b>")], dataset="d",
-                       title="t", n_subjects=1, table="", scores_csv="", comparisons="", notes=[], table_note="",
-                       confidence=0.95, failures=[], sidecars={})  # fmt: skip
+    page = StudyMaterial(config(), "study", SimpleNamespace(title="t"))
+    html = render_page(page, [Chapter(failed_controls=[FailedControl("<img src=x>", 0.5, "<b>m</b>")])])
     assert "<img src=x>" not in html
     assert len(alarms(html)) == 1

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from brainalign.arrays import Responses
 from brainalign.config import Config
-from brainalign.report import Material, render_page, sections
+from brainalign.report import Material, blocks_chapter, render_page
 from brainalign.report.kit import target_maps
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics import fdr
@@ -24,6 +24,10 @@ from brainalign.study import Study, parse
 N_STIMULI, N_RUNS, N_TARGETS = 5, 4, 24
 TIMES = np.arange(-0.1, 0.3, 0.05)
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
+
+
+def page_of(material: Material) -> str:
+    return render_page(material, [blocks_chapter(material)])
 
 
 def places(n: int = N_TARGETS) -> pd.DataFrame:
@@ -125,7 +129,8 @@ def material(targets: pd.DataFrame, timed: bool = False, early: bool = False) ->
     encoding = Encoding(scores, items, null.assign(permutation=range(50), split="sessions", layer="onehot"))
     options = {"good_r": 0.3, "confidence": 0.95, "q": 0.05, "ceiling_threshold": 0.2}
     summary = summarize_encoding(encoding, {"sessions": SplitInfo("run", 1 / 3)}, **options)
-    made = Material(parse(Config, content, "c"), "study", parse(Study, about, "s"), "1", responses, pd.concat(folds))
+    made = Material(parse(Config, content, "c"), "study", parse(Study, about, "s"), "1", responses=responses)
+    made.splits = pd.concat(folds)
     made.ceiling, made.conditions = scores[[*keys, "ceiling"]], names
     made.encodings["onehot", "fixed"] = encoding
     made.summary = pd.DataFrame(summary).assign(model="onehot", method="fixed")
@@ -167,7 +172,7 @@ CASES = {
 def test_pages_speak_of_what_was_recorded(case: str) -> None:
     targets, noun, wanted, unsaid = CASES[case]
     made = material(targets, timed=case == "time")
-    page = render_page(made, sections(made))
+    page = page_of(made)
     assert [
         name for name in wanted if f'id="figure-sub-1-{name}' not in page and f'id="figure-{name}' not in page
     ] == []
@@ -186,9 +191,9 @@ def test_pages_speak_of_what_was_recorded(case: str) -> None:
 
 def test_a_score_before_the_stimulus_is_a_failed_control() -> None:
     made = material(sensors(), timed=True, early=True)
-    text = words(render_page(made, []))
+    text = words(page_of(made))
     assert "scores of sensors before the stimulus, r of the largest (" in text
-    assert "before the stimulus, r of" not in words(render_page(material(sensors(), timed=True), []))
+    assert "before the stimulus, r of" not in words(page_of(material(sensors(), timed=True)))
 
 
 def test_nothing_is_said_of_spaces_where_tested_stimuli_were_not_trained_on() -> None:
@@ -197,7 +202,7 @@ def test_nothing_is_said_of_spaces_where_tested_stimuli_were_not_trained_on() ->
     held = made.responses.trials["session"] == "a"
     made.responses.trials.loc[held, "stimulus_id"] = [f"other{k}" for k in range(N_STIMULI)]
     assert not made.trained_on_all("sessions")
-    assert "full-rank" not in words(render_page(made, []))
+    assert "full-rank" not in words(page_of(made))
 
 
 def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:

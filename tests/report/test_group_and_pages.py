@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +21,19 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from brainalign.config import Config
 from brainalign.report import (
+    Chapter,
     Failure,
     Panel,
     Section,
+    StudyMaterial,
     comparison_table,
     group_figure,
     html_table,
-    render_group_page,
+    render_page,
     score_table,
+    scores_chapter,
     surface_map,
     surface_viewer,
 )
@@ -36,6 +42,12 @@ from brainalign.report.kit import GREY, N_VERTICES, picture_bytes
 EVIL = "<img src=x onerror=alert(1)>"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+
+
+def page_of(dataset: str, chapter: Chapter, **content: Any) -> str:
+    """Return the page of a dataset that is called like its title."""
+    config = Config.model_construct()
+    return render_page(StudyMaterial(config, dataset, SimpleNamespace(title=dataset), **content), [chapter])
 
 
 def scores() -> pd.DataFrame:
@@ -115,7 +127,7 @@ def group_page(**changes: object) -> str:
     box = html_table(["a long name of a column"] * 9, [["a long name of a split"] * 9], "Splits")
     options: dict[str, object] = {"controls": ["effnetrandom"], "notes": ["Four subjects."], **changes}
     sections = [Section("maps", "Maps", panels, ["Text."], [box])]
-    return render_group_page("simulated", "A study", scores(), comparisons(), sections, **options)  # type: ignore[arg-type]
+    return page_of("simulated", scores_chapter(scores(), comparisons(), sections, **options))  # type: ignore[arg-type]
 
 
 def test_the_group_page_holds_tables_figures_and_numbers() -> None:
@@ -125,14 +137,14 @@ def test_the_group_page_holds_tables_figures_and_numbers() -> None:
     assert (
         page.index("Four subjects.") < page.index("sub-01 (fmri)") < page.index("vit is better") < page.index("Text.")
     )
-    csv = re.search(r'group_scores.csv" href="data:text/csv;base64,([^"]+)', page)[1]
+    csv = re.search(r'simulated_scores.csv" href="data:text/csv;base64,([^"]+)', page)[1]
     pd.testing.assert_frame_equal(
         pd.read_csv(io.BytesIO(base64.b64decode(csv)), dtype={"subject": str}), scores(), check_dtype=False
     )
     assert "http://" not in re.sub(
         r"<script.*?</script>|data:[^\"]+", "", page, flags=re.DOTALL
     )  # nothing from outside
-    alone = render_group_page("d", "t", scores())
+    alone = page_of("d", scores_chapter(scores()))
     assert 'id="comparisons"' not in alone
     assert "surface-bundle" not in alone
 
@@ -141,17 +153,10 @@ def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:
     rows = scores().assign(model=EVIL, quantity=EVIL, subject=EVIL, modality=EVIL).iloc[:1]
     compared = comparisons().assign(quantity=EVIL, model_a=EVIL, model_b=EVIL, subject=EVIL)
     section = Section("s", EVIL, [Panel("p", EVIL, EVIL, None, html=EVIL)], [EVIL])
-    record = {"stage": EVIL, "library": {"digest": EVIL}, "created": EVIL}
-    page = render_group_page(
-        EVIL,
-        EVIL,
-        rows,
-        compared,
-        [section],
-        notes=[EVIL],
-        failures=[Failure(EVIL, EVIL, EVIL)],
-        sidecars={EVIL: record},
-    )
+    record = dict.fromkeys(("stage", "created", "seed", "device", "wall_time_s", "peak_memory_mb", "settings"), EVIL)
+    record |= {"library": {"digest": EVIL}, "inputs": EVIL, "files": {EVIL: {"sha256": EVIL}}}
+    chapter = scores_chapter(rows, compared, [section], notes=[EVIL])
+    page = page_of(EVIL, chapter, failures=[Failure(EVIL, EVIL, EVIL)], sidecars={EVIL: record})
     assert EVIL not in page
     assert page.count("&lt;img src=x") > 20
 
@@ -161,7 +166,7 @@ def test_every_page_says_first_what_it_may_do() -> None:
     head = r'<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="([^"]*)">'
     plain, turned = (
         dict(rule.split(" ", 1) for rule in html.unescape(re.search(head, page)[1]).split("; "))
-        for page in (render_group_page("d", "t", scores()), group_page())
+        for page in (page_of("d", scores_chapter(scores())), group_page())
     )
     assert plain == {name: value for name, value in turned.items() if name != "script-src"}
     assert plain["default-src"] == plain["base-uri"] == plain["form-action"] == "'none'"
@@ -260,7 +265,7 @@ def test_a_page_is_never_wider_than_its_window(tmp_path: Path, probed, width: in
 
 @needs_browser
 def test_dark_pages_are_dark(tmp_path: Path, probed) -> None:
-    plain = probed(render_group_page("d", "t", scores()), MEASURE)
+    plain = probed(page_of("d", scores_chapter(scores())), MEASURE)
     assert measured(tmp_path, plain, 390)[-1] == "rgb(255, 255, 255)"
     dark = measured(tmp_path, plain, 390, "--blink-settings=preferredColorScheme=0")[-1]
     assert max(int(value) for value in re.findall(r"\d+", dark)) < 60

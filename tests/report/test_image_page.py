@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import unescape
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,14 @@ from brainalign.report import (
     Failure,
     ImageEncoding,
     ImageMaterial,
+    StudyMaterial,
     group_sections,
-    render_failed_group,
-    render_image_page,
-    render_rdm_page,
+    images_chapter,
+    rdms_chapter,
+    render_page,
 )
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
-from brainalign.report.pages import beside_trained, leak_sentence
+from brainalign.report.pages import beside_trained, failed_chapter, leak_sentence
 from brainalign.study import RdmStudy, Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -88,6 +90,10 @@ def summary(model: str, method: str = "ridge", value: float = 0.3) -> pd.DataFra
     ).assign(low=0.2, high=0.4, null_mean=0.0, control=0.01, p=0.01)
 
 
+def image_page(material: ImageMaterial) -> str:
+    return render_page(material, [images_chapter(material)])
+
+
 def difference(**changes: object) -> pd.DataFrame:
     row = {"quantity": "mean r", "model_a": "net", "model_b": "rand", "method_a": "ridge", "method_b": "ridge"}
     row |= {"difference": 0.1, "low": 0.05, "high": 0.15, "p": 0.01, "n": N}
@@ -106,10 +112,10 @@ def material() -> ImageMaterial:
         "scenes",
         study(),
         "01",
-        responses,
-        pd.DataFrame({"split": ["train", "test"]}),
-        pd.DataFrame({"target_id": targets["target_id"], "ceiling": 0.5}),
-        {("net", "ridge"): encoding()},
+        responses=responses,
+        splits=pd.DataFrame({"split": ["train", "test"]}),
+        ceiling=pd.DataFrame({"target_id": targets["target_id"], "ceiling": 0.5}),
+        encodings={("net", "ridge"): encoding()},
         summary=pd.concat([summary("net"), summary("rand", value=0.1)], ignore_index=True),
         differences=difference(),
     )
@@ -121,7 +127,7 @@ def words(page: str) -> str:
 
 
 def test_a_page_is_whole_escaped_and_small(material: ImageMaterial) -> None:
-    page = render_image_page(material)
+    page = image_page(material)
     for section in ("data", "layers", "ceilings"):
         assert f'id="{section}"' in page
     assert "<img src=x" not in page
@@ -130,31 +136,31 @@ def test_a_page_is_whole_escaped_and_small(material: ImageMaterial) -> None:
 
 
 def test_findings_follow_from_the_numbers(material: ImageMaterial) -> None:
-    text = words(render_image_page(material))
+    text = words(image_page(material))
     assert "p corrected for all 1 by the largest: net predicts better than rand." in text
     assert "net rand .100 .050 to .150 .0100 net" in text
     assert "0 of 1 best layers of regions of net are decided" in text
     assert "ahead of the second best layer" in text
-    tie = words(render_image_page(replace(material, differences=difference(low=-0.01, p=0.2))))
+    tie = words(image_page(replace(material, differences=difference(low=-0.01, p=0.2))))
     assert "cannot be told apart: net and rand." in tie
     assert "net rand .100 -.010 to .150 .2000 –" in tie
     assert "rand predicts better than net" in words(
-        render_image_page(replace(material, differences=difference(difference=-0.1, low=-0.15, high=-0.05)))
+        image_page(replace(material, differences=difference(difference=-0.1, low=-0.15, high=-0.05)))
     )
 
 
 def test_a_model_without_a_score_has_no_p(material: ImageMaterial) -> None:
     material.summary.loc[material.summary["quantity"] == "mean r", ["value", "p"]] = [np.nan, np.nan]
-    text = words(render_image_page(material))
+    text = words(image_page(material))
     assert "net with ridge has no mean r: its predictions are constant." in text
     assert "p = –" not in text
 
 
 def test_methods_say_what_was_done(material: ImageMaterial) -> None:
-    assert "penalty chosen per target inside the training images" in words(render_image_page(material))
+    assert "penalty chosen per target inside the training images" in words(image_page(material))
     other = config(methods={"ridge": RIDGE | {"alphas": [2.0]}}, compare_images={"comparison": "cosine"})
     descriptor = study(betas={"standardize": "none"})
-    text = words(render_image_page(replace(material, config=other, descriptor=descriptor)))
+    text = words(image_page(replace(material, config=other, descriptor=descriptor)))
     assert "the penalty fixed at 2" in text
     assert "taken as they are" in text
     assert "z-scored" not in text
@@ -164,9 +170,9 @@ def test_methods_say_what_was_done(material: ImageMaterial) -> None:
 def test_a_section_that_fails_does_not_take_the_page_with_it(material: ImageMaterial) -> None:
     material.ceiling = pd.DataFrame({"nothing": [1.0]})
     with pytest.raises(KeyError):
-        render_image_page(material)
+        image_page(material)
     material.failures.append(Failure("compare_images", "subject 01", EVIL))
-    page = render_image_page(material)
+    page = image_page(material)
     assert "section ceilings" in page
     assert 'id="layers"' in page
     assert "<img src=x" not in page
@@ -247,7 +253,10 @@ def test_measured_data_have_no_recovery() -> None:
 
 
 def test_a_group_that_failed_has_its_errors() -> None:
-    page = render_failed_group("scenes", EVIL, 2, [Failure("prepare", "subject 01", EVIL)])
+    failures = [Failure("prepare", "subject 01", EVIL)]
+    page = render_page(
+        StudyMaterial(config(), "d", SimpleNamespace(title=EVIL), failures=failures), [failed_chapter(2)]
+    )
     assert 'id="errors"' in page
     assert "<img src=x" not in page
 
@@ -265,16 +274,13 @@ def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | No
     best = {"kind": "best", "reference": "human", "family": "all", "model": "V1", "layer": "", "decided": False}
     table = pd.concat([table, random, pd.DataFrame([best | {"sentence": EVIL}])], ignore_index=True)
     rdms = Arrays({"set_human": np.arange(6.0)})
-    sidecars = {
-        "rdm.json": {
-            "details": {"categories": ["x"] * 4},
-            "stage": "compare_rdms",
-            "library": {"digest": "0" * 64},
-            "created": "",
-        }
-    }
+    record = dict.fromkeys(("stage", "created", "seed", "device", "wall_time_s", "peak_memory_mb", "settings"), "")
+    record |= {"library": {"digest": "0" * 64}, "inputs": {}, "files": {"rdm.json": {"sha256": "0" * 64}}}
+    sidecars = {"rdm.json": record | {"details": {"categories": ["x"] * 4}}}
     differences = pd.DataFrame({"reference": ["human"], "family": ["all"], "p_max": [0.4]})
-    return render_rdm_page(descriptor, settings, table, differences, rdms, sidecars)
+    tables = {"comparison": table, "differences": differences}
+    material = StudyMaterial(settings, "d", descriptor, tables=tables, arrays={"rdm": rdms}, sidecars=sidecars)
+    return render_page(material, [rdms_chapter(material)])
 
 
 def test_a_small_null_that_leaks_is_not_hidden_by_a_larger_one_at_chance() -> None:

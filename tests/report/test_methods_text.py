@@ -11,15 +11,12 @@ import pytest
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
 from brainalign.report import (
-    ConceptMaterial,
     DecodedTimes,
-    DynamicsMaterial,
     ImageEncoding,
     ImageMaterial,
     Material,
-    ModalityMaterial,
-    RecordingMaterial,
-    SeriesMaterial,
+    StudyMaterial,
+    SubjectMaterial,
     TextMaterial,
 )
 from brainalign.report.kit import methods_text
@@ -57,7 +54,7 @@ def config(**changes: object) -> Config:
 
 
 def joined(texts: Any) -> str:
-    return " ".join(text if isinstance(text, str) else text[0] for text in texts)
+    return " ".join(text for text, _ in texts)
 
 
 def check(text: str, said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
@@ -95,7 +92,7 @@ def test_recordings(changes: dict[str, Any], said: tuple[str, ...], unsaid: tupl
     schemes = [changes["scheme"]] if "scheme" in changes else ["recordings left out", "within recordings"]
     windows = pd.DataFrame({"scheme": schemes, "logistic": changes.get("logistic", 0.6)})
     decoded = DecodedTimes({"timewindows": windows}, Arrays(), {}) if changes.get("decoded", True) else None
-    material = RecordingMaterial(config(decode_times=changes.get("decode", {})), "study", study, "1", decoded=decoded)
+    material = SubjectMaterial(config(decode_times=changes.get("decode", {})), "study", study, "1", decoded=decoded)
     check(joined(recordings_page._methods(material)), said, unsaid)
 
 
@@ -218,9 +215,10 @@ def test_modalities(changes: dict[str, Any], said: tuple[str, ...], unsaid: tupl
     study = parse(ModalityStudy, ABOUT | {"kind": "modalities", "simulate": {}}, "test")
     table = pd.DataFrame({"decoder": ["joint", *["low level"] * changes.get("low", False)]})
     settings = config(decode_modalities=changes.get("options", {}))
-    material = ModalityMaterial(settings, "study", study, {"spaceretrieval": table})
+    material = StudyMaterial(settings, "study", study, tables={"spaceretrieval": table})
     if "fitted" in changes:
-        material.fitted = {"steps": {"joint": 1200}, "blend": {"eeg": 0.25}} | changes["fitted"]
+        noted = {"steps": {"joint": 1200}, "blend": {"eeg": 0.25}} | changes["fitted"]
+        material.sidecars["spaceretrieval.parquet"] = {"details": noted}
     check(joined(modalities_page._methods(material)), said, unsaid)
 
 
@@ -239,7 +237,7 @@ def test_series(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[st
     study = parse(SeriesStudy, ABOUT | {"kind": "series", "simulate": {}}, "test")
     tables = {"personscores": pd.DataFrame({"label": range(changes.get("people", 0))})}
     settings = config(decode_series=changes.get("options", {}))
-    check(joined(series_page._methods(SeriesMaterial(settings, "study", study, tables))), said, unsaid)
+    check(joined(series_page._methods(StudyMaterial(settings, "study", study, tables=tables))), said, unsaid)
 
 
 CONCEPTS: list[Case] = [
@@ -255,8 +253,8 @@ CONCEPTS: list[Case] = [
 def test_concepts(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
     files = {"triplets": ["t.txt"], "objects": "o.txt"}
     study = parse(TripletStudy, ABOUT | {"kind": "triplets", "files": files}, "test")
-    fitted = {"ceilings": changes.get("ceilings")}
-    material = ConceptMaterial(config(concepts=changes.get("options", {})), "study", study, fitted=fitted)
+    noted = {"choices.parquet": {"details": {"ceilings": changes.get("ceilings")}}}
+    material = StudyMaterial(config(concepts=changes.get("options", {})), "study", study, sidecars=noted)
     check(joined(concepts_page._methods(material)), said, unsaid)
 
 
@@ -266,7 +264,7 @@ def test_dynamics(drawn: bool, fit_on: str, said: str) -> None:
     study = parse(VideoStudy, ABOUT | {"kind": "videos", "videos": "v", "subjects": {"1": {"neural": "n"}}}, "test")
     tables = {"dynamicsmovies": pd.DataFrame({"r": [0.1] * drawn})}
     settings = config(dynamics={"fit_on": fit_on, "folds": 4})
-    text = joined(dynamics_page._methods(DynamicsMaterial(settings, "study", study, "1", tables)))
+    text = joined(dynamics_page._methods(StudyMaterial(settings, "study", study, "1", tables)))
     assert ("Geometry" in text) == drawn
     assert said in text
     assert "4 folds" in text

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from brainalign.config import Config
-from brainalign.report import Failure, Material, Panel, Section, render_page
+from brainalign.report import Chapter, Failure, Material, Panel, Section, render_page
 from brainalign.report.kit import CITATIONS, findings, methods_text, number, p_equals, p_number, p_value
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics.summary import Encoding
@@ -176,7 +176,7 @@ def test_what_comes_from_data_is_escaped(material: Material) -> None:
     figure = Figure(figsize=(1, 1))
     numbers = pd.DataFrame({"a": [1]})
     panel = Panel("p", evil, evil, figure, numbers)
-    page = render_page(material, [Section("s", evil, [panel], [evil])])
+    page = render_page(material, [Chapter("", [Section("s", evil, [panel], [evil])])])
     assert evil not in page
     assert page.count("&lt;script&gt;") >= 7
     assert "This report is incomplete: 1 job(s) left no result" in page

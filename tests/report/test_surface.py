@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,25 @@ import pytest
 from nilearn.datasets import load_fsaverage
 
 from brainalign.checks import BrainalignError
-from brainalign.report import Panel, Section, flat_maps, layer_preference_maps, significant, surface_map, surface_viewer
+from brainalign.config import Config
+from brainalign.report import (
+    Chapter,
+    Panel,
+    Section,
+    StudyMaterial,
+    flat_maps,
+    layer_preference_maps,
+    render_page,
+    significant,
+    surface_map,
+    surface_viewer,
+)
 from brainalign.report.kit import (
     N_VERTICES,
     face_values,
     layer_colours,
     map_codes,
     picture_bytes,
-    render,
     surface_assets,
 )
 
@@ -139,11 +151,11 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
     maps = [surface_map(cortex, "r", title=f"map {k}", unit="r") for k in range(5)]
     maps.append(surface_map(cortex, "layer", title="l", unit="l", kind="categorical", categories=layer_colours(LAYERS)))
     panels = [Panel(f"p{k}", "t", "c", None, html=surface_viewer(maps, f"p{k}")) for k in range(2)]
-    page = render("group.html", [Section("s", "s", panels)], **GROUP)
+    page = render_page(PAGE, [Chapter("", [Section("s", "s", panels)])])
     assert page.count('id="surface-mesh"') == page.count('id="surface-bundle"') == 1
     assert page.count('data-map="') == 12
     assert len(page) < 2_000_000
-    assert render("group.html", [Section("s", "s", [])], **GROUP).count("surface-mesh") == 0
+    assert render_page(PAGE, []).count("surface-mesh") == 0
     codes = re.findall(r'class="codes">(.*?)</script>', page)
     assert len(codes) == 2
     np.testing.assert_array_equal(
@@ -175,7 +187,4 @@ def test_titles_of_maps_cannot_break_out_of_the_page(cortex: pd.DataFrame) -> No
         surface_viewer([])
 
 
-GROUP: dict[str, object] = {
-    "dataset": "d", "title": "t", "n_subjects": 1, "table": "", "scores_csv": "", "comparisons": "", "notes": [],
-    "confidence": 0.95, "failures": [], "sidecars": {}, "table_note": "",
-}  # fmt: skip
+PAGE = StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t"))

@@ -17,7 +17,14 @@ from PIL import Image
 
 from brainalign.checks import BrainalignError
 from brainalign.config import Config
-from brainalign.report import FoundDirections, ImageMaterial, SynthesisedImages, directions_section, render_image_page
+from brainalign.report import (
+    FoundDirections,
+    ImageMaterial,
+    SynthesisedImages,
+    directions_section,
+    images_chapter,
+    render_page,
+)
 from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, number, picture_bytes
 from brainalign.report.synthesis_sections import (
     GALLERIES,
@@ -409,7 +416,7 @@ def test_figures_draw_the_numbers() -> None:
 
 def test_a_page_keeps_to_its_budget_and_escapes_names() -> None:
     made = study(evil=ONLY_GUIDE, FFA=ALL_RISE)
-    page = render_image_page(material(made))
+    page = render_page(shown := material(made), [images_chapter(shown)])
     pictures = [base64.b64decode(found) for found in re.findall(r"data:image/png;base64,([^\"]+)", page)]
     assert len(pictures) == 5
     assert max(map(len, pictures)) <= MOST_BYTES
@@ -439,7 +446,8 @@ def test_what_was_not_made_is_not_drawn() -> None:
     assert synthesis_section(material(None)) is None
     assert synthesis_findings(material(None)) == []
     assert synthesis_methods(material(None)) == []
-    assert "brain diffusion" not in render_image_page(material(None)).lower()
+    plain = material(None)
+    assert "brain diffusion" not in render_page(plain, [images_chapter(plain)]).lower()
     made = study()
     bare = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])], steps=made.steps[:0])
     section = synthesis_section(material(bare))

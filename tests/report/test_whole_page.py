@@ -20,7 +20,7 @@ from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
-from brainalign.report import FoundDirections, ImageEncoding, ImageMaterial, render_image_page
+from brainalign.report import FoundDirections, ImageEncoding, ImageMaterial, images_chapter, render_page
 from brainalign.report.kit import MOST_BYTES, MOST_PIXELS
 from brainalign.report.pages import image_sections
 from brainalign.report.synthesis_sections import MOST_DRAWN
@@ -212,10 +212,10 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
         "scenes",
         parse(Study, about, "descriptor"),
         "01",
-        responses,
-        pd.DataFrame({"split": ["train", "test"]}),
-        targets[["target_id"]].assign(ceiling=0.5),
-        encodings(regions, layers),
+        responses=responses,
+        splits=pd.DataFrame({"split": ["train", "test"]}),
+        ceiling=targets[["target_id"]].assign(ceiling=0.5),
+        encodings=encodings(regions, layers),
         rdms=Arrays({"responses": pairs}),
         comparison=rows(group=regions, model=["net", "other"], layer=layers[:1]).assign(kind="layer"),
         searchlights={"net": rows(target_id=targets["target_id"], layer=layers).assign(p_anywhere=0.01, n_channels=30)},
@@ -238,7 +238,8 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render_image_page(material(N_REGIONS, N_LAYERS))
+    made = material(N_REGIONS, N_LAYERS)
+    return render_page(made, [images_chapter(made)])
 
 
 def figures(page: str) -> list[str]:

@@ -11,9 +11,8 @@ import pytest
 from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.io import Provenance, save
-from brainalign.pipelines.report.shelf import Shelf
-from brainalign.pipelines.report.subjects import image_material
-from brainalign.report import SYNTHESIS_TABLES, Failure
+from brainalign.pipelines.report.report import shelf_of
+from brainalign.report import SYNTHESIS_TABLES, Failure, gather_images
 from brainalign.study import parse
 from brainalign.workflow import Run
 
@@ -41,8 +40,8 @@ def test_synthesised_images_are_shown_with_all_their_tables_or_not(missing: str 
         path = run.artifact(suffix, "scenes", subject="01")
         made = Arrays({"images": np.zeros((1, 2, 2, 3))}) if suffix == PARTS[0] else pd.DataFrame({"of": [suffix]})
         save(path, made, noted, **({"cost": {"ratio": 2.0}} if suffix == PARTS[0] else {}))
-    shelf = Shelf(run, "scenes", noted, [Failure("synthesize", "subject 02", "it failed")])
-    material = image_material(shelf, run.descriptors["scenes"], "01")
+    failures = [Failure("synthesize", "subject 02", "it failed")]
+    material = gather_images(shelf_of(run, {"dataset": "scenes", "subject": "01"}, noted, failures))
     assert (material.synthesised is not None) == (missing is None)
     if material.synthesised is not None:
         of = (material.synthesised.table, material.synthesised.gains, material.synthesised.steps)

@@ -106,7 +106,7 @@ def section_of(folder: Path) -> str:
     responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)
     tables = {suffix: table(folder, suffix) for suffix in OUTPUTS}
     paths = [artifact_path(folder, "d", suffix, subject="1") for suffix in OUTPUTS]
-    material = ImageMaterial(config, "d", descriptor, "1", responses, captions=tables)
+    material = ImageMaterial(config, "d", descriptor, "1", responses=responses, captions=tables)
     material.sidecars |= {path.name: load_sidecar(path) for path in paths}
     found = voxel_captions_section(material)
     assert found is not None

@@ -13,7 +13,7 @@ from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import Config
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, load_sidecar, save
-from brainalign.report import render_rdm_page
+from brainalign.report import StudyMaterial, rdms_chapter, render_page
 from brainalign.study import RdmStudy, parse
 
 N = 16
@@ -88,9 +88,11 @@ def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Pa
             "compare_rdms": SETTINGS,
         }
     )
-    sidecars = {"rdm.json": load_sidecar(study / "rdm.safetensors")}
+    sidecars = {"rdm.safetensors": load_sidecar(study / "rdm.safetensors")}
     rdms = Arrays({"set_human": np.arange(N * (N - 1) / 2)})
-    page = render_rdm_page(descriptor, config, table, pd.read_parquet(study / "differences.parquet"), rdms, sidecars)
+    tables = {"comparison": table, "differences": pd.read_parquet(study / "differences.parquet")}
+    material = StudyMaterial(config, "small", descriptor, tables=tables, arrays={"rdm": rdms}, sidecars=sidecars)
+    page = render_page(material, [rdms_chapter(material)])
     assert "net mixed reaches" in page
     assert "refitted with images exchanged" in page
     assert "The best single layer, chosen on the same parts, reaches" in page

@@ -32,8 +32,11 @@ MOST_PANELS = 40  # panels of a figure: those of a whole atlas would be higher t
 
 
 def maps_section(material: ImageMaterial) -> Section | None:
-    """Return maps of the first model: score, ceiling, best layer of each region and its margin; None without fits."""
-    if not material.encodings or material.responses is None:
+    """Return maps of the first model: score, ceiling, best layer of each region and its margin.
+
+    None without fits, and of responses over time.
+    """
+    if material.timed or not material.encodings or material.responses is None:
         return None
     (model, method), encoding = next(iter(material.encodings.items()))
     layer, targets, stimuli = material.chosen(model, method), material.responses.targets, material.nouns.stimuli

@@ -20,9 +20,9 @@ SHOWN_TIMES = 5  # topographies
 def course_section(material: ImageMaterial) -> Section | None:
     """Return the section on scores over time (s from the stimulus), latencies of layers and topographies.
 
-    None where nothing was fitted.
+    None where nothing was fitted, or responses have no times.
     """
-    if not material.encodings or material.responses is None:
+    if not material.timed or not material.encodings or material.responses is None:
         return None
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)

@@ -19,7 +19,6 @@ from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
 from brainalign.report.kit.captions import CAPTIONS as CAPTIONS
 from brainalign.report.kit.citations import CITATIONS as CITATIONS
-from brainalign.report.kit.decoded_times import DECODED_TABLES, DecodedTimes
 from brainalign.report.kit.failed_controls import LEVEL as LEVEL
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
 from brainalign.report.kit.failed_controls import TO_95 as TO_95
@@ -27,17 +26,18 @@ from brainalign.report.kit.failed_controls import FailedControl
 from brainalign.report.kit.failed_controls import above_spread as above_spread
 from brainalign.report.kit.failed_controls import before_onset as before_onset
 from brainalign.report.kit.failed_controls import by_name as by_name
+from brainalign.report.kit.failed_controls import failed_spaces as failed_spaces
 from brainalign.report.kit.failed_controls import failed_windows as failed_windows
 from brainalign.report.kit.found_directions import SUREST as SUREST
 from brainalign.report.kit.found_directions import FoundDirections, direction_gains
+from brainalign.report.kit.found_directions import directions_of as directions_of
 from brainalign.report.kit.heads import HEAD_RADIUS as HEAD_RADIUS
 from brainalign.report.kit.heads import flatten_positions as flatten_positions
 from brainalign.report.kit.heads import topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
-from brainalign.report.kit.material import Failure, Material, SubjectMaterial
-from brainalign.report.kit.page import Panel, Section, render_page
-from brainalign.report.kit.page import data_uri as data_uri
-from brainalign.report.kit.page import render as render
+from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
+from brainalign.report.kit.page import Chapter, Panel, Section, render_page
+from brainalign.report.kit.page import drawn_sections as drawn_sections
 from brainalign.report.kit.page import together as together
 from brainalign.report.kit.panels import GAP as GAP
 from brainalign.report.kit.panels import STRIP as STRIP
@@ -49,6 +49,7 @@ from brainalign.report.kit.searchlight_words import best_layer as best_layer
 from brainalign.report.kit.searchlight_words import details_of as details_of
 from brainalign.report.kit.searchlight_words import searchlight_methods as searchlight_methods
 from brainalign.report.kit.searchlight_words import searchlight_sentence as searchlight_sentence
+from brainalign.report.kit.searchlight_words import searchlights_of as searchlights_of
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
 from brainalign.report.kit.sentences import findings as findings
 from brainalign.report.kit.sentences import methods_text as methods_text
@@ -58,6 +59,8 @@ from brainalign.report.kit.sentences import p_number as p_number
 from brainalign.report.kit.sentences import p_value as p_value
 from brainalign.report.kit.sentences import rdm_methods as rdm_methods
 from brainalign.report.kit.sentences import reading_methods as reading_methods
+from brainalign.report.kit.shelf import Shelf
+from brainalign.report.kit.shelf import decoded_times_of as decoded_times_of
 from brainalign.report.kit.surface import FSAVERAGE as FSAVERAGE
 from brainalign.report.kit.surface import N_VERTICES as N_VERTICES
 from brainalign.report.kit.surface import SurfaceMap, flat_maps, significant, surface_map
@@ -65,6 +68,7 @@ from brainalign.report.kit.surface import face_values as face_values
 from brainalign.report.kit.synthesised import JUDGES as JUDGES
 from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
 from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
+from brainalign.report.kit.synthesised import synthesised_images_of as synthesised_images_of
 from brainalign.report.kit.tables import comparison_table, html_table, score_table
 from brainalign.report.kit.target_maps import on_fsaverage as on_fsaverage
 from brainalign.report.kit.target_maps import place_marks as place_marks
@@ -75,8 +79,8 @@ from brainalign.report.kit.viewer import surface_assets as surface_assets
 from brainalign.report.kit.viewer import surface_viewer
 
 __all__ = [
-    "DECODED_TABLES",
     "SYNTHESIS_TABLES",
+    "Chapter",
     "DecodedTimes",
     "FailedControl",
     "Failure",
@@ -86,6 +90,8 @@ __all__ = [
     "Material",
     "Panel",
     "Section",
+    "Shelf",
+    "StudyMaterial",
     "SubjectMaterial",
     "SurfaceMap",
     "SynthesisedImages",

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.report.kit.decoded_times import DecodedTimes
-from brainalign.report.kit.material import Material
+from brainalign.report.kit.material import DecodedTimes, Material
 from brainalign.report.kit.sentences import SAME, number, p_equals, untuned_identification
 
 LEVEL = 0.05  # of what pages call above chance

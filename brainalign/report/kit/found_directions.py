@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Arrays
 from brainalign.report.kit.canvas import check_columns
+from brainalign.report.kit.shelf import Shelf
 from brainalign.statistics import MIN_UNITS, bootstrap
 
 SUREST = {"true": "true response", "check": "checking encoder", "guide": "guiding encoder"}
@@ -54,6 +56,15 @@ class FoundDirections:
         return table[
             (table["region"] == region) & (table["method"] == method) & (table["orthogonal"] == orthogonal)
         ].drop(columns="control")
+
+
+def directions_of(shelf: Shelf) -> FoundDirections | None:
+    """Gather the directions of a subject's regions, where their scores and images are there."""
+    shelf.fetch("directions", object)
+    scores, images = shelf.fetch("directionscores", pd.DataFrame), shelf.fetch("directionimages", Arrays)
+    if scores is None or images is None:
+        return None
+    return FoundDirections(images["images"], scores, pd.DataFrame(shelf.page.details("directionscores")["cosines"]))
 
 
 def direction_gains(found: FoundDirections) -> pd.DataFrame:

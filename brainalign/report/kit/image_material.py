@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config
-from brainalign.report.kit.decoded_times import DecodedTimes
 from brainalign.report.kit.found_directions import FoundDirections
 from brainalign.report.kit.material import SubjectMaterial
 from brainalign.report.kit.synthesised import SynthesisedImages
@@ -60,7 +59,6 @@ class ImageMaterial(SubjectMaterial):
     recovery: pd.DataFrame | None = None
     contest: pd.DataFrame | None = None
     winners: pd.DataFrame | None = None
-    decoded: DecodedTimes | None = None  # of M/EEG subjects whose categories are decoded
     synthesised: SynthesisedImages | None = None
     directions: FoundDirections | None = None  # of fMRI subjects whose regions directions are sought for
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)

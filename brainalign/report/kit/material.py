@@ -1,4 +1,4 @@
-"""Everything a report draws from. What a failed stage did not leave is None, and its section is left out."""
+"""Everything a page draws from. What a failed step did not leave is missing, and its section is left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
 from brainalign.statistics.summary import Encoding
-from brainalign.study import Study
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -58,23 +57,53 @@ class Nouns:
         return f"{'an' if self.stimulus[0] in 'aeiou' else 'a'} {self.stimulus}"
 
 
+DECODED_TABLES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks")
 PLURALS = {name: f"{name}s" for name in ("target", "voxel", "sensor", "parcel")} | {"vertex": "vertices"}
 
 
 @dataclass
-class SubjectMaterial:
-    """One subject of one study of responses, however its predictions are scored.
+class StudyMaterial:
+    """What a page, or a chapter of it, is drawn from.
 
     Attributes
     ----------
+    descriptor : Descriptor
+    subject : str
+        Empty: the page is of a dataset.
+    tables, arrays : dict
+        By suffix of their artifact.
     sidecars : dict
         Sidecar of every artifact by file name.
     """
 
     config: Config
     dataset: str
-    descriptor: Study
-    subject: str
+    descriptor: Any
+    subject: str = ""
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    arrays: dict[str, Arrays] = field(default_factory=dict)
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def details(self, suffix: str) -> Mapping[str, Any]:
+        """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
+        stems = {name: f"_{name.split('.')[0]}" for name in self.sidecars}
+        return next((self.sidecars[name]["details"] for name, stem in stems.items() if stem.endswith(f"_{suffix}")), {})
+
+
+@dataclass(frozen=True)
+class DecodedTimes:
+    """What the decode_times step left for one subject: its tables by suffix, its arrays, and what it noted."""
+
+    tables: Mapping[str, pd.DataFrame]
+    squares: Arrays
+    facts: Mapping[str, Any]
+
+
+@dataclass
+class SubjectMaterial(StudyMaterial):
+    """One subject of one study of responses, however its predictions are scored."""
+
     responses: Responses | None = None
     splits: pd.DataFrame | None = None
     ceiling: pd.DataFrame | None = None
@@ -85,8 +114,7 @@ class SubjectMaterial:
     comparison: pd.DataFrame | None = None
     searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
     summary: pd.DataFrame | None = None
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    decoded: DecodedTimes | None = None  # of M/EEG subjects whose categories are decoded
 
     @property
     def timed(self) -> bool:
@@ -118,11 +146,6 @@ class SubjectMaterial:
     def controls(self) -> list[str]:
         """Models with random weights."""
         return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
-
-    def details(self, suffix: str) -> Mapping[str, Any]:
-        """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
-        found = [record["details"] for name, record in self.sidecars.items() if name.split(".")[0].endswith(suffix)]
-        return found[0] if found else {}
 
 
 @dataclass

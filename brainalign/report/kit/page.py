@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count, groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,13 +19,13 @@ from matplotlib.figure import Figure
 import brainalign
 from brainalign.report.kit.canvas import picture_bytes
 from brainalign.report.kit.citations import CITATIONS
-from brainalign.report.kit.failed_controls import FailedControl, failed_spaces
-from brainalign.report.kit.material import Material
+from brainalign.report.kit.failed_controls import FailedControl
+from brainalign.report.kit.material import Failure, StudyMaterial
 from brainalign.report.kit.panels import composite, letter
-from brainalign.report.kit.searchlight_words import searchlight_methods
-from brainalign.report.kit.sentences import findings, methods_text, number, p_equals, p_number
+from brainalign.report.kit.sentences import number, p_number
 from brainalign.report.kit.viewer import VIEWER_CLASS, surface_assets, surface_code
 
+M = TypeVar("M", bound=StudyMaterial)
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
 
 
@@ -102,6 +102,73 @@ class Section:
     blocks: list[Markup] = field(default_factory=list)
 
 
+@dataclass
+class Chapter:
+    """What an analysis adds to a page: what it draws, says and cites, and which of its controls failed.
+
+    Attributes
+    ----------
+    kind : str
+        What the page is of, below its title.
+    sections : sequence of Section
+    findings : sequence of str
+        Sentences of the summary.
+    cards : sequence of mappings of str
+        Numbers on top: name, value, control.
+    headline : sequence of mappings
+        Rows of the table of all headline numbers with their controls, and `pairs` of those of models in pairs.
+    interval_note : str
+        What the intervals of these rows are over.
+    summary : DataFrame, optional
+        Numbers to download.
+    verdicts : sequence of mappings
+        What is asked before all else: name, uses (bool), words.
+    methods : sequence of (text, keys of references)
+    failed_controls : sequence of FailedControl
+        Told in a red box before everything else.
+    """
+
+    kind: str = ""
+    sections: Sequence[Section] = ()
+    findings: Sequence[str] = ()
+    cards: Sequence[Mapping[str, str]] = ()
+    headline: Sequence[Mapping[str, Any]] = ()
+    pairs: Sequence[Mapping[str, Any]] = ()
+    interval_note: str = ""
+    summary: pd.DataFrame | None = None
+    verdicts: Sequence[Mapping[str, Any]] = ()
+    methods: Sequence[tuple[str, Sequence[str]]] = ()
+    failed_controls: Sequence[FailedControl] = ()
+
+    @property
+    def csv(self) -> str:
+        """The summary as a data URI; empty without one."""
+        return "" if self.summary is None else data_uri(self.summary.to_csv(index=False).encode(), "text/csv")
+
+
+def drawn_sections(makers: Sequence[Callable[[M], Section | None]], material: M) -> list[Section]:
+    """Draw the sections for which the material is there.
+
+    In the report of a run that failed, a section that cannot be drawn is one failure more and does not stop the rest.
+
+    Parameters
+    ----------
+    makers : sequence of callables
+        Each draws a section, or returns None.
+    material : StudyMaterial
+    """
+    sections = []
+    for make in makers:
+        try:
+            sections.append(make(material))
+        except Exception as error:
+            if not material.failures:
+                raise
+            message = f"{type(error).__name__}: {error}"
+            material.failures.append(Failure("report", f"section {make.__name__.strip('_')}", message))
+    return [section for section in sections if section is not None]
+
+
 def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:
     """Return panels as one figure: one picture with a letter for each, one caption for all, numbers for each.
 
@@ -126,54 +193,15 @@ def _picture_uri(content: bytes) -> str:
     return data_uri(content, "image/webp" if content[8:12] == b"WEBP" else "image/png")
 
 
-def render_page(material: Material, sections: list[Section]) -> str:
-    """Return the HTML of one subject's report; everything that came from data is escaped.
+def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
+    """Return the HTML of a page; everything that came from data is escaped.
 
     Parameters
     ----------
-    material : Material
-    sections : list of Section
-        From `brainalign.report.pages.block_sections.sections`.
-    """
-    *steps, closing = methods_text(material)
-    paragraphs = [*steps, *searchlight_methods(material), closing]
-    keys = list(dict.fromkeys(key for _, cited in paragraphs for key in cited))
-    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
-    return render(
-        "report.html",
-        sections,
-        failed_controls=failed_spaces(material),
-        material=material,
-        descriptor=material.descriptor,
-        findings=findings(material),
-        cards=_cards(material),
-        headline=_table_rows(material.summary),
-        interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
-        "over layers, n of them.",
-        summary_csv=""
-        if material.summary is None
-        else data_uri(material.summary.to_csv(index=False).encode(), "text/csv"),
-        methods=paragraphs,
-        references=[(key, CITATIONS[key]) for key in keys],
-        reference_number={key: k + 1 for k, key in enumerate(keys)},
-        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
-    )
-
-
-def render(
-    template: str, sections: Sequence[Section], *, failed_controls: Sequence[FailedControl] = (), **values: object
-) -> str:
-    """Return the HTML of a template; mesh and drawing code are embedded once, where a panel needs them.
-
-    Parameters
-    ----------
-    template : str
-        A file of `templates/`.
-    sections : sequence of Section
-    failed_controls : sequence of FailedControl
-        Told in a red box before everything else.
-    values : object
-        What the template names.
+    page : StudyMaterial
+        Of what it is: mesh and drawing code are embedded once, where a panel needs them.
+    chapters : sequence of Chapter
+        In their order.
     """
     environment = Environment(
         loader=PackageLoader("brainalign.report"),
@@ -183,16 +211,27 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "p_number": p_number}
+    sections = [section for chapter in chapters for section in chapter.sections]
     pieces = [piece for section in sections for panel in section.panels for piece in panel.pieces]
     turned = any(VIEWER_CLASS in piece.html for piece in pieces)
-    return environment.get_template(template).render(
+    methods = [paragraph for chapter in chapters for paragraph in chapter.methods]
+    references = {key: CITATIONS[key] for _, cited in methods for key in cited}
+    bibtex = "\n\n".join(reference.bibtex(key) for key, reference in references.items())
+    return environment.get_template("page.html").render(
+        page=page,
+        stem=f"sub-{page.subject}" if page.subject else page.dataset,
+        kind=", ".join(chapter.kind for chapter in chapters if chapter.kind),
+        chapters=chapters,
         sections=sections,
-        failed_controls=failed_controls,
+        failed_controls=[control for chapter in chapters for control in chapter.failed_controls],
+        methods=methods,
+        references=references,
+        reference_number={key: k + 1 for k, key in enumerate(references)},
+        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
         surface=surface_assets() if turned else "",
         policy=_policy(surface_code() if turned else ()),
         version=brainalign.__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        **values,
     )
 
 
@@ -213,50 +252,3 @@ def _policy(scripts: Sequence[str]) -> str:
         # plotly makes functions from text as it draws.
         rules.append(" ".join(["script-src", *(f"'sha256-{digest}'" for digest in digests), "'unsafe-eval'"]))
     return "; ".join(rules)
-
-
-def _table_rows(summary: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Return the rows the table shows: for models of several layers the row over all; single ones are in the CSV."""
-    if summary is None:
-        return []
-    several = summary.loc[summary["layer"] == "all", ["model", "method", "split", "quantity"]].drop_duplicates()
-    marked = summary.merge(several.assign(pooled=True), how="left")
-    shown = summary[(marked["pooled"].isna() | (marked["layer"] == "all")).to_numpy()]
-    return [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
-
-
-def _cards(material: Material) -> list[dict[str, str]]:
-    """Return the few numbers on top of the page, each with its control."""
-    if material.summary is None or not material.encodings:
-        return []
-    model, method = next(iter(material.encodings))
-    rows = material.summary[(material.summary["model"] == model) & (material.summary["method"] == method)]
-    rows = rows[rows["layer"] == material.first.layer]
-    cards = []
-    for _, row in rows.iterrows():
-        if not row["quantity"].startswith(("identification", "pair matching", "share of targets with r", "largest r")):
-            continue
-        control = [f"permuted {number(row['null_mean'])}"] if pd.notna(row["null_mean"]) else []
-        if pd.notna(row["chance"]):
-            control.insert(0, f"chance {number(row['chance'])}")
-        if pd.notna(row["p"]):
-            control.append(f"p {p_equals(row['p'], 4)}")
-        cards.append(
-            {
-                "name": row["quantity"],
-                "value": number(row["value"]),
-                "control": ", ".join(control),
-                "split": row["split"],
-            }
-        )
-    for _, row in material.summary_rows("classification").iterrows():
-        chance = f"chance {number(row['chance'])}"
-        cards.append(
-            {
-                "name": "logistic classifier",
-                "value": number(row["value"]),
-                "control": chance,
-                "split": row["split"],
-            }
-        )
-    return cards

@@ -10,8 +10,17 @@ import pandas as pd
 
 from brainalign.report.kit.material import SubjectMaterial
 from brainalign.report.kit.sentences import number, p_equals
+from brainalign.report.kit.shelf import Shelf
 
 FAMILY_LEVEL = 0.05  # family-wise, over centres and layers
+
+
+def searchlights_of(shelf: Shelf) -> dict[str, pd.DataFrame]:
+    """Gather the searchlights of a subject, by model."""
+    tables = {
+        labels["model"]: shelf.fetch("searchlight", pd.DataFrame, **labels) for labels in shelf.each("searchlight")
+    }
+    return {model: table for model, table in tables.items() if table is not None}
 
 
 def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, Any], targets: pd.DataFrame) -> str:

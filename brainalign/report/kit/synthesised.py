@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.arrays import Arrays
+from brainalign.report.kit.shelf import Shelf
+
 SYNTHESIS_TABLES = ("synthesis", "synthesisgains", "synthesissteps")
 JUDGES = {"guide": "guiding encoder", "check": "checking encoder", "true": "true response"}
 SEARCHES = ("best of n", "evolved", "natural")  # conditions that keep what the guide likes best
@@ -138,3 +141,13 @@ class SynthesisedImages:
                 plain = self.rows("unguided", region, scored).set_index("seed")[judge]
                 found[row, column] = (own - plain.reindex(own.index)).mean()
         return pd.DataFrame(found, index=self.regions, columns=columns)
+
+
+def synthesised_images_of(shelf: Shelf) -> SynthesisedImages | None:
+    """Gather the images that were made for a subject's regions, where all that was said of them is there."""
+    shelf.fetch("guides", object)
+    tables, images = shelf.tables(SYNTHESIS_TABLES), shelf.fetch("synthesized", Arrays)
+    if images is None or not tables:
+        return None
+    noted = shelf.page.details("synthesized")
+    return SynthesisedImages(images["images"], *(tables[suffix] for suffix in SYNTHESIS_TABLES), noted, noted["cost"])

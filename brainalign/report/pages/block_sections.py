@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from nibabel.nifti1 import Nifti1Image
 
+from brainalign.arrays import Arrays, Responses
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
 from brainalign.report.encoding_sections import no_convergence, score_maps
 from brainalign.report.geometry_sections import left_out_course_section, rsa_course_section, searchlight_section
@@ -17,32 +19,109 @@ from brainalign.report.kit import (
     CAPTIONS,
     FEW_STIMULI,
     MOST_MARKS,
-    Failure,
+    Chapter,
     Material,
     Panel,
     Section,
+    Shelf,
+    drawn_sections,
+    failed_spaces,
+    findings,
+    methods_text,
     number,
     p_equals,
+    searchlight_methods,
+    searchlights_of,
     target_map,
 )
 from brainalign.report.pages import blocks_figures as figures
+from brainalign.statistics.summary import Encoding
 
 
-def sections(material: Material) -> list[Section]:
-    """Return the sections for which the material is there.
+def gather_blocks(shelf: Shelf) -> Material:
+    """Gather what was made of a subject of whom runs or stimuli were left out in turn."""
+    material = shelf.material(Material)
+    material.responses = shelf.fetch("responses", Responses)
+    material.splits = shelf.fetch("splits", pd.DataFrame)
+    material.ceiling = shelf.fetch("ceiling", pd.DataFrame)
+    material.mask, material.bold = (shelf.fetch(suffix, Nifti1Image) for suffix in ("mask", "bold"))
+    for labels in shelf.each("features"):
+        shelf.fetch("features", object, **labels)
+    for labels in shelf.each("scores"):
+        if tables := shelf.tables(("scores", "identification", "null"), **labels):
+            material.encodings[labels["model"], labels["method"]] = Encoding(**tables)
+    material.rdms = shelf.fetch("rdm", Arrays)
+    if material.responses is not None:
+        material.conditions = list(pd.unique(material.responses.trials["stimulus_id"]))
+    material.comparison = shelf.fetch("comparison", pd.DataFrame)
+    material.searchlights = searchlights_of(shelf)
+    material.decoding = shelf.fetch("decoding", pd.DataFrame)
+    material.summary = shelf.fetch("summary", pd.DataFrame)
+    return material
 
-    In the report of a run that failed, a section that cannot be drawn is one failure more and does not stop the rest.
-    """
-    made = []
-    for make in SECTIONS:
-        try:
-            made.append(make(material))
-        except Exception as error:
-            if not material.failures:
-                raise
-            message = f"{type(error).__name__}: {error}"
-            material.failures.append(Failure("report", f"section {make.__name__.strip('_')}", message))
-    return [section for section in made if section is not None]
+
+def blocks_chapter(material: Material) -> Chapter:
+    """Tell of one subject of whom runs or stimuli were left out in turn."""
+    *steps, closing = methods_text(material)
+    return Chapter(
+        f"Subject {material.subject}",
+        drawn_sections(SECTIONS, material),
+        findings(material),
+        _cards(material),
+        headline=_table_rows(material.summary),
+        interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
+        "over layers, n of them.",
+        summary=material.summary,
+        methods=[*steps, *searchlight_methods(material), closing],
+        failed_controls=failed_spaces(material),
+    )
+
+
+def _table_rows(summary: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return the rows the table shows: for models of several layers the row over all; single ones are in the CSV."""
+    if summary is None:
+        return []
+    several = summary.loc[summary["layer"] == "all", ["model", "method", "split", "quantity"]].drop_duplicates()
+    marked = summary.merge(several.assign(pooled=True), how="left")
+    shown = summary[(marked["pooled"].isna() | (marked["layer"] == "all")).to_numpy()]
+    return [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
+
+
+def _cards(material: Material) -> list[dict[str, str]]:
+    """Return the few numbers on top of the page, each with its control."""
+    if material.summary is None or not material.encodings:
+        return []
+    model, method = next(iter(material.encodings))
+    rows = material.summary[(material.summary["model"] == model) & (material.summary["method"] == method)]
+    rows = rows[rows["layer"] == material.first.layer]
+    cards = []
+    for _, row in rows.iterrows():
+        if not row["quantity"].startswith(("identification", "pair matching", "share of targets with r", "largest r")):
+            continue
+        control = [f"permuted {number(row['null_mean'])}"] if pd.notna(row["null_mean"]) else []
+        if pd.notna(row["chance"]):
+            control.insert(0, f"chance {number(row['chance'])}")
+        if pd.notna(row["p"]):
+            control.append(f"p {p_equals(row['p'], 4)}")
+        cards.append(
+            {
+                "name": row["quantity"],
+                "value": number(row["value"]),
+                "control": ", ".join(control),
+                "split": row["split"],
+            }
+        )
+    for _, row in material.summary_rows("classification").iterrows():
+        chance = f"chance {number(row['chance'])}"
+        cards.append(
+            {
+                "name": "logistic classifier",
+                "value": number(row["value"]),
+                "control": chance,
+                "split": row["split"],
+            }
+        )
+    return cards
 
 
 def _panel(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,18 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.config import Config
 from brainalign.report.geometry_sections import ALIGNMENT_TABLES, alignment_section, failed_alignment, no_alignment
 from brainalign.report.kit import (
     CAPTIONS,
-    CITATIONS,
     COLOURS,
     GREY,
     NULL,
-    Failure,
+    Chapter,
     Panel,
     Section,
+    Shelf,
+    StudyMaterial,
     check_columns,
-    data_uri,
     html_table,
     legend_below,
     model_colours,
@@ -32,9 +30,7 @@ from brainalign.report.kit import (
     number,
     p_equals,
     p_number,
-    render,
 )
-from brainalign.study import TripletStudy
 
 COLOUR_OF = {"embedding": COLOURS[0], "reproducible": COLOURS[4], "baseline": COLOURS[1], "published": COLOURS[2]}
 KINDS = {
@@ -206,70 +202,39 @@ FEW_STARTS = 20
 DEPENDENT = "Intervals are over choices, and say nothing of other objects or people."
 
 
-@dataclass
-class ConceptMaterial:
-    """What the page draws from; tables are empty where a stage failed.
-
-    Attributes
-    ----------
-    prepared, fitted, aligned : mapping
-        Details of the triplets, of the table of choices and of aligned networks; empty where none were aligned.
-    """
-
-    config: Config
-    dataset: str
-    descriptor: TripletStudy
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    prepared: Mapping[str, Any] = field(default_factory=dict)
-    fitted: Mapping[str, Any] = field(default_factory=dict)
-    aligned: Mapping[str, Any] = field(default_factory=dict)
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+def gather_concepts(shelf: Shelf) -> StudyMaterial:
+    """Gather what was learned of odd-one-out judgements, and the networks that were aligned with them."""
+    aligned = ALIGNMENT_TABLES if shelf.each(ALIGNMENT_TABLES[0]) else ()
+    return shelf.study((*CONCEPT_TABLES, *aligned), noted=["triplets"])
 
 
-def render_concepts_page(material: ConceptMaterial) -> str:
-    """Return the HTML of the report of one study; everything that came from data is escaped."""
-    sections: list[Section] = []
-    findings: list[str] = []
-    if material.tables:
-        sections = [
-            _choices(material),
-            _dimensions(material),
-            _networks(material),
-            _regions(material),
-            _alignment(material),
-        ]
-        findings = _findings(material)
-    keys = ["spose", "vice", "thingsdata"]
-    if material.aligned:
-        keys.append("alignet")
-    return render(
-        "dataset.html",
-        sections,
-        failed_controls=failed_alignment(material.tables[ALIGNMENT_TABLES[0]]) if material.aligned else [],
-        kind="Odd-one-out judgements",
-        material=material,
-        descriptor=material.descriptor,
-        findings=[*findings, *material.descriptor.notes],
-        cards=_cards(material),
+def concepts_chapter(material: StudyMaterial) -> Chapter:
+    """Tell of choices, of the dimensions behind them, and of who has these."""
+    whole, makers = bool(material.tables), (_choices, _dimensions, _networks, _regions, _alignment)
+    aligned = ALIGNMENT_TABLES[0] in material.tables
+    return Chapter(
+        "Odd-one-out judgements",
+        [make(material) for make in makers] if whole else [],
+        [*_findings(material), *material.descriptor.notes] if whole else [],
+        _cards(material),
         methods=_methods(material),
-        references=[(key, CITATIONS[key]) for key in keys],
-        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+        failed_controls=failed_alignment(material.tables[ALIGNMENT_TABLES[0]]) if aligned else [],
     )
 
 
-def _first(material: ConceptMaterial, kind: str, split: str = "triplets") -> pd.Series[Any] | None:
+def _first(material: StudyMaterial, kind: str, split: str = "triplets") -> pd.Series[Any] | None:
     """Return the row of the first method, or of the only one of its kind."""
     choices = material.tables["choices"]
     rows = choices[(choices["kind"] == kind) & (choices["split"] == split)]
     return None if rows.empty else rows.iloc[0]
 
 
-def _cards(material: ConceptMaterial) -> list[dict[str, str]]:
+def _cards(material: StudyMaterial) -> list[dict[str, str]]:
+    fitted = material.details("choices")
     if not material.tables:
         return []
     cards = []
-    ceilings = material.fitted["ceilings"]
+    ceilings = fitted["ceilings"]
     for kind, name in (("embedding", "accuracy"), ("baseline", "without training"), ("published", "published")):
         row = _first(material, kind)
         if row is not None:
@@ -286,7 +251,8 @@ def _cards(material: ConceptMaterial) -> list[dict[str, str]]:
     return cards
 
 
-def _findings(material: ConceptMaterial) -> list[str]:
+def _findings(material: StudyMaterial) -> list[str]:
+    fitted = material.details("choices")
     best, shuffled, baseline = (_first(material, kind) for kind in ("embedding", "control", "baseline"))
     assert best is not None
     assert shuffled is not None
@@ -296,7 +262,7 @@ def _findings(material: ConceptMaterial) -> list[str]:
         f"choices (chance {number(best['chance'])}); fitted to shuffled choices {number(shuffled['accuracy'])}, "
         f"similarities counted without training {number(baseline['accuracy'])}. {DEPENDENT}",
     ]
-    ceilings, repeated = material.fitted["ceilings"], _first(material, "embedding", "repeated")
+    ceilings, repeated = fitted["ceilings"], _first(material, "embedding", "repeated")
     if ceilings and repeated is not None:
         sentences.append(
             f"On the {ceilings['n_triplets']:,} triplets that were judged several times it predicts "
@@ -308,22 +274,22 @@ def _findings(material: ConceptMaterial) -> list[str]:
         )
     else:
         sentences.append("There is no ceiling: no triplets that were judged several times were given.")
-    if material.fitted["alpha_at_edge"]:
+    if fitted["alpha_at_edge"]:
         sentences.append("The chosen penalty is at the edge of its grid: widen concepts.alphas.")
-    if material.fitted["starts"] < FEW_STARTS:
+    if fitted["starts"] < FEW_STARTS:
         sentences.append(
-            f"Dimensions were looked for from {material.fitted['starts']} starts; a figure to be reported wants "
+            f"Dimensions were looked for from {fitted['starts']} starts; a figure to be reported wants "
             f"{FEW_STARTS} or more."
         )
     return sentences
 
 
-def _choices(material: ConceptMaterial) -> Section:
+def _choices(material: StudyMaterial) -> Section:
     choices = material.tables["choices"]
     panel = Panel(
         "choices", "Between chance and ceiling", CAPTIONS["conceptchoices"], accuracy_figure(choices), choices
     )
-    prepared, fitted = material.prepared, material.fitted
+    prepared, fitted = material.details("triplets"), material.details("choices")
     shares = ", ".join(number(share) for share in prepared["odd_column_shares"])
     paragraphs = [
         f"{prepared['n_triplets']:,} judgements of {prepared['n_different']:,} different triplets of "
@@ -341,7 +307,7 @@ def _choices(material: ConceptMaterial) -> Section:
     return Section("choices", "Predicted choices", [panel], paragraphs)
 
 
-def _dimensions(material: ConceptMaterial) -> Section:
+def _dimensions(material: StudyMaterial) -> Section:
     table = material.tables["conceptdimensions"]
     least = material.config.concepts.least_r
     figure = reproducibility_figure(table, least)
@@ -374,7 +340,7 @@ def _dimensions(material: ConceptMaterial) -> Section:
     return Section("dimensions", "Dimensions", [panel], [], blocks)
 
 
-def _networks(material: ConceptMaterial) -> Section:
+def _networks(material: StudyMaterial) -> Section:
     networks, readouts = material.tables["networks"], material.tables["readouts"]
     title = "Networks beside judgements"
     if networks.empty:
@@ -425,7 +391,7 @@ def _networks(material: ConceptMaterial) -> Section:
     return Section("networks", title, panels, paragraphs, [html_table(header, rows, "Networks beside judgements")])
 
 
-def _regions(material: ConceptMaterial) -> Section:
+def _regions(material: StudyMaterial) -> Section:
     regions, other = material.tables["conceptregions"], material.config.concepts.regions_of
     title = "Brain regions beside judgements"
     if regions.empty:
@@ -454,13 +420,14 @@ def _regions(material: ConceptMaterial) -> Section:
     return Section("regions", title, [panel], paragraphs, [html_table(header, rows, title)])
 
 
-def _alignment(material: ConceptMaterial) -> Section:
-    if not material.aligned:
+def _alignment(material: StudyMaterial) -> Section:
+    if ALIGNMENT_TABLES[0] not in material.tables:
         return no_alignment("No network was aligned with these judgements: align.teacher names none of its models.")
-    return alignment_section({name: material.tables[name] for name in ALIGNMENT_TABLES}, material.aligned)
+    return alignment_section({name: material.tables[name] for name in ALIGNMENT_TABLES}, material.details("alignment"))
 
 
-def _methods(material: ConceptMaterial) -> Sequence[str]:
+def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
+    fitted = material.details("choices")
     options = material.config.concepts
     penalty = f"a penalty of {options.alphas[0]:g}"
     if len(options.alphas) > 1:
@@ -483,5 +450,7 @@ def _methods(material: ConceptMaterial) -> Sequence[str]:
     ceiling = (
         " Its ceiling, the mean probability of the most frequent choice, lies between that of each choice predicted "
         "by the others (low) and by all (high)."
-    ) * bool(material.fitted.get("ceilings"))
-    return [*texts, f"Accuracy counts ties by chance: a third where all three pairs are equally similar.{ceiling}"]
+    ) * bool(fitted.get("ceilings"))
+    ties = f"Accuracy counts ties by chance: a third where all three pairs are equally similar.{ceiling}"
+    keys = ("spose", "vice", "thingsdata", *["alignet"] * (ALIGNMENT_TABLES[0] in material.tables))
+    return [(texts[0], keys), (texts[1], ()), (ties, ())]

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.config import Config
 from brainalign.report.kit import (
     CAPTIONS,
-    CITATIONS,
     COLOURS,
     GREY,
     LEVEL,
     NULL,
+    Chapter,
     FailedControl,
-    Failure,
     Panel,
     Section,
+    Shelf,
+    StudyMaterial,
     check_columns,
-    data_uri,
     html_table,
     legend_below,
     new_figure,
     number,
     p_equals,
     p_number,
-    render,
     share_axis,
 )
 from brainalign.statistics import MIN_UNITS, cross_validated_interval
-from brainalign.study import VideoStudy
 
 TITLES = {"occluded": "frames hidden", "visible": "frames shown"}
 
@@ -126,48 +121,34 @@ DYNAMICS_TABLES = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovi
 EPOCH_NAMES = {"occluded": "hidden frames", "visible": "shown frames"}
 
 
-@dataclass
-class DynamicsMaterial:
-    """What the page of one subject draws from. What a failed stage did not leave is empty."""
-
-    config: Config
-    dataset: str
-    descriptor: VideoStudy
-    subject: str
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)  # by the names in DYNAMICS_TABLES
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    trained_on: dict[str, str] = field(default_factory=dict)  # by model
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+def gather_dynamics(shelf: Shelf) -> StudyMaterial:
+    """Gather how well models follow the neurons of a subject."""
+    for labels in shelf.each("rollouts"):
+        shelf.fetch("rollouts", object, **labels)
+    return shelf.material(StudyMaterial, tables=shelf.tables(DYNAMICS_TABLES))
 
 
-def render_dynamics_page(material: DynamicsMaterial) -> str:
-    """Return the HTML of one subject's report; everything that came from data is escaped."""
+def dynamics_chapter(material: StudyMaterial) -> Chapter:
+    """Tell of one subject's neurons beside models of videos."""
     scores = material.tables.get("dynamics", pd.DataFrame())
-    sections = [] if scores.empty else [_data(material), _following(material, scores)]
-    methods = _methods(material)
-    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
-    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
-    return render(
-        "report.html",
-        sections,
-        failed_controls=[] if scores.empty else failed_following(scores, material.tables["dynamicsfolds"]),
-        material=material,
-        descriptor=material.descriptor,
-        findings=[] if scores.empty else [*_findings(material, scores), *material.descriptor.notes],
-        cards=_cards(scores),
+    kind, methods = f"Subject {material.subject}", _methods(material)
+    if scores.empty:
+        return Chapter(kind, methods=methods)
+    return Chapter(
+        kind,
+        [_data(material), _following(material, scores)],
+        [*_findings(material, scores), *material.descriptor.notes],
+        _cards(scores),
         headline=_headline(scores),
         interval_note="Intervals: over folds of conditions, none of fewer than six.",
-        summary_csv=data_uri(scores.to_csv(index=False).encode(), "text/csv"),
+        summary=scores,
         methods=methods,
-        references=[(key, CITATIONS[key]) for key in keys],
-        reference_number={key: k + 1 for k, key in enumerate(keys)},
-        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+        failed_controls=failed_following(scores, material.tables["dynamicsfolds"]),
     )
 
 
-def _data(material: DynamicsMaterial) -> Section:
-    facts = material.facts
+def _data(material: StudyMaterial) -> Section:
+    facts = material.details("dynamicsmovies")
     return Section(
         "data",
         "Data",
@@ -179,7 +160,7 @@ def _data(material: DynamicsMaterial) -> Section:
     )
 
 
-def _following(material: DynamicsMaterial, scores: pd.DataFrame) -> Section:
+def _following(material: StudyMaterial, scores: pd.DataFrame) -> Section:
     panels = []
     movies = material.tables["dynamicsmovies"]
     for k, (region, part) in enumerate(scores.groupby("region", sort=False)):
@@ -197,7 +178,7 @@ def _following(material: DynamicsMaterial, scores: pd.DataFrame) -> Section:
     return Section("following", "What models and neurons follow", panels)
 
 
-def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
+def _findings(material: StudyMaterial, scores: pd.DataFrame) -> list[str]:
     """Write the findings on dynamics as sentences that follow from the numbers alone."""
     found = []
     folds = material.tables["dynamicsfolds"]
@@ -276,8 +257,6 @@ def _name(row: pd.Series) -> str:
 
 
 def _cards(scores: pd.DataFrame) -> list[dict[str, str]]:
-    if scores.empty:
-        return []
     first = "occluded" if (scores["epoch"] == "occluded").any() else "visible"
     cards = []
     for region, part in scores[scores["epoch"] == first].groupby("region", sort=False):
@@ -337,10 +316,11 @@ def _table(scores: pd.DataFrame) -> Any:
     return html_table(header, rows, "Scores of all models and controls")
 
 
-def _methods(material: DynamicsMaterial) -> list[tuple[str, tuple[str, ...]]]:
+def _methods(material: StudyMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """List the paragraphs of the methods, each with the keys of its references."""
     options = material.config.dynamics
-    learned = "; ".join(f"of {model} on {what}" for model, what in material.trained_on.items())
+    trained = {model: material.details(f"model-{model}_rollouts") for model, use in options.models.items() if use.heads}
+    learned = "; ".join(f"of {model} on {noted['trained_on']}" for model, noted in trained.items() if noted)
     fitted = "of each epoch" if options.fit_on == "epoch" else "of shown frames alone, also for hidden ones"
     texts: list[tuple[str, tuple[str, ...]]] = [
         (

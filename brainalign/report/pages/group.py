@@ -1,29 +1,215 @@
-"""The page of the group: every model in every subject with intervals, paired comparisons, a figure per modality."""
+"""The page over all subjects who saw images: every model in every subject, what they share, what was planted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from brainalign.config import LEAST_SUBJECTS
+from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section, no_convergence
+from brainalign.report.geometry_sections import (
+    IDENTIFICATION_TABLES,
+    MATCHING_TABLES,
+    failed_identification,
+    identification_section,
+    matching_section,
+    no_identification,
+    no_matching,
+)
 from brainalign.report.kit import (
+    CAPTIONS,
     GREY,
     LEVEL,
+    Chapter,
     FailedControl,
-    Failure,
+    Panel,
     Section,
+    Shelf,
+    StudyMaterial,
     check_columns,
     comparison_table,
-    data_uri,
+    fit_label,
+    html_table,
     legend_below,
     model_colours,
     new_figure,
-    render,
+    number,
     score_table,
 )
+
+MIN_AREAS = 3  # fewer have no rank correlation
+
+
+def group_of(n: int) -> str:
+    """Name the page of a group of subjects."""
+    return f"Group of {n} subjects"
+
+
+def gather_group(shelf: Shelf) -> StudyMaterial | None:
+    """Gather the summaries of the subjects that are whole, and what is of all of them; None on a page of one."""
+    if shelf.page.subject:
+        return None
+    material, study = shelf.material(StudyMaterial), shelf.page.descriptor
+    for suffix in ("summary", "differences", "recovery") if shelf.whole else ():
+        parts = []
+        for name in shelf.whole:
+            table = shelf.fetch(suffix, pd.DataFrame, subject=name)
+            assert table is not None  # this subject is whole
+            parts.append(table.assign(subject=name, modality=_modality(study, name)))
+        material.tables[suffix] = _labelled(material, pd.concat(parts, ignore_index=True))
+    if not material.failures:  # else what is of all subjects may be missing, or of subjects that are gone
+        for suffixes in (["ceiling"], CONVERGENCE_TABLES, IDENTIFICATION_TABLES, MATCHING_TABLES):
+            material.tables |= shelf.tables(suffixes)
+    return material
+
+
+def group_chapter(material: StudyMaterial) -> Chapter:
+    """Tell of every model in every subject, and of what is of all of them."""
+    config, dataset, study, tables = material.config, material.dataset, material.descriptor, material.tables
+    if "summary" not in tables:
+        return failed_chapter(len(study.subjects))
+    controls = [
+        fit_label(config, dataset, name, method)
+        for name, method in config.fits_of(dataset)
+        if config.models[name].random
+    ]
+    summary = tables["summary"]
+    scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
+    shared = tables.get("ceiling", pd.DataFrame())
+    failed = []
+    if "regions" in tables:
+        failed = failed_identification(tables["regions"], material.details("regions"))
+    notes = [
+        "Every score is of the layer that scores best inside the training stimuli (the first one where nothing is "
+        "scored there, as with a single penalty; all layers where they are fitted jointly), over reliable targets "
+        "(ceiling above the threshold). Intervals are over images: they say nothing of other subjects.",
+        *study.notes,
+    ]
+    sections = [
+        *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
+        _convergence(material),
+        _identification(material),
+        _matching(material),
+    ]
+    return scores_chapter(scores, tables["differences"], sections, controls, notes, config.confidence, failed)
+
+
+def scores_chapter(
+    scores: pd.DataFrame,
+    comparisons: pd.DataFrame | None = None,
+    sections: Sequence[Section] = (),
+    controls: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    confidence: float = 0.95,
+    failed_controls: Sequence[FailedControl] = (),
+) -> Chapter:
+    """Tell of the scores of a group of subjects.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        See `score_table`.
+    comparisons : DataFrame, optional
+        See `comparison_table`.
+    sections : sequence of Section
+        What follows the tables.
+    controls : sequence of str
+        Models that are controls.
+    notes : sequence of str
+        What the reader must know about the comparison.
+    confidence : float
+        Of the intervals in `scores`.
+    failed_controls : sequence of FailedControl
+        Besides random weights that predict better than a trained network, which `comparisons` tell.
+    """
+    table_note = (
+        f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its "
+        "subject and quantity; whether it is better is said under Comparisons. Grey: random weights, a control."
+    )
+    whole = [scores_section(score_table(scores, controls), scores, notes, table_note), *sections]
+    if comparisons is not None and len(comparisons):
+        text = (
+            "Paired differences of the first minus the second model. A difference is called only where its interval "
+            "leaves out 0 after correction; every other pair is a tie as far as these data can tell."
+        )
+        whole.insert(
+            1, Section("comparisons", "Comparisons", paragraphs=[text], blocks=[comparison_table(comparisons)])
+        )
+    failed = [*failed_comparisons(comparisons, controls), *failed_controls]
+    return Chapter(group_of(scores["subject"].nunique()), whole, failed_controls=failed)
+
+
+def scores_section(table: Markup, scores: pd.DataFrame, notes: Sequence[str], caption: str) -> Section:
+    """Return the section on scores of a group: what to know of them, a table, and its numbers."""
+    title = "Models and subjects"
+    return Section("scores", title, [Panel("scores", "Scores", caption, None, scores, html=table)], list(notes))
+
+
+def failed_chapter(n_subjects: int) -> Chapter:
+    """Tell that a failure left nothing to compare."""
+    text = "Nothing is whole enough to be compared: see Errors."
+    return Chapter(group_of(n_subjects), [Section("scores", "Models and subjects", paragraphs=[text])])
+
+
+def _modality(study: Any, subject: str) -> str:
+    """Name the modality of a subject in words of the table's header."""
+    files = study.recordings[subject]
+    return str(getattr(files, "picks", "fMRI")).upper() if files.format == "epochs" else "fMRI"
+
+
+def _labelled(material: StudyMaterial, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which models carry the name of their method, where there are several."""
+    names = {}
+    for end in ("", "_a", "_b"):
+        if f"method{end}" in table:
+            pairs = zip(table[f"model{end}"], table[f"method{end}"], strict=True)
+            fits = [fit_label(material.config, material.dataset, *pair) if pd.notna(pair[0]) else "" for pair in pairs]
+            names[f"model{end}"] = np.array(fits, dtype=object)
+    return table.assign(**names)
+
+
+def _convergence(material: StudyMaterial) -> Section:
+    """Return the section on convergence scores, or why there are none."""
+    options = material.config.convergence_of(material.dataset)
+    if not options.networks:
+        return no_convergence(
+            "No convergence scores: the configuration names no network of this study, with its twin of random weights, "
+            "under converge.networks."
+        )
+    if CONVERGENCE_TABLES[0] not in material.tables:
+        return no_convergence("No convergence scores: something they need failed; see Errors.")
+    return convergence_section(
+        {name: material.tables[name] for name in CONVERGENCE_TABLES}, " and ".join(options.origins)
+    )
+
+
+def _identification(material: StudyMaterial) -> Section:
+    """Return the section on regions named across subjects, or why there is none."""
+    n_scanned = len(material.descriptor.scanned)
+    if n_scanned < LEAST_SUBJECTS:
+        return no_identification(
+            f"No regions are named across subjects, and no figure is drawn: that needs {LEAST_SUBJECTS} or more fMRI "
+            f"subjects (one is tested, one chooses thresholds, one is compared with), and this study has {n_scanned}."
+        )
+    if IDENTIFICATION_TABLES[0] not in material.tables:
+        return no_identification("No regions are named across subjects: something that needs failed; see Errors.")
+    return identification_section(material.tables, material.details("regions"), material.config.confidence)
+
+
+def _matching(material: StudyMaterial) -> Section:
+    """Return the section on networks beside networks, or why there is none."""
+    if not material.config.matching_of(material.dataset).models:
+        return no_matching(
+            "No networks were compared with each other: the configuration names none under match.models."
+        )
+    if MATCHING_TABLES[0] not in material.tables:
+        return no_matching("No networks were compared with each other: something failed; see Errors.")
+    return matching_section(material.tables)
 
 
 def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, controls: Sequence[str] = ()) -> Figure:
@@ -77,62 +263,6 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
     return figure
 
 
-def render_group_page(
-    dataset: str,
-    title: str,
-    scores: pd.DataFrame,
-    comparisons: pd.DataFrame | None = None,
-    sections: Sequence[Section] = (),
-    *,
-    controls: Sequence[str] = (),
-    notes: Sequence[str] = (),
-    confidence: float = 0.95,
-    failed_controls: Sequence[FailedControl] = (),
-    failures: Sequence[Failure] = (),
-    sidecars: Mapping[str, Mapping[str, Any]] | None = None,
-) -> str:
-    """Return the HTML of the group report; everything that came from data is escaped.
-
-    Parameters
-    ----------
-    dataset, title : str
-    scores : DataFrame
-        See `brainalign.report.kit.tables.score_table`.
-    comparisons : DataFrame, optional
-        See `brainalign.report.kit.tables.comparison_table`.
-    sections : sequence of Section
-        One per modality, usually with the panel of `group_figure`.
-    controls : sequence of str
-        Models that are controls.
-    notes : sequence of str
-        What the reader must know about the comparison.
-    confidence : float
-        Of the intervals in `scores`.
-    failed_controls : sequence of FailedControl
-        Besides random weights that predict better than a trained network, which `comparisons` tell.
-    failures : sequence of Failure
-    sidecars : mapping, optional
-        Sidecar of every artifact the page draws from, by file name.
-    """
-    return render(
-        "group.html",
-        sections,
-        failed_controls=[*failed_comparisons(comparisons, controls), *failed_controls],
-        dataset=dataset,
-        title=title,
-        n_subjects=scores["subject"].nunique(),
-        table=score_table(scores, controls),
-        scores_csv=data_uri(scores.to_csv(index=False).encode(), "text/csv"),
-        comparisons="" if comparisons is None or comparisons.empty else comparison_table(comparisons),
-        notes=notes,
-        table_note=f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its "
-        "subject and quantity; whether it is better is said under Comparisons. Grey: random weights, a control.",
-        confidence=confidence,
-        failures=failures,
-        sidecars=sidecars or {},
-    )
-
-
 def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> list[FailedControl]:
     """Return models with random weights that predict better than trained ones.
 
@@ -159,20 +289,92 @@ def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]
     return found
 
 
-def render_failed_group(dataset: str, title: str, n_subjects: int, failures: Sequence[Failure]) -> str:
-    """Return the HTML of a group report with nothing to show but what failed."""
-    return render(
-        "group.html",
-        [],
-        dataset=dataset,
-        title=title,
-        n_subjects=n_subjects,
-        table="",
-        scores_csv="",
-        comparisons="",
-        notes=["Nothing is whole enough to be compared: see Errors."],
-        table_note="",
-        confidence=0.95,
-        failures=failures,
-        sidecars={},
+def group_sections(
+    scores: pd.DataFrame, recovery: pd.DataFrame, shared: pd.DataFrame, controls: Sequence[str], confidence: float
+) -> list[Section]:
+    """Return the sections of the group page.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        A row per quantity, modality, subject and model: value, low, high, n.
+    recovery : DataFrame
+        What was planted and found, with subject and modality; no rows for measured data.
+    shared : DataFrame
+        Leave-one-subject-out ceilings: subjects, group, subject, lower, upper, n_targets, n_images; or no rows.
+    controls : sequence of str
+        Models with random weights.
+    confidence : float
+    """
+    models = list(pd.unique(scores["model"]))
+    sections = []
+    for modality, rows in scores.groupby("modality", sort=False):
+        figure = group_figure(rows, models, controls)
+        caption = CAPTIONS["group"].format(confidence=confidence)
+        panel = Panel(f"group{modality}", f"Models in every subject, {modality}", caption, figure, rows)
+        sections.append(Section(f"modality{modality}", str(modality), [panel]))
+    if len(shared):
+        sections.append(_shared(shared))
+    if len(recovery):
+        sections.append(_recovered(recovery))
+    return sections
+
+
+def _shared(table: pd.DataFrame) -> Section:
+    """Return the ceilings across subjects, a row per region: what a model of nothing but what they share can reach."""
+    rows = []
+    for (subjects, group), part in table.groupby(["subjects", "group"], sort=False):
+        low, high = number(part["lower"].mean()), number(part["upper"].mean())
+        rows.append([str(group), str(subjects), f"{low} to {high}", f"{part['n_targets'].iloc[0]:,}"])
+    text = (
+        f"Signed r² of each subject's responses to the {int(table['n_images'].iloc[0])} test images all saw with the "
+        "mean of the other subjects (lower end) and of all subjects (upper end), averaged over targets and subjects, "
+        "target by target. Near 0: the subjects' patterns differ from target to target, and only a model fitted to "
+        "each subject can predict them."
     )
+    header = ["region", "subjects", "ceiling across subjects", "targets"]
+    block = html_table(header, rows, "Ceiling across subjects")
+    return Section("shared", "What subjects share", paragraphs=[text], blocks=[block])
+
+
+def _recovered(recovery: pd.DataFrame) -> Section:
+    """Return a table of how much of what was planted came back, per subject."""
+    rows = []
+    for subject, mine in recovery.groupby("subject", sort=True):
+        modality = mine["modality"].iloc[0]
+        for model, layers in mine[mine["what"] == "layer"].groupby("model", sort=False):
+            decided = layers[layers["decided"].astype(bool)]
+            depths = decided[["planted_depth", "recovered_depth"]].astype(float)
+            exact = int((decided["planted_layer"] == decided["recovered_layer"]).sum())
+            found = "no rank correlation: constant depths"
+            if len(decided) < MIN_AREAS:
+                found = f"no rank correlation: {len(decided)} decided area(s)"
+            elif (depths.nunique() > 1).all():
+                rho = float(depths.corr("spearman").to_numpy()[0, 1])
+                found = f"Spearman of depths {rho:.2f}"
+            if set(layers["planted_layer"]) & set(layers["recovered_layer"]):
+                found += f"; {exact} of {len(decided)} layers exact"
+            rows.append(
+                [str(subject), modality, f"layers with {model}", f"{found}; {len(layers) - len(decided)} undecided"]
+            )
+        for model, peaks in mine[mine["what"] == "latency"].groupby("model", sort=False):
+            decided = peaks[peaks["decided"].astype(bool)]
+            error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()
+            found = f"largest error {error:.0f} ms in {len(decided)} decided of {len(peaks)}"
+            if decided.empty:
+                found = f"none of {len(peaks)} latencies is decided"
+            rows.append([str(subject), modality, f"latencies with {model}", found])
+        selective = mine[mine["what"] == "preference"]
+        if len(selective):
+            decided = selective[selective["decided"].astype(bool)]
+            exact = int((decided["planted_preference"] == decided["recovered_preference"]).sum())
+            found = f"{exact} of {len(decided)} exact; {len(selective) - len(decided)} undecided"
+            rows.append([str(subject), modality, "preferences of areas", found])
+        ceilings = mine[mine["what"] == "ceiling"].reindex(columns=["planted", "ceiling"]).dropna()
+        if ceilings.empty:
+            continue
+        gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()
+        error = (gaps["ceiling"] - gaps["planted"]).abs().max()
+        rows.append([str(subject), modality, "ceilings", f"largest |mean − planted| of a level {error:.3f}"])
+    table = html_table(["subject", "modality", "what", "recovered"], rows, "Planted against recovered")
+    return Section("recovery", "Planted against recovered", blocks=[table])

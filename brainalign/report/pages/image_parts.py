@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from nibabel.nifti1 import Nifti1Image
 
+from brainalign.arrays import Arrays, Responses
+from brainalign.io import open_picture, read_parquet, read_text_table
 from brainalign.report.encoding_sections import (
     contest_section,
     dictionaries_section,
@@ -29,50 +32,88 @@ from brainalign.report.geometry_sections import (
     rsa_course_section,
     searchlight_section,
 )
-from brainalign.report.kit import CAPTIONS, Failure, ImageMaterial, Panel, Section, html_table, together
+from brainalign.report.kit import (
+    CAPTIONS,
+    ImageEncoding,
+    ImageMaterial,
+    Panel,
+    Section,
+    Shelf,
+    decoded_times_of,
+    directions_of,
+    drawn_sections,
+    html_table,
+    searchlights_of,
+    synthesised_images_of,
+    together,
+)
 from brainalign.report.pages.blocks_figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.synthesis_sections import (
+    CAPTION_TABLES,
+    GROUNDING_TABLES,
     directions_section,
     grounding_section,
     synthesis_section,
     voxel_captions_section,
 )
 
+THUMBNAIL = 96  # pixels
+FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
+
+
+def gather_images(shelf: Shelf) -> ImageMaterial:
+    """Gather what was made of a subject with a set of stimuli held out."""
+    material = shelf.material(ImageMaterial)
+    material.responses = shelf.fetch("responses", Responses)
+    material.splits = shelf.fetch("splits", pd.DataFrame)
+    material.mask, material.bold = (shelf.fetch(suffix, Nifti1Image) for suffix in ("mask", "bold"))
+    for labels in shelf.each("features"):
+        shelf.fetch("features", object, **labels)
+    for labels in shelf.each("network"):
+        shelf.fetch("network", object, **labels)
+    for labels in shelf.each("scores"):
+        tables, key = shelf.tables(FIT_TABLES, **labels), (labels["model"], labels["method"])
+        fields = shelf.fetch("fields", Arrays, **labels)
+        if tables:
+            material.encodings[key] = ImageEncoding(**tables, fields=fields)
+            _add_pictures(material, material.fields_of(*key)["stimuli"])
+    material.rdms = shelf.fetch("rdm", Arrays)
+    material.decoded = decoded_times_of(shelf)
+    material.searchlights = searchlights_of(shelf)
+    material.synthesised = synthesised_images_of(shelf)
+    material.directions = directions_of(shelf)
+    material.captions = shelf.tables(CAPTION_TABLES)
+    if shelf.each("groundedregions"):
+        shelf.fetch("grounding", object)
+        words = shelf.tables(GROUNDING_TABLES)
+        material.grounded_words = shelf.fetch("groundedwords", Arrays)
+        material.grounded_regions = shelf.fetch("groundedregions", pd.DataFrame)
+        if material.grounded_words is not None and words:
+            material.grounding = words
+            _add_pictures(material, material.details("groundedwords")["shown_stimuli"])
+    for suffix in ("ceiling", "comparison", "summary", "differences", "recovery", "contest", "winners"):
+        setattr(material, suffix, shelf.fetch(suffix, pd.DataFrame))
+    return material
+
+
+def _add_pictures(material: ImageMaterial, names: Sequence[str]) -> None:
+    """Add small copies of some images; those that are no longer there are left out."""
+    names = [name for name in names if name not in material.pictures]
+    table = material.descriptor.stimulus_table()
+    if not names or table is None:
+        return
+    stimuli = read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
+    paths = stimuli.set_index("stimulus_id")["path"] if "path" in stimuli else {}
+    for name in names:
+        path = table.parent / str(paths.get(name, ""))
+        if path.is_file():
+            image = open_picture(path).convert("RGB").resize((THUMBNAIL, THUMBNAIL))
+            material.pictures[name] = np.asarray(image, dtype=np.uint8)
+
 
 def image_sections(material: ImageMaterial) -> list[Section]:
-    """Return the sections of one subject's page.
-
-    In the report of a run that failed, a section that cannot be drawn is one failure more and does not stop the rest.
-    """
-    makers: list[Callable[[ImageMaterial], Section | None]] = [
-        _data,
-        course_section if material.timed else maps_section,
-        layers_section,
-        partition_section,
-        encoders_section,
-        dictionaries_section,
-        contest_section,
-        few_images_section,
-        _decoding,
-        _geometry,
-        searchlight_section,
-        synthesis_section,
-        _directions,
-        voxel_captions_section,
-        grounding_section,
-        _ceilings,
-        _recovery,
-    ]
-    made = []
-    for make in makers:
-        try:
-            made.append(make(material))
-        except Exception as error:
-            if not material.failures:
-                raise
-            message = f"{type(error).__name__}: {error}"
-            material.failures.append(Failure("report", f"section {make.__name__.strip('_')}", message))
-    return [section for section in made if section is not None]
+    """Return the sections of one subject's page."""
+    return drawn_sections(SECTIONS, material)
 
 
 def _data(material: ImageMaterial) -> Section | None:
@@ -258,3 +299,25 @@ def _recovery(material: ImageMaterial) -> Section | None:
     panels = together("recovery", "What was planted, and what was found", panels)
     panels += together("plantedlayers", "Layers, recovered with each network", layered)
     return Section("recovery", "Planted against recovered", panels, [text]) if panels else None
+
+
+SECTIONS: list[Callable[[ImageMaterial], Section | None]] = [
+    _data,
+    course_section,
+    maps_section,
+    layers_section,
+    partition_section,
+    encoders_section,
+    dictionaries_section,
+    contest_section,
+    few_images_section,
+    _decoding,
+    _geometry,
+    searchlight_section,
+    synthesis_section,
+    _directions,
+    voxel_captions_section,
+    grounding_section,
+    _ceilings,
+    _recovery,
+]

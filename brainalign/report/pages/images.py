@@ -19,21 +19,18 @@ from brainalign.config import (
 )
 from brainalign.report.encoding_sections import contest_methods, contest_sentence
 from brainalign.report.kit import (
-    CITATIONS,
     LEVEL,
     SPREADS,
+    Chapter,
     FailedControl,
     ImageMaterial,
-    Section,
     before_onset,
     by_name,
-    data_uri,
     failed_windows,
     number,
     p_equals,
     rdm_methods,
     reading_methods,
-    render,
     searchlight_methods,
 )
 from brainalign.report.pages.image_parts import image_sections
@@ -47,30 +44,22 @@ from brainalign.report.synthesis_sections import (
 from brainalign.statistics import RELIABLE
 
 
-def render_image_page(material: ImageMaterial, added: Sequence[Section] = ()) -> str:
-    """Return the HTML of one subject's report, with sections of other analyses; what came from data is escaped."""
-    methods = _methods(material)
-    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
-    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
+def images_chapter(material: ImageMaterial) -> Chapter:
+    """Tell of one subject with a set of stimuli held out."""
     summary, stimuli = material.summary, material.nouns.stimuli
-    return render(
-        "report.html",
-        [*image_sections(material), *added],
-        failed_controls=failed_image_controls(material),
-        material=material,
-        descriptor=material.descriptor,
-        findings=image_findings(material),
-        cards=_cards(material),
+    return Chapter(
+        f"Subject {material.subject}",
+        image_sections(material),
+        image_findings(material),
+        _cards(material),
         headline=[] if summary is None else _headline(material, summary),
         pairs=_pairs(material),
         interval_note=f"One row per model: the layer that scores best inside the training {stimuli} (the first one "
         "where nothing is scored there, as with a single penalty); all layers are in the CSV. Intervals: resampled "
         f"test {stimuli}.",
-        summary_csv="" if summary is None else data_uri(summary.to_csv(index=False).encode(), "text/csv"),
-        methods=methods,
-        references=[(key, CITATIONS[key]) for key in keys],
-        reference_number={key: k + 1 for k, key in enumerate(keys)},
-        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+        summary=summary,
+        methods=_methods(material),
+        failed_controls=failed_image_controls(material),
     )
 
 

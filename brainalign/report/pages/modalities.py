@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from brainalign.config import Config
 from brainalign.report.kit import (
     CAPTIONS,
-    CITATIONS,
+    Chapter,
     FailedControl,
-    Failure,
     Panel,
     Section,
+    Shelf,
+    StudyMaterial,
     above_spread,
-    data_uri,
     html_table,
     number,
     p_number,
-    render,
 )
 from brainalign.report.pages.modality_figures import direction_matrix, space_curves, space_geometry, within_bars
-from brainalign.study import ModalityStudy
 
 SPACE_TABLES = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
 NAMES = {
@@ -43,56 +38,32 @@ NAMES = {
 LEVEL = 0.01
 
 
-@dataclass
-class ModalityMaterial:
-    """What the page draws from; tables are empty where a stage failed.
-
-    Attributes
-    ----------
-    fitted : mapping
-        Details of the table of retrieval.
-    """
-
-    config: Config
-    dataset: str
-    descriptor: ModalityStudy
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    fitted: Mapping[str, Any] = field(default_factory=dict)
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+def gather_modalities(shelf: Shelf) -> StudyMaterial:
+    """Gather what was found in the space that modalities share."""
+    return shelf.study(SPACE_TABLES, noted=["modalities"])
 
 
-def render_modalities_page(material: ModalityMaterial) -> str:
-    """Return the HTML of the report of one study; everything that came from data is escaped."""
-    sections: list[Section] = []
-    findings: list[str] = []
-    if material.tables:
-        sections = [_between(material), _within(material), _repeats(material), _geometry(material)]
-        findings = _findings(material)
-    keys = ["brainflora"]
-    return render(
-        "dataset.html",
-        sections,
-        failed_controls=failed_relations(material.tables["spaceretrieval"]) if material.tables else [],
-        kind="Modalities in one space",
-        material=material,
-        descriptor=material.descriptor,
-        findings=[*findings, *material.descriptor.notes],
-        cards=_cards(material),
+def modalities_chapter(material: StudyMaterial) -> Chapter:
+    """Tell of retrieval between and within modalities, of repeats, and of geometry."""
+    whole, makers = bool(material.tables), (_between, _within, _repeats, _geometry)
+    return Chapter(
+        "Modalities in one space",
+        [make(material) for make in makers] if whole else [],
+        [*_findings(material), *material.descriptor.notes] if whole else [],
+        _cards(material),
         methods=_methods(material),
-        references=[(key, CITATIONS[key]) for key in keys],
-        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+        failed_controls=failed_relations(material.tables["spaceretrieval"]) if whole else [],
     )
 
 
-def _rows(material: ModalityMaterial, **wanted: str) -> pd.DataFrame:
+def _rows(material: StudyMaterial, **wanted: str) -> pd.DataFrame:
     table = material.tables["spaceretrieval"]
     for column, value in wanted.items():
         table = table[table[column] == value]
     return table
 
 
-def _cards(material: ModalityMaterial) -> list[dict[str, str]]:
+def _cards(material: StudyMaterial) -> list[dict[str, str]]:
     if not material.tables:
         return []
     cards = []
@@ -105,15 +76,16 @@ def _cards(material: ModalityMaterial) -> list[dict[str, str]]:
     return cards
 
 
-def _findings(material: ModalityMaterial) -> list[str]:
+def _findings(material: StudyMaterial) -> list[str]:
+    fitted = material.details("spaceretrieval")
     nulls = _nulls(material.tables["spaceretrieval"])
     said = []
-    if False in material.fitted.get("converged", {}).values():
+    if False in fitted.get("converged", {}).values():
         said.append(
             f"Not converged: {material.config.decode_modalities.steps:,} batches of every modality were too few for "
             "the retrieval of validation images to stand still; raise decode_modalities.steps before comparing."
         )
-    leaning = [name for name, share in material.fitted.get("blend", {}).items() if share > 0.5]
+    leaning = [name for name, share in fitted.get("blend", {}).items() if share > 0.5]
     if leaning:
         said.append(
             f"Images of {', '.join(leaning)} are found by ridge rather than by the network: by validation images, each "
@@ -235,7 +207,8 @@ def _change(row: pd.Series) -> str:
     return f"{_signed(row['change'])} ± {number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
 
 
-def _not_comparable(material: ModalityMaterial) -> list[str]:
+def _not_comparable(material: StudyMaterial) -> list[str]:
+    fitted = material.details("spaceretrieval")
     unequal = []
     for key, what in (
         ("n_train", "training images"),
@@ -243,7 +216,7 @@ def _not_comparable(material: ModalityMaterial) -> list[str]:
         ("train_repeats", "repeats in training"),
         ("test_repeats", "repeats in the test"),
     ):
-        values = material.fitted[key]
+        values = fitted[key]
         if len(set(values.values())) > 1:
             unequal.append(f"{what} ({', '.join(f'{name} {value:g}' for name, value in values.items())})")
     if not unequal:
@@ -254,7 +227,7 @@ def _not_comparable(material: ModalityMaterial) -> list[str]:
     ]
 
 
-def _between(material: ModalityMaterial) -> Section:
+def _between(material: StudyMaterial) -> Section:
     rows = _rows(material, kind="modalities")
     title = "From modality to modality"
     if rows.empty:
@@ -276,7 +249,8 @@ def _between(material: ModalityMaterial) -> Section:
     return Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
 
 
-def _within(material: ModalityMaterial) -> Section:
+def _within(material: StudyMaterial) -> Section:
+    fitted = material.details("spaceretrieval")
     rows = _rows(material)
     rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
     panel = Panel("within", "Images found from the brain", CAPTIONS["spacewithin"], within_bars(rows, "top-5"), rows)
@@ -291,7 +265,7 @@ def _within(material: ModalityMaterial) -> Section:
         "Image: every subject alone. Averaged: mean embedding of the subjects of a modality. Subjects: every subject "
         "looks in the embeddings of every other subject of its modality. Fused: mean over all modalities and subjects."
     ]
-    unknown = {name: n for name, n in material.fitted["unknown"].items() if n}
+    unknown = {name: n for name, n in fitted["unknown"].items() if n}
     if unknown:
         paragraphs.append(f"Test trials of subjects who were not in training, embedded by the mean layer: {unknown}.")
     blocks = [
@@ -320,7 +294,7 @@ def _table(rows: pd.DataFrame, label: str) -> Markup:
     return html_table(header, cells, label)
 
 
-def _repeats(material: ModalityMaterial) -> Section:
+def _repeats(material: StudyMaterial) -> Section:
     curve = material.tables["spacecurve"]
     title = "Averaging repeats"
     return Section(
@@ -328,7 +302,7 @@ def _repeats(material: ModalityMaterial) -> Section:
     )
 
 
-def _geometry(material: ModalityMaterial) -> Section:
+def _geometry(material: StudyMaterial) -> Section:
     table = material.tables["spacegeometry"]
     title = "Geometry of concepts"
     header = ["decoder", "patterns", "Spearman's r", "p", "mean of exchanged images", "images"]
@@ -346,14 +320,15 @@ def _geometry(material: ModalityMaterial) -> Section:
     return Section("geometry", title, [panel], paragraphs, [html_table(header, cells, title)])
 
 
-def _ending(material: ModalityMaterial) -> list[str]:
+def _ending(material: StudyMaterial) -> list[str]:
     """Describe the length of training, the images that validated it, and the share of ridge."""
-    if not material.fitted:
+    fitted = material.details("spaceretrieval")
+    if not fitted:
         return []
-    options, blend = material.config.decode_modalities, material.fitted["blend"]
-    steps = f"({sum(material.fitted['steps'].values()):,} batches in all)"
-    which = "Images of the split val" if material.fitted["has_val"] else "A tenth of the training images"
-    if not material.fitted["validated"]:
+    options, blend = material.config.decode_modalities, fitted["blend"]
+    steps = f"({sum(fitted['steps'].values()):,} batches in all)"
+    which = "Images of the split val" if fitted["has_val"] else "A tenth of the training images"
+    if not fitted["validated"]:
         trained = (
             f"Too few images to leave any out for validation: training took a cycle of the learning rate {steps}. "
         )
@@ -366,14 +341,14 @@ def _ending(material: ModalityMaterial) -> list[str]:
     shares = ", ".join(f"{name} {number(share, 2)}" for name, share in blend.items())
     chosen = ", as configured"
     if options.blend is None:
-        chosen = ", chosen by validation images" if material.fitted["validated"] else ", that of studies without them"
+        chosen = ", chosen by validation images" if fitted["validated"] else ", that of studies without them"
     return [
         f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length; the "
         f"share of ridge is {shares}{chosen}."
     ]
 
 
-def _methods(material: ModalityMaterial) -> list[str]:
+def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     options = material.config.decode_modalities
     phases = {
         "joint": "all networks were trained together, a batch of one modality after the other",
@@ -406,8 +381,8 @@ def _methods(material: ModalityMaterial) -> list[str]:
             "Ridge also decodes the luminance and contrast of images and their share of power in octaves of spatial "
             "frequency, standardised by the training images; the image is looked for by these."
         )
-    return [
-        *texts,
+    texts.append(
         "p values: distinct test images exchanged. Intervals: subjects and images drawn with replacement; they are too "
-        "narrow for people in general where there are few subjects.",
-    ]
+        "narrow for people in general where there are few subjects."
+    )
+    return [(texts[0], ("brainflora",)), *((text, ()) for text in texts[1:])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,18 @@ from brainalign.report.encoding_sections import no_convergence
 from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_grid, reference_bars
 from brainalign.report.kit import (
     CAPTIONS,
+    Chapter,
     FailedControl,
     Panel,
     Section,
-    data_uri,
+    Shelf,
+    StudyMaterial,
     html_table,
     number,
     p_equals,
-    render,
 )
 from brainalign.report.pages.blocks_figures import mds_points
-from brainalign.study import RdmStudy
+from brainalign.report.pages.group import failed_chapter, group_of, scores_section
 
 # Options of a model that say which weights are read, how many and by whom, and nothing of the network.
 OF_USE = {"random_weights", "n_draws", "layers", "permute", "subjects", "batch_size", "device"}
@@ -35,64 +36,43 @@ COMPARED = {
 }
 
 
-def render_rdm_page(
-    descriptor: RdmStudy,
-    config: Config,
-    comparison: pd.DataFrame,
-    differences: pd.DataFrame,
-    rdms: Arrays,
-    sidecars: Mapping[str, Mapping[str, Any]],
-) -> str:
-    """Return the HTML of the report of one study; everything that came from data is escaped.
+def gather_rdms(shelf: Shelf) -> StudyMaterial:
+    """Gather how models fit published dissimilarity matrices."""
+    return shelf.study(("comparison", "differences"), ["rdm"])
 
-    Parameters
-    ----------
-    descriptor : RdmStudy
-    config : Config
-    comparison : DataFrame
-        Of the compare stage: kind published, layer, random weights or best.
-    differences : DataFrame
-        The best of every family against each other member.
-    rdms : Arrays
-        `set_<name>` and `layer_<model> <layer>` (n_pairs,).
-    sidecars : mapping
-        Sidecar of every artifact the page draws from, by file name.
-    """
+
+def rdms_chapter(material: StudyMaterial) -> Chapter:
+    """Tell of models and layers against every reference set."""
+    if not material.tables:
+        return failed_chapter(0)
+    config, study, comparison = material.config, material.descriptor, material.tables["comparison"]
     scores = comparison[comparison["kind"].isin(["published", "layer", "combination"])]
     random = comparison[comparison["kind"] == "random weights"]
-    details = next(record["details"] for name, record in sidecars.items() if "rdm" in name)
-    sections = [
-        _fits(comparison, scores, random, differences, config),
-        _matrices(rdms, details["categories"]),
-        no_convergence(
-            "Convergence scores do not apply: best layers of regions and latencies need responses to images, and there "
-            "are dissimilarities only."
-        ),
+    table_note = (
+        f"Mean over subjects, in brackets its {100 * config.confidence:.0f} % interval; after the semicolon "
+        "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise."
+    )
+    notes = [
+        *(f"{name}: {words}." for name, words in study.references.items()),
+        f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
+        "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
+        "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
+        *study.notes,
+        *(note for record in material.sidecars.values() for note in record["details"].get("warnings", [])),
+        study.origin,
     ]
-    return render(
-        "group.html",
-        sections,
-        failed_controls=failed_twins(scores, random, config),
-        dataset=descriptor.name,
-        title=descriptor.title,
-        n_subjects=int(scores["n_subjects"].max()),
-        table=_table(scores, random),
-        scores_csv=data_uri(comparison.to_csv(index=False).encode(), "text/csv"),
-        comparisons="",
-        table_note=f"Mean over subjects, in brackets its {100 * config.confidence:.0f} % interval; after the semicolon "
-        "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise.",
-        notes=[
-            *(f"{name}: {words}." for name, words in descriptor.references.items()),
-            f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
-            "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
-            "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
-            *descriptor.notes,
-            *(note for record in sidecars.values() for note in record["details"].get("warnings", [])),
-            descriptor.origin,
+    return Chapter(
+        group_of(int(scores["n_subjects"].max())),
+        [
+            scores_section(_table(scores, random), comparison, notes, table_note),
+            _fits(comparison, scores, random, material.tables["differences"], config),
+            _matrices(material.arrays["rdm"], material.details("rdm")["categories"]),
+            no_convergence(
+                "Convergence scores do not apply: best layers of regions and latencies need responses to images, and "
+                "there are dissimilarities only."
+            ),
         ],
-        confidence=config.confidence,
-        failures=[],
-        sidecars=sidecars,
+        failed_controls=failed_twins(scores, random, config),
     )
 
 

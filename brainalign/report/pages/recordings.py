@@ -2,80 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.config import Config, DecodeTimesSettings
+from brainalign.config import DecodeTimesSettings
 from brainalign.report.geometry_sections import decoding_findings, decoding_section
 from brainalign.report.kit import (
-    CITATIONS,
-    DecodedTimes,
-    Failure,
+    Chapter,
     Section,
-    data_uri,
+    Shelf,
+    SubjectMaterial,
+    decoded_times_of,
     failed_windows,
     number,
     p_equals,
-    render,
 )
-from brainalign.study import Study
 
 ACROSS, WITHIN = "recordings left out", "within recordings"
 
 
-@dataclass
-class RecordingMaterial:
-    """What the page of one subject draws from. What a failed stage did not leave is None."""
-
-    config: Config
-    dataset: str
-    descriptor: Study
-    subject: str
-    responses: Responses | None = None
-    decoded: DecodedTimes | None = None
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+def gather_recordings(shelf: Shelf) -> SubjectMaterial | None:
+    """Gather what was decoded of a subject; None where features are fitted as well, whose chapter tells of it."""
+    if shelf.each("splits"):
+        return None
+    responses, decoded = shelf.fetch("responses", Responses), decoded_times_of(shelf)
+    return shelf.material(SubjectMaterial, responses=responses, decoded=decoded)
 
 
-def render_recordings_page(material: RecordingMaterial) -> str:
-    """Return the HTML of one subject's report; everything that came from data is escaped."""
+def recordings_chapter(material: SubjectMaterial) -> Chapter:
+    """Tell of one subject whose recordings were decoded."""
     decoded, sections = material.decoded, [_data(material)]
     windows = pd.DataFrame() if decoded is None else decoded.tables["timewindows"]
     if decoded is not None and material.responses is not None:
         sections.append(decoding_section(decoded, material.responses.targets, findings=False))
-    methods = _methods(material)
-    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
-    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
-    return render(
-        "report.html",
+    return Chapter(
+        f"Subject {material.subject}",
         [section for section in sections if section is not None],
-        failed_controls=failed_windows(decoded),
-        material=material,
-        descriptor=material.descriptor,
-        findings=[] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),
-        cards=_cards(windows),
+        [] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),
+        _cards(windows),
         headline=_headline(windows),
         interval_note="Intervals: over recordings.",
-        summary_csv=data_uri(windows.to_csv(index=False).encode(), "text/csv"),
-        methods=methods,
-        references=[(key, CITATIONS[key]) for key in keys],
-        reference_number={key: k + 1 for k, key in enumerate(keys)},
-        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+        summary=windows,
+        methods=_methods(material),
+        failed_controls=failed_windows(decoded),
     )
 
 
-def _data(material: RecordingMaterial) -> Section | None:
+def _data(material: SubjectMaterial) -> Section | None:
     if material.responses is None:
         return None
     trials = material.responses.trials
     counts = trials.groupby("category").size()
-    details: Mapping[str, Any] = next(
-        (r["details"] for n, r in material.sidecars.items() if n.endswith("_responses.safetensors")), {}
-    )
+    details = material.details("responses")
     rejected = sum(details.get("n_rejected", []))
     return Section(
         "data",
@@ -116,7 +96,7 @@ def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
+def _methods(material: SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
     texts: list[tuple[str, tuple[str, ...]]] = [(_reading(material), ())]
     options, decoded = material.config.decode_times, material.decoded
@@ -159,7 +139,7 @@ def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
     return texts
 
 
-def _reading(material: RecordingMaterial) -> str:
+def _reading(material: SubjectMaterial) -> str:
     """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
     cut, files = material.descriptor.epochs, material.descriptor.subjects[material.subject]
     start, stop = (1000 * moment for moment in cut.span_s)

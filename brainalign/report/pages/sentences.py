@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from brainalign.config import Config, LinearDecoding
-from brainalign.report.kit import CITATIONS, FailedControl, Failure, Section, data_uri, number, p_equals, render
+from brainalign.config import LinearDecoding
+from brainalign.io import read_parquet, table_path
+from brainalign.report.kit import Chapter, FailedControl, Section, Shelf, StudyMaterial, number, p_equals
 from brainalign.report.pages.text_sections import (
     control_sections,
     data_section,
@@ -18,7 +19,6 @@ from brainalign.report.pages.text_sections import (
     retrieval_section,
     sentence_section,
 )
-from brainalign.study import SentenceStudy
 
 OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
 WITH_BRAIN = ("brain", "phase-randomised", "time-reversed")
@@ -30,8 +30,8 @@ TEXT_TABLES = (
 
 
 @dataclass
-class TextMaterial:
-    """What the page draws from; empty where a stage failed.
+class TextMaterial(StudyMaterial):
+    """What was decoded of sentences; empty after a failure.
 
     Attributes
     ----------
@@ -39,56 +39,55 @@ class TextMaterial:
         Tables by name, of every decoder by name.
     said : mapping
         Details of the control matrix, by decoder: the verdict among them.
-    ledger, targets : DataFrame
-        What was dropped; where the sensors are.
-    prepared : mapping
-        Details of the responses.
     """
 
-    config: Config
-    dataset: str
-    descriptor: SentenceStudy
     decoders: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
     said: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
-    targets: pd.DataFrame = field(default_factory=pd.DataFrame)
-    prepared: Mapping[str, Any] = field(default_factory=dict)
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
 
 
-def render_text_page(material: TextMaterial) -> str:
-    """Return the HTML of the report of one study; everything that came from data is escaped."""
+def gather_text(shelf: Shelf) -> TextMaterial:
+    """Gather what every decoder told of sentences."""
+    material = shelf.material(TextMaterial)
+    if material.failures:
+        return material
+    for suffix in ("responses", "splits"):
+        shelf.fetch(suffix, object)
+    material.tables = shelf.tables(["ledger"])
+    # Signals are large, and the page draws none.
+    material.tables["targets"] = read_parquet(table_path(shelf.locate("responses", material.dataset), "targets"))
+    for labels in shelf.each("controls"):
+        material.decoders[labels["method"]] = shelf.tables(TEXT_TABLES, **labels)
+        record = shelf.locate("controls", material.dataset, **labels).name
+        material.said[labels["method"]] = material.sidecars[record]["details"]
+    return material
+
+
+def text_chapter(material: TextMaterial) -> Chapter:
+    """Tell of sentences decoded from EEG: whether brains are used first, then scores, and sentences last."""
+    decoders, said, options = material.decoders, material.said, material.config.decode
     sections: list[Section] = []
-    if material.decoders:
+    if decoders:
+        ledger, targets = (material.tables.get(name, pd.DataFrame()) for name in ("ledger", "targets"))
         sections = [
-            *control_sections(material.decoders, material.said),
-            retrieval_section(material.decoders),
-            sentence_section(material.decoders, material.said, material.config.decode.examples, material.config.seed),
-            *label_section(material.decoders),
-            *relevance_section(material.decoders, material.targets),
-            data_section(material.ledger, material.prepared, next(iter(material.said.values()))),
+            *control_sections(decoders, said),
+            retrieval_section(decoders),
+            sentence_section(decoders, said, options.examples, material.config.seed),
+            *label_section(decoders),
+            *relevance_section(decoders, targets),
+            data_section(ledger, material.details("responses"), next(iter(said.values()))),
         ]
-    networks = any(options.decoder == "network" for options in material.config.decode.decoders.values())
-    keys = ["eegtotext", "permutationimportance"] + ["contrastive"] * networks
-    keys += ["zuco"] * bool(material.descriptor.releases)
-    return render(
-        "text.html",
+    return Chapter(
+        "Text from EEG",
         sections,
+        material.descriptor.notes if decoders else [],
+        _cards(material),
+        verdicts=_verdicts(material),
+        methods=_methods(material) if decoders else [],
         failed_controls=[
             control
-            for decoder, tables in material.decoders.items()
-            for control in failed_decoding(decoder, tables, material.said[decoder])
+            for decoder, tables in decoders.items()
+            for control in failed_decoding(decoder, tables, said[decoder])
         ],
-        kind="Text from EEG",
-        material=material,
-        descriptor=material.descriptor,
-        verdicts=_verdicts(material),
-        notes=material.descriptor.notes,
-        cards=_cards(material),
-        methods=_methods(material) if material.decoders else [],
-        references=[(key, CITATIONS[key]) for key in keys],
-        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
     )
 
 
@@ -196,7 +195,7 @@ def _choices(material: TextMaterial) -> str:
     return f"{' and '.join(names).capitalize()} were chosen on validation sentences. " if names else ""
 
 
-def _methods(material: TextMaterial) -> list[str]:
+def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
     options, details = material.config.decode, next(iter(material.said.values()))
     model = material.config.decoded_model(material.dataset)
     split = material.descriptor.split
@@ -235,4 +234,7 @@ def _methods(material: TextMaterial) -> list[str]:
         settings = ", ".join(f"{key} {value}" for key, value in one["decoder"].items() if key != "decoder")
         chosen = ", ".join(f"{key} {value:g}" for key, value in one["chosen"].items())
         text.append(f"Decoder {name}: {one['decoder']['decoder']} ({settings}); chosen: {chosen or 'nothing'}.")
-    return text
+    networks = any(decoder.decoder == "network" for decoder in options.decoders.values())
+    keys = ["eegtotext", "permutationimportance"] + ["contrastive"] * networks
+    keys += ["zuco"] * bool(material.descriptor.releases)
+    return [(text[0], keys), *((paragraph, ()) for paragraph in text[1:])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,27 +11,24 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.config import Config
 from brainalign.report.kit import (
     CAPTIONS,
-    CITATIONS,
     COLOURS,
     GREY,
     NULL,
+    Chapter,
     FailedControl,
-    Failure,
     Panel,
     Section,
+    Shelf,
+    StudyMaterial,
     check_columns,
-    data_uri,
     html_table,
     legend_below,
     new_figure,
     number,
     p_number,
-    render,
 )
-from brainalign.study import SeriesStudy
 
 KIND_COLOURS = {"model": COLOURS[0], "baseline": COLOURS[1], "null": GREY, "ablation": COLOURS[4]}
 PREDICTORS = {"masked model": COLOURS[0], "lagged Gaussian": COLOURS[1], "instantaneous Gaussian": COLOURS[2]}
@@ -188,49 +184,25 @@ MOST_FIGURES = 6  # labels drawn
 Rows = dict[str, dict[Hashable, Any]]
 
 
-@dataclass
-class SeriesMaterial:
-    """What the page draws from; tables are empty where a stage failed.
-
-    Attributes
-    ----------
-    prepared, fitted : mapping
-        Details of the series, and of the model.
-    traces : mapping
-        True and filled-in courses.
-    """
-
-    config: Config
-    dataset: str
-    descriptor: SeriesStudy
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    prepared: Mapping[str, Any] = field(default_factory=dict)
-    fitted: Mapping[str, Any] = field(default_factory=dict)
-    traces: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+def gather_series(shelf: Shelf) -> StudyMaterial:
+    """Gather what was learned of region series."""
+    return shelf.study(SERIES_TABLES, ["filledtraces"], ["series", "maskedmodel"])
 
 
-def render_series_page(material: SeriesMaterial) -> str:
-    """Return the HTML of the report of one study; everything that came from data is escaped."""
-    sections = [_filled(material), _networks(material), _people(material)] if material.tables else []
-    keys = ["brainmae", "tangent"]
-    return render(
-        "dataset.html",
-        sections,
-        failed_controls=failed_series(material.tables["filled"]) if material.tables else [],
-        kind="Time series of regions",
-        material=material,
-        descriptor=material.descriptor,
-        findings=[*_findings(material), *material.descriptor.notes] if material.tables else [],
-        cards=_cards(material),
+def series_chapter(material: StudyMaterial) -> Chapter:
+    """Tell of hidden regions, networks and people."""
+    whole = bool(material.tables)
+    return Chapter(
+        "Time series of regions",
+        [_filled(material), _networks(material), _people(material)] if whole else [],
+        [*_findings(material), *material.descriptor.notes] if whole else [],
+        _cards(material),
         methods=_methods(material),
-        references=[(key, CITATIONS[key]) for key in keys],
-        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+        failed_controls=failed_series(material.tables["filled"]) if whole else [],
     )
 
 
-def _overall(material: SeriesMaterial) -> list[tuple[str, Rows]]:
+def _overall(material: StudyMaterial) -> list[tuple[str, Rows]]:
     """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
     return _by_view(material.tables["filled"])
 
@@ -271,7 +243,7 @@ def _by_name(table: pd.DataFrame) -> Rows:
     return {str(row["name"]): row for row in table.to_dict("records")}
 
 
-def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
+def _cards(material: StudyMaterial) -> list[dict[str, str]]:
     if not material.tables:
         return []
     cards = []
@@ -294,16 +266,17 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
     return cards
 
 
-def _findings(material: SeriesMaterial) -> list[str]:
+def _findings(material: StudyMaterial) -> list[str]:
+    fitted = material.details("maskedmodel")
     sentences = []
-    late = [name for name, converged in material.fitted.get("converged", {}).items() if converged is False]
+    late = [name for name, converged in fitted.get("converged", {}).items() if converged is False]
     if late:
         steps = material.config.decode_series.model.n_steps
         sentences.append(
             f"Not converged: {', '.join(late)}. {steps:,} steps were too few for the validation loss to stand still; "
             "raise decode_series.model.n_steps before the model is compared with anything."
         )
-    lag = material.fitted["lag"]
+    lag = fitted["lag"]
     for view, part in _overall(material):
         model, lagged = part[MODEL], part[LAGGED]
         words = {
@@ -334,26 +307,29 @@ def _findings(material: SeriesMaterial) -> list[str]:
             f"{number(latent['high'])}] from the model's latent connectivity, {said} plain connectivity "
             f"({number(reference['score'])}; chance {number(latent['chance'], 2)}).{above}"
         )
-    if material.fitted["n_test"] < FEW_PEOPLE:
+    if fitted["n_test"] < FEW_PEOPLE:
         sentences.append(
-            f"Filled-in regions were tested on {material.fitted['n_test']} subjects; intervals over so few are rough."
+            f"Filled-in regions were tested on {fitted['n_test']} subjects; intervals over so few are rough."
         )
     return sentences
 
 
-def _filled(material: SeriesMaterial) -> Section:
+def _filled(material: StudyMaterial) -> Section:
+    prepared = material.details("series")
+    fitted = material.details("maskedmodel")
     filled = material.tables["filled"]
     panels = [Panel("filled", "Hidden regions", CAPTIONS["filled"], filled_figure(filled), filled)]
     if (filled["network"] != "").any():
         figure = filled_networks_figure(filled)
         within = filled[filled["network"] != ""]
         panels.append(Panel("filledby", "Network by network", CAPTIONS["filledby"], figure, within))
-    regions, runs = material.prepared["regions"], material.tables["people"]
+    traces = {name: np.asarray(values) for name, values in material.arrays["filledtraces"].items()}
+    regions, runs = prepared["regions"], material.tables["people"]
     names = [
         f"{regions[region]}, subject {runs['subject'].iloc[run]}, run {runs['run'].iloc[run]}"
-        for run, region in zip(material.traces["run"], material.traces["region"], strict=True)
+        for run, region in zip(traces["run"], traces["region"], strict=True)
     ]
-    figure = traces_figure(material.traces, names, material.prepared["tr_s"])
+    figure = traces_figure(traces, names, prepared["tr_s"])
     panels.append(Panel("traces", "Courses of hidden regions, drawn at random", CAPTIONS["filledtraces"], figure))
     rows: list[list[str | Markup]] = [
         [
@@ -369,18 +345,18 @@ def _filled(material: SeriesMaterial) -> Section:
     header = ["hidden", "predictor", "kind", "R²", "interval over subjects", f"minus {INSTANT}"]
     about = [
         f"{runs['subject'].nunique()} subjects, {len(runs)} runs, {len(regions)} regions; trained on "
-        f"{material.fitted['n_train']} subjects, tested on {material.fitted['n_test']} others, nobody on both sides.",
+        f"{fitted['n_train']} subjects, tested on {fitted['n_test']} others, nobody on both sides.",
         "R² = 1 − Σ(x − x̂)² / Σx² over all frames of hidden regions of test runs; the mean of a region gives 0.",
     ]
-    if material.prepared["frames_left_out"]:
-        about.append(f"{material.prepared['frames_left_out']:,} frames of longer runs were left out.")
-    about += [f"Note: {warning}" for warning in material.prepared.get("warnings", [])]
-    if material.prepared["dropped"]:
-        about.append(f"Regions without a usable series in some run: {', '.join(material.prepared['dropped'])}.")
+    if prepared["frames_left_out"]:
+        about.append(f"{prepared['frames_left_out']:,} frames of longer runs were left out.")
+    about += [f"Note: {warning}" for warning in prepared.get("warnings", [])]
+    if prepared["dropped"]:
+        about.append(f"Regions without a usable series in some run: {', '.join(prepared['dropped'])}.")
     return Section("filled", "Hidden regions", panels, about, [html_table(header, rows, "Hidden regions")])
 
 
-def _networks(material: SeriesMaterial) -> Section:
+def _networks(material: StudyMaterial) -> Section:
     places, agreement = material.tables["regionmap"], material.tables["regionnetworks"]
     figure = embedding_figure(places)
     panels = [Panel("regionmap", "Embeddings of regions", CAPTIONS["regionmap"], figure, places)]
@@ -408,7 +384,7 @@ def _networks(material: SeriesMaterial) -> Section:
     )
 
 
-def _people(material: SeriesMaterial) -> Section:
+def _people(material: StudyMaterial) -> Section:
     scores = material.tables["personscores"]
     title = "Traits and states"
     if scores.empty:
@@ -447,19 +423,21 @@ def _people(material: SeriesMaterial) -> Section:
     return Section("people", title, [panel], [text], [html_table(header, rows, title)])
 
 
-def _ending(material: SeriesMaterial) -> str:
+def _ending(material: StudyMaterial) -> str:
     """Describe the length of training, and the reason for its end."""
-    options, steps = material.config.decode_series.model, material.fitted["steps"][MODEL]
+    fitted = material.details("maskedmodel")
+    options, steps = material.config.decode_series.model, fitted["steps"][MODEL]
     if options.schedule != "plateau":
         return f"Training took {steps:,} steps; nothing was validated."
-    why = "ended where these were filled in no better" if material.fitted["converged"][MODEL] else "used up its steps"
+    why = "ended where these were filled in no better" if fitted["converged"][MODEL] else "used up its steps"
     return (
         f"An eighth of the training subjects validated: after {steps:,} steps training {why}; the weights of step "
-        f"{material.fitted['chosen']:,}, the best for them, were kept."
+        f"{fitted['chosen']:,}, the best for them, were kept."
     )
 
 
-def _methods(material: SeriesMaterial) -> Sequence[str]:
+def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
+    fitted = material.details("maskedmodel")
     settings = material.config.decode_series
     options = settings.model
     gather = {
@@ -477,7 +455,7 @@ def _methods(material: SeriesMaterial) -> Sequence[str]:
         f"segments of {options.segment_s:g} s, a token per region; between {options.ratio[0]:g} and "
         f"{options.ratio[1]:g} of the regions are hidden for a whole segment. {gather}; what is hidden sends nothing "
         "in the first block. Loss: 0.75 of the squared error of hidden regions, 0.25 of visible ones.",
-        *([_ending(material)] if "steps" in material.fitted else []),
+        *([_ending(material)] if "steps" in fitted else []),
         "Instantaneous Gaussian: conditional mean of hidden given visible regions at the same frame, by the covariance "
         f"of training runs.{lagged}",
     ]
@@ -489,10 +467,12 @@ def _methods(material: SeriesMaterial) -> Sequence[str]:
     if settings.nulls:
         made = ", or ".join(nulls[name] for name in settings.nulls)
         texts.append(f"Nulls are trained and tested on series of their own: {made}.")
+    paragraphs: list[tuple[str, Sequence[str]]] = [(texts[0], ("brainmae",)), *((text, ()) for text in texts[1:])]
     scores = material.tables.get("personscores", pd.DataFrame())
     if len(scores):
-        texts.append(
+        text = (
             "Mean tokens: tokens of regions averaged over segments; latent connectivity: correlations of tokens "
             "between regions over segments. Tangent: covariances in the tangent space at the mean of training subjects."
         )
-    return texts
+        paragraphs.append((text, ("tangent",)))
+    return paragraphs
