@@ -11,6 +11,7 @@ import pandas as pd
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
 from brainalign.statistics.summary import Encoding
+from brainalign.study import Study
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -104,6 +105,7 @@ class DecodedTimes:
 class SubjectMaterial(StudyMaterial):
     """One subject of one study of responses, however its predictions are scored."""
 
+    descriptor: Study
     responses: Responses | None = None
     splits: pd.DataFrame | None = None
     ceiling: pd.DataFrame | None = None

@@ -89,7 +89,7 @@ class Shelf:
     def material(self, kind: type[M], **content: Any) -> M:
         """Begin what a chapter is drawn from: it shares the sidecars and the failures of the page."""
         page = self.page
-        shared = {"sidecars": page.sidecars, "failures": page.failures}
+        shared: dict[str, Any] = {"sidecars": page.sidecars, "failures": page.failures}
         return kind(page.config, page.dataset, page.descriptor, page.subject, **shared, **content)
 
     def study(self, tables: Sequence[str], arrays: Sequence[str] = (), noted: Sequence[str] = ()) -> StudyMaterial:

@@ -150,4 +150,5 @@ def synthesised_images_of(shelf: Shelf) -> SynthesisedImages | None:
     if images is None or not tables:
         return None
     noted = shelf.page.details("synthesized")
-    return SynthesisedImages(images["images"], *(tables[suffix] for suffix in SYNTHESIS_TABLES), noted, noted["cost"])
+    table, gains, steps = (tables[suffix] for suffix in SYNTHESIS_TABLES)
+    return SynthesisedImages(images["images"], table, gains, steps, noted, noted["cost"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,7 +104,7 @@ def _add_pictures(material: ImageMaterial, names: Sequence[str]) -> None:
     if not names or table is None:
         return
     stimuli = read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
-    paths = stimuli.set_index("stimulus_id")["path"] if "path" in stimuli else {}
+    paths: Any = stimuli.set_index("stimulus_id")["path"] if "path" in stimuli else {}
     for name in names:
         path = table.parent / str(paths.get(name, ""))
         if path.is_file():
