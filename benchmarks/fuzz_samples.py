@@ -515,10 +515,10 @@ READERS = {
     "in-context description": Reader(
         "network.json", _checkpoint, lambda f: read_checkpoint(f / "network.safetensors"), "text"
     ),
-    "read-out, options": Reader("saved/readout.json", _readout, lambda f: _fitted(FactorizedReadout, f), "text"),
-    "read-out, weights": Reader("saved/readout.safetensors", _readout, lambda f: _fitted(FactorizedReadout, f)),
-    "routing, options": Reader("saved/routing.json", _routing, lambda f: _fitted(RoutingEncoder, f), "text"),
-    "routing, weights": Reader("saved/routing.safetensors", _routing, lambda f: _fitted(RoutingEncoder, f)),
+    "read-out, options": Reader("saved/encoder.json", _readout, lambda f: _fitted(FactorizedReadout, f), "text"),
+    "read-out, weights": Reader("saved/encoder.safetensors", _readout, lambda f: _fitted(FactorizedReadout, f)),
+    "routing, options": Reader("saved/encoder.json", _routing, lambda f: _fitted(RoutingEncoder, f), "text"),
+    "routing, weights": Reader("saved/encoder.safetensors", _routing, lambda f: _fitted(RoutingEncoder, f)),
 }
 
 

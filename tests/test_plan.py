@@ -293,7 +293,7 @@ def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) 
     ("file", "steps"),
     [
         ("brainalign/geometry/rdms/dissimilarity.py", {"compare"}),
-        ("brainalign/features/category.py", {"extract"}),
+        ("brainalign/features/tables.py", {"extract"}),
         ("brainalign/report/kit/captions.py", {"report"}),
         ("brainalign/report/templates/page.html", {"report"}),
         ("brainalign/cli.py", set()),

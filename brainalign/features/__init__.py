@@ -4,7 +4,6 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 `extract` streams one row per stimulus into a writer.
 """
 
-from brainalign.features.category import OneHotExtractor, RandomExtractor
 from brainalign.features.dictionaries import (
     DictionaryQuality,
     RandomUnits,
@@ -13,7 +12,6 @@ from brainalign.features.dictionaries import (
     match_atoms,
     stability,
 )
-from brainalign.features.encoder_inputs import layer_inputs
 from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.images import (
     EfficientNetExtractor,
@@ -33,11 +31,10 @@ from brainalign.features.images import (
     low_level_vectors,
 )
 from brainalign.features.latent_dynamics import HEADS, LatentDynamics
-from brainalign.features.reduction import PCA, SparseProjection
-from brainalign.features.tables import TableExtractor
+from brainalign.features.reduction import PCA, SparseProjection, layer_inputs
+from brainalign.features.tables import OneHotExtractor, RandomExtractor, TableExtractor
 from brainalign.features.text import SentenceExtractor, embed_texts
-from brainalign.features.user_functions import find_function
-from brainalign.features.videos import SimulatingModel, VideoModel, load_video_model, video_features
+from brainalign.features.videos import SimulatingModel, VideoModel, find_function, load_video_model, video_features
 from brainalign.study import captions_of
 
 __all__ = [

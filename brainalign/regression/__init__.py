@@ -1,11 +1,10 @@
 """Ridge and banded ridge, on one machine and on many, and the training loop of networks."""
 
 from brainalign.regression.banded import BandedRidge, band_candidates
-from brainalign.regression.clusters import cluster, slurm_cluster
 from brainalign.regression.design import blocks_of, design_of
-from brainalign.regression.distributed_ridge import fit_distributed
+from brainalign.regression.distributed_ridge import cluster, fit_distributed, slurm_cluster
 from brainalign.regression.fold_scores import block_of, scores
-from brainalign.regression.folds import InnerFold, inner_folds
+from brainalign.regression.folds import FewFilters, InnerFold, Layout, few_filters, inner_folds, layout
 from brainalign.regression.inputs import (
     Array,
     MeanScore,
@@ -15,11 +14,9 @@ from brainalign.regression.inputs import (
     labels_of,
     same_kind_as,
 )
-from brainalign.regression.low_rank_filters import FewFilters, few_filters
-from brainalign.regression.npy import NpyFile
 from brainalign.regression.ridge import ALPHAS, Ridge, fit_layers
 from brainalign.regression.rotation import rotate, spectrum
-from brainalign.regression.row_layout import Layout, layout
+from brainalign.regression.tasks import NpyFile
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 from brainalign.regression.training import (
     Epoch,

@@ -22,7 +22,7 @@ from brainalign.devices import pick_device, target_block
 from brainalign.kernels import apply_alpha, cross_product, lower_gram, product
 from brainalign.regression.design import best_alpha, blocks_of, centre, fold_grams, intercepts
 from brainalign.regression.fold_scores import Block, block_of, scores, target_scores
-from brainalign.regression.folds import InnerFold, eigenbasis, inner_folds, wants_grams
+from brainalign.regression.folds import InnerFold, Layout, eigenbasis, inner_folds, layout, wants_grams
 from brainalign.regression.inputs import (
     Array,
     MeanScore,
@@ -34,14 +34,15 @@ from brainalign.regression.inputs import (
     check_targets,
     floating,
     labels_of,
+    rescale_coefficients,
+    row_weights,
     same_kind_as,
+    unit_of,
+    units_of,
 )
 from brainalign.regression.ridge import ALPHAS
 from brainalign.regression.rotation import Rotation, Solver, by_columns, rotate
-from brainalign.regression.row_layout import Layout, layout
-from brainalign.regression.row_weights import row_weights
 from brainalign.regression.threads import in_threads
-from brainalign.regression.units import rescale_coefficients, unit_of, units_of
 from brainalign.regression.variance_partition import BLOCK, product_measure
 
 CONCENTRATIONS = (1.0, 0.1)  # of the Dirichlet draws in turn: all mixtures alike, and mixtures that nearly drop a band

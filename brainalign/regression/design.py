@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from brainalign.devices import target_block
 from brainalign.kernels import apply_alpha, cross_product, lower_gram
 from brainalign.regression.fold_scores import block_of, scores
-from brainalign.regression.folds import InnerFold, inner_folds, wants_grams
+from brainalign.regression.folds import InnerFold, Layout, inner_folds, wants_grams
+from brainalign.regression.inputs import rescale_coefficients, unit_of, weighed
 from brainalign.regression.rotation import Rotation, column_means, piece_rows, rotate
-from brainalign.regression.row_layout import Layout
-from brainalign.regression.row_weights import weighed
 from brainalign.regression.threads import in_threads, side_by_side
-from brainalign.regression.units import rescale_coefficients, unit_of
 
 LEAST = 256  # targets that are worth a thread
 BLOCK_BYTES = 24 * 2**20  # of a block's arrays on the CPU: about what its caches hold

@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_rows, import_optional, listed
 from brainalign.io import temporary_folder
 from brainalign.regression import tasks
-from brainalign.regression.clusters import cluster
 from brainalign.regression.design import pooled_alpha
-from brainalign.regression.folds import wants_grams
+from brainalign.regression.folds import Layout, layout, wants_grams
 from brainalign.regression.inputs import (
     Array,
     alphas_of,
@@ -32,14 +31,12 @@ from brainalign.regression.inputs import (
     check_shapes,
     floating,
     labels_of,
+    row_weights,
+    units_of,
 )
-from brainalign.regression.npy import NpyFile, check_finite_pieces
 from brainalign.regression.ridge import Ridge
 from brainalign.regression.rotation import ILL_CONDITIONED
-from brainalign.regression.row_layout import Layout, layout
-from brainalign.regression.row_weights import row_weights
-from brainalign.regression.tasks import DesignFile, Job, Stored
-from brainalign.regression.units import units_of
+from brainalign.regression.tasks import DesignFile, Job, NpyFile, Stored, check_finite_pieces
 
 if TYPE_CHECKING:
     from dask.distributed import Client, Future
@@ -332,3 +329,71 @@ class _Run:
         except BaseException:  # nothing of the rest is wanted
             self.client.cancel(futures)
             raise
+
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
+
+@contextmanager
+def cluster(where: str = "local", *, n_workers: int | None = None, **options: Any) -> Iterator[Client]:
+    """Connect to workers for as long as the block lasts; those it started end with it.
+
+    Parameters
+    ----------
+    where : {"local", "slurm"} or str
+        Processes of this machine; jobs of SLURM; or the address of a running scheduler ("tcp://node01:8786").
+    n_workers : int, optional
+        Local: one per core where not given. SLURM: how many to ask for. A running scheduler has its own.
+    options
+        Passed to `dask.distributed.LocalCluster` (as memory_limit="8GB"), `dask_jobqueue.SLURMCluster` (queue, cores,
+        memory, walltime, ...) or `dask.distributed.Client`.
+
+    Yields
+    ------
+    dask.distributed.Client
+
+    Raises
+    ------
+    BrainalignError
+        If `where` is none of these, no scheduler answers, or SLURM is wanted without dask-jobqueue.
+    """
+    from dask.distributed import Client, LocalCluster
+
+    if "://" in where:
+        if n_workers is not None:
+            raise BrainalignError(f"the scheduler at {where} has workers of its own; leave n_workers={n_workers} out")
+        try:
+            client = Client(where, **options)
+        except OSError as error:
+            raise BrainalignError(f"no scheduler answers at {where}; start one with: dask scheduler") from error
+        with client:
+            yield client
+        return
+    check_choice("where", where, {"local", "slurm"})
+    if where == "slurm":
+        workers = slurm_cluster(n_workers=n_workers or 1, **options)
+    else:
+        # One thread each: the linear algebra of a worker is one task at a time, in memory that it knows.
+        workers = LocalCluster(n_workers, **{"threads_per_worker": 1, "dashboard_address": ":0"} | options)
+    with workers, Client(workers) as client:
+        yield client
+
+
+def slurm_cluster(*, n_workers: int = 0, **options: Any) -> Any:
+    """Return a `dask_jobqueue.SLURMCluster`; its `job_script()` shows what would be submitted.
+
+    Parameters
+    ----------
+    n_workers : int
+        Workers to submit jobs for at once.
+    options
+        queue, cores, memory, walltime, account, ...: as `SLURMCluster` takes them.
+
+    Raises
+    ------
+    BrainalignError
+        If dask-jobqueue is not installed.
+    """
+    jobqueue = import_optional("dask_jobqueue", "cluster", "running on SLURM")
+    return jobqueue.SLURMCluster(n_workers=n_workers, **options)

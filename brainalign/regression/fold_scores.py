@@ -9,10 +9,9 @@ from typing import Literal, NamedTuple
 import torch
 
 from brainalign.kernels import cross_product, prediction_moments
-from brainalign.regression.folds import InnerFold, by_sums
-from brainalign.regression.low_rank_filters import FewFilters
+from brainalign.regression.folds import FewFilters, InnerFold, by_sums
+from brainalign.regression.inputs import less_mean, weighed
 from brainalign.regression.rotation import column_means
-from brainalign.regression.row_weights import less_mean, weighed
 
 
 class Observed(NamedTuple):

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 
+from brainalign.checks import BrainalignError, check_rows
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
-from brainalign.regression.low_rank_filters import FewFilters, few_filters
+from brainalign.regression.inputs import less_mean
 from brainalign.regression.rotation import Solver, by_columns, column_sums, spectrum
-from brainalign.regression.row_weights import less_mean
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 
 BYTES = 48  # per value of the matrix that is decomposed, with all that it takes: float64 six times
@@ -247,3 +251,180 @@ def _kept(matrix: torch.Tensor, *, null: int = 0, single: bool) -> tuple[torch.T
     floor = 1e-5 if found_single else len(matrix) * torch.finfo(torch.float64).eps
     lost = int((eigenvalues <= eigenvalues[-1:] * floor).sum())  # they ascend
     return eigenvalues[lost:], vectors[:, lost:]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Rows sorted so that every fold is a slice.
+
+    Attributes
+    ----------
+    order : array (n_rows,) or None
+        Row numbers in fold order; None where they are in order already.
+    tests : list of slice
+        The held-out rows of each fold, in fold order.
+    roots : tensor (n_rows,), float64, or None
+        Roots of the weights of the rows, in fold order; None where all count the same.
+    weight : float
+        What the weights were divided by.
+    """
+
+    order: NDArray[np.intp] | None
+    tests: list[slice]
+    roots: torch.Tensor | None = None
+    weight: float = 1.0
+
+    def sort(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return rows in fold order."""
+        return rows if self.order is None else rows[torch.as_tensor(self.order, device=rows.device)]
+
+    def weigh(self, weights: torch.Tensor | None, unit: float) -> Layout:
+        """Return the same order with weights (n_rows,) of the unsorted rows; rows of weight 0 are left out.
+
+        Raises
+        ------
+        BrainalignError
+            If all rows outside a fold weigh nothing.
+        """
+        if weights is None:
+            return self
+        order = np.arange(len(weights)) if self.order is None else self.order
+        kept = weights.numpy()[order] > 0
+        ends = np.concatenate([[0], np.cumsum(kept)])
+        tests = [slice(int(ends[test.start]), int(ends[test.stop])) for test in self.tests]
+        for test in tests:
+            if test.stop - test.start == ends[-1]:
+                raise BrainalignError("sample_weight is 0 for all rows outside a fold; give more rows a weight")
+        roots = weights[torch.as_tensor(order[kept])].sqrt()
+        tests = [test for test in tests if test.stop > test.start]
+        return Layout(None if self.order is None and kept.all() else order[kept], tests, roots, unit)
+
+    @property
+    def given_roots(self) -> torch.Tensor | None:
+        """Roots of the weights in the order of the rows as given; only where no row is left out."""
+        if self.roots is None or self.order is None:
+            return self.roots
+        return self.roots[torch.as_tensor(np.argsort(self.order))]
+
+
+def layout(n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic] | None) -> Layout:
+    """Divide rows into folds of whole groups.
+
+    Raises
+    ------
+    BrainalignError
+        If cv is no number of folds, groups are wanted and missing, fewer than two, or not one per row.
+    """
+    if cv != "groups" and not (isinstance(cv, Integral) and cv >= 2):
+        raise BrainalignError(f"cv is {cv!r}; give a number of folds, 2 or more, or 'groups' to leave one group out")
+    parts = [test for _, test in _splits(n_rows, cv, groups)]
+    order = np.concatenate(parts)
+    ends = np.cumsum([len(part) for part in parts])
+    tests = [slice(int(end) - len(part), int(end)) for part, end in zip(parts, ends, strict=True)]
+    return Layout(None if (order == np.arange(n_rows)).all() else order, tests)
+
+
+def _splits(
+    n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic] | None
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    rows = np.zeros((n_rows, 1))
+    if groups is None:
+        if cv == "groups":
+            raise BrainalignError("cv='groups' leaves one group out, but fit got no groups; pass groups or a number")
+        return list(KFold(min(cv, n_rows)).split(rows))
+    check_rows("groups", len(groups), "X", n_rows, "give one label per row")
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group '{groups[0]}'")
+    splitter = LeaveOneGroupOut() if cv == "groups" else GroupKFold(min(cv, n_groups))
+    return list(splitter.split(rows, groups=groups))
+
+
+# Where held-out rows are few, as when each of many runs is left out, to predict them a few times costs less than to
+# take all targets to the eigenbasis of every fold's training rows, and there through a product that serves all
+# penalties (kernels/held_out.py). A few do for all: the filters d / (d + a) of all penalties a, as functions of the
+# eigenvalues d, are smooth, so their singular values fall fast.
+
+# Of all filters together, whose largest values are 1, in units of rounding: 1e-5 in float32. Each of them, and so the
+# predictions, are then off by about 1e-6. In float64 that leaves too many to pay.
+TOLERANCE = 84
+VALUES = 2**18  # predictions of all penalties at once, a megabyte of float32: what caches hold
+
+
+@dataclass(frozen=True)
+class FewFilters:
+    """Filters of all penalties as weights · filters.
+
+    Attributes
+    ----------
+    weights : tensor (n_penalties, n_filters)
+    filters : tensor (n_filters, rank)
+        What the basis is multiplied by; 1 / (eigenvalue + penalty) are their combinations.
+    """
+
+    weights: torch.Tensor
+    filters: torch.Tensor
+
+    def mix(self, basis: torch.Tensor) -> torch.Tensor:
+        """Return every row of a basis (n_rows, rank) under every filter (n_rows · n_filters, rank)."""
+        return (basis[:, None] * self.filters).flatten(0, 1)
+
+    def moments(
+        self, predicted: torch.Tensor, observed: torch.Tensor, *, totals: bool, roots: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+        """Return Σŷ where asked for, Σŷ² and Σŷy over rows (n_penalties, n_targets).
+
+        Parameters
+        ----------
+        predicted : tensor (n_rows · n_filters, n_targets)
+            In the order of `mix`.
+        observed : tensor (n_rows, n_targets)
+        totals : bool
+        roots : tensor (n_rows,), optional
+            Of the weights that rows were multiplied by; Σŷ is weighted, too.
+        """
+        weights = self.weights
+        each = predicted.view(len(observed), weights.shape[1], -1)
+        crosses = weights @ (each * observed[:, None]).sum(dim=0)
+        squares = torch.zeros_like(crosses)
+        for rows in each.split(max(1, VALUES // squares.numel())):
+            squares += torch.matmul(weights, rows).square_().sum(dim=0)
+        if not totals:
+            return None, squares, crosses
+        return (
+            weights @ (each.sum(dim=0) if roots is None else torch.einsum("r,rft->ft", roots, each)),
+            squares,
+            crosses,
+        )
+
+
+def few_filters(
+    eigenvalues: torch.Tensor, alphas: torch.Tensor, most: int, dtype: torch.dtype, reach: torch.Tensor
+) -> FewFilters | None:
+    """Find the few filters whose combinations are those of all penalties; None where more than `most` are needed.
+
+    Parameters
+    ----------
+    eigenvalues : tensor (rank,), float64
+        All above 0.
+    alphas : tensor (n_penalties,), float64
+    most : int
+    dtype : torch.dtype
+        Of the result.
+    reach : tensor (rank,), float64
+        How many times larger held-out rows are than training rows along each axis (root mean squares): what a filter
+        is off by there counts so much more, where it is more than once.
+    """
+    if most < 1 or not len(eigenvalues):
+        return None
+    shrinkage = eigenvalues / (eigenvalues + alphas[:, None])
+    largest = shrinkage.amax(dim=1, keepdim=True)
+    weight = reach.clamp(min=1)
+    left, singular, right = torch.linalg.svd(shrinkage / largest * weight, full_matrices=False)
+    # Left over without the smallest singular values, next to filters whose largest value is 1: at most their norm.
+    dropped = singular.square().flip(0).cumsum(0).flip(0).sqrt()
+    n_filters = int((dropped > TOLERANCE * torch.finfo(dtype).eps).sum())
+    if n_filters > most:
+        return None
+    weights = (left * singular)[:, :n_filters] * largest
+    return FewFilters(weights.to(dtype), (right[:n_filters] / (weight * eigenvalues)).to(dtype))

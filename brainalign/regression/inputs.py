@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -230,3 +231,106 @@ def same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:
     if isinstance(array, torch.Tensor):
         return lambda tensor: tensor.to(array.device)
     return lambda tensor: np.asarray(tensor.cpu().numpy())
+
+
+# Squares of tesla, or of counts, leave the range of float32. In units of about their own size they cannot; penalties
+# are in squares of the unit of the features, coefficients in units of targets over units of features.
+
+# Within 2 to plus or minus this power, singular values of features and ranges of targets stay as they are.
+ORDINARY = 30
+MOST = 100  # float32 ends at 2 ** 127; the rest is for sizes within one target
+
+
+def unit_of(singular: torch.Tensor) -> float:
+    """Return the unit of features with these singular values: between the largest and smallest, 1 for ordinary ones."""
+    above = singular[singular > 0]
+    if not len(above):
+        return 1.0
+    ends = _exponents(torch.stack([above.min(), above.max()]))
+    return 1.0 if np.abs(ends).max() <= ORDINARY else float(np.ldexp(1.0, ends.sum() // 2))
+
+
+def units_of(ranges: torch.Tensor) -> torch.Tensor | None:
+    """Return the unit of every target (n_targets,) in float64, or None where each is 1.
+
+    Parameters
+    ----------
+    ranges : tensor (n_targets,)
+        Largest value minus smallest.
+    """
+    exponents = _exponents(ranges)
+    ordinary = np.abs(exponents) <= ORDINARY
+    return None if ordinary.all() else torch.from_numpy(np.ldexp(1.0, np.where(ordinary, 0, exponents)))
+
+
+def _exponents(sizes: torch.Tensor) -> NDArray[np.int32]:
+    return np.asarray(np.frexp(sizes.double().cpu().numpy())[1])
+
+
+def rescale_coefficients(coef: torch.Tensor, units: torch.Tensor | None, unit: float) -> None:
+    """Bring coefficients (n_targets, ...) to the units of the data, in place.
+
+    Parameters
+    ----------
+    coef : tensor (n_targets, ...)
+    units : tensor (n_targets,), optional
+        Of the targets.
+    unit : float
+        Of the features.
+
+    Raises
+    ------
+    BrainalignError
+        If they leave the range of float32.
+    """
+    if units is None and unit == 1:
+        return
+    ratio = (torch.ones(len(coef), dtype=torch.float64) if units is None else units) / unit
+    if coef.dtype == torch.float32 and bool((torch.frexp(ratio)[1].abs() > MOST).any()):
+        sizes = f"{float(ratio.min()):.0e} to {float(ratio.max()):.0e}"
+        raise BrainalignError(
+            f"coefficients of about {sizes} (units of targets over features) leave the range of float32; give "
+            'dtype="float64", or scale features or targets'
+        )
+    coef.mul_(ratio.to(coef).reshape(-1, *[1] * (coef.ndim - 1)))
+
+
+# Weighted least squares are plain ones of rows times the roots of their weights, in which those roots stand where a
+# column of ones was: means, and what centring takes away, go by them.
+
+
+def row_weights(weights: Array | float | None, n_rows: int) -> tuple[torch.Tensor | None, float]:
+    """Return the weights (n_rows,) in float64 over a power of four, and that power; None and 1 without weights.
+
+    Parameters
+    ----------
+    weights : array (n_rows,) or float, optional
+    n_rows : int
+
+    Raises
+    ------
+    BrainalignError
+        If they are not one number >= 0 per row, or none is above 0.
+    """
+    if weights is None:
+        return None, 1.0
+    given = weights.cpu() if isinstance(weights, torch.Tensor) else as_array("sample_weight", weights)
+    values = np.asarray(given, dtype=np.float64)
+    values = np.broadcast_to(values, n_rows) if values.ndim == 0 else values
+    if values.ndim != 1:
+        raise BrainalignError(f"sample_weight has shape {values.shape}; give one number per row")
+    check_rows("sample_weight", len(values), "X", n_rows, "give one number per row")
+    if not (np.isfinite(values) & (values >= 0)).all() or not values.any():
+        raise BrainalignError("sample_weight must be finite and >= 0, and above 0 for some rows")
+    unit = 4.0 ** (math.frexp(values.max())[1] // 2)
+    return torch.as_tensor(values / unit), unit
+
+
+def weighed(rows: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
+    """Return rows (n_rows, n_columns) times the roots of their weights, or as they are without."""
+    return rows if roots is None else rows * roots.to(rows)[:, None]
+
+
+def less_mean(rows: torch.Tensor, mean: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
+    """Return weighed rows (n_rows, n_columns) less a mean (n_columns,), which is weighed as they are."""
+    return rows - mean if roots is None else rows - roots.to(rows)[:, None] * mean

@@ -18,6 +18,7 @@ from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
 from brainalign.regression.design import blocks_of, centre, design_of, pooled_alpha
 from brainalign.regression.fold_scores import target_scores
+from brainalign.regression.folds import Layout, layout
 from brainalign.regression.inputs import (
     Array,
     MeanScore,
@@ -29,12 +30,11 @@ from brainalign.regression.inputs import (
     check_targets,
     floating,
     labels_of,
+    row_weights,
     same_kind_as,
+    units_of,
 )
-from brainalign.regression.row_layout import Layout, layout
-from brainalign.regression.row_weights import row_weights
 from brainalign.regression.threads import in_threads
-from brainalign.regression.units import units_of
 
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
 

@@ -15,9 +15,8 @@ from typing import Literal
 import torch
 
 from brainalign.kernels import eigh, lower_gram, product
-from brainalign.regression.row_weights import weighed
+from brainalign.regression.inputs import unit_of, weighed
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
-from brainalign.regression.units import unit_of
 
 Solver = Literal["auto", "primal", "dual"]
 

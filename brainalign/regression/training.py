@@ -11,7 +11,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -57,6 +57,12 @@ class Training:
     schedule: Literal["onecycle", "constant"] = "onecycle"
     patience: int | None = None
     clip: float | None = None
+
+    @classmethod
+    def of(cls, options: object, **changes: Any) -> Training:
+        """Take the options of an estimator that have these names, and some changes."""
+        known = {entry.name: getattr(options, entry.name) for entry in fields(cls) if hasattr(options, entry.name)}
+        return cls(**known | changes)
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, {"onecycle", "constant"})

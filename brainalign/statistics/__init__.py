@@ -3,20 +3,31 @@
 from brainalign.statistics.ceilings import (
     SubjectCeiling,
     leave_one_subject_out_ceiling,
+    ncsnr,
     noise_ceiling,
+    noise_ceiling_from_ncsnr,
+    noise_ceiling_from_share,
+    noise_ceiling_interval,
+    signal_share,
     spearman_brown,
     split_half_reliability,
 )
-from brainalign.statistics.classification import linear_classification, logistic_auc
+from brainalign.statistics.classification import (
+    Regressor,
+    held_out_prediction,
+    held_out_r2,
+    linear_classification,
+    logistic_auc,
+)
 from brainalign.statistics.correlations import (
+    RELIABLE,
     CorrelationNull,
+    RegionDraws,
     bootstrap_correlations,
     group_means,
     permuted_correlations,
+    region_draws,
 )
-from brainalign.statistics.crossed import crossed_bootstrap
-from brainalign.statistics.drawn_regions import RELIABLE, RegionDraws, region_draws
-from brainalign.statistics.held_out import Regressor, held_out_prediction, held_out_r2
 from brainalign.statistics.maps import (
     DepthRecovery,
     SmoothMapTest,
@@ -28,23 +39,23 @@ from brainalign.statistics.maps import (
     spin_test,
 )
 from brainalign.statistics.model_comparison import Candidate, family_contest, interval_widening, target_winners
-from brainalign.statistics.paired_differences import largest_difference_p, paired_differences_p
-from brainalign.statistics.pairing import PairingTest, exchanged, pairing_test, sums_by_stimulus
+from brainalign.statistics.pairing import (
+    Exchange,
+    PairingTest,
+    crossed_bootstrap,
+    exchanged,
+    largest_difference_p,
+    paired_differences_p,
+    pairing_test,
+    sums_by_stimulus,
+)
 from brainalign.statistics.pattern_identification import identification, pair_matching
-from brainalign.statistics.permutation_blocks import Exchange
 from brainalign.statistics.reconstruction import (
     PUBLISHED,
     beside_published,
     effective_dimension,
     n_way_identification,
     reconstruction_scores,
-)
-from brainalign.statistics.repeat_ceilings import (
-    ncsnr,
-    noise_ceiling_from_ncsnr,
-    noise_ceiling_from_share,
-    noise_ceiling_interval,
-    signal_share,
 )
 from brainalign.statistics.resampling import (
     MIN_UNITS,

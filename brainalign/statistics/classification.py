@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,3 +90,71 @@ def logistic_auc(
         second = labels[test] == classifier.classes_[1]
         found.append(roc_auc_score(second, classifier.decision_function(responses[test])) if both else np.nan)
     return np.array(found)
+
+
+# R² = 1 - Σ (y - ŷ)² / Σ (y - mean of the training rows)²        over all targets and held-out rows
+
+Values = NDArray[np.floating[Any]]
+
+ROUNDING = 1e-12  # of the target that varies most: what varies less does so by rounding
+
+
+class Regressor(Protocol):
+    """Anything with fit and predict, such as `brainalign.regression.Ridge` or scikit-learn's."""
+
+    def fit(self, X: Any, Y: Any, /) -> object:
+        """Fit to X (n_stimuli, p) and Y (n_stimuli, q)."""
+
+    def predict(self, X: Any, /) -> Any:
+        """Return the prediction (n_stimuli, q) of X (n_stimuli, p)."""
+
+
+def held_out_prediction(
+    regressor: Regressor, X: Values, Y: Values, unseen: Values, *, standardise: bool = False, **given: Any
+) -> NDArray[np.float64]:
+    """Predict the targets of unseen rows; a target that does not vary is predicted as it is, without a fit.
+
+    Parameters
+    ----------
+    regressor : Regressor
+        Fitted anew, to X and Y less their means.
+    X, Y : array (n_rows, n_features), (n_rows, n_targets)
+    unseen : array (n_unseen, n_features)
+    standardise : bool
+        Divide features by their standard deviation over the rows of X, where they vary.
+    given
+        What the fit is told besides, such as `groups`.
+
+    Returns
+    -------
+    array (n_unseen, n_targets)
+    """
+    middle, mean = X.mean(axis=0), Y.mean(axis=0)
+    spread, range_ = X.std(axis=0) if standardise else np.zeros(1), np.ptp(Y, axis=0)
+    scale, varies = np.where(spread > 0, spread, 1), range_ > ROUNDING * range_.max(initial=0)
+    found = np.tile(np.asarray(mean, dtype=np.float64), (len(unseen), 1))
+    if varies.any():
+        fit: Any = regressor.fit
+        fit((X - middle) / scale, (Y - mean)[:, varies], **given)
+        predicted = np.asarray(regressor.predict((unseen - middle) / scale))
+        found[:, varies] += predicted.reshape(len(unseen), -1)  # of one target some give one dimension
+    return found
+
+
+def held_out_r2(regressor: Regressor, X: Values, Y: Values, parts: Sequence[NDArray[np.intp]]) -> float:
+    """Compute the R² of all targets together, which large ones count in most; NaN where none varies.
+
+    Parameters
+    ----------
+    regressor : Regressor
+        Fitted anew for every part.
+    X, Y : array (n_rows, n_features), (n_rows, n_targets)
+    parts : sequence of arrays
+        The rows that each fit leaves out; all others in the order of the parts, for regressions with inner folds.
+    """
+    residual = total = 0.0
+    for k, part in enumerate(parts):
+        rest = np.concatenate([*parts[:k], *parts[k + 1 :]])
+        residual += float(np.sum((Y[part] - held_out_prediction(regressor, X[rest], Y[rest], X[part])) ** 2))
+        total += float(np.sum((Y[part] - Y[rest].mean(axis=0)) ** 2))
+    return 1 - residual / total if total > 0 else float("nan")

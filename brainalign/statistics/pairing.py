@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr
 
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.statistics.resampling import permutation_test, permute_within
+from brainalign.statistics.resampling import MIN_UNITS, Interval, permutation_test, permute_within
 
 
 @dataclass(frozen=True)
@@ -131,3 +133,176 @@ def exchanged(
             f"{len(stimuli)} shown stimuli lie in {len(counts)} groups of one: none can be exchanged; give wider groups"
         )
     return np.asarray(stimuli[permute_within(labels[stimuli], n_permutations, rng)])
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Labels of units: trials where each was shown for itself, stimuli where they repeat.
+
+    Attributes
+    ----------
+    labels, units, blocks : array (n_trials,)
+        All trials of a unit have one label and lie in one block (a recording; the training or the test stimuli).
+    """
+
+    labels: NDArray[Any]
+    units: NDArray[Any]
+    blocks: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        for name in ("units", "blocks"):
+            check_rows(name, len(getattr(self, name)), "labels", len(self.labels), "give one per trial")
+        table = pd.DataFrame({"label": self.labels, "block": self.blocks}).groupby(np.asarray(self.units)).nunique()
+        for name in ("label", "block"):
+            several = table.index[table[name] > 1].tolist()
+            if several:
+                raise BrainalignError(
+                    f"{len(several)} units have several {name}s (first: {several[0]!r}); what is exchanged as a whole "
+                    f"must have one {name}"
+                )
+
+    def permuted(self, n_permutations: int, rng: np.random.Generator) -> NDArray[Any]:
+        """Return labels exchanged between units of a block (n_permutations, n_trials)."""
+        codes, first = self._units()
+        orders = permute_within(np.asarray(self.blocks)[first], n_permutations, rng)
+        return np.asarray(np.asarray(self.labels)[first][orders][:, codes])
+
+    def draws(self, n_draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw the counts of every trial (n_draws, n_trials): units with replacement, by block and label."""
+        codes, first = self._units()
+        strata = pd.DataFrame({"block": np.asarray(self.blocks)[first], "label": np.asarray(self.labels)[first]})
+        counts = np.empty((n_draws, len(first)))
+        for rows in strata.groupby(["block", "label"]).indices.values():
+            counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=n_draws)
+        return np.asarray(counts[:, codes])
+
+    def _units(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the unit of every trial, and the first trial of every unit."""
+        codes, _ = pd.factorize(np.asarray(self.units))
+        return codes, np.unique(codes, return_index=True)[1]
+
+
+def paired_differences_p(differences: Values, draws: Values, n_units: int) -> Values:
+    """Return two-sided p of each difference, corrected for all of them by the largest one (max-statistic).
+
+    The share of draws in which the largest of all studentised differences, each about its own mean, reaches the one at
+    hand. Unlike p times the number of pairs, it can be small however many pairs there are and however few draws.
+
+    Parameters
+    ----------
+    differences : array (n_pairs,)
+    draws : array (n_draws, n_pairs)
+        The same differences under one bootstrap of what was measured (stimuli, subjects), row for row.
+    n_units : int
+        How many stimuli or subjects were resampled. Draws vary by 1 − 1 / n_units too little, and by chance a
+        difference is as large as Student's t with n_units − 1 degrees of freedom.
+
+    Returns
+    -------
+    array (n_pairs,)
+        1 where the draws of a pair do not vary: two scores that are the same.
+
+    Raises
+    ------
+    BrainalignError
+        If there is not one column of draws for each difference.
+
+    References
+    ----------
+    Westfall PH, Young SS (1993). Resampling-based multiple testing. Wiley.
+    """
+    check_rows("differences", len(differences), "columns of draws", draws.shape[1], "give the draws of each difference")
+    spread = draws.std(axis=0, ddof=1)
+    varies = spread > 1e-12 * np.abs(draws).max(axis=0, initial=0)
+    p = np.ones(len(differences))
+    t = differences[varies] / spread[varies] * np.sqrt(1 - 1 / n_units)
+    p[varies] = largest_difference_p(t, n_units - 1, draws[:, varies])
+    return p
+
+
+def largest_difference_p(t: Values, dof: float, draws: Values) -> Values:
+    """Return two-sided p of each t value, corrected by the largest of the studentised draws.
+
+    The draws say how differences go together; how large one gets by chance is Student's t, whose degrees of freedom
+    the draws know nothing of. So |t| is carried to the normal scale, on which the draws' studentised differences are.
+
+    Parameters
+    ----------
+    t : array (n_pairs,)
+        NaN stays NaN.
+    dof : float
+    draws : array (n_draws, n_pairs)
+        Columns that do not vary take no part.
+    """
+    spread = draws.std(axis=0)
+    varies = spread > 0
+    studentised = np.abs(draws - draws.mean(axis=0))[:, varies] / spread[varies]
+    largest = studentised.max(axis=1) if studentised.size else np.empty(0)
+    # The tail itself, rather than 1 - cdf, keeps |t| of 40 and of 80 apart.
+    tail = stdtr(dof, -np.abs(t))
+    z = -ndtri(np.maximum(tail, np.exp(-700.0)))
+    # The largest of many differences is never less likely to be large than one of them.
+    p: Values = np.maximum(permutation_test(z, largest, correct="max"), 2 * tail)
+    return p
+
+
+def crossed_bootstrap(
+    values: NDArray[np.floating[Any]],
+    subjects: NDArray[Any],
+    stimuli: NDArray[Any],
+    confidence: float = 0.95,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Return the mean over trials with a percentile interval over subjects and stimuli drawn with replacement.
+
+    A trial counts as often as its subject is drawn times as often as its stimulus is. For means this errs on the wide
+    side. With one subject only stimuli are drawn, and the interval speaks of that subject; with fewer than `MIN_UNITS`
+    subjects it is still too narrow for people in general.
+
+    Parameters
+    ----------
+    values : array (n_trials,)
+    subjects, stimuli : array (n_trials,)
+    confidence : float
+    n_draws : int
+    seed : int
+
+    Returns
+    -------
+    Interval
+        `n` is the number of distinct stimuli.
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than `MIN_UNITS` stimuli, a value that is not finite, or labels that do not fit.
+
+    References
+    ----------
+    Owen AB (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1:386-411. doi:10.1214/07-AOAS122
+    """
+    values = np.asarray(values, dtype=np.float64)
+    for name, labels in (("subjects", subjects), ("stimuli", stimuli)):
+        check_rows(name, len(labels), "values", len(values), "give one label per trial")
+    subject, subject_names = pd.factorize(np.asarray(subjects))
+    stimulus, stimulus_names = pd.factorize(np.asarray(stimuli))
+    n_subjects, n_stimuli = len(subject_names), len(stimulus_names)
+    if n_stimuli < MIN_UNITS or not np.isfinite(values).all():
+        raise BrainalignError(
+            f"an interval needs {MIN_UNITS} distinct stimuli or more and finite values; got {n_stimuli} stimuli and "
+            f"{int((~np.isfinite(values)).sum())} values that are not finite; report the values themselves"
+        )
+    sums, counts = np.zeros((2, n_subjects, n_stimuli))
+    np.add.at(sums, (subject, stimulus), values)
+    np.add.at(counts, (subject, stimulus), 1)
+    rng = np.random.default_rng(seed)
+    of_subjects = np.ones((n_draws, 1))
+    if n_subjects > 1:
+        of_subjects = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_draws).astype(float)
+    of_stimuli = rng.multinomial(n_stimuli, np.full(n_stimuli, 1 / n_stimuli), size=n_draws)
+    total = ((of_subjects @ sums) * of_stimuli).sum(axis=1)
+    drawn = ((of_subjects @ counts) * of_stimuli).sum(axis=1)
+    means = total[drawn > 0] / drawn[drawn > 0]  # with gaps in the design a draw may hold no trial
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(values.mean()), float(low), float(high), n_stimuli)

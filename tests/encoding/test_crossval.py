@@ -226,7 +226,7 @@ def test_how_many_sets_are_fitted_at_once_changes_nothing(
     of_rows = {"leave_out": leave_out, "stimulus_ids": stimuli, "runs": design["runs"]}
     found = []
     for n_sets in (1, 3, 100):
-        monkeypatch.setattr("brainalign.encoding.scoring.evaluation.STACK_BYTES", n_sets * design["Y"].nbytes)
+        monkeypatch.setattr("brainalign.encoding.scoring.crossval.STACK_BYTES", n_sets * design["Y"].nbytes)
         encoder = Ridge((1.0, 30.0), dtype="float64")
         found.append(evaluate(encoder, design["X"], design["Y"], folds, n_permutations=7, **of_rows))
     plain = evaluate(Ridge((1.0, 30.0), dtype="float64"), design["X"], design["Y"], folds, n_permutations=0, **of_rows)

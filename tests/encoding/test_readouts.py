@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import ENCODERS, Epoch, FactorizedReadout, GaussianReadout, SemanticSpatialReadout
-from brainalign.encoding.networks import LOSSES, WARPS, Shape, correlations, readout_arrays, semantic_readout, start
+from brainalign.encoding.networks import LOSSES, WARPS, Shape, correlations, semantic_readout, start, token_inputs
 from brainalign.regression import carve_validation
 from brainalign.statistics import pearson
 
@@ -183,7 +183,7 @@ def test_chunks_of_targets_change_nothing(kind: str, monkeypatch: pytest.MonkeyP
         return plain(maps, matrices)
 
     monkeypatch.setattr(semantic_readout, "warp", watched)
-    monkeypatch.setattr(readout_arrays, "CHUNK", 1000)  # one target of 40 rows × 20 tokens
+    monkeypatch.setattr(token_inputs, "CHUNK", 1000)  # one target of 40 rows × 20 tokens
     found = fitted(kind, **options).predict(X, **given(KINDS[kind]()))
     if kind == "point":  # other random numbers, because chunks draw their own
         assert pearson(found, expected).min() > 0.9
@@ -205,7 +205,7 @@ def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     assert loaded.get_params() == readout.get_params() | {"checkpoint": None}
     if kind == "semantic":
         np.testing.assert_array_equal(loaded.shifts(Z), readout.shifts(Z))
-    assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["readout.json", "readout.safetensors"]
+    assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["encoder.json", "encoder.safetensors"]
 
 
 def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_bad_input(call: Callable[[], object], message: str) -> None:
 
 
 def test_bad_folders(tmp_path: Path) -> None:
-    with pytest.raises(BrainalignError, match=r"holds no readout\.json"):
+    with pytest.raises(BrainalignError, match=r"holds no encoder\.json"):
         FactorizedReadout.load(tmp_path)
     fitted("factorized").save(tmp_path)
     with pytest.raises(BrainalignError, match=r"holds a FactorizedReadout; load it with FactorizedReadout\.load"):

@@ -218,7 +218,7 @@ def fit(X: np.ndarray = X, Y: np.ndarray = Y, keywords: dict[str, object] | None
         (lambda: fit(keywords={"grid": (6, 9)}), r"X has shape \(150, 48, 2\) but grid \(6, 9\) takes"),
         (lambda: fit(keywords={"grid": GRID, "roi": np.zeros(2)}), "cannot use roi"),
         (lambda: fit(keywords={"grid": GRID, "semantics": Z}), "cannot use semantics"),
-        (lambda: fit(readout="semantic"), "readout 'semantic' needs semantics="),
+        (lambda: fit(readout="semantic"), "ResponseOptimisedEncoder needs semantics="),
         (lambda: fit(pool=(4, 4)), r"grid \(6, 8\) leaves 2 × 2 places to block 2, which pools over 4 × 4; take fewer"),
         (lambda: fit(X[:, :1], keywords={"grid": (1, 1)}, pool=(1, 1)), r"grid \(1, 1\) leaves 1 × 1 places"),
         (lambda: fit(X[:1], Y[:1]), r"cannot set 0.166667 of 1 group\(s\) of rows apart for validation"),

@@ -244,7 +244,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     content = RoutingEncoder(keys="content", **QUICK).fit(X, Y, roi=ROI)
     content.save(tmp_path / "content")
     np.testing.assert_array_equal(RoutingEncoder.load(tmp_path / "content").predict(X), content.predict(X))
-    with pytest.raises(BrainalignError, match=r"holds no routing\.json"):
+    with pytest.raises(BrainalignError, match=r"holds no encoder\.json"):
         RoutingEncoder.load(tmp_path)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brainalign.features import layer_inputs
-from brainalign.features.encoder_inputs import TOTAL_VARIANCE
+from brainalign.features.reduction import TOTAL_VARIANCE
 
 
 @pytest.mark.parametrize(("maps", "n_components"), [(False, None), (True, None), (True, 3)])

@@ -1,7 +1,6 @@
 """Which depth of a network predicts which area, and when in training."""
 
-from brainalign.encoding.convergence.checkpoints import CheckpointCurves, checkpoint_curves
-from brainalign.encoding.convergence.halftimes import half_times
+from brainalign.encoding.convergence.checkpoints import CheckpointCurves, checkpoint_curves, half_times
 from brainalign.encoding.convergence.scores import Convergence, LayerScores, convergence_scores
 from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects
 from brainalign.encoding.convergence.subject_convergence import mean_scores as mean_scores

@@ -6,6 +6,7 @@ temporal   layer against the time of its best fit  A random-weights network is a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.encoding.convergence.layer_nulls import TIE, AreaNulls, against_layers, identical_layers, layer_orders
-from brainalign.encoding.convergence.temporal_score import layer_latencies, temporal_score
-from brainalign.statistics import layer_preference, permutation_test
+from brainalign.statistics import layer_preference, permutation_test, score_latency, smooth_map_test, spin_test
 from brainalign.statistics.maps import MAX_AREAS
 
 MIN_AREAS = 4
@@ -319,3 +318,159 @@ def _temporal(
     if scores.sensor_r is None or times_s is None:
         return {"reason": "no sensor scores were given"}
     return temporal_score(np.nanmean(scores.sensor_r, axis=1), np.asarray(times_s), latencies, orders)
+
+
+MIN_LAYERS = 3
+
+
+def layer_latencies(
+    course: Values,
+    draws: Values,
+    null: Values,
+    times_s: Values,
+    layers: Sequence[str],
+    *,
+    window_s: tuple[float, float] = (0.0, np.inf),
+    se_factor: float = 2.0,
+    max_p: float = 0.05,
+) -> pd.DataFrame:
+    """Return the time of the largest score of every layer, with its interval, and whether it is decided.
+
+    Parameters
+    ----------
+    course : array (n_layers, n_times)
+        Mean r over sensors; NaN: the layer predicts nothing.
+    draws, null : arrays (n, n_layers, n_times)
+        The same under resampling and under permutation of test stimuli.
+    times_s : array (n_times,), ascending
+    layers : sequence of str
+    window_s : (start, stop)
+        In which latencies are looked for.
+    se_factor, max_p : float
+        Of the gates of `score_latency`.
+
+    Returns
+    -------
+    DataFrame
+        layer, number, latency_s, latency_low_s, latency_high_s, peak_r, p, decided, reason.
+    """
+    rows = []
+    for k, layer in enumerate(layers):
+        row: dict[str, object] = {"layer": layer, "number": k, "latency_s": np.nan, "decided": False}
+        if not np.isfinite(course[k]).all():
+            row |= {"reason": "no score: predictions or responses are constant"}
+        else:
+            found = score_latency(
+                course[k], draws[:, k], null[:, k], times_s, window=window_s, se_factor=se_factor, max_p=max_p
+            )
+            row |= {"latency_s": found.peak, "latency_low_s": found.peak_low, "latency_high_s": found.peak_high}
+            row |= {"peak_r": found.peak_score, "p": found.p, "decided": found.decided, "reason": found.reason}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def temporal_score(course: Values, times_s: Values, latencies: pd.DataFrame, orders: Values) -> dict[str, object]:
+    """Correlate the number of each decided layer with its latency.
+
+    Times that differ by one sample only are not resolved, and give no score.
+
+    Parameters
+    ----------
+    course : array (n_layers, n_times)
+    times_s : array (n_times,)
+    latencies : DataFrame
+        From `layer_latencies`.
+    orders : array (n_orders, n_layers)
+        From `layer_orders`: the null.
+
+    Returns
+    -------
+    dict
+        value, n, p_layers; or n and the reason why there is no value.
+
+    References
+    ----------
+    Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
+    arXiv:2508.18226
+    """
+    decided = np.flatnonzero(latencies["decided"])
+    times = latencies["latency_s"].to_numpy()[decided]
+    if identical_layers(course):
+        return {"n": len(decided), "reason": "the layers have the same scores at every time: they cannot be told apart"}
+    if len(decided) < MIN_LAYERS:
+        return {
+            "n": len(decided),
+            "reason": f"{len(decided)} of {len(latencies)} layers have a decided latency; a temporal score needs 3",
+        }
+    if np.ptp(times) < 1.5 * np.diff(times_s).max():
+        return {"n": len(decided), "reason": "the latency is the same, to one sample, for every decided layer"}
+    return against_layers(np.eye(len(latencies))[decided], times, orders)
+
+
+EXACT_LAYERS = 8  # up to here every order of layers is tried (40,320)
+TIE = 1e-6  # of float32 scores
+
+
+def layer_orders(n_layers: int, n_permutations: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return orders of the layers (n_orders, n_layers), the given one first: all of them where they are few."""
+    if n_layers <= EXACT_LAYERS:
+        return np.array(list(itertools.permutations(range(n_layers))), dtype=np.float64)
+    shuffled = rng.permuted(np.tile(np.arange(n_layers), (n_permutations, 1)), axis=1)
+    return np.vstack([np.arange(n_layers), shuffled]).astype(np.float64)
+
+
+def identical_layers(scores: Values) -> bool:
+    """Return whether all layers (rows) have the same scores, as copies of one layer have."""
+    known = scores[:, np.isfinite(scores).all(axis=0)]
+    return len(scores) > 1 and known.size > 0 and float(np.ptp(known, axis=0).max()) <= TIE
+
+
+def against_layers(weights: Values, target: Values, orders: Values) -> dict[str, object]:
+    """Correlate weights · layer number with a target, and compare with the numbers in every order.
+
+    Parameters
+    ----------
+    weights : array (n, n_layers)
+        Which layer, or which mixture of layers, each area or latency belongs to.
+    """
+    r = _correlation(orders @ weights.T, target)
+    # An order that gives every area the same number has no correlation: no reason to doubt the observed one.
+    return {"value": float(r[0]), "n": len(target), "p_layers": float((np.nan_to_num(r) >= r[0] - TIE).mean())}
+
+
+def _correlation(rows: Values, target: Values) -> NDArray[np.float64]:
+    """Return r of every row with the target; NaN for a constant row."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(centred, axis=1)
+    direction = target - target.mean()
+    with np.errstate(invalid="ignore"):
+        return np.asarray(centred @ direction / np.where(norm > TIE, norm, np.nan) / np.linalg.norm(direction))
+
+
+@dataclass(frozen=True)
+class AreaNulls:
+    """Where the areas lie, and how unrelated maps of them are made."""
+
+    distance: Values
+    separation: Values
+    spins: Sequence[NDArray[np.integer[Any]]] | None
+    n_permutations: int
+    seed: int
+
+    def test(self, numbers: Values, decided: NDArray[np.intp]) -> dict[str, object]:
+        """Compare a map over areas with unrelated ones of the same smoothness, and with areas in any order."""
+        rng = np.random.default_rng(self.seed)
+        direction = self.distance[decided]
+        shuffled = rng.permuted(np.tile(numbers[decided], (self.n_permutations, 1)), axis=1)
+        observed = _correlation(numbers[None, decided], direction)[0]
+        independent = permutation_test(np.asarray(observed - TIE), _correlation(shuffled, direction))
+        if self.spins is None:
+            part = self.separation[np.ix_(decided, decided)]
+            options = {"n_surrogates": self.n_permutations, "seed": self.seed}
+            p = float(smooth_map_test(numbers[decided], direction, part, alternative="greater", **options).p[0])
+        else:
+            shown = np.full(len(numbers), np.nan)
+            shown[decided] = numbers[decided]
+            p = float(spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0])
+        name = "smooth random maps" if self.spins is None else "spin"
+        return {"p_areas": p, "p_independent_areas": float(independent), "area_null": name}

@@ -14,9 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.encoding.convergence.layer_nulls import layer_orders
-from brainalign.encoding.convergence.scores import LayerScores, convergence_scores
-from brainalign.encoding.convergence.temporal_score import layer_latencies, temporal_score
+from brainalign.encoding.convergence.scores import (
+    LayerScores,
+    convergence_scores,
+    layer_latencies,
+    layer_orders,
+    temporal_score,
+)
 from brainalign.encoding.scoring import FMRI, SplitScores, separations
 
 SPATIAL = ("spatial", "spatial, centre of mass")

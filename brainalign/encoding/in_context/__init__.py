@@ -1,6 +1,5 @@
 """Encoders that learn a new region from a handful of images, and empirical-Bayes ridge beside them."""
 
-from brainalign.encoding.in_context.checkpoint import read_checkpoint as read_checkpoint
 from brainalign.encoding.in_context.empirical_bayes import (
     EmpiricalBayesRidge,
     WeightPrior,
@@ -10,7 +9,6 @@ from brainalign.encoding.in_context.empirical_bayes import (
 from brainalign.encoding.in_context.empirical_bayes import left_out_errors as left_out_errors
 from brainalign.encoding.in_context.empirical_bayes import posterior_weights as posterior_weights
 from brainalign.encoding.in_context.encoder import InContextEncoder
-from brainalign.encoding.in_context.ensemble import InContextEnsemble
 from brainalign.encoding.in_context.fallback import groups_of_targets as groups_of_targets
 from brainalign.encoding.in_context.fallback import pooled_ridge as pooled_ridge
 from brainalign.encoding.in_context.fallback import taken as taken
@@ -22,14 +20,23 @@ from brainalign.encoding.in_context.meta_training import real_episode as real_ep
 from brainalign.encoding.in_context.network import NETWORKS as NETWORKS
 from brainalign.encoding.in_context.network import InContextNetwork as InContextNetwork
 from brainalign.encoding.in_context.network import NetworkSize as NetworkSize
-from brainalign.encoding.in_context.preferences import reduce_texts as reduce_texts
-from brainalign.encoding.in_context.preferences import text_preferences
-from brainalign.encoding.in_context.pretrained_layer import PretrainedLayer, Reduction, pretrained_layers
-from brainalign.encoding.in_context.pretraining import pretrain_layer, training_voxels
-from brainalign.encoding.in_context.scaling import curve_baselines, scaling_curve
-from brainalign.encoding.in_context.selectivity import text_selectivity
-from brainalign.encoding.in_context.study import context_curve, score_context
-from brainalign.encoding.in_context.subject_study import FewImages, TextQueries
+from brainalign.encoding.in_context.network import read_checkpoint as read_checkpoint
+from brainalign.encoding.in_context.pretraining import (
+    PretrainedLayer,
+    Reduction,
+    pretrain_layer,
+    pretrained_layers,
+    training_voxels,
+)
+from brainalign.encoding.in_context.study import (
+    InContextEnsemble,
+    context_curve,
+    curve_baselines,
+    scaling_curve,
+    score_context,
+)
+from brainalign.encoding.in_context.subject_study import FewImages, TextQueries, text_preferences, text_selectivity
+from brainalign.encoding.in_context.subject_study import reduce_texts as reduce_texts
 
 __all__ = [
     "EmpiricalBayesRidge",

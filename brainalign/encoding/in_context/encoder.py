@@ -22,18 +22,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
-from brainalign.encoding.in_context.checkpoint import (
+from brainalign.encoding.in_context.empirical_bayes import WeightPrior, posterior_weights
+from brainalign.encoding.in_context.fallback import NETWORK, compare_groups
+from brainalign.encoding.in_context.inputs import check_context, check_features, check_ranges, check_unit_rows
+from brainalign.encoding.in_context.meta_training import Curriculum, Progress, meta_train
+from brainalign.encoding.in_context.network import (
+    NETWORKS,
+    InContextNetwork,
     network_of,
     parameter_hash,
     read_checkpoint,
     state_of,
     write_checkpoint,
 )
-from brainalign.encoding.in_context.empirical_bayes import WeightPrior, posterior_weights
-from brainalign.encoding.in_context.fallback import NETWORK, compare_groups
-from brainalign.encoding.in_context.inputs import check_context, check_features, check_ranges, check_unit_rows
-from brainalign.encoding.in_context.meta_training import Curriculum, Progress, meta_train
-from brainalign.encoding.in_context.network import NETWORKS, InContextNetwork
 from brainalign.io import reading
 from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, labels_of, same_kind_as
 from brainalign.statistics import pearson, r2

@@ -10,23 +10,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_apart, check_folds, check_rows, row_numbers
-from brainalign.encoding.in_context.ensemble import InContextEnsemble, ShuffledContext
-from brainalign.encoding.in_context.fallback import UNIT_ALPHAS
+from brainalign.checks import BrainalignError, check_apart, check_folds, check_rows, listed, row_numbers
+from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, WeightPrior
+from brainalign.encoding.in_context.encoder import InContextEncoder
+from brainalign.encoding.in_context.fallback import BAYES, NETWORK, RIDGE, UNIT_ALPHAS, groups_of_targets
 from brainalign.encoding.in_context.inputs import MIN_CONTEXT
-from brainalign.encoding.in_context.pretrained_layer import PretrainedLayer
-from brainalign.encoding.in_context.scaling import Predictor, scaling_curve
+from brainalign.encoding.in_context.pretraining import PretrainedLayer
 from brainalign.encoding.scoring import HeldOut, average_repeats
-from brainalign.regression import Ridge
+from brainalign.regression import Array, Ridge, check_shapes
 from brainalign.statistics import explained_variance, pearson
 from brainalign.study import check_contexts
 
@@ -266,3 +266,196 @@ def _over_contexts(means: pd.DataFrame, confidence: float) -> pd.DataFrame:
     ).reset_index()
     wide = stdtrit(np.maximum(table["n_repeats"] - 1, 1), (1 + confidence) / 2) * table["spread"]
     return table.assign(low=table["difference"] - wide, high=table["difference"] + wide).drop(columns="spread")
+
+
+class Predictor(Protocol):
+    """What a scaling curve asks of an encoder."""
+
+    def fit(self, X: Values, Y: Values) -> Any:
+        """Fit all targets."""
+
+    def predict(self, X: Values) -> Values:
+        """Predict all targets."""
+
+
+def curve_baselines(prior: WeightPrior | None = None) -> dict[str, Predictor]:
+    """Build the baselines of an in-context encoder: ridge and, with a prior, empirical-Bayes ridge.
+
+    Ridge comes twice, with a pooled alpha and with an alpha per target. The prior is that of other voxels.
+    """
+    baselines: dict[str, Predictor] = {
+        "ridge_pooled": Ridge(UNIT_ALPHAS, per_target_alpha=False),
+        "ridge_per_target": Ridge(UNIT_ALPHAS),
+    }
+    return baselines if prior is None else baselines | {"empirical_bayes": EmpiricalBayesRidge(prior)}
+
+
+def scaling_curve(
+    encoders: Mapping[str, Predictor],
+    X: Values,
+    Y: Values,
+    *,
+    test: ArrayLike,
+    sizes: Sequence[int],
+    n_repeats: int = 5,
+    prior: WeightPrior | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score encoders and the baselines of `curve_baselines` after contexts of several sizes.
+
+    The contexts of one size share no image, and every method sees the same ones.
+
+    Parameters
+    ----------
+    encoders : mapping of name to encoder
+        Cloned, not changed.
+    X : array (n_images, n_features)
+        One row per image (average repeats first).
+    Y : array (n_images, n_targets)
+    test : array of row numbers, or a mask
+        Images to predict; the others are what contexts are drawn from.
+    sizes : sequence of int
+        Images in a context.
+    n_repeats : int
+        Contexts of each size.
+    prior : WeightPrior, optional
+        Adds empirical-Bayes ridge. From other subjects than those of Y.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per method, size, repeat and target: method, size, repeat, target (column of Y), r, explained_variance.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, a name is taken by a baseline, or there are too few images for disjoint contexts.
+
+    References
+    ----------
+    Yu M, et al. (2025). Meta-learning an in-context transformer model of human higher visual cortex. NeurIPS.
+    arXiv:2505.15813
+    """
+    check_shapes("X", X.shape, Y.shape)
+    baselines = curve_baselines(prior)
+    taken = sorted(set(encoders) & set(baselines))
+    if taken:
+        raise BrainalignError(f"encoders named {listed(taken)} are baselines of every curve; choose other names")
+    held_out = row_numbers("test", test, len(X))
+    pool = np.setdiff1d(np.arange(len(X)), held_out)
+    needed = max(sizes) * n_repeats
+    if needed > len(pool):
+        raise BrainalignError(
+            f"{n_repeats} disjoint contexts of {max(sizes)} need {needed} images but {len(pool)} are not in test; "
+            "lower sizes or n_repeats"
+        )
+    rng = np.random.default_rng(seed)
+    tables = []
+    for size in sizes:
+        contexts = rng.permutation(pool)[: size * n_repeats].reshape(n_repeats, size)
+        for repeat, context in enumerate(contexts):
+            for name, encoder in {**encoders, **baselines}.items():
+                fitted = clone(encoder).fit(X[context], Y[context])
+                predicted = np.asarray(fitted.predict(X[held_out]))
+                scores = {
+                    "method": name,
+                    "size": size,
+                    "repeat": repeat,
+                    "target": np.arange(Y.shape[1]),
+                    "r": pearson(Y[held_out], predicted),
+                    "explained_variance": explained_variance(Y[held_out], predicted),
+                }
+                tables.append(pd.DataFrame(scores))
+    return pd.concat(tables, ignore_index=True)
+
+
+ERRORS = (NETWORK, BAYES, RIDGE)
+
+
+@dataclass(eq=False, repr=False)
+class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
+    """Networks of several seeds that read the same context: the mean of their predictions.
+
+    Parameters
+    ----------
+    encoders : sequence of InContextEncoder
+        Pre-trained; cloned, and none of their networks changes.
+    roi : array (n_chosen,), optional
+        Label per chosen target: each region falls back to ridge, or does not, by itself.
+    targets : array of target numbers, optional
+        That are encoded; the others are predicted by their mean. All where not given.
+
+    Attributes
+    ----------
+    encoders_ : list of fitted InContextEncoder
+    cv_scores_ : array (1, n_targets)
+        Share of the context's variance that what is taken explains of images left out, in the target's group; NaN
+        without fallback.
+    fallbacks_ : DataFrame
+        A row per seed and group: seed, group, n_targets, in_context, empirical_bayes (NaN where its units are not
+        known), ridge (leave-one-out errors in units of the context's variance), taken, falls_back.
+    """
+
+    metric = "r2"  # what cv_scores_ are
+
+    encoders: Sequence[InContextEncoder]
+    roi: NDArray[Any] | None = None
+    targets: Rows | None = None
+
+    def fit(self, X: Values, Y: Values, *, groups: Array | None = None) -> InContextEnsemble:
+        """Encode the context (n_images, n_features), (n_images, n_targets)."""
+        chosen = np.arange(Y.shape[1]) if self.targets is None else np.asarray(self.targets)
+        self.means_ = Y.mean(axis=0)
+        # Columns of a row-major selection lie apart in memory; the network wants them side by side.
+        context = np.ascontiguousarray(Y[:, chosen])
+        self.encoders_ = [clone(encoder).fit(X, context, groups=groups, roi=self.roi) for encoder in self.encoders]
+        self.chosen_ = chosen
+        least = self.encoders_[0].min_group
+        members = groups_of_targets(self.roi, len(chosen), least)
+        rows = [
+            {"seed": one.seed, "group": label, "n_targets": len(members[label])}
+            | {name: one.context_errors_[label].get(name, np.nan) for name in ERRORS}
+            | {"taken": name, "falls_back": name != NETWORK, "error": one.context_errors_[label][name]}
+            for one in self.encoders_
+            for label, name in one.taken_.items()
+        ]
+        names = ["seed", "group", "n_targets", *ERRORS, "taken", "falls_back"]
+        table = pd.DataFrame(rows, columns=[*names, "error"])
+        self.fallbacks_ = table[names]
+        self.cv_scores_ = np.full((1, Y.shape[1]), np.nan)
+        better = table["error"].groupby(table["group"]).mean()
+        for label, error in better.items():
+            self.cv_scores_[0, chosen[members[str(label)]]] = 1 - error
+        return self
+
+    def predictions(self, X: Values) -> Values:
+        """Predict responses by each seed (n_seeds, n_images, n_targets)."""
+        found = np.empty((len(self.encoders_), len(X), len(self.means_)), dtype=np.float32)
+        found[:] = self.means_
+        for each, encoder in zip(found, self.encoders_, strict=True):
+            each[:, self.chosen_] = encoder.predict(X)
+        return found
+
+    def predict(self, X: Values) -> Values:
+        """Return the mean prediction (n_images, n_targets)."""
+        return np.asarray(self.predictions(X).mean(axis=0))
+
+
+class ShuffledContext:
+    """A control: each target's responses are exchanged between the images of the context, each in its own way."""
+
+    def __init__(self, encoder: InContextEnsemble, seed: int) -> None:
+        self.encoder, self.seed = encoder, seed
+
+    def __sklearn_clone__(self) -> ShuffledContext:
+        return ShuffledContext(clone(self.encoder), self.seed)
+
+    def fit(self, X: Values, Y: Values) -> ShuffledContext:
+        """Fit to responses from which nothing can be read."""
+        self.encoder.fit(X, np.random.default_rng([self.seed, len(Y)]).permuted(Y, axis=0))
+        return self
+
+    def predict(self, X: Values) -> Values:
+        """Return predictions."""
+        return self.encoder.predict(X)

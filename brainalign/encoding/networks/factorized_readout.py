@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from brainalign.encoding.networks.readout_arrays import Shape, chunked
-from brainalign.encoding.networks.readout_fit import Readout, fit_readout, refuse
-from brainalign.regression import Array
+from brainalign.encoding.networks.readout_fit import Readout
+from brainalign.encoding.networks.token_inputs import Shape, chunked
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -74,41 +73,6 @@ class FactorizedReadout(Readout):
     """
 
     restarts: int = 1
-
-    def fit(
-        self,
-        X: Array,
-        Y: Array,
-        *,
-        groups: Array | None = None,
-        grid: tuple[int, int] | None = None,
-        roi: Array | None = None,
-        semantics: Array | None = None,
-    ) -> FactorizedReadout:
-        """Fit all targets.
-
-        Parameters
-        ----------
-        X : array (n_rows, n_tokens, n_channels)
-            Tokens of a grid, row by row.
-        Y : array (n_rows, n_targets)
-            NaN: missing.
-        groups : array (n_rows,), optional
-            Rows of one group are set apart for validation together.
-        grid : (rows, cols)
-            Required.
-        roi, semantics
-            Not used; giving them raises.
-
-        Raises
-        ------
-        BrainalignError
-            If shapes do not fit, grid is missing, features are not finite, a target is constant, or a keyword cannot be
-            used.
-        """
-        refuse(self, roi=roi, semantics=semantics)
-        fit_readout(self, X, Y, groups=groups, grid=grid, semantics=None)
-        return self
 
     def network(self, shape: Shape) -> nn.Module:
         """Return the network for standardised arrays, before training."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import nn
 
 from brainalign.checks import check_choice
 from brainalign.encoding.networks.factorized_readout import pooled
-from brainalign.encoding.networks.readout_arrays import Shape, chunked
-from brainalign.encoding.networks.readout_fit import Readout, fit_readout, refuse
-from brainalign.regression import Array, same_kind_as
+from brainalign.encoding.networks.readout_fit import Readout, Standardised
+from brainalign.encoding.networks.token_inputs import Shape, chunked
+from brainalign.regression import Array
 
 START_SD = 0.5  # of a field, where the grid runs from -1 to 1
 
@@ -62,46 +62,19 @@ class GaussianReadout(Readout):
     _: KW_ONLY
     restarts: int = 1
 
-    def fit(
-        self,
-        X: Array,
-        Y: Array,
-        *,
-        groups: Array | None = None,
-        grid: tuple[int, int] | None = None,
-        roi: Array | None = None,
-        semantics: Array | None = None,
-    ) -> GaussianReadout:
-        """Fit all targets; see `FactorizedReadout.fit`.
-
-        Raises
-        ------
-        BrainalignError
-            If shapes do not fit, grid is missing, features are not finite, a target is constant, or a keyword cannot be
-            used.
-        """
-        check_choice("field", self.field, {"point", "integrated"})
-        refuse(self, roi=roi, semantics=semantics)
-        fit_readout(self, X, Y, groups=groups, grid=grid, semantics=None)
-        self._describe_gaussians(Y)
-        return self
-
     def network(self, shape: Shape) -> nn.Module:
         """Return the network for standardised arrays, before training."""
         return _Gaussian(shape, self.field)
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Return a read-out that `save` wrote."""
-        readout = super().load(folder)
-        readout._describe_gaussians(readout.fields_)
-        return readout
+    def _check_options(self) -> None:
+        super()._check_options()
+        check_choice("field", self.field, {"point", "integrated"})
 
-    def _describe_gaussians(self, like: Array) -> None:
+    def _describe(self, whole: Standardised, like: Callable[[torch.Tensor], Array]) -> None:
+        super()._describe(whole, like)
         with torch.no_grad():
-            self.means_ = same_kind_as(like)(self.module_.gather(lambda part: part.places()))
-            roots = self.module_.gather(lambda part: part.roots())
-            self.covariances_ = same_kind_as(like)(roots @ roots.mT)
+            roots = whole.gather(lambda part: part.roots())
+            self.means_, self.covariances_ = like(whole.gather(lambda part: part.places())), like(roots @ roots.mT)
 
 
 class _Gaussian(nn.Module):

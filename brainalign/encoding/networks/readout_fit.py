@@ -1,4 +1,4 @@
-"""What spatial read-outs share: a network trained from several starts, each target's best kept, in the user's units."""
+"""What encoders of tokens share; of read-outs, a network trained from several starts, each target's best kept."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
-from brainalign.encoding.networks.readout_arrays import (
-    Moments,
+from brainalign.encoding.networks.token_inputs import (
+    Scales,
     Shape,
     check_fit_arrays,
     check_predict_arrays,
+    correlations,
     finite,
     rows_at_once,
     semantic_moments,
+    target_scales,
+    token_scales,
 )
-from brainalign.encoding.networks.token_inputs import correlations, target_scales, token_scales
 from brainalign.io import read_json, reading, write_atomically, write_json
 from brainalign.regression import (
     Array,
@@ -36,6 +38,7 @@ from brainalign.regression import (
     Training,
     as_tensor,
     carve_validation,
+    check_validation,
     labels_of,
     same_kind_as,
     train,
@@ -64,7 +67,7 @@ class Standardised(nn.Module):
             self.register_buffer(f"sd_{name}", torch.ones(size))
         self.register_buffer("chosen", torch.zeros(shape.n_targets, dtype=torch.long))
 
-    def set_moments(self, name: str, moments: Moments) -> None:
+    def set_moments(self, name: str, moments: Scales) -> None:
         """Keep mean and standard deviation of "tokens", "semantics" or "Y"; a standard deviation of 0 counts as 1."""
         mean, sd = moments
         self.get_buffer(f"mean_{name}").copy_(mean)
@@ -100,6 +103,100 @@ class Standardised(nn.Module):
 
 
 class _Fitted:
+    """What a fit leaves in an encoder."""
+
+    module_: Any  # a network of its own kind
+    history_: list[Epoch]
+    validation_r_: Array
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
+    """A network between tokens and responses: how it is trained, scored and kept.
+
+    Parameters
+    ----------
+    epochs, batch_size, learning_rate, weight_decay, patience, validation, seed, device, checkpoint, progress
+        As those of `FactorizedReadout`.
+    """
+
+    epochs: int = 40
+    batch_size: int = 50
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-4
+    patience: int | None = None
+    validation: float = 1 / 6
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint: str | Path | None = None
+    progress: Callable[[Epoch], None] | None = None
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of parameters that are trained."""
+        return sum(parameter.numel() for parameter in self.module_.parameters() if parameter.requires_grad)
+
+    def predict(self, X: Array, semantics: Array | None = None) -> Array:
+        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
+        raise NotImplementedError(f"{type(self).__name__} predicts nothing")
+
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
+        predicted = self.predict(X, semantics)
+        if tuple(predicted.shape) != tuple(Y.shape):
+            raise BrainalignError(f"Y has shape {tuple(Y.shape)} but predictions have {tuple(predicted.shape)}")
+        measured = as_tensor(Y)
+        return same_kind_as(Y)(correlations(as_tensor(predicted).to(measured.device), measured))
+
+    def save(self, folder: str | Path) -> None:
+        """Write parameters (safetensors) and everything else of the fit (JSON) into a folder."""
+        check_is_fitted(self, "module_")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        more, content = self._state()
+        tensors = self.module_.state_dict() | {"validation_r": torch.as_tensor(self.validation_r_)} | more
+        tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+        write_atomically(folder / "encoder.safetensors", lambda path: save_file(tensors, path))
+        options = {name: value for name, value in self.get_params().items() if name not in NOT_KEPT}
+        history = [tuple(epoch) for epoch in self.history_]
+        write_json(
+            folder / "encoder.json",
+            {"encoder": type(self).__name__, "options": options, "history": history, "fitted": content},
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Load the encoder that `save` wrote; it predicts the same, to the bit.
+
+        Raises
+        ------
+        BrainalignError
+            If the folder holds no encoder, or one of another kind.
+        """
+        folder, remedy = Path(folder), f"give the folder that {cls.__name__}.save wrote"
+        if not (folder / "encoder.json").exists():
+            raise BrainalignError(f"{folder} holds no encoder.json; {remedy}")
+        with reading(folder, "holds no whole encoder", remedy):
+            content = read_json(folder / "encoder.json")
+            if content["encoder"] != cls.__name__:
+                raise BrainalignError(f"{folder} holds a {content['encoder']}; load it with {content['encoder']}.load")
+            options = {name: tuple(one) if isinstance(one, list) else one for name, one in content["options"].items()}
+            encoder, tensors = cls(**options), load_file(folder / "encoder.safetensors")
+            encoder.history_ = [Epoch(*values) for values in content["history"]]
+            encoder.validation_r_ = tensors.pop("validation_r").numpy()
+            encoder._restore(tensors, content["fitted"])
+            return encoder
+
+    def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Return what is fitted besides the network's parameters: tensors, and what JSON can hold."""
+        raise NotImplementedError(f"{type(self).__name__} keeps nothing")
+
+    def _restore(self, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
+        """Leave in the encoder what its state holds."""
+        raise NotImplementedError(f"{type(self).__name__} restores nothing")
+
+
+class _FittedReadout:
     """What a fit leaves in a read-out; of a core that targets share, another start would be another core."""
 
     restarts: int = 1
@@ -107,15 +204,12 @@ class _Fitted:
     fields_: Array
     weights_: Array
     intercept_: Array
-    history_: list[Epoch]
-    validation_r_: Array
     restart_: Array
-    n_parameters_: int
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Readout(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
-    """A network between tokens of a grid and responses: how it is trained, used and kept.
+class Readout(_FittedReadout, TokenEncoder):
+    """A network between tokens of a grid and responses, read out by a field and channel weights per target.
 
     Parameters
     ----------
@@ -124,18 +218,9 @@ class Readout(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
         As those of `FactorizedReadout`.
     """
 
-    epochs: int = 40
     batch_size: int = 100
-    learning_rate: float = 1e-2
-    weight_decay: float = 1e-4
     schedule: Literal["onecycle", "constant"] = "onecycle"
-    patience: int | None = None
     loss: Literal["mse", "concordance"] = "mse"
-    validation: float = 1 / 6
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint: str | Path | None = None
-    progress: Callable[[Epoch], None] | None = None
 
     def network(self, shape: Shape) -> nn.Module:
         """Return a network to start from, its random numbers drawn from torch's generator.
@@ -146,6 +231,80 @@ class Readout(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
         fields and weights over the core's maps.
         """
         raise NotImplementedError(f"{type(self).__name__} has no network")
+
+    @property
+    def reads_semantics(self) -> bool:
+        """Whether `fit` and `predict` need what each image means."""
+        return False
+
+    def fit(
+        self,
+        X: Array,
+        Y: Array,
+        *,
+        groups: Array | None = None,
+        grid: tuple[int, int] | None = None,
+        roi: Array | None = None,
+        semantics: Array | None = None,
+    ) -> Self:
+        """Fit all targets.
+
+        Parameters
+        ----------
+        X : array (n_rows, n_tokens, n_channels)
+            Tokens of a grid, row by row: the pixels of an image, or the map of a layer.
+        Y : array (n_rows, n_targets)
+            NaN: missing.
+        groups : array (n_rows,), optional
+            Rows of one group are set apart for validation together.
+        grid : (rows, cols)
+            Required.
+        roi
+            Not used; giving it raises.
+        semantics : array (n_rows, n_semantic)
+            What each image means, such as the last layer of a network. Required by read-outs that read it; of the
+            others giving it raises.
+
+        Raises
+        ------
+        BrainalignError
+            If an option or keyword cannot be used, shapes do not fit, grid or semantics are missing, fewer than 3 rows
+            are left to choose the epoch by, features are not finite or a target is constant.
+        """
+        self._check_options()
+        name = type(self).__name__
+        refuse(name, roi=roi, semantics=None if self.reads_semantics else semantics)
+        if self.reads_semantics and semantics is None:
+            raise BrainalignError(f"{name} needs semantics=(n_rows, n_semantic); without them choose another read-out")
+        shape = check_fit_arrays(name, X, Y, grid, semantics)
+        rows = carve_validation(len(Y), self.validation, labels_of(groups), self.seed)
+        check_validation(len(rows[1]), len(Y), self.validation)
+        whole = _scaled(shape, X, Y, semantics, rows[0]).to(pick_device(self.device))
+        arrays = _Arrays(whole, X, Y, semantics)
+        networks: list[nn.Module] = []
+        scores: list[torch.Tensor] = []
+        self.history_ = []
+        for seed in _seeds(self.seed, self.restarts):
+            networks.append(start(self, shape, seed).to(arrays.Y.device))
+            self.history_ += train(
+                networks[-1],
+                arrays.loss_of(networks[-1], LOSSES[self.loss]),
+                arrays.score_of(networks[-1]),
+                rows,
+                Training.of(self),
+                seed=seed,
+                checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+                data=(X, Y) if semantics is None else (X, Y, semantics),
+                progress=self.progress,
+            )
+            with torch.no_grad():
+                scores.append(arrays.correlations_of(networks[-1], torch.as_tensor(rows[1])).cpu())
+        chosen = torch.stack(scores).nan_to_num(-torch.inf).argmax(dim=0)  # the earlier of equal ones
+        whole.keep(networks, chosen)
+        self.restart_ = same_kind_as(Y)(chosen)
+        self.validation_r_ = same_kind_as(Y)(torch.stack(scores).gather(0, chosen[None])[0])
+        self._describe(whole, same_kind_as(Y))
+        return self
 
     def predict(self, X: Array, semantics: Array | None = None) -> Array:
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and their semantics.
@@ -159,123 +318,42 @@ class Readout(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
         check_predict_arrays(type(self).__name__, self.module_.shape, X, semantics)
         return in_batches(self.module_, self.module_, X, *([] if semantics is None else [semantics]))
 
-    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
-        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
-        predicted = self.predict(X, semantics)
-        if tuple(predicted.shape) != tuple(Y.shape):
-            raise BrainalignError(f"Y has shape {tuple(Y.shape)} but predictions have {tuple(predicted.shape)}")
-        measured = as_tensor(Y)
-        return same_kind_as(Y)(correlations(as_tensor(predicted).to(measured.device), measured))
+    def _check_options(self) -> None:
+        check_choice("loss", self.loss, LOSSES)
+        if self.restarts < 1:
+            raise BrainalignError(f"restarts is {self.restarts}; it must be 1 or more")
+        Training.of(self)
 
-    def save(self, folder: str | Path) -> None:
-        """Write parameters (safetensors) and options, shapes and epochs (JSON) of the fit into a folder."""
-        check_is_fitted(self, "module_")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.cpu().contiguous() for name, value in self.module_.state_dict().items()}
-        for name in ("validation_r", "restart"):
-            tensors[name] = torch.as_tensor(getattr(self, f"{name}_")).cpu().contiguous()
-        write_atomically(folder / "readout.safetensors", lambda path: save_file(tensors, path))
-        content = {
-            "readout": type(self).__name__,
-            "options": {name: value for name, value in self.get_params().items() if name not in NOT_KEPT},
-            "shape": self.module_.shape._asdict(),
-            "history": [tuple(epoch) for epoch in self.history_],
-        }
-        write_json(folder / "readout.json", content)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Load the read-out that `save` wrote; it predicts the same, to the bit.
-
-        Raises
-        ------
-        BrainalignError
-            If the folder holds no read-out, or one of another kind.
-        """
-        folder = Path(folder)
-        if not (folder / "readout.json").exists():
-            raise BrainalignError(f"{folder} holds no readout.json; give the folder that save() wrote")
-        with reading(folder, "holds no whole read-out", "give the folder that save() wrote"):
-            return cls._loaded(folder)
-
-    @classmethod
-    def _loaded(cls, folder: Path) -> Self:
-        content = read_json(folder / "readout.json")
-        if content["readout"] != cls.__name__:
-            raise BrainalignError(f"{folder} holds a {content['readout']}; load it with {content['readout']}.load")
-        options: dict[str, Any] = {
-            name: tuple(one) if isinstance(one, list) else one for name, one in content["options"].items()
-        }
-        readout = cls(**options)
-        shape = Shape(**content["shape"] | {"grid": tuple(content["shape"]["grid"])})
-        tensors = load_file(folder / "readout.safetensors")
-        for name in ("validation_r", "restart"):
-            setattr(readout, f"{name}_", np.asarray(tensors.pop(name)))
-        readout.history_ = [Epoch(*values) for values in content["history"]]
-        whole, chosen = Standardised(shape), tensors["chosen"]
-        network = start(readout, shape, readout.seed)
-        whole.keep([network] * (int(chosen.max()) + 1), chosen)
-        whole.load_state_dict(tensors)
-        describe(readout, whole.to(pick_device(readout.device)), lambda tensor: np.asarray(tensor.cpu()))
-        return readout
-
-
-def refuse(readout: object, **given: object) -> None:
-    """Raise where a keyword was given that the read-out cannot use."""
-    for name, value in given.items():
-        if value is not None:
-            raise BrainalignError(f"{type(readout).__name__} cannot use {name}; leave it out")
-
-
-def fit_readout(
-    readout: Readout, X: Array, Y: Array, *, groups: Array | None, grid: tuple[int, int] | None, semantics: Array | None
-) -> None:
-    """Train a read-out's network from each start and leave in the read-out what each target's best one found.
-
-    Raises
-    ------
-    BrainalignError
-        If options or shapes do not fit, the grid is missing, features are not finite or a target is constant.
-    """
-    check_choice("loss", readout.loss, LOSSES)
-    if readout.restarts < 1:
-        raise BrainalignError(f"restarts is {readout.restarts}; it must be 1 or more")
-    how = Training(
-        epochs=readout.epochs,
-        batch_size=readout.batch_size,
-        learning_rate=readout.learning_rate,
-        weight_decay=readout.weight_decay,
-        schedule=readout.schedule,
-        patience=readout.patience,
-    )
-    shape = check_fit_arrays(type(readout).__name__, X, Y, grid, semantics)
-    rows = carve_validation(len(Y), readout.validation, labels_of(groups), readout.seed)
-    whole = _scaled(shape, X, Y, semantics, rows[0]).to(pick_device(readout.device))
-    arrays = _Arrays(whole, X, Y, semantics)
-    networks: list[nn.Module] = []
-    scores: list[torch.Tensor] = []
-    readout.history_ = []
-    for seed in _seeds(readout.seed, readout.restarts):
-        networks.append(start(readout, shape, seed).to(arrays.Y.device))
-        readout.history_ += train(
-            networks[-1],
-            arrays.loss_of(networks[-1], LOSSES[readout.loss]),
-            arrays.score_of(networks[-1]),
-            rows,
-            how,
-            seed=seed,
-            checkpoint=None if readout.checkpoint is None else Path(readout.checkpoint),
-            data=(X, Y) if semantics is None else (X, Y, semantics),
-            progress=readout.progress,
-        )
+    def _describe(self, whole: Standardised, like: Callable[[torch.Tensor], Array]) -> None:
+        """Leave the networks in the read-out, and fields, weights and intercepts in the user's units."""
         with torch.no_grad():
-            scores.append(arrays.correlations_of(networks[-1], torch.as_tensor(rows[1])).cpu())
-    chosen = torch.stack(scores).nan_to_num(-torch.inf).argmax(dim=0)  # the earlier of equal ones
-    whole.keep(networks, chosen)
-    readout.restart_ = same_kind_as(Y)(chosen)
-    readout.validation_r_ = same_kind_as(Y)(torch.stack(scores).gather(0, chosen[None])[0])
-    describe(readout, whole, same_kind_as(Y))
+            fields = whole.gather(lambda part: part.fields())
+            weight, bias = whole.gather(lambda part: part.weight), whole.gather(lambda part: part.bias)
+            weights = weight * whole.get_buffer("sd_Y")[:, None]
+            intercept = whole.get_buffer("mean_Y") + bias * whole.get_buffer("sd_Y")
+            if not hasattr(whole.parts[0], "core"):  # the channels of a core have no unit but their own
+                weights = weights / whole.get_buffer("sd_tokens")
+                intercept = intercept - fields.sum(dim=(1, 2)) * (weights @ whole.get_buffer("mean_tokens"))
+        self.fields_, self.weights_, self.intercept_ = like(fields), like(weights), like(intercept)
+        self.module_ = whole.eval()
+
+    def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        return {"restart": torch.as_tensor(self.restart_)}, self.module_.shape._asdict()
+
+    def _restore(self, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
+        self.restart_ = tensors.pop("restart").numpy()
+        shape = Shape(**content | {"grid": tuple(content["grid"])})
+        whole, chosen = Standardised(shape), tensors["chosen"]
+        whole.keep([start(self, shape, self.seed)] * (int(chosen.max()) + 1), chosen)
+        whole.load_state_dict(tensors)
+        self._describe(whole.to(pick_device(self.device)), lambda tensor: np.asarray(tensor.cpu()))
+
+
+def refuse(name: str, **given: object) -> None:
+    """Raise where a keyword was given that the encoder of that name cannot use."""
+    for keyword, value in given.items():
+        if value is not None:
+            raise BrainalignError(f"{name} cannot use {keyword}; leave it out or choose another encoder")
 
 
 def start(readout: Readout, shape: Shape, seed: int) -> nn.Module:
@@ -283,21 +361,6 @@ def start(readout: Readout, shape: Shape, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return readout.network(shape)
-
-
-def describe(readout: Readout, whole: Standardised, like: Callable[[torch.Tensor], Array]) -> None:
-    """Leave the networks in the read-out, and fields, weights and intercepts in the user's units."""
-    with torch.no_grad():
-        fields = whole.gather(lambda part: part.fields())
-        weight, bias = whole.gather(lambda part: part.weight), whole.gather(lambda part: part.bias)
-        weights = weight * whole.get_buffer("sd_Y")[:, None]
-        intercept = whole.get_buffer("mean_Y") + bias * whole.get_buffer("sd_Y")
-        if not hasattr(whole.parts[0], "core"):  # the channels of a core have no unit but their own
-            weights = weights / whole.get_buffer("sd_tokens")
-            intercept = intercept - fields.sum(dim=(1, 2)) * (weights @ whole.get_buffer("mean_tokens"))
-    readout.fields_, readout.weights_, readout.intercept_ = like(fields), like(weights), like(intercept)
-    readout.n_parameters_ = sum(parameter.numel() for parameter in whole.parameters())
-    readout.module_ = whole.eval()
 
 
 def in_batches(whole: Standardised, function: Callable[..., torch.Tensor], first: Array, *others: Array) -> Array:

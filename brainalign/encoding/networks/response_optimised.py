@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple
 
+import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.encoding.networks.factorized_readout import FactorizedReadout
 from brainalign.encoding.networks.gaussian_readout import GaussianReadout
-from brainalign.encoding.networks.readout_arrays import Shape, check_predict_arrays
-from brainalign.encoding.networks.readout_fit import Readout, fit_readout, in_batches, refuse
-from brainalign.encoding.networks.response_core import Block, ConvolutionalCore, ResponseNetwork, core_grid
+from brainalign.encoding.networks.readout_fit import Readout, Standardised, in_batches
 from brainalign.encoding.networks.semantic_readout import SemanticSpatialReadout
-from brainalign.regression import Array, carve_validation, check_validation, labels_of
+from brainalign.encoding.networks.token_inputs import Shape, check_predict_arrays
+from brainalign.regression import Array
 
 READOUTS = {"factorized": FactorizedReadout, "gaussian": GaussianReadout, "semantic": SemanticSpatialReadout}
 
@@ -87,51 +86,6 @@ class ResponseOptimisedEncoder(Readout):
     _: KW_ONLY
     batch_size: int = 50
 
-    def fit(
-        self,
-        X: Array,
-        Y: Array,
-        *,
-        groups: Array | None = None,
-        grid: tuple[int, int] | None = None,
-        roi: Array | None = None,
-        semantics: Array | None = None,
-    ) -> ResponseOptimisedEncoder:
-        """Fit core and read-outs of all targets.
-
-        Parameters
-        ----------
-        X : array (n_rows, n_tokens, n_channels)
-            Tokens of a grid, row by row: the pixels of an image, or the map of a layer.
-        Y : array (n_rows, n_targets)
-            NaN: missing.
-        groups : array (n_rows,), optional
-            Rows of one group are set apart for validation together.
-        grid : (rows, cols)
-            Required.
-        roi
-            Not used; giving it raises.
-        semantics : array (n_rows, n_semantic), optional
-            With readout="semantic": what each image means. Otherwise giving it raises.
-
-        Raises
-        ------
-        BrainalignError
-            If an option or keyword cannot be used, shapes do not fit, grid is missing or too small for the pooling,
-            fewer than 3 rows are left to choose the epoch by, features are not finite or a target is constant.
-        """
-        self._check_options()
-        refuse(self, roi=roi, **({} if self.readout == "semantic" else {"semantics": semantics}))
-        if self.readout == "semantic" and semantics is None:
-            raise BrainalignError(
-                "readout 'semantic' needs semantics=(n_rows, n_semantic); without them choose another"
-            )
-        held = carve_validation(len(Y), self.validation, labels_of(groups), self.seed)[1]
-        check_validation(len(held), len(Y), self.validation)
-        fit_readout(self, X, Y, groups=groups, grid=grid, semantics=semantics)
-        self.core_grid_ = core_grid(self.module_.shape.grid, self._blocks())
-        return self
-
     def network(self, shape: Shape) -> nn.Module:
         """Return the network for standardised arrays, before training."""
         blocks = self._blocks()
@@ -153,17 +107,20 @@ class ResponseOptimisedEncoder(Readout):
         network = whole.parts[0]
         return in_batches(whole, lambda some: network.get_submodule("core")(whole.standard("tokens", some)), tokens)
 
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Return an encoder that `save` wrote."""
-        encoder = super().load(folder)
-        encoder.core_grid_ = core_grid(encoder.module_.shape.grid, encoder._blocks())
-        return encoder
+    @property
+    def reads_semantics(self) -> bool:
+        """Whether `fit` and `predict` need what each image means."""
+        return self.readout == "semantic"
+
+    def _describe(self, whole: Standardised, like: Callable[[torch.Tensor], Array]) -> None:
+        super()._describe(whole, like)
+        self.core_grid_ = core_grid(whole.shape.grid, self._blocks())
 
     def _blocks(self) -> list[Block]:
         return [Block(*sizes) for sizes in zip(self.n_channels, self.kernel_sizes, self.pool, strict=True)]
 
     def _check_options(self) -> None:
+        super()._check_options()
         check_choice("readout", self.readout, READOUTS)
         sizes = {"n_channels": self.n_channels, "kernel_sizes": self.kernel_sizes, "pool": self.pool}
         if len({len(values) for values in sizes.values()}) > 1 or not len(self.n_channels):
@@ -178,3 +135,87 @@ class ResponseOptimisedEncoder(Readout):
             raise BrainalignError(f"kernel_sizes is {list(self.kernel_sizes)}; filters need a centre: take odd numbers")
         if not 0 <= self.dropout < 1:
             raise BrainalignError(f"dropout is {self.dropout}; it must lie in [0, 1)")
+
+
+class Block(NamedTuple):
+    """A convolution, its output averaged over pool × pool places."""
+
+    n_channels: int
+    kernel_size: int
+    pool: int
+
+
+def core_grid(grid: tuple[int, int], blocks: Sequence[Block]) -> tuple[int, int]:
+    """Return the grid of the last block's maps; places left over at a border are averaged among themselves.
+
+    Raises
+    ------
+    BrainalignError
+        If a block's input is smaller than what it pools over, or a single place.
+    """
+    rows, cols = int(grid[0]), int(grid[1])
+    for number, block in enumerate(blocks, start=1):
+        if min(rows, cols) < block.pool or rows * cols < 2:
+            raise BrainalignError(
+                f"grid {tuple(grid)} leaves {rows} × {cols} places to block {number}, which pools over {block.pool} × "
+                f"{block.pool}; take fewer blocks, smaller numbers in pool, or larger maps"
+            )
+        rows, cols = -(-rows // block.pool), -(-cols // block.pool)
+    return rows, cols
+
+
+class ConvolutionalCore(nn.Module):
+    """Tokens (n, n_tokens, n_inputs) of a grid to tokens (n, n_places, n_channels) of the core's grid.
+
+    Each block is a convolution with zeros around the map, batch norm, ELU, average pooling and dropout of channels.
+    """
+
+    def __init__(self, grid: tuple[int, int], n_inputs: int, blocks: Sequence[Block], dropout: float) -> None:
+        super().__init__()
+        self.grid = grid
+        layers: list[nn.Module] = []
+        for block in blocks:
+            layers += [
+                nn.Conv2d(n_inputs, block.n_channels, block.kernel_size, padding=block.kernel_size // 2, bias=False),
+                nn.BatchNorm2d(block.n_channels),
+                nn.ELU(),
+                nn.AvgPool2d(block.pool, ceil_mode=True),
+                nn.Dropout2d(dropout),
+            ]
+            n_inputs = block.n_channels
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the maps of the last block, places row by row."""
+        maps: torch.Tensor = self.layers(tokens.mT.unflatten(2, self.grid))
+        return maps.flatten(2).mT
+
+
+class ResponseNetwork(nn.Module):
+    """A core, and a read-out of its tokens."""
+
+    per_target: tuple[str, ...] = ()  # targets share the core: nothing is left out for some of them
+
+    def __init__(self, core: ConvolutionalCore, readout: nn.Module) -> None:
+        super().__init__()
+        self.core, self.readout = core, readout
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """Weights (n_targets, n_channels) of the core's channels."""
+        return self.readout.get_parameter("weight")
+
+    @property
+    def bias(self) -> nn.Parameter:
+        """Offsets (n_targets,)."""
+        return self.readout.get_parameter("bias")
+
+    def fields(self) -> torch.Tensor:
+        """Return fields (n_targets, rows, cols) over the core's grid."""
+        fields: torch.Tensor = self.readout.fields()  # type: ignore[operator]
+        return fields
+
+    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
+        """Return responses (n, n_targets)."""
+        y: torch.Tensor = self.readout(self.core(tokens), semantics)
+        return y

@@ -7,21 +7,19 @@ what the query gathered.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
-from brainalign.encoding.networks.routing_network import RoutingNetwork, position_code
-from brainalign.encoding.networks.routing_queries import members_of, parcels_of
+from brainalign.encoding.networks.readout_fit import TokenEncoder, refuse
+from brainalign.encoding.networks.routing_network import RoutingNetwork, members_of, parcels_of, position_code
 from brainalign.encoding.networks.token_inputs import (
     check_tokens,
     checked,
@@ -30,18 +28,7 @@ from brainalign.encoding.networks.token_inputs import (
     target_scales,
     token_scales,
 )
-from brainalign.io import read_json, reading, write_atomically, write_json
-from brainalign.regression import (
-    Array,
-    Epoch,
-    MeanScore,
-    Training,
-    as_tensor,
-    carve_validation,
-    labels_of,
-    same_kind_as,
-    train,
-)
+from brainalign.regression import Array, Training, carve_validation, labels_of, same_kind_as, train
 
 PUBLISHED_ROUTING = {
     "d_model": 768,
@@ -61,7 +48,7 @@ WEIGHTS_AT_ONCE = 2**24  # of attention, outside training: 64 MB, and a few such
 
 
 @dataclass(eq=False, repr=False)
-class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
+class RoutingEncoder(TokenEncoder):
     """Cross-attention of learned queries over tokens, with a linear read-out per target.
 
     Of tokens x_p with position codes e_p, query u_q gathers t_q = Σ_p a_qp W_V x_p, where
@@ -91,19 +78,13 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         Hidden units of a feed-forward network after attention, with the layer norms of a decoder layer.
     dropout : float
         Of attention weights, and within the feed-forward network.
-    epochs, batch_size, learning_rate, weight_decay, clip
-        As for `Training`.
-    validation : float
-        Share of rows (of whole groups) that choose the epoch.
+    clip : float, optional
+        Largest norm of a gradient.
     patience : int, optional
         Epochs without a better validation score after which training stops; the learning rate is then constant, and
         follows one cycle otherwise.
-    seed : int
-        Of the validation rows, the parcels, the initial parameters and the order of rows.
-    device : {"auto", "cpu", "cuda"}
-    checkpoint : Path, optional
-        Folder in which a killed fit is found again.
-    progress : function of Epoch, optional
+    epochs, batch_size, learning_rate, weight_decay, validation, seed, device, checkpoint, progress
+        As those of `FactorizedReadout`; the seed also draws the parcels.
 
     Attributes
     ----------
@@ -140,17 +121,11 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     n_heads: int = 1
     feedforward: int | None = None
     dropout: float = 0.0
-    epochs: int = 40
-    batch_size: int = 50
-    learning_rate: float = 1e-2
-    weight_decay: float = 1e-4
     clip: float | None = None
+    _: KW_ONLY
     validation: float = 0.1
-    patience: int | None = None
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint: Path | None = None
-    progress: Callable[[Epoch], None] | None = None
+
+    module_: RoutingNetwork = field(init=False)
 
     def fit(
         self,
@@ -207,15 +182,14 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
             rows,
             how,
             seed=self.seed,
-            checkpoint=self.checkpoint and Path(self.checkpoint),
+            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
             data=(X, Y),
             progress=self.progress,
         )
         self.validation_r_ = same_kind_as(Y)(self._r(X, Y, torch.from_numpy(rows[1])))
-        self.n_parameters_ = _n_trained(module)
         return self
 
-    def predict(self, X: Array, semantics: None = None) -> Array:
+    def predict(self, X: Array, semantics: Array | None = None) -> Array:
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels).
 
         Raises
@@ -223,7 +197,7 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If tokens or channels are not those of the fit, or semantics are given.
         """
-        _refuse(semantics)
+        refuse(type(self).__name__, semantics=semantics)
         self._check_fitted(X)
         return same_kind_as(X)(self._apply(X, lambda tokens: self.module_.unscaled(self.module_(tokens))))
 
@@ -240,64 +214,22 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         self._check_fitted(tokens)
         return same_kind_as(tokens)(self._apply(tokens, self.module_.attention))
 
-    def score_targets(self, X: Array, Y: Array, semantics: None = None) -> Array:
-        """Return Pearson's r of each target over its observed rows; NaN for a constant one."""
-        return same_kind_as(Y)(correlations(as_tensor(self.predict(X, semantics)).cpu(), as_tensor(Y).cpu()))
+    def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        content = {"queries": self.queries_, "grid": self.grid_, "n_tokens": self.n_tokens_}
+        return {"members": torch.from_numpy(self.members_)}, content | {"n_channels": len(self.module_.x_mean)}
 
-    def save(self, folder: str | Path) -> None:
-        """Write the fitted encoder: parameters as safetensors, everything else as JSON."""
-        check_is_fitted(self)
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.module_.state_dict().items()}
-        tensors["members"] = torch.from_numpy(self.members_)
-        tensors["validation_r"] = torch.as_tensor(self.validation_r_).cpu()
-        write_atomically(folder / "routing.safetensors", lambda file: save_file(tensors, file))
-        options = {name: value for name, value in self.get_params().items() if name not in {"checkpoint", "progress"}}
-        fitted = {
-            "queries": self.queries_,
-            "grid": self.grid_,
-            "n_tokens": self.n_tokens_,
-            "n_channels": len(self.module_.x_mean),
-            "history": [epoch._asdict() for epoch in self.history_],
-        }
-        write_json(folder / "routing.json", {"options": options, "fitted": fitted})
-
-    @classmethod
-    def load(cls, folder: str | Path) -> RoutingEncoder:
-        """Read an encoder written by `save`; it predicts the same to the bit on the same device.
-
-        Raises
-        ------
-        BrainalignError
-            If the folder holds none.
-        """
-        folder = Path(folder)
-        if not (folder / "routing.json").is_file():
-            raise BrainalignError(f"{folder} holds no routing.json; give the folder that RoutingEncoder.save wrote")
-        with reading(folder, "holds no whole RoutingEncoder", "give the folder that RoutingEncoder.save wrote"):
-            return cls._loaded(folder)
-
-    @classmethod
-    def _loaded(cls, folder: Path) -> RoutingEncoder:
-        content = read_json(folder / "routing.json")
-        encoder, fitted = cls(**content["options"]), content["fitted"]
-        tensors = load_file(folder / "routing.safetensors")
-        encoder.queries_, encoder.members_ = fitted["queries"], tensors.pop("members").numpy()
-        encoder.validation_r_ = tensors.pop("validation_r").numpy()
-        encoder.grid_ = None if fitted["grid"] is None else (fitted["grid"][0], fitted["grid"][1])
-        encoder.n_tokens_ = fitted["n_tokens"]
-        encoder.history_ = [Epoch(**epoch) for epoch in fitted["history"]]
-        encoder.module_ = encoder._network(fitted["n_channels"], tensors.get("code"))
-        encoder.module_.load_state_dict(tensors)
-        encoder.module_.eval().to(pick_device(encoder.device))
-        encoder.n_parameters_ = _n_trained(encoder.module_)
-        return encoder
+    def _restore(self, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:
+        self.queries_, self.members_ = content["queries"], tensors.pop("members").numpy()
+        self.grid_ = None if content["grid"] is None else (content["grid"][0], content["grid"][1])
+        self.n_tokens_ = content["n_tokens"]
+        self.module_ = self._network(content["n_channels"], tensors.get("code"))
+        self.module_.load_state_dict(tensors)
+        self.module_.eval().to(pick_device(self.device))
 
     def _check_options(self, semantics: object) -> Training:
         check_choice("queries", self.queries, {"roi", "parcel", "target", "hemisphere"})
         check_choice("keys", self.keys, {"both", "content", "position"})
-        _refuse(semantics)
+        refuse(type(self).__name__, semantics=semantics)
         if self.rest and self.queries != "roi":
             raise BrainalignError(f"rest is for queries 'roi'; with {self.queries!r} no target is left over")
         for name in ("d_model", "n_heads", "feedforward"):
@@ -307,15 +239,7 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
             raise BrainalignError(f"d_model {self.d_model} is no multiple of n_heads {self.n_heads}; make it one")
         if not 0 <= self.dropout < 1:
             raise BrainalignError(f"dropout is {self.dropout}; it must lie in [0, 1)")
-        return Training(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            schedule="onecycle" if self.patience is None else "constant",
-            patience=self.patience,
-            clip=self.clip,
-        )
+        return Training.of(self, schedule="onecycle" if self.patience is None else "constant")
 
     def _queries(self, Y: Array, roi: Array | None, rows: NDArray[np.intp]) -> tuple[list[str], NDArray[np.bool_]]:
         """Return names and members; parcels are found in the training rows alone."""
@@ -364,17 +288,7 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         return correlations(self._apply(X, self.module_, rows), rows_of(Y, rows, torch.device("cpu")))
 
 
-def _n_trained(module: RoutingNetwork) -> int:
-    """Return the number of parameters, without those that stay as they are."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
 def _squared_error(predicted: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
     """Return the mean squared error over observed responses."""
     there = ~torch.isnan(observed)
     return (predicted - observed.nan_to_num()).square().mul(there).sum() / there.sum().clamp(min=1)
-
-
-def _refuse(semantics: object) -> None:
-    if semantics is not None:
-        raise BrainalignError("RoutingEncoder cannot use semantics; leave them out or choose SemanticSpatialReadout")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Rows, Values
-from brainalign.encoding.scoring.encoder_table import Contender, side_by_side
 from brainalign.encoding.scoring.held_out_scores import HeldOut
+from brainalign.encoding.scoring.held_out_tables import Contender, side_by_side
 from brainalign.encoding.scoring.image_subject import ImageSubject
 from brainalign.features import PCA, RandomUnits, SparseAutoencoder, dictionary_quality, stability
 from brainalign.regression import Ridge

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, Rows, Values
+from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import SeedEnsemble
-from brainalign.encoding.scoring.groups import target_columns
 from brainalign.encoding.scoring.held_out_scores import HeldOut
 from brainalign.regression import Partition
-from brainalign.statistics import RELIABLE, fdr, group_means, normalized_r2, permutation_test
+from brainalign.statistics import (
+    RELIABLE,
+    Latency,
+    RegionDraws,
+    cluster_permutation,
+    fdr,
+    group_means,
+    interval_widening,
+    layer_preference,
+    normalized_r2,
+    pearson,
+    permutation_test,
+    region_draws,
+    score_latency,
+    sensor_adjacency,
+)
 
 METRICS = {
     "r": "Pearson r over test images, responses averaged over repeats",
@@ -145,3 +163,236 @@ def _inner(found: HeldOut, *, as_r: bool = False) -> Values:
     best = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
     inside = np.where(np.isfinite(best), best, np.nan)
     return np.sqrt(np.maximum(inside, 0)) if as_r and squared else inside
+
+
+def target_groups(responses: Responses, ceiling: NDArray[np.floating], threshold: float) -> dict[str, NDArray[np.intp]]:
+    """Return numbers of flat targets by region, or for M/EEG of all sensors by time in s; then the reliable targets.
+
+    Parameters
+    ----------
+    responses : Responses
+    ceiling : array (n_targets,), share of variance
+        Of flat targets, sensor × time; NaN where not known. Without any, every target that varies counts as reliable.
+    threshold : float
+        That the ceiling of a reliable target exceeds.
+    """
+    if responses.times is not None:
+        flat = np.arange(responses.values[0].size).reshape(responses.values.shape[1:])
+        groups = {f"{time:.4f}": flat[:, k] for k, time in enumerate(responses.times)}
+    else:
+        exploded = responses.targets["roi"].explode().dropna()
+        groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in exploded.groupby(exploded).groups.items()}
+    # Without repeats there is no ceiling to choose by, and every target counts.
+    known = np.isfinite(ceiling).any()
+    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > threshold if known else ceiling != 0)
+    return groups
+
+
+def target_columns(responses: Responses) -> dict[str, NDArray[Any]]:
+    """Build the columns that name every flat target: its id, and the time where there is one."""
+    targets = responses.targets["target_id"].to_numpy()
+    if responses.times is None:
+        return {"target_id": targets}
+    return {"target_id": np.repeat(targets, len(responses.times)), "time_s": np.tile(responses.times, len(targets))}
+
+
+Results = Mapping[str, HeldOut]
+
+
+def preference_table(results: Results) -> pd.DataFrame:
+    """Return the best layer of every region, from evaluations by layer; over all reliable targets without regions."""
+    names = next(iter(results.values())).groups
+    rois = [k for k, name in enumerate(names) if name != RELIABLE] or [0]
+    return layer_preference(
+        np.stack([found.group_r[rois] for found in results.values()], axis=-1),
+        np.stack([found.group_draws[:, rois] for found in results.values()], axis=-1),
+        np.stack([found.group_null[:, rois] for found in results.values()], axis=-1),
+        [names[k] for k in rois],
+        list(results),
+    )
+
+
+def latency_table(results: Results, times: NDArray[np.floating]) -> pd.DataFrame:
+    """Return peak and onset of every layer after the stimulus.
+
+    Parameters
+    ----------
+    results : mapping of HeldOut by layer
+        Whose first groups are the times.
+    times : array (n_times,), s from stimulus onset
+    """
+    rows = []
+    for layer, found in results.items():
+        n = len(times)  # the groups are the times, then the reliable targets
+        row: dict[str, Any] = dict.fromkeys((entry.name for entry in fields(Latency)), np.nan)
+        row |= {"decided": False, "reason": "no score: predictions or responses are constant"}
+        if np.isfinite(found.group_r[:n]).all():
+            row = vars(
+                score_latency(
+                    found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
+                )
+            )
+        rows.append({"layer": layer} | row)
+    return pd.DataFrame(rows)
+
+
+def layer_draws(
+    results: Results,
+    groups: Mapping[str, NDArray[np.intp]],
+    n_train: int,
+    *,
+    n_draws: int,
+    n_permutations: int,
+    seed: int,
+) -> RegionDraws:
+    """Return draws and null of every region's reliable targets: the ones that all encoders are scored on.
+
+    Parameters
+    ----------
+    results : mapping of HeldOut by layer
+    groups : mapping of arrays of target numbers
+        Regions, and the reliable targets; empty where targets lie in none.
+    n_train : int
+        Training stimuli.
+    n_draws, n_permutations, seed : int
+    """
+    regions = {name: np.intersect1d(rows, groups[RELIABLE]) for name, rows in groups.items()}
+    regions = {name: rows for name, rows in regions.items() if len(rows)}
+    sizes = {"n_draws": n_draws, "n_permutations": n_permutations, "seed": seed}
+    draws, null = {}, {}
+    for layer, found in results.items() if regions else ():
+        draws[layer], null[layer] = region_draws(found.predicted, found.measured, regions, **sizes)
+    test_ids = next(iter(results.values())).test_ids.tolist()
+    return RegionDraws(regions, draws, null, test_ids, n_train)
+
+
+QUANTILE = 0.95  # of the null at each sensor and time, above which it takes part
+
+
+def score_clusters(found: HeldOut, responses: Responses) -> pd.DataFrame:
+    """Return a row per cluster of r over sensors and times, from the permuted maps of an evaluation.
+
+    Parameters
+    ----------
+    found : HeldOut
+        With `null_maps`.
+    responses : Responses
+        That were encoded: sensors with their places, and times.
+    """
+    shape = responses.values.shape[1:]
+    test = cluster_permutation(
+        np.nan_to_num(found.r).reshape(shape),
+        found.null_maps,
+        sensor_adjacency(responses.targets),
+        threshold=QUANTILE,
+        kind="quantile",
+        times=responses.times,
+    )
+    return test.table(responses.targets["target_id"].tolist())
+
+
+class Contender(NamedTuple):
+    """One encoder on the held-out stimuli, and how many parameters it has.
+
+    Of a trained encoder `seed_r` holds the mean r of each seed over each group (n_seeds, n_groups).
+    """
+
+    found: HeldOut
+    n_parameters: int
+    seed_r: NDArray[np.floating[Any]] | None = None
+
+    @classmethod
+    def trained(
+        cls,
+        found: HeldOut,
+        groups: Mapping[str, NDArray[Any]],
+        X: NDArray[np.floating[Any]],
+        semantics: NDArray[np.floating[Any]] | None = None,
+    ) -> Contender:
+        """Return an encoder that was trained from several seeds; X (and semantics) are of the test stimuli in order."""
+        ensemble, rows = cast(SeedEnsemble, found.encoder), list(groups.values())
+        by_seed = ensemble.predictions(X, semantics)
+        seed_r = np.stack([group_means(pearson(each, found.measured), rows) for each in by_seed])
+        return cls(found, ensemble.n_parameters_, seed_r)
+
+    @property
+    def seconds(self) -> float:
+        """Compute the seconds of one fit; of a trained encoder the mean over seeds."""
+        encoder = self.found.encoder
+        if isinstance(encoder, SeedEnsemble):
+            return encoder.seconds_ / len(encoder.seeds)
+        return self.found.seconds
+
+
+def side_by_side(contenders: Mapping[str, Contender], n_targets: Sequence[int], confidence: float) -> pd.DataFrame:
+    """Return a row per encoder and group of targets.
+
+    The draws hold the chance of the test stimuli; intervals are widened for few of them and for the chance of the
+    training stimuli, as those of `brainalign.statistics.family_contest`. As they are, those of equally good encoders
+    exclude 0 too often (95 %, 200 training and 100 test stimuli, 400 studies: .068; widened .028).
+
+    Parameters
+    ----------
+    contenders : mapping of Contender by name
+        The first one is what the others are compared with. All were evaluated on the same test stimuli with the same
+        seed and groups, so that their bootstrap draws are paired.
+    n_targets : sequence of int
+        Of each group.
+    confidence : float
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        encoder, group, r (of the mean prediction over seeds) with low and high; seed_mean, seed_sd and n_seeds of r of
+        single seeds (NaN, NaN and 1 of what is not trained); difference (the first encoder's r minus this one's)
+        with difference_low and difference_high; n_targets, n_parameters and seconds (of one seed).
+
+    Raises
+    ------
+    BrainalignError
+        If the number of training stimuli is not known.
+    """
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    first = next(iter(contenders.values())).found
+    if first.n_train is None:
+        raise BrainalignError("intervals depend on the number of training stimuli; pass n_train to score_predictions")
+    widening = interval_widening(first.n_train, len(first.test_ids), confidence)
+    tables = []
+    for name, contender in contenders.items():
+        found = contender.found
+        difference, apart = first.group_r - found.group_r, first.group_draws - found.group_draws
+        low, high = found.group_r + widening * (np.quantile(found.group_draws, tails, axis=0) - found.group_r)
+        apart_low, apart_high = difference + widening * (np.quantile(apart, tails, axis=0) - difference)
+        mean, sd = _over_seeds(contender.seed_r, len(found.groups))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "encoder": name,
+                    "group": found.groups,
+                    "r": found.group_r,
+                    "low": low,
+                    "high": high,
+                    "seed_mean": mean,
+                    "seed_sd": sd,
+                    "n_seeds": 1 if contender.seed_r is None else len(contender.seed_r),
+                    "difference": difference,
+                    "difference_low": apart_low,
+                    "difference_high": apart_high,
+                    "n_targets": list(n_targets),
+                    "n_parameters": contender.n_parameters,
+                    "seconds": contender.seconds,
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _over_seeds(
+    seed_r: NDArray[np.floating[Any]] | None, n_groups: int
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Return mean and standard deviation over seeds of each group's mean r; NaN where there is nothing to vary."""
+    undefined = np.full(n_groups, np.nan)
+    if seed_r is None:
+        return undefined, undefined
+    return seed_r.mean(axis=0), seed_r.std(axis=0, ddof=1) if len(seed_r) > 1 else undefined

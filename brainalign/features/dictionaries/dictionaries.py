@@ -4,18 +4,132 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
-from brainalign.features.dictionaries.sparse_coding import CODINGS
 from brainalign.regression import descend
+
+AUXILIARY = 1 / 32  # share of the loss by which atoms that never fire learn what is left of a row
+DEAD_AFTER = 100  # steps without firing after which an atom counts as dead in training
+
+
+class TopK(nn.Module):
+    """Codes are the k largest of ReLU(W (x − b)); a row is their sum of unit atoms, plus b.
+
+    Atoms that did not fire for a while learn to explain what the others leave over (the auxiliary loss), so that few
+    stay dead.
+
+    Parameters
+    ----------
+    n_features, n_atoms, n_active : int
+
+    References
+    ----------
+    Gao L et al. (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093
+    """
+
+    silent: Tensor
+
+    def __init__(self, n_features: int, n_atoms: int, n_active: int) -> None:
+        super().__init__()
+        self.n_active = n_active
+        self.bias = nn.Parameter(torch.zeros(n_features))
+        self.atoms = nn.Parameter(nn.functional.normalize(torch.randn(n_atoms, n_features)))
+        self.encoder = nn.Parameter(self.atoms.detach().clone())
+        self.register_buffer("silent", torch.zeros(n_atoms, dtype=torch.long))  # steps since an atom fired
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Return codes (n_rows, n_atoms) of rows (n_rows, n_features)."""
+        return _largest(torch.relu((rows - self.bias) @ self.encoder.T), self.n_active)
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Return the share of the rows' squares that is not explained, plus that of the auxiliary loss."""
+        drive = torch.relu((rows - self.bias) @ self.encoder.T)
+        codes = _largest(drive, self.n_active)
+        rest = rows - self.bias - codes @ self.atoms
+        unexplained = rest.square().sum() / rows.square().sum()
+        with torch.no_grad():
+            self.silent += 1
+            self.silent[(codes > 0).any(dim=0)] = 0
+        dead = self.silent > DEAD_AFTER
+        n_dead = int(dead.sum())
+        if not n_dead:
+            return unexplained
+        rest = rest.detach()
+        raised = (rest @ self.encoder[dead].T).relu()
+        again = rest - _largest(raised, min(n_dead, 2 * self.n_active)) @ self.atoms[dead]
+        return unexplained + AUXILIARY * again.square().sum() / rest.square().sum()
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Bring atoms back to unit length."""
+        self.atoms.div_(self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8))
+
+
+class MatchingPursuit(nn.Module):
+    """One atom after the other explains what the earlier ones left: r ← r − (w_j · r) w_j, j the largest w · r.
+
+    What is left never grows. Encoder and decoder share the unit atoms, so that a step depends on what came before it.
+
+    Parameters
+    ----------
+    n_features, n_atoms : int
+    n_active : int
+        Steps; an atom may be taken twice.
+
+    References
+    ----------
+    Costa V, Fel T, Lubana ES, Tolooshams B, Ba D (2025). From flat to hierarchical: extracting sparse representations
+    with matching pursuit. arXiv:2506.03093
+    """
+
+    def __init__(self, n_features: int, n_atoms: int, n_active: int) -> None:
+        super().__init__()
+        self.n_active = n_active
+        self.bias = nn.Parameter(torch.zeros(n_features))
+        self.atoms = nn.Parameter(nn.functional.normalize(torch.randn(n_atoms, n_features)))
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Return codes (n_rows, n_atoms) of rows (n_rows, n_features)."""
+        return self._pursue(rows)[0]
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Return the share of the rows' squares that is not explained."""
+        return self._pursue(rows)[1].square().sum() / rows.square().sum()
+
+    def _pursue(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        rest = rows - self.bias
+        codes = rest.new_zeros(len(rows), len(self.atoms))
+        for _ in range(self.n_active):
+            weight, chosen = (rest @ self.atoms.T).max(dim=1)
+            weight = weight.relu()  # nothing points that way: nothing is taken
+            codes = codes.scatter_add(1, chosen[:, None], weight[:, None])
+            rest = rest - weight[:, None] * self.atoms[chosen]
+        return codes, rest
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Bring atoms back to unit length."""
+        self.atoms.div_(self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8))
+
+
+def _largest(values: Tensor, k: int) -> Tensor:
+    """Keep the k largest values (n_rows, n) of each row, 0 elsewhere."""
+    kept, where = values.topk(k, dim=1)
+    return torch.zeros_like(values).scatter(1, where, kept)
+
+
+CODINGS: dict[str, type[TopK] | type[MatchingPursuit]] = {"topk": TopK, "matching_pursuit": MatchingPursuit}
 
 
 @dataclass(eq=False, repr=False)
@@ -131,3 +245,149 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "atoms_")
         origin = self.mean_ + self._network.bias.detach().numpy() * self.scale_
         return np.asarray(codes @ self.atoms_ + origin, dtype=np.float32)
+
+
+SAME = 0.9  # cosine above which matched atoms are called the same
+
+
+@dataclass(frozen=True)
+class DictionaryQuality:
+    """Of rows that a dictionary did not see.
+
+    Attributes
+    ----------
+    unexplained : float
+        Share of the variance of the features (FVU).
+    n_active : float
+        Mean number of atoms above 0 per row (L0).
+    dead : float
+        Share of atoms that no row uses.
+    """
+
+    unexplained: float
+    n_active: float
+    dead: float
+
+
+def dictionary_quality(dictionary: SparseAutoencoder, values: Values) -> DictionaryQuality:
+    """Measure a fitted dictionary on rows (n_stimuli, n_features) held out from its training.
+
+    Raises
+    ------
+    BrainalignError
+        If the rows do not vary, or are of another width.
+    """
+    codes = dictionary.transform(values)
+    spread = float(np.square(values - values.mean(axis=0)).sum(dtype=np.float64))
+    if not spread:
+        raise BrainalignError(f"the {len(values)} rows are all alike; give rows that vary")
+    rest = float(np.square(values - dictionary.inverse_transform(codes)).sum(dtype=np.float64))
+    return DictionaryQuality(
+        rest / spread, float((codes > 0).sum(axis=1).mean()), float((codes <= 0).all(axis=0).mean())
+    )
+
+
+def match_atoms(atoms: Values, others: Values) -> NDArray[np.float64]:
+    """Return the cosines of atoms with those of another dictionary, one to one so that their sum is largest.
+
+    Parameters
+    ----------
+    atoms : array (n_atoms, n_features)
+        Unit rows.
+    others : array (n_others, n_features)
+
+    Returns
+    -------
+    array (min(n_atoms, n_others),)
+
+    Raises
+    ------
+    BrainalignError
+        If the dictionaries are of different widths.
+    """
+    if atoms.shape[1] != others.shape[1]:
+        raise BrainalignError(
+            f"atoms of {atoms.shape[1]} and of {others.shape[1]} features cannot be matched; learn both on one layer"
+        )
+    cosines = atoms.astype(np.float64) @ others.T
+    return np.asarray(cosines[linear_sum_assignment(cosines, maximize=True)])
+
+
+def stability(dictionaries: list[Values], seed: int = 0) -> dict[str, float]:
+    """Compare dictionaries learned from different starts, beside random ones of the same shape.
+
+    Parameters
+    ----------
+    dictionaries : list of array (n_atoms, n_features)
+        Unit rows, each from a start of its own: a shared start makes any two alike.
+    seed : int
+        Of the random dictionaries, as many as there are learned ones.
+
+    Returns
+    -------
+    dict
+        `stability`, mean cosine of matched atoms over pairs of dictionaries; `same`, share of atoms above .9; the same
+        of random unit atoms as `random_stability` and `random_same`.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than two, or two are equal and so share their start.
+
+    References
+    ----------
+    Paulo G, Belrose N (2025). Sparse autoencoders trained on the same data learn different features. arXiv:2501.16615
+    """
+    if len(dictionaries) < 2:
+        raise BrainalignError(f"stability compares 2 or more dictionaries; got {len(dictionaries)}")
+    if any(np.array_equal(one, other) for one, other in combinations(dictionaries, 2)):
+        raise BrainalignError("two dictionaries are equal: they share their start; learn each with a seed of its own")
+    rng = np.random.default_rng(seed)
+    random = [rng.normal(size=atoms.shape) for atoms in dictionaries]
+    random = [atoms / np.linalg.norm(atoms, axis=1, keepdims=True) for atoms in random]
+    found = {}
+    for prefix, several in (("", dictionaries), ("random_", random)):
+        cosines = [match_atoms(one, other) for one, other in combinations(several, 2)]
+        found[f"{prefix}stability"] = float(np.mean([each.mean() for each in cosines]))
+        found[f"{prefix}same"] = float(np.mean([(each > SAME).mean() for each in cosines]))
+    return found
+
+
+class RandomUnits:
+    """Rectified random projections, nothing learned but mean and scale: what any wide nonlinear space gives.
+
+    Parameters
+    ----------
+    width : int
+    seed : int
+
+    References
+    ----------
+    Rahimi A, Recht B (2008). Weighted sums of random kitchen sinks. NeurIPS 21.
+    """
+
+    def __init__(self, width: int, seed: int = 0) -> None:
+        self.width = width
+        self.seed = seed
+
+    def fit(self, values: Values, *, rows: NDArray[Any]) -> RandomUnits:
+        """Take the mean and the scale of `values[rows]`, values (n_stimuli, n_features).
+
+        Raises
+        ------
+        BrainalignError
+            If they are not finite, or do not vary.
+        """
+        train = np.asarray(values[rows], dtype=np.float64)
+        check_finite("the training rows", train, "drop the stimuli or the layer")
+        self.mean_ = train.mean(axis=0)
+        scale = float(np.sqrt(np.square(train - self.mean_).sum(axis=1).mean()))
+        if not scale:
+            raise BrainalignError("the training rows are all alike; give features that vary")
+        rng = np.random.default_rng(self.seed)
+        self.weights_ = rng.normal(size=(values.shape[1], self.width)) / scale
+        return self
+
+    def transform(self, values: Values) -> Values:
+        """Return (n_stimuli, width), >= 0."""
+        return np.asarray(np.maximum((values - self.mean_) @ self.weights_, 0))

@@ -6,9 +6,10 @@ import hashlib
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import torch
@@ -18,8 +19,6 @@ from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer, batches
 from brainalign.features.images.files import Preprocessing, check_images, load_images
-from brainalign.features.images.layers import read_layers
-from brainalign.features.images.pooling import POOLINGS, Pooling, as_tensor, pool, token_grid
 from brainalign.features.reduction import SparseProjection
 
 
@@ -247,3 +246,124 @@ class NetworkExtractor(ABC):
             seed = zlib.crc32(f"{self.seed} {layer}".encode())
             self._projections[layer] = SparseProjection(n_features, self.reduce, seed)
         return self._projections[layer](values)
+
+
+def block_names(module: nn.Module) -> list[str]:
+    """Return the names of a network's main blocks: the items of its outermost lists of modules.
+
+    Where it has no such list, its direct parts that have weights, a sequence among them item by item unless there are
+    several.
+    """
+    lists: list[str] = []
+    for name, part in module.named_modules():
+        if isinstance(part, nn.ModuleList) and len(part) and not any(name.startswith(f"{other}.") for other in lists):
+            lists.append(name)
+    if lists:
+        return [f"{name}.{key}" for name in lists for key, _ in module.get_submodule(name).named_children()]
+    parts = {name: part for name, part in module.named_children() if _has_weights(part)}
+    sequences = [name for name, part in parts.items() if isinstance(part, nn.Sequential)]
+    names: list[str] = []
+    for name, part in parts.items():
+        if len(sequences) <= 2 and name in sequences:  # features, classifier
+            names += [f"{name}.{key}" for key, item in part.named_children() if _has_weights(item)]
+        else:
+            names.append(name)
+    return names
+
+
+def _has_weights(part: nn.Module) -> bool:
+    return next(part.parameters(), None) is not None
+
+
+class _AllSeen(Exception):
+    """Ends a forward pass as soon as the last layer asked for has been seen."""
+
+
+def read_layers(module: nn.Module, images: Tensor, readers: Mapping[nn.Module, Callable[[Any], None]]) -> None:
+    """Run one forward pass, handing each reader the output of its module at its first call."""
+    waiting = set(readers)
+
+    def hook(part: nn.Module, _: object, output: object) -> None:
+        if part in waiting:
+            readers[part](output)
+            waiting.discard(part)
+            if not waiting:
+                raise _AllSeen
+
+    handles = [part.register_forward_hook(hook) for part in readers]
+    try:
+        with suppress(_AllSeen):
+            module(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+Pooling = Literal["cls", "mean", "flatten", "tokens"]
+POOLINGS = ("cls", "mean", "flatten", "tokens")
+
+
+def as_tensor(output: object, layer: str) -> Tensor:
+    """Return the activations in what a module returned: a tensor, or the first one of a tuple or model output.
+
+    Raises
+    ------
+    BrainalignError
+        If there is none.
+    """
+    if isinstance(output, torch.Tensor):
+        return output
+    parts = list(output.values()) if isinstance(output, dict) else output
+    if isinstance(parts, Sequence) and parts and isinstance(parts[0], torch.Tensor):
+        return parts[0]
+    raise BrainalignError(f"layer {layer!r} returns {type(output).__name__}, not a tensor; choose a layer inside it")
+
+
+def pool(values: Tensor, pooling: Pooling, n_prefix: int, has_cls: bool, layer: str) -> Tensor:
+    """Return (n, n_features), or for "tokens" (n, n_tokens, n_channels), newly allocated.
+
+    Parameters
+    ----------
+    values : tensor (n, channels, rows, columns), (n, n_tokens, n_channels) or (n, n_features)
+    pooling : {"cls", "mean", "flatten", "tokens"}
+        The class token; the mean over space (class and register tokens left out); everything; the spatial tokens.
+    n_prefix : int
+        Class and register tokens in front of the spatial ones.
+    has_cls : bool
+    layer : str
+        For messages.
+
+    Raises
+    ------
+    BrainalignError
+        If the layer has no class token, or no tokens.
+    """
+    if pooling == "flatten" or (values.ndim == 2 and pooling == "mean"):
+        return values.flatten(1).clone()  # a later layer may work in place
+    if pooling == "cls":
+        if values.ndim != 3 or not has_cls:
+            raise BrainalignError(
+                f"layer {layer!r} of shape {tuple(values.shape)} has no class token; use pooling 'mean' or 'flatten'"
+            )
+        return values[:, 0].clone()
+    if values.ndim == 4:
+        values = values.flatten(2).transpose(1, 2)  # (n, rows * columns, channels)
+    elif values.ndim == 3:
+        values = values[:, n_prefix:]
+    else:
+        raise BrainalignError(f"layer {layer!r} of shape {tuple(values.shape)} has no tokens; use pooling 'flatten'")
+    return values.mean(dim=1) if pooling == "mean" else values.clone(memory_format=torch.contiguous_format)
+
+
+def token_grid(values: Tensor, n_prefix: int, image: tuple[int, int]) -> tuple[int, int] | None:
+    """Return (rows, columns) of a layer's spatial tokens, from its map or the proportions of the image.
+
+    None where the tokens fill no such grid.
+    """
+    if values.ndim == 4:
+        return int(values.shape[2]), int(values.shape[3])
+    if values.ndim != 3:
+        return None
+    n_tokens = int(values.shape[1]) - n_prefix
+    rows = round((n_tokens * image[0] / image[1]) ** 0.5)
+    return (rows, n_tokens // rows) if rows and rows * (n_tokens // rows) == n_tokens else None

@@ -16,8 +16,7 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.features.images.files import Preprocessing
-from brainalign.features.images.layers import block_names
-from brainalign.features.images.network import Network, NetworkExtractor
+from brainalign.features.images.network import Network, NetworkExtractor, block_names
 from brainalign.io import read_json
 from brainalign.study import find_weights
 

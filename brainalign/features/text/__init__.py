@@ -1,7 +1,6 @@
 """Networks that read texts."""
 
-from brainalign.features.text.shared_text import embed_texts
-from brainalign.features.text.text import SentenceExtractor
+from brainalign.features.text.text import SentenceExtractor, embed_texts
 
 __all__ = [
     "SentenceExtractor",

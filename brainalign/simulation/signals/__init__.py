@@ -1,12 +1,17 @@
 """EEG, MEG and time series of regions."""
 
-from brainalign.simulation.signals.categories import CategoryEpochs, category_epochs
-from brainalign.simulation.signals.lagged import roi_lagged
-from brainalign.simulation.signals.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
-from brainalign.simulation.signals.modalities import MODALITIES, Modality, SharedWorld, shared_space
-from brainalign.simulation.signals.modality_files import write_modalities
+from brainalign.simulation.signals.meeg import (
+    CategoryEpochs,
+    MeegTruth,
+    category_epochs,
+    layer_latencies,
+    sensor_info,
+    simulate_meeg,
+    to_epochs,
+)
+from brainalign.simulation.signals.modalities import MODALITIES, Modality, SharedWorld, shared_space, write_modalities
 from brainalign.simulation.signals.read_sentences import EegText, eeg_power, eeg_text, text_sentences
-from brainalign.simulation.signals.regions import RoiSeries, roi_series
+from brainalign.simulation.signals.regions import RoiSeries, roi_lagged, roi_series
 from brainalign.simulation.signals.rest import rest_networks, simulate_rest
 
 __all__ = [

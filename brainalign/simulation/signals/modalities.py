@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -180,3 +181,30 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator, *, coloured: bool) 
     spectrum /= np.sqrt(np.maximum(np.arange(spectrum.shape[-1]), 1))
     noise = np.fft.irfft(spectrum, n=shape[-1], axis=-1)
     return np.asarray(noise / noise.std(), dtype=np.float32)
+
+
+def write_modalities(world: SharedWorld, folder: Path) -> list[Path]:
+    """Write stimuli.csv, vectors.npy, and <modality>/<subject>.npy with <subject>_trials.csv.
+
+    Parameters
+    ----------
+    world : SharedWorld
+    folder : path
+        Made where it does not exist.
+
+    Returns
+    -------
+    list of Path
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "stimuli.csv", folder / "vectors.npy"]
+    world.stimuli.to_csv(written[0], index=False)
+    np.save(written[1], world.vectors.astype(np.float32))
+    for name, trials in world.trials.items():
+        (folder / name).mkdir(exist_ok=True)
+        for subject, rows in trials.groupby("subject").indices.items():
+            signals, table = folder / name / f"{subject}.npy", folder / name / f"{subject}_trials.csv"
+            np.save(signals, world.signals[name][rows])
+            trials.iloc[rows][["stimulus_id", "repeat"]].to_csv(table, index=False)
+            written += [signals, table]
+    return written

@@ -1,26 +1,34 @@
 """Voxels that answer to images."""
 
-from brainalign.simulation.voxels.captioned import captioned_voxels, labelled_embeddings
 from brainalign.simulation.voxels.complex import CELL_CEILING as CELL_CEILING
 from brainalign.simulation.voxels.complex import ComplexCells, complex_cells
 from brainalign.simulation.voxels.cortex import (
+    PREFERENCES,
     Cortex,
     CortexDrives,
     cortex_drives,
+    field_weights,
+    layer_drives,
     load_cortex,
     plan_areas,
+    pool_everywhere,
+    preferences,
+    scene_variables,
     simulate_cortex,
 )
-from brainalign.simulation.voxels.drives import field_weights, layer_drives, pool_everywhere
 from brainalign.simulation.voxels.generator import CONFIG as CONFIG
 from brainalign.simulation.voxels.generator import LAYERS, activations, save_generator, train_generator
-from brainalign.simulation.voxels.linear import LinearWorld, linear_world
-from brainalign.simulation.voxels.prior import VoxelPriorWorld, voxel_prior_world
+from brainalign.simulation.voxels.linear import LinearWorld, VoxelPriorWorld, linear_world, voxel_prior_world
 from brainalign.simulation.voxels.scenes import COLOURS as COLOURS
 from brainalign.simulation.voxels.scenes import SHAPES as SHAPES
-from brainalign.simulation.voxels.scenes import caption, draw_scenes, render
-from brainalign.simulation.voxels.selective_areas import PREFERENCES, preferences, scene_variables
-from brainalign.simulation.voxels.selective_regions import clear_scenes
+from brainalign.simulation.voxels.scenes import (
+    caption,
+    captioned_voxels,
+    clear_scenes,
+    draw_scenes,
+    labelled_embeddings,
+    render,
+)
 from brainalign.simulation.voxels.shapes_of_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
 from brainalign.simulation.voxels.surface_files import betas_image, labels_image
 from brainalign.simulation.voxels.trials import schedule

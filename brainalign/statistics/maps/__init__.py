@@ -1,9 +1,8 @@
 """Tests of cortical maps against maps as smooth as they are."""
 
-from brainalign.statistics.maps.area_maps import area_map_test
 from brainalign.statistics.maps.preference import DepthRecovery, layer_preference, recovered_depth
 from brainalign.statistics.maps.smooth_maps import MAX_AREAS, SmoothMapTest, smooth_map_test
-from brainalign.statistics.maps.spin import spin_orders, spin_test
+from brainalign.statistics.maps.spin import area_map_test, spin_orders, spin_test
 
 __all__ = [
     "MAX_AREAS",

@@ -1,9 +1,7 @@
 """Scores over time: peaks, latencies and clusters."""
 
-from brainalign.statistics.time.clusters import Cluster, ClusterTest, cluster_permutation
-from brainalign.statistics.time.first_peak import HumpLatency, first_hump, hump_latency
-from brainalign.statistics.time.latency import Latency, score_latency
-from brainalign.statistics.time.sensors import sensor_adjacency
+from brainalign.statistics.time.clusters import Cluster, ClusterTest, cluster_permutation, sensor_adjacency
+from brainalign.statistics.time.latency import HumpLatency, Latency, first_hump, hump_latency, score_latency
 
 __all__ = [
     "Cluster",
