@@ -12,6 +12,7 @@ from brainalign.regression.inputs import (
     check_arrays,
     check_shapes,
     labels_of,
+    refuse,
     same_kind_as,
 )
 from brainalign.regression.ridge import ALPHAS, Ridge, fit_layers
@@ -19,6 +20,7 @@ from brainalign.regression.rotation import rotate, spectrum
 from brainalign.regression.tasks import NpyFile
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 from brainalign.regression.training import (
+    Checkpoint,
     Epoch,
     Training,
     carve_validation,
@@ -35,6 +37,7 @@ __all__ = [
     "Array",
     "BandedEncoder",
     "BandedRidge",
+    "Checkpoint",
     "Epoch",
     "FewFilters",
     "InnerFold",
@@ -65,6 +68,7 @@ __all__ = [
     "layout",
     "partition",
     "read_state",
+    "refuse",
     "rotate",
     "same_kind_as",
     "scores",

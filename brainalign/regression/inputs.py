@@ -101,6 +101,19 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> torc
     return check_range("Y", smallest, largest)
 
 
+def refuse(name: str, **given: object) -> None:
+    """Raise where a keyword was given that the encoder of that name cannot use.
+
+    Raises
+    ------
+    BrainalignError
+        Naming the keyword.
+    """
+    for keyword, value in given.items():
+        if value is not None:
+            raise BrainalignError(f"{name} cannot use {keyword}; leave it out or choose another encoder")
+
+
 def check_range(name: str, smallest: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
     """Return the range of every column in float64.
 

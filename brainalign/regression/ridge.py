@@ -30,6 +30,7 @@ from brainalign.regression.inputs import (
     check_targets,
     floating,
     labels_of,
+    refuse,
     row_weights,
     same_kind_as,
     units_of,
@@ -140,9 +141,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, values are no finite real numbers, a target is constant, or a keyword cannot be used.
         """
-        for name, value in {"grid": grid, "semantics": semantics}.items():
-            if value is not None:
-                raise BrainalignError(f"Ridge cannot use {name}; leave it out or choose a spatial read-out")
+        refuse("Ridge", grid=grid, semantics=semantics)
         fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi, sample_weight=sample_weight)
         return self
 

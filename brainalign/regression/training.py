@@ -182,7 +182,6 @@ def train(
     checkpoint: Path | None = None,
     data: Sequence[Any] = (),
     progress: Callable[[Epoch], None] | None = None,
-    learning_rates: Mapping[str, float] | None = None,
 ) -> list[Epoch]:
     """Train in place, keep the parameters of the epoch with the best validation score, and return all epochs.
 
@@ -206,8 +205,6 @@ def train(
         What the loss reads: a checkpoint of a training on other data is not gone on from.
     progress : function of Epoch, optional
         Called after each epoch.
-    learning_rates : mapping of str to float, optional
-        Factors for parameters whose names start so.
 
     Raises
     ------
@@ -217,23 +214,20 @@ def train(
     """
     check_folds([rows], 1 + max(int(np.max(part, initial=0)) for part in rows), ("training", "validation"))
     fitted, held = (torch.as_tensor(part, dtype=torch.long) for part in rows)
-    optimizer = torch.optim.AdamW(
-        _groups(network, how.learning_rate, learning_rates or {}), lr=how.learning_rate, weight_decay=how.weight_decay
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
     per_epoch = -(-len(fitted) // how.batch_size)
-    rates = [group["lr"] for group in optimizer.param_groups]
     schedule = (
-        torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=how.epochs * per_epoch)
+        torch.optim.lr_scheduler.OneCycleLR(optimizer, how.learning_rate, total_steps=how.epochs * per_epoch)
         if how.schedule == "onecycle"
         else torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
     )
-    path = None
-    if checkpoint is not None:
-        parts = (sorted(asdict(how).items()), seed, *rows, *network.state_dict().values(), *data)
-        path = checkpoint / f"{digest_of(*parts)}.pt"
-    state = _State(network, optimizer, schedule, path)
-    history = state.resume()
-    while len(history) < how.epochs and not _stale(history, how.patience):
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    options = (sorted(asdict(how).items()), seed)
+    state = Checkpoint(parts, checkpoint, *options, *rows, *network.state_dict().values(), *data)
+    kept = state.resume() or {"best": _copied(network), "history": []}
+    best, history = kept["best"], [Epoch(*values) for values in kept["history"]]
+    patience = how.epochs if how.patience is None else how.patience
+    while len(history) < how.epochs and not (history and len(history) - 1 - _best(history) >= patience):
         number, start = len(history) + 1, time.monotonic()
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(seed * 1_000_003 + number)  # of its own, so that a resumed run draws the same
@@ -244,10 +238,14 @@ def train(
         network.eval()
         with torch.no_grad():
             history.append(Epoch(number, mean, float(score(held)), time.monotonic() - start))
-        state.keep(history)
+        if _best(history) == len(history) - 1:
+            best = _copied(network)
+        state.keep(best=best, history=[tuple(epoch) for epoch in history])
         if progress is not None:
             progress(history[-1])
-    state.finish()
+    network.load_state_dict(best)
+    network.eval()
+    state.forget()
     return history
 
 
@@ -268,64 +266,47 @@ def read_state(path: Path | None) -> Any:
     return None
 
 
-class _State:
-    """What a checkpoint holds: the network now and at its best epoch, the optimiser, and all epochs."""
+class Checkpoint:
+    """The state of a training on disk, found again by everything that is trained, on what and how.
 
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-        path: Path | None,
-    ) -> None:
-        self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
-        self.network, self.path = network, path
-        self.best = _copied(network)
+    Parameters
+    ----------
+    parts : mapping of objects with state_dict and load_state_dict
+        Networks, optimisers and schedules, by name.
+    folder : Path or None
+        None keeps nothing.
+    *identity
+        What `digest_of` names the file by.
+    """
 
-    def resume(self) -> list[Epoch]:
-        """Take up where a killed run was; return its epochs."""
-        found = read_state(self.path)
-        if found is None:
-            return []
-        for name, part in self.parts.items():
-            part.load_state_dict(found[name])
-        self.best = found["best"]
-        return [Epoch(*values) for values in found["history"]]
+    def __init__(self, parts: Mapping[str, Any], folder: Path | None, *identity: Any) -> None:
+        self.parts = parts
+        self.path = None if folder is None else folder / f"{digest_of(*identity)}.pt"
 
-    def keep(self, history: Sequence[Epoch]) -> None:
-        """Note the best epoch, the earlier of equal ones, and write the checkpoint."""
-        scores = [-np.inf if np.isnan(epoch.score) else epoch.score for epoch in history]
-        if scores.index(max(scores)) == len(history) - 1:
-            self.best = _copied(self.network)
+    def resume(self) -> dict[str, Any] | None:
+        """Take up where a killed training was; return what it kept besides the parts, or None where there is none."""
+        found: dict[str, Any] | None = read_state(self.path)
+        if found is not None:
+            for name, part in self.parts.items():
+                part.load_state_dict(found[name])
+        return found
+
+    def keep(self, **more: Any) -> None:
+        """Write the parts, and more tensors and numbers, so that a kill leaves no half of a file."""
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            content = {name: part.state_dict() for name, part in self.parts.items()}
-            content |= {"best": self.best, "history": [tuple(epoch) for epoch in history]}
+            content = {name: part.state_dict() for name, part in self.parts.items()} | more
             write_atomically(self.path, lambda temporary: torch.save(content, temporary))
 
-    def finish(self) -> None:
-        """Go back to the best epoch; there is nothing more to resume."""
-        self.network.load_state_dict(self.best)
-        self.network.eval()
+    def forget(self) -> None:
+        """Delete the file: there is nothing more to resume."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
 
-def _groups(network: nn.Module, rate: float, factors: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return the optimiser's groups of parameters, one per factor of the learning rate."""
-    by_rate: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        factor = next((value for start, value in factors.items() if name.startswith(start)), 1.0)
-        by_rate.setdefault(rate * factor, []).append(parameter)
-    return [{"params": parameters, "lr": each} for each, parameters in by_rate.items()]
-
-
-def _stale(history: Sequence[Epoch], patience: int | None) -> bool:
-    """Return whether the best epoch lies further back than patience allows."""
-    if patience is None or not history:
-        return False
-    scores = [-np.inf if np.isnan(epoch.score) else epoch.score for epoch in history]
-    return len(history) - 1 - scores.index(max(scores)) >= patience
+def _best(history: Sequence[Epoch]) -> int:
+    """Return the place of the epoch with the highest score, the earlier of equal ones."""
+    return int(np.argmax([-np.inf if np.isnan(epoch.score) else epoch.score for epoch in history]))
 
 
 def _copied(network: nn.Module) -> dict[str, torch.Tensor]:

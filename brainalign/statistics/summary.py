@@ -73,17 +73,25 @@ def summarize_encoding(
             of_folds = items.groupby("fold")["correct"].agg(["mean", "size"])
             value, low, high = _mean_over_folds(of_folds["mean"], share, confidence)
             chance = float((1 / of_folds["size"]).mean())  # one of the stimuli of a held-out run
-            rows.append(labels | _row("identification", value, low, high, chance, null["accuracy"], len(items)))
+            ends = {"low": low, "high": high}
+            rows.append(labels | _row("identification", value, len(items), null["accuracy"], **ends, chance=chance))
             scores = encoding.scores[(encoding.scores["split"] == split) & (encoding.scores["layer"] == layer)]
             rows += [labels | row for row in _target_rows(scores, null, good_r, q, ceiling_threshold)]
         else:
-            row = _row("pair matching", items["correct"].mean(), np.nan, np.nan, 0.5, null["accuracy"], len(items))
+            row = _row("pair matching", items["correct"].mean(), len(items), null["accuracy"], chance=0.5)
             rows.append(labels | row)
     return rows
 
 
 def _row(
-    quantity: str, value: float, low: float, high: float, chance: float, null: pd.Series[float] | None, n: int
+    quantity: str,
+    value: float,
+    n: int,
+    null: pd.Series[float] | None = None,
+    *,
+    low: float = np.nan,
+    high: float = np.nan,
+    chance: float = np.nan,
 ) -> Row:
     row: Row = {"quantity": quantity, "value": value, "low": low, "high": high, "chance": chance, "n": n}
     if null is None or not len(null):
@@ -103,51 +111,16 @@ def _target_rows(
     n = len(scores)
     r = scores["r"]
     reliable = scores[scores["ceiling"] > ceiling_threshold]
+    normalized = f"mean r2_normalized of targets with ceiling > {ceiling_threshold:g}"
     rows = [
-        _row(
-            f"share of targets with r > {good_r:g}",
-            (r > good_r).mean(),
-            np.nan,
-            np.nan,
-            np.nan,
-            null["share_good"],
-            n,
-        ),
-        _row("largest r", r.max(), np.nan, np.nan, np.nan, null["max_r"], n),
-        _row("median r", r.median(), np.nan, np.nan, 0.0, None, n),
-        _row(
-            f"mean r2_normalized of targets with ceiling > {ceiling_threshold:g}",
-            reliable["r2_normalized"].mean(),
-            np.nan,
-            np.nan,
-            0.0,
-            None,
-            len(reliable),
-        ),
+        _row(f"share of targets with r > {good_r:g}", (r > good_r).mean(), n, null["share_good"]),
+        _row("largest r", r.max(), n, null["max_r"]),
+        _row("median r", r.median(), n, chance=0.0),
+        _row(normalized, reliable["r2_normalized"].mean(), len(reliable), chance=0.0),
     ]
     if scores["q"].notna().any():
-        rows.append(
-            _row(
-                f"share of targets at q < {q:g} (FDR)",
-                (scores["q"] < q).mean(),
-                np.nan,
-                np.nan,
-                np.nan,
-                None,
-                n,
-            )
-        )
-        rows.append(
-            _row(
-                "share of targets at p < 0.05 (family-wise)",
-                (scores["p_fwer"] < 0.05).mean(),
-                np.nan,
-                np.nan,
-                np.nan,
-                None,
-                n,
-            )
-        )
+        rows.append(_row(f"share of targets at q < {q:g} (FDR)", (scores["q"] < q).mean(), n))
+        rows.append(_row("share of targets at p < 0.05 (family-wise)", (scores["p_fwer"] < 0.05).mean(), n))
     return rows
 
 
@@ -162,12 +135,7 @@ def summarize_over_layers(rows: list[Row]) -> list[Row]:
         if len(part) > 1:
             values = part["value"]
             keys = dict(zip(("model", "method", "split", "quantity"), labels, strict=True))
-            spread = {
-                "value": values.mean(),
-                "low": values.min(),
-                "high": values.max(),
-                "sd": values.std(ddof=1),
-            }
+            spread = {"value": values.mean(), "low": values.min(), "high": values.max(), "sd": values.std(ddof=1)}
             pooled.append(keys | {"layer": "all", "chance": part["chance"].iloc[0], "n": len(part)} | spread)
     return pooled
 
@@ -177,6 +145,6 @@ def summarize_decoding(decoding: pd.DataFrame, splits: Mapping[str, SplitInfo], 
     rows = []
     for split, table in decoding.groupby("split", sort=False):
         value, low, high = _mean_over_folds(table["accuracy"], splits[str(split)].test_share, confidence)
-        row = _row("classification", value, low, high, table["chance"].iloc[0], None, len(table))
+        row = _row("classification", value, len(table), low=low, high=high, chance=table["chance"].iloc[0])
         rows.append({"model": "none", "method": "logistic", "split": split, "layer": ""} | row)
     return rows

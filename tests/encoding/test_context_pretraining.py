@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import InContextEncoder, PretrainedLayer, Reduction, pretrain_layer, training_voxels
 from brainalign.features import PCA
 
@@ -103,20 +103,15 @@ def test_voxels_are_chosen_by_their_repeats() -> None:
     np.testing.assert_allclose(kept[:, 0], (one - one.mean()) / one.std(), rtol=1e-5)
     once, every = training_voxels(values[:30], np.arange(30), 0.5)  # no repeats: all that vary
     assert (len(once), every.shape) == (30, (30, 8))
-    with pytest.raises(BrainalignError, match=r"none of 9 voxels has a noise ceiling above 1.5 over 30 tr"):
-        training_voxels(values, ids, 1.5)
+    refused(r"none of 9 voxels has a noise ceiling above 1.5 over 30 tr", training_voxels, values, ids, 1.5)
 
 
 def test_clear_errors() -> None:
     features, subjects = study()
-    with pytest.raises(BrainalignError, match="there is no other subject to learn from"):
-        pretrain(features, [], **OPTIONS)
+    refused("there is no other subject to learn from", pretrain, features, [], **OPTIONS)
     few = [(rows[:6], responses[:6]) for rows, responses in subjects]
-    with pytest.raises(BrainalignError, match=r"has 6 training images, too few for .* 5 features .*n_components to 4"):
-        pretrain(features, few, **OPTIONS)
+    refused(r"has 6 training images, too few for .* 5 features .*n_components to 4", pretrain, features, few, **OPTIONS)
     less = [(rows[:12], responses[:12]) for rows, responses in subjects]
-    with pytest.raises(BrainalignError, match="12 images but training asks for contexts of 10 and 6 queries"):
-        pretrain(features, less, **OPTIONS)
+    refused("12 images but training asks for contexts of 10 and 6 queries", pretrain, features, less, **OPTIONS)
     layer = pretrain(features, subjects, **OPTIONS)
-    with pytest.raises(BrainalignError, match=r"shape \(40, 6\) but the networks were trained on 8 features"):
-        layer.reduction(features[:, :6])
+    refused(r"shape \(40, 6\) but the networks were trained on 8 features", layer.reduction, features[:, :6])

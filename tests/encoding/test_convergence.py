@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import Convergence, LayerScores, convergence_scores
@@ -159,17 +160,12 @@ def test_spins_replace_smooth_maps() -> None:
 
 def test_bad_input() -> None:
     scores = layer_scores()
-    with pytest.raises(BrainalignError, match=r"trained: 7 distances need r and choice_r \(n_layers, 7\)"):
-        convergence_scores(scores, DISTANCE[:7])
-    with pytest.raises(BrainalignError, match=r"needs times_s \(51,\)"):
-        convergence_scores(scores, DISTANCE)
-    with pytest.raises(BrainalignError, match="needs times_s"):
-        convergence_scores(replace(scores, time_null=None), DISTANCE, times_s=TIMES)
-    with pytest.raises(BrainalignError, match="random: 8 distances"):
-        convergence_scores(scores, DISTANCE, random=layer_scores(BEST[:5]), times_s=TIMES)
+    refused(r"trained: 7 distances need r and choice_r \(n_layers, 7\)", convergence_scores, scores, DISTANCE[:7])
+    refused(r"needs times_s \(51,\)", convergence_scores, scores, DISTANCE)
+    refused("needs times_s", convergence_scores, replace(scores, time_null=None), DISTANCE, times_s=TIMES)
+    refused("random: 8 distances", convergence_scores, scores, DISTANCE, random=layer_scores(BEST[:5]), times_s=TIMES)
     with pytest.raises(BrainalignError, match="separation_mm has shape"):
         convergence_scores(scores, DISTANCE, times_s=TIMES, separation_mm=np.zeros((3, 3)))
     with pytest.raises(BrainalignError, match="leave out areas without a place"):
         convergence_scores(scores, np.where(DISTANCE > 60, np.nan, DISTANCE), times_s=TIMES)
-    with pytest.raises(BrainalignError, match="layers has 2 rows"):
-        convergence_scores(scores, DISTANCE, times_s=TIMES, layers=["a", "b"])
+    refused("layers has 2 rows", convergence_scores, scores, DISTANCE, times_s=TIMES, layers=["a", "b"])

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import half_times
 
 
@@ -56,11 +56,7 @@ def test_what_has_no_half_time_says_why() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(BrainalignError, match="ascending order"):
-        half_times(np.array([0, 20, 10]), np.zeros(3))
-    with pytest.raises(BrainalignError, match="scores has 2 rows but steps has 3"):
-        half_times(np.array([0, 10, 20]), np.zeros((2, 4)))
-    with pytest.raises(BrainalignError, match="share must lie between 0 and 1; got 1"):
-        half_times(np.array([0, 10]), np.zeros(2), share=1)
-    with pytest.raises(BrainalignError, match="names has 1 rows"):
-        half_times(np.array([0, 10]), np.zeros((2, 2)), ["V1"])
+    refused("ascending order", half_times, np.array([0, 20, 10]), np.zeros(3))
+    refused("scores has 2 rows but steps has 3", half_times, np.array([0, 10, 20]), np.zeros((2, 4)))
+    refused("share must lie between 0 and 1; got 1", half_times, np.array([0, 10]), np.zeros(2), share=1)
+    refused("names has 1 rows", half_times, np.array([0, 10]), np.zeros((2, 2)), ["V1"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding.scoring import average_repeats
 
 
@@ -37,5 +37,4 @@ def test_averages_of_counts_are_not_rounded() -> None:
 
 
 def test_one_id_per_trial() -> None:
-    with pytest.raises(BrainalignError, match="give one stimulus id per trial"):
-        average_repeats(np.zeros((3, 1)), np.array(["a", "b"]))
+    refused("give one stimulus id per trial", average_repeats, np.zeros((3, 1)), np.array(["a", "b"]))

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import Ridge, text_selectivity, unit_rows
 
 N_CONCEPTS = 6
@@ -50,7 +50,5 @@ def test_reference_texts() -> None:
 
 def test_clear_errors() -> None:
     coef = np.ones((8, 5))
-    with pytest.raises(BrainalignError, match="give reference"):
-        text_selectivity(coef, np.ones((1, 8)))
-    with pytest.raises(BrainalignError, match=r"text has shape \(3, 7\) but the encoder knows 8 features"):
-        text_selectivity(coef, np.ones((3, 7)))
+    refused("give reference", text_selectivity, coef, np.ones((1, 8)))
+    refused(r"text has shape \(3, 7\) but the encoder knows 8 features", text_selectivity, coef, np.ones((3, 7)))

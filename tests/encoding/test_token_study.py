@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 from scipy.special import softmax
 from sklearn.base import clone
 from worlds.objects import object_world
@@ -312,8 +313,7 @@ def test_targets_without_regions(tmp_path: Path, changes: dict[str, Any], messag
     case.Y = case.Y[:, case.groups["all"]]
     case.groups = {"all": np.arange(6)} | changes.get("groups", {})
     study = replace(case.study(), targets=np.arange(6), **changes)
-    with pytest.raises(BrainalignError, match=message):
-        next(study.fits([("layer", case.tokens, case.grid)], TokenFindings()))
+    refused(message, next, study.fits([("layer", case.tokens, case.grid)], TokenFindings()))
 
 
 def test_tokens_without_grid(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.features import SentenceExtractor, captions_of
@@ -18,8 +19,7 @@ def test_captions_of_a_stimulus_in_the_order_of_the_table() -> None:
 
 
 def test_tables_without_captions_are_refused() -> None:
-    with pytest.raises(BrainalignError, match=r"has no caption of 1 of 2 stimuli \(aa\).*did you mean 'a'.*add rows"):
-        captions_of(["a", "aa"], TABLE)
+    refused(r"has no caption of 1 of 2 stimuli \(aa\).*did you mean 'a'.*add rows", captions_of, ["a", "aa"], TABLE)
     with pytest.raises(BrainalignError, match=r"captions.tsv has the columns .* no 'caption' \(did you mean 'captio"):
         captions_of(["a"], TABLE.rename(columns={"caption": "captions"}), "captions.tsv")
 

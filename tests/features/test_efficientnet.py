@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from refusals import refused
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
@@ -106,8 +107,7 @@ class TestRandomWeights:
         assert trained.digest() != EfficientNetExtractor(image_size=96).digest()  # other preprocessing
 
     def test_choices(self) -> None:
-        with pytest.raises(BrainalignError, match="did you mean 'imagenet'"):
-            EfficientNetExtractor(weights="imagnet")
+        refused("did you mean 'imagenet'", EfficientNetExtractor, weights="imagnet")
         with pytest.raises(BrainalignError, match=r"no layer 'block_12'; did you mean 'block12'"):
             EfficientNetExtractor(layers=("block_12",)).module("block_12")
 

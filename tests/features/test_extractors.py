@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.features import EXTRACTORS, OneHotExtractor, RandomExtractor, SentenceExtractor
@@ -114,12 +115,9 @@ class TestSentences:
         assert extractor.digest() != before  # other weights are other features
 
     def test_what_cannot_be_loaded_says_what_to_give(self, tmp_path: Path, new_rows: type) -> None:
-        with pytest.raises(BrainalignError, match=r"no folder ./nowhere with a model"):
-            SentenceExtractor("./nowhere").extract(ANIMALS, new_rows(3))
-        with pytest.raises(BrainalignError, match=r"carries no model\.safetensors"):
-            SentenceExtractor("numpy").extract(ANIMALS, new_rows(3))
+        refused(r"no folder ./nowhere with a model", SentenceExtractor("./nowhere").extract, ANIMALS, new_rows(3))
+        refused(r"carries no model\.safetensors", SentenceExtractor("numpy").extract, ANIMALS, new_rows(3))
         (tmp_path / "empty").mkdir()
         with pytest.raises(BrainalignError, match=r"cannot load a text model .*brainalign\[weights\]"):
             SentenceExtractor(str(tmp_path / "empty")).extract(ANIMALS, new_rows(3))
-        with pytest.raises(BrainalignError, match="did you mean 'mean'"):
-            SentenceExtractor(MINILM, wordings="means")
+        refused("did you mean 'mean'", SentenceExtractor, MINILM, wordings="means")

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 from PIL import Image
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.features import EXTRACTORS, PixelsExtractor
 
 
@@ -52,7 +51,5 @@ def test_sizes_are_part_of_the_digest() -> None:
 
 
 def test_sizes_must_be_positive() -> None:
-    with pytest.raises(BrainalignError, match="image_size is 0; it must be positive"):
-        PixelsExtractor(image_size=0)
-    with pytest.raises(BrainalignError, match="batch_size"):
-        PixelsExtractor(batch_size=0)
+    refused("image_size is 0; it must be positive", PixelsExtractor, image_size=0)
+    refused("batch_size", PixelsExtractor, batch_size=0)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
+from refusals import refused
 from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA as TheirPCA
 from sklearn.random_projection import SparseRandomProjection
 
-from brainalign.checks import BrainalignError
 from brainalign.features import PCA, SparseProjection
 
 
@@ -39,10 +38,8 @@ class TestSparseProjection:
         np.testing.assert_allclose(values.grad, weights @ projection.components_.to_dense().float(), atol=1e-5)
 
     def test_sizes(self) -> None:
-        with pytest.raises(BrainalignError, match="cannot project 5 features onto 6"):
-            SparseProjection(5, 6)
-        with pytest.raises(BrainalignError, match="takes 9 features; got 8"):
-            SparseProjection(9, 3)(torch.rand(2, 8))
+        refused("cannot project 5 features onto 6", SparseProjection, 5, 6)
+        refused("takes 9 features; got 8", SparseProjection(9, 3), torch.rand(2, 8))
 
 
 class TestPCA:
@@ -65,7 +62,5 @@ class TestPCA:
         np.testing.assert_array_equal(one.mean_, other.mean_)
 
     def test_limits(self) -> None:
-        with pytest.raises(BrainalignError, match=r"5 training rows of 6 features give at most 4 .* = 5"):
-            PCA(5).fit(self.values, rows=np.arange(5))
-        with pytest.raises(BrainalignError, match="NaN"):
-            PCA(2).fit(np.full((9, 3), np.nan), rows=np.arange(9))
+        refused(r"5 training rows of 6 features give at most 4 .* = 5", PCA(5).fit, self.values, rows=np.arange(5))
+        refused("NaN", PCA(2).fit, np.full((9, 3), np.nan), rows=np.arange(9))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.features import VisionExtractor, embed_texts
@@ -69,8 +70,7 @@ def test_models_without_texts(clip: str, tmp_path: Path) -> None:
     with pytest.raises(BrainalignError, match=r"cannot load a model of images and texts from .* holds the tokenizer"):
         embed_texts(str(folder), ["a", "b"])
     transformers.AutoTokenizer.from_pretrained(clip).save_pretrained(folder)
-    with pytest.raises(BrainalignError, match=r"\(ViTModel\) has no text tower"):
-        embed_texts(str(folder), ["a", "b"])
+    refused(r"\(ViTModel\) has no text tower", embed_texts, str(folder), ["a", "b"])
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
     with pytest.raises(BrainalignError, match=r"\(ViTModel\) has no visual_projection; leave that layer out"):
         VisionExtractor(str(folder), layers=("visual_projection",)).digest()

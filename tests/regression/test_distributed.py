@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from dask.distributed import Client, SchedulerPlugin, WorkerPlugin
+from refusals import refused
 from sklearn.base import clone
 
 from brainalign.checks import BrainalignError
@@ -191,8 +192,7 @@ def test_errors_come_before_the_long_part(
     )
     X, Y, groups = data(30, 4)
     given: dict[str, Any] = {"X": X, "Y": Y, "groups": groups, "coef": tmp_path / "c.npy", "client": threads} | change
-    with pytest.raises(BrainalignError, match=message):
-        fit_distributed(Ridge(), given.pop("X"), given.pop("Y"), chunk=1_000, **given)
+    refused(message, fit_distributed, Ridge(), given.pop("X"), given.pop("Y"), chunk=1_000, **given)
     assert not list(tmp_path.iterdir())
 
 
@@ -231,8 +231,7 @@ def test_the_job_script_of_slurm() -> None:
 
 def test_slurm_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
-    with pytest.raises(BrainalignError, match=r'install it with: pip install "brainalign\[cluster\]"'):
-        slurm_cluster()
+    refused(r'install it with: pip install "brainalign\[cluster\]"', slurm_cluster)
 
 
 class Finished(SchedulerPlugin):

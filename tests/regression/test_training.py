@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 from torch import nn
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import Epoch
 from brainalign.regression import Training, carve_validation, train
 
@@ -128,5 +128,4 @@ def test_validation_rows_are_whole_groups() -> None:
     ],
 )
 def test_bad_input(make, message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        make()
+    refused(message, make)

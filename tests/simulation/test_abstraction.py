@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.simulation import abstraction_world
 
 
@@ -42,7 +42,5 @@ def test_choices_are_drawn_as_probable_as_they_are() -> None:
 
 
 def test_what_cannot_be_built() -> None:
-    with pytest.raises(BrainalignError, match="cannot look like"):
-        abstraction_world(n_superordinate=3, n_basic=4)
-    with pytest.raises(BrainalignError, match="cannot hold 26 dimensions"):
-        abstraction_world(n_features=20)
+    refused("cannot look like", abstraction_world, n_superordinate=3, n_basic=4)
+    refused("cannot hold 26 dimensions", abstraction_world, n_features=20)

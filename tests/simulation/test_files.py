@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from jobs import run_step
 from PIL import Image
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.simulation import LAYERS, activations, draw_scenes, render, rest_networks, schedule, simulate_rest
 
 TINY = {
@@ -132,8 +132,7 @@ def test_schedule() -> None:
     assert trials.groupby("stimulus_id")["repeat"].apply(lambda r: sorted(r) == [0, 1, 2]).all()
     assert trials.groupby(["session", "run"])["onset_s"].apply(lambda t: t.is_monotonic_increasing).all()
     assert trials.groupby("session").size().eq(50).all()
-    with pytest.raises(BrainalignError, match="fewer sessions"):
-        schedule(["a"], 1, 2, 0)
+    refused("fewer sessions", schedule, ["a"], 1, 2, 0)
 
 
 def test_rest_follows_with_a_lag() -> None:
@@ -143,5 +142,4 @@ def test_rest_follows_with_a_lag() -> None:
     assert abs(np.corrcoef(leader, follower)[0, 1]) < 0.06
     assert np.corrcoef(leader[:-3], follower[3:])[0, 1] == pytest.approx(0.66**2, abs=0.06)
     assert np.corrcoef(series["ventral1_L"], series["ventral1_R"])[0, 1] == pytest.approx(0.66**2, abs=0.06)
-    with pytest.raises(BrainalignError, match="lag"):
-        simulate_rest(regions, 4, 0)
+    refused("lag", simulate_rest, regions, 4, 0)

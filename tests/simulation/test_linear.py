@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.simulation import linear_world
 
 
@@ -23,5 +22,4 @@ def test_plants_what_it_says() -> None:
 
 
 def test_ceilings_are_shares() -> None:
-    with pytest.raises(BrainalignError, match=r"shares in \[0, 1\]"):
-        linear_world(10, 2, 2, [1.2])
+    refused(r"shares in \[0, 1\]", linear_world, 10, 2, 2, [1.2])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.simulation import PREFERENCES, SHAPE_NEURONS, draw_scenes, measure_things, render, true_responses
 from brainalign.simulation.voxels import COLOURS, SHAPES
 
@@ -64,5 +64,4 @@ def test_floats_and_bytes_are_the_same_image() -> None:
 
 
 def test_images_of_another_shape_are_refused() -> None:
-    with pytest.raises(BrainalignError, match=r"images \(n, size, size, 3\); got the shape \(2, 3, 32, 32\)"):
-        measure_things(np.zeros((2, 3, 32, 32)))
+    refused(r"images \(n, size, size, 3\); got the shape \(2, 3, 32, 32\)", measure_things, np.zeros((2, 3, 32, 32)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.simulation import caption, draw_scenes, preferences, render
 from brainalign.simulation.voxels import COLOURS
 
@@ -75,9 +75,6 @@ def test_preferences_are_functions_of_the_scene() -> None:
 
 def test_bad_scenes_are_named() -> None:
     scenes = draw_scenes(2, 0)
-    with pytest.raises(BrainalignError, match="did you mean 'circle'"):
-        render(scenes.assign(shape="circel"))
-    with pytest.raises(BrainalignError, match="at least 1"):
-        draw_scenes(0)
-    with pytest.raises(BrainalignError, match="positive number of pixels"):
-        render(scenes, 0)
+    refused("did you mean 'circle'", render, scenes.assign(shape="circel"))
+    refused("at least 1", draw_scenes, 0)
+    refused("positive number of pixels", render, scenes, 0)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 from sklearn.linear_model import Ridge as SklearnRidge
 from worlds.small import linear_gaussian_reference
 
-from brainalign.checks import BrainalignError
 from brainalign.simulation import voxel_prior_world
 
 
@@ -52,5 +52,4 @@ def test_reference_is_the_posterior_mean() -> None:
 
 
 def test_more_features_than_latents() -> None:
-    with pytest.raises(BrainalignError, match="n_features is 2 but n_latents 3"):
-        voxel_prior_world(n_features=2)
+    refused("n_features is 2 but n_latents 3", voxel_prior_world, n_features=2)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
@@ -104,8 +105,7 @@ def test_ties_and_constant_predictions() -> None:
 
 
 def test_what_cannot_be_compared() -> None:
-    with pytest.raises(BrainalignError, match="two families or more; got task"):
-        family_contest(TASK, REGIONS, **SIZES)
+    refused("two families or more; got task", family_contest, TASK, REGIONS, **SIZES)
     blind = replace(TASK[1], cv_r=np.full(4, np.nan))
     with pytest.raises(BrainalignError, match=r"'task' has 2 fits.*nothing was scored.*tasknet/ridge \(late\)"):
         family_contest([TASK[0], blind, LANGUAGE], REGIONS, **SIZES)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 from scipy.stats import spearmanr
 
 from brainalign.checks import BrainalignError
@@ -100,7 +101,5 @@ def test_undefined_depths_have_a_reason() -> None:
     nothing = recovered_depth(planted, {}, LAYERS)
     assert np.isnan(nothing.exact)
     assert nothing.n_undecided == 3
-    with pytest.raises(BrainalignError, match="planted layer"):
-        recovered_depth({"V1": "q"}, {}, LAYERS)
-    with pytest.raises(BrainalignError, match="2 different layers"):
-        recovered_depth({"V1": "a"}, {}, ["a"])
+    refused("planted layer", recovered_depth, {"V1": "q"}, {}, LAYERS)
+    refused("2 different layers", recovered_depth, {"V1": "a"}, {}, ["a"])

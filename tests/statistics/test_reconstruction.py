@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 from scipy.signal import convolve2d
 
 from brainalign.checks import BrainalignError
@@ -141,8 +142,7 @@ def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None
     assert mine["CLIP"] == pytest.approx(100)
     assert mine["SwAV"] == pytest.approx(0, abs=1e-6)
     assert np.isnan(mine["Inception"])
-    with pytest.raises(BrainalignError, match="'simulated' cannot stand beside them"):
-        beside_published(table, "mine", dataset="simulated")
+    refused("'simulated' cannot stand beside them", beside_published, table, "mine", dataset="simulated")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.statistics import smooth_map_test
@@ -64,15 +65,10 @@ def test_results_repeat_for_a_seed(sheet: tuple[np.ndarray, np.ndarray]) -> None
 def test_what_cannot_be_tested_is_refused(sheet: tuple[np.ndarray, np.ndarray]) -> None:
     places, separation = sheet
     target = places[:, 0]
-    with pytest.raises(BrainalignError, match="the same in all 20 areas"):
-        smooth_map_test(np.ones(20), target, separation)
-    with pytest.raises(BrainalignError, match="4 to 500 areas; got 3; decide more areas"):
-        smooth_map_test(target[:3], target[:3], separation[:3, :3])
-    with pytest.raises(BrainalignError, match=r"needs maps \(n_maps, n_areas\)"):
-        smooth_map_test(target[:5], target, separation)
+    refused("the same in all 20 areas", smooth_map_test, np.ones(20), target, separation)
+    refused("4 to 500 areas; got 3; decide more areas", smooth_map_test, target[:3], target[:3], separation[:3, :3])
+    refused(r"needs maps \(n_maps, n_areas\)", smooth_map_test, target[:5], target, separation)
     with pytest.raises(BrainalignError, match="leave out areas without a value"):
         smooth_map_test(np.where(np.arange(20) == 3, np.nan, target), target, separation)
-    with pytest.raises(BrainalignError, match="must be symmetric"):
-        smooth_map_test(places[:, 1], target, separation - 1)
-    with pytest.raises(BrainalignError, match="alternative must be one of"):
-        smooth_map_test(target, target, separation, alternative="less")
+    refused("must be symmetric", smooth_map_test, places[:, 1], target, separation - 1)
+    refused("alternative must be one of", smooth_map_test, target, target, separation, alternative="less")

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.in_context.inputs import check_features
-from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, same_kind_as
+from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, refuse, same_kind_as
 from brainalign.statistics import r2
 
 NOISE_SHARES = tuple(np.logspace(-3, 3, 25).tolist())  # of the context's variance
@@ -217,9 +217,7 @@ class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, values are not finite, a target is constant, or a keyword is given.
         """
-        for name, value in {"groups": groups, "grid": grid, "roi": roi, "semantics": semantics}.items():
-            if value is not None:
-                raise BrainalignError(f"EmpiricalBayesRidge cannot use {name}; leave it out")
+        refuse("EmpiricalBayesRidge", groups=groups, grid=grid, roi=roi, semantics=semantics)
         check_arrays("X", X, Y)
         check_features("X", X, self.prior.n_features, "prior")
         x, y = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y))

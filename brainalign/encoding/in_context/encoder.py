@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from brainalign.encoding.in_context.network import (
     write_checkpoint,
 )
 from brainalign.io import reading
-from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, labels_of, same_kind_as
+from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, labels_of, refuse, same_kind_as
 from brainalign.statistics import pearson, r2
 
 METRICS = {"r2": r2, "r": pearson}
@@ -225,7 +225,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
                 as_tensor(root).float().to(device),
                 real,
                 [(as_tensor(x).float().to(device), as_tensor(y).float().to(device)) for x, y in subjects],
-                self._curriculum(),
+                Curriculum(**{entry.name: getattr(self, entry.name) for entry in fields(Curriculum)}),
                 torch.Generator().manual_seed(self.seed),
                 checkpoint,
                 progress,
@@ -263,9 +263,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
             If the network was not pre-trained, the context has fewer than 3 images, features are of another width or
             not unit length, values are not finite, a target is constant or a keyword cannot be used.
         """
-        for name, value in {"grid": grid, "semantics": semantics}.items():
-            if value is not None:
-                raise BrainalignError(f"InContextEncoder cannot use {name}; leave it out or choose a spatial read-out")
+        refuse("InContextEncoder", grid=grid, semantics=semantics)
         self._check_pretrained()
         check_context(X, self.n_features_)
         check_arrays("X", X, Y)
@@ -410,18 +408,6 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
             for where in torch.arange(Y.shape[1], device=X.device).split(min(size, BLOCK)):
                 found[where] = network(X.expand(len(where), -1, -1), Y[:, where].T)
         return found
-
-    def _curriculum(self) -> Curriculum:
-        return Curriculum(
-            self.n_steps,
-            self.context_sizes,
-            self.noise_ratio,
-            self.n_voxels,
-            self.n_queries,
-            self.learning_rate,
-            self.weight_decay,
-            self.optimizer,
-        )
 
     def _check_options(self) -> None:
         check_choice("network", self.network, NETWORKS)

@@ -5,7 +5,6 @@ Everything comes from the training images of those subjects; the held-out one on
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from brainalign.encoding.in_context.empirical_bayes import WeightPrior, estimate
 from brainalign.encoding.in_context.encoder import InContextEncoder
 from brainalign.encoding.in_context.inputs import unit_rows
 from brainalign.encoding.scoring import average_repeats
+from brainalign.regression import digest_of
 from brainalign.statistics import noise_ceiling_from_share, signal_share
 
 Progress = Callable[[int, int, int, float], None]
@@ -132,7 +132,7 @@ def _pretrained(
     if folder is None:
         return encoder.pretrain(X, prior, subjects=subjects, progress=progress)
     arrays = [X, prior.mean, prior.covariance, *(array for subject in subjects for array in subject)]
-    place = folder / _digest(encoder, arrays)
+    place = folder / digest_of(sorted(encoder.get_params().items()), *arrays)
     if (place / "finished").exists():
         return InContextEncoder.load(place / "network.safetensors")
     place.mkdir(parents=True, exist_ok=True)
@@ -140,14 +140,6 @@ def _pretrained(
     encoder.save(place / "network.safetensors")
     (place / "finished").touch()  # last: a folder without it was cut short
     return encoder
-
-
-def _digest(encoder: InContextEncoder, arrays: Sequence[Values]) -> str:
-    """Name a pre-training by its encoder and everything it is given."""
-    digest = hashlib.sha256(json.dumps(encoder.get_params(), sort_keys=True).encode())
-    for values in arrays:
-        digest.update(f"{values.dtype} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

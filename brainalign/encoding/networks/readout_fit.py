@@ -40,6 +40,7 @@ from brainalign.regression import (
     carve_validation,
     check_validation,
     labels_of,
+    refuse,
     same_kind_as,
     train,
 )
@@ -180,8 +181,9 @@ class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
             content = read_json(folder / "encoder.json")
             if content["encoder"] != cls.__name__:
                 raise BrainalignError(f"{folder} holds a {content['encoder']}; load it with {content['encoder']}.load")
-            options = {name: tuple(one) if isinstance(one, list) else one for name, one in content["options"].items()}
-            encoder, tensors = cls(**options), load_file(folder / "encoder.safetensors")
+            options: dict[str, Any] = content["options"]
+            encoder = cls(**{name: tuple(one) if isinstance(one, list) else one for name, one in options.items()})
+            tensors = load_file(folder / "encoder.safetensors")
             encoder.history_ = [Epoch(*values) for values in content["history"]]
             encoder.validation_r_ = tensors.pop("validation_r").numpy()
             encoder._restore(tensors, content["fitted"])
@@ -347,13 +349,6 @@ class Readout(_FittedReadout, TokenEncoder):
         whole.keep([start(self, shape, self.seed)] * (int(chosen.max()) + 1), chosen)
         whole.load_state_dict(tensors)
         self._describe(whole.to(pick_device(self.device)), lambda tensor: np.asarray(tensor.cpu()))
-
-
-def refuse(name: str, **given: object) -> None:
-    """Raise where a keyword was given that the encoder of that name cannot use."""
-    for keyword, value in given.items():
-        if value is not None:
-            raise BrainalignError(f"{name} cannot use {keyword}; leave it out or choose another encoder")
 
 
 def start(readout: Readout, shape: Shape, seed: int) -> nn.Module:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
-from brainalign.encoding.networks.readout_fit import TokenEncoder, refuse
+from brainalign.encoding.networks.readout_fit import TokenEncoder
 from brainalign.encoding.networks.routing_network import RoutingNetwork, members_of, parcels_of, position_code
 from brainalign.encoding.networks.token_inputs import (
     check_tokens,
@@ -28,7 +28,7 @@ from brainalign.encoding.networks.token_inputs import (
     target_scales,
     token_scales,
 )
-from brainalign.regression import Array, Training, carve_validation, labels_of, same_kind_as, train
+from brainalign.regression import Array, Training, carve_validation, labels_of, refuse, same_kind_as, train
 
 PUBLISHED_ROUTING = {
     "d_model": 768,
