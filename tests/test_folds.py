@@ -24,7 +24,7 @@ from brainalign.decoding import (
 )
 from brainalign.decoding.training import check_unseen
 from brainalign.encoding import Ridge, evaluate, evaluate_held_out
-from brainalign.encoding.scoring import encode_runs, encode_zero_shot
+from brainalign.encoding.scoring import encode_folds
 from brainalign.geometry import (
     choice_table,
     decode_generalization,
@@ -73,8 +73,7 @@ TAKE_FOLDS = {
     "pairwise_movie": lambda folds: pairwise_movie(SIGNALS, LABELS, folds),
     "linear_classification": lambda folds: linear_classification(ROWS, LABELS, folds),
     "logistic_auc": lambda folds: logistic_auc(ROWS, LABELS, folds),
-    "encode_runs": lambda folds: stacked(folds, encode_runs),
-    "encode_zero_shot": lambda folds: stacked(folds, encode_zero_shot),
+    "encode_folds": lambda folds: stacked(folds, encode_folds),
     "evaluate": whole,
     "evaluate_held_out": one_split,
     "train": network,

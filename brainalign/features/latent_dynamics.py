@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,12 +22,6 @@ from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.regression import descend
 
 LEAK = 0.5  # share of its state that the continuous-time network renews per frame
-
-
-class Head(Protocol):
-    """Roll standardised features out: context (n, n_context, n_units) -> (n, n_steps, n_units)."""
-
-    def __call__(self, context: torch.Tensor, n_steps: int) -> torch.Tensor: ...
 
 
 class Identity(nn.Module):
@@ -108,6 +102,7 @@ class Ctrnn(nn.Module):
         return torch.stack(future, dim=1)
 
 
+# Each rolls standardised features out: context (n, n_context, n_units) to (n, n_steps, n_units).
 HEADS: dict[str, Any] = {"identity": Identity, "mlp": Mlp, "lstm": Lstm, "ctrnn": Ctrnn}
 
 

@@ -1,80 +1,46 @@
 """Ridge and banded ridge, on one machine and on many, and the training loop of networks."""
 
-from brainalign.regression.banded import BandedRidge, band_candidates
-from brainalign.regression.design import blocks_of, design_of
-from brainalign.regression.distributed_ridge import cluster, fit_distributed, slurm_cluster
-from brainalign.regression.fold_scores import block_of, scores
-from brainalign.regression.folds import FewFilters, InnerFold, Layout, few_filters, inner_folds, layout
-from brainalign.regression.inputs import (
-    Array,
-    MeanScore,
-    as_tensor,
-    check_arrays,
-    check_shapes,
-    labels_of,
-    refuse,
-    same_kind_as,
-)
-from brainalign.regression.ridge import ALPHAS, Ridge, fit_layers
-from brainalign.regression.rotation import rotate, spectrum
-from brainalign.regression.tasks import NpyFile
-from brainalign.regression.threads import in_threads, side_by_side, threads_for
-from brainalign.regression.training import (
-    Checkpoint,
-    Epoch,
-    Training,
-    carve_validation,
-    check_validation,
-    descend,
-    digest_of,
-    read_state,
-    train,
-)
-from brainalign.regression.variance_partition import BandedEncoder, Partition, partition
-
-__all__ = [
-    "ALPHAS",
-    "Array",
-    "BandedEncoder",
-    "BandedRidge",
-    "Checkpoint",
-    "Epoch",
-    "FewFilters",
-    "InnerFold",
-    "Layout",
-    "MeanScore",
-    "NpyFile",
-    "Partition",
-    "Ridge",
-    "Training",
-    "as_tensor",
-    "band_candidates",
-    "block_of",
-    "blocks_of",
-    "carve_validation",
-    "check_arrays",
-    "check_shapes",
-    "check_validation",
-    "cluster",
-    "descend",
-    "design_of",
-    "digest_of",
-    "few_filters",
-    "fit_distributed",
-    "fit_layers",
-    "in_threads",
-    "inner_folds",
-    "labels_of",
-    "layout",
-    "partition",
-    "read_state",
-    "refuse",
-    "rotate",
-    "same_kind_as",
-    "scores",
-    "side_by_side",
-    "slurm_cluster",
-    "spectrum",
-    "threads_for",
-    "train",
-]
+from brainalign.regression.banded import BandedRidge as BandedRidge
+from brainalign.regression.banded import band_candidates as band_candidates
+from brainalign.regression.design import blocks_of as blocks_of
+from brainalign.regression.design import design_of as design_of
+from brainalign.regression.distributed_ridge import cluster as cluster
+from brainalign.regression.distributed_ridge import fit_distributed as fit_distributed
+from brainalign.regression.distributed_ridge import slurm_cluster as slurm_cluster
+from brainalign.regression.fold_scores import block_of as block_of
+from brainalign.regression.fold_scores import scores as scores
+from brainalign.regression.folds import FewFilters as FewFilters
+from brainalign.regression.folds import InnerFold as InnerFold
+from brainalign.regression.folds import Layout as Layout
+from brainalign.regression.folds import few_filters as few_filters
+from brainalign.regression.folds import inner_folds as inner_folds
+from brainalign.regression.folds import layout as layout
+from brainalign.regression.inputs import Array as Array
+from brainalign.regression.inputs import MeanScore as MeanScore
+from brainalign.regression.inputs import as_tensor as as_tensor
+from brainalign.regression.inputs import check_arrays as check_arrays
+from brainalign.regression.inputs import check_shapes as check_shapes
+from brainalign.regression.inputs import labels_of as labels_of
+from brainalign.regression.inputs import refuse as refuse
+from brainalign.regression.inputs import same_kind_as as same_kind_as
+from brainalign.regression.ridge import ALPHAS as ALPHAS
+from brainalign.regression.ridge import Ridge as Ridge
+from brainalign.regression.ridge import fit_layers as fit_layers
+from brainalign.regression.rotation import rotate as rotate
+from brainalign.regression.rotation import spectrum as spectrum
+from brainalign.regression.tasks import NpyFile as NpyFile
+from brainalign.regression.threads import in_threads as in_threads
+from brainalign.regression.threads import side_by_side as side_by_side
+from brainalign.regression.threads import threads_for as threads_for
+from brainalign.regression.training import Checkpoint as Checkpoint
+from brainalign.regression.training import Epoch as Epoch
+from brainalign.regression.training import Training as Training
+from brainalign.regression.training import carve_validation as carve_validation
+from brainalign.regression.training import check_validation as check_validation
+from brainalign.regression.training import descend as descend
+from brainalign.regression.training import digest_of as digest_of
+from brainalign.regression.training import read_state as read_state
+from brainalign.regression.training import train as train
+from brainalign.regression.variance_partition import BandedEncoder as BandedEncoder
+from brainalign.regression.variance_partition import Partition as Partition
+from brainalign.regression.variance_partition import partition as partition

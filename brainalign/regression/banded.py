@@ -7,7 +7,7 @@ candidate passes over the data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -70,6 +70,7 @@ def band_candidates(n_bands: int, n_candidates: int, seed: int) -> NDArray[np.fl
     return np.concatenate([fixed, np.reshape(drawn, (-1, n_bands))])
 
 
+@dataclass(eq=False, repr=False)
 class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Ridge regression with one penalty per band of features and target, by random search.
 
@@ -116,27 +117,15 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
     """
 
-    def __init__(
-        self,
-        alphas: Sequence[float] | float = ALPHAS,
-        n_candidates: int = 20,
-        candidates: Array | None = None,
-        cv: int | Literal["groups"] = 5,
-        solver: Literal["auto", "primal", "dual"] = "auto",
-        metric: Literal["r2", "r"] = "r2",
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        dtype: Literal["float32", "float64"] = "float32",
-        seed: int = 0,
-    ) -> None:
-        self.alphas = alphas
-        self.n_candidates = n_candidates
-        self.candidates = candidates
-        self.cv = cv
-        self.solver = solver
-        self.metric = metric
-        self.device = device
-        self.dtype = dtype
-        self.seed = seed
+    alphas: Sequence[float] | float = ALPHAS
+    n_candidates: int = 20
+    candidates: Array | None = None
+    cv: int | Literal["groups"] = 5
+    solver: Literal["auto", "primal", "dual"] = "auto"
+    metric: Literal["r2", "r"] = "r2"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+    seed: int = 0
 
     def fit(self, Xs: Sequence[Any], Y: Any, *, sample_weight: Any = None, groups: Array | None = None) -> BandedRidge:
         """Fit all targets.
@@ -231,7 +220,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     def split_scores(self, Xs: Sequence[Any], Y: Any) -> Array:
         """Split the score over the bands: (n_bands, n_targets), summing to `score_targets`.
 
-        The product measure (partition.py). A part can be negative where bands correlate.
+        The product measure (variance_partition.py). A part can be negative where bands correlate.
 
         Raises
         ------

@@ -7,12 +7,13 @@ worker had not finished. Pieces depend on sizes only, never on the number of wor
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from brainalign.regression.inputs import (
 )
 from brainalign.regression.ridge import Ridge
 from brainalign.regression.rotation import ILL_CONDITIONED
-from brainalign.regression.tasks import DesignFile, Job, NpyFile, Stored, check_finite_pieces
+from brainalign.regression.tasks import DesignFile, Job, NpyFile, ShardFit, Stored, check_finite_pieces
 
 if TYPE_CHECKING:
     from dask.distributed import Client, Future
@@ -201,15 +202,6 @@ def _connected(client: Client | str | None) -> Iterator[Client]:
         yield client
 
 
-class _Fitted(NamedTuple):
-    """What the shards found: scores (n_alphas, n_targets), the rest (n_targets,)."""
-
-    scores: NDArray[Any]
-    alpha: NDArray[np.float64]
-    means: NDArray[np.float64]
-    intercept: NDArray[Any]
-
-
 class _Run:
     """The steps of one fit; each waits for the one before, so that a lost worker never takes a finished step along."""
 
@@ -277,7 +269,7 @@ class _Run:
             whole = self.client.submit(tasks.add_all, grams, pure=False, retries=RETRIES)
         self._all(tasks.fold, [(exact, number, each, whole) for number, each in enumerate(grams)])
 
-    def fit(self, stored: Stored, roi: NDArray[Any] | None) -> _Fitted:
+    def fit(self, stored: Stored, roi: NDArray[Any] | None) -> ShardFit:
         """Fit every shard of targets."""
         job = self.job
         n_targets, dtype = job.Y.shape[1], np.dtype(job.dtype)
@@ -295,7 +287,7 @@ class _Run:
             for number, found in self._done(tasks.solve_shard, again):
                 intercept[job.shards[number]] = found
         design.release()
-        return _Fitted(scores, alpha, means, intercept)
+        return ShardFit(scores, alpha, means, intercept)
 
     def _pieces(self, length: int, n_bytes: int) -> list[slice]:
         """Divide rows or columns of so many bytes each into chunks."""
@@ -305,7 +297,7 @@ class _Run:
         """Add in pairs, and pairs of pairs; first of all else, so that workers do not pile up what is to be added."""
         while len(sums) > 1:
             pairs = zip(sums[::2], sums[1::2], strict=False)
-            added = [self.client.submit(tasks.add, *pair, pure=False, retries=RETRIES, priority=1) for pair in pairs]
+            added = [self.client.submit(operator.add, *pair, pure=False, retries=RETRIES, priority=1) for pair in pairs]
             sums = added + sums[2 * len(added) :]
         return sums[0]
 

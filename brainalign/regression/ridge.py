@@ -6,7 +6,7 @@ Every training set is decomposed once; all alphas and all targets share the deco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +40,7 @@ from brainalign.regression.threads import in_threads
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
 
 
+@dataclass(eq=False, repr=False)
 class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Ridge regression with one penalty per target (or one for all), in closed form.
 
@@ -91,23 +92,13 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     [0.1, 0.1, 0.1]
     """
 
-    def __init__(
-        self,
-        alphas: Sequence[float] | float = ALPHAS,
-        cv: int | Literal["groups"] = 5,
-        solver: Literal["auto", "primal", "dual"] = "auto",
-        metric: Literal["r2", "r"] = "r2",
-        per_target_alpha: bool = True,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        dtype: Literal["float32", "float64"] = "float32",
-    ) -> None:
-        self.alphas = alphas
-        self.cv = cv
-        self.solver = solver
-        self.metric = metric
-        self.per_target_alpha = per_target_alpha
-        self.device = device
-        self.dtype = dtype
+    alphas: Sequence[float] | float = ALPHAS
+    cv: int | Literal["groups"] = 5
+    solver: Literal["auto", "primal", "dual"] = "auto"
+    metric: Literal["r2", "r"] = "r2"
+    per_target_alpha: bool = True
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
 
     def fit(
         self,

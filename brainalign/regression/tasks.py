@@ -296,11 +296,6 @@ def gram(job: Job, where: slice) -> NDArray[np.float64]:
     return found
 
 
-def add(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add two sums."""
-    return left + right
-
-
 def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram", "svd"]]:
     """Decompose the Gram and write one side of the rotation.
 
@@ -407,7 +402,7 @@ class Stored(NamedTuple):
 
 
 class ShardFit(NamedTuple):
-    """What a shard returns: scores (n_alphas, n_targets), the rest (n_targets,); NaN while alpha is to be pooled."""
+    """Of a shard or of all targets: scores (n_alphas, n_targets), the rest (n_targets,); NaN until alpha is pooled."""
 
     scores: NDArray[Any]
     alpha: NDArray[np.float64]

@@ -1,158 +1,56 @@
 """Scores, ceilings, resampling and identification: numpy arrays in, numpy arrays out."""
 
-from brainalign.statistics.ceilings import (
-    SubjectCeiling,
-    leave_one_subject_out_ceiling,
-    ncsnr,
-    noise_ceiling,
-    noise_ceiling_from_ncsnr,
-    noise_ceiling_from_share,
-    noise_ceiling_interval,
-    signal_share,
-    spearman_brown,
-    split_half_reliability,
-)
-from brainalign.statistics.classification import (
-    Regressor,
-    held_out_prediction,
-    held_out_r2,
-    linear_classification,
-    logistic_auc,
-)
-from brainalign.statistics.correlations import (
-    RELIABLE,
-    CorrelationNull,
-    RegionDraws,
-    bootstrap_correlations,
-    group_means,
-    permuted_correlations,
-    region_draws,
-)
-from brainalign.statistics.maps import (
-    DepthRecovery,
-    SmoothMapTest,
-    area_map_test,
-    layer_preference,
-    recovered_depth,
-    smooth_map_test,
-    spin_orders,
-    spin_test,
-)
-from brainalign.statistics.model_comparison import Candidate, family_contest, interval_widening, target_winners
-from brainalign.statistics.pairing import (
-    Exchange,
-    PairingTest,
-    crossed_bootstrap,
-    exchanged,
-    largest_difference_p,
-    paired_differences_p,
-    pairing_test,
-    sums_by_stimulus,
-)
-from brainalign.statistics.pattern_identification import identification, pair_matching
-from brainalign.statistics.reconstruction import (
-    PUBLISHED,
-    beside_published,
-    effective_dimension,
-    n_way_identification,
-    reconstruction_scores,
-)
-from brainalign.statistics.resampling import (
-    MIN_UNITS,
-    Interval,
-    bootstrap,
-    cross_validated_interval,
-    exchange_features,
-    fdr,
-    permutation_test,
-    permute_stimuli,
-    permute_within,
-)
-from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2, without_rounding
-from brainalign.statistics.time import (
-    Cluster,
-    ClusterTest,
-    HumpLatency,
-    Latency,
-    cluster_permutation,
-    first_hump,
-    hump_latency,
-    score_latency,
-    sensor_adjacency,
-)
-
-__all__ = [
-    "MIN_UNITS",
-    "PUBLISHED",
-    "RELIABLE",
-    "Candidate",
-    "Cluster",
-    "ClusterTest",
-    "CorrelationNull",
-    "DepthRecovery",
-    "Exchange",
-    "HumpLatency",
-    "Interval",
-    "Latency",
-    "PairingTest",
-    "RegionDraws",
-    "Regressor",
-    "SmoothMapTest",
-    "SubjectCeiling",
-    "area_map_test",
-    "beside_published",
-    "bootstrap",
-    "bootstrap_correlations",
-    "cluster_permutation",
-    "cross_validated_interval",
-    "crossed_bootstrap",
-    "effective_dimension",
-    "exchange_features",
-    "exchanged",
-    "explained_variance",
-    "family_contest",
-    "fdr",
-    "first_hump",
-    "group_means",
-    "held_out_prediction",
-    "held_out_r2",
-    "hump_latency",
-    "identification",
-    "interval_widening",
-    "largest_difference_p",
-    "layer_preference",
-    "leave_one_subject_out_ceiling",
-    "linear_classification",
-    "logistic_auc",
-    "n_way_identification",
-    "ncsnr",
-    "noise_ceiling",
-    "noise_ceiling_from_ncsnr",
-    "noise_ceiling_from_share",
-    "noise_ceiling_interval",
-    "normalized_r2",
-    "pair_matching",
-    "paired_differences_p",
-    "pairing_test",
-    "pearson",
-    "permutation_test",
-    "permute_stimuli",
-    "permute_within",
-    "permuted_correlations",
-    "r2",
-    "reconstruction_scores",
-    "recovered_depth",
-    "region_draws",
-    "score_latency",
-    "sensor_adjacency",
-    "signal_share",
-    "signed_r2",
-    "smooth_map_test",
-    "spearman_brown",
-    "spin_orders",
-    "spin_test",
-    "split_half_reliability",
-    "sums_by_stimulus",
-    "target_winners",
-    "without_rounding",
-]
+from brainalign.statistics.ceilings import SubjectCeiling as SubjectCeiling
+from brainalign.statistics.ceilings import leave_one_subject_out_ceiling as leave_one_subject_out_ceiling
+from brainalign.statistics.ceilings import ncsnr as ncsnr
+from brainalign.statistics.ceilings import noise_ceiling as noise_ceiling
+from brainalign.statistics.ceilings import noise_ceiling_from_ncsnr as noise_ceiling_from_ncsnr
+from brainalign.statistics.ceilings import noise_ceiling_from_share as noise_ceiling_from_share
+from brainalign.statistics.ceilings import noise_ceiling_interval as noise_ceiling_interval
+from brainalign.statistics.ceilings import signal_share as signal_share
+from brainalign.statistics.ceilings import spearman_brown as spearman_brown
+from brainalign.statistics.ceilings import split_half_reliability as split_half_reliability
+from brainalign.statistics.classification import Regressor as Regressor
+from brainalign.statistics.classification import held_out_prediction as held_out_prediction
+from brainalign.statistics.classification import held_out_r2 as held_out_r2
+from brainalign.statistics.classification import linear_classification as linear_classification
+from brainalign.statistics.classification import logistic_auc as logistic_auc
+from brainalign.statistics.correlations import RELIABLE as RELIABLE
+from brainalign.statistics.correlations import CorrelationNull as CorrelationNull
+from brainalign.statistics.correlations import RegionDraws as RegionDraws
+from brainalign.statistics.correlations import bootstrap_correlations as bootstrap_correlations
+from brainalign.statistics.correlations import group_means as group_means
+from brainalign.statistics.correlations import permuted_correlations as permuted_correlations
+from brainalign.statistics.correlations import region_draws as region_draws
+from brainalign.statistics.maps import *
+from brainalign.statistics.model_comparison import Candidate as Candidate
+from brainalign.statistics.model_comparison import family_contest as family_contest
+from brainalign.statistics.model_comparison import interval_widening as interval_widening
+from brainalign.statistics.model_comparison import target_winners as target_winners
+from brainalign.statistics.pairing import Exchange as Exchange
+from brainalign.statistics.pairing import PairingTest as PairingTest
+from brainalign.statistics.pairing import crossed_bootstrap as crossed_bootstrap
+from brainalign.statistics.pairing import exchanged as exchanged
+from brainalign.statistics.pairing import largest_difference_p as largest_difference_p
+from brainalign.statistics.pairing import paired_differences_p as paired_differences_p
+from brainalign.statistics.pairing import pairing_test as pairing_test
+from brainalign.statistics.pairing import sums_by_stimulus as sums_by_stimulus
+from brainalign.statistics.pattern_identification import identification as identification
+from brainalign.statistics.pattern_identification import pair_matching as pair_matching
+from brainalign.statistics.reconstruction import *
+from brainalign.statistics.resampling import MIN_UNITS as MIN_UNITS
+from brainalign.statistics.resampling import Interval as Interval
+from brainalign.statistics.resampling import bootstrap as bootstrap
+from brainalign.statistics.resampling import cross_validated_interval as cross_validated_interval
+from brainalign.statistics.resampling import exchange_features as exchange_features
+from brainalign.statistics.resampling import fdr as fdr
+from brainalign.statistics.resampling import permutation_test as permutation_test
+from brainalign.statistics.resampling import permute_stimuli as permute_stimuli
+from brainalign.statistics.resampling import permute_within as permute_within
+from brainalign.statistics.scores import explained_variance as explained_variance
+from brainalign.statistics.scores import normalized_r2 as normalized_r2
+from brainalign.statistics.scores import pearson as pearson
+from brainalign.statistics.scores import r2 as r2
+from brainalign.statistics.scores import signed_r2 as signed_r2
+from brainalign.statistics.scores import without_rounding as without_rounding
+from brainalign.statistics.time import *

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,22 +32,33 @@ def linear_classification(
     BrainalignError
         If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
-    check_folds(folds, len(responses))
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import recall_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     accuracies = []
-    for train, test in folds:
-        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-        classifier.fit(responses[train], stimulus_ids[train])
+    for classifier, test in _fitted(responses, stimulus_ids, folds):
         shown = stimulus_ids[test]
         # Over the stimuli that are tested: another that is answered costs the shown one its hit.
         accuracies.append(
             recall_score(shown, classifier.predict(responses[test]), labels=np.unique(shown), average="macro")
         )
     return np.array(accuracies)
+
+
+def _fitted(
+    responses: NDArray[np.floating[Any]],
+    labels: NDArray[Any],
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    c: float = 1.0,
+) -> Iterator[tuple[Any, NDArray[np.intp]]]:
+    """Yield a classifier of standardised responses, fitted to the training rows of each fold, and the test rows."""
+    check_folds(folds, len(responses))
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for train, test in folds:
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
+        yield classifier.fit(responses[train], labels[train]), test
 
 
 def logistic_auc(
@@ -76,16 +87,10 @@ def logistic_auc(
     BrainalignError
         If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
-    check_folds(folds, len(responses))
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     found = []
-    for train, test in folds:
-        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
-        classifier.fit(responses[train], labels[train])
+    for classifier, test in _fitted(responses, labels, folds, c):
         both = len(np.unique(labels[test])) == 2
         second = labels[test] == classifier.classes_[1]
         found.append(roc_auc_score(second, classifier.decision_function(responses[test])) if both else np.nan)

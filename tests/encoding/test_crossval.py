@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign.encoding import Ridge, evaluate
-from brainalign.encoding.scoring import encode_runs, encode_zero_shot, row_space
+from brainalign.encoding.scoring import encode_folds, row_space
 from brainalign.statistics import identification, pair_matching, pearson, permute_within, r2
 
 N_RUNS, N_STIMULI, N_TARGETS = 6, 5, 30
@@ -51,7 +51,7 @@ def test_row_space_of_a_layer_that_answers_nothing_has_a_column() -> None:
 
 def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     folds = leave_one_run_out(design["runs"])
-    scores = encode_runs(
+    scores = encode_folds(
         Ridge((5.0,), dtype="float64"), design["X"], design["Y"][None], folds, design["runs"], design["stimuli"]
     )
     r, determination, correct = [], [], []
@@ -67,8 +67,14 @@ def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
 
 def test_zero_shot_equals_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     folds, stimuli = leave_two_out(design["stimuli"]), design["stimuli"]
-    scores = encode_zero_shot(
-        Ridge((5.0,), dtype="float64"), design["X"], design["Y"][None], folds, design["runs"], stimuli
+    scores = encode_folds(
+        Ridge((5.0,), dtype="float64"),
+        design["X"],
+        design["Y"][None],
+        folds,
+        design["runs"],
+        stimuli,
+        leave_out="stimulus",
     )
     expected = []
     for train, test in folds:
@@ -87,7 +93,7 @@ def test_trials_of_a_stimulus_are_averaged_before_identification(design: dict[st
     test = np.isin(runs, [0, 1])
     folds = [(np.flatnonzero(~test), np.flatnonzero(test))]
     encoder = Ridge((0.1,), dtype="float64")
-    scores = encode_runs(encoder, design["X"], design["Y"][None], folds, runs, stimuli)
+    scores = encode_folds(encoder, design["X"], design["Y"][None], folds, runs, stimuli)
     assert scores.correct.shape == (1, 1, N_STIMULI)
     predicted = encoder.fit(design["X"][~test], design["Y"][~test]).predict(design["X"][runs == 0])
     expected = identification(predicted, (design["Y"][runs == 0] + design["Y"][runs == 1]) / 2)[0]
@@ -100,9 +106,9 @@ def test_a_stack_of_permutations_equals_one_at_a_time(design: dict[str, np.ndarr
     encoder = Ridge((0.1, 3.0, 100.0), per_target_alpha=per_target_alpha, dtype="float64")
     folds = leave_one_run_out(design["runs"])
     stack = design["Y"][permute_within(design["runs"], 3, np.random.default_rng(2))]
-    together = encode_runs(encoder, design["X"], stack, folds, design["runs"], design["stimuli"])
+    together = encode_folds(encoder, design["X"], stack, folds, design["runs"], design["stimuli"])
     for k, responses in enumerate(stack):
-        alone = encode_runs(encoder, design["X"], responses[None], folds, design["runs"], design["stimuli"])
+        alone = encode_folds(encoder, design["X"], responses[None], folds, design["runs"], design["stimuli"])
         np.testing.assert_array_equal(together.alpha[:, k], alone.alpha[:, 0])
         np.testing.assert_allclose(together.r[k], alone.r[0], atol=1e-9)
         np.testing.assert_array_equal(together.correct[k], alone.correct[0])
@@ -122,7 +128,7 @@ def test_only_training_rows_reach_the_fit(design: dict[str, np.ndarray]) -> None
     folds = leave_one_run_out(design["runs"])
     Remembering.seen.clear()
     encoder = Remembering((0.1, 3.0), dtype="float64")
-    encode_runs(encoder, design["X"], design["Y"][None], folds, design["runs"], design["stimuli"])
+    encode_folds(encoder, design["X"], design["Y"][None], folds, design["runs"], design["stimuli"])
     assert len(Remembering.seen) == len(folds)
     for (train, _), (X, Y) in zip(folds, Remembering.seen, strict=True):
         np.testing.assert_array_equal(Y, design["Y"][train])
@@ -212,7 +218,7 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
     assert abs(found.null.accuracy.mean() - (1 / sizes).mean()) < 4 * error
     # The orders of rows in the first null are those of features in the second.
     orders = permute_within(runs, 400, np.random.default_rng(5), stimuli)
-    alone = encode_runs(model, X, Y[orders[7]][None], folds, runs, stimuli)
+    alone = encode_folds(model, X, Y[orders[7]][None], folds, runs, stimuli)
     assert np.nanmean(alone.correct, axis=2).mean() == pytest.approx(found.null.accuracy[7])
 
 

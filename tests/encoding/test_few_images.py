@@ -8,12 +8,29 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from refusals import refused
+from sklearn.base import clone
 
 from brainalign.arrays import Features, Layers, Responses
 from brainalign.checks import BrainalignError
-from brainalign.encoding import FewImages, ImageSubject, TextQueries, target_groups
+from brainalign.encoding import (
+    FewImages,
+    ImageSubject,
+    InContextEncoder,
+    PretrainedLayer,
+    Reduction,
+    Ridge,
+    TextQueries,
+    pretrain_layer,
+    target_groups,
+    text_preferences,
+    text_selectivity,
+    unit_rows,
+)
+from brainalign.encoding.in_context import reduce_texts
 from brainalign.encoding.in_context import subject_study as few_images
+from brainalign.features import PCA
 from brainalign.statistics import RELIABLE
 
 CEILING = np.array([0.5, 0.1, 0.6, 0.7, 0.9, 0.3])
@@ -97,3 +114,111 @@ def test_what_a_layer_is_scored_with(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_layer_without_network_is_refused() -> None:
     with pytest.raises(BrainalignError, match="no network was trained for layer 'late', but for early; run pretrain"):
         next(study(subject()).fits(layer("late")))
+
+
+# --- text preferences -------------------------------------------------------------------------------------------------
+
+
+# Texts that move regions: planted concepts are found over the gap between images and texts, and noise prefers none.
+
+WORDS = ["face", "house", "hand", "tree"]
+GROUPS = {"FFA": np.arange(30), "PPA": np.arange(30, 60), "noise": np.arange(60, 90), "none": np.arange(0)}
+
+
+def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images that show concepts, texts that name them from elsewhere in the space, and regions that want one each."""
+    concepts = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0][:4]
+    rng = np.random.default_rng([seed, 1])
+    shown = rng.normal(size=(120, 4))
+    images = shown @ concepts + 0.1 * rng.normal(size=(120, 12)) + 5.0
+    texts = concepts - 7.0  # the gap
+    Y = rng.normal(size=(120, 90))
+    Y[:, :30] += 2 * shown[:, [0]]
+    Y[:, 30:60] += 2 * shown[:, [1]]
+    return images, texts, (Y - Y.mean(axis=0)) / Y.std(axis=0)
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> PretrainedLayer:
+    images, _, Y = world(1)
+    axes = PCA(6).fit(images, rows=np.arange(120))
+    encoder = InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
+    return pretrain_layer(encoder, Reduction(axes.mean_, axes.components_), images, [(np.arange(120), Y)])
+
+
+def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: PretrainedLayer) -> None:
+    images, texts, Y = world(2)
+    X = pretrained.reduction(images)[:60]
+    table = text_preferences(pretrained, X, Y[:60], texts, WORDS, GROUPS)
+    assert list(table.columns) == ["group", "text", "selectivity", "chance"]
+    assert table["group"].unique().tolist() == ["FFA", "PPA", "noise"]
+    best = table.loc[table.groupby("group")["selectivity"].idxmax()].set_index("group")
+    assert best.loc[["FFA", "PPA"], "text"].tolist() == ["face", "house"]
+    assert (best.loc[["FFA", "PPA"], "selectivity"] > 2 * best.loc[["FFA", "PPA"], "chance"]).all()
+    assert (table.loc[table["group"] == "noise", "selectivity"].abs() < table["chance"].max()).all()
+    cautious = [clone(one).set_params(fallback=True, min_group=20, n_checks=60) for one in pretrained.encoders]
+    roi = np.repeat(["FFA", "PPA", "noise"], 30)
+    few = replace(pretrained, encoders=tuple(cautious))
+    safe = text_preferences(few, X[:10], Y[:10], texts, WORDS, GROUPS, roi=roi).set_index(["group", "text"])
+    assert safe.loc[("FFA", "face"), "selectivity"] > safe.loc[("FFA", "house"), "selectivity"]
+
+
+def test_texts_are_reduced_as_images_are(pretrained: PretrainedLayer) -> None:
+    """About their own mean: where texts lie as a whole does not matter."""
+    _, texts, _ = world(2)
+    reduced = reduce_texts(pretrained.reduction, texts)
+    np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(reduce_texts(pretrained.reduction, texts + 3.0), reduced, atol=1e-6)
+    with pytest.raises(BrainalignError, match="texts have 11 features but images 12: they are not of one space"):
+        reduce_texts(pretrained.reduction, texts[:, :11])
+    refused("give two or more text_queries", reduce_texts, pretrained.reduction, texts[:1])
+
+
+# --- text selectivity -------------------------------------------------------------------------------------------------
+
+
+N_CONCEPTS = 6
+
+
+def shared_space(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images (with their concept) and one text per concept, unit length, each modality in a cone of its own."""
+    rng = np.random.default_rng(seed)
+    concepts = rng.normal(size=(N_CONCEPTS, 32))
+    image_mean, text_mean = 4 * rng.normal(size=(2, 32))
+    label = rng.integers(N_CONCEPTS, size=600)
+    images = unit_rows(image_mean + concepts[label] + 0.5 * rng.normal(size=(600, 32)))
+    return images, unit_rows(text_mean + concepts), label
+
+
+def test_planted_selectivity_across_the_modality_gap() -> None:
+    right, without = [], []
+    for seed in range(5):
+        images, text, label = shared_space(seed)
+        preferred = np.arange(30) % N_CONCEPTS
+        rng = np.random.default_rng(seed)
+        Y = (label[:, None] == preferred) + 0.5 * rng.normal(size=(600, 30))
+        ridge = Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, Y)
+        right.append((text_selectivity(ridge.coef_, text).argmax(axis=0) == preferred).mean())
+        shuffled = Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, rng.permuted(Y, axis=0))
+        without.append((text_selectivity(shuffled.coef_, text).argmax(axis=0) == preferred).mean())
+        # Both modalities centred by hand: the images' mean response is what 0 means.
+        moved = images.mean(axis=0) + text - text.mean(axis=0)
+        expected = ridge.predict(moved) - ridge.predict(images).mean(axis=0)
+        np.testing.assert_allclose(text_selectivity(ridge.coef_, text), expected, atol=1e-5)
+    assert np.mean(right) > 0.95
+    assert np.mean(without) == pytest.approx(1 / N_CONCEPTS, abs=0.1)
+
+
+def test_reference_texts() -> None:
+    rng = np.random.default_rng(0)
+    coef, text, reference = (rng.normal(size=shape) for shape in ((8, 5), (3, 8), (40, 8)))
+    found = text_selectivity(coef, text[:1], reference)
+    np.testing.assert_allclose(found, (text[:1] - reference.mean(axis=0)) @ coef)
+    tensors = text_selectivity(*(torch.as_tensor(a) for a in (coef, text[:1], reference)))
+    np.testing.assert_allclose(tensors.numpy(), found)
+
+
+def test_clear_errors() -> None:
+    coef = np.ones((8, 5))
+    refused("give reference", text_selectivity, coef, np.ones((1, 8)))
+    refused(r"text has shape \(3, 7\) but the encoder knows 8 features", text_selectivity, coef, np.ones((3, 7)))

@@ -14,7 +14,7 @@ import pytest
 from scipy.stats import binomtest
 
 from brainalign.encoding import Ridge, evaluate
-from brainalign.encoding.scoring import encode_runs
+from brainalign.encoding.scoring import encode_folds
 from brainalign.geometry import rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
 from brainalign.simulation import linear_world
 from brainalign.statistics import (
@@ -231,7 +231,7 @@ def test_coverage_over_folds(n: int, method: str, record: Record) -> None:
     if method == "logistic":
         accuracies = [linear_classification(one, stimuli, folds) for one in responses]
     else:  # all draws are fitted at once
-        scores = encode_runs(encoder, signal.X[stimuli], responses, folds, runs, stimuli)
+        scores = encode_folds(encoder, signal.X[stimuli], responses, folds, runs, stimuli)
         accuracies = list(scores.correct.mean(axis=2))
     truth = np.mean(accuracies)
     intervals = [cross_validated_interval(values, test_share=1 / 11) for values in accuracies]

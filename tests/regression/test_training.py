@@ -98,14 +98,6 @@ def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
     assert torch.equal(network[1].weight, kept[1])
 
 
-def test_parts_may_learn_slower() -> None:
-    network = linear()
-    before = network[1].bias.detach().clone()
-    fit(network, Training(epochs=2, weight_decay=0), learning_rates={"1.bias": 0.0})
-    assert torch.equal(network[1].bias, before)
-    assert not torch.equal(network[1].weight, linear()[1].weight)
-
-
 def test_validation_rows_are_whole_groups() -> None:
     groups = np.arange(100) // 7
     fitted, held = carve_validation(100, 0.2, groups, seed=1)

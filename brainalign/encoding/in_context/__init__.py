@@ -4,7 +4,6 @@ from brainalign.encoding.in_context.empirical_bayes import (
     EmpiricalBayesRidge,
     WeightPrior,
     estimate_prior,
-    prior_of_weights,
 )
 from brainalign.encoding.in_context.empirical_bayes import left_out_errors as left_out_errors
 from brainalign.encoding.in_context.empirical_bayes import posterior_weights as posterior_weights
@@ -52,7 +51,6 @@ __all__ = [
     "estimate_prior",
     "pretrain_layer",
     "pretrained_layers",
-    "prior_of_weights",
     "scaling_curve",
     "score_context",
     "text_preferences",

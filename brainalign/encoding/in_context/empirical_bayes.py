@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context.inputs import check_features
 from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, refuse, same_kind_as
 from brainalign.statistics import r2
@@ -51,28 +51,6 @@ class WeightPrior:
         return WeightPrior(self.mean, np.diag(np.diag(self.covariance)))
 
 
-def prior_of_weights(coef: Array, intercept: Array) -> WeightPrior:
-    """Return the prior of known weights: their mean and covariance + 1e-6 I.
-
-    Parameters
-    ----------
-    coef : array (n_features, n_voxels)
-        Of the training subjects' voxels, all subjects side by side.
-    intercept : array (n_voxels,)
-
-    Raises
-    ------
-    BrainalignError
-        If the shapes do not fit or there are fewer than 2 voxels.
-    """
-    coef, intercept = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (coef, intercept))
-    check_rows("coef.T", coef.shape[1], "intercept", len(intercept), "give one column of coef per intercept")
-    if len(intercept) < 2:
-        raise BrainalignError(f"a prior needs 2 voxels or more; got {len(intercept)}")
-    weights = np.vstack([coef, intercept])
-    return WeightPrior(weights.mean(axis=1), np.cov(weights) + JITTER * np.eye(len(weights)))
-
-
 def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
     """Estimate the prior from responses: the covariance of least-squares weights less their sampling covariance.
 
@@ -84,7 +62,7 @@ def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
     Raises
     ------
     BrainalignError
-        If a subject has too few images for least squares; `prior_of_weights` takes ridge weights instead.
+        If a subject has too few images for least squares.
     """
     weights, sampling = [], []
     for X, Y in subjects:
@@ -147,13 +125,14 @@ def _least_squares(X: Array, Y: Array) -> tuple[Values, Values, Values]:
     if left < 1:
         raise BrainalignError(
             f"X has {len(x)} images for {x.shape[1]} features and a bias; estimate the prior from more images than "
-            "that, or give ridge weights to prior_of_weights"
+            "that, or reduce the features"
         )
     inverse = np.linalg.pinv(design.T @ design)
     found = inverse @ (design.T @ y)
     return found, np.square(y - design @ found).sum(axis=0) / left, inverse
 
 
+@dataclass(eq=False, repr=False)
 class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Posterior mean of weights under a Gaussian prior learned from other voxels, noise by marginal likelihood.
 
@@ -189,9 +168,8 @@ class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     (5, 3)
     """
 
-    def __init__(self, prior: WeightPrior, noise_shares: Sequence[float] = NOISE_SHARES) -> None:
-        self.prior = prior
-        self.noise_shares = noise_shares
+    prior: WeightPrior
+    noise_shares: Sequence[float] = NOISE_SHARES
 
     def fit(
         self,

@@ -171,7 +171,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         X : array (n_images, n_features)
             Unit rows: images of which synthetic contexts are made. None may be in a test set.
         prior : WeightPrior
-            Of the training subjects' weights (`estimate_prior`, `prior_of_weights`).
+            Of the training subjects' weights (`estimate_prior`).
         subjects : sequence of (X, Y)
             Features (n_images, n_features) and responses (n_images, n_voxels) of other subjects, for the third phase.
         checkpoint : Path, optional

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,10 +116,8 @@ def meta_train(
     optimisers = _optimisers(network, curriculum)
     schedules = _schedules(optimisers, curriculum, n_steps)
     data = [bank, mean, root, *([] if real is None else [real]), *(part for subject in subjects for part in subject)]
-    parts = {"network": network}
-    parts |= {f"optimiser{k}": one for k, one in enumerate(optimisers)} | {
-        f"schedule{k}": one for k, one in enumerate(schedules)
-    }
+    parts: dict[str, Any] = {"network": network} | {f"optimiser{k}": one for k, one in enumerate(optimisers)}
+    parts |= {f"schedule{k}": one for k, one in enumerate(schedules)}
     state = Checkpoint(parts, checkpoint, curriculum, *data, generator.get_state(), *network.state_dict().values())
     losses: list[float] = []
     if kept := state.resume():

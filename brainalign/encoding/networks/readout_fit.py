@@ -181,9 +181,10 @@ class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
             content = read_json(folder / "encoder.json")
             if content["encoder"] != cls.__name__:
                 raise BrainalignError(f"{folder} holds a {content['encoder']}; load it with {content['encoder']}.load")
-            options: dict[str, Any] = content["options"]
-            encoder = cls(**{name: tuple(one) if isinstance(one, list) else one for name, one in options.items()})
-            tensors = load_file(folder / "encoder.safetensors")
+            options: dict[str, Any] = {
+                name: tuple(one) if isinstance(one, list) else one for name, one in content["options"].items()
+            }
+            encoder, tensors = cls(**options), load_file(folder / "encoder.safetensors")
             encoder.history_ = [Epoch(*values) for values in content["history"]]
             encoder.validation_r_ = tensors.pop("validation_r").numpy()
             encoder._restore(tensors, content["fitted"])

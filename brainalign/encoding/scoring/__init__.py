@@ -1,8 +1,7 @@
 """Scores of held-out responses, their tables, and unique and shared parts of models."""
 
 from brainalign.encoding.scoring.crossval import Evaluation, evaluate
-from brainalign.encoding.scoring.crossval import encode_runs as encode_runs
-from brainalign.encoding.scoring.crossval import encode_zero_shot as encode_zero_shot
+from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
 from brainalign.encoding.scoring.crossval import row_space as row_space
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
 from brainalign.encoding.scoring.held_out import average_repeats as average_repeats

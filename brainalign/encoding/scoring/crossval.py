@@ -122,7 +122,7 @@ def _averaging(stimulus_ids: NDArray[Any]) -> Values:
     return np.asarray(average / average.sum(axis=1, keepdims=True))
 
 
-def encode_runs(
+def encode_folds(
     encoder: Encoder,
     X: Values,
     stack: Values,
@@ -130,10 +130,14 @@ def encode_runs(
     groups: NDArray[Any],
     stimulus_ids: NDArray[Any],
     inputs: Inputs | None = None,
+    *,
+    leave_out: Literal["run", "stimulus"] = "run",
 ) -> FoldScores:
-    """Score an encoder on held-out runs: r and R² per target over trials, and identification of the stimuli.
+    """Score an encoder on held-out runs, or on stimuli it never saw.
 
-    For identification the trials of a stimulus in the fold are averaged first.
+    Of held-out runs: r and R² per target over trials, and identification of the stimuli. Of held-out stimuli: every
+    pair of them counts 1 when the right matching of predicted and measured patterns correlates better than the swapped
+    one, 1/2 when they tie. For both the trials of a stimulus in the fold are averaged first.
 
     Parameters
     ----------
@@ -148,54 +152,7 @@ def encode_runs(
     stimulus_ids : array (n_rows,)
     inputs : callable (X, training rows), optional
         Makes what the encoder is given of the features; as they are where not given.
-
-    Raises
-    ------
-    BrainalignError
-        If a row is in both sides of a fold, a side is empty, or there is no such row.
-    """
-    check_folds(folds, len(X))
-    r = np.zeros((stack.shape[0], stack.shape[2]))
-    determination = np.zeros_like(r)
-    alphas, correct, chosen = [], [], []
-    for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
-        r += pearson(without_rounding(predicted, measured, axis=1), measured, axis=1)
-        determination += r2(measured, predicted, axis=1)
-        alphas.append(alpha)
-        average = _averaging(stimulus_ids[test])
-        credit, best = identification(average @ predicted, average @ measured)
-        correct.append(credit)
-        chosen.append(best)
-    n = len(folds)
-    return FoldScores(r / n, determination / n, np.stack(alphas), _filled(correct, np.nan), _filled(chosen, -1))
-
-
-def _filled(folds: list[NDArray[Any]], rest: float) -> NDArray[Any]:
-    """Stack what folds have of their items (B, n_items) as (B, n_folds, most items)."""
-    found = np.full((len(folds[0]), len(folds), max(items.shape[1] for items in folds)), rest, dtype=folds[0].dtype)
-    for fold, items in enumerate(folds):
-        found[:, fold, : items.shape[1]] = items
-    return found
-
-
-def encode_zero_shot(
-    encoder: Encoder,
-    X: Values,
-    stack: Values,
-    folds: Folds,
-    groups: NDArray[Any],
-    stimulus_ids: NDArray[Any],
-    inputs: Inputs | None = None,
-) -> FoldScores:
-    """Score an encoder on stimuli it never saw: match predicted and measured patterns of the left-out stimuli.
-
-    Test rows are averaged over repeats first. Every pair of left-out stimuli counts 1 when the right matching
-    correlates better than the swapped one, 1/2 when they tie.
-
-    Parameters
-    ----------
-    encoder, X, stack, folds, groups, stimulus_ids, inputs
-        As for `encode_runs`.
+    leave_out : {"run", "stimulus"}
 
     Raises
     ------
@@ -208,14 +165,31 @@ def encode_zero_shot(
     320:1191-1195. doi:10.1126/science.1152876
     """
     check_folds(folds, len(X))
-    correct, alphas = [], []
+    r = np.full((stack.shape[0], stack.shape[2]), 0.0 if leave_out == "run" else np.nan)
+    determination = r.copy()
+    alphas, correct, chosen = [], [], []
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
         average = _averaging(stimulus_ids[test])
-        correct.append(pair_matching(average @ predicted, average @ measured))
+        patterns = average @ predicted, average @ measured
+        if leave_out == "run":
+            r += pearson(without_rounding(predicted, measured, axis=1), measured, axis=1)
+            determination += r2(measured, predicted, axis=1)
+            credit, best = identification(*patterns)
+        else:
+            credit, best = pair_matching(*patterns), np.empty((len(stack), 0), dtype=np.intp)
         alphas.append(alpha)
-    undefined = np.full((stack.shape[0], stack.shape[2]), np.nan)
-    scores = np.stack(correct, axis=1)
-    return FoldScores(undefined, undefined, np.stack(alphas), scores, np.empty((*scores.shape[:2], 0), dtype=np.intp))
+        correct.append(credit)
+        chosen.append(best)
+    n = len(folds)
+    return FoldScores(r / n, determination / n, np.stack(alphas), _filled(correct, np.nan), _filled(chosen, -1))
+
+
+def _filled(folds: list[NDArray[Any]], rest: float) -> NDArray[Any]:
+    """Stack what folds have of their items (B, n_items) as (B, n_folds, most items)."""
+    found = np.full((len(folds[0]), len(folds), max(items.shape[1] for items in folds)), rest, dtype=folds[0].dtype)
+    for fold, items in enumerate(folds):
+        found[:, fold, : items.shape[1]] = items
+    return found
 
 
 STACK_BYTES = 64 * 2**20  # permuted responses refitted at once
@@ -284,7 +258,7 @@ def evaluate(
     good_r : float
     seed : int
     inputs : callable (X, training rows), optional
-        As for `encode_runs`.
+        As for `encode_folds`.
 
     Raises
     ------
@@ -293,9 +267,10 @@ def evaluate(
     """
     check_folds(folds, len(X))
     rng = np.random.default_rng(seed)
-    options: dict[str, Any] = {"folds": folds, "groups": runs, "inputs": inputs}
     by_run = leave_out == "run"
-    scored: Callable[..., FoldScores] = partial(encode_runs if by_run else encode_zero_shot, encoder, **options)
+    scored: Callable[..., FoldScores] = partial(
+        encode_folds, encoder, folds=folds, groups=runs, inputs=inputs, leave_out=leave_out
+    )
     if not _as_often(stimulus_ids, runs, everywhere=not by_run):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
         observed = scored(X, responses[None], stimulus_ids=stimulus_ids)

@@ -109,8 +109,9 @@ def fit_regions(views: Values, responses: Values, alphas: Sequence[float], cv: i
     Y = np.tile(responses, (len(views), 1))
     images = np.tile(np.arange(len(responses)), len(views))
     ridge = Ridge(alphas, cv=min(cv, len(responses)), device="cpu").fit(X, Y, groups=images)
-    coef, intercept = _unscaled(np.asarray(ridge.coef_), np.asarray(ridge.intercept_), mean, sd)
-    return RegionEncoder(coef, intercept, np.asarray(ridge.alpha_))
+    weights = np.asarray(ridge.coef_) / sd[:, None]
+    intercept = np.asarray(ridge.intercept_) - mean @ weights
+    return RegionEncoder(weights.astype(np.float32), intercept.astype(np.float32), np.asarray(ridge.alpha_))
 
 
 def shuffled_regions(
@@ -173,10 +174,3 @@ def _scaled(views: Values, responses: Values) -> tuple[Values, Values, Values]:
     sd = np.maximum(sd, 0.01 * max(float(np.sqrt((sd**2).mean())), 1e-12))
     X = (views.reshape(-1, views.shape[2]) - mean) / sd
     return X.astype(np.float32), mean, sd
-
-
-def _unscaled(
-    coef: Values, intercept: Values, mean: Values, sd: Values
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    weights = coef / sd[:, None]
-    return weights.astype(np.float32), (intercept - mean @ weights).astype(np.float32)

@@ -169,8 +169,6 @@ class EfficientNetExtractor(NetworkExtractor):
         All 18 where not given.
     weights : {"imagenet", "random"}
         Trained on ImageNet, or at a random initialisation made from `seed`.
-    pooling : {"mean", "flatten", "tokens"}
-        What becomes of a map (n, channels, rows, columns): see `NetworkExtractor`.
     image_size : int
         Pixels of the square the network sees; the image's shortest edge is resized to 8/7 of it, then cropped, as in
         training.
@@ -178,11 +176,8 @@ class EfficientNetExtractor(NetworkExtractor):
         Without it the whole image is resized to the square.
     n_draws : int
         Of random weights, with seeds `seed`, `seed` + 1 ...; their layers are called block0_draw1 ...
-    batch_size : int
-    reduce : int, optional
-        Dimensions left by a sparse random projection of every larger layer.
-    seed : int
-    device : str
+    pooling, batch_size, reduce, seed, device
+        As of `NetworkExtractor`; there is no class token.
 
     Examples
     --------

@@ -248,8 +248,8 @@ class NetworkExtractor(ABC):
         return self._projections[layer](values)
 
 
-def block_names(module: nn.Module) -> list[str]:
-    """Return the names of a network's main blocks: the items of its outermost lists of modules.
+def main_blocks(module: nn.Module) -> dict[str, str]:
+    """Name a network's main blocks, by themselves: the items of its outermost lists of modules.
 
     Where it has no such list, its direct parts that have weights, a sequence among them item by item unless there are
     several.
@@ -258,17 +258,15 @@ def block_names(module: nn.Module) -> list[str]:
     for name, part in module.named_modules():
         if isinstance(part, nn.ModuleList) and len(part) and not any(name.startswith(f"{other}.") for other in lists):
             lists.append(name)
-    if lists:
-        return [f"{name}.{key}" for name in lists for key, _ in module.get_submodule(name).named_children()]
-    parts = {name: part for name, part in module.named_children() if _has_weights(part)}
+    names = [f"{name}.{key}" for name in lists for key, _ in module.get_submodule(name).named_children()]
+    parts = {name: part for name, part in module.named_children() if not lists and _has_weights(part)}
     sequences = [name for name, part in parts.items() if isinstance(part, nn.Sequential)]
-    names: list[str] = []
     for name, part in parts.items():
         if len(sequences) <= 2 and name in sequences:  # features, classifier
             names += [f"{name}.{key}" for key, item in part.named_children() if _has_weights(item)]
         else:
             names.append(name)
-    return names
+    return dict(zip(names, names, strict=True))
 
 
 def _has_weights(part: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, did_you_mean, import_optional
 from brainalign.features.images.files import Preprocessing
-from brainalign.features.images.network import Network, NetworkExtractor, block_names
+from brainalign.features.images.network import Network, NetworkExtractor, main_blocks
 from brainalign.features.videos import find_function
 
 
@@ -26,18 +26,12 @@ class TimmExtractor(NetworkExtractor):
     ----------
     model : str
         "resnet50.a1_in1k", "vit_small_patch14_dinov2", ...
-    layers : sequence of str, optional
-        Dotted names of modules; all main blocks where not given.
-    pooling : {"cls", "mean", "flatten", "tokens"}
-        See `NetworkExtractor`.
     random_weights : bool
         Untrained, from `seed`.
     channels_last : bool
         Whether maps come as (n, rows, columns, channels), as in timm's Swin models.
-    batch_size : int
-    reduce : int, optional
-    seed : int
-    device : str
+    layers, pooling, batch_size, reduce, seed, device
+        As of `NetworkExtractor`; all main blocks where no layers are given.
 
     Examples
     --------
@@ -76,15 +70,8 @@ class TimmExtractor(NetworkExtractor):
         )
         has_cls = getattr(module, "cls_token", None) is not None
         n_prefix = int(getattr(module, "num_prefix_tokens", has_cls))
-        return Network(
-            module,
-            preprocessing,
-            {name: name for name in block_names(module)},
-            n_prefix,
-            has_cls,
-            f"timm {timm.__version__} {self.model}",
-            self.channels_last,
-        )
+        about = f"timm {timm.__version__} {self.model}"
+        return Network(module, preprocessing, main_blocks(module), n_prefix, has_cls, about, self.channels_last)
 
 
 @dataclass(eq=False, repr=False)
@@ -97,16 +84,10 @@ class TorchvisionExtractor(NetworkExtractor):
         "resnet50", "alexnet", ...
     weights : str
         "DEFAULT", another of the model's sets of weights ("IMAGENET1K_V1"), or "random".
-    layers : sequence of str, optional
-        Dotted names of modules; all main blocks where not given.
-    pooling : {"mean", "flatten", "tokens"}
-        See `NetworkExtractor`.
     channels_last : bool
         Whether maps come as (n, rows, columns, channels), as in torchvision's Swin models.
-    batch_size : int
-    reduce : int, optional
-    seed : int
-    device : str
+    layers, pooling, batch_size, reduce, seed, device
+        As of `NetworkExtractor`; all main blocks where no layers are given.
 
     Examples
     --------
@@ -143,15 +124,8 @@ class TorchvisionExtractor(NetworkExtractor):
         (size,), (crop,) = data.resize_size, data.crop_size
         preprocessing = Preprocessing(size, (crop, crop), tuple(data.mean), tuple(data.std), resample)
         has_cls = getattr(module, "class_token", None) is not None
-        return Network(
-            module,
-            preprocessing,
-            {name: name for name in block_names(module)},
-            int(has_cls),
-            has_cls,
-            f"torchvision {torchvision.__version__} {self.model}",
-            self.channels_last,
-        )
+        about = f"torchvision {torchvision.__version__} {self.model}"
+        return Network(module, preprocessing, main_blocks(module), int(has_cls), has_cls, about, self.channels_last)
 
 
 @dataclass(eq=False, repr=False)
@@ -166,18 +140,12 @@ class UserExtractor(NetworkExtractor):
     ----------
     function : str
         "module:function" of an installed module, or "path/to/file.py:function".
-    layers : sequence of str, optional
-        Dotted names of modules; all main blocks where not given.
-    pooling : {"mean", "flatten", "tokens"}
-        See `NetworkExtractor`.
     image_size : int
         Pixels of the square that the whole image is resized to.
     mean, std : one value per channel
         Of the image in [0, 1].
-    batch_size : int
-    reduce : int, optional
-    seed : int
-    device : str
+    layers, pooling, batch_size, reduce, seed, device
+        As of `NetworkExtractor`; all main blocks where no layers are given.
 
     Examples
     --------
@@ -206,9 +174,8 @@ class UserExtractor(NetworkExtractor):
             raise BrainalignError(f"{self.function} returned {type(module).__name__}; it must return a torch nn.Module")
         size = (self.image_size, self.image_size)
         preprocessing = Preprocessing(resize=size, mean=_three(self.mean), std=_three(self.std))
-        blocks = {name: name for name in block_names(module)}
         # The code of forward() is as much a part of the features as the weights are.
-        return Network(module, preprocessing, blocks, description=hashlib.sha256(source).hexdigest())
+        return Network(module, preprocessing, main_blocks(module), description=hashlib.sha256(source).hexdigest())
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

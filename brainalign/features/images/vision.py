@@ -16,7 +16,7 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.features.images.files import Preprocessing
-from brainalign.features.images.network import Network, NetworkExtractor, block_names
+from brainalign.features.images.network import Network, NetworkExtractor, main_blocks
 from brainalign.io import read_json
 from brainalign.study import find_weights
 
@@ -43,15 +43,10 @@ class VisionExtractor(NetworkExtractor):
     layers : sequence of str, optional
         Names of modules ("encoder.layers.3", "embeddings"); all main blocks where not given. "visual_projection" of a
         CLIP-like model is the space it shares with texts (`embed_texts`).
-    pooling : {"cls", "mean", "flatten", "tokens"}
-        See `NetworkExtractor`.
     random_weights : bool
         The same architecture at a random initialisation made from `seed`: the control of what training adds.
-    batch_size : int
-    reduce : int, optional
-        Dimensions left by a sparse random projection of every larger layer.
-    seed : int
-    device : str
+    pooling, batch_size, reduce, seed, device
+        As of `NetworkExtractor`.
 
     Examples
     --------
@@ -85,8 +80,7 @@ class VisionExtractor(NetworkExtractor):
         for place in ("_name_or_path", "transformers_version"):  # where it lies is no part of what it computes
             config.pop(place, None)
         description = json.dumps([transformers.__version__, config], sort_keys=True, default=str)
-        blocks = {name: name for name in block_names(tower)}
-        return Network(tower, preprocessing, blocks, int(has_cls) + extra, has_cls, description)
+        return Network(tower, preprocessing, main_blocks(tower), int(has_cls) + extra, has_cls, description)
 
     def _load(self, where: str) -> PreTrainedModel:
         import transformers

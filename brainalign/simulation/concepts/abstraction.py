@@ -54,11 +54,7 @@ class AbstractionWorld:
         """
         a, b, c = triplets.T
         remaining = np.stack([self.similarities[b, c], self.similarities[a, c], self.similarities[a, b]], axis=1)
-        raised = np.exp(remaining - remaining.max(axis=1, keepdims=True))
-        p = raised / raised.sum(axis=1, keepdims=True)
-        odd = (p.cumsum(axis=1) > rng.random((len(p), 1))).argmax(axis=1)
-        order = np.stack([(odd + 1) % 3, (odd + 2) % 3, odd], axis=1)
-        return np.take_along_axis(triplets, order, axis=1), np.take_along_axis(p, order, axis=1)
+        return _judged(triplets, _softmax(remaining), rng)
 
 
 def abstraction_world(
@@ -233,7 +229,11 @@ def _different(n_objects: int, n: int, rng: np.random.Generator) -> NDArray[np.i
 
 def _probabilities(embedding: Values, triplets: NDArray[np.int64]) -> Values:
     a, b, c = embedding[triplets.T]
-    remaining = np.stack([(b * c).sum(axis=1), (a * c).sum(axis=1), (a * b).sum(axis=1)], axis=1)
+    return _softmax(np.stack([(b * c).sum(axis=1), (a * c).sum(axis=1), (a * b).sum(axis=1)], axis=1))
+
+
+def _softmax(remaining: Values) -> Values:
+    """Return how probable each object is chosen (n_triplets, 3), given how alike the other two are."""
     raised = np.exp(remaining - remaining.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 

@@ -11,8 +11,7 @@ from brainalign.simulation.signals.meeg import (
 )
 from brainalign.simulation.signals.modalities import MODALITIES, Modality, SharedWorld, shared_space, write_modalities
 from brainalign.simulation.signals.read_sentences import EegText, eeg_power, eeg_text, text_sentences
-from brainalign.simulation.signals.regions import RoiSeries, roi_lagged, roi_series
-from brainalign.simulation.signals.rest import rest_networks, simulate_rest
+from brainalign.simulation.signals.regions import RoiSeries, rest_networks, roi_lagged, roi_series, simulate_rest
 
 __all__ = [
     "MODALITIES",

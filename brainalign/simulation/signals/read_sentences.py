@@ -101,6 +101,7 @@ def eeg_text(
     n_times: int = 64,
     n_components: int = 24,
     shares: tuple[float, float] = (0.1, 0.1032),
+    power: bool = False,
     seed: int = 0,
 ) -> EegText:
     """Simulate phase-locked EEG: waves carry z with its sign.
@@ -116,6 +117,8 @@ def eeg_text(
     n_subjects, n_channels, n_times, n_components : int
     shares : (float, float)
         Of the sentences for validation and test, rounded down and to the nearest.
+    power : bool
+        Let only the power of waves carry z, as `eeg_power` does.
     seed : int
 
     Raises
@@ -123,43 +126,6 @@ def eeg_text(
     BrainalignError
         If vectors do not fit the sentences or have fewer dimensions than components.
     """
-    return _world(vectors, sentences, False, snr, (n_subjects, n_channels, n_times, n_components), shares, seed)
-
-
-def eeg_power(
-    vectors: NDArray[np.floating[Any]],
-    sentences: pd.DataFrame | None = None,
-    *,
-    snr: float = 0.7,
-    n_subjects: int = 4,
-    n_channels: int = 24,
-    n_times: int = 64,
-    n_components: int = 24,
-    shares: tuple[float, float] = (0.1, 0.1032),
-    seed: int = 0,
-) -> EegText:
-    """Simulate EEG in which only power carries z: nothing linear in the signal can find it.
-
-    Parameters are those of `eeg_text`.
-
-    Raises
-    ------
-    BrainalignError
-        As `eeg_text`.
-    """
-    return _world(vectors, sentences, True, snr, (n_subjects, n_channels, n_times, n_components), shares, seed)
-
-
-def _world(
-    vectors: NDArray[np.floating[Any]],
-    sentences: pd.DataFrame | None,
-    power: bool,
-    snr: float,
-    sizes: tuple[int, int, int, int],
-    shares: tuple[float, float],
-    seed: int,
-) -> EegText:
-    n_subjects, n_channels, n_times, n_components = sizes
     sentences = text_sentences() if sentences is None else sentences.reset_index(drop=True)
     check_rows("vectors", len(vectors), "sentences", len(sentences), "give one vector per sentence")
     n = len(sentences)
@@ -194,6 +160,24 @@ def _world(
         mixing=mixing,
         courses=courses,
     )
+
+
+def eeg_power(
+    vectors: NDArray[np.floating[Any]], sentences: pd.DataFrame | None = None, *, snr: float = 0.7, **sizes: Any
+) -> EegText:
+    """Simulate EEG in which only power carries z: nothing linear in the signal can find it.
+
+    Parameters
+    ----------
+    vectors, sentences, snr, **sizes
+        As of `eeg_text`.
+
+    Raises
+    ------
+    BrainalignError
+        As `eeg_text`.
+    """
+    return eeg_text(vectors, sentences, snr=snr, power=True, **sizes)
 
 
 def _components(vectors: NDArray[np.float64], train: NDArray[np.bool_], n: int) -> NDArray[np.float64]:
