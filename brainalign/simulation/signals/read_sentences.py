@@ -163,13 +163,18 @@ def eeg_text(
 
 
 def eeg_power(
-    vectors: NDArray[np.floating[Any]], sentences: pd.DataFrame | None = None, *, snr: float = 0.7, **sizes: Any
+    vectors: NDArray[np.floating[Any]],
+    sentences: pd.DataFrame | None = None,
+    *,
+    snr: float = 0.7,
+    seed: int = 0,
+    **sizes: Any,
 ) -> EegText:
     """Simulate EEG in which only power carries z: nothing linear in the signal can find it.
 
     Parameters
     ----------
-    vectors, sentences, snr, **sizes
+    vectors, sentences, snr, seed, **sizes
         As of `eeg_text`.
 
     Raises
@@ -177,7 +182,7 @@ def eeg_power(
     BrainalignError
         As `eeg_text`.
     """
-    return eeg_text(vectors, sentences, snr=snr, power=True, **sizes)
+    return eeg_text(vectors, sentences, snr=snr, power=True, seed=seed, **sizes)
 
 
 def _components(vectors: NDArray[np.float64], train: NDArray[np.bool_], n: int) -> NDArray[np.float64]:
