@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.geometry import balanced_categories, category_manifolds, neural_collapse
 from brainalign.regression import Ridge
 
@@ -28,8 +28,7 @@ def test_every_category_gets_as_many_as_the_smallest() -> None:
     few = balanced_categories(np.repeat(["cup", "dog"], [40, 7]))
     assert few.note == "1 of 2 categories have 8 or more stimuli; two are needed"
     assert not len(few.rows)
-    with pytest.raises(BrainalignError, match="8 or more stimuli each; got most = 6"):
-        balanced_categories(words, 6)
+    refused("8 or more stimuli each; got most = 6", balanced_categories, words, 6)
 
 
 def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
@@ -77,8 +76,7 @@ def test_unrelated_categories_lie_among_shuffled_ones() -> None:
 
 def test_mistakes_end_with_a_message() -> None:
     X = np.random.default_rng(0).normal(size=(32, 5))
-    with pytest.raises(BrainalignError, match=r"2 categories of 15 to 17 stimuli .*balanced_categories"):
-        measured(X, np.repeat(["a", "b"], [17, 15]))
+    refused(r"2 categories of 15 to 17 stimuli .*balanced_categories", measured, X, np.repeat(["a", "b"], [17, 15]))
     constant = measured(np.ones((32, 3)))
     assert constant["value"].isna().all()
     assert set(constant["note"]) == {"the same for all stimuli"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 from sklearn.linear_model import Ridge
 
-from brainalign.checks import BrainalignError
 from brainalign.geometry import (
     equal_variance,
     feature_bias,
@@ -72,8 +72,7 @@ def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndar
     # A feature that is not there is not made out of noise.
     absent = features | {"none": np.random.default_rng(3).normal(size=N)}
     assert np.allclose(equal_variance(X, absent), even, atol=0.2)
-    with pytest.raises(BrainalignError, match="feature 'kind' is the same for all 240 stimuli"):
-        equal_variance(X, {"kind": np.full(N, "face")})
+    refused("feature 'kind' is the same for all 240 stimuli", equal_variance, X, {"kind": np.full(N, "face")})
 
 
 def test_whitening_lifts_small_components_but_not_noise(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
@@ -84,5 +83,4 @@ def test_whitening_lifts_small_components_but_not_noise(planted: tuple[np.ndarra
     variances = np.linalg.svd(whitened(X, 1e-6), compute_uv=False)[:39] ** 2
     assert variances == pytest.approx(np.ones(39), rel=1e-3)
     assert not whitened(np.ones((5, 3))).any()
-    with pytest.raises(BrainalignError, match=r"shrinkage must be above 0 and up to 1; got 0"):
-        whitened(X, 0)
+    refused(r"shrinkage must be above 0 and up to 1; got 0", whitened, X, 0)

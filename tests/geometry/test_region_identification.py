@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 from scipy.stats import rankdata
 
-from brainalign.checks import BrainalignError
 from brainalign.geometry import (
     FAMILIES,
     compare,
@@ -53,8 +53,7 @@ def test_the_grid_and_its_families() -> None:
     assert {(0.0, 0.8), (0.2, 1.0), (0.1, 0.9), (0.0, 1.0)} <= {tuple(np.round(c, 2)) for c in families["geometry"]}
     assert all(a + b <= 0.4 + 1e-9 for a, b in families["local"])
     assert all(a + b >= 1.6 - 1e-9 for a, b in families["global"])
-    with pytest.raises(BrainalignError, match="step must divide 1"):
-        threshold_grid(0.3)
+    refused("step must divide 1", threshold_grid, 0.3)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -166,8 +165,7 @@ def test_layers_against_regions(rdms: np.ndarray) -> None:
     gone = rdms.copy()
     gone[:, 1] = np.nan
     assert layer_agreement(gone, layers, {"rank": (0.0, 1.0)})["rank"].best.tolist() == [0, -1, 2]
-    with pytest.raises(BrainalignError, match="66 pairs and those of layers 65"):
-        layer_agreement(rdms, layers[:, 1:], {"raw": None})
+    refused("66 pairs and those of layers 65", layer_agreement, rdms, layers[:, 1:], {"raw": None})
 
 
 @pytest.mark.parametrize(
@@ -182,5 +180,4 @@ def test_layers_against_regions(rdms: np.ndarray) -> None:
     ],
 )
 def test_mistakes_are_named(rdms: np.ndarray, call, message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        call(rdms)
+    refused(message, call, rdms)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
 from brainalign.geometry import COMPARISONS, Searchlight, compare, rdm, searchlight_map, volume_neighbourhoods
 from brainalign.geometry.searchlights import searchlight_maps
@@ -101,10 +101,8 @@ def test_a_killed_run_goes_on(
 
 
 def test_few_stimuli_are_warned_of_and_other_pairs_refused(search: Searchlight, models: np.ndarray) -> None:
-    with pytest.raises(BrainalignError, match="models have 20 pairs and searchlights 21"):
-        searchlight_map(search, models[:, :-1])
-    with pytest.raises(BrainalignError, match="comparison must be one of"):
-        searchlight_map(search, models, "tau-a")
+    refused("models have 20 pairs and searchlights 21", searchlight_map, search, models[:, :-1])
+    refused("comparison must be one of", searchlight_map, search, models, "tau-a")
     few = Searchlight(search.cube[0][:5], search.neighbourhoods, "correlation")
     with pytest.warns(RuntimeWarning, match="5 stimuli have 120 orders"):
         searchlight_map(few, np.arange(10.0), n_permutations=9)

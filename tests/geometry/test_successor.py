@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 from sklearn.linear_model import Ridge
 
-from brainalign.checks import BrainalignError
 from brainalign.geometry import (
     at_equal_return,
     compare,
@@ -52,8 +52,7 @@ def test_dissimilarities_of_a_ring_grow_with_distance_in_one_order() -> None:
     ],
 )
 def test_what_is_no_policy_is_refused(P, gamma: float, message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        successor_representation(P, gamma)
+    refused(message, successor_representation, P, gamma)
 
 
 def test_checkpoints_are_compared_one_by_one() -> None:
@@ -72,18 +71,15 @@ def test_checkpoints_are_compared_one_by_one() -> None:
     assert mine["0.8"] == pytest.approx(1)
     assert np.isnan(mine["0.0"])  # every state is as far from every other
     assert found[(found["module"] == "b") & (found["reference"] == "0.8")]["p"].eq(1 / 40).all()
-    with pytest.raises(BrainalignError, match="give one return per checkpoint"):
-        compare_checkpoints(modules, references, [0.1])
-    with pytest.raises(BrainalignError, match="both must have the same states"):
-        compare_checkpoints({"a": modules["a"][:, :7]}, references, [0.1, 0.4])
+    refused("give one return per checkpoint", compare_checkpoints, modules, references, [0.1])
+    refused("both must have the same states", compare_checkpoints, {"a": modules["a"][:, :7]}, references, [0.1, 0.4])
 
 
 def test_agents_are_compared_when_they_earn_the_same() -> None:
     returns = {"slow": [0.0, 0.2, 0.5, 0.6], "fast": [0.4, 0.9, 0.8, 0.7]}
     assert at_equal_return(returns) == {"slow": 3, "fast": 1}
     assert at_equal_return(returns, 0.3) == {"slow": 2, "fast": 0}
-    with pytest.raises(BrainalignError, match=r"slow never earns 0.8 \(its best is 0.6\)"):
-        at_equal_return(returns, 0.8)
+    refused(r"slow never earns 0.8 \(its best is 0.6\)", at_equal_return, returns, 0.8)
 
 
 def test_places_are_decoded_from_states_not_trained_on() -> None:

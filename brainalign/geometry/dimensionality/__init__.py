@@ -1,14 +1,19 @@
 """Dimensions, spectra and manifolds of responses."""
 
 from brainalign.geometry.dimensionality.bias_study import equal_variance, feature_bias, whitened
-from brainalign.geometry.dimensionality.capacity import ManifoldCapacity, manifold_capacity, mmcr_objective
-from brainalign.geometry.dimensionality.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.dimensionality.manifold_study import (
     LEAST_STIMULI,
     MANIFOLD_MEASURES,
     BalancedCategories,
     balanced_categories,
     category_manifolds,
+)
+from brainalign.geometry.dimensionality.manifolds import (
+    ManifoldCapacity,
+    NeuralCollapse,
+    manifold_capacity,
+    mmcr_objective,
+    neural_collapse,
 )
 from brainalign.geometry.dimensionality.spectra import (
     DIMENSIONS,

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.geometry.dimensionality.capacity import manifold_capacity
-from brainalign.geometry.dimensionality.collapse import NeuralCollapse, neural_collapse
+from brainalign.geometry.dimensionality.manifolds import NeuralCollapse, manifold_capacity, neural_collapse
 from brainalign.geometry.network_similarity import ROUNDING, centred, representation, rotated_to_fewer
 from brainalign.statistics import Regressor
 

@@ -1,7 +1,15 @@
 """Networks that predict coming frames beside neurons that may do the same."""
 
-from brainalign.geometry.dynamics.future_prediction import DynamicsScores, movie_agreement, score_dynamics
-from brainalign.geometry.dynamics.rollouts import SIMPLE_FUTURES, constant_velocity, hold_last, roll_out, time_features
+from brainalign.geometry.dynamics.future_prediction import (
+    SIMPLE_FUTURES,
+    DynamicsScores,
+    constant_velocity,
+    hold_last,
+    movie_agreement,
+    roll_out,
+    score_dynamics,
+    time_features,
+)
 from brainalign.geometry.dynamics.successor import (
     at_equal_return,
     compare_checkpoints,

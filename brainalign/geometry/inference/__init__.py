@@ -1,15 +1,16 @@
 """Comparison of RDMs: scores, ceilings, and tests over subjects, stimuli and models."""
 
 from brainalign.geometry.inference.bootstrap import DualBootstrap, compare_models, dual_bootstrap
-from brainalign.geometry.inference.combinations import combination, flexible_permutation_test, score_combinations
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.inference.comparisons import TIE as TIE
 from brainalign.geometry.inference.comparisons import defined_mean as defined_mean
 from brainalign.geometry.inference.comparisons import unit_forms as unit_forms
 from brainalign.geometry.inference.fixed_models import (
+    PartialTest,
     RdmTest,
     fixed_test,
     rdm_noise_ceiling,
+    rdm_partial_test,
     rdm_permutation_test,
     replicate_rdms,
     session_average,
@@ -18,8 +19,14 @@ from brainalign.geometry.inference.fixed_models import stimulus_orders as stimul
 from brainalign.geometry.inference.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference.mass_univariate import METHODS as METHODS
 from brainalign.geometry.inference.mass_univariate import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
-from brainalign.geometry.inference.partial import PartialTest, rdm_partial_test
-from brainalign.geometry.inference.reference_scores import ReferenceScores, score_references, subject_rdms
+from brainalign.geometry.inference.reference_scores import (
+    ReferenceScores,
+    combination,
+    flexible_permutation_test,
+    score_combinations,
+    score_references,
+    subject_rdms,
+)
 from brainalign.geometry.inference.resampled import multiplicities as multiplicities
 
 __all__ = [

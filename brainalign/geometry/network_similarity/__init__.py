@@ -2,25 +2,28 @@
 
 from brainalign.geometry.network_similarity.matching import (
     MATCHINGS,
+    UnitClusters,
     UnitMatch,
     best_coupling,
+    cluster_units,
     match_units,
     rotated_copy,
     shuffled_units,
 )
 from brainalign.geometry.network_similarity.measures import (
     SIMILARITIES,
+    SparsePrediction,
     canonical_correlations,
     cca,
     cka,
+    linear_predictivity,
     procrustes_angle,
     pwcca,
     similarity,
+    sparse_prediction,
     svcca,
 )
 from brainalign.geometry.network_similarity.network_pairs import PAIR_MEASURES, compare_networks
-from brainalign.geometry.network_similarity.prediction import SparsePrediction, linear_predictivity, sparse_prediction
-from brainalign.geometry.network_similarity.unit_clusters import UnitClusters, cluster_units
 from brainalign.geometry.network_similarity.unit_pairing import ROUNDING as ROUNDING
 from brainalign.geometry.network_similarity.unit_pairing import centred as centred
 from brainalign.geometry.network_similarity.unit_pairing import centred_pair as centred_pair

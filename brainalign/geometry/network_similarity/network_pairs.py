@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity.matching import MATCHINGS, match_units, rotated_copy, shuffled_units
-from brainalign.geometry.network_similarity.measures import SIMILARITIES, similarity
-from brainalign.geometry.network_similarity.prediction import linear_predictivity
+from brainalign.geometry.network_similarity.measures import SIMILARITIES, linear_predictivity, similarity
 from brainalign.geometry.network_similarity.unit_pairing import representation, rotated_to_fewer
 from brainalign.statistics import Regressor
 

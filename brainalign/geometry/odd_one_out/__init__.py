@@ -7,7 +7,6 @@ from brainalign.geometry.odd_one_out.alignment_study import (
     align_networks,
     score_alignment,
 )
-from brainalign.geometry.odd_one_out.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
 from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
 from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
 from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
@@ -19,23 +18,31 @@ from brainalign.geometry.odd_one_out.networks import (
     region_table,
     unseen_similarities,
 )
-from brainalign.geometry.odd_one_out.odd_columns import check_odd_last, odd_column_shares, spectral_similarities
-from brainalign.geometry.odd_one_out.reproducibility import Reproducibility, match_dimensions, reproducible_dimensions
 from brainalign.geometry.odd_one_out.soft_choices import DIVERGENCES, choice_entropy, choice_temperature, judged_shares
 from brainalign.geometry.odd_one_out.soft_choices import log_choices as log_choices
 from brainalign.geometry.odd_one_out.study import (
     CONCEPT_METHODS,
     ConceptFit,
+    Reproducibility,
+    check_odd_last,
     choice_table,
     dimension_table,
     fit_concepts,
+    match_dimensions,
+    odd_column_shares,
+    reproducible_dimensions,
+    spectral_similarities,
     unrepeated,
 )
 from brainalign.geometry.odd_one_out.triplet_splits import (
+    LEVELS,
     TripletSplit,
+    cluster_objects,
+    draw_triplets,
     split_objects,
     split_objects_in_turn,
     split_triplets,
+    triplet_levels,
 )
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.geometry.odd_one_out.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
 from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
 from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
 from brainalign.geometry.odd_one_out.soft_choices import (
@@ -21,7 +20,13 @@ from brainalign.geometry.odd_one_out.soft_choices import (
     choice_temperature,
     mean_divergence,
 )
-from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart
+from brainalign.geometry.odd_one_out.triplet_splits import (
+    LEVELS,
+    check_triplets_apart,
+    cluster_objects,
+    draw_triplets,
+    triplet_levels,
+)
 from brainalign.geometry.odd_one_out.triplets import (
     check_triplets,
     choice_probabilities,

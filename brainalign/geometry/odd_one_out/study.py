@@ -1,4 +1,8 @@
-"""Everything one study of odd-one-out judgements is asked: embeddings, their dimensions, how well choices follow."""
+"""Everything one study of odd-one-out judgements is asked.
+
+Is the odd one really last; embeddings, and which of their dimensions are found again from other starts, judged on
+objects that did not match them; how well choices follow, beside similarities that need no training.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
+from brainalign.checks import BrainalignError, check_rows
 from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
-from brainalign.geometry.odd_one_out.odd_columns import spectral_similarities
-from brainalign.geometry.odd_one_out.reproducibility import Reproducibility, match_dimensions, reproducible_dimensions
-from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart
+from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart, split_triplets
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,
+    PAIRS,
     TripletCeilings,
+    check_triplets,
     object_similarities,
     odd_one_out_accuracy,
     shuffled_triplets,
@@ -30,6 +35,119 @@ CONCEPT_METHODS: dict[str, type[SparseConcepts] | type[VariationalConcepts]] = {
     "sparse": SparseConcepts,
     "variational": VariationalConcepts,
 }
+
+SMOOTHING = 3.0  # judgements of a pair that are worth as much as knowing nothing of it
+SPECTRAL_DIMENSIONS = 20
+CLEAR = 4.0  # standard errors by which another column must be the better odd one before it is believed
+
+
+@dataclass(frozen=True)
+class Reproducibility:
+    """How well the dimensions of one start are found again from the others.
+
+    Attributes
+    ----------
+    reference : int
+        The start whose dimensions are found again best, on average.
+    r : array (n_dimensions,)
+        Of the reference: mean |r| with the dimension that matches it, over the other starts; 0 where one has none.
+    reproducible : array (n_dimensions,)
+        r above the threshold.
+    means : array (n_starts,)
+        Mean r if each start were the reference.
+    """
+
+    reference: int
+    r: Values
+    reproducible: NDArray[np.bool_]
+    means: Values
+
+
+def match_dimensions(a: Values, b: Values) -> tuple[Values, NDArray[np.intp]]:
+    """Pair dimensions of two embeddings one to one such that the sum of |r| over objects is largest.
+
+    Parameters
+    ----------
+    a, b : array (n_objects, n_a), (n_objects, n_b)
+
+    Returns
+    -------
+    r : array (n_a,)
+        |r| with its partner; 0 without one.
+    partner : array (n_a,)
+        Column of b; -1 without one.
+    """
+    check_rows("one embedding", len(a), "the other", len(b), "both must be of the same objects")
+    return _paired(_correlations(a, b))
+
+
+def reproducible_dimensions(
+    embeddings: Sequence[Values], least: float = 0.8, rng: np.random.Generator | None = None
+) -> Reproducibility:
+    """Match the dimensions of every start with those of every other on half of the objects; correlate on the others.
+
+    Both halves take both roles. Matching and judging on the same objects would find chance matches among many
+    dimensions.
+
+    Parameters
+    ----------
+    embeddings : sequence of array (n_objects, n_dimensions)
+        From different starts, 20 or more for a figure that is to be reported.
+    least : float
+        |r| above which a dimension counts as reproducible.
+    rng : Generator, optional
+        Draws the halves; even and odd rows where not given.
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than two starts, or fewer than six objects.
+    """
+    if len(embeddings) < 2 or len(embeddings[0]) < 6:
+        n_objects = len(embeddings[0]) if len(embeddings) else 0
+        raise BrainalignError(
+            f"reproducibility needs 2 or more starts and 6 or more objects; got {len(embeddings)} and {n_objects}"
+        )
+    n = len(embeddings[0])
+    order = np.arange(n) if rng is None else rng.permutation(n)
+    halves = [order[::2], order[1::2]]
+    found = []
+    for s, reference in enumerate(embeddings):
+        others = [_found_again(reference, other, halves) for t, other in enumerate(embeddings) if t != s]
+        found.append(np.mean(others, axis=0))
+    means = np.array([values.mean() if len(values) else 0.0 for values in found])
+    best = int(means.argmax())
+    return Reproducibility(best, found[best], found[best] > least, means)
+
+
+def _found_again(a: Values, b: Values, halves: list[NDArray[np.intp]]) -> Values:
+    total = np.zeros(a.shape[1])
+    for matched, judged in (halves, halves[::-1]):
+        _, partner = _paired(_correlations(a[matched], b[matched]))
+        r = _correlations(a[judged], b[judged])
+        has = partner >= 0
+        total[has] += r[np.flatnonzero(has), partner[has]]
+    return np.asarray(total / 2)
+
+
+def _correlations(a: Values, b: Values) -> Values:
+    """Return |r| of all pairs of columns; 0 where one is constant."""
+    units = []
+    for values in (a, b):
+        centred = values - values.mean(axis=0)
+        size = np.linalg.norm(centred, axis=0)
+        varies = size > 1e-12 * np.maximum(np.abs(values).max(axis=0, initial=0), 1e-300) * np.sqrt(len(values))
+        units.append(np.where(varies, centred / np.where(varies, size, 1), 0))
+    return np.asarray(np.abs(units[0].T @ units[1]))
+
+
+def _paired(r: Values) -> tuple[Values, NDArray[np.intp]]:
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(-r)
+    partner = np.full(len(r), -1, dtype=np.intp)
+    partner[rows] = columns
+    return np.where(partner >= 0, r[np.arange(len(r)), partner] if r.shape[1] else 0, 0), partner
 
 
 @dataclass(frozen=True)
@@ -197,3 +315,105 @@ def dimension_table(
             )
     columns = ["method", "dimension", "r", "reproducible", "weight", "top", "published", "published_r"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def odd_column_shares(
+    triplets: Triplets, n_objects: int, rng: np.random.Generator, similarities: Values | None = None
+) -> NDArray[np.float64]:
+    """Score each column of a table of triplets as the odd one: the score of the last must be largest.
+
+    With similarities from elsewhere (a published embedding), the share of triplets in which the pair without that
+    column is the most similar one. Without: similarities are estimated from half of the triplets, under the hypothesis
+    that this column is the odd one, as the leading components of how often pairs remain; and scored on the other half.
+
+    Parameters
+    ----------
+    triplets : array (n_triplets, 3)
+    n_objects : int
+    rng : Generator
+    similarities : array (n_objects, n_objects), optional
+
+    Returns
+    -------
+    array (3,)
+    """
+    rows = check_triplets(triplets, n_objects)
+    orders = [(*pair, odd) for odd, pair in enumerate(PAIRS)]
+    if similarities is not None:
+        return np.array([odd_one_out_accuracy(similarities, rows[:, order]) for order in orders])
+    split = split_triplets(rows, 0.5, rng)
+    shares = []
+    for order in orders:
+        found = spectral_similarities(rows[split.train][:, order], n_objects)
+        shares.append(odd_one_out_accuracy(found, rows[split.test][:, order]))
+    return np.array(shares)
+
+
+def check_odd_last(
+    triplets: Triplets, n_objects: int, embedding: Values | None = None, seed: int = 0
+) -> NDArray[np.float64]:
+    """Check that the odd one of every triplet stands last.
+
+    Parameters
+    ----------
+    triplets : array (n_triplets, 3)
+    n_objects : int
+    embedding : array (n_objects, n_dimensions), optional
+        A published one; see `odd_column_shares`.
+    seed : int, optional
+
+    Returns
+    -------
+    array (3,)
+        As `odd_column_shares`.
+
+    Raises
+    ------
+    BrainalignError
+        If another column is clearly the odd one, or the embedding predicts the choices no better than chance.
+    """
+    published = None if embedding is None else object_similarities(embedding)
+    shares = odd_column_shares(triplets, n_objects, np.random.default_rng(seed), published)
+    se = 0.5 / np.sqrt(len(triplets) * (1 if published is not None else 0.5))
+    best = int(shares.argmax())
+    if best != 2 and shares[best] - shares[2] > CLEAR * se:
+        scores = ", ".join(f"{share:.3f}" for share in shares)
+        raise BrainalignError(
+            f"the odd one of a triplet must stand last, but in these data column {best + 1} seems to be the odd one: "
+            f"taken as odd, the three columns predict {scores} of the choices; put the odd one last"
+        )
+    if published is not None and shares[2] < CHANCE + CLEAR * se:
+        raise BrainalignError(
+            f"the published embedding predicts {shares[2]:.3f} of the choices, no more than chance: its rows, the list "
+            "of objects and the numbers in the triplets do not belong together (index_base, order of the objects)"
+        )
+    return shares
+
+
+def spectral_similarities(triplets: Triplets, n_objects: int) -> NDArray[np.float64]:
+    """Return similarities from how often pairs remain, without any training: what every embedding must beat.
+
+    Leading components of (times the pair remained - a third of the times it was shown) / (times shown + 3).
+
+    Parameters
+    ----------
+    triplets : array (n_triplets, 3)
+        The odd one last.
+    n_objects : int
+
+    Returns
+    -------
+    array (n_objects, n_objects)
+    """
+    n = n_objects
+    remaining, shown = np.zeros(n * n), np.zeros(n * n)
+    for k, (i, j) in enumerate(PAIRS):
+        places = triplets[:, i] * n + triplets[:, j]
+        counts = np.bincount(places, minlength=n * n)
+        shown += counts
+        remaining += counts if k == 2 else 0
+    square = [(counts.reshape(n, n) + counts.reshape(n, n).T) for counts in (remaining, shown)]
+    excess = (square[0] - CHANCE * square[1]) / (square[1] + SMOOTHING)
+    values, vectors = np.linalg.eigh(excess)
+    kept = np.argsort(np.abs(values))[-min(SPECTRAL_DIMENSIONS, max(n // 4, 1)) :]
+    return np.asarray((vectors[:, kept] * values[kept]) @ vectors[:, kept].T)

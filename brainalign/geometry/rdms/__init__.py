@@ -8,8 +8,8 @@ from brainalign.geometry.rdms.covariance import NoiseCovariance
 from brainalign.geometry.rdms.covariance import Precision as Precision
 from brainalign.geometry.rdms.covariance import WholeCovariance as WholeCovariance
 from brainalign.geometry.rdms.covariance import mean_covariance as mean_covariance
-from brainalign.geometry.rdms.design import design_of as design_of
 from brainalign.geometry.rdms.dissimilarity import DISTANCES, WHITENED, feature_rdms, rdm, stimulus_features
+from brainalign.geometry.rdms.dissimilarity import design_of as design_of
 from brainalign.geometry.rdms.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.rdms.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.rdms.ranks import are_constant as are_constant
