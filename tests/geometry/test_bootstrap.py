@@ -12,7 +12,15 @@ from scipy.stats import rankdata
 
 from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
-from brainalign.geometry import compare, compare_models, dual_bootstrap, rdm, rdm_noise_ceiling
+from brainalign.geometry import (
+    compare,
+    compare_models,
+    dual_bootstrap,
+    rdm,
+    rdm_noise_ceiling,
+    score_references,
+    session_average,
+)
 
 N_SUBJECTS, N_STIMULI, N_BOOT = 7, 12, 30
 PAIRS = np.triu_indices(N_STIMULI, 1)
@@ -90,26 +98,33 @@ def covariance(pairs: np.ndarray, variances: np.ndarray | None = None) -> np.nda
     return (contrasts * (1 if variances is None else variances[:n]) @ contrasts.T) ** 2
 
 
+def written_out(
+    subjects: np.ndarray, models: np.ndarray, drawn: np.ndarray, method: str, variances: np.ndarray | None = None
+) -> np.ndarray:
+    """Compare every subject with every model over the pairs that both have of the drawn stimuli, copies written out."""
+    i, j = drawn[PAIRS[0]], drawn[PAIRS[1]]
+    copied = square_rdms(np.concatenate([subjects, models]))[:, i, j][:, i != j]
+    places, own = np.stack(PAIRS)[:, i != j], None if variances is None else variances[drawn]
+    scores = np.empty((len(subjects), len(models)))
+    for subject, k in np.ndindex(scores.shape):
+        a, b = copied[subject], copied[len(subjects) + k]
+        seen = np.isfinite(a + b)
+        scores[subject, k] = slow(a[seen], b[seen], places[:, seen], method, own)
+    return scores
+
+
 @pytest.mark.parametrize("method", TOOLBOX)
 def test_weights_equal_copies_with_missing_pairs(method: str) -> None:
-    """The same as writing out every drawn pair; each comparison uses the pairs that both RDMs have."""
     subjects, models = world(2)
     subjects[1, :11] = np.nan  # the first stimulus of one subject
     models[2, [5, 40]] = np.nan
     drawn, stimuli = index_draws(np.random.default_rng(3))
     found = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
     assert found.n_missing[1].tolist() == [11, 11, 12]  # pair 5 lacks in both
-    square = square_rdms(np.concatenate([subjects, models]))
     for draw in range(0, N_BOOT, 3):
-        i, j = stimuli[draw][PAIRS[0]], stimuli[draw][PAIRS[1]]
-        copied, places = square[:, i, j][:, i != j], np.stack(PAIRS)[:, i != j]
-        for name, chosen in (("both", drawn[draw]), ("stimuli", np.arange(N_SUBJECTS))):
-            scores = np.empty((N_SUBJECTS, 3))
-            for subject, k in np.ndindex(N_SUBJECTS, 3):
-                a, b = copied[chosen[subject]], copied[N_SUBJECTS + k]
-                seen = np.isfinite(a + b)
-                scores[subject, k] = slow(a[seen], b[seen], places[:, seen], method)
-            np.testing.assert_allclose(found.draws[name][draw, :3], scores.mean(axis=0), atol=1e-10)
+        scores = written_out(subjects, models, stimuli[draw], method)
+        np.testing.assert_allclose(found.draws["both"][draw, :3], scores[drawn[draw]].mean(axis=0), atol=1e-10)
+        np.testing.assert_allclose(found.draws["stimuli"][draw, :3], scores.mean(axis=0), atol=1e-10)
 
 
 @pytest.mark.parametrize("method", ["whitened-cosine", "whitened-pearson"])
@@ -119,13 +134,8 @@ def test_half_of_a_draw_is_one_stimulus(method: str) -> None:
     stimuli = np.array([[3] * 7 + [0, 1, 1, 8, 9], [3] * 7 + [0, 0, 0, 0, 5], list(range(12))])
     drawn = np.tile(np.arange(N_SUBJECTS), (3, 1))
     found = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli)).draws["stimuli"]
-    square = square_rdms(np.concatenate([subjects, models]))
     for draw in range(3):
-        i, j = stimuli[draw][PAIRS[0]], stimuli[draw][PAIRS[1]]
-        copied, places = square[:, i, j][:, i != j], np.stack(PAIRS)[:, i != j]
-        expected = [
-            np.mean([slow(copied[s], copied[N_SUBJECTS + k], places, method) for s in range(7)]) for k in (0, 2)
-        ]
+        expected = written_out(subjects, models[[0, 2]], stimuli[draw], method).mean(axis=0)
         np.testing.assert_allclose(found[draw, [0, 2]], expected, atol=1e-10)
 
 
@@ -137,13 +147,10 @@ def test_variances_of_stimuli_by_brute_force(method: str) -> None:
     stimuli = np.sort(stimuli, axis=1)
     variances = np.random.default_rng(8).uniform(0.2, 3, size=N_STIMULI)
     found = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=variances)
-    square = square_rdms(np.concatenate([subjects, models]))
     for draw in range(6):
-        i, j = stimuli[draw][PAIRS[0]], stimuli[draw][PAIRS[1]]
-        copied, places, own = square[:, i, j][:, i != j], np.stack(PAIRS)[:, i != j], variances[stimuli[draw]]
-        for name, chosen in (("both", drawn[draw]), ("stimuli", np.arange(N_SUBJECTS))):
-            scores = [[slow(copied[s], copied[N_SUBJECTS + k], places, method, own) for k in range(3)] for s in chosen]
-            np.testing.assert_allclose(found.draws[name][draw, :3], np.mean(scores, axis=0), atol=1e-10)
+        scores = written_out(subjects, models, stimuli[draw], method, variances)
+        np.testing.assert_allclose(found.draws["both"][draw, :3], scores[drawn[draw]].mean(axis=0), atol=1e-10)
+        np.testing.assert_allclose(found.draws["stimuli"][draw, :3], scores.mean(axis=0), atol=1e-10)
     np.testing.assert_allclose(found.scores, compare(subjects, models, method, variances).mean(axis=0))
     assert found.ceiling == pytest.approx(rdm_noise_ceiling(subjects, method, variances))
     equal = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=np.full(N_STIMULI, 2.0))
@@ -195,21 +202,6 @@ def test_the_best_is_called_only_where_it_is() -> None:
     assert pair[["model", "other"]].to_numpy().tolist() == [["good", "category"]]
 
 
-def test_variance_is_that_of_new_subjects_and_stimuli() -> None:
-    """The standard error matches the spread of scores over new studies; that over subjects alone is far too small."""
-    rng = np.random.default_rng(6)
-    scores, errors, small = [], [], []
-    for _ in range(80):
-        subjects, models, _ = null_world(rng)
-        found = dual_bootstrap(subjects, models[:1], "pearson", 100, rng)
-        scores.append(found.scores[0])
-        errors.append(found.se()[0])
-        small.append(dual_bootstrap(subjects, models[:1], "pearson", 100, rng, over="subjects").se()[0])
-    spread = np.std(scores)
-    assert 0.75 < np.mean(errors) / spread < 1.5
-    assert np.mean(small) / spread < 0.7
-
-
 def test_bad_input() -> None:
     subjects, models = world()
     refused("needs rng or draws", dual_bootstrap, subjects, models, "cosine")
@@ -222,7 +214,7 @@ def test_bad_input() -> None:
         dual_bootstrap(subjects[:, :65], models[:, :65], "cosine", rng=np.random.default_rng(0))
 
 
-def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return RDMs of 12 subjects, two equally good models and a worse one, for 24 random stimuli.
 
     Each model sees the truth through accidents of its own, which are new with every set of stimuli: on average over
@@ -234,17 +226,16 @@ def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
     noisy = patterns + rng.normal(size=(n_subjects, n_stimuli, 30)) * 3
     weights = (0.8, 0.8, 2.0)
     models = np.stack([rdm(np.hstack([truth, w * x]), "euclidean") for w, x in zip(weights, own, strict=True)])
-    return rdm(noisy, "euclidean"), models, patterns
+    return rdm(noisy, "euclidean"), models
 
 
-def rejections(n: int, over: str, seed: int, method: str = "pearson") -> np.ndarray:
+def rejections(n: int, over: str, seed: int) -> np.ndarray:
     """Return whether the test of each study called the equally good models, and the worse one, different."""
     rng = np.random.default_rng(seed)
     contrasts = np.array([[1.0, -1, 0, 0, 0], [1, 0, -1, 0, 0]])
     found = []
     for _ in range(n):
-        subjects, models, _ = null_world(rng)
-        found.append(dual_bootstrap(subjects, models, method, 200, rng, over=over).test(contrasts)[1] <= 0.05)
+        found.append(dual_bootstrap(*null_world(rng), "pearson", 200, rng, over=over).test(contrasts)[1] <= 0.05)
     return np.array(found)
 
 
@@ -290,3 +281,54 @@ def called(rng: np.random.Generator, weights: np.ndarray) -> tuple[bool, bool, b
     table = compare_models(dual_bootstrap(subjects, models, "pearson", 200, rng), list("abcdef"))
     best = (table["p_max"] <= 0.05).all() and table["model"][0] == "a"
     return (table["p"] <= 0.05).any(), (table["p_max"] <= 0.05).any(), best
+
+
+N = 30
+
+
+@pytest.fixture(scope="module")
+def reference_world() -> tuple[dict[str, np.ndarray], dict[tuple[str, str], np.ndarray]]:
+    """Return a group and one subject whose truth is layer b of a network, and candidates of which some tie."""
+    rng = np.random.default_rng(0)
+    layers = {name: rdm(rng.normal(size=(N, 8)), "euclidean") for name in "abc"}
+    truth = layers["b"]
+    noisy = truth + rng.normal(size=(8, 2, len(truth))) * 0.5
+    noisy[3, :, 7] = np.nan
+    candidates = {("net", name): values for name, values in layers.items()}
+    candidates["net", "flat"] = np.ones(len(truth))
+    candidates["published", ""] = truth + rng.normal(size=len(truth)) * 0.01
+    candidates["monkey", ""] = noisy[0, 0]
+    return {"group": noisy, "single": noisy[:1, :1]}, candidates
+
+
+def test_scores_ceilings_and_the_honest_best(reference_world: tuple[dict, dict]) -> None:
+    sets, candidates = reference_world
+    found = score_references(sets, candidates, n_boot=200, exclude={"single": [("monkey", "")]})
+    subjects = session_average(sets["group"])
+    scores = found.scores.set_index(["reference", "model", "layer"])
+    for key, values in candidates.items():
+        expected = compare(subjects, values, "spearman").mean()
+        assert scores.loc[("group", *key), "score"] == pytest.approx(expected, nan_ok=True)
+    row = scores.loc[("group", "net", "b")]
+    assert (row["ceiling_low"], row["ceiling_high"]) == pytest.approx(rdm_noise_ceiling(subjects, "spearman"))
+    assert row["low"] < row["score"] < row["high"]
+    assert row["n_missing"] == 1
+    assert row["over"] == "both"
+    assert scores.loc[("group", "net", "flat"), "note"].startswith("undefined")
+    assert ("single", "monkey", "") not in scores.index
+    assert "one subject" in scores.loc[("single", "net", "b"), "note"]
+    assert len(found.subjects) == 8 * 6 + 5
+    best = found.best.set_index(["reference", "family"])
+    assert set(best.index.get_level_values("family")) == {"net", "models", "all"}
+    assert best.loc[("group", "net"), "layer"] == "b"
+    assert best.loc[("group", "net"), "decided"]
+    assert "exceeds each of the 2 others" in best.loc[("group", "net"), "sentence"]
+    assert not best.loc[("group", "all"), "decided"]  # the published model is as good
+    assert "no best is called" in best.loc[("group", "all"), "sentence"]
+    assert "One subject" in best.loc[("single", "net"), "sentence"]
+    differences = found.differences.query("reference == 'group' and family == 'net'")
+    assert differences["other_layer"].tolist() == ["a", "c"] or differences["other_layer"].tolist() == ["c", "a"]
+
+
+def test_nothing_to_compare_is_refused(reference_world: tuple[dict, dict]) -> None:
+    refused("0 reference sets", score_references, {}, reference_world[1])

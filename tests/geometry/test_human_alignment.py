@@ -37,9 +37,6 @@ def features(n: int = 30, p: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, p)) + 3
 
 
-# ----------------------------------------------------------------------------------------------------- soft choices
-
-
 def test_choices_of_tensors_are_those_of_arrays() -> None:
     similarities = object_similarities(features(6))
     expected = choice_probabilities(similarities, TRIPLETS)
@@ -92,9 +89,6 @@ def test_entropies_and_shares_of_repeated_judgements() -> None:
     np.testing.assert_allclose(shares, [[0, 1 / 3, 2 / 3], [0, 1 / 2, 1 / 2]])
 
 
-# ---------------------------------------------------------------------------------------------------------- triplets
-
-
 @pytest.mark.parametrize("level", ["fine", "boundary", "coarse"])
 def test_triplets_are_of_their_level(level: str) -> None:
     groups = np.array(["a"] * 5 + ["b"] * 3 + ["c"] + ["d"] * 3)
@@ -120,9 +114,6 @@ def test_clusters_are_the_groups_there_are() -> None:
     groups = np.repeat(np.arange(4), 10)
     found = cluster_objects(8 * np.eye(4)[groups] + 0.1 * features(40, 4), 4)
     assert len({*zip(groups.tolist(), found.tolist(), strict=True)}) == 4
-
-
-# ----------------------------------------------------------------------------------------------------------- teacher
 
 
 def test_choices_of_a_known_map_are_recovered() -> None:
@@ -188,9 +179,6 @@ def test_what_a_teacher_refuses() -> None:
             HumanTeacher(**wrong)
 
 
-# ----------------------------------------------------------------------------------------------------------- student
-
-
 def student_case(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, triplets = features(40, 6, seed), drawn(40, 400, seed)
     y = x * [3, 1, 1, 0.2, 0.2, 0.2]
@@ -250,9 +238,6 @@ def test_what_a_student_refuses() -> None:
     for wrong in ({"temperature": 0.0}, {"decay": -1}, {"n_steps": 0}, {"learning_rate": 0}):
         with pytest.raises(BrainalignError):
             HumanAlignment(**wrong)
-
-
-# ------------------------------------------------------------------------------------------------------------ scores
 
 
 def test_scores_of_who_knows_everything_and_of_who_knows_nothing() -> None:

@@ -131,43 +131,6 @@ def test_few_channels_need_one_matrix_of_channels(method: str) -> None:
     assert peak_bytes(lambda: noise_covariance(residuals, method=method)) < 8 * p**2 + 4 * residuals.nbytes
 
 
-@pytest.mark.parametrize("method", ["shrink-diagonal", "shrink-identity", "full"])
-def test_noise_precision_inverts_a_planted_covariance(method: str) -> None:
-    rng = np.random.default_rng(7)
-    mixing = rng.normal(size=(10, 10)) / 3 + np.diag(rng.uniform(0.5, 3, 10))
-    residuals = rng.normal(size=(4000, 10)) @ mixing
-    precision = noise_precision(residuals, 4000, method)
-    np.testing.assert_allclose(precision @ (mixing.T @ mixing), np.eye(10), atol=0.15)
-
-
-def test_noise_precision_shrinks_to_the_diagonal_when_rows_are_few() -> None:
-    rng = np.random.default_rng(8)
-    scale = rng.uniform(0.5, 3, size=200)
-    precision = noise_precision(rng.normal(size=(30, 200)) * scale, dof=30)
-    assert np.isfinite(precision).all()
-    off = precision * np.outer(scale, scale) - np.diag(np.diag(precision) * scale**2)
-    assert np.abs(off).max() < 0.2
-    np.testing.assert_allclose(np.median(np.diag(precision) * scale**2), 1, atol=0.15)
-
-
-def test_whitening_with_independent_residuals_keeps_crossnobis_unbiased() -> None:
-    """Residuals of the very averages that are compared bias distances; those of volumes within blocks do not."""
-    rng = np.random.default_rng(9)
-    runs, conditions = np.repeat(np.arange(6), 5), np.tile(np.arange(5), 6)
-    circular, independent = [], []
-    for _ in range(60):
-        volumes = rng.normal(size=(30, 8, 60))
-        means = volumes.mean(axis=1)
-        within = (volumes - means[:, None]).reshape(-1, 60)
-        independent.append(rdm(means, "crossnobis", conditions, runs, noise_precision(within, 30 * 7)).mean())
-        around = means - np.stack([means[conditions == c].mean(axis=0) for c in conditions])
-        circular.append(
-            rdm(means, "crossnobis", conditions, runs, noise_precision(around, 25, "shrink-identity")).mean()
-        )
-    assert abs(np.mean(independent)) < 3 * np.std(independent) / np.sqrt(60)
-    assert np.mean(circular) > 10 * np.std(circular) / np.sqrt(60)
-
-
 def test_a_constant_channel_is_named_whatever_rounding_leaves_of_it() -> None:
     rows = np.random.default_rng(5).normal(size=(12, 4))
     rows[:, 2] = 0.1

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
+import pandas as pd
 import pytest
 import rsatoolbox
 import torch
 from refusals import refused
 
-from brainalign.geometry import DISTANCES, WHITENED, rdm
+from brainalign.arrays import Features
+from brainalign.checks import BrainalignError
+from brainalign.geometry import DISTANCES, WHITENED, feature_rdms, noise_covariance, rdm
 
 RUNS, CONDITIONS, CHANNELS = 6, 8, 40
 
@@ -37,42 +42,23 @@ def toolbox_rdm(data: dict[str, np.ndarray], method: str, **options: object) -> 
     return matrix[np.ix_(order, order)][np.triu_indices(CONDITIONS, 1)]
 
 
-def test_crossnobis_equals_rsatoolbox(patterns: dict[str, np.ndarray]) -> None:
-    for precision in (None, patterns["precision"]):
-        noise = {} if precision is None else {"noise": precision}
-        expected = toolbox_rdm(patterns, "crossnobis", cv_descriptor="run", **noise)
-        mine = rdm(patterns["patterns"], "crossnobis", patterns["conditions"], patterns["runs"], precision)
-        np.testing.assert_allclose(mine, expected, atol=1e-10, rtol=0)
-
-
-@pytest.mark.parametrize("method", ["correlation", "euclidean"])
-def test_averaged_distances_equal_rsatoolbox(patterns: dict[str, np.ndarray], method: str) -> None:
-    mine = rdm(patterns["patterns"], method, patterns["conditions"], patterns["runs"])
-    np.testing.assert_allclose(mine, toolbox_rdm(patterns, method), atol=1e-10, rtol=0)
-
-
-def test_mahalanobis_equals_rsatoolbox(patterns: dict[str, np.ndarray]) -> None:
-    mine = rdm(patterns["patterns"], "mahalanobis", patterns["conditions"], precision=patterns["precision"])
-    expected = toolbox_rdm(patterns, "mahalanobis", noise=patterns["precision"])
-    np.testing.assert_allclose(mine, expected, atol=1e-10, rtol=0)
-
-
-def test_poisson_equals_rsatoolbox(patterns: dict[str, np.ndarray]) -> None:
-    patterns["patterns"] = np.random.default_rng(1).poisson(2.0, size=patterns["patterns"].shape).astype(float)
-    mine = rdm(patterns["patterns"], "poisson", patterns["conditions"], patterns["runs"])
-    np.testing.assert_allclose(mine, toolbox_rdm(patterns, "poisson"), atol=1e-10, rtol=0)
-
-
-@pytest.mark.parametrize("method", ["correlation", "euclidean", "mahalanobis", "poisson"])
-def test_averages_are_over_all_rows_of_a_condition_however_many(method: str, patterns: dict[str, np.ndarray]) -> None:
-    keep = np.random.default_rng(2).permutation(RUNS * CONDITIONS)[:30]  # unequal numbers of rows in unequal runs
-    keep = np.r_[np.arange(CONDITIONS), keep[keep >= CONDITIONS]]
-    data = {name: patterns[name][keep] for name in ("conditions", "runs")}
-    data["patterns"] = np.abs(patterns["patterns"][keep])
-    noise = {"noise": patterns["precision"]} if method == "mahalanobis" else {}
-    precision = patterns["precision"] if method == "mahalanobis" else None
-    mine = rdm(data["patterns"], method, data["conditions"], data["runs"], precision)
-    np.testing.assert_allclose(mine, toolbox_rdm(data, method, **noise), atol=1e-10, rtol=0)
+@pytest.mark.parametrize("method", [*DISTANCES, "averages of some rows"])
+def test_equals_rsatoolbox(method: str, patterns: dict[str, np.ndarray]) -> None:
+    """Averages also of unequal numbers of rows in unequal runs, where crossnobis has another form here."""
+    data = patterns | {"patterns": np.abs(patterns["patterns"])}
+    precision = data.pop("precision")
+    methods = [method]
+    if method not in DISTANCES:
+        methods = [name for name in DISTANCES if name != "crossnobis"]
+        keep = np.random.default_rng(2).permutation(RUNS * CONDITIONS)[:30]
+        keep = np.r_[np.arange(CONDITIONS), keep[keep >= CONDITIONS]]
+        data = {name: values[keep] for name, values in data.items()}
+    for name in methods:
+        for P in {"mahalanobis": [precision], "crossnobis": [None, precision]}.get(name, [None]):
+            options = {"cv_descriptor": "run"} if name == "crossnobis" else {}
+            expected = toolbox_rdm(data, name, **options if P is None else options | {"noise": P})
+            found = rdm(data["patterns"], name, data["conditions"], data["runs"], P)
+            np.testing.assert_allclose(found, expected, atol=1e-10, rtol=0)
 
 
 def test_leading_dimensions_are_batched(patterns: dict[str, np.ndarray]) -> None:
@@ -175,28 +161,6 @@ def test_a_constant_pattern_is_undefined_not_fatal() -> None:
     assert np.isnan(found).tolist() == [True, False, True]
 
 
-def test_crossnobis_keeps_negative_values_and_is_unbiased_on_noise() -> None:
-    rng = np.random.default_rng(5)
-    noise = rng.normal(size=(400, 6 * 5, 20))
-    runs, conditions = np.repeat(np.arange(6), 5), np.tile(np.arange(5), 6)
-    means = rdm(noise, "crossnobis", conditions, runs).mean(axis=1)
-    assert abs(means.mean()) < 3 * means.std() / np.sqrt(400)
-    assert (means < 0).any()
-    # Euclidean distances of averages carry 2·sigma²/R.
-    assert rdm(noise, "euclidean", conditions, runs).mean() == pytest.approx(2 / 6, abs=0.005)
-
-
-def test_crossnobis_recovers_planted_distances() -> None:
-    rng = np.random.default_rng(6)
-    truth = rng.normal(size=(4, 30))
-    noise = rng.normal(size=(500, 5, 4, 30))
-    found = rdm(
-        (truth + noise).reshape(500, 20, 30), "crossnobis", np.tile(np.arange(4), 5), np.repeat(np.arange(5), 4)
-    )
-    error = found.std(axis=0) / np.sqrt(500)
-    assert (np.abs(found.mean(axis=0) - rdm(truth, "euclidean")) < 4 * error).all()
-
-
 @pytest.mark.parametrize("method", DISTANCES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_an_item_that_is_not_finite_is_nan_and_counted(
@@ -259,3 +223,144 @@ def test_precision_that_is_no_inverse_covariance_is_refused() -> None:
             refused(kind, rdm, patterns, method, precision=wrong, **labels)
         assert np.isfinite(rdm(patterns, method, precision=units @ whole @ units, **labels)).all()
     refused("singular", rdm, patterns, "crossnobis", conditions, runs, np.stack([whole, centred]))
+
+
+def test_stimuli_are_matched_by_id_and_a_missing_one_is_named() -> None:
+    values = np.random.default_rng(0).normal(size=(5, 2, 3))  # tokens are flattened
+    layers = {"late": Features(values, pd.DataFrame({"stimulus_id": list("abcde")}), "late")}
+    expected = rdm(values[[3, 0, 2]].reshape(3, -1), "euclidean")
+    np.testing.assert_array_equal(feature_rdms(layers, ["d", "a", "c"], "euclidean")["late"], expected)
+    with pytest.raises(BrainalignError, match=r"layer 'late' has no features for 1 of 3 stimuli \(x\); run extract"):
+        feature_rdms(layers, ["d", "x", "c"], "euclidean")
+
+
+N_RUNS, N_CONDITIONS, N_CHANNELS = 5, 6, 12
+PAIRS = list(combinations(range(N_CONDITIONS), 2))
+
+
+@pytest.fixture
+def unbalanced() -> dict[str, np.ndarray]:
+    """Return patterns whose runs lack conditions and list them in orders of their own; every pair shares 2 runs."""
+    rng = np.random.default_rng(0)
+    runs, conditions = np.repeat(np.arange(N_RUNS), N_CONDITIONS), np.tile(np.arange(N_CONDITIONS), N_RUNS)
+    keep = ~np.isin(np.arange(N_RUNS * N_CONDITIONS), [7, 10, 14, 15, 29])  # the first run holds all, in order
+    order = np.r_[np.arange(N_CONDITIONS), N_CONDITIONS + rng.permutation((N_RUNS - 1) * N_CONDITIONS)]
+    rows = order[keep[order]]
+    return {
+        "patterns": rng.normal(size=(len(rows), N_CHANNELS)) + 3 * runs[rows, None],
+        "conditions": np.array([f"c{k}" for k in [3, 1, 5, 0, 2, 4]])[conditions[rows]],
+        "runs": np.array(["e", "d", "c", "b", "a"])[runs[rows]],
+    }
+
+
+def names_of(data: dict[str, np.ndarray]) -> list[str]:
+    return list(dict.fromkeys(data["conditions"]))
+
+
+def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.ndarray:
+    """Average products of differences over the pairs of runs that hold both conditions."""
+    runs, found = list(dict.fromkeys(data["runs"])), []
+    for i, j in PAIRS:
+        products = []
+        for a, b in combinations(range(N_RUNS), 2):
+            rows = [
+                data["patterns"][(data["runs"] == runs[r]) & (data["conditions"] == names_of(data)[c])]
+                for r in (a, b)
+                for c in (i, j)
+            ]
+            if all(len(row) for row in rows):
+                x, y, u, v = (row.mean(axis=0) for row in rows)
+                both = (np.linalg.inv(precisions[a]) + np.linalg.inv(precisions[b])) / 2
+                products.append((x - y) @ np.linalg.inv(both) @ (u - v) / N_CHANNELS)
+        found.append(np.mean(products))
+    return np.array(found)
+
+
+def precisions_of_runs() -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    return [np.linalg.inv(np.cov(rng.normal(size=(40, N_CHANNELS)).T * (1 + r))) for r in range(N_RUNS)]
+
+
+def test_pairs_take_the_runs_that_hold_both(unbalanced: dict[str, np.ndarray]) -> None:
+    precisions = precisions_of_runs()
+    for precision, each in ((None, [np.eye(N_CHANNELS)] * N_RUNS), (precisions[0], precisions[:1] * N_RUNS)):
+        found = rdm(**unbalanced, method="crossnobis", precision=precision)
+        np.testing.assert_allclose(found, by_hand(unbalanced, each), atol=1e-12)
+
+
+def test_repeats_within_a_run_are_averaged(unbalanced: dict[str, np.ndarray]) -> None:
+    rows = np.r_[np.arange(len(unbalanced["runs"])), [2, 2, 9, 11]]
+    again = {name: values[rows] for name, values in unbalanced.items()}
+    again["patterns"] = again["patterns"] + np.random.default_rng(2).normal(size=again["patterns"].shape)
+    found = rdm(**again, method="crossnobis")
+    np.testing.assert_allclose(found, by_hand(again, [np.eye(N_CHANNELS)] * N_RUNS), atol=1e-12)
+
+
+def test_a_precision_per_run(unbalanced: dict[str, np.ndarray]) -> None:
+    precisions = precisions_of_runs()
+    expected = by_hand(unbalanced, precisions)
+    for given in (precisions, np.stack(precisions), [torch.from_numpy(P) for P in precisions]):
+        np.testing.assert_allclose(rdm(**unbalanced, method="crossnobis", precision=given), expected, atol=1e-10)
+    tensors = unbalanced | {"patterns": torch.from_numpy(unbalanced["patterns"])}
+    found = rdm(**tensors, method="crossnobis", precision=precisions)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    # Covariances in few numbers are averaged without a matrix of channels by channels.
+    rng = np.random.default_rng(3)
+    covariances = [noise_covariance(rng.normal(size=(5, N_CHANNELS))) for _ in range(N_RUNS)]
+    found = rdm(**unbalanced, method="crossnobis", precision=covariances)
+    np.testing.assert_allclose(found, by_hand(unbalanced, [c.precision() for c in covariances]), atol=1e-10)
+
+
+def test_a_precision_per_run_equals_rsatoolbox(unbalanced: dict[str, np.ndarray]) -> None:
+    """It sorts runs and conditions by label; our precisions follow the order of the runs in the data."""
+    rng, precisions = np.random.default_rng(4), precisions_of_runs()
+    runs, conditions = np.repeat(["b", "a", "d", "e", "c"], N_CONDITIONS), np.tile(np.arange(N_CONDITIONS), N_RUNS)
+    patterns = rng.normal(size=(N_RUNS * N_CONDITIONS, N_CHANNELS))
+    dataset = rsatoolbox.data.Dataset(patterns, obs_descriptors={"condition": conditions, "run": runs})
+    in_order = [precisions[k] for k in np.argsort(["b", "a", "d", "e", "c"])]
+    theirs = rsatoolbox.rdm.calc_rdm(dataset, "crossnobis", "condition", in_order, cv_descriptor="run")
+    found = rdm(patterns, "crossnobis", conditions, runs, precisions)
+    np.testing.assert_allclose(found, theirs.dissimilarities[0], atol=1e-10)
+
+
+def test_pairs_equal_rsatoolbox_on_the_runs_they_share(unbalanced: dict[str, np.ndarray]) -> None:
+    """Given all runs, it takes the products of a condition with itself from runs that lack the other as well."""
+    found = rdm(**unbalanced, method="crossnobis")
+    for place, (i, j) in enumerate(PAIRS):
+        pair = np.isin(unbalanced["conditions"], [names_of(unbalanced)[i], names_of(unbalanced)[j]])
+        shared = [r for r in unbalanced["runs"] if (unbalanced["runs"][pair] == r).sum() == 2]
+        rows = pair & np.isin(unbalanced["runs"], shared)
+        dataset = rsatoolbox.data.Dataset(
+            unbalanced["patterns"][rows],
+            obs_descriptors={"condition": unbalanced["conditions"][rows], "run": unbalanced["runs"][rows]},
+        )
+        theirs = rsatoolbox.rdm.calc_rdm_unbalanced(dataset, "crossnobis", "condition", cv_descriptor="run")
+        np.testing.assert_allclose(found[place], theirs.dissimilarities[0, 0], atol=1e-10)
+
+
+def test_what_runs_add_cancels_and_noise_averages_to_zero(unbalanced: dict[str, np.ndarray]) -> None:
+    rng = np.random.default_rng(5)
+    codes = np.unique(unbalanced["runs"], return_inverse=True)[1]
+    shifted = unbalanced["patterns"] + rng.normal(size=(N_RUNS, N_CHANNELS))[codes] * 100
+    labels = unbalanced["conditions"], unbalanced["runs"]
+    np.testing.assert_allclose(
+        rdm(shifted, "crossnobis", *labels), rdm(unbalanced["patterns"], "crossnobis", *labels), atol=1e-9
+    )
+    noise = rdm(rng.normal(size=(1500, len(codes), N_CHANNELS)) + shifted * 0, "crossnobis", *labels)
+    assert (np.abs(noise.mean(axis=0)) < 3.5 * noise.std(axis=0) / np.sqrt(1500)).all()
+    assert (noise < 0).mean() > 0.3
+
+
+def test_conditions_that_share_too_few_runs() -> None:
+    runs, conditions = np.repeat(np.arange(4), 5), np.tile(np.arange(5), 4)
+    patterns = np.random.default_rng(6).normal(size=(20, N_CHANNELS))
+    whole = rdm(patterns, "crossnobis", conditions, runs)
+    # Condition 0 is left in runs 0 and 1, condition 1 in runs 0, 2 and 3: they share one.
+    held = ~((conditions == 0) & (runs > 1)) & ~((conditions == 1) & (runs == 1))
+    with pytest.warns(RuntimeWarning, match="1 of 10 pairs of conditions share fewer than 2 runs"):
+        found = rdm(patterns[held], "crossnobis", conditions[held], runs[held])
+    assert np.isnan(found).tolist() == [True] + [False] * 9
+    np.testing.assert_allclose(found[7:], whole[7:], atol=1e-12)  # pairs of conditions 2, 3 and 4
+    held &= ~((conditions == 0) & (runs == 1))
+    with pytest.raises(BrainalignError, match=r"1 conditions share 2 or more runs with no other condition \(0\)"):
+        rdm(patterns[held], "crossnobis", conditions[held], runs[held])

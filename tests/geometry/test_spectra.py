@@ -8,13 +8,18 @@ import torch
 from refusals import refused
 from scipy.integrate import dblquad
 from scipy.stats import entropy
+from sklearn.linear_model import Ridge as PlainRidge
 
 from brainalign.checks import BrainalignError
 from brainalign.geometry import (
     DIMENSIONS,
+    balanced_categories,
+    category_manifolds,
     compare_dimensions,
     cross_validated_spectrum,
     eigenspectrum,
+    equal_variance,
+    feature_bias,
     manifold_capacity,
     mmcr_objective,
     neural_collapse,
@@ -22,7 +27,9 @@ from brainalign.geometry import (
     power_law,
     rankme,
     two_nn,
+    whitened,
 )
+from brainalign.regression import Ridge
 
 
 def power(n: int, p: int, rng: np.random.Generator, alpha: float = 1.0) -> np.ndarray:
@@ -277,3 +284,150 @@ def test_distinct_points_stay_whatever_the_others_are() -> None:
     assert line.dimension == pytest.approx(1, rel=0.03)
     chain = np.concatenate([np.linspace(0, 1e-4, 200), rng.random(200) + 1])[:, None]
     assert two_nn(chain).n >= 240  # every fourth of its points is farther from the one before than rounding is
+
+
+N = 240
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Easy: 55 % of the variance, hard: 5 %, a category: 20 %, the rest unknown."""
+    rng = np.random.default_rng(0)
+    features: dict[str, np.ndarray] = {
+        "easy": np.tile([-1.0, 1.0], N // 2),
+        "hard": np.zeros(N),
+        "kind": np.tile(np.repeat(["face", "house", "tool"], 2), N // 6),
+    }
+    # Balanced, and no feature correlated with another: shares are exact.
+    others = np.column_stack([features["easy"], features["kind"] == "face", features["kind"] == "house", np.ones(N)])
+    hard = rng.normal(size=N)
+    features["hard"] = hard - others @ np.linalg.lstsq(others, hard, rcond=None)[0]
+    axes = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    kinds = (features["kind"][:, None] == np.array(["face", "house", "tool"])) - 1 / 3
+    parts = [np.outer(features["easy"], axes[0]), np.outer(features["hard"], axes[1]), kinds @ axes[2:5]]
+    parts.append(rng.normal(size=(N, 35)) @ axes[5:])
+    shares = (0.55, 0.05, 0.2, 0.2)
+    middle = [part - part.mean(0) for part in parts]
+    X = sum(np.sqrt(share) * part / part.std() for share, part in zip(shares, middle, strict=True))
+    return X + 7, features
+
+
+def test_planted_shares_come_back(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
+    X, features = planted
+    rng = np.random.default_rng(1)
+    table = feature_bias(X, features | {"none": rng.normal(size=N)}, PlainRidge(1e-3)).set_index("feature")
+    for name, share in {"easy": 0.55, "hard": 0.05, "kind": 0.2}.items():
+        assert table.loc[name, "explained"] == pytest.approx(share, abs=0.02)
+        assert table.loc[name, "unique"] == pytest.approx(share, abs=0.02)
+    # What can be read out says nothing of the variance.
+    assert table.loc[["easy", "hard", "kind"], "decodability"].min() > 0.95
+    assert table.loc["none", "decodability"] < 0.1
+    assert table.loc["none", "explained"] < 4 * table.loc["none", "chance"]
+    assert table.loc["kind", "n_columns"] == 2
+
+
+def test_shares_of_correlated_features_are_not_given_twice() -> None:
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=N)
+    b = 0.8 * a + 0.6 * rng.normal(size=N)
+    table = feature_bias(np.outer(a, np.ones(5)), {"a": a, "b": b}).set_index("feature")
+    r = np.corrcoef(a, b)[0, 1]
+    assert table.loc["a", "unique"] == pytest.approx(1 - r**2)
+    assert table.loc["b", "explained"] == pytest.approx(r**2)
+    assert table.loc["b", "unique"] == pytest.approx(0, abs=1e-12)
+
+
+def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
+    X, features = planted
+    even = equal_variance(X, features)
+    shares = feature_bias(even, features)["unique"]
+    assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
+    # A feature that is not there is not made out of noise.
+    absent = features | {"none": np.random.default_rng(3).normal(size=N)}
+    assert np.allclose(equal_variance(X, absent), even, atol=0.2)
+    refused("feature 'kind' is the same for all 240 stimuli", equal_variance, X, {"kind": np.full(N, "face")})
+
+
+def test_whitening_lifts_small_components_but_not_noise(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
+    X, features = planted
+    before, after = (feature_bias(Z, features).set_index("feature")["explained"] for Z in (X, whitened(X)))
+    assert before["easy"] / before["hard"] > 9
+    assert after["easy"] / after["hard"] < 1.5
+    variances = np.linalg.svd(whitened(X, 1e-6), compute_uv=False)[:39] ** 2
+    assert variances == pytest.approx(np.ones(39), rel=1e-3)
+    assert not whitened(np.ones((5, 3))).any()
+    refused(r"shrinkage must be above 0 and up to 1; got 0", whitened, X, 0)
+
+
+READ_OUT = Ridge(np.logspace(-3, 6, 10), per_target_alpha=False, dtype="float64")
+LABELS = np.repeat(list("abcd"), 8)
+
+
+def measured(X: np.ndarray, labels: np.ndarray = LABELS, draws: int = 3, seed: int = 0):
+    return category_manifolds(X, labels, READ_OUT, draws, n_probes=20, seed=seed).set_index("measure")
+
+
+def test_every_category_gets_as_many_as_the_smallest() -> None:
+    words = np.repeat(["cup", "dog", "key", "sun"], [40, 31, 13, 7])
+    drawn = balanced_categories(words)
+    assert (drawn.n_each, drawn.n_categories, drawn.left_out) == (12, 3, ["sun"])
+    assert np.unique(drawn.rows).size == 36
+    assert (words[drawn.rows] == drawn.labels).all()
+    assert set(np.unique(drawn.labels, return_counts=True)[1]) == {12}
+    assert balanced_categories(words, 8).n_each == 8
+    few = balanced_categories(np.repeat(["cup", "dog"], [40, 7]))
+    assert few.note == "1 of 2 categories have 8 or more stimuli; two are needed"
+    assert not len(few.rows)
+    refused("8 or more stimuli each; got most = 6", balanced_categories, words, 6)
+
+
+def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(32, 60)) + 1.5 * rng.normal(size=(4, 60))[np.repeat(np.arange(4), 8)]
+    found = measured(X)
+    assert found.loc["capacity", "value"] > 1.5 * found.loc["capacity", "null_high"]
+    assert found.loc["radius", "value"] < found.loc["radius", "null_low"]
+    assert found.loc["accuracy", "value"] == 1
+    assert found.loc["told_apart", "value"] == 1
+    for measure in ("nc1", "cdnv"):
+        assert found.loc[measure, "value"] < found.loc[measure, "null_low"] / 3
+    turned = measured(X @ np.linalg.qr(rng.normal(size=(60, 60)))[0] + 5, draws=1)["value"]
+    exact = ["nc1", "cdnv", "simplex", "equinorm", "nc3", "agreement"]
+    np.testing.assert_allclose(turned[exact], found["value"][exact], rtol=1e-6)
+    assert turned["capacity"] == pytest.approx(found.loc["capacity", "value"], rel=0.1)  # other probes
+
+
+def test_halves_are_those_of_neural_collapse() -> None:
+    """Its mean over both directions, with the least-squares read-out trained beside the means."""
+    rng = np.random.default_rng(1)
+    X, labels = rng.normal(size=(32, 5)) + np.repeat(np.eye(4, 5), 8, axis=0), LABELS
+    first = np.tile([True, False], 16)
+    expected = []
+    for fit in (first, ~first):
+        in_turn = np.arange(16).reshape(4, 4).T.ravel()  # of the four categories
+        READ_OUT.fit(X[fit][in_turn], np.eye(4)[np.repeat(np.arange(4), 8)[fit]][in_turn])
+        classifier = (READ_OUT.coef_.T, READ_OUT.intercept_)
+        expected.append(neural_collapse(X[fit], labels[fit], held_out=(X[~fit], labels[~fit]), classifier=classifier))
+    found = measured(X, draws=1)["value"]
+    for name in ("nc1", "cdnv", "nc3", "agreement", "accuracy", "simplex"):
+        assert found[name] == pytest.approx(np.mean([getattr(half, name) for half in expected]), rel=1e-6)
+
+
+def test_unrelated_categories_lie_among_shuffled_ones() -> None:
+    """The rank of the value among 3 draws is uniform: outside them in half of the worlds, not in all."""
+    outside = {"capacity": 0, "nc1": 0, "accuracy": 0}
+    for seed in range(24):
+        found = measured(np.random.default_rng([7, seed]).normal(size=(32, 12)), seed=seed)
+        for name in outside:
+            row = found.loc[name]
+            outside[name] += not row["null_low"] <= row["value"] <= row["null_high"]
+    assert max(outside.values()) <= 19  # of 24 at 1/2: P < .004
+
+
+def test_mistakes_end_with_a_message() -> None:
+    X = np.random.default_rng(0).normal(size=(32, 5))
+    refused(r"2 categories of 15 to 17 stimuli .*balanced_categories", measured, X, np.repeat(["a", "b"], [17, 15]))
+    constant = measured(np.ones((32, 3)))
+    assert constant["value"].isna().all()
+    assert set(constant["note"]) == {"the same for all stimuli"}
+    assert measured(X[:, :2]).loc["simplex", "note"] == "more categories than units + 1: no simplex"

@@ -14,91 +14,59 @@ from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
-import brainalign.geometry as geometry
+import brainalign.geometry as g
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets import read_rdm_study
-from brainalign.geometry import (
-    FlexibleModel,
-    LabelledRdms,
-    Neighbourhoods,
-    Searchlight,
-    combination,
-    compare,
-    compare_checkpoints,
-    dual_bootstrap,
-    fit_weights,
-    flexible_bootstrap,
-    flexible_permutation_test,
-    flexible_score,
-    geodesic,
-    geotopological,
-    identify_regions,
-    layer_agreement,
-    pooled_rdm,
-    rdm,
-    rdm_noise_ceiling,
-    rdm_partial_test,
-    rdm_permutation_clusters,
-    rdm_permutation_places,
-    rdm_permutation_test,
-    rdm_time_generalization,
-    region_table,
-    score_combinations,
-    score_references,
-    searchlight_map,
-    session_average,
-    square_rdms,
-    subject_rdms,
-    to_rsatoolbox,
-)
 
 N = 10  # as many as 5 stimuli have pairs: a square RDM of these looks like 10 RDMs of those
 RNG = np.random.default_rng
-SUBJECTS, MODELS = (rdm(RNG(k).normal(size=(3, N, 6)), "euclidean") for k in (0, 1))
+SUBJECTS, MODELS = (g.rdm(RNG(k).normal(size=(3, N, 6)), "euclidean") for k in (0, 1))
 FEATURES = {"size": RNG(2).normal(size=N), "kind": np.repeat(["a", "b"], N // 2)}
 Face = Callable[[Any, Any], Any]
 
 
-def _weighted(models: Any) -> FlexibleModel:
-    return FlexibleModel(np.asarray(models))
+def _weighted(models: Any) -> g.FlexibleModel:
+    return g.FlexibleModel(np.asarray(models))
 
 
 FACES: dict[str, Face] = {
-    "compare": lambda a, b: compare(a, b, "spearman"),
-    "pooled_rdm": lambda a, b: pooled_rdm(a, "pearson"),
-    "square_rdms": lambda a, b: square_rdms(a),
-    "session_average": lambda a, b: session_average(a[None]),
-    "subject_rdms": lambda a, b: subject_rdms(a[None], "pearson"),
-    "rdm_noise_ceiling": lambda a, b: rdm_noise_ceiling(a, "pearson"),
-    "rdm_permutation_test": lambda a, b: rdm_permutation_test(a, b[0], "spearman", 9, RNG(3)).null,
-    "rdm_partial_test": lambda a, b: rdm_partial_test(a, b[0], b[1:], "pearson", 9, RNG(3)).null,
-    "rdm_permutation_places": lambda a, b: rdm_permutation_places(a, b, "pearson", 9, RNG(3)).p_fwer,
+    "compare": lambda a, b: g.compare(a, b, "spearman"),
+    "pooled_rdm": lambda a, b: g.pooled_rdm(a, "pearson"),
+    "square_rdms": lambda a, b: g.square_rdms(a),
+    "session_average": lambda a, b: g.session_average(a[None]),
+    "subject_rdms": lambda a, b: g.subject_rdms(a[None], "pearson"),
+    "rdm_noise_ceiling": lambda a, b: g.rdm_noise_ceiling(a, "pearson"),
+    "rdm_permutation_test": lambda a, b: g.rdm_permutation_test(a, b[0], "spearman", 9, RNG(3)).null,
+    "rdm_partial_test": lambda a, b: g.rdm_partial_test(a, b[0], b[1:], "pearson", 9, RNG(3)).null,
+    "rdm_permutation_places": lambda a, b: g.rdm_permutation_places(a, b, "pearson", 9, RNG(3)).p_fwer,
     "rdm_permutation_clusters": lambda a, b: (
-        rdm_permutation_clusters(a[None], b[0], "pearson", 9, RNG(3), threshold=0.1, kind="score").null_mass
+        g.rdm_permutation_clusters(a[None], b[0], "pearson", 9, RNG(3), threshold=0.1, kind="score").null_mass
     ),
-    "rdm_time_generalization": lambda a, b: rdm_time_generalization(a, b),
-    "dual_bootstrap": lambda a, b: dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["both"],
-    "fit_weights": lambda a, b: fit_weights(a, _weighted(b), "pearson"),
-    "flexible_score": lambda a, b: flexible_score(a, _weighted(b), "pearson", RNG(3), 2),
-    "flexible_bootstrap": lambda a, b: flexible_bootstrap(a, [_weighted(b), b[0]], "pearson", 5, RNG(3)).scores,
-    "flexible_permutation_test": lambda a, b: flexible_permutation_test(a, _weighted(b), "pearson", 3, RNG(3), 2).null,
-    "combination": lambda a, b: combination({("net", str(k)): x for k, x in enumerate(b)}, "net", "all").rdms,
-    "score_references": lambda a, b: score_references(
+    "rdm_time_generalization": lambda a, b: g.rdm_time_generalization(a, b),
+    "dual_bootstrap": lambda a, b: g.dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["both"],
+    "fit_weights": lambda a, b: g.fit_weights(a, _weighted(b), "pearson"),
+    "flexible_score": lambda a, b: g.flexible_score(a, _weighted(b), "pearson", RNG(3), 2),
+    "flexible_bootstrap": lambda a, b: g.flexible_bootstrap(a, [_weighted(b), b[0]], "pearson", 5, RNG(3)).scores,
+    "flexible_permutation_test": lambda a, b: (
+        g.flexible_permutation_test(a, _weighted(b), "pearson", 3, RNG(3), 2).null
+    ),
+    "combination": lambda a, b: g.combination({("net", str(k)): x for k, x in enumerate(b)}, "net", "all").rdms,
+    "score_references": lambda a, b: g.score_references(
         {"it": a[:, None]}, {("net", str(k)): x for k, x in enumerate(b)}, "pearson", 9
     ).scores["se"],
-    "score_combinations": lambda a, b: score_combinations(
+    "score_combinations": lambda a, b: g.score_combinations(
         {"it": a[:, None]}, {("net", "all"): _weighted(b)}, "pearson", 5, 3
     )["score"],
-    "geotopological": lambda a, b: geotopological(a),
-    "geodesic": lambda a, b: geodesic(a, neighbors=3).rdms,
-    "identify_regions": lambda a, b: identify_regions(np.stack([a, b], axis=1)).accuracy,
-    "layer_agreement": lambda a, b: layer_agreement(a[:, None], b, {"raw": None})["raw"].fit,
-    "compare_checkpoints": lambda a, b: compare_checkpoints(
+    "geotopological": lambda a, b: g.geotopological(a),
+    "geodesic": lambda a, b: g.geodesic(a, neighbors=3).rdms,
+    "identify_regions": lambda a, b: g.identify_regions(np.stack([a, b], axis=1)).accuracy,
+    "layer_agreement": lambda a, b: g.layer_agreement(a[:, None], b, {"raw": None})["raw"].fit,
+    "compare_checkpoints": lambda a, b: g.compare_checkpoints(
         {"encoder": RNG(4).normal(size=(2, N, 5))}, {"it": a[0], "v1": b[0]}, [0, 1]
     )["score"],
-    "region_table": lambda a, b: region_table({"it": a}, RNG(5).random((N, 4)), 9, 0)["score"],
-    "to_rsatoolbox": lambda a, b: to_rsatoolbox(LabelledRdms(a, np.arange(N))).dissimilarities,
+    "region_table": lambda a, b: g.region_table({"it": a}, RNG(5).random((N, 4)), 9, 0)["score"],
+    "to_rsatoolbox": lambda a, b: g.to_rsatoolbox(g.LabelledRdms(a, np.arange(N))).dissimilarities,
 }
 # Parameters of other functions by these names are no RDMs, or they are made of patterns.
 TAKES = {"rdms", "rdms_a", "rdm_values", "movie", "references", "regions", "sets", "layers"}
@@ -123,17 +91,17 @@ def outcome(call: Callable[[], Any]) -> Any:
 @pytest.mark.parametrize(
     "face",
     [
-        lambda a: compare(a, a, "pearson"),
-        lambda a: rdm_noise_ceiling(a, "pearson"),
-        lambda a: rdm_permutation_test(a, a, "spearman", 9, RNG(3)).null,
-        lambda a: rdm_partial_test(a, MODELS[0], MODELS[1:], "pearson", 9, RNG(3)).null,
-        lambda a: rdm_permutation_places(a, a, "pearson", 9, RNG(3)).p,
-        lambda a: dual_bootstrap(a, a, "pearson", 9, RNG(3)).n_stimuli,
-        lambda a: flexible_bootstrap(a, [a], "pearson", 5, RNG(3)).n_subjects,
-        lambda a: rdm_time_generalization(a),
-        lambda a: identify_regions(a),
-        lambda a: geotopological(a),
-        lambda a: session_average(a),
+        lambda a: g.compare(a, a, "pearson"),
+        lambda a: g.rdm_noise_ceiling(a, "pearson"),
+        lambda a: g.rdm_permutation_test(a, a, "spearman", 9, RNG(3)).null,
+        lambda a: g.rdm_partial_test(a, MODELS[0], MODELS[1:], "pearson", 9, RNG(3)).null,
+        lambda a: g.rdm_permutation_places(a, a, "pearson", 9, RNG(3)).p,
+        lambda a: g.dual_bootstrap(a, a, "pearson", 9, RNG(3)).n_stimuli,
+        lambda a: g.flexible_bootstrap(a, [a], "pearson", 5, RNG(3)).n_subjects,
+        lambda a: g.rdm_time_generalization(a),
+        lambda a: g.identify_regions(a),
+        lambda a: g.geotopological(a),
+        lambda a: g.session_average(a),
     ],
 )
 def test_a_square_matrix_is_no_stack(face: Callable[[Any], Any]) -> None:
@@ -143,18 +111,18 @@ def test_a_square_matrix_is_no_stack(face: Callable[[Any], Any]) -> None:
 
 
 def test_a_searchlight_takes_square_models() -> None:
-    around = Neighbourhoods(np.arange(2), csr_array(np.repeat(np.eye(2), 3, axis=1)))
-    search = Searchlight(RNG(6).normal(size=(N, 6)), around, "correlation")
-    rows, square = (searchlight_map(search, x, n_permutations=9).scores for x in (MODELS[0], squareform(MODELS[0])))
+    around = g.Neighbourhoods(np.arange(2), csr_array(np.repeat(np.eye(2), 3, axis=1)))
+    search = g.Searchlight(RNG(6).normal(size=(N, 6)), around, "correlation")
+    rows, square = (g.searchlight_map(search, x, n_permutations=9).scores for x in (MODELS[0], squareform(MODELS[0])))
     np.testing.assert_array_equal(square, rows)
 
 
 def test_every_function_that_takes_rdms_is_tried() -> None:
     takers = {
         name
-        for name in vars(geometry)
+        for name in vars(g)
         if not name.startswith("_")
-        and inspect.isfunction(function := getattr(geometry, name))
+        and inspect.isfunction(function := getattr(g, name))
         and TAKES & set(inspect.signature(function).parameters)
     }
     assert takers - set(FACES) == OTHERS
@@ -192,4 +160,4 @@ def test_what_is_square() -> None:
         RNG(10).random((92, 92)),  # of no stimuli
     ):
         with pytest.raises(BrainalignError):
-            compare(wrong, wrong, "pearson") if wrong.ndim == 2 else condensed_rdms("rdms", wrong, any_axes=True)
+            g.compare(wrong, wrong, "pearson") if wrong.ndim == 2 else condensed_rdms("rdms", wrong, any_axes=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rsatoolbox
 from mne.decoding import GeneralizingEstimator, SlidingEstimator
 from refusals import refused
 from sklearn.covariance import EmpiricalCovariance, ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_selection import f_classif
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,11 +18,16 @@ from brainalign.checks import BrainalignError
 from brainalign.geometry import (
     auc,
     auc_draws,
+    compare,
     contiguous_folds,
     decode_generalization,
     decode_times,
     leave_one_group_out,
     pairwise_movie,
+    rdm,
+    rdm_movie,
+    rdm_time_generalization,
+    sensor_effects,
 )
 from brainalign.geometry.time import shrinkage_ridge
 
@@ -234,3 +241,68 @@ def test_more_channels_than_trials_change_nothing_but_the_work() -> None:
     folds = leave_one_group_out(runs)
     found = decode_times(wide, labels, folds, score="accuracy", ridge=RIDGE)
     assert found.score == pytest.approx(theirs(wide, labels, folds, SlidingEstimator, accuracy_of), abs=1e-12)
+
+
+def test_areas_of_two_and_shares_of_variance_of_more() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 3, 4))
+    two, three = rng.choice(["a", "b"], size=40), rng.choice(["a", "b", "c"], size=40)
+    orders = np.stack([rng.permutation(40) for _ in range(3)])
+    effect, null = sensor_effects(values, two, two[orders])
+    assert effect[1, 2] + 0.5 == pytest.approx(roc_auc_score(two == "b", values[:, 1, 2]))
+    assert null[2, 0, 1] + 0.5 == pytest.approx(roc_auc_score(two[orders[2]] == "b", values[:, 0, 1]))
+    share, _ = sensor_effects(values, three, three[orders])
+    f, _ = f_classif(values.reshape(40, -1), three)
+    np.testing.assert_allclose(share.ravel(), 2 * f / (2 * f + 37), atol=1e-12)
+
+
+CONDITIONS, MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES = 5, 3, 6, 7
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(CONDITIONS * MOVIE_RUNS, MOVIE_SENSORS, MOVIE_TIMES))
+
+
+NAMES = np.tile([f"c{k}" for k in range(CONDITIONS)], MOVIE_RUNS)
+RUN = np.repeat(np.arange(MOVIE_RUNS), CONDITIONS)
+
+
+@pytest.mark.parametrize("method", ["euclidean", "correlation", "crossnobis"])
+@pytest.mark.parametrize("bin_size", [1, 2])
+def test_as_rsatoolbox_moment_by_moment(values, method: str, bin_size: int) -> None:
+    # rsatoolbox 0.3.2 drops bins and cv_descriptor of lists of datasets, so it is given one.
+    times = np.arange(MOVIE_TIMES // bin_size * bin_size) / 100.0
+    dataset = rsatoolbox.data.TemporalDataset(
+        values[:, :, : len(times)],
+        obs_descriptors={"conditions": NAMES, "runs": RUN},
+        time_descriptors={"time": times},
+    )
+    bins = times.reshape(-1, bin_size)
+    options = {"cv_descriptor": "runs"} if method == "crossnobis" else {}
+    theirs = rsatoolbox.rdm.calc_rdm_movie(dataset, method, descriptor="conditions", bins=bins, **options)
+    found = rdm_movie(values, method, NAMES, RUN, bin_size=bin_size)
+    assert found.shape == (MOVIE_TIMES // bin_size, 10)
+    np.testing.assert_allclose(found, theirs.dissimilarities, atol=1e-10)
+
+
+def test_noise_of_each_moment_or_shared(values) -> None:
+    rng = np.random.default_rng(1)
+    roots = rng.normal(size=(MOVIE_TIMES, MOVIE_SENSORS, 2 * MOVIE_SENSORS))
+    noise = roots @ np.swapaxes(roots, 1, 2)
+    own = rdm_movie(values, "crossnobis", NAMES, RUN, precision=noise)
+    shared = rdm_movie(values, "crossnobis", NAMES, RUN, precision=noise[2])
+    for time in range(MOVIE_TIMES):
+        frame = values[:, :, time]
+        assert own[time] == pytest.approx(rdm(frame, "crossnobis", NAMES, RUN, noise[time]), abs=1e-12)
+        assert shared[time] == pytest.approx(rdm(frame, "crossnobis", NAMES, RUN, noise[2]), abs=1e-12)
+    refused(r"3 precisions but 7 moments", rdm_movie, values, "crossnobis", NAMES, RUN, precision=noise[:3])
+    refused(r"bin_size 8", rdm_movie, values, "euclidean", bin_size=8)
+
+
+def test_generalisation_of_the_geometry(values) -> None:
+    movie = rdm_movie(values, "euclidean", NAMES, RUN)
+    square = rdm_time_generalization(movie)
+    np.testing.assert_allclose(square, np.corrcoef(movie), atol=1e-12)
+    ranked = rdm_time_generalization(movie, movie[:3], "spearman")
+    assert ranked[4, 1] == pytest.approx(float(compare(movie[4], movie[1], "spearman")[0, 0]), abs=1e-12)

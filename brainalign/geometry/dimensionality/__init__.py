@@ -2,22 +2,13 @@
 
 from brainalign.geometry.dimensionality.bias_study import equal_variance, feature_bias, whitened
 from brainalign.geometry.dimensionality.manifold_study import (
-    LEAST_STIMULI,
-    MANIFOLD_MEASURES,
     BalancedCategories,
     balanced_categories,
     category_manifolds,
 )
-from brainalign.geometry.dimensionality.manifolds import (
-    ManifoldCapacity,
-    NeuralCollapse,
-    manifold_capacity,
-    mmcr_objective,
-    neural_collapse,
-)
+from brainalign.geometry.dimensionality.manifolds import manifold_capacity, mmcr_objective, neural_collapse
 from brainalign.geometry.dimensionality.spectra import (
     DIMENSIONS,
-    PowerLaw,
     TwoNN,
     compare_dimensions,
     cross_validated_spectrum,
@@ -30,12 +21,7 @@ from brainalign.geometry.dimensionality.spectra import (
 
 __all__ = [
     "DIMENSIONS",
-    "LEAST_STIMULI",
-    "MANIFOLD_MEASURES",
     "BalancedCategories",
-    "ManifoldCapacity",
-    "NeuralCollapse",
-    "PowerLaw",
     "TwoNN",
     "balanced_categories",
     "category_manifolds",

@@ -2,9 +2,7 @@
 
 from brainalign.geometry.dynamics.future_prediction import (
     SIMPLE_FUTURES,
-    DynamicsScores,
     constant_velocity,
-    hold_last,
     movie_agreement,
     roll_out,
     score_dynamics,
@@ -20,11 +18,9 @@ from brainalign.geometry.dynamics.successor import (
 
 __all__ = [
     "SIMPLE_FUTURES",
-    "DynamicsScores",
     "at_equal_return",
     "compare_checkpoints",
     "constant_velocity",
-    "hold_last",
     "movie_agreement",
     "place_error",
     "roll_out",

@@ -1,13 +1,11 @@
 """Comparison of RDMs: scores, ceilings, and tests over subjects, stimuli and models."""
 
-from brainalign.geometry.inference.bootstrap import DualBootstrap, compare_models, dual_bootstrap
+from brainalign.geometry.inference.bootstrap import compare_models, dual_bootstrap
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.inference.comparisons import TIE as TIE
 from brainalign.geometry.inference.comparisons import defined_mean as defined_mean
 from brainalign.geometry.inference.comparisons import unit_forms as unit_forms
 from brainalign.geometry.inference.fixed_models import (
-    PartialTest,
-    RdmTest,
     fixed_test,
     rdm_noise_ceiling,
     rdm_partial_test,
@@ -18,9 +16,8 @@ from brainalign.geometry.inference.fixed_models import (
 from brainalign.geometry.inference.fixed_models import stimulus_orders as stimulus_orders
 from brainalign.geometry.inference.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference.mass_univariate import METHODS as METHODS
-from brainalign.geometry.inference.mass_univariate import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
+from brainalign.geometry.inference.mass_univariate import rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.inference.reference_scores import (
-    ReferenceScores,
     combination,
     flexible_permutation_test,
     score_combinations,
@@ -33,12 +30,7 @@ __all__ = [
     "COMPARISONS",
     "FITS",
     "Comparison",
-    "DualBootstrap",
     "FlexibleModel",
-    "PartialTest",
-    "PlacesTest",
-    "RdmTest",
-    "ReferenceScores",
     "combination",
     "compare",
     "compare_models",

@@ -2,8 +2,6 @@
 
 from brainalign.geometry.network_similarity.matching import (
     MATCHINGS,
-    UnitClusters,
-    UnitMatch,
     best_coupling,
     cluster_units,
     match_units,
@@ -12,7 +10,6 @@ from brainalign.geometry.network_similarity.matching import (
 )
 from brainalign.geometry.network_similarity.measures import (
     SIMILARITIES,
-    SparsePrediction,
     canonical_correlations,
     cca,
     cka,
@@ -23,7 +20,7 @@ from brainalign.geometry.network_similarity.measures import (
     sparse_prediction,
     svcca,
 )
-from brainalign.geometry.network_similarity.network_pairs import PAIR_MEASURES, compare_networks
+from brainalign.geometry.network_similarity.network_pairs import compare_networks
 from brainalign.geometry.network_similarity.unit_pairing import ROUNDING as ROUNDING
 from brainalign.geometry.network_similarity.unit_pairing import centred as centred
 from brainalign.geometry.network_similarity.unit_pairing import centred_pair as centred_pair
@@ -32,11 +29,7 @@ from brainalign.geometry.network_similarity.unit_pairing import representation a
 
 __all__ = [
     "MATCHINGS",
-    "PAIR_MEASURES",
     "SIMILARITIES",
-    "SparsePrediction",
-    "UnitClusters",
-    "UnitMatch",
     "best_coupling",
     "canonical_correlations",
     "cca",

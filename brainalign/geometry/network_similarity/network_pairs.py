@@ -86,20 +86,17 @@ def compare_networks(
         about = dict(zip(("model_a", "layer_a", "model_b", "layer_b"), (*a, *b), strict=True))
         for measure in measures:
             matched = measure in MATCHINGS
-            first, second = (units[a], units[b]) if matched else (axes[a], axes[b])
-            width = {"n_units_a": values[a].shape[1], "n_units_b": values[b].shape[1]}
-            if matched:
-                width = {"n_units_a": first.shape[1], "n_units_b": second.shape[1]}
+            used = units if matched else values
+            widths = used[a].shape[1], used[b].shape[1]
             try:
                 if matched:
-                    found = _matched(first, second, measure, halves, draws, np.random.default_rng([seed, 1]))
+                    found = _matched(units[a], units[b], measure, halves, draws, np.random.default_rng([seed, 1]))
                 else:
-                    found = _compared(
-                        first, second, measure, regressor, draws, seed, width["n_units_a"], width["n_units_b"]
-                    )
+                    found = _compared(axes[a], axes[b], measure, regressor, draws, seed, max(widths))
             except BrainalignError as error:
                 found = {"value": np.nan, "null": np.nan, "null_high": np.nan, "rotated": np.nan, "note": str(error)}
-            sizes = {"n_stimuli": n, "n_fit": len(halves[0]) if matched else 0} | width
+            sizes = {"n_stimuli": n, "n_fit": len(halves[0]) if matched else 0}
+            sizes |= {"n_units_a": widths[0], "n_units_b": widths[1]}
             rows.append(about | {"measure": measure} | found | sizes)
     return pd.DataFrame(rows)
 
@@ -119,19 +116,10 @@ def _matched(
 
 
 def _compared(
-    X: Values,
-    Y: Values,
-    measure: str,
-    regressor: Regressor | None,
-    draws: int,
-    seed: int,
-    n_units_a: int,
-    n_units_b: int,
+    X: Values, Y: Values, measure: str, regressor: Regressor | None, draws: int, seed: int, n_units: int
 ) -> dict[str, float | str]:
-    if measure in ("cca", "pwcca") and max(n_units_a, n_units_b) >= len(X) - 1:
-        raise BrainalignError(
-            f"{measure} of {max(n_units_a, n_units_b)} units on {len(X)} stimuli is 1 whatever they represent"
-        )
+    if measure in ("cca", "pwcca") and n_units >= len(X) - 1:
+        raise BrainalignError(f"{measure} of {n_units} units on {len(X)} stimuli is 1 whatever they represent")
 
     def score(second: Values) -> float:
         if measure in PREDICTED and regressor is not None:

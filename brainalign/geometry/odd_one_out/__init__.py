@@ -1,7 +1,6 @@
 """Embeddings of odd-one-out judgements, and networks aligned with people."""
 
 from brainalign.geometry.odd_one_out.alignment_study import (
-    AlignedLayer,
     AlignmentScore,
     AlignmentStudy,
     align_networks,
@@ -11,7 +10,6 @@ from brainalign.geometry.odd_one_out.embedding import SparseConcepts, Variationa
 from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
 from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
 from brainalign.geometry.odd_one_out.networks import (
-    DimensionFit,
     fit_dimensions,
     network_tables,
     permuted_accuracies,
@@ -36,7 +34,6 @@ from brainalign.geometry.odd_one_out.study import (
 )
 from brainalign.geometry.odd_one_out.triplet_splits import (
     LEVELS,
-    TripletSplit,
     cluster_objects,
     draw_triplets,
     split_objects,
@@ -46,7 +43,6 @@ from brainalign.geometry.odd_one_out.triplet_splits import (
 )
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,
-    TripletCeilings,
     check_triplets,
     choice_probabilities,
     object_similarities,
@@ -62,17 +58,13 @@ __all__ = [
     "CONCEPT_METHODS",
     "DIVERGENCES",
     "LEVELS",
-    "AlignedLayer",
     "AlignmentScore",
     "AlignmentStudy",
     "ConceptFit",
-    "DimensionFit",
     "HumanAlignment",
     "HumanTeacher",
     "Reproducibility",
     "SparseConcepts",
-    "TripletCeilings",
-    "TripletSplit",
     "VariationalConcepts",
     "affine_head",
     "align_networks",

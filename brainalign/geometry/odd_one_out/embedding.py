@@ -270,18 +270,14 @@ class VariationalConcepts(_Concepts):
     spike, slab : float
         Standard deviations of the prior's narrow and wide part.
     spike_share : float
-    n_dims : int
-        At the start.
-    epochs, least_steps, batch_size, learning_rate
-        Of Adam: passes over the triplets, more where they would make fewer than `least_steps` steps; the rate falls
-        linearly. Published: batches of 128.
+    n_dims, epochs, least_steps, batch_size, learning_rate, device
+        As for `SparseConcepts`. Published: batches of 128.
     q : float
         False discovery rate of objects that have a dimension.
     least_objects : int
         A dimension is kept when more objects than this have it.
     seeds : sequence of int
         Of starts, orders and noise; an embedding each.
-    device : str
 
     Attributes
     ----------

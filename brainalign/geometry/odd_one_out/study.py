@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
+from brainalign.geometry.network_similarity import cross_correlations
 from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
 from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart, split_triplets
 from brainalign.geometry.odd_one_out.triplets import (
@@ -78,7 +79,7 @@ def match_dimensions(a: Values, b: Values) -> tuple[Values, NDArray[np.intp]]:
         Column of b; -1 without one.
     """
     check_rows("one embedding", len(a), "the other", len(b), "both must be of the same objects")
-    return _paired(_correlations(a, b))
+    return _paired(np.abs(cross_correlations(a, b)))
 
 
 def reproducible_dimensions(
@@ -123,22 +124,11 @@ def reproducible_dimensions(
 def _found_again(a: Values, b: Values, halves: list[NDArray[np.intp]]) -> Values:
     total = np.zeros(a.shape[1])
     for matched, judged in (halves, halves[::-1]):
-        _, partner = _paired(_correlations(a[matched], b[matched]))
-        r = _correlations(a[judged], b[judged])
+        _, partner = _paired(np.abs(cross_correlations(a[matched], b[matched])))
+        r = np.abs(cross_correlations(a[judged], b[judged]))
         has = partner >= 0
         total[has] += r[np.flatnonzero(has), partner[has]]
     return np.asarray(total / 2)
-
-
-def _correlations(a: Values, b: Values) -> Values:
-    """Return |r| of all pairs of columns; 0 where one is constant."""
-    units = []
-    for values in (a, b):
-        centred = values - values.mean(axis=0)
-        size = np.linalg.norm(centred, axis=0)
-        varies = size > 1e-12 * np.maximum(np.abs(values).max(axis=0, initial=0), 1e-300) * np.sqrt(len(values))
-        units.append(np.where(varies, centred / np.where(varies, size, 1), 0))
-    return np.asarray(np.abs(units[0].T @ units[1]))
 
 
 def _paired(r: Values) -> tuple[Values, NDArray[np.intp]]:

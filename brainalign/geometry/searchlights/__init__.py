@@ -7,12 +7,11 @@ from brainalign.geometry.searchlights.neighbourhoods import (
     volume_neighbourhoods,
 )
 from brainalign.geometry.searchlights.searchlight import Searchlight, searchlight_rdms
-from brainalign.geometry.searchlights.searchlight_maps import SearchlightMap, searchlight_map
+from brainalign.geometry.searchlights.searchlight_maps import searchlight_map
 
 __all__ = [
     "Neighbourhoods",
     "Searchlight",
-    "SearchlightMap",
     "joined_hemispheres",
     "searchlight_map",
     "searchlight_rdms",

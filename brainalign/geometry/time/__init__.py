@@ -10,12 +10,11 @@ from brainalign.geometry.time.decoding import (
     leave_one_group_out,
     pairwise_movie,
 )
-from brainalign.geometry.time.discriminant import Discriminants, fit_discriminants, membership
+from brainalign.geometry.time.discriminant import membership
 from brainalign.geometry.time.discriminant import shrinkage_ridge as shrinkage_ridge
 from brainalign.geometry.time.movies import rdm_movie, rdm_time_generalization
 
 __all__ = [
-    "Discriminants",
     "Fold",
     "TimeScores",
     "auc",
@@ -23,7 +22,6 @@ __all__ = [
     "contiguous_folds",
     "decode_generalization",
     "decode_times",
-    "fit_discriminants",
     "leave_one_group_out",
     "membership",
     "pairwise_movie",

@@ -187,20 +187,16 @@ def decode_times(
     method. Trends in Cognitive Sciences 18:203-210. doi:10.1016/j.tics.2014.01.002
     """
     codes, names = _codes(values, labels, permuted, score)
-    check_folds(folds, len(values))
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times), np.nan)
-    decisions: list[Values] = []
-    for k, (train, test) in enumerate(folds):
-        mine = np.empty((len(test), n_times))
-        for time, fitted, tests in _fits(values, codes, len(names), train, test, _map(whiteners, k), ridge):
-            decided = fitted.decide(tests[:, :, time])  # (n_test, n_labelings, n_classes)
-            found[k, :, time] = _scores(np.moveaxis(decided, 0, -1), codes[:, test], score)
-            mine[:, time] = decided[:, 0, 1] - decided[:, 0, 0]
-            if score == "accuracy":
-                mine[:, time] = decided[:, 0].argmax(axis=1) == codes[0, test]
-        decisions.append(mine)
+    decisions = [np.empty((len(test), n_times)) for _, test in folds]
     truth = [codes[0, test] for _, test in folds]
+    for k, time, fitted, tests in _fits(values, codes, len(names), folds, whiteners, ridge):
+        decided = fitted.decide(tests[:, :, time])  # (n_test, n_labelings, n_classes)
+        found[k, :, time] = _scores(np.moveaxis(decided, 0, -1), codes[:, folds[k][1]], score)
+        decisions[k][:, time] = decided[:, 0, 1] - decided[:, 0, 0]
+        if score == "accuracy":
+            decisions[k][:, time] = decided[:, 0].argmax(axis=1) == truth[k]
     return TimeScores(found[:, 0], _over_folds(found)[1:], decisions, truth, 1 / len(names), score)
 
 
@@ -230,14 +226,11 @@ def decode_generalization(
         As `decode_times`.
     """
     codes, names = _codes(values, labels, permuted, score)
-    check_folds(folds, len(values))
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times, n_times), np.nan)
-    for k, (train, test) in enumerate(folds):
-        for time, fitted, tests in _fits(values, codes, len(names), train, test, _map(whiteners, k), ridge):
-            decided = fitted.decide(np.swapaxes(tests, 1, 2))  # (n_test, n_times, n_labelings, n_classes)
-            truth = codes[:, None, test]
-            found[k, :, time] = _scores(np.transpose(decided, (2, 1, 3, 0)), truth, score)
+    for k, time, fitted, tests in _fits(values, codes, len(names), folds, whiteners, ridge):
+        decided = fitted.decide(np.swapaxes(tests, 1, 2))  # (n_test, n_times, n_labelings, n_classes)
+        found[k, :, time] = _scores(np.transpose(decided, (2, 1, 3, 0)), codes[:, None, folds[k][1]], score)
     scores = _over_folds(found)
     return scores[0], scores[1:]
 
@@ -280,11 +273,12 @@ def pairwise_movie(
     n_conditions = int(codes.max()) + 1
     first, second = np.triu_indices(n_conditions, 1)
     found = np.full((len(folds), values.shape[2], len(first)), np.nan)
-    for k, (train, test) in enumerate(folds):
-        decided = np.empty((n_conditions, values.shape[2], len(test)))
-        for time, fitted, tests in _fits(values, codes, n_conditions, train, test, _map(whiteners, k), ridge):
+    for k, fold in enumerate(folds):  # all moments of a pair at once: there are thousands of pairs
+        shown = codes[0, fold[1]]
+        decided = np.empty((n_conditions, values.shape[2], len(shown)))
+        whitener = None if whiteners is None else whiteners[k : k + 1]
+        for _, time, fitted, tests in _fits(values, codes, n_conditions, [fold], whitener, ridge):
             decided[:, time] = fitted.decide(tests[:, :, time])[:, 0].T
-        shown = codes[0, test]
         for pair, (i, j) in enumerate(zip(first, second, strict=True)):
             mine = (shown == i) | (shown == j)
             if mine.any():
@@ -317,26 +311,23 @@ def _check(values: Values, codes: Codes) -> None:
     check_rows("labels", codes.shape[1], "values", len(values), "give the category of every trial")
 
 
-def _map(whiteners: Sequence[Values] | None, fold: int) -> Values | None:
-    return None if whiteners is None else whiteners[fold]
-
-
 def _fits(
     values: Values,
     codes: Codes,
     n_classes: int,
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
-    whitener: Values | None,
+    folds: Sequence[Fold],
+    whiteners: Sequence[Values] | None,
     ridge: float | None,
-) -> Iterator[tuple[int, Discriminants, Values]]:
-    """Yield, for every moment, the discriminants trained on it and the test trials (n_test, n_channels, n_times)."""
-    trains, tests = (np.asarray(values[rows], dtype=np.float64) for rows in (train, test))
-    if whitener is not None:
-        trains, tests = whitener @ trains, whitener @ tests
-    member = membership(codes[:, train], n_classes)
-    for time in range(values.shape[2]):
-        yield time, fit_discriminants(trains[:, :, time], member, ridge), tests
+) -> Iterator[tuple[int, int, Discriminants, Values]]:
+    """Yield, by fold and moment, the discriminants trained on it and the test trials (n_test, n_channels, n_times)."""
+    check_folds(folds, len(values))
+    for k, (train, test) in enumerate(folds):
+        trains, tests = (np.asarray(values[rows], dtype=np.float64) for rows in (train, test))
+        if whiteners is not None:
+            trains, tests = whiteners[k] @ trains, whiteners[k] @ tests
+        member = membership(codes[:, train], n_classes)
+        for time in range(values.shape[2]):
+            yield k, time, fit_discriminants(trains[:, :, time], member, ridge), tests
 
 
 def _scores(decided: Values, truth: Codes, score: str) -> Values:

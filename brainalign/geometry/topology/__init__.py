@@ -1,10 +1,9 @@
 """Topological RSA: geodesic distances, thresholds, and regions told apart by them."""
 
-from brainalign.geometry.topology.dependence import DependenceTest, dependence_test
+from brainalign.geometry.topology.dependence import dependence_test
 from brainalign.geometry.topology.geotopology import (
     FAMILIES,
     Geodesics,
-    LayerAgreement,
     geodesic,
     geotopological,
     layer_agreement,
@@ -17,9 +16,7 @@ from brainalign.geometry.topology.region_identification import RankedRdms as Ran
 __all__ = [
     "BASELINES",
     "FAMILIES",
-    "DependenceTest",
     "Geodesics",
-    "LayerAgreement",
     "RegionIdentification",
     "dependence_test",
     "geodesic",
