@@ -6,22 +6,22 @@ from brainalign.report.encoding_sections.contest import contest_section as conte
 from brainalign.report.encoding_sections.contest import contest_sentence as contest_sentence
 from brainalign.report.encoding_sections.contest import winner_maps as winner_maps
 from brainalign.report.encoding_sections.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
-from brainalign.report.encoding_sections.convergence_figures import map_correlations as map_correlations
-from brainalign.report.encoding_sections.cortex_sections import MOST_PANELS as MOST_PANELS
-from brainalign.report.encoding_sections.cortex_sections import layers_section as layers_section
-from brainalign.report.encoding_sections.cortex_sections import maps_section as maps_section
-from brainalign.report.encoding_sections.cortex_sections import score_maps as score_maps
-from brainalign.report.encoding_sections.dictionaries import dictionaries_section as dictionaries_section
+from brainalign.report.encoding_sections.convergence import map_correlations as map_correlations
 from brainalign.report.encoding_sections.encoders import attention_maps as attention_maps
+from brainalign.report.encoding_sections.encoders import dictionaries_section as dictionaries_section
 from brainalign.report.encoding_sections.encoders import encoder_scores as encoder_scores
 from brainalign.report.encoding_sections.encoders import encoders_section as encoders_section
 from brainalign.report.encoding_sections.encoders import field_maps as field_maps
+from brainalign.report.encoding_sections.encoders import layer_weights as layer_weights
 from brainalign.report.encoding_sections.few_images import LOWEST as LOWEST
 from brainalign.report.encoding_sections.few_images import curves as curves
 from brainalign.report.encoding_sections.few_images import few_images_section as few_images_section
-from brainalign.report.encoding_sections.layer_shares import layer_weights as layer_weights
+from brainalign.report.encoding_sections.layers import MOST_PANELS as MOST_PANELS
 from brainalign.report.encoding_sections.layers import PROFILE_COLUMNS as PROFILE_COLUMNS
 from brainalign.report.encoding_sections.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
+from brainalign.report.encoding_sections.layers import layers_section as layers_section
+from brainalign.report.encoding_sections.layers import maps_section as maps_section
+from brainalign.report.encoding_sections.layers import score_maps as score_maps
 from brainalign.report.encoding_sections.partition import partition_section as partition_section
 from brainalign.report.encoding_sections.recovery import (
     planted_ceilings,

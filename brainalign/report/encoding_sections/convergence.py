@@ -1,21 +1,30 @@
-"""The section on the convergence of model and brain: scores with every null, figures, or why there are none."""
+"""The convergence of model and brain: scores with every null, in space, in time, over training, or why there are none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.encoding_sections.convergence_figures import (
-    half_time_curves,
-    latency_of_layers,
-    layers_by_distance,
-    map_correlations,
+from brainalign.report.kit import (
+    CAPTIONS,
+    COLOURS,
+    GREY,
+    NULL,
+    Panel,
+    Section,
+    check_columns,
+    html_table,
+    legend_below,
+    new_figure,
+    number,
+    p_equals,
+    p_number,
 )
-from brainalign.report.kit import CAPTIONS, Panel, Section, html_table, number, p_equals, p_number
 
 CONVERGENCE_TABLES = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 TITLE = "Convergence of model and brain"
@@ -191,3 +200,177 @@ def _title(scores: pd.DataFrame, network: str, score: str) -> str:
     text = f"{network} weights: {score} {number(row['value'])}, n = {int(row['n'])}\np (layers) "
     text += p_equals(row["p_layers"], 4)
     return text + (f", p (areas) {p_equals(row['p_areas'], 4)}" if pd.notna(row.get("p_areas", np.nan)) else "")
+
+
+NETWORKS = ("trained", "random")
+MOST_NAMES = 40  # of areas
+LEAST_DISTANCE = 1e-9
+MOST_UNSCORED = 3  # so many decided areas have no spatial score, and no line
+
+
+def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], titles: Sequence[str]) -> Figure:
+    """Draw the best layer of every area against its distance, for the trained network and for its twin.
+
+    Parameters
+    ----------
+    areas : DataFrame
+        A row per network ("trained", "random") and area of one subject: area, distance_mm, number, decided.
+    layers : two sequences of str
+        Names of the layers of both networks.
+    titles : two str
+    """
+    check_columns("the table of areas", areas, ["network", "area", "distance_mm", "number", "decided"])
+    figure, axes = new_figure(9.0, 3.8, 2)
+    for ax, network, names, title in zip(axes, NETWORKS, layers, titles, strict=True):
+        mine = areas[(areas["network"] == network) & areas["number"].notna()]
+        decided = mine["decided"].to_numpy(dtype=bool)
+        colour = COLOURS[0] if network == "trained" else GREY
+        x, y = mine["distance_mm"].to_numpy(dtype=float), mine["number"].to_numpy(dtype=float)
+        ax.plot(x[~decided], y[~decided], "o", color="white", markeredgecolor=GREY, markersize=5, label="undecided")
+        ax.plot(x[decided], y[decided], "o", color=colour, markersize=6, label=f"decided, {network} weights")
+        if decided.sum() > MOST_UNSCORED and np.ptp(x[decided]) > LEAST_DISTANCE:
+            line = np.polyfit(x[decided], y[decided], 1)
+            ends = np.array([x[decided].min(), x[decided].max()])
+            ax.plot(ends, np.polyval(line, ends), color=colour, linewidth=0.8, linestyle="--")
+        if decided.sum() <= MOST_NAMES:
+            _name_areas(ax, mine[decided])
+        ax.set_yticks(range(len(names)), names, fontsize=7)
+        ax.set_ylim(-0.6, len(names) - 0.4)
+        ax.margins(x=0.15)  # room for the names
+        ax.set_xlabel("distance from the origin (mm)", fontsize=8)
+        ax.set_title(title, fontsize=8)
+    legend_below(figure, axes, 3)
+    return figure
+
+
+def _name_areas(ax: Axes, rows: pd.DataFrame) -> None:
+    """Write the names beside the points, above and below in turn along each layer, so that neighbours stay apart."""
+    for _, row in rows.sort_values("distance_mm").groupby("number"):
+        for k, (_, area) in enumerate(row.iterrows()):
+            ax.annotate(
+                str(area["area"]),
+                (area["distance_mm"], area["number"]),
+                xytext=(0, 6 if k % 2 == 0 else -11),
+                textcoords="offset points",
+                fontsize=6,
+                ha="center",
+            )
+
+
+def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
+    """Draw the latency of every decided layer with its interval, a panel per subject, both networks in each.
+
+    Parameters
+    ----------
+    layers : DataFrame
+        A row per subject, network and layer: number, layer, latency_s, latency_low_s, latency_high_s, decided.
+    titles : sequence of str
+        By subject, in the order of their first row.
+    """
+    wanted = ["subject", "network", "layer", "number", "latency_s", "latency_low_s", "latency_high_s", "decided"]
+    check_columns("the table of layers", layers, wanted)
+    subjects = list(pd.unique(layers["subject"]))
+    columns = min(len(subjects), 3)
+    n_rows = -(-len(subjects) // columns)
+    figure, axes = new_figure(max(1.2 + 3.0 * columns, 5.0), 3.6 * n_rows, columns, n_rows)
+    for ax in axes[len(subjects) :]:
+        ax.set_visible(False)
+    for ax, subject, title in zip(axes, subjects, titles, strict=False):
+        mine = layers[layers["subject"] == subject]
+        for network, colour, marker in zip(NETWORKS, (COLOURS[0], GREY), "oD", strict=True):
+            rows = mine[(mine["network"] == network) & mine["decided"].astype(bool)]
+            middle = 1000 * rows["latency_s"].to_numpy(dtype=float)
+            ends = 1000 * rows[["latency_low_s", "latency_high_s"]].to_numpy(dtype=float).T
+            spread = np.abs(ends - middle).reshape(2, -1)
+            # Networks of different depth share the axis: the first and the last layer of each lie at its ends.
+            depth = max(int(mine.loc[mine["network"] == network, "number"].max()), 1)
+            x = rows["number"].to_numpy(dtype=float) / depth
+            label = f"{network} weights"
+            ax.errorbar(x, middle, spread, fmt=marker, color=colour, markersize=5, capsize=3, label=label)
+        first = mine[mine["network"] == "trained"]
+        last = max(len(first) - 1, 1)
+        ax.set_xticks(list(first["number"] / last), list(first["layer"]), rotation=60, ha="right", fontsize=7)
+        ax.set_xlim(-0.08, 1.08)
+        ax.set_ylabel("time of the largest score (ms)", fontsize=8)
+        ax.set_title(title, fontsize=8)
+    legend_below(figure, axes[: len(subjects)], 2)
+    return figure
+
+
+def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
+    """Draw scores over training as shares of what they end with, and the half-time of every area.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        score, area ("" for all areas), step, value; of subjects measured in different ways, one of each.
+    half_times : DataFrame
+        score, area, final, half_time, low, high.
+    """
+    check_columns("the table of curves", curves, ["score", "area", "step", "value"])
+    check_columns("the table of half-times", half_times, ["score", "area", "final", "half_time", "low", "high"])
+    figure, (left, right) = new_figure(9.0, 3.8, 2)
+    whole = half_times[half_times["area"] == ""]
+    for k, (_, row) in enumerate(whole.iterrows()):
+        mine = curves[(curves["score"] == row["score"]) & (curves["area"] == "")].sort_values("step")
+        if not row["final"] > 0:
+            continue
+        shares = mine["value"] / row["final"]
+        left.plot(mine["step"], shares, "o-", color=COLOURS[k], markersize=3, linewidth=1.2, label=row["score"])
+        if np.isfinite(row["half_time"]):
+            left.plot(row["half_time"], 0.5, "D", color=COLOURS[k], markersize=7, markeredgecolor="black")
+            if np.isfinite(row["low"]):
+                left.hlines(0.5 + 0.02 * (k + 1), row["low"], row["high"], color=COLOURS[k], linewidth=2)
+    left.axhline(0.5, color=GREY, linestyle="--", linewidth=0.8)
+    left.axhline(0, color=GREY, linewidth=0.6)
+    left.set_ylabel("share of the final score", fontsize=8)
+    areas = half_times[(half_times["area"] != "") & half_times["half_time"].notna()].sort_values("half_time")
+    y = np.arange(len(areas))
+    right.hlines(y, areas["low"].to_numpy(float), areas["high"].to_numpy(float), color=COLOURS[0], linewidth=1.2)
+    right.plot(areas["half_time"].to_numpy(float), y, "o", color=COLOURS[0], markersize=4)
+    right.set_yticks(y if len(areas) <= MOST_NAMES else [], list(areas["area"]) if len(areas) <= MOST_NAMES else [])
+    right.tick_params(axis="y", labelsize=6)
+    right.set_title(f"encoding, {len(areas)} areas", fontsize=8)
+    steps = np.unique(curves["step"].to_numpy(dtype=float))
+    for ax in (left, right):
+        # Steps usually grow tenfold; the first is often 0.
+        ax.set_xscale("symlog", linthresh=float(steps[steps > 0].min()))
+        ax.set_xlim(float(steps.min()), 1.15 * float(steps.max()))
+        ax.set_xlabel("training step", fontsize=8)
+    legend_below(figure, [left], 3)
+    return figure
+
+
+def map_correlations(rows: pd.DataFrame) -> Figure:
+    """Draw the correlation of each quantity with each cortical map over the band of unrelated maps.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        quantity, map, r, q, null_sd, n.
+    """
+    check_columns("the table of maps", rows, ["quantity", "map", "r", "q", "null_sd", "n"])
+    quantities, maps = list(pd.unique(rows["quantity"])), list(pd.unique(rows["map"]))
+    figure, axes = new_figure(1.6 + 2.6 * len(quantities), 1.3 + 0.36 * len(maps), len(quantities))
+    for k, (ax, quantity) in enumerate(zip(axes, quantities, strict=True)):
+        mine = rows[rows["quantity"] == quantity].set_index("map").reindex(maps)
+        for place, (_, row) in enumerate(mine.iterrows()):
+            if not np.isfinite(row["r"]):
+                ax.text(0, place, "no value", fontsize=6, va="center", ha="center", color="#555555")
+                continue
+            band = 1.96 * row["null_sd"]
+            ax.fill_betweenx(
+                [place - 0.42, place + 0.42], -band, band, color=NULL, linewidth=0, label="95 % of unrelated maps"
+            )
+            ax.barh(place, row["r"], height=0.5, color=COLOURS[0] if row["q"] <= 0.05 else "#a8c8de")
+            side = "left" if row["r"] >= 0 else "right"
+            offset = 0.03 if row["r"] >= 0 else -0.03
+            ax.text(row["r"] + offset, place, f"q {number(row['q'])}", fontsize=6, va="center", ha=side)
+        ax.axvline(0, color=GREY, linewidth=0.6)
+        ax.set_xlim(-1.25, 1.25)
+        ax.set_yticks(range(len(maps)), maps if k == 0 else [], fontsize=7)
+        ax.set_ylim(len(maps) - 0.5, -0.5)
+        ax.set_title(f"{quantity}, {int(mine['n'].max())} areas", fontsize=8)
+        ax.set_xlabel("r over areas", fontsize=8)
+    legend_below(figure, axes, 2)
+    return figure

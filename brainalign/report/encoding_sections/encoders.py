@@ -1,8 +1,9 @@
-"""Encoders that are trained on tokens, beside simpler ones, and where in the image they look."""
+"""Encoders beside simpler ones: trained on tokens, and where they look; all layers as one; sparse codes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.report.encoding_sections.layer_shares import ensemble_panel, ensemble_sentence
+from brainalign.config import DictionaryMethod
 from brainalign.report.kit import (
     CAPTIONS,
     COLOURS,
@@ -23,9 +24,11 @@ from brainalign.report.kit import (
     Section,
     check_columns,
     html_table,
+    layer_colours,
     legend_below,
     new_figure,
     number,
+    p_equals,
     together,
 )
 from brainalign.statistics import RELIABLE
@@ -242,3 +245,119 @@ def _where(material: ImageMaterial, model: str, method: str, layer: str, rows: p
             field_maps(fields[0], grid, names),
         )
     ]
+
+
+def layer_weights(rows: pd.DataFrame) -> Figure:
+    """Draw the weight of every layer in every region, side by side: the weights of a region sum to 1.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per group and layer: group, layer, weight. Both in the order of their first row.
+    """
+    check_columns("the table of weights", rows, ("group", "layer", "weight"))
+    groups, layers = list(pd.unique(rows["group"])), list(pd.unique(rows["layer"]))
+    figure, (ax,) = new_figure(6.5, 1.2 + 0.28 * len(groups))
+    start = np.zeros(len(groups))
+    for layer, colour in layer_colours(layers).items():
+        weight = rows[rows["layer"] == layer].set_index("group")["weight"].reindex(groups).fillna(0).to_numpy()
+        ax.barh(groups, weight, left=start, color=colour, edgecolor="white", linewidth=0.5, label=layer)
+        start = start + weight
+    ax.axvline(1, color="black", linewidth=0.6)
+    ax.set_xlim(0, 1.02)
+    ax.set_xlabel("weight in the ensemble, mean over targets")
+    ax.tick_params(axis="y", labelsize=7)
+    ax.invert_yaxis()
+    legend_below(figure, [ax], 5)
+    return figure
+
+
+def ensemble_panel(material: ImageMaterial, model: str, method: str) -> Panel | None:
+    """Return the figure of which layers are read, with its table; None where layers were not combined."""
+    table = material.encodings[model, method].ensemble
+    if table.empty:
+        return None
+    alone = table[table["layer"] != table["layer"].iloc[0]].dropna(subset=["weight"])
+    shown = alone[(alone["group"] == RELIABLE) == material.timed]
+    shown = shown if len(shown) else alone
+    label = material.label(model, method)
+    return Panel(
+        f"layerweights{model}{method}",
+        f"Layers that {label} reads",
+        CAPTIONS["layerweights"],
+        layer_weights(shown),
+        table,
+    )
+
+
+def ensemble_sentence(material: ImageMaterial, model: str, method: str) -> str | None:
+    """Say what all layers together reach, and how far they are ahead of each layer alone."""
+    encoding = material.encodings[model, method]
+    if encoding.ensemble.empty:
+        return None
+    name = encoding.ensemble["layer"].iloc[0]
+    own = encoding.ensemble[(encoding.ensemble["layer"] == name) & (encoding.ensemble["group"] == RELIABLE)].iloc[0]
+    rows = encoding.baselines[(encoding.baselines["layer"] == name) & (encoding.baselines["group"] == RELIABLE)]
+    apart = [
+        f"{row['encoder'].partition(', ')[2]} {number(row['difference'])} ({number(row['difference_low'])} to "
+        f"{number(row['difference_high'])})"
+        for _, row in rows.iloc[1:].iterrows()
+    ]
+    return (
+        f"{material.label(model, method)}, all layers and seeds as one: mean r over reliable targets "
+        f"{number(own['r'])} ({number(own['low'])} to {number(own['high'])}; exchanged predictions "
+        f"{number(own['null_mean'])}, refitted on exchanged responses {number(own['control_r'])}; "
+        f"p {p_equals(own['p'], 4)}). Ahead of single layers by: {'; '.join(apart)}."
+    )
+
+
+def dictionaries_section(material: ImageMaterial) -> Section | None:
+    """Return the section on sparse dictionaries; None where none was learned."""
+    panels: list[Panel] = []
+    paragraphs: list[str] = []
+    blocks: list[Markup] = []
+    for (model, method), encoding in material.encodings.items():
+        if not isinstance(material.config.methods[method], DictionaryMethod) or encoding.baselines.empty:
+            continue
+        label, layer = material.label(model, method), material.chosen(model, method)
+        rows = side_rows(material, model, method, layer)
+        shown = rows[rows["group"] == RELIABLE] if material.timed else rows[rows["group"] != RELIABLE]
+        shown = shown.dropna(subset=["r"])
+        if len(shown):
+            caption = CAPTIONS["dictionaries"].format(model=model, layer=layer, confidence=material.config.confidence)
+            title = f"Sparse codes of {model}, {layer}"
+            panels.append(Panel(f"dictionaries{model}{method}", title, caption, encoder_scores(shown), rows))
+        paragraphs += side_sentences(label, rows, material.timed)
+        blocks.append(side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
+        quality = material.details_of(model, method, "baselines").get("dictionaries", [])
+        paragraphs += [_stability(label, row) for row in quality if row["layer"] == layer]
+        blocks.append(_quality(quality, f"{label}: dictionaries by layer, on test images"))
+    return Section("dictionaries", "Sparse dictionaries", panels, paragraphs, blocks) if blocks else None
+
+
+def _stability(label: str, row: Mapping[str, Any]) -> str:
+    """Say whether another start finds the same atoms."""
+    if "stability" not in row:
+        return f"{label}: one start only, so nothing shows whether another would find the same atoms; give more seeds."
+    verdict = "read single atoms" if row["same"] >= 0.5 else "do not read single atoms: most depend on the start"
+    return (
+        f"{label}, {row['layer']}: atoms of {row['n_starts']} starts resemble each other by a cosine of "
+        f"{number(row['stability'])} (random atoms: {number(row['random_stability'])}); {row['same']:.0%} are the same "
+        f"(cosine above .9). So {verdict}. Learned from {row['n_images']:,} images."
+    )
+
+
+def _quality(quality: Sequence[Mapping[str, Any]], title: str) -> Markup:
+    header = ["layer", "unexplained variance", "atoms per image", "never used", "alike over starts", "random atoms"]
+    cells = [
+        [
+            str(row["layer"]),
+            f"{row['unexplained']:.0%}",
+            f"{row['n_active']:.1f} of {row['n_atoms']}",
+            f"{row['dead']:.0%}",
+            number(row.get("stability", float("nan"))),
+            number(row.get("random_stability", float("nan"))),
+        ]
+        for row in quality
+    ]
+    return html_table(header, cells, title)

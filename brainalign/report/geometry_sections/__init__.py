@@ -18,9 +18,9 @@ from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
 from brainalign.report.geometry_sections.time_course import best_layers as best_layers
 from brainalign.report.geometry_sections.time_course import course_section as course_section
+from brainalign.report.geometry_sections.time_course import layer_latencies, rsa_over_time, score_over_time
 from brainalign.report.geometry_sections.time_course import left_out_course_section as left_out_course_section
 from brainalign.report.geometry_sections.time_course import rsa_course_section as rsa_course_section
-from brainalign.report.geometry_sections.timecourse import layer_latencies, rsa_over_time, score_over_time
 
 __all__ = [
     "ALIGNMENT_TABLES",

@@ -1,16 +1,34 @@
-"""Sections of a subject of MEG or EEG: scores over time, latencies of layers, topographies, geometry over time."""
+"""Scores over time: which layer predicts the sensors when, how certain that is, topographies, geometry over time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.report.geometry_sections.timecourse import layer_latencies, rsa_over_time, score_over_time
-from brainalign.report.kit import CAPTIONS, ImageMaterial, Material, Panel, Section, SubjectMaterial, topomaps
+from brainalign.checks import check_choice
+from brainalign.report.kit import (
+    CAPTIONS,
+    GREY,
+    NULL,
+    ImageMaterial,
+    Material,
+    Panel,
+    Section,
+    SubjectMaterial,
+    check_columns,
+    layer_colours,
+    legend_below,
+    model_colours,
+    new_figure,
+    share_axis,
+    topomaps,
+)
 from brainalign.statistics import RELIABLE
 from brainalign.statistics.summary import Encoding
 
@@ -211,3 +229,265 @@ def best_layers(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one layer per model, given an error for its largest mean fit, and of combined layers."""
     combined = table["kind"].eq("combination") if "kind" in table else False
     return table[table["se"].notna() | combined]
+
+
+def score_over_time(
+    rows: pd.DataFrame,
+    clusters: pd.DataFrame | None = None,
+    peaks: pd.DataFrame | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    random_weights: Sequence[str] = (),
+    measure: str = "r on test stimuli",
+) -> Figure:
+    """Draw the score over time, mean over sensors and best sensor, with null band, clusters and peaks.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per model, layer and time_s (s from stimulus onset): mean_r, best_r (of the sensor that is best over the
+        whole epoch, chosen on training stimuli, or NaN), null_low and null_high (2.5 and 97.5 % of the permuted mean),
+        and, where known, best_null_high (95 % of the permuted best).
+    clusters : DataFrame, optional
+        model, layer, start_s, stop_s, p: intervals of a cluster permutation test of mean_r. Those with p < .05 are
+        drawn full, others pale.
+    peaks : DataFrame, optional
+        model, layer, peak_s, low_s, high_s, decided, reason: latencies; undecided ones are not drawn.
+    models : sequence of str, optional
+        Every model of the study, for colours that agree with other figures.
+    random_weights : sequence of str
+        Models drawn in grey.
+    measure : str
+        What the vertical axis shows.
+    """
+    check_columns(
+        "the table of scores over time", rows, ["model", "layer", "time_s", "mean_r", "best_r", "null_low", "null_high"]
+    )
+    colours = _series_colours(rows, models, random_weights)
+    n_bars = 0 if clusters is None else len(clusters.drop_duplicates(["model", "layer"]))
+    figure, (mean, best, bars) = _time_axes(n_bars)
+    for ax, column in ((mean, "mean_r"), (best, "best_r")):
+        for (model, layer), part in rows.groupby(["model", "layer"], sort=False):
+            ordered = part.sort_values("time_s")
+            key = (str(model), str(layer))
+            style = "--" if model in random_weights else "-"
+            ax.plot(
+                1000 * ordered["time_s"],
+                ordered[column],
+                style,
+                color=colours[key],
+                linewidth=1.3,
+                label=_name(rows, key),
+            )
+    for ax, low, high in ((mean, "null_low", "null_high"), (best, "null_low", "best_null_high")):
+        if high in rows.columns:
+            band = rows.groupby("time_s").agg(low=(low, "min"), high=(high, "max"))
+            ax.fill_between(
+                1000 * band.index, band["low"], band["high"], color=NULL, linewidth=0, label="permuted", zorder=0
+            )
+    for ax, title in ((mean, "mean over sensors"), (best, "best sensor")):
+        ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.set_ylabel(measure, fontsize=8)
+        ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=8)
+    _draw_peaks(mean, rows, peaks, colours)
+    if clusters is not None and n_bars:
+        _draw_clusters(bars, rows, clusters, colours)
+    (bars if n_bars else mean).set_xlabel("time from onset (ms)", fontsize=8)
+    best.set_xlabel("time from onset (ms)", fontsize=8)
+    legend_below(figure, [mean], 5)
+    return figure
+
+
+def _time_axes(n_bars: int) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
+    """Return a panel for the mean with its clusters below, and one for the best sensor."""
+    figure = Figure(figsize=(8.8, 3.5 + 0.16 * n_bars), dpi=110, layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=[2.6, max(0.16 * n_bars, 0.01)])
+    mean = figure.add_subplot(grid[0, 0])
+    best = figure.add_subplot(grid[0, 1], sharex=mean)
+    bars = figure.add_subplot(grid[1, 0], sharex=mean)
+    for ax in (mean, best, bars):
+        ax.spines[["top", "right"]].set_visible(False)
+    bars.set_visible(n_bars > 0)
+    return figure, (mean, best, bars)
+
+
+def _series_colours(
+    rows: pd.DataFrame, models: Sequence[str] | None, random_weights: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    """Return the colour of every (model, layer): layers of a single model by depth, else one colour per model."""
+    series = [(str(m), str(layer)) for m, layer in rows[["model", "layer"]].drop_duplicates().to_numpy()]
+    trained = [model for model, _ in series if model not in random_weights]
+    by_model = model_colours(models or list(dict.fromkeys(trained)), random_weights)
+    if len(set(trained)) == 1 and len(trained) > 1:
+        by_layer = layer_colours([layer for model, layer in series if model == trained[0]])
+        return {key: by_layer[key[1]] if key[0] == trained[0] else GREY for key in series}
+    return {key: by_model.get(key[0], GREY) for key in series}
+
+
+def _name(rows: pd.DataFrame, key: tuple[str, str]) -> str:
+    """Return the label of a series: what tells it apart."""
+    if rows["model"].nunique() == 1:
+        return key[1]
+    return key[0] if len(rows.drop_duplicates(["model", "layer"])) == rows["model"].nunique() else f"{key[0]} {key[1]}"
+
+
+def _draw_peaks(ax: Axes, rows: pd.DataFrame, peaks: pd.DataFrame | None, colours: dict[tuple[str, str], str]) -> None:
+    """Mark decided peak latencies on their curve, with the interval as a horizontal line."""
+    if peaks is None:
+        return
+    check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided"])
+    for _, peak in peaks[peaks["decided"].astype(bool)].iterrows():
+        key = (peak["model"], peak["layer"])
+        part = rows[(rows["model"] == key[0]) & (rows["layer"] == key[1])].sort_values("time_s")
+        if len(part):
+            height = float(np.interp(peak["peak_s"], part["time_s"], part["mean_r"]))
+            ax.plot(1000 * peak["peak_s"], height, "o", color=colours[key], markersize=4.5, markeredgecolor="black")
+            ax.hlines(height, 1000 * peak["low_s"], 1000 * peak["high_s"], color=colours[key], linewidth=3, alpha=0.5)
+
+
+def _draw_clusters(ax: Axes, rows: pd.DataFrame, clusters: pd.DataFrame, colours: dict[tuple[str, str], str]) -> None:
+    """Draw a line of bars per series, the p of each beside it."""
+    check_columns("the table of clusters", clusters, ["model", "layer", "start_s", "stop_s", "p"])
+    names = []
+    for line, ((model, layer), part) in enumerate(clusters.groupby(["model", "layer"], sort=False)):
+        key = (str(model), str(layer))
+        names.append(_name(rows, key))
+        for _, cluster in part.iterrows():
+            ends = 1000 * np.array([cluster["start_s"], cluster["stop_s"]])
+            ax.barh(
+                line,
+                ends[1] - ends[0],
+                left=ends[0],
+                height=0.6,
+                color=colours[key],
+                alpha=1 if cluster["p"] < 0.05 else 0.25,
+            )
+            ax.text(ends[1] + 6, line, f"p={cluster['p']:.2g}".replace("0.", "."), fontsize=6.5, va="center")
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_ylabel("clusters", fontsize=8)
+    ax.tick_params(axis="x", labelsize=8)
+
+
+def layer_latencies(
+    peaks: pd.DataFrame, models: Sequence[str] | None = None, layers: Sequence[str] | None = None
+) -> Figure:
+    """Draw when each layer predicts best; undecided layers stand in their line without a mark.
+
+    Parameters
+    ----------
+    peaks : DataFrame
+        A row per model and layer: peak_s, low_s, high_s (s), decided (bool), reason.
+    models, layers : sequence of str, optional
+        Their order; by default that of the rows.
+    """
+    check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided", "reason"])
+    shown = [model for model in models or pd.unique(peaks["model"]) if model in set(peaks["model"])]
+    names = list(layers or pd.unique(peaks["layer"]))
+    for layer in set(peaks["layer"]) - set(names):
+        check_choice("a layer of the table of peaks", layer, names)
+    colours = model_colours(models or shown)
+    step = min(0.22, 0.8 / max(len(shown), 1))  # the marks of a layer stay in its line
+    figure, (ax,) = new_figure(6.4, 1.3 + 0.3 * len(names))
+    decided = peaks[peaks["decided"].astype(bool)]
+    left = 1000 * float(decided["low_s"].min()) if len(decided) else 0.0
+    for k, model in enumerate(shown):
+        offset = step * (k - (len(shown) - 1) / 2)
+        part = peaks[peaks["model"] == model]
+        for first, (_, row) in enumerate(part.iterrows()):
+            line = names.index(row["layer"]) + offset
+            if row["decided"]:
+                middle, low, high = (1000 * row[name] for name in ("peak_s", "low_s", "high_s"))
+                ax.hlines(line, low, high, color=colours[model], linewidth=1.6)
+                ax.plot(middle, line, "o", color=colours[model], markersize=5)
+            else:
+                ax.text(left, line, f"undecided: {row['reason']}", fontsize=6.5, color="#555555", va="center")
+            if first == 0:
+                ax.plot([], [], "o-", color=colours[model], label=model)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set(xlabel="time of the largest score (ms from onset)", ylabel="layer")
+    if len(shown) > 1:
+        ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def rsa_over_time(
+    rows: pd.DataFrame,
+    clusters: pd.DataFrame | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    random_weights: Sequence[str] = (),
+) -> Figure:
+    """Draw the fit of RDMs over time with interval, permuted band and ceiling band.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per model, layer and time_s: score, low, high (interval, or NaN), null_low, null_high (2.5 and 97.5 % of
+        permuted conditions), ceiling_low, ceiling_high. An optional column comparison makes a panel per value.
+    clusters : DataFrame, optional
+        model, layer, start_s, stop_s, p (and comparison, where rows have it).
+    models, random_weights : sequence of str
+        As for `score_over_time`.
+    """
+    needed = [
+        "model",
+        "layer",
+        "time_s",
+        "score",
+        "low",
+        "high",
+        "null_low",
+        "null_high",
+        "ceiling_low",
+        "ceiling_high",
+    ]
+    check_columns("the table of RSA over time", rows, needed)
+    panels = list(rows.groupby("comparison", sort=False)) if "comparison" in rows.columns else [("RSA", rows)]
+    colours = _series_colours(rows, models, random_weights)
+    columns = min(len(panels), 2)
+    n_rows = -(-len(panels) // columns)
+    figure, axes = new_figure(1.0 + 3.9 * columns, 3.2 * n_rows, columns, n_rows)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    for ax, (comparison, part) in zip(axes, panels, strict=False):
+        bands = part.groupby("time_s")[needed[-4:]].agg("mean")
+        time_ms = 1000 * bands.index
+        ax.fill_between(
+            time_ms, bands["ceiling_low"], bands["ceiling_high"], color="#f0dfb4", linewidth=0, label="noise ceiling"
+        )
+        ax.fill_between(time_ms, bands["null_low"], bands["null_high"], color=NULL, linewidth=0, label="permuted")
+        for (model, layer), line in part.groupby(["model", "layer"], sort=False):
+            key, ordered = (str(model), str(layer)), line.sort_values("time_s")
+            x = 1000 * ordered["time_s"]
+            ax.plot(x, ordered["score"], color=colours[key], linewidth=1.3, label=_name(rows, key))
+            ax.fill_between(x, ordered["low"], ordered["high"], color=colours[key], alpha=0.2, linewidth=0)
+        ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.set_title(str(comparison), fontsize=9)
+        ax.set_xlabel("time from onset (ms)", fontsize=8)
+        ax.set_ylabel("fit of the RDMs", fontsize=8)
+        _rsa_clusters(ax, clusters, comparison, colours)
+    share_axis(axes[: len(panels)])
+    legend_below(figure, axes[:1], 3 * columns)
+    return figure
+
+
+def _rsa_clusters(
+    ax: Axes, clusters: pd.DataFrame | None, comparison: object, colours: dict[tuple[str, str], str]
+) -> None:
+    """Draw significant clusters as lines below the curves."""
+    if clusters is None:
+        return
+    check_columns("the table of clusters", clusters, ["model", "layer", "start_s", "stop_s", "p"])
+    mine = clusters[clusters["comparison"] == comparison] if "comparison" in clusters.columns else clusters
+    bottom, top = ax.get_ylim()
+    for line, ((model, layer), part) in enumerate(mine[mine["p"] < 0.05].groupby(["model", "layer"], sort=False)):
+        height = bottom - 0.05 * (line + 0.5) * (top - bottom)
+        for _, cluster in part.iterrows():
+            ends = (1000 * cluster["start_s"], 1000 * cluster["stop_s"])
+            ax.hlines(height, *ends, color=colours[str(model), str(layer)], linewidth=3)
+            ax.text(ends[1] + 8, height, f"p={cluster['p']:.2g}".replace("0.", "."), fontsize=6.5, va="center")

@@ -6,12 +6,30 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
-from brainalign.report.kit import JUDGES, ImageMaterial, Panel, Section, SynthesisedImages, html_table, number, together
-from brainalign.report.synthesis_sections.synthesis_figures import nulls, scale_sweep, specificity, step_trace
-from brainalign.report.synthesis_sections.synthesis_images import failures, gallery, minimal_pairs
-from brainalign.report.synthesis_sections.synthesis_tables import gains_table, means_table
+from brainalign.report.kit import (
+    JUDGES,
+    PLAUSIBLE,
+    ImageMaterial,
+    Panel,
+    Section,
+    SynthesisedImages,
+    html_table,
+    number,
+    p_equals,
+    together,
+)
+from brainalign.report.synthesis_sections.sheets import (
+    failures,
+    gallery,
+    minimal_pairs,
+    nulls,
+    scale_sweep,
+    specificity,
+    step_trace,
+)
 from brainalign.report.synthesis_sections.synthesis_words import (
     caveats,
     contests,
@@ -194,3 +212,70 @@ def _encoders(study: SynthesisedImages) -> list[Markup]:
     title = "r of the mean response of a region, images that no encoder was fitted to, at the size of synthesised ones"
     note = Markup('<p class="soft">{}.</p>').format(title)
     return [html_table(["region", *columns], rows, title) + note]
+
+
+# Condition of the images, control, and how the column is called.
+CONTROLS = (
+    ("guided", "unguided", "unguided"),
+    ("guided", "recurrent", "same recurrence"),
+    ("guided", "prompted", "its caption alone"),
+    ("guided", "best of n", "best of n"),
+    ("guided", "evolved", "evolved"),
+    ("guided", "natural", "natural"),
+    ("guided", "null", "null encoders"),
+    ("matched", "unguided", "matched: unguided"),
+)
+CONDITIONS = {
+    "unguided": "unguided",
+    "recurrent": "unguided, same recurrence",
+    "prompted": "prompted by a caption, not guided",
+    "best of n": "best of n",
+    "evolved": "evolved",
+    "guided": "guided",
+    "matched": "guided, contrast and luminance matched",
+    "natural": "natural by guide",
+    "natural true": "natural by truth",
+    "null": "null encoders",
+}
+
+
+def gains_table(study: SynthesisedImages) -> Markup:
+    """Tabulate the gains of guided images over every control (columns), by every judge of every region (rows)."""
+    rows: list[list[str | Markup]] = []
+    made = study.gains[["condition", "against"]].drop_duplicates().itertuples(index=False)
+    there = {tuple(pair) for pair in made}
+    controls = [control for control in CONTROLS if control[:2] in there]
+    for region in study.regions:
+        scores = [score for score in (*study.judges, *study.plausible) if study.known(score, region)]
+        for score in scores:
+            found = [study.gain(region, against, score, condition) for condition, against, _ in controls]
+            rows.append([region if score == scores[0] else "", (JUDGES | PLAUSIBLE)[score], *map(_cell, found)])
+    return html_table(["region", "judge", *(name for _, _, name in controls)], rows, "Gains")
+
+
+def _cell(gain: pd.Series[Any] | None) -> str | Markup:
+    if gain is None:
+        return "–"
+    interval = f"{number(gain['low'], 2)} to {number(gain['high'], 2)}"
+    text = Markup('<b>{}</b> <span class="soft">p {}<br>{}</span>')
+    return text.format(number(gain["gain"], 2), p_equals(gain["p"]), interval)
+
+
+def means_table(study: SynthesisedImages) -> Markup:
+    """Return the means of every condition, contrast and luminance with them."""
+    scores = [*study.judges, *study.plausible, "contrast", "luminance"]
+    rows = []
+    for region in study.regions:
+        for condition, name in CONDITIONS.items():
+            mine = study.rows(condition, region)
+            if len(mine):
+                means = [number(float(mine[score].mean()), 2) for score in scores]
+                rows.append([region, name, f"{len(mine):,}", *means])
+            if condition == "guided" and len(kept := study.kept(region)) < len(mine):
+                means = [number(float(kept[score].mean()), 2) for score in scores]
+                rows.append([region, "guided, best by guide", f"{len(kept):,}", *means])
+    header = ["region", "images", "n", *((JUDGES | PLAUSIBLE).get(score, score) for score in scores)]
+    table = html_table(header, rows, "Means of every condition")
+    return Markup(
+        "<details><summary>Means of every condition, with contrast and luminance</summary>{}</details>"
+    ).format(table)
