@@ -8,21 +8,17 @@ from html import unescape
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_hex
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.report import ImageMaterial
 from brainalign.report.encoding_sections import (
     contest_methods,
-    contest_scores,
     contest_section,
     contest_sentence,
     winner_maps,
 )
-from brainalign.report.kit import NULL, model_colours, picture_bytes
+from brainalign.report.kit import model_colours
 from brainalign.study import Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -50,29 +46,6 @@ def winners(n: int = 12) -> pd.DataFrame:
     rows["roi"] = [["V1"], ["IT"], [EVIL], []] * (n // 4)
     rows["family"] = ([FAMILIES[0], FAMILIES[2], FAMILIES[1], FAMILIES[1]] * (n // 4))[:n]
     return rows.assign(margin=0.1, ceiling=0.4, q=[0.01] * (n - 1) + [0.5])
-
-
-def test_points_are_those_of_the_table_and_hollow_where_undecided() -> None:
-    figure = contest_scores(table())
-    above, below = figure.axes
-    points = {line.get_label(): line.get_ydata() for line in above.lines if line.get_marker() == "o"}
-    np.testing.assert_allclose(points["language"], [0.2, 0.4, 0.2, 0.2])
-    assert list(points) == FAMILIES
-    margins = [line for line in below.lines if line.get_marker() == "o"]
-    assert [line.get_markerfacecolor() for line in margins] == [
-        COLOURS["response-optimised"],
-        COLOURS["language"],
-        "white",
-        COLOURS["task-optimised"],
-    ]
-    assert [line.get_color() for line in margins][2] == COLOURS["task-optimised"]
-    bands = [band for band in above.collections if isinstance(band, PolyCollection)]
-    assert [to_hex(band.get_facecolor()[0]) for band in bands] == [NULL] * 4
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == [*FAMILIES, "best family, exchanged predictions", "noise ceiling"]
-    assert len(picture_bytes(figure)) <= 200_000
-    with pytest.raises(BrainalignError, match="the table of the contest has no column 'null_high'"):
-        contest_scores(table().drop(columns="null_high"))
 
 
 def test_vertices_of_undecided_regions_are_pale_and_chance_is_hidden() -> None:

@@ -23,7 +23,6 @@ from brainalign.report import (
     no_convergence,
     render_page,
 )
-from brainalign.report.encoding_sections import map_correlations
 from brainalign.study import Study, parse
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
@@ -129,13 +128,6 @@ def test_figures_and_how_to_read_them(section: Section) -> None:
     assert right.get_title() == "random weights: no spatial score"
     points = next(line for line in left.lines if "decided" in str(line.get_label()) and "un" not in line.get_label())
     assert sorted(points.get_xdata()) == pytest.approx(8.0 * np.arange(10))
-
-
-def test_the_band_of_the_maps_is_the_null() -> None:
-    figure = map_correlations(tables()["maps"])
-    bands = [path.get_extents() for path in figure.axes[0].collections[0].get_paths()]
-    assert bands[0].xmax == pytest.approx(1.96 * 0.3)
-    assert {text.get_text() for text in figure.axes[0].texts} == {"q .020", "q .600"}
 
 
 def test_without_places_nothing_is_drawn_over_distance() -> None:

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from markupsafe import escape
 from matplotlib.colors import to_hex
 
-from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.report import ImageEncoding, ImageMaterial
-from brainalign.report.encoding_sections import LOWEST, curves, few_images_section
+from brainalign.report.encoding_sections import few_images_section
 from brainalign.report.kit import COLOURS, GREY
 from brainalign.statistics import RELIABLE
 from brainalign.study import Study, parse
@@ -97,26 +95,6 @@ def material(curve: pd.DataFrame, about: dict[str, Any] = ABOUT) -> ImageMateria
 
 def text(section: Any) -> str:
     return re.sub(r"\s+", " ", " ".join([*section.paragraphs, *map(str, section.blocks), section.panels[0].caption]))
-
-
-def test_every_method_is_drawn_at_every_size() -> None:
-    figure = curves(table(("FFA", "PPA")))
-    assert [ax.get_title() for ax in figure.axes] == ["FFA", "PPA"]
-    ax = figure.axes[0]
-    lines = {line.get_label(): line for line in ax.lines}
-    assert lines["in-context"].get_xdata().tolist() == [10, 50]  # a hollow mark, without a label, is beyond training
-    assert lines["empirical-Bayes ridge"].get_ydata().tolist() == [0.28, 0.5, 0.62]
-    assert lines["ridge, all training images"].get_ydata()[0] == 0.7
-    assert lines["noise ceiling"].get_ydata()[0] == 0.8
-    assert lines["the mean"].get_ydata()[0] == 0
-    assert ax.get_xscale() == "log"
-    assert ax.get_ylim()[0] == LOWEST
-    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
-    assert [line.get_xdata().tolist() for line in hollow] == [[200]]
-    bare = table(("FFA",)).assign(ceiling=np.nan)
-    assert "noise ceiling" not in {line.get_label() for line in curves(bare).axes[0].lines}
-    with pytest.raises(BrainalignError, match="the curve has no column 'beyond'"):
-        curves(table().drop(columns="beyond"))
 
 
 def test_superiority_is_claimed_where_the_interval_excludes_0() -> None:

@@ -5,25 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import (
-    bands,
-    cells,
-    curves,
-    legend,
-    levels,
-    panels,
-    points,
-    problems_of,
-    spans,
-    ticks,
-    words,
-)
+from drawn import bands, cells, curves, legend, levels, panels, points, problems_of, spans, ticks, words
 from made import changing, made
 
 from brainalign.report import FoundDirections, SynthesisedImages
 from brainalign.report.kit import canvas, p_equals
-from brainalign.report.synthesis_sections import directions, synthesis_figures, synthesis_images
-from brainalign.report.synthesis_sections import sheets as contact_sheet
+from brainalign.report.synthesis_sections import directions, sheets
 
 approx = pytest.approx
 REGIONS = ["PPA", "FFA", "V4"]
@@ -62,7 +49,7 @@ def study(*, sweep: bool = True) -> SynthesisedImages:
 
 def test_scores_by_strength_of_guidance() -> None:
     of = study()
-    figure = synthesis_figures.scale_sweep(of, REGIONS[::-1])
+    figure = sheets.scale_sweep(of, REGIONS[::-1])
     shown = panels(figure)
     names = {"guiding encoder": "guide", "checking encoder": "check", "true response": "true", "validity": "valid",
              "typicality": "typical"}  # fmt: skip
@@ -82,7 +69,7 @@ def test_scores_by_strength_of_guidance() -> None:
 
 def test_whose_region_gains() -> None:
     of = study()
-    figure = synthesis_figures.specificity(of)
+    figure = sheets.specificity(of)
     for ax, judge in zip(panels(figure), ("check", "true"), strict=True):
         columns = REGIONS if judge == "check" else REGIONS[:2]
         expected = np.zeros((3, len(columns)))
@@ -107,10 +94,10 @@ def test_whose_region_gains() -> None:
 
 def test_steps_from_noise_to_image() -> None:
     of = study()
-    figure = synthesis_figures.step_trace(of, REGIONS)
+    figure = sheets.step_trace(of, REGIONS)
     assert [legend(figure)[name] for name in REGIONS] == [shade.lower() for shade in canvas.COLOURS[:3]]
     shown = panels(figure)
-    for ax, (column, title) in zip(shown, synthesis_figures.STEP_COLUMNS.items(), strict=True):
+    for ax, (column, title) in zip(shown, sheets.STEP_COLUMNS.items(), strict=True):
         assert ax.get_title() == title
         for region, part in of.steps.sort_values("step").groupby("region"):
             assert curves(ax)[region] == [([0, 1, 2], approx(part[column].tolist()))]
@@ -120,7 +107,7 @@ def test_steps_from_noise_to_image() -> None:
 
 def test_null_encoders_and_the_own() -> None:
     of = study()
-    figure = synthesis_figures.nulls(of)
+    figure = sheets.nulls(of)
     colours = legend(figure)
     assert set(colours) == {"null encoders", "unguided", "guided for the region"}
     for ax, judge in zip(panels(figure), ("check", "true"), strict=True):
@@ -147,7 +134,7 @@ def test_null_encoders_and_the_own() -> None:
 def rows_of_sheet(figure) -> dict[str, list[tuple[float, str]]]:
     """Return what a sheet shows in each row, by its name: the value of every image (all pixels alike) and its note."""
     (ax,) = figure.axes
-    sheet, side, gap, margin = ax.images[0].get_array(), contact_sheet.SIDE, contact_sheet.GAP, contact_sheet.MARGIN
+    sheet, side, gap, margin = ax.images[0].get_array(), sheets.SIDE, sheets.GAP, sheets.MARGIN
     names = {y - side / 2: text for x, y, text in words(ax) if x == 4}
     found: dict[str, list[tuple[float, str]]] = {name.replace("\n", " "): [] for name in names.values()}
     for x, y, text in sorted(words(ax)):
@@ -175,7 +162,7 @@ def image_of(of: SynthesisedImages, **about: object) -> list[int]:
 
 def test_a_region_under_every_condition() -> None:
     of = study()
-    figure = synthesis_images.gallery(of, "FFA")
+    figure = sheets.gallery(of, "FFA")
     found = rows_of_sheet(figure)
     assert list(found) == ["unguided", "best of n", "guided", "natural, top by guide"]
     mine = {"scored": "FFA"}
@@ -198,7 +185,7 @@ def test_a_region_under_every_condition() -> None:
 
 def test_the_same_seed_for_every_region() -> None:
     of = study()
-    figure = synthesis_images.minimal_pairs(of, ["V4", "PPA"])
+    figure = sheets.minimal_pairs(of, ["V4", "PPA"])
     found = rows_of_sheet(figure)
     assert list(found) == ["unguided", "guided for V4", "guided for PPA"]
     assert [value for value, _ in found["unguided"]] == image_of(of, condition="unguided", scored="V4")
@@ -220,10 +207,10 @@ def test_the_same_seed_for_every_region() -> None:
 
 def test_the_worst_of_what_the_guide_likes() -> None:
     of = study()
-    figure = synthesis_images.failures(of, ["PPA", "V4"])
+    figure = sheets.failures(of, ["PPA", "V4"])
     found = rows_of_sheet(figure)
     judges = ["check", "true", "valid", "typical"]
-    assert columns_of_sheet(figure) == [f"least {synthesis_images.FAILED_BY[j]}" for j in judges for _ in range(2)]
+    assert columns_of_sheet(figure) == [f"least {sheets.FAILED_BY[j]}" for j in judges for _ in range(2)]
     for region in ("PPA", "V4"):
         rows = of.table[
             (of.table["condition"] == "guided") & (of.table["region"] == region) & (of.table["scored"] == region)
@@ -236,19 +223,19 @@ def test_the_worst_of_what_the_guide_likes() -> None:
 
 def test_sheets_leave_places_empty_and_shrink_large_images() -> None:
     image = np.full((4, 2, 3), 7, dtype=np.uint8)
-    strip = contact_sheet.Strip("a name that is too long for one line of the sheet", [None, image], ["", "note"])
-    figure = contact_sheet.contact_sheet([strip], ["one", "two"])
+    strip = sheets.Strip("a name that is too long for one line of the sheet", [None, image], ["", "note"])
+    figure = sheets.contact_sheet([strip], ["one", "two"])
     (ax,) = figure.axes
     sheet = np.asarray(ax.images[0].get_array())
     rows, columns = np.nonzero((sheet == 7).all(axis=2))
-    side, left = contact_sheet.SIDE, contact_sheet.MARGIN + contact_sheet.SIDE + contact_sheet.GAP
-    top = contact_sheet.HEADER
+    side, left = sheets.SIDE, sheets.MARGIN + sheets.SIDE + sheets.GAP
+    top = sheets.HEADER
     assert (rows.min(), rows.max() + 1) == (top, top + side)
     assert (columns.min(), columns.max() + 1) == (left + side // 4, left + 3 * side // 4)
     assert [text for _, _, text in words(ax)][1:] == ["note", "one", "two"]
     assert ax.get_ylim() == (sheet.shape[0], 0)
-    large = contact_sheet.Strip("x", [np.full((50, 200, 3), 9, dtype=np.uint8)], ["n"])
-    sheet = np.asarray(contact_sheet.contact_sheet([large]).axes[0].images[0].get_array())
+    large = sheets.Strip("x", [np.full((50, 200, 3), 9, dtype=np.uint8)], ["n"])
+    sheet = np.asarray(sheets.contact_sheet([large]).axes[0].images[0].get_array())
     rows, columns = np.nonzero((sheet == 9).all(axis=2))
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (24, 96)
     assert (rows.min() + rows.max() + 1) / 2 == 4 + side / 2

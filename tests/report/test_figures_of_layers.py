@@ -22,9 +22,8 @@ from drawn import (
 )  # fmt: skip
 from made import changing, made
 
-from brainalign.report.encoding_sections import layer_shares as layer_weights
-from brainalign.report.encoding_sections import layers, partition
-from brainalign.report.geometry_sections import manifolds, matching
+from brainalign.report.encoding_sections import encoders, layers, partition
+from brainalign.report.geometry_sections import matching
 from brainalign.report.kit import canvas
 
 approx = pytest.approx
@@ -159,7 +158,7 @@ def test_weights_of_layers_add_up() -> None:
     rows = made({"group": ["V4", "PPA"], "layer": ["c", "a", "b"]}, value="weight")
     rows["weight"] /= 2  # those of a group add up to 1 at most
     rows = rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index)
-    figure = layer_weights.layer_weights(rows)
+    figure = encoders.layer_weights(rows)
     (ax,) = panels(figure)
     colours, order = legend(figure), list(pd.unique(rows["layer"]))
     for k, name in enumerate(pd.unique(rows["group"])):
@@ -233,7 +232,7 @@ def test_shares_of_known_features() -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 def test_manifolds_over_layers(training: bool) -> None:
-    measures = list(manifolds.DRAWN)
+    measures = list(matching.DRAWN)
     names = {"layer": ["b", "a"], "step": [10, 0]} if training else {"layer": ["x"], "number": [2, 0, 1]}
     rows = made({"model": ["net", "deep"], **names, "feature": ["colour", "size"], "measure": measures}, "null")
     rows = rows.assign(null_low=rows["low"] - 0.1, null_high=rows["high"] + 0.02, network=rows["model"])
@@ -241,7 +240,7 @@ def test_manifolds_over_layers(training: bool) -> None:
     void = (rows["feature"] == "size") & (rows["measure"] == "simplex")
     rows.loc[void, "value"] = np.nan
     rows.loc[rows["measure"] == "cdnv", "null_high"] = np.inf
-    figure = manifolds.manifold_profiles(rows)
+    figure = matching.manifold_profiles(rows)
     shown = panels(figure)
     features = list(pd.unique(rows["feature"]))
     for k, ax in enumerate(shown):
@@ -263,7 +262,7 @@ def test_manifolds_over_layers(training: bool) -> None:
                 sorted(h for band in bands(ax) for _, h in band.values()), sorted(part["null_high"])
             )
         assert ax.get_yscale() == ("log" if measure in ("nc1", "cdnv") else "linear")
-        assert ax.get_title() == (manifolds.DRAWN[measure] if k < 5 else "")
+        assert ax.get_title() == (matching.DRAWN[measure] if k < 5 else "")
         assert ax.get_ylabel() == (feature if k % 5 == 0 else "")
         if measure in ("nc1", "cdnv"):
             seen = part[["value", "null", "null_low"]].to_numpy()

@@ -23,12 +23,13 @@ from drawn import (
     zones,
 )
 from made import made
+from refusals import refused
 
-from brainalign.report.encoding_sections import convergence_figures
+from brainalign.report.encoding_sections import convergence
 from brainalign.report.geometry_sections import alignment as alignment_section
 from brainalign.report.geometry_sections import reference_rdms
 from brainalign.report.kit import canvas
-from brainalign.report.pages import concepts
+from brainalign.report.pages import concepts, mds_points
 
 approx = pytest.approx
 FIRST = [shade.lower() for shade in canvas.COLOURS]
@@ -164,7 +165,7 @@ def test_best_layers_by_distance() -> None:
     rows = rows.assign(number=rng.integers(0, 3, len(rows)).astype(float), decided=rng.random(len(rows)) < 0.7)
     rows.loc[0, "number"] = np.nan
     names = [["l0", "l1", "l2"], ["r0", "r1", "r2"]]
-    figure = convergence_figures.layers_by_distance(rows, names, ["one", "two"])
+    figure = convergence.layers_by_distance(rows, names, ["one", "two"])
     for ax, network, labels, title in zip(panels(figure), ("trained", "random"), names, ("one", "two"), strict=True):
         part = rows[(rows["network"] == network) & rows["number"].notna()]
         assert list(ticks(ax, "y").values()) == labels
@@ -194,7 +195,7 @@ def test_latencies_of_decided_layers() -> None:
     )
     rows["decided"] = rows["number"] != 1
     rows = rows[~((rows["network"] == "random") & (rows["number"] == 2))]
-    figure = convergence_figures.latency_of_layers(rows, ["first", "second"])
+    figure = convergence.latency_of_layers(rows, ["first", "second"])
     shown, colours = panels(figure), legend(figure)
     assert [ax.get_title() for ax in shown] == ["first", "second"]
     for ax, subject in zip(shown, pd.unique(rows["subject"]), strict=True):
@@ -219,7 +220,7 @@ def test_half_times() -> None:
     half.loc[half["score"] == "flat", "final"] = -0.1
     half.loc[half["score"] != "encoding", "half_time"] = half["half_time"].where(half["area"] == "")
     half.loc[(half["score"] == "rsa") & (half["area"] == ""), "low"] = np.nan
-    figure = convergence_figures.half_time_curves(curves_of, half)
+    figure = convergence.half_time_curves(curves_of, half)
     left, right = panels(figure)
     whole = half[half["area"] == ""].set_index("score")
     colours = legend(figure)
@@ -249,7 +250,7 @@ def test_cortical_maps() -> None:
     rows["q"] = np.where(rows["map"] == "myelin", 0.03, 0.06)
     first = rows["map"].iloc[0]
     rows.loc[(rows["map"] == first) & (rows["quantity"] == rows["quantity"].iloc[0]), "r"] = np.nan
-    figure = convergence_figures.map_correlations(rows)
+    figure = convergence.map_correlations(rows)
     shown, maps = panels(figure), list(pd.unique(rows["map"]))
     for k, (ax, quantity) in enumerate(zip(shown, pd.unique(rows["quantity"]), strict=True)):
         of = rows[rows["quantity"] == quantity].set_index("map")
@@ -414,14 +415,15 @@ def test_rdms_grouped_by_category() -> None:
     assert ticks(shown[0]) == ticks(shown[0], "y") == {1.0: "face", 3.5: "car"}
     assert levels(shown[0]) == levels(shown[0], "x") == {"": [2.5]}
     assert [list(ticks(ax, "y").values()) for ax in shown] == [["face", "car"], [""] * 2, [""] * 2, ["face", "car"]]
+    refused("has 6 pairs but 5 categories make 10", reference_rdms.rdm_grid, {"net": pairs[:6]}, categories)
 
 
 def test_conditions_in_the_plane_by_category() -> None:
     places = np.array([[0.0, 1.0], [2.0, 0.5], [1.5, 3.0]])
-    figure = reference_rdms.mds_categories(places, ["car", "face", "car"], ["x", "y", "z"])
+    figure = reference_rdms.mds_categories(places, ["car", "face", "car"])
     (ax,) = panels(figure)
     by = {label: [(mark.x, mark.y) for mark in points(ax) if mark.label == label] for label in legend(figure)}
     assert by == {"car (2)": [(0.0, 1.0), (1.5, 3.0)], "face (1)": [(2.0, 0.5)]}
-    assert words(ax) == [(0.0, 1.0, "x"), (2.0, 0.5, "y"), (1.5, 3.0, "z")]
-    many = np.zeros((31, 2))
-    assert not words(panels(reference_rdms.mds_categories(many, ["a"] * 31, list(map(str, range(31)))))[0])
+    apart = np.linalg.norm(places[:, None] - places, axis=2)
+    again = mds_points(apart[np.triu_indices(3, 1)] ** 2, 3)
+    np.testing.assert_allclose(np.linalg.norm(again[:, None] - again, axis=2), apart, atol=1e-9)

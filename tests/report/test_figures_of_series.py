@@ -74,6 +74,17 @@ def test_planted_latencies() -> None:
     assert not problems_of(figure)
 
 
+@pytest.mark.parametrize(("sample_ms", "inside"), [(4.0, 3), (20.0, 4)])
+def test_latencies_are_judged_by_the_larger_of_12_ms_and_a_sample(sample_ms: float, inside: int) -> None:
+    error = np.array([0, -11, 12, 15, 40, 0])
+    rows = pd.DataFrame({"layer": list("abcdef"), "planted_ms": np.arange(6) * 25 + 80.0, "reason": "no cluster"})
+    rows["recovered_ms"] = rows["planted_ms"] + error
+    rows = rows.assign(low_ms=rows["recovered_ms"] - 5, high_ms=rows["recovered_ms"] + 5, decided=np.arange(6) < 5)
+    title = recovery.planted_latencies(rows, sample_ms).axes[0].get_title()
+    assert f"{inside} of 5 decided within {max(12, sample_ms):g} ms" in title
+    assert "undecided: 1 of 6 latencies" in title
+
+
 def test_planted_ceilings() -> None:
     rng = np.random.default_rng(0)
     rows = pd.concat([pd.DataFrame({"planted": p, "ceiling": p + b + 0.01 * rng.normal(size=n)})
@@ -109,6 +120,8 @@ def test_planted_preferences() -> None:
     assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == ["red", "big"]
     assert cells(ax).tolist() == [[2, 1], [0, 1]]
     assert ax.get_title() == "exact in 3 of 4 decided\nundecided: 1 of 5 areas\n(far)"
+    (ax,) = panels(recovery.planted_preferences(rows.assign(decided=True)))
+    assert list(ticks(ax).values()) == ["red", "big", "odd"]  # found though never planted
 
 
 KIND = {"masked model": "model", "lagged Gaussian": "baseline", "instantaneous Gaussian": "baseline", "mean": "null"}

@@ -25,7 +25,7 @@ from drawn import (
 )
 from made import changing, made
 
-from brainalign.report.encoding_sections import encoders, few_images, text_preferences
+from brainalign.report.encoding_sections import encoders, few_images
 from brainalign.report.kit import canvas
 from brainalign.report.synthesis_sections import grounding, voxel_captions
 
@@ -181,7 +181,7 @@ def test_words_on_their_axes() -> None:
 def test_texts_that_regions_prefer() -> None:
     rows = made({"group": ["V4", "PPA", "V1", "LO"], "text": [f"t{k}" for k in range(7)]}, value="selectivity")
     rows = rows.assign(chance=rows["group"].map({"V4": 0.4, "PPA": 0.5, "V1": 0.45, "LO": 0.3}))
-    figure = text_preferences.text_bars(rows)
+    figure = few_images.text_bars(rows)
     shown = panels(figure)
     assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
     for ax in shown:

@@ -29,13 +29,7 @@ from brainalign.study import RdmStudy, Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 RIDGE = {"encoder": "ridge"}
-ABOUT = {
-    "name": "scenes",
-    "title": EVIL,
-    "citation": {"text": f"Nobody {EVIL}."},
-    "licence": "CC0",
-    "source": "tests",
-}
+ABOUT = {"name": "scenes", "title": EVIL, "citation": {"text": f"Nobody {EVIL}."}, "licence": "CC0", "source": "tests"}
 N = 12  # targets
 
 

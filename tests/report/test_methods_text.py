@@ -27,15 +27,7 @@ from brainalign.report.pages import modalities as modalities_page
 from brainalign.report.pages import recordings as recordings_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
-from brainalign.study import (
-    ModalityStudy,
-    SentenceStudy,
-    SeriesStudy,
-    Study,
-    TripletStudy,
-    VideoStudy,
-    parse,
-)
+from brainalign.study import ModalityStudy, SentenceStudy, SeriesStudy, Study, TripletStudy, VideoStudy, parse
 
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
 EPOCHS = {"format": "epochs", "epochs": ["a-epo.fif"]}

@@ -132,7 +132,7 @@ def test_methods_cite_only_what_ran(material: Material) -> None:
 
 def test_every_reference_has_bibtex() -> None:
     for key, reference in CITATIONS.items():
-        entry = reference.bibtex(key)
+        entry = reference.entry
         assert entry.startswith(f"@article{{{key},")
         assert entry.count("{") == entry.count("}")
         authors = entry.split("author = {")[1].split("}")[0].split(" and ")

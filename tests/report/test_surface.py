@@ -27,14 +27,7 @@ from brainalign.report import (
     surface_map,
     surface_viewer,
 )
-from brainalign.report.kit import (
-    N_VERTICES,
-    face_values,
-    layer_colours,
-    map_codes,
-    picture_bytes,
-    surface_assets,
-)
+from brainalign.report.kit import N_VERTICES, face_values, layer_colours, map_codes, picture_bytes, surface_assets
 
 LAYERS = [f"block{k}" for k in range(6)]
 
@@ -96,7 +89,7 @@ def test_a_vertex_lies_where_its_row_says() -> None:
 def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> None:
     values = significant(cortex, "r", ceiling=0.1)
     surface = surface_map(cortex.assign(shown=values), "shown", title="Score", unit="Pearson r")
-    figure = flat_maps(surface, {"back": (cortex["depth"][:N_VERTICES] < -90, cortex["depth"][N_VERTICES:] < -90)})
+    figure = flat_maps(surface)
     maps = [ax.collections[1] for ax in figure.axes[:2]]  # the first collection is the grey cortex below
     faces = [load_fsaverage("fsaverage5")["flat"].parts[side].faces for side in ("left", "right")]
     for side, drawn in enumerate(maps):
@@ -107,7 +100,7 @@ def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> 
         assert 0.99 * at_most < array.size <= at_most  # all but the faces across the cuts
         assert array.size < 0.99 * len(faces[side])  # some are masked
     assert "Pearson r" in figure.axes[2].get_ylabel()
-    assert [text.get_text() for text in figure.axes[0].texts].count("back") == 1
+    assert [text.get_text() for text in figure.axes[0].texts] == ["front", "top"]
     assert figure.get_figwidth() * figure.dpi <= 1000
     assert len(picture_bytes(figure)) <= 200_000
 

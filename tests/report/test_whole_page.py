@@ -155,11 +155,7 @@ def captions(regions: list[str], targets: pd.DataFrame) -> dict[str, pd.DataFram
     )
     of = ["encoder", "caption", "permuted", "frequent", "bankmean", "nearest", "shuffled"]
     curve = pd.DataFrame({"temperature": [0, 3, 30, np.inf], "score": 0.2, "se": 0.01, "chosen": [False, True] * 2})
-    return {
-        "captions": said,
-        "captionscores": rows(region=[*regions, RELIABLE], of=of),
-        "captiontemperatures": curve,
-    }
+    return {"captions": said, "captionscores": rows(region=[*regions, RELIABLE], of=of), "captiontemperatures": curve}
 
 
 def recovery(regions: list[str], layers: list[str]) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from brainalign.report.kit import (
     Panel,
     Section,
     SurfaceMap,
+    captioned,
     check_columns,
     flat_maps,
     html_table,
@@ -106,8 +107,7 @@ def winner_maps(
     shown = table["q"].to_numpy(dtype=float) < q
     names = [family if firm else UNDECIDED.format(family) for family, firm in zip(table["family"], sure, strict=True)]
     table = table.assign(
-        winner=pd.Series(names, index=table.index, dtype=object).where(shown, None),
-        margin=table["margin"].where(shown),
+        winner=pd.Series(names, index=table.index, dtype=object).where(shown, None), margin=table["margin"].where(shown)
     )
     colours = model_colours(list(families))
     pale = {UNDECIDED.format(name): _pale(colour) for name, colour in colours.items()}
@@ -131,8 +131,10 @@ def contest_section(material: ImageMaterial) -> Section | None:
         return None
     regions = rows[rows["region"] != RELIABLE]
     drawn = regions if len(regions) else rows
-    caption = CAPTIONS["contest"].format(confidence=material.config.confidence)
-    panels = [Panel("contest", "Families by region", caption, contest_scores(drawn), rows), *_maps(material, rows)]
+    panels = [
+        captioned("contest", "Families by region", contest_scores(drawn), rows, confidence=material.config.confidence),
+        *_maps(material, rows),
+    ]
     best = drawn[drawn["winner"]]
     n, chance = len(best), (1 - material.config.confidence) * len(best)
     paragraphs = [
@@ -170,7 +172,7 @@ def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
     parts = [
         Panel("winners", "Inflated", caption, None, numbers, html=surface_viewer(maps)),
         Panel("flatwinners", f"Flattened: {winner.title}", caption, flat_maps(winner)),
-        Panel("flatmargin", f"Flattened: {margin.title}", CAPTIONS["winnermargin"], flat_maps(margin)),
+        captioned("winnermargin", f"Flattened: {margin.title}", flat_maps(margin), id="flatmargin"),
     ]
     return together("winners", "Families on fsaverage5", parts)
 

@@ -1,4 +1,4 @@
-"""The convergence of model and brain: scores with every null, in space, in time, over training, or why there are none."""
+"""The convergence of model and brain: scores with every null, in space, time and training, or why there are none."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from brainalign.report.kit import (
     Section,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     new_figure,
     number,
     p_equals,
     p_number,
+    panel_grid,
 )
 
 CONVERGENCE_TABLES = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
@@ -237,8 +239,7 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.margins(x=0.15)  # room for the names
-        ax.set_xlabel("distance from the origin (mm)", fontsize=8)
-        ax.set_title(title, fontsize=8)
+        label_axes(ax, title, x="distance from the origin (mm)", size=8)
     legend_below(figure, axes, 3)
     return figure
 
@@ -270,11 +271,7 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
     wanted = ["subject", "network", "layer", "number", "latency_s", "latency_low_s", "latency_high_s", "decided"]
     check_columns("the table of layers", layers, wanted)
     subjects = list(pd.unique(layers["subject"]))
-    columns = min(len(subjects), 3)
-    n_rows = -(-len(subjects) // columns)
-    figure, axes = new_figure(max(1.2 + 3.0 * columns, 5.0), 3.6 * n_rows, columns, n_rows)
-    for ax in axes[len(subjects) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(subjects), 3, (3.0, 3.6), margin=(1.2, 0.0), least=5.0)
     for ax, subject, title in zip(axes, subjects, titles, strict=False):
         mine = layers[layers["subject"] == subject]
         for network, colour, marker in zip(NETWORKS, (COLOURS[0], GREY), "oD", strict=True):
@@ -291,9 +288,8 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
         last = max(len(first) - 1, 1)
         ax.set_xticks(list(first["number"] / last), list(first["layer"]), rotation=60, ha="right", fontsize=7)
         ax.set_xlim(-0.08, 1.08)
-        ax.set_ylabel("time of the largest score (ms)", fontsize=8)
-        ax.set_title(title, fontsize=8)
-    legend_below(figure, axes[: len(subjects)], 2)
+        label_axes(ax, title, y="time of the largest score (ms)", size=8)
+    legend_below(figure, axes, 2)
     return figure
 
 
@@ -329,8 +325,7 @@ def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
     right.hlines(y, areas["low"].to_numpy(float), areas["high"].to_numpy(float), color=COLOURS[0], linewidth=1.2)
     right.plot(areas["half_time"].to_numpy(float), y, "o", color=COLOURS[0], markersize=4)
     right.set_yticks(y if len(areas) <= MOST_NAMES else [], list(areas["area"]) if len(areas) <= MOST_NAMES else [])
-    right.tick_params(axis="y", labelsize=6)
-    right.set_title(f"encoding, {len(areas)} areas", fontsize=8)
+    label_axes(right, f"encoding, {len(areas)} areas", ticks="y", size=8)
     steps = np.unique(curves["step"].to_numpy(dtype=float))
     for ax in (left, right):
         # Steps usually grow tenfold; the first is often 0.
@@ -370,7 +365,6 @@ def map_correlations(rows: pd.DataFrame) -> Figure:
         ax.set_xlim(-1.25, 1.25)
         ax.set_yticks(range(len(maps)), maps if k == 0 else [], fontsize=7)
         ax.set_ylim(len(maps) - 0.5, -0.5)
-        ax.set_title(f"{quantity}, {int(mine['n'].max())} areas", fontsize=8)
-        ax.set_xlabel("r over areas", fontsize=8)
+        label_axes(ax, f"{quantity}, {int(mine['n'].max())} areas", x="r over areas", size=8)
     legend_below(figure, axes, 2)
     return figure

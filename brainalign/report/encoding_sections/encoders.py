@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from brainalign.config import DictionaryMethod
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
     NULL,
     ImageMaterial,
     Panel,
     Section,
+    captioned,
     check_columns,
     html_table,
     layer_colours,
@@ -29,6 +29,7 @@ from brainalign.report.kit import (
     new_figure,
     number,
     p_equals,
+    panel_grid,
     together,
 )
 from brainalign.statistics import RELIABLE
@@ -109,11 +110,7 @@ def attention_maps(
 
 def field_maps(fields: NDArray[np.floating], grid: tuple[int, int], regions: Sequence[str]) -> Figure:
     """Draw the mean spatial field of each region (n_regions, n_tokens), each on a scale of its own."""
-    columns = min(len(regions), 6)
-    n_rows = -(-len(regions) // columns)
-    figure, axes = new_figure(1.0 + 1.3 * columns, 0.4 + 1.5 * n_rows, columns, n_rows)
-    for ax in axes[len(regions) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(regions), 6, (1.3, 1.5), margin=(1.0, 0.4))
     for ax, region, field in zip(axes, regions, fields, strict=False):
         _map(ax, field.reshape(grid), None)
         ax.set_title(region, fontsize=8)
@@ -147,9 +144,19 @@ def encoders_section(material: ImageMaterial) -> Section | None:
         shown = shown.dropna(subset=["r"])
         parts = []
         if len(shown):
-            caption = CAPTIONS["encoders"].format(model=model, layer=layer, confidence=material.config.confidence)
             title = f"Encoders of {model}, {layer}"
-            parts.append(Panel(f"encoders{model}{method}", title, caption, encoder_scores(shown), rows))
+            parts.append(
+                captioned(
+                    "encoders",
+                    title,
+                    encoder_scores(shown),
+                    rows,
+                    id=f"encoders{model}{method}",
+                    model=model,
+                    layer=layer,
+                    confidence=material.config.confidence,
+                )
+            )
         paragraphs += side_sentences(label, rows, material.timed)
         blocks.append(side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
         parts += _where(material, model, method, layer, rows)
@@ -236,13 +243,10 @@ def _where(material: ImageMaterial, model: str, method: str, layer: str, rows: p
     label = material.label(model, method)
     if details["stimuli"]:
         figure = attention_maps(fields, grid, names, details["stimuli"], material.pictures)
-        return [Panel(f"attention{model}{method}", f"Where {label} attends", CAPTIONS["attention"], figure)]
+        return [captioned("attention", f"Where {label} attends", figure, id=f"attention{model}{method}")]
     return [
-        Panel(
-            f"fields{model}{method}",
-            f"Spatial fields of {label}",
-            CAPTIONS["fields"],
-            field_maps(fields[0], grid, names),
+        captioned(
+            "fields", f"Spatial fields of {label}", field_maps(fields[0], grid, names), id=f"fields{model}{method}"
         )
     ]
 
@@ -281,12 +285,8 @@ def ensemble_panel(material: ImageMaterial, model: str, method: str) -> Panel | 
     shown = alone[(alone["group"] == RELIABLE) == material.timed]
     shown = shown if len(shown) else alone
     label = material.label(model, method)
-    return Panel(
-        f"layerweights{model}{method}",
-        f"Layers that {label} reads",
-        CAPTIONS["layerweights"],
-        layer_weights(shown),
-        table,
+    return captioned(
+        "layerweights", f"Layers that {label} reads", layer_weights(shown), table, id=f"layerweights{model}{method}"
     )
 
 
@@ -324,9 +324,19 @@ def dictionaries_section(material: ImageMaterial) -> Section | None:
         shown = rows[rows["group"] == RELIABLE] if material.timed else rows[rows["group"] != RELIABLE]
         shown = shown.dropna(subset=["r"])
         if len(shown):
-            caption = CAPTIONS["dictionaries"].format(model=model, layer=layer, confidence=material.config.confidence)
             title = f"Sparse codes of {model}, {layer}"
-            panels.append(Panel(f"dictionaries{model}{method}", title, caption, encoder_scores(shown), rows))
+            panels.append(
+                captioned(
+                    "dictionaries",
+                    title,
+                    encoder_scores(shown),
+                    rows,
+                    id=f"dictionaries{model}{method}",
+                    model=model,
+                    layer=layer,
+                    confidence=material.config.confidence,
+                )
+            )
         paragraphs += side_sentences(label, rows, material.timed)
         blocks.append(side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
         quality = material.details_of(model, method, "baselines").get("dictionaries", [])

@@ -20,9 +20,10 @@ from brainalign.report.kit import (
     Section,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
-    new_figure,
     number,
+    panel_grid,
     share_axis,
     together,
 )
@@ -68,11 +69,7 @@ def curves(rows: pd.DataFrame) -> Figure:
     """
     check_columns("the curve", rows, CURVE_COLUMNS)
     regions = list(pd.unique(rows["group"]))
-    columns = min(len(regions), 4)
-    n_rows = -(-len(regions) // columns)
-    figure, axes = new_figure(max(1.0 + 2.2 * columns, 6.0), 1.0 + 2.3 * n_rows, columns, n_rows)
-    for ax in axes[len(regions) :]:
-        ax.set_visible(False)
+    figure, axes, columns = panel_grid(len(regions), 4, (2.2, 2.3), margin=(1.0, 1.0), least=6.0)
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
         _panel(ax, rows[rows["group"] == region])
         ax.set_title(region, fontsize=9)
@@ -80,10 +77,10 @@ def curves(rows: pd.DataFrame) -> Figure:
             ax.set_ylabel("explained variance", fontsize=8)
         if k >= len(regions) - columns:
             ax.set_xlabel("images in the context", fontsize=8)
-    share_axis(axes[: len(regions)])
+    share_axis(axes)
     for ax in axes:
         ax.set_ylim(bottom=max(ax.get_ylim()[0], LOWEST))
-    legend_below(figure, axes[: len(regions)], 4 if columns > 2 else 3)
+    legend_below(figure, axes, 4 if columns > 2 else 3)
     return figure
 
 
@@ -310,11 +307,7 @@ def text_bars(rows: pd.DataFrame) -> Figure:
     """
     check_columns("the table of texts", rows, TEXT_COLUMNS)
     regions = list(pd.unique(rows["group"]))
-    columns = min(len(regions), 3)
-    n_rows = -(-len(regions) // columns)
-    figure, axes = new_figure(max(1.0 + 2.7 * columns, 5.6), 0.7 + 1.7 * n_rows, columns, n_rows)
-    for ax in axes[len(regions) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(regions), 3, (2.7, 1.7), margin=(1.0, 0.7), least=5.6)
     for ax, region in zip(axes, regions, strict=False):
         mine = rows[rows["group"] == region].nlargest(MOST_TEXTS, "selectivity")
         chance = float(mine["chance"].iloc[0])
@@ -324,10 +317,8 @@ def text_bars(rows: pd.DataFrame) -> Figure:
         ax.axvline(0, color=GREY, linewidth=0.6)
         ax.set_yticks(range(len(mine)), mine["text"], fontsize=7, parse_math=False)
         ax.invert_yaxis()
-        ax.set_title(region, fontsize=9)
-        ax.tick_params(axis="x", labelsize=7)
-        ax.set_xlabel("standard deviations", fontsize=8)
-    share_axis(axes[: len(regions)], x=True, y=False)
+        label_axes(ax, region, x="standard deviations", ticks="x")
+    share_axis(axes, x=True, y=False)
     return figure
 
 

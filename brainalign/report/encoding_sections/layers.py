@@ -28,6 +28,7 @@ from brainalign.report.kit import (
     model_colours,
     new_figure,
     on_fsaverage,
+    panel_grid,
     score_histogram,
     share_axis,
     significant,
@@ -287,18 +288,14 @@ def layer_profile(
     check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
     rois, shown = list(pd.unique(rows["roi"])), list(pd.unique(rows["model"]))
     colours = model_colours(models or shown, random_weights)
-    columns = min(len(rois), 4)
-    n_rows = -(-len(rois) // columns)
-    figure, axes = new_figure(max(1.2 + 2.1 * columns, 5.2), 0.7 + 2.3 * n_rows, columns, n_rows)
-    for ax in axes[len(rois) :]:
-        ax.set_visible(False)
+    figure, axes, columns = panel_grid(len(rois), 4, (2.1, 2.3), margin=(1.2, 0.7), least=5.2)
     for k, (ax, roi) in enumerate(zip(axes, rois, strict=False)):
         _profile_panel(ax, rows[rows["roi"] == roi], colours, random_weights)
         ax.set_title(roi, fontsize=9)
         if k % columns == 0:
             ax.set_ylabel("mean r on test stimuli", fontsize=8)
-    share_axis(axes[: len(rois)])
-    legend_below(figure, axes[: len(rois)], min(columns + 1, 4))
+    share_axis(axes)
+    legend_below(figure, axes, min(columns + 1, 4))
     return figure
 
 

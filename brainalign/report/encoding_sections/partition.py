@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 
 from brainalign.config import BandedRidgeMethod
 from brainalign.report.kit import (
-    CAPTIONS,
     GREY,
     ImageMaterial,
-    Panel,
     Section,
+    captioned,
     check_columns,
     layer_colours,
     legend_below,
     new_figure,
     number,
+    panel_grid,
     share_axis,
 )
 from brainalign.statistics import RELIABLE
@@ -45,18 +45,14 @@ def partition_bars(rows: pd.DataFrame, score: str) -> Figure:
     check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
     regions = list(pd.unique(rows["group"]))
     colours = layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
-    columns = min(len(regions), 4)
-    n_rows = -(-len(regions) // columns)
-    figure, axes = new_figure(max(1.2 + 2.1 * columns, 5.2), 0.7 + 2.0 * n_rows, columns, n_rows)
-    for ax in axes[len(regions) :]:
-        ax.set_visible(False)
+    figure, axes, columns = panel_grid(len(regions), 4, (2.1, 2.0), margin=(1.2, 0.7), least=5.2)
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
         _region(ax, rows[rows["group"] == region], colours)
         ax.set_title(region, fontsize=9)
         if k % columns == 0:
             ax.set_ylabel(f"mean part of {score}", fontsize=8)
-    share_axis(axes[: len(regions)])
-    legend_below(figure, axes[: len(regions)], 4)
+    share_axis(axes)
+    legend_below(figure, axes, 4)
     return figure
 
 
@@ -120,9 +116,18 @@ def partition_section(material: ImageMaterial) -> Section | None:
             rows = encoding.partition
         kind, draw = ("partitiontime", partition_over_time) if material.timed else ("partition", partition_bars)
         words = {"model": label, "score": score, "control": CONTROLS[method.metric]}
-        caption = CAPTIONS[kind].format(**words, confidence=material.config.confidence)
         title = f"What each layer of {label} adds"
-        panels.append(Panel(f"partition{model}{name}", title, caption, draw(rows, score), rows))
+        panels.append(
+            captioned(
+                kind,
+                title,
+                draw(rows, score),
+                rows,
+                id=f"partition{model}{name}",
+                **words,
+                confidence=material.config.confidence,
+            )
+        )
         paragraphs += [_sentence(label, score, encoding.partition), _edges(label, encoding.scores, method.alphas)]
     return (
         Section("partition", "What each layer adds", panels, [text for text in paragraphs if text]) if panels else None

@@ -170,19 +170,17 @@ def planted_ceilings(rows: pd.DataFrame, tolerance: float = 0.02) -> Figure:
     return figure
 
 
-def planted_preferences(rows: pd.DataFrame, names: Sequence[str] | None = None) -> Figure:
+def planted_preferences(rows: pd.DataFrame) -> Figure:
     """Draw counts of planted (rows) and recovered (columns) preferences of regions.
 
     Parameters
     ----------
     rows : DataFrame
         A row per area (and subject): area, planted, recovered, decided (bool), reason.
-    names : sequence of str, optional
-        Preferences in order; by default those of the rows.
     """
     check_columns("the table of planted preferences", rows, ["area", "planted", "recovered", "decided", "reason"])
     decided = rows[rows["decided"].astype(bool)]
-    shown = list(names or dict.fromkeys([*rows["planted"], *decided["recovered"]]))
+    shown = list(dict.fromkeys([*rows["planted"], *decided["recovered"]]))
     figure, (ax,) = new_figure(2.6 + 0.42 * len(shown), 2.0 + 0.36 * len(shown))
     _confusion(ax, decided, shown, "preference")
     ax.set_title(f"{ax.get_title()}\n{_undecided(rows, 'areas')}", fontsize=8)

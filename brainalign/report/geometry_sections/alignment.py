@@ -10,15 +10,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
     NULL,
     FailedControl,
-    Panel,
     Section,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     new_figure,
     number,
@@ -59,8 +59,7 @@ def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, An
     """
     scores, regions = (tables[name] for name in ALIGNMENT_TABLES)
     shown = scores[scores["split"] == UNSEEN]
-    caption = CAPTIONS["alignment"]
-    panels = [Panel("alignment", "Before and after, unseen objects", caption, alignment_figure(shown, about), scores)]
+    panels = [captioned("alignment", "Before and after, unseen objects", alignment_figure(shown, about), scores)]
     header = ["network", "level", "triplets", "as it is", "aligned", "gain ± se", "of shuffled choices"]
     blocks = [html_table([*header, "of an unaligned teacher"], _rows(shown), TITLE)]
     if len(regions):
@@ -125,9 +124,7 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
         names = [f"{model} {layer}" for model, layer in networks]
         ax.set_yticks(range(len(networks)), names if k == 0 else [""] * len(networks), fontsize=8)
         ax.set_ylim(-0.6, len(networks) - 0.4)
-        ax.set_title(LEVELS[level], fontsize=8)
-        ax.set_xlabel("accuracy", fontsize=8)
-        ax.tick_params(axis="x", labelsize=7)
+        label_axes(ax, LEVELS[level], x="accuracy", ticks="x", size=8)
     legend_below(figure, axes, 3)
     return figure
 

@@ -20,8 +20,10 @@ from brainalign.report.kit import (
     DecodedTimes,
     Panel,
     Section,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     new_figure,
     number,
@@ -56,9 +58,7 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
         ax.plot(x, part["score"], color=colour, linewidth=1.3)
         ax.axhline(part["chance"].iloc[0], color=GREY, linewidth=0.6)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-        ax.set_title(group, fontsize=9)
-        ax.set_xlabel("time from the marker (ms)", fontsize=8)
-        ax.tick_params(labelsize=8)
+        label_axes(ax, group, x="time from the marker (ms)", ticks="both")
     share_axis(axes)
     axes[0].set_ylabel(measure, fontsize=8)
     for ax, group, colour in zip(axes, groups, colours, strict=True):
@@ -103,8 +103,7 @@ def decoded_square(
     ax.plot(edges, edges, color=GREY, linewidth=0.6)
     for draw in (ax.axvline, ax.axhline):
         draw(0, color="black", linewidth=0.8, linestyle=":")
-    ax.set_xlabel("tested at (ms)", fontsize=8)
-    ax.set_ylabel("trained at (ms)", fontsize=8)
+    label_axes(ax, x="tested at (ms)", y="trained at (ms)")
     figure.colorbar(image, ax=ax, shrink=0.8, label=measure)
     return figure
 
@@ -182,8 +181,7 @@ def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
         ax.plot(x, part["effect"].where(part["significant"]), color=colour, linewidth=3)
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-    ax.set_xlabel("time from the marker (ms)", fontsize=8)
-    ax.set_ylabel(label, fontsize=8)
+    label_axes(ax, x="time from the marker (ms)", y=label)
     legend_below(figure, [ax], 8)
     return figure
 
@@ -208,13 +206,13 @@ def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: 
     measure, chance = str(facts["measure"]), float(scores["chance"].iloc[0])
     figure = decoded_courses(scores, tables["timeclusters"], peaks, measure)
     panels = [
-        Panel("windows", "Windows as a whole", CAPTIONS["decodedwindows"], decoded_windows(windows, measure), windows),
-        Panel("decoded", "Moment by moment", CAPTIONS["decodedcourse"], figure, scores),
-        Panel(
-            "square",
+        captioned("decodedwindows", "Windows as a whole", decoded_windows(windows, measure), windows, id="windows"),
+        captioned("decodedcourse", "Moment by moment", figure, scores, id="decoded"),
+        captioned(
+            "decodedsquare",
             "Trained at one time, tested at another",
-            CAPTIONS["decodedsquare"],
             decoded_square(squares["generalization"], squares["significant"], squares["square_times"], chance, measure),
+            id="square",
         ),
     ]
     placed = targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=1).all()
@@ -227,7 +225,7 @@ def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: 
     names = _conditions(squares, facts)
     if len(names) > 2:
         shown = decoded_pairs(squares["pairs"], squares["pair_times"], names)
-        panels.append(Panel("pairs", "Every pair of conditions", CAPTIONS["decodedpairs"], shown))
+        panels.append(captioned("decodedpairs", "Every pair of conditions", shown, id="pairs"))
     return Section(
         "decoding", "Categories over time", panels, decoding_findings(decoded) if findings else [], [_table(windows)]
     )
@@ -273,7 +271,7 @@ def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any
     best = float(strength.index[int(strength.to_numpy().argmax())])
     shown = sorted({best, *(time for time in times if abs(time - best) > 0.02)})
     figure = topomaps(effects.rename(columns={"effect": "r"}), targets, shown, label=_effect(facts))
-    return Panel("decodedheads", "Where categories differ", CAPTIONS["decodedheads"], figure, effects)
+    return captioned("decodedheads", "Where categories differ", figure, effects)
 
 
 def _effect(facts: Mapping[str, Any]) -> str:

@@ -12,17 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
     NULL,
     SPREADS,
     TO_95,
     FailedControl,
-    Panel,
     Section,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     new_figure,
     number,
     p_equals,
@@ -84,9 +84,7 @@ def _draw_surface(figure: Figure, ax: Axes, surface: pd.DataFrame, rows: pd.Data
     ax.legend(fontsize=6, loc="lower right", frameon=False)
     ax.set_xlim(*edges)
     ax.set_ylim(edges[0], 1.15)
-    ax.set_xlabel("lower threshold (quantile)", fontsize=8)
-    ax.set_ylabel("upper threshold (quantile)", fontsize=8)
-    ax.tick_params(labelsize=7)
+    label_axes(ax, x="lower threshold (quantile)", y="upper threshold (quantile)", ticks="both")
 
 
 def _outline(ax: Axes, family: np.ndarray, step: float) -> None:
@@ -120,8 +118,7 @@ def _draw_rows(ax: Axes, rows: pd.DataFrame, chance: float) -> None:
     ax.set_yticks(y, list(shown["name"]), fontsize=8)
     ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlim(0, 1.02)
-    ax.set_xlabel("share of regions named correctly", fontsize=8)
-    ax.tick_params(axis="x", labelsize=7)
+    label_axes(ax, x="share of regions named correctly", ticks="x")
 
 
 IDENTIFICATION_TABLES = ("regions", "thresholds", "agreement")
@@ -166,9 +163,16 @@ def identification_section(
     rows, surface, agreement = (tables[name] for name in IDENTIFICATION_TABLES)
     if rows.empty:
         return no_identification(f"No regions are named across subjects: {about['reason']}.")
-    caption = CAPTIONS["identification surface"].format(chance=about["chance"], confidence=confidence)
     figure = identification_figure(surface, rows, float(about["chance"]))
-    panel = Panel("identification", "Accuracy over all thresholds", caption, figure, surface)
+    panel = captioned(
+        "identification surface",
+        "Accuracy over all thresholds",
+        figure,
+        surface,
+        id="identification",
+        chance=about["chance"],
+        confidence=confidence,
+    )
     paragraphs = [EXPLAINED, identification_verdict(rows), _nested(rows, surface, about), _sizes(about)]
     blocks = [_table(rows)]
     if len(agreement):

@@ -11,16 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from brainalign.report.kit import (
-    CAPTIONS,
     GREY,
     Panel,
     Section,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     model_colours,
     new_figure,
     number,
+    panel_grid,
 )
 
 MATCHING_TABLES = ("similarity", "dimensions", "featurebias", "manifolds")
@@ -64,21 +66,41 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
         blocks.append(_table(pairs))
         first = str(pairs["measure"].iloc[0])
         shown = pairs[pairs["measure"] == first]
-        caption = _caption("matchingpairs", measure=first)
-        panels.append(Panel("matchingpairs", f"Layers of two networks, {first}", caption, pair_heatmaps(shown), shown))
+        panels.append(
+            captioned("matchingpairs", f"Layers of two networks, {first}", pair_heatmaps(shown), shown, measure=first)
+        )
     layers, training = dimensions[dimensions["step"] < 0], dimensions[dimensions["step"] >= 0]
     if len(layers):
         figure = dimension_profiles(layers)
-        caption = _caption("matchingdimension", over="layers, from first to last")
-        panels.append(Panel("matchinglayers", "Dimension over layers", caption, figure, layers, vector=True))
+        over = "layers, from first to last"
+        panels.append(
+            captioned(
+                "matchingdimension",
+                "Dimension over layers",
+                figure,
+                layers,
+                id="matchinglayers",
+                vector=True,
+                over=over,
+            )
+        )
     if len(training):
         figure = dimension_training(training)
-        caption = _caption("matchingdimension", over="training steps, a line per layer")
-        panels.append(Panel("matchingtraining", "Dimension over training", caption, figure, training, vector=True))
+        over = "training steps, a line per layer"
+        panels.append(
+            captioned(
+                "matchingdimension",
+                "Dimension over training",
+                figure,
+                training,
+                id="matchingtraining",
+                vector=True,
+                over=over,
+            )
+        )
     if len(bias):
         figure = feature_shares(bias)
-        caption = _caption("matchingbias")
-        panels.append(Panel("matchingbias", "What known features fill", caption, figure, bias, vector=True))
+        panels.append(captioned("matchingbias", "What known features fill", figure, bias, vector=True))
     if len(manifolds):
         blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
         panels += _manifolds(manifolds)
@@ -94,13 +116,9 @@ def _manifolds(table: pd.DataFrame) -> list[Panel]:
         ("matchingmanifoldtraining", "training", measured[measured["step"] >= 0]),
     ):
         if len(part):
-            caption, title = _caption("matchingmanifolds", over=over), f"Categories over {over}: capacity and collapse"
-            panels.append(Panel(name, title, caption, manifold_profiles(part), part))
+            title = f"Categories over {over}: capacity and collapse"
+            panels.append(captioned("matchingmanifolds", title, manifold_profiles(part), part, id=name, over=over))
     return panels
-
-
-def _caption(kind: str, **values: object) -> str:
-    return " ".join(CAPTIONS[kind].format(**values).split())
 
 
 def _table(pairs: pd.DataFrame) -> Markup:
@@ -134,11 +152,7 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
     """
     check_columns("the table of pairs", pairs, ["model_a", "layer_a", "model_b", "layer_b", "value"])
     groups = list(pairs.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
-    columns = min(len(groups), 3)
-    n_rows = -(-len(groups) // columns)
-    figure, axes = new_figure(1.0 + 3.2 * columns, 3.3 * n_rows, columns, n_rows)
-    for ax in axes[len(groups) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(groups), 3, (3.2, 3.3), margin=(1.0, 0.0))
     for ax, ((a, b), part) in zip(axes, groups, strict=False):
         rows, names = list(pd.unique(part["layer_a"])), list(pd.unique(part["layer_b"]))
         grid = part.pivot(index="layer_a", columns="layer_b", values="value").loc[rows, names].to_numpy(dtype=float)
@@ -146,9 +160,8 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
         every = [max(1, -(-len(some) // MOST_NAMES)) for some in (rows, names)]
         ax.set_yticks(range(0, len(rows), every[0]), rows[:: every[0]], fontsize=6)
         ax.set_xticks(range(0, len(names), every[1]), names[:: every[1]], fontsize=6, rotation=60, ha="right")
-        ax.set_ylabel(str(a), fontsize=8)
-        ax.set_xlabel(str(b), fontsize=8)
-    figure.colorbar(image, ax=axes[: len(groups)], shrink=0.8).ax.tick_params(labelsize=7)
+        label_axes(ax, x=str(b), y=str(a))
+    figure.colorbar(image, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
     return figure
 
 
@@ -230,18 +243,12 @@ def _measures(table: pd.DataFrame) -> list[str]:
 
 
 def _canvas(n: int) -> tuple[Figure, list[Axes]]:
-    columns = min(max(n, 1), 3)
-    n_rows = -(-max(n, 1) // columns)
-    figure, axes = new_figure(1.0 + 3.0 * columns, 2.9 * n_rows, columns, n_rows)
-    for ax in axes[n:]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(n, 3, (3.0, 2.9), margin=(1.0, 0.0))
     return figure, axes
 
 
 def _label(ax: Axes, title: str, below: str) -> None:
-    ax.set_title(title, fontsize=8)
-    ax.set_xlabel(below, fontsize=8)
-    ax.tick_params(labelsize=7)
+    label_axes(ax, title, x=below, ticks="both", size=8)
 
 
 DRAWN = {
@@ -288,9 +295,13 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
                 _logarithmic(ax, part)
             if training:
                 ax.set_xscale("symlog", linthresh=1)
-            ax.set_title(title if row == 0 else "", fontsize=8)
-            ax.set_xlabel("training step" if training else "relative depth", fontsize=7)
-            ax.set_ylabel(str(feature) if column == 0 else "", fontsize=8)
+            label_axes(
+                ax,
+                title if row == 0 else "",
+                x="training step" if training else "relative depth",
+                y=str(feature) if column == 0 else "",
+                size=8,
+            )
             ax.tick_params(which="both", labelsize=6)
     legend_below(figure, axes, 4)
     return figure

@@ -18,9 +18,11 @@ from brainalign.report.kit import (
     GREY,
     NULL,
     check_columns,
+    label_axes,
     legend_below,
     model_colours,
     new_figure,
+    panel_grid,
     share_axis,
 )
 
@@ -47,11 +49,7 @@ def reference_bars(
     references = list(pd.unique(rows["reference"]))
     colours = model_colours(models or list(pd.unique(rows["model"])))
     most = int(rows.groupby("reference").size().max())
-    figure, axes = new_figure(
-        9.0, 0.7 + (0.55 + 0.2 * most) * -(-len(references) // 2), min(len(references), 2), -(-len(references) // 2)
-    )
-    for ax in axes[len(references) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(references), 2, (4.5, 0.55 + 0.2 * most), margin=(0.0, 0.7), least=9.0)
     for ax, reference in zip(axes, references, strict=False):
         part = rows[rows["reference"] == reference].reset_index(drop=True)
         band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
@@ -70,11 +68,9 @@ def reference_bars(
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.axvline(0, color="black", linewidth=0.6)
-        ax.set_title(reference, fontsize=9)
-        ax.set_xlabel("fit of the RDMs", fontsize=8)
-        ax.tick_params(axis="x", labelsize=8)
-    share_axis(axes[: len(references)], x=True, y=False)
-    legend_below(figure, axes[: len(references)], 3)
+        label_axes(ax, reference, x="fit of the RDMs", ticks="x")
+    share_axis(axes, x=True, y=False)
+    legend_below(figure, axes, 3)
     return figure
 
 
@@ -140,19 +136,15 @@ def layer_curves(
     check_columns("the table of layers", rows, needed)
     references = list(pd.unique(rows["reference"]))
     colours = model_colours(models or list(pd.unique(rows["model"])))
-    columns = min(len(references), 2)
-    n_rows = -(-len(references) // columns)
-    figure, axes = new_figure(1.2 + 3.9 * columns, 3.5 * n_rows, columns, n_rows)
-    for ax in axes[len(references) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(references), 2, (3.9, 3.5), margin=(1.2, 0.0))
     for ax, reference in zip(axes, references, strict=False):
         part = rows[rows["reference"] == reference]
         _curve_panel(ax, part, None if random is None else random[random["reference"] == reference], colours)
         if combined is not None:
             _combined_lines(ax, combined[combined["reference"] == reference], colours)
         ax.set_title(reference, fontsize=9)
-    share_axis(axes[: len(references)])
-    legend_below(figure, axes[: len(references)], 4)
+    share_axis(axes)
+    legend_below(figure, axes, 4)
     return figure
 
 
@@ -245,11 +237,7 @@ def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]
 
     n = len(categories)
     order, names, middles, borders = _order(categories)
-    columns = min(len(rdms), 3)
-    n_rows = -(-len(rdms) // columns)
-    figure, axes = new_figure(0.8 + 2.75 * columns, 0.5 + 2.7 * n_rows, columns, n_rows)
-    for ax in axes[len(rdms) :]:
-        ax.set_visible(False)
+    figure, axes, columns = panel_grid(len(rdms), 3, (2.75, 2.7), margin=(0.8, 0.5))
     upper = np.triu_indices(n, 1)
     image: Any = None
     for k, (ax, (name, given)) in enumerate(zip(axes, rdms.items(), strict=False)):
@@ -270,13 +258,11 @@ def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]
         ax.set_yticks(middles, names if k % columns == 0 else [], fontsize=6)
         ax.tick_params(length=0)
         ax.set_title(name, fontsize=8)
-    figure.colorbar(image, ax=axes[: len(rdms)], shrink=0.6, label="rank of dissimilarity", pad=0.01)
+    figure.colorbar(image, ax=axes, shrink=0.6, label="rank of dissimilarity", pad=0.01)
     return figure
 
 
-def mds_categories(
-    points: NDArray[np.floating], categories: Sequence[str], labels: Sequence[str] | None = None
-) -> Figure:
+def mds_categories(points: NDArray[np.floating], categories: Sequence[str]) -> Figure:
     """Draw conditions in the plane, coloured by category.
 
     Parameters
@@ -284,8 +270,6 @@ def mds_categories(
     points : array (n_conditions, 2)
         From `brainalign.report.pages.blocks_figures.mds_points`.
     categories : sequence of str
-    labels : sequence of str, optional
-        Name of each condition, drawn where there are few (30 at most).
     """
     names = list(dict.fromkeys(categories))
     figure, (ax,) = new_figure(6.6, 4.2)
@@ -301,9 +285,6 @@ def mds_categories(
             alpha=0.85,
             label=f"{name} ({here.sum()})",
         )
-    if labels is not None and len(labels) <= 30:
-        for label, (x, y) in zip(labels, points, strict=True):
-            ax.annotate(label, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))

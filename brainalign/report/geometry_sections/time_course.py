@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.checks import check_choice
 from brainalign.report.kit import (
     CAPTIONS,
     GREY,
@@ -21,11 +20,14 @@ from brainalign.report.kit import (
     Panel,
     Section,
     SubjectMaterial,
+    captioned,
     check_columns,
+    label_axes,
     layer_colours,
     legend_below,
     model_colours,
     new_figure,
+    panel_grid,
     share_axis,
     topomaps,
 )
@@ -54,15 +56,15 @@ def course_section(material: ImageMaterial) -> Section | None:
         models=material.labels(material.models),
         random_weights=material.labels(material.controls),
     )
-    panels = [Panel("course", "Score over time", CAPTIONS["timecourse"], figure, rows)]
+    panels = [captioned("timecourse", "Score over time", figure, rows, id="course")]
     separate = [material.label(*key) for key in material.of_layers]
     if separate:
         first, peaks = separate[0], peaks[peaks["model"].isin(separate)]
         every = score_over_time(rows[rows["model"] == first], peaks=peaks[peaks["model"] == first])
         title = f"Score over time, every layer of {first}"
-        panels.append(Panel("courselayers", title, CAPTIONS["timecourse"], every))
+        panels.append(captioned("timecourse", title, every, id="courselayers"))
         figure = layer_latencies(peaks)
-        panels.append(Panel("latencies", "When each layer predicts best", CAPTIONS["latency"], figure, peaks))
+        panels.append(captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
     panels += list(_topographies(material, model, method))
     return Section("time", "Scores over time", panels)
 
@@ -137,7 +139,7 @@ def _heads(targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], nam
     placed = targets.reindex(columns=["x_mm", "y_mm", "z_mm", "sensor_type"]).notna().all(axis=None)
     if placed and len(times):
         figure = topomaps(scores, targets, times.tolist(), label=label)
-        yield Panel("topography", f"Topography of r ({name})", CAPTIONS["topomap"], figure)
+        yield captioned("topomap", f"Topography of r ({name})", figure, id="topography")
 
 
 def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
@@ -222,7 +224,7 @@ def rsa_course_section(material: SubjectMaterial) -> Section | None:
     if best.empty:
         return None
     figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
-    return Section("geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)])
+    return Section("geometry", "Geometry over time", [captioned("rsatime", "RSA over time", figure, best, id="rsa")])
 
 
 def best_layers(table: pd.DataFrame) -> pd.DataFrame:
@@ -288,9 +290,7 @@ def score_over_time(
     for ax, title in ((mean, "mean over sensors"), (best, "best sensor")):
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.axhline(0, color=GREY, linewidth=0.6)
-        ax.set_ylabel(measure, fontsize=8)
-        ax.set_title(title, fontsize=9)
-        ax.tick_params(labelsize=8)
+        label_axes(ax, title, y=measure, ticks="both")
     _draw_peaks(mean, rows, peaks, colours)
     if clusters is not None and n_bars:
         _draw_clusters(bars, rows, clusters, colours)
@@ -367,28 +367,20 @@ def _draw_clusters(ax: Axes, rows: pd.DataFrame, clusters: pd.DataFrame, colours
             ax.text(ends[1] + 6, line, f"p={cluster['p']:.2g}".replace("0.", "."), fontsize=6.5, va="center")
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_ylabel("clusters", fontsize=8)
-    ax.tick_params(axis="x", labelsize=8)
+    label_axes(ax, y="clusters", ticks="x")
 
 
-def layer_latencies(
-    peaks: pd.DataFrame, models: Sequence[str] | None = None, layers: Sequence[str] | None = None
-) -> Figure:
+def layer_latencies(peaks: pd.DataFrame) -> Figure:
     """Draw when each layer predicts best; undecided layers stand in their line without a mark.
 
     Parameters
     ----------
     peaks : DataFrame
         A row per model and layer: peak_s, low_s, high_s (s), decided (bool), reason.
-    models, layers : sequence of str, optional
-        Their order; by default that of the rows.
     """
     check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided", "reason"])
-    shown = [model for model in models or pd.unique(peaks["model"]) if model in set(peaks["model"])]
-    names = list(layers or pd.unique(peaks["layer"]))
-    for layer in set(peaks["layer"]) - set(names):
-        check_choice("a layer of the table of peaks", layer, names)
-    colours = model_colours(models or shown)
+    shown, names = list(pd.unique(peaks["model"])), list(pd.unique(peaks["layer"]))
+    colours = model_colours(shown)
     step = min(0.22, 0.8 / max(len(shown), 1))  # the marks of a layer stay in its line
     figure, (ax,) = new_figure(6.4, 1.3 + 0.3 * len(names))
     decided = peaks[peaks["decided"].astype(bool)]
@@ -415,11 +407,7 @@ def layer_latencies(
 
 
 def rsa_over_time(
-    rows: pd.DataFrame,
-    clusters: pd.DataFrame | None = None,
-    *,
-    models: Sequence[str] | None = None,
-    random_weights: Sequence[str] = (),
+    rows: pd.DataFrame, *, models: Sequence[str] | None = None, random_weights: Sequence[str] = ()
 ) -> Figure:
     """Draw the fit of RDMs over time with interval, permuted band and ceiling band.
 
@@ -428,8 +416,6 @@ def rsa_over_time(
     rows : DataFrame
         A row per model, layer and time_s: score, low, high (interval, or NaN), null_low, null_high (2.5 and 97.5 % of
         permuted conditions), ceiling_low, ceiling_high. An optional column comparison makes a panel per value.
-    clusters : DataFrame, optional
-        model, layer, start_s, stop_s, p (and comparison, where rows have it).
     models, random_weights : sequence of str
         As for `score_over_time`.
     """
@@ -448,11 +434,7 @@ def rsa_over_time(
     check_columns("the table of RSA over time", rows, needed)
     panels = list(rows.groupby("comparison", sort=False)) if "comparison" in rows.columns else [("RSA", rows)]
     colours = _series_colours(rows, models, random_weights)
-    columns = min(len(panels), 2)
-    n_rows = -(-len(panels) // columns)
-    figure, axes = new_figure(1.0 + 3.9 * columns, 3.2 * n_rows, columns, n_rows)
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
+    figure, axes, columns = panel_grid(len(panels), 2, (3.9, 3.2), margin=(1.0, 0.0))
     for ax, (comparison, part) in zip(axes, panels, strict=False):
         bands = part.groupby("time_s")[needed[-4:]].agg("mean")
         time_ms = 1000 * bands.index
@@ -467,27 +449,7 @@ def rsa_over_time(
             ax.fill_between(x, ordered["low"], ordered["high"], color=colours[key], alpha=0.2, linewidth=0)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.axhline(0, color=GREY, linewidth=0.6)
-        ax.set_title(str(comparison), fontsize=9)
-        ax.set_xlabel("time from onset (ms)", fontsize=8)
-        ax.set_ylabel("fit of the RDMs", fontsize=8)
-        _rsa_clusters(ax, clusters, comparison, colours)
-    share_axis(axes[: len(panels)])
+        label_axes(ax, str(comparison), x="time from onset (ms)", y="fit of the RDMs")
+    share_axis(axes)
     legend_below(figure, axes[:1], 3 * columns)
     return figure
-
-
-def _rsa_clusters(
-    ax: Axes, clusters: pd.DataFrame | None, comparison: object, colours: dict[tuple[str, str], str]
-) -> None:
-    """Draw significant clusters as lines below the curves."""
-    if clusters is None:
-        return
-    check_columns("the table of clusters", clusters, ["model", "layer", "start_s", "stop_s", "p"])
-    mine = clusters[clusters["comparison"] == comparison] if "comparison" in clusters.columns else clusters
-    bottom, top = ax.get_ylim()
-    for line, ((model, layer), part) in enumerate(mine[mine["p"] < 0.05].groupby(["model", "layer"], sort=False)):
-        height = bottom - 0.05 * (line + 0.5) * (top - bottom)
-        for _, cluster in part.iterrows():
-            ends = (1000 * cluster["start_s"], 1000 * cluster["stop_s"])
-            ax.hlines(height, *ends, color=colours[str(model), str(layer)], linewidth=3)
-            ax.text(ends[1] + 8, height, f"p={cluster['p']:.2g}".replace("0.", "."), fontsize=6.5, va="center")

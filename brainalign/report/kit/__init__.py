@@ -11,10 +11,12 @@ from brainalign.report.kit.canvas import MOST_PIXELS as MOST_PIXELS
 from brainalign.report.kit.canvas import NULL as NULL
 from brainalign.report.kit.canvas import check_columns as check_columns
 from brainalign.report.kit.canvas import compressed as compressed
+from brainalign.report.kit.canvas import label_axes as label_axes
 from brainalign.report.kit.canvas import layer_colours as layer_colours
 from brainalign.report.kit.canvas import legend_below as legend_below
 from brainalign.report.kit.canvas import model_colours as model_colours
 from brainalign.report.kit.canvas import new_figure as new_figure
+from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
 from brainalign.report.kit.captions import CAPTIONS as CAPTIONS
@@ -37,6 +39,7 @@ from brainalign.report.kit.heads import topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
 from brainalign.report.kit.page import Chapter, Panel, Section, render_page
+from brainalign.report.kit.page import captioned as captioned
 from brainalign.report.kit.page import drawn_sections as drawn_sections
 from brainalign.report.kit.page import together as together
 from brainalign.report.kit.panels import GAP as GAP

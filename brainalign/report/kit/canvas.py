@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import matplotlib
 import numpy as np
@@ -37,6 +37,48 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def panel_grid(
+    n: int, most: int, panel: tuple[float, float], margin: tuple[float, float] = (0.0, 0.0), least: float = 0.0
+) -> tuple[Figure, list[Axes], int]:
+    """Return an empty figure of n panels, at most so many in a row; places that are left over are not seen.
+
+    Parameters
+    ----------
+    n, most : int
+    panel, margin : (width, height)
+        Of each panel, and of what is beside them, in inches.
+    least : float
+        Width of the figure.
+
+    Returns
+    -------
+    figure : Figure
+    axes : list of n Axes
+    columns : int
+        Panels in a row.
+    """
+    columns = max(min(n, most), 1)
+    rows = max(-(-n // columns), 1)
+    figure, axes = new_figure(max(margin[0] + panel[0] * columns, least), margin[1] + panel[1] * rows, columns, rows)
+    for ax in axes[n:]:
+        ax.set_visible(False)
+    return figure, axes[:n], columns
+
+
+def label_axes(
+    ax: Axes, title: str = "", x: str = "", y: str = "", ticks: Literal["", "x", "y", "both"] = "", size: int = 9
+) -> None:
+    """Write title and names of axes in the sizes that figures share; numbers of the axes in `ticks` are small."""
+    if title:
+        ax.set_title(title, fontsize=size)
+    if x:
+        ax.set_xlabel(x, fontsize=8)
+    if y:
+        ax.set_ylabel(y, fontsize=8)
+    if ticks:
+        ax.tick_params(axis=ticks, labelsize=7)
 
 
 def model_colours(models: Sequence[str], controls: Sequence[str] = ()) -> dict[str, str]:
@@ -94,12 +136,7 @@ def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
     handles = {label: handle for handle, label in pairs}
     if handles:
         figure.legend(
-            list(handles.values()),
-            list(handles),
-            loc="outside lower center",
-            ncols=columns,
-            fontsize=7,
-            frameon=False,
+            list(handles.values()), list(handles), loc="outside lower center", ncols=columns, fontsize=7, frameon=False
         )
 
 

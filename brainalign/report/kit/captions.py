@@ -196,6 +196,23 @@ CAPTIONS = {
     "captionmap": """
         What captions say of {attribute}; grey: reliable voxels about which nothing is said (not above encoders of
         exchanged images, false discovery rate {q:g}). Good: regions of a colour.""",
+    "directionstrips": """
+        A row is one seed, a column a strength: the middle block of the diffusion model is moved by so many
+        standard deviations along a direction while the image forms. Good: what the region prefers comes or
+        goes, and the rest of the image stays. Bad: the whole image changes, or nothing does. The middle column
+        is the unedited image.""",
+    "directioncurves": """
+        Mean response of each region to the images along its own direction, with 95 % intervals over seeds; of
+        one region against another (a-b) the difference of their standard scores. Grey: directions of chance, at
+        least as long, at both ends, through their mean; dotted: of shuffled responses. Good: {judge} rises at
+        every step and grey lines stay flat. Bad: only the guiding encoder rises.""",
+    "directioncosines": """
+        Cosine of each region's direction (row) with the directions of all (column); right: after what the
+        others span was taken out. Near 1 or -1: the diffusion model holds two preferences on one axis, and
+        moving one moves the other.""",
+    "directionsfree": """
+        Directions that no region was asked for: principal components of many images' trajectories (pca) or what
+        changes one image most (jacobian). They show what the diffusion model can vary.""",
     "groundedretrieval": """
         How often the caption of a held-out image finds it first, or among the first 5 or 10, among all held-out images
         whose captions hold other words; 95 % intervals over captions. Dotted: chance; grey: captions exchanged between

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 import brainalign
 from brainalign.report.kit.canvas import picture_bytes
+from brainalign.report.kit.captions import CAPTIONS
 from brainalign.report.kit.citations import CITATIONS
 from brainalign.report.kit.failed_controls import FailedControl
 from brainalign.report.kit.material import Failure, StudyMaterial
@@ -169,6 +170,34 @@ def drawn_sections(makers: Sequence[Callable[[M], Section | None]], material: M)
     return [section for section in sections if section is not None]
 
 
+def captioned(
+    key: str,
+    title: str,
+    figure: Figure | None,
+    numbers: pd.DataFrame | None = None,
+    /,
+    *,
+    id: str = "",
+    vector: bool = False,
+    html: Markup | str = "",
+    **values: object,
+) -> Panel:
+    """Return a panel with the caption of its kind of figure.
+
+    Parameters
+    ----------
+    key : str
+        Of `CAPTIONS`.
+    title, figure, numbers, vector, html
+        As for `Panel`.
+    id : str
+        Tells panels of one kind apart; the key where there is one.
+    values : object
+        What fills the caption in.
+    """
+    return Panel(id or key, title, " ".join(CAPTIONS[key].format(**values).split()), figure, numbers, vector, html)
+
+
 def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:
     """Return panels as one figure: one picture with a letter for each, one caption for all, numbers for each.
 
@@ -216,7 +245,7 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
     turned = any(VIEWER_CLASS in piece.html for piece in pieces)
     methods = [paragraph for chapter in chapters for paragraph in chapter.methods]
     references = {key: CITATIONS[key] for _, cited in methods for key in cited}
-    bibtex = "\n\n".join(reference.bibtex(key) for key, reference in references.items())
+    bibtex = "\n\n".join(reference.entry for reference in references.values())
     return environment.get_template("page.html").render(
         page=page,
         stem=f"sub-{page.subject}" if page.subject else page.dataset,

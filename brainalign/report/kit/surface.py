@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -10,12 +10,10 @@ from typing import Any, Literal, NamedTuple
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.path import Path
-from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
@@ -217,16 +215,12 @@ def face_values(values: NDArray[np.floating], faces: NDArray[np.integer], kind: 
     return np.where(few, np.nan, result)
 
 
-def flat_maps(
-    surface: SurfaceMap, rois: Mapping[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]] | None = None
-) -> Figure:
+def flat_maps(surface: SurfaceMap) -> Figure:
     """Draw a map on both flattened hemispheres; grey is cortex that is not shown, dark grey its sulci.
 
     Parameters
     ----------
     surface : SurfaceMap
-    rois : mapping, optional
-        Left and right mask (10242,) by name, drawn as outlines.
     """
     figure, axes = new_figure(8.6, 3.7, 2)
     image: Any = None
@@ -246,9 +240,6 @@ def flat_maps(
         )
         image.set(clim=(surface.vmin, surface.vmax), label="map")
         ax.add_collection(image)
-        triangles = Triangulation(flat.points[:, 0], flat.points[:, 1], flat.faces)
-        for name, masks in (rois or {}).items():
-            _outline(ax, triangles, masks[side], name)
         for name, (x, y) in flat.poles.items():
             ax.text(x, y, name, fontsize=7, ha="center", va="center", color="#333333", style="italic")
         ax.set(aspect="equal", xticks=[], yticks=[])
@@ -270,23 +261,3 @@ def _extend(surface: SurfaceMap) -> Literal["neither", "both", "min", "max"]:
         return "neither"
     below, above = np.nanmin(surface.values) < surface.vmin, np.nanmax(surface.values) > surface.vmax
     return "both" if below and above else "min" if below else "max" if above else "neither"
-
-
-def _outline(ax: Axes, triangles: Triangulation, mask: NDArray[np.bool_], name: str) -> None:
-    """Draw the border of a region and its name."""
-    inside: Sequence[bool] | NDArray[np.bool_] = np.asarray(mask, dtype=bool)
-    used = np.zeros(len(inside), dtype=bool)
-    used[np.unique(triangles.triangles)] = True
-    places = np.flatnonzero(inside & used)
-    if len(places):
-        ax.tricontour(triangles, np.asarray(inside, dtype=float), levels=[0.5], colors="black", linewidths=0.9)
-        x, y = np.median(triangles.x[places]), np.median(triangles.y[places])
-        ax.text(
-            x,
-            y,
-            name,
-            fontsize=7,
-            ha="center",
-            va="center",
-            bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.6},
-        )

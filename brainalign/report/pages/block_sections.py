@@ -114,12 +114,7 @@ def _cards(material: Material) -> list[dict[str, str]]:
     for _, row in material.summary_rows("classification").iterrows():
         chance = f"chance {number(row['chance'])}"
         cards.append(
-            {
-                "name": "logistic classifier",
-                "value": number(row["value"]),
-                "control": chance,
-                "split": row["split"],
-            }
+            {"name": "logistic classifier", "value": number(row["value"]), "control": chance, "split": row["split"]}
         )
     return cards
 

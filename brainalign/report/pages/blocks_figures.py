@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.condensed import condensed_rdms
-from brainalign.report.kit import COLOURS, GREY, MOST_MARKS, model_colours, new_figure
+from brainalign.report.kit import COLOURS, GREY, MOST_MARKS, model_colours, new_figure, panel_grid
 
 MOST_NAMED = 30  # stimuli whose names and numbers can be read in a figure
 MARKERS = "os^D"  # one after the other, where there are more models than colours
@@ -20,10 +20,7 @@ MARKERS = "os^D"  # one after the other, where there are more models than colour
 def split_matrix(splits: pd.DataFrame) -> Figure:
     """Draw which groups each fold tests (rows are folds), one panel per split."""
     names = pd.unique(splits["name"])
-    columns = min(len(names), 2)
-    figure, axes = new_figure(4.4 * columns, 3.2 * -(-len(names) // columns), columns, -(-len(names) // columns))
-    for ax in axes[len(names) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(names), 2, (4.4, 3.2))
     for ax, name in zip(axes, names, strict=False):
         part = splits[splits["name"] == name]
         tested = part.assign(test=part["split"] == "test").pivot_table(
@@ -105,12 +102,7 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
         ax.axvline(np.quantile(null, 0.95), color=GREY, linestyle="--", linewidth=1, label="95 % of permuted")
     top = ax.get_ylim()[1]
     ax.plot(
-        random_spaces,
-        np.full(len(random_spaces), top * 0.05),
-        "|",
-        color="black",
-        markersize=9,
-        label="random spaces",
+        random_spaces, np.full(len(random_spaces), top * 0.05), "|", color="black", markersize=9, label="random spaces"
     )
     for k, (name, value) in enumerate(observed.items()):
         if name == headline:
@@ -163,9 +155,7 @@ def layer_scores(rows: pd.DataFrame, models: Sequence[str], random_weights: Sequ
     """
     panels = list(rows.groupby("quantity", sort=False))
     colours = model_colours(models, random_weights)
-    figure, axes = new_figure(8.4, 2.7 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2))
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(panels), 2, (4.2, 2.7), least=8.4)
     for ax, (quantity, part) in zip(axes, panels, strict=False):
         depths: dict[str, list[str]] = {}
         for model, of in part.groupby("model", sort=False):
@@ -231,11 +221,7 @@ def alpha_histogram(
     targets: str = "targets",
 ) -> Figure:
     """Draw how often each penalty was chosen, one panel per method, with the share at the edges of its grid."""
-    columns = min(len(alphas), 2)
-    rows = -(-len(alphas) // columns)
-    figure, axes = new_figure(4.2 * columns, 2.9 * rows, columns, rows)
-    for ax in axes[len(alphas) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(alphas), 2, (4.2, 2.9))
     for ax, (method, values) in zip(axes, alphas.items(), strict=False):
         # An alpha of 0 has no logarithm; it is drawn one step below the smallest other one.
         grid = np.sort(np.asarray(grids[method], dtype=float))
@@ -251,11 +237,7 @@ def alpha_histogram(
 
 def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Figure:
     """Draw RDMs as matrices, each on its own scale."""
-    columns = min(len(rdms), 3)
-    rows = -(-len(rdms) // columns)
-    figure, axes = new_figure(3.0 * columns, 3.0 * rows, columns, rows)
-    for ax in axes[len(rdms) :]:
-        ax.set_visible(False)
+    figure, axes, columns = panel_grid(len(rdms), 3, (3.0, 3.0))
     i, j = np.triu_indices(len(labels), 1)
     for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
         matrix = np.zeros((len(labels), len(labels)))
@@ -296,11 +278,7 @@ def rsa_bars(comparison: pd.DataFrame) -> Figure:
     """Draw the fit of every model's RDM with interval, permuted mean and ceiling band, a panel per measure."""
     panels = list(comparison.groupby(["distance", "comparison"], sort=False))
     models = list(pd.unique(comparison["model"]))
-    figure, axes = new_figure(
-        3.9 * min(len(panels), 2), 2.9 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2)
-    )
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(panels), 2, (3.9, 2.9))
     for ax, ((distance, measure), part) in zip(axes, panels, strict=False):
         band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
         if band.notna().all():
@@ -320,13 +298,7 @@ def rsa_bars(comparison: pd.DataFrame) -> Figure:
                 ax.text(k, max(value, row["high"], 0), label, ha="center", va="bottom", fontsize=7)
             else:
                 ax.plot(np.full(len(rows), k), rows["score"], ".", color="black", markersize=3)
-            ax.plot(
-                [k - 0.3, k + 0.3],
-                [rows["null_mean"].mean()] * 2,
-                color="black",
-                linestyle=":",
-                linewidth=1.2,
-            )
+            ax.plot([k - 0.3, k + 0.3], [rows["null_mean"].mean()] * 2, color="black", linestyle=":", linewidth=1.2)
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_xticks(range(len(models)), models, fontsize=8)
         ax.set(title=f"{distance} RDM, {measure}", ylabel="fit")

@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 
 from brainalign.report.geometry_sections import ALIGNMENT_TABLES, alignment_section, failed_alignment, no_alignment
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
     NULL,
     Chapter,
-    Panel,
     Section,
     Shelf,
     StudyMaterial,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     model_colours,
     new_figure,
@@ -65,9 +65,7 @@ def accuracy_figure(choices: pd.DataFrame) -> Figure:
             ax.errorbar(row["accuracy"], place, xerr=1.96 * row["se"], fmt="o", color=colour, markersize=5, capsize=2)
         names = [KINDS[kind].format(name=name) for name, kind in zip(part["name"], part["kind"], strict=True)]
         ax.set_yticks(y, names if k == 0 else [""] * len(y), fontsize=8)
-        ax.set_title(SPLITS.get(split, split), fontsize=9)
-        ax.set_xlabel("accuracy", fontsize=8)
-        ax.tick_params(axis="x", labelsize=7)
+        label_axes(ax, SPLITS.get(split, split), x="accuracy", ticks="x")
         ax.set_ylim(-0.6, len(part) - 0.4)
     legend_below(figure, axes, 3)
     return figure
@@ -100,10 +98,13 @@ def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
         ax.bar(part["dimension"], part["r"], color=colours, width=0.8)
         ax.axhline(least_r, color="black", linewidth=0.8, linestyle="--")
         ax.set_ylim(0, 1.02)
-        ax.set_title(f"{method}: {int(part['reproducible'].sum())} of {len(part)} found again", fontsize=9)
-        ax.set_xlabel("dimension, largest first", fontsize=8)
-        ax.set_ylabel("|r| with other starts", fontsize=8)
-        ax.tick_params(labelsize=7)
+        label_axes(
+            ax,
+            f"{method}: {int(part['reproducible'].sum())} of {len(part)} found again",
+            x="dimension, largest first",
+            y="|r| with other starts",
+            ticks="both",
+        )
         if len(part) <= 20:
             ax.set_xticks(part["dimension"])
     return figure
@@ -134,9 +135,7 @@ def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
         names = [f"{model} {layer}" for model, layer in zip(shown["model"], shown["layer"], strict=True)]
         ax.set_yticks(y, names if k == 0 else [""] * len(y), fontsize=7)
         ax.set_ylim(-0.6, len(shown) - 0.4)
-        ax.set_title(title or "dimensions read out, unseen objects", fontsize=9)
-        ax.set_xlabel("odd-one-out accuracy", fontsize=8)
-        ax.tick_params(axis="x", labelsize=7)
+        label_axes(ax, title or "dimensions read out, unseen objects", x="odd-one-out accuracy", ticks="x")
     legend_below(figure, axes, 3)
     return figure
 
@@ -191,8 +190,7 @@ def region_figure(regions: pd.DataFrame) -> Figure:
             )
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(x, list(regions["region"]), fontsize=8, rotation=45 if len(regions) > 8 else 0)
-    ax.set_ylabel("Spearman's r", fontsize=8)
-    ax.tick_params(axis="y", labelsize=7)
+    label_axes(ax, y="Spearman's r", ticks="y")
     legend_below(figure, [ax], 3)
     return figure
 
@@ -260,7 +258,7 @@ def _findings(material: StudyMaterial) -> list[str]:
     sentences = [
         f"The {best['name']} embedding predicts {number(best['accuracy'])} of {int(best['n_triplets']):,} held-out "
         f"choices (chance {number(best['chance'])}); fitted to shuffled choices {number(shuffled['accuracy'])}, "
-        f"similarities counted without training {number(baseline['accuracy'])}. {DEPENDENT}",
+        f"similarities counted without training {number(baseline['accuracy'])}. {DEPENDENT}"
     ]
     ceilings, repeated = fitted["ceilings"], _first(material, "embedding", "repeated")
     if ceilings and repeated is not None:
@@ -286,9 +284,7 @@ def _findings(material: StudyMaterial) -> list[str]:
 
 def _choices(material: StudyMaterial) -> Section:
     choices = material.tables["choices"]
-    panel = Panel(
-        "choices", "Between chance and ceiling", CAPTIONS["conceptchoices"], accuracy_figure(choices), choices
-    )
+    panel = captioned("conceptchoices", "Between chance and ceiling", accuracy_figure(choices), choices, id="choices")
     prepared, fitted = material.details("triplets"), material.details("choices")
     shares = ", ".join(number(share) for share in prepared["odd_column_shares"])
     paragraphs = [
@@ -311,9 +307,13 @@ def _dimensions(material: StudyMaterial) -> Section:
     table = material.tables["conceptdimensions"]
     least = material.config.concepts.least_r
     figure = reproducibility_figure(table, least)
-    caption = CAPTIONS["conceptdimensions"].format(least=least)
-    panel = Panel(
-        "dimensions", "Dimensions found again", caption, figure, table.assign(top=table["top"].map(", ".join))
+    panel = captioned(
+        "conceptdimensions",
+        "Dimensions found again",
+        figure,
+        table.assign(top=table["top"].map(", ".join)),
+        id="dimensions",
+        least=least,
     )
     published = table["published"].ne("").any()
     header = ["dimension", "found again, |r|", "share of weight", "objects that have most of it"]
@@ -379,13 +379,13 @@ def _networks(material: StudyMaterial) -> Section:
     ]
     figure = network_figure(networks, material.tables["choices"])
     panels = [
-        Panel("networks", "Networks without training, and read out", CAPTIONS["conceptnetworks"], figure, networks),
-        Panel(
-            "readouts",
+        captioned("conceptnetworks", "Networks without training, and read out", figure, networks, id="networks"),
+        captioned(
+            "conceptreadouts",
             "Which dimensions a layer holds",
-            CAPTIONS["conceptreadouts"],
             readout_grid(readouts, networks),
             readouts,
+            id="readouts",
         ),
     ]
     return Section("networks", title, panels, paragraphs, [html_table(header, rows, "Networks beside judgements")])
@@ -416,7 +416,7 @@ def _regions(material: StudyMaterial) -> Section:
         for _, row in regions.iterrows()
     ]
     header = ["region", "Spearman's r", "p (objects exchanged)", "ceiling over subjects", "subjects"]
-    panel = Panel("regions", title, CAPTIONS["conceptregions"], region_figure(regions), regions)
+    panel = captioned("conceptregions", title, region_figure(regions), regions, id="regions")
     return Section("regions", title, [panel], paragraphs, [html_table(header, rows, title)])
 
 

@@ -9,19 +9,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
     LEVEL,
     NULL,
     Chapter,
     FailedControl,
-    Panel,
     Section,
     Shelf,
     StudyMaterial,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     new_figure,
     number,
@@ -61,9 +61,7 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
         ax.axvline(1, color="black", linewidth=0.8, linestyle=":", label="ceiling")
         ax.set_yticks(range(len(labels)), [])
         ax.invert_yaxis()
-        ax.set_title(TITLES[epoch], fontsize=9)
-        ax.set_xlabel("r / √reliability", fontsize=8)
-        ax.tick_params(labelsize=8)
+        label_axes(ax, TITLES[epoch], x="r / √reliability", ticks="both")
     names = [", ".join(part for part in (network, name) if part) for network, name, _ in labels]
     axes[0].set_yticks(range(len(labels)), names, fontsize=7)
     share_axis(axes, x=True, y=False)
@@ -89,8 +87,7 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
     shade = ax.twinx()
     shade.fill_between(x, 0, first["hidden"], step="mid", color=NULL, linewidth=0, alpha=0.6)
     shade.set_ylim(0, 1)
-    shade.set_ylabel("share of conditions hidden", fontsize=8)
-    shade.tick_params(labelsize=8)
+    label_axes(shade, y="share of conditions hidden", ticks="both")
     ax.set_zorder(shade.get_zorder() + 1)
     ax.patch.set_visible(False)
     n_models = 0
@@ -110,9 +107,9 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
         scale * np.asarray(highest.index), highest, color="black", linewidth=0.6, label="conditions exchanged, 95 %"
     )
     ax.axhline(0, color="black", linewidth=0.6)
-    ax.set_xlabel("frame" if frame_s is None else "time (s)", fontsize=8)
-    ax.set_ylabel("RDM of model against neurons (Spearman)", fontsize=8)
-    ax.tick_params(labelsize=8)
+    label_axes(
+        ax, x="frame" if frame_s is None else "time (s)", y="RDM of model against neurons (Spearman)", ticks="both"
+    )
     legend_below(figure, [ax], 3)
     return figure
 
@@ -167,14 +164,13 @@ def _following(material: StudyMaterial, scores: pd.DataFrame) -> Section:
         where = "" if scores["region"].nunique() == 1 else f", {region}"
         bars = followed_bars(part)
         course = followed_movies(movies[movies["region"] == region], material.descriptor.frame_s)
-        panels.append(Panel(f"followed{k}", f"Neurons predicted{where}", CAPTIONS["followed"], bars, part))
+        panels.append(captioned("followed", f"Neurons predicted{where}", bars, part, id=f"followed{k}"))
         panels.append(
-            Panel(
-                f"movies{k}", f"Geometry frame by frame{where}", CAPTIONS["movies"], course,
-                movies[movies["region"] == region],
+            captioned(
+                "movies", f"Geometry frame by frame{where}", course, movies[movies["region"] == region], id=f"movies{k}"
             )
-        )  # fmt: skip
-    panels.append(Panel("scores", "All numbers", CAPTIONS["followedtable"], None, scores, html=_table(scores)))
+        )
+    panels.append(captioned("followedtable", "All numbers", None, scores, id="scores", html=_table(scores)))
     return Section("following", "What models and neurons follow", panels)
 
 

@@ -22,7 +22,6 @@ from brainalign.report.geometry_sections import (
     no_matching,
 )
 from brainalign.report.kit import (
-    CAPTIONS,
     GREY,
     LEVEL,
     Chapter,
@@ -31,14 +30,16 @@ from brainalign.report.kit import (
     Section,
     Shelf,
     StudyMaterial,
+    captioned,
     check_columns,
     comparison_table,
     fit_label,
     html_table,
+    label_axes,
     legend_below,
     model_colours,
-    new_figure,
     number,
+    panel_grid,
     score_table,
 )
 
@@ -229,11 +230,7 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
     quantities, subjects = list(pd.unique(rows["quantity"])), list(pd.unique(rows["subject"]))
     shown = list(pd.unique(rows["model"]))
     colours = model_colours(models or shown, controls)
-    columns = min(len(quantities), 2)
-    n_rows = -(-len(quantities) // columns)
-    figure, axes = new_figure(1.2 + 3.9 * columns, 3.3 * n_rows, columns, n_rows)
-    for ax in axes[len(quantities) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(quantities), 2, (3.9, 3.3), margin=(1.2, 0.0))
     for ax, quantity in zip(axes, quantities, strict=False):
         part = rows[rows["quantity"] == quantity]
         for k, model in enumerate(shown):
@@ -257,9 +254,8 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
         ax.axhline(0, color=GREY, linewidth=0.6)
         ax.set_xticks(range(len(subjects)), [f"sub-{subject}" for subject in subjects], fontsize=8)
         ax.set_xlim(-0.6, len(subjects) - 0.4)
-        ax.set_title(quantity, fontsize=9)
-        ax.tick_params(axis="y", labelsize=8)
-    legend_below(figure, axes[: len(quantities)], 4)
+        label_axes(ax, quantity, ticks="y")
+    legend_below(figure, axes, 4)
     return figure
 
 
@@ -310,8 +306,9 @@ def group_sections(
     sections = []
     for modality, rows in scores.groupby("modality", sort=False):
         figure = group_figure(rows, models, controls)
-        caption = CAPTIONS["group"].format(confidence=confidence)
-        panel = Panel(f"group{modality}", f"Models in every subject, {modality}", caption, figure, rows)
+        panel = captioned(
+            "group", f"Models in every subject, {modality}", figure, rows, id=f"group{modality}", confidence=confidence
+        )
         sections.append(Section(f"modality{modality}", str(modality), [panel]))
     if len(shared):
         sections.append(_shared(shared))

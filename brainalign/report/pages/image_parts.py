@@ -34,12 +34,11 @@ from brainalign.report.geometry_sections import (
     searchlight_section,
 )
 from brainalign.report.kit import (
-    CAPTIONS,
     ImageEncoding,
     ImageMaterial,
-    Panel,
     Section,
     Shelf,
+    captioned,
     decoded_times_of,
     directions_of,
     drawn_sections,
@@ -185,15 +184,13 @@ def _geometry(material: ImageMaterial) -> Section | None:
     best = best_layers(table.assign(reference=table["group"]))
     if best.empty:
         return None
-    panels = [
-        Panel("rsa", "RSA by region", CAPTIONS["regionbars"], reference_bars(best, models=material.models), table),
-    ]
+    panels = [captioned("regionbars", "RSA by region", reference_bars(best, models=material.models), table, id="rsa")]
     details = material.details("rdm")
     groups = details.get("groups", [])
     if groups and len(details["conditions"]) <= 200:
         categories = _categories(material, details["conditions"])
         shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:9])}
-        panels.append(Panel("rdm", "RDMs by region", CAPTIONS["referencerdms"], rdm_grid(shown, categories)))
+        panels.append(captioned("referencerdms", "RDMs by region", rdm_grid(shown, categories), id="rdm"))
     return Section("geometry", "Geometry", panels)
 
 
@@ -221,17 +218,15 @@ def _ceilings(material: ImageMaterial) -> Section | None:
             "ceilings", "Ceilings", paragraphs=[f"No {stimulus} was shown twice: there is no noise ceiling."]
         )
     panels = [
-        Panel(
-            "ceilings",
+        captioned(
+            "ceilinghistogram",
             "Distribution over targets",
-            CAPTIONS["ceilinghistogram"].format(n_reliable=reliable),
             ceiling_histogram(ceiling, threshold),
+            id="ceilings",
+            n_reliable=reliable,
         ),
-        Panel(
-            "scoreceiling",
-            f"Score against ceiling ({model}, {layer})",
-            CAPTIONS["scoreceiling"],
-            score_against_ceiling(scores, threshold),
+        captioned(
+            "scoreceiling", f"Score against ceiling ({model}, {layer})", score_against_ceiling(scores, threshold)
         ),
     ]
     text = (
@@ -255,14 +250,7 @@ def _recovery(material: ImageMaterial) -> Section | None:
         ceilings = ceilings.dropna(subset=["planted"])
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
-        panels.append(
-            Panel(
-                "plantedceilings",
-                "Ceilings",
-                CAPTIONS["plantedceilings"].format(tolerance=0.02),
-                planted_ceilings(levels),
-            )
-        )
+        panels.append(captioned("plantedceilings", "Ceilings", planted_ceilings(levels), tolerance=0.02))
     for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
         same = set(rows["recovered_layer"]) <= set(rows["planted_layer"])  # the generating network itself
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
@@ -270,12 +258,12 @@ def _recovery(material: ImageMaterial) -> Section | None:
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
         title = f"With {model}"
         layered.append(
-            Panel(
-                f"plantedlayers{''.join(filter(str.isalnum, str(model)))}",
+            captioned(
+                "plantedlayers",
                 title,
-                CAPTIONS["plantedlayers"],
                 planted_layers(shown, layers),
                 shown,
+                id=f"plantedlayers{''.join(filter(str.isalnum, str(model)))}",
             )
         )
     selective = table[table["what"] == "preference"]
@@ -283,19 +271,11 @@ def _recovery(material: ImageMaterial) -> Section | None:
         names = {"planted_preference": "planted", "recovered_preference": "recovered"}
         shown = selective.drop(columns=["planted"], errors="ignore").rename(columns=names)
         figure = planted_preferences(shown)
-        panels.append(Panel("plantedpreferences", "Preferences", CAPTIONS["plantedpreferences"], figure, shown))
+        panels.append(captioned("plantedpreferences", "Preferences", figure, shown))
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:
         step = float(np.diff(material.responses.times).mean() * 1000)
-        panels.append(
-            Panel(
-                "plantedlatencies",
-                "Latencies",
-                CAPTIONS["plantedlatencies"],
-                planted_latencies(latencies, step),
-                latencies,
-            )
-        )
+        panels.append(captioned("plantedlatencies", "Latencies", planted_latencies(latencies, step), latencies))
     text = "These data were simulated: what was planted is known, and stands here beside what the analysis found."
     panels = together("recovery", "What was planted, and what was found", panels)
     panels += together("plantedlayers", "Layers, recovered with each network", layered)

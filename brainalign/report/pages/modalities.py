@@ -9,14 +9,13 @@ import pandas as pd
 from markupsafe import Markup
 
 from brainalign.report.kit import (
-    CAPTIONS,
     Chapter,
     FailedControl,
-    Panel,
     Section,
     Shelf,
     StudyMaterial,
     above_spread,
+    captioned,
     html_table,
     number,
     p_number,
@@ -234,17 +233,20 @@ def _between(material: StudyMaterial) -> Section:
         return Section("between", title, paragraphs=["One modality: nothing to look for in another."])
     first = rows.iloc[0]
     chance = number(rows[rows["measure"] == "top-5"]["chance"].iloc[0])
-    caption = CAPTIONS["spacedirections"]
     panels = [
-        Panel(
-            f"directions{k}", f"{title}, top-{k}", caption, direction_matrix(rows, f"top-{k}"), rows if k == 1 else None
+        captioned(
+            "spacedirections",
+            f"{title}, top-{k}",
+            direction_matrix(rows, f"top-{k}"),
+            rows if k == 1 else None,
+            id=f"directions{k}",
         )
         for k in (1, 5)
     ]
     paragraphs = [
         f"An image's mean embedding over the subjects of one modality is looked for among {int(first['n_gallery'])} "
         f"mean embeddings of another. Chance is {number(first['chance'])} (top-1) and {chance} (top-5) where galleries "
-        "are of this size. n.s.: p above .05, images exchanged.",
+        "are of this size. n.s.: p above .05, images exchanged."
     ]
     return Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
 
@@ -253,7 +255,7 @@ def _within(material: StudyMaterial) -> Section:
     fitted = material.details("spaceretrieval")
     rows = _rows(material)
     rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
-    panel = Panel("within", "Images found from the brain", CAPTIONS["spacewithin"], within_bars(rows, "top-5"), rows)
+    panel = captioned("spacewithin", "Images found from the brain", within_bars(rows, "top-5"), rows, id="within")
     changes = material.tables["spacechanges"]
     header = ["joint space against", "modality", "top-5 difference", "standard error", "images", "clear"]
     cells = [
@@ -298,7 +300,7 @@ def _repeats(material: StudyMaterial) -> Section:
     curve = material.tables["spacecurve"]
     title = "Averaging repeats"
     return Section(
-        "repeats", title, [Panel("repeats", title, CAPTIONS["spacerepeats"], space_curves(curve, "top-5"), curve)]
+        "repeats", title, [captioned("spacerepeats", title, space_curves(curve, "top-5"), curve, id="repeats")]
     )
 
 
@@ -311,7 +313,7 @@ def _geometry(material: StudyMaterial) -> Section:
          str(int(row["n_stimuli"]))]
         for _, row in table.iterrows()
     ]  # fmt: skip
-    panel = Panel("geometry", title, CAPTIONS["spacegeometry"], space_geometry(table), table)
+    panel = captioned("spacegeometry", title, space_geometry(table), table, id="geometry")
     paragraphs = [
         "Do images that are alike for the image vectors lie close to each other in the space? A map learned from "
         "shuffled pairs is no null here: it keeps part of the geometry that the recordings have by themselves. What "

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import COLOURS, GREY, NULL, check_columns, legend_below, new_figure
+from brainalign.report.kit import COLOURS, GREY, NULL, check_columns, label_axes, legend_below, new_figure
 
 DECODERS = {"joint": COLOURS[0], "ridge": COLOURS[1], "unimodal": COLOURS[2]}
 
@@ -42,8 +42,7 @@ def direction_matrix(retrieval: pd.DataFrame, measure: str) -> Figure:
                 ax.text(j, i, said, ha="center", va="center", fontsize=8, color=colour)
         ax.set_xticks(range(len(names)), names, fontsize=8)
         ax.set_yticks(range(len(names)), names, fontsize=8)
-        ax.set_title(f"{decoder}, {measure}", fontsize=9)
-        ax.set_xlabel("looked for in", fontsize=8)
+        label_axes(ax, f"{decoder}, {measure}", x="looked for in")
     axes[0].set_ylabel("asked by", fontsize=8)
     return figure
 
@@ -102,8 +101,7 @@ def space_curves(curve: pd.DataFrame, measure: str) -> Figure:
     ax.set_xscale("log", base=2)
     counts = sorted(set(rows["n_averaged"]))
     ax.set_xticks(counts, [str(count) for count in counts])
-    ax.set_xlabel("repeats averaged", fontsize=8)
-    ax.set_ylabel(measure, fontsize=8)
+    label_axes(ax, x="repeats averaged", y=measure)
     ax.set_ylim(0, 1.03)
     legend_below(figure, [ax], 5)
     return figure

@@ -13,13 +13,12 @@ from brainalign.config import Config
 from brainalign.report.encoding_sections import no_convergence
 from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_grid, reference_bars
 from brainalign.report.kit import (
-    CAPTIONS,
     Chapter,
     FailedControl,
-    Panel,
     Section,
     Shelf,
     StudyMaterial,
+    captioned,
     html_table,
     number,
     p_equals,
@@ -131,13 +130,14 @@ def _fits(
     models = list(pd.unique(layers["model"]))
     matched = beside_trained(random, models, config)
     panels = [
-        Panel("bars", "Fits to the reference sets", CAPTIONS["referencebars"], reference_bars(bars, matched), bars),
-        Panel(
-            "layers",
+        captioned("referencebars", "Fits to the reference sets", reference_bars(bars, matched), bars, id="bars"),
+        captioned(
+            "referencelayers",
             "Fits over the layers",
-            CAPTIONS["referencelayers"].format(verdicts=""),
             layer_curves(layers, matched, models, combined),
             layers,
+            id="layers",
+            verdicts="",
         ),
     ]
     return Section("fits", "Which model fits, and how well", panels, sentences)
@@ -243,10 +243,10 @@ def _with_verdicts(layers: pd.DataFrame, best: pd.DataFrame, differences: pd.Dat
 
 def _matrices(rdms: Arrays, categories: list[str]) -> Section:
     shown = {name.split("_", 1)[1]: values for name, values in rdms.items()}
-    panels = [Panel("matrices", "RDMs", CAPTIONS["referencerdms"], rdm_grid(shown, categories))]
+    panels = [captioned("referencerdms", "RDMs", rdm_grid(shown, categories), id="matrices")]
     for name, values in shown.items():
         if f"set_{name}" in rdms:
             points = mds_points(values, len(categories))
             title = f"The images in the geometry of {name}"
-            panels.append(Panel(f"mds{name}", title, CAPTIONS["referencemds"], mds_categories(points, categories)))
+            panels.append(captioned("referencemds", title, mds_categories(points, categories), id=f"mds{name}"))
     return Section("matrices", "Matrices", panels)

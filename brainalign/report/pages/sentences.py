@@ -161,11 +161,7 @@ def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
     """Tabulate the verdicts of the controls on every decoder, in words."""
     names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
     return [
-        {
-            "name": f"{decoder}, {names[measure]}",
-            "uses": details["uses_brain"][measure],
-            "words": " ".join(sentences),
-        }
+        {"name": f"{decoder}, {names[measure]}", "uses": details["uses_brain"][measure], "words": " ".join(sentences)}
         for decoder, details in material.said.items()
         for measure, sentences in details["verdict"].items()
     ]

@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
     NULL,
     Chapter,
     FailedControl,
-    Panel,
     Section,
     Shelf,
     StudyMaterial,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     new_figure,
     number,
@@ -58,9 +58,7 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.set_yticks(range(len(names)), names if k == 0 else [""] * len(names), fontsize=8)
         ax.set_ylim(-0.6, len(names) - 0.4)
-        ax.set_title(f"hidden: {view}", fontsize=9)
-        ax.set_xlabel("R² of hidden regions", fontsize=8)
-        ax.tick_params(axis="x", labelsize=7)
+        label_axes(ax, f"hidden: {view}", x="R² of hidden regions", ticks="x")
     legend_below(figure, axes, 4)
     return figure
 
@@ -84,9 +82,7 @@ def filled_networks_figure(filled: pd.DataFrame) -> Figure:
             ax.bar(np.arange(len(networks)) + 0.27 * (k - 1), values, width=0.25, color=colour, label=name)
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_xticks(range(len(networks)), networks, fontsize=8, rotation=45 if len(networks) > 8 else 0)
-        ax.set_title(f"hidden: {view}", fontsize=9)
-        ax.set_ylabel("R²", fontsize=8)
-        ax.tick_params(axis="y", labelsize=7)
+        label_axes(ax, f"hidden: {view}", y="R²", ticks="y")
     legend_below(figure, axes, 3)
     return figure
 
@@ -107,9 +103,7 @@ def embedding_figure(places: pd.DataFrame) -> Figure:
         marker = "os^vDPX*"[k // MOST_NETWORKS % 8]
         ax.scatter(part["x"], part["y"], s=22, color=COLOURS[k % MOST_NETWORKS], marker=marker, label=network)
     share = float(places["share"].iloc[0])
-    ax.set_xlabel(f"first axis (both: {share:.0%} of variance)", fontsize=8)
-    ax.set_ylabel("second axis", fontsize=8)
-    ax.tick_params(labelsize=7)
+    label_axes(ax, x=f"first axis (both: {share:.0%} of variance)", y="second axis", ticks="both")
     legend_below(figure, [ax], 6)
     return figure
 
@@ -168,9 +162,7 @@ def person_figure(scores: pd.DataFrame) -> Figure:
                 ax.barh(place, row["null_high"] - row["chance"], left=row["chance"], **height)
         ax.axvline(part["chance"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
         ax.set_yticks(range(len(part)), part["name"], fontsize=8)
-        ax.set_title(label, fontsize=9)
-        ax.set_xlabel(part["metric"].iloc[0], fontsize=8)
-        ax.tick_params(axis="x", labelsize=7)
+        label_axes(ax, label, x=part["metric"].iloc[0], ticks="x")
     legend_below(figure, axes, 2)
     return figure
 
@@ -318,11 +310,11 @@ def _filled(material: StudyMaterial) -> Section:
     prepared = material.details("series")
     fitted = material.details("maskedmodel")
     filled = material.tables["filled"]
-    panels = [Panel("filled", "Hidden regions", CAPTIONS["filled"], filled_figure(filled), filled)]
+    panels = [captioned("filled", "Hidden regions", filled_figure(filled), filled)]
     if (filled["network"] != "").any():
         figure = filled_networks_figure(filled)
         within = filled[filled["network"] != ""]
-        panels.append(Panel("filledby", "Network by network", CAPTIONS["filledby"], figure, within))
+        panels.append(captioned("filledby", "Network by network", figure, within))
     traces = {name: np.asarray(values) for name, values in material.arrays["filledtraces"].items()}
     regions, runs = prepared["regions"], material.tables["people"]
     names = [
@@ -330,7 +322,7 @@ def _filled(material: StudyMaterial) -> Section:
         for run, region in zip(traces["run"], traces["region"], strict=True)
     ]
     figure = traces_figure(traces, names, prepared["tr_s"])
-    panels.append(Panel("traces", "Courses of hidden regions, drawn at random", CAPTIONS["filledtraces"], figure))
+    panels.append(captioned("filledtraces", "Courses of hidden regions, drawn at random", figure, id="traces"))
     rows: list[list[str | Markup]] = [
         [
             str(row["hidden"]),
@@ -359,7 +351,7 @@ def _filled(material: StudyMaterial) -> Section:
 def _networks(material: StudyMaterial) -> Section:
     places, agreement = material.tables["regionmap"], material.tables["regionnetworks"]
     figure = embedding_figure(places)
-    panels = [Panel("regionmap", "Embeddings of regions", CAPTIONS["regionmap"], figure, places)]
+    panels = [captioned("regionmap", "Embeddings of regions", figure, places)]
     if agreement.empty:
         text = "No atlas of networks was given (files.regions), so that clusters are compared with nothing."
         return Section("networks", "Networks in the embeddings", panels, [text])
@@ -391,7 +383,7 @@ def _people(material: StudyMaterial) -> Section:
         return Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
     labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
     figure = person_figure(scores[scores["label"].isin(labels)])
-    panel = Panel("personscores", title, CAPTIONS["personscores"], figure, scores)
+    panel = captioned("personscores", title, figure, scores)
     rows: list[list[str | Markup]] = [
         [
             f"{row['label']} ({row['kind']})",

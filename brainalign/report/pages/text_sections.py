@@ -13,13 +13,13 @@ from matplotlib.patches import Rectangle
 
 from brainalign.checks import BrainalignError
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
-    Panel,
     Section,
+    captioned,
     check_columns,
     html_table,
+    label_axes,
     legend_below,
     model_colours,
     new_figure,
@@ -93,9 +93,7 @@ def rank_figure(ranks: Mapping[str, pd.Series], n_gallery: int) -> Figure:
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= n_gallery]
     ax.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=7)
     ax.minorticks_off()
-    ax.set_xlabel(f"k, of {n_gallery} sentences", fontsize=8)
-    ax.set_ylabel("true sentence among the first k", fontsize=8)
-    ax.tick_params(axis="y", labelsize=7)
+    label_axes(ax, x=f"k, of {n_gallery} sentences", y="true sentence among the first k", ticks="y")
     legend_below(figure, [ax], 4)
     return figure
 
@@ -127,9 +125,7 @@ def averaged_figure(averaged: Mapping[str, pd.DataFrame]) -> Figure:
         ax.axhline(float(part["chance"].iloc[0]), color="black", linestyle=":", linewidth=0.8, label="chance")
         ax.set_xticks(sorted(set(part.loc[part["over"] == kind, "n_averaged"])))
         ax.set_ylim(0, 1.02)
-        ax.set_xlabel(f"{kind} averaged", fontsize=8)
-        ax.set_ylabel("top-1", fontsize=8)
-        ax.tick_params(labelsize=7)
+        label_axes(ax, x=f"{kind} averaged", y="top-1", ticks="both")
     legend_below(figure, axes, 3)
     return figure
 
@@ -154,9 +150,7 @@ def subject_figure(subjects: Mapping[str, pd.DataFrame], chance: float) -> Figur
     ax.set_xticks(range(len(names)), names, fontsize=7, rotation=45 if len(names) > 10 else 0)
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_ylim(0, 1.02)
-    ax.set_xlabel("subject", fontsize=8)
-    ax.set_ylabel("top-1, a point per seed", fontsize=8)
-    ax.tick_params(axis="y", labelsize=7)
+    label_axes(ax, x="subject", y="top-1, a point per seed", ticks="y")
     legend_below(figure, [ax], 4)
     return figure
 
@@ -200,10 +194,15 @@ MAPS = 4  # moments that are drawn
 def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) -> list[Section]:
     """Return the control matrix of every decoder, and what needs no brain at all beside it."""
     panels = [
-        Panel(f"controls{k}", f"Control matrix, {name}", CAPTIONS["textcontrols"], matrix_figure(tables["controls"]),
-              tables["controls"])
+        captioned(
+            "textcontrols",
+            f"Control matrix, {name}",
+            matrix_figure(tables["controls"]),
+            tables["controls"],
+            id=f"controls{k}",
+        )
         for k, (name, tables) in enumerate(decoders.items())
-    ]  # fmt: skip
+    ]
     first = next(iter(decoders.values()))
     nuisances = first["nuisances"]
     measures = list(pd.unique(nuisances["measure"]))
@@ -220,7 +219,7 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
     text = [
         "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
         "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "
-        "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell.",
+        "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell."
     ]
     table = html_table(["without EEG", *header], rows, "Baselines without EEG")
     blocks = _blocks(decoders)
@@ -274,17 +273,20 @@ def retrieval_section(decoders: Tables) -> Section:
     every = pd.concat([tables["averaged"].assign(decoder=name) for name, tables in decoders.items()])
     readers = pd.concat([tables["retrievalsubjects"].assign(decoder=name) for name, tables in decoders.items()])
     panels = [
-        Panel("ranks", "Retrieval by k", CAPTIONS["textranks"], rank_figure(ranks, n)),
-        Panel("averaged", "Retrieval by what is averaged", CAPTIONS["textaveraged"], averaged_figure(averaged), every),
-        Panel(
-            "subjects", "Subjects and seeds", CAPTIONS["textsubjects"],
-            subject_figure(subjects, float(first_table["chance"])), readers,
+        captioned("textranks", "Retrieval by k", rank_figure(ranks, n), id="ranks"),
+        captioned("textaveraged", "Retrieval by what is averaged", averaged_figure(averaged), every, id="averaged"),
+        captioned(
+            "textsubjects",
+            "Subjects and seeds",
+            subject_figure(subjects, float(first_table["chance"])),
+            readers,
+            id="subjects",
         ),
-    ]  # fmt: skip
+    ]
     text = [
         f"{int(first_table['n_trials']):,} test trials of {int(first_table['n_subjects'])} subjects, "
         f"{n} different test sentences. Scores are means over seeds; interval (of the first seed): subjects and "
-        "sentences drawn anew; p: the largest of the seeds.",
+        "sentences drawn anew; p: the largest of the seeds."
     ]
     return Section("retrieval", "Retrieval", panels, text, [html_table(header, rows, "Retrieval")])
 
@@ -413,8 +415,8 @@ def label_section(decoders: Tables) -> list[Section]:
     header = ["decoder", "measure", "score", "chance", "majority", "null", "ceiling (true text)", "p"]
     confusions = {name: tables["confusion"] for name, tables in named.items()}
     numbers = pd.concat([table.assign(decoder=name) for name, table in confusions.items()])
-    panel = Panel(
-        "confusion", "Labels told without a classifier", CAPTIONS["textlabels"], confusion_figure(confusions), numbers
+    panel = captioned(
+        "textlabels", "Labels told without a classifier", confusion_figure(confusions), numbers, id="confusion"
     )
     return [Section("labels", "Labels", [panel], [], [html_table(header, rows, "Labels")])]
 
@@ -430,12 +432,18 @@ def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[Section]:
             chosen = times[np.unique(np.linspace(0, len(times) - 1, MAPS).round().astype(int))]
             scores = table.rename(columns={"loss": "r"}).assign(significant=False)
             figure = topomaps(scores, targets, chosen.tolist(), label="loss of similarity")
-            panels.append(Panel(f"heads{k}", f"Channels and times, {name}", CAPTIONS["textrelevance"], figure, table))
+            panels.append(captioned("textrelevance", f"Channels and times, {name}", figure, table, id=f"heads{k}"))
         else:
             panels.append(
-                Panel(f"heads{k}", f"Channels and times, {name}", CAPTIONS["textrelevance"], None, table,
-                      html=Markup("<p>No topography: the descriptor names no montage.</p>"))
-            )  # fmt: skip
+                captioned(
+                    "textrelevance",
+                    f"Channels and times, {name}",
+                    None,
+                    table,
+                    id=f"heads{k}",
+                    html=Markup("<p>No topography: the descriptor names no montage.</p>"),
+                )
+            )
     return [Section("relevance", "Channels and times", panels)]
 
 

@@ -16,36 +16,24 @@ from brainalign.report.kit import (
     GREY,
     SUREST,
     FoundDirections,
-    Panel,
     Section,
+    captioned,
     check_columns,
     direction_gains,
     html_table,
+    label_axes,
     legend_below,
     new_figure,
     number,
     p_equals,
     p_number,
+    panel_grid,
     together,
 )
 
 TITLE = "Directions in the diffusion model"
 MOST_REGIONS = 8  # of a figure
 STRIPS = 2  # seeds of each direction
-CAPTIONS = {
-    "strips": "A row is one seed, a column a strength: the middle block of the diffusion model is moved by so many "
-    "standard deviations along a direction while the image forms. Good: what the region prefers comes or goes, and the "
-    "rest of the image stays. Bad: the whole image changes, or nothing does. The middle column is the unedited image.",
-    "curves": "Mean response of each region to the images along its own direction, with 95 % intervals over seeds; of "
-    "one region against another (a-b) the difference of their standard scores. "
-    "Grey: directions of chance, at least as long, at both ends, through their mean; dotted: of shuffled responses. "
-    "Good: {judge} rises at every step and grey lines stay flat. Bad: only the guiding encoder rises.",
-    "cosines": "Cosine of each region's direction (row) with the directions of all (column); right: after what the "
-    "others span was taken out. Near 1 or -1: the diffusion model holds two preferences on one axis, and moving one "
-    "moves the other.",
-    "unsupervised": "Directions that no region was asked for: principal components of many images' trajectories (pca) "
-    "or what changes one image most (jacobian). They show what the diffusion model can vary.",
-}
 
 
 def directions_section(found: FoundDirections) -> Section:
@@ -60,27 +48,25 @@ def directions_section(found: FoundDirections) -> Section:
     if found.regions:
         method = _method(found)
         judge = SUREST[found.judge_of(found.regions[0])]
-        images.append(
-            Panel("directionstrips", "Images along each region's direction", CAPTIONS["strips"], strips(found, method))
-        )
+        images.append(captioned("directionstrips", "Images along each region's direction", strips(found, method)))
         parts.append(
-            Panel(
+            captioned(
                 "directioncurves",
                 f"Response along each region's own direction ({method})",
-                CAPTIONS["curves"].format(judge=f"the {judge}"),
                 curves(found, method),
                 gains,
                 vector=True,
+                judge=f"the {judge}",
             )
         )
     if len(found.cosines) and len(found.regions) > 1:
         figure = cosine_maps(found.cosines[found.cosines["method"] == _method(found)])
         title = "Directions of regions beside each other"
-        parts.append(Panel("directioncosines", title, CAPTIONS["cosines"], figure, found.cosines))
+        parts.append(captioned("directioncosines", title, figure, found.cosines))
     free = found.table[(found.table["region"] == "") & (found.table["control"] == "")]
     if len(free):
         title = "Directions that no region was asked for"
-        images.append(Panel("directionsfree", title, CAPTIONS["unsupervised"], free_strips(found, free)))
+        images.append(captioned("directionsfree", title, free_strips(found, free)))
     panels = together("directionimages", "Images along directions", images)
     panels += together("directionresponses", "What regions answer along their directions", parts)
     blocks = [_table(gains)] if len(gains) else []
@@ -191,11 +177,7 @@ def free_strips(found: FoundDirections, rows: pd.DataFrame) -> Figure:
 
 
 def _mosaics(parts: Mapping[str, pd.DataFrame], images: NDArray[np.uint8]) -> Figure:
-    columns = min(2, len(parts))
-    n_rows = -(-len(parts) // columns)
-    figure, axes = new_figure(4.4 * columns, 2.0 * n_rows, columns, n_rows)
-    for ax in axes[len(parts) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(parts), 2, (4.4, 2.0))
     for ax, (name, rows) in zip(axes, parts.items(), strict=False):
         alphas = sorted(rows["alpha"].unique())
         places = rows.drop_duplicates(["seed", "alpha"]).pivot(index="seed", columns="alpha", values="image")
@@ -218,11 +200,7 @@ def curves(found: FoundDirections, method: str) -> Figure:
     method : str
     """
     regions = found.regions[:MOST_REGIONS]
-    columns = min(3, len(regions))
-    n_rows = -(-len(regions) // columns)
-    figure, axes = new_figure(1.0 + 2.8 * columns, 2.6 * n_rows + 0.4, columns, n_rows)
-    for ax in axes[len(regions) :]:
-        ax.set_visible(False)
+    figure, axes, _ = panel_grid(len(regions), 3, (2.8, 2.6), margin=(1.0, 0.4))
     for ax, region in zip(axes, regions, strict=False):
         judge = found.judge_of(region)
         mine = found.rows(region, method)
@@ -237,11 +215,9 @@ def curves(found: FoundDirections, method: str) -> Figure:
             ax.fill_between(mean.index, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
             ax.plot(mean.index, mean, "o-", color=colour, markersize=3, linewidth=1.2, label=SUREST[name])
         ax.axhline(middle, color="black", linewidth=0.5, linestyle=":")
-        ax.set_title(region, fontsize=8)
-        ax.set_xlabel("strength (SD)", fontsize=8)
-        ax.tick_params(labelsize=7)
+        label_axes(ax, region, x="strength (SD)", ticks="both", size=8)
     axes[0].set_ylabel("response (SD over natural images)", fontsize=8)
-    legend_below(figure, axes[: len(regions)], 5)
+    legend_below(figure, axes, 5)
     return figure
 
 

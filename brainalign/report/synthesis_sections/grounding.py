@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from brainalign.report.encoding_sections import attention_maps, encoder_scores
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     GREY,
     NULL,
     ImageMaterial,
-    Panel,
     Section,
+    captioned,
     check_columns,
     html_table,
     legend_below,
@@ -117,15 +116,9 @@ def grounding_section(material: ImageMaterial) -> Section | None:
     details = material.details("groundedwords")
     arrays = material.grounded_words
     parts = [
-        Panel(
-            "groundedretrieval", "Images by captions", CAPTIONS["groundedretrieval"], retrieval_figure(scores), scores
-        ),
-        Panel(
-            "groundedaxes",
-            "Words on their axes",
-            CAPTIONS["groundedaxes"],
-            words_figure(arrays["positions"], details["words"], axes),
-            axes,
+        captioned("groundedretrieval", "Images by captions", retrieval_figure(scores), scores),
+        captioned(
+            "groundedaxes", "Words on their axes", words_figure(arrays["positions"], details["words"], axes), axes
         ),
     ]
     panels = together("groundedwords", "Words and the images they find", parts)
@@ -134,16 +127,19 @@ def grounding_section(material: ImageMaterial) -> Section | None:
         figure = attention_maps(
             arrays["where"], grid, details["shown_words"], details["shown_stimuli"], material.pictures
         )
-        panels.append(Panel("groundedplaces", "Where words look", CAPTIONS["groundedplaces"], figure))
+        panels.append(captioned("groundedplaces", "Where words look", figure))
     paragraphs = [_explained(details), retrieval_sentence(scores), _axes_sentence(axes, attributes)]
     blocks = [_axes_table(axes, attributes)]
     regions = material.grounded_regions
     if regions is not None and regions["r"].notna().any():
         shown = regions[regions["group"] != RELIABLE].dropna(subset=["r"])
         shown = shown if len(shown) else regions.dropna(subset=["r"])
-        text = CAPTIONS["groundedregions"].format(confidence=material.config.confidence)
         named = shown.assign(encoder=shown["encoder"].map(lambda name: SPACES.get(name, name)))
-        panels.append(Panel("groundedregions", "Regions", text, encoder_scores(named), regions))
+        panels.append(
+            captioned(
+                "groundedregions", "Regions", encoder_scores(named), regions, confidence=material.config.confidence
+            )
+        )
         paragraphs += region_sentences(regions)
         blocks.append(_regions_table(regions))
     if len(norms):

@@ -24,6 +24,7 @@ from brainalign.report.kit import (
     PLAUSIBLE,
     SynthesisedImages,
     check_columns,
+    label_axes,
     legend_below,
     model_colours,
     new_figure,
@@ -220,8 +221,7 @@ def scale_sweep(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
         if used in scales:
             ax.axvline(scales.index(used), color=GREY, linestyle=":", linewidth=0.9, label="scale used")
         ax.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales], fontsize=7)
-        ax.set_title(label, fontsize=9)
-        ax.set_xlabel("guidance scale", fontsize=8)
+        label_axes(ax, label, x="guidance scale")
         if judge in PLAUSIBLE:
             ax.set_ylim(-0.03, 1.03)
     share_axis(axes[: len(study.judges)])
@@ -243,8 +243,7 @@ def specificity(study: SynthesisedImages) -> Figure:
         turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if n > 3 else {}
         ax.set_xticks(range(table.shape[1]), list(table.columns), fontsize=7, **turned)
         ax.set_yticks(range(n), study.regions, fontsize=7)
-        ax.set_xlabel("region that answers", fontsize=8)
-        ax.set_title(JUDGES[judge], fontsize=9)
+        label_axes(ax, JUDGES[judge], x="region that answers")
         for row, region in enumerate(table.index):
             for column, scored in enumerate(table.columns):
                 value = table.to_numpy()[row, column]
@@ -268,8 +267,7 @@ def step_trace(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
         for region in regions:
             mine = study.steps[study.steps["region"] == region].sort_values("step")
             ax.plot(mine["step"], mine[column], color=colours[region], linewidth=1.2, label=region)
-        ax.set_title(label, fontsize=9)
-        ax.set_xlabel("step, from noise to image", fontsize=8)
+        label_axes(ax, label, x="step, from noise to image")
         positive = study.steps[column] > 0
         if column == "grad_rms" and positive.any():
             ax.set_yscale("log")

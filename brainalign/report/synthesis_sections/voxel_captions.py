@@ -11,18 +11,20 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from brainalign.report.kit import (
-    CAPTIONS,
     COLOURS,
     FSAVERAGE,
     GREY,
     ImageMaterial,
     Panel,
     Section,
+    captioned,
     check_columns,
     flat_maps,
     html_table,
+    label_axes,
     new_figure,
     number,
+    panel_grid,
     surface_map,
     together,
 )
@@ -61,9 +63,7 @@ def temperature_figure(curve: pd.DataFrame) -> Figure:
     names = ["∞" if np.isinf(value) else f"{value:g}" for value in curve["temperature"]]
     ax.set_xticks(x, names)
     ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlabel("temperature", fontsize=8)
-    ax.set_ylabel("r of captions, validation images", fontsize=8)
-    ax.tick_params(labelsize=8)
+    label_axes(ax, x="temperature", y="r of captions, validation images", ticks="both")
     return figure
 
 
@@ -78,9 +78,7 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
     check_columns("the table of caption scores", scores, ["region", "of", "r", "low", "high", "n"])
     sizes = scores.groupby("region", sort=False)["n"].first()
     regions = sizes[sizes > 0].sort_values(ascending=False, kind="stable").index[:MOST_REGIONS].tolist()
-    columns = min(3, len(regions))
-    rows = -(-len(regions) // columns)
-    figure, axes = new_figure(3.2 * columns, 0.6 + 1.9 * rows, columns, rows)
+    figure, axes, columns = panel_grid(len(regions), 3, (3.2, 1.9), margin=(0.0, 0.6))
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
         part = scores[scores["region"] == region].set_index("of").reindex(list(LABELS))
         y = np.arange(len(part))[::-1]
@@ -91,10 +89,7 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
         ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
         ax.axvline(part.loc["caption", "r"], color=COLOURS[0], linewidth=0.6, linestyle="--")
         ax.set_yticks(y, list(LABELS.values()) if k % columns == 0 else [""] * len(y), fontsize=7)
-        ax.set_title(f"{region} ({int(part['n'].iloc[0])} voxels)", fontsize=8)
-        ax.tick_params(axis="x", labelsize=7)
-    for ax in axes[len(regions) :]:
-        ax.axis("off")
+        label_axes(ax, f"{region} ({int(part['n'].iloc[0])} voxels)", ticks="x", size=8)
     return figure
 
 
@@ -145,13 +140,18 @@ def voxel_captions_section(material: ImageMaterial) -> Section | None:
         return Section("voxelcaptions", TITLE, paragraphs=[f"No voxel is captioned: {details['reason']}."])
     parts = []
     if len(curve):
-        parts.append(
-            Panel("captiontemperature", "Temperature", _text("captiontemperature"), temperature_figure(curve), curve)
-        )
+        parts.append(captioned("captiontemperature", "Temperature", temperature_figure(curve), curve))
     if scores["r"].notna().any():
-        text = _text("captionscores", confidence=material.config.confidence)
-        parts.append(Panel("captionscores", "Captions beside controls", text, caption_scores_figure(scores), scores))
-    parts.append(Panel("captionnouns", "Words by region", _text("captionnouns"), noun_figure(details["nouns"])))
+        parts.append(
+            captioned(
+                "captionscores",
+                "Captions beside controls",
+                caption_scores_figure(scores),
+                scores,
+                confidence=material.config.confidence,
+            )
+        )
+    parts.append(captioned("captionnouns", "Words by region", noun_figure(details["nouns"])))
     panels = together("captionscores", "How well captions predict, and what they say", parts)
     panels += together("captionmaps", "Captions on the flattened cortex", _maps(material, table, details))
     paragraphs = [_explained(details), caption_verdict(table, scores, details), *_silences(table, details)]
@@ -221,10 +221,6 @@ def caption_methods(material: ImageMaterial) -> list[tuple[str, list[str]]]:
     return [(text, ["brainscuba", "lavca"])]
 
 
-def _text(name: str, **values: object) -> str:
-    return " ".join(CAPTIONS[name].format(**values).split())
-
-
 def _explained(details: Mapping[str, Any]) -> str:
     return (
         "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this point "
@@ -246,17 +242,7 @@ def _silences(table: pd.DataFrame, details: Mapping[str, Any]) -> list[str]:
 
 def _table(table: pd.DataFrame) -> Markup:
     best = table.sort_values("r", ascending=False, na_position="last").head(SHOWN)
-    header = [
-        "voxel",
-        "region",
-        "caption",
-        "r",
-        "others' captions",
-        "nearest image",
-        "encoder r",
-        "√ceiling",
-        "q",
-    ]
+    header = ["voxel", "region", "caption", "r", "others' captions", "nearest image", "encoder r", "√ceiling", "q"]
     rows = [
         [str(row["target_id"]), str(row["region"]), str(row["caption"])]
         + [number(float(row[name])) for name in ("r", "permuted_r", "nearest_r", "encoder_r")]
@@ -282,8 +268,16 @@ def _maps(material: ImageMaterial, table: pd.DataFrame, details: Mapping[str, An
         surface = surface_map(
             shown, name, title=f"{name} in captions", unit=name, kind="categorical", categories=colours
         )
-        text = _text("captionmap", attribute=name, q=details["q_level"])
-        panels.append(Panel(f"captionmap-{name}", f"Captions: {name}", text, flat_maps(surface)))
+        panels.append(
+            captioned(
+                "captionmap",
+                f"Captions: {name}",
+                flat_maps(surface),
+                id=f"captionmap-{name}",
+                attribute=name,
+                q=details["q_level"],
+            )
+        )
     return panels
 
 
