@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
+import pytest
+import yaml
 
-from brainalign.datasets import audit
+from brainalign.datasets import StudyAudit, audit, audit_study
+from brainalign.simulation import betas_image
 from brainalign.study import Study, load_descriptor
 
 
@@ -150,3 +156,242 @@ def test_everything_at_once(small) -> None:
     lines = [line.replace("thing3", "thing33") for line in small.labels][:-1]
     text = found(small.write(labels=lines, mask=np.ones((6, 5, 3))))
     assert len(text.splitlines()) >= 3
+
+
+KRIEGESKORTE = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
+
+
+def look(path: Path) -> StudyAudit:
+    return audit_study(load_descriptor(path))
+
+
+def errors(path: Path) -> str:
+    return "\n".join(map(str, look(path).errors))
+
+
+def warnings(path: Path) -> str:
+    return "\n".join(map(str, look(path).warnings))
+
+
+def edit(path: Path, **changes: object) -> Path:
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
+    return path
+
+
+def test_a_sound_study(scenes) -> None:
+    found = look(scenes.write())
+    assert found.errors == []
+    assert found.facts[0] == "2 subject(s), 24 stimuli"
+    responses = found.tables["responses"].set_index("subject")
+    assert responses.loc["01", ["trials", "stimuli", "sessions", "runs", "targets", "times"]].tolist() == [
+        *(48, 24, 2, 4, 1284, 0)
+    ]
+    assert responses.loc["02", ["targets", "times", "units"]].tolist() == [12, 20, "µV"]
+    assert responses.loc["01", "repeats"] == "2 to 2 (median 2)"
+    sizes = found.tables["targets in ROIs of recordings.01"]
+    assert sizes.to_numpy().tolist() == [["seen", 60, 60], ["unseen", 60, 60]]
+    card = found.tables["splits"].set_index(["subject", "split"])
+    assert card.loc[("01", "test"), ["images", "trials"]].tolist() == [10, 20]
+    assert card.loc[("02", "train"), ["images", "runs shared"]].tolist() == [14, 4]
+
+
+def test_runs_on_both_sides_are_a_warning(scenes) -> None:
+    text = warnings(scenes.write())
+    assert "recordings.01: splits.shared: fold 0: 4 of 4 runs have trials in more than one split" in text
+    assert "recordings.02: splits.shared: fold 0: 4 of 4 runs" in text
+
+
+def test_images_missing_unreadable_and_twice(scenes) -> None:
+    path = scenes.write()
+    images = sorted((scenes.folder / "stimuli" / "images").glob("*.png"))
+    images[0].unlink()
+    images[1].write_bytes(b"no picture")
+    images[20].write_bytes(images[21].read_bytes())  # both are trained on
+    text = errors(path)
+    assert "images: 1 of 24 images are missing: scene0000" in text
+    assert "images: 1 of 24 images are unreadable: scene0001" in text
+    assert "1 pairs of stimuli are the same file: scene0020 and scene0021" in warnings(path)
+    assert "scene0020" not in text
+    images[2].write_bytes(images[22].read_bytes())
+    assert "recordings.01: splits.shared: fold 0: 1 pairs of duplicate images lie on two sides" in errors(path)
+    assert "scene0002 (test) and scene0022 (train)" in errors(path)
+
+
+def test_near_duplicates_are_what_the_descriptor_says(scenes) -> None:
+    from PIL import Image
+
+    path = scenes.write()
+    images = sorted((scenes.folder / "stimuli" / "images").glob("*.png"))
+    pixels = np.asarray(Image.open(images[2]), dtype=np.int16)
+    Image.fromarray(np.clip(pixels + 2, 0, 255).astype(np.uint8)).save(images[22])
+    assert "1 pairs of near-duplicate images lie on two sides" in warnings(path)
+    assert errors(path) == ""
+    edit(path, splits={"shared": {"column": "set", "value": "shared"}})
+    assert "1 pairs of near-duplicate images lie on two sides" in errors(path)
+
+
+def test_nan_and_constant_targets(scenes) -> None:
+    path = scenes.write()
+    values = np.random.default_rng(0).normal(size=(48, scenes.n_vertices)).astype(np.float32)
+    values[3, 5] = np.nan
+    values[:24, 7] = 1.0  # constant within the first session
+    nibabel.save(betas_image(values, scenes.trials["trial_id"], "L"), scenes.folder / "L_betas.func.gii")
+    text = errors(path)
+    assert "recordings.01: 1 of 1284 targets are NaN or infinite in some session (vertex-L-5)" in text
+    assert "recordings.01: 1 of 1284 targets are constant in some session (vertex-L-7)" in text
+    edit(path, betas={"bad_targets": "drop"})
+    assert errors(path) == ""
+    assert "(vertex-L-5)" in warnings(path)
+    values[:, : scenes.n_roi] = np.nan
+    for hemi in ("L", "R"):
+        nibabel.save(betas_image(values, scenes.trials["trial_id"], hemi), scenes.folder / f"{hemi}_betas.func.gii")
+    assert "recordings.01: every target of ROI seen holds NaN or is constant; check the maps" in errors(path)
+
+
+def test_trials_and_their_images(scenes) -> None:
+    path = scenes.write()
+    trials = scenes.trials
+    trials[trials["stimulus_id"] != "scene0007"].to_csv(scenes.folder / "trials.tsv", sep="\t", index=False)
+    assert "there are 48 maps but" in errors(path)
+    trials.replace({"stimulus_id": {"scene0007": "scene0008"}}).to_csv(
+        scenes.folder / "trials.tsv", sep="\t", index=False
+    )
+    text = warnings(path)
+    assert "1 of 24 stimuli of the table were never shown to this subject (scene0007)" in text
+    assert "stimuli have 2 to 4 repeats (median 2); ceilings allow for it" in text
+    trials.replace({"stimulus_id": {"scene0007": "scene0007x"}}).to_csv(
+        scenes.folder / "trials.tsv", sep="\t", index=False
+    )
+    assert "1 stimuli were shown that the table of stimuli lacks (scene0007x)" in errors(path)
+
+
+def test_zero_repeats(make_image_study, tmp_path: Path) -> None:
+    study = make_image_study(tmp_path / "once", n_repeats=1)
+    assert "recordings.01: zero repeats: all 10 test stimuli were shown once" in warnings(study.write())
+    assert errors(tmp_path / "once" / "scenes.yaml") == ""
+
+
+def test_epochs_without_any_noise_to_whiten_by(make_image_study, tmp_path: Path) -> None:
+    """Every image once leaves the baseline; without one, whitening stopped the run in its first stage, not `check`."""
+    study = make_image_study(tmp_path / "once", n_repeats=1)
+    assert errors(study.write()) == ""
+    path = study.write(epochs={"tmin_s": 0.02})
+    assert "no training image was shown twice and the epochs start at 0.020 s" in errors(path)
+    assert errors(edit(path, epochs={"tmin_s": 0.02, "whiten": False})) == ""
+
+
+def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
+    """Folds are of two trials or more: an error where no number of folds would do, else a warning."""
+    import mne
+
+    info = mne.create_info(["Cz", "Pz"], 100.0, "eeg", verbose="error")
+
+    def problems(n_trials: int, **columns: object) -> list[tuple[str, str]]:
+        rng = np.random.default_rng(n_trials)
+        metadata = pd.DataFrame({"category": (list("xy") * n_trials)[:n_trials], "onset_s": np.arange(n_trials) * 2.0})
+        values = 1e-6 * rng.normal(size=(n_trials, 2, 61))
+        epochs = mne.EpochsArray(values, info, tmin=-0.2, metadata=metadata.assign(**columns), verbose="error")
+        epochs.save(tmp_path / "a-epo.fif", overwrite=True, verbose="error")
+        files = {"format": "epochs", "epochs": ["a-epo.fif"]}
+        about = {"name": "short", "title": "t", "licence": "CC0", "source": "tests"}
+        about |= {
+            "citation": {"text": "Nobody."},
+            "recordings": {"1": files},
+            "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
+        }
+        (tmp_path / "short.yaml").write_text(yaml.safe_dump(about))
+        return [(problem.level, problem.what) for problem in look(tmp_path / "short.yaml").problems]
+
+    assert problems(10) == []
+    ((level, what),) = problems(9)
+    assert level == "warning"
+    assert "5 folds of the 9 trials" in what
+    ((level, what),) = problems(3)
+    assert level == "error"
+    assert "2 folds of the 3 trials" in what
+    ((level, what),) = problems(10, onset_s=np.nan)
+    assert level == "error"
+    assert "10 of 10 trials have no onset_s" in what
+
+
+def test_subjects_with_other_channels(scenes) -> None:
+    path = scenes.write()
+    names = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "POz")
+    scenes.write_epochs(scenes.trials, np.zeros((48, 1)), names, "other-epo.fif")
+    subjects = scenes.descriptor()["recordings"]
+    subjects["03"] = {"format": "epochs", "epochs": "other-epo.fif", "picks": "eeg"}
+    edit(path, recordings=subjects)
+    text = warnings(path)
+    assert "recordings.03: against recordings.02: 12 channels but 12 expected: lacks Pz (did you mean 'POz'?)" in text
+    assert errors(path) == ""
+
+
+def test_every_subject_is_looked_at_though_one_is_broken(scenes) -> None:
+    path = scenes.write()
+    (scenes.folder / "L_betas.func.gii").write_bytes(b"<?xml")
+    (scenes.folder / "eeg-epo.fif").unlink()
+    text = errors(path)
+    assert "recordings.01: " in text
+    assert "L_betas.func.gii: truncated, or not of the format its name says" in text
+    assert "recordings.02: epochs: no file eeg-epo.fif in" in text or "recordings.02.epochs: no file" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stimuli": "stimuli/stimulus.tsv"}, "stimuli: no file stimuli/stimulus.tsv in"),
+        ({"splits": {"a": {"column": "sett", "value": "shared"}}}, "no column 'sett' (did you mean 'set'?)"),
+        ({"splits": {"a": {"column": "set", "value": "sharde"}}}, "no image has 'sharde' in column 'set' (did you"),
+        ({"splits": {"a": {"share": 0.99}}}, "give a share between 0 and 1 that leaves some on both sides"),
+        ({"sha256": {"trials.tsv": "0" * 64}}, "sha256: "),
+    ],
+)
+def test_what_the_descriptor_says(scenes, changes: dict[str, object], message: str) -> None:
+    assert message in errors(scenes.write(**changes))
+
+
+def test_the_table_of_images(scenes) -> None:
+    path = scenes.write()
+    table = scenes.folder / "stimuli" / "stimuli.tsv"
+    content = pd.read_csv(table, sep="\t", dtype=str)
+    content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
+    found = look(path)
+    assert found.errors == []
+    assert "no column 'path' (did you mean 'paths'?), so no image was looked at" in "\n".join(map(str, found.warnings))
+    assert found.tables["splits"][["duplicates across", "near-duplicates across"]].isna().all(axis=None)
+    pd.concat([content, content[:1]]).to_csv(table, sep="\t", index=False)
+    assert "1 stimulus ids are listed twice (scene0000); keep one each" in errors(path)
+
+
+def test_categories_that_are_decoded(scenes) -> None:
+    assert errors(scenes.write(decoded=["02"])) == ""
+    table = scenes.folder / "stimuli" / "stimuli.tsv"
+    pd.read_csv(table, sep="\t", dtype=str).drop(columns="category").to_csv(table, sep="\t", index=False)
+    assert "give their table a column category" in errors(scenes.folder / "scenes.yaml")
+
+
+def test_a_simulated_study_is_made_by_the_workflow(root: Path) -> None:
+    found = look(root / "data" / "simulated.yaml")
+    assert found.problems == []
+    assert any("made by the workflow" in fact for fact in found.facts)
+
+
+@pytest.mark.skipif(not KRIEGESKORTE.exists(), reason="kriegeskorte92 is not in BRAINALIGN_DATA: not checked")
+def test_rdms(root: Path, tmp_path: Path) -> None:
+    path = root / "data" / "kriegeskorte92.yaml"
+    found = look(path)
+    assert found.errors == []
+    assert found.facts == ["92 stimuli, 8 published models"]
+    assert found.tables["matrices"].set_index("set").loc["humanIT"].tolist() == [4, 2, 4186]
+    content = yaml.safe_load(path.read_text())
+    content["references"]["humanITT"] = content["references"].pop("humanIT")
+    content["sha256"]["92_modelRDMs.mat"] = "0" * 64
+    (tmp_path / "k.yaml").write_text(yaml.safe_dump(content))
+    text = errors(tmp_path / "k.yaml")
+    assert "references.humanITT: there are no matrices 'humanITT' (did you mean 'humanIT'?)" in text
+    assert "92_modelRDMs.mat is not the file the descriptor names (sha256 differs); download it again from http" in text
+
+
+def test_rdms_that_are_not_there(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
+    assert "files: no file 92_behavRDMs.mat in" in errors(root / "data" / "kriegeskorte92.yaml")

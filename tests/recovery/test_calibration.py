@@ -217,10 +217,16 @@ def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    "n", [pytest.param(36, id="reduced"), pytest.param(400, id="full", marks=pytest.mark.acceptance)]
+    ("method", "n"),
+    [
+        pytest.param("tuned penalty", 36, id="reduced"),
+        *(
+            pytest.param(name, 400, id=name, marks=pytest.mark.acceptance)
+            for name in ("next to no penalty", "tuned penalty", "logistic")
+        ),
+    ],
 )
-@pytest.mark.parametrize("method", ["next to no penalty", "tuned penalty", "logistic"])
-def test_coverage_over_folds(n: int, method: str, record: Record) -> None:
+def test_coverage_over_folds(method: str, n: int, record: Record) -> None:
     """Coverage of 95 % intervals of cross-validated identification (12 runs x 8 stimuli; the same signal, new noise)"""
     signal = linear_world(8, 8, 1, np.ones(40), seed=1)
     runs, stimuli = np.repeat(np.arange(12), 8), np.tile(np.arange(8), 12)

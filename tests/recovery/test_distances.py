@@ -1,4 +1,4 @@
-"""Distances on simulated truth: what noise adds to them, and which true distances they find."""
+"""Distances on simulated truth: what noise adds to them, which true ones they find, and where in the cortex."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from brainalign.geometry import noise_covariance, rdm
+from brainalign.datasets import load_mesh
+from brainalign.geometry import (
+    Neighbourhoods,
+    Searchlight,
+    noise_covariance,
+    rdm,
+    searchlight_map,
+    surface_neighbourhoods,
+    volume_neighbourhoods,
+)
 
 Record = Callable[[str, object, str], None]
 RUNS, CONDITIONS, CHANNELS = 6, 8, 50
@@ -71,3 +81,94 @@ def test_planted_distances_under_correlated_noise(seeds: range, n: int, record: 
         "crossnobis: distance from the truth", f"{max(z, key=abs):+.1f} SE at most, {len(z)} worlds", "within 3.3 SE"
     )
     record("correlation of mean and true distances", f"{min(fit):.3f} at least", "> .99")
+
+
+N_STIMULI, N_PERMUTATIONS, RADIUS_MM = 12, 199, 2.0
+EFFECT = 1.0  # sd of the planted patterns, in noise of sd 1
+
+
+def sizes(full: int, power: int) -> pytest.MarkDecorator:
+    """Run a test with few simulations in `make test` and with `full` null simulations in `make acceptance`."""
+    cases = [pytest.param(40, 8, id="reduced"), pytest.param(full, power, id="full", marks=pytest.mark.acceptance)]
+    return pytest.mark.parametrize(("n_null", "n_power"), cases)
+
+
+@pytest.fixture(scope="module")
+def around() -> Neighbourhoods:
+    return volume_neighbourhoods(VOXELS, np.eye(4), RADIUS_MM)
+
+
+VOXELS = np.argwhere(np.ones((7, 7, 5), dtype=bool))
+CENTRE = np.array([2, 3, 2])
+
+
+def measured(rng: np.random.Generator, features: np.ndarray, inside: np.ndarray, effect: float) -> np.ndarray:
+    """Return noise, and inside the planted place the features mixed at random into voxels."""
+    patterns = rng.normal(size=(len(features), len(inside)))
+    mixing = rng.normal(size=(features.shape[1], int(inside.sum()))) / np.sqrt(features.shape[1])
+    patterns[:, inside] += effect * features @ mixing
+    return patterns
+
+
+@sizes(full=600, power=100)
+def test_size_and_power_of_the_largest_fit(around: Neighbourhoods, record: Record, n_null: int, n_power: int) -> None:
+    """Searchlight: false positives anywhere on the map, and a planted sphere of radius 2 voxels."""
+    inside = np.linalg.norm(VOXELS - CENTRE, axis=1) <= RADIUS_MM
+    hits = {0.0: 0, EFFECT: 0}
+    for effect, n in ((0.0, n_null), (EFFECT, n_power)):
+        for seed in range(n):
+            rng = np.random.default_rng([seed, round(10 * effect)])
+            features = rng.normal(size=(N_STIMULI, 6))
+            search = Searchlight(measured(rng, features, inside, effect), around, "correlation")
+            found = searchlight_map(search, rdm(features, "correlation"), "pearson", N_PERMUTATIONS, seed)
+            p = found.p_fwer[0]
+            hits[effect] += int((p <= 0.05).any() if effect == 0 else (p[inside] <= 0.05).any())
+    size, power = hits[0.0] / n_null, hits[EFFECT] / n_power
+    bound = float(binomtest(hits[0.0], n_null, alternative="less").proportion_ci(0.95).high)
+    record("false positives anywhere (95 % bound)", f"{size:.3f} ({bound:.3f})", "<= .07 (<= .075)")
+    record(f"power for patterns of sd {EFFECT} in noise of sd 1", f"{power:.2f}", ">= .8")
+    if n_null >= 500:
+        assert size <= 0.07
+        assert bound <= 0.075
+        assert power >= 0.8
+    else:
+        assert binomtest(hits[0.0], n_null, 0.05, alternative="greater").pvalue > 0.01
+        assert binomtest(hits[EFFECT], n_power, 0.8, alternative="less").pvalue > 0.01
+
+
+@pytest.mark.parametrize("method", ["correlation", "crossnobis"])
+def test_a_planted_sphere_is_found(around: Neighbourhoods, method: str) -> None:
+    inside = np.linalg.norm(VOXELS - CENTRE, axis=1) <= RADIUS_MM
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        features = rng.normal(size=(N_STIMULI, 6))
+        true = measured(rng, features, inside, 2.0)
+        runs = np.repeat(np.arange(4), N_STIMULI)
+        patterns = np.tile(true, (4, 1)) + rng.normal(size=(4 * N_STIMULI, len(VOXELS)))
+        search = Searchlight(patterns, around, method, runs=runs)
+        model = rdm(features, "correlation" if method == "correlation" else "euclidean")
+        found = searchlight_map(search, model, "pearson", N_PERMUTATIONS, seed)
+        peak = VOXELS[np.nanargmax(found.scores[0])]
+        assert np.linalg.norm(peak - CENTRE) <= 1.0
+        assert found.p_fwer[0].min() <= 0.05
+
+
+def test_a_planted_patch_is_found_on_the_surface() -> None:
+    mesh = load_mesh("L", 10_242)
+    near = np.linalg.norm(mesh.coordinates - mesh.coordinates[500], axis=1) < 30  # a part, for speed
+    around = surface_neighbourhoods(mesh.coordinates, mesh.faces, radius_mm=10.0, cortex=mesh.cortex & near)
+    centre = 500
+    row = int(np.flatnonzero(around.centres == centre)[0])
+    patch = np.zeros(len(mesh.cortex), dtype=bool)
+    patch[around.members[[row]].indices] = True
+    ring = surface_neighbourhoods(mesh.coordinates, mesh.faces, n_nearest=7, cortex=mesh.cortex & near)
+    neighbours = set(ring.members[[row]].indices)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        patterns = rng.normal(size=(N_STIMULI, len(patch)))
+        planted = 2 * rng.normal(size=(N_STIMULI, int(patch.sum())))
+        patterns[:, patch] += planted
+        search = Searchlight(patterns, around, "correlation")
+        found = searchlight_map(search, rdm(planted, "correlation"), "pearson", N_PERMUTATIONS, seed)
+        assert around.centres[np.nanargmax(found.scores[0])] in neighbours
+        assert found.p_fwer[0, row] <= 0.05

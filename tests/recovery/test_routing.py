@@ -1,6 +1,6 @@
 """Routing on objects in grids of tokens: what is followed, where one looks, and both, beside simpler methods.
 
-The world runs reduced in `make test`, at full size (marked acceptance) in `make acceptance`.
+Reduced, the world runs through the workflow: tests/workflow/test_encoders.py.
 """
 
 from __future__ import annotations
@@ -146,22 +146,6 @@ def gated(world: ObjectWorld, seed: int) -> np.ndarray:
 
 
 # --- criteria ---------------------------------------------------------------------------------------------------------
-
-
-def test_reduced() -> None:
-    """Half the epochs, 3 targets a ROI: each kind is predicted, attention lands, permuted targets give nothing."""
-    world = object_world(n_targets=3, seed=0)
-    encoder = routing(world, 0, epochs=20)
-    found = scores(world, np.asarray(encoder.predict(split(world)[2])))
-    assert found["what"] >= 0.9
-    assert found["where"] >= 0.9
-    assert found["whatwhere"] >= 0.9
-    assert min(landed(world, encoder).values()) >= 0.9
-    second = scores(world, pooled(world, products))
-    assert second["whatwhere"] <= 0.45
-    assert found["what"] - second["what"] >= 0.1
-    null = routing(world, 0, permuted=True, epochs=3)
-    assert max(abs(value) for value in scores(world, np.asarray(null.predict(split(world)[2]))).values()) < 0.03
 
 
 def shown(values: list[dict[str, float]]) -> str:

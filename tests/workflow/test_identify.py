@@ -221,7 +221,7 @@ def scanned(make_checkout, make_image_study, image_stages):
                 values[:, region] += latents @ rng.normal(size=(4, study.n_roi))
             save_image(betas_image(values, study.trials["trial_id"], file[2]), study.folder / file)
     options = {"models": {"one": image_stages.RANDOM}, "identify": {"draws": 100, "shuffles": 20}}
-    run = image_stages.Run(study, options, pages=False)
+    run = image_stages.Run(study, options, pages=())
     run(*subjects)
     run_all(run.config, "summarize_group")
     (checkout.root / "regions.yaml").write_text(yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False))

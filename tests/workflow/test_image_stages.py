@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Run:
 
     study: Any
     changes: dict[str, object] = field(default_factory=dict)
-    pages: bool = True
+    pages: Collection[str] = ("01", "02", "group")
 
     def __post_init__(self) -> None:
         self.descriptor = self.study.folder / "scenes.yaml"
@@ -60,11 +61,11 @@ class Run:
 
     def __call__(self, *subjects: str) -> Run:
         run_all(self.config, *OF_A_SUBJECT, subjects=subjects)
-        for subject in subjects if self.pages else ():
-            assert draw_page(self.config, "scenes", subject) == 0
+        for subject in subjects:
+            assert subject not in self.pages or draw_page(self.config, "scenes", subject) == 0
         if set(subjects) == {"01", "02"}:
             run_all(self.config, "summarize_group")
-            assert draw_page(self.config, "scenes") == 0
+            assert "group" not in self.pages or draw_page(self.config, "scenes") == 0
         return self
 
 
@@ -90,7 +91,8 @@ def test_no_reliable_target_is_no_finding(scenes) -> None:
 def test_a_layer_that_predicts_nothing_is_undecided(scenes) -> None:
     """One feature per image says nothing of other images: every prediction is the mean."""
     scenes.write()
-    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "onehot": {"extractor": "onehot"}}})("01", "02")
+    models = {"two": RANDOM | {"n_draws": 2}, "onehot": {"extractor": "onehot"}}
+    run = Run(scenes, {"models": models}, pages=["01"])("01", "02")
     times = encoded(run, "preference", "02", "onehot")
     assert times["reason"].tolist() == ["no score: predictions or responses are constant"]
     assert not times["decided"].any()
@@ -104,7 +106,7 @@ def test_images_shown_once(make_image_study, tmp_path: Path) -> None:
     """Scores and geometry stand without ceilings; sensors are whitened by what precedes the stimulus."""
     study = make_image_study(tmp_path / "once", n_repeats=1)
     study.write()
-    run = Run(study)("01", "02")
+    run = Run(study, pages=["01", "02"])("01", "02")
     comparison = run.table("comparison", subject="01")
     assert comparison["score"].notna().all()
     assert comparison[["ceiling_low", "ceiling_high"]].isna().all(axis=None)
@@ -122,45 +124,25 @@ def test_nothing_to_whiten_by(make_image_study, tmp_path: Path, capsys: pytest.C
     assert "so there is no noise to whiten by; set epochs.whiten: false" in capsys.readouterr().err
 
 
-def test_more_permutations_than_draws(scenes) -> None:
-    scenes.write()
-    run = Run(scenes, {"encode_images": {"permutations": 250, "draws": 100}}, pages=False)("01")
-    row = run.table("differences", subject="01").iloc[0]
-    assert row[["low", "high", "p"]].notna().all()
-    draws = encoded(run, "null", "01")["draw_r"]
-    assert draws.notna().sum() == 2 * 100
-    assert row["p"] >= 1 / 101
-
-
 def test_permutations_are_needed(scenes) -> None:
     refused("permutations", Run, scenes, {"encode_images": {"permutations": 0}})
-
-
-def test_two_methods_stand_apart(scenes) -> None:
-    scenes.write()
-    methods = {name: {"encoder": "ridge", "cv": 3, "device": "cpu"} for name in ("ridge", "pooled")}
-    methods["pooled"]["per_target_alpha"] = False
-    lasso = {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.2}, "cv": 3}
-    methods["lasso"] = lasso | {"models": ["two"], "subjects": ["01"]}
-    run = Run(scenes, {"methods": methods})("01", "02")
-    assert len(run.table("differences", subject="01")) == 10
-    assert "lasso: each layer was regressed on the responses by Lasso (sklearn.linear_model) with alpha = 0.2." in (
-        run.page("sub-01")
-    )
-    page = run.page("sub-01")
-    assert "two (ridge)" in page
-    assert "two and two" not in page
-    assert "two (pooled)" in run.page("group")
 
 
 BANDED = {"encoder": "banded", "models": ["two"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 
 
 def test_what_layers_add_up_to(scenes) -> None:
-    """Joint fits: tables that sum to the score, a section of their own, and no part in best layers."""
+    """Joint fits: tables that sum to the score, a section of their own, and no part in best layers; methods apart."""
     scenes.write()
-    methods = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "banded": BANDED}
-    run = Run(scenes, {"methods": methods})("01", "02")
+    ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
+    lasso = {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.2}, "cv": 3}
+    methods = {"ridge": ridge, "banded": BANDED, "pooled": ridge | {"models": ["two"], "per_target_alpha": False}}
+    run = Run(scenes, {"methods": methods | {"lasso": lasso | {"models": ["two"], "subjects": ["01"]}}})("01", "02")
+    assert len(run.table("differences", subject="01")) == 10
+    page = run.page("sub-01")
+    assert "lasso: each layer was regressed on the responses by Lasso (sklearn.linear_model) with alpha = 0.2." in page
+    assert "two (ridge)" in page
+    assert "two and two" not in page
     for subject, keys in {"01": ["target_id"], "02": ["target_id", "time_s"]}.items():
         labels = {"subject": subject, "model": "two", "method": "banded"}
         scores, bands = run.table("scores", **labels), run.table("bands", **labels)
@@ -180,14 +162,15 @@ def test_what_layers_add_up_to(scenes) -> None:
         assert run.table("partition", subject=subject, model="two", method="ridge").empty
     assert run.table("preference", subject="01", model="two", method="banded").empty
     assert "two (banded)" in run.page("group")
+    assert "two (pooled)" in run.page("group")
     assert "one (ridge)" not in run.page("group")  # one method only
 
 
 def test_joint_fits_alone(scenes) -> None:
     """No layer is compared with another, and nothing else is missing; split by r."""
     scenes.write()
-    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}}, "methods": {"banded": BANDED | {"metric": "r"}}})
-    run("01", "02")
+    changes = {"models": {"two": RANDOM | {"n_draws": 2}}, "methods": {"banded": BANDED | {"metric": "r"}}}
+    run = Run(scenes, changes, pages=["01", "02"])("01", "02")
     scores = run.table("scores", subject="01", model="two", method="banded")
     bands = run.table("bands", subject="01", model="two", method="banded")
     sums = bands.groupby("target_id")["split"].sum()
@@ -214,7 +197,7 @@ def test_no_regions_no_categories_and_no_places(scenes) -> None:
     for channel in epochs.info["chs"]:
         channel["loc"][:] = np.nan
     epochs.save(scenes.folder / "eeg-epo.fif", overwrite=True, verbose="error")
-    run = Run(scenes)("01", "02")
+    run = Run(scenes, pages=["01", "02"])("01", "02")
     assert encoded(run, "profile", "01")["group"].unique().tolist() == ["reliable targets"]
     assert run.table("comparison", subject="01")["group"].unique().tolist() == ["all"]
     assert 'id="figure-topography"' not in run.page("sub-02")
@@ -244,7 +227,7 @@ def test_the_group_page_after_a_failure(scenes, monkeypatch: pytest.MonkeyPatch)
         "brainalign.pipelines.report.report.draw_page", lambda shelf: "" if shelf.page.subject else plain(shelf)
     )
     scenes.write()
-    run = Run(scenes, {"models": {"one": RANDOM}}, pages=False)("01", "02")
+    run = Run(scenes, {"models": {"one": RANDOM}}, pages=())("01", "02")
     assert draw_incomplete(run.config) == 0
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
     kept = {suffix: Path(run.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")}
@@ -316,9 +299,14 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
 
 
 def test_a_single_penalty_chooses_no_layer(scenes) -> None:
-    """Without a score inside the training images there is no choice, and none is claimed."""
+    """Nothing is claimed that no score inside the training images chose; permutations may be more than draws."""
     scenes.write()
-    run = Run(scenes, {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}})("01")
+    changes = {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}}
+    run = Run(scenes, changes | {"encode_images": {"permutations": 250, "draws": 100}})("01")
+    row = run.table("differences", subject="01").iloc[0]
+    assert row[["low", "high", "p"]].notna().all()
+    assert row["p"] >= 1 / 101
+    assert encoded(run, "null", "01")["draw_r"].notna().sum() == 2 * 100
     assert encoded(run, "profile", "01")["cv_score"].isna().all()
     page = run.page("sub-01")
     assert "layer draw1 (the first one: nothing was scored inside the training stimuli)" in page
@@ -329,7 +317,7 @@ TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "
 TRAINED = {"encoder": "factorized", "epochs": 3, "batch_size": 20, "seeds": [0, 1], "device": "cpu", "validation": 0.3}
 
 
-def trained(scenes, subject: str, *, pages: bool = True, **methods: object) -> Run:
+def trained(scenes, subject: str, *, pages: Collection[str] = ("01",), **methods: object) -> Run:
     """Return a study whose subject has encoders of tokens beside ridge on the same tokens."""
     scenes.write()
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
@@ -356,7 +344,7 @@ def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> Non
         "ridge": {"encoder": "ridge", "models": ["cls"], "device": "cpu"},
         "fac": TRAINED | {"models": ["net"], "cls": "cls", "baselines": ["mean"], "targets": "all"},
     }
-    run = Run(scenes, {"models": models, "methods": methods}, pages=False)("01")
+    run = Run(scenes, {"models": models, "methods": methods}, pages=())("01")
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "layer", "group"])
     alone = run.table("profile", subject="01", model="cls", method="ridge").set_index(["layer", "group"])["r"]
     assert set(table.index.unique("layer")) == {"layers.0", "layers.1"}
@@ -420,7 +408,7 @@ def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.Cap
 
 def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second run trains what is left, and finds what an undisturbed one finds."""
-    whole = trained(scenes, "02", fac=TRAINED, pages=False)
+    whole = trained(scenes, "02", fac=TRAINED, pages=())
     expected = whole.table("scores", subject="02", model="net", method="fac")
     shutil.rmtree(scenes.folder)
     say, said = encode_images._say, []
@@ -433,8 +421,8 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(encode_images, "_say", killed)
     with pytest.raises(KeyboardInterrupt):
-        trained(scenes, "02", fac=TRAINED, pages=False)
-    run = trained(scenes, "02", fac=TRAINED, pages=False)
+        trained(scenes, "02", fac=TRAINED, pages=())
+    run = trained(scenes, "02", fac=TRAINED, pages=())
     left = [(1, 3), *((seed, number) for seed in (0, 1) for number in (1, 2, 3))]
     assert [(seed, epoch.number) for _, _, seed, epoch in said[5:]] == left
     pd.testing.assert_frame_equal(run.table("scores", subject="02", model="net", method="fac"), expected)
@@ -604,7 +592,7 @@ def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
         "fac": TRAINED | {"models": ["net"], "seeds": [0]},
     }
     scenes.write()
-    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "net": TOKENS}, "methods": methods}, pages=False)
+    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "net": TOKENS}, "methods": methods}, pages=())
     run_all(run.config, "extract", "prepare", subjects=("01",))
     whole = workflow.Run(run.config)
     fits = [of for step, of in workflow.planned(whole, "scenes") if step.name == "encode_images"]

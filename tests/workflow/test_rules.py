@@ -1,4 +1,4 @@
-"""The workflow as text: lint, format, what every rule declares, what a dry-run lists, what stops it."""
+"""The workflow as text: lint, what rules and profiles declare, what a dry-run lists, what stops it, who locks it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.cli import get_argument_parser
 
 from brainalign.config import load_config
-from brainalign.workflow import STEPS, Job, jobs
+from brainalign.workflow import STEPS, Job, forget, jobs, note, running
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -134,3 +135,34 @@ def test_what_stages_load_themselves_is_declared(make_checkout, make_image_study
     assert sum("writer/model.safetensors" in files for rule, files in found if rule == "decode") == 1  # not of ridge
     assert all({"rest/people.tsv", "rest/01.npy"} <= files for rule, files in found if rule == "prepare_series")
     assert {rule for rule, _ in found} >= set(stages)
+
+
+@pytest.mark.parametrize("name", ["default", "slurm"])
+def test_every_key_of_a_profile_is_an_option(root: Path, name: str) -> None:
+    profile = yaml.safe_load((root / "snakemake" / "profiles" / name / "config.yaml").read_text())
+    known = {option.lstrip("-") for action in get_argument_parser()._actions for option in action.option_strings}
+    assert profile
+    assert set(profile) <= known
+    assert profile["rerun-incomplete"] is True  # a killed run leaves outputs that only look finished
+
+
+def test_only_living_processes_hold_a_lock(tmp_path: Path) -> None:
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    note(sleeper.pid, tmp_path)
+    note(folder=tmp_path)
+    assert set(running(tmp_path)) == {sleeper.pid, os.getpid()}
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, and left as a zombie
+    assert running(tmp_path) == [os.getpid()]
+    sleeper.wait()
+    forget(folder=tmp_path)
+    assert running(tmp_path) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_number_taken_over_by_another_process_does_not_count(tmp_path: Path) -> None:
+    note(folder=tmp_path)
+    (path,) = tmp_path.iterdir()
+    os.utime(path, (0, 0))  # noted long before this process began
+    assert running(tmp_path) == []
+    assert not path.exists()
