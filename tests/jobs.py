@@ -7,13 +7,18 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pandas as pd
+
 import brainalign
 from brainalign.config import Config
+from brainalign.io import artifact_path
 from brainalign.pipelines import run_job
+from brainalign.study import parse
 from brainalign.workflow import STEPS, Job, Run, incomplete_pages, job_of, planned, reached
 
 Files = str | Path | Iterable[str | Path]
@@ -97,3 +102,46 @@ def outside_its_digest(job: Job) -> set[Path]:
     entered = files_entered(lambda: run_job(job))
     assert len(entered & covered) > 10  # it ran
     return {path for path in entered - covered - {runner} if not any(path.is_relative_to(folder) for folder in apart)}
+
+
+RANDOM = {"extractor": "random", "n_features": 4}
+OF_A_SUBJECT = ("extract", "prepare", "encode_images", "compare_images", "summarize_images")
+
+
+@dataclass
+class ImageRun:
+    """Every step of the small study of images, as a run takes them; `changes` replace parts of the config."""
+
+    study: Any
+    changes: dict[str, object] = field(default_factory=dict)
+    pages: Collection[str] = ("01", "02", "group")
+
+    def __post_init__(self) -> None:
+        self.descriptor = self.study.folder / "scenes.yaml"
+        content = {
+            "results": str(self.study.folder / "results"),
+            "datasets": {"scenes": {"descriptor": str(self.descriptor)}},
+            "models": {"two": RANDOM | {"n_draws": 2}, "one": RANDOM},
+            "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
+            "encode_images": {"permutations": 100, "draws": 100},
+            "compare_images": {"permutations": 100, "draws": 100},
+        }
+        self.config = parse(Config, content | self.changes, "configuration")
+
+    def path(self, suffix: str, **labels: str) -> str:
+        return str(artifact_path(self.config.results, "scenes", suffix, **labels))
+
+    def table(self, suffix: str, **labels: str) -> pd.DataFrame:
+        return pd.read_parquet(self.path(suffix, **labels))
+
+    def page(self, name: str) -> str:
+        return (self.study.folder / "results" / "scenes" / f"{name}.html").read_text(encoding="utf-8")
+
+    def __call__(self, *subjects: str) -> ImageRun:
+        run_all(self.config, *OF_A_SUBJECT, subjects=subjects)
+        for subject in subjects:
+            assert subject not in self.pages or draw_page(self.config, "scenes", subject) == 0
+        if set(subjects) == {"01", "02"}:
+            run_all(self.config, "summarize_group")
+            assert "group" not in self.pages or draw_page(self.config, "scenes") == 0
+        return self

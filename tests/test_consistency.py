@@ -251,10 +251,6 @@ def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
     """Without a header the descriptor still says where epochs begin and end."""
     content = {
         "name": "muse",
-        "title": "t",
-        "citation": {"text": "Nobody."},
-        "licence": "CC0",
-        "source": "tests",
         "recordings": {"1": {"format": "muse", "recordings": ["a.csv"]}},
         "markers": {"1": "house", "2": "face"},
         "epochs": {"tmin_s": -0.1, "tmax_s": 0.4},

@@ -173,10 +173,6 @@ def test_prepare_takes_the_folder(challenge) -> None:
     files = {"format": "algonauts", "root": ".", "participant": "01", "trust_pickle": True}
     content = {
         "name": "challenge",
-        "title": "Algonauts 2023",
-        "citation": {"text": "Gifford et al. (2023)."},
-        "licence": "tests",
-        "source": "tests",
         "stimuli": "stimuli.tsv",
         "recordings": {"01": files},
         "splits": {"drawn": {"share": 0.6}},

@@ -282,10 +282,6 @@ def recorded(tmp_path: Path) -> Path:
     shorter.to_csv(tmp_path / "again.csv", index=False)
     descriptor: dict[str, Any] = {
         "name": "twice",
-        "title": "EEG",
-        "citation": {"text": "Nobody (2026). Simulated."},
-        "licence": "CC0",
-        "source": "tests",
         "recordings": {"1": {"format": "muse", "recordings": ["0.csv", "1.csv", "2.csv"]}},
         "markers": {"1": "house", "2": "face"},
         "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
@@ -372,10 +368,6 @@ def copies_of(descriptor: dict[str, Any], path: Path) -> list[tuple[str, set[str
     """Return level and names of the two files of every problem."""
     told = descriptor | {
         "name": "folders",
-        "title": "Folders",
-        "citation": {"text": "Nobody (2026). Simulated."},
-        "licence": "CC0",
-        "source": "tests",
     }
     path.write_text(yaml.safe_dump(told))
     problems = copied_recordings(load_descriptor(path))

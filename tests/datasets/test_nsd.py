@@ -317,10 +317,6 @@ def test_prepare_takes_the_folder(nsd) -> None:
     labels = {"mask": "nsdgeneral", "rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
     content = {
         "name": "nsd",
-        "title": "The Natural Scenes Dataset",
-        "citation": {"text": "Allen et al. (2022)."},
-        "licence": "tests",
-        "source": "tests",
         "stimuli": "images/stimuli.tsv",
         "recordings": {"04": {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], **labels}},
         "splits": {"shared": {"column": "set", "value": "shared"}},

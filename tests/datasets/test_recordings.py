@@ -94,10 +94,6 @@ def test_bad_files_are_named(tmp_path: Path, change, message: str) -> None:
 def descriptor(folder: Path, **changes: object) -> Study:
     content = {
         "name": "small",
-        "title": "Two recordings",
-        "citation": {"text": "Nobody (2026). Simulated."},
-        "licence": "CC0",
-        "source": "tests",
         "recordings": {"1": {"format": "epochs", "epochs": ["a-epo.fif", "b-epo.fif"]}},
         "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
         "folder": folder,

@@ -5,12 +5,12 @@ Each world runs twice: reduced in `make test`, at full size (marked acceptance) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 
 import numpy as np
 import pytest
+from records import Record
 from scipy.stats import binomtest
 
 from brainalign.encoding import Ridge, evaluate
@@ -28,7 +28,6 @@ from brainalign.statistics import (
     permutation_test,
 )
 
-Record = Callable[[str, object, str], None]
 ALPHAS = (0.1, 3.0, 100.0)
 
 

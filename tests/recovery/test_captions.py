@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from records import Record
 from worlds.scene_networks import train_scene_network
 
 from brainalign.encoding import Ridge
@@ -29,7 +30,6 @@ from brainalign.synthesis import (
     temperature_curve,
 )
 
-Record = Callable[[str, object, str], None]
 ATTRIBUTES = ("colour", "shape")
 TEMPERATURES = [0.0, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 100.0, 150.0, np.inf]
 

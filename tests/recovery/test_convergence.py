@@ -5,25 +5,19 @@ Each world runs twice: reduced in `make test`, at full size (marked acceptance) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from records import Record, cases
 from scipy.stats import kstest
 from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
 from brainalign.encoding import Convergence, LayerScores, Ridge, convergence_scores, evaluate, evaluate_held_out
 from brainalign.statistics import smooth_map_test
 
-Record = Callable[[str, object, str], None]
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
 N_FOLDS, N_CHOICE = 5, 3
-
-
-def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
-    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
-    return lambda name: pytest.mark.parametrize(name, both)
 
 
 def folds_of(n_images: int, seed: int) -> list[np.ndarray]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record
 from worlds.small import hierarchical_mixtures
 
 from brainalign.arrays import Responses
@@ -15,7 +15,6 @@ from brainalign.encoding import DictionaryStudy, ImageSubject, Ridge
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
 from brainalign.simulation import sparse_mixtures
 
-Record = Callable[[str, object, str], None]
 SEEDS, FURTHER = (0, 1, 2), (10, 11, 12)
 N_TRAINING = 6000
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from records import Record
 from torch import Tensor
 from worlds.scene_networks import selective_voxels, train_scene_network
 
@@ -30,8 +31,6 @@ PRIOR = Path(__file__).parents[2] / "data" / "prior"
 REGIONS = ("red", "large", "leftside", "cross")
 ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 TRIED = 100_000  # seeds of images start here
-
-Record = Callable[[str, object, str], None]
 
 
 def tensor(images: np.ndarray) -> Tensor:

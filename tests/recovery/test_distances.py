@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from records import Record
 from scipy.stats import binomtest
 
 from brainalign.datasets import load_mesh
@@ -19,7 +18,6 @@ from brainalign.geometry import (
     volume_neighbourhoods,
 )
 
-Record = Callable[[str, object, str], None]
 RUNS, CONDITIONS, CHANNELS = 6, 8, 50
 SEEDS = [pytest.param((0,), 300, id="reduced"), pytest.param(range(6), 1000, id="full", marks=pytest.mark.acceptance)]
 

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record, said
 
 from brainalign.decoding import (
     ControlMatrix,
@@ -31,7 +32,6 @@ from brainalign.decoding import (
 from brainalign.simulation import EegText, eeg_power, eeg_text
 from brainalign.statistics import crossed_bootstrap
 
-Record = Callable[[str, object, str], None]
 SEEDS = (1, 2, 3)
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 NULLS = [("brain", "noise"), ("brain", "shuffled"), ("noise", "brain"), ("noise", "noise"), ("shuffled", "brain")]
@@ -134,10 +134,6 @@ def unlike_their_mirror(world: EegText) -> np.ndarray:
 def reach(values: list[float], low: float) -> bool:
     """Return whether the mean over seeds is at `low` within two standard errors."""
     return bool(np.mean(values) + 2 * np.std(values, ddof=1) / np.sqrt(len(values)) >= low)
-
-
-def said(values: list[float]) -> str:
-    return " ".join(f"{value:.3f}" for value in values)
 
 
 def values_of(matrices: list[ControlMatrix], trained: str, tested: str, measure: str = "top-1") -> list[float]:

@@ -5,11 +5,10 @@ Each world runs reduced in `make test`, and at full size (marked acceptance) in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record
 from scipy.stats import binomtest
 from sklearn.linear_model import Ridge as PlainRidge
 
@@ -28,7 +27,6 @@ from brainalign.geometry import (
 )
 from brainalign.simulation import OccludedBall, RingAgent, ball_features, ball_future, occluded_ball, ring_agent
 
-Record = Callable[[str, object, str], None]
 TRAINED = ("mlp", "lstm", "ctrnn")
 ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 

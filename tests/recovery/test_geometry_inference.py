@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from records import Record
 from scipy import sparse
 from scipy.stats import binomtest, kstest
 
@@ -21,8 +20,6 @@ from brainalign.geometry import (
     rdm_permutation_places,
     rdm_permutation_test,
 )
-
-Record = Callable[[str, object, str], None]
 
 
 def sizes(reduced: int, full: int) -> pytest.MarkDecorator:

@@ -5,16 +5,14 @@ The world runs reduced in `make test`, and at full size (marked acceptance) in `
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record
 
 from brainalign.decoding import ALL_NORMS, GroundedLanguage, norm_prediction, same_words, scene_retrieval, word_clusters
 from brainalign.simulation import GroundedWords, grounded_words
 
-Record = Callable[[str, object, str], None]
 SEEDS = (1, 2, 3)
 N_SHUFFLES = 5  # what one of them scores varies: visual R² of .05 to .10 at seed 2
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record
 
 from brainalign.arrays import Responses
 from brainalign.datasets import folds_of, group_labels, make_splits, read_fmri
@@ -19,8 +19,6 @@ from brainalign.study import Study as Descriptor
 from brainalign.study import load_descriptor
 
 pytestmark = pytest.mark.acceptance
-
-Record = Callable[[str, object, str], None]
 
 
 class Study:

@@ -5,11 +5,10 @@ Each world runs twice: reduced in `make test`, at full size (marked acceptance) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record, cases
 from scipy import ndimage, sparse
 from scipy.stats import binomtest
 
@@ -36,14 +35,8 @@ from brainalign.statistics import (
     target_winners,
 )
 
-Record = Callable[[str, object, str], None]
 ALPHAS = (1.0, 10.0, 100.0, 1000.0)
 LAYERS = [f"layer{k}" for k in range(6)]
-
-
-def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
-    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
-    return lambda name: pytest.mark.parametrize(name, both)
 
 
 seeds_of_worlds = cases((0,), (0, 1, 2, 10, 11, 12))

@@ -6,7 +6,6 @@ Short versions of these are in tests/encoding/test_in_context.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record
 from sklearn.base import clone
 from worlds.small import linear_gaussian_reference
 
@@ -21,7 +21,6 @@ from brainalign.encoding import InContextEncoder, WeightPrior, curve_baselines, 
 from brainalign.simulation import VoxelPriorWorld, voxel_prior_world
 from brainalign.statistics import explained_variance, pearson
 
-Record = Callable[[str, object, str], None]
 RATIOS = (0.7, 1.5, 3.0)
 SIZES = (10, 20, 50, 100)
 SEEDS = (0, 1, 2)

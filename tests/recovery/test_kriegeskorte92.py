@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rsatoolbox
 import torch
+from records import Record
 
 from brainalign.datasets import RdmSets, read_kriegeskorte92
 from brainalign.features import EfficientNetExtractor
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="needs kriegeskorte92 in the folder named by BRAINALIGN_DATA"
 )
 
-Record = Callable[[str, object, str], None]
 PUBLISHED = {"animacy": 0.390, "monkeyIT": 0.300, "EVA": 0.237, "HMAX": 0.163, "V1": 0.023}
 REFERENCES = ("humanIT", "monkeyIT", "judgements")
 

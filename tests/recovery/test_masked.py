@@ -5,10 +5,9 @@ Each world runs reduced in `make test` (tests/decoding/test_masked.py), and at f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from records import Record, said
 
 from brainalign.decoding import (
     HALF,
@@ -26,15 +25,10 @@ from brainalign.decoding import (
 from brainalign.decoding.masked import filling
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
-Record = Callable[[str, object, str], None]
 SEEDS = (1, 2, 3)
 N_TRAIN = 36
 LAGGED = {"region_vectors": True, "ratio": (0.05, 0.95), "learning_rate": 6e-3, "schedule": "one_cycle"}
 SHORT = 300  # steps of nulls and ablations of one seed: enough for what is there to be found (.25 and more)
-
-
-def said(values: list[float]) -> str:
-    return " ".join(f"{value:.3f}" for value in values)
 
 
 def halves(world: RoiSeries, seed: int) -> np.ndarray:

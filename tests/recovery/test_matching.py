@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
+from records import Record, cases
 
 from brainalign.geometry import cka, equal_variance, feature_bias, rdm, whitened
 
-Record = Callable[[str, object, str], None]
 WIDTH, N_BITS, N_TRAIN, N_TEST = 32, 8, 512, 200
 TASKS = ("linear", "linear", "xor", "both", "both", "both")  # the last one starts from the weights of the fourth
 PAIRS = {"lin-lin": (0, 1), "both-xor": (3, 2), "both-lin": (3, 0), "independent": (3, 4), "shared start": (3, 5)}
-
-
-def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
-    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
-    return lambda name: pytest.mark.parametrize(name, both)
 
 
 def images(n: int, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from drawn import unarranged
+from records import Record
 from worlds.matrix import CELLS, Cell, check_planted_is_found, p_of_nothing
 
-Record = Callable[[str, object, str], None]
 pytestmark = pytest.mark.acceptance
 
 

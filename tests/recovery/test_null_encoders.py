@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
-
 import numpy as np
 import pytest
 import torch
+from records import Record
+from worlds.guided import LEAST, interval, of, synthesise
 
 from brainalign.synthesis import Sampling, synthesis_gains
-
-Record = Callable[[str, object, str], None]
 
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(1500)
-def test_encoders_of_shuffled_voxels_raise_nothing(guided_worlds: ModuleType, record: Record) -> None:
+def test_encoders_of_shuffled_voxels_raise_nothing(record: Record) -> None:
     """Null encoders of guidance: below the encoder in every region; their mean effect is none, but for size."""
     torch.set_num_threads(1)
     sampling = Sampling(n_images=16, batch_size=16, seed=100)
-    regions = (*guided_worlds.LEAST, "bluecircle")
-    study = guided_worlds.synthesise(regions, 0, sampling, 19, 8, evolution=True)
+    regions = (*LEAST, "bluecircle")
+    study = synthesise(regions, 0, sampling, 19, 8, evolution=True)
     gains = synthesis_gains(study.table)
     for region in regions:
-        beyond = guided_worlds.of(gains, region, "null")
+        beyond = of(gains, region, "null")
         assert beyond["n"] == 19
         mine = study.table[study.table["scored"] == region]
         start = mine[(mine["condition"] == "recurrent")].set_index("seed")["true"]
@@ -45,8 +42,6 @@ def test_encoders_of_shuffled_voxels_raise_nothing(guided_worlds: ModuleType, re
         # Whatever an encoder responds to, more of it is shown by a larger thing: null encoders enlarge.
         if region != "large":
             assert abs(mean) <= 3 * error
-        evolved = guided_worlds.of(gains, region, "evolved")
-        record(
-            f"{region}: guided minus evolved at equal cost", guided_worlds.interval(evolved), "shown, whatever it is"
-        )
+        evolved = of(gains, region, "evolved")
+        record(f"{region}: guided minus evolved at equal cost", interval(evolved), "shown, whatever it is")
     record("seconds of guidance over seconds without", f"{study.cost['ratio']:.1f}", "what searches may spend")

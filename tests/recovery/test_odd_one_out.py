@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from records import Record, cases
 
 from brainalign.encoding import Ridge
 from brainalign.features import EfficientNetExtractor
@@ -43,7 +44,6 @@ from brainalign.geometry import (
 )
 from brainalign.simulation import AbstractionWorld, ConceptWorld, abstraction_world, concept_world, draw_scenes, render
 
-Record = Callable[[str, object, str], None]
 # Reduced, the other method's choices and dimensions are those of tests/workflow/test_concepts.py.
 reduced_for_sparse = pytest.mark.parametrize(
     ("method", "worlds", "starts"),
@@ -52,11 +52,6 @@ reduced_for_sparse = pytest.mark.parametrize(
         *(pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in CONCEPT_METHODS),
     ],
 )
-
-
-def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
-    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
-    return lambda name: pytest.mark.parametrize(name, both)
 
 
 def make(method: str, n_alphas: int = 4):

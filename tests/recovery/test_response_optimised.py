@@ -6,18 +6,16 @@ The world runs at one seed with fewer images and epochs in `make test` and at th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from records import Record, over_seeds
 
 from brainalign.encoding import FactorizedReadout, ResponseOptimisedEncoder, Ridge
 from brainalign.simulation import ComplexCells, complex_cells
 from brainalign.simulation.voxels import CELL_CEILING
 from brainalign.statistics import normalized_r2, pearson
-
-Record = Callable[[str, object, str], None]
 
 ALPHAS = tuple(np.logspace(0, 6, 13))
 CORE = {"n_channels": (8, 16), "kernel_sizes": (7, 3), "pool": (2, 1)}
@@ -89,13 +87,6 @@ def run(seed: int, n_train: int, epochs: int, everything: bool) -> Found:
     return Found(scores, n_parameters, field_r, null_r)
 
 
-def check(values: list[float], least: float = -np.inf, most: float = np.inf) -> str:
-    """The mean over seeds must be within limits, and no seed outside by more than .05; return both in words."""
-    assert least <= np.mean(values) <= most, values
-    assert least - 0.05 <= min(values) <= max(values) <= most + 0.05, values
-    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
 def criteria(found: list[Found], record: Record, *, reached: float) -> None:
     """What holds with few and with many images; only how far the core gets depends on their number.
 
@@ -105,15 +96,19 @@ def criteria(found: list[Found], record: Record, *, reached: float) -> None:
     is reached. A trained core may move its maps by the reach of its filters: fields agree at .6 in the median.
     """
     for name in PIXELS:
-        check([one.median(name) for one in found], least=-0.02, most=0.02)
+        over_seeds([one.median(name) for one in found], least=-0.02, most=0.02)
     core = [one.median("response-optimised") for one in found]
-    record("response-optimised", check(core, least=reached), f">= {reached:g}")
+    record("response-optimised", over_seeds(core, least=reached), f">= {reached:g}")
     gain = [one.median("response-optimised") - one.median("untrained core") for one in found]
-    record("response-optimised - untrained core", check(gain, least=reached / 2), f">= {reached / 2:g}")
-    null = check([one.median("images permuted") for one in found], least=-0.03, most=0.03)
+    record("response-optimised - untrained core", over_seeds(gain, least=reached / 2), f">= {reached / 2:g}")
+    null = over_seeds([one.median("images permuted") for one in found], least=-0.03, most=0.03)
     record("images permuted in training", null, "within .03 of 0")
-    record("images permuted: mean r", check([one.null_r for one in found], least=-0.03, most=0.03), "within .03 of 0")
-    fields = check([float(np.median(one.field_r)) for one in found], least=0.6)
+    record(
+        "images permuted: mean r",
+        over_seeds([one.null_r for one in found], least=-0.03, most=0.03),
+        "within .03 of 0",
+    )
+    fields = over_seeds([float(np.median(one.field_r)) for one in found], least=0.6)
     record("r of recovered and planted fields, median over voxels", fields, ">= .6")
 
 
@@ -134,4 +129,4 @@ def test_features_are_learned_from_responses_in_full(record: Record) -> None:
         record(f"{name} ({size:,} parameters)", f"{np.mean(values):.3f}", "shown")
     criteria(found, record, reached=0.8)
     apart = [one.median("response-optimised") - one.median(PRODUCTS) for one in found]
-    record(f"response-optimised - {PRODUCTS}", check(apart, least=0.1), ">= .1")
+    record(f"response-optimised - {PRODUCTS}", over_seeds(apart, least=0.1), ">= .1")

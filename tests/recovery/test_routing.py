@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from records import Record, over_seeds
 from torch import nn
 from worlds.objects import OBJECT_ROIS, ObjectWorld, object_world
 
@@ -18,7 +19,6 @@ from brainalign.encoding import Ridge, RoutingEncoder
 from brainalign.regression import Training, carve_validation, train
 from brainalign.statistics import normalized_r2, pearson
 
-Record = Callable[[str, object, str], None]
 KINDS = ("what", "where", "whatwhere")
 N_TRAINING, SHARE = 2400, 1 / 6  # 2,000 rows to train on, 400 that choose the epoch
 ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -153,13 +153,6 @@ def shown(values: list[dict[str, float]]) -> str:
     return "; ".join(" / ".join(f"{each[kind]:.3f}" for kind in each) for each in values)
 
 
-def check(values: list[float], least: float = -np.inf, most: float = np.inf) -> None:
-    """Raise unless the mean over seeds meets a threshold and no seed misses it by more than .05."""
-    assert least <= np.mean(values) <= most, values
-    assert min(values) >= least - 0.05, values
-    assert max(values) <= most + 0.05, values
-
-
 def of(values: list[dict[str, float]], kind: str) -> list[float]:
     return [each[kind] for each in values]
 
@@ -209,19 +202,19 @@ def test_attention(record: Record) -> None:
     )
 
     attention = table["attention"]
-    check(of(attention, "what"), least=0.9)
-    check(of(attention, "whatwhere"), least=0.95)
-    check(np.subtract(of(table["factorized"], "where"), of(attention, "where")).tolist(), most=0.03)
-    check(of(table["attention, content keys only"], "whatwhere"), most=0.55)
-    check(of(table["attention, position keys only"], "whatwhere"), most=0.15)
-    check(of(table["second-order pooled ridge"], "whatwhere"), most=0.45)
+    over_seeds(of(attention, "what"), least=0.9)
+    over_seeds(of(attention, "whatwhere"), least=0.95)
+    over_seeds(np.subtract(of(table["factorized"], "where"), of(attention, "where")).tolist(), most=0.03)
+    over_seeds(of(table["attention, content keys only"], "whatwhere"), most=0.55)
+    over_seeds(of(table["attention, position keys only"], "whatwhere"), most=0.15)
+    over_seeds(of(table["second-order pooled ridge"], "whatwhere"), most=0.45)
     for name in ("factorized", "ridge on all tokens", "gated pooling", "1,000 pooled random features"):
         assert max(of(table[name], "whatwhere")) < 0.95 - 0.3, name  # none of them does both
     for kind in KINDS:
         assert np.abs(of(table["attention, permuted targets"], kind)).max() < 0.03
     for kind in ("what", "whatwhere"):
-        check(of(places["attention"], kind), least=0.9)
-        check(of(places["permuted targets"], kind), most=0.35)
+        over_seeds(of(places["attention"], kind), least=0.9)
+        over_seeds(of(places["permuted targets"], kind), most=0.35)
     assert max(seconds) < 60
 
 

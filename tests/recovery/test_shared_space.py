@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record, said
 
 from brainalign.decoding import (
     SPACE_NULLS,
@@ -23,7 +24,6 @@ from brainalign.decoding import (
 )
 from brainalign.simulation import SharedWorld, shared_space
 
-Record = Callable[[str, object, str], None]
 SEEDS = (1, 2, 3)
 
 
@@ -40,10 +40,6 @@ def retrieved(embeddings: Mapping[str, np.ndarray], test: Mapping[str, Trials]) 
     """Return values by kind, query, gallery and measure."""
     table = space_retrieval(embeddings, test, n_permutations=20)
     return table.set_index(["kind", "query", "gallery", "measure"])["value"]
-
-
-def said(values: object) -> str:
-    return " ".join(f"{value:.3f}" for value in np.ravel(values))
 
 
 CELLS = {

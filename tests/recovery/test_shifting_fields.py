@@ -5,17 +5,16 @@ The world runs at one seed in `make test` and at five (marked acceptance) in `ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from records import Record, over_seeds
 from worlds.shifting import FIELD_CEILING, ShiftingFields, shifting_fields
 
 from brainalign.encoding import FactorizedReadout, GaussianReadout, Ridge, SemanticSpatialReadout
 from brainalign.statistics import normalized_r2, pearson
 
-Record = Callable[[str, object, str], None]
 STUCK = 0.1  # below the factorized read-out
 
 
@@ -102,13 +101,6 @@ def recovered(world: ShiftingFields, shifts: np.ndarray) -> tuple[float, float, 
     return float(np.median(rs)), float(np.median(slopes)), float(shifts[:, ~world.shifting].std(axis=0).max())
 
 
-def check(values: list[float], least: float = -np.inf, most: float = np.inf) -> str:
-    """The mean over seeds must be within limits, and no seed outside by more than .05; return both in words."""
-    assert least <= np.mean(values) <= most, values
-    assert least - 0.05 <= min(values) <= max(values) <= most + 0.05, values
-    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
 @pytest.mark.parametrize(
     "seeds",
     [pytest.param((0,), id="reduced"), pytest.param((0, 1, 2, 3, 4), id="full", marks=pytest.mark.acceptance)],
@@ -122,16 +114,16 @@ def test_fields_that_move(seeds: tuple[int, ...], record: Record) -> None:
     best = [max(one.median(name, True) for name in one.scores if name.startswith("ridge on")) for one in found]
     above = [one.median("semantic", True) - ridge for one, ridge in zip(found, best, strict=True)]
     gains = [one.gain("semantic", "factorized") for one in found]
-    record("shifting: semantic - factorized", check(gains, least=0.3), ">= .3")
+    record("shifting: semantic - factorized", over_seeds(gains, least=0.3), ">= .3")
     static = [one.gain("semantic", "factorized", shifting=False) for one in found]
-    record("static: semantic - factorized", check(static, least=-0.03), ">= -.03")
-    record("shifting: semantic - best interaction ridge", check(above, least=0.1), ">= .10")
+    record("static: semantic - factorized", over_seeds(static, least=-0.03), ">= -.03")
+    record("shifting: semantic - best interaction ridge", over_seeds(above, least=0.1), ">= .10")
     null = [one.gain("semantics shuffled", "factorized") for one in found]
-    record("shifting: shuffled semantics - factorized", check(null, most=0.03), "<= .03")
-    record("r of recovered and planted shifts", check([one.shift_r for one in found], least=0.9), ">= .9")
+    record("shifting: shuffled semantics - factorized", over_seeds(null, most=0.03), "<= .03")
+    record("r of recovered and planted shifts", over_seeds([one.shift_r for one in found], least=0.9), ">= .9")
     slopes = [one.slope for one in found]
-    record("slope of recovered shifts on semantics (.45)", check(slopes, least=0.35, most=0.55), ".35 to .55")
-    spread = check([one.static_sd for one in found], most=0.1)
+    record("slope of recovered shifts on semantics (.45)", over_seeds(slopes, least=0.35, most=0.55), ".35 to .55")
+    spread = over_seeds([one.static_sd for one in found], most=0.1)
     record("static: largest sd of a shift", spread, "<= .1")
     stuck = np.concatenate([one.scores["semantic"] < one.scores["factorized"] - STUCK for one in found])
     assert stuck.mean() <= 0.03

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from records import Record
 from scipy.spatial import ConvexHull
 from scipy.stats import spearmanr
 
@@ -39,7 +39,6 @@ from brainalign.simulation import (
 from brainalign.simulation.voxels import CONFIG
 from brainalign.statistics import layer_preference, pearson
 
-Record = Callable[[str, object, str], None]
 N_SHARED, N_IMAGES, N_REPEATS = 100, 300, 3
 TRAINING = np.arange(N_IMAGES) >= N_SHARED
 SEEDS = [pytest.param(0, id="seed0"), *(pytest.param(k, marks=pytest.mark.acceptance) for k in (1, 2, 3))]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from records import Record
 from worlds.hierarchy import smooth_maps
 
 from brainalign.datasets import parcel_means, read_cortical_maps, read_schaefer
@@ -17,7 +17,6 @@ from brainalign.statistics import spin_orders, spin_test
 
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="needs cortical-maps in the folder named by BRAINALIGN_DATA")
-Record = Callable[[str, object, str], None]
 
 
 def schaefer(n: int) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray]]:

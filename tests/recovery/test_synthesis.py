@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from records import Record
+from worlds.guided import LEAST, interval, of, synthesise, validity
 
 from brainalign.synthesis import Sampling, Synthesised, synthesis_gains
-
-Record = Callable[[str, object, str], None]
 
 SEEDS = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
-def studies(guided_worlds: ModuleType) -> dict[int, tuple[Synthesised, pd.DataFrame]]:
+def studies() -> dict[int, tuple[Synthesised, pd.DataFrame]]:
     """Studies of three worlds: other voxels, networks and seeds each."""
     torch.set_num_threads(1)
     found = {}
     for seed in SEEDS:
         sampling = Sampling(n_images=64, batch_size=64, seed=100 + seed)
         check = SEEDS[(seed + 1) % len(SEEDS)]
-        study = guided_worlds.synthesise(tuple(guided_worlds.LEAST), seed, sampling, check=check)
+        study = synthesise(tuple(LEAST), seed, sampling, check=check)
         found[seed] = study, synthesis_gains(study.table)
     return found
 
@@ -33,11 +30,10 @@ def studies(guided_worlds: ModuleType) -> dict[int, tuple[Synthesised, pd.DataFr
 @pytest.mark.acceptance
 @pytest.mark.timeout(1500)
 def test_guidance_raises_what_regions_truly_answer(
-    guided_worlds: ModuleType, studies: dict[int, tuple[Synthesised, pd.DataFrame]], record: Record
+    studies: dict[int, tuple[Synthesised, pd.DataFrame]], record: Record
 ) -> None:
     """Guided images of five regions: true response against unguided, searches and natural images."""
-    of = guided_worlds.of
-    for region, least in guided_worlds.LEAST.items():
+    for region, least in LEAST.items():
         rows = [of(gains, region, "unguided") for _, gains in studies.values()]
         values = np.array([row["gain"] for row in rows])
         net = np.mean([of(gains, region, "recurrent")["gain"] for _, gains in studies.values()])
@@ -53,40 +49,38 @@ def test_guidance_raises_what_regions_truly_answer(
         assert values.mean() >= least
         assert values.min() >= 0.8 * least
         assert low > 0
-        plain = np.mean([guided_worlds.validity(study.table, "unguided") for study, _ in studies.values()])
-        valid = np.mean([guided_worlds.validity(study.table, "guided", region) for study, _ in studies.values()])
+        plain = np.mean([validity(study.table, "unguided") for study, _ in studies.values()])
+        valid = np.mean([validity(study.table, "guided", region) for study, _ in studies.values()])
         record(f"{region}: validity, guided and unguided", f"{valid:.3f}, {plain:.3f}", ">= .9 of unguided")
         assert valid >= 0.9 * plain
         for control in ("best of n", "natural", "natural true"):
-            worst = [guided_worlds.interval(of(gains, region, control)) for _, gains in studies.values()]
+            worst = [interval(of(gains, region, control)) for _, gains in studies.values()]
             record(f"{region}: guided minus {control}, each seed", "; ".join(worst), "shown, whatever it is")
 
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(1500)
-def test_guidance_is_specific(
-    guided_worlds: ModuleType, studies: dict[int, tuple[Synthesised, pd.DataFrame]], record: Record
-) -> None:
+def test_guidance_is_specific(studies: dict[int, tuple[Synthesised, pd.DataFrame]], record: Record) -> None:
     """Specificity of guidance: colour, size and place raise their own region most."""
-    matrix = pd.DataFrame(0.0, index=list(guided_worlds.LEAST), columns=list(guided_worlds.LEAST))
+    matrix = pd.DataFrame(0.0, index=list(LEAST), columns=list(LEAST))
     for study, _ in studies.values():
         table = study.table
         start = table[table["condition"] == "unguided"].groupby("scored")["true"].mean()
         guided = table[table["condition"] == "guided"].groupby(["region", "scored"])["true"].mean().unstack()
-        matrix += (guided - start).loc[list(guided_worlds.LEAST), list(guided_worlds.LEAST)] / len(studies)
-    for region in guided_worlds.LEAST:
-        row = ", ".join(f"{scored} {matrix.loc[region, scored]:+.2f}" for scored in guided_worlds.LEAST)
+        matrix += (guided - start).loc[list(LEAST), list(LEAST)] / len(studies)
+    for region in LEAST:
+        row = ", ".join(f"{scored} {matrix.loc[region, scored]:+.2f}" for scored in LEAST)
         record(f"guided for {region}: true gain of every region", row, "own region largest")
         assert matrix.loc[region].idxmax() == region
 
 
-def test_guidance_raises_the_true_response_and_shuffled_encoders_do_not(guided_worlds: ModuleType) -> None:
+def test_guidance_raises_the_true_response_and_shuffled_encoders_do_not() -> None:
     torch.set_num_threads(1)
     sampling = Sampling(n_images=8, batch_size=12, recurrence=2, n_steps=20, seed=7)
-    study = guided_worlds.synthesise(("red", "large"), 5, sampling, 2, 4, n_training=500, n_steps=150, check=6)
-    gains, of = synthesis_gains(study.table), guided_worlds.of
+    study = synthesise(("red", "large"), 5, sampling, 2, 4, n_training=500, n_steps=150, check=6)
+    gains = synthesis_gains(study.table)
     for region in ("red", "large"):
         assert of(gains, region, "unguided")["low"] > 0.3
         assert of(gains, region, "null")["low"] > 0.3  # above the best of the null encoders
         assert of(gains, region, "unguided", "check")["low"] > 0
-    assert guided_worlds.validity(study.table, "guided", "red") >= 0.9 * guided_worlds.validity(study.table, "unguided")
+    assert validity(study.table, "guided", "red") >= 0.9 * validity(study.table, "unguided")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from records import Record
 from scipy.sparse import diags_array
 from scipy.stats import beta, binomtest
 
@@ -24,7 +24,6 @@ from brainalign.simulation import category_epochs
 from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, logistic_auc, score_latency
 from brainalign.study import Study, load_descriptor
 
-Record = Callable[[str, object, str], None]
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 PEAK, STEP = 0.17, 0.01
 SEEDS = (0, 1, 2)

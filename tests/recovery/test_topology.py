@@ -5,23 +5,15 @@ Each world runs reduced in `make test` where that is quick, and at full size (ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from records import Record, cases
 from scipy.spatial.distance import pdist
 from scipy.stats import binomtest, spearmanr, ttest_1samp
 from worlds.small import swiss_roll
 
 from brainalign.geometry import BASELINES, RegionIdentification, dependence_test, geodesic, identify_regions, rdm
 from brainalign.simulation import dependent_pair, region_patterns
-
-Record = Callable[[str, object, str], None]
-
-
-def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
-    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
-    return lambda name: pytest.mark.parametrize(name, both)
 
 
 def accuracies(regime: str, seeds: int) -> tuple[np.ndarray, list[RegionIdentification]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import compileall
-import importlib.util
 import json
 import os
 import re
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import IO
 
 import pytest
@@ -159,15 +157,3 @@ def make_checkout(
         return checkout
 
     return make
-
-
-@pytest.fixture(scope="session")
-def image_stages() -> ModuleType:
-    """The file whose `Run` calls every stage of a study of images in this process."""
-    spec = importlib.util.spec_from_file_location("image_stages", Path(__file__).with_name("test_image_stages.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    return module

@@ -99,8 +99,7 @@ def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
 def section_of(folder: Path) -> str:
     """Return the words of the section, drawn from what lies in the folder."""
     config = parse(Config, {"datasets": {"d": {"descriptor": "d.yaml"}}} | MODELS, "configuration")
-    about = {"name": "d", "title": "d", "licence": "CC0", "source": "tests", "stimuli": "s.tsv"}
-    about |= {"citation": {"text": "Nobody."}, "splits": {"shared": {"column": "set", "value": "shared"}}}
+    about = {"name": "d", "stimuli": "s.tsv", "splits": {"shared": {"column": "set", "value": "shared"}}}
     files = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
     descriptor = parse(Study, about | {"recordings": {"1": files}, "folder": "."}, "descriptor")
     responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)

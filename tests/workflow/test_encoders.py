@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from records import Record
 from worlds.objects import OBJECT_ROIS, object_world
 from worlds.shifting import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE, shifting_fields
 
@@ -22,7 +23,6 @@ from brainalign.arrays import Arrays
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.statistics import normalized_r2
 
-Record = Callable[[str, object, str], None]
 N_REPEATS = 3  # of test images
 N_BITS = 16
 COLOURS = np.array([[220, 60, 50], [60, 160, 60], [60, 90, 220], [230, 190, 40]])
@@ -119,10 +119,6 @@ class Written:
         files = {"format": "betas", "betas": "betas.nii.gz", "mask": "mask.nii.gz", "trials": "trials.tsv"}
         descriptor = {
             "name": self.name,
-            "title": f"A simulated world: {self.name}",
-            "citation": {"text": "Nobody (2026). Simulated."},
-            "licence": "CC0",
-            "source": "tests",
             "stimuli": "images.tsv",
             "recordings": {"01": files | {"rois": {"areas": "areas.nii.gz"}}},
             "splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}},

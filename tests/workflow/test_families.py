@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from jobs import run_step
+from jobs import ImageRun, run_step
 from refusals import refused
 
 from brainalign.arrays import Arrays, Layers
@@ -68,13 +68,13 @@ def write(study) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(make_image_study, image_stages, tmp_path_factory: pytest.TempPathFactory):
+def run(make_image_study, tmp_path_factory: pytest.TempPathFactory):
     """The stages of subject 01, once, on the mesh that maps are drawn on."""
     study = make_image_study(
         tmp_path_factory.mktemp("families") / "scenes", n_images=96, n_test=32, size=64, n_vertices=10_242, n_roi=100
     )
     write(study)
-    return image_stages.Run(study, {"models": MODELS, "methods": {"ridge": RIDGE}, "contest": CONTEST} | OPTIONS)("01")
+    return ImageRun(study, {"models": MODELS, "methods": {"ridge": RIDGE}, "contest": CONTEST} | OPTIONS)("01")
 
 
 def test_the_planted_families_win(run) -> None:

@@ -146,8 +146,7 @@ def test_norms_are_predicted_of_the_words_that_have_them(grounded: Path) -> None
 def material(folder: Path) -> ImageMaterial:
     content = {"datasets": {"d": {"descriptor": "d.yaml"}}, "methods": {"ridge": {"encoder": "ridge"}}}
     config = parse(Config, content | {"models": {"net": {"extractor": "efficientnet"}}}, "configuration")
-    about = {"name": "d", "title": "d", "licence": "CC0", "source": "tests", "stimuli": "s.tsv"}
-    about |= {"citation": {"text": "Nobody."}, "splits": {"shared": {"column": "set", "value": "shared"}}}
+    about = {"name": "d", "stimuli": "s.tsv", "splits": {"shared": {"column": "set", "value": "shared"}}}
     files = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
     descriptor = parse(Study, about | {"recordings": {"1": files}, "folder": "."}, "descriptor")
     made = ImageMaterial(config, "d", descriptor, "1")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import run_all, run_step
+from jobs import RANDOM, ImageRun, run_all, run_step
 from nibabel.loadsave import save as save_image
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
@@ -194,7 +194,7 @@ def test_regions_are_compared_topologically_beside_ranks(tmp_path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def scanned(make_checkout, make_image_study, image_stages):
+def scanned(make_checkout, make_image_study):
     """A checkout in which snakemake named regions of three scanned subjects; the stages before ran in this process."""
     checkout = make_checkout("regions")
     study = make_image_study(checkout.root / "scenes")
@@ -220,8 +220,8 @@ def scanned(make_checkout, make_image_study, image_stages):
                 region = slice(k * study.n_roi, (k + 1) * study.n_roi)
                 values[:, region] += latents @ rng.normal(size=(4, study.n_roi))
             save_image(betas_image(values, study.trials["trial_id"], file[2]), study.folder / file)
-    options = {"models": {"one": image_stages.RANDOM}, "identify": {"draws": 100, "shuffles": 20}}
-    run = image_stages.Run(study, options, pages=())
+    options = {"models": {"one": RANDOM}, "identify": {"draws": 100, "shuffles": 20}}
+    run = ImageRun(study, options, pages=())
     run(*subjects)
     run_all(run.config, "summarize_group")
     (checkout.root / "regions.yaml").write_text(yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False))

@@ -5,71 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import transformers
 import yaml
-from jobs import draw_incomplete, draw_page, outside_its_digest, run_all
+from jobs import RANDOM, ImageRun, draw_incomplete, draw_page, outside_its_digest, run_all
 from refusals import refused
 
 import brainalign.pipelines.report.report
 from brainalign import workflow
 from brainalign.arrays import Arrays
-from brainalign.config import Config, load_descriptors
+from brainalign.config import load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines.encode import encode_images
 from brainalign.pipelines.report.failures import failures_of
-from brainalign.study import Study, load_descriptor, parse
-
-RANDOM = {"extractor": "random", "n_features": 4}
-OF_A_SUBJECT = ("extract", "prepare", "encode_images", "compare_images", "summarize_images")
+from brainalign.study import Study, load_descriptor
 
 
-@dataclass
-class Run:
-    """Every step of the small study of images, as a run takes them; `changes` replace parts of the config."""
-
-    study: Any
-    changes: dict[str, object] = field(default_factory=dict)
-    pages: Collection[str] = ("01", "02", "group")
-
-    def __post_init__(self) -> None:
-        self.descriptor = self.study.folder / "scenes.yaml"
-        content = {
-            "results": str(self.study.folder / "results"),
-            "datasets": {"scenes": {"descriptor": str(self.descriptor)}},
-            "models": {"two": RANDOM | {"n_draws": 2}, "one": RANDOM},
-            "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-            "encode_images": {"permutations": 100, "draws": 100},
-            "compare_images": {"permutations": 100, "draws": 100},
-        }
-        self.config = parse(Config, content | self.changes, "configuration")
-
-    def path(self, suffix: str, **labels: str) -> str:
-        return str(artifact_path(self.config.results, "scenes", suffix, **labels))
-
-    def table(self, suffix: str, **labels: str) -> pd.DataFrame:
-        return pd.read_parquet(self.path(suffix, **labels))
-
-    def page(self, name: str) -> str:
-        return (self.study.folder / "results" / "scenes" / f"{name}.html").read_text(encoding="utf-8")
-
-    def __call__(self, *subjects: str) -> Run:
-        run_all(self.config, *OF_A_SUBJECT, subjects=subjects)
-        for subject in subjects:
-            assert subject not in self.pages or draw_page(self.config, "scenes", subject) == 0
-        if set(subjects) == {"01", "02"}:
-            run_all(self.config, "summarize_group")
-            assert "group" not in self.pages or draw_page(self.config, "scenes") == 0
-        return self
-
-
-def encoded(run: Run, suffix: str, subject: str, model: str = "two") -> pd.DataFrame:
+def encoded(run: ImageRun, suffix: str, subject: str, model: str = "two") -> pd.DataFrame:
     return run.table(suffix, subject=subject, model=model, method="ridge")
 
 
@@ -77,7 +33,7 @@ def test_no_reliable_target_is_no_finding(scenes) -> None:
     """A group without targets has no p, and takes none from the others."""
     scenes.write()
     options = {"permutations": 100, "draws": 100}
-    run = Run(scenes, {"encode_images": options, "ceiling_threshold": 5.0})("01", "02")
+    run = ImageRun(scenes, {"encode_images": options, "ceiling_threshold": 5.0})("01", "02")
     profile = encoded(run, "profile", "01").set_index("group")
     assert profile.loc["reliable targets", ["r", "p", "p_fwer"]].isna().all(axis=None)
     regions = profile.drop(index="reliable targets")
@@ -92,7 +48,7 @@ def test_a_layer_that_predicts_nothing_is_undecided(scenes) -> None:
     """One feature per image says nothing of other images: every prediction is the mean."""
     scenes.write()
     models = {"two": RANDOM | {"n_draws": 2}, "onehot": {"extractor": "onehot"}}
-    run = Run(scenes, {"models": models}, pages=["01"])("01", "02")
+    run = ImageRun(scenes, {"models": models}, pages=["01"])("01", "02")
     times = encoded(run, "preference", "02", "onehot")
     assert times["reason"].tolist() == ["no score: predictions or responses are constant"]
     assert not times["decided"].any()
@@ -106,7 +62,7 @@ def test_images_shown_once(make_image_study, tmp_path: Path) -> None:
     """Scores and geometry stand without ceilings; sensors are whitened by what precedes the stimulus."""
     study = make_image_study(tmp_path / "once", n_repeats=1)
     study.write()
-    run = Run(study, pages=["01", "02"])("01", "02")
+    run = ImageRun(study, pages=["01", "02"])("01", "02")
     comparison = run.table("comparison", subject="01")
     assert comparison["score"].notna().all()
     assert comparison[["ceiling_low", "ceiling_high"]].isna().all(axis=None)
@@ -120,12 +76,12 @@ def test_nothing_to_whiten_by(make_image_study, tmp_path: Path, capsys: pytest.C
     study = make_image_study(tmp_path / "once", n_repeats=1)
     study.write(epochs={"tmin_s": 0.0})
     with pytest.raises(AssertionError):
-        Run(study)("02")
+        ImageRun(study)("02")
     assert "so there is no noise to whiten by; set epochs.whiten: false" in capsys.readouterr().err
 
 
 def test_permutations_are_needed(scenes) -> None:
-    refused("permutations", Run, scenes, {"encode_images": {"permutations": 0}})
+    refused("permutations", ImageRun, scenes, {"encode_images": {"permutations": 0}})
 
 
 BANDED = {"encoder": "banded", "models": ["two"], "n_candidates": 5, "cv": 3, "device": "cpu"}
@@ -136,8 +92,10 @@ def test_what_layers_add_up_to(scenes) -> None:
     scenes.write()
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
     lasso = {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.2}, "cv": 3}
-    methods = {"ridge": ridge, "banded": BANDED, "pooled": ridge | {"models": ["two"], "per_target_alpha": False}}
-    run = Run(scenes, {"methods": methods | {"lasso": lasso | {"models": ["two"], "subjects": ["01"]}}})("01", "02")
+    pooled = ridge | {"models": ["two"], "per_target_alpha": False}
+    methods: dict[str, object] = {"ridge": ridge, "banded": BANDED, "pooled": pooled}
+    methods["lasso"] = lasso | {"models": ["two"], "subjects": ["01"]}
+    run = ImageRun(scenes, {"methods": methods})("01", "02")
     assert len(run.table("differences", subject="01")) == 10
     page = run.page("sub-01")
     assert "lasso: each layer was regressed on the responses by Lasso (sklearn.linear_model) with alpha = 0.2." in page
@@ -170,7 +128,7 @@ def test_joint_fits_alone(scenes) -> None:
     """No layer is compared with another, and nothing else is missing; split by r."""
     scenes.write()
     changes = {"models": {"two": RANDOM | {"n_draws": 2}}, "methods": {"banded": BANDED | {"metric": "r"}}}
-    run = Run(scenes, changes, pages=["01", "02"])("01", "02")
+    run = ImageRun(scenes, changes, pages=["01", "02"])("01", "02")
     scores = run.table("scores", subject="01", model="two", method="banded")
     bands = run.table("bands", subject="01", model="two", method="banded")
     sums = bands.groupby("target_id")["split"].sum()
@@ -197,7 +155,7 @@ def test_no_regions_no_categories_and_no_places(scenes) -> None:
     for channel in epochs.info["chs"]:
         channel["loc"][:] = np.nan
     epochs.save(scenes.folder / "eeg-epo.fif", overwrite=True, verbose="error")
-    run = Run(scenes, pages=["01", "02"])("01", "02")
+    run = ImageRun(scenes, pages=["01", "02"])("01", "02")
     assert encoded(run, "profile", "01")["group"].unique().tolist() == ["reliable targets"]
     assert run.table("comparison", subject="01")["group"].unique().tolist() == ["all"]
     assert 'id="figure-topography"' not in run.page("sub-02")
@@ -227,7 +185,7 @@ def test_the_group_page_after_a_failure(scenes, monkeypatch: pytest.MonkeyPatch)
         "brainalign.pipelines.report.report.draw_page", lambda shelf: "" if shelf.page.subject else plain(shelf)
     )
     scenes.write()
-    run = Run(scenes, {"models": {"one": RANDOM}}, pages=())("01", "02")
+    run = ImageRun(scenes, {"models": {"one": RANDOM}}, pages=())("01", "02")
     assert draw_incomplete(run.config) == 0
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
     kept = {suffix: Path(run.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")}
@@ -262,7 +220,7 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
         "caption": {"model": "net", "subjects": ["01"]},
         "match": {"models": ["one", "net"]},
     }
-    config = Run(scenes, changes).config
+    config = ImageRun(scenes, changes).config
     read = {
         "extract": ["weights"],
         "prepare": ["images"],
@@ -302,7 +260,7 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
     """Nothing is claimed that no score inside the training images chose; permutations may be more than draws."""
     scenes.write()
     changes = {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}}
-    run = Run(scenes, changes | {"encode_images": {"permutations": 250, "draws": 100}})("01")
+    run = ImageRun(scenes, changes | {"encode_images": {"permutations": 250, "draws": 100}})("01")
     row = run.table("differences", subject="01").iloc[0]
     assert row[["low", "high", "p"]].notna().all()
     assert row["p"] >= 1 / 101
@@ -317,11 +275,11 @@ TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "
 TRAINED = {"encoder": "factorized", "epochs": 3, "batch_size": 20, "seeds": [0, 1], "device": "cpu", "validation": 0.3}
 
 
-def trained(scenes, subject: str, *, pages: Collection[str] = ("01",), **methods: object) -> Run:
+def trained(scenes, subject: str, *, pages: Collection[str] = ("01",), **methods: object) -> ImageRun:
     """Return a study whose subject has encoders of tokens beside ridge on the same tokens."""
     scenes.write()
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
-    return Run(scenes, {"models": {"net": TOKENS}, "methods": {"ridge": ridge} | methods}, pages)(subject)
+    return ImageRun(scenes, {"models": {"net": TOKENS}, "methods": {"ridge": ridge} | methods}, pages)(subject)
 
 
 def vision_transformer(folder: Path) -> dict[str, object]:
@@ -344,7 +302,7 @@ def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> Non
         "ridge": {"encoder": "ridge", "models": ["cls"], "device": "cpu"},
         "fac": TRAINED | {"models": ["net"], "cls": "cls", "baselines": ["mean"], "targets": "all"},
     }
-    run = Run(scenes, {"models": models, "methods": methods}, pages=())("01")
+    run = ImageRun(scenes, {"models": models, "methods": methods}, pages=())("01")
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "layer", "group"])
     alone = run.table("profile", subject="01", model="cls", method="ridge").set_index(["layer", "group"])["r"]
     assert set(table.index.unique("layer")) == {"layers.0", "layers.1"}
@@ -367,7 +325,7 @@ def test_class_tokens_come_from_the_same_layers(scenes) -> None:
         ),
     ):
         methods = {"ridge": ridge, "fac": TRAINED | {"models": ["net"], "cls": "cls"}}
-        config = Run(scenes, {"models": models, "methods": methods}).config
+        config = ImageRun(scenes, {"models": models, "methods": methods}).config
         refused(message, load_descriptors, config)
 
 
@@ -463,7 +421,7 @@ def test_tokens_without_a_grid(scenes, capsys: pytest.CaptureFixture[str]) -> No
     model = {"extractor": "user", "function": f"{scenes.folder / 'stripe.py'}:build", "layers": ["0"]}
     model |= {"pooling": "tokens", "image_size": 32}
     with pytest.raises(AssertionError):
-        Run(scenes, {"models": {"stripe": model}, "methods": {"fac": TRAINED}})("01")
+        ImageRun(scenes, {"models": {"stripe": model}, "methods": {"fac": TRAINED}})("01")
     assert "layer '0' has shape (48, 7, 3) and grid None; encoders of tokens need" in capsys.readouterr().err
 
 
@@ -474,11 +432,13 @@ def test_queries_of_regions_where_there_are_none(scenes, capsys: pytest.CaptureF
     content["recordings"]["01"].pop("rois")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
-    run_all(Run(scenes, {"models": {"net": TOKENS}}).config, "extract", "prepare", subjects=["01"])
+    run_all(ImageRun(scenes, {"models": {"net": TOKENS}}).config, "extract", "prepare", subjects=["01"])
     scenes.write()
     methods = {"ridge": ridge, "route": TRAINED | {"encoder": "routing", "subjects": ["01"]}}
     with pytest.raises(AssertionError):
-        run_all(Run(scenes, {"models": {"net": TOKENS}, "methods": methods}).config, "encode_images", subjects=["01"])
+        run_all(
+            ImageRun(scenes, {"models": {"net": TOKENS}, "methods": methods}).config, "encode_images", subjects=["01"]
+        )
     assert "queries: roi needs regions, but no target of this subject lies in one" in capsys.readouterr().err
 
 
@@ -487,7 +447,7 @@ def test_layers_as_one_and_controls(scenes) -> None:
     scenes.write()
     routing = TRAINED | {"encoder": "routing", "queries": "parcel", "n_parcels": 4, "baselines": [], "ensemble": True}
     model = TOKENS | {"layers": ["block2", "block3"]}
-    run = Run(scenes, {"models": {"net": model}, "methods": {"route": routing | {"controls": ["position"]}}})("02")
+    run = ImageRun(scenes, {"models": {"net": model}, "methods": {"route": routing | {"controls": ["position"]}}})("02")
     labels = {"subject": "02", "model": "net", "method": "route"}
     rows = run.table("baselines", **labels)
     assert rows.groupby("layer", sort=False)["encoder"].unique().map(list).to_dict() == {
@@ -534,7 +494,7 @@ def test_features_are_learned_from_pixels(scenes, capsys: pytest.CaptureFixture[
     """Beside ridge on all pixels, on the mean pixel, and a field over pixels; fields lie on the maps of the core"""
     scenes.write()
     methods = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "core": CORE | {"subjects": ["01"]}}
-    run = Run(scenes, {"models": {"pixels": {"extractor": "pixels", "image_size": 12}}, "methods": methods})("01")
+    run = ImageRun(scenes, {"models": {"pixels": {"extractor": "pixels", "image_size": 12}}, "methods": methods})("01")
     assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in capsys.readouterr().out
     table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
     names = [
@@ -592,7 +552,7 @@ def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
         "fac": TRAINED | {"models": ["net"], "seeds": [0]},
     }
     scenes.write()
-    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "net": TOKENS}, "methods": methods}, pages=())
+    run = ImageRun(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "net": TOKENS}, "methods": methods}, pages=())
     run_all(run.config, "extract", "prepare", subjects=("01",))
     whole = workflow.Run(run.config)
     fits = [of for step, of in workflow.planned(whole, "scenes") if step.name == "encode_images"]
@@ -617,7 +577,7 @@ def test_sparse_codes_stand_beside_simpler_spaces(scenes) -> None:
         "device": "cpu",
     }
     changes = {"models": {"pixels": {"extractor": "pixels", "image_size": 8}}, "methods": {"sparse": sparse}}
-    run = Run(scenes, changes)("01")
+    run = ImageRun(scenes, changes)("01")
     table = run.table("baselines", subject="01", model="pixels", method="sparse")
     assert list(table["encoder"].unique()) == [
         "ridge, sparse codes",

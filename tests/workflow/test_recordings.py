@@ -40,10 +40,6 @@ def write_study(folder: Path) -> Path:
         epochs.save(folder / names[-1], verbose="error")
     content = {
         "name": "planted",
-        "title": "Planted categories",
-        "citation": {"text": "Nobody (2026). Simulated."},
-        "licence": "CC0",
-        "source": "tests",
         "recordings": {"1": {"format": "epochs", "epochs": names}},
         "epochs": {"tmin_s": -0.1, "tmax_s": 0.48},
         "windows": {"response": [0.0, 0.48], "before": [-0.1, 0.0]},

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from worlds.scene_networks import selective_voxels, train_scene_network
 
 from brainalign.encoding import Ridge
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
@@ -28,6 +27,7 @@ from brainalign.synthesis import (
     SynthesisStudy,
     denoised_views,
 )
+from worlds.scene_networks import selective_voxels, train_scene_network
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
 # What each region prefers, and the least gain of its true response, in standard deviations over natural images.

@@ -1,0 +1,28 @@
+"""What tests of planted truth share: rows that are shown, reduced and full sizes, values in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+Record = Callable[[str, object, str], None]
+
+
+def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
+    """Return a decorator, given the names, of a test that runs reduced in `make test` and in full in acceptance."""
+    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
+    return lambda name: pytest.mark.parametrize(name, both)
+
+
+def said(values: object) -> str:
+    """Return numbers in words."""
+    return " ".join(f"{value:.3f}" for value in np.ravel(values))
+
+
+def over_seeds(values: list[float], least: float = -np.inf, most: float = np.inf) -> str:
+    """Assert that the mean over seeds lies within limits and no seed beyond by more than .05; return both in words."""
+    assert least <= np.mean(values) <= most, values
+    assert least - 0.05 <= min(values) <= max(values) <= most + 0.05, values
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
