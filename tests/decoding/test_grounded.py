@@ -11,7 +11,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import GroundedLanguage, clip_loss, pair_loss, same_words
-from brainalign.decoding.grounded import Grounding
+from brainalign.decoding.grounded.model import _Grounding
 from brainalign.simulation import GroundedWords, grounded_words
 
 
@@ -104,7 +104,7 @@ def test_scenes_of_the_same_words_are_no_negatives_of_each_other() -> None:
 
 
 def test_words_at_the_end_of_a_short_caption_do_not_count() -> None:
-    network = Grounding(4, 5, 6, 3)
+    network = _Grounding(4, 5, 6, 3)
     text, scenes = torch.randn(3, 4), torch.randn(2, 7, 5)
     words = torch.tensor([[1, 0], [1, 2]])
     scores = network(text, words, torch.tensor([[True, False], [True, True]]), scenes)

@@ -1,14 +1,10 @@
 """Words grounded in images and in brain responses."""
 
-from brainalign.decoding.grounded.axes import WordAxes, word_axes
-from brainalign.decoding.grounded.captions import word_attributes
+from brainalign.decoding.grounded.axes import WordAxes, word_attributes, word_axes
 from brainalign.decoding.grounded.feature_norms import ALL_NORMS, norm_prediction, word_clusters
-from brainalign.decoding.grounded.grounded_inputs import same_words
-from brainalign.decoding.grounded.model import GroundedLanguage
-from brainalign.decoding.grounded.network import Grounding as Grounding
+from brainalign.decoding.grounded.model import GroundedLanguage, same_words
 from brainalign.decoding.grounded.regions import caption_vectors, word_regions
-from brainalign.decoding.grounded.scenes import scene_retrieval
-from brainalign.decoding.grounded.study import GroundStudy, ground_study
+from brainalign.decoding.grounded.study import GroundStudy, ground_study, scene_retrieval
 from brainalign.study import caption_words
 
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,3 +129,27 @@ def _unit(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     values = values - values.mean(axis=axis, keepdims=True)
     norm = np.linalg.norm(values, axis=axis, keepdims=True)
     return np.asarray(values / np.where(norm > 0, norm, 1))
+
+
+def word_attributes(said: NDArray[np.bool_], columns: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of every column over the images that a word is said of (n_words, n_columns).
+
+    Parameters
+    ----------
+    said : array (n_images, n_words)
+        Of training images.
+    columns : DataFrame (n_images, n_columns)
+        Numbers.
+
+    Raises
+    ------
+    BrainalignError
+        If a column holds what is no number.
+    """
+    check_rows("columns", len(columns), "said", len(said), "give one row per image")
+    numbers = columns.apply(pd.to_numeric, errors="coerce")
+    wrong: list[Any] = [name for name in columns if numbers[name].isna().any()]
+    if wrong:
+        raise BrainalignError(f"column {wrong[0]!r} of the images holds what is no number; leave it out of attributes")
+    values = numbers.to_numpy(dtype=np.float64)
+    return pd.DataFrame((said.T @ values) / said.sum(axis=0)[:, None], columns=list(map(str, columns)))

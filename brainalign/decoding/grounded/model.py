@@ -1,7 +1,8 @@
 """Grounded language: word vectors pulled towards what the words name in scenes, by captions alone.
 
     stage 1    score(caption, scene) = mean over words of max over locations of cos(f(word), g(location)), CLIP loss
-    stage 2    words fetch objects by cross-attention, and bilinear forms tell how two objects relate
+    stage 2    words fetch objects by cross-attention, and bilinear forms tell how two objects relate:
+               o_w = Σ_l softmax_l(sharpness · cos(f(w), g(l))) g(l)            logit_r = o_s' M_r o_o + b_r
 
 Captions say which words a scene has, not where: places are found by being what captions of other scenes lack.
 """
@@ -19,26 +20,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.arrays import Rows, Values
-from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.decoding.grounded.grounded_inputs import (
-    Captions,
-    check_numbers,
-    checked_captions,
-    checked_relations,
-    checked_scenes,
-    checked_words,
-    same_words,
-)
-from brainalign.decoding.grounded.network import Grounding
-from brainalign.decoding.grounded.relations import RelationReadout, fetch_objects, train_relations
+from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.decoding.training import LogitScale, batches, pair_loss, train
 from brainalign.devices import pick_device
 from brainalign.io import read_safetensors, reading
 
+Captions = Sequence[Sequence[int] | NDArray[Any]]
 CHUNK = 64  # scenes scored at once: memory holds words × scenes × locations
 
 
@@ -59,8 +50,8 @@ class GroundedLanguage:
 
     Attributes
     ----------
-    network_ : Grounding
-    relation_ : RelationReadout or None
+    network_ : _Grounding
+    relation_ : _RelationReadout or None
     relation_names_ : list of str
     history_, relation_history_ : History
     text_ : Tensor (n_words, n_text)
@@ -106,16 +97,16 @@ class GroundedLanguage:
             If shapes do not fit, a value is not finite, a caption is empty or names a word that has no vector, or all
             captions are the same.
         """
-        text, seen = checked_words(word_vectors), checked_scenes(scenes)
+        text, seen = _checked_words(word_vectors), _checked_scenes(scenes)
         check_rows("captions", len(captions), "scenes", len(seen), "give one caption per scene")
-        words, present = checked_captions(captions, len(text))
+        words, present = _checked_captions(captions, len(text))
         device = pick_device(self.device)
         self.text_ = torch.from_numpy(text).float().to(device)
         tensors = torch.from_numpy(seen), torch.from_numpy(same_words(captions))
         rng = np.random.default_rng([self.seed, 0x6E1])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))
-            self.network_ = Grounding(text.shape[1], seen.shape[2], self.n_hidden, self.n_dimensions)
+            self.network_ = _Grounding(text.shape[1], seen.shape[2], self.n_hidden, self.n_dimensions)
         self.network_.standardise(torch.from_numpy(text).float(), tensors[0])
         self.network_.to(device)
         scale = LogitScale().to(device)
@@ -136,27 +127,35 @@ class GroundedLanguage:
             weight_decay=self.weight_decay,
             schedule="constant",
         )
-        self.relation_: RelationReadout | None = None
+        self.relation_: _RelationReadout | None = None
         self.relation_names_: list[str] = []
         if relations is not None:
             self._fit_relations(seen, relations, rng)
         return self
 
     def _fit_relations(self, scenes: NDArray[np.float32], relations: pd.DataFrame, rng: np.random.Generator) -> None:
-        where = checked_relations(relations, len(scenes))
+        where = _checked_relations(relations, len(scenes))
         codes, names = pd.factorize(relations["relation"].astype(str), sort=True)
         self.relation_names_ = [str(name) for name in names]
         both = [self._fetch(relations[role].to_numpy(), scenes, where)[0] for role in ("subject", "object")]
-        self.relation_, self.relation_history_ = train_relations(
-            both[0],
-            both[1],
-            torch.from_numpy(codes),
-            n_steps=self.relation_steps,
-            batch_size=self.relation_batch,
-            learning_rate=self.relation_rate,
-            weight_decay=self.relation_decay,
-            rng=rng,
-        )
+        subjects, objects = both
+        # A form has many more numbers than its relation has examples of each pair of words: strong decay of weights is
+        # what makes it speak of objects it has not seen together.
+        readout = _RelationReadout(subjects.shape[1], len(names)).to(subjects.device)
+        readout.standardise(torch.cat(both))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        with torch.no_grad():
+            readout.forms.copy_(0.02 * torch.randn(readout.forms.shape, generator=generator))
+        wanted = torch.from_numpy(codes).to(subjects.device)
+        order = list(batches(len(wanted), self.relation_batch, self.relation_steps, rng))
+
+        def loss(step: int) -> Tensor:
+            rows = torch.from_numpy(order[step]).to(subjects.device)
+            return F.cross_entropy(readout(subjects[rows], objects[rows]), wanted[rows])
+
+        rates = {"learning_rate": self.relation_rate, "weight_decay": self.relation_decay}
+        self.relation_history_ = train([readout], loss, self.relation_steps, **rates)
+        self.relation_ = readout
 
     def embed(self, words: Values | None = None) -> NDArray[np.float64]:
         """Return words in the grounded space, unit vectors (n_words, n_dimensions).
@@ -166,7 +165,7 @@ class GroundedLanguage:
         words : array (n_words, n_text), optional
             Text vectors of any words; those that were fitted where not given.
         """
-        text = self.text_ if words is None else torch.from_numpy(checked_words(words)).float().to(self.text_.device)
+        text = self.text_ if words is None else torch.from_numpy(_checked_words(words)).float().to(self.text_.device)
         with torch.no_grad():
             return np.asarray(F.normalize(self.network_.embed_words(text), dim=-1).cpu().double().numpy())
 
@@ -178,8 +177,8 @@ class GroundedLanguage:
         captions : sequence of sequences of int
         scenes : array (n_scenes, n_locations, n_channels)
         """
-        seen = torch.from_numpy(checked_scenes(scenes))
-        words, present = (part.to(self.text_.device) for part in checked_captions(captions, len(self.text_)))
+        seen = torch.from_numpy(_checked_scenes(scenes))
+        words, present = (part.to(self.text_.device) for part in _checked_captions(captions, len(self.text_)))
         with torch.no_grad():
             parts = [
                 self.network_(self.text_, words, present, part.to(self.text_.device)).cpu()
@@ -196,7 +195,7 @@ class GroundedLanguage:
             One word per scene.
         scenes : array (n, n_locations, n_channels)
         """
-        return self._fetch(np.asarray(words), checked_scenes(scenes))[1].cpu().double().numpy()
+        return self._fetch(np.asarray(words), _checked_scenes(scenes))[1].cpu().double().numpy()
 
     def relate(
         self, subjects: Sequence[int] | Rows, objects: Sequence[int] | Rows, scenes: Values
@@ -216,7 +215,7 @@ class GroundedLanguage:
         """
         if self.relation_ is None:
             raise BrainalignError("no relations were fitted; give relations to fit")
-        seen = checked_scenes(scenes)
+        seen = _checked_scenes(scenes)
         fetched = [self._fetch(np.asarray(words), seen)[0] for words in (subjects, objects)]
         with torch.no_grad():
             return np.asarray(self.relation_(*fetched).softmax(dim=1).cpu().double().numpy())
@@ -244,13 +243,13 @@ class GroundedLanguage:
             raise BrainalignError(f"no grounded language: {listed(absent)} missing; give what GroundedLanguage saved")
         about, where = json.loads(arrays["about"].tobytes()), pick_device(device)
         weights = _part(arrays, "network.")
-        network = Grounding.from_weights(weights).to(where).eval()
+        network = _Grounding.from_weights(weights).to(where).eval()
         n_dimensions, n_hidden = weights["words.2.weight"].shape
         made = cls(n_dimensions, n_hidden, sharpness=about["sharpness"], device=device)
         made.network_, made.text_ = network, torch.tensor(arrays["text"]).to(where)
         made.relation_names_, made.relation_ = about["relations"], None
         if about["relations"]:
-            made.relation_ = RelationReadout.from_weights(_part(arrays, "relation.")).to(where).eval()
+            made.relation_ = _RelationReadout.from_weights(_part(arrays, "relation.")).to(where).eval()
         return made
 
     def save(self, path: Path) -> None:
@@ -273,17 +272,183 @@ class GroundedLanguage:
         """Return objects and attention of words, each in its scene: the row of its own number, or of `where`."""
         rows = np.arange(len(scenes)) if where is None else where
         check_rows("words", len(words), "scenes", len(rows), "give one word per scene")
-        check_numbers(words, len(self.text_))
+        _check_numbers(words, len(self.text_))
         device = self.text_.device
         found = []
         with torch.no_grad():
             for part in np.array_split(np.arange(len(words)), -(-len(words) // CHUNK)):
                 text = self.text_[torch.from_numpy(words[part].astype(np.int64)).to(device)]
                 seen = torch.from_numpy(scenes[rows[part]]).to(device)
-                found.append(fetch_objects(self.network_, text, seen, self.sharpness))
+                found.append(_fetch_objects(self.network_, text, seen, self.sharpness))
         objects, attention = zip(*found, strict=True)
         return torch.cat(objects), torch.cat(attention)
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): torch.tensor(each) for name, each in arrays.items() if name.startswith(prefix)}
+
+
+class _Grounding(nn.Module):
+    """Brings words and places of scenes into one space."""
+
+    text_mean: Tensor
+    text_scale: Tensor
+    places_mean: Tensor
+    places_scale: Tensor
+
+    def __init__(self, n_text: int, n_channels: int, n_hidden: int, n_dimensions: int) -> None:
+        super().__init__()
+        self.words = nn.Sequential(nn.Linear(n_text, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_dimensions))
+        self.places = nn.Sequential(nn.Linear(n_channels, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_dimensions))
+        for name, n in (("text", n_text), ("places", n_channels)):
+            self.register_buffer(f"{name}_mean", torch.zeros(n))
+            self.register_buffer(f"{name}_scale", torch.ones(n))
+
+    def standardise(self, text: Tensor, scenes: Tensor) -> None:
+        """Take mean and scale of what comes in from word vectors and from all places of training scenes."""
+        for name, values in (("text", text), ("places", scenes.flatten(0, 1))):
+            spread = values.std(dim=0)
+            setattr(self, f"{name}_mean", values.mean(dim=0))
+            setattr(self, f"{name}_scale", torch.where(spread > 0, spread, 1))
+
+    def embed_words(self, text: Tensor) -> Tensor:
+        """Return words in the shared space (n_words, n_dimensions), of any length."""
+        return self.words((text - self.text_mean) / self.text_scale)  # type: ignore[no-any-return]
+
+    def embed_places(self, scenes: Tensor) -> Tensor:
+        """Return places in the shared space (n_scenes, n_locations, n_dimensions), of any length."""
+        return self.places((scenes - self.places_mean) / self.places_scale)  # type: ignore[no-any-return]
+
+    def similarities(self, text: Tensor, scenes: Tensor) -> Tensor:
+        """Return the cosine of every word with every location of every scene (n_words, n_scenes, n_locations)."""
+        words = F.normalize(self.embed_words(text), dim=-1)
+        places = F.normalize(self.embed_places(scenes), dim=-1)
+        return torch.einsum("wd,nld->wnl", words, places)
+
+    def forward(self, text: Tensor, words: Tensor, present: Tensor, scenes: Tensor) -> Tensor:
+        """Return the score of every caption with every scene (n_captions, n_scenes)."""
+        spoken, of = words.unique(return_inverse=True)
+        found = self.similarities(text[spoken], scenes).amax(dim=2)  # (n_spoken, n_scenes)
+        weight = present / present.sum(dim=1, keepdim=True)
+        return torch.einsum("cm,cmn->cn", weight.to(found.dtype), found[of])
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor]) -> _Grounding:
+        """Return the network of a state dict, whose shapes say its size."""
+        (n_hidden, n_text), n_dimensions = weights["words.0.weight"].shape, len(weights["words.2.weight"])
+        made = cls(n_text, weights["places.0.weight"].shape[1], n_hidden, n_dimensions)
+        made.load_state_dict(weights)
+        return made
+
+
+def _fetch_objects(network: _Grounding, text: Tensor, scenes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    """Return the object that a word fetches from its scene (n, n_dimensions), and where it looked (n, n_locations)."""
+    places = network.embed_places(scenes)
+    similar = torch.einsum("nd,nld->nl", F.normalize(network.embed_words(text), dim=-1), F.normalize(places, dim=-1))
+    attention = (sharpness * similar).softmax(dim=1)
+    return torch.einsum("nl,nld->nd", attention, places), attention
+
+
+class _RelationReadout(nn.Module):
+    """A bilinear form and an offset for every relation, on objects z-scored over training scenes."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, n_dimensions: int, n_relations: int) -> None:
+        super().__init__()
+        self.forms = nn.Parameter(torch.zeros(n_relations, n_dimensions, n_dimensions))
+        self.offsets = nn.Parameter(torch.zeros(n_relations))
+        self.register_buffer("mean", torch.zeros(n_dimensions))
+        self.register_buffer("scale", torch.ones(n_dimensions))
+
+    def standardise(self, objects: Tensor) -> None:
+        """Take mean and scale from the objects of training scenes (n, n_dimensions)."""
+        spread = objects.std(dim=0)
+        self.mean = objects.mean(dim=0)
+        self.scale = torch.where(spread > 0, spread, 1)
+
+    def forward(self, subjects: Tensor, objects: Tensor) -> Tensor:
+        """Return logits (n, n_relations)."""
+        s, o = (subjects - self.mean) / self.scale, (objects - self.mean) / self.scale
+        return torch.einsum("nd,rde,ne->nr", s, self.forms, o) + self.offsets
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Tensor]) -> _RelationReadout:
+        """Return the readout of a state dict, whose shapes say its size."""
+        n_relations, n_dimensions, _ = weights["forms"].shape
+        made = cls(n_dimensions, n_relations)
+        made.load_state_dict(weights)
+        return made
+
+
+def _checked_words(words: Values) -> NDArray[np.float64]:
+    """Return word vectors (n_words, n_text)."""
+    text = np.asarray(words, dtype=np.float64)
+    if text.ndim != 2:
+        raise BrainalignError(f"word vectors of shape {text.shape} must be (n_words, n_text)")
+    check_finite("word vectors", text, "leave those words out")
+    return text
+
+
+def _checked_scenes(scenes: Values) -> NDArray[np.float32]:
+    """Return scenes (n_scenes, n_locations, n_channels)."""
+    seen = np.asarray(scenes, dtype=np.float32)
+    if seen.ndim != 3:
+        raise BrainalignError(
+            f"scenes of shape {seen.shape} must be (n_scenes, n_locations, n_channels); take features that keep their "
+            "places, for example pooling: tokens"
+        )
+    check_finite("scenes", seen, "extract those features again")
+    return seen
+
+
+def _checked_captions(captions: Captions, n_words: int) -> tuple[Tensor, Tensor]:
+    """Return word numbers (n_captions, most words), 0 where a caption is over, and where there is a word."""
+    lengths = np.array([len(words) for words in captions])
+    if not lengths.all():
+        first = int(np.flatnonzero(lengths == 0)[0])
+        raise BrainalignError(
+            f"{int((lengths == 0).sum())} of {len(lengths)} captions hold no word (first: number {first}); leave them "
+            "out"
+        )
+    flat = np.concatenate([np.asarray(each, dtype=np.int64) for each in captions])
+    _check_numbers(flat, n_words)
+    present = np.arange(lengths.max()) < lengths[:, None]
+    numbers = np.zeros(present.shape, dtype=np.int64)
+    numbers[present] = flat
+    return torch.from_numpy(numbers), torch.from_numpy(present)
+
+
+def _check_numbers(words: NDArray[Any], n_words: int) -> None:
+    """Raise unless every word has a vector."""
+    if len(words) and (words.min() < 0 or words.max() >= n_words):
+        raise BrainalignError(
+            f"words are numbered {words.min()} to {words.max()}, but there are {n_words} word vectors; number them by "
+            "row, from 0"
+        )
+
+
+def same_words(captions: Captions) -> NDArray[np.intp]:
+    """Return the number (n_captions,) of the set of words that each caption holds.
+
+    Raises
+    ------
+    BrainalignError
+        If it is the same for all.
+    """
+    sets = pd.factorize(pd.Series([tuple(sorted({int(word) for word in each})) for each in captions]))[0]
+    if sets.max() == 0:
+        raise BrainalignError(f"all {len(captions)} captions hold the same words; nothing tells the scenes apart")
+    return np.asarray(sets)
+
+
+def _checked_relations(relations: pd.DataFrame, n_scenes: int) -> NDArray[np.intp]:
+    """Return the scene (n,) of every relation."""
+    missing = [name for name in ("scene", "subject", "object", "relation") if name not in relations]
+    if missing:
+        raise BrainalignError(f"relations lack {listed(missing)}; give scene, subject, object and relation")
+    where = relations["scene"].to_numpy(dtype=np.intp)
+    if len(where) == 0 or where.min() < 0 or where.max() >= n_scenes:
+        raise BrainalignError(f"relations name scenes that are not among the {n_scenes}; number them from 0")
+    return where
