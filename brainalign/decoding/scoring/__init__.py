@@ -24,6 +24,12 @@ from brainalign.decoding.scoring.retrieval import (
     similarity_ranks,
     way_accuracy,
 )
+from brainalign.decoding.scoring.retrieval import (
+    reciprocal_rank as reciprocal_rank,
+)
+from brainalign.decoding.scoring.retrieval import (
+    shown_ranks as shown_ranks,
+)
 from brainalign.decoding.scoring.subjects import subject_curve
 from brainalign.decoding.scoring.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.scoring.text_measures import MEASURES, content_overlap

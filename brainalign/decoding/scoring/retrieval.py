@@ -237,6 +237,26 @@ def similarity_ranks(queries: Values, gallery: Values) -> Rows:
     return ranks
 
 
+def shown_ranks(vectors: Values, targets: Values, stimuli: Sequence[Any] | pd.Series[Any]) -> Rows:
+    """Return the rank (n_trials,) of every trial's stimulus among the distinct ones of all trials.
+
+    Parameters
+    ----------
+    vectors : array (n_trials, n_dimensions)
+    targets : array (n_trials, n_dimensions)
+        The vector of each trial's stimulus.
+    stimuli : (n_trials,) ids
+    """
+    gallery, ids = distinct_gallery(targets, np.asarray(stimuli))
+    column = pd.Index(ids).get_indexer(pd.Index(stimuli))
+    return np.asarray(similarity_ranks(vectors, gallery)[np.arange(len(column)), column])
+
+
+def reciprocal_rank(vectors: Values, targets: Values, stimuli: Sequence[Any] | pd.Series[Any]) -> float:
+    """Return the mean of 1 / rank of what was shown; arguments as of `shown_ranks`."""
+    return float((1 / shown_ranks(vectors, targets, stimuli)).mean())
+
+
 def way_accuracy(n_gallery: int, n_ways: int) -> Values:
     """Compute the probability that a stimulus of rank 1, 2, ... is first among itself and n_ways − 1 random others.
 

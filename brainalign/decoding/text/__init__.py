@@ -1,23 +1,19 @@
 """Decoders of text from EEG, language models, and studies of them."""
 
-from brainalign.decoding.text.constant import constant_scores, constant_sentence
 from brainalign.decoding.text.decoder import KEY as KEY
 from brainalign.decoding.text.decoder import TextDecoder
-from brainalign.decoding.text.decoder import read_decoder as read_decoder
 from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, eeg_encoder
 from brainalign.decoding.text.exchanged import exchange_relevance
-from brainalign.decoding.text.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.text.glim import AdaptiveBlock as AdaptiveBlock
-from brainalign.decoding.text.glim import GlimEncoder
+from brainalign.decoding.text.glim import GlimAlignment, GlimEncoder
 from brainalign.decoding.text.glim import Prompt as Prompt
 from brainalign.decoding.text.glim import time_code as time_code
-from brainalign.decoding.text.glim_alignment import GlimAlignment
-from brainalign.decoding.text.language import LanguageBridge
+from brainalign.decoding.text.language import CausalLanguage, LanguageBridge, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.text.language_models import LANGUAGE_MODELS, pretrained, smollm
 from brainalign.decoding.text.residual import RidgeMaps as RidgeMaps
 from brainalign.decoding.text.residual import cross_fitted as cross_fitted
 from brainalign.decoding.text.residual import spread
-from brainalign.decoding.text.scores import text_scores
+from brainalign.decoding.text.scores import constant_scores, constant_sentence, text_scores
 from brainalign.decoding.text.t5 import word_t5, word_tokenizer
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
 from brainalign.decoding.text.text_study import TextFound, TextStudy, study_text

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,24 +22,43 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
-from brainalign.decoding.text.frozen_language import LanguageModel
-from brainalign.decoding.text.language import LanguageBridge
-from brainalign.decoding.text.relevance import relevance
-from brainalign.decoding.text.residual import spread
-from brainalign.decoding.text.text_network import RESIDUAL, TextNetwork
-from brainalign.decoding.text.text_training import Feed, fit_ridge, reciprocal_rank, train_text
-from brainalign.decoding.training import Augmentation, EegShape, Known, Trials, check_training, signal_scale
+from brainalign.decoding.scoring import reciprocal_rank
+from brainalign.decoding.text.eeg_encoders import eeg_encoder
+from brainalign.decoding.text.language import LanguageBridge, LanguageModel
+from brainalign.decoding.text.residual import RidgeMaps, RidgeResidual, cross_fitted, spread
+from brainalign.decoding.training import (
+    Augmentation,
+    ChannelScale,
+    EegShape,
+    History,
+    Known,
+    LogitScale,
+    Trials,
+    batches,
+    check_signals,
+    check_training,
+    clip_loss,
+    inside,
+    signal_scale,
+)
+from brainalign.decoding.training import train as train_network
 from brainalign.devices import pick_device
 from brainalign.io import reading
 
+Inputs = tuple[Tensor, Tensor | None, Tensor]  # scaled signals, mask, prompt
+KEY = "brainalign_text_decoder"
 Texts = Sequence[str | Sequence[str]]
+RESIDUAL = "residual"  # ridge, and this encoder beside it:
+BESIDE_RIDGE = "tiny"
 AUGMENTATIONS = {RESIDUAL: Augmentation(channel_dropout=0.1)}
+SCALE, MOST = 10.0, 50.0  # inverse temperature at first, and at most
 SPREAD_OF_RANKS = 0.3  # standard deviation of the difference of two decoders' reciprocal ranks of a trial, about
+N_FOLDS = 5
 SPREAD_TRIALS = 1000  # enough for a mean, few enough for a long recording
 
 
@@ -135,24 +154,10 @@ class TextDecoder:
             torch.manual_seed(self.seed)
             self.network_ = self._network(shape)
             self.network_.scale.load_state_dict(scale.state_dict())
-            held_out = fit_ridge(self.network_, self.known_, train, self.seed)
+            held_out = _fit_ridge(self.network_, self.known_, train, self.seed)
             self.penalty_ = self.network_.penalty
             self.network_.to(device)
-            self.history_ = train_text(
-                Feed(self.network_, self.known_, train.signals, train.meta),
-                train.targets,
-                texts,
-                held_out,
-                AUGMENTATIONS.get(self.encoder, Augmentation()) if self.augment else None,
-                self.alignment_weight,
-                self.n_epochs,
-                self.batch_size,
-                self.seed,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                validate=None if val is None or self.selection == "last" else partial(self._validated, val),
-                margin=0.0 if val is None else SPREAD_OF_RANKS / len(val.meta) ** 0.5,
-            )
+            self.history_ = self._trained(train, val, texts, held_out)
         some = np.random.default_rng([self.seed, 1]).permutation(len(train.meta))[:SPREAD_TRIALS]
         self.spread_ = spread(self.embed(train.signals[some], train.meta.iloc[some]))
         return self
@@ -226,21 +231,47 @@ class TextDecoder:
         return pd.DataFrame({"text": list(texts), "teacher_forced": found, "diagnostic": True})
 
     def attention(self, signals: Values, meta: pd.DataFrame, targets: Values | None = None) -> NDArray[np.float64]:
-        """Compute the relevance of channels and times to the vectors (n_channels, n_times); see `relevance`.
+        """Compute the relevance of channels and times to the vectors (n_channels, n_times): gradient times input.
+
+            relevance(c, t) = mean over trials that have the sample of x(c, t) · ∂(v · u) / ∂x(c, t)
+
+        x is in standard deviations from the training mean; u is the unit vector of what was shown, and v is divided by
+        its own length. For a linear decoder the values add up to the similarity, but for its intercept.
 
         Parameters
         ----------
         signals, meta
             As for `embed`; test trials.
         targets : array (n_trials, n_dimensions), optional
-            Vectors of what was shown; those decoded where not given.
+            Vectors of what was shown; without them those decoded, which say what an answer rests on, right or wrong.
 
         Raises
         ------
         BrainalignError
             As `embed`, or if targets have another shape.
+
+        References
+        ----------
+        Shrikumar A, Greenside P, Kundaje A (2017). Learning important features through propagating activation
+        differences. arXiv:1704.02685.
         """
-        return relevance(self._feed(signals, meta), targets)
+        feed = self._feed(signals, meta)
+        wanted = (len(signals), feed.network.shape.n_outputs)
+        if targets is not None and targets.shape != wanted:
+            raise BrainalignError(f"targets of shape {targets.shape} must be {wanted}: one vector per trial")
+        total, count, first = np.zeros(signals.shape[1:]), np.zeros(signals.shape[2]), 0
+        for x, mask, prompt in feed.parts():
+            x.requires_grad_()
+            _, vector = feed.network(x, mask, prompt)
+            # The gradient of a cosine vanishes where v is right; that of the projection does not.
+            unit = vector / vector.detach().norm(dim=1, keepdim=True).clamp(min=1e-12)
+            toward = vector.detach() if targets is None else vector.new_tensor(targets[first : first + len(x)])
+            similarity = (unit * F.normalize(toward, dim=1)).sum()
+            (gradient,) = torch.autograd.grad(similarity, x)
+            total += (gradient * x).detach().sum(dim=0).double().cpu().numpy()
+            count += len(x) if mask is None else mask.sum(dim=0).cpu().numpy()
+            first += len(x)
+        return np.asarray(total / np.maximum(count, 1))
 
     def save(self, path: Path) -> None:
         """Write weights, settings and what is known of training to one safetensors file; no language model.
@@ -249,7 +280,16 @@ class TextDecoder:
         ----------
         path : Path
         """
-        write_decoder(self, path)
+        names = [name for name in inspect.signature(type(self)).parameters if name != "language"]
+        about = {
+            "settings": {name: getattr(self, name) for name in names},
+            "known": astuple(self.known_),
+            "shape": astuple(self.network_.shape),
+            "spread": self.spread_,
+            "penalty": self.penalty_,
+        }
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network_.state_dict().items()}
+        save_file(state, path, {KEY: json.dumps(about)})
 
     @classmethod
     def load(cls, path: Path, language: LanguageModel | None = None, device: str = "auto") -> TextDecoder:
@@ -267,21 +307,70 @@ class TextDecoder:
         BrainalignError
             If the file holds no decoder, or none that writes through this language model.
         """
-        about, state = read_decoder(path)
+        about, state = _read_decoder(path)
         decoder = cls(**about["settings"] | {"device": device, "language": language})
         decoder.known_ = Known(*(tuple(names) for names in about["known"]))
         decoder.spread_, decoder.penalty_ = about["spread"], about["penalty"]
         with torch.random.fork_rng(devices=[]):
             decoder.network_ = decoder._network(EegShape(*about["shape"]))
-        load_state(decoder.network_, state, path)
+        if language is None:
+            state = {name: tensor for name, tensor in state.items() if not name.startswith("bridge.")}
+        try:
+            decoder.network_.load_state_dict(state)
+        except RuntimeError as error:
+            raise BrainalignError(
+                f"{path} does not fit this language model or version of brainalign: {error}"
+            ) from error
         decoder.network_.to(pick_device(device)).eval()
         return decoder
 
-    def _network(self, shape: EegShape) -> TextNetwork:
-        return TextNetwork(self.encoder, shape, self.encoder_options, self.language, self.bridge_options)
+    def _network(self, shape: EegShape) -> _TextNetwork:
+        return _TextNetwork(self.encoder, shape, self.encoder_options, self.language, self.bridge_options)
 
-    def _feed(self, signals: Values, meta: pd.DataFrame) -> Feed:
-        return Feed(self.network_, self.known_, signals, meta)
+    def _trained(
+        self, trials: Trials, val: Trials | None, texts: Texts | None, held_out: NDArray[np.float32] | None
+    ) -> History:
+        """Train the network; `held_out` is what ridge predicts of every trial from other stimuli, if there is ridge."""
+        network, feed = self.network_, self._feed(trials.signals, trials.meta)
+        vary = AUGMENTATIONS.get(self.encoder, Augmentation()) if self.augment else None
+        scale = LogitScale(SCALE, MOST).to(feed.device)
+        wanted = torch.as_tensor(np.asarray(trials.targets, dtype=np.float32), device=feed.device)
+        stimuli = torch.as_tensor(pd.factorize(trials.meta["stimulus_id"])[0], device=feed.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        n = len(trials.meta)
+        per_epoch = max(1, n // self.batch_size)
+        n_steps = self.n_epochs * per_epoch
+        drawn = batches(n, self.batch_size, n_steps, np.random.default_rng([self.seed, 0]))
+
+        def loss(step: int) -> Tensor:
+            rows = next(drawn)
+            x, mask, prompt = feed.rows(rows)
+            if vary is not None:
+                x = vary(x, mask, generator)
+            p = None if held_out is None else torch.as_tensor(held_out[rows], device=feed.device)
+            tokens, vector = network(x, mask, prompt, p)
+            alignment = clip_loss(vector, wanted[rows], scale(), stimuli[rows])
+            if network.bridge is None or texts is None:
+                return alignment
+            states, turn = network.bridge(tokens, vector), step // per_epoch
+            words = network.bridge.loss(states, [texts[i] for i in rows], turn)
+            return self.alignment_weight * alignment + (1 - self.alignment_weight) * words
+
+        # Before training ridge speaks almost alone: later weights must be better by more than chance may do.
+        margin = 0.0 if val is None else SPREAD_OF_RANKS / len(val.meta) ** 0.5
+        return train_network(
+            [network, scale],
+            loss,
+            n_steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            validate=None if val is None or self.selection == "last" else partial(self._validated, val),
+            every=per_epoch,
+            start=None if held_out is None else margin,
+        )
+
+    def _feed(self, signals: Values, meta: pd.DataFrame) -> _Feed:
+        return _Feed(self.network_, self.known_, signals, meta)
 
     def _bridge(self) -> LanguageBridge:
         if self.network_.bridge is None:
@@ -289,45 +378,11 @@ class TextDecoder:
         return self.network_.bridge
 
     def _validated(self, val: Trials) -> float:
-        return reciprocal_rank(self.embed(val.signals, val.meta), val)
+        return reciprocal_rank(self.embed(val.signals, val.meta), val.targets, val.meta["stimulus_id"])
 
 
-KEY = "brainalign_text_decoder"
-
-
-def write_decoder(decoder: TextDecoder, path: Path) -> None:
-    """Write weights, settings and what is known of training.
-
-    Parameters
-    ----------
-    decoder : TextDecoder
-        Fitted. Its language model is not written.
-    path : Path
-    """
-    names = [name for name in inspect.signature(type(decoder)).parameters if name != "language"]
-    about = {
-        "settings": {name: getattr(decoder, name) for name in names},
-        "known": astuple(decoder.known_),
-        "shape": astuple(decoder.network_.shape),
-        "spread": decoder.spread_,
-        "penalty": decoder.penalty_,
-    }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in decoder.network_.state_dict().items()}
-    save_file(state, path, {KEY: json.dumps(about)})
-
-
-def read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a decoder that `write_decoder` wrote: its description, and the state of its network.
-
-    Parameters
-    ----------
-    path : Path
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read or holds no decoder.
-    """
+def _read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a decoder that `write_decoder` wrote: its description, and the state of its network."""
     with (
         reading(path, "not a readable text decoder", "give a file that TextDecoder.save wrote"),
         safe_open(path, "pt") as file,
@@ -339,24 +394,93 @@ def read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return about, state
 
 
-def load_state(network: TextNetwork, state: dict[str, Tensor], path: Path) -> None:
-    """Give a network the state that was read; that of a bridge is left out where the network has none.
+class _TextNetwork(nn.Module):
+    """From raw signals to tokens and vectors."""
 
-    Parameters
-    ----------
-    network : TextNetwork
-    state : dict of Tensor
-    path : Path
-        Named in errors.
+    def __init__(
+        self,
+        encoder: str,
+        shape: EegShape,
+        options: Mapping[str, Any] | None = None,
+        language: LanguageModel | None = None,
+        bridge_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        n, d = shape.n_subjects, shape.n_outputs
+        self.scale = ChannelScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
+        self.penalty = float("nan")  # of ridge, where there is one and it was fitted
+        self.ridge: RidgeMaps | None = None
+        self.residual: RidgeResidual | None = None
+        if encoder == RESIDUAL:
+            self.ridge = RidgeMaps(torch.zeros(n, shape.n_channels * shape.n_times, d), torch.zeros(n, d))
+            self.residual = RidgeResidual(d)
+        self.encoder = eeg_encoder(BESIDE_RIDGE if encoder == RESIDUAL else encoder, shape, options)
+        self.bridge: LanguageBridge | None = None
+        if language is not None:
+            width = int(self.encoder.width)  # type: ignore[arg-type]
+            self.bridge = LanguageBridge(language, width, d, **(bridge_options or {}))
 
-    Raises
-    ------
-    BrainalignError
-        If they do not fit.
+    def forward(
+        self, signals: Tensor, mask: Tensor | None, prompt: Tensor, p: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, n_tokens, width) and vectors (n, n_outputs)."""
+        tokens, vector = self.encoder(signals, mask, prompt)
+        if self.ridge is not None and self.residual is not None:
+            vector = self.residual(self.ridge(signals, prompt[:, 2]) if p is None else p, vector)
+        return tokens, vector
+
+
+@dataclass
+class _Feed:
+    """Trials for a network, a few at a time."""
+
+    network: _TextNetwork
+    known: Known
+    signals: Values
+    meta: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        shape = self.network.shape
+        check_signals(self.signals, self.meta, (shape.n_channels, shape.n_times))
+        self.mask = inside(self.meta, self.signals.shape[2])
+        self.prompt = self.known.prompt(self.meta)
+        self.device = self.network.scale.mean.device
+
+    def rows(self, rows: Any) -> Inputs:
+        """Return scaled signals, mask and prompt of some trials, on the device of the network."""
+        x = torch.as_tensor(np.asarray(self.signals[rows], dtype=np.float32), device=self.device)
+        mask = None if self.mask is None else torch.as_tensor(self.mask[rows], device=self.device)
+        prompt = torch.as_tensor(self.prompt[rows], device=self.device)
+        return self.network.scale(x, mask, prompt[:, 2]), mask, prompt
+
+    def parts(self, size: int = 256) -> Iterator[Inputs]:
+        """Yield all trials, `size` at a time."""
+        for first in range(0, len(self.signals), size):
+            yield self.rows(slice(first, first + size))
+
+
+def _fit_ridge(network: _TextNetwork, known: Known, trials: Trials, seed: int) -> NDArray[np.float32] | None:
+    """Fit the ridge of every subject, and return what folds predict of training trials, or None without ridge.
+
+    The folds choose the penalty, which the network keeps.
     """
-    if network.bridge is None:
-        state = {name: tensor for name, tensor in state.items() if not name.startswith("bridge.")}
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise BrainalignError(f"{path} does not fit this language model or version of brainalign: {error}") from error
+    if network.ridge is None:
+        return None
+    feed = _Feed(network, known, trials.signals, trials.meta)
+    signals = torch.cat([x for x, _, _ in feed.parts()]).numpy()
+    subjects = feed.prompt[:, 2]
+    # Ridge sees channels as loud as they are, over the mean of the subject: scaled alike, quiet ones would be shrunk as
+    # little as loud ones.
+    loudness = network.scale.scale[1:].numpy()
+    loudness = loudness / np.sqrt(np.square(loudness).mean(axis=1, keepdims=True))
+    signals *= loudness[subjects - 1][:, :, None]
+    stimuli = pd.factorize(trials.meta["stimulus_id"])[0]
+    rng = np.random.default_rng([seed, 2])
+    held_out, network.penalty = cross_fitted(signals, trials.targets, subjects, stimuli, N_FOLDS, rng)
+    maps = RidgeMaps.fit(signals, trials.targets, subjects, network.penalty, loudness)
+    network.ridge.load_state_dict(maps.state_dict())
+    size = float(np.sqrt(np.square(held_out).mean()))
+    if network.residual is not None and size > 0:
+        network.residual.a.data.fill_(1 / size)  # a large penalty makes predictions small
+    return held_out

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.decoding.text.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
+from brainalign.decoding.text.language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.text.t5 import word_t5
 
 if TYPE_CHECKING:

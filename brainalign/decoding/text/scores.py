@@ -6,6 +6,7 @@ with the reference of another text, among all texts, texts of the task, or texts
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -166,3 +167,53 @@ class _Scored:
 
     def _at(self, other: Rows) -> float:
         return self.total(self.sums[np.arange(len(self.shown)), other].sum(axis=0), self.n)
+
+
+def constant_sentence(generated: Sequence[str]) -> str:
+    """Return the most frequent of sentences generated for training trials; of equally frequent ones the first.
+
+    Test trials and their texts take no part: a sentence chosen by them would be fitted to them.
+
+    Parameters
+    ----------
+    generated : sequence of str
+        Compared as lower-case words without punctuation; empty ones do not count.
+
+    Raises
+    ------
+    BrainalignError
+        If none has a word.
+
+    Examples
+    --------
+    >>> constant_sentence(["A dog.", "the cat", "a dog", ""])
+    'A dog.'
+    """
+    kept = [(text, " ".join(words(text))) for text in generated]
+    counts = Counter(gist for _, gist in kept if gist)
+    if not counts:
+        raise BrainalignError(f"none of {len(generated)} generated sentences has a word; train the decoder longer")
+    most = counts.most_common(1)[0][0]
+    return next(text for text, gist in kept if gist == most)
+
+
+def constant_scores(generated_in_training: Sequence[str], references: Sequence[str], **options: Any) -> pd.DataFrame:
+    """Score the most frequent training generation against the references of test trials.
+
+    Parameters
+    ----------
+    generated_in_training : sequence of str
+        What the decoder wrote for training trials.
+    references : sequence of str (n_sentences)
+        Of test trials.
+    **options
+        Of `text_scores`: those of the decoder it stands beside.
+
+    Returns
+    -------
+    DataFrame
+        As of `text_scores`, and `sentence`. Compare `value` with the decoder's; the gap is that of a constant, 0 but
+        for texts with more trials than others.
+    """
+    sentence = constant_sentence(generated_in_training)
+    return text_scores([sentence] * len(references), references, **options).assign(sentence=sentence)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding.text.frozen_language import IGNORED, Seq2SeqLanguage
+from brainalign.decoding.text.language import IGNORED, Seq2SeqLanguage
 from brainalign.decoding.training import batches, train
 
 if TYPE_CHECKING:

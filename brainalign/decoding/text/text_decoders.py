@@ -12,10 +12,9 @@ import pandas as pd
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.decoding.scoring import LinearDecoder, similarity_ranks
-from brainalign.decoding.text.decoder import TextDecoder
-from brainalign.decoding.text.frozen_language import LanguageModel
+from brainalign.decoding.text.decoder import RESIDUAL, TextDecoder
+from brainalign.decoding.text.language import LanguageModel
 from brainalign.decoding.text.language_models import LANGUAGE_MODELS
-from brainalign.decoding.text.text_network import RESIDUAL
 from brainalign.decoding.training import Trials
 
 

@@ -27,9 +27,8 @@ from brainalign.decoding.scoring import (
     subject_curve,
     zero_shot_labels,
 )
-from brainalign.decoding.text.constant import constant_sentence
 from brainalign.decoding.text.exchanged import exchange_relevance
-from brainalign.decoding.text.scores import text_scores
+from brainalign.decoding.text.scores import constant_sentence, text_scores
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, nearest_sentences
 from brainalign.decoding.training import Components, Trials
 
