@@ -58,7 +58,7 @@ from brainalign.datasets.published.cortical_maps import _read_column
 from brainalign.datasets.published.nsd import _check_sessions, _read_voxels
 from brainalign.datasets.published.nsd_rois import _read_ctab
 from brainalign.datasets.studies.triplets import _embedding
-from brainalign.decoding.shared_space import read_space
+from brainalign.decoding.shared_space.space import _read_space
 from brainalign.decoding.text.decoder import KEY, _read_decoder
 from brainalign.encoding import FactorizedReadout, RoutingEncoder
 from brainalign.encoding.in_context import read_checkpoint
@@ -507,7 +507,7 @@ READERS = {
     "stream, marks": Reader("model-m_features.safetensors.partial.rows", _stream, _read_stream, "", True),
     "stream, record": Reader("model-m_features.safetensors.partial.json", _stream, _read_stream, "text", True),
     "state of a training": Reader("state.pt", _state, lambda f: read_state(f / "state.pt") or _whole(), "zip", True),
-    "shared space": Reader("space.safetensors", _space, lambda f: _plain(read_space(f / "space.safetensors"))),
+    "shared space": Reader("space.safetensors", _space, lambda f: _plain(_read_space(f / "space.safetensors"))),
     "text decoder": Reader("decoder.safetensors", _decoder, lambda f: _read_decoder(f / "decoder.safetensors")),
     "in-context encoder": Reader(
         "network.safetensors", _checkpoint, lambda f: read_checkpoint(f / "network.safetensors")

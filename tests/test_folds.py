@@ -18,8 +18,8 @@ from brainalign.decoding import (
     Trials,
     control_matrix,
     independent_ridges,
-    nuisance_baselines,
     nuisance_features,
+    nuisance_scores,
     unimodal_spaces,
 )
 from brainalign.decoding.training import check_unseen
@@ -169,7 +169,7 @@ TAKE_TRIALS = {
         fit, one, other, trained_on=["brain"], tested_on=["brain"], seeds=[0], n_permutations=9
     ),
     "nuisance_features": nuisance_features,
-    "nuisance_baselines": lambda one, other: nuisance_baselines(one, other, n_permutations=9),
+    "nuisance_scores": lambda one, other: nuisance_scores(one, other, n_permutations=9),
     "independent_ridges": lambda one, other: independent_ridges({"eeg": one}, {"eeg": other}),
     "unimodal_spaces": lambda one, other: unimodal_spaces(space, {"eeg": one}, {"eeg": other}),
     "SharedSpace.fit": lambda one, other: space().fit({"eeg": one}, {"eeg": other}),
@@ -183,7 +183,7 @@ def test_a_stimulus_on_both_sides_is_refused(function, kind) -> None:
 
 
 # Networks take seconds to be trained; their own tests do so on stimuli that are apart.
-@pytest.mark.parametrize("function", ["control_matrix", "nuisance_baselines", "independent_ridges"])
+@pytest.mark.parametrize("function", ["control_matrix", "nuisance_scores", "independent_ridges"])
 def test_stimuli_apart_are_taken(function) -> None:
     TAKE_TRIALS[function](*sides("apart"))
 

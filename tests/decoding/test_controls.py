@@ -17,7 +17,6 @@ from brainalign.decoding import (
     label_hits,
     leave_block_out,
     neighbours_in_time,
-    nuisance_baselines,
     nuisance_scores,
     retrieval_hits,
     verdict,
@@ -211,7 +210,7 @@ def test_labels_in_blocks_leak_through_drift() -> None:
     said = verdict(matrix, blocks=blocks)
     assert not said.uses_brain
     assert "time of the session" in said.sentences[0]
-    baseline = nuisance_baselines(train, test, label="label", n_permutations=200).set_index("nuisance")
+    baseline = nuisance_scores(train, test, label="label", n_permutations=200).table.set_index("nuisance")
     assert baseline.loc["trial index", "value"] > 0.75
     assert baseline.loc["trial index", "p"] < 0.01
     for name in ("nothing", "length", "subject", "task"):
@@ -376,7 +375,7 @@ def test_nuisances_of_text() -> None:
     meta["text"] = texts
     trials = Trials(rng.normal(size=(300, 2, 8)), targets, meta)
     train, test = trials.select(np.arange(250)), trials.select(np.arange(250, 300))
-    found = nuisance_baselines(train, test, n_permutations=300).set_index(["nuisance", "measure"])
+    found = nuisance_scores(train, test, n_permutations=300).table.set_index(["nuisance", "measure"])
     assert found.loc[("length", "top-5"), "value"] > 0.3
     assert found.loc[("length", "top-5"), "p"] < 0.01
     assert found.loc[("all", "top-5"), "p"] < 0.01

@@ -24,6 +24,7 @@ from brainalign.decoding import (
     unimodal_spaces,
     without_own_layers,
 )
+from brainalign.decoding.scoring import reciprocal_rank
 from brainalign.decoding.shared_space import (
     MODALITY_ENCODERS,
     LinearPath,
@@ -31,7 +32,6 @@ from brainalign.decoding.shared_space import (
     SoftMixture,
     VoxelLinear,
     held_out_stimuli,
-    reciprocal_rank,
 )
 from brainalign.decoding.training import SubjectLayers, SubjectScale
 from brainalign.simulation import Modality, SharedWorld, shared_space
@@ -117,12 +117,16 @@ def test_a_modality_that_saw_few_images_is_found_as_well_as_by_ridge(small) -> N
     part = train["eeg"].select(train["eeg"].meta["stimulus_id"].isin(few).to_numpy())
     space = SharedSpace(steps=100, width=32).fit({"eeg": part, "fmri": train["fmri"]})
     ridge = independent_ridges({"eeg": part}, {"eeg": test["eeg"]})["eeg"]
-    found = reciprocal_rank(embed_all(space, test)["eeg"], test["eeg"])
-    assert found > reciprocal_rank(ridge, test["eeg"]) - 0.03
+
+    def rank(embeddings: np.ndarray) -> float:
+        return reciprocal_rank(embeddings, test["eeg"].targets, test["eeg"].meta["stimulus_id"])
+
+    found = rank(embed_all(space, test)["eeg"])
+    assert found > rank(ridge) - 0.03
     assert space.blend_["eeg"] >= 0.5
     plain = copy(space)
     plain.blend_ = {"eeg": 0.0, "fmri": 0.0}
-    assert found > reciprocal_rank(embed_all(plain, test)["eeg"], test["eeg"]) + 0.03
+    assert found > rank(embed_all(plain, test)["eeg"]) + 0.03
 
 
 def test_ridge_alone_is_the_ridge_beside(small) -> None:
@@ -173,7 +177,7 @@ def test_images_held_out_are_seen_by_no_modality(small) -> None:
 
 def test_a_plateau_that_nothing_can_end_is_no_longer_than_a_cycle(small, monkeypatch) -> None:
     """Of few images, and of encoders that are trained one by one, nothing says when to end."""
-    monkeypatch.setattr("brainalign.decoding.shared_space.space_network.CYCLE", 3)
+    monkeypatch.setattr("brainalign.decoding.shared_space.space.CYCLE", 3)
     train, test = small
     few = {"eeg": train["eeg"].select(np.arange(40))}
     lengths = {}

@@ -12,7 +12,7 @@ from PIL import Image
 from refusals import refused
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding import Trials, nuisance_baselines
+from brainalign.decoding import Trials, nuisance_scores
 from brainalign.features import image_properties, low_level_vectors
 
 N = 64
@@ -76,13 +76,13 @@ def test_vectors_of_contrast_are_decoded_from_contrast_and_those_of_fixations_fr
         targets = np.column_stack([np.cos(truth / 3), np.sin(truth / 3)])
         trials = Trials(signals, targets, meta)
         train, test = trials.select(np.arange(250)), trials.select(np.arange(250, n))
-        found = nuisance_baselines(train, test, n_permutations=300).set_index(["nuisance", "measure"])
+        found = nuisance_scores(train, test, n_permutations=300).table.set_index(["nuisance", "measure"])
         assert found.loc[(name, "top-5"), "p"] < 0.01
         assert found.loc[("all", "top-5"), "p"] < 0.01
         assert found.loc[(other, "top-5"), "p"] > 0.01
         assert found.loc[("luminance", "top-5"), "p"] > 0.01
     short = Trials(signals, targets, meta.drop(columns="contrast")).select(np.arange(250, n))
-    refused("only one of train and test has the column 'contrast'", nuisance_baselines, train, short)
+    refused("only one of train and test has the column 'contrast'", nuisance_scores, train, short)
     holes = Trials(signals, targets, meta.assign(n_fixations=np.where(fixations > 3, fixations, np.nan)))
     with pytest.raises(BrainalignError, match=r"fixations.*n_fixations"):
-        nuisance_baselines(holes.select(np.arange(250)), holes.select(np.arange(250, n)))
+        nuisance_scores(holes.select(np.arange(250)), holes.select(np.arange(250, n)))

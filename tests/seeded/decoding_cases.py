@@ -210,9 +210,6 @@ DECODING: dict[str, Callable[[int], Any]] = {
     "norm_prediction": lambda s: decoding.norm_prediction(
         {"text": X}, pd.DataFrame(Y[:, :2]), n_folds=3, n_permutations=3, n_draws=9, seed=s
     ),
-    "nuisance_baselines": lambda s: decoding.nuisance_baselines(
-        half(IN_TURN, 0), half(IN_TURN, 1), n_permutations=19, seed=s
-    ).filter(like="null"),
     "nuisance_scores": lambda s: decoding.nuisance_scores(
         half(IN_TURN, 0), half(IN_TURN, 1), n_permutations=19, seed=s
     ).table.filter(like="null"),

@@ -12,9 +12,9 @@ from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.decoding.grounded.model import GroundedLanguage, same_words
 from brainalign.decoding.grounded.regions import caption_vectors
-from brainalign.decoding.scoring import way_accuracy
+from brainalign.decoding.scoring import stimulus_interval, way_accuracy
 from brainalign.regression import Ridge
-from brainalign.statistics import MIN_UNITS, crossed_bootstrap, held_out_prediction, pairing_test
+from brainalign.statistics import held_out_prediction, pairing_test
 from brainalign.statistics.pattern_identification import TIE
 
 ALPHAS = tuple(np.logspace(-2, 6, 17))
@@ -167,21 +167,17 @@ def scene_retrieval(
         apart = [np.nan] * 3
         if best is not None:
             ahead = np.diagonal(_hits(best, rivals, n_gallery, accuracy)) - own
-            apart = [float(ahead.mean()), np.nan, np.nan]
-            if len(kinds) >= MIN_UNITS:
-                between = crossed_bootstrap(ahead, np.zeros(len(own)), codes, n_draws=n_draws, seed=seed)
-                apart[1:] = [between.low, between.high]
+            apart = [float(ahead.mean()), *stimulus_interval(ahead, np.zeros(len(own)), codes, n_draws, seed)]
         of_set = np.stack([hits[:, codes == k].mean(axis=1) for k in range(len(kinds))], axis=1)
         # Sets change places, with all their captions; the right pairs are those of caption and scene, not of sets.
         test = pairing_test(of_set, codes, n_permutations=n_permutations, seed=seed)
-        enough = len(kinds) >= MIN_UNITS
-        interval = crossed_bootstrap(own, np.zeros(len(own)), codes, n_draws=n_draws, seed=seed) if enough else None
+        low, high = stimulus_interval(own, np.zeros(len(own)), codes, n_draws, seed)
         rows.append(
             {
                 "measure": name,
                 "value": test.value,
-                "low": interval.low if interval else np.nan,
-                "high": interval.high if interval else np.nan,
+                "low": low,
+                "high": high,
                 "chance": float(np.mean([accuracy[n].mean() for n in n_gallery])),
                 "null_mean": test.null_mean,
                 "null_sd": test.null_sd,

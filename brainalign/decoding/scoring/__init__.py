@@ -1,5 +1,6 @@
 """Retrieval, controls and verdicts: what a decoder tells, and what could tell as much without a brain."""
 
+from brainalign.decoding.scoring.averaging import repeat_curve, subject_curve
 from brainalign.decoding.scoring.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.scoring.controls import Decode as Decode
 from brainalign.decoding.scoring.controls import altered as altered
@@ -7,16 +8,10 @@ from brainalign.decoding.scoring.linear import PENALTIES as PENALTIES
 from brainalign.decoding.scoring.linear import LinearDecoder, signal_features
 from brainalign.decoding.scoring.linear import mean_cosine as mean_cosine
 from brainalign.decoding.scoring.linear import warn_of_edge as warn_of_edge
-from brainalign.decoding.scoring.nuisance import (
-    NuisanceScores,
-    neighbours_in_time,
-    nuisance_baselines,
-    nuisance_features,
-    nuisance_scores,
-)
+from brainalign.decoding.scoring.nuisance import NuisanceScores, neighbours_in_time, nuisance_features, nuisance_scores
+from brainalign.decoding.scoring.pair_scores import MEASURES, content_hits, label_hits, retrieval_hits
 from brainalign.decoding.scoring.pair_scores import PairScore as PairScore
-from brainalign.decoding.scoring.pair_scores import content_hits, label_hits, retrieval_hits
-from brainalign.decoding.scoring.repeats import repeat_curve
+from brainalign.decoding.scoring.pair_scores import content_overlaps as content_overlaps
 from brainalign.decoding.scoring.retrieval import (
     Retrieval,
     distinct_gallery,
@@ -24,15 +19,11 @@ from brainalign.decoding.scoring.retrieval import (
     similarity_ranks,
     way_accuracy,
 )
-from brainalign.decoding.scoring.retrieval import (
-    reciprocal_rank as reciprocal_rank,
-)
-from brainalign.decoding.scoring.retrieval import (
-    shown_ranks as shown_ranks,
-)
-from brainalign.decoding.scoring.subjects import subject_curve
+from brainalign.decoding.scoring.retrieval import reciprocal_rank as reciprocal_rank
+from brainalign.decoding.scoring.retrieval import shown_ranks as shown_ranks
+from brainalign.decoding.scoring.retrieval import stimulus_interval as stimulus_interval
+from brainalign.decoding.scoring.retrieval import unit_rows as unit_rows
 from brainalign.decoding.scoring.surrogates import phase_randomised, spectrum_noise, time_reversed
-from brainalign.decoding.scoring.text_measures import MEASURES, content_overlap
 from brainalign.decoding.scoring.verdicts import Verdict, verdict
 from brainalign.decoding.scoring.zero_shot import ZeroShot, zero_shot_labels
 from brainalign.study import FUNCTION_WORDS
@@ -51,13 +42,11 @@ __all__ = [
     "Verdict",
     "ZeroShot",
     "content_hits",
-    "content_overlap",
     "control_matrix",
     "distinct_gallery",
     "label_hits",
     "leave_block_out",
     "neighbours_in_time",
-    "nuisance_baselines",
     "nuisance_features",
     "nuisance_scores",
     "phase_randomised",

@@ -45,7 +45,8 @@ class NuisanceScores:
     Attributes
     ----------
     table : DataFrame
-        As `nuisance_baselines` returns it.
+        A row per nuisance ("nothing": the mean vector or the most frequent label of training trials) and measure:
+        nuisance, measure, value, chance, null_sd, p, n_trials, n_stimuli.
     pair_scores : dict
         By (nuisance, measure), array (n_trials, n_stimuli): for comparison with a decoder trial by trial.
     """
@@ -213,40 +214,6 @@ def _pair(sides: list[Any]) -> tuple[Values, Values]:
     return np.asarray(sides[0], dtype=float), np.asarray(sides[1], dtype=float)
 
 
-def nuisance_baselines(
-    train: Trials,
-    test: Trials,
-    score: PairScore = retrieval_hits,
-    *,
-    label: str | None = None,
-    n_permutations: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Decode vectors by ridge, or a label by logistic regression, from each nuisance, from all, and from nothing.
-
-    Parameters
-    ----------
-    train, test : Trials
-    score : callable
-        Of decoded vectors; a label is scored by whether it is right.
-    label : str, optional
-        Column of the tables; vectors are decoded where not given.
-    n_permutations, seed : int
-
-    Returns
-    -------
-    DataFrame
-        A row per nuisance ("nothing": the mean vector or the most frequent label of training trials) and measure:
-        nuisance, measure, value, chance, null_sd, p, n_trials, n_stimuli.
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus is in train and test, or a table lacks a column.
-    """
-    return nuisance_scores(train, test, score, label=label, n_permutations=n_permutations, seed=seed).table
-
-
 def nuisance_scores(
     train: Trials,
     test: Trials,
@@ -257,13 +224,15 @@ def nuisance_scores(
     n_permutations: int = 1000,
     seed: int = 0,
 ) -> NuisanceScores:
-    """Score every nuisance as `nuisance_baselines` does, and keep the scores of all pairs for `verdict`.
+    """Decode vectors by ridge, or a label by logistic regression, from each nuisance, from all, and from nothing.
 
     Parameters
     ----------
     train, test : Trials
     score : callable
+        Of decoded vectors; a label is scored by whether it is right.
     label : str, optional
+        Column of the tables; vectors are decoded where not given.
     answers : callable, optional
         From decoded vectors to what `score` takes, for example their nearest sentences; vectors where not given.
     n_permutations, seed : int
@@ -271,7 +240,7 @@ def nuisance_scores(
     Raises
     ------
     BrainalignError
-        If a table lacks a column.
+        If a stimulus is in train and test, or a table lacks a column.
     """
     features = nuisance_features(train, test, label)
     both = [np.column_stack([pair[side] for pair in features.values()]) for side in (0, 1)]

@@ -128,14 +128,13 @@ def retrieval_accuracy(
     for measure, n, accuracy in _measures(len(ids), top, ways):
         of_trial = accuracy[ranks[np.arange(len(column)), column] - 1]
         test = pairing_test(accuracy[ranks - 1], column, stimulus_groups, n_permutations, seed)
-        enough = test.n_stimuli >= MIN_UNITS
-        interval = crossed_bootstrap(of_trial, people, column, n_draws=n_draws, seed=seed) if enough else None
+        low, high = stimulus_interval(of_trial, people, column, n_draws, seed)
         rows.append(
             {
                 "measure": measure,
                 "value": test.value,
-                "low": interval.low if interval else np.nan,
-                "high": interval.high if interval else np.nan,
+                "low": low,
+                "high": high,
                 "chance": accuracy.mean(),
                 "majority": accuracy[constant][column].mean(),
                 "null_mean": test.null_mean,
@@ -198,6 +197,22 @@ def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> N
     return of
 
 
+def stimulus_interval(
+    values: Values, subjects: NDArray[Any], stimuli: NDArray[Any], n_draws: int, seed: int
+) -> tuple[float, float]:
+    """Bound the mean of values of trials, subjects and stimuli drawn anew; NaN where stimuli are too few.
+
+    Parameters
+    ----------
+    values, subjects, stimuli : array (n_trials,)
+    n_draws, seed : int
+    """
+    if len(np.unique(stimuli)) < MIN_UNITS:
+        return np.nan, np.nan
+    interval = crossed_bootstrap(values, subjects, stimuli, n_draws=n_draws, seed=seed)
+    return interval.low, interval.high
+
+
 def distinct_gallery(gallery: Values, gallery_ids: Sequence[Any] | NDArray[Any]) -> tuple[Values, NDArray[Any]]:
     """Return one unit vector per distinct stimulus (n_gallery, n_dimensions), and their ids.
 
@@ -208,18 +223,19 @@ def distinct_gallery(gallery: Values, gallery_ids: Sequence[Any] | NDArray[Any])
     """
     codes, ids = pd.factorize(np.asarray(gallery_ids))
     sums = np.zeros((len(ids), gallery.shape[1]))
-    np.add.at(sums, codes, _unit(gallery))
-    return _unit(sums), np.asarray(ids)
+    np.add.at(sums, codes, unit_rows(gallery))
+    return unit_rows(sums), np.asarray(ids)
 
 
-def _unit(rows: Values) -> Values:
+def unit_rows(rows: Values) -> Values:
+    """Return rows (n_rows, n_dimensions) at unit length, in float64; a row of zeros stays as it is."""
     rows = np.asarray(rows, dtype=np.float64)
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norm > 0, norm, 1))
 
 
 def _similarities(queries: Values, gallery: Values) -> Values:
-    return np.asarray(_unit(queries) @ _unit(gallery).T)
+    return np.asarray(unit_rows(queries) @ unit_rows(gallery).T)
 
 
 def similarity_ranks(queries: Values, gallery: Values) -> Rows:

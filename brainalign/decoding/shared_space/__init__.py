@@ -8,15 +8,14 @@ from brainalign.decoding.shared_space.cross_modal import (
     space_retrieval,
     stimulus_hits,
 )
+from brainalign.decoding.shared_space.cross_modal import space_patterns as space_patterns
 from brainalign.decoding.shared_space.linear_paths import LinearPath as LinearPath
 from brainalign.decoding.shared_space.linear_paths import held_out_stimuli as held_out_stimuli
-from brainalign.decoding.shared_space.linear_paths import reciprocal_rank as reciprocal_rank
-from brainalign.decoding.shared_space.mixture import SoftMixture as SoftMixture
 from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS as MODALITY_ENCODERS
 from brainalign.decoding.shared_space.modality_encoders import PatchConv as PatchConv
+from brainalign.decoding.shared_space.modality_encoders import SoftMixture as SoftMixture
 from brainalign.decoding.shared_space.modality_encoders import VoxelLinear as VoxelLinear
 from brainalign.decoding.shared_space.space import SharedSpace
-from brainalign.decoding.shared_space.space import read_space as read_space
 from brainalign.decoding.shared_space.space_controls import (
     SPACE_NULLS,
     embed_all,
@@ -25,7 +24,6 @@ from brainalign.decoding.shared_space.space_controls import (
     unimodal_spaces,
     without_own_layers,
 )
-from brainalign.decoding.shared_space.space_geometry import space_patterns as space_patterns
 
 __all__ = [
     "SPACE_NULLS",

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.decoding.scoring import distinct_gallery, similarity_ranks
+from brainalign.decoding.scoring import distinct_gallery, shown_ranks, similarity_ranks, stimulus_interval, unit_rows
 from brainalign.decoding.training import Trials
-from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
+from brainalign.statistics import pairing_test
 
 KINDS = ("image", "averaged", "subjects", "modalities", "fused")
 
@@ -120,9 +120,7 @@ def stimulus_hits(embeddings: Mapping[str, Values], test: Mapping[str, Trials], 
     """
     found = {}
     for name, trials in test.items():
-        gallery, ids = distinct_gallery(trials.targets, trials.meta["stimulus_id"].to_numpy())
-        shown = pd.Index(ids).get_indexer(pd.Index(trials.meta["stimulus_id"]))
-        ranks = similarity_ranks(embeddings[name], gallery)[np.arange(len(shown)), shown]
+        ranks = shown_ranks(embeddings[name], trials.targets, trials.meta["stimulus_id"])
         found[name] = pd.Series(ranks <= top, index=trials.meta["stimulus_id"]).groupby(level=0, sort=False).mean()
     return pd.DataFrame(found)
 
@@ -216,8 +214,7 @@ def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, A
     pair_scores, column, who = np.concatenate(hits), np.concatenate(columns), np.concatenate(people)
     test = pairing_test(pair_scores, column, None, n_permutations, seed)
     own = pair_scores[np.arange(len(column)), column]
-    enough = test.n_stimuli >= MIN_UNITS
-    interval = crossed_bootstrap(own, who, column, n_draws=1000, seed=seed) if enough else None
+    low, high = stimulus_interval(own, who, column, 1000, seed)
     n_gallery = pair_scores.shape[1]
     return {
         "kind": search.kind,
@@ -225,8 +222,8 @@ def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, A
         "gallery": search.gallery,
         "measure": f"top-{k}",
         "value": test.value,
-        "low": interval.low if interval else np.nan,
-        "high": interval.high if interval else np.nan,
+        "low": low,
+        "high": high,
         "chance": min(1.0, k / n_gallery),
         "null_mean": test.null_mean,
         "null_sd": test.null_sd,
@@ -248,8 +245,28 @@ def _common(parts: list[Trials]) -> NDArray[Any]:
 def _means(embeddings: Values, shown: NDArray[Any], ids: NDArray[Any]) -> Values:
     rows = pd.Index(ids).get_indexer(pd.Index(shown))
     kept = rows >= 0
-    unit = np.asarray(embeddings, dtype=np.float64)[kept]
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(np.asarray(embeddings)[kept])
     sums = np.zeros((len(ids), unit.shape[1]))
     np.add.at(sums, rows[kept], unit)
     return np.asarray(sums / np.maximum(np.bincount(rows[kept], minlength=len(ids))[:, None], 1))
+
+
+def space_patterns(
+    embeddings: Mapping[str, Values], test: Mapping[str, Trials]
+) -> Iterator[tuple[str, Values, Values]]:
+    """Yield (source, patterns, image vectors) of every modality, subjects averaged, and of all fused.
+
+    Parameters
+    ----------
+    embeddings : mapping of array (n_trials, n_dimensions)
+    test : mapping of Trials
+        Repeats averaged.
+    """
+    parts = {name: {name: trials} for name, trials in test.items()}
+    if len(test) > 1:
+        parts["fused"] = dict(test)
+    for source, chosen in parts.items():
+        patterns, ids = fused_embedding(embeddings, chosen)
+        distinct = next(iter(chosen.values())).distinct()
+        rows = pd.Index(distinct.meta["stimulus_id"]).get_indexer(pd.Index(ids))
+        yield source, patterns, distinct.targets[rows]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from brainalign.arrays import Values
-from brainalign.decoding.scoring import LinearDecoder, distinct_gallery, similarity_ranks
+from brainalign.decoding.scoring import LinearDecoder, unit_rows
 from brainalign.decoding.training import SubjectScale, Trials
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ridge, that are tried
@@ -80,7 +80,7 @@ def blended(network: Values, ridge: Values, share: float) -> Values:
     share : float
         Of ridge.
     """
-    return _unit((1 - share) * _unit(network) + share * _unit(ridge))
+    return unit_rows((1 - share) * unit_rows(network) + share * unit_rows(ridge))
 
 
 def held_out_stimuli(train: Mapping[str, Trials], seed: int) -> tuple[Mapping[str, Trials], dict[str, Trials]]:
@@ -118,21 +118,13 @@ def best_share(network: Values, ridge: Values, trials: Trials) -> float:
         Of validation images.
     """
     image = np.unique(trials.meta["stimulus_id"].to_numpy().astype(str), return_inverse=True)[1]
-    targets, n_trials = _unit(trials.targets), np.bincount(image)
+    targets, n_trials = unit_rows(trials.targets), np.bincount(image)
     closeness = {
         share: np.bincount(image, (blended(network, ridge, share) * targets).sum(axis=1)) / n_trials for share in SHARES
     }
     best = max(SHARES, key=lambda share: float(closeness[share].mean()))
     gain = closeness[best] - closeness[USUAL]
     return best if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) else USUAL
-
-
-def reciprocal_rank(embeddings: Values, trials: Trials) -> float:
-    """Return the mean reciprocal rank of the images that were shown, among all that were."""
-    gallery, _ = distinct_gallery(trials.targets, trials.meta["stimulus_id"].to_numpy())
-    shown = trials.shown(trials.distinct())
-    ranks = similarity_ranks(embeddings, gallery)
-    return float((1 / ranks[np.arange(len(shown)), shown]).mean())
 
 
 def _ridge(x: Values, y: Values, penalty: float) -> tuple[Values, Values]:
@@ -151,7 +143,3 @@ def _ridge(x: Values, y: Values, penalty: float) -> tuple[Values, Values]:
     products[np.diag_indices(n_features)] += penalty * np.trace(products) / n  # the trace of the kernel
     weights = cho_solve(cho_factor(products, lower=True, overwrite_a=True), moments, overwrite_b=True)
     return weights, target_mean - mean @ weights
-
-
-def _unit(values: Values) -> Values:
-    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))

@@ -9,35 +9,42 @@ counts is chosen per modality on validation images: a network needs more trials 
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
-from brainalign.decoding.shared_space.linear_paths import (
-    USUAL,
-    LinearPath,
-    best_share,
-    blended,
-    held_out_stimuli,
-    reciprocal_rank,
+from brainalign.decoding.scoring import reciprocal_rank
+from brainalign.decoding.shared_space.linear_paths import USUAL, LinearPath, best_share, blended, held_out_stimuli
+from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS, SoftMixture
+from brainalign.decoding.training import (
+    History,
+    LogitScale,
+    SubjectScale,
+    Trials,
+    batches,
+    check_unseen,
+    clip_loss,
+    train,
 )
-from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS
-from brainalign.decoding.shared_space.space_network import SpaceNetwork, TrainingData, train_space
-from brainalign.decoding.training import SubjectScale, Trials, check_unseen
 from brainalign.devices import pick_device
 from brainalign.io import reading
 
+Forward = Callable[[str, Tensor, Tensor], Tensor]
+# Batches of every modality, the most in a cycle that takes the place of a plateau: `steps` are then a limit that
+# validation hardly reaches, and without it nothing says which weights of so long a training are the best.
+CYCLE = 300
 CHUNK = 512  # trials embedded at once
 
 
@@ -157,20 +164,8 @@ class SharedSpace:
         self.blend_ = dict.fromkeys(train, 0.0)  # while the network is trained
         with _seeded(self.seed):
             self._build(pick_device(self.device))
-            self.history_ = train_space(
-                self.network_,
-                self._training_data(seen),
-                phases=self.phases,
-                steps=self.steps,
-                batch_size=self.batch_size,
-                regression=self.regression,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                seed=self.seed,
-                schedule=self.schedule,
-                patience=self.patience,
-                validate=(lambda: self._validated(held)) if held else None,
-            )
+            validate = (lambda: self._validated(held)) if held else None
+            self.history_ = self._trained(self._training_data(seen), validate)
         self.network_.eval()
         if self.blend != 0:
             self._blend(train, seen, held)
@@ -254,7 +249,25 @@ class SharedSpace:
 
     def save(self, path: Path | str) -> None:
         """Write everything that `embed` needs into one safetensors file."""
-        write_space(self, Path(path))
+        from safetensors.torch import save_file
+
+        tensors = {f"network.{name}": value.cpu().contiguous() for name, value in self.network_.state_dict().items()}
+        subjects = {}
+        for name, scale in self.scales_.items():
+            subjects[name] = list(scale.names)
+            tensors[f"mean.{name}"] = torch.from_numpy(scale.mean)
+            tensors[f"deviation.{name}"] = torch.from_numpy(scale.deviation)
+        for name, ridge in self.linear_.items():
+            tensors[f"linear.{name}"] = torch.from_numpy(ridge.weights)
+            tensors[f"intercepts.{name}"] = torch.from_numpy(ridge.intercepts)
+        names = [name for name in inspect.signature(type(self)).parameters if name != "device"]
+        about = {
+            "blend": self.blend_,
+            "arguments": {name: getattr(self, name) for name in names},
+            "subjects": subjects,
+            "n_dimensions": self.n_dimensions_,
+        }
+        save_file(tensors, path, {"shared_space": json.dumps(about)})
 
     @classmethod
     def load(cls, path: Path | str) -> SharedSpace:
@@ -265,7 +278,7 @@ class SharedSpace:
         BrainalignError
             If the file holds something else.
         """
-        arguments, scales, n_dimensions, state, blend, linear = read_space(Path(path))
+        arguments, scales, n_dimensions, state, blend, linear = _read_space(Path(path))
         space = cls(**arguments)
         space.scales_, space.blend_, space.linear_ = scales, blend, linear
         space.shapes_ = {name: scale.mean.shape[1:] for name, scale in scales.items()}
@@ -279,7 +292,7 @@ class SharedSpace:
     def _build(self, device: torch.device) -> None:
         n_layers = {name: len(scale.names) if self.subject_layers else 1 for name, scale in self.scales_.items()}
         sizes = (self.width, self.n_dimensions_, self.n_experts, self.router)
-        network = SpaceNetwork(self.size, self.shapes_, n_layers, *sizes, self.scale, self.options or {})
+        network = _SpaceNetwork(self.size, self.shapes_, n_layers, *sizes, self.scale, self.options or {})
         self.network_ = network.to(device)
 
     def _inputs(self, modality: str, values: Values, subjects: NDArray[Any]) -> tuple[Tensor, Tensor]:
@@ -290,14 +303,64 @@ class SharedSpace:
         layers = torch.from_numpy(rows if self.subject_layers else np.zeros_like(rows))
         return torch.from_numpy(scale.apply(values, subjects)).to(device), layers.to(device)
 
-    def _training_data(self, train: Mapping[str, Trials]) -> dict[str, TrainingData]:
+    def _trained(self, data: Mapping[str, _TrainingData], validate: Callable[[], float] | None) -> dict[str, History]:
+        """Train the network, one modality per batch, jointly or encoders one by one and then, frozen, the mixture.
+
+        Only the last phase is validated; what is not has one cycle of at most `CYCLE` batches in place of a plateau.
+        """
+        network = self.network_
+
+        def run(modules: list[nn.Module], forward: Forward, parts: Mapping[str, _TrainingData], check: Any) -> History:
+            names = list(parts)
+            rng = np.random.default_rng(self.seed)
+            n_steps = min(self.steps, CYCLE) if check is None and self.schedule == "plateau" else self.steps
+            rows = {name: batches(len(parts[name].signals), self.batch_size, n_steps, rng) for name in names}
+
+            def loss(step: int) -> Tensor:
+                name = names[step % len(names)]
+                part = parts[name]
+                chosen = torch.from_numpy(next(rows[name])).to(part.signals.device)
+                targets = part.targets[chosen]
+                found = forward(name, part.signals[chosen], part.subjects[chosen])
+                distance = (found - targets).square().sum(dim=-1).mean()
+                return clip_loss(found, targets, network.scale(), part.stimuli[chosen]) + self.regression * distance
+
+            return train(
+                [*modules, network.scale],
+                loss,
+                n_steps * len(names),
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                schedule="one_cycle" if check is None else self.schedule,
+                patience=self.patience,
+                validate=check,
+            )
+
+        if self.phases == "joint":
+            return {"joint": run([network.encoders, network.mixture], network, data, validate)}
+        history = {}
+        for name, encoder in network.encoders.items():
+            head = nn.Linear(network.width, network.n_dimensions).to(data[name].signals.device)
+
+            path = nn.ModuleList([encoder, head])
+
+            def alone(_: str, x: Tensor, subjects: Tensor, path: nn.ModuleList = path) -> Tensor:
+                found: Tensor = path[1](path[0](x, subjects))
+                return found
+
+            history[name] = run([encoder, head], alone, {name: data[name]}, None)
+            encoder.requires_grad_(False)
+        history["mixture"] = run([network.mixture], network, data, validate)  # encoders stay in evaluation mode
+        return history
+
+    def _training_data(self, train: Mapping[str, Trials]) -> dict[str, _TrainingData]:
         ids = {i: k for k, i in enumerate(sorted({str(i) for t in train.values() for i in t.meta["stimulus_id"]}))}
         data = {}
         for name, trials in train.items():
             x, layers = self._inputs(name, trials.signals, trials.meta["subject"].to_numpy())
             targets = F.normalize(torch.from_numpy(np.asarray(trials.targets, dtype=np.float32)), dim=-1)
             stimuli = torch.tensor([ids[str(i)] for i in trials.meta["stimulus_id"]])
-            data[name] = TrainingData(x, layers, targets.to(x.device), stimuli.to(x.device))
+            data[name] = _TrainingData(x, layers, targets.to(x.device), stimuli.to(x.device))
         return data
 
     def _validated(self, val: Mapping[str, Trials]) -> float:
@@ -305,7 +368,7 @@ class SharedSpace:
         found = []
         for name, trials in val.items():
             network = self._network(name, trials.signals, trials.meta["subject"].to_numpy())
-            found.append(reciprocal_rank(network, trials))
+            found.append(reciprocal_rank(network, trials.targets, trials.meta["stimulus_id"]))
         return float(np.mean(found))
 
 
@@ -337,70 +400,10 @@ def _check(train: Mapping[str, Trials], val: Mapping[str, Trials]) -> None:
     check_unseen(train.values(), val.values(), ("train", "val"))
 
 
-ARGUMENTS = (
-    "size",
-    "width",
-    "n_experts",
-    "router",
-    "subject_layers",
-    "phases",
-    "steps",
-    "learning_rate",
-    "weight_decay",
-    "batch_size",
-    "regression",
-    "scale",
-    "schedule",
-    "patience",
-    "blend",
-    "penalty",
-    "options",
-    "seed",
-)
-
-
-def write_space(space: SharedSpace, path: Path) -> None:
-    """Write a fitted space.
-
-    Parameters
-    ----------
-    space : SharedSpace
-    path : path
-    """
-    from safetensors.torch import save_file
-
-    tensors = {f"network.{name}": value.cpu().contiguous() for name, value in space.network_.state_dict().items()}
-    subjects = {}
-    for name, scale in space.scales_.items():
-        subjects[name] = list(scale.names)
-        tensors[f"mean.{name}"] = torch.from_numpy(scale.mean)
-        tensors[f"deviation.{name}"] = torch.from_numpy(scale.deviation)
-    for name, ridge in space.linear_.items():
-        tensors[f"linear.{name}"] = torch.from_numpy(ridge.weights)
-        tensors[f"intercepts.{name}"] = torch.from_numpy(ridge.intercepts)
-    about = {
-        "blend": space.blend_,
-        "arguments": {name: getattr(space, name) for name in ARGUMENTS},
-        "subjects": subjects,
-        "n_dimensions": space.n_dimensions_,
-    }
-    save_file(tensors, path, {"shared_space": json.dumps(about)})
-
-
-def read_space(
+def _read_space(
     path: Path,
 ) -> tuple[dict[str, Any], dict[str, SubjectScale], int, dict[str, Tensor], dict[str, float], dict[str, LinearPath]]:
-    """Return arguments, scales by modality, the size of the space, the network's weights, shares of ridge, and ridge.
-
-    Parameters
-    ----------
-    path : path
-
-    Raises
-    ------
-    BrainalignError
-        If it is no such file.
-    """
+    """Read arguments, scales by modality, the size of the space, the network's weights, shares of ridge, and ridge."""
     from safetensors import safe_open
 
     with reading(path, "is no shared space", "give a file that SharedSpace.save wrote"):
@@ -419,3 +422,47 @@ def read_space(
             if f"linear.{name}" in tensors
         }
         return about["arguments"], scales, about["n_dimensions"], state, about["blend"], linear
+
+
+class _SpaceNetwork(nn.Module):
+    """An encoder per modality, the projector they share, and the learned temperature."""
+
+    def __init__(
+        self,
+        size: str,
+        shapes: Mapping[str, tuple[int, ...]],
+        n_layers: Mapping[str, int],
+        width: int,
+        n_dimensions: int,
+        n_experts: int,
+        router: int,
+        scale: tuple[float, float],
+        options: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        super().__init__()
+        menu = MODALITY_ENCODERS[size]
+        self.encoders = nn.ModuleDict(
+            {
+                name: menu["signals" if len(shape) == 2 else "voxels"](
+                    n_layers[name], tuple(shape), width, **options.get(name, {})
+                )
+                for name, shape in shapes.items()
+            }
+        )
+        self.mixture = SoftMixture(width, n_dimensions, n_experts, router)
+        self.scale = LogitScale(*scale)
+        self.width, self.n_dimensions = width, n_dimensions
+
+    def forward(self, modality: str, x: Tensor, subjects: Tensor) -> Tensor:
+        """Return embeddings (n, n_dimensions), not of unit length."""
+        found: Tensor = self.mixture(self.encoders[modality](x, subjects))
+        return found
+
+
+class _TrainingData(NamedTuple):
+    """What is known of the training trials of a modality; a row each."""
+
+    signals: Tensor
+    subjects: Tensor
+    targets: Tensor
+    stimuli: Tensor

@@ -19,7 +19,6 @@ from brainalign.decoding.scoring import (
     content_hits,
     control_matrix,
     leave_block_out,
-    nuisance_baselines,
     nuisance_scores,
     repeat_curve,
     retrieval_accuracy,
@@ -253,7 +252,7 @@ def _label_nuisances(given: Trials, study: TextStudy, n: int, seed: int) -> list
     if not all(rows.any() for rows in labelled):
         return []
     known = [side.select(rows) for side, rows in zip(sides, labelled, strict=True)]
-    return [nuisance_baselines(known[0], known[1], label="label", n_permutations=n, seed=seed)]
+    return [nuisance_scores(known[0], known[1], label="label", n_permutations=n, seed=seed).table]
 
 
 def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int, has_blocks: bool) -> pd.DataFrame:

@@ -21,7 +21,7 @@ RED, GREEN, BLUE = 0.2126, 0.7152, 0.0722  # of luminance, ITU-R BT.709
 
 
 def image_properties(images: Iterable[str | Path | Tensor], n_bands: int = OCTAVES) -> pd.DataFrame:
-    """Measure images; as columns of the table of trials they are nuisances of `nuisance_baselines`.
+    """Measure images; as columns of the table of trials they are nuisances of `nuisance_scores`.
 
     Parameters
     ----------

@@ -1,0 +1,197 @@
+"""Retrieval against the number of repeats, or of readers, that are averaged, and the ceiling that halves set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Values
+from brainalign.checks import BrainalignError, check_rows
+from brainalign.decoding.scoring.retrieval import distinct_gallery, similarity_ranks, unit_rows
+
+
+def repeat_curve(
+    signals: Values,
+    trials: pd.DataFrame,
+    embed: Callable[[Values, pd.DataFrame], Values],
+    gallery: Values,
+    gallery_ids: Sequence[Any] | NDArray[Any],
+    *,
+    counts: Sequence[int] | None = None,
+    top: int = 1,
+    n_draws: int = 20,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Average repeats of each stimulus within a subject, embed the averages with a fitted decoder, retrieve.
+
+    Parameters
+    ----------
+    signals : array (n_trials, ...)
+        Test trials.
+    trials : DataFrame (n_trials)
+        stimulus_id, subject.
+    embed : callable
+        (averages (n, ...), DataFrame (n) of stimulus_id and subject) to vectors (n, n_dimensions).
+    gallery : array (n_rows, n_dimensions)
+    gallery_ids : (n_rows,) ids
+    counts : sequence of int, optional
+        How many repeats to average; 1, 2, 4, ... and all where not given.
+    top : int
+    n_draws : int
+        Random choices of repeats.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        n_averaged, value and sd (over draws), ceiling (averages of that many repeats retrieve averages of as many
+        others of the same subject; NaN where there are not twice as many), chance, n_stimuli, n_subjects.
+
+    Raises
+    ------
+    BrainalignError
+        If a count exceeds the fewest repeats of a stimulus in a subject, or rows do not fit.
+    """
+    check_rows("signals", len(signals), "trials", len(trials), "give one row of the table per trial")
+    rows_of = [np.asarray(rows) for rows in trials.groupby(["subject", "stimulus_id"], sort=False).indices.values()]
+    first = trials.iloc[[rows[0] for rows in rows_of]][["stimulus_id", "subject"]].reset_index(drop=True)
+    fewest = min(len(rows) for rows in rows_of)
+    if counts is None:
+        counts = [*(2**k for k in range(int(np.log2(fewest)) + 1) if 2**k < fewest), fewest]
+    if min(counts) < 1 or max(counts) > fewest:
+        raise BrainalignError(
+            f"counts from {min(counts)} to {max(counts)}: some stimulus has {fewest} repeats in a subject; lower them"
+        )
+    vectors, column = _gallery(gallery, gallery_ids, first["stimulus_id"])
+    found = []
+    for count in counts:
+        rng = np.random.default_rng([seed, count])
+        values, ceilings = [], []
+        for _ in range(n_draws):
+            drawn = [rng.permutation(rows) for rows in rows_of]
+            queries = embed(np.stack([signals[rows[:count]].mean(axis=0) for rows in drawn]), first)
+            values.append(_top(similarity_ranks(queries, vectors), column, top))
+            if 2 * count <= fewest:
+                others = embed(np.stack([signals[rows[count : 2 * count]].mean(axis=0) for rows in drawn]), first)
+                ceilings.append(_halves(queries, others, first, top))
+        found.append(
+            {
+                "n_averaged": count,
+                "value": np.mean(values),
+                "sd": np.std(values),
+                "ceiling": np.mean(ceilings) if ceilings else np.nan,
+                "chance": top / len(vectors),
+                "n_stimuli": first["stimulus_id"].nunique(),
+                "n_subjects": first["subject"].nunique(),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def _gallery(gallery: Values, gallery_ids: Any, shown: Any) -> tuple[Values, NDArray[np.intp]]:
+    """Return the vectors of distinct stimuli, and which of them were shown."""
+    vectors, ids = distinct_gallery(gallery, gallery_ids)
+    column = pd.Index(ids).get_indexer(pd.Index(shown))
+    if (column < 0).any():
+        raise BrainalignError(f"{int((column < 0).sum())} tested stimuli are not in the gallery; add their vectors")
+    return vectors, column
+
+
+def _top(ranks: NDArray[np.intp], column: NDArray[np.intp], top: int) -> float:
+    return float((ranks[np.arange(len(column)), column] <= top).mean())
+
+
+def _halves(queries: Values, others: Values, first: pd.DataFrame, top: int) -> float:
+    """Compute the top-k accuracy of retrieving one half by the other, within subjects, weighted by their stimuli."""
+    hits = 0.0
+    for rows in first.groupby("subject", sort=False).indices.values():
+        ranks = similarity_ranks(queries[rows], others[rows])
+        hits += _top(ranks, np.arange(len(rows)), top) * len(rows)
+    return hits / len(first)
+
+
+def subject_curve(
+    decoded: Values,
+    trials: pd.DataFrame,
+    gallery: Values,
+    gallery_ids: Sequence[Any] | NDArray[Any],
+    *,
+    top: int = 1,
+    n_draws: int = 20,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Average the vectors decoded from several subjects who were shown the same stimulus, and retrieve it.
+
+    Parameters
+    ----------
+    decoded : array (n_trials, n_dimensions)
+        Of test trials; repeats of a stimulus in a subject are averaged first.
+    trials : DataFrame (n_trials)
+        stimulus_id, subject.
+    gallery : array (n_rows, n_dimensions)
+    gallery_ids : (n_rows,) ids
+    top, n_draws, seed : int
+        Draws are random choices of the subjects.
+
+    Returns
+    -------
+    DataFrame
+        n_averaged (1, 2, 4, ... and the most that two stimuli have), value and sd (over draws), ceiling (means of that
+        many subjects retrieve means of as many others among the same stimuli; NaN where fewer than two stimuli have
+        twice as many), chance, n_stimuli (with so many subjects).
+
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit, or a tested stimulus is not in the gallery.
+    """
+    check_rows("decoded", len(decoded), "trials", len(trials), "give one row of the table per trial")
+    unit = unit_rows(decoded)
+    table = trials[["stimulus_id", "subject"]].reset_index(drop=True)
+    readers: dict[Any, list[Values]] = {}
+    for rows in table.groupby(["stimulus_id", "subject"], sort=False).indices.values():
+        readers.setdefault(table["stimulus_id"].iloc[rows[0]], []).append(unit[rows].mean(axis=0))
+    vectors, columns = _gallery(gallery, gallery_ids, list(readers))
+    stacks = [np.stack(found) for found in readers.values()]
+    sizes = np.array([len(stack) for stack in stacks])
+    most = int(np.sort(sizes)[-2:].min())
+    counts = sorted({*(2**k for k in range(int(np.log2(most)) + 1)), most})
+    return pd.DataFrame([_at(stacks, sizes, columns, vectors, count, top, n_draws, seed) for count in counts])
+
+
+def _at(
+    stacks: list[Values],
+    sizes: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    vectors: Values,
+    count: int,
+    top: int,
+    n_draws: int,
+    seed: int,
+) -> dict[str, float]:
+    """Return one row of the curve."""
+    rng = np.random.default_rng([seed, count])
+    enough, twice = np.flatnonzero(sizes >= count), np.flatnonzero(sizes >= 2 * count)
+    values, ceilings = [], []
+    for _ in range(n_draws):
+        drawn = {k: rng.permutation(sizes[k]) for k in enough}
+        means = np.stack([stacks[k][drawn[k][:count]].mean(axis=0) for k in enough])
+        values.append(_top(similarity_ranks(means, vectors), columns[enough], top))
+        if len(twice) > 1:
+            one, other = (
+                np.stack([stacks[k][drawn[k][part]].mean(axis=0) for k in twice])
+                for part in (slice(0, count), slice(count, 2 * count))
+            )
+            ceilings.append(_top(similarity_ranks(one, other), np.arange(len(twice)), top))
+    return {
+        "n_averaged": count,
+        "value": float(np.mean(values)),
+        "sd": float(np.std(values)),
+        "ceiling": float(np.mean(ceilings)) if ceilings else np.nan,
+        "chance": top / len(vectors),
+        "n_stimuli": len(enough),
+    }
