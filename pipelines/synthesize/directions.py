@@ -6,31 +6,17 @@ simulated studies the neurons themselves, judge. Directions of chance of the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from brainalign.arrays import Arrays, Layers, Values
+from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import DirectionSettings, SynthesizeSettings
 from brainalign.devices import pick_device
-from brainalign.features import image_features
-from brainalign.pipelines.synthesize.synthesize import in_batches, natural_files, neurons, pixels
-from brainalign.simulation import SHAPE_NEURONS, measure_things
-from brainalign.synthesis import (
-    DirectionStudy,
-    Judges,
-    NaturalImages,
-    SavedEncoders,
-    StudiedDirections,
-    Typicality,
-    load_prior,
-)
+from brainalign.pipelines.synthesize.synthesize import setting_of
+from brainalign.synthesis import DirectionStudy, StudiedDirections, load_prior
 from brainalign.workflow import Job
-
-ROLES = ("guide", "check")
 
 
 def directions(job: Job) -> None:
@@ -41,35 +27,15 @@ def directions(job: Job) -> None:
         raise BrainalignError("directions need synthesize.prior and directions.methods; give both")
     device = str(pick_device(images.device))
     job.provenance.device = device
-    arrays, about = job.load("guides", Arrays), job.details("guides")
+    about = job.details("guides")
     options.check(images.prior, about["asked"])
-    asked = _asked(options.regions, about["asked"])
+    asked = {name: about["asked"][name] for name in options.regions or about["asked"]}
     pipe = load_prior(images.prior, device, save_memory=images.save_memory)
-    if about["image_size"] != pipe.image_size:
-        raise BrainalignError(
-            f"the encoders were fitted to images of {about['image_size']} pixels, but the prior makes "
-            f"{pipe.image_size}; delete the guides and run snakemake again"
-        )
-    encoders = SavedEncoders(arrays, about["regions"], asked)
-    networks = {
-        role: image_features(job.settings["models"][role], about[role]["layer"], about[role]["model"], device, job.seed)
-        for role in ROLES
-    }
-    stimuli = next(iter(job.load("features", Layers).values())).stimuli
-    natural = NaturalImages(natural_files(job, stimuli, arrays, images.n_natural), pipe.image_size, device)
-    batched = {role: in_batches(networks[role], options.batch_size) for role in ROLES}
-    by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, batched[role]) for role in ROLES}
-    by_image: dict[str, Callable[[Tensor], Values]] = {
-        "typical": Typicality(batched["check"], batched["check"](natural).cpu().numpy())
-    }
-    if job.settings["simulated"]:
-        known = [name for name, (_, minus) in asked.items() if minus is None and name in SHAPE_NEURONS]
-        by_region["true"] = neurons(list(asked), known, natural)
-        by_image["valid"] = lambda shown: measure_things(pixels(shown)).valid.astype(float)
+    setting = setting_of(job, images, options.batch_size, pipe, asked)
     found = DirectionStudy(
         pipe,
-        encoders.objectives("guide", networks["guide"]),
-        Judges(by_region, by_image),
+        setting.encoders.objectives("guide", setting.guide),
+        setting.judges,
         methods=options.methods,
         n_seeds=options.n_seeds,
         n_directions=options.n_directions,
@@ -84,11 +50,6 @@ def directions(job: Job) -> None:
         progress=lambda words: print(words, flush=True),
     ).run()
     _save(job, found, about)
-
-
-def _asked(wanted: Sequence[str] | None, known: dict[str, Any]) -> dict[str, Any]:
-    """Return the regions, of those that encoders were fitted for, that directions are sought for."""
-    return {name: known[name] for name in wanted or known}
 
 
 def _save(job: Job, found: StudiedDirections, about: dict[str, Any]) -> None:

@@ -5,7 +5,11 @@ In simulated studies the neurons themselves say what they would have answered, a
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +22,9 @@ from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import SynthesizeSettings
 from brainalign.devices import pick_device
-from brainalign.features import image_features
+from brainalign.features import ImageFeatures, image_features
 from brainalign.simulation import SHAPE_NEURONS, measure_things, true_responses
 from brainalign.synthesis import (
-    ImageArchive,
     Judges,
     NaturalImages,
     Sampling,
@@ -37,6 +40,7 @@ from brainalign.workflow import Job
 ROLES = ("guide", "check")
 LEVEL = 0.05  # false discovery rate of captions that count
 READ_AT_ONCE = 64  # images
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time
 SHOWN = ("guided", "unguided")  # conditions whose pictures go into the archive
 
 
@@ -55,43 +59,62 @@ def synthesize(job: Job) -> None:
         scheduler=options.scheduler,
         dtype=options.dtype,
     )
+    about = job.details("guides")
+    setting = setting_of(job, options, options.batch_size, pipe, about["asked"])
+    study = SynthesisStudy(
+        pipe,
+        setting.encoders.objectives("guide", setting.guide),
+        setting.judges,
+        setting.natural,
+        sampling_of(options, job.seed),
+        prompts=_prompts(job, options, list(about["asked"])),
+        progress=lambda words: print(words, flush=True),
+    )
+    nulls = setting.encoders.nulls(setting.guide)[: options.n_nulls]
+    found = study.run(nulls, min(options.n_null_images, options.n_images), options.scales, evolution=options.evolution)
+    about["n_kept"] = study.sampling.n_kept
+    about |= {"scheduler": type(pipe.scheduler).__name__, "own_scheduler": pipe.own_scheduler}
+    _save(job, found, setting.known, about)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What images are made and judged with: encoders, the network that guides, judges, natural images, neurons."""
+
+    encoders: SavedEncoders
+    guide: ImageFeatures
+    judges: Judges
+    natural: NaturalImages
+    known: list[str]
+
+
+def setting_of(job: Job, options: SynthesizeSettings, batch_size: int, pipe: Any, asked: Mapping[str, Any]) -> Setting:
+    """Set up what images of the regions asked for are made and judged with, by the encoders of the stage before."""
     arrays, about = job.load("guides", Arrays), job.details("guides")
     if about["image_size"] != pipe.image_size:
         raise BrainalignError(
             f"the encoders were fitted to images of {about['image_size']} pixels, but the prior makes "
             f"{pipe.image_size}; delete the guides and run snakemake again"
         )
-    encoders = SavedEncoders(arrays, about["regions"], about["asked"])
-    networks = {
-        role: image_features(job.settings["models"][role], about[role]["layer"], about[role]["model"], device, job.seed)
-        for role in ROLES
-    }
+    device = job.provenance.device
+    encoders = SavedEncoders(arrays, about["regions"], asked)
+    models = job.settings["models"]
+    guide, check = (
+        image_features(models[role], about[role]["layer"], about[role]["model"], device, job.seed) for role in ROLES
+    )
     stimuli = next(iter(job.load("features", Layers).values())).stimuli
-    natural = NaturalImages(natural_files(job, stimuli, arrays, options.n_natural), pipe.image_size, device)
-    by_region: dict[str, Callable[[Tensor], Values]] = {
-        role: encoders.judge(role, in_batches(networks[role], options.batch_size)) for role in ROLES
+    natural = NaturalImages(_natural_files(job, stimuli, arrays, options.n_natural), pipe.image_size, device)
+    batched = dict(zip(ROLES, (_in_batches(network, batch_size) for network in (guide, check)), strict=True))
+    by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, of) for role, of in batched.items()}
+    by_image: dict[str, Callable[[Tensor], Values]] = {
+        "typical": Typicality(batched["check"], batched["check"](natural).cpu().numpy())
     }
-    check = in_batches(networks["check"], options.batch_size)
-    by_image: dict[str, Callable[[Tensor], Values]] = {"typical": Typicality(check, check(natural).cpu().numpy())}
     known: list[str] = []
     if job.settings["simulated"]:
-        known = [name for name, (_, minus) in encoders.asked.items() if minus is None and name in SHAPE_NEURONS]
-        by_region["true"] = neurons(list(encoders.asked), known, natural)
-        by_image["valid"] = lambda images: measure_things(pixels(images)).valid.astype(float)
-    study = SynthesisStudy(
-        pipe,
-        encoders.objectives("guide", networks["guide"]),
-        Judges(by_region, by_image),
-        natural,
-        sampling_of(options, job.seed),
-        prompts=_prompts(job, options, list(encoders.asked)),
-        progress=lambda words: print(words, flush=True),
-    )
-    nulls = encoders.nulls(networks["guide"])[: options.n_nulls]
-    found = study.run(nulls, min(options.n_null_images, options.n_images), options.scales, evolution=options.evolution)
-    about["n_kept"] = study.sampling.n_kept
-    about |= {"scheduler": type(pipe.scheduler).__name__, "own_scheduler": pipe.own_scheduler}
-    _save(job, found, known, about)
+        known = [name for name, (_, minus) in asked.items() if minus is None and name in SHAPE_NEURONS]
+        by_region["true"] = _neurons(list(asked), known, natural)
+        by_image["valid"] = lambda images: measure_things(_pixels(images)).valid.astype(float)
+    return Setting(encoders, guide, Judges(by_region, by_image), natural, known)
 
 
 def sampling_of(options: SynthesizeSettings, seed: int) -> Sampling:
@@ -159,7 +182,29 @@ def _save(
     job.save("image", archive_of(found.images, table, about["n_kept"]), of=list(SHOWN))
 
 
-def archive_of(images: NDArray[np.uint8], table: pd.DataFrame, n_kept: int) -> ImageArchive:
+@dataclass(frozen=True)
+class _ImageArchive:
+    """Pictures as PNG files with a table stimuli.tsv, as a descriptor of a study would name it, in one file."""
+
+    images: NDArray[np.uint8]
+    table: pd.DataFrame
+
+    def to_filename(self, path: Path) -> None:
+        """Write a zip file; the same content gives the same bytes."""
+        from PIL import Image
+
+        names = [f"images/{name}.png" for name in self.table["stimulus_id"]]
+        table = self.table.assign(path=names)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+            text = table.to_csv(sep="\t", index=False, float_format="%.4f", lineterminator="\n")
+            file.writestr(zipfile.ZipInfo("stimuli.tsv", LONG_AGO), text)
+            for name, pixels in zip(names, self.images, strict=True):
+                picture = io.BytesIO()
+                Image.fromarray(pixels).save(picture, "PNG")
+                file.writestr(zipfile.ZipInfo(name, LONG_AGO), picture.getvalue())
+
+
+def archive_of(images: NDArray[np.uint8], table: pd.DataFrame, n_kept: int) -> _ImageArchive:
     """Return the pictures a person would show: so many guided ones of a region, and unguided ones of the same seeds."""
     own = table[table["condition"].isin(SHOWN) & table["region"].isin(["", *table["scored"].unique()])]
     own = own[(own["region"] == "") | (own["region"] == own["scored"])].drop_duplicates("image")
@@ -176,10 +221,10 @@ def archive_of(images: NDArray[np.uint8], table: pd.DataFrame, n_kept: int) -> I
     columns = ["condition", "region", "seed", "scale", "contrast", "luminance", "typical", "guide", "check"]
     shown = own[columns].assign(region=region, stimulus_id=names)
     shown.loc[shown["condition"] == "unguided", ["guide", "check"]] = np.nan  # of no region in particular
-    return ImageArchive(images[own["image"]], shown[["stimulus_id", *columns]])
+    return _ImageArchive(images[own["image"]], shown[["stimulus_id", *columns]])
 
 
-def natural_files(job: Job, stimuli: pd.DataFrame, arrays: Arrays, most: int) -> list[str]:
+def _natural_files(job: Job, stimuli: pd.DataFrame, arrays: Arrays, most: int) -> list[str]:
     """Return the files of training images, a random sample where there are more than are held in memory."""
     rows = np.sort(np.concatenate([arrays["guide_images"], arrays["check_images"]]))
     if len(rows) > most:
@@ -187,7 +232,7 @@ def natural_files(job: Job, stimuli: pd.DataFrame, arrays: Arrays, most: int) ->
     return [str(job.path("stimuli").parent / path) for path in stimuli["path"].iloc[rows]]
 
 
-def neurons(asked: list[str], known: list[str], natural: NaturalImages) -> Callable[[Tensor], Values]:
+def _neurons(asked: list[str], known: list[str], natural: NaturalImages) -> Callable[[Tensor], Values]:
     """Return true responses (n, n_asked) in standard deviations over natural images; NaN where no neuron is known."""
     usual = _true(natural)
     mean, sd = usual.mean(), usual.std(ddof=0)
@@ -202,10 +247,10 @@ def neurons(asked: list[str], known: list[str], natural: NaturalImages) -> Calla
 def _true(images: Tensor | NaturalImages) -> pd.DataFrame:
     """Return the neurons' responses; natural images are read a few at a time."""
     parts = (images[first : first + READ_AT_ONCE] for first in range(0, len(images), READ_AT_ONCE))
-    return pd.concat([true_responses(measure_things(pixels(part))) for part in parts], ignore_index=True)
+    return pd.concat([true_responses(measure_things(_pixels(part))) for part in parts], ignore_index=True)
 
 
-def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor | NaturalImages], Tensor]:
+def _in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor | NaturalImages], Tensor]:
     """Return a network that is shown few images at a time."""
 
     def features(images: Tensor | NaturalImages) -> Tensor:
@@ -215,6 +260,6 @@ def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tens
     return features
 
 
-def pixels(images: Tensor) -> NDArray[np.uint8]:
+def _pixels(images: Tensor) -> NDArray[np.uint8]:
     """Return images (n, 3, H, W) in [0, 1] as (n, H, W, 3) of 256 steps."""
     return np.asarray((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())

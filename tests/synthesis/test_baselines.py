@@ -10,7 +10,8 @@ from torch import Tensor
 from brainalign.checks import BrainalignError
 from brainalign.config import SynthesizeSettings
 from brainalign.pipelines.synthesize.synthesize import archive_of, sampling_of
-from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, SynthesisStudy, best_of, evolve, natural_top
+from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, SynthesisStudy, best_of, evolve
+from brainalign.synthesis.guidance.baselines import _best
 
 
 class Shows(BrainGuidedPipeline):
@@ -143,14 +144,14 @@ def test_evolution_towards_nothing_finds_nothing(shows: Shows) -> None:
 
 def test_natural_images_of_the_highest_scores() -> None:
     images = torch.arange(6.0)[:, None, None, None].expand(6, 3, 2, 2)
-    found = natural_top(images, np.array([0.1, 0.9, -1.0, 0.9, 0.3, 0.0]), 3)
+    found = _best(images, np.array([0.1, 0.9, -1.0, 0.9, 0.3, 0.0]), 3)
     assert found.images[:, 0, 0, 0].tolist() == [1, 3, 4]
     assert found.scores.tolist() == [0.9, 0.9, 0.3]
 
 
 def test_errors(shows: Shows) -> None:
     with pytest.raises(BrainalignError, match="ask for fewer"):
-        natural_top(torch.zeros(2, 3, 4, 4), np.zeros(2), 3)
+        _best(torch.zeros(2, 3, 4, 4), np.zeros(2), 3)
     with pytest.raises(BrainalignError, match="ask for fewer"):
         best_of(shows, likeness, 5, 4)
     with pytest.raises(BrainalignError, match="allow for more"):

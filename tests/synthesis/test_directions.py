@@ -19,7 +19,8 @@ from brainalign.synthesis import (
     record_trajectories,
     semantic_directions,
 )
-from brainalign.synthesis.directions import denoised_at, edited, singular_vectors
+from brainalign.synthesis.directions import denoised_at, edited
+from brainalign.synthesis.directions.directions import _singular_vectors
 
 STEPS, SHAPE = 5, (16, 2, 2)
 
@@ -123,7 +124,7 @@ def test_singular_vectors_are_those_of_the_explicit_jacobian(pipe: object, recor
     explicit = torch.autograd.functional.jacobian(lambda x: clean(x[None])[0].flatten(), h).flatten(1)
     _, singular, right = torch.linalg.svd(explicit)
     start = torch.randn(3, *h.shape, generator=torch.Generator().manual_seed(0))
-    vectors, values = singular_vectors(clean, h, start, 30)
+    vectors, values = _singular_vectors(clean, h, start, 30)
     assert torch.allclose(values, singular[:3], rtol=1e-2)
     # The space of the three, whatever two nearly equal values do within it.
     alike = torch.linalg.svdvals(vectors.flatten(1) @ right[:3].T)

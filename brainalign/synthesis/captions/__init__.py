@@ -19,8 +19,7 @@ from brainalign.synthesis.captions.scores import (
     silence_attributes,
     temperature_curve,
 )
-from brainalign.synthesis.captions.shuffled import shuffled_weights
-from brainalign.synthesis.captions.study import CaptionStudy, VoxelCaptions
+from brainalign.synthesis.captions.study import CaptionStudy, VoxelCaptions, shuffled_weights
 
 __all__ = [
     "ANY",

@@ -4,7 +4,6 @@ from brainalign.synthesis.directions.bottleneck import Trajectories, generators,
 from brainalign.synthesis.directions.bottleneck import denoised_at as denoised_at
 from brainalign.synthesis.directions.bottleneck import edited as edited
 from brainalign.synthesis.directions.directions import Directions, cosines, random_directions, semantic_directions
-from brainalign.synthesis.directions.jacobian import singular_vectors as singular_vectors
 from brainalign.synthesis.directions.study import DirectionStudy, StudiedDirections
 
 __all__ = [

@@ -58,14 +58,8 @@ def generators(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
 
-def middle_block(pipe: BrainGuidedPipeline) -> nn.Module:
-    """Return the innermost block of the denoiser.
-
-    Raises
-    ------
-    BrainalignError
-        If it has none.
-    """
+def _middle_block(pipe: BrainGuidedPipeline) -> nn.Module:
+    """Return the innermost block of the denoiser."""
     block = getattr(pipe.unet, "mid_block", None)
     if not isinstance(block, nn.Module):
         raise BrainalignError(
@@ -96,7 +90,7 @@ def watched(
     def after(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor | None:
         return change(float(torch.as_tensor(given["timestep"]).flatten()[0]), output)
 
-    block = middle_block(pipe)
+    block = _middle_block(pipe)
     handles = [pipe.unet.register_forward_pre_hook(before, with_kwargs=True), block.register_forward_hook(after)]
     try:
         yield

@@ -6,7 +6,7 @@ while an image forms changes what is in it, and leaves the rest of the same seed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,6 @@ from brainalign.synthesis.directions.bottleneck import (
     generators,
     record_trajectories,
 )
-from brainalign.synthesis.directions.jacobian import jacobian_directions
 from brainalign.synthesis.guidance import Denoiser, Objective, clamped_images
 
 if TYPE_CHECKING:
@@ -33,13 +32,13 @@ EXTREMES = 0.1  # share of the seeds at either end of an annotator's scores
 N_SCORES, PENALTY = 32, 0.1  # principal components that ridge takes, and its penalty per seed (of unit variance)
 
 
-def centred_rows(recorded: Trajectories) -> Tensor:
+def _centred_rows(recorded: Trajectories) -> Tensor:
     """Return trajectories as rows (n_seeds, n_steps · channels · rows · columns) of mean 0."""
     rows = recorded.bottleneck.transpose(0, 1).flatten(1)
     return rows - rows.mean(dim=0)
 
 
-def principal_components(centred: Tensor, n: int) -> tuple[Tensor, Tensor]:
+def _principal_components(centred: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """Return principal components (n, length) and the singular values; by the matrix of seeds, which is small."""
     values, left = torch.linalg.eigh((centred @ centred.T).double())
     singular = values.clamp_min(0).sqrt().flip(0)
@@ -48,16 +47,16 @@ def principal_components(centred: Tensor, n: int) -> tuple[Tensor, Tensor]:
     return vectors, singular
 
 
-def between_extremes(centred: Tensor, scores: Tensor) -> Tensor:
+def _between_extremes(centred: Tensor, scores: Tensor) -> Tensor:
     """Return the mean of the seeds that score highest minus that of those that score lowest."""
     order = scores.argsort()
     k = max(2, round(EXTREMES * len(order)))
     return centred[order[-k:]].mean(dim=0) - centred[order[:k]].mean(dim=0)
 
 
-def regression_gradient(centred: Tensor, scores: Tensor) -> Tensor:
+def _regression_gradient(centred: Tensor, scores: Tensor) -> Tensor:
     """Return the gradient of ridge regression of scores on principal components of unit variance."""
-    vectors, singular = principal_components(centred, N_SCORES)
+    vectors, singular = _principal_components(centred, N_SCORES)
     n = len(scores)
     spread = (singular[: len(vectors)] / n**0.5).to(centred)
     components = centred @ vectors.T / spread  # (n_seeds, n_components), orthogonal, of unit variance
@@ -67,7 +66,7 @@ def regression_gradient(centred: Tensor, scores: Tensor) -> Tensor:
     return gradient
 
 
-def without_span(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
+def _without_span(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
     """Return unit vectors from which the span of others is taken out."""
     length = vectors.norm(dim=1, keepdim=True)
     left = vectors
@@ -87,7 +86,7 @@ def without_span(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
     return unit_left
 
 
-def explained_by(method: str, centred: Tensor, projected: Tensor, scores: Tensor | None, vectors: Tensor) -> Tensor:
+def _explained_by(method: str, centred: Tensor, projected: Tensor, scores: Tensor | None, vectors: Tensor) -> Tensor:
     """Compute the share that directions explain: of variance, of squared singular values, or of the scores."""
     if scores is not None:
         a = projected - projected.mean(dim=0)
@@ -189,8 +188,8 @@ class Directions:
         BrainalignError
             If nothing is left of a direction.
         """
-        flat = without_span(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
-        scale = (centred_rows(recorded) @ flat.T).std(dim=0)
+        flat = _without_span(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
+        scale = (_centred_rows(recorded) @ flat.T).std(dim=0)
         return replace(self, vectors=flat.reshape(self.vectors.shape), scale=scale)
 
     def select(self, rows: Sequence[int]) -> Directions:
@@ -275,27 +274,27 @@ def semantic_directions(
         raise BrainalignError(f"directions need {LEAST} seeds or more; got {len(recorded.seeds)}")
     scores = _scores(objective, recorded) if asks and objective is not None else None
     shape = recorded.bottleneck.shape
-    centred = centred_rows(recorded)  # (n_seeds, n_steps · channels · rows · columns)
+    centred = _centred_rows(recorded)  # (n_seeds, n_steps · channels · rows · columns)
     if method == "pca":
-        vectors, _ = principal_components(centred, n_directions)
+        vectors, _ = _principal_components(centred, n_directions)
     elif method == "jacobian":
-        vectors = jacobian_directions(pipe, recorded, image, n_directions).flatten(1)
+        vectors = _jacobian_directions(pipe, recorded, image, n_directions).flatten(1)
     elif method == "supervised" and scores is not None:
-        vectors = between_extremes(centred, scores)[None]
+        vectors = _between_extremes(centred, scores)[None]
     elif method == "ridge" and scores is not None:
-        vectors = regression_gradient(centred, scores)[None]
+        vectors = _regression_gradient(centred, scores)[None]
     elif objective is not None:
         vectors = _pulled_back(pipe, recorded, objective).flatten()[None]
     maps = vectors.reshape(len(vectors), shape[0], *shape[2:])
     if spatial == "mean":
         maps = maps.mean(dim=(3, 4), keepdim=True).expand_as(maps)
     others = [orthogonal_to] if isinstance(orthogonal_to, Directions) else list(orthogonal_to or ())
-    flat = without_span(maps.flatten(1), [other.vectors.flatten(1) for other in others])
+    flat = _without_span(maps.flatten(1), [other.vectors.flatten(1) for other in others])
     projected = centred @ flat.T  # (n_seeds, n_directions)
     return Directions(
         flat.reshape(len(flat), shape[0], *shape[2:]),
         projected.std(dim=0),
-        explained_by(method, centred, projected, scores, vectors),
+        _explained_by(method, centred, projected, scores, vectors),
         recorded.timesteps,
         dict(recorded.options),
     )
@@ -364,3 +363,68 @@ def _pulled_back(
             total += gradient.nan_to_num().sum(dim=0)
         gradients.append(total / len(recorded.seeds))
     return torch.stack(gradients)
+
+
+FIRST_ITERATIONS, ITERATIONS = 10, 4  # of a step that starts from random vectors, and from those of the step before
+STEP = 1e-3  # of central differences, relative to the length of what is moved
+
+
+def _jacobian_directions(pipe: BrainGuidedPipeline, recorded: Trajectories, image: int, n_directions: int) -> Tensor:
+    """Return the top right-singular vectors of dx̂0 / dh_t of one image at every step, times their singular values."""
+    from scipy.optimize import linear_sum_assignment
+
+    draws = torch.Generator().manual_seed(0)
+    start = torch.randn((n_directions, *recorded.bottleneck.shape[2:]), generator=draws).to(recorded.bottleneck)
+    steps: list[Tensor] = []
+    iterations = FIRST_ITERATIONS
+    for step in range(len(recorded.timesteps)):
+        h = recorded.bottleneck[step, image]
+
+        def clean(moved: Tensor, step: int = step) -> Tensor:
+            return denoised_at(pipe, recorded, step, [image] * len(moved), moved)
+
+        vectors, values = _singular_vectors(clean, h, start, iterations)
+        if steps:
+            before = steps[-1].flatten(1)
+            alike = vectors.flatten(1) @ (before / before.norm(dim=1, keepdim=True).clamp_min(1e-12)).T
+            _, mine = linear_sum_assignment(-alike.abs().T.cpu().numpy())
+            order = torch.as_tensor(mine, device=vectors.device)
+            sign = torch.where(alike[order, torch.arange(len(order))] < 0, -1.0, 1.0)
+            vectors, values = vectors[order] * sign[:, None, None, None], values[order]
+        steps.append(vectors * values[:, None, None, None])
+        start, iterations = vectors, ITERATIONS
+    return torch.stack(steps, dim=1)
+
+
+def _singular_vectors(
+    function: Callable[[Tensor], Tensor], h: Tensor, start: Tensor, n_iterations: int
+) -> tuple[Tensor, Tensor]:
+    """Return top right-singular vectors of a function's Jacobian at h, by subspace iteration.
+
+    J v comes from central differences and Jᵀ u from a backward pass: attention has no forward-mode derivative.
+    """
+    n = len(start)
+    point = h.detach().expand(n, *h.shape)
+    size = STEP * max(float(h.norm()), 1e-6)
+    vectors = _orthonormal(start.flatten(1))
+    for _ in range(n_iterations):
+        pushed = _pushed(function, point, vectors, size)
+        moved = point.clone().requires_grad_(True)
+        with torch.enable_grad():
+            (pulled,) = torch.autograd.grad((function(moved).flatten(1) * pushed).sum(), moved)
+        vectors = _orthonormal(pulled.flatten(1))
+    # Within the space found, the singular vectors themselves.
+    pushed = _pushed(function, point, vectors, size)
+    rotation, values, _ = torch.linalg.svd(pushed, full_matrices=False)
+    return (rotation.T @ vectors).reshape(start.shape), values
+
+
+def _pushed(function: Callable[[Tensor], Tensor], point: Tensor, vectors: Tensor, size: float) -> Tensor:
+    step = size * vectors.reshape(point.shape)
+    with torch.no_grad():
+        return (function(point + step) - function(point - step)).flatten(1) / (2 * size)
+
+
+def _orthonormal(rows: Tensor) -> Tensor:
+    basis: Tensor = torch.linalg.qr(rows.T)[0]
+    return basis.T

@@ -2,27 +2,29 @@
 
 from typing import TYPE_CHECKING, Any
 
-from brainalign.synthesis.guidance.archive import ImageArchive
-from brainalign.synthesis.guidance.baselines import Searched, best_of, evolve, natural_top
+from brainalign.synthesis.guidance.baselines import Searched, best_of, evolve
 from brainalign.synthesis.guidance.denoiser import Denoiser as Denoiser
 from brainalign.synthesis.guidance.gains import synthesis_gains
-from brainalign.synthesis.guidance.judged_images import Judges, Synthesised
-from brainalign.synthesis.guidance.load import load_prior
-from brainalign.synthesis.guidance.natural import NaturalImages, Typicality, features_of_views, load_resized
-from brainalign.synthesis.guidance.objective import RegionObjective
+from brainalign.synthesis.guidance.natural import (
+    NaturalImages,
+    Typicality,
+    denoised_views,
+    features_of_views,
+    load_resized,
+    resized,
+)
+from brainalign.synthesis.guidance.objective import RegionObjective, SavedEncoders
 from brainalign.synthesis.guidance.prediction import PREDICTIONS as PREDICTIONS
 from brainalign.synthesis.guidance.prediction import check_scheduler as check_scheduler
 from brainalign.synthesis.guidance.prediction import previous_signal as previous_signal
 from brainalign.synthesis.guidance.prediction import signal_shares as signal_shares
 from brainalign.synthesis.guidance.prior import SCHEDULE as SCHEDULE
-from brainalign.synthesis.guidance.prior import train_prior
-from brainalign.synthesis.guidance.region_judges import SavedEncoders
+from brainalign.synthesis.guidance.prior import load_prior, train_prior
 from brainalign.synthesis.guidance.steering import Guide as Guide
 from brainalign.synthesis.guidance.steering import Objective as Objective
 from brainalign.synthesis.guidance.steering import Trace as Trace
 from brainalign.synthesis.guidance.steering import clamped_images as clamped_images
-from brainalign.synthesis.guidance.study import Sampling, SynthesisStudy
-from brainalign.synthesis.guidance.views import denoised_views, resized
+from brainalign.synthesis.guidance.study import Judges, Sampling, Synthesised, SynthesisStudy
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance.codec import PixelShuffleCodec as PixelShuffleCodec
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from brainalign.synthesis.guidance.pipeline import GuidedOutput as GuidedOutput
 
 __all__ = [
-    "ImageArchive",
     "Judges",
     "NaturalImages",
     "RegionObjective",
@@ -46,7 +47,6 @@ __all__ = [
     "features_of_views",
     "load_prior",
     "load_resized",
-    "natural_top",
     "resized",
     "synthesis_gains",
     "train_prior",

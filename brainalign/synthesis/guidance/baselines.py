@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,28 +37,6 @@ class Searched:
     n_evaluations: int
 
 
-def natural_top(images: Tensor, scores: NDArray[np.floating], n_images: int) -> Searched:
-    """Return the natural images of the highest scores: the preferred stimulus may well be among them.
-
-    Parameters
-    ----------
-    images : tensor (n, 3, H, W)
-    scores : array (n,)
-    n_images : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer images than are asked for, or a score is missing.
-    """
-    if len(images) != len(scores) or len(images) < n_images:
-        raise BrainalignError(
-            f"cannot keep {n_images} of {len(images)} images with {len(scores)} scores; ask for fewer"
-        )
-    best = np.argsort(-np.asarray(scores), kind="stable")[:n_images]
-    return Searched(images[best.copy()], np.asarray(scores)[best], len(images))
-
-
 def best_of(
     pipe: BrainGuidedPipeline,
     objective: Objective,
@@ -85,7 +63,7 @@ def best_of(
     """
     noise = _noise(pipe, n_evaluations, torch.Generator().manual_seed(seed))
     images = _sampled(pipe, noise, batch_size, options)
-    return natural_top(images, _scored(objective, images), n_images)
+    return _best(images, _scored(objective, images), n_images)
 
 
 def evolve(
@@ -143,12 +121,17 @@ def evolve(
         everyone = np.concatenate([scores, _scored(objective, born)])
         kept = np.argsort(-everyone, kind="stable")[:n_images].copy()
         noise, images, scores = torch.cat([noise, children])[kept], torch.cat([images, born])[kept], everyone[kept]
-    return Searched(*_in_order(images, scores), n_evaluations)
+    return replace(_best(images, scores, n_images), n_evaluations=n_evaluations)
 
 
-def _in_order(images: Tensor, scores: NDArray[np.floating]) -> tuple[Tensor, NDArray[np.floating]]:
-    order = np.argsort(-scores, kind="stable")
-    return images[order.copy()], scores[order]
+def _best(images: Tensor, scores: NDArray[np.floating], n_images: int) -> Searched:
+    """Keep the images of the highest scores; of equal ones the first."""
+    if len(images) != len(scores) or len(images) < n_images:
+        raise BrainalignError(
+            f"cannot keep {n_images} of {len(images)} images with {len(scores)} scores; ask for fewer"
+        )
+    best = np.argsort(-np.asarray(scores), kind="stable")[:n_images]
+    return Searched(images[best.copy()], np.asarray(scores)[best], len(images))
 
 
 def _noise(pipe: BrainGuidedPipeline, n: int, draws: torch.Generator) -> Tensor:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, cat, float16
+import torch
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+Added = dict[str, Tensor]
+KINDS = (None, "text", "text_time")  # what a network may be told besides its text (`addition_embed_type`)
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Denoiser:
     @property
     def overflows(self) -> bool:
         """Whether a part works in float16, in which gradients vanish or overflow unless they are scaled."""
-        return float16 in (self.unet.dtype, None if self.vae is None else self.vae.dtype)
+        return torch.float16 in (self.unet.dtype, None if self.vae is None else self.vae.dtype)
 
     def __call__(self, u: Tensor, t: Tensor) -> Tensor:
         """Apply the network to its input at a time or times, in the precision of the input."""
@@ -46,7 +56,7 @@ class Denoiser:
             told["added_cond_kwargs"] = self.added
         if self.classifier_free_scale <= 1:
             return self._network(u, t, **told)
-        empty, prompted = self._network(cat([u, u]), t, **told).chunk(2)
+        empty, prompted = self._network(torch.cat([u, u]), t, **told).chunk(2)
         mixed: Tensor = empty + self.classifier_free_scale * (prompted - empty)
         return mixed
 
@@ -75,3 +85,115 @@ class Denoiser:
         latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
         scaled: Tensor = latents.to(images.dtype) * self.vae.config.scaling_factor
         return scaled
+
+
+def prompt_embeddings(
+    pipe: DiffusionPipeline,
+    num_images: int,
+    prompt: str | list[str] | None = None,
+    embeds: Tensor | None = None,
+    negative: Tensor | None = None,
+    classifier_free_scale: float = 0.0,
+    negative_prompt: str | list[str] | None = None,
+) -> tuple[Tensor | None, Added | None]:
+    """Compute prompt embeddings (n or 2n, n_tokens, width) and added conditions; None where no prompt is read.
+
+    Stable Diffusion XL is told the states of both encoders side by side, the pooled text of the second one, and the
+    sizes of images (`text_embeds`, `time_ids`); no prompt at all is zeros where it was trained so
+    (`force_zeros_for_empty_prompt`).
+
+    Raises
+    ------
+    BrainalignError
+        If a prompt is missing or not wanted, given twice, or of another number or width than images and network, or
+        the network is told something else besides text.
+    """
+    if "cross_attention_dim" not in pipe.unet.config:
+        if prompt is not None or embeds is not None or negative_prompt is not None or classifier_free_scale > 0:
+            raise BrainalignError(
+                "this diffusion model reads no prompt; leave out prompt, prompt_embeds and classifier_free_scale"
+            )
+        return None, None
+    kind = pipe.unet.config.get("addition_embed_type")
+    if kind not in KINDS:
+        raise BrainalignError(
+            f"this diffusion model is told {kind!r} besides text, which guidance cannot give it; take a Stable "
+            "Diffusion, or a Stable Diffusion XL base"
+        )
+    if kind == "text_time" and (embeds is not None or negative is not None):
+        raise BrainalignError(
+            "this diffusion model (Stable Diffusion XL) is told pooled texts too, which prompt_embeds are not; give a "
+            "prompt and negative_prompt"
+        )
+    if prompt is not None and embeds is not None:
+        raise BrainalignError("give a prompt or prompt_embeds, not both")
+    if negative_prompt is not None and (negative is not None or classifier_free_scale <= 1):
+        raise BrainalignError(
+            "a negative prompt is for classifier-free guidance: give classifier_free_scale above 1, and no "
+            f"negative_prompt_embeds; got {classifier_free_scale:g}"
+        )
+    given, pooled = _encoded(pipe, prompt) if embeds is None else (embeds, None)
+    told, texts = _for_each(pipe, given, num_images), [pooled]
+    if classifier_free_scale <= 1:
+        return told, _added(pipe, texts, num_images)
+    given, pooled = _encoded(pipe, negative_prompt) if negative is None else (negative, None)
+    empty, texts = _for_each(pipe, given, num_images), [pooled, *texts]
+    if empty.shape != told.shape:
+        raise BrainalignError(
+            f"prompts are {tuple(told.shape)} but negative ones {tuple(empty.shape)}; both must have as many tokens"
+        )
+    return torch.cat([empty, told]), _added(pipe, texts, num_images)
+
+
+def _for_each(pipe: DiffusionPipeline, embeds: Tensor, num_images: int) -> Tensor:
+    width = pipe.unet.config.cross_attention_dim
+    if embeds.ndim != 3 or embeds.shape[0] not in (1, num_images) or embeds.shape[2] != width:
+        raise BrainalignError(
+            f"prompts of {num_images} images are (1 or {num_images}, n_tokens, {width}); got {tuple(embeds.shape)}"
+        )
+    return embeds.to(pipe.device, pipe.unet.dtype).expand(num_images, -1, -1)
+
+
+def _added(pipe: DiffusionPipeline, pooled: list[Tensor | None], num_images: int) -> Added | None:
+    """Return pooled texts, and sizes of images that were neither scaled nor cropped; None where they are not read."""
+    if pipe.unet.config.get("addition_embed_type") != "text_time":
+        return None
+    texts = torch.cat([text.expand(num_images, -1) for text in pooled if text is not None])
+    size = pipe.image_size
+    sizes = torch.tensor([size, size, 0, 0, size, size])  # original, corner of the crop, target
+    reads = pipe.unet.add_embedding.linear_1.in_features
+    if reads != texts.shape[1] + len(sizes) * pipe.unet.config.addition_time_embed_dim:
+        raise BrainalignError(
+            f"this diffusion model reads {reads} numbers besides the prompt, which are not {texts.shape[1]} of a "
+            f"pooled text and {pipe.unet.config.addition_time_embed_dim} for each of {len(sizes)} sizes; take a Stable "
+            "Diffusion XL base, not a refiner"
+        )
+    of_each = {"text_embeds": texts, "time_ids": sizes.expand(len(texts), -1)}
+    return {name: values.to(pipe.device, pipe.unet.dtype) for name, values in of_each.items()}
+
+
+@torch.no_grad()
+def _encoded(pipe: DiffusionPipeline, text: str | list[str] | None) -> tuple[Tensor, Tensor | None]:
+    """Embed text as Stable Diffusion does, padded to the longest, and pool it where there are two encoders."""
+    two = pipe.unet.config.get("addition_embed_type") == "text_time"
+    pairs = [(pipe.tokenizer, pipe.text_encoder), *[(pipe.tokenizer_2, pipe.text_encoder_2)] * two]
+    if any(part is None for pair in pairs for part in pair):
+        raise BrainalignError(
+            "this diffusion model (Stable Diffusion XL) reads prompts by two text encoders, and came without one of "
+            "them; load text_encoder, tokenizer, text_encoder_2 and tokenizer_2 too"
+            if two
+            else "this diffusion model reads prompts but came without a text encoder; give prompt_embeds (and "
+            "negative_prompt_embeds for classifier-free guidance)"
+        )
+    said = []
+    for tokenizer, encoder in pairs:
+        length = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}
+        tokens = tokenizer("" if text is None else text, return_tensors="pt", **length).input_ids
+        said.append(encoder(tokens.to(pipe.device), output_hidden_states=two))
+    if not two:
+        return said[0][0], None
+    # The last layer of these encoders was not trained against; the pooled text is the second one's projection.
+    states, pooled = torch.cat([each.hidden_states[-2] for each in said], dim=-1), said[1].text_embeds
+    if text is None and pipe.config.get("force_zeros_for_empty_prompt", True):
+        return torch.zeros_like(states), torch.zeros_like(pooled)
+    return states, pooled

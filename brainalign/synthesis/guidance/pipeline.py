@@ -7,6 +7,7 @@ trust region: without it the first steps, where almost no image is there yet, sa
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -23,142 +24,18 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.guidance.codec import PixelShuffleCodec
-from brainalign.synthesis.guidance.denoiser import Denoiser
-from brainalign.synthesis.guidance.guidance_checks import check_components, check_numbers, check_objective, check_scores
+from brainalign.synthesis.guidance.denoiser import Denoiser, prompt_embeddings
 from brainalign.synthesis.guidance.prediction import check_scheduler, previous_signal, signal_shares
-from brainalign.synthesis.guidance.steering import Generators, Guide, Objective, Trace
+from brainalign.synthesis.guidance.steering import Generators, Guide, Objective, Trace, check_scores
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-Added = dict[str, Tensor]
-KINDS = (None, "text", "text_time")  # what a network may be told besides its text (`addition_embed_type`)
 
-
-def prompt_embeddings(
-    pipe: DiffusionPipeline,
-    num_images: int,
-    prompt: str | list[str] | None = None,
-    embeds: Tensor | None = None,
-    negative: Tensor | None = None,
-    classifier_free_scale: float = 0.0,
-    negative_prompt: str | list[str] | None = None,
-) -> tuple[Tensor | None, Added | None]:
-    """Compute prompt embeddings (n or 2n, n_tokens, width) and added conditions; None where no prompt is read.
-
-    Stable Diffusion XL is told the states of both encoders side by side, the pooled text of the second one, and the
-    sizes of images (`text_embeds`, `time_ids`); no prompt at all is zeros where it was trained so
-    (`force_zeros_for_empty_prompt`).
-
-    Raises
-    ------
-    BrainalignError
-        If a prompt is missing or not wanted, given twice, or of another number or width than images and network, or
-        the network is told something else besides text.
-    """
-    if "cross_attention_dim" not in pipe.unet.config:
-        if prompt is not None or embeds is not None or negative_prompt is not None or classifier_free_scale > 0:
-            raise BrainalignError(
-                "this diffusion model reads no prompt; leave out prompt, prompt_embeds and classifier_free_scale"
-            )
-        return None, None
-    kind = pipe.unet.config.get("addition_embed_type")
-    if kind not in KINDS:
-        raise BrainalignError(
-            f"this diffusion model is told {kind!r} besides text, which guidance cannot give it; take a Stable "
-            "Diffusion, or a Stable Diffusion XL base"
-        )
-    if kind == "text_time" and (embeds is not None or negative is not None):
-        raise BrainalignError(
-            "this diffusion model (Stable Diffusion XL) is told pooled texts too, which prompt_embeds are not; give a "
-            "prompt and negative_prompt"
-        )
-    if prompt is not None and embeds is not None:
-        raise BrainalignError("give a prompt or prompt_embeds, not both")
-    if negative_prompt is not None and (negative is not None or classifier_free_scale <= 1):
-        raise BrainalignError(
-            "a negative prompt is for classifier-free guidance: give classifier_free_scale above 1, and no "
-            f"negative_prompt_embeds; got {classifier_free_scale:g}"
-        )
-    given, pooled = _encoded(pipe, prompt) if embeds is None else (embeds, None)
-    told, texts = _for_each(pipe, given, num_images), [pooled]
-    if classifier_free_scale <= 1:
-        return told, _added(pipe, texts, num_images)
-    given, pooled = _encoded(pipe, negative_prompt) if negative is None else (negative, None)
-    empty, texts = _for_each(pipe, given, num_images), [pooled, *texts]
-    if empty.shape != told.shape:
-        raise BrainalignError(
-            f"prompts are {tuple(told.shape)} but negative ones {tuple(empty.shape)}; both must have as many tokens"
-        )
-    return torch.cat([empty, told]), _added(pipe, texts, num_images)
-
-
-def _for_each(pipe: DiffusionPipeline, embeds: Tensor, num_images: int) -> Tensor:
-    width = pipe.unet.config.cross_attention_dim
-    if embeds.ndim != 3 or embeds.shape[0] not in (1, num_images) or embeds.shape[2] != width:
-        raise BrainalignError(
-            f"prompts of {num_images} images are (1 or {num_images}, n_tokens, {width}); got {tuple(embeds.shape)}"
-        )
-    return embeds.to(pipe.device, pipe.unet.dtype).expand(num_images, -1, -1)
-
-
-def _added(pipe: DiffusionPipeline, pooled: list[Tensor | None], num_images: int) -> Added | None:
-    """Return pooled texts, and sizes of images that were neither scaled nor cropped; None where they are not read."""
-    if pipe.unet.config.get("addition_embed_type") != "text_time":
-        return None
-    texts = torch.cat([text.expand(num_images, -1) for text in pooled if text is not None])
-    size = pipe.image_size
-    sizes = torch.tensor([size, size, 0, 0, size, size])  # original, corner of the crop, target
-    reads = pipe.unet.add_embedding.linear_1.in_features
-    if reads != texts.shape[1] + len(sizes) * pipe.unet.config.addition_time_embed_dim:
-        raise BrainalignError(
-            f"this diffusion model reads {reads} numbers besides the prompt, which are not {texts.shape[1]} of a "
-            f"pooled text and {pipe.unet.config.addition_time_embed_dim} for each of {len(sizes)} sizes; take a Stable "
-            "Diffusion XL base, not a refiner"
-        )
-    of_each = {"text_embeds": texts, "time_ids": sizes.expand(len(texts), -1)}
-    return {name: values.to(pipe.device, pipe.unet.dtype) for name, values in of_each.items()}
-
-
-@torch.no_grad()
-def _encoded(pipe: DiffusionPipeline, text: str | list[str] | None) -> tuple[Tensor, Tensor | None]:
-    """Embed text as Stable Diffusion does, padded to the longest, and pool it where there are two encoders."""
-    two = pipe.unet.config.get("addition_embed_type") == "text_time"
-    pairs = [(pipe.tokenizer, pipe.text_encoder), *[(pipe.tokenizer_2, pipe.text_encoder_2)] * two]
-    if any(part is None for pair in pairs for part in pair):
-        raise BrainalignError(
-            "this diffusion model (Stable Diffusion XL) reads prompts by two text encoders, and came without one of "
-            "them; load text_encoder, tokenizer, text_encoder_2 and tokenizer_2 too"
-            if two
-            else "this diffusion model reads prompts but came without a text encoder; give prompt_embeds (and "
-            "negative_prompt_embeds for classifier-free guidance)"
-        )
-    said = []
-    for tokenizer, encoder in pairs:
-        length = {"padding": "max_length", "max_length": tokenizer.model_max_length, "truncation": True}
-        tokens = tokenizer("" if text is None else text, return_tensors="pt", **length).input_ids
-        said.append(encoder(tokens.to(pipe.device), output_hidden_states=two))
-    if not two:
-        return said[0][0], None
-    # The last layer of these encoders was not trained against; the pooled text is the second one's projection.
-    states, pooled = torch.cat([each.hidden_states[-2] for each in said], dim=-1), said[1].text_embeds
-    if text is None and pipe.config.get("force_zeros_for_empty_prompt", True):
-        return torch.zeros_like(states), torch.zeros_like(pooled)
-    return states, pooled
-
-
-def initial_noise(
+def _initial_noise(
     pipe: DiffusionPipeline, num_images: int, generator: Generators, latents: Tensor | None = None
 ) -> Tensor:
-    """Return noise of unit variance (num_images, channels, rows, columns): `latents`, if given, or drawn.
-
-    Raises
-    ------
-    BrainalignError
-        If there are neither one generator nor as many as images, or latents have another shape than the network's.
-    """
-    from diffusers.utils.torch_utils import randn_tensor
-
+    """Return noise of unit variance (num_images, channels, rows, columns): `latents`, if given, or drawn."""
     if isinstance(generator, list) and len(generator) != num_images:
         raise BrainalignError(f"{num_images} images need a generator each; got {len(generator)}")
     size = pipe.unet.config.sample_size
@@ -384,20 +261,20 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         """
         check_choice("output_type", output_type, ("pt", "np", "pil"))
         counts = {"num_images": num_images, "num_inference_steps": num_inference_steps, "recurrence": recurrence}
-        check_numbers(counts | {"n_smooth": n_smooth}, start, stop, trust_radius)
+        _check_numbers(counts | {"n_smooth": n_smooth}, start, stop, trust_radius)
         check_scheduler(self.scheduler, recurrence)
         guided = objective is not None and guidance_scale != 0
-        check_components(self, guided)
+        _check_components(self, guided)
         denoiser = self.denoiser(
             num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, negative_prompt
         )
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         shares = signal_shares(self.scheduler).to(self.device, torch.promote_types(self.unet.dtype, torch.float32))
-        z = initial_noise(self, num_images, generator, latents) * self.scheduler.init_noise_sigma
+        z = _initial_noise(self, num_images, generator, latents) * self.scheduler.init_noise_sigma
         guide, trace = None, Trace(return_trace)
         steps = range(*(round(share * len(self.scheduler.timesteps)) for share in (start, stop)))
         if objective is not None and guided:
-            check_objective(objective, num_images, self.image_size, self.device)
+            _check_objective(objective, num_images, self.image_size, self.device)
             how = (guidance_scale, trust_radius, steps, n_smooth, grad_through_unet)
             guide = Guide(objective, *how, generator, trace)
         with torch.no_grad():
@@ -462,3 +339,58 @@ def _as_type(images: Tensor, output_type: str) -> Any:
         return images
     arrays = images.cpu().permute(0, 2, 3, 1).float().numpy()
     return arrays if output_type == "np" else DiffusionPipeline.numpy_to_pil(np.asarray(arrays))
+
+
+def _check_numbers(counts: dict[str, int], start: float, stop: float, trust_radius: float) -> None:
+    """Raise unless counts are one at least, start and stop are shares of the steps, and the radius is positive."""
+    for name, count in counts.items():
+        if count < 1:
+            raise BrainalignError(f"{name} must be at least 1; got {count}")
+    if not 0 <= start <= stop <= 1:
+        raise BrainalignError(f"start and stop are shares of the steps, 0 <= start <= stop <= 1; got {start}, {stop}")
+    if not trust_radius > 0:
+        raise BrainalignError(f"trust_radius must be positive, inf for none; got {trust_radius}")
+
+
+def _check_components(pipe: DiffusionPipeline, guided: bool) -> None:
+    """Raise where the models cannot be sampled from, or not be differentiated."""
+    from brainalign.synthesis.guidance.codec import PixelShuffleCodec
+
+    pixels = pipe.vae is None or isinstance(pipe.vae, PixelShuffleCodec)
+    if not pixels and pipe.scheduler.config.get("clip_sample", False):
+        raise BrainalignError(
+            "the scheduler clips samples to a range of pixels, but these are latents of an autoencoder; "
+            "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)"
+        )
+    if not guided:
+        return
+    if torch.is_inference_mode_enabled() or any(weight.is_inference() for weight in pipe.unet.parameters()):
+        raise BrainalignError(
+            "guidance needs gradients, which inference_mode switches off for good; load and call the pipeline outside "
+            "of it (torch.no_grad does no harm)"
+        )
+    if any(hasattr(part, "_hf_hook") for part in (pipe.unet, pipe.vae)):
+        raise BrainalignError(
+            "the models are offloaded between calls, which loses gradients; use pipe.to(device) with "
+            "pipe.save_memory() instead"
+        )
+
+
+def _check_objective(objective: Callable[[Tensor], Tensor], n_images: int, size: int, device: torch.device) -> None:
+    """Score noise once: an objective that cannot be used fails before the sampling."""
+    # Its own noise: the images' generators are left as they are.
+    noise = torch.rand(n_images, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.enable_grad():
+        try:
+            scores = objective(noise.requires_grad_())
+        except RuntimeError as error:
+            raise BrainalignError(
+                f"the objective fails on images of shape {tuple(noise.shape)}, which is what this diffusion model "
+                f"makes: {error}"
+            ) from error
+    check_scores(scores, n_images)
+    if not scores.requires_grad:
+        raise BrainalignError(
+            "the objective is not differentiable: its score does not depend on the image through torch; leave out "
+            "no_grad, detach and numpy, and use an encoder whose features are a torch module"
+        )

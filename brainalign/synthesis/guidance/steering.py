@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from brainalign.checks import BrainalignError
 from brainalign.synthesis.guidance.denoiser import Denoiser
-from brainalign.synthesis.guidance.guidance_checks import check_scores
 from brainalign.synthesis.guidance.prediction import PREDICTIONS
 
 Objective = Callable[[Tensor], Tensor]
@@ -129,6 +129,29 @@ def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
     """Return images in [0, 1], through which the gradient passes also where they are saturated."""
     images: Tensor = _Clamp.apply(_full(denoiser.pixels(latents)) / 2 + 0.5)  # type: ignore[no-untyped-call]
     return images
+
+
+def check_scores(scores: Tensor, n_images: int) -> Tensor:
+    """Return scores if there is a finite one for each image.
+
+    Raises
+    ------
+    BrainalignError
+        If their shape is another, or one is NaN or infinite.
+    """
+    if not isinstance(scores, Tensor) or scores.shape != (n_images,):
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise BrainalignError(
+            f"an objective gives a tensor with one score per image; for {n_images} images it gave {got}"
+        )
+    bad = (~scores.detach().isfinite()).nonzero()[:, 0].tolist()
+    if bad:
+        kind = "NaN" if scores.detach().isnan().any() else "infinite"
+        raise BrainalignError(
+            f"the objective is {kind} for image(s) {bad[:8]}; look for NaN in the encoder's weights, or a logarithm or "
+            "division of its features"
+        )
+    return scores
 
 
 def _scaled_gradient(scores: Tensor, images: Tensor, u: Tensor) -> Tensor:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
 from brainalign.synthesis.guidance.baselines import evolve
-from brainalign.synthesis.guidance.judged_images import JudgedImages, Judges, Synthesised, as_shown
 from brainalign.synthesis.guidance.natural import NaturalImages
 from brainalign.synthesis.guidance.steering import Objective
 
@@ -143,7 +144,7 @@ class SynthesisStudy:
         evolution : bool
             Also evolve noise for each region, which costs as much as guidance does.
         """
-        found = JudgedImages(self.judges, list(self.objectives))
+        found = _JudgedImages(self.judges, list(self.objectives))
         n, sampling = self.sampling.n_images, self.sampling
         seeds = self._seeds(0, n)
         self._say("unguided")
@@ -192,9 +193,9 @@ class SynthesisStudy:
             num_inference_steps=self.sampling.n_steps,
             batch_size=self.sampling.batch_size,
         )
-        return as_shown(found.images[: self.sampling.n_kept])
+        return _as_shown(found.images[: self.sampling.n_kept])
 
-    def _add_searched(self, found: JudgedImages, n_pool: int) -> None:
+    def _add_searched(self, found: _JudgedImages, n_pool: int) -> None:
         """Add the best of as many samples as guidance would pay for, and the best images there are."""
         n, regions = self.sampling.n_kept, list(self.objectives)
         self._say(f"best of {n_pool}")
@@ -210,7 +211,7 @@ class SynthesisStudy:
                     top = np.argsort(-by_natural[judge][:, k], kind="stable")[:n]
                     found.add(self.natural[top.copy()], condition, region)
 
-    def _add_sweep(self, found: JudgedImages, scales: Sequence[float]) -> None:
+    def _add_sweep(self, found: _JudgedImages, scales: Sequence[float]) -> None:
         seeds = self._seeds(VALIDATION, self.sampling.n_images)
         for scale in scales:
             for region, objective in self.objectives.items():
@@ -229,7 +230,7 @@ class SynthesisStudy:
         scale: float | None = None,
         recurrence: int | None = None,
         prompt: str | None = None,
-        found: JudgedImages | None = None,
+        found: _JudgedImages | None = None,
         region: str = "",
     ) -> tuple[Tensor, float]:
         """Return images as they will be saved, in steps of 1/255, and the seconds they took."""
@@ -250,7 +251,7 @@ class SynthesisStudy:
                 return_trace=found is not None,
             )
             seconds += _clock(self.pipe.device) - begun
-            parts.append(as_shown(out.images))
+            parts.append(_as_shown(out.images))
             if found is not None and out.trace is not None:
                 found.trace(region, out.trace)
         return torch.cat(parts), seconds
@@ -275,7 +276,7 @@ def _match(images: Tensor, like: Tensor) -> Tensor:
         return grey.mean(dim=1)[:, None, None, None], grey.std(dim=1, correction=0)[:, None, None, None]
 
     (mean, sd), (goal_mean, goal_sd) = moments(images), moments(like)
-    return as_shown((images - mean) * goal_sd / sd.clamp_min(1e-6) + goal_mean)
+    return _as_shown((images - mean) * goal_sd / sd.clamp_min(1e-6) + goal_mean)
 
 
 def _clock(device: torch.device) -> float:
@@ -284,3 +285,107 @@ def _clock(device: torch.device) -> float:
         return time.process_time()
     torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+_ByRegion = Callable[[Any], NDArray[np.floating]]  # of a tensor, or of natural images that are read in slices
+_ByImage = Callable[[Tensor], NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who says what an image is worth; all take images (n, 3, H, W) in [0, 1].
+
+    Parameters
+    ----------
+    by_region : mapping of callables
+        "guide", "check" and, where it is known, "true": responses (n, n_regions), in the order of the regions, in
+        standard deviations over natural images.
+    by_image : mapping of callables
+        For example "valid" and "typical": (n,).
+    """
+
+    by_region: Mapping[str, _ByRegion]
+    by_image: Mapping[str, _ByImage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """What a study made.
+
+    Attributes
+    ----------
+    images : array (n_images, size, size, 3), uint8
+    table : DataFrame
+        A row per image and region that judges it: image (row of `images`), condition, region (guided for, or ""),
+        seed, null (number of the null encoder, or -1), scale, contrast (RMS), luminance, what `Judges.by_image` say,
+        scored (region), and what `Judges.by_region` say.
+    steps : DataFrame
+        region, step, timestep, score, grad_rms, d_rms, clipped: means over images.
+    cost : dict
+        Seconds per image, unguided and guided, their ratio, and the number of images that best-of-n chose from
+        and that evolution sampled.
+    """
+
+    images: NDArray[np.uint8]
+    table: pd.DataFrame
+    steps: pd.DataFrame
+    cost: dict[str, float]
+
+
+class _JudgedImages:
+    """Images and what judges say of them, as they come."""
+
+    def __init__(self, judges: Judges, regions: list[str]) -> None:
+        self.judges = judges
+        self.regions = regions
+        self.images: list[NDArray[np.uint8]] = []
+        self.tables: list[pd.DataFrame] = []
+        self.traces: list[pd.DataFrame] = []
+        self.n = 0
+
+    def add(
+        self,
+        images: Tensor,
+        condition: str,
+        region: str = "",
+        seeds: Sequence[int] | None = None,
+        *,
+        null: int = -1,
+        scale: float = 0.0,
+    ) -> None:
+        """Judge images of a condition and keep them."""
+        n = len(images)
+        grey = images.mean(dim=1)
+        own: dict[str, Any] = {
+            "image": np.arange(self.n, self.n + n),
+            "condition": condition,
+            "region": region,
+            "seed": np.full(n, -1) if seeds is None else np.asarray(seeds),
+            "null": null,
+            "scale": float(scale),
+            "contrast": grey.flatten(1).std(dim=1, correction=0).cpu().numpy(),
+            "luminance": grey.flatten(1).mean(dim=1).cpu().numpy(),
+        }
+        own |= {name: np.asarray(judge(images), float) for name, judge in self.judges.by_image.items()}
+        said = {name: judge(images) for name, judge in self.judges.by_region.items()}
+        for k, scored in enumerate(self.regions):
+            by = {name: values[:, k] for name, values in said.items()}
+            self.tables.append(pd.DataFrame(own | {"scored": scored} | by))
+        self.images.append((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+        self.n += n
+
+    def trace(self, region: str, trace: pd.DataFrame) -> None:
+        """Keep what every step of one region's guidance did."""
+        self.traces.append(trace.assign(region=region))
+
+    def done(self, cost: dict[str, float]) -> Synthesised:
+        """Return everything that was kept."""
+        steps = pd.concat(self.traces, ignore_index=True)
+        values = ["timestep", "score", "grad_rms", "d_rms", "clipped"]
+        means = steps.astype({"clipped": float}).groupby(["region", "step"], sort=False)[values].mean().reset_index()
+        return Synthesised(np.concatenate(self.images), pd.concat(self.tables, ignore_index=True), means, cost)
+
+
+def _as_shown(images: Tensor) -> Tensor:
+    """Return images in the 256 steps of the file that people will open."""
+    return (images.detach().float().clamp(0, 1) * 255).round() / 255
