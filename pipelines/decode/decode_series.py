@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays
 from brainalign.config import SeriesSettings
 from brainalign.datasets import check_sides
-from brainalign.decoding import FineTuned, MaskedBrainModel, masked_study, person_features, person_scores
+from brainalign.decoding import MaskedBrainModel, masked_study, person_features, person_scores
 from brainalign.decoding.masked import fine_tuned_row
 from brainalign.workflow import Job
 
@@ -124,7 +124,7 @@ def _scores(
     draws: dict[str, Any] = {"n_permutations": options.permutations, "n_draws": options.draws}
     table = person_scores(person_features(model, values), classes, whose, **shared, **draws)
     if options.fine_tuning and labels is None:
-        row = fine_tuned_row(lambda: FineTuned(model, seed=seed), values, classes, whose, options.folds, seed)
+        row = fine_tuned_row(model, values, classes, whose, options.folds, seed)
         table = pd.concat([table, row], ignore_index=True)
     return table.assign(label=label, kind="trait" if trait else "state", n_rows=len(values))
 

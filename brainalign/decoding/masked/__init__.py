@@ -8,19 +8,23 @@ from brainalign.decoding.masked.connectivity import (
     tangent_features,
     upper_triangle,
 )
-from brainalign.decoding.masked.embedded_runs import Embedded
-from brainalign.decoding.masked.embedding_attention import EmbeddingAttention as EmbeddingAttention
-from brainalign.decoding.masked.fill_scores import HALF, fill_table, filled_sums, hidden_masks
-from brainalign.decoding.masked.fine_tuning import FineTuned
-from brainalign.decoding.masked.model import MaskedBrainModel
-from brainalign.decoding.masked.nulls import permuted_frames, shifted_regions
+from brainalign.decoding.masked.fill_scores import (
+    HALF,
+    fill_table,
+    filled_sums,
+    hidden_masks,
+    permuted_frames,
+    shifted_regions,
+)
+from brainalign.decoding.masked.model import Embedded, MaskedBrainModel
+from brainalign.decoding.masked.network import EmbeddingAttention as EmbeddingAttention
 from brainalign.decoding.masked.segments import hidden_regions as hidden_regions
 from brainalign.decoding.masked.segments import joined as joined
 from brainalign.decoding.masked.segments import segment_starts as segment_starts
 from brainalign.decoding.masked.study import SeriesStudyTables, masked_study, person_features
 from brainalign.decoding.masked.study import filling as filling
 from brainalign.decoding.masked.study import validation_runs as validation_runs
-from brainalign.decoding.masked.subject_scores import check_people_apart, person_scores
+from brainalign.decoding.masked.subject_scores import FineTuned, check_people_apart, person_scores
 from brainalign.decoding.masked.subject_scores import fine_tuned_row as fine_tuned_row
 from brainalign.decoding.masked.subject_scores import fold_people as fold_people
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
-from brainalign.decoding.masked.embedded_runs import Embedded, token_correlations
-from brainalign.decoding.masked.network import masked_loss, masked_network
+from brainalign.decoding.masked.network import masked_loss, masked_network, token_correlations
 from brainalign.decoding.masked.segments import check_hidden, check_series, hidden_regions, joined, segment_starts
 from brainalign.decoding.training import History, train
 from brainalign.devices import pick_device
@@ -24,6 +24,23 @@ from brainalign.io import read_safetensors, reading
 N_VALIDATED = 192  # segments of validation runs, drawn once
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """What a model makes of runs.
+
+    Attributes
+    ----------
+    mean : array (n_runs, n_regions, width)
+        Tokens averaged over segments: no second-order information is left in them.
+    covariance : array (n_runs, n_regions, n_regions)
+        Correlation of the tokens of regions over segments and dimensions, each dimension centred over segments.
+    """
+
+    mean: NDArray[np.float32]
+    covariance: NDArray[np.float32]
+
+
+@dataclass(eq=False, repr=False)
 class MaskedBrainModel:
     """Learn how regions follow from each other by hiding some of them for a whole segment.
 
@@ -85,48 +102,39 @@ class MaskedBrainModel:
     (4, 80, 60)
     """
 
-    def __init__(
-        self,
-        design: Literal["tiny", "full"] = "tiny",
-        attention: Literal["static", "adaptive"] = "static",
-        *,
-        n_blocks: int = 2,
-        segment_frames: int = 20,
-        width: int = 48,
-        n_heads: int = 1,
-        hidden_width: int = 96,
-        region_vectors: bool = False,
-        ratio: tuple[float, float] = (0.05, 0.8),
-        masking: bool = True,
-        fixed_embeddings: bool = False,
-        self_loops: bool = False,
-        hidden_share: float = 0.75,
-        n_segments: int = 4,
-        n_tokens: int = 8,
-        n_layers: int = 2,
-        n_steps: int = 700,
-        batch_size: int = 48,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 1e-3,
-        schedule: Literal["constant", "one_cycle", "plateau"] = "constant",
-        patience: int = 300,
-        device: str = "auto",
-        seed: int = 0,
-    ) -> None:
-        check_choice("design", design, ("tiny", "full"))
-        check_choice("attention", attention, ("static", "adaptive"))
-        if not 0 <= ratio[0] <= ratio[1] < 1:
-            raise BrainalignError(f"ratio {ratio} must rise within 0 and 1: shares of regions that are hidden")
-        if width % n_heads:
-            raise BrainalignError(f"width {width} is no multiple of n_heads {n_heads}; change one of them")
-        self.design, self.attention, self.n_blocks = design, attention, n_blocks
-        self.segment_frames, self.width, self.n_heads, self.hidden_width = segment_frames, width, n_heads, hidden_width
-        self.region_vectors, self.ratio, self.masking = region_vectors, ratio, masking
-        self.fixed_embeddings, self.self_loops, self.hidden_share = fixed_embeddings, self_loops, hidden_share
-        self.n_segments, self.n_tokens, self.n_layers = n_segments, n_tokens, n_layers
-        self.n_steps, self.batch_size, self.learning_rate = n_steps, batch_size, learning_rate
-        self.weight_decay, self.schedule, self.patience = weight_decay, schedule, patience
-        self.device, self.seed = device, seed
+    design: Literal["tiny", "full"] = "tiny"
+    attention: Literal["static", "adaptive"] = "static"
+    _: KW_ONLY
+    n_blocks: int = 2
+    segment_frames: int = 20
+    width: int = 48
+    n_heads: int = 1
+    hidden_width: int = 96
+    region_vectors: bool = False
+    ratio: tuple[float, float] = (0.05, 0.8)
+    masking: bool = True
+    fixed_embeddings: bool = False
+    self_loops: bool = False
+    hidden_share: float = 0.75
+    n_segments: int = 4
+    n_tokens: int = 8
+    n_layers: int = 2
+    n_steps: int = 700
+    batch_size: int = 48
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    schedule: Literal["constant", "one_cycle", "plateau"] = "constant"
+    patience: int = 300
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("design", self.design, ("tiny", "full"))
+        check_choice("attention", self.attention, ("static", "adaptive"))
+        if not 0 <= self.ratio[0] <= self.ratio[1] < 1:
+            raise BrainalignError(f"ratio {self.ratio} must rise within 0 and 1: shares of regions that are hidden")
+        if self.width % self.n_heads:
+            raise BrainalignError(f"width {self.width} is no multiple of n_heads {self.n_heads}; change one of them")
 
     @property
     def frames_read(self) -> int:

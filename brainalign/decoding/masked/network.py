@@ -1,19 +1,18 @@
 """The networks behind `MaskedBrainModel`: regions of a segment gather from each other, hidden ones are filled in.
 
-RegionBlocks        a token per region and segment, then blocks of attention: what both designs share
-TinyMasked          reads every hidden region's course off its own token
-FullMasked          pools a segment into a few tokens, relates segments, and decodes all regions from these
+_RegionBlocks        a token per region and segment, then blocks of attention: what both designs share
+_TinyMasked          reads every hidden region's course off its own token
+_FullMasked          pools a segment into a few tokens, relates segments, and decodes all regions from these
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from brainalign.decoding.masked.embedding_attention import EmbeddingAttention, SelfAttention
 
 # At the start embeddings are nearly the same: from embeddings of unit variance any graph can be reached by changing the
 # attention alone, and they never come to hold the networks.
@@ -21,25 +20,8 @@ SMALL = 0.02
 VECTORS = 0.2  # of the vectors of regions on tokens
 
 
-class RegionBlocks(nn.Module):
-    """Tokens of regions, and the blocks in which they gather from each other.
-
-    Parameters
-    ----------
-    n_regions, length : int
-        Regions, and frames of a segment.
-    width, n_heads, hidden_width : int
-    attention : {"static", "adaptive"}
-        The last block is always one of embedding attention; those before it too, or ordinary self-attention.
-    n_blocks : int
-    region_vectors : bool
-        Add a learned vector of its region to every token, hidden or not: the shared map of values has no other way to
-        treat pairs of regions differently, for example to shift one in time.
-    fixed_embeddings : bool
-        Keep the embeddings as drawn: an ablation.
-    self_loops : bool
-        An ablation.
-    """
+class _RegionBlocks(nn.Module):
+    """Tokens of regions, and the blocks in which they gather from each other."""
 
     def __init__(
         self,
@@ -61,10 +43,10 @@ class RegionBlocks(nn.Module):
         self.hidden = nn.Parameter(SMALL * torch.randn(width))
         self.vectors = nn.Parameter(VECTORS * torch.randn(n_regions, width)) if region_vectors else None
         last = EmbeddingAttention(width, n_heads, hidden_width, self_loops)
-        before: list[EmbeddingAttention | SelfAttention] = [
+        before: list[EmbeddingAttention | _SelfAttention] = [
             EmbeddingAttention(width, n_heads, hidden_width, self_loops)
             if attention == "static"
-            else SelfAttention(width, n_heads, hidden_width)
+            else _SelfAttention(width, n_heads, hidden_width)
             for _ in range(n_blocks - 1)
         ]
         self.blocks = nn.ModuleList([*before, last])
@@ -80,15 +62,10 @@ class RegionBlocks(nn.Module):
         return tokens
 
 
-class TinyMasked(nn.Module):
-    """Read every region's course off its token.
+class _TinyMasked(nn.Module):
+    """Read every region's course off its token."""
 
-    Parameters
-    ----------
-    regions : RegionBlocks
-    """
-
-    def __init__(self, regions: RegionBlocks) -> None:
+    def __init__(self, regions: _RegionBlocks) -> None:
         super().__init__()
         self.regions = regions
         self.read = nn.Linear(regions.embed.out_features, regions.embed.in_features)
@@ -101,23 +78,11 @@ class TinyMasked(nn.Module):
         return filled
 
 
-class FullMasked(nn.Module):
-    """Pool segments, relate them, and decode every region from what is left.
-
-    Parameters
-    ----------
-    regions : RegionBlocks
-    n_segments : int
-        Segments that are read together.
-    n_tokens : int
-        Into which a segment is pooled.
-    n_layers : int
-        Of the transformer over segments, and of the decoder.
-    n_heads, hidden_width : int
-    """
+class _FullMasked(nn.Module):
+    """Pool segments, relate them, and decode every region from what is left."""
 
     def __init__(
-        self, regions: RegionBlocks, n_segments: int, n_tokens: int, n_layers: int, n_heads: int, hidden_width: int
+        self, regions: _RegionBlocks, n_segments: int, n_tokens: int, n_layers: int, n_heads: int, hidden_width: int
     ) -> None:
         super().__init__()
         width, length = regions.embed.out_features, regions.embed.in_features
@@ -147,7 +112,7 @@ class FullMasked(nn.Module):
         return filled
 
 
-def masked_network(n_regions: int, config: Mapping[str, Any]) -> TinyMasked | FullMasked:
+def masked_network(n_regions: int, config: Mapping[str, Any]) -> _TinyMasked | _FullMasked:
     """Return a new network.
 
     Parameters
@@ -158,11 +123,11 @@ def masked_network(n_regions: int, config: Mapping[str, Any]) -> TinyMasked | Fu
     """
     shared = ("width", "n_heads", "hidden_width", "attention", "n_blocks", "region_vectors", "fixed_embeddings")
     chosen = {name: config[name] for name in (*shared, "self_loops")}
-    regions = RegionBlocks(n_regions, config["segment_frames"], **chosen)
+    regions = _RegionBlocks(n_regions, config["segment_frames"], **chosen)
     if config["design"] == "tiny":
-        return TinyMasked(regions)
+        return _TinyMasked(regions)
     about = ("n_segments", "n_tokens", "n_layers", "n_heads", "hidden_width")
-    return FullMasked(regions, **{name: config[name] for name in about})
+    return _FullMasked(regions, **{name: config[name] for name in about})
 
 
 def masked_loss(filled: Tensor, true: Tensor, hidden: Tensor, share: float) -> Tensor:
@@ -180,3 +145,90 @@ def masked_loss(filled: Tensor, true: Tensor, hidden: Tensor, share: float) -> T
     own: Tensor = (squared * hidden).sum() / hidden.sum()
     seen: Tensor = (squared * ~hidden).sum() / (~hidden).sum().clamp(min=1)
     return share * own + (1 - share) * seen
+
+
+def token_correlations(tokens: Tensor) -> Tensor:
+    """Return (n, n_regions, n_regions): correlations of tokens (n, n_segments, n_regions, width) between regions.
+
+    Every dimension of a region is centred over segments first, so that it is what varies together.
+    """
+    centred = (tokens - tokens.mean(dim=1, keepdim=True)).transpose(1, 2).flatten(2)
+    unit = nn.functional.normalize(centred, dim=-1)
+    return unit @ unit.transpose(1, 2)
+
+
+NEVER = -1e4  # a logit that takes no part in a softmax, also in half precision
+
+
+class EmbeddingAttention(nn.Module):
+    """A block: regions gather from others what their embeddings ask for, then a small network per region.
+
+    Parameters
+    ----------
+    width : int
+        D, of tokens and embeddings.
+    n_heads : int
+    hidden_width : int
+        Of the network per region.
+    self_loops : bool
+        Let regions gather from themselves too: then a hidden one learns nothing of the others from what it sees.
+
+    References
+    ----------
+    Yang Y et al. (2024). BrainMAE: A region-aware self-supervised learning framework for brain signals.
+    arXiv:2406.17086.
+    """
+
+    def __init__(self, width: int, n_heads: int, hidden_width: int, self_loops: bool = False) -> None:
+        super().__init__()
+        self.n_heads, self.self_loops = n_heads, self_loops
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden_width), nn.GELU(), nn.Linear(hidden_width, width))
+
+    def weights(self, embeddings: Tensor, silent: Tensor | None = None) -> Tensor:
+        """Return a (n or 1, n_heads, n_regions, n_regions): from which regions (columns) a region gathers.
+
+        Parameters
+        ----------
+        embeddings : Tensor (n_regions, width)
+        silent : Tensor (n, n_regions) of bool, optional
+            Regions that send nothing.
+        """
+        shape = (len(embeddings), self.n_heads, -1)
+        q, k = self.query(embeddings).view(shape), self.key(embeddings).view(shape)
+        logits = torch.einsum("ihd,jhd->hij", q, k)[None] / math.sqrt(q.shape[-1])
+        if not self.self_loops:
+            itself = torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
+            logits = logits.masked_fill(itself, NEVER)
+        if silent is not None:
+            logits = logits.masked_fill(silent[:, None, None, :], NEVER)
+        return logits.softmax(dim=-1)
+
+    def forward(self, tokens: Tensor, embeddings: Tensor, silent: Tensor | None = None) -> Tensor:
+        """Return the tokens (n, n_regions, width) after the block."""
+        n, n_regions, width = tokens.shape
+        values = self.value(self.before(tokens)).view(n, n_regions, self.n_heads, -1)
+        gathered = torch.einsum("nhij,njhd->nihd", self.weights(embeddings, silent).expand(n, -1, -1, -1), values)
+        tokens = tokens + self.out(gathered.reshape(n, n_regions, width))
+        after: Tensor = tokens + self.mlp(self.after(tokens))
+        return after
+
+
+class _SelfAttention(nn.Module):
+    """A block of ordinary attention, decided by the tokens; hidden regions send nothing where they are silent."""
+
+    def __init__(self, width: int, n_heads: int, hidden_width: int) -> None:
+        super().__init__()
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, n_heads, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden_width), nn.GELU(), nn.Linear(hidden_width, width))
+
+    def forward(self, tokens: Tensor, embeddings: Tensor, silent: Tensor | None = None) -> Tensor:
+        """Return the tokens (n, n_regions, width) after the block."""
+        normed = self.before(tokens)
+        placed = normed + embeddings
+        tokens = tokens + self.attention(placed, placed, normed, key_padding_mask=silent, need_weights=False)[0]
+        after: Tensor = tokens + self.mlp(self.after(tokens))
+        return after

@@ -24,9 +24,15 @@ from brainalign.decoding.masked.connectivity import (
     tangent_features,
     upper_triangle,
 )
-from brainalign.decoding.masked.fill_scores import HALF, fill_table, filled_sums, hidden_masks
+from brainalign.decoding.masked.fill_scores import (
+    HALF,
+    fill_table,
+    filled_sums,
+    hidden_masks,
+    permuted_frames,
+    shifted_regions,
+)
 from brainalign.decoding.masked.model import MaskedBrainModel
-from brainalign.decoding.masked.nulls import permuted_frames, shifted_regions
 from brainalign.decoding.masked.subject_scores import Features, check_people_apart
 from brainalign.decoding.training import History
 

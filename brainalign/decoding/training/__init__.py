@@ -4,10 +4,10 @@ from brainalign.decoding.training.augmentation import Augmentation
 from brainalign.decoding.training.components import Components
 from brainalign.decoding.training.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.training.loop import History, batches, train
-from brainalign.decoding.training.subject_layer import EegShape
-from brainalign.decoding.training.subject_layer import SubjectLayers as SubjectLayers
-from brainalign.decoding.training.subject_layer import silenced as silenced
-from brainalign.decoding.training.subject_scale import SubjectScale as SubjectScale
+from brainalign.decoding.training.subjects import EegShape
+from brainalign.decoding.training.subjects import SubjectLayers as SubjectLayers
+from brainalign.decoding.training.subjects import SubjectScale as SubjectScale
+from brainalign.decoding.training.subjects import silenced as silenced
 from brainalign.decoding.training.trial_tensors import ChannelScale as ChannelScale
 from brainalign.decoding.training.trial_tensors import Known as Known
 from brainalign.decoding.training.trial_tensors import check_signals as check_signals

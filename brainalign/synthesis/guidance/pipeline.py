@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,9 +27,6 @@ from brainalign.synthesis.guidance.codec import PixelShuffleCodec
 from brainalign.synthesis.guidance.denoiser import Denoiser, prompt_embeddings
 from brainalign.synthesis.guidance.prediction import check_scheduler, previous_signal, signal_shares
 from brainalign.synthesis.guidance.steering import Generators, Guide, Objective, Trace, check_scores
-
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
 
 
 def _initial_noise(
