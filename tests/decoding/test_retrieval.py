@@ -72,10 +72,6 @@ def test_everything_beside_an_accuracy() -> None:
     assert row["majority"] == pytest.approx(5 / 40)
     assert found.by_subject["n_trials"].tolist() == [40, 40, 40]
     assert found.by_subject["top-5"].mean() == pytest.approx(row["value"])
-    label = pd.Series(["x"] * 20 + ["y"] * 20, index=range(40))
-    table = found.confusion(shown, label)
-    assert table.to_numpy().sum() == 120
-    assert table.loc["x", "x"] > table.loc["x", "y"]
 
 
 def test_nothing_is_found_in_noise_and_the_majority_is_told() -> None:

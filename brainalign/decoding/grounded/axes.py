@@ -14,6 +14,9 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.statistics import fdr, pearson, permutation_test
 
+N_WORDS = 5  # at each end of an axis
+LEVEL = 0.05  # false discovery rate below which an attribute names an axis
+
 
 @dataclass(frozen=True)
 class WordAxes:
@@ -42,8 +45,6 @@ def word_axes(
     attributes: pd.DataFrame | None = None,
     *,
     n_axes: int = 5,
-    n_words: int = 5,
-    level: float = 0.05,
     n_permutations: int = 1000,
     seed: int = 0,
 ) -> WordAxes:
@@ -57,10 +58,6 @@ def word_axes(
         Numbers that are known of words, for example norms, or 0 and 1 of a class. Missing ones are left out, by word.
     n_axes : int
         At most.
-    n_words : int
-        At each end.
-    level : float
-        False discovery rate below which an attribute names an axis.
     n_permutations, seed : int
 
     Raises
@@ -85,14 +82,14 @@ def word_axes(
     rows = []
     for k in range(n_axes):
         order = np.argsort(positions[:, k], kind="stable")
-        sure = table[(table["axis"] == k + 1) & (table["q"] < level)]
+        sure = table[(table["axis"] == k + 1) & (table["q"] < LEVEL)]
         name = str(sure["attribute"].iloc[int(sure["r"].abs().to_numpy().argmax())]) if len(sure) else ""
         rows.append(
             {
                 "axis": k + 1,
                 "variance": s[k] ** 2 / np.square(s).sum(),
-                "low_words": ", ".join(str(words[i]) for i in order[:n_words]),
-                "high_words": ", ".join(str(words[i]) for i in order[::-1][:n_words]),
+                "low_words": ", ".join(str(words[i]) for i in order[:N_WORDS]),
+                "high_words": ", ".join(str(words[i]) for i in order[::-1][:N_WORDS]),
                 "name": name,
             }
         )

@@ -17,6 +17,7 @@ from brainalign.regression import Ridge
 from brainalign.statistics import held_out_prediction, pairing_test
 from brainalign.statistics.pattern_identification import TIE
 
+TOP = (1, 5, 10)  # ranks in the whole gallery that count
 ALPHAS = tuple(np.logspace(-2, 6, 17))
 
 
@@ -118,7 +119,6 @@ def scene_retrieval(
     sets: Rows,
     *,
     best: Values | None = None,
-    top: tuple[int, ...] = (1, 5, 10),
     n_ways: int = 100,
     n_permutations: int = 1000,
     n_draws: int = 2000,
@@ -134,8 +134,6 @@ def scene_retrieval(
         Which words a caption holds, as numbers: scenes of one set do not compete.
     best : array (n, n), optional
         Scores of another model of the same captions and scenes, which these are compared with.
-    top : tuple of int
-        Top-k in the whole gallery.
     n_ways : int
         Also: first among so many, the mean over all galleries; left out where the whole gallery is not larger.
     n_permutations, n_draws, seed : int
@@ -161,7 +159,7 @@ def scene_retrieval(
     rivals = codes[:, None] != codes[None]
     n_gallery = 1 + rivals.sum(axis=1)
     rows = []
-    for name, accuracy in _measures(n_gallery, top, n_ways):
+    for name, accuracy in _measures(n_gallery, n_ways):
         hits = _hits(scores, rivals, n_gallery, accuracy)
         own = np.diagonal(hits)
         apart = [np.nan] * 3
@@ -204,10 +202,10 @@ def _hits(
     return hits
 
 
-def _measures(n_gallery: Rows, top: tuple[int, ...], n_ways: int) -> list[tuple[str, dict[int, Values]]]:
+def _measures(n_gallery: Rows, n_ways: int) -> list[tuple[str, dict[int, Values]]]:
     """Return every measure, as the score of each rank by the size of the gallery."""
     sizes, least = np.unique(n_gallery), int(n_gallery.min())
-    found = [(f"top-{k}", {int(n): (np.arange(1, n + 1) <= k).astype(float) for n in sizes}) for k in top if k < least]
+    found = [(f"top-{k}", {int(n): (np.arange(1, n + 1) <= k).astype(float) for n in sizes}) for k in TOP if k < least]
     if n_ways < least:
         found.append((f"{n_ways}-way", {int(n): way_accuracy(int(n), n_ways) for n in sizes}))
     return found

@@ -1,13 +1,6 @@
 """Models of brain activity that fill in what was masked."""
 
 from brainalign.decoding.masked.conditional_gaussian import ConditionalGaussian, hidden_r2
-from brainalign.decoding.masked.connectivity import (
-    correlation_features,
-    mean_connectivity,
-    network_agreement,
-    tangent_features,
-    upper_triangle,
-)
 from brainalign.decoding.masked.fill_scores import (
     HALF,
     fill_table,
@@ -21,7 +14,15 @@ from brainalign.decoding.masked.network import EmbeddingAttention as EmbeddingAt
 from brainalign.decoding.masked.segments import hidden_regions as hidden_regions
 from brainalign.decoding.masked.segments import joined as joined
 from brainalign.decoding.masked.segments import segment_starts as segment_starts
-from brainalign.decoding.masked.study import SeriesStudyTables, masked_study, person_features
+from brainalign.decoding.masked.study import (
+    SeriesStudyTables,
+    correlation_features,
+    masked_study,
+    mean_connectivity,
+    network_agreement,
+    person_features,
+    tangent_features,
+)
 from brainalign.decoding.masked.study import filling as filling
 from brainalign.decoding.masked.study import validation_runs as validation_runs
 from brainalign.decoding.masked.subject_scores import FineTuned, check_people_apart, person_scores
@@ -49,5 +50,4 @@ __all__ = [
     "person_scores",
     "shifted_regions",
     "tangent_features",
-    "upper_triangle",
 ]

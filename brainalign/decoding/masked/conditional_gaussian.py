@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.decoding.masked.segments import check_series
 
+INNER_SHARE = 0.25  # of the training subjects: the last ones, on whose runs lag and penalty are chosen
+
 
 class ConditionalGaussian:
     """Predict hidden regions linearly from the visible ones of `lags` frames before and after.
@@ -28,8 +30,6 @@ class ConditionalGaussian:
         Candidates for L; (0,) for the instantaneous predictor.
     penalties : sequence of float
         Candidates for λ, in units of a region's variance.
-    inner_share : float
-        Of the training subjects: the last ones, on whose runs (L, λ) is chosen where there is a choice.
     seed : int
         Of the regions that are hidden to choose.
 
@@ -52,12 +52,11 @@ class ConditionalGaussian:
         self,
         lags: Sequence[int] = (0,),
         penalties: Sequence[float] = (0.05, 0.5, 5.0),
-        inner_share: float = 0.25,
         seed: int = 0,
     ) -> None:
         if not lags or not penalties or min(lags) < 0 or min(penalties) <= 0:
             raise BrainalignError(f"lags {lags} must be 0 or more and penalties {penalties} positive")
-        self.lags, self.penalties, self.inner_share, self.seed = tuple(lags), tuple(penalties), inner_share, seed
+        self.lags, self.penalties, self.seed = tuple(lags), tuple(penalties), seed
 
     def fit(self, series: NDArray[np.floating[Any]], people: Sequence[str] | None = None) -> ConditionalGaussian:
         """Estimate autocovariances; choose lag and penalty on inner training subjects, half of their regions hidden.
@@ -118,7 +117,7 @@ class ConditionalGaussian:
         if len(np.unique(whose)) == 1:
             whose = np.arange(n_runs)
         names = whose[np.sort(np.unique(whose, return_index=True)[1])]  # in order of appearance
-        n_inner = max(1, round(self.inner_share * len(names)))
+        n_inner = max(1, round(INNER_SHARE * len(names)))
         if n_inner >= len(names):
             raise BrainalignError(
                 f"{len(names)} runs or subjects leave none to choose lag and penalty on; give more, or one of each"

@@ -48,19 +48,6 @@ class Retrieval:
     chosen: NDArray[Any]
     gallery_ids: NDArray[Any]
 
-    def confusion(self, shown: NDArray[Any], label_of: pd.Series[Any]) -> pd.DataFrame:
-        """Count the labels that stimuli of each label retrieve: a confusion matrix, true labels in rows.
-
-        Parameters
-        ----------
-        shown : array (n_trials,)
-            Ids, as given to `retrieval_accuracy`.
-        label_of : Series
-            The label (topic, category) by stimulus id.
-        """
-        true, found = (label_of.loc[list(ids)].to_numpy() for ids in (shown, self.chosen))
-        return pd.crosstab(pd.Series(true, name="true"), pd.Series(found, name="retrieved"))
-
 
 def retrieval_accuracy(
     queries: Values,

@@ -3,25 +3,24 @@
 from brainalign.decoding.text.decoder import KEY as KEY
 from brainalign.decoding.text.decoder import TextDecoder
 from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, eeg_encoder
-from brainalign.decoding.text.exchanged import exchange_relevance
 from brainalign.decoding.text.glim import AdaptiveBlock as AdaptiveBlock
 from brainalign.decoding.text.glim import GlimAlignment, GlimEncoder
 from brainalign.decoding.text.glim import Prompt as Prompt
 from brainalign.decoding.text.glim import time_code as time_code
 from brainalign.decoding.text.language import CausalLanguage, LanguageBridge, LanguageModel, Seq2SeqLanguage
-from brainalign.decoding.text.language_models import LANGUAGE_MODELS, pretrained, smollm
+from brainalign.decoding.text.language_models import LANGUAGE_MODELS, pretrained, smollm, word_t5, word_tokenizer
 from brainalign.decoding.text.residual import RidgeMaps as RidgeMaps
 from brainalign.decoding.text.residual import cross_fitted as cross_fitted
 from brainalign.decoding.text.residual import spread
 from brainalign.decoding.text.scores import constant_scores, constant_sentence, text_scores
-from brainalign.decoding.text.t5 import word_t5, word_tokenizer
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
-from brainalign.decoding.text.text_study import TextFound, TextStudy, study_text
+from brainalign.decoding.text.text_study import Components, TextFound, TextStudy, exchange_relevance, study_text
 
 __all__ = [
     "EEG_ENCODERS",
     "LANGUAGE_MODELS",
     "CausalLanguage",
+    "Components",
     "Decoded",
     "GlimAlignment",
     "GlimEncoder",

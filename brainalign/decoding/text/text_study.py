@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Values
+from brainalign.checks import BrainalignError, check_finite
 from brainalign.decoding.scoring import (
     ControlMatrix,
     Decode,
@@ -19,6 +21,7 @@ from brainalign.decoding.scoring import (
     content_hits,
     control_matrix,
     leave_block_out,
+    mean_cosine,
     nuisance_scores,
     repeat_curve,
     retrieval_accuracy,
@@ -26,10 +29,10 @@ from brainalign.decoding.scoring import (
     subject_curve,
     zero_shot_labels,
 )
-from brainalign.decoding.text.exchanged import exchange_relevance
 from brainalign.decoding.text.scores import constant_sentence, text_scores
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, nearest_sentences
-from brainalign.decoding.training import Components, Trials
+from brainalign.decoding.training import Trials
+from brainalign.statistics import permute_within
 
 WITHIN = ("subject", "task", "split")  # pairs are shuffled within; those that validate stay so
 OVERLAP = {"bleu1": "sacrebleu", "bleu2": "sacrebleu", "rouge1": "rouge_score", "wer": "jiwer"}
@@ -322,3 +325,123 @@ def _sentences(decoded: Decoded, found: Retrieval, study: TextStudy) -> pd.DataF
             "rank": found.ranks,
         }
     )
+
+
+MOST_TRIALS = 300  # a random sample of more
+
+
+def exchange_relevance(
+    embed: Callable[[Values, pd.DataFrame], Values],
+    test: Trials,
+    *,
+    n_windows: int = 8,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Exchange one channel in one window among the trials of each subject, and see how much similarity is lost.
+
+    It asks the same of every decoder, linear or not. A channel whose content others repeat loses little, however much
+    it knows: this is what a decoder uses, not where the brain holds the meaning.
+
+    Parameters
+    ----------
+    embed : callable
+        (signals, table of trials) to vectors (n_trials, n_dimensions).
+    test : Trials
+    n_windows : int
+        Of equal length; the last takes what is left over.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per channel and window: channel, start, stop (samples), loss (fall of the mean cosine of decoded and true
+        vectors), share (of the mean cosine without exchanges).
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer samples than windows.
+
+    References
+    ----------
+    Breiman L (2001). Random forests. Machine Learning 45:5-32. doi:10.1023/A:1010933404324
+    """
+    n_times = test.signals.shape[2]
+    if not 1 <= n_windows <= n_times:
+        raise BrainalignError(f"{n_windows} windows of {n_times} samples; give 1 to {n_times}")
+    rng = np.random.default_rng(seed)
+    if len(test.meta) > MOST_TRIALS:
+        test = test.select(np.sort(rng.choice(len(test.meta), MOST_TRIALS, replace=False)))
+    groups = pd.factorize(test.meta["subject"])[0]
+    edges = np.linspace(0, n_times, n_windows + 1).astype(int)
+    whole = mean_cosine(embed(test.signals, test.meta), test.targets)
+    rows = []
+    for channel in range(test.signals.shape[1]):
+        for start, stop in pairwise(edges):
+            signals = np.array(test.signals)
+            signals[:, channel, start:stop] = test.signals[permute_within(groups, 1, rng)[0], channel, start:stop]
+            loss = whole - mean_cosine(embed(signals, test.meta), test.targets)
+            share = loss / whole if whole > 0 else np.nan
+            rows.append({"channel": channel, "start": start, "stop": stop, "loss": loss, "share": share})
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components, fitted on training sentences only.
+
+    Attributes
+    ----------
+    mean : array (n_dimensions,)
+    axes : array (n_components, n_dimensions)
+    scale : array (n_components,)
+        Standard deviation over training sentences.
+    explained : float
+        Share of the variance of training sentences.
+    """
+
+    mean: Values
+    axes: Values
+    scale: Values
+    explained: float
+
+    @classmethod
+    def fit(cls, vectors: Values, n_components: int) -> Components:
+        """Return components of distinct training sentences.
+
+        Parameters
+        ----------
+        vectors : array (n_sentences, n_dimensions)
+            A row per sentence, however often it was read.
+        n_components : int
+
+        Raises
+        ------
+        BrainalignError
+            If sentences or dimensions are too few, or a vector is not finite.
+        """
+        check_finite("sentence vectors", vectors, "extract the features again")
+        vectors = np.asarray(vectors, dtype=np.float64)
+        if min(len(vectors) - 1, vectors.shape[1]) < n_components:
+            raise BrainalignError(
+                f"{n_components} components need more than {len(vectors)} training sentences of {vectors.shape[1]} "
+                "dimensions; lower decode.n_components"
+            )
+        mean = vectors.mean(axis=0)
+        _, values, axes = np.linalg.svd(vectors - mean, full_matrices=False)
+        scale = values[:n_components] / np.sqrt(len(vectors))
+        if not scale.min() > 1e-9 * scale.max():
+            raise BrainalignError(
+                f"the training sentences span {int((values > 1e-9 * values[0]).sum())} dimensions, fewer than the "
+                f"{n_components} components asked for; lower decode.n_components"
+            )
+        explained = float((values[:n_components] ** 2).sum() / (values**2).sum())
+        return cls(mean, axes[:n_components], scale, explained)
+
+    def transform(self, vectors: Values) -> Values:
+        """Return components (n, n_components) of vectors (n, n_dimensions)."""
+        return np.asarray((vectors - self.mean) @ self.axes.T / self.scale)
+
+    def inverse(self, components: Values) -> Values:
+        """Return vectors (n, n_dimensions) of components (n, n_components)."""
+        return np.asarray(components * self.scale @ self.axes + self.mean)

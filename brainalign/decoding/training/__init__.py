@@ -1,25 +1,23 @@
 """Trials, and how networks are trained on them."""
 
 from brainalign.decoding.training.augmentation import Augmentation
-from brainalign.decoding.training.components import Components
 from brainalign.decoding.training.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.training.loop import History, batches, train
 from brainalign.decoding.training.subjects import EegShape
 from brainalign.decoding.training.subjects import SubjectLayers as SubjectLayers
 from brainalign.decoding.training.subjects import SubjectScale as SubjectScale
 from brainalign.decoding.training.subjects import silenced as silenced
-from brainalign.decoding.training.trial_tensors import ChannelScale as ChannelScale
-from brainalign.decoding.training.trial_tensors import Known as Known
-from brainalign.decoding.training.trial_tensors import check_signals as check_signals
-from brainalign.decoding.training.trial_tensors import check_training as check_training
-from brainalign.decoding.training.trial_tensors import inside as inside
-from brainalign.decoding.training.trial_tensors import signal_scale as signal_scale
+from brainalign.decoding.training.trials import ChannelScale as ChannelScale
+from brainalign.decoding.training.trials import Known as Known
 from brainalign.decoding.training.trials import Trials
+from brainalign.decoding.training.trials import check_signals as check_signals
+from brainalign.decoding.training.trials import check_training as check_training
 from brainalign.decoding.training.trials import check_unseen as check_unseen
+from brainalign.decoding.training.trials import inside as inside
+from brainalign.decoding.training.trials import signal_scale as signal_scale
 
 __all__ = [
     "Augmentation",
-    "Components",
     "EegShape",
     "History",
     "LogitScale",

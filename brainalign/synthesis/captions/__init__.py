@@ -7,10 +7,11 @@ from brainalign.synthesis.captions.captioners import (
     Captions,
     TextCaptioner,
     VocabularyCaptioner,
+    bank_shares,
     caption_targets,
     noun_shares,
+    project_to_bank,
 )
-from brainalign.synthesis.captions.captions import bank_shares, project_to_bank
 from brainalign.synthesis.captions.prefix_captioner import PrefixCaptioner, train_prefix_captioner
 from brainalign.synthesis.captions.scores import (
     CaptionScores,

@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.statistics import fdr
-from brainalign.synthesis.captions.captioners import ANY, AttributeCaptioner, Captioner, Captions, caption_targets
-from brainalign.synthesis.captions.captions import Bank, bank_shares, project_to_bank
+from brainalign.synthesis.captions.captioners import (
+    ANY,
+    AttributeCaptioner,
+    Bank,
+    Captioner,
+    Captions,
+    bank_shares,
+    caption_targets,
+    project_to_bank,
+)
 
 
 @dataclass(frozen=True)

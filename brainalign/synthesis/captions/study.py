@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.statistics import bootstrap_correlations, fdr, pearson, permute_within, permuted_correlations
-from brainalign.synthesis.captions.captioners import ANY, AttributeCaptioner, Captioner, Captions, caption_targets
-from brainalign.synthesis.captions.captions import Bank, project_to_bank
+from brainalign.synthesis.captions.captioners import (
+    ANY,
+    AttributeCaptioner,
+    Bank,
+    Captioner,
+    Captions,
+    caption_targets,
+    project_to_bank,
+)
 from brainalign.synthesis.captions.scores import (
     attribute_evidence,
     caption_scores,

@@ -3,7 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.guidance.baselines import Searched, best_of, evolve
+from brainalign.synthesis.guidance.denoiser import PREDICTIONS as PREDICTIONS
 from brainalign.synthesis.guidance.denoiser import Denoiser as Denoiser
+from brainalign.synthesis.guidance.denoiser import check_scheduler as check_scheduler
+from brainalign.synthesis.guidance.denoiser import previous_signal as previous_signal
+from brainalign.synthesis.guidance.denoiser import signal_shares as signal_shares
 from brainalign.synthesis.guidance.gains import synthesis_gains
 from brainalign.synthesis.guidance.natural import (
     NaturalImages,
@@ -14,10 +18,6 @@ from brainalign.synthesis.guidance.natural import (
     resized,
 )
 from brainalign.synthesis.guidance.objective import RegionObjective, SavedEncoders
-from brainalign.synthesis.guidance.prediction import PREDICTIONS as PREDICTIONS
-from brainalign.synthesis.guidance.prediction import check_scheduler as check_scheduler
-from brainalign.synthesis.guidance.prediction import previous_signal as previous_signal
-from brainalign.synthesis.guidance.prediction import signal_shares as signal_shares
 from brainalign.synthesis.guidance.prior import SCHEDULE as SCHEDULE
 from brainalign.synthesis.guidance.prior import load_prior, train_prior
 from brainalign.synthesis.guidance.steering import Guide as Guide

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from brainalign.checks import BrainalignError
 from brainalign.features import load_image
-from brainalign.synthesis.guidance.prediction import PREDICTIONS, check_scheduler
+from brainalign.synthesis.guidance.denoiser import PREDICTIONS, check_scheduler
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance.pipeline import BrainGuidedPipeline

@@ -24,8 +24,13 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.guidance.codec import PixelShuffleCodec
-from brainalign.synthesis.guidance.denoiser import Denoiser, prompt_embeddings
-from brainalign.synthesis.guidance.prediction import check_scheduler, previous_signal, signal_shares
+from brainalign.synthesis.guidance.denoiser import (
+    Denoiser,
+    check_scheduler,
+    previous_signal,
+    prompt_embeddings,
+    signal_shares,
+)
 from brainalign.synthesis.guidance.steering import Generators, Guide, Objective, Trace, check_scores
 
 

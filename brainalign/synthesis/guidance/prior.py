@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
 from brainalign.regression import descend
-from brainalign.synthesis.guidance.prediction import RECURRENT, SCHEDULERS
+from brainalign.synthesis.guidance.denoiser import RECURRENT, SCHEDULERS
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, UNet2DModel
@@ -39,7 +39,7 @@ SCHEDULE: dict[str, Any] = {
     "clip_sample": True,
     "timestep_spacing": "leading",
 }
-AVERAGED, WARM_UP, LAST_RATE = 0.998, 100, 0.05
+AVERAGED, WARM_UP, RATE, LAST_RATE, BATCH = 0.998, 100, 2e-3, 0.05, 32
 
 Progress = Callable[[int, float], None]
 
@@ -48,9 +48,6 @@ def train_prior(
     images: NDArray[np.uint8],
     n_steps: int = 7000,
     *,
-    batch_size: int = 32,
-    learning_rate: float = 2e-3,
-    mirror: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[UNet2DModel, DDIMScheduler, PixelShuffleCodec]:
@@ -59,12 +56,9 @@ def train_prior(
     Parameters
     ----------
     images : array (n_images, size, size, 3), uint8
-        Square, a side that is a multiple of 4.
-    n_steps, batch_size : int
-    learning_rate : float
-        After a warm-up it falls along a cosine to a twentieth; sampling before the end of it is much worse.
-    mirror : bool
-        Also train on mirror images.
+        Square, a side that is a multiple of 4; their mirror images are learned, too.
+    n_steps : int
+        After a warm-up the rate falls along a cosine to a twentieth; sampling before the end of it is much worse.
     seed : int
     progress : callable, optional
         Called with the step and the loss of its batch, every 100 steps.
@@ -104,20 +98,19 @@ def train_prior(
         torch.manual_seed(seed)
         unet = UNet2DModel(sample_size=images.shape[1] // 2, in_channels=12, out_channels=12, **UNET)
     averaged = AveragedModel(unet, multi_avg_fn=None, avg_fn=_averaging)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=learning_rate)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: _rate(k, n_steps))
     unet.train()
 
     def losses() -> Iterator[torch.Tensor]:
         for step in range(n_steps):
-            rows = torch.randint(len(pixels), (batch_size,), generator=draws)
+            rows = torch.randint(len(pixels), (BATCH,), generator=draws)
             batch = pixels[rows].float().div_(127.5).sub_(1)
-            if mirror:
-                flipped = torch.rand(batch_size, generator=draws) < 0.5
-                batch[flipped] = batch[flipped].flip(3)
+            flipped = torch.rand(BATCH, generator=draws) < 0.5
+            batch[flipped] = batch[flipped].flip(3)
             latents = codec.encode(batch).latents
             noise = torch.randn(latents.shape, generator=draws)
-            times = torch.randint(SCHEDULE["num_train_timesteps"], (batch_size,), generator=draws)
+            times = torch.randint(SCHEDULE["num_train_timesteps"], (BATCH,), generator=draws)
             noisy = scheduler.add_noise(latents, noise, times)
             target = scheduler.get_velocity(latents, noise, times)
             loss = torch.nn.functional.mse_loss(unet(noisy, times).sample, target)

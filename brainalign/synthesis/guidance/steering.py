@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
-from brainalign.synthesis.guidance.denoiser import Denoiser
-from brainalign.synthesis.guidance.prediction import PREDICTIONS
+from brainalign.synthesis.guidance.denoiser import PREDICTIONS, Denoiser
 
 Objective = Callable[[Tensor], Tensor]
 Generators = torch.Generator | list[torch.Generator] | None
