@@ -24,7 +24,8 @@ from brainalign.decoding import (
     permuted_frames,
     shifted_regions,
 )
-from brainalign.decoding.masked import EmbeddingAttention, hidden_regions, joined, segment_starts, validation_runs
+from brainalign.decoding.masked import hidden_regions, joined, segment_starts, validation_runs
+from brainalign.decoding.masked.network import _EmbeddingAttention
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
 QUICK = {"n_steps": 150, "learning_rate": 1e-2, "schedule": "one_cycle"}
@@ -83,7 +84,7 @@ def test_the_full_design_learns(world: RoiSeries, attention: str) -> None:
 
 def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() -> None:
     torch.manual_seed(0)
-    block = EmbeddingAttention(6, 1, 8)
+    block = _EmbeddingAttention(6, 1, 8)
     e = torch.randn(5, 6)
     silent = torch.tensor([[False, True, False, False, False]])
     q, k = (layer(e).detach().numpy() for layer in (block.query, block.key))
@@ -91,7 +92,7 @@ def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() 
     expected = logits / logits.sum(axis=1, keepdims=True)
     assert np.allclose(block.weights(e, silent)[0, 0].detach().numpy(), expected, atol=1e-6)
     assert block.weights(e)[0, 0].diagonal().abs().max() == 0
-    assert EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
+    assert _EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
 
 
 def test_ablations_are_what_they_say(world: RoiSeries) -> None:

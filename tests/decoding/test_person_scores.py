@@ -7,7 +7,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import correlation_features, person_scores, tangent_features
-from brainalign.decoding.masked import fold_people
+from brainalign.decoding.masked.subject_scores import _fold_people
 from brainalign.simulation import roi_series
 
 QUICK = {"n_permutations": 10, "n_repeats": 2, "n_draws": 300}
@@ -78,12 +78,12 @@ def test_p_values_of_noise_are_even() -> None:
 
 def test_nobody_is_in_two_folds() -> None:
     people = np.repeat([f"p{k}" for k in range(11)], 3)
-    folds = fold_people(np.arange(33), people, 5, np.random.default_rng(0))
+    folds = _fold_people(np.arange(33), people, 5, np.random.default_rng(0))
     assert sorted(np.concatenate(folds)) == list(range(33))
     for fold in folds:
         assert not set(people[fold]) & set(np.delete(people, fold))
     with pytest.raises(BrainalignError, match="3 subjects are fewer than 5 folds"):
-        fold_people(np.arange(3), np.array(["a", "b", "c"]), 5, np.random.default_rng(0))
+        _fold_people(np.arange(3), np.array(["a", "b", "c"]), 5, np.random.default_rng(0))
 
 
 def test_bad_input_is_named() -> None:

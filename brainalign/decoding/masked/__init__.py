@@ -10,7 +10,6 @@ from brainalign.decoding.masked.fill_scores import (
     shifted_regions,
 )
 from brainalign.decoding.masked.model import Embedded, MaskedBrainModel
-from brainalign.decoding.masked.network import EmbeddingAttention as EmbeddingAttention
 from brainalign.decoding.masked.segments import hidden_regions as hidden_regions
 from brainalign.decoding.masked.segments import joined as joined
 from brainalign.decoding.masked.segments import segment_starts as segment_starts
@@ -23,11 +22,9 @@ from brainalign.decoding.masked.study import (
     person_features,
     tangent_features,
 )
-from brainalign.decoding.masked.study import filling as filling
 from brainalign.decoding.masked.study import validation_runs as validation_runs
 from brainalign.decoding.masked.subject_scores import FineTuned, check_people_apart, person_scores
 from brainalign.decoding.masked.subject_scores import fine_tuned_row as fine_tuned_row
-from brainalign.decoding.masked.subject_scores import fold_people as fold_people
 
 __all__ = [
     "HALF",

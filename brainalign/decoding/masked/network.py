@@ -42,9 +42,9 @@ class _RegionBlocks(nn.Module):
         self.embed = nn.Linear(length, width)
         self.hidden = nn.Parameter(SMALL * torch.randn(width))
         self.vectors = nn.Parameter(VECTORS * torch.randn(n_regions, width)) if region_vectors else None
-        last = EmbeddingAttention(width, n_heads, hidden_width, self_loops)
-        before: list[EmbeddingAttention | _SelfAttention] = [
-            EmbeddingAttention(width, n_heads, hidden_width, self_loops)
+        last = _EmbeddingAttention(width, n_heads, hidden_width, self_loops)
+        before: list[_EmbeddingAttention | _SelfAttention] = [
+            _EmbeddingAttention(width, n_heads, hidden_width, self_loops)
             if attention == "static"
             else _SelfAttention(width, n_heads, hidden_width)
             for _ in range(n_blocks - 1)
@@ -160,24 +160,8 @@ def token_correlations(tokens: Tensor) -> Tensor:
 NEVER = -1e4  # a logit that takes no part in a softmax, also in half precision
 
 
-class EmbeddingAttention(nn.Module):
-    """A block: regions gather from others what their embeddings ask for, then a small network per region.
-
-    Parameters
-    ----------
-    width : int
-        D, of tokens and embeddings.
-    n_heads : int
-    hidden_width : int
-        Of the network per region.
-    self_loops : bool
-        Let regions gather from themselves too: then a hidden one learns nothing of the others from what it sees.
-
-    References
-    ----------
-    Yang Y et al. (2024). BrainMAE: A region-aware self-supervised learning framework for brain signals.
-    arXiv:2406.17086.
-    """
+class _EmbeddingAttention(nn.Module):
+    """A block: regions gather from others what their embeddings ask for, then a small network per region."""
 
     def __init__(self, width: int, n_heads: int, hidden_width: int, self_loops: bool = False) -> None:
         super().__init__()
@@ -188,14 +172,7 @@ class EmbeddingAttention(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, hidden_width), nn.GELU(), nn.Linear(hidden_width, width))
 
     def weights(self, embeddings: Tensor, silent: Tensor | None = None) -> Tensor:
-        """Return a (n or 1, n_heads, n_regions, n_regions): from which regions (columns) a region gathers.
-
-        Parameters
-        ----------
-        embeddings : Tensor (n_regions, width)
-        silent : Tensor (n, n_regions) of bool, optional
-            Regions that send nothing.
-        """
+        """Return a (n or 1, n_heads, n_regions, n_regions): from which regions (columns) a region gathers."""
         shape = (len(embeddings), self.n_heads, -1)
         q, k = self.query(embeddings).view(shape), self.key(embeddings).view(shape)
         logits = torch.einsum("ihd,jhd->hij", q, k)[None] / math.sqrt(q.shape[-1])

@@ -133,7 +133,7 @@ def masked_study(
     model = fitted(train)
     gaussians = {INSTANT: ConditionalGaussian(seed=seed), LAGGED: ConditionalGaussian(lags, seed=seed)}
     gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
-    sums = {MODEL: filled_sums(filling(model), held_out, masks)}
+    sums = {MODEL: filled_sums(_filling(model), held_out, masks)}
     histories = {MODEL: model.history_}
     sums |= {name: filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
     kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}
@@ -144,11 +144,11 @@ def masked_study(
     for k, name in enumerate(nulls):
         moved = NULLS[name](series, np.random.default_rng([seed, 0x401, k])).astype(np.float32)
         null = fitted(moved[~test])
-        sums[name] = filled_sums(filling(null), moved[test], masks)
+        sums[name] = filled_sums(_filling(null), moved[test], masks)
         embeddings[name], kinds[name], histories[name] = null.region_embeddings_, "null", null.history_
     for name in ablations:
         ablated = fitted(train, **ABLATIONS[name])
-        sums[name] = filled_sums(filling(ablated), held_out, masks)
+        sums[name] = filled_sums(_filling(ablated), held_out, masks)
         embeddings[name], kinds[name], histories[name] = ablated.region_embeddings_, "ablation", ablated.history_
     options: dict[str, Any] = {"n_draws": n_draws, "confidence": confidence, "seed": seed}
     filled = fill_table(sums, whose[test].tolist(), reference=INSTANT, networks=networks, **options)
@@ -156,7 +156,7 @@ def masked_study(
     agreement = pd.DataFrame()
     if len(set(networks)) > 1:
         agreement = network_agreement(embeddings, networks, network_permutations, seed)
-    traces = _traces(held_out, masks[HALF][0], filling(model), gaussians[LAGGED], n_traces, seed)
+    traces = _traces(held_out, masks[HALF][0], _filling(model), gaussians[LAGGED], n_traces, seed)
     return SeriesStudyTables(model, gaussians[LAGGED], filled, agreement, traces, histories)
 
 
@@ -196,7 +196,7 @@ def validation_runs(
     return series[:, :-last], series[:, -last:]
 
 
-def filling(model: MaskedBrainModel) -> Callable[..., NDArray[np.float32]]:
+def _filling(model: MaskedBrainModel) -> Callable[..., NDArray[np.float32]]:
     """Return the model's reconstruction by overlapping segments, the middle half of each."""
     length = model.segment_frames
     stride = length // 2 if model.design == "tiny" else None

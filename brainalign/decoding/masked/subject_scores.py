@@ -43,16 +43,10 @@ def check_people_apart(train: Sequence[str], test: Sequence[str]) -> None:
     check_apart(train, test, "subjects", "split by subject, not by run")
 
 
-def fold_people(
+def _fold_people(
     labels: NDArray[Any], people: NDArray[Any], n_folds: int, rng: np.random.Generator
 ) -> list[NDArray[np.intp]]:
-    """Return the test rows of every fold: a person is in one fold, and folds have like shares of people's labels.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer people than folds.
-    """
+    """Return the test rows of every fold: a person is in one fold, and folds have like shares of people's labels."""
     names, first = np.unique(people, return_index=True)
     if len(names) < n_folds:
         raise BrainalignError(f"{len(names)} subjects are fewer than {n_folds} folds; give more or use fewer folds")
@@ -131,9 +125,9 @@ def person_scores(
             check_finite(name, np.asarray(values), "mend the series first")
     rng = np.random.default_rng([seed, 0x9E0])
     shuffled = [_shuffled(given, whose, rng) for _ in range(n_permutations)]
-    folds = [fold_people(given, whose, n_folds, rng) for _ in range(n_repeats)]
+    folds = [_fold_people(given, whose, n_folds, rng) for _ in range(n_repeats)]
     apart = np.random.default_rng([seed, 0x9E1])
-    folds_of = [fold_people(some, whose, n_folds, apart) for some in shuffled]
+    folds_of = [_fold_people(some, whose, n_folds, apart) for some in shuffled]
     out = {}
     for name, values in features.items():
         permuted = [
@@ -260,7 +254,7 @@ def fine_tuned_row(
     """
     whose = np.asarray([str(name) for name in people])
     correct = np.zeros(len(labels))
-    for test in fold_people(labels, whose, n_folds, np.random.default_rng([seed, 0xF1])):
+    for test in _fold_people(labels, whose, n_folds, np.random.default_rng([seed, 0xF1])):
         train = np.setdiff1d(np.arange(len(labels)), test)
         tuned = FineTuned(model, seed=seed).fit(series[train], labels[train].tolist())
         correct[test] = tuned.predict(series[test]) == labels[test]

@@ -29,8 +29,24 @@ from brainalign.features import find_function
 PLUGIN_PACKAGE = "braindecode"
 
 
-class _PluginEncoder(nn.Module):
-    """A subject layer and any model of signals; the model's output is the vector and the only token."""
+class PluginEncoder(nn.Module):
+    """A subject layer and any model of signals; the model's output is the vector and the only token.
+
+    Parameters
+    ----------
+    shape : EegShape
+    model : str
+        "braindecode:EEGNet" (any of its models), "module:Model" of an installed module or "path/to/file.py:Model".
+        Called with n_chans, n_times, n_outputs, sfreq, it returns a module from (n, n_chans, n_times) to
+        (n, n_outputs).
+    **options
+        Of the model.
+
+    Raises
+    ------
+    BrainalignError
+        If the model cannot be imported or is not a module.
+    """
 
     def __init__(self, shape: EegShape, model: str, **options: Any) -> None:
         super().__init__()
@@ -44,7 +60,21 @@ class _PluginEncoder(nn.Module):
         self.network = network
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs)."""
+        """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            Padding is set to zero: the model has no mask.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+
+        Raises
+        ------
+        BrainalignError
+            If the model's output has another shape.
+        """
         vector = self.network(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
         if vector.shape != (len(signals), self.width):
             raise BrainalignError(
@@ -69,8 +99,18 @@ def _found(model: str) -> Callable[..., object]:
         ) from error
 
 
-class _TinyEncoder(nn.Module):
-    """Two strided convolutions, positions, one layer of attention; the vector from all tokens at once."""
+class TinyEncoder(nn.Module):
+    """Two strided convolutions, positions, one layer of attention; the vector from all tokens at once.
+
+    Parameters
+    ----------
+    shape : EegShape
+    width : int
+        Of a token, of 8 samples.
+    n_heads : int
+    dropout, head_dropout : float
+        In the layer of attention, and before the vector.
+    """
 
     def __init__(
         self, shape: EegShape, width: int = 96, n_heads: int = 4, dropout: float = 0.1, head_dropout: float = 0.3
@@ -94,7 +134,16 @@ class _TinyEncoder(nn.Module):
         )
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, n_tokens, width) and vectors (n, n_outputs)."""
+        """Return tokens (n, n_tokens, width) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            False in padding.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+        """
         x = self.subjects(silenced(signals, mask), prompt[:, 2] - 1)
         x = F.gelu(self.second(F.gelu(self.first(x)))).transpose(1, 2)  # (n, n_tokens, width)
         padded = None if mask is None else ~mask[:, ::8]  # a token is centred on every eighth sample
@@ -104,8 +153,26 @@ class _TinyEncoder(nn.Module):
         return tokens, self.head(tokens)
 
 
-class _EnvelopeEncoder(nn.Module):
-    """Log power of learned filters in overlapping windows, then one linear map."""
+class EnvelopeEncoder(nn.Module):
+    """Log power of learned filters in overlapping windows, then one linear map.
+
+    Parameters
+    ----------
+    shape : EegShape
+    width : int
+        Filters.
+    window, stride : int
+        Samples over which power is averaged, and between windows.
+    floor : float
+        Added to power before the logarithm; filtered signals have unit variance.
+    dropout : float
+        Of log power.
+
+    Raises
+    ------
+    BrainalignError
+        If recordings are shorter than a window.
+    """
 
     def __init__(
         self,
@@ -128,7 +195,16 @@ class _EnvelopeEncoder(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, shape.n_outputs))
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, n_windows, width) and vectors (n, n_outputs)."""
+        """Return tokens (n, n_windows, width) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            False in padding, which counts as silence.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+        """
         x = self.filters(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
         if mask is None:
             power = F.avg_pool1d(self.unit(x).square(), self.window, self.stride)
@@ -146,8 +222,8 @@ class _EnvelopeEncoder(nn.Module):
 
 
 EEG_ENCODERS: dict[str, Callable[..., nn.Module]] = {
-    "tiny": _TinyEncoder,
-    "envelope": _EnvelopeEncoder,
+    "tiny": TinyEncoder,
+    "envelope": EnvelopeEncoder,
     "glim": GlimEncoder,
 }
 
@@ -175,6 +251,6 @@ def eeg_encoder(name: str, shape: EegShape, options: Mapping[str, Any] | None = 
     ((3, 8, 96), (3, 10))
     """
     if ":" in name:
-        return _PluginEncoder(shape, name, **(options or {}))
+        return PluginEncoder(shape, name, **(options or {}))
     check_choice("encoder", name, EEG_ENCODERS)
     return EEG_ENCODERS[name](shape, **(options or {}))
