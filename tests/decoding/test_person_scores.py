@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding import correlation_features, person_scores, tangent_features
 from brainalign.decoding.masked.subject_scores import _fold_people
 from brainalign.simulation import roi_series
@@ -82,16 +82,19 @@ def test_nobody_is_in_two_folds() -> None:
     assert sorted(np.concatenate(folds)) == list(range(33))
     for fold in folds:
         assert not set(people[fold]) & set(np.delete(people, fold))
-    with pytest.raises(BrainalignError, match="3 subjects are fewer than 5 folds"):
-        _fold_people(np.arange(3), np.array(["a", "b", "c"]), 5, np.random.default_rng(0))
+    refused(
+        "3 subjects are fewer than 5 folds",
+        _fold_people,
+        np.arange(3),
+        np.array(["a", "b", "c"]),
+        5,
+        np.random.default_rng(0),
+    )
 
 
 def test_bad_input_is_named() -> None:
     x = np.zeros((6, 2))
     people = list("abcdef")
-    with pytest.raises(BrainalignError, match="nothing to tell apart"):
-        person_scores({"correlation": x}, ["one"] * 6, people)
-    with pytest.raises(BrainalignError, match="reference 'correlation'"):
-        person_scores({"other": x}, list("xyxyxy"), people)
-    with pytest.raises(BrainalignError, match="5 rows"):
-        person_scores({"correlation": x[:5]}, list("xyxyxy"), people)
+    refused("nothing to tell apart", person_scores, {"correlation": x}, ["one"] * 6, people)
+    refused("reference 'correlation'", person_scores, {"other": x}, list("xyxyxy"), people)
+    refused("5 rows", person_scores, {"correlation": x[:5]}, list("xyxyxy"), people)

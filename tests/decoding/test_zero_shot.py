@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from refusals import refused
 from sklearn.metrics import balanced_accuracy_score
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding import zero_shot_labels
 
 World = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
@@ -51,7 +51,16 @@ def test_nothing_is_told_from_noise_nor_by_the_majority() -> None:
 
 def test_bad_input() -> None:
     decoded, texts, shown, labels, wordings = world(1.0)
-    with pytest.raises(BrainalignError, match=r"label\(s\) c"):
-        zero_shot_labels(decoded, texts, shown, labels, {k: wordings[k] for k in "ab"}, np.zeros(8))
-    with pytest.raises(BrainalignError, match="several labels"):
-        zero_shot_labels(decoded, texts, shown, np.where(np.arange(80), labels, "c"), wordings, np.zeros(8))
+    refused(
+        r"label\(s\) c", zero_shot_labels, decoded, texts, shown, labels, {k: wordings[k] for k in "ab"}, np.zeros(8)
+    )
+    refused(
+        "several labels",
+        zero_shot_labels,
+        decoded,
+        texts,
+        shown,
+        np.where(np.arange(80), labels, "c"),
+        wordings,
+        np.zeros(8),
+    )
