@@ -79,9 +79,7 @@ def _averaged(
     said: NDArray[np.bool_],
 ) -> tuple[NDArray[np.intp], Values]:
     """Return rows and mean responses of the images of some trials whose captions hold known words."""
-    mine, wanted = np.zeros(len(responses.trials), dtype=bool), np.zeros(len(responses.targets), dtype=bool)
-    mine[trials], wanted[targets] = True, True
-    averaged = responses.select(trials=mine, targets=wanted).average_repeats()
+    averaged = responses.select(np.sort(trials), targets).average_repeats()
     shown = pd.Index(averaged.trials["stimulus_id"])
     rows = stimuli.get_indexer(shown)
     if (rows < 0).any():

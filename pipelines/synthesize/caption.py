@@ -104,9 +104,7 @@ def _averaged(
     responses: Responses, trials: NDArray[np.intp], rows: NDArray[np.intp], layer: Features
 ) -> tuple[Features, Values]:
     """Return embeddings and mean responses of the images of some trials."""
-    mine, wanted = np.zeros(len(responses.trials), dtype=bool), np.zeros(len(responses.targets), dtype=bool)
-    mine[trials], wanted[rows] = True, True
-    averaged = responses.select(trials=mine, targets=wanted).average_repeats()
+    averaged = responses.select(np.sort(trials), rows).average_repeats()
     features = layer.align_to(averaged)
     check_vectors(layer.layer, tokens=features.values.ndim != 2)
     return features, np.asarray(averaged.values, dtype=np.float64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -119,19 +119,8 @@ def setting_of(job: Job, options: SynthesizeSettings, batch_size: int, pipe: Any
 
 def sampling_of(options: SynthesizeSettings, seed: int) -> Sampling:
     """Build the sampling of images from the settings."""
-    return Sampling(
-        n_images=options.n_images,
-        share_kept=options.share_kept,
-        scale=options.scale,
-        trust_radius=options.trust_radius,
-        recurrence=options.recurrence,
-        n_steps=options.steps,
-        classifier_free_scale=options.classifier_free_scale,
-        prompt=options.prompt,
-        negative_prompt=options.negative_prompt,
-        batch_size=options.batch_size,
-        seed=seed,
-    )
+    shared = {field.name: getattr(options, field.name) for field in fields(Sampling) if hasattr(options, field.name)}
+    return Sampling(**shared, n_steps=options.steps, seed=seed)
 
 
 def _prompts(job: Job, options: SynthesizeSettings, regions: Sequence[str]) -> dict[str, str]:

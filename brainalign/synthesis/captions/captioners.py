@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 
+Writer = Callable[[Values], Sequence[str]]  # points (n_voxels, d) of an image embedding to as many texts
+Embedder = Callable[[Sequence[str]], Values]  # texts to points (n_texts, d) of the space of the images
 ANY = ""  # the value of an attribute about which nothing is said
 
 
@@ -43,20 +45,6 @@ class Captioner(Protocol):
 
     def __call__(self, projected: Values) -> Captions:
         """Return a caption per row."""
-
-
-class Writer(Protocol):
-    """A function of a user's: points (n_voxels, d) to as many texts."""
-
-    def __call__(self, projected: Values, /) -> Sequence[str]:
-        """Return a text per row."""
-
-
-class Embedder(Protocol):
-    """Texts to points (n_texts, d) of the space of the images."""
-
-    def __call__(self, texts: Sequence[str], /) -> Values:
-        """Return a row per text."""
 
 
 def caption_targets(projected: Values, captioner: Captioner) -> Captions:
