@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import refused
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding import (
     Trials,
     fused_embedding,
@@ -94,12 +94,8 @@ def test_changes_are_paired_by_stimulus(world) -> None:
 def test_repeats_must_be_averaged(world) -> None:
     test, embeddings = world
     doubled = test["fmri"].select(np.repeat(np.arange(40), 2))
-    refused(
-        "several trials of a stimulus",
-        space_retrieval,
-        {"fmri": np.repeat(embeddings["fmri"], 2, axis=0)},
-        {"fmri": doubled},
-    )
+    with pytest.raises(BrainalignError, match="several trials of a stimulus"):
+        space_retrieval({"fmri": np.repeat(embeddings["fmri"], 2, axis=0)}, {"fmri": doubled})
     averaged = doubled.averaged()
     assert averaged.meta["n_averaged"].tolist() == [2] * 40
     pd.testing.assert_series_equal(averaged.meta["stimulus_id"], test["fmri"].meta["stimulus_id"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from refusals import refused
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding import (
     HALF,
     ConditionalGaussian,
@@ -205,16 +206,8 @@ def test_equal_predictors_tie_and_a_guess_is_worse(world: RoiSeries) -> None:
 def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
     test = np.arange(20) < 5
     people = ["one", *world.subjects["subject"][1:10], "one", *world.subjects["subject"][11:]]
-    refused(
-        "1 subjects occur in both train and test \\(one\\)",
-        masked_study,
-        world.series,
-        people,
-        test,
-        ["r"] * 36,
-        ["n"] * 36,
-        MaskedBrainModel,
-    )
+    with pytest.raises(BrainalignError, match="1 subjects occur in both train and test \\(one\\)"):
+        masked_study(world.series, people, test, ["r"] * 36, ["n"] * 36, MaskedBrainModel)
 
 
 def test_fine_tuning_learns_a_trait_and_leaves_the_model_alone(fitted: MaskedBrainModel) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from refusals import refused
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding import distinct_gallery, repeat_curve, retrieval_accuracy, similarity_ranks, way_accuracy
 
 
@@ -105,15 +106,10 @@ def test_bad_input() -> None:
     refused("not in the gallery", retrieval_accuracy, vectors, vectors, [*range(9), 77], range(10))
     refused("same space", retrieval_accuracy, vectors[:, :2], vectors, range(10), range(10))
     refused("NaN", retrieval_accuracy, np.full((10, 3), np.nan), vectors, range(10), range(10))
-    refused(
-        "give the task, not the subject",
-        retrieval_accuracy,
-        vectors[[0, 0, 1, 2]],
-        vectors,
-        [0, 0, 1, 2],
-        range(10),
-        groups=np.array(["a", "b", "a", "a"]),
-    )
+    with pytest.raises(BrainalignError, match="give the task, not the subject"):
+        retrieval_accuracy(
+            vectors[[0, 0, 1, 2]], vectors, [0, 0, 1, 2], range(10), groups=np.array(["a", "b", "a", "a"])
+        )
     refused("nothing to retrieve", retrieval_accuracy, vectors[:1], vectors[:1], [0], [0])
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from refusals import refused
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding import (
     LinearDecoder,
     SharedSpace,
@@ -354,11 +355,6 @@ def test_bad_input_stops_before_training(small) -> None:
 
 
 def test_values_of_another_shape_are_refused(fitted: SharedSpace) -> None:
-    refused(
-        r"trials of shape \(8, 15\), but training trials had \(8, 16\)",
-        fitted.embed,
-        "eeg",
-        np.zeros((2, 8, 15)),
-        ["eeg01", "eeg02"],
-    )
+    with pytest.raises(BrainalignError, match=r"trials of shape \(8, 15\), but training trials had \(8, 16\)"):
+        fitted.embed("eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
     refused("modality must be one of", fitted.embed, "nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])

@@ -13,6 +13,7 @@ from refusals import refused
 from torch import Tensor
 from torch.nn import functional as F
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding import LinearDecoder, TextDecoder, Trials, retrieval_accuracy
 from brainalign.decoding.scoring import PENALTIES
 from brainalign.simulation import eeg_text
@@ -123,11 +124,8 @@ def test_trials_that_cannot_be_trained_on_are_refused_at_once() -> None:
     silent.signals[silent.meta["subject"] == "b", 2] = 0
     refused(r"1 channels are zero .*channel 2 of subject b", small().fit, silent)
     refused("both train and val", small(selection="best_val").fit, train, train)
-    refused(
-        "n_samples from 1 to 40 do not fit 32 times",
-        small().fit,
-        changed(meta=train.meta.assign(n_samples=[1, *[40] * 95])),
-    )
+    with pytest.raises(BrainalignError, match="n_samples from 1 to 40 do not fit 32 times"):
+        small().fit(changed(meta=train.meta.assign(n_samples=[1, *[40] * 95])))
     decoder = small(n_epochs=1).fit(train)
     refused(
         r"\(96, 6, 31\), but training was on \(n_trials, 6, 32\)", decoder.embed, train.signals[:, :, 1:], train.meta

@@ -8,6 +8,7 @@ import pytest
 from refusals import refused
 from sklearn.decomposition import PCA
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding import Components, Trials, decoder_of, exchange_relevance, nearest_sentences, subject_curve
 
 
@@ -87,9 +88,5 @@ def test_validation_trials_choose_and_are_not_fitted() -> None:
     only = decoder_of({"decoder": "linear", "penalties": (fit.chosen["penalty"],)})
     again = only(Trials(signals, np.where(meta["split"].eq("val").to_numpy()[:, None], 99.0, targets), meta), 0)
     np.testing.assert_allclose(fit.embed(signals, meta), again.embed(signals, meta))
-    refused(
-        "0 of 60 trials validate",
-        decoder_of({"decoder": "linear"}),
-        Trials(signals, targets, meta.assign(split="train")),
-        0,
-    )
+    with pytest.raises(BrainalignError, match="0 of 60 trials validate"):
+        decoder_of({"decoder": "linear"})(Trials(signals, targets, meta.assign(split="train")), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,29 @@ def diffusion_folder(folder: Path) -> Path:
     index |= {"feature_extractor": ["transformers", "CLIPImageProcessor"]}
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+@pytest.fixture(scope="session")
+def plain_pipe() -> Callable[[int], BrainGuidedPipeline]:
+    """Make a model of so many pixels that works on them and predicts v, without attention or gradients."""
+
+    def make(size: int) -> BrainGuidedPipeline:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            unet = UNet2DModel(
+                sample_size=size,
+                block_out_channels=(8, 16),
+                down_block_types=("DownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "UpBlock2D"),
+                layers_per_block=1,
+                norm_num_groups=4,
+                attention_head_dim=8,
+            )
+        made = BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    return make
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,28 +22,11 @@ def channels(images: Tensor) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def studied() -> StudiedDirections:
-    from diffusers import DDIMScheduler, UNet2DModel
-
-    from brainalign.synthesis import BrainGuidedPipeline
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        unet = UNet2DModel(
-            sample_size=8,
-            block_out_channels=(8, 16),
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-            layers_per_block=1,
-            norm_num_groups=4,
-            attention_head_dim=8,
-        )
-    pipe = BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
-    pipe.set_progress_bar_config(disable=True)
+def studied(plain_pipe: Callable[[int], object]) -> StudiedDirections:
     objectives = {name: lambda x, k=k: x[:, k].mean(dim=(1, 2)) for k, name in enumerate(REGIONS)}
     judges = Judges({"guide": channels, "check": channels}, {"typical": lambda x: np.ones(len(x))})
     study = DirectionStudy(
-        pipe,
+        plain_pipe(8),
         objectives,
         judges,
         methods=("supervised", "pca"),
