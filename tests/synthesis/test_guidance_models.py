@@ -40,6 +40,14 @@ def redness(images: Tensor) -> Tensor:
     return 10 * (images[:, 0] - images[:, 1:].mean(1)).mean((1, 2))
 
 
+def theirs(pipe: BrainGuidedPipeline) -> StableDiffusionPipeline:
+    """Return the parts of a pipeline as diffusers' own, without a safety checker."""
+    parts = {name: part for name, part in pipe.components.items() if part is not None}
+    made = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
 def test_what_is_saved_is_what_is_loaded(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
     expected = pipe(redness, generator=seeds(), **SHORT)
     pipe.save_pretrained(tmp_path / "prior")
@@ -95,11 +103,7 @@ def test_stable_diffusion_is_loaded_without_its_checker_and_guided(
 
 
 def test_from_the_pipe_of_another(latent_pipe: BrainGuidedPipeline, stable_diffusion: Path) -> None:
-    parts = {name: part for name, part in latent_pipe.components.items() if part is not None}
-    theirs = StableDiffusionPipeline(
-        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
-    ours = BrainGuidedPipeline.from_pipe(theirs)
+    ours = BrainGuidedPipeline.from_pipe(theirs(latent_pipe))
     assert ours.unet is latent_pipe.unet
     assert ours.vae is latent_pipe.vae
     assert torch.equal(ours(generator=seeds(), **SHORT).images, latent_pipe(generator=seeds(), **SHORT).images)
@@ -352,14 +356,7 @@ def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) ->
     away = latent_pipe(generator=seeds(), negative_prompt="dog", **options).images
     assert not torch.equal(plain, away)
     assert torch.equal(latent_pipe(generator=seeds(), negative_prompt="", **options).images, plain)
-    theirs = StableDiffusionPipeline(
-        **{name: part for name, part in latent_pipe.components.items() if part is not None},
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    theirs.set_progress_bar_config(disable=True)
-    expected = theirs(["cat"] * 2, negative_prompt=["dog"] * 2, guidance_scale=3.0, num_inference_steps=3,
+    expected = theirs(latent_pipe)(["cat"] * 2, negative_prompt=["dog"] * 2, guidance_scale=3.0, num_inference_steps=3,
                       generator=seeds(), output_type="pt").images  # fmt: skip
     torch.testing.assert_close(away, expected, rtol=0, atol=1e-5)
     refused("classifier_free_scale", latent_pipe, negative_prompt="dog", **SHORT)
@@ -373,19 +370,9 @@ def large(latent_pipe: BrainGuidedPipeline) -> StableDiffusionXLPipeline:
     """A tiny random Stable Diffusion XL."""
     torch.manual_seed(1)
     text = latent_pipe.text_encoder.config.to_dict() | {"num_hidden_layers": 3}
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(4, 8),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=8 + 12,
-        norm_num_groups=2,
-        attention_head_dim=2,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=4,
-        projection_class_embeddings_input_dim=6 + 6 * 4,
-    )
+    told = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4, "cross_attention_dim": 8 + 12}
+    told["projection_class_embeddings_input_dim"] = 6 + 6 * 4
+    unet = UNet2DConditionModel.from_config(dict(latent_pipe.unet.config) | told)
     second = {"hidden_size": 12, "projection_dim": 6}
     pipe = StableDiffusionXLPipeline(
         latent_pipe.vae,

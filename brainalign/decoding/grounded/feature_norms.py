@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.decoding.masked import network_agreement
 from brainalign.statistics import permutation_test
 
 Errors = tuple[NDArray[np.float64], NDArray[np.float64]]  # squared, of prediction and of the training mean
@@ -134,34 +135,13 @@ def word_clusters(
     ----------
     Hubert L, Arabie P (1985). Comparing partitions. Journal of Classification 2:193-218. doi:10.1007/BF01908075
     """
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import adjusted_rand_score
-
     codes, names = pd.factorize(np.asarray(labels))
     if not 2 <= len(names) < len(codes):
         raise BrainalignError(
             f"{len(names)} labels of {len(codes)} words; clusters need two or more, and fewer than words"
         )
-    rng = np.random.default_rng([seed, 0xA21])
-    orders = [rng.permutation(len(codes)) for _ in range(n_permutations)]
-    rows = []
-    for name, vectors in spaces.items():
-        check_rows(f"space {name}", len(vectors), "labels", len(codes), "give one row per word")
-        clusters = KMeans(len(names), n_init=10, random_state=seed).fit_predict(np.asarray(vectors, dtype=np.float64))
-        value = float(adjusted_rand_score(codes, clusters))
-        null = np.array([adjusted_rand_score(codes[order], clusters) for order in orders])
-        rows.append(
-            {
-                "space": name,
-                "ari": value,
-                "null_mean": float(null.mean()),
-                "null_high": float(np.quantile(null, 0.95)),
-                "p": float(permutation_test(np.asarray(value), null)),
-                "n_clusters": len(names),
-                "n_words": len(codes),
-            }
-        )
-    return pd.DataFrame(rows)
+    found = network_agreement(spaces, codes, n_permutations, seed)
+    return found.rename(columns={"name": "space", "n_networks": "n_clusters"}).assign(n_words=len(codes))
 
 
 _Design = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]

@@ -296,7 +296,7 @@ def mean_connectivity(series: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 def network_agreement(
     regions: Mapping[str, NDArray[np.floating[Any]]],
-    networks: Sequence[str],
+    networks: Sequence[Any] | NDArray[Any],
     n_permutations: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:

@@ -7,6 +7,9 @@
 | glim | waves locked to the stimulus | attention over time points; a prompt tells task, dataset and subject |
 | module:Model | what the model finds | any of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
 
+Called with signals (n, n_channels, n_times), a mask (n, n_times) of bool or None that is False in padding, and a prompt
+(n, 3) of int, which numbers task, dataset and subject (0 is unknown), each returns tokens and vectors.
+
 All but glim begin with a matrix over channels of each subject's own, the identity before training; someone new gets
 their mean.
 What lies in the padding of a recording does not change what comes out.
@@ -61,14 +64,6 @@ class PluginEncoder(nn.Module):
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs).
-
-        Parameters
-        ----------
-        signals : Tensor (n, n_channels, n_times)
-        mask : Tensor (n, n_times) of bool or None
-            Padding is set to zero: the model has no mask.
-        prompt : Tensor (n, 3) of int
-            Task, dataset, subject.
 
         Raises
         ------
@@ -134,16 +129,7 @@ class TinyEncoder(nn.Module):
         )
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, n_tokens, width) and vectors (n, n_outputs).
-
-        Parameters
-        ----------
-        signals : Tensor (n, n_channels, n_times)
-        mask : Tensor (n, n_times) of bool or None
-            False in padding.
-        prompt : Tensor (n, 3) of int
-            Task, dataset, subject.
-        """
+        """Return tokens (n, n_tokens, width) and vectors (n, n_outputs)."""
         x = self.subjects(silenced(signals, mask), prompt[:, 2] - 1)
         x = F.gelu(self.second(F.gelu(self.first(x)))).transpose(1, 2)  # (n, n_tokens, width)
         padded = None if mask is None else ~mask[:, ::8]  # a token is centred on every eighth sample
@@ -195,16 +181,7 @@ class EnvelopeEncoder(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, shape.n_outputs))
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, n_windows, width) and vectors (n, n_outputs).
-
-        Parameters
-        ----------
-        signals : Tensor (n, n_channels, n_times)
-        mask : Tensor (n, n_times) of bool or None
-            False in padding, which counts as silence.
-        prompt : Tensor (n, 3) of int
-            Task, dataset, subject.
-        """
+        """Return tokens (n, n_windows, width) and vectors (n, n_outputs)."""
         x = self.filters(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
         if mask is None:
             power = F.avg_pool1d(self.unit(x).square(), self.window, self.stride)

@@ -204,16 +204,7 @@ class GlimEncoder(nn.Module):
         self.pool = _QueryPool(state_width, shape.n_outputs, n_heads)
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, n_queries, state_width) and vectors (n, n_outputs).
-
-        Parameters
-        ----------
-        signals : Tensor (n, n_channels, n_times)
-        mask : Tensor (n, n_times) of bool or None
-            False in padding, which nothing reads.
-        prompt : Tensor (n, 3) of int
-            Task, dataset, subject; 0 is unknown.
-        """
+        """Return tokens (n, n_queries, state_width) and vectors (n, n_outputs); arguments as of all `EEG_ENCODERS`."""
         padded = None if mask is None else ~mask
         x = F.pad(signals.transpose(1, 2), (0, self.fill)) + self.code  # (n, n_times, width)
         told = self.prompt(prompt)
