@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def ground(job: Job) -> None:
     images = layers[name]
     train, test = _parts(images, job.load_all("splits", pd.DataFrame))
     words, said = caption_words(_texts(job, images.stimuli), train, options.min_images)
-    text = _word_vectors(words, job.settings["text"])
+    text = SentenceExtractor(str(job.settings["text"]["weights"])).vectors(words).astype(np.float64)
     chosen = ("n_dimensions", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
     made = {key: getattr(options, key) for key in chosen}
     found = ground_study(
@@ -133,28 +133,6 @@ def _texts(job: Job, stimuli: pd.DataFrame) -> list[list[str]]:
     captions = job.path("captions")
     job.provenance.read("captions", captions)
     return image_captions(stimuli, read_text_table(captions), captions.name)
-
-
-class _Rows:
-    """Takes what the extractor writes."""
-
-    def __init__(self, n: int) -> None:
-        self.values: dict[int, NDArray[np.float32]] = {}
-        self.n = n
-
-    @property
-    def pending(self) -> NDArray[np.intp]:
-        return np.arange(self.n)
-
-    def write(self, rows: NDArray[np.intp], values: Mapping[str, NDArray[np.float32]], grids: object = None) -> None:
-        self.values |= dict(zip(rows.tolist(), values["mean"], strict=True))
-
-
-def _word_vectors(words: Sequence[str], options: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Return the vector of every word on its own (n_words, n_text)."""
-    rows = _Rows(len(words))
-    SentenceExtractor(str(options["weights"])).extract(pd.DataFrame({"texts": [[word] for word in words]}), rows)
-    return np.stack([rows.values[k] for k in range(len(words))]).astype(np.float64)
 
 
 def _norms(job: Job, words: Sequence[str]) -> pd.DataFrame | None:

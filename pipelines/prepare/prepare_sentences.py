@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.datasets import (
@@ -77,33 +74,15 @@ def prepare_sentences(job: Job) -> None:
     )
 
 
-class _Rows:
-    """Takes what an extractor writes."""
-
-    def __init__(self, n: int) -> None:
-        self.pending = np.arange(n)
-        self.parts: list[NDArray[np.float32]] = []
-
-    def write(
-        self,
-        rows: NDArray[np.intp],
-        values: Mapping[str, NDArray[np.float32]],
-        grids: Mapping[str, tuple[int, int]] | None = None,
-    ) -> None:
-        self.parts.append(values["mean"])
-
-
 def _simulated(descriptor: SentenceStudy, seed: int) -> Responses:
     """Return a world's EEG, with as long a stretch of it before every sentence."""
     options = descriptor.simulate
     assert options is not None
     sentences = text_sentences()
-    rows = _Rows(len(sentences))
-    texts = pd.DataFrame({"texts": [[text] for text in sentences["text"]]})
-    SentenceExtractor(options.weights, batch_size=64).extract(texts, rows)
+    vectors = SentenceExtractor(options.weights, batch_size=64).vectors(sentences["text"].tolist())
     make, usual = WORLDS[options.world]
     snr = usual if options.snr is None else options.snr
-    world = make(np.concatenate(rows.parts), sentences, snr=snr, n_subjects=options.n_subjects, seed=seed)
+    world = make(vectors, sentences, snr=snr, n_subjects=options.n_subjects, seed=seed)
     n_times = world.signals.shape[2]
     times = np.arange(-n_times, n_times) * SECONDS / n_times
     trials = world.trials.drop(columns="split").assign(

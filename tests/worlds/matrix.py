@@ -68,21 +68,10 @@ def factors(stimuli: str) -> np.ndarray:
     """Return what is planted, (n_stimuli, n_factors), standardised."""
     values = np.random.default_rng(1).uniform(-1, 1, (N_STIMULI, N_FACTORS))
     if stimuli == "texts":
-        table = pd.DataFrame({"stimulus_id": NAMES, "texts": [[text] for text in TEXTS]})
-        rows = _Rows()
-        SentenceExtractor(MODELS["texts"]["weights"]).extract(table, rows)
-        left, scale, _ = np.linalg.svd(rows.values - rows.values.mean(axis=0), full_matrices=False)
+        vectors = SentenceExtractor(MODELS["texts"]["weights"]).vectors(TEXTS).astype(np.float64)
+        left, scale, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
         values = left[:, :N_FACTORS] * scale[:N_FACTORS]
     return (values - values.mean(axis=0)) / values.std(axis=0)
-
-
-class _Rows:
-    """Takes what an extractor writes."""
-
-    pending = np.arange(N_STIMULI)
-
-    def write(self, rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
-        self.values = np.asarray(next(iter(values.values())), dtype=np.float64)
 
 
 @dataclass(frozen=True)

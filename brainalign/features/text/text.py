@@ -91,6 +91,18 @@ class SentenceExtractor:
                 embedded = np.stack(of_stimuli)
                 writer.write(rows, {f"wording{k + 1}": embedded[:, k] for k in range(embedded.shape[1])})
 
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Compute the embedding of every text by itself (n_texts, n_dimensions).
+
+        Raises
+        ------
+        BrainalignError
+            If the model cannot be loaded.
+        """
+        model, tokenizer = self._load()
+        starts = range(0, len(texts), self.batch_size)
+        return np.concatenate([_embed(model, tokenizer, list(texts[k : k + self.batch_size])) for k in starts])
+
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         from transformers import AutoModel, AutoTokenizer
 
