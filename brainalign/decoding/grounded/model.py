@@ -153,8 +153,9 @@ class GroundedLanguage:
             rows = torch.from_numpy(order[step]).to(subjects.device)
             return F.cross_entropy(readout(subjects[rows], objects[rows]), wanted[rows])
 
-        rates = {"learning_rate": self.relation_rate, "weight_decay": self.relation_decay}
-        self.relation_history_ = train([readout], loss, self.relation_steps, **rates)
+        self.relation_history_ = train(
+            [readout], loss, self.relation_steps, learning_rate=self.relation_rate, weight_decay=self.relation_decay
+        )
         self.relation_ = readout
 
     def embed(self, words: Values | None = None) -> NDArray[np.float64]:

@@ -250,8 +250,9 @@ def shown_ranks(vectors: Values, targets: Values, stimuli: Sequence[Any] | pd.Se
         The vector of each trial's stimulus.
     stimuli : (n_trials,) ids
     """
-    gallery, ids = distinct_gallery(targets, np.asarray(stimuli))
-    column = pd.Index(ids).get_indexer(pd.Index(stimuli))
+    shown = np.asarray(stimuli)
+    gallery, ids = distinct_gallery(targets, shown)
+    column = pd.Index(ids).get_indexer(pd.Index(shown))
     return np.asarray(similarity_ranks(vectors, gallery)[np.arange(len(column)), column])
 
 
