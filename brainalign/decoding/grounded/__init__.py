@@ -1,10 +1,15 @@
 """Words grounded in images and in brain responses."""
 
-from brainalign.decoding.grounded.axes import WordAxes, word_attributes, word_axes
-from brainalign.decoding.grounded.feature_norms import ALL_NORMS, norm_prediction, word_clusters
+from brainalign.decoding.grounded.axes import (
+    ALL_NORMS,
+    WordAxes,
+    norm_prediction,
+    word_attributes,
+    word_axes,
+    word_clusters,
+)
 from brainalign.decoding.grounded.model import GroundedLanguage, same_words
-from brainalign.decoding.grounded.regions import caption_vectors, word_regions
-from brainalign.decoding.grounded.study import GroundStudy, ground_study, scene_retrieval
+from brainalign.decoding.grounded.study import GroundStudy, caption_vectors, ground_study, scene_retrieval, word_regions
 from brainalign.study import caption_words
 
 __all__ = [
