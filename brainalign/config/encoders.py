@@ -209,6 +209,7 @@ class TrainedMethod(MethodUse):
     learning_rate: float = Field(1e-2, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     validation: float = Field(1 / 6, gt=0, lt=1, description="share of the training images that choose the epoch")
+    mixed_precision: bool = Field(False, description="losses in bfloat16, on a GPU")
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @property

@@ -13,8 +13,10 @@ from brainalign.statistics.ceilings import split_half_reliability as split_half_
 from brainalign.statistics.classification import Regressor as Regressor
 from brainalign.statistics.classification import held_out_prediction as held_out_prediction
 from brainalign.statistics.classification import held_out_r2 as held_out_r2
+from brainalign.statistics.classification import identification as identification
 from brainalign.statistics.classification import linear_classification as linear_classification
 from brainalign.statistics.classification import logistic_auc as logistic_auc
+from brainalign.statistics.classification import pair_matching as pair_matching
 from brainalign.statistics.correlations import RELIABLE as RELIABLE
 from brainalign.statistics.correlations import CorrelationNull as CorrelationNull
 from brainalign.statistics.correlations import RegionDraws as RegionDraws
@@ -35,8 +37,6 @@ from brainalign.statistics.pairing import largest_difference_p as largest_differ
 from brainalign.statistics.pairing import paired_differences_p as paired_differences_p
 from brainalign.statistics.pairing import pairing_test as pairing_test
 from brainalign.statistics.pairing import sums_by_stimulus as sums_by_stimulus
-from brainalign.statistics.pattern_identification import identification as identification
-from brainalign.statistics.pattern_identification import pair_matching as pair_matching
 from brainalign.statistics.reconstruction import *
 from brainalign.statistics.resampling import MIN_UNITS as MIN_UNITS
 from brainalign.statistics.resampling import Interval as Interval

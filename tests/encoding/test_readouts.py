@@ -12,7 +12,14 @@ from scipy import ndimage
 from sklearn.base import clone
 from torch.nn.functional import affine_grid, grid_sample
 
-from brainalign.encoding import ENCODERS, Epoch, FactorizedReadout, GaussianReadout, SemanticSpatialReadout
+from brainalign.encoding import (
+    ENCODERS,
+    Epoch,
+    FactorizedReadout,
+    GaussianReadout,
+    ResponseOptimisedEncoder,
+    SemanticSpatialReadout,
+)
 from brainalign.encoding.networks import (
     LOSSES,
     WARPS,
@@ -43,6 +50,7 @@ KINDS = {
     "point": lambda **options: GaussianReadout("point", **options),
     "integrated": lambda **options: GaussianReadout("integrated", **options),
     "semantic": lambda **options: SemanticSpatialReadout(**options),
+    "response": lambda restarts=1, **options: ResponseOptimisedEncoder((4, 6), (3, 3), (2, 1), **options),
 }
 
 
@@ -212,13 +220,16 @@ def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     readout.save(tmp_path / "saved")
     loaded = type(readout).load(tmp_path / "saved")
     np.testing.assert_array_equal(loaded.predict(X, **given(readout)), readout.predict(X, **given(readout)))
-    for name in ("fields_", "weights_", "intercept_", "validation_r_", "restart_", "means_", "covariances_"):
+    names = ("fields_", "weights_", "intercept_", "validation_r_", "restart_")
+    for name in (*names, "means_", "covariances_", "core_grid_"):
         if hasattr(readout, name):
             np.testing.assert_array_equal(getattr(loaded, name), getattr(readout, name))
     assert (loaded.history_, loaded.n_parameters_) == (readout.history_, readout.n_parameters_)
     assert loaded.get_params() == readout.get_params() | {"checkpoint": None}
     if kind == "semantic":
         np.testing.assert_array_equal(loaded.shifts(Z), readout.shifts(Z))
+    if kind == "response":
+        np.testing.assert_array_equal(loaded.core(X), readout.core(X))
     assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["encoder.json", "encoder.safetensors"]
 
 
@@ -261,8 +272,7 @@ def test_a_seed_repeats_and_kinds_of_arrays_stay(kind: str) -> None:
     tensors = {name: torch.as_tensor(value) for name, value in given(readout).items()}
     again = clone(readout).fit(torch.as_tensor(X), torch.as_tensor(Y), grid=GRID, **tensors)
     found = again.predict(torch.as_tensor(X), **tensors)
-    assert isinstance(found, torch.Tensor)
-    assert isinstance(again.fields_, torch.Tensor)
+    assert all(isinstance(each, torch.Tensor) for each in (found, again.fields_, again.validation_r_))
     assert isinstance(again.score_targets(torch.as_tensor(X), torch.as_tensor(Y), **tensors), torch.Tensor)
     np.testing.assert_array_equal(found, readout.predict(X, **given(readout)))
     assert not np.array_equal(fitted(kind, seed=1).predict(X, **given(readout)), found)
@@ -333,6 +343,7 @@ def test_the_menu_names_them() -> None:
     assert ENCODERS["factorized"] is FactorizedReadout
     assert ENCODERS["gaussian"] is GaussianReadout
     assert ENCODERS["semantic"] is SemanticSpatialReadout
+    assert ENCODERS["response_optimised"] is ResponseOptimisedEncoder
 
 
 # --- warps ------------------------------------------------------------------------------------------------------------

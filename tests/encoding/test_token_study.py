@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,18 @@ from sklearn.base import clone
 from worlds.objects import object_world
 from worlds.shifting import shifting_fields
 
+from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
 from brainalign.encoding import (
     ENSEMBLE,
     FactorizedReadout,
     GaussianReadout,
+    ImageSubject,
     Ridge,
     RoutingEncoder,
     SemanticSpatialReadout,
     TokenFindings,
     TokenStudy,
-    evaluate_held_out,
-    score_predictions,
 )
 from brainalign.encoding.trained import ensemble_weights
 from brainalign.statistics import pearson
@@ -73,32 +71,33 @@ class Case:
 
     def study(self) -> TokenStudy:
         train, test = self.split
-        ids = np.array([f"image{k}" for k in range(len(self.Y))])
-        drawn = {"n_boot": 100, "seed": 0}
-        nulls = {"n_permutations": 100} | drawn
-        given: dict[str, Any] = {"Y": self.Y, "train": train, "test": test, "stimulus_ids": ids}
-        evaluate: Callable[..., Any] = partial(evaluate_held_out, **given, target_groups=self.groups, **drawn)
+        ids = [f"image{k}" for k in range(len(self.Y))]
+        trials = pd.DataFrame(
+            {"trial_id": ids, "stimulus_id": ids, "session": "", "run": "", "repeat": 0, "onset_s": 0.0}
+        )
+        names = [f"v{k}" for k in range(self.Y.shape[1])]
+        targets = pd.DataFrame({"target_id": names, "kind": "voxel", "hemi": "", "roi": [[] for _ in names]})
+        subject = ImageSubject(
+            responses=Responses(self.Y, trials, targets, "z"),
+            ceiling=np.full(len(names), np.nan),
+            train=train,
+            test=test,
+            groups=self.groups,
+            n_permutations=100,
+            n_draws=100,
+        )
         known: dict[str, Any] = {
             "name": "mine",
             "encoder": self.encoder,
             "seeds": (0,),
             "baselines": (),
-            "Y": self.Y,
-            "stimulus_ids": ids,
-            "train": train,
             "targets": self.groups["all"],
-            "groups": self.groups,
             "regions": [name for name in self.groups if name != "all"],
             "shown": list(self.groups),
-            "scaled": self.scaled,
-            "evaluate": evaluate,
-            "evaluate_in_full": partial(evaluate, n_permutations=100, control="refit"),
-            "score": partial(score_predictions, **nulls),
-            "confidence": 0.95,
             "checkpoint": self.folder,
             "progress": lambda what, _, seed, __: self.epochs.append((what, seed)),
         }
-        return TokenStudy(**known | self.options)
+        return TokenStudy(subject=subject, **known | self.options)
 
     def __call__(self, *layers: np.ndarray) -> tuple[dict[str, Any], TokenFindings, pd.DataFrame]:
         """Return the evaluation of every layer, what else was found, and its tables as one."""
@@ -309,10 +308,11 @@ def test_layers_that_say_nothing_are_not_read(tmp_path: Path) -> None:
     ],
 )
 def test_targets_without_regions(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    changes = dict(changes)
     case = Case.objects(tmp_path, RoutingEncoder(epochs=1))
     case.Y = case.Y[:, case.groups["all"]]
-    case.groups = {"all": np.arange(6)} | changes.get("groups", {})
-    study = replace(case.study(), targets=np.arange(6), **changes)
+    case.groups = changes.pop("groups", {"all": np.arange(6)})
+    study = replace(case.study(), **changes)
     refused(message, next, study.fits([("layer", case.tokens, case.grid)], TokenFindings()))
 
 

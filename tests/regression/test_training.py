@@ -10,8 +10,9 @@ from refusals import refused
 from torch import nn
 
 from brainalign.encoding import Epoch
-from brainalign.regression import Training, carve_validation, train
+from brainalign.regression import Training, carve_validation, descend, train
 
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 X = torch.randn((120, 5), generator=torch.Generator().manual_seed(0))
 TRUTH = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
 Y = X @ TRUTH + 0.1 * torch.randn(120, generator=torch.Generator().manual_seed(1))
@@ -96,6 +97,21 @@ def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
     history = train(network, lambda rows: network(X[rows]).square().mean(), score, ROWS, how, seed=0)
     assert len(history) == 5  # three without a better one: an equal one is no better
     assert torch.equal(network[1].weight, kept[1])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+def test_mixed_precision_is_for_a_gpu(device: str) -> None:
+    types, network = [], nn.Linear(5, 1, device=device)
+
+    def losses():
+        for _ in range(3):
+            types.append(network(torch.ones(4, 5, device=device)).dtype)
+            yield network(torch.ones(4, 5, device=device)).float().square().mean()
+
+    found = descend(losses(), torch.optim.SGD(network.parameters(), lr=1e-3), mixed_precision=True)
+    assert set(types) == {torch.bfloat16 if device == "cuda" else torch.float32}
+    assert found[0] > found[-1]
+    assert network.weight.dtype == torch.float32
 
 
 def test_validation_rows_are_whole_groups() -> None:

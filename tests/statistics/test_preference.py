@@ -80,15 +80,6 @@ def test_recovered_depth() -> None:
     assert found.reason == ""
 
 
-def test_another_network_has_relative_depths_only() -> None:
-    found = recovered_depth(
-        {"V1": "a", "V4": "c", "IT": "d"}, {"V1": "x", "V4": "y", "IT": "z"}, LAYERS, ["x", "y", "z"]
-    )
-    assert found.spearman == 1
-    assert np.isnan(found.exact)
-    assert np.isnan(found.adjacent)
-
-
 def test_undefined_depths_have_a_reason() -> None:
     planted = {"V1": "a", "V4": "c", "IT": "d"}
     constant = recovered_depth(planted, dict.fromkeys(planted, "d"), LAYERS)

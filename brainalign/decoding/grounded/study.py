@@ -33,7 +33,7 @@ from brainalign.statistics import (
     permute_within,
     permuted_correlations,
 )
-from brainalign.statistics.pattern_identification import TIE
+from brainalign.statistics.classification import TIE
 
 TOP = (1, 5, 10)  # ranks in the whole gallery that count
 ALPHAS = tuple(np.logspace(-2, 6, 17))

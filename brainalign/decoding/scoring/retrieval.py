@@ -19,7 +19,7 @@ from scipy.special import gammaln
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
-from brainalign.statistics.pattern_identification import TIE
+from brainalign.statistics.classification import TIE
 
 
 @dataclass(frozen=True)

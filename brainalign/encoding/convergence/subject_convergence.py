@@ -7,7 +7,7 @@ subjects on it has an interval over resampled subjects.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.encoding.convergence.scores import (
+    Convergence,
     LayerScores,
     convergence_scores,
     layer_latencies,
@@ -27,21 +28,12 @@ SPATIAL = ("spatial", "spatial, centre of mass")
 NO_ORIGIN = "no region was named from which distances are measured"
 
 
-@dataclass(frozen=True)
-class SubjectConvergence:
+class SubjectConvergence(Convergence):
     """Tables of `convergence_scores` with the columns subject ("mean" for the mean) and measured.
 
-    Attributes
-    ----------
-    scores : DataFrame
-        Also low, high: interval of the mean over resampled subjects; n_subjects; ceiling_r: of the encoding score, the
-        mean over areas.
-    areas, layers : DataFrame
+    Scores have more columns: low, high: interval of the mean over resampled subjects; n_subjects; ceiling_r: of the
+    encoding score, the mean over areas.
     """
-
-    scores: pd.DataFrame
-    areas: pd.DataFrame
-    layers: pd.DataFrame
 
 
 def converge_subjects(

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError
-from brainalign.encoding.in_context.inputs import check_features
-from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, refuse, same_kind_as
-from brainalign.statistics import r2
+from brainalign.encoding.in_context.inputs import LinearWeights, check_features
+from brainalign.regression import Array, as_tensor, check_arrays, refuse, same_kind_as
 
 NOISE_SHARES = tuple(np.logspace(-3, 3, 25).tolist())  # of the context's variance
 JITTER = 1e-6
@@ -133,7 +131,7 @@ def _least_squares(X: Array, Y: Array) -> tuple[Values, Values, Values]:
 
 
 @dataclass(eq=False, repr=False)
-class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
+class EmpiricalBayesRidge(LinearWeights, BaseEstimator):  # type: ignore[misc]
     """Posterior mean of weights under a Gaussian prior learned from other voxels, noise by marginal likelihood.
 
     w ~ N(m, C) and y = A w + e with A = [X, 1] and e ~ N(0, s² I); s² is the likeliest of a grid, per target. Responses
@@ -217,24 +215,6 @@ class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         like = same_kind_as(Y)
         self.coef_, self.intercept_, self.noise_ = (like(as_tensor(a)) for a in (weights[:-1], weights[-1], noise))
         return self
-
-    def predict(self, X: Array) -> Array:
-        """Return predictions (n_images, n_targets).
-
-        Raises
-        ------
-        BrainalignError
-            If the number of features differs from the fit's.
-        """
-        check_is_fitted(self)
-        check_features("X", X, self.coef_.shape[0], "fit")
-        coef, intercept = as_tensor(self.coef_), as_tensor(self.intercept_)
-        return same_kind_as(X)(as_tensor(X).to(coef) @ coef + intercept)
-
-    def score_targets(self, X: Array, Y: Array) -> Array:
-        """Return R² of each target on the given rows; NaN for a constant target."""
-        predicted = np.asarray(as_tensor(self.predict(X)).cpu())
-        return same_kind_as(Y)(as_tensor(r2(np.asarray(as_tensor(Y).cpu()), predicted)))
 
 
 def left_out_errors(

@@ -18,13 +18,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.in_context.empirical_bayes import WeightPrior, posterior_weights
 from brainalign.encoding.in_context.fallback import NETWORK, compare_groups
-from brainalign.encoding.in_context.inputs import check_context, check_features, check_ranges, check_unit_rows
+from brainalign.encoding.in_context.inputs import (
+    METRICS,
+    LinearWeights,
+    check_context,
+    check_features,
+    check_ranges,
+    check_unit_rows,
+)
 from brainalign.encoding.in_context.meta_training import Curriculum, Progress, meta_train
 from brainalign.encoding.in_context.network import (
     NETWORKS,
@@ -36,17 +42,15 @@ from brainalign.encoding.in_context.network import (
     write_checkpoint,
 )
 from brainalign.io import reading
-from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, labels_of, refuse, same_kind_as
-from brainalign.statistics import pearson, r2
+from brainalign.regression import Array, as_tensor, check_arrays, labels_of, refuse, same_kind_as
 
-METRICS = {"r2": r2, "r": pearson}
 FAR = 4.0  # times the usual standard deviation: in other units
 N_REAL = 4096  # weights that voxels of other subjects may have
 BLOCK = 2048  # voxels of a context at a time, however much memory there is: caches hold no more
 
 
 @dataclass(eq=False, repr=False)
-class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
+class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
     """Linear weights per voxel from a handful of (image, response) pairs, by a meta-trained transformer.
 
     Features must be unit length (`unit_rows`). Responses are z-scored over the context and weights scaled back. No
@@ -318,17 +322,9 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the number of features differs from the fit's, or rows are not unit length.
         """
-        check_is_fitted(self, "coef_")
-        check_features("X", X, self.coef_.shape[0], "fit")
+        predicted = super().predict(X)
         check_unit_rows("X", X)
-        coef, intercept = as_tensor(self.coef_), as_tensor(self.intercept_)
-        return same_kind_as(X)(as_tensor(X).to(coef) @ coef + intercept)
-
-    def score_targets(self, X: Array, Y: Array) -> Array:
-        """Return R² or r (as `metric` says) of each target on the given rows; NaN where it is undefined."""
-        check_choice("metric", self.metric, METRICS)
-        predicted, measured = (np.asarray(as_tensor(a).cpu()) for a in (self.predict(X), Y))
-        return same_kind_as(Y)(as_tensor(METRICS[self.metric](measured, predicted)))
+        return predicted
 
     def parameter_hash(self) -> str:
         """Return a digest of the network's weights: the same before and after `fit`."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 
-from brainalign.checks import BrainalignError
-from brainalign.regression import Array, as_tensor, same_kind_as
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.regression import Array, MeanScore, as_tensor, same_kind_as
+from brainalign.statistics import pearson, r2
 
 MIN_CONTEXT = 3
 UNIT_TOLERANCE = 1e-3
@@ -94,3 +97,33 @@ def check_ranges(
         raise BrainalignError(f"noise_ratio must be 0 < smallest <= largest; got {quiet}, {loud}")
     if min(n_steps) < 0 or sum(n_steps[:2]) < 1:
         raise BrainalignError(f"n_steps must be three numbers >= 0, one of the first two > 0; got {tuple(n_steps)}")
+
+
+METRICS = {"r2": r2, "r": pearson}
+
+
+class LinearWeights(MeanScore):
+    """Predictions and scores of an encoder that is nothing but weights, once it is fitted."""
+
+    coef_: Array
+    intercept_: Array
+    metric: str = "r2"
+
+    def predict(self, X: Array) -> Array:
+        """Return predictions (n_images, n_targets) for features (n_images, n_features).
+
+        Raises
+        ------
+        BrainalignError
+            If the number of features differs from the fit's.
+        """
+        check_is_fitted(self, "coef_")
+        check_features("X", X, self.coef_.shape[0], "fit")
+        coef, intercept = as_tensor(self.coef_), as_tensor(self.intercept_)
+        return same_kind_as(X)(as_tensor(X).to(coef) @ coef + intercept)
+
+    def score_targets(self, X: Array, Y: Array) -> Array:
+        """Return R² or r (as `metric` says) of each target on the given rows; NaN where it is undefined."""
+        check_choice("metric", self.metric, METRICS)
+        predicted, measured = (np.asarray(as_tensor(a).cpu()) for a in (self.predict(X), Y))
+        return same_kind_as(Y)(as_tensor(METRICS[self.metric](measured, predicted)))

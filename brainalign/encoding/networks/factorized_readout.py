@@ -28,6 +28,8 @@ class FactorizedReadout(Readout):
     schedule : {"onecycle", "constant"}
     patience : int, optional
         Epochs without a better validation score after which training stops; only with "constant".
+    mixed_precision : bool
+        Compute losses in bfloat16 on a GPU.
     loss : {"mse", "concordance"}
         Mean squared error, or that plus 1 − the concordance over rows and targets.
     validation : float

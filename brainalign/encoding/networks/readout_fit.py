@@ -117,7 +117,8 @@ class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    epochs, batch_size, learning_rate, weight_decay, patience, validation, seed, device, checkpoint, progress
+    epochs, batch_size, learning_rate, weight_decay, patience, mixed_precision, validation, seed, device, checkpoint,
+    progress
         As those of `FactorizedReadout`.
     """
 
@@ -126,6 +127,7 @@ class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
     learning_rate: float = 1e-2
     weight_decay: float = 1e-4
     patience: int | None = None
+    mixed_precision: bool = False
     validation: float = 1 / 6
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

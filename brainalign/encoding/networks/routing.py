@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
-from brainalign.encoding.networks.readout_fit import TokenEncoder
+from brainalign.encoding.networks.readout_fit import LOSSES, TokenEncoder
 from brainalign.encoding.networks.routing_network import RoutingNetwork, members_of, parcels_of, position_code
 from brainalign.encoding.networks.token_inputs import (
     check_tokens,
@@ -177,7 +177,7 @@ class RoutingEncoder(TokenEncoder):
         self.n_tokens_ = X.shape[1]
         self.history_ = train(
             module,
-            lambda some: _squared_error(module(rows_of(X, some, device)), module.scaled(rows_of(Y, some, device))),
+            lambda some: LOSSES["mse"](module(rows_of(X, some, device)), module.scaled(rows_of(Y, some, device))),
             lambda some: float(self._r(X, Y, some).nanmean()),
             rows,
             how,
@@ -286,9 +286,3 @@ class RoutingEncoder(TokenEncoder):
     def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> torch.Tensor:
         """Return Pearson's r of each target on some rows."""
         return correlations(self._apply(X, self.module_, rows), rows_of(Y, rows, torch.device("cpu")))
-
-
-def _squared_error(predicted: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared error over observed responses."""
-    there = ~torch.isnan(observed)
-    return (predicted - observed.nan_to_num()).square().mul(there).sum() / there.sum().clamp(min=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -28,77 +28,75 @@ MOST_SEMANTIC, MOST_INTERACTIONS = 16, 10_000  # components of semantics, and co
 
 @dataclass(frozen=True)
 class TokenLayer:
-    """The tokens of one layer, and how encoders are fitted to them.
+    """The tokens of one layer, and how encoders are fitted to them on the targets that are trained.
 
     Attributes
     ----------
+    study : TokenStudy
+    name : str
     tokens : array (n_trials, n_tokens, n_channels)
     grid : (rows, columns)
-    semantics : array (n_trials, n_semantic), optional
-    cls : array (n_trials, n_channels), optional
-    train : array of trial numbers
     test : array of trial numbers
         A trial of each test stimulus, in the order of the scores.
-    n_images : int
-        In training.
-    roi : array (n_rois, n_targets) of bool or array (n_targets,), optional
-        As the encoder is told.
-    groups : mapping of arrays of target numbers
-        Among the targets that are trained.
-    n_targets : int
-    trained : encoder
-        Whose options the others share.
-    scaled : function of features (n_trials, ...) and maps (bool) to (n_trials, n_features)
-        As ridge takes them: centred and scaled by training rows alone; places of a map keep their own variance.
-    evaluate : function of an encoder, X and keywords to HeldOut
-        On the targets that are trained.
-    ensemble : function of an encoder to SeedEnsemble
+    told : dict
+        Regions and semantics, as far as the encoder is told of them.
     """
 
+    study: TokenStudy
+    name: str
     tokens: Values
     grid: tuple[int, int]
-    semantics: Values | None
-    cls: Values | None
-    train: NDArray[np.intp]
-    test: NDArray[np.intp]
-    n_images: int
-    roi: NDArray[Any] | None
-    groups: Mapping[str, NDArray[np.intp]]
-    n_targets: int
-    trained: Any
-    scaled: Callable[..., Values]
-    evaluate: Callable[..., HeldOut]
-    ensemble: Callable[[Any], SeedEnsemble]
+    test: Rows
+    told: dict[str, Any]
+
+    @property
+    def train(self) -> Rows:
+        """Training trials."""
+        return self.study.subject.train
+
+    @property
+    def semantics(self) -> Values | None:
+        """What each image shows (n_trials, n_semantic), where the study says it."""
+        return self.study.semantics
+
+    def scaled(self, values: Values, *, maps: bool) -> Values:
+        """Return features (n_trials, ...) as ridge takes them: centred and scaled by training rows alone."""
+        return self.study.subject.inputs(values, maps=maps)
+
+    def evaluate(self, encoder: Any, X: Values, **told: Any) -> HeldOut:
+        """Fit and score an encoder on the targets that are trained."""
+        study, inside = self.study, self.study.inside
+        chosen = study.flat[:, study.targets]
+        return study.subject.evaluate(encoder, X, Y=chosen, target_groups=inside, n_permutations=0, **told)
 
     def ridge(self, name: str, X: Values) -> dict[str, Contender]:
         """Return ridge regression on features (n_trials, n_features); with few images also one penalty for all targets.
 
         Penalties that are chosen for each target are too scattered then.
         """
-        n_parameters = (X.shape[1] + 1) * self.n_targets
-        kinds = {name: Ridge(device=self.trained.device)}
-        if self.n_images <= SMALL:
-            kinds[f"{name}, one penalty"] = Ridge(per_target_alpha=False, device=self.trained.device)
+        n_parameters, device = (X.shape[1] + 1) * len(self.study.targets), self.study.encoder.device
+        kinds = {name: Ridge(device=device)}
+        if self.study.n_images <= SMALL:
+            kinds[f"{name}, one penalty"] = Ridge(per_target_alpha=False, device=device)
         return {name: Contender(self.evaluate(ridge, X), n_parameters) for name, ridge in kinds.items()}
 
     def changed(self, **options: Any) -> Contender:
         """Return the encoder itself with other options, trained in the same way."""
-        told = {"roi": self.roi, "semantics": self.semantics}
-        told = {name: value for name, value in told.items() if value is not None}
-        held = self.evaluate(
-            self.ensemble(clone(self.trained).set_params(**options)), self.tokens, grid=self.grid, **told
-        )
+        ensemble = self.study.ensemble_of(self.name, clone(self.study.encoder).set_params(**options))
+        held = self.evaluate(ensemble, self.tokens, grid=self.grid, **self.told)
         semantics = None if self.semantics is None else self.semantics[self.test]
-        return Contender.trained(held, self.groups, self.tokens[self.test], semantics)
+        return Contender.trained(held, self.study.inside, self.tokens[self.test], semantics)
 
     def readout(self, encoder: Any) -> Contender:
         """Return a read-out that is trained as the encoder is, with the options that they share."""
-        shared = set(encoder.get_params()) & set(self.trained.get_params()) - {"progress", "checkpoint"}
-        options = {name: value for name, value in self.trained.get_params().items() if name in shared}
+        trained = self.study.encoder.get_params()
+        shared = set(encoder.get_params()) & set(trained) - {"progress", "checkpoint"}
+        options = {name: value for name, value in trained.items() if name in shared}
         if options.get("patience") is not None:  # of an encoder that knows no other schedule than a constant one
             options.setdefault("schedule", "constant")
-        held = self.evaluate(self.ensemble(encoder.set_params(**options)), self.tokens, grid=self.grid)
-        return Contender.trained(held, self.groups, self.tokens[self.test])
+        ensemble = self.study.ensemble_of(self.name, encoder.set_params(**options))
+        held = self.evaluate(ensemble, self.tokens, grid=self.grid)
+        return Contender.trained(held, self.study.inside, self.tokens[self.test])
 
 
 def _all_tokens(layer: TokenLayer) -> dict[str, Contender]:
@@ -117,14 +115,14 @@ def _mean_token(layer: TokenLayer) -> dict[str, Contender]:
 
 def _factorized(layer: TokenLayer) -> dict[str, Contender]:
     """Return the factorized read-out, unless it is itself what was trained."""
-    if isinstance(layer.trained, FactorizedReadout):
+    if isinstance(layer.study.encoder, FactorizedReadout):
         return {}
     return {"factorized": layer.readout(FactorizedReadout())}
 
 
 def _gaussian(layer: TokenLayer) -> dict[str, Contender]:
     """Return the Gaussian read-out, unless it is itself what was trained."""
-    if isinstance(layer.trained, GaussianReadout):
+    if isinstance(layer.study.encoder, GaussianReadout):
         return {}
     return {"gaussian": layer.readout(GaussianReadout())}
 
@@ -231,6 +229,8 @@ class TokenStudy:
 
     Attributes
     ----------
+    subject : ImageSubject
+        Whose groups are of `targets` alone, so that encoders are compared on the same ones.
     name : str
         Of the encoder, in tables.
     encoder : encoder that is trained
@@ -241,13 +241,8 @@ class TokenStudy:
         Keys of `ROUTING_CONTROLS`.
     ensemble : bool
         Also score all layers and seeds together.
-    Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
-    stimulus_ids : array (n_trials,)
-    train : array of trial numbers
     targets : array of target numbers
         That are trained, in ascending order; the others have no score.
-    groups : mapping of arrays of target numbers
-        Whose scores are averaged: among `targets` alone, so that encoders are compared on the same ones.
     regions : sequence of str
         The groups that may have a query of their own.
     shown : sequence of str
@@ -256,40 +251,24 @@ class TokenStudy:
     semantics : array (n_trials, n_semantic), optional
     cls : mapping of array (n_trials, n_channels)
         The CLS token of each layer that has one.
-    scaled : function
-        See `TokenLayer`.
-    evaluate, evaluate_in_full : function of an encoder, X and keywords to HeldOut
-        `evaluate_held_out` with the responses and the split filled in; the second one with nulls and the refit control.
-    score : function
-        `score_predictions` with the same nulls filled in.
-    confidence : float
-        Of intervals.
     checkpoint : Path
         Folder of what a killed run has trained.
     progress : function of (what is trained, its number of epochs, seed, Epoch)
     """
 
+    subject: ImageSubject
     name: str
     encoder: Any
     seeds: Sequence[int]
     baselines: Sequence[str]
     controls: Sequence[str] = ()
     ensemble: bool = False
-    Y: Values
-    stimulus_ids: NDArray[Any]
-    train: Rows
     targets: Rows
-    groups: Mapping[str, Rows]
     regions: Sequence[str]
     shown: Sequence[str]
     hemispheres: NDArray[Any] | None = None
     semantics: Values | None = None
     cls: Mapping[str, Values] = field(default_factory=dict)
-    scaled: Callable[..., Values]
-    evaluate: Callable[..., HeldOut]
-    evaluate_in_full: Callable[..., HeldOut]
-    score: Callable[..., HeldOut]
-    confidence: float
     checkpoint: Path
     progress: Callable[[str, int, int, Epoch], None]
 
@@ -306,22 +285,30 @@ class TokenStudy:
         hemispheres = None
         if "hemi" in responses.targets:
             hemispheres = np.repeat(responses.targets["hemi"].to_numpy(dtype=str), responses.values[0, 0].size)
+        groups = {name: np.intersect1d(rows, chosen) for name, rows in subject.groups.items()}
         return cls(
-            Y=responses.values,
-            stimulus_ids=subject.stimulus_ids,
-            train=subject.train,
+            subject=replace(subject, groups=groups),
             targets=chosen,
-            groups={name: np.intersect1d(rows, chosen) for name, rows in subject.groups.items()},
             regions=[] if timed else [name for name in subject.groups if name != RELIABLE],
             shown=[RELIABLE] if timed else list(subject.groups),
             hemispheres=hemispheres,
-            scaled=subject.inputs,
-            evaluate=subject.evaluate,
-            evaluate_in_full=subject.evaluate_in_full,
-            score=subject.score,
-            confidence=subject.confidence,
             **known,
         )
+
+    @property
+    def groups(self) -> Mapping[str, Rows]:
+        """The groups whose scores are averaged."""
+        return self.subject.groups
+
+    @property
+    def flat(self) -> Values:
+        """Responses (n_trials, n_targets), sensors and times side by side."""
+        return self.subject.responses.values.reshape(len(self.subject.responses.values), -1)
+
+    @property
+    def n_images(self) -> int:
+        """How many images training has."""
+        return len(np.unique(self.subject.stimulus_ids[self.subject.train]))
 
     @property
     def inside(self) -> dict[str, Rows]:
@@ -343,8 +330,8 @@ class TokenStudy:
         BrainalignError
             If too few images would choose the epoch, a layer has no tokens or grid, or an encoder raises.
         """
-        n_images, share = len(np.unique(self.stimulus_ids[self.train])), self.encoder.validation
-        check_validation(round(share * n_images), n_images, share, "training images")
+        share = self.encoder.validation
+        check_validation(round(share * self.n_images), self.n_images, share, "training images")
         told = self._labels() | ({} if self.semantics is None else {"semantics": self.semantics})
         alone: dict[str, Contender] = {}
         together = NetworkEnsemble()
@@ -354,9 +341,9 @@ class TokenStudy:
                     f"layer {name!r} has shape {tokens.shape} and grid {grid}; encoders of tokens need "
                     "(n, n_tokens, n_channels) and their grid: choose layers with a map, or leave this one out"
                 )
-            ensemble = self._ensemble(name, self.encoder).set_params(targets=self.targets)
-            found = self.evaluate_in_full(ensemble, tokens, target_groups=self.groups, grid=grid, **told)
-            layer = self._layer(name, tokens, grid, found, told.get("roi"))
+            ensemble = self.ensemble_of(name, self.encoder).set_params(targets=self.targets)
+            found = self.subject.evaluate_in_full(ensemble, tokens, grid=grid, **told)
+            layer = TokenLayer(self, name, tokens, grid, self._shown_first(found), told)
             shown = (tokens[layer.test], None if self.semantics is None else self.semantics[layer.test])
             alone[name] = Contender.trained(found, self.groups, *shown)
             findings.tables.append(self._table({self.name: alone[name]} | self._beside(layer), name))
@@ -365,7 +352,9 @@ class TokenStudy:
                 together.add(name, found, *shown)
             yield name, found
         if self.ensemble:
-            first = together.contender(next(iter(alone.values())).found, partial(self.score, target_groups=self.groups))
+            first = together.contender(
+                next(iter(alone.values())).found, partial(self.subject.score, target_groups=self.groups)
+            )
             findings.ensemble, findings.weights = first.found, together.weights(self.groups)
             contenders = {f"{self.name}, ensemble": first} | {
                 f"{self.name}, {name}": contender for name, contender in alone.items()
@@ -377,39 +366,21 @@ class TokenStudy:
         found: dict[str, Contender] = {}
         for name, fit in BASELINES.items():
             found |= fit(layer) if name in self.baselines else {}
-        if layer.cls is not None:
-            found |= layer.ridge("ridge, CLS token", layer.scaled(layer.cls, maps=False))
+        if layer.name in self.cls:
+            found |= layer.ridge("ridge, CLS token", layer.scaled(self.cls[layer.name], maps=False))
         for name, (title, options) in ROUTING_CONTROLS.items():
             found |= {f"{self.name}, {title}": layer.changed(**options)} if name in self.controls else {}
         return found
 
     def _table(self, contenders: Mapping[str, Contender], layer: str) -> pd.DataFrame:
         sizes = [len(rows) for rows in self.groups.values()]
-        return side_by_side(contenders, sizes, self.confidence).assign(layer=layer)
+        return side_by_side(contenders, sizes, self.subject.confidence).assign(layer=layer)
 
-    def _layer(
-        self, name: str, tokens: Values, grid: tuple[int, int], found: HeldOut, roi: NDArray[Any] | None
-    ) -> TokenLayer:
-        """Collect the data that baselines are fitted to."""
-        first = np.flatnonzero(~pd.Series(self.stimulus_ids).duplicated())
-        test = first[pd.Index(self.stimulus_ids[first]).get_indexer(found.test_ids)]
-        chosen = self.Y.reshape(len(self.Y), -1)[:, self.targets]
-        return TokenLayer(
-            tokens=tokens,
-            grid=grid,
-            semantics=self.semantics,
-            cls=self.cls.get(name),
-            train=self.train,
-            test=np.asarray(test),
-            n_images=len(np.unique(self.stimulus_ids[self.train])),
-            roi=roi,
-            groups=self.inside,
-            n_targets=len(self.targets),
-            trained=self.encoder,
-            scaled=self.scaled,
-            evaluate=partial(self.evaluate, Y=chosen, target_groups=self.inside, n_permutations=0),
-            ensemble=partial(self._ensemble, name),
-        )
+    def _shown_first(self, found: HeldOut) -> Rows:
+        """Return the first trial of each test stimulus, in the order of the scores."""
+        ids = self.subject.stimulus_ids
+        first = np.flatnonzero(~pd.Series(ids).duplicated())
+        return np.asarray(first[pd.Index(ids[first]).get_indexer(found.test_ids)])
 
     def _labels(self) -> dict[str, Any]:
         """Label the targets that share a query, for encoders that have queries of regions or hemispheres."""
@@ -429,7 +400,8 @@ class TokenStudy:
             member[rows] = True
         return {"roi": members}
 
-    def _ensemble(self, layer: str, encoder: Any) -> SeedEnsemble:
+    def ensemble_of(self, layer: str, encoder: Any) -> SeedEnsemble:
+        """Return an encoder on a layer, to be trained from every seed of the study."""
         progress = partial(self.progress, f"{layer}, {type(encoder).__name__}", encoder.epochs)
         return SeedEnsemble(encoder, tuple(self.seeds), self.checkpoint, progress)
 

@@ -105,8 +105,7 @@ class DepthRecovery:
     spearman : float
         Rank correlation over areas of planted and recovered relative depth (0 = first layer, 1 = last).
     exact, adjacent : float
-        Share of decided areas whose recovered layer is the planted one; is that or one beside it. NaN where the
-        planted layers are those of another network.
+        Share of decided areas whose recovered layer is the planted one; is that or one beside it.
     n_decided, n_undecided : int
     reason : str
         Why spearman is NaN, or "".
@@ -124,7 +123,6 @@ def recovered_depth(
     planted: Mapping[str, str],
     recovered: Mapping[str, str | None],
     layers: Sequence[str],
-    recovered_layers: Sequence[str] | None = None,
 ) -> DepthRecovery:
     """Compare planted layers of areas with the recovered ones.
 
@@ -136,9 +134,6 @@ def recovered_depth(
         Decided best layer by area; None, "" or a missing area is undecided and left out.
     layers : sequence of str
         Layers of the generating network, from input to output.
-    recovered_layers : sequence of str, optional
-        Layers of the compared network, from input to output, where it is another one. Then only relative depths can
-        be compared.
 
     Returns
     -------
@@ -147,37 +142,32 @@ def recovered_depth(
     Raises
     ------
     BrainalignError
-        If a layer is not in its list, or a list has fewer than 2 layers.
+        If a layer is not in the list, or it has fewer than 2 layers.
 
     Examples
     --------
     >>> recovered_depth({"V1": "a", "V4": "b", "IT": "c"}, {"V1": "a", "V4": "c", "IT": "c"}, ["a", "b", "c"]).adjacent
     1.0
     """
-    depth_planted = _depths(layers)
-    depth_recovered = depth_planted if recovered_layers is None else _depths(recovered_layers)
+    depths = _depths(layers)
     areas = [area for area in planted if recovered.get(area)]
     from scipy.stats import spearmanr
 
     names = [str(recovered[area]) for area in areas]
-    for what, used, known in (
-        ("planted", list(planted.values()), depth_planted),
-        ("recovered", names, depth_recovered),
-    ):
-        unknown = sorted(set(used) - set(known))
+    for what, used in (("planted", list(planted.values())), ("recovered", names)):
+        unknown = sorted(set(used) - set(depths))
         if unknown:
             raise BrainalignError(
-                f"{what} layer(s) {listed(unknown)} are not among the layers {listed(list(known), 8)}"
+                f"{what} layer(s) {listed(unknown)} are not among the layers {listed(list(depths), 8)}"
             )
-    x = np.array([depth_planted[planted[area]] for area in areas])
-    y = np.array([depth_recovered[name] for name in names])
+    x = np.array([depths[planted[area]] for area in areas])
+    y = np.array([depths[name] for name in names])
     steps = np.abs(x - y) * (len(layers) - 1)
-    comparable = recovered_layers is None and len(areas) > 0
     reason = _undefined(x, y)
     return DepthRecovery(
         spearman=np.nan if reason else float(spearmanr(x, y).statistic),
-        exact=float((steps < 0.5).mean()) if comparable else np.nan,
-        adjacent=float((steps < 1.5).mean()) if comparable else np.nan,
+        exact=float((steps < 0.5).mean()) if areas else np.nan,
+        adjacent=float((steps < 1.5).mean()) if areas else np.nan,
         n_decided=len(areas),
         n_undecided=len(planted) - len(areas),
         reason=reason,
