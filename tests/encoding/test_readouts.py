@@ -298,8 +298,8 @@ factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epoch
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: factorized.fit(X, Y), r"FactorizedReadout needs grid=\(rows, cols\)"),
-        (lambda: factorized.fit(X, Y, grid=(5, 5)), r"X has shape \(240, 20, 3\) but grid \(5, 5\) takes \(n, 25, "),
+        (lambda: factorized.fit(X, Y), "20 tokens but no grid; give grid="),
+        (lambda: factorized.fit(X, Y, grid=(5, 5)), r"20 tokens but grid \(5, 5\) has 25 places"),
         (lambda: factorized.fit(X[:, :, 0], Y, grid=GRID), r"X has shape \(240, 20\)"),
         (lambda: factorized.fit(X[:9], Y, grid=GRID), "X has 9 rows but Y has 240"),
         (lambda: factorized.fit(X, Y[:, 0], grid=GRID), r"Y has shape \(240,\)"),
@@ -319,7 +319,7 @@ factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epoch
         (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:, 0]), r"semantics has shape \(240,\)"),
         (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z * np.nan), "semantics of shape .* NaN"),
         (lambda: SemanticSpatialReadout("skew").fit(X, Y, grid=GRID, semantics=Z), "warp must be one of"),
-        (lambda: fitted("factorized").predict(X[:, :, :2]), "X has 2 channels but .* was fitted on 3"),
+        (lambda: fitted("factorized").predict(X[:, :, :2]), "fitted on 20 tokens of 3 channels"),
         (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
         (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
         (lambda: fitted("semantic").shifts(Z[:, :2]), "semantics has 2 columns but .* was fitted on 4"),

@@ -333,7 +333,7 @@ def test_networks_of_other_features_are_not_taken_up(tmp_path: Path) -> None:
     case.tokens = case.tokens[:, :, :6]
     found = case()[0]["layer0"]
     assert len(case.epochs) == 2 * n_first
-    with pytest.raises(BrainalignError, match="X has 12 channels but FactorizedReadout was fitted on 6"):
+    with pytest.raises(BrainalignError, match="FactorizedReadout was fitted on 64 tokens of 6 channels"):
         found.encoder.predict(np.zeros((2, 64, 12), dtype=np.float32))
 
 

@@ -281,7 +281,7 @@ class Readout(_FittedReadout, TokenEncoder):
         refuse(name, roi=roi, semantics=None if self.reads_semantics else semantics)
         if self.reads_semantics and semantics is None:
             raise BrainalignError(f"{name} needs semantics=(n_rows, n_semantic); without them choose another read-out")
-        shape = check_fit_arrays(name, X, Y, grid, semantics)
+        shape = check_fit_arrays(X, Y, grid, semantics)
         rows = carve_validation(len(Y), self.validation, labels_of(groups), self.seed)
         check_validation(len(rows[1]), len(Y), self.validation)
         whole = _scaled(shape, X, Y, semantics, rows[0]).to(pick_device(self.device))

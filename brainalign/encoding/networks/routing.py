@@ -21,6 +21,7 @@ from brainalign.devices import pick_device
 from brainalign.encoding.networks.readout_fit import LOSSES, TokenEncoder
 from brainalign.encoding.networks.routing_network import RoutingNetwork, members_of, parcels_of, position_code
 from brainalign.encoding.networks.token_inputs import (
+    check_fitted_tokens,
     check_tokens,
     checked,
     correlations,
@@ -266,12 +267,7 @@ class RoutingEncoder(TokenEncoder):
 
     def _check_fitted(self, X: Array) -> None:
         check_is_fitted(self)
-        fitted = (self.n_tokens_, len(self.module_.x_mean))
-        if X.ndim != 3 or tuple(X.shape[1:]) != fitted:
-            raise BrainalignError(
-                f"X has shape {tuple(X.shape)} but the encoder was fitted on {fitted[0]} tokens of {fitted[1]} channels"
-                "; use the same layer, image size and reduction"
-            )
+        check_fitted_tokens("the encoder", X, self.n_tokens_, len(self.module_.x_mean))
 
     def _apply(
         self, X: Array, function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor | None = None

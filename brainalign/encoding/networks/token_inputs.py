@@ -13,9 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.regression import Array, as_tensor
 
-CHUNK = (
-    2**22
-)  # numbers read in one go, or of one array that depends on rows, targets and space: 16 MB, and a few such arrays
+# Numbers read in one go, or of one array that depends on rows, targets and space: 16 MB, and a few such arrays.
+CHUNK = 2**22
 
 Scales = tuple[torch.Tensor, torch.Tensor]
 
@@ -148,27 +147,27 @@ class Shape(NamedTuple):
     n_semantic: int = 0
 
 
-def check_fit_arrays(name: str, X: Array, Y: Array, grid: tuple[int, int] | None, semantics: Array | None) -> Shape:
-    """Return the shape of a fit, or raise where shapes do not go together; `name` is the read-out's."""
-    if grid is None:
-        raise BrainalignError(f"{name} needs grid=(rows, cols) of the tokens; features keep it as features.grid")
-    if Y.ndim != 2:
-        raise BrainalignError(f"Y has shape {tuple(Y.shape)}; {name} wants rows × targets: flatten the other axes")
-    _check_tokens(X, grid)
-    check_rows("X", len(X), "Y", len(Y), "call features.align_to(responses)")
+def check_fit_arrays(X: Array, Y: Array, grid: tuple[int, int] | None, semantics: Array | None) -> Shape:
+    """Return the shape of a fit of a read-out, or raise where shapes do not go together."""
+    check_tokens(X, Y, grid)
+    rows, cols = grid or (0, 0)
     n_semantic = 0 if semantics is None else _check_semantics(semantics, len(X))
-    return Shape((int(grid[0]), int(grid[1])), X.shape[2], Y.shape[1], n_semantic)
+    return Shape((int(rows), int(cols)), X.shape[2], Y.shape[1], n_semantic)
+
+
+def check_fitted_tokens(name: str, X: Array, n_tokens: int, n_channels: int) -> None:
+    """Raise unless tokens are of the shape that an encoder was fitted on."""
+    if X.ndim != 3 or tuple(X.shape[1:]) != (n_tokens, n_channels):
+        raise BrainalignError(
+            f"X has shape {tuple(X.shape)} but {name} was fitted on {n_tokens} tokens of {n_channels} channels; use "
+            "the same layer, image size and reduction"
+        )
 
 
 def check_predict_arrays(name: str, shape: Shape, X: Array | None, semantics: Array | None) -> None:
     """Raise unless tokens (where given) and semantics are of the kind that was fitted."""
     if X is not None:
-        _check_tokens(X, shape.grid)
-        if X.shape[2] != shape.n_channels:
-            raise BrainalignError(
-                f"X has {X.shape[2]} channels but {name} was fitted on {shape.n_channels}; use the same layer and "
-                "reduction"
-            )
+        check_fitted_tokens(name, X, shape.grid[0] * shape.grid[1], shape.n_channels)
     if (semantics is None) != (shape.n_semantic == 0):
         remedy = "needs semantics=, as in fit" if semantics is None else "cannot use semantics; leave them out"
         raise BrainalignError(f"{name} {remedy}")
@@ -178,15 +177,6 @@ def check_predict_arrays(name: str, shape: Shape, X: Array | None, semantics: Ar
             raise BrainalignError(
                 f"semantics has {width} columns but {name} was fitted on {shape.n_semantic}; use the same source"
             )
-
-
-def _check_tokens(X: Array, grid: tuple[int, int]) -> None:
-    n_tokens = grid[0] * grid[1]
-    if X.ndim != 3 or X.shape[1] != n_tokens:
-        raise BrainalignError(
-            f"X has shape {tuple(X.shape)} but grid {tuple(grid)} takes (n, {n_tokens}, n_channels); give the tokens "
-            "of a layer row by row, without class tokens"
-        )
 
 
 def _check_semantics(semantics: Array, n_rows: int) -> int:
