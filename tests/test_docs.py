@@ -117,7 +117,7 @@ EXAMPLES = (
     "simulation.concepts.ball",
     "statistics.repeat_ceilings",
     "statistics.pairing",
-    "statistics.maps.preference",
+    "statistics.preference",
 )
 
 

@@ -4,7 +4,14 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 `extract` streams one row per stimulus into a writer.
 """
 
-from brainalign.features.dictionaries import *
+from brainalign.features.dictionaries import DictionaryQuality as DictionaryQuality
+from brainalign.features.dictionaries import MatchingPursuit as MatchingPursuit
+from brainalign.features.dictionaries import RandomUnits as RandomUnits
+from brainalign.features.dictionaries import SparseAutoencoder as SparseAutoencoder
+from brainalign.features.dictionaries import TopK as TopK
+from brainalign.features.dictionaries import dictionary_quality as dictionary_quality
+from brainalign.features.dictionaries import match_atoms as match_atoms
+from brainalign.features.dictionaries import stability as stability
 from brainalign.features.extractor import Extractor as Extractor
 from brainalign.features.extractor import Writer as Writer
 from brainalign.features.images import *
@@ -24,8 +31,8 @@ from brainalign.features.reduction import layer_inputs as layer_inputs
 from brainalign.features.tables import OneHotExtractor as OneHotExtractor
 from brainalign.features.tables import RandomExtractor as RandomExtractor
 from brainalign.features.tables import TableExtractor as TableExtractor
-from brainalign.features.text import *
-from brainalign.features.text import SentenceExtractor
+from brainalign.features.text import SentenceExtractor as SentenceExtractor
+from brainalign.features.text import embed_texts as embed_texts
 from brainalign.features.videos import SimulatingModel as SimulatingModel
 from brainalign.features.videos import VideoModel as VideoModel
 from brainalign.features.videos import find_function as find_function

@@ -17,6 +17,10 @@ from brainalign.statistics.classification import identification as identificatio
 from brainalign.statistics.classification import linear_classification as linear_classification
 from brainalign.statistics.classification import logistic_auc as logistic_auc
 from brainalign.statistics.classification import pair_matching as pair_matching
+from brainalign.statistics.clusters import Cluster as Cluster
+from brainalign.statistics.clusters import ClusterTest as ClusterTest
+from brainalign.statistics.clusters import cluster_permutation as cluster_permutation
+from brainalign.statistics.clusters import sensor_adjacency as sensor_adjacency
 from brainalign.statistics.correlations import RELIABLE as RELIABLE
 from brainalign.statistics.correlations import CorrelationNull as CorrelationNull
 from brainalign.statistics.correlations import RegionDraws as RegionDraws
@@ -24,7 +28,11 @@ from brainalign.statistics.correlations import bootstrap_correlations as bootstr
 from brainalign.statistics.correlations import group_means as group_means
 from brainalign.statistics.correlations import permuted_correlations as permuted_correlations
 from brainalign.statistics.correlations import region_draws as region_draws
-from brainalign.statistics.maps import *
+from brainalign.statistics.latency import HumpLatency as HumpLatency
+from brainalign.statistics.latency import Latency as Latency
+from brainalign.statistics.latency import first_hump as first_hump
+from brainalign.statistics.latency import hump_latency as hump_latency
+from brainalign.statistics.latency import score_latency as score_latency
 from brainalign.statistics.model_comparison import Candidate as Candidate
 from brainalign.statistics.model_comparison import family_contest as family_contest
 from brainalign.statistics.model_comparison import interval_widening as interval_widening
@@ -37,7 +45,15 @@ from brainalign.statistics.pairing import largest_difference_p as largest_differ
 from brainalign.statistics.pairing import paired_differences_p as paired_differences_p
 from brainalign.statistics.pairing import pairing_test as pairing_test
 from brainalign.statistics.pairing import sums_by_stimulus as sums_by_stimulus
-from brainalign.statistics.reconstruction import *
+from brainalign.statistics.preference import DepthRecovery as DepthRecovery
+from brainalign.statistics.preference import layer_preference as layer_preference
+from brainalign.statistics.preference import recovered_depth as recovered_depth
+from brainalign.statistics.reconstruction import PUBLISHED as PUBLISHED
+from brainalign.statistics.reconstruction import beside_published as beside_published
+from brainalign.statistics.reconstruction import effective_dimension as effective_dimension
+from brainalign.statistics.reconstruction import n_way_identification as n_way_identification
+from brainalign.statistics.reconstruction import reconstruction_scores as reconstruction_scores
+from brainalign.statistics.reconstruction import structural_similarity as structural_similarity
 from brainalign.statistics.resampling import MIN_UNITS as MIN_UNITS
 from brainalign.statistics.resampling import Interval as Interval
 from brainalign.statistics.resampling import bootstrap as bootstrap
@@ -53,4 +69,9 @@ from brainalign.statistics.scores import pearson as pearson
 from brainalign.statistics.scores import r2 as r2
 from brainalign.statistics.scores import signed_r2 as signed_r2
 from brainalign.statistics.scores import without_rounding as without_rounding
-from brainalign.statistics.time import *
+from brainalign.statistics.smooth_maps import MAX_AREAS as MAX_AREAS
+from brainalign.statistics.smooth_maps import SmoothMapTest as SmoothMapTest
+from brainalign.statistics.smooth_maps import smooth_map_test as smooth_map_test
+from brainalign.statistics.spin import area_map_test as area_map_test
+from brainalign.statistics.spin import spin_orders as spin_orders
+from brainalign.statistics.spin import spin_test as spin_test

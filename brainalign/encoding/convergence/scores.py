@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.statistics import layer_preference, permutation_test, score_latency, smooth_map_test, spin_test
-from brainalign.statistics.maps import MAX_AREAS
+from brainalign.statistics import (
+    MAX_AREAS,
+    layer_preference,
+    permutation_test,
+    score_latency,
+    smooth_map_test,
+    spin_test,
+)
 
 MIN_AREAS = 4
 COLUMNS = ("value", "n", "p_layers", "p_areas", "p_independent_areas", "p_stimuli", "area_null", "reason")

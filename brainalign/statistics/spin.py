@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
-from brainalign.statistics.maps.smooth_maps import MAX_AREAS, MIN_AREAS, smooth_map_test
 from brainalign.statistics.resampling import fdr
+from brainalign.statistics.smooth_maps import MAX_AREAS, MIN_AREAS, smooth_map_test
 
 Orders = NDArray[np.int32]
 

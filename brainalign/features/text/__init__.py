@@ -1,8 +1,0 @@
-"""Networks that read texts."""
-
-from brainalign.features.text.text import SentenceExtractor, embed_texts
-
-__all__ = [
-    "SentenceExtractor",
-    "embed_texts",
-]
