@@ -3,9 +3,9 @@
 from brainalign.features.images.efficientnet import EfficientNetExtractor, EfficientNetLite0
 from brainalign.features.images.files import Preprocessing, check_images, load_image, load_images
 from brainalign.features.images.image_modules import ImageFeatures, check_stored_features, image_features
-from brainalign.features.images.network import NetworkExtractor
+from brainalign.features.images.network import NetworkExtractor, PixelsExtractor
 from brainalign.features.images.properties import image_properties, low_level_vectors
-from brainalign.features.images.timm_models import PixelsExtractor, TimmExtractor, TorchvisionExtractor, UserExtractor
+from brainalign.features.images.timm_models import TimmExtractor, TorchvisionExtractor, UserExtractor
 from brainalign.features.images.vision import VisionExtractor, preprocessing_of
 
 __all__ = [
