@@ -82,13 +82,8 @@ def concepts(job: Job) -> None:
         tests["triplets"],
         Ridge(ALPHAS, cv=3, dtype="float64"),
         makers[options.methods[0]],
-        object_share=options.object_share,
-        object_splits=options.object_splits,
-        folds=options.folds,
-        permutations=options.permutations,
-        readout_permutations=options.readout_permutations,
-        most_objects=options.objects,
-        seed=job.seed,
+        options,
+        job.seed,
     )
     kept = np.flatnonzero(first.found_again.reproducible)
     numbers = (kept if len(kept) else np.arange(first.embedding.shape[1])) + 1

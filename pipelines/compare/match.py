@@ -116,12 +116,8 @@ def _dimensions(narrow: Matrices, widths: Mapping[tuple[str, str], int], places:
 
 
 def _numbers(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    seen: dict[str, int] = {}
-    numbers = {}
-    for model, layer in keys:
-        numbers[model, layer] = seen.get(model, 0)
-        seen[model] = numbers[model, layer] + 1
-    return numbers
+    """Return the place of each layer among those of its model."""
+    return {key: [other for other in keys if other[0] == key[0]].index(key) for key in keys}
 
 
 def _known(job: Job, stimuli: list[str], options: MatchSettings) -> dict[str, NDArray[np.generic]]:

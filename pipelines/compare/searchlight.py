@@ -46,8 +46,7 @@ def searchlight(job: Job) -> None:
     responses = job.load("responses", Responses)
     blocks = not job.has("splits")
     distance = options.distance or ("crossnobis" if blocks else "correlation")
-    measured = _blocks(job, responses, distance, options) if blocks else None
-    measured = measured or _images(job, responses, distance)
+    measured = _blocks(job, responses, distance, options) if blocks else _images(job, responses, distance)
     mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     around, order = _around(job, responses.targets, options, mask)
     noise = {name: part[:, order] if name == "residuals" else part for name, part in measured.noise.items()}

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from brainalign import geometry, statistics
+from brainalign.config import ConceptSettings
 from seeded.worlds import CLUSTERS, GROUPS, MODELS, REGIONS, RNG, SUBJECTS, TRIPLETS, WORLD, R, X, Y, ridge
 
 
@@ -25,10 +26,10 @@ def concepts(seeds: Any) -> geometry.SparseConcepts:
 
 
 def networks(seed: int) -> pd.DataFrame:
-    sizes = {"object_share": 0.4, "object_splits": 2, "folds": 2, "permutations": 9, "readout_permutations": 2}
+    shares = {"object_share": 0.4, "object_splits": 2, "folds": 2, "permutations": 19, "readout_permutations": 2}
     layers = {("net", "last"): WORLD_FEATURES}
     given = (layers, np.abs(WORLD_FEATURES[:, :3]), TRIPLETS, TRIPLETS[:60], ridge(), concepts)
-    return geometry.network_tables(*given, **sizes, most_objects=8, seed=seed)[0]
+    return geometry.network_tables(*given, ConceptSettings(**shares, objects=10), seed)[0]
 
 
 WORLD_FEATURES = WORLD.normal(size=(10, 6))

@@ -1,6 +1,7 @@
 """Comparison of RDMs: scores, ceilings, and tests over subjects, stimuli and models."""
 
 from brainalign.geometry.inference.bootstrap import compare_models, dual_bootstrap
+from brainalign.geometry.inference.bootstrap import index_draws as index_draws
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.inference.comparisons import TIE as TIE
 from brainalign.geometry.inference.comparisons import defined_mean as defined_mean

@@ -119,7 +119,7 @@ class DualBootstrap:
     @property
     def dof(self) -> int:
         """Degrees of freedom of the t tests: of the factor with fewer levels among those resampled."""
-        return min(n for n in (self._n_subjects, self._n_stimuli) if n is not None) - 1
+        return min(self._levels.values()) - 1
 
     @property
     def estimates(self) -> Values:
@@ -138,7 +138,7 @@ class DualBootstrap:
         if contrasts is None:
             contrasts = np.eye(len(self.scores), len(self.scores) + 2)
         variances = {name: self._variance(name, contrasts) for name in self.draws}
-        found = _corrected(variances, self._n_subjects, self._n_stimuli)
+        found = _corrected(variances, self._levels)
         return np.sqrt(np.where((found > 0) | (not self.divisions), found, np.nan))
 
     def test(self, contrasts: Values, two_sided: bool = True) -> tuple[Values, Values]:
@@ -158,12 +158,9 @@ class DualBootstrap:
         return np.asarray(np.maximum((len(each) * of_means - single) / (len(each) - 1), 0))
 
     @property
-    def _n_subjects(self) -> int | None:
-        return None if self.over == "stimuli" else self.n_subjects
-
-    @property
-    def _n_stimuli(self) -> int | None:
-        return None if self.over == "subjects" else self.n_stimuli
+    def _levels(self) -> dict[Factors, int]:
+        levels: dict[Factors, int] = {"subjects": self.n_subjects, "stimuli": self.n_stimuli}
+        return levels if self.over == "both" else {self.over: levels[self.over]}
 
 
 def dual_bootstrap(
@@ -317,10 +314,9 @@ def _variance(values: Values) -> Values:
     return np.where(n > 1, squares / np.maximum(n - 1, 1), np.nan)
 
 
-def _corrected(variances: dict[Factors, Values], n_subjects: int | None, n_stimuli: int | None) -> Values:
+def _corrected(variances: dict[Factors, Values], levels: dict[Factors, int]) -> Values:
     """Return the variance that new subjects and stimuli would show."""
-    levels: dict[Factors, int | None] = {"subjects": n_subjects, "stimuli": n_stimuli}
-    large = {name: n / (n - 1) for name, n in levels.items() if n is not None}
+    large = {name: n / (n - 1) for name, n in levels.items()}
     if len(large) == 1:
         [name] = large
         return np.asarray(large[name] * variances[name])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.condensed import condensed_rdms
+from brainalign.config import ConceptSettings
 from brainalign.geometry.inference import rdm_noise_ceiling, rdm_permutation_test
 from brainalign.geometry.odd_one_out.study import Method, Triplets
 from brainalign.geometry.odd_one_out.triplet_splits import TripletSplit, split_objects_in_turn
@@ -145,13 +146,7 @@ def network_tables(
     test: Triplets,
     regressor: Regressor,
     make: Callable[[Sequence[int]], Method],
-    *,
-    object_share: float,
-    object_splits: int,
-    folds: int,
-    permutations: int,
-    readout_permutations: int,
-    most_objects: int,
+    options: ConceptSettings,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return layers of networks beside an embedding: without training, and read out for objects never seen.
@@ -167,8 +162,9 @@ def network_tables(
     regressor : Regressor
     make : callable
         The estimator of an embedding, for splits by objects.
-    object_share, object_splits, folds, permutations, readout_permutations, most_objects, seed
-        See `ConceptSettings`.
+    options : ConceptSettings
+        Of these object_share, object_splits, folds, permutations, readout_permutations and objects.
+    seed : int
 
     Returns
     -------
@@ -181,11 +177,13 @@ def network_tables(
         A row per layer and dimension: r2, null_mean, null_high (95 %), p.
     """
     n = len(embedding)
-    splits = split_objects_in_turn(triplets, n, object_share, object_splits, np.random.default_rng(seed))
+    splits = split_objects_in_turn(
+        triplets, n, options.object_share, options.object_splits, np.random.default_rng(seed)
+    )
     partial = [make([seed]).fit(triplets[split.train], n).embedding_ for split in splits] if layers else []
     rng = np.random.default_rng(seed)
     some = test if len(test) <= NULL_TRIPLETS else test[rng.permutation(len(test))[:NULL_TRIPLETS]]
-    chosen = np.arange(n) if n <= most_objects else np.sort(rng.permutation(n)[:most_objects])
+    chosen = np.arange(n) if n <= options.objects else np.sort(rng.permutation(n)[: options.objects])
     of_people = -object_similarities(embedding)[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)]
     networks, readouts = [], []
     for (model, layer), features in layers.items():
@@ -193,14 +191,16 @@ def network_tables(
         similarities = {kind: object_similarities(features, kind) for kind in ("cosine", "dot")}
         for kind, values in similarities.items():
             row[kind] = odd_one_out_accuracy(values, test)
-        null = permuted_accuracies(similarities["cosine"], some, permutations, rng)
+        null = permuted_accuracies(similarities["cosine"], some, options.permutations, rng)
         row |= {"null_mean": null.mean(), "null_high": np.quantile(null, 0.95)}
         row["p"] = (1 + (null >= odd_one_out_accuracy(similarities["cosine"], some) - 1e-12).sum()) / (1 + len(null))
-        row |= _unseen(features, similarities["cosine"], triplets, splits, partial, regressor, permutations, rng)
+        row |= _unseen(
+            features, similarities["cosine"], triplets, splits, partial, regressor, options.permutations, rng
+        )
         rdm_of_layer = rdm(features[chosen], "correlation" if features.shape[1] > 2 else "euclidean")
-        rsa = rdm_permutation_test(of_people[None], rdm_of_layer, "spearman", permutations, rng)
+        rsa = rdm_permutation_test(of_people[None], rdm_of_layer, "spearman", options.permutations, rng)
         row |= {"rsa": rsa.score, "rsa_p": rsa.p, "n_objects": len(chosen)}
-        fit = fit_dimensions(features, embedding, regressor, folds, readout_permutations, rng)
+        fit = fit_dimensions(features, embedding, regressor, options.folds, options.readout_permutations, rng)
         networks.append(row | {"mean_r2": float(np.nanmean(fit.r2))})
         for k, r2 in enumerate(fit.r2):
             readouts.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +17,6 @@ from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy, is_t
 
 if TYPE_CHECKING:
     import torch
-
-
-class NoiseCovariance(Protocol):
-    """Covariance of the noise of channels, whatever form it is kept in."""
-
-    @property
-    def n_channels(self) -> int:
-        """Number of channels."""
-
-    def matrix(self) -> Values:
-        """Return the covariance, (n_channels, n_channels)."""
-
-    def precision(self) -> Values:
-        """Return its inverse, (n_channels, n_channels)."""
-
-    def solve(self, patterns: Kind) -> Kind:
-        """Return patterns (..., n_channels) times the inverse covariance."""
 
 
 @dataclass(frozen=True)
@@ -156,25 +139,6 @@ class WholeCovariance:
         return result
 
 
-def mean_covariance(covariances: Sequence[NoiseCovariance]) -> NoiseCovariance:
-    """Return the mean of covariances, with low rank where theirs together stays below the number of channels."""
-    n, n_channels = len(covariances), covariances[0].n_channels
-    low = [c for c in covariances if isinstance(c, LowRankCovariance)]
-    if len(low) == n and sum(len(c.loadings) for c in low) < n_channels:
-        scale = np.sqrt(sum(np.square(c.scale) for c in low) / n)
-        rows = np.concatenate([c.loadings * c.scale for c in low]) / np.sqrt(n)
-        return LowRankCovariance(scale, rows / scale)
-    total = covariances[0].matrix()
-    for covariance in covariances[1:]:
-        total += covariance.matrix()
-    total /= n
-    return WholeCovariance.of(total)
-
-
-Single: TypeAlias = Union[NDArray[Any], "torch.Tensor", NoiseCovariance]
-Precision: TypeAlias = Union[Single, Sequence[Single]]  # noqa: UP007
-
-
 @dataclass(frozen=True)
 class _PrecisionMatrix:
     """A covariance given by its inverse (n_channels, n_channels)."""
@@ -194,6 +158,28 @@ class _PrecisionMatrix:
     def solve(self, patterns: Kind) -> Kind:
         product: Kind = patterns @ as_kind_of(self.inverse, patterns)
         return product
+
+
+NoiseCovariance: TypeAlias = LowRankCovariance | WholeCovariance | _PrecisionMatrix  # whatever form it is kept in
+
+
+def mean_covariance(covariances: Sequence[NoiseCovariance]) -> NoiseCovariance:
+    """Return the mean of covariances, with low rank where theirs together stays below the number of channels."""
+    n, n_channels = len(covariances), covariances[0].n_channels
+    low = [c for c in covariances if isinstance(c, LowRankCovariance)]
+    if len(low) == n and sum(len(c.loadings) for c in low) < n_channels:
+        scale = np.sqrt(sum(np.square(c.scale) for c in low) / n)
+        rows = np.concatenate([c.loadings * c.scale for c in low]) / np.sqrt(n)
+        return LowRankCovariance(scale, rows / scale)
+    total = covariances[0].matrix()
+    for covariance in covariances[1:]:
+        total += covariance.matrix()
+    total /= n
+    return WholeCovariance.of(total)
+
+
+Single: TypeAlias = Union[NDArray[Any], "torch.Tensor", NoiseCovariance]
+Precision: TypeAlias = Union[Single, Sequence[Single]]  # noqa: UP007
 
 
 @dataclass(frozen=True)
@@ -237,7 +223,7 @@ def whitening_of(precision: Precision, n_channels: int, n_runs: int) -> Whitenin
 
 
 def _covariance(single: Single) -> NoiseCovariance:
-    if isinstance(single, LowRankCovariance | WholeCovariance | _PrecisionMatrix):
+    if isinstance(single, NoiseCovariance):
         return single
     matrix = as_numpy(single) if is_tensor(single) else np.asarray(single, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:

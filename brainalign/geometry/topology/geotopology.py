@@ -255,14 +255,9 @@ def _edges(
         limit = [np.quantile(row[np.isfinite(row)], quantile) if np.isfinite(row).any() else 0.0 for row in rdms]
         return np.where(present <= np.array(limit)[:, None], present, np.inf)
     assert threshold is not None
-    clipped = geotopological(_finite(rdms), *threshold)
+    clipped = geotopological(np.where(np.isfinite(rdms), rdms, np.nan), *threshold)  # infinite pairs are no edges
     undefined = np.isnan(clipped).all(axis=1, keepdims=True)
     return np.where(undefined, np.nan, np.where(clipped < 1, clipped, np.inf))
-
-
-def _finite(rdms: Values) -> Values:
-    """Return RDMs in which infinite pairs are missing: they are no edges in any case."""
-    return np.where(np.isfinite(rdms), rdms, np.nan)
 
 
 def _joined(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms, n_stimuli_of
-from brainalign.geometry.inference import multiplicities
+from brainalign.geometry.inference import index_draws, multiplicities
 from brainalign.geometry.rdms import sorted_ties, tie_ends
 from brainalign.geometry.topology.geotopology import threshold_grid
 
@@ -246,9 +246,8 @@ def identify_regions(
     surface = _Surface(rdms[..., kept], present, cells)
     orders = [_relabelled(present, rng) for _ in range(n_shuffles)] if rng is not None else []
     found, *shuffled = surface.named(None, orders)
-    if draws is None:
-        empty = np.empty((0, n_subjects), np.intp), np.empty((0, n_stimuli), np.intp)
-        draws = empty if rng is None else _drawn(rng, n_boot, n_subjects, n_stimuli)
+    # Without a generator there are no draws to be made.
+    draws = index_draws(n_subjects, n_stimuli, n_boot, rng or np.random.default_rng(0), draws)
     counts = multiplicities(draws[0], n_subjects), multiplicities(draws[1], n_stimuli)
     boot = [_resampled(surface, kept, *drawn) for drawn in zip(*counts, strict=True)]
     return RegionIdentification(
@@ -272,12 +271,6 @@ def identify_regions(
         shuffled=np.array([some.nested for some in shuffled]),
         shuffled_best=np.array([some.accuracy.max() for some in shuffled]),
     )
-
-
-def _drawn(
-    rng: np.random.Generator, n_boot: int, n_subjects: int, n_stimuli: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    return rng.integers(n_subjects, size=(n_boot, n_subjects)), rng.integers(n_stimuli, size=(n_boot, n_stimuli))
 
 
 class _Surface:
