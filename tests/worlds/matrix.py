@@ -26,6 +26,7 @@ from brainalign.datasets import audit_study
 from brainalign.features import SentenceExtractor
 from brainalign.io import artifact_path
 from brainalign.simulation import betas_image, labels_image
+from brainalign.workflow import STEPS
 
 Content = dict[str, Any]
 
@@ -202,12 +203,12 @@ class Cell:
         """What the cell is called in a list of tests."""
         return "-".join([self.stimuli, self.recording, self.split, *(["shuffled"] if self.shuffled else [])])
 
-    def run(self, folder: Path) -> Found:
-        """Write, check and run everything, to the pages."""
+    def run(self, folder: Path, *, without: tuple[str, ...] = ("report_group",)) -> Found:
+        """Write, check and run everything, to the page of the subject; steps whose names begin as these do are not."""
         config = self.write(folder)
         refused = complaints(folder)
         assert not refused, refused
-        run_all(config)
+        run_all(config, *(name for name in STEPS if not name.startswith(without)))
         place = {"subject": "01", "model": "planted", "method": "ridge"}
         tables = {
             suffix: pd.read_parquet(artifact_path(config.results, "study", suffix, **labels))
