@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from drawn import bands, cells, curves, legend, levels, panels, points, problems_of, spans, ticks, words
 from made import changing, made
+from refusals import refused
 
 from brainalign.report import FoundDirections, SynthesisedImages
 from brainalign.report.kit import canvas, p_equals
@@ -103,6 +106,8 @@ def test_steps_from_noise_to_image() -> None:
             assert curves(ax)[region] == [([0, 1, 2], approx(part[column].tolist()))]
     assert [ax.get_yscale() for ax in shown] == ["linear", "log", "linear", "linear"]
     assert shown[-1].get_ylim() == (-0.03, 1.03)
+    lacking = replace(of, steps=of.steps.drop(columns="clipped"))
+    refused("the trace of steps has no column 'clipped'", sheets.step_trace, lacking, REGIONS)
 
 
 def test_null_encoders_and_the_own() -> None:

@@ -29,7 +29,6 @@ from brainalign.report import (
     Section,
     StudyMaterial,
     comparison_table,
-    group_figure,
     html_table,
     render_page,
     score_table,
@@ -37,7 +36,7 @@ from brainalign.report import (
     surface_map,
     surface_viewer,
 )
-from brainalign.report.kit import GREY, N_VERTICES, picture_bytes
+from brainalign.report.kit import N_VERTICES, picture_bytes
 
 EVIL = "<img src=x onerror=alert(1)>"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -90,17 +89,6 @@ def test_a_tie_is_called_a_tie() -> None:
     assert [row[-1] for row in cells(comparison_table(comparisons()))] == [
         "effnet is better", "tie", "vit is better", "tie",
     ]  # fmt: skip
-
-
-def test_the_group_figure_has_every_model_in_every_subject() -> None:
-    figure = group_figure(scores(), controls=["effnetrandom"])
-    assert [ax.get_title() for ax in figure.axes] == ["mean r", "RSA, Spearman"]
-    ax = figure.axes[0]
-    drawn = {container.get_label(): container.lines[0] for container in ax.containers}
-    np.testing.assert_allclose(drawn["effnet"].get_ydata().astype(float), 0.4)
-    assert drawn["effnetrandom"].get_color() == GREY
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["sub-01", "sub-02", "sub-03", "sub-04"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()].count("noise ceiling") == 1
 
 
 def test_a_figure_keeps_within_its_budget() -> None:

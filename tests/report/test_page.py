@@ -159,15 +159,6 @@ def test_a_large_study_keeps_within_the_budget() -> None:
     assert figures.split_matrix(splits).get_figwidth() * 110 <= 1000
 
 
-def test_every_method_is_drawn_on_its_own_grid() -> None:
-    alphas = {"many": np.array([0.1, 1.0, 10.0, 10.0]), "few": np.array([0.0, 100.0])}
-    figure = figures.alpha_histogram(
-        alphas, {"many": (0.1, 1.0, 10.0), "few": (0.0, 100.0)}, {"many": (0.25, 0.5), "few": (0.5, 0.5)}
-    )
-    heights = [[bar.get_height() for bar in ax.patches] for ax in figure.axes]
-    assert heights == [[0.25, 0.25, 0.5], [0.5, 0.5]]
-
-
 def test_what_comes_from_data_is_escaped(material: Material) -> None:
     evil = "<script>alert(1)</script>"
     material.descriptor = material.descriptor.model_copy(update={"title": evil, "licence": evil})

@@ -34,18 +34,12 @@ from brainalign.report.synthesis_sections import (
     Strip,
     contact_sheet,
     contests,
-    failures,
     gains_table,
-    gallery,
     matched_sentence,
     means_table,
-    minimal_pairs,
     nulls,
     objections,
-    scale_sweep,
     specific_sentence,
-    specificity,
-    step_trace,
     synthesis_blocks,
     synthesis_findings,
     synthesis_methods,
@@ -373,45 +367,6 @@ def test_pixels_of_a_small_image_stay_squares() -> None:
     assert (shrunk == (0, 255, 0)).all(axis=2).sum() == SIDE * (SIDE * 2 // 3)
     with pytest.raises(BrainalignError, match=f"a sheet has 1 to {MOST_COLUMNS} images in a row; got 0"):
         contact_sheet([])
-
-
-def test_a_gallery_has_the_same_seeds_in_its_columns() -> None:
-    made = study()
-    texts = [text.get_text() for text in gallery(made, "FFA").axes[0].texts]
-    assert {"unguided", "best of n", "guided", "natural, top by\nguide", "seed 0", "seed 7"} <= set(texts)
-    first = made.rows("guided", "FFA").iloc[0]
-    assert f"{first['guide']:.1f} / {first['check']:.1f} / {first['true']:.1f}" in texts
-    assert any(text.endswith("✗") for text in texts)  # one unguided image in eight is not valid
-    assert not any("✗" in text.get_text() for text in gallery(study(truth=False), "FFA").axes[0].texts)
-
-
-def test_pairs_show_the_change_and_failures_the_worst() -> None:
-    made = study(FFA=ALL_RISE, cross=ONLY_GUIDE)
-    texts = [text.get_text() for text in minimal_pairs(made, made.regions).axes[0].texts]
-    own, plain = made.rows("guided", "FFA").iloc[0], made.rows("unguided", "FFA").iloc[0]
-    assert any(f"{own['guide'] - plain['guide']:+.1f}".replace("+0.", "+.") in text for text in texts)
-    texts = [text.get_text() for text in failures(made, made.regions).axes[0].texts]
-    assert "least valid" in texts
-    assert len([text for text in texts if "✗" in text]) >= 2
-
-
-def test_figures_draw_the_numbers() -> None:
-    made = study(FFA=ALL_RISE, cross=ONLY_GUIDE)
-    sweep = scale_sweep(made, made.regions)
-    assert [ax.get_title() for ax in sweep.axes][:3] == ["guiding encoder", "checking encoder", "true response"]
-    assert {"FFA", "cross", "scale used"} <= {line.get_label() for line in sweep.axes[0].lines}
-    matrix = specificity(made)
-    assert [ax.get_title() for ax in matrix.axes][:2] == ["checking encoder", "true response"]
-    assert len(matrix.axes[0].texts) == 4
-    trace = step_trace(made, made.regions)
-    assert len(trace.axes) == 4
-    with pytest.raises(BrainalignError, match="the trace of steps has no column 'clipped'"):
-        step_trace(replace(made, steps=made.steps.drop(columns="clipped")), made.regions)
-    shuffled = nulls(made)
-    lines = {line.get_label(): line for line in reversed(shuffled.axes[1].lines)}  # those of the first region
-    assert len(lines["null encoders"].get_ydata()) == N_NULLS
-    assert lines["guided for the region"].get_ydata()[0] > max(lines["null encoders"].get_ydata())
-    assert [text.get_text() for text in shuffled.axes[1].texts] == ["p = .050", "p = 1.000"]
 
 
 def test_a_page_keeps_to_its_budget_and_escapes_names() -> None:

@@ -138,34 +138,32 @@ def encoders_section(material: ImageMaterial) -> Section | None:
     for (model, method), encoding in material.encodings.items():
         if not material.config.methods[method].trained or encoding.baselines.empty:
             continue
-        label, layer = material.label(model, method), material.chosen(model, method)
-        rows = side_rows(material, model, method, layer)
-        shown = rows[rows["group"] == RELIABLE] if material.timed else rows[rows["group"] != RELIABLE]
-        shown = shown.dropna(subset=["r"])
-        parts = []
-        if len(shown):
-            title = f"Encoders of {model}, {layer}"
-            parts.append(
-                captioned(
-                    "encoders",
-                    title,
-                    encoder_scores(shown),
-                    rows,
-                    id=f"encoders{model}{method}",
-                    model=model,
-                    layer=layer,
-                    confidence=material.config.confidence,
-                )
-            )
-        paragraphs += side_sentences(label, rows, material.timed)
-        blocks.append(side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
+        layer, rows, parts, sentences, table = _beside(material, model, method, "encoders", "Encoders")
+        paragraphs += sentences
+        blocks.append(table)
         parts += _where(material, model, method, layer, rows)
         if sentence := ensemble_sentence(material, model, method):
             paragraphs.append(sentence)
         if panel := ensemble_panel(material, model, method):
             parts.append(panel)
-        panels += together(f"encoder{model}{method}", f"{label} beside others", parts)
+        panels += together(f"encoder{model}{method}", f"{material.label(model, method)} beside others", parts)
     return Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
+
+
+def _beside(
+    material: ImageMaterial, model: str, method: str, kind: str, title: str
+) -> tuple[str, pd.DataFrame, list[Panel], list[str], Markup]:
+    """Return the layer of a fit that was chosen, its rows, and their figure, sentences and table."""
+    label, layer = material.label(model, method), material.chosen(model, method)
+    rows = side_rows(material, model, method, layer)
+    shown = rows[(rows["group"] == RELIABLE) == material.timed].dropna(subset=["r"])
+    words: dict[str, Any] = {"id": f"{kind}{model}{method}", "model": model, "layer": layer}
+    panels = []
+    if len(shown):
+        figure, confidence = encoder_scores(shown), material.config.confidence
+        panels = [captioned(kind, f"{title} of {model}, {layer}", figure, rows, confidence=confidence, **words)]
+    table = side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets")
+    return layer, rows, panels, side_sentences(label, rows, material.timed), table
 
 
 def side_rows(material: ImageMaterial, model: str, method: str, layer: str) -> pd.DataFrame:
@@ -319,29 +317,12 @@ def dictionaries_section(material: ImageMaterial) -> Section | None:
     for (model, method), encoding in material.encodings.items():
         if not isinstance(material.config.methods[method], DictionaryMethod) or encoding.baselines.empty:
             continue
-        label, layer = material.label(model, method), material.chosen(model, method)
-        rows = side_rows(material, model, method, layer)
-        shown = rows[rows["group"] == RELIABLE] if material.timed else rows[rows["group"] != RELIABLE]
-        shown = shown.dropna(subset=["r"])
-        if len(shown):
-            title = f"Sparse codes of {model}, {layer}"
-            panels.append(
-                captioned(
-                    "dictionaries",
-                    title,
-                    encoder_scores(shown),
-                    rows,
-                    id=f"dictionaries{model}{method}",
-                    model=model,
-                    layer=layer,
-                    confidence=material.config.confidence,
-                )
-            )
-        paragraphs += side_sentences(label, rows, material.timed)
-        blocks.append(side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
+        label = material.label(model, method)
+        layer, _, parts, sentences, table = _beside(material, model, method, "dictionaries", "Sparse codes")
         quality = material.details_of(model, method, "baselines").get("dictionaries", [])
-        paragraphs += [_stability(label, row) for row in quality if row["layer"] == layer]
-        blocks.append(_quality(quality, f"{label}: dictionaries by layer, on test images"))
+        panels += parts
+        paragraphs += [*sentences, *(_stability(label, row) for row in quality if row["layer"] == layer)]
+        blocks += [table, _quality(quality, f"{label}: dictionaries by layer, on test images")]
     return Section("dictionaries", "Sparse dictionaries", panels, paragraphs, blocks) if blocks else None
 
 

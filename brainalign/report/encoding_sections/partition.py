@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -115,19 +116,10 @@ def partition_section(material: ImageMaterial) -> Section | None:
         if rows.empty:  # no regions: all reliable targets as one
             rows = encoding.partition
         kind, draw = ("partitiontime", partition_over_time) if material.timed else ("partition", partition_bars)
-        words = {"model": label, "score": score, "control": CONTROLS[method.metric]}
+        words: dict[str, Any] = {"model": label, "score": score, "control": CONTROLS[method.metric]}
         title = f"What each layer of {label} adds"
-        panels.append(
-            captioned(
-                kind,
-                title,
-                draw(rows, score),
-                rows,
-                id=f"partition{model}{name}",
-                **words,
-                confidence=material.config.confidence,
-            )
-        )
+        words["confidence"] = material.config.confidence
+        panels.append(captioned(kind, title, draw(rows, score), rows, id=f"partition{model}{name}", **words))
         paragraphs += [_sentence(label, score, encoding.partition), _edges(label, encoding.scores, method.alphas)]
     return (
         Section("partition", "What each layer adds", panels, [text for text in paragraphs if text]) if panels else None

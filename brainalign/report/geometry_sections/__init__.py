@@ -13,7 +13,6 @@ from brainalign.report.geometry_sections.identification import (
     no_identification,
 )
 from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section, no_matching
-from brainalign.report.geometry_sections.reference_rdms import RANDOM_COLUMNS as RANDOM_COLUMNS
 from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
 from brainalign.report.geometry_sections.time_course import best_layers as best_layers

@@ -69,35 +69,14 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
         panels.append(
             captioned("matchingpairs", f"Layers of two networks, {first}", pair_heatmaps(shown), shown, measure=first)
         )
-    layers, training = dimensions[dimensions["step"] < 0], dimensions[dimensions["step"] >= 0]
-    if len(layers):
-        figure = dimension_profiles(layers)
-        over = "layers, from first to last"
-        panels.append(
-            captioned(
-                "matchingdimension",
-                "Dimension over layers",
-                figure,
-                layers,
-                id="matchinglayers",
-                vector=True,
-                over=over,
-            )
-        )
-    if len(training):
-        figure = dimension_training(training)
-        over = "training steps, a line per layer"
-        panels.append(
-            captioned(
-                "matchingdimension",
-                "Dimension over training",
-                figure,
-                training,
-                id="matchingtraining",
-                vector=True,
-                over=over,
-            )
-        )
+    early, late = dimensions["step"] < 0, dimensions["step"] >= 0
+    for name, rows, draw, over in (
+        ("layers", dimensions[early], dimension_profiles, "layers, from first to last"),
+        ("training", dimensions[late], dimension_training, "training steps, a line per layer"),
+    ):
+        if len(rows):
+            title, more = f"Dimension over {name}", {"id": f"matching{name}", "over": over}
+            panels.append(captioned("matchingdimension", title, draw(rows), rows, vector=True, html="", **more))
     if len(bias):
         figure = feature_shares(bias)
         panels.append(captioned("matchingbias", "What known features fill", figure, bias, vector=True))

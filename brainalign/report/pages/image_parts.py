@@ -256,16 +256,8 @@ def _recovery(material: ImageMaterial) -> Section | None:
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
         shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
-        title = f"With {model}"
-        layered.append(
-            captioned(
-                "plantedlayers",
-                title,
-                planted_layers(shown, layers),
-                shown,
-                id=f"plantedlayers{''.join(filter(str.isalnum, str(model)))}",
-            )
-        )
+        figure, place = planted_layers(shown, layers), f"plantedlayers{''.join(filter(str.isalnum, str(model)))}"
+        layered.append(captioned("plantedlayers", f"With {model}", figure, shown, id=place))
     selective = table[table["what"] == "preference"]
     if len(selective):
         names = {"planted_preference": "planted", "recovered_preference": "recovered"}

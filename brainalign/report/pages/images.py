@@ -317,17 +317,13 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     config, stimuli = material.config, material.nouns.stimuli
     texts: list[tuple[str, tuple[str, ...]]] = []
     fits = list(material.encodings)
-    separate = {
-        name: method
-        for name in dict.fromkeys(name for _, name in fits)
-        if isinstance(method := config.methods[name], RidgeMethod)
-    }
+    methods = {name: config.methods[name] for _, name in fits}
+    separate = {name: method for name, method in methods.items() if isinstance(method, RidgeMethod)}
     if separate:
         how = _penalties(separate, stimuli)
         text = f"Each layer of each network was regressed on the responses by ridge regression, {how}."
         texts.append((text, ("ridge",)))
-    for name in dict.fromkeys(name for _, name in fits):
-        method = config.methods[name]
+    for name, method in methods.items():
         if not isinstance(method, BandedRidgeMethod):
             continue
         score = {"r2": "R²", "r": "r"}[method.metric]
@@ -341,26 +337,17 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
             "what layers share is divided between them, and a part can be negative where layers correlate."
         )
         texts.append((text, ("banded",)))
-    texts += [
-        (_estimator(name, method), ())
-        for name in dict.fromkeys(name for _, name in fits)
-        if isinstance(method := config.methods[name], EstimatorMethod)
-    ]
-    texts += [
-        (_few_images(name, method), ("incontext", "empiricalbayes"))
-        for name in dict.fromkeys(name for _, name in fits)
-        if isinstance(method := config.methods[name], InContextMethod)
-    ]
-    texts += [
-        (_dictionary(name, method), ("sae",) if method.coding == "topk" else ("pursuit",))
-        for name in dict.fromkeys(name for _, name in fits)
-        if isinstance(method := config.methods[name], DictionaryMethod)
-    ]
-    texts += [
-        (_training(name, method), ())
-        for name in dict.fromkeys(name for _, name in fits)
-        if isinstance(method := config.methods[name], TrainedMethod)
-    ]
+    later: list[tuple[int, str, tuple[str, ...]]] = []
+    for name, method in methods.items():
+        if isinstance(method, EstimatorMethod):
+            later.append((0, _estimator(name, method), ()))
+        elif isinstance(method, InContextMethod):
+            later.append((1, _few_images(name, method), ("incontext", "empiricalbayes")))
+        elif isinstance(method, DictionaryMethod):
+            later.append((2, _dictionary(name, method), ("sae",) if method.coding == "topk" else ("pursuit",)))
+        elif isinstance(method, TrainedMethod):
+            later.append((3, _training(name, method), ()))
+    texts += [(text, keys) for _, text, keys in sorted(later, key=lambda each: each[0])]
     return texts
 
 
