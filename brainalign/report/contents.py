@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from brainalign.report.geometry_sections import gather_recordings, recordings_chapter
 from brainalign.report.kit import Chapter, Section, Shelf, render_page
 from brainalign.report.pages import (
     blocks_chapter,
@@ -17,14 +18,12 @@ from brainalign.report.pages import (
     gather_images,
     gather_modalities,
     gather_rdms,
-    gather_recordings,
     gather_series,
     gather_text,
     group_chapter,
     images_chapter,
     modalities_chapter,
     rdms_chapter,
-    recordings_chapter,
     series_chapter,
     text_chapter,
 )

@@ -29,6 +29,7 @@ from brainalign.report import (
     render_page,
 )
 from brainalign.report.geometry_sections import UNSEEN
+from brainalign.report.geometry_sections import decoding_over_time as recordings_page
 from brainalign.report.kit import failed_windows
 from brainalign.report.pages import block_sections as blocks_page
 from brainalign.report.pages import concepts as concepts_page
@@ -37,7 +38,6 @@ from brainalign.report.pages import group
 from brainalign.report.pages import images as image_page
 from brainalign.report.pages import modalities as modalities_page
 from brainalign.report.pages import rdms as rdm_page
-from brainalign.report.pages import recordings as recordings_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding

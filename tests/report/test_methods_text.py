@@ -19,12 +19,12 @@ from brainalign.report import (
     SubjectMaterial,
     TextMaterial,
 )
+from brainalign.report.geometry_sections import decoding_over_time as recordings_page
 from brainalign.report.kit import methods_text
 from brainalign.report.pages import concepts as concepts_page
 from brainalign.report.pages import dynamics as dynamics_page
 from brainalign.report.pages import images as image_page
 from brainalign.report.pages import modalities as modalities_page
-from brainalign.report.pages import recordings as recordings_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.study import ModalityStudy, SentenceStudy, SeriesStudy, Study, TripletStudy, VideoStudy, parse

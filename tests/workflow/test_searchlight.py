@@ -14,7 +14,7 @@ from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.datasets import load_mesh
 from brainalign.geometry import noise_precision, rdm, volume_neighbourhoods
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.report.kit import searchlight_sentence
+from brainalign.report.geometry_sections import searchlight_sentence
 
 BY = Provenance("test", {}, "")
 N_STIMULI, N_RUNS, N_VERTICES = 10, 4, 642

@@ -4,7 +4,11 @@ from brainalign.report.geometry_sections.alignment import ALIGNMENT_TABLES, alig
 from brainalign.report.geometry_sections.alignment import UNSEEN as UNSEEN
 from brainalign.report.geometry_sections.alignment import failed_alignment as failed_alignment
 from brainalign.report.geometry_sections.decoding_over_time import decoding_findings as decoding_findings
-from brainalign.report.geometry_sections.decoding_over_time import decoding_section
+from brainalign.report.geometry_sections.decoding_over_time import (
+    decoding_section,
+    gather_recordings,
+    recordings_chapter,
+)
 from brainalign.report.geometry_sections.identification import (
     IDENTIFICATION_TABLES,
     failed_identification,
@@ -14,7 +18,10 @@ from brainalign.report.geometry_sections.identification import (
 )
 from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section, no_matching
 from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
+from brainalign.report.geometry_sections.searchlights import searchlight_methods as searchlight_methods
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
+from brainalign.report.geometry_sections.searchlights import searchlight_sentence as searchlight_sentence
+from brainalign.report.geometry_sections.searchlights import searchlights_of as searchlights_of
 from brainalign.report.geometry_sections.time_course import best_layers as best_layers
 from brainalign.report.geometry_sections.time_course import course_section as course_section
 from brainalign.report.geometry_sections.time_course import layer_latencies, rsa_over_time, score_over_time
@@ -28,6 +35,7 @@ __all__ = [
     "alignment_section",
     "decoding_section",
     "failed_identification",
+    "gather_recordings",
     "identification_section",
     "identification_verdict",
     "layer_curves",
@@ -38,6 +46,7 @@ __all__ = [
     "no_identification",
     "no_matching",
     "rdm_grid",
+    "recordings_chapter",
     "reference_bars",
     "rsa_over_time",
     "score_over_time",

@@ -1,7 +1,8 @@
-"""Maps of searchlights: where the geometry of the brain is that of a model."""
+"""Searchlights: where the geometry of the brain is that of a model, in maps and in words."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,17 @@ from numpy.typing import NDArray
 
 from brainalign.report.kit import (
     CAPTIONS,
-    FAMILY_LEVEL,
     Panel,
     Section,
+    Shelf,
     SubjectMaterial,
-    around,
-    best_layer,
-    details_of,
-    searchlight_sentence,
+    number,
+    p_equals,
     target_map,
     together,
 )
+
+FAMILY_LEVEL = 0.05  # family-wise, over centres and layers
 
 
 def searchlight_section(material: SubjectMaterial) -> Section | None:
@@ -71,3 +72,80 @@ def _draw(
     full = np.where(order >= 0, values[order], np.nan)
     drawn = target_map(material, full, label=label, vmax=vmax, outline=np.where(order >= 0, found[order], 0))
     return None if drawn is None else drawn.figure
+
+
+def searchlights_of(shelf: Shelf) -> dict[str, pd.DataFrame]:
+    """Gather the searchlights of a subject, by model."""
+    tables = {
+        labels["model"]: shelf.fetch("searchlight", pd.DataFrame, **labels) for labels in shelf.each("searchlight")
+    }
+    return {model: table for model, table in tables.items() if table is not None}
+
+
+def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, Any], targets: pd.DataFrame) -> str:
+    """State a model's searchlight result: how many centres exceed the largest fit by chance, and the best centre."""
+    layer = best_layer(table)
+    lost = sum(details["n_nan"].values())
+    without = f" {lost:,} fits are undefined and count as none." if lost else ""
+    if layer is None:
+        return f"{model}: no centre has a fit; its geometry has no distances, or the patterns are constant.{without}"
+    mine = table[table["layer"] == layer]
+    n_found, n = int((mine["p_anywhere"] < FAMILY_LEVEL).sum()), int(mine["score"].notna().sum())
+    threshold = details["threshold_anywhere"]
+    limit = (
+        f"the largest fit over centres{' and layers' if table['layer'].nunique() > 1 else ''} in "
+        f"{details['permutations']:,} exchanges of {details['n_stimuli']} stimuli exceeds {number(threshold)} in 5 % "
+        "of them"
+    )
+    best = mine.iloc[int(np.nanargmax(mine["score"].to_numpy()))]
+    place = targets.set_index("target_id").loc[best["target_id"]]
+    where = ", ".join(f"{place[axis]:.0f}" for axis in ("x_mm", "y_mm", "z_mm"))
+    top = (
+        f"the best of {layer} is {number(best['score'])} around {best['target_id']} ({where} mm; "
+        f"p {p_equals(best['p_anywhere'], 4)})"
+    )
+    if not n_found:
+        return f"{model}: no centre exceeds chance: {limit}, and {top}.{without}"
+    return f"{model}: {n_found:,} of {n:,} centres exceed chance: {limit}; {top}.{without}"
+
+
+def searchlight_methods(material: SubjectMaterial) -> list[tuple[str, list[str]]]:
+    """Describe the searchlights, with the keys of the references; empty where none was run."""
+    if not material.searchlights:
+        return []
+    model, table = next(iter(material.searchlights.items()))
+    details = details_of(material, model)
+    noise = {"full": "whitened by the noise covariance of its voxels (Ledoit-Wolf shrinkage per neighbourhood)"}
+    noise["diagonal"] = "scaled by the noise of each voxel"
+    whitened = f", {noise[details['noise']]}" if details["noise"] in noise else ""
+    text = (
+        f"Searchlights: {details['distance']} distances between stimuli within {around(details, table)} of every "
+        f"centre{whitened}; compared with {details['feature_distance']} distances of features by "
+        f"{details['comparison']}. Stimuli of the features were exchanged {details['permutations']:,} times, alike for "
+        "all centres; a fit counts as above chance when it exceeds the largest over centres and layers in 95 % of them."
+    )
+    keys = ["searchlight", "maxstat"]
+    if material.responses is not None and "vertex" in material.responses.targets:
+        keys.append("surfacesearchlight")
+    return [(text, keys)]
+
+
+def details_of(material: SubjectMaterial, model: str) -> Mapping[str, Any]:
+    """Return the details of a model's searchlights."""
+    record = material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]
+    found: Mapping[str, Any] = record["details"]
+    return found
+
+
+def best_layer(table: pd.DataFrame) -> str | None:
+    """Return the layer with the largest fit; None where no centre has one."""
+    scores = table["score"]
+    return None if scores.isna().all() else str(table["layer"].iloc[int(np.nanargmax(scores.to_numpy()))])
+
+
+def around(details: Mapping[str, Any], table: pd.DataFrame) -> str:
+    """Return the size of neighbourhoods in words."""
+    usual = int(table["n_channels"].median())
+    if details["radius_mm"] is None:
+        return f"the {usual} nearest vertices"
+    return f"{details['radius_mm']:g} mm ({usual} voxels or vertices usually)"

@@ -1,19 +1,21 @@
 """What pages are made of: figures, maps, tables, sentences, and what is drawn."""
 
-from brainalign.report.kit.brain_maps import draw_map as draw_map
-from brainalign.report.kit.brain_maps import slice_positions as slice_positions
 from brainalign.report.kit.canvas import COLOURS as COLOURS
+from brainalign.report.kit.canvas import GAP as GAP
 from brainalign.report.kit.canvas import GREY as GREY
 from brainalign.report.kit.canvas import HIDDEN as HIDDEN
 from brainalign.report.kit.canvas import MOST_BYTES as MOST_BYTES
 from brainalign.report.kit.canvas import MOST_MARKS as MOST_MARKS
 from brainalign.report.kit.canvas import MOST_PIXELS as MOST_PIXELS
 from brainalign.report.kit.canvas import NULL as NULL
+from brainalign.report.kit.canvas import STRIP as STRIP
 from brainalign.report.kit.canvas import check_columns as check_columns
+from brainalign.report.kit.canvas import composite as composite
 from brainalign.report.kit.canvas import compressed as compressed
 from brainalign.report.kit.canvas import label_axes as label_axes
 from brainalign.report.kit.canvas import layer_colours as layer_colours
 from brainalign.report.kit.canvas import legend_below as legend_below
+from brainalign.report.kit.canvas import letter as letter
 from brainalign.report.kit.canvas import model_colours as model_colours
 from brainalign.report.kit.canvas import new_figure as new_figure
 from brainalign.report.kit.canvas import panel_grid as panel_grid
@@ -42,17 +44,6 @@ from brainalign.report.kit.page import Chapter, Panel, Section, render_page
 from brainalign.report.kit.page import captioned as captioned
 from brainalign.report.kit.page import drawn_sections as drawn_sections
 from brainalign.report.kit.page import together as together
-from brainalign.report.kit.panels import GAP as GAP
-from brainalign.report.kit.panels import STRIP as STRIP
-from brainalign.report.kit.panels import composite as composite
-from brainalign.report.kit.panels import letter as letter
-from brainalign.report.kit.searchlight_words import FAMILY_LEVEL as FAMILY_LEVEL
-from brainalign.report.kit.searchlight_words import around as around
-from brainalign.report.kit.searchlight_words import best_layer as best_layer
-from brainalign.report.kit.searchlight_words import details_of as details_of
-from brainalign.report.kit.searchlight_words import searchlight_methods as searchlight_methods
-from brainalign.report.kit.searchlight_words import searchlight_sentence as searchlight_sentence
-from brainalign.report.kit.searchlight_words import searchlights_of as searchlights_of
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
 from brainalign.report.kit.sentences import findings as findings
 from brainalign.report.kit.sentences import methods_text as methods_text
@@ -73,9 +64,11 @@ from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
 from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.kit.synthesised import synthesised_images_of as synthesised_images_of
 from brainalign.report.kit.tables import comparison_table, html_table, score_table
+from brainalign.report.kit.target_maps import draw_map as draw_map
 from brainalign.report.kit.target_maps import on_fsaverage as on_fsaverage
 from brainalign.report.kit.target_maps import place_marks as place_marks
 from brainalign.report.kit.target_maps import score_histogram as score_histogram
+from brainalign.report.kit.target_maps import slice_positions as slice_positions
 from brainalign.report.kit.target_maps import target_map as target_map
 from brainalign.report.kit.viewer import map_codes as map_codes
 from brainalign.report.kit.viewer import surface_assets as surface_assets

@@ -1,10 +1,11 @@
-"""What all figures share: the canvas, the colours of models and layers, and files within the size budget."""
+"""What all figures share: the canvas, colours of models and layers, files within the size budget, several as one."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from string import ascii_uppercase
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -12,11 +13,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
 from brainalign.checks import BrainalignError, listed
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
@@ -145,7 +145,7 @@ def picture_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
     return compressed(drawn(figure), most)
 
 
-def drawn(figure: Figure) -> Image:
+def drawn(figure: Figure) -> Image.Image:
     """Return the pixels of a figure, at most MOST_PIXELS wide."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL.Image import fromarray
@@ -157,7 +157,7 @@ def drawn(figure: Figure) -> Image:
     return fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
 
 
-def compressed(picture: Image, most: int = MOST_BYTES) -> bytes:
+def compressed(picture: Image.Image, most: int = MOST_BYTES) -> bytes:
     """Return a picture as PNG, or as WebP where a PNG is larger than `most` bytes.
 
     All but small pictures are drawn in 256 colours, which the eye does not tell from all. Photographs and noise, which
@@ -178,3 +178,46 @@ def compressed(picture: Image, most: int = MOST_BYTES) -> bytes:
         buffer = io.BytesIO()
         smaller.save(buffer, format="webp", quality=quality)
     return buffer.getvalue()
+
+
+STRIP = 22  # pixels above each figure, for its letter and title
+GAP = 8  # pixels between figures
+
+
+def letter(place: int) -> str:
+    """Return the letter of a figure: A to Z, then AA, AB and so on."""
+    before, last = divmod(place, len(ascii_uppercase))
+    return (letter(before - 1) if before else "") + ascii_uppercase[last]
+
+
+def composite(figures: Sequence[tuple[str, Figure]], most: int = MOST_BYTES) -> bytes:
+    """Return figures as one PNG or WebP of at most MOST_PIXELS width and `most` bytes.
+
+    Parameters
+    ----------
+    figures : sequence of (title, figure)
+        In the order of their letters. A title that is wider than its figure is cut: it stands in the caption too.
+    most : int
+    """
+    tiles = [_tile(f"{letter(k)}  {title}", figure) for k, (title, figure) in enumerate(figures)]
+    places, x, y, height = [], 0, 0, 0
+    for tile in tiles:
+        if x and x + tile.width > MOST_PIXELS:
+            x, y, height = 0, y + height + GAP, 0
+        places.append((x, y))
+        x, height = x + tile.width + GAP, max(height, tile.height)
+    width = max(x + tile.width for tile, (x, _) in zip(tiles, places, strict=True))
+    picture = Image.new("RGB", (width, y + height), "white")
+    for tile, place in zip(tiles, places, strict=True):
+        picture.paste(tile, place)
+    return compressed(picture, most)
+
+
+def _tile(title: str, figure: Figure) -> Image.Image:
+    """Return a figure with a strip above it, in the font of matplotlib, so that letters are the same everywhere."""
+    picture = drawn(figure).convert("RGB")
+    tile = Image.new("RGB", (picture.width, picture.height + STRIP), "white")
+    font = ImageFont.truetype(findfont("DejaVu Sans:bold"), 13)
+    ImageDraw.Draw(tile).text((6, 4), title, fill="black", font=font)
+    tile.paste(picture, (0, STRIP))
+    return tile

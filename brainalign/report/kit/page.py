@@ -17,12 +17,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 import brainalign
-from brainalign.report.kit.canvas import picture_bytes
+from brainalign.report.kit.canvas import composite, letter, picture_bytes
 from brainalign.report.kit.captions import CAPTIONS
 from brainalign.report.kit.citations import CITATIONS
 from brainalign.report.kit.failed_controls import FailedControl
 from brainalign.report.kit.material import Failure, StudyMaterial
-from brainalign.report.kit.panels import composite, letter
 from brainalign.report.kit.sentences import number, p_number
 from brainalign.report.kit.viewer import VIEWER_CLASS, surface_assets, surface_code
 

@@ -14,7 +14,6 @@ from brainalign.report.pages.modalities import gather_modalities, modalities_cha
 from brainalign.report.pages.modalities import leak_sentence as leak_sentence
 from brainalign.report.pages.rdms import beside_trained as beside_trained
 from brainalign.report.pages.rdms import gather_rdms, rdms_chapter
-from brainalign.report.pages.recordings import gather_recordings, recordings_chapter
 from brainalign.report.pages.sentences import TextMaterial, gather_text, text_chapter
 from brainalign.report.pages.series import gather_series, series_chapter
 from brainalign.report.pages.text_sections import sentence_section as sentence_section
@@ -31,7 +30,6 @@ __all__ = [
     "gather_images",
     "gather_modalities",
     "gather_rdms",
-    "gather_recordings",
     "gather_series",
     "gather_text",
     "group_chapter",
@@ -40,7 +38,6 @@ __all__ = [
     "images_chapter",
     "modalities_chapter",
     "rdms_chapter",
-    "recordings_chapter",
     "scores_chapter",
     "series_chapter",
     "text_chapter",

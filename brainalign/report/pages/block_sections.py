@@ -14,7 +14,13 @@ from nibabel.nifti1 import Nifti1Image
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
 from brainalign.report.encoding_sections import no_convergence, score_maps
-from brainalign.report.geometry_sections import left_out_course_section, rsa_course_section, searchlight_section
+from brainalign.report.geometry_sections import (
+    left_out_course_section,
+    rsa_course_section,
+    searchlight_methods,
+    searchlight_section,
+    searchlights_of,
+)
 from brainalign.report.kit import (
     CAPTIONS,
     FEW_STIMULI,
@@ -30,8 +36,6 @@ from brainalign.report.kit import (
     methods_text,
     number,
     p_equals,
-    searchlight_methods,
-    searchlights_of,
     target_map,
 )
 from brainalign.report.pages import blocks_figures as figures

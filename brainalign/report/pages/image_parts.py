@@ -32,6 +32,7 @@ from brainalign.report.geometry_sections import (
     reference_bars,
     rsa_course_section,
     searchlight_section,
+    searchlights_of,
 )
 from brainalign.report.kit import (
     ImageEncoding,
@@ -43,7 +44,6 @@ from brainalign.report.kit import (
     directions_of,
     drawn_sections,
     html_table,
-    searchlights_of,
     synthesised_images_of,
     together,
 )

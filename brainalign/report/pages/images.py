@@ -18,6 +18,7 @@ from brainalign.config import (
     TrainedMethod,
 )
 from brainalign.report.encoding_sections import contest_methods, contest_sentence
+from brainalign.report.geometry_sections import searchlight_methods
 from brainalign.report.kit import (
     LEVEL,
     SPREADS,
@@ -31,7 +32,6 @@ from brainalign.report.kit import (
     p_equals,
     rdm_methods,
     reading_methods,
-    searchlight_methods,
 )
 from brainalign.report.pages.image_parts import image_sections
 from brainalign.report.synthesis_sections import (
