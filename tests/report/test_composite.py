@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import re
 from html import unescape
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from brainalign.report import Panel, Section
+from brainalign.config import Config
+from brainalign.report import Chapter, Panel, Section, StudyMaterial, render_page
 from brainalign.report.kit import GAP, MOST_BYTES, MOST_PIXELS, STRIP, composite, compressed, letter, together
 
 EVIL = "<img src=x onerror=alert(1)>$x$"
@@ -56,8 +57,8 @@ def test_many_figures_of_noise_keep_to_the_budget_of_one() -> None:
 
 def rendered(section: Section) -> str:
     """Return the HTML of one section."""
-    environment = Environment(loader=PackageLoader("brainalign.report"), autoescape=True)
-    return environment.get_template("parts.html").module.section_list([section], "x")  # type: ignore[attr-defined]
+    page = StudyMaterial(Config.model_construct(), "x", SimpleNamespace(title="t"))
+    return render_page(page, [Chapter("", [section])]).partition("<main>")[2]
 
 
 def panels() -> list[Panel]:
