@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import brainalign
@@ -50,6 +51,17 @@ def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None
         left_out = subjects and of.get("subject", "") not in ("", *subjects)
         if (not steps or step.name in steps) and not left_out:
             assert run_job(job_of(run, step, of)) == 0, f"{step.name} {dict(of)}"
+
+
+class Rows(dict[str, np.ndarray]):
+    """Takes what an extractor writes of n stimuli: values by layer, batches joined."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.pending = np.arange(n)
+
+    def write(self, rows: np.ndarray, values: Mapping[str, np.ndarray], grids: object = None) -> None:
+        self |= {name: np.concatenate([*([self[name]] if name in self else []), part]) for name, part in values.items()}
 
 
 def draw_page(config: Config, dataset: str, subject: str | None = None) -> int:

@@ -144,8 +144,7 @@ def test_check_finds_recordings_with_nothing_to_decode(tmp_path: Path, n: int, m
     if not n:
         epochs.drop(range(12), verbose="error")
     epochs.save(tmp_path / "cats-epo.fif", verbose="error")
-    about = {"name": "cats", "title": "t", "citation": {"text": "t"}, "licence": "CC0"}
-    about |= {"source": "s", "recordings": {"1": {"format": "epochs", "epochs": ["cats-epo.fif"]}}}
+    about = {"name": "cats", "recordings": {"1": {"format": "epochs", "epochs": ["cats-epo.fif"]}}}
     about |= {"epochs": {"tmin_s": -0.1, "tmax_s": 0.3, "baseline_s": None}}
     (tmp_path / "cats.yaml").write_text(yaml.safe_dump(about))
     assert message in checked(tmp_path / "cats.yaml", capsys)

@@ -152,12 +152,6 @@ def test_too_many_folds(small, make_study) -> None:
     assert "splits.five: every 5 of 20 stimuli left out makes 15,504 folds; use a smaller size" in text
 
 
-def test_everything_at_once(small) -> None:
-    lines = [line.replace("thing3", "thing33") for line in small.labels][:-1]
-    text = found(small.write(labels=lines, mask=np.ones((6, 5, 3))))
-    assert len(text.splitlines()) >= 3
-
-
 KRIEGESKORTE = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import Rows
 from records import Record
 
 from brainalign.arrays import Responses
@@ -41,16 +42,9 @@ class Study:
         }
 
     def extract(self, extractor) -> dict[str, np.ndarray]:
-        class Rows(dict):
-            pending = np.arange(len(self.table))  # all eight in one batch
-
-            def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: object = None) -> None:
-                assert rows.tolist() == self.pending.tolist()
-                self.update(values)
-
-        rows = Rows()
+        rows = Rows(len(self.table))
         extractor.extract(self.table, rows)
-        return dict(rows)
+        return rows
 
     def evaluate(self, space: np.ndarray, split: str, encoder: Ridge, n_permutations: int):
         rows = pd.Index(self.table["stimulus_id"]).get_indexer(self.stimuli)

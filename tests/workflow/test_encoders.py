@@ -245,10 +245,10 @@ FIELD = TRAINING | {"encoder": "factorized", "baselines": []}
 
 
 def test_objects_reduced(make_checkout) -> None:
-    """Half the images and epochs: what is read is found, by the layer that holds it, and attention lands on it."""
-    routing = TRAINING | {"encoder": "routing", "epochs": 20, "baselines": ["second_order"], "ensemble": True}
-    methods = {"routing": routing, "field": FIELD | {"epochs": 10}}
-    results = run(make_checkout("objects"), {"n_train": 1200, "n_test": 150}, methods, seed=0)["objects"]
+    """Fewer images and epochs: what is read is found, by the layer that holds it, and attention lands on it."""
+    routing = TRAINING | {"encoder": "routing", "epochs": 16, "baselines": ["second_order"], "ensemble": True}
+    methods = {"routing": routing, "field": FIELD | {"epochs": 8}}
+    results = run(make_checkout("objects"), {"n_train": 900, "n_test": 120}, methods, seed=0)["objects"]
     where = kinds(results.world)
     for kind, mask in where.items():
         assert results.reached("routing", mask) >= 0.75, kind

@@ -75,7 +75,6 @@ def test_a_dry_run_lists_the_planned_jobs(run, root: Path, name: str, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("datasets: {}", "datasets: Dictionary should have at least 1 item"),
         (
             "datasets: {haxby-slice: {descriptor: data/haxby-slice.yaml}}\nmodels: {m: {extractor: onehot}}\n"
             "methods: {r: {encoder: ridge, aphas: [1]}}",
