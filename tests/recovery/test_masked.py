@@ -22,7 +22,7 @@ from brainalign.decoding import (
     person_scores,
     shifted_regions,
 )
-from brainalign.decoding.masked import filling
+from brainalign.decoding.masked.study import _filling as filling
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
 SEEDS = (1, 2, 3)
