@@ -144,15 +144,6 @@ def six_runs(tmp_path: Path) -> Config:
     return parse(Config, content(tmp_path, models=models, methods=methods), "test")
 
 
-def test_runs_left_out_of_stimuli_that_are_only_named(tmp_path: Path) -> None:
-    config = six_runs(tmp_path)
-    run_all(config)
-    r = scores(config, "01").groupby("target_id")["r"].mean().to_numpy()
-    assert r[:5].min() > 0.5
-    assert abs(r[5:].mean()) < 0.25
-    assert "mine: vectors as given in own.csv" in report_path(config.results, "mine", "01").read_text()
-
-
 def test_a_run_that_is_there_twice_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One copy would train what is tested on the other: `check` says so, and so does the step that reads."""
     config = six_runs(tmp_path)
