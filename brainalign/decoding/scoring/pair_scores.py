@@ -79,7 +79,7 @@ def content_overlaps(
 
     Examples
     --------
-    >>> content_overlaps(["the dog was happy at home"], ["the dog was sad at home"])[0, 0]
+    >>> float(content_overlaps(["the dog was happy at home"], ["the dog was sad at home"])[0, 0])
     0.6666666666666666
     """
     said = [set(words(one)) - function_words for one in generated]
