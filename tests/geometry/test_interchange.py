@@ -88,11 +88,6 @@ def test_rsatoolbox_computes_the_same_from_the_patterns(method: str, patterns: L
     square = np.zeros((5, 5))
     square[PAIRS] = read.rdms[0]
     np.testing.assert_allclose((square + square.T)[np.ix_(place, place)][PAIRS], mine, atol=1e-10)
-    if method != "mahalanobis":  # theirs and ours side by side, in one order
-        again = to_rsatoolbox(LabelledRdms(mine, CONDITIONS, method))
-        again.reorder(np.argsort(CONDITIONS))
-        np.testing.assert_allclose(again.dissimilarities, theirs.dissimilarities, atol=1e-10)
-        assert again.dissimilarity_measure == theirs.dissimilarity_measure
 
 
 def test_rsatoolbox_compares_the_same(rdms: LabelledRdms) -> None:

@@ -7,8 +7,7 @@ from brainalign.geometry.odd_one_out.alignment_study import (
     score_alignment,
 )
 from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
-from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
-from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
+from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, HumanTeacher, affine_head
 from brainalign.geometry.odd_one_out.networks import (
     fit_dimensions,
     network_tables,
@@ -16,8 +15,6 @@ from brainalign.geometry.odd_one_out.networks import (
     region_table,
     unseen_similarities,
 )
-from brainalign.geometry.odd_one_out.soft_choices import DIVERGENCES, choice_entropy, choice_temperature, judged_shares
-from brainalign.geometry.odd_one_out.soft_choices import log_choices as log_choices
 from brainalign.geometry.odd_one_out.study import (
     CONCEPT_METHODS,
     ConceptFit,
@@ -43,8 +40,12 @@ from brainalign.geometry.odd_one_out.triplet_splits import (
 )
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,
+    DIVERGENCES,
     check_triplets,
+    choice_entropy,
     choice_probabilities,
+    choice_temperature,
+    judged_shares,
     object_similarities,
     odd_one_out_accuracy,
     repeated_ceilings,
@@ -52,6 +53,7 @@ from brainalign.geometry.odd_one_out.triplets import (
     triplet_ceilings,
     triplet_keys,
 )
+from brainalign.geometry.odd_one_out.triplets import log_choices as log_choices
 
 __all__ = [
     "CHANCE",

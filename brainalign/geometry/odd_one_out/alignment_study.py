@@ -12,14 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
-from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
-from brainalign.geometry.odd_one_out.soft_choices import (
-    check_probabilities,
-    choice_entropy,
-    choice_temperature,
-    mean_divergence,
-)
+from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, HumanTeacher, affine_head
 from brainalign.geometry.odd_one_out.triplet_splits import (
     LEVELS,
     check_triplets_apart,
@@ -28,8 +21,12 @@ from brainalign.geometry.odd_one_out.triplet_splits import (
     triplet_levels,
 )
 from brainalign.geometry.odd_one_out.triplets import (
+    check_probabilities,
     check_triplets,
+    choice_entropy,
     choice_probabilities,
+    choice_temperature,
+    mean_divergence,
     object_similarities,
     odd_one_out_accuracy,
     odd_one_out_shares,

@@ -189,7 +189,7 @@ def decode_times(
     codes, names = _codes(values, labels, permuted, score)
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times), np.nan)
-    decisions = [np.empty((len(test), n_times)) for _, test in folds]
+    decisions: list[Values] = [np.empty((len(test), n_times)) for _, test in folds]
     truth = [codes[0, test] for _, test in folds]
     for k, time, fitted, tests in _fits(values, codes, len(names), folds, whiteners, ridge):
         decided = fitted.decide(tests[:, :, time])  # (n_test, n_labelings, n_classes)
