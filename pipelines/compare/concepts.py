@@ -68,7 +68,7 @@ def concepts(job: Job) -> None:
         "mean_r": {name: fit.found_again.means.tolist() for name, fit in fits.items()},
         "n_dimensions": {name: [len(e.T) for e in fit.fitted.embeddings_] for name, fit in fits.items()},
     }
-    found = {name: fit.embedding for name, fit in fits.items()}
+    found: dict[str, Values] = {name: fit.embedding for name, fit in fits.items()}
     found |= {f"{name}_r": fit.found_again.r for name, fit in fits.items()}
     shapes = "<method> (n_stimuli, n_dimensions), of the reference start; <method>_r (n_dimensions,)"
     job.save("concepts", Arrays(found), stimuli=stimuli, labels=details["labels"], shapes=shapes)
