@@ -187,6 +187,7 @@ def decode_times(
     method. Trends in Cognitive Sciences 18:203-210. doi:10.1016/j.tics.2014.01.002
     """
     codes, names = _codes(values, labels, permuted, score)
+    check_folds(folds, len(values))
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times), np.nan)
     decisions: list[Values] = [np.empty((len(test), n_times)) for _, test in folds]
