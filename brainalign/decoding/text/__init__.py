@@ -2,7 +2,7 @@
 
 from brainalign.decoding.text.decoder import KEY as KEY
 from brainalign.decoding.text.decoder import TextDecoder
-from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, eeg_encoder
+from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, Augmentation, eeg_encoder
 from brainalign.decoding.text.glim import AdaptiveBlock as AdaptiveBlock
 from brainalign.decoding.text.glim import GlimAlignment, GlimEncoder
 from brainalign.decoding.text.glim import Prompt as Prompt
@@ -19,6 +19,7 @@ from brainalign.decoding.text.text_study import Components, TextFound, TextStudy
 __all__ = [
     "EEG_ENCODERS",
     "LANGUAGE_MODELS",
+    "Augmentation",
     "CausalLanguage",
     "Components",
     "Decoded",

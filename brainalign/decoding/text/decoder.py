@@ -28,11 +28,10 @@ from torch.nn import functional as F
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.scoring import reciprocal_rank
-from brainalign.decoding.text.eeg_encoders import eeg_encoder
+from brainalign.decoding.text.eeg_encoders import Augmentation, eeg_encoder
 from brainalign.decoding.text.language import LanguageBridge, LanguageModel
 from brainalign.decoding.text.residual import RidgeMaps, RidgeResidual, cross_fitted, spread
 from brainalign.decoding.training import (
-    Augmentation,
     ChannelScale,
     EegShape,
     History,

@@ -1,6 +1,5 @@
 """Trials, and how networks are trained on them."""
 
-from brainalign.decoding.training.augmentation import Augmentation
 from brainalign.decoding.training.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.training.loop import History, batches, train
 from brainalign.decoding.training.subjects import EegShape
@@ -17,7 +16,6 @@ from brainalign.decoding.training.trials import inside as inside
 from brainalign.decoding.training.trials import signal_scale as signal_scale
 
 __all__ = [
-    "Augmentation",
     "EegShape",
     "History",
     "LogitScale",
