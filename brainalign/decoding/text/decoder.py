@@ -226,7 +226,7 @@ class TextDecoder:
         with torch.no_grad():
             for part in self._feed(signals, meta).parts():
                 states = bridge(*self.network_(*part))
-                found += bridge.teacher_forced(states, list(texts[len(found) : len(found) + len(states)]))
+                found += bridge.language.teacher_forced(states, list(texts[len(found) : len(found) + len(states)]))
         return pd.DataFrame({"text": list(texts), "teacher_forced": found, "diagnostic": True})
 
     def attention(self, signals: Values, meta: pd.DataFrame, targets: Values | None = None) -> NDArray[np.float64]:

@@ -115,10 +115,6 @@ class LanguageBridge(nn.Module):
         """
         return self.language.losses(states, [wording(text, turn) for text in texts]).mean()
 
-    def teacher_forced(self, states: Tensor, texts: Sequence[str]) -> list[str]:
-        """Return the likeliest word at each place given the true words before it: a diagnostic, never a result."""
-        return self.language.teacher_forced(states, texts)
-
     def generate(self, states: Tensor, beams: int = 1, max_length: int = 64, batch_size: int = 64) -> list[str]:
         """Generate texts with the language model from the states alone.
 

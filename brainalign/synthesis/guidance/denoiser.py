@@ -206,8 +206,8 @@ def _from_velocity(o: Tensor, u: Tensor, a: Tensor) -> Tensor:
     return a.sqrt() * u - (1 - a).sqrt() * o
 
 
-def _from_sample(o: Tensor, u: Tensor, a: Tensor) -> Tensor:
-    return o
+def _as_it_is(sample: Tensor, u: Tensor, a: Tensor) -> Tensor:
+    return sample
 
 
 def _noise(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
@@ -218,17 +218,13 @@ def _to_velocity(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
     return a.sqrt() * _noise(x0, u, a) - (1 - a).sqrt() * x0
 
 
-def _to_sample(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
-    return x0
-
-
 Algebra = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # By what the network predicts: its output to x₀, and x₀ to that output; arguments (output or x₀, u, ā).
 PREDICTIONS: dict[str, tuple[Algebra, Algebra]] = {
     "epsilon": (_from_epsilon, _noise),
     "v_prediction": (_from_velocity, _to_velocity),
-    "sample": (_from_sample, _to_sample),
+    "sample": (_as_it_is, _as_it_is),
 }
 
 # Schedulers by the table that says how much signal a step's input holds.

@@ -126,7 +126,10 @@ class _Clamp(torch.autograd.Function):
 
 def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
     """Return images in [0, 1], through which the gradient passes also where they are saturated."""
-    images: Tensor = _Clamp.apply(_full(denoiser.pixels(latents)) / 2 + 0.5)  # type: ignore[no-untyped-call]
+    pixels = denoiser.pixels(latents)
+    if pixels.dtype != torch.float64:
+        pixels = pixels.float()  # half precision becomes single
+    images: Tensor = _Clamp.apply(pixels / 2 + 0.5)  # type: ignore[no-untyped-call]
     return images
 
 
@@ -166,11 +169,6 @@ def _scaled_gradient(scores: Tensor, images: Tensor, u: Tensor) -> Tensor:
         if g.isfinite().all():
             break
     return g * size / 2.0**power
-
-
-def _full(images: Tensor) -> Tensor:
-    """Half precision becomes single; double stays."""
-    return images if images.dtype == torch.float64 else images.float()
 
 
 def _rms(values: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class Sampling:
         return max(1, round(self.share_kept * self.n_images))
 
 
+@dataclass(frozen=True)
 class SynthesisStudy:
     """Images of regions under every condition.
 
@@ -92,35 +93,27 @@ class SynthesisStudy:
         If there is no region, no judge called "guide", or a prompt that no region or the model can take.
     """
 
-    def __init__(
-        self,
-        pipe: BrainGuidedPipeline,
-        objectives: Mapping[str, Objective],
-        judges: Judges,
-        natural: Tensor | NaturalImages,
-        sampling: Sampling = Sampling(),
-        prompts: Mapping[str, str] | None = None,
-        progress: Callable[[str], None] | None = None,
-    ) -> None:
-        if not objectives or "guide" not in judges.by_region:
+    pipe: BrainGuidedPipeline
+    objectives: Mapping[str, Objective]
+    judges: Judges
+    natural: Tensor | NaturalImages
+    sampling: Sampling = Sampling()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    progress: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.objectives or "guide" not in self.judges.by_region:
             raise BrainalignError(
-                f"a study needs regions and a judge 'guide'; got regions {list(objectives)}, judges "
-                f"{list(judges.by_region)}"
+                f"a study needs regions and a judge 'guide'; got regions {list(self.objectives)}, judges "
+                f"{list(self.judges.by_region)}"
             )
-        self.pipe = pipe
-        self.objectives = objectives
-        self.judges = judges
-        self.natural = natural
-        self.sampling = sampling
-        self.prompts = dict(prompts or {})
         for region, words in self.prompts.items():
-            if region not in objectives:
+            if region not in self.objectives:
                 raise BrainalignError(
-                    f"a prompt for {region!r}, which is not among the regions ({', '.join(objectives)})"
+                    f"a prompt for {region!r}, which is not among the regions ({', '.join(self.objectives)})"
                 )
-            pipe.denoiser(1, prompt=words)  # raises before the long computation where the model reads no text
-        pipe.denoiser(1, **self._told())
-        self.progress = progress
+            self.pipe.denoiser(1, prompt=words)  # raises before the long computation where the model reads no text
+        self.pipe.denoiser(1, **self._told())
 
     def run(
         self,
