@@ -65,7 +65,7 @@ from brainalign.encoding.in_context import read_checkpoint
 from brainalign.features import load_image
 from brainalign.io import Provenance, artifact_path, load, open_writer, read_npy, read_npz, save
 from brainalign.regression import NpyFile, read_state
-from brainalign.study import load_descriptor, read_feature_norms, read_vectors
+from brainalign.study import Study, load_descriptor, parse, read_feature_norms, read_vectors
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)
@@ -265,7 +265,9 @@ def _rdm_study(folder: Path) -> None:
 
 
 def _read_rdm_study(folder: Path) -> object:
-    found = read_rdm_study({name: folder / name for name in ("stimuli.tsv", "sets.safetensors")})
+    recorded = {"humans": {"format": "rdms", "file": "sets.safetensors"}}
+    content = {"name": "mine", "folder": folder, "stimuli": "stimuli.tsv", "recordings": recorded}
+    found = read_rdm_study(parse(Study, content, "fuzz"))
     return found.stimuli, found.sets
 
 

@@ -29,7 +29,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, check_table_models, load_config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
-from brainalign.study import Descriptor, has_unknown_size, load_descriptor, read_yaml
+from brainalign.study import Study, has_unknown_size, load_descriptor, read_yaml
 from brainalign.workflow import STEPS, Job, jobs
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     return max([_check_dataset(descriptor, console) for descriptor in descriptors.values()], default=0)
 
 
-def _check_dataset(descriptor: Descriptor, console: Console) -> int:
+def _check_dataset(descriptor: Study, console: Console) -> int:
     from brainalign.datasets import audit_study
 
     found = audit_study(descriptor)
@@ -162,7 +162,7 @@ def _odd_last(descriptor: Any) -> list[Problem]:
     try:
         check_odd_last(study.triplets, len(study.objects), study.embedding)
     except BrainalignError as error:
-        return [Problem("files.triplets", str(error))]
+        return [Problem("recordings", str(error))]
     return []
 
 
@@ -170,7 +170,7 @@ def _fetch(arguments: argparse.Namespace, console: Console) -> int:
     from brainalign.datasets import fetch_files
 
     named = Path("data") / f"{arguments.descriptor}.yaml"
-    descriptor: Descriptor = load_descriptor(named if named.exists() else arguments.descriptor)
+    descriptor: Study = load_descriptor(named if named.exists() else arguments.descriptor)
     console.print(escape(f"{descriptor.name}: licence: {descriptor.licence or 'not given'}"))
     for file in fetch_files(descriptor, arguments.to):
         console.print(escape(f"{'downloaded' if file.downloaded else 'was there'}: {file.path}"))
@@ -234,7 +234,7 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
 def _print_unknown_sizes(config: Config, console: Console) -> None:
     unknown = []
     for name, use in config.datasets.items():
-        study: Descriptor = load_descriptor(use.descriptor, raw=config.raw_folder(name))
+        study: Study = load_descriptor(use.descriptor, raw=config.raw_folder(name))
         if has_unknown_size(study):
             unknown.append(name)
     if unknown:

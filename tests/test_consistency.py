@@ -267,8 +267,8 @@ def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
 
 
 def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
-    about = {"kind": "triplets", "name": "odd", "title": "t", "licence": "CC0", "source": "tests"}
-    about |= {"citation": {"text": "Nobody."}, "files": {"triplets": ["triplets.txt"], "objects": "objects.txt"}}
+    about = {"name": "odd", "title": "t", "licence": "CC0", "source": "tests", "citation": {"text": "Nobody."}}
+    about |= {"stimuli": "objects.txt", "recordings": {"us": {"format": "triplets", "triplets": ["triplets.txt"]}}}
     (lab.folder / "odd.yaml").write_text(yaml.safe_dump(about))
     path = lab.folder / "scenes.yaml"
 

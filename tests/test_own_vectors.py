@@ -68,7 +68,8 @@ def study(folder: Path, **model: object) -> Path:
     """Write a study of RDMs of which nothing but ids is known, and return a configuration with one model of vectors."""
     pd.DataFrame({"stimulus_id": NAMES}).to_csv(folder / "stimuli.tsv", sep="\t", index=False)
     np.save(folder / "cortex.npy", np.random.default_rng(1).uniform(size=(2, 6)))
-    described = {"kind": "rdms", "name": "mine", "files": ["stimuli.tsv", "cortex.npy"]}
+    recorded = {"cortex": {"format": "rdms", "file": "cortex.npy"}}
+    described = {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded}
     (folder / "mine.yaml").write_text(yaml.safe_dump(described))
     content = {
         "results": str(folder / "results"),

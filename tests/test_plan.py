@@ -16,7 +16,7 @@ from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config, load_descriptors
-from brainalign.study import RdmStudy, Shape, Study, known_shape, load_descriptor, parse, shape_of
+from brainalign.study import Shape, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import (
     STEPS,
     Cost,
@@ -100,10 +100,10 @@ def test_the_job_list_follows_from_the_configuration(
     demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
-    for name in load_descriptor("data/kriegeskorte92.yaml", RdmStudy).files:
+    for name in load_descriptor("data/kriegeskorte92.yaml").recordings["humanIT"].files:
         (tmp_path / "kriegeskorte92").mkdir(exist_ok=True)
         (tmp_path / "kriegeskorte92" / name).touch()
-    for path in load_descriptor("data/n170.yaml", Study).subjects["1"].recordings:
+    for path in load_descriptor("data/n170.yaml").recordings["1"].recordings:
         (tmp_path / "eeg-n170" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "eeg-n170" / path).touch()
     planned = jobs(demo)
@@ -214,7 +214,7 @@ def test_the_state_of_images(scenes) -> None:
 
 
 def test_costs_of_studies_of_images_grow_with_sizes(demo: Config) -> None:
-    small = load_descriptor("data/simulated.yaml", Study)
+    small = load_descriptor("data/simulated.yaml")
     assert small.shape is not None
     large = small.model_copy(update={"shape": small.shape.model_copy(update={"targets": 300_000})})
     for stage in ("prepare", "encode_images", "compare_images"):
@@ -226,7 +226,7 @@ def test_costs_of_studies_of_images_grow_with_sizes(demo: Config) -> None:
 def test_joint_fits_are_planned_where_they_are_used(demo: Config) -> None:
     fits = {labels["model"] for job in jobs(demo) if (labels := dict(job.labels)).get("method") == "banded"}
     assert fits == {"generator"}
-    study = load_descriptor("data/simulated.yaml", Study)
+    study = load_descriptor("data/simulated.yaml")
     one, joint = (estimate("encode_images", demo, study, "generator", method) for method in ("ridge", "banded"))
     assert joint.seconds > one.seconds
 
@@ -347,7 +347,7 @@ def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_trained_beside_a_method_costs_its_time(demo: Config) -> None:
-    study = load_descriptor("data/simulated.yaml", Study)
+    study = load_descriptor("data/simulated.yaml")
     base = demo.methods["routing"].model_copy(update={"baselines": (), "controls": ()})
     seconds = {}
     for name, options in {
@@ -365,7 +365,7 @@ def test_what_is_trained_beside_a_method_costs_its_time(demo: Config) -> None:
 def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
     fits = [labels for job in jobs(demo) if (labels := dict(job.labels)).get("method") == "routing"]
     assert fits == [{"subject": "01", "model": "generatortokens", "method": "routing"}]
-    study = load_descriptor("data/simulated.yaml", Study)
+    study = load_descriptor("data/simulated.yaml")
     more = demo.methods["routing"].model_copy(update={"seeds": (0, 1, 2)})
     several = demo.model_copy(update={"methods": demo.methods | {"routing": more}})
     one, three = (estimate("encode_images", c, study, "generatortokens", "routing") for c in (demo, several))
@@ -373,7 +373,7 @@ def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
 
 
 def test_costs_of_cores_grow_with_images_and_channels(demo: Config) -> None:
-    study = load_descriptor("data/simulated.yaml", Study)
+    study = load_descriptor("data/simulated.yaml")
 
     def cost(size: int, **options: object) -> Cost:
         content = demo.model_dump(mode="json")
@@ -406,7 +406,7 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
     encoded = [k for k, job in enumerate(planned) if dict(job.labels) == trained[0] and job.stage == "encode_images"]
     assert places == sorted(places)
     assert encoded[0] > planned.index(first)
-    study = load_descriptor("data/simulated.yaml", Study)
+    study = load_descriptor("data/simulated.yaml")
 
     def seconds(stage: str, **changes: object) -> int:
         other = parse(Config, content | {"methods": content["methods"] | {"few": few | changes}}, "test")
@@ -499,7 +499,7 @@ def test_a_file_of_a_list_holds_the_targets_of_the_others(scenes) -> None:
     nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), folder / "mask.nii.gz")
     nibabel.save(nibabel.Nifti1Image(np.zeros((10, 10, 20, 2), np.float32), np.eye(4)), folder / "ses.nii.gz")
     assert n_targets(betas=["ses.nii.gz"] * 10, mask="mask.nii.gz") == 800
-    betas = study.subjects["01"].betas
+    betas = study.recordings["01"].betas
     assert n_targets(betas={hemi: [str(path)] * 3 for hemi, path in betas.items()}) == 2 * 642
     nibabel.save(nibabel.MGHImage(np.zeros((642, 1, 1, 2), np.float32), np.eye(4)), folder / "R.mgz")
     assert n_targets(betas={"L": str(betas["L"]), "R": ["R.mgz", "R.mgz"]}) == 2 * 642

@@ -27,7 +27,7 @@ from brainalign.datasets import read_neural, read_videos
 from brainalign.datasets.formats import read_volumes
 from brainalign.io import open_picture, read_npy, read_npz, reading
 from brainalign.regression import read_state
-from brainalign.study import VideoStudy, load_descriptor, parse, read_yaml
+from brainalign.study import load_descriptor, parse, read_yaml
 
 ROOT = Path(__file__).parent.parent
 
@@ -82,10 +82,9 @@ def test_an_image_that_bzip2_packed_is_read_to_its_end(tmp_path: Path) -> None:
 def test_of_a_file_of_videos_only_what_is_asked_for_is_judged(tmp_path: Path) -> None:
     path, neural = tmp_path / "all.npz", np.ones((2, 3, 4, 5))
     np.savez(path, neural=neural, frames=np.zeros((2, 3, 8)), names=np.array(["a", "b"]), odd=np.array([None]))
-    about = {"kind": "videos", "name": "a", "title": "a", "licence": "CC0", "source": "a", "videos": "all.npz"}
-    text = json.dumps(about | {"citation": {"text": "a"}, "subjects": {"1": {"neural": "all.npz"}}})
-    (tmp_path / "a.yaml").write_text(text)
-    study = load_descriptor(tmp_path / "a.yaml", VideoStudy)
+    recorded = {"1": {"format": "neural", "neural": "all.npz"}}
+    (tmp_path / "a.yaml").write_text(json.dumps({"name": "a", "stimuli": "all.npz", "recordings": recorded}))
+    study = load_descriptor(tmp_path / "a.yaml")
     np.testing.assert_array_equal(read_neural(study, "1"), neural)
     assert read_videos(path).frames.shape == (2, 3, 8)
     np.savez(path, frames=np.array([["a", "b"]]), neural=neural)

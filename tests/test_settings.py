@@ -39,7 +39,7 @@ from brainalign.config import (
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
 from brainalign.pipelines.report.report import dataset_description
-from brainalign.study import FmriOptions, RdmStudy, Study, load_descriptor, parse, read_yaml
+from brainalign.study import FmriOptions, Study, load_descriptor, parse, read_yaml
 
 
 def a_config(**changes: object) -> dict[str, object]:
@@ -253,7 +253,7 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
             r"'recordings.01.(epochs.)?epoch' \(did",
         ),
         ({"recordings": {"sub_01": FILES}}, r"recordings.sub_01"),
-        ({"recordings": {}}, r"recordings: .*at least 1"),
+        ({"recordings": {}}, r"recordings: say who was recorded"),
         ({"recording": {}}, r"unknown key 'recording' \(did you mean 'recordings'"),
         ({"splits": {"a": {"colum": "set", "value": "x"}}}, r"'splits.a.colum' \(did you mean 'column'"),
         ({"splits": {"a": {"column": "set"}}}, r"or column and value, or share"),
@@ -265,9 +265,12 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         ({"glm": {"hrf_model": "spn"}}, r"glm.hrf_model: .*did you mean 'spm'"),
         ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
         (
-            {"kind": "imagse"},
-            r"kind must be one of .*'responses', .*, 'videos'; got 'imagse'",
+            {"simulate": {"world": "scene"}},
+            r"simulate: must be one of .*; got 'scene' \(did you mean 'scenes'",
         ),
+        ({"kind": "videos"}, r"kind: videos is no key .*: give stimuli: videos.npz and recordings like"),
+        ({"vectors": "v.npy"}, r"vectors: goes with modalities, but these recordings give responses"),
+        ({"recordings": {"1": FILES, "2": {"format": "neural", "neural": "n.npz"}}}, r"which no step takes together"),
     ],
 )
 def test_mistakes_in_a_study_of_images(scenes, changes: dict[str, object], message: str) -> None:
@@ -283,26 +286,24 @@ def test_mistakes_in_a_study_of_images(scenes, changes: dict[str, object], messa
 def test_mistakes_in_a_study_of_matrices(root: Path, tmp_path: Path) -> None:
     content = yaml.safe_load((root / "data" / "kriegeskorte92.yaml").read_text())
     for changes, message in (
-        ({"reader": "kriegeskort92"}, r"reader: .*'kriegeskorte92'"),
-        ({"refrences": {}}, r"unknown key 'refrences' \(did you mean 'references'"),
-        ({"files": []}, r"files: .*at least 1"),
+        ({"recordings": {"a": {"format": "kriegeskort92"}}}, r"recordings.a: .*'kriegeskorte92'"),
+        ({"recordings": {"a": {"format": "kriegeskorte92", "words": "x"}}}, r"unknown key 'recordings.a.words'"),
+        ({"recordings": {"a": {"format": "rdms", "file": "a.npy"}}}, r"stimuli: give the file of what was shown"),
+        ({"stimuli": "stimuli.tsv"}, r"stimuli: kriegeskorte92 holds what was shown"),
+        ({"splits": {"runs": {"leave_out": "run"}}}, r"splits: goes with responses, but these recordings give rdms"),
     ):
         (tmp_path / "k.yaml").write_text(yaml.safe_dump(content | changes))
         refused(message, load_descriptor, tmp_path / "k.yaml")
 
 
-def test_a_descriptor_of_another_kind(scenes) -> None:
-    refused(r"describes a Study \(kind: responses\), not a RdmStudy", load_descriptor, scenes.write(), RdmStudy)
-
-
 def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> None:
     """Files by field, digests of options by subject: an option of epochs is no option of betas."""
-    study = load_descriptor(scenes.write(), Study)
+    study = load_descriptor(scenes.write())
     assert set(study.found_files("01")) == {"betas.L", "betas.R", "rois.L", "rois.R", "trials"}
     assert set(study.found_files("02")) == {"epochs"}
-    assert [study.modality(subject) for subject in study.subjects] == ["fmri", "meeg"]
+    assert [study.modality(subject) for subject in study.recordings] == ["fmri", "meeg"]
     assert len(study.all_files()) == 7
-    other = load_descriptor(scenes.write(epochs={"decimate": 2}), Study)
+    other = load_descriptor(scenes.write(epochs={"decimate": 2}))
     assert other.prepare_options("01") == study.prepare_options("01")
     assert other.prepare_options("02") != study.prepare_options("02")
     assert other.extract_options() == study.extract_options()
@@ -311,7 +312,7 @@ def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> N
 
 
 def test_a_simulated_study_is_read_where_the_workflow_wrote_it(root: Path, tmp_path: Path) -> None:
-    study = load_descriptor(root / "data" / "simulated.yaml", Study, raw=tmp_path)
+    study = load_descriptor(root / "data" / "simulated.yaml", raw=tmp_path)
     assert study.all_files() == []
     path = tmp_path / "sub-03" / "sub-03_meg-epo.fif"
     path.parent.mkdir()
@@ -562,7 +563,7 @@ def test_where_data_come_from_may_be_left_out_and_is_said(
     tmp_path: Path, given: dict[str, object], origin: str
 ) -> None:
     path = tmp_path / "rest.yaml"
-    path.write_text(yaml.safe_dump({"kind": "series", "name": "rest", "simulate": {}, "labels": ["trait"], **given}))
+    path.write_text(yaml.safe_dump({"name": "rest", "simulate": {"world": "roi_series"}, **given}))
     found = load_descriptor(path)
     assert found.title == "rest"
     assert found.origin == origin

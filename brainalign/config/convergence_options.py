@@ -12,8 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from brainalign.checks import did_you_mean
-from brainalign.study import Strict, check_known
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict, check_known
 
 Step = Annotated[int, Field(ge=0)]
 

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from brainalign.study import Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict
 
 
 class LinearDecoding(Strict):

@@ -9,8 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from brainalign.study import Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict
 
 ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-2, 11))  # logspace(-1, 5, 13)
 

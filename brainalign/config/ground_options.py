@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from brainalign.study import Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict
 
 
 class GroundSettings(Strict):

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,15 +20,14 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean
 from brainalign.config.encoders import InContextMethod, TrainedMethod
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
-from brainalign.io import read_lines, read_parquet, read_text_table
+from brainalign.io import read_parquet, read_text_table
 from brainalign.study import (
     ArrayFiles,
     BetaFiles,
-    Descriptor,
     EpochFiles,
+    SimulateOptions,
     Split,
     Study,
-    TripletStudy,
     attribute_labels,
     caption_words,
     check_captions,
@@ -103,7 +101,7 @@ class _Tables:
 
     def n_training(self, subject: str) -> int | None:
         """Bound from above the number of a subject's training images; None where it is not known."""
-        if self.study.simulate:
+        if isinstance(self.study.simulate, SimulateOptions):
             return self.study.simulate.n_unique
         if self.images is None:
             return None
@@ -155,7 +153,7 @@ def check_image_study(config: Config, dataset: str, study: Study) -> None:
         with _place("ground"):
             _grounds(config, tables)
     _matches(config, dataset, tables)
-    for subject in study.subjects:
+    for subject in study.recordings:
         with _place(f"datasets.{dataset}: subject {subject}"):
             if config.synthesises(dataset, study, subject) and (n := tables.n_training(subject)) is not None:
                 check_halves(n)
@@ -255,16 +253,17 @@ def _matches(config: Config, dataset: str, tables: _Tables) -> None:
     if not options.models:
         return
     size = tables.study.simulate
-    if size is not None or images is not None:
+    if isinstance(size, SimulateOptions) or images is not None:
+        n_made = size.n_shared + size.n_unique if isinstance(size, SimulateOptions) else 0
         with _place("match"):
-            check_shared_stimuli(size.n_shared + size.n_unique if size else len(images if images is not None else ()))
+            check_shared_stimuli(n_made or len(images if images is not None else ()))
     if options.features and images is not None:
         options.check_features(str(tables.study.stimuli), images.replace("", np.nan))
 
 
 def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
     """Raise where a method needs more images, regions or categories than a subject has."""
-    options, files = config.methods[name], tables.study.subjects[subject]
+    options, files = config.methods[name], tables.study.recordings[subject]
     if isinstance(options, InContextMethod) and (n := tables.n_training(subject)) is not None:
         with _place(f"methods.{name}"):
             check_contexts(n, options.sizes, options.n_repeats)
@@ -285,12 +284,12 @@ def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
         )
 
 
-def check_objects(judgements: TripletStudy, study: Study) -> None:
+def check_objects(judgements: Study, study: Study) -> None:
     """Raise where too few objects of judgements are test images of the study that they are compared with.
 
     Parameters
     ----------
-    judgements : TripletStudy
+    judgements : Study
     study : Study
 
     Raises
@@ -298,10 +297,9 @@ def check_objects(judgements: TripletStudy, study: Study) -> None:
     BrainalignError
         As `check_shared_objects`.
     """
-    tables, column = _Tables(study), judgements.files.id_column
+    tables = _Tables(study)
     try:
-        path = judgements.found("objects")[0]
-        objects = read_lines(path) if column is None else read_text_table(path).get(column, [])
+        names = judgements.stimulus_ids()
     except BrainalignError:
         return
     if tables.images is None:
@@ -310,11 +308,10 @@ def check_objects(judgements: TripletStudy, study: Study) -> None:
     scanned = study.scanned
     for subject in scanned:
         shown &= set(tables.shown(subject) or shown)
-    names = [name.strip() for name in objects if name.strip()]
     check_shared_objects([name for name in names if name in shown], len(names), len(scanned))
 
 
-def check_times(config: Config, study: Descriptor, subject: str) -> None:
+def check_times(config: Config, study: Study, subject: str) -> None:
     """Raise where a peak is to be looked for in too few samples of a subject's epochs.
 
     Parameters
@@ -329,7 +326,7 @@ def check_times(config: Config, study: Descriptor, subject: str) -> None:
         As `check_latency_window`.
     """
     window = config.decode_times.latency_window_s
-    if window is None or not hasattr(study, "epochs"):
+    if window is None:
         return
     times = _times(study, subject)
     if times is not None and len(times):
@@ -337,15 +334,15 @@ def check_times(config: Config, study: Descriptor, subject: str) -> None:
             check_latency_window(times, window)
 
 
-def _times(study: Any, subject: str) -> NDArray[np.floating] | None:
+def _times(study: Study, subject: str) -> NDArray[np.floating] | None:
     """Return the times of epochs, from the header of their file and how they are cut; None where nothing says them."""
     cut = study.epochs
     low, high = cut.tmin_s, cut.tmax_s
-    if study.subjects[subject].format in ("muse", "bids"):
+    if study.recordings[subject].format in ("muse", "bids"):
         low, high = cut.span_s
-    given = getattr(study.subjects[subject], "times_s", None)
+    given = getattr(study.recordings[subject], "times_s", None)
     times = np.array(given) if isinstance(given, tuple) else None
-    if study.subjects[subject].format == "epochs" and not study.is_simulated:
+    if study.recordings[subject].format == "epochs" and not study.is_simulated:
         try:
             files = study.found_files(subject)
         except BrainalignError:

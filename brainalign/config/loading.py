@@ -8,22 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from brainalign.checks import BrainalignError
 from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
 from brainalign.config.models import TableModel
 from brainalign.config.settings import Config
 from brainalign.study import (
-    Descriptor,
-    ModalityStudy,
-    RdmStudy,
-    SentenceStudy,
-    SeriesStudy,
     Study,
-    TripletStudy,
-    VideoStudy,
     load_descriptor,
     parse,
     read_vectors,
@@ -36,7 +27,7 @@ def load_config(path: str | Path) -> Config:
     return parse(Config, read_yaml(Path(path)), str(path))
 
 
-def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Descriptor]:
+def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Study]:
     """Read the descriptor of every dataset of a run, and check what configuration and descriptors say of each other.
 
     Parameters
@@ -50,7 +41,7 @@ def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Descrip
     BrainalignError
         If a descriptor cannot be read, families of a contest are not those of a dataset, or `check_descriptors` raises.
     """
-    descriptors: dict[str, Descriptor] = {
+    descriptors: dict[str, Study] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
     }
     if check:
@@ -65,7 +56,7 @@ def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Descrip
     return descriptors
 
 
-def _found(descriptor: Descriptor) -> bool:
+def _found(descriptor: Study) -> bool:
     try:
         descriptor.all_files()
     except BrainalignError:
@@ -73,7 +64,7 @@ def _found(descriptor: Descriptor) -> bool:
     return True
 
 
-def _check_contest(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+def _check_contest(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Raise where a study of images has some families of the contest and not the others, or none has all.
 
     Raises
@@ -110,16 +101,14 @@ def write_schemas(folder: Path) -> None:
     """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
-        "descriptor": TypeAdapter(
-            Study | VideoStudy | RdmStudy | TripletStudy | SentenceStudy | ModalityStudy | SeriesStudy
-        ).json_schema(),
+        "descriptor": Study.model_json_schema(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")
 
 
-def check_table_models(config: Config, dataset: str, descriptor: Descriptor) -> Iterator[str]:
+def check_table_models(config: Config, dataset: str, descriptor: Study) -> Iterator[str]:
     """Yield how each model of vectors is matched with the stimuli of a dataset, in a sentence.
 
     Raises
@@ -135,17 +124,10 @@ def check_table_models(config: Config, dataset: str, descriptor: Descriptor) -> 
             vectors = read_vectors(model.file, model.ids, model.layers)
             stimuli = None
             with suppress(BrainalignError):  # a table that is not there or damaged is told of elsewhere
-                stimuli = _stimuli(descriptor)
+                stimuli = None if descriptor.is_simulated else descriptor.stimulus_ids() or None
             if stimuli is not None:
                 vectors.rows_of(stimuli)
         except BrainalignError as error:
             raise BrainalignError(f"models.{name}: {error}") from None
         sizes = ", ".join(f"{layer} ({array.shape[1]} features)" for layer, array in vectors.layers.items())
         yield f"models.{name}: {sizes}; ids: {vectors.source}"
-
-
-def _stimuli(descriptor: Any) -> list[str] | None:
-    """List the ids of the stimuli of a study; None where a step makes them."""
-    if descriptor.is_simulated:
-        return None
-    return descriptor.stimulus_ids() or None

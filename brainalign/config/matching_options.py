@@ -11,8 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.study import Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict
 
 Measure = Literal[
     "cka",

@@ -11,8 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from brainalign.checks import check_choice
-from brainalign.study import Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict
 
 EFFICIENTNET_LAYERS = ("stem", *(f"block{k}" for k in range(16)), "head")
 

@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from brainalign.study import Hemisphere, Strict
-from brainalign.study.descriptor import Name
+from brainalign.study import Hemisphere, Name, Strict
 
 
 class SearchlightSettings(Strict):

@@ -1,7 +1,7 @@
 """The configuration of a run: every workflow default lives here and in the descriptor, nowhere else.
 
     Config                what to run: datasets, models.py, methods.py, one block of options per stage
-    Descriptor            one dataset (descriptor.py): files, licence, how to read it, stimuli, splits
+    Study                 one dataset (descriptor.py): files, licence, how to read it, stimuli, splits
 
 Field names and defaults of models and methods equal the constructor arguments of the classes they configure.
 """
@@ -35,11 +35,11 @@ from brainalign.config.series_options import SeriesSettings
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
 from brainalign.study import (
     DatasetName,
-    Descriptor,
+    Name,
     Strict,
+    Study,
     check_known,
 )
-from brainalign.study.descriptor import Name
 
 # ---------------------------------------------------------------------------------------------------------- stages
 
@@ -276,7 +276,7 @@ class Config(Strict):
         fitted = [(model, method) for model, method in pairs if self.methods[method].used_on(model, subject)]
         return [(model, method) for model, method in fitted if self.models[model].fitted_to(subject)]
 
-    def contest_of(self, dataset: str, descriptor: Descriptor, subject: str) -> dict[str, list[tuple[str, str]]]:
+    def contest_of(self, dataset: str, descriptor: Study, subject: str) -> dict[str, list[tuple[str, str]]]:
         """Return the fits of every family for a subject; empty where there is no contest.
 
         A subject takes part when it was recorded with fMRI, whose targets lie in regions, and every family has a fit.
@@ -309,28 +309,28 @@ class Config(Strict):
         method = self.converge.networks[network].method
         return [subject for subject in subjects if (network, method) in self.fits_of(dataset, subject)]
 
-    def captioned(self, dataset: str, descriptor: Descriptor) -> list[str]:
+    def captioned(self, dataset: str, descriptor: Study) -> list[str]:
         """Return the fMRI subjects of a study of images whose voxels are put into words."""
         if self.caption.model is None or self.caption.model not in self.models_of(dataset):
             return []
         wanted = self.caption.subjects
         return [subject for subject in descriptor.scanned if wanted is None or subject in wanted]
 
-    def grounded(self, dataset: str, descriptor: Descriptor) -> list[str]:
+    def grounded(self, dataset: str, descriptor: Study) -> list[str]:
         """Return the fMRI subjects of a study of images whose regions are predicted by grounded words."""
         if self.ground.model is None or self.ground.model not in self.models_of(dataset):
             return []
         wanted = self.ground.subjects
         return [subject for subject in descriptor.scanned if wanted is None or subject in wanted]
 
-    def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
+    def searchlights_of(self, dataset: str, descriptor: Study, subject: str) -> list[str]:
         """Return the models that searchlights are made of in a subject; none in sensors."""
         chosen = self.searchlight.subjects is None or subject in self.searchlight.subjects
         if not chosen or subject not in descriptor.searched:
             return []
         return [model for model in self.searchlight.models if model in self.models_of(dataset)]
 
-    def synthesises(self, dataset: str, descriptor: Descriptor, subject: str) -> bool:
+    def synthesises(self, dataset: str, descriptor: Study, subject: str) -> bool:
         """Return whether images are made for the regions of a subject: an fMRI subject who was shown images."""
         options = self.synthesize
         if options.prior is None or options.guide is None or options.check is None:
@@ -342,7 +342,7 @@ class Config(Strict):
             and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
         )
 
-    def directs(self, dataset: str, descriptor: Descriptor, subject: str) -> bool:
+    def directs(self, dataset: str, descriptor: Study, subject: str) -> bool:
         """Return whether directions are sought for the regions of a subject."""
         return bool(self.directions.methods) and self.synthesises(dataset, descriptor, subject)
 

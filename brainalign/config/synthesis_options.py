@@ -15,8 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
-from brainalign.study import Strict, check_known
-from brainalign.study.descriptor import Name
+from brainalign.study import Name, Strict, check_known
 
 SchedulerName = Literal[
     "DDIMScheduler",

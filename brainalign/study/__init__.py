@@ -1,34 +1,7 @@
 """What was shown and recorded, as descriptors say it."""
 
-from brainalign.study.descriptor import (
-    DatasetName,
-    Descriptor,
-    ModalityStudy,
-    RdmStudy,
-    SentenceStudy,
-    SeriesStudy,
-    Shape,
-    SimulateOptions,
-    Split,
-    Study,
-    TripletStudy,
-    VideoStudy,
-    cache_folder,
-    load_descriptor,
-)
+from brainalign.study.descriptor import DatasetName, Shape, Study, cache_folder, load_descriptor
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
-from brainalign.study.image_files import (
-    AlgonautsFiles,
-    ArrayFiles,
-    BetaFiles,
-    BlockFiles,
-    EpochFiles,
-    FmriOptions,
-    FmriprepFiles,
-    Hemisphere,
-    NsdFiles,
-    Recording,
-)
 from brainalign.study.image_words import (
     FUNCTION_WORDS,
     attribute_labels,
@@ -40,8 +13,7 @@ from brainalign.study.image_words import (
     words,
     written_captions,
 )
-from brainalign.study.modalities import ThingsRecordings
-from brainalign.study.parsing import Strict, check_known, parse, read_yaml
+from brainalign.study.parsing import Name, Strict, check_known, parse, read_yaml
 from brainalign.study.preconditions import (
     MIN_TEST,
     check_categories,
@@ -62,43 +34,71 @@ from brainalign.study.preconditions import (
     find_weights,
     guessed_repetition_time,
 )
-from brainalign.study.recordings import BidsFiles, MuseFiles
-from brainalign.study.series import SeriesFiles, SeriesWorld
+from brainalign.study.recordings import (
+    ArrayRecordings,
+    Kriegeskorte92Files,
+    NeuralFiles,
+    RdmFiles,
+    Recording,
+    SentenceOptions,
+    SeriesFiles,
+    ThingsRecordings,
+    TripletFiles,
+    ZucoFiles,
+)
+from brainalign.study.responses import (
+    AlgonautsFiles,
+    ArrayFiles,
+    BetaFiles,
+    BidsFiles,
+    BlockFiles,
+    EpochFiles,
+    FmriOptions,
+    FmriprepFiles,
+    Hemisphere,
+    MuseFiles,
+    NsdFiles,
+)
 from brainalign.study.size import has_unknown_size, known_shape, shape_of
+from brainalign.study.splits import Split
 from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
+from brainalign.study.worlds import SeriesWorld, SimulatedSentences, SimulateModalities, SimulateOptions
 
 __all__ = [
     "FUNCTION_WORDS",
     "MIN_TEST",
     "AlgonautsFiles",
     "ArrayFiles",
+    "ArrayRecordings",
     "BetaFiles",
     "BidsFiles",
     "BlockFiles",
     "DatasetName",
-    "Descriptor",
     "EpochFiles",
     "FmriOptions",
     "FmriprepFiles",
     "Hemisphere",
-    "ModalityStudy",
+    "Kriegeskorte92Files",
     "MuseFiles",
+    "Name",
+    "NeuralFiles",
     "NsdFiles",
-    "RdmStudy",
+    "RdmFiles",
     "Recording",
-    "SentenceStudy",
+    "SentenceOptions",
     "SeriesFiles",
-    "SeriesStudy",
     "SeriesWorld",
     "Shape",
+    "SimulateModalities",
     "SimulateOptions",
+    "SimulatedSentences",
     "Split",
     "StimulusVectors",
     "Strict",
     "Study",
     "ThingsRecordings",
-    "TripletStudy",
-    "VideoStudy",
+    "TripletFiles",
+    "ZucoFiles",
     "attribute_labels",
     "attribute_words",
     "cache_folder",

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.io import reading
 
-# Sections whose entries are unions, and the key that tells their members apart.
-TAGS = {"models": "extractor", "methods": "encoder", "subjects": "format", "recordings": "format"}
+# Sections that are unions, or whose entries are, and the key that tells their members apart.
+TAGS = {"models": "extractor", "methods": "encoder", "recordings": "format", "simulate": "world"}
 
 
 class Strict(BaseModel):
@@ -24,6 +24,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -70,8 +71,9 @@ def _without_alternatives(problems: Iterable[Any]) -> list[dict[str, Any]]:
 def _complaint(kind: type[BaseModel], problem: Any) -> str:
     # pydantic puts the tag of a union into the path (models.<name>.sentence.weights); the file has no such level.
     loc = problem["loc"]
-    tagged = len(loc) > 2 and loc[0] in TAGS and loc[2] in _tags(kind, loc[0])
-    path = ".".join(str(part) for i, part in enumerate(loc) if not (tagged and i == 2))
+    at = 1 if loc[:1] == ("simulate",) else 2
+    tagged = len(loc) > at and loc[0] in TAGS and loc[at] in _tags(kind, loc[0])
+    path = ".".join(str(part) for i, part in enumerate(loc) if not (tagged and i == at))
     if problem["type"] == "extra_forbidden":
         *parents, key = problem["loc"]
         keys = _keys_at(kind, parents)
@@ -107,27 +109,29 @@ def _keys_at(annotation: Any, path: list[Any]) -> set[str]:
     if origin is Annotated:
         return _keys_at(arguments[0], path)
     if origin in (typing.Union, types.UnionType):
-        tagged = [a for a in arguments if path and _tag(a) == path[0]]
+        tagged = [a for a in arguments if path and path[0] in _tags_of(a)]
         if tagged:
             return _keys_at(tagged[0], path[1:])
         return set().union(*(_keys_at(a, path) for a in arguments))
     return set()
 
 
-def _tags(kind: type[BaseModel], section: str) -> set[str | None]:
-    """Return the tags of the union that the entries of a section are."""
+def _tags(kind: type[BaseModel], section: str) -> set[str]:
+    """Return the tags of the union that a section is, or that its entries are."""
     if section not in kind.model_fields:
         return set()
-    entry = typing.get_args(kind.model_fields[section].annotation)[1]
-    members = typing.get_args(typing.get_args(entry)[0]) if typing.get_origin(entry) is Annotated else ()
-    return {_tag(member) for member in members}
+    annotation = kind.model_fields[section].annotation
+    return _tags_of(typing.get_args(annotation)[1] if typing.get_origin(annotation) is dict else annotation)
 
 
-def _tag(annotation: Any) -> str | None:
-    """Return the value of the field that tells a member of a union from the others."""
+def _tags_of(annotation: Any) -> set[str]:
+    """Return the values of the field that tells a member of a union from the others, of all members of a union."""
+    if typing.get_origin(annotation) is Annotated:
+        return _tags_of(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return set().union(*map(_tags_of, typing.get_args(annotation)))
     fields = getattr(annotation, "model_fields", {})
-    tags = [typing.get_args(fields[key].annotation)[0] for key in TAGS.values() if key in fields]
-    return tags[0] if tags else None
+    return {tag for key in TAGS.values() if key in fields for tag in typing.get_args(fields[key].annotation)}
 
 
 MOST_VALUES = 1_000_000  # of a file; the longest descriptors of this repository have some thousand

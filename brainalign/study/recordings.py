@@ -1,46 +1,285 @@
-"""Files of raw M/EEG recordings, whose markers say what was shown."""
+"""Recordings of a study, a format each; those whose data are no responses to stimuli one by one are described here.
+
+RdmFiles              matrices of dissimilarities
+Kriegeskorte92Files   those of the 92 images, as published
+TripletFiles          judgements which of three objects does not belong
+SeriesFiles           time series of regions of many people
+ZucoFiles             EEG of people who read sentences, and SentenceOptions
+ArrayRecordings       one subject of a modality, as plain arrays
+ThingsRecordings      THINGS-EEG2 and THINGS-MEG
+NeuralFiles           neurons recorded while videos were shown
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from brainalign.study.parsing import Strict
+from brainalign.checks import listed
+from brainalign.study.parsing import Name, Strict
+from brainalign.study.responses import (
+    AlgonautsFiles,
+    ArrayFiles,
+    BetaFiles,
+    BidsFiles,
+    BlockFiles,
+    EpochFiles,
+    FmriprepFiles,
+    MuseFiles,
+    NsdFiles,
+    RepetitionTime,
+)
+
+WHAT = Field("", description="what these matrices are, in words")
 
 
-class MuseFiles(Strict):
-    """CSV files of a Muse headset, one per recording: paths as everywhere in a descriptor."""
+class RdmFiles(Strict):
+    """A set of dissimilarity matrices, of subjects and sessions."""
 
-    timed: ClassVar[bool] = True
+    gives: ClassVar[str] = "rdms"
 
-    format: Literal["muse"]
-    recordings: tuple[Path, ...] = Field(min_length=1)
+    format: Literal["rdms"]
+    file: Path = Field(
+        description=".npy, .csv, .npz or .safetensors: a row of pairs (NaN where missing) or a symmetric matrix each; "
+        "axes before it are subjects, and sessions"
+    )
+    key: str | None = Field(None, description="which array, where the file holds several")
+    description: str = WHAT
 
 
-class BidsFiles(Strict):
-    """Raw recordings of one participant in a BIDS folder (extra: bids)."""
+class Kriegeskorte92Files(Strict):
+    """A set of matrices of the 92 images of Kriegeskorte et al. (2008): humanIT, monkeyIT or judgements."""
 
-    timed: ClassVar[bool] = True
+    gives: ClassVar[str] = "rdms"
 
-    format: Literal["bids"]
-    root: Path = Field(description="folder of the dataset")
-    participant: str = Field(description="without sub-")
-    task: str
-    session: str | None = None
-    runs: tuple[str, ...] | None = Field(None, min_length=1, description="the only file where not given")
-    datatype: Literal["eeg", "meg"] = "eeg"
+    format: Literal["kriegeskorte92"]
+    files: tuple[Path, ...] = Field(
+        (
+            Path("92_behavRDMs.mat"),
+            Path("92_brainRDMs.mat"),
+            Path("92_modelRDMs.mat"),
+            Path("Kriegeskorte_Neuron2008_supplementalData.mat"),
+        ),
+        description="as published; the images and models are in them",
+    )
+    description: str = WHAT
+
+
+class TripletFiles(Strict):
+    """Odd-one-out judgements as text files, in the format of the THINGS similarity judgements."""
+
+    gives: ClassVar[str] = "judgements"
+
+    format: Literal["triplets"]
+    triplets: tuple[Path, ...] = Field(
+        min_length=1, description="numbers of three objects per line, between blanks; the odd one stands last"
+    )
+    repeats: tuple[Path, ...] = Field(
+        (), description="the same for triplets that several people judged: ceilings come from these, and no fit"
+    )
+    embedding: Path | None = Field(
+        None, description="a published embedding, a line of numbers per object: it stands beside what is fitted"
+    )
+    dimensions: Path | None = Field(None, description="a line per dimension of that embedding: what it is, in words")
+    index_base: Literal[0, 1] | None = Field(
+        None, description="number of the first object; found in the data where not given, if they say it"
+    )
+    duplicates: Literal["error", "keep"] = Field(
+        "error", description="what the same three objects twice are; keep where several people judged them"
+    )
+
+
+class ScanOptions(Strict):
+    """How region series are made of the derivatives of fMRIPrep."""
+
+    atlas: Path = Field(description=".nii.gz of labels for volumes, .dlabel.nii for grayordinates")
+    names: Path | None = Field(None, description="table with index and name of an atlas of volumes")
+    kind: Literal["volume", "cifti"] = "volume"
+    task: str | None = Field(None, description="needed where there are several")
+    space: str | None = Field(None, description="needed where there are several")
+    confounds: tuple[str, ...] | None = Field(None, description="columns or patterns; motion where not given")
+    high_pass_hz: float | None = 0.008
+    low_pass_hz: float | None = None
+    skip_frames: int = Field(0, ge=0)
+    bad_regions: Literal["raise", "drop"] = "raise"
+
+
+class SeriesFiles(Strict):
+    """Time series of regions of many people: tables per run, or preprocessed scans and an atlas."""
+
+    gives: ClassVar[str] = "series"
+
+    format: Literal["series"]
+    people: Path = Field(
+        description="table with a row per run: subject; path of a .npy, .csv or .tsv (frames by regions), unless "
+        "derivatives are given; split (train or test), where it is fixed; columns of traits and states"
+    )
+    regions: Path | None = Field(None, description="table with a row per region: region_id, network of an atlas")
+    derivatives: Path | None = Field(None, description="output folder of fMRIPrep")
+    scans: ScanOptions | None = Field(None, description="needed with derivatives")
+    labels: tuple[str, ...] = Field((), description="columns of people to predict: traits, or states of a run")
+    tr_s: RepetitionTime | None = Field(None, gt=0, description="repetition time, s; else that of scans")
+
+    @model_validator(mode="after")
+    def _made_or_scanned(self) -> SeriesFiles:
+        if (self.derivatives is None) != (self.scans is None):
+            raise ValueError("derivatives and scans belong together: give both or none")
+        if self.derivatives is None and self.tr_s is None:
+            raise ValueError("tr_s is not given, and tables of series do not hold it; give it in seconds")
+        return self
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        return (f"sub-{self.participant}/**/*",)
+        """What derivatives hold that is read: series with their sidecars, masks and confounds."""
+        kinds = ("_bold.*", "_desc-brain_mask.*", "_desc-confounds_timeseries.tsv")
+        return (*(f"sub-*/**/*{kind}" for kind in kinds), "task-*_bold.json")
+
+
+class TaskTable(Strict):
+    """The sentences of a task with their labels: a CSV file of the release."""
+
+    path: Path
+    columns: tuple[str, ...] | None = Field(None, description="names, of a file without a line of names")
+    text_column: str = "sentence"
+
+
+class ZucoFiles(Strict):
+    """MATLAB files of one release of ZuCo: results<SUBJECT>_<TASK>.mat in any folder below."""
+
+    gives: ClassVar[str] = "sentences"
+
+    format: Literal["zuco"]
+    folder: Path
+    subjects: tuple[Name, ...] | None = Field(None, min_length=1, description="all where not given")
+    tasks: tuple[Name, ...] | None = Field(None, min_length=1, description="SR, NR, TSR; all where not given")
+    tables: dict[Name, TaskTable] = Field({}, description="by task: sentences and labels")
+    unmatched: Literal["drop", "keep", "raise"] = Field("drop", description="sentences that are not in their table")
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        """The recordings that are read, with their sidecars; `acq-crosstalk_meg.fif` and the like are of no task."""
-        names = [f"sub-{self.participant}", *([] if self.session is None else [f"ses-{self.session}"])]
-        stem = "/".join([*names, self.datatype, f"{'_'.join(names)}_task-{self.task}_"])
-        runs = ["*"] if self.runs is None else [f"*run-{run}_*" for run in self.runs]
-        return tuple(f"{stem}{run}{self.datatype}.*" for run in runs)
+    def patterns(self) -> tuple[str, ...]:
+        """What the folder holds that is read."""
+        return ("**/results*.mat",)
+
+
+class TextSplit(Strict):
+    """Sentences are split by their text; those of several tasks train."""
+
+    test: float = Field(0.1, gt=0, lt=1, description="share of the texts")
+    val: float = Field(0.1, gt=0, lt=1, description="share of the texts, for choosing epochs and penalties")
+    similarity: float = Field(
+        0.95, gt=0, lt=1, description="Levenshtein similarity above which two texts are one, and lie on one side"
+    )
+    table: Path | None = Field(
+        None, description="a split of your own: trial_id, split (train, val, test); checked like any other"
+    )
+
+
+class SentenceOptions(Strict):
+    """How sentences that were read are cleaned, split and labelled, and what the channels are."""
+
+    typos: dict[str, str] = Field({}, description="what to replace in texts, besides what is known of ZuCo")
+    split: TextSplit = TextSplit()
+    label: str | None = Field(None, description="column of the tables that is told from decoded vectors, such as topic")
+    labels: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {}, description="by its value: sentences that say it, worded as the corpus is"
+    )
+    block_size: int | None = Field(
+        None, ge=1, description="sentences in a row that make a block; blocks are then left out in turn, too"
+    )
+    channels: tuple[str, ...] | None = Field(None, description="names, in the order of the recording")
+    eog: tuple[str, ...] = Field(
+        (), description="those of the channels that record the eyes: what they alone give stands in the control matrix"
+    )
+    montage: str | None = Field(None, description="of MNE, with these names; topographies need it")
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> SentenceOptions:
+        if (self.label is None) != (not self.labels):
+            raise ValueError("label (a column) and labels (sentences that say its values) go together")
+        if len(self.labels) == 1:
+            raise ValueError("labels: one value leaves nothing to tell apart; give two or more")
+        unknown = [name for name in self.eog if name not in (self.channels or ())]
+        if unknown:
+            raise ValueError(f"eog: {listed(unknown)} not among channels; name all channels, with those of the eyes")
+        if self.channels and len(self.eog) == len(self.channels):
+            raise ValueError("eog names every channel; the control needs some that do not record the eyes")
+        return self
+
+
+class ArrayRecordings(Strict):
+    """One subject as plain arrays; subjects of a modality have the same channels, or voxels of any number."""
+
+    gives: ClassVar[str] = "modalities"
+
+    format: Literal["arrays"]
+    modality: Name = Field(description="eeg, meg, fmri")
+    signals: Path = Field(
+        description=".npy, or .safetensors with one array: (n_trials, n_channels, n_times), or (n_trials, n_voxels)"
+    )
+    trials: Path = Field(description="table, a row per trial in the order of the signals: stimulus_id")
+
+
+class ThingsRecordings(Strict):
+    """Preprocessed THINGS-EEG2 or THINGS-MEG, as released."""
+
+    gives: ClassVar[str] = "modalities"
+
+    format: Literal["things_eeg2", "things_meg"]
+    modality: Name = Field(description="eeg, meg")
+    folder: Path = Field(description="holds sub-01 ...")
+    images: Path = Field(description="image_metadata.npy, or the folder of images")
+    participants: tuple[Name, ...] = Field(min_length=1)
+    trust_pickle: bool = Field(False, description="the releases are pickles, which can run any program")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What the folder holds that is read."""
+        return ("sub-*/preprocessed_*",)
+
+
+class NeuralFiles(Strict):
+    """Neurons of one subject, recorded while videos were shown."""
+
+    gives: ClassVar[str] = "videos"
+
+    format: Literal["neural"]
+    neural: Path = Field(
+        description=".npz or .safetensors with the array neural (condition, time, neuron, repeat); frames after "
+        "the end of a trial are NaN"
+    )
+    regions: dict[str, tuple[int, int]] = Field(
+        {},
+        description="first neuron of each region, counted from 0, and the one after its last; one region if not given",
+    )
+
+    @field_validator("regions")
+    @classmethod
+    def _in_order(cls, regions: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        for name, (first, stop) in regions.items():
+            if not 0 <= first < stop:
+                raise ValueError(f"{name}: neurons {first} to {stop} are not in order; give first and last + 1")
+        return regions
+
+
+Recording = Annotated[
+    BlockFiles
+    | BetaFiles
+    | ArrayFiles
+    | EpochFiles
+    | MuseFiles
+    | BidsFiles
+    | FmriprepFiles
+    | AlgonautsFiles
+    | NsdFiles
+    | RdmFiles
+    | Kriegeskorte92Files
+    | TripletFiles
+    | SeriesFiles
+    | ZucoFiles
+    | ArrayRecordings
+    | ThingsRecordings
+    | NeuralFiles,
+    Field(discriminator="format"),
+]

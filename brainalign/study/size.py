@@ -13,7 +13,8 @@ import numpy as np
 
 from brainalign.checks import BrainalignError
 from brainalign.io import array_shapes, chosen_array, image_values, load_image_file, read_lines, reading
-from brainalign.study.descriptor import Descriptor, Shape, Study
+from brainalign.study.descriptor import Shape, Study
+from brainalign.study.worlds import SimulateOptions
 
 DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release whose files say nothing at a glance
 VERTICES = 20_484  # of the simulated cortex
@@ -21,21 +22,20 @@ HEAD_BYTES = 1 << 16  # of a GIFTI file: what stands before its first array
 CIFTI = (".dscalar.nii", ".dtseries.nii")
 
 
-def shape_of(study: Descriptor) -> Shape:
+def shape_of(study: Study) -> Shape:
     """Return the size of the largest subject's data: as the descriptor says, as its files say, else a large release."""
     return known_shape(study) or DEFAULT_SHAPE
 
 
-def known_shape(study: Descriptor) -> Shape | None:
+def known_shape(study: Study) -> Shape | None:
     """Return the size of the largest subject's data; None where neither descriptor nor files say it."""
-    given: Shape | None = getattr(study, "shape", None)
-    if given is not None or study.data_type != "responses":
-        return given
+    if study.shape is not None or study.data_type != "responses":
+        return study.shape
     key = (str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}))
     return _measured(*key, _Held(study))
 
 
-def has_unknown_size(study: Descriptor) -> bool:
+def has_unknown_size(study: Study) -> bool:
     """Tell whether neither descriptor nor files say how large a study is whose jobs grow with it."""
     return study.is_fitted and known_shape(study) is None
 
@@ -43,7 +43,7 @@ def has_unknown_size(study: Descriptor) -> bool:
 class _Held:
     """A study beside the text that a cache knows it by; all are equal."""
 
-    def __init__(self, study: Descriptor) -> None:
+    def __init__(self, study: Study) -> None:
         self.study = study
 
     def __eq__(self, other: object) -> bool:
@@ -56,8 +56,8 @@ class _Held:
 @lru_cache(maxsize=64)
 def _measured(folder: str, text: str, held: _Held) -> Shape | None:
     study = held.study
-    size = getattr(study, "simulate", None)
-    if size is not None:
+    size = study.simulate
+    if isinstance(size, SimulateOptions):
         n = (size.n_shared + size.n_unique) * size.n_repeats
         return Shape(runs=size.n_sessions, trials=n, targets=VERTICES)
     shapes = []

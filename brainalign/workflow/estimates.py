@@ -17,10 +17,7 @@ from brainalign.config import (
     ResponseOptimisedMethod,
     TrainedMethod,
 )
-from brainalign.study import (
-    Descriptor,
-    shape_of,
-)
+from brainalign.study import SimulatedSentences, Study, ZucoFiles, shape_of
 from brainalign.workflow.table import STEPS
 
 MB = 2**20
@@ -38,7 +35,7 @@ class Cost:
     disk_mb: float
 
 
-def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = "", method: str = "") -> Cost:
+def estimate(stage: str, config: Config, descriptor: Study, model: str = "", method: str = "") -> Cost:
     """Return the cost of one job of a stage: fixed parts measured on two 2.5-GHz cores, the rest from sizes.
 
     Parameters
@@ -61,7 +58,7 @@ def _loading_s(config: Config, model: str) -> int:
     return NETWORK_S if hasattr(config.models[model], "weights") else 0
 
 
-def _sizes(descriptor: Descriptor) -> tuple[int, int]:
+def _sizes(descriptor: Study) -> tuple[int, int]:
     shape = shape_of(descriptor)
     return shape.trials, shape.targets
 
@@ -77,7 +74,7 @@ def _decode_series(config: Config, *_: object) -> Cost:
     return Cost(2500, START_S + round(0.025 * full * trainings * steps + 0.045 * permuted), 20)
 
 
-def _guide(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _guide(config: Config, descriptor: Study, *_: str) -> Cost:
     trials, targets = _sizes(descriptor)
     seconds = 0.003 * trials * (1 + config.synthesize.views)
     return Cost(1500 + round(5 * 4 * trials * targets / MB), START_S + round(seconds), 10)
@@ -105,33 +102,33 @@ def _directions(config: Config, *_: object) -> Cost:
     return Cost(2500, 10 + round(0.0025 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
 
 
-def _sentences_mb(descriptor: Descriptor) -> float:
+def _sentences_mb(descriptor: Study) -> float:
     """Estimate the size of EEG of sentences: of ZuCo some 350 sentences of 104 channels and 10 s in every file.
 
     Half of 18 subjects and 3 tasks is assumed where a release is read whole: no release has all of both.
     """
-    if descriptor.is_simulated:
-        n_subjects: int = descriptor.simulate.n_subjects  # type: ignore[attr-defined]
-        return 576 * 24 * 128 * 4 * n_subjects / MB
+    if isinstance(descriptor.simulate, SimulatedSentences):
+        return 576 * 24 * 128 * 4 * descriptor.simulate.n_subjects / MB
     files = [
         len(release.subjects or range(18)) * len(release.tasks or range(3)) / (1 if release.tasks else 1.5)
-        for release in descriptor.releases.values()  # type: ignore[attr-defined]
+        for release in descriptor.recordings.values()
+        if isinstance(release, ZucoFiles)
     ]
     return 350 * 104 * 1280 * 4 * sum(files) / MB
 
 
-def _prepare_sentences(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _prepare_sentences(config: Config, descriptor: Study, *_: str) -> Cost:
     values_mb = _sentences_mb(descriptor)
     return Cost(1500 + round(3 * values_mb), START_S + round(0.3 * values_mb), values_mb)
 
 
-def _decode(config: Config, descriptor: Descriptor, _: str, decoder: str) -> Cost:
+def _decode(config: Config, descriptor: Study, _: str, decoder: str) -> Cost:
     values_mb, fits = _sentences_mb(descriptor), 3 * len(config.decode.seeds)
     network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
     return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (0.5 if network else 0.05)), 5)
 
 
-def _decode_times(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _decode_times(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate decoding over time; targets of a study of images are its vertices, so that sensors are guessed."""
     shape = None if descriptor.scanned else getattr(descriptor, "shape", None)
     trials, sensors = (shape.trials, shape.targets) if shape else (1000, 100)
@@ -152,7 +149,7 @@ def _searches(config: Config, model: str, method: str) -> float:
     return wide * joint * _n_layers(network) * (2.5e-8 + 3e-11 * n_drawn)
 
 
-def _passes(config: Config, descriptor: Descriptor, least_s: float = START_S, each_s: float = 1e-7) -> Cost:
+def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s: float = 1e-7) -> Cost:
     """Estimate a job that passes over the responses once, of so many seconds per trial and target.
 
     Responses are held once as read and once as averaged.
@@ -161,23 +158,23 @@ def _passes(config: Config, descriptor: Descriptor, least_s: float = START_S, ea
     return Cost(1000 + round(5 * 4 * trials * targets / MB), round(least_s) + round(each_s * trials * targets), 5)
 
 
-def _prepare_trials(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
     trials, targets = _sizes(descriptor)
     return replace(_passes(config, descriptor), disk_mb=4 * trials * targets / MB)
 
 
-def _simulate(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _simulate(config: Config, descriptor: Study, *_: str) -> Cost:
     trials, targets = _sizes(descriptor)
     return Cost(2500, 5 + round(1e-6 * trials * targets), 250)
 
 
-def _fit_cost(descriptor: Descriptor, searches: float) -> Cost:
+def _fit_cost(descriptor: Study, searches: float) -> Cost:
     """Estimate fits to images, of so many seconds per trial and target."""
     trials, targets = _sizes(descriptor)
     return Cost(1200 + round(6 * 4 * trials * targets / MB), START_S + round(searches * trials * targets), 20)
 
 
-def _training_cost(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+def _training_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Return the cost of training on tokens, with the control and all that is trained beside it.
 
     Sizes of feature maps are not known before they are extracted: some hundred tokens are assumed.
@@ -196,7 +193,7 @@ def _training_cost(config: Config, descriptor: Descriptor, model: str, method: s
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
 
-def _dictionary_cost(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+def _dictionary_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Return the cost of dictionaries: of the scores and their control, one per start, and ridge on four spaces."""
     options = config.methods[method]
     assert isinstance(options, DictionaryMethod)
@@ -223,14 +220,14 @@ def _core_operations(options: ResponseOptimisedMethod, model: object) -> float:
     return total
 
 
-def _pixels_mb(config: Config, descriptor: Descriptor, model: str) -> int:
+def _pixels_mb(config: Config, descriptor: Study, model: str) -> int:
     """Return the memory of pixels, which are large: as read, by trial, by split, and as ridge scales them."""
     options = config.models[model]
     trials = shape_of(descriptor).trials
     return round(6 * 12 * options.image_size**2 * trials / MB) if isinstance(options, PixelsModel) else 0
 
 
-def _pretrain(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+def _pretrain(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Estimate meta-training a network per layer and seed; the published sizes are meant for a GPU."""
     options = config.methods[method]
     assert isinstance(options, InContextMethod)
@@ -243,7 +240,7 @@ def _pretrain(config: Config, descriptor: Descriptor, model: str, method: str) -
     return Cost(base.memory_mb + 500, round(seconds), 5.0 * n_layers * len(options.seeds))
 
 
-def _context_cost(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+def _context_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Return the cost of reading weights off contexts of several sizes, with and without their responses in order."""
     options = config.methods[method]
     assert isinstance(options, InContextMethod)
@@ -256,7 +253,7 @@ def _context_cost(config: Config, descriptor: Descriptor, model: str, method: st
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
 
-def _encode_images(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+def _encode_images(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     options = config.methods[method]
     if isinstance(options, InContextMethod):
         return _context_cost(config, descriptor, model, method)
@@ -269,14 +266,14 @@ def _encode_images(config: Config, descriptor: Descriptor, model: str, method: s
     return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
 
 
-def _prepare(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _prepare(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate all volumes, in float32 and in nilearn's float64; a trial is some ten volumes."""
     trials, targets = _sizes(descriptor)
     values_mb = 4 * trials * targets / MB
     return Cost(700 + round(120 * values_mb), START_S + round(values_mb), 11 * values_mb)
 
 
-def _encode(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+def _encode(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Estimate fits to blocks: a fold decomposes its features once, the rest grows with targets and permutations."""
     trials, targets = _sizes(descriptor)
     seconds = _layers(config, descriptor, model) * sum(
@@ -286,7 +283,7 @@ def _encode(config: Config, descriptor: Descriptor, model: str, method: str) -> 
     return Cost(900 + round(12 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
 
 
-def _compare(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate RDMs of blocks: four copies of residuals in float64, and a matrix of volumes or of targets."""
     if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
         return Cost(800, START_S, 1)
@@ -296,12 +293,12 @@ def _compare(config: Config, descriptor: Descriptor, *_: str) -> Cost:
     return Cost(800 + round(memory), START_S + round(10 * trials * targets * smaller / 1e9), 1)
 
 
-def _compare_images(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _compare_images(config: Config, descriptor: Study, *_: str) -> Cost:
     drawn = config.compare_images.permutations + 4 * config.compare_images.draws
     return _passes(config, descriptor, each_s=3e-8 + 3.2e-10 * drawn)
 
 
-def _extract(config: Config, descriptor: Descriptor, model: str, _: str) -> Cost:
+def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
     """Estimate features: of images by their number, else of as many stimuli as 92 images or some sentences."""
     if descriptor.holds_out:
         trials, _targets = _sizes(descriptor)
@@ -310,7 +307,7 @@ def _extract(config: Config, descriptor: Descriptor, model: str, _: str) -> Cost
     return Cost(1500, START_S + loading + (4 * getattr(config.models[model], "n_draws", 0) if loading else 0), 20)
 
 
-def _report(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _report(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate a page: maps of scanned subjects take longest."""
     return _passes(config, descriptor, 6, 2e-7) if descriptor.scanned else Cost(1500, 5, 20)
 
@@ -319,7 +316,7 @@ def _usual(*_: object) -> Cost:
     return Cost(1500, START_S, 20)
 
 
-def _caption(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _caption(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate captions: every null is a refit whose voxels are compared with the whole bank.
 
     How many targets are reliable is not known before: a third of them is assumed.
@@ -330,7 +327,7 @@ def _caption(config: Config, descriptor: Descriptor, *_: str) -> Cost:
     return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), START_S + round(seconds), 5)
 
 
-def _searchlight(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _searchlight(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate searchlights of one model: neighbourhoods, their RDMs, and models under permutation.
 
     Test images are not known before splits are made: a hundred are assumed, and five layers.
@@ -374,7 +371,7 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
 
 
-def _converge(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+def _converge(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate nulls of every network, in every subject and in their mean."""
     subjects = 1 + len(descriptor.subject_names)
     return Cost(1500, START_S + round(0.4 * len(config.converge.networks) * subjects), 5)
@@ -394,7 +391,7 @@ def _ground(config: Config, *_: object) -> Cost:
     return Cost(2500, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20)
 
 
-def _rollout(config: Config, _: Descriptor, model: str, __: str) -> Cost:
+def _rollout(config: Config, _: Study, model: str, __: str) -> Cost:
     """Estimate the heads that are trained; the model's own time is not known."""
     heads = len(config.dynamics.models[model].heads)
     return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
@@ -419,7 +416,7 @@ def _align(config: Config, *_: object) -> Cost:
 
 
 # By step; of a step that is not here, as of most that read small files, little more than its start.
-COSTS: dict[str, Callable[[Config, Descriptor, str, str], Cost]] = {
+COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "simulate": _simulate,
     "prepare_blocks": _prepare,
     "prepare": _prepare_trials,

@@ -12,7 +12,7 @@ from pathlib import Path
 from brainalign.config import Config, TableModel, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import artifact_path, read_parquet, read_text_table
-from brainalign.study import Descriptor, files_of
+from brainalign.study import Study, files_of
 
 # What a job is of: dataset, and subject, model and method where it has them. In the pattern of a rule they are
 # wildcards.
@@ -36,7 +36,7 @@ class Run:
 
     def __init__(self, config: Config, *, check: bool = True) -> None:
         self.config = config
-        self.descriptors: dict[str, Descriptor] = load_descriptors(config, check=check)
+        self.descriptors: dict[str, Study] = load_descriptors(config, check=check)
 
     def datasets_of(self, *data_types: str) -> list[str]:
         """List the datasets whose recordings give one of these types of data."""
@@ -99,8 +99,7 @@ class Run:
     def caption_table(self, of: Labels) -> list[str]:
         """List the table of captions of a study; nothing where the table of images holds them."""
         descriptor = self.descriptors[of["dataset"]]
-        table = getattr(descriptor, "captions", None)
-        return [str(descriptor.locate(table, "captions"))] if table is not None else []
+        return [str(descriptor.locate(descriptor.captions, "captions"))] if descriptor.captions else []
 
     def weights(self, model: str) -> list[str]:
         """List the files a model lies in: retrained weights, or an edited function of the user's, are another input."""

@@ -85,8 +85,7 @@ def _of_datasets(run: Run) -> Iterator[Labels]:
 def _vectors_of_images(run: Run, dataset: str) -> list[str]:
     """List the model whose features stand for image vectors; none where a file gives them."""
     model = run.config.decode_modalities.model
-    given = getattr(run.descriptors[dataset], "vectors_file", None) is not None
-    return [] if given or model is None else [model]
+    return [] if run.descriptors[dataset].vectors or model is None else [model]
 
 
 def _pretrained(run: Run) -> Iterator[Labels]:
@@ -104,7 +103,7 @@ def _searchlights(run: Run) -> Iterator[Labels]:
 
 def _decoded_over_time(run: Run) -> Iterator[Labels]:
     for of in each_subject_of("responses")(run):
-        if of["subject"] in run.descriptors[of["dataset"]].decoded_subjects:  # type: ignore[attr-defined]
+        if of["subject"] in run.descriptors[of["dataset"]].decoded_subjects:
             yield of
 
 
@@ -243,7 +242,7 @@ ROWS = (
     Step(
         "simulate", "prepare", "A study with planted truth: files in the formats of real ones.",
         each_dataset("responses", where=lambda run, dataset: dataset in run.simulated), (), {}, (),
-        lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},  # type: ignore[attr-defined]
+        lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},
         beside=RAW_FOLDER, priority=2,
         makes={
             "listing": lambda run, of: run.raw_file("simulated.json", of["dataset"]),
@@ -311,7 +310,7 @@ ROWS = (
         "rollout", "features", "Features over time of one model of videos: hidden frames as it expects them.",
         _rollouts, ("model",),
         {
-            "videos": lambda run, of: run.descriptors[of["dataset"]].shown(),  # type: ignore[attr-defined]
+            "videos": lambda run, of: run.descriptors[of["dataset"]].videos(),
             "function": _function_of_video_model,
         },
         ("rollouts",),
@@ -415,7 +414,7 @@ ROWS = (
         each_subject_of("videos"), SUBJECT,
         {
             "neural": lambda run, of: [run.descriptors[of["dataset"]].found_files(of["subject"])["neural"]],
-            "videos": lambda run, of: run.descriptors[of["dataset"]].shown(),  # type: ignore[attr-defined]
+            "videos": lambda run, of: run.descriptors[of["dataset"]].videos(),
             "rollouts": lambda run, of: [
                 run.artifact("rollouts", of["dataset"], model=model) for model in run.config.dynamics.models
             ],

@@ -12,7 +12,7 @@ from brainalign.datasets import neurons_of, read_neural, read_videos
 from brainalign.encoding import Ridge
 from brainalign.geometry import movie_agreement, score_dynamics, time_features
 from brainalign.io import entities_of, load, load_sidecar
-from brainalign.study import VideoStudy, load_descriptor
+from brainalign.study import load_descriptor
 from brainalign.workflow import Job
 
 TIME_ALONE = "time alone"
@@ -21,11 +21,12 @@ TIME_ALONE = "time alone"
 def dynamics(job: Job) -> None:
     """Predict the neurons of every region from every model over time, in hidden and in shown frames."""
     options = job.options("dynamics", DynamicsSettings)
-    descriptor, subject = load_descriptor(job.path("descriptor"), VideoStudy), job.labels["subject"]
-    for name, path in descriptor.found_files(subject).items():
-        if path.is_file() and name != "training":
+    descriptor, subject = load_descriptor(job.path("descriptor")), job.labels["subject"]
+    videos = descriptor.found_files()["stimuli"]
+    for name, path in {**descriptor.found_files(subject), "videos": videos}.items():
+        if path.is_file():
             job.provenance.read(name, path)
-    visible = read_videos(descriptor.found_files(subject)["videos"]).visible
+    visible = read_videos(videos).visible
     neural = read_neural(descriptor, subject)
     if neural.shape[:2] != visible.shape:
         raise BrainalignError(

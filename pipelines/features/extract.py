@@ -13,7 +13,7 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.datasets import listed_table
 from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.io import file_digest, open_writer, read_parquet, read_text_table
-from brainalign.study import Study, captions_of, check_captions, load_descriptor
+from brainalign.study import captions_of, check_captions, load_descriptor
 from brainalign.workflow import Job
 
 
@@ -25,7 +25,7 @@ def extract(job: Job) -> None:
         options["seed"] = job.seed
     model: Extractor = extractor(**options)
     if not job.has("stimuli"):
-        descriptor = load_descriptor(job.path("descriptor"), Study)
+        descriptor = load_descriptor(job.path("descriptor"))
         stimuli = table = listed_table(descriptor)
         if model.reads == "path" and descriptor.has_images:  # the artifact keeps them as the descriptor gives them
             stimuli = table.assign(path=[str(path.absolute()) for path in descriptor.image_paths().values()])

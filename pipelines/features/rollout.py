@@ -15,7 +15,7 @@ from brainalign.datasets import Problem, Videos, changed_files, read_videos, sto
 from brainalign.features import PCA, LatentDynamics, SimulatingModel, load_video_model, video_features
 from brainalign.geometry import SIMPLE_FUTURES, roll_out
 from brainalign.io import Provenance
-from brainalign.study import VideoStudy, check_dynamics, load_descriptor
+from brainalign.study import Study, check_dynamics, load_descriptor
 from brainalign.workflow import Job
 
 AS_SHOWN, OWN = "frames as shown", "simulate"
@@ -27,9 +27,9 @@ Found = tuple[str, str, Values]  # dynamics, role, features
 def rollout(job: Job) -> None:
     """Show every frame of the videos to a model, let dynamics fill in the hidden ones, and save both with controls."""
     options = job.options("dynamics", DynamicsSettings)
-    descriptor = load_descriptor(job.path("descriptor"), VideoStudy)
+    descriptor = load_descriptor(job.path("descriptor"))
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
-    videos, training = (_read(descriptor, name, job.provenance) for name in ("videos", "training"))
+    videos, training = (_read(descriptor, name, job.provenance) for name in ("stimuli", "training"))
     assert videos is not None
     use = options.models[job.labels["model"]]
     model, source = load_video_model(use.function, job.seed)
@@ -65,8 +65,8 @@ def rollout(job: Job) -> None:
     )
 
 
-def _read(descriptor: VideoStudy, name: str, provenance: Provenance) -> Videos | None:
-    path = descriptor.found_files(next(iter(descriptor.subjects))).get(name)
+def _read(descriptor: Study, name: str, provenance: Provenance) -> Videos | None:
+    path = descriptor.found_files().get(name)
     if path is None:
         return None
     if path.is_file():

@@ -50,7 +50,7 @@ OF_ONE_TRIAL = (
 def prepare(job: Job) -> None:
     """Read the recordings of one subject; save trials, their splits, and what repeats in every target."""
     subject = job.labels["subject"]
-    study = load_descriptor(job.path("descriptor"), Study, raw=job.path("folder"))
+    study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
     for field, path in study.found_files(subject).items():
         if path.is_file():
             job.provenance.read(field, path)

@@ -13,14 +13,14 @@ from brainalign.arrays import Arrays
 from brainalign.datasets import copied_recordings, modality_copies, read_modalities, stop_on
 from brainalign.features import low_level_vectors
 from brainalign.simulation import MODALITIES, shared_space, write_modalities
-from brainalign.study import ModalityStudy, load_descriptor
+from brainalign.study import SimulateModalities, load_descriptor
 from brainalign.workflow import Job
 
 
 def prepare_modalities(job: Job) -> None:
     """Check what was recorded of the same images in several modalities, and save it with trials and images."""
-    study = load_descriptor(job.path("descriptor"), ModalityStudy, raw=job.path("folder"))
-    if study.simulate is not None:
+    study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
+    if isinstance(study.simulate, SimulateModalities):
         options = study.simulate
         chosen = [
             replace(one, n_subjects=options.subjects[one.name], snr=one.snr * options.snr)
@@ -46,7 +46,7 @@ def prepare_modalities(job: Job) -> None:
     arrays: dict[str, NDArray[Any]] = dict(data.signals)
     if data.vectors is not None:
         arrays["image vectors"] = np.asarray(data.vectors, dtype=np.float32)
-    folder = study.locate(study.stimuli, "stimuli").parent
+    folder = study.found_files()["stimuli"].parent
     images = [folder / path for path in data.stimuli.get("path", [])]
     # A table may name images that stayed elsewhere; vectors of a file need none.
     if images and all(image.is_file() for image in images):
@@ -64,4 +64,4 @@ def prepare_modalities(job: Job) -> None:
     )
     tables = [table.assign(modality=name) for name, table in data.trials.items()]
     job.save("modalitytrials", pd.concat(tables, ignore_index=True))
-    job.save("modalitystimuli", data.stimuli, simulated=study.simulate is not None)
+    job.save("modalitystimuli", data.stimuli, simulated=study.is_simulated)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from brainalign.arrays import Arrays
-from brainalign.checks import BrainalignError
-from brainalign.datasets import RDM_READERS, rdm_copies, stop_on, write_stimulus_images
-from brainalign.io import file_digest, write_atomically
-from brainalign.study import RdmStudy, load_descriptor
+from brainalign.datasets import Problem, changed_files, rdm_copies, read_rdm_study, stop_on, write_stimulus_images
+from brainalign.io import write_atomically
+from brainalign.study import load_descriptor
 from brainalign.workflow import Job
 
 
 def prepare_rdms(job: Job) -> None:
     """Check published dissimilarities and save them; write their images, with a table, where models find them."""
-    descriptor = load_descriptor(job.path("descriptor"), RdmStudy)
-    files = descriptor.found_files()
-    for name, path in files.items():
+    descriptor = load_descriptor(job.path("descriptor"))
+    for name, path in descriptor.found_files().items():
         job.provenance.read(name, path)
-        if name in descriptor.sha256 and file_digest(path) != descriptor.sha256[name]:
-            raise BrainalignError(
-                f"{path} is not the file the descriptor names (sha256 differs); download it again from "
-                f"{descriptor.urls.get(name, descriptor.source)}"
-            )
-    study = RDM_READERS[descriptor.reader](files)
+    stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
+    study = read_rdm_study(descriptor)
     copies = rdm_copies(study.sets)
     stop_on(copies)
     place = job.outputs["stimuli"]

@@ -23,7 +23,7 @@ from brainalign.datasets.studies import ORDER
 from brainalign.features import SentenceExtractor
 from brainalign.io import write_atomically
 from brainalign.simulation import eeg_power, eeg_text, text_sentences
-from brainalign.study import SentenceStudy, load_descriptor
+from brainalign.study import SimulatedSentences, Study, load_descriptor
 from brainalign.workflow import Job
 
 WORLDS = {"eeg_text": (eeg_text, 0.25), "eeg_power": (eeg_power, 0.7)}  # and their signal-to-noise ratio
@@ -33,8 +33,8 @@ LEDGER = ("dataset", "subject", "task", "row", "text", "reason", "kept")
 
 def prepare_sentences(job: Job) -> None:
     """Check EEG of sentences and save it, with its split by text and what was dropped; write the table of texts."""
-    descriptor = load_descriptor(job.path("descriptor"), SentenceStudy)
-    for name, path in descriptor.found_files().items():
+    descriptor = load_descriptor(job.path("descriptor"))
+    for name, path in descriptor.input_files().items():
         job.provenance.read(name, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     read: TextRecordings | None = None
@@ -74,10 +74,10 @@ def prepare_sentences(job: Job) -> None:
     )
 
 
-def _simulated(descriptor: SentenceStudy, seed: int) -> Responses:
+def _simulated(descriptor: Study, seed: int) -> Responses:
     """Return a world's EEG, with as long a stretch of it before every sentence."""
     options = descriptor.simulate
-    assert options is not None
+    assert isinstance(options, SimulatedSentences)
     sentences = text_sentences()
     vectors = SentenceExtractor(options.weights, batch_size=64).vectors(sentences["text"].tolist())
     make, usual = WORLDS[options.world]
@@ -99,13 +99,13 @@ def _simulated(descriptor: SentenceStudy, seed: int) -> Responses:
     return Responses(values, trials, sentence_sensors(descriptor, values.shape[1]), "noise sd", times)
 
 
-def _texts(descriptor: SentenceStudy, trials: pd.DataFrame) -> pd.DataFrame:
+def _texts(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Tabulate the texts for the sentence model: those shown, and the sentences that say each label."""
     texts = trials.drop_duplicates("stimulus_id")
     table = pd.DataFrame({"stimulus_id": texts["stimulus_id"], "caption": texts["text"]})
     said = [
         {"stimulus_id": f"label:{label}:{k}", "caption": text}
-        for label, wordings in descriptor.labels.items()
+        for label, wordings in descriptor.sentences.labels.items()
         for k, text in enumerate(wordings)
     ]
     return pd.concat([table, pd.DataFrame(said, columns=["stimulus_id", "caption"])], ignore_index=True)

@@ -16,7 +16,7 @@ from brainalign.datasets import (
     stop_on,
 )
 from brainalign.simulation import roi_lagged, roi_series
-from brainalign.study import SeriesStudy, SeriesWorld, load_descriptor
+from brainalign.study import SeriesFiles, SeriesWorld, load_descriptor
 from brainalign.workflow import Job
 
 SIMULATED_TR_S = 0.72
@@ -24,11 +24,14 @@ SIMULATED_TR_S = 0.72
 
 def prepare_series(job: Job) -> None:
     """Check the region series of a study and save them, with the table of their runs."""
-    descriptor = load_descriptor(job.path("descriptor"), SeriesStudy)
+    descriptor = load_descriptor(job.path("descriptor"))
     for name, path in descriptor.found_files().items():
-        job.provenance.read(name, path)
+        if path.is_file():
+            job.provenance.read(name, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
-    study = read_region_runs(descriptor) if descriptor.simulate is None else simulated(descriptor.simulate)
+    source = descriptor.simulate or next(iter(descriptor.recordings.values()))
+    assert isinstance(source, SeriesWorld | SeriesFiles)
+    study = simulated(source) if isinstance(source, SeriesWorld) else read_region_runs(descriptor)
     copies = [*copied_recordings(descriptor), *series_copies(study)]
     stop_on(copies)
     job.save(
@@ -37,7 +40,7 @@ def prepare_series(job: Job) -> None:
         regions=study.regions["region_id"].tolist(),
         networks=study.regions["network"].tolist(),
         tr_s=study.tr_s,
-        labels=list(descriptor.labels),
+        labels=list(source.labels),
         dropped=study.dropped,
         warnings=[str(problem) for problem in copies],
         frames_left_out=int((study.people["n_frames"] - study.series.shape[1]).sum()),
@@ -54,13 +57,13 @@ def simulated(world: SeriesWorld) -> RegionRuns:
     else:
         strength, frames = world.state_strength, world.state_frames
         made = roi_series(*sizes, state_strength=strength, state_frames=frames, seed=world.seed)
-    length = world.state_frames if "state" in world.labels else world.n_frames
+    length = world.state_frames if "state" in world.known else world.n_frames
     per_person = world.n_frames // length
     cut = made.series[:, : per_person * length].reshape(-1, length, len(made.regions))
     people = made.subjects.loc[np.repeat(made.subjects.index, per_person)].reset_index(drop=True)
     people.insert(1, "run", [str(k % per_person + 1) for k in range(len(cut))])
     people["split"], people["n_frames"] = "", length
-    if "state" in world.labels:
+    if "state" in world.known:
         people["state"] = np.where(made.states[:, : per_person * length : length].ravel() == 1, "on", "off")
     series = np.stack([detrended(one) for one in cut])
     return RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])

@@ -11,13 +11,13 @@ from brainalign.arrays import Arrays
 from brainalign.datasets import Problem, changed_files, read_judgements, stop_on
 from brainalign.geometry import check_odd_last, triplet_keys
 from brainalign.io import write_atomically
-from brainalign.study import TripletStudy, load_descriptor
+from brainalign.study import load_descriptor
 from brainalign.workflow import Job
 
 
 def prepare_triplets(job: Job) -> None:
     """Check odd-one-out judgements and save them; write the table of their objects."""
-    descriptor = load_descriptor(job.path("descriptor"), TripletStudy)
+    descriptor = load_descriptor(job.path("descriptor"))
     for name, path in descriptor.found_files().items():
         job.provenance.read(name, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])

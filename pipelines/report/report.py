@@ -13,7 +13,7 @@ from brainalign.config import Config
 from brainalign.io import Provenance, write_atomically, write_json
 from brainalign.pipelines.report.failures import failures_of, failures_of_group
 from brainalign.report import Failure, Shelf, StudyMaterial, draw_page
-from brainalign.study import Descriptor
+from brainalign.study import Study
 from brainalign.workflow import STEPS, Job, Run, page_jobs
 
 
@@ -66,7 +66,7 @@ def shelf_of(
     return Shelf(page, jobs, run.artifact, provenance, whole)
 
 
-def dataset_description(descriptor: Descriptor) -> dict[str, object]:
+def dataset_description(descriptor: Study) -> dict[str, object]:
     """Describe the dataset for the root of derivatives, as BIDS wants it."""
     doi = descriptor.citation.doi if descriptor.citation is not None else None
     origin = {name: value for name, value in (("URL", descriptor.source), ("DOI", doi)) if value}

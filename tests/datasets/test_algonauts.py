@@ -14,7 +14,7 @@ from brainalign.arrays import Responses
 from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
 from brainalign.datasets.published import ALGONAUTS_ROIS
 from brainalign.io import load
-from brainalign.study import Study, load_descriptor
+from brainalign.study import load_descriptor
 
 N = {"L": 40, "R": 50}
 SIDES = {"L": "lh", "R": "rh"}
@@ -179,7 +179,7 @@ def test_prepare_takes_the_folder(challenge) -> None:
     }
     descriptor = folder / "challenge.yaml"
     descriptor.write_text(yaml.safe_dump(content))
-    study = load_descriptor(descriptor, Study)
+    study = load_descriptor(descriptor)
     assert not audit_study(study).errors
     inputs = {path.name for path in study.inputs("01")}
     assert {"lh_training_fmri.npy", "rh.streams_challenge_space.npy", "mapping_streams.npy"} <= inputs
@@ -195,5 +195,5 @@ def test_prepare_takes_the_folder(challenge) -> None:
     assert ceiling["ceiling"].isna().all()  # averages over repeats tell nothing of their noise
     content["recordings"]["01"] = files | {"trust_pickle": False}
     descriptor.write_text(yaml.safe_dump(content))
-    (error,) = audit_study(load_descriptor(descriptor, Study)).errors
+    (error,) = audit_study(load_descriptor(descriptor)).errors
     assert "trust_pickle" in str(error)

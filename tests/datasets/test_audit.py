@@ -15,11 +15,11 @@ import yaml
 
 from brainalign.datasets import StudyAudit, audit, audit_study
 from brainalign.simulation import betas_image
-from brainalign.study import Study, load_descriptor
+from brainalign.study import load_descriptor
 
 
 def found(path) -> str:
-    return "\n".join(str(problem) for problem in audit(load_descriptor(path, Study)))
+    return "\n".join(str(problem) for problem in audit(load_descriptor(path)))
 
 
 def test_nothing_is_wrong_with_sound_data(small, root) -> None:
@@ -378,14 +378,14 @@ def test_rdms(root: Path, tmp_path: Path) -> None:
     assert found.facts == ["92 stimuli, 8 published models"]
     assert found.tables["matrices"].set_index("set").loc["humanIT"].tolist() == [4, 2, 4186]
     content = yaml.safe_load(path.read_text())
-    content["references"]["humanITT"] = content["references"].pop("humanIT")
+    content["recordings"]["humanITT"] = content["recordings"].pop("humanIT")
     content["sha256"]["92_modelRDMs.mat"] = "0" * 64
     (tmp_path / "k.yaml").write_text(yaml.safe_dump(content))
     text = errors(tmp_path / "k.yaml")
-    assert "references.humanITT: there are no matrices 'humanITT' (did you mean 'humanIT'?)" in text
+    assert "got 'humanITT' (did you mean 'humanIT'?)" in text
     assert "92_modelRDMs.mat is not the file the descriptor names (sha256 differs); download it again from http" in text
 
 
 def test_rdms_that_are_not_there(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
-    assert "files: no file 92_behavRDMs.mat in" in errors(root / "data" / "kriegeskorte92.yaml")
+    assert "humanIT.files.1: no file 92_behavRDMs.mat in" in errors(root / "data" / "kriegeskorte92.yaml")

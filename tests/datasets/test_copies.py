@@ -400,7 +400,8 @@ def test_of_derivatives_only_the_series_that_are_read_are_compared(tmp_path, kin
     for name in ("atlas.nii.gz", "names.csv"):
         (tmp_path / name).write_bytes(b"series of 01")
     scans = {"atlas": "atlas.nii.gz", "names": "names.csv", "kind": kind, "task": "rest"}
-    descriptor = {"kind": "series", "files": {"people": "people.csv", "derivatives": "deriv", "scans": scans}}
+    files = {"format": "series", "people": "people.csv", "derivatives": "deriv", "scans": scans}
+    descriptor = {"recordings": {"all": files}}
     path = tmp_path / "series.yaml"
     assert copies_of(descriptor, path) == []
     copy = write(f"02_task-rest_{ending}", b"series of 01")
@@ -412,7 +413,7 @@ def test_tables_of_series_of_one_name_are_told_apart(tmp_path) -> None:
         (tmp_path / subject).mkdir()
         (tmp_path / subject / "rest.csv").write_text(f"a,b\n{subject},0\n")
     (tmp_path / "people.csv").write_text("subject,path\n1,1/rest.csv\n2,2/rest.csv\n")
-    descriptor = {"kind": "series", "files": {"people": "people.csv"}, "tr_s": 2.0}
+    descriptor = {"recordings": {"all": {"format": "series", "people": "people.csv", "tr_s": 2.0}}}
     assert copies_of(descriptor, tmp_path / "series.yaml") == []
     shutil.copy(tmp_path / "1" / "rest.csv", tmp_path / "2" / "rest.csv")
     both = {str(tmp_path / subject / "rest.csv") for subject in "12"}

@@ -52,8 +52,9 @@ class Site:
         sums = "".join(f"  {name}: {digest}\n" for name, digest in (sha256 or DIGESTS).items())
         path = self.folder / "served.yaml"
         path.write_text(
-            "kind: triplets\nname: served\ntitle: A dataset\ncitation: {text: Somebody (2020)}\nlicence: CC0\n"
-            f"source: a server\nurls:\n{urls}files: {{triplets: [a.txt], objects: deep/b.txt}}\n"
+            "name: served\ntitle: A dataset\ncitation: {text: Somebody (2020)}\nlicence: CC0\n"
+            f"source: a server\nurls:\n{urls}stimuli: deep/b.txt\n"
+            "recordings: {us: {format: triplets, triplets: [a.txt]}}\n"
             + (f"sha256:\n{sums}" if sums and sha256 != {"none": ""} else "")
         )
         return path

@@ -6,11 +6,11 @@ from refusals import refused
 
 from brainalign.datasets import read_fmri
 from brainalign.datasets.formats import find_blocks, read_labels
-from brainalign.study import FmriOptions, Study, load_descriptor
+from brainalign.study import FmriOptions, load_descriptor
 
 
 def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:
-    descriptor = load_descriptor(small.write(), Study)
+    descriptor = load_descriptor(small.write())
     blocks = find_blocks(read_labels(small.folder / "labels.txt"), descriptor.fmri)
     assert len(blocks) == 16
     # Two volumes of rest, three of a stimulus, read two volumes later.
@@ -31,7 +31,7 @@ def test_a_lag_never_crosses_the_end_of_a_run(small) -> None:
 
 
 def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
-    descriptor = load_descriptor(small.write(), Study)
+    descriptor = load_descriptor(small.write())
     recording = read_fmri(descriptor, "1")
     labels = read_labels(small.folder / "labels.txt")
     series = small.volumes().reshape(-1, len(labels)).T
@@ -52,7 +52,7 @@ def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
 def test_voxels_know_their_place(small) -> None:
     mask = np.zeros(small.shape)
     mask[1, 2, 0] = mask[5, 4, 1] = 1
-    recording = read_fmri(load_descriptor(small.write(mask=mask), Study), "1")
+    recording = read_fmri(load_descriptor(small.write(mask=mask)), "1")
     table = recording.responses.targets
     assert table[["i", "j", "k"]].to_numpy().tolist() == [[1, 2, 0], [5, 4, 1]]
     assert table[["x_mm", "y_mm", "z_mm"]].to_numpy().tolist() == [[3.0, 6.0, 0.0], [15.0, 12.0, 3.0]]
@@ -66,9 +66,9 @@ def test_bad_voxels_are_dropped_and_counted_when_asked(small) -> None:
     volumes[0, 0, 0, 3] = np.nan
     volumes[1, 1, 1, : volumes.shape[-1] // 2] = 7.0
     path = small.write(volumes=volumes)
-    refused("1 NaN and 1 constant voxels inside the mask", read_fmri, load_descriptor(path, Study), "1")
+    refused("1 NaN and 1 constant voxels inside the mask", read_fmri, load_descriptor(path), "1")
     options = {"tr_s": 2.0, "hrf_lag_s": 4.0, "space": "simulated", "bad_voxels": "drop"}
-    recording = read_fmri(load_descriptor(small.write(volumes=volumes, fmri=options), Study), "1")
+    recording = read_fmri(load_descriptor(small.write(volumes=volumes, fmri=options)), "1")
     assert recording.n_dropped == 2
     assert len(recording.responses.targets) == 58
     assert np.isfinite(recording.responses.values).all()

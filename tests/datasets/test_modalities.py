@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from brainalign.checks import BrainalignError
 from brainalign.datasets import check_modality_splits, read_modalities
 from brainalign.simulation import Modality, SharedWorld, shared_space, write_modalities
-from brainalign.study import ModalityStudy, load_descriptor
+from brainalign.study import Study, load_descriptor
 
 SMALL = (Modality("eeg", 2, 4, 8, 0.3, 3), Modality("fmri", 2, 10, 0, 0.4, 2))
 
@@ -25,23 +25,21 @@ def world() -> SharedWorld:
     return shared_space(SMALL, n_train=12, n_images=1, n_test=6, n_codes=3, n_dimensions=5, train_repeats=2, seed=0)
 
 
-def study(folder: Path, **changed: Any) -> ModalityStudy:
+def study(folder: Path, **changed: Any) -> Study:
     """Write a descriptor of the files in `folder`, and load it."""
-    modalities = {
-        name: {
-            "subjects": {
-                subject: {"signals": f"{name}/{subject}.npy", "trials": f"{name}/{subject}_trials.csv"}
-                for subject in (f"{name}01", f"{name}02")
-            }
+    recordings = {
+        f"{name}0{k}": {
+            "format": "arrays",
+            "modality": name,
+            "signals": f"{name}/{name}0{k}.npy",
+            "trials": f"{name}/{name}0{k}_trials.csv",
         }
         for name in ("eeg", "fmri")
+        for k in (1, 2)
     }
-    content = {
-        "kind": "modalities", "name": "small", "title": "t", "citation": {"text": "c"}, "licence": "l", "source": "s",
-        "vectors": "vectors.npy", "modalities": modalities,
-    }  # fmt: skip
+    content = {"name": "small", "stimuli": "stimuli.csv", "vectors": "vectors.npy", "recordings": recordings}
     (folder / "small.yaml").write_text(yaml.safe_dump(content | changed))
-    return load_descriptor(folder / "small.yaml", ModalityStudy)
+    return load_descriptor(folder / "small.yaml")
 
 
 def test_what_is_written_is_read(world: SharedWorld, tmp_path: Path) -> None:
@@ -59,9 +57,9 @@ def test_fewer_voxels_are_padded_and_safetensors_are_read(world: SharedWorld, tm
     write_modalities(world, tmp_path)
     signals = np.load(tmp_path / "fmri" / "fmri02.npy")
     save_file({"signals": np.ascontiguousarray(signals[:, :7])}, tmp_path / "fmri" / "fmri02.safetensors")
-    described = study(tmp_path).model_dump(mode="json")["modalities"]
-    described["fmri"]["subjects"]["fmri02"]["signals"] = "fmri/fmri02.safetensors"
-    found = read_modalities(study(tmp_path, modalities=described))
+    described = study(tmp_path).model_dump(mode="json")["recordings"]
+    described["fmri02"]["signals"] = "fmri/fmri02.safetensors"
+    found = read_modalities(study(tmp_path, recordings=described))
     second = (found.trials["fmri"]["subject"] == "fmri02").to_numpy()
     np.testing.assert_array_equal(found.signals["fmri"][second, :7], signals[:, :7])
     assert not found.signals["fmri"][second, 7:].any()
@@ -106,15 +104,16 @@ def test_recordings_in_folders_are_inputs(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for file in (*files, tmp_path / "stimuli.csv", tmp_path / "vectors.npy"):
         file.touch()
-    things = {"format": "things_eeg2", "folder": "eeg2", "images": "images", "participants": ["01"]}
-    assert study(tmp_path, modalities={"eeg": things}).inputs() == [
-        tmp_path / "stimuli.csv", tmp_path / "vectors.npy", *files, tmp_path / "images",
+    things = {"format": "things_eeg2", "modality": "eeg", "folder": "eeg2", "images": "images", "participants": ["01"]}
+    assert study(tmp_path, recordings={"all": things}).inputs() == [
+        *files, tmp_path / "images", tmp_path / "stimuli.csv", tmp_path / "vectors.npy",
     ]  # fmt: skip
-    assert study(tmp_path, modalities={}, simulate={"subjects": {"eeg": 2}}).inputs() == []
 
 
 def test_a_study_is_recorded_or_simulated(tmp_path: Path) -> None:
-    refused("give modalities, or simulate", study, tmp_path, modalities={})
-    simulated = study(tmp_path, modalities={}, simulate={"subjects": {"eeg": 2}})
-    assert list(simulated.recorded["eeg"].subjects) == ["eeg01", "eeg02"]
-    assert simulated.all_files() == []
+    world = {"world": "modalities", "subjects": {"eeg": 2}}
+    refused("give recordings or simulate, one of them", study, tmp_path, simulate=world)
+    (tmp_path / "made.yaml").write_text(yaml.safe_dump({"name": "made", "simulate": world}))
+    simulated = load_descriptor(tmp_path / "made.yaml")
+    assert list(simulated.recordings) == ["eeg01", "eeg02"]
+    assert simulated.all_files() == simulated.inputs() == []

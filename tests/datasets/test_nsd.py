@@ -24,7 +24,7 @@ from brainalign.encoding import Ridge
 from brainalign.io import load
 from brainalign.regression import fit_distributed
 from brainalign.statistics import noise_ceiling_from_ncsnr
-from brainalign.study import Study, load_descriptor
+from brainalign.study import load_descriptor
 
 GRID = (7, 6, 5)
 AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
@@ -323,7 +323,7 @@ def test_prepare_takes_the_folder(nsd) -> None:
     }
     descriptor = nsd.root / "nsd.yaml"
     descriptor.write_text(yaml.safe_dump(content))
-    study = load_descriptor(descriptor, Study)
+    study = load_descriptor(descriptor)
     assert not audit_study(study).errors
     assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
     names = ("responses.safetensors", "splits.parquet", "ceiling.parquet")

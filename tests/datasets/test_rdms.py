@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from scipy.io import loadmat, savemat
 
 from brainalign.datasets import RdmSets, read_kriegeskorte92, read_rdm_study, write_stimulus_images
+from brainalign.study import Study, parse
 
 FOLDER = Path(os.environ.get("BRAINALIGN_DATA", "nowhere")) / "kriegeskorte92"
 SUPPLEMENT = "Kriegeskorte_Neuron2008_supplementalData.mat"
@@ -31,21 +32,32 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def read(folder: Path, **changes: object) -> RdmSets:
+    content = {"name": "mine", "folder": folder, "stimuli": "stimuli.tsv", "model_rdms": "models.safetensors"}
+    content["recordings"] = {"it": {"format": "rdms", "file": "sets.safetensors"}}
+    return read_rdm_study(parse(Study, content | changes, "test"))
+
+
 def test_a_study_of_ones_own(folder: Path) -> None:
-    study = read_rdm_study({path.name: path for path in sorted(folder.iterdir())})
+    study = read(folder)
     assert study.sets["it"].shape == (3, 2, 6)
     assert study.sets["it"].dtype == np.float64
     assert list(study.models) == ["size"]
     assert study.stimuli["path"].tolist() == [str((folder / "x.png").resolve())] * 4
-    (folder / "models.safetensors").unlink()
-    assert read_rdm_study({name: folder / name for name in ("stimuli.tsv", "sets.safetensors")}).models == {}
+    assert read(folder, model_rdms=None).models == {}
+    save_file({"it": np.ones((3, 2, 6)), "v1": np.zeros((1, 6))}, folder / "sets.safetensors")
+    refused("holds 2 arrays .*; say which one with key", read, folder)
+    recorded = {"early": {"format": "rdms", "file": "sets.safetensors", "key": "v1"}}
+    assert {name: values.shape for name, values in read(folder, recordings=recorded).sets.items()} == {
+        "early": (1, 1, 6)
+    }
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "sets.safetensors").unlink(), "hold no RDMs of subjects"),
-        (lambda f: (f / "stimuli.tsv").unlink(), "hold 0 tables of stimuli"),
+        (lambda f: (f / "sets.safetensors").unlink(), "no file sets.safetensors"),
+        (lambda f: (f / "stimuli.tsv").unlink(), "no file stimuli.tsv"),
         (lambda f: (f / "sets.safetensors").write_bytes((f / "sets.safetensors").read_bytes()[:90]), "not a complete"),
         (lambda f: save_file({"it": np.ones((3, 10))}, f / "sets.safetensors"), r"\(3, 1, 10\) but 4 stimuli need"),
         (lambda f: save_file({"it": np.ones((1, 1, 10))}, f / "sets.safetensors"), r"4 stimuli need \(n_subjects"),
@@ -56,7 +68,7 @@ def test_a_study_of_ones_own(folder: Path) -> None:
 )
 def test_bad_files_of_ones_own(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(folder)
-    refused(message, read_rdm_study, {path.name: path for path in sorted(folder.iterdir())})
+    refused(message, read, folder)
 
 
 def test_images_are_written_as_they_are(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_other_channels_of_a_bids_folder_are_left_out(path: Path, tmp_path: Path
 @pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
 def test_faces_are_marker_two(root: Path) -> None:
     """What the descriptor says: the temporal electrodes are more negative for marker 2, 209 ms after it."""
-    study = load_descriptor(root / "data" / "n170.yaml", Study)
+    study = load_descriptor(root / "data" / "n170.yaml")
     responses = read_recordings(study, "1")
     assert len(responses.trials) == 1139
     assert responses.trials["run"].nunique() == 6

@@ -10,9 +10,8 @@ import pytest
 import yaml
 from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, check_sides, detrended, read_region_runs
-from brainalign.study import SeriesStudy, SeriesWorld, load_descriptor
+from brainalign.study import SeriesWorld, load_descriptor
 
 N_REGIONS = 5
 
@@ -32,24 +31,21 @@ def write(folder: Path, **changes: object) -> Path:
     pd.DataFrame(rows, columns=["subject", "path", "task", "age"]).to_csv(folder / "people.tsv", sep="\t", index=False)
     table = pd.DataFrame({"region_id": [f"r{i}" for i in range(N_REGIONS)], "network": list("aabbb")})
     table.to_csv(folder / "regions.tsv", sep="\t", index=False)
-    content = {
-        "kind": "series",
-        "name": "rest",
-        "title": "Rest",
-        "citation": {"text": "Nobody (2026)."},
-        "licence": "CC0",
-        "source": "tests",
+    files = {
+        "format": "series",
+        "people": "people.tsv",
+        "regions": "regions.tsv",
         "tr_s": 0.72,
-        "files": {"people": "people.tsv", "regions": "regions.tsv"},
         "labels": ["age", "task"],
-    } | changes
+    }
+    content = {"name": "rest", "recordings": {"all": files | changes}}
     path = folder / "rest.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
 
 def read(path: Path):
-    return read_region_runs(load_descriptor(path, SeriesStudy))
+    return read_region_runs(load_descriptor(path))
 
 
 def without_names(folder: Path) -> None:
@@ -99,20 +95,21 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 def test_a_descriptor_says_where_series_come_from(tmp_path: Path) -> None:
-    refused("exactly one", load_descriptor, write(tmp_path, simulate={"world": "roi_series"}), SeriesStudy)
-    refused("tr_s is not given", load_descriptor, write(tmp_path, tr_s=None), SeriesStudy)
-    with pytest.raises(BrainalignError, match="belong together"):
-        load_descriptor(write(tmp_path, files={"people": "people.tsv", "derivatives": "out"}), SeriesStudy)
+    refused("tr_s is not given", load_descriptor, write(tmp_path, tr_s=None))
+    refused("belong together", load_descriptor, write(tmp_path, derivatives="out"))
+    path = write(tmp_path)
+    path.write_text(path.read_text() + "simulate: {world: roi_series}\n")
+    refused("one of them: roi_series is a world with its own", load_descriptor, path)
 
 
 def test_runs_and_derivatives_are_inputs(tmp_path: Path) -> None:
     """A rule that declares them runs again when a run was written again."""
     path = write(tmp_path)
     tables = {"people.tsv", "regions.tsv"}
-    found = load_descriptor(path, SeriesStudy).inputs()
+    found = load_descriptor(path).inputs()
     assert {file.name for file in found} == tables | {"0.npy", "1.csv", "2.npy", "3.csv"}
     (tmp_path / "2.npy").unlink()  # left to the stage, which names it
-    assert {file.name for file in load_descriptor(path, SeriesStudy).inputs()} == tables | {"0.npy", "1.csv", "3.csv"}
+    assert {file.name for file in load_descriptor(path).inputs()} == tables | {"0.npy", "1.csv", "3.csv"}
     stem = "sub-01_task-rest"
     series = [f"{stem}_desc-preproc_bold.nii.gz", f"{stem}_desc-preproc_bold.json", f"{stem}_desc-brain_mask.nii.gz"]
     named = [*series, f"{stem}_desc-confounds_timeseries.tsv"]
@@ -120,8 +117,8 @@ def test_runs_and_derivatives_are_inputs(tmp_path: Path) -> None:
     func.mkdir(parents=True)
     for file in (*(func / name for name in named), tmp_path / "out" / "task-rest_bold.json", tmp_path / "atlas.nii.gz"):
         file.touch()
-    scanned = {"people": "people.tsv", "derivatives": "out", "scans": {"atlas": "atlas.nii.gz"}}
-    found = load_descriptor(write(tmp_path, files=scanned), SeriesStudy).inputs()
+    scanned = {"regions": None, "tr_s": None, "derivatives": "out", "scans": {"atlas": "atlas.nii.gz"}}
+    found = load_descriptor(write(tmp_path, **scanned)).inputs()
     assert {file.name for file in found} == {"people.tsv", "atlas.nii.gz", "task-rest_bold.json", *named}
 
 
@@ -152,15 +149,14 @@ def test_sides_that_stop_decoding_are_found_by_check(
 
 
 @pytest.mark.parametrize("world", [{"state_strength": 0.5, "state_frames": 80}, {}, {"world": "roi_lagged"}])
-def test_a_simulated_study_says_what_it_knows_of_people(tmp_path: Path, world: dict[str, object]) -> None:
+def test_a_simulated_study_says_what_it_knows_of_people(world: dict[str, object]) -> None:
     from brainalign.pipelines.prepare.prepare_series import simulated
 
     small = SeriesWorld(n_subjects=8, n_frames=160, regions_per_network=2, **world)
-    assert set(small.labels) == set(simulated(small).people) - {"subject", "run", "split", "n_frames"}
-    path = write(tmp_path, files=None, simulate=world, labels=list(small.labels))
-    load_descriptor(path)
-    with pytest.raises(BrainalignError, match=r"labels: the simulated study has no 'age'; it has "):
-        load_descriptor(write(tmp_path, files=None, simulate=world, labels=["age"]))
+    assert set(small.known) == set(simulated(small).people) - {"subject", "run", "split", "n_frames"}
+    assert SeriesWorld(labels=small.known, **world).labels == small.known
+    with pytest.raises(ValueError, match=r"labels: the simulated study has no 'age'; it has "):
+        SeriesWorld(labels=["age"], **world)
 
 
 def test_a_constant_region_is_found_after_its_trend_is_gone() -> None:

@@ -17,12 +17,12 @@ from brainalign.cli import main
 from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import ConceptWorld, concept_world
-from brainalign.study import TripletStudy, load_descriptor
+from brainalign.study import Study, load_descriptor
 
 FILES = {
+    "format": "triplets",
     "triplets": ["trainset.txt"],
     "repeats": ["testset1.txt"],
-    "objects": "unique_id.txt",
     "embedding": "spose_embedding.txt",
     "dimensions": "labels.txt",
 }
@@ -36,27 +36,27 @@ def world() -> ConceptWorld:
 def write(folder: Path, world: ConceptWorld, first: int = 0, **files: object) -> Path:
     write_things_files(world, folder, first)
     content = {
-        "kind": "triplets",
         "name": "things",
         "title": "Judgements of planted properties",
         "citation": {"text": "Nobody (2026). Simulated."},
         "licence": "CC0",
         "source": "tests",
-        "files": {key: value for key, value in (FILES | files).items() if value is not None},
+        "stimuli": "unique_id.txt",
+        "recordings": {"us": {key: value for key, value in (FILES | files).items() if value is not None}},
     }
     path = folder / "things.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 
-def study(path: Path) -> TripletStudy:
-    return load_descriptor(path, TripletStudy)
+def study(path: Path) -> Study:
+    return load_descriptor(path)
 
 
 @pytest.mark.parametrize("index_base", [0, 1])
 def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base: int) -> None:
     about = study(write(tmp_path, world, index_base))
-    assert about.extract_options() == {"images": None}
+    assert about.extract_options() == {"stimuli": "unique_id.txt"}
     found = read_judgements(about)
     assert found.index_base == index_base
     np.testing.assert_array_equal(found.triplets, world.triplets)
@@ -75,10 +75,10 @@ def test_the_things_descriptor_names_files_of_this_format(
     folder, small = tmp_path / "things-similarity", concept_world(20, 66, 900, n_repeated=20, n_people=5)
     write_things_files(small, tmp_path / "written")
     refused("set BRAINALIGN_DATA", study(path).all_files)
-    files = study(path).files
+    files = study(path).recordings["people"]
     first, second = files.triplets
     given = {"trainset": first, "testset1": files.repeats[0], "spose_embedding": files.embedding}
-    for name, target in (given | {"labels": files.dimensions, "unique_id": files.objects}).items():
+    for name, target in (given | {"labels": files.dimensions, "unique_id": study(path).stimuli}).items():
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "written" / f"{name}.txt").rename(folder / target)
     (folder / second).write_text(lines(small.triplets[:5]))  # the same triplets again: several people may judge them
@@ -94,12 +94,15 @@ def test_numbers_written_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
 
 
 def test_a_table_of_objects(tmp_path: Path) -> None:
-    (tmp_path / "things_concepts.tsv").write_text("Word\tuniqueID\tx\nbat\tbat1\t3\nhot dog\thot_dog\t4\n")
-    found = read_objects(tmp_path / "things_concepts.tsv", "uniqueID", "Word")
-    assert found.to_numpy().tolist() == [["bat1", "bat"], ["hot_dog", "hot dog"]]
-    assert read_objects(tmp_path / "things_concepts.tsv", "uniqueID")["label"].tolist() == ["bat", "hot dog"]
-    with pytest.raises(BrainalignError, match=r"no column .uniqueId..*did you mean 'uniqueID'"):
-        read_objects(tmp_path / "things_concepts.tsv", "uniqueId")
+    path = tmp_path / "things_concepts.tsv"
+    path.write_text("label\tstimulus_id\tpath\nbat\tbat1\ta.png\nhot dog\thot_dog\tb.png\n")
+    images = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    assert read_objects(path).to_numpy().tolist() == [["bat1", "bat", images[0]], ["hot_dog", "hot dog", images[1]]]
+    path.write_text("stimulus_id\tx\nbat1\t3\nhot_dog\t4\n")
+    assert read_objects(path)["label"].tolist() == ["bat", "hot dog"]
+    path.write_text("stimulus_Id\nbat1\n")
+    with pytest.raises(BrainalignError, match=r"no column .stimulus_id..*did you mean 'stimulus_Id'"):
+        read_objects(path)
 
 
 def broken(folder: Path, world: ConceptWorld, text: str | None = None, **files: object) -> str:
@@ -195,6 +198,6 @@ def test_choices_at_random_are_no_reason_to_stop(tmp_path: Path, world: ConceptW
 def test_the_audit_counts_triplets(tmp_path: Path, world: ConceptWorld) -> None:
     found = audit_study(study(write(tmp_path, world, repeats=[])))
     assert "20 objects, 900 triplets" in found.facts[0]
-    assert [problem.where for problem in found.warnings] == ["files.repeats"]
+    assert [problem.where for problem in found.warnings] == ["recordings"]
     (tmp_path / "trainset.txt").write_text("0 0 1\n")
     assert "same object twice" in audit_study(study(tmp_path / "things.yaml")).errors[0].what

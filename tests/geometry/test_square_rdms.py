@@ -18,6 +18,7 @@ import brainalign.geometry as g
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets import read_rdm_study
+from brainalign.study import Study, parse
 
 N = 10  # as many as 5 stimuli have pairs: a square RDM of these looks like 10 RDMs of those
 RNG = np.random.default_rng
@@ -132,7 +133,9 @@ def test_a_study_on_disk_may_hold_square_rdms(tmp_path: Path) -> None:
     pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(N)]}).to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     save_file({"it": np.stack([squareform(one) for one in SUBJECTS])[:, None]}, tmp_path / "sets.safetensors")
     save_file({"net": squareform(MODELS[0])}, tmp_path / "models.safetensors")
-    study = read_rdm_study({path.name: path for path in sorted(tmp_path.iterdir())})
+    content = {"name": "mine", "folder": tmp_path, "stimuli": "stimuli.tsv", "model_rdms": "models.safetensors"}
+    content["recordings"] = {"it": {"format": "rdms", "file": "sets.safetensors"}}
+    study = read_rdm_study(parse(Study, content, "test"))
     np.testing.assert_array_equal(study.sets["it"][:, 0], SUBJECTS)
     np.testing.assert_array_equal(study.models["net"], MODELS[0])
 

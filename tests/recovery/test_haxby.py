@@ -16,7 +16,6 @@ from brainalign.datasets import folds_of, group_labels, make_splits, read_fmri
 from brainalign.encoding import Ridge, evaluate
 from brainalign.features import RandomExtractor, SentenceExtractor
 from brainalign.statistics import linear_classification, permutation_test
-from brainalign.study import Study as Descriptor
 from brainalign.study import load_descriptor
 
 pytestmark = pytest.mark.acceptance
@@ -26,7 +25,7 @@ class Study:
     """Responses, folds and category spaces of the slice."""
 
     def __init__(self, root: Path) -> None:
-        descriptor = load_descriptor(root / "data" / "haxby-slice.yaml", Descriptor)
+        descriptor = load_descriptor(root / "data" / "haxby-slice.yaml")
         self.responses: Responses = read_fmri(descriptor, "1").responses
         trials = self.responses.trials
         self.stimuli = trials["stimulus_id"].to_numpy()

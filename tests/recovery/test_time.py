@@ -22,7 +22,7 @@ from brainalign.geometry import (
 )
 from brainalign.simulation import category_epochs
 from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, logistic_auc, score_latency
-from brainalign.study import Study, load_descriptor
+from brainalign.study import load_descriptor
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 PEAK, STEP = 0.17, 0.01
@@ -194,7 +194,7 @@ def test_calibration(record: Record, kind: str) -> None:
 @pytest.mark.acceptance
 def test_n170(root: Path, record: Record) -> None:
     """N170, one person, six recordings: faces against houses, area under the curve"""
-    responses = read_recordings(load_descriptor(root / "data" / "n170.yaml", Study), "1")
+    responses = read_recordings(load_descriptor(root / "data" / "n170.yaml"), "1")
     labels, runs = (responses.trials[name].to_numpy(dtype=str) for name in ("category", "run"))
     names, times = responses.targets["target_id"].tolist(), responses.times
     length = float(times[-1] - times[0])

@@ -43,15 +43,8 @@ from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding
 from brainalign.study import (
     BlockFiles,
-    Descriptor,
-    ModalityStudy,
-    RdmStudy,
-    SentenceStudy,
-    SeriesStudy,
     Split,
     Study,
-    TripletStudy,
-    VideoStudy,
     parse,
 )
 
@@ -74,8 +67,8 @@ def config(**changes: object) -> Config:
     return parse(Config, content | changes, "test")
 
 
-def descriptor(kind: type[Descriptor], name: str, **content: object) -> Any:
-    return parse(kind, ABOUT | ({"kind": name} if name else {}) | content, "test")
+def descriptor(**content: object) -> Any:
+    return parse(Study, ABOUT | content, "test")
 
 
 def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
@@ -114,15 +107,14 @@ def decoded(fails: bool) -> DecodedTimes:
 
 def recordings(fails: bool, patch: pytest.MonkeyPatch) -> str:
     files = {"1": {"format": "epochs", "epochs": ["a-epo.fif"]}}
-    study = descriptor(Study, "", recordings=files)
+    study = descriptor(recordings=files)
     material = SubjectMaterial(config(), "study", study, "1", decoded=decoded(fails))
     return render_page(material, [recordings_page.recordings_chapter(material)])
 
 
 def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     patch.setattr(image_page, "image_sections", lambda _: [])
-    study = descriptor(
-        Study, "", stimuli="s.tsv", folder=".", splits={"shared": {"column": "set", "value": "x"}},
+    study = descriptor(stimuli="s.tsv", folder=".", splits={"shared": {"column": "set", "value": "x"}},
         recordings={"02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}},
     )  # fmt: skip
     profile = pd.DataFrame({"layer": ["a"], "group": "reliable targets", "null_mean": 0.0, "null_high": 0.02})
@@ -152,7 +144,7 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
         **ABOUT, stimuli=stimuli, splits={"pairs": Split(leave_out="stimulus", size=2)}, notes=(),
         recordings={"1": BlockFiles.model_construct(format="nifti")},
     )  # fmt: skip
-    study = study.model_copy(update={"citation": descriptor(RdmStudy, "rdms", **RDMS).citation})
+    study = study.model_copy(update={"citation": descriptor(**RDMS).citation})
     material = Material(config(models=models), "study", study, "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     material.encodings["a", "ridge"] = Encoding(scores, scores, scores)
@@ -166,7 +158,7 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     return render_page(material, [blocks_page.blocks_chapter(material)])
 
 
-RDMS = {"reader": "kriegeskorte92", "files": ["f"], "references": {"human": "judgements"}}
+RDMS = {"recordings": {"human": {"format": "kriegeskorte92", "description": "judgements"}}}
 
 
 def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -177,7 +169,7 @@ def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
     twin |= {"mean": 0.31 if fails else 0.1, "group_mean": 0.1, "group_sd": 0.01}
     sidecars = {"rdm.json": RECORD | {"details": {"categories": []}}}
     table = pd.DataFrame([row, twin])
-    study = descriptor(RdmStudy, "rdms", **RDMS)
+    study = descriptor(**RDMS)
     tables = {"comparison": table, "differences": pd.DataFrame()}
     material = StudyMaterial(config(), "study", study, tables=tables, arrays={"rdm": Arrays()}, sidecars=sidecars)
     return render_page(material, [rdm_page.rdms_chapter(material)])
@@ -210,7 +202,7 @@ def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
     left = pd.DataFrame({"block": range(3), "measure": "top-1", "value": 0.1, "chance": 0.09, "neighbours": 0.1})
     details = {"not_excluded": {"top-1": ["trial index", "neighbours in time"] if fails else []}}
     details |= {"blocks_fail": ["top-1"] * fails, "uses_brain": {"top-1": not fails}, "verdict": {"top-1": ["Said."]}}
-    study = descriptor(SentenceStudy, "sentences", simulate={})
+    study = descriptor(simulate={"world": "eeg_text"})
     models = {"minilm": {"extractor": "sentence", "weights": "x"}}
     material = TextMaterial(config(models=models), "study", study, said={"ridge": details})
     material.decoders["ridge"] = {"controls": controls, "nuisances": nuisances, "leftblocks": left}
@@ -226,7 +218,7 @@ def modalities(fails: bool, patch: pytest.MonkeyPatch) -> str:
         kind="image", query="eeg", gallery="image", measure="top-1", chance=0.02, null_mean=0.02, null_sd=0.01,
         n_gallery=50,
     )  # fmt: skip
-    study = descriptor(ModalityStudy, "modalities", simulate={})
+    study = descriptor(simulate={"world": "modalities"})
     material = StudyMaterial(config(), "study", study, tables={"spaceretrieval": table})
     return render_page(material, [modalities_page.modalities_chapter(material)])
 
@@ -238,7 +230,7 @@ def series(fails: bool, patch: pytest.MonkeyPatch) -> str:
     rows = [("masked model", "model", 0.3), ("regions shifted", "null", 0.1 if fails else 0.001)]
     rows.append(("frames permuted", "null", 0.2))  # keeps what regions share at a moment: no null for these
     filled = pd.DataFrame(rows, columns=["name", "kind", "r2"]).assign(hidden="random halves", network="")
-    study = descriptor(SeriesStudy, "series", simulate={})
+    study = descriptor(simulate={"world": "roi_series"})
     material = StudyMaterial(config(), "study", study, tables={"filled": filled})
     return render_page(material, [series_page.series_chapter(material)])
 
@@ -251,7 +243,7 @@ def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
     scores = pd.DataFrame(rows, columns=["control", "accuracy", "gain"]).assign(
         model="net", layer="a", split=UNSEEN, level="all", gain_se=0.02
     )
-    study = descriptor(TripletStudy, "triplets", files={"triplets": ["t.txt"], "objects": "o.txt"})
+    study = descriptor(stimuli="o.txt", recordings={"us": {"format": "triplets", "triplets": ["t.txt"]}})
     tables = {concepts_page.ALIGNMENT_TABLES[0]: scores}
     material = StudyMaterial(config(), "study", study, tables=tables)
     return render_page(material, [concepts_page.concepts_chapter(material)])
@@ -264,7 +256,7 @@ def dynamics(fails: bool, patch: pytest.MonkeyPatch) -> str:
         region="front", epoch="occluded", n_neurons=5, n_dropped=0, null_mean=0.0, low=0.1, high=0.7
     )
     folds = [scores.assign(fold=fold, r_normalized=scores["r_normalized"] + 0.001 * fold) for fold in range(8)]
-    study = descriptor(VideoStudy, "videos", videos="v.npz", subjects={"1": {"neural": "n.npy"}})
+    study = descriptor(stimuli="v.npz", recordings={"1": {"format": "neural", "neural": "n.npy"}})
     tables = {"dynamics": scores, "dynamicsfolds": pd.concat(folds)}
     material = StudyMaterial(config(), "study", study, "1", tables)
     return render_page(material, [dynamics_page.dynamics_chapter(material)])

@@ -25,7 +25,7 @@ from brainalign.report import (
 )
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.pages import beside_trained, failed_chapter, leak_sentence
-from brainalign.study import RdmStudy, Study, parse
+from brainalign.study import Study, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 RIDGE = {"encoder": "ridge"}
@@ -257,8 +257,8 @@ def test_a_group_that_failed_has_its_errors() -> None:
 
 def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | None = None) -> str:
     descriptor = parse(
-        RdmStudy,
-        ABOUT | {"kind": "rdms", "reader": "kriegeskorte92", "files": ["f"], "references": {"human": EVIL}},
+        Study,
+        ABOUT | {"recordings": {"human": {"format": "kriegeskorte92", "description": EVIL}}},
         "descriptor",
     )
     names = {"published": ("V1", ""), "layer": ("net", "a")}

@@ -27,7 +27,7 @@ from brainalign.report.pages import images as image_page
 from brainalign.report.pages import modalities as modalities_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
-from brainalign.study import ModalityStudy, SentenceStudy, SeriesStudy, Study, TripletStudy, VideoStudy, parse
+from brainalign.study import Study, parse
 
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
 EPOCHS = {"format": "epochs", "epochs": ["a-epo.fif"]}
@@ -158,11 +158,11 @@ SENTENCES: list[Case] = [
 
 @pytest.mark.parametrize(("changes", "said", "unsaid"), SENTENCES)
 def test_sentences(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
-    content = ABOUT | {"kind": "sentences", "simulate": {}, "split": changes.get("split", {})}
+    content = ABOUT | {"simulate": {"world": "eeg_text"}, "sentences": {"split": changes.get("split", {})}}
     decoders = changes.get("decoders", {"ridge": {"decoder": "linear"}})
     settings = config(decode={"decoders": decoders, "n_components": 7})
     details = {"explained": 0.5, "others": changes.get("others", []), "decoder": {"decoder": "linear"}, "chosen": {}}
-    material = TextMaterial(settings, "study", parse(SentenceStudy, content, "test"), said={"ridge": details})
+    material = TextMaterial(settings, "study", parse(Study, content, "test"), said={"ridge": details})
     material.decoders["ridge"] = {"leftblocks": pd.DataFrame({"block": range(changes.get("blocks", 0))})}
     text = joined(text_page._methods(material))
     check(text, (*said, "first 7 principal components (50% of"), unsaid)
@@ -204,7 +204,7 @@ MODALITIES: list[Case] = [
 
 @pytest.mark.parametrize(("changes", "said", "unsaid"), MODALITIES)
 def test_modalities(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
-    study = parse(ModalityStudy, ABOUT | {"kind": "modalities", "simulate": {}}, "test")
+    study = parse(Study, ABOUT | {"simulate": {"world": "modalities"}}, "test")
     table = pd.DataFrame({"decoder": ["joint", *["low level"] * changes.get("low", False)]})
     settings = config(decode_modalities=changes.get("options", {}))
     material = StudyMaterial(settings, "study", study, tables={"spaceretrieval": table})
@@ -226,7 +226,7 @@ SERIES: list[Case] = [
 
 @pytest.mark.parametrize(("changes", "said", "unsaid"), SERIES)
 def test_series(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
-    study = parse(SeriesStudy, ABOUT | {"kind": "series", "simulate": {}}, "test")
+    study = parse(Study, ABOUT | {"simulate": {"world": "roi_series"}}, "test")
     tables = {"personscores": pd.DataFrame({"label": range(changes.get("people", 0))})}
     settings = config(decode_series=changes.get("options", {}))
     check(joined(series_page._methods(StudyMaterial(settings, "study", study, tables=tables))), said, unsaid)
@@ -243,8 +243,8 @@ CONCEPTS: list[Case] = [
 
 @pytest.mark.parametrize(("changes", "said", "unsaid"), CONCEPTS)
 def test_concepts(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
-    files = {"triplets": ["t.txt"], "objects": "o.txt"}
-    study = parse(TripletStudy, ABOUT | {"kind": "triplets", "files": files}, "test")
+    judged = {"us": {"format": "triplets", "triplets": ["t.txt"]}}
+    study = parse(Study, ABOUT | {"stimuli": "o.txt", "recordings": judged}, "test")
     noted = {"choices.parquet": {"details": {"ceilings": changes.get("ceilings")}}}
     material = StudyMaterial(config(concepts=changes.get("options", {})), "study", study, sidecars=noted)
     check(joined(concepts_page._methods(material)), said, unsaid)
@@ -253,7 +253,7 @@ def test_concepts(changes: dict[str, Any], said: tuple[str, ...], unsaid: tuple[
 @pytest.mark.parametrize("drawn", [True, False])
 @pytest.mark.parametrize(("fit_on", "said"), [("epoch", "of each epoch"), ("visible", "of shown frames alone")])
 def test_dynamics(drawn: bool, fit_on: str, said: str) -> None:
-    study = parse(VideoStudy, ABOUT | {"kind": "videos", "videos": "v", "subjects": {"1": {"neural": "n"}}}, "test")
+    study = parse(Study, ABOUT | {"stimuli": "v", "recordings": {"1": {"format": "neural", "neural": "n"}}}, "test")
     tables = {"dynamicsmovies": pd.DataFrame({"r": [0.1] * drawn})}
     settings = config(dynamics={"fit_on": fit_on, "folds": 4})
     text = joined(dynamics_page._methods(StudyMaterial(settings, "study", study, "1", tables)))

@@ -178,7 +178,7 @@ def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> N
     pictures = study.study.folder / "pictures"
     (pictures / "thing1.png").unlink()
     (pictures / "thing2.png").write_bytes((pictures / "thing2.png").read_bytes()[:40])
-    text = "\n".join(map(str, audit(load_descriptor(study.descriptor, Study))))
+    text = "\n".join(map(str, audit(load_descriptor(study.descriptor))))
     assert "small: stimuli.thing1.path: no file pictures/thing1.png in" in text
     assert "small: stimuli: 1 of 5 images are unreadable: thing2" in text
 
@@ -206,7 +206,7 @@ def test_two_blocks_of_a_category_in_a_run(tmp_path: Path, make_study) -> None:
     rng = np.random.default_rng(5)
     order = [[k for part in range(2) for k in rng.permutation(6)] for _ in range(4)]
     study = PictureStudy(tmp_path / "study", make_study, order)
-    assert not audit(load_descriptor(study.descriptor, Study))
+    assert not audit(load_descriptor(study.descriptor))
     models = study.config().model_dump(mode="json")["models"]
     config = study.config(models=models, searchlight={"models": ["pixels"], "permutations": 50, "radius_mm": 4})
     run_all(config)

@@ -14,7 +14,7 @@ from brainalign.config import Config
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, load_sidecar, save
 from brainalign.report import StudyMaterial, rdms_chapter, render_page
-from brainalign.study import RdmStudy, parse
+from brainalign.study import Study, parse
 
 N = 16
 SETTINGS = {
@@ -78,8 +78,8 @@ def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Pa
     assert control["n"].tolist() == [3, 3]
     assert control.loc["human", "mean"] < row.loc["human", "score"] - 0.3
     about: dict[str, object] = {"name": "small", "title": "t", "citation": {"text": "c"}, "licence": "l", "source": "s"}
-    about |= {"kind": "rdms", "reader": "kriegeskorte92", "files": ["f"]}
-    descriptor = parse(RdmStudy, about | {"references": {"human": "h", "monkey": "m"}}, "descriptor")
+    about["recordings"] = {name: {"format": "kriegeskorte92"} for name in ("human", "monkey")}
+    descriptor = parse(Study, about, "descriptor")
     config = Config.model_validate(
         {
             "datasets": {"small": {"descriptor": "small.yaml"}},

@@ -36,18 +36,20 @@ OPTIONS = {
 def write_study(folder: Path, world: ConceptWorld) -> Path:
     write_things_files(world, folder)
     content = {
-        "kind": "triplets",
         "name": "things",
         "title": "Judgements of planted properties, 2 < 3",
         "citation": {"text": "Nobody (2026). Simulated."},
         "licence": "CC0",
         "source": "tests",
-        "files": {
-            "triplets": ["trainset.txt"],
-            "repeats": ["testset1.txt"],
-            "objects": "unique_id.txt",
-            "embedding": "spose_embedding.txt",
-            "dimensions": "labels.txt",
+        "stimuli": "unique_id.txt",
+        "recordings": {
+            "us": {
+                "format": "triplets",
+                "triplets": ["trainset.txt"],
+                "repeats": ["testset1.txt"],
+                "embedding": "spose_embedding.txt",
+                "dimensions": "labels.txt",
+            }
         },
         "notes": ["Nothing here was judged by anybody."],
     }
@@ -180,7 +182,7 @@ def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWo
     content = configuration(descriptor, str(tmp_path), concepts={"regions_of": "things"})
     refused("things has no fMRI subject", load_descriptors, parse(Config, content, "test"))
     content = configuration(descriptor, str(tmp_path), models={"net": {"extractor": "efficientnet"}})
-    refused(r"net look at images, but .* give it files\.images", load_descriptors, parse(Config, content, "test"))
+    refused(r"net look at images, but unique_id.txt has no col", load_descriptors, parse(Config, content, "test"))
     with pytest.raises(BrainalignError, match="no object is unseen twice"):
         parse(Config, configuration(descriptor, "r", concepts={"object_splits": 5}), "test")
 

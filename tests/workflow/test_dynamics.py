@@ -20,7 +20,7 @@ from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_neural, read_videos
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import OccludedBall, occluded_ball
-from brainalign.study import VideoStudy, load_descriptor, parse
+from brainalign.study import load_descriptor, parse
 from brainalign.workflow import jobs
 
 MODEL = '''
@@ -60,6 +60,9 @@ def world() -> OccludedBall:
     return occluded_ball(24, 18, 8, 4, n_videos=40, n_silent=1, noise=0.5, seed=6)
 
 
+NEURAL = {"format": "neural", "neural": "neural.safetensors"}
+
+
 def write_study(folder: Path, world: OccludedBall, **changes: object) -> Path:
     folder.mkdir(exist_ok=True)
     np.savez(folder / "ball.npz", frames=world.frames, visible=world.visible)
@@ -67,15 +70,14 @@ def write_study(folder: Path, world: OccludedBall, **changes: object) -> Path:
     save_file({"neural": world.neural}, folder / "neural.safetensors")
     (folder / "follower.py").write_text(MODEL)
     content = {
-        "kind": "videos",
         "name": "ball",
         "title": "A ball <b>behind</b> a curtain",
         "citation": {"text": "Nobody (2026). Simulated."},
         "licence": "CC0",
         "source": "tests",
-        "videos": "ball.npz",
+        "stimuli": "ball.npz",
         "training": "training.safetensors",
-        "subjects": {"1": {"neural": "neural.safetensors", "regions": {"front": [0, 5], "rear": [5, 8]}}},
+        "recordings": {"1": NEURAL | {"regions": {"front": [0, 5], "rear": [5, 8]}}},
         "frame_s": 0.05,
     } | changes
     path = folder / "ball.yaml"
@@ -180,7 +182,7 @@ def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, wor
         ("bild", {}, {}, r"has no function 'bild' \(did you mean 'build'\?\)"),
         ("build", {"training": None}, {"context": 9}, "give `training` videos, a shorter context"),
         ("build", {}, {"context": 12}, "give a smaller context"),
-        ("build", {"videos": "training.safetensors", "training": "neural.safetensors"}, {}, "no array 'frames'"),
+        ("build", {"stimuli": "training.safetensors", "training": "neural.safetensors"}, {}, "no array 'frames'"),
     ],
 )
 def test_mistakes_end_with_one_message(
@@ -220,15 +222,15 @@ def test_folders_of_images_are_videos(tmp_path: Path, world) -> None:
 
 def test_the_audit_and_the_plan_know_videos(tmp_path: Path, world) -> None:
     path = write_study(tmp_path, world)
-    descriptor = load_descriptor(path, VideoStudy)
+    descriptor = load_descriptor(path)
     found = audit_study(descriptor)
     assert not found.problems
     assert f"{(~world.visible).sum():,} of 432 frames hidden" in found.facts
     assert read_neural(descriptor, "1").shape == world.neural.shape
     config = parse(Config, configuration(tmp_path, path), "test")
     assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report"]
-    subjects = {"1": {"neural": "neural.safetensors", "regions": {"rear": [5, 9]}}}
-    (problem,) = audit_study(load_descriptor(write_study(tmp_path, world, subjects=subjects))).problems
+    recorded = {"1": NEURAL | {"regions": {"rear": [5, 9]}}}
+    (problem,) = audit_study(load_descriptor(write_study(tmp_path, world, recordings=recorded))).problems
     assert "ends before neuron 9, but neural.safetensors has 8" in str(problem)
     (problem,) = audit_study(load_descriptor(write_short(tmp_path, world))).problems
     assert "use the same order and frames" in str(problem)
@@ -251,7 +253,7 @@ def test_what_would_stop_dynamics_is_found_before(tmp_path: Path, world) -> None
     refused(f"conditions show {shown} frames before the first hidden one", load, context=shown)
     save_file({"neural": np.ascontiguousarray(world.neural[..., :1])}, tmp_path / "neural.safetensors")
     (problem,) = audit_study(load_descriptor(path)).errors
-    assert problem.where == "subjects.1"
+    assert problem.where == "recordings.1"
     assert "two repeats or more" in problem.what
 
 

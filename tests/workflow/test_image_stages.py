@@ -22,7 +22,7 @@ from brainalign.config import load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines.encode import encode_images
 from brainalign.pipelines.report.failures import failures_of
-from brainalign.study import Study, load_descriptor
+from brainalign.study import load_descriptor
 
 
 def encoded(run: ImageRun, suffix: str, subject: str, model: str = "two") -> pd.DataFrame:
@@ -173,7 +173,7 @@ def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(recordings=subjects)))
-    descriptor = load_descriptor(scenes.folder / "scenes.yaml", Study)
+    descriptor = load_descriptor(scenes.folder / "scenes.yaml")
     found = [path.relative_to(scenes.folder).as_posix() for path in descriptor.inputs("a")]
     assert found == ["fmriprep/sub-a/ses-1/func/x_bold.nii.gz", "bids/sub-a/func/x_events.tsv"]
 

@@ -31,10 +31,10 @@ OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": T
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the three stages; return the folder of the dataset."""
     folder = tmp_path_factory.mktemp("modalities")
-    simulate = {"n_train": 60, "n_images": 1, "n_test": 20, "snr": 4, "subjects": {"eeg": 2, "fmri": 2}}
+    sizes = {"n_train": 60, "n_images": 1, "n_test": 20, "snr": 4, "subjects": {"eeg": 2, "fmri": 2}}
     content = {
-        "kind": "modalities", "name": "small", "title": "A <mine> study", "citation": {"text": "c"}, "licence": "l",
-        "source": "s", "simulate": simulate,
+        "name": "small", "title": "A <mine> study", "citation": {"text": "c"}, "licence": "l",
+        "source": "s", "simulate": {"world": "modalities"} | sizes,
     }  # fmt: skip
     (folder / "small.yaml").write_text(yaml.safe_dump(content))
     config = {
@@ -179,10 +179,10 @@ def write_things(folder: Path) -> Path:
         content = {"preprocessed_eeg_data": values, "ch_names": [f"E{k}" for k in range(8)]}
         content["times"] = np.linspace(0, 0.19, 20)
         np.save(folder / "eeg2" / "sub-01" / f"preprocessed_eeg_{partition}.npy", content, allow_pickle=True)
-    eeg = {"format": "things_eeg2", "folder": "eeg2", "images": "images", "participants": ["01"], "trust_pickle": True}
+    eeg = {"format": "things_eeg2", "modality": "eeg", "folder": "eeg2", "images": "images", "participants": ["01"]}
     study = {
-        "kind": "modalities", "name": "things", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
-        "modalities": {"eeg": eeg},
+        "name": "things", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
+        "stimuli": "stimuli.csv", "recordings": {"all": eeg | {"trust_pickle": True}},
     }  # fmt: skip
     (folder / "things.yaml").write_text(yaml.safe_dump(study))
     return folder / "things.yaml"
@@ -259,10 +259,10 @@ def test_a_table_may_name_images_that_are_elsewhere(tmp_path: Path, results: Pat
     table.assign(path=[f"elsewhere/{name}.png" for name in table["stimulus_id"]]).to_csv(
         tmp_path / "stimuli.csv", index=False
     )
-    files = {"fmri01": {"signals": "fmri/fmri01.npy", "trials": f"fmri/{trials.name}"}}
+    files = {"modality": "fmri", "signals": "fmri/fmri01.npy", "trials": f"fmri/{trials.name}"}
     content = {
-        "kind": "modalities", "name": "away", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
-        "vectors": "vectors.npy", "modalities": {"fmri": {"subjects": files}},
+        "name": "away", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
+        "stimuli": "stimuli.csv", "vectors": "vectors.npy", "recordings": {"fmri01": files | {"format": "arrays"}},
     }  # fmt: skip
     (tmp_path / "away.yaml").write_text(yaml.safe_dump(content))
     outputs = {name: tmp_path / f"{name}.parquet" for name in ("modalitytrials", "modalitystimuli")}

@@ -47,8 +47,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = planted.std() * rng.normal(size=(5, len(planted)))
     np.save(folder / "cortex.npy", np.stack([squareform(np.abs(planted + one)) for one in noise]))
     np.savetxt(folder / "retina.csv", squareform(rng.uniform(size=len(planted))), delimiter=",")
-    files = ["stimuli.tsv", "cortex.npy", "retina.csv"]
-    (folder / "mine.yaml").write_text(yaml.safe_dump({"kind": "rdms", "name": "mine", "files": files}))
+    recorded = {
+        path.stem: {"format": "rdms", "file": path.name} for path in (folder / "cortex.npy", folder / "retina.csv")
+    }
+    described = {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(described))
     return folder
 
 

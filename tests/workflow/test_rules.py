@@ -107,7 +107,7 @@ def test_what_stages_load_themselves_is_declared(make_checkout, make_image_study
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
     (root / "rest" / "people.tsv").write_text("subject\tpath\n01\t01.npy\n")
-    series = {"kind": "series", "name": "rest", "tr_s": 1.0, "files": {"people": "people.tsv"}}
+    series = {"name": "rest", "recordings": {"all": {"format": "series", "people": "people.tsv", "tr_s": 1.0}}}
     (root / "rest" / "rest.yaml").write_text(yaml.safe_dump(own | series))
     decoder = {"decoder": "network", "language": "pretrained", "language_weights": "writer"}
     content = {

@@ -105,12 +105,23 @@ class Run:
 def simulated(folder: Path, **changes: object) -> Run:
     content = yaml.safe_load((ROOT / "data" / "simulated-sentences.yaml").read_text())
     folder.mkdir()
-    return Run(folder, content | changes, DECODERS)
+    return Run(folder, changed(content, **changes), DECODERS)
+
+
+def changed(content: dict[str, Any], **changes: object) -> dict[str, Any]:
+    """Change a descriptor: whatever it does not hold itself is an option of sentences."""
+    top = {name: value for name, value in changes.items() if name in ("recordings", "simulate")}
+    options = {name: value for name, value in changes.items() if name not in top}
+    return content | top | {"sentences": content["sentences"] | options}
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = simulated(tmp_path_factory.mktemp("sentences") / "planted", simulate={"n_subjects": 2}, eog=["Fp1", "Fp2"])
+    run = simulated(
+        tmp_path_factory.mktemp("sentences") / "planted",
+        simulate={"world": "eeg_text", "n_subjects": 2},
+        eog=["Fp1", "Fp2"],
+    )
     assert run.prepare() == run.extract() == 0
     assert [run.decode(name) for name in DECODERS] == [0, 0, 0]
     assert run.report() == 0
@@ -160,8 +171,8 @@ def test_channels_of_the_eyes_alone_are_a_control(tmp_path: Path, planted: Run) 
     assert cells["top-1", "brain", "EOG only"] < 0.5 * cells["top-1", "brain", "brain"]
     assert "the channels of the eyes alone" in planted.page
     # Where only they know the sentence, the decoder is said to use no brain.
-    changes = {"label": None, "labels": {}, "block_size": None, "eog": planted.content["channels"][:12]}
-    run = simulated(tmp_path / "eyes", simulate={"n_subjects": 2}, **changes)
+    changes = {"label": None, "labels": {}, "block_size": None, "eog": planted.content["sentences"]["channels"][:12]}
+    run = simulated(tmp_path / "eyes", **changes)
     run.decoders = {"ridge": DECODERS["ridge"]}
     assert run.prepare() == run.share_texts(planted) == 0
     path = run.path("responses")
@@ -218,7 +229,13 @@ def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
 
 
 def test_noise_is_called_noise(tmp_path: Path, planted: Run) -> None:
-    run = simulated(tmp_path / "noise", simulate={"n_subjects": 2, "snr": 0}, label=None, labels={}, block_size=None)
+    run = simulated(
+        tmp_path / "noise",
+        simulate={"world": "eeg_text", "n_subjects": 2, "snr": 0},
+        label=None,
+        labels={},
+        block_size=None,
+    )
     run.decoders = {"ridge": DECODERS["ridge"]}
     assert run.prepare() == run.share_texts(planted) == run.decode("ridge") == run.report() == 0
     assert run.table("retrieval").set_index("measure").loc["top-1", "value"] <= 0.06
@@ -251,16 +268,15 @@ def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, 
         (folder / "zuco").mkdir(parents=True, exist_ok=True)
         savemat(folder / "zuco" / f"results{subject}_NR.mat", {"sentenceData": struct})
     content = {
-        "kind": "sentences",
         "name": "zuco",
         "title": "Files as ZuCo has them",
         "citation": {"text": "Nobody"},
         "licence": "none",
         "source": "here",
-        "releases": {"zuco1": {"folder": "zuco"}},
-        "split": {"test": 0.2, "val": 0.2},
+        "recordings": {"zuco1": {"format": "zuco", "folder": "zuco"}},
+        "sentences": {"split": {"test": 0.2, "val": 0.2}},
     }
-    return Run(folder, content | changes, {"ridge": {"decoder": "linear"}})
+    return Run(folder, changed(content, **changes), {"ridge": {"decoder": "linear"}})
 
 
 def written(run: Run) -> list[Path]:
@@ -330,7 +346,7 @@ def test_a_subject_who_is_only_tested_is_named(tmp_path: Path, capsys: pytest.Ca
         ({"channels": ["Cz"]}, "1 names for 104 channels"),
         ({"channels": ["Cz", "EOG"], "eog": ["EOGV"]}, "eog: EOGV not among channels"),
         ({"channels": ["EOG"], "eog": ["EOG"]}, "eog names every channel"),
-        ({"releases": {"zuco1": {"folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
+        ({"recordings": {"zuco1": {"format": "zuco", "folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
     ],
 )
 def test_what_a_descriptor_asks_for_must_be_there(
@@ -369,14 +385,14 @@ def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
     bad = planted.folder / "bad.yaml"
     bad.write_text(yaml.safe_dump(wrong))
     use = {"datasets": {planted.name: {"descriptor": str(bad)}}}
-    refused("give releases", load_descriptors, parse(Config, content | use, "test"))
+    refused("recordings: say who was recorded", load_descriptors, parse(Config, content | use, "test"))
 
 
 def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Slow drift tells the block, and with it the label: without blocks left out nothing is decoded."""
     n, relations = 40, ("award", "job", "wife", "city")
     changes = {
-        "releases": {"zuco1": {"folder": "zuco", "tables": {"NR": {"path": "relations.csv"}}}},
+        "recordings": {"zuco1": {"format": "zuco", "folder": "zuco", "tables": {"NR": {"path": "relations.csv"}}}},
         "label": "relation",
         "labels": {name: [f"this is about {name} ."] for name in relations},
     }
@@ -390,7 +406,7 @@ def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: p
     assert "zuco1-ZAA-NR-0" in said
     assert written(run) == []
     blocks = Run(
-        tmp_path, run.content | {"block_size": 10}, {"ridge": {"decoder": "linear", "leave_out_blocks": False}}
+        tmp_path, changed(run.content, block_size=10), {"ridge": {"decoder": "linear", "leave_out_blocks": False}}
     )
     assert blocks.prepare() == blocks.extract() == 0
     assert blocks.decode("ridge", n_components=5) == 2

@@ -41,14 +41,19 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Co
     folder = tmp_path_factory.mktemp("series")
     descriptor = folder / "rest.yaml"
     content = {
-        "kind": "series",
         "name": "rest",
         "title": "Rest <of> 16",
         "citation": {"text": "Nobody (2026)."},
         "licence": "CC0",
         "source": "tests",
-        "simulate": {"n_subjects": 16, "n_frames": 160, "regions_per_network": 4, "state_strength": 0.7},
-        "labels": ["trait", "state"],
+        "simulate": {
+            "world": "roi_series",
+            "n_subjects": 16,
+            "n_frames": 160,
+            "regions_per_network": 4,
+            "state_strength": 0.7,
+            "labels": ["trait", "state"],
+        },
     }
     descriptor.write_text(yaml.safe_dump(content))
     results = folder / "results"

@@ -43,7 +43,7 @@ def audit(
         Filled with what is kept of every subject's volumes.
     """
     problems = _picture_problems(descriptor)
-    for subject in subjects or descriptor.subjects:
+    for subject in subjects or descriptor.recordings:
         kept: list[Fingerprint] = []
         problems += [
             Problem(
@@ -112,7 +112,7 @@ def _problems(descriptor: Study, subject: str, kept: list[Fingerprint]) -> Itera
         except BrainalignError as error:
             yield field, str(error).split(": ", 2)[2]
             continue
-        expected = descriptor.sha256.get(getattr(descriptor.subjects[subject], field).as_posix())
+        expected = descriptor.sha256.get(getattr(descriptor.recordings[subject], field).as_posix())
         if expected and file_digest(paths[field]) != expected:
             yield (
                 field,

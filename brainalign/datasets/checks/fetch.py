@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.io import file_digest, temporary_folder
-from brainalign.study import Descriptor, cache_folder
+from brainalign.study import Study, cache_folder
 
 ENCRYPTED = ("https", "sftp")  # nobody between here and there can change what comes
 
@@ -38,12 +38,12 @@ class Fetched:
     verified: bool
 
 
-def fetch_files(descriptor: Descriptor, folder: Path | None = None) -> list[Fetched]:
+def fetch_files(descriptor: Study, folder: Path | None = None) -> list[Fetched]:
     """Download what is not there yet; files with the right checksum are left as they are.
 
     Parameters
     ----------
-    descriptor : Descriptor
+    descriptor : Study
     folder : Path, optional
         Where to, in a folder named after the dataset; the user's cache where not given.
 
@@ -71,7 +71,7 @@ def fetch_files(descriptor: Descriptor, folder: Path | None = None) -> list[Fetc
     return [_fetch(descriptor, name, url, place) for name, url in descriptor.urls.items()]
 
 
-def _fetch(descriptor: Descriptor, name: str, url: str, place: Path) -> Fetched:
+def _fetch(descriptor: Study, name: str, url: str, place: Path) -> Fetched:
     import pooch
 
     expected, target = descriptor.sha256.get(name), place / name

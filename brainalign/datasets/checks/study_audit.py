@@ -10,12 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, listed
 from brainalign.config import DecodeTimesSettings
 from brainalign.datasets.checks.blocks import audit
 from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes
 from brainalign.datasets.formats import (
-    RDM_READERS,
     Fingerprint,
     ImageAudit,
     audit_images,
@@ -28,6 +27,7 @@ from brainalign.datasets.formats import (
     of_responses,
     rdm_copies,
     read_neural,
+    read_rdm_study,
     read_recordings,
     read_region_runs,
     read_videos,
@@ -57,15 +57,8 @@ from brainalign.datasets.studies import (
     split_problems,
 )
 from brainalign.study import (
-    Descriptor,
     EpochFiles,
-    ModalityStudy,
-    RdmStudy,
-    SentenceStudy,
-    SeriesStudy,
     Study,
-    TripletStudy,
-    VideoStudy,
     check_categories,
     check_folds_within,
     check_neural,
@@ -120,34 +113,41 @@ class StudyAudit:
         return [problem for problem in self.problems if problem.level == "warning"]
 
 
-def audit_study(descriptor: Descriptor) -> StudyAudit:
+def audit_study(descriptor: Study) -> StudyAudit:
     """Look at every file of a dataset the way a run would, and collect what would stop or mislead it.
 
     Parameters
     ----------
-    descriptor : Study, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
+    descriptor : Study
     """
-    found = AUDITS[descriptor.data_type](descriptor)
+    found = StudyAudit()
+    if descriptor.is_simulated:
+        found.facts.append("its data are made by the workflow, so there is nothing to check yet")
+        return found
+    if not descriptor.in_blocks:  # of blocks with the name of the file
+        found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+    try:
+        AUDITS[descriptor.data_type](descriptor, found)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "recordings"))
     found.problems += copied_recordings(descriptor)
     return found
 
 
-def _responses(descriptor: Study) -> StudyAudit:
-    if not descriptor.is_fitted:
-        return _recordings(descriptor)
-    return _blocks(descriptor) if descriptor.in_blocks else _images(descriptor)
+def _responses(descriptor: Study, found: StudyAudit) -> None:
+    look = _recordings if not descriptor.is_fitted else _blocks if descriptor.in_blocks else _images
+    look(descriptor, found)
 
 
-def _blocks(descriptor: Study) -> StudyAudit:
+def _blocks(descriptor: Study, found: StudyAudit) -> None:
     shape = descriptor.shape
     size = f"; {shape.runs} runs, {shape.trials} trials, {shape.targets} targets each" if shape else ""
-    facts = [
-        f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimulus_ids())} stimuli{size}",
+    found.facts += [
+        f"{len(descriptor.recordings)} subject(s), {len(descriptor.stimulus_ids())} stimuli{size}",
         f"splits: {', '.join(descriptor.splits)}",
     ]
     prints: dict[str, Fingerprint] = {}
-    problems = [*audit(descriptor, prints=prints), *_of_held_out(descriptor)]
-    return StudyAudit([*problems, *_between_subjects(prints)], facts)
+    found.problems += [*audit(descriptor, prints=prints), *_of_held_out(descriptor), *_between_subjects(prints)]
 
 
 def _of_held_out(descriptor: Study) -> Iterator[Problem]:
@@ -174,12 +174,8 @@ def _between_subjects(prints: dict[str, Fingerprint]) -> list[Problem]:
 # ---------------------------------------------------------------------------------------------------------- images
 
 
-def _images(descriptor: Study) -> StudyAudit:
-    found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)", f"splits: {', '.join(descriptor.splits)}"])
-    if descriptor.simulate:
-        found.facts.append("its files are made by the workflow (stage simulate), so there is nothing to check yet")
-        return found
-    found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+def _images(descriptor: Study, found: StudyAudit) -> None:
+    found.facts += [f"{len(descriptor.recordings)} subject(s)", f"splits: {', '.join(descriptor.splits)}"]
     test: list[str] = []
     images, stimuli = None, None
     try:
@@ -223,10 +219,9 @@ def _images(descriptor: Study) -> StudyAudit:
         found.tables["responses"] = pd.DataFrame(rows)
     if cards:
         found.tables["splits"] = pd.concat(cards)[list(CARD)].rename(columns=CARD)
-    return found
 
 
-def _problem(descriptor: Descriptor, error: BrainalignError, where: str) -> Problem:
+def _problem(descriptor: Study, error: BrainalignError, where: str) -> Problem:
     """Convert a reader's refusal into a problem; its message may begin with the place."""
     text = str(error).removeprefix(f"{descriptor.name}: ").removeprefix(f"{where}: ")
     return Problem(where, text)
@@ -337,12 +332,11 @@ def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Pr
 # ------------------------------------------------------------------------------------------------------ recordings
 
 
-def _recordings(descriptor: Study) -> StudyAudit:
+def _recordings(descriptor: Study, found: StudyAudit) -> None:
     """Read every subject as a run would, and count its trials by recording and category."""
-    found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)"])
-    found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+    found.facts.append(f"{len(descriptor.recordings)} subject(s)")
     prints: dict[str, Fingerprint] = {}
-    for subject in descriptor.subjects:
+    for subject in descriptor.recordings:
         where = f"recordings.{subject}"
         try:
             responses = read_recordings(descriptor, subject)
@@ -360,7 +354,6 @@ def _recordings(descriptor: Study) -> StudyAudit:
             if missing:
                 found.problems.append(Problem(f"sensors.{name}", f"{listed(missing)} not recorded from {subject}"))
     found.problems += _between_subjects(prints)
-    return found
 
 
 def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
@@ -379,24 +372,15 @@ def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
         yield Problem(where, f"with decode_times.n_folds {usual}, the default: {error}", "warning")
 
 
-# ------------------------------------------------------------------------------------------------------------ RDMs
+# ------------------------------------------------------------------------------------------- other data than responses
 
 
-def _rdms(descriptor: RdmStudy) -> StudyAudit:
-    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
-    try:
-        study = RDM_READERS[descriptor.reader](descriptor.found_files())
-    except BrainalignError as error:
-        found.problems.append(_problem(descriptor, error, "files"))
-        return found
-    for name in descriptor.references:
-        if name not in study.sets:
-            what = f"there are no matrices {name!r}{did_you_mean(name, study.sets)}; there are {', '.join(study.sets)}"
-            found.problems.append(Problem(f"references.{name}", what))
-    missing = [name for name in study.sets if name not in descriptor.references]
+def _rdms(descriptor: Study, found: StudyAudit) -> None:
+    study = read_rdm_study(descriptor)
+    missing = [name for name, files in descriptor.recordings.items() if not getattr(files, "description", "")]
     if missing:
-        what = f"{listed(missing)} not described; say in words what these matrices are"
-        found.problems.append(Problem("references", what, "warning"))
+        what = f"{listed(missing)} not described; say in words what these matrices are (description)"
+        found.problems.append(Problem("recordings", what, "warning"))
     found.problems += rdm_copies(study.sets)
     found.facts.append(f"{len(study.stimuli)} stimuli, {len(study.models)} published models")
     shapes = {name: values.shape for name, values in study.sets.items()}
@@ -408,125 +392,85 @@ def _rdms(descriptor: RdmStudy) -> StudyAudit:
         if study.images is not None:
             table = write_stimulus_images(study, Path(folder))
             table["path"] = [str(Path(folder, path)) for path in table["path"]]
-        if "path" in table:
-            found.problems += [replace(problem, where="images") for problem in audit_images(table).problems()]
-    return found
+        found.problems += _of_pictures(table)
 
 
-# ---------------------------------------------------------------------------------------------------------- videos
+def _of_pictures(table: pd.DataFrame) -> list[Problem]:
+    """Return what is wrong with the images of a table, where it names some."""
+    return [replace(problem, where="images") for problem in audit_images(table).problems()] if "path" in table else []
 
 
-def _videos(descriptor: VideoStudy) -> StudyAudit:
+def _videos(descriptor: Study, found: StudyAudit) -> None:
     """Read the videos and every subject's neurons as a run would."""
-    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
-    found.facts.append(f"{len(descriptor.subjects)} subject(s)")
+    found.facts.append(f"{len(descriptor.recordings)} subject(s)")
     try:
-        videos = read_videos(descriptor.locate(descriptor.videos, "videos"))
-        if descriptor.training is not None:
-            read_videos(descriptor.locate(descriptor.training, "training"))
+        files = descriptor.found_files()
+        videos, *_ = [read_videos(files[name]) for name in ("stimuli", "training") if name in files]
     except BrainalignError as error:
-        found.problems.append(_problem(descriptor, error, "videos"))
-        return found
+        found.problems.append(_problem(descriptor, error, "stimuli"))
+        return
     rows = []
-    for subject in descriptor.subjects:
+    for subject in descriptor.recordings:
+        where = f"recordings.{subject}"
         try:
             neural = read_neural(descriptor, subject)
+            shape = neural.shape
+            rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
+            rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
+            if shape[:2] != videos.visible.shape:
+                raise BrainalignError(
+                    f"neural has {shape[0]} conditions of {shape[1]} frames, but the videos have "
+                    f"{videos.visible.shape}; use the same order and frames"
+                )
+            check_neural(neural, videos.visible)
         except BrainalignError as error:
-            found.problems.append(_problem(descriptor, error, f"subjects.{subject}"))
-            continue
-        shape = neural.shape
-        if shape[:2] != videos.visible.shape:
-            what = f"{shape[0]} conditions of {shape[1]} frames, but the videos have {videos.visible.shape}"
-            found.problems.append(Problem(f"subjects.{subject}", f"neural has {what}; use the same order and frames"))
-        else:
-            try:
-                check_neural(neural, videos.visible)
-            except BrainalignError as error:
-                found.problems.append(Problem(f"subjects.{subject}", str(error)))
-        rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
-        rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
+            found.problems.append(_problem(descriptor, error, where))
     found.facts.append(f"{int((~videos.visible).sum()):,} of {videos.visible.size:,} frames hidden")
     found.tables["neurons"] = pd.DataFrame(rows)
-    return found
 
 
-# -------------------------------------------------------------------------------------------------------- triplets
-
-
-def _triplets(descriptor: TripletStudy) -> StudyAudit:
-    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
-    try:
-        study = read_judgements(descriptor)
-    except BrainalignError as error:
-        found.problems.append(_problem(descriptor, error, "files"))
-        return found
+def _judgements(descriptor: Study, found: StudyAudit) -> None:
+    study = read_judgements(descriptor)
     counts = pd.Series(study.triplets.ravel()).value_counts()
     found.facts.append(
         f"{len(study.objects)} objects, {len(study.triplets):,} triplets and {len(study.repeats):,} repeated ones; an "
         f"object is in {counts.min():,} to {counts.max():,} triplets; numbers of objects begin at {study.index_base}"
     )
-    if not len(study.repeats) and descriptor.files.duplicates == "error":
-        what = "no triplet was judged twice, so that there will be no ceiling"
-        found.problems.append(Problem("files.repeats", what, "warning"))
-    if "path" in study.objects:
-        found.problems += [replace(problem, where="images") for problem in audit_images(study.objects).problems()]
-    return found
+    (files,) = descriptor.recordings.values()
+    if not len(study.repeats) and getattr(files, "duplicates", "error") == "error":
+        what = "no triplet was judged twice, so that there will be no ceiling; give repeats"
+        found.problems.append(Problem("recordings", what, "warning"))
+    found.problems += _of_pictures(study.objects)
 
 
-# ------------------------------------------------------------------------------------------------------- sentences
+def _sentences(descriptor: Study, found: StudyAudit) -> None:
+    responses, read = read_sentence_study(descriptor)
+    found.facts.append(read.describe())
+    splits = sentence_splits(descriptor, responses.trials, 0)
+    found.problems += split_problems(descriptor, splits, responses.trials, 0)
+    found.problems += response_copies(responses, "recordings", [splits])
 
 
-def _sentences(descriptor: SentenceStudy) -> StudyAudit:
-    if descriptor.simulate:
-        return StudyAudit(facts=["the stage that prepares makes its EEG, so there is nothing to check yet"])
-    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
-    try:
-        responses, read = read_sentence_study(descriptor)
-        found.facts.append(read.describe())
-        splits = sentence_splits(descriptor, responses.trials, 0)
-        found.problems += split_problems(descriptor, splits, responses.trials, 0)
-        found.problems += response_copies(responses, "releases", [splits])
-    except BrainalignError as error:
-        found.problems.append(_problem(descriptor, error, "releases"))
-    return found
-
-
-# ---------------------------------------------------------------------------------------------------------- series
-
-
-def _series(descriptor: SeriesStudy) -> StudyAudit:
-    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
-    if descriptor.files is None:
-        found.facts.append("simulated: nothing to read")
-        return found
-    try:
-        study = read_region_runs(descriptor)
-    except BrainalignError as error:
-        found.problems.append(_problem(descriptor, error, "files"))
-        return found
+def _series(descriptor: Study, found: StudyAudit) -> None:
+    study = read_region_runs(descriptor)
     found.problems += series_copies(study)
     found.facts.append(
         f"{study.people['subject'].nunique()} subjects, {len(study.series)} runs of {study.series.shape[1]} frames "
         f"({study.tr_s:g} s each), {len(study.regions)} regions in {study.regions['network'].nunique()} networks"
     )
-    return found
 
 
-def _modalities(descriptor: ModalityStudy) -> StudyAudit:
+def _modalities(descriptor: Study, found: StudyAudit) -> None:
     """Look for the files of recordings in several modalities; what they hold is checked when they are prepared."""
-    found = StudyAudit(facts=[f"{len(descriptor.recorded)} modalities, read when they are prepared"])
-    try:
-        descriptor.all_files()
-    except BrainalignError as error:
-        found.problems.append(_problem(descriptor, error, "modalities"))
-    return found
+    found.facts.append(f"{len(descriptor.recordings)} recordings, read when they are prepared")
+    descriptor.all_files()
 
 
-AUDITS: dict[str, Callable[..., StudyAudit]] = {
+AUDITS: dict[str, Callable[[Study, StudyAudit], None]] = {
     "responses": _responses,
     "rdms": _rdms,
     "videos": _videos,
-    "judgements": _triplets,
+    "judgements": _judgements,
     "sentences": _sentences,
     "series": _series,
     "modalities": _modalities,

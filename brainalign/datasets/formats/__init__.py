@@ -35,7 +35,6 @@ from brainalign.datasets.formats.meeg import check_same_channels, read_epochs
 from brainalign.datasets.formats.meeg import without_bad_sensors as without_bad_sensors
 from brainalign.datasets.formats.meshes import Mesh, load_mesh
 from brainalign.datasets.formats.rdms import (
-    RDM_READERS,
     RdmSets,
     rdm_copies,
     read_kriegeskorte92,
@@ -62,7 +61,6 @@ from brainalign.datasets.formats.videos import Videos, neurons_of, read_neural, 
 from brainalign.datasets.formats.whitening import Whitener, fit_whitener, noise_source
 
 __all__ = [
-    "RDM_READERS",
     "Fingerprint",
     "ImageAudit",
     "Mesh",

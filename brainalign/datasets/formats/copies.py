@@ -13,7 +13,7 @@ for in 16 random projections, so that the cost grows with the number of trials a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,7 @@ from brainalign.datasets.formats.bids import find_series
 from brainalign.datasets.formats.trials import read_table
 from brainalign.datasets.problems import Problem
 from brainalign.io import file_digest
-from brainalign.study import (
-    BidsFiles,
-    Descriptor,
-    ModalityStudy,
-    SentenceStudy,
-    SeriesStudy,
-)
+from brainalign.study import BidsFiles, SeriesFiles, Study, ZucoFiles
 
 MOST_VALUES = 256  # of a trial that are compared
 LEAST_DIFFERENT = 8  # values of a trial, for equality to say anything: counts of few spikes agree by chance
@@ -316,14 +310,14 @@ def _edges(path: Path) -> str:
     return digest.hexdigest()
 
 
-def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> list[Problem]:
+def copied_recordings(descriptor: Study, subject: str | None = None) -> list[Problem]:
     """Say which recordings of a study are the same file: an error within a subject, else a warning.
 
     Tables, masks and lists of what was shown may be the same for all. Files that are missing are left to the readers.
 
     Parameters
     ----------
-    descriptor : Descriptor
+    descriptor : Study
     subject : str, optional
         Only what concerns this one.
     """
@@ -343,65 +337,35 @@ def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> lis
     return problems
 
 
-def _recorded(descriptor: Descriptor) -> Iterator[tuple[str, str, Path]]:
-    """Yield subject, name and place of every file that holds a recording and is there."""
-    if not descriptor.is_simulated:
-        yield from RECORDED.get(descriptor.data_type, _of_subjects)(descriptor)
-
-
-def _of_subjects(descriptor: Any) -> Iterator[tuple[str, str, Path]]:
-    for subject in descriptor.subject_names:
+def _recorded(study: Study) -> Iterator[tuple[str, str, Path]]:
+    """Yield owner, name and place of every file that holds a recording and is there: copies within an owner stop."""
+    for subject, files in {} if study.is_simulated else study.recordings.items():
         with suppress(BrainalignError):
-            for field, path in descriptor.found_files(subject).items():
-                if field.split(".")[0] in MEASURED:
-                    yield subject, f"{descriptor.subjects_field}.{subject}.{field}", path
-            described = descriptor.subjects[subject]
-            if isinstance(described, BidsFiles):
-                root = descriptor.found_files(subject)["root"]
-                for path in sorted({path for pattern in described.signals for path in root.glob(pattern)}):
+            if isinstance(files, SeriesFiles):
+                yield from ((str(path), f"recordings.{subject}: {path}", path) for path in _series(study, files))
+                continue
+            for label, path in study.input_files(subject).items():
+                if label.split(".")[0] in MEASURED and ": " not in label:
+                    yield subject, f"recordings.{subject}.{label}", path
+                elif isinstance(files, ZucoFiles) and path.suffix == ".mat":
+                    yield f"{subject} {label}", f"recordings.{subject}.{label}", path
+            if isinstance(files, BidsFiles):
+                root = study.found_files(subject)["root"]
+                for path in sorted({path for pattern in files.signals for path in root.glob(pattern)}):
                     if path.suffix in SIGNAL_FILES:  # no sidecars
-                        yield subject, f"{descriptor.subjects_field}.{subject}: {path.name}", path
+                        yield subject, f"recordings.{subject}: {path.name}", path
 
 
-def _of_modalities(descriptor: ModalityStudy) -> Iterator[tuple[str, str, Path]]:
-    with suppress(BrainalignError):
-        for label, path in descriptor.found_files().items():
-            if label.split(".")[-1] in MEASURED:
-                yield label.split(".")[-2], label, path
-
-
-def _of_sentences(descriptor: SentenceStudy) -> Iterator[tuple[str, str, Path]]:
-    with suppress(BrainalignError):
-        for label, path in descriptor.found_files().items():
-            if path.suffix == ".mat":
-                yield label, label, path
-
-
-def _of_series(descriptor: SeriesStudy) -> Iterator[tuple[str, str, Path]]:
-    with suppress(BrainalignError):
-        for path in _series(descriptor):
-            yield str(path), f"files: {path}", path
-
-
-def _series(descriptor: SeriesStudy) -> Iterator[Path]:
+def _series(study: Study, files: SeriesFiles) -> Iterator[Path]:
     """Yield the files of series that are read: not the sidecars, masks and other tasks that derivatives hold."""
-    files = descriptor.files
-    if files is None or files.derivatives is None or files.scans is None:
-        listed_ones = set(descriptor.found_files().values())
-        yield from (path for path in descriptor.inputs() if path not in listed_ones)
+    if files.derivatives is None or files.scans is None:
+        named = set(study.found_files().values())
+        yield from (path for path in study.inputs() if path not in named)
         return
-    folder, scans = descriptor.locate(files.derivatives, "files.derivatives"), files.scans
-    people = read_table(descriptor.locate(files.people, "files.people")).astype(str)
+    folder, scans = study.locate(files.derivatives, "derivatives"), files.scans
+    people = read_table(study.locate(files.people, "people")).astype(str)
     for subject in dict.fromkeys(people.get("subject", [])):
         with suppress(BrainalignError):
             name = subject.removeprefix("sub-")
             runs = find_series(folder, name, task=scans.task, space=scans.space, kind=scans.kind)
             yield from (run.bold for run in runs)
-
-
-# By type of data; of the others the files of their subjects are asked for.
-RECORDED: dict[str, Callable[[Any], Iterator[tuple[str, str, Path]]]] = {
-    "modalities": _of_modalities,
-    "sentences": _of_sentences,
-    "series": _of_series,
-}

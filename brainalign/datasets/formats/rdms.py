@@ -1,13 +1,13 @@
 """Studies that hold no responses, only dissimilarities: of subjects and sessions, and of published models.
 
-Your own (`reader: files`): stimuli.tsv (stimulus_id, and category, path, caption where they are known) and RDMs as
-.npy, .csv, .npz or .safetensors: rows of pairs (row-major upper triangle, NaN where missing) or matrices.
+Your own (`format: rdms`): a table of stimuli (stimulus_id, and category, path, caption where they are known) and RDMs
+as .npy, .csv, .npz or .safetensors: rows of pairs (row-major upper triangle, NaN where missing) or matrices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
 from brainalign.io import file_digest, read_numbers, read_text_table, reading, write_atomically
+from brainalign.study import Kriegeskorte92Files, RdmFiles, Study
 
 Values = NDArray[np.float64]
 Find = Callable[[str], Path] | Mapping[str, Path]
@@ -137,43 +138,49 @@ def _kriegeskorte92(find: Find, supplement: str) -> RdmSets:
     return study
 
 
-def read_rdm_study(files: Mapping[str, Path]) -> RdmSets:
-    """Read a study of your own: a table of stimuli, and files of RDMs.
+def read_rdm_study(study: Study) -> RdmSets:
+    """Read the matrices that a descriptor names: sets of your own, or those of the 92 images.
 
     Parameters
     ----------
-    files : mapping of path
-        By name: stimuli.tsv (or .csv), one row per stimulus in the order of the RDMs, and RDMs as .npy or .csv (one
-        set, named by its file), .npz or .safetensors (sets by the names of their arrays). An RDM is a row of pairs or a
-        symmetric matrix; axes before it are subjects, and sessions. Arrays of a file called "models" are models.
+    study : Study
+        Recordings are sets by their names. Of your own, a row per stimulus of its table in the order of the RDMs; an
+        RDM is a row of pairs or a symmetric matrix, and axes before it are subjects, and sessions.
 
     Raises
     ------
     BrainalignError
-        If there is no table, a file is unreadable, or its arrays do not fit the stimuli.
+        If there is no such set, a file is unreadable, or its arrays do not fit the stimuli.
     """
-    tables = [path for path in files.values() if path.stem == "stimuli"]
-    if len(tables) != 1:
-        raise BrainalignError(f"{listed(list(files))} hold {len(tables)} tables of stimuli; give one, stimuli.tsv")
-    stimuli = read_text_table(tables[0])
+    files = study.found_files()
+    if any(isinstance(one, Kriegeskorte92Files) for one in study.recordings.values()):
+        published = read_kriegeskorte92({path.name: path for path in files.values()})
+        for name in study.recordings:
+            check_choice("recordings", name, published.sets)
+        chosen = {name: rdms for name, rdms in published.sets.items() if name in study.recordings}
+        return replace(published, sets=chosen)
+    table = files["stimuli"]
+    stimuli = read_text_table(table)
     if "path" in stimuli:
-        stimuli["path"] = [str((tables[0].parent / path).resolve()) for path in stimuli["path"]]
-    sets: dict[str, Values] = {}
-    models: dict[str, Values] = {}
-    for path in files.values():
-        for key, values in {} if path == tables[0] else _matrices(path).items():
-            name = f"{path}: {key}" if key else str(path)
-            if path.stem == "models":
-                models[key] = condensed_rdms(name, values)
-            else:
-                rdms = condensed_rdms(name, values, any_axes=True)
-                # One RDM is that of one subject; without sessions there is one.
-                sets[key or path.stem] = (
-                    rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
-                )
-    if not sets:
-        raise BrainalignError(f"{listed(list(files))} hold no RDMs of subjects; give .npy, .csv, .npz or .safetensors")
-    return RdmSets(stimuli, sets, models)
+        stimuli["path"] = [str((table.parent / path).resolve()) for path in stimuli["path"]]
+    sets = {}
+    for name, one in study.recordings.items():
+        assert isinstance(one, RdmFiles)
+        path = files[f"recordings.{name}.file"]
+        arrays = _matrices(path)
+        if one.key is None and len(arrays) > 1:
+            raise BrainalignError(
+                f"{path}: holds {len(arrays)} arrays ({listed(list(arrays))}); say which one with key"
+            )
+        key = next(iter(arrays), "") if one.key is None else one.key
+        check_choice(f"recordings.{name}.key", key, arrays)
+        rdms = condensed_rdms(f"{path}: {key}" if key else str(path), arrays[key], any_axes=True)
+        # One RDM is that of one subject; without sessions there is one.
+        sets[name] = rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
+    models = _matrices(files["model_rdms"]) if "model_rdms" in files else {}
+    return RdmSets(
+        stimuli, sets, {key: condensed_rdms(f"{files['model_rdms']}: {key}", values) for key, values in models.items()}
+    )
 
 
 def _matrices(path: Path) -> dict[str, NDArray[Any]]:
@@ -198,14 +205,8 @@ def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
         places = [f"subject {a + 1} session {b + 1}" for a, b in zip(subjects, sessions, strict=True)]
         pairs = copied_trials({"": fingerprint(values.reshape(len(subjects), -1), numbers, places)})
         sides = [pd.DataFrame({"trial_id": numbers, "split": subjects, "fold": 0})]
-        problems += copy_problems(pairs, f"references.{name}", sides)
+        problems += copy_problems(pairs, f"recordings.{name}", sides)
     return problems
-
-
-RDM_READERS: dict[str, Callable[[Mapping[str, Path]], RdmSets]] = {
-    "kriegeskorte92": read_kriegeskorte92,
-    "files": read_rdm_study,
-}
 
 
 def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from brainalign.datasets.formats.region_series import read_region_series
 from brainalign.datasets.formats.trials import read_table
 from brainalign.datasets.problems import Problem
 from brainalign.io import read_numbers
-from brainalign.study import SeriesFiles, SeriesStudy
+from brainalign.study import SeriesFiles, Study
 
 LEAST_FRAMES = 20
 SPLITS = {"", "train", "test"}
@@ -50,13 +51,13 @@ class RegionRuns:
     dropped: list[str]
 
 
-def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
+def read_region_runs(descriptor: Study) -> RegionRuns:
     """Read what a descriptor names: a table of series per run, or derivatives of fMRIPrep and an atlas.
 
     Parameters
     ----------
-    descriptor : SeriesStudy
-        With files.
+    descriptor : Study
+        With a recording of format series.
 
     Raises
     ------
@@ -64,16 +65,17 @@ def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
         If a file is missing or malformed, runs have other regions or repetition times, a label is no column, series
         are not finite or constant, or `check_sides` raises.
     """
-    files = descriptor.files
-    if files is None:
-        raise BrainalignError(f"{descriptor.name}: the study is simulated; there are no files to read")
-    table = read_table(descriptor.locate(files.people, "files.people")).astype(str)
-    _check_people(descriptor, files, table)
+    name, files = next(iter(descriptor.recordings.items()), ("", None))
+    if not isinstance(files, SeriesFiles):
+        raise BrainalignError(f"{descriptor.name}: no recordings of format series; there are no files to read")
+    paths = descriptor.found_files(name)
+    table = read_table(paths["people"]).astype(str)
+    _check_people(files, table)
     names: list[str] | None = None
     dropped: list[str] = []
     if files.derivatives is None:
-        runs = [_read_run(descriptor.locate(Path(path), "files.people: path")) for path in table["path"]]
-        tr_s = float(descriptor.tr_s or 0)
+        runs = [_read_run(descriptor.locate(Path(path), f"recordings.{name}.people: path")) for path in table["path"]]
+        tr_s = float(files.tr_s or 0)
         people = table.drop(columns="path")
         named = [found for _, found in runs if found is not None]
         names = named[0] if named else None
@@ -84,12 +86,12 @@ def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
             )
         values: list[NDArray[Any]] = [found for found, _ in runs]
     else:
-        scanned, people, names, tr_s, dropped = _scanned(descriptor, files, table)
+        scanned, people, names, tr_s, dropped = _scanned(paths, files, table)
         values = list(scanned)
     widths = {len(one.T) for one in values}
     if len(widths) > 1:
         raise BrainalignError(f"runs have {listed(sorted(widths))} regions; use one parcellation for all")
-    regions = _regions(descriptor, files, names, widths.pop())
+    regions = _regions(paths.get("regions"), names, widths.pop())
     if "run" not in people:
         people.insert(1, "run", (people.groupby("subject").cumcount() + 1).astype(str))
     if "split" not in people:
@@ -103,7 +105,7 @@ def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
     for k, one in enumerate(values):
         who = f"subject {people['subject'].iloc[k]}, run {people['run'].iloc[k]}"
         series.append(detrended(one[:shortest], who))
-    kept = ["subject", "run", "split", "n_frames", *descriptor.labels]
+    kept = ["subject", "run", "split", "n_frames", *files.labels]
     return RegionRuns(np.stack(series), people[kept].reset_index(drop=True), regions, tr_s, dropped)
 
 
@@ -168,11 +170,11 @@ def series_copies(study: RegionRuns) -> list[Problem]:
     pairs = copied_trials({"": fingerprint(study.series.swapaxes(1, 2), numbers, names)})
     # Subjects are left out as wholes, whatever the split says.
     sides = [pd.DataFrame({"trial_id": numbers, "split": people[name], "fold": 0}) for name in ("subject", "split")]
-    return copy_problems(pairs, "files.people", sides)
+    return copy_problems(pairs, "recordings", sides)
 
 
-def _check_people(descriptor: SeriesStudy, files: SeriesFiles, table: pd.DataFrame) -> None:
-    needed = ["subject", *([] if files.derivatives else ["path"]), *descriptor.labels]
+def _check_people(files: SeriesFiles, table: pd.DataFrame) -> None:
+    needed = ["subject", *([] if files.derivatives else ["path"]), *files.labels]
     for name in needed:
         if name not in table:
             raise BrainalignError(
@@ -201,12 +203,10 @@ def _read_run(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
 
 
 def _scanned(
-    descriptor: SeriesStudy, files: SeriesFiles, table: pd.DataFrame
+    paths: Mapping[str, Path], files: SeriesFiles, table: pd.DataFrame
 ) -> tuple[list[NDArray[np.float32]], pd.DataFrame, list[str], float, list[str]]:
-    options, derivatives = files.scans, files.derivatives
+    options, folder = files.scans, paths["derivatives"]
     assert options is not None  # the descriptor has checked it
-    assert derivatives is not None
-    folder = descriptor.locate(derivatives, "files.derivatives")
     subjects = [name.removeprefix("sub-") for name in dict.fromkeys(table["subject"])]
     found = [
         file
@@ -215,8 +215,8 @@ def _scanned(
     ]
     study = read_region_series(
         found,
-        descriptor.locate(options.atlas, "files.scans.atlas"),
-        names=None if options.names is None else descriptor.locate(options.names, "files.scans.names"),
+        paths["scans.atlas"],
+        names=paths.get("scans.names"),
         confounds=MOTION if options.confounds is None else options.confounds,
         high_pass_hz=options.high_pass_hz,
         low_pass_hz=options.low_pass_hz,
@@ -242,10 +242,9 @@ def _scanned(
     return study.series, people.drop(columns=["_merge", "session"]), regions, float(tr_s[0]), dropped
 
 
-def _regions(descriptor: SeriesStudy, files: SeriesFiles, names: list[str] | None, n: int) -> pd.DataFrame:
-    if files.regions is None:
+def _regions(path: Path | None, names: list[str] | None, n: int) -> pd.DataFrame:
+    if path is None:
         return pd.DataFrame({"region_id": names or [f"region-{k + 1}" for k in range(n)], "network": NO_NETWORK})
-    path = descriptor.locate(files.regions, "files.regions")
     table = read_table(path).astype(str)
     if not {"region_id", "network"} <= set(table):
         raise BrainalignError(f"{path}: needs the columns region_id and network; it has {list(table)}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.io import array_names, open_picture, read_numbers, reading
-from brainalign.study import VideoStudy
+from brainalign.study import NeuralFiles, Study
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MASK = "visible.csv"
@@ -64,7 +64,7 @@ def read_videos(path: Path) -> Videos:
     return Videos(frames, visible.astype(bool))
 
 
-def read_neural(descriptor: VideoStudy, subject: str) -> NDArray[Any]:
+def read_neural(descriptor: Study, subject: str) -> NDArray[Any]:
     """Read the responses of a subject's neurons, (n_conditions, n_times, n_neurons, n_repeats).
 
     Raises
@@ -76,19 +76,25 @@ def read_neural(descriptor: VideoStudy, subject: str) -> NDArray[Any]:
     neural = _arrays(path, "neural")["neural"]
     if neural.ndim != 4:
         raise BrainalignError(f"{path}: neural has shape {neural.shape}; give (condition, time, neuron, repeat)")
-    for name, (_, stop) in descriptor.subjects[subject].regions.items():
+    for name, (_, stop) in _regions(descriptor, subject).items():
         if stop > neural.shape[2]:
             raise BrainalignError(
-                f"subjects.{subject}.regions.{name} ends before neuron {stop}, but {path.name} has {neural.shape[2]}; "
-                "neurons are counted from 0, and the second number is one past the last"
+                f"recordings.{subject}.regions.{name} ends before neuron {stop}, but {path.name} has "
+                f"{neural.shape[2]}; neurons are counted from 0, and the second number is one past the last"
             )
     return neural
 
 
-def neurons_of(descriptor: VideoStudy, subject: str, n_neurons: int) -> dict[str, slice]:
+def neurons_of(descriptor: Study, subject: str, n_neurons: int) -> dict[str, slice]:
     """Find the neurons of each region of a subject; one region of all where none is named."""
-    named = descriptor.subjects[subject].regions
+    named = _regions(descriptor, subject)
     return {name: slice(*pair) for name, pair in named.items()} or {"all": slice(0, n_neurons)}
+
+
+def _regions(descriptor: Study, subject: str) -> dict[str, tuple[int, int]]:
+    files = descriptor.recordings[subject]
+    assert isinstance(files, NeuralFiles)
+    return files.regions
 
 
 def _arrays(path: Path, needed: str, *others: str) -> dict[str, NDArray[Any]]:

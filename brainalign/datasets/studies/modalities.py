@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from brainalign.datasets.formats import copied_trials, copy_problems, fingerprin
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import read_things_epochs
 from brainalign.io import read_numbers, read_parquet, read_text_table
-from brainalign.study import ModalityStudy, ThingsRecordings
+from brainalign.study import ArrayRecordings, Study, ThingsRecordings
 
 SPLITS = ("train", "val", "test")
 
@@ -43,7 +43,7 @@ class ModalityData:
     trials: dict[str, pd.DataFrame]
 
 
-def read_modalities(study: ModalityStudy) -> ModalityData:
+def read_modalities(study: Study) -> ModalityData:
     """Read a study.
 
     Raises
@@ -51,35 +51,41 @@ def read_modalities(study: ModalityStudy) -> ModalityData:
     BrainalignError
         If a file is missing, rows do not fit, an image is unknown, or `check_modality_splits` raises.
     """
-    stimuli = _table(study.locate(study.stimuli, "stimuli"), ("stimulus_id", "split"))
+    files = study.found_files()
+    stimuli = _table(files["stimuli"], ("stimulus_id", "split"))
     vectors = None
-    if study.vectors_file is not None:
-        place = study.locate(study.vectors_file, "vectors")
+    if "vectors" in files:
+        place = files["vectors"]
         vectors = _array(place)
         check_rows(str(place), len(vectors), "the table of stimuli", len(stimuli), "give one vector per row")
         check_finite("image vectors", vectors, "embed those images again")
     check_modality_splits(stimuli, vectors)
     split_of = stimuli.set_index("stimulus_id")["split"]
+    recorded: dict[str, list[tuple[str, Values, list[str]]]] = {}
+    for name, one in study.recordings.items():
+        assert isinstance(one, ArrayRecordings | ThingsRecordings)
+        paths = study.found_files(name)
+        read = _things(one, paths) if isinstance(one, ThingsRecordings) else _arrays(name, paths)
+        recorded.setdefault(one.modality, []).extend(read)
     signals, trials = {}, {}
-    for name, modality in study.recorded.items():
+    for name, of_subjects in recorded.items():
         parts, tables = [], []
-        read = _things(study, name) if isinstance(modality, ThingsRecordings) else _arrays(study, name)
-        for subject, values, ids in read:
+        for subject, values, ids in of_subjects:
             unknown = sorted(set(ids) - set(split_of.index))
             if unknown:
                 raise BrainalignError(
-                    f"modalities.{name}.{subject}: {len(unknown)} images are not in {study.stimuli} "
+                    f"{name} of {subject}: {len(unknown)} images are not in {study.stimuli} "
                     f"({listed(unknown)}); add them with their split"
                 )
             parts.append(values)
             table = pd.DataFrame({"stimulus_id": ids, "subject": subject, "task": "viewing"})
             tables.append(table.assign(split=split_of.loc[ids].to_numpy()))
         signals[name] = _stacked(name, parts)
-        check_finite(f"modalities.{name}", signals[name], "drop those trials or channels")
+        check_finite(f"recordings of {name}", signals[name], "drop those trials or channels")
         trials[name] = pd.concat(tables, ignore_index=True)
         missing = [split for split in ("train", "test") if not (trials[name]["split"] == split).any()]
         if missing:
-            raise BrainalignError(f"modalities.{name}: no trials of split(s) {listed(missing)}; both are needed")
+            raise BrainalignError(f"recordings of {name}: no trials of split(s) {listed(missing)}; both are needed")
     return ModalityData(stimuli, vectors, signals, trials)
 
 
@@ -96,7 +102,7 @@ def modality_copies(data: ModalityData) -> list[Problem]:
         places = ("subject " + trials["subject"].astype(str)).tolist()
         pairs = copied_trials({"": fingerprint(data.signals[name], numbers, places)})
         sides = [pd.DataFrame({"trial_id": numbers, "split": trials["split"], "fold": 0})]
-        problems += copy_problems(pairs, f"modalities.{name}", sides)
+        problems += copy_problems(pairs, f"recordings of {name}", sides)
     return problems
 
 
@@ -147,33 +153,27 @@ def _one_split(what: str, keys: Any, splits: pd.Series[Any], remedy: str) -> Non
         raise BrainalignError(f"{len(leaks)} {what}(s) are in several splits ({names}): rows {listed(rows)}; {remedy}")
 
 
-def _arrays(study: ModalityStudy, name: str) -> list[tuple[str, Values, list[str]]]:
-    found = []
-    for subject, files in study.recorded[name].subjects.items():  # type: ignore[union-attr]
-        label = f"modalities.{name}.{subject}"
-        values = _array(study.locate(files.signals, label))
-        ids = _table(study.locate(files.trials, label), ("stimulus_id",))["stimulus_id"].tolist()
-        if values.ndim not in (2, 3):
-            raise BrainalignError(
-                f"{label}: signals of shape {values.shape} must be (n_trials, n_channels, n_times) or "
-                "(n_trials, n_voxels)"
-            )
-        check_rows(f"{label}: signals", len(values), "its table of trials", len(ids), "give one row per trial")
-        found.append((subject, values, ids))
-    return found
+def _arrays(subject: str, files: Mapping[str, Path]) -> list[tuple[str, Values, list[str]]]:
+    values = _array(files["signals"])
+    ids = _table(files["trials"], ("stimulus_id",))["stimulus_id"].tolist()
+    if values.ndim not in (2, 3):
+        raise BrainalignError(
+            f"recordings.{subject}: signals of shape {values.shape} must be (n_trials, n_channels, n_times) or "
+            "(n_trials, n_voxels)"
+        )
+    check_rows(f"recordings.{subject}: signals", len(values), "its table of trials", len(ids), "give one row per trial")
+    return [(subject, values, ids)]
 
 
-def _things(study: ModalityStudy, name: str) -> list[tuple[str, Values, list[str]]]:
-    files = study.recorded[name]
-    assert isinstance(files, ThingsRecordings)
+def _things(recorded: ThingsRecordings, files: Mapping[str, Path]) -> list[tuple[str, Values, list[str]]]:
     found = []
-    for subject in files.participants:
+    for subject in recorded.participants:
         published = read_things_epochs(
-            study.locate(files.folder, f"modalities.{name}.folder"),
+            files["folder"],
             subject,
-            release="eeg2" if files.format == "things_eeg2" else "meg",
-            images=study.locate(files.images, f"modalities.{name}.images"),
-            trust_pickle=files.trust_pickle,
+            release="eeg2" if recorded.format == "things_eeg2" else "meg",
+            images=files["images"],
+            trust_pickle=recorded.trust_pickle,
             hashes=False,
         )
         responses = published.responses
@@ -186,8 +186,8 @@ def _stacked(name: str, parts: list[Values]) -> Values:
     shapes = {part.shape[1:] for part in parts}
     if len(shapes) > 1 and any(len(shape) == 2 for shape in shapes):
         raise BrainalignError(
-            f"modalities.{name}: subjects have trials of shapes {listed(sorted(shapes))}; select the same channels and "
-            "times"
+            f"recordings of {name}: subjects have trials of shapes {listed(sorted(shapes))}; select the same "
+            "channels and times"
         )
     if len(shapes) > 1:
         n = max(shape[0] for shape in shapes)

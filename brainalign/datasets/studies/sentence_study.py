@@ -25,14 +25,14 @@ from brainalign.datasets.sentences import (
     text_leakage,
 )
 from brainalign.io import read_parquet, read_text_table
-from brainalign.study import SentenceStudy
+from brainalign.study import Study, ZucoFiles
 
 SIDES = ("train", "val", "test")
 UNUSED = "left out"
 ORDER = "order of reading"  # where a problem lies that blocks left out would show
 
 
-def read_sentence_study(descriptor: SentenceStudy) -> tuple[Responses, TextRecordings]:
+def read_sentence_study(descriptor: Study) -> tuple[Responses, TextRecordings]:
     """Read every release of a descriptor.
 
     Returns
@@ -47,12 +47,14 @@ def read_sentence_study(descriptor: SentenceStudy) -> tuple[Responses, TextRecor
     BrainalignError
         If a file is not readable, or no trial is left.
     """
-    typos = {**TYPOS, **descriptor.typos}
+    typos = {**TYPOS, **descriptor.sentences.typos}
     parts = []
-    for name, release in descriptor.releases.items():
+    for name, release in descriptor.recordings.items():
+        assert isinstance(release, ZucoFiles)
+        paths = descriptor.found_files(name)
         tables = {
             task: read_task_table(
-                descriptor.locate(table.path, f"releases.{name}.tables.{task}"),
+                paths[f"tables.{task}.path"],
                 columns=None if table.columns is None else list(table.columns),
                 text_column=table.text_column,
                 typos=typos,
@@ -61,7 +63,7 @@ def read_sentence_study(descriptor: SentenceStudy) -> tuple[Responses, TextRecor
         }
         parts.append(
             read_zuco(
-                descriptor.locate(release.folder, f"releases.{name}.folder"),
+                paths["folder"],
                 dataset=name,
                 subjects=release.subjects,
                 tasks=release.tasks,
@@ -78,7 +80,7 @@ def read_sentence_study(descriptor: SentenceStudy) -> tuple[Responses, TextRecor
     return Responses(values, trials, sentence_sensors(descriptor, read.n_channels), read.units, times), read
 
 
-def sentence_trials(descriptor: SentenceStudy, trials: pd.DataFrame) -> pd.DataFrame:
+def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Return a table of trials with the label that will be told, and blocks, where the descriptor asks for them.
 
     Raises
@@ -86,23 +88,25 @@ def sentence_trials(descriptor: SentenceStudy, trials: pd.DataFrame) -> pd.DataF
     BrainalignError
         If there is no such label, or a value of it has no wording.
     """
-    label = descriptor.label
+    label = descriptor.sentences.label
     if label is not None:
         if label not in trials:
             names = [str(name) for name in trials]
             raise BrainalignError(
-                f"label: the sentences have no {label!r}{did_you_mean(label, names)}; {listed(names)}"
+                f"sentences.label: the sentences have no {label!r}{did_you_mean(label, names)}; {listed(names)}"
             )
-        values = sorted(set(trials[label].fillna("").astype(str)) - {""} - set(descriptor.labels))
+        values = sorted(set(trials[label].fillna("").astype(str)) - {""} - set(descriptor.sentences.labels))
         if values:
-            raise BrainalignError(f"labels: no sentences say {listed(values)} of {label!r}; give some for every value")
+            raise BrainalignError(
+                f"sentences.labels: no sentences say {listed(values)} of {label!r}; give some for every value"
+            )
         trials = trials.assign(label=trials[label].fillna("").astype(str))
-    if descriptor.block_size is not None:
-        trials = trials.assign(block=order_blocks(trials, descriptor.block_size))
+    if descriptor.sentences.block_size is not None:
+        trials = trials.assign(block=order_blocks(trials, descriptor.sentences.block_size))
     return trials
 
 
-def sentence_sensors(descriptor: SentenceStudy, n_channels: int) -> pd.DataFrame:
+def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
     """Return a row per channel, with its place on the head where names and a montage are given.
 
     Raises
@@ -110,30 +114,33 @@ def sentence_sensors(descriptor: SentenceStudy, n_channels: int) -> pd.DataFrame
     BrainalignError
         If there are more or fewer names than channels, or the montage lacks one.
     """
-    names = list(descriptor.channels or [f"E{k + 1:03d}" for k in range(n_channels)])
+    names = list(descriptor.sentences.channels or [f"E{k + 1:03d}" for k in range(n_channels)])
     if len(names) != n_channels:
-        raise BrainalignError(f"channels: {len(names)} names for {n_channels} channels; give one each")
+        raise BrainalignError(f"sentences.channels: {len(names)} names for {n_channels} channels; give one each")
     table = pd.DataFrame({"target_id": names, "kind": "sensor", "hemi": "", "sensor_type": "eeg"})
     places = np.full((n_channels, 3), np.nan)
-    if descriptor.montage is not None:
+    if descriptor.sentences.montage is not None:
         from mne.channels import make_standard_montage
 
         try:
-            known = make_standard_montage(descriptor.montage).get_positions()["ch_pos"]
+            known = make_standard_montage(descriptor.sentences.montage).get_positions()["ch_pos"]
         except ValueError as error:
-            raise BrainalignError(f"montage: {error}; name one of mne.channels.get_builtin_montages()") from error
+            raise BrainalignError(
+                f"sentences.montage: {error}; name one of mne.channels.get_builtin_montages()"
+            ) from error
         absent = [name for name in names if name not in known]
         if absent:
             raise BrainalignError(
-                f"montage: {descriptor.montage} lacks {listed(absent)}; correct channels, or name another montage"
+                f"sentences.montage: {descriptor.sentences.montage} lacks {listed(absent)}; correct channels, or "
+                "name another montage"
             )
         places = 1000 * np.array([known[name] for name in names])
     for axis, column in enumerate(("x_mm", "y_mm", "z_mm")):
         table[column] = places[:, axis]
-    return table.assign(eog=table["target_id"].isin(descriptor.eog), roi=empty_lists(len(table)))
+    return table.assign(eog=table["target_id"].isin(descriptor.sentences.eog), roi=empty_lists(len(table)))
 
 
-def sentence_splits(descriptor: SentenceStudy, trials: pd.DataFrame, seed: int) -> pd.DataFrame:
+def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return a row per trial with its side: split by text, or as a table of the lab says.
 
     Raises
@@ -141,11 +148,11 @@ def sentence_splits(descriptor: SentenceStudy, trials: pd.DataFrame, seed: int) 
     BrainalignError
         If the table lacks a column, names other sides, or leaves out trials.
     """
-    options = descriptor.split
+    options = descriptor.sentences.split
     if options.table is None:
         shares = {"test": options.test, "val": options.val, "similarity": options.similarity}
         return make_text_split(trials, **shares, seed=seed)
-    path = descriptor.locate(options.table, "split.table")
+    path = descriptor.locate(options.table, "sentences.split.table")
     given = _table(path)
     missing = [name for name in ("trial_id", "split") if name not in given]
     if missing:
@@ -169,22 +176,22 @@ def sentence_splits(descriptor: SentenceStudy, trials: pd.DataFrame, seed: int) 
     return table[["trial_id", "stimulus_id", "group", "split", "fold", "seed"]]
 
 
-def split_problems(descriptor: SentenceStudy, splits: pd.DataFrame, trials: pd.DataFrame, seed: int) -> list[Problem]:
+def split_problems(descriptor: Study, splits: pd.DataFrame, trials: pd.DataFrame, seed: int) -> list[Problem]:
     """Return all by which test sentences reach training; the order of labels only warns where blocks are left out.
 
     Parameters
     ----------
-    descriptor : SentenceStudy
+    descriptor : Study
     splits, trials : DataFrame
     seed : int
         Of the permutations of labels.
     """
-    similarity = descriptor.split.similarity
+    similarity = descriptor.sentences.split.similarity
     found = text_leakage(splits, trials, similarity=similarity)
-    if descriptor.label is None or any(problem.level == "error" for problem in found):
+    if descriptor.sentences.label is None or any(problem.level == "error" for problem in found):
         return found
     ordered = text_leakage(splits, trials, similarity=similarity, label="label", seed=seed)
-    level: Literal["error", "warning"] = "error" if descriptor.block_size is None else "warning"
+    level: Literal["error", "warning"] = "error" if descriptor.sentences.block_size is None else "warning"
     new = [Problem(ORDER, one.what, level, one.rows) for one in ordered if one not in found]
     return [*found, *new]
 

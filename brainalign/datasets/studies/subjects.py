@@ -29,7 +29,6 @@ from brainalign.study import (
     AlgonautsFiles,
     ArrayFiles,
     BetaFiles,
-    Descriptor,
     EpochFiles,
     FmriprepFiles,
     NsdFiles,
@@ -301,7 +300,7 @@ def image_split(
     return make_image_split(trials, test=rule.share, seed=seed, together=None if images is None else images.pairs)
 
 
-def changed_files(descriptor: Descriptor) -> list[str]:
+def changed_files(descriptor: Study) -> list[str]:
     """Return a line for every file that is there but has another sha256 than the descriptor gives."""
     found = []
     for given, expected in descriptor.sha256.items():

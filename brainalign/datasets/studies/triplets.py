@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.studies.subjects import read_images_table
-from brainalign.io import read_lines, read_text_table, reading
-from brainalign.study import TripletStudy
+from brainalign.io import read_lines, reading
+from brainalign.study import Study, TripletFiles
 
 Numbers = NDArray[np.int64]
 TRIPLET = "write three numbers of objects per line, the odd one last, without a header"
@@ -49,12 +49,12 @@ class Judgements:
     index_base: int
 
 
-def read_judgements(descriptor: TripletStudy) -> Judgements:
+def read_judgements(descriptor: Study) -> Judgements:
     """Read the files that a descriptor names, in the format of the THINGS similarity judgements.
 
     Parameters
     ----------
-    descriptor : TripletStudy
+    descriptor : Study
 
     Raises
     ------
@@ -67,10 +67,15 @@ def read_judgements(descriptor: TripletStudy) -> Judgements:
     Hebart MN, Zheng CY, Pereira F, Baker CI (2020). Revealing the multidimensional mental representations of natural
     objects underlying human similarity judgements. Nature Human Behaviour 4:1173-1185. doi:10.1038/s41562-020-00951-3
     """
-    files = descriptor.files
-    objects = read_objects(descriptor.found("objects")[0], files.id_column, files.label_column)
+    subject, files = next(iter(descriptor.recordings.items()))
+    assert isinstance(files, TripletFiles)
+    paths = descriptor.found_files(subject)
+    objects = read_objects(descriptor.locate(Path(str(descriptor.stimuli)), "stimuli"))
     names = objects["stimulus_id"].tolist()
-    triplets, repeats = ([read_triplets(path) for path in descriptor.found(field)] for field in ("triplets", "repeats"))
+    triplets, repeats = (
+        [read_triplets(path) for label, path in paths.items() if label.startswith(field)]
+        for field in ("triplets.", "repeats.")
+    )
     base = _index_base([*triplets, *repeats], len(objects), files.index_base)
     judged = np.concatenate(triplets) - base
     missing = np.setdiff1d(np.arange(len(objects)), judged)
@@ -88,13 +93,13 @@ def read_judgements(descriptor: TripletStudy) -> Judgements:
             f"{int((counts - 1).sum()):,} of {len(judged):,} triplets hold the same three objects as another one (such "
             f"as {example}); where several people judged them, write duplicates: keep, else remove the copies"
         )
-    embedding = None if files.embedding is None else _embedding(descriptor.found("embedding")[0], len(objects))
-    words = [] if files.dimensions is None else _lines(descriptor.found("dimensions")[0])
+    embedding = None if files.embedding is None else _embedding(paths["embedding"], len(objects))
+    words = [] if files.dimensions is None else _lines(paths["dimensions"])
     if words and (embedding is None or len(words) != embedding.shape[1]):
         width = "no embedding" if embedding is None else f"{embedding.shape[1]} dimensions"
-        raise BrainalignError(f"files.dimensions describes {len(words)} dimensions, but there is {width}; give both")
-    if files.images is not None:
-        objects = _with_images(objects, descriptor.found("images")[0])
+        raise BrainalignError(
+            f"recordings.{subject}.dimensions describes {len(words)} dimensions, but there is {width}; give both"
+        )
     again = np.concatenate(repeats) - base if repeats else np.zeros((0, 3), np.int64)
     return Judgements(objects, judged, again, embedding, words, base)
 
@@ -138,48 +143,33 @@ def read_triplets(path: Path) -> Numbers:
     return numbers
 
 
-def read_objects(path: Path, id_column: str | None = None, label_column: str | None = None) -> pd.DataFrame:
+def read_objects(path: Path) -> pd.DataFrame:
     """Read the list of objects, in the order of their numbers.
 
     Parameters
     ----------
     path : path
-        A line per object, or a table with a header (.csv with commas, else tabs).
-    id_column, label_column : str, optional
-        Columns of such a table. Without an id column every line is an id; without a label column an id without
+        A text with an id per line, or a table: stimulus_id [label, path of the image]. Without labels an id without
         underscores and trailing digits is the label ("hot_dog", "bat1").
 
     Returns
     -------
     DataFrame
-        stimulus_id, label.
+        stimulus_id, label, and path (absolute) where there is one.
 
     Raises
     ------
     BrainalignError
         If a column is missing, or an id is empty or occurs twice.
     """
-    if id_column is None and label_column is not None:
-        raise BrainalignError("files.label_column is a column of a table; give files.id_column as well")
-    if id_column is None:
-        ids = labels = _lines(path)
-    else:
-        table = read_text_table(path)
-        for column in [id_column] if label_column is None else [id_column, label_column]:
-            if column not in table:
-                columns = [str(name) for name in table]
-                raise BrainalignError(
-                    f"{path} has no column {column!r}{did_you_mean(column, columns)}; it has {', '.join(columns)}"
-                )
-        ids = table[id_column].str.strip().tolist()
-        labels = ids if label_column is None else table[label_column].str.strip().tolist()
-    if label_column is None:
-        labels = [re.sub(r"\d+$", "", name).replace("_", " ").strip() or name for name in ids]
-    found = pd.Series(ids)
-    if found.eq("").any() or found.duplicated().any():
-        twice = found[found.duplicated()].tolist()
+    table = pd.DataFrame({"stimulus_id": _lines(path)}) if path.suffix == ".txt" else read_images_table(path)
+    ids = table["stimulus_id"].astype(str).str.strip()
+    if ids.eq("").any() or ids.duplicated().any():
+        twice = ids[ids.duplicated()].tolist()
         raise BrainalignError(f"{path}: every object needs an id of its own; empty or repeated: {listed(twice)}")
-    return pd.DataFrame({"stimulus_id": ids, "label": labels})
+    labels = [re.sub(r"\d+$", "", name).replace("_", " ").strip() or name for name in ids]
+    found = pd.DataFrame({"stimulus_id": ids, "label": table["label"].str.strip() if "label" in table else labels})
+    return found.assign(path=[str(Path(file).absolute()) for file in table["path"]]) if "path" in table else found
 
 
 def _lines(path: Path) -> list[str]:
@@ -213,17 +203,3 @@ def _embedding(path: Path, n_objects: int) -> NDArray[np.float64]:
             f"{n_objects} objects; an embedding has a row of numbers per object, in the order of the list"
         )
     return np.asarray(values)
-
-
-def _with_images(objects: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return the objects with the absolute path of the image of each."""
-    table = read_images_table(path)
-    if "path" not in table:
-        raise BrainalignError(f"{path}: no column 'path'; it has {', '.join(map(str, table))}: rename one")
-    images = table.set_index("stimulus_id")["path"]
-    missing = [name for name in objects["stimulus_id"] if name not in images.index]
-    if missing:
-        raise BrainalignError(
-            f"{path} has no image of {len(missing)} of {len(objects)} objects ({listed(missing)}); give a row to each"
-        )
-    return objects.assign(path=[str(Path(images[name]).absolute()) for name in objects["stimulus_id"]])

@@ -160,7 +160,7 @@ def _methods(material: SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
 
 def _reading(material: SubjectMaterial) -> str:
     """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
-    cut, files = material.descriptor.epochs, material.descriptor.subjects[material.subject]
+    cut, files = material.descriptor.epochs, material.descriptor.recordings[material.subject]
     start, stop = (1000 * moment for moment in cut.span_s)
     span = f"cut from {start:.0f} to {stop:.0f} ms"
     if files.format == "epochs":

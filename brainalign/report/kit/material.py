@@ -68,7 +68,7 @@ class StudyMaterial:
 
     Attributes
     ----------
-    descriptor : Descriptor
+    descriptor : Study
     subject : str
         Empty: the page is of a dataset.
     tables, arrays : dict

@@ -73,7 +73,7 @@ def group_chapter(material: StudyMaterial) -> Chapter:
     """Tell of every model in every subject, and of what is of all of them."""
     config, dataset, study, tables = material.config, material.dataset, material.descriptor, material.tables
     if "summary" not in tables:
-        return failed_chapter(len(study.subjects))
+        return failed_chapter(len(study.recordings))
     controls = [
         fit_label(config, dataset, name, method)
         for name, method in config.fits_of(dataset)

@@ -52,7 +52,7 @@ def rdms_chapter(material: StudyMaterial) -> Chapter:
         "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise."
     )
     notes = [
-        *(f"{name}: {words}." for name, words in study.references.items()),
+        *(f"{name}: {files.description}." for name, files in study.recordings.items() if files.description),
         f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
         "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
         "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",

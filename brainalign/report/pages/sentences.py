@@ -194,7 +194,7 @@ def _choices(material: TextMaterial) -> str:
 def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
     options, details = material.config.decode, next(iter(material.said.values()))
     model = material.config.decoded_model(material.dataset)
-    split = material.descriptor.split
+    split = material.descriptor.sentences.split
     whole = (
         "every trial of a text, and of texts that are all but the same (Levenshtein similarity above "
         f"{split.similarity:g}), is on one side"
@@ -232,5 +232,5 @@ def _methods(material: TextMaterial) -> list[tuple[str, Sequence[str]]]:
         text.append(f"Decoder {name}: {one['decoder']['decoder']} ({settings}); chosen: {chosen or 'nothing'}.")
     networks = any(decoder.decoder == "network" for decoder in options.decoders.values())
     keys = ["eegtotext", "permutationimportance"] + ["contrastive"] * networks
-    keys += ["zuco"] * bool(material.descriptor.releases)
+    keys += ["zuco"] * bool(material.descriptor.recordings)
     return [(text[0], keys), *((paragraph, ()) for paragraph in text[1:])]

@@ -1,15 +1,15 @@
-"""Files of responses, in every format that is read, and the options of how they become responses."""
+"""Recordings that become responses to stimuli, a format each, and the options of how they do."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from brainalign.checks import listed
 from brainalign.study.parsing import Strict
 from brainalign.study.preconditions import LONGEST_TR_S
-from brainalign.study.recordings import BidsFiles, MuseFiles
 
 Hemisphere = Literal["L", "R"]
 Window = tuple[float, float]
@@ -88,6 +88,42 @@ class EpochFiles(Strict):
     picks: Literal["meg", "mag", "grad", "eeg"] | None = Field(None, description="all of M/EEG where not given")
 
 
+class MuseFiles(Strict):
+    """CSV files of a Muse headset, one per recording: paths as everywhere in a descriptor."""
+
+    timed: ClassVar[bool] = True
+
+    format: Literal["muse"]
+    recordings: tuple[Path, ...] = Field(min_length=1)
+
+
+class BidsFiles(Strict):
+    """Raw recordings of one participant in a BIDS folder (extra: bids)."""
+
+    timed: ClassVar[bool] = True
+
+    format: Literal["bids"]
+    root: Path = Field(description="folder of the dataset")
+    participant: str = Field(description="without sub-")
+    task: str
+    session: str | None = None
+    runs: tuple[str, ...] | None = Field(None, min_length=1, description="the only file where not given")
+    datatype: Literal["eeg", "meg"] = "eeg"
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        return (f"sub-{self.participant}/**/*",)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The recordings that are read, with their sidecars; `acq-crosstalk_meg.fif` and the like are of no task."""
+        names = [f"sub-{self.participant}", *([] if self.session is None else [f"ses-{self.session}"])]
+        stem = "/".join([*names, self.datatype, f"{'_'.join(names)}_task-{self.task}_"])
+        runs = ["*"] if self.runs is None else [f"*run-{run}_*" for run in self.runs]
+        return tuple(f"{stem}{run}{self.datatype}.*" for run in runs)
+
+
 class FmriprepFiles(Strict):
     """fMRIPrep derivatives and the events of the raw dataset; single-trial responses come from a GLM."""
 
@@ -144,20 +180,6 @@ class NsdFiles(Strict):
             f"nsddata/freesurfer/{place}/label/*.ctab",
             f"nsddata_betas/ppdata/{place}/func1pt8mm/{self.betas}/betas_session*.hdf5",
         )
-
-
-Recording = Annotated[
-    BlockFiles
-    | BetaFiles
-    | ArrayFiles
-    | EpochFiles
-    | MuseFiles
-    | BidsFiles
-    | FmriprepFiles
-    | AlgonautsFiles
-    | NsdFiles,
-    Field(discriminator="format"),
-]
 
 
 class FmriOptions(Strict):
@@ -218,3 +240,51 @@ class GlmOptions(Strict):
     confounds: tuple[str, ...] = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
     high_pass_hz: float = Field(0.01, ge=0)
     noise_model: Literal["ols", "ar1"] = "ols"
+
+
+def check_responses(study: Any) -> None:
+    """Raise where recordings that give responses are of formats, splits or windows that no step can serve together.
+
+    Parameters
+    ----------
+    study : Study
+
+    Raises
+    ------
+    ValueError
+        For pydantic to report.
+    """
+    volumes = [name for name, files in study.recordings.items() if files.format == "nifti"]
+    if volumes and len(volumes) < len(study.recordings):
+        raise ValueError(
+            f"recordings {listed(volumes)} are blocks in volumes (format: nifti) and the others are not; describe "
+            "two studies"
+        )
+    if volumes and study.fmri is None:
+        raise ValueError("fmri: give tr_s and space: blocks in volumes (format: nifti) are read with them")
+    if study.is_fitted and not study.stimuli:
+        raise ValueError("stimuli: say what was shown, by id or as a table: predictions are made of it")
+    raw = [name for name, files in study.recordings.items() if files.format in ("muse", "bids")]
+    if raw and len(set(study.markers.values())) < 2:
+        raise ValueError("markers: give the category of two markers or more, for example {'1': house, '2': face}")
+    for name, files in study.recordings.items():
+        if isinstance(files, EpochFiles) and files.picks is None and isinstance(files.epochs, Path):
+            raise ValueError(f"recordings.{name}.picks: say which sensors are read: meg, mag, grad or eeg")
+    if not study.is_fitted and not study.over_time:
+        raise ValueError("splits: say what is left out, like {leave_out: run}, or {share: 0.2} of the stimuli")
+    low, high = study.epochs.span_s if raw else (study.epochs.tmin_s, study.epochs.tmax_s)
+    for name, (start, stop) in study.windows.items():
+        before, after = low is not None and start < low, high is not None and stop > high
+        if before or after or start >= stop:
+            raise ValueError(f"windows.{name}: {start} to {stop} s do not lie in order within the epochs")
+    timed = [name for name in study.recordings if study.modality(name) == "meeg"]
+    if not study.holds_out and timed and len(timed) < len(study.recordings):
+        raise ValueError(
+            f"recordings {listed(timed)} are over time and the others are not; where runs or stimuli are left out "
+            "in turn, describe two studies"
+        )
+    if study.decoded and study.left_out:
+        raise ValueError("decoded: categories are decoded where stimuli are held out (splits: column, share)")
+    for name in study.decoded:
+        if name not in study.recordings or study.modality(name) != "meeg":
+            raise ValueError(f"decoded: {name!r} is no subject recorded over time (epochs, arrays with times_s)")

