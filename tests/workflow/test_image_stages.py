@@ -185,7 +185,7 @@ def test_the_group_page_after_a_failure(scenes, monkeypatch: pytest.MonkeyPatch)
         "brainalign.pipelines.report.report.draw_page", lambda shelf: "" if shelf.page.subject else plain(shelf)
     )
     scenes.write()
-    run = ImageRun(scenes, {"models": {"one": RANDOM}}, pages=())("01", "02")
+    run = ImageRun(scenes, {"models": {"one": RANDOM}}, pages=("group",))("01", "02")
     assert draw_incomplete(run.config) == 0
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
     kept = {suffix: Path(run.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")}
