@@ -143,7 +143,7 @@ def test_an_optional_dataset_is_left_out_where_its_files_are_not(
     use = demo.datasets["kriegeskorte92"].model_copy(update={"optional": False})
     needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}, "contest": {}})
     assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
-    with pytest.raises(BrainalignError, match=r"recordings.humanIT.files.1: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"):
+    with pytest.raises(BrainalignError, match=r"humanIT.files.1: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"):
         load_descriptors(needed)["kriegeskorte92"].all_files()
 
 
