@@ -144,7 +144,7 @@ def _place(module: str) -> Path | None:
     parts = module.split(".")[1:]
     root = _roots()[parts.pop(0)] if parts and parts[0] in _roots() else _roots()[""]
     folder = root.joinpath(*parts)
-    if folder.is_dir():
+    if (folder / "__init__.py").is_file():  # a folder that an update left has bytecode only
         return folder
     file = folder.with_suffix(".py")
     return file if file.exists() else None
