@@ -57,7 +57,9 @@ from brainalign.study.responses import (
     FmriprepFiles,
     Hemisphere,
     MuseFiles,
+    NsdCortexFiles,
     NsdFiles,
+    ThingsFmriFiles,
 )
 from brainalign.study.size import has_unknown_size, known_shape, shape_of
 from brainalign.study.splits import Split
@@ -82,6 +84,7 @@ __all__ = [
     "MuseFiles",
     "Name",
     "NeuralFiles",
+    "NsdCortexFiles",
     "NsdFiles",
     "RdmFiles",
     "Recording",
@@ -96,6 +99,7 @@ __all__ = [
     "StimulusVectors",
     "Strict",
     "Study",
+    "ThingsFmriFiles",
     "ThingsRecordings",
     "TripletFiles",
     "ZucoFiles",

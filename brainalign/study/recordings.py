@@ -28,8 +28,10 @@ from brainalign.study.responses import (
     EpochFiles,
     FmriprepFiles,
     MuseFiles,
+    NsdCortexFiles,
     NsdFiles,
     RepetitionTime,
+    ThingsFmriFiles,
 )
 
 WHAT = Field("", description="what these matrices are, in words")
@@ -273,6 +275,8 @@ Recording = Annotated[
     | FmriprepFiles
     | AlgonautsFiles
     | NsdFiles
+    | NsdCortexFiles
+    | ThingsFmriFiles
     | RdmFiles
     | Kriegeskorte92Files
     | TripletFiles

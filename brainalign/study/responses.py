@@ -182,6 +182,37 @@ class NsdFiles(Strict):
         )
 
 
+class NsdCortexFiles(Strict):
+    """The Natural Scenes Dataset on fsaverage, a matrix per hemisphere, z-scored within sessions."""
+
+    format: Literal["nsd_cortex"]
+    root: Path = Field(description="folder that holds lh_betas_sub-01.npy, rh_betas_sub-01.npy, metadata_sub-01.npy")
+    participant: str = Field(pattern="^0[1-8]$", description="01 to 08")
+    trust_pickle: bool = Field(False, description="load the metadata, which are a pickle")
+    sessions: tuple[int, ...] | None = Field(None, description="all of the participant's where not given")
+    within: tuple[str, ...] | None = Field(None, description="read only these regions")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        return (f"*_sub-{self.participant}.npy",)
+
+
+class ThingsFmriFiles(Strict):
+    """THINGS-fMRI in its table format (betas_csv)."""
+
+    format: Literal["things_fmri"]
+    root: Path = Field(description="folder betas_csv of the release")
+    participant: str = Field(pattern="^0[1-3]$", description="01 to 03")
+    sessions: tuple[int, ...] | None = Field(None, description="all of the participant's where not given")
+    within: tuple[str, ...] | None = Field(None, description="read only these regions")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        return (f"sub-{self.participant}_*",)
+
+
 class FmriOptions(Strict):
     """How blocks of volumes become responses."""
 

@@ -18,7 +18,7 @@ from refusals import refused
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
-from brainalign.datasets import audit_study, open_nsd, read_nsd, read_nsd_cortex, write_nsd_images
+from brainalign.datasets import audit_study, open_nsd, read_nsd, read_nsd_cortex, read_subject, write_nsd_images
 from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
 from brainalign.io import load
@@ -411,6 +411,23 @@ def test_values_vertices_and_splits(cortex) -> None:
     assert responses.trials["session"].tolist() == ["1"] * 750 + ["2"] * 750
     for name, images in found.splits.groupby("split")["stimulus_id"]:
         assert set(images) == {f"nsd-{image:05d}" for image in cortex.metadata[f"{name}_img_num"]}
+
+
+def test_a_study_takes_the_surface(cortex) -> None:
+    table = pd.DataFrame({"stimulus_id": [f"nsd-{image:05d}" for image in np.unique(cortex.shown)]})
+    tested = {f"nsd-{image:05d}" for image in cortex.metadata["test_img_num"]}
+    table["set"] = ["test" if name in tested else "train" for name in table["stimulus_id"]]
+    table.to_csv(cortex.root / "stimuli.tsv", sep="\t", index=False)
+    files = {"format": "nsd_cortex", "root": ".", "participant": "01", "within": ["V1v", "FFA-1"], "sessions": [2]}
+    content = {"name": "nsd", "stimuli": "stimuli.tsv", "splits": {"test": {"column": "set", "value": "test"}}}
+    path = cortex.root / "nsd.yaml"
+    path.write_text(yaml.safe_dump(content | {"recordings": {"1": files | {"trust_pickle": True}}}))
+    study = load_descriptor(path)
+    assert {"lh_betas_sub-01.npy", "metadata_sub-01.npy"} <= {file.name for file in study.inputs("1")}
+    expected = cortex.read(sessions=[2], standardize="session").responses
+    np.testing.assert_array_equal(read_subject(study, "1").values, expected.values)
+    path.write_text(yaml.safe_dump(content | {"recordings": {"1": files}}))
+    refused("trust_pickle", read_subject, load_descriptor(path), "1")
 
 
 def test_a_session_and_ceilings(cortex) -> None:

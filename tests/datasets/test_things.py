@@ -9,10 +9,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from refusals import refused
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets import read_things
+from brainalign.datasets import read_subject, read_things
+from brainalign.study import load_descriptor
 
 VOXELS, SESSIONS, PER_SESSION = 30, 3, 20
 TRIALS = SESSIONS * PER_SESSION
@@ -111,6 +113,23 @@ def test_values_voxels_trials_and_regions(things, one_block) -> None:
     assert trials["stimulus_id"].tolist() == [name.removesuffix(".jpg") for name in things.trials["stimulus"]]
     assert trials["session"].tolist() == things.trials["session"].astype(str).tolist()
     assert trials["repeat"].max() == SESSIONS
+
+
+def test_a_study_takes_the_folder(things) -> None:
+    table = things.read().responses.trials.drop_duplicates("stimulus_id")[["stimulus_id", "trial_type"]]
+    table.to_csv(things.root / "stimuli.tsv", sep="\t", index=False)
+    content = {
+        "name": "things",
+        "stimuli": "stimuli.tsv",
+        "recordings": {"1": {"format": "things_fmri", "root": ".", "participant": "01", "within": ["V1"]}},
+        "splits": {"held": {"column": "trial_type", "value": "test"}},
+    }
+    (things.root / "things.yaml").write_text(yaml.safe_dump(content))
+    study = load_descriptor(things.root / "things.yaml")
+    assert things.path("ResponseData.h5") in study.inputs("1")
+    found, expected = read_subject(study, "1"), things.read(within=["V1"], standardize="session").responses
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.targets["target_id"].equals(expected.targets["target_id"])
 
 
 def test_test_images_are_tested(things) -> None:

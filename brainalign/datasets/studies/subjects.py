@@ -22,7 +22,15 @@ from brainalign.datasets.formats import (
     read_table,
 )
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.published import ALGONAUTS_ROIS, NSD_ROIS, finish_published, open_nsd, read_algonauts
+from brainalign.datasets.published import (
+    ALGONAUTS_ROIS,
+    NSD_ROIS,
+    finish_published,
+    open_nsd,
+    read_algonauts,
+    read_nsd_cortex,
+    read_things,
+)
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import file_digest
 from brainalign.study import (
@@ -31,10 +39,12 @@ from brainalign.study import (
     BetaFiles,
     EpochFiles,
     FmriprepFiles,
+    NsdCortexFiles,
     NsdFiles,
     Split,
     Strict,
     Study,
+    ThingsFmriFiles,
 )
 
 Recorded = TypeVar("Recorded", bound=Strict)
@@ -127,6 +137,18 @@ def _nsd(study: Study, subject: str, as_they_are: bool) -> Responses:
     return finish_published(nsd.responses(), **_finish(study, as_they_are))
 
 
+def _nsd_cortex(study: Study, subject: str, as_they_are: bool) -> Responses:
+    files, paths = _given(study, subject, NsdCortexFiles)
+    part: dict[str, Any] = files.model_dump(include={"trust_pickle", "sessions", "within"})
+    return read_nsd_cortex(paths["root"], files.participant, **part, **_finish(study, as_they_are)).responses
+
+
+def _things_fmri(study: Study, subject: str, as_they_are: bool) -> Responses:
+    files, paths = _given(study, subject, ThingsFmriFiles)
+    part: dict[str, Any] = files.model_dump(include={"sessions", "within"})
+    return read_things(paths["root"], files.participant, **part, **_finish(study, as_they_are)).responses
+
+
 def _betas(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, BetaFiles)
     return read_betas(
@@ -178,6 +200,8 @@ READERS: dict[str, Reader] = {
     "fmriprep": _fmriprep,
     "algonauts": _algonauts,
     "nsd": _nsd,
+    "nsd_cortex": _nsd_cortex,
+    "things_fmri": _things_fmri,
     "muse": _recordings,
     "bids": _recordings,
 }
