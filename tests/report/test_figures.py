@@ -41,7 +41,7 @@ from brainalign.report.pages import group
 approx = pytest.approx
 # Maps, drawn by other libraries, are held against their values beside the rest of what is tested of them.
 ELSEWHERE = {
-    "test_brain_maps.py": ("brain_maps", "draw_map"),
+    "test_brain_maps.py": ("target_maps", "draw_map"),
     "test_layers_and_time.py": ("heads", "topomaps"),
     "test_surface.py": ("surface", "flat_maps"),
 }

@@ -255,7 +255,7 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     """The data change and a stage fails: what it should have renewed is not shown; nor does a figure take the page."""
     study = make_study(copied.root / "study", signal=0.0)  # the same study, now without any signal
     study.write()
-    broken = copied.lib / "encoding" / "scoring" / "evaluation.py"
+    broken = copied.lib / "encoding" / "scoring" / "crossval.py"
     broken.write_text(
         broken.read_text().replace("rng = np.random", "raise RuntimeError('broken')\n    rng = np.random")
     )
