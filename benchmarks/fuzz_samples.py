@@ -454,9 +454,7 @@ READERS = {
     "objects, lines": Reader(
         "o.txt", _text("o.txt", "dog\nhot_dog\nbat1\n"), lambda f: read_objects(f / "o.txt"), "text"
     ),
-    "objects, table": Reader(
-        "t.csv", _table("t.csv"), lambda f: read_objects(f / "t.csv"), "table"
-    ),
+    "objects, table": Reader("t.csv", _table("t.csv"), lambda f: read_objects(f / "t.csv"), "table"),
     "embedding": Reader("e.txt", _text("e.txt", "1.5 2\n3 4\n5 6\n"), lambda f: _embedding(f / "e.txt", 3), "text"),
     "study of RDMs, stimuli": Reader("stimuli.tsv", _rdm_study, _read_rdm_study, "table"),
     "study of RDMs, sets": Reader("sets.safetensors", _rdm_study, _read_rdm_study),
