@@ -66,7 +66,7 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     assert abs(rows.loc["retina", "score"]) < 0.2
     assert rows["n_subjects"].to_dict() == {"cortex": 5, "retina": 1}
     page = group_report_path(config.results, "mine").read_text()
-    assert "cortex" in page
+    assert "RDMs of cortex (5), retina (1)" in page
     assert "Not given in the descriptor: citation, licence, source." in page
 
 

@@ -24,7 +24,7 @@ from brainalign.report.kit import (
     p_equals,
 )
 from brainalign.report.pages.blocks_figures import mds_points
-from brainalign.report.pages.group import failed_chapter, group_of, scores_section
+from brainalign.report.pages.group import failed_chapter, scores_section
 
 # Options of a model that say which weights are read, how many and by whom, and nothing of the network.
 OF_USE = {"random_weights", "n_draws", "layers", "permute", "subjects", "batch_size", "device"}
@@ -61,7 +61,7 @@ def rdms_chapter(material: StudyMaterial) -> Chapter:
         study.origin,
     ]
     return Chapter(
-        group_of(int(scores["n_subjects"].max())),
+        _sets(scores),
         [
             scores_section(_table(scores, random), comparison, notes, table_note),
             _fits(comparison, scores, random, material.tables["differences"], config),
@@ -73,6 +73,12 @@ def rdms_chapter(material: StudyMaterial) -> Chapter:
         ],
         failed_controls=failed_twins(scores, random, config),
     )
+
+
+def _sets(scores: pd.DataFrame) -> str:
+    """Name the sets of matrices, with how many replicates each has."""
+    each = scores.groupby("reference", sort=False)["n_subjects"].max()
+    return "RDMs of " + ", ".join(f"{name} ({int(n)})" for name, n in each.items())
 
 
 def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
