@@ -114,7 +114,9 @@ def _datasets(path: Path, *, turned: bool = False) -> Shapes:
     shapes: Shapes = {}
 
     def note(name: str, item: Any) -> None:
-        if hasattr(item, "shape") and not name.startswith("#"):  # where MATLAB keeps the cells of others
+        if getattr(item, "shape", None) is not None and not name.startswith(
+            "#"
+        ):  # where MATLAB keeps the cells of others
             shapes[name] = tuple(map(int, item.shape[::-1] if turned else item.shape))
 
     with open_hdf5(path) as file:

@@ -44,10 +44,13 @@ class RdmFiles(Strict):
 
     format: Literal["rdms"]
     file: Path = Field(
-        description=".npy, .csv, .npz or .safetensors: a row of pairs (NaN where missing) or a symmetric matrix each; "
-        "axes before it are subjects, and sessions"
+        description=".npy, .csv, .npz, .safetensors, .h5 or .mat: a row of pairs (NaN where missing) or a symmetric "
+        "matrix each; axes before it are subjects, and sessions. Or what RDMs.save of rsatoolbox writes as HDF5, where "
+        "subject is a descriptor of RDMs and a descriptor of patterns holds the stimulus ids"
     )
-    key: str | None = Field(None, description="which array, where the file holds several")
+    key: str | None = Field(
+        None, description="which array, where the file holds several; of rsatoolbox, a value of a descriptor of RDMs"
+    )
     description: str = WHAT
 
 

@@ -196,6 +196,11 @@ def _of_the_directions(run: Run, of: Labels) -> dict[str, Any]:
     }
 
 
+def _rsatoolbox(run: Run, of: Labels) -> Path:
+    """Locate the RDMs of a job as a file of rsatoolbox, beside their artifact."""
+    return own("rdm")["rdm"](run, of)[0].with_suffix(".hdf5")
+
+
 def _everything(run: Run, of: Labels) -> dict[str, Any]:
     return {"configuration": run.config}
 
@@ -368,17 +373,20 @@ ROWS = (
         each_subject_of("responses", where=_by_runs), SUBJECT,
         {**own("responses"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare", "confidence"),
+        makes={"rsatoolbox": _rsatoolbox},
     ),
     Step(
         "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
         each_subject_of("responses", where=lambda *of: _is_fitted(*of) and not _by_runs(*of)), SUBJECT,
         {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare_images", "confidence"),
+        makes={"rsatoolbox": _rsatoolbox},
     ),
     Step(
         "compare_rdms", "compare", "Published dissimilarity matrices against every layer of every model.",
         each_dataset("rdms"), (), {**own("references"), **OF_EVERY_MODEL}, ("rdm", "comparison", "differences"),
         chosen("compare_rdms", "confidence"),
+        makes={"rsatoolbox": _rsatoolbox},
     ),
     Step(
         "searchlight", "compare", "The geometry of every neighbourhood of the brain against one model's layers.",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from brainalign.config import CompareSettings
 from brainalign.datasets import group_labels, repeat_counts
 from brainalign.geometry import (
     WHITENED,
+    LabelledRdms,
     NoiseCovariance,
     feature_rdms,
     noise_covariance,
@@ -19,8 +23,9 @@ from brainalign.geometry import (
     rdm_permutation_test,
     replicate_rdms,
     square_rdms,
+    to_rsatoolbox,
 )
-from brainalign.io import entities_of, load
+from brainalign.io import entities_of, load, write_atomically
 from brainalign.statistics import MIN_UNITS, bootstrap
 from brainalign.workflow import Job
 
@@ -46,6 +51,9 @@ def compare(job: Job) -> None:
                 row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
                 result = _test(replicates, model_rdm, comparison, settings.permutations, job)
                 rows.append(row | result | {"ceiling_low": ceiling[0], "ceiling_high": ceiling[1]})
+    of_models = {("model", f"{model} {layer}"): values for (model, layer), values in models.items()}
+    measured = {("responses", distance): rdms[distance] for distance in settings.distances}
+    write_rsatoolbox(job, measured | of_models, names)
     rdms |= {f"model_{model}_{layer}": values for (model, layer), values in models.items()}
     job.save("rdm", rdms, conditions=names, feature_distance=settings.feature_distance)
     job.save(
@@ -87,6 +95,25 @@ def layer_rdms(job: Job, stimuli: list[str], distance: str) -> dict[tuple[str, s
         for model, layers in model_layers(job).items()
         for layer, values in feature_rdms(layers, stimuli, distance).items()
     }
+
+
+def write_rsatoolbox(job: Job, rdms: Mapping[tuple[str, str], Values], conditions: list[str]) -> None:
+    """Write RDMs ([n_subjects, n_sessions,] n_pairs) by kind and name as a file of rsatoolbox."""
+    rows, labels = [], []
+    for (kind, name), values in rdms.items():
+        for place in np.ndindex(values.shape[:-1]):
+            rows.append(values[place])
+            subject, session = (k + 1 for k in place or (0, 0))
+            labels.append({"kind": kind, "name": name, "subject": subject, "session": session})
+    of_rdms = {name: _writable([label[name] for label in labels]) for name in labels[0]}
+    theirs = to_rsatoolbox(LabelledRdms(np.stack(rows), _writable(conditions), of_rdms=of_rdms))
+    job.outputs["rsatoolbox"].parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(job.outputs["rsatoolbox"], lambda file: theirs.save(str(file), "hdf5"))
+
+
+def _writable(labels: list[Any]) -> NDArray[Any]:
+    """Return labels as rsatoolbox can write them: its texts are ASCII, those with other letters are objects."""
+    return np.array(labels, dtype=None if "".join(map(str, labels)).isascii() else object)
 
 
 def rdms_among(rdms: Values, conditions: list[str], stimuli: list[str]) -> Values:

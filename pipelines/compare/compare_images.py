@@ -20,7 +20,7 @@ from brainalign.geometry import (
     replicate_rdms,
     score_combinations,
 )
-from brainalign.pipelines.compare.compare import layer_rdms
+from brainalign.pipelines.compare.compare import layer_rdms, write_rsatoolbox
 from brainalign.study import check_repeated
 from brainalign.workflow import Job
 
@@ -78,6 +78,9 @@ def compare_images(job: Job) -> None:
     if settings.combinations and not timed:
         regions, layers = dict(zip(places, compared, strict=True)), dict(zip(models, of_models, strict=True))
         tables.append(_combined(regions, layers, method, settings, job.seed))
+    of_models = {("model", f"{model} {layer}"): values for (model, layer), values in models.items()}
+    measured = {("responses", place): values for place, values in zip(places, average, strict=True)}
+    write_rsatoolbox(job, measured | of_models, names)
     job.save(
         "rdm",
         Arrays(responses=average, models=stacked),

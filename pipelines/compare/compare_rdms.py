@@ -20,7 +20,7 @@ from brainalign.geometry import (
     session_average,
     subject_rdms,
 )
-from brainalign.pipelines.compare.compare import layer_rdms
+from brainalign.pipelines.compare.compare import layer_rdms, write_rsatoolbox
 from brainalign.workflow import Job
 
 DRAW = re.compile(r"(?P<layer>.+)_draw\d+")  # layers of the draws of a network with random weights
@@ -69,6 +69,8 @@ def compare_rdms(job: Job) -> None:
         "refitted with the stimuli of the model exchanged",
     )
     job.save("differences", found.differences, p_max="largest studentised difference of the family")
+    of_models = {("model", f"{model} {layer}".strip()): values for (model, layer), values in candidates.items()}
+    write_rsatoolbox(job, {("responses", name): rdms for name, rdms in sets.items()} | of_models, details["stimuli"])
     shown = {f"set_{name}": session_average(values).mean(axis=0) for name, values in sets.items()}
     tops = _shown_layers(best, layers)
     job.save(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from refusals import refused
+from rsatoolbox.rdm.rdms import RDMs
 from safetensors.numpy import save_file
 from scipy.io import loadmat, savemat
 
@@ -51,6 +52,40 @@ def test_a_study_of_ones_own(folder: Path) -> None:
     assert {name: values.shape for name, values in read(folder, recordings=recorded).sets.items()} == {
         "early": (1, 1, 6)
     }
+
+
+def test_files_of_rsatoolbox_are_read_by_their_labels(folder: Path) -> None:
+    """Stimuli in another order, two sessions a subject out of order, regions in one file, models by name."""
+    rng = np.random.default_rng(1)
+    rdms, order = rng.uniform(size=(6, 4, 4)), [2, 0, 3, 1]
+    rdms = (rdms + rdms.transpose(0, 2, 1)) * (1 - np.eye(4))
+    labels = {"subject": ["b", "a", "b", "a", "a", "b"], "roi": ["V1"] * 4 + ["IT"] * 2, "name": list("uvwxyz")}
+    patterns = {"condition": [list("abcd")[k] for k in order]}
+    shuffled = RDMs(rdms[:, order][:, :, order], rdm_descriptors=labels, pattern_descriptors=patterns)
+    shuffled.save(str(folder / "theirs.h5"), "hdf5")
+    recorded = {name: {"format": "rdms", "file": "theirs.h5", "key": name} for name in ("V1", "IT")}
+    study = read(folder, recordings=recorded, model_rdms="theirs.h5")
+    pairs = rdms[:, *np.triu_indices(4, 1)]
+    np.testing.assert_array_equal(study.sets["V1"], pairs[[[0, 2], [1, 3]]])
+    np.testing.assert_array_equal(study.sets["IT"][:, 0], pairs[[4, 5]])
+    np.testing.assert_array_equal(study.models["y"], pairs[4])
+    refused(
+        "key 'V4' is no descriptor of its RDMs; they have",
+        read,
+        folder,
+        recordings={"V4": recorded["V1"] | {"key": "V4"}},
+    )
+    RDMs(rdms, pattern_descriptors={"condition": list("abcx")}).save(str(folder / "other.h5"), "hdf5")
+    refused(
+        "condition of its 4 patterns and the 4 stimuli of the table differ in d, x", read, folder, model_rdms="other.h5"
+    )
+
+
+def test_matlab_files_hold_rdms(folder: Path) -> None:
+    values = np.random.default_rng(2).uniform(size=(3, 6))
+    savemat(folder / "it.mat", {"it": values, "note": "of three subjects"})
+    recorded = {"it": {"format": "rdms", "file": "it.mat"}}
+    np.testing.assert_array_equal(read(folder, recordings=recorded).sets["it"][:, 0], values)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray]:
 
 def run(step: str, folder: Path, noise: str, settings: dict[str, object]) -> int:
     inputs = files(folder, "responses", noise) | {"features": artifact_path(folder, "d", "features", model="net")}
-    outputs = files(folder, "rdm", "comparison")
+    outputs = files(folder, "rdm", "comparison") | {"rsatoolbox": folder / "rdms.hdf5"}
     return run_step(step, {step: settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
 
 

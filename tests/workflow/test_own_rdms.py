@@ -11,6 +11,7 @@ import yaml
 from jobs import run_all
 from PIL import Image
 from refusals import refused
+from rsatoolbox.rdm.rdms import load_rdm
 from scipy.spatial.distance import pdist, squareform
 
 from brainalign.cli import main
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = rng.integers(0, 256, size=(N, 8, 8, 3)).astype(np.uint8)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / f"{number}.png")
-    names = [f"s{number}" for number in range(N)]
+    names = [f"ß{number}" for number in range(N)]
     table = pd.DataFrame({"stimulus_id": names, "path": [f"{number}.png" for number in range(N)]})
     table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
     planted = pdist(pictures.reshape(N, -1).astype(float), "correlation")
@@ -65,6 +66,13 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     assert rows.loc["cortex", "p"] < 0.001
     assert abs(rows.loc["retina", "score"]) < 0.2
     assert rows["n_subjects"].to_dict() == {"cortex": 5, "retina": 1}
+    written = load_rdm(str(artifact_path(config.results, "mine", "rdm").with_suffix(".hdf5")))
+    assert list(written.rdm_descriptors["name"]) == ["cortex"] * 5 + ["retina", "pixels pixels"]
+    assert list(written.rdm_descriptors["kind"]) == ["responses"] * 6 + ["model"]
+    assert list(written.rdm_descriptors["subject"]) == [1, 2, 3, 4, 5, 1, 1]
+    names = [name.decode() for name in written.pattern_descriptors["condition"]]  # as it reads other letters than ASCII
+    assert names == pd.read_csv(folder / "stimuli.tsv", sep="\t")["stimulus_id"].tolist()
+    np.testing.assert_allclose(written.get_matrices()[:5], np.load(folder / "cortex.npy"), rtol=1e-6)
     page = group_report_path(config.results, "mine").read_text()
     assert "RDMs of cortex (5), retina (1)" in page
     assert "Not given in the descriptor: citation, licence, source." in page

@@ -1,7 +1,8 @@
 """Studies that hold no responses, only dissimilarities: of subjects and sessions, and of published models.
 
 Your own (`format: rdms`): a table of stimuli (stimulus_id, and category, path, caption where they are known) and RDMs
-as .npy, .csv, .npz or .safetensors: rows of pairs (row-major upper triangle, NaN where missing) or matrices.
+as .npy, .csv, .npz, .safetensors, .h5 or .mat: rows of pairs (row-major upper triangle, NaN where missing) or matrices;
+or as the HDF5 files of rsatoolbox, which name the stimuli and the subjects themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
-from brainalign.io import file_digest, read_numbers, read_text_table, reading, write_atomically
+from brainalign.io import (
+    array_shapes,
+    file_digest,
+    read_numbers,
+    read_text_table,
+    reading,
+    stored_arrays,
+    write_atomically,
+)
 from brainalign.study import Kriegeskorte92Files, RdmFiles, Study
 
 Values = NDArray[np.float64]
@@ -167,6 +176,9 @@ def read_rdm_study(study: Study) -> RdmSets:
     for name, one in study.recordings.items():
         assert isinstance(one, RdmFiles)
         path = files[f"recordings.{name}.file"]
+        if _is_of_rsatoolbox(path):
+            sets[name] = _by_subjects(*_rsatoolbox_rdms(path, stimuli["stimulus_id"].astype(str).tolist(), one.key))
+            continue
         arrays = _matrices(path)
         if one.key is None and len(arrays) > 1:
             raise BrainalignError(
@@ -177,10 +189,21 @@ def read_rdm_study(study: Study) -> RdmSets:
         rdms = condensed_rdms(f"{path}: {key}" if key else str(path), arrays[key], any_axes=True)
         # One RDM is that of one subject; without sessions there is one.
         sets[name] = rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
-    models = _matrices(files["model_rdms"]) if "model_rdms" in files else {}
-    return RdmSets(
-        stimuli, sets, {key: condensed_rdms(f"{files['model_rdms']}: {key}", values) for key, values in models.items()}
-    )
+    models = _models(files["model_rdms"], stimuli) if "model_rdms" in files else {}
+    return RdmSets(stimuli, sets, models)
+
+
+def _models(path: Path, stimuli: pd.DataFrame) -> dict[str, Values]:
+    """Return the RDMs of models by name: that of its array, or the descriptor `name` of rsatoolbox."""
+    if not _is_of_rsatoolbox(path):
+        return {key: condensed_rdms(f"{path}: {key}", values) for key, values in _matrices(path).items()}
+    rdms, labels = _rsatoolbox_rdms(path, stimuli["stimulus_id"].astype(str).tolist())
+    names = labels.get("name", labels.get("model", []))
+    if len(set(names)) != len(rdms):
+        raise BrainalignError(
+            f"{path}: {len(rdms)} RDMs of models need as many names; give a descriptor `name` of RDMs"
+        )
+    return dict(zip(names, rdms, strict=True))
 
 
 def _matrices(path: Path) -> dict[str, NDArray[Any]]:
@@ -188,7 +211,66 @@ def _matrices(path: Path) -> dict[str, NDArray[Any]]:
     if path.suffix in (".csv", ".tsv"):
         with reading(path, "no table of numbers", "write one row per stimulus, without names"):
             return {"": np.loadtxt(path, delimiter="," if path.suffix == ".csv" else "\t", ndmin=2)}
-    return read_numbers(path)
+    if path.suffix in (".npy", ".npz", ".safetensors"):
+        return read_numbers(path)
+    stored = stored_arrays(path, [name for name, shape in array_shapes(path).items() if shape])
+    return {name: values for name, values in stored.items() if values.dtype.kind in "iufb"}
+
+
+def _is_of_rsatoolbox(path: Path) -> bool:
+    """Tell whether a file is what `rsatoolbox.rdm.RDMs.save` writes as HDF5."""
+    if path.suffix == ".pkl":
+        raise BrainalignError(f"{path}: a pickle can run code and is not read; save it with file_type='hdf5'")
+    return path.suffix in (".h5", ".hdf5") and "dissimilarities" in array_shapes(path)
+
+
+def _rsatoolbox_rdms(path: Path, stimuli: list[str], key: str | None = None) -> tuple[Values, dict[str, list[str]]]:
+    """Return RDMs (n_rdms, n_pairs) of a file of rsatoolbox, in the order of the stimuli, and their labels."""
+    from rsatoolbox.rdm.rdms import load_rdm
+
+    with reading(path, "not a whole HDF5 file of rsatoolbox", "write it again with RDMs.save"):
+        theirs = load_rdm(str(path), "hdf5")
+        matrices = np.asarray(theirs.get_matrices(), dtype=np.float64)
+        patterns = {name: _texts(labels) for name, labels in theirs.pattern_descriptors.items() if name != "index"}
+        labels = {name: _texts(labels) for name, labels in theirs.rdm_descriptors.items() if name != "index"}
+    names = [name for name, order in patterns.items() if sorted(order) == sorted(stimuli)]
+    if patterns and not names:
+        best = min(patterns, key=lambda name: len(set(stimuli) - set(patterns[name])))
+        other = sorted(set(patterns[best]) ^ set(stimuli))
+        raise BrainalignError(
+            f"{path}: {best} of its {len(patterns[best])} patterns and the {len(stimuli)} stimuli of the table differ "
+            f"in {listed(other)}; give both the same ids"
+        )
+    if names:
+        order = [patterns[names[0]].index(stimulus) for stimulus in stimuli]
+        matrices = matrices[:, order][:, :, order]
+    if key is not None:
+        chosen = [any(of[k] == key for of in labels.values()) for k in range(len(matrices))]
+        if not any(chosen):
+            values = {value for of in labels.values() for value in of}
+            raise BrainalignError(
+                f"{path}: key {key!r} is no descriptor of its RDMs; they have {listed(sorted(values))}"
+            )
+        matrices = matrices[chosen]
+        labels = {name: [value for value, kept in zip(of, chosen, strict=True) if kept] for name, of in labels.items()}
+    return condensed_rdms(str(path), matrices, any_axes=True), labels
+
+
+def _texts(labels: Any) -> list[str]:
+    return [label.decode() if isinstance(label, bytes) else str(label) for label in np.asarray(labels).tolist()]
+
+
+def _by_subjects(rdms: Values, labels: Mapping[str, list[str]]) -> Values:
+    """Return RDMs (n_subjects, n_sessions, n_pairs): as they are labelled, else each is of a subject."""
+    if "subject" not in labels:
+        return rdms[:, None]
+    sessions = pd.Series(labels["subject"]).groupby(labels["subject"], sort=False)
+    counts = sessions.size()
+    if counts.nunique() > 1:
+        raise BrainalignError(
+            f"RDMs by subject: {counts.to_dict()}; give every subject as many sessions, or average them"
+        )
+    return np.stack([rdms[rows] for rows in sessions.indices.values()])
 
 
 def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
