@@ -198,7 +198,8 @@ def _of_the_directions(run: Run, of: Labels) -> dict[str, Any]:
 
 def _rsatoolbox(run: Run, of: Labels) -> Path:
     """Locate the RDMs of a job as a file of rsatoolbox, beside their artifact."""
-    return own("rdm")["rdm"](run, of)[0].with_suffix(".hdf5")
+    [rdms] = own("rdm")["rdm"](run, of)
+    return Path(rdms).with_name(f"{Path(rdms).stem}s.hdf5")
 
 
 def _everything(run: Run, of: Labels) -> dict[str, Any]:

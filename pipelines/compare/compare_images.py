@@ -78,9 +78,9 @@ def compare_images(job: Job) -> None:
     if settings.combinations and not timed:
         regions, layers = dict(zip(places, compared, strict=True)), dict(zip(models, of_models, strict=True))
         tables.append(_combined(regions, layers, method, settings, job.seed))
-    of_models = {("model", f"{model} {layer}"): values for (model, layer), values in models.items()}
-    measured = {("responses", place): values for place, values in zip(places, average, strict=True)}
-    write_rsatoolbox(job, measured | of_models, names)
+    by_name = {("responses", place): of_place for place, of_place in zip(places, average, strict=True)}
+    by_name |= {("model", f"{model} {layer}"): of_layer for (model, layer), of_layer in models.items()}
+    write_rsatoolbox(job, by_name, names)
     job.save(
         "rdm",
         Arrays(responses=average, models=stacked),

@@ -248,7 +248,7 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
     for step, of in planned:
         job = workflow.job_of(run, step, of)
         left = [path.stem for paths in job.inputs.values() for path in paths if path.stem in found]
-        for path in job.outputs.values():
+        for path in [path for path in job.outputs.values() if path.suffix != ".hdf5"]:
             leave(path, [*left, *read.get(step.name, [])])
     assert {step.name for step, _ in planned} >= read.keys()
     assert failures_of(run, "scenes", "01") == []

@@ -66,7 +66,7 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     assert rows.loc["cortex", "p"] < 0.001
     assert abs(rows.loc["retina", "score"]) < 0.2
     assert rows["n_subjects"].to_dict() == {"cortex": 5, "retina": 1}
-    written = load_rdm(str(artifact_path(config.results, "mine", "rdm").with_suffix(".hdf5")))
+    written = load_rdm(str(artifact_path(config.results, "mine", "rdm").with_name("rdms.hdf5")))
     assert list(written.rdm_descriptors["name"]) == ["cortex"] * 5 + ["retina", "pixels pixels"]
     assert list(written.rdm_descriptors["kind"]) == ["responses"] * 6 + ["model"]
     assert list(written.rdm_descriptors["subject"]) == [1, 2, 3, 4, 5, 1, 1]
