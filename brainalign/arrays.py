@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_rows, listed
 
 if TYPE_CHECKING:
-    from nibabel.nifti1 import Nifti1Image
+    pass
 
 __all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "Values"]
 
@@ -142,14 +142,6 @@ class Responses:
         return pd.DataFrame(
             {"target_id": np.repeat(targets, len(self.times)), "time_s": np.tile(self.times, len(targets))}
         )
-
-    def to_image(self, values: Values, mask: Nifti1Image) -> Nifti1Image:
-        """Return a value per voxel as an image on the grid of `mask`, NaN elsewhere."""
-        import nibabel
-
-        volume = np.full(mask.shape, np.nan, dtype=np.float32)
-        volume[tuple(self.targets[["i", "j", "k"]].to_numpy().T)] = values
-        return nibabel.Nifti1Image(volume, mask.affine)
 
 
 @dataclass(frozen=True)

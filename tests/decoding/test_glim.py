@@ -11,7 +11,6 @@ from refusals import refused
 
 from brainalign.decoding import (
     EegShape,
-    GlimAlignment,
     GlimEncoder,
     LogitScale,
     TextDecoder,
@@ -19,12 +18,11 @@ from brainalign.decoding import (
     batches,
     clip_loss,
     retrieval_accuracy,
-    text_scores,
     train,
     word_t5,
 )
 from brainalign.decoding.text import AdaptiveBlock, Prompt, time_code
-from brainalign.simulation import EegText, eeg_text, text_sentences
+from brainalign.simulation import EegText, eeg_text
 
 SHAPE = EegShape(n_channels=6, n_times=20, n_outputs=5, n_tasks=2, n_datasets=2, n_subjects=3)
 small = partial(
@@ -138,8 +136,6 @@ def test_sizes_that_do_not_fit_are_named() -> None:
     refused("6 channels do not fit into width 4", GlimEncoder, SHAPE, width=4)
     refused("5 heads do not divide width", small, SHAPE, n_heads=5)
     refused("probabilities to hide", small, SHAPE, unknown=(0.0, 1.0, 2.0))
-    language = word_t5(text_sentences()["text"].tolist(), n_steps=1, width=16)
-    refused("state_width=16", GlimAlignment, small(SHAPE), language, 5, n_heads=4)
 
 
 def decoded(world: EegText, trained: GlimEncoder, split: str, signals: np.ndarray | None = None) -> dict[str, float]:
@@ -205,38 +201,3 @@ def test_it_is_an_encoder_of_the_text_decoder() -> None:
     # The published prompt hides the subject, so who it is changes no more than the scale of channels.
     assert np.corrcoef(vectors.ravel(), decoder.embed(trials.signals, trials.meta).ravel())[0, 1] > 0.9
     assert len(decoder.generate(trials.signals[:3], trials.meta[:3])) == 3
-
-
-def test_aligned_with_the_states_of_text_it_learns_both_losses() -> None:
-    """A few trials without noise: sentences are written from EEG and found by the query over their text."""
-    table = text_sentences()
-    rows = np.random.default_rng(1).permutation(len(table))[:16]
-    texts = table["text"].to_numpy()[rows].tolist()
-    language = word_t5(table["text"].tolist(), 0)
-    signals = torch.randn(16, 6, 20, generator=seeded())
-    prompt, stimuli = torch.ones(16, 3, dtype=torch.long), torch.arange(16)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = GlimAlignment(small(SHAPE, state_width=64, dropout=0.0), language, 5, n_heads=4)
-        short = model.embed_texts([texts[0][:11]])
-        torch.testing.assert_close(model.embed_texts([texts[0][:11], *texts])[:1], short)  # padding is not read
-        assert not any("model" in name for name in model.state_dict())
-        first = model.loss(signals, None, prompt, texts, stimuli).item()
-        several = [[text, "the dog was awful at the market ."] for text in texts]
-        assert model.loss(signals, None, prompt, several, stimuli).item() == pytest.approx(first, rel=1e-5)
-        assert model.loss(signals, None, prompt, several, stimuli, 1).item() != pytest.approx(first, rel=1e-5)
-        train(
-            [model],
-            lambda step: model.loss(signals, None, prompt, texts, stimuli),
-            140,
-            learning_rate=4e-3,
-            weight_decay=0.0,
-        )
-        with torch.no_grad():
-            found = model.encoder(signals, None, prompt)[1]
-            near = torch.nn.functional.normalize(found) @ torch.nn.functional.normalize(model.embed_texts(texts)).T
-    assert (near.argmax(dim=1) == stimuli).float().mean() > 0.8
-    written = model.generate(signals, None, prompt, beams=1, max_length=12)
-    content = text_scores(written, texts, measures=("content",), n_permutations=200).iloc[0]
-    assert content["gap"] > 0.3
-    assert content["p"] < 0.01

@@ -8,7 +8,6 @@ import rsatoolbox
 import scipy.sparse.linalg
 import torch
 from refusals import refused
-from scipy import sparse
 from scipy.stats import rankdata, ttest_1samp
 
 from brainalign.checks import BrainalignError
@@ -18,13 +17,11 @@ from brainalign.geometry import (
     FlexibleModel,
     compare,
     dual_bootstrap,
-    fixed_test,
     flexible_permutation_test,
     geotopological,
     rdm,
     rdm_noise_ceiling,
     rdm_partial_test,
-    rdm_permutation_clusters,
     rdm_permutation_places,
     rdm_permutation_test,
     replicate_rdms,
@@ -349,23 +346,6 @@ def test_a_sum_of_the_others_and_missing_pairs() -> None:
     refused("method must be one of", rdm_partial_test, rdms, model, others, "tau-a", 9, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize(("test", "name"), [("t", "t-test"), ("wilcoxon", "ranksum")])
-def test_fixed_tests_equal_rsatoolbox(test: str, name: str) -> None:
-    rng = np.random.default_rng(3)
-    truth = rdm(rng.normal(size=(N, 4)), "euclidean")
-    subjects = truth + rng.normal(size=(8, len(truth))) * 2
-    models = truth + rng.normal(size=(3, len(truth))) * np.array([[1.0], [3.0], [9.0]])
-    fixed = [rsatoolbox.model.ModelFixed(str(k), model) for k, model in enumerate(models)]
-    theirs = rsatoolbox.inference.eval_fixed(fixed, rsatoolbox.rdm.RDMs(subjects), method="corr")
-    per_subject = dual_bootstrap(subjects, models, "pearson", 2, rng).per_subject
-    contrasts = np.array([[1.0, -1, 0], [1, 0, -1], [0, 1, -1]])
-    expected = theirs.test_pairwise(name)[np.triu_indices(3, 1)]
-    np.testing.assert_allclose(fixed_test(per_subject, contrasts, test)[1], expected, atol=1e-10)
-    both = test == "wilcoxon"  # theirs against zero is two-sided for ranks, one-sided for t
-    found = fixed_test(per_subject, None, test, two_sided=both)[1]
-    np.testing.assert_allclose(found, theirs.test_zero(name), atol=1e-10)
-
-
 def test_several_subjects_must_agree() -> None:
     """The larger p of stimuli and subjects; of three subjects there is that of stimuli alone."""
     rdms, model, others = world(5)
@@ -441,25 +421,6 @@ def test_repeats_are_averaged_after_the_comparison(places_world: tuple[np.ndarra
     single = compare(places, models, "spearman")
     np.testing.assert_allclose(found.scores, (single + single[::-1]) / 2, atol=1e-12)
     assert found.p[0, 0] == 1 / 51
-
-
-def test_a_planted_cluster_of_neighbours_and_moments_is_found_and_no_other() -> None:
-    """Two of three neighbouring centres follow the model at moments 3 to 5; one place has no RDM."""
-    rng = np.random.default_rng(8)
-    model = rdm(rng.normal(size=(STIMULI, 6)), "euclidean")
-    rdms = rdm(rng.normal(size=(3, 8, STIMULI, 20)), "euclidean")
-    rdms[:2, 3:6] += 6 * model
-    rdms[2, 0] = np.nan
-    chain = sparse.coo_array(np.eye(3, k=1) + np.eye(3, k=-1))
-    found = rdm_permutation_clusters(
-        rdms, model, "whitened-cosine", 199, rng, chain, threshold=1.64, times=np.arange(8) * 10.0
-    )
-    first = found.clusters[0]
-    assert first.p == 1 / 200
-    assert first.mask[:2, 3:6].all()
-    assert (first.start, first.stop) == (30.0, 50.0)
-    assert all(cluster.p > 0.05 for cluster in found.clusters[1:])
-    assert not any(cluster.mask[2, 0] for cluster in found.clusters)
 
 
 def test_few_stimuli_are_warned_of() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from refusals import refused
-from sklearn.linear_model import Ridge as PlainRidge
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import Ridge
@@ -17,7 +16,6 @@ from brainalign.geometry import (
     constant_velocity,
     movie_agreement,
     participation_ratio,
-    place_error,
     rankme,
     rdm,
     roll_out,
@@ -270,14 +268,3 @@ def test_agents_are_compared_when_they_earn_the_same() -> None:
     assert at_equal_return(returns) == {"slow": 3, "fast": 1}
     assert at_equal_return(returns, 0.3) == {"slow": 2, "fast": 0}
     refused(r"slow never earns 0.8 \(its best is 0.6\)", at_equal_return, returns, 0.8)
-
-
-def test_places_are_decoded_from_states_not_trained_on() -> None:
-    rng = np.random.default_rng(0)
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    places = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    error, chance = place_error(places @ rng.normal(size=(2, 6)), places, PlainRidge(1e-6))
-    assert error < 0.01 < chance
-    error, chance = place_error(np.eye(24), places, PlainRidge(1e-6))  # a unit per state: nothing carries over
-    assert error == pytest.approx(chance)
-    assert chance == pytest.approx(1, abs=0.15)

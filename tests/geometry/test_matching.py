@@ -17,16 +17,13 @@ from brainalign.geometry import (
     best_coupling,
     canonical_correlations,
     cka,
-    cluster_units,
     cross_correlations,
     linear_predictivity,
     match_units,
-    procrustes_angle,
     pwcca,
     rotated_copy,
     shuffled_units,
     similarity,
-    sparse_prediction,
     svcca,
 )
 
@@ -146,45 +143,6 @@ def test_ridge_both_ways() -> None:
     refused(r"folds must be 2 to the number of stimuli \(4\); got 5", linear_predictivity, X[:4], Y[:4], Ridge())
 
 
-def test_few_units_predict_what_few_units_made() -> None:
-    rng = np.random.default_rng(7)
-    X = rng.normal(size=(400, 40)) * rng.uniform(0.1, 10, 40)
-    Z = X / X.std(0)
-    Y = np.column_stack([Z[:, 5], Z[:, :3] @ [1.0, 1, 1], Z @ rng.normal(size=40), np.ones(400)])
-    Y[:, :3] += 0.1 * rng.normal(size=(400, 3)) * Y[:, :3].std(0)
-    found = sparse_prediction(X[:200], Y[:200], (X[200:], Y[200:]), counts=(1, 3, 20))
-    one, three, dense, constant = found.r2.T
-    assert one[0] > 0.98
-    assert 0.2 < three[0] < 0.5
-    assert three[1] > 0.98
-    assert dense[0] < 0.5 < dense[2] < 0.95
-    assert np.isnan(constant).all()
-    assert found.n_undefined == 1
-    assert found.mean_r2 == pytest.approx(np.nanmean(found.r2, axis=1))
-    null = sparse_prediction(X[:200], shuffled_units(Y[:200, :3], rng), (X[200:], Y[200:, :3]))
-    assert null.mean_r2.max() < 0.02
-    refused(r"1 to 40 for .* X; got \[64\]", sparse_prediction, X[:200], Y[:200], (X[200:], Y[200:]), counts=(64,))
-
-
-def test_clusters_of_planted_groups() -> None:
-    """Three groups of units over both networks, of unequal size: none is matched one to one."""
-    rng = np.random.default_rng(8)
-    latent = rng.normal(size=(2 * N, 3))
-    groups_x, groups_y = np.repeat([0, 1, 2], [10, 4, 6]), np.repeat([0, 1, 2], [3, 8, 5])
-    X, Y = (latent[:, g] + 0.8 * rng.normal(size=(2 * N, len(g))) for g in (groups_x, groups_y))
-    X[:, 0] *= -1  # a unit and its negative belong together here
-    found = cluster_units(X[:N], Y[:N], (X[N:], Y[N:]))
-    labels = np.r_[found.labels_x, found.labels_y]
-    truth = np.r_[groups_x, groups_y]
-    assert found.n_shared == len(np.unique(labels)) == 3
-    assert len(np.unique(labels + 3 * truth)) == 3
-    assert found.score == pytest.approx(1 / 1.64, abs=0.08)
-    null = shuffled_units(Y, rng)
-    chance = cluster_units(X[:N], null[:N], (X[N:], null[N:]), n_clusters=3)
-    assert abs(chance.score) < 0.03
-    refused("into 50 clusters", cluster_units, X[:N], Y[:N], (X[N:], Y[N:]), n_clusters=50)
-
-
 def test_mistakes_are_named(pair: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     X, Y, _ = pair
     refused("method must be one of 'backward', 'forward', 'one_to_one', 'soft'", match_units, X, Y, "hungarian")
@@ -229,7 +187,6 @@ def test_what_each_measure_ignores(world: dict[str, np.ndarray]) -> None:
     X, rotated, mapped = world["X"], world["rotated"], world["mapped"]
     for method in ("cka", "plain_cka", "cca", "svcca", "pwcca", "procrustes"):
         assert similarity(X, rotated, method) == pytest.approx(1, abs=1e-10)
-    assert procrustes_angle(X, rotated) == pytest.approx(0, abs=1e-6)
     for method in ("one_to_one", "soft"):
         assert mean_of("rotated", method) == pytest.approx(0.35, abs=0.02)
     assert similarity(X, mapped, "cca") == pytest.approx(1, abs=1e-10)
@@ -301,10 +258,10 @@ def test_procrustes_against_scipy() -> None:
     rng = np.random.default_rng(5)
     X, Y = rng.normal(size=(12, 30)), rng.normal(size=(12, 30))
     disparity = procrustes(X, Y)[2]  # 1 - cos², with scale
-    assert np.cos(procrustes_angle(X, Y)) ** 2 == pytest.approx(1 - disparity, abs=1e-10)
+    assert similarity(X, Y, "procrustes") ** 2 == pytest.approx(1 - disparity, abs=1e-10)
     narrow = Y[:, :4]
     filled = np.hstack([narrow, np.zeros((12, 26))])
-    assert procrustes_angle(X, narrow) == pytest.approx(procrustes_angle(X, filled), abs=1e-10)
+    assert similarity(X, narrow, "procrustes") == pytest.approx(similarity(X, filled, "procrustes"), abs=1e-10)
 
 
 def test_offset_and_scale_change_nothing(world: dict[str, np.ndarray]) -> None:

@@ -11,7 +11,6 @@ from refusals import refused
 
 from brainalign.geometry import (
     NOISE_COVARIANCES,
-    measurement_noise,
     noise_covariance,
     noise_precision,
     rdm,
@@ -52,21 +51,6 @@ def test_equals_rsatoolbox(method: str, n: int, p: int, dof: int | None) -> None
     np.testing.assert_allclose(found.matrix() / scale, covariance / scale, atol=1e-10, rtol=0)
     precision = rsatoolbox.data.noise.prec_from_residuals(residuals, dof, TOOLBOX[method])
     np.testing.assert_allclose(noise_precision(residuals, dof, method), precision, atol=1e-10, rtol=1e-10)
-
-
-@pytest.mark.parametrize("method", TOOLBOX)
-def test_measurements_equal_rsatoolbox(method: str) -> None:
-    """Its balanced form counts (conditions − 1) · repeats degrees of freedom, so they are given to it."""
-    for n_rows in (40, 37):
-        conditions = np.random.default_rng(1).permutation(np.resize(np.arange(5), n_rows))
-        patterns = residuals_of(n_rows, 10) + conditions[:, None]
-        dataset = rsatoolbox.data.Dataset(patterns, obs_descriptors={"condition": conditions})
-        found = measurement_noise(patterns, conditions, method=method).precision()
-        expected = rsatoolbox.data.noise.prec_from_unbalanced(dataset, "condition", method=TOOLBOX[method])
-        np.testing.assert_allclose(found, expected, atol=1e-10, rtol=1e-10)
-        if n_rows == 40:
-            expected = rsatoolbox.data.noise.prec_from_measurements(dataset, "condition", 35, TOOLBOX[method])
-            np.testing.assert_allclose(found, expected, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("method", TOOLBOX)
@@ -135,12 +119,6 @@ def test_a_constant_channel_is_named_whatever_rounding_leaves_of_it() -> None:
     rows = np.random.default_rng(5).normal(size=(12, 4))
     rows[:, 2] = 0.1
     refused(r"1 channels never deviate \(first: 2\)", noise_covariance, rows)
-    for conditions in (np.resize(np.arange(4), 12), np.resize([0, 0, 0, 1, 1, 2], 12)):
-        refused(r"1 channels never deviate \(first: 2\)", measurement_noise, rows, conditions)
-        # Constant within every condition: there is no noise to measure.
-        apart = rows + 0.1 * np.outer(conditions, [0, 0, 1, 0])
-        refused(r"1 channels never deviate \(first: 2\)", measurement_noise, apart, conditions)
-    refused("3 NaN", measurement_noise, np.where(np.eye(12, 4) * np.arange(4) == 3, np.nan, rows), np.arange(12) % 4)
 
 
 def test_noise_precision_bad_input() -> None:
@@ -153,5 +131,3 @@ def test_noise_precision_bad_input() -> None:
     refused("did you mean 'full'", noise_covariance, rows, method="ful")
     refused("2 NaN", noise_covariance, np.where(np.arange(12) < 2, np.nan, rows[:1]))
     refused("rows × channels", noise_covariance, rows[0])
-    refused("conditions has 3 rows but patterns has 10", measurement_noise, rows, np.arange(3))
-    refused("0 degrees of freedom", measurement_noise, rows, np.arange(10))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from refusals import refused
 from scipy.integrate import dblquad
 from scipy.stats import entropy
@@ -21,7 +20,6 @@ from brainalign.geometry import (
     equal_variance,
     feature_bias,
     manifold_capacity,
-    mmcr_objective,
     neural_collapse,
     participation_ratio,
     power_law,
@@ -155,26 +153,6 @@ def test_capacity_of_circles_against_the_integral() -> None:
     wide = manifold_capacity(np.vstack([axes[0] + 3 * circle, -axes[0] + 3 * circle]), np.repeat([0, 1], 24), 100)
     assert wide.mean_capacity < found.mean_capacity < 2
     refused("2 manifolds and an even number of probes; got 1 and 200", manifold_capacity, X, np.zeros(48))
-
-
-def test_mmcr_lies_between_its_bounds() -> None:
-    collapse, largest = np.sqrt(64), np.sqrt(64 * 64)
-    spread = torch.linalg.qr(torch.randn(64, 64, dtype=torch.float64))[0][:, None].expand(-1, 2, -1)
-    assert float(-mmcr_objective(spread)) == pytest.approx(largest, rel=1e-4)
-    one = torch.ones(64, 2, 64, dtype=torch.float64)
-    assert float(-mmcr_objective(one)) == pytest.approx(collapse, rel=2e-3)  # 63 missing ranks add 1e-4 each
-    views = torch.randn(20, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    centroids = torch.nn.functional.normalize(views, dim=-1).mean(1)
-    nuclear = torch.linalg.matrix_norm(centroids, "nuc")
-    assert float(-mmcr_objective(views)) == pytest.approx(float(nuclear), rel=1e-6)
-    assert -float(mmcr_objective(views)) < np.sqrt(20 * 7)
-    # Gradients: those of the singular values where these exist, finite where C has lost rank.
-    wanted = torch.autograd.grad(-nuclear, views)[0]
-    assert torch.allclose(torch.autograd.grad(mmcr_objective(views), views)[0], wanted, atol=1e-6)
-    collapsed = torch.ones(8, 2, 5, dtype=torch.float64, requires_grad=True)
-    mmcr_objective(collapsed).backward()
-    assert torch.isfinite(collapsed.grad).all()
-    refused(r"views must be \(n_images, n_views, n_units\); got shape \(8, 5\)", mmcr_objective, collapsed[:, 0])
 
 
 def simplex(n_classes: int, n_each: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -41,9 +41,6 @@ FACES: dict[str, Face] = {
     "rdm_permutation_test": lambda a, b: g.rdm_permutation_test(a, b[0], "spearman", 9, RNG(3)).null,
     "rdm_partial_test": lambda a, b: g.rdm_partial_test(a, b[0], b[1:], "pearson", 9, RNG(3)).null,
     "rdm_permutation_places": lambda a, b: g.rdm_permutation_places(a, b, "pearson", 9, RNG(3)).p_fwer,
-    "rdm_permutation_clusters": lambda a, b: (
-        g.rdm_permutation_clusters(a[None], b[0], "pearson", 9, RNG(3), threshold=0.1, kind="score").null_mass
-    ),
     "rdm_time_generalization": lambda a, b: g.rdm_time_generalization(a, b),
     "dual_bootstrap": lambda a, b: g.dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["both"],
     "fit_weights": lambda a, b: g.fit_weights(a, _weighted(b), "pearson"),

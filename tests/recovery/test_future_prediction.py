@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from records import Record
 from scipy.stats import binomtest
-from sklearn.linear_model import Ridge as PlainRidge
 
 from brainalign.encoding import Ridge
 from brainalign.features import LatentDynamics
@@ -19,7 +18,6 @@ from brainalign.geometry import (
     at_equal_return,
     compare_checkpoints,
     movie_agreement,
-    place_error,
     roll_out,
     score_dynamics,
     successor_rdm,
@@ -188,8 +186,6 @@ def test_similarity_to_successors_peaks_at_the_true_discount(encoder: str, recor
     if not learned:
         return
     predictive = agents_of[0.5]
-    errors = [place_error(agent.encoder[-1], agent.places, PlainRidge(0.01))[0] for agent in predictive]
-    record("place decoded from z, predictive: error", f"{np.mean(errors):.2f}", "chance 1.03")
     for objective in ("model-free", "repulsion", "shuffled"):
         agents = [ring_agent(0.5, encoder="learned", objective=objective, n_updates=900, seed=s) for s in range(3)]
         # At equal return, so that what differs is what was predicted and not how well the task was learned.
@@ -199,9 +195,7 @@ def test_similarity_to_successors_peaks_at_the_true_discount(encoder: str, recor
         ]
         own = [profile(a, learned=True, checkpoint=at["own"])[0][0.5] for a, at in zip(predictive, pairs, strict=True)]
         other = [profile(a, learned=True, checkpoint=at["other"])[0][0.5] for a, at in zip(agents, pairs, strict=True)]
-        place = np.mean([place_error(agent.encoder[-1], agent.places, PlainRidge(0.01))[0] for agent in agents])
         record(f"successor fit at equal return, {objective}", f"{np.mean(other):.2f}", "<= .5")
         record(f"successor fit at equal return, predictive, beside {objective}", f"{np.mean(own):.2f}", "above")
-        record(f"place decoded from z, {objective}: error", f"{place:.2f}", "shown")
         assert np.mean(other) <= 0.5
         assert np.mean(own) >= np.mean(other) + 0.3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from records import Record
-from scipy import sparse
 from scipy.stats import binomtest, kstest
 
 from brainalign.geometry import (
@@ -16,7 +15,6 @@ from brainalign.geometry import (
     rdm,
     rdm_noise_ceiling,
     rdm_partial_test,
-    rdm_permutation_clusters,
     rdm_permutation_places,
     rdm_permutation_test,
 )
@@ -61,29 +59,16 @@ def test_true_model_lies_between_the_ceilings(n: int, method: str, record: Recor
 
 @sizes(25, 500)
 def test_permutations_of_stimuli(n: int, record: Record) -> None:
-    """Permutation of stimuli: p is uniform under the null; clusters over 2 neighbours x 6 moments"""
-    p, clusters, found = [], 0, 0
-    pair = sparse.coo_array(np.array([[0, 1], [1, 0]]))
+    """Permutation of stimuli: p is uniform under the null"""
+    p = []
     for seed in range(n):
         rng = np.random.default_rng(200_000 + seed)
-        smooth = rng.normal(size=(2, 7, 10, 12))
-        rdms = rdm(smooth[:, :-1] + smooth[:, 1:], "euclidean")  # neighbouring moments share noise
+        rdms = rdm(rng.normal(size=(1, 10, 12)), "euclidean")
         model = rdm(rng.normal(size=(10, 6)), "euclidean")
-        p.append(rdm_permutation_places(rdms[:1, 0], model[None], "whitened-pearson", 399, rng).p[0, 0])
-        test = rdm_permutation_clusters(rdms, model, "spearman", 199, rng, pair, threshold=1.64)
-        clusters += any(cluster.p <= 0.05 for cluster in test.clusters)
-        if seed < max(n // 4, 15):
-            rdms[:, 2:4] += 0.6 * model * rdms.std() / model.std()
-            test = rdm_permutation_clusters(rdms, model, "spearman", 199, rng, pair, threshold=1.64)
-            found += any(cluster.p <= 0.05 for cluster in test.clusters)
+        p.append(rdm_permutation_places(rdms, model[None], "whitened-pearson", 399, rng).p[0, 0])
     uniform = kstest(p, "uniform").pvalue
-    power = found / max(n // 4, 15)
     assert uniform > 0.01
-    check_size(clusters, n)
-    assert power >= 0.8
     record("p of one place, Kolmogorov-Smirnov against uniform", f"{uniform:.2f} (n = {n})", "> .01")
-    record("any cluster called, unrelated model", f"{clusters / n:.3f} (n = {n})", "95 % bound <= .075")
-    record("a cluster called, model explains a quarter of the variance", f"{power:.2f}", ">= .8")
 
 
 @sizes(30, 1500)

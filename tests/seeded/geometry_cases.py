@@ -78,7 +78,6 @@ GEOMETRY: dict[str, Callable[[int], Any]] = {
     "balanced_categories": lambda s: geometry.balanced_categories(np.repeat(["a", "b"], 12), 8, s),
     "category_manifolds": lambda s: geometry.category_manifolds(X, CLUSTERS, ridge(), draws=2, n_probes=10, seed=s),
     "cluster_objects": lambda s: geometry.cluster_objects(X, 5, s),
-    "cluster_units": lambda s: geometry.cluster_units(X[:12, :5], Y[:12, :5], (X[12:, :5], Y[12:, :5]), 3, s),
     "compare_checkpoints": lambda s: geometry.compare_checkpoints(
         {"a": X[None, :12]}, {"b": SUBJECTS[0]}, [1], n_permutations=19, seed=s
     )["p"],
@@ -126,13 +125,7 @@ GEOMETRY: dict[str, Callable[[int], Any]] = {
     "check_odd_last": lambda s: geometry.check_odd_last(TRIPLETS, 10, seed=s),
     "odd_column_shares": lambda s: geometry.odd_column_shares(TRIPLETS, 10, RNG(s)),
     "permuted_accuracies": lambda s: geometry.permuted_accuracies(np.corrcoef(WORLD_FEATURES), TRIPLETS, 9, RNG(s)),
-    "place_error": lambda s: geometry.place_error(X, Y[:, :2], ridge(), 3, s),
     "rdm_partial_test": lambda s: geometry.rdm_partial_test(SUBJECTS, MODELS[0], MODELS[1:], "pearson", 9, RNG(s)).null,
-    "rdm_permutation_clusters": lambda s: (
-        geometry.rdm_permutation_clusters(
-            SUBJECTS[:, None], MODELS[0], "pearson", 9, RNG(s), kind="score", threshold=0.01
-        ).null_mass
-    ),
     "rdm_permutation_places": lambda s: (
         geometry.rdm_permutation_places(SUBJECTS, MODELS, "pearson", 9, RNG(s)).null_mean
     ),

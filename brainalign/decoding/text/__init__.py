@@ -4,7 +4,7 @@ from brainalign.decoding.text.decoder import KEY as KEY
 from brainalign.decoding.text.decoder import TextDecoder
 from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, Augmentation, eeg_encoder
 from brainalign.decoding.text.glim import AdaptiveBlock as AdaptiveBlock
-from brainalign.decoding.text.glim import GlimAlignment, GlimEncoder
+from brainalign.decoding.text.glim import GlimEncoder
 from brainalign.decoding.text.glim import Prompt as Prompt
 from brainalign.decoding.text.glim import time_code as time_code
 from brainalign.decoding.text.language import CausalLanguage, LanguageBridge, LanguageModel, Seq2SeqLanguage
@@ -23,7 +23,6 @@ __all__ = [
     "CausalLanguage",
     "Components",
     "Decoded",
-    "GlimAlignment",
     "GlimEncoder",
     "LanguageBridge",
     "LanguageModel",

@@ -6,7 +6,7 @@ from brainalign.geometry.dimensionality.manifold_study import (
     balanced_categories,
     category_manifolds,
 )
-from brainalign.geometry.dimensionality.manifolds import manifold_capacity, mmcr_objective, neural_collapse
+from brainalign.geometry.dimensionality.manifolds import manifold_capacity, neural_collapse
 from brainalign.geometry.dimensionality.spectra import (
     DIMENSIONS,
     TwoNN,
@@ -31,7 +31,6 @@ __all__ = [
     "equal_variance",
     "feature_bias",
     "manifold_capacity",
-    "mmcr_objective",
     "neural_collapse",
     "participation_ratio",
     "power_law",

@@ -14,7 +14,7 @@ from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity import ROUNDING, representation
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 @dataclass(frozen=True)
@@ -132,45 +132,6 @@ def _of_probes(points: Values, probes: Values) -> tuple[float, float, float]:
         radius[k] = axes @ axes
         along[k] = (probe[:-1] @ axes) ** 2 / radius[k] if radius[k] > 0 else 0.0
     return float(1 / cost.mean()), float(np.sqrt(radius.mean())), float(along.mean())
-
-
-def mmcr_objective(views: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
-    """Return -||C||_*: low where views of an image agree and images spread over all dimensions.
-
-    C (n_images, n_units) holds the mean over views of unit vectors. Its nuclear norm is Σ sqrt(λ + eps) over the
-    eigenvalues λ of the smaller Gram matrix, whose gradient C'(G + eps)^-1/2 stays finite where C loses rank, as the
-    gradient of singular values does not.
-
-    Parameters
-    ----------
-    views : tensor (n_images, n_views, n_units)
-    eps : float
-        Added to eigenvalues of the Gram matrix; adds at most sqrt(eps) per missing rank.
-
-    Returns
-    -------
-    tensor ()
-        Differentiable. ||C||_* lies between sqrt(P), where all P images have collapsed onto one, and sqrt(P min(P, D))
-        in D units: 8 and 64 for 64 images in 64 units.
-
-    Raises
-    ------
-    BrainalignError
-        If views are not three-dimensional.
-
-    References
-    ----------
-    Yerxa T, Kuang Y, Simoncelli E, Chung S (2023). Learning efficient coding of natural images with maximum manifold
-    capacity representations. NeurIPS. arXiv:2303.03307
-    """
-    import torch
-
-    if views.ndim != 3:
-        raise BrainalignError(f"views must be (n_images, n_views, n_units); got shape {tuple(views.shape)}")
-    centroids = torch.nn.functional.normalize(views, dim=-1).mean(dim=1)
-    wide = centroids.shape[0] <= centroids.shape[1]
-    gram = centroids @ centroids.T if wide else centroids.T @ centroids
-    return -torch.sqrt(torch.linalg.eigvalsh(gram).clamp(min=0) + eps).sum()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from brainalign.geometry.dynamics.future_prediction import (
 from brainalign.geometry.dynamics.successor import (
     at_equal_return,
     compare_checkpoints,
-    place_error,
     successor_rdm,
     successor_representation,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "compare_checkpoints",
     "constant_velocity",
     "movie_agreement",
-    "place_error",
     "roll_out",
     "score_dynamics",
     "successor_rdm",

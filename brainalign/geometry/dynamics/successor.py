@@ -15,7 +15,7 @@ from brainalign.geometry.dimensionality import participation_ratio, rankme
 from brainalign.geometry.inference import compare
 from brainalign.geometry.network_similarity import representation
 from brainalign.geometry.rdms import rdm
-from brainalign.statistics import Regressor, held_out_prediction, permutation_test
+from brainalign.statistics import permutation_test
 
 
 def successor_representation(transitions: Values, gamma: float, *, ahead: bool = False) -> NDArray[np.float64]:
@@ -182,40 +182,3 @@ def at_equal_return(returns: Mapping[str, Sequence[float]], target: float | None
                 f"{name} never earns {least:g} (its best is {most:g}); train it longer, or lower the target"
             )
     return {name: int(np.argmax(np.asarray(of) >= least)) for name, of in returns.items()}
-
-
-def place_error(X: Values, places: Values, regressor: Regressor, folds: int = 5, seed: int = 0) -> tuple[float, float]:
-    """Compute the error of decoding a state's place by a regression trained on other states, and that of chance.
-
-    Parameters
-    ----------
-    X : array (n_states, n_units)
-    places : array (n_states, n_dimensions)
-        Coordinates; of a ring cosine and sine.
-    regressor : Regressor
-        Fitted anew in every fold of states.
-    folds, seed : int
-
-    Returns
-    -------
-    error, chance : float
-        Root mean squared distance; chance is that of the mean place of the training states.
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or there are more folds than states.
-    """
-    X, places = representation("X", X), representation("places", places)
-    check_rows("X", len(X), "places", len(places), "give the place of every state")
-    if not 2 <= folds <= len(X):
-        raise BrainalignError(f"folds must be 2 to the number of states ({len(X)}); got {folds}")
-    parts = np.array_split(np.random.default_rng(seed).permutation(len(X)), folds)
-    total = np.zeros(2)
-    for k, part in enumerate(parts):
-        rest = np.concatenate([*parts[:k], *parts[k + 1 :]])
-        predicted = held_out_prediction(regressor, X[rest], places[rest], X[part])
-        for j, answer in enumerate((predicted, places[rest].mean(axis=0))):
-            total[j] += np.sum((places[part] - answer) ** 2)
-    error, chance = np.sqrt(total / len(X))
-    return float(error), float(chance)

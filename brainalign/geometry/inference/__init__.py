@@ -7,7 +7,6 @@ from brainalign.geometry.inference.comparisons import TIE as TIE
 from brainalign.geometry.inference.comparisons import defined_mean as defined_mean
 from brainalign.geometry.inference.comparisons import unit_forms as unit_forms
 from brainalign.geometry.inference.fixed_models import (
-    fixed_test,
     rdm_noise_ceiling,
     rdm_partial_test,
     rdm_permutation_test,
@@ -17,7 +16,7 @@ from brainalign.geometry.inference.fixed_models import (
 from brainalign.geometry.inference.fixed_models import stimulus_orders as stimulus_orders
 from brainalign.geometry.inference.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference.mass_univariate import METHODS as METHODS
-from brainalign.geometry.inference.mass_univariate import rdm_permutation_clusters, rdm_permutation_places
+from brainalign.geometry.inference.mass_univariate import rdm_permutation_places
 from brainalign.geometry.inference.reference_scores import (
     combination,
     flexible_permutation_test,
@@ -37,14 +36,12 @@ __all__ = [
     "compare_models",
     "dual_bootstrap",
     "fit_weights",
-    "fixed_test",
     "flexible_bootstrap",
     "flexible_permutation_test",
     "flexible_score",
     "pooled_rdm",
     "rdm_noise_ceiling",
     "rdm_partial_test",
-    "rdm_permutation_clusters",
     "rdm_permutation_places",
     "rdm_permutation_test",
     "replicate_rdms",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -194,48 +194,6 @@ def warn_of_few_orders(n_stimuli: int, stacklevel: int = 3) -> None:
             RuntimeWarning,
             stacklevel=stacklevel,
         )
-
-
-def fixed_test(
-    per_subject: Values, contrasts: Values | None = None, test: Literal["t", "wilcoxon"] = "t", two_sided: bool = True
-) -> tuple[Values, Values]:
-    """Test scores of models over subjects, for these very stimuli: nothing is said of others.
-
-    Parameters
-    ----------
-    per_subject : array (n_subjects, n_models)
-        As `DualBootstrap.per_subject`; subjects without a score are left out.
-    contrasts : array (n_contrasts, n_models), optional
-        A difference has 1 and -1; by default each model against 0.
-    test : {"t", "wilcoxon"}
-        Student's t over subjects, or Wilcoxon's signed ranks.
-    two_sided : bool
-
-    Returns
-    -------
-    statistic, p : array (n_contrasts,)
-
-    Raises
-    ------
-    BrainalignError
-        With fewer than 2 subjects.
-
-    References
-    ----------
-    Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
-    doi:10.1371/journal.pcbi.1003553
-    """
-    from scipy.stats import ttest_1samp, wilcoxon
-
-    check_choice("test", test, {"t", "wilcoxon"})
-    if len(per_subject) < 2:
-        raise BrainalignError(f"a test over subjects needs 2 or more; got {len(per_subject)}")
-    values = per_subject if contrasts is None else per_subject @ contrasts.T
-    compare_with_0 = ttest_1samp if test == "t" else wilcoxon
-    options = {"popmean": 0.0} if test == "t" else {}
-    sides = "two-sided" if two_sided else "greater"
-    found = [compare_with_0(column[np.isfinite(column)], alternative=sides, **options) for column in values.T]
-    return np.array([result.statistic for result in found]), np.array([result.pvalue for result in found])
 
 
 @dataclass(frozen=True)

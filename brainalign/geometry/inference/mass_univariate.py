@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, defined_mean, unit_forms
 from brainalign.geometry.inference.fixed_models import warn_of_few_orders
-from brainalign.statistics import ClusterTest, cluster_permutation
 
 CHUNK_BYTES = 50_000_000
 METHODS = tuple(name for name, kind in COMPARISONS.items() if not kind.concordance)
@@ -102,58 +99,6 @@ def rdm_permutation_places(
     undefined = np.isnan(scores)
     p, p_fwer = ((1 + counts) / (1 + n_permutations) for counts in (reached, largest_reached))
     return PlacesTest(scores, np.where(undefined, np.nan, p), np.where(undefined, np.nan, p_fwer), total, high)
-
-
-def rdm_permutation_clusters(
-    rdms: Values,
-    model: Values,
-    method: str,
-    n_permutations: int,
-    rng: np.random.Generator,
-    adjacency: sparse.sparray | sparse.spmatrix | None = None,
-    *,
-    threshold: float = 2.33,
-    kind: Literal["z", "score", "quantile"] = "z",
-    tail: Literal["greater", "both"] = "greater",
-    times: Values | None = None,
-) -> ClusterTest:
-    """Find clusters of places and moments where a model fits, its stimuli exchanged for all of them together.
-
-    Parameters
-    ----------
-    rdms : array (n_centres, n_times, n_pairs)
-        Of sensors, regions or searchlight centres; one time for a map, one centre for a course. A place without an RDM
-        (constant, zero, NaN) is in no cluster.
-    model : array (n_pairs,)
-    method, n_permutations, rng
-        As for `rdm_permutation_places`.
-    adjacency, threshold, kind, tail, times
-        As for `brainalign.statistics.cluster_permutation`.
-
-    Returns
-    -------
-    ClusterTest
-
-    Raises
-    ------
-    BrainalignError
-        As `rdm_permutation_places` and `cluster_permutation` do.
-
-    References
-    ----------
-    Maris E, Oostenveld R (2007). Nonparametric statistical testing of EEG- and MEG-data. Journal of Neuroscience
-    Methods 164:177-190. doi:10.1016/j.jneumeth.2007.03.024
-    """
-    rdms, model = (
-        condensed_rdms("rdms", rdms, "n_centres", "n_times"),
-        condensed_rdms("model", model, some_pairs=True)[None],
-    )
-    _check(rdms, model, method)
-    shape = rdms.shape[:2]
-    places, [form] = _places(rdms.reshape(-1, rdms.shape[-1]), method), unit_forms(model, method)[0]
-    null = _null(form, places, _orders(rdms.shape[-1], n_permutations, rng))
-    observed, null = (np.nan_to_num(x).reshape(*x.shape[:-1], *shape) for x in (places @ form, null))
-    return cluster_permutation(observed, null, adjacency, threshold=threshold, kind=kind, tail=tail, times=times)
 
 
 def _check(rdms: Values, models: Values, method: str) -> None:

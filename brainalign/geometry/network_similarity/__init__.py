@@ -3,7 +3,6 @@
 from brainalign.geometry.network_similarity.matching import (
     MATCHINGS,
     best_coupling,
-    cluster_units,
     match_units,
     rotated_copy,
     shuffled_units,
@@ -14,10 +13,8 @@ from brainalign.geometry.network_similarity.measures import (
     cca,
     cka,
     linear_predictivity,
-    procrustes_angle,
     pwcca,
     similarity,
-    sparse_prediction,
     svcca,
 )
 from brainalign.geometry.network_similarity.network_pairs import compare_networks
@@ -34,17 +31,14 @@ __all__ = [
     "canonical_correlations",
     "cca",
     "cka",
-    "cluster_units",
     "compare_networks",
     "cross_correlations",
     "linear_predictivity",
     "match_units",
-    "procrustes_angle",
     "pwcca",
     "rotated_copy",
     "rotated_to_fewer",
     "shuffled_units",
     "similarity",
-    "sparse_prediction",
     "svcca",
 ]

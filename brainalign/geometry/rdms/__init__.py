@@ -11,7 +11,7 @@ from brainalign.geometry.rdms.covariance import mean_covariance as mean_covarian
 from brainalign.geometry.rdms.dissimilarity import DISTANCES, WHITENED, feature_rdms, rdm, stimulus_features
 from brainalign.geometry.rdms.dissimilarity import design_of as design_of
 from brainalign.geometry.rdms.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
-from brainalign.geometry.rdms.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
+from brainalign.geometry.rdms.noise import NOISE_COVARIANCES, noise_covariance, noise_precision
 from brainalign.geometry.rdms.ranks import are_constant as are_constant
 from brainalign.geometry.rdms.ranks import dense_codes as dense_codes
 from brainalign.geometry.rdms.ranks import equal_masks as equal_masks
@@ -29,7 +29,6 @@ __all__ = [
     "NoiseCovariance",
     "feature_rdms",
     "from_rsatoolbox",
-    "measurement_noise",
     "noise_covariance",
     "noise_precision",
     "rdm",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_finite
 from brainalign.geometry.rdms.array_kind import Kind, as_kind_of, as_numpy
 from brainalign.geometry.rdms.covariance import LowRankCovariance, NoiseCovariance, WholeCovariance
 from brainalign.statistics.scores import is_constant
@@ -86,39 +83,6 @@ def noise_precision(residuals: Kind, dof: int | None = None, method: str = "shri
     """
     precision: Kind = as_kind_of(noise_covariance(residuals, dof, method).precision(), residuals)
     return precision
-
-
-def measurement_noise(
-    patterns: Kind, conditions: NDArray[Any], dof: int | None = None, method: str = "shrink-diagonal"
-) -> NoiseCovariance:
-    """Estimate the covariance of noise from repeated measurements: what is left around the mean of each condition.
-
-    Use it for patterns other than those whose distances are taken; `noise_covariance` says why.
-
-    Parameters
-    ----------
-    patterns : array (n_rows, n_channels)
-    conditions : array (n_rows,)
-        Label per row; they need not be repeated equally often.
-    dof : int, optional
-        n_rows minus the number of conditions by default.
-    method : str
-        As for `noise_covariance`.
-
-    Raises
-    ------
-    BrainalignError
-        If the labels do not fit, no condition was measured twice, or a channel is constant within every condition.
-    """
-    values = as_numpy(patterns)
-    check_rows("conditions", len(conditions), "patterns", len(values), "give one label per row of patterns")
-    codes, names = pd.factorize(np.asarray(conditions))
-    sums = np.zeros((len(names), values.shape[1]))
-    np.add.at(sums, codes, values)
-    residuals = values - (sums / np.bincount(codes)[:, None])[codes]
-    # What rounding leaves of a constant varies, but is no noise: `noise_covariance` refuses the zeros.
-    residuals[:, is_constant(np.square(residuals).sum(axis=0), np.square(values).sum(axis=0))] = 0
-    return noise_covariance(residuals, len(values) - len(names) if dof is None else dof, method)
 
 
 def _shrunk_to_diagonal(deviations: Values, variances: Values, dof: int) -> NoiseCovariance:
