@@ -170,13 +170,7 @@ class Features:
 
     def __post_init__(self) -> None:
         _check_columns("stimuli", self.stimuli, ("stimulus_id",))
-        check_rows(
-            "features",
-            len(self.values),
-            "the table of stimuli",
-            len(self.stimuli),
-            "give one row per stimulus",
-        )
+        check_rows("features", len(self.values), "the table of stimuli", len(self.stimuli), "give one row per stimulus")
 
     def align_to(self, responses: Responses) -> Features:
         """Return one row per trial of `responses`, matched by stimulus id.

@@ -97,9 +97,7 @@ def _doctor(_: argparse.Namespace, console: Console) -> int:
         absent = [module for module in modules if importlib.util.find_spec(module) is None]
         remark = f'{", ".join(absent)} missing: pip install "brainalign\\[{extra}]"' if absent else ""
         table.add_row(
-            f"extra {extra}",
-            "partly" if 0 < len(absent) < len(modules) else "no" if absent else "yes",
-            remark,
+            f"extra {extra}", "partly" if 0 < len(absent) < len(modules) else "no" if absent else "yes", remark
         )
     free = shutil.disk_usage(".").free / 1e9
     table.add_row("disk", f"{free:.0f} GB free", "")

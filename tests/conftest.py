@@ -193,11 +193,7 @@ class SmallImageStudy:
         return path
 
     def write_epochs(
-        self,
-        trials: pd.DataFrame,
-        shown: np.ndarray,
-        names: tuple[str, ...] = SENSORS,
-        file: str = "eeg-epo.fif",
+        self, trials: pd.DataFrame, shown: np.ndarray, names: tuple[str, ...] = SENSORS, file: str = "eeg-epo.fif"
     ) -> None:
         """Write 20 samples from -80 to 300 ms."""
         import mne

@@ -153,16 +153,10 @@ def test_check_finds_recordings_with_nothing_to_decode(tmp_path: Path, n: int, m
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (
-            {"extractor": "efficientnet", "layers": ["blok5"]},
-            r"models\.net: layers must .*did you mean 'block5'",
-        ),
+        ({"extractor": "efficientnet", "layers": ["blok5"]}, r"models\.net: layers must .*did you mean 'block5'"),
         ({"extractor": "vision", "weights": "net", "layers": ["encoder.stage.0"]}, "did you mean 'encoder.stages.0'"),
         ({"extractor": "vision", "weights": "net", "layers": ["encoder.stages.2"]}, "no layer 'encoder.stages.2'"),
-        (
-            {"extractor": "vision", "weights": "./nett"},
-            r"models\.net: no folder ./nett .*did you mean 'net'",
-        ),
+        ({"extractor": "vision", "weights": "./nett"}, r"models\.net: no folder ./nett .*did you mean 'net'"),
         ({"extractor": "vision", "weights": "data/nett"}, r"no folder data/nett .*did you mean 'data/net'"),
         ({"extractor": "vision", "weights": "net", "layers": ["encoder.stages.1", "encoder.act"]}, ""),
         ({"extractor": "vision", "weights": "somebody/somewhere"}, ""),

@@ -25,12 +25,7 @@ from brainalign.decoding import (
 from brainalign.decoding.training import check_unseen
 from brainalign.encoding import Ridge, evaluate, evaluate_held_out
 from brainalign.encoding.scoring import encode_folds
-from brainalign.geometry import (
-    choice_table,
-    decode_generalization,
-    decode_times,
-    pairwise_movie,
-)
+from brainalign.geometry import choice_table, decode_generalization, decode_times, pairwise_movie
 from brainalign.regression import Training, train
 from brainalign.statistics import linear_classification, logistic_auc
 

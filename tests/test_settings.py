@@ -264,10 +264,7 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         ({"betas": {"bad_target": "drop"}}, r"'betas.bad_target' \(did you mean 'bad_targets'"),
         ({"glm": {"hrf_model": "spn"}}, r"glm.hrf_model: .*did you mean 'spm'"),
         ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
-        (
-            {"simulate": {"world": "scene"}},
-            r"simulate: must be one of .*; got 'scene' \(did you mean 'scenes'",
-        ),
+        ({"simulate": {"world": "scene"}}, r"simulate: must be one of .*; got 'scene' \(did you mean 'scenes'"),
         ({"kind": "videos"}, r"kind: videos is no key .*: give stimuli: videos.npz and recordings like"),
         ({"vectors": "v.npy"}, r"vectors: goes with modalities, but these recordings give responses"),
         ({"recordings": {"1": FILES, "2": {"format": "neural", "neural": "n.npz"}}}, r"which no step takes together"),

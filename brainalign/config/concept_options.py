@@ -33,8 +33,7 @@ class ConceptSettings(Strict):
     readout_permutations: int = Field(20, ge=1, description="of these, fitted anew for every dimension")
     objects: int = Field(300, ge=10, description="for RDMs; a random sample where there are more")
     regions_of: DatasetName | None = Field(
-        None,
-        description="a study of images of this configuration whose fMRI subjects saw the same stimulus ids",
+        None, description="a study of images of this configuration whose fMRI subjects saw the same stimulus ids"
     )
     device: Literal["cpu", "cuda"] = "cpu"
 

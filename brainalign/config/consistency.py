@@ -21,13 +21,7 @@ from brainalign.config.image_preconditions import check_image_study, check_objec
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, reading
-from brainalign.study import (
-    Study,
-    check_combination,
-    check_dynamics,
-    check_saved_layers,
-    find_weights,
-)
+from brainalign.study import Study, check_combination, check_dynamics, check_saved_layers, find_weights
 
 # Methods for studies with stimuli held out, and what they do.
 OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (

@@ -31,9 +31,7 @@ class DynamicsSettings(Strict):
     models: dict[Name, DynamicsModel] = Field({}, description="by the name they get in the report")
     context: int = Field(7, ge=2, description="frames that dynamics see before a prediction")
     components: int = Field(
-        200,
-        ge=2,
-        description="principal components, of the frames that dynamics learn from, of wider features",
+        200, ge=2, description="principal components, of the frames that dynamics learn from, of wider features"
     )
     width: int = Field(64, ge=2, description="hidden units of dynamics")
     training_steps: int = Field(1000, ge=1, description="of the dynamics")

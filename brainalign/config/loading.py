@@ -13,13 +13,7 @@ from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
 from brainalign.config.models import TableModel
 from brainalign.config.settings import Config
-from brainalign.study import (
-    Study,
-    load_descriptor,
-    parse,
-    read_vectors,
-    read_yaml,
-)
+from brainalign.study import Study, load_descriptor, parse, read_vectors, read_yaml
 
 
 def load_config(path: str | Path) -> Config:
@@ -99,10 +93,7 @@ def _check_contest(config: Config, descriptors: Mapping[str, Study]) -> None:
 
 def write_schemas(folder: Path) -> None:
     """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
-    schemas: dict[str, Any] = {
-        "config": Config.model_json_schema(),
-        "descriptor": Study.model_json_schema(),
-    }
+    schemas: dict[str, Any] = {"config": Config.model_json_schema(), "descriptor": Study.model_json_schema()}
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")

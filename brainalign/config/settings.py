@@ -21,10 +21,7 @@ from brainalign.config.concept_options import ConceptSettings
 from brainalign.config.convergence_options import ConvergeSettings
 from brainalign.config.decode_options import DecodeSettings
 from brainalign.config.dynamics_options import DynamicsSettings
-from brainalign.config.encoders import (
-    InContextMethod,
-    Method,
-)
+from brainalign.config.encoders import InContextMethod, Method
 from brainalign.config.ground_options import GroundSettings
 from brainalign.config.matching_options import MatchSettings
 from brainalign.config.modality_options import DecodeModalitiesSettings
@@ -33,13 +30,7 @@ from brainalign.config.models import Model
 from brainalign.config.searchlight_options import SearchlightSettings
 from brainalign.config.series_options import SeriesSettings
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
-from brainalign.study import (
-    DatasetName,
-    Name,
-    Strict,
-    Study,
-    check_known,
-)
+from brainalign.study import DatasetName, Name, Strict, Study, check_known
 
 # ---------------------------------------------------------------------------------------------------------- stages
 

@@ -20,10 +20,7 @@ class Writer(Protocol):
         """Rows of the table of stimuli that are still to be computed, in ascending order."""
 
     def write(
-        self,
-        rows: NDArray[np.intp],
-        values: Mapping[str, NDArray[np.float32]],
-        grids: Mapping[str, Grid] | None = None,
+        self, rows: NDArray[np.intp], values: Mapping[str, NDArray[np.float32]], grids: Mapping[str, Grid] | None = None
     ) -> None:
         """Store the values (n_rows, ...) of `rows`, by layer; `grids` tells how the tokens of a layer are laid out."""
 

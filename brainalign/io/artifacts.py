@@ -182,11 +182,7 @@ def _read_arrays(path: Path, record: Mapping[str, Any]) -> Responses | Layers | 
     tables = {name: pd.read_parquet(table_path(path, name)) for name in layout_of(path).tables}
     if "trials" in tables:
         return Responses(
-            arrays["values"],
-            tables["trials"],
-            tables["targets"],
-            record["details"]["units"],
-            arrays.get("times"),
+            arrays["values"], tables["trials"], tables["targets"], record["details"]["units"], arrays.get("times")
         )
     if "stimuli" in tables:
         grids = record["details"]["grids"]

@@ -302,12 +302,7 @@ class _Search:
     """The best candidate of each target so far."""
 
     def __init__(
-        self,
-        n_targets: int,
-        candidates: NDArray[np.float64],
-        alphas: torch.Tensor,
-        n_features: int,
-        dtype: torch.dtype,
+        self, n_targets: int, candidates: NDArray[np.float64], alphas: torch.Tensor, n_features: int, dtype: torch.dtype
     ) -> None:
         self.candidates, self.alphas = candidates, alphas
         self.scores = torch.empty((len(candidates), n_targets), dtype=dtype)

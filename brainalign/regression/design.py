@@ -164,11 +164,7 @@ def blocks_of(
 
 
 def centre(
-    targets: torch.Tensor,
-    order: Layout,
-    device: torch.device,
-    dtype: torch.dtype,
-    units: torch.Tensor | None = None,
+    targets: torch.Tensor, order: Layout, device: torch.device, dtype: torch.dtype, units: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return targets minus their mean, in fold order and over their units, and the mean in float64.
 

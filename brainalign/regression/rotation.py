@@ -59,11 +59,7 @@ class Rotation:
 
 
 def rotate(
-    features: torch.Tensor,
-    smallest_alpha: float,
-    solver: Solver,
-    dtype: torch.dtype,
-    roots: torch.Tensor | None = None,
+    features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype: torch.dtype, roots: torch.Tensor | None = None
 ) -> Rotation:
     """Decompose centred features through X'X or XX', whichever is smaller, or by SVD where squaring loses too much.
 

@@ -63,10 +63,7 @@ def threads_for(n_rows: int, n_columns: int) -> Iterator[None]:
 
 
 def in_threads(
-    function: Callable[[Item], Found],
-    items: Sequence[Item],
-    device: torch.device,
-    shape: tuple[int, int] | None = None,
+    function: Callable[[Item], Found], items: Sequence[Item], device: torch.device, shape: tuple[int, int] | None = None
 ) -> list[Found]:
     """Apply a function to every item, as many at once as torch may use threads (one by one on a GPU).
 

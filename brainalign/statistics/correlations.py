@@ -109,12 +109,7 @@ def group_means(r: Values, groups: Groups) -> NDArray[np.float64]:
 
 
 def permuted_correlations(
-    predicted: Values,
-    measured: Values,
-    orders: NDArray[np.intp],
-    *,
-    groups: Groups | None = None,
-    n_maps: int = 0,
+    predicted: Values, measured: Values, orders: NDArray[np.intp], *, groups: Groups | None = None, n_maps: int = 0
 ) -> CorrelationNull:
     """Correlate `predicted[order]` with `measured` for every target and every order of rows.
 

@@ -120,9 +120,7 @@ class DepthRecovery:
 
 
 def recovered_depth(
-    planted: Mapping[str, str],
-    recovered: Mapping[str, str | None],
-    layers: Sequence[str],
+    planted: Mapping[str, str], recovered: Mapping[str, str | None], layers: Sequence[str]
 ) -> DepthRecovery:
     """Compare planted layers of areas with the recovered ones.
 

@@ -5,14 +5,7 @@ from brainalign.workflow.estimates import Cost, estimate
 from brainalign.workflow.job import Job
 from brainalign.workflow.locks import forget, note, running
 from brainalign.workflow.plan import PlannedJob, jobs
-from brainalign.workflow.run import (
-    Run,
-    group_report_path,
-    image_state,
-    log_path,
-    report_path,
-    wants_gpu,
-)
+from brainalign.workflow.run import Run, group_report_path, image_state, log_path, report_path, wants_gpu
 from brainalign.workflow.steps import Step
 from brainalign.workflow.table import STEPS, incomplete_pages, job_of, page_jobs, planned, settings_of, step_digest
 

@@ -94,12 +94,7 @@ def _soft(
     return choice_probabilities(object_similarities(made.fit(train, n).embedding_), train)
 
 
-def _save_features(
-    job: Job,
-    study: AlignmentStudy,
-    layers: dict[tuple[str, str], Values],
-    stimuli: list[str],
-) -> None:
+def _save_features(job: Job, study: AlignmentStudy, layers: dict[tuple[str, str], Values], stimuli: list[str]) -> None:
     found = {}
     for (model, layer), aligned in study.aligned.items():
         found[model] = aligned(layers[model, layer]).astype(np.float32)

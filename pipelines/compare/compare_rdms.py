@@ -107,10 +107,7 @@ def _random_weights(sets: dict[str, Values], draws: dict[tuple[str, str], Values
 
 
 def _combined(
-    sets: dict[str, Values],
-    layers: dict[tuple[str, str], Values],
-    job: Job,
-    settings: CompareRdmsSettings,
+    sets: dict[str, Values], layers: dict[tuple[str, str], Values], job: Job, settings: CompareRdmsSettings
 ) -> list[pd.DataFrame]:
     """Return the scores of combinations of layers, and of the same layers with random weights."""
     if not settings.combinations:

@@ -38,11 +38,7 @@ def identify(job: Job) -> None:
         # A study of one region, or without common images, has a report that says so.
         about["reason"] = str(error)
     else:
-        tables = [
-            _identified(found, job.settings["confidence"]),
-            _thresholds(found),
-            _agreement(regions, rdms, layers),
-        ]
+        tables = [_identified(found, job.settings["confidence"]), _thresholds(found), _agreement(regions, rdms, layers)]
         about |= _counts(found) | {
             "regions": regions,
             "subjects": [entities_of(path)["sub"] for path in job.paths("rdm")],

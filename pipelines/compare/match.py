@@ -151,11 +151,7 @@ def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]], seed: int)
 
 
 def _manifolds(
-    narrow: Matrices,
-    places: Places,
-    categories: Mapping[str, BalancedCategories],
-    draws: int,
-    seed: int,
+    narrow: Matrices, places: Places, categories: Mapping[str, BalancedCategories], draws: int, seed: int
 ) -> pd.DataFrame:
     """Return capacity and collapse of every categorical feature, of the same stimuli in every layer."""
     from brainalign.regression import Ridge
@@ -168,10 +164,7 @@ def _manifolds(
             else:
                 table = category_manifolds(X[drawn.rows], drawn.labels, ridge, draws, PROBES, seed)
             table = table.assign(
-                feature=name,
-                n_categories=drawn.n_categories,
-                n_left_out=len(drawn.left_out),
-                n_each=drawn.n_each,
+                feature=name, n_categories=drawn.n_categories, n_left_out=len(drawn.left_out), n_each=drawn.n_each
             )
             parts += [table.assign(**place) for place in places[key]]
     return pd.concat(parts[1:] or parts, ignore_index=True).reindex(columns=MANIFOLDS)

@@ -42,10 +42,7 @@ def decode(job: Job) -> None:
     )
     said = {
         measure: verdict(
-            found.matrix,
-            measure,
-            found.tables["leftblocks"] if found.has_blocks else None,
-            nuisances=found.nuisances,
+            found.matrix, measure, found.tables["leftblocks"] if found.has_blocks else None, nuisances=found.nuisances
         )
         for measure in ("top-1", "content words")
     }

@@ -77,12 +77,7 @@ def ground(job: Job) -> None:
         else pd.concat([attributes, norms.reset_index(drop=True).add_suffix(" (norm)")], axis=1)
     )
     axes = word_axes(
-        found.spaces["grounded"],
-        words,
-        beside,
-        n_axes=options.axes,
-        n_permutations=options.permutations,
-        seed=job.seed,
+        found.spaces["grounded"], words, beside, n_axes=options.axes, n_permutations=options.permutations, seed=job.seed
     )
     about: dict[str, Any] = {"model_layer": name, "n_train": int(train.sum()), "n_test": int(test.sum())}
     about |= {"n_words": len(words), "text": str(job.settings["text"].get("weights", "")), "norms_missing": 0}

@@ -67,11 +67,7 @@ def converge(job: Job) -> None:
             seed=seed,
         )
         about = {"model": network, "random": pair.random, "method": pair.method}
-        for some, table in (
-            (tables.scores, found.scores),
-            (tables.areas, found.areas),
-            (tables.layers, found.layers),
-        ):
+        for some, table in ((tables.scores, found.scores), (tables.areas, found.areas), (tables.layers, found.layers)):
             some.append(table.assign(**about))
         half = pd.DataFrame()
         if network in options.checkpoints:

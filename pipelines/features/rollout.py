@@ -98,11 +98,7 @@ def _trained(
 
 
 def _candidates(
-    features: Values,
-    visible: NDArray[np.bool_],
-    own: Values | None,
-    heads: dict[str, LatentDynamics],
-    context: int,
+    features: Values, visible: NDArray[np.bool_], own: Values | None, heads: dict[str, LatentDynamics], context: int
 ) -> Iterator[Found]:
     """Yield features over time by what fills in the hidden frames; without any the features alone."""
     if visible.all():

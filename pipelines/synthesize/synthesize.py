@@ -134,12 +134,7 @@ def _prompts(job: Job, options: SynthesizeSettings, regions: Sequence[str]) -> d
     return {str(region): str(own.mode().iloc[0]) for region, own in said.groupby("region")["caption"]}
 
 
-def _save(
-    job: Job,
-    found: Synthesised,
-    known: list[str],
-    about: Mapping[str, Any],
-) -> None:
+def _save(job: Job, found: Synthesised, known: list[str], about: Mapping[str, Any]) -> None:
     table = found.table
     for name in ("true", "valid"):
         if name not in table:

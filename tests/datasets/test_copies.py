@@ -366,9 +366,7 @@ def test_modalities_series_and_matrices() -> None:
 
 def copies_of(descriptor: dict[str, Any], path: Path) -> list[tuple[str, set[str]]]:
     """Return level and names of the two files of every problem."""
-    told = descriptor | {
-        "name": "folders",
-    }
+    told = descriptor | {"name": "folders"}
     path.write_text(yaml.safe_dump(told))
     problems = copied_recordings(load_descriptor(path))
     return [

@@ -305,10 +305,7 @@ def test_published_size() -> None:
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"feedforward": 0}, "feedforward is 0"),
         ({"semantics": np.zeros((60, 2))}, "cannot use semantics"),
-        (
-            {"Y": np.where(np.arange(12) == 7, 1.0, small()[1])},
-            "1 target.*are constant or missing.*columns 7",
-        ),
+        ({"Y": np.where(np.arange(12) == 7, 1.0, small()[1])}, "1 target.*are constant or missing.*columns 7"),
         ({"Y": np.where(np.arange(12) == 7, np.nan, small()[1])}, r"constant or missing.*columns 7"),
         ({"Y": np.where(small()[1] > 2, np.inf, small()[1])}, "infinite"),
         ({"X": np.where(small()[0] > 2, np.nan, small()[0])}, "NaN in some channels"),

@@ -184,13 +184,7 @@ def shifting(folder: Path, **options: Any) -> Case:
     encoder = SemanticSpatialReadout(epochs=1, restarts=1)
     known = {"semantics": world.semantics.astype(np.float32)} | options
     return Case(
-        encoder,
-        world.tokens.astype(np.float32),
-        world.responses.astype(np.float32),
-        world.grid,
-        groups,
-        folder,
-        known,
+        encoder, world.tokens.astype(np.float32), world.responses.astype(np.float32), world.grid, groups, folder, known
     )
 
 

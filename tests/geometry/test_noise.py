@@ -9,20 +9,10 @@ import rsatoolbox
 import torch
 from refusals import refused
 
-from brainalign.geometry import (
-    NOISE_COVARIANCES,
-    noise_covariance,
-    noise_precision,
-    rdm,
-)
+from brainalign.geometry import NOISE_COVARIANCES, noise_covariance, noise_precision, rdm
 from brainalign.geometry.rdms import LowRankCovariance, WholeCovariance, mean_covariance
 
-TOOLBOX = {
-    "shrink-diagonal": "shrinkage_diag",
-    "shrink-identity": "shrinkage_eye",
-    "diag": "diag",
-    "full": "full",
-}
+TOOLBOX = {"shrink-diagonal": "shrinkage_diag", "shrink-identity": "shrinkage_eye", "diag": "diag", "full": "full"}
 
 
 def residuals_of(n: int, p: int, seed: int = 0) -> np.ndarray:

@@ -274,9 +274,7 @@ def test_as_rsatoolbox_moment_by_moment(values, method: str, bin_size: int) -> N
     # rsatoolbox 0.3.2 drops bins and cv_descriptor of lists of datasets, so it is given one.
     times = np.arange(MOVIE_TIMES // bin_size * bin_size) / 100.0
     dataset = rsatoolbox.data.TemporalDataset(
-        values[:, :, : len(times)],
-        obs_descriptors={"conditions": NAMES, "runs": RUN},
-        time_descriptors={"time": times},
+        values[:, :, : len(times)], obs_descriptors={"conditions": NAMES, "runs": RUN}, time_descriptors={"time": times}
     )
     bins = times.reshape(-1, bin_size)
     options = {"cv_descriptor": "runs"} if method == "crossnobis" else {}

@@ -58,12 +58,7 @@ def scores_of(world: Hierarchy, seed: int, n: int = 100) -> tuple[LayerScores, C
     trained = score_network(world.layers, world, seed, n)
     other = score_network(world.random_layers, world, seed, n)
     found = convergence_scores(
-        trained,
-        world.distance_mm,
-        random=other,
-        times_s=world.times_s,
-        separation_mm=world.separation_mm,
-        seed=seed,
+        trained, world.distance_mm, random=other, times_s=world.times_s, separation_mm=world.separation_mm, seed=seed
     )
     return trained, found
 

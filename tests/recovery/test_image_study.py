@@ -44,10 +44,7 @@ seeds_of_worlds = cases((0,), (0, 1, 2, 10, 11, 12))
 
 # --- ceilings ---------------------------------------------------------------------------------------------------------
 
-PATTERNS = {
-    "3 repeats": lambda rng: np.full(1000, 3),
-    "1 to 3 repeats": lambda rng: rng.integers(1, 4, 1000),
-}
+PATTERNS = {"3 repeats": lambda rng: np.full(1000, 3), "1 to 3 repeats": lambda rng: rng.integers(1, 4, 1000)}
 
 
 def single_trials(level: float, n_targets: int, pattern: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -104,9 +104,7 @@ def criteria(found: list[Found], record: Record, *, reached: float) -> None:
     null = over_seeds([one.median("images permuted") for one in found], least=-0.03, most=0.03)
     record("images permuted in training", null, "within .03 of 0")
     record(
-        "images permuted: mean r",
-        over_seeds([one.null_r for one in found], least=-0.03, most=0.03),
-        "within .03 of 0",
+        "images permuted: mean r", over_seeds([one.null_r for one in found], least=-0.03, most=0.03), "within .03 of 0"
     )
     fields = over_seeds([float(np.median(one.field_r)) for one in found], least=0.6)
     record("r of recovered and planted fields, median over voxels", fields, ">= .6")

@@ -102,8 +102,7 @@ def recovered(world: ShiftingFields, shifts: np.ndarray) -> tuple[float, float, 
 
 
 @pytest.mark.parametrize(
-    "seeds",
-    [pytest.param((0,), id="reduced"), pytest.param((0, 1, 2, 3, 4), id="full", marks=pytest.mark.acceptance)],
+    "seeds", [pytest.param((0,), id="reduced"), pytest.param((0, 1, 2, 3, 4), id="full", marks=pytest.mark.acceptance)]
 )
 def test_fields_that_move(seeds: tuple[int, ...], record: Record) -> None:
     """Read-outs where fields move with semantics: median over voxels of r|r| / ceiling, mean (range) over seeds"""

@@ -126,8 +126,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     Xs, Y = world(t=40)
     whole = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
     monkeypatch.setattr(
-        "brainalign.regression.banded.blocks_of",
-        lambda n, *_: [slice(i, min(i + 7, n)) for i in range(0, n, 7)],
+        "brainalign.regression.banded.blocks_of", lambda n, *_: [slice(i, min(i + 7, n)) for i in range(0, n, 7)]
     )
     monkeypatch.setattr("brainalign.regression.banded.target_block", lambda *_: 14)
     parts = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)

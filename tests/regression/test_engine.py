@@ -220,8 +220,7 @@ def test_blocks_of_targets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     Y = targets(X, 23)
     whole = Ridge(ALPHAS, dtype="float64").fit(X, Y)
     monkeypatch.setattr(
-        "brainalign.regression.ridge.blocks_of",
-        lambda n, *_: [slice(i, min(i + 4, n)) for i in range(0, n, 4)],
+        "brainalign.regression.ridge.blocks_of", lambda n, *_: [slice(i, min(i + 4, n)) for i in range(0, n, 4)]
     )
     parts = Ridge(ALPHAS, dtype="float64").fit(X, Y)
     np.testing.assert_allclose(parts.coef_, whole.coef_, atol=1e-12)

@@ -12,12 +12,7 @@ import pytest
 from brainalign.arrays import Responses
 from brainalign.config import Config
 from brainalign.report import ImageMaterial
-from brainalign.report.encoding_sections import (
-    contest_methods,
-    contest_section,
-    contest_sentence,
-    winner_maps,
-)
+from brainalign.report.encoding_sections import contest_methods, contest_section, contest_sentence, winner_maps
 from brainalign.report.kit import model_colours
 from brainalign.study import Study, parse
 

@@ -41,12 +41,7 @@ from brainalign.report.pages import rdms as rdm_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding
-from brainalign.study import (
-    BlockFiles,
-    Split,
-    Study,
-    parse,
-)
+from brainalign.study import BlockFiles, Split, Study, parse
 
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
 NET = {"extractor": "efficientnet"}

@@ -257,9 +257,7 @@ def test_a_group_that_failed_has_its_errors() -> None:
 
 def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | None = None) -> str:
     descriptor = parse(
-        Study,
-        ABOUT | {"recordings": {"human": {"format": "kriegeskorte92", "description": EVIL}}},
-        "descriptor",
+        Study, ABOUT | {"recordings": {"human": {"format": "kriegeskorte92", "description": EVIL}}}, "descriptor"
     )
     names = {"published": ("V1", ""), "layer": ("net", "a")}
     table = pd.DataFrame([{"kind": kind, "model": names[kind][0], "layer": names[kind][1]} for kind in kinds])

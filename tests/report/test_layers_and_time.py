@@ -8,10 +8,7 @@ import pandas as pd
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.report import (
-    layer_profile,
-    topomaps,
-)
+from brainalign.report import layer_profile, topomaps
 from brainalign.report.kit import HEAD_RADIUS, flatten_positions, picture_bytes
 
 LAYERS = [f"block{k}" for k in range(5)]

@@ -16,12 +16,7 @@ NAMES = list(SCENES["stimulus_id"])
 SHOWN = simulation.schedule(NAMES, 2, 1, 0)
 WHAT = {"early": RNG(1).normal(size=(12, 2)), "late": RNG(2).normal(size=(12, 2))}
 DRIVES = simulation.CortexDrives(
-    NAMES,
-    WHAT,
-    {"L": WHAT, "R": WHAT},
-    simulation.preferences(SCENES),
-    simulation.scene_variables(SCENES),
-    list(WHAT),
+    NAMES, WHAT, {"L": WHAT, "R": WHAT}, simulation.preferences(SCENES), simulation.scene_variables(SCENES), list(WHAT)
 )
 # A tetrahedron in the place of either hemisphere.
 CORNERS = 100 / np.sqrt(3) * np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])

@@ -136,9 +136,7 @@ def test_against_scipy_and_sklearn(scored: tuple[np.ndarray, np.ndarray]) -> Non
     )
 
 
-def test_explained_variance_ignores_an_offset_and_r2_does_not(
-    scored: tuple[np.ndarray, np.ndarray],
-) -> None:
+def test_explained_variance_ignores_an_offset_and_r2_does_not(scored: tuple[np.ndarray, np.ndarray]) -> None:
     measured, _ = scored
     np.testing.assert_allclose(explained_variance(measured, measured + 3), 1)
     assert (r2(measured, measured + 3) < 0).all()

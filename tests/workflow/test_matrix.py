@@ -96,11 +96,7 @@ REFUSED: dict[str, tuple[Cell, Callable[[Content, Content], object], str]] = {
     "pixels of texts": (Cell("texts", "array", "runs"), model(**PIXELS), "look at images, but its stimuli are texts"),
     "pixels of texts in a table": (Cell("texts", "array", "column"), model(**PIXELS), "look at images, but"),
     "pixels of ids": (Cell("vectors", "array", "runs"), model(**PIXELS), "look at images, but its stimuli"),
-    "words of images": (
-        Cell("images", "blocks", "runs"),
-        model(**SENTENCES),
-        "read texts, but its stimuli are images",
-    ),
+    "words of images": (Cell("images", "blocks", "runs"), model(**SENTENCES), "read texts, but its stimuli are images"),
     "words of images in a table": (
         Cell("images", "array", "column"),
         model(**SENTENCES),

@@ -114,10 +114,7 @@ def _problems(descriptor: Study, subject: str, kept: list[Fingerprint]) -> Itera
             continue
         expected = descriptor.sha256.get(getattr(descriptor.recordings[subject], field).as_posix())
         if expected and file_digest(paths[field]) != expected:
-            yield (
-                field,
-                f"{paths[field]} is not the file the descriptor names (sha256 differs); download it again",
-            )
+            yield (field, f"{paths[field]} is not the file the descriptor names (sha256 differs); download it again")
     labels = None
     if "labels" in paths:
         try:

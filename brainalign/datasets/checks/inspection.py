@@ -21,10 +21,7 @@ def roi_sizes(targets: pd.DataFrame) -> pd.DataFrame:
 
 
 def inspect_trials(
-    where: str,
-    trials: pd.DataFrame,
-    stimulus_ids: Sequence[str],
-    test: Sequence[str] | None = None,
+    where: str, trials: pd.DataFrame, stimulus_ids: Sequence[str], test: Sequence[str] | None = None
 ) -> list[Problem]:
     """Find the problems between trials and stimuli: unknown and unused ones, repeats.
 

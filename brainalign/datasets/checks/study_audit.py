@@ -56,14 +56,7 @@ from brainalign.datasets.studies import (
     sentence_splits,
     split_problems,
 )
-from brainalign.study import (
-    EpochFiles,
-    Study,
-    check_categories,
-    check_folds_within,
-    check_neural,
-    check_test_stimuli,
-)
+from brainalign.study import EpochFiles, Study, check_categories, check_folds_within, check_neural, check_test_stimuli
 
 # Columns of the split card, and what they are called on the screen.
 CARD = {

@@ -334,13 +334,7 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
     tmin, tmax = cut.span_s
     epochs = [
         make_epochs(
-            raw,
-            events,
-            band_hz=cut.band_hz,
-            tmin=tmin,
-            tmax=tmax,
-            baseline=cut.baseline_s,
-            reject_uv=cut.reject_uv,
+            raw, events, band_hz=cut.band_hz, tmin=tmin, tmax=tmax, baseline=cut.baseline_s, reject_uv=cut.reject_uv
         )
         for raw, events in raws
     ]

@@ -126,7 +126,7 @@ def check_modality_splits(stimuli: pd.DataFrame, vectors: Values | None = None) 
     if odd:
         raise BrainalignError(f"splits of stimuli must be among {', '.join(SPLITS)}; got {listed(odd)}")
     where: list[tuple[str, Sequence[Any] | NDArray[Any], str]] = [
-        ("stimulus", stimuli["stimulus_id"].to_numpy(), "give every image one row and one split"),
+        ("stimulus", stimuli["stimulus_id"].to_numpy(), "give every image one row and one split")
     ]
     if "sha256" in stimuli:
         where.append(("picture", stimuli["sha256"].to_numpy(), "keep repeats of an image in one split"))

@@ -250,11 +250,7 @@ def norm_prediction(
 
 
 def word_clusters(
-    spaces: Mapping[str, Values],
-    labels: NDArray[Any] | pd.Series[Any],
-    *,
-    n_permutations: int = 1000,
-    seed: int = 0,
+    spaces: Mapping[str, Values], labels: NDArray[Any] | pd.Series[Any], *, n_permutations: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
     """Compare k-means clusters of every space, as many as there are labels, with known labels of words.
 

@@ -49,10 +49,7 @@ class ConditionalGaussian:
     """
 
     def __init__(
-        self,
-        lags: Sequence[int] = (0,),
-        penalties: Sequence[float] = (0.05, 0.5, 5.0),
-        seed: int = 0,
+        self, lags: Sequence[int] = (0,), penalties: Sequence[float] = (0.05, 0.5, 5.0), seed: int = 0
     ) -> None:
         if not lags or not penalties or min(lags) < 0 or min(penalties) <= 0:
             raise BrainalignError(f"lags {lags} must be 0 or more and penalties {penalties} positive")

@@ -206,12 +206,7 @@ class MaskedBrainModel:
         return self
 
     def reconstruct(
-        self,
-        series: NDArray[np.floating[Any]],
-        hidden: NDArray[np.bool_],
-        *,
-        stride: int | None = None,
-        edge: int = 0,
+        self, series: NDArray[np.floating[Any]], hidden: NDArray[np.bool_], *, stride: int | None = None, edge: int = 0
     ) -> NDArray[np.float32]:
         """Return runs (n_runs, n_frames, n_regions) in which hidden regions are filled in from visible ones.
 

@@ -181,11 +181,7 @@ def _shuffled(labels: NDArray[Any], people: NDArray[Any], rng: np.random.Generat
 
 
 def _held_out(
-    features: Features,
-    labels: NDArray[Any],
-    people: NDArray[Any],
-    folds: list[list[NDArray[np.intp]]],
-    numeric: bool,
+    features: Features, labels: NDArray[Any], people: NDArray[Any], folds: list[list[NDArray[np.intp]]], numeric: bool
 ) -> Values:
     """Return held-out predictions (n_rows), averaged over rounds of folds."""
     found = np.zeros(len(labels))

@@ -25,12 +25,7 @@ from brainalign.statistics import held_out_prediction, pairing_test
 from brainalign.study import words
 
 # Nuisances that are numbers of the table as they stand; columns by their beginning.
-NUMBERS = {
-    "fixations": "n_fixations",
-    "luminance": "luminance",
-    "contrast": "contrast",
-    "spectrum": "spectrum_",
-}
+NUMBERS = {"fixations": "n_fixations", "luminance": "luminance", "contrast": "contrast", "spectrum": "spectrum_"}
 CHUNK = 2**20  # distances between trials that are held at once
 N_BINS = 20  # of the session: a line cannot follow blocks
 NEIGHBOURS = "neighbours in time"

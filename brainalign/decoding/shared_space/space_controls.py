@@ -49,9 +49,7 @@ def without_own_layers(space: SharedSpace, trials: Mapping[str, Trials]) -> dict
 
 
 def independent_ridges(
-    train: Mapping[str, Trials],
-    test: Mapping[str, Trials],
-    make: Callable[[], Any] = LinearDecoder,
+    train: Mapping[str, Trials], test: Mapping[str, Trials], make: Callable[[], Any] = LinearDecoder
 ) -> dict[str, Values]:
     """Return vectors of test trials decoded by one ridge per modality and subject: no network, nothing shared.
 

@@ -53,13 +53,7 @@ class LanguageBridge(nn.Module):
     """
 
     def __init__(
-        self,
-        language: LanguageModel,
-        width: int,
-        d: int,
-        n_queries: int = 8,
-        n_heads: int = 4,
-        dropout: float = 0.1,
+        self, language: LanguageModel, width: int, d: int, n_queries: int = 8, n_heads: int = 4, dropout: float = 0.1
     ) -> None:
         super().__init__()
         if width % n_heads:

@@ -142,10 +142,7 @@ def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
 
     normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     splitter = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Split(Regex(r"\w+(?:['’]\w+)*|[^\w\s]"), behavior="isolated"),
-        ]
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"\w+(?:['’]\w+)*|[^\w\s]"), behavior="isolated")]
     )
     counts = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     if not counts:
@@ -160,13 +157,7 @@ def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def word_t5(
-    train_texts: Sequence[str],
-    seed: int = 0,
-    *,
-    n_steps: int = 260,
-    width: int = 64,
-) -> Seq2SeqLanguage:
+def word_t5(train_texts: Sequence[str], seed: int = 0, *, n_steps: int = 260, width: int = 64) -> Seq2SeqLanguage:
     """Train a T5 of one layer each way on the training texts, then freeze it.
 
     Parameters

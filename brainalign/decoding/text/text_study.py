@@ -331,11 +331,7 @@ MOST_TRIALS = 300  # a random sample of more
 
 
 def exchange_relevance(
-    embed: Callable[[Values, pd.DataFrame], Values],
-    test: Trials,
-    *,
-    n_windows: int = 8,
-    seed: int = 0,
+    embed: Callable[[Values, pd.DataFrame], Values], test: Trials, *, n_windows: int = 8, seed: int = 0
 ) -> pd.DataFrame:
     """Exchange one channel in one window among the trials of each subject, and see how much similarity is lost.
 

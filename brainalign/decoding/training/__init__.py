@@ -15,13 +15,4 @@ from brainalign.decoding.training.trials import check_unseen as check_unseen
 from brainalign.decoding.training.trials import inside as inside
 from brainalign.decoding.training.trials import signal_scale as signal_scale
 
-__all__ = [
-    "EegShape",
-    "History",
-    "LogitScale",
-    "Trials",
-    "batches",
-    "clip_loss",
-    "pair_loss",
-    "train",
-]
+__all__ = ["EegShape", "History", "LogitScale", "Trials", "batches", "clip_loss", "pair_loss", "train"]

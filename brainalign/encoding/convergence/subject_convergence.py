@@ -220,9 +220,7 @@ def mean_scores(subjects: Sequence[SplitScores]) -> SplitScores:
     return replace(first, areas=areas, arrays={name: np.mean(some, axis=0) for name, some in stacks.items()})
 
 
-def cohorts(
-    pairs: Mapping[str, tuple[SplitScores, ...]],
-) -> Iterator[tuple[str, list[str], tuple[SplitScores, ...]]]:
+def cohorts(pairs: Mapping[str, tuple[SplitScores, ...]]) -> Iterator[tuple[str, list[str], tuple[SplitScores, ...]]]:
     """Yield (how they were measured, subjects, their mean scores): each subject, then all measured alike.
 
     Parameters
@@ -241,12 +239,7 @@ def cohorts(
 
 
 def resampled_subjects(
-    subjects: Sequence[SplitScores],
-    found: SubjectConvergence,
-    network: str,
-    n_boot: int,
-    confidence: float,
-    seed: int,
+    subjects: Sequence[SplitScores], found: SubjectConvergence, network: str, n_boot: int, confidence: float, seed: int
 ) -> dict[str, tuple[float, float]]:
     """Return intervals of the scores of the mean over subjects drawn with replacement; none with fewer than 5.
 

@@ -1,10 +1,6 @@
 """Encoders that learn a new region from a handful of images, and empirical-Bayes ridge beside them."""
 
-from brainalign.encoding.in_context.empirical_bayes import (
-    EmpiricalBayesRidge,
-    WeightPrior,
-    estimate_prior,
-)
+from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, WeightPrior, estimate_prior
 from brainalign.encoding.in_context.empirical_bayes import left_out_errors as left_out_errors
 from brainalign.encoding.in_context.empirical_bayes import posterior_weights as posterior_weights
 from brainalign.encoding.in_context.encoder import InContextEncoder

@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Rows, Values
 from brainalign.encoding.scoring.held_out_scores import HeldOut
-from brainalign.statistics import (
-    bootstrap_correlations,
-    group_means,
-    pearson,
-    permute_within,
-    permuted_correlations,
-)
+from brainalign.statistics import bootstrap_correlations, group_means, pearson, permute_within, permuted_correlations
 from brainalign.study import MIN_TEST
 
 FMRI = "fMRI"

@@ -25,11 +25,7 @@ LEAST_SUBJECTS = 4  # fewer say little of others
 
 
 def replicate_rdms(
-    patterns: Values,
-    method: str,
-    conditions: NDArray[Any],
-    runs: NDArray[Any],
-    precision: Precision | None = None,
+    patterns: Values, method: str, conditions: NDArray[Any], runs: NDArray[Any], precision: Precision | None = None
 ) -> Values:
     """Return RDMs of disjoint pairs of runs: independent measurements of one subject's geometry.
 

@@ -246,12 +246,7 @@ def combination(
 
 
 def flexible_permutation_test(
-    rdms: Values,
-    model: FlexibleModel,
-    method: str,
-    n_permutations: int,
-    rng: np.random.Generator,
-    n_divisions: int = 4,
+    rdms: Values, model: FlexibleModel, method: str, n_permutations: int, rng: np.random.Generator, n_divisions: int = 4
 ) -> RdmTest:
     """Test whether a flexible model fits held-out subjects and stimuli better than with its stimuli exchanged.
 

@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity.matching import match_units
-from brainalign.geometry.network_similarity.unit_pairing import (
-    ROUNDING,
-    centred_pair,
-    representation,
-    rotated_to_fewer,
-)
+from brainalign.geometry.network_similarity.unit_pairing import ROUNDING, centred_pair, representation, rotated_to_fewer
 from brainalign.statistics import Regressor, held_out_r2
 
 

@@ -303,11 +303,7 @@ def _of_teacher(teacher: HumanTeacher) -> AlignedLayer:
 
 
 def _student(
-    values: Values,
-    seen: Objects,
-    triplets: Triplets,
-    lesson: Values,
-    make: Callable[[int], HumanAlignment],
+    values: Values, seen: Objects, triplets: Triplets, lesson: Values, make: Callable[[int], HumanAlignment]
 ) -> AlignedLayer:
     centre, scale = _standard(values, seen)
     n = values.shape[1]

@@ -43,12 +43,7 @@ class DimensionFit:
 
 
 def fit_dimensions(
-    features: Values,
-    embedding: Values,
-    regressor: Regressor,
-    folds: int,
-    n_permutations: int,
-    rng: np.random.Generator,
+    features: Values, embedding: Values, regressor: Regressor, folds: int, n_permutations: int, rng: np.random.Generator
 ) -> DimensionFit:
     """Predict each dimension from features of held-out objects.
 

@@ -211,12 +211,7 @@ class _Test:
         return square[orders[:, self.i], orders[:, self.j]]
 
     def _incomplete(
-        self,
-        model: int,
-        rdms: Values,
-        rows: NDArray[np.intp],
-        tables: tuple[Values, Values, Values],
-        largest: Values,
+        self, model: int, rdms: Values, rows: NDArray[np.intp], tables: tuple[Values, Values, Values], largest: Values
     ) -> None:
         """Fill in centres with missing pairs, whose models are ranked and scaled on the pairs that are there."""
         some = np.isfinite(rdms).sum(axis=1) >= 2

@@ -41,11 +41,7 @@ def leave_one_group_out(groups: Sequence[Any] | NDArray[Any]) -> list[Fold]:
 
 
 def contiguous_folds(
-    groups: Sequence[Any] | NDArray[Any],
-    onsets_s: NDArray[np.floating[Any]],
-    n_folds: int = 5,
-    *,
-    guard_s: float,
+    groups: Sequence[Any] | NDArray[Any], onsets_s: NDArray[np.floating[Any]], n_folds: int = 5, *, guard_s: float
 ) -> list[Fold]:
     """Return folds within every group: blocks of successive trials, those near a test trial left out of training.
 

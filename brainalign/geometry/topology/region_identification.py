@@ -282,10 +282,7 @@ class _Surface:
         self.at_once = max(1, CHUNK_BYTES // (8 * present.size**2))
 
     def named(
-        self,
-        weights: NDArray[np.intp] | None,
-        orders: Sequence[NDArray[np.intp]] = (),
-        copies: Values | None = None,
+        self, weights: NDArray[np.intp] | None, orders: Sequence[NDArray[np.intp]] = (), copies: Values | None = None
     ) -> list[_NamedRegions]:
         """Name the regions at every cell, and with the regions of subjects relabelled in each of `orders`."""
         parts: list[list[_NamedRegions]] = [[] for _ in range(1 + len(orders))]

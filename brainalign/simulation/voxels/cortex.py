@@ -427,13 +427,7 @@ def _leftside(scenes: pd.DataFrame) -> Floats:
     return 1 - scenes["x"].to_numpy(float)
 
 
-PREFERENCES = {
-    "red": _red,
-    "cross": _cross,
-    "bluecircle": _blue_circle,
-    "large": _large,
-    "leftside": _leftside,
-}
+PREFERENCES = {"red": _red, "cross": _cross, "bluecircle": _blue_circle, "large": _large, "leftside": _leftside}
 
 
 def _z(values: Floats) -> Floats:

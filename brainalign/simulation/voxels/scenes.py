@@ -261,11 +261,7 @@ def labelled_embeddings(
 
 
 def captioned_voxels(
-    scenes: pd.DataFrame,
-    attributes: Mapping[str, float],
-    n_voxels: int = 60,
-    noise_sd: float = 1.0,
-    seed: int = 0,
+    scenes: pd.DataFrame, attributes: Mapping[str, float], n_voxels: int = 60, noise_sd: float = 1.0, seed: int = 0
 ) -> tuple[NDArray[np.float32], pd.DataFrame]:
     """Simulate voxels that answer to one value of each attribute they care for: z-scored sum of matches + noise.
 

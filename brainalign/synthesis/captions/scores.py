@@ -98,12 +98,7 @@ def caption_scores(
 
 
 def temperature_curve(
-    weights: Values,
-    bank: Bank,
-    captioner: Captioner,
-    images: Values,
-    responses: Values,
-    temperatures: Sequence[float],
+    weights: Values, bank: Bank, captioner: Captioner, images: Values, responses: Values, temperatures: Sequence[float]
 ) -> pd.DataFrame:
     """Score captions at every temperature on validation images; the best of the finite, positive ones is chosen.
 

@@ -92,10 +92,7 @@ class CaptionStudy:
     seed: int = 0
 
     def __call__(
-        self,
-        train: tuple[Values, Values],
-        test: tuple[Values, Values],
-        regions: Mapping[str, NDArray[np.intp]],
+        self, train: tuple[Values, Values], test: tuple[Values, Values], regions: Mapping[str, NDArray[np.intp]]
     ) -> VoxelCaptions:
         """Caption voxels.
 

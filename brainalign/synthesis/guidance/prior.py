@@ -45,11 +45,7 @@ Progress = Callable[[int, float], None]
 
 
 def train_prior(
-    images: NDArray[np.uint8],
-    n_steps: int = 7000,
-    *,
-    seed: int = 0,
-    progress: Progress | None = None,
+    images: NDArray[np.uint8], n_steps: int = 7000, *, seed: int = 0, progress: Progress | None = None
 ) -> tuple[UNet2DModel, DDIMScheduler, PixelShuffleCodec]:
     """Train a denoiser of images: minimise |v̂(z_t, t) − v|², v = √ā ε − √(1 − ā) x, with t uniform.
 
