@@ -131,19 +131,7 @@ def _place(where: str) -> Iterator[None]:
 
 
 def check_image_study(config: Config, dataset: str, study: Study) -> None:
-    """Raise where a section of the configuration asks for what the tables of a study of images do not hold.
-
-    Parameters
-    ----------
-    config : Config
-    dataset : str
-    study : Study
-
-    Raises
-    ------
-    BrainalignError
-        Names the section, and what is missing.
-    """
+    """Raise where a section of the configuration asks for what the tables of a study of images do not hold."""
     tables = _Tables(study)
     _texts(config, dataset, tables)
     if config.captioned(dataset, study):
@@ -175,11 +163,6 @@ def check_repeats(config: Config, dataset: str, study: Study) -> None:
     dataset : str
     study : Study
         With runs or stimuli left out in turn.
-
-    Raises
-    ------
-    BrainalignError
-        As `check_repeated`.
     """
     tables = _Tables(study)
     for subject in study.recordings if "crossnobis" in config.compare.distances and not study.over_time else ():
@@ -285,18 +268,7 @@ def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
 
 
 def check_objects(judgements: Study, study: Study) -> None:
-    """Raise where too few objects of judgements are test images of the study that they are compared with.
-
-    Parameters
-    ----------
-    judgements : Study
-    study : Study
-
-    Raises
-    ------
-    BrainalignError
-        As `check_shared_objects`.
-    """
+    """Raise where too few objects of judgements are test images of the study that they are compared with."""
     tables = _Tables(study)
     try:
         names = judgements.stimulus_ids()
@@ -312,19 +284,7 @@ def check_objects(judgements: Study, study: Study) -> None:
 
 
 def check_times(config: Config, study: Study, subject: str) -> None:
-    """Raise where a peak is to be looked for in too few samples of a subject's epochs.
-
-    Parameters
-    ----------
-    config : Config
-    study : Study
-    subject : str
-
-    Raises
-    ------
-    BrainalignError
-        As `check_latency_window`.
-    """
+    """Raise where a peak is to be looked for in too few samples of a subject's epochs."""
     window = config.decode_times.latency_window_s
     if window is None:
         return

@@ -59,13 +59,7 @@ def _found(descriptor: Study) -> bool:
 
 
 def _check_contest(config: Config, descriptors: Mapping[str, Study]) -> None:
-    """Raise where a study of images has some families of the contest and not the others, or none has all.
-
-    Raises
-    ------
-    BrainalignError
-        With the family that is missing.
-    """
+    """Raise where a study of images has some families of the contest and not the others, or none has all."""
     held = not config.contest
     for dataset, descriptor in descriptors.items() if config.contest else ():
         subjects = descriptor.subject_names if descriptor.holds_out else []

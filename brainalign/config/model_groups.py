@@ -28,14 +28,7 @@ def families_of(fits: Fits, contest: Mapping[str, tuple[str, ...]]) -> dict[str,
 def check_contest(
     contest: Mapping[str, tuple[str, ...]], models: Mapping[str, object], methods: Mapping[str, MethodUse]
 ) -> None:
-    """Raise unless a contest has families, and its entries are fits that can be chosen among.
-
-    Raises
-    ------
-    ValueError
-        If there is one family only; an entry is no model, method, or fit; a fit is in two families; or a method scores
-        nothing inside the training images.
-    """
+    """Raise unless a contest has families, and its entries are fits that can be chosen among."""
     if len(contest) == 1:
         raise ValueError(f"contest: {next(iter(contest))!r} has nothing to be compared with; name two families or more")
     owners: dict[tuple[str, str], str] = {}

@@ -217,13 +217,7 @@ def sidecar_path(path: Path) -> Path:
 
 
 def layout_of(path: Path) -> Layout:
-    """Return the layout of an artifact, from the suffix of its name.
-
-    Raises
-    ------
-    BrainalignError
-        If no artifact has this suffix.
-    """
+    """Return the layout of an artifact, from the suffix of its name."""
     suffix = _stem(path).name.rsplit("_", 1)[-1]
     if path.suffix == ".parquet":  # one of `place_tables`, where no step has been imported
         return LAYOUTS.get(suffix, Layout(path.parent.name, ".parquet"))

@@ -94,13 +94,7 @@ def write_sealed(path: Path, content: Mapping[str, object]) -> None:
 
 
 def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
-    """Read the content that `write_sealed` wrote.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, or was changed.
-    """
+    """Read the content that `write_sealed` wrote."""
     content: dict[str, Any] = read_json(path, "not readable: empty, cut or damaged", remedy)
     if content.pop(SEAL, None) != _seal(content):
         raise BrainalignError(f"{path}: changed since it was written, or written by another version; {remedy}")

@@ -201,13 +201,7 @@ def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDAr
 
 
 def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and type of the values of a .npy file by its header, which is read.
-
-    Raises
-    ------
-    ValueError
-        If it holds Python objects, or a shape that no array has: for `reading` to say of which file.
-    """
+    """Return shape and type of the values of a .npy file by its header, which is read."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
     if dtype.hasobject:

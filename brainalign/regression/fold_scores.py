@@ -166,11 +166,6 @@ def score_of(
     total, square, cross : tensor (..., n_targets)
         Σŷ, Σŷ² and Σŷy over rows; R² needs no total.
     observed : Observed
-
-    Raises
-    ------
-    ValueError
-        If r is asked for without totals.
     """
     if metric == "r2":
         return (1 - observed.square / observed.variation) + (2 * cross - square) / observed.variation

@@ -35,13 +35,7 @@ class MeanScore:
 
 
 def alphas_of(alphas: Sequence[float] | float) -> tuple[float, ...]:
-    """Return penalties as a tuple, also of a single number.
-
-    Raises
-    ------
-    BrainalignError
-        If there are none, or some are no finite numbers >= 0.
-    """
+    """Return penalties as a tuple, also of a single number."""
     values = np.atleast_1d(np.asarray(alphas))
     if (
         values.ndim > 1
@@ -54,13 +48,7 @@ def alphas_of(alphas: Sequence[float] | float) -> tuple[float, ...]:
 
 
 def check_options(alphas: Sequence[float] | float, solver: str, metric: str, dtype: str, device: str) -> None:
-    """Raise unless the options that every ridge estimator has are among those it knows.
-
-    Raises
-    ------
-    BrainalignError
-        Naming the option and its choices.
-    """
+    """Raise unless the options that every ridge estimator has are among those it knows."""
     check_choice("solver", solver, {"auto", "primal", "dual"})
     check_choice("metric", metric, {"r2", "r"})
     check_choice("dtype", dtype, {"float32", "float64"})
@@ -115,13 +103,7 @@ def refuse(name: str, **given: object) -> None:
 
 
 def check_range(name: str, smallest: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
-    """Return the range of every column in float64.
-
-    Raises
-    ------
-    BrainalignError
-        If squares of some of them would leave the range of float64.
-    """
+    """Return the range of every column in float64."""
     ranges = largest.double() - smallest.double()
     extreme = (ranges > HUGE) | ((ranges < 1 / HUGE) & (ranges > 0))
     if bool(extreme.any()):
@@ -153,13 +135,7 @@ def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
 
 
 def check_targets(Y: Sequence[int], n_rows: int, n_targets: int) -> None:
-    """Raise unless the shape of responses is that of predictions, which they could otherwise be spread over.
-
-    Raises
-    ------
-    BrainalignError
-        Naming both.
-    """
+    """Raise unless the shape of responses is that of predictions, which they could otherwise be spread over."""
     if tuple(Y) != (n_rows, n_targets):
         raise BrainalignError(
             f"Y has shape {tuple(Y)} but predictions have {(n_rows, n_targets)}; give the targets of the fit, one row "
@@ -185,13 +161,7 @@ def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def as_array(name: str, values: Any) -> Array:
-    """Return a tensor or numpy array of real numbers: as it is where it is one, else of a table, list or number.
-
-    Raises
-    ------
-    BrainalignError
-        If values are complex, text, sparse, masked, or no numbers at all.
-    """
+    """Return a tensor or numpy array of real numbers: as it is where it is one, else of a table, list or number."""
     if isinstance(values, torch.Tensor):
         if values.is_complex():
             raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
@@ -290,11 +260,6 @@ def rescale_coefficients(coef: torch.Tensor, units: torch.Tensor | None, unit: f
         Of the targets.
     unit : float
         Of the features.
-
-    Raises
-    ------
-    BrainalignError
-        If they leave the range of float32.
     """
     if units is None and unit == 1:
         return
@@ -319,11 +284,6 @@ def row_weights(weights: Array | float | None, n_rows: int) -> tuple[torch.Tenso
     ----------
     weights : array (n_rows,) or float, optional
     n_rows : int
-
-    Raises
-    ------
-    BrainalignError
-        If they are not one number >= 0 per row, or none is above 0.
     """
     if weights is None:
         return None, 1.0

@@ -174,13 +174,7 @@ class Seen:
 
 
 def check_finite_pieces(name: str, shape: Sequence[int], looks: Sequence[Seen]) -> None:
-    """Raise if any piece of an array of that shape holds a NaN or an infinity.
-
-    Raises
-    ------
-    BrainalignError
-        With their number and the first of them.
-    """
+    """Raise if any piece of an array of that shape holds a NaN or an infinity."""
     bad = [seen for seen in looks if seen.first_bad is not None]
     if bad:
         raise BrainalignError(

@@ -274,17 +274,7 @@ class GlmOptions(Strict):
 
 
 def check_responses(study: Any) -> None:
-    """Raise where recordings that give responses are of formats, splits or windows that no step can serve together.
-
-    Parameters
-    ----------
-    study : Study
-
-    Raises
-    ------
-    ValueError
-        For pydantic to report.
-    """
+    """Raise where recordings that give responses are of formats, splits or windows that no step can serve together."""
     volumes = [name for name, files in study.recordings.items() if files.format == "nifti"]
     if volumes and len(volumes) < len(study.recordings):
         raise ValueError(

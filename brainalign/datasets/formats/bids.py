@@ -142,11 +142,6 @@ def find_runs(
         Without "sub-".
     task, space : str, optional
         Needed where there are several.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such folder, bold, mask, confounds, events or repetition time, or several tasks or spaces.
     """
     folder, source = derivatives / f"sub-{subject}", raw / f"sub-{subject}"
     for path in (folder, source):

@@ -19,13 +19,7 @@ CHANNELS = {"eeg": ("eeg",), "meg": ("mag", "grad")}
 def open_bids(
     root: Path, participant: str, *, task: str, session: str | None, run: str | None, datatype: str
 ) -> tuple[Any, Any]:
-    """Return the path of a recording of a BIDS dataset and its raw data.
-
-    Raises
-    ------
-    BrainalignError
-        If mne-bids is missing, or there is no such file.
-    """
+    """Return the path of a recording of a BIDS dataset and its raw data."""
     try:
         mne_bids: Any = importlib.import_module("mne_bids")
     except ImportError as error:
@@ -137,11 +131,6 @@ def pick_sensors(place: Any, raw: Any, datatype: str, bad_channels: str = "raise
     datatype : {"eeg", "meg"}
     bad_channels : {"raise", "drop", "keep"}
         What to do with those that are marked bad.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such channel; some are marked bad and `bad_channels` is "raise"; or all are, and it is "drop".
     """
     check_choice("bad_channels", bad_channels, ("raise", "drop", "keep"))
     kinds = raw.get_channel_types()

@@ -124,13 +124,7 @@ def _difference(found: list[str], expected: list[str]) -> str:
 
 
 def open_epochs(path: Path) -> Any:
-    """Return the epochs of a file that MNE saved.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no file, it is no such file, or every epoch was dropped.
-    """
+    """Return the epochs of a file that MNE saved."""
     mne: Any = importlib.import_module("mne")
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
@@ -202,11 +196,6 @@ def drop_marked(paths: Sequence[Path | str], epochs: Sequence[Any], bad_channels
         With the same channels.
     bad_channels : str
         "raise": refuse them instead.
-
-    Raises
-    ------
-    BrainalignError
-        If some are marked and `bad_channels` is "raise", or all are.
     """
     bads = list(dict.fromkeys(name for recording in epochs for name in recording.info["bads"]))
     n_channels = len(epochs[0].ch_names)
@@ -256,10 +245,6 @@ def _prepared(
 
 def sensor_table(epochs: Any) -> pd.DataFrame:
     """Return the targets of a recording: one row per sensor, in the order of its channels.
-
-    Parameters
-    ----------
-    epochs : mne.BaseEpochs
 
     Returns
     -------

@@ -82,11 +82,6 @@ def check_space(lengths: Mapping[str, int], space: str | None) -> str:
     space : str, optional
         One of `SPACES`; any other name (for example "native") is a mesh that is not checked. Where not given, the
         mesh is found by its size.
-
-    Raises
-    ------
-    BrainalignError
-        If a hemisphere has another number of vertices, or no known mesh has so many.
     """
     if space is not None and space not in SPACES:
         return space

@@ -41,13 +41,7 @@ class Published:
 
 
 def subject_number(subject: str) -> int:
-    """Return 1 of "1", "01", "subj01" or "sub-01".
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such number in it.
-    """
+    """Return 1 of "1", "01", "subj01" or "sub-01"."""
     found = re.fullmatch(r"(?:subj|sub-|s)?0*([1-9]\d*)", str(subject))
     if not found:
         raise BrainalignError(f"subject is {subject!r}; give its number, such as '01'")
@@ -55,13 +49,7 @@ def subject_number(subject: str) -> int:
 
 
 def required(path: Path, remedy: str) -> Path:
-    """Return the path of a file or folder that must be there.
-
-    Raises
-    ------
-    BrainalignError
-        If it is not; the message names what lies beside it.
-    """
+    """Return the path of a file or folder that must be there."""
     if path.exists():
         return path
     beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
@@ -97,13 +85,7 @@ def load_npy(path: Path, n_axes: int, remedy: str, *, mapped: bool = False) -> N
 
 
 def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[Any, Any]:
-    """Return the dictionary in a .npy or .pkl file, which is a pickle: loading one can run any program.
-
-    Raises
-    ------
-    BrainalignError
-        If it is not trusted, missing, truncated or no dictionary.
-    """
+    """Return the dictionary in a .npy or .pkl file, which is a pickle: loading one can run any program."""
     required(path, remedy)
     if not trust_pickle:
         raise BrainalignError(
@@ -135,11 +117,6 @@ def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names
         Name by id.
     path, names_path : Path
         Where both were read, for messages.
-
-    Raises
-    ------
-    BrainalignError
-        If an id is no whole number, or has no name.
     """
     if not np.array_equal(ids, np.round(ids)):
         odd = ids[ids != np.round(ids)]
@@ -156,13 +133,7 @@ def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names
 
 
 def add_regions(found: Regions, more: Regions, path: Path) -> None:
-    """Add the regions of a labelling to those of others.
-
-    Raises
-    ------
-    BrainalignError
-        If a name is taken: two atlases with a V1v each would become one.
-    """
+    """Add the regions of a labelling to those of others."""
     twice = sorted(set(found) & set(more))
     if twice:
         raise BrainalignError(
@@ -181,13 +152,7 @@ def region_lists(regions: Regions, n_targets: int) -> pd.Series[Any]:
 
 
 def choose_targets(regions: Regions, n_targets: int, within: Sequence[str] | None) -> NDArray[np.intp]:
-    """Return the targets that lie in one of the named regions at least; all where no region is named.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no region of that name.
-    """
+    """Return the targets that lie in one of the named regions at least; all where no region is named."""
     if within is None:
         return np.arange(n_targets)
     for name in within:

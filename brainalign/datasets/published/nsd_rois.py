@@ -18,13 +18,7 @@ NSD_ROIS = ("nsdgeneral", "prf-visualrois", "floc-bodies", "floc-faces", "floc-p
 
 
 def read_nsd_volume(path: Path, grid: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return a volume of the release.
-
-    Raises
-    ------
-    BrainalignError
-        If it has another grid.
-    """
+    """Return a volume of the release."""
     data = read_volumes(path)
     if data.shape != tuple(grid):
         raise BrainalignError(f"{path}: has the grid {data.shape}; expected {tuple(grid)}, that of the mask")
@@ -44,11 +38,6 @@ def read_nsd_regions(root: Path, place: Path, inside: NDArray[np.bool_], rois: S
         Voxels of the volume.
     rois : sequence of str
         Labellings in the folder roi.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing or has another grid, an id has no name, or two labellings use the same one.
     """
     folder = required(place / "roi", "download nsddata/ppdata of the subject")
     found: Regions = {}

@@ -19,13 +19,7 @@ EMPTY: Values = np.zeros((0, 0))
 
 
 def count_sentences(path: Path) -> int:
-    """Count the sentences of a file, from its header.
-
-    Raises
-    ------
-    BrainalignError
-        As `read_sentences`.
-    """
+    """Count the sentences of a file, from its header."""
     if _is_hdf5(path):
         with open_hdf5(path, BROKEN, TRUNCATED) as file:
             field = _fields(path, file)["rawData"]

@@ -22,11 +22,6 @@ def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int 
         Least number of frames.
     n_regions : int, optional
         Of the model that is to read them.
-
-    Raises
-    ------
-    BrainalignError
-        If the shape is another, runs are too short, values are not finite, or a region is constant within a run.
     """
     values = np.asarray(series, dtype=np.float32)
     if values.ndim != 3 or not values.size:
@@ -50,13 +45,7 @@ def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int 
 
 
 def check_hidden(hidden: NDArray[np.bool_], n_runs: int, n_regions: int) -> NDArray[np.bool_]:
-    """Check the mask of hidden regions and bring it to a row per run (n_runs, n_regions).
-
-    Raises
-    ------
-    BrainalignError
-        If the shape does not fit, or nothing is left to be seen in some run.
-    """
+    """Check the mask of hidden regions and bring it to a row per run (n_runs, n_regions)."""
     given = np.asarray(hidden, dtype=bool)
     if given.shape not in ((n_regions,), (n_runs, n_regions)):
         raise BrainalignError(

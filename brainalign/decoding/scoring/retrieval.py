@@ -165,11 +165,6 @@ def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> N
     column : array (n_trials,) of int
         Which of `ids` was shown.
     ids : array (n_stimuli,)
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus was shown in several groups.
     """
     check_rows("groups", len(groups), "trials", len(column), "give one group per trial")
     codes = pd.factorize(groups)[0]

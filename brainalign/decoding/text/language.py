@@ -130,13 +130,7 @@ class LanguageBridge(nn.Module):
 
 
 def wording(text: str | Sequence[str], turn: int) -> str:
-    """Return the wording whose turn it is.
-
-    Raises
-    ------
-    BrainalignError
-        If there is none.
-    """
+    """Return the wording whose turn it is."""
     if isinstance(text, str):
         return text
     if not text:

@@ -32,13 +32,7 @@ def unit_rows(X: Array) -> Array:
 
 
 def check_unit_rows(name: str, X: Array) -> None:
-    """Raise unless every row is of length 1, as in training.
-
-    Raises
-    ------
-    BrainalignError
-        Saying how many are not.
-    """
+    """Raise unless every row is of length 1, as in training."""
     length = torch.linalg.vector_norm(as_tensor(X).double(), dim=1)
     off = (length - 1).abs() > UNIT_TOLERANCE
     if bool(off.any()):
@@ -49,13 +43,7 @@ def check_unit_rows(name: str, X: Array) -> None:
 
 
 def check_features(name: str, X: Array, n_features: int, owner: str) -> None:
-    """Raise unless features have two axes and the width that a prior, a checkpoint or a fit knows.
-
-    Raises
-    ------
-    BrainalignError
-        Naming both widths.
-    """
+    """Raise unless features have two axes and the width that a prior, a checkpoint or a fit knows."""
     if X.ndim != 2 or X.shape[1] != n_features:
         raise BrainalignError(
             f"{name} has shape {tuple(X.shape)} but the {owner} knows {n_features} features; use the same model, layer "
@@ -64,13 +52,7 @@ def check_features(name: str, X: Array, n_features: int, owner: str) -> None:
 
 
 def check_context(X: Array, n_features: int) -> None:
-    """Raise unless a context has unit rows of the checkpoint's width, at least 3 of them.
-
-    Raises
-    ------
-    BrainalignError
-        Naming what is wrong.
-    """
+    """Raise unless a context has unit rows of the checkpoint's width, at least 3 of them."""
     check_features("X", X, n_features, "checkpoint")
     if len(X) < MIN_CONTEXT:
         raise BrainalignError(
@@ -82,13 +64,7 @@ def check_context(X: Array, n_features: int) -> None:
 def check_ranges(
     n_steps: tuple[int, int, int], context_sizes: tuple[int, int], noise_ratio: tuple[float, float]
 ) -> None:
-    """Raise unless the ranges that training draws from make sense.
-
-    Raises
-    ------
-    BrainalignError
-        Naming the constructor argument.
-    """
+    """Raise unless the ranges that training draws from make sense."""
     low, high = context_sizes
     if not MIN_CONTEXT <= low <= high:
         raise BrainalignError(f"context_sizes must be {MIN_CONTEXT} <= smallest <= largest; got {low}, {high}")

@@ -254,11 +254,6 @@ def network_of(
         As `state_of` gave them, the latter possibly through JSON.
     source : str
         Where they come from, for errors.
-
-    Raises
-    ------
-    BrainalignError
-        If the two do not belong together.
     """
     parameters: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in description["parameters"].items()

@@ -200,13 +200,7 @@ Members = tuple[list[str], NDArray[np.bool_]]
 def members_of(
     queries: Literal["roi", "target", "hemisphere"], roi: Array | Sequence[object] | None, n_targets: int, *, rest: bool
 ) -> Members:
-    """Return the names of the queries and which targets read them (n_queries, n_targets).
-
-    Raises
-    ------
-    BrainalignError
-        If `roi` is missing, of no use or of the wrong shape, a ROI has no targets, or a target has no ROI.
-    """
+    """Return the names of the queries and which targets read them (n_queries, n_targets)."""
     if queries == "target":
         if roi is not None:
             raise BrainalignError("queries 'target' gives every target a query of its own; leave roi out")

@@ -29,11 +29,6 @@ def check_tokens(X: Array, Y: Array, grid: tuple[int, int] | None, *, needs_grid
     grid : (rows, cols), optional
     needs_grid : bool
         Whether tokens without grid raise.
-
-    Raises
-    ------
-    BrainalignError
-        Naming the shape or the missing grid, and the remedy.
     """
     if X.ndim != 3:
         raise BrainalignError(
@@ -61,13 +56,7 @@ def rows_of(array: Array, rows: torch.Tensor, device: torch.device) -> torch.Ten
 
 
 def checked(tokens: torch.Tensor) -> torch.Tensor:
-    """Return tokens (n, n_tokens, n_channels) after making sure that they are finite, or padding: NaN in all channels.
-
-    Raises
-    ------
-    BrainalignError
-        If a token is NaN in some channels only, values are infinite, or a row is nothing but padding.
-    """
+    """Return tokens (n, n_tokens, n_channels), made sure to be finite, or padding: NaN in all channels."""
     missing = torch.isnan(tokens)
     padding = missing.all(dim=2)
     if bool((missing.any(dim=2) != padding).any()) or bool(torch.isinf(tokens).any()):
@@ -102,13 +91,7 @@ def token_scales(X: Array, rows: NDArray[np.intp], check: Callable[[torch.Tensor
 
 
 def target_scales(Y: Array, rows: NDArray[np.intp]) -> Scales:
-    """Return mean and standard deviation of each target over its observed responses in some rows.
-
-    Raises
-    ------
-    BrainalignError
-        If responses are infinite, or a target is constant or missing in these rows.
-    """
+    """Return mean and standard deviation of each target over its observed responses in some rows."""
     values = as_tensor(Y).cpu()[torch.from_numpy(rows)].double().numpy()
     if np.isinf(values).any():
         raise BrainalignError(f"Y has {int(np.isinf(values).sum())} infinite values; give NaN for missing ones")

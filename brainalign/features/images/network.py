@@ -331,11 +331,6 @@ def pool(values: Tensor, pooling: Pooling, n_prefix: int, has_cls: bool, layer: 
     has_cls : bool
     layer : str
         For messages.
-
-    Raises
-    ------
-    BrainalignError
-        If the layer has no class token, or no tokens.
     """
     if pooling == "flatten" or (values.ndim == 2 and pooling == "mean"):
         return values.flatten(1).clone()  # a later layer may work in place

@@ -77,11 +77,6 @@ def correlation_blocks(X: Values, Y: Values, block: int = BLOCK) -> Iterator[tup
         Arrays or memory maps.
     block : int
         Units of each per block.
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit or a value is not finite.
     """
     check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")
     for first in range(0, X.shape[1], block):

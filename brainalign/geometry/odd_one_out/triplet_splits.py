@@ -128,11 +128,6 @@ def check_triplets_apart(train: Triplets, tests: Mapping[str, Triplets]) -> None
     train : array (n_train, 3)
     tests : mapping of array (n, 3)
         By the name of the split.
-
-    Raises
-    ------
-    BrainalignError
-        If a split has no triplet, or shares one with training.
     """
     for name, test in tests.items():
         keys = triplet_keys(np.concatenate([train, test]))  # of both, since keys depend on the largest number

@@ -115,11 +115,6 @@ def pair_similarities(similarities: Values, triplets: Triplets) -> NDArray[np.fl
     Returns
     -------
     array (n_triplets, 3)
-
-    Raises
-    ------
-    BrainalignError
-        If similarities are not square or not finite, or triplets name other objects.
     """
     values = np.asarray(similarities, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
@@ -307,11 +302,6 @@ def check_probabilities(probabilities: Values | None, n_triplets: int) -> NDArra
     ----------
     probabilities : array (n_triplets, 3), optional
     n_triplets : int
-
-    Raises
-    ------
-    BrainalignError
-        If a row is missing or is no distribution.
     """
     if probabilities is None:
         return np.tile([0.0, 0.0, 1.0], (n_triplets, 1))

@@ -201,13 +201,7 @@ class Whitening:
 
 
 def whitening_of(precision: Precision, n_channels: int, n_runs: int) -> Whitening:
-    """Return a precision in the one form that distances use.
-
-    Raises
-    ------
-    BrainalignError
-        If it does not fit the channels or runs, or a matrix is not symmetric and positive definite.
-    """
+    """Return a precision in the one form that distances use."""
     per_run = isinstance(precision, Sequence) or getattr(precision, "ndim", 2) == 3
     given: Any = precision if per_run else [precision]
     if per_run:

@@ -85,11 +85,6 @@ def fit_discriminants(train: Values, member: Values, ridge: float | None = None)
         Of patterns as they were given. As scikit-learn's LinearDiscriminantAnalysis(solver="lsqr") with equal priors
         behind a StandardScaler, its covariance estimated by W + λ I.
 
-    Raises
-    ------
-    BrainalignError
-        If values are not finite or shapes disagree.
-
     References
     ----------
     Ledoit & Wolf (2004), J. Multivariate Analysis 88, doi:10.1016/S0047-259X(03)00096-4

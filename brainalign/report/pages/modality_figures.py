@@ -48,13 +48,7 @@ def direction_matrix(retrieval: pd.DataFrame, measure: str) -> Figure:
 
 
 def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
-    """Draw how often single subjects of each modality, and all fused, retrieve the image vector, with nulls.
-
-    Parameters
-    ----------
-    retrieval : DataFrame
-    measure : str
-    """
+    """Draw how often single subjects of each modality, and all fused, retrieve the image vector, with nulls."""
     rows = retrieval[retrieval["kind"].isin(["image", "fused"]) & (retrieval["measure"] == measure)]
     places = list(dict.fromkeys(zip(rows["kind"], rows["query"], strict=True)))
     figure, (ax,) = new_figure(7.4, 3.2)

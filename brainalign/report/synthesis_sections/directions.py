@@ -156,13 +156,7 @@ def _table(gains: pd.DataFrame) -> Markup:
 
 
 def strips(found: FoundDirections, method: str) -> Figure:
-    """Draw images of the same seeds over alpha, a panel per region.
-
-    Parameters
-    ----------
-    found : FoundDirections
-    method : str
-    """
+    """Draw images of the same seeds over alpha, a panel per region."""
     regions = found.regions[:MOST_REGIONS]
     return _mosaics({region: found.rows(region, method) for region in regions}, found.images)
 

@@ -100,12 +100,6 @@ def prompt_embeddings(
     Stable Diffusion XL is told the states of both encoders side by side, the pooled text of the second one, and the
     sizes of images (`text_embeds`, `time_ids`); no prompt at all is zeros where it was trained so
     (`force_zeros_for_empty_prompt`).
-
-    Raises
-    ------
-    BrainalignError
-        If a prompt is missing or not wanted, given twice, or of another number or width than images and network, or
-        the network is told something else besides text.
     """
     if "cross_attention_dim" not in pipe.unet.config:
         if prompt is not None or embeds is not None or negative_prompt is not None or classifier_free_scale > 0:

@@ -134,13 +134,7 @@ def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
 
 
 def check_scores(scores: Tensor, n_images: int) -> Tensor:
-    """Return scores if there is a finite one for each image.
-
-    Raises
-    ------
-    BrainalignError
-        If their shape is another, or one is NaN or infinite.
-    """
+    """Return scores if there is a finite one for each image."""
     if not isinstance(scores, Tensor) or scores.shape != (n_images,):
         got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise BrainalignError(
