@@ -47,11 +47,6 @@ def load_video_model(reference: str, seed: int = 0) -> tuple[VideoModel, str]:
         "module:function" of an installed module, or "path/to/file.py:function". The function takes nothing, or the
         keyword `seed`.
     seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If the function cannot be found, or what it returns has no method `features`.
     """
     function, source = find_function(reference)
     options = {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
@@ -75,11 +70,6 @@ def video_features(model: VideoModel, frames: NDArray[Any]) -> dict[str, NDArray
     ----------
     model : VideoModel
     frames : array (n_conditions, n_times, ...)
-
-    Raises
-    ------
-    BrainalignError
-        If a module is not (n_conditions, n_times, n_units), or not finite.
     """
     found = model.features(frames)
     modules = dict(found) if isinstance(found, Mapping) else {"": found}
@@ -106,11 +96,6 @@ def find_function(reference: str) -> tuple[Callable[..., object], bytes]:
     ----------
     reference : str
         "module:function" of an installed module, or "path/to/file.py:function".
-
-    Raises
-    ------
-    BrainalignError
-        If it cannot be imported, or has no such function.
     """
     place, _, name = reference.rpartition(":")
     if not place or not name:

@@ -49,13 +49,7 @@ CONCENTRATIONS = (1.0, 0.1)  # of the Dirichlet draws in turn: all mixtures alik
 
 
 def band_candidates(n_bands: int, n_candidates: int, seed: int) -> NDArray[np.float64]:
-    """Return shares of the bands (n_candidates, n_bands), each row summing to 1: even, one band alone, then random.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer candidates than the fixed ones.
-    """
+    """Return shares of the bands (n_candidates, n_bands), each row summing to 1: even, one band alone, then random."""
     fixed = np.concatenate([np.full((1, n_bands), 1 / n_bands), np.eye(n_bands)])[: 1 if n_bands == 1 else None]
     if n_candidates < len(fixed):
         raise BrainalignError(

@@ -69,11 +69,6 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> torc
     Y : array (n_rows, n_targets)
     varying : bool
         Look at the targets too (once is enough where several features meet the same ones; else no range is returned).
-
-    Raises
-    ------
-    BrainalignError
-        Naming the array, its shape and what is wrong.
     """
     check_shapes(name, X.shape, Y.shape)
     check_range(name, *_limits(name, X))
@@ -90,13 +85,7 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> torc
 
 
 def refuse(name: str, **given: object) -> None:
-    """Raise where a keyword was given that the encoder of that name cannot use.
-
-    Raises
-    ------
-    BrainalignError
-        Naming the keyword.
-    """
+    """Raise where a keyword was given that the encoder of that name cannot use."""
     for keyword, value in given.items():
         if value is not None:
             raise BrainalignError(f"{name} cannot use {keyword}; leave it out or choose another encoder")
@@ -115,13 +104,7 @@ def check_range(name: str, smallest: torch.Tensor, largest: torch.Tensor) -> tor
 
 
 def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
-    """Raise unless the shapes of features and targets have two axes and the same rows.
-
-    Raises
-    ------
-    BrainalignError
-        Naming the array and its shape.
-    """
+    """Raise unless the shapes of features and targets have two axes and the same rows."""
     for label, shape in ((name, X), ("Y", Y)):
         if len(shape) != 2:
             raise BrainalignError(

@@ -244,11 +244,6 @@ def fit_layers(
         May be a memory map: a block of columns is read at a time.
     groups, roi, sample_weight
         As for `Ridge.fit`.
-
-    Raises
-    ------
-    BrainalignError
-        If names or options differ, shapes do not fit, values are not finite or a target is constant.
     """
     first = next(iter(encoders.values()))
     if encoders.keys() != layers.keys():

@@ -105,11 +105,6 @@ def descend(
         Largest norm of a gradient.
     mixed_precision : bool
         Compute losses in bfloat16 where that keeps their digits, on a GPU; elsewhere this changes nothing.
-
-    Raises
-    ------
-    BrainalignError
-        If a loss is not finite; no step is taken down it.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     device, iterator = parameters[0].device.type, iter(losses)
@@ -137,13 +132,7 @@ def descend(
 def carve_validation(
     n_rows: int, share: float, groups: NDArray[Any] | None, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Set a share of the rows apart, in whole groups; return training rows and validation rows.
-
-    Raises
-    ------
-    BrainalignError
-        If either side would be empty.
-    """
+    """Set a share of the rows apart, in whole groups; return training rows and validation rows."""
     labels = np.arange(n_rows) if groups is None else np.asarray(groups)
     n_groups = len(np.unique(labels))
     if n_groups < 2 or not 0 < share < 1:
@@ -168,11 +157,6 @@ def check_validation(n_held: int, n_rows: int, share: float, rows: str = "rows")
         The option that says how many are set apart.
     rows : str
         What a row is, for the error.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than 3.
     """
     if n_held < LEAST_VALIDATION:
         raise BrainalignError(

@@ -45,12 +45,7 @@ CHAPTERS: dict[str, tuple[Callable[[Shelf], Any], Callable[[Any], Chapter]]] = {
 
 
 def draw_page(shelf: Shelf) -> str:
-    """Return the HTML of the page of a subject or a dataset, made of the chapters that the run has for it.
-
-    Parameters
-    ----------
-    shelf : Shelf
-    """
+    """Return the HTML of the page of a subject or a dataset, made of the chapters that the run has for it."""
     chapters = []
     for suffix, (gather, chapter) in CHAPTERS.items():
         if shelf.each(suffix) and (material := gather(shelf)) is not None:

@@ -101,14 +101,7 @@ def _listed(paths: Mapping[str, Paths] | Paths) -> list[Path]:
 
 
 def finish_responses(responses: Responses, *, standardize: str, bad_targets: str) -> Responses:
-    """Report or drop bad targets, refuse empty regions, z-score within sessions; see `read_betas`.
-
-    Raises
-    ------
-    BrainalignError
-        If a target is bad and `bad_targets` is "raise", no target is left, a region lost its last target, or a
-        session has a single trial and is to be z-scored.
-    """
+    """Report or drop bad targets, refuse empty regions, z-score within sessions; see `read_betas`."""
     check_choice("bad_targets", bad_targets, ("raise", "drop", "keep"))
     trials, targets = responses.trials, responses.targets
     sizes = trials.groupby("session", sort=False).size()

@@ -49,13 +49,7 @@ def read_cifti(
 
 
 def cifti_axis(path: Path, image: Any, number: int) -> Any:
-    """Read the axis of the rows (0) or columns (1) of a CIFTI file, as nibabel's axis.
-
-    Raises
-    ------
-    BrainalignError
-        If it is no CIFTI file, or its header is damaged.
-    """
+    """Read the axis of the rows (0) or columns (1) of a CIFTI file, as nibabel's axis."""
     with reading(path, "not a readable CIFTI file"):
         return image.header.get_axis(number)
 

@@ -101,12 +101,7 @@ def response_copies(responses: Responses, where: str, sides: Sequence[pd.DataFra
 
 
 def of_responses(responses: Responses) -> Fingerprint:
-    """Keep some values of every trial of some responses.
-
-    Parameters
-    ----------
-    responses : Responses
-    """
+    """Keep some values of every trial of some responses."""
     trials = responses.trials
     people = trials["subject"].astype(str) + " " if "subject" in trials else ""
     places = people + "session " + trials["session"].astype(str) + " run " + trials["run"].astype(str)

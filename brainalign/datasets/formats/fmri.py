@@ -71,11 +71,6 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
 
     `first` and `last` are the volumes read: those of the block, shifted by the lag of the haemodynamic response and
     cut at the end of the run.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no block, or the lag leaves no volume of one within its run.
     """
     lag = options.lag_volumes
     changed = (labels != labels.shift()).any(axis=1)
@@ -108,13 +103,7 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
 
 
 def open_image(path: Path) -> Nifti1Image:
-    """Open a NIfTI image.
-
-    Raises
-    ------
-    BrainalignError
-        If the file is no such image, truncated or damaged.
-    """
+    """Open a NIfTI image."""
     from nibabel.spatialimages import SpatialImage
 
     image = load_image_file(path)

@@ -276,11 +276,6 @@ def without_bad_sensors(responses: Responses, where: Path | str, bad_channels: s
     bad_channels : {"raise", "drop"}
     n_marked : int
         Dropped before.
-
-    Raises
-    ------
-    BrainalignError
-        If some are bad and `bad_channels` is "raise", or all are.
     """
     values: NDArray[Any] = responses.values
     broken = ~np.isfinite(values).all(axis=(0, 2))

@@ -93,13 +93,7 @@ def nsd_trials(images: NDArray[np.int64], sessions: Sequence[int]) -> pd.DataFra
 
 
 def read_nsd_design(path: Path) -> NsdDesign:
-    """Read nsd_expdesign.mat.
-
-    Raises
-    ------
-    BrainalignError
-        If it is missing, no MATLAB file, lacks a variable, or its variables do not fit each other or the sessions.
-    """
+    """Read nsd_expdesign.mat."""
     from pymatreader import read_mat
 
     required(path, "give the folder that holds nsddata and nsddata_betas; the design is in nsddata/experiments/nsd")

@@ -123,11 +123,6 @@ def cross_fitted(
     penalties : tuple of float
         The one with the highest mean cosine of such predictions is taken; a warning says where it is the last one and
         scores still rise.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer stimuli than folds, or a fold leaves a subject without trials.
     """
     n_stimuli = int(stimuli.max()) + 1
     if not 2 <= n_folds <= n_stimuli:

@@ -106,11 +106,6 @@ def check_unseen(train: Iterable[Trials], test: Iterable[Trials], sides: tuple[s
     train, test : Trials of each modality or release
     sides : (str, str)
         What the two are called in the message.
-
-    Raises
-    ------
-    BrainalignError
-        If there is one.
     """
     remedy = "split by stimulus, not by trial"
     one, other = list(train), list(test)
@@ -276,13 +271,7 @@ def inside(meta: pd.DataFrame, n_times: int) -> NDArray[np.bool_] | None:
 
 
 def signal_scale(trials: Trials, known: Known) -> ChannelScale:
-    """Return the scale of training trials.
-
-    Raises
-    ------
-    BrainalignError
-        If a channel is zero or constant in all trials of a subject.
-    """
+    """Return the scale of training trials."""
     subjects = known.prompt(trials.meta)[:, 2]
     mask = inside(trials.meta, trials.signals.shape[2])
     means, scales, flat = [], [], []
@@ -305,14 +294,7 @@ def signal_scale(trials: Trials, known: Known) -> ChannelScale:
 def check_training(
     train: Trials, val: Trials | None, texts: Sequence[Any] | None, selection: str, language: bool
 ) -> None:
-    """Raise unless trials can be trained on.
-
-    Raises
-    ------
-    BrainalignError
-        If something is missing, values are not finite, shapes do not fit, a validation stimulus is trained on, or texts
-        are not one per trial.
-    """
+    """Raise unless trials can be trained on."""
     if selection == "best_val" and val is None:
         raise BrainalignError('selection="best_val" chooses by validation trials; give them, or take "last"')
     if (texts is not None) != language:
@@ -340,13 +322,7 @@ def check_training(
 
 
 def check_signals(signals: Values, meta: pd.DataFrame, shape: tuple[int, ...], name: str = "new trials") -> None:
-    """Raise unless signals are as they were in training.
-
-    Raises
-    ------
-    BrainalignError
-        If there are none, the number of rows, channels or times differs, or a value is not finite.
-    """
+    """Raise unless signals are as they were in training."""
     if signals.ndim != 3 or not len(signals) or signals.shape[1:] != tuple(shape):
         raise BrainalignError(
             f"signals of {name} have the shape {signals.shape}, but training was on (n_trials, {shape[0]}, {shape[1]});"

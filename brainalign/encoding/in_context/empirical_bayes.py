@@ -91,11 +91,6 @@ def posterior_weights(
     n_draws : int
         Voxels are drawn with replacement.
     seed : int
-
-    Raises
-    ------
-    BrainalignError
-        As of `estimate_prior`.
     """
     rng = np.random.default_rng(seed)
     root = np.linalg.cholesky(prior.covariance + JITTER * np.trace(prior.covariance) * np.eye(len(prior.mean)))

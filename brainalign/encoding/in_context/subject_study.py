@@ -166,11 +166,6 @@ def reduce_texts(reduction: Reduction, texts: Values) -> Values:
     """Return embeddings of texts as the reduction makes them of images, about their own mean: unit rows.
 
     Texts and images of a shared space lie apart, so each is taken about its own mean.
-
-    Raises
-    ------
-    BrainalignError
-        If texts are of another width than the images were, or fewer than two.
     """
     if texts.shape[1] != len(reduction.mean):
         raise BrainalignError(

@@ -146,13 +146,7 @@ class Block(NamedTuple):
 
 
 def core_grid(grid: tuple[int, int], blocks: Sequence[Block]) -> tuple[int, int]:
-    """Return the grid of the last block's maps; places left over at a border are averaged among themselves.
-
-    Raises
-    ------
-    BrainalignError
-        If a block's input is smaller than what it pools over, or a single place.
-    """
+    """Return the grid of the last block's maps; places left over at a border are averaged among themselves."""
     rows, cols = int(grid[0]), int(grid[1])
     for number, block in enumerate(blocks, start=1):
         if min(rows, cols) < block.pool or rows * cols < 2:

@@ -231,11 +231,6 @@ def parcels_of(Y: NDArray[Any], n_parcels: int, seed: int) -> Members:
     ----------
     Y : array (n_rows, n_targets)
         Of the rows a network is trained on, and no others. Missing responses (NaN) count as the target's mean.
-
-    Raises
-    ------
-    BrainalignError
-        If there are more parcels than targets, or fewer than one.
     """
     if not 1 <= n_parcels <= Y.shape[1]:
         raise BrainalignError(f"n_parcels is {n_parcels} but Y has {Y.shape[1]} targets; take 1 to {Y.shape[1]}")

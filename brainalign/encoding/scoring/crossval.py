@@ -154,11 +154,6 @@ def encode_folds(
         Makes what the encoder is given of the features; as they are where not given.
     leave_out : {"run", "stimulus"}
 
-    Raises
-    ------
-    BrainalignError
-        If a row is in both sides of a fold, a side is empty, or there is no such row.
-
     References
     ----------
     Mitchell TM et al. (2008). Predicting human brain activity associated with the meanings of nouns. Science

@@ -303,13 +303,7 @@ POOLINGS = ("cls", "mean", "flatten", "tokens")
 
 
 def as_tensor(output: object, layer: str) -> Tensor:
-    """Return the activations in what a module returned: a tensor, or the first one of a tuple or model output.
-
-    Raises
-    ------
-    BrainalignError
-        If there is none.
-    """
+    """Return the activations in what a module returned: a tensor, or the first one of a tuple or model output."""
     if isinstance(output, torch.Tensor):
         return output
     parts = list(output.values()) if isinstance(output, dict) else output

@@ -245,13 +245,7 @@ def index_draws(
     rng: np.random.Generator | None,
     draws: tuple[Rows, Rows] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Draw the subjects and stimuli of each bootstrap sample: those given, or as many at random as there are.
-
-    Raises
-    ------
-    BrainalignError
-        If neither `rng` nor `draws` is given.
-    """
+    """Draw the subjects and stimuli of each bootstrap sample: those given, or as many at random as there are."""
     if draws is not None:
         return draws
     if rng is None:

@@ -15,13 +15,7 @@ BLOCK = 1024  # units in float64 at once
 
 
 def representation(name: str, values: Values) -> NDArray[np.float64]:
-    """Return a representation (n_stimuli, n_units) in float64.
-
-    Raises
-    ------
-    BrainalignError
-        If it is not two-dimensional, has no unit, or holds NaN.
-    """
+    """Return a representation (n_stimuli, n_units) in float64."""
     exact = np.asarray(values, dtype=np.float64)
     if exact.ndim != 2 or not exact.shape[1]:
         raise BrainalignError(
@@ -40,13 +34,7 @@ def centred(values: Values) -> NDArray[np.float64]:
 
 
 def centred_pair(X: Values, Y: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return both representations in float64, columns centred.
-
-    Raises
-    ------
-    BrainalignError
-        If their rows are not the same number of stimuli, or a value is not finite.
-    """
+    """Return both representations in float64, columns centred."""
     X, Y = representation("X", X), representation("Y", Y)
     check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")
     return centred(X), centred(Y)

@@ -70,11 +70,6 @@ def design_of(n_rows: int, conditions: NDArray[Any] | None, runs: NDArray[Any] |
         Without them, a row is a condition of its run, and every run lists the same conditions in the same order.
     runs : array (n_rows,), optional
         Without them there is one run.
-
-    Raises
-    ------
-    BrainalignError
-        If there is not one label per row, a label is missing, or runs without labels differ in length.
     """
     given = {"conditions": conditions, "runs": runs}
     coded = {}

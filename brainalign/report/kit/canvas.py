@@ -103,13 +103,7 @@ def layer_colours(layers: Sequence[str]) -> dict[str, str]:
 
 
 def check_columns(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise unless a table has the columns a figure needs.
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing; the message lists what is there.
-    """
+    """Raise unless a table has the columns a figure needs."""
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise BrainalignError(

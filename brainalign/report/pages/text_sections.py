@@ -302,11 +302,6 @@ def sentence_section(decoders: Tables, said: Mapping[str, Mapping[str, Any]], n_
     n_examples : int
     seed : int
         Of the draw of trials, which is the same for every decoder.
-
-    Raises
-    ------
-    BrainalignError
-        If sentences have no control matrix with the cells that a verdict rests on, or it is of other trials.
     """
     blocks: list[Markup] = []
     for name, tables in decoders.items():

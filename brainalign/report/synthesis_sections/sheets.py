@@ -66,11 +66,6 @@ def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figur
     strips : sequence of Strip
     columns : sequence of str
         Above each column.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no image, or more than fit in a row.
     """
     n = max((len(strip.images) for strip in strips), default=0)
     if not 0 < n <= MOST_COLUMNS:

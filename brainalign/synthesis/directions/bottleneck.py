@@ -178,11 +178,6 @@ def edited(pipe: BrainGuidedPipeline, shift: Tensor, timesteps: Sequence[float],
     timesteps : sequence of float (n_steps,)
     n_images : int
         Of a batch twice as large (classifier-free guidance) the second half, which is the conditional one, is edited.
-
-    Raises
-    ------
-    BrainalignError
-        While images form, at a time for which there is no shift.
     """
     step_of = {float(time): k for k, time in enumerate(timesteps)}
 

@@ -238,14 +238,7 @@ RECURRENT = ("DDIMScheduler", "DDPMScheduler")  # remember nothing of earlier st
 
 
 def check_scheduler(scheduler: Any, recurrence: int) -> None:
-    """Raise where guidance does not know what a scheduler's steps mean.
-
-    Raises
-    ------
-    BrainalignError
-        If the scheduler is not in `SCHEDULERS`, predicts something unknown, lets the first step begin in pure noise
-        of a size that leaves no signal, or is to repeat steps and cannot.
-    """
+    """Raise where guidance does not know what a scheduler's steps mean."""
     name = type(scheduler).__name__
     if name not in SCHEDULERS:
         raise BrainalignError(
