@@ -236,6 +236,21 @@ def _table_is_described(config: Config, dataset: str, descriptor: Study) -> None
         _no_texts_are_read(config, dataset, remedy)
 
 
+def _events_are_described(config: Config, dataset: str, descriptor: Study) -> None:
+    """Raise where a model meets events whose table has neither a path nor a text for it."""
+    columns = descriptor.stimulus_columns()
+    for reads, needed, what in (
+        ("reads_images", {"path"}, "path"),
+        ("reads_texts", {"text", "word", "caption"}, "text"),
+    ):
+        wrong = [model for model in config.models_of(dataset) if getattr(config.models[model], reads)]
+        if wrong and columns is not None and not needed & set(columns):
+            raise BrainalignError(
+                f"datasets.{dataset}.models: {', '.join(wrong)} read a {what} of every event, but {descriptor.stimuli} "
+                f"has no column {what}{did_you_mean(what, columns)}; add it, or list vectors of your own"
+            )
+
+
 def _no_texts_are_read(config: Config, dataset: str, remedy: str = "") -> None:
     """Raise where a text model meets images that have no texts."""
     wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
@@ -488,4 +503,5 @@ MODELS_FIT: dict[str, Callable[[Config, str, Any], None]] = {
     "judgements": _stimuli_can_be_read,
     "sentences": _sentences_are_read,
     "modalities": _image_vectors_exist,
+    "continuous": _events_are_described,
 }

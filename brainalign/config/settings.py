@@ -49,6 +49,14 @@ class EncodeSettings(Strict):
     good_r: float = Field(0.3, description="the share of targets above this r is reported, and its null")
 
 
+class EncodeRunsSettings(Strict):
+    """Options of the encode stage of stimuli that go on."""
+
+    n_candidates: int = Field(12, ge=1, description="sets of shares that the joint fit of all models tries")
+    permutations: int = Field(500, ge=19, description="of blocks of rows of predictions, within runs")
+    block_s: float = Field(20.0, gt=0, description="length of these blocks: longer than responses autocorrelate")
+
+
 class CompareSettings(Strict):
     """Options of the compare stage."""
 
@@ -165,6 +173,7 @@ class Config(Strict):
     methods: dict[Name, Method] = Field(min_length=1)
     prepare: PrepareSettings = PrepareSettings()
     encode: EncodeSettings = EncodeSettings()
+    encode_runs: EncodeRunsSettings = EncodeRunsSettings()
     compare: CompareSettings = CompareSettings()
     encode_images: EncodeImagesSettings = EncodeImagesSettings()
     compare_images: CompareImagesSettings = CompareImagesSettings()

@@ -12,6 +12,7 @@ from brainalign.features.dictionaries import TopK as TopK
 from brainalign.features.dictionaries import dictionary_quality as dictionary_quality
 from brainalign.features.dictionaries import match_atoms as match_atoms
 from brainalign.features.dictionaries import stability as stability
+from brainalign.features.events import resample_events as resample_events
 from brainalign.features.extractor import Extractor as Extractor
 from brainalign.features.extractor import Writer as Writer
 from brainalign.features.images import *

@@ -2,6 +2,7 @@
 
 from brainalign.regression.banded import BandedRidge as BandedRidge
 from brainalign.regression.banded import band_candidates as band_candidates
+from brainalign.regression.delays import delayed_features as delayed_features
 from brainalign.regression.design import blocks_of as blocks_of
 from brainalign.regression.design import design_of as design_of
 from brainalign.regression.distributed_ridge import cluster as cluster

@@ -10,9 +10,11 @@ from brainalign.report.kit import Chapter, Section, Shelf, render_page
 from brainalign.report.pages import (
     blocks_chapter,
     concepts_chapter,
+    continuous_chapter,
     dynamics_chapter,
     gather_blocks,
     gather_concepts,
+    gather_continuous,
     gather_dynamics,
     gather_group,
     gather_images,
@@ -33,6 +35,7 @@ from brainalign.report.table_sections import TABLE_SECTIONS
 CHAPTERS: dict[str, tuple[Callable[[Shelf], Any], Callable[[Any], Chapter]]] = {
     "decoding": (gather_blocks, blocks_chapter),
     "recovery": (gather_images, images_chapter),
+    "runscores": (gather_continuous, continuous_chapter),
     "responses": (gather_recordings, recordings_chapter),
     "dynamics": (gather_dynamics, dynamics_chapter),
     "ceiling": (gather_group, group_chapter),

@@ -1,5 +1,6 @@
 """What was shown and recorded, as descriptors say it."""
 
+from brainalign.study.continuous import ContinuousOptions, RunFiles
 from brainalign.study.descriptor import DatasetName, Shape, Study, cache_folder, load_descriptor
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_words import (
@@ -75,6 +76,7 @@ __all__ = [
     "BetaFiles",
     "BidsFiles",
     "BlockFiles",
+    "ContinuousOptions",
     "DatasetName",
     "EpochFiles",
     "FmriOptions",
@@ -88,6 +90,7 @@ __all__ = [
     "NsdFiles",
     "RdmFiles",
     "Recording",
+    "RunFiles",
     "SentenceOptions",
     "SeriesFiles",
     "SeriesWorld",

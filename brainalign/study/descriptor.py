@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.study.continuous import ContinuousOptions, check_continuous
 from brainalign.study.parsing import Name, Strict, parse, read_yaml
 from brainalign.study.recordings import Recording, SentenceOptions, SeriesFiles
 from brainalign.study.responses import BetaOptions, EpochOptions, FmriOptions, GlmOptions, Window, check_responses
@@ -38,6 +39,7 @@ OPTIONS = {
     "sentences": ("sentences",),
     "modalities": ("vectors",),
     "videos": ("training", "frame_s"),
+    "continuous": ("splits", "continuous"),
 }
 # What descriptors said before there was one form.
 FORMER = {
@@ -121,6 +123,7 @@ class Study(Strict):
     epochs: EpochOptions = EpochOptions()
     glm: GlmOptions = GlmOptions()
     sentences: SentenceOptions = SentenceOptions()
+    continuous: ContinuousOptions = ContinuousOptions()
     simulate: World | None = Field(
         None, description="make the data first: a world with known truth; scenes if none is named"
     )
@@ -171,8 +174,9 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _formats_fit(self) -> Study:
-        if self.data_type == "responses":
-            check_responses(self)
+        checks = {"responses": check_responses, "continuous": check_continuous}
+        if self.data_type in checks:
+            checks[self.data_type](self)
         return self
 
     @property
@@ -187,14 +191,14 @@ class Study(Strict):
 
     @property
     def data_type(self) -> str:
-        """What the recordings give: responses, rdms, judgements, series, sentences, modalities or videos."""
+        """What recordings give: responses, continuous, rdms, judgements, series, sentences, modalities or videos."""
         files = next(iter(self.recordings.values()), self.simulate)
         return str(getattr(files, "gives", "responses"))
 
     @property
     def subject_names(self) -> list[str]:
         """The subjects whose data are prepared one by one; none where the study is prepared as a whole."""
-        return list(self.recordings) if self.data_type in ("responses", "videos") else []
+        return list(self.recordings) if self.data_type in ("responses", "videos", "continuous") else []
 
     @property
     def is_simulated(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import listed
+from brainalign.study.continuous import RunFiles
 from brainalign.study.parsing import Name, Strict
 from brainalign.study.responses import (
     AlgonautsFiles,
@@ -280,6 +281,7 @@ Recording = Annotated[
     | NsdFiles
     | NsdCortexFiles
     | ThingsFmriFiles
+    | RunFiles
     | RdmFiles
     | Kriegeskorte92Files
     | TripletFiles

@@ -77,10 +77,15 @@ class Run:
             return [str(self.raw_file("simulated.json", dataset))]
         return [str(path) for path in self.descriptors[dataset].inputs(of.get("subject", ""))]
 
+    def event_files(self, dataset: str) -> list[Path]:
+        """List the table of events of a stimulus that goes on."""
+        table = self.descriptors[dataset].stimulus_table()
+        return [] if table is None else [table]
+
     def stimuli(self, of: Labels) -> list[str]:
         """List the table of the stimuli of a dataset; nothing where the descriptor holds them."""
         dataset = of["dataset"]
-        if dataset in self.simulated or dataset in self.datasets_of("rdms", "judgements", "sentences"):
+        if dataset in self.simulated or dataset in self.datasets_of("rdms", "judgements", "sentences", "continuous"):
             return [str(self.raw_file("stimuli/stimuli.tsv", dataset))]
         table = self.descriptors[dataset].stimulus_table()
         return [] if table is None else [str(table)]

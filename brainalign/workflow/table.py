@@ -44,7 +44,7 @@ from brainalign.workflow.steps import (
 
 
 def _extracted(run: Run) -> Iterator[Labels]:
-    read = ("rdms", "judgements", "sentences")
+    read = ("rdms", "judgements", "sentences", "continuous")
     for dataset in [*filter(partial(_is_fitted, run), run.datasets_of("responses")), *run.datasets_of(*read)]:
         yield from ({"dataset": dataset, "model": model} for model in run.config.models_of(dataset))
     for dataset in run.datasets_of("modalities"):
@@ -298,6 +298,17 @@ ROWS = (
         beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
     ),
     Step(
+        "prepare_events", "prepare", "Events of stimuli that go on, such as words, with an id each.",
+        each_dataset("continuous"), (), {"events": lambda run, of: run.event_files(of["dataset"])}, (),
+        lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
+        beside=DESCRIPTOR, makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
+    ),
+    Step(
+        "prepare_runs", "prepare", "The runs of one subject on their own clock, and what repeats in them.",
+        each_subject_of("continuous"), SUBJECT, {**RAW, **STIMULI}, ("responses", "ceiling"), prepared(),
+        beside=DESCRIPTOR,
+    ),
+    Step(
         "extract", "features", "Stimuli of a dataset to features of one model.", _extracted, ("model",),
         {
             **STIMULI,
@@ -368,6 +379,12 @@ ROWS = (
             "fields", "draws", "halves", "curve",
         ),
         _of_the_fit, without=_other_encoders, device=lambda run, of: wants_gpu(run.config, of["method"]),
+    ),
+    Step(
+        "encode_runs", "encode", "Every model of a stimulus that goes on for one subject, alone and all in one fit.",
+        each_subject_of("continuous"), SUBJECT, {**own("responses", "ceiling"), **OF_EVERY_MODEL},
+        ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques"),
+        chosen("encode_runs", "ceiling_threshold", "confidence"),
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
@@ -656,7 +673,7 @@ ROWS = (
     # Pages, of whatever the others leave.
     Step(
         "report", "report", "Everything about one subject as one self-contained page.",
-        each_subject_of("responses", "videos"), SUBJECT, _PAGE, (), _everything,
+        each_subject_of("responses", "videos", "continuous"), SUBJECT, _PAGE, (), _everything,
         makes={"page": Run.page},
     ),
     Step(

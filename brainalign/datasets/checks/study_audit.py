@@ -46,9 +46,13 @@ from brainalign.datasets.splits import (
 )
 from brainalign.datasets.studies import (
     changed_files,
+    continuous_problems,
     image_split,
     look_at_images,
     marked_images,
+    outside_problems,
+    read_continuous,
+    read_events,
     read_judgements,
     read_sentence_study,
     read_stimuli,
@@ -459,6 +463,26 @@ def _modalities(descriptor: Study, found: StudyAudit) -> None:
     descriptor.all_files()
 
 
+def _continuous(descriptor: Study, found: StudyAudit) -> None:
+    """Read the events, and every run as prepare does."""
+    events = read_events(descriptor)
+    found.problems += continuous_problems(descriptor, events)
+    lengths = events.groupby("run").size()
+    found.facts.append(f"{len(events):,} events in {len(lengths)} runs")
+    for subject in descriptor.recordings:
+        try:
+            runs = read_continuous(descriptor, subject)
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, f"recordings.{subject}"))
+            continue
+        found.problems += outside_problems(descriptor, subject, runs, events)
+        heard = sum(count > 1 for count in runs.presentations.values())
+        found.facts.append(
+            f"subject {subject}: {len(runs.responses.trials):,} rows of {len(runs.presentations)} runs, "
+            f"{len(runs.responses.targets):,} targets, {runs.n_dropped} dropped; {heard} runs presented more than once"
+        )
+
+
 AUDITS: dict[str, Callable[[Study, StudyAudit], None]] = {
     "responses": _responses,
     "rdms": _rdms,
@@ -467,4 +491,5 @@ AUDITS: dict[str, Callable[[Study, StudyAudit], None]] = {
     "sentences": _sentences,
     "series": _series,
     "modalities": _modalities,
+    "continuous": _continuous,
 }

@@ -1,6 +1,7 @@
 """Readers of file formats: one a file."""
 
 from brainalign.datasets.formats.arrays import read_array
+from brainalign.datasets.formats.arrays import target_table as target_table
 from brainalign.datasets.formats.betas import finish_responses as finish_responses
 from brainalign.datasets.formats.betas import read_betas
 from brainalign.datasets.formats.bids import SeriesFile, find_series

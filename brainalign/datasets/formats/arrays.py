@@ -80,7 +80,7 @@ def read_array(
         remedy = "leave out times_s" if numbers.ndim == 2 else "give times_s, the seconds of its third axis"
         raise BrainalignError(f"{what} has shape {numbers.shape}; {remedy}")
     table = read_trials(trials)
-    places = _targets(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target")
+    places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target")
     for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
         if numbers.shape[axis] != length:
             turned = "; its axes may be exchanged" if numbers.shape[1 - axis] == length else ""
@@ -101,8 +101,22 @@ def read_array(
     return responses if bad_targets == "keep" else without_bad_sensors(responses, values, bad_targets)
 
 
-def _targets(path: Path | None, n_targets: int, kind: str) -> pd.DataFrame:
-    """Return a row per target with every column that a table of targets has."""
+def target_table(path: Path | None, n_targets: int, kind: str) -> pd.DataFrame:
+    """Read a row per target, with every column that a table of targets has; numbered where there is no file.
+
+    Parameters
+    ----------
+    path : Path or None
+        See `read_array`.
+    n_targets : int
+    kind : str
+        voxel, vertex, sensor, parcel or target.
+
+    Raises
+    ------
+    BrainalignError
+        If ids are missing or there twice, or a coordinate is no number.
+    """
     if path is None:
         table = pd.DataFrame({"target_id": [f"{kind}-{row + 1:04d}" for row in range(n_targets)]})
     else:

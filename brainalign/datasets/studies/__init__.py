@@ -1,5 +1,12 @@
 """Studies as a descriptor names them, read whole."""
 
+from brainalign.datasets.studies.continuous import (
+    ContinuousRuns,
+    continuous_problems,
+    outside_problems,
+    read_continuous,
+    read_events,
+)
 from brainalign.datasets.studies.modalities import ModalityData, check_modality_splits, modality_copies, read_modalities
 from brainalign.datasets.studies.sentence_study import ORDER as ORDER
 from brainalign.datasets.studies.sentence_study import (
@@ -22,15 +29,20 @@ from brainalign.datasets.studies.subjects import (
 from brainalign.datasets.studies.triplets import Judgements, read_judgements, read_objects, read_triplets
 
 __all__ = [
+    "ContinuousRuns",
     "Judgements",
     "ModalityData",
     "changed_files",
     "check_modality_splits",
+    "continuous_problems",
     "image_split",
     "listed_table",
     "look_at_images",
     "marked_images",
     "modality_copies",
+    "outside_problems",
+    "read_continuous",
+    "read_events",
     "read_images_table",
     "read_judgements",
     "read_modalities",

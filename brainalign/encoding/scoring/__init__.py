@@ -1,5 +1,6 @@
 """Scores of held-out responses, their tables, and unique and shared parts of models."""
 
+from brainalign.encoding.scoring.continuous_runs import RunFit, block_null, fit_runs, mean_over_runs, unique_variance
 from brainalign.encoding.scoring.crossval import Evaluation, evaluate
 from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
 from brainalign.encoding.scoring.crossval import row_space as row_space
@@ -39,15 +40,19 @@ __all__ = [
     "HeldOut",
     "ImageSubject",
     "RegionEncoder",
+    "RunFit",
     "SplitScores",
     "band_table",
+    "block_null",
     "choose_regions",
     "evaluate",
     "evaluate_held_out",
     "fit_regions",
+    "fit_runs",
     "group_table",
     "latency_table",
     "layer_draws",
+    "mean_over_runs",
     "null_table",
     "preference_table",
     "score_clusters",
@@ -57,4 +62,5 @@ __all__ = [
     "side_by_side",
     "split_scores",
     "target_groups",
+    "unique_variance",
 ]

@@ -44,7 +44,7 @@ ACROSS, WITHIN = "recordings left out", "within recordings"
 
 def gather_recordings(shelf: Shelf) -> SubjectMaterial | None:
     """Gather what was decoded of a subject; None where features are fitted as well, whose chapter tells of it."""
-    if shelf.each("splits"):
+    if shelf.each("splits") or shelf.each("runscores"):
         return None
     responses, decoded = shelf.fetch("responses", Responses), decoded_times_of(shelf)
     return shelf.material(SubjectMaterial, responses=responses, decoded=decoded)

@@ -4,6 +4,7 @@ from brainalign.report.pages.block_sections import blocks_chapter, gather_blocks
 from brainalign.report.pages.blocks_figures import mds_points as mds_points
 from brainalign.report.pages.blocks_figures import score_against_ceiling as score_against_ceiling
 from brainalign.report.pages.concepts import concepts_chapter, gather_concepts
+from brainalign.report.pages.continuous import continuous_chapter, gather_continuous
 from brainalign.report.pages.dynamics import dynamics_chapter, gather_dynamics
 from brainalign.report.pages.group import failed_chapter as failed_chapter
 from brainalign.report.pages.group import gather_group, group_chapter, group_figure, group_sections, scores_chapter
@@ -22,9 +23,11 @@ __all__ = [
     "TextMaterial",
     "blocks_chapter",
     "concepts_chapter",
+    "continuous_chapter",
     "dynamics_chapter",
     "gather_blocks",
     "gather_concepts",
+    "gather_continuous",
     "gather_dynamics",
     "gather_group",
     "gather_images",

@@ -1,0 +1,261 @@
+"""Stimuli that go on: their events, and the runs of a subject cleaned on the clock of the recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.signal import detrend
+
+from brainalign.arrays import Responses, Values
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.formats import bad_voxels, open_image, read_table, read_volumes, target_table, voxel_table
+from brainalign.datasets.problems import Problem
+from brainalign.io import chosen_array, stored_arrays
+from brainalign.study import RunFiles, Study
+
+LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
+
+
+@dataclass(frozen=True)
+class ContinuousRuns:
+    """The runs of one subject, trimmed, detrended and z-scored.
+
+    Attributes
+    ----------
+    responses : Responses
+        A trial per row that is kept, the mean over presentations; `onset_s` is the middle of its acquisition.
+    explainable : array (n_targets,)
+        Share of the variance of that mean that repeats explain, over the runs presented more than once; NaN without.
+    presentations : dict of int
+        How often each run was presented.
+    n_dropped : int
+        NaN or constant targets left out.
+    """
+
+    responses: Responses
+    explainable: Values
+    presentations: dict[str, int]
+    n_dropped: int
+
+
+def read_events(study: Study) -> pd.DataFrame:
+    """Read the events that were shown, a row each: stimulus_id, run, onset_s, duration_s, and what else is known.
+
+    Parameters
+    ----------
+    study : Study
+        `stimuli` is a table with the columns run (or story), onset_s (or onset) and, where known, duration_s (or
+        duration), text (or word), path, stimulus_id.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the file; `caption` is the text. Without stimulus_id events are numbered within runs.
+
+    Raises
+    ------
+    BrainalignError
+        If a column is missing, an onset is no number, or an id is there twice.
+    """
+    path = study.locate(Path(str(study.stimuli)), "stimuli")
+    table = read_table(path).rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
+    table = table.rename(columns={"text": "caption", "word": "caption"})
+    for column in ("run", "onset_s"):
+        if column not in table:
+            near = did_you_mean(column, list(table))
+            raise BrainalignError(f"{path}: no column {column}{near}; it has {listed(list(table), 9)}: add it")
+    for column in ("onset_s", "duration_s"):
+        numbers = pd.to_numeric(table.get(column, pd.Series(0.0, index=table.index)), errors="coerce")
+        wrong = np.flatnonzero(~np.isfinite(numbers.to_numpy(dtype=float)) | ((column == "duration_s") & (numbers < 0)))
+        if len(wrong):
+            row = int(wrong[0])
+            raise BrainalignError(f"{path}: {column} is {table[column].iloc[row]!r} in row {row + 1}; give seconds")
+        table[column] = numbers.astype(float)
+    table["run"] = table["run"].astype(str)
+    if "stimulus_id" not in table:
+        table.insert(
+            0, "stimulus_id", table["run"] + "_" + (table.groupby("run").cumcount() + 1).astype(str).str.zfill(5)
+        )
+    twice = table["stimulus_id"][table["stimulus_id"].duplicated()].tolist()
+    if twice:
+        raise BrainalignError(
+            f"{path}: {len(twice)} stimulus ids are there twice ({listed(twice)}); number every event"
+        )
+    return table
+
+
+def read_continuous(study: Study, subject: str) -> ContinuousRuns:
+    """Read the runs of one subject: trimmed, detrended and z-scored within runs, presentations averaged.
+
+    Parameters
+    ----------
+    study : Study
+    subject : str
+
+    Returns
+    -------
+    ContinuousRuns
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read, runs differ in their targets, presentations in their length, a run is too short, or
+        the header of a volume says another repetition time.
+    """
+    files = study.recordings[subject]
+    assert isinstance(files, RunFiles)
+    targets = _target_table(study, files)
+    start, stop = study.continuous.trim(files)
+    rows, means, explained, bad = [], [], [], np.zeros(len(targets), dtype=bool)
+    for run in files.files:
+        shown = [_read_run(study, files, path, len(targets)) for path in files.presentations(run)]
+        lengths = sorted({len(values) for values in shown})
+        if len(lengths) > 1:
+            raise BrainalignError(
+                f"recordings.{subject}.files.{run}: presentations have {listed(lengths)} rows; cut them to one length"
+            )
+        kept = slice(start, lengths[0] - stop)
+        if lengths[0] - start - stop < LEAST_ROWS:
+            raise BrainalignError(
+                f"recordings.{subject}.files.{run}: {lengths[0]} rows leave {max(lengths[0] - start - stop, 0)} after "
+                f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten continuous.trim_s"
+            )
+        clean = [_cleaned(values[kept], study.continuous.detrend) for values in shown]
+        bad |= np.any([broken for _, broken in clean], axis=0)
+        repeats = np.stack([values for values, _ in clean])
+        mean = repeats.mean(axis=0)
+        means.append(mean / np.where(mean.std(axis=0) > 0, mean.std(axis=0), 1))
+        if len(repeats) > 1:
+            explained.append(_explainable(repeats))
+        middle = 0.5 if files.slow else 0.0
+        rows.append(
+            pd.DataFrame({"run": run, "onset_s": (np.arange(*kept.indices(lengths[0])) + middle) * files.step_s})
+        )
+    trials = pd.concat(rows, ignore_index=True)
+    trials["trial_id"] = trials["run"] + "_" + trials.groupby("run").cumcount().astype(str)
+    trials = trials.assign(stimulus_id=trials["trial_id"], session="", repeat=1)
+    if bad.all():
+        raise BrainalignError(f"recordings.{subject}: every target is constant or NaN in a run; check mask and files")
+    values = np.concatenate(means)[:, ~bad].astype(np.float32)
+    explainable = np.mean(explained, axis=0) if explained else np.full(len(targets), np.nan)
+    places = targets[~bad].reset_index(drop=True)
+    presentations = {run: len(files.presentations(run)) for run in files.files}
+    return ContinuousRuns(Responses(values, trials, places, "z"), explainable[~bad], presentations, int(bad.sum()))
+
+
+def continuous_problems(study: Study, events: pd.DataFrame) -> list[Problem]:
+    """Say which events no recording has, and which recordings no event: an error, as both are misspelt runs.
+
+    Parameters
+    ----------
+    study : Study
+    events : DataFrame
+        As `read_events` gives them.
+    """
+    problems = []
+    shown = set(events["run"])
+    for subject, files in study.recordings.items():
+        assert isinstance(files, RunFiles)
+        silent = [run for run in files.files if run not in shown]
+        if silent:
+            problems.append(
+                Problem(
+                    f"recordings.{subject}.files",
+                    f"{listed(silent)}: no event is of such a run; the table has {listed(sorted(shown))}: use one name",
+                )
+            )
+    recorded = {run for files in study.recordings.values() for run in getattr(files, "files", {})}
+    lost = sorted(shown - recorded)
+    if lost:
+        problems.append(Problem("stimuli", f"{listed(lost)}: nobody was recorded in these runs; left out", "warning"))
+    return problems
+
+
+def outside_problems(study: Study, subject: str, runs: ContinuousRuns, events: pd.DataFrame) -> list[Problem]:
+    """Say where events lie beyond the end of their run: onsets in other units, or of another run.
+
+    Parameters
+    ----------
+    study : Study
+    subject : str
+    runs : ContinuousRuns
+    events : DataFrame
+    """
+    last = runs.responses.trials.groupby("run")["onset_s"].max()
+    problems = []
+    for run, onsets in events.groupby("run")["onset_s"]:
+        if run in last and (share := float((onsets > last[run] + 60).mean())) > 0.05:
+            problems.append(
+                Problem(
+                    f"recordings.{subject}.files.{run}",
+                    f"{share:.0%} of its events begin after its end ({onsets.max():g} s beside {last[run]:g} s); give "
+                    "onsets in seconds from the start of the run",
+                )
+            )
+    return problems
+
+
+def _target_table(study: Study, files: RunFiles) -> pd.DataFrame:
+    if files.mask is not None:
+        image = open_image(study.locate(files.mask, "mask"))
+        inside = read_volumes(study.locate(files.mask, "mask")) != 0
+        return voxel_table(inside, np.asarray(image.affine))
+    first = study.locate(files.paths[0], "files")
+    name = chosen_array(first, files.key)
+    n_targets = stored_arrays(first, [name])[name].shape[-1]
+    table = None if files.targets is None else study.locate(files.targets, "targets")
+    kind = "parcel" if files.slow else "sensor"
+    found = target_table(table, n_targets, kind)
+    if len(found) != n_targets:
+        raise BrainalignError(f"{table}: {len(found)} targets, but {first} has {n_targets}; give a row per target")
+    return found
+
+
+def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int) -> Values:
+    place = study.locate(path, "files")
+    if files.mask is None:
+        name = chosen_array(place, files.key)
+        values = stored_arrays(place, [name])[name]
+        if values.ndim != 2 or values.shape[1] != n_targets or values.dtype.kind not in "iuf":
+            raise BrainalignError(
+                f"{place}: an array of {values.dtype} and shape {values.shape}, where (rows, {n_targets} targets) of "
+                "numbers are wanted; turn it, or name another with key"
+            )
+        return np.asarray(values, dtype=np.float32)
+    image, inside = open_image(place), read_volumes(study.locate(files.mask, "mask")) != 0
+    if image.ndim != 4 or image.shape[:3] != inside.shape:
+        raise BrainalignError(
+            f"{place}: shape {image.shape} does not fit the mask {inside.shape}; resample one of them"
+        )
+    said = float(image.header.get_zooms()[3])
+    if abs(said - files.step_s) > 0.01 * files.step_s and said not in (0.0, 1.0):
+        raise BrainalignError(
+            f"{place}: its header says {said:g} s from volume to volume, tr_s {files.step_s:g}; correct it"
+        )
+    return np.ascontiguousarray(read_volumes(place)[inside].T)
+
+
+def _cleaned(values: Values, how: str) -> tuple[Values, NDArray[np.bool_]]:
+    """Return rows detrended and z-scored, and which targets are broken or constant (zeros there)."""
+    broken, flat = bad_voxels(np.asarray(values.T, dtype=np.float32), np.zeros(len(values)))
+    bad = broken | flat
+    clean = np.asarray(np.where(bad, 0, values), dtype=np.float64)
+    clean = detrend(clean, axis=0) if how == "linear" else clean - clean.mean(axis=0)
+    sd = clean.std(axis=0)
+    return (clean / np.where(sd > 0, sd, 1)).astype(np.float32), bad
+
+
+def _explainable(repeats: Values) -> Values:
+    """Return EV of the mean over presentations (n_repeats, n_rows, n_targets), corrected for their number.
+
+    Of N repeats of variance s + n each, the mean has s + n / N, and what repeats vary about it is n (N − 1) / N.
+    """
+    n = len(repeats)
+    noise = repeats.var(axis=0, ddof=1).mean(axis=0)
+    total = repeats.mean(axis=0).var(axis=0)
+    share = 1 - noise / n / np.where(total > 0, total, 1)
+    return np.asarray(share, dtype=np.float64)

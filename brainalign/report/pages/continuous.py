@@ -1,0 +1,340 @@
+"""The page of a subject for whom a stimulus went on: what every model predicts of runs left out, and adds to others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from brainalign.report.kit import (
+    GREY,
+    LEVEL,
+    NULL,
+    Chapter,
+    FailedControl,
+    Section,
+    Shelf,
+    StudyMaterial,
+    captioned,
+    check_columns,
+    html_table,
+    label_axes,
+    legend_below,
+    model_colours,
+    new_figure,
+    number,
+    p_equals,
+    p_number,
+    panel_grid,
+    share_axis,
+)
+
+RUN_TABLES = ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques")
+WHOLE = {"all": "all models", "shared": "shared by several"}
+KINDS = ("model", "control", "joint")
+EVERYWHERE = "all targets"
+MOST_REGIONS = 9  # of a figure; all of them stand in its table
+
+
+def gather_continuous(shelf: Shelf) -> StudyMaterial:
+    """Gather what was predicted of a subject's runs."""
+    for suffix in ("responses", "ceiling"):
+        shelf.fetch(suffix, object)
+    return shelf.material(StudyMaterial, tables=shelf.tables(RUN_TABLES))
+
+
+def continuous_chapter(material: StudyMaterial) -> Chapter:
+    """Tell of one subject whose runs were predicted from models of what went on."""
+    tables, kind = material.tables, f"Subject {material.subject}"
+    if not tables:
+        return Chapter(kind, methods=_methods(material))
+    scores = tables["runscores"]
+    tested = scores[scores["kind"].isin(KINDS)]
+    colours = _colours(material)
+    return Chapter(
+        kind,
+        [
+            _prediction(tested, scores, colours),
+            _shares(tables["runshares"], colours),
+            _delays(tables["rundelays"], colours),
+        ],
+        [*_findings(tested, tables["runshares"]), *material.descriptor.notes],
+        _cards(tested),
+        headline=_headline(tested),
+        interval_note="Intervals: over runs, none of fewer than six.",
+        summary=tested,
+        methods=_methods(material),
+        failed_controls=_failed(material, tested),
+    )
+
+
+def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
+    """Draw r of every model in every region, with its interval, its null and the ceiling.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        model, kind, region, r, low, high, null_95, ceiling.
+    colours : mapping of str
+        By model.
+    """
+    check_columns("the table of scores", rows, ["model", "kind", "region", "r", "low", "high", "null_95", "ceiling"])
+    regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
+    models = list(dict.fromkeys(rows["model"]))
+    figure, axes, columns = panel_grid(len(regions), 3, (2.5, 0.7 + 0.25 * len(models)), (1.2, 0.6), least=4.5)
+    for place, (ax, region) in enumerate(zip(axes, regions, strict=True)):
+        part = rows[rows["region"] == region].set_index("model").reindex(models)
+        for y, (model, row) in enumerate(part.iterrows()):
+            ax.barh(y, max(row["null_95"], 0), height=0.8, color=NULL, label="blocks exchanged, 95 %")
+            ax.hlines(y, row["low"], row["high"], color=colours[str(model)], linewidth=1.2)
+            ax.plot(
+                row["r"], y, "o", color=colours[str(model)], markerfacecolor=_face(row["kind"], colours[str(model)])
+            )
+        if np.isfinite(part["ceiling"]).any():
+            ax.axvline(part["ceiling"].max(), color="black", linewidth=0.8, linestyle=":", label="ceiling")
+        ax.axvline(0, color="black", linewidth=0.6)
+        ax.set_yticks(
+            range(len(models)), [_name(model) for model in models] if place % columns == 0 else [], fontsize=7
+        )
+        ax.invert_yaxis()
+        label_axes(ax, f"{region} ({int(part['n_targets'].max())})", x="r", ticks="x")
+    share_axis(axes, x=True, y=False)
+    legend_below(figure, axes, 2)
+    return figure
+
+
+def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
+    """Draw the unique R² of every model in every region with its interval, and what several share, as bars.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        model, region, unique, low, high; "shared" is what no model has alone.
+    colours : mapping of str
+        By model.
+    """
+    check_columns("the table of shares", rows, ["model", "region", "unique", "low", "high"])
+    regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
+    models = [model for model in dict.fromkeys(rows["model"]) if model != "all"]
+    figure, (ax,) = new_figure(1.8 + 0.9 * len(regions) + 0.1 * len(models) * len(regions), 3.2)
+    width = 0.8 / len(models)
+    for k, model in enumerate(models):
+        part = rows[rows["model"] == model].set_index("region").reindex(regions)
+        x = np.arange(len(regions)) + (k - (len(models) - 1) / 2) * width
+        ax.bar(x, part["unique"], width=0.9 * width, color=colours.get(model, NULL), label=_name(model))
+        ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
+    ax.axhline(0, color="black", linewidth=0.6)
+    ax.set_xticks(range(len(regions)), regions, fontsize=7)
+    label_axes(ax, y="R² that only this model has", ticks="y")
+    legend_below(figure, [ax], 4)
+    return figure
+
+
+def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
+    """Draw the size of weights at every delay, of each model by itself, as a share of its largest.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        model, delay_s, weight.
+    colours : mapping of str
+    """
+    check_columns("the table of delays", rows, ["model", "delay_s", "weight"])
+    figure, (ax,) = new_figure(4.6, 2.8)
+    for model, part in rows.groupby("model", sort=False):
+        share, colour = part["weight"] / part["weight"].max(), colours[str(model)]
+        ax.plot(part["delay_s"], share, "o-", color=colour, label=_name(model), markersize=3)
+    ax.set_ylim(0, 1.05)
+    label_axes(ax, x="delay (s)", y="weights (share of largest)", ticks="both")
+    legend_below(figure, [ax], 3)
+    return figure
+
+
+def _face(kind: str, colour: str) -> str:
+    return "white" if kind == "control" else colour
+
+
+def _name(model: object) -> str:
+    return WHOLE.get(str(model), str(model))
+
+
+def _colours(material: StudyMaterial) -> dict[str, str]:
+    config = material.config
+    models = config.models_of(material.dataset)
+    controls = [name for name in models if config.models[name].random or config.models[name].extractor == "random"]
+    return model_colours(models, controls) | {"event rate": GREY, "all": "black", "shared": NULL}
+
+
+def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str]) -> Section:
+    panels = [captioned("predictedruns", "Runs predicted from the others", predicted_runs(tested, colours), tested)]
+    layers = scores[scores["kind"] == "layer"]
+    if layers.groupby("model")["layer"].nunique().max() > 1:
+        html = html_table(
+            ["model", "layer", "region", "r"],
+            [[row["model"], row["layer"], row["region"], number(row["r"])] for _, row in layers.iterrows()],
+            "Scores of all layers",
+        )
+        panels.append(captioned("runlayers", "Every layer", None, layers, html=html))
+    header = ["model", "region", "r", "interval", "null 95 %", "p", "ceiling", "targets", "predicted"]
+    rows = [
+        [
+            _name(row["model"]),
+            row["region"],
+            number(row["r"]),
+            "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
+            number(row["null_95"]),
+            p_number(row["p"], 4),
+            "–" if np.isnan(row["ceiling"]) else number(row["ceiling"]),
+            str(row["n_targets"]),
+            f"{row['share']:.0%}",
+        ]
+        for _, row in tested.iterrows()
+    ]
+    table = html_table(header, rows, "Scores of all models and controls")
+    panels.append(captioned("runtable", "All numbers", None, tested, html=table))
+    return Section("prediction", "How well models predict", panels)
+
+
+def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> Section | None:
+    panel = captioned("runshares", "What each model adds", variance_shares(shares, colours), shares)
+    return Section("shares", "Which model explains what", [panel])
+
+
+def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> Section:
+    panel = captioned("rundelays", "When responses follow", delay_weights(weights, colours), weights)
+    return Section("delays", "Delays", [panel])
+
+
+def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
+    """Write what was found as sentences that follow from the numbers alone."""
+    found = []
+    for region, part in tested.groupby("region", sort=False):
+        models = part[part["kind"] == "model"]
+        if models.empty:
+            continue
+        best = models.loc[models["r"].idxmax()]
+        control = part[part["kind"] == "control"].iloc[0]
+        verdict = "predicts" if best["p"] < LEVEL else "is not shown to predict"
+        found.append(
+            f"{region}: {best['model']} {verdict} the runs left out, r = {number(best['r'])} ({_range(best)}95 % of "
+            f"the null below {number(best['null_95'])}, p {p_equals(best['p'], 4)}); the rate of events alone: "
+            f"{number(control['r'])}."
+        )
+        beyond = shares[(shares["region"] == region) & shares["model"].isin(models["model"])]
+        added = beyond[beyond["low"] > 0]
+        more = [f"{row['model']} (R² {number(row['unique'])}, {_range(row)[:-2]})" for _, row in added.iterrows()]
+        if more:
+            found.append(
+                f"{region}: beyond all other models and the rate of events, variance is added by {', '.join(more)}."
+            )
+        elif beyond["low"].notna().any():
+            found.append(f"{region}: no model is shown to add to the others and the rate of events.")
+    return found
+
+
+def _range(row: pd.Series) -> str:
+    return "" if np.isnan(row["low"]) else f"95 % interval {number(row['low'])} to {number(row['high'])}, "
+
+
+def _cards(tested: pd.DataFrame) -> list[dict[str, str]]:
+    cards = []
+    for region, part in tested.groupby("region", sort=False):
+        models, control = part[part["kind"] == "model"], part[part["kind"] == "control"].iloc[0]
+        if models.empty:
+            continue
+        best = models.loc[models["r"].idxmax()]
+        cards.append(
+            {
+                "name": f"{region}: {best['model']}",
+                "value": number(best["r"]),
+                "control": f"null 95 % {number(best['null_95'])}, event rate {number(control['r'])}",
+                "split": "runs left out",
+            }
+        )
+    return cards
+
+
+def _headline(tested: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "quantity": f"r, {row['region']}",
+            "split": "runs left out",
+            "model": _name(row["model"]),
+            "method": "banded ridge" if row["kind"] == "joint" else "ridge",
+            "layer": row["kind"],
+            "value": row["r"],
+            "chance": 0.0,
+            "n": int(row["n_targets"]),
+            "null_mean": row["null_mean"],
+        }
+        | {name: row[name] for name in ("low", "high", "p")}
+        for _, row in tested.iterrows()
+    ]
+
+
+def _failed(material: StudyMaterial, tested: pd.DataFrame) -> list[FailedControl]:
+    """List random features that predict: they know nothing but when events were."""
+    noise = [name for name, model in material.config.models.items() if model.extractor == "random"]
+    return [
+        FailedControl(
+            f"{row['model']}, {row['region']}: r of features without content",
+            float(row["r"]),
+            "Something else than what was shown predicts these runs: look for drifts, or for runs that are not apart.",
+            0.0,
+            float(row["p"]),
+        )
+        for _, row in tested[tested["model"].isin(noise)].iterrows()
+        if row["region"] == EVERYWHERE and row["p"] < LEVEL / 5  # regions and models are many
+    ]
+
+
+def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
+    """List the paragraphs of the methods, each with the keys of its references."""
+    read, options = material.details("responses"), material.config.encode_runs
+    texts: list[tuple[str, Sequence[str]]] = []
+    if read:
+        start, stop = (rows * read["step_s"] for rows in read["trimmed"])
+        heard = [run for run, count in read["presentations"].items() if count > 1]
+        repeated = (
+            f" {len(heard)} runs were presented more than once: their mean was fitted, and explainable variance of it, "
+            "corrected for the number of presentations, gives the ceiling √EV."
+            if heard
+            else " No run was presented twice, so that there is no ceiling."
+        )
+        detrended = "detrended linearly and " if read["detrend"] == "linear" else ""
+        texts.append(
+            (
+                f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:g} s) were {detrended}"
+                f"z-scored within runs, after the first {start:g} s and the last {stop:g} s were left out; {read['n_dropped']} "
+                f"targets without variance were dropped.{repeated}",
+                ("explainable",) if heard else (),
+            )
+        )
+        delays = [delay * read["step_s"] for delay in read["delays"]]
+        listed = (
+            ", ".join(f"{delay:g}" for delay in delays) if len(delays) <= 8 else f"{min(delays):g} to {max(delays):g}"
+        )
+        texts.append(
+            (
+                "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
+                "event stands at its middle), scaled on training runs, and entered ridge regression at delays of "
+                f"{listed} s, never across runs. Each run was left out in turn; penalties were chosen leaving out each "
+                "of the other runs, as was the layer of a model. The rate of events stands beside every model.",
+                ("huth", "ridge"),
+            )
+        )
+    if material.tables:
+        block = material.details("runscores").get("p", "")
+        texts.append(
+            (
+                f"r is averaged over runs as Fisher's z; p: {block} ({options.permutations:,} permutations), which "
+                "keeps their autocorrelation. All models and the rate of events entered one banded ridge regression "
+                f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
+                "without it. Negative values stand as they are.",
+                ("banded",),
+            )
+        )
+    return texts

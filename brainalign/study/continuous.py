@@ -1,0 +1,130 @@
+"""Stimuli that go on: words of a story, frames of a film, with responses of every volume or sample of a run.
+
+RunFiles           the runs of one subject: volumes, or tables of targets over time
+ContinuousOptions  how features and responses meet on one clock: delays, trimming, filtering
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from brainalign.checks import listed
+from brainalign.study.parsing import Name, Strict
+from brainalign.study.responses import RepetitionTime
+
+HAEMODYNAMIC_S = 0.3  # rows at least so far apart are volumes, whose responses are slow
+
+
+class RunFiles(Strict):
+    """The runs of one subject while a stimulus went on: a row per volume or sample."""
+
+    gives: ClassVar[str] = "continuous"
+
+    format: Literal["runs"]
+    files: dict[Name, Path | tuple[Path, ...]] = Field(
+        min_length=2,
+        description="by run: 4-D NIfTI with mask; or .npy, .npz, .h5, .mat, .zarr of (rows, targets). Several where "
+        "the same stimulus was shown again: their mean is fitted, ceilings come from them",
+    )
+    mask: Path | None = Field(None, description="NIfTI, non-zero inside; needed for volumes")
+    key: str | None = Field(None, description="which array, where files hold several")
+    targets: Path | None = Field(None, description="of arrays: a row per target, target_id, and roi, x_mm ... if known")
+    tr_s: RepetitionTime | None = Field(None, gt=0, description="seconds from row to row of volumes")
+    sfreq_hz: float | None = Field(None, gt=0, description="rows per second of M/EEG, ECoG or spikes, instead of tr_s")
+    space: str = Field("", description="in words: what coordinates mean, such as MNI152")
+
+    @model_validator(mode="after")
+    def _has_a_clock(self) -> RunFiles:
+        if (self.tr_s is None) == (self.sfreq_hz is None):
+            raise ValueError("give tr_s (volumes) or sfreq_hz (samples), one of them: rows have no clock without")
+        volumes = [path for path in self.paths if path.name.endswith((".nii", ".nii.gz"))]
+        if volumes and (self.mask is None or len(volumes) < len(self.paths)):
+            raise ValueError("runs are volumes with a mask, or arrays: give mask, or one sort of files for all runs")
+        return self
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file, in order."""
+        return [path for run in self.files for path in self.presentations(run)]
+
+    def presentations(self, run: str) -> list[Path]:
+        """List the files of a run: one for every time that it was presented."""
+        files = self.files[run]
+        return [files] if isinstance(files, Path) else list(files)
+
+    @property
+    def step_s(self) -> float:
+        """Seconds from row to row."""
+        return float(self.tr_s or 1 / float(self.sfreq_hz or 1))
+
+    @property
+    def slow(self) -> bool:
+        """Whether responses are haemodynamic, as rows that lie so far apart say."""
+        return self.step_s >= HAEMODYNAMIC_S
+
+
+class ContinuousOptions(Strict):
+    """How features and responses of a stimulus that goes on meet: None is what suits the clock of the recording."""
+
+    delays_s: tuple[float, ...] | None = Field(
+        None, min_length=1, description="2, 4, 6, 8 s of volumes; of samples every one from -0.1 to 0.6 s"
+    )
+    trim_s: tuple[float, float] | None = Field(
+        None, description="left out at the start and the end of every run: 20 and 10 s of volumes, nothing of samples"
+    )
+    detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
+
+    def delays(self, files: RunFiles) -> list[int]:
+        """List delays in rows.
+
+        Raises
+        ------
+        ValueError
+            If one is no multiple of the seconds between rows.
+        """
+        step = files.step_s
+        if self.delays_s is None:
+            return (
+                [round(k / step) for k in (2, 4, 6, 8)]
+                if files.slow
+                else list(range(-int(0.1 / step), int(0.6 / step) + 1))
+            )
+        rows = [delay / step for delay in self.delays_s]
+        odd = [f"{delay:g}" for delay, row in zip(self.delays_s, rows, strict=True) if abs(row - round(row)) > 1e-3]
+        if odd:
+            raise ValueError(
+                f"continuous.delays_s: {listed(odd)} are no multiples of the {step:g} s between rows; give multiples"
+            )
+        return [round(row) for row in rows]
+
+    def trim(self, files: RunFiles) -> tuple[int, int]:
+        """Count the rows left out at the start and at the end of every run."""
+        start, stop = self.trim_s if self.trim_s is not None else ((20.0, 10.0) if files.slow else (0.0, 0.0))
+        return round(start / files.step_s), round(stop / files.step_s)
+
+
+def check_continuous(study: Any) -> None:
+    """Raise where the runs of a study cannot be left out in turn, or delays do not lie on its clock.
+
+    Parameters
+    ----------
+    study : Study
+
+    Raises
+    ------
+    ValueError
+        For pydantic to report.
+    """
+    rules = list(study.splits.values())
+    if len(rules) != 1 or rules[0].leave_out not in ("run", "story") or rules[0].folds is not None:
+        raise ValueError("splits: of stimuli that go on whole runs are left out; give runs: {leave_out: run}")
+    for name, files in study.recordings.items():
+        study.continuous.delays(files)
+        if len(files.files) < 3:
+            raise ValueError(
+                f"recordings.{name}.files: {len(files.files)} runs; one is left out and penalties are chosen between "
+                "others, which takes three or more: cut runs at pauses, or record more"
+            )

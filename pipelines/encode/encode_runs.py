@@ -1,0 +1,177 @@
+"""encode_runs: every model of a stimulus that goes on for one subject, alone and all in one fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Layers, Responses, Values
+from brainalign.checks import BrainalignError
+from brainalign.config import EncodeRunsSettings
+from brainalign.encoding import RunFit, block_null, fit_runs, mean_over_runs, unique_variance
+from brainalign.features import resample_events
+from brainalign.io import entities_of, load
+from brainalign.statistics import MIN_UNITS, cross_validated_interval, permutation_test
+from brainalign.workflow import Job
+
+RATE = "event rate"  # the control that stands beside every model: that something was shown, whatever it was
+EVERYWHERE = "all targets"
+
+
+def encode_runs(job: Job) -> None:
+    """Fit every layer of every model with delays, runs left out in turn; then all models and the event rate jointly."""
+    settings = job.options("encode_runs", EncodeRunsSettings)
+    responses, ceiling = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    noted = job.details("responses")
+    Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
+    features = _on_the_clock(job, responses, float(noted["step_s"]))
+    regions = _regions(responses.targets, ceiling, job.settings["ceiling_threshold"])
+    block = max(round(settings.block_s / noted["step_s"]), 1)
+    names = list(dict.fromkeys(runs.tolist()))
+    scores, targets, folds, weights, bands, fits = [], [], [], [], {}, {}
+    for model, layers in features.items():
+        every = {layer: fit_runs([values], Y, runs, delays) for layer, values in layers.items()}
+        best = max(every, key=lambda layer: every[layer].inner.mean())
+        fits[model], bands[model] = every[best], layers[best]
+        for layer, fit in every.items() if model != RATE else ():
+            scores += _score_rows(model, layer, "layer", fit, ceiling, regions, None)
+        weights += [
+            {"model": model, "delay_s": delay * noted["step_s"], "weight": weight}
+            for delay, weight in zip(delays, every[best].weights, strict=True)
+        ]
+    options = {"n_candidates": settings.n_candidates, "seed": job.seed}
+    together = fit_runs(list(bands.values()), Y, runs, delays, **options) if len(bands) > 1 else fits[RATE]
+    fits["all"] = together
+    confidence = job.settings["confidence"]
+    for model, fit in fits.items():
+        null = block_null(fit.predicted, Y, runs, block, settings.permutations, job.seed)
+        kind = "control" if model == RATE else "joint" if model == "all" else "model"
+        scores += _score_rows(model, "", kind, fit, ceiling, regions, null, confidence)
+        r = mean_over_runs(fit.r)
+        p = permutation_test(r, null)
+        corrected = permutation_test(r, null, "max")
+        table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "r": r})
+        targets.append(table.assign(r2=np.nanmean(fit.r2, axis=0), p=p, p_fwer=corrected, ceiling=ceiling))
+        folds += [
+            {"model": model, "region": region, "run": run, "r": float(np.nanmean(fit.r[k, rows]))}
+            for region, rows in regions.items()
+            for k, run in enumerate(names)
+        ]
+    unique = unique_variance(bands, together, Y, runs, delays, **options) if len(bands) > 1 else {}
+    job.save(
+        "runscores",
+        pd.DataFrame(scores),
+        r="of each run left out, mean over runs as Fisher's z, mean over the targets of a region",
+        p=f"one-sided, blocks of {block} rows of the prediction exchanged within runs",
+        interval="over runs (Nadeau and Bengio)",
+    )
+    job.save("runtargets", pd.concat(targets, ignore_index=True), p_fwer="against the largest r over targets")
+    job.save("runfolds", pd.DataFrame(folds))
+    job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features and targets")
+    job.save("runshares", pd.DataFrame(_share_rows(list(bands), together, unique, regions, confidence)))
+    of_targets = [
+        pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "unique": np.nanmean(r2, axis=0)})
+        for model, r2 in unique.items()
+    ]
+    job.save(
+        "rununiques", pd.concat(of_targets, ignore_index=True) if of_targets else pd.DataFrame(columns=["target_id"])
+    )
+
+
+def _on_the_clock(job: Job, responses: Responses, step_s: float) -> dict[str, dict[str, Values]]:
+    """Return every layer of every model, and the rate of events, at the times of the rows (n_rows, n_features)."""
+    found: dict[str, dict[str, Values]] = {}
+    trials = responses.trials
+    for path in job.paths("features"):
+        layers = load(path, Layers, job.provenance)
+        found[entities_of(path)["model"]] = {name: np.zeros((len(trials), 0)) for name in layers}
+        for name, layer in layers.items():
+            found[entities_of(path)["model"]][name] = _resampled(trials, layer.stimuli, layer.values, step_s)
+            found.setdefault(RATE, {RATE: _resampled(trials, layer.stimuli, np.ones((len(layer.stimuli), 1)), step_s)})
+    return {name: layers for name, layers in found.items() if name != RATE} | {RATE: found[RATE]}
+
+
+def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, step_s: float) -> Values:
+    """Return features of events (n_events, ...) at the times of the rows, run by run."""
+    flat = np.asarray(vectors).reshape(len(vectors), -1)
+    parts = []
+    for run, rows in trials.groupby("run", sort=False):
+        shown = (events["run"].astype(str) == str(run)).to_numpy()
+        if not shown.any():
+            raise BrainalignError(f"run {run}: no event is of this run; name runs alike in stimuli and recordings")
+        onsets, durations = (events.loc[shown, name].to_numpy(dtype=float) for name in ("onset_s", "duration_s"))
+        parts.append(resample_events(onsets, durations, flat[shown], rows["onset_s"].to_numpy(), step_s))
+    return np.concatenate(parts)
+
+
+def _regions(targets: pd.DataFrame, ceiling: Values, threshold: float) -> dict[str, Values]:
+    """Return the targets of every region: those that repeat, where repeats were recorded."""
+    kept = ceiling > threshold if np.isfinite(ceiling).any() else np.ones(len(targets), dtype=bool)
+    named = targets["roi"].explode().dropna()
+    found = {EVERYWHERE: np.flatnonzero(kept)}
+    found |= {
+        str(roi): np.array([row for row in rows if kept[row]]) for roi, rows in named.groupby(named).groups.items()
+    }
+    return {name: rows for name, rows in found.items() if len(rows)} or {EVERYWHERE: np.arange(len(targets))}
+
+
+def _score_rows(
+    model: str,
+    layer: str,
+    kind: str,
+    fit: RunFit,
+    ceiling: Values,
+    regions: dict[str, Values],
+    null: Values | None,
+    confidence: float = 0.95,
+) -> list[dict[str, object]]:
+    """List the mean r of a fit in every region, with its null, interval and ceiling where it has them."""
+    r, found = mean_over_runs(fit.r), []
+    corrected = np.full(len(r), np.nan) if null is None else permutation_test(r, null, "max")
+    for region, rows in regions.items():
+        row: dict[str, object] = {
+            "model": model,
+            "layer": layer,
+            "kind": kind,
+            "region": region,
+            "n_targets": len(rows),
+        }
+        row["r"], row["ceiling"] = float(np.nanmean(r[rows])), float(np.sqrt(np.maximum(ceiling[rows], 0)).mean())
+        row |= dict.fromkeys(("low", "high", "null_mean", "null_95", "p", "share"), np.nan)
+        if null is not None:
+            means = np.nanmean(null[:, rows], axis=1)
+            row["null_mean"], row["null_95"] = float(means.mean()), float(np.quantile(means, 0.95))
+            row["p"] = float(permutation_test(np.asarray(row["r"]), means))
+            row["share"] = float((corrected[rows] < 0.05).mean())
+            row |= _interval(np.nanmean(fit.r[:, rows], axis=1), confidence)
+        found.append(row)
+    return found
+
+
+def _share_rows(
+    bands: list[str], together: RunFit, unique: dict[str, Values], regions: dict[str, Values], confidence: float
+) -> list[dict[str, object]]:
+    """List what every model adds to the R² of the joint fit: product measure, and what is lost without it."""
+    rows: list[dict[str, object]] = []
+    for region, places in regions.items():
+        whole = np.nanmean(together.r2[:, places], axis=1)
+        rows.append({"model": "all", "region": region, "product": float(whole.mean()), "unique": np.nan, "low": np.nan})
+        for k, name in enumerate(bands if unique else []):
+            lost = np.nanmean(unique[name][:, places], axis=1)
+            product = float(np.nanmean(together.split[:, k][:, places]))
+            rows.append({"model": name, "region": region, "product": product, "unique": float(lost.mean())})
+            rows[-1] |= _interval(lost, confidence)
+        shared = float(whole.mean()) - sum(
+            float(row["unique"]) for row in rows if row["region"] == region and row["model"] != "all"
+        )  # type: ignore[arg-type]
+        if unique:
+            rows.append({"model": "shared", "region": region, "product": np.nan, "unique": shared})
+    return rows
+
+
+def _interval(values: Values, confidence: float) -> dict[str, float]:
+    """Return the interval of a mean over runs; NaN of too few."""
+    if len(values) < MIN_UNITS or not np.isfinite(values).all():
+        return {"low": np.nan, "high": np.nan}
+    interval = cross_validated_interval(values, 1 / (len(values) - 1), confidence)
+    return {"low": interval.low, "high": interval.high}
