@@ -53,8 +53,8 @@ class EncodeRunsSettings(Strict):
     """Options of the encode stage of stimuli that go on."""
 
     n_candidates: int = Field(12, ge=1, description="sets of shares that the joint fit of all models tries")
-    permutations: int = Field(500, ge=19, description="of blocks of rows of predictions, within runs")
-    block_s: float = Field(20.0, gt=0, description="length of these blocks: longer than responses autocorrelate")
+    permutations: int = Field(200, ge=19, description="circular shifts of the responses of every run, each refitted")
+    shift_s: float = Field(30.0, gt=0, description="by so much or more: longer than responses autocorrelate")
 
 
 class CompareSettings(Strict):

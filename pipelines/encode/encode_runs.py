@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from brainalign.arrays import Layers, Responses, Values
+from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
-from brainalign.encoding import RunFit, block_null, fit_runs, mean_over_runs, unique_variance
+from brainalign.encoding import Band, RunFit, best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
 from brainalign.features import resample_events
 from brainalign.io import entities_of, load
 from brainalign.statistics import MIN_UNITS, cross_validated_interval, permutation_test
@@ -26,25 +26,28 @@ def encode_runs(job: Job) -> None:
     Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
     features = _on_the_clock(job, responses, float(noted["step_s"]))
     regions = _regions(responses.targets, ceiling, job.settings["ceiling_threshold"])
-    block = max(round(settings.block_s / noted["step_s"]), 1)
+    gap = max(round(settings.shift_s / noted["step_s"]), 1)
     names = list(dict.fromkeys(runs.tolist()))
-    scores, targets, folds, weights, bands, fits = [], [], [], [], {}, {}
+    scores: list[dict[str, object]] = []
+    targets, folds, weights = [], [], []
+    bands: dict[str, Band] = {}
+    fits: dict[str, RunFit] = {}
     for model, layers in features.items():
         every = {layer: fit_runs([values], Y, runs, delays) for layer, values in layers.items()}
-        best = max(every, key=lambda layer: every[layer].inner.mean())
-        fits[model], bands[model] = every[best], layers[best]
+        fits[model], bands[model] = best_layers(layers, every, names)
         for layer, fit in every.items() if model != RATE else ():
             scores += _score_rows(model, layer, "layer", fit, ceiling, regions, None)
         weights += [
             {"model": model, "delay_s": delay * noted["step_s"], "weight": weight}
-            for delay, weight in zip(delays, every[best].weights, strict=True)
+            for delay, weight in zip(delays, fits[model].weights, strict=True)
         ]
     options = {"n_candidates": settings.n_candidates, "seed": job.seed}
     together = fit_runs(list(bands.values()), Y, runs, delays, **options) if len(bands) > 1 else fits[RATE]
     fits["all"] = together
     confidence = job.settings["confidence"]
     for model, fit in fits.items():
-        null = block_null(fit.predicted, Y, runs, block, settings.permutations, job.seed)
+        fitted = list(bands.values()) if model == "all" else [bands[model]]
+        null = shift_null(fitted, Y, runs, delays, fit, gap, settings.permutations, job.seed)
         kind = "control" if model == RATE else "joint" if model == "all" else "model"
         scores += _score_rows(model, "", kind, fit, ceiling, regions, null, confidence)
         r = mean_over_runs(fit.r)
@@ -62,7 +65,7 @@ def encode_runs(job: Job) -> None:
         "runscores",
         pd.DataFrame(scores),
         r="of each run left out, mean over runs as Fisher's z, mean over the targets of a region",
-        p=f"one-sided, blocks of {block} rows of the prediction exchanged within runs",
+        p=f"one-sided, responses of every run shifted circularly by {settings.shift_s:g} s or more, and refitted",
         interval="over runs (Nadeau and Bengio)",
     )
     job.save("runtargets", pd.concat(targets, ignore_index=True), p_fwer="against the largest r over targets")
@@ -104,7 +107,7 @@ def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, step
     return np.concatenate(parts)
 
 
-def _regions(targets: pd.DataFrame, ceiling: Values, threshold: float) -> dict[str, Values]:
+def _regions(targets: pd.DataFrame, ceiling: Values, threshold: float) -> dict[str, Rows]:
     """Return the targets of every region: those that repeat, where repeats were recorded."""
     kept = ceiling > threshold if np.isfinite(ceiling).any() else np.ones(len(targets), dtype=bool)
     named = targets["roi"].explode().dropna()
@@ -121,7 +124,7 @@ def _score_rows(
     kind: str,
     fit: RunFit,
     ceiling: Values,
-    regions: dict[str, Values],
+    regions: dict[str, Rows],
     null: Values | None,
     confidence: float = 0.95,
 ) -> list[dict[str, object]]:
@@ -149,7 +152,7 @@ def _score_rows(
 
 
 def _share_rows(
-    bands: list[str], together: RunFit, unique: dict[str, Values], regions: dict[str, Values], confidence: float
+    bands: list[str], together: RunFit, unique: dict[str, Values], regions: dict[str, Rows], confidence: float
 ) -> list[dict[str, object]]:
     """List what every model adds to the R² of the joint fit: product measure, and what is lost without it."""
     rows: list[dict[str, object]] = []
@@ -161,11 +164,9 @@ def _share_rows(
             product = float(np.nanmean(together.split[:, k][:, places]))
             rows.append({"model": name, "region": region, "product": product, "unique": float(lost.mean())})
             rows[-1] |= _interval(lost, confidence)
-        shared = float(whole.mean()) - sum(
-            float(row["unique"]) for row in rows if row["region"] == region and row["model"] != "all"
-        )  # type: ignore[arg-type]
         if unique:
-            rows.append({"model": "shared", "region": region, "product": np.nan, "unique": shared})
+            alone = sum(float(np.nanmean(lost[:, places])) for lost in unique.values())
+            rows.append({"model": "shared", "region": region, "product": np.nan, "unique": float(whole.mean()) - alone})
     return rows
 
 

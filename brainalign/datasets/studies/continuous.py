@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.signal import detrend
 
 from brainalign.arrays import Responses, Values
 from brainalign.checks import BrainalignError, did_you_mean, listed
@@ -66,8 +65,8 @@ def read_events(study: Study) -> pd.DataFrame:
     table = table.rename(columns={"text": "caption", "word": "caption"})
     for column in ("run", "onset_s"):
         if column not in table:
-            near = did_you_mean(column, list(table))
-            raise BrainalignError(f"{path}: no column {column}{near}; it has {listed(list(table), 9)}: add it")
+            near = did_you_mean(column, list(table.columns))
+            raise BrainalignError(f"{path}: no column {column}{near}; it has {listed(list(table.columns), 9)}: add it")
     for column in ("onset_s", "duration_s"):
         numbers = pd.to_numeric(table.get(column, pd.Series(0.0, index=table.index)), errors="coerce")
         wrong = np.flatnonzero(~np.isfinite(numbers.to_numpy(dtype=float)) | ((column == "duration_s") & (numbers < 0)))
@@ -244,7 +243,10 @@ def _cleaned(values: Values, how: str) -> tuple[Values, NDArray[np.bool_]]:
     broken, flat = bad_voxels(np.asarray(values.T, dtype=np.float32), np.zeros(len(values)))
     bad = broken | flat
     clean = np.asarray(np.where(bad, 0, values), dtype=np.float64)
-    clean = detrend(clean, axis=0) if how == "linear" else clean - clean.mean(axis=0)
+    clean -= clean.mean(axis=0)
+    if how == "linear":
+        slope = np.linspace(-1, 1, len(clean))
+        clean -= np.outer(slope, slope @ clean / (slope @ slope))
     sd = clean.std(axis=0)
     return (clean / np.where(sd > 0, sd, 1)).astype(np.float32), bad
 

@@ -1,6 +1,14 @@
 """Scores of held-out responses, their tables, and unique and shared parts of models."""
 
-from brainalign.encoding.scoring.continuous_runs import RunFit, block_null, fit_runs, mean_over_runs, unique_variance
+from brainalign.encoding.scoring.continuous_runs import (
+    Band,
+    RunFit,
+    best_layers,
+    fit_runs,
+    mean_over_runs,
+    shift_null,
+    unique_variance,
+)
 from brainalign.encoding.scoring.crossval import Evaluation, evaluate
 from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
 from brainalign.encoding.scoring.crossval import row_space as row_space
@@ -34,6 +42,7 @@ from brainalign.encoding.scoring.split_half_scores import separations as separat
 __all__ = [
     "METRICS",
     "SPLIT",
+    "Band",
     "Contender",
     "DictionaryStudy",
     "Evaluation",
@@ -43,7 +52,7 @@ __all__ = [
     "RunFit",
     "SplitScores",
     "band_table",
-    "block_null",
+    "best_layers",
     "choose_regions",
     "evaluate",
     "evaluate_held_out",
@@ -58,6 +67,7 @@ __all__ = [
     "score_clusters",
     "score_predictions",
     "score_table",
+    "shift_null",
     "shuffled_regions",
     "side_by_side",
     "split_scores",

@@ -88,7 +88,7 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     for place, (ax, region) in enumerate(zip(axes, regions, strict=True)):
         part = rows[rows["region"] == region].set_index("model").reindex(models)
         for y, (model, row) in enumerate(part.iterrows()):
-            ax.barh(y, max(row["null_95"], 0), height=0.8, color=NULL, label="blocks exchanged, 95 %")
+            ax.barh(y, max(row["null_95"], 0), height=0.8, color=NULL, label="responses shifted, 95 %")
             ax.hlines(y, row["low"], row["high"], color=colours[str(model)], linewidth=1.2)
             ax.plot(
                 row["r"], y, "o", color=colours[str(model)], markerfacecolor=_face(row["kind"], colours[str(model)])
@@ -198,7 +198,7 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
     return Section("prediction", "How well models predict", panels)
 
 
-def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> Section | None:
+def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> Section:
     panel = captioned("runshares", "What each model adds", variance_shares(shares, colours), shares)
     return Section("shares", "Which model explains what", [panel])
 
@@ -215,7 +215,7 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
         models = part[part["kind"] == "model"]
         if models.empty:
             continue
-        best = models.loc[models["r"].idxmax()]
+        best = models.iloc[int(models["r"].to_numpy().argmax())]
         control = part[part["kind"] == "control"].iloc[0]
         verdict = "predicts" if best["p"] < LEVEL else "is not shown to predict"
         found.append(
@@ -245,7 +245,7 @@ def _cards(tested: pd.DataFrame) -> list[dict[str, str]]:
         models, control = part[part["kind"] == "model"], part[part["kind"] == "control"].iloc[0]
         if models.empty:
             continue
-        best = models.loc[models["r"].idxmax()]
+        best = models.iloc[int(models["r"].to_numpy().argmax())]
         cards.append(
             {
                 "name": f"{region}: {best['model']}",
@@ -308,8 +308,8 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         texts.append(
             (
                 f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:g} s) were {detrended}"
-                f"z-scored within runs, after the first {start:g} s and the last {stop:g} s were left out; {read['n_dropped']} "
-                f"targets without variance were dropped.{repeated}",
+                f"z-scored within runs, after the first {start:g} s and the last {stop:g} s were left out; "
+                f"{read['n_dropped']} targets without variance were dropped.{repeated}",
                 ("explainable",) if heard else (),
             )
         )
@@ -327,11 +327,11 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
             )
         )
     if material.tables:
-        block = material.details("runscores").get("p", "")
+        null = material.details("runscores").get("p", "")
         texts.append(
             (
-                f"r is averaged over runs as Fisher's z; p: {block} ({options.permutations:,} permutations), which "
-                "keeps their autocorrelation. All models and the rate of events entered one banded ridge regression "
+                f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
+                "their autocorrelation. All models and the rate of events entered one banded ridge regression "
                 f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
                 "without it. Negative values stand as they are.",
                 ("banded",),

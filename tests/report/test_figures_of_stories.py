@@ -1,0 +1,67 @@
+"""What figures of stories draw, held against the tables behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import bars, curves, legend, levels, panels, points, problems_of, spans, ticks
+from made import made
+
+from brainalign.report.pages import continuous
+
+COLOURS = {"language": "#0072b2", "acoustic": "#e69f00", "event rate": "#8c8c8c", "all": "#000000", "shared": "#dddddd"}
+MODELS = ["language", "event rate", "all"]
+
+
+def test_runs_that_are_predicted() -> None:
+    rows = made({"region": ["V1", "A1"], "model": MODELS}, "null_95", value="r").assign(
+        kind=lambda t: t["model"].map({"language": "model", "event rate": "control", "all": "joint"}),
+        n_targets=lambda t: t["region"].map({"V1": 7, "A1": 9}),
+        ceiling=lambda t: t["region"].map({"V1": 0.7, "A1": np.nan}),
+    )
+    figure = continuous.predicted_runs(rows, COLOURS)
+    regions, models = list(dict.fromkeys(rows["region"])), list(dict.fromkeys(rows["model"]))
+    names = {"language": "language", "event rate": "event rate", "all": "all models"}
+    assert list(ticks(panels(figure)[0], "y").values()) == [names[model] for model in models]
+    for ax, region in zip(panels(figure), regions, strict=True):
+        assert ax.get_title() == {"V1": "V1 (7)", "A1": "A1 (9)"}[region]
+        assert levels(ax, "x").get("ceiling") == {"V1": [0.7], "A1": None}[region]
+        of = rows[rows["region"] == region].set_index("model").loc[models]
+        assert [(mark.x, mark.y) for mark in points(ax)] == list(zip(of["r"], range(3), strict=True))
+        assert [mark.hollow for mark in points(ax)] == [model == "event rate" for model in models]
+        assert [mark.colour for mark in points(ax)] == [COLOURS[model] for model in models]
+        assert {round((b.y + b.y2) / 2): b.x2 for b in bars(ax)} == pytest.approx(dict(enumerate(of["null_95"])))
+        np.testing.assert_allclose([(e[0], e[2]) for e in spans(ax)], of[["low", "high"]])
+        assert ax.yaxis_inverted()
+    assert not problems_of(figure)
+
+
+def test_what_each_model_adds() -> None:
+    rows = made({"region": ["V1", "A1"], "model": ["all", "language", "acoustic", "shared"]}, value="unique")
+    figure = continuous.variance_shares(rows, COLOURS)
+    (ax,) = panels(figure)
+    of = rows.set_index(["model", "region"])
+    regions, names = (list(dict.fromkeys(rows[name])) for name in ("region", "model"))
+    names.remove("all")
+    drawn = sorted(((bar.x + bar.x2) / 2, bar.y2 if bar.y2 else bar.y) for bar in bars(ax))
+    expected = [of.loc[(model, region), "unique"] for region in regions for model in names]
+    assert [height for _, height in drawn] == pytest.approx(expected)
+    assert list(ticks(ax).values()) == regions
+    assert set(legend(figure)) == {"language", "acoustic", "shared by several"}
+    lines = sorted((e[0], e[1], e[3]) for e in spans(ax))
+    limits = [tuple(of.loc[(model, region), ["low", "high"]]) for region in regions for model in names]
+    np.testing.assert_allclose([line[1:] for line in lines], limits)
+    assert not problems_of(figure)
+
+
+def test_weights_of_delays() -> None:
+    rows = pd.DataFrame({"model": ["language"] * 3 + ["acoustic"] * 3, "delay_s": [2.0, 4, 6] * 2})
+    rows["weight"] = [0.1, 0.4, 0.2, 3.0, 1.5, 0.75]
+    figure = continuous.delay_weights(rows, COLOURS)
+    (ax,) = panels(figure)
+    assert curves(ax) == {
+        "language": [([2, 4, 6], pytest.approx([0.25, 1, 0.5]))],
+        "acoustic": [([2, 4, 6], pytest.approx([1, 0.5, 0.25]))],
+    }
+    assert not problems_of(figure)

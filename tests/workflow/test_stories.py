@@ -1,0 +1,164 @@
+"""A story from fifteen lines to a page: what was planted is found, and what could not be computed is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from jobs import run_all
+from refusals import refused
+from worlds.story import GROUPS, write_story
+
+from brainalign.cli import main
+from brainalign.config import Config, load_descriptors
+from brainalign.datasets import audit_study, read_continuous
+from brainalign.io import artifact_path
+from brainalign.study import load_descriptor, parse
+from brainalign.workflow import report_path
+
+N_VOXELS = 6
+
+
+def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, object]:
+    """Write a descriptor of one subject, and return it."""
+    files = {f"story{run + 1}": f"story{run + 1}.npy" for run in range(runs)}
+    recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files} | changes
+    content = {"name": "story", "stimuli": "words.tsv", "recordings": {"01": recorded}}
+    content["splits"] = {"stories": {"leave_out": "run"}}
+    (folder / "story.yaml").write_text(yaml.safe_dump(content))
+    return content
+
+
+def configured(folder: Path) -> Config:
+    models = {name: {"extractor": "table", "file": str(folder / f"{name}.npy")} for name in ("language", "acoustic")}
+    content = {
+        "results": str(folder / "results"),
+        "datasets": {"story": {"descriptor": str(folder / "story.yaml")}},
+        "models": models | {"random": {"extractor": "random", "n_features": 4}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "encode_runs": {"permutations": 39, "n_candidates": 5},
+    }
+    return parse(Config, content, "test")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("story")
+    write_story(folder, seed=21, n_runs=5, n_rows=75, n_voxels=N_VOXELS, signal=0.5, repeats=2)
+    again = {f"story{run + 1}": [f"story{run + 1}.npy", f"story{run + 1}_again.npy"] for run in range(2)}
+    described(folder, files=again | {f"story{run + 1}": f"story{run + 1}.npy" for run in range(2, 5)})
+    return folder
+
+
+def test_planted_models_reach_the_page(folder: Path) -> None:
+    assert main(["check", str(folder / "story.yaml")]) == 0
+    config = configured(folder)
+    run_all(config)
+    scores = pd.read_parquet(artifact_path(config.results, "story", "runscores", subject="01"))
+    tested = scores[scores["kind"] != "layer"].set_index(["model", "region"])
+    for model, other in (("language", "acoustic"), ("acoustic", "language")):
+        for region in (model, "both"):
+            assert tested.loc[(model, region), "r"] > 0.25
+            assert tested.loc[(model, region), "p"] == 1 / 40
+            assert tested.loc[(model, region), "r"] > 3 * tested.loc[(model, region), "null_95"]
+        assert abs(tested.loc[(other, model), "r"]) < 0.15
+    assert (tested.loc[["random", "event rate"], "r"].abs() < 0.15).all()
+    assert tested.loc[("all", "both"), "r"] > tested.loc[[("language", "both"), ("acoustic", "both")], "r"].max() + 0.05
+    ceilings = pd.read_parquet(artifact_path(config.results, "story", "ceiling", subject="01"))["ceiling"]
+    # Of 2 presentations with half of their variance planted, 2 s / (2 s + n) of the variance of the mean repeats.
+    assert abs(ceilings[: 3 * N_VOXELS].mean() - 2 / 3) < 0.1
+    assert abs(ceilings[3 * N_VOXELS :].mean()) < 0.2
+    shares = pd.read_parquet(artifact_path(config.results, "story", "runshares", subject="01"))
+    unique = shares.set_index(["model", "region"])["unique"]
+    assert unique[("language", "language")] > 0.15 > 0.05 > abs(unique[("acoustic", "language")])
+    assert min(unique[("language", "both")], unique[("acoustic", "both")]) > 0.08
+    page = re.sub(r"\s+", " ", report_path(config.results, "story", "01").read_text())
+    assert "language: language predicts the runs left out" in page
+    assert "2 runs were presented more than once" in page
+    assert "shifted circularly by 30 s or more, and refitted (39 times)" in page
+    assert "at delays of 2, 4, 6, 8 s" in page
+
+
+def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
+    """The same numbers in a mask, in a .npy: the same responses; volumes know where they lie."""
+    inside = np.zeros((4, 3, 4), dtype=bool)
+    inside.flat[: len(GROUPS) * N_VOXELS] = True
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(inside.astype(np.uint8), affine), tmp_path / "mask.nii.gz")
+    for run in range(5):
+        values = np.load(folder / f"story{run + 1}.npy")
+        volumes = np.zeros((*inside.shape, len(values)), dtype=np.float32)
+        volumes[inside] = values.T
+        image = nibabel.Nifti1Image(volumes, affine)
+        image.header.set_zooms((3, 3, 3, 2.0))
+        nibabel.save(image, tmp_path / f"story{run + 1}.nii.gz")
+        np.save(tmp_path / f"story{run + 1}.npy", values)
+    for name in ("words.tsv", "targets.tsv"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    described(tmp_path)
+    tables = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
+    files = {f"story{run + 1}": f"story{run + 1}.nii.gz" for run in range(5)}
+    described(tmp_path, files=files, mask="mask.nii.gz", targets=None)
+    volumes = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
+    np.testing.assert_array_equal(volumes.values, tables.values)
+    assert tables.trials["onset_s"].iloc[0] == 21.0  # the first 20 s are left out; rows stand in the middle
+    assert (tables.trials["run"].value_counts() == 60).all()
+    np.testing.assert_array_equal(volumes.targets[["i", "j", "k"]], np.argwhere(inside))
+    described(tmp_path, files=files, mask="mask.nii.gz", targets=None, tr_s=1.5)
+    refused(
+        "its header says 2 s from volume to volume, tr_s 1.5",
+        read_continuous,
+        load_descriptor(tmp_path / "story.yaml"),
+        "01",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"splits": {"images": {"share": 0.2}}}, "whole runs are left out; give runs: {leave_out: run}"),
+        ({"continuous": {"delays_s": [2, 3]}}, "continuous.delays_s: 3 are no multiples of the 2 s between rows"),
+        ({"recorded": {"sfreq_hz": 10.0}}, "give tr_s .volumes. or sfreq_hz .samples., one of them"),
+        ({"recorded": {"files": {"story1": "story1.npy", "story2": "story2.npy"}}}, "2 runs; .* takes three or more"),
+        ({"recorded": {"files": {"story1": "story1.npy", "story2": "a.nii", "b": "b.nii"}}}, "volumes with a mask, or"),
+    ],
+)
+def test_descriptors_that_cannot_run_are_refused(
+    folder: Path, tmp_path: Path, change: dict[str, dict[str, object]], message: str
+) -> None:
+    content = described(tmp_path, **change.get("recorded", {}))
+    (tmp_path / "story.yaml").write_text(
+        yaml.safe_dump(content | {name: value for name, value in change.items() if name != "recorded"})
+    )
+    refused(message, load_descriptor, tmp_path / "story.yaml")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.rename(columns={"onset_s": "start"}), "no column onset_s"),
+        (lambda t: t.assign(onset_s=["soon", *t["onset_s"][1:]]), "onset_s is 'soon' in row 1; give seconds"),
+        (lambda t: t.assign(onset_s=1000 * t["onset_s"]), "begin after its end .*in seconds from the start of the run"),
+        (lambda t: t.assign(run=t["run"].replace("story2", "story02")), "story2: no event is of such a run"),
+        (lambda t: t.assign(stimulus_id="word"), "stimulus ids are there twice"),
+    ],
+)
+def test_check_finds_events_that_do_not_fit(folder: Path, tmp_path: Path, spoil, message: str) -> None:
+    for file in folder.glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    spoil(pd.read_csv(folder / "words.tsv", sep="\t")).to_csv(tmp_path / "words.tsv", sep="\t", index=False)
+    described(tmp_path)
+    problems = "\n".join(map(str, audit_study(load_descriptor(tmp_path / "story.yaml")).errors))
+    assert re.search(message, problems), problems
+
+
+def test_models_that_cannot_read_events_are_refused(folder: Path) -> None:
+    config = configured(folder).model_dump(mode="json") | {"models": {"net": {"extractor": "efficientnet"}}}
+    refused(
+        "net read a path of every event, but words.tsv has no column path", load_descriptors, parse(Config, config, "t")
+    )
