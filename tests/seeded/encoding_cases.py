@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,26 @@ def converged(seed: int, n_subjects: int = 1) -> pd.DataFrame:
 
 
 ONE = {"n_permutations": 0, "n_boot": 0}
+
+
+def story(seed: int, of: str) -> Any:
+    """Return what a joint fit of runs chooses, what a band adds to it, or its null with the fit at one seed."""
+    bands, runs = {"a": X, "b": TOKENS[:, 0], "c": TOKENS[:, 1]}, RUNS.astype(str)
+    options = {"n_candidates": 6, "seed": 0 if of == "null" else seed}
+    fit = encoding.fit_runs(list(bands.values()), Y, runs, (0, 1), **options)
+    if of == "null":
+        return encoding.shift_null(list(bands.values()), Y, runs, (0, 1), fit, 2, 5, seed)
+    return (
+        fit.r
+        if of == "fit"
+        else encoding.unique_variance(bands, replace(fit, r2=0 * fit.r2), Y, runs, (0, 1), **options)
+    )
+
+
 ENCODING: dict[str, Callable[[int], Any]] = {
+    "fit_runs": lambda s: story(s, "fit"),
+    "shift_null": lambda s: story(s, "null"),
+    "unique_variance": lambda s: story(s, "unique"),
     "FactorizedReadout": lambda s: tokens(encoding.FactorizedReadout(seed=s)),
     "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
     "ImageSubject, draws": lambda s: subject(s).evaluate(ridge(), X).group_draws,
