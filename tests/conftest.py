@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -20,6 +21,15 @@ from PIL import Image
 
 from brainalign.kernels import blas
 from brainalign.simulation import betas_image, draw_scenes, labels_image, render
+
+# What modules define lives as long as the session: the collector need not walk over all of it again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 ROOT = Path(__file__).parent.parent
 # Files that ask where panels lie in a figure; of whole pages, one does.

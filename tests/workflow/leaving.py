@@ -1,8 +1,9 @@
-"""The end of a fork: without taking apart all that its parent imported, which takes half a second."""
+"""A fork from its start to its end: no garbage is collected, and nothing that its parent imported is taken apart."""
 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import NoReturn
 
 def leave(last: Callable[..., object], *arguments: object, **options: object) -> NoReturn:
     """Call a function and exit as Python would after it, with the status and the message that it exits with."""
+    gc.disable()  # it lives for seconds
     status: object = None
     try:
         last(*arguments, **options)
