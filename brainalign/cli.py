@@ -1,9 +1,10 @@
-"""`brainalign`: look before you run. The run itself is `snakemake`.
+"""`brainalign`: look before you run.
 
 brainalign doctor               versions, linear algebra, GPU, extras
 brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen; or of a configuration with its datasets
 brainalign fetch DESCRIPTOR     download what the descriptor says where to find, checksums verified
 brainalign plan [CONFIG]        jobs, memory, disk and time of a run, before anything runs
+brainalign run FILE             the whole workflow on a configuration or a study alone; what follows -- is for Snakemake
 brainalign rerun ARTIFACT       the job that left a result, once more, with the settings it had
 """
 
@@ -66,10 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = commands.add_parser("plan", help="jobs, memory, disk and time of a run")
     plan.add_argument("config", type=Path, nargs="?", default=Path("snakemake/config/config.yaml"))
     plan.set_defaults(run=_plan)
+    run = commands.add_parser("run", help="the whole workflow, from any folder; what follows -- is Snakemake's")
+    run.add_argument("file", type=Path, help="a configuration, or the descriptor of a study")
+    run.add_argument("--cores", default="all", help="how many cores; all if not given")
+    run.add_argument("--profile", default="default", help="of the workflow: default, or slurm for a cluster")
+    run.add_argument("--verbose", action="store_true", help="all that Snakemake says, in place of a line per step")
+    run.set_defaults(run=_run)
     rerun = commands.add_parser("rerun", help="the job that left a result, once more, with the settings it had")
     rerun.add_argument("artifact", type=Path, help="a result of a run, or its sidecar")
     rerun.set_defaults(run=_rerun)
-    arguments = parser.parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    own = given.index("--") if "--" in given else len(given)
+    arguments = parser.parse_args(given[:own], argparse.Namespace(snakemake=given[own + 1 :]))
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
         return int(arguments.run(arguments, console))
@@ -180,6 +189,12 @@ def _fetch(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _run(arguments: argparse.Namespace, _: Console) -> int:
+    from brainalign.commands import run_workflow
+
+    return run_workflow(arguments.file, arguments.cores, arguments.profile, arguments.verbose, arguments.snakemake)
+
+
 def _rerun(arguments: argparse.Namespace, console: Console) -> int:
     path = sidecar_path(arguments.artifact)
     job = Job.read(path)
@@ -225,7 +240,7 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     table.add_row("all", str(len(planned)), "", f"{total:.1f}", f"{sum(job.cost.disk_mb for job in planned):.0f}")
     console.print(table)
     _print_unknown_sizes(config, console)
-    console.print(f"results go to {config.results}; to run it: make run CONFIG={arguments.config}")
+    console.print(f"results go to {config.results}; to run it: brainalign run {arguments.config}")
     return 0
 
 

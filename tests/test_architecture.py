@@ -20,6 +20,7 @@ from brainalign.workflow import STEPS, Step, reached
 ROOT = Path(__file__).parent.parent
 BASE = ("config", "io", "study")
 FOLDERS = (
+    "commands",
     "config",
     "datasets",
     "decoding",
@@ -56,7 +57,8 @@ ALLOWED = {
     "decoding": {"base", *BASE, "features", "regression", "statistics"},
     "report": {"base", *BASE, "statistics"},
     "pipelines": {"base", *FOLDERS} - {"kernels"},
-    "cli": {"base", *BASE, "datasets", "geometry", "workflow"},
+    "commands": {"base", *BASE, "datasets", "geometry", "workflow"},
+    "cli": {"base", *BASE, "commands", "datasets", "geometry", "workflow"},
 }
 MOST_FILES = 20  # of a folder: with more, a room is found by searching and not by the tree
 TORCH_FREE = ("checks", "condensed", "config", "io", "study", "workflow", "workflow.plan")
@@ -269,7 +271,7 @@ def test_no_python_under_snakemake() -> None:
 
 def test_every_package_is_listed() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    found = {"brainalign", "brainalign.kernels"}
+    found = {"brainalign", "brainalign.kernels", "brainalign.snakefiles"}
     found |= {module_of(path) for path in (ROOT / "brainalign").rglob("__init__.py")}
     found |= {module_of(path) for path in (ROOT / "pipelines").rglob("__init__.py")}
     assert listed == found

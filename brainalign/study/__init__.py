@@ -1,7 +1,7 @@
 """What was shown and recorded, as descriptors say it."""
 
 from brainalign.study.continuous import ContinuousOptions, RunFiles
-from brainalign.study.descriptor import DatasetName, Shape, Study, cache_folder, load_descriptor
+from brainalign.study.descriptor import RUN_KEYS, DatasetName, Shape, Study, cache_folder, load_descriptor
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_words import (
     FUNCTION_WORDS,
@@ -70,6 +70,7 @@ from brainalign.study.worlds import SeriesWorld, SimulatedSentences, SimulateMod
 __all__ = [
     "FUNCTION_WORDS",
     "MIN_TEST",
+    "RUN_KEYS",
     "AlgonautsFiles",
     "ArrayFiles",
     "ArrayRecordings",

@@ -60,6 +60,15 @@ class Citation(Strict):
     doi: str | None = None
 
 
+# Keys of the configuration (`Config`), which may stand in the same file.
+RUN_KEYS = {
+    *("results", "seed", "confidence", "ceiling_threshold", "models", "methods", "contest", "prepare", "encode"),
+    *("compare", "encode_images", "compare_images", "compare_rdms", "converge", "match", "concepts", "align"),
+    *("identify", "searchlight", "caption", "ground", "decode_times", "decode", "decode_modalities"),
+    *("dynamics", "decode_series", "synthesize", "directions", "summarize"),
+}
+
+
 class Shape(Strict):
     """Size of the largest subject's data, for `brainalign plan` before anything is downloaded; prepare checks it."""
 
@@ -480,6 +489,7 @@ def load_descriptor(path: str | Path, raw: str | Path | None = None) -> Study:
             what = FORMER.get(kind, "the formats of its recordings say what it is")
             raise BrainalignError(f"{path}: kind: {kind} is no key of descriptors any more: {what}")
         simulated = content.get("simulate") is not None and raw is not None
+        content = {key: value for key, value in content.items() if key not in RUN_KEYS}
         content["folder"] = raw if simulated else path.parent
         content["file"] = path
     return parse(Study, content, str(path))

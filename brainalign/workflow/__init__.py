@@ -7,7 +7,16 @@ from brainalign.workflow.locks import forget, note, running
 from brainalign.workflow.plan import PlannedJob, jobs
 from brainalign.workflow.run import Run, group_report_path, image_state, log_path, report_path, wants_gpu
 from brainalign.workflow.steps import Step
-from brainalign.workflow.table import STEPS, incomplete_pages, job_of, page_jobs, planned, settings_of, step_digest
+from brainalign.workflow.table import (
+    STEPS,
+    incomplete_pages,
+    job_of,
+    page_jobs,
+    page_paths,
+    planned,
+    settings_of,
+    step_digest,
+)
 
 __all__ = [
     "STEPS",
@@ -27,6 +36,7 @@ __all__ = [
     "log_path",
     "note",
     "page_jobs",
+    "page_paths",
     "planned",
     "reached",
     "report_path",

@@ -32,7 +32,7 @@ BASE_FILES = (
 )
 
 # Wings of which a result does not depend, but for the files above.
-APART = ("cli.py", "config/", "study/", "workflow/")
+APART = ("cli.py", "commands/", "config/", "study/", "workflow/")
 IMPORT = re.compile(r"^ *from (brainalign[\w.]*) import (\([^)]*\)|[^\n(]*)", flags=re.MULTILINE)
 
 

@@ -718,6 +718,12 @@ def incomplete_pages(run: Run) -> Job:
     return Job("report", settings_of(run, STEPS["report"], {}))
 
 
+def page_paths(run: Run) -> list[tuple[Path, Path]]:
+    """List where the pages of a run lie, each with where it lies when it was made after a failure."""
+    of_pages = [of for name in ("report", "report_group") for of in STEPS[name].of(run)]
+    return [(run.page(of), run.page(of, incomplete=True)) for of in of_pages]
+
+
 def settings_of(run: Run, step: Step, of: Labels) -> dict[str, Any]:
     """List everything that changes the result of a job, by section, as JSON."""
     dumped = {

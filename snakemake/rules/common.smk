@@ -14,6 +14,7 @@ from brainalign.workflow import (
     incomplete_pages,
     job_of,
     note,
+    page_paths,
     settings_of,
     step_digest,
 )
@@ -118,7 +119,7 @@ def device(step):
 
 def targets():
     """Return every page of the run."""
-    return [str(RUN.page(of)) for name in ("report", "report_group") for of in STEPS[name].of(RUN)]
+    return [str(page) for page, _ in page_paths(RUN)]
 
 
 onstart:

@@ -1,0 +1,109 @@
+"""What `brainalign run` shows of Snakemake: a line per finished step, one bar with the time that is left.
+
+    left = elapsed · Σ cost of what is to do / Σ cost of what is done
+
+with the costs that `brainalign plan` estimates: their ratios matter, and not how fast this machine is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from logging import ERROR, LogRecord
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from brainalign.workflow import Run, jobs
+
+
+class RunProgress:
+    """The screen of a run.
+
+    Parameters
+    ----------
+    run : Run
+    console : rich.console.Console
+    """
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self.console = console
+        costs = defaultdict(list)
+        for job in jobs(run.config):
+            costs[job.stage].append(max(job.cost.seconds, 1.0))
+        self.costs = {stage: fmean(of) for stage, of in costs.items()}
+        self.n_jobs, self.n_done, self.to_do, self.done = 0, 0, 0.0, 0.0
+        self.begun = time.monotonic()
+        self.started: dict[int, tuple[str, str, float]] = {}
+        self.failed: list[str] = []
+        self.bar = Progress(BarColumn(), TextColumn("{task.description}"), console=console, transient=True)
+        self.task = self.bar.add_task("", total=1.0)
+
+    def take(self, record: LogRecord) -> None:
+        """Take a record of Snakemake's log: what is to be done, what began, ended or failed."""
+        of: dict[str, Any] = vars(record)
+        event = of.get("event")
+        if event == LogEvent.RUN_INFO:
+            counts = {rule: int(n) for rule, n in of["stats"].items() if rule in self.costs}
+            self.n_jobs = sum(counts.values())
+            self.to_do = sum(n * self.costs[rule] for rule, n in counts.items())
+            self.bar.start()
+        elif event == LogEvent.JOB_INFO:
+            self.started[of["jobid"]] = (of["rule_name"], " ".join(of["wildcards"].values()), time.monotonic())
+        elif event == LogEvent.JOB_FINISHED and of["job_id"] in self.started:
+            self._finish(*self.started.pop(of["job_id"]))
+        elif event == LogEvent.JOB_ERROR:
+            self._fail(of)
+        elif record.levelno >= ERROR and not self.failed and of.get("exception") != "RuleException":
+            self.console.print(record.getMessage(), style="red", markup=False)
+
+    def _finish(self, rule: str, labels: str, begun: float) -> None:
+        if rule not in self.costs:  # the rule that asks for all pages
+            return
+        self.n_done += 1
+        self.done += self.costs[rule]
+        seconds = time.monotonic() - begun
+        self.console.print(f"{self.n_done}/{self.n_jobs} {rule} {labels} ({seconds:.0f} s)", markup=False)
+        elapsed = time.monotonic() - self.begun
+        left = elapsed * max(self.to_do - self.done, 0.0) / self.done
+        self.bar.update(self.task, completed=self.done, total=self.to_do, description=f"about {_clock(left)} left")
+
+    def _fail(self, of: dict[str, Any]) -> None:
+        logs = [Path(str(path).split(" (")[0]) for path in of["log"]]
+        lines = [line for path in logs if path.is_file() for line in path.read_text(errors="replace").splitlines()]
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
+        labels = " ".join(self.started.get(of["jobid"], ("", "", 0.0))[1:2])
+        self.failed.append(of["rule_name"])
+        self.console.print(f"failed: {of['rule_name']} {labels}: {said}", style="red", markup=False)
+        self.console.print(f"  its log: {', '.join(str(path.resolve()) for path in logs)}", markup=False)
+
+    def close(self, status: int) -> None:
+        """End the bar, and say what a failed run leaves and where all that happened is written."""
+        self.bar.stop()
+        full = max(Path(".snakemake/log").glob("*.snakemake.log"), default=None)
+        if status and self.failed:
+            self.console.print("what had been computed is kept; correct what failed and run again")
+        if status and full:
+            self.console.print(f"full log: {full.resolve()}", markup=False)
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def handler_class(progress: RunProgress) -> type[LogHandlerBase]:
+    """Make the class that Snakemake logs to, which hands every record to the screen of this run."""
+
+    class LogHandler(LogHandlerBase):
+        writes_to_stream, writes_to_file = True, False
+        has_filter, has_formatter, needs_rulegraph = True, True, False
+
+        def emit(self, record: LogRecord) -> None:
+            progress.take(record)
+
+    return LogHandler

@@ -1,0 +1,97 @@
+"""`brainalign run`: the workflow of the package on a YAML, from any folder.
+
+Snakemake is another process, which this one waits for: an interrupt reaches both, and Snakemake ends its jobs itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+import brainalign
+from brainalign.checks import check_choice
+from brainalign.config import Config, load_config
+from brainalign.study import read_yaml
+from brainalign.workflow import Run, running
+
+PACKAGE = Path(brainalign.__file__).parent
+# In an installed package the workflow lies inside it; in a checkout beside it.
+ROOT = next(folder for folder in (PACKAGE / "snakefiles", PACKAGE.parent) if (folder / "Snakefile").is_file())
+STATE = Path(".snakemake")
+
+
+@contextlib.contextmanager
+def folder_of_run(path: Path) -> Iterator[Path]:
+    """Enter the folder that the paths of a configuration are relative to, and yield the file as seen from there.
+
+    The working folder where a descriptor of the configuration is there, else the folder of the file itself.
+    """
+    content = read_yaml(path)
+    datasets = content.get("datasets") if isinstance(content, dict) else None
+    uses = datasets.values() if isinstance(datasets, dict) else ()
+    named = [Path(str(use["descriptor"])) for use in uses if isinstance(use, dict) and "descriptor" in use]
+    if any(descriptor.is_file() for descriptor in named):
+        yield path
+        return
+    with contextlib.chdir(path.parent):
+        yield Path(path.name)
+
+
+def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments: Sequence[str]) -> int:
+    """Run the workflow on a configuration, or on a study alone; returns Snakemake's exit status.
+
+    Parameters
+    ----------
+    path : path
+    cores : str
+        A number, or all.
+    profile : str
+        Of those of the package.
+    verbose : bool
+        Print what Snakemake prints, in place of a line per finished step.
+    arguments : sequence of str
+        More of Snakemake's own.
+
+    Raises
+    ------
+    BrainalignError
+        If configuration or descriptors are wrong, or files are missing.
+    """
+    profiles = ROOT / "snakemake" / "profiles"
+    check_choice("--profile", profile, sorted(folder.name for folder in profiles.iterdir()))
+    with folder_of_run(path) as file:
+        config = load_config(file)
+        for descriptor in Run(config).descriptors.values():
+            descriptor.all_files()
+        written = str(_written(config, file.stem))
+        command = [sys.executable, "-P", "-m", "brainalign.commands.snakemake_process", written]
+        command += ["--snakefile", str(ROOT / "Snakefile"), "--workflow-profile", str(profiles / profile)]
+        command += ["--cores", cores] if profile == "default" else []
+        command += [] if verbose else ["--logger", "brainalign"]
+        search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # of the jobs' own `python`
+        environment = os.environ | {"PATH": search}
+        if list((STATE / "locks").glob("*")) and not running(STATE):  # of a run that was killed
+            subprocess.run([*command, "--unlock", "--quiet"], env=environment, check=False)
+        return _wait(subprocess.Popen([*command, *arguments], env=environment))
+
+
+def _written(config: Config, name: str) -> Path:
+    """Write the configuration as Snakemake reads it, whatever of it was left to defaults."""
+    path = STATE / "brainalign" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    return path
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

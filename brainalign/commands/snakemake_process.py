@@ -1,0 +1,43 @@
+"""Snakemake, with a logger of ours: python -P -m brainalign.commands.snakemake_process CONFIG ARGUMENTS...
+
+At its end, whatever it was, the pages that are there.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from rich.console import Console
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+from brainalign.commands.progress import RunProgress, handler_class
+from brainalign.config import load_config
+from brainalign.workflow import Run, page_paths
+
+
+def main(config: Path, arguments: list[str]) -> int:
+    """Run Snakemake on a configuration; returns its exit status."""
+    run = Run(load_config(config), check=False)
+    console = Console(highlight=False, soft_wrap=True)
+    progress = RunProgress(run, console)
+    plugin = ModuleType("snakemake_logger_plugin_brainalign")
+    vars(plugin)["LogHandler"] = handler_class(progress)
+    LoggerPluginRegistry().register_plugin("brainalign", plugin)
+    sys.argv = ["snakemake", "--configfile", str(config), *arguments]
+    try:
+        runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 1
+    if "--unlock" not in arguments:
+        progress.close(status)
+        for page in [path for paths in page_paths(run) for path in paths if path.is_file()]:
+            console.print(f"page: {page.resolve()}", markup=False)
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,103 @@
+"""`brainalign run`: from any folder, on one file, with a line per step; and what a stranger is told when it fails."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from rich.console import Console
+
+from brainalign.cli import main
+from brainalign.commands import RunProgress
+from brainalign.config import Config, load_config
+from brainalign.study import RUN_KEYS
+from brainalign.workflow import Run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six stimuli in six runs; five of ten units follow own vectors; study and configuration in one file."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    rng = np.random.default_rng(4)
+    names, vectors = [f"w{k}" for k in range(6)], rng.normal(size=(6, 3))
+    shown = np.concatenate([rng.permutation(6) for _ in range(6)])
+    trials = pd.DataFrame({"stimulus_id": np.array(names)[shown], "run": np.repeat(range(6), 6)})
+    trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
+    drive = vectors @ rng.normal(size=(3, 10)) * (np.arange(10) < 5)
+    np.save(folder / "rates.npy", drive[shown] + 0.5 * rng.normal(size=(36, 10)))
+    pd.DataFrame(vectors, columns=list("abc")).assign(stimulus_id=names).to_csv(folder / "own.csv", index=False)
+    study = {
+        "name": "mine",
+        "stimuli": {name: {} for name in names},
+        "recordings": {"01": {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}},
+        "splits": {"runs": {"leave_out": "run"}},
+        "models": {"mine": {"extractor": "table", "file": "own.csv"}},
+        "encode": {"run_permutations": 100, "stimulus_permutations": 100},
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return folder
+
+
+def test_a_study_may_hold_every_key_of_a_configuration() -> None:
+    assert set(Config.model_fields) - {"datasets"} == RUN_KEYS
+
+
+def test_a_study_alone_gets_what_its_stimuli_allow(root: Path) -> None:
+    assert "minilm" in load_config(root / "data" / "haxby-slice.yaml").models
+    config = load_config(root / "data" / "simulated.yaml")
+    assert {"pixels", "efficientnet"} <= set(config.models)
+    assert config.results == root / "data" / "results"
+
+
+def test_a_dry_run_from_elsewhere_writes_beside_the_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "lab/study.yaml", "--cores", "1", "--verbose", "--", "-n", "--quiet", "all"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"lab"}
+    assert (folder / ".snakemake").is_dir()
+    (folder / "rates.npy").unlink()
+    assert main(["run", "lab/study.yaml"]) == 2
+    assert "no file rates.npy" in capfd.readouterr().err
+
+
+def record(event: str, **of: object) -> logging.LogRecord:
+    level = logging.ERROR if event == "job_error" else logging.INFO
+    return logging.makeLogRecord({"levelno": level, "event": event} | of)
+
+
+def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "job.log").write_text("Traceback\nthe mask holds no voxel; shrink nothing\n")
+    screen = io.StringIO()
+    progress = RunProgress(Run(load_config("study.yaml")), Console(file=screen, width=120, soft_wrap=True))
+    progress.take(record("run_info", stats={"prepare": 1, "encode": 1, "all": 1, "total": 3}))
+    for number, rule in enumerate(("prepare", "encode"), start=1):
+        progress.take(record("job_info", jobid=number, rule_name=rule, wildcards={"dataset": "mine", "subject": "01"}))
+    progress.take(record("job_finished", job_id=1))
+    progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log"]))
+    progress.close(1)
+    lines = screen.getvalue().splitlines()
+    assert lines[0] == "1/2 prepare mine 01 (0 s)"
+    assert "failed: encode mine 01: the mask holds no voxel; shrink nothing" in lines
+    assert f"  its log: {folder / 'job.log'}" in lines
+    assert "what had been computed is kept; correct what failed and run again" in lines
+
+
+@pytest.mark.acceptance
+def test_a_study_of_one_file_runs_to_its_page(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "lab/study.yaml", "--cores", "1"]) == 0
+    printed = capfd.readouterr().out
+    page = folder / "results" / "mine" / "sub-01.html"
+    assert "6/6 report mine 01" in printed
+    assert f"page: {page}" in printed
+    assert page.is_file()
