@@ -25,7 +25,7 @@ setup: .venv/installed snakemake/schemas/config.schema.json
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv (a few minutes the first time)"
-	$(PIP) torch==2.13.0
+	$(PIP) torch
 	$(PIP) -e ".[dev]"
 	touch $@
 

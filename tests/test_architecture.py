@@ -363,3 +363,13 @@ def test_a_distribution_called_kernels_still_works(tmp_path: Path) -> None:
         [sys.executable, "-P", "-c", code], cwd=ROOT, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_exact_versions_stand_in_constraints_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = "\n".join(str(project[part]) for part in ("dependencies", "optional-dependencies"))
+    assert "==" not in named + "".join(
+        line for line in (ROOT / "Makefile").read_text().splitlines() if "$(PIP)" in line
+    )
+    pins = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {requirement.split(">")[0].split("[")[0].lower() for requirement in project["dependencies"]} <= pins
