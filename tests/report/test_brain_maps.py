@@ -19,6 +19,7 @@ def test_slices_are_drawn_and_nothing_stays_frozen(monkeypatch: pytest.MonkeyPat
     inside = np.zeros((8, 8, 6))
     inside[2:6, 2:6, 1:4] = 1
     values = np.where(inside > 0, 0.5, np.nan)
+    gc.unfreeze()  # what the session froze
     collected: list[int] = []
     monkeypatch.setattr(gc, "collect", lambda *_: collected.append(gc.get_freeze_count()) or 0)
     figure = draw_map(image(values), image(inside), image(inside), label="r", vmax=1.0, diverging=False)
