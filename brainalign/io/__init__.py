@@ -19,7 +19,7 @@ from brainalign.io.files import (
     write_sealed,
     writing,
 )
-from brainalign.io.maps import brain_maps, voxel_affine
+from brainalign.io.maps import CORTEX, brain_maps, voxel_affine
 from brainalign.io.provenance import Provenance
 from brainalign.io.readers import (
     array_names,
@@ -41,6 +41,7 @@ from brainalign.io.tables import MISSING, no_cell_lost, read_text_table
 from brainalign.io.temporary import temporary_folder, temporary_sibling
 
 __all__ = [
+    "CORTEX",
     "MISSING",
     "Provenance",
     "TensorStream",

@@ -1,7 +1,12 @@
-"""Maps for other tools: a value per voxel or vertex as NIfTI or GIFTI."""
+"""Maps for other tools: a value per voxel, vertex or grayordinate as NIfTI, GIFTI or CIFTI.
+
+What space targets lie in stands in `targets.attrs["space"]`, which tables keep: name (of a mesh, "MNI152..." or what
+the descriptor says), of voxels shape and affine of their grid, of vertices n_vertices by hemisphere.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,36 +17,49 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
 STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
+CORTEX = {"CIFTI_STRUCTURE_CORTEX_LEFT": "L", "CIFTI_STRUCTURE_CORTEX_RIGHT": "R"}
 
 
 def brain_maps(
-    targets: pd.DataFrame, scores: NDArray[np.floating[Any]], mask: Nifti1Image | None = None
+    targets: pd.DataFrame,
+    scores: NDArray[np.floating[Any]],
+    mask: Nifti1Image | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Draw scores as images of a brain: a NIfTI, or a GIFTI per hemisphere; NaN where there is no score.
+    """Draw scores as images of a brain: NIfTI, GIFTI per hemisphere, or CIFTI; NaN where there is no score.
 
     Parameters
     ----------
     targets : DataFrame (n_targets)
-        With `vertex` and `hemi`, or with `i`, `j`, `k` and places in mm; others have no place and get no image.
+        With `structure` (grayordinates), with `vertex` and `hemi`, or with `i`, `j`, `k` and places in mm; others have
+        no place and get no image.
     scores : array (n_maps, n_targets)
     mask : NIfTI, optional
-        Gives the grid of voxels; where not given, their places do, unless they lie in one plane: then there is none.
+        Gives the grid of voxels; where not given, their space or places do, unless these lie in one plane: then there
+        is none.
+    names : sequence of str, optional
+        Of the maps, where the format has room for them.
 
     Returns
     -------
     dict of str to image
         By what the name of the file ends in.
     """
+    names = list(names or [f"map {k + 1}" for k in range(len(scores))])
+    if "structure" in targets:
+        return {"statmap.dscalar.nii": _cifti(targets, scores, names)}
     if "vertex" in targets:
-        return {f"hemi-{hemi}_statmap.func.gii": _gifti(targets, scores, hemi) for hemi in pd.unique(targets["hemi"])}
+        on_mesh = (targets["vertex"] >= 0).to_numpy()
+        sides = pd.unique(targets.loc[on_mesh, "hemi"])
+        return {f"hemi-{hemi}_statmap.func.gii": _gifti(targets, scores, hemi, names) for hemi in sides}
     affine = mask.affine if mask is not None else voxel_affine(targets)
     if affine is None:
         return {}
     from nibabel.nifti1 import Nifti1Image
 
     voxels = targets[["i", "j", "k"]].to_numpy(dtype=int)
-    shape = mask.shape[:3] if mask is not None else tuple(voxels.max(axis=0) + 1)
-    volume = np.full((*shape, len(scores)), np.nan, dtype=np.float32)
+    known = targets.attrs.get("space", {}).get("shape", voxels.max(axis=0) + 1)
+    volume = np.full((*(known if mask is None else mask.shape[:3]), len(scores)), np.nan, dtype=np.float32)
     volume[tuple(voxels.T)] = scores.T
     return {"statmap.nii.gz": Nifti1Image(volume, affine)}
 
@@ -52,10 +70,13 @@ def voxel_affine(targets: pd.DataFrame) -> NDArray[np.float64] | None:
     Returns
     -------
     array (4, 4), or None
-        None where targets are no voxels, or lie in one plane, which leaves their third direction open.
+        None where targets are no voxels, or lie in one plane of an unknown grid, which leaves their third direction
+        open.
     """
     if not {"i", "j", "k", "x_mm", "y_mm", "z_mm"} <= set(targets):
         return None
+    if "affine" in targets.attrs.get("space", {}):
+        return np.asarray(targets.attrs["space"]["affine"], dtype=np.float64)
     indices = np.column_stack([targets[["i", "j", "k"]].to_numpy(dtype=np.float64), np.ones(len(targets))])
     solved, _, rank, _ = np.linalg.lstsq(indices, targets[["x_mm", "y_mm", "z_mm"]].to_numpy(dtype=np.float64))
     if rank < 4:
@@ -65,15 +86,37 @@ def voxel_affine(targets: pd.DataFrame) -> NDArray[np.float64] | None:
     return affine
 
 
-def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str) -> Any:
+def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str, names: Sequence[str]) -> Any:
     from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
 
-    mine = (targets["hemi"] == hemi).to_numpy()
-    vertices = targets["vertex"].to_numpy()
+    rows = ((targets["hemi"] == hemi) & (targets["vertex"] >= 0)).to_numpy()
+    vertices = targets["vertex"].to_numpy()[rows].astype(int)
+    n_vertices = targets.attrs.get("space", {}).get("n_vertices", {}).get(hemi, int(targets["vertex"].max()) + 1)
     arrays = []
-    for row in scores:
-        values = np.full(int(vertices.max()) + 1, np.nan, dtype=np.float32)
-        values[vertices[mine]] = row[mine]
-        arrays.append(GiftiDataArray(values, intent="NIFTI_INTENT_CORREL", datatype="NIFTI_TYPE_FLOAT32"))
+    for name, row in zip(names, scores, strict=True):
+        values = np.full(n_vertices, np.nan, dtype=np.float32)
+        values[vertices] = row[rows]
+        meta = GiftiMetaData({"Name": name})
+        arrays.append(GiftiDataArray(values, intent="NIFTI_INTENT_CORREL", datatype="NIFTI_TYPE_FLOAT32", meta=meta))
     meta = GiftiMetaData({"AnatomicalStructurePrimary": STRUCTURES[hemi]} if hemi in STRUCTURES else {})
     return GiftiImage(darrays=arrays, meta=meta)
+
+
+def _cifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], names: Sequence[str]) -> Any:
+    from nibabel.cifti2 import Cifti2Image
+    from nibabel.cifti2.cifti2_axes import BrainModelAxis, ScalarAxis
+
+    space = targets.attrs["space"]
+    below = (targets["vertex"] < 0).to_numpy()
+    sizes = {name: space["n_vertices"][side] for name, side in CORTEX.items() if side in space["n_vertices"]}
+    axis = BrainModelAxis(
+        targets["structure"].to_numpy(dtype=str),
+        voxel=targets[["i", "j", "k"]].to_numpy(dtype=int),
+        vertex=targets["vertex"].to_numpy(dtype=int),
+        affine=np.asarray(space["affine"]) if below.any() else None,
+        volume_shape=tuple(space["shape"]) if below.any() else None,
+        nvertices=sizes,
+    )
+    image = Cifti2Image(np.asarray(scores, dtype=np.float32), header=(ScalarAxis(list(names)), axis))
+    image.nifti_header.set_intent("NIFTI_INTENT_CONNECTIVITY_DENSE_SCALARS")
+    return image

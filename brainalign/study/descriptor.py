@@ -204,6 +204,10 @@ class Study(Strict):
         files = next(iter(self.recordings.values()), self.simulate)
         return str(getattr(files, "gives", "responses"))
 
+    def space_of(self, subject: str) -> str:
+        """Return what the descriptor calls the space that a subject's targets lie in; empty where it does not say."""
+        return str(getattr(self.recordings.get(subject), "space", None) or (self.fmri.space if self.fmri else ""))
+
     @property
     def subject_names(self) -> list[str]:
         """The subjects whose data are prepared one by one; none where the study is prepared as a whole."""

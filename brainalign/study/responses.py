@@ -43,7 +43,9 @@ class BetaFiles(Strict):
     trials: Path = Field(description="table, a row per trial: stimulus_id [session, run, repeat, onset_s]")
     mask: Path | None = Field(None, description="NIfTI of the same grid, non-zero inside")
     rois: dict[str, Path] = Field({}, description="label files: by hemisphere on surfaces, by name in volumes")
-    space: str | None = Field(None, description="mesh of surface maps; found by its size where not given")
+    space: str | None = Field(
+        None, description="mesh of surface maps (found by its size where not given); of volumes scanner or MNI152"
+    )
     units: str = "percent signal change"
 
 
@@ -59,6 +61,7 @@ class ArrayFiles(Strict):
         description="table, a row per target: target_id [kind, hemi (L, R), roi (several with ; between), x_mm, y_mm, "
         "z_mm, sensor_type]; numbered where not given",
     )
+    space: str | None = Field(None, description="of places in mm: scanner or MNI152; what is in MNI is drawn in a head")
     times_s: tuple[float, ...] | Path | None = Field(
         None, description="seconds from the stimulus, where values have a third axis: a list, or a .npy or text file"
     )

@@ -85,9 +85,10 @@ def encode(job: Job) -> None:
     }
     images = {}
     if responses.times is None:
-        first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
-        images = brain_maps(responses.targets, first["r"].to_numpy()[None], mask)
-    job.save("scores", scores, images, metrics=METRICS, map=f"r, {next(iter(layers))}", **details)
+        first = scores.drop_duplicates(["layer", "target_id"])  # of the first split
+        maps = [first.loc[first["layer"] == name, "r"].to_numpy() for name in layers]
+        images = brain_maps(responses.targets, np.stack(maps), mask, list(layers))
+    job.save("scores", scores, images, metrics=METRICS, maps=[f"r, {name}" for name in layers], **details)
     job.save("identification", pd.concat(tables["identification"], ignore_index=True))
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
 

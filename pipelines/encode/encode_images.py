@@ -52,6 +52,7 @@ from brainalign.encoding import (
     target_groups,
 )
 from brainalign.features import embed_texts
+from brainalign.io import brain_maps
 from brainalign.statistics import RELIABLE
 from brainalign.workflow import Job
 
@@ -167,7 +168,13 @@ def _save_scores(fits: Fits, subject: ImageSubject, about: dict[str, Any], job: 
         if subject.responses.times is not None:
             clusters.append(score_clusters(found, subject.responses).assign(layer=name))
         results[name] = replace(found, refitted=None)
-    job.save("scores", pd.concat(scores, ignore_index=True), metrics=METRICS, alphas=about["alphas"])
+    responses, images = subject.responses, {}
+    if responses.times is None:
+        images = brain_maps(
+            responses.targets, np.stack([table["r"].to_numpy() for table in scores]), names=list(results)
+        )
+    maps = [f"r, {name}" for name in results]
+    job.save("scores", pd.concat(scores, ignore_index=True), images, metrics=METRICS, alphas=about["alphas"], maps=maps)
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
     job.save("null", null_table(results), of=of)
     job.save("clusters", pd.concat(clusters or [_empty()], ignore_index=True))

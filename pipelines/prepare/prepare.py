@@ -76,6 +76,8 @@ def prepare(job: Job) -> None:
         if not study.holds_out:  # any two runs may be on two sides
             problems += response_copies(responses, f"{study.name}: recordings.{subject}")
             stop_on(problems)
+    if space := study.space_of(subject):
+        responses.targets.attrs["space"] = {"name": space} | responses.targets.attrs.get("space", {})
     if study.holds_out:
         responses, found = _held_out(study, subject, responses, problems, job)
         details |= found

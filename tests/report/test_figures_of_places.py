@@ -44,6 +44,12 @@ def grid() -> pd.DataFrame:
     })  # fmt: skip
 
 
+def in_mni() -> pd.DataFrame:
+    table = grid()
+    table.attrs["space"] = {"name": "MNI152"}
+    return table
+
+
 def test_a_mark_per_target_in_each_view() -> None:
     targets, values = places(), np.linspace(-0.3, 0.6, N_TARGETS)
     values[3] = np.nan
@@ -159,7 +165,8 @@ def sensors() -> pd.DataFrame:
 NOWHERE = places().assign(kind="target", x_mm=np.nan, y_mm=np.nan, z_mm=np.nan)
 VERTICES = NOWHERE.assign(kind="vertex", hemi="L", vertex=np.arange(N_TARGETS) + 9000)
 CASES = {
-    "voxels": (grid(), "voxels", ["scoremap", "ceilingmap"], ["vertices", "sensors"]),
+    "voxels": (grid(), "voxels", ["scoremap", "ceilingmap"], ["vertices", "sensors", "glass brain", "MNI152"]),
+    "standard head": (in_mni(), "voxels", ["scoremap", "glassbrain", "ceilingmap"], ["vertices", "sensors"]),
     "vertices": (VERTICES, "vertices", ["surface"], ["voxel", "sensors", "targetmap"]),
     "another mesh": (VERTICES.assign(vertex=range(N_TARGETS)), "vertices", ["scorehistogram"], ["voxel", "sensors"]),
     "places": (places(), "parcels", ["scoremap", "ceilingmap"], ["voxel", "vertices", "sensors"]),

@@ -6,7 +6,6 @@ from brainalign.datasets.formats.betas import finish_responses as finish_respons
 from brainalign.datasets.formats.betas import read_betas
 from brainalign.datasets.formats.bids import SeriesFile, find_series
 from brainalign.datasets.formats.bids_stimuli import read_bids_stimuli
-from brainalign.datasets.formats.cifti import CORTEX as CORTEX
 from brainalign.datasets.formats.cifti import cifti_axis as cifti_axis
 from brainalign.datasets.formats.cifti import grayordinates as grayordinates
 from brainalign.datasets.formats.cifti import read_cifti as read_cifti
@@ -54,6 +53,7 @@ from brainalign.datasets.formats.region_series import RegionSeries, read_region_
 from brainalign.datasets.formats.surfaces import BACKGROUND as BACKGROUND
 from brainalign.datasets.formats.surfaces import SPACES as SPACES
 from brainalign.datasets.formats.surfaces import empty_lists as empty_lists
+from brainalign.datasets.formats.surfaces import on_mesh as on_mesh
 from brainalign.datasets.formats.surfaces import read_maps as read_maps
 from brainalign.datasets.formats.surfaces import read_surface_rois as read_surface_rois
 from brainalign.datasets.formats.surfaces import vertex_table as vertex_table

@@ -16,7 +16,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats.cifti import read_cifti
 from brainalign.datasets.formats.fmri import bad_voxels, read_volumes, voxel_table
-from brainalign.datasets.formats.surfaces import check_space, read_maps, read_surface_rois, vertex_table
+from brainalign.datasets.formats.surfaces import check_space, on_mesh, read_maps, read_surface_rois, vertex_table
 from brainalign.datasets.formats.trials import read_trials
 from brainalign.io import load_image_file, read_text_table
 
@@ -186,7 +186,8 @@ def _read_surface(
         if len(lengths) > 1:
             raise BrainalignError(f"{paths[0]} and the files after it have {listed(lengths)} vertices; give one mesh")
         maps[hemi] = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    space = check_space({hemi: part.shape[1] for hemi, part in maps.items()}, space)
+    lengths = {hemi: part.shape[1] for hemi, part in maps.items()}
+    space = check_space(lengths, space)
     counts = {hemi: len(part) for hemi, part in maps.items()}
     if len(set(counts.values())) > 1:
         raise BrainalignError(f"the hemispheres have {counts} maps; give one map per trial in both")
@@ -201,7 +202,7 @@ def _read_surface(
                 whole = regions.setdefault(name, np.zeros(n_targets, dtype=bool))
                 whole[starts[hemi] : starts[hemi] + part.shape[1]] |= inside
     values = np.concatenate(list(maps.values()), axis=1)
-    return values, pd.concat(tables, ignore_index=True), regions
+    return values, on_mesh(tables, space, lengths), regions
 
 
 # ---------------------------------------------------------------------------------------------------------- volume

@@ -11,11 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets.formats.surfaces import BACKGROUND, empty_lists, read_surface_rois, vertex_table
-from brainalign.io import image_values, load_image_file, reading
+from brainalign.datasets.formats.surfaces import BACKGROUND, SPACES, empty_lists, read_surface_rois, vertex_table
+from brainalign.io import CORTEX, image_values, load_image_file, reading
 
 Regions = dict[str, NDArray[np.bool_]]
-CORTEX = {"CIFTI_STRUCTURE_CORTEX_LEFT": "L", "CIFTI_STRUCTURE_CORTEX_RIGHT": "R"}
 
 
 def read_cifti(
@@ -72,11 +71,17 @@ def grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
         for side, vertex, on, (i, j, k) in zip(hemi, axis.vertex, surface, ijk, strict=True)
     ]
     table = pd.DataFrame({"target_id": ids, "kind": np.where(surface, "vertex", "voxel"), "hemi": hemi})
+    table["structure"] = np.asarray(axis.name, dtype=str)
     table["vertex"] = np.where(surface, axis.vertex, -1)
     for column, name in enumerate(("i", "j", "k")):
         table[name] = ijk[:, column]
     for column, name in enumerate(("x_mm", "y_mm", "z_mm")):
         table[name] = xyz[:, column]
+    n_vertices = {CORTEX[name]: int(n) for name, n in axis.nvertices.items() if name in CORTEX}
+    name = "fsLR32k" if set(n_vertices.values()) == {SPACES["fsLR32k"]} else "grayordinates"
+    table.attrs["space"] = {"name": name, "n_vertices": n_vertices}
+    if not surface.all():
+        table.attrs["space"] |= {"shape": list(axis.volume_shape), "affine": np.asarray(axis.affine).tolist()}
     return table.assign(roi=empty_lists(len(table)))
 
 

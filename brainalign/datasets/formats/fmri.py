@@ -215,4 +215,5 @@ def voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.Da
         table[name] = xyz[:, axis]
     table.insert(0, "target_id", [f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
     no_rois: list[list[str]] = [[] for _ in range(len(ijk))]
+    table.attrs["space"] = {"shape": list(inside.shape), "affine": np.asarray(affine, dtype=float).tolist()}
     return table.assign(kind="voxel", hemi="", roi=pd.Series(no_rois, dtype=object))

@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean, liste
 from brainalign.datasets.formats.betas import finish_responses
 from brainalign.datasets.formats.bids import FmriprepRun, find_runs
 from brainalign.datasets.formats.fmri import read_volumes, voxel_table
-from brainalign.datasets.formats.surfaces import check_space, read_maps, vertex_table
+from brainalign.datasets.formats.surfaces import check_space, on_mesh, read_maps, vertex_table
 from brainalign.datasets.formats.trials import complete_trials
 from brainalign.io import MISSING, load_image_file, read_text_table
 
@@ -89,7 +89,7 @@ def read_fmriprep(
     else:
         lengths = {hemi: read_maps(path, hemi).shape[1] for hemi, path in runs[0].bold.items()}
         name = check_space(lengths, space)
-        targets = pd.concat([vertex_table(h, n, name) for h, n in sorted(lengths.items())], ignore_index=True)
+        targets = on_mesh([vertex_table(h, n, name) for h, n in sorted(lengths.items())], name, lengths)
     table = complete_trials(pd.concat(tables, ignore_index=True), f"events of sub-{subject}")
     responses = Responses(np.concatenate(betas), table, targets, "percent signal change")
     return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.datasets.formats.bids import SeriesFile
-from brainalign.datasets.formats.cifti import CORTEX, cifti_axis, grayordinates, read_dlabel
+from brainalign.datasets.formats.cifti import cifti_axis, grayordinates, read_dlabel
 from brainalign.datasets.formats.fmri import read_volumes
 from brainalign.datasets.formats.fmriprep import MOTION, read_confounds
-from brainalign.io import file_digest, image_values, load_image_file, read_lines, read_text_table, reading
+from brainalign.io import CORTEX, file_digest, image_values, load_image_file, read_lines, read_text_table, reading
 
 Values = NDArray[np.float32]
 SECONDS = {"SECOND": 1.0, "MSEC": 1e-3, "USEC": 1e-6}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,13 @@ def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = Non
     for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
         table[name] = xyz[:, axis]
     return table.assign(roi=empty_lists(n_vertices))
+
+
+def on_mesh(tables: Sequence[pd.DataFrame], space: str, n_vertices: Mapping[str, int]) -> pd.DataFrame:
+    """Join the tables of the hemispheres, which then know their space: its name, and its vertices by hemisphere."""
+    targets = pd.concat(tables, ignore_index=True)
+    targets.attrs["space"] = {"name": space, "n_vertices": {hemi: int(n) for hemi, n in n_vertices.items()}}
+    return targets
 
 
 def empty_lists(n: int) -> pd.Series[Any]:

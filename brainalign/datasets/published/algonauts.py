@@ -12,7 +12,7 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.formats import complete_trials
+from brainalign.datasets.formats import SPACES, complete_trials, on_mesh
 from brainalign.datasets.published.common import (
     Published,
     Regions,
@@ -111,7 +111,7 @@ def read_algonauts(
     responses = Responses(
         without_missing(np.concatenate(values, axis=1)),
         trials,
-        pd.concat(tables, ignore_index=True),
+        on_mesh(tables, "fsaverage", dict.fromkeys(SIDES, SPACES["fsaverage"])),
         "z (within session), averaged over repeats",
     )
     responses = finish_published(responses, standardize="none", bad_targets=bad_targets)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.datasets.formats import CORTEX, SPACES, cifti_axis
-from brainalign.io import load_image_file, read_npz, reading
+from brainalign.datasets.formats import SPACES, cifti_axis
+from brainalign.io import CORTEX, load_image_file, read_npz, reading
 
 Labels = NDArray[np.intp]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.formats import SPACES, vertex_table
+from brainalign.datasets.formats import SPACES, on_mesh, vertex_table
 from brainalign.datasets.published.common import (
     Published,
     Regions,
@@ -98,7 +98,7 @@ def read_nsd_cortex(
         tables.append(vertex_table(hemi, len(nowhere), "fsaverage").iloc[mine].assign(roi=lists.array))
         if f"{SIDES[hemi]}_ncsnr" in metadata:
             ncsnr.append(_whole(about, metadata, f"{SIDES[hemi]}_ncsnr")[columns[hemi]])
-    targets = pd.concat(tables, ignore_index=True)
+    targets = on_mesh(tables, "fsaverage", dict.fromkeys(SIDES, len(nowhere)))
     values = np.empty((len(trials), len(targets)), dtype=np.float32)
     for number, session in enumerate(chosen):
         rows = slice((session - 1) * N_TRIALS, session * N_TRIALS)

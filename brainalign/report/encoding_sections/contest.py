@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from brainalign.config import SentenceModel
 from brainalign.report.kit import (
     CAPTIONS,
-    FSAVERAGE,
     GREY,
     NULL,
     ImageMaterial,
@@ -23,6 +22,7 @@ from brainalign.report.kit import (
     SurfaceMap,
     captioned,
     check_columns,
+    drawn_vertices,
     flat_maps,
     html_table,
     legend_below,
@@ -151,9 +151,10 @@ def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
     if material.winners is None or material.responses is None:
         return []
     targets = material.responses.targets
-    if "vertex" not in targets or not FSAVERAGE[0] < targets["vertex"].max() < FSAVERAGE[1]:
+    vertices = drawn_vertices(targets)
+    if vertices is None:
         return []
-    table = material.winners.merge(targets[["target_id", "hemi", "vertex", "roi"]], on="target_id")
+    table = material.winners.merge(vertices, on="target_id").merge(targets[["target_id", "roi"]], on="target_id")
     of_regions = rows[rows["region"] != RELIABLE].groupby("region")["decided"].first()
     decided = {str(region): bool(sure) for region, sure in of_regions.items()}
     families, q = list(pd.unique(rows["family"])), material.config.summarize.q

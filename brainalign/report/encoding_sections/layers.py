@@ -22,12 +22,13 @@ from brainalign.report.kit import (
     SubjectMaterial,
     SurfaceMap,
     check_columns,
+    drawn_vertices,
     flat_maps,
     layer_colours,
     legend_below,
+    maps_in_mni,
     model_colours,
     new_figure,
-    on_fsaverage,
     panel_grid,
     score_histogram,
     share_axis,
@@ -39,6 +40,7 @@ from brainalign.report.kit import (
 )
 from brainalign.statistics import RELIABLE
 
+NOWHERE = "where they lie is not known"
 MOST_PANELS = 40  # panels of a figure: those of a whole atlas would be higher than a picture file may be
 
 
@@ -52,7 +54,7 @@ def maps_section(material: ImageMaterial) -> Section | None:
     (model, method), encoding = next(iter(material.encodings.items()))
     layer, targets, stimuli = material.chosen(model, method), material.responses.targets, material.nouns.stimuli
     best: Sequence[SurfaceMap] = ()
-    if on_fsaverage(targets):
+    if drawn_vertices(targets) is not None:
         best = _preference_maps(targets, encoding.preference, list(pd.unique(encoding.profile["layer"])), model)
     return score_maps(
         material,
@@ -97,8 +99,9 @@ def score_maps(
     """
     assert material.responses is not None
     targets, level = material.responses.targets, material.config.summarize.q
-    if on_fsaverage(targets):
-        return _on_the_cortex(material, scores, name, tested, best, model)
+    vertices = drawn_vertices(targets)
+    if vertices is not None:
+        return _on_the_cortex(material, scores, vertices, name, tested, best, model)
     aligned = targets[["target_id"]].merge(scores, on="target_id", how="left")
     r, significant_ones = aligned["r"].to_numpy(dtype=float), (aligned["q"] < level).to_numpy()
     values: dict[str, Any] = {"name": name, "tested": tested, "q": level, "n": int(significant_ones.sum())}
@@ -107,10 +110,13 @@ def score_maps(
     drawn = target_map(material, r, label=f"Pearson r {tested}", vmax=top, outline=significant_ones)
     if drawn is None:
         figure = score_histogram(scores, level, limit=limit, targets=material.nouns.targets)
-        text = CAPTIONS["scorehistogram"].format(**values, targets=material.nouns.targets)
+        space = targets.attrs.get("space", {}).get("name", "")
+        why = f"no surface of {space} comes with this software" if "vertex" in targets and space else NOWHERE
+        text = CAPTIONS["scorehistogram"].format(**values, targets=material.nouns.targets, why=why)
         return Section("maps", "Scores", [Panel("scorehistogram", f"Scores of {name}", text, figure, numbers)])
     text = CAPTIONS["targetmap"].format(**values, where=drawn.where)
     panels = [Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers)]
+    panels += panels_in_mni(targets, r, aligned["q"], level, label=f"Pearson r {tested}", vmax=top)
     ceiling = aligned["ceiling"].to_numpy(dtype=float)
     if (ceiling > 0).any():
         shown, end = np.where(ceiling > 0, ceiling, np.nan), _end_of_scale(ceiling)
@@ -121,18 +127,36 @@ def score_maps(
     return Section("maps", "Maps", panels)
 
 
+def panels_in_mni(
+    targets: pd.DataFrame, r: NDArray[Any], q: pd.Series[Any], level: float, *, label: str, vmax: float
+) -> list[Panel]:
+    """Return panels of scores in a standard head: of those above chance where that is tested; none in other spaces."""
+    tested = bool(q.notna().any())
+    shown = np.where(q < level, r, np.nan) if tested else r
+    text = f"targets with q < {level:g} (false discovery rate)" if tested else "all targets; none was tested"
+    titles = {"glassbrain": "Glass brain", "projection": "Projected to the cortex"}
+    drawn = maps_in_mni(targets, shown, label=label, vmax=vmax)
+    return [Panel(key, titles[key], CAPTIONS[key].format(shown=text), figure) for key, figure in drawn.items()]
+
+
 def _end_of_scale(values: NDArray[Any]) -> float:
     """Return the end of a colour scale: the largest value, rounded up."""
     return float(np.ceil(10 * np.nanmax(values, initial=0.0)) / 10) or 1.0
 
 
 def _on_the_cortex(
-    material: SubjectMaterial, scores: pd.DataFrame, name: str, tested: str, best: Sequence[SurfaceMap], model: str
+    material: SubjectMaterial,
+    scores: pd.DataFrame,
+    vertices: pd.DataFrame,
+    name: str,
+    tested: str,
+    best: Sequence[SurfaceMap],
+    model: str,
 ) -> Section:
     """Return maps on fsaverage5, to turn and flattened."""
     assert material.responses is not None
-    targets = material.responses.targets
-    scores = scores.merge(targets.loc[targets["vertex"] >= 0, ["target_id", "hemi", "vertex"]])
+    numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
+    scores = scores.merge(vertices)
     level, threshold = material.config.summarize.q, material.config.ceiling_threshold
     by_ceiling = threshold if scores["ceiling"].notna().any() else None  # no stimulus was repeated
     shown = scores.assign(
@@ -148,13 +172,16 @@ def _on_the_cortex(
     ]
     hidden = f"q ≥ {level:g} (false discovery rate)"
     hidden += f", or a ceiling at or below {threshold:g}" if by_ceiling is not None else "; no ceiling is known"
+    targets = material.responses.targets
+    if len(vertices) != (targets["vertex"] >= 0).sum():
+        mesh = targets.attrs["space"]["name"]
+        hidden += f"; of {len(targets):,} vertices of {mesh} those are drawn that lie on vertices of fsaverage5"
     normalized = ""
     if by_ceiling is not None:
         normalized = (
             f"{int((shown['normalized'] > 1).sum()):,} normalised scores lie above 1: estimation error of score and "
             "ceiling, never clipped; many would mean ceilings too low to divide by. "
         )
-    numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
     caption = CAPTIONS["surface"].format(hidden=hidden, normalized=normalized)
     flat = _flat_caption(maps[0], len(scores), hidden, tested)
     panels = [
@@ -178,7 +205,9 @@ def _preference_maps(
     targets: pd.DataFrame, preference: pd.DataFrame, layers: list[str], model: str
 ) -> tuple[SurfaceMap, ...]:
     """Return maps of the best layer of every region, and of its margin."""
-    vertices = targets[["hemi", "vertex", "roi"]].explode("roi").dropna(subset=["roi"])
+    drawn = drawn_vertices(targets)
+    assert drawn is not None
+    vertices = drawn.merge(targets[["target_id", "roi"]]).explode("roi").dropna(subset=["roi"])
     vertices = vertices.drop_duplicates(["hemi", "vertex"])
     table = vertices.merge(preference, on="roi")
     if table.empty:

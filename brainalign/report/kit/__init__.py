@@ -55,9 +55,9 @@ from brainalign.report.kit.sentences import rdm_methods as rdm_methods
 from brainalign.report.kit.sentences import reading_methods as reading_methods
 from brainalign.report.kit.shelf import Shelf
 from brainalign.report.kit.shelf import decoded_times_of as decoded_times_of
-from brainalign.report.kit.surface import FSAVERAGE as FSAVERAGE
 from brainalign.report.kit.surface import N_VERTICES as N_VERTICES
 from brainalign.report.kit.surface import SurfaceMap, flat_maps, significant, surface_map
+from brainalign.report.kit.surface import drawn_vertices as drawn_vertices
 from brainalign.report.kit.surface import face_values as face_values
 from brainalign.report.kit.synthesised import JUDGES as JUDGES
 from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
@@ -65,7 +65,7 @@ from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImage
 from brainalign.report.kit.synthesised import synthesised_images_of as synthesised_images_of
 from brainalign.report.kit.tables import comparison_table, html_table, score_table
 from brainalign.report.kit.target_maps import draw_map as draw_map
-from brainalign.report.kit.target_maps import on_fsaverage as on_fsaverage
+from brainalign.report.kit.target_maps import maps_in_mni as maps_in_mni
 from brainalign.report.kit.target_maps import place_marks as place_marks
 from brainalign.report.kit.target_maps import score_histogram as score_histogram
 from brainalign.report.kit.target_maps import slice_positions as slice_positions

@@ -148,9 +148,16 @@ CAPTIONS = {
         Pearson r of measured and predicted responses {tested}, {name}. Red: predicted better than by chance; blue:
         worse, which noise produces as often as red. Outlined: q < {q:g} (false discovery rate, {n:,} of them). Good:
         contiguous red patches with the outlined ones inside. {where}""",
+    "glassbrain": """
+        The score map above in a head of MNI152, seen through: where several targets lie behind each other, the largest
+        is seen. Shown are {shown}.""",
+    "projection": """
+        The same values on the flattened cortex of fsaverage5: at each vertex those of the voxels between white matter
+        and pial surface. MNI152 and fsaverage agree within some millimetres, so a voxel may lie on the wrong side of a
+        sulcus. Grey: no voxel with a value.""",
     "scorehistogram": """
         Pearson r of measured and predicted responses {tested}, {name}, over all {targets}; no map is drawn, because
-        where they lie is not known. Blue: q < {q:g} (false discovery rate, {n:,} of them). Noise scatters
+        {why}. Blue: q < {q:g} (false discovery rate, {n:,} of them). Noise scatters
         around 0. Good: blue far right of the grey. Bad: everything around 0.""",
     "significance": """
         The same r where q < {q:g} (false discovery rate, {n_fdr} {targets}); outlined: p < .05 after correction by

@@ -20,7 +20,7 @@ from brainalign.checks import BrainalignError, check_choice
 from brainalign.report.kit.canvas import HIDDEN, check_columns, new_figure
 
 N_VERTICES = 10_242  # of one hemisphere of fsaverage5
-FSAVERAGE = (2_562, N_VERTICES)  # of fsaverage4, and of fsaverage5, on which maps are drawn
+FSAVERAGE4 = 2_562  # vertices: a table of unknown mesh with more, up to N_VERTICES, is taken for fsaverage5
 HEMISPHERES = {"L": "left", "R": "right"}
 COLOUR_SCALES = {"sequential": "viridis", "diverging": "RdBu_r"}
 LONGEST_EDGE_MM = 20.0  # of a face of the flat map; longer ones span its cuts
@@ -89,6 +89,39 @@ def significant(table: pd.DataFrame, column: str, *, q: float = 0.05, ceiling: f
     if ceiling is not None:
         shown &= table["ceiling"] > ceiling
     return table[column].astype(float).where(shown)
+
+
+def drawn_vertices(targets: pd.DataFrame) -> pd.DataFrame | None:
+    """Find the target that each vertex of fsaverage5 is drawn of; None where targets lie on no mesh of fsaverage.
+
+    The vertices of a coarser fsaverage are the first ones of every finer one: of fsaverage6 and 7 those are drawn that
+    fsaverage5 has too; of fsaverage3 and 4 each vertex of fsaverage5 takes the nearest on the sphere.
+
+    Returns
+    -------
+    DataFrame
+        target_id, hemi, vertex (of fsaverage5); a target may stand in several rows or in none.
+    """
+    if "vertex" not in targets:
+        return None
+    space = targets.attrs.get("space", {})
+    n_vertices = max(space.get("n_vertices", {"": N_VERTICES}).values())
+    named = str(space.get("name", "")).startswith("fsaverage")
+    if not named and ("n_vertices" in space or not FSAVERAGE4 < targets["vertex"].max() < N_VERTICES):
+        return None
+    table = targets.loc[targets["vertex"] >= 0, ["target_id", "hemi", "vertex"]]
+    if n_vertices >= N_VERTICES:
+        return table[table["vertex"] < N_VERTICES]
+    from nilearn.datasets import load_fsaverage
+    from scipy.spatial import KDTree
+
+    parts = []
+    for hemi, side in HEMISPHERES.items():
+        sphere = load_fsaverage("fsaverage5")["sphere"].parts[side].coordinates
+        nearest = KDTree(sphere[:n_vertices]).query(sphere)[1]
+        parts.append(pd.DataFrame({"hemi": hemi, "vertex": nearest, "drawn": np.arange(N_VERTICES)}))
+    table = table.merge(pd.concat(parts), on=["hemi", "vertex"])
+    return table.drop(columns="vertex").rename(columns={"drawn": "vertex"})
 
 
 def surface_map(

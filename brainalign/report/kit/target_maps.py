@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from brainalign.io import brain_maps, voxel_affine
 from brainalign.report.kit.canvas import MOST_MARKS, new_figure
 from brainalign.report.kit.material import SubjectMaterial
-from brainalign.report.kit.surface import COLOUR_SCALES, FSAVERAGE, flat_maps, surface_map
+from brainalign.report.kit.surface import COLOUR_SCALES, N_VERTICES, SurfaceMap, drawn_vertices, flat_maps, surface_map
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -65,9 +65,10 @@ def target_map(
         figure = draw_map(image, material.mask, material.bold, outline=edge, **options)
         fmri = material.descriptor.fmri
         return TargetMap(figure, f"Drawn on the mean functional image; {'' if fmri is None else fmri.space}.")
-    if on_fsaverage(targets):
+    vertices = drawn_vertices(targets)
+    if vertices is not None:
         drawn = surface_map(
-            targets.assign(shown=values)[targets["vertex"] >= 0],
+            vertices.merge(pd.DataFrame({"target_id": targets["target_id"], "shown": values})),
             "shown", title=label, unit=label, kind="diverging" if diverging else "sequential", vmin=0.0, vmax=vmax,
         )  # fmt: skip
         return TargetMap(flat_maps(drawn), "Drawn on the flattened cortex of fsaverage5.")
@@ -82,9 +83,76 @@ def target_map(
     )
 
 
-def on_fsaverage(targets: pd.DataFrame) -> bool:
-    """Return whether targets are vertices of the mesh that maps of the cortex are drawn on."""
-    return "vertex" in targets and bool(FSAVERAGE[0] < targets["vertex"].max() < FSAVERAGE[1])
+def maps_in_mni(
+    targets: pd.DataFrame, values: NDArray[Any], *, label: str, vmax: float, diverging: bool = True
+) -> dict[str, Figure]:
+    """Draw a value per target in a standard head, where the descriptor says that their places are those of MNI.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        Voxels, or other targets with places in mm; their space says its name.
+    values, label, vmax, diverging
+        As for `target_map`.
+
+    Returns
+    -------
+    dict of str to Figure
+        By the name of its caption: the glass brain and, of voxels, the projection to the cortex. Empty where the space
+        is not MNI, or nothing is to be drawn.
+    """
+    from nilearn import plotting
+
+    values = np.asarray(values, dtype=float)
+    name = str(targets.attrs.get("space", {}).get("name", ""))
+    placed = np.isfinite(targets.reindex(columns=AXES).to_numpy(dtype=float)).all(axis=1) & np.isfinite(values)
+    if not name.upper().startswith("MNI") or "vertex" in targets or not placed.any():
+        return {}
+    cmap, low = ("RdBu_r", -vmax) if diverging else ("viridis", 0.0)
+    figure = Figure(figsize=(9.0, 2.8), dpi=110)
+    options: dict[str, Any] = {"display_mode": "lyrz", "figure": figure, "colorbar": True}
+    if voxel_affine(targets) is None:
+        places = targets[AXES].to_numpy(dtype=float)[placed]
+        plotting.plot_markers(
+            values[placed], places, node_size=25, node_cmap=cmap, node_vmin=low, node_vmax=vmax, **options
+        )
+        figure.suptitle(label, fontsize=9)
+        return {"glassbrain": figure}
+    image = _volume(targets, values)
+    with _little_garbage():
+        plotting.plot_glass_brain(
+            _filled(image), cmap=cmap, vmin=low, vmax=vmax, plot_abs=False, threshold=1e-6, symmetric_cbar=diverging,
+            **options,
+        )  # fmt: skip
+    figure.suptitle(label, fontsize=9)
+    kind: Any = "diverging" if diverging else "sequential"
+    cortex = SurfaceMap(label, label, _projected(image), kind, low, vmax)
+    return {"glassbrain": figure} | ({"projection": flat_maps(cortex)} if cortex.n_shown else {})
+
+
+def _projected(image: Nifti1Image) -> NDArray[np.float64]:
+    """Return a volume in MNI on the vertices of fsaverage5 (2, n_vertices), NaN where less than half is known.
+
+    Voxels without a value would count as 0: what is projected is divided by what a map of ones would give.
+    """
+    import nibabel
+    from nilearn.datasets import load_fsaverage
+    from nilearn.surface import vol_to_surf
+
+    known = nibabel.Nifti1Image(np.isfinite(np.asarray(image.dataobj)).astype(np.float32), image.affine)
+    meshes, projected = load_fsaverage("fsaverage5"), np.full((2, N_VERTICES), np.nan)
+    for row, side in enumerate(("left", "right")):
+        pial, white = (meshes[name].parts[side] for name in ("pial", "white_matter"))
+        values, share = (vol_to_surf(volume, pial, inner_mesh=white) for volume in (_filled(image), known))
+        projected[row] = np.divide(values, share, out=projected[row], where=np.nan_to_num(share) >= 0.5)
+    return projected
+
+
+def _filled(image: Nifti1Image) -> Nifti1Image:
+    """Return an image with 0 in place of NaN."""
+    import nibabel
+
+    return nibabel.Nifti1Image(np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32)), image.affine)
 
 
 def _volume(targets: pd.DataFrame, values: NDArray[Any], mask: Nifti1Image | None = None) -> Nifti1Image:
@@ -215,16 +283,14 @@ def draw_map(
     outline : image, optional
         Non-zero regions are outlined in black.
     """
-    import nibabel
     from nilearn import plotting
 
     positions = slice_positions(mask)
     figure = Figure(figsize=(min(3.4 + 2.4 * len(positions), 9.0), 3.2), dpi=130)
-    filled = nibabel.Nifti1Image(np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32)), image.affine)
     options: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -vmax} if diverging else {"cmap": "viridis", "vmin": 0}
     with _little_garbage():
         display = plotting.plot_stat_map(
-            filled,
+            _filled(image),
             bg_img=background,
             display_mode="z",
             cut_coords=positions,

@@ -13,7 +13,7 @@ from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
-from brainalign.report.encoding_sections import no_convergence, score_maps
+from brainalign.report.encoding_sections import no_convergence, panels_in_mni, score_maps
 from brainalign.report.geometry_sections import (
     left_out_course_section,
     rsa_course_section,
@@ -277,6 +277,9 @@ def _maps(material: Material) -> Section | None:
                 **counts,
             )
         )
+    panels += panels_in_mni(
+        material.responses.targets, r, pd.Series(q), level, label="Pearson r, held-out runs", vmax=vmax
+    )
     return Section("maps", "Maps", panels)
 
 

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from brainalign.report.kit import (
     COLOURS,
-    FSAVERAGE,
     GREY,
     ImageMaterial,
     Panel,
     Section,
     captioned,
     check_columns,
+    drawn_vertices,
     flat_maps,
     html_table,
     label_axes,
@@ -256,13 +256,14 @@ def _maps(material: ImageMaterial, table: pd.DataFrame, details: Mapping[str, An
     """Return a map per attribute on the flattened cortex; none for other spaces."""
     assert material.responses is not None
     targets = material.responses.targets
-    if "vertex" not in targets or targets["vertex"].max() + 1 not in range(FSAVERAGE[0] + 1, FSAVERAGE[1] + 1):
+    vertices = drawn_vertices(targets)
+    if vertices is None:
         return []
     panels = []
     for name, values in details["attributes"].items():
         if len(values) > MOST_VALUES or not (table[name] != "").any():
             continue
-        shown = table[["target_id", name]].merge(targets[["target_id", "hemi", "vertex"]], on="target_id")
+        shown = table[["target_id", name]].merge(vertices, on="target_id")
         shown[name] = shown[name].where(shown[name] != "", NOTHING)
         colours = {**_colours(values), NOTHING: SILENT}
         surface = surface_map(

@@ -1,0 +1,189 @@
+"""Maps in every space: a planted patch is read back from what is written, and seen where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection, PolyCollection
+from nibabel.cifti2.cifti2_axes import BrainModelAxis, ScalarAxis
+from nibabel.gifti.gifti import GiftiDataArray, GiftiImage
+from nilearn.datasets import load_fsaverage, load_mni152_brain_mask
+
+from brainalign.datasets import read_betas
+from brainalign.io import brain_maps
+from brainalign.report.kit import drawn_vertices, maps_in_mni
+
+TRIALS = 4
+LEFT_V1 = np.array([-10.0, -92.0, 0.0])  # mm in MNI152
+
+
+@pytest.fixture
+def trials(tmp_path: Path) -> Path:
+    path = tmp_path / "trials.tsv"
+    pd.DataFrame({"stimulus_id": list("abcd")}).to_csv(path, sep="\t", index=False)
+    return path
+
+
+def read(trials: Path, betas: object, **options: object) -> pd.DataFrame:
+    """Return the targets of files, as they come back from the table that is kept of them."""
+    responses = read_betas(betas, trials, standardize="none", bad_targets="keep", **options)
+    kept = trials.with_name("targets.parquet")
+    responses.targets.to_parquet(kept)
+    return pd.read_parquet(kept)
+
+
+def written(folder: Path, targets: pd.DataFrame, scores: np.ndarray) -> dict[str, object]:
+    """Return the images of scores as another tool reads them."""
+    images = {}
+    for name, image in brain_maps(targets, scores, names=["a", "b"]).items():
+        image.to_filename(folder / name)
+        images[name] = nibabel.load(folder / name)
+    return images
+
+
+def test_a_volume_keeps_its_grid_even_where_one_slice_is_read(tmp_path: Path, trials: Path) -> None:
+    affine = np.array([[-3.0, 0, 0, 40], [0, 3, 0.2, -60], [0, 0, 3.5, 10], [0, 0, 0, 1]])
+    rng = np.random.default_rng(0)
+    inside = np.zeros((9, 8, 7), dtype=np.uint8)
+    inside[2:6, 1:5, 3] = 1
+    nibabel.save(nibabel.Nifti1Image(inside, affine), tmp_path / "mask.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(rng.normal(size=(9, 8, 7, TRIALS)), affine), tmp_path / "betas.nii.gz")
+    targets = read(trials, tmp_path / "betas.nii.gz", mask=tmp_path / "mask.nii.gz")
+    patch = ((targets["i"] == 4) & (targets["j"] == 2)).to_numpy(dtype=float)
+    (image,) = written(tmp_path, targets, np.stack([patch, 2 * patch])).values()
+    assert image.shape == (9, 8, 7, 2)
+    np.testing.assert_allclose(image.affine, affine, atol=1e-6)
+    volume = image.get_fdata()
+    assert np.argwhere(volume > 0).tolist() == [[4, 2, 3, 0], [4, 2, 3, 1]]
+    assert volume[4, 2, 3].tolist() == [1, 2]
+    assert np.isfinite(volume[..., 0]).sum() == 16
+
+
+@pytest.mark.parametrize("n", [642, 2562, 10242, 40962])
+def test_every_fsaverage_is_drawn_on_the_vertices_of_the_fifth(tmp_path: Path, trials: Path, n: int) -> None:
+    rng = np.random.default_rng(n)
+    files = {}
+    for hemi in "LR":
+        arrays = [GiftiDataArray(rng.normal(size=n).astype(np.float32)) for _ in range(TRIALS)]
+        nibabel.save(GiftiImage(darrays=arrays), tmp_path / f"{hemi}.func.gii")
+        files[hemi] = tmp_path / f"{hemi}.func.gii"
+    targets = read(trials, files)
+    patch = targets["target_id"].eq("vertex-R-300").to_numpy()
+    image = written(tmp_path, targets, np.stack([patch, patch]).astype(float))["hemi-R_statmap.func.gii"]
+    assert [array.meta["Name"] for array in image.darrays] == ["a", "b"]
+    assert len(image.darrays[0].data) == n
+    assert np.flatnonzero(image.darrays[0].data).tolist() == [300]
+    assert image.meta["AnatomicalStructurePrimary"] == "CortexRight"
+    drawn = drawn_vertices(targets)
+    assert sorted(drawn[["hemi", "vertex"]].itertuples(index=False, name=None)) == [
+        (hemi, vertex) for hemi in "LR" for vertex in range(10242)
+    ]
+    there = drawn.loc[drawn["target_id"] == "vertex-R-300"]
+    assert set(there["hemi"]) == {"R"}
+    assert 300 in set(there["vertex"])
+    sphere = load_fsaverage("fsaverage5")["sphere"].parts["right"].coordinates
+    away = np.linalg.norm(sphere[there["vertex"]] - sphere[300], axis=1)
+    assert away.max() <= {642: 12, 2562: 6}.get(n, 0)  # half an edge of the mesh on a sphere of 100 mm
+
+
+def test_another_mesh_is_not_drawn_on_fsaverage(tmp_path: Path, trials: Path) -> None:
+    arrays = [GiftiDataArray(np.random.default_rng(k).normal(size=32492).astype(np.float32)) for k in range(TRIALS)]
+    nibabel.save(GiftiImage(darrays=arrays), tmp_path / "L.func.gii")
+    targets = read(trials, {"L": tmp_path / "L.func.gii"})
+    assert targets.attrs["space"] == {"name": "fsLR32k", "n_vertices": {"L": 32492}}
+    assert drawn_vertices(targets) is None
+
+
+def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Path) -> None:
+    affine = np.diag([-2.0, 2, 2, 1]) + np.c_[np.zeros((4, 3)), [90, -126, -72, 0]]
+    cortex = np.ones(32492, dtype=bool)
+    cortex[:100] = False
+    thalamus = np.zeros((91, 109, 91), dtype=bool)
+    thalamus[40:44, 50:53, 40] = True
+    axis = (
+        BrainModelAxis.from_mask(cortex, "CortexLeft")
+        + BrainModelAxis.from_mask(cortex, "CortexRight")
+        + BrainModelAxis.from_mask(thalamus, "thalamus_left", affine)
+    )
+    values = np.random.default_rng(0).normal(size=(TRIALS, len(axis))).astype(np.float32)
+    nibabel.Cifti2Image(values, (ScalarAxis(list("abcd")), axis)).to_filename(tmp_path / "betas.dscalar.nii")
+    targets = read(trials, tmp_path / "betas.dscalar.nii")
+    ids = ["vertex-R-20000", "voxel-41-51-40"]
+    patch = targets["target_id"].isin(ids).to_numpy(dtype=float)
+    images = written(tmp_path, targets, np.stack([patch, patch]))
+    assert list(images) == ["statmap.dscalar.nii"]
+    image = images["statmap.dscalar.nii"]
+    assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"
+    assert image.header.get_axis(0).name.tolist() == ["a", "b"]
+    assert image.header.get_axis(1) == axis
+    rows = np.flatnonzero(image.get_fdata()[0])
+    found = [image.header.get_axis(1)[int(row)] for row in rows]
+    assert [str(name) for _, _, name in found] == ["CIFTI_STRUCTURE_CORTEX_RIGHT", "CIFTI_STRUCTURE_THALAMUS_LEFT"]
+    assert (found[0][1], tuple(found[1][1])) == (20000, (41, 51, 40))
+    fewer = targets[patch > 0].reset_index(drop=True)
+    (image,) = written(tmp_path, fewer, np.ones((2, 2))).values()
+    assert image.shape == (2, 2)
+
+
+def voxels(name: str) -> pd.DataFrame:
+    """Return the voxels of a brain of 6 mm in a space of that name."""
+    mask = load_mni152_brain_mask(resolution=6)
+    ijk = np.argwhere(np.asarray(mask.dataobj) > 0)
+    table = pd.DataFrame(ijk, columns=["i", "j", "k"]).assign(kind="voxel", hemi="")
+    table[["x_mm", "y_mm", "z_mm"]] = ijk @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+    table.attrs["space"] = {"name": name, "shape": list(mask.shape), "affine": mask.affine.tolist()}
+    return table.assign(target_id=[f"v{row}" for row in range(len(table))])
+
+
+def test_a_patch_in_mni_is_seen_in_the_glass_brain_and_on_the_cortex_below() -> None:
+    targets = voxels("MNI152NLin2009cAsym")
+    away = np.linalg.norm(targets[["x_mm", "y_mm", "z_mm"]].to_numpy() - LEFT_V1, axis=1)
+    drawn = maps_in_mni(targets, np.where(away < 14, 0.5, np.nan), label="Pearson r", vmax=0.6)
+    assert list(drawn) == ["glassbrain", "projection"]
+    pictures = [
+        (ax.images[-1].get_extent(), np.ma.filled(ax.images[-1].get_array(), np.nan))
+        for ax in drawn["glassbrain"].axes
+        if ax.images
+    ]
+    assert len(pictures) >= 3  # no voxel lies in the right half
+    assert {round(float(np.nanmax(picture)), 6) for _, picture in pictures if np.isfinite(picture).any()} == {0.5}
+    left, right = [
+        [part for part in ax.collections if isinstance(part, PolyCollection)] for ax in drawn["projection"].axes[:2]
+    ]
+    np.testing.assert_allclose(left[0].get_array(), 0.5, atol=1e-6)  # not thinned out at the border of the patch
+    flat = load_fsaverage("fsaverage5")
+    pial, white = (flat[name].parts["left"].coordinates for name in ("pial", "white_matter"))
+    near = np.linalg.norm((pial + white) / 2 - LEFT_V1, axis=1)
+    middles = np.array([path.vertices[:3].mean(axis=0) for path in left[0].get_paths()])
+    points = flat["flat"].parts["left"].coordinates[:, :2]
+    nearest = np.array([np.linalg.norm(points - middle, axis=1).argmin() for middle in middles[::20]])
+    assert near[nearest].max() < 25
+    assert len(left[0].get_array()) > 100
+    assert sum(len(part.get_array()) for part in right) < 0.2 * len(left[0].get_array())
+
+
+def test_other_spaces_are_never_drawn_in_a_standard_head() -> None:
+    for name in ("scanner", "scanner coordinates", "", "native"):
+        targets = voxels(name)
+        assert maps_in_mni(targets, np.ones(len(targets)), label="r", vmax=1.0) == {}
+    nothing = voxels("MNI152")
+    assert maps_in_mni(nothing, np.full(len(nothing), np.nan), label="r", vmax=1.0) == {}
+
+
+def test_electrodes_are_marks_in_the_glass_brain() -> None:
+    places = np.array([[-50.0, -20, 10], [40, 30, 20], [10, -80, 5]])
+    targets = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"]).assign(target_id=list("abc"), kind="electrode")
+    targets.attrs["space"] = {"name": "MNI152"}
+    drawn = maps_in_mni(targets, np.array([0.1, np.nan, 0.4]), label="r", vmax=0.5)
+    assert list(drawn) == ["glassbrain"]
+    marks = [part for ax in drawn["glassbrain"].axes for part in ax.collections if isinstance(part, PathCollection)]
+    above = [part.get_offsets().tolist() for part in marks if len(part.get_offsets()) == 2]
+    assert [[-50, -20], [10, -80]] in above
+    colours = next(part.get_facecolors() for part in marks if part.get_offsets().tolist() == [[-50, -20], [10, -80]])
+    scale = matplotlib.colormaps["RdBu_r"]
+    np.testing.assert_allclose(colours[:, :3], [scale((value + 0.5) / 1)[:3] for value in (0.1, 0.4)], atol=0.01)
