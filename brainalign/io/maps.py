@@ -103,7 +103,7 @@ def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str, 
 
 
 def _cifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], names: Sequence[str]) -> Any:
-    from nibabel.cifti2 import Cifti2Image
+    from nibabel.cifti2.cifti2 import Cifti2Image
     from nibabel.cifti2.cifti2_axes import BrainModelAxis, ScalarAxis
 
     space = targets.attrs["space"]

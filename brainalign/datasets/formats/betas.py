@@ -186,8 +186,8 @@ def _read_surface(
         if len(lengths) > 1:
             raise BrainalignError(f"{paths[0]} and the files after it have {listed(lengths)} vertices; give one mesh")
         maps[hemi] = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    lengths = {hemi: part.shape[1] for hemi, part in maps.items()}
-    space = check_space(lengths, space)
+    n_vertices = {hemi: part.shape[1] for hemi, part in maps.items()}
+    space = check_space(n_vertices, space)
     counts = {hemi: len(part) for hemi, part in maps.items()}
     if len(set(counts.values())) > 1:
         raise BrainalignError(f"the hemispheres have {counts} maps; give one map per trial in both")
@@ -202,7 +202,7 @@ def _read_surface(
                 whole = regions.setdefault(name, np.zeros(n_targets, dtype=bool))
                 whole[starts[hemi] : starts[hemi] + part.shape[1]] |= inside
     values = np.concatenate(list(maps.values()), axis=1)
-    return values, on_mesh(tables, space, lengths), regions
+    return values, on_mesh(tables, space, n_vertices), regions
 
 
 # ---------------------------------------------------------------------------------------------------------- volume
