@@ -5,6 +5,7 @@ brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen; 
 brainalign fetch DESCRIPTOR     download what the descriptor says where to find, checksums verified
 brainalign plan [CONFIG]        jobs, memory, disk and time of a run, before anything runs
 brainalign run FILE             the whole workflow on a configuration or a study alone; what follows -- is for Snakemake
+brainalign report [PLACE]        the pages of a run in the browser, by its YAML or folder
 brainalign rerun ARTIFACT       the job that left a result, once more, with the settings it had
 """
 
@@ -73,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.add_argument("--profile", default="default", help="of the workflow: default, or slurm for a cluster")
     run.add_argument("--verbose", action="store_true", help="all that Snakemake says, in place of a line per step")
     run.set_defaults(run=_run)
+    report = commands.add_parser("report", help="the pages of a run in the browser")
+    report.add_argument("place", type=Path, nargs="?", default=Path(), help="the YAML of the run, or a folder")
+    report.set_defaults(run=_report)
     rerun = commands.add_parser("rerun", help="the job that left a result, once more, with the settings it had")
     rerun.add_argument("artifact", type=Path, help="a result of a run, or its sidecar")
     rerun.set_defaults(run=_rerun)
@@ -193,6 +197,13 @@ def _run(arguments: argparse.Namespace, _: Console) -> int:
     from brainalign.commands import run_workflow
 
     return run_workflow(arguments.file, arguments.cores, arguments.profile, arguments.verbose, arguments.snakemake)
+
+
+def _report(arguments: argparse.Namespace, console: Console) -> int:
+    from brainalign.commands import open_report
+
+    console.print(str(open_report(arguments.place)), soft_wrap=True, markup=False)
+    return 0
 
 
 def _rerun(arguments: argparse.Namespace, console: Console) -> int:

@@ -90,6 +90,26 @@ def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: 
     assert "what had been computed is kept; correct what failed and run again" in lines
 
 
+def test_the_index_links_pages_with_their_first_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["report", str(folder)]) == 2
+    assert "brainalign run study.yaml" in capsys.readouterr().err
+    page = folder / "results" / "mine" / "sub-01_incomplete.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        '<meta name="description" content="r &lt; .1 in all runs"><h1>Mine &amp; yours</h1>\n<p class="soft">01</p>'
+    )
+    assert main(["report", str(folder / "study.yaml")]) == 0
+    index = folder / "results" / "index.html"
+    assert capsys.readouterr().out == f"{index}\n"
+    written = index.read_text()
+    assert '<a href="mine/sub-01_incomplete.html">Mine &amp; yours</a> <small>01</small>' in written
+    assert "<b>Incomplete: a job failed.</b> r &lt; .1 in all runs" in written
+
+
 @pytest.mark.acceptance
 def test_a_study_of_one_file_runs_to_its_page(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -101,3 +121,4 @@ def test_a_study_of_one_file_runs_to_its_page(
     assert "6/6 report mine 01" in printed
     assert f"page: {page}" in printed
     assert page.is_file()
+    assert "Held-out runs (runs): mine with ridge identifies" in (folder / "results" / "index.html").read_text()

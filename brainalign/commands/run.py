@@ -5,42 +5,24 @@ Snakemake is another process, which this one waits for: an interrupt reaches bot
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 import brainalign
 from brainalign.checks import check_choice
+from brainalign.commands.folders import folder_of_run
 from brainalign.config import Config, load_config
-from brainalign.study import read_yaml
 from brainalign.workflow import Run, running
 
 PACKAGE = Path(brainalign.__file__).parent
 # In an installed package the workflow lies inside it; in a checkout beside it.
 ROOT = next(folder for folder in (PACKAGE / "snakefiles", PACKAGE.parent) if (folder / "Snakefile").is_file())
 STATE = Path(".snakemake")
-
-
-@contextlib.contextmanager
-def folder_of_run(path: Path) -> Iterator[Path]:
-    """Enter the folder that the paths of a configuration are relative to, and yield the file as seen from there.
-
-    The working folder where a descriptor of the configuration is there, else the folder of the file itself.
-    """
-    content = read_yaml(path)
-    datasets = content.get("datasets") if isinstance(content, dict) else None
-    uses = datasets.values() if isinstance(datasets, dict) else ()
-    named = [Path(str(use["descriptor"])) for use in uses if isinstance(use, dict) and "descriptor" in use]
-    if any(descriptor.is_file() for descriptor in named):
-        yield path
-        return
-    with contextlib.chdir(path.parent):
-        yield Path(path.name)
 
 
 def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments: Sequence[str]) -> int:

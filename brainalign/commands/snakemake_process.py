@@ -13,6 +13,7 @@ from types import ModuleType
 from rich.console import Console
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
+from brainalign.commands.index import write_index
 from brainalign.commands.progress import RunProgress, handler_class
 from brainalign.config import load_config
 from brainalign.workflow import Run, page_paths
@@ -34,7 +35,8 @@ def main(config: Path, arguments: list[str]) -> int:
         status = stop.code if isinstance(stop.code, int) else 1
     if "--unlock" not in arguments:
         progress.close(status)
-        for page in [path for paths in page_paths(run) for path in paths if path.is_file()]:
+        pages = [path for paths in page_paths(run) for path in paths if path.is_file()]
+        for page in [*pages, *([write_index(run)] if pages else [])]:
             console.print(f"page: {page.resolve()}", markup=False)
     return status
 

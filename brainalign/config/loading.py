@@ -42,9 +42,10 @@ NETWORKS: dict[str, dict[str, object]] = {
 
 def default_models(study: Study) -> dict[str, dict[str, object]]:
     """Return models that can look at, or read, what a study showed; one feature per stimulus where none can."""
-    shown = study.data_type in ("rdms", "judgements", "modalities") or (study.data_type == "responses" and study.splits)
-    images = NETWORKS if shown and study.has_images else {}
-    captioned = bool(study.n_texts) or "caption" in (study.stimulus_columns() or [])
+    columns = study.stimulus_columns() or []
+    seen = study.data_type in ("rdms", "judgements", "modalities") or (study.data_type == "responses" and study.splits)
+    images = NETWORKS if (seen and study.has_images) or (study.data_type == "continuous" and "path" in columns) else {}
+    captioned = bool(study.n_texts) or bool({"caption", "text", "word"} & set(columns))
     texts = MINILM if captioned or study.data_type == "sentences" else {}
     return images | texts or {"onehot": {"extractor": "onehot"}}
 

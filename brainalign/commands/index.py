@@ -1,0 +1,83 @@
+"""`results/index.html`: every page of a run with its first sentence; and `brainalign report`, which opens it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import webbrowser
+from pathlib import Path
+
+from brainalign.checks import BrainalignError
+from brainalign.commands.folders import folder_of_run
+from brainalign.config import load_config
+from brainalign.workflow import Run, page_paths
+
+# Heading, line below it and first sentence, as the template of pages writes them: escaped already.
+PARTS = re.compile(
+    r'<meta name="description" content="(?P<sentence>[^"]*)">.*?<h1>(?P<title>.*?)</h1>\s*'
+    r'<p class="soft">(?P<line>.*?)</p>',
+    re.DOTALL,
+)
+INDEX = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>Pages of a run · brainalign</title><link rel="icon" href="data:,">
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; }}
+li {{ margin-bottom: 1rem; }}
+</style></head><body>
+<h1>Pages of this run</h1>
+<ul>
+{items}
+</ul>
+</body></html>
+"""
+
+
+def write_index(run: Run) -> Path:
+    """Write the page that links every page of a run that there is, those that a failure left incomplete too."""
+    path = run.config.results / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pages = [page for both in page_paths(run) for page in both if page.is_file()]
+    items = [_item(page, page.relative_to(path.parent).as_posix()) for page in pages]
+    path.write_text(INDEX.format(items="\n".join(items) or "<li>There is no page yet.</li>"), encoding="utf-8")
+    return path
+
+
+def _item(page: Path, link: str) -> str:
+    parts = PARTS.search(page.read_text(encoding="utf-8"))
+    title, line, sentence = (parts[name] for name in ("title", "line", "sentence")) if parts else (page.stem, "", "")
+    about = "<b>Incomplete: a job failed.</b> " if page.stem.endswith("_incomplete") else ""
+    return f'<li><a href="{link}">{title}</a> <small>{line}</small><br>{about}{sentence}</li>'
+
+
+def open_report(place: Path) -> Path:
+    """Open the index of a run in the browser, where there is a display; returns where it lies.
+
+    Parameters
+    ----------
+    place : path
+        The YAML of the run, the folder it lies in, or the folder of its results.
+
+    Raises
+    ------
+    BrainalignError
+        If no run has left an index there.
+    """
+    if place.is_file():
+        with folder_of_run(place) as file:
+            index = write_index(Run(load_config(file), check=False)).resolve()
+    else:
+        places = [place / "index.html", place / "results" / "index.html"]
+        there = [path for path in places if path.is_file()]
+        if not there:
+            raise BrainalignError(
+                f"{place}: no index.html here or in results/; run the study first (brainalign run study.yaml), or "
+                "name its YAML"
+            )
+        index = there[0].resolve()
+    if sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        webbrowser.open(index.as_uri())
+    return index
