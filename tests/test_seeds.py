@@ -83,6 +83,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "TokenStudy": "trains for seconds: tests/encoding/test_token_study.py, test_other_read_outs_share_the_options",
     },
     "features": {
+        "LanguageExtractor": "needs saved weights: tests/features/test_language.py, test_random_weights_are_drawn",
         "TimmExtractor": STAND_IN,
         "TorchvisionExtractor": STAND_IN,
         "VisionExtractor": "needs saved weights: tests/features/test_vision.py, test_digest_follows_content_not_place",

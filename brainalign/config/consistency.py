@@ -158,13 +158,14 @@ def _networks_are_there(config: Config, dataset: str) -> None:
     made = [config.raw_folder(name) for name in config.datasets]
     for name in config.models_of(dataset):
         model = config.models[name]
-        if model.extractor not in ("sentence", "vision"):
+        if model.extractor not in ("sentence", "language", "vision"):
             continue
         if any(Path(model.weights).is_relative_to(folder) for folder in made) and not Path(model.weights).exists():
             continue  # the workflow makes it
         try:
             where = Path(find_weights(model.weights))
-            check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
+            if model.extractor != "language":  # whose layers are numbered
+                check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
         except BrainalignError as error:
             raise BrainalignError(f"models.{name}: {error}") from None
 

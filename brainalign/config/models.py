@@ -51,6 +51,22 @@ class SentenceModel(ModelUse):
     batch_size: int = Field(32, ge=1)
 
 
+class LanguageModel(ModelUse):
+    """A causal or masked language model: words of a story in their context, or texts by themselves."""
+
+    reads_texts: ClassVar[bool] = True
+
+    extractor: Literal["language"]
+    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
+    layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
+    context: int = Field(256, ge=4, description="tokens of a window; windows overlap by half")
+    pooling: Literal["last", "mean"] = Field("last", description="of the tokens of a word, or of a text")
+    random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
+    revision: str | None = Field(None, description="of a hub id")
+    batch_size: int = Field(8, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+
+
 class OneHotModel(ModelUse):
     """One feature per stimulus: a full-rank space that knows nothing of meaning."""
 
@@ -160,6 +176,7 @@ class TableModel(ModelUse):
 
 Model = Annotated[
     SentenceModel
+    | LanguageModel
     | OneHotModel
     | RandomModel
     | PixelsModel

@@ -24,6 +24,7 @@ from brainalign.features.images import (
     UserExtractor,
     VisionExtractor,
 )
+from brainalign.features.language import LanguageExtractor as LanguageExtractor
 from brainalign.features.latent_dynamics import HEADS as HEADS
 from brainalign.features.latent_dynamics import LatentDynamics as LatentDynamics
 from brainalign.features.reduction import PCA as PCA
@@ -43,6 +44,7 @@ from brainalign.study import captions_of as captions_of
 
 EXTRACTORS = {
     "sentence": SentenceExtractor,
+    "language": LanguageExtractor,
     "onehot": OneHotExtractor,
     "random": RandomExtractor,
     "pixels": PixelsExtractor,

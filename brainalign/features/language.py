@@ -1,0 +1,204 @@
+"""Words in their context, from any causal or masked language model: a row per word of a story, or per sentence.
+
+Texts are read in windows that overlap by half, so that a token has at least half a window before it. A word gets the
+hidden state of its last token, which in a causal model knows nothing later (or the mean over its tokens); a masked
+model sees what follows within its window, which `describe` says.
+
+Jain S, Huth AG (2018). Incorporating context into language encoding models for fMRI. NeurIPS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.devices import pick_device
+from brainalign.features.extractor import Writer
+from brainalign.features.text import load_text_model, model_digest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class LanguageExtractor:
+    """Reads texts with a language model: the words of a run in order, each in the context of those before it.
+
+    Parameters
+    ----------
+    weights : str
+        Local folder, Python package that carries a model, or hub id.
+    layers : sequence of str, optional
+        "layer0" (the embeddings), "layer1", ...; all where not given.
+    context : int
+        Tokens of a window; as many as the model takes where that is less.
+    pooling : {"last", "mean"}
+        Of the tokens of a word; of stimuli without runs, of those of a text.
+    random_weights : bool
+        The architecture only: the control of a trained model.
+    revision : str, optional
+        Of a hub id.
+    batch_size : int
+        Windows per forward pass.
+    device : {"auto", "cpu", "cuda"}
+    seed : int
+        Of random weights.
+    """
+
+    reads: Literal[""] = ""  # a word's row follows from those before it
+
+    def __init__(
+        self,
+        weights: str,
+        layers: Sequence[str] | None = None,
+        context: int = 256,
+        pooling: Literal["last", "mean"] = "last",
+        random_weights: bool = False,
+        revision: str | None = None,
+        batch_size: int = 8,
+        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        seed: int = 0,
+    ) -> None:
+        check_choice("pooling", pooling, {"last", "mean"})
+        self.weights, self.layers, self.context, self.pooling = weights, layers, context, pooling
+        self.random_weights, self.revision, self.batch_size = random_weights, revision, batch_size
+        self.device, self.seed = device, seed
+
+    def digest(self) -> str:
+        """Return the sha256 over the model's files, its revision, and the releases that run it."""
+        drawn = f" drawn {self.seed}" if self.random_weights else ""
+        return f"{model_digest(self.weights)}{drawn}{self.revision or ''}"
+
+    def describe(self) -> dict[str, object]:
+        """Describe the model and its context, and whether a word's row knows later words."""
+        model, tokenizer = self._loaded()
+        return {
+            "weights_sha256": self.digest(),
+            "context": self._window(model),
+            "sees_future": _sees_future(model, tokenizer),
+        }
+
+    def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
+        """Write a row per stimulus for every layer, from the column `texts`, and `run` and `onset_s` where they are.
+
+        Raises
+        ------
+        BrainalignError
+            If a stimulus has no text or several, a layer is unknown, or the model cannot be loaded.
+        """
+        pending = writer.pending
+        if not len(pending):
+            return
+        texts = [_one(wordings, name) for wordings, name in zip(stimuli["texts"], stimuli["stimulus_id"], strict=True)]
+        loaded = self._loaded()
+        if "run" not in stimuli:
+            for row in pending:
+                found = self._states([texts[row]], *loaded)
+                writer.write(np.array([row]), found)
+            return
+        wanted = set(pending.tolist())
+        for _, part in stimuli.assign(row=range(len(stimuli))).groupby("run", sort=False):
+            rows = part.sort_values("onset_s", kind="stable")["row"].to_numpy()
+            if wanted.isdisjoint(rows.tolist()):
+                continue
+            found = self._states([texts[row] for row in rows], *loaded)
+            kept = np.array([row in wanted for row in rows])
+            writer.write(rows[kept], {name: values[kept] for name, values in found.items()})
+
+    def _loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        return load_text_model(self.weights, self.revision, self.seed if self.random_weights else None)
+
+    def _window(self, model: PreTrainedModel) -> int:
+        most = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+        size = min(self.context, int(most) - 2) if most else self.context
+        return size - size % 2
+
+    def _states(
+        self, words: Sequence[str], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the hidden state of every word (n_words, n_dimensions), by layer."""
+        tokens, owners = _tokens(words, tokenizer)
+        size = self._window(model)
+        before, after = _frame(tokenizer)
+        device = pick_device(self.device)
+        model = model.to(device)  # type: ignore[arg-type]
+        # Of every window but the first its second half alone is kept: there a token has half a window before it.
+        starts = [0, *range(size // 2, max(len(tokens) - size // 2, 0), size // 2)] if len(tokens) > size else [0]
+        total: dict[str, NDArray[np.float32]] = {}
+        counts = np.zeros(len(words))
+        whole = [start for start in starts if start + size <= len(tokens)]
+        groups = [whole[k : k + self.batch_size] for k in range(0, len(whole), self.batch_size)]
+        # A shorter window is read by itself: nothing is padded, so that a tokenizer needs no token for it.
+        for group in [*groups, *([start] for start in starts[len(whole) :])]:
+            ids = [[*before, *tokens[start : start + size], *after] for start in group]
+            with torch.inference_mode():
+                given = torch.tensor(ids, device=device)
+                states = model(input_ids=given, output_hidden_states=True).hidden_states
+            names = self._names(len(states))
+            for k, start in enumerate(group):
+                fresh = slice(0 if start == 0 else size // 2, None)
+                of = owners[start : start + size][fresh]
+                np.add.at(counts, of, 1)
+                for layer, hidden in zip(names, states, strict=True):
+                    if self.layers is not None and layer not in self.layers:
+                        continue
+                    inside = hidden[k, len(before) : len(ids[k]) - len(after)]
+                    values = inside[fresh].float().cpu().numpy()
+                    sums = total.setdefault(layer, np.zeros((len(words), values.shape[1]), dtype=np.float32))
+                    if self.pooling == "mean":
+                        np.add.at(sums, of, values)
+                    else:
+                        sums[of] = values  # numpy keeps the last of several: the last token of a word
+        shares = (counts if self.pooling == "mean" else np.ones(len(words)))[:, None].astype(np.float32)
+        return {layer: sums / shares for layer, sums in total.items()}
+
+    def _names(self, n: int) -> list[str]:
+        names = [f"layer{k}" for k in range(n)]
+        unknown = [layer for layer in self.layers or () if layer not in names]
+        if unknown:
+            raise BrainalignError(f"layers: {listed(unknown)} not in {self.weights}, which has layer0 to layer{n - 1}")
+        return names
+
+
+def _one(wordings: Any, name: object) -> str:
+    if len(wordings) != 1 or not str(wordings[0]).strip():
+        raise BrainalignError(f"stimulus {name}: {len(wordings)} texts; a language model reads one that is not empty")
+    return str(wordings[0]).strip()
+
+
+def _tokens(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], NDArray[np.intp]]:
+    """Return the tokens of words with blanks between them, and the word of each: that of its last letter."""
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1  # a blank belongs to the word that it begins
+    read = tokenizer(" ".join(words), add_special_tokens=False, return_offsets_mapping=True)
+    spans = np.array(read["offset_mapping"], dtype=int).reshape(-1, 2)
+    owners = np.searchsorted(ends, np.maximum(spans[:, 1] - 1, 0), side="right").clip(max=len(words) - 1)
+    silent = sorted(set(range(len(words))) - set(owners.tolist()))
+    if silent:
+        raise BrainalignError(
+            f"{listed([repr(words[k]) for k in silent])}: the tokenizer makes no token of it; leave such events out"
+        )
+    return list(read["input_ids"]), owners
+
+
+def _frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Return the special tokens that a tokenizer puts before and after a text."""
+    inside = tokenizer("a", add_special_tokens=False)["input_ids"]
+    framed = list(tokenizer("a")["input_ids"])
+    start = next((k for k in range(len(framed)) if framed[k : k + len(inside)] == inside), 0)
+    return framed[:start], framed[start + len(inside) :]
+
+
+def _sees_future(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Tell whether the first of two tokens changes with the second."""
+    several = tokenizer("one two three", add_special_tokens=False)["input_ids"]
+    if len(set(several)) < 2:
+        return False
+    first, *_, last = several
+    with torch.inference_mode():
+        states = [model(input_ids=torch.tensor([[first, other]])).last_hidden_state[0, 0] for other in (first, last)]
+    return not torch.allclose(states[0], states[1], atol=1e-5)

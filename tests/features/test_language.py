@@ -1,0 +1,133 @@
+"""Words in context, against models run by hand on the whole text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from refusals import refused
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    AutoModel,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    LlamaConfig,
+    LlamaModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5Model,
+)
+
+from brainalign.features import LanguageExtractor
+
+LETTERS = {letter: k + 4 for k, letter in enumerate(" abcdefghijklmnopqrstuvwxyz")}
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+MODELS = {
+    "gpt2": lambda: GPT2Model(GPT2Config(vocab_size=40, n_positions=512, n_embd=16, n_layer=2, n_head=2)),
+    "llama": lambda: LlamaModel(LlamaConfig(vocab_size=40, max_position_embeddings=512, **SIZES)),
+    "bert": lambda: BertModel(BertConfig(vocab_size=40, max_position_embeddings=512, **SIZES)),
+    "t5": lambda: T5Model(T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2)),
+}
+WORDS = ["the", "dog", "barks", "at", "a", "postman", "who", "runs", "away"]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small random copies of each family, with a tokenizer of letters; that of BERT frames a text, none can pad."""
+    folder = tmp_path_factory.mktemp("language")
+    for name, make in MODELS.items():
+        torch.manual_seed(3)
+        make().save_pretrained(folder / name)
+        letters = Tokenizer(models.WordLevel(LETTERS | {"[CLS]": 1, "[SEP]": 2, "[UNK]": 3}, unk_token="[UNK]"))
+        letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+        if name == "bert":
+            letters.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+        PreTrainedTokenizerFast(tokenizer_object=letters).save_pretrained(folder / name)
+    return folder
+
+
+def story(words: list[str]) -> pd.DataFrame:
+    rows = {"stimulus_id": [f"w{k}" for k in range(len(words))], "texts": [[word] for word in words]}
+    return pd.DataFrame(rows | {"run": "one", "onset_s": np.arange(len(words), dtype=float)})
+
+
+class Kept:
+    """A writer that keeps what it is given."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.pending = np.arange(n_rows)
+        self.layers: dict[str, np.ndarray] = {}
+
+    def write(self, rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        for layer, each in values.items():
+            self.layers.setdefault(layer, np.full((len(self.pending), each.shape[1]), np.nan))[rows] = each
+
+
+def states(folder: Path, words: list[str], **options: object) -> dict[str, np.ndarray]:
+    kept = Kept(len(words))
+    LanguageExtractor(str(folder), **options).extract(story(words), kept)  # type: ignore[arg-type]
+    return kept.layers
+
+
+@pytest.mark.parametrize("family", list(MODELS))
+def test_words_have_the_states_of_their_tokens(saved: Path, family: str) -> None:
+    model = AutoModel.from_pretrained(saved / family).eval()
+    model = model.get_encoder() if family == "t5" else model
+    ids = [LETTERS[letter] for letter in " ".join(WORDS)]
+    framed = [1, *ids, 2] if family == "bert" else ids
+    with torch.inference_mode():
+        hidden = model(input_ids=torch.tensor([framed]), output_hidden_states=True).hidden_states
+    ends = np.cumsum([len(word) + 1 for word in WORDS]) - 2 + (family == "bert")
+    found = states(saved / family, WORDS)
+    assert list(found) == ["layer0", "layer1", "layer2"]
+    for k, layer in enumerate(found.values()):
+        np.testing.assert_allclose(layer, hidden[k][0].numpy()[ends], atol=1e-5)
+    means = states(saved / family, WORDS, pooling="mean", layers=("layer2",))["layer2"]
+    first = hidden[2][0].numpy()[int(family == "bert") :][: len(WORDS[0])]
+    np.testing.assert_allclose(means[0], first.mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_causal_models_know_nothing_later(saved: Path, family: str) -> None:
+    changed = states(saved / family, [*WORDS[:5], "zebra", *WORDS[6:]], context=12)
+    for layer, values in states(saved / family, WORDS, context=12).items():
+        np.testing.assert_array_equal(values[:5], changed[layer][:5])
+        assert layer == "layer0" or not np.allclose(values[6], changed[layer][6])
+    described = LanguageExtractor(str(saved / family), context=12).describe()
+    assert (described["sees_future"], described["context"]) == (False, 12)
+    assert LanguageExtractor(str(saved / "bert")).describe()["sees_future"]
+
+
+def test_windows_give_half_a_window_of_context(saved: Path) -> None:
+    """A token of the second half of a window is read as by hand in that window; batches change nothing."""
+    words = ["abcdefg"] * 12
+    found = states(saved / "llama", words, context=16, layers=("layer2",))["layer2"]
+    model = AutoModel.from_pretrained(saved / "llama").eval()
+    ids = [LETTERS[letter] for letter in " ".join(words)]
+    for word in range(12):
+        last = 8 * word + 6  # of 8 letters and blanks each
+        start = 0 if last < 16 else 8 * (last // 8) - 8
+        with torch.inference_mode():
+            window = model(input_ids=torch.tensor([ids[start : last + 1]])).last_hidden_state[0, -1]
+        np.testing.assert_allclose(found[word], window.numpy(), atol=1e-5)
+    one = states(saved / "llama", words, context=16, layers=("layer2",), batch_size=1)["layer2"]
+    np.testing.assert_allclose(found, one, atol=1e-6)
+
+
+def test_random_weights_are_drawn(saved: Path) -> None:
+    trained = states(saved / "gpt2", WORDS)["layer2"]
+    drawn = [states(saved / "gpt2", WORDS, random_weights=True, seed=seed)["layer2"] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.allclose(drawn[0], drawn[2])
+    assert not np.allclose(drawn[0], trained)
+
+
+def test_what_cannot_be_read_is_refused(saved: Path) -> None:
+    refused("layer7 not in .*, which has layer0 to layer2", states, saved / "gpt2", WORDS, layers=("layer7",))
+    refused("stimulus w1: 1 texts; a language model reads one that is not empty", states, saved / "gpt2", ["a", " "])
+    refused("cannot load a text model from", states, saved, WORDS)
