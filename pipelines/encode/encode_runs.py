@@ -10,7 +10,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
 from brainalign.encoding import Band, RunFit, best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
 from brainalign.features import resample_events
-from brainalign.io import entities_of, load
+from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import MIN_UNITS, cross_validated_interval, permutation_test
 from brainalign.workflow import Job
 
@@ -68,7 +68,9 @@ def encode_runs(job: Job) -> None:
         p=f"one-sided, responses of every run shifted circularly by {settings.shift_s:g} s or more, and refitted",
         interval="over runs (Nadeau and Bengio)",
     )
-    job.save("runtargets", pd.concat(targets, ignore_index=True), p_fwer="against the largest r over targets")
+    images = brain_maps(responses.targets, np.stack([table["r"].to_numpy() for table in targets]), names=list(fits))
+    told = {"p_fwer": "against the largest r over targets", "maps": [f"r, {name}" for name in fits]}
+    job.save("runtargets", pd.concat(targets, ignore_index=True), images, **told)
     job.save("runfolds", pd.DataFrame(folds))
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features and targets")
     job.save("runshares", pd.DataFrame(_share_rows(list(bands), together, unique, regions, confidence)))
@@ -76,8 +78,16 @@ def encode_runs(job: Job) -> None:
         pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "unique": np.nanmean(r2, axis=0)})
         for model, r2 in unique.items()
     ]
+    images = {}
+    if of_targets:
+        images = brain_maps(
+            responses.targets, np.stack([table["unique"].to_numpy() for table in of_targets]), names=list(unique)
+        )
     job.save(
-        "rununiques", pd.concat(of_targets, ignore_index=True) if of_targets else pd.DataFrame(columns=["target_id"])
+        "rununiques",
+        pd.concat(of_targets, ignore_index=True) if of_targets else pd.DataFrame(columns=["target_id"]),
+        images,
+        maps=[f"unique R², {name}" for name in unique],
     )
 
 

@@ -29,6 +29,8 @@ def prepare_runs(job: Job) -> None:
         "detrend": study.continuous.detrend,
         "space": files.space,  # type: ignore[union-attr]
     }
+    if space := study.space_of(subject):
+        runs.responses.targets.attrs["space"] = {"name": space} | runs.responses.targets.attrs.get("space", {})
     job.save("responses", runs.responses, **noted)
     table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "ceiling": runs.explainable})
     job.save("ceiling", table, ceiling="explainable variance of the mean over presentations, unclamped")

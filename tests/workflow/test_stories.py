@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from worlds.story import GROUPS, write_story
 from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_continuous
-from brainalign.io import artifact_path
+from brainalign.io import artifact_path, sidecar_path
 from brainalign.study import load_descriptor, parse
 from brainalign.workflow import report_path
 
@@ -50,8 +51,12 @@ def configured(folder: Path) -> Config:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("story")
     write_story(folder, seed=21, n_runs=5, n_rows=75, n_voxels=N_VOXELS, signal=0.5, repeats=2)
+    table = pd.read_csv(folder / "targets.tsv", sep="\t")
+    ijk = np.argwhere(np.ones((4, 3, len(table) // 12)))  # a block at the left occipital pole
+    table[["i", "j", "k"]], table[["x_mm", "y_mm", "z_mm"]] = ijk, 4 * ijk + [-28, -100, -8]
+    table.to_csv(folder / "targets.tsv", sep="\t", index=False)
     again = {f"story{run + 1}": [f"story{run + 1}.npy", f"story{run + 1}_again.npy"] for run in range(2)}
-    described(folder, files=again | {f"story{run + 1}": f"story{run + 1}.npy" for run in range(2, 5)})
+    described(folder, files=again | {f"story{run + 1}": f"story{run + 1}.npy" for run in range(2, 5)}, space="MNI152")
     return folder
 
 
@@ -77,11 +82,24 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     unique = shares.set_index(["model", "region"])["unique"]
     assert unique[("language", "language")] > 0.15 > 0.05 > abs(unique[("acoustic", "language")])
     assert min(unique[("language", "both")], unique[("acoustic", "both")]) > 0.08
+    places = pd.read_csv(folder / "targets.tsv", sep="\t")
+    for suffix, column in (("runtargets", "r"), ("rununiques", "unique")):
+        path = artifact_path(config.results, "story", suffix, subject="01")
+        written = nibabel.load(path.with_name(f"{path.stem}_statmap.nii.gz"))
+        rows = pd.read_parquet(path)
+        models = json.loads(sidecar_path(path).read_text())["details"]["maps"]
+        heard = models.index(f"{'r' if column == 'r' else 'unique R²'}, language")
+        volume = written.get_fdata()[..., heard][tuple(places[["i", "j", "k"]].to_numpy().T)]
+        np.testing.assert_allclose(volume, rows.loc[rows["model"] == "language", column], atol=1e-6)
+        assert volume[places["roi"] == "language"].min() > volume[places["roi"] == "acoustic"].max()
+        np.testing.assert_allclose(written.affine @ [1, 2, 0, 1], [-24, -92, -8, 1], atol=1e-6)
     page = re.sub(r"\s+", " ", report_path(config.results, "story", "01").read_text())
     assert "language: language predicts the runs left out" in page
     assert "2 runs were presented more than once" in page
     assert "shifted circularly by 30 s or more, and refitted (39 times)" in page
     assert "at delays of 2, 4, 6, 8 s" in page
+    for figure in ("runmap", "glassbrain", "projection", "uniquemap-language", "uniquemap-acoustic"):
+        assert f'id="figure-{figure}"' in page
 
 
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:

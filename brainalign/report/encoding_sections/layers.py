@@ -15,6 +15,7 @@ from brainalign.report.kit import (
     CAPTIONS,
     GREY,
     HIDDEN,
+    IN_MNI,
     NULL,
     ImageMaterial,
     Panel,
@@ -134,9 +135,8 @@ def panels_in_mni(
     tested = bool(q.notna().any())
     shown = np.where(q < level, r, np.nan) if tested else r
     text = f"targets with q < {level:g} (false discovery rate)" if tested else "all targets; none was tested"
-    titles = {"glassbrain": "Glass brain", "projection": "Projected to the cortex"}
     drawn = maps_in_mni(targets, shown, label=label, vmax=vmax)
-    return [Panel(key, titles[key], CAPTIONS[key].format(shown=text), figure) for key, figure in drawn.items()]
+    return [Panel(key, IN_MNI[key], CAPTIONS[key].format(shown=text), figure) for key, figure in drawn.items()]
 
 
 def _end_of_scale(values: NDArray[Any]) -> float:

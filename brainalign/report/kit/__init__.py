@@ -64,8 +64,10 @@ from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
 from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.kit.synthesised import synthesised_images_of as synthesised_images_of
 from brainalign.report.kit.tables import comparison_table, html_table, score_table
+from brainalign.report.kit.target_maps import IN_MNI as IN_MNI
 from brainalign.report.kit.target_maps import draw_map as draw_map
 from brainalign.report.kit.target_maps import maps_in_mni as maps_in_mni
+from brainalign.report.kit.target_maps import place_map as place_map
 from brainalign.report.kit.target_maps import place_marks as place_marks
 from brainalign.report.kit.target_maps import score_histogram as score_histogram
 from brainalign.report.kit.target_maps import slice_positions as slice_positions

@@ -485,6 +485,13 @@ CAPTIONS = {
         exchanged within runs; open marks: controls; dotted: ceiling, where runs were presented twice. Good: a model
         far right of its grey bar and of the event rate. Bad: the event rate does as well: then the model need not
         know what was said or shown.""",
+    "runmap": """
+        r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
+        p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
+        everywhere. {where}""",
+    "uniquemap": """
+        R² that the joint fit loses without {model}, in runs left out: red is explained by it alone, white by others
+        too or by none. Blue is noise, or a model that harms the fit.""",
     "runlayers": """
         Every layer by itself. The layer whose score stands in the figure was chosen on inner folds, run by run, so
         the largest number here may be another.""",

@@ -20,6 +20,7 @@ from brainalign.report.kit.surface import COLOUR_SCALES, N_VERTICES, SurfaceMap,
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
+IN_MNI = {"glassbrain": "Glass brain", "projection": "Projected to the cortex"}  # titles of what is drawn there
 AXES = ["x_mm", "y_mm", "z_mm"]
 FRAME = 2  # voxels
 VIEWS = {"from above": (0, 1), "from behind": (0, 2), "from the right": (1, 2)}  # axes that each view shows
@@ -65,6 +66,29 @@ def target_map(
         figure = draw_map(image, material.mask, material.bold, outline=edge, **options)
         fmri = material.descriptor.fmri
         return TargetMap(figure, f"Drawn on the mean functional image; {'' if fmri is None else fmri.space}.")
+    return place_map(targets, values, outline=marked, **options)
+
+
+def place_map(
+    targets: pd.DataFrame,
+    values: NDArray[Any],
+    *,
+    label: str,
+    vmax: float,
+    diverging: bool = True,
+    outline: NDArray[Any] | None = None,
+) -> TargetMap | None:
+    """Draw a value per target where the table of targets says that they lie; None where it does not.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        As of prepared responses.
+    values, label, vmax, diverging, outline
+        As for `target_map`.
+    """
+    options: dict[str, Any] = {"label": label, "vmax": vmax, "diverging": diverging}
+    marked = np.zeros(len(targets)) if outline is None else np.asarray(outline, dtype=float)
     vertices = drawn_vertices(targets)
     if vertices is not None:
         drawn = surface_map(

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from brainalign.arrays import Responses
 from brainalign.report.kit import (
     GREY,
+    IN_MNI,
     LEVEL,
     NULL,
     Chapter,
@@ -23,12 +25,14 @@ from brainalign.report.kit import (
     html_table,
     label_axes,
     legend_below,
+    maps_in_mni,
     model_colours,
     new_figure,
     number,
     p_equals,
     p_number,
     panel_grid,
+    place_map,
     share_axis,
 )
 
@@ -41,9 +45,11 @@ MOST_REGIONS = 9  # of a figure; all of them stand in its table
 
 def gather_continuous(shelf: Shelf) -> StudyMaterial:
     """Gather what was predicted of a subject's runs."""
-    for suffix in ("responses", "ceiling"):
-        shelf.fetch(suffix, object)
-    return shelf.material(StudyMaterial, tables=shelf.tables(RUN_TABLES))
+    shelf.fetch("ceiling", object)
+    responses, tables = shelf.fetch("responses", Responses), shelf.tables(RUN_TABLES)
+    if responses is not None and tables:
+        tables["targets"] = responses.targets
+    return shelf.material(StudyMaterial, tables=tables)
 
 
 def continuous_chapter(material: StudyMaterial) -> Chapter:
@@ -58,6 +64,7 @@ def continuous_chapter(material: StudyMaterial) -> Chapter:
         kind,
         [
             _prediction(tested, scores, colours),
+            *_maps(material),
             _shares(tables["runshares"], colours),
             _delays(tables["rundelays"], colours),
         ],
@@ -196,6 +203,38 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
     table = html_table(header, rows, "Scores of all models and controls")
     panels.append(captioned("runtable", "All numbers", None, tested, html=table))
     return Section("prediction", "How well models predict", panels)
+
+
+def _maps(material: StudyMaterial) -> list[Section]:
+    """Return maps of the best model's r and of what each model adds; none where targets have no place."""
+    targets, rows, uniques = (material.tables[name] for name in ("targets", "runtargets", "rununiques"))
+    models = [name for name in material.config.models_of(material.dataset) if name in set(rows["model"])]
+    best = max(models, key=lambda name: rows.loc[rows["model"] == name, "r"].mean())
+    table = targets[["target_id"]].merge(rows[rows["model"] == best], how="left")
+    r, certain = table["r"].to_numpy(dtype=float), (table["p_fwer"] < LEVEL).to_numpy()
+    end = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
+    options: dict[str, Any] = {"label": f"r of {best}, runs left out", "vmax": end}
+    drawn = place_map(targets, r, outline=certain, **options)
+    if drawn is None:
+        return []
+    values = {"model": best, "n": int(certain.sum()), "where": drawn.where}
+    panels = [captioned("runmap", f"r of {best}", drawn.figure, table, **values)]
+    shown = "targets with p < .05 (corrected for all targets)" if certain.any() else "all targets; none is above chance"
+    seen = np.where(certain, r, np.nan) if certain.any() else r
+    panels += [
+        captioned(name, IN_MNI[name], figure, shown=shown)
+        for name, figure in maps_in_mni(targets, seen, **options).items()
+    ]
+    added = uniques[uniques["model"].isin(models)] if len(uniques) else uniques
+    top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
+    for model, part in added.groupby("model", sort=False) if top > 0 else ():
+        unique = targets[["target_id"]].merge(part, how="left")["unique"].to_numpy(dtype=float)
+        drawn = place_map(targets, unique, label=f"unique R² of {model}", vmax=top)
+        assert drawn is not None  # as of r
+        panels.append(
+            captioned("uniquemap", f"What {model} adds", drawn.figure, part, id=f"uniquemap-{model}", model=model)
+        )
+    return [Section("maps", "Maps", panels)]
 
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> Section:
