@@ -217,8 +217,9 @@ def _maps(material: StudyMaterial) -> list[Section]:
     drawn = place_map(targets, r, outline=certain, **options)
     if drawn is None:
         return []
-    values = {"model": best, "n": int(certain.sum()), "where": drawn.where}
-    panels = [captioned("runmap", f"r of {best}", drawn.figure, table, **values)]
+    panels = [
+        captioned("runmap", f"r of {best}", drawn.figure, table, model=best, n=int(certain.sum()), where=drawn.where)
+    ]
     shown = "targets with p < .05 (corrected for all targets)" if certain.any() else "all targets; none is above chance"
     seen = np.where(certain, r, np.nan) if certain.any() else r
     panels += [
