@@ -4,6 +4,7 @@ brainalign doctor               versions, linear algebra, GPU, extras
 brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen; or of a configuration with its datasets
 brainalign fetch DESCRIPTOR     download what the descriptor says where to find, checksums verified
 brainalign plan [CONFIG]        jobs, memory, disk and time of a run, before anything runs
+brainalign init FOLDER          one YAML of what lies in a lab's folder, ready to run
 brainalign run FILE             the whole workflow on a configuration or a study alone; what follows -- is for Snakemake
 brainalign report [PLACE]        the pages of a run in the browser, by its YAML or folder
 brainalign rerun ARTIFACT       the job that left a result, once more, with the settings it had
@@ -28,10 +29,11 @@ from rich.table import Table
 
 import brainalign
 from brainalign.checks import BrainalignError
+from brainalign.commands import folder_of_run, init_study, open_report, run_workflow
 from brainalign.config import Config, check_table_models, load_config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
-from brainalign.study import Study, has_unknown_size, load_descriptor, read_yaml
+from brainalign.study import RUN_KEYS, Study, has_unknown_size, load_descriptor, read_yaml
 from brainalign.workflow import STEPS, Job, jobs
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = commands.add_parser("plan", help="jobs, memory, disk and time of a run")
     plan.add_argument("config", type=Path, nargs="?", default=Path("snakemake/config/config.yaml"))
     plan.set_defaults(run=_plan)
+    init = commands.add_parser("init", help="one YAML of what lies in a lab's folder, ready to run")
+    init.add_argument("folder", type=Path)
+    init.add_argument("--yes", action="store_true", help="ask nothing: defaults, with a comment beside each")
+    init.set_defaults(run=_init)
     run = commands.add_parser("run", help="the whole workflow, from any folder; what follows -- is Snakemake's")
     run.add_argument("file", type=Path, help="a configuration, or the descriptor of a study")
     run.add_argument("--cores", default="all", help="how many cores; all if not given")
@@ -130,15 +136,16 @@ def _linear_algebra() -> list[str]:
 
 
 def _check(arguments: argparse.Namespace, console: Console) -> int:
-    content = read_yaml(arguments.descriptor)
-    if not isinstance(content, dict) or "datasets" not in content:
-        return _check_dataset(load_descriptor(arguments.descriptor), console)
-    config = load_config(arguments.descriptor)
-    descriptors = load_descriptors(config)
-    for name, descriptor in descriptors.items():
-        for line in check_table_models(config, name, descriptor):
-            console.print(escape(line))
-    return max([_check_dataset(descriptor, console) for descriptor in descriptors.values()], default=0)
+    with folder_of_run(arguments.descriptor) as file:
+        content = read_yaml(file)
+        if not isinstance(content, dict) or not {"datasets", *RUN_KEYS} & content.keys():
+            return _check_dataset(load_descriptor(file), console)
+        config = load_config(file)
+        descriptors = load_descriptors(config)
+        for name, descriptor in descriptors.items():
+            for line in check_table_models(config, name, descriptor):
+                console.print(escape(line))
+        return max([_check_dataset(descriptor, console) for descriptor in descriptors.values()], default=0)
 
 
 def _check_dataset(descriptor: Study, console: Console) -> int:
@@ -193,15 +200,20 @@ def _fetch(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _run(arguments: argparse.Namespace, _: Console) -> int:
-    from brainalign.commands import run_workflow
+def _init(arguments: argparse.Namespace, console: Console) -> int:
+    def ask(question: str, default: str) -> str:
+        return default if arguments.yes else console.input(escape(f"{question} [{default}]: ")).strip() or default
 
+    path = init_study(arguments.folder, ask)
+    console.print(f"{path}\n\n{path.read_text()}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _run(arguments: argparse.Namespace, _: Console) -> int:
     return run_workflow(arguments.file, arguments.cores, arguments.profile, arguments.verbose, arguments.snakemake)
 
 
 def _report(arguments: argparse.Namespace, console: Console) -> int:
-    from brainalign.commands import open_report
-
     console.print(str(open_report(arguments.place)), soft_wrap=True, markup=False)
     return 0
 
@@ -222,8 +234,10 @@ def _table(title: str, rows: Iterable[Iterable[str]], *columns: str) -> Table:
 
 
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
-    config = load_config(arguments.config)
-    planned = jobs(config)
+    with folder_of_run(arguments.config) as file:
+        config = load_config(file)
+        planned = jobs(config)
+        unknown = _unknown_sizes(config)
     table = Table(
         "stage",
         "jobs",
@@ -250,19 +264,17 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     table.add_section()
     table.add_row("all", str(len(planned)), "", f"{total:.1f}", f"{sum(job.cost.disk_mb for job in planned):.0f}")
     console.print(table)
-    _print_unknown_sizes(config, console)
+    if unknown:
+        console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")
     console.print(f"results go to {config.results}; to run it: brainalign run {arguments.config}")
     return 0
 
 
-def _print_unknown_sizes(config: Config, console: Console) -> None:
-    unknown = []
-    for name, use in config.datasets.items():
-        study: Study = load_descriptor(use.descriptor, raw=config.raw_folder(name))
-        if has_unknown_size(study):
-            unknown.append(name)
-    if unknown:
-        console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")
+def _unknown_sizes(config: Config) -> list[str]:
+    studies: dict[str, Study] = {
+        name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
+    }
+    return [name for name, study in studies.items() if has_unknown_size(study)]
 
 
 if __name__ == "__main__":

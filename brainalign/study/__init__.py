@@ -64,6 +64,7 @@ from brainalign.study.responses import (
 )
 from brainalign.study.size import has_unknown_size, known_shape, shape_of
 from brainalign.study.splits import Split
+from brainalign.study.stimuli import table_column, table_columns
 from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
 from brainalign.study.worlds import SeriesWorld, SimulatedSentences, SimulateModalities, SimulateOptions
 
@@ -142,6 +143,8 @@ __all__ = [
     "read_vectors",
     "read_yaml",
     "shape_of",
+    "table_column",
+    "table_columns",
     "words",
     "written_captions",
 ]

@@ -1,0 +1,324 @@
+"""`brainalign init FOLDER`: looks at a lab's folder, asks what it cannot see, and writes one YAML that runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.io import read_text_table
+from brainalign.study import MIN_TEST, table_column, table_columns
+
+TABLES, ARRAYS = (".tsv", ".csv"), (".npy", ".npz", ".h5", ".hdf5", ".mat", ".zarr")
+RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
+VOLUMES = (".nii", ".nii.gz")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SUBJECT = re.compile(r"(?:sub|subj|subject)[-_]?([A-Za-z0-9]+)")
+RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
+Ask = Callable[[str, str], str]
+
+
+@dataclass
+class Lab:
+    """A lab's folder: its files as paths inside it, and what is asked about them.
+
+    Parameters
+    ----------
+    folder : path
+    ask : callable (question, default)
+        Returns the answer.
+    """
+
+    folder: Path
+    ask: Ask
+    remarks: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        paths = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        self.files = [path for path in paths if not {"results", ".snakemake"} & set(path.parts)]
+
+    def ending(self, *endings: str) -> list[Path]:
+        """List the files whose names end so."""
+        return [path for path in self.files if path.name.lower().endswith(endings)]
+
+    def tables(self, *columns: str) -> list[Path]:
+        """List the tables that have all of these columns."""
+        return [path for path in self.ending(*TABLES) if set(columns) <= set(table_columns(self.folder / path))]
+
+    def answer(self, key: str, question: str, default: str) -> str:
+        """Ask; what was taken without an answer is remarked beside the key."""
+        self.remarks[key] = question
+        return self.ask(question, default)
+
+    def stimuli(self) -> Path | None:
+        """Return the table of what was shown; of a folder of images it is written, with their names as ids."""
+        tables = [
+            path for path in self.tables("stimulus_id") if not {"trial", "trials"} & set(re.split(r"\W|_", path.stem))
+        ]
+        shown = [path for path in tables if not {"onset_s", "run", "session"} & set(table_columns(self.folder / path))]
+        if shown:
+            return next((path for path in shown if "stim" in path.stem), shown[0])
+        images = self.ending(*IMAGES)
+        if not images:
+            return None
+        lines = [f"{path.stem}\t{path.as_posix()}" for path in images]
+        (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
+        return Path("stimuli.tsv")
+
+    def splits(self, stimuli: Path | None, runs: int) -> dict[str, Any]:
+        """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli."""
+        columns = table_columns(self.folder / stimuli) if stimuli else []
+        for column in ("set", "split", "partition"):
+            values = set(table_column(self.folder / str(stimuli), column)) if column in columns else set()
+            value = next((value for value in ("test", "shared", "val") if value in values), None)
+            if value:
+                return {"held": {"column": column, "value": value}}
+        n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else 0
+        share = f"{max(0.2, (MIN_TEST + 1) / n if n else 0):.2g}"
+        default = share if n > 20 or not runs else "run"
+        held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
+        return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
+
+
+def init_study(folder: Path, ask: Ask) -> Path:
+    """Write `study.yaml` into a folder, for what lies there; returns where it lies.
+
+    Raises
+    ------
+    BrainalignError
+        If there is one already, or nothing that a format reads.
+    """
+    target = folder / "study.yaml"
+    if not folder.is_dir() or target.exists():
+        what = "there is a study.yaml already; move it away" if target.exists() else "no such folder; name another"
+        raise BrainalignError(f"{folder}: {what}")
+    lab = Lab(folder, ask)
+    for form, describe in FORMS.items():
+        study = describe(lab)
+        if study:
+            name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
+            target.write_text(_written({"name": name} | study, lab, form))
+            return target
+    raise BrainalignError(
+        f"{folder}: none of its {len(lab.files)} files is what a study is made of: {listed([*FORMS])}; name the folder "
+        "that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
+    )
+
+
+MOST_LINES = 15
+
+
+def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
+    """Write a study with its remarks; a key takes several lines where there is room for them."""
+    lines = [f"# {form}; check: brainalign check study.yaml; run: brainalign run study.yaml"]
+    last = "# models and methods may follow; without, what suits the stimuli, and ridge"
+    room = MOST_LINES - len(study) - len([lines, last])
+    for key, value in study.items():
+        nested = isinstance(value, dict)
+        text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None if nested else False, width=10_000)
+        first, *more = text.splitlines()
+        if len(more) > room:
+            flow = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=1_000_000).strip()
+            first, more = f"{key}: {flow}", []
+        room -= len(more)
+        lines += [first + (f"  # {lab.remarks[key]}" if key in lab.remarks else ""), *more]
+    return "\n".join([*lines, last]) + "\n"
+
+
+def _subject(path: Path) -> str:
+    named = SUBJECT.search(path.as_posix())
+    return named[1] if named else "01"
+
+
+def _by_subject(paths: list[Path]) -> dict[str, list[Path]]:
+    subjects: dict[str, list[Path]] = {}
+    for path in paths:
+        subjects.setdefault(_subject(path), []).append(path)
+    return subjects
+
+
+def _fmriprep(lab: Lab) -> dict[str, Any] | None:
+    bold = [path for path in lab.files if "desc-preproc_bold" in path.name and path.name.endswith(VOLUMES)]
+    events = [path for path in lab.files if path.name.endswith("_events.tsv")]
+    if not bold or not events:
+        return None
+    places = [next(parent for parent in path.parents if _outside(parent)) for path in (bold[0], events[0])]
+    columns = table_columns(lab.folder / events[0])
+    column = "stimulus_id" if "stimulus_id" in columns else "trial_type"
+    task = re.search(r"task-([A-Za-z0-9]+)", bold[0].name)
+    shared = {"format": "fmriprep", "derivatives": str(places[0]), "raw": str(places[1])}
+    recordings = {
+        name: {**shared, "participant": name, **({"task": task[1]} if task else {})} for name in _by_subject(bold)
+    }
+    stimuli = lab.stimuli()
+    shown: Any = (
+        str(stimuli) if stimuli else _names(lab, [name for path in events for name in _cells(lab, path, column)])
+    )
+    chosen = lab.answer("glm", f"column of events.tsv that names the stimulus ({', '.join(columns)})", column)
+    runs = len({match[1] for path in bold if (match := RUN.search(path.name))})
+    glm, splits = {"stimulus_column": chosen}, lab.splits(stimuli, runs)
+    return {"stimuli": shown, "recordings": recordings, "glm": glm, "splits": splits}
+
+
+def _outside(folder: Path) -> bool:
+    return not any(part.startswith(("sub-", "ses-")) or part in ("func", "anat") for part in folder.parts)
+
+
+def _cells(lab: Lab, table: Path, column: str) -> list[str]:
+    return [name for name in table_column(lab.folder / table, column) if name and name != "n/a"]
+
+
+def _names(lab: Lab, names: list[str]) -> dict[str, Any]:
+    """Describe stimuli by their names as texts, where there is neither table nor image of them."""
+    lab.remarks["stimuli"] = "names as texts; say what was shown, in words"
+    return {name: {"texts": [name.replace("_", " ")]} for name in dict.fromkeys(names)}
+
+
+def _epochs(lab: Lab) -> dict[str, Any] | None:
+    files = lab.ending("-epo.fif", "_epo.fif", "-epo.fif.gz")
+    if not files:
+        return None
+    stimuli = lab.stimuli()
+    picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg")
+    several = max(map(len, _by_subject(files).values())) > 1
+    recordings = {
+        name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
+        for name, of in _by_subject(files).items()
+    }
+    if stimuli is None or several:  # categories of recordings, decoded over time
+        return {"recordings": recordings}
+    return {"stimuli": str(stimuli), "recordings": recordings, "splits": lab.splits(stimuli, 1)}
+
+
+def _raw(lab: Lab) -> dict[str, Any] | None:
+    """Describe raw BIDS recordings of M/EEG, whose events have a category each."""
+    files = [path for path in lab.ending(*RAW) if re.search(r"_(meg|eeg)\.", path.name) and "task-" in path.name]
+    events = [path for path in lab.files if path.name.endswith("_events.tsv")]
+    if not files or not events:
+        return None
+    kinds = dict.fromkeys(name for path in events for name in _cells(lab, path, "trial_type"))
+    lab.remarks["markers"] = "category of every trial_type; leave out what is none"
+    root = next(parent for parent in files[0].parents if _outside(parent))
+    recordings: dict[str, Any] = {}
+    for name, of in _by_subject(files).items():
+        first = of[0].name
+        session, runs = re.search(r"ses-([A-Za-z0-9]+)", first), [m[1] for path in of if (m := RUN.search(path.name))]
+        recordings[name] = {
+            "format": "bids",
+            "root": str(root),
+            "participant": name,
+            "task": str(re.findall(r"task-([A-Za-z0-9]+)", first)[0]),
+            **({"session": session[1]} if session else {}),
+            **({"runs": runs} if runs else {}),
+            **({"datatype": "meg"} if "_meg." in first else {}),
+        }
+    return {"recordings": recordings, "markers": {name: name for name in kinds}}
+
+
+def _story(lab: Lab) -> dict[str, Any] | None:
+    words = [path for path in lab.tables("run", "onset_s") if "stimulus_id" not in table_columns(lab.folder / path)]
+    if not words:
+        return None
+    runs = list(dict.fromkeys(table_column(lab.folder / words[0], "run")))
+    masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
+    data = [path for path in lab.ending(*ARRAYS, *VOLUMES) if path not in masks]
+    recordings: dict[str, Any] = {}
+    for name, of in _by_subject(data).items():
+        files = {
+            run: str(path)
+            for run in runs
+            for path in of
+            if re.search(rf"(?<![A-Za-z0-9]){re.escape(run)}(?![0-9])", path.stem)
+        }
+        if len(files) > 1:
+            mask = {"mask": str(masks[0])} if masks and of[0].name.endswith(VOLUMES) else {}
+            recordings[name] = {"format": "runs", "files": files, **mask}
+    if not recordings:
+        return None
+    clock = float(lab.answer("recordings", "seconds from row to row (TR)", "2.0"))
+    recordings = {name: files | {"tr_s": clock} for name, files in recordings.items()}
+    return {"stimuli": str(words[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+
+
+def _blocks(lab: Lab) -> dict[str, Any] | None:
+    masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
+    bold = [path for path in lab.ending(*VOLUMES) if path not in masks]
+    labels = [path for path in lab.ending(".txt") if "label" in path.stem]
+    if not (masks and bold and labels):
+        return None
+    import nibabel
+
+    header: Any = nibabel.load(lab.folder / bold[0]).header
+    zooms = header.get_zooms()
+    tr = lab.answer(
+        "fmri", "repetition time in seconds (as the header says)", f"{float(zooms[3]) if len(zooms) > 3 else 2:g}"
+    )
+    recordings = {
+        name: {"format": "nifti", "bold": str(of[0]), "mask": str(_of(name, masks)), "labels": str(_of(name, labels))}
+        for name, of in _by_subject(bold).items()
+    }
+    cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
+    rest = next((name for name in ("rest", "baseline", "fixation") if name in cells), "rest")
+    names = [name for name in dict.fromkeys(cells) if name != rest]
+    images = {path.stem: str(path) for path in lab.ending(*IMAGES)}
+    pictured = all(name in images for name in names)
+    shown = {name: {"path": images[name]} for name in names} if pictured else _names(lab, names)
+    fmri = {"tr_s": float(tr), "space": "of the scanner", **({"rest": rest} if rest != "rest" else {})}
+    return {"stimuli": shown, "recordings": recordings, "fmri": fmri, "splits": {"runs": {"leave_out": "run"}}}
+
+
+def _of(name: str, paths: list[Path]) -> Path:
+    return next((path for path in paths if _subject(path) == name), paths[0])
+
+
+def _rdms(lab: Lab) -> dict[str, Any] | None:
+    files = [path for path in lab.ending(*ARRAYS, ".csv") if "rdm" in path.stem.lower()]
+    stimuli = lab.stimuli() if files else None
+    if stimuli is None:
+        return None
+    recordings = {re.sub(r"[^A-Za-z0-9]", "", path.stem): {"format": "rdms", "file": str(path)} for path in files}
+    return {"stimuli": str(stimuli), "recordings": recordings}
+
+
+def _rows(lab: Lab) -> dict[str, Any] | None:
+    """Describe arrays, or maps, with a table of a trial per row."""
+    trials = [
+        path for path in lab.tables("stimulus_id") if "trial" in path.stem or "run" in table_columns(lab.folder / path)
+    ]
+    masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
+    data = lab.ending(*ARRAYS) or [path for path in lab.ending(*VOLUMES) if path not in masks]
+    own = [path for path in data if "feature" in path.stem or "vector" in path.stem]
+    data = [path for path in data if path not in own]
+    if not (trials and data):
+        return None
+    recordings: dict[str, Any] = {}
+    for name, of in _by_subject(data).items():
+        table = str(_of(name, trials))
+        if of[0].name.endswith(VOLUMES):
+            mask = {"mask": str(_of(name, masks))} if masks else {}
+            recordings[name] = {"format": "betas", "betas": str(of[0]), **mask, "trials": table}
+        else:
+            recordings[name] = {"format": "array", "values": str(of[0]), "trials": table}
+    stimuli = lab.stimuli()
+    rows = read_text_table(lab.folder / trials[0])
+    shown: Any = str(stimuli) if stimuli else _names(lab, list(rows["stimulus_id"]))
+    runs = rows["run"].nunique() if "run" in rows else 0
+    models = {"models": {"own": {"extractor": "table", "file": str(own[0])}}} if own else {}
+    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **models}
+
+
+# What a folder may be, by what its first line says; the first that fits is taken.
+FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
+    "derivatives of fMRIPrep with events": _fmriprep,
+    "M/EEG epochs of MNE (-epo.fif)": _epochs,
+    "raw recordings of M/EEG in BIDS": _raw,
+    "runs of a story or film with a table of its words": _story,
+    "volumes with a mask and a label each": _blocks,
+    "dissimilarity matrices (named rdm) with their stimuli": _rdms,
+    "arrays or maps with a table of trials": _rows,
+}

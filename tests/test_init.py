@@ -1,0 +1,126 @@
+"""`brainalign init`: a folder of every kind becomes a YAML of at most 15 lines that `check` and `plan` take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mne
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from brainalign.cli import main
+
+rng = np.random.default_rng(11)
+NAMES = ("cat", "dog", "car")
+
+
+def images(folder: Path, names: list[str]) -> None:
+    (folder / "images").mkdir()
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype="uint8")).save(folder / "images" / f"{name}.png")
+
+
+def blocks(folder: Path) -> None:
+    labels = [line for run in range(4) for name in NAMES for line in [f"rest {run}"] * 3 + [f"{name} {run}"] * 4]
+    bold = nibabel.Nifti1Image(100 + rng.normal(size=(5, 5, 3, len(labels))).astype("float32"), np.eye(4))
+    bold.header.set_zooms((2.0, 2.0, 2.0, 2.0))
+    nibabel.save(bold, folder / "sub-01_bold.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.ones((5, 5, 3), "uint8"), bold.affine), folder / "sub-01_mask.nii.gz")
+    (folder / "sub-01_labels.txt").write_text("\n".join(labels) + "\n")
+    images(folder, list(NAMES))
+
+
+def trials_of(names: list[str], folder: Path, n_runs: int = 3) -> int:
+    shown = [(name, run) for run in range(n_runs) for name in rng.permutation(names)]
+    pd.DataFrame(shown, columns=["stimulus_id", "run"]).to_csv(folder / "trials.tsv", sep="\t", index=False)
+    return len(shown)
+
+
+def arrays(folder: Path) -> None:
+    names = [f"p{k:02d}" for k in range(40)]
+    images(folder, names)
+    np.save(folder / "rates.npy", rng.normal(size=(trials_of(names, folder), 12)))
+
+
+def betas(folder: Path) -> None:
+    names = [f"p{k:02d}" for k in range(40)]
+    images(folder, names)
+    n = trials_of(names, folder)
+    nibabel.save(
+        nibabel.Nifti1Image(rng.normal(size=(4, 4, 3, n)).astype("float32"), np.eye(4)), folder / "betas.nii.gz"
+    )
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 3), "uint8"), np.eye(4)), folder / "mask.nii.gz")
+
+
+def own_vectors(folder: Path) -> None:
+    names = [f"w{k}" for k in range(6)]
+    np.save(folder / "rates.npy", rng.normal(size=(trials_of(names, folder, 6), 10)))
+    (folder / "stimuli.csv").write_text("stimulus_id\n" + "\n".join(names) + "\n")
+    np.savez(folder / "vectors.npz", stimulus_id=np.array(names), words=rng.normal(size=(6, 4)))
+
+
+def rdms(folder: Path) -> None:
+    images(folder, [f"p{k:02d}" for k in range(12)])
+    for region in ("V1", "IT"):
+        np.save(folder / f"{region}_rdms.npy", rng.uniform(0.1, 1, (5, 12 * 11 // 2)))
+
+
+def epochs(folder: Path) -> None:
+    names = [f"p{k:02d}" for k in range(30)]
+    images(folder, names)
+    info = mne.create_info(["Cz", "Pz", "Oz"], 50.0, "eeg")
+    shown = pd.DataFrame({"stimulus_id": np.tile(names, 2), "session": np.repeat([0, 1], 30)})
+    data = mne.EpochsArray(rng.normal(size=(60, 3, 30)) * 1e-6, info, tmin=-0.1, metadata=shown, verbose="error")
+    data.save(folder / "sub-01-epo.fif", verbose="error")
+
+
+def story(folder: Path) -> None:
+    runs = ["run1", "run2", "run3"]
+    words = [pd.DataFrame({"run": run, "onset_s": np.arange(1, 200, 0.5), "text": "word"}) for run in runs]
+    pd.concat(words).to_csv(folder / "words.tsv", sep="\t", index=False)
+    for run in runs:
+        np.save(folder / f"{run}.npy", rng.normal(size=(100, 8)))
+
+
+KINDS = (blocks, arrays, betas, own_vectors, rdms, epochs, story)
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+def test_what_init_writes_runs(
+    make: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    make(folder)
+    assert main(["init", str(folder), "--yes"]) == 0
+    written = (folder / "study.yaml").read_text()
+    assert len(written.splitlines()) <= 15
+    assert main(["check", str(folder / "study.yaml")]) == 0, capsys.readouterr().out
+    assert main(["plan", str(folder / "study.yaml")]) == 0
+    assert "report" in capsys.readouterr().out
+
+
+def test_what_is_asked_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks(tmp_path)
+    monkeypatch.setattr("builtins.input", lambda *_: "1.5")
+    assert main(["init", str(tmp_path)]) == 0
+    assert "tr_s: 1.5" in (tmp_path / "study.yaml").read_text()
+    assert main(["init", str(tmp_path)]) == 2  # nothing is overwritten
+
+
+def test_a_folder_of_nothing_ends_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path)]) == 2
+    assert "none of its 0 files is what a study is made of" in capsys.readouterr().err
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("make", [own_vectors, rdms], ids=lambda make: make.__name__)
+def test_a_folder_becomes_a_page(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path)
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    assert main(["run", str(tmp_path / "study.yaml"), "--cores", "1"]) == 0
+    assert '<li><a href="' in (tmp_path / "results" / "index.html").read_text()
