@@ -59,6 +59,9 @@ def test_a_dry_run_from_elsewhere_writes_beside_the_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert main(["check", "lab/study.yaml"]) == 0
+    assert "models.mine: " in capfd.readouterr().out  # vectors of its own, found beside it
+    assert main(["plan", "lab/study.yaml"]) == 0
     assert main(["run", "lab/study.yaml", "--cores", "1", "--verbose", "--", "-n", "--quiet", "all"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"lab"}
     assert (folder / ".snakemake").is_dir()
