@@ -29,12 +29,12 @@ from rich.table import Table
 
 import brainalign
 from brainalign.checks import BrainalignError
-from brainalign.commands import folder_of_run, init_study, open_report, run_workflow
-from brainalign.config import Config, check_table_models, load_config, load_descriptors
+from brainalign.commands import analyses_of, folder_of_run, init_study, open_report, run_workflow
+from brainalign.config import Config, check_table_models, load_config
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
 from brainalign.study import RUN_KEYS, Study, has_unknown_size, load_descriptor, read_yaml
-from brainalign.workflow import STEPS, Job, jobs
+from brainalign.workflow import STEPS, Job, Run, jobs
 
 if TYPE_CHECKING:
     from brainalign.datasets import Problem
@@ -139,13 +139,28 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     with folder_of_run(arguments.descriptor) as file:
         content = read_yaml(file)
         if not isinstance(content, dict) or not {"datasets", *RUN_KEYS} & content.keys():
-            return _check_dataset(load_descriptor(file), console)
+            status = _check_dataset(load_descriptor(file), console)
+            if not status:
+                _print_analyses(Run(load_config(file), check=False), console)
+            return status
         config = load_config(file)
-        descriptors = load_descriptors(config)
-        for name, descriptor in descriptors.items():
+        run = Run(config)
+        for name, descriptor in run.descriptors.items():
             for line in check_table_models(config, name, descriptor):
                 console.print(escape(line))
-        return max([_check_dataset(descriptor, console) for descriptor in descriptors.values()], default=0)
+        status = max([_check_dataset(descriptor, console) for descriptor in run.descriptors.values()], default=0)
+        if not status:
+            _print_analyses(run, console)
+        return status
+
+
+def _print_analyses(run: Run, console: Console) -> None:
+    for dataset in run.descriptors:
+        there, missing = analyses_of(run, dataset)
+        names = ", ".join(step.name for step in there) or "none yet"
+        console.print(escape(f"{dataset}: analyses: {names}"), soft_wrap=True)
+        for what, steps in missing.items():
+            console.print(escape(f"  with {what}: {', '.join(step.name for step in steps)}"), soft_wrap=True)
 
 
 def _check_dataset(descriptor: Study, console: Console) -> int:
