@@ -48,6 +48,16 @@ def beside(**files: Any) -> Callable[[Content, Content], object]:
 
 ARRAY: Content = {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}
 REFUSED: dict[str, tuple[Cell, Callable[[Content, Content], object], str]] = {
+    "voxels on a mesh": (
+        Cell("images", "betas", "stimuli"),
+        recorded(space="fsaverage5"),
+        "recordings.01.space: space is fsaverage5, a mesh, but its targets are no vertices; give MNI152 or scanner",
+    ),
+    "a standard head without places": (
+        Cell("vectors", "array", "runs"),
+        recorded(space="MNI152"),
+        "space is MNI152, but no target has x_mm, y_mm, z_mm; give them as columns of a table of targets",
+    ),
     "pairs alone": (
         Cell("vectors", "array", "pairs"),
         split(pairs={"leave_out": "stimulus", "size": 2}),

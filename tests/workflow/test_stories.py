@@ -175,6 +175,19 @@ def test_check_finds_events_that_do_not_fit(folder: Path, tmp_path: Path, spoil,
     assert re.search(message, problems), problems
 
 
+def test_places_outside_of_the_head_that_the_descriptor_names(folder: Path, tmp_path: Path) -> None:
+    for file in folder.glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    described(tmp_path, space="MNI152")
+    assert not audit_study(load_descriptor(tmp_path / "story.yaml")).errors
+    table = pd.read_csv(folder / "targets.tsv", sep="\t")
+    table.assign(x_mm=10 * table["x_mm"]).to_csv(tmp_path / "targets.tsv", sep="\t", index=False)
+    (problem,) = audit_study(load_descriptor(tmp_path / "story.yaml")).errors
+    assert "100% of its targets lie outside of that head (x -280 to -160" in str(problem)
+    described(tmp_path, space="scanner")
+    assert not audit_study(load_descriptor(tmp_path / "story.yaml")).errors
+
+
 def test_models_that_cannot_read_events_are_refused(folder: Path) -> None:
     config = configured(folder).model_dump(mode="json") | {"models": {"net": {"extractor": "efficientnet"}}}
     refused(

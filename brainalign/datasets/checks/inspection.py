@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import did_you_mean, listed
-from brainalign.datasets.formats import bad_voxels
+from brainalign.datasets.formats import SPACES, bad_voxels
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import repeat_counts
+
+HEAD_MM = {"x_mm": (-100, 100), "y_mm": (-140, 105), "z_mm": (-90, 125)}  # images of MNI152, and electrodes on it
 
 
 def roi_sizes(targets: pd.DataFrame) -> pd.DataFrame:
@@ -102,3 +105,43 @@ def inspect_responses(where: str, responses: Responses, *, min_roi: int = 2) -> 
         what = f"{len(small)} ROIs have fewer than {min_roi} targets ({listed(shown)}); join or leave them out"
         problems.append(Problem(where, what, "warning", tuple(str(name) for name in small.index)))
     return problems
+
+
+def space_problems(where: str, space: str, targets: pd.DataFrame) -> list[Problem]:
+    """Say where targets cannot lie in the space that the descriptor names.
+
+    Parameters
+    ----------
+    where : str
+        Names the place in the descriptor.
+    space : str
+        As the descriptor calls it; empty where it does not.
+    targets : DataFrame
+        As they are read.
+    """
+    if "vertex" in targets:
+        return []
+    if space in SPACES:
+        what = f"space is {space}, a mesh, but its targets are no vertices; give MNI152 or scanner"
+        return [Problem(f"{where}.space", what)]
+    if not space.upper().startswith("MNI"):
+        return []
+    places = targets.reindex(columns=list(HEAD_MM)).to_numpy(dtype=float)
+    known = np.isfinite(places).all(axis=1)
+    if not known.any():
+        what = f"space is {space}, but no target has {', '.join(HEAD_MM)}; give them as columns of a table of targets"
+        return [Problem(f"{where}.space", what)]
+    low, high = np.array(list(HEAD_MM.values())).T
+    outside = float(((places[known] < low) | (places[known] > high)).any(axis=1).mean())
+    if outside <= 0.05:
+        return []
+    spans = [f"{name} {a:.0f} to {b:.0f}" for name, a, b in zip("xyz", *_ends(places[known]), strict=True)]
+    what = (
+        f"space is {space}, but {outside:.0%} of its targets lie outside of that head ({', '.join(spans)} mm; it has "
+        f"{', '.join(f'{name[0]} {a} to {b}' for name, (a, b) in HEAD_MM.items())}); give mm, or space: scanner"
+    )
+    return [Problem(f"{where}.space", what)]
+
+
+def _ends(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return places.min(axis=0), places.max(axis=0)

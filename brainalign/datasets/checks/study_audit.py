@@ -13,7 +13,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.config import DecodeTimesSettings
 from brainalign.datasets.checks.blocks import audit
-from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes
+from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes, space_problems
 from brainalign.datasets.formats import (
     Fingerprint,
     ImageAudit,
@@ -197,6 +197,7 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
             continue
         rows.append({"subject": subject} | _size(responses))
         found.problems += _of_values(descriptor, where, responses)
+        found.problems += space_problems(where, descriptor.space_of(subject), responses.targets)
         sizes = roi_sizes(responses.targets)
         if len(sizes):
             table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
@@ -476,6 +477,8 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
             found.problems.append(_problem(descriptor, error, f"recordings.{subject}"))
             continue
         found.problems += outside_problems(descriptor, subject, runs, events)
+        space = descriptor.space_of(subject)
+        found.problems += space_problems(f"recordings.{subject}", space, runs.responses.targets)
         heard = sum(count > 1 for count in runs.presentations.values())
         found.facts.append(
             f"subject {subject}: {len(runs.responses.trials):,} rows of {len(runs.presentations)} runs, "
