@@ -122,5 +122,7 @@ def test_a_folder_of_nothing_ends_in_a_sentence(tmp_path: Path, capsys: pytest.C
 def test_a_folder_becomes_a_page(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path)
     assert main(["init", str(tmp_path), "--yes"]) == 0
+    few = "encode: {run_permutations: 100, stimulus_permutations: 100}\ncompare_rdms: {draws: 100}\n"
+    (tmp_path / "study.yaml").write_text((tmp_path / "study.yaml").read_text() + few)
     assert main(["run", str(tmp_path / "study.yaml"), "--cores", "1"]) == 0
     assert '<li><a href="' in (tmp_path / "results" / "index.html").read_text()

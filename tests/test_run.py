@@ -65,6 +65,11 @@ def test_a_dry_run_from_elsewhere_writes_beside_the_file(
     assert main(["run", "lab/study.yaml", "--cores", "1", "--verbose", "--", "-n", "--quiet", "all"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"lab"}
     assert (folder / ".snakemake").is_dir()
+    rates = np.load(folder / "rates.npy")
+    rates[3, 2] = np.nan
+    np.save(folder / "rates.npy", rates)
+    assert main(["run", "lab/study.yaml"]) == 2
+    assert "(target-0003); shrink the mask" in capfd.readouterr().err
     (folder / "rates.npy").unlink()
     assert main(["run", "lab/study.yaml"]) == 2
     assert "no file rates.npy" in capfd.readouterr().err

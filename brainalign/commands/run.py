@@ -14,9 +14,10 @@ from pathlib import Path
 import yaml
 
 import brainalign
-from brainalign.checks import check_choice
+from brainalign.checks import BrainalignError, check_choice
 from brainalign.commands.folders import folder_of_run
 from brainalign.config import Config, load_config
+from brainalign.study import Study
 from brainalign.workflow import Run, running
 
 PACKAGE = Path(brainalign.__file__).parent
@@ -43,14 +44,16 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
     Raises
     ------
     BrainalignError
-        If configuration or descriptors are wrong, or files are missing.
+        If configuration or descriptors are wrong, files are missing, or data of a first run would stop it.
     """
     profiles = ROOT / "snakemake" / "profiles"
     check_choice("--profile", profile, sorted(folder.name for folder in profiles.iterdir()))
     with folder_of_run(path) as file:
         config = load_config(file)
-        for descriptor in Run(config).descriptors.values():
+        for name, descriptor in Run(config).descriptors.items():
             descriptor.all_files()
+            if not (config.results / name).exists():
+                _check_data(descriptor, path)
         written = str(_written(config, file.stem))
         command = [sys.executable, "-P", "-m", "brainalign.commands.snakemake_process", written]
         command += ["--snakefile", str(ROOT / "Snakefile"), "--workflow-profile", str(profiles / profile)]
@@ -61,6 +64,16 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
         if list((STATE / "locks").glob("*")) and not running(STATE):  # of a run that was killed
             subprocess.run([*command, "--unlock", "--quiet"], env=environment, check=False)
         return _wait(subprocess.Popen([*command, *arguments], env=environment))
+
+
+def _check_data(descriptor: Study, path: Path) -> None:
+    """Raise where data of a first run have what would stop it later."""
+    from brainalign.datasets import audit_study
+
+    errors = audit_study(descriptor).errors
+    if errors:
+        more = f" (and {len(errors) - 1} more: brainalign check {path})" if len(errors) > 1 else ""
+        raise BrainalignError(f"{errors[0].where}: {errors[0].what}{more}")
 
 
 def _written(config: Config, name: str) -> Path:
