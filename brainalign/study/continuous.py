@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from brainalign.checks import listed
-from brainalign.study.parsing import Name, Strict
+from brainalign.study.parsing import Strict
 from brainalign.study.responses import RepetitionTime
 
 HAEMODYNAMIC_S = 0.3  # rows at least so far apart are volumes, whose responses are slow
@@ -24,7 +24,7 @@ class RunFiles(Strict):
     gives: ClassVar[str] = "continuous"
 
     format: Literal["runs"]
-    files: dict[Name, Path | tuple[Path, ...]] = Field(
+    files: dict[str, Path | tuple[Path, ...]] = Field(
         min_length=2,
         description="by run: 4-D NIfTI with mask; or .npy, .npz, .h5, .mat, .zarr of (rows, targets). Several where "
         "the same stimulus was shown again: their mean is fitted, ceilings come from them",
@@ -76,6 +76,9 @@ class ContinuousOptions(Strict):
         None, description="left out at the start and the end of every run: 20 and 10 s of volumes, nothing of samples"
     )
     detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
+    high_pass_hz: float | None = Field(
+        None, ge=0, description="slower cosines are removed within runs: below 0.01 of volumes, none (0) of samples"
+    )
 
     def delays(self, files: RunFiles) -> list[int]:
         """List delays in rows.
@@ -100,6 +103,10 @@ class ContinuousOptions(Strict):
             )
         return [round(row) for row in rows]
 
+    def high_pass(self, files: RunFiles) -> float:
+        """Return the frequency below which responses are filtered, in Hz; 0 where they are not."""
+        return (0.01 if files.slow else 0.0) if self.high_pass_hz is None else self.high_pass_hz
+
     def trim(self, files: RunFiles) -> tuple[int, int]:
         """Count the rows left out at the start and at the end of every run."""
         start, stop = self.trim_s if self.trim_s is not None else ((20.0, 10.0) if files.slow else (0.0, 0.0))
@@ -123,6 +130,11 @@ def check_continuous(study: Any) -> None:
         raise ValueError("splits: of stimuli that go on whole runs are left out; give runs: {leave_out: run}")
     for name, files in study.recordings.items():
         study.continuous.delays(files)
+        if study.continuous.high_pass(files) * files.step_s > 0.1:
+            raise ValueError(
+                f"continuous.high_pass_hz: {study.continuous.high_pass(files):g} Hz leaves little of rows "
+                f"{files.step_s:g} s apart; give {0.1 / files.step_s:.2g} or less"
+            )
         if len(files.files) < 3:
             raise ValueError(
                 f"recordings.{name}.files: {len(files.files)} runs; one is left out and penalties are chosen between "

@@ -145,6 +145,9 @@ class Study(Strict):
         if not isinstance(content, dict):
             return content
         content = {"title": content.get("name", ""), **content}
+        if isinstance(recordings := content.get("recordings"), dict):
+            named = {str(name).removeprefix("sub-"): files for name, files in recordings.items()}
+            content["recordings"] = named if len(named) == len(recordings) else recordings
         if isinstance(content.get("simulate"), dict):
             content["simulate"] = {"world": "scenes", **content["simulate"]}
         return content

@@ -27,6 +27,7 @@ def prepare_runs(job: Job) -> None:
         "delays": study.continuous.delays(files),  # type: ignore[arg-type]
         "trimmed": list(study.continuous.trim(files)),  # type: ignore[arg-type]
         "detrend": study.continuous.detrend,
+        "high_pass_hz": study.continuous.high_pass(files),  # type: ignore[arg-type]
         "space": files.space,  # type: ignore[union-attr]
     }
     if space := study.space_of(subject):

@@ -14,7 +14,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.formats import bad_voxels, open_image, read_table, read_volumes, target_table, voxel_table
 from brainalign.datasets.problems import Problem
 from brainalign.io import chosen_array, stored_arrays
-from brainalign.study import RunFiles, Study
+from brainalign.study import ContinuousOptions, RunFiles, Study
 
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
 
@@ -123,7 +123,8 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
                 f"recordings.{subject}.files.{run}: {lengths[0]} rows leave {max(lengths[0] - start - stop, 0)} after "
                 f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten continuous.trim_s"
             )
-        clean = [_cleaned(values[kept], study.continuous.detrend) for values in shown]
+        drifts = _drifts(len(shown[0][kept]) * files.step_s, len(shown[0][kept]), study.continuous, files)
+        clean = [_cleaned(values[kept], drifts) for values in shown]
         bad |= np.any([broken for _, broken in clean], axis=0)
         repeats = np.stack([values for values, _ in clean])
         mean = repeats.mean(axis=0)
@@ -202,7 +203,9 @@ def _target_table(study: Study, files: RunFiles) -> pd.DataFrame:
     if files.mask is not None:
         image = open_image(study.locate(files.mask, "mask"))
         inside = read_volumes(study.locate(files.mask, "mask")) != 0
-        return voxel_table(inside, np.asarray(image.affine))
+        voxels = voxel_table(inside, np.asarray(image.affine))
+        voxels.attrs["space"]["name"] = files.space
+        return voxels
     first = study.locate(files.paths[0], "files")
     name = chosen_array(first, files.key)
     n_targets = stored_arrays(first, [name])[name].shape[-1]
@@ -238,15 +241,22 @@ def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int) -> Valu
     return np.ascontiguousarray(read_volumes(place)[inside].T)
 
 
-def _cleaned(values: Values, how: str) -> tuple[Values, NDArray[np.bool_]]:
-    """Return rows detrended and z-scored, and which targets are broken or constant (zeros there)."""
+def _drifts(length_s: float, n_rows: int, options: ContinuousOptions, files: RunFiles) -> NDArray[np.float64]:
+    """Return an orthonormal basis (n_rows, n) of what is no response: the mean, a line, and slow cosines."""
+    time = (np.arange(n_rows) + 0.5) / n_rows
+    slow = int(2 * length_s * options.high_pass(files))  # cosines of k / 2 cycles per run
+    parts = [np.ones(n_rows), *([time] if options.detrend == "linear" else [])]
+    parts += [np.cos(np.pi * k * time) for k in range(1, slow + 1)]
+    return np.asarray(np.linalg.qr(np.stack(parts, axis=1))[0])
+
+
+def _cleaned(values: Values, drifts: NDArray[np.float64]) -> tuple[Values, NDArray[np.bool_]]:
+    """Return rows without drifts, z-scored, and which targets are broken or constant (zeros there)."""
     broken, flat = bad_voxels(np.asarray(values.T, dtype=np.float32), np.zeros(len(values)))
     bad = broken | flat
     clean = np.asarray(np.where(bad, 0, values), dtype=np.float64)
-    clean -= clean.mean(axis=0)
-    if how == "linear":
-        slope = np.linspace(-1, 1, len(clean))
-        clean -= np.outer(slope, slope @ clean / (slope @ slope))
+    clean -= clean.mean(axis=0)  # first: a large mean leaves rounding errors
+    clean -= drifts @ (drifts.T @ clean)
     sd = clean.std(axis=0)
     return (clean / np.where(sd > 0, sd, 1)).astype(np.float32), bad
 

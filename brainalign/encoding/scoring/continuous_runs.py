@@ -208,7 +208,7 @@ def shift_null(
             order[rows] = np.roll(rows, shift)
     total = np.zeros((n_permutations, Y.shape[1]))
     for k, run in enumerate(names):
-        test = runs == run
+        test, start = runs == run, int(np.flatnonzero(runs == run)[0])
         designs = [delayed_features(scaled(_of_fold(band, run), ~test), delays, runs) for band in bands]
         shares, groups = np.unique(fit.deltas[k], axis=1, return_inverse=True)
         for g, delta in enumerate(shares.T):
@@ -216,14 +216,18 @@ def shift_null(
             X = np.concatenate([np.sqrt(d) * design for d, design in zip(delta, designs, strict=True) if d > 0], axis=1)
             X = X - X[~test].mean(axis=0)
             left, size, right = np.linalg.svd(X[~test], full_matrices=False)
-            held = (X[test] @ right.T) * size
-            shrunk = 1 / (size[:, None] ** 2 + fit.alphas[k][targets] + TINY)
-            shown = Y[:, targets]
+            held = ((X[test] - X[test].mean(axis=0)) @ right.T) * size
+            shrunk = (1 / (size[:, None] ** 2 + fit.alphas[k][targets] + TINY)).astype(np.float32)
+            train, shown = Y[~test][:, targets], _unit(Y[test][:, targets])
+            # What is small moves, in place of the responses: Uᵀ P y = (Pᵀ U)ᵀ y, and U is orthogonal to constants.
+            basis, back = np.empty((len(Y), left.shape[1]), dtype=left.dtype), np.empty(len(shown), dtype=int)
             for number, order in enumerate(orders):
-                moved = shown[order]
-                train = moved[~test]
-                predicted = held @ ((left.T @ (train - train.mean(axis=0))) * shrunk)
-                total[number, targets] += fisher((_unit(predicted) * _unit(moved[test])).sum(axis=0))
+                basis[order[~test]] = left
+                back[order[test] - start] = np.arange(len(shown))
+                predicted = held[back] @ ((basis[~test].T @ train) * shrunk)
+                norm = np.sqrt(np.einsum("ij,ij->j", predicted, predicted))
+                product = np.einsum("ij,ij->j", predicted, shown)
+                total[number, targets] += fisher(product / np.where(norm > 0, norm, 1))
     return np.tanh(total / len(names))
 
 
