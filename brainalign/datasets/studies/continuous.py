@@ -203,9 +203,7 @@ def _target_table(study: Study, files: RunFiles) -> pd.DataFrame:
     if files.mask is not None:
         image = open_image(study.locate(files.mask, "mask"))
         inside = read_volumes(study.locate(files.mask, "mask")) != 0
-        voxels = voxel_table(inside, np.asarray(image.affine))
-        voxels.attrs["space"]["name"] = files.space
-        return voxels
+        return voxel_table(inside, np.asarray(image.affine))
     first = study.locate(files.paths[0], "files")
     name = chosen_array(first, files.key)
     n_targets = stored_arrays(first, [name])[name].shape[-1]

@@ -481,10 +481,10 @@ CAPTIONS = {
         where no two means can be told apart; NC2 needs three categories, and no more of them than units + 1.""",
     "predictedruns": """
         r between prediction and response in runs left out, mean over runs and over the targets of a region (their
-        number in brackets), with 95 % intervals over runs; grey bars: 95 % of predictions whose blocks were
-        exchanged within runs; open marks: controls; dotted: ceiling, where runs were presented twice. Good: a model
-        far right of its grey bar and of the event rate. Bad: the event rate does as well: then the model need not
-        know what was said or shown.""",
+        number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were shifted in
+        time within runs; open marks: controls; dotted: ceiling, where runs were presented twice. Good: a model far
+        right of its grey bar and of the event rate. Bad: the event rate does as well: then the model need not know
+        what was said or shown.""",
     "runmap": """
         r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
         p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
