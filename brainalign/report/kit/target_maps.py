@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -167,7 +168,9 @@ def _projected(image: Nifti1Image) -> NDArray[np.float64]:
     meshes, projected = load_fsaverage("fsaverage5"), np.full((2, N_VERTICES), np.nan)
     for row, side in enumerate(("left", "right")):
         pial, white = (meshes[name].parts[side] for name in ("pial", "white_matter"))
-        values, share = (vol_to_surf(volume, pial, inner_mesh=white) for volume in (_filled(image), known))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)  # vertices outside of the grid
+            values, share = (vol_to_surf(volume, pial, inner_mesh=white) for volume in (_filled(image), known))
         projected[row] = np.divide(values, share, out=projected[row], where=np.nan_to_num(share) >= 0.5)
     return projected
 
