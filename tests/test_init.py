@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mne
+import mne_bids
 import nibabel
 import numpy as np
 import pandas as pd
@@ -86,7 +87,38 @@ def story(folder: Path) -> None:
         np.save(folder / f"{run}.npy", rng.normal(size=(100, 8)))
 
 
-KINDS = (blocks, arrays, betas, own_vectors, rdms, epochs, story)
+def fmriprep(folder: Path) -> None:
+    images(folder, [f"img{k}" for k in range(6)])
+    raw, func = folder / "raw" / "sub-02" / "func", folder / "derivatives" / "fmriprep" / "sub-02" / "func"
+    raw.mkdir(parents=True)
+    func.mkdir(parents=True)
+    for run in "123":
+        stem = f"sub-02_task-look_run-{run}"
+        events = pd.DataFrame({"onset": 4 + 8.0 * np.arange(6), "duration": 2.0, "trial_type": "image"})
+        events["stimulus_id"] = [f"img{k}" for k in rng.permutation(6)]
+        events.to_csv(raw / f"{stem}_events.tsv", sep="\t", index=False)
+        bold = nibabel.Nifti1Image(500 + rng.normal(size=(3, 3, 2, 40)).astype("float32"), np.eye(4))
+        bold.header.set_zooms((2.0, 2.0, 2.0, 1.5))
+        nibabel.save(bold, func / f"{stem}_space-MNI_desc-preproc_bold.nii.gz")
+        mask = nibabel.Nifti1Image(np.ones((3, 3, 2), "uint8"), np.eye(4))
+        nibabel.save(mask, func / f"{stem}_space-MNI_desc-brain_mask.nii.gz")
+        (func / f"{stem}_space-MNI_desc-preproc_bold.json").write_text('{"RepetitionTime": 1.5, "StartTime": 0.75}')
+        names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+        motion = pd.DataFrame(rng.normal(size=(40, 6)), columns=names)
+        motion.to_csv(func / f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False)
+
+
+def bids(folder: Path) -> None:
+    raw = mne.io.RawArray(rng.normal(size=(3, 12_000)) * 1e-5, mne.create_info(["Cz", "Pz", "Oz"], 100.0, "eeg"))
+    raw.info["line_freq"] = 50
+    raw.set_annotations(mne.Annotations(1 + np.arange(80) * 1.4, 0.1, np.tile(["face", "house"], 40)))
+    for run in ("1", "2"):
+        place = mne_bids.BIDSPath(subject="01", task="faces", run=run, datatype="eeg", root=folder)
+        mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
+        raw = mne.io.RawArray(rng.normal(size=(3, 12_000)) * 1e-5, raw.info).set_annotations(raw.annotations)
+
+
+KINDS = (fmriprep, bids, blocks, arrays, betas, own_vectors, rdms, epochs, story)
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
@@ -99,6 +131,7 @@ def test_what_init_writes_runs(
     assert main(["init", str(folder), "--yes"]) == 0
     written = (folder / "study.yaml").read_text()
     assert len(written.splitlines()) <= 15
+    assert ("stimuli: stimuli.tsv\n" in written) == ((folder / "images").is_dir() and make is not blocks)
     assert main(["check", str(folder / "study.yaml")]) == 0, capsys.readouterr().out
     assert main(["plan", str(folder / "study.yaml")]) == 0
     assert "report" in capsys.readouterr().out

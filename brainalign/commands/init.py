@@ -60,7 +60,11 @@ class Lab:
         tables = [
             path for path in self.tables("stimulus_id") if not {"trial", "trials"} & set(re.split(r"\W|_", path.stem))
         ]
-        shown = [path for path in tables if not {"onset_s", "run", "session"} & set(table_columns(self.folder / path))]
+        shown = [
+            path
+            for path in tables
+            if not {"onset", "onset_s", "run", "session"} & set(table_columns(self.folder / path))
+        ]
         if shown:
             return next((path for path in shown if "stim" in path.stem), shown[0])
         images = self.ending(*IMAGES)
