@@ -29,7 +29,7 @@ def shape_of(study: Study) -> Shape:
 
 def known_shape(study: Study) -> Shape | None:
     """Return the size of the largest subject's data; None where neither descriptor nor files say it."""
-    if study.shape is not None or study.data_type != "responses":
+    if study.shape is not None or study.data_type not in ("responses", "continuous"):
         return study.shape
     key = (str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}))
     return _measured(*key, _Held(study))
@@ -82,6 +82,13 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
     if files.format == "nifti":
         return _of_blocks(study, subject)
     paths = study.found_files(subject)
+    if files.format == "runs":
+        firsts = [study.locate(files.presentations(run)[0], "files") for run in files.files]
+        if files.mask is not None:
+            rows = [int(load_image_file(path).shape[-1]) for path in firsts]
+            return Shape(runs=len(rows), trials=sum(rows), targets=_inside(study.locate(files.mask, "mask")))
+        shapes = [array_shapes(path)[chosen_array(path, files.key)] for path in firsts]
+        return Shape(runs=len(shapes), trials=sum(shape[0] for shape in shapes), targets=shapes[0][1])
     if files.format == "array":
         trials, *others = array_shapes(paths["values"])[chosen_array(paths["values"], files.key)]
         return Shape(runs=1, trials=trials, targets=prod(others))

@@ -17,6 +17,7 @@ from brainalign.config import (
     ResponseOptimisedMethod,
     TrainedMethod,
 )
+from brainalign.io import array_shapes
 from brainalign.study import SimulatedSentences, Study, ZucoFiles, shape_of
 from brainalign.workflow.table import STEPS
 
@@ -283,6 +284,23 @@ def _encode(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     return Cost(900 + round(12 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
 
 
+def _encode_runs(config: Config, descriptor: Study, *_: str) -> Cost:
+    """Estimate the null, which dominates: each fold of each fit is projected anew for every shift."""
+    shape = shape_of(descriptor)
+    widths = [4 * _width(model) for model in config.models.values()]  # of four delays
+    ranks = sum(min(width, shape.trials) for width in (*widths, sum(widths)))  # each alone, and all together
+    work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * config.encode_runs.permutations
+    memory = 1000 + round(12 * 4 * shape.trials * shape.targets / MB)
+    return Cost(memory, START_S + round(work / 2e10), 1e-3 * shape.targets)
+
+
+def _width(model: Any) -> int:
+    """Count the features of a model; of networks some hundred are assumed."""
+    if model.extractor == "table" and model.file.suffix == ".npy" and model.file.exists():
+        return math.prod(next(iter(array_shapes(model.file).values()))[1:])
+    return int(getattr(model, "n_features", 500))
+
+
 def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate RDMs of blocks: four copies of residuals in float64, and a matrix of volumes or of targets."""
     if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
@@ -426,6 +444,7 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "pretrain": _pretrain,
     "encode": _encode,
     "encode_images": _encode_images,
+    "encode_runs": _encode_runs,
     "compare": _compare,
     "compare_images": _compare_images,
     # A bootstrap of some thirty layers: how many there are is not known here.

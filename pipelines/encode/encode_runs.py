@@ -11,7 +11,7 @@ from brainalign.config import EncodeRunsSettings
 from brainalign.encoding import Band, RunFit, best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
 from brainalign.features import resample_events
 from brainalign.io import brain_maps, entities_of, load
-from brainalign.statistics import MIN_UNITS, cross_validated_interval, permutation_test
+from brainalign.statistics import MIN_UNITS, RELIABLE, cross_validated_interval, permutation_test
 from brainalign.workflow import Job
 
 RATE = "event rate"  # the control that stands beside every model: that something was shown, whatever it was
@@ -121,7 +121,7 @@ def _regions(targets: pd.DataFrame, ceiling: Values, threshold: float) -> dict[s
     """Return the targets of every region: those that repeat, where repeats were recorded."""
     kept = ceiling > threshold if np.isfinite(ceiling).any() else np.ones(len(targets), dtype=bool)
     named = targets["roi"].explode().dropna()
-    found = {EVERYWHERE: np.flatnonzero(kept)}
+    found = {EVERYWHERE if kept.all() else RELIABLE: np.flatnonzero(kept)}
     found |= {
         str(roi): np.array([row for row in rows if kept[row]]) for roi, rows in named.groupby(named).groups.items()
     }

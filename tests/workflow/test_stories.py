@@ -19,7 +19,7 @@ from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_continuous
 from brainalign.io import artifact_path, sidecar_path
-from brainalign.study import load_descriptor, parse
+from brainalign.study import Shape, known_shape, load_descriptor, parse
 from brainalign.workflow import report_path
 
 N_VOXELS = 6
@@ -96,7 +96,7 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
         np.testing.assert_allclose(written.affine @ [1, 2, 0, 1], [-24, -92, -8, 1], atol=1e-6)
     page = re.sub(r"\s+", " ", report_path(config.results, "story", "01").read_text())
     assert "language: language predicts the runs left out" in page
-    assert "2 runs were presented more than once" in page
+    assert "2 of them were presented more than once" in page
     assert "shifted circularly by 30 s or more, and refitted (39 times)" in page
     assert "at delays of 2, 4, 6, 8 s" in page
     for figure in ("runmap", "glassbrain", "projection", "uniquemap-language", "uniquemap-acoustic"):
@@ -121,10 +121,12 @@ def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     described(tmp_path)
     tables = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
+    size = known_shape(load_descriptor(tmp_path / "story.yaml"))
     files = {f"story{run + 1}": f"story{run + 1}.nii.gz" for run in range(5)}
     described(tmp_path, files=files, mask="mask.nii.gz", targets=None)
     volumes = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
     np.testing.assert_array_equal(volumes.values, tables.values)
+    assert size == known_shape(load_descriptor(tmp_path / "story.yaml")) == Shape(runs=5, trials=375, targets=24)
     assert tables.trials["onset_s"].iloc[0] == 21.0  # the first 20 s are left out; rows stand in the middle
     assert (tables.trials["run"].value_counts() == 60).all()
     np.testing.assert_array_equal(volumes.targets[["i", "j", "k"]], np.argwhere(inside))

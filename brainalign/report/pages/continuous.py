@@ -35,6 +35,7 @@ from brainalign.report.kit import (
     place_map,
     share_axis,
 )
+from brainalign.statistics import RELIABLE
 
 RUN_TABLES = ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques")
 WHOLE = {"all": "all models", "shared": "shared by several"}
@@ -261,7 +262,8 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
         found.append(
             f"{region}: {best['model']} {verdict} the runs left out, r = {number(best['r'])} ({_range(best)}95 % of "
             f"the null below {number(best['null_95'])}, p {p_equals(best['p'], 4)}); the rate of events alone: "
-            f"{number(control['r'])}."
+            f"{number(control['r'])}. By themselves {round(best['share'] * best['n_targets']):,} of "
+            f"{best['n_targets']:,} targets are predicted (p < {LEVEL:g}, corrected for all targets)."
         )
         beyond = shares[(shares["region"] == region) & shares["model"].isin(models["model"])]
         added = beyond[beyond["low"] > 0]
@@ -327,7 +329,7 @@ def _failed(material: StudyMaterial, tested: pd.DataFrame) -> list[FailedControl
             float(row["p"]),
         )
         for _, row in tested[tested["model"].isin(noise)].iterrows()
-        if row["region"] == EVERYWHERE and row["p"] < LEVEL / 5  # regions and models are many
+        if row["region"] in (EVERYWHERE, RELIABLE) and row["p"] < LEVEL / 5  # regions and models are many
     ]
 
 
@@ -339,8 +341,8 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         start, stop = (rows * read["step_s"] for rows in read["trimmed"])
         heard = [run for run, count in read["presentations"].items() if count > 1]
         repeated = (
-            f" {len(heard)} runs were presented more than once: their mean was fitted, and explainable variance of it, "
-            "corrected for the number of presentations, gives the ceiling √EV."
+            f" {len(heard)} of them were presented more than once: their mean was fitted, and its explainable "
+            "variance, corrected for the number of presentations, gives the ceiling √EV."
             if heard
             else " No run was presented twice, so that there is no ceiling."
         )
