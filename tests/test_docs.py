@@ -53,6 +53,18 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             raise AssertionError(f"{page}: a {language} block, which nothing runs")
 
 
+@pytest.mark.parametrize("page", ["arrays", "betas", "fmriprep", "meeg", "own_rdms"])
+def test_init_describes_what_a_page_makes(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = next(code for language, code in blocks(ROOT / "docs" / "pages" / f"{page}.md") if language == "python")
+    exec(compile(made, page, "exec"), {"__name__": page})
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert main(["init", str(folder), "--yes"]) == 0
+    assert len((folder / "study.yaml").read_text().splitlines()) <= 15
+    assert main(["check", str(folder / "study.yaml")]) == 0
+    assert main(["plan", str(folder / "study.yaml")]) == 0
+
+
 def test_the_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = [code for language, code in blocks(ROOT / "README.md") if language == "python"]
     assert len([line for line in example.splitlines() if line and not line.startswith(("import", "from"))]) <= 10

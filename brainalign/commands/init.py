@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from brainalign.checks import BrainalignError, listed
-from brainalign.io import read_text_table
+from brainalign.checks import BrainalignError
+from brainalign.io import array_shapes, read_text_table
 from brainalign.study import MIN_TEST, table_column, table_columns
 
 TABLES, ARRAYS = (".tsv", ".csv"), (".npy", ".npz", ".h5", ".hdf5", ".mat", ".zarr")
@@ -109,7 +109,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
             target.write_text(_written({"name": name} | study, lab, form))
             return target
     raise BrainalignError(
-        f"{folder}: none of its {len(lab.files)} files is what a study is made of: {listed([*FORMS])}; name the folder "
+        f"{folder}: none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}. Name the folder "
         "that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
     )
 
@@ -187,16 +187,25 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
     files = lab.ending("-epo.fif", "_epo.fif", "-epo.fif.gz")
     if not files:
         return None
-    stimuli = lab.stimuli()
+    stimuli: Any = lab.stimuli()
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg")
     several = max(map(len, _by_subject(files).values())) > 1
     recordings = {
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
         for name, of in _by_subject(files).items()
     }
-    if stimuli is None or several:  # categories of recordings, decoded over time
+    trials = None if several else _metadata(lab.folder / files[0])
+    if trials is None or "stimulus_id" not in trials:  # categories of recordings, decoded over time
         return {"recordings": recordings}
-    return {"stimuli": str(stimuli), "recordings": recordings, "splits": lab.splits(stimuli, 1)}
+    shown = str(stimuli) if stimuli else _names(lab, list(trials["stimulus_id"]))
+    runs = trials["run"].nunique() if "run" in trials else 0
+    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs)}
+
+
+def _metadata(epochs: Path) -> Any:
+    import mne
+
+    return mne.read_epochs(epochs, preload=False, verbose="error").metadata
 
 
 def _raw(lab: Lab) -> dict[str, Any] | None:
@@ -276,17 +285,35 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     return {"stimuli": shown, "recordings": recordings, "fmri": fmri, "splits": {"runs": {"leave_out": "run"}}}
 
 
+def _hemispheres(paths: list[Path]) -> dict[str, str]:
+    """Return the first file of each hemisphere, by what stands in its name: L, R, lh or rh."""
+    named = [(re.search(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])", path.name), path) for path in paths]
+    return {match[1].upper(): str(path) for match, path in reversed(named) if match}
+
+
 def _of(name: str, paths: list[Path]) -> Path:
     return next((path for path in paths if _subject(path) == name), paths[0])
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:
-    files = [path for path in lab.ending(*ARRAYS, ".csv") if "rdm" in path.stem.lower()]
-    stimuli = lab.stimuli() if files else None
+    arrays = lab.ending(*ARRAYS)
+    files = [path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower()]
+    stimuli = lab.stimuli() if files or (arrays and not lab.tables("stimulus_id", "run")) else None
     if stimuli is None:
+        return None
+    n = len(table_column(lab.folder / stimuli, "stimulus_id"))
+    files = files or [path for path in arrays if _pairs(array_shapes(lab.folder / path), n)]
+    if not files:
         return None
     recordings = {re.sub(r"[^A-Za-z0-9]", "", path.stem): {"format": "rdms", "file": str(path)} for path in files}
     return {"stimuli": str(stimuli), "recordings": recordings}
+
+
+def _pairs(shapes: Mapping[str, tuple[int, ...]], n: int) -> bool:
+    """Tell whether the one array of a file ends in pairs of n stimuli, or in matrices of them."""
+    return len(shapes) == 1 and all(
+        shape[-1:] == (n * (n - 1) // 2,) or shape[-2:] == (n, n) for shape in shapes.values()
+    )
 
 
 def _rows(lab: Lab) -> dict[str, Any] | None:
@@ -295,7 +322,8 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
         path for path in lab.tables("stimulus_id") if "trial" in path.stem or "run" in table_columns(lab.folder / path)
     ]
     masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
-    data = lab.ending(*ARRAYS) or [path for path in lab.ending(*VOLUMES) if path not in masks]
+    surfaces, labels = lab.ending(".func.gii"), lab.ending(".label.gii")
+    data = lab.ending(*ARRAYS) or [path for path in lab.ending(*VOLUMES) if path not in masks] or surfaces
     own = [path for path in data if "feature" in path.stem or "vector" in path.stem]
     data = [path for path in data if path not in own]
     if not (trials and data):
@@ -303,11 +331,16 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     recordings: dict[str, Any] = {}
     for name, of in _by_subject(data).items():
         table = str(_of(name, trials))
+        if of[0] in surfaces:
+            rois = {"rois": hemispheres} if (hemispheres := _hemispheres(labels)) else {}
+            recordings[name] = {"format": "betas", "betas": _hemispheres(of), **rois, "trials": table}
+            continue
         if of[0].name.endswith(VOLUMES):
             mask = {"mask": str(_of(name, masks))} if masks else {}
             recordings[name] = {"format": "betas", "betas": str(of[0]), **mask, "trials": table}
         else:
-            recordings[name] = {"format": "array", "values": str(of[0]), "trials": table}
+            named = {"targets": str(_of(name, units))} if (units := lab.tables("target_id")) else {}
+            recordings[name] = {"format": "array", "values": str(of[0]), "trials": table, **named}
     stimuli = lab.stimuli()
     rows = read_text_table(lab.folder / trials[0])
     shown: Any = str(stimuli) if stimuli else _names(lab, list(rows["stimulus_id"]))
