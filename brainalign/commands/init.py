@@ -356,6 +356,6 @@ FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
     "raw recordings of M/EEG in BIDS": _raw,
     "runs of a story or film with a table of its words": _story,
     "volumes with a mask and a label each": _blocks,
-    "dissimilarity matrices (named rdm) with their stimuli": _rdms,
+    "dissimilarity matrices with their stimuli": _rdms,
     "arrays or maps with a table of trials": _rows,
 }
