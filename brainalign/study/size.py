@@ -83,12 +83,12 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
         return _of_blocks(study, subject)
     paths = study.found_files(subject)
     if files.format == "runs":
-        firsts = [study.locate(files.presentations(run)[0], "files") for run in files.files]
+        heard = [study.locate(files.presentations(run)[0], "files") for run in files.files]
         if files.mask is not None:
-            rows = [int(load_image_file(path).shape[-1]) for path in firsts]
+            rows = [int(load_image_file(path).shape[-1]) for path in heard]
             return Shape(runs=len(rows), trials=sum(rows), targets=_inside(study.locate(files.mask, "mask")))
-        shapes = [array_shapes(path)[chosen_array(path, files.key)] for path in firsts]
-        return Shape(runs=len(shapes), trials=sum(shape[0] for shape in shapes), targets=shapes[0][1])
+        arrays = [array_shapes(path)[chosen_array(path, files.key)] for path in heard]
+        return Shape(runs=len(arrays), trials=sum(shape[0] for shape in arrays), targets=arrays[0][1])
     if files.format == "array":
         trials, *others = array_shapes(paths["values"])[chosen_array(paths["values"], files.key)]
         return Shape(runs=1, trials=trials, targets=prod(others))
