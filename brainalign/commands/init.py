@@ -52,8 +52,9 @@ class Lab:
 
     def answer(self, key: str, question: str, default: str) -> str:
         """Ask; what was taken without an answer is remarked beside the key."""
-        self.remarks[key] = question
-        return self.ask(question, default)
+        found = self.ask(question, default)
+        self.remarks[key] = f"{question}: change it where {found} is wrong"
+        return found
 
     def stimuli(self) -> Path | None:
         """Return the table of what was shown; of a folder of images it is written, with their names as ids."""
@@ -77,8 +78,10 @@ class Lab:
     def splits(self, stimuli: Path | None, runs: int) -> dict[str, Any]:
         """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli."""
         columns = table_columns(self.folder / stimuli) if stimuli else []
-        for column in ("set", "split", "partition"):
-            values = set(table_column(self.folder / str(stimuli), column)) if column in columns else set()
+        for column in columns:
+            values = set(table_column(self.folder / str(stimuli), column))
+            if len(values) > MOST_SETS:
+                continue
             value = next((value for value in ("test", "shared", "val") if value in values), None)
             if value:
                 return {"held": {"column": column, "value": value}}
@@ -115,6 +118,7 @@ def init_study(folder: Path, ask: Ask) -> Path:
 
 
 MOST_LINES = 15
+MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
 
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
@@ -250,10 +254,14 @@ def _story(lab: Lab) -> dict[str, Any] | None:
         }
         if len(files) > 1:
             mask = {"mask": str(masks[0])} if masks and of[0].name.endswith(VOLUMES) else {}
-            recordings[name] = {"format": "runs", "files": files, **mask}
+            tables = lab.tables("target_id")
+            targets = {"targets": str(tables[0])} if tables and not mask else {}
+            recordings[name] = {"format": "runs", "files": files, **mask, **targets}
     if not recordings:
         return None
-    clock = float(lab.answer("recordings", "seconds from row to row (TR)", "2.0"))
+    first = lab.folder / next(path for files in recordings.values() for path in files["files"].values())
+    step = _header_step(first) if first.name.endswith(VOLUMES) else "2"
+    clock = float(lab.answer("recordings", "seconds from row to row (tr_s; of samples sfreq_hz instead)", step))
     recordings = {name: files | {"tr_s": clock} for name, files in recordings.items()}
     return {"stimuli": str(words[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
@@ -264,13 +272,8 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     labels = [path for path in lab.ending(".txt") if "label" in path.stem]
     if not (masks and bold and labels):
         return None
-    import nibabel
-
-    header: Any = nibabel.load(lab.folder / bold[0]).header
-    zooms = header.get_zooms()
-    tr = lab.answer(
-        "fmri", "repetition time in seconds (as the header says)", f"{float(zooms[3]) if len(zooms) > 3 else 2:g}"
-    )
+    step = _header_step(lab.folder / bold[0])
+    tr = lab.answer("fmri", "repetition time in seconds (as the header says)", step)
     recordings = {
         name: {"format": "nifti", "bold": str(of[0]), "mask": str(_of(name, masks)), "labels": str(_of(name, labels))}
         for name, of in _by_subject(bold).items()
@@ -289,6 +292,15 @@ def _hemispheres(paths: list[Path]) -> dict[str, str]:
     """Return the first file of each hemisphere, by what stands in its name: L, R, lh or rh."""
     named = [(re.search(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])", path.name), path) for path in paths]
     return {match[1].upper(): str(path) for match, path in reversed(named) if match}
+
+
+def _header_step(path: Path) -> str:
+    """Return the seconds from volume to volume that a header says; 2 where it says none."""
+    import nibabel
+
+    header: Any = nibabel.load(path).header
+    zooms = header.get_zooms()
+    return f"{float(zooms[3]) if len(zooms) > 3 and zooms[3] > 0 else 2:g}"
 
 
 def _of(name: str, paths: list[Path]) -> Path:

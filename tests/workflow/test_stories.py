@@ -133,10 +133,7 @@ def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
     assert volumes.targets.attrs["space"]["shape"] == list(inside.shape)
     described(tmp_path, files=files, mask="mask.nii.gz", targets=None, tr_s=1.5)
     refused(
-        "its header says 2 s from volume to volume, tr_s 1.5",
-        read_continuous,
-        load_descriptor(tmp_path / "story.yaml"),
-        "01",
+        "tr_s is 1.5, but the header of bold says 2 s", read_continuous, load_descriptor(tmp_path / "story.yaml"), "01"
     )
 
 

@@ -14,7 +14,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.formats import bad_voxels, open_image, read_table, read_volumes, target_table, voxel_table
 from brainalign.datasets.problems import Problem
 from brainalign.io import chosen_array, stored_arrays
-from brainalign.study import ContinuousOptions, RunFiles, Study
+from brainalign.study import ContinuousOptions, RunFiles, Study, check_repetition_time
 
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
 
@@ -231,11 +231,10 @@ def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int) -> Valu
         raise BrainalignError(
             f"{place}: shape {image.shape} does not fit the mask {inside.shape}; resample one of them"
         )
-    said = float(image.header.get_zooms()[3])
-    if abs(said - files.step_s) > 0.01 * files.step_s and said not in (0.0, 1.0):
-        raise BrainalignError(
-            f"{place}: its header says {said:g} s from volume to volume, tr_s {files.step_s:g}; correct it"
-        )
+    try:
+        check_repetition_time(files.step_s, image.header.get_zooms(), image.header.get_xyzt_units()[1])
+    except BrainalignError as error:
+        raise BrainalignError(f"{place}: {error}") from None
     return np.ascontiguousarray(read_volumes(place)[inside].T)
 
 
