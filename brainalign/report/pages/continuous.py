@@ -349,10 +349,10 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         cleaned = ["detrended linearly"] if read["detrend"] == "linear" else []
         cleaned += [f"high-pass filtered at {read['high_pass_hz']:g} Hz (cosines)"] if read["high_pass_hz"] else []
         how = ", ".join(cleaned) + (" and " if cleaned else "") + "z-scored within runs"
+        cut = f", after the first {start:g} s and the last {stop:g} s were left out" if start or stop else ""
         texts.append(
             (
-                f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:g} s) were {how}, "
-                f"after the first {start:g} s and the last {stop:g} s were left out; "
+                f"Responses of {len(read['presentations'])} runs (a row every {read['step_s']:g} s) were {how}{cut}; "
                 f"{read['n_dropped']} targets without variance were dropped.{repeated}",
                 ("explainable",) if heard else (),
             )
