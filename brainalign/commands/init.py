@@ -253,7 +253,7 @@ def _story(lab: Lab) -> dict[str, Any] | None:
             if re.search(rf"(?<![A-Za-z0-9]){re.escape(run)}(?![0-9])", path.stem)
         }
         if len(files) > 1:
-            mask = {"mask": str(masks[0])} if masks and of[0].name.endswith(VOLUMES) else {}
+            mask = {"mask": str(masks[0])} if masks and all(path.endswith(VOLUMES) for path in files.values()) else {}
             tables = lab.tables("target_id")
             targets = {"targets": str(tables[0])} if tables and not mask else {}
             recordings[name] = {"format": "runs", "files": files, **mask, **targets}
