@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import binom
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 
 from brainalign.encoding import best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
-from brainalign.regression import ALPHAS
+from brainalign.features import resample_events
+from brainalign.regression import ALPHAS, delayed_features
 from brainalign.statistics import permutation_test
 
 DELAYS = (1, 2, 3)
@@ -71,6 +72,52 @@ def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
     by_hand = fit_runs([mixed], Y, runs, (0,))
     np.testing.assert_allclose(by_hand.r[1], fits["odd"].r[1])
     np.testing.assert_allclose(by_hand.r[[0, 2, 3]], fits["steady"].r[[0, 2, 3]])
+
+
+def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
+    """Each draw is a fit to shifted responses, at the same penalties; by a quarter of a run where runs are short."""
+    rng = np.random.default_rng(3)
+    runs = np.repeat(list("abc"), 40)
+    X, Y = smooth(rng, 120, 3), smooth(rng, 120, 2).astype(np.float32)
+    fit = fit_runs([X], Y, runs, DELAYS)
+    draws = shift_null([X], Y, runs, DELAYS, fit, 20, 3)
+    every = np.zeros((3, 3, 2))  # runs, draws, targets
+    shifts = np.random.default_rng(0)
+    drawn = [shifts.integers(10, 31, 3) for _ in "abc"]
+    for number in range(3):
+        moved = np.concatenate([np.roll(Y[runs == run], drawn[k][number], axis=0) for k, run in enumerate("abc")])
+        for k, run in enumerate("abc"):
+            train = runs != run
+            Z = delayed_features((X - X[train].mean(axis=0)) / X[train].std(axis=0), DELAYS, runs)
+            for target in range(2):
+                theirs = Ridge(fit.alphas[k, target]).fit(Z[train], moved[train, target])
+                every[k, number, target] = np.corrcoef(theirs.predict(Z[~train]), moved[~train, target])[0, 1]
+    np.testing.assert_allclose(draws, mean_over_runs(every), atol=1e-5)
+
+
+def test_kernels_of_samples_peak_where_they_were_planted() -> None:
+    """Words every third of a second, 64 samples a second: peaks within a sample, nothing before 0 s."""
+    rng = np.random.default_rng(4)
+    runs, lags, peaks = np.repeat(list("abc"), 64 * 30), np.arange(-6, 39), (6, 19)
+    onsets = np.cumsum(rng.gamma(4, 0.08, (3, 80)), axis=1)
+    vectors = rng.normal(size=(3, 80, 2))
+    times = np.arange(64 * 30) / 64
+    X = np.concatenate([resample_events(onsets[k], 0 * onsets[k], vectors[k], times) for k in range(3)])
+    exact = np.zeros((3, 64 * 30 + 64, 2))
+    for k in range(3):
+        kept = onsets[k] < 30
+        np.add.at(exact[k], np.round(64 * onsets[k][kept]).astype(int), vectors[k][kept])
+    planted = []
+    for peak in peaks:
+        kernel = np.exp(-0.5 * ((np.arange(40) - peak) / 2) ** 2)
+        planted.append(np.concatenate([np.convolve(exact[k, :, 0], kernel)[: 64 * 30] for k in range(3)]))
+    Y = np.stack(planted, axis=1)
+    Y = (Y / Y.std(axis=0) + smooth(rng, len(Y), 2)).astype(np.float32)
+    for target, peak in enumerate(peaks):
+        fit = fit_runs([X], Y[:, [target]], runs, lags.tolist())
+        assert abs(lags[fit.weights.argmax()] - peak) <= 1
+        assert fit.weights[lags < 0].max() < 0.3 * fit.weights.max()
+        assert fit.r.mean() > 0.4
 
 
 @pytest.mark.acceptance
