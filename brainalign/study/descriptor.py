@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.study.continuous import ContinuousOptions, check_continuous
 from brainalign.study.parsing import Name, Strict, parse, read_yaml
 from brainalign.study.recordings import Recording, SentenceOptions, SeriesFiles
@@ -496,6 +496,10 @@ def load_descriptor(path: str | Path, raw: str | Path | None = None) -> Study:
             what = FORMER.get(kind, "the formats of its recordings say what it is")
             raise BrainalignError(f"{path}: kind: {kind} is no key of descriptors any more: {what}")
         simulated = content.get("simulate") is not None and raw is not None
+        for key in content.keys() - RUN_KEYS - Study.model_fields.keys():
+            near = did_you_mean(key, sorted({*RUN_KEYS, *Study.model_fields}))
+            if near and near == did_you_mean(key, sorted(RUN_KEYS)):
+                raise BrainalignError(f"{path}: unknown key {key!r}{near}")
         content = {key: value for key, value in content.items() if key not in RUN_KEYS}
         content["folder"] = raw if simulated else path.parent
         content["file"] = path
