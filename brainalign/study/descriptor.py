@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, listed
 from brainalign.study.continuous import ContinuousOptions, check_continuous
-from brainalign.study.parsing import Name, Strict, parse, read_yaml
+from brainalign.study.parsing import Name, Strict, parse, read_yaml, without_run_keys
 from brainalign.study.recordings import Recording, SentenceOptions, SeriesFiles
 from brainalign.study.responses import BetaOptions, EpochOptions, FmriOptions, GlmOptions, Window, check_responses
 from brainalign.study.splits import Split, Splits
@@ -58,15 +58,6 @@ class Citation(Strict):
 
     text: str
     doi: str | None = None
-
-
-# Keys of the configuration (`Config`), which may stand in the same file.
-RUN_KEYS = {
-    *("results", "seed", "confidence", "ceiling_threshold", "models", "methods", "contest", "prepare", "encode"),
-    *("compare", "encode_images", "compare_images", "compare_rdms", "converge", "match", "concepts", "align"),
-    *("identify", "searchlight", "caption", "ground", "decode_times", "decode", "decode_modalities", "encode_runs"),
-    *("dynamics", "decode_series", "synthesize", "directions", "summarize"),
-}
 
 
 class Shape(Strict):
@@ -496,11 +487,7 @@ def load_descriptor(path: str | Path, raw: str | Path | None = None) -> Study:
             what = FORMER.get(kind, "the formats of its recordings say what it is")
             raise BrainalignError(f"{path}: kind: {kind} is no key of descriptors any more: {what}")
         simulated = content.get("simulate") is not None and raw is not None
-        for key in content.keys() - RUN_KEYS - Study.model_fields.keys():
-            near = did_you_mean(key, sorted({*RUN_KEYS, *Study.model_fields}))
-            if near and near == did_you_mean(key, sorted(RUN_KEYS)):
-                raise BrainalignError(f"{path}: unknown key {key!r}{near}")
-        content = {key: value for key, value in content.items() if key not in RUN_KEYS}
+        content = without_run_keys(content, Study.model_fields, path)
         content["folder"] = raw if simulated else path.parent
         content["file"] = path
     return parse(Study, content, str(path))

@@ -223,3 +223,22 @@ def check_known(place: str, name: str, known: Mapping[str, object], kind: str) -
             f"{place}: {name!r} is not among the {kind} of the configuration ({', '.join(known)})"
             f"{did_you_mean(name, known)}"
         )
+
+
+# Keys of the configuration (`Config`), which may stand in the same file.
+RUN_KEYS = {
+    *("results", "seed", "confidence", "ceiling_threshold", "models", "methods", "contest", "prepare", "encode"),
+    *("compare", "encode_images", "compare_images", "compare_rdms", "converge", "match", "concepts", "align"),
+    *("identify", "searchlight", "caption", "ground", "decode_times", "decode", "decode_modalities", "encode_runs"),
+    *("dynamics", "decode_series", "synthesize", "directions", "summarize"),
+}
+
+
+def without_run_keys(content: dict[str, Any], fields: Iterable[str], path: Path) -> dict[str, Any]:
+    """Leave out the keys of a configuration in the same file; raises where a misspelt key is nearest to one of these."""
+    known = {*RUN_KEYS, *fields}
+    for key in content.keys() - known:
+        near = did_you_mean(key, sorted(known))
+        if near and near == did_you_mean(key, sorted(RUN_KEYS)):
+            raise BrainalignError(f"{path}: unknown key {key!r}{near}")
+    return {key: value for key, value in content.items() if key not in RUN_KEYS}
