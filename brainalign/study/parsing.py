@@ -235,7 +235,7 @@ RUN_KEYS = {
 
 
 def without_run_keys(content: dict[str, Any], fields: Iterable[str], path: Path) -> dict[str, Any]:
-    """Leave out the keys of a configuration in the same file; raises where a misspelt key is nearest to one of these."""
+    """Leave out the keys of a configuration in the same file; raises where a misspelt one is nearest to these."""
     known = {*RUN_KEYS, *fields}
     for key in content.keys() - known:
         near = did_you_mean(key, sorted(known))
