@@ -79,7 +79,7 @@ class LanguageExtractor:
         model, tokenizer = self._loaded()
         return {
             "weights_sha256": self.digest(),
-            "context": self._window(model),
+            "context": self._window(model, tokenizer),
             "sees_future": _sees_future(model, tokenizer),
         }
 
@@ -113,9 +113,13 @@ class LanguageExtractor:
     def _loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         return load_text_model(self.weights, self.revision, self.seed if self.random_weights else None)
 
-    def _window(self, model: PreTrainedModel) -> int:
+    def _window(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
         most = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
-        size = min(self.context, int(most) - 2) if most else self.context
+        # Relatives of RoBERTa count positions from behind their padding token.
+        offset = getattr(getattr(model, "embeddings", None), "padding_idx", -1) + 1
+        size = self.context
+        if most and most > 0:  # -1: no limit
+            size = min(size, int(most) - offset - sum(map(len, _frame(tokenizer))))
         return size - size % 2
 
     def _states(
@@ -123,7 +127,7 @@ class LanguageExtractor:
     ) -> dict[str, NDArray[np.float32]]:
         """Return the hidden state of every word (n_words, n_dimensions), by layer."""
         tokens, owners = _tokens(words, tokenizer)
-        size = self._window(model)
+        size = self._window(model, tokenizer)
         before, after = _frame(tokenizer)
         device = pick_device(self.device)
         model = model.to(device)  # type: ignore[arg-type]
@@ -154,6 +158,10 @@ class LanguageExtractor:
                         np.add.at(sums, of, values)
                     else:
                         sums[of] = values  # numpy keeps the last of several: the last token of a word
+        if (counts == 0).any():
+            raise BrainalignError(
+                f"{self.weights} reads no token of {listed([repr(words[k]) for k in np.flatnonzero(counts == 0)])}"
+            )
         shares = (counts if self.pooling == "mean" else np.ones(len(words)))[:, None].astype(np.float32)
         return {layer: sums / shares for layer, sums in total.items()}
 

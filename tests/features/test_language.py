@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from transformers import (
     LlamaConfig,
     LlamaModel,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
     T5Config,
     T5Model,
 )
@@ -117,6 +120,22 @@ def test_windows_give_half_a_window_of_context(saved: Path) -> None:
         np.testing.assert_allclose(found[word], window.numpy(), atol=1e-5)
     one = states(saved / "llama", words, context=16, layers=("layer2",), batch_size=1)["layer2"]
     np.testing.assert_allclose(found, one, atol=1e-6)
+
+
+def test_windows_fit_the_positions_of_a_model(saved: Path) -> None:
+    """RoBERTa counts positions from behind its padding token; others say -1 where they have no limit."""
+    torch.manual_seed(3)
+    RobertaModel(RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **SIZES)).save_pretrained(
+        saved / "roberta"
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (saved / "roberta" / name).write_bytes((saved / "llama" / name).read_bytes())
+    assert LanguageExtractor(str(saved / "roberta"), context=512).describe()["context"] == 32
+    assert np.isfinite(states(saved / "roberta", WORDS * 4, context=512)["layer2"]).all()
+    config = json.loads((saved / "llama" / "config.json").read_text())
+    (saved / "llama" / "config.json").write_text(json.dumps(config | {"max_position_embeddings": -1}))
+    assert LanguageExtractor(str(saved / "llama"), context=12).describe()["context"] == 12
+    (saved / "llama" / "config.json").write_text(json.dumps(config))
 
 
 def test_random_weights_are_drawn(saved: Path) -> None:

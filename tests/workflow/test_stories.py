@@ -185,6 +185,7 @@ def test_descriptors_that_cannot_run_are_refused(
         (lambda t: t.assign(onset_s=1000 * t["onset_s"]), "begin after its end .*in seconds from the start of the run"),
         (lambda t: t.assign(run=t["run"].replace("story2", "story02")), "story2: no event is of such a run"),
         (lambda t: t.assign(stimulus_id="word"), "stimulus ids are there twice"),
+        (lambda t: t.assign(text=["a\tb", *t["text"][1:]]), "row 1 has a quotation mark that closes in a later row"),
     ],
 )
 def test_check_finds_events_that_do_not_fit(folder: Path, tmp_path: Path, spoil, message: str) -> None:

@@ -67,6 +67,13 @@ def read_events(study: Study) -> pd.DataFrame:
         if column not in table:
             near = did_you_mean(column, list(table.columns))
             raise BrainalignError(f"{path}: no column {column}{near}; it has {listed(list(table.columns), 9)}: add it")
+    texts = table.get("caption", pd.Series(dtype=str)).astype(str)
+    merged = np.flatnonzero(texts.str.contains("[\t\n]", regex=True))
+    if len(merged):
+        raise BrainalignError(
+            f"{path}: row {merged[0] + 1} has a quotation mark that closes in a later row, and makes one event of "
+            "both; write words without quotation marks"
+        )
     for column in ("onset_s", "duration_s"):
         numbers = pd.to_numeric(table.get(column, pd.Series(0.0, index=table.index)), errors="coerce")
         wrong = np.flatnonzero(~np.isfinite(numbers.to_numpy(dtype=float)) | ((column == "duration_s") & (numbers < 0)))
