@@ -20,9 +20,6 @@ from brainalign.config import Config, load_config
 from brainalign.study import Study
 from brainalign.workflow import Run, running
 
-PACKAGE = Path(brainalign.__file__).parent
-# In an installed package the workflow lies inside it; in a checkout beside it.
-ROOT = next(folder for folder in (PACKAGE / "snakefiles", PACKAGE.parent) if (folder / "Snakefile").is_file())
 STATE = Path(".snakemake")
 
 
@@ -46,7 +43,11 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
     BrainalignError
         If configuration or descriptors are wrong, files are missing, or data of a first run would stop it.
     """
-    profiles = ROOT / "snakemake" / "profiles"
+    # In an installed package the workflow lies inside it; in a checkout beside it.
+    package = Path(brainalign.__file__).parent
+    inside = package / "snakefiles"
+    root = inside if (inside / "Snakefile").is_file() else package.parent
+    profiles = root / "snakemake" / "profiles"
     check_choice("--profile", profile, sorted(folder.name for folder in profiles.iterdir()))
     with folder_of_run(path) as file:
         config = load_config(file)
@@ -56,7 +57,7 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
                 _check_data(descriptor, path)
         written = str(_written(config, file.stem))
         command = [sys.executable, "-P", "-m", "brainalign.commands.snakemake_process", written]
-        command += ["--snakefile", str(ROOT / "Snakefile"), "--workflow-profile", str(profiles / profile)]
+        command += ["--snakefile", str(root / "Snakefile"), "--workflow-profile", str(profiles / profile)]
         command += ["--cores", cores] if profile == "default" else []
         command += [] if verbose else ["--logger", "brainalign"]
         search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # of the jobs' own `python`

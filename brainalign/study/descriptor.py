@@ -316,6 +316,8 @@ class Study(Strict):
         if not isinstance(self.stimuli, Path):
             texts = ["caption"] if self.n_texts else []
             return ["stimulus_id", *(["path"] if self.has_images else []), *texts]
+        if self.data_type == "videos":
+            return []
         try:
             path = self.locate(self.stimuli, "stimuli")
         except BrainalignError:

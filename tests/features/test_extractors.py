@@ -53,8 +53,8 @@ def test_every_entry_computes_pending_rows_only(extractor, new_rows: type) -> No
 
 
 def test_the_menu_holds_them_all() -> None:
-    names = {"sentence", "onehot", "random", "efficientnet", "vision", "timm", "torchvision", "user", "pixels", "table"}
-    assert set(EXTRACTORS) == names
+    networks = {"efficientnet", "vision", "timm", "torchvision", "user"}
+    assert set(EXTRACTORS) == networks | {"sentence", "language", "onehot", "random", "pixels", "table"}
     assert {extractor.reads for extractor in EXTRACTORS.values()} == {"path", "texts", ""}
 
 

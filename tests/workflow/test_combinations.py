@@ -53,7 +53,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(study: Path, settings: dict[str, object]) -> int:
     files = {"rdm": "rdm.safetensors", "comparison": "comparison.parquet", "differences": "differences.parquet"}
-    outputs = {name: study / file for name, file in files.items()}
+    outputs = {name: study / file for name, file in files.items()} | {"rsatoolbox": study / "rdms.hdf5"}
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "random")]
     inputs = {"references": study / "references.safetensors", "features": features}
     return run_step("compare_rdms", {"compare_rdms": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
@@ -125,6 +125,7 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "twin")]
     inputs = {"responses": study / "responses.safetensors", "splits": study / "splits.parquet", "features": features}
     outputs = {"rdm": study / "images_rdm.safetensors", "comparison": study / "images_comparison.parquet"}
+    outputs["rsatoolbox"] = study / "images_rdms.hdf5"
     settings = {"compare_images": SETTINGS | {"permutations": 19, "combination_draws": 60}}
     assert run_step("compare_images", settings, inputs=inputs, outputs=outputs) == 0
     table = pd.read_parquet(study / "images_comparison.parquet")

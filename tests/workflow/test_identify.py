@@ -177,7 +177,8 @@ def test_regions_are_compared_topologically_beside_ranks(tmp_path: Path) -> None
     save(inputs["splits"], splits, by)
     save(inputs["features"], layers, by, pooling="mean")
     settings = {"comparison": "geotopological", "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
-    assert run_step("compare_images", {"compare_images": settings}, inputs=inputs, outputs=paths) == 0
+    outputs = paths | {"rsatoolbox": tmp_path / "rdms.hdf5"}
+    assert run_step("compare_images", {"compare_images": settings}, inputs=inputs, outputs=outputs) == 0
     table = load(paths["comparison"], pd.DataFrame)
     assert load_sidecar(paths["comparison"])["details"]["thresholds"] == [0.3, 0.6]
     for k, region in enumerate(("V1", "IT")):
