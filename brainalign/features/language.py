@@ -158,10 +158,9 @@ class LanguageExtractor:
                         np.add.at(sums, of, values)
                     else:
                         sums[of] = values  # numpy keeps the last of several: the last token of a word
-        if (counts == 0).any():
-            raise BrainalignError(
-                f"{self.weights} reads no token of {listed([repr(words[k]) for k in np.flatnonzero(counts == 0)])}"
-            )
+        silent = [repr(word) for word, count in zip(words, counts, strict=True) if not count]
+        if silent:
+            raise BrainalignError(f"{self.weights} reads no token of {listed(silent)}; leave such events out")
         shares = (counts if self.pooling == "mean" else np.ones(len(words)))[:, None].astype(np.float32)
         return {layer: sums / shares for layer, sums in total.items()}
 
