@@ -1,6 +1,6 @@
 """What was shown and recorded, as descriptors say it."""
 
-from brainalign.study.continuous import ContinuousOptions, RunFiles
+from brainalign.study.continuous import RunFiles
 from brainalign.study.descriptor import DatasetName, Shape, Study, cache_folder, load_descriptor
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_words import (
@@ -78,7 +78,6 @@ __all__ = [
     "BetaFiles",
     "BidsFiles",
     "BlockFiles",
-    "ContinuousOptions",
     "DatasetName",
     "EpochFiles",
     "FmriOptions",

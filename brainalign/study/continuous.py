@@ -75,6 +75,9 @@ class ContinuousOptions(Strict):
     trim_s: tuple[float, float] | None = Field(
         None, description="left out at the start and the end of every run: 20 and 10 s of volumes, nothing of samples"
     )
+    tier: str | None = Field(
+        None, description="of TextGrids in a folder of stimuli: which holds the events; words, or the only one"
+    )
     detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
     high_pass_hz: float | None = Field(
         None, ge=0, description="slower cosines are removed within runs: below 0.01 of volumes, none (0) of samples"

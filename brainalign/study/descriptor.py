@@ -295,7 +295,7 @@ class Study(Strict):
     def image_tables(self) -> list[Path]:
         """Locate the table that lists images, where there is one."""
         table = self.stimulus_table()
-        return [] if table is None or table.suffix == ".txt" else [table]
+        return [] if table is None or table.suffix == ".txt" or table.is_dir() else [table]
 
     def videos(self) -> list[Path]:
         """Locate every file of the videos; of folders all that is in them."""
@@ -318,6 +318,8 @@ class Study(Strict):
             return ["stimulus_id", *(["path"] if self.has_images else []), *texts]
         if self.data_type == "videos":
             return []
+        if self.data_type == "continuous" and (self.folder / self.stimuli).is_dir():
+            return ["run", "onset_s", "duration_s", "text"]
         try:
             path = self.locate(self.stimuli, "stimuli")
         except BrainalignError:

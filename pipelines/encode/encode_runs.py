@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
+from brainalign.datasets import slow_drifts
 from brainalign.encoding import Band, RunFit, best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
 from brainalign.features import resample_events
 from brainalign.io import brain_maps, entities_of, load
@@ -24,7 +28,7 @@ def encode_runs(job: Job) -> None:
     responses, ceiling = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     noted = job.details("responses")
     Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
-    features = _on_the_clock(job, responses, float(noted["step_s"]))
+    features = _on_the_clock(job, responses.trials, noted)
     regions = _regions(responses.targets, ceiling, job.settings["ceiling_threshold"])
     gap = max(round(settings.shift_s / noted["step_s"]), 1)
     names = list(dict.fromkeys(runs.tolist()))
@@ -91,21 +95,20 @@ def encode_runs(job: Job) -> None:
     )
 
 
-def _on_the_clock(job: Job, responses: Responses, step_s: float) -> dict[str, dict[str, Values]]:
+def _on_the_clock(job: Job, trials: pd.DataFrame, noted: Mapping[str, Any]) -> dict[str, dict[str, Values]]:
     """Return every layer of every model, and the rate of events, at the times of the rows (n_rows, n_features)."""
     found: dict[str, dict[str, Values]] = {}
-    trials = responses.trials
     for path in job.paths("features"):
         layers = load(path, Layers, job.provenance)
         found[entities_of(path)["model"]] = {name: np.zeros((len(trials), 0)) for name in layers}
         for name, layer in layers.items():
-            found[entities_of(path)["model"]][name] = _resampled(trials, layer.stimuli, layer.values, step_s)
-            found.setdefault(RATE, {RATE: _resampled(trials, layer.stimuli, np.ones((len(layer.stimuli), 1)), step_s)})
+            found[entities_of(path)["model"]][name] = _resampled(trials, layer.stimuli, layer.values, noted)
+            found.setdefault(RATE, {RATE: _resampled(trials, layer.stimuli, np.ones((len(layer.stimuli), 1)), noted)})
     return {name: layers for name, layers in found.items() if name != RATE} | {RATE: found[RATE]}
 
 
-def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, step_s: float) -> Values:
-    """Return features of events (n_events, ...) at the times of the rows, run by run."""
+def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, noted: Mapping[str, Any]) -> Values:
+    """Return features of events (n_events, ...) at the times of the rows, run by run, without drifts as responses."""
     flat = np.asarray(vectors).reshape(len(vectors), -1)
     parts = []
     for run, rows in trials.groupby("run", sort=False):
@@ -113,7 +116,9 @@ def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, step
         if not shown.any():
             raise BrainalignError(f"run {run}: no event is of this run; name runs alike in stimuli and recordings")
         onsets, durations = (events.loc[shown, name].to_numpy(dtype=float) for name in ("onset_s", "duration_s"))
-        parts.append(resample_events(onsets, durations, flat[shown], rows["onset_s"].to_numpy(), step_s))
+        found = resample_events(onsets, durations, flat[shown], rows["onset_s"].to_numpy(), noted["step_s"])
+        drifts = slow_drifts(len(rows), noted["step_s"], noted["detrend"], noted["high_pass_hz"])
+        parts.append(found - drifts @ (drifts.T @ found))
     return np.concatenate(parts)
 
 

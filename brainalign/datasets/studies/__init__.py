@@ -6,7 +6,9 @@ from brainalign.datasets.studies.continuous import (
     outside_problems,
     read_continuous,
     read_events,
+    slow_drifts,
 )
+from brainalign.datasets.studies.events import read_event_files
 from brainalign.datasets.studies.modalities import ModalityData, check_modality_splits, modality_copies, read_modalities
 from brainalign.datasets.studies.sentence_study import ORDER as ORDER
 from brainalign.datasets.studies.sentence_study import (
@@ -42,6 +44,7 @@ __all__ = [
     "modality_copies",
     "outside_problems",
     "read_continuous",
+    "read_event_files",
     "read_events",
     "read_images_table",
     "read_judgements",
@@ -54,5 +57,6 @@ __all__ = [
     "sentence_sensors",
     "sentence_splits",
     "sentence_trials",
+    "slow_drifts",
     "split_problems",
 ]

@@ -13,8 +13,9 @@ from brainalign.arrays import Responses, Values
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.formats import bad_voxels, open_image, read_table, read_volumes, target_table, voxel_table
 from brainalign.datasets.problems import Problem
+from brainalign.datasets.studies.events import read_event_files
 from brainalign.io import chosen_array, stored_arrays
-from brainalign.study import ContinuousOptions, RunFiles, Study, check_repetition_time
+from brainalign.study import RunFiles, Study, check_repetition_time
 
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
 
@@ -48,7 +49,7 @@ def read_events(study: Study) -> pd.DataFrame:
     ----------
     study : Study
         `stimuli` is a table with the columns run (or story), onset_s (or onset) and, where known, duration_s (or
-        duration), text (or word), path, stimulus_id.
+        duration), text (or word), path, stimulus_id; or a folder with a file per run, see `read_event_files`.
 
     Returns
     -------
@@ -61,7 +62,8 @@ def read_events(study: Study) -> pd.DataFrame:
         If a column is missing, an onset is no number, or an id is there twice.
     """
     path = study.locate(Path(str(study.stimuli)), "stimuli")
-    table = read_table(path).rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
+    table = read_event_files(path, study.continuous.tier) if path.is_dir() else read_table(path)
+    table = table.rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
     table = table.rename(columns={"text": "caption", "word": "caption"})
     for column in ("run", "onset_s"):
         if column not in table:
@@ -130,7 +132,8 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
                 f"recordings.{subject}.files.{run}: {lengths[0]} rows leave {max(lengths[0] - start - stop, 0)} after "
                 f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten continuous.trim_s"
             )
-        drifts = _drifts(len(shown[0][kept]) * files.step_s, len(shown[0][kept]), study.continuous, files)
+        n_rows, options = lengths[0] - start - stop, study.continuous
+        drifts = slow_drifts(n_rows, files.step_s, options.detrend, options.high_pass(files))
         clean = [_cleaned(values[kept], drifts) for values in shown]
         bad |= np.any([broken for _, broken in clean], axis=0)
         repeats = np.stack([values for values, _ in clean])
@@ -245,12 +248,23 @@ def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int) -> Valu
     return np.ascontiguousarray(read_volumes(place)[inside].T)
 
 
-def _drifts(length_s: float, n_rows: int, options: ContinuousOptions, files: RunFiles) -> NDArray[np.float64]:
-    """Return an orthonormal basis (n_rows, n) of what is no response: the mean, a line, and slow cosines."""
+def slow_drifts(n_rows: int, step_s: float, detrend: str, high_pass_hz: float) -> NDArray[np.float64]:
+    """Compute an orthonormal basis (n_rows, n) of what is no response in a run: the mean, a line, and slow cosines.
+
+    It is taken out of responses and of features alike: what one side alone has lost would only lower r.
+
+    Parameters
+    ----------
+    n_rows : int
+    step_s : float
+        Seconds from row to row.
+    detrend : {"linear", "none"}
+    high_pass_hz : float
+        Cosines of k / 2 cycles per run that are slower; 0 for none.
+    """
     time = (np.arange(n_rows) + 0.5) / n_rows
-    slow = int(2 * length_s * options.high_pass(files))  # cosines of k / 2 cycles per run
-    parts = [np.ones(n_rows), *([time] if options.detrend == "linear" else [])]
-    parts += [np.cos(np.pi * k * time) for k in range(1, slow + 1)]
+    parts = [np.ones(n_rows), *([time] if detrend == "linear" else [])]
+    parts += [np.cos(np.pi * k * time) for k in range(1, int(2 * n_rows * step_s * high_pass_hz) + 1)]
     return np.asarray(np.linalg.qr(np.stack(parts, axis=1))[0])
 
 

@@ -364,7 +364,8 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         texts.append(
             (
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-                "event stands at its middle), scaled on training runs, and entered ridge regression at delays of "
+                "event stands at its middle), cleared of the same drifts, scaled on training runs, "
+                "and entered ridge regression at delays of "
                 f"{listed} s, never across runs. Each run was left out in turn; penalties were chosen leaving out each "
                 "of the other runs, as was the layer of a model. The rate of events stands beside every model.",
                 ("huth", "ridge"),

@@ -1,0 +1,113 @@
+"""Events in the files that annotation programs write, a file per run: TextGrid of Praat, CTM, SRT, or tables.
+
+Of all of them come onset_s, duration_s and text; intervals without text (silence) are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.datasets.formats import read_table
+from brainalign.io import reading
+
+Events = list[tuple[float, float, str]]
+COLUMNS = ["onset_s", "duration_s", "text"]
+# Of a TextGrid, long or short: texts in quotation marks (doubled inside), and numbers that are no index in brackets.
+PIECES = re.compile(r'"((?:[^"]|"")*)"|(?<![\w.\[])([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.\]])')
+ARROW = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
+
+
+def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
+    """Read the events of every run from a folder: run (the name of its file), onset_s, duration_s, text.
+
+    Parameters
+    ----------
+    folder : Path
+        With .TextGrid, .ctm, .srt, .tsv or .csv, one file per run.
+    tier : str, optional
+        Of TextGrids: which holds the events; "words" or "word", or the only tier of intervals, where not given.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, two are of one run, one cannot be read, or the tier is unknown.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILES)
+    if not files:
+        raise BrainalignError(f"{folder}: no file of events ({', '.join(FILES)}); name runs by one each")
+    stems = [path.stem for path in files]
+    twice = [path.name for path in files if stems.count(path.stem) > 1]
+    if twice:
+        raise BrainalignError(f"{folder}: {listed(twice)} are of one run; keep one file per run")
+    parts = []
+    for path in files:
+        part = FILES[path.suffix.lower()](path, tier)
+        if part.empty:
+            raise BrainalignError(f"{path}: holds no event with a text; leave the file out, or name another tier")
+        parts.append(part.assign(run=path.stem))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _textgrid(path: Path, tier: str | None) -> pd.DataFrame:
+    raw = path.read_bytes()
+    with reading(path, "no TextGrid", "save it from Praat as UTF-8 or UTF-16"):
+        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        pieces = [(name.replace('""', '"') if number == "" else float(number)) for name, number in PIECES.findall(text)]
+        tiers: dict[str, Events] = {}
+        place = pieces.index("TextGrid") + 3  # after it the times of the whole
+        n_tiers, place = int(pieces[place]), place + 1
+        for _ in range(n_tiers):
+            kind, name, n = str(pieces[place]), str(pieces[place + 1]), int(pieces[place + 4])
+            width, place = (3, place + 5) if kind == "IntervalTier" else (2, place + 5)
+            rows = [pieces[place + k * width : place + (k + 1) * width] for k in range(n)]
+            place += n * width
+            if width == 3:
+                tiers[name] = [(float(a), float(b) - float(a), str(c)) for a, b, c in rows]
+            else:
+                tiers[name] = [(float(a), 0.0, str(c)) for a, c in rows]
+    usual = [name for name in tiers if name.lower() in ("words", "word")] or ([*tiers] if len(tiers) == 1 else [])
+    if tier is None and len(usual) != 1:
+        raise BrainalignError(f"{path}: has the tiers {listed([*tiers])}; say which with continuous.tier")
+    chosen = usual[0] if tier is None else tier
+    check_choice("continuous.tier", chosen, tiers)
+    return _spoken(tiers[chosen])
+
+
+def _ctm(path: Path, _: str | None) -> pd.DataFrame:
+    with reading(path, "no CTM file", "write lines like: file channel start duration word"):
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        return _spoken([(float(of[2]), float(of[3]), of[4]) for of in lines if of and not of[0].startswith(";;")])
+
+
+def _srt(path: Path, tier: str | None) -> pd.DataFrame:
+    events: Events = []
+    with reading(path, "no SRT file", "write blocks of number, 00:00:01,000 --> 00:00:02,500 and text"):
+        for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").strip()):
+            _, times, *texts = block.split("\n")
+            h, m, s, ms, h2, m2, s2, ms2 = map(int, ARROW.fullmatch(times.strip()).groups())  # type: ignore[union-attr]
+            start, stop = 3600 * h + 60 * m + s + ms / 1000, 3600 * h2 + 60 * m2 + s2 + ms2 / 1000
+            events.append((start, stop - start, " ".join(texts)))
+    return _spoken(events)
+
+
+def _table(path: Path, _: str | None) -> pd.DataFrame:
+    return read_table(path)
+
+
+def _spoken(events: Events) -> pd.DataFrame:
+    """Make a table of the events with a text."""
+    return pd.DataFrame([(*times, text.strip()) for *times, text in events if text.strip()], columns=COLUMNS)
+
+
+FILES: dict[str, Callable[[Path, str | None], pd.DataFrame]] = {
+    ".textgrid": _textgrid,
+    ".ctm": _ctm,
+    ".srt": _srt,
+    ".tsv": _table,
+    ".csv": _table,
+}

@@ -1,0 +1,171 @@
+"""Annotations of words, as programs write them: the same events from each form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from refusals import refused
+
+from brainalign.datasets import read_event_files, read_events
+from brainalign.study import Study, parse
+
+WORDS = [(0.5, 0.25, "the"), (0.75, 0.5, 'dog "Rex"'), (2.0, 1.0, "[barks] 3.5")]
+LONG = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 4
+tiers? <exists>
+size = 3
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "phones"
+        xmin = 0
+        xmax = 4
+        intervals: size = 1
+        intervals [1]:
+            xmin = 0
+            xmax = 4
+            text = "DH"
+    item [2]:
+        class = "TextTier"
+        name = "clicks"
+        xmin = 0
+        xmax = 4
+        points: size = 2
+        points [1]:
+            number = 1.5
+            mark = "left"
+        points [2]:
+            number = 2.5
+            mark = "right"
+    item [3]:
+        class = "IntervalTier"
+        name = "Words"
+        xmin = 0
+        xmax = 4
+        intervals: size = 4
+        intervals [1]:
+            xmin = 0.5
+            xmax = 0.75
+            text = "the"
+        intervals [2]:
+            xmin = 0.75
+            xmax = 1.25
+            text = "dog ""Rex\"""
+        intervals [3]:
+            xmin = 1.25
+            xmax = 2
+            text = ""
+        intervals [4]:
+            xmin = 2
+            xmax = 3
+            text = "[barks] 3.5"
+"""
+SHORT = """File type = "ooTextFile"
+"TextGrid"
+
+0
+4
+<exists>
+1
+"IntervalTier"
+"all"
+0
+4
+3
+0.5
+0.75
+"the"
+0.75
+1.25
+"dog ""Rex\"""
+2
+3
+"[barks] 3.5"
+"""
+SRT = """1
+00:00:00,500 --> 00:00:00,750
+the
+
+2
+00:00:00,750 --> 00:00:01,250
+dog
+"Rex"
+
+3
+00:00:02,000 --> 00:00:03,000
+[barks] 3.5
+"""
+
+
+def saved(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text, encoding=encoding)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("one.TextGrid", LONG, "utf-8"),
+        ("one.TextGrid", LONG, "utf-16"),
+        ("one.TextGrid", SHORT, "utf-8-sig"),
+        ("one.srt", SRT, "utf-8-sig"),
+        ("one.tsv", "onset_s\tduration_s\ttext\n0.5\t0.25\tthe\n0.75\t0.5\tdog Rex\n2\t1\t[barks] 3.5\n", "utf-8"),
+        ("one.ctm", ";; words\nx 1 0.5 0.25 the\nx 1 0.75 0.5 dog 0.9\nx 1 2.0 1.0 [barks]\n", "utf-8"),
+    ],
+)
+def test_every_form_holds_the_same_words(tmp_path: Path, name: str, text: str, encoding: str) -> None:
+    folder = saved(tmp_path / "words", name, text, encoding)
+    found = read_event_files(folder)
+    times = found[["onset_s", "duration_s"]].astype(float).to_numpy().tolist()
+    assert times == [pytest.approx(word[:2]) for word in WORDS]
+    first = {".ctm": ["the", "dog", "[barks]"], ".tsv": ["the", "dog Rex", "[barks] 3.5"]}
+    assert found["text"].tolist() == first.get(Path(name).suffix, [word[2] for word in WORDS])
+    assert set(found["run"]) == {"one"}
+
+
+def test_a_tier_is_chosen(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "words", "one.TextGrid", LONG)
+    clicks = read_event_files(folder, "clicks")
+    assert clicks[["onset_s", "duration_s", "text"]].to_numpy().tolist() == [[1.5, 0.0, "left"], [2.5, 0.0, "right"]]
+    refused("continuous.tier must be one of .*phones.*got 'nouns'", read_event_files, folder, "nouns")
+    saved(folder, "one.TextGrid", LONG.replace('"Words"', '"speech"'))
+    refused("has the tiers phones, clicks, speech; say which with continuous.tier", read_event_files, folder)
+
+
+def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
+    saved(tmp_path / "words", "one.srt", SRT)
+    saved(tmp_path / "words", "two.TextGrid", SHORT)
+    saved(tmp_path / "words", "three.ctm", "x 1 0.5 0.25 the\n")
+    files = {run: f"{run}.npy" for run in ("one", "two", "three")}
+    recorded = {"01": {"format": "runs", "tr_s": 2.0, "files": files}}
+    content = {"name": "s", "folder": tmp_path, "stimuli": "words", "recordings": recorded}
+    events = read_events(parse(Study, content | {"splits": {"runs": {"leave_out": "run"}}}, "test"))
+    assert events["run"].value_counts().to_dict() == {"one": 3, "two": 3, "three": 1}
+    assert events["stimulus_id"].tolist()[:2] == ["one_00001", "one_00002"]
+    assert isinstance(events, pd.DataFrame)
+    assert events["caption"].tolist()[-1] == "[barks] 3.5"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("one.TextGrid", "nothing", "no TextGrid"),
+        ("one.TextGrid", LONG[:600], "no TextGrid"),
+        ("one.ctm", "x 1 soon 0.25 the\n", "no CTM file"),
+        ("one.srt", "1\n0:00 -> 0:01\nthe\n", "no SRT file"),
+        (
+            "one.TextGrid",
+            SHORT.replace('"the"', '""').replace('"dog ""Rex"""', '""').replace('"[barks] 3.5"', '""'),
+            "holds no event",
+        ),
+        ("one.txt", "the", "no file of events"),
+    ],
+)
+def test_what_is_no_annotation_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    refused(message, read_event_files, saved(tmp_path / "words", name, text))
