@@ -10,6 +10,7 @@ Jain S, Huth AG (2018). Incorporating context into language encoding models for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -76,7 +77,7 @@ class LanguageExtractor:
 
     def describe(self) -> dict[str, object]:
         """Describe the model and its context, and whether a word's row knows later words."""
-        model, tokenizer = self._loaded()
+        model, tokenizer = self._loaded
         return {
             "weights_sha256": self.digest(),
             "context": self._window(model, tokenizer),
@@ -95,8 +96,8 @@ class LanguageExtractor:
         if not len(pending):
             return
         texts = [_one(wordings, name) for wordings, name in zip(stimuli["texts"], stimuli["stimulus_id"], strict=True)]
-        loaded = self._loaded()
-        if "run" not in stimuli:
+        loaded = self._loaded
+        if not {"run", "onset_s"} <= {*stimuli.columns}:
             for row in pending:
                 found = self._states([texts[row]], *loaded)
                 writer.write(np.array([row]), found)
@@ -110,8 +111,11 @@ class LanguageExtractor:
             kept = np.array([row in wanted for row in rows])
             writer.write(rows[kept], {name: values[kept] for name, values in found.items()})
 
+    @cached_property
     def _loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        return load_text_model(self.weights, self.revision, self.seed if self.random_weights else None)
+        drawn = self.seed if self.random_weights else None
+        model, tokenizer = load_text_model(self.weights, self.revision, drawn)
+        return model.to(pick_device(self.device)), tokenizer  # type: ignore[arg-type]
 
     def _window(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
         most = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
@@ -129,8 +133,6 @@ class LanguageExtractor:
         tokens, owners = _tokens(words, tokenizer)
         size = self._window(model, tokenizer)
         before, after = _frame(tokenizer)
-        device = pick_device(self.device)
-        model = model.to(device)  # type: ignore[arg-type]
         # Of every window but the first its second half alone is kept: there a token has half a window before it.
         starts = [0, *range(size // 2, max(len(tokens) - size // 2, 0), size // 2)] if len(tokens) > size else [0]
         total: dict[str, NDArray[np.float32]] = {}
@@ -141,7 +143,7 @@ class LanguageExtractor:
         for group in [*groups, *([start] for start in starts[len(whole) :])]:
             ids = [[*before, *tokens[start : start + size], *after] for start in group]
             with torch.inference_mode():
-                given = torch.tensor(ids, device=device)
+                given = torch.tensor(ids, device=model.device)
                 states = model(input_ids=given, output_hidden_states=True).hidden_states
             names = self._names(len(states))
             for k, start in enumerate(group):
@@ -207,5 +209,6 @@ def _sees_future(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         return False
     first, *_, last = several
     with torch.inference_mode():
-        states = [model(input_ids=torch.tensor([[first, other]])).last_hidden_state[0, 0] for other in (first, last)]
+        pairs = [torch.tensor([[first, other]], device=model.device) for other in (first, last)]
+        states = [model(input_ids=pair).last_hidden_state[0, 0] for pair in pairs]
     return not torch.allclose(states[0], states[1], atol=1e-5)

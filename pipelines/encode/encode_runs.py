@@ -46,8 +46,7 @@ def encode_runs(job: Job) -> None:
             for delay, weight in zip(delays, fits[model].weights, strict=True)
         ]
     options = {"n_candidates": settings.n_candidates, "seed": job.seed}
-    together = fit_runs(list(bands.values()), Y, runs, delays, **options) if len(bands) > 1 else fits[RATE]
-    fits["all"] = together
+    fits["all"] = together = fit_runs(list(bands.values()), Y, runs, delays, **options)
     confidence = job.settings["confidence"]
     for model, fit in fits.items():
         fitted = list(bands.values()) if model == "all" else [bands[model]]
@@ -64,7 +63,7 @@ def encode_runs(job: Job) -> None:
             for region, rows in regions.items()
             for k, run in enumerate(names)
         ]
-    unique = unique_variance(bands, together, Y, runs, delays, **options) if len(bands) > 1 else {}
+    unique = unique_variance(bands, together, Y, runs, delays, **options)
     job.save(
         "runscores",
         pd.DataFrame(scores),
@@ -82,17 +81,10 @@ def encode_runs(job: Job) -> None:
         pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "unique": np.nanmean(r2, axis=0)})
         for model, r2 in unique.items()
     ]
-    images = {}
-    if of_targets:
-        images = brain_maps(
-            responses.targets, np.stack([table["unique"].to_numpy() for table in of_targets]), names=list(unique)
-        )
-    job.save(
-        "rununiques",
-        pd.concat(of_targets, ignore_index=True) if of_targets else pd.DataFrame(columns=["target_id"]),
-        images,
-        maps=[f"unique R², {name}" for name in unique],
-    )
+    values = np.stack([table["unique"].to_numpy() for table in of_targets])
+    images = brain_maps(responses.targets, values, names=list(unique))
+    maps = [f"unique R², {name}" for name in unique]
+    job.save("rununiques", pd.concat(of_targets, ignore_index=True), images, maps=maps)
 
 
 def _on_the_clock(job: Job, trials: pd.DataFrame, noted: Mapping[str, Any]) -> dict[str, dict[str, Values]]:
@@ -100,11 +92,11 @@ def _on_the_clock(job: Job, trials: pd.DataFrame, noted: Mapping[str, Any]) -> d
     found: dict[str, dict[str, Values]] = {}
     for path in job.paths("features"):
         layers = load(path, Layers, job.provenance)
-        found[entities_of(path)["model"]] = {name: np.zeros((len(trials), 0)) for name in layers}
-        for name, layer in layers.items():
-            found[entities_of(path)["model"]][name] = _resampled(trials, layer.stimuli, layer.values, noted)
-            found.setdefault(RATE, {RATE: _resampled(trials, layer.stimuli, np.ones((len(layer.stimuli), 1)), noted)})
-    return {name: layers for name, layers in found.items() if name != RATE} | {RATE: found[RATE]}
+        found[entities_of(path)["model"]] = {
+            name: _resampled(trials, layer.stimuli, layer.values, noted) for name, layer in layers.items()
+        }
+    events = next(iter(layers.values())).stimuli
+    return found | {RATE: {RATE: _resampled(trials, events, np.ones((len(events), 1)), noted)}}
 
 
 def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, noted: Mapping[str, Any]) -> Values:
@@ -174,14 +166,13 @@ def _share_rows(
     for region, places in regions.items():
         whole = np.nanmean(together.r2[:, places], axis=1)
         rows.append({"model": "all", "region": region, "product": float(whole.mean()), "unique": np.nan, "low": np.nan})
-        for k, name in enumerate(bands if unique else []):
+        for k, name in enumerate(bands):
             lost = np.nanmean(unique[name][:, places], axis=1)
             product = float(np.nanmean(together.split[:, k][:, places]))
             rows.append({"model": name, "region": region, "product": product, "unique": float(lost.mean())})
             rows[-1] |= _interval(lost, confidence)
-        if unique:
-            alone = sum(float(np.nanmean(lost[:, places])) for lost in unique.values())
-            rows.append({"model": "shared", "region": region, "product": np.nan, "unique": float(whole.mean()) - alone})
+        alone = sum(float(np.nanmean(lost[:, places])) for lost in unique.values())
+        rows.append({"model": "shared", "region": region, "product": np.nan, "unique": float(whole.mean()) - alone})
     return rows
 
 

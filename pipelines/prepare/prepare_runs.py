@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from brainalign.datasets import outside_problems, read_continuous, read_events, stop_on
+from brainalign.statistics import noise_ceiling_from_share, signal_share
 from brainalign.study import load_descriptor
 from brainalign.workflow import Job
 
@@ -33,5 +35,10 @@ def prepare_runs(job: Job) -> None:
     if space := study.space_of(subject):
         runs.responses.targets.attrs["space"] = {"name": space} | runs.responses.targets.attrs.get("space", {})
     job.save("responses", runs.responses, **noted)
-    table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "ceiling": runs.explainable})
-    job.save("ceiling", table, ceiling="explainable variance of the mean over presentations, unclamped")
+    ceiling = np.full(len(runs.responses.targets), np.nan)
+    if runs.repeats is not None:
+        share = signal_share(runs.repeats.values, runs.repeats.trials["stimulus_id"].to_numpy())
+        # Of the mean over its presentations for each run, and of all runs, as scores are.
+        ceiling = np.mean([noise_ceiling_from_share(share, n) for n in runs.presentations.values()], axis=0)
+    table = pd.DataFrame({"target_id": runs.responses.targets["target_id"], "ceiling": ceiling})
+    job.save("ceiling", table, ceiling="explainable variance of means over presentations, mean over runs; unclamped")

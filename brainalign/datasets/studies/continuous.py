@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.formats import bad_voxels, open_image, read_table, read_volumes, target_table, voxel_table
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.events import read_event_files
-from brainalign.io import chosen_array, stored_arrays
+from brainalign.io import array_shapes, chosen_array, stored_arrays
 from brainalign.study import RunFiles, Study, check_repetition_time
 
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
@@ -28,8 +29,8 @@ class ContinuousRuns:
     ----------
     responses : Responses
         A trial per row that is kept, the mean over presentations; `onset_s` is the middle of its acquisition.
-    explainable : array (n_targets,)
-        Share of the variance of that mean that repeats explain, over the runs presented more than once; NaN without.
+    repeats : Responses or None
+        Every presentation of the runs presented more than once; rows heard at one time have one stimulus_id.
     presentations : dict of int
         How often each run was presented.
     n_dropped : int
@@ -37,7 +38,7 @@ class ContinuousRuns:
     """
 
     responses: Responses
-    explainable: Values
+    repeats: Responses | None
     presentations: dict[str, int]
     n_dropped: int
 
@@ -116,11 +117,12 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
     """
     files = study.recordings[subject]
     assert isinstance(files, RunFiles)
-    targets = _target_table(study, files)
+    inside = None if files.mask is None else read_volumes(study.locate(files.mask, "mask")) != 0
+    targets = _target_table(study, files, inside)
     start, stop = study.continuous.trim(files)
-    rows, means, explained, bad = [], [], [], np.zeros(len(targets), dtype=bool)
+    rows, means, heard, bad = [], [], {}, np.zeros(len(targets), dtype=bool)
     for run in files.files:
-        shown = [_read_run(study, files, path, len(targets)) for path in files.presentations(run)]
+        shown = [_read_run(study, files, path, len(targets), inside) for path in files.presentations(run)]
         lengths = sorted({len(values) for values in shown})
         if len(lengths) > 1:
             raise BrainalignError(
@@ -136,11 +138,10 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
         drifts = slow_drifts(n_rows, files.step_s, options.detrend, options.high_pass(files))
         clean = [_cleaned(values[kept], drifts) for values in shown]
         bad |= np.any([broken for _, broken in clean], axis=0)
-        repeats = np.stack([values for values, _ in clean])
-        mean = repeats.mean(axis=0)
+        mean = np.mean([values for values, _ in clean], axis=0)
         means.append(mean / np.where(mean.std(axis=0) > 0, mean.std(axis=0), 1))
-        if len(repeats) > 1:
-            explained.append(_explainable(repeats))
+        if len(clean) > 1:
+            heard[run] = [values for values, _ in clean]
         middle = 0.5 if files.slow else 0.0
         rows.append(
             pd.DataFrame({"run": run, "onset_s": (np.arange(*kept.indices(lengths[0])) + middle) * files.step_s})
@@ -151,10 +152,10 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
     if bad.all():
         raise BrainalignError(f"recordings.{subject}: every target is constant or NaN in a run; check mask and files")
     values = np.concatenate(means)[:, ~bad].astype(np.float32)
-    explainable = np.mean(explained, axis=0) if explained else np.full(len(targets), np.nan)
     places = targets[~bad].reset_index(drop=True)
     presentations = {run: len(files.presentations(run)) for run in files.files}
-    return ContinuousRuns(Responses(values, trials, places, "z"), explainable[~bad], presentations, int(bad.sum()))
+    responses = Responses(values, trials, places, "z")
+    return ContinuousRuns(responses, _repeats(responses, heard, ~bad), presentations, int(bad.sum()))
 
 
 def continuous_problems(study: Study, events: pd.DataFrame) -> list[Problem]:
@@ -209,14 +210,23 @@ def outside_problems(study: Study, subject: str, runs: ContinuousRuns, events: p
     return problems
 
 
-def _target_table(study: Study, files: RunFiles) -> pd.DataFrame:
-    if files.mask is not None:
-        image = open_image(study.locate(files.mask, "mask"))
-        inside = read_volumes(study.locate(files.mask, "mask")) != 0
-        return voxel_table(inside, np.asarray(image.affine))
+def _repeats(responses: Responses, heard: Mapping[str, Sequence[Values]], kept: NDArray[np.bool_]) -> Responses | None:
+    """Return every presentation of the runs that have several as trials of their own; None where no run has."""
+    if not heard:
+        return None
+    once = {run: responses.trials[responses.trials["run"] == run] for run in heard}
+    parts = [once[run].assign(repeat=k + 1) for run in heard for k in range(len(heard[run]))]
+    trials = pd.concat(parts, ignore_index=True)
+    trials["trial_id"] = trials["trial_id"] + "_" + trials["repeat"].astype(str)
+    values = np.concatenate([values[:, kept] for run in heard for values in heard[run]])
+    return replace(responses, values=values, trials=trials)
+
+
+def _target_table(study: Study, files: RunFiles, inside: NDArray[np.bool_] | None) -> pd.DataFrame:
+    if files.mask is not None and inside is not None:
+        return voxel_table(inside, np.asarray(open_image(study.locate(files.mask, "mask")).affine))
     first = study.locate(files.paths[0], "files")
-    name = chosen_array(first, files.key)
-    n_targets = stored_arrays(first, [name])[name].shape[-1]
+    n_targets = array_shapes(first)[chosen_array(first, files.key)][-1]
     table = None if files.targets is None else study.locate(files.targets, "targets")
     kind = "parcel" if files.slow else "sensor"
     found = target_table(table, n_targets, kind)
@@ -225,9 +235,9 @@ def _target_table(study: Study, files: RunFiles) -> pd.DataFrame:
     return found
 
 
-def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int) -> Values:
+def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int, inside: NDArray[np.bool_] | None) -> Values:
     place = study.locate(path, "files")
-    if files.mask is None:
+    if inside is None:
         name = chosen_array(place, files.key)
         values = stored_arrays(place, [name])[name]
         if values.ndim != 2 or values.shape[1] != n_targets or values.dtype.kind not in "iuf":
@@ -236,7 +246,7 @@ def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int) -> Valu
                 "numbers are wanted; turn it, or name another with key"
             )
         return np.asarray(values, dtype=np.float32)
-    image, inside = open_image(place), read_volumes(study.locate(files.mask, "mask")) != 0
+    image = open_image(place)
     if image.ndim != 4 or image.shape[:3] != inside.shape:
         raise BrainalignError(
             f"{place}: shape {image.shape} does not fit the mask {inside.shape}; resample one of them"
@@ -277,15 +287,3 @@ def _cleaned(values: Values, drifts: NDArray[np.float64]) -> tuple[Values, NDArr
     clean -= drifts @ (drifts.T @ clean)
     sd = clean.std(axis=0)
     return (clean / np.where(sd > 0, sd, 1)).astype(np.float32), bad
-
-
-def _explainable(repeats: Values) -> Values:
-    """Return EV of the mean over presentations (n_repeats, n_rows, n_targets), corrected for their number.
-
-    Of N repeats of variance s + n each, the mean has s + n / N, and what repeats vary about it is n (N − 1) / N.
-    """
-    n = len(repeats)
-    noise = repeats.var(axis=0, ddof=1).mean(axis=0)
-    total = repeats.mean(axis=0).var(axis=0)
-    share = 1 - noise / n / np.where(total > 0, total, 1)
-    return np.asarray(share, dtype=np.float64)

@@ -37,7 +37,7 @@ from brainalign.report.kit import (
 )
 from brainalign.statistics import RELIABLE
 
-RUN_TABLES = ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques")
+RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
 WHOLE = {"all": "all models", "shared": "shared by several"}
 KINDS = ("model", "control", "joint")
 EVERYWHERE = "all targets"
@@ -341,8 +341,8 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         start, stop = (rows * read["step_s"] for rows in read["trimmed"])
         heard = [run for run, count in read["presentations"].items() if count > 1]
         repeated = (
-            f" {len(heard)} of them were presented more than once: their mean was fitted, and its explainable "
-            "variance, corrected for the number of presentations, gives the ceiling √EV."
+            f" {len(heard)} of them were presented more than once: their mean was fitted. Ceilings √EV follow from the "
+            "variance that repeats there, for the number of presentations of each run."
             if heard
             else " No run was presented twice, so that there is no ceiling."
         )
