@@ -17,7 +17,13 @@ from brainalign.config.encoders import (
     InContextMethod,
     TrainedMethod,
 )
-from brainalign.config.image_preconditions import check_image_study, check_objects, check_repeats, check_times
+from brainalign.config.image_preconditions import (
+    check_image_study,
+    check_in_context,
+    check_objects,
+    check_repeats,
+    check_times,
+)
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, reading
@@ -289,7 +295,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Study) -> None:
                 f"least {least}: the even mixture and each layer alone"
             )
         if isinstance(method, InContextMethod):
-            _others_are_there(config, dataset, descriptor, name, model)
+            check_in_context(config, dataset, descriptor, name, model)
         if isinstance(method, EstimatorMethod):
             _estimator_is_there(name, method)
         if isinstance(method, TrainedMethod):
@@ -448,35 +454,6 @@ def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> 
             f"methods.{method}.cls: models.{source} has pooling {pooling!r} and layers {list(own or ())}; give it "
             f"`pooling: cls` and the layers of {model}: {list(layers or ())}"
         )
-
-
-def _others_are_there(config: Config, dataset: str, descriptor: Study, method: str, model: str) -> None:
-    """Raise where in-context encoding has nobody to learn from, meets sensors, or features of many places."""
-    if getattr(config.models[model], "pooling", None) == "tokens":
-        raise BrainalignError(
-            f"methods.{method} reads one vector per image, but models.{model} keeps tokens; take pooling: mean or cls, "
-            f"or name other models in methods.{method}.models"
-        )
-    options, layers = config.methods[method], getattr(config.models[model], "layers", None) or ()
-    shared = config.models[model].extractor == "vision" and SHARED_LAYERS.intersection(layers)
-    if getattr(options, "text_queries", ()) and not shared:
-        raise BrainalignError(
-            f"methods.{method}.text_queries need a space that images and texts share, but models.{model} has none; use "
-            "extractor: vision with the weights of a CLIP-like model and layers: [visual_projection], or name such "
-            f"models in methods.{method}.models"
-        )
-    scanned = descriptor.scanned
-    if len(scanned) < 2:
-        raise BrainalignError(
-            f"methods.{method} is trained on the voxels of other subjects, but {dataset} has {len(scanned)} fMRI "
-            "subject(s); it needs two or more"
-        )
-    for subject in descriptor.subject_names:
-        if config.methods[method].used_on(model, subject) and subject not in scanned:
-            raise BrainalignError(
-                f"methods.{method} reads the weights of voxels, but subject {subject} has sensors; name the fMRI "
-                f"subjects in methods.{method}.subjects: {', '.join(scanned)}"
-            )
 
 
 def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> None:

@@ -322,3 +322,32 @@ def _times(study: Study, subject: str) -> NDArray[np.floating] | None:
     if low is None or high is None:
         return None
     return np.arange(low, high, 1e-3)  # the rate of raw recordings is not known: never too few samples for it
+
+
+def check_in_context(config: Config, dataset: str, descriptor: Study, method: str, model: str) -> None:
+    """Raise where in-context encoding has nobody to learn from, meets sensors, or features of many places."""
+    if getattr(config.models[model], "pooling", None) == "tokens":
+        raise BrainalignError(
+            f"methods.{method} reads one vector per image, but models.{model} keeps tokens; take pooling: mean or cls, "
+            f"or name other models in methods.{method}.models"
+        )
+    options, layers = config.methods[method], getattr(config.models[model], "layers", None) or ()
+    shared = config.models[model].extractor == "vision" and SHARED_LAYERS.intersection(layers)
+    if getattr(options, "text_queries", ()) and not shared:
+        raise BrainalignError(
+            f"methods.{method}.text_queries need a space that images and texts share, but models.{model} has none; use "
+            "extractor: vision with the weights of a CLIP-like model and layers: [visual_projection], or name such "
+            f"models in methods.{method}.models"
+        )
+    scanned = descriptor.scanned
+    if len(scanned) < 2:
+        raise BrainalignError(
+            f"methods.{method} is trained on the voxels of other subjects, but {dataset} has {len(scanned)} fMRI "
+            "subject(s); it needs two or more"
+        )
+    for subject in descriptor.subject_names:
+        if config.methods[method].used_on(model, subject) and subject not in scanned:
+            raise BrainalignError(
+                f"methods.{method} reads the weights of voxels, but subject {subject} has sensors; name the fMRI "
+                f"subjects in methods.{method}.subjects: {', '.join(scanned)}"
+            )

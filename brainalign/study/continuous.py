@@ -93,11 +93,9 @@ class ContinuousOptions(Strict):
         """
         step = files.step_s
         if self.delays_s is None:
-            return (
-                [round(k / step) for k in (2, 4, 6, 8)]
-                if files.slow
-                else list(range(-int(0.1 / step), int(0.6 / step) + 1))
-            )
+            if not files.slow:
+                return list(range(-int(0.1 / step), int(0.6 / step) + 1))
+            return list(dict.fromkeys(max(round(k / step), 1) for k in (2, 4, 6, 8)))  # of long TRs two meet
         rows = [delay / step for delay in self.delays_s]
         odd = [f"{delay:g}" for delay, row in zip(self.delays_s, rows, strict=True) if abs(row - round(row)) > 1e-3]
         if odd:

@@ -215,3 +215,10 @@ def test_models_that_cannot_read_events_are_refused(folder: Path) -> None:
     refused(
         "net read a path of every event, but words.tsv has no column path", load_descriptors, parse(Config, config, "t")
     )
+
+
+@pytest.mark.parametrize(("tr_s", "rows"), [(3.0, [1, 2, 3]), (2.0, [1, 2, 3, 4]), (0.8, [2, 5, 8, 10]), (9.0, [1])])
+def test_no_delay_stands_twice_in_the_default(tmp_path: Path, tr_s: float, rows: list[int]) -> None:
+    described(tmp_path, tr_s=tr_s)
+    study = load_descriptor(tmp_path / "story.yaml")
+    assert study.continuous.delays(study.recordings["01"]) == rows

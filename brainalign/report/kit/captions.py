@@ -479,32 +479,6 @@ CAPTIONS = {
         more so in deep layers. Bad: lines within their bands (the layer does not hold these categories), or the same
         lines in a network with random weights (the pixels tell them apart). No mark: CDNV is infinite
         where no two means can be told apart; NC2 needs three categories, and no more of them than units + 1.""",
-    "predictedruns": """
-        r between prediction and response in runs left out, mean over runs and over the targets of a region (their
-        number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were shifted in
-        time within runs; open marks: controls; dotted: ceiling, where runs were presented twice. Good: a model far
-        right of its grey bar and of the event rate. Bad: the event rate does as well: then the model need not know
-        what was said or shown.""",
-    "runmap": """
-        r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
-        p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
-        everywhere. {where}""",
-    "uniquemap": """
-        R² that the joint fit loses without {model}, in runs left out: red is explained by it alone, white by others
-        too or by none. Blue is noise, or a model that harms the fit.""",
-    "runlayers": """
-        Every layer by itself. The layer whose score stands in the figure was chosen on inner folds, run by run, so
-        the largest number here may be another.""",
-    "runtable": """
-        All numbers of the figure. Predicted: share of targets with p below .05 after correction over all targets
-        (largest r of each permutation).""",
-    "runshares": """
-        R² that is lost when a model leaves the joint fit of all models and the event rate, with 95 % intervals over
-        runs; shared: what several models explain alike. Good: an interval above 0. Bad: a large score in the figure
-        above and nothing here: other models explain the same.""",
-    "rundelays": """
-        Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
-        weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
     "group": """
         Every model in every subject, with {confidence:.0%} intervals; grey: controls; dashed: noise ceiling
         of the subject. Good: the same order of models in every subject. Bad: an order that changes from subject to

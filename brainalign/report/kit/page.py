@@ -179,6 +179,7 @@ def captioned(
     id: str = "",
     vector: bool = False,
     html: Markup | str = "",
+    captions: Mapping[str, str] = CAPTIONS,
     **values: object,
 ) -> Panel:
     """Return a panel with the caption of its kind of figure.
@@ -186,15 +187,17 @@ def captioned(
     Parameters
     ----------
     key : str
-        Of `CAPTIONS`.
+        Of `captions`.
     title, figure, numbers, vector, html
         As for `Panel`.
     id : str
         Tells panels of one kind apart; the key where there is one.
+    captions : mapping of str
+        By kind of figure.
     values : object
         What fills the caption in.
     """
-    return Panel(id or key, title, " ".join(CAPTIONS[key].format(**values).split()), figure, numbers, vector, html)
+    return Panel(id or key, title, " ".join(captions[key].format(**values).split()), figure, numbers, vector, html)
 
 
 def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:

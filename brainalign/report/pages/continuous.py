@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,36 @@ RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
 WHOLE = {"all": "all models", "shared": "shared by several"}
 KINDS = ("model", "control", "joint")
 EVERYWHERE = "all targets"
+CAPTIONS = {
+    "predictedruns": """
+        r between prediction and response in runs left out, mean over runs and over the targets of a region (their
+        number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were shifted in
+        time within runs; open marks: controls; dotted: ceiling, where runs were presented twice. Good: a model far
+        right of its grey bar and of the event rate. Bad: the event rate does as well: then the model need not know
+        what was said or shown.""",
+    "runmap": """
+        r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
+        p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
+        everywhere. {where}""",
+    "uniquemap": """
+        R² that the joint fit loses without {model}, in runs left out: red is explained by it alone, white by others
+        too or by none. Blue is noise, or a model that harms the fit.""",
+    "runlayers": """
+        Every layer by itself. The layer whose score stands in the figure was chosen on inner folds, run by run, so
+        the largest number here may be another.""",
+    "runtable": """
+        All numbers of the figure. Predicted: share of targets with p below .05 after correction over all targets
+        (largest r of each permutation).""",
+    "runshares": """
+        R² that is lost when a model leaves the joint fit of all models and the event rate, with 95 % intervals over
+        runs; shared: what several models explain alike. Good: an interval above 0. Bad: a large score in the figure
+        above and nothing here: other models explain the same.""",
+    "rundelays": """
+        Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
+        weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
+}
 MOST_REGIONS = 9  # of a figure; all of them stand in its table
+_panel = partial(captioned, captions=CAPTIONS)
 
 
 def gather_continuous(shelf: Shelf) -> StudyMaterial:
@@ -177,7 +207,7 @@ def _colours(material: StudyMaterial) -> dict[str, str]:
 
 
 def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str]) -> Section:
-    panels = [captioned("predictedruns", "Runs predicted from the others", predicted_runs(tested, colours), tested)]
+    panels = [_panel("predictedruns", "Runs predicted from the others", predicted_runs(tested, colours), tested)]
     layers = scores[scores["kind"] == "layer"]
     if layers.groupby("model")["layer"].nunique().max() > 1:
         html = html_table(
@@ -185,7 +215,7 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
             [[row["model"], row["layer"], row["region"], number(row["r"])] for _, row in layers.iterrows()],
             "Scores of all layers",
         )
-        panels.append(captioned("runlayers", "Every layer", None, layers, html=html))
+        panels.append(_panel("runlayers", "Every layer", None, layers, html=html))
     header = ["model", "region", "r", "interval", "null 95 %", "p", "ceiling", "targets", "predicted"]
     rows = [
         [
@@ -202,7 +232,7 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
         for _, row in tested.iterrows()
     ]
     table = html_table(header, rows, "Scores of all models and controls")
-    panels.append(captioned("runtable", "All numbers", None, tested, html=table))
+    panels.append(_panel("runtable", "All numbers", None, tested, html=table))
     return Section("prediction", "How well models predict", panels)
 
 
@@ -219,7 +249,7 @@ def _maps(material: StudyMaterial) -> list[Section]:
     if drawn is None:
         return []
     panels = [
-        captioned("runmap", f"r of {best}", drawn.figure, table, model=best, n=int(certain.sum()), where=drawn.where)
+        _panel("runmap", f"r of {best}", drawn.figure, table, model=best, n=int(certain.sum()), where=drawn.where)
     ]
     shown = "targets with p < .05 (corrected for all targets)" if certain.any() else "all targets; none is above chance"
     seen = np.where(certain, r, np.nan) if certain.any() else r
@@ -234,18 +264,18 @@ def _maps(material: StudyMaterial) -> list[Section]:
         drawn = place_map(targets, unique, label=f"unique R² of {model}", vmax=top)
         assert drawn is not None  # as of r
         panels.append(
-            captioned("uniquemap", f"What {model} adds", drawn.figure, part, id=f"uniquemap-{model}", model=model)
+            _panel("uniquemap", f"What {model} adds", drawn.figure, part, id=f"uniquemap-{model}", model=model)
         )
     return [Section("maps", "Maps", panels)]
 
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> Section:
-    panel = captioned("runshares", "What each model adds", variance_shares(shares, colours), shares)
+    panel = _panel("runshares", "What each model adds", variance_shares(shares, colours), shares)
     return Section("shares", "Which model explains what", [panel])
 
 
 def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> Section:
-    panel = captioned("rundelays", "When responses follow", delay_weights(weights, colours), weights)
+    panel = _panel("rundelays", "When responses follow", delay_weights(weights, colours), weights)
     return Section("delays", "Delays", [panel])
 
 
