@@ -14,7 +14,7 @@ from brainalign.checks import BrainalignError
 from brainalign.io import array_shapes, read_text_table
 from brainalign.study import MIN_TEST, table_column, table_columns
 
-TABLES, ARRAYS = (".tsv", ".csv"), (".npy", ".npz", ".h5", ".hdf5", ".mat", ".zarr")
+TABLES, ARRAYS = (".tsv", ".csv"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
 VOLUMES = (".nii", ".nii.gz")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -240,7 +240,7 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
 def _story(lab: Lab) -> dict[str, Any] | None:
     words = [path for path in lab.tables("run", "onset_s") if "stimulus_id" not in table_columns(lab.folder / path)]
     if not words:
-        return None
+        return _spoken(lab)
     runs = list(dict.fromkeys(table_column(lab.folder / words[0], "run")))
     masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
     data = [path for path in lab.ending(*ARRAYS, *VOLUMES) if path not in masks]
@@ -261,9 +261,33 @@ def _story(lab: Lab) -> dict[str, Any] | None:
         return None
     first = lab.folder / next(path for files in recordings.values() for path in files["files"].values())
     step = _header_step(first) if first.name.endswith(VOLUMES) else "2"
+    return _of_runs(lab, words[0], recordings, step)
+
+
+def _of_runs(lab: Lab, words: Path, recordings: dict[str, Any], step: str) -> dict[str, Any]:
     clock = float(lab.answer("recordings", "seconds from row to row (tr_s; of samples sfreq_hz instead)", step))
     recordings = {name: files | {"tr_s": clock} for name, files in recordings.items()}
-    return {"stimuli": str(words[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+    return {"stimuli": str(words), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+
+
+def _spoken(lab: Lab) -> dict[str, Any] | None:
+    """Describe arrays that are called like the files of their words, a folder of them for every subject."""
+    words = lab.ending(".textgrid", ".ctm", ".srt")
+    runs = {path.stem for path in words}
+    folders: dict[Path, list[Path]] = {}
+    for path in lab.ending(*ARRAYS):
+        if path.stem in runs:
+            folders.setdefault(path.with_name("*" + path.suffix), []).append(path)
+    recordings: dict[str, Any] = {}
+    for pattern, of in folders.items():
+        shapes = [array_shapes(lab.folder / path) for path in of]
+        key = min(shapes[0], key=lambda array: len(shapes[0][array]))
+        others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
+        several = {"key": key} if any(len(arrays) > 1 for arrays in shapes) else {}
+        again = {"repeats": others[0]} if several and others else {}
+        name = re.sub(r"[^A-Za-z0-9]", "", pattern.parent.name) if len(folders) > 1 else _subject(pattern)
+        recordings[name] = {"format": "runs", "files": str(pattern), **several, **again}
+    return _of_runs(lab, words[0].parent, recordings, "2") if recordings else None
 
 
 def _blocks(lab: Lab) -> dict[str, Any] | None:
@@ -366,7 +390,7 @@ FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
     "derivatives of fMRIPrep with events": _fmriprep,
     "M/EEG epochs of MNE (-epo.fif)": _epochs,
     "raw recordings of M/EEG in BIDS": _raw,
-    "runs of a story or film with a table of its words": _story,
+    "runs of a story or film with its words": _story,
     "volumes with a mask and a label each": _blocks,
     "dissimilarity matrices with their stimuli": _rdms,
     "arrays or maps with a table of trials": _rows,

@@ -190,6 +190,7 @@ FORMS: dict[str, tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]
     ".npz": (_npz_shapes, read_npz),
     ".h5": (_datasets, _read_datasets),
     ".hdf5": (_datasets, _read_datasets),
+    ".hf5": (_datasets, _read_datasets),
     ".mat": (_variables, _read_variables),
     "7.3": (lambda path: _datasets(path, turned=True), lambda path, names: _read_datasets(path, names, turned=True)),
     ".zarr": (_zarr_shapes, _read_zarr),

@@ -1,7 +1,7 @@
 """What was shown and recorded, as descriptors say it."""
 
 from brainalign.study.continuous import RunFiles
-from brainalign.study.descriptor import DatasetName, Shape, Study, cache_folder, load_descriptor
+from brainalign.study.descriptor import DatasetName, Shape, Study, load_descriptor
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_words import (
     FUNCTION_WORDS,
@@ -14,7 +14,7 @@ from brainalign.study.image_words import (
     words,
     written_captions,
 )
-from brainalign.study.parsing import RUN_KEYS, Name, Strict, check_known, parse, read_yaml
+from brainalign.study.parsing import RUN_KEYS, Name, Strict, cache_folder, check_known, parse, read_yaml
 from brainalign.study.preconditions import (
     MIN_TEST,
     check_categories,

@@ -1,17 +1,21 @@
 """Stimuli that go on: words of a story, frames of a film, with responses of every volume or sample of a run.
 
 RunFiles           the runs of one subject: volumes, or tables of targets over time
+with_runs          the files of a pattern such as bold/*.hf5, by run
 ContinuousOptions  how features and responses meet on one clock: delays, trimming, filtering
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from brainalign.checks import listed
+from brainalign.io import array_shapes, chosen_array
 from brainalign.study.parsing import Strict
 from brainalign.study.responses import RepetitionTime
 
@@ -27,10 +31,17 @@ class RunFiles(Strict):
     files: dict[str, Path | tuple[Path, ...]] = Field(
         min_length=2,
         description="by run: 4-D NIfTI with mask; or .npy, .npz, .h5, .mat, .zarr of (rows, targets). Several where "
-        "the same stimulus was shown again: their mean is fitted, ceilings come from them",
+        "the same stimulus was shown again: their mean is fitted, ceilings come from them. Or a pattern such as "
+        "bold/*.h5, whose * is the run",
     )
     mask: Path | None = Field(None, description="NIfTI, non-zero inside; needed for volumes")
     key: str | None = Field(None, description="which array, where files hold several")
+    repeats: str | None = Field(
+        None, description="an array of (presentations, rows, targets), taken instead in the files that hold it"
+    )
+    first_row_s: float = Field(
+        0.0, description="when the first row begins, s from the start of the stimulus: later where rows were cut before"
+    )
     targets: Path | None = Field(None, description="of arrays: a row per target, target_id, and roi, x_mm ... if known")
     tr_s: RepetitionTime | None = Field(None, gt=0, description="seconds from row to row of volumes")
     sfreq_hz: float | None = Field(None, gt=0, description="rows per second of M/EEG, ECoG or spikes, instead of tr_s")
@@ -55,6 +66,11 @@ class RunFiles(Strict):
         files = self.files[run]
         return [files] if isinstance(files, Path) else list(files)
 
+    def array_of(self, path: Path) -> str:
+        """Return the name of the array of a file that is read; raises as `chosen_array` does."""
+        again = self.repeats is not None and self.repeats in array_shapes(path)
+        return chosen_array(path, self.repeats if again else self.key)
+
     @property
     def step_s(self) -> float:
         """Seconds from row to row."""
@@ -64,6 +80,46 @@ class RunFiles(Strict):
     def slow(self) -> bool:
         """Whether responses are haemodynamic, as rows that lie so far apart say."""
         return self.step_s >= HAEMODYNAMIC_S
+
+
+def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable[str]) -> Any:
+    """Return what a descriptor says of a recording, with files by run where it gives a pattern of them.
+
+    Parameters
+    ----------
+    name : str
+        Of the recording.
+    files : object
+        What YAML says of it.
+    places : iterable of Path
+        Folders that are looked into, in order.
+    downloads : iterable of str
+        Paths that can be fetched, where no place has such files.
+
+    Raises
+    ------
+    ValueError
+        If the pattern has not one * in the name of the file, or nothing fits it.
+    """
+    pattern = files.get("files") if isinstance(files, dict) and files.get("format") == "runs" else None
+    if not isinstance(pattern, str):
+        return files
+    given, places = Path(pattern), list(places)
+    if pattern.count("*") != 1 or "*" not in given.name:
+        raise ValueError(
+            f"recordings.{name}.files: {pattern} has not one * in the name of the file, which stands for the run; "
+            "write bold/*.h5, or list the files: {run1: bold/run1.h5, ...}"
+        )
+    before, after = map(len, given.name.split("*"))
+    for fits in (
+        *([path.name for path in (place / given.parent).glob(given.name)] for place in places),
+        [Path(path).name for path in downloads if fnmatchcase(path, pattern)],
+    ):
+        if runs := sorted(file for file in fits if not file.startswith(".")):
+            return files | {"files": {file[before : len(file) - after]: given.with_name(file) for file in runs}}
+    raise ValueError(
+        f"recordings.{name}.files: no file fits {pattern} in {listed([str(place) for place in places])}; correct it"
+    )
 
 
 class ContinuousOptions(Strict):

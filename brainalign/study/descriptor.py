@@ -7,7 +7,6 @@ load_descriptor       YAML in; relative files are looked for beside it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.study.continuous import ContinuousOptions, check_continuous
-from brainalign.study.parsing import Name, Strict, parse, read_yaml, without_run_keys
+from brainalign.study.continuous import ContinuousOptions, check_continuous, with_runs
+from brainalign.study.parsing import Name, Strict, parse, places_of, read_yaml, without_run_keys
 from brainalign.study.recordings import Recording, SentenceOptions, SeriesFiles
 from brainalign.study.responses import BetaOptions, EpochOptions, FmriOptions, GlmOptions, Window, check_responses
 from brainalign.study.splits import Split, Splits
@@ -138,7 +137,9 @@ class Study(Strict):
         content = {"title": content.get("name", ""), **content}
         if isinstance(recordings := content.get("recordings"), dict):
             named = {str(name).removeprefix("sub-"): files for name, files in recordings.items()}
-            content["recordings"] = named if len(named) == len(recordings) else recordings
+            named, places = named if len(named) == len(recordings) else recordings, places_of(content)
+            urls = content.get("urls") or ()
+            content["recordings"] = {name: with_runs(name, files, places, urls) for name, files in named.items()}
         if isinstance(content.get("simulate"), dict):
             content["simulate"] = {"world": "scenes", **content["simulate"]}
         return content
@@ -271,10 +272,7 @@ class Study(Strict):
         BrainalignError
             If it is in none of the places a file is looked for.
         """
-        places = [self.folder / path, self.folder / self.name / path]
-        if "BRAINALIGN_DATA" in os.environ:
-            places.append(Path(os.environ["BRAINALIGN_DATA"]) / self.name / path)
-        places.append(cache_folder() / self.name / path)
+        places = [place / path for place in places_of({"folder": self.folder, "name": self.name})]
         for place in places:
             if place.exists():
                 return place
@@ -460,13 +458,6 @@ def _paths(field: str, value: object) -> Iterator[tuple[str, Path]]:
         parts = enumerate(value, start=1)
     for part, inner in parts:
         yield from _paths(f"{field}.{part}", inner)
-
-
-def cache_folder() -> Path:
-    """Return the folder of the user's cache to which `brainalign fetch` downloads."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("brainalign")
 
 
 def load_descriptor(path: str | Path, raw: str | Path | None = None) -> Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -242,3 +243,17 @@ def without_run_keys(content: dict[str, Any], fields: Iterable[str], path: Path)
         if near and near == did_you_mean(key, sorted(RUN_KEYS)):
             raise BrainalignError(f"{path}: unknown key {key!r}{near}")
     return {key: value for key, value in content.items() if key not in RUN_KEYS}
+
+
+def places_of(content: Mapping[str, Any]) -> list[Path]:
+    """List the folders in which files of a study are looked for, in order: of its folder and its name."""
+    folder, name = Path(content.get("folder", "")), str(content.get("name", ""))
+    own = [Path(os.environ["BRAINALIGN_DATA"]) / name] if "BRAINALIGN_DATA" in os.environ else []
+    return [folder, folder / name, *own, cache_folder() / name]
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's cache to which `brainalign fetch` downloads."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("brainalign")

@@ -87,8 +87,8 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
         if files.mask is not None:
             rows = [int(load_image_file(path).shape[-1]) for path in heard]
             return Shape(runs=len(rows), trials=sum(rows), targets=_inside(study.locate(files.mask, "mask")))
-        arrays = [array_shapes(path)[chosen_array(path, files.key)] for path in heard]
-        return Shape(runs=len(arrays), trials=sum(shape[0] for shape in arrays), targets=arrays[0][1])
+        arrays = [array_shapes(path)[files.array_of(path)] for path in heard]
+        return Shape(runs=len(arrays), trials=sum(shape[-2] for shape in arrays), targets=arrays[0][-1])
     if files.format == "array":
         trials, *others = array_shapes(paths["values"])[chosen_array(paths["values"], files.key)]
         return Shape(runs=1, trials=trials, targets=prod(others))

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from jobs import run_all
 from refusals import refused
-from worlds.story import GROUPS, write_story
+from worlds.story import GROUPS, write_release, write_story
 
 from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
-from brainalign.datasets import audit_study, read_continuous
+from brainalign.datasets import audit_study, read_continuous, read_events
 from brainalign.io import artifact_path, sidecar_path
 from brainalign.study import Shape, known_shape, load_descriptor, parse
 from brainalign.workflow import report_path
@@ -151,6 +151,44 @@ def test_drifts_are_removed_and_faster_responses_stay(folder: Path, tmp_path: Pa
         r = [np.corrcoef(values[:, k], fast[10:170, k])[0, 1] for k in range(3)]
         assert least < min(r)
         assert max(r) < most
+
+
+def test_a_folder_of_stories_is_described_by_a_pattern(folder: Path, tmp_path: Path) -> None:
+    """As OpenNeuro ds003020: rows cut at both ends and z-scored are those of whole runs, at their times."""
+    write_release(tmp_path, folder, cut=(10, 5), repeated=("story1", "story2"))
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    content = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    assert content["recordings"]["01"] == {
+        "format": "runs", "files": "derivative/preprocessed_data/UTS03/*.hf5", "key": "data", "tr_s": 2.0,
+        "repeats": "individual_repeats",
+    }  # fmt: skip
+    content["recordings"]["01"]["first_row_s"] = 20
+    content["continuous"] = {"trim_s": [0, 0]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    assert main(["check", str(tmp_path / "study.yaml")]) == 0
+    study, whole = load_descriptor(tmp_path / "study.yaml"), load_descriptor(folder / "story.yaml")
+    read, expected = read_continuous(study, "01"), read_continuous(whole, "01")
+    pd.testing.assert_frame_equal(read.responses.trials, expected.responses.trials)
+    np.testing.assert_allclose(read.responses.values, expected.responses.values, atol=1e-4)
+    np.testing.assert_allclose(read.repeats.values, expected.repeats.values, atol=1e-4)
+    assert read.presentations == expected.presentations == {f"story{k}": 1 + (k < 3) for k in range(1, 6)}
+    assert known_shape(study) == Shape(runs=5, trials=300, targets=24)
+    events, words = read_events(study), read_events(whole)
+    assert events["caption"].unique().tolist() == ["word"]
+    np.testing.assert_allclose(events["onset_s"], words["onset_s"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": "preprocessed/*.hf5"}, "no file fits preprocessed/.*.hf5 in"),
+        ({"files": "*/UTS03/*.hf5"}, "has not one . in the name of the file, which stands for the run"),
+        ({"files": "derivative/UTS03"}, "has not one . in the name of the file"),
+    ],
+)
+def test_patterns_that_fit_nothing_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    described(tmp_path, **changes)
+    refused(message, load_descriptor, tmp_path / "story.yaml")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 from scipy.stats import gamma
@@ -87,3 +88,30 @@ def write_story(
         folder / "targets.tsv", sep="\t", index=False
     )
     return {"group": group}
+
+
+def write_release(folder: Path, story: Path, *, cut: tuple[int, int], repeated: tuple[str, ...]) -> None:
+    """Write a story as OpenNeuro ds003020 is laid out: TextGrids, and rows that were cut and z-scored, in .hf5."""
+    words = pd.read_csv(story / "words.tsv", sep="\t")
+    grids, stored = folder / "derivative/TextGrids", folder / "derivative/preprocessed_data/UTS03"
+    grids.mkdir(parents=True)
+    stored.mkdir(parents=True)
+    for run, events in words.groupby("run"):
+        onsets = events["onset_s"].to_numpy()
+        stops = np.minimum(onsets + events["duration_s"].to_numpy(), np.append(onsets[1:], np.inf))
+        spoken = [(a, b, text) for a, b, text in zip(onsets, stops, events["text"], strict=True)]
+        silent = [(b, after, "sp") for (_, b, _), after in zip(spoken, onsets[1:], strict=False) if after > b]
+        intervals = sorted([*spoken, *silent, (0.0, onsets[0], "{BR}")])
+        end = intervals[-1][1]
+        lines = ['"ooTextFile"', '"TextGrid"', "0", str(end), "<exists>", "2"]
+        for tier, rows in (("phone", [(0.0, end, "AH0")]), ("word", intervals)):
+            lines += ['"IntervalTier"', f'"{tier}"', "0", str(end), str(len(rows))]
+            lines += [str(cell) if isinstance(cell, float) else f'"{cell}"' for row in rows for cell in row]
+        (grids / f"{run}.TextGrid").write_text("File type = " + "\n".join(lines))
+        files = [f"{run}.npy", *([f"{run}_again.npy"] if run in repeated else [])]
+        heard = [np.load(story / file)[cut[0] : -cut[1]] for file in files]
+        scored = [(values - values.mean(axis=0)) / values.std(axis=0) for values in heard]
+        with h5py.File(stored / f"{run}.hf5", "w") as file:
+            file["data"] = np.mean(scored, axis=0)
+            if len(scored) > 1:
+                file["individual_repeats"] = np.stack(scored)

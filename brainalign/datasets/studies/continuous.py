@@ -15,7 +15,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.formats import bad_voxels, open_image, read_table, read_volumes, target_table, voxel_table
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.events import read_event_files
-from brainalign.io import array_shapes, chosen_array, stored_arrays
+from brainalign.io import array_shapes, stored_arrays
 from brainalign.study import RunFiles, Study, check_repetition_time
 
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
@@ -121,8 +121,14 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
     targets = _target_table(study, files, inside)
     start, stop = study.continuous.trim(files)
     rows, means, heard, bad = [], [], {}, np.zeros(len(targets), dtype=bool)
+    presentations: dict[str, int] = {}
     for run in files.files:
-        shown = [_read_run(study, files, path, len(targets), inside) for path in files.presentations(run)]
+        shown = [
+            values
+            for path in files.presentations(run)
+            for values in _read_run(study, files, path, len(targets), inside)
+        ]
+        presentations[run] = len(shown)
         lengths = sorted({len(values) for values in shown})
         if len(lengths) > 1:
             raise BrainalignError(
@@ -143,8 +149,12 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
         if len(clean) > 1:
             heard[run] = [values for values, _ in clean]
         middle = 0.5 if files.slow else 0.0
-        rows.append(
-            pd.DataFrame({"run": run, "onset_s": (np.arange(*kept.indices(lengths[0])) + middle) * files.step_s})
+        onsets = files.first_row_s + (np.arange(*kept.indices(lengths[0])) + middle) * files.step_s
+        rows.append(pd.DataFrame({"run": run, "onset_s": onsets}))
+    if files.repeats is not None and not heard:
+        raise BrainalignError(
+            f"recordings.{subject}.repeats: no file holds several presentations in an array {files.repeats!r}; correct "
+            "its name, or leave it out"
         )
     trials = pd.concat(rows, ignore_index=True)
     trials["trial_id"] = trials["run"] + "_" + trials.groupby("run").cumcount().astype(str)
@@ -153,7 +163,6 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
         raise BrainalignError(f"recordings.{subject}: every target is constant or NaN in a run; check mask and files")
     values = np.concatenate(means)[:, ~bad].astype(np.float32)
     places = targets[~bad].reset_index(drop=True)
-    presentations = {run: len(files.presentations(run)) for run in files.files}
     responses = Responses(values, trials, places, "z")
     return ContinuousRuns(responses, _repeats(responses, heard, ~bad), presentations, int(bad.sum()))
 
@@ -226,7 +235,7 @@ def _target_table(study: Study, files: RunFiles, inside: NDArray[np.bool_] | Non
     if files.mask is not None and inside is not None:
         return voxel_table(inside, np.asarray(open_image(study.locate(files.mask, "mask")).affine))
     first = study.locate(files.paths[0], "files")
-    n_targets = array_shapes(first)[chosen_array(first, files.key)][-1]
+    n_targets = array_shapes(first)[files.array_of(first)][-1]
     table = None if files.targets is None else study.locate(files.targets, "targets")
     kind = "parcel" if files.slow else "sensor"
     found = target_table(table, n_targets, kind)
@@ -235,17 +244,22 @@ def _target_table(study: Study, files: RunFiles, inside: NDArray[np.bool_] | Non
     return found
 
 
-def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int, inside: NDArray[np.bool_] | None) -> Values:
+def _read_run(
+    study: Study, files: RunFiles, path: Path, n_targets: int, inside: NDArray[np.bool_] | None
+) -> list[Values]:
+    """Return what a file holds, (n_rows, n_targets): one array, or one of every presentation."""
     place = study.locate(path, "files")
     if inside is None:
-        name = chosen_array(place, files.key)
+        name = files.array_of(place)
         values = stored_arrays(place, [name])[name]
-        if values.ndim != 2 or values.shape[1] != n_targets or values.dtype.kind not in "iuf":
+        axes = 3 if name == files.repeats else 2
+        if values.ndim != axes or values.shape[-1] != n_targets or values.dtype.kind not in "iuf":
+            wanted = f"({'presentations, ' if axes == 3 else ''}rows, {n_targets} targets)"
             raise BrainalignError(
-                f"{place}: an array of {values.dtype} and shape {values.shape}, where (rows, {n_targets} targets) of "
-                "numbers are wanted; turn it, or name another with key"
+                f"{place}: an array of {values.dtype} and shape {values.shape}, where {wanted} of numbers are wanted; "
+                f"turn it, or name another with {'repeats' if axes == 3 else 'key'}"
             )
-        return np.asarray(values, dtype=np.float32)
+        return list(np.asarray(values, dtype=np.float32).reshape(-1, *values.shape[-2:]))
     image = open_image(place)
     if image.ndim != 4 or image.shape[:3] != inside.shape:
         raise BrainalignError(
@@ -255,7 +269,7 @@ def _read_run(study: Study, files: RunFiles, path: Path, n_targets: int, inside:
         check_repetition_time(files.step_s, image.header.get_zooms(), image.header.get_xyzt_units()[1])
     except BrainalignError as error:
         raise BrainalignError(f"{place}: {error}") from None
-    return np.ascontiguousarray(read_volumes(place)[inside].T)
+    return [np.ascontiguousarray(read_volumes(place)[inside].T)]
 
 
 def slow_drifts(n_rows: int, step_s: float, detrend: str, high_pass_hz: float) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Events in the files that annotation programs write, a file per run: TextGrid of Praat, CTM, SRT, or tables.
 
-Of all of them come onset_s, duration_s and text; intervals without text (silence) are left out.
+Of all of them come onset_s, duration_s and text; intervals without text, or with a mark of silence, are left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ Events = list[tuple[float, float, str]]
 COLUMNS = ["onset_s", "duration_s", "text"]
 # Of a TextGrid, long or short: texts in quotation marks (doubled inside), and numbers that are no index in brackets.
 PIECES = re.compile(r'"((?:[^"]|"")*)"|(?<![\w.\[])([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.\]])')
+# Marks of aligners for what is no word: silence, breaths, noises of lips and mouth, ends of sentences.
+MARKS = {"sp", "sil", "<sil>", "<eps>", "<p:>", "br", "lg", "ls", "ns", "cg", "ig", "sentence_start", "sentence_end"}
 ARROW = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
 
 
@@ -100,8 +102,9 @@ def _table(path: Path, _: str | None) -> pd.DataFrame:
 
 
 def _spoken(events: Events) -> pd.DataFrame:
-    """Make a table of the events with a text."""
-    return pd.DataFrame([(*times, text.strip()) for *times, text in events if text.strip()], columns=COLUMNS)
+    """Make a table of the events with a text; marks such as sp or {BR} are none."""
+    rows = [(onset, duration, text.strip()) for onset, duration, text in events]
+    return pd.DataFrame([row for row in rows if row[2] and row[2].strip("{}").lower() not in MARKS], columns=COLUMNS)
 
 
 FILES: dict[str, Callable[[Path, str | None], pd.DataFrame]] = {
