@@ -57,6 +57,7 @@ SIMULATION: dict[str, Callable[[int], Any]] = {
     "simulate_cortex": lambda s: simulation.simulate_cortex(SHOWN, DRIVES, CORTEX, s)[0].values,
     "simulate_meeg": lambda s: simulation.simulate_meeg(SHOWN, WHAT, NAMES, simulation.sensor_info("eeg"), s)[0].values,
     "simulate_rest": lambda s: simulation.simulate_rest(simulation.rest_networks(["V1", "FFA"]), 12, s),
+    "story": lambda s: simulation.story(2, 20, 1, seed=s).responses,
     "train_generator": lambda s: simulation.activations(
         simulation.train_generator(SCENES[:4], PICTURES[:4], n_epochs=1, batch_size=2, seed=s), PICTURES[:2]
     ),

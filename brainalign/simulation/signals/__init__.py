@@ -12,15 +12,18 @@ from brainalign.simulation.signals.meeg import (
 from brainalign.simulation.signals.modalities import MODALITIES, Modality, SharedWorld, shared_space, write_modalities
 from brainalign.simulation.signals.read_sentences import EegText, eeg_power, eeg_text, text_sentences
 from brainalign.simulation.signals.regions import RoiSeries, rest_networks, roi_lagged, roi_series, simulate_rest
+from brainalign.simulation.signals.stories import STORY_GROUPS, Story, story, write_story
 
 __all__ = [
     "MODALITIES",
+    "STORY_GROUPS",
     "CategoryEpochs",
     "EegText",
     "MeegTruth",
     "Modality",
     "RoiSeries",
     "SharedWorld",
+    "Story",
     "category_epochs",
     "eeg_power",
     "eeg_text",
@@ -32,7 +35,9 @@ __all__ = [
     "shared_space",
     "simulate_meeg",
     "simulate_rest",
+    "story",
     "text_sentences",
     "to_epochs",
     "write_modalities",
+    "write_story",
 ]
