@@ -112,6 +112,13 @@ class BidsFiles(Strict):
     session: str | None = None
     runs: tuple[str, ...] | None = Field(None, min_length=1, description="the only file where not given")
     datatype: Literal["eeg", "meg"] = "eeg"
+    stimulus_column: str | None = Field(
+        None, description="of events.tsv: what was shown; where not given, trial_type is a marker of a category"
+    )
+    names: Literal["as written", "file stem"] = Field(
+        "as written", description="whether images/cat_01.jpg in that column is the stimulus of that id, or cat_01"
+    )
+    where: dict[str, tuple[str, ...]] = Field({}, description="values that other columns of events.tsv must have")
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -243,7 +250,16 @@ class BetaOptions(Strict):
 class EpochOptions(Strict):
     """How recordings, or epochs, become responses."""
 
-    band_hz: Window | None = Field(None, description="FIR filter without delay; of epochs saved by MNE not applied")
+    band_hz: Window | None = Field(
+        None, description="FIR filter without delay; of raw recordings, as all to resample_hz"
+    )
+    notch_hz: float | None = Field(None, gt=0, description="of the mains, and its multiples")
+    artifacts: Literal["ica", "ssp"] | None = Field(
+        None, description="components, or a projection, that follow channels of the eyes (and heart) are removed"
+    )
+    eog: tuple[str, ...] = Field((), description="channels that show the eyes, where none is of type eog")
+    reference: Literal["average"] | tuple[str, ...] | None = Field(None, description="of EEG: average, or channels")
+    resample_hz: float | None = Field(None, gt=0, description="anti-aliased, before epochs are cut")
     tmin_s: float | None = Field(None, description="first moment; of raw recordings -0.15 where not given")
     tmax_s: float | None = Field(None, description="last moment; of raw recordings 0.5 where not given")
     decimate: int = Field(1, ge=1, description="keep every so many samples; low-pass filter before")
@@ -289,7 +305,13 @@ def check_responses(study: Any) -> None:
     if study.is_fitted and not study.stimuli:
         raise ValueError("stimuli: say what was shown, by id or as a table: predictions are made of it")
     raw = [name for name, files in study.recordings.items() if files.format in ("muse", "bids")]
-    if raw and len(set(study.markers.values())) < 2:
+    named = [name for name in raw if getattr(study.recordings[name], "stimulus_column", None) is not None]
+    if named and (len(named) < len(raw) or not study.is_fitted):
+        raise ValueError(
+            f"recordings.{named[0]}.stimulus_column: names what encoders predict from, in all recordings and with "
+            "splits; give both, or markers and no stimulus_column"
+        )
+    if raw and not named and len(set(study.markers.values())) < 2:
         raise ValueError("markers: give the category of two markers or more, for example {'1': house, '2': face}")
     for name, files in study.recordings.items():
         if isinstance(files, EpochFiles) and files.picks is None and isinstance(files.epochs, Path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import mne
 import mne_bids
@@ -15,7 +14,15 @@ import pytest
 from refusals import refused
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets import epochs_to_responses, make_epochs, read_bids_events, read_muse, read_recordings
+from brainalign.datasets import (
+    audit_study,
+    epochs_to_responses,
+    make_epochs,
+    read_bids_stimuli,
+    read_muse,
+    read_recordings,
+    read_subject,
+)
 from brainalign.study import Study, load_descriptor, parse
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
@@ -170,28 +177,7 @@ def test_without_mne_bids_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         BrainalignError, match=r'BIDS folders need mne-bids; install it with: pip install "brainalign\[bids\]"'
     ):
-        read_bids_events(Path(), "01", task="faces", categories={"face": "face"})
-
-
-def stand_in(path: Path) -> SimpleNamespace:
-    """What read_bids_events uses of mne-bids: paths by entities, and raw data whose annotations are the events."""
-
-    def read(place, verbose):
-        raw, events = read_muse(path, MARKERS)
-        raw.set_annotations(mne.Annotations(events["onset_s"], 0.0, [f"shown/{name}" for name in events["category"]]))
-        assert (place.subject, place.task, place.run, place.suffix) == ("01", "faces", "2", "eeg")
-        return raw
-
-    return SimpleNamespace(BIDSPath=lambda **entities: SimpleNamespace(**entities), read_raw_bids=read)
-
-
-def test_events_of_a_bids_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mne_bids", stand_in(path))
-    names = {"shown/face": "face", "shown/house": "house"}
-    _, events = read_bids_events(path.parent, "01", task="faces", run="2", categories=names)
-    pd.testing.assert_frame_equal(events, read_muse(path, MARKERS)[1], check_dtype=False)
-    with pytest.raises(BrainalignError, match=r"no trial_type is among face; its events are shown/face, shown/house"):
-        read_bids_events(path.parent, "01", task="faces", run="2", categories={"face": "face"})
+        read_bids_stimuli(Path(), "01", task="faces", stimulus_column="trial_type")
 
 
 def test_a_real_bids_folder(path: Path, tmp_path: Path) -> None:
@@ -219,6 +205,111 @@ def test_other_channels_of_a_bids_folder_are_left_out(path: Path, tmp_path: Path
     with pytest.warns(RuntimeWarning, match="left out \\(TP9\\)"):
         responses = read_recordings(study, "1")
     assert responses.targets["target_id"].tolist() == ["AF8", "TP10"]
+
+
+PLACES = {"Fp1": 1.0, "Fp2": 0.9, "Fz": 0.5, "Cz": 0.2, "Pz": 0.05, "Oz": 0.02}  # how much of a blink each sees
+SHOWN = [f"image{k:02d}" for k in range(12)]
+
+
+@pytest.fixture(scope="module")
+def viewing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four runs of EEG in BIDS: Oz answers each image with an amplitude of its own, among blinks and mains."""
+    folder, rng = tmp_path_factory.mktemp("viewing"), np.random.default_rng(5)
+    amplitudes = pd.Series(np.linspace(-8, 8, len(SHOWN)), SHOWN)
+    rate, n = 250.0, 250 * 50
+    time = np.arange(n) / rate
+    for run in "1234":
+        onsets = 2 + 1.9 * np.arange(24) + rng.uniform(0, 0.2, 24)
+        shown = np.tile(rng.permutation(SHOWN), 2)
+        blinks = sum(150 * np.exp(-0.5 * ((time - at) / 0.08) ** 2) for at in onsets + rng.uniform(0, 0.5, 24))
+        evoked = sum(
+            amplitudes[name] * np.exp(-0.5 * ((time - at - 0.2) / 0.04) ** 2)
+            for name, at in zip(shown, onsets, strict=True)
+        )
+        mains = 20 * np.sin(2 * np.pi * 50 * time)
+        sources = rng.normal(size=(3, n)).cumsum(axis=1)
+        sources = 2 * sources / sources.std(axis=1, keepdims=True)
+        values = rng.normal(size=(len(PLACES), 3)) @ sources + rng.normal(size=(len(PLACES), n)) + mains
+        values += np.array([*PLACES.values()])[:, None] * blinks
+        values[-1] += evoked
+        data = np.vstack([values, 1.5 * blinks + rng.normal(size=n) + mains])
+        info = mne.create_info([*PLACES, "VEOG"], rate, ["eeg"] * len(PLACES) + ["eog"], verbose="error")
+        raw = mne.io.RawArray(1e-6 * data, info, verbose="error")
+        raw.info["line_freq"] = 50
+        raw.set_annotations(mne.Annotations(onsets, 0.5, "image"))
+        place = mne_bids.BIDSPath(subject="01", task="view", run=run, datatype="eeg", root=folder / "bids")
+        mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
+        path = place.copy().update(suffix="events", extension=".tsv").fpath
+        events = pd.read_csv(path, sep="\t").assign(stim_file=[f"images/{name}.png" for name in shown])
+        events.to_csv(path, sep="\t", index=False)
+    table = pd.DataFrame({"stimulus_id": SHOWN, "amplitude": amplitudes.to_numpy()})
+    table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+    return folder
+
+
+def viewed(folder: Path, files: dict[str, object] | None = None, **epochs: object) -> Study:
+    recorded = {"format": "bids", "root": "bids", "participant": "01", "task": "view", "runs": ["1", "2", "3", "4"]}
+    recorded |= {"stimulus_column": "stim_file", "names": "file stem"} | (files or {})
+    content = {"name": "view", "folder": folder, "stimuli": "stimuli.tsv", "recordings": {"1": recorded}}
+    content |= {"splits": {"runs": {"leave_out": "run"}}, "epochs": {"tmin_s": -0.2, "tmax_s": 0.6, **epochs}}
+    return parse(Study, content, "test")
+
+
+CLEAN = {"band_hz": (0.5, 40.0), "notch_hz": 50.0}
+
+
+def test_images_of_a_bids_folder_are_predicted_from(viewing: Path) -> None:
+    """What Oz answers to each image comes back at its time; what the eyes and the mains add is gone."""
+    planted = pd.read_csv(viewing / "stimuli.tsv", sep="\t").set_index("stimulus_id")["amplitude"]
+    eyes = {}
+    for how in (None, "ica", "ssp"):
+        study = viewed(viewing, artifacts=how, resample_hz=100.0, **CLEAN)
+        responses = read_subject(study, "1")
+        assert responses.trials["run"].value_counts().to_dict() == dict.fromkeys("1234", 24)
+        assert "category" not in responses.trials
+        at = int(np.abs(responses.times - 0.2).argmin())
+        answer = responses.values[:, responses.targets["target_id"].tolist().index("Oz"), at]
+        expected = planted[responses.trials["stimulus_id"]].to_numpy()
+        assert np.corrcoef(answer, expected)[0, 1] > 0.9
+        assert abs(np.polyfit(expected, answer, 1)[0] - 1) < (0.1 if how != "ssp" else 0.3)
+        np.testing.assert_allclose(np.diff(responses.times), 0.01, atol=1e-9)
+        eyes[how] = responses.values[:, 0].std()
+    assert max(eyes["ica"], eyes["ssp"]) < 0.2 * eyes[None]
+    assert not audit_study(viewed(viewing, artifacts="ica", **CLEAN)).errors
+
+
+def test_reference_and_chosen_events(viewing: Path) -> None:
+    responses = read_subject(viewed(viewing, reference="average", **CLEAN), "1")
+    np.testing.assert_allclose(responses.values.mean(axis=1), 0, atol=1e-3)
+    to_fz = read_subject(viewed(viewing, reference=["Fz"], bad_channels="drop", **CLEAN), "1")
+    assert "Fz" not in to_fz.targets["target_id"].tolist()  # it is flat
+    written = read_subject(viewed(viewing, {"names": "as written", "where": {"trial_type": ["image"]}}), "1")
+    assert written.trials["stimulus_id"].iloc[0].startswith("images/image")
+
+
+@pytest.mark.parametrize(
+    ("files", "epochs", "message"),
+    [
+        ({"stimulus_column": "stimfile"}, {}, "no column 'stimfile' .did you mean 'stim_file'"),
+        ({"where": {"trial_type": ["word"]}}, {}, "none of 24 events names a stimulus in stim_file with trial_type in"),
+        ({"runs": ["7"]}, {}, "cannot be read"),
+        ({}, {"reference": ["Cx"]}, "no channel Cx.*it has Fp1, Fp2"),
+        ({}, {"band_hz": (1.0, 200.0)}, "250 samples per second hold up to 125 Hz; give band_hz"),
+        ({}, {"resample_hz": 1000.0}, "resample_hz of 250 at most"),
+        ({}, {"artifacts": "ica", "eog": ["VEOX"]}, "no channel VEOX"),
+    ],
+)
+def test_bids_folders_that_do_not_fit_are_refused(
+    viewing: Path, files: dict[str, object], epochs: dict[str, object], message: str
+) -> None:
+    refused(message, read_subject, viewed(viewing, files, **epochs), "1")
+
+
+def test_eyes_that_were_not_recorded_are_named(path: Path, tmp_path: Path) -> None:
+    files = {"format": "muse", "recordings": ["one.csv"]}
+    (tmp_path / "one.csv").write_bytes(path.read_bytes())
+    study = descriptor(tmp_path, recordings={"1": files}, epochs={"artifacts": "ica"}, markers=MARKERS)
+    refused("no channel is of type eog; name channels beside the eyes with epochs.eog", read_recordings, study, "1")
 
 
 @pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")

@@ -41,13 +41,7 @@ from brainalign.datasets.formats.rdms import (
     read_rdm_study,
     write_stimulus_images,
 )
-from brainalign.datasets.formats.recordings import (
-    epochs_to_responses,
-    make_epochs,
-    read_bids_events,
-    read_muse,
-    read_recordings,
-)
+from brainalign.datasets.formats.recordings import epochs_to_responses, make_epochs, read_muse, read_recordings
 from brainalign.datasets.formats.region_runs import RegionRuns, check_sides, detrended, read_region_runs, series_copies
 from brainalign.datasets.formats.region_series import RegionSeries, read_region_series
 from brainalign.datasets.formats.surfaces import BACKGROUND as BACKGROUND
@@ -92,7 +86,6 @@ __all__ = [
     "rdm_copies",
     "read_array",
     "read_betas",
-    "read_bids_events",
     "read_bids_stimuli",
     "read_epochs",
     "read_fmri",

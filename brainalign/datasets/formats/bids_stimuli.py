@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +48,8 @@ def read_bids_stimuli(
     session: str | None = None,
     run: str | None = None,
     datatype: Literal["eeg", "meg"] = "eeg",
-    bad_channels: Literal["raise", "drop"] = "raise",
+    bad_channels: Literal["raise", "drop", "keep"] = "raise",
+    clean: Callable[[Any, str], Any] | None = None,
 ) -> tuple[Any, pd.DataFrame]:
     """Read a raw recording and its *_events.tsv; `make_epochs` and `epochs_to_responses` make responses of them.
 
@@ -65,8 +66,11 @@ def read_bids_stimuli(
         Whether "images/aardvark/aardvark_01b.jpg" is the stimulus of that name, or "aardvark_01b".
     category_column : str, optional
         What is the category of a trial; the stimulus where not given.
-    bad_channels : {"raise", "drop"}
-        What to do with channels that channels.tsv calls bad; `epochs_to_responses` looks for flat ones.
+    bad_channels : {"raise", "drop", "keep"}
+        What to do with channels that channels.tsv calls bad; `epochs_to_responses` looks for flat ones, and drops
+        those that are kept and marked.
+    clean : callable (raw, name of the recording), optional
+        Applied while channels of the eyes are still there; returns raw data, see `clean_raw`.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def read_bids_stimuli(
     check_choice("names", names, ("as written", "file stem"))
     check_choice("datatype", datatype, CHANNELS)
     place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
-    check_choice("bad_channels", bad_channels, ("raise", "drop"))
+    raw = raw if clean is None else clean(raw, str(place))
     pick_sensors(place, raw, datatype, bad_channels)
     path = Path(place.copy().update(suffix="events", extension=".tsv").fpath)
     if not path.exists():

@@ -1,7 +1,7 @@
 """M/EEG of labelled categories: continuous recordings, MNE epochs or a BIDS folder become epochs, and these responses.
 
 read_muse        CSV files of a Muse headset with a column of markers
-read_bids_events raw data and events of a BIDS dataset (extra: bids)
+clean_raw        filters, artifacts, reference and resampling by MNE
 epochs_to_responses     MNE epochs whose metadata have the column category
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.formats.bids_stimuli import open_bids, pick_sensors
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.formats.bids_stimuli import read_bids_stimuli
 from brainalign.datasets.formats.meeg import (
     UNITS,
     check_same_channels,
@@ -30,10 +31,11 @@ from brainalign.datasets.formats.meeg import (
 )
 from brainalign.datasets.formats.trials import complete_trials
 from brainalign.io import read_text_table
-from brainalign.study import Study
+from brainalign.study import BidsFiles, EpochOptions, Study
 
 MUSE_CHANNELS = ("TP9", "AF7", "AF8", "TP10")
 MUSE_RATE_HZ = 256.0
+FOLLOWS = 0.7  # |r| with a channel of the eyes or the heart above which a component is theirs
 RATE_ERROR = 0.02  # a clock this far from the nominal rate means lost samples
 
 
@@ -89,49 +91,94 @@ def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame
     return raw, events.assign(category=[markers[name] for name, kept in zip(names, known, strict=True) if kept])
 
 
-def read_bids_events(
-    root: Path,
-    participant: str,
-    *,
-    task: str,
-    categories: Mapping[str, str],
-    session: str | None = None,
-    run: str | None = None,
-    datatype: str = "eeg",
-) -> tuple[Any, pd.DataFrame]:
-    """Read a raw recording of a BIDS dataset and the events whose trial_type names a category.
+def clean_raw(raw: Any, options: EpochOptions, where: str) -> Any:
+    """Clean a recording by MNE, in place and in the usual order.
+
+    Filters (no delay), components or projections of the eyes and the heart, reference, and resampling. Channels that
+    are marked bad take no part in it.
 
     Parameters
     ----------
-    root : Path
-    participant, task, session, run, datatype : str
-        The entities of the file, without their prefixes.
-    categories : mapping
-        Category by trial_type.
+    raw : mne.io.Raw
+        With the channels of the eyes, where `artifacts` are removed.
+    options : EpochOptions
+    where : str
+        Names the recording in messages.
 
     Returns
     -------
-    raw : mne.io.Raw
-        Only the channels of EEG, or the magnetometers and gradiometers of MEG; those marked bad are still marked.
-    events : DataFrame
-        sample, onset_s, category.
+    mne.io.Raw
+        The same object.
 
     Raises
     ------
     BrainalignError
-        If mne-bids is missing, there is no such file or channel, or no event is known.
+        If a frequency is beyond what the rate allows, no channel shows the eyes, or a channel named is not there.
     """
-    place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
-    pick_sensors(place, raw, datatype, "keep")  # `epochs_to_responses` drops those that any of the runs marks
-    names = np.asarray(raw.annotations.description, dtype=object)
-    known = np.array([name in categories for name in names], dtype=bool)
-    if not known.any():
+    raw.load_data(verbose="error")
+    rate = float(raw.info["sfreq"])
+    named = [*(options.reference if isinstance(options.reference, tuple) else ()), *options.eog]
+    unknown = [name for name in named if name not in raw.ch_names]
+    if unknown:
+        near = did_you_mean(unknown[0], raw.ch_names)
+        raise BrainalignError(f"{where}: no channel {listed(unknown)}{near}; it has {listed(raw.ch_names, 8)}")
+    highest = max([*(options.band_hz or ()), options.notch_hz or 0])
+    if highest >= rate / 2 or (options.resample_hz or 0) > rate:
         raise BrainalignError(
-            f"{place}: no trial_type is among {listed(list(categories))}; its events are {listed(sorted(set(names)))}"
+            f"{where}: {rate:g} samples per second hold up to {rate / 2:g} Hz; give band_hz and notch_hz below that, "
+            f"and resample_hz of {rate:g} at most"
         )
-    onsets = np.asarray(raw.annotations.onset)[known] - raw.first_time
-    events = pd.DataFrame({"sample": np.round(onsets * raw.info["sfreq"]).astype(int), "onset_s": onsets})
-    return raw, events.assign(category=[categories[name] for name in names[known]])
+    if options.notch_hz is not None:
+        raw.notch_filter(np.arange(options.notch_hz, rate / 2, options.notch_hz), verbose="error")
+    if options.band_hz is not None:
+        raw.filter(*options.band_hz, verbose="error")
+    if options.artifacts is not None:
+        _remove_artifacts(raw, options, where)
+    if options.reference is not None:
+        raw.set_eeg_reference(
+            options.reference if options.reference == "average" else list(options.reference), verbose="error"
+        )
+    if options.resample_hz is not None:
+        raw.resample(options.resample_hz, verbose="error")
+    return raw
+
+
+def _remove_artifacts(raw: Any, options: EpochOptions, where: str) -> None:
+    """Remove what follows the eyes, and the heart where it was recorded, in place."""
+    mne: Any = importlib.import_module("mne")
+    kinds = raw.get_channel_types()
+    eyes = list(options.eog) or [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind == "eog"]
+    if not eyes:
+        raise BrainalignError(
+            f"{where}: artifacts: {options.artifacts} looks for what follows the eyes, but no channel is of type eog; "
+            "name channels beside the eyes with epochs.eog, such as [Fp1, Fp2], or leave artifacts out"
+        )
+    if options.artifacts == "ssp":
+        projections, _ = mne.preprocessing.compute_proj_eog(
+            raw, n_grad=1, n_mag=1, n_eeg=1, ch_name=eyes, average=True, reject=None, no_proj=True, verbose="error"
+        )
+        if not projections:
+            raise BrainalignError(
+                f"{where}: artifacts: no blink in {listed(eyes)}; name other channels, or leave it out"
+            )
+        raw.add_proj(projections, verbose="error").apply_proj(verbose="error")
+        return
+    slow = raw.copy().filter(1.0, None, verbose="error")  # drifts would take the first components
+    ica = mne.preprocessing.ICA(n_components=0.999, random_state=0, max_iter=1000, verbose="error")
+    ica.fit(slow, verbose="error")
+    # Correlations: of few components none is three standard deviations from the others, as MNE would ask by default.
+    alike = {"measure": "correlation", "threshold": FOLLOWS, "verbose": "error"}
+    bad = ica.find_bads_eog(slow, ch_name=eyes, **alike)[0]
+    if "ecg" in kinds:
+        bad += ica.find_bads_ecg(slow, method="correlation", **alike)[0]
+    if not bad:
+        warnings.warn(
+            f"{where}: no component follows {listed(eyes)} (r > {FOLLOWS}), so none was removed; name other channels "
+            "with epochs.eog, or leave artifacts out",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    ica.apply(raw, exclude=sorted(set(map(int, bad))), verbose="error")
 
 
 def make_epochs(
@@ -317,25 +364,48 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
         return epochs_to_responses(recordings, decimate=cut.decimate)
     if files.format == "bids":
         root = descriptor.found_files(subject)["root"]
-        raws = [
-            read_bids_events(
-                root,
-                files.participant,
-                task=files.task,
-                categories=descriptor.markers,
-                session=files.session,
-                run=run,
-                datatype=files.datatype,
-            )
-            for run in files.runs or (None,)
-        ]
+        raws = [_bids_run(descriptor, files, root, run) for run in files.runs or (None,)]
     else:
-        raws = [read_muse(path, descriptor.markers) for path in descriptor.found_files(subject).values()]
+        raws = [
+            (clean_raw(raw, cut, str(path)), events)
+            for path in descriptor.found_files(subject).values()
+            for raw, events in [read_muse(path, descriptor.markers)]
+        ]
     tmin, tmax = cut.span_s
     epochs = [
         make_epochs(
-            raw, events, band_hz=cut.band_hz, tmin=tmin, tmax=tmax, baseline=cut.baseline_s, reject_uv=cut.reject_uv
+            raw,
+            events.assign(sample=np.round(events["onset_s"] * raw.info["sfreq"]).astype(int)),
+            band_hz=None,
+            tmin=tmin,
+            tmax=tmax,
+            baseline=cut.baseline_s,
+            reject_uv=cut.reject_uv,
         )
         for raw, events in raws
     ]
-    return epochs_to_responses(epochs, decimate=cut.decimate)
+    if getattr(files, "stimulus_column", None) is None:
+        return epochs_to_responses(epochs, decimate=cut.decimate)
+    responses = epochs_to_responses(epochs, decimate=cut.decimate, bad_channels=cut.bad_channels)
+    return replace(responses, trials=responses.trials.drop(columns="category"))  # that of the stimuli counts
+
+
+def _bids_run(study: Study, files: BidsFiles, root: Path, run: str | None) -> tuple[Any, pd.DataFrame]:
+    """Return a cleaned recording, and its events with what was shown, or with the category of their trial_type."""
+    column = files.stimulus_column or "trial_type"
+    raw, events = read_bids_stimuli(
+        root,
+        files.participant,
+        task=files.task,
+        stimulus_column=column,
+        where=files.where if files.stimulus_column else {column: list(study.markers)},
+        names=files.names,
+        session=files.session,
+        run=run,
+        datatype=files.datatype,
+        bad_channels="keep",  # those that any of the runs marks are dropped of all
+        clean=lambda raw, where: clean_raw(raw, study.epochs, where),
+    )
+    if files.stimulus_column:
+        return raw, events
+    return raw, events[["sample", "onset_s"]].assign(category=events["stimulus_id"].map(study.markers))

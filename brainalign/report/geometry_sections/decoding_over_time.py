@@ -35,6 +35,7 @@ from brainalign.report.kit import (
     number,
     p_equals,
     p_number,
+    recordings_text,
     share_axis,
     topomaps,
 )
@@ -117,7 +118,7 @@ def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _methods(material: SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
-    texts: list[tuple[str, tuple[str, ...]]] = [(_reading(material), ())]
+    texts: list[tuple[str, tuple[str, ...]]] = [(recordings_text(material), ())]
     options, decoded = material.config.decode_times, material.decoded
     if decoded is None:
         return texts
@@ -156,30 +157,6 @@ def _methods(material: SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
         )
     )
     return texts
-
-
-def _reading(material: SubjectMaterial) -> str:
-    """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
-    cut, files = material.descriptor.epochs, material.descriptor.recordings[material.subject]
-    start, stop = (1000 * moment for moment in cut.span_s)
-    span = f"cut from {start:.0f} to {stop:.0f} ms"
-    if files.format == "epochs":
-        first = "their start" if cut.tmin_s is None else f"{start:.0f} ms"
-        last = "their end" if cut.tmax_s is None else f"{stop:.0f} ms"
-        span = f"cut from {first} to {last}"
-        text = f"Epochs saved by MNE-Python were read as they were filtered, and {span}"
-    else:
-        band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
-        source = "with MNE-Python" if files.format == "bids" else "from files of a Muse headset"
-        text = f"Recordings were read {source}, {band}, {span}"
-    if cut.baseline_s is not None:
-        start, stop = (1000 * moment for moment in cut.baseline_s)
-        text += f"; the mean from {start:.0f} to {stop:.0f} ms was subtracted"
-    if cut.reject_uv is not None and files.format != "epochs":
-        text += f"; epochs in which an EEG channel spans more than {cut.reject_uv:g} µV were left out"
-    if cut.decimate > 1:
-        text += f"; one of {cut.decimate} samples was kept"
-    return f"{text}."
 
 
 def _where(options: DecodeTimesSettings) -> str:

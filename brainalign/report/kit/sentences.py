@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from brainalign.checks import listed
 from brainalign.config import (
     EstimatorMethod,
     ImageModel,
@@ -240,7 +241,10 @@ def reading_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
             return text, []
         return f"{text} Surface maps are drawn on nilearn's fsaverage5.", ["nilearn"]
     read = "Epochs were read with MNE-Python"
-    if material.descriptor.recordings[material.subject].format != "epochs":
+    form = material.descriptor.recordings[material.subject].format
+    if form in ("bids", "muse"):
+        read = recordings_text(material).removesuffix(".")
+    elif form != "epochs":
         read = "Responses around every trial were read from arrays"
     if not ("whitened" in noted or (material.descriptor.holds_out and material.descriptor.epochs.whiten)):
         return f"{read}.", []
@@ -250,6 +254,49 @@ def reading_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
     return f"{read} and whitened by the noise covariance of training epochs ({noise}, Ledoit-Wolf shrinkage).", [
         "ledoitwolf"
     ]
+
+
+# By the way artifacts were removed, what became of recordings.
+REMOVED = {
+    "ica": "freed of independent components that follow the eyes (and the heart, where it was recorded)",
+    "ssp": "freed of a projection that follows the eyes",
+}
+
+
+def recordings_text(material: SubjectMaterial) -> str:
+    """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected.
+
+    Parameters
+    ----------
+    material : SubjectMaterial
+    """
+    cut, files = material.descriptor.epochs, material.descriptor.recordings[material.subject]
+    start, stop = (1000 * moment for moment in cut.span_s)
+    span = f"cut from {start:.0f} to {stop:.0f} ms"
+    if files.format == "epochs":
+        first = "their start" if cut.tmin_s is None else f"{start:.0f} ms"
+        last = "their end" if cut.tmax_s is None else f"{stop:.0f} ms"
+        span = f"cut from {first} to {last}"
+        text = f"Epochs saved by MNE-Python were read as they were filtered, and {span}"
+    else:
+        band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
+        source = "with MNE-Python" if files.format == "bids" else "from files of a Muse headset"
+        reference = "the average" if cut.reference == "average" else listed(cut.reference or ())
+        cleaned = [
+            *([f"freed of {cut.notch_hz:g} Hz and multiples"] if cut.notch_hz is not None else []),
+            *([REMOVED[cut.artifacts]] if cut.artifacts is not None else []),
+            *([f"referenced to {reference}"] if cut.reference else []),
+            *([f"resampled to {cut.resample_hz:g} Hz"] if cut.resample_hz is not None else []),
+        ]
+        text = f"Recordings were read {', '.join([source, band, *cleaned, span])}"
+    if cut.baseline_s is not None:
+        start, stop = (1000 * moment for moment in cut.baseline_s)
+        text += f"; the mean from {start:.0f} to {stop:.0f} ms was subtracted"
+    if cut.reject_uv is not None and files.format != "epochs":
+        text += f"; epochs in which an EEG channel spans more than {cut.reject_uv:g} µV were left out"
+    if cut.decimate > 1:
+        text += f"; one of {cut.decimate} samples was kept"
+    return f"{text}."
 
 
 def _blocks_text(options: FmriOptions) -> str:
