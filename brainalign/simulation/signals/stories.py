@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, lfilter
-from scipy.stats import gamma
 
 from brainalign.arrays import Values
 
@@ -155,6 +154,8 @@ def _response(peak_s: float, slow: bool, fine_s: float) -> NDArray[np.float64]:
     t = np.arange(0, 24 if slow else 0.6, fine_s)
     values = np.exp(-0.5 * ((t - peak_s) / 0.05) ** 2)
     if slow:
+        from scipy.stats import gamma  # takes a second, of every job that imports simulation
+
         values = gamma.pdf(t, peak_s + 1) - gamma.pdf(t, 2 * peak_s + 5) / 6
     return np.asarray(values / np.sqrt((values**2).sum()))
 
