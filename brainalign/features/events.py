@@ -1,15 +1,20 @@
-"""Features of events, such as words, on the clock of a recording.
+"""Features of events, such as words, and of signals, such as sounds, on the clock of a recording.
 
     f(t_i) = Σ_j L((t_i − τ_j) / Δ) v_j,   L(x) = sinc(x) sinc(x / a) where |x| < a, else 0
 
 τ is the middle of an event, Δ the seconds between rows, and 1 / (2Δ) the cutoff. Events are impulses, so rates stay
-rates.
+rates. Samples of a signal are weighed by L / Σ L, which leaves out what changes faster than rows can follow;
+Δ is then the seconds between rows or samples, whichever lie further apart.
 
 Huth AG et al. (2016). Natural speech reveals the semantic maps that tile human cerebral cortex. Nature 532:453-458.
 doi:10.1038/nature17637
+Biesmans W et al. (2017). Auditory-inspired speech envelope extraction methods for improved EEG-based auditory attention
+detection. IEEE Trans Neural Syst Rehabil Eng 25:402-412. doi:10.1109/TNSRE.2016.2571900
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +22,8 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_rows
 
 LOBES = 3  # of the Lanczos kernel, on either side
+ENVELOPE_HZ = 200
+COMPRESSION = 0.6  # of loudness, as of the envelope that follows speech best (Biesmans et al.)
 
 
 def resample_events(
@@ -61,3 +68,76 @@ def resample_events(
         x = (times_s[row] - middles[start:stop]) / step
         found[row] = (np.sinc(x) * np.sinc(x / LOBES)) @ vectors[start:stop]
     return found
+
+
+def resample_signal(
+    times_s: NDArray[np.floating], values: NDArray[np.floating], row_times_s: NDArray[np.floating], step_s: float
+) -> NDArray[np.float32]:
+    """Low-pass samples of a signal and interpolate them at the times of a recording; 0 where it was silent.
+
+    Parameters
+    ----------
+    times_s : array (n_samples,)
+        Evenly spaced, ascending.
+    values : array (n_samples, n_features)
+    row_times_s : array (n_rows,)
+    step_s : float
+        Seconds between rows.
+
+    Returns
+    -------
+    array (n_rows, n_features), float32
+
+    Raises
+    ------
+    BrainalignError
+        If times and values differ in number, or one is no number.
+    """
+    step = max(step_s, float(times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1))
+    nearest = np.clip(row_times_s, times_s[0], times_s[-1])
+    nothing, ones = np.zeros(len(times_s)), np.ones((len(times_s), 1))
+    weighed = resample_events(times_s, nothing, np.concatenate([values, ones], axis=1), nearest, step)
+    there = np.abs(nearest - row_times_s) <= step / 2
+    return np.where(there[:, None], weighed[:, :-1] / weighed[:, -1:], 0).astype(np.float32)
+
+
+def loudness(values: NDArray[np.floating], rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute the envelope of a sound: root mean square of 5 ms, compressed; with the times of their middles.
+
+    Parameters
+    ----------
+    values : array (n_samples,)
+    rate : int
+        Samples per second.
+
+    Returns
+    -------
+    tuple of array (n,)
+        Seconds, and loudness.
+    """
+    n = max(len(values) * ENVELOPE_HZ // rate, 1)
+    edges = np.arange(n) * rate // ENVELOPE_HZ
+    squares = np.add.reduceat(values**2, edges)
+    sizes = np.diff([*edges, len(values)])
+    return (np.arange(n) + 0.5) / ENVELOPE_HZ, np.sqrt(squares / sizes) ** COMPRESSION
+
+
+def picture_changes(frames: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute the luminance of every frame, and its motion energy: the mean absolute difference from the one before.
+
+    Parameters
+    ----------
+    frames : iterable of array (rows, columns)
+        Grey, of one size.
+
+    Returns
+    -------
+    tuple of array (n_frames,)
+        Luminance, and motion energy, which is 0 at the first.
+    """
+    luminance, motion, last = [], [], None
+    for frame in frames:
+        luminance.append(float(frame.mean()))
+        motion.append(0.0 if last is None else float(np.abs(frame - last).mean()))
+        last = frame
+    return np.array(luminance), np.array(motion)

@@ -35,6 +35,7 @@ from brainalign.io.readers import (
     read_numbers,
     read_parquet,
     read_safetensors,
+    read_sound,
     reading,
 )
 from brainalign.io.tables import MISSING, no_cell_lost, read_text_table
@@ -71,6 +72,7 @@ __all__ = [
     "read_numbers",
     "read_parquet",
     "read_safetensors",
+    "read_sound",
     "read_text_table",
     "reading",
     "save",

@@ -27,6 +27,7 @@ LAYOUTS = {
     "mask": Layout("responses", ".nii.gz"),
     "bold": Layout("responses", ".nii.gz"),
     "features": Layout("features", ".safetensors", ("stimuli",)),
+    "runcontrols": Layout("features", ".parquet"),
     "scores": Layout("encoding", ".parquet"),
     "identification": Layout("encoding", ".parquet"),
     "null": Layout("encoding", ".parquet"),

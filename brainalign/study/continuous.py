@@ -134,10 +134,30 @@ class ContinuousOptions(Strict):
     tier: str | None = Field(
         None, description="of TextGrids in a folder of stimuli: which holds the events; words, or the only one"
     )
+    sounds: dict[str, Path] = Field({}, description="by run: what was heard, .wav from the start of the run")
+    films: dict[str, Path] = Field(
+        {}, description="by run: what was seen, a folder with an image per frame from the start of the run; with fps"
+    )
+    fps: float | None = Field(None, gt=0, description="frames per second in the folders of films")
     detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
     high_pass_hz: float | None = Field(
         None, ge=0, description="slower cosines are removed within runs: below 0.01 of volumes, none (0) of samples"
     )
+
+    @model_validator(mode="after")
+    def _has_frames_per_second(self) -> ContinuousOptions:
+        if bool(self.films) != (self.fps is not None):
+            raise ValueError("films and fps go together: give a folder of frames for each run, and how many a second")
+        return self
+
+    @property
+    def signals(self) -> dict[str, Path]:
+        """Sounds and films, by place in the descriptor."""
+        return {
+            f"continuous.{kind}.{run}": path
+            for kind in ("sounds", "films")
+            for run, path in getattr(self, kind).items()
+        }
 
     def delays(self, files: RunFiles) -> list[int]:
         """List delays in rows.
@@ -187,6 +207,11 @@ def check_continuous(study: Any) -> None:
         raise ValueError("splits: of stimuli that go on whole runs are left out; give runs: {leave_out: run}")
     for name, files in study.recordings.items():
         study.continuous.delays(files)
+        for kind in ("sounds", "films"):
+            named = getattr(study.continuous, kind)
+            missing = [run for run in files.files if run not in named]
+            if named and missing:
+                raise ValueError(f"continuous.{kind}: none for {listed(missing)} of recordings.{name}; name one a run")
         if study.continuous.high_pass(files) * files.step_s > 0.1:
             raise ValueError(
                 f"continuous.high_pass_hz: {study.continuous.high_pass(files):g} Hz leaves little of rows "

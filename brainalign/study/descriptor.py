@@ -172,7 +172,7 @@ class Study(Strict):
         shown = data not in ("series", "sentences") and "kriegeskorte92" not in formats.values()
         if self.stimuli and not shown:
             raise ValueError(f"stimuli: {listed(sorted(set(formats.values())))} holds what was shown; leave them out")
-        if data != "responses" and shown and not isinstance(self.stimuli, Path):
+        if data != "responses" and shown and not isinstance(self.stimuli, Path) and not self.continuous.signals:
             raise ValueError("stimuli: give the file of what was shown, in the order of the recordings")
         return self
 
@@ -311,18 +311,19 @@ class Study(Strict):
 
     def stimulus_columns(self) -> list[str] | None:
         """Return the columns that a table of the stimuli has, or would have; None where it is not there yet."""
+        frames = ["path"] if self.continuous.films else []
         if not isinstance(self.stimuli, Path):
             texts = ["caption"] if self.n_texts else []
-            return ["stimulus_id", *(["path"] if self.has_images else []), *texts]
+            pictured = frames if self.continuous.signals else ["path"] if self.has_images else []
+            return ["stimulus_id", *pictured, *texts]
         if self.data_type == "videos":
             return []
         if self.data_type == "continuous" and (self.folder / self.stimuli).is_dir():
-            return ["run", "onset_s", "duration_s", "text"]
+            return ["run", "onset_s", "duration_s", "text", *frames]
         try:
-            path = self.locate(self.stimuli, "stimuli")
+            return [*table_columns(self.locate(self.stimuli, "stimuli")), *frames]
         except BrainalignError:
             return None
-        return table_columns(path)
 
     @property
     def has_images(self) -> bool:
@@ -367,6 +368,7 @@ class Study(Strict):
     def _tables(self) -> dict[str, Path]:
         named = {name: getattr(self, name) for name in ("stimuli", "captions", "vectors", "training", "model_rdms")}
         named["sentences.split.table"] = self.sentences.split.table
+        named |= self.continuous.signals
         return {name: self.locate(path, name) for name, path in named.items() if isinstance(path, Path)}
 
     def _located(self, subject: str) -> Iterator[tuple[str, Path]]:
@@ -440,8 +442,9 @@ class Study(Strict):
 
     def extract_options(self) -> dict[str, object]:
         """List the options that the features of the stimuli depend on, besides the files; of videos checksums, too."""
-        named = {"stimuli", "training", "sha256"} if self.data_type == "videos" else {"stimuli"}
-        return self.model_dump(mode="json", include=named)
+        events = {"stimuli": True, "continuous": {"tier", "sounds", "films", "fps"}}
+        named: Any = {"videos": {"stimuli", "training", "sha256"}, "continuous": events}
+        return self.model_dump(mode="json", include=named.get(self.data_type, {"stimuli"}))
 
 
 def _paths(field: str, value: object) -> Iterator[tuple[str, Path]]:

@@ -78,9 +78,10 @@ class Run:
         return [str(path) for path in self.descriptors[dataset].inputs(of.get("subject", ""))]
 
     def event_files(self, dataset: str) -> list[Path]:
-        """List the table of events of a stimulus that goes on, or the files of a folder of them."""
-        table = self.descriptors[dataset].stimulus_table()
-        return [] if table is None else files_of(table)
+        """List the table of events of a stimulus that goes on, or the files of a folder of them; sounds and films."""
+        study = self.descriptors[dataset]
+        signals = [study.locate(path, name) for name, path in study.continuous.signals.items()]
+        return files_of(study.stimulus_table()) + signals
 
     def stimuli(self, of: Labels) -> list[str]:
         """List the table of the stimuli of a dataset; nothing where the descriptor holds them."""

@@ -299,7 +299,7 @@ ROWS = (
     ),
     Step(
         "prepare_events", "prepare", "Events of stimuli that go on, such as words, with an id each.",
-        each_dataset("continuous"), (), {"events": lambda run, of: run.event_files(of["dataset"])}, (),
+        each_dataset("continuous"), (), {"events": lambda run, of: run.event_files(of["dataset"])}, ("runcontrols",),
         lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
         beside=DESCRIPTOR, makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
@@ -382,7 +382,11 @@ ROWS = (
     ),
     Step(
         "encode_runs", "encode", "Every model of a stimulus that goes on for one subject, alone and all in one fit.",
-        each_subject_of("continuous"), SUBJECT, {**own("responses", "ceiling"), **OF_EVERY_MODEL},
+        each_subject_of("continuous"), SUBJECT,
+        {
+            **own("responses", "ceiling"), **OF_EVERY_MODEL,
+            "runcontrols": lambda run, of: [run.artifact("runcontrols", of["dataset"])],
+        },
         ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques"),
         chosen("encode_runs", "ceiling_threshold", "confidence"),
     ),

@@ -13,17 +13,16 @@ from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
 from brainalign.datasets import slow_drifts
 from brainalign.encoding import Band, RunFit, best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
-from brainalign.features import resample_events
+from brainalign.features import resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import MIN_UNITS, RELIABLE, cross_validated_interval, permutation_test
 from brainalign.workflow import Job
 
-RATE = "event rate"  # the control that stands beside every model: that something was shown, whatever it was
 EVERYWHERE = "all targets"
 
 
 def encode_runs(job: Job) -> None:
-    """Fit every layer of every model with delays, runs left out in turn; then all models and the event rate jointly."""
+    """Fit every layer of every model with delays, runs left out in turn; then all models and controls jointly."""
     settings = job.options("encode_runs", EncodeRunsSettings)
     responses, ceiling = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     noted = job.details("responses")
@@ -36,10 +35,13 @@ def encode_runs(job: Job) -> None:
     targets, folds, weights = [], [], []
     bands: dict[str, Band] = {}
     fits: dict[str, RunFit] = {}
+    controls = set(
+        job.load("runcontrols", pd.DataFrame)["control"]
+    )  # beside every model: what was shown, whatever it said
     for model, layers in features.items():
         every = {layer: fit_runs([values], Y, runs, delays) for layer, values in layers.items()}
         fits[model], bands[model] = best_layers(layers, every, names)
-        for layer, fit in every.items() if model != RATE else ():
+        for layer, fit in every.items() if model not in controls else ():
             scores += _score_rows(model, layer, "layer", fit, ceiling, regions, None)
         weights += [
             {"model": model, "delay_s": delay * noted["step_s"], "weight": weight}
@@ -51,7 +53,7 @@ def encode_runs(job: Job) -> None:
     for model, fit in fits.items():
         fitted = list(bands.values()) if model == "all" else [bands[model]]
         null = shift_null(fitted, Y, runs, delays, fit, gap, settings.permutations, job.seed)
-        kind = "control" if model == RATE else "joint" if model == "all" else "model"
+        kind = "control" if model in controls else "joint" if model == "all" else "model"
         scores += _score_rows(model, "", kind, fit, ceiling, regions, null, confidence)
         r = mean_over_runs(fit.r)
         p = permutation_test(r, null)
@@ -88,15 +90,16 @@ def encode_runs(job: Job) -> None:
 
 
 def _on_the_clock(job: Job, trials: pd.DataFrame, noted: Mapping[str, Any]) -> dict[str, dict[str, Values]]:
-    """Return every layer of every model, and the rate of events, at the times of the rows (n_rows, n_features)."""
+    """Return every layer of every model, and controls, at the times of the rows (n_rows, n_features)."""
     found: dict[str, dict[str, Values]] = {}
     for path in job.paths("features"):
         layers = load(path, Layers, job.provenance)
         found[entities_of(path)["model"]] = {
             name: _resampled(trials, layer.stimuli, layer.values, noted) for name, layer in layers.items()
         }
-    events = next(iter(layers.values())).stimuli
-    return found | {RATE: {RATE: _resampled(trials, events, np.ones((len(events), 1)), noted)}}
+    for control, rows in job.load("runcontrols", pd.DataFrame).groupby("control", sort=False):
+        found[str(control)] = {str(control): _resampled(trials, rows, rows["value"].to_numpy(), noted)}
+    return found
 
 
 def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, noted: Mapping[str, Any]) -> Values:
@@ -108,7 +111,11 @@ def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, note
         if not shown.any():
             raise BrainalignError(f"run {run}: no event is of this run; name runs alike in stimuli and recordings")
         onsets, durations = (events.loc[shown, name].to_numpy(dtype=float) for name in ("onset_s", "duration_s"))
-        found = resample_events(onsets, durations, flat[shown], rows["onset_s"].to_numpy(), noted["step_s"])
+        times, step = rows["onset_s"].to_numpy(), noted["step_s"]
+        if "sampled" in events and events.loc[shown, "sampled"].iloc[0]:
+            found = resample_signal(onsets + durations / 2, flat[shown], times, step)
+        else:
+            found = resample_events(onsets, durations, flat[shown], times, step)
         drifts = slow_drifts(len(rows), noted["step_s"], noted["detrend"], noted["high_pass_hz"])
         parts.append(found - drifts @ (drifts.T @ found))
     return np.concatenate(parts)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from refusals import refused
+from scipy.signal import upfirdn
 
-from brainalign.features import resample_events
+from brainalign.features import loudness, picture_changes, resample_events, resample_signal
 
 
 def test_lanczos_sums_are_those_written_out() -> None:
@@ -34,3 +35,43 @@ def test_what_is_no_number_is_refused(place: int) -> None:
     events[place] = events[place].copy()
     events[place].flat[0] = np.nan
     refused("NaN or infinite", resample_events, *events, np.arange(5.0))
+
+
+def test_signals_are_filtered_as_scipy_filters_them() -> None:
+    """50 samples a second onto rows of 0.5 s: a FIR filter whose taps are the kernel, every 25th sample."""
+    times, rows = (np.arange(1000) + 0.5) / 50, np.arange(0.51, 20, 0.5)
+    values = np.random.default_rng(0).normal(size=(1000, 2))
+    x = np.arange(-75, 76) / 25
+    taps = np.sinc(x) * np.sinc(x / 3)
+    theirs = upfirdn(
+        taps / taps.sum(), values, down=25, axis=0
+    )  # delayed by three rows; rows stand on samples 25, 50 ...
+    found = resample_signal(times, values, rows, 0.5)
+    np.testing.assert_allclose(found[2:36], theirs[6:40], atol=1e-5)
+
+
+def test_signals_keep_their_level_and_lose_what_rows_cannot_follow() -> None:
+    times, rows = (np.arange(4000) + 0.5) / 40, np.arange(1.0, 110, 2.0)
+    waves = np.stack([np.full(4000, 3.0), *(np.sin(2 * np.pi * hz * times) for hz in (0.05, 0.6, 2.0))], axis=1)
+    found = resample_signal(times, waves, rows, 2.0)
+    inside = rows < 95
+    np.testing.assert_allclose(found[rows < 100, 0], 3, rtol=1e-5)
+    assert np.abs(found[inside, 1] - np.sin(2 * np.pi * 0.05 * rows[inside])).max() < 0.05
+    assert np.abs(found[inside][3:, 2:]).max() < 0.03
+    assert not found[rows > 101].any()  # it has ended
+    finer = resample_signal(times[:40], waves[:40], times[:40] + 0.0, 0.001)
+    np.testing.assert_allclose(finer, waves[:40], atol=1e-5)  # rows that are closer than samples interpolate
+
+
+def test_loudness_and_motion_are_those_computed_by_hand() -> None:
+    rate = 16000
+    amplitude = np.repeat([0.1, 0.4], rate)
+    times, found = loudness(
+        (amplitude * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)).astype(np.float32), rate
+    )
+    np.testing.assert_allclose(found, np.repeat([0.1, 0.4], 200) ** 0.6 / 2**0.3, rtol=1e-3)
+    np.testing.assert_allclose(times[[0, -1]], [0.0025, 1.9975])
+    frames = np.random.default_rng(1).random((5, 3, 4))
+    luminance, motion = picture_changes(frames)
+    np.testing.assert_allclose(luminance, frames.mean(axis=(1, 2)))
+    np.testing.assert_allclose(motion, [0, *np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2))])

@@ -58,6 +58,8 @@ from brainalign.datasets.studies import (
     read_stimuli,
     read_subject,
     sentence_splits,
+    signal_lengths,
+    signal_problems,
     split_problems,
 )
 from brainalign.study import EpochFiles, Study, check_categories, check_folds_within, check_neural, check_test_stimuli
@@ -468,8 +470,9 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
     """Read the events, and every run as prepare does."""
     events = read_events(descriptor)
     found.problems += continuous_problems(descriptor, events)
-    lengths = events.groupby("run").size()
-    found.facts.append(f"{len(events):,} events in {len(lengths)} runs")
+    found.facts.append(f"{len(events):,} events in {events['run'].nunique()} runs")
+    lengths = signal_lengths(descriptor)
+    found.facts += [f"{where}: {seconds:.4g} s" for where, _, seconds in lengths.itertuples(index=False)]
     for subject in descriptor.recordings:
         try:
             runs = read_continuous(descriptor, subject)
@@ -477,6 +480,7 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
             found.problems.append(_problem(descriptor, error, f"recordings.{subject}"))
             continue
         found.problems += outside_problems(descriptor, subject, runs, events)
+        found.problems += signal_problems(descriptor, subject, runs, lengths)
         space = descriptor.space_of(subject)
         found.problems += space_problems(f"recordings.{subject}", space, runs.responses.targets)
         heard = sum(count > 1 for count in runs.presentations.values())

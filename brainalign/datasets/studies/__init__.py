@@ -18,6 +18,7 @@ from brainalign.datasets.studies.sentence_study import (
     sentence_trials,
     split_problems,
 )
+from brainalign.datasets.studies.signals import film_frames, signal_lengths, signal_problems
 from brainalign.datasets.studies.subjects import (
     changed_files,
     image_split,
@@ -37,6 +38,7 @@ __all__ = [
     "changed_files",
     "check_modality_splits",
     "continuous_problems",
+    "film_frames",
     "image_split",
     "listed_table",
     "look_at_images",
@@ -57,6 +59,8 @@ __all__ = [
     "sentence_sensors",
     "sentence_splits",
     "sentence_trials",
+    "signal_lengths",
+    "signal_problems",
     "slow_drifts",
     "split_problems",
 ]

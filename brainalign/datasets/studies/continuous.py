@@ -62,7 +62,9 @@ def read_events(study: Study) -> pd.DataFrame:
     BrainalignError
         If a column is missing, an onset is no number, or an id is there twice.
     """
-    path = study.locate(Path(str(study.stimuli)), "stimuli")
+    if not isinstance(study.stimuli, Path):  # sounds and films alone
+        return pd.DataFrame({"stimulus_id": [], "run": [], "onset_s": [], "duration_s": []})
+    path = study.locate(study.stimuli, "stimuli")
     table = read_event_files(path, study.continuous.tier) if path.is_dir() else read_table(path)
     table = table.rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
     table = table.rename(columns={"text": "caption", "word": "caption"})
@@ -181,7 +183,7 @@ def continuous_problems(study: Study, events: pd.DataFrame) -> list[Problem]:
     for subject, files in study.recordings.items():
         assert isinstance(files, RunFiles)
         silent = [run for run in files.files if run not in shown]
-        if silent:
+        if silent and shown:
             problems.append(
                 Problem(
                     f"recordings.{subject}.files",

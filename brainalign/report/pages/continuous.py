@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from brainalign.arrays import Responses
 from brainalign.report.kit import (
-    GREY,
     IN_MNI,
     LEVEL,
     NULL,
@@ -47,7 +46,7 @@ CAPTIONS = {
         r between prediction and response in runs left out, mean over runs and over the targets of a region (their
         number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were shifted in
         time within runs; open marks: controls; dotted: ceiling, where runs were presented twice. Good: a model far
-        right of its grey bar and of the event rate. Bad: the event rate does as well: then the model need not know
+        right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
         what was said or shown.""",
     "runmap": """
         r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
@@ -63,7 +62,7 @@ CAPTIONS = {
         All numbers of the figure. Predicted: share of targets with p below .05 after correction over all targets
         (largest r of each permutation).""",
     "runshares": """
-        R² that is lost when a model leaves the joint fit of all models and the event rate, with 95 % intervals over
+        R² that is lost when a model leaves the joint fit of all models and controls, with 95 % intervals over
         runs; shared: what several models explain alike. Good: an interval above 0. Bad: a large score in the figure
         above and nothing here: other models explain the same.""",
     "rundelays": """
@@ -203,7 +202,9 @@ def _colours(material: StudyMaterial) -> dict[str, str]:
     config = material.config
     models = config.models_of(material.dataset)
     controls = [name for name in models if config.models[name].random or config.models[name].extractor == "random"]
-    return model_colours(models, controls) | {"event rate": GREY, "all": "black", "shared": NULL}
+    beside = [*dict.fromkeys(material.tables["rundelays"]["model"])]
+    greys = {name: str(0.35 + 0.15 * k) for k, name in enumerate(name for name in beside if name not in models)}
+    return model_colours(models, controls) | greys | {"all": "black", "shared": NULL}
 
 
 def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str]) -> Section:
@@ -286,12 +287,11 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
         models = part[part["kind"] == "model"]
         if models.empty:
             continue
-        best = models.iloc[int(models["r"].to_numpy().argmax())]
-        control = part[part["kind"] == "control"].iloc[0]
+        best, control = _best(models), _best(part[part["kind"] == "control"])
         verdict = "predicts" if best["p"] < LEVEL else "is not shown to predict"
         found.append(
             f"{region}: {best['model']} {verdict} the runs left out, r = {number(best['r'])} ({_range(best)}95 % of "
-            f"the null below {number(best['null_95'])}, p {p_equals(best['p'], 4)}); the rate of events alone: "
+            f"the null below {number(best['null_95'])}, p {p_equals(best['p'], 4)}); {control['model']} alone: "
             f"{number(control['r'])}. By themselves {round(best['share'] * best['n_targets']):,} of "
             f"{best['n_targets']:,} targets are predicted (p < {LEVEL:g}, corrected for all targets)."
         )
@@ -299,12 +299,14 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
         added = beyond[beyond["low"] > 0]
         more = [f"{row['model']} (R² {number(row['unique'])}, {_range(row)[:-2]})" for _, row in added.iterrows()]
         if more:
-            found.append(
-                f"{region}: beyond all other models and the rate of events, variance is added by {', '.join(more)}."
-            )
+            found.append(f"{region}: beyond all other models and controls, variance is added by {', '.join(more)}.")
         elif beyond["low"].notna().any():
-            found.append(f"{region}: no model is shown to add to the others and the rate of events.")
+            found.append(f"{region}: no model is shown to add to the others and the controls.")
     return found
+
+
+def _best(rows: pd.DataFrame) -> pd.Series:
+    return rows.iloc[int(rows["r"].to_numpy().argmax())]
 
 
 def _range(row: pd.Series) -> str:
@@ -314,15 +316,15 @@ def _range(row: pd.Series) -> str:
 def _cards(tested: pd.DataFrame) -> list[dict[str, str]]:
     cards = []
     for region, part in tested.groupby("region", sort=False):
-        models, control = part[part["kind"] == "model"], part[part["kind"] == "control"].iloc[0]
+        models, control = part[part["kind"] == "model"], _best(part[part["kind"] == "control"])
         if models.empty:
             continue
-        best = models.iloc[int(models["r"].to_numpy().argmax())]
+        best = _best(models)
         cards.append(
             {
                 "name": f"{region}: {best['model']}",
                 "value": number(best["r"]),
-                "control": f"null 95 % {number(best['null_95'])}, event rate {number(control['r'])}",
+                "control": f"null 95 % {number(best['null_95'])}, {control['model']} {number(control['r'])}",
                 "split": "runs left out",
             }
         )
@@ -394,10 +396,12 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         texts.append(
             (
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-                "event stands at its middle), cleared of the same drifts, scaled on training runs, "
-                "and entered ridge regression at delays of "
+                "event stands at its middle), those of sounds and films averaged through it. They were cleared of the "
+                "same drifts, scaled on training runs, and entered ridge regression at delays of "
                 f"{listed} s, never across runs. Each run was left out in turn; penalties were chosen leaving out each "
-                "of the other runs, as was the layer of a model. The rate of events stands beside every model.",
+                "of the other runs, as was the layer of a model. Controls stand beside every model: the rate of "
+                "events, the loudness of sounds (root mean square of 5 ms, to the power of 0.6), the luminance of "
+                "films and their motion (mean absolute difference between frames), whichever the study has.",
                 ("huth", "ridge"),
             )
         )
@@ -406,7 +410,7 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         texts.append(
             (
                 f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
-                "their autocorrelation. All models and the rate of events entered one banded ridge regression "
+                "their autocorrelation. All models and controls entered one banded ridge regression "
                 f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
                 "without it. Negative values stand as they are.",
                 ("banded",),

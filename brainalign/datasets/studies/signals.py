@@ -1,0 +1,103 @@
+"""What was heard and seen while runs went on: sounds and films, cut into rows with an onset, and how long they last."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets.problems import Problem
+from brainalign.datasets.studies.continuous import ContinuousRuns
+from brainalign.io import read_sound
+from brainalign.study import RunFiles, Study
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+SLACK_S = 60.0  # by which a sound or a film may outlast its run
+
+
+def film_frames(study: Study) -> pd.DataFrame:
+    """List the frames of all films: stimulus_id, run, onset_s, duration_s, path, sampled.
+
+    Raises
+    ------
+    BrainalignError
+        If a folder is missing or holds no image.
+    """
+    parts = []
+    for run, folder in study.continuous.films.items():
+        place = study.locate(folder, f"continuous.films.{run}")
+        files = [file for file in place.iterdir() if file.suffix.lower() in IMAGES] if place.is_dir() else []
+        if not files:
+            raise BrainalignError(
+                f"continuous.films.{run}: {place} is no folder of images ({', '.join(IMAGES)}); write a film as "
+                "frames, such as by ffmpeg -i film.mp4 -vf fps=4 run1/%05d.png"
+            )
+        paths = [str(file) for file in sorted(files, key=_by_number)]
+        parts.append(_rows(run, len(paths), study.continuous.fps or 1.0, "film").assign(path=paths))
+    return pd.concat(parts, ignore_index=True)
+
+
+def signal_lengths(study: Study) -> pd.DataFrame:
+    """Measure how long every sound and film lasts: where it stands in the descriptor, run, seconds.
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read.
+    """
+    rows: list[tuple[str, str, float]] = []
+    for run, path in study.continuous.sounds.items():
+        values, rate = read_sound(study.locate(path, f"continuous.sounds.{run}"))
+        rows.append((f"continuous.sounds.{run}", run, len(values) / rate))
+    if study.continuous.films:
+        frames = film_frames(study).groupby("run", sort=False).size() / (study.continuous.fps or 1.0)
+        rows += [(f"continuous.films.{run}", str(run), float(seconds)) for run, seconds in frames.items()]
+    return pd.DataFrame(rows, columns=["where", "run", "seconds"])
+
+
+def signal_problems(study: Study, subject: str, runs: ContinuousRuns, lengths: pd.DataFrame) -> list[Problem]:
+    """Say which sounds and films are shorter than the rows of a run that are kept, or outlast it by far.
+
+    Parameters
+    ----------
+    study : Study
+    subject : str
+    runs : ContinuousRuns
+    lengths : DataFrame
+        As `signal_lengths` gives them.
+    """
+    files, last = study.recordings[subject], runs.responses.trials.groupby("run")["onset_s"].max()
+    assert isinstance(files, RunFiles)
+    problems = []
+    for where, run, seconds in lengths.itertuples(index=False):
+        if run not in last or last[run] - files.step_s <= seconds <= last[run] + SLACK_S:
+            continue
+        remedy = (
+            "give the whole of it, or trim the end of runs (continuous.trim_s)"
+            if seconds < last[run]
+            else ("one run each is wanted, from its start")
+        )
+        films = f"; or correct fps, which is {study.continuous.fps:g}" if ".films." in where else ""
+        problems.append(
+            Problem(
+                where,
+                f"lasts {seconds:.4g} s, but rows of subject {subject} go on to {last[run]:.4g} s: {remedy}{films}",
+            )
+        )
+    return problems
+
+
+def _rows(run: str, n: int, rate_hz: float, signal: str) -> pd.DataFrame:
+    ids = [f"{run}_{signal}{k + 1:06d}" for k in range(n)]
+    onsets = np.arange(n) / rate_hz
+    return pd.DataFrame(
+        {"stimulus_id": ids, "run": run, "onset_s": onsets, "duration_s": 1 / rate_hz, "sampled": signal}
+    )
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Order frame10 behind frame9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]

@@ -1,0 +1,84 @@
+"""A film with sound and words, of known truth: voxels that follow its loudness, its motion, or nothing.
+
+Words are vectors that hold the loudness around them, and noise: they predict what loudness drives, and add nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.io import wavfile
+from scipy.signal import lfilter
+
+from worlds.story import FINE_S, haemodynamic
+
+GROUPS = ("loudness", "motion", "none")
+FPS, SOUND_HZ = 2, 2000
+
+
+def write_film(
+    folder: Path, *, seed: int, n_runs: int = 5, n_rows: int = 75, n_voxels: int = 6, signal: float = 0.5
+) -> dict[str, object]:
+    """Write sounds, frames, words.tsv, words.npy, targets.tsv and a .npy per run (TR 2 s); return its descriptor."""
+    rng = np.random.default_rng(seed)
+    words, vectors, names = [], [], [f"run{k + 1}" for k in range(n_runs)]
+    rows = np.round((np.arange(n_rows) + 0.5) * 2 / FINE_S).astype(int)
+    for run in names:
+        seconds = 2 * n_rows
+        level = np.exp(0.8 * _slow(rng, round(seconds / FINE_S), 20))  # on the fine clock
+        carrier = rng.choice([-1.0, 1.0], seconds * SOUND_HZ)
+        sound = carrier * np.repeat(level, round(FINE_S * SOUND_HZ)) ** (1 / 0.6)
+        wavfile.write(folder / f"{run}.wav", SOUND_HZ, (30000 * sound / np.abs(sound).max()).astype(np.int16))
+        steps = np.round(60 * rng.uniform(0, 1, seconds * FPS) * (_slow(rng, seconds * FPS, 10) > 0)).astype(int)
+        grey = 128 + 30 * np.sign(_slow(rng, seconds * FPS, 40))  # luminance knows nothing of motion
+        (folder / run).mkdir()
+        side, motion = 0, np.zeros(seconds * FPS)
+        before = None
+        for k, step in enumerate(steps):
+            side = side + step if side < 0 else side - step
+            frame = np.full((4, 6), grey[k], dtype=np.uint8)
+            frame[:, ::2] = (frame[:, ::2] + side).astype(np.uint8)
+            frame[:, 1::2] = (frame[:, 1::2] - side).astype(np.uint8)
+            Image.fromarray(frame).save(folder / run / f"frame{k + 1}.png")
+            motion[k] = 0 if before is None else np.abs(frame.astype(int) - before).mean()
+            before = frame.astype(int)
+        onsets = np.sort(rng.uniform(0, seconds - 1, 3 * seconds)).round(2)
+        words.append(pd.DataFrame({"run": run, "onset_s": onsets, "duration_s": 0.2, "text": "word"}))
+        around = level[((onsets + 0.1) / FINE_S).astype(int)]
+        vectors.append(
+            np.stack([around + around.std() * rng.normal(size=len(around)), *rng.normal(size=(3, len(around)))], axis=1)
+        )
+        fine = {"loudness": level, "motion": np.repeat(motion, round(1 / FPS / FINE_S))}
+        planted = np.zeros((n_rows, len(GROUPS), n_voxels))
+        for k, name in enumerate(GROUPS[:2]):
+            for voxel, peak in enumerate(np.linspace(4, 6, n_voxels)):
+                series = np.convolve(fine[name] - fine[name].mean(), haemodynamic(peak))[rows]
+                planted[:, k, voxel] = np.sqrt(signal) * series / series.std()
+        noise = np.sqrt([1 - signal, 1 - signal, 1])[:, None] * rng.normal(size=planted.shape)
+        np.save(folder / f"{run}.npy", (100 + planted + noise).reshape(n_rows, -1).astype(np.float32))
+    pd.concat(words).to_csv(folder / "words.tsv", sep="\t", index=False)
+    np.save(folder / "words.npy", np.concatenate(vectors).astype(np.float32))
+    group = np.repeat(GROUPS, n_voxels)
+    table = pd.DataFrame({"target_id": [f"v{k}" for k in range(len(group))], "roi": group})
+    table.to_csv(folder / "targets.tsv", sep="\t", index=False)
+    files = {run: f"{run}.npy" for run in names}
+    return {
+        "name": "film",
+        "stimuli": "words.tsv",
+        "continuous": {
+            "sounds": {run: f"{run}.wav" for run in names},
+            "films": {run: run for run in names},
+            "fps": FPS,
+        },
+        "recordings": {"01": {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files}},
+        "splits": {"runs": {"leave_out": "run"}},
+    }
+
+
+def _slow(rng: np.random.Generator, n: int, samples: float) -> np.ndarray:
+    """Return smooth noise of variance 1 that forgets within so many samples."""
+    a = np.exp(-1 / samples)
+    return lfilter([np.sqrt(1 - a**2)], [1, -a], rng.normal(size=n + 500))[500:]
