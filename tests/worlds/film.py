@@ -12,11 +12,10 @@ import pandas as pd
 from PIL import Image
 from scipy.io import wavfile
 from scipy.signal import lfilter
-
-from worlds.story import FINE_S, haemodynamic
+from scipy.stats import gamma
 
 GROUPS = ("loudness", "motion", "none")
-FPS, SOUND_HZ = 2, 2000
+FPS, SOUND_HZ, FINE_S = 2, 2000, 0.1
 
 
 def write_film(
@@ -55,7 +54,9 @@ def write_film(
         planted = np.zeros((n_rows, len(GROUPS), n_voxels))
         for k, name in enumerate(GROUPS[:2]):
             for voxel, peak in enumerate(np.linspace(4, 6, n_voxels)):
-                series = np.convolve(fine[name] - fine[name].mean(), haemodynamic(peak))[rows]
+                series = np.convolve(fine[name] - fine[name].mean(), gamma.pdf(np.arange(0, 24, FINE_S), peak + 1))[
+                    rows
+                ]
                 planted[:, k, voxel] = np.sqrt(signal) * series / series.std()
         noise = np.sqrt([1 - signal, 1 - signal, 1])[:, None] * rng.normal(size=planted.shape)
         np.save(folder / f"{run}.npy", (100 + planted + noise).reshape(n_rows, -1).astype(np.float32))
