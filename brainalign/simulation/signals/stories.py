@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve, lfilter
 
 from brainalign.arrays import Values
 
@@ -84,6 +83,8 @@ def story(
         Of language and of sound; more than six each, of which six are correlated.
     seed : int
     """
+    from scipy.signal import fftconvolve  # with scipy.stats, a second of every job that imports simulation
+
     rng = np.random.default_rng(seed)
     n, fine_s = len(STORY_GROUPS) * n_targets, min(0.1, step_s / 4)
     slow = step_s >= SLOW_S
@@ -154,7 +155,7 @@ def _response(peak_s: float, slow: bool, fine_s: float) -> NDArray[np.float64]:
     t = np.arange(0, 24 if slow else 0.6, fine_s)
     values = np.exp(-0.5 * ((t - peak_s) / 0.05) ** 2)
     if slow:
-        from scipy.stats import gamma  # takes a second, of every job that imports simulation
+        from scipy.stats import gamma
 
         values = gamma.pdf(t, peak_s + 1) - gamma.pdf(t, 2 * peak_s + 5) / 6
     return np.asarray(values / np.sqrt((values**2).sum()))
@@ -185,6 +186,8 @@ def _remembering(steps: NDArray[np.float64], memory: float) -> NDArray[np.float6
     """Return autoregressive series of unit variance from their first row on."""
     steps = steps * np.sqrt(1 - memory**2)
     steps[0] /= np.sqrt(1 - memory**2)
+    from scipy.signal import lfilter
+
     return np.asarray(lfilter([1], [1, -memory], steps, axis=0))
 
 
