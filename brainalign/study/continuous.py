@@ -7,6 +7,7 @@ ContinuousOptions  how features and responses meet on one clock: delays, trimmin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,7 +36,11 @@ class RunFiles(Strict):
         "bold/*.h5, whose * is the run",
     )
     mask: Path | None = Field(None, description="NIfTI, non-zero inside; needed for volumes")
-    key: str | None = Field(None, description="which array, where files hold several")
+    key: str | None = Field(
+        None,
+        description="which array, where files hold several; its * is the run where one file holds all runs, its ? any "
+        "letter",
+    )
     repeats: str | None = Field(
         None, description="an array of (presentations, rows, targets), taken instead in the files that hold it"
     )
@@ -66,10 +71,13 @@ class RunFiles(Strict):
         files = self.files[run]
         return [files] if isinstance(files, Path) else list(files)
 
-    def array_of(self, path: Path) -> str:
-        """Return the name of the array of a file that is read; raises as `chosen_array` does."""
+    def array_of(self, path: Path, run: str) -> str:
+        """Return the name of the array of a file that is read for a run; raises as `chosen_array` does."""
         again = self.repeats is not None and self.repeats in array_shapes(path)
-        return chosen_array(path, self.repeats if again else self.key)
+        if self.key is None or "*" not in self.key or again:
+            return chosen_array(path, self.repeats if again else self.key)
+        names = [name for name in array_shapes(path) if fnmatchcase(name, self.key.replace("*", run))]
+        return chosen_array(path, names[0] if len(names) == 1 else self.key)
 
     @property
     def step_s(self) -> float:
@@ -104,7 +112,17 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
     pattern = files.get("files") if isinstance(files, dict) and files.get("format") == "runs" else None
     if not isinstance(pattern, str):
         return files
-    given, places = Path(pattern), list(places)
+    given, places, key = Path(pattern), list(places), str(files.get("key"))
+    whole = next((place / given for place in places if (place / given).is_file()), None)
+    if whole is not None and "*" in key:
+        shape = re.escape(key).replace(r"\*", "(.+)").replace(r"\?", ".")
+        runs = [match[1] for array in array_shapes(whole) if (match := re.fullmatch(shape, array))]
+        if not runs or len(set(runs)) < len(runs) or key.count("*") != 1:
+            raise ValueError(
+                f"recordings.{name}.key: {key} gives {listed(runs) or 'no runs'} of the arrays "
+                f"{listed(list(array_shapes(whole)))}; write one * for the run, which names one array each"
+            )
+        return files | {"files": dict.fromkeys(runs, given)}
     if pattern.count("*") != 1 or "*" not in given.name:
         raise ValueError(
             f"recordings.{name}.files: {pattern} has not one * in the name of the file, which stands for the run; "
@@ -115,8 +133,8 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
         *([path.name for path in (place / given.parent).glob(given.name)] for place in places),
         [Path(path).name for path in downloads if fnmatchcase(path, pattern)],
     ):
-        if runs := sorted(file for file in fits if not file.startswith(".")):
-            return files | {"files": {file[before : len(file) - after]: given.with_name(file) for file in runs}}
+        if names := sorted(file for file in fits if not file.startswith(".")):
+            return files | {"files": {file[before : len(file) - after]: given.with_name(file) for file in names}}
     raise ValueError(
         f"recordings.{name}.files: no file fits {pattern} in {listed([str(place) for place in places])}; correct it"
     )

@@ -83,11 +83,11 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
         return _of_blocks(study, subject)
     paths = study.found_files(subject)
     if files.format == "runs":
-        heard = [study.locate(files.presentations(run)[0], "files") for run in files.files]
+        heard = {run: study.locate(files.presentations(run)[0], "files") for run in files.files}
         if files.mask is not None:
-            rows = [int(load_image_file(path).shape[-1]) for path in heard]
+            rows = [int(load_image_file(path).shape[-1]) for path in heard.values()]
             return Shape(runs=len(rows), trials=sum(rows), targets=_inside(study.locate(files.mask, "mask")))
-        arrays = [array_shapes(path)[files.array_of(path)] for path in heard]
+        arrays = [array_shapes(path)[files.array_of(path, run)] for run, path in heard.items()]
         return Shape(runs=len(arrays), trials=sum(shape[-2] for shape in arrays), targets=arrays[0][-1])
     if files.format == "array":
         trials, *others = array_shapes(paths["values"])[chosen_array(paths["values"], files.key)]

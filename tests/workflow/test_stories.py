@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import h5py
 import nibabel
 import numpy as np
 import pandas as pd
@@ -177,6 +178,26 @@ def test_a_folder_of_stories_is_described_by_a_pattern(folder: Path, tmp_path: P
     events, words = read_events(study), read_events(whole)
     assert events["caption"].unique().tolist() == ["word"]
     np.testing.assert_allclose(events["onset_s"], words["onset_s"])
+
+
+def test_one_file_may_hold_all_runs(folder: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        for k in range(1, 6):
+            file[f"ses-{k:03d}_task-story{k}"] = np.load(folder / f"story{k}.npy")
+    for name in ("targets.tsv", "words.tsv", *(f"story{k}.npy" for k in range(1, 6))):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    described(tmp_path)
+    expected = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses
+    described(tmp_path, files="all.h5", key="ses-???_task-*")
+    study = load_descriptor(tmp_path / "story.yaml")
+    np.testing.assert_array_equal(read_continuous(study, "01").responses.values, expected.values)
+    assert known_shape(study) == Shape(runs=5, trials=375, targets=24)
+    for key, message in (
+        ("task*", "key: task. gives no runs of the arrays ses-001_task-story1"),
+        ("*_*", "write one ."),
+    ):
+        described(tmp_path, files="all.h5", key=key)
+        refused(message, load_descriptor, tmp_path / "story.yaml")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
         shown = [
             values
             for path in files.presentations(run)
-            for values in _read_run(study, files, path, len(targets), inside)
+            for values in _read_run(study, files, run, path, len(targets), inside)
         ]
         presentations[run] = len(shown)
         lengths = sorted({len(values) for values in shown})
@@ -237,7 +237,7 @@ def _target_table(study: Study, files: RunFiles, inside: NDArray[np.bool_] | Non
     if files.mask is not None and inside is not None:
         return voxel_table(inside, np.asarray(open_image(study.locate(files.mask, "mask")).affine))
     first = study.locate(files.paths[0], "files")
-    n_targets = array_shapes(first)[files.array_of(first)][-1]
+    n_targets = array_shapes(first)[files.array_of(first, next(iter(files.files)))][-1]
     table = None if files.targets is None else study.locate(files.targets, "targets")
     kind = "parcel" if files.slow else "sensor"
     found = target_table(table, n_targets, kind)
@@ -247,12 +247,12 @@ def _target_table(study: Study, files: RunFiles, inside: NDArray[np.bool_] | Non
 
 
 def _read_run(
-    study: Study, files: RunFiles, path: Path, n_targets: int, inside: NDArray[np.bool_] | None
+    study: Study, files: RunFiles, run: str, path: Path, n_targets: int, inside: NDArray[np.bool_] | None
 ) -> list[Values]:
     """Return what a file holds, (n_rows, n_targets): one array, or one of every presentation."""
     place = study.locate(path, "files")
     if inside is None:
-        name = files.array_of(place)
+        name = files.array_of(place, run)
         values = stored_arrays(place, [name])[name]
         axes = 3 if name == files.repeats else 2
         if values.ndim != axes or values.shape[-1] != n_targets or values.dtype.kind not in "iuf":
