@@ -1,6 +1,6 @@
 """What was shown and recorded, as descriptors say it."""
 
-from brainalign.study.continuous import RunFiles
+from brainalign.study.continuous import RunFiles, in_one_space
 from brainalign.study.descriptor import DatasetName, Shape, Study, load_descriptor
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_words import (
@@ -136,6 +136,7 @@ __all__ = [
     "guessed_repetition_time",
     "has_unknown_size",
     "image_captions",
+    "in_one_space",
     "known_shape",
     "load_descriptor",
     "norms_of_words",

@@ -20,6 +20,7 @@ from brainalign.io import array_shapes, chosen_array
 from brainalign.study.parsing import Strict
 from brainalign.study.responses import RepetitionTime
 
+OWN_SPACES = ("", "scanner", "of the scanner", "native", "individual", "t1w", "fsnative")  # of one brain alone
 HAEMODYNAMIC_S = 0.3  # rows at least so far apart are volumes, whose responses are slow
 
 
@@ -240,3 +241,18 @@ def check_continuous(study: Any) -> None:
                 f"recordings.{name}.files: {len(files.files)} runs; one is left out and penalties are chosen between "
                 "others, which takes three or more: cut runs at pauses, or record more"
             )
+
+
+def in_one_space(study: Any, subject: str) -> list[str]:
+    """List the other subjects of a study whose targets lie in the same space as those of a subject.
+
+    Parameters
+    ----------
+    study : Study
+        Its recordings name the space; where they do not, or it is of one brain alone, nobody shares it.
+    subject : str
+    """
+    space = study.space_of(subject)
+    if space.lower() in OWN_SPACES:
+        return []
+    return [other for other in study.recordings if other != subject and study.space_of(other) == space]

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from brainalign.config import LEAST_SUBJECTS, InContextMethod
 from brainalign.io import place_tables
+from brainalign.study import in_one_space
 from brainalign.workflow.digests import code_digest
 from brainalign.workflow.job import Job
 from brainalign.workflow.run import Labels, Run, files_of_folder, wants_device, wants_gpu
@@ -57,6 +58,10 @@ def _holds_out(run: Run, dataset: str, subject: str = "") -> bool:
 
 def _is_fitted(run: Run, dataset: str, subject: str = "") -> bool:
     return run.descriptors[dataset].is_fitted
+
+
+def _others_in_space(run: Run, dataset: str, subject: str) -> list[str]:
+    return in_one_space(run.descriptors[dataset], subject)
 
 
 def _only_decodes(run: Run, dataset: str, subject: str = "") -> bool:
@@ -389,6 +394,18 @@ ROWS = (
         },
         ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques"),
         chosen("encode_runs", "ceiling_threshold", "confidence"),
+    ),
+    Step(
+        "correlate_subjects", "compare", "How well other subjects in the same space predict one whose stimuli went on.",
+        each_subject_of("continuous", where=lambda run, *of: bool(_others_in_space(run, *of))), SUBJECT,
+        {
+            **own("responses"),
+            "others": lambda run, of: [
+                run.artifact("responses", of["dataset"], subject=other)
+                for other in _others_in_space(run, of["dataset"], of["subject"])
+            ],
+        },
+        ("intersubject",), lambda run, of: {},
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",

@@ -19,6 +19,7 @@ def test_runs_that_are_predicted() -> None:
         kind=lambda t: t["model"].map({"language": "model", "event rate": "control", "all": "joint"}),
         n_targets=lambda t: t["region"].map({"V1": 7, "A1": 9}),
         ceiling=lambda t: t["region"].map({"V1": 0.7, "A1": np.nan}),
+        others=lambda t: t["region"].map({"V1": np.nan, "A1": 0.3}),
     )
     figure = continuous.predicted_runs(rows, COLOURS)
     regions, models = list(dict.fromkeys(rows["region"])), list(dict.fromkeys(rows["model"]))
@@ -27,6 +28,7 @@ def test_runs_that_are_predicted() -> None:
     for ax, region in zip(panels(figure), regions, strict=True):
         assert ax.get_title() == {"V1": "V1 (7)", "A1": "A1 (9)"}[region]
         assert levels(ax, "x").get("ceiling") == {"V1": [0.7], "A1": None}[region]
+        assert levels(ax, "x").get("mean of other subjects") == {"V1": None, "A1": [0.3]}[region]
         of = rows[rows["region"] == region].set_index("model").loc[models]
         assert [(mark.x, mark.y) for mark in points(ax)] == list(zip(of["r"], range(3), strict=True))
         assert [mark.hollow for mark in points(ax)] == [model == "event rate" for model in models]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -103,6 +104,37 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     assert "at delays of 2, 4, 6, 8 s" in page
     for figure in ("runmap", "glassbrain", "projection", "uniquemap-language", "uniquemap-sound"):
         assert f'id="figure-{figure}"' in page
+
+
+def test_what_others_share_predicts_a_subject(folder: Path, tmp_path: Path) -> None:
+    """Three share a space and what they hear, of whom one lacks a target; the fourth lies in a space of its own."""
+    rng, names, kept = np.random.default_rng(3), np.array(["v0", "v1", "v2"]), {"02": [0, 2]}
+    common, recordings = rng.normal(size=(3, 75, 3)).cumsum(axis=1), {}
+    for subject in ("01", "02", "03", "own"):
+        targets = kept.get(subject, [0, 1, 2])
+        for run, values in enumerate(common + 3 * rng.normal(size=common.shape) * [0, 1, 1]):
+            np.save(tmp_path / f"{subject}_{run}.npy", values[:, targets])
+        pd.DataFrame({"target_id": names[targets]}).to_csv(tmp_path / f"{subject}.tsv", sep="\t", index=False)
+        files = {f"story{run + 1}": f"{subject}_{run}.npy" for run in range(3)}
+        recordings[subject] = {"format": "runs", "tr_s": 2.0, "targets": f"{subject}.tsv", "files": files}
+        recordings[subject] |= {"space": "scanner" if subject == "own" else "parcels"}
+    for name in ("words.tsv", "language.npy", "sound.npy"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    content = {"name": "story", "stimuli": "words.tsv", "recordings": recordings, "splits": {"s": {"leave_out": "run"}}}
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
+    config = configured(tmp_path)
+    run_all(config, "prepare_events", "prepare_runs", "correlate_subjects")
+    path = partial(artifact_path, config.results, "story", "intersubject")
+    table = {subject: pd.read_parquet(path(subject=subject)).set_index("target_id") for subject in ("01", "02", "03")}
+    assert not path(subject="own").exists()
+    study = load_descriptor(tmp_path / "story.yaml")
+    values = {name: read_continuous(study, name).responses.values.reshape(3, 60, -1) for name in table}
+    mean = (values["02"][..., 1] + values["03"][..., 2]) / 2
+    by_run = [np.corrcoef(own, others)[0, 1] for own, others in zip(values["01"][..., 2], mean, strict=True)]
+    assert table["01"].loc["v2", "r"] == pytest.approx(np.tanh(np.arctanh(by_run).mean()), abs=1e-5)
+    assert table["01"]["n_others"].to_dict() == {"v0": 2, "v1": 1, "v2": 2}
+    assert list(table["02"].index) == ["v0", "v2"]
+    assert all(of.loc["v0", "r"] > 0.99 > 0.9 > of.loc["v2", "r"] for of in table.values())
 
 
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:

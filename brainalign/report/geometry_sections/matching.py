@@ -75,8 +75,8 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
         ("training", dimensions[late], dimension_training, "training steps, a line per layer"),
     ):
         if len(rows):
-            title, more = f"Dimension over {name}", {"id": f"matching{name}", "over": over}
-            panels.append(captioned("matchingdimension", title, draw(rows), rows, vector=True, html="", **more))
+            title, place = f"Dimension over {name}", f"matching{name}"
+            panels.append(captioned("matchingdimension", title, draw(rows), rows, id=place, vector=True, over=over))
     if len(bias):
         figure = feature_shares(bias)
         panels.append(captioned("matchingbias", "What known features fill", figure, bias, vector=True))

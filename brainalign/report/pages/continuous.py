@@ -40,13 +40,15 @@ from brainalign.statistics import RELIABLE
 RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
 WHOLE = {"all": "all models", "shared": "shared by several"}
 KINDS = ("model", "control", "joint")
+OTHERS = "#7b3294"  # people, beside models
 EVERYWHERE = "all targets"
 CAPTIONS = {
     "predictedruns": """
         r between prediction and response in runs left out, mean over runs and over the targets of a region (their
         number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were shifted in
-        time within runs; open marks: controls; dotted: ceiling, where runs were presented twice. Good: a model far
-        right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
+        time within runs; open marks: controls; dotted: ceiling, where runs were presented twice; dashed: r
+        with the mean of other subjects in the same space, no bound, as what is a subject's own is not in it. Good: a
+        model far right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
         what was said or shown.""",
     "runmap": """
         r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
@@ -60,7 +62,11 @@ CAPTIONS = {
         the largest number here may be another.""",
     "runtable": """
         All numbers of the figure. Predicted: share of targets with p below .05 after correction over all targets
-        (largest r of each permutation).""",
+        (largest r of each permutation). Others: r with the mean of other subjects.""",
+    "intersubject": """
+        r of every target with the mean of {n} other subjects in the same space, run by run. Red: responses that people
+        share, whatever a model makes of them. Good: the models' map is red where this one is. Red here and white there:
+        something is shared that no model holds.""",
     "runshares": """
         R² that is lost when a model leaves the joint fit of all models and controls, with 95 % intervals over
         runs; shared: what several models explain alike. Good: an interval above 0. Bad: a large score in the figure
@@ -79,6 +85,8 @@ def gather_continuous(shelf: Shelf) -> StudyMaterial:
     responses, tables = shelf.fetch("responses", Responses), shelf.tables(RUN_TABLES)
     if responses is not None and tables:
         tables["targets"] = responses.targets
+        others = shelf.fetch("intersubject", pd.DataFrame)
+        tables |= {} if others is None else {"intersubject": others}
     return shelf.material(StudyMaterial, tables=tables)
 
 
@@ -88,7 +96,7 @@ def continuous_chapter(material: StudyMaterial) -> Chapter:
     if not tables:
         return Chapter(kind, methods=_methods(material))
     scores = tables["runscores"]
-    tested = scores[scores["kind"].isin(KINDS)]
+    tested = scores[scores["kind"].isin(KINDS)].assign(others=scores["region"].map(_others(material)).astype(float))
     colours = _colours(material)
     return Chapter(
         kind,
@@ -114,11 +122,12 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        model, kind, region, r, low, high, null_95, ceiling.
+        model, kind, region, r, low, high, null_95, ceiling, others.
     colours : mapping of str
         By model.
     """
-    check_columns("the table of scores", rows, ["model", "kind", "region", "r", "low", "high", "null_95", "ceiling"])
+    needed = ["model", "kind", "region", "r", "low", "high", "null_95", "ceiling", "others"]
+    check_columns("the table of scores", rows, needed)
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = list(dict.fromkeys(rows["model"]))
     figure, axes, columns = panel_grid(len(regions), 3, (2.5, 0.7 + 0.25 * len(models)), (1.2, 0.6), least=4.5)
@@ -132,6 +141,8 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
             )
         if np.isfinite(part["ceiling"]).any():
             ax.axvline(part["ceiling"].max(), color="black", linewidth=0.8, linestyle=":", label="ceiling")
+        if np.isfinite(part["others"]).any():
+            ax.axvline(part["others"].max(), color=OTHERS, linewidth=1, linestyle="--", label="mean of other subjects")
         ax.axvline(0, color="black", linewidth=0.6)
         ax.set_yticks(
             range(len(models)), [_name(model) for model in models] if place % columns == 0 else [], fontsize=7
@@ -217,7 +228,7 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
             "Scores of all layers",
         )
         panels.append(_panel("runlayers", "Every layer", None, layers, html=html))
-    header = ["model", "region", "r", "interval", "null 95 %", "p", "ceiling", "targets", "predicted"]
+    header = ["model", "region", "r", "interval", "null 95 %", "p", "ceiling", "others", "targets", "predicted"]
     rows = [
         [
             _name(row["model"]),
@@ -226,7 +237,7 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
             "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
             number(row["null_95"]),
             p_number(row["p"], 4),
-            "–" if np.isnan(row["ceiling"]) else number(row["ceiling"]),
+            *("–" if np.isnan(row[name]) else number(row[name]) for name in ("ceiling", "others")),
             str(row["n_targets"]),
             f"{row['share']:.0%}",
         ]
@@ -258,6 +269,15 @@ def _maps(material: StudyMaterial) -> list[Section]:
         captioned(name, IN_MNI[name], figure, shown=shown)
         for name, figure in maps_in_mni(targets, seen, **options).items()
     ]
+    if "intersubject" in material.tables:
+        others = targets[["target_id"]].merge(material.tables["intersubject"], how="left")
+        heard = others["r"].to_numpy(dtype=float)
+        top = float(np.ceil(10 * np.nanmax(np.abs(heard))) / 10)
+        drawn = place_map(targets, heard, label="r with other subjects", vmax=top)
+        assert drawn is not None  # as of r
+        panels.append(
+            _panel("intersubject", "What other subjects predict", drawn.figure, others, n=int(others["n_others"].max()))
+        )
     added = uniques[uniques["model"].isin(models)] if len(uniques) else uniques
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
     for model, part in added.groupby("model", sort=False) if top > 0 else ():
@@ -268,6 +288,20 @@ def _maps(material: StudyMaterial) -> list[Section]:
             _panel("uniquemap", f"What {model} adds", drawn.figure, part, id=f"uniquemap-{model}", model=model)
         )
     return [Section("maps", "Maps", panels)]
+
+
+def _others(material: StudyMaterial) -> dict[str, float]:
+    """Return the mean r with the mean of other subjects, by region, of the targets that its scores are of."""
+    if "intersubject" not in material.tables:
+        return {}
+    ceilings = material.tables["runtargets"].drop_duplicates("target_id")[["target_id", "ceiling"]]
+    table = material.tables["targets"][["target_id", "roi"]].merge(material.tables["intersubject"]).merge(ceilings)
+    if table["ceiling"].notna().any():
+        table = table[table["ceiling"] > material.config.ceiling_threshold]
+    regions = table.explode("roi").groupby("roi")["r"].mean()
+    return {str(name): float(r) for name, r in regions.items()} | dict.fromkeys(
+        (EVERYWHERE, RELIABLE), table["r"].mean()
+    )
 
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> Section:
@@ -403,6 +437,15 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
                 "events, the loudness of sounds (root mean square of 5 ms, to the power of 0.6), the luminance of "
                 "films and their motion (mean absolute difference between frames), whichever the study has.",
                 ("huth", "ridge"),
+            )
+        )
+    if "intersubject" in material.tables:
+        n = int(material.tables["intersubject"]["n_others"].max())
+        texts.append(
+            (
+                f"Intersubject correlation: responses of every run were correlated with the mean of up to {n} other "
+                "subjects whose targets lie in the same space.",
+                ("nastase",),
             )
         )
     if material.tables:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from brainalign.arrays import Values
 
@@ -83,8 +84,6 @@ def story(
         Of language and of sound; more than six each, of which six are correlated.
     seed : int
     """
-    from scipy.signal import fftconvolve  # with scipy.stats, a second of every job that imports simulation
-
     rng = np.random.default_rng(seed)
     n, fine_s = len(STORY_GROUPS) * n_targets, min(0.1, step_s / 4)
     slow = step_s >= SLOW_S
@@ -104,7 +103,9 @@ def story(
         impulses = np.zeros((round((n_rows + 1) * step_s / fine_s), n))
         np.add.at(impulses, np.round((onsets + 0.1) / fine_s).astype(int), drive)
         rows = np.round((np.arange(n_rows) + 0.5 * slow) * step_s / fine_s).astype(int)
-        series = fftconvolve(impulses, kernels, axes=0)[rows]
+        length = len(impulses) + len(kernels)
+        spectra = np.fft.rfft(impulses, length, axis=0) * np.fft.rfft(kernels, length, axis=0)
+        series = np.fft.irfft(spectra, length, axis=0)[rows]
         for name, values in heard.items():
             features[name].append(values)
         planted[run] = series
@@ -155,10 +156,12 @@ def _response(peak_s: float, slow: bool, fine_s: float) -> NDArray[np.float64]:
     t = np.arange(0, 24 if slow else 0.6, fine_s)
     values = np.exp(-0.5 * ((t - peak_s) / 0.05) ** 2)
     if slow:
-        from scipy.stats import gamma
-
-        values = gamma.pdf(t, peak_s + 1) - gamma.pdf(t, 2 * peak_s + 5) / 6
+        values = _gamma(t, peak_s + 1) - _gamma(t, 2 * peak_s + 5) / 6
     return np.asarray(values / np.sqrt((values**2).sum()))
+
+
+def _gamma(t: NDArray[np.float64], shape: float) -> NDArray[np.float64]:
+    return np.asarray(np.exp((shape - 1) * np.log(np.maximum(t, 1e-12)) - t - gammaln(shape)), dtype=np.float64)
 
 
 def _weights(n: int, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
@@ -186,11 +189,11 @@ def _remembering(steps: NDArray[np.float64], memory: float) -> NDArray[np.float6
     """Return autoregressive series of unit variance from their first row on."""
     steps = steps * np.sqrt(1 - memory**2)
     steps[0] /= np.sqrt(1 - memory**2)
-    from scipy.signal import lfilter
-
-    return np.asarray(lfilter([1], [1, -memory], steps, axis=0))
+    for k in range(1, len(steps)):
+        steps[k] += memory * steps[k - 1]
+    return np.asarray(steps)
 
 
 def _noise(n_rows: int, n: int, explained: float, rng: np.random.Generator) -> NDArray[np.float64]:
     drift = np.linspace(-1, 1, n_rows)[:, None] * rng.normal(size=n)
-    return np.sqrt(1 - explained) * _remembering(rng.normal(size=(n_rows, n)), NOISE_MEMORY) + drift
+    return np.asarray(np.sqrt(1 - explained) * _remembering(rng.normal(size=(n_rows, n)), NOISE_MEMORY) + drift)
