@@ -2,7 +2,7 @@
 
 from brainalign.regression.banded import BandedRidge as BandedRidge
 from brainalign.regression.banded import band_candidates as band_candidates
-from brainalign.regression.delays import delayed_features as delayed_features
+from brainalign.regression.delays import DelayedFeatures as DelayedFeatures
 from brainalign.regression.design import blocks_of as blocks_of
 from brainalign.regression.design import design_of as design_of
 from brainalign.regression.distributed_ridge import cluster as cluster
@@ -27,6 +27,7 @@ from brainalign.regression.inputs import same_kind_as as same_kind_as
 from brainalign.regression.ridge import ALPHAS as ALPHAS
 from brainalign.regression.ridge import Ridge as Ridge
 from brainalign.regression.ridge import fit_layers as fit_layers
+from brainalign.regression.rotation import centred_product as centred_product
 from brainalign.regression.rotation import rotate as rotate
 from brainalign.regression.rotation import spectrum as spectrum
 from brainalign.regression.tasks import NpyFile as NpyFile

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device, target_block
 from brainalign.kernels import apply_alpha, cross_product, lower_gram, product
+from brainalign.regression.delays import Rows, as_rows
 from brainalign.regression.design import best_alpha, blocks_of, centre, fold_grams, intercepts
 from brainalign.regression.fold_scores import Block, block_of, scores, target_scores
 from brainalign.regression.folds import InnerFold, Layout, eigenbasis, inner_folds, layout, wants_grams
@@ -41,7 +42,7 @@ from brainalign.regression.inputs import (
     units_of,
 )
 from brainalign.regression.ridge import ALPHAS
-from brainalign.regression.rotation import Rotation, Solver, by_columns, rotate
+from brainalign.regression.rotation import Rotation, Solver, by_columns, centred_product, rotate
 from brainalign.regression.threads import in_threads
 from brainalign.regression.variance_partition import BLOCK, product_measure
 
@@ -126,7 +127,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        Xs : sequence of array (n_rows, n_features of the band)
+        Xs : sequence of array or DelayedFeatures (n_rows, n_features of the band)
         Y : array (n_rows, n_targets)
         sample_weight : array (n_rows,) or float, optional
             As for `Ridge.fit`.
@@ -138,17 +139,16 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, values are not finite, a target is constant, or candidates are no shares.
         """
-        Xs, Y = self._arrays(Xs), as_array("Y", Y)
-        candidates, units = self._check(Xs, Y)
+        rows, Y = self._rows(Xs), as_array("Y", Y)
+        candidates, units = self._check(rows, Y)
         device, dtype = pick_device(self.device), getattr(torch, self.dtype)
         alphas = torch.tensor(alphas_of(self.alphas), dtype=torch.float64, device=device)
         order = layout(len(Y), self.cv, labels_of(groups)).weigh(*row_weights(sample_weight, len(Y)))
         roots = None if order.roots is None else order.roots.to(device)
-        features = (order.sort(as_tensor(X).to(device)) for X in Xs)
         smallest = float(alphas.min()) / order.weight
-        rotations = [rotate(X, smallest, self.solver, dtype, roots) for X in features]
+        rotations = [rotate(order.sort(X.to(device)), smallest, self.solver, dtype, roots) for X in rows]
         bands = _Bands(rotations, order, self.solver)
-        search = _Search(Y.shape[1], candidates, alphas, sum(X.shape[1] for X in Xs), dtype)
+        search = _Search(Y.shape[1], candidates, alphas, sum(X.shape[1] for X in rows), dtype)
         n_columns = bands.rows.shape[1]
         blocks = blocks_of(Y.shape[1], len(Y), n_columns, search.coef.shape[1], len(alphas), device)
         for held in _that_fit(blocks, len(Y) + 2 * n_columns, device):
@@ -178,7 +178,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
                     alpha, of_those = search.alpha[first + those], None if units is None else units[first + those]
                     solved = bands.solve(shares, rotated[:-1, those.to(device)], alpha, of_those)
                     search.coef[first + those] = solved.cpu()
-        self._finish(search, bands, [X.shape[1] for X in Xs], same_kind_as(Y))
+        self._finish(search, bands, [X.shape[1] for X in rows], same_kind_as(Y))
         self._of_targets = floating(as_tensor(Y))
         return self
 
@@ -190,8 +190,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the bands differ from the fit's.
         """
-        Xs = self._arrays(Xs)
-        predicted = self._parts(Xs).sum(dim=0)
+        predicted = self._parts(self._rows(Xs)).sum(dim=0)
         predicted = predicted.to(torch.promote_types(predicted.dtype, self._of_targets))
         return same_kind_as(Xs[0])(predicted.add_(self._means[1].to(predicted)))
 
@@ -203,11 +202,11 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the bands differ from the fit's, or Y does not fit them.
         """
-        Xs, Y = self._arrays(Xs), as_array("Y", Y)
+        rows, Y = self._rows(Xs), as_array("Y", Y)
         weights, _ = row_weights(sample_weight, len(Y))
         found = []
         for start in range(0, Y.shape[1], BLOCK):
-            parts, observed = self.parts(Xs, Y, slice(start, start + BLOCK))
+            parts, observed = self.parts(rows, Y, slice(start, start + BLOCK))
             found.append(target_scores(self.metric, parts.sum(dim=0), observed, weights))
         return same_kind_as(Y)(torch.cat(found))
 
@@ -221,15 +220,15 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the bands differ from the fit's, or Y does not fit them.
         """
-        Xs, Y = self._arrays(Xs), as_array("Y", Y)
+        rows, Y = self._rows(Xs), as_array("Y", Y)
         split = []
         for start in range(0, Y.shape[1], BLOCK):
-            parts, observed = self.parts(Xs, Y, slice(start, start + BLOCK))
+            parts, observed = self.parts(rows, Y, slice(start, start + BLOCK))
             everything = torch.full((1, len(observed)), 1 / len(observed), dtype=torch.float64)
             split.append(product_measure(parts, observed, self.metric, everything.to(observed))[0])
         return same_kind_as(Y)(torch.cat(split, dim=1))
 
-    def parts(self, Xs: Sequence[Array], Y: Array, targets: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    def parts(self, Xs: Sequence[Any], Y: Array, targets: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each band's predictions (n_bands, n_rows, n_targets) and Y, about the means of the fit, in float64.
 
         Parameters
@@ -245,31 +244,31 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the bands differ from the fit's, or Y does not fit them.
         """
-        parts = self._parts(Xs, targets).double()
+        parts = self._parts(self._rows(Xs), targets).double()
         check_targets(Y.shape, parts.shape[1], len(self._means[1]))
         return parts, as_tensor(Y[:, targets]).to(parts) - self._means[1][targets].to(parts)
 
-    def _parts(self, Xs: Sequence[Array], targets: slice = slice(None)) -> torch.Tensor:
+    def _parts(self, Xs: Sequence[Rows], targets: slice = slice(None)) -> torch.Tensor:
         """Return each band's predictions about the means of the fit (n_bands, n_rows, n_targets)."""
         check_is_fitted(self)
         widths, given = [len(coef) for coef in self.coef_], [X.shape[-1] for X in Xs]
         if widths != given:
             raise BrainalignError(f"Xs have {given} features but the encoder was fitted on bands of {widths}")
         pairs = zip(Xs, self._means[0], (torch.as_tensor(coef[:, targets]) for coef in self.coef_), strict=True)
-        return torch.stack([(as_tensor(X).to(c.device).double() - m.to(c.device)).to(c) @ c for X, m, c in pairs])
+        return torch.stack([centred_product(*pair) for pair in pairs])
 
-    def _arrays(self, Xs: Sequence[Any]) -> list[Array]:
+    def _rows(self, Xs: Sequence[Any]) -> list[Rows]:
         if not isinstance(Xs, Sequence) or isinstance(Xs, str) or not len(Xs):
             raise BrainalignError("BandedRidge wants a list of feature arrays, one per band; for one array use Ridge")
-        return [as_array(f"Xs[{number}]", X) for number, X in enumerate(Xs)]
+        return [as_rows(f"Xs[{number}]", X) for number, X in enumerate(Xs)]
 
-    def _check(self, Xs: Sequence[Array], Y: Array) -> tuple[NDArray[np.float64], torch.Tensor | None]:
+    def _check(self, Xs: Sequence[Rows], Y: Array) -> tuple[NDArray[np.float64], torch.Tensor | None]:
         """Return the candidates, and the units of the targets."""
         check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
         looked = [check_arrays(f"Xs[{number}]", X, Y, varying=number == 0) for number, X in enumerate(Xs)]
         return self._shares(Xs), units_of(looked[0])
 
-    def _shares(self, Xs: Sequence[Array]) -> NDArray[np.float64]:
+    def _shares(self, Xs: Sequence[Rows]) -> NDArray[np.float64]:
         if self.candidates is None:
             return band_candidates(len(Xs), self.n_candidates, self.seed)
         given = np.asarray(self.candidates, dtype=np.float64)

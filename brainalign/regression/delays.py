@@ -1,18 +1,31 @@
-"""Designs of delayed features: X_d[i] = X[i − d] within a run, zero before its start and after its end."""
+"""Designs of delayed features, multiplied without being written out: X_d[i] = X[i − d] within a run, else zero.
+
+    (Σ_d X_d X_d')[i, j] = Σ_d (X X')[i − d, j − d]
+
+Zero is one row more of X, so that products of centred features are still sums of some of their rows' products.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.regression.inputs import Array, as_array, as_tensor
+
+ROWS = 256  # of a Gram that are summed at once
 
 
-def delayed_features(values: NDArray[Any], delays: Sequence[int], runs: NDArray[Any]) -> NDArray[Any]:
-    """Delay features by whole rows within runs.
+@dataclass(frozen=True, eq=False)
+class DelayedFeatures:
+    """Features delayed by whole rows within runs, which ridge takes in place of an array (n_rows, n_columns).
+
+    Columns are delay by delay; they are written out piece by piece, when they are multiplied.
 
     Parameters
     ----------
@@ -22,11 +35,6 @@ def delayed_features(values: NDArray[Any], delays: Sequence[int], runs: NDArray[
     runs : array (n_rows,)
         The run of each row; rows of one run stand together.
 
-    Returns
-    -------
-    array (n_rows, n_delays * n_features)
-        Delay by delay.
-
     Raises
     ------
     BrainalignError
@@ -34,18 +42,137 @@ def delayed_features(values: NDArray[Any], delays: Sequence[int], runs: NDArray[
 
     Examples
     --------
-    >>> delayed_features(np.array([[1], [2], [3]]), (0, 1), np.array(["a", "a", "b"])).tolist()
+    >>> design = DelayedFeatures(np.array([[1], [2], [3]]), (0, 1), np.array(["a", "a", "b"]))
+    >>> design.to_array().tolist()
     [[1, 0], [2, 1], [3, 0]]
     """
-    check_rows("features", len(values), "runs", len(runs), "give the run of every row")
-    starts = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]])
-    if len(starts) != len(set(runs[starts].tolist())):
-        raise BrainalignError("rows of a run do not stand together; sort them by run, and by time within runs")
-    n_rows, n_features = values.shape
-    design = np.zeros((n_rows, len(delays), n_features), dtype=values.dtype)
-    for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):
-        for k, delay in enumerate(delays):
-            low, high = max(start, start + delay), min(stop, stop + delay)
-            if low < high:
-                design[low:high, k] = values[low - delay : high - delay]
-    return design.reshape(n_rows, -1)
+
+    values: Array
+    delays: Sequence[int]
+    runs: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        check_rows("features", len(self.values), "runs", len(self.runs), "give the run of every row")
+        if 1 + (self.runs[1:] != self.runs[:-1]).sum() != len(np.unique(self.runs)):
+            raise BrainalignError("rows of a run do not stand together; sort them by run, and by time within runs")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and columns: features times delays."""
+        return len(self.values), len(self.delays) * self.values.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, mask: NDArray[np.bool_]) -> DelayedFeatures:
+        """Return the rows of whole runs.
+
+        Raises
+        ------
+        BrainalignError
+            If the mask cuts a run.
+        """
+        both = np.intersect1d(self.runs[mask], self.runs[~mask])
+        if len(both):
+            raise BrainalignError(f"rows of run(s) {listed(both.tolist())} are chosen in part; choose whole runs")
+        return DelayedFeatures(self.values[mask], self.delays, self.runs[mask])
+
+    def to_array(self) -> NDArray[Any]:
+        """Write the whole design out."""
+        return np.asarray(self.rows()[:].cpu())
+
+    def rows(self) -> DelayedRows:
+        """Return what is computed with."""
+        values = as_tensor(as_array("features", self.values))
+        row, run = np.arange(len(self)), np.cumsum(np.r_[False, self.runs[1:] != self.runs[:-1]])
+        sources = row - np.asarray(self.delays)[:, None]
+        inside = (sources >= 0) & (sources < len(self))
+        inside &= run[np.where(inside, sources, 0)] == run
+        padded = torch.cat([values, values.new_zeros((1, values.shape[1]))])
+        return DelayedRows(padded, torch.as_tensor(np.where(inside, sources, len(self)), device=values.device))
+
+
+@dataclass(frozen=True, eq=False)
+class DelayedRows:
+    """A delayed design as decompositions read it: by the operations they use of a tensor (n_rows, n_columns).
+
+    Attributes
+    ----------
+    padded : tensor (n + 1, n_features)
+        The last row is 0.
+    sources : tensor (n_delays, n_rows)
+        Which of them each row has at each delay.
+    """
+
+    padded: torch.Tensor
+    sources: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and columns: features times delays."""
+        return self.sources.shape[1], len(self.sources) * self.padded.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        return self.padded.device
+
+    def __len__(self) -> int:
+        return self.sources.shape[1]
+
+    def to(self, device: torch.device) -> DelayedRows:
+        """Return it on another device."""
+        return DelayedRows(self.padded.to(device), self.sources.to(device))
+
+    def index_select(self, dim: int, rows: torch.Tensor) -> DelayedRows:
+        """Return some rows (dim 0) in another order."""
+        return DelayedRows(self.padded, self.sources.index_select(1 - dim, rows))
+
+    def __getitem__(self, where: slice | tuple[slice, slice]) -> torch.Tensor:
+        """Write some rows out or, of a pair of slices, all rows of some columns."""
+        if isinstance(where, slice):
+            return self.padded[self.sources[:, where].T].flatten(1)
+        n_features = self.padded.shape[1]
+        first, stop, _ = where[1].indices(self.shape[1])
+        ranges = [(max(first - start, 0), stop - start) for start in range(0, self.shape[1], n_features)]
+        pieces = [
+            self.padded[:, low:high][source]
+            for (low, high), source in zip(ranges, self.sources, strict=True)
+            if low < min(high, n_features)
+        ]
+        return torch.cat(pieces, dim=1)
+
+    def split(self, size: int) -> Iterator[torch.Tensor]:
+        """Write so many rows out at a time."""
+        return (self[start : start + size] for start in range(0, len(self), size))
+
+    def products(self, padded: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
+        """Return XX' (n_rows, n_rows) of the centred design.
+
+        Parameters
+        ----------
+        padded : tensor (n + 1, n + 1), float64
+            Lower triangle of the products of the padded rows, less any constant row.
+        roots : tensor (n_rows,), float64, optional
+            Of the weights of rows, by which their mean goes and they are multiplied.
+        """
+        padded = padded.tril()
+        padded += padded.tril(-1).T
+        found = padded.new_zeros((len(self), len(self)))
+        for start in range(0, len(self), ROWS):
+            for source in self.sources:
+                found[start : start + ROWS] += padded[source[start : start + ROWS]][:, source]
+        weights = torch.ones_like(found[0]) if roots is None else roots.square()
+        mean = found @ (weights / weights.sum())
+        found -= mean[:, None] + (mean - weights @ mean / weights.sum())
+        return found if roots is None else found.mul_(roots).mul_(roots[:, None])
+
+
+Rows = torch.Tensor | DelayedRows
+
+
+def as_rows(name: str, X: Any) -> Rows:
+    """Return features as ridge computes with them: a tensor on the same memory, or delayed rows."""
+    if isinstance(X, DelayedFeatures):
+        return X.rows()
+    return X if isinstance(X, DelayedRows) else as_tensor(as_array(name, X))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.devices import target_block
 from brainalign.kernels import apply_alpha, cross_product, lower_gram
+from brainalign.regression.delays import Rows
 from brainalign.regression.fold_scores import block_of, scores
 from brainalign.regression.folds import InnerFold, Layout, inner_folds, wants_grams
 from brainalign.regression.inputs import rescale_coefficients, unit_of, weighed
@@ -100,7 +101,7 @@ class BlockFit:
 
 
 def design_of(
-    features: torch.Tensor,
+    features: Rows,
     order: Layout,
     alphas: torch.Tensor,
     *,
@@ -108,7 +109,7 @@ def design_of(
     metric: Literal["r2", "r"],
     dtype: torch.dtype,
 ) -> Design:
-    """Decompose features (n_rows, n_features), and the training rows of every inner fold."""
+    """Decompose features (n_rows, n_features), tensor or delayed rows, and the training rows of every inner fold."""
     rotation = rotate(order.sort(features), float(alphas.min()) / order.weight, solver, dtype, order.roots)
     unit = unit_of(rotation.singular)
     exact = rotation.method == "svd"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +18,12 @@ from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
+from brainalign.regression.delays import DelayedRows, Rows
 from brainalign.regression.inputs import less_mean
 from brainalign.regression.rotation import Solver, by_columns, column_sums, spectrum
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 
+Sortable = TypeVar("Sortable", torch.Tensor, DelayedRows, Rows)
 BYTES = 48  # per value of the matrix that is decomposed, with all that it takes: float64 six times
 PAYS = 0.75  # share of the work left; to make the matrix of predictions takes as long as a few hundred targets
 
@@ -274,9 +276,9 @@ class Layout:
     roots: torch.Tensor | None = None
     weight: float = 1.0
 
-    def sort(self, rows: torch.Tensor) -> torch.Tensor:
+    def sort(self, rows: Sortable) -> Sortable:
         """Return rows in fold order."""
-        return rows if self.order is None else rows[torch.as_tensor(self.order, device=rows.device)]
+        return rows if self.order is None else rows.index_select(0, torch.as_tensor(self.order, device=rows.device))
 
     def weigh(self, weights: torch.Tensor | None, unit: float) -> Layout:
         """Return the same order with weights (n_rows,) of the unsorted rows; rows of weight 0 are left out.

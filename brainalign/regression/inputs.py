@@ -56,7 +56,7 @@ def check_options(alphas: Sequence[float] | float, solver: str, metric: str, dty
     alphas_of(alphas)
 
 
-def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> torch.Tensor:
+def check_arrays(name: str, X: Any, Y: Array, *, varying: bool = True) -> torch.Tensor:
     """Return the range of every target (n_targets,), after making sure that ridge can be fitted.
 
     Features and targets must have two axes, the same rows, finite values and no constant target.
@@ -65,7 +65,7 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> torc
     ----------
     name : str
         What the message calls the features.
-    X : array (n_rows, n_features)
+    X : array or delayed rows (n_rows, n_features)
     Y : array (n_rows, n_targets)
     varying : bool
         Look at the targets too (once is enough where several features meet the same ones; else no range is returned).
@@ -126,19 +126,20 @@ def check_targets(Y: Sequence[int], n_rows: int, n_targets: int) -> None:
         )
 
 
-def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
+def _limits(name: str, array: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the smallest and largest value of each column, a few rows at a time, after making sure all are finite.
 
     Extremes carry NaN and infinity along and are found ten times faster than every value is tested.
     """
     step = max(1, CHUNK // max(array.shape[1], 1))
-    smallest = largest = as_tensor(array[0])
+    smallest = largest = as_tensor(array[:1])[0]
     for start in range(0, len(array), step):
         part = as_tensor(array[start : start + step])
         smallest = torch.minimum(smallest, part.amin(dim=0))
         largest = torch.maximum(largest, part.amax(dim=0))
     if not bool(torch.isfinite(smallest).all() & torch.isfinite(largest).all()):
-        values = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
+        whole = array[:]
+        values = np.asarray(whole.cpu() if isinstance(whole, torch.Tensor) else whole)
         check_finite(name, values, "drop or repair them")
     return smallest, largest
 

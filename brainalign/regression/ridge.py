@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
+from brainalign.regression.delays import Rows, as_rows
 from brainalign.regression.design import blocks_of, centre, design_of, pooled_alpha
 from brainalign.regression.fold_scores import target_scores
 from brainalign.regression.folds import Layout, layout
@@ -35,6 +36,7 @@ from brainalign.regression.inputs import (
     same_kind_as,
     units_of,
 )
+from brainalign.regression.rotation import centred_product
 from brainalign.regression.threads import in_threads
 
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
@@ -115,7 +117,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array, DataFrame or list (n_rows, n_features)
+        X : array, DataFrame, list or DelayedFeatures (n_rows, n_features)
         Y : array, DataFrame or list (n_rows, n_targets), or (n_rows,) for one target
         sample_weight : array (n_rows,) or float, optional
             What each row counts in the sums above, in means and in scores of inner folds: a row of weight 2 is the same
@@ -170,25 +172,22 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If features are others than in the fit.
         """
-        predicted, X = self._centred(X)
+        predicted = self._centred(X)
         wide = torch.promote_types(predicted.dtype, self._of_targets)
         predicted = predicted.to(wide).add_(self._means[1].to(predicted.device, wide))
         return same_kind_as(X)(predicted[:, 0] if self._single else predicted)
 
-    def _centred(self, X: Any) -> tuple[torch.Tensor, Array]:
-        """Return predictions about the means of the targets (n_rows, n_targets), and the features as an array."""
+    def _centred(self, X: Any) -> torch.Tensor:
+        """Return predictions about the means of the targets (n_rows, n_targets)."""
         check_is_fitted(self)
         _check_names(self._names, X)
-        X = as_array("X", X)
-        if X.ndim != 2 or X.shape[1] != self.coef_.shape[0]:
+        rows = as_rows("X", X)
+        if len(rows.shape) != 2 or rows.shape[1] != self.coef_.shape[0]:
             raise BrainalignError(
-                f"X has shape {tuple(X.shape)} but the encoder was fitted on {self.coef_.shape[0]} features; "
+                f"X has shape {tuple(rows.shape)} but the encoder was fitted on {self.coef_.shape[0]} features; "
                 "use the same layer and reduction"
             )
-        coef = torch.as_tensor(self.coef_)
-        # About the means of the fit, because features with a large mean would eat float32's digits.
-        centred = (as_tensor(X).to(coef.device).double() - self._means[0].to(coef.device)).to(coef)
-        return centred @ coef, X
+        return centred_product(rows, self._means[0], torch.as_tensor(self.coef_))
 
     def score_targets(self, X: Any, Y: Any, sample_weight: Any = None) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target.
@@ -198,7 +197,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the number of features, rows or targets differs from the fit's.
         """
-        predicted, observed = self._centred(X)[0].double(), as_array("Y", Y)
+        predicted, observed = self._centred(X).double(), as_array("Y", Y)
         observed = observed[:, None] if observed.ndim == 1 and self._single else observed
         check_targets(observed.shape, *predicted.shape)
         weights, _ = row_weights(sample_weight, len(observed))
@@ -249,7 +248,7 @@ def fit_layers(
     if encoders.keys() != layers.keys():
         raise BrainalignError(f"encoders are for {listed(list(encoders))} but layers are {listed(list(layers))}")
     names = {name: _names_of(X) for name, X in layers.items()}
-    layers, Y = {name: as_array(name, X) for name, X in layers.items()}, as_array("Y", Y)
+    features, Y = {name: as_rows(name, X) for name, X in layers.items()}, as_array("Y", Y)
     single = Y.ndim == 1
     Y = Y[:, None] if single else Y
     shared, ranges = ("cv", "device", "dtype"), torch.empty(0)
@@ -257,7 +256,7 @@ def fit_layers(
         check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype, encoder.device)
         if any(getattr(encoder, option) != getattr(first, option) for option in shared):
             raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
-        looked = check_arrays(name, layers[name], Y, varying=encoder is first)
+        looked = check_arrays(name, features[name], Y, varying=encoder is first)
         ranges = looked if encoder is first else ranges
         encoder.check_roi(roi, Y.shape[1])
     device, dtype = pick_device(first.device), getattr(torch, first.dtype)
@@ -265,7 +264,7 @@ def fit_layers(
     chosen = any(len(alphas_of(encoder.alphas)) > 1 for encoder in encoders.values())
     order = layout(len(Y), first.cv, labels_of(groups)) if chosen else Layout(None, [])
     order = order.weigh(*row_weights(sample_weight, len(Y)))
-    fits = {name: _Fit(encoder, layers[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
+    fits = {name: _Fit(encoder, features[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
     means = torch.empty(Y.shape[1], dtype=torch.float64)
     targets = as_tensor(Y)
     designs = [fit.design for fit in fits.values()]
@@ -300,13 +299,12 @@ def fit_layers(
 class _Fit:
     """One layer's fit in the making."""
 
-    def __init__(self, encoder: Ridge, X: Array, order: Layout, n_targets: int, device: torch.device) -> None:
+    def __init__(self, encoder: Ridge, X: Rows, order: Layout, n_targets: int, device: torch.device) -> None:
         self.encoder = encoder
         dtype = getattr(torch, encoder.dtype)
         alphas = torch.tensor(alphas_of(encoder.alphas), dtype=torch.float64, device=device)
         folds = order if len(alphas) > 1 else replace(order, tests=[])  # a single penalty needs no choice
-        features = as_tensor(X).to(device)
-        self.design = design_of(features, folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
+        self.design = design_of(X.to(device), folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
         self.scores = torch.empty((len(alphas), n_targets), dtype=dtype)
         self.alpha = torch.empty(n_targets, dtype=torch.float64)
         self.coef = torch.empty((n_targets, X.shape[1]), dtype=dtype)  # a block of targets is one piece of memory

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 
 from brainalign.kernels import eigh, lower_gram, product
+from brainalign.regression.delays import DelayedRows, Rows
 from brainalign.regression.inputs import unit_of, weighed
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 
@@ -59,13 +60,13 @@ class Rotation:
 
 
 def rotate(
-    features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype: torch.dtype, roots: torch.Tensor | None = None
+    features: Rows, smallest_alpha: float, solver: Solver, dtype: torch.dtype, roots: torch.Tensor | None = None
 ) -> Rotation:
     """Decompose centred features through X'X or XX', whichever is smaller, or by SVD where squaring loses too much.
 
     Parameters
     ----------
-    features : tensor (n_rows, n_features)
+    features : tensor or delayed rows (n_rows, n_features)
     smallest_alpha : float
         Smallest penalty to come: directions far below it need no digits.
     solver : {"auto", "primal", "dual"}
@@ -78,43 +79,72 @@ def rotate(
     roots = None if roots is None else roots.to(features.device)
     mean = column_means(features, roots)
     primal = by_columns(n, p, solver)
-    # Rows or, dual, columns are the rows of what is multiplied.
-    length, size = (n, p) if primal else (p, n)
-    step = piece_rows(size)
-    pieces = [slice(start, start + step) for start in range(0, length, step)]
-
-    def centred(where: slice) -> torch.Tensor:
-        if primal:
-            return weighed(torch.sub(features[where], mean), None if roots is None else roots[where])
-        return weighed(torch.sub(features[:, where], mean[where]), roots).T
-
-    def products(some: Sequence[slice]) -> torch.Tensor:
-        total = torch.zeros((size, size), dtype=torch.float64, device=features.device)
-        for where in some:
-            lower_gram(centred(where), total)
-        return total
-
-    n_shares = side_by_side(len(pieces), (n, p), 8 * size**2, features.device)
-    ends = [len(pieces) * i // n_shares for i in range(n_shares + 1)]
-    gram, *others = in_threads(products, [pieces[a:b] for a, b in pairwise(ends)], features.device, (n, p))
-    while others:
-        gram += others.pop()
+    gram = centred_gram(features, mean, roots, primal=primal)
     with threads_for(n, p):
         found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
         if found is None:
             warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
             return by_svd(features, mean, dtype, roots)
     unit = unit_of(found.singular)
-    other = torch.empty((length, len(found.singular)), dtype=dtype, device=features.device)
+    other = torch.empty((n if primal else p, len(found.singular)), dtype=dtype, device=features.device)
 
     def rotate_piece(where: slice) -> None:
-        piece = centred(where) if unit == 1 else centred(where).div_(unit)
+        piece = _centred(features, mean, roots, where, primal=primal)
+        piece = piece if unit == 1 else piece.div_(unit)
         other[where] = product(piece.to(found.scaled), found.scaled).to(dtype)
 
-    in_threads(rotate_piece, pieces, features.device, (n, p))
+    in_threads(rotate_piece, _pieces(n, p, primal=primal), features.device, (n, p))
     vectors = found.vectors.to(dtype)
     rows, axes = (other, vectors) if primal else (vectors, other)
     return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
+
+
+def centred_gram(features: Rows, mean: torch.Tensor, roots: torch.Tensor | None, *, primal: bool) -> torch.Tensor:
+    """Return the lower triangle of X'X (primal) or XX' of features less their mean, in float64."""
+    if isinstance(features, DelayedRows) and not primal:
+        padded = features.padded
+        return features.products(centred_gram(padded, column_means(padded, None), None, primal=False), roots)
+    n, p = features.shape
+    size = p if primal else n
+
+    def products(some: Sequence[slice]) -> torch.Tensor:
+        total = torch.zeros((size, size), dtype=torch.float64, device=features.device)
+        for where in some:
+            lower_gram(_centred(features, mean, roots, where, primal=primal), total)
+        return total
+
+    pieces = _pieces(n, p, primal=primal)
+    n_shares = side_by_side(len(pieces), (n, p), 8 * size**2, features.device)
+    ends = [len(pieces) * i // n_shares for i in range(n_shares + 1)]
+    gram, *others = in_threads(products, [pieces[a:b] for a, b in pairwise(ends)], features.device, (n, p))
+    while others:
+        gram += others.pop()
+    return gram
+
+
+def _pieces(n_rows: int, n_columns: int, *, primal: bool) -> list[slice]:
+    """Divide the rows or, dual, the columns, which are the rows of what is multiplied."""
+    length, size = (n_rows, n_columns) if primal else (n_columns, n_rows)
+    step = piece_rows(size)
+    return [slice(start, start + step) for start in range(0, length, step)]
+
+
+def _centred(
+    features: Rows, mean: torch.Tensor, roots: torch.Tensor | None, where: slice, *, primal: bool
+) -> torch.Tensor:
+    if primal:
+        return weighed(torch.sub(features[where], mean), None if roots is None else roots[where])
+    return weighed(torch.sub(features[:, where], mean[where]), roots).T
+
+
+def centred_product(features: Rows, mean: torch.Tensor, coef: torch.Tensor) -> torch.Tensor:
+    """Return features less a mean (n_features,) times coefficients (n_features, n_targets), on their device.
+
+    The mean goes first and in float64: features with a large one would eat the digits of float32.
+    """
+    features, mean = features.to(coef.device), mean.to(coef.device)
+    pieces = features.split(piece_rows(len(mean)))
+    return torch.cat([(piece.double() - mean).to(coef) @ coef for piece in pieces])
 
 
 def piece_rows(n_columns: int) -> int:
@@ -122,7 +152,7 @@ def piece_rows(n_columns: int) -> int:
     return max(LEAST, CHUNK // max(1, n_columns))
 
 
-def column_sums(rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+def column_sums(rows: Rows, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Return the (weighted) sum of each column in float64, a few rows at a time: torch would first copy them all."""
     total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
     step = max(1, CHUNK // max(1, rows.shape[1]))
@@ -131,7 +161,7 @@ def column_sums(rows: torch.Tensor, weights: torch.Tensor | None = None) -> torc
     return total
 
 
-def column_means(rows: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
+def column_means(rows: Rows, roots: torch.Tensor | None) -> torch.Tensor:
     """Return the mean of each column in float64, weighted by the squares of `roots` (n_rows,) where given."""
     if roots is None:
         return column_sums(rows) / len(rows)
@@ -181,11 +211,9 @@ def principal(
     return Principal(vectors, singular, vectors / (singular / unit_of(singular)).to(vectors), benign)
 
 
-def by_svd(
-    features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype, roots: torch.Tensor | None = None
-) -> Rotation:
+def by_svd(features: Rows, mean: torch.Tensor, dtype: torch.dtype, roots: torch.Tensor | None = None) -> Rotation:
     """Decompose features (n_rows, n_features) without squaring them."""
-    left, singular, right = torch.linalg.svd(weighed(features.double() - mean, roots), full_matrices=False)
+    left, singular, right = torch.linalg.svd(weighed(features[:].double() - mean, roots), full_matrices=False)
     keep = singular > singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
     return Rotation(mean, right[keep].T.to(dtype), singular[keep], left[:, keep].to(dtype), "svd", benign=False)
 

@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from brainalign.encoding import best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
 from brainalign.features import resample_events
-from brainalign.regression import ALPHAS, delayed_features
+from brainalign.regression import ALPHAS, DelayedFeatures
 from brainalign.statistics import permutation_test
 
 DELAYS = (1, 2, 3)
@@ -88,7 +88,7 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
         moved = np.concatenate([np.roll(Y[runs == run], drawn[k][number], axis=0) for k, run in enumerate("abc")])
         for k, run in enumerate("abc"):
             train = runs != run
-            Z = delayed_features((X - X[train].mean(axis=0)) / X[train].std(axis=0), DELAYS, runs)
+            Z = DelayedFeatures((X - X[train].mean(axis=0)) / X[train].std(axis=0), DELAYS, runs).to_array()
             for target in range(2):
                 theirs = Ridge(fit.alphas[k, target]).fit(Z[train], moved[train, target])
                 every[k, number, target] = np.corrcoef(theirs.predict(Z[~train]), moved[~train, target])[0, 1]

@@ -1,27 +1,90 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from himalaya.kernel_ridge import KernelRidge
 from refusals import refused
+from sklearn.linear_model import Ridge as Theirs
 
-from brainalign.regression import delayed_features
+from brainalign.regression import BandedRidge, DelayedFeatures, Ridge
 
 RUNS = np.repeat(["b", "a", "c"], [7, 2, 5])
+MANY = np.repeat(["d", "b", "e", "a"], [50, 5, 40, 30])  # the second not longer than the largest delay
+
+
+def written_out(X: np.ndarray, delays: tuple[int, ...], runs: np.ndarray) -> np.ndarray:
+    expected = np.zeros((len(X), len(delays), X.shape[1]), dtype=X.dtype)
+    for row in range(len(X)):
+        for k, delay in enumerate(delays):
+            source = row - delay
+            if 0 <= source < len(X) and runs[source] == runs[row]:
+                expected[row, k] = X[source]
+    return expected.reshape(len(X), -1)
+
+
+def drawn(n_features: int, delays: tuple[int, ...], runs: np.ndarray = MANY) -> tuple[np.ndarray, ...]:
+    """Features with a mean, the design written out, and responses."""
+    rng = np.random.default_rng(n_features)
+    X = rng.normal(size=(len(runs), n_features)) + 3
+    design = written_out(X, delays, runs)
+    Y = design @ rng.normal(size=(design.shape[1], 6)) / np.sqrt(design.shape[1])
+    return X, design, Y + rng.normal(size=Y.shape)
 
 
 @pytest.mark.parametrize("delays", [(0, 1, 3), (-2, 0), (6, 7), (2,)])
 def test_designs_are_those_written_out(delays: tuple[int, ...]) -> None:
     """Runs of unequal length, one not longer than a delay; nothing crosses from run to run."""
     X = np.random.default_rng(0).normal(size=(14, 3))
-    expected = np.zeros((14, len(delays), 3))
-    for row in range(14):
-        for k, delay in enumerate(delays):
-            source = row - delay
-            if 0 <= source < 14 and RUNS[source] == RUNS[row]:
-                expected[row, k] = X[source]
-    np.testing.assert_array_equal(delayed_features(X, delays, RUNS), expected.reshape(14, -1))
+    design = DelayedFeatures(X, delays, RUNS)
+    expected = written_out(X, delays, RUNS)
+    np.testing.assert_array_equal(design.to_array(), expected)
+    np.testing.assert_array_equal(design[RUNS != "a"].to_array(), expected[RUNS != "a"])
+    assert design.shape == expected.shape
+
+
+@pytest.mark.parametrize("options", [{"groups": MANY}, {"groups": MANY, "sample_weight": np.arange(125) % 4}, {}])
+@pytest.mark.parametrize("n_features", [6, 70])  # fewer columns than rows, and more
+@pytest.mark.parametrize("delays", [(1, 2, 3), (-6, 0, 4)])
+def test_ridge_is_that_of_a_design_written_out(
+    delays: tuple[int, ...], n_features: int, options: dict[str, Any]
+) -> None:
+    X, explicit, Y = drawn(n_features, delays)
+    design = DelayedFeatures(X, delays, MANY)
+    mine, theirs = (Ridge(dtype="float64").fit(Z, Y, **options) for Z in (design, explicit))
+    np.testing.assert_allclose(mine.cv_scores_, theirs.cv_scores_, atol=1e-9)
+    np.testing.assert_allclose(mine.coef_, theirs.coef_, atol=1e-9)
+    held = np.isin(MANY, ["b"])
+    np.testing.assert_allclose(mine.predict(design[held]), theirs.predict(explicit[held]), atol=1e-9)
+
+
+def test_bands_are_those_written_out() -> None:
+    bands, (_, design, Y) = ((1, 2), (0, -1, 6)), drawn(5, (1, 2))
+    Xs = [drawn(5, bands[0])[0], drawn(50, bands[1])[0]]
+    delayed = [DelayedFeatures(X, delays, MANY) for X, delays in zip(Xs, bands, strict=True)]
+    explicit = [design, written_out(Xs[1], bands[1], MANY)]
+    options = {"n_candidates": 5, "cv": "groups", "dtype": "float64"}
+    mine, theirs = (BandedRidge(**options).fit(Z, Y, groups=MANY) for Z in (delayed, explicit))
+    np.testing.assert_array_equal(mine.deltas_, theirs.deltas_)
+    np.testing.assert_allclose(mine.predict(delayed), theirs.predict(explicit), atol=1e-8)
+    np.testing.assert_allclose(mine.split_scores(delayed, Y), theirs.split_scores(explicit, Y), atol=1e-8)
+
+
+@pytest.mark.parametrize("runs", [MANY, np.repeat("one", 125)])
+def test_predictions_are_those_of_peers(runs: np.ndarray) -> None:
+    X, explicit, Y = drawn(60, (0, 2, 5), runs)
+    predicted = (
+        Ridge(alphas=30.0).fit(DelayedFeatures(X, (0, 2, 5), runs), Y).predict(DelayedFeatures(X, (0, 2, 5), runs))
+    )
+    np.testing.assert_allclose(predicted, Theirs(alpha=30.0).fit(explicit, Y).predict(explicit), atol=1e-5)
+    kernel = KernelRidge(alpha=30.0, fit_intercept=True).fit(explicit, Y)
+    np.testing.assert_allclose(predicted, kernel.predict(explicit), atol=1e-5)
 
 
 def test_rows_of_a_run_stand_together() -> None:
-    refused("rows of a run do not stand together", delayed_features, np.ones((3, 1)), (0,), np.array(["a", "b", "a"]))
-    refused("14", delayed_features, np.ones((3, 1)), (0,), RUNS)
+    refused("rows of a run do not stand together", DelayedFeatures, np.ones((3, 1)), (0,), np.array(["a", "b", "a"]))
+    refused("14", DelayedFeatures, np.ones((3, 1)), (0,), RUNS)
+    design = DelayedFeatures(np.ones((14, 1)), (0, 1), RUNS)
+    refused("b are chosen in part", design.__getitem__, np.arange(14) < 3)
+    refused("NaN", Ridge().fit, DelayedFeatures(np.full((14, 1), np.nan), (0, 1), RUNS), np.eye(14))

@@ -17,14 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.regression import BandedRidge, Ridge, delayed_features
+from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_product, rotate
 from brainalign.statistics import pearson
 
 Band = Values | Mapping[str, Values]  # features, or those for each run that is left out
-TINY = 1e-9  # so that directions without variance weigh nothing at a penalty of 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def fit_runs(
     r, r2, split, weights, inner, alphas, deltas = [], [], [], [], [], [], []
     for run in names:
         test = runs == run
-        designs = [delayed_features(scaled(_of_fold(band, run), ~test), delays, runs) for band in bands]
+        designs = [DelayedFeatures(scaled(_of_fold(band, run), ~test), delays, runs) for band in bands]
         train, held = [design[~test] for design in designs], [design[test] for design in designs]
         if len(bands) == 1:
             ridge = Ridge(cv="groups").fit(train[0], Y[~test], groups=runs[~test])
@@ -209,15 +209,17 @@ def shift_null(
     total = np.zeros((n_permutations, Y.shape[1]))
     for k, run in enumerate(names):
         test, start = runs == run, int(np.flatnonzero(runs == run)[0])
-        designs = [delayed_features(scaled(_of_fold(band, run), ~test), delays, runs) for band in bands]
+        values = [scaled(_of_fold(band, run), ~test) for band in bands]
         shares, groups = np.unique(fit.deltas[k], axis=1, return_inverse=True)
         for g, delta in enumerate(shares.T):
             targets = np.flatnonzero(groups.ravel() == g)
-            X = np.concatenate([np.sqrt(d) * design for d, design in zip(delta, designs, strict=True) if d > 0], axis=1)
-            X = X - X[~test].mean(axis=0)
-            left, size, right = np.linalg.svd(X[~test], full_matrices=False)
-            held = ((X[test] - X[test].mean(axis=0)) @ right.T) * size
-            shrunk = (1 / (size[:, None] ** 2 + fit.alphas[k][targets] + TINY)).astype(np.float32)
+            mixed = [np.sqrt(d, dtype=np.float32) * part for d, part in zip(delta, values, strict=True) if d > 0]
+            design, alphas = DelayedFeatures(np.concatenate(mixed, axis=1), delays, runs), fit.alphas[k][targets]
+            turned = rotate(design[~test].rows(), alphas.min(), "auto", torch.float32)
+            left, size = turned.rows.numpy(), turned.singular.numpy()
+            held = centred_product(design[test].rows(), turned.mean, turned.axes).numpy() * size.astype(np.float32)
+            held -= held.mean(axis=0)
+            shrunk = (1 / (size[:, None] ** 2 + alphas)).astype(np.float32)
             train, shown = Y[~test][:, targets], _unit(Y[test][:, targets])
             # What is small moves, in place of the responses: Uᵀ P y = (Pᵀ U)ᵀ y, and U is orthogonal to constants.
             basis, back = np.empty((len(Y), left.shape[1]), dtype=left.dtype), np.empty(len(shown), dtype=int)
