@@ -64,13 +64,14 @@ CAPTIONS = {
         All numbers of the figure. Predicted: share of targets with p below .05 after correction over all targets
         (largest r of each permutation). Others: r with the mean of other subjects.""",
     "intersubject": """
-        r of every target with the mean of {n} other subjects in the same space, run by run. Red: responses that people
-        share, whatever a model makes of them. Good: the models' map is red where this one is. Red here and white there:
-        something is shared that no model holds.""",
+        r of every target with the mean of other subjects in the same space ({n} of them), run by run. Red: responses
+        that people share, whatever a model makes of them. Good: the models' map is red where this one is. Red here and
+        white there: something is shared that no model holds.""",
     "runshares": """
         R² that is lost when a model leaves the joint fit of all models and controls, with 95 % intervals over
         runs; shared: what several models explain alike. Good: an interval above 0. Bad: a large score in the figure
-        above and nothing here: other models explain the same.""",
+        above and nothing here: other models explain the same. Estimating costs R²: of a model with many features and
+        few rows more than this is its own.""",
     "rundelays": """
         Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
         weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
@@ -209,10 +210,13 @@ def _name(model: object) -> str:
     return WHOLE.get(str(model), str(model))
 
 
+def _controls(material: StudyMaterial) -> list[str]:
+    models = {name: material.config.models[name] for name in material.config.models_of(material.dataset)}
+    return [name for name, model in models.items() if model.random or model.extractor == "random"]
+
+
 def _colours(material: StudyMaterial) -> dict[str, str]:
-    config = material.config
-    models = config.models_of(material.dataset)
-    controls = [name for name in models if config.models[name].random or config.models[name].extractor == "random"]
+    models, controls = material.config.models_of(material.dataset), _controls(material)
     beside = [*dict.fromkeys(material.tables["rundelays"]["model"])]
     greys = {name: str(0.35 + 0.15 * k) for k, name in enumerate(name for name in beside if name not in models)}
     return model_colours(models, controls) | greys | {"all": "black", "shared": NULL}
@@ -278,7 +282,7 @@ def _maps(material: StudyMaterial) -> list[Section]:
         panels.append(
             _panel("intersubject", "What other subjects predict", drawn.figure, others, n=int(others["n_others"].max()))
         )
-    added = uniques[uniques["model"].isin(models)] if len(uniques) else uniques
+    added = uniques[uniques["model"].isin({*models} - {*_controls(material)})]
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
     for model, part in added.groupby("model", sort=False) if top > 0 else ():
         unique = targets[["target_id"]].merge(part, how="left")["unique"].to_numpy(dtype=float)
@@ -443,8 +447,8 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         n = int(material.tables["intersubject"]["n_others"].max())
         texts.append(
             (
-                f"Intersubject correlation: responses of every run were correlated with the mean of up to {n} other "
-                "subjects whose targets lie in the same space.",
+                f"Intersubject correlation: responses of every run were correlated with the mean of other subjects "
+                f"({n}) whose targets lie in the same space.",
                 ("nastase",),
             )
         )
