@@ -84,6 +84,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "features": {
         "LanguageExtractor": "needs saved weights: tests/features/test_language.py, test_random_weights_are_drawn",
+        "SpeechExtractor": "needs saved weights: tests/features/test_speech.py, test_random_weights_are_drawn",
         "TimmExtractor": STAND_IN,
         "TorchvisionExtractor": STAND_IN,
         "VisionExtractor": "needs saved weights: tests/features/test_vision.py, test_digest_follows_content_not_place",

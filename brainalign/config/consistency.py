@@ -51,6 +51,12 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
         a fit; if a table of images does not hold what a section asks for.
     """
     for dataset, descriptor in descriptors.items():
+        deaf = [name for name in config.models_of(dataset) if config.models[name].reads_sounds]
+        if deaf and not descriptor.continuous.sounds:
+            raise BrainalignError(
+                f"datasets.{dataset}.models: {', '.join(deaf)} read sounds, but its descriptor names none; give "
+                "continuous: {sounds: {run1: run1.wav, ...}}, or list other models"
+            )
         if descriptor.data_type in MODELS_FIT:
             MODELS_FIT[descriptor.data_type](config, dataset, descriptor)
         _networks_are_there(config, dataset)
@@ -164,13 +170,13 @@ def _networks_are_there(config: Config, dataset: str) -> None:
     made = [config.raw_folder(name) for name in config.datasets]
     for name in config.models_of(dataset):
         model = config.models[name]
-        if model.extractor not in ("sentence", "language", "vision"):
+        if model.extractor not in ("sentence", "language", "speech", "vision"):
             continue
         if any(Path(model.weights).is_relative_to(folder) for folder in made) and not Path(model.weights).exists():
             continue  # the workflow makes it
         try:
             where = Path(find_weights(model.weights))
-            if model.extractor != "language":  # whose layers are numbered
+            if model.extractor not in ("language", "speech"):  # whose layers are numbered
                 check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
         except BrainalignError as error:
             raise BrainalignError(f"models.{name}: {error}") from None
@@ -253,8 +259,9 @@ def _events_are_described(config: Config, dataset: str, descriptor: Study) -> No
         wrong = [model for model in config.models_of(dataset) if getattr(config.models[model], reads)]
         if wrong and columns is not None and not needed & set(columns):
             raise BrainalignError(
-                f"datasets.{dataset}.models: {', '.join(wrong)} read a {what} of every event, but {descriptor.stimuli} "
-                f"has no column {what}{did_you_mean(what, columns)}; add it, or list vectors of your own"
+                f"datasets.{dataset}.models: {', '.join(wrong)} read a {what} of every event, but "
+                f"{descriptor.stimuli or 'a study without events'} has no column {what}"
+                f"{did_you_mean(what, columns)}; add it, or list vectors of your own"
             )
 
 

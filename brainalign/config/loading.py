@@ -47,7 +47,8 @@ def default_models(study: Study) -> dict[str, dict[str, object]]:
     images = NETWORKS if (seen and study.has_images) or (study.data_type == "continuous" and "path" in columns) else {}
     captioned = bool(study.n_texts) or bool({"caption", "text", "word"} & set(columns))
     texts = MINILM if captioned or study.data_type == "sentences" else {}
-    return images | texts or {"onehot": {"extractor": "onehot"}}
+    silent = {"noise": {"extractor": "random", "n_features": 8}} if study.continuous.signals else {}
+    return images | texts or silent or {"onehot": {"extractor": "onehot"}}
 
 
 def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Study]:

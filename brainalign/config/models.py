@@ -21,6 +21,7 @@ class ModelUse(Strict):
 
     reads_images: ClassVar[bool] = False
     reads_texts: ClassVar[bool] = False  # of images their captions
+    reads_sounds: ClassVar[bool] = False
     reads_vectors: ClassVar[bool] = False  # by the ids of stimuli, whatever they are
 
     @property
@@ -65,6 +66,30 @@ class LanguageModel(ModelUse):
     revision: str | None = Field(None, description="of a hub id")
     batch_size: int = Field(8, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "cpu"
+
+
+class SpeechModel(ModelUse):
+    """A speech model, such as wav2vec 2, HuBERT or the encoder of Whisper, on the sounds of runs."""
+
+    reads_sounds: ClassVar[bool] = True
+
+    extractor: Literal["speech"]
+    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
+    layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
+    rate_hz: float = Field(10.0, gt=0, description="rows per second, before they meet the clock of the recording")
+    context_s: float = Field(8.0, ge=0, description="heard before what a window adds")
+    chunk_s: float = Field(2.0, gt=0, description="that a window adds: the most that a row can hear ahead")
+    random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
+    revision: str | None = Field(None, description="of a hub id")
+    batch_size: int = Field(8, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _chunks_hold_whole_rows(self) -> SpeechModel:
+        rows = self.chunk_s * self.rate_hz
+        if rows < 1 or abs(rows - round(rows)) > 1e-6:
+            raise ValueError(f"chunk_s times rate_hz is {rows:g} rows; give values that make it whole, as 2 and 10 do")
+        return self
 
 
 class OneHotModel(ModelUse):
@@ -177,6 +202,7 @@ class TableModel(ModelUse):
 Model = Annotated[
     SentenceModel
     | LanguageModel
+    | SpeechModel
     | OneHotModel
     | RandomModel
     | PixelsModel

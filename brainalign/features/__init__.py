@@ -33,6 +33,7 @@ from brainalign.features.latent_dynamics import LatentDynamics as LatentDynamics
 from brainalign.features.reduction import PCA as PCA
 from brainalign.features.reduction import SparseProjection as SparseProjection
 from brainalign.features.reduction import layer_inputs as layer_inputs
+from brainalign.features.speech import SpeechExtractor as SpeechExtractor
 from brainalign.features.tables import OneHotExtractor as OneHotExtractor
 from brainalign.features.tables import RandomExtractor as RandomExtractor
 from brainalign.features.tables import TableExtractor as TableExtractor
@@ -48,6 +49,7 @@ from brainalign.study import captions_of as captions_of
 EXTRACTORS = {
     "sentence": SentenceExtractor,
     "language": LanguageExtractor,
+    "speech": SpeechExtractor,
     "onehot": OneHotExtractor,
     "random": RandomExtractor,
     "pixels": PixelsExtractor,

@@ -28,8 +28,11 @@ class Writer(Protocol):
 class Extractor(Protocol):
     """Turns stimuli into features."""
 
-    reads: Literal["path", "texts", ""]
-    """The column of the stimuli that alone determines a row; empty where a row depends on its place in the table."""
+    reads: Literal["path", "texts", "sound", ""]
+    """The column of the stimuli that alone determines a row; empty where a row depends on its place in the table.
+
+    Of "sound" rows are pieces of the file in `path`, `rate_hz` of the extractor a second.
+    """
 
     def digest(self) -> str:
         """Return the sha256 of everything but code that determines the features: weights, tokeniser, preprocessing."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer
-from brainalign.features.text import load_text_model, model_digest
+from brainalign.features.text import check_layers, load_text_model, model_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -145,7 +145,7 @@ class LanguageExtractor:
             with torch.inference_mode():
                 given = torch.tensor(ids, device=model.device)
                 states = model(input_ids=given, output_hidden_states=True).hidden_states
-            names = self._names(len(states))
+            names = check_layers(self.layers, len(states), self.weights)
             for k, start in enumerate(group):
                 fresh = slice(0 if start == 0 else size // 2, None)
                 of = owners[start : start + size][fresh]
@@ -165,13 +165,6 @@ class LanguageExtractor:
             raise BrainalignError(f"{self.weights} reads no token of {listed(silent)}; leave such events out")
         shares = (counts if self.pooling == "mean" else np.ones(len(words)))[:, None].astype(np.float32)
         return {layer: sums / shares for layer, sums in total.items()}
-
-    def _names(self, n: int) -> list[str]:
-        names = [f"layer{k}" for k in range(n)]
-        unknown = [layer for layer in self.layers or () if layer not in names]
-        if unknown:
-            raise BrainalignError(f"layers: {listed(unknown)} not in {self.weights}, which has layer0 to layer{n - 1}")
-        return names
 
 
 def _one(wordings: Any, name: object) -> str:

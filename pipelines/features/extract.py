@@ -10,11 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets import listed_table
+from brainalign.datasets import listed_table, sampled_stimuli
 from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.io import file_digest, open_writer, read_parquet, read_text_table
 from brainalign.study import captions_of, check_captions, load_descriptor
 from brainalign.workflow import Job
+
+PIECES_HZ = 10.0  # of sounds, where a model that hears nothing stands for them
 
 
 def extract(job: Job) -> None:
@@ -24,7 +26,14 @@ def extract(job: Job) -> None:
     if "seed" in inspect.signature(extractor).parameters:
         options["seed"] = job.seed
     model: Extractor = extractor(**options)
-    if not job.has("stimuli"):
+    sampled = None
+    if job.has("signals"):
+        sampled = sampled_stimuli(
+            load_descriptor(job.path("descriptor")), model.reads, getattr(model, "rate_hz", PIECES_HZ)
+        )
+    if sampled is not None:
+        stimuli, table = sampled, sampled.drop(columns="path")
+    elif not job.has("stimuli"):
         descriptor = load_descriptor(job.path("descriptor"))
         stimuli = table = listed_table(descriptor)
         if model.reads == "path" and descriptor.has_images:  # the artifact keeps them as the descriptor gives them
@@ -65,10 +74,14 @@ def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:
 
 
 def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
-    """Return the sha256 of what the extractor reads of each stimulus: the image's bytes, or its texts."""
+    """Return the sha256 of what the extractor reads of each stimulus: an image's bytes, texts, a piece of a sound."""
     if column == "path":
         check_images(stimuli)
         return [file_digest(path) for path in stimuli["path"]]
+    if column == "sound":
+        files = {path: file_digest(path) for path in stimuli["path"].unique()}
+        places = zip(stimuli["path"], stimuli["onset_s"], strict=True)
+        return [hashlib.sha256(f"{files[path]} {onset}".encode()).hexdigest() for path, onset in places]
     if column not in stimuli:
         raise BrainalignError(
             f"the stimuli have the columns {list(stimuli)} but no {column}; a text model needs wordings in the "

@@ -54,8 +54,8 @@ def test_every_entry_computes_pending_rows_only(extractor, new_rows: type) -> No
 
 def test_the_menu_holds_them_all() -> None:
     networks = {"efficientnet", "vision", "timm", "torchvision", "user"}
-    assert set(EXTRACTORS) == networks | {"sentence", "language", "onehot", "random", "pixels", "table"}
-    assert {extractor.reads for extractor in EXTRACTORS.values()} == {"path", "texts", ""}
+    assert set(EXTRACTORS) == networks | {"sentence", "language", "speech", "onehot", "random", "pixels", "table"}
+    assert {extractor.reads for extractor in EXTRACTORS.values()} == {"path", "texts", "sound", ""}
 
 
 def test_one_hot_is_full_rank_and_equidistant(new_rows: type) -> None:

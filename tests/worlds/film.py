@@ -1,4 +1,4 @@
-"""A film with sound and words, of known truth: voxels that follow its loudness, its motion, or nothing.
+"""A film with sound and words, of known truth: voxels that follow its loudness, its motion, its luminance, or nothing.
 
 Words are vectors that hold the loudness around them, and noise: they predict what loudness drives, and add nothing.
 """
@@ -14,7 +14,7 @@ from scipy.io import wavfile
 from scipy.signal import lfilter
 from scipy.stats import gamma
 
-GROUPS = ("loudness", "motion", "none")
+GROUPS = ("loudness", "motion", "luminance", "none")
 FPS, SOUND_HZ, FINE_S = 2, 2000, 0.1
 
 
@@ -47,18 +47,19 @@ def write_film(
         onsets = np.sort(rng.uniform(0, seconds - 1, 3 * seconds)).round(2)
         words.append(pd.DataFrame({"run": run, "onset_s": onsets, "duration_s": 0.2, "text": "word"}))
         around = level[((onsets + 0.1) / FINE_S).astype(int)]
-        vectors.append(
-            np.stack([around + around.std() * rng.normal(size=len(around)), *rng.normal(size=(3, len(around)))], axis=1)
-        )
-        fine = {"loudness": level, "motion": np.repeat(motion, round(1 / FPS / FINE_S))}
+        noise = rng.normal(size=(len(around), 4))
+        noise[:, 0] = 2 * around.std() * noise[:, 0] + around
+        vectors.append(noise)
+        seen = {"motion": motion, "luminance": grey}
+        fine = {"loudness": level} | {name: np.repeat(each, round(1 / FPS / FINE_S)) for name, each in seen.items()}
         planted = np.zeros((n_rows, len(GROUPS), n_voxels))
-        for k, name in enumerate(GROUPS[:2]):
+        for k, name in enumerate(GROUPS[:3]):
             for voxel, peak in enumerate(np.linspace(4, 6, n_voxels)):
                 series = np.convolve(fine[name] - fine[name].mean(), gamma.pdf(np.arange(0, 24, FINE_S), peak + 1))[
                     rows
                 ]
                 planted[:, k, voxel] = np.sqrt(signal) * series / series.std()
-        noise = np.sqrt([1 - signal, 1 - signal, 1])[:, None] * rng.normal(size=planted.shape)
+        noise = np.sqrt([*[1 - signal] * 3, 1])[:, None] * rng.normal(size=planted.shape)
         np.save(folder / f"{run}.npy", (100 + planted + noise).reshape(n_rows, -1).astype(np.float32))
     pd.concat(words).to_csv(folder / "words.tsv", sep="\t", index=False)
     np.save(folder / "words.npy", np.concatenate(vectors).astype(np.float32))

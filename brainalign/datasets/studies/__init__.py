@@ -18,7 +18,7 @@ from brainalign.datasets.studies.sentence_study import (
     sentence_trials,
     split_problems,
 )
-from brainalign.datasets.studies.signals import film_frames, signal_lengths, signal_problems
+from brainalign.datasets.studies.signals import film_frames, sampled_stimuli, signal_lengths, signal_problems
 from brainalign.datasets.studies.subjects import (
     changed_files,
     image_split,
@@ -56,6 +56,7 @@ __all__ = [
     "read_stimuli",
     "read_subject",
     "read_triplets",
+    "sampled_stimuli",
     "sentence_sensors",
     "sentence_splits",
     "sentence_trials",

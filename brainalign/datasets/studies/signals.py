@@ -40,6 +40,39 @@ def film_frames(study: Study) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def sound_pieces(study: Study, rate_hz: float) -> pd.DataFrame:
+    """List what is heard of all sounds in pieces of 1 / rate_hz: stimulus_id, run, onset_s, duration_s, path, sampled.
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read.
+    """
+    parts = []
+    for run, path in study.continuous.sounds.items():
+        place = study.locate(path, f"continuous.sounds.{run}")
+        values, rate = read_sound(place)
+        parts.append(_rows(run, int(len(values) / rate * rate_hz), rate_hz, "sound").assign(path=str(place)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def sampled_stimuli(study: Study, reads: str, rate_hz: float) -> pd.DataFrame | None:
+    """Return the pieces of sounds or the frames of films that a model is given; None where events are its stimuli.
+
+    Parameters
+    ----------
+    study : Study
+    reads : str
+        Of its extractor. What reads nothing takes frames, or pieces of sounds, where there are no events.
+    rate_hz : float
+        Pieces per second.
+    """
+    signals, events = study.continuous, bool(study.stimuli)
+    if reads == "sound" or (signals.sounds and not signals.films and not events):
+        return sound_pieces(study, rate_hz)
+    return film_frames(study) if signals.films and (reads == "path" or not events) else None
+
+
 def signal_lengths(study: Study) -> pd.DataFrame:
     """Measure how long every sound and film lasts: where it stands in the descriptor, run, seconds.
 
