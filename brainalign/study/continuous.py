@@ -7,6 +7,7 @@ ContinuousOptions  how features and responses meet on one clock: delays, trimmin
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -15,9 +16,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from brainalign.checks import listed
+from brainalign.checks import did_you_mean, listed
 from brainalign.io import array_shapes, chosen_array
-from brainalign.study.parsing import Strict
+from brainalign.study.parsing import Name, Strict
 from brainalign.study.responses import RepetitionTime
 
 OWN_SPACES = ("", "scanner", "of the scanner", "native", "individual", "t1w", "fsnative")  # of one brain alone
@@ -158,6 +159,9 @@ class ContinuousOptions(Strict):
         {}, description="by run: what was seen, a folder with an image per frame from the start of the run; with fps"
     )
     fps: float | None = Field(None, gt=0, description="frames per second in the folders of films")
+    test_sets: dict[Name, tuple[str, ...]] = Field(
+        {}, description="runs by name of a set that is never trained on, such as other stories: scored beside the rest"
+    )
     detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
     high_pass_hz: float | None = Field(
         None, ge=0, description="slower cosines are removed within runs: below 0.01 of volumes, none (0) of samples"
@@ -177,6 +181,11 @@ class ContinuousOptions(Strict):
             for kind in ("sounds", "films")
             for run, path in getattr(self, kind).items()
         }
+
+    def tested_apart(self, files: RunFiles) -> dict[str, list[str]]:
+        """List the runs that a recording has of every test set; sets of which it has none are left out."""
+        sets = {name: [run for run in runs if run in files.files] for name, runs in self.test_sets.items()}
+        return {name: runs for name, runs in sets.items() if runs}
 
     def delays(self, files: RunFiles) -> list[int]:
         """List delays in rows.
@@ -222,8 +231,15 @@ def check_continuous(study: Any) -> None:
         For pydantic to report.
     """
     rules = list(study.splits.values())
-    if len(rules) != 1 or rules[0].leave_out not in ("run", "story") or rules[0].folds is not None:
-        raise ValueError("splits: of stimuli that go on whole runs are left out; give runs: {leave_out: run}")
+    if len(rules) != 1 or rules[0].leave_out not in ("run", "story") or rules[0].size > 1:
+        raise ValueError("splits: of stimuli that go on whole runs are left out; give runs: {leave_out: run}, or folds")
+    apart = [run for runs in study.continuous.test_sets.values() for run in runs]
+    recorded = {run for files in study.recordings.values() for run in files.files}
+    if odd := [run for run in apart if run not in recorded or apart.count(run) > 1]:
+        raise ValueError(
+            f"continuous.test_sets: {odd[0]} is in two sets, or no run of a recording{did_you_mean(odd[0], recorded)}; "
+            "name every run once"
+        )
     for name, files in study.recordings.items():
         study.continuous.delays(files)
         for kind in ("sounds", "films"):
@@ -236,10 +252,11 @@ def check_continuous(study: Any) -> None:
                 f"continuous.high_pass_hz: {study.continuous.high_pass(files):g} Hz leaves little of rows "
                 f"{files.step_s:g} s apart; give {0.1 / files.step_s:.2g} or less"
             )
-        if len(files.files) < 3:
+        n = sum(run not in apart for run in files.files)
+        if n - math.ceil(n / (rules[0].folds or max(n, 1))) < 2:
             raise ValueError(
-                f"recordings.{name}.files: {len(files.files)} runs; one is left out and penalties are chosen between "
-                "others, which takes three or more: cut runs at pauses, or record more"
+                f"recordings.{name}.files: {n} runs to train on; some are left out and penalties are chosen between "
+                "others, which takes three or more: cut runs at pauses, record more, or give more folds"
             )
 
 

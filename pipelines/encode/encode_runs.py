@@ -12,7 +12,16 @@ from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
 from brainalign.datasets import slow_drifts
-from brainalign.encoding import Band, RunFit, best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
+from brainalign.encoding import (
+    Band,
+    RunFit,
+    best_layers,
+    fit_runs,
+    mean_over_runs,
+    run_folds,
+    shift_null,
+    unique_variance,
+)
 from brainalign.features import resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import MIN_UNITS, RELIABLE, cross_validated_interval, permutation_test
@@ -35,40 +44,49 @@ def encode_runs(job: Job) -> None:
     targets, folds, weights = [], [], []
     bands: dict[str, Band] = {}
     fits: dict[str, RunFit] = {}
-    controls = set(
-        job.load("runcontrols", pd.DataFrame)["control"]
-    )  # beside every model: what was shown, whatever it said
+    apart: dict[str, list[str]] = noted["test_sets"]
+    parts = run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
+    sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
+    ratios = {name: 0.0 if name else 1 / ((noted["folds"] or len(sets[""])) - 1) for name in sets}
+    rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
+    controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():
-        every = {layer: fit_runs([values], Y, runs, delays) for layer, values in layers.items()}
+        every = {layer: fit_runs([values], Y, runs, delays, parts) for layer, values in layers.items()}
         fits[model], bands[model] = best_layers(layers, every, names)
         for layer, fit in every.items() if model not in controls else ():
-            scores += _score_rows(model, layer, "layer", fit, ceiling, regions, None)
+            scores += _score_rows(model, layer, "layer", fit.r[rows[""]], ceiling, regions)
         weights += [
             {"model": model, "delay_s": delay * noted["step_s"], "weight": weight}
             for delay, weight in zip(delays, fits[model].weights, strict=True)
         ]
     options = {"n_candidates": settings.n_candidates, "seed": job.seed}
-    fits["all"] = together = fit_runs(list(bands.values()), Y, runs, delays, **options)
+    fits["all"] = together = fit_runs(list(bands.values()), Y, runs, delays, parts, **options)
     confidence = job.settings["confidence"]
     for model, fit in fits.items():
         fitted = list(bands.values()) if model == "all" else [bands[model]]
-        null = shift_null(fitted, Y, runs, delays, fit, gap, settings.permutations, job.seed)
+        null = shift_null(
+            fitted, Y, runs, delays, fit, gap, settings.permutations, parts, list(sets.values()), job.seed
+        )
         kind = "control" if model in controls else "joint" if model == "all" else "model"
-        scores += _score_rows(model, "", kind, fit, ceiling, regions, null, confidence)
-        r = mean_over_runs(fit.r)
-        p = permutation_test(r, null)
-        corrected = permutation_test(r, null, "max")
+        for name, draws in zip(sets, null, strict=True):
+            listed = _score_rows(model, "", kind, fit.r[rows[name]], ceiling, regions, draws, ratios[name], confidence)
+            scores += [row | {"test_set": name} for row in listed]
+        r = mean_over_runs(fit.r[rows[""]])
+        p = permutation_test(r, null[0])
+        corrected = permutation_test(r, null[0], "max")
         table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "r": r})
-        targets.append(table.assign(r2=np.nanmean(fit.r2, axis=0), p=p, p_fwer=corrected, ceiling=ceiling))
+        targets.append(table.assign(r2=np.nanmean(fit.r2[rows[""]], axis=0), p=p, p_fwer=corrected, ceiling=ceiling))
         folds += [
             {"model": model, "region": region, "run": run, "r": float(np.nanmean(fit.r[k, rows]))}
             for region, rows in regions.items()
             for k, run in enumerate(names)
         ]
-    unique = unique_variance(bands, together, Y, runs, delays, **options)
+    unique = unique_variance(bands, together, Y, runs, delays, parts, **options)
+    unique, whole = {name: lost[rows[""]] for name, lost in unique.items()}, together.r2[rows[""]]
+    split = together.split[rows[""]]
     job.save(
         "runscores",
-        pd.DataFrame(scores),
+        pd.DataFrame(scores).fillna({"test_set": ""}),
         r="of each run left out, mean over runs as Fisher's z, mean over the targets of a region",
         p=f"one-sided, responses of every run shifted circularly by {settings.shift_s:g} s or more, and refitted",
         interval="over runs (Nadeau and Bengio)",
@@ -78,7 +96,7 @@ def encode_runs(job: Job) -> None:
     job.save("runtargets", pd.concat(targets, ignore_index=True), images, **told)
     job.save("runfolds", pd.DataFrame(folds))
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features and targets")
-    job.save("runshares", pd.DataFrame(_share_rows(list(bands), together, unique, regions, confidence)))
+    job.save("runshares", pd.DataFrame(_share_rows(list(bands), whole, split, unique, regions, ratios[""], confidence)))
     of_targets = [
         pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "unique": np.nanmean(r2, axis=0)})
         for model, r2 in unique.items()
@@ -136,14 +154,15 @@ def _score_rows(
     model: str,
     layer: str,
     kind: str,
-    fit: RunFit,
+    of_runs: Values,
     ceiling: Values,
     regions: dict[str, Rows],
-    null: Values | None,
+    null: Values | None = None,
+    ratio: float = 0.0,
     confidence: float = 0.95,
 ) -> list[dict[str, object]]:
     """List the mean r of a fit in every region, with its null, interval and ceiling where it has them."""
-    r, found = mean_over_runs(fit.r), []
+    r, found = mean_over_runs(of_runs), []
     corrected = np.full(len(r), np.nan) if null is None else permutation_test(r, null, "max")
     for region, rows in regions.items():
         row: dict[str, object] = {
@@ -160,32 +179,38 @@ def _score_rows(
             row["null_mean"], row["null_95"] = float(means.mean()), float(np.quantile(means, 0.95))
             row["p"] = float(permutation_test(np.asarray(row["r"]), means))
             row["share"] = float((corrected[rows] < 0.05).mean())
-            row |= _interval(np.nanmean(fit.r[:, rows], axis=1), confidence)
+            row |= _interval(np.nanmean(of_runs[:, rows], axis=1), ratio, confidence)
         found.append(row)
     return found
 
 
 def _share_rows(
-    bands: list[str], together: RunFit, unique: dict[str, Values], regions: dict[str, Rows], confidence: float
+    bands: list[str],
+    r2: Values,
+    split: Values,
+    unique: dict[str, Values],
+    regions: dict[str, Rows],
+    ratio: float,
+    confidence: float,
 ) -> list[dict[str, object]]:
     """List what every model adds to the R² of the joint fit: product measure, and what is lost without it."""
     rows: list[dict[str, object]] = []
     for region, places in regions.items():
-        whole = np.nanmean(together.r2[:, places], axis=1)
+        whole = np.nanmean(r2[:, places], axis=1)
         rows.append({"model": "all", "region": region, "product": float(whole.mean()), "unique": np.nan, "low": np.nan})
         for k, name in enumerate(bands):
             lost = np.nanmean(unique[name][:, places], axis=1)
-            product = float(np.nanmean(together.split[:, k][:, places]))
+            product = float(np.nanmean(split[:, k][:, places]))
             rows.append({"model": name, "region": region, "product": product, "unique": float(lost.mean())})
-            rows[-1] |= _interval(lost, confidence)
+            rows[-1] |= _interval(lost, ratio, confidence)
         alone = sum(float(np.nanmean(lost[:, places])) for lost in unique.values())
         rows.append({"model": "shared", "region": region, "product": np.nan, "unique": float(whole.mean()) - alone})
     return rows
 
 
-def _interval(values: Values, confidence: float) -> dict[str, float]:
+def _interval(values: Values, ratio: float, confidence: float) -> dict[str, float]:
     """Return the interval of a mean over runs; NaN of too few."""
     if len(values) < MIN_UNITS or not np.isfinite(values).all():
         return {"low": np.nan, "high": np.nan}
-    interval = cross_validated_interval(values, 1 / (len(values) - 1), confidence)
+    interval = cross_validated_interval(values, ratio, confidence)
     return {"low": interval.low, "high": interval.high}

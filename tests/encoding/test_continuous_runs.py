@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 from sklearn.linear_model import Ridge, RidgeCV
 
-from brainalign.encoding import best_layers, fit_runs, mean_over_runs, shift_null, unique_variance
+from brainalign.encoding import best_layers, fit_runs, mean_over_runs, run_folds, shift_null, unique_variance
 from brainalign.features import resample_events
 from brainalign.regression import ALPHAS, DelayedFeatures
 from brainalign.statistics import permutation_test
@@ -41,6 +41,33 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
             predicted = theirs.predict(design[~train])
             assert np.isclose(fit.r[k, target], np.corrcoef(predicted, Y[~train, target])[0, 1], atol=1e-5)
             assert np.isclose(fit.r2[k, target], theirs.score(design[~train], Y[~train, target]), atol=1e-5)
+
+
+def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> None:
+    rng = np.random.default_rng(6)
+    runs = np.repeat(list("abcdef"), 50)
+    X, Y = smooth(rng, 300, 3), smooth(rng, 300, 2).astype(np.float32)
+    Y[1:] += X[:-1, :2]
+    folds = run_folds("abcdef", 2, "cf")
+    assert folds == [(["b", "e"], ["a", "d"]), (["a", "d"], ["b", "e"]), (["a", "b", "d", "e"], ["c", "f"])]
+    assert run_folds("abc") == [(["b", "c"], ["a"]), (["a", "c"], ["b"]), (["a", "b"], ["c"])]
+    fit = fit_runs([X], Y, runs, (0, 1), folds)
+    for trained, tested in folds:
+        inside = np.isin(runs, trained)
+        Z = DelayedFeatures((X - X[inside].mean(axis=0)) / X[inside].std(axis=0), (0, 1), runs).to_array()
+        for run in tested:
+            k = "abcdef".index(run)
+            for target in range(2):
+                theirs = Ridge(fit.alphas[k, target]).fit(Z[inside], Y[inside, target]).predict(Z[runs == run])
+                assert np.isclose(fit.r[k, target], np.corrcoef(theirs, Y[runs == run, target])[0, 1], atol=1e-5)
+    changed = Y.copy()
+    changed[np.isin(runs, ["c", "f"])] *= -1
+    again = fit_runs([X], changed, runs, (0, 1), folds)
+    np.testing.assert_allclose(again.r[[0, 1, 3, 4]], fit.r[[0, 1, 3, 4]], atol=1e-6)
+    np.testing.assert_allclose(again.r[[2, 5]], -fit.r[[2, 5]], atol=1e-6)
+    inner, outer = shift_null([X], Y, runs, (0, 1), fit, 10, 4, folds, ["abde", "cf"])
+    turned = shift_null([X], changed, runs, (0, 1), fit, 10, 4, folds, ["abde", "cf"])
+    np.testing.assert_allclose(turned, [inner, -outer], atol=1e-5)
 
 
 def test_a_band_has_what_the_other_lacks() -> None:
@@ -80,7 +107,7 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
     runs = np.repeat(list("abc"), 40)
     X, Y = smooth(rng, 120, 3), smooth(rng, 120, 2).astype(np.float32)
     fit = fit_runs([X], Y, runs, DELAYS)
-    draws = shift_null([X], Y, runs, DELAYS, fit, 20, 3)
+    (draws,) = shift_null([X], Y, runs, DELAYS, fit, 20, 3)
     every = np.zeros((3, 3, 2))  # runs, draws, targets
     shifts = np.random.default_rng(0)
     drawn = [shifts.integers(10, 31, 3) for _ in "abc"]
@@ -129,6 +156,6 @@ def test_shifted_responses_reject_as_often_as_they_should() -> None:
         runs = np.repeat(list("abcd"), 60)
         X, Y = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32)
         fit = fit_runs([X], Y, runs, DELAYS)
-        null = shift_null([X], Y, runs, DELAYS, fit, 10, 99, seed)
+        (null,) = shift_null([X], Y, runs, DELAYS, fit, 10, 99, seed=seed)
         rejected += permutation_test(np.asarray(mean_over_runs(fit.r).mean()), null.mean(axis=1)) <= 0.05
     assert rejected <= binom.ppf(0.99, n, 0.05)

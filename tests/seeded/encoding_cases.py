@@ -145,7 +145,7 @@ def story(seed: int, of: str) -> Any:
     options = {"n_candidates": 6, "seed": 0 if of == "null" else seed}
     fit = encoding.fit_runs(list(bands.values()), Y, runs, (0, 1), **options)
     if of == "null":
-        return encoding.shift_null(list(bands.values()), Y, runs, (0, 1), fit, 2, 5, seed)
+        return encoding.shift_null(list(bands.values()), Y, runs, (0, 1), fit, 2, 5, seed=seed)[0]
     return (
         fit.r
         if of == "fit"

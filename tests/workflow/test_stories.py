@@ -137,6 +137,27 @@ def test_what_others_share_predicts_a_subject(folder: Path, tmp_path: Path) -> N
     assert all(of.loc["v0", "r"] > 0.99 > 0.9 > of.loc["v2", "r"] for of in table.values())
 
 
+def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: Path) -> None:
+    """One set holds what was planted, the other responses to something else."""
+    for file in folder.glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    strange = np.random.default_rng(0).normal(size=(75, 4 * N_VOXELS))
+    np.save(tmp_path / "story5.npy", strange)
+    content = described(tmp_path)
+    content["continuous"] = {"test_sets": {"alike": ["story4"], "strange": ["story5"]}}
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
+    config = configured(tmp_path)
+    run_all(config)
+    scores = pd.read_parquet(artifact_path(config.results, "story", "runscores", subject="01"))
+    r = scores[scores["region"] == "sound"].set_index(["test_set", "kind", "model"])["r"]
+    assert min(r["", "model", "sound"], r["alike", "model", "sound"]) > 0.2 > 0.1 > abs(r["strange", "model", "sound"])
+    assert (scores[scores["kind"] == "layer"]["test_set"] == "").all()
+    page = re.sub(r"\s+", " ", report_path(config.results, "story", "01").read_text())
+    assert "Test set alike, never trained on, all targets: language r = " in page
+    assert all(f'id="figure-testset-{name}"' in page for name in ("alike", "strange"))
+    assert "predicted from all others: alike: story4; strange: story5." in page
+
+
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
     """The same numbers in a mask, in a .npy: the same responses; volumes know where they lie."""
     inside = np.zeros((4, 3, 4), dtype=bool)
@@ -249,13 +270,19 @@ def test_patterns_that_fit_nothing_are_refused(tmp_path: Path, changes: dict[str
     ("change", "message"),
     [
         ({"splits": {"images": {"share": 0.2}}}, "whole runs are left out; give runs: {leave_out: run}"),
+        ({"continuous": {"test_sets": {"ood": ["story9"]}}}, "story9 is in two sets, or no run of a recording"),
+        ({"continuous": {"test_sets": {"a": ["story3", "story4", "story5"]}}}, "2 runs to train on; .* takes three or"),
+        ({"splits": {"images": {"leave_out": "run", "size": 2}}}, "whole runs are left out; .*or folds"),
         ({"continuous": {"delays_s": [2, 3]}}, "continuous.delays_s: 3 are no multiples of the 2 s between rows"),
         (
             {"continuous": {"high_pass_hz": 0.1}},
             "continuous.high_pass_hz: 0.1 Hz leaves little of rows 2 s apart; .*0.05",
         ),
         ({"recorded": {"sfreq_hz": 10.0}}, "give tr_s .volumes. or sfreq_hz .samples., one of them"),
-        ({"recorded": {"files": {"story1": "story1.npy", "story2": "story2.npy"}}}, "2 runs; .* takes three or more"),
+        (
+            {"recorded": {"files": {"story1": "story1.npy", "story2": "story2.npy"}}},
+            "2 runs to train on; .* takes three or more",
+        ),
         ({"recorded": {"files": {"story1": "story1.npy", "story2": "a.nii", "b": "b.nii"}}}, "volumes with a mask, or"),
     ],
 )

@@ -6,6 +6,7 @@ from brainalign.encoding.scoring.continuous_runs import (
     best_layers,
     fit_runs,
     mean_over_runs,
+    run_folds,
     shift_null,
     unique_variance,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "mean_over_runs",
     "null_table",
     "preference_table",
+    "run_folds",
     "score_clusters",
     "score_predictions",
     "score_table",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +26,12 @@ from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_p
 from brainalign.statistics import pearson
 
 Band = Values | Mapping[str, Values]  # features, or those for each run that is left out
+Fold = tuple[Sequence[str], Sequence[str]]  # runs to train on, runs to test
 
 
 @dataclass(frozen=True)
 class RunFit:
-    """How well every run is predicted from the others.
+    """How well every run is predicted from others.
 
     Attributes
     ----------
@@ -56,16 +58,35 @@ class RunFit:
     deltas: Values
 
 
+def run_folds(names: Sequence[str], n_folds: int | None = None, apart: Sequence[str] = ()) -> list[Fold]:
+    """List folds that test every run once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All runs.
+    n_folds : int, optional
+        That runs are drawn into, in turn; each by itself where not given.
+    apart : sequence of str
+        Runs that are never trained on; they are tested from all others.
+    """
+    inside = [name for name in names if name not in apart]
+    n = n_folds or len(inside)
+    folds: list[Fold] = [([name for i, name in enumerate(inside) if i % n != k], inside[k::n]) for k in range(n)]
+    return folds + ([(inside, list(apart))] if apart else [])
+
+
 def fit_runs(
     bands: Sequence[Band],
     Y: Values,
     runs: NDArray[np.str_],
     delays: Sequence[int],
+    folds: Sequence[Fold] = (),
     *,
     n_candidates: int = 12,
     seed: int = 0,
 ) -> RunFit:
-    """Predict every run from ridge (one band) or banded ridge (several) on delayed features of the other runs.
+    """Predict runs from ridge (one band) or banded ridge (several) on delayed features of others.
 
     Parameters
     ----------
@@ -76,44 +97,39 @@ def fit_runs(
         Rows of a run stand together.
     delays : sequence of int
         In rows.
+    folds : sequence of (runs to train on, runs to test)
+        Every run is tested once; left out in turn where not given.
     n_candidates : int
         Of banded ridge.
     seed : int
     """
     names = list(dict.fromkeys(runs.tolist()))
-    r, r2, split, weights, inner, alphas, deltas = [], [], [], [], [], [], []
-    for run in names:
-        test = runs == run
-        designs = [DelayedFeatures(scaled(_of_fold(band, run), ~test), delays, runs) for band in bands]
-        train, held = [design[~test] for design in designs], [design[test] for design in designs]
+    rows: dict[str, tuple[Values, ...]] = {}
+    weights = []
+    for trained, tested in folds or run_folds(names):
+        inside = np.isin(runs, trained)
+        designs = [DelayedFeatures(scaled(_of_fold(band, tested[0]), inside), delays, runs) for band in bands]
+        train, groups = [design[inside] for design in designs], runs[inside]
         if len(bands) == 1:
-            ridge = Ridge(cv="groups").fit(train[0], Y[~test], groups=runs[~test])
-            predicted = np.asarray(ridge.predict(held[0]))
+            ridge = Ridge(cv="groups").fit(train[0], Y[inside], groups=groups)
             coefficients = np.asarray(ridge.coef_).reshape(len(delays), -1)
             weights.append(np.sqrt((coefficients.astype(np.float64) ** 2).mean(axis=1)))
-            inner.append(float(np.nanmax(ridge.cv_scores_, axis=0).mean()))
-            alphas.append(np.asarray(ridge.alpha_))
-            deltas.append(np.ones((1, Y.shape[1])))
+            chosen: tuple[Any, ...] = ridge.cv_scores_, ridge.alpha_, np.ones((1, Y.shape[1]))
         else:
             candidates = max(n_candidates, len(bands) + 1)
             banded = BandedRidge(n_candidates=candidates, cv="groups", seed=seed)
-            banded.fit(train, Y[~test], groups=runs[~test])
-            predicted = np.asarray(banded.predict(held))
-            split.append(np.asarray(banded.split_scores(held, Y[test])))
-            inner.append(float(np.nanmax(banded.cv_scores_, axis=0).mean()))
-            alphas.append(np.asarray(banded.alpha_))
-            deltas.append(np.asarray(banded.deltas_))
-        r.append(pearson(predicted, Y[test]))
-        r2.append(_r2(predicted, Y[test]))
-    return RunFit(
-        np.stack(r),
-        np.stack(r2),
-        np.stack(split) if split else np.stack(r2)[:, None],
-        np.mean(weights, axis=0) if weights else np.zeros(0),
-        np.array(inner),
-        np.stack(alphas),
-        np.stack(deltas),
-    )
+            banded.fit(train, Y[inside], groups=groups)
+            chosen = banded.cv_scores_, banded.alpha_, banded.deltas_
+        inner = np.nanmax(chosen[0], axis=0).mean()
+        for run in tested:
+            test = runs == run
+            held = [design[test] for design in designs]
+            predicted = np.asarray(ridge.predict(held[0]) if len(bands) == 1 else banded.predict(held))
+            r2 = _r2(predicted, Y[test])
+            split = r2[None] if len(bands) == 1 else np.asarray(banded.split_scores(held, Y[test]))
+            rows[run] = (pearson(predicted, Y[test]), r2, split, inner, *map(np.asarray, chosen[1:]))
+    r, r2, split, inner, alphas, deltas = (np.stack(part) for part in zip(*(rows[run] for run in names), strict=True))
+    return RunFit(r, r2, split, np.mean(weights, axis=0) if weights else np.zeros(0), inner, alphas, deltas)
 
 
 def unique_variance(
@@ -122,6 +138,7 @@ def unique_variance(
     Y: Values,
     runs: NDArray[np.str_],
     delays: Sequence[int],
+    folds: Sequence[Fold] = (),
     *,
     n_candidates: int = 12,
     seed: int = 0,
@@ -134,13 +151,13 @@ def unique_variance(
         Those of `whole`, by name.
     whole : RunFit
         Of all of them.
-    Y, runs, delays, n_candidates, seed
+    Y, runs, delays, folds, n_candidates, seed
         As for `fit_runs`.
     """
     lost: dict[str, Values] = {}
     for name in bands:
         others = [band for other, band in bands.items() if other != name]
-        lost[name] = whole.r2 - fit_runs(others, Y, runs, delays, n_candidates=n_candidates, seed=seed).r2
+        lost[name] = whole.r2 - fit_runs(others, Y, runs, delays, folds, n_candidates=n_candidates, seed=seed).r2
     return lost
 
 
@@ -180,15 +197,17 @@ def shift_null(
     fit: RunFit,
     gap: int,
     n_permutations: int,
+    folds: Sequence[Fold] = (),
+    sets: Sequence[Sequence[str]] = (),
     seed: int = 0,
-) -> Values:
+) -> list[Values]:
     """Draw mean r (n_permutations, n_targets) over runs with the responses of every run shifted in time, and refitted.
 
     Penalties and shares stay those of `fit`, so that a fold is decomposed once.
 
     Parameters
     ----------
-    bands, Y, runs, delays
+    bands, Y, runs, delays, folds
         As for `fit_runs`.
     fit : RunFit
         What came of them.
@@ -196,6 +215,8 @@ def shift_null(
         Rows by which a run is shifted at least, in either direction; a quarter of a run where it is shorter than twice
         that.
     n_permutations : int
+    sets : sequence of sequence of str
+        Runs that are averaged, a null for each set; all of them where not given.
     seed : int
     """
     rng = np.random.default_rng(seed)
@@ -206,31 +227,39 @@ def shift_null(
         least = min(gap, len(rows) // 4)
         for order, shift in zip(orders, rng.integers(least, len(rows) - least + 1, n_permutations), strict=True):
             order[rows] = np.roll(rows, shift)
-    total = np.zeros((n_permutations, Y.shape[1]))
-    for k, run in enumerate(names):
-        test, start = runs == run, int(np.flatnonzero(runs == run)[0])
-        values = [scaled(_of_fold(band, run), ~test) for band in bands]
+    sets = sets or [names]
+    total = [np.zeros((n_permutations, Y.shape[1])) for _ in sets]
+    for trained, tested in folds or run_folds(names):
+        k, inside, test = names.index(tested[0]), np.isin(runs, trained), np.isin(runs, tested)
+        values = [scaled(_of_fold(band, tested[0]), inside) for band in bands]
+        place = np.cumsum(test) - 1
         shares, groups = np.unique(fit.deltas[k], axis=1, return_inverse=True)
         for g, delta in enumerate(shares.T):
             targets = np.flatnonzero(groups.ravel() == g)
             mixed = [np.sqrt(d, dtype=np.float32) * part for d, part in zip(delta, values, strict=True) if d > 0]
             design, alphas = DelayedFeatures(np.concatenate(mixed, axis=1), delays, runs), fit.alphas[k][targets]
-            turned = rotate(design[~test].rows(), alphas.min(), "auto", torch.float32)
+            turned = rotate(design[inside].rows(), alphas.min(), "auto", torch.float32)
             left, size = turned.rows.numpy(), turned.singular.numpy()
             held = centred_product(design[test].rows(), turned.mean, turned.axes).numpy() * size.astype(np.float32)
-            held -= held.mean(axis=0)
             shrunk = (1 / (size[:, None] ** 2 + alphas)).astype(np.float32)
-            train, shown = Y[~test][:, targets], _unit(Y[test][:, targets])
+            train = Y[inside][:, targets]
+            parts = [place[runs == run] for run in tested]
+            for part in parts:
+                held[part] -= held[part].mean(axis=0)
+            shown = [_unit(Y[runs == run][:, targets]) for run in tested]
             # What is small moves, in place of the responses: Uᵀ P y = (Pᵀ U)ᵀ y, and U is orthogonal to constants.
-            basis, back = np.empty((len(Y), left.shape[1]), dtype=left.dtype), np.empty(len(shown), dtype=int)
+            basis, back = np.empty((len(Y), left.shape[1]), dtype=left.dtype), np.empty(len(held), dtype=int)
             for number, order in enumerate(orders):
-                basis[order[~test]] = left
-                back[order[test] - start] = np.arange(len(shown))
-                predicted = held[back] @ ((basis[~test].T @ train) * shrunk)
-                norm = np.sqrt(np.einsum("ij,ij->j", predicted, predicted))
-                product = np.einsum("ij,ij->j", predicted, shown)
-                total[number, targets] += fisher(product / np.where(norm > 0, norm, 1))
-    return np.tanh(total / len(names))
+                basis[order[inside]] = left
+                back[place[order[test]]] = np.arange(len(held))
+                predicted = held[back] @ ((basis[inside].T @ train) * shrunk)
+                for run, part, own in zip(tested, parts, shown, strict=True):
+                    norm = np.sqrt(np.einsum("ij,ij->j", predicted[part], predicted[part]))
+                    r = fisher(np.einsum("ij,ij->j", predicted[part], own) / np.where(norm > 0, norm, 1))
+                    for chosen, draws in zip(sets, total, strict=True):
+                        if run in chosen:
+                            draws[number, targets] += r / len(chosen)
+    return [np.tanh(draws) for draws in total]
 
 
 def mean_over_runs(r: Values) -> Values:

@@ -50,6 +50,9 @@ CAPTIONS = {
         with the mean of other subjects in the same space, no bound, as what is a subject's own is not in it. Good: a
         model far right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
         what was said or shown.""",
+    "testset": """
+        The same in runs that no fit has seen, predicted from all others; 95 % intervals over these runs. Good: scores
+        like those above. Bad: scores above and none here: the model fits what is common to the runs trained on.""",
     "runmap": """
         r of {model}, the model with the largest mean r, in runs left out. Outlined, where the kind of map has outlines:
         p < .05, corrected for all targets ({n:,} of them). Good: contiguous patches. Bad: single targets scattered
@@ -98,16 +101,18 @@ def continuous_chapter(material: StudyMaterial) -> Chapter:
         return Chapter(kind, methods=_methods(material))
     scores = tables["runscores"]
     tested = scores[scores["kind"].isin(KINDS)].assign(others=scores["region"].map(_others(material)).astype(float))
+    apart, tested = tested[tested["test_set"] != ""], tested[tested["test_set"] == ""]
     colours = _colours(material)
     return Chapter(
         kind,
         [
             _prediction(tested, scores, colours),
+            *_test_sets(apart, colours),
             *_maps(material),
             _shares(tables["runshares"], colours),
             _delays(tables["rundelays"], colours),
         ],
-        [*_findings(tested, tables["runshares"]), *material.descriptor.notes],
+        [*_findings(tested, tables["runshares"]), *_findings_apart(apart), *material.descriptor.notes],
         _cards(tested),
         headline=_headline(tested),
         interval_note="Intervals: over runs, none of fewer than six.",
@@ -250,6 +255,26 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
     table = html_table(header, rows, "Scores of all models and controls")
     panels.append(_panel("runtable", "All numbers", None, tested, html=table))
     return Section("prediction", "How well models predict", panels)
+
+
+def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str]) -> list[Section]:
+    panels = [
+        _panel(
+            "testset", f"Test set: {name}", predicted_runs(of.assign(others=np.nan), colours), of, id=f"testset-{name}"
+        )
+        for name, of in apart.groupby("test_set", sort=False)
+    ]
+    return [Section("test-sets", "Runs never trained on", panels)] if panels else []
+
+
+def _findings_apart(apart: pd.DataFrame) -> list[str]:
+    """Write what was found in every test set, of the region with all targets."""
+    found = []
+    for name, of in apart.groupby("test_set", sort=False):
+        models = of[(of["kind"] == "model") & of["region"].isin((EVERYWHERE, RELIABLE))]
+        told = [f"{row['model']} r = {number(row['r'])} (p {p_equals(row['p'], 4)})" for _, row in models.iterrows()]
+        found.append(f"Test set {name}, never trained on, {models['region'].iloc[0]}: {', '.join(told)}.")
+    return found
 
 
 def _maps(material: StudyMaterial) -> list[Section]:
@@ -428,6 +453,7 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
             )
         )
         delays = [delay * read["step_s"] for delay in read["delays"]]
+        turns = f"Runs were left out in {read['folds']} groups" if read["folds"] else "Each run was left out in turn"
         listed = (
             ", ".join(f"{delay:g}" for delay in delays) if len(delays) <= 8 else f"{min(delays):g} to {max(delays):g}"
         )
@@ -436,13 +462,16 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
                 "event stands at its middle), those of sounds and films averaged through it. They were cleared of the "
                 "same drifts, scaled on training runs, and entered ridge regression at delays of "
-                f"{listed} s, never across runs. Each run was left out in turn; penalties were chosen leaving out each "
+                f"{listed} s, never across runs. {turns}; penalties were chosen leaving out each "
                 "of the other runs, as was the layer of a model. Controls stand beside every model: the rate of "
                 "events, the loudness of sounds (root mean square of 5 ms, to the power of 0.6), the luminance of "
                 "films and their motion (mean absolute difference between frames), whichever the study has.",
                 ("huth", "ridge"),
             )
         )
+    if read and read["test_sets"]:
+        listed_sets = "; ".join(f"{name}: {', '.join(runs)}" for name, runs in read["test_sets"].items())
+        texts.append((f"Runs that were never trained on, predicted from all others: {listed_sets}.", ()))
     if "intersubject" in material.tables:
         n = int(material.tables["intersubject"]["n_others"].max())
         texts.append(
