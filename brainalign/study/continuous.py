@@ -22,6 +22,13 @@ from brainalign.study.parsing import Name, Strict
 from brainalign.study.responses import RepetitionTime
 
 OWN_SPACES = ("", "scanner", "of the scanner", "native", "individual", "t1w", "fsnative")  # of one brain alone
+KINDS = {
+    ".dtseries.nii": "grayordinates",
+    ".nii": "volumes",
+    ".nii.gz": "volumes",
+    ".gii": "surfaces",
+    ".mgh": "surfaces",
+}
 HAEMODYNAMIC_S = 0.3  # rows at least so far apart are volumes, whose responses are slow
 
 
@@ -33,11 +40,15 @@ class RunFiles(Strict):
     format: Literal["runs"]
     files: dict[str, Path | tuple[Path, ...]] = Field(
         min_length=2,
-        description="by run: 4-D NIfTI with mask; or .npy, .npz, .h5, .mat, .zarr of (rows, targets). Several where "
-        "the same stimulus was shown again: their mean is fitted, ceilings come from them. Or a pattern such as "
-        "bold/*.h5, whose * is the run",
+        description="by run: 4-D NIfTI with mask; GIFTI or .mgh of the left hemisphere; .dtseries.nii; or .npy, .npz, "
+        ".h5, .mat, .zarr of (rows, targets). Several where the same stimulus was shown again: their mean is fitted, "
+        "ceilings come from them. Or a pattern such as bold/*.h5, whose * is the run",
     )
-    mask: Path | None = Field(None, description="NIfTI, non-zero inside; needed for volumes")
+    right: dict[str, Path | tuple[Path, ...]] = Field({}, description="the right hemisphere, where files are the left")
+    mask: Path | tuple[Path, ...] | None = Field(
+        None, description="NIfTI, non-zero inside; needed for volumes. Of several what is inside all"
+    )
+    rois: dict[str, Path] = Field({}, description="label files: by hemisphere on surfaces, by name in volumes")
     key: str | None = Field(
         None,
         description="which array, where files hold several; its * is the run where one file holds all runs, its ? any "
@@ -58,9 +69,16 @@ class RunFiles(Strict):
     def _has_a_clock(self) -> RunFiles:
         if (self.tr_s is None) == (self.sfreq_hz is None):
             raise ValueError("give tr_s (volumes) or sfreq_hz (samples), one of them: rows have no clock without")
-        volumes = [path for path in self.paths if path.name.endswith((".nii", ".nii.gz"))]
-        if volumes and (self.mask is None or len(volumes) < len(self.paths)):
+        sorts = {kind_of(path) for path in self.paths}
+        if len(sorts) > 1 or (self.kind == "volumes") > (self.mask is not None):
             raise ValueError("runs are volumes with a mask, or arrays: give mask, or one sort of files for all runs")
+        if (self.kind == "surfaces") != bool(self.right):
+            raise ValueError(
+                "right: of surfaces files are the left hemisphere and right the other, run by run; give both"
+            )
+        for run in self.files if self.right else ():
+            if len(_listed(self.right.get(run, ()))) != len(self.presentations(run)):
+                raise ValueError(f"right: {run} has other files than on the left; give every run on both sides")
         return self
 
     @property
@@ -68,10 +86,21 @@ class RunFiles(Strict):
         """Every file, in order."""
         return [path for run in self.files for path in self.presentations(run)]
 
+    @property
+    def kind(self) -> str:
+        """What files hold: volumes, surfaces, grayordinates or arrays."""
+        return kind_of(self.paths[0])
+
     def presentations(self, run: str) -> list[Path]:
         """List the files of a run: one for every time that it was presented."""
-        files = self.files[run]
-        return [files] if isinstance(files, Path) else list(files)
+        return _listed(self.files[run])
+
+    def both_sides(self, run: str) -> list[Path | dict[str, Path]]:
+        """List the files of a run as `presentations`; of surfaces by hemisphere."""
+        if not self.right:
+            return list(self.presentations(run))
+        pairs = zip(self.presentations(run), _listed(self.right[run]), strict=True)
+        return [{"L": left, "R": right} for left, right in pairs]
 
     def array_of(self, path: Path, run: str) -> str:
         """Return the name of the array of a file that is read for a run; raises as `chosen_array` does."""
@@ -90,6 +119,15 @@ class RunFiles(Strict):
     def slow(self) -> bool:
         """Whether responses are haemodynamic, as rows that lie so far apart say."""
         return self.step_s >= HAEMODYNAMIC_S
+
+
+def _listed(files: Path | tuple[Path, ...]) -> list[Path]:
+    return [files] if isinstance(files, Path) else list(files)
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file of a run holds: volumes, surfaces, grayordinates or arrays."""
+    return next((kind for ending, kind in KINDS.items() if path.name.endswith(ending)), "arrays")
 
 
 def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable[str]) -> Any:
@@ -111,23 +149,32 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
     ValueError
         If the pattern has not one * in the name of the file, or nothing fits it.
     """
-    pattern = files.get("files") if isinstance(files, dict) and files.get("format") == "runs" else None
-    if not isinstance(pattern, str):
+    if not isinstance(files, dict) or files.get("format") != "runs":
         return files
-    given, places, key = Path(pattern), list(places), str(files.get("key"))
+    for field in ("files", "right"):
+        if isinstance(pattern := files.get(field), str):
+            files = files | {field: _fitting(f"{name}.{field}", pattern, files, list(places), downloads)}
+    return files
+
+
+def _fitting(
+    name: str, pattern: str, files: dict[str, Any], places: list[Path], downloads: Iterable[str]
+) -> dict[str, Path]:
+    """Return the files of a pattern by run; see `with_runs`."""
+    given, key = Path(pattern), str(files.get("key"))
     whole = next((place / given for place in places if (place / given).is_file()), None)
     if whole is not None and "*" in key:
         shape = re.escape(key).replace(r"\*", "(.+)").replace(r"\?", ".")
         runs = [match[1] for array in array_shapes(whole) if (match := re.fullmatch(shape, array))]
         if not runs or len(set(runs)) < len(runs) or key.count("*") != 1:
             raise ValueError(
-                f"recordings.{name}.key: {key} gives {listed(runs) or 'no runs'} of the arrays "
+                f"recordings.{name.removesuffix('.files')}.key: {key} gives {listed(runs) or 'no runs'} of the arrays "
                 f"{listed(list(array_shapes(whole)))}; write one * for the run, which names one array each"
             )
-        return files | {"files": dict.fromkeys(runs, given)}
+        return dict.fromkeys(runs, given)
     if pattern.count("*") != 1 or "*" not in given.name:
         raise ValueError(
-            f"recordings.{name}.files: {pattern} has not one * in the name of the file, which stands for the run; "
+            f"recordings.{name}: {pattern} has not one * in the name of the file, which stands for the run; "
             "write bold/*.h5, or list the files: {run1: bold/run1.h5, ...}"
         )
     before, after = map(len, given.name.split("*"))
@@ -136,9 +183,9 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
         [Path(path).name for path in downloads if fnmatchcase(path, pattern)],
     ):
         if names := sorted(file for file in fits if not file.startswith(".")):
-            return files | {"files": {file[before : len(file) - after]: given.with_name(file) for file in names}}
+            return {file[before : len(file) - after]: given.with_name(file) for file in names}
     raise ValueError(
-        f"recordings.{name}.files: no file fits {pattern} in {listed([str(place) for place in places])}; correct it"
+        f"recordings.{name}: no file fits {pattern} in {listed([str(place) for place in places])}; correct it"
     )
 
 

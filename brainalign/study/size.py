@@ -84,9 +84,12 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
     paths = study.found_files(subject)
     if files.format == "runs":
         heard = {run: study.locate(files.presentations(run)[0], "files") for run in files.files}
-        if files.mask is not None:
-            rows = [int(load_image_file(path).shape[-1]) for path in heard.values()]
-            return Shape(runs=len(rows), trials=sum(rows), targets=_inside(study.locate(files.mask, "mask")))
+        if files.kind != "arrays":
+            first = next(iter(heard.values()))
+            rows = [_n_rows(path) for path in heard.values()]
+            masks = [path for label, path in paths.items() if re.fullmatch(r"mask(\.1)?", label)]
+            targets = _inside(masks[0]) if masks else _targets(first) * (1 + bool(files.right))
+            return Shape(runs=len(rows), trials=sum(rows), targets=targets)
         arrays = [array_shapes(path)[files.array_of(path, run)] for run, path in heard.items()]
         return Shape(runs=len(arrays), trials=sum(shape[-2] for shape in arrays), targets=arrays[0][-1])
     if files.format == "array":
@@ -113,14 +116,25 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
 def _targets(path: Path) -> int:
     """Count the vertices, grayordinates or voxels of a file of responses."""
     if path.name.endswith((".gii", ".gii.gz")):
-        with reading(path, "no GIFTI file"):
-            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-                found = re.search(rb'Dim0="(\d+)"', file.read(HEAD_BYTES))
-            if not found:
-                raise ValueError("holds no array")
-            return int(found[1])
+        return _gifti_head(path)["Dim0"]
     shape: tuple[int, ...] = load_image_file(path).shape
     return int(shape[-1]) if path.name.endswith(CIFTI) else prod(map(int, shape[:3]))
+
+
+def _n_rows(path: Path) -> int:
+    """Count the volumes or maps of a file."""
+    if path.name.endswith(".gii"):
+        head = _gifti_head(path)
+        return head["NumberOfDataArrays"] if head["NumberOfDataArrays"] > 1 else head.get("Dim1", 1)
+    return int(load_image_file(path).shape[0 if path.name.endswith(CIFTI) else -1])
+
+
+def _gifti_head(path: Path) -> dict[str, int]:
+    """Read the number of arrays of a GIFTI file, and the shape of the first."""
+    with reading(path, "no GIFTI file"):
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(HEAD_BYTES).split(b"<Data>")[0]
+        return {str(name, "ascii"): int(n) for name, n in re.findall(rb'(NumberOfDataArrays|Dim[01])="(\d+)"', head)}
 
 
 def _inside(mask: Path) -> int:

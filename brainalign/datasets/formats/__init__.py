@@ -4,6 +4,7 @@ from brainalign.datasets.formats.arrays import read_array
 from brainalign.datasets.formats.arrays import target_table as target_table
 from brainalign.datasets.formats.betas import finish_responses as finish_responses
 from brainalign.datasets.formats.betas import read_betas
+from brainalign.datasets.formats.betas import read_brain_maps as read_brain_maps
 from brainalign.datasets.formats.bids import SeriesFile, find_series
 from brainalign.datasets.formats.bids_stimuli import read_bids_stimuli
 from brainalign.datasets.formats.cifti import cifti_axis as cifti_axis

@@ -76,22 +76,40 @@ def read_betas(
     """
     check_choice("standardize", standardize, ("session", "none"))
     table = read_trials(trials)
-    if isinstance(betas, Mapping):
-        values, targets, regions = _read_surface(betas, table, rois or {}, space, mesh or {})
-    elif str(_listed(betas)[0]).endswith(".gii"):
-        raise BrainalignError(f"{_listed(betas)[0]}: a GIFTI holds one hemisphere; give L: and R: with a file each")
-    elif str(_listed(betas)[0]).endswith(CIFTI):
-        values, targets, regions = read_cifti(_listed(betas), rois or {}, mesh or {})
-    else:
-        values, targets, regions = _read_volume(_listed(betas), mask, rois or {})
+    values, targets = read_brain_maps(betas, mask, rois or {}, roi_names, space, mesh or {}, len(table))
     if len(values) != len(table):
         raise BrainalignError(
             f"{_listed(betas)[0]}: there are {len(values)} maps but {trials} lists {len(table)} trials; give one row "
             "per map, in the same order"
         )
-    targets["roi"] = _roi_lists(regions, len(targets), roi_names)
     responses = Responses(values, table, targets, units)
     return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
+
+
+def read_brain_maps(
+    betas: Mapping[str, Paths] | Paths,
+    mask: Paths | None,
+    rois: Mapping[str, Path],
+    roi_names: Sequence[str] | None,
+    space: str | None,
+    mesh: Mapping[str, Path],
+    n_maps: int | None = None,
+) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    """Read maps (n_maps, n_targets) and their targets, which name the regions that they lie in; see `read_betas`.
+
+    Of several masks the voxels inside all are read.
+    """
+    first = str(_listed(betas)[0])
+    if isinstance(betas, Mapping):
+        values, targets, regions = _read_surface(betas, n_maps, rois, space, mesh)
+    elif first.endswith(".gii"):
+        raise BrainalignError(f"{first}: a GIFTI holds one hemisphere; give L: and R: with a file each")
+    elif first.endswith(CIFTI):
+        values, targets, regions = read_cifti(_listed(betas), rois, mesh)
+    else:
+        values, targets, regions = _read_volume(_listed(betas), [] if mask is None else _listed(mask), rois)
+    targets["roi"] = _roi_lists(regions, len(targets), roi_names)
+    return values, targets
 
 
 def _listed(paths: Mapping[str, Paths] | Paths) -> list[Path]:
@@ -170,7 +188,7 @@ def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None
 
 def _read_surface(
     betas: Mapping[str, Paths],
-    trials: pd.DataFrame,
+    n_maps: int | None,
     rois: Mapping[str, Path],
     space: str | None,
     mesh: Mapping[str, Path],
@@ -181,7 +199,7 @@ def _read_surface(
     maps = {}
     for hemi in sorted(betas):
         paths = _listed(betas[hemi])
-        parts = [read_maps(path, hemi, len(trials) if len(paths) == 1 else None) for path in paths]
+        parts = [read_maps(path, hemi, n_maps if len(paths) == 1 else None) for path in paths]
         lengths = sorted({part.shape[1] for part in parts})
         if len(lengths) > 1:
             raise BrainalignError(f"{paths[0]} and the files after it have {listed(lengths)} vertices; give one mesh")
@@ -209,14 +227,14 @@ def _read_surface(
 
 
 def _read_volume(
-    paths: list[Path], mask: Path | None, rois: Mapping[str, Path]
+    paths: list[Path], masks: list[Path], rois: Mapping[str, Path]
 ) -> tuple[NDArray[np.float32], pd.DataFrame, Regions]:
-    if mask is None:
+    if not masks:
         raise BrainalignError(f"{paths[0]}: a volume needs a mask; give mask: with a NIfTI of the same grid")
-    image = load_image_file(mask)
-    inside = _on_grid(mask, image, image) != 0
+    mask, image = masks[0], load_image_file(masks[0])
+    inside = np.all([_on_grid(path, load_image_file(path), image, mask) != 0 for path in masks], axis=0)
     if not inside.any():
-        raise BrainalignError(f"{mask}: selects no voxel; give values > 0 inside")
+        raise BrainalignError(f"{listed(masks)}: selects no voxel; give values > 0 inside")
     parts = []
     for path in paths:
         maps = load_image_file(path)

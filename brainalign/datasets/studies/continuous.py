@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, Values
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import bad_voxels, open_image, read_table, read_volumes, target_table, voxel_table
+from brainalign.datasets.formats import bad_voxels, cifti_axis, read_brain_maps, read_table, target_table
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.events import read_event_files
-from brainalign.io import array_shapes, stored_arrays
+from brainalign.io import array_shapes, load_image_file, read_json, stored_arrays
 from brainalign.study import RunFiles, Study, check_repetition_time
 
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
@@ -119,17 +120,15 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
     """
     files = study.recordings[subject]
     assert isinstance(files, RunFiles)
-    inside = None if files.mask is None else read_volumes(study.locate(files.mask, "mask")) != 0
-    targets = _target_table(study, files, inside)
+    targets: pd.DataFrame | None = _array_targets(study, files) if files.kind == "arrays" else None
     start, stop = study.continuous.trim(files)
-    rows, means, heard, bad = [], [], {}, np.zeros(len(targets), dtype=bool)
+    rows, means, heard, bad = [], [], {}, np.zeros(1, dtype=bool)
     presentations: dict[str, int] = {}
     for run in files.files:
-        shown = [
-            values
-            for path in files.presentations(run)
-            for values in _read_run(study, files, run, path, len(targets), inside)
-        ]
+        shown = []
+        for part in files.both_sides(run):
+            held, targets = _read_run(study, files, run, part, targets)
+            shown += held
         presentations[run] = len(shown)
         lengths = sorted({len(values) for values in shown})
         if len(lengths) > 1:
@@ -145,7 +144,7 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
         n_rows, options = lengths[0] - start - stop, study.continuous
         drifts = slow_drifts(n_rows, files.step_s, options.detrend, options.high_pass(files))
         clean = [_cleaned(values[kept], drifts) for values in shown]
-        bad |= np.any([broken for _, broken in clean], axis=0)
+        bad = bad | np.any([broken for _, broken in clean], axis=0)
         mean = np.mean([values for values, _ in clean], axis=0)
         means.append(mean / np.where(mean.std(axis=0) > 0, mean.std(axis=0), 1))
         if len(clean) > 1:
@@ -158,6 +157,7 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
             f"recordings.{subject}.repeats: no file holds several presentations in an array {files.repeats!r}; correct "
             "its name, or leave it out"
         )
+    assert targets is not None  # as there are runs
     trials = pd.concat(rows, ignore_index=True)
     trials["trial_id"] = trials["run"] + "_" + trials.groupby("run").cumcount().astype(str)
     trials = trials.assign(stimulus_id=trials["trial_id"], session="", repeat=1)
@@ -233,45 +233,64 @@ def _repeats(responses: Responses, heard: Mapping[str, Sequence[Values]], kept: 
     return replace(responses, values=values, trials=trials)
 
 
-def _target_table(study: Study, files: RunFiles, inside: NDArray[np.bool_] | None) -> pd.DataFrame:
-    if files.mask is not None and inside is not None:
-        return voxel_table(inside, np.asarray(open_image(study.locate(files.mask, "mask")).affine))
+def _array_targets(study: Study, files: RunFiles) -> pd.DataFrame:
     first = study.locate(files.paths[0], "files")
     n_targets = array_shapes(first)[files.array_of(first, next(iter(files.files)))][-1]
     table = None if files.targets is None else study.locate(files.targets, "targets")
-    kind = "parcel" if files.slow else "sensor"
-    found = target_table(table, n_targets, kind)
+    found = target_table(table, n_targets, "parcel" if files.slow else "sensor")
     if len(found) != n_targets:
         raise BrainalignError(f"{table}: {len(found)} targets, but {first} has {n_targets}; give a row per target")
     return found
 
 
 def _read_run(
-    study: Study, files: RunFiles, run: str, path: Path, n_targets: int, inside: NDArray[np.bool_] | None
-) -> list[Values]:
-    """Return what a file holds, (n_rows, n_targets): one array, or one of every presentation."""
-    place = study.locate(path, "files")
-    if inside is None:
+    study: Study, files: RunFiles, run: str, part: Path | dict[str, Path], targets: pd.DataFrame | None
+) -> tuple[list[Values], pd.DataFrame]:
+    """Return what a file (or one of each hemisphere) holds, (n_rows, n_targets): one array per presentation.
+
+    `targets` are those of the files before.
+    """
+    place = study.placed(part)
+    if files.kind == "arrays":
+        assert targets is not None
         name = files.array_of(place, run)
         values = stored_arrays(place, [name])[name]
         axes = 3 if name == files.repeats else 2
-        if values.ndim != axes or values.shape[-1] != n_targets or values.dtype.kind not in "iuf":
-            wanted = f"({'presentations, ' if axes == 3 else ''}rows, {n_targets} targets)"
+        if values.ndim != axes or values.shape[-1] != len(targets) or values.dtype.kind not in "iuf":
+            wanted = f"({'presentations, ' if axes == 3 else ''}rows, {len(targets)} targets)"
             raise BrainalignError(
                 f"{place}: an array of {values.dtype} and shape {values.shape}, where {wanted} of numbers are wanted; "
                 f"turn it, or name another with {'repeats' if axes == 3 else 'key'}"
             )
-        return list(np.asarray(values, dtype=np.float32).reshape(-1, *values.shape[-2:]))
-    image = open_image(place)
-    if image.ndim != 4 or image.shape[:3] != inside.shape:
+        return list(np.asarray(values, dtype=np.float32).reshape(-1, *values.shape[-2:])), targets
+    first = place["L"] if files.right else place
+    _check_clock(first, files)
+    rois = study.placed(files.rois)
+    values, own = read_brain_maps(place, study.placed(files.mask), rois, None, files.space or None, {})
+    if targets is not None and not own["target_id"].equals(targets["target_id"]):
         raise BrainalignError(
-            f"{place}: shape {image.shape} does not fit the mask {inside.shape}; resample one of them"
+            f"{first}: has {len(own):,} targets where the files before have {len(targets):,}, or others; give runs of "
+            "one space"
         )
+    return [values], own if targets is None else targets
+
+
+def _check_clock(path: Path, files: RunFiles) -> None:
+    """Raise where the header of a file, or the sidecar beside it, says another time from row to row."""
+    image = load_image_file(path)
+    zooms, unit = [0.0, 0.0, 0.0, 0.0], "sec"
+    if files.kind == "volumes":
+        zooms, unit = image.header.get_zooms(), image.header.get_xyzt_units()[1]
+    elif files.kind == "grayordinates":
+        axis = cifti_axis(path, image, 0)
+        zooms[3] = axis.step if getattr(axis, "unit", "") == "SECOND" else 0.0
+    sidecar = path.with_name(re.sub(r"\.((dtseries\.)?nii(\.gz)?|(func\.)?gii|mgh)$", ".json", path.name))
+    told = read_json(sidecar).get("RepetitionTime", 0.0) if sidecar.exists() else 0.0
     try:
-        check_repetition_time(files.step_s, image.header.get_zooms(), image.header.get_xyzt_units()[1])
+        check_repetition_time(files.step_s, zooms, unit)
+        check_repetition_time(files.step_s, [0.0, 0.0, 0.0, told if isinstance(told, int | float) else 0.0], "sec")
     except BrainalignError as error:
-        raise BrainalignError(f"{place}: {error}") from None
-    return [np.ascontiguousarray(read_volumes(place)[inside].T)]
+        raise BrainalignError(f"{path}: {error}") from None
 
 
 def slow_drifts(n_rows: int, step_s: float, detrend: str, high_pass_hz: float) -> NDArray[np.float64]:
