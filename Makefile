@@ -96,6 +96,7 @@ bench: setup
 	$(BENCH)/searchlight.py $(QUICK)
 	$(BENCH)/geometry.py $(QUICK)
 	$(BENCH)/geometry_inference.py $(QUICK)
+	$(BENCH)/delays.py $(QUICK)
 
 docs: setup
 	$(PIP) -e ".[docs]"

@@ -39,9 +39,11 @@ Contender = Callable[[Data], Callable[[], Fit]]
 def mine(data: Data) -> Callable[[], Fit]:
     """`brainalign.encoding.Ridge`."""
     from brainalign.encoding import Ridge
+    from brainalign.regression import DelayedFeatures
 
     def run() -> Fit:
-        model = Ridge(tuple(data.alphas.tolist()), cv=data.n_folds, device="cpu").fit(data.X, data.Y)
+        X = data.X if data.delays == (0,) else DelayedFeatures(data.X, data.delays, data.runs)
+        model = Ridge(tuple(data.alphas.tolist()), cv=data.n_folds, device="cpu").fit(X, data.Y)
         return Fit(model.alpha_, model.coef_, model.cv_scores_)
 
     return run
@@ -96,12 +98,13 @@ def himalaya(backend: str, batch: int | None = None) -> Contender:
         from himalaya.scoring import r2_score
 
         backend_ = set_backend(backend)
-        X, Y = backend_.asarray(data.X), backend_.asarray(data.Y)
+        Y = backend_.asarray(data.Y)
         params = {"score_func": r2_score, "n_targets_batch": batch}
-        dual = X.shape[0] < X.shape[1]
+        dual = len(data.X) < data.X.shape[1] * len(data.delays)
 
         def run() -> Fit:
             set_backend(backend)
+            X = backend_.asarray(data.design())
             solver = KernelRidgeCV if dual else RidgeCV
             model = solver(alphas=data.alphas, fit_intercept=True, cv=data.n_folds, solver_params=params).fit(X, Y)
             coef = model.get_primal_coef() if dual else model.coef_

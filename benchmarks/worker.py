@@ -33,7 +33,8 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
     settle(spec["threads"], spec["contenders"])
     world = World(**spec["world"])
     small = World(120, 16 * world.bands, 20, bands=world.bands, n_candidates=min(world.n_candidates, 2))
-    if world.n < world.p:
+    small = dataclasses.replace(small, delays=world.delays)
+    if world.n < world.p * world.delays:
         small = dataclasses.replace(small, p=200)
     for name, n_alphas in zip(spec["contenders"], spec["n_alphas"], strict=True):
         CONTENDERS[name](make(small, n_alphas))()
