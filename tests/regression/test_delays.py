@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from himalaya.kernel_ridge import KernelRidge
+from mne.decoding import ReceptiveField
 from refusals import refused
 from sklearn.linear_model import Ridge as Theirs
 
@@ -80,6 +81,20 @@ def test_predictions_are_those_of_peers(runs: np.ndarray) -> None:
     np.testing.assert_allclose(predicted, Theirs(alpha=30.0).fit(explicit, Y).predict(explicit), atol=1e-5)
     kernel = KernelRidge(alpha=30.0, fit_intercept=True).fit(explicit, Y)
     np.testing.assert_allclose(predicted, kernel.predict(explicit), atol=1e-5)
+
+
+def test_lags_have_the_weights_of_receptive_fields() -> None:
+    """MNE has no intercept: silent ends of runs leave all lags of centred features a mean of zero."""
+    rng, lags, shape = np.random.default_rng(0), np.arange(-3, 9), (4, 200, 3)  # runs, samples, features
+    X = np.zeros(shape)
+    X[:, 8:-8] = rng.normal(size=(4, 184, 3))
+    X[:, 8:-8] -= X[:, 8:-8].mean(axis=(0, 1))
+    Y = np.roll(X, 5, axis=1) + rng.normal(size=shape)
+    Y -= Y.mean(axis=(0, 1))
+    theirs = ReceptiveField(-3 / 64, 8 / 64, 64, estimator=20.0).fit(X.swapaxes(0, 1), Y.swapaxes(0, 1)).coef_
+    design = DelayedFeatures(X.reshape(800, 3), lags, np.repeat(np.arange(4), 200))
+    mine = Ridge(alphas=20.0).fit(design, Y.reshape(800, 3)).coef_
+    np.testing.assert_allclose(mine.reshape(12, 3, 3), theirs.transpose(2, 1, 0), atol=2e-6)
 
 
 def test_rows_of_a_run_stand_together() -> None:
