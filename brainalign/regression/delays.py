@@ -7,7 +7,7 @@ Zero is one row more of X, so that products of centred features are still sums o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,10 +141,6 @@ class DelayedRows:
             if low < min(high, n_features)
         ]
         return torch.cat(pieces, dim=1)
-
-    def split(self, size: int) -> Iterator[torch.Tensor]:
-        """Write so many rows out at a time."""
-        return (self[start : start + size] for start in range(0, len(self), size))
 
     def products(self, padded: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
         """Return XX' (n_rows, n_rows) of the centred design.

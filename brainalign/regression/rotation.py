@@ -143,8 +143,8 @@ def centred_product(features: Rows, mean: torch.Tensor, coef: torch.Tensor) -> t
     The mean goes first and in float64: features with a large one would eat the digits of float32.
     """
     features, mean = features.to(coef.device), mean.to(coef.device)
-    pieces = features.split(piece_rows(len(mean)))
-    return torch.cat([(piece.double() - mean).to(coef) @ coef for piece in pieces])
+    pieces = _pieces(*features.shape, primal=True) or [slice(0)]
+    return torch.cat([(features[piece].double() - mean).to(coef) @ coef for piece in pieces])
 
 
 def piece_rows(n_columns: int) -> int:
@@ -156,7 +156,8 @@ def column_sums(rows: Rows, weights: torch.Tensor | None = None) -> torch.Tensor
     """Return the (weighted) sum of each column in float64, a few rows at a time: torch would first copy them all."""
     total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
     step = max(1, CHUNK // max(1, rows.shape[1]))
-    for start, part in zip(range(0, len(rows), step), rows.split(step), strict=True):
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
         total += part.double().sum(dim=0) if weights is None else weights[start : start + step] @ part.double()
     return total
 

@@ -9,7 +9,7 @@ from brainalign.arrays import Values
 from brainalign.datasets import slow_drifts
 from brainalign.encoding import fit_runs, mean_over_runs, unique_variance
 from brainalign.features import resample_events
-from brainalign.regression import delayed_features
+from brainalign.regression import DelayedFeatures
 from brainalign.simulation import STORY_GROUPS, Story, story
 
 
@@ -41,7 +41,7 @@ def on_the_clock(
 
 def least_squares(bands: list[Values], Y: Values, runs: Values, delays: tuple[int, ...]) -> Values:
     """Return R² (n_runs, n_targets) of runs left out."""
-    X, found = np.concatenate([delayed_features(band, delays, runs) for band in bands], axis=1), []
+    X, found = np.concatenate([DelayedFeatures(band, delays, runs).to_array() for band in bands], axis=1), []
     for run in dict.fromkeys(runs.tolist()):
         test = runs == run
         weights = np.linalg.lstsq(X[~test] - X[~test].mean(axis=0), Y[~test] - Y[~test].mean(axis=0))[0]
