@@ -53,7 +53,7 @@ def condensed_rdms(
     if values.ndim == 0:
         raise BrainalignError(f"{name} is a single number; give the dissimilarities of every pair of stimuli")
     if not some_pairs or (values.ndim > 1 and values.shape[-1] == values.shape[-2]):
-        n_stimuli_of(values.shape[-1])
+        n_stimuli_of(values.shape[-1], f"{name} of shape {shape}: ")
     if any_axes:
         return values
     if values.ndim <= 1 + len(axes) <= 2:
@@ -112,8 +112,14 @@ def _are_square(name: str, values: Values) -> bool:
     return bool(found.any())
 
 
-def n_stimuli_of(n_pairs: int) -> int:
+def n_stimuli_of(n_pairs: int, where: str = "") -> int:
     """Compute the number of stimuli that have that many pairs.
+
+    Parameters
+    ----------
+    n_pairs : int
+    where : str
+        What the message begins with.
 
     Raises
     ------
@@ -123,8 +129,8 @@ def n_stimuli_of(n_pairs: int) -> int:
     n = round((1 + math.sqrt(1 + 8 * n_pairs)) / 2)
     if n * (n - 1) // 2 != n_pairs:
         raise BrainalignError(
-            f"{n_pairs} is not a number of pairs; {n} stimuli have {n * (n - 1) // 2}. Matrices must be symmetric with "
-            "a diagonal of 0"
+            f"{where}{n_pairs} is not a number of pairs; {n} stimuli have {n * (n - 1) // 2}. Matrices must be "
+            "symmetric with a diagonal of 0"
         )
     return n
 

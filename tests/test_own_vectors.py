@@ -132,7 +132,12 @@ def test_blocks_of_which_only_ids_are_known(small, tmp_path: Path) -> None:
     path = small.write()
     described = yaml.safe_load(path.read_text()) | {"stimuli": {name: {} for name in names}}
     path.write_text(yaml.safe_dump(described))
-    np.savez(tmp_path / "own.npz", early=np.eye(len(names)), late=np.ones((len(names), 2)), stimulus_id=names)
+    np.savez(
+        tmp_path / "own.npz",
+        early=np.eye(len(names)),
+        late=np.arange(2.0 * len(names)).reshape(-1, 2),
+        stimulus_id=names,
+    )
     content = {
         "results": str(tmp_path / "results"),
         "datasets": {"small": {"descriptor": str(path)}},

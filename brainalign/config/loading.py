@@ -13,7 +13,16 @@ from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
 from brainalign.config.models import TableModel
 from brainalign.config.settings import Config
-from brainalign.study import RUN_KEYS, Study, load_descriptor, parse, read_vectors, read_yaml
+from brainalign.study import (
+    RUN_KEYS,
+    Study,
+    load_descriptor,
+    parse,
+    read_vectors,
+    read_yaml,
+    table_column,
+    table_columns,
+)
 
 
 def load_config(path: str | Path) -> Config:
@@ -123,6 +132,14 @@ def write_schemas(folder: Path) -> None:
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")
 
 
+def _shown(descriptor: Study, in_order: bool) -> list[str] | None:
+    """List what was shown, as far as a table says it; of events only where nothing but their order counts."""
+    if descriptor.data_type != "continuous":
+        return descriptor.stimulus_ids() or None
+    table = descriptor.stimulus_table()
+    return table_column(table, table_columns(table)[0]) if in_order and table is not None and table.is_file() else None
+
+
 def check_table_models(config: Config, dataset: str, descriptor: Study) -> Iterator[str]:
     """Yield how each model of vectors is matched with the stimuli of a dataset, in a sentence.
 
@@ -139,7 +156,7 @@ def check_table_models(config: Config, dataset: str, descriptor: Study) -> Itera
             vectors = read_vectors(model.file, model.ids, model.layers)
             stimuli = None
             with suppress(BrainalignError):  # a table that is not there or damaged is told of elsewhere
-                stimuli = None if descriptor.is_simulated else descriptor.stimulus_ids() or None
+                stimuli = None if descriptor.is_simulated else _shown(descriptor, vectors.ids is None)
             if stimuli is not None:
                 vectors.rows_of(stimuli)
         except BrainalignError as error:

@@ -84,7 +84,7 @@ def stored_arrays(path: Path, names: Collection[str]) -> Values:
 def _form(path: Path) -> tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]], Values]]:
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; correct the path")
-    check_choice(f"the ending of {path}", path.suffix.lower(), FORMS)
+    check_choice(f"the ending of {path}", path.suffix.lower(), [form for form in FORMS if form != "7.3"])
     form = path.suffix.lower()
     return FORMS["7.3" if form == ".mat" and _is_hdf5(path) else form]
 

@@ -36,6 +36,12 @@ def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
     with no_cell_lost(path):
         cells = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None)
     names = [name or f"Unnamed: {place}" for place, name in enumerate(cells.iloc[0])]
+    other = next((mark for mark in ";\t," if len(names) == 1 and mark != separator and mark in names[0]), None)
+    if other is not None and names[0].replace(other, "").replace("_", "").isalnum():
+        words = {";": "semicolons", "\t": "tabs", ",": "commas"}
+        raise BrainalignError(
+            f"{path}: its cells are separated by {words[other]}, not by {words[separator]} as its name says; save it so"
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BrainalignError(f"{path}: two columns are called {listed(twice)}; keep one of each name")

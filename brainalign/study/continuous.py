@@ -22,6 +22,7 @@ from brainalign.study.parsing import Name, Strict
 from brainalign.study.responses import RepetitionTime
 
 OWN_SPACES = ("", "scanner", "of the scanner", "native", "individual", "t1w", "fsnative")  # of one brain alone
+LONGEST_DELAY_S = 60.0
 KINDS = {
     ".dtseries.nii": "grayordinates",
     ".nii": "volumes",
@@ -70,6 +71,8 @@ class RunFiles(Strict):
         if (self.tr_s is None) == (self.sfreq_hz is None):
             raise ValueError("give tr_s (volumes) or sfreq_hz (samples), one of them: rows have no clock without")
         sorts = {kind_of(path) for path in self.paths}
+        if self.kind != "arrays" and (self.key or self.repeats):
+            raise ValueError(f"key and repeats name arrays, but the files are {self.kind}; leave them out")
         if len(sorts) > 1 or (self.kind == "volumes") > (self.mask is not None):
             raise ValueError("runs are volumes with a mask, or arrays: give mask, or one sort of files for all runs")
         if (self.kind == "surfaces") != bool(self.right):
@@ -243,6 +246,11 @@ class ContinuousOptions(Strict):
             If one is no multiple of the seconds between rows.
         """
         step = files.step_s
+        if any(abs(delay) > LONGEST_DELAY_S for delay in self.delays_s or ()):
+            raise ValueError(
+                f"continuous.delays_s: {max(self.delays_s or (), key=abs):g} s is no delay of responses; give seconds, "
+                f"{LONGEST_DELAY_S:g} at most, not milliseconds"
+            )
         if self.delays_s is None:
             if not files.slow:
                 return list(range(-int(0.1 / step), int(0.6 / step) + 1))

@@ -69,6 +69,16 @@ def _without_alternatives(problems: Iterable[Any]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+# What to give, by the type of a complaint of pydantic, whose own words are of Python.
+MAPPING = "give names with what they stand for, like {name: value}"
+WORDED = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), MAPPING),
+    "tuple_type": "give a list, like [1, 2]",
+    "path_type": "give the path of one file",
+    "string_pattern_mismatch": "a name is of letters and digits; of a data set also of hyphens",
+}
+
+
 def _complaint(kind: type[BaseModel], problem: Any) -> str:
     # pydantic puts the tag of a union into the path (models.<name>.sentence.weights); the file has no such level.
     loc = problem["loc"]
@@ -87,7 +97,9 @@ def _complaint(kind: type[BaseModel], problem: Any) -> str:
         return f"{path.removesuffix('.[key]')}: this key must be text of letters and digits; write it in quotes"
     if problem["type"] == "missing":
         return f"{path}: this key is required"
-    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "union_tag_not_found":
+        return f"{path}.{problem['ctx']['discriminator'].strip(chr(39))}: this key is required"
+    message = WORDED.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     if problem["type"] in {"literal_error", "union_tag_invalid"}:
         given = problem["input"] if problem["type"] == "literal_error" else problem["ctx"]["tag"]
         options = problem["ctx"].get("expected", problem["ctx"].get("expected_tags", ""))

@@ -134,6 +134,8 @@ def _check_layer(what: str, array: NDArray[Any], names: list[str] | None, source
         raise BrainalignError(f"{what} has {len(array)} rows but the first layer {n_rows}; give a row per stimulus")
     if names is not None and len(names) != len(array):
         raise BrainalignError(f"{what} has {len(array)} rows but there are {len(names)} ids ({source}); give one each")
+    if len(array) > 1 and (array == array[0]).all():
+        raise BrainalignError(f"{what} is the same for all {len(array)} stimuli; give features that tell them apart")
     with np.errstate(over="ignore"):
         bad = np.flatnonzero(~np.isfinite(array.astype(np.float32)).all(axis=1))
     if len(bad):
@@ -145,6 +147,8 @@ def _check_layer(what: str, array: NDArray[Any], names: list[str] | None, source
 
 
 def _table(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise BrainalignError(f"{path}: no such file; correct the path")
     with reading(path, "not a readable table", "write it again"):
         table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     if ID not in table:

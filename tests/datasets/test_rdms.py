@@ -46,7 +46,7 @@ def test_a_study_of_ones_own(folder: Path) -> None:
     assert list(study.models) == ["size"]
     assert study.stimuli["path"].tolist() == [str((folder / "x.png").resolve())] * 4
     assert read(folder, model_rdms=None).models == {}
-    save_file({"it": np.ones((3, 2, 6)), "v1": np.zeros((1, 6))}, folder / "sets.safetensors")
+    save_file({"it": np.ones((3, 2, 6)), "v1": np.arange(6.0)[None]}, folder / "sets.safetensors")
     refused("holds 2 arrays .*; say which one with key", read, folder)
     recorded = {"early": {"format": "rdms", "file": "sets.safetensors", "key": "v1"}}
     assert {name: values.shape for name, values in read(folder, recordings=recorded).sets.items()} == {

@@ -263,6 +263,8 @@ def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = Non
     _check_grid(path, image, reference or path, expected)
     data = read_volumes(path)
     data = np.where(np.isnan(data), 0, data)  # how several programs write what lies outside
+    if data.size > np.prod(data.shape[:3]):
+        raise BrainalignError(f"{path}: has shape {data.shape}, where one volume is wanted; give the one that is meant")
     return data.reshape(data.shape[:3])
 
 

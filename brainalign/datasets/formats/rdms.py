@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,9 @@ class RdmSets:
                     )
                 if np.isinf(rdms).any():
                     raise BrainalignError(f"RDM {kind} {name!r} holds infinities; write NaN where a pair is missing")
+                if np.isnan(rdms).all() or np.nanmin(rdms) == np.nanmax(rdms):
+                    what = "no number" if np.isnan(rdms).all() else f"nothing but {np.nanmax(rdms):g}"
+                    raise BrainalignError(f"RDM {kind} {name!r} holds {what}; give dissimilarities of pairs")
 
 
 def read_kriegeskorte92(find: Find) -> RdmSets:
@@ -274,13 +278,17 @@ def _by_subjects(rdms: Values, labels: Mapping[str, list[str]]) -> Values:
 
 
 def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
-    """Say which matrices of a set are equal: an error between subjects, who are left out in turn for the noise ceiling.
+    """Say which sets are equal, and which matrices of one: an error between subjects, who are left out in turn.
 
     Parameters
     ----------
     sets : mapping of array (n_subjects, n_sessions, n_pairs)
     """
-    problems = []
+    problems: list[Problem] = []
+    for (name, values), (other, others) in combinations(sets.items(), 2):
+        if np.array_equal(values, others, equal_nan=True):
+            what = f"holds the same numbers as {name}, one a copy of the other; name the file of each"
+            problems.append(Problem(f"recordings.{other}", what))
     for name, values in sets.items():
         subjects, sessions = (part.ravel() for part in np.indices(values.shape[:2]))
         numbers = list(range(len(subjects)))

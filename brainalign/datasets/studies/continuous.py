@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +138,10 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
             )
         kept = slice(start, lengths[0] - stop)
         if lengths[0] - start - stop < LEAST_ROWS:
+            turned = "; its axes may be exchanged" if files.kind == "arrays" and len(targets) > 2 * lengths[0] else ""
             raise BrainalignError(
                 f"recordings.{subject}.files.{run}: {lengths[0]} rows leave {max(lengths[0] - start - stop, 0)} after "
-                f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten continuous.trim_s"
+                f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten trim_s{turned}"
             )
         n_rows, options = lengths[0] - start - stop, study.continuous
         drifts = slow_drifts(n_rows, files.step_s, options.detrend, options.high_pass(files))
@@ -207,9 +209,21 @@ def outside_problems(study: Study, subject: str, runs: ContinuousRuns, events: p
     runs : ContinuousRuns
     events : DataFrame
     """
-    last = runs.responses.trials.groupby("run")["onset_s"].max()
-    problems = []
-    for run, onsets in events.groupby("run")["onset_s"]:
+    rows = runs.responses.trials.groupby("run")["onset_s"]
+    first, last = ({str(run): float(at) for run, at in times.items()} for times in (rows.min(), rows.max()))
+    problems = _copied_runs(subject, runs)
+    heard = {str(run): float(at) for run, at in events.groupby("run")["onset_s"].max().items() if str(run) in last}
+    if heard and all(first[run] < at < 0.6 * last[run] for run, at in heard.items()):
+        run, at = next(iter(heard.items()))
+        what = f"every run goes on long after its last event ({at:g} s beside {last[run]:g} s); "
+        problems.append(Problem("stimuli", f"{what}give onsets in seconds, if these are in volumes", "warning"))
+    for name, onsets in events.groupby("run")["onset_s"]:
+        run = str(name)
+        if run in first and onsets.max() < first[run]:
+            what = f"no event is left when its first row begins ({onsets.max():g} s beside {first[run]:g} s); "
+            problems.append(
+                Problem(f"recordings.{subject}.files.{run}", f"{what}correct first_row_s, trim_s or onsets, in seconds")
+            )
         if run in last and (share := float((onsets > last[run] + 60).mean())) > 0.05:
             problems.append(
                 Problem(
@@ -218,6 +232,27 @@ def outside_problems(study: Study, subject: str, runs: ContinuousRuns, events: p
                     "onsets in seconds from the start of the run",
                 )
             )
+    return problems
+
+
+def _copied_runs(subject: str, runs: ContinuousRuns) -> list[Problem]:
+    """Say which runs, or presentations of a run, hold the same numbers: what is tested would be trained on."""
+    digests: dict[bytes, str] = {}
+    problems = []
+    parts = [(runs.responses, runs.responses.trials["run"])]
+    if runs.repeats is not None:
+        trials = runs.repeats.trials
+        parts.insert(0, (runs.repeats, trials["run"] + " (presentation " + trials["repeat"].astype(str) + ")"))
+    for responses, labels in parts:
+        for name in labels.unique():
+            if runs.presentations.get(name, 1) > 1:  # their mean, beside them
+                continue
+            values = responses.values[(labels == name).to_numpy()]
+            other = digests.setdefault(sha256(values.tobytes()).digest(), name)
+            if other == name:
+                continue
+            what = f"{other} and {name} hold the same numbers, one a copy of the other; name the file of each"
+            problems.append(Problem(f"recordings.{subject}.files", what))
     return problems
 
 
