@@ -138,7 +138,9 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
             )
         kept = slice(start, lengths[0] - stop)
         if lengths[0] - start - stop < LEAST_ROWS:
-            turned = "; its axes may be exchanged" if files.kind == "arrays" and len(targets) > 2 * lengths[0] else ""
+            turned = (
+                "; its axes may be exchanged" if files.kind == "arrays" and shown[0].shape[1] > 2 * lengths[0] else ""
+            )
             raise BrainalignError(
                 f"recordings.{subject}.files.{run}: {lengths[0]} rows leave {max(lengths[0] - start - stop, 0)} after "
                 f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten trim_s{turned}"
