@@ -6,7 +6,6 @@ from brainalign.statistics.ceilings import ncsnr as ncsnr
 from brainalign.statistics.ceilings import noise_ceiling as noise_ceiling
 from brainalign.statistics.ceilings import noise_ceiling_from_ncsnr as noise_ceiling_from_ncsnr
 from brainalign.statistics.ceilings import noise_ceiling_from_share as noise_ceiling_from_share
-from brainalign.statistics.ceilings import noise_ceiling_interval as noise_ceiling_interval
 from brainalign.statistics.ceilings import signal_share as signal_share
 from brainalign.statistics.ceilings import spearman_brown as spearman_brown
 from brainalign.statistics.ceilings import split_half_reliability as split_half_reliability

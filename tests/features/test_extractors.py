@@ -172,11 +172,12 @@ def test_images_and_texts_lie_where_the_model_puts_them(clip: str) -> None:
     found = embed_texts(clip, texts)
     np.testing.assert_allclose(found, output.text_embeds, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
-    extractor = VisionExtractor(clip, layers=("encoder.layers.1", "visual_projection"))
-    values, _ = extractor.features(images, extractor.layer_names)
-    ours = torch.nn.functional.normalize(values["visual_projection"], dim=1)
-    np.testing.assert_allclose(ours, output.image_embeds, atol=1e-5)
-    assert values["encoder.layers.1"].shape == (3, 16)
+    for pooling in ("mean", "cls", "flatten"):
+        extractor = VisionExtractor(clip, layers=("encoder.layers.1", "visual_projection"), pooling=pooling)
+        values, _ = extractor.features(images, extractor.layer_names)
+        ours = torch.nn.functional.normalize(values["visual_projection"], dim=1)
+        np.testing.assert_allclose(ours, output.image_embeds, atol=1e-5)
+        assert values["encoder.layers.1"].shape == (3, 17 * 16 if pooling == "flatten" else 16)
 
 
 def test_other_layers_do_not_know_of_the_projection(clip: str) -> None:

@@ -185,9 +185,6 @@ STATISTICS: dict[str, Callable[[int], Any]] = {
     ),
     "exchanged": lambda s: statistics.exchanged(np.arange(24) % 8, 8, np.zeros(8), 3, RNG(s)),
     "noise_ceiling": lambda s: statistics.noise_ceiling(R[:5], n_halvings=3, seed=s),
-    "noise_ceiling_interval": lambda s: statistics.noise_ceiling_interval(
-        R[:4].reshape(-1, 4), np.tile(np.arange(30), 4), 4, n_draws=9, seed=s
-    ),
     "pairing_test": lambda s: statistics.pairing_test(X[:, :6] @ Y[:6].T @ np.eye(6), np.arange(24) % 6, seed=s),
     "exchange_features": lambda s: statistics.exchange_features(np.arange(24) % 8, np.arange(24) // 8, 3, RNG(s)),
     "permute_stimuli": lambda s: statistics.permute_stimuli(np.arange(24) % 8, np.arange(24) // 8, 3, RNG(s)),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from refusals import refused
@@ -13,7 +11,6 @@ from brainalign.statistics import (
     noise_ceiling,
     noise_ceiling_from_ncsnr,
     noise_ceiling_from_share,
-    noise_ceiling_interval,
     normalized_r2,
     pearson,
     signal_share,
@@ -129,37 +126,6 @@ def test_edges() -> None:
     refused("give one stimulus id per trial", ncsnr, values, ids[:3])
     refused("NaN", ncsnr, values * [1, np.nan], ids)
     refused("1 repeat or more", noise_ceiling_from_ncsnr, 0.5, [3, 0])
-
-
-def test_the_interval_draws_whole_stimuli() -> None:
-    values, ids = trials(60, np.array([0.0, 0.3, 0.8]), np.tile([1, 2, 3], 20), seed=8)
-    low, high = noise_ceiling_interval(values, ids, 1, n_draws=400, seed=1)
-    names = np.unique(ids)
-    rng = np.random.default_rng(2)
-    plain = []
-    for _ in range(400):
-        drawn = rng.choice(names, 60)
-        rows = [np.flatnonzero(ids == name) for name in drawn]
-        labels = np.repeat(np.arange(60), [len(part) for part in rows])
-        plain.append(signal_share(values[np.concatenate(rows)], labels))
-    np.testing.assert_allclose([low, high], np.quantile(plain, [0.025, 0.975], axis=0), atol=0.06)
-    cube = values.reshape(len(values), 3, 1)
-    assert noise_ceiling_interval(cube, ids, 1, n_draws=20)[0].shape == (3, 1)
-
-
-def test_every_draw_of_an_interval_holds_repeats() -> None:
-    """4 of 60 stimuli repeat: drawn from all stimuli alike, 2 of 100 draws would hold none of them."""
-    values, ids = trials(60, np.array([0.0, 0.5]), np.r_[np.full(4, 3), np.ones(56, dtype=int)], seed=12)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        low, high = noise_ceiling_interval(values, ids, 1, n_draws=400)
-    share = signal_share(values, ids)
-    assert (low < share).all()
-    assert (share < high).all()
-    # One repeated stimulus says nothing of how noise variance varies.
-    one = np.unique(ids, return_index=True)[1]
-    kept = np.r_[np.delete(np.arange(len(ids)), np.flatnonzero(ids != "0")), one[1:]]
-    assert np.isnan(noise_ceiling_interval(values[kept], ids[kept], 1, n_draws=20)).all()
 
 
 def subjects(n: int, share: float, seed: int) -> np.ndarray:

@@ -472,7 +472,8 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
     found.problems += continuous_problems(descriptor, events)
     found.facts.append(f"{len(events):,} events in {events['run'].nunique()} runs")
     lengths = signal_lengths(descriptor)
-    found.facts += [f"{where}: {seconds:.4g} s" for where, _, seconds in lengths.itertuples(index=False)]
+    for kind, part in lengths.groupby(lengths["where"].str.split(".").str[1]):
+        found.facts.append(f"{len(part)} {kind}, {part['seconds'].sum():,.0f} s")
     for subject in descriptor.recordings:
         try:
             runs = read_continuous(descriptor, subject)

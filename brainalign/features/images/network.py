@@ -319,14 +319,15 @@ def pool(values: Tensor, pooling: Pooling, n_prefix: int, has_cls: bool, layer: 
     ----------
     values : tensor (n, channels, rows, columns), (n, n_tokens, n_channels) or (n, n_features)
     pooling : {"cls", "mean", "flatten", "tokens"}
-        The class token; the mean over space (class and register tokens left out); everything; the spatial tokens.
+        The class token; the mean over space (class and register tokens left out); everything; the spatial tokens. What
+        has no space, such as a projection, is itself but for "tokens".
     n_prefix : int
         Class and register tokens in front of the spatial ones.
     has_cls : bool
     layer : str
         For messages.
     """
-    if pooling == "flatten" or (values.ndim == 2 and pooling == "mean"):
+    if pooling == "flatten" or (values.ndim == 2 and pooling in ("mean", "cls")):
         return values.flatten(1).clone()  # a later layer may work in place
     if pooling == "cls":
         if values.ndim != 3 or not has_cls:

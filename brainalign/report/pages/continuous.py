@@ -223,7 +223,7 @@ def _controls(material: StudyMaterial) -> list[str]:
 def _colours(material: StudyMaterial) -> dict[str, str]:
     models, controls = material.config.models_of(material.dataset), _controls(material)
     beside = [*dict.fromkeys(material.tables["rundelays"]["model"])]
-    greys = {name: str(0.35 + 0.15 * k) for k, name in enumerate(name for name in beside if name not in models)}
+    greys = {name: str(0.3 + 0.12 * k) for k, name in enumerate(name for name in beside if name not in models)}
     return model_colours(models, controls) | greys | {"all": "black", "shared": NULL}
 
 
