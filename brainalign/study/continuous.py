@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from brainalign.checks import did_you_mean, listed
-from brainalign.io import array_shapes, chosen_array
+from brainalign.io import array_shapes, chosen_array, read_json
 from brainalign.study.parsing import Name, Strict
 from brainalign.study.responses import RepetitionTime
 
@@ -55,6 +55,16 @@ class RunFiles(Strict):
         description="which array, where files hold several; its * is the run where one file holds all runs, its ? any "
         "letter",
     )
+    derivatives: str | None = Field(
+        None, description="of fMRIPrep, instead of files: files, mask, confounds and tr_s are found there"
+    )
+    participant: str | None = Field(
+        None, description="of derivatives, without sub-, where it is not the name of the recording"
+    )
+    task: str | None = Field(None, description="of derivatives; all where not given, a story each")
+    confounds: dict[str, Path | tuple[Path, ...]] = Field(
+        {}, description="by run: table with a row per volume, whose columns continuous.confounds are regressed out"
+    )
     repeats: str | None = Field(
         None, description="an array of (presentations, rows, targets), taken instead in the files that hold it"
     )
@@ -82,6 +92,8 @@ class RunFiles(Strict):
         for run in self.files if self.right else ():
             if len(_listed(self.right.get(run, ()))) != len(self.presentations(run)):
                 raise ValueError(f"right: {run} has other files than on the left; give every run on both sides")
+        if lost := [run for run in self.files if self.confounds and run not in self.confounds]:
+            raise ValueError(f"confounds: there are none of {listed(lost)}; give a table for every run")
         return self
 
     @property
@@ -97,6 +109,10 @@ class RunFiles(Strict):
     def presentations(self, run: str) -> list[Path]:
         """List the files of a run: one for every time that it was presented."""
         return _listed(self.files[run])
+
+    def confounds_of(self, run: str) -> tuple[Path, ...]:
+        """List the tables of confounds of a run: one for every time that it was presented, or none."""
+        return tuple(_listed(self.confounds.get(run, ())))
 
     def both_sides(self, run: str) -> list[Path | dict[str, Path]]:
         """List the files of a run as `presentations`; of surfaces by hemisphere."""
@@ -154,10 +170,59 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
     """
     if not isinstance(files, dict) or files.get("format") != "runs":
         return files
-    for field in ("files", "right"):
+    if files.get("derivatives") is not None:
+        files = _of_fmriprep(name, files, list(places))
+    for field in ("files", "right", "confounds"):
         if isinstance(pattern := files.get(field), str):
             files = files | {field: _fitting(f"{name}.{field}", pattern, files, list(places), downloads)}
     return files
+
+
+def _of_fmriprep(name: str, files: dict[str, Any], places: list[Path]) -> dict[str, Any]:
+    """Return what a descriptor says of a recording, with the files of a participant that fMRIPrep has preprocessed."""
+    given, participant = str(files["derivatives"]), str(files.get("participant") or name)
+    place = next((place for place in places if (place / given / f"sub-{participant}").is_dir()), None)
+    if place is None:
+        raise ValueError(f"recordings.{name}: no folder sub-{participant} in {given}; correct derivatives, participant")
+    paths = sorted((place / given / f"sub-{participant}").rglob("*_bold.*"))
+    paths = [
+        path for path in paths if re.search(r"(_desc-preproc_bold\.nii(\.gz)?|\.func\.gii|\.dtseries\.nii)$", path.name)
+    ]
+    for entity in ("task", "space"):
+        there = sorted({_entities(path).get(entity, "") for path in paths})
+        if (wanted := files.get(entity)) is not None:
+            paths = [path for path in paths if _entities(path).get(entity) == wanted]
+        if not paths or (entity == "space" and wanted is None and len(there) > 1):
+            raise ValueError(
+                f"recordings.{name}.{entity}: {wanted or 'not given'}, and there is {listed(there, 9) or 'no bold'}; "
+                "give one of them"
+            )
+    found: dict[str, Any] = {"files": {}, "right": {}, "confounds": {}}
+    masks = []
+    for path in paths:
+        named = _entities(path)
+        run = "_".join(f"{key}-{named[key]}" for key in ("task", "acq", "dir", "run") if key in named)
+        side = "right" if named.get("hemi") == "R" else "files"
+        if run in found[side]:
+            raise ValueError(
+                f"recordings.{name}: {found[side][run].name} and {path.name} are one run; give task, or list files"
+            )
+        found[side][run] = path.relative_to(place)
+        stem = "_".join(
+            f"{key}-{named[key]}" for key in ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run") if key in named
+        )
+        found["confounds"][run] = path.relative_to(place).with_name(f"{stem}_desc-confounds_timeseries.tsv")
+        masks.append(path.relative_to(place).with_name(path.name.replace("_desc-preproc_bold", "_desc-brain_mask")))
+    if kind_of(paths[0]) == "volumes":
+        found["mask"] = masks
+    sidecar = paths[0].with_name(re.sub(r"\.((dtseries\.)?nii(\.gz)?|func\.gii)$", ".json", paths[0].name))
+    if sidecar.exists() and "sfreq_hz" not in files:
+        found["tr_s"] = read_json(sidecar).get("RepetitionTime")
+    return found | {"space": there[0]} | files
+
+
+def _entities(path: Path) -> dict[str, str]:
+    return dict(part.split("-", 1) for part in path.name.split("_") if "-" in part)
 
 
 def _fitting(
@@ -213,6 +278,10 @@ class ContinuousOptions(Strict):
         {}, description="runs by name of a set that is never trained on, such as other stories: scored beside the rest"
     )
     detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
+    confounds: tuple[str, ...] = Field(
+        ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"),
+        description="columns, or patterns such as a_comp_cor_0*, regressed out where recordings have confounds",
+    )
     high_pass_hz: float | None = Field(
         None, ge=0, description="slower cosines are removed within runs: below 0.01 of volumes, none (0) of samples"
     )

@@ -11,7 +11,7 @@ import pandas as pd
 from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
-from brainalign.datasets import slow_drifts
+from brainalign.datasets import run_drifts
 from brainalign.encoding import (
     Band,
     RunFit,
@@ -134,8 +134,8 @@ def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, note
             found = resample_signal(onsets + durations / 2, flat[shown], times, step)
         else:
             found = resample_events(onsets, durations, flat[shown], times, step)
-        drifts = slow_drifts(len(rows), noted["step_s"], noted["detrend"], noted["high_pass_hz"])
-        parts.append(found - drifts @ (drifts.T @ found))
+        bases = run_drifts(rows, noted["step_s"], noted["detrend"], noted["high_pass_hz"])
+        parts.append(np.mean([found - drifts @ (drifts.T @ found) for drifts in bases], axis=0))
     return np.concatenate(parts)
 
 

@@ -32,6 +32,7 @@ def prepare_runs(job: Job) -> None:
         "trimmed": list(study.continuous.trim(files)),  # type: ignore[arg-type]
         "detrend": study.continuous.detrend,
         "high_pass_hz": study.continuous.high_pass(files),  # type: ignore[arg-type]
+        "confounds": list(study.continuous.confounds) if files.confounds else [],  # type: ignore[union-attr]
         "space": files.space,  # type: ignore[union-attr]
     }
     if space := study.space_of(subject):

@@ -14,10 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_all
-from nibabel.cifti2 import BrainModelAxis, Cifti2Header, Cifti2Image, SeriesAxis
-from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
 from refusals import refused
-from worlds.story import write_release
+from worlds.story import configured, described, write_release
 
 from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
@@ -28,28 +26,6 @@ from brainalign.study import Shape, known_shape, load_descriptor, parse
 from brainalign.workflow import report_path
 
 N_VOXELS = 6
-
-
-def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, object]:
-    """Write a descriptor of one subject, and return it."""
-    files = {f"story{run + 1}": f"story{run + 1}.npy" for run in range(runs)}
-    recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files} | changes
-    content = {"name": "story", "stimuli": "words.tsv", "recordings": {"01": recorded}}
-    content["splits"] = {"stories": {"leave_out": "run"}}
-    (folder / "story.yaml").write_text(yaml.safe_dump(content))
-    return content
-
-
-def configured(folder: Path) -> Config:
-    models = {name: {"extractor": "table", "file": str(folder / f"{name}.npy")} for name in ("language", "sound")}
-    content = {
-        "results": str(folder / "results"),
-        "datasets": {"story": {"descriptor": str(folder / "story.yaml")}},
-        "models": models | {"random": {"extractor": "random", "n_features": 4}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "encode_runs": {"permutations": 39, "n_candidates": 5},
-    }
-    return parse(Config, content, "test")
 
 
 @pytest.fixture(scope="module")
@@ -191,55 +167,6 @@ def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
     described(tmp_path, files=files, mask="mask.nii.gz", targets=None, tr_s=1.5)
     refused(
         "tr_s is 1.5, but the header of bold says 2 s", read_continuous, load_descriptor(tmp_path / "story.yaml"), "01"
-    )
-
-
-def test_surfaces_and_grayordinates_hold_the_same(folder: Path, tmp_path: Path) -> None:
-    """A GIFTI per hemisphere and run, a dtseries per run: the responses of the table they were written from."""
-    for name in ("words.tsv", "targets.tsv"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
-    labels = GiftiLabelTable()
-    labels.labels = [GiftiLabel(key) for key in (0, 1)]
-    for label, name in zip(labels.labels, ("???", "first"), strict=True):
-        label.label = name
-    marked = GiftiDataArray(np.eye(1, 642, dtype=np.int32)[0], "NIFTI_INTENT_LABEL", "NIFTI_TYPE_INT32")
-    nibabel.save(GiftiImage(labeltable=labels, darrays=[marked]), tmp_path / "areas.label.gii")
-    vertices = [BrainModelAxis.from_surface(np.arange(642), 642, f"CORTEX_{side}") for side in ("LEFT", "RIGHT")]
-    for run in range(1, 4):
-        values = np.random.default_rng(run).normal(size=(75, 2 * 642)).astype(np.float32)
-        np.save(tmp_path / f"story{run}.npy", values)
-        for side, part in (("L", values[:, :642]), ("R", values[:, 642:])):
-            arrays = [GiftiDataArray(row, datatype="NIFTI_TYPE_FLOAT32") for row in part]
-            meta = GiftiMetaData({"AnatomicalStructurePrimary": {"L": "CortexLeft", "R": "CortexRight"}[side]})
-            nibabel.save(GiftiImage(darrays=arrays, meta=meta), tmp_path / f"story{run}_hemi-{side}.func.gii")
-        header = Cifti2Header.from_axes((SeriesAxis(0, 2.0, 75), vertices[0] + vertices[1]))
-        nibabel.save(Cifti2Image(values, header), tmp_path / f"story{run}.dtseries.nii")
-    described(tmp_path, 3, targets=None)
-    expected = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses.values
-    sides = {"files": "*_hemi-L.func.gii", "right": "*_hemi-R.func.gii", "rois": {"L": "areas.label.gii"}}
-    for files in (sides, {"files": "*.dtseries.nii", "rois": {"L": "areas.label.gii"}}):
-        described(tmp_path, 3, targets=None, **files)
-        study = load_descriptor(tmp_path / "story.yaml")
-        assert known_shape(study) == Shape(runs=3, trials=225, targets=2 * 642)
-        read = read_continuous(study, "01").responses
-        np.testing.assert_array_equal(read.values, expected)
-        assert read.targets["target_id"].iloc[[0, -1]].tolist() == ["vertex-L-0", "vertex-R-641"]
-        assert read.targets["roi"].map(len).tolist() == [1] + 1283 * [0]
-        assert read.targets.attrs["space"]["n_vertices"] == {"L": 642, "R": 642}
-    wrong = {
-        "header of bold says 2 s": {"files": "*.dtseries.nii", "tr_s": 1.5},
-        "story1_hemi-R.func.gii: holds CortexRight, .* as hemisphere L; swap": sides | {"files": "*_hemi-R.func.gii"},
-        "right: of surfaces files are the left hemisphere": {"files": "*_hemi-L.func.gii"},
-        "right: story3 has other files than on the left": sides
-        | {"right": {f"story{k}": "a.gii" for k in range(1, 3)}},
-    }
-    for message, files in wrong.items():
-        described(tmp_path, **{"targets": None} | files)
-        refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
-    described(tmp_path, 3, targets=None, **sides)
-    (tmp_path / "story3_hemi-L.json").write_text('{"RepetitionTime": 2.5}')
-    refused(
-        "story3_hemi-L.func.gii: tr_s is 2, .* 2.5 s", read_continuous, load_descriptor(tmp_path / "story.yaml"), "01"
     )
 
 

@@ -7,6 +7,32 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import yaml
+
+from brainalign.config import Config
+from brainalign.study import parse
+
+
+def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, object]:
+    """Write a descriptor of one subject, and return it."""
+    files = {f"story{run + 1}": f"story{run + 1}.npy" for run in range(runs)}
+    recorded = {"format": "runs", "tr_s": 2.0, "targets": "targets.tsv", "files": files} | changes
+    content = {"name": "story", "stimuli": "words.tsv", "recordings": {"01": recorded}}
+    content["splits"] = {"stories": {"leave_out": "run"}}
+    (folder / "story.yaml").write_text(yaml.safe_dump(content))
+    return content
+
+
+def configured(folder: Path) -> Config:
+    models = {name: {"extractor": "table", "file": str(folder / f"{name}.npy")} for name in ("language", "sound")}
+    content = {
+        "results": str(folder / "results"),
+        "datasets": {"story": {"descriptor": str(folder / "story.yaml")}},
+        "models": models | {"random": {"extractor": "random", "n_features": 4}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "encode_runs": {"permutations": 39, "n_candidates": 5},
+    }
+    return parse(Config, content, "test")
 
 
 def write_release(folder: Path, story: Path, *, cut: tuple[int, int], repeated: tuple[str, ...]) -> None:

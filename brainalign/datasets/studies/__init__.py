@@ -6,6 +6,7 @@ from brainalign.datasets.studies.continuous import (
     outside_problems,
     read_continuous,
     read_events,
+    run_drifts,
     slow_drifts,
 )
 from brainalign.datasets.studies.events import read_event_files
@@ -56,6 +57,7 @@ __all__ = [
     "read_stimuli",
     "read_subject",
     "read_triplets",
+    "run_drifts",
     "sampled_stimuli",
     "sentence_sensors",
     "sentence_splits",

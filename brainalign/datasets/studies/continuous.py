@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,20 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, Values
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import bad_voxels, cifti_axis, read_brain_maps, read_table, target_table
+from brainalign.datasets.formats import (
+    bad_voxels,
+    cifti_axis,
+    read_brain_maps,
+    read_confounds,
+    read_table,
+    target_table,
+)
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.studies.events import read_event_files
+from brainalign.datasets.studies.events import read_bids_events, read_event_files
 from brainalign.io import array_shapes, load_image_file, read_json, stored_arrays
 from brainalign.study import RunFiles, Study, check_repetition_time
 
+CONFOUND = "confound "  # then the number of the presentation, and the column of the table
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
 
 
@@ -52,7 +61,8 @@ def read_events(study: Study) -> pd.DataFrame:
     ----------
     study : Study
         `stimuli` is a table with the columns run (or story), onset_s (or onset) and, where known, duration_s (or
-        duration), text (or word), path, stimulus_id; or a folder with a file per run, see `read_event_files`.
+        duration), text (or word), path, stimulus_id; or a folder with a file per run, see `read_event_files`; or a
+        BIDS dataset, see `read_bids_events`.
 
     Returns
     -------
@@ -67,7 +77,10 @@ def read_events(study: Study) -> pd.DataFrame:
     if not isinstance(study.stimuli, Path):  # sounds and films alone
         return pd.DataFrame({"stimulus_id": [], "run": [], "onset_s": [], "duration_s": []})
     path = study.locate(study.stimuli, "stimuli")
-    table = read_event_files(path, study.continuous.tier) if path.is_dir() else read_table(path)
+    if (path / "dataset_description.json").exists():
+        table = read_bids_events(path, recorded_runs(study))
+    else:
+        table = read_event_files(path, study.continuous.tier) if path.is_dir() else read_table(path)
     table = table.rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
     table = table.rename(columns={"text": "caption", "word": "caption"})
     for column in ("run", "onset_s"):
@@ -145,17 +158,24 @@ def read_continuous(study: Study, subject: str) -> ContinuousRuns:
                 f"recordings.{subject}.files.{run}: {lengths[0]} rows leave {max(lengths[0] - start - stop, 0)} after "
                 f"trimming {start} and {stop}; a run needs {LEAST_ROWS}: join runs, or shorten trim_s{turned}"
             )
-        n_rows, options = lengths[0] - start - stop, study.continuous
-        drifts = slow_drifts(n_rows, files.step_s, options.detrend, options.high_pass(files))
-        clean = [_cleaned(values[kept], drifts) for values in shown]
+        middle, options = 0.5 if files.slow else 0.0, study.continuous
+        onsets = files.first_row_s + (np.arange(*kept.indices(lengths[0])) + middle) * files.step_s
+        table = pd.DataFrame({"run": run, "onset_s": onsets})
+        for k, confounds in enumerate(_confounds(study, files, run, len(shown), lengths[0])):
+            table = table.join(confounds.iloc[kept].reset_index(drop=True).add_prefix(f"{CONFOUND}{k + 1} "))
+        rows.append(table)
+        bases = run_drifts(table, files.step_s, options.detrend, options.high_pass(files))
+        if 2 * bases[0].shape[1] > len(table):
+            raise BrainalignError(
+                f"recordings.{subject}.files.{run}: {bases[0].shape[1]} drifts and confounds leave little of "
+                f"{len(table)} rows; name fewer in continuous.confounds, or lower continuous.high_pass_hz"
+            )
+        clean = [_cleaned(values[kept], bases[k % len(bases)]) for k, values in enumerate(shown)]
         bad = bad | np.any([broken for _, broken in clean], axis=0)
         mean = np.mean([values for values, _ in clean], axis=0)
         means.append(mean / np.where(mean.std(axis=0) > 0, mean.std(axis=0), 1))
         if len(clean) > 1:
             heard[run] = [values for values, _ in clean]
-        middle = 0.5 if files.slow else 0.0
-        onsets = files.first_row_s + (np.arange(*kept.indices(lengths[0])) + middle) * files.step_s
-        rows.append(pd.DataFrame({"run": run, "onset_s": onsets}))
     if files.repeats is not None and not heard:
         raise BrainalignError(
             f"recordings.{subject}.repeats: no file holds several presentations in an array {files.repeats!r}; correct "
@@ -194,11 +214,15 @@ def continuous_problems(study: Study, events: pd.DataFrame) -> list[Problem]:
                     f"{listed(silent)}: no event is of such a run; the table has {listed(sorted(shown))}: use one name",
                 )
             )
-    recorded = {run for files in study.recordings.values() for run in getattr(files, "files", {})}
-    lost = sorted(shown - recorded)
+    lost = sorted(shown - set(recorded_runs(study)))
     if lost:
         problems.append(Problem("stimuli", f"{listed(lost)}: nobody was recorded in these runs; left out", "warning"))
     return problems
+
+
+def recorded_runs(study: Study) -> list[str]:
+    """List the runs that any subject was recorded in."""
+    return list(dict.fromkeys(run for files in study.recordings.values() for run in getattr(files, "files", {})))
 
 
 def outside_problems(study: Study, subject: str, runs: ContinuousRuns, events: pd.DataFrame) -> list[Problem]:
@@ -328,6 +352,47 @@ def _check_clock(path: Path, files: RunFiles) -> None:
         check_repetition_time(files.step_s, [0.0, 0.0, 0.0, told if isinstance(told, int | float) else 0.0], "sec")
     except BrainalignError as error:
         raise BrainalignError(f"{path}: {error}") from None
+
+
+def _confounds(study: Study, files: RunFiles, run: str, n_shown: int, n_rows: int) -> list[pd.DataFrame]:
+    """Return the confounds of every presentation of a run, a row per row; none where there are none."""
+    found = []
+    for path in study.placed(files.confounds_of(run)):
+        table = read_confounds(path, study.continuous.confounds)
+        if len(table) != n_rows:
+            raise BrainalignError(f"{path}: {len(table)} rows where the run has {n_rows}; give a row per volume")
+        found.append(table)
+    if found and len(found) != n_shown:
+        raise BrainalignError(f"{path}: {len(found)} confounds of {n_shown} presentations of {run}; give one for each")
+    return found
+
+
+def run_drifts(rows: pd.DataFrame, step_s: float, detrend: str, high_pass_hz: float) -> list[NDArray[np.float64]]:
+    """Compute what is no response in a run: slow drifts and confounds, a basis for each presentation that has its own.
+
+    Features lose the mean over presentations of what each of these takes out, as mean responses have.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of one run, of the trials that `read_continuous` returns.
+    step_s, detrend, high_pass_hz
+        See `slow_drifts`.
+    """
+    drifts = slow_drifts(len(rows), step_s, detrend, high_pass_hz)
+    own = [str(name) for name in rows if str(name).startswith(CONFOUND) and rows[name].notna().all()]
+    bases = []
+    for _, names in groupby(sorted(own, key=_presentation), key=_presentation):
+        confounds = rows[list(names)].to_numpy(dtype=np.float64)
+        confounds = confounds - drifts @ (drifts.T @ confounds)
+        norms = np.linalg.norm(confounds, axis=0)
+        left, sizes, _ = np.linalg.svd(confounds[:, norms > 1e-9] / norms[norms > 1e-9], full_matrices=False)
+        bases.append(np.column_stack([drifts, left[:, sizes > 1e-6]]))
+    return bases or [drifts]
+
+
+def _presentation(confound: str) -> str:
+    return confound.split()[1]
 
 
 def slow_drifts(n_rows: int, step_s: float, detrend: str, high_pass_hz: float) -> NDArray[np.float64]:

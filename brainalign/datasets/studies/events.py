@@ -6,14 +6,14 @@ Of all of them come onset_s, duration_s and text; intervals without text, or wit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.datasets.formats import read_table
-from brainalign.io import reading
+from brainalign.io import MISSING, reading
 
 Events = list[tuple[float, float, str]]
 COLUMNS = ["onset_s", "duration_s", "text"]
@@ -52,6 +52,42 @@ def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
         if part.empty:
             raise BrainalignError(f"{path}: holds no event with a text; leave the file out, or name another tier")
         parts.append(part.assign(run=path.stem))
+    return pd.concat(parts, ignore_index=True)
+
+
+def read_bids_events(folder: Path, runs: Sequence[str]) -> pd.DataFrame:
+    """Read the events of every run from the *_events.tsv of a BIDS dataset.
+
+    Parameters
+    ----------
+    folder : Path
+        With dataset_description.json.
+    runs : sequence of str
+        Entities that the names of their files have, such as task-story_run-1. A file at the root holds for all runs of
+        its task.
+
+    Raises
+    ------
+    BrainalignError
+        If a run has no events, or subjects have other events in a run of one name.
+    """
+    named = {path: set(path.stem.removesuffix("_events").split("_")) for path in sorted(folder.rglob("*_events.tsv"))}
+    parts = []
+    for run in runs:
+        wanted = set(run.split("_"))
+        files = [path for path, entities in named.items() if wanted <= entities]
+        files = files or [path for path, entities in named.items() if entities <= wanted]
+        if not files:
+            raise BrainalignError(f"{folder}: no *_events.tsv of {run}; write when each word or image was shown")
+        texts = {path.read_bytes() for path in files}
+        if len(texts) > 1:
+            raise BrainalignError(
+                f"{folder}: {listed([path.name for path in files])} differ, but {run} is one run for all; describe "
+                "subjects who were shown other stimuli as studies of their own"
+            )
+        part = read_table(files[0])
+        texts_of = [column for column in ("text", "word") if column in part]
+        parts.append((part[~part[texts_of].isin(MISSING).any(axis=1)] if texts_of else part).assign(run=run))
     return pd.concat(parts, ignore_index=True)
 
 

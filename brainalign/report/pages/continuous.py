@@ -443,6 +443,7 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         )
         cleaned = ["detrended linearly"] if read["detrend"] == "linear" else []
         cleaned += [f"high-pass filtered at {read['high_pass_hz']:g} Hz (cosines)"] if read["high_pass_hz"] else []
+        cleaned += [f"cleared of confounds ({', '.join(read['confounds'])})"] if read["confounds"] else []
         how = ", ".join(cleaned) + (" and " if cleaned else "") + "z-scored within runs"
         cut = f", after the first {start:g} s and the last {stop:g} s were left out" if start or stop else ""
         texts.append(
