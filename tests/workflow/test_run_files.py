@@ -25,7 +25,7 @@ from brainalign.study import Shape, known_shape, load_descriptor, parse
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("story")
-    write_story(story(3, 75, 6, explained=0.5, n_features=(12, 7), seed=21), folder)
+    write_story(story(3, 75, 6, explained=0.8, n_features=(12, 7), seed=21), folder)
     return folder
 
 
