@@ -47,6 +47,12 @@ def arrays(folder: Path) -> None:
     np.save(folder / "rates.npy", rng.normal(size=(trials_of(names, folder), 12)))
 
 
+def electrodes(folder: Path) -> None:
+    names = [f"p{k:02d}" for k in range(40)]
+    images(folder, names)
+    np.save(folder / "ecog.npy", rng.normal(size=(trials_of(names, folder), 4, 11)))
+
+
 def betas(folder: Path) -> None:
     names = [f"p{k:02d}" for k in range(40)]
     images(folder, names)
@@ -118,7 +124,7 @@ def bids(folder: Path) -> None:
         raw = mne.io.RawArray(rng.normal(size=(3, 12_000)) * 1e-5, raw.info).set_annotations(raw.annotations)
 
 
-KINDS = (fmriprep, bids, blocks, arrays, betas, own_vectors, rdms, epochs, story)
+KINDS = (fmriprep, bids, blocks, arrays, electrodes, betas, own_vectors, rdms, epochs, story)
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
@@ -143,6 +149,17 @@ def test_what_is_asked_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert main(["init", str(tmp_path)]) == 0
     assert "tr_s: 1.5" in (tmp_path / "study.yaml").read_text()
     assert main(["init", str(tmp_path)]) == 2  # nothing is overwritten
+
+
+def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    electrodes(tmp_path)
+    answers = iter(["-0.2 0.8", ""])
+    monkeypatch.setattr("builtins.input", lambda *_: next(answers))
+    assert main(["init", str(tmp_path)]) == 0
+    np.testing.assert_allclose(np.loadtxt(tmp_path / "times.txt"), np.linspace(-0.2, 0.8, 11))
+    (tmp_path / "study.yaml").unlink()
+    assert main(["init", str(tmp_path), "--yes"]) == 0  # the file that lies there is taken
+    assert "times_s: times.txt" in (tmp_path / "study.yaml").read_text()
 
 
 def test_a_folder_of_nothing_ends_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

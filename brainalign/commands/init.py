@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from brainalign.checks import BrainalignError
@@ -37,6 +38,7 @@ class Lab:
     folder: Path
     ask: Ask
     remarks: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         paths = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
@@ -51,8 +53,8 @@ class Lab:
         return [path for path in self.ending(*TABLES) if set(columns) <= set(table_columns(self.folder / path))]
 
     def answer(self, key: str, question: str, default: str) -> str:
-        """Ask; what was taken without an answer is remarked beside the key."""
-        found = self.ask(question, default)
+        """Ask once; what was taken is remarked beside the key."""
+        found = self.answers[question] = self.answers.get(question) or self.ask(question, default)
         self.remarks[key] = f"{question}: change it where {found} is wrong"
         return found
 
@@ -361,7 +363,7 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     surfaces, labels = lab.ending(".func.gii"), lab.ending(".label.gii")
     data = lab.ending(*ARRAYS) or [path for path in lab.ending(*VOLUMES) if path not in masks] or surfaces
     own = [path for path in data if "feature" in path.stem or "vector" in path.stem]
-    data = [path for path in data if path not in own]
+    data = [path for path in data if path not in own and "time" not in path.stem]
     if not (trials and data):
         return None
     recordings: dict[str, Any] = {}
@@ -373,16 +375,34 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             continue
         if of[0].name.endswith(VOLUMES):
             mask = {"mask": str(_of(name, masks))} if masks else {}
-            recordings[name] = {"format": "betas", "betas": str(of[0]), **mask, "trials": table}
+            known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
+            space = {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
+            recordings[name] = {"format": "betas", "betas": str(of[0]), **mask, **space, "trials": table}
         else:
             named = {"targets": str(_of(name, units))} if (units := lab.tables("target_id")) else {}
-            recordings[name] = {"format": "array", "values": str(of[0]), "trials": table, **named}
+            times = _times(lab, of[0])
+            recordings[name] = {"format": "array", "values": str(of[0]), "trials": table, **named, **times}
     stimuli = lab.stimuli()
     rows = read_text_table(lab.folder / trials[0])
     shown: Any = str(stimuli) if stimuli else _names(lab, list(rows["stimulus_id"]))
     runs = rows["run"].nunique() if "run" in rows else 0
     models = {"models": {"own": {"extractor": "table", "file": str(own[0])}}} if own else {}
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **models}
+
+
+def _times(lab: Lab, path: Path) -> dict[str, str]:
+    """Return the seconds of the third axis, where an array has one: of a file, or written from its ends."""
+    shape = next(iter(array_shapes(lab.folder / path).values()))
+    if len(shape) < 3:
+        return {}
+    for file in lab.ending(".npy", ".txt"):
+        if "time" in file.stem:
+            return {"times_s": str(file)}
+    ends = lab.answer("recordings", f"seconds of the first and the last of the {shape[2]} samples", "0 1").split()
+    (lab.folder / "times.txt").write_text(
+        "\n".join(f"{s:.6g}" for s in np.linspace(*map(float, ends), shape[2])) + "\n"
+    )
+    return {"times_s": "times.txt"}
 
 
 # What a folder may be, by what its first line says; the first that fits is taken.

@@ -132,11 +132,10 @@ def _study(
         return _Study(responses, settings, folds, exchange, False, confidence, seed)  # whitened by prepare_images
     runs = (trials["session"] + " " + trials["run"]).to_numpy(dtype=str)
     assert responses.times is not None
-    length = float(responses.times[-1] - responses.times[0])
-    within = contiguous_folds(runs, trials["onset_s"].to_numpy(dtype=float), settings.n_folds, guard_s=length)
-    folds = {WITHIN: within}
-    if len(set(runs)) > 1:
-        folds = {ACROSS: leave_one_group_out(runs)} | folds
+    length, onsets = float(responses.times[-1] - responses.times[0]), trials["onset_s"].to_numpy(dtype=float)
+    folds = {ACROSS: leave_one_group_out(runs)} if len(set(runs)) > 1 else {}
+    if not folds or np.isfinite(onsets).all():
+        folds[WITHIN] = contiguous_folds(runs, onsets, settings.n_folds, guard_s=length)
     exchange = Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
     return _Study(responses, settings, folds, exchange, settings.noise == "residuals", confidence, seed)
 
