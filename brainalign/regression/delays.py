@@ -38,7 +38,8 @@ class DelayedFeatures:
     Raises
     ------
     BrainalignError
-        If rows of a run do not stand together, or there is another number of them than of `values`.
+        If rows of a run do not stand together, there is another number of them than of `values`, or delays are no whole
+        numbers.
 
     Examples
     --------
@@ -52,7 +53,13 @@ class DelayedFeatures:
     runs: NDArray[Any]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "runs", np.asarray(self.runs))
         check_rows("features", len(self.values), "runs", len(self.runs), "give the run of every row")
+        if np.ndim(self.values) != 2 or np.asarray(self.delays).dtype.kind not in "iu":
+            raise BrainalignError(
+                f"features have shape {np.shape(self.values)} and delays are {listed([*self.delays])}; give rows x "
+                "columns, and delays in whole rows, not in seconds"
+            )
         if 1 + (self.runs[1:] != self.runs[:-1]).sum() != len(np.unique(self.runs)):
             raise BrainalignError("rows of a run do not stand together; sort them by run, and by time within runs")
 
@@ -70,8 +77,12 @@ class DelayedFeatures:
         Raises
         ------
         BrainalignError
-            If the mask cuts a run.
+            If it is no mask, or cuts a run.
         """
+        if np.asarray(mask).dtype != bool:
+            raise BrainalignError(
+                f"rows of delayed features are chosen by {mask!r}; give a mask, True or False per row"
+            )
         both = np.intersect1d(self.runs[mask], self.runs[~mask])
         if len(both):
             raise BrainalignError(f"rows of run(s) {listed(both.tolist())} are chosen in part; choose whole runs")

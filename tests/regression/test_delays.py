@@ -98,8 +98,10 @@ def test_lags_have_the_weights_of_receptive_fields() -> None:
 
 
 def test_rows_of_a_run_stand_together() -> None:
-    refused("rows of a run do not stand together", DelayedFeatures, np.ones((3, 1)), (0,), np.array(["a", "b", "a"]))
+    refused("rows of a run do not stand together", DelayedFeatures, np.ones((3, 1)), (0,), ["a", "b", "a"])
     refused("14", DelayedFeatures, np.ones((3, 1)), (0,), RUNS)
     design = DelayedFeatures(np.ones((14, 1)), (0, 1), RUNS)
     refused("b are chosen in part", design.__getitem__, np.arange(14) < 3)
+    refused("give a mask", design.__getitem__, slice(7))
+    refused("whole rows, not in seconds", DelayedFeatures, np.ones((14, 1)), (2.0, 4.0), RUNS)
     refused("NaN", Ridge().fit, DelayedFeatures(np.full((14, 1), np.nan), (0, 1), RUNS), np.eye(14))
