@@ -343,7 +343,12 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     files = files or [path for path in arrays if _pairs(array_shapes(lab.folder / path), n)]
     if not files:
         return None
-    recordings = {re.sub(r"[^A-Za-z0-9]", "", path.stem): {"format": "rdms", "file": str(path)} for path in files}
+    bare = {path: re.sub(r"[-_ ]?rdms?$|[^A-Za-z0-9]", "", path.stem, flags=re.IGNORECASE) for path in files}
+    unique = len(set(bare.values())) == len(files) and all(bare.values())
+    recordings = {
+        bare[path] if unique else re.sub(r"[^A-Za-z0-9]", "", path.stem): {"format": "rdms", "file": str(path)}
+        for path in files
+    }
     return {"stimuli": str(stimuli), "recordings": recordings}
 
 
