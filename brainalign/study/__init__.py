@@ -61,6 +61,7 @@ from brainalign.study.responses import (
     MuseFiles,
     NsdCortexFiles,
     NsdFiles,
+    RawOptions,
     ThingsFmriFiles,
 )
 from brainalign.study.size import has_unknown_size, known_shape, shape_of
@@ -91,6 +92,7 @@ __all__ = [
     "NeuralFiles",
     "NsdCortexFiles",
     "NsdFiles",
+    "RawOptions",
     "RdmFiles",
     "Recording",
     "RunFiles",

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from brainalign.checks import did_you_mean, listed
 from brainalign.io import array_shapes, chosen_array, read_json
 from brainalign.study.parsing import Name, Strict
-from brainalign.study.responses import RepetitionTime
+from brainalign.study.responses import RawOptions, RepetitionTime
 
 OWN_SPACES = ("", "scanner", "of the scanner", "native", "individual", "t1w", "fsnative")  # of one brain alone
 LONGEST_DELAY_S = 60.0
@@ -29,6 +29,7 @@ KINDS = {
     ".nii.gz": "volumes",
     ".gii": "surfaces",
     ".mgh": "surfaces",
+    **dict.fromkeys((".fif", ".fif.gz", ".vhdr", ".edf", ".bdf", ".set"), "recordings"),
 }
 HAEMODYNAMIC_S = 0.3  # rows at least so far apart are volumes, whose responses are slow
 
@@ -41,9 +42,10 @@ class RunFiles(Strict):
     format: Literal["runs"]
     files: dict[str, Path | tuple[Path, ...]] = Field(
         min_length=2,
-        description="by run: 4-D NIfTI with mask; GIFTI or .mgh of the left hemisphere; .dtseries.nii; or .npy, .npz, "
-        ".h5, .mat, .zarr of (rows, targets). Several where the same stimulus was shown again: their mean is fitted, "
-        "ceilings come from them. Or a pattern such as bold/*.h5, whose * is the run",
+        description="by run: 4-D NIfTI with mask; GIFTI or .mgh of the left hemisphere; .dtseries.nii; M/EEG that MNE "
+        "reads (.vhdr, .fif, .edf, .bdf, .set); or .npy, .npz, .h5, .mat, .zarr of (rows, targets). Several where the "
+        "same stimulus was shown again: their mean is fitted, ceilings come from them. Or a pattern such as bold/*.h5, "
+        "whose * is the run",
     )
     right: dict[str, Path | tuple[Path, ...]] = Field({}, description="the right hemisphere, where files are the left")
     mask: Path | tuple[Path, ...] | None = Field(
@@ -71,9 +73,14 @@ class RunFiles(Strict):
     first_row_s: float = Field(
         0.0, description="when the first row begins, s from the start of the stimulus: later where rows were cut before"
     )
+    start_event: str | None = Field(
+        None, description="of M/EEG recordings: the trial_type at which the stimulus begins; else the first sample"
+    )
     targets: Path | None = Field(None, description="of arrays: a row per target, target_id, and roi, x_mm ... if known")
     tr_s: RepetitionTime | None = Field(None, gt=0, description="seconds from row to row of volumes")
-    sfreq_hz: float | None = Field(None, gt=0, description="rows per second of M/EEG, ECoG or spikes, instead of tr_s")
+    sfreq_hz: float | None = Field(
+        None, gt=0, description="rows per second of M/EEG, ECoG or spikes, instead of tr_s; recordings are resampled"
+    )
     space: str = Field("", description="in words: what coordinates mean, such as MNI152")
 
     @model_validator(mode="after")
@@ -83,6 +90,10 @@ class RunFiles(Strict):
         sorts = {kind_of(path) for path in self.paths}
         if self.kind != "arrays" and (self.key or self.repeats):
             raise ValueError(f"key and repeats name arrays, but the files are {self.kind}; leave them out")
+        if (self.kind == "recordings" and self.sfreq_hz is None) or (self.start_event and self.kind != "recordings"):
+            raise ValueError(
+                "recordings of M/EEG take sfreq_hz, to which they are resampled; only they have start_event"
+            )
         if len(sorts) > 1 or (self.kind == "volumes") > (self.mask is not None):
             raise ValueError("runs are volumes with a mask, or arrays: give mask, or one sort of files for all runs")
         if (self.kind == "surfaces") != bool(self.right):
@@ -103,7 +114,7 @@ class RunFiles(Strict):
 
     @property
     def kind(self) -> str:
-        """What files hold: volumes, surfaces, grayordinates or arrays."""
+        """What files hold: volumes, surfaces, grayordinates, recordings or arrays."""
         return kind_of(self.paths[0])
 
     def presentations(self, run: str) -> list[Path]:
@@ -145,7 +156,7 @@ def _listed(files: Path | tuple[Path, ...]) -> list[Path]:
 
 
 def kind_of(path: Path) -> str:
-    """Return what a file of a run holds: volumes, surfaces, grayordinates or arrays."""
+    """Return what a file of a run holds: volumes, surfaces, grayordinates, recordings of M/EEG or arrays."""
     return next((kind for ending, kind in KINDS.items() if path.name.endswith(ending)), "arrays")
 
 
@@ -277,6 +288,7 @@ class ContinuousOptions(Strict):
     test_sets: dict[Name, tuple[str, ...]] = Field(
         {}, description="runs by name of a set that is never trained on, such as other stories: scored beside the rest"
     )
+    raw: RawOptions = Field(RawOptions(), description="what MNE does to recordings of M/EEG, before they are resampled")
     detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
     confounds: tuple[str, ...] = Field(
         ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"),

@@ -247,8 +247,8 @@ class BetaOptions(Strict):
     bad_targets: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant targets")
 
 
-class EpochOptions(Strict):
-    """How recordings, or epochs, become responses."""
+class RawOptions(Strict):
+    """What MNE does to raw recordings of M/EEG."""
 
     band_hz: Window | None = Field(
         None, description="FIR filter without delay; of raw recordings, as all to resample_hz"
@@ -259,6 +259,11 @@ class EpochOptions(Strict):
     )
     eog: tuple[str, ...] = Field((), description="channels that show the eyes, where none is of type eog")
     reference: Literal["average"] | tuple[str, ...] | None = Field(None, description="of EEG: average, or channels")
+
+
+class EpochOptions(RawOptions):
+    """How recordings, or epochs, become responses."""
+
     resample_hz: float | None = Field(None, gt=0, description="anti-aliased, before epochs are cut")
     tmin_s: float | None = Field(None, description="first moment; of raw recordings -0.15 where not given")
     tmax_s: float | None = Field(None, description="last moment; of raw recordings 0.5 where not given")

@@ -84,6 +84,8 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
     paths = study.found_files(subject)
     if files.format == "runs":
         heard = {run: study.locate(files.presentations(run)[0], "files") for run in files.files}
+        if files.kind == "recordings":
+            return None  # their headers are MNE's to read
         if files.kind != "arrays":
             first = next(iter(heard.values()))
             rows = [_n_rows(path) for path in heard.values()]

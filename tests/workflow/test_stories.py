@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import h5py
+import mne
 import nibabel
 import numpy as np
 import pandas as pd
@@ -229,6 +230,61 @@ def test_one_file_may_hold_all_runs(folder: Path, tmp_path: Path) -> None:
     ):
         described(tmp_path, files="all.h5", key=key)
         refused(message, load_descriptor, tmp_path / "story.yaml")
+
+
+def listened(folder: Path, **changes: object) -> dict[str, object]:
+    """Write three recordings of a story that begins at an event, each in its own way: what Cz to Oz are at any time."""
+    rng, sensors = np.random.default_rng(2), ["Cz", "Pz", "Oz"]
+    waves = rng.uniform(1, 12, (3, 5)), rng.uniform(0, 6, (3, 5))
+
+    def planted(seconds: np.ndarray) -> np.ndarray:
+        return np.cos(2 * np.pi * waves[0][..., None] * seconds + waves[1][..., None]).sum(axis=1)
+
+    for k, offset in enumerate((3.5, 0.25, 7.0), start=1):
+        seconds = np.arange(256 * 70) / 256
+        info = mne.create_info([*sensors, "VEOG"], 256.0, ["eeg"] * 3 + ["eog"])
+        mains = 30 * np.sin(2 * np.pi * 50 * seconds)
+        values = np.vstack([planted(seconds - offset) + 50 + mains, 100 * rng.normal(size=len(seconds))])
+        raw = mne.io.RawArray(1e-6 * values, info, verbose="error")
+        raw.info["bads"] = ["Pz"] if k == 2 else []
+        raw.set_annotations(mne.Annotations([0.1, offset], 0.1, ["trigger", "story_onset"]))
+        raw.save(folder / f"story{k}_raw.fif", verbose="error")
+    words = [pd.DataFrame({"run": f"story{k}", "onset_s": np.arange(0.5, 60, 0.5), "text": "word"}) for k in (1, 2, 3)]
+    pd.concat(words).to_csv(folder / "words.tsv", sep="\t", index=False)
+    recorded = {"files": "*_raw.fif", "tr_s": None, "targets": None, "sfreq_hz": 64.0, "start_event": "story_onset"}
+    return described(folder, **recorded | changes) | {"planted": planted}
+
+
+def test_recordings_of_eeg_begin_with_their_stimulus(tmp_path: Path) -> None:
+    content = listened(tmp_path)
+    planted = content.pop("planted")
+    content["continuous"] = {"raw": {"notch_hz": 50, "band_hz": [0.5, 30]}, "detrend": "none"}
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
+    assert main(["check", str(tmp_path / "story.yaml")]) == 0
+    read = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01")
+    assert read.responses.targets["target_id"].tolist() == ["Cz", "Oz"]  # Pz is bad in one of them
+    assert read.n_dropped == 1
+    for run, rows in read.responses.trials.groupby("run"):
+        onsets = rows["onset_s"].to_numpy()
+        np.testing.assert_allclose(onsets, np.arange(len(onsets)) / 64)
+        assert len(rows) == {"story1": 4256, "story2": 4464, "story3": 4032}[run]
+        inner = (onsets > 3) & (onsets < 57)  # filters ring at the ends
+        expected = planted(onsets[inner])[[0, 2]]
+        values = read.responses.values[rows.index][inner].T
+        assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(values, expected, strict=True)) > 0.995
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start_event": "story"}, "0 events are called 'story' .did you mean 'story_onset'"),
+        ({"sfreq_hz": 500.0}, "resample_hz of 256 at most"),
+        ({"sfreq_hz": None, "tr_s": 2.0}, "recordings of M/EEG take sfreq_hz"),
+    ],
+)
+def test_recordings_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    listened(tmp_path, **changes)
+    refused(message, lambda: read_continuous(load_descriptor(tmp_path / "story.yaml"), "01"))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ from brainalign.datasets.formats.rdms import (
     write_stimulus_images,
 )
 from brainalign.datasets.formats.recordings import epochs_to_responses, make_epochs, read_muse, read_recordings
+from brainalign.datasets.formats.recordings import read_raw_run as read_raw_run
 from brainalign.datasets.formats.region_runs import RegionRuns, check_sides, detrended, read_region_runs, series_copies
 from brainalign.datasets.formats.region_series import RegionSeries, read_region_series
 from brainalign.datasets.formats.surfaces import BACKGROUND as BACKGROUND

@@ -16,14 +16,19 @@ from brainalign.io import MISSING, read_text_table, reading
 CHANNELS = {"eeg": ("eeg",), "meg": ("mag", "grad")}
 
 
+def import_bids() -> Any:
+    """Return mne-bids, or raise with how it is installed."""
+    try:
+        return importlib.import_module("mne_bids")
+    except ImportError as error:
+        raise BrainalignError('BIDS folders need mne-bids; install it with: pip install "brainalign[bids]"') from error
+
+
 def open_bids(
     root: Path, participant: str, *, task: str, session: str | None, run: str | None, datatype: str
 ) -> tuple[Any, Any]:
     """Return the path of a recording of a BIDS dataset and its raw data."""
-    try:
-        mne_bids: Any = importlib.import_module("mne_bids")
-    except ImportError as error:
-        raise BrainalignError('BIDS folders need mne-bids; install it with: pip install "brainalign[bids]"') from error
+    mne_bids = import_bids()
     place = mne_bids.BIDSPath(
         subject=participant, session=session, task=task, run=run, datatype=datatype, suffix=datatype, root=root
     )

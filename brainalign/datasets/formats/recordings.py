@@ -1,6 +1,7 @@
 """M/EEG of labelled categories: continuous recordings, MNE epochs or a BIDS folder become epochs, and these responses.
 
 read_muse        CSV files of a Muse headset with a column of markers
+read_raw_run     a recording while a stimulus went on
 clean_raw        filters, artifacts, reference and resampling by MNE
 epochs_to_responses     MNE epochs whose metadata have the column category
 """
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats.bids_stimuli import read_bids_stimuli
+from brainalign.datasets.formats.bids_stimuli import import_bids, read_bids_stimuli
 from brainalign.datasets.formats.meeg import (
     UNITS,
     check_same_channels,
@@ -30,8 +31,8 @@ from brainalign.datasets.formats.meeg import (
     without_bad_sensors,
 )
 from brainalign.datasets.formats.trials import complete_trials
-from brainalign.io import read_text_table
-from brainalign.study import BidsFiles, EpochOptions, Study
+from brainalign.io import read_text_table, reading
+from brainalign.study import BidsFiles, RawOptions, Study
 
 MUSE_CHANNELS = ("TP9", "AF7", "AF8", "TP10")
 MUSE_RATE_HZ = 256.0
@@ -91,7 +92,60 @@ def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame
     return raw, events.assign(category=[markers[name] for name, kept in zip(names, known, strict=True) if kept])
 
 
-def clean_raw(raw: Any, options: EpochOptions, where: str) -> Any:
+def read_raw_run(
+    path: Path, options: RawOptions, sfreq_hz: float, start_event: str | None = None
+) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    """Read a recording of M/EEG from the moment that a stimulus began, cleaned and resampled.
+
+    Parameters
+    ----------
+    path : Path
+        Of a format that MNE reads; of a BIDS dataset, where channels.tsv lies beside it, with its sidecars.
+    options : RawOptions
+    sfreq_hz : float
+    start_event : str, optional
+        What its annotation (trial_type, in BIDS) is called; the first sample where not given.
+
+    Returns
+    -------
+    values : array (n_samples, n_sensors), float32
+        In µV, fT or fT/cm. NaN of channels that are marked bad.
+    targets : DataFrame
+        See `sensor_table`.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, has no sensor, or not one such event; see `clean_raw`.
+    """
+    mne: Any = importlib.import_module("mne")
+    with reading(path, "no recording that MNE reads", "copy it again, with the files beside it"):
+        if path.with_name(f"{path.name.rpartition('_')[0]}_channels.tsv").exists():
+            mne_bids = import_bids()
+            raw = mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path), verbose="error")
+        else:
+            raw = mne.io.read_raw(path, verbose="error")
+    clean_raw(raw, options, str(path), sfreq_hz)
+    if start_event is not None:
+        at = raw.annotations.onset[raw.annotations.description == start_event]
+        if len(at) != 1:
+            known = sorted(set(map(str, raw.annotations.description)))
+            raise BrainalignError(
+                f"{path}: {len(at)} events are called {start_event!r}{did_you_mean(start_event, known)}, where the "
+                f"stimulus begins at one; there are {listed(known, 8) or 'none'}: correct start_event"
+            )
+        raw.crop(float(at[0]) - raw.first_time, None, verbose="error")
+    bads = set(raw.info["bads"])
+    sensors = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind in UNITS]
+    if not sensors:
+        raise BrainalignError(f"{path}: no channel of EEG or MEG; correct the types of its channels (channels.tsv)")
+    targets = sensor_table(raw.pick(sensors, exclude=(), verbose="error"))
+    values = raw.get_data().T * np.array([UNITS[kind][0] for kind in targets["sensor_type"]])
+    values[:, targets["target_id"].isin(bads).to_numpy()] = np.nan
+    return values.astype(np.float32), targets
+
+
+def clean_raw(raw: Any, options: RawOptions, where: str, resample_hz: float | None = None) -> Any:
     """Clean a recording by MNE, in place and in the usual order.
 
     Filters (no delay), components or projections of the eyes and the heart, reference, and resampling. Channels that
@@ -101,9 +155,11 @@ def clean_raw(raw: Any, options: EpochOptions, where: str) -> Any:
     ----------
     raw : mne.io.Raw
         With the channels of the eyes, where `artifacts` are removed.
-    options : EpochOptions
+    options : RawOptions
     where : str
         Names the recording in messages.
+    resample_hz : float, optional
+        Samples per second that are kept; what is faster than half of them is filtered out.
 
     Returns
     -------
@@ -123,7 +179,7 @@ def clean_raw(raw: Any, options: EpochOptions, where: str) -> Any:
         near = did_you_mean(unknown[0], raw.ch_names)
         raise BrainalignError(f"{where}: no channel {listed(unknown)}{near}; it has {listed(raw.ch_names, 8)}")
     highest = max([*(options.band_hz or ()), options.notch_hz or 0])
-    if highest >= rate / 2 or (options.resample_hz or 0) > rate:
+    if highest >= rate / 2 or (resample_hz or 0) > rate:
         raise BrainalignError(
             f"{where}: {rate:g} samples per second hold up to {rate / 2:g} Hz; give band_hz and notch_hz below that, "
             f"and resample_hz of {rate:g} at most"
@@ -138,12 +194,12 @@ def clean_raw(raw: Any, options: EpochOptions, where: str) -> Any:
         raw.set_eeg_reference(
             options.reference if options.reference == "average" else list(options.reference), verbose="error"
         )
-    if options.resample_hz is not None:
-        raw.resample(options.resample_hz, verbose="error")
+    if resample_hz is not None and resample_hz != rate:
+        raw.resample(resample_hz, verbose="error")
     return raw
 
 
-def _remove_artifacts(raw: Any, options: EpochOptions, where: str) -> None:
+def _remove_artifacts(raw: Any, options: RawOptions, where: str) -> None:
     """Remove what follows the eyes, and the heart where it was recorded, in place."""
     mne: Any = importlib.import_module("mne")
     kinds = raw.get_channel_types()
@@ -367,7 +423,7 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
         raws = [_bids_run(descriptor, files, root, run) for run in files.runs or (None,)]
     else:
         raws = [
-            (clean_raw(raw, cut, str(path)), events)
+            (clean_raw(raw, cut, str(path), cut.resample_hz), events)
             for path in descriptor.found_files(subject).values()
             for raw, events in [read_muse(path, descriptor.markers)]
         ]
@@ -404,7 +460,7 @@ def _bids_run(study: Study, files: BidsFiles, root: Path, run: str | None) -> tu
         run=run,
         datatype=files.datatype,
         bad_channels="keep",  # those that any of the runs marks are dropped of all
-        clean=lambda raw, where: clean_raw(raw, study.epochs, where),
+        clean=lambda raw, where: clean_raw(raw, study.epochs, where, study.epochs.resample_hz),
     )
     if files.stimulus_column:
         return raw, events

@@ -19,6 +19,7 @@ from brainalign.datasets.formats import (
     bad_voxels,
     cifti_axis,
     read_brain_maps,
+    read_raw_run,
     read_confounds,
     read_table,
     target_table,
@@ -325,9 +326,13 @@ def _read_run(
             )
         return list(np.asarray(values, dtype=np.float32).reshape(-1, *values.shape[-2:])), targets
     first = place["L"] if files.right else place
-    _check_clock(first, files)
-    rois = study.placed(files.rois)
-    values, own = read_brain_maps(place, study.placed(files.mask), rois, None, files.space or None, {})
+    if files.kind == "recordings":
+        assert files.sfreq_hz is not None
+        values, own = read_raw_run(place, study.continuous.raw, files.sfreq_hz, files.start_event)
+    else:
+        _check_clock(first, files)
+        rois = study.placed(files.rois)
+        values, own = read_brain_maps(place, study.placed(files.mask), rois, None, files.space or None, {})
     if targets is not None and not own["target_id"].equals(targets["target_id"]):
         raise BrainalignError(
             f"{first}: has {len(own):,} targets where the files before have {len(targets):,}, or others; give runs of "

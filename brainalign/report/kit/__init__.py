@@ -45,6 +45,7 @@ from brainalign.report.kit.page import captioned as captioned
 from brainalign.report.kit.page import drawn_sections as drawn_sections
 from brainalign.report.kit.page import together as together
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
+from brainalign.report.kit.sentences import cleaning_words as cleaning_words
 from brainalign.report.kit.sentences import findings as findings
 from brainalign.report.kit.sentences import methods_text as methods_text
 from brainalign.report.kit.sentences import number as number

@@ -18,7 +18,7 @@ from brainalign.config import (
     TrainedMethod,
 )
 from brainalign.report.kit.material import Material, SubjectMaterial
-from brainalign.study import FmriOptions
+from brainalign.study import FmriOptions, RawOptions
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
 SAME = 0.02  # share identified, by which spaces of full rank may differ without a penalty
@@ -263,6 +263,25 @@ REMOVED = {
 }
 
 
+def cleaning_words(options: RawOptions, resample_hz: float | None) -> list[str]:
+    """List what was done to raw recordings, in order.
+
+    Parameters
+    ----------
+    options : RawOptions
+    resample_hz : float or None
+    """
+    band, notch = options.band_hz, options.notch_hz
+    reference = "the average" if options.reference == "average" else listed(options.reference or ())
+    return [
+        *([f"freed of {notch:g} Hz and multiples"] if notch is not None else []),
+        "not filtered" if band is None else f"filtered from {band[0]:g} to {band[1]:g} Hz",
+        *([REMOVED[options.artifacts]] if options.artifacts is not None else []),
+        *([f"referenced to {reference}"] if reference else []),
+        *([f"resampled to {resample_hz:g} Hz"] if resample_hz is not None else []),
+    ]
+
+
 def recordings_text(material: SubjectMaterial) -> str:
     """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected.
 
@@ -279,16 +298,9 @@ def recordings_text(material: SubjectMaterial) -> str:
         span = f"cut from {first} to {last}"
         text = f"Epochs saved by MNE-Python were read as they were filtered, and {span}"
     else:
-        band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
         source = "with MNE-Python" if files.format == "bids" else "from files of a Muse headset"
-        reference = "the average" if cut.reference == "average" else listed(cut.reference or ())
-        cleaned = [
-            *([f"freed of {cut.notch_hz:g} Hz and multiples"] if cut.notch_hz is not None else []),
-            *([REMOVED[cut.artifacts]] if cut.artifacts is not None else []),
-            *([f"referenced to {reference}"] if cut.reference else []),
-            *([f"resampled to {cut.resample_hz:g} Hz"] if cut.resample_hz is not None else []),
-        ]
-        text = f"Recordings were read {', '.join([source, band, *cleaned, span])}"
+        cleaned = cleaning_words(cut, cut.resample_hz)
+        text = f"Recordings were read {', '.join([source, *cleaned, span])}"
     if cut.baseline_s is not None:
         start, stop = (1000 * moment for moment in cut.baseline_s)
         text += f"; the mean from {start:.0f} to {stop:.0f} ms was subtracted"

@@ -22,6 +22,7 @@ from brainalign.report.kit import (
     StudyMaterial,
     captioned,
     check_columns,
+    cleaning_words,
     html_table,
     label_axes,
     legend_below,
@@ -36,6 +37,7 @@ from brainalign.report.kit import (
     share_axis,
 )
 from brainalign.statistics import RELIABLE
+from brainalign.study import RunFiles
 
 RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
 WHOLE = {"all": "all models", "shared": "shared by several"}
@@ -441,7 +443,10 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
             if heard
             else " No run was presented twice, so that there is no ceiling."
         )
-        cleaned = ["detrended linearly"] if read["detrend"] == "linear" else []
+        files = next(iter(material.descriptor.recordings.values()), None)
+        raw = isinstance(files, RunFiles) and files.kind == "recordings"
+        cleaned = cleaning_words(material.descriptor.continuous.raw, 1 / read["step_s"]) if raw else []
+        cleaned += ["detrended linearly"] if read["detrend"] == "linear" else []
         cleaned += [f"high-pass filtered at {read['high_pass_hz']:g} Hz (cosines)"] if read["high_pass_hz"] else []
         cleaned += [f"cleared of confounds ({', '.join(read['confounds'])})"] if read["confounds"] else []
         how = ", ".join(cleaned) + (" and " if cleaned else "") + "z-scored within runs"
