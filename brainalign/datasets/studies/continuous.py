@@ -19,8 +19,8 @@ from brainalign.datasets.formats import (
     bad_voxels,
     cifti_axis,
     read_brain_maps,
-    read_raw_run,
     read_confounds,
+    read_raw_run,
     read_table,
     target_table,
 )
