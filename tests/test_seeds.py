@@ -87,6 +87,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "SpeechExtractor": "needs saved weights: tests/features/test_speech.py, test_random_weights_are_drawn",
         "TimmExtractor": STAND_IN,
         "TorchvisionExtractor": STAND_IN,
+        "VideoExtractor": "needs saved weights: tests/features/test_films.py, test_random_weights_are_drawn",
         "VisionExtractor": "needs saved weights: tests/features/test_vision.py, test_digest_follows_content_not_place",
     },
 }

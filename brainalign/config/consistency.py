@@ -51,12 +51,13 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
         a fit; if a table of images does not hold what a section asks for.
     """
     for dataset, descriptor in descriptors.items():
-        deaf = [name for name in config.models_of(dataset) if config.models[name].reads_sounds]
-        if deaf and not descriptor.continuous.sounds:
-            raise BrainalignError(
-                f"datasets.{dataset}.models: {', '.join(deaf)} read sounds, but its descriptor names none; give "
-                "continuous: {sounds: {run1: run1.wav, ...}}, or list other models"
-            )
+        for kind, example in (("sounds", "run1.wav"), ("films", "folder")):
+            wrong = [name for name in config.models_of(dataset) if getattr(config.models[name], f"reads_{kind}")]
+            if wrong and not getattr(descriptor.continuous, kind):
+                raise BrainalignError(
+                    f"datasets.{dataset}.models: {', '.join(wrong)} read {kind}, but its descriptor names none; give "
+                    f"continuous: {{{kind}: {{run1: {example}}}}}, or list other models"
+                )
         if descriptor.data_type in MODELS_FIT:
             MODELS_FIT[descriptor.data_type](config, dataset, descriptor)
         _networks_are_there(config, dataset)
@@ -170,13 +171,13 @@ def _networks_are_there(config: Config, dataset: str) -> None:
     made = [config.raw_folder(name) for name in config.datasets]
     for name in config.models_of(dataset):
         model = config.models[name]
-        if model.extractor not in ("sentence", "language", "speech", "vision"):
+        if model.extractor not in ("sentence", "language", "speech", "video", "vision"):
             continue
         if any(Path(model.weights).is_relative_to(folder) for folder in made) and not Path(model.weights).exists():
             continue  # the workflow makes it
         try:
             where = Path(find_weights(model.weights))
-            if model.extractor not in ("language", "speech"):  # whose layers are numbered
+            if model.extractor not in ("language", "speech", "video"):  # whose layers are numbered
                 check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
         except BrainalignError as error:
             raise BrainalignError(f"models.{name}: {error}") from None

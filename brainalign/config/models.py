@@ -22,6 +22,7 @@ class ModelUse(Strict):
     reads_images: ClassVar[bool] = False
     reads_texts: ClassVar[bool] = False  # of images their captions
     reads_sounds: ClassVar[bool] = False
+    reads_films: ClassVar[bool] = False
     reads_vectors: ClassVar[bool] = False  # by the ids of stimuli, whatever they are
 
     @property
@@ -90,6 +91,19 @@ class SpeechModel(ModelUse):
         if rows < 1 or abs(rows - round(rows)) > 1e-6:
             raise ValueError(f"chunk_s times rate_hz is {rows:g} rows; give values that make it whole, as 2 and 10 do")
         return self
+
+
+class VideoModel(ModelUse):
+    """A video model that reads patches over time, such as VideoMAE, on the films of runs."""
+
+    reads_films: ClassVar[bool] = True
+
+    extractor: Literal["video"]
+    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
+    layers: tuple[str, ...] | None = Field(None, min_length=1, description="layer0, layer1, ...; all where not given")
+    random_weights: bool = Field(False, description="the architecture only: the control of a trained model")
+    batch_size: int = Field(2, ge=1, description="windows per forward pass")
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
 
 
 class OneHotModel(ModelUse):
@@ -203,6 +217,7 @@ Model = Annotated[
     SentenceModel
     | LanguageModel
     | SpeechModel
+    | VideoModel
     | OneHotModel
     | RandomModel
     | PixelsModel

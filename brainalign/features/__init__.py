@@ -25,6 +25,7 @@ from brainalign.features.images import (
     TimmExtractor,
     TorchvisionExtractor,
     UserExtractor,
+    VideoExtractor,
     VisionExtractor,
 )
 from brainalign.features.language import LanguageExtractor as LanguageExtractor
@@ -55,6 +56,7 @@ EXTRACTORS = {
     "pixels": PixelsExtractor,
     "efficientnet": EfficientNetExtractor,
     "vision": VisionExtractor,
+    "video": VideoExtractor,
     "timm": TimmExtractor,
     "torchvision": TorchvisionExtractor,
     "user": UserExtractor,

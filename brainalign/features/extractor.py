@@ -28,10 +28,11 @@ class Writer(Protocol):
 class Extractor(Protocol):
     """Turns stimuli into features."""
 
-    reads: Literal["path", "texts", "sound", ""]
+    reads: Literal["path", "texts", "sound", "film", ""]
     """The column of the stimuli that alone determines a row; empty where a row depends on its place in the table.
 
-    Of "sound" rows are pieces of the file in `path`, `rate_hz` of the extractor a second.
+    Of "sound" rows are pieces of the file in `path`, `rate_hz` of the extractor a second; of "film" frames in `path`,
+    each read with those around it.
     """
 
     def digest(self) -> str:

@@ -46,7 +46,7 @@ def extract(job: Job) -> None:
             stimuli = table.assign(path=[str(folder / file) if file else "" for file in table["path"]])
     digests = _content_digests(stimuli, model.reads or "stimulus_id")
     job.provenance.inputs["weights"] = model.digest()
-    key = "sha256" if model.reads else None
+    key = "sha256" if model.reads not in ("", "film") else None
     writer = open_writer(job.outputs["features"], table.assign(sha256=digests), job.provenance, key)
     model.extract(stimuli, writer)
     writer.close(**model.describe())
@@ -75,7 +75,7 @@ def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:
 
 def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
     """Return the sha256 of what the extractor reads of each stimulus: an image's bytes, texts, a piece of a sound."""
-    if column == "path":
+    if column in ("path", "film"):
         check_images(stimuli)
         return [file_digest(path) for path in stimuli["path"]]
     if column == "sound":

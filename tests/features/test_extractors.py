@@ -53,9 +53,9 @@ def test_every_entry_computes_pending_rows_only(extractor, new_rows: type) -> No
 
 
 def test_the_menu_holds_them_all() -> None:
-    networks = {"efficientnet", "vision", "timm", "torchvision", "user"}
+    networks = {"efficientnet", "vision", "video", "timm", "torchvision", "user"}
     assert set(EXTRACTORS) == networks | {"sentence", "language", "speech", "onehot", "random", "pixels", "table"}
-    assert {extractor.reads for extractor in EXTRACTORS.values()} == {"path", "texts", "sound", ""}
+    assert {extractor.reads for extractor in EXTRACTORS.values()} == {"path", "texts", "sound", "film", ""}
 
 
 def test_one_hot_is_full_rank_and_equidistant(new_rows: type) -> None:

@@ -70,7 +70,7 @@ def sampled_stimuli(study: Study, reads: str, rate_hz: float) -> pd.DataFrame | 
     signals, events = study.continuous, bool(study.stimuli)
     if reads == "sound" or (signals.sounds and not signals.films and not events):
         return sound_pieces(study, rate_hz)
-    return film_frames(study) if signals.films and (reads == "path" or not events) else None
+    return film_frames(study) if signals.films and (reads in ("path", "film") or not events) else None
 
 
 def signal_lengths(study: Study) -> pd.DataFrame:

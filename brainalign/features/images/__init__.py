@@ -2,6 +2,7 @@
 
 from brainalign.features.images.efficientnet import EfficientNetExtractor, EfficientNetLite0
 from brainalign.features.images.files import Preprocessing, check_images, load_image, load_images
+from brainalign.features.images.films import VideoExtractor
 from brainalign.features.images.image_modules import ImageFeatures, check_stored_features, image_features
 from brainalign.features.images.network import NetworkExtractor, PixelsExtractor
 from brainalign.features.images.properties import image_properties, low_level_vectors
@@ -18,6 +19,7 @@ __all__ = [
     "TimmExtractor",
     "TorchvisionExtractor",
     "UserExtractor",
+    "VideoExtractor",
     "VisionExtractor",
     "check_images",
     "check_stored_features",

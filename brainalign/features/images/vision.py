@@ -67,8 +67,8 @@ class VisionExtractor(NetworkExtractor):
         import transformers
 
         where = find_weights(self.weights)
-        preprocessing = preprocessing_of(_processor_config(where), self.weights)
-        model = self._load(where)
+        preprocessing = preprocessing_of(processor_config(where), self.weights)
+        model = load_vision_model(self.weights, self.seed if self.random_weights else None)
         tower = _vision_tower(model, self.weights)
         if SHARED in (self.layers or ()):
             _project(tower, model, self.weights)
@@ -82,37 +82,53 @@ class VisionExtractor(NetworkExtractor):
         description = json.dumps([transformers.__version__, config], sort_keys=True, default=str)
         return Network(tower, preprocessing, main_blocks(tower), int(has_cls) + extra, has_cls, description)
 
-    def _load(self, where: str) -> PreTrainedModel:
-        import transformers
-        from safetensors import SafetensorError
 
-        offline = Path(where).is_dir()
-        try:
-            if self.random_weights:
-                config = transformers.AutoConfig.from_pretrained(where, local_files_only=offline)
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(self.seed)
-                    return cast("PreTrainedModel", _from_config(config))
-            model, loading = transformers.AutoModel.from_pretrained(
-                where,
-                use_safetensors=True,  # other weight files are pickles
-                local_files_only=offline,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise BrainalignError(
-                f"cannot load an image model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written "
-                "by save_pretrained (safe_serialization), a package that carries a model, or a hub id"
-            ) from error
-        # What a file lacks would be made up at random; heads on top of the last layer are often left out on purpose.
-        missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
-        if missing:
-            raise BrainalignError(
-                f"the weights in {self.weights!r} lack {len(missing)} tensors of the model ({listed(missing)}); "
-                "give the folder of the whole model, or random_weights for an untrained one"
-            )
-        return cast("PreTrainedModel", model)
+def load_vision_model(weights: str, random_seed: int | None = None) -> PreTrainedModel:
+    """Load an image or video model of transformers.
+
+    Parameters
+    ----------
+    weights : str
+        Local folder, Python package that carries a model, or hub id.
+    random_seed : int, optional
+        Draw the weights instead of reading them.
+
+    Raises
+    ------
+    BrainalignError
+        If it cannot be loaded, or weights are missing.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    where = find_weights(weights)
+    offline = Path(where).is_dir()
+    try:
+        if random_seed is not None:
+            config = transformers.AutoConfig.from_pretrained(where, local_files_only=offline)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(random_seed)
+                return cast("PreTrainedModel", _from_config(config))
+        model, loading = transformers.AutoModel.from_pretrained(
+            where,
+            use_safetensors=True,  # other weight files are pickles
+            local_files_only=offline,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BrainalignError(
+            f"cannot load an image model from {weights!r}: {str(error).splitlines()[0]} Give a folder written "
+            "by save_pretrained (safe_serialization), a package that carries a model, or a hub id"
+        ) from error
+    # What a file lacks would be made up at random; heads on top of the last layer are often left out on purpose.
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise BrainalignError(
+            f"the weights in {weights!r} lack {len(missing)} tensors of the model ({listed(missing)}); "
+            "give the folder of the whole model, or random_weights for an untrained one"
+        )
+    return cast("PreTrainedModel", model)
 
 
 def _from_config(config: object) -> nn.Module:
@@ -145,7 +161,8 @@ def _project(tower: nn.Module, model: nn.Module, name: str) -> None:
     tower.register_forward_hook(project)
 
 
-def _processor_config(where: str) -> dict[str, Any]:
+def processor_config(where: str) -> dict[str, Any]:
+    """Return what a model's folder or hub id says of how images are prepared; raises where it says nothing."""
     from transformers.utils.hub import cached_file
 
     for file, key in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):

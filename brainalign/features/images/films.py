@@ -1,0 +1,132 @@
+"""Frames of a film in their context, from video models of transformers that read patches over time, as VideoMAE does.
+
+A film is read in windows of as many frames as the model takes, which overlap by half: of every window but the first the
+second half is kept, so that a frame knows at least half a window before it, and at most half a window after it.
+
+Tong Z et al. (2022). VideoMAE: masked autoencoders are data-efficient learners for self-supervised video pre-training.
+NeurIPS. arXiv:2203.12602
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.devices import pick_device
+from brainalign.features.extractor import Writer
+from brainalign.features.images.files import Preprocessing, load_images
+from brainalign.features.images.vision import load_vision_model, preprocessing_of, processor_config
+from brainalign.features.text import check_layers, model_digest
+from brainalign.study import find_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class VideoExtractor:
+    """Reads films with a video model: a row per frame, the mean over its patches.
+
+    Parameters
+    ----------
+    weights : str
+        Local folder, Python package that carries a model, or hub id.
+    layers : sequence of str, optional
+        "layer0" (the embeddings), "layer1", ...; all where not given.
+    random_weights : bool
+        The architecture only: the control of a trained model.
+    batch_size : int
+        Windows per forward pass.
+    device : {"auto", "cpu", "cuda"}
+    seed : int
+        Of random weights.
+    """
+
+    reads: Literal["film"] = "film"
+
+    def __init__(
+        self,
+        weights: str,
+        layers: Sequence[str] | None = None,
+        random_weights: bool = False,
+        batch_size: int = 2,
+        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.weights, self.layers, self.random_weights = weights, layers, random_weights
+        self.batch_size, self.device, self.seed = batch_size, device, seed
+
+    def digest(self) -> str:
+        """Return the sha256 over the model's files and the releases that run it."""
+        return model_digest(self.weights) + (f" drawn {self.seed}" if self.random_weights else "")
+
+    def describe(self) -> dict[str, object]:
+        """Describe the model, and how far a row sees."""
+        frames = int(self._loaded[0].config.num_frames)
+        return {"weights_sha256": self.digest(), "frames_of_a_window": frames, "sees_ahead_frames": frames // 2}
+
+    def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
+        """Write a row per frame for every layer, from `path`, `run` and `onset_s`.
+
+        Raises
+        ------
+        BrainalignError
+            If the model cannot be loaded or reads no patches over time, a layer is unknown, or a frame cannot be read.
+        """
+        wanted = set(writer.pending.tolist())
+        if not wanted:
+            return
+        size = int(self._loaded[0].config.num_frames)
+        for _, part in stimuli.assign(row=range(len(stimuli))).groupby("run", sort=False):
+            rows = part.sort_values("onset_s", kind="stable")["row"].to_numpy()
+            starts = [0, *range(size // 2, max(len(rows) - size // 2, 0), size // 2)] if len(rows) > size else [0]
+            fresh = {start: rows[start + (size // 2 if start else 0) : start + size] for start in starts}
+            starts = [start for start in starts if not wanted.isdisjoint(fresh[start].tolist())]
+            for first in range(0, len(starts), self.batch_size):
+                group = starts[first : first + self.batch_size]
+                # The last frame stays on where a film ends within a window.
+                frames = [rows[np.minimum(np.arange(start, start + size), len(rows) - 1)] for start in group]
+                found = self._states([stimuli.iloc[window] for window in frames])
+                for k, start in enumerate(group):
+                    kept = np.array([row in wanted for row in fresh[start]])
+                    inside = slice(size // 2 if start else 0, len(rows) - start)
+                    writer.write(fresh[start][kept], {name: each[k][inside][kept] for name, each in found.items()})
+
+    @cached_property
+    def _loaded(self) -> tuple[PreTrainedModel, Preprocessing]:
+        where = find_weights(self.weights)
+        model = load_vision_model(self.weights, self.seed if self.random_weights else None).eval()
+        if not all(isinstance(getattr(model.config, name, None), int) for name in ("num_frames", "tubelet_size")):
+            raise BrainalignError(
+                f"the model in {self.weights!r} ({type(model).__name__}) reads no frames over time; give a video model "
+                "such as VideoMAE, or use the extractor 'vision' for one of images"
+            )
+        return model.to(pick_device(self.device)), preprocessing_of(processor_config(where), self.weights)  # type: ignore[arg-type]
+
+    def _states(self, windows: Sequence[pd.DataFrame]) -> dict[str, NDArray[np.float32]]:
+        """Return the mean over the patches of every frame (n_windows, n_frames, n_dimensions), by layer."""
+        model, preprocessing = self._loaded
+        images = [
+            load_images(window["path"].tolist(), window["stimulus_id"].tolist(), preprocessing) for window in windows
+        ]
+        given = torch.stack(images).to(model.device)
+        with torch.inference_mode():
+            states = model(given, output_hidden_states=True).hidden_states
+        steps, long = given.shape[1] // model.config.tubelet_size, model.config.tubelet_size
+        if states[0].shape[1] % steps:
+            raise BrainalignError(
+                f"the model in {self.weights!r} ({type(model).__name__}) has {states[0].shape[1]} tokens of {steps} "
+                "moments, not the same patches at each; such models are not known here"
+            )
+        names = check_layers(self.layers, len(states), self.weights)
+        return {
+            layer: hidden.unflatten(1, (steps, -1)).mean(dim=2).repeat_interleave(long, dim=1).float().cpu().numpy()
+            for layer, hidden in zip(names, states, strict=True)
+            if self.layers is None or layer in self.layers
+        }
