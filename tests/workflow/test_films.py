@@ -105,6 +105,9 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(folder:
     (folder / "mute.yaml").write_text(yaml.safe_dump(content))
     deaf = configured(folder, tmp_path, descriptor="mute.yaml", models={"hubert": models["hubert"]})
     refused("hubert read sounds, but its descriptor names none", load_descriptors, deaf)
+    (folder / "blind.yaml").write_text(yaml.safe_dump(content | {"continuous": {}}))
+    blind = configured(folder, tmp_path, {"video": {"extractor": "video", "weights": "w"}}, "blind.yaml")
+    refused("video read films, but its descriptor names none", load_descriptors, blind)
 
 
 @pytest.mark.parametrize(
