@@ -19,7 +19,7 @@ from brainalign.io.files import (
     write_sealed,
     writing,
 )
-from brainalign.io.maps import CORTEX, brain_maps, voxel_affine
+from brainalign.io.maps import CORTEX, brain_maps, packed_labels, voxel_affine
 from brainalign.io.provenance import Provenance
 from brainalign.io.readers import (
     array_names,
@@ -64,6 +64,7 @@ __all__ = [
     "open_hdf5",
     "open_picture",
     "open_writer",
+    "packed_labels",
     "place_tables",
     "read_json",
     "read_lines",

@@ -1,13 +1,16 @@
 """Maps for other tools: a value per voxel, vertex or grayordinate as NIfTI, GIFTI or CIFTI.
 
 What space targets lie in stands in `targets.attrs["space"]`, which tables keep: name (of a mesh, "MNI152..." or what
-the descriptor says), of voxels shape and affine of their grid, of vertices n_vertices by hemisphere.
+the descriptor says), of voxels shape and affine of their grid, of vertices n_vertices by hemisphere, of parcels shape,
+affine and labels of their atlas (`packed_labels`), each target's in the column `label`.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from zlib import compress, decompress
 
 import numpy as np
 import pandas as pd
@@ -31,8 +34,8 @@ def brain_maps(
     Parameters
     ----------
     targets : DataFrame (n_targets)
-        With `structure` (grayordinates), with `vertex` and `hemi`, or with `i`, `j`, `k` and places in mm; others have
-        no place and get no image.
+        With `structure` (grayordinates), with `vertex` and `hemi`, with `i`, `j`, `k` and places in mm, or with `label`
+        in an atlas; others have no place and get no image.
     scores : array (n_maps, n_targets)
     mask : NIfTI, optional
         Gives the grid of voxels; where not given, their space or places do, unless these lie in one plane: then there
@@ -57,6 +60,11 @@ def brain_maps(
         return {}
     from nibabel.nifti1 import Nifti1Image
 
+    if "labels" in targets.attrs.get("space", {}):
+        labels = _labels(targets.attrs["space"])
+        painted = np.full((int(labels.max()) + 1, len(scores)), np.nan, dtype=np.float32)
+        painted[targets["label"].to_numpy(dtype=int)] = scores.T
+        return {"statmap.nii.gz": Nifti1Image(painted[labels], affine)}
     voxels = targets[["i", "j", "k"]].to_numpy(dtype=int)
     known = targets.attrs.get("space", {}).get("shape", voxels.max(axis=0) + 1)
     volume = np.full((*(known if mask is None else mask.shape[:3]), len(scores)), np.nan, dtype=np.float32)
@@ -73,10 +81,11 @@ def voxel_affine(targets: pd.DataFrame) -> NDArray[np.float64] | None:
         None where targets are no voxels, or lie in one plane of an unknown grid, which leaves their third direction
         open.
     """
-    if not {"i", "j", "k", "x_mm", "y_mm", "z_mm"} <= set(targets):
+    known = targets.attrs.get("space", {})
+    if "labels" not in known and not {"i", "j", "k", "x_mm", "y_mm", "z_mm"} <= set(targets):
         return None
-    if "affine" in targets.attrs.get("space", {}):
-        return np.asarray(targets.attrs["space"]["affine"], dtype=np.float64)
+    if "affine" in known:
+        return np.asarray(known["affine"], dtype=np.float64)
     indices = np.column_stack([targets[["i", "j", "k"]].to_numpy(dtype=np.float64), np.ones(len(targets))])
     solved, _, rank, _ = np.linalg.lstsq(indices, targets[["x_mm", "y_mm", "z_mm"]].to_numpy(dtype=np.float64))
     if rank < 4:
@@ -84,6 +93,15 @@ def voxel_affine(targets: pd.DataFrame) -> NDArray[np.float64] | None:
     affine = np.eye(4)
     affine[:3] = solved.T
     return affine
+
+
+def packed_labels(labels: NDArray[np.integer[Any]]) -> str:
+    """Pack an atlas of parcels into text, as `targets.attrs["space"]["labels"]` holds it."""
+    return b64encode(compress(np.ascontiguousarray(labels, dtype="<i4").tobytes())).decode()
+
+
+def _labels(space: dict[str, Any]) -> NDArray[np.int32]:
+    return np.frombuffer(decompress(b64decode(space["labels"])), dtype="<i4").reshape(space["shape"])
 
 
 def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str, names: Sequence[str]) -> Any:

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from brainalign.checks import did_you_mean, listed
 from brainalign.io import array_shapes, chosen_array, read_json
 from brainalign.study.parsing import Name, Strict
-from brainalign.study.responses import RawOptions, RepetitionTime
+from brainalign.study.responses import Hemisphere, RawOptions, RepetitionTime
 
 OWN_SPACES = ("", "scanner", "of the scanner", "native", "individual", "t1w", "fsnative")  # of one brain alone
 LONGEST_DELAY_S = 60.0
@@ -77,6 +77,8 @@ class RunFiles(Strict):
         None, description="of M/EEG recordings: the trial_type at which the stimulus begins; else the first sample"
     )
     targets: Path | None = Field(None, description="of arrays: a row per target, target_id, and roi, x_mm ... if known")
+    atlas: Path | None = Field(None, description="of arrays of parcels: as for format array")
+    surfaces: dict[Hemisphere, Path] = Field({}, description="of vertices: as for format betas")
     tr_s: RepetitionTime | None = Field(None, gt=0, description="seconds from row to row of volumes")
     sfreq_hz: float | None = Field(
         None, gt=0, description="rows per second of M/EEG, ECoG or spikes, instead of tr_s; recordings are resampled"

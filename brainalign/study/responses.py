@@ -46,6 +46,9 @@ class BetaFiles(Strict):
     space: str | None = Field(
         None, description="mesh of surface maps (found by its size where not given); of volumes scanner or MNI152"
     )
+    surfaces: dict[Hemisphere, Path] = Field(
+        {}, description="GIFTI or FreeSurfer, of meshes other than fsaverage: maps are drawn on them"
+    )
     units: str = "percent signal change"
 
 
@@ -60,6 +63,11 @@ class ArrayFiles(Strict):
         None,
         description="table, a row per target: target_id [kind, hemi (L, R), roi (several with ; between), x_mm, y_mm, "
         "z_mm, sensor_type]; numbered where not given",
+    )
+    atlas: Path | None = Field(
+        None,
+        description="NIfTI, a whole number per voxel, whose parcels the targets are: target_id is a name in the table "
+        "beside it (same name, .tsv: index, name) or its number",
     )
     space: str | None = Field(None, description="of places in mm: scanner or MNI152; what is in MNI is drawn in a head")
     times_s: tuple[float, ...] | Path | None = Field(

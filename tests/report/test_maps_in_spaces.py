@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_rgba
 from nibabel.cifti2.cifti2_axes import BrainModelAxis, ScalarAxis
 from nibabel.gifti.gifti import GiftiDataArray, GiftiImage
 from nilearn.datasets import load_fsaverage, load_mni152_brain_mask
+from refusals import refused
 
-from brainalign.datasets import read_betas
+from brainalign.datasets import read_array, read_betas
+from brainalign.datasets.checks import space_problems
 from brainalign.io import brain_maps
-from brainalign.report.kit import drawn_vertices, maps_in_mni
+from brainalign.report.kit import HIDDEN, drawn_vertices, maps_in_mni, place_map
 
 TRIALS = 4
 LEFT_V1 = np.array([-10.0, -92.0, 0.0])  # mm in MNI152
@@ -187,3 +190,79 @@ def test_electrodes_are_marks_in_the_glass_brain() -> None:
     colours = next(part.get_facecolors() for part in marks if part.get_offsets().tolist() == [[-50, -20], [10, -80]])
     scale = matplotlib.colormaps["RdBu_r"]
     np.testing.assert_allclose(colours[:, :3], [scale((value + 0.5) / 1)[:3] for value in (0.1, 0.4)], atol=0.01)
+
+
+def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> None:
+    """Targets in another order than labels, named by the table beside the atlas; one parcel is not recorded."""
+    affine = np.array([[-2.0, 0, 0, 20], [0, 2, 0, -30], [0, 0, 2, 4], [0, 0, 0, 1]])
+    labels = np.zeros((6, 5, 4), dtype=np.int16)
+    labels[1:3, 1:3, 1:3], labels[3:5, 1:3, 1:3], labels[1:3, 3:, 1:3] = 7, 12, 300
+    nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "atlas.nii.gz")
+    table = pd.DataFrame({"index": [7, 12, 300], "name": ["V1", "V2", "hV4"]})
+    table.to_csv(tmp_path / "atlas.tsv", sep="\t", index=False)
+    np.save(tmp_path / "values.npy", np.random.default_rng(0).normal(size=(TRIALS, 2)))
+    parcels = tmp_path / "targets.tsv"
+    parcels.write_text("target_id\nhV4\nV1\n")
+    options = {"targets": parcels, "atlas": tmp_path / "atlas.nii.gz", "standardize": "none"}
+    responses = read_array(tmp_path / "values.npy", trials, **options)
+    responses.targets.to_parquet(tmp_path / "kept.parquet")
+    targets = pd.read_parquet(tmp_path / "kept.parquet")
+    (image,) = written(tmp_path, targets, np.array([[0.3, 0.5], [0.1, 0.2]])).values()
+    np.testing.assert_allclose(image.affine, affine)
+    expected = np.select([labels == 300, labels == 7], [0.3, 0.5], np.nan)
+    np.testing.assert_allclose(image.get_fdata()[..., 0], expected, atol=1e-6)
+    np.testing.assert_allclose(targets[["x_mm", "y_mm", "z_mm"]].iloc[1], (affine @ [1.5, 1.5, 1.5, 1])[:3])
+    drawn = place_map(targets, np.array([0.3, 0.5]), label="r", vmax=0.5, diverging=False)
+    assert "border of the parcels" in drawn.where
+    slices = [np.ma.filled(shown.get_array(), np.nan) for ax in drawn.figure.axes for shown in ax.images]
+    assert {round(float(value), 2) for shown in slices for value in shown[np.isfinite(shown)]} >= {0.3, 0.5}
+    parcels.write_text("target_id\nhV4\nV3\n")
+    refused(
+        "atlas.nii.gz: 1 targets are no parcels of it .V3; it has",
+        read_array,
+        tmp_path / "values.npy",
+        trials,
+        **options,
+    )
+
+
+def test_own_surfaces_are_seen_from_both_sides(tmp_path: Path, trials: Path) -> None:
+    """A patch on the outer side of the left hemisphere is in front there, and behind the others from within."""
+    rng = np.random.default_rng(0)
+    surfaces, betas = {}, {}
+    for hemi, x in (("L", -40), ("R", 40)):
+        places = rng.normal(size=(500, 3))
+        places = 30 * places / np.linalg.norm(places, axis=1, keepdims=True) + [x, 0, 0]
+        arrays = [
+            GiftiDataArray(places.astype(np.float32), "NIFTI_INTENT_POINTSET", "NIFTI_TYPE_FLOAT32"),
+            GiftiDataArray(np.array([[0, 1, 2]], dtype=np.int32), "NIFTI_INTENT_TRIANGLE", "NIFTI_TYPE_INT32"),
+        ]
+        surfaces[hemi], betas[hemi] = tmp_path / f"{hemi}.surf.gii", tmp_path / f"{hemi}.func.gii"
+        nibabel.save(GiftiImage(darrays=arrays), surfaces[hemi])
+        maps = [
+            GiftiDataArray(row, datatype="NIFTI_TYPE_FLOAT32") for row in rng.normal(size=(TRIALS, 500)).astype("f4")
+        ]
+        nibabel.save(GiftiImage(darrays=maps), betas[hemi])
+    bare = read(trials, betas, space="native")
+    assert place_map(bare, np.zeros(1000), label="r", vmax=1.0) is None
+    (warning,) = space_problems("01", "native", bare)
+    assert "scores are written, but not drawn: give surfaces" in str(warning)
+    targets = read(trials, betas, space="native", mesh=surfaces)
+    assert not space_problems("01", "native", targets)
+    patch = np.where(targets["x_mm"] < -65, 0.8, np.where(targets["x_mm"] < 0, 0.0, np.nan))
+    drawn = place_map(targets, patch, label="r", vmax=0.8)
+    red, grey = matplotlib.colormaps["RdBu_r"](1.0), to_rgba(HIDDEN)
+    titles = [ax.get_title() for ax in drawn.figure.axes[:4]]
+    assert titles == ["left, outer", "left, inner", "right, inner", "right, outer"]
+    colours = [ax.collections[0].get_facecolors() for ax in drawn.figure.axes[:4]]
+    n = int((patch == 0.8).sum())
+    np.testing.assert_allclose(colours[0][-n:], [red] * n)  # drawn last: on top
+    np.testing.assert_allclose(colours[1][:n], [red] * n)
+    np.testing.assert_allclose(colours[2], [grey] * 500)
+    names = {
+        name: image.darrays[0].data for name, image in written(tmp_path, targets, np.stack([patch, patch])).items()
+    }
+    assert (
+        np.flatnonzero(names["hemi-L_statmap.func.gii"] == np.float32(0.8)).tolist()
+        == np.flatnonzero(patch[:500] == 0.8).tolist()
+    )

@@ -120,7 +120,12 @@ def space_problems(where: str, space: str, targets: pd.DataFrame) -> list[Proble
         As they are read.
     """
     if "vertex" in targets:
-        return []
+        known = targets.attrs.get("space", {})
+        placed = targets[targets["vertex"] >= 0].reindex(columns=list(HEAD_MM)).notna().to_numpy().all()
+        if placed or str(known.get("name")).startswith("fsaverage"):
+            return []
+        what = "scores are written, but not drawn: give surfaces: {L: ..., R: ...}, as no mesh of them comes along"
+        return [Problem(where, f"its targets are vertices of {known.get('name', 'a mesh')}; {what}", "warning")]
     if space in SPACES:
         what = f"space is {space}, a mesh, but its targets are no vertices; give MNI152 or scanner"
         return [Problem(f"{where}.space", what)]

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
-from brainalign.datasets.formats.betas import finish_responses
+from brainalign.datasets.formats.betas import finish_responses, label_names
+from brainalign.datasets.formats.fmri import open_image, read_volumes
 from brainalign.datasets.formats.meeg import without_bad_sensors
 from brainalign.datasets.formats.surfaces import empty_lists
 from brainalign.datasets.formats.trials import read_table, read_trials
-from brainalign.io import MISSING, chosen_array, read_lines, read_npy, reading, stored_arrays
+from brainalign.io import MISSING, chosen_array, packed_labels, read_lines, read_npy, reading, stored_arrays
 
 AXES = ("x_mm", "y_mm", "z_mm")
 GRIDS = ("vertex", "i", "j", "k")
@@ -30,6 +31,7 @@ def read_array(
     *,
     key: str | None = None,
     targets: Path | None = None,
+    atlas: Path | None = None,
     times_s: Sequence[float] | Path | None = None,
     units: str = "arbitrary units",
     standardize: Literal["session", "none"] = "session",
@@ -80,7 +82,7 @@ def read_array(
         remedy = "leave out times_s" if numbers.ndim == 2 else "give times_s, the seconds of its third axis"
         raise BrainalignError(f"{what} has shape {numbers.shape}; {remedy}")
     table = read_trials(trials)
-    places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target")
+    places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target", atlas)
     for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
         if numbers.shape[axis] != length:
             turned = "; its axes may be exchanged" if numbers.shape[1 - axis] == length else ""
@@ -101,7 +103,7 @@ def read_array(
     return responses if bad_targets == "keep" else without_bad_sensors(responses, values, bad_targets)
 
 
-def target_table(path: Path | None, n_targets: int, kind: str) -> pd.DataFrame:
+def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | None = None) -> pd.DataFrame:
     """Read a row per target, with every column that a table of targets has; numbered where there is no file.
 
     Parameters
@@ -111,6 +113,8 @@ def target_table(path: Path | None, n_targets: int, kind: str) -> pd.DataFrame:
     n_targets : int
     kind : str
         voxel, vertex, sensor, parcel or target.
+    atlas : Path, optional
+        NIfTI with a whole number per voxel, of which targets are the parcels: see `_in_atlas`.
 
     Raises
     ------
@@ -142,7 +146,37 @@ def target_table(path: Path | None, n_targets: int, kind: str) -> pd.DataFrame:
         **{name: value for name, value in known.items() if name not in table},
     )
     first = ["target_id", "kind", "hemi", "roi"]
-    return table[[*first, *(name for name in table if name not in first)]]
+    table = table[[*first, *(name for name in table if name not in first)]]
+    return table if atlas is None else _in_atlas(table, atlas)
+
+
+def _in_atlas(targets: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return targets that are parcels of an atlas: they know their label, its centre in mm, and the atlas.
+
+    target_id is a name in the table beside the atlas (the same name, .tsv: index, name), or the number of a parcel.
+    """
+    image = open_image(path)
+    labels = np.nan_to_num(read_volumes(path)).round().astype(np.int32)
+    labels = labels.reshape(labels.shape[:3])
+    present = np.unique(labels[labels > 0])
+    numbers = {str(number): int(number) for number in present}
+    numbers |= {name: number for name, number in label_names(path, "", present.tolist()).items() if number in present}
+    lost = [name for name in targets["target_id"] if name not in numbers]
+    if lost:
+        raise BrainalignError(
+            f"{path}: {len(lost)} targets are no parcels of it ({listed(lost)}; it has {listed(list(numbers), 4)}); "
+            "name target_id as in its table of index and name, or by number"
+        )
+    own = targets["target_id"].map(numbers).to_numpy()
+    voxels = np.argwhere(labels > 0)
+    order = np.searchsorted(present, labels[tuple(voxels.T)])
+    sums = [np.bincount(order, weights=axis) for axis in np.c_[voxels, np.ones(len(voxels))].T]
+    centres = (np.stack(sums, axis=1) / sums[3][:, None]) @ np.asarray(image.affine).T
+    targets = targets.assign(kind="parcel", label=own)
+    targets[list(AXES)] = centres[np.searchsorted(present, own), :3]
+    targets.attrs["space"] = {"shape": list(labels.shape), "affine": np.asarray(image.affine).tolist()}
+    targets.attrs["space"]["labels"] = packed_labels(labels)
+    return targets
 
 
 def _numbers(table: pd.DataFrame, name: str, path: Path | None) -> NDArray[Any]:

@@ -245,7 +245,7 @@ def _read_volume(
     regions: Regions = {}
     for key, path in rois.items():
         labels = _on_grid(path, load_image_file(path), image, mask)
-        for name, region in _named(path, key, np.unique(labels[labels != 0]).astype(int).tolist()).items():
+        for name, region in label_names(path, key, np.unique(labels[labels != 0]).astype(int).tolist()).items():
             regions[name] = (labels == region)[inside]
     return np.concatenate(parts), voxel_table(inside, image.affine), regions
 
@@ -268,7 +268,7 @@ def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = Non
     return data.reshape(data.shape[:3])
 
 
-def _named(path: Path, key: str, values: list[int]) -> dict[str, int]:
+def label_names(path: Path, key: str, values: list[int]) -> dict[str, int]:
     """Return the value of each region of a label image: named by the BIDS table beside it, else after its key."""
     table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
     if table.exists():

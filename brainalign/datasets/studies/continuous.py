@@ -299,7 +299,7 @@ def _array_targets(study: Study, files: RunFiles) -> pd.DataFrame:
     first = study.locate(files.paths[0], "files")
     n_targets = array_shapes(first)[files.array_of(first, next(iter(files.files)))][-1]
     table = None if files.targets is None else study.locate(files.targets, "targets")
-    found = target_table(table, n_targets, "parcel" if files.slow else "sensor")
+    found = target_table(table, n_targets, "parcel" if files.slow else "sensor", study.placed(files.atlas))
     if len(found) != n_targets:
         raise BrainalignError(f"{table}: {len(found)} targets, but {first} has {n_targets}; give a row per target")
     return found
@@ -331,8 +331,8 @@ def _read_run(
         values, own = read_raw_run(place, study.continuous.raw, files.sfreq_hz, files.start_event)
     else:
         _check_clock(first, files)
-        rois = study.placed(files.rois)
-        values, own = read_brain_maps(place, study.placed(files.mask), rois, None, files.space or None, {})
+        mask, rois, meshes = (study.placed(getattr(files, name)) for name in ("mask", "rois", "surfaces"))
+        values, own = read_brain_maps(place, mask, rois, None, files.space or None, meshes)
     if targets is not None and not own["target_id"].equals(targets["target_id"]):
         raise BrainalignError(
             f"{first}: has {len(own):,} targets where the files before have {len(targets):,}, or others; give runs of "

@@ -157,6 +157,7 @@ def _betas(study: Study, subject: str, as_they_are: bool) -> Responses:
         mask=paths.get("mask"),
         rois=study.placed(files.rois) or None,
         space=files.space,
+        mesh=study.placed(files.surfaces),
         units=files.units,
         **_finish(study, as_they_are),
     )
@@ -169,6 +170,7 @@ def _array(study: Study, subject: str, as_they_are: bool) -> Responses:
         paths["trials"],
         key=files.key,
         targets=paths.get("targets"),
+        atlas=paths.get("atlas"),
         times_s=paths.get("times_s", files.times_s),
         units=files.units,
         # What is bad in series is raised or dropped when they are read, as of epochs.

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.io import brain_maps, voxel_affine
-from brainalign.report.kit.canvas import MOST_MARKS, new_figure
+from brainalign.report.kit.canvas import HIDDEN, MOST_MARKS, new_figure
 from brainalign.report.kit.material import SubjectMaterial
-from brainalign.report.kit.surface import COLOUR_SCALES, N_VERTICES, SurfaceMap, drawn_vertices, flat_maps, surface_map
+from brainalign.report.kit.surface import (
+    COLOUR_SCALES,
+    HEMISPHERES,
+    N_VERTICES,
+    SurfaceMap,
+    drawn_vertices,
+    flat_maps,
+    surface_map,
+)
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
 IN_MNI = {"glassbrain": "Glass brain", "projection": "Projected to the cortex"}  # titles of what is drawn there
 AXES = ["x_mm", "y_mm", "z_mm"]
 FRAME = 2  # voxels
+SIDES = (("L", "outer", -1), ("L", "inner", 1), ("R", "inner", -1), ("R", "outer", 1))  # and the sign of x towards us
 VIEWS = {"from above": (0, 1), "from behind": (0, 2), "from the right": (1, 2)}  # axes that each view shows
 
 
@@ -90,22 +101,80 @@ def place_map(
     """
     options: dict[str, Any] = {"label": label, "vmax": vmax, "diverging": diverging}
     marked = np.zeros(len(targets)) if outline is None else np.asarray(outline, dtype=float)
-    vertices = drawn_vertices(targets)
-    if vertices is not None:
-        drawn = surface_map(
-            vertices.merge(pd.DataFrame({"target_id": targets["target_id"], "shown": values})),
-            "shown", title=label, unit=label, kind="diverging" if diverging else "sequential", vmin=0.0, vmax=vmax,
-        )  # fmt: skip
-        return TargetMap(flat_maps(drawn), "Drawn on the flattened cortex of fsaverage5.")
-    if "vertex" in targets or not np.isfinite(targets.reindex(columns=AXES).to_numpy(dtype=float)).all():
-        return None
-    if voxel_affine(targets) is not None:
-        image, edge, inside = (_framed(_volume(targets, of)) for of in (values, marked, np.ones(len(targets))))
-        figure = draw_map(image, inside, None, outline=edge, **options)
-        return TargetMap(figure, "Drawn on their own grid; grey: border of the voxels that were read.")
+    drawn = DRAWN.get(_space(targets))
+    return None if drawn is None else drawn(targets, np.asarray(values), marked, options)
+
+
+def _space(targets: pd.DataFrame) -> str:
+    """Return the key of `DRAWN` for the space of targets; empty where it cannot be drawn."""
+    if drawn_vertices(targets) is not None:
+        return "fsaverage"
+    placed = np.isfinite(targets.reindex(columns=AXES).to_numpy(dtype=float)).all(axis=1)
+    if "vertex" in targets:
+        return "surfaces" if placed[targets["vertex"] >= 0].all() else ""
+    if not placed.all():
+        return ""
+    return "places" if voxel_affine(targets) is None else "volume"
+
+
+def _on_fsaverage(
+    targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]
+) -> TargetMap:
+    vertices, label = drawn_vertices(targets), options["label"]
+    assert vertices is not None  # as `_space` says
+    drawn = surface_map(
+        vertices.merge(pd.DataFrame({"target_id": targets["target_id"], "shown": values})),
+        "shown", title=label, unit=label, kind="diverging" if options["diverging"] else "sequential", vmin=0.0,
+        vmax=options["vmax"],
+    )  # fmt: skip
+    return TargetMap(flat_maps(drawn), "Drawn on the flattened cortex of fsaverage5.")
+
+
+def _in_volume(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:
+    image, edge, inside = (_framed(_volume(targets, of)) for of in (values, marked, np.ones(len(targets))))
+    what = "parcels" if "labels" in targets.attrs.get("space", {}) else "voxels"
+    figure = draw_map(image, inside, None, outline=edge, **options)
+    return TargetMap(figure, f"Drawn on their own grid; grey: border of the {what} that were read.")
+
+
+def _on_surfaces(
+    targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]
+) -> TargetMap:
+    """Draw a mark per vertex from both sides of every hemisphere: near ones hide far ones, grey has no value."""
+    figure, axes = new_figure(8.6, 3.0, 4)
+    scale = ScalarMappable(
+        Normalize(-options["vmax"] if options["diverging"] else 0.0, options["vmax"]),
+        COLOUR_SCALES["diverging" if options["diverging"] else "sequential"],
+    )
+    for ax, (hemi, side, towards) in zip(axes, SIDES, strict=True):
+        rows = np.flatnonzero((targets["hemi"] == hemi) & (targets["vertex"] >= 0))
+        places = targets[AXES].to_numpy(dtype=float)[rows]
+        order = np.argsort(towards * places[:, 0], kind="stable")
+        shown = np.asarray(values, dtype=float)[rows][order]
+        colours = np.where(np.isfinite(shown)[:, None], scale.to_rgba(np.nan_to_num(shown)), to_rgba(HIDDEN))
+        size = float(np.clip(50_000 / max(len(rows), 1), 1, 40))
+        across, up = (places[order][:, 1:] * [towards, 1]).T
+        ax.scatter(across, up, c=colours, s=size, linewidths=0, rasterized=True)
+        ax.set(aspect="equal", xticks=[], yticks=[])
+        ax.set_title(f"{HEMISPHERES[hemi]}, {side}", fontsize=9)
+        ax.spines[:].set_visible(False)
+    bar = figure.colorbar(scale, ax=axes, shrink=0.75, pad=0.01, aspect=25)
+    bar.set_label(options["label"], fontsize=8)
+    return TargetMap(figure, "Drawn at the vertices of the surfaces that the descriptor gives.")
+
+
+def _at_places(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:
     return TargetMap(
         place_marks(targets, values, outline=marked, **options), "Drawn at their places, from three sides."
     )
+
+
+DRAWN: dict[str, Callable[[pd.DataFrame, NDArray[Any], NDArray[Any], dict[str, Any]], TargetMap]] = {
+    "fsaverage": _on_fsaverage,
+    "surfaces": _on_surfaces,
+    "volume": _in_volume,
+    "places": _at_places,
+}
 
 
 def maps_in_mni(
