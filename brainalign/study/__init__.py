@@ -62,6 +62,7 @@ from brainalign.study.responses import (
     NsdCortexFiles,
     NsdFiles,
     RawOptions,
+    ThingsEpochFiles,
     ThingsFmriFiles,
 )
 from brainalign.study.size import has_unknown_size, known_shape, shape_of
@@ -107,6 +108,7 @@ __all__ = [
     "StimulusVectors",
     "Strict",
     "Study",
+    "ThingsEpochFiles",
     "ThingsFmriFiles",
     "ThingsRecordings",
     "TripletFiles",

@@ -32,6 +32,7 @@ from brainalign.study.responses import (
     NsdCortexFiles,
     NsdFiles,
     RepetitionTime,
+    ThingsEpochFiles,
     ThingsFmriFiles,
 )
 
@@ -281,6 +282,7 @@ Recording = Annotated[
     | NsdFiles
     | NsdCortexFiles
     | ThingsFmriFiles
+    | ThingsEpochFiles
     | RunFiles
     | RdmFiles
     | Kriegeskorte92Files

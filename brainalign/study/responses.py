@@ -231,6 +231,25 @@ class ThingsFmriFiles(Strict):
         return (f"sub-{self.participant}_*",)
 
 
+class ThingsEpochFiles(Strict):
+    """THINGS-EEG2 or THINGS-MEG as responses to images."""
+
+    timed: ClassVar[bool] = True
+
+    format: Literal["things_epochs"]
+    release: Literal["eeg2", "eeg2_raw", "meg"] = Field(description="preprocessed, or the raw EEG")
+    root: Path = Field(description="holds sub-01 ...")
+    participant: str = Field(description="01 ...")
+    images: Path = Field(description="image_metadata.npy, or the folder of training_images and test_images")
+    sessions: tuple[int, ...] = Field((1, 2, 3, 4), description="of raw EEG")
+    trust_pickle: bool = Field(False, description="the releases are pickles, which can run any program")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        return (f"sub-{self.participant}/preprocessed_*", f"sub-{self.participant}/ses-*/raw_eeg_*")
+
+
 class FmriOptions(Strict):
     """How blocks of volumes become responses."""
 

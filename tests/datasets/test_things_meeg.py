@@ -7,6 +7,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 
@@ -14,10 +15,12 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import (
     concept_splits,
     drop_tested_concepts,
+    read_subject,
     read_things_eeg2_raw,
     read_things_epochs,
     things_image_rows,
 )
+from brainalign.study import Study, parse
 
 CHANNELS, TIMES = ["Pz", "O1", "O2"], np.linspace(-0.2, 0.79, 10)
 
@@ -254,6 +257,30 @@ def test_raw_eeg2_is_cut_at_its_conditions(things) -> None:
     filtered = read_raw(things, band_hz=(0.5, 40.0), decimate=4)
     assert filtered.responses.values.shape[2] == 151
     refused(r"decimate 20 leaves 50 samples per second", read_raw, things, band_hz=(0.5, 40.0), decimate=20)
+
+
+@pytest.mark.parametrize("release", ["eeg2", "eeg2_raw"])
+def test_a_descriptor_names_the_release(things, tmp_path, release) -> None:
+    """Responses to images as the readers give them, between the times that are asked for; pickles must be trusted."""
+    parts = [things_image_rows(things.images, part).assign(set=part) for part in ("training", "test")]
+    pd.concat(parts).to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
+    recorded = {"format": "things_epochs", "release": release, "root": "data", "participant": "01", "images": "images"}
+    recorded |= {"trust_pickle": True, "sessions": [1, 2]}
+    content = {"name": "things", "folder": tmp_path, "stimuli": "stimuli.tsv", "recordings": {"01": recorded}}
+    content |= {"splits": {"held": {"column": "set", "value": "test"}}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.3}}
+    if release == "eeg2":
+        things.write_eeg2()
+        expected = things.read().responses
+        expected = replace(expected, values=expected.values[..., 1:5], times=expected.times[1:5])
+    else:
+        write_raw(things)
+        expected = read_raw(things, tmin=-0.1, tmax=0.3, baseline=None).responses
+    read = read_subject(parse(Study, content, "test"), "01")
+    np.testing.assert_allclose(read.times, expected.times)
+    np.testing.assert_array_equal(read.values, expected.values)
+    assert read.trials["stimulus_id"].tolist() == expected.trials["stimulus_id"].tolist()
+    content["recordings"]["01"]["trust_pickle"] = False
+    refused("trust_pickle", read_subject, parse(Study, content, "test"), "01")
 
 
 def test_raw_eeg2_that_does_not_fit(things) -> None:

@@ -359,15 +359,15 @@ def _recordings(descriptor: Study, found: StudyAudit) -> None:
 def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
     """Yield what leaves nothing to decode, or no folds of it."""
     runs, onsets = (trials["session"] + " " + trials["run"]).tolist(), trials["onset_s"].to_numpy(dtype=float)
-    usual, severity = DecodeTimesSettings().n_folds, "error"
+    usual, fatal = DecodeTimesSettings().n_folds, True
     try:
         check_categories(sorted(trials["category"].unique()), "accuracy")
-        severity = "warning" if len(set(runs)) > 1 and trials["onset_s"].isna().any() else "error"
+        fatal = len(set(runs)) == 1 or not trials["onset_s"].isna().any()
         check_folds_within(runs, onsets, 2)
-        severity = "warning"
+        fatal = False
         check_folds_within(runs, onsets, usual)
     except BrainalignError as error:
-        yield Problem(where, f"decoding in {usual} folds within recordings: {error}", severity)
+        yield Problem(where, f"decoding in {usual} folds within recordings: {error}", "error" if fatal else "warning")
 
 
 # ------------------------------------------------------------------------------------------- other data than responses

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
@@ -30,6 +32,8 @@ from brainalign.datasets.published import (
     read_algonauts,
     read_nsd_cortex,
     read_things,
+    read_things_eeg2_raw,
+    read_things_epochs,
 )
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import file_digest
@@ -44,6 +48,7 @@ from brainalign.study import (
     Split,
     Strict,
     Study,
+    ThingsEpochFiles,
     ThingsFmriFiles,
 )
 
@@ -149,6 +154,28 @@ def _things_fmri(study: Study, subject: str, as_they_are: bool) -> Responses:
     return read_things(paths["root"], files.participant, **part, **_finish(study, as_they_are)).responses
 
 
+def _things_epochs(study: Study, subject: str, _: bool) -> Responses:
+    files, paths = _given(study, subject, ThingsEpochFiles)
+    cut = study.epochs
+    given: dict[str, Any] = {"images": paths["images"], "trust_pickle": files.trust_pickle, "hashes": False}
+    given["bad_channels"] = cut.bad_channels
+    if files.release == "eeg2_raw":
+        given |= {
+            "sessions": files.sessions,
+            "band_hz": cut.band_hz,
+            "baseline": cut.baseline_s,
+            "decimate": cut.decimate,
+        }
+        low, high = cut.span_s
+        return read_things_eeg2_raw(paths["root"], files.participant, tmin=low, tmax=high, **given).responses
+    read = read_things_epochs(paths["root"], files.participant, release=files.release, **given).responses
+    assert read.times is not None
+    first = -np.inf if cut.tmin_s is None else cut.tmin_s - 1e-6
+    last = np.inf if cut.tmax_s is None else cut.tmax_s + 1e-6
+    kept = np.flatnonzero((read.times >= first) & (read.times <= last))[:: cut.decimate]
+    return replace(read, values=read.values[..., kept], times=read.times[kept])
+
+
 def _betas(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, BetaFiles)
     return read_betas(
@@ -204,6 +231,7 @@ READERS: dict[str, Reader] = {
     "nsd": _nsd,
     "nsd_cortex": _nsd_cortex,
     "things_fmri": _things_fmri,
+    "things_epochs": _things_epochs,
     "muse": _recordings,
     "bids": _recordings,
 }
