@@ -177,6 +177,8 @@ def _networks_are_there(config: Config, dataset: str) -> None:
             continue  # the workflow makes it
         try:
             where = Path(find_weights(model.weights))
+            if model.extractor == "speech":
+                model.check_saved(where)
             if model.extractor not in ("language", "speech", "video"):  # whose layers are numbered
                 check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
         except BrainalignError as error:

@@ -5,12 +5,14 @@ Field names and defaults equal the constructor arguments of the classes they con
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from brainalign.checks import check_choice
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.io import read_json
 from brainalign.study import Name, Strict
 
 EFFICIENTNET_LAYERS = ("stem", *(f"block{k}" for k in range(16)), "head")
@@ -91,6 +93,30 @@ class SpeechModel(ModelUse):
         if rows < 1 or abs(rows - round(rows)) > 1e-6:
             raise ValueError(f"chunk_s times rate_hz is {rows:g} rows; give values that make it whole, as 2 and 10 do")
         return self
+
+    def check_saved(self, where: Path) -> None:
+        """Raise where a model's folder says that it hears less at once than a window, or has fewer frames than rows.
+
+        Raises
+        ------
+        BrainalignError
+            With both values.
+        """
+        files = (where / name for name in ("preprocessor_config.json", "config.json"))
+        about: dict[str, Any] = {}
+        for file in files:
+            about |= read_json(file) if file.is_file() else {}
+        rate = about.get("sampling_rate", 16000)
+        longest, frames = about.get("n_samples", math.inf) / rate, rate / math.prod(about.get("conv_stride") or [1])
+        if longest < self.context_s + self.chunk_s:
+            raise BrainalignError(
+                f"context_s and chunk_s: {self.weights} hears {longest:g} s at once, not "
+                f"{self.context_s + self.chunk_s:g} s; make them shorter"
+            )
+        if frames < self.rate_hz:
+            raise BrainalignError(
+                f"rate_hz: {self.weights} has {frames:.3g} frames per second, not {self.rate_hz:g} rows; lower it"
+            )
 
 
 class VideoModel(ModelUse):

@@ -2,6 +2,7 @@
 
 RunFiles           the runs of one subject: volumes, or tables of targets over time
 with_runs          the files of a pattern such as bold/*.hf5, by run
+with_signals       the sounds and films of a pattern, by run
 ContinuousOptions  how features and responses meet on one clock: delays, trimming, filtering
 """
 
@@ -187,7 +188,7 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
         files = _of_fmriprep(name, files, list(places))
     for field in ("files", "right", "confounds"):
         if isinstance(pattern := files.get(field), str):
-            files = files | {field: _fitting(f"{name}.{field}", pattern, files, list(places), downloads)}
+            files = files | {field: _fitting(f"recordings.{name}.{field}", pattern, files, list(places), downloads)}
     return files
 
 
@@ -238,6 +239,21 @@ def _entities(path: Path) -> dict[str, str]:
     return dict(part.split("-", 1) for part in path.name.split("_") if "-" in part)
 
 
+def with_signals(options: Any, places: Iterable[Path], downloads: Iterable[str]) -> Any:
+    """Return what a descriptor says under continuous, with sounds and films by run where it gives patterns of them.
+
+    Parameters
+    ----------
+    options, places, downloads
+        As for `with_runs`, which says what is raised.
+    """
+    given = options if isinstance(options, dict) else {}
+    patterns = {kind: given[kind] for kind in ("sounds", "films") if isinstance(given.get(kind), str)}
+    at = list(places)
+    fitting = {kind: _fitting(f"continuous.{kind}", each, {}, at, downloads) for kind, each in patterns.items()}
+    return {**given, **fitting} if fitting else options
+
+
 def _fitting(
     name: str, pattern: str, files: dict[str, Any], places: list[Path], downloads: Iterable[str]
 ) -> dict[str, Path]:
@@ -249,13 +265,13 @@ def _fitting(
         runs = [match[1] for array in array_shapes(whole) if (match := re.fullmatch(shape, array))]
         if not runs or len(set(runs)) < len(runs) or key.count("*") != 1:
             raise ValueError(
-                f"recordings.{name.removesuffix('.files')}.key: {key} gives {listed(runs) or 'no runs'} of the arrays "
+                f"{name.removesuffix('.files')}.key: {key} gives {listed(runs) or 'no runs'} of the arrays "
                 f"{listed(list(array_shapes(whole)))}; write one * for the run, which names one array each"
             )
         return dict.fromkeys(runs, given)
     if pattern.count("*") != 1 or "*" not in given.name:
         raise ValueError(
-            f"recordings.{name}: {pattern} has not one * in the name of the file, which stands for the run; "
+            f"{name}: {pattern} has not one * in the name of the file, which stands for the run; "
             "write bold/*.h5, or list the files: {run1: bold/run1.h5, ...}"
         )
     before, after = map(len, given.name.split("*"))
@@ -265,9 +281,7 @@ def _fitting(
     ):
         if names := sorted(file for file in fits if not file.startswith(".")):
             return {file[before : len(file) - after]: given.with_name(file) for file in names}
-    raise ValueError(
-        f"recordings.{name}: no file fits {pattern} in {listed([str(place) for place in places])}; correct it"
-    )
+    raise ValueError(f"{name}: no file fits {pattern} in {listed([str(place) for place in places])}; correct it")
 
 
 class ContinuousOptions(Strict):
@@ -282,7 +296,9 @@ class ContinuousOptions(Strict):
     tier: str | None = Field(
         None, description="of TextGrids in a folder of stimuli: which holds the events; words, or the only one"
     )
-    sounds: dict[str, Path] = Field({}, description="by run: what was heard, .wav from the start of the run")
+    sounds: dict[str, Path] = Field(
+        {}, description="by run: what was heard, .wav from the start of the run; or a pattern such as sounds/*.wav"
+    )
     films: dict[str, Path] = Field(
         {}, description="by run: what was seen, a folder with an image per frame from the start of the run; with fps"
     )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.study.continuous import ContinuousOptions, check_continuous, with_runs
+from brainalign.study.continuous import ContinuousOptions, check_continuous, with_runs, with_signals
 from brainalign.study.parsing import Name, Strict, parse, places_of, read_yaml, without_run_keys
 from brainalign.study.recordings import Recording, SentenceOptions, SeriesFiles
 from brainalign.study.responses import BetaOptions, EpochOptions, FmriOptions, GlmOptions, Window, check_responses
@@ -140,6 +140,9 @@ class Study(Strict):
             named, places = named if len(named) == len(recordings) else recordings, places_of(content)
             urls = content.get("urls") or ()
             content["recordings"] = {name: with_runs(name, files, places, urls) for name, files in named.items()}
+        if "continuous" in content:
+            urls = content.get("urls") or ()
+            content["continuous"] = with_signals(content["continuous"], places_of(content), urls)
         if isinstance(content.get("simulate"), dict):
             content["simulate"] = {"world": "scenes", **content["simulate"]}
         return content

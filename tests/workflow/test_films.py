@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -115,6 +116,7 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(folder:
     [
         ({"sounds": {"run1": "run1.wav"}}, "continuous.sounds: none for run2, .* of recordings.01; name one a run"),
         ({"fps": None}, "films and fps go together"),
+        ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/.*wav in "),
     ],
 )
 def test_descriptors_that_cannot_run_are_refused(
@@ -154,6 +156,27 @@ def test_check_finds_signals_that_do_not_fit(folder: Path, tmp_path: Path, spoil
     spoil(tmp_path)
     problems = "\n".join(map(str, audit_study(load_descriptor(tmp_path / "film.yaml")).errors))
     assert re.search(message, problems), problems
+
+
+def test_sounds_are_found_by_a_pattern(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
+    content = yaml.safe_load((folder / "film.yaml").read_text())
+    content["continuous"]["sounds"] = "*.wav"
+    (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
+    listed = load_descriptor(folder / "film.yaml").continuous
+    assert load_descriptor(tmp_path / "film.yaml").continuous == listed
+
+
+def test_what_a_speech_model_cannot_hear_is_refused_before_it_is_loaded(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"conv_stride": [5, 2, 2, 2, 2, 2, 2]}))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 16000, "n_samples": 480000}))
+    (tmp_path / "model.safetensors").touch()
+    for options, message in (
+        ({"rate_hz": 60, "chunk_s": 1}, "models.speech: rate_hz: .* has 50 frames per second, not 60 rows"),
+        ({"context_s": 29}, "models.speech: context_s and chunk_s: .* hears 30 s at once, not 31 s"),
+    ):
+        models = {"speech": {"extractor": "speech", "weights": str(tmp_path)} | options}
+        refused(message, load_descriptors, configured(folder, tmp_path, models))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -101,13 +101,13 @@ class VideoExtractor:
     @cached_property
     def _loaded(self) -> tuple[PreTrainedModel, Preprocessing]:
         where = find_weights(self.weights)
-        model = load_vision_model(self.weights, self.seed if self.random_weights else None).eval()
+        model: Any = load_vision_model(self.weights, self.seed if self.random_weights else None).train(False)
         if not all(isinstance(getattr(model.config, name, None), int) for name in ("num_frames", "tubelet_size")):
             raise BrainalignError(
                 f"the model in {self.weights!r} ({type(model).__name__}) reads no frames over time; give a video model "
                 "such as VideoMAE, or use the extractor 'vision' for one of images"
             )
-        return model.to(pick_device(self.device)), preprocessing_of(processor_config(where), self.weights)  # type: ignore[arg-type]
+        return model.to(pick_device(self.device)), preprocessing_of(processor_config(where), self.weights)
 
     def _states(self, windows: Sequence[pd.DataFrame]) -> dict[str, NDArray[np.float32]]:
         """Return the mean over the patches of every frame (n_windows, n_frames, n_dimensions), by layer."""
