@@ -321,7 +321,7 @@ ROWS = (
             "weights": lambda run, of: run.weights(of["model"]),
             "captions": lambda run, of: run.caption_table(of) if run.config.models[of["model"]].reads_texts else [],
             "images": lambda run, of: run.listed_images(of) if run.config.models[of["model"]].reads_images else [],
-            "signals": lambda run, of: run.signals(of["dataset"]),
+            "signals": lambda run, of: [] if run.config.models[of["model"]].reads_texts else run.signals(of["dataset"]),
         },
         ("features",),
         lambda run, of: {
