@@ -68,6 +68,7 @@ from brainalign.statistics.scores import pearson as pearson
 from brainalign.statistics.scores import r2 as r2
 from brainalign.statistics.scores import signed_r2 as signed_r2
 from brainalign.statistics.scores import without_rounding as without_rounding
+from brainalign.statistics.sign_flips import sign_flip_test as sign_flip_test
 from brainalign.statistics.smooth_maps import MAX_AREAS as MAX_AREAS
 from brainalign.statistics.smooth_maps import SmoothMapTest as SmoothMapTest
 from brainalign.statistics.smooth_maps import smooth_map_test as smooth_map_test

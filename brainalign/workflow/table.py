@@ -652,6 +652,20 @@ ROWS = (
         lambda run, of: {},
     ),
     Step(
+        "summarize_runs", "summarize", "Subjects whose stimuli went on side by side, and maps over those in one space.",
+        each_dataset("continuous", where=lambda run, dataset: len(run.subjects(dataset)) > 1), (),
+        each_subject("responses", "runscores", "runtargets", "rununiques"),
+        ("groupscores", "grouptargets", "groupmaps"),
+        lambda run, of: {
+            "spaces": {
+                subject: run.descriptors[of["dataset"]].space_of(subject)
+                if _others_in_space(run, of["dataset"], subject)
+                else ""
+                for subject in run.subjects(of["dataset"])
+            }
+        },
+    ),
+    Step(
         "converge", "encode", "How far networks converge with the brain, beside their twins of random weights.",
         each_dataset(
             "responses",

@@ -183,6 +183,7 @@ STATISTICS: dict[str, Callable[[int], Any]] = {
     "crossed_bootstrap": lambda s: statistics.crossed_bootstrap(
         X[:, 0], np.repeat([0, 1, 2], 8), np.tile(np.arange(8), 3), n_draws=20, seed=s
     ),
+    "sign_flip_test": lambda s: statistics.sign_flip_test(X[:20] + 0.2, s)[1],
     "exchanged": lambda s: statistics.exchanged(np.arange(24) % 8, 8, np.zeros(8), 3, RNG(s)),
     "noise_ceiling": lambda s: statistics.noise_ceiling(R[:5], n_halvings=3, seed=s),
     "pairing_test": lambda s: statistics.pairing_test(X[:, :6] @ Y[:6].T @ np.eye(6), np.arange(24) % 6, seed=s),
