@@ -26,6 +26,7 @@ from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_p
 from brainalign.statistics import pearson
 
 Band = Values | Mapping[str, Values]  # features, or those for each run that is left out
+COLUMNS = 2048  # of responses that are predicted at once
 Fold = tuple[Sequence[str], Sequence[str]]  # runs to train on, runs to test
 
 
@@ -239,27 +240,46 @@ def shift_null(
             mixed = [np.sqrt(d, dtype=np.float32) * part for d, part in zip(delta, values, strict=True) if d > 0]
             design, alphas = DelayedFeatures(np.concatenate(mixed, axis=1), delays, runs), fit.alphas[k][targets]
             turned = rotate(design[inside].rows(), alphas.min(), "auto", torch.float32)
-            left, size = turned.rows.numpy(), turned.singular.numpy()
-            held = centred_product(design[test].rows(), turned.mean, turned.axes).numpy() * size.astype(np.float32)
-            shrunk = (1 / (size[:, None] ** 2 + alphas)).astype(np.float32)
-            train = Y[inside][:, targets]
-            parts = [place[runs == run] for run in tested]
-            for part in parts:
+            left, size = turned.rows.numpy(), turned.singular.numpy().astype(np.float32)
+            held = centred_product(design[test].rows(), turned.mean, turned.axes).numpy() * size
+            for part in (place[runs == run] for run in tested):
                 held[part] -= held[part].mean(axis=0)
-            shown = [_unit(Y[runs == run][:, targets]) for run in tested]
-            # What is small moves, in place of the responses: Uᵀ P y = (Pᵀ U)ᵀ y, and U is orthogonal to constants.
-            basis, back = np.empty((len(Y), left.shape[1]), dtype=left.dtype), np.empty(len(held), dtype=int)
-            for number, order in enumerate(orders):
-                basis[order[inside]] = left
-                back[place[order[test]]] = np.arange(len(held))
-                predicted = held[back] @ ((basis[inside].T @ train) * shrunk)
-                for run, part, own in zip(tested, parts, shown, strict=True):
-                    norm = np.sqrt(np.einsum("ij,ij->j", predicted[part], predicted[part]))
-                    r = fisher(np.einsum("ij,ij->j", predicted[part], own) / np.where(norm > 0, norm, 1))
+            for alpha in np.unique(alphas):
+                # One map from responses of training to predictions serves every draw of all targets of a penalty.
+                ridge = (held / (size**2 + np.float32(alpha))) @ left.T
+                own = targets[alphas == alpha]
+                for some in np.array_split(own, -(-len(own) // COLUMNS)):
+                    r = _shifted(ridge, Y[:, some], runs, inside, tested, orders)
                     for chosen, draws in zip(sets, total, strict=True):
-                        if run in chosen:
-                            draws[number, targets] += r / len(chosen)
+                        draws[:, some] += sum(r[run] for run in tested if run in chosen) / len(chosen)
     return [np.tanh(draws) for draws in total]
+
+
+def _shifted(
+    ridge: Values, Y: Values, runs: NDArray[np.str_], inside: NDArray[np.bool_], tested: Sequence[str], orders: Values
+) -> dict[str, Values]:
+    """Return Fisher's z (n_permutations, n_targets) of every run tested, of responses in other orders.
+
+    Responses of several draws stand side by side, so that a product has some thousand columns. `ridge` (n_test,
+    n_train) predicts values that are centred within runs, in the order of `runs`.
+    """
+    which = {run: np.flatnonzero(runs == run) for run in tested}
+    units = np.zeros_like(Y)
+    for rows in which.values():
+        units[rows] = _unit(Y[rows])
+    place = np.cumsum(np.isin(runs, tested)) - 1
+    z = {run: np.zeros((len(orders), Y.shape[1])) for run in tested}
+    step = max(COLUMNS // Y.shape[1], 1)
+    for first in range(0, len(orders), step):
+        batch = orders[first : first + step].T
+        moved = Y[batch[inside]]
+        predicted = (ridge @ moved.reshape(len(moved), -1)).reshape(len(ridge), *moved.shape[1:])
+        for run, rows in which.items():
+            part = predicted[place[rows]]
+            norm = np.sqrt(np.einsum("ijk,ijk->jk", part, part))
+            product = np.einsum("ijk,ijk->jk", part, units[batch[rows]])
+            z[run][first : first + step] = fisher(product / np.where(norm > 0, norm, 1))
+    return z
 
 
 def mean_over_runs(r: Values) -> Values:
