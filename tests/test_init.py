@@ -124,7 +124,15 @@ def bids(folder: Path) -> None:
         raw = mne.io.RawArray(rng.normal(size=(3, 12_000)) * 1e-5, raw.info).set_annotations(raw.annotations)
 
 
-KINDS = (fmriprep, bids, blocks, arrays, electrodes, betas, own_vectors, rdms, epochs, story)
+def bids_of_images(folder: Path) -> None:
+    bids(folder)
+    images(folder, [f"p{k:02d}" for k in range(20)])
+    for path in folder.rglob("*_events.tsv"):
+        shown = [f"stimuli/p{k:02d}.png" for k in rng.permutation(np.tile(np.arange(20), 4))]
+        pd.read_csv(path, sep="\t").assign(stim_file=shown).to_csv(path, sep="\t", index=False)
+
+
+KINDS = (fmriprep, bids, bids_of_images, blocks, arrays, electrodes, betas, own_vectors, rdms, epochs, story)
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)

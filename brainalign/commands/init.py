@@ -89,7 +89,7 @@ class Lab:
                 return {"held": {"column": column, "value": value}}
         n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else 0
         share = f"{max(0.2, (MIN_TEST + 1) / n if n else 0):.2g}"
-        default = share if n > 20 or not runs else "run"
+        default = share if n > 20 or runs < 3 else "run"
         held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
         return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
 
@@ -236,6 +236,16 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
             **({"runs": runs} if runs else {}),
             **({"datatype": "meg"} if "_meg." in first else {}),
         }
+    stimuli = lab.stimuli()
+    shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
+    for column in table_columns(lab.folder / events[0]) if shown else ():
+        names = {Path(name).stem for path in events for name in _cells(lab, path, column)}
+        if names and names <= shown:  # of images: encoders predict from what was shown
+            named = {"stimulus_column": column, "names": "file stem"}
+            del lab.remarks["markers"]
+            recordings = {name: files | named for name, files in recordings.items()}
+            n_runs = len(next(iter(recordings.values())).get("runs", []))
+            return {"stimuli": str(stimuli), "recordings": recordings, "splits": lab.splits(stimuli, n_runs)}
     return {"recordings": recordings, "markers": {name: name for name in kinds}}
 
 
