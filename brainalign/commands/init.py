@@ -414,9 +414,9 @@ def _times(lab: Lab, path: Path) -> dict[str, str]:
         if "time" in file.stem:
             return {"times_s": str(file)}
     ends = lab.answer("recordings", f"seconds of the first and the last of the {shape[2]} samples", "0 1").split()
-    (lab.folder / "times.txt").write_text(
-        "\n".join(f"{s:.6g}" for s in np.linspace(*map(float, ends), shape[2])) + "\n"
-    )
+    first, last = map(float, ends)
+    seconds = np.linspace(first, last, shape[2])
+    (lab.folder / "times.txt").write_text("\n".join(f"{s:.6g}" for s in seconds) + "\n")
     return {"times_s": "times.txt"}
 
 
