@@ -1,116 +1,57 @@
 """What a run is told to do: models, encoders, and the options of every analysis."""
 
-from brainalign.config.align_options import AlignSettings
-from brainalign.config.caption_options import CaptionSettings
-from brainalign.config.concept_options import ConceptSettings
-from brainalign.config.convergence_options import ConvergeSettings
-from brainalign.config.decode_options import DecodeSettings, LinearDecoding
-from brainalign.config.dynamics_options import DynamicsSettings
-from brainalign.config.encoders import (
-    BandedRidgeMethod,
-    DictionaryMethod,
-    EstimatorMethod,
-    FactorizedMethod,
-    GaussianMethod,
-    InContextMethod,
-    MethodUse,
-    ResponseOptimisedMethod,
-    RidgeMethod,
-    RoutingMethod,
-    SemanticMethod,
-    TrainedMethod,
-)
-from brainalign.config.ground_options import GroundSettings
-from brainalign.config.loading import check_table_models, load_config, load_descriptors, write_schemas
-from brainalign.config.matching_options import MatchSettings
-from brainalign.config.modality_options import DecodeModalitiesSettings
-from brainalign.config.models import (
-    SHARED_LAYERS,
-    EfficientNetModel,
-    ImageModel,
-    ModelUse,
-    OneHotModel,
-    PixelsModel,
-    RandomModel,
-    SentenceModel,
-    TableModel,
-    TimmModel,
-    TorchvisionModel,
-    UserModel,
-    VisionModel,
-)
-from brainalign.config.searchlight_options import SearchlightSettings
-from brainalign.config.series_options import SeriesSettings
-from brainalign.config.settings import (
-    LEAST_SUBJECTS,
-    CompareImagesSettings,
-    CompareRdmsSettings,
-    CompareSettings,
-    Config,
-    DecodeTimesSettings,
-    EncodeImagesSettings,
-    EncodeRunsSettings,
-    EncodeSettings,
-    IdentifySettings,
-    PrepareSettings,
-    SummarizeSettings,
-)
-from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
-
-__all__ = [
-    "LEAST_SUBJECTS",
-    "SHARED_LAYERS",
-    "AlignSettings",
-    "BandedRidgeMethod",
-    "CaptionSettings",
-    "CompareImagesSettings",
-    "CompareRdmsSettings",
-    "CompareSettings",
-    "ConceptSettings",
-    "Config",
-    "ConvergeSettings",
-    "DecodeModalitiesSettings",
-    "DecodeSettings",
-    "DecodeTimesSettings",
-    "DictionaryMethod",
-    "DirectionSettings",
-    "DynamicsSettings",
-    "EfficientNetModel",
-    "EncodeImagesSettings",
-    "EncodeRunsSettings",
-    "EncodeSettings",
-    "EstimatorMethod",
-    "FactorizedMethod",
-    "GaussianMethod",
-    "GroundSettings",
-    "IdentifySettings",
-    "ImageModel",
-    "InContextMethod",
-    "LinearDecoding",
-    "MatchSettings",
-    "MethodUse",
-    "ModelUse",
-    "OneHotModel",
-    "PixelsModel",
-    "PrepareSettings",
-    "RandomModel",
-    "ResponseOptimisedMethod",
-    "RidgeMethod",
-    "RoutingMethod",
-    "SearchlightSettings",
-    "SemanticMethod",
-    "SentenceModel",
-    "SeriesSettings",
-    "SummarizeSettings",
-    "SynthesizeSettings",
-    "TableModel",
-    "TimmModel",
-    "TorchvisionModel",
-    "TrainedMethod",
-    "UserModel",
-    "VisionModel",
-    "check_table_models",
-    "load_config",
-    "load_descriptors",
-    "write_schemas",
-]
+from brainalign.config.align_options import AlignSettings as AlignSettings
+from brainalign.config.caption_options import CaptionSettings as CaptionSettings
+from brainalign.config.concept_options import ConceptSettings as ConceptSettings
+from brainalign.config.convergence_options import ConvergeSettings as ConvergeSettings
+from brainalign.config.decode_options import DecodeSettings as DecodeSettings
+from brainalign.config.decode_options import LinearDecoding as LinearDecoding
+from brainalign.config.dynamics_options import DynamicsSettings as DynamicsSettings
+from brainalign.config.encoders import BandedRidgeMethod as BandedRidgeMethod
+from brainalign.config.encoders import DictionaryMethod as DictionaryMethod
+from brainalign.config.encoders import EstimatorMethod as EstimatorMethod
+from brainalign.config.encoders import FactorizedMethod as FactorizedMethod
+from brainalign.config.encoders import GaussianMethod as GaussianMethod
+from brainalign.config.encoders import InContextMethod as InContextMethod
+from brainalign.config.encoders import MethodUse as MethodUse
+from brainalign.config.encoders import ResponseOptimisedMethod as ResponseOptimisedMethod
+from brainalign.config.encoders import RidgeMethod as RidgeMethod
+from brainalign.config.encoders import RoutingMethod as RoutingMethod
+from brainalign.config.encoders import SemanticMethod as SemanticMethod
+from brainalign.config.encoders import TrainedMethod as TrainedMethod
+from brainalign.config.ground_options import GroundSettings as GroundSettings
+from brainalign.config.loading import check_table_models as check_table_models
+from brainalign.config.loading import load_config as load_config
+from brainalign.config.loading import load_descriptors as load_descriptors
+from brainalign.config.loading import write_schemas as write_schemas
+from brainalign.config.matching_options import MatchSettings as MatchSettings
+from brainalign.config.modality_options import DecodeModalitiesSettings as DecodeModalitiesSettings
+from brainalign.config.models import SHARED_LAYERS as SHARED_LAYERS
+from brainalign.config.models import EfficientNetModel as EfficientNetModel
+from brainalign.config.models import ImageModel as ImageModel
+from brainalign.config.models import ModelUse as ModelUse
+from brainalign.config.models import OneHotModel as OneHotModel
+from brainalign.config.models import PixelsModel as PixelsModel
+from brainalign.config.models import RandomModel as RandomModel
+from brainalign.config.models import SentenceModel as SentenceModel
+from brainalign.config.models import TableModel as TableModel
+from brainalign.config.models import TimmModel as TimmModel
+from brainalign.config.models import TorchvisionModel as TorchvisionModel
+from brainalign.config.models import UserModel as UserModel
+from brainalign.config.models import VisionModel as VisionModel
+from brainalign.config.searchlight_options import SearchlightSettings as SearchlightSettings
+from brainalign.config.series_options import SeriesSettings as SeriesSettings
+from brainalign.config.settings import LEAST_SUBJECTS as LEAST_SUBJECTS
+from brainalign.config.settings import CompareImagesSettings as CompareImagesSettings
+from brainalign.config.settings import CompareRdmsSettings as CompareRdmsSettings
+from brainalign.config.settings import CompareSettings as CompareSettings
+from brainalign.config.settings import Config as Config
+from brainalign.config.settings import DecodeTimesSettings as DecodeTimesSettings
+from brainalign.config.settings import EncodeImagesSettings as EncodeImagesSettings
+from brainalign.config.settings import EncodeRunsSettings as EncodeRunsSettings
+from brainalign.config.settings import EncodeSettings as EncodeSettings
+from brainalign.config.settings import IdentifySettings as IdentifySettings
+from brainalign.config.settings import PrepareSettings as PrepareSettings
+from brainalign.config.settings import SummarizeSettings as SummarizeSettings
+from brainalign.config.synthesis_options import DirectionSettings as DirectionSettings
+from brainalign.config.synthesis_options import SynthesizeSettings as SynthesizeSettings

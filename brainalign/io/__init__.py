@@ -1,90 +1,47 @@
 """Artifacts, paths, tables and provenance: everything that is read or written, whole or not at all."""
 
-from brainalign.io.array_files import array_shapes, chosen_array, stored_arrays
-from brainalign.io.artifact_names import (
-    artifact_files,
-    artifact_path,
-    entities_of,
-    place_tables,
-    sidecar_path,
-    table_path,
-)
-from brainalign.io.artifacts import load, load_sidecar, open_writer, save
-from brainalign.io.files import (
-    TensorStream,
-    file_digest,
-    make_folder,
-    write_atomically,
-    write_json,
-    write_sealed,
-    writing,
-)
-from brainalign.io.maps import CORTEX, brain_maps, packed_labels, voxel_affine
-from brainalign.io.provenance import Provenance
-from brainalign.io.readers import (
-    array_names,
-    check_stored,
-    image_values,
-    load_image_file,
-    open_hdf5,
-    open_picture,
-    read_json,
-    read_lines,
-    read_npy,
-    read_npz,
-    read_numbers,
-    read_parquet,
-    read_safetensors,
-    read_sound,
-    reading,
-)
-from brainalign.io.tables import MISSING, no_cell_lost, read_text_table
-from brainalign.io.temporary import temporary_folder, temporary_sibling
-
-__all__ = [
-    "CORTEX",
-    "MISSING",
-    "Provenance",
-    "TensorStream",
-    "array_names",
-    "array_shapes",
-    "artifact_files",
-    "artifact_path",
-    "brain_maps",
-    "check_stored",
-    "chosen_array",
-    "entities_of",
-    "file_digest",
-    "image_values",
-    "load",
-    "load_image_file",
-    "load_sidecar",
-    "make_folder",
-    "no_cell_lost",
-    "open_hdf5",
-    "open_picture",
-    "open_writer",
-    "packed_labels",
-    "place_tables",
-    "read_json",
-    "read_lines",
-    "read_npy",
-    "read_npz",
-    "read_numbers",
-    "read_parquet",
-    "read_safetensors",
-    "read_sound",
-    "read_text_table",
-    "reading",
-    "save",
-    "sidecar_path",
-    "stored_arrays",
-    "table_path",
-    "temporary_folder",
-    "temporary_sibling",
-    "voxel_affine",
-    "write_atomically",
-    "write_json",
-    "write_sealed",
-    "writing",
-]
+from brainalign.io.array_files import array_shapes as array_shapes
+from brainalign.io.array_files import chosen_array as chosen_array
+from brainalign.io.array_files import stored_arrays as stored_arrays
+from brainalign.io.artifact_names import artifact_files as artifact_files
+from brainalign.io.artifact_names import artifact_path as artifact_path
+from brainalign.io.artifact_names import entities_of as entities_of
+from brainalign.io.artifact_names import place_tables as place_tables
+from brainalign.io.artifact_names import sidecar_path as sidecar_path
+from brainalign.io.artifact_names import table_path as table_path
+from brainalign.io.artifacts import load as load
+from brainalign.io.artifacts import load_sidecar as load_sidecar
+from brainalign.io.artifacts import open_writer as open_writer
+from brainalign.io.artifacts import save as save
+from brainalign.io.files import TensorStream as TensorStream
+from brainalign.io.files import file_digest as file_digest
+from brainalign.io.files import make_folder as make_folder
+from brainalign.io.files import write_atomically as write_atomically
+from brainalign.io.files import write_json as write_json
+from brainalign.io.files import write_sealed as write_sealed
+from brainalign.io.files import writing as writing
+from brainalign.io.maps import CORTEX as CORTEX
+from brainalign.io.maps import brain_maps as brain_maps
+from brainalign.io.maps import packed_labels as packed_labels
+from brainalign.io.maps import voxel_affine as voxel_affine
+from brainalign.io.provenance import Provenance as Provenance
+from brainalign.io.readers import array_names as array_names
+from brainalign.io.readers import check_stored as check_stored
+from brainalign.io.readers import image_values as image_values
+from brainalign.io.readers import load_image_file as load_image_file
+from brainalign.io.readers import open_hdf5 as open_hdf5
+from brainalign.io.readers import open_picture as open_picture
+from brainalign.io.readers import read_json as read_json
+from brainalign.io.readers import read_lines as read_lines
+from brainalign.io.readers import read_npy as read_npy
+from brainalign.io.readers import read_npz as read_npz
+from brainalign.io.readers import read_numbers as read_numbers
+from brainalign.io.readers import read_parquet as read_parquet
+from brainalign.io.readers import read_safetensors as read_safetensors
+from brainalign.io.readers import read_sound as read_sound
+from brainalign.io.readers import reading as reading
+from brainalign.io.tables import MISSING as MISSING
+from brainalign.io.tables import no_cell_lost as no_cell_lost
+from brainalign.io.tables import read_text_table as read_text_table
+from brainalign.io.temporary import temporary_folder as temporary_folder
+from brainalign.io.temporary import temporary_sibling as temporary_sibling

@@ -1,156 +1,83 @@
 """What was shown and recorded, as descriptors say it."""
 
-from brainalign.study.continuous import RunFiles, in_one_space
-from brainalign.study.descriptor import DatasetName, Shape, Study, load_descriptor
-from brainalign.study.feature_norms import norms_of_words, read_feature_norms
-from brainalign.study.image_words import (
-    FUNCTION_WORDS,
-    attribute_labels,
-    attribute_words,
-    caption_words,
-    captions_of,
-    check_captions,
-    image_captions,
-    words,
-    written_captions,
-)
-from brainalign.study.parsing import RUN_KEYS, Name, Strict, cache_folder, check_known, parse, read_yaml
-from brainalign.study.preconditions import (
-    MIN_TEST,
-    check_categories,
-    check_combination,
-    check_contexts,
-    check_dynamics,
-    check_folds_within,
-    check_halves,
-    check_latency_window,
-    check_neural,
-    check_repeated,
-    check_repetition_time,
-    check_saved_layers,
-    check_shared_objects,
-    check_shared_stimuli,
-    check_test_stimuli,
-    check_vectors,
-    find_weights,
-    guessed_repetition_time,
-)
-from brainalign.study.recordings import (
-    ArrayRecordings,
-    Kriegeskorte92Files,
-    NeuralFiles,
-    RdmFiles,
-    Recording,
-    SentenceOptions,
-    SeriesFiles,
-    ThingsRecordings,
-    TripletFiles,
-    ZucoFiles,
-)
-from brainalign.study.responses import (
-    AlgonautsFiles,
-    ArrayFiles,
-    BetaFiles,
-    BidsFiles,
-    BlockFiles,
-    EpochFiles,
-    EpochOptions,
-    FmriOptions,
-    FmriprepFiles,
-    Hemisphere,
-    MuseFiles,
-    NsdCortexFiles,
-    NsdFiles,
-    RawOptions,
-    ThingsEpochFiles,
-    ThingsFmriFiles,
-)
-from brainalign.study.size import has_unknown_size, known_shape, shape_of
-from brainalign.study.splits import Split
-from brainalign.study.stimuli import table_column, table_columns
-from brainalign.study.vectors import StimulusVectors, files_of, read_vectors
-from brainalign.study.worlds import SeriesWorld, SimulatedSentences, SimulateModalities, SimulateOptions
-
-__all__ = [
-    "FUNCTION_WORDS",
-    "MIN_TEST",
-    "RUN_KEYS",
-    "AlgonautsFiles",
-    "ArrayFiles",
-    "ArrayRecordings",
-    "BetaFiles",
-    "BidsFiles",
-    "BlockFiles",
-    "DatasetName",
-    "EpochFiles",
-    "EpochOptions",
-    "FmriOptions",
-    "FmriprepFiles",
-    "Hemisphere",
-    "Kriegeskorte92Files",
-    "MuseFiles",
-    "Name",
-    "NeuralFiles",
-    "NsdCortexFiles",
-    "NsdFiles",
-    "RawOptions",
-    "RdmFiles",
-    "Recording",
-    "RunFiles",
-    "SentenceOptions",
-    "SeriesFiles",
-    "SeriesWorld",
-    "Shape",
-    "SimulateModalities",
-    "SimulateOptions",
-    "SimulatedSentences",
-    "Split",
-    "StimulusVectors",
-    "Strict",
-    "Study",
-    "ThingsEpochFiles",
-    "ThingsFmriFiles",
-    "ThingsRecordings",
-    "TripletFiles",
-    "ZucoFiles",
-    "attribute_labels",
-    "attribute_words",
-    "cache_folder",
-    "caption_words",
-    "captions_of",
-    "check_captions",
-    "check_categories",
-    "check_combination",
-    "check_contexts",
-    "check_dynamics",
-    "check_folds_within",
-    "check_halves",
-    "check_known",
-    "check_latency_window",
-    "check_neural",
-    "check_repeated",
-    "check_repetition_time",
-    "check_saved_layers",
-    "check_shared_objects",
-    "check_shared_stimuli",
-    "check_test_stimuli",
-    "check_vectors",
-    "files_of",
-    "find_weights",
-    "guessed_repetition_time",
-    "has_unknown_size",
-    "image_captions",
-    "in_one_space",
-    "known_shape",
-    "load_descriptor",
-    "norms_of_words",
-    "parse",
-    "read_feature_norms",
-    "read_vectors",
-    "read_yaml",
-    "shape_of",
-    "table_column",
-    "table_columns",
-    "words",
-    "written_captions",
-]
+from brainalign.study.continuous import RunFiles as RunFiles
+from brainalign.study.continuous import in_one_space as in_one_space
+from brainalign.study.descriptor import DatasetName as DatasetName
+from brainalign.study.descriptor import Shape as Shape
+from brainalign.study.descriptor import Study as Study
+from brainalign.study.descriptor import load_descriptor as load_descriptor
+from brainalign.study.feature_norms import norms_of_words as norms_of_words
+from brainalign.study.feature_norms import read_feature_norms as read_feature_norms
+from brainalign.study.image_words import FUNCTION_WORDS as FUNCTION_WORDS
+from brainalign.study.image_words import attribute_labels as attribute_labels
+from brainalign.study.image_words import attribute_words as attribute_words
+from brainalign.study.image_words import caption_words as caption_words
+from brainalign.study.image_words import captions_of as captions_of
+from brainalign.study.image_words import check_captions as check_captions
+from brainalign.study.image_words import image_captions as image_captions
+from brainalign.study.image_words import words as words
+from brainalign.study.image_words import written_captions as written_captions
+from brainalign.study.parsing import RUN_KEYS as RUN_KEYS
+from brainalign.study.parsing import Name as Name
+from brainalign.study.parsing import Strict as Strict
+from brainalign.study.parsing import cache_folder as cache_folder
+from brainalign.study.parsing import check_known as check_known
+from brainalign.study.parsing import parse as parse
+from brainalign.study.parsing import read_yaml as read_yaml
+from brainalign.study.preconditions import MIN_TEST as MIN_TEST
+from brainalign.study.preconditions import check_categories as check_categories
+from brainalign.study.preconditions import check_combination as check_combination
+from brainalign.study.preconditions import check_contexts as check_contexts
+from brainalign.study.preconditions import check_dynamics as check_dynamics
+from brainalign.study.preconditions import check_folds_within as check_folds_within
+from brainalign.study.preconditions import check_halves as check_halves
+from brainalign.study.preconditions import check_latency_window as check_latency_window
+from brainalign.study.preconditions import check_neural as check_neural
+from brainalign.study.preconditions import check_repeated as check_repeated
+from brainalign.study.preconditions import check_repetition_time as check_repetition_time
+from brainalign.study.preconditions import check_saved_layers as check_saved_layers
+from brainalign.study.preconditions import check_shared_objects as check_shared_objects
+from brainalign.study.preconditions import check_shared_stimuli as check_shared_stimuli
+from brainalign.study.preconditions import check_test_stimuli as check_test_stimuli
+from brainalign.study.preconditions import check_vectors as check_vectors
+from brainalign.study.preconditions import find_weights as find_weights
+from brainalign.study.preconditions import guessed_repetition_time as guessed_repetition_time
+from brainalign.study.recordings import ArrayRecordings as ArrayRecordings
+from brainalign.study.recordings import Kriegeskorte92Files as Kriegeskorte92Files
+from brainalign.study.recordings import NeuralFiles as NeuralFiles
+from brainalign.study.recordings import RdmFiles as RdmFiles
+from brainalign.study.recordings import Recording as Recording
+from brainalign.study.recordings import SentenceOptions as SentenceOptions
+from brainalign.study.recordings import SeriesFiles as SeriesFiles
+from brainalign.study.recordings import ThingsRecordings as ThingsRecordings
+from brainalign.study.recordings import TripletFiles as TripletFiles
+from brainalign.study.recordings import ZucoFiles as ZucoFiles
+from brainalign.study.responses import AlgonautsFiles as AlgonautsFiles
+from brainalign.study.responses import ArrayFiles as ArrayFiles
+from brainalign.study.responses import BetaFiles as BetaFiles
+from brainalign.study.responses import BidsFiles as BidsFiles
+from brainalign.study.responses import BlockFiles as BlockFiles
+from brainalign.study.responses import EpochFiles as EpochFiles
+from brainalign.study.responses import EpochOptions as EpochOptions
+from brainalign.study.responses import FmriOptions as FmriOptions
+from brainalign.study.responses import FmriprepFiles as FmriprepFiles
+from brainalign.study.responses import Hemisphere as Hemisphere
+from brainalign.study.responses import MuseFiles as MuseFiles
+from brainalign.study.responses import NsdCortexFiles as NsdCortexFiles
+from brainalign.study.responses import NsdFiles as NsdFiles
+from brainalign.study.responses import RawOptions as RawOptions
+from brainalign.study.responses import ThingsEpochFiles as ThingsEpochFiles
+from brainalign.study.responses import ThingsFmriFiles as ThingsFmriFiles
+from brainalign.study.size import has_unknown_size as has_unknown_size
+from brainalign.study.size import known_shape as known_shape
+from brainalign.study.size import shape_of as shape_of
+from brainalign.study.splits import Split as Split
+from brainalign.study.stimuli import table_column as table_column
+from brainalign.study.stimuli import table_columns as table_columns
+from brainalign.study.vectors import StimulusVectors as StimulusVectors
+from brainalign.study.vectors import files_of as files_of
+from brainalign.study.vectors import read_vectors as read_vectors
+from brainalign.study.worlds import SeriesWorld as SeriesWorld
+from brainalign.study.worlds import SimulatedSentences as SimulatedSentences
+from brainalign.study.worlds import SimulateModalities as SimulateModalities
+from brainalign.study.worlds import SimulateOptions as SimulateOptions
