@@ -107,6 +107,10 @@ def inner_folds(
         gram, each[number] = each[number], None
         return None if total is None or gram is None else total - gram
 
+    n_train, n_columns = len(rows) - min((test.stop - test.start for test in tests), default=0), rows.shape[1]
+    # One product of all rows, of which every fold takes its parts, costs less than theirs.
+    shared = None if exact or not tests or by_columns(n_train, n_columns, solver) else row_products(rows, scale)
+
     def one_fold(number: int, single: bool) -> InnerFold:
         return inner_fold(
             rows,
@@ -115,13 +119,13 @@ def inner_folds(
             len(tests),
             alphas,
             training=training(number),
+            products=shared,
             solver=solver,
             single=single,
             exact=exact,
             roots=roots,
         )
 
-    n_train, n_columns = len(rows) - min((test.stop - test.start for test in tests), default=0), rows.shape[1]
     side = n_columns if by_columns(n_train, n_columns, solver) else n_train
     shape, done = (n_train, n_columns) if exact else (side, side), list[InnerFold]()
     at_once = side_by_side(len(tests), shape, BYTES * shape[0] * shape[1], rows.device)
@@ -141,6 +145,7 @@ def inner_fold(
     alphas: torch.Tensor,
     *,
     training: torch.Tensor | None,
+    products: torch.Tensor | None = None,
     solver: Solver = "auto",
     single: bool = False,
     exact: bool = False,
@@ -152,6 +157,8 @@ def inner_fold(
     ----------
     training : tensor (n_columns, n_columns), float64, or None
         Lower triangle of rows' · rows of all rows less the fold's; overwritten.
+    products : tensor (n_rows, n_rows), float64, optional
+        As `row_products` makes them; made here where rows are decomposed through them and none are given.
     rows, scale, test, n_folds, alphas, solver, single, exact, roots
         As for `inner_folds`.
     """
@@ -166,27 +173,32 @@ def inner_fold(
     sums = column_sums(rows, roots)
     mean = (sums - column_sums(rows[test], of_test)) / train_weight
     primal = by_columns(n_train, len(scale), solver)
-    if exact or not primal or training is None:
-        training = torch.cat([rows[: test.start], rows[test.stop :]]).double()
-        of_training = None if roots is None else torch.cat([roots[: test.start], roots[test.stop :]])
-        training = less_mean(training, mean, of_training) * scale
-        eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
-    else:
-        training.addr_(mean, mean, alpha=-train_weight).mul_(scale).mul_(scale[:, None])
-        eigenvalues, right = _kept(training, single=single)
-    single = (right if primal else left).dtype == torch.float32
-    basis = right.mul_(scale.to(right)[:, None]).to(rows)
-    del training, right  # their memory serves what comes next
-    # The training mean in the basis, and as often as there are rows, less their sums.
-    shift, shifts = product(torch.stack([mean, weight * mean - sums]).to(rows), basis).split(1)
     own_roots = None if of_test is None else of_test.to(rows)
-    held_rows = product(rows[test], basis)
-    held_rows = held_rows.sub_(shift) if own_roots is None else held_rows.addr_(own_roots, shift[0], alpha=-1)
-    if primal and by_sums(len(rows), rows.shape[1], n_folds):
-        form = held_out(held_rows, eigenvalues, alphas, rows.dtype, own_roots)
-        held_sums = _with_row(basis, shifts + train_weight * shift)
-        return InnerFold(test, "sums", _with_row(basis, -train_weight * shift), held_sums, form, single, own_roots)
-    project = _with_row(basis, shifts) if primal else left.to(rows)
+    if not exact and not primal:
+        products = row_products(rows, scale) if products is None else products
+        eigenvalues, left, held_rows = _from_products(products, test, roots, single=single)
+        single, project, held_rows = left.dtype == torch.float32, left.to(rows), held_rows.to(rows)
+    else:
+        if exact or training is None:
+            training = torch.cat([rows[: test.start], rows[test.stop :]]).double()
+            of_training = None if roots is None else torch.cat([roots[: test.start], roots[test.stop :]])
+            training = less_mean(training, mean, of_training) * scale
+            eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
+        else:
+            training.addr_(mean, mean, alpha=-train_weight).mul_(scale).mul_(scale[:, None])
+            eigenvalues, right = _kept(training, single=single)
+        single = right.dtype == torch.float32
+        basis = right.mul_(scale.to(right)[:, None]).to(rows)
+        del training, right  # their memory serves what comes next
+        # The training mean in the basis, and as often as there are rows, less their sums.
+        shift, shifts = product(torch.stack([mean, weight * mean - sums]).to(rows), basis).split(1)
+        held_rows = product(rows[test], basis)
+        held_rows = held_rows.sub_(shift) if own_roots is None else held_rows.addr_(own_roots, shift[0], alpha=-1)
+        if primal and by_sums(len(rows), rows.shape[1], n_folds):
+            form = held_out(held_rows, eigenvalues, alphas, rows.dtype, own_roots)
+            held_sums = _with_row(basis, shifts + train_weight * shift)
+            return InnerFold(test, "sums", _with_row(basis, -train_weight * shift), held_sums, form, single, own_roots)
+        project = _with_row(basis, shifts) if primal else left.to(rows)
     way: Literal["primal", "dual"] = "primal" if primal else "dual"
     reach = (held_rows.double().square().mean(dim=0) * n_train / eigenvalues).sqrt()
     few = few_filters(eigenvalues, alphas, _most(n_test, *project.shape, primal=primal), rows.dtype, reach)
@@ -232,6 +244,36 @@ def eigenbasis(
             return _kept(gram * torch.outer(scale, scale), single=single)
         eigenvalues, _, right = _from_rows(rows.double() * scale, single=single, exact=exact)
         return eigenvalues, right
+
+
+def row_products(rows: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Return the products (n_rows, n_rows) of scaled rows in float64, both triangles."""
+    with threads_for(*rows.shape):
+        found = lower_gram((rows.double() * scale).T).tril_()
+    return found + found.tril(-1).T
+
+
+def _from_products(
+    products: torch.Tensor, test: slice, roots: torch.Tensor | None, *, single: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return eigenvalues, training rows to basis (n_train, rank) and held-out rows in the basis (n_test, rank).
+
+    Of centred rows x − r m, m = Σ r x / Σ r² over training rows and r the roots of weights, or 1.
+    """
+    every = products.new_ones(len(products)) if roots is None else roots
+    kept = torch.cat([torch.arange(test.start), torch.arange(test.stop, len(products))]).to(products.device)
+    own = every[kept]
+    mean = own / own.square().sum()
+    columns = products[:, kept]
+    training, crosses = columns[kept], columns[test]
+    by_mean = training @ mean
+    across = crosses @ mean
+    square = by_mean @ mean
+    training = training.addr_(own, by_mean - square * own, alpha=-1).addr_(by_mean, own, alpha=-1)
+    crosses = crosses.addr(every[test], by_mean - square * own, alpha=-1).addr_(across, own, alpha=-1)
+    eigenvalues, vectors = _kept(training, null=1, single=single)
+    singular = eigenvalues.sqrt().to(vectors)
+    return eigenvalues, vectors * singular, product(crosses.to(vectors), vectors) / singular
 
 
 def _from_rows(training: torch.Tensor, *, single: bool, exact: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
