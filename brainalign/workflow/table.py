@@ -82,8 +82,13 @@ def _in_blocks(run: Run, dataset: str, subject: str = "") -> bool:
     return getattr(run.descriptors[dataset], "in_blocks", False)
 
 
+def _has_several(run: Run, dataset: str) -> bool:
+    return len(run.subjects(dataset)) > 1
+
+
 def _of_datasets(run: Run) -> Iterator[Labels]:
     yield from each_dataset("responses", where=_holds_out)(run)
+    yield from each_dataset("continuous", where=_has_several)(run)
     yield from each_dataset("rdms", "judgements", "sentences", "modalities", "series")(run)
 
 
@@ -653,7 +658,7 @@ ROWS = (
     ),
     Step(
         "summarize_runs", "summarize", "Subjects whose stimuli went on side by side, and maps over those in one space.",
-        each_dataset("continuous", where=lambda run, dataset: len(run.subjects(dataset)) > 1), (),
+        each_dataset("continuous", where=_has_several), (),
         each_subject("responses", "runscores", "runtargets", "rununiques"),
         ("groupscores", "grouptargets", "groupmaps"),
         lambda run, of: {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -13,6 +15,8 @@ from jobs import run_step
 
 from brainalign.arrays import Responses
 from brainalign.io import Provenance, artifact_path, save, sidecar_path
+from brainalign.report import StudyMaterial
+from brainalign.report.pages import group_of_runs_chapter
 
 SHAPE, AFFINE = (5, 4, 3), np.diag([4.0, 4.0, 4.0, 1.0])
 MODELS = ("language", "event rate", "all")
@@ -51,7 +55,8 @@ def subjects(tmp_path: Path) -> list[str]:
             "runscores": pd.DataFrame(
                 {
                     "model": MODELS, "layer": "", "kind": ["model", "control", "joint"], "region": "all targets",
-                    "r": [float(part["r"].mean()) for part in found], "test_set": "", "ceiling": np.nan,
+                    "r": [float(part["r"].mean()) for part in found], "test_set": "",
+                    "ceiling": np.nan, "low": np.nan, "high": np.nan,
                 }
             ),
         }  # fmt: skip
@@ -87,7 +92,20 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     assert (language.loc[patch, "p_fwer"] <= 2 / 64).all()
     assert (language.loc[~patch, "p_fwer"] > 0.05).all()
     assert (table.loc[table["model"] == "event rate", "p_fwer"] <= 0.05).sum() <= 1
-    scores = pd.read_parquet(artifact_path(tmp_path, "story", "groupscores"))
+    scores, targets = (
+        pd.read_parquet(artifact_path(tmp_path, "story", name)) for name in ("groupscores", "grouptargets")
+    )
+    tables = {"groupscores": scores, "grouptargets": targets, "groupmaps": table}
+    study: Any = SimpleNamespace(recordings=dict.fromkeys(subjects), notes=())
+    chapter = group_of_runs_chapter(StudyMaterial(None, "story", study, "", tables=tables))  # type: ignore[arg-type]
+    language = chapter.findings[0]
+    assert "language: mean r .1" in language
+    assert f"over 6 subjects in one space; {patch.sum()} of 54 shared targets are predicted over subjects" in language
+    beside, maps = chapter.sections
+    assert [line.get_label() for line in beside.panels[0].figure.axes[0].containers] == list(MODELS)
+    assert [panel.title for panel in maps.panels] == [*(f"r of {name}" for name in MODELS), "unique R² of language"]
+    drawn = [np.asarray(image.get_array()) for ax in maps.panels[0].figure.axes for image in ax.images]
+    assert max(np.nanmax(image) for image in drawn if image.size) == pytest.approx(np.nanmax(volume), abs=1e-5)
     assert scores.groupby("subject").size().to_dict() == dict.fromkeys(subjects, 3)
 
 

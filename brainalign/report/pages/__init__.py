@@ -8,6 +8,7 @@ from brainalign.report.pages.continuous import continuous_chapter, gather_contin
 from brainalign.report.pages.dynamics import dynamics_chapter, gather_dynamics
 from brainalign.report.pages.group import failed_chapter as failed_chapter
 from brainalign.report.pages.group import gather_group, group_chapter, group_figure, group_sections, scores_chapter
+from brainalign.report.pages.group_of_runs import gather_group_of_runs, group_of_runs_chapter
 from brainalign.report.pages.image_parts import gather_images
 from brainalign.report.pages.image_parts import image_sections as image_sections
 from brainalign.report.pages.images import images_chapter
@@ -30,6 +31,7 @@ __all__ = [
     "gather_continuous",
     "gather_dynamics",
     "gather_group",
+    "gather_group_of_runs",
     "gather_images",
     "gather_modalities",
     "gather_rdms",
@@ -37,6 +39,7 @@ __all__ = [
     "gather_text",
     "group_chapter",
     "group_figure",
+    "group_of_runs_chapter",
     "group_sections",
     "images_chapter",
     "modalities_chapter",
