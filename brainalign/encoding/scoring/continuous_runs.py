@@ -256,7 +256,12 @@ def shift_null(
 
 
 def _shifted(
-    ridge: Values, Y: Values, runs: NDArray[np.str_], inside: NDArray[np.bool_], tested: Sequence[str], orders: Values
+    ridge: Values,
+    Y: Values,
+    runs: NDArray[np.str_],
+    inside: NDArray[np.bool_],
+    tested: Sequence[str],
+    orders: NDArray[Any],
 ) -> dict[str, Values]:
     """Return Fisher's z (n_permutations, n_targets) of every run tested, of responses in other orders.
 
@@ -268,7 +273,7 @@ def _shifted(
     for rows in which.values():
         units[rows] = _unit(Y[rows])
     place = np.cumsum(np.isin(runs, tested)) - 1
-    z = {run: np.zeros((len(orders), Y.shape[1])) for run in tested}
+    z: dict[str, Values] = {run: np.zeros((len(orders), Y.shape[1])) for run in tested}
     step = max(COLUMNS // Y.shape[1], 1)
     for first in range(0, len(orders), step):
         batch = orders[first : first + step].T
