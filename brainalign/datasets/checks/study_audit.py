@@ -468,8 +468,8 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
     """Read the events, and every run as prepare does."""
     events = read_events(descriptor)
     found.problems += continuous_problems(descriptor, events)
-    found.facts.append(f"{len(events):,} events in {events['run'].nunique()} runs")
     lengths = signal_lengths(descriptor)
+    found.facts.append(f"{len(events):,} events in {events['run'].nunique()} runs")
     for kind, part in lengths.groupby(lengths["where"].str.split(".").str[1]):
         found.facts.append(f"{len(part)} {kind}, {part['seconds'].sum():,.0f} s")
     for subject in descriptor.recordings:
@@ -480,8 +480,7 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
             continue
         found.problems += outside_problems(descriptor, subject, runs, events)
         found.problems += signal_problems(descriptor, subject, runs, lengths)
-        space = descriptor.space_of(subject)
-        found.problems += space_problems(f"recordings.{subject}", space, runs.responses.targets)
+        found.problems += space_problems(f"recordings.{subject}", descriptor.space_of(subject), runs.responses.targets)
         heard = sum(count > 1 for count in runs.presentations.values())
         found.facts.append(
             f"subject {subject}: {len(runs.responses.trials):,} rows of {len(runs.presentations)} runs, "

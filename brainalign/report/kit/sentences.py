@@ -291,13 +291,12 @@ def recordings_text(material: SubjectMaterial) -> str:
     """
     cut, files = material.descriptor.epochs, material.descriptor.recordings[material.subject]
     start, stop = (1000 * moment for moment in cut.span_s)
-    span = f"cut from {start:.0f} to {stop:.0f} ms"
     if files.format == "epochs":
         first = "their start" if cut.tmin_s is None else f"{start:.0f} ms"
         last = "their end" if cut.tmax_s is None else f"{stop:.0f} ms"
-        span = f"cut from {first} to {last}"
-        text = f"Epochs saved by MNE-Python were read as they were filtered, and {span}"
+        text = f"Epochs saved by MNE-Python were read as they were filtered, and cut from {first} to {last}"
     else:
+        span = f"cut from {start:.0f} to {stop:.0f} ms"
         source = "with MNE-Python" if files.format == "bids" else "from files of a Muse headset"
         cleaned = cleaning_words(cut, cut.resample_hz)
         text = f"Recordings were read {', '.join([source, *cleaned, span])}"

@@ -143,10 +143,9 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         part = rows[rows["region"] == region].set_index("model").reindex(models)
         for y, (model, row) in enumerate(part.iterrows()):
             ax.barh(y, max(row["null_95"], 0), height=0.8, color=NULL, label="responses shifted, 95 %")
-            ax.hlines(y, row["low"], row["high"], color=colours[str(model)], linewidth=1.2)
-            ax.plot(
-                row["r"], y, "o", color=colours[str(model)], markerfacecolor=_face(row["kind"], colours[str(model)])
-            )
+            colour = colours[str(model)]
+            ax.hlines(y, row["low"], row["high"], color=colour, linewidth=1.2)
+            ax.plot(row["r"], y, "o", color=colour, markerfacecolor="white" if row["kind"] == "control" else colour)
         if np.isfinite(part["ceiling"]).any():
             ax.axvline(part["ceiling"].max(), color="black", linewidth=0.8, linestyle=":", label="ceiling")
         if np.isfinite(part["others"]).any():
@@ -207,10 +206,6 @@ def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     label_axes(ax, x="delay (s)", y="weights (share of largest)", ticks="both")
     legend_below(figure, [ax], 3)
     return figure
-
-
-def _face(kind: str, colour: str) -> str:
-    return "white" if kind == "control" else colour
 
 
 def _name(model: object) -> str:
