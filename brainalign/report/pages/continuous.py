@@ -212,13 +212,14 @@ def _name(model: object) -> str:
     return WHOLE.get(str(model), str(model))
 
 
-def _controls(material: StudyMaterial) -> list[str]:
+def random_models(material: StudyMaterial) -> list[str]:
+    """List the models of a study that know nothing of its stimuli."""
     models = {name: material.config.models[name] for name in material.config.models_of(material.dataset)}
     return [name for name, model in models.items() if model.random or model.extractor == "random"]
 
 
 def _colours(material: StudyMaterial) -> dict[str, str]:
-    models, controls = material.config.models_of(material.dataset), _controls(material)
+    models, controls = material.config.models_of(material.dataset), random_models(material)
     beside = [*dict.fromkeys(material.tables["rundelays"]["model"])]
     greys = {name: str(0.3 + 0.12 * k) for k, name in enumerate(name for name in beside if name not in models)}
     return model_colours(models, controls) | greys | {"all": "black", "shared": NULL}
@@ -304,7 +305,7 @@ def _maps(material: StudyMaterial) -> list[Section]:
         panels.append(
             _panel("intersubject", "What other subjects predict", drawn.figure, others, n=int(others["n_others"].max()))
         )
-    added = uniques[uniques["model"].isin({*models} - {*_controls(material)})]
+    added = uniques[uniques["model"].isin({*models} - {*random_models(material)})]
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
     for model, part in added.groupby("model", sort=False) if top > 0 else ():
         unique = targets[["target_id"]].merge(part, how="left")["unique"].to_numpy(dtype=float)
