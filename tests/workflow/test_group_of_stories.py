@@ -97,7 +97,9 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     )
     tables = {"groupscores": scores, "grouptargets": targets, "groupmaps": table}
     study: Any = SimpleNamespace(recordings=dict.fromkeys(subjects), notes=())
-    chapter = group_of_runs_chapter(StudyMaterial(None, "story", study, "", tables=tables))  # type: ignore[arg-type]
+    read: Any = SimpleNamespace(random=False, extractor="table")
+    config: Any = SimpleNamespace(models={"language": read}, models_of=lambda dataset: ["language"])
+    chapter = group_of_runs_chapter(StudyMaterial(config, "story", study, "", tables=tables))
     language = chapter.findings[0]
     assert "language: mean r .1" in language
     assert f"over 6 subjects in one space; {patch.sum()} of 54 shared targets are predicted over subjects" in language
