@@ -12,27 +12,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from brainalign.config import SentenceModel
-from brainalign.report.kit import (
-    CAPTIONS,
-    GREY,
-    NULL,
-    ImageMaterial,
-    Panel,
-    Section,
-    SurfaceMap,
-    captioned,
-    check_columns,
-    drawn_vertices,
-    flat_maps,
-    html_table,
-    legend_below,
-    model_colours,
-    new_figure,
-    number,
-    surface_map,
-    surface_viewer,
-    together,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
 CONTEST_COLUMNS = (
@@ -51,10 +31,10 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
     rows : DataFrame
         A row per region and family, of `family_contest`. Both in the order of their first row.
     """
-    check_columns("the table of the contest", rows, CONTEST_COLUMNS)
+    kit.check_columns("the table of the contest", rows, CONTEST_COLUMNS)
     regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))
-    colours = model_colours(families)
-    figure, (above, below) = new_figure(min(max(2.4 + 0.75 * len(regions), 6.5), 9.0), 5.4, rows=2)
+    colours = kit.model_colours(families)
+    figure, (above, below) = kit.new_figure(min(max(2.4 + 0.75 * len(regions), 6.5), 9.0), 5.4, rows=2)
     step = 0.7 / len(families)
     for k, family in enumerate(families):
         mine = rows[rows["family"] == family].set_index("region").reindex(regions)
@@ -68,12 +48,12 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
         below.vlines(place, row["ahead_low"], row["ahead_high"], color=colour, linewidth=1.4)
         below.plot(place, row["ahead"], "o", color=colour, markerfacecolor=colour if row["decided"] else "white")
     for ax, label in ((above, "mean r on test stimuli"), (below, "ahead of the others (r)")):
-        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.axhline(0, color=kit.GREY, linewidth=0.6)
         ax.set_ylabel(label)
         ax.set_xlim(-0.6, len(regions) - 0.4)
     above.set_xticks([])
     below.set_xticks(range(len(regions)), regions, fontsize=7, rotation=40 if len(regions) > 6 else 0, ha="center")
-    legend_below(figure, [above], 3)
+    kit.legend_below(figure, [above], 3)
     return figure
 
 
@@ -81,14 +61,14 @@ def _bounds(ax: Axes, x: int, row: pd.Series[float]) -> None:
     """Draw ceiling and chance of one region."""
     left, right = x - 0.45, x + 0.45
     label = "best family, exchanged predictions"
-    ax.fill_between([left, right], 0, row["null_high"], color=NULL, linewidth=0, zorder=0, label=label)
+    ax.fill_between([left, right], 0, row["null_high"], color=kit.NULL, linewidth=0, zorder=0, label=label)
     if np.isfinite(row["ceiling_r"]):
         ax.hlines(row["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
 
 
 def winner_maps(
     table: pd.DataFrame, decided: Mapping[str, bool], families: Sequence[str], *, q: float
-) -> tuple[SurfaceMap, SurfaceMap]:
+) -> tuple[kit.SurfaceMap, kit.SurfaceMap]:
     """Return the map of the best family and the map of its margin; a vertex of an undecided region is pale.
 
     Parameters
@@ -102,19 +82,19 @@ def winner_maps(
     q : float
         Vertices whose best family is not significant at this false discovery rate are not shown.
     """
-    check_columns("the table of winners", table, ["hemi", "vertex", "roi", "family", "margin", "q"])
+    kit.check_columns("the table of winners", table, ["hemi", "vertex", "roi", "family", "margin", "q"])
     sure = np.array([any(decided.get(name, False) for name in names) for names in table["roi"]], dtype=bool)
     shown = table["q"].to_numpy(dtype=float) < q
     names = [family if firm else UNDECIDED.format(family) for family, firm in zip(table["family"], sure, strict=True)]
     table = table.assign(
         winner=pd.Series(names, index=table.index, dtype=object).where(shown, None), margin=table["margin"].where(shown)
     )
-    colours = model_colours(list(families))
+    colours = kit.model_colours(list(families))
     pale = {UNDECIDED.format(name): _pale(colour) for name, colour in colours.items()}
-    winners = surface_map(
+    winners = kit.surface_map(
         table, "winner", title="Best family", unit="family", kind="categorical", categories=colours | pale
     )
-    return winners, surface_map(
+    return winners, kit.surface_map(
         table, "margin", title="Margin of the best family", unit="difference in r to the second", vmin=0.0
     )
 
@@ -124,7 +104,7 @@ def _pale(colour: str) -> str:
     return to_hex((red, green, blue))
 
 
-def contest_section(material: ImageMaterial) -> Section | None:
+def contest_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on the contest of families; None where there was none."""
     rows = material.contest
     if rows is None or rows.empty:
@@ -132,7 +112,9 @@ def contest_section(material: ImageMaterial) -> Section | None:
     regions = rows[rows["region"] != RELIABLE]
     drawn = regions if len(regions) else rows
     panels = [
-        captioned("contest", "Families by region", contest_scores(drawn), rows, confidence=material.config.confidence),
+        kit.captioned(
+            "contest", "Families by region", contest_scores(drawn), rows, confidence=material.config.confidence
+        ),
         *_maps(material, rows),
     ]
     best = drawn[drawn["winner"]]
@@ -143,15 +125,15 @@ def contest_section(material: ImageMaterial) -> Section | None:
         "What a family is was said in the configuration: the winner is the best of the fits that were named, not of "
         "all that could have been.",
     ]
-    return Section("contest", "Families of models", panels, paragraphs, [_table(rows)])
+    return kit.Section("contest", "Families of models", panels, paragraphs, [_table(rows)])
 
 
-def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
+def _maps(material: kit.ImageMaterial, rows: pd.DataFrame) -> list[kit.Panel]:
     """Return maps of winner and margin with the ceiling beside; none on another mesh than fsaverage5."""
     if material.winners is None or material.responses is None:
         return []
     targets = material.responses.targets
-    vertices = drawn_vertices(targets)
+    vertices = kit.drawn_vertices(targets)
     if vertices is None:
         return []
     table = material.winners.merge(vertices, on="target_id").merge(targets[["target_id", "roi"]], on="target_id")
@@ -159,7 +141,7 @@ def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
     decided = {str(region): bool(sure) for region, sure in of_regions.items()}
     families, q = list(pd.unique(rows["family"])), material.config.summarize.q
     winner, margin = winner_maps(table, decided, families, q=q)
-    ceiling = surface_map(table, "ceiling", title="noise ceiling", unit="share of variance that repeats")
+    ceiling = kit.surface_map(table, "ceiling", title="noise ceiling", unit="share of variance that repeats")
     maps = [winner, margin] + ([ceiling] if table["ceiling"].notna().any() else [])
     n_families = len(families)
     counts = {
@@ -169,13 +151,13 @@ def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
         "n_shown": winner.n_shown,
         "n_decided": int((winner.values < n_families).sum()),  # pale ones come after
     }
-    caption, numbers = CAPTIONS["winners"].format(**counts), material.winners
+    caption, numbers = kit.CAPTIONS["winners"].format(**counts), material.winners
     parts = [
-        Panel("winners", "Inflated", caption, None, numbers, html=surface_viewer(maps)),
-        Panel("flatwinners", f"Flattened: {winner.title}", caption, flat_maps(winner)),
-        captioned("winnermargin", f"Flattened: {margin.title}", flat_maps(margin), id="flatmargin"),
+        kit.Panel("winners", "Inflated", caption, None, numbers, html=kit.surface_viewer(maps)),
+        kit.Panel("flatwinners", f"Flattened: {winner.title}", caption, kit.flat_maps(winner)),
+        kit.captioned("winnermargin", f"Flattened: {margin.title}", kit.flat_maps(margin), id="flatmargin"),
     ]
-    return together("winners", "Families on fsaverage5", parts)
+    return kit.together("winners", "Families on fsaverage5", parts)
 
 
 def _table(rows: pd.DataFrame) -> Markup:
@@ -183,16 +165,16 @@ def _table(rows: pd.DataFrame) -> Markup:
     cells = []
     for region, mine in rows.groupby("region", sort=False):
         of, best = mine.set_index("family"), mine[mine["winner"]].iloc[0]
-        scores = [f"{number(of['r'][name])} ({of['model'][name]}, {of['layer'][name]})" for name in families]
-        ahead = f"{number(best['ahead'])} ({number(best['ahead_low'])} to {number(best['ahead_high'])})"
+        scores = [f"{kit.number(of['r'][name])} ({of['model'][name]}, {of['layer'][name]})" for name in families]
+        ahead = f"{kit.number(best['ahead'])} ({kit.number(best['ahead_low'])} to {kit.number(best['ahead_high'])})"
         verdict = str(best["family"]) if best["decided"] else f"undecided: {best['reason']}"
-        extent = [number(best["null_high"]), number(best["ceiling_r"])]
+        extent = [kit.number(best["null_high"]), kit.number(best["ceiling_r"])]
         cells.append([str(region), f"{int(best['n_targets']):,}", *scores, *extent, ahead, verdict])
     header = ["region", "targets", *families, "chance, upper end", "ceiling (r)", "best ahead by", "decision"]
-    return html_table(header, cells, "Families by region: mean r (model, layer)")
+    return kit.html_table(header, cells, "Families by region: mean r (model, layer)")
 
 
-def contest_sentence(material: ImageMaterial) -> list[str]:
+def contest_sentence(material: kit.ImageMaterial) -> list[str]:
     """Return who wins where, in a sentence; nothing without a contest."""
     rows = material.contest
     if rows is None or rows.empty:
@@ -209,7 +191,7 @@ def contest_sentence(material: ImageMaterial) -> list[str]:
     ]
 
 
-def contest_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+def contest_methods(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Describe the caption features and the comparison of model families, with the keys of the references."""
     config = material.config
     texts: list[tuple[str, tuple[str, ...]]] = []

@@ -10,23 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import (
-    CAPTIONS,
-    COLOURS,
-    GREY,
-    NULL,
-    Panel,
-    Section,
-    check_columns,
-    html_table,
-    label_axes,
-    legend_below,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    panel_grid,
-)
+from brainalign.report import kit
 
 CONVERGENCE_TABLES = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 TITLE = "Convergence of model and brain"
@@ -47,12 +31,12 @@ EXPLAINED = (
 )
 
 
-def no_convergence(reason: str) -> Section:
+def no_convergence(reason: str) -> kit.Section:
     """Return the section where there are no scores, with the reason and no figure."""
-    return Section("convergence", TITLE, paragraphs=[reason])
+    return kit.Section("convergence", TITLE, paragraphs=[reason])
 
 
-def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> Section:
+def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.Section:
     """Return the section on convergence.
 
     Parameters
@@ -63,7 +47,7 @@ def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> Sect
         The region that distances are measured from.
     """
     scores = tables["convergence"]
-    panels: list[Panel] = []
+    panels: list[kit.Panel] = []
     blocks: list[Markup] = []
     paragraphs = [text.format(origin=origin or "an origin (none was named)") for text in EXPLAINED]
     for model in pd.unique(scores["model"]):
@@ -71,7 +55,7 @@ def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> Sect
         paragraphs += _verdicts(str(model), mine["convergence"])
         blocks.append(_table(str(model), mine["convergence"]))
         panels += _panels(str(model), mine, origin)
-    return Section("convergence", TITLE, panels, paragraphs, blocks)
+    return kit.Section("convergence", TITLE, panels, paragraphs, blocks)
 
 
 def _name(subject: object) -> str:
@@ -96,16 +80,20 @@ def _verdicts(model: str, scores: pd.DataFrame) -> list[str]:
             if "," in str(score):
                 continue  # the secondary form is in the table
             trained, random = (part[part["network"] == name].iloc[0] for name in ("trained", "random"))
-            twin = f"random weights: {number(random['value'])}" if pd.notna(random["value"]) else "random weights: none"
+            twin = (
+                f"random weights: {kit.number(random['value'])}"
+                if pd.notna(random["value"])
+                else "random weights: none"
+            )
             if pd.isna(trained["value"]):
                 said.append(f"{score}: none ({trained['reason']}); {twin}")
                 continue
             nulls = {"layers": trained["p_layers"], "areas": trained["p_areas"], "images": trained["p_stimuli"]}
             needed = {"encoding": ("images",), "spatial": ("layers", "areas"), "temporal": ("layers",)}[str(score)]
             passed = all(pd.notna(nulls[name]) and nulls[name] <= LEVEL for name in needed)
-            given = ", ".join(f"p ({name}) {number(nulls[name], 4)}" for name in needed)
+            given = ", ".join(f"p ({name}) {kit.number(nulls[name], 4)}" for name in needed)
             verdict = "above its nulls" if passed else "not above its nulls"
-            said.append(f"{score} {number(trained['value'])}, {verdict} ({given}); {twin}")
+            said.append(f"{score} {kit.number(trained['value'])}, {verdict} ({given}); {twin}")
         if here["score"].nunique():
             said[-1] += f" [{_name(subject)}, {measured}]"
     return [f"{model}: {'; '.join(said)}."] if said else []
@@ -124,27 +112,27 @@ def _table(model: str, scores: pd.DataFrame) -> Markup:
         if pd.isna(row["value"]):
             rows.append([*cells, "none", str(int(row["n"])), *["–"] * 4, str(row["reason"])])
             continue
-        value = number(row["value"])
+        value = kit.number(row["value"])
         if pd.notna(row["low"]):
-            value += f" [{number(row['low'])}, {number(row['high'])}]"
+            value += f" [{kit.number(row['low'])}, {kit.number(row['high'])}]"
         if pd.notna(row.get("ceiling_r", np.nan)):
-            value += f" (ceiling {number(row['ceiling_r'])})"
-        areas = p_number(row.get("p_areas", np.nan), 4)
+            value += f" (ceiling {kit.number(row['ceiling_r'])})"
+        areas = kit.p_number(row.get("p_areas", np.nan), 4)
         areas += f" ({row['area_null']})" if row["area_null"] else ""
-        independent = p_number(row.get("p_independent_areas", np.nan), 4)
-        p = [p_number(row.get(name, np.nan), 4) for name in ("p_layers", "p_stimuli")]
+        independent = kit.p_number(row.get("p_independent_areas", np.nan), 4)
+        p = [kit.p_number(row.get(name, np.nan), 4) for name in ("p_layers", "p_stimuli")]
         rows.append([*cells, value, str(int(row["n"])), p[0], areas, p[1], independent, ""])
-    return html_table(header, rows, f"Convergence of {model}")
+    return kit.html_table(header, rows, f"Convergence of {model}")
 
 
-def _panels(model: str, tables: Mapping[str, pd.DataFrame], origin: str) -> list[Panel]:
+def _panels(model: str, tables: Mapping[str, pd.DataFrame], origin: str) -> list[kit.Panel]:
     panels = []
     areas, layers, curves = tables["areas"], tables["latencies"], tables["curves"]
     scores = tables["convergence"]
 
     def panel(kind: str, label: str, title: str, figure: Figure, numbers: pd.DataFrame, **values: object) -> None:
-        caption = " ".join(CAPTIONS[kind].format(model=model, origin=origin, **values).split())
-        panels.append(Panel(f"{kind}{model}{label}", title, caption, figure, numbers, vector=True))
+        caption = " ".join(kit.CAPTIONS[kind].format(model=model, origin=origin, **values).split())
+        panels.append(kit.Panel(f"{kind}{model}{label}", title, caption, figure, numbers, vector=True))
 
     for who in _shown(areas) if len(areas) else []:
         mine = _of(areas, who)
@@ -199,9 +187,9 @@ def _title(scores: pd.DataFrame, network: str, score: str) -> str:
     row = scores[scores["score"] == score].iloc[0]
     if pd.isna(row["value"]):
         return f"{network} weights: no {score} score"
-    text = f"{network} weights: {score} {number(row['value'])}, n = {int(row['n'])}\np (layers) "
-    text += p_equals(row["p_layers"], 4)
-    return text + (f", p (areas) {p_equals(row['p_areas'], 4)}" if pd.notna(row.get("p_areas", np.nan)) else "")
+    text = f"{network} weights: {score} {kit.number(row['value'])}, n = {int(row['n'])}\np (layers) "
+    text += kit.p_equals(row["p_layers"], 4)
+    return text + (f", p (areas) {kit.p_equals(row['p_areas'], 4)}" if pd.notna(row.get("p_areas", np.nan)) else "")
 
 
 NETWORKS = ("trained", "random")
@@ -221,14 +209,14 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
         Names of the layers of both networks.
     titles : two str
     """
-    check_columns("the table of areas", areas, ["network", "area", "distance_mm", "number", "decided"])
-    figure, axes = new_figure(9.0, 3.8, 2)
+    kit.check_columns("the table of areas", areas, ["network", "area", "distance_mm", "number", "decided"])
+    figure, axes = kit.new_figure(9.0, 3.8, 2)
     for ax, network, names, title in zip(axes, NETWORKS, layers, titles, strict=True):
         mine = areas[(areas["network"] == network) & areas["number"].notna()]
         decided = mine["decided"].to_numpy(dtype=bool)
-        colour = COLOURS[0] if network == "trained" else GREY
+        colour = kit.COLOURS[0] if network == "trained" else kit.GREY
         x, y = mine["distance_mm"].to_numpy(dtype=float), mine["number"].to_numpy(dtype=float)
-        ax.plot(x[~decided], y[~decided], "o", color="white", markeredgecolor=GREY, markersize=5, label="undecided")
+        ax.plot(x[~decided], y[~decided], "o", color="white", markeredgecolor=kit.GREY, markersize=5, label="undecided")
         ax.plot(x[decided], y[decided], "o", color=colour, markersize=6, label=f"decided, {network} weights")
         if decided.sum() > MOST_UNSCORED and np.ptp(x[decided]) > LEAST_DISTANCE:
             line = np.polyfit(x[decided], y[decided], 1)
@@ -239,8 +227,8 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.margins(x=0.15)  # room for the names
-        label_axes(ax, title, x="distance from the origin (mm)", size=8)
-    legend_below(figure, axes, 3)
+        kit.label_axes(ax, title, x="distance from the origin (mm)", size=8)
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -269,12 +257,12 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
         By subject, in the order of their first row.
     """
     wanted = ["subject", "network", "layer", "number", "latency_s", "latency_low_s", "latency_high_s", "decided"]
-    check_columns("the table of layers", layers, wanted)
+    kit.check_columns("the table of layers", layers, wanted)
     subjects = list(pd.unique(layers["subject"]))
-    figure, axes, _ = panel_grid(len(subjects), 3, (3.0, 3.6), margin=(1.2, 0.0), least=5.0)
+    figure, axes, _ = kit.panel_grid(len(subjects), 3, (3.0, 3.6), margin=(1.2, 0.0), least=5.0)
     for ax, subject, title in zip(axes, subjects, titles, strict=False):
         mine = layers[layers["subject"] == subject]
-        for network, colour, marker in zip(NETWORKS, (COLOURS[0], GREY), "oD", strict=True):
+        for network, colour, marker in zip(NETWORKS, (kit.COLOURS[0], kit.GREY), "oD", strict=True):
             rows = mine[(mine["network"] == network) & mine["decided"].astype(bool)]
             middle = 1000 * rows["latency_s"].to_numpy(dtype=float)
             ends = 1000 * rows[["latency_low_s", "latency_high_s"]].to_numpy(dtype=float).T
@@ -288,8 +276,8 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
         last = max(len(first) - 1, 1)
         ax.set_xticks(list(first["number"] / last), list(first["layer"]), rotation=60, ha="right", fontsize=7)
         ax.set_xlim(-0.08, 1.08)
-        label_axes(ax, title, y="time of the largest score (ms)", size=8)
-    legend_below(figure, axes, 2)
+        kit.label_axes(ax, title, y="time of the largest score (ms)", size=8)
+    kit.legend_below(figure, axes, 2)
     return figure
 
 
@@ -303,36 +291,36 @@ def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
     half_times : DataFrame
         score, area, final, half_time, low, high.
     """
-    check_columns("the table of curves", curves, ["score", "area", "step", "value"])
-    check_columns("the table of half-times", half_times, ["score", "area", "final", "half_time", "low", "high"])
-    figure, (left, right) = new_figure(9.0, 3.8, 2)
+    kit.check_columns("the table of curves", curves, ["score", "area", "step", "value"])
+    kit.check_columns("the table of half-times", half_times, ["score", "area", "final", "half_time", "low", "high"])
+    figure, (left, right) = kit.new_figure(9.0, 3.8, 2)
     whole = half_times[half_times["area"] == ""]
     for k, (_, row) in enumerate(whole.iterrows()):
         mine = curves[(curves["score"] == row["score"]) & (curves["area"] == "")].sort_values("step")
         if not row["final"] > 0:
             continue
         shares = mine["value"] / row["final"]
-        left.plot(mine["step"], shares, "o-", color=COLOURS[k], markersize=3, linewidth=1.2, label=row["score"])
+        left.plot(mine["step"], shares, "o-", color=kit.COLOURS[k], markersize=3, linewidth=1.2, label=row["score"])
         if np.isfinite(row["half_time"]):
-            left.plot(row["half_time"], 0.5, "D", color=COLOURS[k], markersize=7, markeredgecolor="black")
+            left.plot(row["half_time"], 0.5, "D", color=kit.COLOURS[k], markersize=7, markeredgecolor="black")
             if np.isfinite(row["low"]):
-                left.hlines(0.5 + 0.02 * (k + 1), row["low"], row["high"], color=COLOURS[k], linewidth=2)
-    left.axhline(0.5, color=GREY, linestyle="--", linewidth=0.8)
-    left.axhline(0, color=GREY, linewidth=0.6)
+                left.hlines(0.5 + 0.02 * (k + 1), row["low"], row["high"], color=kit.COLOURS[k], linewidth=2)
+    left.axhline(0.5, color=kit.GREY, linestyle="--", linewidth=0.8)
+    left.axhline(0, color=kit.GREY, linewidth=0.6)
     left.set_ylabel("share of the final score", fontsize=8)
     areas = half_times[(half_times["area"] != "") & half_times["half_time"].notna()].sort_values("half_time")
     y = np.arange(len(areas))
-    right.hlines(y, areas["low"].to_numpy(float), areas["high"].to_numpy(float), color=COLOURS[0], linewidth=1.2)
-    right.plot(areas["half_time"].to_numpy(float), y, "o", color=COLOURS[0], markersize=4)
+    right.hlines(y, areas["low"].to_numpy(float), areas["high"].to_numpy(float), color=kit.COLOURS[0], linewidth=1.2)
+    right.plot(areas["half_time"].to_numpy(float), y, "o", color=kit.COLOURS[0], markersize=4)
     right.set_yticks(y if len(areas) <= MOST_NAMES else [], list(areas["area"]) if len(areas) <= MOST_NAMES else [])
-    label_axes(right, f"encoding, {len(areas)} areas", ticks="y", size=8)
+    kit.label_axes(right, f"encoding, {len(areas)} areas", ticks="y", size=8)
     steps = np.unique(curves["step"].to_numpy(dtype=float))
     for ax in (left, right):
         # Steps usually grow tenfold; the first is often 0.
         ax.set_xscale("symlog", linthresh=float(steps[steps > 0].min()))
         ax.set_xlim(float(steps.min()), 1.15 * float(steps.max()))
         ax.set_xlabel("training step", fontsize=8)
-    legend_below(figure, [left], 3)
+    kit.legend_below(figure, [left], 3)
     return figure
 
 
@@ -344,9 +332,9 @@ def map_correlations(rows: pd.DataFrame) -> Figure:
     rows : DataFrame
         quantity, map, r, q, null_sd, n.
     """
-    check_columns("the table of maps", rows, ["quantity", "map", "r", "q", "null_sd", "n"])
+    kit.check_columns("the table of maps", rows, ["quantity", "map", "r", "q", "null_sd", "n"])
     quantities, maps = list(pd.unique(rows["quantity"])), list(pd.unique(rows["map"]))
-    figure, axes = new_figure(1.6 + 2.6 * len(quantities), 1.3 + 0.36 * len(maps), len(quantities))
+    figure, axes = kit.new_figure(1.6 + 2.6 * len(quantities), 1.3 + 0.36 * len(maps), len(quantities))
     for k, (ax, quantity) in enumerate(zip(axes, quantities, strict=True)):
         mine = rows[rows["quantity"] == quantity].set_index("map").reindex(maps)
         for place, (_, row) in enumerate(mine.iterrows()):
@@ -355,16 +343,16 @@ def map_correlations(rows: pd.DataFrame) -> Figure:
                 continue
             band = 1.96 * row["null_sd"]
             ax.fill_betweenx(
-                [place - 0.42, place + 0.42], -band, band, color=NULL, linewidth=0, label="95 % of unrelated maps"
+                [place - 0.42, place + 0.42], -band, band, color=kit.NULL, linewidth=0, label="95 % of unrelated maps"
             )
-            ax.barh(place, row["r"], height=0.5, color=COLOURS[0] if row["q"] <= 0.05 else "#a8c8de")
+            ax.barh(place, row["r"], height=0.5, color=kit.COLOURS[0] if row["q"] <= 0.05 else "#a8c8de")
             side = "left" if row["r"] >= 0 else "right"
             offset = 0.03 if row["r"] >= 0 else -0.03
-            ax.text(row["r"] + offset, place, f"q {number(row['q'])}", fontsize=6, va="center", ha=side)
-        ax.axvline(0, color=GREY, linewidth=0.6)
+            ax.text(row["r"] + offset, place, f"q {kit.number(row['q'])}", fontsize=6, va="center", ha=side)
+        ax.axvline(0, color=kit.GREY, linewidth=0.6)
         ax.set_xlim(-1.25, 1.25)
         ax.set_yticks(range(len(maps)), maps if k == 0 else [], fontsize=7)
         ax.set_ylim(len(maps) - 0.5, -0.5)
-        label_axes(ax, f"{quantity}, {int(mine['n'].max())} areas", x="r over areas", size=8)
-    legend_below(figure, axes, 2)
+        kit.label_axes(ax, f"{quantity}, {int(mine['n'].max())} areas", x="r over areas", size=8)
+    kit.legend_below(figure, axes, 2)
     return figure

@@ -14,24 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.config import DictionaryMethod
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    NULL,
-    ImageMaterial,
-    Panel,
-    Section,
-    captioned,
-    check_columns,
-    html_table,
-    layer_colours,
-    legend_below,
-    new_figure,
-    number,
-    p_equals,
-    panel_grid,
-    together,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
 SIDE_COLUMNS = ("encoder", "group", "r", "low", "high", "ceiling_r", "null_low", "null_high")
@@ -48,33 +31,33 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
     rows : DataFrame
         A row per encoder and group: r, low, high, ceiling_r, null_low, null_high. Both in the order of their first row.
     """
-    check_columns("the table of encoders", rows, SIDE_COLUMNS)
+    kit.check_columns("the table of encoders", rows, SIDE_COLUMNS)
     groups, encoders = list(pd.unique(rows["group"])), list(pd.unique(rows["encoder"]))
-    figure, (ax,) = new_figure(min(max(2.2 + 0.9 * len(groups), 5.4), 9.0), 3.6)  # three names side by side fit
+    figure, (ax,) = kit.new_figure(min(max(2.2 + 0.9 * len(groups), 5.4), 9.0), 3.6)  # three names side by side fit
     step = 0.8 / len(encoders)
     for k, encoder in enumerate(encoders):
         mine = rows[rows["encoder"] == encoder].set_index("group").reindex(groups)
         x = np.arange(len(groups)) + (k - (len(encoders) - 1) / 2) * step
-        ax.vlines(x, mine["low"], mine["high"], color=COLOURS[k % len(COLOURS)], linewidth=1.4)
-        marker = MARKERS[k // len(COLOURS) % len(MARKERS)]
-        ax.plot(x, mine["r"], marker, color=COLOURS[k % len(COLOURS)], markersize=4, label=encoder)
+        ax.vlines(x, mine["low"], mine["high"], color=kit.COLOURS[k % len(kit.COLOURS)], linewidth=1.4)
+        marker = MARKERS[k // len(kit.COLOURS) % len(MARKERS)]
+        ax.plot(x, mine["r"], marker, color=kit.COLOURS[k % len(kit.COLOURS)], markersize=4, label=encoder)
     for place, group in enumerate(groups):
         of, left, right = rows[rows["group"] == group].iloc[0], place - 0.45, place + 0.45
         ax.fill_between(
             [left, right],
             of["null_low"],
             of["null_high"],
-            color=NULL,
+            color=kit.NULL,
             linewidth=0,
             zorder=0,
             label="exchanged predictions",
         )
         if np.isfinite(of["ceiling_r"]):
             ax.hlines(of["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
-    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.set_xticks(range(len(groups)), groups, fontsize=7, rotation=30 if len(groups) > 6 else 0)
     ax.set_ylabel("mean r on test images")
-    legend_below(figure, [ax], 3)
+    kit.legend_below(figure, [ax], 3)
     return figure
 
 
@@ -96,7 +79,7 @@ def attention_maps(
     pictures : mapping of arrays (size, size, 3) by stimulus
         Those that are missing leave the attention on white.
     """
-    figure, axes = new_figure(1.0 + 1.3 * len(stimuli), 0.5 + 1.3 * len(regions), len(stimuli), len(regions))
+    figure, axes = kit.new_figure(1.0 + 1.3 * len(stimuli), 0.5 + 1.3 * len(regions), len(stimuli), len(regions))
     for row, region in enumerate(regions):
         for column, stimulus in enumerate(stimuli):
             ax = axes[row * len(stimuli) + column]
@@ -110,7 +93,7 @@ def attention_maps(
 
 def field_maps(fields: NDArray[np.floating], grid: tuple[int, int], regions: Sequence[str]) -> Figure:
     """Draw the mean spatial field of each region (n_regions, n_tokens), each on a scale of its own."""
-    figure, axes, _ = panel_grid(len(regions), 6, (1.3, 1.5), margin=(1.0, 0.4))
+    figure, axes, _ = kit.panel_grid(len(regions), 6, (1.3, 1.5), margin=(1.0, 0.4))
     for ax, region, field in zip(axes, regions, fields, strict=False):
         _map(ax, field.reshape(grid), None)
         ax.set_title(region, fontsize=8)
@@ -130,9 +113,9 @@ def _map(ax: Axes, field: NDArray[np.floating], picture: NDArray[np.uint8] | Non
     ax.set_yticks([])
 
 
-def encoders_section(material: ImageMaterial) -> Section | None:
+def encoders_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on trained encoders; None where none was trained."""
-    panels: list[Panel] = []
+    panels: list[kit.Panel] = []
     paragraphs: list[str] = []
     blocks: list[Markup] = []
     for (model, method), encoding in material.encodings.items():
@@ -146,13 +129,13 @@ def encoders_section(material: ImageMaterial) -> Section | None:
             paragraphs.append(sentence)
         if panel := ensemble_panel(material, model, method):
             parts.append(panel)
-        panels += together(f"encoder{model}{method}", f"{material.label(model, method)} beside others", parts)
-    return Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
+        panels += kit.together(f"encoder{model}{method}", f"{material.label(model, method)} beside others", parts)
+    return kit.Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
 
 
 def _beside(
-    material: ImageMaterial, model: str, method: str, kind: str, title: str
-) -> tuple[str, pd.DataFrame, list[Panel], list[str], Markup]:
+    material: kit.ImageMaterial, model: str, method: str, kind: str, title: str
+) -> tuple[str, pd.DataFrame, list[kit.Panel], list[str], Markup]:
     """Return the layer of a fit that was chosen, its rows, and their figure, sentences and table."""
     label, layer = material.label(model, method), material.chosen(model, method)
     rows = side_rows(material, model, method, layer)
@@ -161,12 +144,12 @@ def _beside(
     panels = []
     if len(shown):
         figure, confidence = encoder_scores(shown), material.config.confidence
-        panels = [captioned(kind, f"{title} of {model}, {layer}", figure, rows, confidence=confidence, **words)]
+        panels = [kit.captioned(kind, f"{title} of {model}, {layer}", figure, rows, confidence=confidence, **words)]
     table = side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets")
     return layer, rows, panels, side_sentences(label, rows, material.timed), table
 
 
-def side_rows(material: ImageMaterial, model: str, method: str, layer: str) -> pd.DataFrame:
+def side_rows(material: kit.ImageMaterial, model: str, method: str, layer: str) -> pd.DataFrame:
     """Return the table of one layer, with the ceiling and the chance of its groups."""
     encoding = material.encodings[model, method]
     profile = encoding.profile[encoding.profile["layer"] == layer]
@@ -187,7 +170,7 @@ def side_sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
         found.append(verdict)
     if not found:
         return []
-    control = number(rows.loc[rows["group"] == RELIABLE, "control_r"].iloc[0])
+    control = kit.number(rows.loc[rows["group"] == RELIABLE, "control_r"].iloc[0])
     return [
         f"{label}, {names[0]}, {'; '.join(found)} (paired intervals over the same resampled test images, not corrected "
         f"for the number of comparisons). Refitted on exchanged responses it reaches {control}."
@@ -209,22 +192,25 @@ def side_table(rows: pd.DataFrame, title: str) -> Markup:
     first = rows["encoder"].iloc[0]
     cells = []
     for _, row in rows.iterrows():
-        seeds = f"{number(row['seed_mean'])} ± {number(row['seed_sd'])} ({row['n_seeds']} seeds)"
-        apart = f"{number(row['difference'])} ({number(row['difference_low'])} to {number(row['difference_high'])})"
+        seeds = f"{kit.number(row['seed_mean'])} ± {kit.number(row['seed_sd'])} ({row['n_seeds']} seeds)"
+        apart = (
+            f"{kit.number(row['difference'])} ({kit.number(row['difference_low'])} to "
+            f"{kit.number(row['difference_high'])})"
+        )
         cells.append(
             [
                 str(row["encoder"]),
-                f"{number(row['r'])} ({number(row['low'])} to {number(row['high'])})",
+                f"{kit.number(row['r'])} ({kit.number(row['low'])} to {kit.number(row['high'])})",
                 seeds if row["n_seeds"] > 1 else "–",
                 "–" if row["encoder"] == first else apart,
                 f"{int(row['n_parameters']):,}",
                 f"{row['seconds']:.2g}",
             ]
         )
-    return html_table(header, cells, title)
+    return kit.html_table(header, cells, title)
 
 
-def _where(material: ImageMaterial, model: str, method: str, layer: str, rows: pd.DataFrame) -> list[Panel]:
+def _where(material: kit.ImageMaterial, model: str, method: str, layer: str, rows: pd.DataFrame) -> list[kit.Panel]:
     """Return the figure of where the encoder looks; none where it kept nothing."""
     encoding = material.encodings[model, method]
     details = material.fields_of(model, method)
@@ -241,9 +227,9 @@ def _where(material: ImageMaterial, model: str, method: str, layer: str, rows: p
     label = material.label(model, method)
     if details["stimuli"]:
         figure = attention_maps(fields, grid, names, details["stimuli"], material.pictures)
-        return [captioned("attention", f"Where {label} attends", figure, id=f"attention{model}{method}")]
+        return [kit.captioned("attention", f"Where {label} attends", figure, id=f"attention{model}{method}")]
     return [
-        captioned(
+        kit.captioned(
             "fields", f"Spatial fields of {label}", field_maps(fields[0], grid, names), id=f"fields{model}{method}"
         )
     ]
@@ -257,11 +243,11 @@ def layer_weights(rows: pd.DataFrame) -> Figure:
     rows : DataFrame
         A row per group and layer: group, layer, weight. Both in the order of their first row.
     """
-    check_columns("the table of weights", rows, ("group", "layer", "weight"))
+    kit.check_columns("the table of weights", rows, ("group", "layer", "weight"))
     groups, layers = list(pd.unique(rows["group"])), list(pd.unique(rows["layer"]))
-    figure, (ax,) = new_figure(6.5, 1.2 + 0.28 * len(groups))
+    figure, (ax,) = kit.new_figure(6.5, 1.2 + 0.28 * len(groups))
     start = np.zeros(len(groups))
-    for layer, colour in layer_colours(layers).items():
+    for layer, colour in kit.layer_colours(layers).items():
         weight = rows[rows["layer"] == layer].set_index("group")["weight"].reindex(groups).fillna(0).to_numpy()
         ax.barh(groups, weight, left=start, color=colour, edgecolor="white", linewidth=0.5, label=layer)
         start = start + weight
@@ -270,11 +256,11 @@ def layer_weights(rows: pd.DataFrame) -> Figure:
     ax.set_xlabel("weight in the ensemble, mean over targets")
     ax.tick_params(axis="y", labelsize=7)
     ax.invert_yaxis()
-    legend_below(figure, [ax], 5)
+    kit.legend_below(figure, [ax], 5)
     return figure
 
 
-def ensemble_panel(material: ImageMaterial, model: str, method: str) -> Panel | None:
+def ensemble_panel(material: kit.ImageMaterial, model: str, method: str) -> kit.Panel | None:
     """Return the figure of which layers are read, with its table; None where layers were not combined."""
     table = material.encodings[model, method].ensemble
     if table.empty:
@@ -283,12 +269,12 @@ def ensemble_panel(material: ImageMaterial, model: str, method: str) -> Panel | 
     shown = alone[(alone["group"] == RELIABLE) == material.timed]
     shown = shown if len(shown) else alone
     label = material.label(model, method)
-    return captioned(
+    return kit.captioned(
         "layerweights", f"Layers that {label} reads", layer_weights(shown), table, id=f"layerweights{model}{method}"
     )
 
 
-def ensemble_sentence(material: ImageMaterial, model: str, method: str) -> str | None:
+def ensemble_sentence(material: kit.ImageMaterial, model: str, method: str) -> str | None:
     """Say what all layers together reach, and how far they are ahead of each layer alone."""
     encoding = material.encodings[model, method]
     if encoding.ensemble.empty:
@@ -297,21 +283,21 @@ def ensemble_sentence(material: ImageMaterial, model: str, method: str) -> str |
     own = encoding.ensemble[(encoding.ensemble["layer"] == name) & (encoding.ensemble["group"] == RELIABLE)].iloc[0]
     rows = encoding.baselines[(encoding.baselines["layer"] == name) & (encoding.baselines["group"] == RELIABLE)]
     apart = [
-        f"{row['encoder'].partition(', ')[2]} {number(row['difference'])} ({number(row['difference_low'])} to "
-        f"{number(row['difference_high'])})"
+        f"{row['encoder'].partition(', ')[2]} {kit.number(row['difference'])} ({kit.number(row['difference_low'])} to "
+        f"{kit.number(row['difference_high'])})"
         for _, row in rows.iloc[1:].iterrows()
     ]
     return (
         f"{material.label(model, method)}, all layers and seeds as one: mean r over reliable targets "
-        f"{number(own['r'])} ({number(own['low'])} to {number(own['high'])}; exchanged predictions "
-        f"{number(own['null_mean'])}, refitted on exchanged responses {number(own['control_r'])}; "
-        f"p {p_equals(own['p'], 4)}). Ahead of single layers by: {'; '.join(apart)}."
+        f"{kit.number(own['r'])} ({kit.number(own['low'])} to {kit.number(own['high'])}; exchanged predictions "
+        f"{kit.number(own['null_mean'])}, refitted on exchanged responses {kit.number(own['control_r'])}; "
+        f"p {kit.p_equals(own['p'], 4)}). Ahead of single layers by: {'; '.join(apart)}."
     )
 
 
-def dictionaries_section(material: ImageMaterial) -> Section | None:
+def dictionaries_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on sparse dictionaries; None where none was learned."""
-    panels: list[Panel] = []
+    panels: list[kit.Panel] = []
     paragraphs: list[str] = []
     blocks: list[Markup] = []
     for (model, method), encoding in material.encodings.items():
@@ -323,7 +309,7 @@ def dictionaries_section(material: ImageMaterial) -> Section | None:
         panels += parts
         paragraphs += [*sentences, *(_stability(label, row) for row in quality if row["layer"] == layer)]
         blocks += [table, _quality(quality, f"{label}: dictionaries by layer, on test images")]
-    return Section("dictionaries", "Sparse dictionaries", panels, paragraphs, blocks) if blocks else None
+    return kit.Section("dictionaries", "Sparse dictionaries", panels, paragraphs, blocks) if blocks else None
 
 
 def _stability(label: str, row: Mapping[str, Any]) -> str:
@@ -333,8 +319,8 @@ def _stability(label: str, row: Mapping[str, Any]) -> str:
     verdict = "read single atoms" if row["same"] >= 0.5 else "do not read single atoms: most depend on the start"
     return (
         f"{label}, {row['layer']}: atoms of {row['n_starts']} starts resemble each other by a cosine of "
-        f"{number(row['stability'])} (random atoms: {number(row['random_stability'])}); {row['same']:.0%} are the same "
-        f"(cosine above .9). So {verdict}. Learned from {row['n_images']:,} images."
+        f"{kit.number(row['stability'])} (random atoms: {kit.number(row['random_stability'])}); {row['same']:.0%} "
+        f"are the same (cosine above .9). So {verdict}. Learned from {row['n_images']:,} images."
     )
 
 
@@ -346,9 +332,9 @@ def _quality(quality: Sequence[Mapping[str, Any]], title: str) -> Markup:
             f"{row['unexplained']:.0%}",
             f"{row['n_active']:.1f} of {row['n_atoms']}",
             f"{row['dead']:.0%}",
-            number(row.get("stability", float("nan"))),
-            number(row.get("random_stability", float("nan"))),
+            kit.number(row.get("stability", float("nan"))),
+            kit.number(row.get("random_stability", float("nan"))),
         ]
         for row in quality
     ]
-    return html_table(header, cells, title)
+    return kit.html_table(header, cells, title)

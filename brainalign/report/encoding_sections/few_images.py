@@ -12,31 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    ImageMaterial,
-    Panel,
-    Section,
-    check_columns,
-    html_table,
-    label_axes,
-    legend_below,
-    number,
-    panel_grid,
-    share_axis,
-    together,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
 CURVE_COLUMNS = ("group", "method", "size", "explained_variance", "se", "ceiling", "beyond")
 # The colour of a method is the same on every page; the control is grey.
 METHODS = {
-    "in_context": ("in-context", COLOURS[0], "o"),
-    "empirical_bayes": ("empirical-Bayes ridge", COLOURS[1], "s"),
-    "ridge_pooled": ("ridge, one penalty", COLOURS[2], "^"),
-    "ridge_per_target": ("ridge, a penalty each", COLOURS[3], "v"),
-    "shuffled_context": ("in-context, responses exchanged", GREY, "x"),
+    "in_context": ("in-context", kit.COLOURS[0], "o"),
+    "empirical_bayes": ("empirical-Bayes ridge", kit.COLOURS[1], "s"),
+    "ridge_pooled": ("ridge, one penalty", kit.COLOURS[2], "^"),
+    "ridge_per_target": ("ridge, a penalty each", kit.COLOURS[3], "v"),
+    "shuffled_context": ("in-context, responses exchanged", kit.GREY, "x"),
 }
 FULL = "ridge_full"
 TAKEN = {
@@ -67,9 +53,9 @@ def curves(rows: pd.DataFrame) -> Figure:
         A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first
         row.
     """
-    check_columns("the curve", rows, CURVE_COLUMNS)
+    kit.check_columns("the curve", rows, CURVE_COLUMNS)
     regions = list(pd.unique(rows["group"]))
-    figure, axes, columns = panel_grid(len(regions), 4, (2.2, 2.3), margin=(1.0, 1.0), least=6.0)
+    figure, axes, columns = kit.panel_grid(len(regions), 4, (2.2, 2.3), margin=(1.0, 1.0), least=6.0)
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
         _panel(ax, rows[rows["group"] == region])
         ax.set_title(region, fontsize=9)
@@ -77,10 +63,10 @@ def curves(rows: pd.DataFrame) -> Figure:
             ax.set_ylabel("explained variance", fontsize=8)
         if k >= len(regions) - columns:
             ax.set_xlabel("images in the context", fontsize=8)
-    share_axis(axes)
+    kit.share_axis(axes)
     for ax in axes:
         ax.set_ylim(bottom=max(ax.get_ylim()[0], LOWEST))
-    legend_below(figure, axes, 4 if columns > 2 else 3)
+    kit.legend_below(figure, axes, 4 if columns > 2 else 3)
     return figure
 
 
@@ -108,11 +94,11 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
             )
     full = rows.loc[rows["method"] == FULL, "explained_variance"]
     if len(full):
-        ax.axhline(full.iloc[0], color=GREY, linewidth=1, label="ridge, all training images")
+        ax.axhline(full.iloc[0], color=kit.GREY, linewidth=1, label="ridge, all training images")
     ceiling = rows["ceiling"].iloc[0]
     if np.isfinite(ceiling):
         ax.axhline(ceiling, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
-    ax.axhline(0, color=GREY, linestyle=":", linewidth=0.8, label="the mean")
+    ax.axhline(0, color=kit.GREY, linestyle=":", linewidth=0.8, label="the mean")
     sizes = sorted(rows.loc[rows["method"] != FULL, "size"].unique())
     ax.set_xscale("log")
     ax.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=7)
@@ -120,9 +106,9 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     ax.tick_params(axis="y", labelsize=7)
 
 
-def few_images_section(material: ImageMaterial) -> Section | None:
+def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on in-context encoding; None where no method asks for it."""
-    panels: list[Panel] = []
+    panels: list[kit.Panel] = []
     paragraphs: list[str] = []
     blocks: list[Markup] = []
     for (model, method), encoding in material.encodings.items():
@@ -142,15 +128,15 @@ def few_images_section(material: ImageMaterial) -> Section | None:
             "ceiling": "Dashed: noise ceiling." if known else "No image was repeated, so there is no noise ceiling.",
         }
         title = f"{label}, {layer}: from few images to many"
-        parts = [Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows)]
+        parts = [kit.Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows)]
         paragraphs += _sentences(material, label, layer, rows, about)
         texts = pd.DataFrame(about["layers"][layer].get("texts", []))
         if len(texts):
             parts.append(text_panel(f"texts{model}{method}", label, material.subject, texts, regions))
-        panels += together(f"few{model}{method}", f"{label} from few images", parts)
+        panels += kit.together(f"few{model}{method}", f"{label} from few images", parts)
         blocks.append(_fallback_table(label, about["layers"][layer]))
         blocks.append(_score_table(label, rows[rows["group"] == RELIABLE], material.config.confidence))
-    return Section("fewimages", "Few images: in-context encoding", panels, paragraphs, blocks) if panels else None
+    return kit.Section("fewimages", "Few images: in-context encoding", panels, paragraphs, blocks) if panels else None
 
 
 def _regions(rows: pd.DataFrame) -> list[str]:
@@ -164,7 +150,7 @@ def _regions(rows: pd.DataFrame) -> list[str]:
 
 
 def _sentences(
-    material: ImageMaterial, label: str, layer: str, rows: pd.DataFrame, about: Mapping[str, Any]
+    material: kit.ImageMaterial, label: str, layer: str, rows: pd.DataFrame, about: Mapping[str, Any]
 ) -> list[str]:
     """Describe the meta-training, its subjects and its cost, and state the claims that the scores allow."""
     mine = about["layers"][layer]
@@ -175,7 +161,7 @@ def _sentences(
     spread = ""
     if seeds > 1:
         sd = float(np.std(mine["seed_r"], ddof=1))
-        spread = f" Single seeds: mean r {number(float(np.mean(mine['seed_r'])))} ± {number(sd)}."
+        spread = f" Single seeds: mean r {kit.number(float(np.mean(mine['seed_r'])))} ± {kit.number(sd)}."
     trained = (
         f"{label}: a network of {mine['n_parameters']:,} parameters ({seeds} seed{'s' if seeds > 1 else ''}, "
         f"{mine['seconds']:.0f} s of pre-training for layer {layer}) was meta-trained on training images of subject "
@@ -195,7 +181,7 @@ def _trailing(label: str, rows: pd.DataFrame) -> list[str]:
         ahead = rows[(rows["method"] == rival) & (rows["difference"].round(3) < 0)]  # where it was taken they are equal
         if len(ahead):
             sizes = ", ".join(
-                f"{row['size']} (by {number(-row['difference'])}{', clear' if row['high'] < 0 else ''})"
+                f"{row['size']} (by {kit.number(-row['difference'])}{', clear' if row['high'] < 0 else ''})"
                 for _, row in ahead.iterrows()
             )
             parts.append(f"{METHODS[rival][0]} at {sizes}")
@@ -244,9 +230,9 @@ def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
         [
             f"{row['group']} (seed {row['seed']})" if several else str(row["group"]),
             f"{int(row['n_targets']):,}",
-            number(row["in_context"]),
-            number(row["empirical_bayes"]),
-            number(row["ridge"]),
+            kit.number(row["in_context"]),
+            kit.number(row["empirical_bayes"]),
+            kit.number(row["ridge"]),
             TAKEN[row["taken"]],
         ]
         for row in about["fallbacks"]
@@ -259,7 +245,7 @@ def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
         "test image is seen. The network stays unless empirical-Bayes ridge is better by more than a standard error "
         "over images; the better of the two must beat ridge by as much, or ridge is taken.</p>"
     ).format(title)
-    return html_table(header, rows, title) + note
+    return kit.html_table(header, rows, title) + note
 
 
 def _score_table(label: str, rows: pd.DataFrame, confidence: float) -> Markup:
@@ -267,7 +253,7 @@ def _score_table(label: str, rows: pd.DataFrame, confidence: float) -> Markup:
     names = {method: name for method, (name, _, _) in METHODS.items()} | {FULL: "ridge, all training images"}
     cells = []
     for _, row in rows.iterrows():
-        apart = f"{number(row['difference'])} ({number(row['low'])} to {number(row['high'])})"
+        apart = f"{kit.number(row['difference'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
         cells.append(
             [
                 names.get(row["method"], row["method"]),
@@ -278,11 +264,11 @@ def _score_table(label: str, rows: pd.DataFrame, confidence: float) -> Markup:
             ]
         )
     title = f"{label}: over all reliable targets, {confidence:.0%} intervals"
-    return html_table(header, cells, title)
+    return kit.html_table(header, cells, title)
 
 
 def _with_error(value: float, error: float) -> str:
-    return f"{number(value)} ± {number(error)}" if np.isfinite(error) else number(value)
+    return f"{kit.number(value)} ± {kit.number(error)}" if np.isfinite(error) else kit.number(value)
 
 
 TEXT_COLUMNS = ("group", "text", "selectivity", "chance")
@@ -305,24 +291,24 @@ def text_bars(rows: pd.DataFrame) -> Figure:
     rows : DataFrame
         A row per group and text: selectivity, chance. Groups in the order of their first row.
     """
-    check_columns("the table of texts", rows, TEXT_COLUMNS)
+    kit.check_columns("the table of texts", rows, TEXT_COLUMNS)
     regions = list(pd.unique(rows["group"]))
-    figure, axes, _ = panel_grid(len(regions), 3, (2.7, 1.7), margin=(1.0, 0.7), least=5.6)
+    figure, axes, _ = kit.panel_grid(len(regions), 3, (2.7, 1.7), margin=(1.0, 0.7), least=5.6)
     for ax, region in zip(axes, regions, strict=False):
         mine = rows[rows["group"] == region].nlargest(MOST_TEXTS, "selectivity")
         chance = float(mine["chance"].iloc[0])
-        colours = [COLOURS[0] if value > chance else GREY for value in mine["selectivity"]]
+        colours = [kit.COLOURS[0] if value > chance else kit.GREY for value in mine["selectivity"]]
         ax.barh(range(len(mine)), mine["selectivity"], color=colours)
         ax.axvline(chance, color="black", linestyle="--", linewidth=0.8)
-        ax.axvline(0, color=GREY, linewidth=0.6)
+        ax.axvline(0, color=kit.GREY, linewidth=0.6)
         ax.set_yticks(range(len(mine)), mine["text"], fontsize=7, parse_math=False)
         ax.invert_yaxis()
-        label_axes(ax, region, x="standard deviations", ticks="x")
-    share_axis(axes, x=True, y=False)
+        kit.label_axes(ax, region, x="standard deviations", ticks="x")
+    kit.share_axis(axes, x=True, y=False)
     return figure
 
 
-def text_panel(name: str, label: str, subject: str, texts: pd.DataFrame, regions: Sequence[str]) -> Panel:
+def text_panel(name: str, label: str, subject: str, texts: pd.DataFrame, regions: Sequence[str]) -> kit.Panel:
     """Return the figure of the best texts of some regions, with a table of those beyond chance.
 
     Parameters
@@ -342,7 +328,7 @@ def text_panel(name: str, label: str, subject: str, texts: pd.DataFrame, regions
     cells = []
     for region, mine in shown.groupby("group", sort=False):
         beyond = mine[mine["selectivity"] > mine["chance"]].nlargest(MOST_TEXTS, "selectivity")
-        words = ", ".join(f"{row['text']} ({number(row['selectivity'])})" for _, row in beyond.iterrows())
-        cells.append([str(region), words or "none", number(mine["chance"].iloc[0])])
-    table = html_table(["region", "texts beyond chance", "chance"], cells, f"Texts of {label}")
-    return Panel(name, f"Texts that {label} prefers", caption, text_bars(shown), texts, html=table)
+        words = ", ".join(f"{row['text']} ({kit.number(row['selectivity'])})" for _, row in beyond.iterrows())
+        cells.append([str(region), words or "none", kit.number(mine["chance"].iloc[0])])
+    table = kit.html_table(["region", "texts beyond chance", "chance"], cells, f"Texts of {label}")
+    return kit.Panel(name, f"Texts that {label} prefers", caption, text_bars(shown), texts, html=table)

@@ -11,41 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.report.kit import (
-    CAPTIONS,
-    GREY,
-    HIDDEN,
-    IN_MNI,
-    NULL,
-    ImageMaterial,
-    Panel,
-    Section,
-    SubjectMaterial,
-    SurfaceMap,
-    check_columns,
-    drawn_vertices,
-    flat_maps,
-    layer_colours,
-    legend_below,
-    maps_in_mni,
-    model_colours,
-    new_figure,
-    panel_grid,
-    score_histogram,
-    share_axis,
-    significant,
-    surface_map,
-    surface_viewer,
-    target_map,
-    together,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
 NOWHERE = "where they lie is not known"
 MOST_PANELS = 40  # panels of a figure: those of a whole atlas would be higher than a picture file may be
 
 
-def maps_section(material: ImageMaterial) -> Section | None:
+def maps_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return maps of the first model: score, ceiling, best layer of each region and its margin.
 
     None without fits, and of responses over time.
@@ -54,8 +27,8 @@ def maps_section(material: ImageMaterial) -> Section | None:
         return None
     (model, method), encoding = next(iter(material.encodings.items()))
     layer, targets, stimuli = material.chosen(model, method), material.responses.targets, material.nouns.stimuli
-    best: Sequence[SurfaceMap] = ()
-    if drawn_vertices(targets) is not None:
+    best: Sequence[kit.SurfaceMap] = ()
+    if kit.drawn_vertices(targets) is not None:
         best = _preference_maps(targets, encoding.preference, list(pd.unique(encoding.profile["layer"])), model)
     return score_maps(
         material,
@@ -69,16 +42,16 @@ def maps_section(material: ImageMaterial) -> Section | None:
 
 
 def score_maps(
-    material: SubjectMaterial,
+    material: kit.SubjectMaterial,
     scores: pd.DataFrame,
     name: str,
     *,
     tested: str,
     repeats: str,
     limit: float = float("nan"),
-    best: Sequence[SurfaceMap] = (),
+    best: Sequence[kit.SurfaceMap] = (),
     model: str = "",
-) -> Section:
+) -> kit.Section:
     """Return maps of a score and its ceiling where the targets lie, or their distribution where they have no place.
 
     Parameters
@@ -100,7 +73,7 @@ def score_maps(
     """
     assert material.responses is not None
     targets, level = material.responses.targets, material.config.summarize.q
-    vertices = drawn_vertices(targets)
+    vertices = kit.drawn_vertices(targets)
     if vertices is not None:
         return _on_the_cortex(material, scores, vertices, name, tested, best, model)
     aligned = targets[["target_id"]].merge(scores, on="target_id", how="left")
@@ -108,35 +81,37 @@ def score_maps(
     values: dict[str, Any] = {"name": name, "tested": tested, "q": level, "n": int(significant_ones.sum())}
     numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
     top = _end_of_scale(np.abs(r))
-    drawn = target_map(material, r, label=f"Pearson r {tested}", vmax=top, outline=significant_ones)
+    drawn = kit.target_map(material, r, label=f"Pearson r {tested}", vmax=top, outline=significant_ones)
     if drawn is None:
-        figure = score_histogram(scores, level, limit=limit, targets=material.nouns.targets)
+        figure = kit.score_histogram(scores, level, limit=limit, targets=material.nouns.targets)
         space = targets.attrs.get("space", {}).get("name", "")
         why = f"no surface of {space} comes with this software" if "vertex" in targets and space else NOWHERE
-        text = CAPTIONS["scorehistogram"].format(**values, targets=material.nouns.targets, why=why)
-        return Section("maps", "Scores", [Panel("scorehistogram", f"Scores of {name}", text, figure, numbers)])
-    text = CAPTIONS["targetmap"].format(**values, where=drawn.where)
-    panels = [Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers)]
+        text = kit.CAPTIONS["scorehistogram"].format(**values, targets=material.nouns.targets, why=why)
+        return kit.Section("maps", "Scores", [kit.Panel("scorehistogram", f"Scores of {name}", text, figure, numbers)])
+    text = kit.CAPTIONS["targetmap"].format(**values, where=drawn.where)
+    panels = [kit.Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers)]
     panels += panels_in_mni(targets, r, aligned["q"], level, label=f"Pearson r {tested}", vmax=top)
     ceiling = aligned["ceiling"].to_numpy(dtype=float)
     if (ceiling > 0).any():
         shown, end = np.where(ceiling > 0, ceiling, np.nan), _end_of_scale(ceiling)
         label = "noise ceiling (share of variance)"
-        if drawn := target_map(material, shown, label=label, vmax=end, diverging=False):
-            text = CAPTIONS["ceilingmap"].format(repeats=repeats, Targets=material.nouns.targets.capitalize())
-            panels.append(Panel("ceilingmap", "Noise ceiling", text, drawn.figure))
-    return Section("maps", "Maps", panels)
+        if drawn := kit.target_map(material, shown, label=label, vmax=end, diverging=False):
+            text = kit.CAPTIONS["ceilingmap"].format(repeats=repeats, Targets=material.nouns.targets.capitalize())
+            panels.append(kit.Panel("ceilingmap", "Noise ceiling", text, drawn.figure))
+    return kit.Section("maps", "Maps", panels)
 
 
 def panels_in_mni(
     targets: pd.DataFrame, r: NDArray[Any], q: pd.Series[Any], level: float, *, label: str, vmax: float
-) -> list[Panel]:
+) -> list[kit.Panel]:
     """Return panels of scores in a standard head: of those above chance where that is tested; none in other spaces."""
     tested = bool(q.notna().any())
     shown = np.where(q < level, r, np.nan) if tested else r
     text = f"targets with q < {level:g} (false discovery rate)" if tested else "all targets; none was tested"
-    drawn = maps_in_mni(targets, shown, label=label, vmax=vmax)
-    return [Panel(key, IN_MNI[key], CAPTIONS[key].format(shown=text), figure) for key, figure in drawn.items()]
+    drawn = kit.maps_in_mni(targets, shown, label=label, vmax=vmax)
+    return [
+        kit.Panel(key, kit.IN_MNI[key], kit.CAPTIONS[key].format(shown=text), figure) for key, figure in drawn.items()
+    ]
 
 
 def _end_of_scale(values: NDArray[Any]) -> float:
@@ -145,14 +120,14 @@ def _end_of_scale(values: NDArray[Any]) -> float:
 
 
 def _on_the_cortex(
-    material: SubjectMaterial,
+    material: kit.SubjectMaterial,
     scores: pd.DataFrame,
     vertices: pd.DataFrame,
     name: str,
     tested: str,
-    best: Sequence[SurfaceMap],
+    best: Sequence[kit.SurfaceMap],
     model: str,
-) -> Section:
+) -> kit.Section:
     """Return maps on fsaverage5, to turn and flattened."""
     assert material.responses is not None
     numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
@@ -160,14 +135,14 @@ def _on_the_cortex(
     level, threshold = material.config.summarize.q, material.config.ceiling_threshold
     by_ceiling = threshold if scores["ceiling"].notna().any() else None  # no stimulus was repeated
     shown = scores.assign(
-        r=significant(scores, "r", q=level, ceiling=by_ceiling),
-        normalized=significant(scores, "r2_normalized", q=level, ceiling=by_ceiling),
+        r=kit.significant(scores, "r", q=level, ceiling=by_ceiling),
+        normalized=kit.significant(scores, "r2_normalized", q=level, ceiling=by_ceiling),
         reliable=scores["ceiling"].where(scores["ceiling"] > threshold),
     )
     maps = [
-        surface_map(shown, "r", title=f"r of {name}", unit=f"Pearson r {tested}"),
-        surface_map(shown, "normalized", title="r² / noise ceiling", unit="share of the ceiling"),
-        surface_map(shown, "reliable", title="noise ceiling", unit="share of variance that repeats"),
+        kit.surface_map(shown, "r", title=f"r of {name}", unit=f"Pearson r {tested}"),
+        kit.surface_map(shown, "normalized", title="r² / noise ceiling", unit="share of the ceiling"),
+        kit.surface_map(shown, "reliable", title="noise ceiling", unit="share of variance that repeats"),
         *best,
     ]
     hidden = f"q ≥ {level:g} (false discovery rate)"
@@ -182,30 +157,32 @@ def _on_the_cortex(
             f"{int((shown['normalized'] > 1).sum()):,} normalised scores lie above 1: estimation error of score and "
             "ceiling, never clipped; many would mean ceilings too low to divide by. "
         )
-    caption = CAPTIONS["surface"].format(hidden=hidden, normalized=normalized)
+    caption = kit.CAPTIONS["surface"].format(hidden=hidden, normalized=normalized)
     flat = _flat_caption(maps[0], len(scores), hidden, tested)
     panels = [
-        Panel("surface", "Inflated", caption, None, numbers, html=surface_viewer(maps)),
-        Panel("flat", f"Flattened: {maps[0].title}", flat, flat_maps(maps[0])),
+        kit.Panel("surface", "Inflated", caption, None, numbers, html=kit.surface_viewer(maps)),
+        kit.Panel("flat", f"Flattened: {maps[0].title}", flat, kit.flat_maps(maps[0])),
     ]
     if best:
-        caption = CAPTIONS["preference"].format(model=model, n_undecided=len(scores) - best[0].n_shown, n=len(scores))
-        panels.append(Panel("flatlayers", f"Flattened: {best[0].title}", caption, flat_maps(best[0])))
-    return Section("maps", "Maps", together("surface", "Maps on fsaverage5", panels))
+        caption = kit.CAPTIONS["preference"].format(
+            model=model, n_undecided=len(scores) - best[0].n_shown, n=len(scores)
+        )
+        panels.append(kit.Panel("flatlayers", f"Flattened: {best[0].title}", caption, kit.flat_maps(best[0])))
+    return kit.Section("maps", "Maps", kit.together("surface", "Maps on fsaverage5", panels))
 
 
-def _flat_caption(drawn: SurfaceMap, n: int, hidden: str, tested: str) -> str:
+def _flat_caption(drawn: kit.SurfaceMap, n: int, hidden: str, tested: str) -> str:
     """Write the caption of the flat map of r; it counts the values beyond the end of the scale where there are any."""
     beyond = int((drawn.values > drawn.vmax).sum())
     pointed = f", {beyond:,} of them with a larger r than the scale's end (pointed)" if beyond else ""
-    return CAPTIONS["flatmap"].format(hidden=hidden, n_shown=drawn.n_shown, n=n, pointed=pointed, tested=tested)
+    return kit.CAPTIONS["flatmap"].format(hidden=hidden, n_shown=drawn.n_shown, n=n, pointed=pointed, tested=tested)
 
 
 def _preference_maps(
     targets: pd.DataFrame, preference: pd.DataFrame, layers: list[str], model: str
-) -> tuple[SurfaceMap, ...]:
+) -> tuple[kit.SurfaceMap, ...]:
     """Return maps of the best layer of every region, and of its margin."""
-    drawn = drawn_vertices(targets)
+    drawn = kit.drawn_vertices(targets)
     assert drawn is not None
     vertices = drawn.merge(targets[["target_id", "roi"]]).explode("roi").dropna(subset=["roi"])
     vertices = vertices.drop_duplicates(["hemi", "vertex"])
@@ -215,7 +192,7 @@ def _preference_maps(
     return layer_preference_maps(table.rename(columns={"best": "layer"}), layers, model)
 
 
-def layers_section(material: ImageMaterial) -> Section | None:
+def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on layers by region; None of recordings over time, or where no layer is fitted by itself."""
     if not material.of_layers or material.timed:
         return None
@@ -229,21 +206,21 @@ def layers_section(material: ImageMaterial) -> Section | None:
     if n_regions > MOST_PANELS:
         some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
     panels = [
-        Panel(
+        kit.Panel(
             "profile",
             "Mean r over layers",
-            CAPTIONS["profile"] + (f"{some} The numbers are of all." if some else ""),
+            kit.CAPTIONS["profile"] + (f"{some} The numbers are of all." if some else ""),
             layer_profile(drawn, material.labels(material.models), material.labels(material.controls)),
             rows,
         ),
-        Panel(
+        kit.Panel(
             "heatmap",
             f"Regions and layers of {first}",
-            CAPTIONS["heatmap"].format(model=first) + some,
+            kit.CAPTIONS["heatmap"].format(model=first) + some,
             roi_layer_heatmap(drawn, first),
         ),
     ]
-    return Section("layers", "Layers", together("layers", "Layers by region", panels))
+    return kit.Section("layers", "Layers", kit.together("layers", "Layers by region", panels))
 
 
 def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -254,7 +231,7 @@ def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["roi"].isin(sizes.nlargest(MOST_PANELS).index)]
 
 
-def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
+def _profile_rows(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     encoding = material.encodings[key]
     profile = encoding.profile[encoding.profile["group"] != RELIABLE].rename(columns={"group": "roi"})
     decisions = encoding.preference[["roi", "decided", "reason"]]
@@ -265,7 +242,9 @@ PROFILE_COLUMNS = ("roi", "model", "layer", "r", "se", "null_mean", "null_high",
 MOST_NAMES = 3  # of undecided models in a panel: more would cover the curves
 
 
-def layer_preference_maps(table: pd.DataFrame, layers: Sequence[str], model: str) -> tuple[SurfaceMap, SurfaceMap]:
+def layer_preference_maps(
+    table: pd.DataFrame, layers: Sequence[str], model: str
+) -> tuple[kit.SurfaceMap, kit.SurfaceMap]:
     """Return the map of preferred layers and the map of their margin; undecided vertices are not shown in the first.
 
     Parameters
@@ -282,18 +261,18 @@ def layer_preference_maps(table: pd.DataFrame, layers: Sequence[str], model: str
     BrainalignError
         If a column is missing or a layer is not among `layers`.
     """
-    check_columns("the table of layer preferences", table, ["hemi", "vertex", "layer", "margin", "decided"])
+    kit.check_columns("the table of layer preferences", table, ["hemi", "vertex", "layer", "margin", "decided"])
     decided = table["decided"].astype(bool)
     shown = table.assign(preferred=table["layer"].astype(object).where(decided, None))
-    preferred = surface_map(
+    preferred = kit.surface_map(
         shown,
         "preferred",
         title=f"Best layer of {model}",
         unit="layer (grey: undecided)",
         kind="categorical",
-        categories=layer_colours(layers),
+        categories=kit.layer_colours(layers),
     )
-    return preferred, surface_map(
+    return preferred, kit.surface_map(
         shown, "margin", title=f"Margin of the best layer of {model}", unit="difference in r", vmin=0.0
     )
 
@@ -314,17 +293,17 @@ def layer_profile(
     random_weights : sequence of str
         Models of random weights: grey and dashed.
     """
-    check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
+    kit.check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
     rois, shown = list(pd.unique(rows["roi"])), list(pd.unique(rows["model"]))
-    colours = model_colours(models or shown, random_weights)
-    figure, axes, columns = panel_grid(len(rois), 4, (2.1, 2.3), margin=(1.2, 0.7), least=5.2)
+    colours = kit.model_colours(models or shown, random_weights)
+    figure, axes, columns = kit.panel_grid(len(rois), 4, (2.1, 2.3), margin=(1.2, 0.7), least=5.2)
     for k, (ax, roi) in enumerate(zip(axes, rois, strict=False)):
         _profile_panel(ax, rows[rows["roi"] == roi], colours, random_weights)
         ax.set_title(roi, fontsize=9)
         if k % columns == 0:
             ax.set_ylabel("mean r on test stimuli", fontsize=8)
-    share_axis(axes)
-    legend_below(figure, axes, min(columns + 1, 4))
+    kit.share_axis(axes)
+    kit.legend_below(figure, axes, min(columns + 1, 4))
     return figure
 
 
@@ -354,7 +333,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
                 x,
                 part["null_mean"],
                 part["null_high"],
-                color=NULL,
+                color=kit.NULL,
                 alpha=0.6,
                 linewidth=0,
                 label="permuted, mean to upper end",
@@ -372,7 +351,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
             else:
                 undecided.append(str(model))
     ax.axhline(rows["ceiling_r"].mean(), color="black", linestyle="--", linewidth=0.8, label="noise ceiling (r)")
-    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axhline(0, color=kit.GREY, linewidth=0.6)
     longest = max((part for _, part in rows.groupby("model", sort=False)), key=len)
     _layer_ticks(ax, list(longest["layer"]))
     if rows.groupby("model")["layer"].agg(tuple).nunique() > 1:
@@ -407,13 +386,13 @@ def roi_layer_heatmap(rows: pd.DataFrame, model: str) -> Figure:
         As for `layer_profile`; the rows of `model` are drawn.
     model : str
     """
-    check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
+    kit.check_columns("the table of layer profiles", rows, PROFILE_COLUMNS)
     part = rows[rows["model"] == model]
     rois, layers = list(pd.unique(part["roi"])), list(pd.unique(part["layer"]))
     grid = part.pivot_table(index="roi", columns="layer", values="r", sort=False).reindex(index=rois, columns=layers)
     values = grid.to_numpy(dtype=float)
     decided = part.groupby("roi", sort=False)["decided"].first().reindex(rois).to_numpy(dtype=bool)
-    figure, (ax,) = new_figure(2.4 + 0.48 * len(layers), 1.5 + 0.34 * len(rois))
+    figure, (ax,) = kit.new_figure(2.4 + 0.48 * len(layers), 1.5 + 0.34 * len(rois))
     top = float(np.nanmax(values, initial=0.05))
     image = ax.imshow(values, cmap="viridis", vmin=min(0.0, float(np.nanmin(values))), vmax=top, aspect="auto")
     for row in np.flatnonzero(decided):
@@ -421,7 +400,7 @@ def roi_layer_heatmap(rows: pd.DataFrame, model: str) -> Figure:
         ax.plot(best, row, "o", markerfacecolor="white", markeredgecolor="black", markersize=7)
     for row in np.flatnonzero(~decided):
         ax.text(len(layers) - 0.4, float(row), "?", fontsize=9, va="center", color="#555555")
-        ax.axhspan(row - 0.5, row + 0.5, facecolor=HIDDEN, alpha=0.55)
+        ax.axhspan(row - 0.5, row + 0.5, facecolor=kit.HIDDEN, alpha=0.55)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.set_xticks(range(len(layers)), layers, rotation=60, ha="right", fontsize=8)
     ax.set_yticks(range(len(rois)), rois, fontsize=8)

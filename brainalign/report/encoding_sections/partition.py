@@ -11,19 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from brainalign.config import BandedRidgeMethod
-from brainalign.report.kit import (
-    GREY,
-    ImageMaterial,
-    Section,
-    captioned,
-    check_columns,
-    layer_colours,
-    legend_below,
-    new_figure,
-    number,
-    panel_grid,
-    share_axis,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
 PARTITION_COLUMNS = ("group", "layer", "joint", "split", "low", "high", "control_split", "ceiling")
@@ -43,17 +31,17 @@ def partition_bars(rows: pd.DataFrame, score: str) -> Figure:
     score : str
         What is split.
     """
-    check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
+    kit.check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
     regions = list(pd.unique(rows["group"]))
-    colours = layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
-    figure, axes, columns = panel_grid(len(regions), 4, (2.1, 2.0), margin=(1.2, 0.7), least=5.2)
+    colours = kit.layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
+    figure, axes, columns = kit.panel_grid(len(regions), 4, (2.1, 2.0), margin=(1.2, 0.7), least=5.2)
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
         _region(ax, rows[rows["group"] == region], colours)
         ax.set_title(region, fontsize=9)
         if k % columns == 0:
             ax.set_ylabel(f"mean part of {score}", fontsize=8)
-    share_axis(axes)
-    legend_below(figure, axes, 4)
+    kit.share_axis(axes)
+    kit.legend_below(figure, axes, 4)
     return figure
 
 
@@ -64,14 +52,21 @@ def _region(ax: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
         name = JOINT if row["joint"] else str(row["layer"])
         ax.bar(place, row["split"], 0.8, color="black" if row["joint"] else colours[row["layer"]], label=name)
         # An interval of a bootstrap may leave out the value itself.
-        ax.vlines(place, row["low"], row["high"], color=GREY if row["joint"] else "black", linewidth=1)
+        ax.vlines(place, row["low"], row["high"], color=kit.GREY if row["joint"] else "black", linewidth=1)
         ax.plot(
-            place, row["control_split"], "D", color="white", markeredgecolor=GREY, markersize=4, label=CONTROL, zorder=3
+            place,
+            row["control_split"],
+            "D",
+            color="white",
+            markeredgecolor=kit.GREY,
+            markersize=4,
+            label=CONTROL,
+            zorder=3,
         )
     ceiling = rows["ceiling"].iloc[0]
     if np.isfinite(ceiling):
         ax.axhline(ceiling, color="black", linestyle="--", linewidth=0.8, label=CEILING)
-    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.set_xticks([])
     ax.tick_params(axis="y", labelsize=7)
 
@@ -85,26 +80,26 @@ def partition_over_time(rows: pd.DataFrame, score: str) -> Figure:
         As for `partition_bars`; groups are times in s.
     score : str
     """
-    check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
-    colours = layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
-    figure, (ax,) = new_figure(8.0, 3.6)
+    kit.check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
+    colours = kit.layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
+    figure, (ax,) = kit.new_figure(8.0, 3.6)
     for layer, part in rows.groupby("layer", sort=False):
         joint = bool(part["joint"].iloc[0])
         time_ms, colour = 1000 * part["group"].astype(float), "black" if joint else colours[str(layer)]
         ax.plot(time_ms, part["split"], color=colour, linewidth=1.4, label=JOINT if joint else str(layer))
         ax.fill_between(time_ms, part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
         if joint:
-            ax.plot(time_ms, part["control_split"], color=GREY, linewidth=1, label=CONTROL)
+            ax.plot(time_ms, part["control_split"], color=kit.GREY, linewidth=1, label=CONTROL)
             if part["ceiling"].notna().any():
                 ax.plot(time_ms, part["ceiling"], color="black", linestyle="--", linewidth=0.8, label=CEILING)
-    ax.axhline(0, color=GREY, linewidth=0.6)
-    ax.axvline(0, color=GREY, linewidth=0.6)
+    ax.axhline(0, color=kit.GREY, linewidth=0.6)
+    ax.axvline(0, color=kit.GREY, linewidth=0.6)
     ax.set(xlabel="time from stimulus onset (ms)", ylabel=f"mean part of {score}")
-    legend_below(figure, [ax], 4)
+    kit.legend_below(figure, [ax], 4)
     return figure
 
 
-def partition_section(material: ImageMaterial) -> Section | None:
+def partition_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on joint fits; None where there is none."""
     panels, paragraphs = [], []
     for (model, name), encoding in material.encodings.items():
@@ -119,10 +114,12 @@ def partition_section(material: ImageMaterial) -> Section | None:
         words: dict[str, Any] = {"model": label, "score": score, "control": CONTROLS[method.metric]}
         title = f"What each layer of {label} adds"
         words["confidence"] = material.config.confidence
-        panels.append(captioned(kind, title, draw(rows, score), rows, id=f"partition{model}{name}", **words))
+        panels.append(kit.captioned(kind, title, draw(rows, score), rows, id=f"partition{model}{name}", **words))
         paragraphs += [_sentence(label, score, encoding.partition), _edges(label, encoding.scores, method.alphas)]
     return (
-        Section("partition", "What each layer adds", panels, [text for text in paragraphs if text]) if panels else None
+        kit.Section("partition", "What each layer adds", panels, [text for text in paragraphs if text])
+        if panels
+        else None
     )
 
 
@@ -133,14 +130,14 @@ def _sentence(label: str, score: str, table: pd.DataFrame) -> str:
         return ""
 
     def text(row: pd.Series[float]) -> str:
-        return f"{number(row['split'])} ({number(row['low'])} to {number(row['high'])})"
+        return f"{kit.number(row['split'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
 
     parts = [f"{row['layer']} {text(row)}" for _, row in rows[~rows["joint"]].iterrows()]
     joint = rows[rows["joint"]].iloc[0]
     return (
         f"{label}, mean over {int(joint['n_targets']):,} reliable targets: all layers reach {score} {text(joint)}, "
-        f"refitted on exchanged responses {number(joint['control_split'])}; noise ceiling {number(joint['ceiling'])}. "
-        f"Of this add: {'; '.join(parts)}."
+        f"refitted on exchanged responses {kit.number(joint['control_split'])}; noise ceiling "
+        f"{kit.number(joint['ceiling'])}. Of this add: {'; '.join(parts)}."
     )
 
 
@@ -150,7 +147,7 @@ def _edges(label: str, scores: pd.DataFrame, alphas: Sequence[float]) -> str:
         return ""
     low, high = (float(np.isclose(scores["alpha"], edge).mean()) for edge in (min(alphas), max(alphas)))
     return (
-        f"{label}: of {len(scores):,} targets {number(low)} chose the smallest penalty, {min(alphas):g}, and "
-        f"{number(high)} the largest, {max(alphas):g}. The largest silences targets without signal; many at the "
+        f"{label}: of {len(scores):,} targets {kit.number(low)} chose the smallest penalty, {min(alphas):g}, and "
+        f"{kit.number(high)} the largest, {max(alphas):g}. The largest silences targets without signal; many at the "
         "smallest call for a wider grid."
     )

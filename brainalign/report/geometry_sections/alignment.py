@@ -9,21 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    NULL,
-    FailedControl,
-    Section,
-    captioned,
-    check_columns,
-    html_table,
-    label_axes,
-    legend_below,
-    new_figure,
-    number,
-    p_equals,
-)
+from brainalign.report import kit
 
 ALIGNMENT_TABLES = ("alignment", "alignedregions")
 TITLE = "Networks aligned with judgements"
@@ -35,19 +21,19 @@ LEVELS = {
     "coarse": "coarse: of three",
 }
 MARKS = {
-    "shuffled choices": (GREY, "x", "of shuffled choices"),
-    "unaligned teacher": (GREY, "+", "of an unaligned teacher"),
-    "unaligned": (COLOURS[1], "o", "as it is"),
-    "aligned": (COLOURS[0], "o", "aligned"),
+    "shuffled choices": (kit.GREY, "x", "of shuffled choices"),
+    "unaligned teacher": (kit.GREY, "+", "of an unaligned teacher"),
+    "unaligned": (kit.COLOURS[1], "o", "as it is"),
+    "aligned": (kit.COLOURS[0], "o", "aligned"),
 }
 
 
-def no_alignment(reason: str) -> Section:
+def no_alignment(reason: str) -> kit.Section:
     """Return the section where no networks were aligned, with the reason."""
-    return Section("alignment", TITLE, paragraphs=[reason])
+    return kit.Section("alignment", TITLE, paragraphs=[reason])
 
 
-def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> Section:
+def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> kit.Section:
     """Return the section on networks that were aligned.
 
     Parameters
@@ -59,15 +45,17 @@ def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, An
     """
     scores, regions = (tables[name] for name in ALIGNMENT_TABLES)
     shown = scores[scores["split"] == UNSEEN]
-    panels = [captioned("alignment", "Before and after, unseen objects", alignment_figure(shown, about), scores)]
+    panels = [kit.captioned("alignment", "Before and after, unseen objects", alignment_figure(shown, about), scores)]
     header = ["network", "level", "triplets", "as it is", "aligned", "gain ± se", "of shuffled choices"]
-    blocks = [html_table([*header, "of an unaligned teacher"], _rows(shown), TITLE)]
+    blocks = [kit.html_table([*header, "of an unaligned teacher"], _rows(shown), TITLE)]
     if len(regions):
-        blocks.append(html_table(["network", "region", "as it is", "aligned", "ceiling"], _regions(regions), "Regions"))
-    return Section("alignment", TITLE, panels, _sentences(scores, regions, about), blocks)
+        blocks.append(
+            kit.html_table(["network", "region", "as it is", "aligned", "ceiling"], _regions(regions), "Regions")
+        )
+    return kit.Section("alignment", TITLE, panels, _sentences(scores, regions, about), blocks)
 
 
-def failed_alignment(scores: pd.DataFrame) -> list[FailedControl]:
+def failed_alignment(scores: pd.DataFrame) -> list[kit.FailedControl]:
     """Return networks that predict choices better after an alignment with shuffled choices.
 
     Parameters
@@ -86,11 +74,11 @@ def failed_alignment(scores: pd.DataFrame) -> list[FailedControl]:
         gain = shuffled["accuracy"] - plain["accuracy"]
         if gain > 2 * aligned["gain_se"] and gain >= aligned["gain"]:
             found.append(
-                FailedControl(
+                kit.FailedControl(
                     f"{model} {layer} aligned with shuffled choices, accuracy on unseen objects",
                     float(shuffled["accuracy"]),
-                    f"As it is the network reaches {number(plain['accuracy'])}, aligned {number(aligned['accuracy'])}: "
-                    "the gain needs no judgement of anybody.",
+                    f"As it is the network reaches {kit.number(plain['accuracy'])}, aligned "
+                    f"{kit.number(aligned['accuracy'])}: the gain needs no judgement of anybody.",
                     1 / 3,
                 )
             )
@@ -107,15 +95,15 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
     about : mapping
         ceilings, with accuracy_low and accuracy_high, or None.
     """
-    check_columns("the table of alignment", scores, ["model", "layer", "control", "level", "accuracy", "gain_se"])
+    kit.check_columns("the table of alignment", scores, ["model", "layer", "control", "level", "accuracy", "gain_se"])
     levels = [level for level in LEVELS if level in set(scores["level"])]
     networks = list(dict.fromkeys(zip(scores["model"], scores["layer"], strict=True)))[::-1]
-    figure, axes = new_figure(1.8 + 1.9 * len(levels), 1.3 + 0.32 * len(networks), len(levels))
+    figure, axes = kit.new_figure(1.8 + 1.9 * len(levels), 1.3 + 0.32 * len(networks), len(levels))
     for k, (ax, level) in enumerate(zip(axes, levels, strict=True)):
         ax.axvline(1 / 3, color="black", linewidth=0.8, linestyle=":", label="chance")
         if level == "all" and about["ceilings"]:
             bounds = about["ceilings"]["accuracy_low"], about["ceilings"]["accuracy_high"]
-            ax.axvspan(*bounds, color=NULL, zorder=0, label="ceiling, bounds")
+            ax.axvspan(*bounds, color=kit.NULL, zorder=0, label="ceiling, bounds")
         for control, (colour, mark, label) in MARKS.items():
             rows = scores[(scores["level"] == level) & (scores["control"] == control)]
             y = [networks.index(key) for key in zip(rows["model"], rows["layer"], strict=True)]
@@ -124,8 +112,8 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
         names = [f"{model} {layer}" for model, layer in networks]
         ax.set_yticks(range(len(networks)), names if k == 0 else [""] * len(networks), fontsize=8)
         ax.set_ylim(-0.6, len(networks) - 0.4)
-        label_axes(ax, LEVELS[level], x="accuracy", ticks="x", size=8)
-    legend_below(figure, axes, 3)
+        kit.label_axes(ax, LEVELS[level], x="accuracy", ticks="x", size=8)
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -137,10 +125,10 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
         f"An affine map of {model} {layer} was fitted to {about['n_train']:,} choices among "
         f"{about['n_objects'] - about['n_unseen']:,} objects, kept near a multiple of the identity (penalty "
         f"{about['penalty']:g}, chosen on held-out objects of these). On {int(of['aligned']['n_triplets']):,} triplets "
-        f"of {about['n_unseen']:,} objects that it never saw, it predicts {number(of['aligned']['accuracy'])} of the "
-        f"choices instead of {number(of['unaligned']['accuracy'])} (difference "
-        f"{number(of['aligned']['gain'])}, standard error over objects {number(of['aligned']['gain_se'])}); "
-        f"fitted to shuffled choices {number(of['shuffled choices']['accuracy'])}.",
+        f"of {about['n_unseen']:,} objects that it never saw, it predicts {kit.number(of['aligned']['accuracy'])} of "
+        f"the choices instead of {kit.number(of['unaligned']['accuracy'])} (difference "
+        f"{kit.number(of['aligned']['gain'])}, standard error over objects {kit.number(of['aligned']['gain_se'])}); "
+        f"fitted to shuffled choices {kit.number(of['shuffled choices']['accuracy'])}.",
         "Other networks learned its probabilities of choices, not the choices themselves, through an affine map of "
         "their own, on triplets of two objects of one cluster and one of another. Networks as they are get the "
         "temperature that fits the training choices best. Groups of objects are clusters of the embedding of these "
@@ -149,8 +137,8 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     again = scores[(scores["split"] == REPEATED) & (scores["level"] == "all")]
     if again["uncertainty_r"].notna().any():
         parts = [
-            f"{model} {number(rows['unaligned']['uncertainty_r'], 2)} before and "
-            f"{number(rows['aligned']['uncertainty_r'], 2)} after"
+            f"{model} {kit.number(rows['unaligned']['uncertainty_r'], 2)} before and "
+            f"{kit.number(rows['aligned']['uncertainty_r'], 2)} after"
             for model, rows in ((name, _by_control(part)) for name, part in again.groupby("model", sort=False))
         ]
         sentences.append(
@@ -182,10 +170,10 @@ def _rows(scores: pd.DataFrame) -> list[list[str]]:
                 f"{model} {layer}",
                 str(level),
                 f"{int(aligned['n_triplets']):,}",
-                number(of["unaligned"]["accuracy"]),
-                number(aligned["accuracy"]),
-                f"{number(aligned['gain'])} ± {number(aligned['gain_se'])}",
-                *(number(of[name]["accuracy"]) if name in of else "–" for name in list(MARKS)[:2]),
+                kit.number(of["unaligned"]["accuracy"]),
+                kit.number(aligned["accuracy"]),
+                f"{kit.number(aligned['gain'])} ± {kit.number(aligned['gain_se'])}",
+                *(kit.number(of[name]["accuracy"]) if name in of else "–" for name in list(MARKS)[:2]),
             ]
         )
     return rows
@@ -195,7 +183,9 @@ def _regions(regions: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, region), part in regions.groupby(["model", "layer", "region"], sort=False):
         of = _by_control(part)
-        scores = [f"{number(of[name]['score'])} (p {p_equals(of[name]['p'])})" for name in ("unaligned", "aligned")]
-        ceiling = f"{number(of['aligned']['ceiling_low'])} to {number(of['aligned']['ceiling_high'])}"
+        scores = [
+            f"{kit.number(of[name]['score'])} (p {kit.p_equals(of[name]['p'])})" for name in ("unaligned", "aligned")
+        ]
+        ceiling = f"{kit.number(of['aligned']['ceiling_low'])} to {kit.number(of['aligned']['ceiling_high'])}"
         rows.append([f"{model} {layer}", str(region), *scores, ceiling])
     return rows

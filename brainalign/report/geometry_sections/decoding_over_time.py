@@ -12,52 +12,26 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import DecodeTimesSettings
-from brainalign.report.kit import (
-    CAPTIONS,
-    COLOURS,
-    GREY,
-    LEVEL,
-    NULL,
-    Chapter,
-    DecodedTimes,
-    Panel,
-    Section,
-    Shelf,
-    SubjectMaterial,
-    captioned,
-    check_columns,
-    decoded_times_of,
-    failed_windows,
-    html_table,
-    label_axes,
-    legend_below,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    recordings_text,
-    share_axis,
-    topomaps,
-)
+from brainalign.report import kit
 
 ACROSS, WITHIN = "recordings left out", "within recordings"
 
 
-def gather_recordings(shelf: Shelf) -> SubjectMaterial | None:
+def gather_recordings(shelf: kit.Shelf) -> kit.SubjectMaterial | None:
     """Gather what was decoded of a subject; None where features are fitted as well, whose chapter tells of it."""
     if shelf.each("splits") or shelf.each("runscores"):
         return None
-    responses, decoded = shelf.fetch("responses", Responses), decoded_times_of(shelf)
-    return shelf.material(SubjectMaterial, responses=responses, decoded=decoded)
+    responses, decoded = shelf.fetch("responses", Responses), kit.decoded_times_of(shelf)
+    return shelf.material(kit.SubjectMaterial, responses=responses, decoded=decoded)
 
 
-def recordings_chapter(material: SubjectMaterial) -> Chapter:
+def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
     """Tell of one subject whose recordings were decoded."""
     decoded, sections = material.decoded, [_data(material)]
     windows = pd.DataFrame() if decoded is None else decoded.tables["timewindows"]
     if decoded is not None and material.responses is not None:
         sections.append(decoding_section(decoded, material.responses.targets, findings=False))
-    return Chapter(
+    return kit.Chapter(
         f"Subject {material.subject}",
         [section for section in sections if section is not None],
         [] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),
@@ -66,18 +40,18 @@ def recordings_chapter(material: SubjectMaterial) -> Chapter:
         interval_note="Intervals: over recordings.",
         summary=windows,
         methods=_methods(material),
-        failed_controls=failed_windows(decoded),
+        failed_controls=kit.failed_windows(decoded),
     )
 
 
-def _data(material: SubjectMaterial) -> Section | None:
+def _data(material: kit.SubjectMaterial) -> kit.Section | None:
     if material.responses is None:
         return None
     trials = material.responses.trials
     counts = trials.groupby("category").size()
     details = material.details("responses")
     rejected = sum(details.get("n_rejected", []))
-    return Section(
+    return kit.Section(
         "data",
         "Data",
         paragraphs=[
@@ -95,9 +69,9 @@ def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {
             "name": f"{row['window']}{', control' if row['control'] else ''}",
-            "value": number(row["score"]),
-            "control": f"chance {number(row['chance'])}, permuted {number(row['null_mean'])}, "
-            f"p {p_equals(row['p'], 4)}",
+            "value": kit.number(row["score"]),
+            "control": f"chance {kit.number(row['chance'])}, permuted {kit.number(row['null_mean'])}, "
+            f"p {kit.p_equals(row['p'], 4)}",
             "split": row["scheme"],
         }
         for _, row in rows.iterrows()
@@ -116,9 +90,9 @@ def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _methods(material: SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
+def _methods(material: kit.SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
-    texts: list[tuple[str, tuple[str, ...]]] = [(recordings_text(material), ())]
+    texts: list[tuple[str, tuple[str, ...]]] = [(kit.recordings_text(material), ())]
     options, decoded = material.config.decode_times, material.decoded
     if decoded is None:
         return texts
@@ -179,19 +153,21 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
         group, decided, centre, centre_low, centre_high, rise, rise_low, rise_high (s).
     measure : str
     """
-    check_columns("the table of scores", rows, ["group", "time_s", "score", "null_low", "null_high", "chance"])
+    kit.check_columns("the table of scores", rows, ["group", "time_s", "score", "null_low", "null_high", "chance"])
     groups = list(pd.unique(rows["group"]))
-    figure, axes = new_figure(1.2 + 2.9 * len(groups), 3.1, len(groups))
-    colours = [COLOURS[k % len(COLOURS)] for k in range(len(groups))]
+    figure, axes = kit.new_figure(1.2 + 2.9 * len(groups), 3.1, len(groups))
+    colours = [kit.COLOURS[k % len(kit.COLOURS)] for k in range(len(groups))]
     for ax, group, colour in zip(axes, groups, colours, strict=True):
         part = rows[rows["group"] == group]
         x = 1000 * part["time_s"]
-        ax.fill_between(x, part["null_low"], part["null_high"], color=NULL, linewidth=0, label="permuted labels, 95 %")
+        ax.fill_between(
+            x, part["null_low"], part["null_high"], color=kit.NULL, linewidth=0, label="permuted labels, 95 %"
+        )
         ax.plot(x, part["score"], color=colour, linewidth=1.3)
-        ax.axhline(part["chance"].iloc[0], color=GREY, linewidth=0.6)
+        ax.axhline(part["chance"].iloc[0], color=kit.GREY, linewidth=0.6)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-        label_axes(ax, group, x="time from the marker (ms)", ticks="both")
-    share_axis(axes)
+        kit.label_axes(ax, group, x="time from the marker (ms)", ticks="both")
+    kit.share_axis(axes)
     axes[0].set_ylabel(measure, fontsize=8)
     for ax, group, colour in zip(axes, groups, colours, strict=True):
         bottom, top = ax.get_ylim()
@@ -206,7 +182,7 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
                 ax.hlines(height, low, high, color="black", linewidth=1)
                 label = {"rise": "rise to half height", "centre": "centre of the hump"}[name]
                 ax.plot(middle, height, marker, color="black", markersize=5, label=label)
-    legend_below(figure, axes, min(len(groups), 3))
+    kit.legend_below(figure, axes, min(len(groups), 3))
     return figure
 
 
@@ -222,7 +198,7 @@ def decoded_square(
     chance : float
     measure : str
     """
-    figure, (ax,) = new_figure(5.2, 4.3)
+    figure, (ax,) = kit.new_figure(5.2, 4.3)
     edges = 1000 * np.array([times_s[0], times_s[-1]])
     reach = max(float(np.abs(score - chance).max()), 1e-6)
     image = ax.imshow(
@@ -232,10 +208,10 @@ def decoded_square(
         ax.contour(
             1000 * times_s, 1000 * times_s, significant.astype(float), levels=[0.5], colors="black", linewidths=0.8
         )
-    ax.plot(edges, edges, color=GREY, linewidth=0.6)
+    ax.plot(edges, edges, color=kit.GREY, linewidth=0.6)
     for draw in (ax.axvline, ax.axhline):
         draw(0, color="black", linewidth=0.8, linestyle=":")
-    label_axes(ax, x="tested at (ms)", y="trained at (ms)")
+    kit.label_axes(ax, x="tested at (ms)", y="trained at (ms)")
     figure.colorbar(image, ax=ax, shrink=0.8, label=measure)
     return figure
 
@@ -253,7 +229,7 @@ def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequen
     first, second = np.triu_indices(len(conditions), 1)
     pairs_of = zip(first.tolist(), second.tolist(), strict=True)
     names = [f"{conditions[i]} against {conditions[j]}" for i, j in pairs_of]
-    figure, (ax,) = new_figure(6.5, 1.4 + min(0.22 * len(names), 5))
+    figure, (ax,) = kit.new_figure(6.5, 1.4 + min(0.22 * len(names), 5))
     reach = max(float(np.nanmax(np.abs(pairs - 0.5))), 1e-6)
     extent = (1000 * times_s[0], 1000 * times_s[-1], len(names) - 0.5, -0.5)
     image = ax.imshow(pairs.T, aspect="auto", extent=extent, cmap="RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach)
@@ -277,21 +253,21 @@ def decoded_windows(rows: pd.DataFrame, measure: str) -> Figure:
     measure : str
     """
     schemes = list(pd.unique(rows["scheme"]))
-    figure, axes = new_figure(1.2 + 3.6 * len(schemes), 3.2, len(schemes))
+    figure, axes = kit.new_figure(1.2 + 3.6 * len(schemes), 3.2, len(schemes))
     for ax, scheme in zip(axes, schemes, strict=True):
         part = rows[rows["scheme"] == scheme].reset_index(drop=True)
         for k, row in part.iterrows():
-            face = "white" if row["control"] else COLOURS[0]
-            ax.vlines(k, row["low"], row["high"], color=COLOURS[0], linewidth=1.2)
-            ax.plot(k, row["score"], "o", color=COLOURS[0], markerfacecolor=face, markersize=6)
-            ax.hlines(row["null_95"], k - 0.3, k + 0.3, color=GREY, label="95 % of permuted labels")
-        ax.axhline(part["chance"].iloc[0], color=GREY, linewidth=0.6, linestyle=":")
+            face = "white" if row["control"] else kit.COLOURS[0]
+            ax.vlines(k, row["low"], row["high"], color=kit.COLOURS[0], linewidth=1.2)
+            ax.plot(k, row["score"], "o", color=kit.COLOURS[0], markerfacecolor=face, markersize=6)
+            ax.hlines(row["null_95"], k - 0.3, k + 0.3, color=kit.GREY, label="95 % of permuted labels")
+        ax.axhline(part["chance"].iloc[0], color=kit.GREY, linewidth=0.6, linestyle=":")
         ax.set_xticks(range(len(part)), part["group"] + "\n" + part["window"], fontsize=7)
         ax.set_xlim(-0.6, len(part) - 0.4)
         ax.set_title(str(scheme), fontsize=9)
-    share_axis(axes)
+    kit.share_axis(axes)
     axes[0].set_ylabel(measure, fontsize=8)
-    legend_below(figure, axes[:1], 1)
+    kit.legend_below(figure, axes[:1], 1)
     return figure
 
 
@@ -305,16 +281,16 @@ def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
     label : str
         Of the vertical axis.
     """
-    check_columns("the table of effects", effects, ["target_id", "time_s", "effect", "significant"])
-    figure, (ax,) = new_figure(6.0, 3.2)
+    kit.check_columns("the table of effects", effects, ["target_id", "time_s", "effect", "significant"])
+    figure, (ax,) = kit.new_figure(6.0, 3.2)
     for k, (name, part) in enumerate(effects.groupby("target_id", sort=False)):
-        colour, x = COLOURS[k % len(COLOURS)], 1000 * part["time_s"]
+        colour, x = kit.COLOURS[k % len(kit.COLOURS)], 1000 * part["time_s"]
         ax.plot(x, part["effect"], color=colour, linewidth=0.9, label=str(name))
         ax.plot(x, part["effect"].where(part["significant"]), color=colour, linewidth=3)
-    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-    label_axes(ax, x="time from the marker (ms)", y=label)
-    legend_below(figure, [ax], 8)
+    kit.label_axes(ax, x="time from the marker (ms)", y=label)
+    kit.legend_below(figure, [ax], 8)
     return figure
 
 
@@ -322,7 +298,7 @@ SHOWN_TIMES = 5  # topographies
 FEW_SENSORS = 16  # below it colours between sensors would be mere interpolation
 
 
-def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: bool = True) -> Section:
+def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findings: bool = True) -> kit.Section:
     """Return the section: when, where, and for how long categories can be told apart.
 
     Parameters
@@ -338,9 +314,9 @@ def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: 
     measure, chance = str(facts["measure"]), float(scores["chance"].iloc[0])
     figure = decoded_courses(scores, tables["timeclusters"], peaks, measure)
     panels = [
-        captioned("decodedwindows", "Windows as a whole", decoded_windows(windows, measure), windows, id="windows"),
-        captioned("decodedcourse", "Moment by moment", figure, scores, id="decoded"),
-        captioned(
+        kit.captioned("decodedwindows", "Windows as a whole", decoded_windows(windows, measure), windows, id="windows"),
+        kit.captioned("decodedcourse", "Moment by moment", figure, scores, id="decoded"),
+        kit.captioned(
             "decodedsquare",
             "Trained at one time, tested at another",
             decoded_square(squares["generalization"], squares["significant"], squares["square_times"], chance, measure),
@@ -352,33 +328,33 @@ def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: 
     if placed and len(targets) >= FEW_SENSORS:
         panels.append(_heads(effects, targets, facts))
     else:
-        title, caption = "Where categories differ", CAPTIONS["decodedsensors"]
-        panels.append(Panel("sensors", title, caption, sensor_courses(effects, _effect(facts)), effects))
+        title, caption = "Where categories differ", kit.CAPTIONS["decodedsensors"]
+        panels.append(kit.Panel("sensors", title, caption, sensor_courses(effects, _effect(facts)), effects))
     names = _conditions(squares, facts)
     if len(names) > 2:
         shown = decoded_pairs(squares["pairs"], squares["pair_times"], names)
-        panels.append(captioned("decodedpairs", "Every pair of conditions", shown, id="pairs"))
-    return Section(
+        panels.append(kit.captioned("decodedpairs", "Every pair of conditions", shown, id="pairs"))
+    return kit.Section(
         "decoding", "Categories over time", panels, decoding_findings(decoded) if findings else [], [_table(windows)]
     )
 
 
-def decoding_findings(decoded: DecodedTimes) -> list[str]:
+def decoding_findings(decoded: kit.DecodedTimes) -> list[str]:
     """Write the findings of decoding over time as sentences that follow from the numbers alone."""
     windows, peaks = decoded.tables["timewindows"], decoded.tables["timepeaks"]
     names = " against ".join(decoded.facts["categories"]) if len(decoded.facts["categories"]) == 2 else "categories"
     found = []
     for _, row in windows[windows["group"] == "all"].iterrows():
-        beside = "" if np.isnan(row["logistic"]) else f"; logistic regression {number(row['logistic'])}"
-        verdict = "not above chance" if row["p"] >= LEVEL else "above chance"
-        interval = "" if np.isnan(row["low"]) else f", {number(row['low'])} to {number(row['high'])}"
+        beside = "" if np.isnan(row["logistic"]) else f"; logistic regression {kit.number(row['logistic'])}"
+        verdict = "not above chance" if row["p"] >= kit.LEVEL else "above chance"
+        interval = "" if np.isnan(row["low"]) else f", {kit.number(row['low'])} to {kit.number(row['high'])}"
         when = "before the stimulus (a control), " if row["control"] else ""
-        if row["control"] and row["p"] < LEVEL:
+        if row["control"] and row["p"] < kit.LEVEL:
             when, verdict = "before the stimulus (a control that FAILS), ", "above chance, where nothing may be"
         found.append(
             f"{names}, {row['scheme']}, {when}{1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms: "
-            f"{decoded.facts['measure']} {number(row['score'])}{interval} ({verdict}: permuted "
-            f"{number(row['null_mean'])}, p {p_equals(row['p'], 4)}{beside})."
+            f"{decoded.facts['measure']} {kit.number(row['score'])}{interval} ({verdict}: permuted "
+            f"{kit.number(row['null_mean'])}, p {kit.p_equals(row['p'], 4)}{beside})."
         )
     return found + [_latency_sentence(row) for _, row in peaks.iterrows()]
 
@@ -396,14 +372,14 @@ def _latency_sentence(row: pd.Series[Any]) -> str:
     return f"{where}: peak {peak}, centre {centre}, rise to half height {rise}."
 
 
-def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any]) -> Panel:
+def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any]) -> kit.Panel:
     after = effects[effects["time_s"] >= 0]
     strength = after.assign(size=after["effect"].abs()).groupby("time_s")["size"].mean()
     times = np.linspace(0, float(strength.index[-1]), SHOWN_TIMES + 2)[1:-1]
     best = float(strength.index[int(strength.to_numpy().argmax())])
     shown = sorted({best, *(time for time in times if abs(time - best) > 0.02)})
-    figure = topomaps(effects.rename(columns={"effect": "r"}), targets, shown, label=_effect(facts))
-    return captioned("decodedheads", "Where categories differ", figure, effects)
+    figure = kit.topomaps(effects.rename(columns={"effect": "r"}), targets, shown, label=_effect(facts))
+    return kit.captioned("decodedheads", "Where categories differ", figure, effects)
 
 
 def _effect(facts: Mapping[str, Any]) -> str:
@@ -423,14 +399,14 @@ def _table(windows: pd.DataFrame) -> Any:
             row["scheme"],
             row["group"],
             f"{row['window']}{' (control)' if row['control'] else ''}",
-            number(row["score"]),
-            "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
-            number(row["null_mean"]),
-            p_number(row["p"], 4),
-            number(row["logistic"]),
+            kit.number(row["score"]),
+            "–" if np.isnan(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
+            kit.number(row["null_mean"]),
+            kit.p_number(row["p"], 4),
+            kit.number(row["logistic"]),
             str(row["n_folds"]),
             str(row["n_trials"]),
         ]
         for _, row in windows.iterrows()
     ]
-    return html_table(header, rows, "Windows decoded as a whole")
+    return kit.html_table(header, rows, "Windows decoded as a whole")

@@ -11,22 +11,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    NULL,
-    SPREADS,
-    TO_95,
-    FailedControl,
-    Section,
-    captioned,
-    check_columns,
-    html_table,
-    label_axes,
-    new_figure,
-    number,
-    p_equals,
-)
+from brainalign.report import kit
 
 MARKS = {"rank": "s", "upper clip": "^", "geo-topological": "D", "topological": "o"}
 
@@ -42,9 +27,11 @@ def identification_figure(surface: pd.DataFrame, rows: pd.DataFrame, chance: flo
         Baselines and the nested choice: name, lower, upper, accuracy, low, high, null_mean, null_high.
     chance : float
     """
-    check_columns("the table of thresholds", surface, ["lower", "upper", "family", "accuracy", "chosen"])
-    check_columns("the table of baselines", rows, ["name", "lower", "upper", "accuracy", "low", "high", "null_high"])
-    figure, (left, right) = new_figure(9.0, 4.2, 2)
+    kit.check_columns("the table of thresholds", surface, ["lower", "upper", "family", "accuracy", "chosen"])
+    kit.check_columns(
+        "the table of baselines", rows, ["name", "lower", "upper", "accuracy", "low", "high", "null_high"]
+    )
+    figure, (left, right) = kit.new_figure(9.0, 4.2, 2)
     _draw_surface(figure, left, surface, rows, chance)
     _draw_rows(right, rows, chance)
     return figure
@@ -74,17 +61,17 @@ def _draw_surface(figure: Figure, ax: Axes, surface: pd.DataFrame, rows: pd.Data
                 fontsize=7,
                 ha="center",
                 va="center",
-                arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": GREY},
+                arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": kit.GREY},
             )
     for name, mark in MARKS.items():
         mine = rows[rows["name"] == name]
         ax.plot(mine["lower"], mine["upper"], mark, color="white", markeredgecolor="black", markersize=6, label=name)
     chosen = surface[surface["chosen"] > 0]
-    ax.plot(chosen["lower"], chosen["upper"], "*", color=COLOURS[5], markersize=8, label="chosen (nested)")
+    ax.plot(chosen["lower"], chosen["upper"], "*", color=kit.COLOURS[5], markersize=8, label="chosen (nested)")
     ax.legend(fontsize=6, loc="lower right", frameon=False)
     ax.set_xlim(*edges)
     ax.set_ylim(edges[0], 1.15)
-    label_axes(ax, x="lower threshold (quantile)", y="upper threshold (quantile)", ticks="both")
+    kit.label_axes(ax, x="lower threshold (quantile)", y="upper threshold (quantile)", ticks="both")
 
 
 def _outline(ax: Axes, family: np.ndarray, step: float) -> None:
@@ -103,22 +90,22 @@ def _draw_rows(ax: Axes, rows: pd.DataFrame, chance: float) -> None:
     shown = rows.iloc[::-1]
     y = np.arange(len(shown))
     for k, (_, row) in enumerate(shown.iterrows()):
-        colour = COLOURS[5] if row["name"] == "nested" else GREY if row["name"] == "raw" else COLOURS[0]
+        colour = kit.COLOURS[5] if row["name"] == "nested" else kit.GREY if row["name"] == "raw" else kit.COLOURS[0]
         ax.plot([row["low"], row["high"]], [k, k], color=colour, linewidth=1.5)
         ax.plot(row["accuracy"], k, "o", color=colour, markersize=6)
     rank = float(rows.loc[rows["name"] == "rank", "accuracy"].iloc[0])
-    ax.axvline(rank, color=COLOURS[0], linewidth=0.8, linestyle="--")
-    ax.text(rank, len(shown) - 0.45, "rank", fontsize=7, ha="center", va="bottom", color=COLOURS[0])
+    ax.axvline(rank, color=kit.COLOURS[0], linewidth=0.8, linestyle="--")
+    ax.text(rank, len(shown) - 0.45, "rank", fontsize=7, ha="center", va="bottom", color=kit.COLOURS[0])
     ax.axvline(chance, color="black", linewidth=0.8, linestyle=":")
     ax.text(chance, len(shown) - 0.45, "chance", fontsize=7, ha="center", va="bottom")
     null = rows.loc[rows["name"] == "nested"].iloc[0]
     if pd.notna(null["null_high"]):
         k = int(np.flatnonzero((shown["name"] == "nested").to_numpy())[0])
-        ax.barh(k, float(null["null_high"]), height=0.5, color=NULL, zorder=0)
+        ax.barh(k, float(null["null_high"]), height=0.5, color=kit.NULL, zorder=0)
     ax.set_yticks(y, list(shown["name"]), fontsize=8)
     ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlim(0, 1.02)
-    label_axes(ax, x="share of regions named correctly", ticks="x")
+    kit.label_axes(ax, x="share of regions named correctly", ticks="x")
 
 
 IDENTIFICATION_TABLES = ("regions", "thresholds", "agreement")
@@ -141,14 +128,14 @@ EXPLAINED = (
 )
 
 
-def no_identification(reason: str) -> Section:
+def no_identification(reason: str) -> kit.Section:
     """Return the section where no regions are named, with the reason and no figure."""
-    return Section("identification", TITLE, paragraphs=[reason])
+    return kit.Section("identification", TITLE, paragraphs=[reason])
 
 
 def identification_section(
     tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any], confidence: float = 0.95
-) -> Section:
+) -> kit.Section:
     """Return the section on regions named across subjects.
 
     Parameters
@@ -164,7 +151,7 @@ def identification_section(
     if rows.empty:
         return no_identification(f"No regions are named across subjects: {about['reason']}.")
     figure = identification_figure(surface, rows, float(about["chance"]))
-    panel = captioned(
+    panel = kit.captioned(
         "identification surface",
         "Accuracy over all thresholds",
         figure,
@@ -182,10 +169,10 @@ def identification_section(
             "of the region, and the share of subjects whose own best layer is the one that the others say (chance: one "
             "over the number of layers). A layer that changes with the transform is no property of the region."
         )
-    return Section("identification", TITLE, [panel], paragraphs, blocks)
+    return kit.Section("identification", TITLE, [panel], paragraphs, blocks)
 
 
-def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[FailedControl]:
+def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[kit.FailedControl]:
     """Return relabelled regions that are named above chance.
 
     Parameters
@@ -198,15 +185,15 @@ def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[
     found = []
     for _, row in rows[rows["null_mean"].notna()].iterrows():
         chance = float(about["chance"])
-        error = (row["null_high"] - row["null_mean"]) / TO_95 / np.sqrt(about["n_shuffles"])
-        if row["null_mean"] > chance + SPREADS * error:
+        error = (row["null_high"] - row["null_mean"]) / kit.TO_95 / np.sqrt(about["n_shuffles"])
+        if row["null_mean"] > chance + kit.SPREADS * error:
             found.append(
-                FailedControl(
+                kit.FailedControl(
                     f"Regions named after relabelling them ({row['name']}), mean of {about['n_shuffles']}",
                     float(row["null_mean"]),
                     "Relabelled regions have no name to be found, so that accuracies of this section are too high.",
                     chance,
-                    limit=float(chance + SPREADS * error),
+                    limit=float(chance + kit.SPREADS * error),
                 )
             )
     return found
@@ -250,21 +237,22 @@ def _clear(difference: float, se: float) -> int:
 
 def _gap(row: Mapping[str, Any], column: str) -> str:
     value = float(row[column])
-    return f"{'+' if value >= 0 else '−'}{number(abs(value))} ± {number(float(row[f'{column}_se']))}"
+    return f"{'+' if value >= 0 else '−'}{kit.number(abs(value))} ± {kit.number(float(row[f'{column}_se']))}"
 
 
 def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any]) -> str:
     row = _row(rows, "nested")
     chosen = surface[surface["chosen"] > 0]
     cells = ", ".join(
-        f"({number(a, 2)}, {number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
+        f"({kit.number(a, 2)}, {kit.number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
     )
     return (
-        f"With thresholds chosen on the other subjects {number(row['accuracy'])} of {about['n_tested']} regions are "
-        f"named (chance {number(float(about['chance']))}; regions relabelled {about['n_shuffles']} times: mean "
-        f"{number(row['null_mean'])}, 95 % point {number(row['null_high'])}, p {p_equals(row['p'], 4)}); chosen were "
-        f"{cells}. The maximum of the surface, {number(float(surface['accuracy'].max()))}, was found by looking: with "
-        f"regions relabelled such a maximum is {number(float(about['best_of_shuffled']))} on average, not chance."
+        f"With thresholds chosen on the other subjects {kit.number(row['accuracy'])} of {about['n_tested']} regions "
+        f"are named (chance {kit.number(float(about['chance']))}; regions relabelled {about['n_shuffles']} times: mean "
+        f"{kit.number(row['null_mean'])}, 95 % point {kit.number(row['null_high'])}, p {kit.p_equals(row['p'], 4)}); "
+        f"chosen were {cells}. The maximum of the surface, {kit.number(float(surface['accuracy'].max()))}, was found "
+        f"by looking: with regions relabelled such a maximum is {kit.number(float(about['best_of_shuffled']))} on "
+        "average, not chance."
     )
 
 
@@ -294,11 +282,11 @@ def _table(rows: pd.DataFrame) -> Markup:
     cells = []
     for _, row in rows.iterrows():
         name = str(row["name"])
-        quantiles = "" if pd.isna(row["lower"]) else f" ({number(row['lower'], 2)}, {number(row['upper'], 2)})"
-        interval = f"{number(row['low'])} to {number(row['high'])}"
+        quantiles = "" if pd.isna(row["lower"]) else f" ({kit.number(row['lower'], 2)}, {kit.number(row['upper'], 2)})"
+        interval = f"{kit.number(row['low'])} to {kit.number(row['high'])}"
         over = ["–" if name == own else _gap(_row(rows, name), column) for own, column in _OVER.items()]
-        cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), number(row["accuracy"]), interval, *over])
-    return html_table(header, cells, "Regions named across subjects")
+        cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), kit.number(row["accuracy"]), interval, *over])
+    return kit.html_table(header, cells, "Regions named across subjects")
 
 
 _OVER = {"rank": "over_rank", "upper clip": "over_clip"}
@@ -311,8 +299,8 @@ def _layers(agreement: pd.DataFrame) -> Markup:
     for (model, region), part in agreement.groupby(["model", "region"], sort=False):
         mine = part.set_index("transform").reindex(transforms)
         shown = [
-            f"{layer} (r {number(r)}, {number(share, 2)} agree)" if layer else "–"
+            f"{layer} (r {kit.number(r)}, {kit.number(share, 2)} agree)" if layer else "–"
             for layer, r, share in zip(mine["layer"], mine["r"], mine["agreement"], strict=True)
         ]
         cells.append([str(model), str(region), *shown])
-    return html_table(["model", "region", *transforms], cells, "Layers against regions")
+    return kit.html_table(["model", "region", *transforms], cells, "Layers against regions")

@@ -10,20 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import (
-    GREY,
-    Panel,
-    Section,
-    captioned,
-    check_columns,
-    html_table,
-    label_axes,
-    legend_below,
-    model_colours,
-    new_figure,
-    number,
-    panel_grid,
-)
+from brainalign.report import kit
 
 MATCHING_TABLES = ("similarity", "dimensions", "featurebias", "manifolds")
 TITLE = "Networks beside networks"
@@ -45,12 +32,12 @@ EXPLAINED = (
 )
 
 
-def no_matching(reason: str) -> Section:
+def no_matching(reason: str) -> kit.Section:
     """Return the section where no networks were compared, with the reason."""
-    return Section("matching", TITLE, paragraphs=[reason])
+    return kit.Section("matching", TITLE, paragraphs=[reason])
 
 
-def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
+def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
     """Return the section on networks beside networks.
 
     Parameters
@@ -60,14 +47,16 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
     """
     pairs, dimensions, bias, manifolds = (tables[name] for name in MATCHING_TABLES)
     n = int(dimensions["n"].iloc[0]) if len(dimensions) else 0
-    panels: list[Panel] = []
+    panels: list[kit.Panel] = []
     blocks: list[Markup] = []
     if len(pairs):
         blocks.append(_table(pairs))
         first = str(pairs["measure"].iloc[0])
         shown = pairs[pairs["measure"] == first]
         panels.append(
-            captioned("matchingpairs", f"Layers of two networks, {first}", pair_heatmaps(shown), shown, measure=first)
+            kit.captioned(
+                "matchingpairs", f"Layers of two networks, {first}", pair_heatmaps(shown), shown, measure=first
+            )
         )
     early, late = dimensions["step"] < 0, dimensions["step"] >= 0
     for name, rows, draw, over in (
@@ -76,18 +65,18 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
     ):
         if len(rows):
             title, place = f"Dimension over {name}", f"matching{name}"
-            panels.append(captioned("matchingdimension", title, draw(rows), rows, id=place, vector=True, over=over))
+            panels.append(kit.captioned("matchingdimension", title, draw(rows), rows, id=place, vector=True, over=over))
     if len(bias):
         figure = feature_shares(bias)
-        panels.append(captioned("matchingbias", "What known features fill", figure, bias, vector=True))
+        panels.append(kit.captioned("matchingbias", "What known features fill", figure, bias, vector=True))
     if len(manifolds):
         blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
         panels += _manifolds(manifolds)
     paragraphs = [*(text.format(n=n) for text in EXPLAINED), *manifold_notes(manifolds)]
-    return Section("matching", TITLE, panels, paragraphs, blocks)
+    return kit.Section("matching", TITLE, panels, paragraphs, blocks)
 
 
-def _manifolds(table: pd.DataFrame) -> list[Panel]:
+def _manifolds(table: pd.DataFrame) -> list[kit.Panel]:
     """Return the figures of categories over layers and over training, without features that have none."""
     measured, panels = table[table["n_each"] > 0], []
     for name, over, part in (
@@ -96,7 +85,7 @@ def _manifolds(table: pd.DataFrame) -> list[Panel]:
     ):
         if len(part):
             title = f"Categories over {over}: capacity and collapse"
-            panels.append(captioned("matchingmanifolds", title, manifold_profiles(part), part, id=name, over=over))
+            panels.append(kit.captioned("matchingmanifolds", title, manifold_profiles(part), part, id=name, over=over))
     return panels
 
 
@@ -112,13 +101,13 @@ def _table(pairs: pd.DataFrame) -> Markup:
             rows.append([*cells, "none", *["–"] * 4, str(part["note"].iloc[0])])
             continue
         best = seen.iloc[int(seen["value"].astype(float).argmax())]
-        null = f"{number(best['null'])}, {number(best['null_high'])}"
-        turned = number(best["rotated"]) if pd.notna(best["rotated"]) else "–"
+        null = f"{kit.number(best['null'])}, {kit.number(best['null_high'])}"
+        turned = kit.number(best["rotated"]) if pd.notna(best["rotated"]) else "–"
         reasons = part["note"][part["note"] != ""]
         missing = f"{len(reasons)} pairs: {reasons.iloc[0]}" if len(reasons) else ""
         layers = f"{best['layer_a']}, {best['layer_b']}"
-        rows.append([*cells, layers, number(best["value"]), null, turned, str(int(best["n_stimuli"])), missing])
-    return html_table(header, rows, "Most alike layers of every pair of networks")
+        rows.append([*cells, layers, kit.number(best["value"]), null, turned, str(int(best["n_stimuli"])), missing])
+    return kit.html_table(header, rows, "Most alike layers of every pair of networks")
 
 
 def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
@@ -129,9 +118,9 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
     pairs : DataFrame
         Of one measure: model_a, layer_a, model_b, layer_b, value.
     """
-    check_columns("the table of pairs", pairs, ["model_a", "layer_a", "model_b", "layer_b", "value"])
+    kit.check_columns("the table of pairs", pairs, ["model_a", "layer_a", "model_b", "layer_b", "value"])
     groups = list(pairs.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
-    figure, axes, _ = panel_grid(len(groups), 3, (3.2, 3.3), margin=(1.0, 0.0))
+    figure, axes, _ = kit.panel_grid(len(groups), 3, (3.2, 3.3), margin=(1.0, 0.0))
     for ax, ((a, b), part) in zip(axes, groups, strict=False):
         rows, names = list(pd.unique(part["layer_a"])), list(pd.unique(part["layer_b"]))
         grid = part.pivot(index="layer_a", columns="layer_b", values="value").loc[rows, names].to_numpy(dtype=float)
@@ -139,7 +128,7 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
         every = [max(1, -(-len(some) // MOST_NAMES)) for some in (rows, names)]
         ax.set_yticks(range(0, len(rows), every[0]), rows[:: every[0]], fontsize=6)
         ax.set_xticks(range(0, len(names), every[1]), names[:: every[1]], fontsize=6, rotation=60, ha="right")
-        label_axes(ax, x=str(b), y=str(a))
+        kit.label_axes(ax, x=str(b), y=str(a))
     figure.colorbar(image, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
     return figure
 
@@ -152,9 +141,9 @@ def dimension_profiles(table: pd.DataFrame) -> Figure:
     table : DataFrame
         A row per model, layer and measure: number (of the layer, from 0), value.
     """
-    check_columns("the table of dimensions", table, ["model", "number", "measure", "value"])
+    kit.check_columns("the table of dimensions", table, ["model", "number", "measure", "value"])
     measures, models = _measures(table), list(pd.unique(table["model"]))
-    colours = model_colours(models)
+    colours = kit.model_colours(models)
     figure, axes = _canvas(len(measures))
     for ax, measure in zip(axes, measures, strict=False):
         for model in models:
@@ -162,7 +151,7 @@ def dimension_profiles(table: pd.DataFrame) -> Figure:
             depth = mine["number"] / max(mine["number"].max(), 1)
             ax.plot(depth, mine["value"], "o-", color=colours[model], markersize=3, linewidth=1, label=str(model))
         _label(ax, measure, "relative depth")
-    legend_below(figure, axes[: len(measures)], 4)
+    kit.legend_below(figure, axes[: len(measures)], 4)
     return figure
 
 
@@ -174,7 +163,7 @@ def dimension_training(table: pd.DataFrame) -> Figure:
     table : DataFrame
         A row per network, step, layer and measure: number, value.
     """
-    check_columns("the table of dimensions", table, ["network", "step", "number", "measure", "value"])
+    kit.check_columns("the table of dimensions", table, ["network", "step", "number", "measure", "value"])
     measures = _measures(table)
     figure, axes = _canvas(len(measures))
     last = max(int(table["number"].max()), 1)
@@ -198,9 +187,9 @@ def feature_shares(table: pd.DataFrame) -> Figure:
     table : DataFrame
         A row per model, layer and feature: number, explained, decodability.
     """
-    check_columns("the table of features", table, ["model", "number", "feature", "explained", "decodability"])
+    kit.check_columns("the table of features", table, ["model", "number", "feature", "explained", "decodability"])
     models, features = list(pd.unique(table["model"])), list(pd.unique(table["feature"]))
-    colours = model_colours(features)
+    colours = kit.model_colours(features)
     figure, axes = _canvas(len(models))
     for ax, model in zip(axes, models, strict=False):
         for feature in features:
@@ -208,10 +197,10 @@ def feature_shares(table: pd.DataFrame) -> Figure:
             x, shown, colour = mine["number"], mine["decodability"].clip(lower=0), colours[feature]
             ax.plot(x, mine["explained"], "o-", color=colour, markersize=4, label=f"{feature}: variance")
             ax.plot(x, shown, ":", color=colour, label=f"{feature}: read out")
-        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.axhline(0, color=kit.GREY, linewidth=0.6)
         ax.set_ylim(-0.03, 1.03)
         _label(ax, str(model), "layer")
-    legend_below(figure, axes[: len(models)], 4)
+    kit.legend_below(figure, axes[: len(models)], 4)
     return figure
 
 
@@ -222,12 +211,12 @@ def _measures(table: pd.DataFrame) -> list[str]:
 
 
 def _canvas(n: int) -> tuple[Figure, list[Axes]]:
-    figure, axes, _ = panel_grid(n, 3, (3.0, 2.9), margin=(1.0, 0.0))
+    figure, axes, _ = kit.panel_grid(n, 3, (3.0, 2.9), margin=(1.0, 0.0))
     return figure, axes
 
 
 def _label(ax: Axes, title: str, below: str) -> None:
-    label_axes(ax, title, x=below, ticks="both", size=8)
+    kit.label_axes(ax, title, x=below, ticks="both", size=8)
 
 
 DRAWN = {
@@ -252,13 +241,13 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
         A row per model, layer (number), feature and measure: value, null_low, null_high. Lines are models over relative
         depth; with the columns `network` and `step` of checkpoints, layers over training steps.
     """
-    check_columns("the table of manifolds", table, ["model", "number", "feature", "measure", "value", "null_low"])
-    check_columns("the table of manifolds", table, ["null_high", "network", "step", "layer"])
+    kit.check_columns("the table of manifolds", table, ["model", "number", "feature", "measure", "value", "null_low"])
+    kit.check_columns("the table of manifolds", table, ["null_high", "network", "step", "layer"])
     features = list(pd.unique(table["feature"]))[:MOST_FEATURES]
     training = bool((table["step"] >= 0).any())
     lines = table["network"] + " " + table["layer"] if training else table["model"]
-    colours = model_colours(list(pd.unique(lines)))
-    figure, axes = new_figure(9.0, 0.6 + 2.1 * len(features), len(DRAWN), len(features))
+    colours = kit.model_colours(list(pd.unique(lines)))
+    figure, axes = kit.new_figure(9.0, 0.6 + 2.1 * len(features), len(DRAWN), len(features))
     for row, feature in enumerate(features):
         for column, (measure, title) in enumerate(DRAWN.items()):
             ax = axes[row * len(DRAWN) + column]
@@ -274,7 +263,7 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
                 _logarithmic(ax, part)
             if training:
                 ax.set_xscale("symlog", linthresh=1)
-            label_axes(
+            kit.label_axes(
                 ax,
                 title if row == 0 else "",
                 x="training step" if training else "relative depth",
@@ -282,7 +271,7 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
                 size=8,
             )
             ax.tick_params(which="both", labelsize=6)
-    legend_below(figure, axes, 4)
+    kit.legend_below(figure, axes, 4)
     return figure
 
 
@@ -326,11 +315,11 @@ def manifold_table(table: pd.DataFrame) -> Markup:
         sizes = f"{int(best['n_categories'])} × {int(best['n_each'])} ({int(best['n_left_out'])})"
         cells = [_beside_null(mine.loc[name]) for name in TOLD]
         rows.append([str(model), str(feature), str(best["layer"]), sizes, *cells])
-    return html_table(header, rows, "Capacity and collapse of categories, and of shuffled ones (median)")
+    return kit.html_table(header, rows, "Capacity and collapse of categories, and of shuffled ones (median)")
 
 
 def _beside_null(row: pd.Series[float]) -> str:
-    words = ["∞" if np.isinf(row[name]) else number(row[name]) for name in ("value", "null")]
+    words = ["∞" if np.isinf(row[name]) else kit.number(row[name]) for name in ("value", "null")]
     return "–" if pd.isna(row["value"]) else f"{words[0]} (shuffled {words[1]})"
 
 

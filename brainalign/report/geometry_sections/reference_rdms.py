@@ -13,18 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    NULL,
-    check_columns,
-    label_axes,
-    legend_below,
-    model_colours,
-    new_figure,
-    panel_grid,
-    share_axis,
-)
+from brainalign.report import kit
 
 RANDOM_COLUMNS = ("reference", "model", "layer", "mean", "sd", "n")
 
@@ -45,11 +34,11 @@ def reference_bars(
         Every model of the study, for colours that agree with other figures.
     """
     needed = ["reference", "model", "layer", "score", "se", "ceiling_low", "ceiling_high"]
-    check_columns("the table of fits", rows, needed)
+    kit.check_columns("the table of fits", rows, needed)
     references = list(pd.unique(rows["reference"]))
-    colours = model_colours(models or list(pd.unique(rows["model"])))
+    colours = kit.model_colours(models or list(pd.unique(rows["model"])))
     most = int(rows.groupby("reference").size().max())
-    figure, axes, _ = panel_grid(len(references), 2, (4.5, 0.55 + 0.2 * most), margin=(0.0, 0.7), least=9.0)
+    figure, axes, _ = kit.panel_grid(len(references), 2, (4.5, 0.55 + 0.2 * most), margin=(0.0, 0.7), least=9.0)
     for ax, reference in zip(axes, references, strict=False):
         part = rows[rows["reference"] == reference].reset_index(drop=True)
         band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
@@ -68,9 +57,9 @@ def reference_bars(
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.axvline(0, color="black", linewidth=0.6)
-        label_axes(ax, reference, x="fit of the RDMs", ticks="x")
-    share_axis(axes, x=True, y=False)
-    legend_below(figure, axes, 3)
+        kit.label_axes(ax, reference, x="fit of the RDMs", ticks="x")
+    kit.share_axis(axes, x=True, y=False)
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -90,7 +79,7 @@ def _random_mark(ax: Axes, line: int, row: pd.Series[Any], random: pd.DataFrame 
     """Draw mean and sd of random weights over the bar of the same layer."""
     if random is None:
         return
-    check_columns("the table of random weights", random, RANDOM_COLUMNS)
+    kit.check_columns("the table of random weights", random, RANDOM_COLUMNS)
     same = random[
         (random["reference"] == row["reference"])
         & (random["model"] == row["model"])
@@ -133,24 +122,24 @@ def layer_curves(
         ones where the best single layer was chosen on the same parts (selected).
     """
     needed = ["reference", "model", "layer", "score", "se", "ceiling_low", "ceiling_high", "best", "p_max"]
-    check_columns("the table of layers", rows, needed)
+    kit.check_columns("the table of layers", rows, needed)
     references = list(pd.unique(rows["reference"]))
-    colours = model_colours(models or list(pd.unique(rows["model"])))
-    figure, axes, _ = panel_grid(len(references), 2, (3.9, 3.5), margin=(1.2, 0.0))
+    colours = kit.model_colours(models or list(pd.unique(rows["model"])))
+    figure, axes, _ = kit.panel_grid(len(references), 2, (3.9, 3.5), margin=(1.2, 0.0))
     for ax, reference in zip(axes, references, strict=False):
         part = rows[rows["reference"] == reference]
         _curve_panel(ax, part, None if random is None else random[random["reference"] == reference], colours)
         if combined is not None:
             _combined_lines(ax, combined[combined["reference"] == reference], colours)
         ax.set_title(reference, fontsize=9)
-    share_axis(axes)
-    legend_below(figure, axes, 4)
+    kit.share_axis(axes)
+    kit.legend_below(figure, axes, 4)
     return figure
 
 
 def _combined_lines(ax: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
     for _, row in rows.iterrows():
-        name, colour = f"{row['model']} {row['layer']}", colours.get(row["model"], GREY)
+        name, colour = f"{row['model']} {row['layer']}", colours.get(row["model"], kit.GREY)
         ax.axhline(row["score"], color=colour, linestyle="--", linewidth=1.2, label=f"{name}, held out")
         ax.axhline(row["selected"], color=colour, linestyle=":", linewidth=1.2, label=f"{name}: best layer, held out")
 
@@ -181,12 +170,12 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
         if control is not None and control["mean"].notna().any():
             some = control["mean"].notna().to_numpy()
             mean, sd = control["mean"].to_numpy()[some], control["sd"].to_numpy()[some]
-            ax.fill_between(x[some], mean - sd, mean + sd, color=NULL, linewidth=0, zorder=0)
+            ax.fill_between(x[some], mean - sd, mean + sd, color=kit.NULL, linewidth=0, zorder=0)
             ax.plot(
                 x[some],
                 mean,
                 "--",
-                color=GREY,
+                color=kit.GREY,
                 linewidth=1,
                 label=f"random weights, mean ± sd of {int(control['n'].max())}",
             )
@@ -195,7 +184,7 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
             ax.set_xticks(x[::step], list(part["layer"])[::step], rotation=60, ha="right", fontsize=7)
     several = rows["model"].nunique() > 1
     ax.set_xlabel("relative depth (0 first layer, 1 last)" if several else "layer", fontsize=8)
-    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axhline(0, color=kit.GREY, linewidth=0.6)
     ax.set_ylabel("fit of the RDMs", fontsize=8)
     verdicts = []
     for model, part in rows.groupby("model", sort=False):
@@ -237,7 +226,7 @@ def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]
 
     n = len(categories)
     order, names, middles, borders = _order(categories)
-    figure, axes, columns = panel_grid(len(rdms), 3, (2.75, 2.7), margin=(0.8, 0.5))
+    figure, axes, columns = kit.panel_grid(len(rdms), 3, (2.75, 2.7), margin=(0.8, 0.5))
     upper = np.triu_indices(n, 1)
     image: Any = None
     for k, (ax, (name, given)) in enumerate(zip(axes, rdms.items(), strict=False)):
@@ -272,7 +261,7 @@ def mds_categories(points: NDArray[np.floating], categories: Sequence[str]) -> F
     categories : sequence of str
     """
     names = list(dict.fromkeys(categories))
-    figure, (ax,) = new_figure(6.6, 4.2)
+    figure, (ax,) = kit.new_figure(6.6, 4.2)
     markers = "osD^vP"
     for k, name in enumerate(names):
         here = np.array([category == name for category in categories])
@@ -280,8 +269,8 @@ def mds_categories(points: NDArray[np.floating], categories: Sequence[str]) -> F
             points[here, 0],
             points[here, 1],
             s=26,
-            color=COLOURS[k % len(COLOURS)],
-            marker=markers[k // len(COLOURS) % len(markers)],
+            color=kit.COLOURS[k % len(kit.COLOURS)],
+            marker=markers[k // len(kit.COLOURS) % len(markers)],
             alpha=0.85,
             label=f"{name} ({here.sum()})",
         )

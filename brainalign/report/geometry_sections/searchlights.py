@@ -10,26 +10,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.report.kit import (
-    CAPTIONS,
-    Panel,
-    Section,
-    Shelf,
-    SubjectMaterial,
-    number,
-    p_equals,
-    target_map,
-    together,
-)
+from brainalign.report import kit
 
 FAMILY_LEVEL = 0.05  # family-wise, over centres and layers
 
 
-def searchlight_section(material: SubjectMaterial) -> Section | None:
+def searchlight_section(material: kit.SubjectMaterial) -> kit.Section | None:
     """Draw, for every model, the fit of its best layer around every centre, and what of it is above chance."""
     if not material.searchlights or material.responses is None:
         return None
-    panels: list[Panel] = []
+    panels: list[kit.Panel] = []
     paragraphs = []
     for model, table in material.searchlights.items():
         details = details_of(material, model)
@@ -41,25 +31,25 @@ def searchlight_section(material: SubjectMaterial) -> Section | None:
         found = mine["p_anywhere"] < FAMILY_LEVEL
         numbers = {name: details[name] for name in ("comparison", "distance")}
         numbers |= {"level": FAMILY_LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
-        caption = " ".join(CAPTIONS["searchlight"].format(**numbers).split())
+        caption = " ".join(kit.CAPTIONS["searchlight"].format(**numbers).split())
         title = f"{model} ({layer})"
         label = f"fit of RDMs ({details['comparison']})"
         everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), label)
         if everywhere is None:
             paragraphs.append(f"No map of {title} is drawn: maps for other tools lie beside its table.")
             continue
-        parts = [Panel(f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere, mine)]
+        parts = [kit.Panel(f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere, mine)]
         if found.any():
             shown = np.where(found, mine["score"], np.nan)
             above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {FAMILY_LEVEL:g}, corrected")
-            text = " ".join(CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum())).split())
-            parts.append(Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
-        panels += together(f"searchlight-{model}", f"Searchlight: {title}", parts)
-    return Section("searchlight", "Searchlights", panels, paragraphs)
+            text = " ".join(kit.CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum())).split())
+            parts.append(kit.Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
+        panels += kit.together(f"searchlight-{model}", f"Searchlight: {title}", parts)
+    return kit.Section("searchlight", "Searchlights", panels, paragraphs)
 
 
 def _draw(
-    material: SubjectMaterial,
+    material: kit.SubjectMaterial,
     table: pd.DataFrame,
     values: NDArray[np.floating[Any]],
     found: NDArray[np.bool_],
@@ -70,11 +60,11 @@ def _draw(
     vmax = float(np.ceil(10 * np.nanmax(np.abs(table["score"]))) / 10) or 1.0
     order = pd.Index(table["target_id"]).get_indexer(pd.Index(material.responses.targets["target_id"]))
     full = np.where(order >= 0, values[order], np.nan)
-    drawn = target_map(material, full, label=label, vmax=vmax, outline=np.where(order >= 0, found[order], 0))
+    drawn = kit.target_map(material, full, label=label, vmax=vmax, outline=np.where(order >= 0, found[order], 0))
     return None if drawn is None else drawn.figure
 
 
-def searchlights_of(shelf: Shelf) -> dict[str, pd.DataFrame]:
+def searchlights_of(shelf: kit.Shelf) -> dict[str, pd.DataFrame]:
     """Gather the searchlights of a subject, by model."""
     tables = {
         labels["model"]: shelf.fetch("searchlight", pd.DataFrame, **labels) for labels in shelf.each("searchlight")
@@ -94,22 +84,22 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
     threshold = details["threshold_anywhere"]
     limit = (
         f"the largest fit over centres{' and layers' if table['layer'].nunique() > 1 else ''} in "
-        f"{details['permutations']:,} exchanges of {details['n_stimuli']} stimuli exceeds {number(threshold)} in 5 % "
-        "of them"
+        f"{details['permutations']:,} exchanges of {details['n_stimuli']} stimuli exceeds {kit.number(threshold)} in "
+        "5 % of them"
     )
     best = mine.iloc[int(np.nanargmax(mine["score"].to_numpy()))]
     place = targets.set_index("target_id").loc[best["target_id"]]
     where = ", ".join(f"{place[axis]:.0f}" for axis in ("x_mm", "y_mm", "z_mm"))
     top = (
-        f"the best of {layer} is {number(best['score'])} around {best['target_id']} ({where} mm; "
-        f"p {p_equals(best['p_anywhere'], 4)})"
+        f"the best of {layer} is {kit.number(best['score'])} around {best['target_id']} ({where} mm; "
+        f"p {kit.p_equals(best['p_anywhere'], 4)})"
     )
     if not n_found:
         return f"{model}: no centre exceeds chance: {limit}, and {top}.{without}"
     return f"{model}: {n_found:,} of {n:,} centres exceed chance: {limit}; {top}.{without}"
 
 
-def searchlight_methods(material: SubjectMaterial) -> list[tuple[str, list[str]]]:
+def searchlight_methods(material: kit.SubjectMaterial) -> list[tuple[str, list[str]]]:
     """Describe the searchlights, with the keys of the references; empty where none was run."""
     if not material.searchlights:
         return []
@@ -130,7 +120,7 @@ def searchlight_methods(material: SubjectMaterial) -> list[tuple[str, list[str]]
     return [(text, keys)]
 
 
-def details_of(material: SubjectMaterial, model: str) -> Mapping[str, Any]:
+def details_of(material: kit.SubjectMaterial, model: str) -> Mapping[str, Any]:
     """Return the details of a model's searchlights."""
     record = material.sidecars[f"sub-{material.subject}_model-{model}_searchlight.parquet"]
     found: Mapping[str, Any] = record["details"]

@@ -11,33 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.report.kit import (
-    CAPTIONS,
-    GREY,
-    NULL,
-    ImageMaterial,
-    Material,
-    Panel,
-    Section,
-    SubjectMaterial,
-    captioned,
-    check_columns,
-    label_axes,
-    layer_colours,
-    legend_below,
-    model_colours,
-    new_figure,
-    panel_grid,
-    share_axis,
-    topomaps,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 from brainalign.statistics.summary import Encoding
 
 SHOWN_TIMES = 5  # topographies
 
 
-def course_section(material: ImageMaterial) -> Section | None:
+def course_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on scores over time (s from the stimulus), latencies of layers and topographies.
 
     None where nothing was fitted, or responses have no times.
@@ -56,26 +37,26 @@ def course_section(material: ImageMaterial) -> Section | None:
         models=material.labels(material.models),
         random_weights=material.labels(material.controls),
     )
-    panels = [captioned("timecourse", "Score over time", figure, rows, id="course")]
+    panels = [kit.captioned("timecourse", "Score over time", figure, rows, id="course")]
     separate = [material.label(*key) for key in material.of_layers]
     if separate:
         first, peaks = separate[0], peaks[peaks["model"].isin(separate)]
         every = score_over_time(rows[rows["model"] == first], peaks=peaks[peaks["model"] == first])
         title = f"Score over time, every layer of {first}"
-        panels.append(captioned("timecourse", title, every, id="courselayers"))
+        panels.append(kit.captioned("timecourse", title, every, id="courselayers"))
         figure = layer_latencies(peaks)
-        panels.append(captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
+        panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
     panels += list(_topographies(material, model, method))
-    return Section("time", "Scores over time", panels)
+    return kit.Section("time", "Scores over time", panels)
 
 
-def _of_chosen_layers(material: ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:
+def _of_chosen_layers(material: kit.ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the layer of every fit that was chosen in training."""
     chosen = {(material.label(*key), material.chosen(*key)) for key in material.encodings}
     return table[[pair in chosen for pair in zip(table["model"], table["layer"], strict=True)]]
 
 
-def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
+def _course(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     encoding = material.encodings[key]
     mean = encoding.profile[encoding.profile["group"] != RELIABLE]
     mean = mean.assign(time_s=mean["group"].astype(float), mean_r=mean["r"])
@@ -92,7 +73,7 @@ def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     return table[columns].assign(model=material.label(*key))
 
 
-def _peaks(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
+def _peaks(material: kit.ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     names = {"peak": "peak_s", "peak_low": "low_s", "peak_high": "high_s"}
     table = material.encodings[key].preference.rename(columns=names)
     return table[["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]].assign(
@@ -100,7 +81,7 @@ def _peaks(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     )
 
 
-def _clusters(material: ImageMaterial) -> pd.DataFrame:
+def _clusters(material: kit.ImageMaterial) -> pd.DataFrame:
     """Return when significant clusters of the layer chosen in training last; those that overlap in time as one."""
     rows = []
     for (model, method), encoding in material.encodings.items():
@@ -118,7 +99,7 @@ def _clusters(material: ImageMaterial) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "layer", "start_s", "stop_s", "p"])
 
 
-def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[Panel]:
+def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Iterator[kit.Panel]:
     """Yield maps of the head at times after the stimulus; sensors of a significant cluster are marked."""
     if material.responses is None or material.responses.times is None:
         return
@@ -134,12 +115,14 @@ def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[
     )
 
 
-def _heads(targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str, label: str) -> Iterator[Panel]:
+def _heads(
+    targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str, label: str
+) -> Iterator[kit.Panel]:
     """Yield maps of the head at some times; nothing where sensors have no place."""
     placed = targets.reindex(columns=["x_mm", "y_mm", "z_mm", "sensor_type"]).notna().all(axis=None)
     if placed and len(times):
-        figure = topomaps(scores, targets, times.tolist(), label=label)
-        yield captioned("topomap", f"Topography of r ({name})", figure, id="topography")
+        figure = kit.topomaps(scores, targets, times.tolist(), label=label)
+        yield kit.captioned("topomap", f"Topography of r ({name})", figure, id="topography")
 
 
 def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
@@ -147,7 +130,7 @@ def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
     return any(sensor in set(sensors) for sensors in here["sensors"])
 
 
-def left_out_course_section(material: Material) -> Section | None:
+def left_out_course_section(material: kit.Material) -> kit.Section | None:
     """Return the section on scores over time of runs left out in turn: every model with the first method.
 
     Each is the mean over its layers; those of networks are also drawn one by one. None where nothing was fitted.
@@ -170,17 +153,17 @@ def left_out_course_section(material: Material) -> Section | None:
         "measure": f"r in {material.tested}",
     }
     figure = score_over_time(pooled, **names)
-    caption = CAPTIONS["leftoutcourse"].format(tested=material.tested)
-    panels = [Panel("course", f"Score over time ({first.method})", caption, figure, rows)]
+    caption = kit.CAPTIONS["leftoutcourse"].format(tested=material.tested)
+    panels = [kit.Panel("course", f"Score over time ({first.method})", caption, figure, rows)]
     for model in material.layered_models:
         if (model, first.method) in material.encodings:
             every = score_over_time(rows[rows["model"] == model], **names)
             title = f"Score over time, every layer of {model}"
-            panels.append(Panel(f"courselayers-{model}", title, caption, every))
+            panels.append(kit.Panel(f"courselayers-{model}", title, caption, every))
     scores, name = first.of(first.encoding.scores), f"{material.name_of(first.model, first.layer)}, {first.method}"
     course = scores.groupby("time_s")["r"].mean()
     if course.isna().all():
-        return Section("time", "Scores over time", panels, [f"{name}: no sensor has a score."])
+        return kit.Section("time", "Scores over time", panels, [f"{name}: no sensor has a score."])
     times = course.index.to_numpy(dtype=float)
     peak = float(times[np.nanargmax(course.to_numpy())])
     after = times[times >= 0]
@@ -192,7 +175,7 @@ def left_out_course_section(material: Material) -> Section | None:
         f"{name}: the mean over sensors is largest at {1000 * peak:.0f} ms. On heads, white dots are p < .05, "
         "corrected by the maximum over sensors and times."
     )
-    return Section("time", "Scores over time", panels, [text])
+    return kit.Section("time", "Scores over time", panels, [text])
 
 
 def _left_out_course(encoding: Encoding, split: str) -> pd.DataFrame:
@@ -209,7 +192,7 @@ def _left_out_course(encoding: Encoding, split: str) -> pd.DataFrame:
     return rows.assign(best_r=of_best.reindex(keys).to_numpy(), null_low=0.0, null_high=np.nan, best_null_high=largest)
 
 
-def rsa_course_section(material: SubjectMaterial) -> Section | None:
+def rsa_course_section(material: kit.SubjectMaterial) -> kit.Section | None:
     """Return the section on the fit of RDMs over time; None where no layer has one."""
     if material.comparison is None:
         return None
@@ -224,7 +207,9 @@ def rsa_course_section(material: SubjectMaterial) -> Section | None:
     if best.empty:
         return None
     figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
-    return Section("geometry", "Geometry over time", [captioned("rsatime", "RSA over time", figure, best, id="rsa")])
+    return kit.Section(
+        "geometry", "Geometry over time", [kit.captioned("rsatime", "RSA over time", figure, best, id="rsa")]
+    )
 
 
 def best_layers(table: pd.DataFrame) -> pd.DataFrame:
@@ -262,7 +247,7 @@ def score_over_time(
     measure : str
         What the vertical axis shows.
     """
-    check_columns(
+    kit.check_columns(
         "the table of scores over time", rows, ["model", "layer", "time_s", "mean_r", "best_r", "null_low", "null_high"]
     )
     colours = _series_colours(rows, models, random_weights)
@@ -285,18 +270,18 @@ def score_over_time(
         if high in rows.columns:
             band = rows.groupby("time_s").agg(low=(low, "min"), high=(high, "max"))
             ax.fill_between(
-                1000 * band.index, band["low"], band["high"], color=NULL, linewidth=0, label="permuted", zorder=0
+                1000 * band.index, band["low"], band["high"], color=kit.NULL, linewidth=0, label="permuted", zorder=0
             )
     for ax, title in ((mean, "mean over sensors"), (best, "best sensor")):
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-        ax.axhline(0, color=GREY, linewidth=0.6)
-        label_axes(ax, title, y=measure, ticks="both")
+        ax.axhline(0, color=kit.GREY, linewidth=0.6)
+        kit.label_axes(ax, title, y=measure, ticks="both")
     _draw_peaks(mean, rows, peaks, colours)
     if clusters is not None and n_bars:
         _draw_clusters(bars, rows, clusters, colours)
     (bars if n_bars else mean).set_xlabel("time from onset (ms)", fontsize=8)
     best.set_xlabel("time from onset (ms)", fontsize=8)
-    legend_below(figure, [mean], 5)
+    kit.legend_below(figure, [mean], 5)
     return figure
 
 
@@ -319,11 +304,11 @@ def _series_colours(
     """Return the colour of every (model, layer): layers of a single model by depth, else one colour per model."""
     series = [(str(m), str(layer)) for m, layer in rows[["model", "layer"]].drop_duplicates().to_numpy()]
     trained = [model for model, _ in series if model not in random_weights]
-    by_model = model_colours(models or list(dict.fromkeys(trained)), random_weights)
+    by_model = kit.model_colours(models or list(dict.fromkeys(trained)), random_weights)
     if len(set(trained)) == 1 and len(trained) > 1:
-        by_layer = layer_colours([layer for model, layer in series if model == trained[0]])
-        return {key: by_layer[key[1]] if key[0] == trained[0] else GREY for key in series}
-    return {key: by_model.get(key[0], GREY) for key in series}
+        by_layer = kit.layer_colours([layer for model, layer in series if model == trained[0]])
+        return {key: by_layer[key[1]] if key[0] == trained[0] else kit.GREY for key in series}
+    return {key: by_model.get(key[0], kit.GREY) for key in series}
 
 
 def _name(rows: pd.DataFrame, key: tuple[str, str]) -> str:
@@ -337,7 +322,7 @@ def _draw_peaks(ax: Axes, rows: pd.DataFrame, peaks: pd.DataFrame | None, colour
     """Mark decided peak latencies on their curve, with the interval as a horizontal line."""
     if peaks is None:
         return
-    check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided"])
+    kit.check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided"])
     for _, peak in peaks[peaks["decided"].astype(bool)].iterrows():
         key = (peak["model"], peak["layer"])
         part = rows[(rows["model"] == key[0]) & (rows["layer"] == key[1])].sort_values("time_s")
@@ -349,7 +334,7 @@ def _draw_peaks(ax: Axes, rows: pd.DataFrame, peaks: pd.DataFrame | None, colour
 
 def _draw_clusters(ax: Axes, rows: pd.DataFrame, clusters: pd.DataFrame, colours: dict[tuple[str, str], str]) -> None:
     """Draw a line of bars per series, the p of each beside it."""
-    check_columns("the table of clusters", clusters, ["model", "layer", "start_s", "stop_s", "p"])
+    kit.check_columns("the table of clusters", clusters, ["model", "layer", "start_s", "stop_s", "p"])
     names = []
     for line, ((model, layer), part) in enumerate(clusters.groupby(["model", "layer"], sort=False)):
         key = (str(model), str(layer))
@@ -367,7 +352,7 @@ def _draw_clusters(ax: Axes, rows: pd.DataFrame, clusters: pd.DataFrame, colours
             ax.text(ends[1] + 6, line, f"p={cluster['p']:.2g}".replace("0.", "."), fontsize=6.5, va="center")
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    label_axes(ax, y="clusters", ticks="x")
+    kit.label_axes(ax, y="clusters", ticks="x")
 
 
 def layer_latencies(peaks: pd.DataFrame) -> Figure:
@@ -378,11 +363,11 @@ def layer_latencies(peaks: pd.DataFrame) -> Figure:
     peaks : DataFrame
         A row per model and layer: peak_s, low_s, high_s (s), decided (bool), reason.
     """
-    check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided", "reason"])
+    kit.check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided", "reason"])
     shown, names = list(pd.unique(peaks["model"])), list(pd.unique(peaks["layer"]))
-    colours = model_colours(shown)
+    colours = kit.model_colours(shown)
     step = min(0.22, 0.8 / max(len(shown), 1))  # the marks of a layer stay in its line
-    figure, (ax,) = new_figure(6.4, 1.3 + 0.3 * len(names))
+    figure, (ax,) = kit.new_figure(6.4, 1.3 + 0.3 * len(names))
     decided = peaks[peaks["decided"].astype(bool)]
     left = 1000 * float(decided["low_s"].min()) if len(decided) else 0.0
     for k, model in enumerate(shown):
@@ -431,25 +416,25 @@ def rsa_over_time(
         "ceiling_low",
         "ceiling_high",
     ]
-    check_columns("the table of RSA over time", rows, needed)
+    kit.check_columns("the table of RSA over time", rows, needed)
     panels = list(rows.groupby("comparison", sort=False)) if "comparison" in rows.columns else [("RSA", rows)]
     colours = _series_colours(rows, models, random_weights)
-    figure, axes, columns = panel_grid(len(panels), 2, (3.9, 3.2), margin=(1.0, 0.0))
+    figure, axes, columns = kit.panel_grid(len(panels), 2, (3.9, 3.2), margin=(1.0, 0.0))
     for ax, (comparison, part) in zip(axes, panels, strict=False):
         bands = part.groupby("time_s")[needed[-4:]].agg("mean")
         time_ms = 1000 * bands.index
         ax.fill_between(
             time_ms, bands["ceiling_low"], bands["ceiling_high"], color="#f0dfb4", linewidth=0, label="noise ceiling"
         )
-        ax.fill_between(time_ms, bands["null_low"], bands["null_high"], color=NULL, linewidth=0, label="permuted")
+        ax.fill_between(time_ms, bands["null_low"], bands["null_high"], color=kit.NULL, linewidth=0, label="permuted")
         for (model, layer), line in part.groupby(["model", "layer"], sort=False):
             key, ordered = (str(model), str(layer)), line.sort_values("time_s")
             x = 1000 * ordered["time_s"]
             ax.plot(x, ordered["score"], color=colours[key], linewidth=1.3, label=_name(rows, key))
             ax.fill_between(x, ordered["low"], ordered["high"], color=colours[key], alpha=0.2, linewidth=0)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-        ax.axhline(0, color=GREY, linewidth=0.6)
-        label_axes(ax, str(comparison), x="time from onset (ms)", y="fit of the RDMs")
-    share_axis(axes)
-    legend_below(figure, axes[:1], 3 * columns)
+        ax.axhline(0, color=kit.GREY, linewidth=0.6)
+        kit.label_axes(ax, str(comparison), x="time from onset (ms)", y="fit of the RDMs")
+    kit.share_axis(axes)
+    kit.legend_below(figure, axes[:1], 3 * columns)
     return figure

@@ -13,6 +13,7 @@ from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
+from brainalign.report import kit
 from brainalign.report.encoding_sections import no_convergence, panels_in_mni, score_maps
 from brainalign.report.geometry_sections import (
     left_out_course_section,
@@ -21,30 +22,13 @@ from brainalign.report.geometry_sections import (
     searchlight_section,
     searchlights_of,
 )
-from brainalign.report.kit import (
-    CAPTIONS,
-    FEW_STIMULI,
-    MOST_MARKS,
-    Chapter,
-    Material,
-    Panel,
-    Section,
-    Shelf,
-    drawn_sections,
-    failed_spaces,
-    findings,
-    methods_text,
-    number,
-    p_equals,
-    target_map,
-)
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics.summary import Encoding
 
 
-def gather_blocks(shelf: Shelf) -> Material:
+def gather_blocks(shelf: kit.Shelf) -> kit.Material:
     """Gather what was made of a subject of whom runs or stimuli were left out in turn."""
-    material = shelf.material(Material)
+    material = shelf.material(kit.Material)
     material.responses = shelf.fetch("responses", Responses)
     material.splits = shelf.fetch("splits", pd.DataFrame)
     material.ceiling = shelf.fetch("ceiling", pd.DataFrame)
@@ -64,20 +48,20 @@ def gather_blocks(shelf: Shelf) -> Material:
     return material
 
 
-def blocks_chapter(material: Material) -> Chapter:
+def blocks_chapter(material: kit.Material) -> kit.Chapter:
     """Tell of one subject of whom runs or stimuli were left out in turn."""
-    *steps, closing = methods_text(material)
-    return Chapter(
+    *steps, closing = kit.methods_text(material)
+    return kit.Chapter(
         f"Subject {material.subject}",
-        drawn_sections(SECTIONS, material),
-        findings(material),
+        kit.drawn_sections(SECTIONS, material),
+        kit.findings(material),
         _cards(material),
         headline=_table_rows(material.summary),
         interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
         "over layers, n of them.",
         summary=material.summary,
         methods=[*steps, *searchlight_methods(material), closing],
-        failed_controls=failed_spaces(material),
+        failed_controls=kit.failed_spaces(material),
     )
 
 
@@ -91,7 +75,7 @@ def _table_rows(summary: pd.DataFrame | None) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
 
 
-def _cards(material: Material) -> list[dict[str, str]]:
+def _cards(material: kit.Material) -> list[dict[str, str]]:
     """Return the few numbers on top of the page, each with its control."""
     if material.summary is None or not material.encodings:
         return []
@@ -102,29 +86,29 @@ def _cards(material: Material) -> list[dict[str, str]]:
     for _, row in rows.iterrows():
         if not row["quantity"].startswith(("identification", "pair matching", "share of targets with r", "largest r")):
             continue
-        control = [f"permuted {number(row['null_mean'])}"] if pd.notna(row["null_mean"]) else []
+        control = [f"permuted {kit.number(row['null_mean'])}"] if pd.notna(row["null_mean"]) else []
         if pd.notna(row["chance"]):
-            control.insert(0, f"chance {number(row['chance'])}")
+            control.insert(0, f"chance {kit.number(row['chance'])}")
         if pd.notna(row["p"]):
-            control.append(f"p {p_equals(row['p'], 4)}")
+            control.append(f"p {kit.p_equals(row['p'], 4)}")
         cards.append(
             {
                 "name": row["quantity"],
-                "value": number(row["value"]),
+                "value": kit.number(row["value"]),
                 "control": ", ".join(control),
                 "split": row["split"],
             }
         )
     for _, row in material.summary_rows("classification").iterrows():
-        chance = f"chance {number(row['chance'])}"
+        chance = f"chance {kit.number(row['chance'])}"
         cards.append(
-            {"name": "logistic classifier", "value": number(row["value"]), "control": chance, "split": row["split"]}
+            {"name": "logistic classifier", "value": kit.number(row["value"]), "control": chance, "split": row["split"]}
         )
     return cards
 
 
 def _panel(
-    material: Material,
+    material: kit.Material,
     name: str,
     title: str,
     figure: Figure,
@@ -133,17 +117,17 @@ def _panel(
     vector: bool = True,
     label: str = "",
     **values: object,
-) -> Panel:
+) -> kit.Panel:
     """Return a panel with its caption filled in: by these values, and by what was recorded and shown.
 
     `vector` is for figures of few marks; `label` tells panels of one kind apart.
     """
     nouns = asdict(material.nouns)
-    caption = CAPTIONS[name].format(**nouns, Targets=nouns["targets"].capitalize(), **values)
-    return Panel(f"{name}-{label}" if label else name, title, " ".join(caption.split()), figure, numbers, vector)
+    caption = kit.CAPTIONS[name].format(**nouns, Targets=nouns["targets"].capitalize(), **values)
+    return kit.Panel(f"{name}-{label}" if label else name, title, " ".join(caption.split()), figure, numbers, vector)
 
 
-def _in_a_run(material: Material) -> str:
+def _in_a_run(material: kit.Material) -> str:
     """Say how often a stimulus was shown in a run, where that was not once."""
     if material.responses is None or not material.several_blocks:
         return ""
@@ -152,7 +136,7 @@ def _in_a_run(material: Material) -> str:
     return f" with {most} {material.nouns.trials} of each {material.nouns.stimulus}"
 
 
-def _data(material: Material) -> Section | None:
+def _data(material: kit.Material) -> kit.Section | None:
     if material.responses is None or material.splits is None:
         return None
     responses, splits, nouns = material.responses, material.splits, material.nouns
@@ -190,14 +174,14 @@ def _data(material: Material) -> Section | None:
             f"{'FOUND' if shared else 'none'}."
         )
     panel = _panel(material, "splits", "Split card", figures.split_matrix(splits), splits, vector=False)
-    return Section("data", "Data and splits", [panel], paragraphs)
+    return kit.Section("data", "Data and splits", [panel], paragraphs)
 
 
 def _ms(time_s: float) -> str:
     return f"{1000 * time_s:.0f} ms"
 
 
-def _identification(material: Material) -> Section | None:
+def _identification(material: kit.Material) -> kit.Section | None:
     if material.summary is None or not material.encodings or not material.conditions:
         return None
     first, nouns = material.first, material.nouns
@@ -234,10 +218,10 @@ def _identification(material: Material) -> Section | None:
         numbers = pd.DataFrame({"accuracy": null})
         spread = {"mean": null.mean(), "error": null.std() / np.sqrt(len(null))}
         panels.append(_panel(material, "null", "Permutation null", figure, numbers, **spread))
-    return Section("identification", "Identification", panels)
+    return kit.Section("identification", "Identification", panels)
 
 
-def _maps(material: Material) -> Section | None:
+def _maps(material: kit.Material) -> kit.Section | None:
     if not material.encodings or material.responses is None:
         return None
     if material.timed:
@@ -252,13 +236,13 @@ def _maps(material: Material) -> Section | None:
         )
     r, q, p_fwer = (scores[name].to_numpy() for name in ("r", "q", "p_fwer"))
     vmax = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
-    drawn = target_map(material, r, label="Pearson r, held-out runs", vmax=vmax)
+    drawn = kit.target_map(material, r, label="Pearson r, held-out runs", vmax=vmax)
     if drawn is None or material.mask is None:
         return None
     values = {"model": first.model, "method": first.method, "split": first.split, "where": drawn.where}
     panels = [_panel(material, "scoremap", "Score map", drawn.figure, scores, vector=False, **values)]
     if np.isfinite(q).any():
-        drawn = target_map(
+        drawn = kit.target_map(
             material, np.where(q < level, r, np.nan), label=f"r where q < {level:g}", vmax=vmax, outline=p_fwer < 0.05
         )
         assert drawn is not None
@@ -280,24 +264,24 @@ def _maps(material: Material) -> Section | None:
     panels += panels_in_mni(
         material.responses.targets, r, pd.Series(q), level, label="Pearson r, held-out runs", vmax=vmax
     )
-    return Section("maps", "Maps", panels)
+    return kit.Section("maps", "Maps", panels)
 
 
-def _repeats(material: Material) -> str:
+def _repeats(material: kit.Material) -> str:
     return f"a single {material.nouns.trial} that repeats over runs"
 
 
-def _ceilings(material: Material) -> Section | None:
+def _ceilings(material: kit.Material) -> kit.Section | None:
     if material.ceiling is None or material.responses is None:
         return None
     ceiling = material.ceiling["ceiling"].to_numpy()
     if np.isnan(ceiling).all():
         text = f"No {material.nouns.stimulus} was shown in two runs: there is no noise ceiling."
-        return Section("ceilings", "Ceilings and penalties", _alphas(material), [text])
+        return kit.Section("ceilings", "Ceilings and penalties", _alphas(material), [text])
     threshold, panels = material.config.ceiling_threshold, []
     if material.mask is not None and material.bold is not None:
         shown, vmax = np.where(ceiling > 0, ceiling, np.nan), float(np.ceil(10 * ceiling.max()) / 10)
-        drawn = target_map(material, shown, label="noise ceiling (share of variance)", vmax=vmax, diverging=False)
+        drawn = kit.target_map(material, shown, label="noise ceiling (share of variance)", vmax=vmax, diverging=False)
         assert drawn is not None
         title, repeats = "Noise ceiling map", _repeats(material)
         panels = [_panel(material, "ceilingmap", title, drawn.figure, material.ceiling, vector=False, repeats=repeats)]
@@ -312,11 +296,11 @@ def _ceilings(material: Material) -> Section | None:
         title = f"Score against ceiling ({first.model}, {first.method})"
         table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized"]]
         cloud = figures.score_against_ceiling(scores, threshold)
-        panels.append(_panel(material, "scoreceiling", title, cloud, table, vector=len(scores) <= MOST_MARKS))
-    return Section("ceilings", "Ceilings and penalties", [*panels, *_alphas(material)])
+        panels.append(_panel(material, "scoreceiling", title, cloud, table, vector=len(scores) <= kit.MOST_MARKS))
+    return kit.Section("ceilings", "Ceilings and penalties", [*panels, *_alphas(material)])
 
 
-def _alphas(material: Material) -> list[Panel]:
+def _alphas(material: kit.Material) -> list[kit.Panel]:
     """Return the histogram of chosen penalties of every method that chooses, if there is one."""
     if not material.encodings:
         return []
@@ -337,7 +321,7 @@ def _alphas(material: Material) -> list[Panel]:
     return [_panel(material, "alphas", f"Chosen penalties ({first.model})", figure, pd.DataFrame(alphas))]
 
 
-def _layers(material: Material) -> Section | None:
+def _layers(material: kit.Material) -> kit.Section | None:
     """Draw the scores of networks of images over their layers."""
     models = material.layered_models
     if material.summary is None or not models:
@@ -364,14 +348,14 @@ def _layers(material: Material) -> Section | None:
         "identify them equally well but for their penalty: read what layers add from pairs that were never trained on "
         "and from the fit of RDMs."
     ) * material.trained_on_all(material.first.split)
-    if material.n_stimuli < FEW_STIMULI:
+    if material.n_stimuli < kit.FEW_STIMULI:
         few = f"With so few {material.nouns.stimuli} a difference between neighbouring layers says little."
         meaning = f"{meaning} {few}"
     title = f"Scores over the layers ({method})"
-    return Section("layers", "Layers", [_panel(material, "blocklayers", title, figure, table, meaning=meaning)])
+    return kit.Section("layers", "Layers", [_panel(material, "blocklayers", title, figure, table, meaning=meaning)])
 
 
-def _zero_shot(material: Material) -> Section | None:
+def _zero_shot(material: kit.Material) -> kit.Section | None:
     splits = material.splits_that_leave("stimulus")
     if material.summary is None or not material.encodings or not splits:
         return None
@@ -390,18 +374,18 @@ def _zero_shot(material: Material) -> Section | None:
         observed = {name: headline["value"], **dict(zip(wordings["layer"], wordings["value"], strict=True))}
         figure = figures.zero_shot(observed, null, random["value"].to_numpy(), name)
         by_wording = [
-            f"{row['layer']} {number(row['value'])} (p {p_equals(row['p'])})" for _, row in wordings.iterrows()
+            f"{row['layer']} {kit.number(row['value'])} (p {kit.p_equals(row['p'])})" for _, row in wordings.iterrows()
         ]
-        control = f"One-hot features, which cannot generalise: {number(one_hot.iloc[0])}." if len(one_hot) else ""
+        control = f"One-hot features, which cannot generalise: {kit.number(one_hot.iloc[0])}." if len(one_hot) else ""
         title = f"Stimuli never trained on ({split}, {first.method})"
         words = f"Single wordings: {'; '.join(by_wording)}." if by_wording else ""
         dots = "dots: single wordings; " if by_wording else ""
         about: dict[str, Any] = {"control": control, "dots": dots, "line": name, "wordings": words}
         panels.append(_panel(material, "zeroshot", title, figure, rows, label=split, **about))
-    return Section("zeroshot", "Zero-shot prediction", panels)
+    return kit.Section("zeroshot", "Zero-shot prediction", panels)
 
 
-def _geometry(material: Material) -> Section | None:
+def _geometry(material: kit.Material) -> kit.Section | None:
     if material.rdms is None or material.comparison is None:
         return None
     if material.timed:
@@ -436,10 +420,10 @@ def _geometry(material: Material) -> Section | None:
             confidence=material.config.confidence,
         ),
     ]
-    return Section("geometry", "Representational geometry", panels)
+    return kit.Section("geometry", "Representational geometry", panels)
 
 
-def _convergence(material: Material) -> Section:
+def _convergence(material: kit.Material) -> kit.Section:
     if not material.descriptor.in_blocks:
         return no_convergence(
             "Convergence scores do not apply: they compare layers with regions and latencies by predictions of stimuli "
@@ -456,7 +440,7 @@ def _convergence(material: Material) -> Section:
     )
 
 
-SECTIONS: list[Callable[[Material], Section | None]] = [
+SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
     _data,
     _identification,
     _maps,

@@ -11,31 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from brainalign.arrays import Responses
-from brainalign.report.kit import (
-    IN_MNI,
-    LEVEL,
-    NULL,
-    Chapter,
-    FailedControl,
-    Section,
-    Shelf,
-    StudyMaterial,
-    captioned,
-    check_columns,
-    cleaning_words,
-    html_table,
-    label_axes,
-    legend_below,
-    maps_in_mni,
-    model_colours,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    panel_grid,
-    place_map,
-    share_axis,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 from brainalign.study import RunFiles
 
@@ -82,10 +58,10 @@ CAPTIONS = {
         weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
 }
 MOST_REGIONS = 9  # of a figure; all of them stand in its table
-_panel = partial(captioned, captions=CAPTIONS)
+_panel = partial(kit.captioned, captions=CAPTIONS)
 
 
-def gather_continuous(shelf: Shelf) -> StudyMaterial:
+def gather_continuous(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather what was predicted of a subject's runs."""
     shelf.fetch("ceiling", object)
     responses, tables = shelf.fetch("responses", Responses), shelf.tables(RUN_TABLES)
@@ -93,19 +69,19 @@ def gather_continuous(shelf: Shelf) -> StudyMaterial:
         tables["targets"] = responses.targets
         others = shelf.fetch("intersubject", pd.DataFrame)
         tables |= {} if others is None else {"intersubject": others}
-    return shelf.material(StudyMaterial, tables=tables)
+    return shelf.material(kit.StudyMaterial, tables=tables)
 
 
-def continuous_chapter(material: StudyMaterial) -> Chapter:
+def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of one subject whose runs were predicted from models of what went on."""
     tables, kind = material.tables, f"Subject {material.subject}"
     if not tables:
-        return Chapter(kind, methods=_methods(material))
+        return kit.Chapter(kind, methods=_methods(material))
     scores = tables["runscores"]
     tested = scores[scores["kind"].isin(KINDS)].assign(others=scores["region"].map(_others(material)).astype(float))
     apart, tested = tested[tested["test_set"] != ""], tested[tested["test_set"] == ""]
     colours = _colours(material)
-    return Chapter(
+    return kit.Chapter(
         kind,
         [
             _prediction(tested, scores, colours),
@@ -135,14 +111,14 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         By model.
     """
     needed = ["model", "kind", "region", "r", "low", "high", "null_95", "ceiling", "others"]
-    check_columns("the table of scores", rows, needed)
+    kit.check_columns("the table of scores", rows, needed)
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = list(dict.fromkeys(rows["model"]))
-    figure, axes, columns = panel_grid(len(regions), 3, (2.5, 0.7 + 0.25 * len(models)), (1.2, 0.6), least=4.5)
+    figure, axes, columns = kit.panel_grid(len(regions), 3, (2.5, 0.7 + 0.25 * len(models)), (1.2, 0.6), least=4.5)
     for place, (ax, region) in enumerate(zip(axes, regions, strict=True)):
         part = rows[rows["region"] == region].set_index("model").reindex(models)
         for y, (model, row) in enumerate(part.iterrows()):
-            ax.barh(y, max(row["null_95"], 0), height=0.8, color=NULL, label="responses shifted, 95 %")
+            ax.barh(y, max(row["null_95"], 0), height=0.8, color=kit.NULL, label="responses shifted, 95 %")
             colour = colours[str(model)]
             ax.hlines(y, row["low"], row["high"], color=colour, linewidth=1.2)
             ax.plot(row["r"], y, "o", color=colour, markerfacecolor="white" if row["kind"] == "control" else colour)
@@ -155,9 +131,9 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
             range(len(models)), [_name(model) for model in models] if place % columns == 0 else [], fontsize=7
         )
         ax.invert_yaxis()
-        label_axes(ax, f"{region} ({int(part['n_targets'].max())})", x="r", ticks="x")
-    share_axis(axes, x=True, y=False)
-    legend_below(figure, axes, 2)
+        kit.label_axes(ax, f"{region} ({int(part['n_targets'].max())})", x="r", ticks="x")
+    kit.share_axis(axes, x=True, y=False)
+    kit.legend_below(figure, axes, 2)
     return figure
 
 
@@ -171,20 +147,20 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     colours : mapping of str
         By model.
     """
-    check_columns("the table of shares", rows, ["model", "region", "unique", "low", "high"])
+    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "low", "high"])
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = [model for model in dict.fromkeys(rows["model"]) if model != "all"]
-    figure, (ax,) = new_figure(1.8 + 0.9 * len(regions) + 0.1 * len(models) * len(regions), 3.2)
+    figure, (ax,) = kit.new_figure(1.8 + 0.9 * len(regions) + 0.1 * len(models) * len(regions), 3.2)
     width = 0.8 / len(models)
     for k, model in enumerate(models):
         part = rows[rows["model"] == model].set_index("region").reindex(regions)
         x = np.arange(len(regions)) + (k - (len(models) - 1) / 2) * width
-        ax.bar(x, part["unique"], width=0.9 * width, color=colours.get(model, NULL), label=_name(model))
+        ax.bar(x, part["unique"], width=0.9 * width, color=colours.get(model, kit.NULL), label=_name(model))
         ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(regions)), regions, fontsize=7)
-    label_axes(ax, y="R² that only this model has", ticks="y")
-    legend_below(figure, [ax], 4)
+    kit.label_axes(ax, y="R² that only this model has", ticks="y")
+    kit.legend_below(figure, [ax], 4)
     return figure
 
 
@@ -197,14 +173,14 @@ def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         model, delay_s, weight.
     colours : mapping of str
     """
-    check_columns("the table of delays", rows, ["model", "delay_s", "weight"])
-    figure, (ax,) = new_figure(4.6, 2.8)
+    kit.check_columns("the table of delays", rows, ["model", "delay_s", "weight"])
+    figure, (ax,) = kit.new_figure(4.6, 2.8)
     for model, part in rows.groupby("model", sort=False):
         share, colour = part["weight"] / part["weight"].max(), colours[str(model)]
         ax.plot(part["delay_s"], share, "o-", color=colour, label=_name(model), markersize=3)
     ax.set_ylim(0, 1.05)
-    label_axes(ax, x="delay (s)", y="weights (share of largest)", ticks="both")
-    legend_below(figure, [ax], 3)
+    kit.label_axes(ax, x="delay (s)", y="weights (share of largest)", ticks="both")
+    kit.legend_below(figure, [ax], 3)
     return figure
 
 
@@ -212,26 +188,26 @@ def _name(model: object) -> str:
     return WHOLE.get(str(model), str(model))
 
 
-def random_models(material: StudyMaterial) -> list[str]:
+def random_models(material: kit.StudyMaterial) -> list[str]:
     """List the models of a study that know nothing of its stimuli."""
     models = {name: material.config.models[name] for name in material.config.models_of(material.dataset)}
     return [name for name, model in models.items() if model.random or model.extractor == "random"]
 
 
-def _colours(material: StudyMaterial) -> dict[str, str]:
+def _colours(material: kit.StudyMaterial) -> dict[str, str]:
     models, controls = material.config.models_of(material.dataset), random_models(material)
     beside = [*dict.fromkeys(material.tables["rundelays"]["model"])]
     greys = {name: str(0.3 + 0.12 * k) for k, name in enumerate(name for name in beside if name not in models)}
-    return model_colours(models, controls) | greys | {"all": "black", "shared": NULL}
+    return kit.model_colours(models, controls) | greys | {"all": "black", "shared": kit.NULL}
 
 
-def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str]) -> Section:
+def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     panels = [_panel("predictedruns", "Runs predicted from the others", predicted_runs(tested, colours), tested)]
     layers = scores[scores["kind"] == "layer"]
     if layers.groupby("model")["layer"].nunique().max() > 1:
-        html = html_table(
+        html = kit.html_table(
             ["model", "layer", "region", "r"],
-            [[row["model"], row["layer"], row["region"], number(row["r"])] for _, row in layers.iterrows()],
+            [[row["model"], row["layer"], row["region"], kit.number(row["r"])] for _, row in layers.iterrows()],
             "Scores of all layers",
         )
         panels.append(_panel("runlayers", "Every layer", None, layers, html=html))
@@ -240,29 +216,29 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
         [
             _name(row["model"]),
             row["region"],
-            number(row["r"]),
-            "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
-            number(row["null_95"]),
-            p_number(row["p"], 4),
-            *("–" if np.isnan(row[name]) else number(row[name]) for name in ("ceiling", "others")),
+            kit.number(row["r"]),
+            "–" if np.isnan(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
+            kit.number(row["null_95"]),
+            kit.p_number(row["p"], 4),
+            *("–" if np.isnan(row[name]) else kit.number(row[name]) for name in ("ceiling", "others")),
             str(row["n_targets"]),
             f"{row['share']:.0%}",
         ]
         for _, row in tested.iterrows()
     ]
-    table = html_table(header, rows, "Scores of all models and controls")
+    table = kit.html_table(header, rows, "Scores of all models and controls")
     panels.append(_panel("runtable", "All numbers", None, tested, html=table))
-    return Section("prediction", "How well models predict", panels)
+    return kit.Section("prediction", "How well models predict", panels)
 
 
-def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str]) -> list[Section]:
+def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str]) -> list[kit.Section]:
     panels = [
         _panel(
             "testset", f"Test set: {name}", predicted_runs(of.assign(others=np.nan), colours), of, id=f"testset-{name}"
         )
         for name, of in apart.groupby("test_set", sort=False)
     ]
-    return [Section("test-sets", "Runs never trained on", panels)] if panels else []
+    return [kit.Section("test-sets", "Runs never trained on", panels)] if panels else []
 
 
 def _findings_apart(apart: pd.DataFrame) -> list[str]:
@@ -270,21 +246,23 @@ def _findings_apart(apart: pd.DataFrame) -> list[str]:
     found = []
     for name, of in apart.groupby("test_set", sort=False):
         models = of[(of["kind"] == "model") & of["region"].isin((EVERYWHERE, RELIABLE))]
-        told = [f"{row['model']} r = {number(row['r'])} (p {p_equals(row['p'], 4)})" for _, row in models.iterrows()]
+        told = [
+            f"{row['model']} r = {kit.number(row['r'])} (p {kit.p_equals(row['p'], 4)})" for _, row in models.iterrows()
+        ]
         found.append(f"Test set {name}, never trained on, {models['region'].iloc[0]}: {', '.join(told)}.")
     return found
 
 
-def _maps(material: StudyMaterial) -> list[Section]:
+def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
     """Return maps of the best model's r and of what each model adds; none where targets have no place."""
     targets, rows, uniques = (material.tables[name] for name in ("targets", "runtargets", "rununiques"))
     models = [name for name in material.config.models_of(material.dataset) if name in set(rows["model"])]
     best = max(models, key=lambda name: rows.loc[rows["model"] == name, "r"].mean())
     table = targets[["target_id"]].merge(rows[rows["model"] == best], how="left")
-    r, certain = table["r"].to_numpy(dtype=float), (table["p_fwer"] < LEVEL).to_numpy()
+    r, certain = table["r"].to_numpy(dtype=float), (table["p_fwer"] < kit.LEVEL).to_numpy()
     end = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
     options: dict[str, Any] = {"label": f"r of {best}, runs left out", "vmax": end}
-    drawn = place_map(targets, r, outline=certain, **options)
+    drawn = kit.place_map(targets, r, outline=certain, **options)
     if drawn is None:
         return []
     panels = [
@@ -293,14 +271,14 @@ def _maps(material: StudyMaterial) -> list[Section]:
     shown = "targets with p < .05 (corrected for all targets)" if certain.any() else "all targets; none is above chance"
     seen = np.where(certain, r, np.nan) if certain.any() else r
     panels += [
-        captioned(name, IN_MNI[name], figure, shown=shown)
-        for name, figure in maps_in_mni(targets, seen, **options).items()
+        kit.captioned(name, kit.IN_MNI[name], figure, shown=shown)
+        for name, figure in kit.maps_in_mni(targets, seen, **options).items()
     ]
     if "intersubject" in material.tables:
         others = targets[["target_id"]].merge(material.tables["intersubject"], how="left")
         heard = others["r"].to_numpy(dtype=float)
         top = float(np.ceil(10 * np.nanmax(np.abs(heard))) / 10)
-        drawn = place_map(targets, heard, label="r with other subjects", vmax=top)
+        drawn = kit.place_map(targets, heard, label="r with other subjects", vmax=top)
         assert drawn is not None  # as of r
         panels.append(
             _panel("intersubject", "What other subjects predict", drawn.figure, others, n=int(others["n_others"].max()))
@@ -309,15 +287,15 @@ def _maps(material: StudyMaterial) -> list[Section]:
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
     for model, part in added.groupby("model", sort=False) if top > 0 else ():
         unique = targets[["target_id"]].merge(part, how="left")["unique"].to_numpy(dtype=float)
-        drawn = place_map(targets, unique, label=f"unique R² of {model}", vmax=top)
+        drawn = kit.place_map(targets, unique, label=f"unique R² of {model}", vmax=top)
         assert drawn is not None  # as of r
         panels.append(
             _panel("uniquemap", f"What {model} adds", drawn.figure, part, id=f"uniquemap-{model}", model=model)
         )
-    return [Section("maps", "Maps", panels)]
+    return [kit.Section("maps", "Maps", panels)]
 
 
-def _others(material: StudyMaterial) -> dict[str, float]:
+def _others(material: kit.StudyMaterial) -> dict[str, float]:
     """Return the mean r with the mean of other subjects, by region, of the targets that its scores are of."""
     if "intersubject" not in material.tables:
         return {}
@@ -331,14 +309,14 @@ def _others(material: StudyMaterial) -> dict[str, float]:
     )
 
 
-def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> Section:
+def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     panel = _panel("runshares", "What each model adds", variance_shares(shares, colours), shares)
-    return Section("shares", "Which model explains what", [panel])
+    return kit.Section("shares", "Which model explains what", [panel])
 
 
-def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> Section:
+def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     panel = _panel("rundelays", "When responses follow", delay_weights(weights, colours), weights)
-    return Section("delays", "Delays", [panel])
+    return kit.Section("delays", "Delays", [panel])
 
 
 def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
@@ -349,16 +327,16 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
         if models.empty:
             continue
         best, control = _best(models), _best(part[part["kind"] == "control"])
-        verdict = "predicts" if best["p"] < LEVEL else "is not shown to predict"
+        verdict = "predicts" if best["p"] < kit.LEVEL else "is not shown to predict"
         found.append(
-            f"{region}: {best['model']} {verdict} the runs left out, r = {number(best['r'])} ({_range(best)}95 % of "
-            f"the null below {number(best['null_95'])}, p {p_equals(best['p'], 4)}); {control['model']} alone: "
-            f"{number(control['r'])}. By themselves {round(best['share'] * best['n_targets']):,} of "
-            f"{best['n_targets']:,} targets are predicted (p < {LEVEL:g}, corrected for all targets)."
+            f"{region}: {best['model']} {verdict} the runs left out, r = {kit.number(best['r'])} ({_range(best)}95 % "
+            f"of the null below {kit.number(best['null_95'])}, p {kit.p_equals(best['p'], 4)}); {control['model']} "
+            f"alone: {kit.number(control['r'])}. By themselves {round(best['share'] * best['n_targets']):,} of "
+            f"{best['n_targets']:,} targets are predicted (p < {kit.LEVEL:g}, corrected for all targets)."
         )
         beyond = shares[(shares["region"] == region) & shares["model"].isin(models["model"])]
         added = beyond[beyond["low"] > 0]
-        more = [f"{row['model']} (R² {number(row['unique'])}, {_range(row)[:-2]})" for _, row in added.iterrows()]
+        more = [f"{row['model']} (R² {kit.number(row['unique'])}, {_range(row)[:-2]})" for _, row in added.iterrows()]
         if more:
             found.append(f"{region}: beyond all other models and controls, variance is added by {', '.join(more)}.")
         elif beyond["low"].notna().any():
@@ -371,7 +349,7 @@ def _best(rows: pd.DataFrame) -> pd.Series:
 
 
 def _range(row: pd.Series) -> str:
-    return "" if np.isnan(row["low"]) else f"95 % interval {number(row['low'])} to {number(row['high'])}, "
+    return "" if np.isnan(row["low"]) else f"95 % interval {kit.number(row['low'])} to {kit.number(row['high'])}, "
 
 
 def _cards(tested: pd.DataFrame) -> list[dict[str, str]]:
@@ -384,8 +362,8 @@ def _cards(tested: pd.DataFrame) -> list[dict[str, str]]:
         cards.append(
             {
                 "name": f"{region}: {best['model']}",
-                "value": number(best["r"]),
-                "control": f"null 95 % {number(best['null_95'])}, {control['model']} {number(control['r'])}",
+                "value": kit.number(best["r"]),
+                "control": f"null 95 % {kit.number(best['null_95'])}, {control['model']} {kit.number(control['r'])}",
                 "split": "runs left out",
             }
         )
@@ -410,11 +388,11 @@ def _headline(tested: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _failed(material: StudyMaterial, tested: pd.DataFrame) -> list[FailedControl]:
+def _failed(material: kit.StudyMaterial, tested: pd.DataFrame) -> list[kit.FailedControl]:
     """List random features that predict: they know nothing but when events were."""
     noise = [name for name, model in material.config.models.items() if model.extractor == "random"]
     return [
-        FailedControl(
+        kit.FailedControl(
             f"{row['model']}, {row['region']}: r of features without content",
             float(row["r"]),
             "Something else than what was shown predicts these runs: look for drifts, or for runs that are not apart.",
@@ -422,11 +400,11 @@ def _failed(material: StudyMaterial, tested: pd.DataFrame) -> list[FailedControl
             float(row["p"]),
         )
         for _, row in tested[tested["model"].isin(noise)].iterrows()
-        if row["region"] in (EVERYWHERE, RELIABLE) and row["p"] < LEVEL / 5  # regions and models are many
+        if row["region"] in (EVERYWHERE, RELIABLE) and row["p"] < kit.LEVEL / 5  # regions and models are many
     ]
 
 
-def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
+def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     """List the paragraphs of the methods, each with the keys of its references."""
     read, options = material.details("responses"), material.config.encode_runs
     texts: list[tuple[str, Sequence[str]]] = []
@@ -441,7 +419,7 @@ def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         )
         files = next(iter(material.descriptor.recordings.values()), None)
         raw = isinstance(files, RunFiles) and files.kind == "recordings"
-        cleaned = cleaning_words(material.descriptor.continuous.raw, 1 / read["step_s"]) if raw else []
+        cleaned = kit.cleaning_words(material.descriptor.continuous.raw, 1 / read["step_s"]) if raw else []
         cleaned += ["detrended linearly"] if read["detrend"] == "linear" else []
         cleaned += [f"high-pass filtered at {read['high_pass_hz']:g} Hz (cosines)"] if read["high_pass_hz"] else []
         cleaned += [f"cleared of confounds ({', '.join(read['confounds'])})"] if read["confounds"] else []

@@ -8,27 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    LEVEL,
-    NULL,
-    Chapter,
-    FailedControl,
-    Section,
-    Shelf,
-    StudyMaterial,
-    captioned,
-    check_columns,
-    html_table,
-    label_axes,
-    legend_below,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    share_axis,
-)
+from brainalign.report import kit
 from brainalign.statistics import MIN_UNITS, cross_validated_interval
 
 TITLES = {"occluded": "frames hidden", "visible": "frames shown"}
@@ -42,30 +22,30 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
     rows : DataFrame
         Of one region: network, name, role, epoch, r_normalized, low, high, null_95.
     """
-    check_columns("the table of scores", rows, ["network", "name", "role", "epoch", "r_normalized", "null_95"])
+    kit.check_columns("the table of scores", rows, ["network", "name", "role", "epoch", "r_normalized", "null_95"])
     epochs = [epoch for epoch in TITLES if (rows["epoch"] == epoch).any()]
     labels = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
     labels.sort(key=lambda label: label[2] != "model")  # stable: controls below all models
     networks = list(dict.fromkeys(rows["network"]))
-    figure, axes = new_figure(3.2 + 2.8 * len(epochs), 1.3 + 0.27 * len(labels), len(epochs))
+    figure, axes = kit.new_figure(3.2 + 2.8 * len(epochs), 1.3 + 0.27 * len(labels), len(epochs))
     for ax, epoch in zip(axes, epochs, strict=True):
         part = rows[rows["epoch"] == epoch].set_index(["network", "name"])
         for place, (network, name, role) in enumerate(labels):
             row = part.loc[(network, name)]
             model = role == "model"
-            colour = COLOURS[networks.index(network) % len(COLOURS)] if model else GREY
-            ax.barh(place, max(row["null_95"], 0), height=0.8, color=NULL, label="conditions exchanged, 95 %")
+            colour = kit.COLOURS[networks.index(network) % len(kit.COLOURS)] if model else kit.GREY
+            ax.barh(place, max(row["null_95"], 0), height=0.8, color=kit.NULL, label="conditions exchanged, 95 %")
             ax.hlines(place, row["low"], row["high"], color=colour, linewidth=1.2)
             ax.plot(row["r_normalized"], place, "o", color=colour, markerfacecolor=colour if model else "white")
         ax.axvline(0, color="black", linewidth=0.6)
         ax.axvline(1, color="black", linewidth=0.8, linestyle=":", label="ceiling")
         ax.set_yticks(range(len(labels)), [])
         ax.invert_yaxis()
-        label_axes(ax, TITLES[epoch], x="r / √reliability", ticks="both")
+        kit.label_axes(ax, TITLES[epoch], x="r / √reliability", ticks="both")
     names = [", ".join(part for part in (network, name) if part) for network, name, _ in labels]
     axes[0].set_yticks(range(len(labels)), names, fontsize=7)
-    share_axis(axes, x=True, y=False)
-    legend_below(figure, axes, 2)
+    kit.share_axis(axes, x=True, y=False)
+    kit.legend_below(figure, axes, 2)
     return figure
 
 
@@ -79,15 +59,15 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
     frame_s : float, optional
         Seconds per frame.
     """
-    check_columns("the table of movies", rows, ["network", "name", "role", "time", "hidden", "score", "null_95"])
-    figure, (ax,) = new_figure(7.2, 3.6)
+    kit.check_columns("the table of movies", rows, ["network", "name", "role", "time", "hidden", "score", "null_95"])
+    figure, (ax,) = kit.new_figure(7.2, 3.6)
     first = rows.drop_duplicates("time").sort_values("time")
     scale = 1 if frame_s is None else frame_s
     x = scale * first["time"].to_numpy()
     shade = ax.twinx()
-    shade.fill_between(x, 0, first["hidden"], step="mid", color=NULL, linewidth=0, alpha=0.6)
+    shade.fill_between(x, 0, first["hidden"], step="mid", color=kit.NULL, linewidth=0, alpha=0.6)
     shade.set_ylim(0, 1)
-    label_axes(shade, y="share of conditions hidden", ticks="both")
+    kit.label_axes(shade, y="share of conditions hidden", ticks="both")
     ax.set_zorder(shade.get_zorder() + 1)
     ax.patch.set_visible(False)
     n_models = 0
@@ -98,19 +78,19 @@ def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
         label = ", ".join(text for text in (str(network), str(name)) if text)
         x = scale * part["time"].to_numpy()
         if role == "model":
-            ax.plot(x, part["score"], color=COLOURS[n_models % len(COLOURS)], linewidth=1.6, label=label)
+            ax.plot(x, part["score"], color=kit.COLOURS[n_models % len(kit.COLOURS)], linewidth=1.6, label=label)
             n_models += 1
         else:
-            ax.plot(x, part["score"], color=GREY, linewidth=0.9, linestyle=next(styles), label=label)
+            ax.plot(x, part["score"], color=kit.GREY, linewidth=0.9, linestyle=next(styles), label=label)
     highest = rows.groupby("time")["null_95"].max()
     ax.plot(
         scale * np.asarray(highest.index), highest, color="black", linewidth=0.6, label="conditions exchanged, 95 %"
     )
     ax.axhline(0, color="black", linewidth=0.6)
-    label_axes(
+    kit.label_axes(
         ax, x="frame" if frame_s is None else "time (s)", y="RDM of model against neurons (Spearman)", ticks="both"
     )
-    legend_below(figure, [ax], 3)
+    kit.legend_below(figure, [ax], 3)
     return figure
 
 
@@ -118,20 +98,20 @@ DYNAMICS_TABLES = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovi
 EPOCH_NAMES = {"occluded": "hidden frames", "visible": "shown frames"}
 
 
-def gather_dynamics(shelf: Shelf) -> StudyMaterial:
+def gather_dynamics(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather how well models follow the neurons of a subject."""
     for labels in shelf.each("rollouts"):
         shelf.fetch("rollouts", object, **labels)
-    return shelf.material(StudyMaterial, tables=shelf.tables(DYNAMICS_TABLES))
+    return shelf.material(kit.StudyMaterial, tables=shelf.tables(DYNAMICS_TABLES))
 
 
-def dynamics_chapter(material: StudyMaterial) -> Chapter:
+def dynamics_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of one subject's neurons beside models of videos."""
     scores = material.tables.get("dynamics", pd.DataFrame())
     kind, methods = f"Subject {material.subject}", _methods(material)
     if scores.empty:
-        return Chapter(kind, methods=methods)
-    return Chapter(
+        return kit.Chapter(kind, methods=methods)
+    return kit.Chapter(
         kind,
         [_data(material), _following(material, scores)],
         [*_findings(material, scores), *material.descriptor.notes],
@@ -144,9 +124,9 @@ def dynamics_chapter(material: StudyMaterial) -> Chapter:
     )
 
 
-def _data(material: StudyMaterial) -> Section:
+def _data(material: kit.StudyMaterial) -> kit.Section:
     facts = material.details("dynamicsmovies")
-    return Section(
+    return kit.Section(
         "data",
         "Data",
         paragraphs=[
@@ -157,24 +137,24 @@ def _data(material: StudyMaterial) -> Section:
     )
 
 
-def _following(material: StudyMaterial, scores: pd.DataFrame) -> Section:
+def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section:
     panels = []
     movies = material.tables["dynamicsmovies"]
     for k, (region, part) in enumerate(scores.groupby("region", sort=False)):
         where = "" if scores["region"].nunique() == 1 else f", {region}"
         bars = followed_bars(part)
         course = followed_movies(movies[movies["region"] == region], material.descriptor.frame_s)
-        panels.append(captioned("followed", f"Neurons predicted{where}", bars, part, id=f"followed{k}"))
+        panels.append(kit.captioned("followed", f"Neurons predicted{where}", bars, part, id=f"followed{k}"))
         panels.append(
-            captioned(
+            kit.captioned(
                 "movies", f"Geometry frame by frame{where}", course, movies[movies["region"] == region], id=f"movies{k}"
             )
         )
-    panels.append(captioned("followedtable", "All numbers", None, scores, id="scores", html=_table(scores)))
-    return Section("following", "What models and neurons follow", panels)
+    panels.append(kit.captioned("followedtable", "All numbers", None, scores, id="scores", html=_table(scores)))
+    return kit.Section("following", "What models and neurons follow", panels)
 
 
-def _findings(material: StudyMaterial, scores: pd.DataFrame) -> list[str]:
+def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
     """Write the findings on dynamics as sentences that follow from the numbers alone."""
     found = []
     folds = material.tables["dynamicsfolds"]
@@ -185,8 +165,8 @@ def _findings(material: StudyMaterial, scores: pd.DataFrame) -> list[str]:
         best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
         first = (
             f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
-            f"sqrt(reliability) = {number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
-            f"conditions exchanged: {number(best['null_mean'])}, p {p_equals(best['p'], 4)})."
+            f"sqrt(reliability) = {kit.number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
+            f"conditions exchanged: {kit.number(best['null_mean'])}, p {kit.p_equals(best['p'], 4)})."
         )
         found.append(first)
         if epoch == "occluded" and len(controls):
@@ -194,7 +174,7 @@ def _findings(material: StudyMaterial, scores: pd.DataFrame) -> list[str]:
     return found
 
 
-def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[FailedControl]:
+def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[kit.FailedControl]:
     """Return controls that predict neurons during hidden frames as well as the best model, where it is above its null.
 
     Parameters
@@ -212,12 +192,12 @@ def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[FailedCo
         low = gap.mean()
         if len(gap) >= MIN_UNITS and np.isfinite(gap).all():
             low = cross_validated_interval(gap, 1 / (len(gap) - 1)).low
-        if best["p"] < LEVEL and not low > 0:
+        if best["p"] < kit.LEVEL and not low > 0:
             found.append(
-                FailedControl(
+                kit.FailedControl(
                     f"{region}, hidden frames: {_name(control)}, a control, r / sqrt(reliability)",
                     float(control["r_normalized"]),
-                    f"The best model, {_name(best)}, reaches {number(best['r_normalized'])} and is not shown to be "
+                    f"The best model, {_name(best)}, reaches {kit.number(best['r_normalized'])} and is not shown to be "
                     "better: that neurons follow what is hidden does not follow from its score.",
                     0.0,
                     float(control["p"]),
@@ -240,12 +220,15 @@ def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame) -> str
     """Say how far the best model is above the best control, paired over folds."""
     control = controls.iloc[int(controls["r_normalized"].to_numpy().argmax())]
     gap = _gap(best, control, folds)
-    text = f"The best control is {_name(control)}: {number(control['r_normalized'])}. Difference {number(gap.mean())}"
+    text = (
+        f"The best control is {_name(control)}: {kit.number(control['r_normalized'])}. Difference "
+        f"{kit.number(gap.mean())}"
+    )
     if len(gap) < MIN_UNITS or not np.isfinite(gap).all():
         return f"{text}; too few folds for an interval."
     interval = cross_validated_interval(gap, 1 / (len(gap) - 1))
     verdict = "which excludes 0" if interval.low > 0 else "so that nothing is shown beyond the control"
-    return f"{text} (95 % interval {number(interval.low)} to {number(interval.high)}, {verdict})."
+    return f"{text} (95 % interval {kit.number(interval.low)} to {kit.number(interval.high)}, {verdict})."
 
 
 def _name(row: pd.Series) -> str:
@@ -260,12 +243,12 @@ def _cards(scores: pd.DataFrame) -> list[dict[str, str]]:
         if models.empty:
             continue
         best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
-        beside = f"best control {number(controls['r_normalized'].max())}, " if len(controls) else ""
+        beside = f"best control {kit.number(controls['r_normalized'].max())}, " if len(controls) else ""
         cards.append(
             {
                 "name": f"{region}: {_name(best)}",
-                "value": number(best["r_normalized"]),
-                "control": f"{beside}p {p_equals(best['p'], 4)}",
+                "value": kit.number(best["r_normalized"]),
+                "control": f"{beside}p {kit.p_equals(best['p'], 4)}",
                 "split": EPOCH_NAMES[first],
             }
         )
@@ -299,20 +282,20 @@ def _table(scores: pd.DataFrame) -> Any:
             row["network"] or "–",
             row["name"],
             row["role"],
-            number(row["r_normalized"]),
-            "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
-            number(row["r"]),
-            number(row["null_mean"]),
-            p_number(row["p"], 4),
+            kit.number(row["r_normalized"]),
+            "–" if np.isnan(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
+            kit.number(row["r"]),
+            kit.number(row["null_mean"]),
+            kit.p_number(row["p"], 4),
             str(row["n_neurons"]),
             str(row["n_dropped"]),
         ]
         for _, row in scores.iterrows()
     ]
-    return html_table(header, rows, "Scores of all models and controls")
+    return kit.html_table(header, rows, "Scores of all models and controls")
 
 
-def _methods(material: StudyMaterial) -> list[tuple[str, tuple[str, ...]]]:
+def _methods(material: kit.StudyMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """List the paragraphs of the methods, each with the keys of its references."""
     options = material.config.dynamics
     trained = {model: material.details(f"model-{model}_rollouts") for model, use in options.models.items() if use.heads}

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from brainalign.config import LEAST_SUBJECTS
+from brainalign.report import kit
 from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section, no_convergence
 from brainalign.report.geometry_sections import (
     IDENTIFICATION_TABLES,
@@ -21,27 +22,6 @@ from brainalign.report.geometry_sections import (
     no_identification,
     no_matching,
 )
-from brainalign.report.kit import (
-    GREY,
-    LEVEL,
-    Chapter,
-    FailedControl,
-    Panel,
-    Section,
-    Shelf,
-    StudyMaterial,
-    captioned,
-    check_columns,
-    comparison_table,
-    fit_label,
-    html_table,
-    label_axes,
-    legend_below,
-    model_colours,
-    number,
-    panel_grid,
-    score_table,
-)
 
 MIN_AREAS = 3  # fewer have no rank correlation
 
@@ -51,11 +31,11 @@ def group_of(n: int) -> str:
     return f"Group of {n} subjects"
 
 
-def gather_group(shelf: Shelf) -> StudyMaterial | None:
+def gather_group(shelf: kit.Shelf) -> kit.StudyMaterial | None:
     """Gather the summaries of the subjects that are whole, and what is of all of them; None on a page of one."""
     if shelf.page.subject:
         return None
-    material, study = shelf.material(StudyMaterial), shelf.page.descriptor
+    material, study = shelf.material(kit.StudyMaterial), shelf.page.descriptor
     for suffix in ("summary", "differences", "recovery") if shelf.whole else ():
         parts = []
         for name in shelf.whole:
@@ -69,13 +49,13 @@ def gather_group(shelf: Shelf) -> StudyMaterial | None:
     return material
 
 
-def group_chapter(material: StudyMaterial) -> Chapter:
+def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of every model in every subject, and of what is of all of them."""
     config, dataset, study, tables = material.config, material.dataset, material.descriptor, material.tables
     if "summary" not in tables:
         return failed_chapter(len(study.recordings))
     controls = [
-        fit_label(config, dataset, name, method)
+        kit.fit_label(config, dataset, name, method)
         for name, method in config.fits_of(dataset)
         if config.models[name].random
     ]
@@ -103,12 +83,12 @@ def group_chapter(material: StudyMaterial) -> Chapter:
 def scores_chapter(
     scores: pd.DataFrame,
     comparisons: pd.DataFrame | None = None,
-    sections: Sequence[Section] = (),
+    sections: Sequence[kit.Section] = (),
     controls: Sequence[str] = (),
     notes: Sequence[str] = (),
     confidence: float = 0.95,
-    failed_controls: Sequence[FailedControl] = (),
-) -> Chapter:
+    failed_controls: Sequence[kit.FailedControl] = (),
+) -> kit.Chapter:
     """Tell of the scores of a group of subjects.
 
     Parameters
@@ -132,29 +112,29 @@ def scores_chapter(
         f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its "
         "subject and quantity; whether it is better is said under Comparisons. Grey: random weights, a control."
     )
-    whole = [scores_section(score_table(scores, controls), scores, notes, table_note), *sections]
+    whole = [scores_section(kit.score_table(scores, controls), scores, notes, table_note), *sections]
     if comparisons is not None and len(comparisons):
         text = (
             "Paired differences of the first minus the second model. A difference is called only where its interval "
             "leaves out 0 after correction; every other pair is a tie as far as these data can tell."
         )
         whole.insert(
-            1, Section("comparisons", "Comparisons", paragraphs=[text], blocks=[comparison_table(comparisons)])
+            1, kit.Section("comparisons", "Comparisons", paragraphs=[text], blocks=[kit.comparison_table(comparisons)])
         )
     failed = [*failed_comparisons(comparisons, controls), *failed_controls]
-    return Chapter(group_of(scores["subject"].nunique()), whole, failed_controls=failed)
+    return kit.Chapter(group_of(scores["subject"].nunique()), whole, failed_controls=failed)
 
 
-def scores_section(table: Markup, scores: pd.DataFrame, notes: Sequence[str], caption: str) -> Section:
+def scores_section(table: Markup, scores: pd.DataFrame, notes: Sequence[str], caption: str) -> kit.Section:
     """Return the section on scores of a group: what to know of them, a table, and its numbers."""
     title = "Models and subjects"
-    return Section("scores", title, [Panel("scores", "Scores", caption, None, scores, html=table)], list(notes))
+    return kit.Section("scores", title, [kit.Panel("scores", "Scores", caption, None, scores, html=table)], list(notes))
 
 
-def failed_chapter(n_subjects: int) -> Chapter:
+def failed_chapter(n_subjects: int) -> kit.Chapter:
     """Tell that a failure left nothing to compare."""
     text = "Nothing is whole enough to be compared: see Errors."
-    return Chapter(group_of(n_subjects), [Section("scores", "Models and subjects", paragraphs=[text])])
+    return kit.Chapter(group_of(n_subjects), [kit.Section("scores", "Models and subjects", paragraphs=[text])])
 
 
 def _modality(study: Any, subject: str) -> str:
@@ -163,18 +143,20 @@ def _modality(study: Any, subject: str) -> str:
     return str(getattr(files, "picks", "fMRI")).upper() if files.format == "epochs" else "fMRI"
 
 
-def _labelled(material: StudyMaterial, table: pd.DataFrame) -> pd.DataFrame:
+def _labelled(material: kit.StudyMaterial, table: pd.DataFrame) -> pd.DataFrame:
     """Return a table in which models carry the name of their method, where there are several."""
     names = {}
     for end in ("", "_a", "_b"):
         if f"method{end}" in table:
             pairs = zip(table[f"model{end}"], table[f"method{end}"], strict=True)
-            fits = [fit_label(material.config, material.dataset, *pair) if pd.notna(pair[0]) else "" for pair in pairs]
+            fits = [
+                kit.fit_label(material.config, material.dataset, *pair) if pd.notna(pair[0]) else "" for pair in pairs
+            ]
             names[f"model{end}"] = np.array(fits, dtype=object)
     return table.assign(**names)
 
 
-def _convergence(material: StudyMaterial) -> Section:
+def _convergence(material: kit.StudyMaterial) -> kit.Section:
     """Return the section on convergence scores, or why there are none."""
     options = material.config.convergence_of(material.dataset)
     if not options.networks:
@@ -189,7 +171,7 @@ def _convergence(material: StudyMaterial) -> Section:
     )
 
 
-def _identification(material: StudyMaterial) -> Section:
+def _identification(material: kit.StudyMaterial) -> kit.Section:
     """Return the section on regions named across subjects, or why there is none."""
     n_scanned = len(material.descriptor.scanned)
     if n_scanned < LEAST_SUBJECTS:
@@ -202,7 +184,7 @@ def _identification(material: StudyMaterial) -> Section:
     return identification_section(material.tables, material.details("regions"), material.config.confidence)
 
 
-def _matching(material: StudyMaterial) -> Section:
+def _matching(material: kit.StudyMaterial) -> kit.Section:
     """Return the section on networks beside networks, or why there is none."""
     if not material.config.matching_of(material.dataset).models:
         return no_matching(
@@ -226,11 +208,11 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
     controls : sequence of str
         Models drawn in grey.
     """
-    check_columns("the table of scores", rows, ["quantity", "subject", "model", "value", "low", "high"])
+    kit.check_columns("the table of scores", rows, ["quantity", "subject", "model", "value", "low", "high"])
     quantities, subjects = list(pd.unique(rows["quantity"])), list(pd.unique(rows["subject"]))
     shown = list(pd.unique(rows["model"]))
-    colours = model_colours(models or shown, controls)
-    figure, axes, _ = panel_grid(len(quantities), 2, (3.9, 3.3), margin=(1.2, 0.0))
+    colours = kit.model_colours(models or shown, controls)
+    figure, axes, _ = kit.panel_grid(len(quantities), 2, (3.9, 3.3), margin=(1.2, 0.0))
     for ax, quantity in zip(axes, quantities, strict=False):
         part = rows[rows["quantity"] == quantity]
         for k, model in enumerate(shown):
@@ -243,7 +225,7 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
                 mine["value"],
                 spread,
                 fmt=marker,
-                color=colours.get(model, GREY),
+                color=colours.get(model, kit.GREY),
                 markersize=5,
                 capsize=3,
                 label=model,
@@ -251,15 +233,15 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
         if "ceiling" in part.columns:
             for k, level in enumerate(part.groupby("subject")["ceiling"].first().reindex(subjects)):
                 ax.hlines(level, k - 0.42, k + 0.42, color="black", linestyle="--", linewidth=1, label="noise ceiling")
-        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.axhline(0, color=kit.GREY, linewidth=0.6)
         ax.set_xticks(range(len(subjects)), [f"sub-{subject}" for subject in subjects], fontsize=8)
         ax.set_xlim(-0.6, len(subjects) - 0.4)
-        label_axes(ax, quantity, ticks="y")
-    legend_below(figure, axes, 4)
+        kit.label_axes(ax, quantity, ticks="y")
+    kit.legend_below(figure, axes, 4)
     return figure
 
 
-def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> list[FailedControl]:
+def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> list[kit.FailedControl]:
     """Return models with random weights that predict better than trained ones.
 
     Parameters
@@ -272,9 +254,9 @@ def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]
     for _, row in (pd.DataFrame() if comparisons is None else comparisons).iterrows():
         sign = 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0
         better, other = (row["model_a"], row["model_b"])[::sign] if sign else ("", "")
-        if row["p"] < LEVEL and better in controls and other not in controls:
+        if row["p"] < kit.LEVEL and better in controls and other not in controls:
             found.append(
-                FailedControl(
+                kit.FailedControl(
                     f"sub-{row['subject']}: random weights, {better}, predict better than {other}: difference of "
                     f"{row['quantity']}",
                     abs(float(row["difference"])),
@@ -287,7 +269,7 @@ def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]
 
 def group_sections(
     scores: pd.DataFrame, recovery: pd.DataFrame, shared: pd.DataFrame, controls: Sequence[str], confidence: float
-) -> list[Section]:
+) -> list[kit.Section]:
     """Return the sections of the group page.
 
     Parameters
@@ -306,10 +288,10 @@ def group_sections(
     sections = []
     for modality, rows in scores.groupby("modality", sort=False):
         figure = group_figure(rows, models, controls)
-        panel = captioned(
+        panel = kit.captioned(
             "group", f"Models in every subject, {modality}", figure, rows, id=f"group{modality}", confidence=confidence
         )
-        sections.append(Section(f"modality{modality}", str(modality), [panel]))
+        sections.append(kit.Section(f"modality{modality}", str(modality), [panel]))
     if len(shared):
         sections.append(_shared(shared))
     if len(recovery):
@@ -317,11 +299,11 @@ def group_sections(
     return sections
 
 
-def _shared(table: pd.DataFrame) -> Section:
+def _shared(table: pd.DataFrame) -> kit.Section:
     """Return the ceilings across subjects, a row per region: what a model of nothing but what they share can reach."""
     rows = []
     for (subjects, group), part in table.groupby(["subjects", "group"], sort=False):
-        low, high = number(part["lower"].mean()), number(part["upper"].mean())
+        low, high = kit.number(part["lower"].mean()), kit.number(part["upper"].mean())
         rows.append([str(group), str(subjects), f"{low} to {high}", f"{part['n_targets'].iloc[0]:,}"])
     text = (
         f"Signed r² of each subject's responses to the {int(table['n_images'].iloc[0])} test images all saw with the "
@@ -330,11 +312,11 @@ def _shared(table: pd.DataFrame) -> Section:
         "each subject can predict them."
     )
     header = ["region", "subjects", "ceiling across subjects", "targets"]
-    block = html_table(header, rows, "Ceiling across subjects")
-    return Section("shared", "What subjects share", paragraphs=[text], blocks=[block])
+    block = kit.html_table(header, rows, "Ceiling across subjects")
+    return kit.Section("shared", "What subjects share", paragraphs=[text], blocks=[block])
 
 
-def _recovered(recovery: pd.DataFrame) -> Section:
+def _recovered(recovery: pd.DataFrame) -> kit.Section:
     """Return a table of how much of what was planted came back, per subject."""
     rows = []
     for subject, mine in recovery.groupby("subject", sort=True):
@@ -373,5 +355,5 @@ def _recovered(recovery: pd.DataFrame) -> Section:
         gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()
         error = (gaps["ceiling"] - gaps["planted"]).abs().max()
         rows.append([str(subject), modality, "ceilings", f"largest |mean − planted| of a level {error:.3f}"])
-    table = html_table(["subject", "modality", "what", "recovered"], rows, "Planted against recovered")
-    return Section("recovery", "Planted against recovered", blocks=[table])
+    table = kit.html_table(["subject", "modality", "what", "recovered"], rows, "Planted against recovered")
+    return kit.Section("recovery", "Planted against recovered", blocks=[table])

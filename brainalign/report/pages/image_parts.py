@@ -11,6 +11,7 @@ from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.io import open_picture, read_parquet, read_text_table
+from brainalign.report import kit
 from brainalign.report.encoding_sections import (
     contest_section,
     dictionaries_section,
@@ -34,19 +35,6 @@ from brainalign.report.geometry_sections import (
     searchlight_section,
     searchlights_of,
 )
-from brainalign.report.kit import (
-    ImageEncoding,
-    ImageMaterial,
-    Section,
-    Shelf,
-    captioned,
-    decoded_times_of,
-    directions_of,
-    drawn_sections,
-    html_table,
-    synthesised_images_of,
-    together,
-)
 from brainalign.report.pages.blocks_figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.synthesis_sections import (
     CAPTION_TABLES,
@@ -61,9 +49,9 @@ THUMBNAIL = 96  # pixels
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
 
 
-def gather_images(shelf: Shelf) -> ImageMaterial:
+def gather_images(shelf: kit.Shelf) -> kit.ImageMaterial:
     """Gather what was made of a subject with a set of stimuli held out."""
-    material = shelf.material(ImageMaterial)
+    material = shelf.material(kit.ImageMaterial)
     material.responses = shelf.fetch("responses", Responses)
     material.splits = shelf.fetch("splits", pd.DataFrame)
     material.mask, material.bold = (shelf.fetch(suffix, Nifti1Image) for suffix in ("mask", "bold"))
@@ -75,13 +63,13 @@ def gather_images(shelf: Shelf) -> ImageMaterial:
         tables, key = shelf.tables(FIT_TABLES, **labels), (labels["model"], labels["method"])
         fields = shelf.fetch("fields", Arrays, **labels)
         if tables:
-            material.encodings[key] = ImageEncoding(**tables, fields=fields)
+            material.encodings[key] = kit.ImageEncoding(**tables, fields=fields)
             _add_pictures(material, material.fields_of(*key)["stimuli"])
     material.rdms = shelf.fetch("rdm", Arrays)
-    material.decoded = decoded_times_of(shelf)
+    material.decoded = kit.decoded_times_of(shelf)
     material.searchlights = searchlights_of(shelf)
-    material.synthesised = synthesised_images_of(shelf)
-    material.directions = directions_of(shelf)
+    material.synthesised = kit.synthesised_images_of(shelf)
+    material.directions = kit.directions_of(shelf)
     material.captions = shelf.tables(CAPTION_TABLES)
     if shelf.each("groundedregions"):
         shelf.fetch("grounding", object)
@@ -96,7 +84,7 @@ def gather_images(shelf: Shelf) -> ImageMaterial:
     return material
 
 
-def _add_pictures(material: ImageMaterial, names: Sequence[str]) -> None:
+def _add_pictures(material: kit.ImageMaterial, names: Sequence[str]) -> None:
     """Add small copies of some images; those that are no longer there are left out."""
     names = [name for name in names if name not in material.pictures]
     table = material.descriptor.stimulus_table()
@@ -111,12 +99,12 @@ def _add_pictures(material: ImageMaterial, names: Sequence[str]) -> None:
             material.pictures[name] = np.asarray(image, dtype=np.uint8)
 
 
-def image_sections(material: ImageMaterial) -> list[Section]:
+def image_sections(material: kit.ImageMaterial) -> list[kit.Section]:
     """Return the sections of one subject's page."""
-    return drawn_sections(SECTIONS, material)
+    return kit.drawn_sections(SECTIONS, material)
 
 
-def _data(material: ImageMaterial) -> Section | None:
+def _data(material: kit.ImageMaterial) -> kit.Section | None:
     if material.responses is None or material.splits is None:
         return None
     responses, details, nouns = material.responses, material.details("splits"), material.nouns
@@ -152,8 +140,8 @@ def _data(material: ImageMaterial) -> Section | None:
         if not material.descriptor.has_images:  # no pictures to compare
             names = {name: title for name, title in names.items() if not name.endswith("duplicates")}
         rows = [[_cell(row[name]) for name in names] for _, row in card.iterrows()]
-        blocks.append(html_table(list(names.values()), rows, "Split card"))
-    return Section("data", "Data and splits", paragraphs=paragraphs, blocks=blocks)
+        blocks.append(kit.html_table(list(names.values()), rows, "Split card"))
+    return kit.Section("data", "Data and splits", paragraphs=paragraphs, blocks=blocks)
 
 
 def _cell(value: object) -> str:
@@ -162,11 +150,11 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _directions(material: ImageMaterial) -> Section | None:
+def _directions(material: kit.ImageMaterial) -> kit.Section | None:
     return None if material.directions is None else directions_section(material.directions)
 
 
-def _decoding(material: ImageMaterial) -> Section | None:
+def _decoding(material: kit.ImageMaterial) -> kit.Section | None:
     if material.decoded is None or material.responses is None:
         return None
     return decoding_section(material.decoded, material.responses.targets)
@@ -175,7 +163,7 @@ def _decoding(material: ImageMaterial) -> Section | None:
 # ---------------------------------------------------------------------------------------------------------- geometry
 
 
-def _geometry(material: ImageMaterial) -> Section | None:
+def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
     if material.comparison is None or material.rdms is None:
         return None
     table = material.comparison
@@ -184,17 +172,19 @@ def _geometry(material: ImageMaterial) -> Section | None:
     best = best_layers(table.assign(reference=table["group"]))
     if best.empty:
         return None
-    panels = [captioned("regionbars", "RSA by region", reference_bars(best, models=material.models), table, id="rsa")]
+    panels = [
+        kit.captioned("regionbars", "RSA by region", reference_bars(best, models=material.models), table, id="rsa")
+    ]
     details = material.details("rdm")
     groups = details.get("groups", [])
     if groups and len(details["conditions"]) <= 200:
         categories = _categories(material, details["conditions"])
         shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:9])}
-        panels.append(captioned("referencerdms", "RDMs by region", rdm_grid(shown, categories), id="rdm"))
-    return Section("geometry", "Geometry", panels)
+        panels.append(kit.captioned("referencerdms", "RDMs by region", rdm_grid(shown, categories), id="rdm"))
+    return kit.Section("geometry", "Geometry", panels)
 
 
-def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:
+def _categories(material: kit.ImageMaterial, conditions: list[str]) -> list[str]:
     if material.responses is None or "category" not in material.responses.trials:
         return [material.nouns.stimulus] * len(conditions)
     known = material.responses.trials.drop_duplicates("stimulus_id").set_index("stimulus_id")["category"]
@@ -204,7 +194,7 @@ def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------- controls
 
 
-def _ceilings(material: ImageMaterial) -> Section | None:
+def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
     if material.ceiling is None or not material.encodings:
         return None
     threshold, stimulus, stimuli = material.config.ceiling_threshold, material.nouns.stimulus, material.nouns.stimuli
@@ -214,18 +204,18 @@ def _ceilings(material: ImageMaterial) -> Section | None:
     ceiling = material.ceiling["ceiling"].to_numpy()
     reliable = int((ceiling > threshold).sum())
     if np.isnan(ceiling).all():
-        return Section(
+        return kit.Section(
             "ceilings", "Ceilings", paragraphs=[f"No {stimulus} was shown twice: there is no noise ceiling."]
         )
     panels = [
-        captioned(
+        kit.captioned(
             "ceilinghistogram",
             "Distribution over targets",
             ceiling_histogram(ceiling, threshold),
             id="ceilings",
             n_reliable=reliable,
         ),
-        captioned(
+        kit.captioned(
             "scoreceiling", f"Score against ceiling ({model}, {layer})", score_against_ceiling(scores, threshold)
         ),
     ]
@@ -233,10 +223,10 @@ def _ceilings(material: ImageMaterial) -> Section | None:
         f"Ceilings are variances of averages over the repeats of the test {stimuli} (ncsnr over all repeats), stored "
         f"unclamped: without signal they scatter around 0. {reliable:,} of {len(ceiling):,} lie above {threshold:g}."
     )
-    return Section("ceilings", "Ceilings", together("ceilings", "Noise ceilings", panels), [text])
+    return kit.Section("ceilings", "Ceilings", kit.together("ceilings", "Noise ceilings", panels), [text])
 
 
-def _recovery(material: ImageMaterial) -> Section | None:
+def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
     table = material.recovery
     if table is None or table.empty:
         return None
@@ -250,31 +240,31 @@ def _recovery(material: ImageMaterial) -> Section | None:
         ceilings = ceilings.dropna(subset=["planted"])
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
-        panels.append(captioned("plantedceilings", "Ceilings", planted_ceilings(levels), tolerance=0.02))
+        panels.append(kit.captioned("plantedceilings", "Ceilings", planted_ceilings(levels), tolerance=0.02))
     for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
         same = set(rows["recovered_layer"]) <= set(rows["planted_layer"])  # the generating network itself
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
         shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
         figure, place = planted_layers(shown, layers), f"plantedlayers{''.join(filter(str.isalnum, str(model)))}"
-        layered.append(captioned("plantedlayers", f"With {model}", figure, shown, id=place))
+        layered.append(kit.captioned("plantedlayers", f"With {model}", figure, shown, id=place))
     selective = table[table["what"] == "preference"]
     if len(selective):
         names = {"planted_preference": "planted", "recovered_preference": "recovered"}
         shown = selective.drop(columns=["planted"], errors="ignore").rename(columns=names)
         figure = planted_preferences(shown)
-        panels.append(captioned("plantedpreferences", "Preferences", figure, shown))
+        panels.append(kit.captioned("plantedpreferences", "Preferences", figure, shown))
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:
         step = float(np.diff(material.responses.times).mean() * 1000)
-        panels.append(captioned("plantedlatencies", "Latencies", planted_latencies(latencies, step), latencies))
+        panels.append(kit.captioned("plantedlatencies", "Latencies", planted_latencies(latencies, step), latencies))
     text = "These data were simulated: what was planted is known, and stands here beside what the analysis found."
-    panels = together("recovery", "What was planted, and what was found", panels)
-    panels += together("plantedlayers", "Layers, recovered with each network", layered)
-    return Section("recovery", "Planted against recovered", panels, [text]) if panels else None
+    panels = kit.together("recovery", "What was planted, and what was found", panels)
+    panels += kit.together("plantedlayers", "Layers, recovered with each network", layered)
+    return kit.Section("recovery", "Planted against recovered", panels, [text]) if panels else None
 
 
-SECTIONS: list[Callable[[ImageMaterial], Section | None]] = [
+SECTIONS: list[Callable[[kit.ImageMaterial], kit.Section | None]] = [
     _data,
     course_section,
     maps_section,

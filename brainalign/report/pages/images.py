@@ -17,22 +17,9 @@ from brainalign.config import (
     RidgeMethod,
     TrainedMethod,
 )
+from brainalign.report import kit
 from brainalign.report.encoding_sections import contest_methods, contest_sentence
 from brainalign.report.geometry_sections import searchlight_methods
-from brainalign.report.kit import (
-    LEVEL,
-    SPREADS,
-    Chapter,
-    FailedControl,
-    ImageMaterial,
-    before_onset,
-    by_name,
-    failed_windows,
-    number,
-    p_equals,
-    rdm_methods,
-    reading_methods,
-)
 from brainalign.report.pages.image_parts import image_sections
 from brainalign.report.synthesis_sections import (
     caption_methods,
@@ -44,10 +31,10 @@ from brainalign.report.synthesis_sections import (
 from brainalign.statistics import RELIABLE
 
 
-def images_chapter(material: ImageMaterial) -> Chapter:
+def images_chapter(material: kit.ImageMaterial) -> kit.Chapter:
     """Tell of one subject with a set of stimuli held out."""
     summary, stimuli = material.summary, material.nouns.stimuli
-    return Chapter(
+    return kit.Chapter(
         f"Subject {material.subject}",
         image_sections(material),
         image_findings(material),
@@ -63,16 +50,16 @@ def images_chapter(material: ImageMaterial) -> Chapter:
     )
 
 
-def failed_image_controls(material: ImageMaterial) -> list[FailedControl]:
+def failed_image_controls(material: kit.ImageMaterial) -> list[kit.FailedControl]:
     """Return the controls that failed for one subject: of encoding, of decoding, and of what builds on them."""
-    found = [*failed_windows(material.decoded), *_failed_encodings(material), *_failed_words(material)]
+    found = [*kit.failed_windows(material.decoded), *_failed_encodings(material), *_failed_words(material)]
     for row in _pairs(material):
         better = row["better"]
         if better in material.labels(material.controls):
             other = row["b"] if better == row["a"] else row["a"]
             if other not in material.labels(material.controls):
                 found.append(
-                    FailedControl(
+                    kit.FailedControl(
                         f"Random weights, {better}, predict better than {other}: difference of mean r",
                         abs(float(row["difference"])),
                         "What the trained network predicts is no evidence of what it learned.",
@@ -86,11 +73,11 @@ def failed_image_controls(material: ImageMaterial) -> list[FailedControl]:
             judge = next((name for name in study.judges if name != "guide"), "guide")
             gain = study.gain(region, "unguided", judge)
             value = float("nan") if gain is None else float(gain["gain"])
-            found.append(FailedControl(f"Images guided for {region}, gain by another judge", value, text, 0.0))
+            found.append(kit.FailedControl(f"Images guided for {region}, gain by another judge", value, text, 0.0))
     return found
 
 
-def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
+def _failed_encodings(material: kit.ImageMaterial) -> list[kit.FailedControl]:
     """Return fits to exchanged responses that predict, and predictions of what was before the image."""
     found, nouns = [], material.nouns
     to_high = NormalDist().inv_cdf((1 + material.config.confidence) / 2)
@@ -98,10 +85,10 @@ def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
         layer, name = material.chosen(model, method), material.label(model, method)
         refits = encoding.profile.reindex(columns=["layer", "group", "null_mean", "null_high", "control_r"])
         for _, row in refits[(refits["layer"] == layer) & (refits["group"] == RELIABLE)].iterrows():
-            limit = row["null_mean"] + SPREADS * (row["null_high"] - row["null_mean"]) / to_high
+            limit = row["null_mean"] + kit.SPREADS * (row["null_high"] - row["null_mean"]) / to_high
             if np.isfinite(limit) and row["control_r"] > limit:
                 found.append(
-                    FailedControl(
+                    kit.FailedControl(
                         f"{name}, {layer}, refitted on responses exchanged between {nouns.stimuli}, mean r",
                         float(row["control_r"]),
                         f"Exchanged responses hold nothing of {nouns.a_stimulus}; what predicts nevertheless (a split "
@@ -112,10 +99,10 @@ def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
                     )
                 )
         if material.timed and len(encoding.clusters):
-            early = before_onset(encoding.clusters[encoding.clusters["layer"] == layer], "start", "stop")
+            early = kit.before_onset(encoding.clusters[encoding.clusters["layer"] == layer], "start", "stop")
             for _, row in early.iterrows():
                 found.append(
-                    FailedControl(
+                    kit.FailedControl(
                         f"{name}, {layer}, predicts {nouns.targets} before the {nouns.stimulus}, "
                         f"{1000 * row['start']:.0f} to {1000 * row['stop']:.0f} ms, mass of the cluster",
                         float(row["mass"]),
@@ -127,26 +114,30 @@ def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
     return found
 
 
-def _failed_words(material: ImageMaterial) -> list[FailedControl]:
+def _failed_words(material: kit.ImageMaterial) -> list[kit.FailedControl]:
     """Return captions of other voxels and words grounded in shuffled images that do as well."""
     found = []
     scores = material.captions.get("captionscores", pd.DataFrame())
-    rows = {} if scores.empty else by_name(scores[scores["region"] == RELIABLE], "of")
+    rows = {} if scores.empty else kit.by_name(scores[scores["region"] == RELIABLE], "of")
     for name, words in (("permuted", "Captions of other voxels"), ("shuffled", "Captions of exchanged images")):
         if name in rows and np.isfinite(rows[name]["r"]) and not rows[name]["gain_low"] > 0:
             found.append(
-                FailedControl(
+                kit.FailedControl(
                     f"{words} predict voxels, mean r",
                     float(rows[name]["r"]),
-                    f"A voxel's own caption ({number(rows['caption']['r'])}) does not beat it: the words describe the "
-                    "stimuli, not the voxels, and should not be used.",
+                    f"A voxel's own caption ({kit.number(rows['caption']['r'])}) does not beat it: the words "
+                    "describe the stimuli, not the voxels, and should not be used.",
                 )
             )
     scores = material.grounding.get("groundedscores", pd.DataFrame())
-    rows = {} if scores.empty else by_name(scores[scores["measure"] == "top-1"], "space")
-    if "shuffled" in rows and rows["shuffled"]["p"] < LEVEL and rows["shuffled"]["low"] > rows["shuffled"]["chance"]:
+    rows = {} if scores.empty else kit.by_name(scores[scores["measure"] == "top-1"], "space")
+    if (
+        "shuffled" in rows
+        and rows["shuffled"]["p"] < kit.LEVEL
+        and rows["shuffled"]["low"] > rows["shuffled"]["chance"]
+    ):
         found.append(
-            FailedControl(
+            kit.FailedControl(
                 "Words grounded in shuffled images find images, top-1",
                 float(rows["shuffled"]["value"]),
                 "No word was trained with what it is said of, so that grounding needs no places to score.",
@@ -157,14 +148,14 @@ def _failed_words(material: ImageMaterial) -> list[FailedControl]:
     return found
 
 
-def _headline(material: ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:
+def _headline(material: kit.ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of the layer chosen in training of every model; all layers are in the CSV."""
     shown = summary[summary["chosen"]].assign(chance=0.0)
     columns = ["quantity", "split", "model", "method", "layer", "value", "low", "high", "chance", "null_mean", "p", "n"]
     return [{str(k): v for k, v in row.items()} for row in shown.reindex(columns=columns).to_dict("records")]
 
 
-def _cards(material: ImageMaterial) -> list[dict[str, str]]:
+def _cards(material: kit.ImageMaterial) -> list[dict[str, str]]:
     """Return the score of every model on top of the page, each with its null."""
     if material.summary is None:
         return []
@@ -172,15 +163,15 @@ def _cards(material: ImageMaterial) -> list[dict[str, str]]:
     return [
         {
             "name": f"mean r, {material.label(row['model'], row['method'])}",
-            "value": number(row["value"]),
-            "control": f"permuted {number(row['null_mean'])}, refit on permuted {number(row['control'])}",
+            "value": kit.number(row["value"]),
+            "control": f"permuted {kit.number(row['null_mean'])}, refit on permuted {kit.number(row['control'])}",
             "split": row["split"],
         }
         for _, row in rows.iterrows()
     ]
 
 
-def image_findings(material: ImageMaterial) -> list[str]:
+def image_findings(material: kit.ImageMaterial) -> list[str]:
     """Write the findings of an image study as sentences that follow from the numbers alone."""
     if material.summary is None:
         return []
@@ -201,11 +192,11 @@ def image_findings(material: ImageMaterial) -> list[str]:
             which = "all layers jointly"
         sentences.append(
             f"{model}{control} with {method}, {which}: mean r "
-            f"{number(mean['value'])} over {int(mean['n']):,} {_counted(material)} targets "
-            f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
-            f"permuted responses {number(mean['control'])}; p {p_equals(mean['p'], 4)}); r²/ceiling "
-            f"{number(value['r²/ceiling']['value'])}, above 1 in "
-            f"{number(value['share above ceiling']['value'])} of them; {number(share['value'])} of them "
+            f"{kit.number(mean['value'])} over {int(mean['n']):,} {_counted(material)} targets "
+            f"({kit.number(mean['low'])} to {kit.number(mean['high'])}; permuted {kit.number(mean['null_mean'])}, "
+            f"refitted on permuted responses {kit.number(mean['control'])}; p {kit.p_equals(mean['p'], 4)}); "
+            f"r²/ceiling {kit.number(value['r²/ceiling']['value'])}, above 1 in "
+            f"{kit.number(value['share above ceiling']['value'])} of them; {kit.number(share['value'])} of them "
             "are significant (false discovery rate)."
         )
     sentences += _comparisons(material)
@@ -215,13 +206,13 @@ def image_findings(material: ImageMaterial) -> list[str]:
     return sentences
 
 
-def _counted(material: ImageMaterial) -> str:
+def _counted(material: kit.ImageMaterial) -> str:
     """Name the targets that a mean is taken over: the reliable ones, or all without a noise ceiling."""
     known = _is_known(encoding.scores for encoding in material.encodings.values())
     return "reliable" if known else f"(all: no {material.nouns.stimulus} was repeated, so there is no noise ceiling)"
 
 
-def _comparisons(material: ImageMaterial) -> list[str]:
+def _comparisons(material: kit.ImageMaterial) -> list[str]:
     """State which models predict better than which, and which cannot be told apart; the numbers are in the table."""
     pairs = _pairs(material)
     if not pairs:
@@ -240,7 +231,7 @@ def _comparisons(material: ImageMaterial) -> list[str]:
     ]
 
 
-def _pairs(material: ImageMaterial) -> list[dict[str, Any]]:
+def _pairs(material: kit.ImageMaterial) -> list[dict[str, Any]]:
     """Return a row per pair of models; `better` is empty where the two cannot be told apart."""
     rows: list[dict[str, Any]] = []
     for _, row in (pd.DataFrame() if material.differences is None else material.differences).iterrows():
@@ -252,7 +243,7 @@ def _pairs(material: ImageMaterial) -> list[dict[str, Any]]:
     return rows
 
 
-def _decisions(material: ImageMaterial) -> list[str]:
+def _decisions(material: kit.ImageMaterial) -> list[str]:
     (model, _), encoding = next(iter(material.of_layers.items()), (("", ""), None))
     if encoding is None:
         return []
@@ -266,9 +257,9 @@ def _decisions(material: ImageMaterial) -> list[str]:
     ]
 
 
-def _methods(material: ImageMaterial) -> list[tuple[str, Sequence[str]]]:
+def _methods(material: kit.ImageMaterial) -> list[tuple[str, Sequence[str]]]:
     """List the paragraphs of the methods, each with the keys of its references."""
-    texts: list[tuple[str, Sequence[str]]] = [reading_methods(material)]
+    texts: list[tuple[str, Sequence[str]]] = [kit.reading_methods(material)]
     if material.encodings:
         texts += [*_fits(material), _scoring(material)]
     texts += contest_methods(material)
@@ -280,7 +271,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, Sequence[str]]]:
         )
         texts.append((text, ()))
     if material.comparison is not None:
-        texts.append(rdm_methods(material))
+        texts.append(kit.rdm_methods(material))
     texts += searchlight_methods(material)
     texts += synthesis_methods(material)
     texts += caption_methods(material)
@@ -293,7 +284,7 @@ def _is_known(tables: Iterable[pd.DataFrame]) -> bool:
     return any("ceiling" in table and bool(table["ceiling"].notna().any()) for table in tables)
 
 
-def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
+def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     """Describe the scores of predictions and their tests."""
     options, stimuli = material.config.encode_images, material.nouns.stimuli
     known = _is_known(encoding.scores for encoding in material.encodings.values())
@@ -312,7 +303,7 @@ def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
     return text, ("maxstat", "bootstrap", "fdr")
 
 
-def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+def _fits(material: kit.ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Describe the regressions of responses on features: layers one by one, and all together."""
     config, stimuli = material.config, material.nouns.stimuli
     texts: list[tuple[str, tuple[str, ...]]] = []

@@ -8,18 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from brainalign.report.kit import (
-    Chapter,
-    FailedControl,
-    Section,
-    Shelf,
-    StudyMaterial,
-    above_spread,
-    captioned,
-    html_table,
-    number,
-    p_number,
-)
+from brainalign.report import kit
 from brainalign.report.pages.modality_figures import direction_matrix, space_curves, space_geometry, within_bars
 
 SPACE_TABLES = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
@@ -37,15 +26,15 @@ NAMES = {
 LEVEL = 0.01
 
 
-def gather_modalities(shelf: Shelf) -> StudyMaterial:
+def gather_modalities(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather what was found in the space that modalities share."""
     return shelf.study(SPACE_TABLES, noted=["modalities"])
 
 
-def modalities_chapter(material: StudyMaterial) -> Chapter:
+def modalities_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of retrieval between and within modalities, of repeats, and of geometry."""
     whole, makers = bool(material.tables), (_between, _within, _repeats, _geometry)
-    return Chapter(
+    return kit.Chapter(
         "Modalities in one space",
         [make(material) for make in makers] if whole else [],
         [*_findings(material), *material.descriptor.notes] if whole else [],
@@ -55,14 +44,14 @@ def modalities_chapter(material: StudyMaterial) -> Chapter:
     )
 
 
-def _rows(material: StudyMaterial, **wanted: str) -> pd.DataFrame:
+def _rows(material: kit.StudyMaterial, **wanted: str) -> pd.DataFrame:
     table = material.tables["spaceretrieval"]
     for column, value in wanted.items():
         table = table[table[column] == value]
     return table
 
 
-def _cards(material: StudyMaterial) -> list[dict[str, str]]:
+def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
     if not material.tables:
         return []
     cards = []
@@ -70,12 +59,12 @@ def _cards(material: StudyMaterial) -> list[dict[str, str]]:
         for _, row in _rows(material, decoder="joint", kind=kind, measure="top-1").iterrows():
             ridge = _rows(material, decoder="ridge", kind=kind, query=row["query"], measure="top-1")["value"].iloc[0]
             name = "all fused" if kind == "fused" else f"{row['query']}, one subject"
-            control = f"top-1 of {int(row['n_gallery'])}, chance {number(row['chance'])}, ridge {number(ridge)}"
-            cards.append({"name": name, "value": number(row["value"]), "control": control})
+            control = f"top-1 of {int(row['n_gallery'])}, chance {kit.number(row['chance'])}, ridge {kit.number(ridge)}"
+            cards.append({"name": name, "value": kit.number(row["value"]), "control": control})
     return cards
 
 
-def _findings(material: StudyMaterial) -> list[str]:
+def _findings(material: kit.StudyMaterial) -> list[str]:
     fitted = material.details("spaceretrieval")
     nulls = _nulls(material.tables["spaceretrieval"])
     said = []
@@ -95,7 +84,7 @@ def _findings(material: StudyMaterial) -> list[str]:
         clear = across[across["p"] <= LEVEL]
         said.append(
             f"What one modality says of an image can be found in another in {len(clear)} of {len(across)} directions "
-            f"(top-5, p up to {number(LEVEL, 2)}, images exchanged; subjects averaged)."
+            f"(top-5, p up to {kit.number(LEVEL, 2)}, images exchanged; subjects averaged)."
         )
     if len(nulls):
         said.append(leak_sentence(nulls))
@@ -104,8 +93,8 @@ def _findings(material: StudyMaterial) -> list[str]:
         joint = _rows(material, decoder="joint", kind="image", query=row["query"], measure="top-1")["value"].iloc[0]
         said.append(
             f"Luminance, contrast and spectrum of the images, decoded from {row['query']} by ridge, find "
-            f"{number(row['value'])} (chance {number(row['chance'])}) where the joint space finds {number(joint)}: so "
-            "much needs no vector of a network."
+            f"{kit.number(row['value'])} (chance {kit.number(row['chance'])}) where the joint space finds "
+            f"{kit.number(joint)}: so much needs no vector of a network."
         )
     changes = material.tables["spacechanges"]
     whole = changes[changes["modality"] == "all"].set_index("beside")
@@ -115,7 +104,7 @@ def _findings(material: StudyMaterial) -> list[str]:
     layers = whole[whole.index.isin(["one layer", "mean layer"])]
     if len(layers):
         used = bool(((layers["change"] > 0) & layers["clear"]).any())
-        words = "; ".join(f"{NAMES[str(name)]} {_signed(-row['change'])} ± {number(row['se'])}"
+        words = "; ".join(f"{NAMES[str(name)]} {_signed(-row['change'])} ± {kit.number(row['se'])}"
                           for name, row in layers.iterrows())  # fmt: skip
         said.append(f"Subject layers are {'used' if used else 'unused here'}: top-5 changes without them, {words}.")
     copies = [note for record in material.sidecars.values() for note in record["details"].get("warnings", [])]
@@ -137,11 +126,11 @@ def leak_sentence(nulls: pd.DataFrame) -> str:
         top = nulls.iloc[int(nulls["value"].to_numpy().argmax())]
         return (
             f"Without a relation of recordings to images none of {len(nulls)} scores is above chance: the largest is "
-            f"{number(top['value'])} top-1 (chance {number(top['chance'])})."
+            f"{kit.number(top['value'])} top-1 (chance {kit.number(top['chance'])})."
         )
     named = "; ".join(
-        f"{NAMES[row['decoder']]}, {row['kind']} ({row['query']} in {row['gallery']}) {number(row['value'])} "
-        f"(chance {number(row['chance'])})"
+        f"{NAMES[row['decoder']]}, {row['kind']} ({row['query']} in {row['gallery']}) {kit.number(row['value'])} "
+        f"(chance {kit.number(row['chance'])})"
         for _, row in leaking.iterrows()
     )
     return (
@@ -155,11 +144,11 @@ def _nulls(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _leaking(nulls: pd.DataFrame) -> pd.DataFrame:
-    over = [above_spread(row["value"], row["null_mean"], row["null_sd"]) for _, row in nulls.iterrows()]
+    over = [kit.above_spread(row["value"], row["null_mean"], row["null_sd"]) for _, row in nulls.iterrows()]
     return nulls[np.array(over, dtype=bool)]
 
 
-def failed_relations(table: pd.DataFrame) -> list[FailedControl]:
+def failed_relations(table: pd.DataFrame) -> list[kit.FailedControl]:
     """Return scores without a relation of recordings to images that are above their limit, and pixels as good as all.
 
     Parameters
@@ -168,7 +157,7 @@ def failed_relations(table: pd.DataFrame) -> list[FailedControl]:
         Artifact `spaceretrieval`.
     """
     found = [
-        FailedControl(
+        kit.FailedControl(
             f"{NAMES[row['decoder']].capitalize()}: {row['kind']} ({row['query']} in {row['gallery']}), top-1",
             float(row["value"]),
             "No recording is related to its image here, so that something besides the pairs is used; the joint space "
@@ -184,11 +173,11 @@ def failed_relations(table: pd.DataFrame) -> list[FailedControl]:
         own = joint.loc[row["query"]]
         if row["value"] >= own["value"] and own["p"] <= LEVEL:
             found.append(
-                FailedControl(
+                kit.FailedControl(
                     f"Luminance, contrast and spectrum alone, from {row['query']}, top-1",
                     float(row["value"]),
-                    f"The joint space finds {number(own['value'])}: nothing shows that it uses more of an image than "
-                    "these.",
+                    f"The joint space finds {kit.number(own['value'])}: nothing shows that it uses more of an image "
+                    "than these.",
                     float(row["chance"]),
                 )
             )
@@ -196,17 +185,17 @@ def failed_relations(table: pd.DataFrame) -> list[FailedControl]:
 
 
 def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "−") + number(abs(value))
+    return ("+" if value >= 0 else "−") + kit.number(abs(value))
 
 
 def _change(row: pd.Series) -> str:
     words = "no difference beyond two standard errors"
     if row["clear"]:
         words = "better" if row["change"] > 0 else "worse"
-    return f"{_signed(row['change'])} ± {number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
+    return f"{_signed(row['change'])} ± {kit.number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
 
 
-def _not_comparable(material: StudyMaterial) -> list[str]:
+def _not_comparable(material: kit.StudyMaterial) -> list[str]:
     fitted = material.details("spaceretrieval")
     unequal = []
     for key, what in (
@@ -226,15 +215,15 @@ def _not_comparable(material: StudyMaterial) -> list[str]:
     ]
 
 
-def _between(material: StudyMaterial) -> Section:
+def _between(material: kit.StudyMaterial) -> kit.Section:
     rows = _rows(material, kind="modalities")
     title = "From modality to modality"
     if rows.empty:
-        return Section("between", title, paragraphs=["One modality: nothing to look for in another."])
+        return kit.Section("between", title, paragraphs=["One modality: nothing to look for in another."])
     first = rows.iloc[0]
-    chance = number(rows[rows["measure"] == "top-5"]["chance"].iloc[0])
+    chance = kit.number(rows[rows["measure"] == "top-5"]["chance"].iloc[0])
     panels = [
-        captioned(
+        kit.captioned(
             "spacedirections",
             f"{title}, top-{k}",
             direction_matrix(rows, f"top-{k}"),
@@ -245,22 +234,22 @@ def _between(material: StudyMaterial) -> Section:
     ]
     paragraphs = [
         f"An image's mean embedding over the subjects of one modality is looked for among {int(first['n_gallery'])} "
-        f"mean embeddings of another. Chance is {number(first['chance'])} (top-1) and {chance} (top-5) where galleries "
-        "are of this size. n.s.: p above .05, images exchanged."
+        f"mean embeddings of another. Chance is {kit.number(first['chance'])} (top-1) and {chance} (top-5) where "
+        "galleries are of this size. n.s.: p above .05, images exchanged."
     ]
-    return Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
+    return kit.Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
 
 
-def _within(material: StudyMaterial) -> Section:
+def _within(material: kit.StudyMaterial) -> kit.Section:
     fitted = material.details("spaceretrieval")
     rows = _rows(material)
     rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
-    panel = captioned("spacewithin", "Images found from the brain", within_bars(rows, "top-5"), rows, id="within")
+    panel = kit.captioned("spacewithin", "Images found from the brain", within_bars(rows, "top-5"), rows, id="within")
     changes = material.tables["spacechanges"]
     header = ["joint space against", "modality", "top-5 difference", "standard error", "images", "clear"]
     cells = [
-        [NAMES[row["beside"]], row["modality"], _signed(row["change"]), number(row["se"]), str(int(row["n_stimuli"])),
-         "yes" if row["clear"] else "no"]
+        [NAMES[row["beside"]], row["modality"], _signed(row["change"]), kit.number(row["se"]),
+         str(int(row["n_stimuli"])), "yes" if row["clear"] else "no"]
         for _, row in changes.iterrows()
     ]  # fmt: skip
     paragraphs = [
@@ -273,9 +262,9 @@ def _within(material: StudyMaterial) -> Section:
     blocks = [
         _table(rows, "Images found from the brain"),
         Markup("<h3>Differences, image by image</h3>"),
-        html_table(header, cells, "Differences from the joint space"),
+        kit.html_table(header, cells, "Differences from the joint space"),
     ]
-    return Section("within", "Within modalities", [panel], paragraphs, blocks)
+    return kit.Section("within", "Within modalities", [panel], paragraphs, blocks)
 
 
 def _table(rows: pd.DataFrame, label: str) -> Markup:
@@ -287,42 +276,42 @@ def _table(rows: pd.DataFrame, label: str) -> Markup:
     cells = []
     for _, row in rows[rows["decoder"] == "joint"].iterrows():
         beside = values.loc[tuple(row[key] for key in keys)]
-        interval = f"{number(row['low'], 2)} to {number(row['high'], 2)}" if pd.notna(row["low"]) else "–"
-        chance = f"{number(row['chance'], 2)} of {int(row['n_gallery'])}"
+        interval = f"{kit.number(row['low'], 2)} to {kit.number(row['high'], 2)}" if pd.notna(row["low"]) else "–"
+        chance = f"{kit.number(row['chance'], 2)} of {int(row['n_gallery'])}"
         cells.append(
-            [*(row[key] for key in keys), Markup("<b>{}</b>").format(number(row["value"])), interval,
-             p_number(row["p"]), chance, *(number(beside.get(name, float("nan"))) for name in decoders)]
+            [*(row[key] for key in keys), Markup("<b>{}</b>").format(kit.number(row["value"])), interval,
+             kit.p_number(row["p"]), chance, *(kit.number(beside.get(name, float("nan"))) for name in decoders)]
         )  # fmt: skip
-    return html_table(header, cells, label)
+    return kit.html_table(header, cells, label)
 
 
-def _repeats(material: StudyMaterial) -> Section:
+def _repeats(material: kit.StudyMaterial) -> kit.Section:
     curve = material.tables["spacecurve"]
     title = "Averaging repeats"
-    return Section(
-        "repeats", title, [captioned("spacerepeats", title, space_curves(curve, "top-5"), curve, id="repeats")]
+    return kit.Section(
+        "repeats", title, [kit.captioned("spacerepeats", title, space_curves(curve, "top-5"), curve, id="repeats")]
     )
 
 
-def _geometry(material: StudyMaterial) -> Section:
+def _geometry(material: kit.StudyMaterial) -> kit.Section:
     table = material.tables["spacegeometry"]
     title = "Geometry of concepts"
     header = ["decoder", "patterns", "Spearman's r", "p", "mean of exchanged images", "images"]
     cells = [
-        [NAMES[row["decoder"]], row["source"], number(row["r"]), p_number(row["p"]), number(row["null_mean"]),
-         str(int(row["n_stimuli"]))]
+        [NAMES[row["decoder"]], row["source"], kit.number(row["r"]), kit.p_number(row["p"]),
+         kit.number(row["null_mean"]), str(int(row["n_stimuli"]))]
         for _, row in table.iterrows()
     ]  # fmt: skip
-    panel = captioned("spacegeometry", title, space_geometry(table), table, id="geometry")
+    panel = kit.captioned("spacegeometry", title, space_geometry(table), table, id="geometry")
     paragraphs = [
         "Do images that are alike for the image vectors lie close to each other in the space? A map learned from "
         "shuffled pairs is no null here: it keeps part of the geometry that the recordings have by themselves. What "
         "was learned is what lies above it."
     ]
-    return Section("geometry", title, [panel], paragraphs, [html_table(header, cells, title)])
+    return kit.Section("geometry", title, [panel], paragraphs, [kit.html_table(header, cells, title)])
 
 
-def _ending(material: StudyMaterial) -> list[str]:
+def _ending(material: kit.StudyMaterial) -> list[str]:
     """Describe the length of training, the images that validated it, and the share of ridge."""
     fitted = material.details("spaceretrieval")
     if not fitted:
@@ -340,7 +329,7 @@ def _ending(material: StudyMaterial) -> list[str]:
     else:
         trained = f"{which} validated: training went over a cycle of the learning rate {steps}, and the best weights "
         trained += "for them were kept. "
-    shares = ", ".join(f"{name} {number(share, 2)}" for name, share in blend.items())
+    shares = ", ".join(f"{name} {kit.number(share, 2)}" for name, share in blend.items())
     chosen = ", as configured"
     if options.blend is None:
         chosen = ", chosen by validation images" if fitted["validated"] else ", that of studies without them"
@@ -350,7 +339,7 @@ def _ending(material: StudyMaterial) -> list[str]:
     ]
 
 
-def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
+def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     options = material.config.decode_modalities
     phases = {
         "joint": "all networks were trained together, a batch of one modality after the other",

@@ -10,19 +10,9 @@ import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config
+from brainalign.report import kit
 from brainalign.report.encoding_sections import no_convergence
 from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_grid, reference_bars
-from brainalign.report.kit import (
-    Chapter,
-    FailedControl,
-    Section,
-    Shelf,
-    StudyMaterial,
-    captioned,
-    html_table,
-    number,
-    p_equals,
-)
 from brainalign.report.pages.blocks_figures import mds_points
 from brainalign.report.pages.group import failed_chapter, scores_section
 
@@ -35,12 +25,12 @@ COMPARED = {
 }
 
 
-def gather_rdms(shelf: Shelf) -> StudyMaterial:
+def gather_rdms(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather how models fit published dissimilarity matrices."""
     return shelf.study(("comparison", "differences"), ["rdm"])
 
 
-def rdms_chapter(material: StudyMaterial) -> Chapter:
+def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of models and layers against every reference set."""
     if not material.tables:
         return failed_chapter(0)
@@ -60,7 +50,7 @@ def rdms_chapter(material: StudyMaterial) -> Chapter:
         *(note for record in material.sidecars.values() for note in record["details"].get("warnings", [])),
         study.origin,
     ]
-    return Chapter(
+    return kit.Chapter(
         _sets(scores),
         [
             scores_section(_table(scores, random), comparison, notes, table_note),
@@ -94,31 +84,31 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
                 cells.append("–")
                 continue
             row = by_set.loc[name]
-            interval = f"[{number(row['low'])}, {number(row['high'])}]"
-            cells.append(f"{number(row['score'])} {interval}; {number(row['group_score'])}")
+            interval = f"[{kit.number(row['low'])}, {kit.number(row['high'])}]"
+            cells.append(f"{kit.number(row['score'])} {interval}; {kit.number(row['group_score'])}")
         body.append(cells)
         if combined:
-            chosen = [number(by_set["selected"].get(name, np.nan)) for name in references]
+            chosen = [kit.number(by_set["selected"].get(name, np.nan)) for name in references]
             body.append([f"best single layer of {layer}, chosen and scored on the same parts", *chosen])
     for (model, layer), part in random.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
         cells = [f"{model} {layer}, mean ± sd of {int(part['n'].iloc[0])} initialisations"]
         for name in references:
             row = by_set.loc[name]
-            group = f"{number(row['group_mean'])} ± {number(row['group_sd'])}"
-            cells.append(f"{number(row['mean'])} ± {number(row['sd'])}; {group}")
+            group = f"{kit.number(row['group_mean'])} ± {kit.number(row['group_sd'])}"
+            cells.append(f"{kit.number(row['mean'])} ± {kit.number(row['sd'])}; {group}")
         body.append(cells)
     ceilings = scores.groupby("reference", sort=False)[["ceiling_low", "ceiling_high"]].first()
     band = ["noise ceiling"]
     for name in references:
         low, high = ceilings.loc[name]
-        band.append("– (one RDM)" if np.isnan(low) else f"{number(low)} to {number(high)}")
-    return html_table(["model", *references], [band, *body], "Fits to the reference sets")
+        band.append("– (one RDM)" if np.isnan(low) else f"{kit.number(low)} to {kit.number(high)}")
+    return kit.html_table(["model", *references], [band, *body], "Fits to the reference sets")
 
 
 def _fits(
     comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame, config: Config
-) -> Section:
+) -> kit.Section:
     best = comparison[comparison["kind"] == "best"]
     among = {"models": "models without layers", "all": "all of these"} | {
         str(model): f"layers of {model}" for model in scores.loc[scores["kind"] == "layer", "model"].unique()
@@ -136,8 +126,8 @@ def _fits(
     models = list(pd.unique(layers["model"]))
     matched = beside_trained(random, models, config)
     panels = [
-        captioned("referencebars", "Fits to the reference sets", reference_bars(bars, matched), bars, id="bars"),
-        captioned(
+        kit.captioned("referencebars", "Fits to the reference sets", reference_bars(bars, matched), bars, id="bars"),
+        kit.captioned(
             "referencelayers",
             "Fits over the layers",
             layer_curves(layers, matched, models, combined),
@@ -146,7 +136,7 @@ def _fits(
             verdicts="",
         ),
     ]
-    return Section("fits", "Which model fits, and how well", panels, sentences)
+    return kit.Section("fits", "Which model fits, and how well", panels, sentences)
 
 
 def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) -> pd.DataFrame:
@@ -176,7 +166,7 @@ def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) 
     return pd.concat(parts, ignore_index=True)
 
 
-def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> list[FailedControl]:
+def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> list[kit.FailedControl]:
     """Return untrained twins whose mean fit is no worse than that of the same layer of the trained network.
 
     Parameters
@@ -194,12 +184,12 @@ def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> 
         twin = twins[twins["layer"] == best["layer"]]
         if len(twin) and twin["mean"].iloc[0] >= best["score"]:
             found.append(
-                FailedControl(
+                kit.FailedControl(
                     f"{twin['random'].iloc[0]} {best['layer']}, random weights, fit to {reference} "
                     f"(mean of {int(twin['n'].iloc[0])})",
                     float(twin["mean"].iloc[0]),
                     f"{model} {best['layer']}, the best layer of the trained network, reaches "
-                    f"{number(best['score'])}: what it fits is no evidence of what it learned.",
+                    f"{kit.number(best['score'])}: what it fits is no evidence of what it learned.",
                 )
             )
     return found
@@ -225,13 +215,14 @@ def _architecture(config: Config, model: str) -> dict[str, object]:
 
 def _combination_sentence(row: pd.Series[Any]) -> str:
     """State the score of a combination of layers beside its chance and its ceiling."""
-    ceiling = "" if np.isnan(row["ceiling_low"]) else f", lower ceiling {number(row['ceiling_low'])}"
-    gain = p_equals(row["gain_p"])
+    ceiling = "" if np.isnan(row["ceiling_low"]) else f", lower ceiling {kit.number(row['ceiling_low'])}"
+    gain = kit.p_equals(row["gain_p"])
     return (
-        f"{row['reference']}: {row['model']} {row['layer']} reaches {number(row['score'])} on subjects and images "
-        f"that its weights were not fitted to (refitted with images exchanged {number(row['null_mean'])}, "
-        f"p {p_equals(row['null_p'])}{ceiling}; both are those of the held-out parts and lower than of all images). "
-        f"The best single layer, chosen on the same parts, reaches {number(row['selected'])} (difference: p {gain})."
+        f"{row['reference']}: {row['model']} {row['layer']} reaches {kit.number(row['score'])} on subjects and images "
+        f"that its weights were not fitted to (refitted with images exchanged {kit.number(row['null_mean'])}, "
+        f"p {kit.p_equals(row['null_p'])}{ceiling}; both are those of the held-out parts and lower than of all "
+        f"images). The best single layer, chosen on the same parts, reaches {kit.number(row['selected'])} "
+        f"(difference: p {gain})."
     )
 
 
@@ -247,12 +238,12 @@ def _with_verdicts(layers: pd.DataFrame, best: pd.DataFrame, differences: pd.Dat
     return table
 
 
-def _matrices(rdms: Arrays, categories: list[str]) -> Section:
+def _matrices(rdms: Arrays, categories: list[str]) -> kit.Section:
     shown = {name.split("_", 1)[1]: values for name, values in rdms.items()}
-    panels = [captioned("referencerdms", "RDMs", rdm_grid(shown, categories), id="matrices")]
+    panels = [kit.captioned("referencerdms", "RDMs", rdm_grid(shown, categories), id="matrices")]
     for name, values in shown.items():
         if f"set_{name}" in rdms:
             points = mds_points(values, len(categories))
             title = f"The images in the geometry of {name}"
-            panels.append(captioned("referencemds", title, mds_categories(points, categories), id=f"mds{name}"))
-    return Section("matrices", "Matrices", panels)
+            panels.append(kit.captioned("referencemds", title, mds_categories(points, categories), id=f"mds{name}"))
+    return kit.Section("matrices", "Matrices", panels)

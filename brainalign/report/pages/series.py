@@ -11,28 +11,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    NULL,
-    Chapter,
-    FailedControl,
-    Section,
-    Shelf,
-    StudyMaterial,
-    captioned,
-    check_columns,
-    html_table,
-    label_axes,
-    legend_below,
-    new_figure,
-    number,
-    p_number,
-)
+from brainalign.report import kit
 
-KIND_COLOURS = {"model": COLOURS[0], "baseline": COLOURS[1], "null": GREY, "ablation": COLOURS[4]}
-PREDICTORS = {"masked model": COLOURS[0], "lagged Gaussian": COLOURS[1], "instantaneous Gaussian": COLOURS[2]}
-MOST_NETWORKS = len(COLOURS)
+KIND_COLOURS = {"model": kit.COLOURS[0], "baseline": kit.COLOURS[1], "null": kit.GREY, "ablation": kit.COLOURS[4]}
+PREDICTORS = {
+    "masked model": kit.COLOURS[0],
+    "lagged Gaussian": kit.COLOURS[1],
+    "instantaneous Gaussian": kit.COLOURS[2],
+}
+MOST_NETWORKS = len(kit.COLOURS)
 
 
 def filled_figure(filled: pd.DataFrame) -> Figure:
@@ -43,11 +30,11 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
     filled : DataFrame
         name, kind, hidden, network, r2, low, high.
     """
-    check_columns("the table of filled regions", filled, ["name", "kind", "hidden", "network", "r2", "low", "high"])
+    kit.check_columns("the table of filled regions", filled, ["name", "kind", "hidden", "network", "r2", "low", "high"])
     rows = filled[filled["network"] == ""]
     views = list(pd.unique(rows["hidden"]))
     names = list(pd.unique(rows["name"]))[::-1]
-    figure, axes = new_figure(3.4 + 2.8 * len(views), 1.0 + 0.3 * len(names), len(views))
+    figure, axes = kit.new_figure(3.4 + 2.8 * len(views), 1.0 + 0.3 * len(names), len(views))
     for k, (ax, view) in enumerate(zip(axes, views, strict=True)):
         part = rows[rows["hidden"] == view].set_index("name")
         for place, name in enumerate(names):
@@ -58,8 +45,8 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.set_yticks(range(len(names)), names if k == 0 else [""] * len(names), fontsize=8)
         ax.set_ylim(-0.6, len(names) - 0.4)
-        label_axes(ax, f"hidden: {view}", x="R² of hidden regions", ticks="x")
-    legend_below(figure, axes, 4)
+        kit.label_axes(ax, f"hidden: {view}", x="R² of hidden regions", ticks="x")
+    kit.legend_below(figure, axes, 4)
     return figure
 
 
@@ -71,10 +58,10 @@ def filled_networks_figure(filled: pd.DataFrame) -> Figure:
     filled : DataFrame
         As `filled_figure`.
     """
-    check_columns("the table of filled regions", filled, ["name", "hidden", "network", "r2"])
+    kit.check_columns("the table of filled regions", filled, ["name", "hidden", "network", "r2"])
     rows = filled[(filled["network"] != "") & filled["name"].isin(list(PREDICTORS))]
     views, networks = list(pd.unique(rows["hidden"])), list(pd.unique(rows["network"]))
-    figure, axes = new_figure(max(5.0, 1.5 + 0.75 * len(networks)), 2.2 * len(views) + 0.5, 1, len(views))
+    figure, axes = kit.new_figure(max(5.0, 1.5 + 0.75 * len(networks)), 2.2 * len(views) + 0.5, 1, len(views))
     for ax, view in zip(axes, views, strict=True):
         part = rows[rows["hidden"] == view].set_index(["name", "network"])
         for k, (name, colour) in enumerate(PREDICTORS.items()):
@@ -82,8 +69,8 @@ def filled_networks_figure(filled: pd.DataFrame) -> Figure:
             ax.bar(np.arange(len(networks)) + 0.27 * (k - 1), values, width=0.25, color=colour, label=name)
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_xticks(range(len(networks)), networks, fontsize=8, rotation=45 if len(networks) > 8 else 0)
-        label_axes(ax, f"hidden: {view}", y="R²", ticks="y")
-    legend_below(figure, axes, 3)
+        kit.label_axes(ax, f"hidden: {view}", y="R²", ticks="y")
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -95,16 +82,16 @@ def embedding_figure(places: pd.DataFrame) -> Figure:
     places : DataFrame
         region_id, network, x, y, share.
     """
-    check_columns("the map of regions", places, ["network", "x", "y", "share"])
+    kit.check_columns("the map of regions", places, ["network", "x", "y", "share"])
     networks = list(pd.unique(places["network"]))
-    figure, (ax,) = new_figure(6.0, 4.2)
+    figure, (ax,) = kit.new_figure(6.0, 4.2)
     for k, network in enumerate(networks):
         part = places[places["network"] == network]
         marker = "os^vDPX*"[k // MOST_NETWORKS % 8]
-        ax.scatter(part["x"], part["y"], s=22, color=COLOURS[k % MOST_NETWORKS], marker=marker, label=network)
+        ax.scatter(part["x"], part["y"], s=22, color=kit.COLOURS[k % MOST_NETWORKS], marker=marker, label=network)
     share = float(places["share"].iloc[0])
-    label_axes(ax, x=f"first axis (both: {share:.0%} of variance)", y="second axis", ticks="both")
-    legend_below(figure, [ax], 6)
+    kit.label_axes(ax, x=f"first axis (both: {share:.0%} of variance)", y="second axis", ticks="both")
+    kit.legend_below(figure, [ax], 6)
     return figure
 
 
@@ -121,17 +108,17 @@ def traces_figure(traces: Mapping[str, NDArray[Any]], names: list[str], tr_s: fl
     """
     n = min(traces["true"].shape[1], max(2, int(most_s / tr_s)))
     times = np.arange(n) * tr_s
-    figure, axes = new_figure(9.0, 0.5 + 1.15 * len(names), 1, len(names))
+    figure, axes = kit.new_figure(9.0, 0.5 + 1.15 * len(names), 1, len(names))
     for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
         ax.plot(times, traces["true"][k, :n], color="black", linewidth=0.8, label="measured")
-        ax.plot(times, traces["gaussian"][k, :n], color=COLOURS[1], linewidth=1.1, label="lagged Gaussian")
-        ax.plot(times, traces["model"][k, :n], color=COLOURS[0], linewidth=1.1, label="masked model")
+        ax.plot(times, traces["gaussian"][k, :n], color=kit.COLOURS[1], linewidth=1.1, label="lagged Gaussian")
+        ax.plot(times, traces["model"][k, :n], color=kit.COLOURS[0], linewidth=1.1, label="masked model")
         ax.set_title(name, fontsize=8, loc="left", pad=2)
         ax.tick_params(labelsize=7)
         if k < len(names) - 1:
             ax.set_xticklabels([])
     axes[-1].set_xlabel("time, s", fontsize=8)
-    legend_below(figure, axes, 3)
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -143,27 +130,27 @@ def person_figure(scores: pd.DataFrame) -> Figure:
     scores : DataFrame
         label, name, metric, score, low, high, chance, null_high.
     """
-    check_columns("the table of people", scores, ["label", "name", "metric", "score", "low", "high", "chance"])
+    kit.check_columns("the table of people", scores, ["label", "name", "metric", "score", "low", "high", "chance"])
     labels = list(pd.unique(scores["label"]))
     most = int(scores.groupby("label").size().max())
-    figure, axes = new_figure(3.0 + 3.0 * len(labels), 1.1 + 0.32 * most, len(labels))
+    figure, axes = kit.new_figure(3.0 + 3.0 * len(labels), 1.1 + 0.32 * most, len(labels))
     for ax, label in zip(axes, labels, strict=True):
         part = scores[scores["label"] == label].iloc[::-1].reset_index(drop=True)
         for place, row in part.iterrows():
             ends = np.nan_to_num([row["score"] - row["low"], row["high"] - row["score"]]).clip(min=0)
-            ax.errorbar(row["score"], place, xerr=ends[:, None], fmt="o", color=COLOURS[0], markersize=5, capsize=2)
+            ax.errorbar(row["score"], place, xerr=ends[:, None], fmt="o", color=kit.COLOURS[0], markersize=5, capsize=2)
             if pd.notna(row["null_high"]):
                 height: dict[str, Any] = {
                     "height": 0.7,
-                    "color": NULL,
+                    "color": kit.NULL,
                     "zorder": 0,
                     "label": "up to the largest of permuted labels",
                 }
                 ax.barh(place, row["null_high"] - row["chance"], left=row["chance"], **height)
         ax.axvline(part["chance"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
         ax.set_yticks(range(len(part)), part["name"], fontsize=8)
-        label_axes(ax, label, x=part["metric"].iloc[0], ticks="x")
-    legend_below(figure, axes, 2)
+        kit.label_axes(ax, label, x=part["metric"].iloc[0], ticks="x")
+    kit.legend_below(figure, axes, 2)
     return figure
 
 
@@ -176,15 +163,15 @@ MOST_FIGURES = 6  # labels drawn
 Rows = dict[str, dict[Hashable, Any]]
 
 
-def gather_series(shelf: Shelf) -> StudyMaterial:
+def gather_series(shelf: kit.Shelf) -> kit.StudyMaterial:
     """Gather what was learned of region series."""
     return shelf.study(SERIES_TABLES, ["filledtraces"], ["series", "maskedmodel"])
 
 
-def series_chapter(material: StudyMaterial) -> Chapter:
+def series_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     """Tell of hidden regions, networks and people."""
     whole = bool(material.tables)
-    return Chapter(
+    return kit.Chapter(
         "Time series of regions",
         [_filled(material), _networks(material), _people(material)] if whole else [],
         [*_findings(material), *material.descriptor.notes] if whole else [],
@@ -194,7 +181,7 @@ def series_chapter(material: StudyMaterial) -> Chapter:
     )
 
 
-def _overall(material: StudyMaterial) -> list[tuple[str, Rows]]:
+def _overall(material: kit.StudyMaterial) -> list[tuple[str, Rows]]:
     """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
     return _by_view(material.tables["filled"])
 
@@ -204,7 +191,7 @@ def _by_view(filled: pd.DataFrame) -> list[tuple[str, Rows]]:
     return [(str(view), _by_name(part)) for view, part in rows.groupby("hidden", sort=False)]
 
 
-def failed_series(filled: pd.DataFrame) -> list[FailedControl]:
+def failed_series(filled: pd.DataFrame) -> list[kit.FailedControl]:
     """Return nulls, trained and tested on series of their own, that fill in hidden regions.
 
     Permuted frames keep what regions share at a moment, so that they are a null for whole networks alone.
@@ -215,7 +202,7 @@ def failed_series(filled: pd.DataFrame) -> list[FailedControl]:
         Artifact of that name.
     """
     return [
-        FailedControl(
+        kit.FailedControl(
             f"Null, {name} ({view} hidden), R²",
             float(row["r2"]),
             "Nothing of what a hidden region does is left in the others here: look for the reason before reading what "
@@ -235,30 +222,30 @@ def _by_name(table: pd.DataFrame) -> Rows:
     return {str(row["name"]): row for row in table.to_dict("records")}
 
 
-def _cards(material: StudyMaterial) -> list[dict[str, str]]:
+def _cards(material: kit.StudyMaterial) -> list[dict[str, str]]:
     if not material.tables:
         return []
     cards = []
     for view, part in _overall(material):
-        beside = f"Gaussians {number(part[INSTANT]['r2'])}, lagged {number(part[LAGGED]['r2'])}"
-        cards.append({"name": f"R², {view} hidden", "value": number(part[MODEL]["r2"]), "control": beside})
+        beside = f"Gaussians {kit.number(part[INSTANT]['r2'])}, lagged {kit.number(part[LAGGED]['r2'])}"
+        cards.append({"name": f"R², {view} hidden", "value": kit.number(part[MODEL]["r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
     if len(agreement):
         by = _by_name(agreement)
-        chance = number(by[MODEL]["null_high"], 2)
-        beside = f"connectivity {number(by['connectivity']['ari'], 2)}, 95 % of chance {chance}"
-        value = number(by[MODEL]["ari"], 2)
+        chance = kit.number(by[MODEL]["null_high"], 2)
+        beside = f"connectivity {kit.number(by['connectivity']['ari'], 2)}, 95 % of chance {chance}"
+        value = kit.number(by[MODEL]["ari"], 2)
         cards.append({"name": "networks in embeddings, ARI", "value": value, "control": beside})
     scores = material.tables["personscores"]
     for label, some in scores.groupby("label", sort=False) if len(scores) else ():
         row = _by_name(some)["latent connectivity"]
         reference = next(row for row in _by_name(some).values() if row["verdict"] == "reference")
-        beside = f"connectivity {number(reference['score'])}, chance {number(row['chance'], 2)}"
-        cards.append({"name": f"{label}, {row['metric']}", "value": number(row["score"]), "control": beside})
+        beside = f"connectivity {kit.number(reference['score'])}, chance {kit.number(row['chance'], 2)}"
+        cards.append({"name": f"{label}, {row['metric']}", "value": kit.number(row["score"]), "control": beside})
     return cards
 
 
-def _findings(material: StudyMaterial) -> list[str]:
+def _findings(material: kit.StudyMaterial) -> list[str]:
     fitted = material.details("maskedmodel")
     sentences = []
     late = [name for name, converged in fitted.get("converged", {}).items() if converged is False]
@@ -278,12 +265,13 @@ def _findings(material: StudyMaterial) -> list[str]:
         }[model["verdict"]]
         more = ": more than the network." if lagged["low"] > model["high"] else "."
         sentences.append(
-            f"With {view} hidden, the masked model explains {number(model['r2'])} of the variance of hidden regions "
-            f"[{number(model['low'])} to {number(model['high'])}] and {words} ({number(part[INSTANT]['r2'])}; "
-            f"difference {number(model['difference'])}, {number(model['difference_low'])} to "
-            f"{number(model['difference_high'])}). "
+            f"With {view} hidden, the masked model explains {kit.number(model['r2'])} of the variance of hidden "
+            f"regions [{kit.number(model['low'])} to {kit.number(model['high'])}] and {words} "
+            f"({kit.number(part[INSTANT]['r2'])}; difference {kit.number(model['difference'])}, "
+            f"{kit.number(model['difference_low'])} to {kit.number(model['difference_high'])}). "
             + (
-                f"A linear predictor that also sees {lag} frames before and after explains {number(lagged['r2'])}{more}"
+                f"A linear predictor that also sees {lag} frames before and after explains "
+                f"{kit.number(lagged['r2'])}{more}"
                 if lag
                 else "To a linear predictor frames before and after add nothing: the lag chosen for it is 0."
             )
@@ -295,9 +283,9 @@ def _findings(material: StudyMaterial) -> list[str]:
         said = {"tie": "a tie with", "better": "better than", "worse": "worse than"}[latent["verdict"]]
         above = "" if latent["p"] <= 0.05 else " It is not above permuted labels."
         sentences.append(
-            f"{label}: {latent['metric']} {number(latent['score'])} [{number(latent['low'])} to "
-            f"{number(latent['high'])}] from the model's latent connectivity, {said} plain connectivity "
-            f"({number(reference['score'])}; chance {number(latent['chance'], 2)}).{above}"
+            f"{label}: {latent['metric']} {kit.number(latent['score'])} [{kit.number(latent['low'])} to "
+            f"{kit.number(latent['high'])}] from the model's latent connectivity, {said} plain connectivity "
+            f"({kit.number(reference['score'])}; chance {kit.number(latent['chance'], 2)}).{above}"
         )
     if fitted["n_test"] < FEW_PEOPLE:
         sentences.append(
@@ -306,15 +294,15 @@ def _findings(material: StudyMaterial) -> list[str]:
     return sentences
 
 
-def _filled(material: StudyMaterial) -> Section:
+def _filled(material: kit.StudyMaterial) -> kit.Section:
     prepared = material.details("series")
     fitted = material.details("maskedmodel")
     filled = material.tables["filled"]
-    panels = [captioned("filled", "Hidden regions", filled_figure(filled), filled)]
+    panels = [kit.captioned("filled", "Hidden regions", filled_figure(filled), filled)]
     if (filled["network"] != "").any():
         figure = filled_networks_figure(filled)
         within = filled[filled["network"] != ""]
-        panels.append(captioned("filledby", "Network by network", figure, within))
+        panels.append(kit.captioned("filledby", "Network by network", figure, within))
     traces = {name: np.asarray(values) for name, values in material.arrays["filledtraces"].items()}
     regions, runs = prepared["regions"], material.tables["people"]
     names = [
@@ -322,15 +310,15 @@ def _filled(material: StudyMaterial) -> Section:
         for run, region in zip(traces["run"], traces["region"], strict=True)
     ]
     figure = traces_figure(traces, names, prepared["tr_s"])
-    panels.append(captioned("filledtraces", "Courses of hidden regions, drawn at random", figure, id="traces"))
+    panels.append(kit.captioned("filledtraces", "Courses of hidden regions, drawn at random", figure, id="traces"))
     rows: list[list[str | Markup]] = [
         [
             str(row["hidden"]),
             str(row["name"]),
             str(row["kind"]),
-            number(row["r2"]),
-            f"{number(row['low'])} to {number(row['high'])}",
-            "–" if row["verdict"] == "reference" else f"{number(row['difference'])} ({row['verdict']})",
+            kit.number(row["r2"]),
+            f"{kit.number(row['low'])} to {kit.number(row['high'])}",
+            "–" if row["verdict"] == "reference" else f"{kit.number(row['difference'])} ({row['verdict']})",
         ]
         for _, row in filled[filled["network"] == ""].iterrows()
     ]
@@ -345,23 +333,23 @@ def _filled(material: StudyMaterial) -> Section:
     about += [f"Note: {warning}" for warning in prepared.get("warnings", [])]
     if prepared["dropped"]:
         about.append(f"Regions without a usable series in some run: {', '.join(prepared['dropped'])}.")
-    return Section("filled", "Hidden regions", panels, about, [html_table(header, rows, "Hidden regions")])
+    return kit.Section("filled", "Hidden regions", panels, about, [kit.html_table(header, rows, "Hidden regions")])
 
 
-def _networks(material: StudyMaterial) -> Section:
+def _networks(material: kit.StudyMaterial) -> kit.Section:
     places, agreement = material.tables["regionmap"], material.tables["regionnetworks"]
     figure = embedding_figure(places)
-    panels = [captioned("regionmap", "Embeddings of regions", figure, places)]
+    panels = [kit.captioned("regionmap", "Embeddings of regions", figure, places)]
     if agreement.empty:
         text = "No atlas of networks was given (files.regions), so that clusters are compared with nothing."
-        return Section("networks", "Networks in the embeddings", panels, [text])
+        return kit.Section("networks", "Networks in the embeddings", panels, [text])
     rows: list[list[str | Markup]] = [
         [
             str(row["name"]),
-            number(row["ari"], 2),
-            number(row["null_mean"], 2),
-            number(row["null_high"], 2),
-            p_number(row["p"]),
+            kit.number(row["ari"], 2),
+            kit.number(row["null_mean"], 2),
+            kit.number(row["null_high"], 2),
+            kit.p_number(row["p"]),
         ]
         for _, row in agreement.iterrows()
     ]
@@ -371,27 +359,27 @@ def _networks(material: StudyMaterial) -> Section:
         "were given. Clusters of plain connectivity stand in the same table: only where these are worse do embeddings "
         "show more than correlations do."
     )
-    return Section(
-        "networks", "Networks in the embeddings", panels, [text], [html_table(header, rows, "Networks found again")]
+    return kit.Section(
+        "networks", "Networks in the embeddings", panels, [text], [kit.html_table(header, rows, "Networks found again")]
     )
 
 
-def _people(material: StudyMaterial) -> Section:
+def _people(material: kit.StudyMaterial) -> kit.Section:
     scores = material.tables["personscores"]
     title = "Traits and states"
     if scores.empty:
-        return Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
+        return kit.Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
     labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
     figure = person_figure(scores[scores["label"].isin(labels)])
-    panel = captioned("personscores", title, figure, scores)
+    panel = kit.captioned("personscores", title, figure, scores)
     rows: list[list[str | Markup]] = [
         [
             f"{row['label']} ({row['kind']})",
             str(row["name"]),
-            f"{row['metric']} {number(row['score'])}",
-            "–" if pd.isna(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
-            number(row["chance"], 2),
-            "–" if pd.isna(row["null_mean"]) else f"{number(row['null_mean'])}, {number(row['null_high'])}",
+            f"{row['metric']} {kit.number(row['score'])}",
+            "–" if pd.isna(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
+            kit.number(row["chance"], 2),
+            "–" if pd.isna(row["null_mean"]) else f"{kit.number(row['null_mean'])}, {kit.number(row['null_high'])}",
             str(row["verdict"]),
         ]
         for _, row in scores.iterrows()
@@ -412,10 +400,10 @@ def _people(material: StudyMaterial) -> Section:
         "to correlation does not hold 0; else a tie. The model saw the series of training subjects, without labels, "
         "before; its weights are as they were (fine-tuned: trained on in every fold)."
     )
-    return Section("people", title, [panel], [text], [html_table(header, rows, title)])
+    return kit.Section("people", title, [panel], [text], [kit.html_table(header, rows, title)])
 
 
-def _ending(material: StudyMaterial) -> str:
+def _ending(material: kit.StudyMaterial) -> str:
     """Describe the length of training, and the reason for its end."""
     fitted = material.details("maskedmodel")
     options, steps = material.config.decode_series.model, fitted["steps"][MODEL]
@@ -428,7 +416,7 @@ def _ending(material: StudyMaterial) -> str:
     )
 
 
-def _methods(material: StudyMaterial) -> list[tuple[str, Sequence[str]]]:
+def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     fitted = material.details("maskedmodel")
     settings = material.config.decode_series
     options = settings.model

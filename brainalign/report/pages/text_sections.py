@@ -12,22 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from brainalign.checks import BrainalignError
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    Section,
-    captioned,
-    check_columns,
-    html_table,
-    label_axes,
-    legend_below,
-    model_colours,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    topomaps,
-)
+from brainalign.report import kit
 
 WORDS = {"brain": "EEG", "shuffled": "shuffled pairs"}
 LEVEL = 0.01
@@ -41,10 +26,10 @@ def matrix_figure(controls: pd.DataFrame) -> Figure:
     controls : DataFrame
         trained, tested, measure, value, chance, p.
     """
-    check_columns("the control matrix", controls, ["trained", "tested", "measure", "value", "chance", "p"])
+    kit.check_columns("the control matrix", controls, ["trained", "tested", "measure", "value", "chance", "p"])
     measures = list(pd.unique(controls["measure"]))
     trained, tested = list(pd.unique(controls["trained"])), list(pd.unique(controls["tested"]))
-    figure, axes = new_figure(9.0, 0.6 + len(measures) * (0.75 + 0.36 * len(trained)), 1, len(measures))
+    figure, axes = kit.new_figure(9.0, 0.6 + len(measures) * (0.75 + 0.36 * len(trained)), 1, len(measures))
     for ax, measure in zip(axes, measures, strict=True):
         cells = controls[controls["measure"] == measure].set_index(["trained", "tested"])
         values = np.array([[cells.loc[(a, b), "value"] for b in tested] for a in trained], dtype=float)
@@ -59,7 +44,7 @@ def matrix_figure(controls: pd.DataFrame) -> Figure:
                 )
                 empty = a != "brain" or b not in {"brain", "phase-randomised", "time-reversed"}
                 if empty and cell["p"] <= LEVEL:
-                    ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=COLOURS[5], linewidth=2))
+                    ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=kit.COLOURS[5], linewidth=2))
         ax.set_xticks(range(len(tested)), [WORDS.get(name, name) for name in tested], fontsize=8)
         ax.set_yticks(range(len(trained)), [WORDS.get(name, name) for name in trained], fontsize=8)
         chance = float(cells.loc[("brain", "brain"), "chance"])
@@ -80,8 +65,8 @@ def rank_figure(ranks: Mapping[str, pd.Series], n_gallery: int) -> Figure:
         Rank of the true sentence of every test trial, by decoder.
     n_gallery : int
     """
-    figure, (ax,) = new_figure(5.2, 3.2)
-    colours = model_colours(list(ranks))
+    figure, (ax,) = kit.new_figure(5.2, 3.2)
+    colours = kit.model_colours(list(ranks))
     k = np.arange(1, n_gallery + 1)
     for name, values in ranks.items():
         share = (values.to_numpy()[:, None] <= k).mean(axis=0)
@@ -93,8 +78,8 @@ def rank_figure(ranks: Mapping[str, pd.Series], n_gallery: int) -> Figure:
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= n_gallery]
     ax.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=7)
     ax.minorticks_off()
-    label_axes(ax, x=f"k, of {n_gallery} sentences", y="true sentence among the first k", ticks="y")
-    legend_below(figure, [ax], 4)
+    kit.label_axes(ax, x=f"k, of {n_gallery} sentences", y="true sentence among the first k", ticks="y")
+    kit.legend_below(figure, [ax], 4)
     return figure
 
 
@@ -107,8 +92,8 @@ def averaged_figure(averaged: Mapping[str, pd.DataFrame]) -> Figure:
         By decoder: over, n_averaged, value, sd, ceiling, chance.
     """
     kinds = list(dict.fromkeys(kind for table in averaged.values() for kind in table["over"]))
-    figure, axes = new_figure(4.4 * len(kinds), 3.2, len(kinds))
-    colours = model_colours(list(averaged))
+    figure, axes = kit.new_figure(4.4 * len(kinds), 3.2, len(kinds))
+    colours = kit.model_colours(list(averaged))
     for ax, kind in zip(axes, kinds, strict=True):
         for name, table in averaged.items():
             part = table[table["over"] == kind]
@@ -125,8 +110,8 @@ def averaged_figure(averaged: Mapping[str, pd.DataFrame]) -> Figure:
         ax.axhline(float(part["chance"].iloc[0]), color="black", linestyle=":", linewidth=0.8, label="chance")
         ax.set_xticks(sorted(set(part.loc[part["over"] == kind, "n_averaged"])))
         ax.set_ylim(0, 1.02)
-        label_axes(ax, x=f"{kind} averaged", y="top-1", ticks="both")
-    legend_below(figure, axes, 3)
+        kit.label_axes(ax, x=f"{kind} averaged", y="top-1", ticks="both")
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
@@ -140,8 +125,8 @@ def subject_figure(subjects: Mapping[str, pd.DataFrame], chance: float) -> Figur
     chance : float
     """
     names = list(dict.fromkeys(name for table in subjects.values() for name in table["subject"]))
-    figure, (ax,) = new_figure(max(4.4, 1.2 + 0.5 * len(names)), 2.8)
-    colours = model_colours(list(subjects))
+    figure, (ax,) = kit.new_figure(max(4.4, 1.2 + 0.5 * len(names)), 2.8)
+    colours = kit.model_colours(list(subjects))
     for k, (decoder, table) in enumerate(subjects.items()):
         shift = 0.6 * (k - (len(subjects) - 1) / 2) / max(len(subjects), 1)
         x = table["subject"].map({name: place for place, name in enumerate(names)}) + shift
@@ -150,8 +135,8 @@ def subject_figure(subjects: Mapping[str, pd.DataFrame], chance: float) -> Figur
     ax.set_xticks(range(len(names)), names, fontsize=7, rotation=45 if len(names) > 10 else 0)
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_ylim(0, 1.02)
-    label_axes(ax, x="subject", y="top-1, a point per seed", ticks="y")
-    legend_below(figure, [ax], 4)
+    kit.label_axes(ax, x="subject", y="top-1, a point per seed", ticks="y")
+    kit.legend_below(figure, [ax], 4)
     return figure
 
 
@@ -163,7 +148,7 @@ def confusion_figure(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     confusions : mapping of DataFrame
         By decoder: true, told, n.
     """
-    figure, axes = new_figure(3.3 * len(confusions), 3.0, len(confusions))
+    figure, axes = kit.new_figure(3.3 * len(confusions), 3.0, len(confusions))
     for ax, (name, table) in zip(axes, confusions.items(), strict=True):
         labels = sorted(set(table["true"]) | set(table["told"]))
         counts = table.pivot_table(index="true", columns="told", values="n", aggfunc="sum").reindex(
@@ -178,7 +163,7 @@ def confusion_figure(confusions: Mapping[str, pd.DataFrame]) -> Figure:
         ax.set_xticks(range(len(labels)), labels, fontsize=7, rotation=30)
         ax.set_yticks(range(len(labels)), labels if ax is axes[0] else [""] * len(labels), fontsize=7)
         ax.set_xlabel("told", fontsize=8)
-        ax.set_title(name, fontsize=9, color=GREY if filled.sum() == 0 else "black")
+        ax.set_title(name, fontsize=9, color=kit.GREY if filled.sum() == 0 else "black")
         ax.spines[:].set_visible(False)
     axes[0].set_ylabel("true", fontsize=8)
     return figure
@@ -191,10 +176,10 @@ LEAST_SENSORS = 8  # for a topography
 MAPS = 4  # moments that are drawn
 
 
-def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) -> list[Section]:
+def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) -> list[kit.Section]:
     """Return the control matrix of every decoder, and what needs no brain at all beside it."""
     panels = [
-        captioned(
+        kit.captioned(
             "textcontrols",
             f"Control matrix, {name}",
             matrix_figure(tables["controls"]),
@@ -210,22 +195,25 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
     rows = [
         [
             str(name),
-            *(f"{number(cell.loc[(name, m), 'value'])} (p {p_equals(cell.loc[(name, m), 'p'])})" for m in measures),
+            *(
+                f"{kit.number(cell.loc[(name, m), 'value'])} (p {kit.p_equals(cell.loc[(name, m), 'p'])})"
+                for m in measures
+            ),
         ]
         for name in pd.unique(nuisances["nuisance"])
     ]
     chance = nuisances[nuisances["nuisance"] == "subject"].set_index("measure")["chance"]
-    header = [f"{m}, chance {number(chance[m])}" for m in measures]
+    header = [f"{m}, chance {kit.number(chance[m])}" for m in measures]
     text = [
         "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
         "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "
         "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell."
     ]
-    table = html_table(["without EEG", *header], rows, "Baselines without EEG")
+    table = kit.html_table(["without EEG", *header], rows, "Baselines without EEG")
     blocks = _blocks(decoders)
     return [
-        Section("controls", "Control matrix", panels),
-        Section("baselines", "Without the brain", [], text, [table, *blocks]),
+        kit.Section("controls", "Control matrix", panels),
+        kit.Section("baselines", "Without the brain", [], text, [table, *blocks]),
     ]
 
 
@@ -236,32 +224,32 @@ def _blocks(decoders: Tables) -> list[Markup]:
         for measure, part in blocks.groupby("measure", sort=False):
             means = [part[column].mean() for column in ("value", "chance", "neighbours")]
             gains = [_gain(part["value"] - part[column]) for column in ("chance", "neighbours")]
-            rows.append([name, str(measure), str(len(part)), *map(number, means), *gains])
+            rows.append([name, str(measure), str(len(part)), *map(kit.number, means), *gains])
     if not rows:
         return [Markup("<p>No whole blocks of the session were left out.</p>")]
     header = ["decoder", "measure", "blocks left out", "score", "chance", "sentences nearby",
               "above chance (± standard error over blocks)", "above sentences nearby"]  # fmt: skip
-    return [_heading("Whole blocks of the session left out"), html_table(header, rows, "Blocks left out")]
+    return [_heading("Whole blocks of the session left out"), kit.html_table(header, rows, "Blocks left out")]
 
 
 def _gain(gains: pd.Series[float]) -> str:
     error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
-    return f"{number(gains.mean())} ± {number(error)}"
+    return f"{kit.number(gains.mean())} ± {kit.number(error)}"
 
 
-def retrieval_section(decoders: Tables) -> Section:
+def retrieval_section(decoders: Tables) -> kit.Section:
     """Return retrieval of every decoder: by measure, by k, by how much is averaged, by subject and seed."""
     rows: list[list[str | Markup]] = []
     for name, tables in decoders.items():
         for measure, part in tables["retrieval"].groupby("measure", sort=False):
             first = part.iloc[0]
-            spread = number(part["value"].std(ddof=1)) if len(part) > 1 else "–"
-            interval = "–" if pd.isna(first["low"]) else f"{number(first['low'])} to {number(first['high'])}"
+            spread = kit.number(part["value"].std(ddof=1)) if len(part) > 1 else "–"
+            interval = "–" if pd.isna(first["low"]) else f"{kit.number(first['low'])} to {kit.number(first['high'])}"
             rows.append(
                 [
-                    name, str(measure), Markup("<b>{}</b>").format(number(part["value"].mean())), spread, interval,
-                    number(first["chance"]), f"{number(first['null_mean'])} ± {number(first['null_sd'])}",
-                    number(first["majority"]), p_number(part["p"].max()),
+                    name, str(measure), Markup("<b>{}</b>").format(kit.number(part["value"].mean())), spread, interval,
+                    kit.number(first["chance"]), f"{kit.number(first['null_mean'])} ± {kit.number(first['null_sd'])}",
+                    kit.number(first["majority"]), kit.p_number(part["p"].max()),
                 ]
             )  # fmt: skip
     first_table = next(iter(decoders.values()))["retrieval"].iloc[0]
@@ -273,9 +261,9 @@ def retrieval_section(decoders: Tables) -> Section:
     every = pd.concat([tables["averaged"].assign(decoder=name) for name, tables in decoders.items()])
     readers = pd.concat([tables["retrievalsubjects"].assign(decoder=name) for name, tables in decoders.items()])
     panels = [
-        captioned("textranks", "Retrieval by k", rank_figure(ranks, n), id="ranks"),
-        captioned("textaveraged", "Retrieval by what is averaged", averaged_figure(averaged), every, id="averaged"),
-        captioned(
+        kit.captioned("textranks", "Retrieval by k", rank_figure(ranks, n), id="ranks"),
+        kit.captioned("textaveraged", "Retrieval by what is averaged", averaged_figure(averaged), every, id="averaged"),
+        kit.captioned(
             "textsubjects",
             "Subjects and seeds",
             subject_figure(subjects, float(first_table["chance"])),
@@ -288,10 +276,12 @@ def retrieval_section(decoders: Tables) -> Section:
         f"{n} different test sentences. Scores are means over seeds; interval (of the first seed): subjects and "
         "sentences drawn anew; p: the largest of the seeds."
     ]
-    return Section("retrieval", "Retrieval", panels, text, [html_table(header, rows, "Retrieval")])
+    return kit.Section("retrieval", "Retrieval", panels, text, [kit.html_table(header, rows, "Retrieval")])
 
 
-def sentence_section(decoders: Tables, said: Mapping[str, Mapping[str, Any]], n_examples: int, seed: int) -> Section:
+def sentence_section(
+    decoders: Tables, said: Mapping[str, Mapping[str, Any]], n_examples: int, seed: int
+) -> kit.Section:
     """Return sentences drawn at random, and scores of all; refuses to show any without their control matrix.
 
     Parameters
@@ -323,7 +313,7 @@ def sentence_section(decoders: Tables, said: Mapping[str, Mapping[str, Any]], n_
         header = ["subject", "true", f"decoded ({by})", "retrieved", "rank of the true one"]
         verdict = details["verdict"]["content words"][0]
         blocks.append(_heading(name) + Markup("<p>{}</p>").format(verdict))
-        blocks.append(html_table(header, rows, f"Sentences, {name}"))
+        blocks.append(kit.html_table(header, rows, f"Sentences, {name}"))
         blocks += [_score_table(tables["textscores"]), *_forced_table(tables["textscores"])]
     text = [
         f"{n_examples} test trials drawn at random (seed {seed}), not picked; the same for every decoder. Read them "
@@ -331,7 +321,7 @@ def sentence_section(decoders: Tables, said: Mapping[str, Mapping[str, Any]], n_
         "Scores are of all test trials. Rotated: the same sentences against the references of other texts; only the "
         "gap counts. Constant: the sentence most often decoded in training, always.",
     ]
-    return Section("sentences", "Sentences", [], text, blocks)
+    return kit.Section("sentences", "Sentences", [], text, blocks)
 
 
 def _check_controlled(name: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]) -> None:
@@ -361,16 +351,16 @@ def _score_table(scores: pd.DataFrame) -> Markup:
         [
             SCORES.get(row["measure"], row["measure"]),
             str(row["control"]),
-            number(row["value"]),
-            number(row["rotated"]),
-            number(row["gap"]),
-            p_number(row["p"]),
-            number(constant[(row["measure"], row["control"])]),
+            kit.number(row["value"]),
+            kit.number(row["rotated"]),
+            kit.number(row["gap"]),
+            kit.p_number(row["p"]),
+            kit.number(constant[(row["measure"], row["control"])]),
         ]
         for _, row in shown.iterrows()
     ]
     header = ["measure", "references rotated", "score", "rotated", "gap", "p", "constant"]
-    return _heading("Scores of all decoded sentences") + html_table(header, rows, "Scores of sentences")
+    return _heading("Scores of all decoded sentences") + kit.html_table(header, rows, "Scores of sentences")
 
 
 def _forced_table(scores: pd.DataFrame) -> list[Markup]:
@@ -381,14 +371,14 @@ def _forced_table(scores: pd.DataFrame) -> list[Markup]:
     if "teacher-forced" not in values:
         return []
     rows = [
-        [SCORES[str(measure)], number(row["teacher-forced"]), number(row["teacher-forced noise"])]
+        [SCORES[str(measure)], kit.number(row["teacher-forced"]), kit.number(row["teacher-forced noise"])]
         for measure, row in values.loc[[measure for measure in SCORES if measure in values.index]].iterrows()
     ]
     title = "Diagnostic, not a result: the likeliest word given the true words before it"
-    return [_heading(title), html_table(["measure", "from EEG", "from noise of equal spectrum"], rows, title)]
+    return [_heading(title), kit.html_table(["measure", "from EEG", "from noise of equal spectrum"], rows, title)]
 
 
-def label_section(decoders: Tables) -> list[Section]:
+def label_section(decoders: Tables) -> list[kit.Section]:
     """Return labels told from decoded vectors; nothing where the study names no label."""
     named = {name: tables for name, tables in decoders.items() if not tables["zeroshot"].empty}
     if not named:
@@ -397,12 +387,12 @@ def label_section(decoders: Tables) -> list[Section]:
         [
             name,
             str(row["measure"]),
-            number(row["value"]),
-            number(row["chance"]),
-            number(row["majority"]),
-            f"{number(row['null_mean'])} ± {number(row['null_sd'])}",
-            number(row["text_ceiling"]),
-            p_number(row["p"]),
+            kit.number(row["value"]),
+            kit.number(row["chance"]),
+            kit.number(row["majority"]),
+            f"{kit.number(row['null_mean'])} ± {kit.number(row['null_sd'])}",
+            kit.number(row["text_ceiling"]),
+            kit.p_number(row["p"]),
         ]
         for name, tables in named.items()
         for _, row in tables["zeroshot"].iterrows()
@@ -410,13 +400,13 @@ def label_section(decoders: Tables) -> list[Section]:
     header = ["decoder", "measure", "score", "chance", "majority", "null", "ceiling (true text)", "p"]
     confusions = {name: tables["confusion"] for name, tables in named.items()}
     numbers = pd.concat([table.assign(decoder=name) for name, table in confusions.items()])
-    panel = captioned(
+    panel = kit.captioned(
         "textlabels", "Labels told without a classifier", confusion_figure(confusions), numbers, id="confusion"
     )
-    return [Section("labels", "Labels", [panel], [], [html_table(header, rows, "Labels")])]
+    return [kit.Section("labels", "Labels", [panel], [], [kit.html_table(header, rows, "Labels")])]
 
 
-def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[Section]:
+def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Section]:
     """Draw the relevance of channels and times to decoders; no topography where places are not known."""
     placed = len(targets) >= LEAST_SENSORS and targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=None)
     panels = []
@@ -426,11 +416,11 @@ def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[Section]:
         if placed:
             chosen = times[np.unique(np.linspace(0, len(times) - 1, MAPS).round().astype(int))]
             scores = table.rename(columns={"loss": "r"}).assign(significant=False)
-            figure = topomaps(scores, targets, chosen.tolist(), label="loss of similarity")
-            panels.append(captioned("textrelevance", f"Channels and times, {name}", figure, table, id=f"heads{k}"))
+            figure = kit.topomaps(scores, targets, chosen.tolist(), label="loss of similarity")
+            panels.append(kit.captioned("textrelevance", f"Channels and times, {name}", figure, table, id=f"heads{k}"))
         else:
             panels.append(
-                captioned(
+                kit.captioned(
                     "textrelevance",
                     f"Channels and times, {name}",
                     None,
@@ -439,10 +429,10 @@ def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[Section]:
                     html=Markup("<p>No topography: the descriptor names no montage.</p>"),
                 )
             )
-    return [Section("relevance", "Channels and times", panels)]
+    return [kit.Section("relevance", "Channels and times", panels)]
 
 
-def data_section(ledger: pd.DataFrame, prepared: Mapping[str, Any], details: Mapping[str, Any]) -> Section:
+def data_section(ledger: pd.DataFrame, prepared: Mapping[str, Any], details: Mapping[str, Any]) -> kit.Section:
     """Return the split, and the ledger of trials that were dropped or noted."""
     splits = details["splits"]
     sides = ("train", "val", "test")
@@ -453,11 +443,11 @@ def data_section(ledger: pd.DataFrame, prepared: Mapping[str, Any], details: Map
         *splits["warnings"],
     ]
     if ledger.empty:
-        return Section("data", "Data", [], [*text, "No trial was dropped."])
+        return kit.Section("data", "Data", [], [*text, "No trial was dropped."])
     grouped = ledger.groupby(["dataset", "task", "reason", "kept"], sort=True)["subject"].agg(["size", "nunique"])
     rows = [
         [str(dataset), str(task), str(reason), "kept, but noted" if kept else "dropped", str(n), str(subjects)]
         for (dataset, task, reason, kept), (n, subjects) in zip(grouped.index, grouped.to_numpy(), strict=True)
     ]
     header = ["release", "task", "reason", "what was done", "trials", "subjects"]
-    return Section("data", "Data", [], text, [html_table(header, rows, "Ledger of trials")])
+    return kit.Section("data", "Data", [], text, [kit.html_table(header, rows, "Ledger of trials")])

@@ -11,23 +11,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from brainalign.report import kit
 from brainalign.report.encoding_sections import attention_maps, encoder_scores
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    NULL,
-    ImageMaterial,
-    Section,
-    captioned,
-    check_columns,
-    html_table,
-    legend_below,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    together,
-)
 from brainalign.statistics import RELIABLE
 
 LABELS = {"grounded": "grounded words", "ridge": "ridge to text vectors", "shuffled": "grounded in shuffled images"}
@@ -43,14 +28,14 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
         A row per space and measure: space, measure, value, low, high, chance, null_mean, null_sd.
     """
     columns = ("space", "measure", "value", "low", "high", "chance", "null_mean", "null_sd")
-    check_columns("the table of retrieval", table, columns)
+    kit.check_columns("the table of retrieval", table, columns)
     measures, spaces = list(pd.unique(table["measure"])), list(pd.unique(table["space"]))
-    figure, (ax,) = new_figure(6.0, 3.2)
+    figure, (ax,) = kit.new_figure(6.0, 3.2)
     step = min(0.18, 0.8 / len(spaces))
     for k, space in enumerate(spaces):
         mine = table[table["space"] == space].set_index("measure").reindex(measures)
         x = np.arange(len(measures)) + step * (k - (len(spaces) - 1) / 2)
-        colour = "black" if space == "shuffled" else COLOURS[k % len(COLOURS)]
+        colour = "black" if space == "shuffled" else kit.COLOURS[k % len(kit.COLOURS)]
         ax.vlines(x, mine["low"], mine["high"], color=colour, linewidth=1.4)
         ax.plot(x, mine["value"], MARKERS.get(space, "^"), color=colour, markersize=5, label=LABELS.get(space, space))
     first = table[table["space"] == spaces[0]].set_index("measure").reindex(measures)
@@ -59,13 +44,13 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
         low, high = row["null_mean"] - 2 * row["null_sd"], row["null_mean"] + 2 * row["null_sd"]
         left, right = place - 0.4, place + 0.4
         ax.fill_between(
-            [left, right], max(low, 0), high, color=NULL, linewidth=0, zorder=0, label=f"{once}exchanged captions"
+            [left, right], max(low, 0), high, color=kit.NULL, linewidth=0, zorder=0, label=f"{once}exchanged captions"
         )
         ax.hlines(row["chance"], left, right, color="black", linestyle=":", linewidth=0.8, label=f"{once}chance")
     ax.set_xticks(range(len(measures)), measures)
     ax.set_ylabel("share of held-out images")
     ax.set_ylim(0, 1.03)
-    legend_below(figure, [ax], 3)
+    kit.legend_below(figure, [ax], 3)
     return figure
 
 
@@ -79,12 +64,12 @@ def words_figure(positions: NDArray[np.floating[Any]], words: Sequence[str], axe
     axes : DataFrame
         axis, variance, name.
     """
-    figure, (ax,) = new_figure(6.4, 5.0)
+    figure, (ax,) = kit.new_figure(6.4, 5.0)
     second = positions[:, 1] if positions.shape[1] > 1 else np.zeros(len(positions))
     shown = np.argsort(-np.hypot(positions[:, 0], second))[:60]
-    ax.axhline(0, color=GREY, linewidth=0.5)
-    ax.axvline(0, color=GREY, linewidth=0.5)
-    ax.plot(positions[shown, 0], second[shown], ".", color=COLOURS[0], markersize=4)
+    ax.axhline(0, color=kit.GREY, linewidth=0.5)
+    ax.axvline(0, color=kit.GREY, linewidth=0.5)
+    ax.plot(positions[shown, 0], second[shown], ".", color=kit.COLOURS[0], markersize=4)
     for k in shown:
         ax.annotate(str(words[k]), (positions[k, 0], second[k]), xytext=(3, 2), textcoords="offset points", fontsize=8)
     labels = [
@@ -108,7 +93,7 @@ SPACES = {
 SHORT = {"grounded": "grounded", "text": "text vectors", "shuffled": "shuffled", "words alone": "words alone"}
 
 
-def grounding_section(material: ImageMaterial) -> Section | None:
+def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section; None where no words were grounded."""
     if not material.grounding or material.grounded_words is None:
         return None
@@ -116,18 +101,18 @@ def grounding_section(material: ImageMaterial) -> Section | None:
     details = material.details("groundedwords")
     arrays = material.grounded_words
     parts = [
-        captioned("groundedretrieval", "Images by captions", retrieval_figure(scores), scores),
-        captioned(
+        kit.captioned("groundedretrieval", "Images by captions", retrieval_figure(scores), scores),
+        kit.captioned(
             "groundedaxes", "Words on their axes", words_figure(arrays["positions"], details["words"], axes), axes
         ),
     ]
-    panels = together("groundedwords", "Words and the images they find", parts)
+    panels = kit.together("groundedwords", "Words and the images they find", parts)
     if details["grid"][0] > 1:
         grid = (int(details["grid"][0]), int(details["grid"][1]))
         figure = attention_maps(
             arrays["where"], grid, details["shown_words"], details["shown_stimuli"], material.pictures
         )
-        panels.append(captioned("groundedplaces", "Where words look", figure))
+        panels.append(kit.captioned("groundedplaces", "Where words look", figure))
     paragraphs = [_explained(details), retrieval_sentence(scores), _axes_sentence(axes, attributes)]
     blocks = [_axes_table(axes, attributes)]
     regions = material.grounded_regions
@@ -136,7 +121,7 @@ def grounding_section(material: ImageMaterial) -> Section | None:
         shown = shown if len(shown) else regions.dropna(subset=["r"])
         named = shown.assign(encoder=shown["encoder"].map(lambda name: SPACES.get(name, name)))
         panels.append(
-            captioned(
+            kit.captioned(
                 "groundedregions", "Regions", encoder_scores(named), regions, confidence=material.config.confidence
             )
         )
@@ -145,7 +130,7 @@ def grounding_section(material: ImageMaterial) -> Section | None:
     if len(norms):
         paragraphs.append(_norms_sentence(norms, details))
         blocks.append(_norms_table(norms))
-    return Section("grounding", "Grounded words", panels, paragraphs, blocks)
+    return kit.Section("grounding", "Grounded words", panels, paragraphs, blocks)
 
 
 def retrieval_sentence(scores: pd.DataFrame) -> str:
@@ -159,21 +144,22 @@ def retrieval_sentence(scores: pd.DataFrame) -> str:
     rows = {str(row["space"]): row for row in scores[scores["measure"] == "top-1"].to_dict("records")}
     mine = rows["grounded"]
     found = [
-        f"{LABELS[name]} {number(row['value'])} ({number(row['low'])} to {number(row['high'])})"
+        f"{LABELS[name]} {kit.number(row['value'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
         for name, row in rows.items()
         if name != "grounded"
     ]
     verdict = "above chance" if mine["p"] < 0.05 else "not above chance"
     text = (
-        f"Among {mine['n_gallery']} held-out images, captions find their own first in {number(mine['value'])} "
-        f"({number(mine['low'])} to {number(mine['high'])}; chance {number(mine['chance'])}; "
-        f"p {p_equals(mine['p'], 4)}: {verdict}); {', '.join(found)}."
+        f"Among {mine['n_gallery']} held-out images, captions find their own first in {kit.number(mine['value'])} "
+        f"({kit.number(mine['low'])} to {kit.number(mine['high'])}; chance {kit.number(mine['chance'])}; "
+        f"p {kit.p_equals(mine['p'], 4)}: {verdict}); {', '.join(found)}."
     )
     line = rows.get("ridge")
     if line is None:
         return text
     apart = (
-        f"{number(line['difference'])}, interval {number(line['difference_low'])} to {number(line['difference_high'])}"
+        f"{kit.number(line['difference'])}, interval {kit.number(line['difference_low'])} to "
+        f"{kit.number(line['difference_high'])}"
     )
     if line["difference_low"] > 0:
         return f"{text} Grounding finds more than the linear map ({apart})."
@@ -209,7 +195,7 @@ def region_sentences(regions: pd.DataFrame) -> list[str]:
     ]
 
 
-def grounding_methods(material: ImageMaterial) -> list[tuple[str, list[str]]]:
+def grounding_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]]:
     """Describe the grounding of words, with the keys of the references; empty where no words were grounded."""
     if not material.grounding:
         return []
@@ -268,12 +254,12 @@ def _axes_table(axes: pd.DataFrame, attributes: pd.DataFrame) -> Markup:
             best = mine.loc[mine["r"].abs().idxmax()]
             near = [
                 str(best["attribute"]) + ("" if best["q"] < 0.05 else " (not significant)"),
-                number(best["r"]),
-                number(best["null_high"]),
-                number(best["q"]),
+                kit.number(best["r"]),
+                kit.number(best["null_high"]),
+                kit.number(best["q"]),
             ]
         rows.append([str(row["axis"]), f"{row['variance']:.0%}", row["low_words"], row["high_words"], *near])
-    return html_table(header, rows, "Principal axes of grounded words")
+    return kit.html_table(header, rows, "Principal axes of grounded words")
 
 
 def _regions_table(regions: pd.DataFrame) -> Markup:
@@ -284,17 +270,20 @@ def _regions_table(regions: pd.DataFrame) -> Markup:
         mine: dict[str, Any] = {str(row["encoder"]): row for row in part.to_dict("records")}
         text = mine["text"]
         sure = text["difference_low"] > 0 or text["difference_high"] < 0
-        apart = f"{number(text['difference'])} ({number(text['difference_low'])} to {number(text['difference_high'])})"
+        apart = (
+            f"{kit.number(text['difference'])} ({kit.number(text['difference_low'])} to "
+            f"{kit.number(text['difference_high'])})"
+        )
         rows.append(
             [
                 str(group),
-                *(number(mine[name]["r"]) for name in names),
+                *(kit.number(mine[name]["r"]) for name in names),
                 apart if sure else f"{apart}: tie",
-                p_number(mine["grounded"]["p"], 4),
-                number(mine["grounded"]["ceiling_r"]),
+                kit.p_number(mine["grounded"]["p"], 4),
+                kit.number(mine["grounded"]["ceiling_r"]),
             ]
         )
-    return html_table(header, rows, "Regions predicted from words of captions")
+    return kit.html_table(header, rows, "Regions predicted from words of captions")
 
 
 def _norms_sentence(norms: pd.DataFrame, details: Mapping[str, Any]) -> str:
@@ -304,10 +293,10 @@ def _norms_sentence(norms: pd.DataFrame, details: Mapping[str, Any]) -> str:
     if mine["gain_low"] > 0 or mine["gain_high"] < 0:
         sure = "better" if mine["gain"] > 0 else "worse"
     return (
-        f"Feature norms of {int(mine['n_words'])} words (folds by word), mean R²: grounded {number(mine['r2'])}, text "
-        f"vectors {number(rows['text']['r2'])}, shuffled {number(rows['shuffled']['r2'])}; difference to text "
-        f"{number(mine['gain'])} ({number(mine['gain_low'])} to {number(mine['gain_high'])}): {sure}. What grounding "
-        "pulls towards vision it takes from what text knew: norms that are not visual may fall."
+        f"Feature norms of {int(mine['n_words'])} words (folds by word), mean R²: grounded {kit.number(mine['r2'])}, "
+        f"text vectors {kit.number(rows['text']['r2'])}, shuffled {kit.number(rows['shuffled']['r2'])}; difference "
+        f"to text {kit.number(mine['gain'])} ({kit.number(mine['gain_low'])} to {kit.number(mine['gain_high'])}): "
+        f"{sure}. What grounding pulls towards vision it takes from what text knew: norms that are not visual may fall."
     )
 
 
@@ -320,9 +309,9 @@ def _norms_table(norms: pd.DataFrame) -> Markup:
         rows.append(
             [
                 "mean over norms" if norm == ALL_NORMS else str(norm),
-                *(number(mine[name]["r2"]) for name in ("grounded", "text", "shuffled")),
-                f"{number(own['gain'])} ({number(own['gain_low'])} to {number(own['gain_high'])})",
-                p_number(own["p"], 4),
+                *(kit.number(mine[name]["r2"]) for name in ("grounded", "text", "shuffled")),
+                f"{kit.number(own['gain'])} ({kit.number(own['gain_low'])} to {kit.number(own['gain_high'])})",
+                kit.p_number(own["p"], 4),
             ]
         )
-    return html_table(header, rows, "Feature norms of held-out words")
+    return kit.html_table(header, rows, "Feature norms of held-out words")

@@ -15,28 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brainalign.checks import BrainalignError
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    JUDGES,
-    MOST_PIXELS,
-    NULL,
-    PLAUSIBLE,
-    SynthesisedImages,
-    check_columns,
-    label_axes,
-    legend_below,
-    model_colours,
-    new_figure,
-    number,
-    p_equals,
-    share_axis,
-)
+from brainalign.report import kit
 
 DOTS = 110  # per inch, as in every figure
 SIDE = 96  # pixels of an image: three for each of a prior of 32
 GAP, MARGIN, NOTE, HEADER = 10, 132, 15, 20  # pixels
-MOST_COLUMNS = (MOST_PIXELS - MARGIN) // (SIDE + GAP)
+MOST_COLUMNS = (kit.MOST_PIXELS - MARGIN) // (SIDE + GAP)
 
 
 @dataclass(frozen=True)
@@ -123,7 +107,7 @@ N_WORST = 2  # images per region and judge
 INVALID = " ✗"
 
 
-def gallery(study: SynthesisedImages, region: str) -> Figure:
+def gallery(study: kit.SynthesisedImages, region: str) -> Figure:
     """Draw a region's images of every condition, the first of each: none is picked by hand.
 
     Seeds are the columns of the conditions that share them (unguided, guided); best-of-n and natural images are in the
@@ -142,7 +126,7 @@ def gallery(study: SynthesisedImages, region: str) -> Figure:
     return contact_sheet(strips, [f"seed {seed}" for seed in seeds])
 
 
-def minimal_pairs(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
+def minimal_pairs(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
     """Draw what the same seed becomes unguided and guided for each region: whatever differs, guidance did."""
     seeds = list(study.rows("unguided", regions[0])["seed"][:MOST_COLUMNS])
     plain = study.rows("unguided", regions[0]).set_index("seed").reindex(seeds)
@@ -157,7 +141,7 @@ def minimal_pairs(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
     return contact_sheet(strips, [f"seed {seed}" for seed in seeds])
 
 
-def failures(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
+def failures(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
     """Draw the worst of each region: of the half the guiding encoder likes best, those another judge likes least."""
     judges = [judge for judge in FAILED_BY if study.known(judge)]
     strips = []
@@ -174,14 +158,14 @@ def failures(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
     return contact_sheet(strips, columns)
 
 
-def _strip(study: SynthesisedImages, name: str, rows: pd.DataFrame) -> Strip:
+def _strip(study: kit.SynthesisedImages, name: str, rows: pd.DataFrame) -> Strip:
     notes = [_note(study, row) for _, row in rows.iterrows()]
     return Strip(name, [study.images[int(row)] for row in rows["image"]], notes)
 
 
-def _note(study: SynthesisedImages, row: pd.Series[Any]) -> str:
+def _note(study: kit.SynthesisedImages, row: pd.Series[Any]) -> str:
     """Write the scores of an image by every judge, in the order of JUDGES, and whether it shows nothing valid."""
-    said = " / ".join(_tenths(row[judge]) for judge in JUDGES if study.known(judge))
+    said = " / ".join(_tenths(row[judge]) for judge in kit.JUDGES if study.known(judge))
     return said + (INVALID if study.known("valid") and row["valid"] < 0.5 else "")
 
 
@@ -190,7 +174,7 @@ def _signed(value: float) -> str:
 
 
 def _tenths(value: float) -> str:
-    return number(round(value, 1) + 0.0, 1)  # -0.04 is 0, not -0
+    return kit.number(round(value, 1) + 0.0, 1)  # -0.04 is 0, not -0
 
 
 STEP_COLUMNS = {
@@ -201,51 +185,58 @@ STEP_COLUMNS = {
 }
 
 
-def scale_sweep(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
+def scale_sweep(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
     """Draw what every judge says of images guided more and more strongly, a line per region."""
     swept = study.table[(study.table["condition"] == "sweep") & (study.table["scored"] == study.table["region"])]
     scales = sorted(swept["scale"].unique())
     used = study.table.loc[study.table["condition"] == "guided", "scale"].iloc[0]
-    judges = {name: label for name, label in (JUDGES | PLAUSIBLE).items() if study.known(name)}
-    figure, axes = new_figure(max(1.0 + 1.9 * len(judges), 5.0), 2.9, len(judges))
-    colours = model_colours(regions)
+    judges = {name: label for name, label in (kit.JUDGES | kit.PLAUSIBLE).items() if study.known(name)}
+    figure, axes = kit.new_figure(max(1.0 + 1.9 * len(judges), 5.0), 2.9, len(judges))
+    colours = kit.model_colours(regions)
     for ax, (judge, label) in zip(axes, judges.items(), strict=True):
         for region in regions:
             means = swept[swept["region"] == region].groupby("scale")[judge].mean().reindex(scales)
             ax.plot(range(len(scales)), means, "o-", color=colours[region], markersize=3, linewidth=1.1, label=region)
         if used in scales:
-            ax.axvline(scales.index(used), color=GREY, linestyle=":", linewidth=0.9, label="scale used")
+            ax.axvline(scales.index(used), color=kit.GREY, linestyle=":", linewidth=0.9, label="scale used")
         ax.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales], fontsize=7)
-        label_axes(ax, label, x="guidance scale")
-        if judge in PLAUSIBLE:
+        kit.label_axes(ax, label, x="guidance scale")
+        if judge in kit.PLAUSIBLE:
             ax.set_ylim(-0.03, 1.03)
-    share_axis(axes[: len(study.judges)])
+    kit.share_axis(axes[: len(study.judges)])
     axes[0].set_ylabel("SD over natural images", fontsize=8)
-    legend_below(figure, axes, 4)
+    kit.legend_below(figure, axes, 4)
     return figure
 
 
-def specificity(study: SynthesisedImages) -> Figure:
+def specificity(study: kit.SynthesisedImages) -> Figure:
     """Draw the gain of every region (column) from guidance for every region (row), for each judge but the guide."""
     judges = [judge for judge in study.judges if judge != "guide"]
     tables = {judge: study.specificity(judge) for judge in judges}
     n = len(study.regions)  # rows; columns are those that the judge knows
     side = min(max(1.7 + 0.55 * n, 2.8), 4.4)
-    figure, axes = new_figure(side * len(judges) + 0.9, side + 0.3, len(judges))
+    figure, axes = kit.new_figure(side * len(judges) + 0.9, side + 0.3, len(judges))
     largest = max(float(np.nanmax(np.abs(table.to_numpy()))) for table in tables.values()) or 1.0
     for ax, (judge, table) in zip(axes, tables.items(), strict=True):
         picture = ax.imshow(table.to_numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest)
         turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if n > 3 else {}
         ax.set_xticks(range(table.shape[1]), list(table.columns), fontsize=7, **turned)
         ax.set_yticks(range(n), study.regions, fontsize=7)
-        label_axes(ax, JUDGES[judge], x="region that answers")
+        kit.label_axes(ax, kit.JUDGES[judge], x="region that answers")
         for row, region in enumerate(table.index):
             for column, scored in enumerate(table.columns):
                 value = table.to_numpy()[row, column]
                 dark = abs(value) > 0.6 * largest
                 colour, weight = "white" if dark else "black", "bold" if region == scored else "normal"
                 ax.text(
-                    column, row, number(value, 2), ha="center", va="center", fontsize=7, color=colour, fontweight=weight
+                    column,
+                    row,
+                    kit.number(value, 2),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color=colour,
+                    fontweight=weight,
                 )
         if judge == judges[0]:
             ax.set_ylabel("region guided for", fontsize=8)
@@ -253,28 +244,28 @@ def specificity(study: SynthesisedImages) -> Figure:
     return figure
 
 
-def step_trace(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
+def step_trace(study: kit.SynthesisedImages, regions: Sequence[str]) -> Figure:
     """Draw score, gradient, change and share clipped over the steps from noise to image, a line per region."""
-    check_columns("the trace of steps", study.steps, ["region", "step", *STEP_COLUMNS])
-    figure, axes = new_figure(9.0, 2.8, len(STEP_COLUMNS))
-    colours = model_colours(regions)
+    kit.check_columns("the trace of steps", study.steps, ["region", "step", *STEP_COLUMNS])
+    figure, axes = kit.new_figure(9.0, 2.8, len(STEP_COLUMNS))
+    colours = kit.model_colours(regions)
     for ax, (column, label) in zip(axes, STEP_COLUMNS.items(), strict=True):
         for region in regions:
             mine = study.steps[study.steps["region"] == region].sort_values("step")
             ax.plot(mine["step"], mine[column], color=colours[region], linewidth=1.2, label=region)
-        label_axes(ax, label, x="step, from noise to image")
+        kit.label_axes(ax, label, x="step, from noise to image")
         positive = study.steps[column] > 0
         if column == "grad_rms" and positive.any():
             ax.set_yscale("log")
     axes[-1].set_ylim(-0.03, 1.03)
-    legend_below(figure, axes, 4)
+    kit.legend_below(figure, axes, 4)
     return figure
 
 
-def nulls(study: SynthesisedImages) -> Figure:
+def nulls(study: kit.SynthesisedImages) -> Figure:
     """Draw the mean response to images of every null encoder, and among them those of the region's own encoder."""
     judges = [judge for judge in study.judges if judge != "guide"]
-    figure, axes = new_figure(max(1.2 + 0.8 * len(study.regions) * len(judges), 5.0), 3.3, len(judges))
+    figure, axes = kit.new_figure(max(1.2 + 0.8 * len(study.regions) * len(judges), 5.0), 3.3, len(judges))
     for ax, judge in zip(axes, judges, strict=True):
         regions = [region for region in study.regions if study.known(judge, region)]
         for place, region in enumerate(regions):
@@ -282,17 +273,17 @@ def nulls(study: SynthesisedImages) -> Figure:
         ax.set_xticks(range(len(regions)), regions, fontsize=7)
         if len(regions) > 4:
             ax.tick_params(axis="x", rotation=40)
-        ax.set_title(JUDGES[judge], fontsize=9)
+        ax.set_title(kit.JUDGES[judge], fontsize=9)
         ax.set_xlim(-0.6, len(regions) - 0.4)
-        ax.axhline(0, color=NULL, linewidth=0.7, zorder=0)
+        ax.axhline(0, color=kit.NULL, linewidth=0.7, zorder=0)
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.14 * (high - low))  # room for p
     axes[0].set_ylabel("mean over images (SD)", fontsize=8)
-    legend_below(figure, axes, 3)
+    kit.legend_below(figure, axes, 3)
     return figure
 
 
-def _null_column(ax: Axes, study: SynthesisedImages, judge: str, place: int, region: str) -> None:
+def _null_column(ax: Axes, study: kit.SynthesisedImages, judge: str, place: int, region: str) -> None:
     shuffled = study.rows("null", region)
     shuffled = shuffled[shuffled["scored"] == region]
     means = shuffled.groupby("null")[judge].mean()
@@ -301,12 +292,17 @@ def _null_column(ax: Axes, study: SynthesisedImages, judge: str, place: int, reg
     plain = study.rows("unguided", region)
     plain = plain[plain["seed"].isin(shuffled["seed"])]
     x = place + np.linspace(-0.16, 0.16, max(len(means), 2))[: len(means)]
-    ax.plot(x, means, "o", color=GREY, markersize=3, alpha=0.8, label="null encoders")
+    ax.plot(x, means, "o", color=kit.GREY, markersize=3, alpha=0.8, label="null encoders")
     ax.hlines(plain[judge].mean(), place - 0.28, place + 0.28, color="black", linewidth=1, label="unguided")
-    ax.plot(place, own[judge].mean(), "D", color=COLOURS[0], markersize=6, label="guided for the region")
+    ax.plot(place, own[judge].mean(), "D", color=kit.COLOURS[0], markersize=6, label="guided for the region")
     gain = study.gain(region, "null", judge)
     if gain is not None:
         top = max(float(own[judge].mean()), float(means.max()))
         ax.annotate(
-            f"p {p_equals(gain['p'])}", (place, top), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=7
+            f"p {kit.p_equals(gain['p'])}",
+            (place, top),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
         )

@@ -9,18 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from brainalign.report.kit import (
-    JUDGES,
-    PLAUSIBLE,
-    ImageMaterial,
-    Panel,
-    Section,
-    SynthesisedImages,
-    html_table,
-    number,
-    p_equals,
-    together,
-)
+from brainalign.report import kit
 from brainalign.report.synthesis_sections.sheets import (
     failures,
     gallery,
@@ -93,16 +82,16 @@ MOST_DRAWN = 6  # of galleries, curves and rows of a sheet: a page holds 30 figu
 GALLERIES = 2  # of a figure: photographs of more would lose detail in its 200 kB
 
 
-def synthesis_section(material: ImageMaterial) -> Section | None:
+def synthesis_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on synthesised images; None where none were made."""
     study = material.synthesised
     if study is None or not study.regions:
         return None
     panels = _panels(study, material.config.confidence)
-    return Section("synthesis", TITLE, panels, synthesis_text(study), synthesis_blocks(study))
+    return kit.Section("synthesis", TITLE, panels, synthesis_text(study), synthesis_blocks(study))
 
 
-def synthesis_text(study: SynthesisedImages) -> list[str]:
+def synthesis_text(study: kit.SynthesisedImages) -> list[str]:
     """State the claims that a study allows, region by region, and the caveats."""
     texts = [*caveats(study), *(verdict(study, region) for region in study.regions)]
     texts += [specific_sentence(study), *contests(study), matched_sentence(study)]
@@ -114,20 +103,20 @@ def synthesis_text(study: SynthesisedImages) -> list[str]:
     return [text for text in texts if text]
 
 
-def synthesis_blocks(study: SynthesisedImages) -> list[Markup]:
+def synthesis_blocks(study: kit.SynthesisedImages) -> list[Markup]:
     """Return warnings where there are some, and how good the encoders are."""
     return [*_warnings(study), *_encoders(study)]
 
 
-def _shown(study: SynthesisedImages) -> list[str]:
+def _shown(study: kit.SynthesisedImages) -> list[str]:
     """Return the regions to draw: those that the guiding encoder predicts best where there are many."""
     ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.guide_r(region), nan=-1.0))
     return [region for region in study.regions if region in ranked[:MOST_DRAWN]]
 
 
-def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
+def _panels(study: kit.SynthesisedImages, confidence: float) -> list[kit.Panel]:
     shown = _shown(study)
-    words = {"scores": " / ".join(JUDGES[judge] for judge in study.judges)}
+    words = {"scores": " / ".join(kit.JUDGES[judge] for judge in study.judges)}
     words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""
     words["contrasts"] = " (of one region against another: a difference of these)" if study.contrasts else ""
     words["confidence"] = f"{confidence:.0%}"
@@ -139,50 +128,55 @@ def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
     for k in range(0, len(shown), GALLERIES):
         regions = shown[k : k + GALLERIES]
         sheets = [
-            Panel(f"gallery{k + place}", f"Images for {region}", captions["gallery"], gallery(study, region))
+            kit.Panel(f"gallery{k + place}", f"Images for {region}", captions["gallery"], gallery(study, region))
             for place, region in enumerate(regions)
         ]
-        panels += together(f"galleries{k}", f"Images for {' and '.join(regions)}", sheets)
+        panels += kit.together(f"galleries{k}", f"Images for {' and '.join(regions)}", sheets)
     responses, amounts = [], []
     if "unguided" in conditions:
         panels.append(
-            Panel("pairs", "The same seeds, guided for each region", captions["pairs"], minimal_pairs(study, shown))
+            kit.Panel("pairs", "The same seeds, guided for each region", captions["pairs"], minimal_pairs(study, shown))
         )
         responses.append(
-            Panel("specificity", "Whose response rises", captions["specificity"], specificity(study), study.gains)
+            kit.Panel("specificity", "Whose response rises", captions["specificity"], specificity(study), study.gains)
         )
     tables = [
-        Panel("gains", "Gains over every control", captions["gains"], None, study.gains, html=gains_table(study)),
-        Panel("means", "Means of every condition", captions["means"], None, html=means_table(study)),
+        kit.Panel("gains", "Gains over every control", captions["gains"], None, study.gains, html=gains_table(study)),
+        kit.Panel("means", "Means of every condition", captions["means"], None, html=means_table(study)),
     ]
     if "null" in conditions and "unguided" in conditions:
         caption = f"{captions['nulls']} {_resolution(study)}"
         numbers = study.table[study.table["condition"] == "null"].groupby(["null", "scored"])[study.judges].mean()
-        responses.append(Panel("nulls", "Encoders of shuffled responses", caption, nulls(study), numbers.reset_index()))
+        responses.append(
+            kit.Panel("nulls", "Encoders of shuffled responses", caption, nulls(study), numbers.reset_index())
+        )
     if "sweep" in conditions:
         swept = own[own["condition"] == "sweep"]
         numbers = swept.groupby(["region", "scale"], sort=False)[[*study.judges, *study.plausible]].mean().reset_index()
-        amounts.append(Panel("sweep", "Scale of guidance", captions["sweep"], scale_sweep(study, shown), numbers))
+        amounts.append(kit.Panel("sweep", "Scale of guidance", captions["sweep"], scale_sweep(study, shown), numbers))
     if len(study.steps):
-        amounts.append(Panel("trace", "From noise to image", captions["trace"], step_trace(study, shown), study.steps))
+        amounts.append(
+            kit.Panel("trace", "From noise to image", captions["trace"], step_trace(study, shown), study.steps)
+        )
     return [
         *panels,
-        *together("responses", "Whose response rises, and by chance", responses),
-        *together("gains", "Gains and means", tables),
-        *together("amounts", "Scale of guidance, and its steps", amounts),
-        Panel("failures", "The worst images", captions["failures"], failures(study, shown)),
+        *kit.together("responses", "Whose response rises, and by chance", responses),
+        *kit.together("gains", "Gains and means", tables),
+        *kit.together("amounts", "Scale of guidance, and its steps", amounts),
+        kit.Panel("failures", "The worst images", captions["failures"], failures(study, shown)),
     ]
 
 
-def _resolution(study: SynthesisedImages) -> str:
+def _resolution(study: kit.SynthesisedImages) -> str:
     """State the smallest p that the number of null encoders allows."""
     m = study.n_nulls
     return (
-        f"With {m} encoders p cannot fall below {number(1 / (m + 1))}; it is not corrected for the number of regions."
+        f"With {m} encoders p cannot fall below {kit.number(1 / (m + 1))}; it is not corrected for the number of "
+        "regions."
     )
 
 
-def _warnings(study: SynthesisedImages) -> list[Markup]:
+def _warnings(study: kit.SynthesisedImages) -> list[Markup]:
     found = [text for text in (warning(study, region) for region in study.regions) if text]
     if not found:
         return []
@@ -194,7 +188,7 @@ def _warnings(study: SynthesisedImages) -> list[Markup]:
     return [Markup('<div class="check found"><b>{}</b>{}</div>').format(title, items)]
 
 
-def _encoders(study: SynthesisedImages) -> list[Markup]:
+def _encoders(study: kit.SynthesisedImages) -> list[Markup]:
     """Tabulate the r of both encoders on held-out images: a poor one guides to nothing."""
     r: Mapping[str, Any] = study.guides.get("r", {})
     if not {"guide", "check"} <= set(r):
@@ -207,11 +201,12 @@ def _encoders(study: SynthesisedImages) -> list[Markup]:
         "null encoders": r.get("null", {}).get("prior", {}),
     }
     rows = [
-        [region, *(number(of.get(region, float("nan"))) for of in columns.values())] for region in r["guide"]["prior"]
+        [region, *(kit.number(of.get(region, float("nan"))) for of in columns.values())]
+        for region in r["guide"]["prior"]
     ]
     title = "r of the mean response of a region, images that no encoder was fitted to, at the size of synthesised ones"
     note = Markup('<p class="soft">{}.</p>').format(title)
-    return [html_table(["region", *columns], rows, title) + note]
+    return [kit.html_table(["region", *columns], rows, title) + note]
 
 
 # Condition of the images, control, and how the column is called.
@@ -239,7 +234,7 @@ CONDITIONS = {
 }
 
 
-def gains_table(study: SynthesisedImages) -> Markup:
+def gains_table(study: kit.SynthesisedImages) -> Markup:
     """Tabulate the gains of guided images over every control (columns), by every judge of every region (rows)."""
     rows: list[list[str | Markup]] = []
     made = study.gains[["condition", "against"]].drop_duplicates().itertuples(index=False)
@@ -249,19 +244,19 @@ def gains_table(study: SynthesisedImages) -> Markup:
         scores = [score for score in (*study.judges, *study.plausible) if study.known(score, region)]
         for score in scores:
             found = [study.gain(region, against, score, condition) for condition, against, _ in controls]
-            rows.append([region if score == scores[0] else "", (JUDGES | PLAUSIBLE)[score], *map(_cell, found)])
-    return html_table(["region", "judge", *(name for _, _, name in controls)], rows, "Gains")
+            rows.append([region if score == scores[0] else "", (kit.JUDGES | kit.PLAUSIBLE)[score], *map(_cell, found)])
+    return kit.html_table(["region", "judge", *(name for _, _, name in controls)], rows, "Gains")
 
 
 def _cell(gain: pd.Series[Any] | None) -> str | Markup:
     if gain is None:
         return "–"
-    interval = f"{number(gain['low'], 2)} to {number(gain['high'], 2)}"
+    interval = f"{kit.number(gain['low'], 2)} to {kit.number(gain['high'], 2)}"
     text = Markup('<b>{}</b> <span class="soft">p {}<br>{}</span>')
-    return text.format(number(gain["gain"], 2), p_equals(gain["p"]), interval)
+    return text.format(kit.number(gain["gain"], 2), kit.p_equals(gain["p"]), interval)
 
 
-def means_table(study: SynthesisedImages) -> Markup:
+def means_table(study: kit.SynthesisedImages) -> Markup:
     """Return the means of every condition, contrast and luminance with them."""
     scores = [*study.judges, *study.plausible, "contrast", "luminance"]
     rows = []
@@ -269,13 +264,13 @@ def means_table(study: SynthesisedImages) -> Markup:
         for condition, name in CONDITIONS.items():
             mine = study.rows(condition, region)
             if len(mine):
-                means = [number(float(mine[score].mean()), 2) for score in scores]
+                means = [kit.number(float(mine[score].mean()), 2) for score in scores]
                 rows.append([region, name, f"{len(mine):,}", *means])
             if condition == "guided" and len(kept := study.kept(region)) < len(mine):
-                means = [number(float(kept[score].mean()), 2) for score in scores]
+                means = [kit.number(float(kept[score].mean()), 2) for score in scores]
                 rows.append([region, "guided, best by guide", f"{len(kept):,}", *means])
-    header = ["region", "images", "n", *((JUDGES | PLAUSIBLE).get(score, score) for score in scores)]
-    table = html_table(header, rows, "Means of every condition")
+    header = ["region", "images", "n", *((kit.JUDGES | kit.PLAUSIBLE).get(score, score) for score in scores)]
+    table = kit.html_table(header, rows, "Means of every condition")
     return Markup(
         "<details><summary>Means of every condition, with contrast and luminance</summary>{}</details>"
     ).format(table)

@@ -10,24 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    ImageMaterial,
-    Panel,
-    Section,
-    captioned,
-    check_columns,
-    drawn_vertices,
-    flat_maps,
-    html_table,
-    label_axes,
-    new_figure,
-    number,
-    panel_grid,
-    surface_map,
-    together,
-)
+from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
 LABELS = {
@@ -50,20 +33,22 @@ def temperature_figure(curve: pd.DataFrame) -> Figure:
     curve : DataFrame
         temperature, score, se, chosen.
     """
-    check_columns("the table of temperatures", curve, ["temperature", "score", "se", "chosen"])
+    kit.check_columns("the table of temperatures", curve, ["temperature", "score", "se", "chosen"])
     curve = curve.sort_values("temperature").reset_index(drop=True)
-    figure, (ax,) = new_figure(6.0, 3.2)
+    figure, (ax,) = kit.new_figure(6.0, 3.2)
     x = np.arange(len(curve))
     limit = ((curve["temperature"] == 0) | np.isinf(curve["temperature"])).to_numpy()
     error = 2 * curve["se"].fillna(0).to_numpy()
-    ax.errorbar(x[~limit], curve["score"][~limit], error[~limit], color=COLOURS[0], marker="o", markersize=4, capsize=2)
-    ax.errorbar(x[limit], curve["score"][limit], error[limit], color=GREY, marker="x", linestyle="none", capsize=2)
+    ax.errorbar(
+        x[~limit], curve["score"][~limit], error[~limit], color=kit.COLOURS[0], marker="o", markersize=4, capsize=2
+    )
+    ax.errorbar(x[limit], curve["score"][limit], error[limit], color=kit.GREY, marker="x", linestyle="none", capsize=2)
     chosen = curve["chosen"].to_numpy(dtype=bool)
-    ax.plot(x[chosen], curve["score"][chosen], "o", color=COLOURS[1], markersize=8)
+    ax.plot(x[chosen], curve["score"][chosen], "o", color=kit.COLOURS[1], markersize=8)
     names = ["∞" if np.isinf(value) else f"{value:g}" for value in curve["temperature"]]
     ax.set_xticks(x, names)
     ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
-    label_axes(ax, x="temperature", y="r of captions, validation images", ticks="both")
+    kit.label_axes(ax, x="temperature", y="r of captions, validation images", ticks="both")
     return figure
 
 
@@ -75,21 +60,21 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
     scores : DataFrame
         region, of, r, low, high, n.
     """
-    check_columns("the table of caption scores", scores, ["region", "of", "r", "low", "high", "n"])
+    kit.check_columns("the table of caption scores", scores, ["region", "of", "r", "low", "high", "n"])
     sizes = scores.groupby("region", sort=False)["n"].first()
     regions = sizes[sizes > 0].sort_values(ascending=False, kind="stable").index[:MOST_REGIONS].tolist()
-    figure, axes, columns = panel_grid(len(regions), 3, (3.2, 1.9), margin=(0.0, 0.6))
+    figure, axes, columns = kit.panel_grid(len(regions), 3, (3.2, 1.9), margin=(0.0, 0.6))
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
         part = scores[scores["region"] == region].set_index("of").reindex(list(LABELS))
         y = np.arange(len(part))[::-1]
         for at, (name, row) in zip(y, part.iterrows(), strict=True):
-            colour = COLOURS[0] if name in ("encoder", "caption") else GREY
+            colour = kit.COLOURS[0] if name in ("encoder", "caption") else kit.GREY
             ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=1.5)
             ax.plot(row["r"], at, "o" if name != "encoder" else "D", color=colour, markersize=5)
         ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
-        ax.axvline(part.loc["caption", "r"], color=COLOURS[0], linewidth=0.6, linestyle="--")
+        ax.axvline(part.loc["caption", "r"], color=kit.COLOURS[0], linewidth=0.6, linestyle="--")
         ax.set_yticks(y, list(LABELS.values()) if k % columns == 0 else [""] * len(y), fontsize=7)
-        label_axes(ax, f"{region} ({int(part['n'].iloc[0])} voxels)", ticks="x", size=8)
+        kit.label_axes(ax, f"{region} ({int(part['n'].iloc[0])} voxels)", ticks="x", size=8)
     return figure
 
 
@@ -102,7 +87,7 @@ def noun_figure(shares: Mapping[str, Mapping[str, float]]) -> Figure:
         Share by region and word.
     """
     table = pd.DataFrame(shares).T.dropna(how="all")
-    figure, (ax,) = new_figure(min(9.0, 2.2 + 0.55 * table.shape[1]), 1.2 + 0.32 * len(table))
+    figure, (ax,) = kit.new_figure(min(9.0, 2.2 + 0.55 * table.shape[1]), 1.2 + 0.32 * len(table))
     values = table.to_numpy(dtype=float)
     picture = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     if values.size <= 200:
@@ -118,7 +103,7 @@ def noun_figure(shares: Mapping[str, Mapping[str, float]]) -> Figure:
 CAPTION_TABLES = ("captions", "captionscores", "captiontemperatures")
 TITLE = "Words for voxels"
 SHOWN = 15  # voxels in the table
-MOST_VALUES = len(COLOURS)  # of an attribute that has a map
+MOST_VALUES = len(kit.COLOURS)  # of an attribute that has a map
 NOTHING = "nothing said"
 SILENT = "#6b6b6b"  # darker than the sulci
 NAMES = {
@@ -130,20 +115,20 @@ NAMES = {
 }
 
 
-def voxel_captions_section(material: ImageMaterial) -> Section | None:
+def voxel_captions_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section; None where nothing was captioned."""
     if not material.captions or material.responses is None:
         return None
     table, scores, curve = (material.captions[name] for name in CAPTION_TABLES)
     details = material.details("captions")
     if table.empty:
-        return Section("voxelcaptions", TITLE, paragraphs=[f"No voxel is captioned: {details['reason']}."])
+        return kit.Section("voxelcaptions", TITLE, paragraphs=[f"No voxel is captioned: {details['reason']}."])
     parts = []
     if len(curve):
-        parts.append(captioned("captiontemperature", "Temperature", temperature_figure(curve), curve))
+        parts.append(kit.captioned("captiontemperature", "Temperature", temperature_figure(curve), curve))
     if scores["r"].notna().any():
         parts.append(
-            captioned(
+            kit.captioned(
                 "captionscores",
                 "Captions beside controls",
                 caption_scores_figure(scores),
@@ -151,11 +136,11 @@ def voxel_captions_section(material: ImageMaterial) -> Section | None:
                 confidence=material.config.confidence,
             )
         )
-    parts.append(captioned("captionnouns", "Words by region", noun_figure(details["nouns"])))
-    panels = together("captionscores", "How well captions predict, and what they say", parts)
-    panels += together("captionmaps", "Captions on the flattened cortex", _maps(material, table, details))
+    parts.append(kit.captioned("captionnouns", "Words by region", noun_figure(details["nouns"])))
+    panels = kit.together("captionscores", "How well captions predict, and what they say", parts)
+    panels += kit.together("captionmaps", "Captions on the flattened cortex", _maps(material, table, details))
     paragraphs = [_explained(details), caption_verdict(table, scores, details), *_silences(table, details)]
-    return Section("voxelcaptions", TITLE, panels, paragraphs, [_table(table)])
+    return kit.Section("voxelcaptions", TITLE, panels, paragraphs, [_table(table)])
 
 
 def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[str, Any]) -> str:
@@ -178,14 +163,14 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     predict = int((table.loc[known, "q"] <= details["q_level"]).sum())
     text = (
         f"On {details['n_test']} test images the cosine with its caption predicts a voxel's response with mean r "
-        f"{number(caption['r'])} ({number(caption['low'])} to {number(caption['high'])}; the encoder itself "
-        f"{number(rows['encoder']['r'])}); {predict:,} of {int(known.sum()):,} captions predict above chance "
-        f"(false discovery rate {details['q_level']:g}). "
+        f"{kit.number(caption['r'])} ({kit.number(caption['low'])} to {kit.number(caption['high'])}; the encoder "
+        f"itself {kit.number(rows['encoder']['r'])}); {predict:,} of {int(known.sum()):,} captions predict above "
+        f"chance (false discovery rate {details['q_level']:g}). "
     )
     beaten = [NAMES[name] for name in NAMES if rows[name]["gain_low"] > 0]
     not_beaten = [
-        f"{NAMES[name]} ({number(rows[name]['r'])}; difference {number(rows[name]['gain_low'])} to "
-        f"{number(rows[name]['gain_high'])})"
+        f"{NAMES[name]} ({kit.number(rows[name]['r'])}; difference {kit.number(rows[name]['gain_low'])} to "
+        f"{kit.number(rows[name]['gain_high'])})"
         for name in NAMES
         if not rows[name]["gain_low"] > 0
     ]
@@ -200,7 +185,7 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     return text
 
 
-def caption_methods(material: ImageMaterial) -> list[tuple[str, list[str]]]:
+def caption_methods(material: kit.ImageMaterial) -> list[tuple[str, list[str]]]:
     """Describe the captioning of voxels, with the keys of the references; empty where no voxel was captioned."""
     if not material.captions or material.captions["captions"].empty:
         return []
@@ -233,7 +218,7 @@ def _explained(details: Mapping[str, Any]) -> str:
 def _silences(table: pd.DataFrame, details: Mapping[str, Any]) -> list[str]:
     if not details["attributes"]:
         return []
-    said = [f"{name} {number(float((table[name] != '').mean()), 2)}" for name in details["attributes"]]
+    said = [f"{name} {kit.number(float((table[name] != '').mean()), 2)}" for name in details["attributes"]]
     return [
         f"Share of {len(table):,} voxels about which an attribute is said at all: {', '.join(said)}; of the others the "
         f"caption says “any”, and {int((table['caption'] == '').sum()):,} voxels have no caption."
@@ -245,18 +230,18 @@ def _table(table: pd.DataFrame) -> Markup:
     header = ["voxel", "region", "caption", "r", "others' captions", "nearest image", "encoder r", "√ceiling", "q"]
     rows = [
         [str(row["target_id"]), str(row["region"]), str(row["caption"])]
-        + [number(float(row[name])) for name in ("r", "permuted_r", "nearest_r", "encoder_r")]
-        + [number(float(np.sqrt(max(row["ceiling"], 0)))), number(float(row["q"]))]
+        + [kit.number(float(row[name])) for name in ("r", "permuted_r", "nearest_r", "encoder_r")]
+        + [kit.number(float(np.sqrt(max(row["ceiling"], 0)))), kit.number(float(row["q"]))]
         for _, row in best.iterrows()
     ]
-    return html_table(header, rows, f"The {len(rows)} voxels whose captions predict best")
+    return kit.html_table(header, rows, f"The {len(rows)} voxels whose captions predict best")
 
 
-def _maps(material: ImageMaterial, table: pd.DataFrame, details: Mapping[str, Any]) -> list[Panel]:
+def _maps(material: kit.ImageMaterial, table: pd.DataFrame, details: Mapping[str, Any]) -> list[kit.Panel]:
     """Return a map per attribute on the flattened cortex; none for other spaces."""
     assert material.responses is not None
     targets = material.responses.targets
-    vertices = drawn_vertices(targets)
+    vertices = kit.drawn_vertices(targets)
     if vertices is None:
         return []
     panels = []
@@ -266,14 +251,14 @@ def _maps(material: ImageMaterial, table: pd.DataFrame, details: Mapping[str, An
         shown = table[["target_id", name]].merge(vertices, on="target_id")
         shown[name] = shown[name].where(shown[name] != "", NOTHING)
         colours = {**_colours(values), NOTHING: SILENT}
-        surface = surface_map(
+        surface = kit.surface_map(
             shown, name, title=f"{name} in captions", unit=name, kind="categorical", categories=colours
         )
         panels.append(
-            captioned(
+            kit.captioned(
                 "captionmap",
                 f"Captions: {name}",
-                flat_maps(surface),
+                kit.flat_maps(surface),
                 id=f"captionmap-{name}",
                 attribute=name,
                 q=details["q_level"],
@@ -287,4 +272,4 @@ def _colours(values: Sequence[str]) -> dict[str, str]:
     own = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "yellow": "#F0E442"}
     if set(values) <= set(own):
         return {value: own[value] for value in values}
-    return dict(zip(values, COLOURS, strict=False))
+    return dict(zip(values, kit.COLOURS, strict=False))
