@@ -9,23 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import geometry
 from brainalign.arrays import Arrays, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import AlignSettings, ConceptSettings
-from brainalign.geometry import (
-    AlignmentStudy,
-    HumanAlignment,
-    HumanTeacher,
-    align_networks,
-    choice_probabilities,
-    cluster_objects,
-    judged_shares,
-    object_similarities,
-    region_table,
-    repeated_ceilings,
-    split_objects,
-    unrepeated,
-)
 from brainalign.pipelines.compare.compare import model_layers
 from brainalign.pipelines.compare.concepts import layers_of, maker, regions_of
 from brainalign.workflow import Job
@@ -44,19 +31,19 @@ def align(job: Job) -> None:
     n, repeats = len(stimuli), arrays["repeats"]
     embedding = job.load("concepts", Arrays)[concepts.methods[0]]
     layers = layers_of(model_layers(job), stimuli)
-    triplets = unrepeated(arrays["triplets"], repeats, n)
-    split = split_objects(triplets, n, options.object_share, np.random.default_rng(job.seed))
+    triplets = geometry.unrepeated(arrays["triplets"], repeats, n)
+    split = geometry.split_objects(triplets, n, options.object_share, np.random.default_rng(job.seed))
     train = triplets[split.train]
     tests: dict[str, tuple[NDArray[Any], Values | None]] = {"unseen objects": (triplets[split.test], None)}
     if len(repeats):
-        tests["repeated"] = judged_shares(repeats)
-    study = align_networks(
+        tests["repeated"] = geometry.judged_shares(repeats)
+    study = geometry.align_networks(
         layers,
         (train, _soft(train, n, options, concepts, job.seed)),
         tests,
         options.teacher,
-        lambda: HumanTeacher(options.penalties, options.local_weight, seed=job.seed),
-        lambda n_features: HumanAlignment(
+        lambda: geometry.HumanTeacher(options.penalties, options.local_weight, seed=job.seed),
+        lambda n_features: geometry.HumanAlignment(
             options.divergence,
             decay=options.decay,
             n_steps=options.steps,
@@ -66,7 +53,7 @@ def align(job: Job) -> None:
         ),
         n_clusters=options.clusters,
         n_triplets=options.triplets,
-        groups=cluster_objects(embedding, options.groups, job.seed),
+        groups=geometry.cluster_objects(embedding, options.groups, job.seed),
         draws=options.draws,
         seed=job.seed,
     )
@@ -76,7 +63,7 @@ def align(job: Job) -> None:
         "n_train": len(train),
         "n_unseen": len(split.unseen),
         "n_objects": n,
-        "ceilings": asdict(repeated_ceilings(repeats, n)) if len(repeats) else None,
+        "ceilings": asdict(geometry.repeated_ceilings(repeats, n)) if len(repeats) else None,
     }
     job.save("alignment", study.scores, **about)
     _save_features(job, study, layers, stimuli)
@@ -91,10 +78,12 @@ def _soft(
     if options.choices == "judged":
         return None
     made = maker(options.choices, concepts)((seed,))
-    return choice_probabilities(object_similarities(made.fit(train, n).embedding_), train)
+    return geometry.choice_probabilities(geometry.object_similarities(made.fit(train, n).embedding_), train)
 
 
-def _save_features(job: Job, study: AlignmentStudy, layers: dict[tuple[str, str], Values], stimuli: list[str]) -> None:
+def _save_features(
+    job: Job, study: geometry.AlignmentStudy, layers: dict[tuple[str, str], Values], stimuli: list[str]
+) -> None:
     found = {}
     for (model, layer), aligned in study.aligned.items():
         found[model] = aligned(layers[model, layer]).astype(np.float32)
@@ -110,7 +99,7 @@ def _save_features(job: Job, study: AlignmentStudy, layers: dict[tuple[str, str]
 
 
 def _beside(
-    study: AlignmentStudy,
+    study: geometry.AlignmentStudy,
     layers: dict[tuple[str, str], Values],
     regions: tuple[NDArray[np.intp], dict[str, Values]],
     concepts: ConceptSettings,
@@ -121,6 +110,6 @@ def _beside(
     tables = []
     for key in study.aligned:
         for control, maps in (("unaligned", study.unaligned), ("aligned", study.aligned)):
-            table = region_table(rdms, maps[key](layers[key])[rows], concepts.permutations, seed)
+            table = geometry.region_table(rdms, maps[key](layers[key])[rows], concepts.permutations, seed)
             tables.append(table.assign(model=key[0], layer=key[1], control=control))
     return pd.concat(tables, ignore_index=True)

@@ -9,22 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import geometry
 from brainalign.arrays import Arrays, Layers, Responses, Values
 from brainalign.config import CompareSettings
 from brainalign.datasets import group_labels, repeat_counts
-from brainalign.geometry import (
-    WHITENED,
-    LabelledRdms,
-    NoiseCovariance,
-    feature_rdms,
-    noise_covariance,
-    rdm,
-    rdm_noise_ceiling,
-    rdm_permutation_test,
-    replicate_rdms,
-    square_rdms,
-    to_rsatoolbox,
-)
 from brainalign.io import entities_of, load, write_atomically
 from brainalign.statistics import MIN_UNITS, bootstrap
 from brainalign.workflow import Job
@@ -36,17 +24,17 @@ def compare(job: Job) -> None:
     responses = job.load("responses", Responses)
     responses, runs = _measurements(responses)
     conditions = responses.trials["stimulus_id"].to_numpy()
-    noise = _noise(job) if job.has("noise") and set(settings.distances) & set(WHITENED) else None
+    noise = _noise(job) if job.has("noise") and set(settings.distances) & set(geometry.WHITENED) else None
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
     models = layer_rdms(job, names, settings.feature_distance)
     for distance in settings.distances:
-        whitening = noise if distance in WHITENED else None
-        rdms[distance] = rdm(responses.values, distance, conditions, runs, whitening)
-        replicates = replicate_rdms(responses.values, distance, conditions, runs, whitening)
+        whitening = noise if distance in geometry.WHITENED else None
+        rdms[distance] = geometry.rdm(responses.values, distance, conditions, runs, whitening)
+        replicates = geometry.replicate_rdms(responses.values, distance, conditions, runs, whitening)
         rdms[f"{distance}_replicates"] = replicates
         for comparison in settings.comparisons:
-            ceiling = rdm_noise_ceiling(replicates, comparison) if len(replicates) > 1 else (np.nan, np.nan)
+            ceiling = geometry.rdm_noise_ceiling(replicates, comparison) if len(replicates) > 1 else (np.nan, np.nan)
             for (model, layer), model_rdm in models.items():
                 row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
                 result = _test(replicates, model_rdm, comparison, settings.permutations, job)
@@ -78,9 +66,9 @@ def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]
     return responses.select(trials=kept), repeat[kept].astype(str).to_numpy()
 
 
-def _noise(job: Job) -> NoiseCovariance:
+def _noise(job: Job) -> geometry.NoiseCovariance:
     residuals = job.load("noise", Arrays)["residuals"]
-    return noise_covariance(residuals, job.details("noise")["dof"])
+    return geometry.noise_covariance(residuals, job.details("noise")["dof"])
 
 
 def model_layers(job: Job) -> dict[str, Layers]:
@@ -93,7 +81,7 @@ def layer_rdms(job: Job, stimuli: list[str], distance: str) -> dict[tuple[str, s
     return {
         (model, layer): values
         for model, layers in model_layers(job).items()
-        for layer, values in feature_rdms(layers, stimuli, distance).items()
+        for layer, values in geometry.feature_rdms(layers, stimuli, distance).items()
     }
 
 
@@ -106,7 +94,7 @@ def write_rsatoolbox(job: Job, rdms: Mapping[tuple[str, str], Values], condition
             subject, session = (k + 1 for k in place or (0, 0))
             labels.append({"kind": kind, "name": name, "subject": subject, "session": session})
     of_rdms = {name: _writable([label[name] for label in labels]) for name in labels[0]}
-    theirs = to_rsatoolbox(LabelledRdms(np.stack(rows), _writable(conditions), of_rdms=of_rdms))
+    theirs = geometry.to_rsatoolbox(geometry.LabelledRdms(np.stack(rows), _writable(conditions), of_rdms=of_rdms))
     job.outputs["rsatoolbox"].parent.mkdir(parents=True, exist_ok=True)
     write_atomically(job.outputs["rsatoolbox"], lambda file: theirs.save(str(file), "hdf5"))
 
@@ -120,7 +108,7 @@ def rdms_among(rdms: Values, conditions: list[str], stimuli: list[str]) -> Value
     """Return RDMs (n_rdms, n_pairs) of some of the conditions, in the order of the stimuli."""
     rows = pd.Index(conditions).get_indexer(pd.Index(stimuli))
     i, j = np.triu_indices(len(stimuli), 1)
-    return square_rdms(rdms)[:, rows[i], rows[j]]
+    return geometry.square_rdms(rdms)[:, rows[i], rows[j]]
 
 
 def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, job: Job) -> dict[str, object]:
@@ -130,7 +118,7 @@ def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutatio
         return row | {"note": note}
     # The same permutations for every model, so that models differ by their geometry only.
     rng = np.random.default_rng(job.seed)
-    test = rdm_permutation_test(replicates, model, comparison, permutations, rng)
+    test = geometry.rdm_permutation_test(replicates, model, comparison, permutations, rng)
     row |= {"score": test.score, "p": test.p, "null_mean": test.null.mean()}
     if np.isnan(test.p):
         row |= {"note": "all stimuli are equally far apart in this space: nothing to test"}

@@ -6,20 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import geometry
 from brainalign.arrays import Arrays, Responses, Values
 from brainalign.config import CompareImagesSettings
 from brainalign.datasets import repeat_counts, repeats_cube
-from brainalign.geometry import (
-    combination,
-    compare,
-    dual_bootstrap,
-    geotopological,
-    rdm,
-    rdm_noise_ceiling,
-    rdm_permutation_places,
-    replicate_rdms,
-    score_combinations,
-)
 from brainalign.pipelines.compare.compare import layer_rdms, write_rsatoolbox
 from brainalign.study import check_repeated
 from brainalign.workflow import Job
@@ -48,15 +38,17 @@ def compare_images(job: Job) -> None:
     topological = settings.comparison == "geotopological"
     method, compared, of_models = str(settings.comparison), repeats, stacked
     if topological:
-        compared, of_models = (geotopological(rdms, *settings.thresholds) for rdms in (repeats, stacked))
+        compared, of_models = (geometry.geotopological(rdms, *settings.thresholds) for rdms in (repeats, stacked))
         method = "pearson"
-    found = rdm_permutation_places(compared, of_models, method, settings.permutations, np.random.default_rng(job.seed))
+    found = geometry.rdm_permutation_places(
+        compared, of_models, method, settings.permutations, np.random.default_rng(job.seed)
+    )
     drawn = _best_layers(list(models), found.scores)
     tables = []
     for k, place in enumerate(places):
-        low, high = rdm_noise_ceiling(compared[k], method) if len(compared[k]) > 1 else (np.nan, np.nan)
+        low, high = geometry.rdm_noise_ceiling(compared[k], method) if len(compared[k]) > 1 else (np.nan, np.nan)
         rng = np.random.default_rng(job.seed)
-        draws = dual_bootstrap(compared[k], of_models[drawn], method, settings.draws, rng, over="stimuli")
+        draws = geometry.dual_bootstrap(compared[k], of_models[drawn], method, settings.draws, rng, over="stimuli")
         se = np.full(len(models), np.nan)
         se[drawn] = draws.se()
         table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
@@ -72,7 +64,7 @@ def compare_images(job: Job) -> None:
             kind="layer",
         )
         if topological:  # never without rank RSA
-            table["rank_score"] = compare(repeats[k], stacked, "spearman").mean(axis=0)
+            table["rank_score"] = geometry.compare(repeats[k], stacked, "spearman").mean(axis=0)
         tables.append(table)
     timed = responses.times is not None
     if settings.combinations and not timed:
@@ -118,8 +110,8 @@ def _combined(
         chosen = options.layers or [layer for model, layer in models if model == options.model]
         twins = [model for model in dict.fromkeys(model for model, _ in models) if model != options.model]
         for model in [options.model, *(twin for twin in twins if all((twin, layer) in models for layer in chosen))]:
-            combined[model, name] = combination(models, model, name, chosen, options.fit)
-    found = score_combinations(
+            combined[model, name] = geometry.combination(models, model, name, chosen, options.fit)
+    found = geometry.score_combinations(
         {region: rdms[:, None] for region, rdms in regions.items()},
         combined,
         method,
@@ -166,9 +158,9 @@ def _rdms(patterns: Values, distance: str) -> tuple[Values, Values]:
     A measurement is a repeat of all images; two for crossnobis, whose products are between repeats.
     """
     if distance != "crossnobis":
-        return rdm(patterns, distance), rdm(patterns.mean(axis=0), distance)
+        return geometry.rdm(patterns, distance), geometry.rdm(patterns.mean(axis=0), distance)
     n_repeats, n_stimuli, n_targets = patterns.shape
     check_repeated(distance, n_repeats)
     rows, images = patterns.reshape(-1, n_targets), np.tile(np.arange(n_stimuli), n_repeats)
     runs = np.repeat(np.arange(n_repeats), n_stimuli)
-    return replicate_rdms(rows, distance, images, runs), rdm(rows, distance, images, runs)
+    return geometry.replicate_rdms(rows, distance, images, runs), geometry.rdm(rows, distance, images, runs)

@@ -7,19 +7,9 @@ import re
 import numpy as np
 import pandas as pd
 
+from brainalign import geometry
 from brainalign.arrays import Arrays, Values
 from brainalign.config import CompareRdmsSettings
-from brainalign.geometry import (
-    FlexibleModel,
-    combination,
-    compare,
-    flexible_score,
-    pooled_rdm,
-    score_combinations,
-    score_references,
-    session_average,
-    subject_rdms,
-)
 from brainalign.pipelines.compare.compare import layer_rdms, write_rsatoolbox
 from brainalign.workflow import Job
 
@@ -38,7 +28,7 @@ def compare_rdms(job: Job) -> None:
     candidates = published | {key: values for key, values in layers.items() if key not in draws}
     # Monkey IT is a reference set and a published model of the others; it is not scored against itself.
     itself = {name: [key for key in published if _same(published[key], sets[name])] for name in sets}
-    found = score_references(
+    found = geometry.score_references(
         sets,
         candidates,
         settings.comparison,
@@ -49,11 +39,11 @@ def compare_rdms(job: Job) -> None:
     )
     random = _random_weights(sets, draws, settings.comparison)
     pooled = {
-        name: pooled_rdm(subject_rdms(values, settings.comparison), settings.comparison)
+        name: geometry.pooled_rdm(geometry.subject_rdms(values, settings.comparison), settings.comparison)
         for name, values in sets.items()
     }
     group = [
-        float(compare(pooled[reference], candidates[model, layer], settings.comparison)[0, 0])
+        float(geometry.compare(pooled[reference], candidates[model, layer], settings.comparison)[0, 0])
         for reference, model, layer in found.scores[["reference", "model", "layer"]].to_numpy()
     ]
     scores = found.scores.assign(group_score=group, kind=np.where(found.scores["layer"] == "", "published", "layer"))
@@ -71,7 +61,7 @@ def compare_rdms(job: Job) -> None:
     job.save("differences", found.differences, p_max="largest studentised difference of the family")
     of_models = {("model", f"{model} {layer}".strip()): values for (model, layer), values in candidates.items()}
     write_rsatoolbox(job, {("responses", name): rdms for name, rdms in sets.items()} | of_models, details["stimuli"])
-    shown = {f"set_{name}": session_average(values).mean(axis=0) for name, values in sets.items()}
+    shown = {f"set_{name}": geometry.session_average(values).mean(axis=0) for name, values in sets.items()}
     tops = _shown_layers(best, layers)
     job.save(
         "rdm",
@@ -91,13 +81,16 @@ def _random_weights(sets: dict[str, Values], draws: dict[tuple[str, str], Values
     columns = ["reference", "model", "layer", "mean", "sd", "n", "group_mean", "group_sd"]
     rows = []
     for reference, rdms in sets.items():
-        subjects = subject_rdms(rdms, method)
-        pooled = pooled_rdm(subjects, method)[None]
+        subjects = geometry.subject_rdms(rdms, method)
+        pooled = geometry.pooled_rdm(subjects, method)[None]
         scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for (model, layer), values in draws.items():
             match = DRAW.fullmatch(layer)
             name = match["layer"] if match else layer
-            both = (float(compare(subjects, values, method).mean()), float(compare(pooled, values, method)[0, 0]))
+            both = (
+                float(geometry.compare(subjects, values, method).mean()),
+                float(geometry.compare(pooled, values, method)[0, 0]),
+            )
             scores.setdefault((model, name), []).append(both)
         for (model, layer), found in scores.items():
             mean = np.mean(found, axis=0)
@@ -113,10 +106,10 @@ def _combined(
     if not settings.combinations:
         return []
     models = {
-        (options.model, name): combination(layers, options.model, name, options.layers, options.fit)
+        (options.model, name): geometry.combination(layers, options.model, name, options.layers, options.fit)
         for name, options in settings.combinations.items()
     }
-    scores = score_combinations(
+    scores = geometry.score_combinations(
         sets,
         models,
         settings.comparison,
@@ -130,9 +123,11 @@ def _combined(
         chosen = options.layers or [layer for model, layer in layers if model == options.model]
         for control, drawn in _random_draws(layers, list(chosen)).items():
             for reference, rdms in sets.items():
-                subjects, rng = subject_rdms(rdms, settings.comparison), np.random.default_rng(job.seed)
+                subjects, rng = geometry.subject_rdms(rdms, settings.comparison), np.random.default_rng(job.seed)
                 found = [
-                    flexible_score(subjects, FlexibleModel(stack, options.fit), settings.comparison, rng).mean()
+                    geometry.flexible_score(
+                        subjects, geometry.FlexibleModel(stack, options.fit), settings.comparison, rng
+                    ).mean()
                     for stack in drawn
                 ]
                 sd = float(np.std(found, ddof=1)) if len(found) > 1 else np.nan

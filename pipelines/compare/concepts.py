@@ -9,23 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign import geometry
 from brainalign.arrays import Arrays, Layers, Values
 from brainalign.config import ConceptSettings
-from brainalign.geometry import (
-    CONCEPT_METHODS,
-    ConceptFit,
-    SparseConcepts,
-    VariationalConcepts,
-    choice_table,
-    dimension_table,
-    fit_concepts,
-    network_tables,
-    region_table,
-    repeated_ceilings,
-    split_triplets,
-    stimulus_features,
-    unrepeated,
-)
 from brainalign.io import load_sidecar
 from brainalign.pipelines.compare.compare import model_layers, rdms_among
 from brainalign.study import check_shared_objects
@@ -33,7 +19,7 @@ from brainalign.workflow import Job
 
 ALPHAS = tuple(np.logspace(-2, 6, 9))  # of the read-out
 
-Make = Callable[[Sequence[int]], SparseConcepts | VariationalConcepts]
+Make = Callable[[Sequence[int]], geometry.SparseConcepts | geometry.VariationalConcepts]
 
 
 def concepts(job: Job) -> None:
@@ -47,15 +33,15 @@ def concepts(job: Job) -> None:
     n, repeats = len(stimuli), arrays["repeats"]
     layers = layers_of(model_layers(job), stimuli)
     regions = regions_of(job, stimuli)
-    triplets = unrepeated(arrays["triplets"], repeats, n)
-    split = split_triplets(triplets, options.test_share, np.random.default_rng(job.seed))
+    triplets = geometry.unrepeated(arrays["triplets"], repeats, n)
+    split = geometry.split_triplets(triplets, options.test_share, np.random.default_rng(job.seed))
     train, tests = triplets[split.train], {"triplets": triplets[split.test]}
-    ceilings = repeated_ceilings(repeats, n) if len(repeats) else None
+    ceilings = geometry.repeated_ceilings(repeats, n) if len(repeats) else None
     if ceilings:
         tests["repeated"] = repeats
     seeds = list(range(job.seed, job.seed + options.starts))
     makers: dict[str, Make] = {name: maker(name, options) for name in options.methods}
-    fits = {name: fit_concepts(make, train, n, seeds, options.least_r) for name, make in makers.items()}
+    fits = {name: geometry.fit_concepts(make, train, n, seeds, options.least_r) for name, make in makers.items()}
     first = fits[options.methods[0]]
     about = {
         "n_objects": n,
@@ -72,10 +58,10 @@ def concepts(job: Job) -> None:
     found |= {f"{name}_r": fit.found_again.r for name, fit in fits.items()}
     shapes = "<method> (n_stimuli, n_dimensions), of the reference start; <method>_r (n_dimensions,)"
     job.save("concepts", Arrays(found), stimuli=stimuli, labels=details["labels"], shapes=shapes)
-    job.save("choices", choice_table(fits, train, tests, n, ceilings, published), **about)
-    table = dimension_table(fits, details["labels"], published, details["dimensions"])
+    job.save("choices", geometry.choice_table(fits, train, tests, n, ceilings, published), **about)
+    table = geometry.dimension_table(fits, details["labels"], published, details["dimensions"])
     job.save("conceptdimensions", table, least_r=options.least_r)
-    networks, readouts = network_tables(
+    networks, readouts = geometry.network_tables(
         layers,
         first.reproducible,
         triplets,
@@ -91,7 +77,7 @@ def concepts(job: Job) -> None:
     job.save("networks", networks, method=options.methods[0], permutations=options.permutations)
     job.save("readouts", readouts, permutations=options.readout_permutations)
     rows, rdms = regions
-    beside = region_table(rdms, first.reproducible[rows], options.permutations, job.seed)
+    beside = geometry.region_table(rdms, first.reproducible[rows], options.permutations, job.seed)
     job.save("conceptregions", beside, permutations=options.permutations, dataset=options.regions_of)
 
 
@@ -100,10 +86,10 @@ def maker(name: str, options: ConceptSettings) -> Make:
     shared: dict[str, Any] = {"n_dims": options.n_dims, "epochs": options.epochs, "device": options.device}
     if name == "sparse":
         shared["alphas"] = options.alphas
-    return lambda seeds: CONCEPT_METHODS[name](**shared, seeds=tuple(seeds))
+    return lambda seeds: geometry.CONCEPT_METHODS[name](**shared, seeds=tuple(seeds))
 
 
-def _at_edge(fits: dict[str, ConceptFit], options: ConceptSettings) -> bool:
+def _at_edge(fits: dict[str, geometry.ConceptFit], options: ConceptSettings) -> bool:
     """Return whether the chosen penalty is the smallest or the largest of several."""
     alpha = getattr(fits["sparse"].fitted, "alpha_", None) if "sparse" in fits else None
     return len(options.alphas) > 1 and alpha in (min(options.alphas), max(options.alphas))
@@ -114,7 +100,7 @@ def layers_of(models: Mapping[str, Layers], stimuli: list[str]) -> dict[tuple[st
     found: dict[tuple[str, str], Values] = {}
     for model, layers in models.items():
         for name, features in layers.items():
-            values = stimulus_features(features, stimuli).astype(np.float64)
+            values = geometry.stimulus_features(features, stimuli).astype(np.float64)
             found[model, name] = values.mean(axis=1) if values.ndim == 3 else values
     return found
 

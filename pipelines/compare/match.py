@@ -9,17 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import geometry
 from brainalign.arrays import Layers
 from brainalign.config import MatchSettings
-from brainalign.geometry import (
-    BalancedCategories,
-    balanced_categories,
-    category_manifolds,
-    compare_dimensions,
-    compare_networks,
-    feature_bias,
-    rotated_to_fewer,
-)
 from brainalign.io import no_cell_lost, read_parquet
 from brainalign.pipelines.compare.compare import model_layers
 from brainalign.pipelines.compare.concepts import layers_of
@@ -46,13 +38,13 @@ def match(job: Job) -> None:
     stimuli = _shared(found, options.stimuli, job.seed)
     known = _known(job, stimuli, options)
     categories = {
-        name: balanced_categories(values, options.per_category, job.seed)
+        name: geometry.balanced_categories(values, options.per_category, job.seed)
         for name, values in known.items()
         if values.dtype.kind not in "fiu"
     }
     matrices: Matrices = layers_of(found, stimuli)
     mine = {key: values for key, values in matrices.items() if key[0] in options.models}
-    pairs = compare_networks(
+    pairs = geometry.compare_networks(
         mine,
         options.measures,
         max_units=options.units,
@@ -62,7 +54,7 @@ def match(job: Job) -> None:
     )
     pairs = pairs if len(pairs) else pd.DataFrame(columns=SIMILARITY)
     # Wide layers in the axes that their stimuli span: every measure from here on ignores rotation.
-    narrow = {key: rotated_to_fewer(X) for key, X in matrices.items()}
+    narrow = {key: geometry.rotated_to_fewer(X) for key, X in matrices.items()}
     places = _places(list(matrices), options.models, checkpoints)
     about = {"n_stimuli": len(stimuli), "unit": "a row is a stimulus; maps are averaged over their places"}
     job.save("similarity", pairs, null="mean of draws; null_high: the largest", **about)
@@ -110,7 +102,7 @@ def _dimensions(narrow: Matrices, widths: Mapping[tuple[str, str], int], places:
     parts = []
     for key, X in narrow.items():
         # One n for all, since `_shared` gave every layer the same stimuli.
-        table = compare_dimensions({"": X}, n_stimuli=len(X)).drop(columns=["name", "n_units"])
+        table = geometry.compare_dimensions({"": X}, n_stimuli=len(X)).drop(columns=["name", "n_units"])
         parts += [table.assign(**place, n_units=widths[key]) for place in places[key]]
     return pd.concat(parts, ignore_index=True)
 
@@ -145,13 +137,13 @@ def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]], seed: int)
     ridge = Ridge(ALPHAS, cv=10, per_target_alpha=False, dtype="float64")
     numbers, parts = _numbers(list(narrow)), []
     for key, X in narrow.items():
-        found = feature_bias(X, known, ridge, seed=seed)
+        found = geometry.feature_bias(X, known, ridge, seed=seed)
         parts.append(found.assign(model=key[0], layer=key[1], number=numbers[key]))
     return pd.concat(parts, ignore_index=True)
 
 
 def _manifolds(
-    narrow: Matrices, places: Places, categories: Mapping[str, BalancedCategories], draws: int, seed: int
+    narrow: Matrices, places: Places, categories: Mapping[str, geometry.BalancedCategories], draws: int, seed: int
 ) -> pd.DataFrame:
     """Return capacity and collapse of every categorical feature, of the same stimuli in every layer."""
     from brainalign.regression import Ridge
@@ -162,7 +154,7 @@ def _manifolds(
             if drawn.note:
                 table = pd.DataFrame([{"measure": "capacity", "value": np.nan, "note": drawn.note}])
             else:
-                table = category_manifolds(X[drawn.rows], drawn.labels, ridge, draws, PROBES, seed)
+                table = geometry.category_manifolds(X[drawn.rows], drawn.labels, ridge, draws, PROBES, seed)
             table = table.assign(
                 feature=name, n_categories=drawn.n_categories, n_left_out=len(drawn.left_out), n_each=drawn.n_each
             )

@@ -11,19 +11,11 @@ import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 
+from brainalign import geometry
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import SearchlightSettings
 from brainalign.datasets import group_labels, load_mesh, repeat_counts, repeats_cube
-from brainalign.geometry import (
-    Neighbourhoods,
-    Searchlight,
-    feature_rdms,
-    joined_hemispheres,
-    searchlight_map,
-    surface_neighbourhoods,
-    volume_neighbourhoods,
-)
 from brainalign.io import brain_maps, voxel_affine
 from brainalign.workflow import Job
 
@@ -50,13 +42,13 @@ def searchlight(job: Job) -> None:
     mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     around, order = _around(job, responses.targets, options, mask)
     noise = {name: part[:, order] if name == "residuals" else part for name, part in measured.noise.items()}
-    search = Searchlight(
+    search = geometry.Searchlight(
         measured.values[:, order], around, distance, measured.conditions, measured.runs,
         **noise, dtype="float64" if blocks else "float32",
     )  # fmt: skip
     names = [str(name) for name in pd.unique(pd.Series(measured.conditions))]
-    models = feature_rdms(job.load("features", Layers), names, options.feature_distance)
-    found = searchlight_map(
+    models = geometry.feature_rdms(job.load("features", Layers), names, options.feature_distance)
+    found = geometry.searchlight_map(
         search,
         np.stack(list(models.values())),
         options.comparison,
@@ -124,7 +116,7 @@ def _images(job: Job, responses: Responses, distance: str) -> _Measured:
 
 def _around(
     job: Job, targets: pd.DataFrame, options: SearchlightSettings, mask: Nifti1Image | None
-) -> tuple[Neighbourhoods, NDArray[np.intp]]:
+) -> tuple[geometry.Neighbourhoods, NDArray[np.intp]]:
     """Return neighbourhoods, and the targets in the order of their channels."""
     if "vertex" not in targets:
         if not {"i", "j", "k"} <= set(targets):
@@ -137,7 +129,7 @@ def _around(
             raise BrainalignError(
                 "the voxels lie in one plane, which leaves their third direction open; widen the mask"
             )
-        return volume_neighbourhoods(voxels, affine, options.radius_mm), np.arange(len(targets))
+        return geometry.volume_neighbourhoods(voxels, affine, options.radius_mm), np.arange(len(targets))
     meshes: dict[str, Path] = {str(hemi): path for hemi, path in options.meshes.items()}
     parts, orders = [], []
     for hemi in [side for side in HEMISPHERES if (targets["hemi"] == side).any()]:
@@ -149,12 +141,12 @@ def _around(
         measured = np.zeros(len(mesh.cortex), dtype=bool)
         measured[vertices] = True
         radius = None if options.n_nearest else options.radius_mm
-        found = surface_neighbourhoods(
+        found = geometry.surface_neighbourhoods(
             mesh.coordinates, mesh.faces, radius_mm=radius, n_nearest=options.n_nearest, cortex=mesh.cortex & measured
         )
         ascending = np.argsort(vertices)
         place = np.cumsum(measured) - 1  # of a vertex among those measured
         members = found.members[:, vertices[ascending]]
-        parts.append(Neighbourhoods(place[found.centres], members))
+        parts.append(geometry.Neighbourhoods(place[found.centres], members))
         orders.append(rows[ascending])
-    return joined_hemispheres(parts), np.concatenate(orders)
+    return geometry.joined_hemispheres(parts), np.concatenate(orders)

@@ -9,31 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from brainalign import decoding
 from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.config import DecodeModalitiesSettings
 from brainalign.datasets import check_modality_splits, fit_whitener
-from brainalign.decoding import (
-    LinearDecoder,
-    SharedSpace,
-    Trials,
-    embed_all,
-    fused_embedding,
-    independent_ridges,
-    null_trials,
-    paired_change,
-    repeat_curve,
-    space_retrieval,
-    stimulus_hits,
-    unimodal_spaces,
-    without_own_layers,
-)
 from brainalign.decoding.shared_space import KINDS, space_patterns
 from brainalign.geometry import compare, rdm
 from brainalign.statistics import permutation_test
 from brainalign.workflow import Job
 
-Parts = dict[str, Trials]
+Parts = dict[str, decoding.Trials]
 CONTROL_KINDS = ("image", "modalities", "fused")
 
 
@@ -44,19 +30,21 @@ def decode_modalities(job: Job) -> None:
     splits = {split: _split(single, split) for split in ("train", "val", "test")}
     train, val, test = ({name: part.averaged() for name, part in splits[split].items()} for split in splits)
 
-    def make(**changed: Any) -> SharedSpace:
+    def make(**changed: Any) -> decoding.SharedSpace:
         names = ("size", "width", "n_experts", "router", "phases", "steps", "batch_size", "learning_rate")
         further = ("weight_decay", "regression", "schedule", "patience", "blend", "penalty", "device")
         given = {name: getattr(options, name) for name in (*names, *further)}
-        return SharedSpace(**(given | {"seed": job.seed} | changed))
+        return decoding.SharedSpace(**(given | {"seed": job.seed} | changed))
 
     space = make().fit(train, val or None)
-    found = {"joint": embed_all(space, test)}
-    found["ridge"] = independent_ridges(train, test, lambda: LinearDecoder("own", penalties=(options.penalty,)))
+    found = {"joint": decoding.embed_all(space, test)}
+    found["ridge"] = decoding.independent_ridges(
+        train, test, lambda: decoding.LinearDecoder("own", penalties=(options.penalty,))
+    )
     found |= _beside(options.beside, make, train, val, test, job.seed)
-    found["noise at test"] = embed_all(space, null_trials(test, "noise", job.seed + 1))
+    found["noise at test"] = decoding.embed_all(space, decoding.null_trials(test, "noise", job.seed + 1))
     tables = [
-        space_retrieval(
+        decoding.space_retrieval(
             embeddings,
             test,
             n_permutations=options.permutations,
@@ -67,7 +55,7 @@ def decode_modalities(job: Job) -> None:
     ]
     if properties is not None:
         tables.append(_low_level(properties, train, test, options, job.seed))
-    found["mean layer"] = without_own_layers(space, test)
+    found["mean layer"] = decoding.without_own_layers(space, test)
     about = {
         "n_train": {name: len(part.distinct().meta) for name, part in train.items()},
         "train_repeats": {name: float(part.meta["n_averaged"].mean()) for name, part in train.items()},
@@ -90,7 +78,7 @@ def decode_modalities(job: Job) -> None:
     job.save("spaceretrieval", pd.concat(tables, ignore_index=True), **about)
     job.save("spacechanges", _changes(found, test), measure="top-5")
     job.save("spacecurve", _curves(space, splits["test"], options, job.seed))
-    fused, ids = fused_embedding(found["joint"], test)
+    fused, ids = decoding.fused_embedding(found["joint"], test)
     job.save("spacegeometry", _geometry(found, test, options.permutations, job.seed))
     arrays: dict[str, Any] = {"fused": fused}
     arrays |= {name: np.asarray(values) for name, values in found["joint"].items()}
@@ -118,7 +106,9 @@ def _read(job: Job, options: DecodeModalitiesSettings) -> tuple[Parts, pd.DataFr
     found = {}
     for name, part in trials.groupby("modality", sort=False):
         meta = part.reset_index(drop=True)
-        found[str(name)] = Trials(arrays[str(name)], vectors[place.get_indexer(pd.Index(meta["stimulus_id"]))], meta)
+        found[str(name)] = decoding.Trials(
+            arrays[str(name)], vectors[place.get_indexer(pd.Index(meta["stimulus_id"]))], meta
+        )
         if options.whiten and found[str(name)].signals.ndim == 3:
             found[str(name)] = _whitened(found[str(name)])
     if "image properties" not in arrays:
@@ -137,7 +127,7 @@ def _of_model(layers: Layers, layer: str | None, stimuli: pd.DataFrame) -> Value
     return np.asarray(values.mean(axis=1)) if values.ndim == 3 else values
 
 
-def _whitened(trials: Trials) -> Trials:
+def _whitened(trials: decoding.Trials) -> decoding.Trials:
     """Return trials whose noise, as repeats of training images show it, is white over the sensors of each subject."""
     values = np.array(trials.signals)
     n_sensors = values.shape[1]
@@ -157,7 +147,7 @@ def _split(single: Parts, split: str) -> Parts:
 
 
 def _beside(
-    asked: Sequence[str], make: Callable[..., SharedSpace], train: Parts, val: Parts, test: Parts, seed: int
+    asked: Sequence[str], make: Callable[..., decoding.SharedSpace], train: Parts, val: Parts, test: Parts, seed: int
 ) -> dict[str, dict[str, Values]]:
     """Return embeddings of test trials by every further training; validation images choose its weights, too.
 
@@ -166,12 +156,12 @@ def _beside(
     found = {}
     for name in asked:
         if name == "unimodal":
-            found[name] = unimodal_spaces(make, train, test, val)
+            found[name] = decoding.unimodal_spaces(make, train, test, val)
         elif name == "one layer":
-            found[name] = embed_all(make(subject_layers=False).fit(train, val or None), test)
+            found[name] = decoding.embed_all(make(subject_layers=False).fit(train, val or None), test)
         else:
-            nothing = null_trials(val, name, seed + 2) if val else None
-            found[name] = embed_all(make().fit(null_trials(train, name, seed), nothing), test)
+            nothing = decoding.null_trials(val, name, seed + 2) if val else None
+            found[name] = decoding.embed_all(make().fit(decoding.null_trials(train, name, seed), nothing), test)
     return found
 
 
@@ -189,25 +179,29 @@ def _low_level(
         }
 
     given, asked = aimed(train), aimed(test)
-    embeddings = independent_ridges(given, asked, lambda: LinearDecoder("own", penalties=(options.penalty,)))
-    table = space_retrieval(embeddings, asked, n_permutations=options.permutations, seed=seed, kinds=("image", "fused"))
+    embeddings = decoding.independent_ridges(
+        given, asked, lambda: decoding.LinearDecoder("own", penalties=(options.penalty,))
+    )
+    table = decoding.space_retrieval(
+        embeddings, asked, n_permutations=options.permutations, seed=seed, kinds=("image", "fused")
+    )
     return table.assign(decoder="low level")
 
 
 def _changes(found: Mapping[str, dict[str, Values]], test: Parts) -> pd.DataFrame:
     """Compute the lead of the joint space over its baselines, over all modalities and in each."""
-    hits = {name: stimulus_hits(embeddings, test) for name, embeddings in found.items()}
+    hits = {name: decoding.stimulus_hits(embeddings, test) for name, embeddings in found.items()}
     rows = []
     for name in ("ridge", "unimodal", "one layer", "mean layer"):
         for modality in ("all", *test) if name in hits else ():
             columns = list(test) if modality == "all" else [modality]
-            change = paired_change(hits["joint"][columns], hits[name][columns])
+            change = decoding.paired_change(hits["joint"][columns], hits[name][columns])
             rows.append({"beside": name, "modality": modality, "change": change.value, "se": change.se,
                          "clear": change.clear, "n_stimuli": change.n_stimuli})  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _curves(space: SharedSpace, single: Parts, options: DecodeModalitiesSettings, seed: int) -> pd.DataFrame:
+def _curves(space: decoding.SharedSpace, single: Parts, options: DecodeModalitiesSettings, seed: int) -> pd.DataFrame:
     tables = []
     for name, part in single.items():
         meta, distinct = part.meta, part.distinct()
@@ -216,7 +210,7 @@ def _curves(space: SharedSpace, single: Parts, options: DecodeModalitiesSettings
             return space.embed(name, signals, table["subject"].to_numpy())
 
         for top in (1, 5):
-            curve = repeat_curve(
+            curve = decoding.repeat_curve(
                 part.signals,
                 meta,
                 embed,

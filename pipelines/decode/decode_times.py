@@ -11,34 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import diags_array
 
+from brainalign import geometry, statistics
 from brainalign.arrays import Arrays, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import DecodeTimesSettings
 from brainalign.datasets import fit_whitener
-from brainalign.geometry import (
-    Fold,
-    TimeScores,
-    contiguous_folds,
-    decode_generalization,
-    leave_one_group_out,
-    pairwise_movie,
-    rdm_time_generalization,
-    sensor_effects,
-)
 from brainalign.geometry import decode_times as decode_moments
-from brainalign.statistics import (
-    MIN_UNITS,
-    Exchange,
-    bootstrap,
-    cluster_permutation,
-    cross_validated_interval,
-    first_hump,
-    hump_latency,
-    logistic_auc,
-    permutation_test,
-    score_latency,
-    sensor_adjacency,
-)
 from brainalign.study import check_latency_window
 from brainalign.workflow import Job
 
@@ -56,8 +34,8 @@ class _Study:
 
     responses: Responses
     settings: DecodeTimesSettings
-    folds: dict[str, list[Fold]]  # by scheme; moments are decoded with the first
-    exchange: Exchange
+    folds: dict[str, list[geometry.Fold]]  # by scheme; moments are decoded with the first
+    exchange: statistics.Exchange
     whiten: bool
     confidence: float
     seed: int
@@ -128,15 +106,15 @@ def _study(
     if splits is not None:
         side = trials["trial_id"].map(splits.set_index("trial_id")["split"]).to_numpy(dtype=str)
         folds = {IMAGES: [(np.flatnonzero(side == "train"), np.flatnonzero(side == "test"))]}
-        exchange = Exchange(labels, trials["stimulus_id"].to_numpy(dtype=str), side)
+        exchange = statistics.Exchange(labels, trials["stimulus_id"].to_numpy(dtype=str), side)
         return _Study(responses, settings, folds, exchange, False, confidence, seed)  # whitened by prepare_images
     runs = (trials["session"] + " " + trials["run"]).to_numpy(dtype=str)
     assert responses.times is not None
     length, onsets = float(responses.times[-1] - responses.times[0]), trials["onset_s"].to_numpy(dtype=float)
-    folds = {ACROSS: leave_one_group_out(runs)} if len(set(runs)) > 1 else {}
+    folds = {ACROSS: geometry.leave_one_group_out(runs)} if len(set(runs)) > 1 else {}
     if not folds or np.isfinite(onsets).all():
-        folds[WITHIN] = contiguous_folds(runs, onsets, settings.n_folds, guard_s=length)
-    exchange = Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
+        folds[WITHIN] = geometry.contiguous_folds(runs, onsets, settings.n_folds, guard_s=length)
+    exchange = statistics.Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
     return _Study(responses, settings, folds, exchange, settings.noise == "residuals", confidence, seed)
 
 
@@ -151,7 +129,7 @@ def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, 
     return groups
 
 
-def _over_time(study: _Study, rows: NDArray[np.intp]) -> TimeScores:
+def _over_time(study: _Study, rows: NDArray[np.intp]) -> geometry.TimeScores:
     return decode_moments(
         study.responses.values[:, rows],
         study.labels,
@@ -168,7 +146,7 @@ def _whole_epoch(times: NDArray[Any]) -> dict[str, tuple[float, float]]:
     return {"response": (0.0, float(times[-1]))} | before
 
 
-def _time_table(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
+def _time_table(study: _Study, name: str, found: geometry.TimeScores) -> pd.DataFrame:
     low, high = np.quantile(found.null, [0.025, 0.975], axis=0)
     return pd.DataFrame(
         {
@@ -177,8 +155,8 @@ def _time_table(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
             "score": found.score,
             "null_low": low,
             "null_high": high,
-            "p": permutation_test(found.score, found.null),
-            "p_fwer": permutation_test(found.score, found.null, "max"),
+            "p": statistics.permutation_test(found.score, found.null),
+            "p_fwer": statistics.permutation_test(found.score, found.null, "max"),
             "chance": found.chance,
         }
     )
@@ -189,12 +167,12 @@ def _rows_of(table: pd.DataFrame, kind: str, group: str) -> pd.DataFrame:
     return named.drop(columns="cluster").assign(kind=kind, group=group)
 
 
-def _time_clusters(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
-    test = cluster_permutation(found.score[None], found.null[:, None], times=study.times)
+def _time_clusters(study: _Study, name: str, found: geometry.TimeScores) -> pd.DataFrame:
+    test = statistics.cluster_permutation(found.score[None], found.null[:, None], times=study.times)
     return _rows_of(test.table([name]), "time", name)
 
 
-def _peaks(study: _Study, name: str, found: TimeScores) -> list[dict[str, object]]:
+def _peaks(study: _Study, name: str, found: geometry.TimeScores) -> list[dict[str, object]]:
     """Return when the score peaks and rises: in the first hump or the window asked for, and in the highest hump."""
     weights = study.exchange.draws(study.settings.draws, np.random.default_rng(study.seed + 1))
     folds = next(iter(study.folds.values()))
@@ -206,10 +184,16 @@ def _peaks(study: _Study, name: str, found: TimeScores) -> list[dict[str, object
     n_folds = len(folds) if len(folds) > 1 else None  # a single split of images does not show how training varies
 
     def row(hump: str, window: tuple[float, float]) -> dict[str, object]:
-        latency = score_latency(score, draws, null, times, window=window, chance=chance, confidence=confidence)
-        centre = hump_latency(score, draws, times, chance=chance, confidence=confidence, n_folds=n_folds, window=window)
+        latency = statistics.score_latency(
+            score, draws, null, times, window=window, chance=chance, confidence=confidence
+        )
+        centre = statistics.hump_latency(
+            score, draws, times, chance=chance, confidence=confidence, n_folds=n_folds, window=window
+        )
         if hump == FIRST:  # found among all times, so its p is corrected for all of them
-            latency = replace(latency, p=float(permutation_test(np.asarray(latency.peak_score), null.max(axis=1))))
+            latency = replace(
+                latency, p=float(statistics.permutation_test(np.asarray(latency.peak_score), null.max(axis=1)))
+            )
         inside = times[(times >= window[0]) & (times <= window[1])]
         if hump == ASKED and latency.peak in (inside[0], inside[-1]):
             reason = "largest at an edge of the window: no peak inside"
@@ -220,7 +204,7 @@ def _peaks(study: _Study, name: str, found: TimeScores) -> list[dict[str, object
     highest = row(HIGHEST, (0.0, np.inf))
     if study.settings.latency_window_s is not None:
         return [row(ASKED, study.settings.latency_window_s), highest]
-    window = first_hump(score, times, float(np.quantile(null.max(axis=1), confidence)), chance=chance)
+    window = statistics.first_hump(score, times, float(np.quantile(null.max(axis=1), confidence)), chance=chance)
     if window is None or window[0] <= float(times[score.argmax()]) <= window[1]:
         return [highest | {"hump": NONE if window is None else ONLY}]
     return [row(FIRST, window), highest]
@@ -229,12 +213,12 @@ def _peaks(study: _Study, name: str, found: TimeScores) -> list[dict[str, object
 def _sensors(study: _Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the effect at every sensor and time, with the clusters over both."""
     responses = study.responses
-    effect, null = sensor_effects(responses.values, study.labels, study.permuted)
+    effect, null = geometry.sensor_effects(responses.values, study.labels, study.permuted)
     ids = responses.targets["target_id"].tolist()
-    test = cluster_permutation(
+    test = statistics.cluster_permutation(
         effect,
         null,
-        sensor_adjacency(responses.targets),
+        statistics.sensor_adjacency(responses.targets),
         tail="both" if study.measure == "auc" else "greater",
         times=study.times,
     )
@@ -255,7 +239,7 @@ def _squares(study: _Study) -> tuple[Arrays, pd.DataFrame]:
     everything = np.arange(len(study.responses.targets), dtype=np.intp)
     whiteners, values = study.whiteners(everything), study.responses.values
     step = settings.square_step
-    square, null = decode_generalization(
+    square, null = geometry.decode_generalization(
         values[:, :, ::step],
         study.labels,
         folds,
@@ -265,12 +249,12 @@ def _squares(study: _Study) -> tuple[Arrays, pd.DataFrame]:
     )
     times = study.times[::step]
     steps = diags_array([np.ones(len(times) - 1)] * 2, offsets=[-1, 1])
-    test = cluster_permutation(square, null, steps, times=times)
+    test = statistics.cluster_permutation(square, null, steps, times=times)
     found = {"generalization": square, "significant": test.mask().astype(np.uint8), "square_times": times}
-    found["pairs"] = pairwise_movie(values, study.labels, folds, whiteners=whiteners)
+    found["pairs"] = geometry.pairwise_movie(values, study.labels, folds, whiteners=whiteners)
     found["pair_times"] = study.times
     if found["pairs"].shape[1] > 2:  # two numbers have no correlation worth the name
-        found["rdm_generalization"] = rdm_time_generalization(found["pairs"][::step])
+        found["rdm_generalization"] = geometry.rdm_time_generalization(found["pairs"][::step])
     table = test.table([f"{time:.3f}" for time in times])
     return Arrays(found), _rows_of(table, "time x time", EVERYTHING)
 
@@ -300,20 +284,20 @@ def _windows(
 
 
 def _window_row(
-    study: _Study, scheme: str, folds: list[Fold], found: TimeScores, flat: NDArray[Any]
+    study: _Study, scheme: str, folds: list[geometry.Fold], found: geometry.TimeScores, flat: NDArray[Any]
 ) -> dict[str, float]:
     low = high = logistic = np.nan
     scores = found.folds[:, 0]
     if scheme == WITHIN:  # each recording is trained on for itself, so recordings are independent
         scores = np.nanmean(scores.reshape(-1, study.settings.n_folds), axis=1)
-        if len(scores) >= MIN_UNITS:
-            interval = bootstrap(scores, study.confidence, seed=study.seed)
+        if len(scores) >= statistics.MIN_UNITS:
+            interval = statistics.bootstrap(scores, study.confidence, seed=study.seed)
             low, high = interval.low, interval.high
-    elif len(scores) >= MIN_UNITS:
-        interval = cross_validated_interval(scores, 1 / (len(scores) - 1), study.confidence)
+    elif len(scores) >= statistics.MIN_UNITS:
+        interval = statistics.cross_validated_interval(scores, 1 / (len(scores) - 1), study.confidence)
         low, high = interval.low, interval.high
     if study.measure == "auc":
-        logistic = float(np.nanmean(logistic_auc(flat, study.labels, folds)))
+        logistic = float(np.nanmean(statistics.logistic_auc(flat, study.labels, folds)))
     null = found.null[:, 0]
     return {
         "score": float(found.score[0]),
@@ -321,7 +305,7 @@ def _window_row(
         "high": high,
         "null_mean": float(null.mean()),
         "null_95": float(np.quantile(null, 0.95)),
-        "p": float(permutation_test(found.score[0], null)),
+        "p": float(statistics.permutation_test(found.score[0], null)),
         "chance": found.chance,
         "logistic": logistic,
         "n_folds": len(folds),

@@ -9,17 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import decoding
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.checks import check_choice
 from brainalign.config import GroundSettings
-from brainalign.decoding import (
-    GroundedLanguage,
-    caption_words,
-    ground_study,
-    norm_prediction,
-    word_attributes,
-    word_axes,
-)
 from brainalign.features import SentenceExtractor
 from brainalign.io import read_text_table
 from brainalign.study import image_captions, norms_of_words
@@ -50,13 +43,13 @@ def ground(job: Job) -> None:
     check_choice("ground.layer", name, layers)
     images = layers[name]
     train, test = _parts(images, job.load_all("splits", pd.DataFrame))
-    words, said = caption_words(_texts(job, images.stimuli), train, options.min_images)
+    words, said = decoding.caption_words(_texts(job, images.stimuli), train, options.min_images)
     text = SentenceExtractor(str(job.settings["text"]["weights"])).vectors(words).astype(np.float64)
     chosen = ("n_dimensions", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
     made = {key: getattr(options, key) for key in chosen}
-    found = ground_study(
-        GroundedLanguage(**made, seed=job.seed),
-        GroundedLanguage(**made, seed=job.seed),
+    found = decoding.ground_study(
+        decoding.GroundedLanguage(**made, seed=job.seed),
+        decoding.GroundedLanguage(**made, seed=job.seed),
         text,
         said,
         np.asarray(images.values),
@@ -69,14 +62,14 @@ def ground(job: Job) -> None:
     if options.attributes:
         for column in options.attributes:
             check_choice("ground.attributes", column, [str(each) for each in images.stimuli])
-        attributes = word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
+        attributes = decoding.word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
     norms = _norms(job, words)
     beside = (
         attributes
         if norms is None
         else pd.concat([attributes, norms.reset_index(drop=True).add_suffix(" (norm)")], axis=1)
     )
-    axes = word_axes(
+    axes = decoding.word_axes(
         found.spaces["grounded"], words, beside, n_axes=options.axes, n_permutations=options.permutations, seed=job.seed
     )
     about: dict[str, Any] = {"model_layer": name, "n_train": int(train.sum()), "n_test": int(test.sum())}
@@ -105,7 +98,7 @@ def ground(job: Job) -> None:
     if norms is not None:
         known = norms.notna().all(axis=1).to_numpy()
         about["norms_missing"] = int((~known).sum())
-        predicted = norm_prediction(
+        predicted = decoding.norm_prediction(
             {key: each[known] for key, each in found.spaces.items()},
             norms[known],
             n_permutations=min(options.permutations, 200),

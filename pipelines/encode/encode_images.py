@@ -19,38 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import encoding
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import SHARED_LAYERS, EncodeImagesSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
-from brainalign.encoding import (
-    ENCODERS,
-    ENSEMBLE,
-    METRICS,
-    SPLIT,
-    BandedRidge,
-    DictionaryStudy,
-    Epoch,
-    FewImages,
-    HeldOut,
-    ImageSubject,
-    InContextEncoder,
-    SplitScores,
-    TextQueries,
-    TokenFindings,
-    TokenStudy,
-    band_table,
-    latency_table,
-    layer_draws,
-    null_table,
-    preference_table,
-    pretrained_layers,
-    score_clusters,
-    score_table,
-    split_scores,
-    target_groups,
-)
 from brainalign.features import embed_texts
 from brainalign.io import brain_maps
 from brainalign.statistics import RELIABLE
@@ -65,7 +39,7 @@ DICTIONARY = "dictionary"  # ridge, on codes that are learned of each layer
 OF_DICTIONARIES = ("coding", "width", "n_active", "epochs")
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
 
-Fits = Iterator[tuple[str, HeldOut]]
+Fits = Iterator[tuple[str, encoding.HeldOut]]
 
 
 def encode_images(job: Job) -> None:
@@ -74,21 +48,21 @@ def encode_images(job: Job) -> None:
     options = dict(job.settings["method"])
     named = options.pop("encoder")
     sparse = {name: options.pop(name) for name in OF_DICTIONARIES} if named == DICTIONARY else {}
-    kind = ENCODERS["ridge" if sparse else named]
+    kind = encoding.ENCODERS["ridge" if sparse else named]
     training = {name: options.pop(name) for name in OF_THE_STAGE if name in options}
-    encoder = kind(**options, **({"seed": job.seed} if kind is BandedRidge else {}))
+    encoder = kind(**options, **({"seed": job.seed} if kind is encoding.BandedRidge else {}))
     job.provenance.device = str(pick_device(encoder.device))
     responses = job.load("responses", Responses)
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     layers = job.load("features", Layers)
     splits = job.load("splits", pd.DataFrame)
     ((train, test),) = folds_of(splits, responses.trials)
-    subject = ImageSubject(
+    subject = encoding.ImageSubject(
         responses=responses,
         ceiling=ceiling,
         train=train,
         test=test,
-        groups=target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
+        groups=encoding.target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
         n_components=settings.n_components,
         standardize=settings.standardize,
         n_permutations=settings.permutations,
@@ -96,22 +70,22 @@ def encode_images(job: Job) -> None:
         confidence=job.settings["confidence"],
         seed=job.seed,
     )
-    side, few = TokenFindings(), None
+    side, few = encoding.TokenFindings(), None
     quality: list[dict[str, object]] = []  # of dictionaries, by layer
     work = job.outputs["scores"].with_suffix(".partial")  # what a killed job has trained
     if sparse:
-        dictionaries = DictionaryStudy(subject=subject, ridge=encoder, starts=training["seeds"], **sparse)
+        dictionaries = encoding.DictionaryStudy(subject=subject, ridge=encoder, starts=training["seeds"], **sparse)
         fits = dictionaries.fits(_inputs(subject, layers, job))
         side.tables, quality = dictionaries.tables, dictionaries.quality
     elif "epochs" in options:
         semantics = _semantics(training.pop("semantics", None), layers, responses, job)
         cls = _cls_tokens(training.pop("cls"), responses, job)
         told = training | {"name": named, "encoder": encoder, "semantics": semantics, "cls": cls}
-        study = TokenStudy.of(subject, **told, checkpoint=work, progress=_say)
+        study = encoding.TokenStudy.of(subject, **told, checkpoint=work, progress=_say)
         subject = replace(subject, groups=study.groups)
         tokens = ((name, features.align_to(responses).values, features.grid) for name, features in layers.items())
         fits = study.fits(tokens, side)
-    elif kind is InContextEncoder:
+    elif kind is encoding.InContextEncoder:
         few = _few_images(subject, layers, training, options, job)
         subject = few.subject
         fits = few.fits(layers)
@@ -125,14 +99,14 @@ def encode_images(job: Job) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _linear_fits(subject: ImageSubject, layers: Layers, encoder: Any, job: Job) -> Fits:
+def _linear_fits(subject: encoding.ImageSubject, layers: Layers, encoder: Any, job: Job) -> Fits:
     """Yield the evaluation of each layer, or of all in a joint fit."""
     prepared = _inputs(subject, layers, job)
-    several = [(ALL_LAYERS, [X for _, X in prepared])] if isinstance(encoder, BandedRidge) else prepared
+    several = [(ALL_LAYERS, [X for _, X in prepared])] if isinstance(encoder, encoding.BandedRidge) else prepared
     return ((name, subject.evaluate_in_full(encoder, X)) for name, X in several)
 
 
-def _inputs(subject: ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, NDArray[np.floating]]]:
+def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, NDArray[np.floating]]]:
     """Yield what linear encoders are given of each layer."""
     maps = job.details("features").get("pooling") in {"flatten", "tokens"}
     for name, features in layers.items():
@@ -140,17 +114,17 @@ def _inputs(subject: ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[s
 
 
 def _few_images(
-    subject: ImageSubject, layers: Layers, training: dict[str, Any], options: dict[str, Any], job: Job
-) -> FewImages:
+    subject: encoding.ImageSubject, layers: Layers, training: dict[str, Any], options: dict[str, Any], job: Job
+) -> encoding.FewImages:
     """Build the in-context encoding of this subject from a few images, with networks trained on others."""
     arrays, about = job.load("network", Arrays), job.details("network")
     use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
     asked, queries = job.settings.get("texts", {}), None
     if asked and SHARED_LAYERS.intersection(layers):
-        queries = TextQueries(asked["queries"], embed_texts(asked["weights"], asked["queries"]), SHARED_LAYERS)
-    return FewImages.of(
+        queries = encoding.TextQueries(asked["queries"], embed_texts(asked["weights"], asked["queries"]), SHARED_LAYERS)
+    return encoding.FewImages.of(
         subject,
-        networks=pretrained_layers(arrays, about["layers"], **use),
+        networks=encoding.pretrained_layers(arrays, about["layers"], **use),
         about=about,
         sizes=training["sizes"],
         n_repeats=training["n_repeats"],
@@ -158,15 +132,17 @@ def _few_images(
     )
 
 
-def _save_scores(fits: Fits, subject: ImageSubject, about: dict[str, Any], job: Job) -> dict[str, HeldOut]:
+def _save_scores(
+    fits: Fits, subject: encoding.ImageSubject, about: dict[str, Any], job: Job
+) -> dict[str, encoding.HeldOut]:
     """Fit, save the scores by target, their nulls and clusters, and return the evaluations by layer."""
-    results: dict[str, HeldOut] = {}
+    results: dict[str, encoding.HeldOut] = {}
     scores, clusters = [], []
     for name, found in fits:
-        table = score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE])
+        table = encoding.score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE])
         scores.append(table.assign(split=about["split"], layer=name))
         if subject.responses.times is not None:
-            clusters.append(score_clusters(found, subject.responses).assign(layer=name))
+            clusters.append(encoding.score_clusters(found, subject.responses).assign(layer=name))
         results[name] = replace(found, refitted=None)
     responses, images = subject.responses, {}
     if responses.times is None:
@@ -174,52 +150,69 @@ def _save_scores(fits: Fits, subject: ImageSubject, about: dict[str, Any], job: 
             responses.targets, np.stack([table["r"].to_numpy() for table in scores]), names=list(results)
         )
     maps = [f"r, {name}" for name in results]
-    job.save("scores", pd.concat(scores, ignore_index=True), images, metrics=METRICS, alphas=about["alphas"], maps=maps)
+    job.save(
+        "scores",
+        pd.concat(scores, ignore_index=True),
+        images,
+        metrics=encoding.METRICS,
+        alphas=about["alphas"],
+        maps=maps,
+    )
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
-    job.save("null", null_table(results), of=of)
+    job.save("null", encoding.null_table(results), of=of)
     job.save("clusters", pd.concat(clusters or [_empty()], ignore_index=True))
     return results
 
 
-def _save_layers(results: dict[str, HeldOut], subject: ImageSubject, job: Job) -> None:
+def _save_layers(results: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, job: Job) -> None:
     """Save what compares layers: means by group, the best layer or latencies, draws, and halves of the test images."""
     responses, joint = subject.responses, ALL_LAYERS in results
     voxels = responses.times is None
     job.save("profile", subject.table(results), groups="regions" if voxels else "times in s")
-    decisions = preference_table(results) if responses.times is None else latency_table(results, responses.times)
+    decisions = (
+        encoding.preference_table(results)
+        if responses.times is None
+        else encoding.latency_table(results, responses.times)
+    )
     if joint and voxels:
         decisions = decisions.iloc[:0]  # layers that share a fit do not compete
     job.save("preference", decisions)
     n_train = responses.trials["stimulus_id"].iloc[subject.train].nunique()
     sizes = {"n_draws": subject.n_draws, "n_permutations": subject.n_permutations, "seed": subject.seed}
-    draws = layer_draws(results, subject.groups if voxels else {}, n_train, **sizes)  # sensors lie in no region
+    draws = encoding.layer_draws(
+        results, subject.groups if voxels else {}, n_train, **sizes
+    )  # sensors lie in no region
     job.save("draws", draws.arrays(), **draws.details())
-    halves = SplitScores(reason="all layers were fitted jointly: none has a score of its own")
+    halves = encoding.SplitScores(reason="all layers were fitted jointly: none has a score of its own")
     if not joint:
         regions = {name: rows for name, rows in subject.groups.items() if name != RELIABLE}
-        halves = split_scores(results, responses.targets, regions, responses.times, ceiling=subject.ceiling, **sizes)
+        halves = encoding.split_scores(
+            results, responses.targets, regions, responses.times, ceiling=subject.ceiling, **sizes
+        )
     job.save("halves", Arrays(halves.arrays), **halves.details)
 
 
-def _save_parts(results: dict[str, HeldOut], subject: ImageSubject, encoder: Any, layers: list[str], job: Job) -> None:
+def _save_parts(
+    results: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, encoder: Any, layers: list[str], job: Job
+) -> None:
     """Save what each layer adds to a joint fit; of other fits, empty tables."""
     bands, partition, metric = _empty(), _empty(), {}
     parts = results[ALL_LAYERS].partition if ALL_LAYERS in results else None
     if parts is not None:
-        bands = band_table(parts, subject.responses, layers)
+        bands = encoding.band_table(parts, subject.responses, layers)
         # In the unit of the score.
         limit = np.sqrt(np.maximum(subject.ceiling, 0)) if encoder.metric == "r" else subject.ceiling
         partition = parts.table(subject.groups, layers, limit, subject.confidence, together=ALL_LAYERS)
-        metric = {"metric": encoder.metric, "split": SPLIT}
+        metric = {"metric": encoder.metric, "split": encoding.SPLIT}
     job.save("bands", bands, **metric)
     job.save("partition", partition, **metric)
 
 
 def _save_beside(
-    results: dict[str, HeldOut],
-    subject: ImageSubject,
-    side: TokenFindings,
-    few: FewImages | None,
+    results: dict[str, encoding.HeldOut],
+    subject: encoding.ImageSubject,
+    side: encoding.TokenFindings,
+    few: encoding.FewImages | None,
     quality: list[dict[str, object]],
     job: Job,
 ) -> None:
@@ -227,7 +220,7 @@ def _save_beside(
     job.save("baselines", pd.concat(side.tables or [_empty()], ignore_index=True), dictionaries=quality)
     ensemble = _empty()
     if side.ensemble is not None:  # the rows of single layers stand beside it
-        ensemble = subject.table({ENSEMBLE: side.ensemble} | results).merge(side.weights, how="left")
+        ensemble = subject.table({encoding.ENSEMBLE: side.ensemble} | results).merge(side.weights, how="left")
     job.save("ensemble", ensemble, weights="mean over the targets of a group; layers sum to 1")
     job.save("fields", Arrays(side.fields), layers=side.layers, stimuli=side.stimuli)
     curve, contexts = (_empty(), {}) if few is None else (pd.concat(few.curves, ignore_index=True), few.contexts)
@@ -239,7 +232,7 @@ def _empty() -> pd.DataFrame:
     return pd.DataFrame({"layer": np.empty(0, dtype=str)})
 
 
-def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:
+def _say(what: str, epochs: int, seed: int, epoch: encoding.Epoch) -> None:
     """Write a line per epoch into the log."""
     print(
         f"{what}, seed {seed}: epoch {epoch.number} of {epochs}, loss {epoch.loss:.4f}, validation r "

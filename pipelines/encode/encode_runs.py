@@ -8,20 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from brainalign import encoding
 from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
 from brainalign.datasets import run_drifts
-from brainalign.encoding import (
-    Band,
-    RunFit,
-    best_layers,
-    fit_runs,
-    mean_over_runs,
-    run_folds,
-    shift_null,
-    unique_variance,
-)
 from brainalign.features import resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import MIN_UNITS, RELIABLE, cross_validated_interval, permutation_test
@@ -42,17 +33,17 @@ def encode_runs(job: Job) -> None:
     names = list(dict.fromkeys(runs.tolist()))
     scores: list[dict[str, object]] = []
     targets, folds, weights = [], [], []
-    bands: dict[str, Band] = {}
-    fits: dict[str, RunFit] = {}
+    bands: dict[str, encoding.Band] = {}
+    fits: dict[str, encoding.RunFit] = {}
     apart: dict[str, list[str]] = noted["test_sets"]
-    parts = run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
+    parts = encoding.run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
     sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
     ratios = {name: 0.0 if name else 1 / ((noted["folds"] or len(sets[""])) - 1) for name in sets}
     rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():
-        every = {layer: fit_runs([values], Y, runs, delays, parts) for layer, values in layers.items()}
-        fits[model], bands[model] = best_layers(layers, every, names)
+        every = {layer: encoding.fit_runs([values], Y, runs, delays, parts) for layer, values in layers.items()}
+        fits[model], bands[model] = encoding.best_layers(layers, every, names)
         for layer, fit in every.items() if model not in controls else ():
             scores += _score_rows(model, layer, "layer", fit.r[rows[""]], ceiling, regions)
         weights += [
@@ -60,18 +51,18 @@ def encode_runs(job: Job) -> None:
             for delay, weight in zip(delays, fits[model].weights, strict=True)
         ]
     options = {"n_candidates": settings.n_candidates, "seed": job.seed}
-    fits["all"] = together = fit_runs(list(bands.values()), Y, runs, delays, parts, **options)
+    fits["all"] = together = encoding.fit_runs(list(bands.values()), Y, runs, delays, parts, **options)
     confidence = job.settings["confidence"]
     for model, fit in fits.items():
         fitted = list(bands.values()) if model == "all" else [bands[model]]
-        null = shift_null(
+        null = encoding.shift_null(
             fitted, Y, runs, delays, fit, gap, settings.permutations, parts, list(sets.values()), job.seed
         )
         kind = "control" if model in controls else "joint" if model == "all" else "model"
         for name, draws in zip(sets, null, strict=True):
             listed = _score_rows(model, "", kind, fit.r[rows[name]], ceiling, regions, draws, ratios[name], confidence)
             scores += [row | {"test_set": name} for row in listed]
-        r = mean_over_runs(fit.r[rows[""]])
+        r = encoding.mean_over_runs(fit.r[rows[""]])
         p = permutation_test(r, null[0])
         corrected = permutation_test(r, null[0], "max")
         table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "r": r})
@@ -81,7 +72,7 @@ def encode_runs(job: Job) -> None:
             for region, rows in regions.items()
             for k, run in enumerate(names)
         ]
-    unique = unique_variance(bands, together, Y, runs, delays, parts, **options)
+    unique = encoding.unique_variance(bands, together, Y, runs, delays, parts, **options)
     unique, whole = {name: lost[rows[""]] for name, lost in unique.items()}, together.r2[rows[""]]
     split = together.split[rows[""]]
     job.save(
@@ -162,7 +153,7 @@ def _score_rows(
     confidence: float = 0.95,
 ) -> list[dict[str, object]]:
     """List the mean r of a fit in every region, with its null, interval and ceiling where it has them."""
-    r, found = mean_over_runs(of_runs), []
+    r, found = encoding.mean_over_runs(of_runs), []
     corrected = np.full(len(r), np.nan) if null is None else permutation_test(r, null, "max")
     for region, rows in regions.items():
         row: dict[str, object] = {

@@ -10,29 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import datasets
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import PrepareSettings
-from brainalign.datasets import (
-    Problem,
-    audit,
-    changed_files,
-    copied_recordings,
-    fit_whitener,
-    image_split,
-    inspect_trials,
-    leakage_audit,
-    look_at_images,
-    make_splits,
-    marked_images,
-    noise_source,
-    read_fmri,
-    read_stimuli,
-    read_subject,
-    response_copies,
-    split_card,
-    split_rows,
-    stop_on,
-)
 from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, signal_share
 from brainalign.study import Study, load_descriptor
 from brainalign.workflow import Job
@@ -56,13 +36,13 @@ def prepare(job: Job) -> None:
             job.provenance.read(field, path)
     if job.has("stimuli"):
         job.provenance.read("images", job.path("stimuli"))
-    stop_on([Problem(study.name, line) for line in changed_files(study)])
-    problems = copied_recordings(study, subject)
+    datasets.stop_on([datasets.Problem(study.name, line) for line in datasets.changed_files(study)])
+    problems = datasets.copied_recordings(study, subject)
     details: dict[str, Any] = {}
     if study.in_blocks:
-        problems = [*audit(study, [subject]), *problems]
-        stop_on(problems)
-        recording = read_fmri(study, subject)
+        problems = [*datasets.audit(study, [subject]), *problems]
+        datasets.stop_on(problems)
+        recording = datasets.read_fmri(study, subject)
         responses = recording.responses
         dof = len(recording.residuals) - len(responses.trials)
         job.save("noise", Arrays(residuals=recording.residuals), dof=dof, of="volumes around block means")
@@ -71,11 +51,11 @@ def prepare(job: Job) -> None:
         assert study.fmri is not None  # blocks in volumes are read with it
         details = {"n_dropped_voxels": recording.n_dropped, "space": study.fmri.space}
     else:
-        stop_on(problems)
-        responses = read_subject(study, subject)
+        datasets.stop_on(problems)
+        responses = datasets.read_subject(study, subject)
         if not study.holds_out:  # any two runs may be on two sides
-            problems += response_copies(responses, f"{study.name}: recordings.{subject}")
-            stop_on(problems)
+            problems += datasets.response_copies(responses, f"{study.name}: recordings.{subject}")
+            datasets.stop_on(problems)
     if space := study.space_of(subject):
         responses.targets.attrs["space"] = {"name": space} | responses.targets.attrs.get("space", {})
     if study.holds_out:
@@ -88,30 +68,30 @@ def prepare(job: Job) -> None:
 
 
 def _held_out(
-    study: Study, subject: str, responses: Responses, problems: list[Problem], job: Job
+    study: Study, subject: str, responses: Responses, problems: list[datasets.Problem], job: Job
 ) -> tuple[Responses, dict[str, Any]]:
     """Save the split of stimuli into training and test, and ceilings of test averages; return what is fitted."""
-    stimuli = read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
-    images, doubts = look_at_images(stimuli)
-    stop_on(doubts)
+    stimuli = datasets.read_stimuli(study, job.path("stimuli") if job.has("stimuli") else None)
+    images, doubts = datasets.look_at_images(stimuli)
+    datasets.stop_on(doubts)
     if "category" in stimuli:
         category = stimuli.set_index("stimulus_id")["category"]
         trials = responses.trials.assign(category=responses.trials["stimulus_id"].map(category))
         responses = replace(responses, trials=trials)
     assert study.held_out is not None
     name, rule = study.held_out
-    test = marked_images(stimuli, name, rule)
+    test = datasets.marked_images(stimuli, name, rule)
     where = f"{study.name}: recordings.{subject}"
-    stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
-    splits = image_split(responses.trials, rule, test, images, seed=job.seed).assign(name=name)
+    datasets.stop_on(datasets.inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
+    splits = datasets.image_split(responses.trials, rule, test, images, seed=job.seed).assign(name=name)
     leaks = [] if images is not None else doubts
-    leaks += leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
-    leaks += response_copies(responses, where, [splits])
-    stop_on(leaks)
+    leaks += datasets.leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
+    leaks += datasets.response_copies(responses, where, [splits])
+    datasets.stop_on(leaks)
     details: dict[str, Any] = {}
     if responses.times is not None and study.epochs.whiten:
         responses, details = _whitened(responses, responses.times, splits)
-    card = split_card(splits, responses.trials, images)
+    card = datasets.split_card(splits, responses.trials, images)
     job.save(
         "splits",
         splits,
@@ -127,8 +107,8 @@ def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> Non
     """Save the splits that leave out runs or stimuli in turn, and ceilings of single trials."""
     trials, n_halvings = responses.trials, job.options("prepare", PrepareSettings).n_halvings
     where = f"{study.name}: recordings.{subject}"
-    stop_on(inspect_trials(where, trials, study.stimulus_ids()))
-    splits = [make_splits(trials, rule, job.seed).assign(name=name) for name, rule in study.left_out.items()]
+    datasets.stop_on(datasets.inspect_trials(where, trials, study.stimulus_ids()))
+    splits = [datasets.make_splits(trials, rule, job.seed).assign(name=name) for name, rule in study.left_out.items()]
     kinds = {name: rule.model_dump() for name, rule in study.left_out.items()}
     job.save("splits", pd.concat(splits, ignore_index=True), splits=kinds)
     ceiling = responses.target_table().assign(ceiling=_ceiling_of_a_trial(responses, n_halvings, job.seed))
@@ -139,10 +119,10 @@ def _left_out(study: Study, subject: str, responses: Responses, job: Job) -> Non
 def _whitened(
     responses: Responses, times: NDArray[np.floating], splits: pd.DataFrame
 ) -> tuple[Responses, dict[str, object]]:
-    train = split_rows(splits, responses.trials)["train"]
+    train = datasets.split_rows(splits, responses.trials)["train"]
     stimuli = responses.trials["stimulus_id"].to_numpy()[train]
-    noise = noise_source(times, stimuli.tolist())
-    whitener = fit_whitener(
+    noise = datasets.noise_source(times, stimuli.tolist())
+    whitener = datasets.fit_whitener(
         responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
     )
     white = replace(responses, values=whitener.transform(responses.values), units="noise standard deviations")
@@ -157,7 +137,7 @@ def _whitened(
 def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataFrame:
     """Return a row per target (and time): the ceiling of averages over the repeats of the test stimuli."""
     stimuli = responses.trials["stimulus_id"].to_numpy()
-    test = split_rows(splits, responses.trials)["test"]
+    test = datasets.split_rows(splits, responses.trials)["test"]
     n_repeats = np.unique(stimuli[test], return_counts=True)[1]
     share = np.full(responses.values[0].size, np.nan)
     if np.unique(stimuli, return_counts=True)[1].max() > 1:

@@ -5,20 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from brainalign import datasets
 from brainalign.arrays import Responses
-from brainalign.datasets import (
-    Problem,
-    TextRecordings,
-    changed_files,
-    copied_recordings,
-    read_sentence_study,
-    response_copies,
-    sentence_sensors,
-    sentence_splits,
-    sentence_trials,
-    split_problems,
-    stop_on,
-)
 from brainalign.datasets.studies import ORDER
 from brainalign.features import SentenceExtractor
 from brainalign.io import write_atomically
@@ -36,17 +24,20 @@ def prepare_sentences(job: Job) -> None:
     descriptor = load_descriptor(job.path("descriptor"))
     for name, path in descriptor.input_files().items():
         job.provenance.read(name, path)
-    stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
-    read: TextRecordings | None = None
+    datasets.stop_on([datasets.Problem(descriptor.name, line) for line in datasets.changed_files(descriptor)])
+    read: datasets.TextRecordings | None = None
     if descriptor.simulate is None:
-        responses, read = read_sentence_study(descriptor)
+        responses, read = datasets.read_sentence_study(descriptor)
     else:
         responses = _simulated(descriptor, job.seed)
     trials = responses.trials
-    splits = sentence_splits(descriptor, trials, job.seed)
-    problems = split_problems(descriptor, splits, trials, job.seed)
-    problems += [*copied_recordings(descriptor), *response_copies(responses, descriptor.name, [splits])]
-    stop_on(problems)
+    splits = datasets.sentence_splits(descriptor, trials, job.seed)
+    problems = datasets.split_problems(descriptor, splits, trials, job.seed)
+    problems += [
+        *datasets.copied_recordings(descriptor),
+        *datasets.response_copies(responses, descriptor.name, [splits]),
+    ]
+    datasets.stop_on(problems)
     # Nothing is written before everything is checked.
     job.outputs["stimuli"].parent.mkdir(parents=True, exist_ok=True)
     table = _texts(descriptor, trials)
@@ -95,8 +86,8 @@ def _simulated(descriptor: Study, seed: int) -> Responses:
         onset_s=np.nan,
     )
     values = np.concatenate([world.before, world.signals], axis=2)
-    trials = sentence_trials(descriptor, trials)
-    return Responses(values, trials, sentence_sensors(descriptor, values.shape[1]), "noise sd", times)
+    trials = datasets.sentence_trials(descriptor, trials)
+    return Responses(values, trials, datasets.sentence_sensors(descriptor, values.shape[1]), "noise sd", times)
 
 
 def _texts(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from brainalign import datasets
 from brainalign.arrays import Arrays
-from brainalign.datasets import (
-    Problem,
-    RegionRuns,
-    changed_files,
-    copied_recordings,
-    detrended,
-    read_region_runs,
-    series_copies,
-    stop_on,
-)
 from brainalign.simulation import roi_lagged, roi_series
 from brainalign.study import SeriesFiles, SeriesWorld, load_descriptor
 from brainalign.workflow import Job
@@ -28,12 +19,12 @@ def prepare_series(job: Job) -> None:
     for name, path in descriptor.found_files().items():
         if path.is_file():
             job.provenance.read(name, path)
-    stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
+    datasets.stop_on([datasets.Problem(descriptor.name, line) for line in datasets.changed_files(descriptor)])
     source = descriptor.simulate or next(iter(descriptor.recordings.values()))
     assert isinstance(source, SeriesWorld | SeriesFiles)
-    study = simulated(source) if isinstance(source, SeriesWorld) else read_region_runs(descriptor)
-    copies = [*copied_recordings(descriptor), *series_copies(study)]
-    stop_on(copies)
+    study = simulated(source) if isinstance(source, SeriesWorld) else datasets.read_region_runs(descriptor)
+    copies = [*datasets.copied_recordings(descriptor), *datasets.series_copies(study)]
+    datasets.stop_on(copies)
     job.save(
         "series",
         Arrays(series=study.series),
@@ -49,7 +40,7 @@ def prepare_series(job: Job) -> None:
     job.save("people", study.people)
 
 
-def simulated(world: SeriesWorld) -> RegionRuns:
+def simulated(world: SeriesWorld) -> datasets.RegionRuns:
     """Return a simulated study; where it has states, every stretch of one state is a run."""
     sizes = (world.n_subjects, world.n_frames, world.regions_per_network)
     if world.world == "roi_lagged":
@@ -65,5 +56,5 @@ def simulated(world: SeriesWorld) -> RegionRuns:
     people["split"], people["n_frames"] = "", length
     if "state" in world.known:
         people["state"] = np.where(made.states[:, : per_person * length : length].ravel() == 1, "on", "off")
-    series = np.stack([detrended(one) for one in cut])
-    return RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])
+    series = np.stack([datasets.detrended(one) for one in cut])
+    return datasets.RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])

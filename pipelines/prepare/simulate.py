@@ -9,29 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from brainalign import simulation
 from brainalign.io import file_digest, temporary_folder, write_atomically, write_json
-from brainalign.simulation import (
-    Cortex,
-    CortexDrives,
-    activations,
-    betas_image,
-    cortex_drives,
-    draw_scenes,
-    labels_image,
-    layer_latencies,
-    load_cortex,
-    plan_areas,
-    render,
-    rest_networks,
-    save_generator,
-    schedule,
-    sensor_info,
-    simulate_cortex,
-    simulate_meeg,
-    simulate_rest,
-    to_epochs,
-    train_generator,
-)
 from brainalign.study import SimulateOptions
 from brainalign.workflow import Job
 
@@ -78,21 +57,21 @@ def simulate(job: Job) -> None:
     output = _Output(root)
 
     scenes = _stimuli(size, seed)
-    images = render(scenes, size.image_size)
+    images = simulation.render(scenes, size.image_size)
     _write_stimuli(output, scenes, images)
-    drives = cortex_drives(_generator(output, size, seed, images), scenes)
-    layers = layer_latencies(drives.layers)
+    drives = simulation.cortex_drives(_generator(output, size, seed, images), scenes)
+    layers = simulation.layer_latencies(drives.layers)
     output.parquet("truth/layers.parquet", [layers])
-    cortex = load_cortex() if size.fmri_subjects else None
+    cortex = simulation.load_cortex() if size.fmri_subjects else None
     vertices, sensors, regions = [], [], []
     for number, (subject, modality) in enumerate(_subjects(size).items()):
         subject_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         if cortex is not None and modality == "fmri":
-            trials = schedule(list(scenes["stimulus_id"]), size.n_repeats, size.n_sessions, subject_seed)
+            trials = simulation.schedule(list(scenes["stimulus_id"]), size.n_repeats, size.n_sessions, subject_seed)
             vertices.append(_write_fmri(output, subject, trials, drives, cortex, subject_seed))
             regions.append(_write_rest(output, subject, drives, size.n_rest_volumes, subject_seed))
         else:
-            trials = schedule(list(scenes["stimulus_id"]), size.meeg_repeats, 1, subject_seed)
+            trials = simulation.schedule(list(scenes["stimulus_id"]), size.meeg_repeats, 1, subject_seed)
             sensors.append(_write_meeg(output, subject, modality, trials, drives, size, subject_seed))
     for name, tables in (("vertices", vertices), ("sensors", sensors), ("regions", regions)):
         if tables:
@@ -103,7 +82,7 @@ def simulate(job: Job) -> None:
 
 def _stimuli(size: SimulateOptions, seed: int) -> pd.DataFrame:
     """Draw the scenes; `set` is shared (held out) or unique (for training)."""
-    scenes = draw_scenes(size.n_shared + size.n_unique, seed)
+    scenes = simulation.draw_scenes(size.n_shared + size.n_unique, seed)
     scenes["set"] = ["shared"] * size.n_shared + ["unique"] * size.n_unique
     scenes.insert(1, "path", [f"images/{stimulus_id}.png" for stimulus_id in scenes["stimulus_id"]])
     return scenes
@@ -119,38 +98,49 @@ def _write_stimuli(output: _Output, scenes: pd.DataFrame, images: np.ndarray) ->
 
 def _generator(output: _Output, size: SimulateOptions, seed: int, images: np.ndarray) -> dict[str, np.ndarray]:
     """Train the network on scenes of its own, write it, and return its layers' maps of the study's images."""
-    training = draw_scenes(size.n_training_scenes, seed + 1_000_003)
-    model = train_generator(training, render(training, size.image_size), n_epochs=size.n_epochs, seed=seed)
+    training = simulation.draw_scenes(size.n_training_scenes, seed + 1_000_003)
+    model = simulation.train_generator(
+        training, simulation.render(training, size.image_size), n_epochs=size.n_epochs, seed=seed
+    )
     folder = output.root / "generator"
     folder.mkdir(exist_ok=True)
     with temporary_folder(folder) as temporary:
-        for path in save_generator(model, temporary, size.image_size):
+        for path in simulation.save_generator(model, temporary, size.image_size):
             os.replace(path, folder / path.name)
             output.note(folder / path.name)
-    return activations(model, images)
+    return simulation.activations(model, images)
 
 
 def _write_fmri(
-    output: _Output, subject: str, trials: pd.DataFrame, drives: CortexDrives, cortex: Cortex, seed: int
+    output: _Output,
+    subject: str,
+    trials: pd.DataFrame,
+    drives: simulation.CortexDrives,
+    cortex: simulation.Cortex,
+    seed: int,
 ) -> pd.DataFrame:
     """Write betas, areas and trials of a subject; return the truth."""
-    responses, truth = simulate_cortex(trials, drives, cortex, seed)
+    responses, truth = simulation.simulate_cortex(trials, drives, cortex, seed)
     stem = f"sub-{subject}/sub-{subject}"
     for hemi in ("L", "R"):
         mine = (truth["hemi"] == hemi).to_numpy()
-        betas = betas_image(responses.values[:, mine], list(trials["trial_id"]), hemi)
+        betas = simulation.betas_image(responses.values[:, mine], list(trials["trial_id"]), hemi)
         output.write(f"{stem}_hemi-{hemi}_betas.func.gii", betas.to_filename)
-        labels = labels_image(list(truth["roi"][mine]), hemi, list(plan_areas(drives.layers)["roi"]))
+        labels = simulation.labels_image(
+            list(truth["roi"][mine]), hemi, list(simulation.plan_areas(drives.layers)["roi"])
+        )
         output.write(f"{stem}_hemi-{hemi}_rois.label.gii", labels.to_filename)
     output.tsv(f"{stem}_trials.tsv", trials)
     truth.insert(0, "subject", subject)
     return truth
 
 
-def _write_rest(output: _Output, subject: str, drives: CortexDrives, n_volumes: int, seed: int) -> pd.DataFrame:
+def _write_rest(
+    output: _Output, subject: str, drives: simulation.CortexDrives, n_volumes: int, seed: int
+) -> pd.DataFrame:
     """Write the resting scan of a subject; return the truth."""
-    regions = rest_networks(list(plan_areas(drives.layers)["roi"]))
-    output.tsv(f"sub-{subject}/sub-{subject}_rest.tsv", simulate_rest(regions, n_volumes, seed))
+    regions = simulation.rest_networks(list(simulation.plan_areas(drives.layers)["roi"]))
+    output.tsv(f"sub-{subject}/sub-{subject}_rest.tsv", simulation.simulate_rest(regions, n_volumes, seed))
     regions.insert(0, "subject", subject)
     return regions
 
@@ -160,14 +150,14 @@ def _write_meeg(
     subject: str,
     modality: str,
     trials: pd.DataFrame,
-    drives: CortexDrives,
+    drives: simulation.CortexDrives,
     size: SimulateOptions,
     seed: int,
 ) -> pd.DataFrame:
     """Write the epochs of a subject; return the truth."""
-    info = sensor_info(modality, size.meg_sensors)
-    responses, truth = simulate_meeg(trials, drives.what, drives.stimulus_ids, info, seed)
-    epochs = to_epochs(responses, info)
+    info = simulation.sensor_info(modality, size.meg_sensors)
+    responses, truth = simulation.simulate_meeg(trials, drives.what, drives.stimulus_ids, info, seed)
+    epochs = simulation.to_epochs(responses, info)
     output.write(
         f"sub-{subject}/sub-{subject}_{modality}-epo.fif", lambda path: epochs.save(path, fmt="single", verbose=False)
     )

@@ -8,19 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from brainalign import statistics
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import SummarizeSettings
 from brainalign.io import Provenance, entities_of, load, load_sidecar
 from brainalign.simulation import preferences
-from brainalign.statistics import (
-    RELIABLE,
-    Candidate,
-    RegionDraws,
-    family_contest,
-    layer_preference,
-    paired_differences_p,
-    target_winners,
-)
 from brainalign.workflow import Job
 
 WHITENED = "noise standard deviations"
@@ -72,7 +64,7 @@ def summarize_images(job: Job) -> None:
 
 def _chosen_layer(profile: pd.DataFrame) -> str:
     """Return the layer that predicts best inside the training stimuli; the first where nothing was chosen there."""
-    reliable = profile[profile["group"] == RELIABLE]
+    reliable = profile[profile["group"] == statistics.RELIABLE]
     if not np.isfinite(reliable["cv_score"]).any():
         return str(reliable["layer"].iloc[0])
     return str(reliable["layer"].iloc[int(np.nanargmax(reliable["cv_score"]))])
@@ -84,7 +76,7 @@ def _rows(
     """Return the headline rows of every layer of one model and method."""
     rows: list[dict[str, object]] = []
     for layer, mine in scores.groupby("layer", sort=False):
-        part = profile[(profile["layer"] == layer) & (profile["group"] == RELIABLE)].iloc[0]
+        part = profile[(profile["layer"] == layer) & (profile["group"] == statistics.RELIABLE)].iloc[0]
         # All targets where no image was repeated, so that there are no ceilings.
         reliable = mine[mine["ceiling"] > threshold] if mine["ceiling"].notna().any() else mine
         choice = CHOICE if np.isfinite(part["cv_score"]) else NO_CHOICE
@@ -125,7 +117,7 @@ def _differences(
         | {"layer_a": best["layer"][a], "layer_b": best["layer"][b], "quantity": "mean r"}
         for a, b in pairs
     ]
-    p = paired_differences_p(differences, drawn, n_images)
+    p = statistics.paired_differences_p(differences, drawn, n_images)
     return pd.DataFrame(rows).assign(difference=differences, low=low, high=high, p=p)[DIFFERENCES]
 
 
@@ -140,31 +132,35 @@ def _contest(
     """Return the contest of families in every region, and the best family of every reliable target; empty for none."""
     if not families:
         return pd.DataFrame({"region": np.empty(0, dtype=str)}), pd.DataFrame({"target_id": np.empty(0, dtype=str)})
-    candidates: list[Candidate] = []
-    kept: dict[str, RegionDraws] = {}
+    candidates: list[statistics.Candidate] = []
+    kept: dict[str, statistics.RegionDraws] = {}
     for family, fits in families.items():
         for model, method in fits:
             path, name = draws[model, method], f"{model}/{method}"
-            kept[name] = RegionDraws.read(load(path, Arrays, provenance), load_sidecar(path)["details"])
+            kept[name] = statistics.RegionDraws.read(load(path, Arrays, provenance), load_sidecar(path)["details"])
             if not kept[name].regions:
                 return _contest({}, {}, {}, ceiling, confidence, provenance)  # no target is reliable
             kept[name].check_same(next(iter(kept.values())), name, next(iter(kept)))
             candidates += _candidates((family, model, method), scores[model, method], kept[name])
     first, level = next(iter(kept.values())), ceiling["ceiling"].to_numpy()
     sizes = {"n_train": first.n_train, "n_test": len(first.test_ids)}
-    contest = family_contest(candidates, first.regions, ceiling=level, confidence=confidence, **sizes)
-    winners = target_winners(candidates, first.regions[RELIABLE])
+    contest = statistics.family_contest(candidates, first.regions, ceiling=level, confidence=confidence, **sizes)
+    winners = statistics.target_winners(candidates, first.regions[statistics.RELIABLE])
     places = winners.pop("target").to_numpy()
     winners.insert(0, "target_id", ceiling["target_id"].to_numpy()[places])
     return contest, winners.assign(ceiling=level[places])
 
 
-def _candidates(fit: tuple[str, str, str], scores: pd.DataFrame, draws: RegionDraws) -> list[Candidate]:
+def _candidates(
+    fit: tuple[str, str, str], scores: pd.DataFrame, draws: statistics.RegionDraws
+) -> list[statistics.Candidate]:
     """Return every layer of a fit (family, model, method): what may represent the family."""
     found = []
     for layer, mine in scores.groupby("layer", sort=False):
         r, p, cv_r = (mine[column].to_numpy(dtype=float) for column in ("r", "p", "cv_r"))
-        found.append(Candidate(*fit, str(layer), r, p, cv_r, draws.draws[str(layer)], draws.null[str(layer)]))
+        found.append(
+            statistics.Candidate(*fit, str(layer), r, p, cv_r, draws.draws[str(layer)], draws.null[str(layer)])
+        )
     return found
 
 
@@ -252,7 +248,7 @@ def _preferences(vertices: pd.DataFrame, responses: Responses, scenes: pd.DataFr
     n, rng = measured.shape[1], np.random.default_rng(0)
     every = np.arange(n)
     drawn = rng.integers(0, n, (N_DRAWS, n))
-    table = layer_preference(
+    table = statistics.layer_preference(
         correlations(every, every),
         np.stack([correlations(drawn[k], drawn[k]) for k in range(N_DRAWS)]),
         np.stack([correlations(every, rng.permutation(n)) for _ in range(N_DRAWS)]),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import synthesis
 from brainalign.arrays import Features, Layers, Responses, Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.config import SHARED_LAYERS, CaptionSettings
@@ -20,15 +21,6 @@ from brainalign.features import embed_texts, find_function
 from brainalign.io import load
 from brainalign.statistics import RELIABLE
 from brainalign.study import attribute_labels, attribute_words, check_vectors
-from brainalign.synthesis import (
-    AttributeCaptioner,
-    Captioner,
-    CaptionStudy,
-    PrefixCaptioner,
-    TextCaptioner,
-    VocabularyCaptioner,
-    noun_shares,
-)
 from brainalign.workflow import Job
 
 
@@ -60,7 +52,7 @@ def caption(job: Job) -> None:
     place = np.full(len(responses.targets), -1)
     place[rows] = np.arange(len(rows))
     regions = {name: place[of][place[of] >= 0] for name, of in groups.items()}
-    study = CaptionStudy(
+    study = synthesis.CaptionStudy(
         ridge=Ridge(alphas=options.alphas, device="cpu", dtype="float64"),
         captioner=captioner,
         labels=labels,
@@ -85,7 +77,7 @@ def caption(job: Job) -> None:
     nouns = nouns or _common(found.captions["caption"])
     about |= {
         "attributes": attributes,
-        "nouns": noun_shares(found.captions["caption"].tolist(), regions, nouns),
+        "nouns": synthesis.noun_shares(found.captions["caption"].tolist(), regions, nouns),
         "temperature": found.temperature,
         "temperature_chosen": options.temperature == "auto",
         "n_train": len(scaled[0][0]),
@@ -138,7 +130,9 @@ def _has_texts(weights: str) -> bool:
         return False
 
 
-def _captioner(options: CaptionSettings, images: Features, embed: Any) -> tuple[Captioner, dict[str, NDArray[np.str_]]]:
+def _captioner(
+    options: CaptionSettings, images: Features, embed: Any
+) -> tuple[synthesis.Captioner, dict[str, NDArray[np.str_]]]:
     """Return the captioner, and the attributes of the training images where it names some."""
     units = images.values / np.linalg.norm(images.values, axis=1, keepdims=True)
     origin = units.mean(axis=0)
@@ -149,23 +143,23 @@ def _captioner(options: CaptionSettings, images: Features, embed: Any) -> tuple[
         for name, column in labels.items():
             values = _in_order(column, attribute_words(name, options.words))
             known[name] = values, np.stack([units[column == value].mean(axis=0) for value in values])
-        return AttributeCaptioner(known, origin), labels
+        return synthesis.AttributeCaptioner(known, origin), labels
     if kind in ("vocabulary", "nearest") and not options.phrases:
         options.check_columns([str(name) for name in images.stimuli])
         texts = images.stimuli["caption"].to_numpy(dtype=np.str_)
         if kind == "nearest":
-            return VocabularyCaptioner(texts.tolist(), units), {}
+            return synthesis.VocabularyCaptioner(texts.tolist(), units), {}
         phrases = list(dict.fromkeys(texts.tolist()))
         means = np.stack([units[texts == text].mean(axis=0) for text in phrases]) if embed is None else embed(phrases)
-        return VocabularyCaptioner(phrases, means, origin), {}
+        return synthesis.VocabularyCaptioner(phrases, means, origin), {}
     if kind == "vocabulary":
         options.check_space(images.layer, embed is not None)
-        return VocabularyCaptioner(options.phrases, embed(list(options.phrases)), origin), {}
+        return synthesis.VocabularyCaptioner(options.phrases, embed(list(options.phrases)), origin), {}
     if kind == "prefix":
         assert options.prefix is not None
-        return TextCaptioner(PrefixCaptioner.from_folder(options.prefix), embed), {}
+        return synthesis.TextCaptioner(synthesis.PrefixCaptioner.from_folder(options.prefix), embed), {}
     function, _ = find_function(kind)
-    return TextCaptioner(function, embed), {}  # type: ignore[arg-type]
+    return synthesis.TextCaptioner(function, embed), {}  # type: ignore[arg-type]
 
 
 def _in_order(column: NDArray[np.str_], words: Sequence[str]) -> list[str]:
@@ -173,8 +167,8 @@ def _in_order(column: NDArray[np.str_], words: Sequence[str]) -> list[str]:
     return [word for word in words if word in present] if present <= set(words) else sorted(present)
 
 
-def _vocabularies(captioner: Captioner) -> Mapping[str, VocabularyCaptioner]:
-    return captioner.vocabularies if isinstance(captioner, AttributeCaptioner) else {}
+def _vocabularies(captioner: synthesis.Captioner) -> Mapping[str, synthesis.VocabularyCaptioner]:
+    return captioner.vocabularies if isinstance(captioner, synthesis.AttributeCaptioner) else {}
 
 
 def _common(texts: pd.Series[str], n: int = 12) -> tuple[str, ...]:

@@ -18,23 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brainalign import synthesis
 from brainalign.arrays import Arrays, Layers, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import SynthesizeSettings
 from brainalign.devices import pick_device
 from brainalign.features import ImageFeatures, image_features
 from brainalign.simulation import SHAPE_NEURONS, measure_things, true_responses
-from brainalign.synthesis import (
-    Judges,
-    NaturalImages,
-    Sampling,
-    SavedEncoders,
-    Synthesised,
-    SynthesisStudy,
-    Typicality,
-    load_prior,
-    synthesis_gains,
-)
 from brainalign.workflow import Job
 
 ROLES = ("guide", "check")
@@ -51,7 +41,7 @@ def synthesize(job: Job) -> None:
         raise BrainalignError("synthesize.prior is missing; give a diffusion model")
     device = str(pick_device(options.device))
     job.provenance.device = device
-    pipe = load_prior(
+    pipe = synthesis.load_prior(
         options.prior,
         device,
         options.recurrence,
@@ -61,7 +51,7 @@ def synthesize(job: Job) -> None:
     )
     about = job.details("guides")
     setting = setting_of(job, options, options.batch_size, pipe, about["asked"])
-    study = SynthesisStudy(
+    study = synthesis.SynthesisStudy(
         pipe,
         setting.encoders.objectives("guide", setting.guide),
         setting.judges,
@@ -81,10 +71,10 @@ def synthesize(job: Job) -> None:
 class Setting:
     """What images are made and judged with: encoders, the network that guides, judges, natural images, neurons."""
 
-    encoders: SavedEncoders
+    encoders: synthesis.SavedEncoders
     guide: ImageFeatures
-    judges: Judges
-    natural: NaturalImages
+    judges: synthesis.Judges
+    natural: synthesis.NaturalImages
     known: list[str]
 
 
@@ -97,30 +87,32 @@ def setting_of(job: Job, options: SynthesizeSettings, batch_size: int, pipe: Any
             f"{pipe.image_size}; delete the guides and run snakemake again"
         )
     device = job.provenance.device
-    encoders = SavedEncoders(arrays, about["regions"], asked)
+    encoders = synthesis.SavedEncoders(arrays, about["regions"], asked)
     models = job.settings["models"]
     guide, check = (
         image_features(models[role], about[role]["layer"], about[role]["model"], device, job.seed) for role in ROLES
     )
     stimuli = next(iter(job.load("features", Layers).values())).stimuli
-    natural = NaturalImages(_natural_files(job, stimuli, arrays, options.n_natural), pipe.image_size, device)
+    natural = synthesis.NaturalImages(_natural_files(job, stimuli, arrays, options.n_natural), pipe.image_size, device)
     batched = dict(zip(ROLES, (_in_batches(network, batch_size) for network in (guide, check)), strict=True))
     by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, of) for role, of in batched.items()}
     by_image: dict[str, Callable[[Tensor], Values]] = {
-        "typical": Typicality(batched["check"], batched["check"](natural).cpu().numpy())
+        "typical": synthesis.Typicality(batched["check"], batched["check"](natural).cpu().numpy())
     }
     known: list[str] = []
     if job.settings["simulated"]:
         known = [name for name, (_, minus) in asked.items() if minus is None and name in SHAPE_NEURONS]
         by_region["true"] = _neurons(list(asked), known, natural)
         by_image["valid"] = lambda images: measure_things(_pixels(images)).valid.astype(float)
-    return Setting(encoders, guide, Judges(by_region, by_image), natural, known)
+    return Setting(encoders, guide, synthesis.Judges(by_region, by_image), natural, known)
 
 
-def sampling_of(options: SynthesizeSettings, seed: int) -> Sampling:
+def sampling_of(options: SynthesizeSettings, seed: int) -> synthesis.Sampling:
     """Build the sampling of images from the settings."""
-    shared = {field.name: getattr(options, field.name) for field in fields(Sampling) if hasattr(options, field.name)}
-    return Sampling(**shared, n_steps=options.steps, seed=seed)
+    shared = {
+        field.name: getattr(options, field.name) for field in fields(synthesis.Sampling) if hasattr(options, field.name)
+    }
+    return synthesis.Sampling(**shared, n_steps=options.steps, seed=seed)
 
 
 def _prompts(job: Job, options: SynthesizeSettings, regions: Sequence[str]) -> dict[str, str]:
@@ -134,7 +126,7 @@ def _prompts(job: Job, options: SynthesizeSettings, regions: Sequence[str]) -> d
     return {str(region): str(own.mode().iloc[0]) for region, own in said.groupby("region")["caption"]}
 
 
-def _save(job: Job, found: Synthesised, known: list[str], about: Mapping[str, Any]) -> None:
+def _save(job: Job, found: synthesis.Synthesised, known: list[str], about: Mapping[str, Any]) -> None:
     table = found.table
     for name in ("true", "valid"):
         if name not in table:
@@ -142,7 +134,7 @@ def _save(job: Job, found: Synthesised, known: list[str], about: Mapping[str, An
     # Nobody knows which natural images a region prefers whose neuron is not known.
     table = table[(table["condition"] != "natural true") | table["region"].isin(known)].reset_index(drop=True)
     gains = [
-        synthesis_gains(table[table["scored"] == region], job.settings["confidence"], job.seed)
+        synthesis.synthesis_gains(table[table["scored"] == region], job.settings["confidence"], job.seed)
         for region in about["asked"]
     ]
     details = {
@@ -216,28 +208,28 @@ def _natural_files(job: Job, stimuli: pd.DataFrame, arrays: Arrays, most: int) -
     return [str(job.path("stimuli").parent / path) for path in stimuli["path"].iloc[rows]]
 
 
-def _neurons(asked: list[str], known: list[str], natural: NaturalImages) -> Callable[[Tensor], Values]:
+def _neurons(asked: list[str], known: list[str], natural: synthesis.NaturalImages) -> Callable[[Tensor], Values]:
     """Return true responses (n, n_asked) in standard deviations over natural images; NaN where no neuron is known."""
     usual = _true(natural)
     mean, sd = usual.mean(), usual.std(ddof=0)
 
-    def say(images: Tensor | NaturalImages) -> Values:
+    def say(images: Tensor | synthesis.NaturalImages) -> Values:
         found = (_true(images) - mean) / sd
         return np.asarray(found[known].reindex(columns=asked).to_numpy(dtype=np.float64))
 
     return say
 
 
-def _true(images: Tensor | NaturalImages) -> pd.DataFrame:
+def _true(images: Tensor | synthesis.NaturalImages) -> pd.DataFrame:
     """Return the neurons' responses; natural images are read a few at a time."""
     parts = (images[first : first + READ_AT_ONCE] for first in range(0, len(images), READ_AT_ONCE))
     return pd.concat([true_responses(measure_things(_pixels(part))) for part in parts], ignore_index=True)
 
 
-def _in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor | NaturalImages], Tensor]:
+def _in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor | synthesis.NaturalImages], Tensor]:
     """Return a network that is shown few images at a time."""
 
-    def features(images: Tensor | NaturalImages) -> Tensor:
+    def features(images: Tensor | synthesis.NaturalImages) -> Tensor:
         with torch.no_grad():
             return torch.cat([network(images[first : first + size]) for first in range(0, len(images), size)])
 

@@ -26,6 +26,7 @@ from brainalign.report import (
     SubjectMaterial,
     TextMaterial,
     failed_identification,
+    kit,
     render_page,
 )
 from brainalign.report.geometry_sections import UNSEEN
@@ -148,8 +149,8 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     row |= {"low": 0.7, "high": 0.9, "n": 28}
     drawn = row | {"model": "noise", "layer": "all", "p": np.nan, "n": 9, "value": 0.7 if fails else 0.55}
     material.summary = pd.DataFrame([row, drawn])
-    for name in ("findings", "_cards", "SECTIONS"):
-        patch.setattr(blocks_page, name, [] if name == "SECTIONS" else lambda _: [])
+    for module, name in ((kit, "findings"), (blocks_page, "_cards"), (blocks_page, "SECTIONS")):
+        patch.setattr(module, name, [] if name == "SECTIONS" else lambda _: [])
     return render_page(material, [blocks_page.blocks_chapter(material)])
 
 
@@ -175,7 +176,7 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
     pair |= {"difference": 0.1, "low": 0.05 if fails else -0.05, "high": 0.15, "p": 0.01}
     named = pd.DataFrame({"name": ["nested"], "null_mean": [0.3 if fails else 0.25], "null_high": [0.4]})
     for name in ("score_table", "comparison_table"):
-        patch.setattr(group, name, lambda *_: "")
+        patch.setattr(kit, name, lambda *_: "")
     chapter = group.scores_chapter(
         pd.DataFrame({"subject": ["1"]}), pd.DataFrame([pair]), controls=["twin"],
         failed_controls=failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),

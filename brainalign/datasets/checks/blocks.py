@@ -11,18 +11,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import (
-    Fingerprint,
-    audit_images,
-    bad_voxels,
-    copied_trials,
-    copy_problems,
-    find_blocks,
-    fingerprint,
-    open_image,
-    read_labels,
-    read_volumes,
-)
+from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import make_splits
 from brainalign.io import file_digest
@@ -30,7 +19,7 @@ from brainalign.study import FmriOptions, Study, check_repetition_time, guessed_
 
 
 def audit(
-    descriptor: Study, subjects: list[str] | None = None, prints: dict[str, Fingerprint] | None = None
+    descriptor: Study, subjects: list[str] | None = None, prints: dict[str, formats.Fingerprint] | None = None
 ) -> list[Problem]:
     """Return every problem of a dataset; an empty list when there is none.
 
@@ -44,7 +33,7 @@ def audit(
     """
     problems = _picture_problems(descriptor)
     for subject in subjects or descriptor.recordings:
-        kept: list[Fingerprint] = []
+        kept: list[formats.Fingerprint] = []
         problems += [
             Problem(
                 f"{descriptor.name}: recordings.{subject}.{field}"
@@ -59,7 +48,7 @@ def audit(
             # Neighbouring volumes of a run may be alike, as where motion was interpolated; runs are left out in turn.
             runs = pd.DataFrame({"trial_id": volumes.trials, "split": volumes.places, "fold": 0})
             where = f"{descriptor.name}: recordings.{subject}.bold"
-            problems += copy_problems(copied_trials({"": volumes}), where, [runs])
+            problems += formats.copy_problems(formats.copied_trials({"": volumes}), where, [runs])
             if prints is not None:
                 prints[subject] = volumes
     return problems
@@ -77,14 +66,14 @@ def _picture_problems(descriptor: Study) -> list[Problem]:
             lost.append(Problem(f"{descriptor.name}: stimuli.{name}.path", str(error).split(": ", 2)[2], rows=(name,)))
         else:
             found.append({"stimulus_id": name, "path": str(path)})
-    problems = audit_images(pd.DataFrame(found, columns=["stimulus_id", "path"])).problems()
+    problems = formats.audit_images(pd.DataFrame(found, columns=["stimulus_id", "path"])).problems()
     return lost + [replace(problem, where=f"{descriptor.name}: {problem.where}") for problem in problems]
 
 
 def _doubts(descriptor: Study, subject: str) -> Iterator[str]:
     """Yield what may be wrong with files of a subject that can be read; others are errors already."""
     with suppress(BrainalignError):
-        header = open_image(descriptor.find(subject, "bold")).header
+        header = formats.open_image(descriptor.find(subject, "bold")).header
         if hasattr(header, "get_xyzt_units") and (
             what := guessed_repetition_time(_fmri(descriptor).tr_s, header.get_zooms())
         ):
@@ -100,7 +89,7 @@ def _fmri(descriptor: Study) -> FmriOptions:
     return descriptor.fmri
 
 
-def _problems(descriptor: Study, subject: str, kept: list[Fingerprint]) -> Iterator[tuple[str, str]]:
+def _problems(descriptor: Study, subject: str, kept: list[formats.Fingerprint]) -> Iterator[tuple[str, str]]:
     """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound.
 
     What is kept of volumes that can be read is appended to `kept`.
@@ -118,7 +107,7 @@ def _problems(descriptor: Study, subject: str, kept: list[Fingerprint]) -> Itera
     labels = None
     if "labels" in paths:
         try:
-            labels = read_labels(paths["labels"])
+            labels = formats.read_labels(paths["labels"])
             yield from _label_problems(descriptor, labels)
         except BrainalignError as error:
             yield "labels", str(error)
@@ -152,7 +141,7 @@ def _label_problems(descriptor: Study, labels: pd.DataFrame) -> Iterator[tuple[s
         yield "labels", "a run number comes back after another run; number the runs of all sessions differently"
         return
     try:
-        blocks = find_blocks(labels, _fmri(descriptor))
+        blocks = formats.find_blocks(labels, _fmri(descriptor))
     except BrainalignError as error:
         yield "labels", str(error)
         return
@@ -187,9 +176,9 @@ def _design_problems(descriptor: Study, labels: pd.DataFrame, blocks: pd.DataFra
 
 
 def _image_problems(
-    descriptor: Study, paths: dict[str, Path], labels: pd.DataFrame | None, kept: list[Fingerprint]
+    descriptor: Study, paths: dict[str, Path], labels: pd.DataFrame | None, kept: list[formats.Fingerprint]
 ) -> Iterator[tuple[str, str]]:
-    bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
+    bold, mask = formats.open_image(paths["bold"]), formats.open_image(paths["mask"])
     if len(bold.shape) != 4:
         yield "bold", f"{paths['bold']} has shape {bold.shape}; give a 4-D image, volumes last"
         return
@@ -216,15 +205,15 @@ def _image_problems(
             f"{len(labels)} lines for {bold.shape[3]} volumes of bold; give one line 'label run' per volume",
         )
         return
-    inside = read_volumes(paths["mask"]) > 0
+    inside = formats.read_volumes(paths["mask"]) > 0
     if inside.sum() < 2:
         yield "mask", f"{paths['mask']} selects {inside.sum()} voxel(s); patterns need 2 or more, with values > 0"
         return
-    volumes = read_volumes(paths["bold"])[inside]
+    volumes = formats.read_volumes(paths["bold"])[inside]
     runs = np.zeros(volumes.shape[1]) if labels is None else labels["run"].to_numpy()
-    broken, flat = bad_voxels(volumes, runs)
+    broken, flat = formats.bad_voxels(volumes, runs)
     names = [f"volume {number}" for number in range(volumes.shape[1])]
-    kept.append(fingerprint(volumes[~(broken | flat)].T, names, [f"run {run}" for run in runs]))
+    kept.append(formats.fingerprint(volumes[~(broken | flat)].T, names, [f"run {run}" for run in runs]))
     if _fmri(descriptor).bad_voxels == "raise":
         places = [tuple(int(x) for x in place) for place in np.argwhere(inside)]
         for kind, found in (("NaN or infinite", broken), ("constant", flat)):

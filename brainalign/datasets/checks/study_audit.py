@@ -12,29 +12,9 @@ import pandas as pd
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.config import DecodeTimesSettings
+from brainalign.datasets import formats
 from brainalign.datasets.checks.blocks import audit
 from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes, space_problems
-from brainalign.datasets.formats import (
-    Fingerprint,
-    ImageAudit,
-    audit_images,
-    check_same_channels,
-    copied_recordings,
-    copied_trials,
-    copy_problems,
-    finish_responses,
-    noise_source,
-    of_responses,
-    rdm_copies,
-    read_neural,
-    read_rdm_study,
-    read_recordings,
-    read_region_runs,
-    read_videos,
-    response_copies,
-    series_copies,
-    write_stimulus_images,
-)
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import (
     group_labels,
@@ -129,7 +109,7 @@ def audit_study(descriptor: Study) -> StudyAudit:
         AUDITS[descriptor.data_type](descriptor, found)
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "recordings"))
-    found.problems += copied_recordings(descriptor)
+    found.problems += formats.copied_recordings(descriptor)
     return found
 
 
@@ -145,7 +125,7 @@ def _blocks(descriptor: Study, found: StudyAudit) -> None:
         f"{len(descriptor.recordings)} subject(s), {len(descriptor.stimulus_ids())} stimuli{size}",
         f"splits: {', '.join(descriptor.splits)}",
     ]
-    prints: dict[str, Fingerprint] = {}
+    prints: dict[str, formats.Fingerprint] = {}
     found.problems += [*audit(descriptor, prints=prints), *_of_held_out(descriptor), *_between_subjects(prints)]
 
 
@@ -163,11 +143,11 @@ def _of_held_out(descriptor: Study) -> Iterator[Problem]:
         yield _problem(descriptor, error, "splits")
 
 
-def _between_subjects(prints: dict[str, Fingerprint]) -> list[Problem]:
+def _between_subjects(prints: dict[str, formats.Fingerprint]) -> list[Problem]:
     """Return a warning for every two subjects with trials of the same signals."""
-    pairs = copied_trials({f"subject {name}": kept for name, kept in prints.items()})
+    pairs = formats.copied_trials({f"subject {name}": kept for name, kept in prints.items()})
     between = pairs[pairs["part_a"] != pairs["part_b"]]
-    return copy_problems(between.assign(place_a="", place_b=""), "subjects")
+    return formats.copy_problems(between.assign(place_a="", place_b=""), "subjects")
 
 
 # ---------------------------------------------------------------------------------------------------------- images
@@ -188,7 +168,7 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "images"))
     channels: dict[str, dict[str, pd.DataFrame]] = {}
-    prints: dict[str, Fingerprint] = {}
+    prints: dict[str, formats.Fingerprint] = {}
     rows, cards = [], []
     for subject, files in descriptor.recordings.items():
         where = f"recordings.{subject}"
@@ -206,7 +186,7 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
             rows_of = sizes["roi"].unique().tolist()
             table = table.loc[rows_of].reset_index().rename(columns={"": "targets"})
             found.tables[f"targets in ROIs of {where}"] = table
-        prints[subject] = of_responses(responses)
+        prints[subject] = formats.of_responses(responses)
         if stimuli is not None:
             problems, card = _of_trials(descriptor, subject, responses, stimuli, images, test, prints[subject])
             found.problems += problems
@@ -253,7 +233,7 @@ def _of_values(descriptor: Study, where: str, responses: Responses) -> Iterator[
         yield replace(problem, level="warning") if dropped else problem
     if dropped or not any(problem.level == "error" for problem in found):
         try:
-            finish_responses(responses, standardize=descriptor.betas.standardize, bad_targets="drop")
+            formats.finish_responses(responses, standardize=descriptor.betas.standardize, bad_targets="drop")
         except BrainalignError as error:
             yield Problem(where, str(error))
 
@@ -263,15 +243,15 @@ def _of_trials(
     subject: str,
     responses: Responses,
     stimuli: pd.DataFrame,
-    images: ImageAudit | None,
+    images: formats.ImageAudit | None,
     test: list[str],
-    signals: Fingerprint,
+    signals: formats.Fingerprint,
 ) -> tuple[list[Problem], pd.DataFrame | None]:
     """Find the problems of trials and of their split, made as prepare makes it, and build the split's card."""
     where, trials = f"recordings.{subject}", responses.trials
     problems = inspect_trials(where, trials, stimuli["stimulus_id"].tolist(), test or None)
     if descriptor.held_out is None:
-        copies = copy_problems(copied_trials({"": signals}), where)
+        copies = formats.copy_problems(formats.copied_trials({"": signals}), where)
         return [*problems, *copies, *_of_folds(descriptor, where, trials)], None
     name, rule = descriptor.held_out
     if rule.column is not None and not test:
@@ -283,12 +263,12 @@ def _of_trials(
             _check_decodable(splits, stimuli)
         if responses.times is not None and descriptor.epochs.whiten:
             train = trials["trial_id"].isin(splits.loc[splits["split"] == "train", "trial_id"])
-            noise_source(responses.times, trials["stimulus_id"][train].tolist())
+            formats.noise_source(responses.times, trials["stimulus_id"][train].tolist())
     except BrainalignError as error:
         return [*problems, Problem(where, str(error))], None
     leaks = leakage_audit(splits, trials, images, near=rule.near_duplicates)
     problems += [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
-    problems += copy_problems(copied_trials({"": signals}), where, [splits])
+    problems += formats.copy_problems(formats.copied_trials({"": signals}), where, [splits])
     return problems, split_card(splits, trials, images)
 
 
@@ -324,7 +304,7 @@ def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Pr
         first = next(iter(recordings))
         for other in list(recordings)[1:]:
             try:
-                check_same_channels({first: recordings[first], other: recordings[other]})
+                formats.check_same_channels({first: recordings[first], other: recordings[other]})
             except BrainalignError as error:
                 yield Problem(other, str(error).removeprefix(f"{other} "), "warning")
 
@@ -335,16 +315,16 @@ def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Pr
 def _recordings(descriptor: Study, found: StudyAudit) -> None:
     """Read every subject as a run would, and count its trials by recording and category."""
     found.facts.append(f"{len(descriptor.recordings)} subject(s)")
-    prints: dict[str, Fingerprint] = {}
+    prints: dict[str, formats.Fingerprint] = {}
     for subject in descriptor.recordings:
         where = f"recordings.{subject}"
         try:
-            responses = read_recordings(descriptor, subject)
+            responses = formats.read_recordings(descriptor, subject)
         except BrainalignError as error:
             found.problems.append(_problem(descriptor, error, where))
             continue
-        prints[subject] = of_responses(responses)
-        found.problems += copy_problems(copied_trials({"": prints[subject]}), where)
+        prints[subject] = formats.of_responses(responses)
+        found.problems += formats.copy_problems(formats.copied_trials({"": prints[subject]}), where)
         counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
         found.tables[f"trials of {where}"] = counts.rename_axis("recording").reset_index()
         found.problems += _of_recordings(where, responses.trials)
@@ -374,12 +354,12 @@ def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
 
 
 def _rdms(descriptor: Study, found: StudyAudit) -> None:
-    study = read_rdm_study(descriptor)
+    study = formats.read_rdm_study(descriptor)
     missing = [name for name, files in descriptor.recordings.items() if not getattr(files, "description", "")]
     if missing:
         what = f"{listed(missing)} not described; say in words what these matrices are (description)"
         found.problems.append(Problem("recordings", what, "warning"))
-    found.problems += rdm_copies(study.sets)
+    found.problems += formats.rdm_copies(study.sets)
     found.facts.append(f"{len(study.stimuli)} stimuli, {len(study.models)} published models")
     shapes = {name: values.shape for name, values in study.sets.items()}
     found.tables["matrices"] = pd.DataFrame(
@@ -388,14 +368,18 @@ def _rdms(descriptor: Study, found: StudyAudit) -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = study.stimuli
         if study.images is not None:
-            table = write_stimulus_images(study, Path(folder))
+            table = formats.write_stimulus_images(study, Path(folder))
             table["path"] = [str(Path(folder, path)) for path in table["path"]]
         found.problems += _of_pictures(table)
 
 
 def _of_pictures(table: pd.DataFrame) -> list[Problem]:
     """Return what is wrong with the images of a table, where it names some."""
-    return [replace(problem, where="images") for problem in audit_images(table).problems()] if "path" in table else []
+    return (
+        [replace(problem, where="images") for problem in formats.audit_images(table).problems()]
+        if "path" in table
+        else []
+    )
 
 
 def _videos(descriptor: Study, found: StudyAudit) -> None:
@@ -403,7 +387,7 @@ def _videos(descriptor: Study, found: StudyAudit) -> None:
     found.facts.append(f"{len(descriptor.recordings)} subject(s)")
     try:
         files = descriptor.found_files()
-        videos, *_ = [read_videos(files[name]) for name in ("stimuli", "training") if name in files]
+        videos, *_ = [formats.read_videos(files[name]) for name in ("stimuli", "training") if name in files]
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "stimuli"))
         return
@@ -411,7 +395,7 @@ def _videos(descriptor: Study, found: StudyAudit) -> None:
     for subject in descriptor.recordings:
         where = f"recordings.{subject}"
         try:
-            neural = read_neural(descriptor, subject)
+            neural = formats.read_neural(descriptor, subject)
             shape = neural.shape
             rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
             rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
@@ -446,12 +430,12 @@ def _sentences(descriptor: Study, found: StudyAudit) -> None:
     found.facts.append(read.describe())
     splits = sentence_splits(descriptor, responses.trials, 0)
     found.problems += split_problems(descriptor, splits, responses.trials, 0)
-    found.problems += response_copies(responses, "recordings", [splits])
+    found.problems += formats.response_copies(responses, "recordings", [splits])
 
 
 def _series(descriptor: Study, found: StudyAudit) -> None:
-    study = read_region_runs(descriptor)
-    found.problems += series_copies(study)
+    study = formats.read_region_runs(descriptor)
+    found.problems += formats.series_copies(study)
     found.facts.append(
         f"{study.people['subject'].nunique()} subjects, {len(study.series)} runs of {study.series.shape[1]} frames "
         f"({study.tr_s:g} s each), {len(study.regions)} regions in {study.regions['network'].nunique()} networks"

@@ -17,19 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import io
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
-from brainalign.io import (
-    array_shapes,
-    file_digest,
-    read_numbers,
-    read_text_table,
-    reading,
-    stored_arrays,
-    write_atomically,
-)
 from brainalign.study import Kriegeskorte92Files, RdmFiles, Study
 
 Values = NDArray[np.float64]
@@ -113,7 +105,7 @@ def read_kriegeskorte92(find: Find) -> RdmSets:
     Frontiers in Psychology 4:128. doi:10.3389/fpsyg.2013.00128
     """
     supplement = "Kriegeskorte_Neuron2008_supplementalData.mat"
-    with reading(_path(find, supplement).parent, "its files hold something else than the published ones"):
+    with io.reading(_path(find, supplement).parent, "its files hold something else than the published ones"):
         return _kriegeskorte92(find, supplement)
 
 
@@ -173,7 +165,7 @@ def read_rdm_study(study: Study) -> RdmSets:
         chosen = {name: rdms for name, rdms in published.sets.items() if name in study.recordings}
         return replace(published, sets=chosen)
     table = files["stimuli"]
-    stimuli = read_text_table(table)
+    stimuli = io.read_text_table(table)
     if "path" in stimuli:
         stimuli["path"] = [str((table.parent / path).resolve()) for path in stimuli["path"]]
     sets = {}
@@ -213,11 +205,11 @@ def _models(path: Path, stimuli: pd.DataFrame) -> dict[str, Values]:
 def _matrices(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name; that of a .npy or .csv has none."""
     if path.suffix in (".csv", ".tsv"):
-        with reading(path, "no table of numbers", "write one row per stimulus, without names"):
+        with io.reading(path, "no table of numbers", "write one row per stimulus, without names"):
             return {"": np.loadtxt(path, delimiter="," if path.suffix == ".csv" else "\t", ndmin=2)}
     if path.suffix in (".npy", ".npz", ".safetensors"):
-        return read_numbers(path)
-    stored = stored_arrays(path, [name for name, shape in array_shapes(path).items() if shape])
+        return io.read_numbers(path)
+    stored = io.stored_arrays(path, [name for name, shape in io.array_shapes(path).items() if shape])
     return {name: values for name, values in stored.items() if values.dtype.kind in "iufb"}
 
 
@@ -225,14 +217,14 @@ def _is_of_rsatoolbox(path: Path) -> bool:
     """Tell whether a file is what `rsatoolbox.rdm.RDMs.save` writes as HDF5."""
     if path.suffix == ".pkl":
         raise BrainalignError(f"{path}: a pickle can run code and is not read; save it with file_type='hdf5'")
-    return path.suffix in (".h5", ".hdf5") and "dissimilarities" in array_shapes(path)
+    return path.suffix in (".h5", ".hdf5") and "dissimilarities" in io.array_shapes(path)
 
 
 def _rsatoolbox_rdms(path: Path, stimuli: list[str], key: str | None = None) -> tuple[Values, dict[str, list[str]]]:
     """Return RDMs (n_rdms, n_pairs) of a file of rsatoolbox, in the order of the stimuli, and their labels."""
     from rsatoolbox.rdm.rdms import load_rdm
 
-    with reading(path, "not a whole HDF5 file of rsatoolbox", "write it again with RDMs.save"):
+    with io.reading(path, "not a whole HDF5 file of rsatoolbox", "write it again with RDMs.save"):
         theirs = load_rdm(str(path), "hdf5")
         matrices = np.asarray(theirs.get_matrices(), dtype=np.float64)
         patterns = {name: _texts(labels) for name, labels in theirs.pattern_descriptors.items() if name != "index"}
@@ -314,8 +306,8 @@ def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in study.stimuli["stimulus_id"]]
     for path, image in zip(paths, study.images, strict=True):
-        write_atomically(path, Image.fromarray(image).save)
-    return study.stimuli.assign(path=[path.name for path in paths], sha256=[file_digest(path) for path in paths])
+        io.write_atomically(path, Image.fromarray(image).save)
+    return study.stimuli.assign(path=[path.name for path in paths], sha256=[io.file_digest(path) for path in paths])
 
 
 def _find(find: Find, name: str) -> Path | None:
@@ -338,7 +330,7 @@ def _load(find: Find, name: str, *variables: str) -> list[Any]:
     from scipy.io import loadmat
 
     path = _path(find, name)
-    with reading(path, "not a readable MATLAB file", "it may be truncated: download it again"):
+    with io.reading(path, "not a readable MATLAB file", "it may be truncated: download it again"):
         content = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=variables)
     missing = [variable for variable in variables if variable not in content]
     if missing:

@@ -13,19 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.datasets import sentences
 from brainalign.datasets.published.zuco_files import count_sentences, read_sentences
-from brainalign.datasets.sentences import (
-    LEDGER,
-    N_CHANNELS,
-    N_SAMPLES,
-    RATE_HZ,
-    TYPOS,
-    TextRecordings,
-    clean_text,
-    match_texts,
-    text_hash,
-    text_id,
-)
 from brainalign.io import temporary_sibling
 
 RECORDED_HZ = 500.0
@@ -43,9 +32,9 @@ def read_zuco(
     tasks: Sequence[str] | None = None,
     tables: Mapping[str, pd.DataFrame] | None = None,
     unmatched: Literal["drop", "keep", "raise"] = "drop",
-    typos: Mapping[str, str] = TYPOS,
+    typos: Mapping[str, str] = sentences.TYPOS,
     signals: Path | str | None = None,
-) -> TextRecordings:
+) -> sentences.TextRecordings:
     """Read the EEG of sentences: 104 channels at 128 samples per second, padded to (128, 1280), and their texts.
 
     A trial is dropped, and counted in the ledger, where it has no text or no EEG, NaN or infinite samples, a channel
@@ -92,13 +81,16 @@ def read_zuco(
         if task not in {name for _, name in files}:
             raise BrainalignError(f"tables: no task {task!r}; the files have {sorted({name for _, name in files})}")
     most = sum(count_sentences(path) for path in files.values())
-    store, mask = _Store(most, None if signals is None else Path(signals)), np.zeros((most, N_SAMPLES), dtype=bool)
+    store, mask = (
+        _Store(most, None if signals is None else Path(signals)),
+        np.zeros((most, sentences.N_SAMPLES), dtype=bool),
+    )
     rows: list[dict[str, Any]] = []
     ledger: list[tuple[Any, ...]] = []
     for (subject, task), path in files.items():
         start = len(rows)
         for row, (content, raw) in enumerate(read_sentences(path)):
-            text = clean_text(content, typos)
+            text = sentences.clean_text(content, typos)
             here = (dataset, subject, task, row, text)
             reason = _unusable(text, raw)
             if reason:
@@ -118,8 +110,8 @@ def read_zuco(
         reasons = pd.Series([entry[5] for entry in ledger]).value_counts()
         found = "; ".join(f"{n} x {reason}" for reason, n in reasons.items()) or "the files are empty"
         raise BrainalignError(f"{folder}: none of {most} trials can be used ({found}); check the files")
-    notes = pd.DataFrame(ledger, columns=list(LEDGER)).astype({"kept": bool})
-    return TextRecordings(store.finish(len(rows)), mask[: len(rows)], _table(rows), ELECTRODES - 1, notes)
+    notes = pd.DataFrame(ledger, columns=list(sentences.LEDGER)).astype({"kept": bool})
+    return sentences.TextRecordings(store.finish(len(rows)), mask[: len(rows)], _table(rows), ELECTRODES - 1, notes)
 
 
 def _find(folder: Path, subjects: Sequence[str] | None, tasks: Sequence[str] | None) -> dict[tuple[str, str], Path]:
@@ -174,7 +166,7 @@ def _labelled(
     rows: list[dict[str, Any]], table: pd.DataFrame, unmatched: str, path: Path
 ) -> tuple[NDArray[np.intp], list[dict[str, Any]], list[tuple[Any, ...]]]:
     """Match rows to the table: the rows that stay, these with its text and labels, and the ledger of the others."""
-    found = match_texts([row["text"] for row in rows], table["text"].tolist())
+    found = sentences.match_texts([row["text"] for row in rows], table["text"].tolist())
     missing = np.flatnonzero(found["row"] < 0)
     if len(missing) and unmatched == "raise":
         shown = [f"row {rows[k]['row']}: {rows[k]['text'][:40]!r}" for k in missing]
@@ -200,8 +192,8 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     ids = table["dataset"] + "-" + table["subject"] + "-" + table["task"] + "-" + table["row"].astype(str).str.zfill(3)
     table.insert(0, "trial_id", ids)
-    table.insert(1, "stimulus_id", [text_id(text) for text in table["text"]])
-    table.insert(3, "sha256", [text_hash(text) for text in table["text"]])
+    table.insert(1, "stimulus_id", [sentences.text_id(text) for text in table["text"]])
+    table.insert(3, "sha256", [sentences.text_hash(text) for text in table["text"]])
     repeat = table.groupby(["dataset", "subject", "stimulus_id"]).cumcount() + 1
     return table.assign(session="1", run=table["task"], repeat=repeat, onset_s=np.nan)
 
@@ -210,7 +202,7 @@ class _Store:
     """Signals that arrive one by one, in memory or in a .npy file made for all that may come."""
 
     def __init__(self, most: int, path: Path | None) -> None:
-        self.path, shape = path, (most, N_CHANNELS, N_SAMPLES)
+        self.path, shape = path, (most, sentences.N_CHANNELS, sentences.N_SAMPLES)
         self.values: NDArray[np.float32]
         if path is None:
             self.values = np.zeros(shape, dtype=np.float32)
@@ -222,7 +214,7 @@ class _Store:
         """Resample a trial through its Fourier transform, write it and return its number of samples."""
         from scipy.signal import resample
 
-        n_samples = int(np.rint(raw.shape[1] * RATE_HZ / RECORDED_HZ))
+        n_samples = int(np.rint(raw.shape[1] * sentences.RATE_HZ / RECORDED_HZ))
         self.values[row] = 0
         self.values[row, : len(raw), :n_samples] = resample(raw.astype(np.float64), n_samples, axis=1)
         return n_samples

@@ -15,15 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, Values
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import (
-    bad_voxels,
-    cifti_axis,
-    read_brain_maps,
-    read_confounds,
-    read_raw_run,
-    read_table,
-    target_table,
-)
+from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.events import read_bids_events, read_event_files
 from brainalign.io import array_shapes, load_image_file, read_json, stored_arrays
@@ -81,7 +73,7 @@ def read_events(study: Study) -> pd.DataFrame:
     if (path / "dataset_description.json").exists():
         table = read_bids_events(path, recorded_runs(study))
     else:
-        table = read_event_files(path, study.continuous.tier) if path.is_dir() else read_table(path)
+        table = read_event_files(path, study.continuous.tier) if path.is_dir() else formats.read_table(path)
     table = table.rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
     table = table.rename(columns={"text": "caption", "word": "caption"})
     for column in ("run", "onset_s"):
@@ -299,7 +291,7 @@ def _array_targets(study: Study, files: RunFiles) -> pd.DataFrame:
     first = study.locate(files.paths[0], "files")
     n_targets = array_shapes(first)[files.array_of(first, next(iter(files.files)))][-1]
     table = None if files.targets is None else study.locate(files.targets, "targets")
-    found = target_table(table, n_targets, "parcel" if files.slow else "sensor", study.placed(files.atlas))
+    found = formats.target_table(table, n_targets, "parcel" if files.slow else "sensor", study.placed(files.atlas))
     if len(found) != n_targets:
         raise BrainalignError(f"{table}: {len(found)} targets, but {first} has {n_targets}; give a row per target")
     return found
@@ -328,11 +320,11 @@ def _read_run(
     first = place["L"] if files.right else place
     if files.kind == "recordings":
         assert files.sfreq_hz is not None
-        values, own = read_raw_run(place, study.continuous.raw, files.sfreq_hz, files.start_event)
+        values, own = formats.read_raw_run(place, study.continuous.raw, files.sfreq_hz, files.start_event)
     else:
         _check_clock(first, files)
         mask, rois, meshes = (study.placed(getattr(files, name)) for name in ("mask", "rois", "surfaces"))
-        values, own = read_brain_maps(place, mask, rois, None, files.space or None, meshes)
+        values, own = formats.read_brain_maps(place, mask, rois, None, files.space or None, meshes)
     if targets is not None and not own["target_id"].equals(targets["target_id"]):
         raise BrainalignError(
             f"{first}: has {len(own):,} targets where the files before have {len(targets):,}, or others; give runs of "
@@ -348,7 +340,7 @@ def _check_clock(path: Path, files: RunFiles) -> None:
     if files.kind == "volumes":
         zooms, unit = image.header.get_zooms(), image.header.get_xyzt_units()[1]
     elif files.kind == "grayordinates":
-        axis = cifti_axis(path, image, 0)
+        axis = formats.cifti_axis(path, image, 0)
         zooms[3] = axis.step if getattr(axis, "unit", "") == "SECOND" else 0.0
     sidecar = path.with_name(re.sub(r"\.((dtseries\.)?nii(\.gz)?|(func\.)?gii|mgh)$", ".json", path.name))
     told = read_json(sidecar).get("RepetitionTime", 0.0) if sidecar.exists() else 0.0
@@ -363,7 +355,7 @@ def _confounds(study: Study, files: RunFiles, run: str, n_shown: int, n_rows: in
     """Return the confounds of every presentation of a run, a row per row; none where there are none."""
     found = []
     for path in study.placed(files.confounds_of(run)):
-        table = read_confounds(path, study.continuous.confounds)
+        table = formats.read_confounds(path, study.continuous.confounds)
         if len(table) != n_rows:
             raise BrainalignError(f"{path}: {len(table)} rows where the run has {n_rows}; give a row per volume")
         found.append(table)
@@ -422,7 +414,7 @@ def slow_drifts(n_rows: int, step_s: float, detrend: str, high_pass_hz: float) -
 
 def _cleaned(values: Values, drifts: NDArray[np.float64]) -> tuple[Values, NDArray[np.bool_]]:
     """Return rows without drifts, z-scored, and which targets are broken or constant (zeros there)."""
-    broken, flat = bad_voxels(np.asarray(values.T, dtype=np.float32), np.zeros(len(values)))
+    broken, flat = formats.bad_voxels(np.asarray(values.T, dtype=np.float32), np.zeros(len(values)))
     bad = broken | flat
     clean = np.asarray(np.where(bad, 0, values), dtype=np.float64)
     clean -= clean.mean(axis=0)  # first: a large mean leaves rounding errors

@@ -10,20 +10,10 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets import sentences
 from brainalign.datasets.formats import empty_lists
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import read_zuco
-from brainalign.datasets.sentences import (
-    RATE_HZ,
-    TYPOS,
-    TextRecordings,
-    join_recordings,
-    make_text_split,
-    order_blocks,
-    read_task_table,
-    text_groups,
-    text_leakage,
-)
 from brainalign.io import read_parquet, read_text_table
 from brainalign.study import Study, ZucoFiles
 
@@ -32,7 +22,7 @@ UNUSED = "left out"
 ORDER = "order of reading"  # where a problem lies that blocks left out would show
 
 
-def read_sentence_study(descriptor: Study) -> tuple[Responses, TextRecordings]:
+def read_sentence_study(descriptor: Study) -> tuple[Responses, sentences.TextRecordings]:
     """Read every release of a descriptor.
 
     Returns
@@ -47,13 +37,13 @@ def read_sentence_study(descriptor: Study) -> tuple[Responses, TextRecordings]:
     BrainalignError
         If a file is not readable, or no trial is left.
     """
-    typos = {**TYPOS, **descriptor.sentences.typos}
+    typos = {**sentences.TYPOS, **descriptor.sentences.typos}
     parts = []
     for name, release in descriptor.recordings.items():
         assert isinstance(release, ZucoFiles)
         paths = descriptor.found_files(name)
         tables = {
-            task: read_task_table(
+            task: sentences.read_task_table(
                 paths[f"tables.{task}.path"],
                 columns=None if table.columns is None else list(table.columns),
                 text_column=table.text_column,
@@ -72,10 +62,10 @@ def read_sentence_study(descriptor: Study) -> tuple[Responses, TextRecordings]:
                 typos=typos,
             )
         )
-    read = join_recordings(parts)
+    read = sentences.join_recordings(parts)
     lengths = read.mask.sum(axis=1)
     trials = sentence_trials(descriptor, read.sentences.assign(n_samples=lengths, trial_index=read.sentences["row"]))
-    times = np.arange(int(lengths.max())) / RATE_HZ
+    times = np.arange(int(lengths.max())) / sentences.RATE_HZ
     values = read.signals[:, : read.n_channels, : len(times)]
     return Responses(values, trials, sentence_sensors(descriptor, read.n_channels), read.units, times), read
 
@@ -102,7 +92,7 @@ def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
             )
         trials = trials.assign(label=trials[label].fillna("").astype(str))
     if descriptor.sentences.block_size is not None:
-        trials = trials.assign(block=order_blocks(trials, descriptor.sentences.block_size))
+        trials = trials.assign(block=sentences.order_blocks(trials, descriptor.sentences.block_size))
     return trials
 
 
@@ -151,7 +141,7 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
     options = descriptor.sentences.split
     if options.table is None:
         shares = {"test": options.test, "val": options.val, "similarity": options.similarity}
-        return make_text_split(trials, **shares, seed=seed)
+        return sentences.make_text_split(trials, **shares, seed=seed)
     path = descriptor.locate(options.table, "sentences.split.table")
     given = _table(path)
     missing = [name for name in ("trial_id", "split") if name not in given]
@@ -167,7 +157,9 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
     if lost:
         raise BrainalignError(f"{path}: {len(lost)} trials have no side ({listed(lost)}); give every trial one")
     texts = trials.drop_duplicates("stimulus_id")
-    numbers = dict(zip(texts["stimulus_id"], text_groups(texts["text"].tolist(), options.similarity), strict=True))
+    numbers = dict(
+        zip(texts["stimulus_id"], sentences.text_groups(texts["text"].tolist(), options.similarity), strict=True)
+    )
     sides = given.loc[given["split"] != UNUSED, ["trial_id", "split"]].merge(
         trials[["trial_id", "stimulus_id"]], on="trial_id", how="left"
     )
@@ -187,10 +179,10 @@ def split_problems(descriptor: Study, splits: pd.DataFrame, trials: pd.DataFrame
         Of the permutations of labels.
     """
     similarity = descriptor.sentences.split.similarity
-    found = text_leakage(splits, trials, similarity=similarity)
+    found = sentences.text_leakage(splits, trials, similarity=similarity)
     if descriptor.sentences.label is None or any(problem.level == "error" for problem in found):
         return found
-    ordered = text_leakage(splits, trials, similarity=similarity, label="label", seed=seed)
+    ordered = sentences.text_leakage(splits, trials, similarity=similarity, label="label", seed=seed)
     level: Literal["error", "warning"] = "error" if descriptor.sentences.block_size is None else "warning"
     new = [Problem(ORDER, one.what, level, one.rows) for one in ordered if one not in found]
     return [*found, *new]

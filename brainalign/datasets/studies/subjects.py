@@ -12,17 +12,7 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.formats import (
-    ImageAudit,
-    audit_images,
-    read_array,
-    read_betas,
-    read_epochs,
-    read_fmri,
-    read_fmriprep,
-    read_recordings,
-    read_table,
-)
+from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import (
     ALGONAUTS_ROIS,
@@ -89,14 +79,14 @@ def _finish(study: Study, as_they_are: bool) -> dict[str, Any]:
 
 
 def _blocks(study: Study, subject: str, _: bool) -> Responses:
-    return read_fmri(study, subject).responses
+    return formats.read_fmri(study, subject).responses
 
 
 def _epochs(study: Study, subject: str, _: bool) -> Responses:
     files, paths = _given(study, subject, EpochFiles)
     if isinstance(files.epochs, tuple):
-        return read_recordings(study, subject)
-    return read_epochs(
+        return formats.read_recordings(study, subject)
+    return formats.read_epochs(
         paths["epochs"],
         trials=paths.get("trials"),
         picks=files.picks or "eeg",
@@ -106,7 +96,7 @@ def _epochs(study: Study, subject: str, _: bool) -> Responses:
 
 
 def _recordings(study: Study, subject: str, _: bool) -> Responses:
-    return read_recordings(study, subject)
+    return formats.read_recordings(study, subject)
 
 
 def _cut(study: Study) -> dict[str, Any]:
@@ -178,7 +168,7 @@ def _things_epochs(study: Study, subject: str, _: bool) -> Responses:
 
 def _betas(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, BetaFiles)
-    return read_betas(
+    return formats.read_betas(
         study.placed(files.betas),
         paths["trials"],
         mask=paths.get("mask"),
@@ -192,7 +182,7 @@ def _betas(study: Study, subject: str, as_they_are: bool) -> Responses:
 
 def _array(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, ArrayFiles)
-    return read_array(
+    return formats.read_array(
         paths["values"],
         paths["trials"],
         key=files.key,
@@ -208,7 +198,7 @@ def _array(study: Study, subject: str, as_they_are: bool) -> Responses:
 
 def _fmriprep(study: Study, subject: str, as_they_are: bool) -> Responses:
     files, paths = _given(study, subject, FmriprepFiles)
-    return read_fmriprep(
+    return formats.read_fmriprep(
         paths["derivatives"],
         paths["raw"],
         files.participant,
@@ -272,7 +262,7 @@ def read_images_table(path: Path) -> pd.DataFrame:
     BrainalignError
         If it cannot be read, lacks stimulus_id, or lists an id twice.
     """
-    table = read_table(path)
+    table = formats.read_table(path)
     columns = [str(column) for column in table]
     if "stimulus_id" not in columns:
         near = did_you_mean("stimulus_id", columns)
@@ -283,7 +273,7 @@ def read_images_table(path: Path) -> pd.DataFrame:
     return table.assign(path=[str(path.parent / file) for file in table["path"]]) if "path" in table else table
 
 
-def look_at_images(stimuli: pd.DataFrame) -> tuple[ImageAudit | None, list[Problem]]:
+def look_at_images(stimuli: pd.DataFrame) -> tuple[formats.ImageAudit | None, list[Problem]]:
     """Audit the images of a study; of one whose table names none, say what is not known then.
 
     Parameters
@@ -292,7 +282,7 @@ def look_at_images(stimuli: pd.DataFrame) -> tuple[ImageAudit | None, list[Probl
         From `read_images_table`.
     """
     if "path" in stimuli:
-        images = audit_images(stimuli)
+        images = formats.audit_images(stimuli)
         return images, images.problems()
     near = did_you_mean("path", [str(column) for column in stimuli])
     what = (
@@ -329,7 +319,7 @@ def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
 
 
 def image_split(
-    trials: pd.DataFrame, rule: Split, test: list[str], images: ImageAudit | None, *, seed: int
+    trials: pd.DataFrame, rule: Split, test: list[str], images: formats.ImageAudit | None, *, seed: int
 ) -> pd.DataFrame:
     """Return the split that a rule of the descriptor asks for; see `make_image_split`.
 

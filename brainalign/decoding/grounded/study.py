@@ -18,21 +18,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import statistics
 from brainalign.arrays import Rows, Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.decoding.grounded.model import GroundedLanguage, same_words
 from brainalign.decoding.scoring import stimulus_interval, way_accuracy
 from brainalign.regression import Ridge
-from brainalign.statistics import (
-    bootstrap_correlations,
-    fdr,
-    group_means,
-    held_out_prediction,
-    pairing_test,
-    pearson,
-    permute_within,
-    permuted_correlations,
-)
 from brainalign.statistics.classification import TIE
 
 TOP = (1, 5, 10)  # ranks in the whole gallery that count
@@ -127,7 +118,9 @@ def _linear(
     vectors = caption_vectors(said[np.concatenate([mine, held])], text)
     vectors -= vectors[: len(mine)].mean(axis=0)
     ridge = Ridge(ALPHAS, per_target_alpha=False)
-    predicted = held_out_prediction(ridge, places[mine], vectors[: len(mine)], places[held], standardise=True)
+    predicted = statistics.held_out_prediction(
+        ridge, places[mine], vectors[: len(mine)], places[held], standardise=True
+    )
     asked, found = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (vectors[len(mine) :], predicted))
     return np.asarray(asked @ found.T)
 
@@ -186,7 +179,7 @@ def scene_retrieval(
             apart = [float(ahead.mean()), *stimulus_interval(ahead, np.zeros(len(own)), codes, n_draws, seed)]
         of_set = np.stack([hits[:, codes == k].mean(axis=1) for k in range(len(kinds))], axis=1)
         # Sets change places, with all their captions; the right pairs are those of caption and scene, not of sets.
-        test = pairing_test(of_set, codes, n_permutations=n_permutations, seed=seed)
+        test = statistics.pairing_test(of_set, codes, n_permutations=n_permutations, seed=seed)
         low, high = stimulus_interval(own, np.zeros(len(own)), codes, n_draws, seed)
         rows.append(
             {
@@ -302,10 +295,10 @@ def word_regions(
     """
     names, rows = list(regions), list(regions.values())
     rng = np.random.default_rng([seed, 0x3D5])
-    orders = permute_within(np.zeros(len(test), dtype=int), n_permutations, rng)
+    orders = statistics.permute_within(np.zeros(len(test), dtype=int), n_permutations, rng)
     limit = np.full(len(names), np.nan)
     if ceiling is not None and np.isfinite(ceiling).any():
-        limit = group_means(np.sqrt(np.maximum(ceiling, 0)), rows)
+        limit = statistics.group_means(np.sqrt(np.maximum(ceiling, 0)), rows)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     first: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     tables = []
@@ -317,9 +310,9 @@ def word_regions(
         if scale == 0:
             raise BrainalignError(f"all training captions have the same vector in the space {name}; leave it out")
         predicted = np.asarray(regress((mine - centre) / scale, train).predict((held - centre) / scale))
-        r = group_means(pearson(predicted, test), rows)
-        draws = bootstrap_correlations(predicted, test, rows, n_draws=n_draws, seed=seed)
-        null = permuted_correlations(predicted, test, orders, groups=rows).group_r
+        r = statistics.group_means(statistics.pearson(predicted, test), rows)
+        draws = statistics.bootstrap_correlations(predicted, test, rows, n_draws=n_draws, seed=seed)
+        null = statistics.permuted_correlations(predicted, test, orders, groups=rows).group_r
         first = first or (r, draws)
         low, high = np.quantile(draws, tails, axis=0)
         apart_low, apart_high = np.quantile(first[1] - draws, tails, axis=0)
@@ -339,7 +332,7 @@ def word_regions(
                     "null_low": null_low,
                     "null_high": null_high,
                     "p": p,
-                    "q": fdr(p),
+                    "q": statistics.fdr(p),
                     "ceiling_r": limit,
                     "n_targets": [len(each) for each in rows],
                 }

@@ -27,24 +27,11 @@ from torch.nn import functional as F
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.decoding import training
 from brainalign.decoding.scoring import reciprocal_rank
 from brainalign.decoding.text.eeg_encoders import Augmentation, eeg_encoder
 from brainalign.decoding.text.language import LanguageBridge, LanguageModel
 from brainalign.decoding.text.residual import RidgeMaps, RidgeResidual, cross_fitted, spread
-from brainalign.decoding.training import (
-    ChannelScale,
-    EegShape,
-    History,
-    Known,
-    LogitScale,
-    Trials,
-    batches,
-    check_signals,
-    check_training,
-    clip_loss,
-    inside,
-    signal_scale,
-)
 from brainalign.decoding.training import train as train_network
 from brainalign.devices import pick_device
 from brainalign.io import reading
@@ -125,7 +112,9 @@ class TextDecoder:
         if not 0 <= self.alignment_weight <= 1:
             raise BrainalignError(f"alignment_weight is {self.alignment_weight}; it is a share, from 0 to 1")
 
-    def fit(self, train: Trials, val: Trials | None = None, texts: Texts | None = None) -> TextDecoder:
+    def fit(
+        self, train: training.Trials, val: training.Trials | None = None, texts: Texts | None = None
+    ) -> TextDecoder:
         """Train on the trials of one split.
 
         Parameters
@@ -143,11 +132,11 @@ class TextDecoder:
             If values are not finite, a channel is zero in a subject, a stimulus is in both splits, shapes do not fit,
             validation trials are asked for and not given, or texts and language model do not come together.
         """
-        check_training(train, val, texts, self.selection, self.language is not None)
-        self.known_ = Known.of(train.meta)
+        training.check_training(train, val, texts, self.selection, self.language is not None)
+        self.known_ = training.Known.of(train.meta)
         sizes = (*train.signals.shape[1:], train.targets.shape[1], *self.known_.counts, self.sfreq)
-        shape = EegShape(*sizes)
-        scale = signal_scale(train, self.known_)
+        shape = training.EegShape(*sizes)
+        scale = training.signal_scale(train, self.known_)
         device = pick_device(self.device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
@@ -308,10 +297,10 @@ class TextDecoder:
         """
         about, state = _read_decoder(path)
         decoder = cls(**about["settings"] | {"device": device, "language": language})
-        decoder.known_ = Known(*(tuple(names) for names in about["known"]))
+        decoder.known_ = training.Known(*(tuple(names) for names in about["known"]))
         decoder.spread_, decoder.penalty_ = about["spread"], about["penalty"]
         with torch.random.fork_rng(devices=[]):
-            decoder.network_ = decoder._network(EegShape(*about["shape"]))
+            decoder.network_ = decoder._network(training.EegShape(*about["shape"]))
         if language is None:
             state = {name: tensor for name, tensor in state.items() if not name.startswith("bridge.")}
         try:
@@ -323,23 +312,27 @@ class TextDecoder:
         decoder.network_.to(pick_device(device)).eval()
         return decoder
 
-    def _network(self, shape: EegShape) -> _TextNetwork:
+    def _network(self, shape: training.EegShape) -> _TextNetwork:
         return _TextNetwork(self.encoder, shape, self.encoder_options, self.language, self.bridge_options)
 
     def _trained(
-        self, trials: Trials, val: Trials | None, texts: Texts | None, held_out: NDArray[np.float32] | None
-    ) -> History:
+        self,
+        trials: training.Trials,
+        val: training.Trials | None,
+        texts: Texts | None,
+        held_out: NDArray[np.float32] | None,
+    ) -> training.History:
         """Train the network; `held_out` is what ridge predicts of every trial from other stimuli, if there is ridge."""
         network, feed = self.network_, self._feed(trials.signals, trials.meta)
         vary = AUGMENTATIONS.get(self.encoder, Augmentation()) if self.augment else None
-        scale = LogitScale(SCALE, MOST).to(feed.device)
+        scale = training.LogitScale(SCALE, MOST).to(feed.device)
         wanted = torch.as_tensor(np.asarray(trials.targets, dtype=np.float32), device=feed.device)
         stimuli = torch.as_tensor(pd.factorize(trials.meta["stimulus_id"])[0], device=feed.device)
         generator = torch.Generator().manual_seed(self.seed)
         n = len(trials.meta)
         per_epoch = max(1, n // self.batch_size)
         n_steps = self.n_epochs * per_epoch
-        drawn = batches(n, self.batch_size, n_steps, np.random.default_rng([self.seed, 0]))
+        drawn = training.batches(n, self.batch_size, n_steps, np.random.default_rng([self.seed, 0]))
 
         def loss(step: int) -> Tensor:
             rows = next(drawn)
@@ -348,7 +341,7 @@ class TextDecoder:
                 x = vary(x, mask, generator)
             p = None if held_out is None else torch.as_tensor(held_out[rows], device=feed.device)
             tokens, vector = network(x, mask, prompt, p)
-            alignment = clip_loss(vector, wanted[rows], scale(), stimuli[rows])
+            alignment = training.clip_loss(vector, wanted[rows], scale(), stimuli[rows])
             if network.bridge is None or texts is None:
                 return alignment
             states, turn = network.bridge(tokens, vector), step // per_epoch
@@ -376,7 +369,7 @@ class TextDecoder:
             raise BrainalignError("this decoder has no language model; fit it with one, or load it with its own")
         return self.network_.bridge
 
-    def _validated(self, val: Trials) -> float:
+    def _validated(self, val: training.Trials) -> float:
         return reciprocal_rank(self.embed(val.signals, val.meta), val.targets, val.meta["stimulus_id"])
 
 
@@ -399,7 +392,7 @@ class _TextNetwork(nn.Module):
     def __init__(
         self,
         encoder: str,
-        shape: EegShape,
+        shape: training.EegShape,
         options: Mapping[str, Any] | None = None,
         language: LanguageModel | None = None,
         bridge_options: Mapping[str, Any] | None = None,
@@ -407,7 +400,7 @@ class _TextNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         n, d = shape.n_subjects, shape.n_outputs
-        self.scale = ChannelScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
+        self.scale = training.ChannelScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
         self.penalty = float("nan")  # of ridge, where there is one and it was fitted
         self.ridge: RidgeMaps | None = None
         self.residual: RidgeResidual | None = None
@@ -435,14 +428,14 @@ class _Feed:
     """Trials for a network, a few at a time."""
 
     network: _TextNetwork
-    known: Known
+    known: training.Known
     signals: Values
     meta: pd.DataFrame
 
     def __post_init__(self) -> None:
         shape = self.network.shape
-        check_signals(self.signals, self.meta, (shape.n_channels, shape.n_times))
-        self.mask = inside(self.meta, self.signals.shape[2])
+        training.check_signals(self.signals, self.meta, (shape.n_channels, shape.n_times))
+        self.mask = training.inside(self.meta, self.signals.shape[2])
         self.prompt = self.known.prompt(self.meta)
         self.device = self.network.scale.mean.device
 
@@ -459,7 +452,9 @@ class _Feed:
             yield self.rows(slice(first, first + size))
 
 
-def _fit_ridge(network: _TextNetwork, known: Known, trials: Trials, seed: int) -> NDArray[np.float32] | None:
+def _fit_ridge(
+    network: _TextNetwork, known: training.Known, trials: training.Trials, seed: int
+) -> NDArray[np.float32] | None:
     """Fit the ridge of every subject, and return what folds predict of training trials, or None without ridge.
 
     The folds choose the penalty, which the network keeps.

@@ -15,16 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import statistics
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.statistics import (
-    MAX_AREAS,
-    layer_preference,
-    permutation_test,
-    score_latency,
-    smooth_map_test,
-    spin_test,
-)
 
 MIN_AREAS = 4
 COLUMNS = ("value", "n", "p_layers", "p_areas", "p_independent_areas", "p_stimuli", "area_null", "reason")
@@ -164,8 +157,10 @@ def convergence_scores(
             f"separation_mm has shape {np.shape(separation_mm)} but there are {n_areas} areas; give a distance for "
             "every pair of areas"
         )
-    if spins is None and n_areas > MAX_AREAS:
-        raise BrainalignError(f"{n_areas} areas are more than {MAX_AREAS}; give spins, or average them in parcels")
+    if spins is None and n_areas > statistics.MAX_AREAS:
+        raise BrainalignError(
+            f"{n_areas} areas are more than {statistics.MAX_AREAS}; give spins, or average them in parcels"
+        )
     rng = np.random.default_rng(seed)
     nulls = AreaNulls(distance, np.asarray(separation_mm), spins, n_permutations, seed)
     rows, area_rows, layer_rows = [], [], []
@@ -220,7 +215,7 @@ def _check(scores: LayerScores, n_areas: int, times_s: Values | None, name: str)
 def _preferences(
     scores: LayerScores, distance: Values, areas: list[str], layers: list[str], se_factor: float, max_p: float
 ) -> pd.DataFrame:
-    table = layer_preference(
+    table = statistics.layer_preference(
         scores.choice_r.T,
         scores.choice_draws.transpose(0, 2, 1),
         scores.choice_null.transpose(0, 2, 1),
@@ -250,7 +245,7 @@ def _encoding(scores: LayerScores, orders: Values) -> dict[str, object]:
     found: dict[str, object] = {
         "value": value,
         "n": len(with_choice),
-        "p_stimuli": float(permutation_test(np.asarray(value), null)),
+        "p_stimuli": float(statistics.permutation_test(np.asarray(value), null)),
     }
     if identical_layers(scores.choice_r):
         return found
@@ -366,7 +361,7 @@ def layer_latencies(
         if not np.isfinite(course[k]).all():
             row |= {"reason": "no score: predictions or responses are constant"}
         else:
-            found = score_latency(
+            found = statistics.score_latency(
                 course[k], draws[:, k], null[:, k], times_s, window=window_s, se_factor=se_factor, max_p=max_p
             )
             row |= {"latency_s": found.peak, "latency_low_s": found.peak_low, "latency_high_s": found.peak_high}
@@ -469,14 +464,16 @@ class AreaNulls:
         direction = self.distance[decided]
         shuffled = rng.permuted(np.tile(numbers[decided], (self.n_permutations, 1)), axis=1)
         observed = _correlation(numbers[None, decided], direction)[0]
-        independent = permutation_test(np.asarray(observed - TIE), _correlation(shuffled, direction))
+        independent = statistics.permutation_test(np.asarray(observed - TIE), _correlation(shuffled, direction))
         if self.spins is None:
             part = self.separation[np.ix_(decided, decided)]
             options = {"n_surrogates": self.n_permutations, "seed": self.seed}
-            p = float(smooth_map_test(numbers[decided], direction, part, alternative="greater", **options).p[0])
+            p = float(
+                statistics.smooth_map_test(numbers[decided], direction, part, alternative="greater", **options).p[0]
+            )
         else:
             shown = np.full(len(numbers), np.nan)
             shown[decided] = numbers[decided]
-            p = float(spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0])
+            p = float(statistics.spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0])
         name = "smooth random maps" if self.spins is None else "spin"
         return {"p_areas": p, "p_independent_areas": float(independent), "area_null": name}

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from brainalign import regression
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
 from brainalign.encoding.networks.token_inputs import (
@@ -31,19 +32,6 @@ from brainalign.encoding.networks.token_inputs import (
     token_scales,
 )
 from brainalign.io import read_json, reading, write_atomically, write_json
-from brainalign.regression import (
-    Array,
-    Epoch,
-    MeanScore,
-    Training,
-    as_tensor,
-    carve_validation,
-    check_validation,
-    labels_of,
-    refuse,
-    same_kind_as,
-    train,
-)
 
 NOT_KEPT = {"checkpoint", "progress"}  # of the options on disk: where it was trained and who watched
 
@@ -107,12 +95,12 @@ class _Fitted:
     """What a fit leaves in an encoder."""
 
     module_: Any  # a network of its own kind
-    history_: list[Epoch]
-    validation_r_: Array
+    history_: list[regression.Epoch]
+    validation_r_: regression.Array
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
+class TokenEncoder(_Fitted, regression.MeanScore, BaseEstimator):  # type: ignore[misc]
     """A network between tokens and responses: how it is trained, scored and kept.
 
     Parameters
@@ -132,24 +120,26 @@ class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint: str | Path | None = None
-    progress: Callable[[Epoch], None] | None = None
+    progress: Callable[[regression.Epoch], None] | None = None
 
     @property
     def n_parameters_(self) -> int:
         """Number of parameters that are trained."""
         return sum(parameter.numel() for parameter in self.module_.parameters() if parameter.requires_grad)
 
-    def predict(self, X: Array, semantics: Array | None = None) -> Array:
+    def predict(self, X: regression.Array, semantics: regression.Array | None = None) -> regression.Array:
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
         raise NotImplementedError(f"{type(self).__name__} predicts nothing")
 
-    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+    def score_targets(
+        self, X: regression.Array, Y: regression.Array, semantics: regression.Array | None = None
+    ) -> regression.Array:
         """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
         predicted = self.predict(X, semantics)
         if tuple(predicted.shape) != tuple(Y.shape):
             raise BrainalignError(f"Y has shape {tuple(Y.shape)} but predictions have {tuple(predicted.shape)}")
-        measured = as_tensor(Y)
-        return same_kind_as(Y)(correlations(as_tensor(predicted).to(measured.device), measured))
+        measured = regression.as_tensor(Y)
+        return regression.same_kind_as(Y)(correlations(regression.as_tensor(predicted).to(measured.device), measured))
 
     def save(self, folder: str | Path) -> None:
         """Write parameters (safetensors) and everything else of the fit (JSON) into a folder."""
@@ -187,7 +177,7 @@ class TokenEncoder(_Fitted, MeanScore, BaseEstimator):  # type: ignore[misc]
                 name: tuple(one) if isinstance(one, list) else one for name, one in content["options"].items()
             }
             encoder, tensors = cls(**options), load_file(folder / "encoder.safetensors")
-            encoder.history_ = [Epoch(*values) for values in content["history"]]
+            encoder.history_ = [regression.Epoch(*values) for values in content["history"]]
             encoder.validation_r_ = tensors.pop("validation_r").numpy()
             encoder._restore(tensors, content["fitted"])
             return encoder
@@ -206,10 +196,10 @@ class _FittedReadout:
 
     restarts: int = 1
     module_: Standardised
-    fields_: Array
-    weights_: Array
-    intercept_: Array
-    restart_: Array
+    fields_: regression.Array
+    weights_: regression.Array
+    intercept_: regression.Array
+    restart_: regression.Array
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -244,13 +234,13 @@ class Readout(_FittedReadout, TokenEncoder):
 
     def fit(
         self,
-        X: Array,
-        Y: Array,
+        X: regression.Array,
+        Y: regression.Array,
         *,
-        groups: Array | None = None,
+        groups: regression.Array | None = None,
         grid: tuple[int, int] | None = None,
-        roi: Array | None = None,
-        semantics: Array | None = None,
+        roi: regression.Array | None = None,
+        semantics: regression.Array | None = None,
     ) -> Self:
         """Fit all targets.
 
@@ -278,12 +268,12 @@ class Readout(_FittedReadout, TokenEncoder):
         """
         self._check_options()
         name = type(self).__name__
-        refuse(name, roi=roi, semantics=None if self.reads_semantics else semantics)
+        regression.refuse(name, roi=roi, semantics=None if self.reads_semantics else semantics)
         if self.reads_semantics and semantics is None:
             raise BrainalignError(f"{name} needs semantics=(n_rows, n_semantic); without them choose another read-out")
         shape = check_fit_arrays(X, Y, grid, semantics)
-        rows = carve_validation(len(Y), self.validation, labels_of(groups), self.seed)
-        check_validation(len(rows[1]), len(Y), self.validation)
+        rows = regression.carve_validation(len(Y), self.validation, regression.labels_of(groups), self.seed)
+        regression.check_validation(len(rows[1]), len(Y), self.validation)
         whole = _scaled(shape, X, Y, semantics, rows[0]).to(pick_device(self.device))
         arrays = _Arrays(whole, X, Y, semantics)
         networks: list[nn.Module] = []
@@ -291,12 +281,12 @@ class Readout(_FittedReadout, TokenEncoder):
         self.history_ = []
         for seed in _seeds(self.seed, self.restarts):
             networks.append(start(self, shape, seed).to(arrays.Y.device))
-            self.history_ += train(
+            self.history_ += regression.train(
                 networks[-1],
                 arrays.loss_of(networks[-1], LOSSES[self.loss]),
                 arrays.score_of(networks[-1]),
                 rows,
-                Training.of(self),
+                regression.Training.of(self),
                 seed=seed,
                 checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
                 data=(X, Y) if semantics is None else (X, Y, semantics),
@@ -306,12 +296,12 @@ class Readout(_FittedReadout, TokenEncoder):
                 scores.append(arrays.correlations_of(networks[-1], torch.as_tensor(rows[1])).cpu())
         chosen = torch.stack(scores).nan_to_num(-torch.inf).argmax(dim=0)  # the earlier of equal ones
         whole.keep(networks, chosen)
-        self.restart_ = same_kind_as(Y)(chosen)
-        self.validation_r_ = same_kind_as(Y)(torch.stack(scores).gather(0, chosen[None])[0])
-        self._describe(whole, same_kind_as(Y))
+        self.restart_ = regression.same_kind_as(Y)(chosen)
+        self.validation_r_ = regression.same_kind_as(Y)(torch.stack(scores).gather(0, chosen[None])[0])
+        self._describe(whole, regression.same_kind_as(Y))
         return self
 
-    def predict(self, X: Array, semantics: Array | None = None) -> Array:
+    def predict(self, X: regression.Array, semantics: regression.Array | None = None) -> regression.Array:
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and their semantics.
 
         Raises
@@ -327,9 +317,9 @@ class Readout(_FittedReadout, TokenEncoder):
         check_choice("loss", self.loss, LOSSES)
         if self.restarts < 1:
             raise BrainalignError(f"restarts is {self.restarts}; it must be 1 or more")
-        Training.of(self)
+        regression.Training.of(self)
 
-    def _describe(self, whole: Standardised, like: Callable[[torch.Tensor], Array]) -> None:
+    def _describe(self, whole: Standardised, like: Callable[[torch.Tensor], regression.Array]) -> None:
         """Leave the networks in the read-out, and fields, weights and intercepts in the user's units."""
         with torch.no_grad():
             fields = whole.gather(lambda part: part.fields())
@@ -361,22 +351,26 @@ def start(readout: Readout, shape: Shape, seed: int) -> nn.Module:
         return readout.network(shape)
 
 
-def in_batches(whole: Standardised, function: Callable[..., torch.Tensor], first: Array, *others: Array) -> Array:
+def in_batches(
+    whole: Standardised, function: Callable[..., torch.Tensor], first: regression.Array, *others: regression.Array
+) -> regression.Array:
     """Return a function of rows of arrays, without gradients, a bounded number of rows at a time."""
-    tensors, device = [as_tensor(array) for array in (first, *others)], whole.get_buffer("chosen").device
+    tensors, device = [regression.as_tensor(array) for array in (first, *others)], whole.get_buffer("chosen").device
     with torch.no_grad():
         batches = torch.arange(len(first)).split(rows_at_once(whole.shape))
         found = [function(*(tensor[some].to(device) for tensor in tensors)) for some in batches]
-    return same_kind_as(first)(torch.cat(found))
+    return regression.same_kind_as(first)(torch.cat(found))
 
 
 class _Arrays:
     """The arrays of a fit as training reads them: responses and semantics standardised once, tokens by batch."""
 
-    def __init__(self, whole: Standardised, X: Array, Y: Array, semantics: Array | None) -> None:
-        self.whole, self.tokens = whole, as_tensor(X)
-        self.Y = whole.standard("Y", as_tensor(Y))
-        self.semantics = None if semantics is None else whole.standard("semantics", as_tensor(semantics))
+    def __init__(
+        self, whole: Standardised, X: regression.Array, Y: regression.Array, semantics: regression.Array | None
+    ) -> None:
+        self.whole, self.tokens = whole, regression.as_tensor(X)
+        self.Y = whole.standard("Y", regression.as_tensor(Y))
+        self.semantics = None if semantics is None else whole.standard("semantics", regression.as_tensor(semantics))
 
     def predicted(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
         tokens = self.whole.standard("tokens", self.tokens[rows])
@@ -396,7 +390,9 @@ class _Arrays:
         return lambda rows: float(self.correlations_of(network, rows).nanmean())
 
 
-def _scaled(shape: Shape, X: Array, Y: Array, semantics: Array | None, fitted: NDArray[np.intp]) -> Standardised:
+def _scaled(
+    shape: Shape, X: regression.Array, Y: regression.Array, semantics: regression.Array | None, fitted: NDArray[np.intp]
+) -> Standardised:
     """Return a module without networks that knows the moments of the training rows."""
     whole = Standardised(shape)
     whole.set_moments("Y", target_scales(Y, fitted))

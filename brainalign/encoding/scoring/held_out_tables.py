@@ -10,27 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign import statistics
 from brainalign.arrays import Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import SeedEnsemble
 from brainalign.encoding.scoring.held_out_scores import HeldOut
 from brainalign.regression import Partition
-from brainalign.statistics import (
-    RELIABLE,
-    Latency,
-    RegionDraws,
-    cluster_permutation,
-    fdr,
-    group_means,
-    interval_widening,
-    layer_preference,
-    normalized_r2,
-    pearson,
-    permutation_test,
-    region_draws,
-    score_latency,
-    sensor_adjacency,
-)
 
 METRICS = {
     "r": "Pearson r over test images, responses averaged over repeats",
@@ -64,7 +49,7 @@ def score_table(found: HeldOut, responses: Responses, ceiling: Values, reliable:
         "r2": found.r2,
         "r2_signed": found.r2_signed,
         "ceiling": ceiling,
-        "r2_normalized": normalized_r2(found.r, ceiling),
+        "r2_normalized": statistics.normalized_r2(found.r, ceiling),
         "alpha": np.broadcast_to(getattr(found.encoder, "alpha_", np.nan), found.r.shape),
         "p": found.p,
         "p_fwer": found.p_fwer,
@@ -105,11 +90,11 @@ def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, con
             "null_mean": null.mean(axis=0),
             "null_low": np.quantile(null, tails[0], axis=0),
             "null_high": np.quantile(null, tails[1], axis=0),
-            "p": permutation_test(r, null),
-            "p_fwer": permutation_test(r, largest, correct="max"),
+            "p": statistics.permutation_test(r, null),
+            "p_fwer": statistics.permutation_test(r, largest, correct="max"),
             "control_r": found.control_group_r,
             "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
-            "cv_score": group_means(_inner(found), list(groups.values())),
+            "cv_score": statistics.group_means(_inner(found), list(groups.values())),
             "n_targets": [len(rows) for rows in groups.values()],
         }
     )
@@ -119,7 +104,7 @@ def null_table(results: Mapping[str, HeldOut]) -> pd.DataFrame:
     """Return per layer: largest r of any target and mean r of the reliable ones under permutation; its bootstrap."""
     tables = []
     for layer, found in results.items():
-        k = found.groups.index(RELIABLE)
+        k = found.groups.index(statistics.RELIABLE)
         columns = {"null_r": found.group_null[:, k], "draw_r": found.group_draws[:, k]}
         if found.null is not None:
             columns["null_max_r"] = found.null.max_r
@@ -147,7 +132,7 @@ def _over(reliable: Rows, p: Values) -> Values:
     ceiling leaves the false discovery rate as it is, and a few hundred permutations suffice.
     """
     q = np.full(len(p), np.nan)
-    q[reliable] = fdr(p[reliable])
+    q[reliable] = statistics.fdr(p[reliable])
     return q
 
 
@@ -184,7 +169,7 @@ def target_groups(responses: Responses, ceiling: NDArray[np.floating], threshold
         groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in exploded.groupby(exploded).groups.items()}
     # Without repeats there is no ceiling to choose by, and every target counts.
     known = np.isfinite(ceiling).any()
-    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > threshold if known else ceiling != 0)
+    groups[statistics.RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > threshold if known else ceiling != 0)
     return groups
 
 
@@ -202,8 +187,8 @@ Results = Mapping[str, HeldOut]
 def preference_table(results: Results) -> pd.DataFrame:
     """Return the best layer of every region, from evaluations by layer; over all reliable targets without regions."""
     names = next(iter(results.values())).groups
-    rois = [k for k, name in enumerate(names) if name != RELIABLE] or [0]
-    return layer_preference(
+    rois = [k for k, name in enumerate(names) if name != statistics.RELIABLE] or [0]
+    return statistics.layer_preference(
         np.stack([found.group_r[rois] for found in results.values()], axis=-1),
         np.stack([found.group_draws[:, rois] for found in results.values()], axis=-1),
         np.stack([found.group_null[:, rois] for found in results.values()], axis=-1),
@@ -224,11 +209,11 @@ def latency_table(results: Results, times: NDArray[np.floating]) -> pd.DataFrame
     rows = []
     for layer, found in results.items():
         n = len(times)  # the groups are the times, then the reliable targets
-        row: dict[str, Any] = dict.fromkeys((entry.name for entry in fields(Latency)), np.nan)
+        row: dict[str, Any] = dict.fromkeys((entry.name for entry in fields(statistics.Latency)), np.nan)
         row |= {"decided": False, "reason": "no score: predictions or responses are constant"}
         if np.isfinite(found.group_r[:n]).all():
             row = vars(
-                score_latency(
+                statistics.score_latency(
                     found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
                 )
             )
@@ -244,7 +229,7 @@ def layer_draws(
     n_draws: int,
     n_permutations: int,
     seed: int,
-) -> RegionDraws:
+) -> statistics.RegionDraws:
     """Return draws and null of every region's reliable targets: the ones that all encoders are scored on.
 
     Parameters
@@ -256,14 +241,14 @@ def layer_draws(
         Training stimuli.
     n_draws, n_permutations, seed : int
     """
-    regions = {name: np.intersect1d(rows, groups[RELIABLE]) for name, rows in groups.items()}
+    regions = {name: np.intersect1d(rows, groups[statistics.RELIABLE]) for name, rows in groups.items()}
     regions = {name: rows for name, rows in regions.items() if len(rows)}
     sizes = {"n_draws": n_draws, "n_permutations": n_permutations, "seed": seed}
     draws, null = {}, {}
     for layer, found in results.items() if regions else ():
-        draws[layer], null[layer] = region_draws(found.predicted, found.measured, regions, **sizes)
+        draws[layer], null[layer] = statistics.region_draws(found.predicted, found.measured, regions, **sizes)
     test_ids = next(iter(results.values())).test_ids.tolist()
-    return RegionDraws(regions, draws, null, test_ids, n_train)
+    return statistics.RegionDraws(regions, draws, null, test_ids, n_train)
 
 
 QUANTILE = 0.95  # of the null at each sensor and time, above which it takes part
@@ -280,10 +265,10 @@ def score_clusters(found: HeldOut, responses: Responses) -> pd.DataFrame:
         That were encoded: sensors with their places, and times.
     """
     shape = responses.values.shape[1:]
-    test = cluster_permutation(
+    test = statistics.cluster_permutation(
         np.nan_to_num(found.r).reshape(shape),
         found.null_maps,
-        sensor_adjacency(responses.targets),
+        statistics.sensor_adjacency(responses.targets),
         threshold=QUANTILE,
         kind="quantile",
         times=responses.times,
@@ -312,7 +297,7 @@ class Contender(NamedTuple):
         """Return an encoder that was trained from several seeds; X (and semantics) are of the test stimuli in order."""
         ensemble, rows = cast(SeedEnsemble, found.encoder), list(groups.values())
         by_seed = ensemble.predictions(X, semantics)
-        seed_r = np.stack([group_means(pearson(each, found.measured), rows) for each in by_seed])
+        seed_r = np.stack([statistics.group_means(statistics.pearson(each, found.measured), rows) for each in by_seed])
         return cls(found, ensemble.n_parameters_, seed_r)
 
     @property
@@ -357,7 +342,7 @@ def side_by_side(contenders: Mapping[str, Contender], n_targets: Sequence[int], 
     first = next(iter(contenders.values())).found
     if first.n_train is None:
         raise BrainalignError("intervals depend on the number of training stimuli; pass n_train to score_predictions")
-    widening = interval_widening(first.n_train, len(first.test_ids), confidence)
+    widening = statistics.interval_widening(first.n_train, len(first.test_ids), confidence)
     tables = []
     for name, contender in contenders.items():
         found = contender.found

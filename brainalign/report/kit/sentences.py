@@ -7,16 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from brainalign import config
 from brainalign.checks import listed
-from brainalign.config import (
-    EstimatorMethod,
-    ImageModel,
-    InContextMethod,
-    PixelsModel,
-    SentenceModel,
-    TableModel,
-    TrainedMethod,
-)
 from brainalign.report.kit.material import Material, SubjectMaterial
 from brainalign.study import FmriOptions, RawOptions
 
@@ -146,7 +138,7 @@ def untuned_identification(material: Material, split: str) -> pd.DataFrame:
     ridges = {
         name: method
         for name, method in material.config.methods.items()
-        if not isinstance(method, TrainedMethod | InContextMethod | EstimatorMethod)
+        if not isinstance(method, config.TrainedMethod | config.InContextMethod | config.EstimatorMethod)
     }
     untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
     rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
@@ -338,24 +330,24 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
     parts, keys = [], []
     for name in material.config.models_of(material.dataset):
         model = material.config.models[name]
-        if isinstance(model, SentenceModel):
+        if isinstance(model, config.SentenceModel):
             how = "averaged over wordings" if model.wordings == "mean" else "a layer per wording"
             parts.append(f"{name}: sentence embeddings of {model.weights}, token mean of unit length, {how}")
             keys = ["sentence"]
         elif model.extractor == "random":
             parts.append(f"{name}: {model.n_draws} draws of {model.n_features} Gaussian features")
-        elif isinstance(model, PixelsModel):
+        elif isinstance(model, config.PixelsModel):
             parts.append(f"{name}: the images in {model.image_size} × {model.image_size} pixels")
-        elif isinstance(model, ImageModel):
+        elif isinstance(model, config.ImageModel):
             parts.append(f"{name}: {_network(model, model.extractor)}")
-        elif isinstance(model, TableModel):
+        elif isinstance(model, config.TableModel):
             parts.append(f"{name}: vectors as given in {model.file.name}")
         else:
             parts.append(f"{name}: one feature per {material.nouns.stimulus}")
     return f"Feature spaces were {'; '.join(parts)}.", keys
 
 
-def _network(model: ImageModel, extractor: str) -> str:
+def _network(model: config.ImageModel, extractor: str) -> str:
     """Describe a network that looks at images, and how its layers were read."""
     named = next((str(getattr(model, key)) for key in ("model", "function") if hasattr(model, key)), "")
     weights = "random weights" if model.random else str(getattr(model, "weights", ""))
@@ -370,7 +362,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     target, targets = ("score", "scores") if material.timed else (nouns.target, nouns.targets)
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
-        if isinstance(method, TrainedMethod | InContextMethod | EstimatorMethod):
+        if isinstance(method, config.TrainedMethod | config.InContextMethod | config.EstimatorMethod):
             continue  # refused where runs are left out in turn
         if len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")

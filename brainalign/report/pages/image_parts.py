@@ -11,39 +11,8 @@ from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.io import open_picture, read_parquet, read_text_table
-from brainalign.report import kit
-from brainalign.report.encoding_sections import (
-    contest_section,
-    dictionaries_section,
-    encoders_section,
-    few_images_section,
-    layers_section,
-    maps_section,
-    partition_section,
-    planted_ceilings,
-    planted_latencies,
-    planted_layers,
-    planted_preferences,
-)
-from brainalign.report.geometry_sections import (
-    best_layers,
-    course_section,
-    decoding_section,
-    rdm_grid,
-    reference_bars,
-    rsa_course_section,
-    searchlight_section,
-    searchlights_of,
-)
+from brainalign.report import encoding_sections, geometry_sections, kit, synthesis_sections
 from brainalign.report.pages.blocks_figures import ceiling_histogram, score_against_ceiling
-from brainalign.report.synthesis_sections import (
-    CAPTION_TABLES,
-    GROUNDING_TABLES,
-    directions_section,
-    grounding_section,
-    synthesis_section,
-    voxel_captions_section,
-)
 
 THUMBNAIL = 96  # pixels
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
@@ -67,13 +36,13 @@ def gather_images(shelf: kit.Shelf) -> kit.ImageMaterial:
             _add_pictures(material, material.fields_of(*key)["stimuli"])
     material.rdms = shelf.fetch("rdm", Arrays)
     material.decoded = kit.decoded_times_of(shelf)
-    material.searchlights = searchlights_of(shelf)
+    material.searchlights = geometry_sections.searchlights_of(shelf)
     material.synthesised = kit.synthesised_images_of(shelf)
     material.directions = kit.directions_of(shelf)
-    material.captions = shelf.tables(CAPTION_TABLES)
+    material.captions = shelf.tables(synthesis_sections.CAPTION_TABLES)
     if shelf.each("groundedregions"):
         shelf.fetch("grounding", object)
-        words = shelf.tables(GROUNDING_TABLES)
+        words = shelf.tables(synthesis_sections.GROUNDING_TABLES)
         material.grounded_words = shelf.fetch("groundedwords", Arrays)
         material.grounded_regions = shelf.fetch("groundedregions", pd.DataFrame)
         if material.grounded_words is not None and words:
@@ -151,13 +120,13 @@ def _cell(value: object) -> str:
 
 
 def _directions(material: kit.ImageMaterial) -> kit.Section | None:
-    return None if material.directions is None else directions_section(material.directions)
+    return None if material.directions is None else synthesis_sections.directions_section(material.directions)
 
 
 def _decoding(material: kit.ImageMaterial) -> kit.Section | None:
     if material.decoded is None or material.responses is None:
         return None
-    return decoding_section(material.decoded, material.responses.targets)
+    return geometry_sections.decoding_section(material.decoded, material.responses.targets)
 
 
 # ---------------------------------------------------------------------------------------------------------- geometry
@@ -168,19 +137,27 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
         return None
     table = material.comparison
     if material.timed:
-        return rsa_course_section(material)
-    best = best_layers(table.assign(reference=table["group"]))
+        return geometry_sections.rsa_course_section(material)
+    best = geometry_sections.best_layers(table.assign(reference=table["group"]))
     if best.empty:
         return None
     panels = [
-        kit.captioned("regionbars", "RSA by region", reference_bars(best, models=material.models), table, id="rsa")
+        kit.captioned(
+            "regionbars",
+            "RSA by region",
+            geometry_sections.reference_bars(best, models=material.models),
+            table,
+            id="rsa",
+        )
     ]
     details = material.details("rdm")
     groups = details.get("groups", [])
     if groups and len(details["conditions"]) <= 200:
         categories = _categories(material, details["conditions"])
         shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:9])}
-        panels.append(kit.captioned("referencerdms", "RDMs by region", rdm_grid(shown, categories), id="rdm"))
+        panels.append(
+            kit.captioned("referencerdms", "RDMs by region", geometry_sections.rdm_grid(shown, categories), id="rdm")
+        )
     return kit.Section("geometry", "Geometry", panels)
 
 
@@ -240,24 +217,33 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
         ceilings = ceilings.dropna(subset=["planted"])
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
-        panels.append(kit.captioned("plantedceilings", "Ceilings", planted_ceilings(levels), tolerance=0.02))
+        panels.append(
+            kit.captioned("plantedceilings", "Ceilings", encoding_sections.planted_ceilings(levels), tolerance=0.02)
+        )
     for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
         same = set(rows["recovered_layer"]) <= set(rows["planted_layer"])  # the generating network itself
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
         shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
-        figure, place = planted_layers(shown, layers), f"plantedlayers{''.join(filter(str.isalnum, str(model)))}"
+        figure, place = (
+            encoding_sections.planted_layers(shown, layers),
+            f"plantedlayers{''.join(filter(str.isalnum, str(model)))}",
+        )
         layered.append(kit.captioned("plantedlayers", f"With {model}", figure, shown, id=place))
     selective = table[table["what"] == "preference"]
     if len(selective):
         names = {"planted_preference": "planted", "recovered_preference": "recovered"}
         shown = selective.drop(columns=["planted"], errors="ignore").rename(columns=names)
-        figure = planted_preferences(shown)
+        figure = encoding_sections.planted_preferences(shown)
         panels.append(kit.captioned("plantedpreferences", "Preferences", figure, shown))
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:
         step = float(np.diff(material.responses.times).mean() * 1000)
-        panels.append(kit.captioned("plantedlatencies", "Latencies", planted_latencies(latencies, step), latencies))
+        panels.append(
+            kit.captioned(
+                "plantedlatencies", "Latencies", encoding_sections.planted_latencies(latencies, step), latencies
+            )
+        )
     text = "These data were simulated: what was planted is known, and stands here beside what the analysis found."
     panels = kit.together("recovery", "What was planted, and what was found", panels)
     panels += kit.together("plantedlayers", "Layers, recovered with each network", layered)
@@ -266,21 +252,21 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
 
 SECTIONS: list[Callable[[kit.ImageMaterial], kit.Section | None]] = [
     _data,
-    course_section,
-    maps_section,
-    layers_section,
-    partition_section,
-    encoders_section,
-    dictionaries_section,
-    contest_section,
-    few_images_section,
+    geometry_sections.course_section,
+    encoding_sections.maps_section,
+    encoding_sections.layers_section,
+    encoding_sections.partition_section,
+    encoding_sections.encoders_section,
+    encoding_sections.dictionaries_section,
+    encoding_sections.contest_section,
+    encoding_sections.few_images_section,
     _decoding,
     _geometry,
-    searchlight_section,
-    synthesis_section,
+    geometry_sections.searchlight_section,
+    synthesis_sections.synthesis_section,
     _directions,
-    voxel_captions_section,
-    grounding_section,
+    synthesis_sections.voxel_captions_section,
+    synthesis_sections.grounding_section,
     _ceilings,
     _recovery,
 ]
