@@ -183,4 +183,4 @@ def test_a_folder_becomes_a_page(make: Callable[[Path], None], tmp_path: Path) -
     few = "encode: {run_permutations: 100, stimulus_permutations: 100}\ncompare_rdms: {draws: 100}\n"
     (tmp_path / "study.yaml").write_text((tmp_path / "study.yaml").read_text() + few)
     assert main(["run", str(tmp_path / "study.yaml"), "--cores", "1"]) == 0
-    assert '<li><a href="' in (tmp_path / "results" / "index.html").read_text()
+    assert '<li><div><a href="' in (tmp_path / "results" / "index.html").read_text()

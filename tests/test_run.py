@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -113,14 +114,16 @@ def test_the_index_links_pages_with_their_first_sentence(
     page = folder / "results" / "mine" / "sub-01_incomplete.html"
     page.parent.mkdir(parents=True)
     page.write_text(
-        '<meta name="description" content="r &lt; .1 in all runs"><h1>Mine &amp; yours</h1>\n<p class="soft">01</p>'
+        '<title>Mine &amp; yours · brainalign</title><meta name="description" content="r &lt; .1 in all runs">\n'
+        '<p class="soft">01</p><svg><g id="axes"/></svg><svg/>'
     )
     assert main(["report", str(folder / "study.yaml")]) == 0
     index = folder / "results" / "index.html"
     assert capsys.readouterr().out == f"{index}\n"
     written = index.read_text()
-    assert '<a href="mine/sub-01_incomplete.html">Mine &amp; yours</a> <small>01</small>' in written
-    assert "<b>Incomplete: a job failed.</b> r &lt; .1 in all runs" in written
+    assert '<a href="mine/sub-01_incomplete.html">Mine &amp; yours</a>' in written
+    assert "<b>Incomplete: a job failed.</b> r &lt; .1 in all runs</p><small>01</small>" in written
+    assert re.findall("<svg>.*?</svg>", written) == ['<svg><g id="mine-sub-01_incomplete-axes"/></svg>']
 
 
 @pytest.mark.acceptance
@@ -134,4 +137,4 @@ def test_a_study_of_one_file_runs_to_its_page(
     assert "6/6 report mine 01" in printed
     assert f"page: {page}" in printed
     assert page.is_file()
-    assert "Held-out runs (runs): mine with ridge identifies" in (folder / "results" / "index.html").read_text()
+    assert "are told apart by what mine predicts of held-out" in (folder / "results" / "index.html").read_text()

@@ -13,12 +13,13 @@ from brainalign.commands.folders import folder_of_run
 from brainalign.config import load_config
 from brainalign.workflow import Run, page_paths
 
-# Heading, line below it and first sentence, as the template of pages writes them: escaped already.
+# Title, verdict, line below and first figure, as the template of pages writes them: escaped already.
 PARTS = re.compile(
-    r'<meta name="description" content="(?P<sentence>[^"]*)">.*?<h1>(?P<title>.*?)</h1>\s*'
+    r'<title>(?P<title>.*?) · brainalign</title>.*?<meta name="description" content="(?P<sentence>[^"]*)">.*?'
     r'<p class="soft">(?P<line>.*?)</p>',
     re.DOTALL,
 )
+FIGURE = re.compile(r"<svg.*?</svg>|<img [^>]*>", re.DOTALL)
 INDEX = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
@@ -26,7 +27,12 @@ INDEX = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; }}
-li {{ margin-bottom: 1rem; }}
+ul {{ list-style: none; padding: 0; }}
+li {{ display: grid; grid-template-columns: minmax(0, 1fr) 15rem; gap: 1rem;
+  border: 1px solid #8886; border-radius: .5rem; padding: .8rem 1rem; margin-bottom: 1rem; }}
+li svg, li img {{ max-width: 100%; height: auto; }}
+small {{ opacity: .75; }}
+@media (max-width: 40rem) {{ li {{ grid-template-columns: minmax(0, 1fr); }} }}
 </style></head><body>
 <h1>Pages of this run</h1>
 <ul>
@@ -47,10 +53,15 @@ def write_index(run: Run) -> Path:
 
 
 def _item(page: Path, link: str) -> str:
-    parts = PARTS.search(page.read_text(encoding="utf-8"))
+    """Return the card of a page: its verdict, and its first figure beside."""
+    text = page.read_text(encoding="utf-8")
+    parts, figure = PARTS.search(text), FIGURE.search(text)
     title, line, sentence = (parts[name] for name in ("title", "line", "sentence")) if parts else (page.stem, "", "")
     about = "<b>Incomplete: a job failed.</b> " if page.stem.endswith("_incomplete") else ""
-    return f'<li><a href="{link}">{title}</a> <small>{line}</small><br>{about}{sentence}</li>'
+    words = f'<div><a href="{link}">{title}</a><p>{about}{sentence}</p><small>{line}</small></div>'
+    # Ids of drawings are of one page: here there are several.
+    drawing = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{page.parent.name}-{page.stem}-", figure[0]) if figure else ""
+    return f"<li>{words}<div>{drawing}</div></li>"
 
 
 def open_report(place: Path) -> Path:

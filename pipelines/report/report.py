@@ -57,13 +57,32 @@ def shelf_of(
 ) -> Shelf:
     """Open the shelf of a page: what the run has of a subject or of a dataset."""
     page = StudyMaterial(
-        run.config, of["dataset"], run.descriptors[of["dataset"]], of.get("subject", ""), failures=failures
+        run.config,
+        of["dataset"],
+        run.descriptors[of["dataset"]],
+        of.get("subject", ""),
+        failures=failures,
+        neighbours=_neighbours(run, of),
     )
     jobs = [
         (step.name, step.writes, {name: label for name, label in labels.items() if name != "dataset"})
         for step, labels in page_jobs(run, of)
     ]
     return Shelf(page, jobs, run.artifact, provenance, whole)
+
+
+def _neighbours(run: Run, of: Mapping[str, str]) -> list[tuple[str, str]]:
+    """List the pages that a reader goes on to: the subject before and the next one, all subjects, all studies."""
+    found = [("All studies", "../index.html")]
+    names = [each["subject"] for each in STEPS["report"].of(run) if each["dataset"] == of["dataset"]]
+    pages = {name: run.page({"dataset": of["dataset"], "subject": name}).name for name in names}
+    if "subject" not in of:
+        return [*((f"Subject {name}", page) for name, page in pages.items()), *found]
+    if {"dataset": of["dataset"]} in list(STEPS["report_group"].of(run)):
+        found.insert(0, ("All subjects", run.page({"dataset": of["dataset"]}).name))
+    place = names.index(of["subject"])
+    around = [("‹", name) for name in names[:place][-1:]] + [("›", name) for name in names[place + 1 :][:1]]
+    return [*((f"{sign} subject {name}", pages[name]) for sign, name in around), *found]
 
 
 def dataset_description(descriptor: Study) -> dict[str, object]:

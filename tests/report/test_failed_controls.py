@@ -177,6 +177,7 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
     named = pd.DataFrame({"name": ["nested"], "null_mean": [0.3 if fails else 0.25], "null_high": [0.4]})
     for name in ("score_table", "comparison_table"):
         patch.setattr(kit, name, lambda *_: "")
+    patch.setattr(group, "answer_of_group", lambda *_: None)
     chapter = group.scores_chapter(
         pd.DataFrame({"subject": ["1"]}), pd.DataFrame([pair]), controls=["twin"],
         failed_controls=failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),

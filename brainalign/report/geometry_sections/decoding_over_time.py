@@ -27,15 +27,18 @@ def gather_recordings(shelf: kit.Shelf) -> kit.SubjectMaterial | None:
 
 def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
     """Tell of one subject whose recordings were decoded."""
-    decoded, sections = material.decoded, [_data(material)]
+    decoded, sections, answer = material.decoded, [_data(material)], None
     windows = pd.DataFrame() if decoded is None else decoded.tables["timewindows"]
     if decoded is not None and material.responses is not None:
-        sections.append(decoding_section(decoded, material.responses.targets, findings=False))
+        section = decoding_section(decoded, material.responses.targets, findings=False)
+        answer = _answer(windows, decoded.facts, section)
+        sections.append(section)
     return kit.Chapter(
         f"Subject {material.subject}",
         [section for section in sections if section is not None],
         [] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),
         _cards(windows),
+        answer,
         headline=_headline(windows),
         interval_note="Intervals: over recordings.",
         summary=windows,
@@ -62,6 +65,23 @@ def _data(material: kit.SubjectMaterial) -> kit.Section | None:
             *(f"Note: {warning}" for warning in details.get("warnings", [])),
         ],
     )
+
+
+def _answer(windows: pd.DataFrame, facts: Mapping[str, Any], section: kit.Section) -> kit.Answer:
+    """Say whether categories can be told apart after the marker and not before it; the course moves to the top."""
+    rows = windows[windows["group"] == windows["group"].iloc[0]]
+    after, before = rows[~rows["control"].astype(bool)].iloc[0], rows[rows["control"].astype(bool)]
+    holds = bool(after["p"] < kit.LEVEL)
+    names = ", ".join(str(name) for name in facts["categories"])
+    words = f"{names} {'can' if holds else 'are not shown to'} be told apart after the marker: {facts['measure']} "
+    words += f"{kit.number(after['score'])}{kit.interval(after)}, chance {kit.number(after['chance'])}, "
+    words += f"p {kit.p_equals(after['p'])}, {after['scheme']}."
+    for _, row in before.iterrows():
+        words += f" Before it, where nothing can be told: {kit.number(row['score'])} (p {kit.p_equals(row['p'])})."
+    course = next(panel for panel in section.panels if panel.id == "decoded")
+    section.panels.remove(course)
+    question = "Do the recordings tell categories apart, and when?"
+    return kit.Answer(question, "Yes." if holds else "Not shown.", words, holds, course, _cards(windows)[:3])
 
 
 def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:

@@ -40,6 +40,8 @@ from brainalign.report.kit.heads import flatten_positions as flatten_positions
 from brainalign.report.kit.heads import topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
+from brainalign.report.kit.model_ranking import ranked_models as ranked_models
+from brainalign.report.kit.page import Answer as Answer
 from brainalign.report.kit.page import Chapter, Panel, Section, render_page
 from brainalign.report.kit.page import captioned as captioned
 from brainalign.report.kit.page import drawn_sections as drawn_sections
@@ -47,6 +49,7 @@ from brainalign.report.kit.page import together as together
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
 from brainalign.report.kit.sentences import cleaning_words as cleaning_words
 from brainalign.report.kit.sentences import findings as findings
+from brainalign.report.kit.sentences import interval as interval
 from brainalign.report.kit.sentences import methods_text as methods_text
 from brainalign.report.kit.sentences import number as number
 from brainalign.report.kit.sentences import p_equals as p_equals

@@ -1,6 +1,10 @@
 """How to read each figure: what is drawn, what good and bad look like. Names in braces are filled in by sections.py."""
 
 CAPTIONS = {
+    "ranking": """
+        {measure}, with {confidence:.0%} intervals. Grey points: controls. Grey ticks: chance. {more}""",
+    "rankingofgroup": """
+        Mean over subjects with its standard error. Grey: controls.""",
     "followed": """
         How well neurons are predicted over time, conditions never trained on; 1 (dotted) is what their repeats allow.
         Filled: models, whose hidden frames are simulated. Hollow: controls: the same dynamics untrained, the last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,8 @@ class StudyMaterial:
         By suffix of their artifact.
     sidecars : dict
         Sidecar of every artifact by file name.
+    neighbours : sequence of (name, address)
+        Other pages of the run, for the reader to go on to.
     """
 
     config: Config
@@ -85,6 +87,13 @@ class StudyMaterial:
     arrays: dict[str, Arrays] = field(default_factory=dict)
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    neighbours: Sequence[tuple[str, str]] = ()
+
+    @property
+    def uninformed(self) -> list[str]:
+        """Models that know nothing of the stimuli: controls."""
+        models = {name: self.config.models[name] for name in self.config.models_of(self.dataset)}
+        return [name for name, model in models.items() if model.random or model.extractor == "random"]
 
     def details(self, suffix: str) -> Mapping[str, Any]:
         """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""

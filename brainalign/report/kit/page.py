@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count, groupby
 from typing import Any, TypeVar
 
+import matplotlib
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,6 +28,7 @@ from brainalign.report.kit.sentences import number, p_number
 from brainalign.report.kit.viewer import VIEWER_CLASS, surface_assets, surface_code
 
 M = TypeVar("M", bound=StudyMaterial)
+PLACES = {"maps": -1, "data": 1}  # of sections before and after all others
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
 
 
@@ -58,11 +61,20 @@ class Panel:
             return _picture_uri(composite(several))
         if self.figure is None:
             return ""
-        if not self.vector:
-            return _picture_uri(picture_bytes(self.figure))
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="svg", metadata={"Date": None})
-        return data_uri(buffer.getvalue(), "image/svg+xml")
+        return "" if self.vector else _picture_uri(picture_bytes(self.figure))
+
+    @property
+    def drawing(self) -> Markup:
+        """A vector figure as SVG of the page itself: its text can be selected, and black is the ink of the theme."""
+        if self.parts or self.figure is None or not self.vector:
+            return Markup("")
+        buffer = io.StringIO()
+        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": self.id}):
+            self.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        drawn = buffer.getvalue()
+        drawn = drawn[drawn.index("<svg") :].replace("#000000", "currentColor")
+        drawn = re.sub(r'<metadata>.*?</metadata>|\sxmlns(:\w+)?="[^"]*"', "", drawn, flags=re.DOTALL)
+        return Markup(re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{self.id}-", drawn))
 
     @property
     def csv(self) -> str:
@@ -102,6 +114,31 @@ class Section:
     blocks: list[Markup] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a reader came for, before everything else.
+
+    Attributes
+    ----------
+    question : str
+    opening, words : str
+        Yes or no, and what it rests on: score, interval, chance, control.
+    holds : bool
+        Whether the answer is yes.
+    panel : Panel, optional
+        The figure that shows it.
+    numbers : sequence of mappings of str
+        Value, name and control of the few numbers beside it.
+    """
+
+    question: str
+    opening: str
+    words: str
+    holds: bool
+    panel: Panel | None = None
+    numbers: Sequence[Mapping[str, str]] = ()
+
+
 @dataclass
 class Chapter:
     """What an analysis adds to a page: what it draws, says and cites, and which of its controls failed.
@@ -114,7 +151,9 @@ class Chapter:
     findings : sequence of str
         Sentences of the summary.
     cards : sequence of mappings of str
-        Numbers on top: name, value, control.
+        Numbers of the summary: name, value, control.
+    answer : Answer, optional
+        The first screen; without it the first of the findings and of the cards stand there.
     headline : sequence of mappings
         Rows of the table of all headline numbers with their controls, and `pairs` of those of models in pairs.
     interval_note : str
@@ -132,6 +171,7 @@ class Chapter:
     sections: Sequence[Section] = ()
     findings: Sequence[str] = ()
     cards: Sequence[Mapping[str, str]] = ()
+    answer: Answer | None = None
     headline: Sequence[Mapping[str, Any]] = ()
     pairs: Sequence[Mapping[str, Any]] = ()
     interval_note: str = ""
@@ -139,6 +179,18 @@ class Chapter:
     verdicts: Sequence[Mapping[str, Any]] = ()
     methods: Sequence[tuple[str, Sequence[str]]] = ()
     failed_controls: Sequence[FailedControl] = ()
+
+    @property
+    def told(self) -> bool:
+        """Whether the page begins with this chapter."""
+        return bool(self.answer or self.findings or self.cards)
+
+    @property
+    def said(self) -> str:
+        """The first sentence, for lists of pages."""
+        if self.answer:
+            return f"{self.answer.opening} {self.answer.words}"
+        return next(iter(self.findings), "").split(". ")[0].rstrip(".")
 
     @property
     def csv(self) -> str:
@@ -243,6 +295,7 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
     )
     environment.filters |= {"number": number, "p_number": p_number}
     sections = [section for chapter in chapters for section in chapter.sections]
+    sections.sort(key=lambda section: PLACES.get(section.id, 0))  # where comes first, of what it was computed last
     pieces = [piece for section in sections for panel in section.panels for piece in panel.pieces]
     turned = any(VIEWER_CLASS in piece.html for piece in pieces)
     methods = [paragraph for chapter in chapters for paragraph in chapter.methods]
@@ -258,6 +311,7 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
         methods=methods,
         references=references,
         reference_number={key: k + 1 for k, key in enumerate(references)},
+        neighbours=page.neighbours,
         bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
         surface=surface_assets() if turned else "",
         policy=_policy(surface_code() if turned else ()),

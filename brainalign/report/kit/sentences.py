@@ -37,6 +37,11 @@ def p_equals(p: float, digits: int = 3) -> str:
     return f"= {text}" if text[0] not in "<–" else text
 
 
+def interval(row: pd.Series[float]) -> str:
+    """Return the interval of a row, low to high in brackets after a space; nothing where there is none."""
+    return f" [{number(row['low'])} to {number(row['high'])}]" if np.isfinite(row["low"]) else ""
+
+
 def p_value(p: float, n_permutations: float) -> str:
     """Return a p value with what it rests on; "–" where there was no test."""
     return "–" if pd.isna(p) else f"p {p_equals(p, 4)} ({int(n_permutations):,} permutations)"

@@ -1,5 +1,8 @@
 """Chapters of pages: how each is gathered from the shelf, and told."""
 
+from brainalign.report.pages.answers import answer_of_group as answer_of_group
+from brainalign.report.pages.answers import answer_of_rdms as answer_of_rdms
+from brainalign.report.pages.answers import answer_of_runs as answer_of_runs
 from brainalign.report.pages.block_sections import blocks_chapter, gather_blocks
 from brainalign.report.pages.blocks_figures import mds_points as mds_points
 from brainalign.report.pages.blocks_figures import score_against_ceiling as score_against_ceiling

@@ -23,6 +23,7 @@ from brainalign.report.geometry_sections import (
     searchlights_of,
 )
 from brainalign.report.pages import blocks_figures as figures
+from brainalign.report.pages.answers import answer_of_blocks
 from brainalign.statistics.summary import Encoding
 
 
@@ -56,6 +57,7 @@ def blocks_chapter(material: kit.Material) -> kit.Chapter:
         kit.drawn_sections(SECTIONS, material),
         kit.findings(material),
         _cards(material),
+        answer_of_blocks(material),
         headline=_table_rows(material.summary),
         interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
         "over layers, n of them.",

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from brainalign.arrays import Responses
 from brainalign.report import kit
+from brainalign.report.pages.answers import answer_of_runs
 from brainalign.statistics import RELIABLE
 from brainalign.study import RunFiles
 
@@ -92,6 +93,7 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         ],
         [*_findings(tested, tables["runshares"]), *_findings_apart(apart), *material.descriptor.notes],
         _cards(tested),
+        answer_of_runs(tested, (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence),
         headline=_headline(tested),
         interval_note="Intervals: over runs, none of fewer than six.",
         summary=tested,
@@ -188,14 +190,8 @@ def _name(model: object) -> str:
     return WHOLE.get(str(model), str(model))
 
 
-def random_models(material: kit.StudyMaterial) -> list[str]:
-    """List the models of a study that know nothing of its stimuli."""
-    models = {name: material.config.models[name] for name in material.config.models_of(material.dataset)}
-    return [name for name, model in models.items() if model.random or model.extractor == "random"]
-
-
 def _colours(material: kit.StudyMaterial) -> dict[str, str]:
-    models, controls = material.config.models_of(material.dataset), random_models(material)
+    models, controls = material.config.models_of(material.dataset), material.uninformed
     beside = [*dict.fromkeys(material.tables["rundelays"]["model"])]
     greys = {name: str(0.3 + 0.12 * k) for k, name in enumerate(name for name in beside if name not in models)}
     return kit.model_colours(models, controls) | greys | {"all": "black", "shared": kit.NULL}
@@ -283,7 +279,7 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
         panels.append(
             _panel("intersubject", "What other subjects predict", drawn.figure, others, n=int(others["n_others"].max()))
         )
-    added = uniques[uniques["model"].isin({*models} - {*random_models(material)})]
+    added = uniques[uniques["model"].isin({*models} - {*material.uninformed})]
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
     for model, part in added.groupby("model", sort=False) if top > 0 else ():
         unique = targets[["target_id"]].merge(part, how="left")["unique"].to_numpy(dtype=float)

@@ -22,6 +22,7 @@ from brainalign.report.geometry_sections import (
     no_identification,
     no_matching,
 )
+from brainalign.report.pages.answers import answer_of_group
 
 MIN_AREAS = 3  # fewer have no rank correlation
 
@@ -57,7 +58,7 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     controls = [
         kit.fit_label(config, dataset, name, method)
         for name, method in config.fits_of(dataset)
-        if config.models[name].random
+        if name in material.uninformed
     ]
     summary = tables["summary"]
     scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
@@ -122,7 +123,8 @@ def scores_chapter(
             1, kit.Section("comparisons", "Comparisons", paragraphs=[text], blocks=[kit.comparison_table(comparisons)])
         )
     failed = [*failed_comparisons(comparisons, controls), *failed_controls]
-    return kit.Chapter(group_of(scores["subject"].nunique()), whole, failed_controls=failed)
+    n = scores["subject"].nunique()
+    return kit.Chapter(group_of(n), whole, answer=answer_of_group(scores, controls, n), failed_controls=failed)
 
 
 def scores_section(table: Markup, scores: pd.DataFrame, notes: Sequence[str], caption: str) -> kit.Section:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.kit import LEVEL, Chapter, Panel, Section, Shelf, StudyMaterial, captioned, number, place_map
-from brainalign.report.pages.continuous import random_models
 from brainalign.report.pages.group import group_figure, group_of
 
 CAPTIONS = {
@@ -38,7 +37,7 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     scores = tables["groupscores"]
     told = scores[(scores["kind"] != "layer") & (scores["test_set"] == "")].rename(columns={"r": "value"})
     told = told.assign(quantity=told["region"]).drop(columns="ceiling")
-    controls = [*random_models(material), *told.loc[told["kind"] == "control", "model"].unique()]
+    controls = [*material.uninformed, *told.loc[told["kind"] == "control", "model"].unique()]
     figure = group_figure(told, list(told["model"].unique()), controls)
     sections = [
         Section("prediction", "Models in every subject", [_panel("grouprunscores", "r by region", figure, told)])
@@ -50,7 +49,7 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
 
 def _maps(material: StudyMaterial) -> list[Panel]:
     targets, maps, panels = material.tables["grouptargets"], material.tables["groupmaps"], []
-    told = maps[~maps["model"].isin(random_models(material))]
+    told = maps[~maps["model"].isin(material.uninformed)]
     for (quantity, model), rows in told.groupby(["quantity", "model"], sort=False) if len(told) else ():
         values = targets[["target_id"]].merge(rows, how="left")
         what = f"r of {model}" if quantity == "r" else f"unique R² of {model}"

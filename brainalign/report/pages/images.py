@@ -20,6 +20,7 @@ from brainalign.config import (
 from brainalign.report import kit
 from brainalign.report.encoding_sections import contest_methods, contest_sentence
 from brainalign.report.geometry_sections import searchlight_methods
+from brainalign.report.pages.answers import answer_of_images
 from brainalign.report.pages.image_parts import image_sections
 from brainalign.report.synthesis_sections import (
     caption_methods,
@@ -39,6 +40,7 @@ def images_chapter(material: kit.ImageMaterial) -> kit.Chapter:
         image_sections(material),
         image_findings(material),
         _cards(material),
+        answer_of_images(material, _pairs(material)),
         headline=[] if summary is None else _headline(material, summary),
         pairs=_pairs(material),
         interval_note=f"One row per model: the layer that scores best inside the training {stimuli} (the first one "

@@ -13,6 +13,7 @@ from brainalign.config import Config
 from brainalign.report import kit
 from brainalign.report.encoding_sections import no_convergence
 from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_grid, reference_bars
+from brainalign.report.pages.answers import answer_of_rdms
 from brainalign.report.pages.blocks_figures import mds_points
 from brainalign.report.pages.group import failed_chapter, scores_section
 
@@ -61,6 +62,7 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
                 "there are dissimilarities only."
             ),
         ],
+        answer=answer_of_rdms(scores, random, config.compare_rdms.comparison, config.confidence),
         failed_controls=failed_twins(scores, random, config),
     )
 

@@ -1,0 +1,84 @@
+"""Models from the best to the worst in one picture, with what cannot be told apart joined."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from brainalign.report.kit.canvas import COLOURS, GREY, NULL, check_columns, label_axes, new_figure
+
+MOST_MODELS = 12  # of the first figure
+Pairs = Collection[tuple[str, str]]
+
+
+def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceiling: float = np.nan) -> Figure:
+    """Draw models from the best to the worst with intervals, chance and ceiling; bars join what cannot be told apart.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per model: name, value, low, high, null (what chance gives) and control (bool; drawn in grey, and left
+        out last where there are more than `MOST_MODELS`).
+    tied : collection of pairs of names
+        Models that cannot be told apart.
+    measure : str
+        What the values are.
+    ceiling : float
+        What noise leaves to be predicted; NaN where it is not known.
+    """
+    check_columns("the table of models", table, ["name", "value", "low", "high", "null", "control"])
+    rows = ranked(table)
+    n_colours = iter(range(len(rows)))
+    figure, (ax,) = new_figure(5.4, 0.9 + 0.3 * len(rows))
+    for place, (_, row) in enumerate(rows.iterrows()):
+        colour = GREY if row["control"] else COLOURS[next(n_colours) % len(COLOURS)]
+        if np.isfinite(row["null"]):
+            ax.plot([row["null"]] * 2, [place - 0.35, place + 0.35], color=NULL, linewidth=3, solid_capstyle="butt")
+        ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)
+        ax.plot(row["value"], place, "o", color=colour, markersize=5)
+    if np.isfinite(ceiling):
+        ax.axvline(ceiling, color="black", linestyle="--", linewidth=0.8)
+        ax.annotate("ceiling", (ceiling, -0.6), fontsize=7, ha="right", va="bottom", annotation_clip=False)
+    for k, (first, last) in enumerate(joined(list(rows["name"]), tied)):
+        side = 1.02 + 0.025 * k
+        ax.plot([side] * 2, [first - 0.3, last + 0.3], color="black", linewidth=2, transform=ax.get_yaxis_transform(),
+            clip_on=False, solid_capstyle="butt",
+        )  # fmt: skip
+    ax.axvline(0, color=GREY, linewidth=0.6)
+    ax.set_yticks(range(len(rows)), rows["name"], fontsize=9)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    label_axes(ax, x=measure, ticks="x")
+    return figure
+
+
+def ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort models from the best to the worst; of many the worst go, controls stay."""
+    rows = table[table["value"].notna()].sort_values("value", ascending=False, kind="stable")
+    kept = rows["control"] | (~rows["control"]).cumsum().le(max(MOST_MODELS - int(rows["control"].sum()), 3))
+    return rows[kept].reset_index(drop=True)
+
+
+def joined(names: Sequence[str], tied: Pairs) -> list[tuple[int, int]]:
+    """List the longest runs of ranked models no two of which can be told apart, as first and last place.
+
+    Parameters
+    ----------
+    names : sequence of str
+        From the best to the worst.
+    tied : collection of pairs of names
+        In either order.
+    """
+    alike = {frozenset(pair) for pair in tied}
+    runs: list[tuple[int, int]] = []
+    for first in range(len(names)):
+        last = first
+        while last + 1 < len(names) and all(
+            frozenset((names[k], names[last + 1])) in alike for k in range(first, last + 1)
+        ):
+            last += 1
+        if last > first and not (runs and runs[-1][1] >= last):
+            runs.append((first, last))
+    return runs

@@ -1,0 +1,288 @@
+"""What pages answer first: a question, yes or no with what it rests on, models ranked in a picture, three numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from brainalign.report import kit
+from brainalign.statistics import RELIABLE
+
+NOT_SHOWN = "Not shown."
+
+
+def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, object]]) -> kit.Answer | None:
+    """Say whether models predict responses to stimuli that were held out.
+
+    Parameters
+    ----------
+    material : ImageMaterial
+    pairs : sequence of mappings
+        Of models a and b: which is better, empty where they cannot be told apart.
+    """
+    if material.summary is None:
+        return None
+    chosen, nouns = material.summary[material.summary["chosen"]], material.nouns
+    chosen = chosen.assign(name=[material.label(*fit) for fit in zip(chosen["model"], chosen["method"], strict=True)])
+    table = chosen[chosen["quantity"] == "mean r"].rename(columns={"null_mean": "null"})
+    table = table.assign(control=table["model"].isin(material.uninformed))
+    best, control = _first_of(table)
+    if best is None:
+        return None
+    mine = chosen[chosen["name"] == best["name"]].set_index("quantity")["value"]
+    of_ceiling = float(mine.get("r²/ceiling", np.nan))
+    tied = [(str(pair["a"]), str(pair["b"])) for pair in pairs if not pair["better"]]
+    beaten = [str(pair["b"] if pair["better"] == pair["a"] else pair["a"]) for pair in pairs if _wins(pair, best)]
+    equal = [next(iter({*pair} - {best["name"]})) for pair in tied if best["name"] in pair]
+    words = [
+        f"{best['name']} predicts responses to {nouns.stimuli} it was not trained on",
+        *([f"{of_ceiling:.0%} of what repeats explain"] if np.isfinite(of_ceiling) else []),
+    ]
+    sentences = [f"{', '.join(words)} ({_evidence(best, table)})."] if _holds(best, table) else []
+    sentences = sentences or [f"The best model, {best['name']}, is not above chance ({_evidence(best, table)})."]
+    sentences += [f"It is ahead of {_few(beaten)}."] * bool(beaten) + [f"It ties with {_few(equal)}."] * bool(equal)
+    ceiling = _ceiling_r(material, str(best["model"]), str(best["method"]))
+    numbers = [_number("mean r over reliable targets", best, np.isfinite(ceiling) and f"ceiling {kit.number(ceiling)}")]
+    share = next((value for name, value in mine.items() if str(name).startswith("share with q")), np.nan)
+    numbers.append(
+        {"name": f"share of {nouns.targets} predicted", "value": kit.number(share), "control": "q < .05, chance 0"}
+    )
+    numbers += _control_number(control)
+    return kit.Answer(
+        f"Do models predict this brain's responses to new {nouns.stimuli}?",
+        "Yes." if _holds(best, table) else NOT_SHOWN,
+        " ".join(sentences),
+        _holds(best, table),
+        _ranking(table, tied, "mean r", ceiling, material.config.confidence),
+        numbers,
+    )
+
+
+def answer_of_blocks(material: kit.Material) -> kit.Answer | None:
+    """Say whether what was shown in held-out blocks can be told from the responses that models predict."""
+    if material.summary is None or not material.encodings:
+        return None
+    for split in (*material.splits_that_leave("run"), *material.splits_that_leave("stimulus")):
+        for quantity in ("identification", "pair matching"):
+            table = material.pooled_rows(quantity, split=split)
+            if len(table):
+                return _told_apart(material, table, quantity, split)
+    return None
+
+
+def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, split: str) -> kit.Answer | None:
+    fits = [fit[0] for fit in material.encodings]
+    names = [
+        model if fits.count(model) == 1 else f"{model} ({method})"
+        for model, method in zip(table["model"], table["method"], strict=True)
+    ]
+    table = table.assign(name=names, null=table["chance"], control=table["model"].isin(material.uninformed))
+    best, control = _first_of(table)
+    if best is None:
+        return None
+    nouns, holds = material.nouns, _holds(best, table)
+    verb = "are told apart" if holds else "are not shown to be told apart"
+    words = (
+        f"The {material.n_stimuli} {nouns.stimuli} {verb} by what {best['name']} predicts of held-out "
+        f"{nouns.trials}: {quantity} {_evidence(best, table)}."
+    )
+    numbers = [_number(f"{quantity}, {split}", best, f"chance {kit.number(best['chance'])}"), *_control_number(control)]
+    found = material.summary_rows("share of targets at q < 0.05 (FDR)", model=str(best["model"]))
+    if len(found):
+        share = {"name": f"share of {nouns.targets} predicted", "value": kit.number(found["value"].iloc[0])}
+        numbers.insert(1, share | {"control": "q < .05, chance 0"})
+    panel = _ranking(table, (), f"{quantity}, {split}", np.nan, material.config.confidence)
+    question = f"Do responses tell the {nouns.stimuli} apart?"
+    return kit.Answer(question, "Yes." if holds else NOT_SHOWN, words, holds, panel, numbers)
+
+
+def answer_of_runs(
+    tested: pd.DataFrame, everywhere: Sequence[str], controls: Sequence[str], confidence: float
+) -> kit.Answer | None:
+    """Say whether models predict runs that were left out.
+
+    Parameters
+    ----------
+    tested : DataFrame
+        A row per region and model: r, low, high, null_95, p, share, kind.
+    everywhere : sequence of str
+        Regions with all targets, of which one is told first.
+    controls : sequence of str
+        Models that know nothing of the stimuli, besides those whose kind is control.
+    confidence : float
+    """
+    region = next((name for name in everywhere if (tested["region"] == name).any()), None)
+    if region is None:
+        return None
+    rows = tested[(tested["region"] == region) & (tested["kind"] != "joint")]
+    table = rows.rename(columns={"model": "name", "r": "value", "null_95": "null"})
+    table = table.assign(control=(table["kind"] == "control") | table["name"].isin(controls))
+    best, control = _first_of(table)
+    if best is None:
+        return None
+    holds = _holds(best, table)
+    verb = "predicts" if holds else "is not shown to predict"
+    words = f"{best['name']} {verb} the runs left out ({_evidence(best, table)})."
+    others = tested[(tested["kind"] == "model") & ~tested["region"].isin(everywhere) & ~tested["model"].isin(controls)]
+    if len(others) and others["r"].notna().any():
+        top = others.iloc[int(np.nanargmax(others["r"]))]
+        words += f" It is strongest in {top['region']}: {top['model']}, r = {kit.number(top['r'])}."
+    numbers = [_number(f"mean r, {region}", best, f"95 % of the null below {kit.number(best['null'])}")]
+    share = {"name": "targets predicted by themselves", "value": f"{best['share'] * best['n_targets']:.0f}"}
+    numbers.append(share | {"control": f"of {best['n_targets']:,}, p < .05 corrected for all"})
+    numbers += _control_number(control)
+    ceiling = float(best["ceiling"]) if "ceiling" in best else np.nan
+    return kit.Answer(
+        "Do models predict what the brain does in runs left out?",
+        "Yes." if holds else NOT_SHOWN,
+        words,
+        holds,
+        _ranking(table, (), f"mean r, {region}", ceiling, confidence),
+        numbers,
+    )
+
+
+def answer_of_rdms(scores: pd.DataFrame, random: pd.DataFrame, measure: str, confidence: float) -> kit.Answer | None:
+    """Say whether models order the stimuli as reference RDMs do, in every reference set.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        A row per reference, model and layer: score, low, high, ceiling_low, ceiling_high, p.
+    random : DataFrame
+        reference, model, layer, mean: the same of random weights.
+    measure : str
+    confidence : float
+    """
+    best = scores.loc[scores.groupby("reference", sort=False)["score"].idxmax().dropna()]
+    if best.empty:
+        return None
+    sure, told, numbers = [], [], []
+    for _, row in best.iterrows():
+        twins = random.loc[random["reference"] == row["reference"], "mean"].max()
+        beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
+        beside += f", random weights {kit.number(twins)}" if np.isfinite(twins) else ""
+        sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
+        name = _space(row)
+        told.append(f"{row['reference']}: {name} {kit.number(row['score'])}{kit.interval(row)}, {beside}")
+        numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": beside})
+    first = scores[scores["reference"] == best["reference"].iloc[0]]
+    tops = first.loc[first.groupby("model", sort=False)["score"].idxmax().dropna()]
+    names = [_space(row) for _, row in tops.iterrows()]
+    table = tops.assign(name=names, value=tops["score"], null=0.0, control=False)
+    measure = f"{measure}, {table['reference'].iloc[0]}"
+    panel = _ranking(table, (), measure, table["ceiling_low"].iloc[0], confidence)
+    opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
+    words = f"The best of each set, its layer taken here: {'; '.join(told[:3])}."
+    return kit.Answer("Do models arrange the stimuli as brains do?", opening, words, bool(sure), panel, numbers[:3])
+
+
+def answer_of_group(scores: pd.DataFrame, controls: Sequence[str], n: int) -> kit.Answer | None:
+    """Say in how many subjects models predict, and which does so best.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        A row per quantity, subject and model: value, low (of the interval within the subject). The first quantity is
+        told.
+    controls : sequence of str
+        Models with random weights.
+    n : int
+        Subjects of the study.
+    """
+    scores = scores[scores["quantity"] == scores["quantity"].iloc[0]]
+    means = scores.groupby("model", sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+    spread = means["std"] / np.sqrt(means["count"])
+    table = means.rename(columns={"model": "name", "mean": "value"}).assign(
+        low=means["mean"] - spread, high=means["mean"] + spread, null=np.nan, control=means["model"].isin(controls)
+    )
+    best, control = _first_of(table)
+    if best is None:
+        return None
+    mine = scores[scores["model"] == best["name"]]
+    above = int((mine["low"] > 0).sum())
+    words = f"{best['name']} is above chance in {above} of {len(mine)} subjects, mean r {kit.number(best['value'])}"
+    words += f" (best control {control['name']}: {kit.number(control['value'])})." if control is not None else "."
+    numbers = [
+        {"name": f"subjects predicted by {best['name']}", "value": f"{above} of {len(mine)}",
+         "control": "interval within the subject above 0"},
+        {"name": "mean r over subjects", "value": kit.number(best["value"]),
+         "control": f"range {kit.number(mine['value'].min())} to {kit.number(mine['value'].max())}"},
+        *_control_number(control),
+    ]  # fmt: skip
+    title = "Models over subjects"
+    panel = kit.captioned("rankingofgroup", title, kit.ranked_models(table, measure="mean r"), table, id="ranking",
+        vector=True,
+    )  # fmt: skip
+    holds, opening = above > 0, "Yes." if above == len(mine) else f"In {above} of {n} subjects." if above else NOT_SHOWN
+    return kit.Answer("Do models predict every brain?", opening, words, holds, panel, numbers)
+
+
+def _first_of(table: pd.DataFrame) -> tuple[pd.Series | None, pd.Series | None]:
+    """Return the best model and the best control, None where there is none with a score."""
+    known = table[table["value"].notna()]
+    models, controls = known[~known["control"].astype(bool)], known[known["control"].astype(bool)]
+    best, control = (
+        rows.iloc[int(rows["value"].to_numpy().argmax())] if len(rows) else None for rows in (models, controls)
+    )
+    return best, control
+
+
+def _holds(best: pd.Series, table: pd.DataFrame) -> bool:
+    """Return whether the best model is above chance, corrected for all models that it was the best of."""
+    n_models = int((~table["control"].astype(bool)).sum())
+    return bool(best["p"] * n_models < kit.LEVEL and best["value"] > 0)
+
+
+def _evidence(best: pd.Series, table: pd.DataFrame) -> str:
+    n_models = int((~table["control"].astype(bool)).sum())
+    of = f", the best of {n_models}" if n_models > 1 else ""
+    p = f"p {kit.p_equals(best['p'])}"
+    return f"{kit.number(best['value'])}{kit.interval(best)}, chance {kit.number(best['null'])}, {p}{of}"
+
+
+def _number(name: str, row: pd.Series, more: str | bool) -> dict[str, str]:
+    beside = [kit.interval(row).strip(), str(more or ""), f"p {kit.p_equals(row['p'])}"]
+    return {"name": name, "value": kit.number(row["value"]), "control": ", ".join(each for each in beside if each)}
+
+
+def _control_number(control: pd.Series | None) -> list[dict[str, str]]:
+    if control is None:
+        return []
+    beside = ", ".join(each for each in (kit.interval(control).strip(), "should be near chance") if each)
+    return [{"name": f"best control: {control['name']}", "value": kit.number(control["value"]), "control": beside}]
+
+
+def _wins(pair: Mapping[str, object], best: pd.Series) -> bool:
+    return bool(pair["better"] == best["name"])
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
+
+
+def _space(row: pd.Series) -> str:
+    layer = str(row["layer"]) if isinstance(row["layer"], str) and row["layer"] != row["model"] else ""
+    return f"{row['model']} {layer}".strip()
+
+
+def _ceiling_r(material: kit.ImageMaterial, model: str, method: str) -> float:
+    """Return the mean correlation that noise leaves to the targets that scores are means over."""
+    profile = material.encodings[model, method].profile
+    rows = profile[(profile["group"] == RELIABLE) & (profile["layer"] == material.chosen(model, method))]
+    return float(rows["ceiling_r"].iloc[0]) if "ceiling_r" in rows and len(rows) else np.nan
+
+
+def _ranking(
+    table: pd.DataFrame, tied: Sequence[tuple[str, str]], measure: str, ceiling: float, confidence: float
+) -> kit.Panel:
+    figure = kit.ranked_models(table, tied, measure=measure, ceiling=ceiling)
+    columns = ["name", "value", "low", "high", "null", "p", "control"]
+    more = "Bars at the right join models that cannot be told apart. " * bool(tied)
+    more += "Dashed: what noise leaves to be predicted." * bool(np.isfinite(ceiling))
+    return kit.captioned(
+        "ranking", "Models, best first", figure, table.reindex(columns=columns), vector=True,
+        measure=measure, confidence=confidence, more=more,
+    )  # fmt: skip
