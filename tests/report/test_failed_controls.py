@@ -149,7 +149,7 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     row |= {"low": 0.7, "high": 0.9, "n": 28}
     drawn = row | {"model": "noise", "layer": "all", "p": np.nan, "n": 9, "value": 0.7 if fails else 0.55}
     material.summary = pd.DataFrame([row, drawn])
-    for module, name in ((kit, "findings"), (blocks_page, "_cards"), (blocks_page, "SECTIONS")):
+    for module, name in ((kit, "findings"), (blocks_page, "SECTIONS")):
         patch.setattr(module, name, [] if name == "SECTIONS" else lambda _: [])
     return render_page(material, [blocks_page.blocks_chapter(material)])
 

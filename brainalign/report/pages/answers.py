@@ -185,8 +185,8 @@ def answer_of_group(scores: pd.DataFrame, controls: Sequence[str], n: int) -> ki
     Parameters
     ----------
     scores : DataFrame
-        A row per quantity, subject and model: value, low (of the interval within the subject). The first quantity is
-        told.
+        A row per quantity, subject and model: value, p within the subject, or the low end of its interval. The first
+        quantity is told.
     controls : sequence of str
         Models with random weights.
     n : int
@@ -202,12 +202,13 @@ def answer_of_group(scores: pd.DataFrame, controls: Sequence[str], n: int) -> ki
     if best is None:
         return None
     mine = scores[scores["model"] == best["name"]]
-    above = int((mine["low"] > 0).sum())
+    sure = mine["p"] < kit.LEVEL if "p" in mine else mine["low"] > 0
+    above = int((sure & (mine["value"] > 0)).sum())
     words = f"{best['name']} is above chance in {above} of {len(mine)} subjects, mean r {kit.number(best['value'])}"
     words += f" (best control {control['name']}: {kit.number(control['value'])})." if control is not None else "."
     numbers = [
         {"name": f"subjects predicted by {best['name']}", "value": f"{above} of {len(mine)}",
-         "control": "interval within the subject above 0"},
+         "control": "above chance within the subject, p < .05"},
         {"name": "mean r over subjects", "value": kit.number(best["value"]),
          "control": f"range {kit.number(mine['value'].min())} to {kit.number(mine['value'].max())}"},
         *_control_number(control),

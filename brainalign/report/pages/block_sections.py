@@ -56,8 +56,7 @@ def blocks_chapter(material: kit.Material) -> kit.Chapter:
         f"Subject {material.subject}",
         kit.drawn_sections(SECTIONS, material),
         kit.findings(material),
-        _cards(material),
-        answer_of_blocks(material),
+        answer=answer_of_blocks(material),
         headline=_table_rows(material.summary),
         interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
         "over layers, n of them.",
@@ -75,38 +74,6 @@ def _table_rows(summary: pd.DataFrame | None) -> list[dict[str, Any]]:
     marked = summary.merge(several.assign(pooled=True), how="left")
     shown = summary[(marked["pooled"].isna() | (marked["layer"] == "all")).to_numpy()]
     return [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
-
-
-def _cards(material: kit.Material) -> list[dict[str, str]]:
-    """Return the few numbers on top of the page, each with its control."""
-    if material.summary is None or not material.encodings:
-        return []
-    model, method = next(iter(material.encodings))
-    rows = material.summary[(material.summary["model"] == model) & (material.summary["method"] == method)]
-    rows = rows[rows["layer"] == material.first.layer]
-    cards = []
-    for _, row in rows.iterrows():
-        if not row["quantity"].startswith(("identification", "pair matching", "share of targets with r", "largest r")):
-            continue
-        control = [f"permuted {kit.number(row['null_mean'])}"] if pd.notna(row["null_mean"]) else []
-        if pd.notna(row["chance"]):
-            control.insert(0, f"chance {kit.number(row['chance'])}")
-        if pd.notna(row["p"]):
-            control.append(f"p {kit.p_equals(row['p'], 4)}")
-        cards.append(
-            {
-                "name": row["quantity"],
-                "value": kit.number(row["value"]),
-                "control": ", ".join(control),
-                "split": row["split"],
-            }
-        )
-    for _, row in material.summary_rows("classification").iterrows():
-        chance = f"chance {kit.number(row['chance'])}"
-        cards.append(
-            {"name": "logistic classifier", "value": kit.number(row["value"]), "control": chance, "split": row["split"]}
-        )
-    return cards
 
 
 def _panel(

@@ -92,8 +92,7 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             _delays(tables["rundelays"], colours),
         ],
         [*_findings(tested, tables["runshares"]), *_findings_apart(apart), *material.descriptor.notes],
-        _cards(tested),
-        answer_of_runs(tested, (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence),
+        answer=answer_of_runs(tested, (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence),
         headline=_headline(tested),
         interval_note="Intervals: over runs, none of fewer than six.",
         summary=tested,
@@ -346,24 +345,6 @@ def _best(rows: pd.DataFrame) -> pd.Series:
 
 def _range(row: pd.Series) -> str:
     return "" if np.isnan(row["low"]) else f"95 % interval {kit.number(row['low'])} to {kit.number(row['high'])}, "
-
-
-def _cards(tested: pd.DataFrame) -> list[dict[str, str]]:
-    cards = []
-    for region, part in tested.groupby("region", sort=False):
-        models, control = part[part["kind"] == "model"], _best(part[part["kind"] == "control"])
-        if models.empty:
-            continue
-        best = _best(models)
-        cards.append(
-            {
-                "name": f"{region}: {best['model']}",
-                "value": kit.number(best["r"]),
-                "control": f"null 95 % {kit.number(best['null_95'])}, {control['model']} {kit.number(control['r'])}",
-                "split": "runs left out",
-            }
-        )
-    return cards
 
 
 def _headline(tested: pd.DataFrame) -> list[dict[str, Any]]:

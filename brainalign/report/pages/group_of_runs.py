@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.kit import LEVEL, Chapter, Panel, Section, Shelf, StudyMaterial, captioned, number, place_map
+from brainalign.report.pages.answers import answer_of_group
+from brainalign.report.pages.continuous import EVERYWHERE
 from brainalign.report.pages.group import group_figure, group_of
+from brainalign.statistics import RELIABLE
 
 CAPTIONS = {
     "grouprunscores": """
@@ -44,7 +47,9 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     ]
     if maps := _maps(material):
         sections.append(Section("groupmaps", "Maps over subjects", maps))
-    return Chapter(kind, sections, _findings(tables["groupmaps"], material), summary=told)
+    first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")]
+    answer = answer_of_group(first, controls, first["subject"].nunique())
+    return Chapter(kind, sections, _findings(tables["groupmaps"], material), answer=answer, summary=told)
 
 
 def _maps(material: StudyMaterial) -> list[Panel]:

@@ -39,8 +39,7 @@ def images_chapter(material: kit.ImageMaterial) -> kit.Chapter:
         f"Subject {material.subject}",
         image_sections(material),
         image_findings(material),
-        _cards(material),
-        answer_of_images(material, _pairs(material)),
+        answer=answer_of_images(material, _pairs(material)),
         headline=[] if summary is None else _headline(material, summary),
         pairs=_pairs(material),
         interval_note=f"One row per model: the layer that scores best inside the training {stimuli} (the first one "
@@ -155,22 +154,6 @@ def _headline(material: kit.ImageMaterial, summary: pd.DataFrame) -> list[dict[s
     shown = summary[summary["chosen"]].assign(chance=0.0)
     columns = ["quantity", "split", "model", "method", "layer", "value", "low", "high", "chance", "null_mean", "p", "n"]
     return [{str(k): v for k, v in row.items()} for row in shown.reindex(columns=columns).to_dict("records")]
-
-
-def _cards(material: kit.ImageMaterial) -> list[dict[str, str]]:
-    """Return the score of every model on top of the page, each with its null."""
-    if material.summary is None:
-        return []
-    rows = material.summary[material.summary["chosen"] & (material.summary["quantity"] == "mean r")]
-    return [
-        {
-            "name": f"mean r, {material.label(row['model'], row['method'])}",
-            "value": kit.number(row["value"]),
-            "control": f"permuted {kit.number(row['null_mean'])}, refit on permuted {kit.number(row['control'])}",
-            "split": row["split"],
-        }
-        for _, row in rows.iterrows()
-    ]
 
 
 def image_findings(material: kit.ImageMaterial) -> list[str]:
