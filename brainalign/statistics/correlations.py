@@ -12,7 +12,6 @@ from scipy import sparse
 
 from brainalign.arrays import Arrays, Values
 from brainalign.checks import BrainalignError
-from brainalign.statistics.resampling import permute_within
 from brainalign.statistics.scores import is_constant, pearson
 
 Groups = Sequence[NDArray[Any]]  # target numbers, or masks
@@ -109,15 +108,27 @@ def group_means(r: Values, groups: Groups) -> NDArray[np.float64]:
 
 
 def permuted_correlations(
-    predicted: Values, measured: Values, orders: NDArray[np.intp], *, groups: Groups | None = None, n_maps: int = 0
+    predicted: Values,
+    measured: Values,
+    n_permutations: int,
+    seed: int | Sequence[int],
+    *,
+    groups: Groups | None = None,
+    n_maps: int = 0,
 ) -> CorrelationNull:
-    """Correlate `predicted[order]` with `measured` for every target and every order of rows.
+    """Correlate `predicted`, its rows exchanged, with `measured` for every target.
+
+    The orders are all n cyclic shifts of the rows, standing in one random order, of as many random orders of the
+    predictions as are needed: a Fourier transform gives the correlations of n orders at once. Each of them is a random
+    order. Those of one transform depend on each other only in that their r sum to 0 over a whole turn.
+
+    Orders depend on the seed and the number of rows only, so the nulls of several models are paired.
 
     Parameters
     ----------
     predicted, measured : array (n_rows, n_targets)
-    orders : array (n_permutations, n_rows)
-        For example `permute_within` of one group.
+    n_permutations : int
+    seed : int, or a list of them
     groups : sequence of arrays of target numbers, optional
         Mean r over each is kept for every permutation. Targets whose r is undefined do not enter.
     n_maps : int
@@ -129,7 +140,9 @@ def permuted_correlations(
         If a group names a target that does not exist.
     """
     a, b = _unit(predicted), _unit(measured)
-    n_permutations, n_targets = len(orders), a.shape[1]
+    n_rows, n_targets = a.shape
+    rng = np.random.default_rng(seed)
+    order, starts = rng.permutation(n_rows), [rng.permutation(n_rows) for _ in range(-(-n_permutations // n_rows))]
     defined = (a != 0).any(axis=0) & (b != 0).any(axis=0)
     membership = _membership(groups, defined)
     n_reached = np.zeros(n_targets, dtype=np.intp)
@@ -137,18 +150,17 @@ def permuted_correlations(
     total = np.zeros(n_permutations)
     group_r = np.zeros((n_permutations, membership.shape[1]))
     maps = np.empty((min(n_maps, n_permutations), n_targets), dtype=np.float32)
-    for start in range(0, n_targets, BLOCK):
-        block = slice(start, start + BLOCK)
-        x, y = np.ascontiguousarray(a[:, block]), np.ascontiguousarray(b[:, block])
-        r = np.empty((n_permutations, x.shape[1]), dtype=np.float32)
-        for row, order in enumerate(orders):
-            np.einsum("ij,ij->j", x[order], y, out=r[row])
-        n_reached[block] = (r >= np.einsum("ij,ij->j", x, y) - TIE).sum(axis=0)
-        maps[:, block] = r[: len(maps)]
-        total += r.sum(axis=1, dtype=np.float64)
+    for first in range(0, n_targets, BLOCK):
+        block = slice(first, first + BLOCK)
+        x, y = a[:, block].T, np.conj(np.fft.rfft(b[order, block].T))
+        shifted = [np.fft.irfft(np.fft.rfft(x[:, start]) * y, n_rows) for start in starts]
+        r = np.concatenate(shifted, axis=1, dtype=np.float32)[:, :n_permutations]
+        n_reached[block] = (r >= np.einsum("ji,ij->j", x, b[:, block])[:, None] - TIE).sum(axis=1)
+        maps[:, block] = r[:, : len(maps)].T
+        total += r.sum(axis=0, dtype=np.float64)
         if defined[block].any():
-            max_r = np.maximum(max_r, r[:, defined[block]].max(axis=1))
-        group_r += (membership[block].T @ r.T).T
+            max_r = np.maximum(max_r, r[defined[block]].max(axis=0))
+        group_r += (membership[block].T @ r).T
     mean_r = total / defined.sum() if defined.any() else np.full(n_permutations, np.nan)
     return CorrelationNull(
         n_reached, np.where(np.isinf(max_r), np.nan, max_r), mean_r, _hide_empty(group_r, groups, defined), maps
@@ -312,8 +324,7 @@ def region_draws(
     defined = ~np.isnan(pearson(a, b))
     share = np.array([defined[rows].mean() for rows in groups])
     draws = bootstrap_correlations(a, b, groups, n_draws=n_draws, seed=seed)
-    orders = permute_within(np.zeros(len(b)), n_permutations, np.random.default_rng(seed))
-    null = permuted_correlations(a, b, orders, groups=groups).group_r
+    null = permuted_correlations(a, b, n_permutations, seed, groups=groups).group_r
     return _scaled(draws, share), _scaled(null, share)
 
 

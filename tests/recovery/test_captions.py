@@ -112,10 +112,9 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
     said = silenced["said"].to_numpy() != ANY
     captions = caption_targets(project_to_bank(weights, embeddings[train], chosen), captioner)
     scores = caption_scores(captions, units[test], responses[test])
-    permutations = np.stack([rng.permutation(len(test)) for _ in range(999)])
 
     def above(predicted: np.ndarray) -> float:
-        reached = permuted_correlations(predicted, responses[test], permutations).n_reached
+        reached = permuted_correlations(predicted, responses[test], 999, 0).n_reached
         return float((fdr((1 + reached) / 1000) <= 0.05).mean())
 
     predicted = units[test] @ weights

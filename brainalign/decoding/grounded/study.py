@@ -294,8 +294,6 @@ def word_regions(
         If rows do not fit.
     """
     names, rows = list(regions), list(regions.values())
-    rng = np.random.default_rng([seed, 0x3D5])
-    orders = statistics.permute_within(np.zeros(len(test), dtype=int), n_permutations, rng)
     limit = np.full(len(names), np.nan)
     if ceiling is not None and np.isfinite(ceiling).any():
         limit = statistics.group_means(np.sqrt(np.maximum(ceiling, 0)), rows)
@@ -312,7 +310,7 @@ def word_regions(
         predicted = np.asarray(regress((mine - centre) / scale, train).predict((held - centre) / scale))
         r = statistics.group_means(statistics.pearson(predicted, test), rows)
         draws = statistics.bootstrap_correlations(predicted, test, rows, n_draws=n_draws, seed=seed)
-        null = statistics.permuted_correlations(predicted, test, orders, groups=rows).group_r
+        null = statistics.permuted_correlations(predicted, test, n_permutations, [seed, 0x3D5], groups=rows).group_r
         first = first or (r, draws)
         low, high = np.quantile(draws, tails, axis=0)
         apart_low, apart_high = np.quantile(first[1] - draws, tails, axis=0)

@@ -18,7 +18,6 @@ from brainalign.statistics import (
     group_means,
     pearson,
     permutation_test,
-    permute_within,
     permuted_correlations,
     r2,
     signed_r2,
@@ -181,8 +180,6 @@ def _null(
     """Return the null of permuted test stimuli, p per target and family-wise p."""
     if not n_permutations:
         return None, np.full(len(r), np.nan), np.full(len(r), np.nan)
-    everything = np.zeros(len(measured))
-    orders = permute_within(everything, n_permutations, np.random.default_rng(seed))
-    null = permuted_correlations(predicted, measured, orders, groups=groups, n_maps=n_maps)
+    null = permuted_correlations(predicted, measured, n_permutations, seed, groups=groups, n_maps=n_maps)
     p = np.where(np.isnan(r), np.nan, (1 + null.n_reached) / (1 + n_permutations))
     return null, p, permutation_test(r - TIE, null.max_r, correct="max")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Rows, Values
 from brainalign.encoding.scoring.held_out_scores import HeldOut
-from brainalign.statistics import bootstrap_correlations, group_means, pearson, permute_within, permuted_correlations
+from brainalign.statistics import bootstrap_correlations, group_means, pearson, permuted_correlations
 from brainalign.study import MIN_TEST
 
 FMRI = "fMRI"
@@ -148,15 +148,16 @@ def split_scores(
     if not len(used):
         return SplitScores(layers, names, reason="no target of a region was scored")
     inside = [np.searchsorted(used, groups[name]) for name in names]
-    orders = [_orders(len(rows), n_permutations, [seed, k]) for k, rows in enumerate(halves)]
+    seeds = [[seed, k] for k in range(len(halves))]  # the same for all layers of all networks: nulls are paired
     parts: dict[str, list[Values]] = {}
     for found in results.values():
-        for prefix, rows, some in zip(("choice_", ""), halves, orders, strict=True):
+        for prefix, rows, some in zip(("choice_", ""), halves, seeds, strict=True):
             x, y = found.predicted[rows][:, used], found.measured[rows][:, used]
             parts.setdefault(f"{prefix}r", []).append(group_means(pearson(x, y), inside))
             draws = bootstrap_correlations(x, y, inside, n_draws=n_draws, seed=seed)
             parts.setdefault(f"{prefix}draws", []).append(draws)
-            parts.setdefault(f"{prefix}null", []).append(permuted_correlations(x, y, some, groups=inside).group_r)
+            null = permuted_correlations(x, y, n_permutations, some, groups=inside)
+            parts.setdefault(f"{prefix}null", []).append(null.group_r)
     arrays = {name: np.stack(some, axis=0 if name.endswith("r") else 1) for name, some in parts.items()}
     places = area_places(targets, [groups[name] for name in names])
     limit = np.full(len(targets), np.nan) if ceiling is None else np.sqrt(np.maximum(ceiling, 0))
@@ -164,11 +165,6 @@ def split_scores(
     return SplitScores(
         layers, names, FMRI, _compact(arrays) | {"places": places}, (len(halves[0]), len(halves[1])), seed
     )
-
-
-def _orders(n: int, n_permutations: int, seed: list[int]) -> Rows:
-    """Return the same orders for all layers of all networks, so that their nulls are paired."""
-    return permute_within(np.zeros(n), n_permutations, np.random.default_rng(seed))
 
 
 def _compact(arrays: Mapping[str, Values]) -> dict[str, NDArray[Any]]:

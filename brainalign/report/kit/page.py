@@ -153,7 +153,9 @@ class Chapter:
     cards : sequence of mappings of str
         Numbers of the summary: name, value, control.
     answer : Answer, optional
-        The first screen; without it the first of the findings and of the cards stand there.
+        The first screen.
+    question : str
+        Of a chapter without an answer: the first finding, figure and cards become one, which claims no yes.
     headline : sequence of mappings
         Rows of the table of all headline numbers with their controls, and `pairs` of those of models in pairs.
     interval_note : str
@@ -172,6 +174,7 @@ class Chapter:
     findings: Sequence[str] = ()
     cards: Sequence[Mapping[str, str]] = ()
     answer: Answer | None = None
+    question: str = ""
     headline: Sequence[Mapping[str, Any]] = ()
     pairs: Sequence[Mapping[str, Any]] = ()
     interval_note: str = ""
@@ -179,6 +182,12 @@ class Chapter:
     verdicts: Sequence[Mapping[str, Any]] = ()
     methods: Sequence[tuple[str, Sequence[str]]] = ()
     failed_controls: Sequence[FailedControl] = ()
+
+    def __post_init__(self) -> None:
+        if self.answer is None and self.question and self.findings:
+            drawn = next((section.panels for section in self.sections if section.panels and section.id != "data"), None)
+            panel = drawn.pop(0) if drawn else None
+            self.answer = Answer(self.question, "", self.findings[0], False, panel, self.cards[:3])
 
     @property
     def told(self) -> bool:
@@ -189,7 +198,7 @@ class Chapter:
     def said(self) -> str:
         """The first sentence, for lists of pages."""
         if self.answer:
-            return f"{self.answer.opening} {self.answer.words}"
+            return f"{self.answer.opening} {self.answer.words}".strip()
         return next(iter(self.findings), "").split(". ")[0].rstrip(".")
 
     @property

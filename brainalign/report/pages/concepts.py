@@ -215,6 +215,7 @@ def concepts_chapter(material: StudyMaterial) -> Chapter:
         [make(material) for make in makers] if whole else [],
         [*_findings(material), *material.descriptor.notes] if whole else [],
         _cards(material),
+        question="What do choices of the odd one out rest on?",
         methods=_methods(material),
         failed_controls=failed_alignment(material.tables[ALIGNMENT_TABLES[0]]) if aligned else [],
     )

@@ -116,6 +116,7 @@ def dynamics_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         [_data(material), _following(material, scores)],
         [*_findings(material, scores), *material.descriptor.notes],
         _cards(scores),
+        question="Do models that simulate predict neurons while the stimulus is hidden?",
         headline=_headline(scores),
         interval_note="Intervals: over folds of conditions, none of fewer than six.",
         summary=scores,

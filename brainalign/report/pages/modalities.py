@@ -39,6 +39,7 @@ def modalities_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         [make(material) for make in makers] if whole else [],
         [*_findings(material), *material.descriptor.notes] if whole else [],
         _cards(material),
+        question="Is an image found across EEG, MEG and fMRI?",
         methods=_methods(material),
         failed_controls=failed_relations(material.tables["spaceretrieval"]) if whole else [],
     )

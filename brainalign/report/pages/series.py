@@ -176,6 +176,7 @@ def series_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         [_filled(material), _networks(material), _people(material)] if whole else [],
         [*_findings(material), *material.descriptor.notes] if whole else [],
         _cards(material),
+        question="Are hidden regions filled in better than by simple predictors?",
         methods=_methods(material),
         failed_controls=failed_series(material.tables["filled"]) if whole else [],
     )

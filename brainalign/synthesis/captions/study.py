@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
-from brainalign.statistics import bootstrap_correlations, fdr, pearson, permute_within, permuted_correlations
+from brainalign.statistics import bootstrap_correlations, fdr, pearson, permuted_correlations
 from brainalign.synthesis.captions.captioners import (
     ANY,
     AttributeCaptioner,
@@ -182,10 +182,9 @@ class CaptionStudy:
     def _p(self, predicted: Values, measured: Values, spoken: NDArray[np.bool_]) -> tuple[Values, Values]:
         p, q = np.full((2, len(spoken)), np.nan)
         if spoken.any():
-            rng = np.random.default_rng([self.seed, 0x9E4])
-            orders = permute_within(np.zeros(len(measured), dtype=int), self.n_permutations, rng)
-            null = permuted_correlations(predicted[:, spoken], measured[:, spoken], orders)
-            p[spoken] = (1 + null.n_reached) / (1 + len(orders))
+            seed = [self.seed, 0x9E4]
+            null = permuted_correlations(predicted[:, spoken], measured[:, spoken], self.n_permutations, seed)
+            p[spoken] = (1 + null.n_reached) / (1 + self.n_permutations)
             q[spoken] = fdr(p[spoken])
         return p, q
 
