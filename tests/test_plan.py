@@ -116,7 +116,7 @@ def test_the_job_list_follows_from_the_configuration(
     assert by_stage(planned, "simulated-series") == SERIES
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements, videos or stories.
     other = {"identify", "prepare_triplets", "concepts", "align", "prepare_events", "prepare_runs", "encode_runs"}
-    other |= {"correlate_subjects", "summarize_runs"}
+    other |= {"correlate_subjects", "summarize_runs", "map_subjects"}
     other |= {"rollout", "dynamics"}
     assert {job.stage for job in planned} == set(STEPS) - other
     assert len({job.output for job in planned}) == len(planned)

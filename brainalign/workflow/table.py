@@ -86,6 +86,29 @@ def _has_several(run: Run, dataset: str) -> bool:
     return len(run.subjects(dataset)) > 1
 
 
+def _spaces(run: Run, dataset: str) -> dict[str, str]:
+    """Return the space of every subject; empty where nobody shares it, or targets are sensors."""
+    study = run.descriptors[dataset]
+    shared = [name for name in run.subjects(dataset) if _others_in_space(run, dataset, name)]
+    placed = [name for name in shared if study.modality(name) != "meeg"]
+    return {name: study.space_of(name) if name in placed else "" for name in run.subjects(dataset)}
+
+
+def _share_a_space(run: Run, dataset: str) -> bool:
+    return _holds_out(run, dataset) and sum(map(bool, _spaces(run, dataset).values())) > 1
+
+
+def _every_score(run: Run, of: Labels) -> list[Path]:
+    """Locate the scores of every fit of every subject whose space is shared."""
+    dataset = of["dataset"]
+    return [
+        run.artifact("scores", dataset, subject=name, model=model, method=method)
+        for name, space in _spaces(run, dataset).items()
+        if space
+        for model, method in run.config.fits_of(dataset, name)
+    ]
+
+
 def _of_datasets(run: Run) -> Iterator[Labels]:
     yield from each_dataset("responses", where=_holds_out)(run)
     yield from each_dataset("continuous", where=_has_several)(run)
@@ -657,18 +680,21 @@ ROWS = (
         lambda run, of: {},
     ),
     Step(
+        "map_subjects", "summarize", "Maps over subjects who saw stimuli in one space.",
+        each_dataset("responses", where=_share_a_space), (),
+        {**each_subject("responses", "summary"), "scores": _every_score},
+        ("grouptargets", "groupmaps"),
+        lambda run, of: {
+            "spaces": _spaces(run, of["dataset"]),
+            "fits": [list(fit) for fit in run.config.fits_of(of["dataset"])],
+        },
+    ),
+    Step(
         "summarize_runs", "summarize", "Subjects whose stimuli went on side by side, and maps over those in one space.",
         each_dataset("continuous", where=_has_several), (),
         each_subject("responses", "runscores", "runtargets", "rununiques"),
         ("groupscores", "grouptargets", "groupmaps"),
-        lambda run, of: {
-            "spaces": {
-                subject: run.descriptors[of["dataset"]].space_of(subject)
-                if _others_in_space(run, of["dataset"], subject)
-                else ""
-                for subject in run.subjects(of["dataset"])
-            }
-        },
+        lambda run, of: {"spaces": _spaces(run, of["dataset"])},
     ),
     Step(
         "converge", "encode", "How far networks converge with the brain, beside their twins of random weights.",

@@ -10,7 +10,8 @@ from brainalign.io import file_digest, load_sidecar
 from brainalign.report import Failure
 from brainalign.workflow import STEPS, Run, Step, job_of, planned
 
-OF_ALL = {"summarize_group", "converge", "identify", "report_group"}  # they wait for all subjects; no page of one does
+# They wait for all subjects; no page of one does.
+OF_ALL = {"summarize_group", "map_subjects", "converge", "identify", "report_group"}
 LOG_LINES = 12  # of a failed job's log
 WAITING = "did not run: something it needs failed before it"
 Labels = Mapping[str, str]

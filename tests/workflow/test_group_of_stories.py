@@ -111,6 +111,33 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     assert scores.groupby("subject").size().to_dict() == dict.fromkeys(subjects, 3)
 
 
+def test_subjects_who_saw_images_have_the_same_map(tmp_path: Path, subjects: list[str]) -> None:
+    """Scores of a fit per model, of two layers, are those of runs where the layer is the chosen one."""
+    told, scores = [], []
+    for name in subjects:
+        table = pd.read_parquet(artifact_path(tmp_path, "story", "runtargets", subject=name))
+        for model, method in (("language", "ridge"), ("language", "banded")):
+            of = table[table["model"] == "language"].drop(columns="model").assign(split="test", layer="late")
+            content = pd.concat([of.assign(layer="early", r=0.9), of])
+            scores.append(artifact_path(tmp_path, "story", "scores", subject=name, model=model, method=method))
+            save(scores[-1], content, Provenance("test", {}, 0))
+        rows = [("language", how, layer, layer == "late") for how in ("ridge", "banded") for layer in ("early", "late")]
+        summary = pd.DataFrame(rows, columns=["model", "method", "layer", "chosen"])
+        told.append(artifact_path(tmp_path, "story", "summary", subject=name))
+        save(told[-1], summary, Provenance("test", {}, 0))
+    spaces = dict.fromkeys(subjects[:6], "MNI152") | {"07": ""}
+    expected = pd.read_parquet(summarized(tmp_path, subjects, spaces)).query("model == 'language' and quantity == 'r'")
+    responses = [artifact_path(tmp_path, "story", "responses", subject=name) for name in subjects]
+    outputs = {name: artifact_path(tmp_path, "images", name) for name in ("grouptargets", "groupmaps")}
+    settings = {"spaces": spaces, "fits": [["language", "ridge"], ["language", "banded"]]}
+    inputs = {"responses": responses, "scores": scores, "summary": told}
+    assert run_step("map_subjects", settings, inputs=inputs, outputs=outputs) == 0
+    found = pd.read_parquet(outputs["groupmaps"])
+    for name in ("language (ridge)", "language (banded)"):
+        mine = found[found["model"] == name].assign(model="language").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, expected.reset_index(drop=True))
+
+
 def test_few_subjects_have_a_map_but_no_test(tmp_path: Path, subjects: list[str]) -> None:
     path = summarized(tmp_path, subjects, dict.fromkeys(subjects, "") | dict.fromkeys(subjects[:4], "MNI152"))
     table = pd.read_parquet(path)

@@ -23,6 +23,7 @@ from brainalign.report.geometry_sections import (
     no_matching,
 )
 from brainalign.report.pages.answers import answer_of_group
+from brainalign.report.pages.group_maps import group_maps, mapped_findings
 
 MIN_AREAS = 3  # fewer have no rank correlation
 
@@ -45,7 +46,13 @@ def gather_group(shelf: kit.Shelf) -> kit.StudyMaterial | None:
             parts.append(table.assign(subject=name, modality=_modality(study, name)))
         material.tables[suffix] = _labelled(material, pd.concat(parts, ignore_index=True))
     if not material.failures:  # else what is of all subjects may be missing, or of subjects that are gone
-        for suffixes in (["ceiling"], CONVERGENCE_TABLES, IDENTIFICATION_TABLES, MATCHING_TABLES):
+        for suffixes in (
+            ["ceiling"],
+            ["grouptargets", "groupmaps"],
+            CONVERGENCE_TABLES,
+            IDENTIFICATION_TABLES,
+            MATCHING_TABLES,
+        ):
             material.tables |= shelf.tables(suffixes)
     return material
 
@@ -66,19 +73,24 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     failed = []
     if "regions" in tables:
         failed = failed_identification(tables["regions"], material.details("regions"))
+    alone = "groupmaps" not in tables and len(study.recordings) > 1
     notes = [
+        *["No map over subjects: none share a space that the recordings name (`space: MNI152`)."] * alone,
         "Every score is of the layer that scores best inside the training stimuli (the first one where nothing is "
         "scored there, as with a single penalty; all layers where they are fitted jointly), over reliable targets "
         "(ceiling above the threshold). Intervals are over images: they say nothing of other subjects.",
         *study.notes,
     ]
     sections = [
+        *group_maps(material),
         *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
         _convergence(material),
         _identification(material),
         _matching(material),
     ]
-    return scores_chapter(scores, tables["differences"], sections, controls, notes, config.confidence, failed)
+    chapter = scores_chapter(scores, tables["differences"], sections, controls, notes, config.confidence, failed)
+    chapter.findings = mapped_findings(material)
+    return chapter
 
 
 def scores_chapter(

@@ -1,0 +1,67 @@
+"""Maps over subjects who share a space: what models predict in all of them, and where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.report import kit
+
+CAPTIONS = {
+    "groupmap": """
+        Mean over {n} subjects of {what}, at the targets that all of them have. {tested} {where}"""
+}
+
+
+def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
+    """Draw the maps over subjects in one space; nothing where there are none."""
+    if "groupmaps" not in material.tables:
+        return []
+    targets, maps, panels = material.tables["grouptargets"], material.tables["groupmaps"], []
+    told = maps[~_model_of(maps).isin(material.uninformed)]
+    for (quantity, model), rows in told.groupby(["quantity", "model"], sort=False) if len(told) else ():
+        values = targets[["target_id"]].merge(rows, how="left")
+        what = f"r of {model}" if quantity == "r" else f"unique R² of {model}"
+        top = max(float(values["mean"].abs().max()), 1e-3)
+        certain = (values["p_fwer"] < kit.LEVEL).to_numpy()
+        drawn = kit.place_map(targets, values["mean"].to_numpy(), label=f"mean {what}", vmax=top, outline=certain)
+        if drawn is None:
+            return []
+        tested = (
+            f"Outlined, where the kind of map has outlines: p < .05 over subjects, corrected for all targets "
+            f"({int(certain.sum()):,} of {len(certain):,})."
+            if rows["p_fwer"].notna().any()
+            else "Five subjects or more would be tested; this is a description."
+        )
+        options: dict[str, Any] = {"id": f"groupmap-{quantity}-{model}".replace(" ", "-"), "what": what}
+        options["n"] = int(rows["n_subjects"].iloc[0])
+        panels.append(
+            kit.captioned(
+                "groupmap", what, drawn.figure, rows, captions=CAPTIONS, tested=tested, where=drawn.where, **options
+            )
+        )
+    return [kit.Section("maps", "Maps over subjects", panels)] if panels else []
+
+
+def _model_of(maps: pd.DataFrame) -> pd.Series[str]:
+    """Return the model of each row, whose name may be followed by its method in brackets."""
+    return maps["model"].astype(str).str.partition(" (")[0]
+
+
+def mapped_findings(material: kit.StudyMaterial) -> list[str]:
+    """Write what holds over subjects in one space as sentences that follow from the numbers alone."""
+    if "groupmaps" not in material.tables:
+        return []
+    found, maps = [], material.tables["groupmaps"]
+    for model, rows in maps[maps["quantity"] == "r"].groupby("model", sort=False) if len(maps) else ():
+        n, mean = int(rows["n_subjects"].iloc[0]), kit.number(float(np.nanmean(rows["mean"])))
+        where = (
+            f"{int((rows['p_fwer'] < kit.LEVEL).sum()):,} of {len(rows):,} shared targets are predicted over subjects "
+            "(p < .05, sign flips, corrected for all targets)"
+            if rows["p_fwer"].notna().any()
+            else "too few subjects for a test over subjects"
+        )
+        found.append(f"{model}: mean r {mean} over {n} subjects in one space; {where}.")
+    return found

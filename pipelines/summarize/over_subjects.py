@@ -1,0 +1,73 @@
+"""Maps over subjects who share a space: mean, t and p of every target that all of them have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Responses, Values
+from brainalign.io import brain_maps, entities_of, load
+from brainalign.statistics import sign_flip_test
+from brainalign.workflow import Job
+
+LEAST_TESTED = 5  # subjects: 2 to the power of fewer flips cannot reach .05
+TITLES = {"r": "mean r", "unique": "mean unique R²"}
+# By quantity and model: a value per target id, given a subject.
+Maps = Mapping[tuple[str, str], Callable[[str], "pd.Series[float]"]]
+
+
+def save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
+    """Save the targets that the largest group of subjects in one space shares, and the maps over these subjects.
+
+    Parameters
+    ----------
+    job : Job
+        With the responses of all subjects, and the setting `spaces`: by subject, empty where nobody shares it.
+    maps_of : callable
+        Returns what is mapped, given the names of these subjects.
+    """
+    paths = {entities_of(path)["sub"]: path for path in job.paths("responses")}
+    spaces: dict[str, str] = job.settings["spaces"]
+    sizes = pd.Series([spaces[name] for name in paths if spaces[name]], dtype=str).value_counts()
+    cohort = [name for name in paths if len(sizes) and spaces[name] == sizes.index[0]]
+    targets, tables = pd.DataFrame(), []
+    if len(cohort) > 1:
+        targets = _shared_targets([load(paths[name], Responses, job.provenance).targets for name in cohort])
+    for (quantity, model), values_of in maps_of(cohort).items() if len(targets) else ():
+        values = np.stack([values_of(name).reindex(targets["target_id"]).to_numpy(dtype=float) for name in cohort])
+        t, p, p_fwer = _tested(np.arctanh(np.clip(values, -0.999, 0.999)) if quantity == "r" else values, job.seed)
+        found = {"quantity": quantity, "model": model, "mean": values.mean(axis=0), "t": t, "p": p, "p_fwer": p_fwer}
+        tables.append(targets[["target_id"]].assign(**found, n_subjects=len(cohort)))
+    names = [f"{TITLES[table['quantity'].iloc[0]]}, {table['model'].iloc[0]}" for table in tables]
+    means = [table["mean"].to_numpy() for table in tables]
+    job.save("grouptargets", targets)
+    job.save(
+        "groupmaps",
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"target_id": []}, dtype=str),
+        brain_maps(targets, np.stack(means), names=names) if tables else {},
+        subjects=cohort,
+        maps=names,
+        p="one-sided; flips of the signs of whole maps of subjects, p_fwer against the largest t over targets"
+        if len(cohort) >= LEAST_TESTED
+        else f"none of fewer than {LEAST_TESTED} subjects: maps are descriptive",
+    )
+
+
+def _shared_targets(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the targets that all subjects have, with their places."""
+    shared = tables[0]["target_id"]
+    for table in tables[1:]:
+        shared = shared[shared.isin(table["target_id"])]
+    found = tables[0].set_index("target_id").loc[shared].reset_index()
+    found.attrs = dict(tables[0].attrs)
+    return found
+
+
+def _tested(values: Values, seed: int) -> tuple[Values, Values, Values]:
+    """Return t, p and p_fwer over subjects; NaN of too few."""
+    if len(values) >= LEAST_TESTED:
+        return sign_flip_test(values, seed)
+    nothing = np.full(values.shape[1], np.nan)
+    return nothing, nothing, nothing
