@@ -53,7 +53,10 @@ class EncodeRunsSettings(Strict):
     """Options of the encode stage of stimuli that go on."""
 
     n_candidates: int = Field(12, ge=1, description="sets of shares that the joint fit of all models tries")
-    permutations: int = Field(200, ge=19, description="circular shifts of the responses of every run, each refitted")
+    permutations: int = Field(200, ge=19, description="draws of the null, each refitted")
+    null: Literal["shift", "phase"] = Field(
+        "shift", description="responses of every run shifted circularly, or with random phases, alike for all targets"
+    )
     shift_s: float = Field(30.0, gt=0, description="by so much or more: longer than responses autocorrelate")
 
 

@@ -101,6 +101,41 @@ def resample_signal(
     return np.where(there[:, None], weighed[:, :-1] / weighed[:, -1:], 0).astype(np.float32)
 
 
+def block_means(
+    times_s: NDArray[np.floating], values: NDArray[np.floating], row_times_s: NDArray[np.floating], step_s: float
+) -> NDArray[np.float32]:
+    """Average what lies within each row of a recording, half a step on either side of its time; 0 where nothing does.
+
+    Parameters
+    ----------
+    times_s : array (n_events,)
+        Middles of events, or times of samples, in any order.
+    values : array (n_events, n_features)
+    row_times_s : array (n_rows,)
+        Evenly spaced, ascending.
+    step_s : float
+        Seconds between rows.
+
+    Returns
+    -------
+    array (n_rows, n_features), float32
+
+    Raises
+    ------
+    BrainalignError
+        If times and values differ in number, or one is no number.
+    """
+    check_rows("times", len(times_s), "values", len(values), "give one vector per time")
+    if not np.isfinite(times_s).all() or not np.isfinite(values).all():
+        raise BrainalignError("events hold NaN or infinite times or features; leave those events out")
+    row = np.floor((times_s - row_times_s[0]) / step_s + 0.5).astype(int)
+    inside = (row >= 0) & (row < len(row_times_s))
+    sums = np.zeros((len(row_times_s), values.shape[1]))
+    np.add.at(sums, row[inside], values[inside])
+    counts = np.bincount(row[inside], minlength=len(sums))
+    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+
+
 def loudness(values: NDArray[np.floating], rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the envelope of a sound: root mean square of 5 ms, compressed; with the times of their middles.
 

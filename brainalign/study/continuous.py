@@ -307,6 +307,9 @@ class ContinuousOptions(Strict):
         {}, description="runs by name of a set that is never trained on, such as other stories: scored beside the rest"
     )
     raw: RawOptions = Field(RawOptions(), description="what MNE does to recordings of M/EEG, before they are resampled")
+    resample: Literal["lanczos", "mean"] = Field(
+        "lanczos", description="of sounds and films: low-passed by that kernel, or the mean of what lies in each row"
+    )
     detrend: Literal["linear", "none"] = Field("linear", description="of every target, within runs")
     confounds: tuple[str, ...] = Field(
         ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"),

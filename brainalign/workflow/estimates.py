@@ -288,7 +288,8 @@ def _encode_runs(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate the null, which dominates: each fold of each fit is projected anew for every shift."""
     shape = shape_of(descriptor)
     widths = [4 * _width(model) for model in config.models.values()]  # of four delays
-    ranks = sum(min(width, shape.trials) for width in (*widths, sum(widths)))  # each alone, and all together
+    fits = [*widths, sum(widths), *(sum(widths) for _ in widths), *(sum(widths) - width for width in widths)]
+    ranks = sum(min(width, shape.trials) for width in fits)  # each alone, all, and for what is unique all and without
     work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * config.encode_runs.permutations
     memory = 1000 + round(12 * 4 * shape.trials * shape.targets / MB)
     return Cost(memory, START_S + round(work / 2e10), 1e-3 * shape.targets)

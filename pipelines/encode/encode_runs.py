@@ -13,7 +13,7 @@ from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
 from brainalign.datasets import run_drifts
-from brainalign.features import resample_events, resample_signal
+from brainalign.features import block_means, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import MIN_UNITS, RELIABLE, cross_validated_interval, permutation_test
 from brainalign.workflow import Job
@@ -29,7 +29,6 @@ def encode_runs(job: Job) -> None:
     Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
     features = _on_the_clock(job, responses.trials, noted)
     regions = _regions(responses.targets, ceiling, job.settings["ceiling_threshold"])
-    gap = max(round(settings.shift_s / noted["step_s"]), 1)
     names = list(dict.fromkeys(runs.tolist()))
     scores: list[dict[str, object]] = []
     targets, folds, weights = [], [], []
@@ -39,6 +38,8 @@ def encode_runs(job: Job) -> None:
     parts = encoding.run_folds(names, noted["folds"], [run for of in apart.values() for run in of])
     sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
     ratios = {name: 0.0 if name else 1 / ((noted["folds"] or len(sets[""])) - 1) for name in sets}
+    gap = max(round(settings.shift_s / noted["step_s"]), 1)
+    turns = encoding.turned_in_time(runs, settings.permutations, gap, settings.null, job.seed)
     rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():
@@ -55,9 +56,7 @@ def encode_runs(job: Job) -> None:
     confidence = job.settings["confidence"]
     for model, fit in fits.items():
         fitted = list(bands.values()) if model == "all" else [bands[model]]
-        null = encoding.shift_null(
-            fitted, Y, runs, delays, fit, gap, settings.permutations, parts, list(sets.values()), job.seed
-        )
+        null = encoding.run_null(fitted, Y, runs, delays, fit, turns, parts, list(sets.values()))
         kind = "control" if model in controls else "joint" if model == "all" else "model"
         for name, draws in zip(sets, null, strict=True):
             listed = _score_rows(model, "", kind, fit.r[rows[name]], ceiling, regions, draws, ratios[name], confidence)
@@ -72,14 +71,22 @@ def encode_runs(job: Job) -> None:
             for region, rows in regions.items()
             for k, run in enumerate(names)
         ]
-    unique = encoding.unique_variance(bands, together, Y, runs, delays, parts, **options)
-    unique, whole = {name: lost[rows[""]] for name, lost in unique.items()}, together.r2[rows[""]]
-    split = together.split[rows[""]]
+    less = encoding.fits_without(bands, Y, runs, delays, parts, **options)
+    whole, split = together.r2[rows[""]], together.split[rows[""]]
+    unique = {name: whole - fit.r2[rows[""]] for name, fit in less.items()}
+    nulls = {
+        name: encoding.unique_null(bands, name, together, fit, Y, runs, delays, turns, parts, sets[""])
+        for name, fit in less.items()
+    }
+    turned = {
+        "shift": f"shifted circularly by {settings.shift_s:g} s or more",
+        "phase": "given random phases, alike for all targets",
+    }[settings.null]
     job.save(
         "runscores",
         pd.DataFrame(scores).fillna({"test_set": ""}),
         r="of each run left out, mean over runs as Fisher's z, mean over the targets of a region",
-        p=f"one-sided, responses of every run shifted circularly by {settings.shift_s:g} s or more, and refitted",
+        p=f"one-sided, responses of every run {turned}, and refitted",
         interval="over runs (Nadeau and Bengio)",
     )
     images = brain_maps(responses.targets, np.stack([table["r"].to_numpy() for table in targets]), names=list(fits))
@@ -87,11 +94,15 @@ def encode_runs(job: Job) -> None:
     job.save("runtargets", pd.concat(targets, ignore_index=True), images, **told)
     job.save("runfolds", pd.DataFrame(folds))
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features and targets")
-    job.save("runshares", pd.DataFrame(_share_rows(list(bands), whole, split, unique, regions, ratios[""], confidence)))
-    of_targets = [
-        pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "unique": np.nanmean(r2, axis=0)})
-        for model, r2 in unique.items()
-    ]
+    shares = _share_rows(list(bands), whole, split, unique, nulls, regions, ratios[""], confidence)
+    left = f"one-sided, what other models leave unexplained of every run {turned}, and refitted"
+    job.save("runshares", pd.DataFrame(shares), p=left)
+    of_targets = []
+    for model, lost in unique.items():
+        mean = np.nanmean(lost, axis=0)
+        table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "unique": mean})
+        corrected = permutation_test(mean, nulls[model], "max")
+        of_targets.append(table.assign(p=permutation_test(mean, nulls[model]), p_fwer=corrected))
     values = np.stack([table["unique"].to_numpy() for table in of_targets])
     images = brain_maps(responses.targets, values, names=list(unique))
     maps = [f"unique R², {name}" for name in unique]
@@ -122,7 +133,8 @@ def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, note
         onsets, durations = (events.loc[shown, name].to_numpy(dtype=float) for name in ("onset_s", "duration_s"))
         times, step = rows["onset_s"].to_numpy(), noted["step_s"]
         if "sampled" in events and events.loc[shown, "sampled"].iloc[0]:
-            found = resample_signal(onsets + durations / 2, flat[shown], times, step)
+            average = block_means if noted["resample"] == "mean" else resample_signal
+            found = average(onsets + durations / 2, flat[shown], times, step)
         else:
             found = resample_events(onsets, durations, flat[shown], times, step)
         bases = run_drifts(rows, noted["step_s"], noted["detrend"], noted["high_pass_hz"])
@@ -166,9 +178,7 @@ def _score_rows(
         row["r"], row["ceiling"] = float(np.nanmean(r[rows])), float(np.sqrt(np.maximum(ceiling[rows], 0)).mean())
         row |= dict.fromkeys(("low", "high", "null_mean", "null_95", "p", "share"), np.nan)
         if null is not None:
-            means = np.nanmean(null[:, rows], axis=1)
-            row["null_mean"], row["null_95"] = float(means.mean()), float(np.quantile(means, 0.95))
-            row["p"] = float(permutation_test(np.asarray(row["r"]), means))
+            row |= _against(row["r"], null[:, rows])
             row["share"] = float((corrected[rows] < 0.05).mean())
             row |= _interval(np.nanmean(of_runs[:, rows], axis=1), ratio, confidence)
         found.append(row)
@@ -180,6 +190,7 @@ def _share_rows(
     r2: Values,
     split: Values,
     unique: dict[str, Values],
+    nulls: dict[str, Values],
     regions: dict[str, Rows],
     ratio: float,
     confidence: float,
@@ -194,9 +205,17 @@ def _share_rows(
             product = float(np.nanmean(split[:, k][:, places]))
             rows.append({"model": name, "region": region, "product": product, "unique": float(lost.mean())})
             rows[-1] |= _interval(lost, ratio, confidence)
+            rows[-1] |= _against(rows[-1]["unique"], nulls[name][:, places])
         alone = sum(float(np.nanmean(lost[:, places])) for lost in unique.values())
         rows.append({"model": "shared", "region": region, "product": np.nan, "unique": float(whole.mean()) - alone})
     return rows
+
+
+def _against(found: object, null: Values) -> dict[str, float]:
+    """Return where the mean over targets stands in its null (n_permutations, n_targets)."""
+    means = np.nanmean(null, axis=1)
+    p = float(permutation_test(np.asarray(found), means))
+    return {"null_mean": float(means.mean()), "null_95": float(np.quantile(means, 0.95)), "p": p}
 
 
 def _interval(values: Values, ratio: float, confidence: float) -> dict[str, float]:

@@ -30,6 +30,7 @@ def prepare_runs(job: Job) -> None:
         "test_sets": study.continuous.tested_apart(files),  # type: ignore[arg-type]
         "folds": next(iter(study.splits.values())).folds,
         "trimmed": list(study.continuous.trim(files)),  # type: ignore[arg-type]
+        "resample": study.continuous.resample,
         "detrend": study.continuous.detrend,
         "high_pass_hz": study.continuous.high_pass(files),  # type: ignore[arg-type]
         "confounds": list(study.continuous.confounds) if files.confounds else [],  # type: ignore[union-attr]

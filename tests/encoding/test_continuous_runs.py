@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 from sklearn.linear_model import Ridge, RidgeCV
 
-from brainalign.encoding import best_layers, fit_runs, mean_over_runs, run_folds, shift_null, unique_variance
+from brainalign.encoding import (
+    best_layers,
+    fit_runs,
+    fits_without,
+    mean_over_runs,
+    run_folds,
+    run_null,
+    turned_in_time,
+    unique_null,
+)
 from brainalign.features import resample_events
 from brainalign.regression import ALPHAS, DelayedFeatures
 from brainalign.statistics import permutation_test
@@ -65,8 +76,9 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     again = fit_runs([X], changed, runs, (0, 1), folds)
     np.testing.assert_allclose(again.r[[0, 1, 3, 4]], fit.r[[0, 1, 3, 4]], atol=1e-6)
     np.testing.assert_allclose(again.r[[2, 5]], -fit.r[[2, 5]], atol=1e-6)
-    inner, outer = shift_null([X], Y, runs, (0, 1), fit, 10, 4, folds, ["abde", "cf"])
-    turned = shift_null([X], changed, runs, (0, 1), fit, 10, 4, folds, ["abde", "cf"])
+    turns = turned_in_time(runs, 4, 10)
+    inner, outer = run_null([X], Y, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
+    turned = run_null([X], changed, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
     np.testing.assert_allclose(turned, [inner, -outer], atol=1e-5)
 
 
@@ -77,7 +89,8 @@ def test_a_band_has_what_the_other_lacks() -> None:
     Y = np.concatenate([bands["one"] @ rng.normal(size=(3, 4)), rng.normal(size=(400, 4))], axis=1)
     Y = (Y / Y.std(axis=0) + rng.normal(size=Y.shape)).astype(np.float32)
     whole = fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
-    unique = unique_variance(bands, whole, Y, runs, (0,), n_candidates=8)
+    without = fits_without(bands, Y, runs, (0,), n_candidates=8)
+    unique = {name: whole.r2 - fit.r2 for name, fit in without.items()}
     assert abs(unique["one"][:, :4].mean() - 0.5) < 0.05
     assert abs(unique["other"].mean()) < 0.02
     assert abs(unique["one"][:, 4:].mean()) < 0.02
@@ -107,7 +120,7 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
     runs = np.repeat(list("abc"), 40)
     X, Y = smooth(rng, 120, 3), smooth(rng, 120, 2).astype(np.float32)
     fit = fit_runs([X], Y, runs, DELAYS)
-    (draws,) = shift_null([X], Y, runs, DELAYS, fit, 20, 3)
+    (draws,) = run_null([X], Y, runs, DELAYS, fit, turned_in_time(runs, 3, 20))
     every = np.zeros((3, 3, 2))  # runs, draws, targets
     shifts = np.random.default_rng(0)
     drawn = [shifts.integers(10, 31, 3) for _ in "abc"]
@@ -147,15 +160,61 @@ def test_kernels_of_samples_peak_where_they_were_planted() -> None:
         assert fit.r.mean() > 0.4
 
 
+@pytest.mark.parametrize("n", [60, 61])
+def test_random_phases_keep_power_and_correlations_of_targets(n: int) -> None:
+    rng, runs = np.random.default_rng(5), np.repeat(["a", "b"], [n, 30])
+    values = smooth(rng, n, 3)
+    values -= values.mean(axis=0)
+    turn = turned_in_time(runs, 2, 10, "phase")["a"]
+    for draw in turn:
+        moved = np.fft.irfft(np.fft.rfft(values, axis=0) * draw[:, None], n, axis=0)
+        assert abs(np.corrcoef(moved[:, 0], values[:, 0])[0, 1]) < 0.6
+        np.testing.assert_allclose(np.abs(np.fft.rfft(moved, axis=0)), np.abs(np.fft.rfft(values, axis=0)), atol=1e-9)
+        np.testing.assert_allclose(moved.T @ moved, values.T @ values, atol=1e-9)
+
+
+def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
+    """Responses that are not turned give what was found; turned, what the others predict stays and the band's goes."""
+    rng = np.random.default_rng(6)
+    runs = np.repeat(list("abcd"), 100)
+    bands = {"one": smooth(rng, 400, 3), "other": smooth(rng, 400, 3)}
+    Y = bands["one"] @ rng.normal(size=(3, 4))
+    Y += (bands["other"] @ rng.normal(size=(3, 4))) * [1, 1, 0, 0] + rng.normal(size=Y.shape)
+    for values in (*bands.values(), Y):
+        for run in "abcd":
+            values[runs == run] -= values[runs == run].mean(axis=0)
+    Y = Y.astype(np.float32)
+    whole = fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
+    fit = fits_without(bands, Y, runs, (0,), n_candidates=8)["other"]
+    still = {run: np.ones((2, 51), dtype=complex) for run in "abcd"}
+    found = unique_null(bands, "other", whole, fit, Y, runs, (0,), still, averaged=["b", "d"])
+    lost = (whole.r2 - fit.r2)[[1, 3]].mean(axis=0)
+    np.testing.assert_allclose(found, [lost, lost], atol=1e-4)
+    null = unique_null(bands, "other", whole, fit, Y, runs, (0,), turned_in_time(runs, 99, 20))
+    p = permutation_test((whole.r2 - fit.r2).mean(axis=0), null)
+    assert (p[:2] == 0.01).all()
+    assert (p[2:] > 0.05).all()
+    assert null[:, 2:].mean() == pytest.approx((whole.r2 - fit.r2)[:, 2:].mean(), abs=0.02)
+
+
 @pytest.mark.acceptance
-def test_shifted_responses_reject_as_often_as_they_should() -> None:
-    """Smooth responses that features know nothing of; other nulls, without refits, reject more than twice too often."""
-    rejected, n = 0, 150
+@pytest.mark.parametrize("null", ["shift", "phase"])
+def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -> None:
+    """Smooth responses that features know nothing of; other nulls, without refits, reject more than twice too often.
+
+    What such features add to others that do predict is tested too.
+    """
+    rejected, n = np.zeros(2), 200
     for seed in range(n):
         rng = np.random.default_rng(100 + seed)
         runs = np.repeat(list("abcd"), 60)
-        X, Y = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32)
+        X, Y, other = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32), smooth(rng, 240, 2)
+        turns = turned_in_time(runs, 99, 10, null, seed)
         fit = fit_runs([X], Y, runs, DELAYS)
-        (null,) = shift_null([X], Y, runs, DELAYS, fit, 10, 99, seed=seed)
-        rejected += permutation_test(np.asarray(mean_over_runs(fit.r).mean()), null.mean(axis=1)) <= 0.05
-    assert rejected <= binom.ppf(0.99, n, 0.05)
+        (draws,) = run_null([X], Y, runs, DELAYS, fit, turns)
+        rejected[0] += permutation_test(np.asarray(mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
+        bands, Y = {"other": other, "X": X}, (Y + other @ rng.normal(size=(2, 3))).astype(np.float32)
+        whole, without = fit_runs(list(bands.values()), Y, runs, DELAYS), fit_runs([other], Y, runs, DELAYS)
+        draws = unique_null(bands, "X", whole, without, Y, runs, DELAYS, turns)
+        rejected[1] += permutation_test(np.asarray((whole.r2 - without.r2).mean()), draws.mean(axis=1)) <= 0.05
+    assert (rejected <= binom.ppf(0.99, n, 0.05)).all(), rejected

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 from scipy.signal import upfirdn
 
-from brainalign.features import loudness, picture_changes, resample_events, resample_signal
+from brainalign.features import block_means, loudness, picture_changes, resample_events, resample_signal
 
 
 def test_lanczos_sums_are_those_written_out() -> None:
@@ -61,6 +62,19 @@ def test_signals_keep_their_level_and_lose_what_rows_cannot_follow() -> None:
     assert not found[rows > 101].any()  # it has ended
     finer = resample_signal(times[:40], waves[:40], times[:40] + 0.0, 0.001)
     np.testing.assert_allclose(finer, waves[:40], atol=1e-5)  # rows that are closer than samples interpolate
+
+
+def test_means_of_rows_are_those_of_pandas() -> None:
+    """Samples before the first row and after the last are left out; a row without samples is zero."""
+    rng = np.random.default_rng(2)
+    times, values = rng.permutation(np.arange(0.02, 30, 0.04)), rng.normal(size=(750, 3))
+    kept = np.abs(times - 14) > 1.5
+    rows = np.arange(3.0, 27, 2.0)
+    expected = pd.DataFrame(values[kept]).groupby(pd.cut(times[kept], np.arange(2.0, 28, 2.0)), observed=False).mean()
+    found = block_means(times[kept], values[kept], rows, 2.0)
+    np.testing.assert_allclose(found, expected.fillna(0), atol=1e-6)
+    refused("NaN or infinite", block_means, times, values * np.nan, rows, 2.0)
+    refused("give one vector per time", block_means, times, values[1:], rows, 2.0)
 
 
 def test_loudness_and_motion_are_those_computed_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from brainalign.arrays import Values
 from brainalign.datasets import slow_drifts
-from brainalign.encoding import fit_runs, mean_over_runs, unique_variance
+from brainalign.encoding import fit_runs, fits_without, mean_over_runs
 from brainalign.features import resample_events
 from brainalign.regression import DelayedFeatures
 from brainalign.simulation import STORY_GROUPS, Story, story
@@ -57,7 +57,7 @@ def test_unique_shares_are_the_planted_ones_less_what_estimating_costs(seed: int
     world, delays = story(n_targets=20, seed=seed), (1, 2, 3, 4)
     bands, Y, runs, planted = on_the_clock(world, slice(10, 295), 2.0, 1.0, 0.01)
     whole = fit_runs(list(bands.values()), Y, runs, delays)
-    unique = unique_variance(bands, whole, Y, runs, delays)
+    unique = {name: whole.r2 - fit.r2 for name, fit in fits_without(bands, Y, runs, delays).items()}
     written_out = least_squares(list(bands.values()), Y, runs, delays)
     group = world.targets["roi"].to_numpy()
     for name in STORY_GROUPS:

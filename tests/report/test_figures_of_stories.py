@@ -40,7 +40,7 @@ def test_runs_that_are_predicted() -> None:
 
 
 def test_what_each_model_adds() -> None:
-    rows = made({"region": ["V1", "A1"], "model": ["all", "language", "acoustic", "shared"]}, value="unique")
+    rows = made({"region": ["V1", "A1"], "model": ["all", "language", "acoustic", "shared"]}, "null_95", value="unique")
     figure = continuous.variance_shares(rows, COLOURS)
     (ax,) = panels(figure)
     of = rows.set_index(["model", "region"])
@@ -51,7 +51,11 @@ def test_what_each_model_adds() -> None:
     assert [height for _, height in drawn] == pytest.approx(expected)
     assert list(ticks(ax).values()) == regions
     assert set(legend(figure)) == {"language", "acoustic", "shared by several"}
-    lines = sorted((e[0], e[1], e[3]) for e in spans(ax))
+    across = [e for e in spans(ax) if e[1] == e[3]]
+    assert [e[1] for e in sorted(across)] == pytest.approx(
+        [of.loc[(model, region), "null_95"] for region in regions for model in names]
+    )
+    lines = sorted((e[0], e[1], e[3]) for e in spans(ax) if e not in across)
     limits = [tuple(of.loc[(model, region), ["low", "high"]]) for region in regions for model in names]
     np.testing.assert_allclose([line[1:] for line in lines], limits)
     assert not problems_of(figure)

@@ -145,18 +145,16 @@ def story(seed: int, of: str) -> Any:
     options = {"n_candidates": 6, "seed": 0 if of == "null" else seed}
     fit = encoding.fit_runs(list(bands.values()), Y, runs, (0, 1), **options)
     if of == "null":
-        return encoding.shift_null(list(bands.values()), Y, runs, (0, 1), fit, 2, 5, seed=seed)[0]
+        return encoding.turned_in_time(runs, 5, 2, seed=seed)
     return (
-        fit.r
-        if of == "fit"
-        else encoding.unique_variance(bands, replace(fit, r2=0 * fit.r2), Y, runs, (0, 1), **options)
+        fit.r if of == "fit" else {k: v.r2 for k, v in encoding.fits_without(bands, Y, runs, (0, 1), **options).items()}
     )
 
 
 ENCODING: dict[str, Callable[[int], Any]] = {
     "fit_runs": lambda s: story(s, "fit"),
-    "shift_null": lambda s: story(s, "null"),
-    "unique_variance": lambda s: story(s, "unique"),
+    "turned_in_time": lambda s: story(s, "null"),
+    "fits_without": lambda s: story(s, "unique"),
     "FactorizedReadout": lambda s: tokens(encoding.FactorizedReadout(seed=s)),
     "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
     "ImageSubject, draws": lambda s: subject(s).evaluate(ridge(), X).group_draws,

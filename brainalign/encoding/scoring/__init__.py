@@ -5,10 +5,12 @@ from brainalign.encoding.scoring.continuous_runs import (
     RunFit,
     best_layers,
     fit_runs,
+    fits_without,
     mean_over_runs,
     run_folds,
-    shift_null,
-    unique_variance,
+    run_null,
+    turned_in_time,
+    unique_null,
 )
 from brainalign.encoding.scoring.crossval import Evaluation, evaluate
 from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
@@ -59,6 +61,7 @@ __all__ = [
     "evaluate_held_out",
     "fit_regions",
     "fit_runs",
+    "fits_without",
     "group_table",
     "latency_table",
     "layer_draws",
@@ -69,10 +72,11 @@ __all__ = [
     "score_clusters",
     "score_predictions",
     "score_table",
-    "shift_null",
+    "run_null",
     "shuffled_regions",
     "side_by_side",
     "split_scores",
     "target_groups",
-    "unique_variance",
+    "turned_in_time",
+    "unique_null",
 ]

@@ -2,8 +2,8 @@
 
     unique(A) = R²(all models) − R²(all but A)
 
-Bands are scaled on training rows alone. The null shifts the responses of every run circularly, which keeps their
-autocorrelation, and fits anew: runs that are tested are trained on in other folds, so that their scores vary together,
+Bands are scaled on training rows alone. Nulls turn the responses of every run in time, which keeps their
+autocorrelation, and fit anew: runs that are tested are trained on in other folds, so that their scores vary together,
 and a null that leaves the fits alone is too narrow (blocks of a prediction exchanged, or predictions shifted, rejected
 .13 to .16 at .05 where nothing was planted; single rows exchanged .24).
 
@@ -13,20 +13,21 @@ doi:10.1016/j.neuroimage.2022.119728
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brainalign.arrays import Values
+from brainalign.arrays import Rows, Values
 from brainalign.regression import BandedRidge, DelayedFeatures, Ridge, centred_product, rotate
 from brainalign.statistics import pearson
 
 Band = Values | Mapping[str, Values]  # features, or those for each run that is left out
 COLUMNS = 2048  # of responses that are predicted at once
+Turns = Mapping[str, NDArray[np.complex128]]  # of the frequencies of each run, draw by draw
 Fold = tuple[Sequence[str], Sequence[str]]  # runs to train on, runs to test
 
 
@@ -133,9 +134,8 @@ def fit_runs(
     return RunFit(r, r2, split, np.mean(weights, axis=0) if weights else np.zeros(0), inner, alphas, deltas)
 
 
-def unique_variance(
+def fits_without(
     bands: Mapping[str, Band],
-    whole: RunFit,
     Y: Values,
     runs: NDArray[np.str_],
     delays: Sequence[int],
@@ -143,23 +143,20 @@ def unique_variance(
     *,
     n_candidates: int = 12,
     seed: int = 0,
-) -> dict[str, Values]:
-    """Compute what R² loses without each band: arrays (n_runs, n_targets) by name, negative ones as they are.
+) -> dict[str, RunFit]:
+    """Fit all bands but one, for each: unique R² is what R² of all loses then, negative ones as they are.
 
     Parameters
     ----------
     bands : mapping of array
-        Those of `whole`, by name.
-    whole : RunFit
-        Of all of them.
     Y, runs, delays, folds, n_candidates, seed
         As for `fit_runs`.
     """
-    lost: dict[str, Values] = {}
-    for name in bands:
-        others = [band for other, band in bands.items() if other != name]
-        lost[name] = whole.r2 - fit_runs(others, Y, runs, delays, folds, n_candidates=n_candidates, seed=seed).r2
-    return lost
+    options: Any = {"n_candidates": n_candidates, "seed": seed}
+    return {
+        name: fit_runs([band for other, band in bands.items() if other != name], Y, runs, delays, folds, **options)
+        for name in bands
+    }
 
 
 def best_layers(layers: Mapping[str, Values], fits: Mapping[str, RunFit], names: Sequence[str]) -> tuple[RunFit, Band]:
@@ -190,19 +187,17 @@ def _of_fold(band: Band, run: str) -> Values:
     return band[run] if isinstance(band, Mapping) else band
 
 
-def shift_null(
+def run_null(
     bands: Sequence[Band],
     Y: Values,
     runs: NDArray[np.str_],
     delays: Sequence[int],
     fit: RunFit,
-    gap: int,
-    n_permutations: int,
+    turns: Turns,
     folds: Sequence[Fold] = (),
     sets: Sequence[Sequence[str]] = (),
-    seed: int = 0,
 ) -> list[Values]:
-    """Draw mean r (n_permutations, n_targets) over runs with the responses of every run shifted in time, and refitted.
+    """Draw mean r (n_permutations, n_targets) over runs with the responses of every run turned in time, and refitted.
 
     Penalties and shares stay those of `fit`, so that a fold is decomposed once.
 
@@ -212,25 +207,121 @@ def shift_null(
         As for `fit_runs`.
     fit : RunFit
         What came of them.
+    turns : mapping of array (n_permutations, n_frequencies)
+        By run, of `turned_in_time`.
+    sets : sequence of sequence of str
+        Runs that are averaged, a null for each set; all of them where not given.
+    """
+    sets = sets or [list(turns)]
+    total = [np.zeros((len(next(iter(turns.values()))), Y.shape[1])) for _ in sets]
+    for ridge, inside, tested, some in _maps(bands, runs, delays, fit, folds or run_folds(list(turns))):
+        for first, run, predicted, moved in _turned(ridge, Y[:, some], runs, inside, tested, turns):
+            units = moved - moved.mean(axis=0)
+            norm = np.sqrt(np.einsum("ijk,ijk->jk", predicted, predicted) * np.einsum("ijk,ijk->jk", units, units))
+            z = fisher(np.einsum("ijk,ijk->jk", predicted, units) / np.where(norm > 0, norm, 1))
+            for chosen, draws in zip(sets, total, strict=True):
+                if run in chosen:
+                    draws[first : first + len(z), some] += z / len(chosen)
+    return [np.tanh(draws) for draws in total]
+
+
+def unique_null(
+    bands: Mapping[str, Band],
+    name: str,
+    whole: RunFit,
+    without: RunFit,
+    Y: Values,
+    runs: NDArray[np.str_],
+    delays: Sequence[int],
+    turns: Turns,
+    folds: Sequence[Fold] = (),
+    averaged: Sequence[str] = (),
+) -> Values:
+    """Draw unique R² (n_permutations, n_targets) of a band where the others predict as they do and it has no part.
+
+    What the others leave unexplained of runs left out is turned in time and added to what they predict; both fits are
+    made anew, at their penalties. Turning the responses would take the others' part away as well.
+
+    Parameters
+    ----------
+    bands, Y, runs, delays, folds
+        As for `fits_without`.
+    name : str
+        Of the band.
+    whole, without : RunFit
+        Of all bands, and of all but this.
+    turns : mapping of array (n_permutations, n_frequencies)
+        By run, of `turned_in_time`.
+    averaged : sequence of str
+        Runs; all where not given.
+
+    References
+    ----------
+    Freedman D, Lane D (1983). A nonstochastic interpretation of reported significance levels. Journal of Business &
+    Economic Statistics 1:292-298. doi:10.1080/07350015.1983.10509354
+    """
+    names, folds = averaged or list(turns), folds or run_folds(list(turns))
+    others = [band for other, band in bands.items() if other != name]
+    kept = np.zeros(Y.shape, dtype=np.float32)
+    for ridge, inside, tested, some in _maps(others, runs, delays, without, folds):
+        kept[np.ix_(np.isin(runs, tested), some)] = ridge @ Y[np.ix_(inside, some)]
+    lost = np.zeros((len(next(iter(turns.values()))), Y.shape[1]))
+    for sign, of, fit in ((1, list(bands.values()), whole), (-1, others, without)):
+        for ridge, inside, tested, some in _maps(of, runs, delays, fit, folds):
+            for first, run, predicted, moved in _turned(ridge, Y[:, some], runs, inside, tested, turns, kept[:, some]):
+                if run in names:
+                    r2 = _r2(predicted, moved - moved.mean(axis=0))
+                    lost[first : first + len(r2), some] += sign * r2 / len(names)
+    return lost
+
+
+def turned_in_time(
+    runs: NDArray[np.str_], n_permutations: int, gap: int, null: Literal["shift", "phase"] = "shift", seed: int = 0
+) -> dict[str, NDArray[np.complex128]]:
+    """Draw what frequencies of every run are multiplied by (n_permutations, n_frequencies): both keep their power.
+
+    Parameters
+    ----------
+    runs : array (n_rows,)
+    n_permutations : int
     gap : int
         Rows by which a run is shifted at least, in either direction; a quarter of a run where it is shorter than twice
         that.
-    n_permutations : int
-    sets : sequence of sequence of str
-        Runs that are averaged, a null for each set; all of them where not given.
+    null : {"shift", "phase"}
+        Runs are shifted circularly, or their phases are turned at random, for all targets alike, so that correlations
+        between targets stay.
     seed : int
+
+    References
+    ----------
+    Prichard D, Theiler J (1994). Generating surrogate data for time series with several simultaneously measured
+    variables. Physical Review Letters 73:951-954. doi:10.1103/PhysRevLett.73.951
     """
-    rng = np.random.default_rng(seed)
+    rng, turns = np.random.default_rng(seed), {}
+    for run in dict.fromkeys(runs.tolist()):
+        n = int((runs == run).sum())
+        frequencies = np.arange(n // 2 + 1)
+        if null == "shift":
+            least = min(gap, n // 4)
+            angles = -2 * np.pi / n * frequencies * rng.integers(least, n - least + 1, n_permutations)[:, None]
+        else:
+            angles = 2 * np.pi * rng.random((n_permutations, len(frequencies)))
+            angles[:, 0] = 0
+            if n % 2 == 0:  # the last frequency is real
+                angles[:, -1] = np.pi * rng.integers(0, 2, n_permutations)
+        turns[run] = np.exp(1j * angles)
+    return turns
+
+
+def _maps(
+    bands: Sequence[Band], runs: NDArray[np.str_], delays: Sequence[int], fit: RunFit, folds: Sequence[Fold]
+) -> Iterator[tuple[Values, NDArray[np.bool_], Sequence[str], Rows]]:
+    """Yield maps (n_test, n_train) from responses to predictions about the means of runs, and the targets of each.
+
+    One map serves every draw of all targets of a penalty.
+    """
     names = list(dict.fromkeys(runs.tolist()))
-    orders = np.tile(np.arange(len(Y)), (n_permutations, 1))
-    for run in names:
-        rows = np.flatnonzero(runs == run)
-        least = min(gap, len(rows) // 4)
-        for order, shift in zip(orders, rng.integers(least, len(rows) - least + 1, n_permutations), strict=True):
-            order[rows] = np.roll(rows, shift)
-    sets = sets or [names]
-    total = [np.zeros((n_permutations, Y.shape[1])) for _ in sets]
-    for trained, tested in folds or run_folds(names):
+    for trained, tested in folds:
         k, inside, test = names.index(tested[0]), np.isin(runs, trained), np.isin(runs, tested)
         values = [scaled(_of_fold(band, tested[0]), inside) for band in bands]
         place = np.cumsum(test) - 1
@@ -245,46 +336,41 @@ def shift_null(
             for part in (place[runs == run] for run in tested):
                 held[part] -= held[part].mean(axis=0)
             for alpha in np.unique(alphas):
-                # One map from responses of training to predictions serves every draw of all targets of a penalty.
                 ridge = (held / (size**2 + np.float32(alpha))) @ left.T
                 own = targets[alphas == alpha]
                 for some in np.array_split(own, -(-len(own) // COLUMNS)):
-                    r = _shifted(ridge, Y[:, some], runs, inside, tested, orders)
-                    for chosen, draws in zip(sets, total, strict=True):
-                        draws[:, some] += sum(r[run] for run in tested if run in chosen) / len(chosen)
-    return [np.tanh(draws) for draws in total]
+                    yield ridge, inside, tested, some
 
 
-def _shifted(
+def _turned(
     ridge: Values,
     Y: Values,
     runs: NDArray[np.str_],
     inside: NDArray[np.bool_],
     tested: Sequence[str],
-    orders: NDArray[Any],
-) -> dict[str, Values]:
-    """Return Fisher's z (n_permutations, n_targets) of every run tested, of responses in other orders.
+    turns: Turns,
+    kept: Values | None = None,
+) -> Iterator[tuple[int, str, Values, Values]]:
+    """Yield the first draw of a batch, and of each run tested predictions and responses (n_rows, n_draws, n_targets).
 
-    Responses of several draws stand side by side, so that a product has some thousand columns. `ridge` (n_test,
-    n_train) predicts values that are centred within runs, in the order of `runs`.
+    Responses of several draws stand side by side, so that a product has some thousand columns. What is `kept` is added
+    to the rest, which is turned.
     """
-    which = {run: np.flatnonzero(runs == run) for run in tested}
-    units = np.zeros_like(Y)
-    for rows in which.values():
-        units[rows] = _unit(Y[rows])
     place = np.cumsum(np.isin(runs, tested)) - 1
-    z: dict[str, Values] = {run: np.zeros((len(orders), Y.shape[1])) for run in tested}
-    step = max(COLUMNS // Y.shape[1], 1)
-    for first in range(0, len(orders), step):
-        batch = orders[first : first + step].T
-        moved = Y[batch[inside]]
-        predicted = (ridge @ moved.reshape(len(moved), -1)).reshape(len(ridge), *moved.shape[1:])
-        for run, rows in which.items():
-            part = predicted[place[rows]]
-            norm = np.sqrt(np.einsum("ijk,ijk->jk", part, part))
-            product = np.einsum("ijk,ijk->jk", part, units[batch[rows]])
-            z[run][first : first + step] = fisher(product / np.where(norm > 0, norm, 1))
-    return z
+    rest = Y if kept is None else Y - kept
+    waves = {run: np.fft.rfft(rest[runs == run], axis=0)[:, None] for run in turns}
+    n_draws, step = len(next(iter(turns.values()))), max(COLUMNS // Y.shape[1], 1)
+    for first in range(0, n_draws, step):
+        moved = np.empty((len(Y), min(step, n_draws - first), Y.shape[1]), dtype=np.float32)
+        for run, turn in turns.items():
+            rows = runs == run
+            moved[rows] = np.fft.irfft(waves[run] * turn[first : first + step].T[:, :, None], int(rows.sum()), axis=0)
+        if kept is not None:
+            moved += kept[:, None]
+        trained = moved[inside]
+        predicted = (ridge @ trained.reshape(len(trained), -1)).reshape(len(ridge), *trained.shape[1:])
+        for run in tested:
+            yield first, run, predicted[place[runs == run]], moved[runs == run]
 
 
 def mean_over_runs(r: Values) -> Values:
@@ -304,12 +390,6 @@ def scaled(band: Values, train: NDArray[np.bool_]) -> Values:
     """Centre and scale features by training rows; those constant there are zero."""
     mean, sd = band[train].mean(axis=0), band[train].std(axis=0)
     return np.where(sd > 0, (band - mean) / np.where(sd > 0, sd, 1), 0).astype(np.float32)
-
-
-def _unit(values: Values) -> Values:
-    centred = np.asarray(values, dtype=np.float32) - values.mean(axis=0, dtype=np.float64).astype(np.float32)
-    norm = np.sqrt((centred**2).sum(axis=0))
-    return np.asarray(centred / np.where(norm > 0, norm, 1))
 
 
 def _r2(predicted: Values, Y: Values) -> Values:

@@ -24,7 +24,7 @@ EVERYWHERE = "all targets"
 CAPTIONS = {
     "predictedruns": """
         r between prediction and response in runs left out, mean over runs and over the targets of a region (their
-        number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were shifted in
+        number in brackets), with 95 % intervals over runs; grey bars: 95 % of fits to responses that were turned in
         time within runs; open marks: controls; dotted: ceiling, where runs were presented twice; dashed: r
         with the mean of other subjects in the same space, no bound, as what is a subject's own is not in it. Good: a
         model far right of its grey bar and of the controls. Bad: a control does as well: then the model need not know
@@ -38,7 +38,8 @@ CAPTIONS = {
         everywhere. {where}""",
     "uniquemap": """
         R² that the joint fit loses without {model}, in runs left out: red is explained by it alone, white by others
-        too or by none. Blue is noise, or a model that harms the fit.""",
+        too or by none. Outlined, where the kind of map has outlines: p < .05, corrected for all targets ({n:,} of
+        them). Blue is noise, or a model that harms the fit.""",
     "runlayers": """
         Every layer by itself. The layer whose score stands in the figure was chosen on inner folds, run by run, so
         the largest number here may be another.""",
@@ -51,7 +52,8 @@ CAPTIONS = {
         white there: something is shared that no model holds.""",
     "runshares": """
         R² that is lost when a model leaves the joint fit of all models and controls, with 95 % intervals over
-        runs; shared: what several models explain alike. Good: an interval above 0. Bad: a large score in the figure
+        runs; dotted: 95 % of fits in which what the others leave unexplained was turned in time; shared: what several
+        models explain alike. Good: an interval above 0 and a bar above its dotted line. Bad: a large score in the figure
         above and nothing here: other models explain the same. Estimating costs R²: of a model with many features and
         few rows more than this is its own.""",
     "rundelays": """
@@ -119,7 +121,7 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     for place, (ax, region) in enumerate(zip(axes, regions, strict=True)):
         part = rows[rows["region"] == region].set_index("model").reindex(models)
         for y, (model, row) in enumerate(part.iterrows()):
-            ax.barh(y, max(row["null_95"], 0), height=0.8, color=kit.NULL, label="responses shifted, 95 %")
+            ax.barh(y, max(row["null_95"], 0), height=0.8, color=kit.NULL, label="responses turned in time, 95 %")
             colour = colours[str(model)]
             ax.hlines(y, row["low"], row["high"], color=colour, linewidth=1.2)
             ax.plot(row["r"], y, "o", color=colour, markerfacecolor="white" if row["kind"] == "control" else colour)
@@ -144,11 +146,11 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        model, region, unique, low, high; "shared" is what no model has alone.
+        model, region, unique, low, high, null_95; "shared" is what no model has alone.
     colours : mapping of str
         By model.
     """
-    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "low", "high"])
+    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "low", "high", "null_95"])
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = [model for model in dict.fromkeys(rows["model"]) if model != "all"]
     figure, (ax,) = kit.new_figure(1.8 + 0.9 * len(regions) + 0.1 * len(models) * len(regions), 3.2)
@@ -158,6 +160,7 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         x = np.arange(len(regions)) + (k - (len(models) - 1) / 2) * width
         ax.bar(x, part["unique"], width=0.9 * width, color=colours.get(model, kit.NULL), label=_name(model))
         ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
+        ax.hlines(part["null_95"], x - width / 2, x + width / 2, color="black", linewidth=1, linestyle=":")
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(regions)), regions, fontsize=7)
     kit.label_axes(ax, y="R² that only this model has", ticks="y")
@@ -281,11 +284,20 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
     added = uniques[uniques["model"].isin({*models} - {*material.uninformed})]
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
     for model, part in added.groupby("model", sort=False) if top > 0 else ():
-        unique = targets[["target_id"]].merge(part, how="left")["unique"].to_numpy(dtype=float)
-        drawn = kit.place_map(targets, unique, label=f"unique R² of {model}", vmax=top)
+        part = targets[["target_id"]].merge(part, how="left")
+        unique, certain = part["unique"].to_numpy(dtype=float), (part["p_fwer"] < kit.LEVEL).to_numpy()
+        drawn = kit.place_map(targets, unique, outline=certain, label=f"unique R² of {model}", vmax=top)
         assert drawn is not None  # as of r
         panels.append(
-            _panel("uniquemap", f"What {model} adds", drawn.figure, part, id=f"uniquemap-{model}", model=model)
+            _panel(
+                "uniquemap",
+                f"What {model} adds",
+                drawn.figure,
+                part,
+                id=f"uniquemap-{model}",
+                model=model,
+                n=int(certain.sum()),
+            )
         )
     return [kit.Section("maps", "Maps", panels)]
 
@@ -330,7 +342,7 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
             f"{best['n_targets']:,} targets are predicted (p < {kit.LEVEL:g}, corrected for all targets)."
         )
         beyond = shares[(shares["region"] == region) & shares["model"].isin(models["model"])]
-        added = beyond[beyond["low"] > 0]
+        added = beyond[(beyond["low"] > 0) & (beyond["p"] < kit.LEVEL)]
         more = [f"{row['model']} (R² {kit.number(row['unique'])}, {_range(row)[:-2]})" for _, row in added.iterrows()]
         if more:
             found.append(f"{region}: beyond all other models and controls, variance is added by {', '.join(more)}.")
@@ -414,10 +426,11 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         listed = (
             ", ".join(f"{delay:g}" for delay in delays) if len(delays) <= 8 else f"{min(delays):g} to {max(delays):g}"
         )
+        averaged = "within rows" if read["resample"] == "mean" else "through it"
         texts.append(
             (
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-                "event stands at its middle), those of sounds and films averaged through it. They were cleared of the "
+                "event stands at its middle), those of sounds and films averaged {averaged}. They were cleared of the "
                 "same drifts, scaled on training runs, and entered ridge regression at delays of "
                 f"{listed} s, never across runs. {turns}; penalties were chosen leaving out each "
                 "of the other runs, as was the layer of a model. Controls stand beside every model: the rate of "
@@ -445,7 +458,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
                 f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
                 "their autocorrelation. All models and controls entered one banded ridge regression "
                 f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
-                "without it. Negative values stand as they are.",
+                f"without it, p: {material.details('runshares').get('p', '')}. Negative values stand as they are.",
                 ("banded",),
             )
         )
