@@ -25,7 +25,8 @@ def map_subjects(job: Job) -> None:
         told = told[(told["model"] == model) & (told["method"] == method)]
         layer = told.loc[told["chosen"], "layer"].iloc[0] if "chosen" in told else table["layer"].iloc[0]
         of = table[(table["layer"] == layer) & (table["split"] == table["split"].iloc[0])]
-        return of.set_index("target_id")["r"]
+        r: pd.Series[float] = of.set_index("target_id")["r"]
+        return r
 
     def maps_of(cohort: Sequence[str]) -> Maps:
         whole = [fit for fit in fits if all((subject, *fit) in paths for subject in cohort)]

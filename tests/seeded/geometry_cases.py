@@ -179,6 +179,7 @@ STATISTICS: dict[str, Callable[[int], Any]] = {
     "reconstruction_scores, intervals": lambda s: pictures_scored(s, n_permutations=0)["low"],
     "reconstruction_scores, pairs": lambda s: pictures_scored(s)["value"],
     "bootstrap": lambda s: statistics.bootstrap(X[:, 0], n_draws=50, seed=s),
+    "permuted_correlations": lambda s: statistics.permuted_correlations(X, Y, 5, s).mean_r,
     "bootstrap_correlations": lambda s: statistics.bootstrap_correlations(X, Y, [np.arange(6)], n_draws=5, seed=s),
     "crossed_bootstrap": lambda s: statistics.crossed_bootstrap(
         X[:, 0], np.repeat([0, 1, 2], 8), np.tile(np.arange(8), 3), n_draws=20, seed=s

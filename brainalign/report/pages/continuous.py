@@ -53,9 +53,9 @@ CAPTIONS = {
     "runshares": """
         R² that is lost when a model leaves the joint fit of all models and controls, with 95 % intervals over
         runs; dotted: 95 % of fits in which what the others leave unexplained was turned in time; shared: what several
-        models explain alike. Good: an interval above 0 and a bar above its dotted line. Bad: a large score in the figure
-        above and nothing here: other models explain the same. Estimating costs R²: of a model with many features and
-        few rows more than this is its own.""",
+        models explain alike. Good: an interval above 0 and a bar above its dotted line. Bad: a large score in the
+        figure above and nothing here: other models explain the same. Estimating costs R²: of a model with many
+        features and few rows more than this is its own.""",
     "rundelays": """
         Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
         weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
@@ -430,7 +430,7 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         texts.append(
             (
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
-                "event stands at its middle), those of sounds and films averaged {averaged}. They were cleared of the "
+                f"event stands at its middle), those of sounds and films averaged {averaged}. They were cleared of the "
                 "same drifts, scaled on training runs, and entered ridge regression at delays of "
                 f"{listed} s, never across runs. {turns}; penalties were chosen leaving out each "
                 "of the other runs, as was the layer of a model. Controls stand beside every model: the rate of "
