@@ -93,7 +93,7 @@ REJECTIONS = {
 }
 
 
-@sizes(full=2000)
+@sizes(full=1000)
 def test_held_out_runs(n_null: int, n_power: int, record: Record) -> None:
     """Encoding of held-out runs: permutation tests of one target, of a map of 20 targets, of identification"""
     nulls = [encode(np.zeros(20), seed) for seed in range(n_null)]
