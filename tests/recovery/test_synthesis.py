@@ -20,7 +20,7 @@ def studies() -> dict[int, tuple[Synthesised, pd.DataFrame]]:
     torch.set_num_threads(1)
     found = {}
     for seed in SEEDS:
-        sampling = Sampling(n_images=32, batch_size=32, seed=100 + seed)
+        sampling = Sampling(n_images=64, batch_size=64, seed=100 + seed)
         check = SEEDS[(seed + 1) % len(SEEDS)]
         study = synthesise(tuple(LEAST), seed, sampling, check=check)
         found[seed] = study, synthesis_gains(study.table)
@@ -41,7 +41,7 @@ def test_guidance_raises_what_regions_truly_answer(
         guide, check = (np.mean([of(t, region, "unguided", s)["gain"] for t in tables]) for s in ("guide", "check"))
         low = min(row["low"] for row in rows)
         record(
-            f"{region}: true gain over unguided, 3 x 32 images",
+            f"{region}: true gain over unguided, 3 x 64 images",
             f"{values.mean():.2f} (worst seed {values.min():.2f}, lowest bound {low:.2f}); net of recurrence "
             f"{net:.2f}; guide {guide:.2f}, check {check:.2f}",
             f">= {least}",

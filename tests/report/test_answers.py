@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from drawn import levels, panels, points, ticks
@@ -85,6 +86,8 @@ def test_every_reference_set_is_answered() -> None:
     twins = pd.DataFrame({"reference": ["V1"], "model": "twin", "layer": "early", "mean": [0.02]})
     answer = answer_of_rdms(scores, twins, "Spearman", 0.95)
     assert answer.opening == "In V1."
+    unknown = answer_of_rdms(scores.assign(ceiling_low=np.nan), twins, "Spearman", 0.95)
+    assert "no ceiling" in unknown.words
     assert "V1: net early .300 [.100 to .500], ceiling .400 to .500, random weights .020" in answer.words
     assert "IT: net late .050" in answer.words
     beaten = answer_of_rdms(scores, twins.assign(mean=0.35), "Spearman", 0.95)
@@ -94,6 +97,7 @@ def test_every_reference_set_is_answered() -> None:
 def test_a_group_is_counted() -> None:
     rows = pd.DataFrame({"subject": ["1", "2", "1", "2"], "model": ["net", "net", "twin", "twin"]})
     rows = rows.assign(quantity="mean r", value=[0.3, 0.1, 0.01, 0.02], low=[0.2, -0.01, -0.1, -0.1])
+    rows.loc[4] = ["1", "of one subject", "mean r", 0.9, 0.8]
     answer = answer_of_group(rows, ["twin"], 2)
     assert answer.opening == "In 1 of 2 subjects."
     assert "mean r .200 (best control twin: .015)" in answer.words

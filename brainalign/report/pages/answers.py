@@ -89,6 +89,11 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
         f"{nouns.trials}: {quantity} {_evidence(best, table)}."
     )
     numbers = [_number(f"{quantity}, {split}", best, f"chance {kit.number(best['chance'])}"), *_control_number(control)]
+    if control is not None and material.trained_on_all(split):
+        # Any space of full rank gives every trained stimulus a pattern of its own.
+        numbers[-1]["control"] = "suffices: a space that knows nothing keeps trained stimuli apart"
+        words += f" Random features do so as well ({kit.number(control['value'])}): "
+        words += "this tells of responses, not of what models know."
     found = material.summary_rows("share of targets at q < 0.05 (FDR)", model=str(best["model"]))
     if len(found):
         share = {"name": f"share of {nouns.targets} predicted", "value": kit.number(found["value"].iloc[0])}
@@ -162,7 +167,9 @@ def answer_of_rdms(scores: pd.DataFrame, random: pd.DataFrame, measure: str, con
     sure, told, numbers = [], [], []
     for _, row in best.iterrows():
         twins = random.loc[random["reference"] == row["reference"], "mean"].max()
-        beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
+        beside = "no ceiling"
+        if np.isfinite(row["ceiling_low"]):
+            beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
         beside += f", random weights {kit.number(twins)}" if np.isfinite(twins) else ""
         sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
         name = _space(row)
@@ -193,6 +200,9 @@ def answer_of_group(scores: pd.DataFrame, controls: Sequence[str], n: int) -> ki
         Subjects of the study.
     """
     scores = scores[scores["quantity"] == scores["quantity"].iloc[0]]
+    # A model of a few subjects is not compared with those of all.
+    counts = scores.groupby("model")["subject"].nunique()
+    scores = scores[scores["model"].map(counts) == counts[~counts.index.isin(controls)].max()]
     means = scores.groupby("model", sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
     spread = means["std"] / np.sqrt(means["count"])
     table = means.rename(columns={"model": "name", "mean": "value"}).assign(

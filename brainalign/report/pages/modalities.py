@@ -74,18 +74,18 @@ def _findings(material: kit.StudyMaterial) -> list[str]:
             f"Not converged: {material.config.decode_modalities.steps:,} batches of every modality were too few for "
             "the retrieval of validation images to stand still; raise decode_modalities.steps before comparing."
         )
-    leaning = [name for name, share in fitted.get("blend", {}).items() if share > 0.5]
-    if leaning:
-        said.append(
-            f"Images of {', '.join(leaning)} are found by ridge rather than by the network: by validation images, each "
-            "subject's ridge has the larger share in these embeddings."
-        )
     across = _rows(material, decoder="joint", kind="modalities", measure="top-5")
     if len(across):
         clear = across[across["p"] <= LEVEL]
         said.append(
             f"What one modality says of an image can be found in another in {len(clear)} of {len(across)} directions "
             f"(top-5, p up to {kit.number(LEVEL, 2)}, images exchanged; subjects averaged)."
+        )
+    leaning = [name for name, share in fitted.get("blend", {}).items() if share > 0.5]
+    if leaning:
+        said.append(
+            f"Images of {', '.join(leaning)} are found by ridge rather than by the network: by validation images, each "
+            "subject's ridge has the larger share in these embeddings."
         )
     if len(nulls):
         said.append(leak_sentence(nulls))
