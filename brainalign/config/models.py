@@ -120,7 +120,7 @@ class SpeechModel(ModelUse):
 
 
 class VideoModel(ModelUse):
-    """A video model that reads patches over time, such as VideoMAE, on the films of runs."""
+    """A video model that reads patches over time, such as VideoMAE or V-JEPA 2, on the films of runs."""
 
     reads_films: ClassVar[bool] = True
 

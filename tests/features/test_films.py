@@ -1,7 +1,8 @@
-"""Frames in their context, against VideoMAE run by hand on one window."""
+"""Frames in their context, against VideoMAE and V-JEPA 2 run by hand on one window."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,16 @@ import pytest
 import torch
 from PIL import Image
 from refusals import refused
-from transformers import VideoMAEConfig, VideoMAEImageProcessorPil, VideoMAEModel, ViTConfig, ViTModel
+from transformers import (
+    AutoModel,
+    VideoMAEConfig,
+    VideoMAEImageProcessorPil,
+    VideoMAEModel,
+    ViTConfig,
+    ViTModel,
+    VJEPA2Config,
+    VJEPA2Model,
+)
 
 from brainalign.features import VideoExtractor
 
@@ -20,7 +30,7 @@ FRAMES = {"one": 11, "two": 3}
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a VideoMAE of four frames, a network of images, and two films."""
+    """Save a VideoMAE and a V-JEPA 2 of four frames, a network of images, and two films."""
     folder = tmp_path_factory.mktemp("films")
     torch.manual_seed(3)
     tubes = {"image_size": 16, "patch_size": 8, "num_frames": 4, "tubelet_size": 2}
@@ -29,6 +39,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
     for name in ("videomae", "vit"):
         VideoMAEImageProcessorPil(**sizes).save_pretrained(folder / name)
+    predictor = {"pred_hidden_size": 16, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+    heads = {name: size for name, size in SIZES.items() if name != "intermediate_size"}
+    VJEPA2Model(VJEPA2Config(**heads, **predictor, crop_size=16, patch_size=8, frames_per_clip=4)).save_pretrained(
+        folder / "vjepa2"
+    )
+    prepared = {"do_center_crop": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, **sizes}
+    (folder / "vjepa2" / "video_preprocessor_config.json").write_text(json.dumps(prepared))
     rng = np.random.default_rng(0)
     for run, n in FRAMES.items():
         (folder / run).mkdir()
@@ -43,13 +60,14 @@ def frames(folder: Path) -> pd.DataFrame:
     return table.assign(stimulus_id=[f"s{k}" for k in range(len(table))])
 
 
-def test_rows_are_means_over_the_patches_of_windows_read_by_hand(saved: Path, new_rows: type) -> None:
+@pytest.mark.parametrize("name", ["videomae", "vjepa2"])
+def test_rows_are_means_over_the_patches_of_windows_read_by_hand(saved: Path, new_rows: type, name: str) -> None:
     table = frames(saved)
     rows, rest = new_rows(14), new_rows(14, given=tuple(range(5)))
-    VideoExtractor(str(saved / "videomae"), batch_size=3).extract(table, rows)
-    VideoExtractor(str(saved / "videomae"), batch_size=1).extract(table, rest)
+    VideoExtractor(str(saved / name), batch_size=3).extract(table, rows)
+    VideoExtractor(str(saved / name), batch_size=1).extract(table, rest)
     assert list(rows.layers) == ["layer0", "layer1", "layer2"]
-    model = VideoMAEModel.from_pretrained(saved / "videomae").eval()
+    model = AutoModel.from_pretrained(saved / name).eval()
     # Windows of four frames and the rows that are new in each; where a film ends, its last frame stays on.
     windows = {(0, 1, 2, 3): (0, 1, 2, 3), (2, 3, 4, 5): (4, 5), (8, 9, 10, 10): (10,), (11, 12, 13, 13): (11, 12, 13)}
     for window, kept in windows.items():
@@ -63,7 +81,7 @@ def test_rows_are_means_over_the_patches_of_windows_read_by_hand(saved: Path, ne
                 expected = moments[window.index(row) // 2]
                 np.testing.assert_allclose(rows.layers[f"layer{layer}"][row], expected, atol=1e-5)
     np.testing.assert_allclose(rest.layers["layer2"][5:], rows.layers["layer2"][5:], atol=1e-5)
-    assert VideoExtractor(str(saved / "videomae")).describe()["sees_ahead_frames"] == 2
+    assert VideoExtractor(str(saved / name)).describe()["sees_ahead_frames"] == 2
 
 
 def test_random_weights_are_drawn(saved: Path, new_rows: type) -> None:

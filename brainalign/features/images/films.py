@@ -5,6 +5,8 @@ second half is kept, so that a frame knows at least half a window before it, and
 
 Tong Z et al. (2022). VideoMAE: masked autoencoders are data-efficient learners for self-supervised video pre-training.
 NeurIPS. arXiv:2203.12602
+Assran M et al. (2025). V-JEPA 2: self-supervised video models enable understanding, prediction and planning.
+arXiv:2506.09985
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class VideoExtractor:
 
     def describe(self) -> dict[str, object]:
         """Describe the model, and how far a row sees."""
-        frames = int(self._loaded[0].config.num_frames)
+        frames = _window(self._loaded[0])
         return {"weights_sha256": self.digest(), "frames_of_a_window": frames, "sees_ahead_frames": frames // 2}
 
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
@@ -82,7 +84,7 @@ class VideoExtractor:
         wanted = set(writer.pending.tolist())
         if not wanted:
             return
-        size = int(self._loaded[0].config.num_frames)
+        size = _window(self._loaded[0])
         for _, part in stimuli.assign(row=range(len(stimuli))).groupby("run", sort=False):
             rows = part.sort_values("onset_s", kind="stable")["row"].to_numpy()
             starts = [0, *range(size // 2, max(len(rows) - size // 2, 0), size // 2)] if len(rows) > size else [0]
@@ -102,10 +104,10 @@ class VideoExtractor:
     def _loaded(self) -> tuple[PreTrainedModel, Preprocessing]:
         where = find_weights(self.weights)
         model: Any = load_vision_model(self.weights, self.seed if self.random_weights else None).train(False)
-        if not all(isinstance(getattr(model.config, name, None), int) for name in ("num_frames", "tubelet_size")):
+        if not _window(model) or not isinstance(getattr(model.config, "tubelet_size", None), int):
             raise BrainalignError(
                 f"the model in {self.weights!r} ({type(model).__name__}) reads no frames over time; give a video model "
-                "such as VideoMAE, or use the extractor 'vision' for one of images"
+                "such as VideoMAE or V-JEPA 2, or use the extractor 'vision' for one of images"
             )
         return model.to(pick_device(self.device)), preprocessing_of(processor_config(where), self.weights)
 
@@ -116,8 +118,9 @@ class VideoExtractor:
             load_images(window["path"].tolist(), window["stimulus_id"].tolist(), preprocessing) for window in windows
         ]
         given = torch.stack(images).to(model.device)
+        encoder_only = {"skip_predictor": True} if hasattr(model, "predictor") else {}  # V-JEPA 2 has both
         with torch.inference_mode():
-            states = model(given, output_hidden_states=True).hidden_states
+            states = model(given, output_hidden_states=True, **encoder_only).hidden_states
         steps, long = given.shape[1] // model.config.tubelet_size, model.config.tubelet_size
         if states[0].shape[1] % steps:
             raise BrainalignError(
@@ -130,3 +133,9 @@ class VideoExtractor:
             for layer, hidden in zip(names, states, strict=True)
             if self.layers is None or layer in self.layers
         }
+
+
+def _window(model: PreTrainedModel) -> int:
+    """Return the frames of a window, 0 for a model that says none; V-JEPA 2 has a name of its own for them."""
+    found = getattr(model.config, "num_frames", getattr(model.config, "frames_per_clip", None))
+    return found if isinstance(found, int) else 0

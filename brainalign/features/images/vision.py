@@ -165,7 +165,8 @@ def processor_config(where: str) -> dict[str, Any]:
     """Return what a model's folder or hub id says of how images are prepared; raises where it says nothing."""
     from transformers.utils.hub import cached_file
 
-    for file, key in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
+    places = {"preprocessor_config.json": None, "video_preprocessor_config.json": None}
+    for file, key in {**places, "processor_config.json": "image_processor"}.items():
         try:
             found = cached_file(
                 where,
