@@ -1,7 +1,12 @@
 """Random effects over subjects: a one-sample t of every target, against flips of the subjects' signs.
 
 t = mean / (sd / √n); under the null a subject's map is as likely with the other sign, whole maps at a time, so that the
-largest t over targets of every flip corrects for all targets, however these depend on each other.
+largest statistic over targets of every flip corrects for all targets, however these depend on each other. Of few
+subjects the largest t is that of whichever target happens to vary least; what is corrected is therefore
+
+    pseudo-t = mean / (sd / √n + s₀)
+
+with s₀ the median over targets of the root mean square over subjects, by √n, which flips leave as it is.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ def sign_flip_test(scores: Values, seed: int) -> tuple[NDArray[np.float64], Valu
     Returns
     -------
     t, p, p_fwer : array (n_targets,)
-        One-sided; p_fwer against the largest t over targets of every flip. NaN where a score is NaN.
+        One-sided; p_fwer of pseudo-t, against the largest one over targets of every flip. NaN where a score is NaN.
 
     References
     ----------
@@ -46,17 +51,21 @@ def sign_flip_test(scores: Values, seed: int) -> tuple[NDArray[np.float64], Valu
         flips = np.random.default_rng(seed).choice((1.0, -1.0), (MOST_FLIPS - 1, n))
     squares = (scores**2).sum(axis=0)
 
-    def t_of(means: Values) -> NDArray[np.float64]:
+    known = np.isfinite(squares)
+    shrinking = float(np.median(np.sqrt(squares[known]))) / n if known.any() else 0.0
+
+    def t_of(means: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         spread = np.sqrt(np.maximum(squares - n * means**2, 1e-12 * squares) / (n - 1))  # squares stay under flips
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(means / (spread / np.sqrt(n)))
+            return means / (spread / np.sqrt(n)), means / (spread / np.sqrt(n) + shrinking)
 
-    t = t_of(scores.mean(axis=0))
+    t, pseudo = t_of(scores.mean(axis=0))
     reached, maxima = np.zeros(len(t)), []
     for block in np.array_split(flips, -(-len(flips) // BLOCK)):  # whole brains are large
-        null = t_of(block @ scores / n)
+        null, of_map = t_of(block @ scores / n)
         reached += (null >= t - 1e-9 * np.abs(t)).sum(axis=0)
-        maxima.append(np.nanmax(null, axis=1, initial=-np.inf))
+        maxima.append(np.nanmax(of_map, axis=1, initial=-np.inf))
     known = np.isfinite(t)
     p = np.where(known, (1 + reached) / (1 + len(flips)), np.nan)
-    return t, p, np.where(known, permutation_test(np.where(known, t, 0), np.concatenate(maxima), "max"), np.nan)
+    p_fwer = permutation_test(np.where(known, pseudo, 0), np.concatenate(maxima), "max")
+    return t, p, np.where(known, p_fwer, np.nan)

@@ -49,7 +49,7 @@ def save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
         brain_maps(targets, np.stack(means), names=names) if tables else {},
         subjects=cohort,
         maps=names,
-        p="one-sided; flips of the signs of whole maps of subjects, p_fwer against the largest t over targets"
+        p="one-sided; signs of whole maps flipped, p_fwer of pseudo-t against the largest one over targets"
         if len(cohort) >= LEAST_TESTED
         else f"none of fewer than {LEAST_TESTED} subjects: maps are descriptive",
     )
