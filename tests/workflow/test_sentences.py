@@ -197,7 +197,7 @@ def test_relevance_is_where_waves_were_planted(planted: Run) -> None:
 def test_the_page_says_it_first_and_shows_sentences_at_random(planted: Run) -> None:
     page = planted.page
     assert page.index("The decoder uses the brain") < page.index("<h2>Control matrix") < page.index("<h2>Sentences")
-    assert page.count("data:image/png") + page.count("data:image/svg") >= 8
+    assert page.count("data:image/png") + page.count("<svg") >= 8
     for word in ("rank of the true one", "nearest training sentence", "sd of seeds", "Blocks left out", "ceiling"):
         assert word in page
     sentences = planted.table("sentences")
