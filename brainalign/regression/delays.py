@@ -93,7 +93,7 @@ class DelayedFeatures:
         return np.asarray(self.rows()[:].cpu())
 
     def rows(self) -> DelayedRows:
-        """Return what is computed with."""
+        """Return features and delays as tensors."""
         values = as_tensor(as_array("features", self.values))
         row, run = np.arange(len(self)), np.cumsum(np.r_[False, self.runs[1:] != self.runs[:-1]])
         sources = row - np.asarray(self.delays)[:, None]

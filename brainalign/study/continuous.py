@@ -159,7 +159,7 @@ def _listed(files: Path | tuple[Path, ...]) -> list[Path]:
 
 
 def kind_of(path: Path) -> str:
-    """Return what a file of a run holds: volumes, surfaces, grayordinates, recordings of M/EEG or arrays."""
+    """Name the kind of a file of a run: volumes, surfaces, grayordinates, recordings of M/EEG or arrays."""
     return next((kind for ending, kind in KINDS.items() if path.name.endswith(ending)), "arrays")
 
 

@@ -203,7 +203,7 @@ class Study(Strict):
         return str(getattr(files, "gives", "responses"))
 
     def space_of(self, subject: str) -> str:
-        """Return what the descriptor calls the space that a subject's targets lie in; empty where it does not say."""
+        """Name the space that a subject's targets lie in; empty where the descriptor does not say."""
         return str(getattr(self.recordings.get(subject), "space", None) or (self.fmri.space if self.fmri else ""))
 
     @property

@@ -374,7 +374,7 @@ def _rdms(descriptor: Study, found: StudyAudit) -> None:
 
 
 def _of_pictures(table: pd.DataFrame) -> list[Problem]:
-    """Return what is wrong with the images of a table, where it names some."""
+    """List the problems of the images of a table, where it names some."""
     return (
         [replace(problem, where="images") for problem in formats.audit_images(table).problems()]
         if "path" in table

@@ -65,7 +65,7 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) 
 
 
 def _given(study: Study, subject: str, kind: type[Recorded]) -> tuple[Recorded, dict[str, Path]]:
-    """Return what the descriptor says of a subject's files, and where each lies."""
+    """Return a subject's entry of the descriptor, and the path of each of its files."""
     files = study.recordings[subject]
     assert isinstance(files, kind)
     return files, study.found_files(subject)

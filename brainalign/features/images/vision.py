@@ -162,7 +162,7 @@ def _project(tower: nn.Module, model: nn.Module, name: str) -> None:
 
 
 def processor_config(where: str) -> dict[str, Any]:
-    """Return what a model's folder or hub id says of how images are prepared; raises where it says nothing."""
+    """Read the settings of image preparation from a model's folder or hub id; raises where there are none."""
     from transformers.utils.hub import cached_file
 
     places = {"preprocessor_config.json": None, "video_preprocessor_config.json": None}

@@ -260,7 +260,7 @@ def contrast_draws(draws: Values, contrasts: Values) -> Values:
 
 
 def resampled_over(over: Factors, n_subjects: int) -> Factors:
-    """Return what can be resampled: of one subject, the stimuli alone."""
+    """Name the axes that can be resampled: of one subject, the stimuli alone."""
     check_choice("over", over, ("both", "stimuli", "subjects"))
     if over == "subjects" and n_subjects < 2:
         raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
