@@ -32,7 +32,7 @@ Content = dict[str, Any]
 
 N_STIMULI, N_FACTORS, N_RUNS = 24, 4, 5
 N_PLANTED = 12  # of twice as many targets; of the 12 sensors every second one
-SIGNAL = 1.2  # standard deviations of the noise of a trial
+SIGNAL = 1.5  # standard deviations of the noise of a trial
 TR_S, LAG = 2.0, 3  # volumes: 5 s, the default
 TIMES_S = np.arange(-4, 8) / 50
 LATE = TIMES_S > 0.05  # when sensors follow the stimulus
