@@ -236,6 +236,10 @@ def problems_of(figure: Figure) -> list[str]:
             problems.append(f"{where} is empty")
     for box in [*figure.legends, *(box for ax in panels(figure) if (box := ax.get_legend()))]:
         problems += [f"two entries {name!r} of a legend" for name in _twice(box.get_texts())]
+    for box in figure.legends:
+        width, texts = box.get_window_extent().width, [text.get_text() for text in box.get_texts()]
+        if width > figure.bbox.width + 1:
+            problems.append(f"a legend of {width:.0f} pixels on {figure.bbox.width:.0f}: {texts}")
     return problems
 
 

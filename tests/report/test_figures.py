@@ -345,6 +345,13 @@ def test_subjects_of_a_group() -> None:
     assert not problems_of(figure)
 
 
+def test_legend_of_long_names_stays_on_a_narrow_figure() -> None:
+    models = [f"a network of a long name, number {k} (random weights)" for k in range(5)]
+    figure = group.group_figure(made({"quantity": ["r"], "subject": ["1"], "model": models}))
+    assert list(legend(figure)) == models
+    assert not problems_of(figure)
+
+
 def contest_rows() -> pd.DataFrame:
     rows = made({"region": ["V4", "PPA", "V1"], "family": ["task", "language", "generative"]}, value="r")
     rows = changing(rows, ["ahead", "null_high", "ceiling_r"], 0.01, 0.9)

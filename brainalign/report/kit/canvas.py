@@ -125,13 +125,16 @@ def share_axis(axes: Sequence[Axes], *, x: bool = False, y: bool = True) -> None
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
-    """Draw one legend for all axes below them, every label once."""
+    """Draw one legend for all axes below them, every label once, in as many columns (at most `columns`) as fit."""
     pairs = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
     handles = {label: handle for handle, label in pairs}
-    if handles:
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=columns, fontsize=7, frameon=False
+    for n in range(min(columns, len(handles)), 0, -1):
+        legend = figure.legend(
+            list(handles.values()), list(handles), loc="outside lower center", ncols=n, fontsize=7, frameon=False
         )
+        if n == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def picture_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
