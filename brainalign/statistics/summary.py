@@ -13,6 +13,14 @@ from brainalign.statistics.resampling import MIN_UNITS, cross_validated_interval
 
 Row = dict[str, Any]
 
+# By how a quantity is called: the column of the null that it is held against.
+NULLS = {
+    "identification": "accuracy",
+    "pair matching": "accuracy",
+    "share of targets with r": "share_good",
+    "largest r": "max_r",
+}
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -124,19 +132,28 @@ def _target_rows(
     return rows
 
 
-def summarize_over_layers(rows: list[Row]) -> list[Row]:
-    """Return one row per model, method, split and quantity with several layers: mean, and the range as low and high.
+def summarize_over_layers(rows: list[Row], null: pd.DataFrame) -> list[Row]:
+    """Return one row per split and quantity of a fit of several layers: their mean, its p, their range as low and high.
 
-    For wordings of a text or draws of a random space the spread over layers is the result.
+    For wordings of a text or draws of a random space the spread over layers is the result. All layers saw the same
+    permutations, so that their mean under each of these is the null of their mean.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As `summarize_encoding` returns them for one fit.
+    null : DataFrame
+        `Encoding.null` of this fit.
     """
-    table = pd.DataFrame(rows)
     pooled = []
-    for labels, part in table.groupby(["model", "method", "split", "quantity"], sort=False):
+    for (split, quantity), part in pd.DataFrame(rows).groupby(["split", "quantity"], sort=False):
         if len(part) > 1:
-            values = part["value"]
-            keys = dict(zip(("model", "method", "split", "quantity"), labels, strict=True))
-            spread = {"value": values.mean(), "low": values.min(), "high": values.max(), "sd": values.std(ddof=1)}
-            pooled.append(keys | {"layer": "all", "chance": part["chance"].iloc[0], "n": len(part)} | spread)
+            values, draws = part["value"], null[null["split"] == split]
+            column = next((name for start, name in NULLS.items() if str(quantity).startswith(start)), None)
+            means = draws.groupby("permutation")[column].mean() if column else None
+            ends = {"low": values.min(), "high": values.max(), "chance": part["chance"].iloc[0]}
+            row = _row(str(quantity), values.mean(), len(part), means, **ends)
+            pooled.append({"split": split, "layer": "all"} | row | {"sd": values.std(ddof=1)})
     return pooled
 
 

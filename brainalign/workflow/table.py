@@ -94,8 +94,14 @@ def _spaces(run: Run, dataset: str) -> dict[str, str]:
     return {name: study.space_of(name) if name in placed else "" for name in run.subjects(dataset)}
 
 
-def _share_a_space(run: Run, dataset: str) -> bool:
-    return _holds_out(run, dataset) and sum(map(bool, _spaces(run, dataset).values())) > 1
+def _leaves_several(run: Run, dataset: str) -> bool:
+    return _leaves_out(run, dataset) and _has_several(run, dataset)
+
+
+def _are_mapped(run: Run, dataset: str) -> bool:
+    """Tell whether there are maps over subjects; where runs are left out the page over subjects may have none."""
+    shared = sum(map(bool, _spaces(run, dataset).values())) > 1
+    return _leaves_several(run, dataset) or (_holds_out(run, dataset) and shared)
 
 
 def _every_score(run: Run, of: Labels) -> list[Path]:
@@ -111,6 +117,7 @@ def _every_score(run: Run, of: Labels) -> list[Path]:
 
 def _of_datasets(run: Run) -> Iterator[Labels]:
     yield from each_dataset("responses", where=_holds_out)(run)
+    yield from each_dataset("responses", where=_leaves_several)(run)
     yield from each_dataset("continuous", where=_has_several)(run)
     yield from each_dataset("rdms", "judgements", "sentences", "modalities", "series")(run)
 
@@ -681,7 +688,7 @@ ROWS = (
     ),
     Step(
         "map_subjects", "summarize", "Maps over subjects who saw stimuli in one space.",
-        each_dataset("responses", where=_share_a_space), (),
+        each_dataset("responses", where=_are_mapped), (),
         {**each_subject("responses", "summary"), "scores": _every_score},
         ("grouptargets", "groupmaps"),
         lambda run, of: {

@@ -13,7 +13,7 @@ from brainalign.workflow import Job
 
 
 def map_subjects(job: Job) -> None:
-    """Save the mean, t and p over subjects of every target's r, of the layer that was chosen in training."""
+    """Save the mean, t and p over subjects of every target's r: of the layer chosen in training, or over all layers."""
     fits: list[list[str]] = job.settings["fits"]
     models = [model for model, _ in fits]
     paths = {tuple(entities_of(path)[key] for key in ("sub", "model", "method")): path for path in job.paths("scores")}
@@ -21,11 +21,12 @@ def map_subjects(job: Job) -> None:
 
     def r_of(subject: str, model: str, method: str) -> pd.Series[float]:
         table = load(paths[subject, model, method], pd.DataFrame, job.provenance)
+        table = table[table["split"] == table["split"].iloc[0]]
         told = load(summaries[subject], pd.DataFrame, job.provenance)
-        told = told[(told["model"] == model) & (told["method"] == method)]
-        layer = told.loc[told["chosen"], "layer"].iloc[0] if "chosen" in told else table["layer"].iloc[0]
-        of = table[(table["layer"] == layer) & (table["split"] == table["split"].iloc[0])]
-        r: pd.Series[float] = of.set_index("target_id")["r"]
+        if "chosen" in told:
+            mine = told[(told["model"] == model) & (told["method"] == method) & told["chosen"]]
+            table = table[table["layer"] == mine["layer"].iloc[0]]
+        r: pd.Series[float] = table.groupby("target_id", sort=False)["r"].mean()
         return r
 
     def maps_of(cohort: Sequence[str]) -> Maps:

@@ -50,8 +50,8 @@ def summarize(job: Job) -> None:
             ceiling_threshold=job.settings["ceiling_threshold"],
         )
         entities = entities_of(path)
+        found += summarize_over_layers(found, null)
         rows += [{"model": entities["model"], "method": entities["method"], **row} for row in found]
-    rows += summarize_over_layers(rows)
     decoding = _decoding(responses, splits, [name for name, info in infos.items() if info.leave_out == "run"])
     job.save("decoding", decoding)
     rows += summarize_decoding(decoding, infos, confidence)

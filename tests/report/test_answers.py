@@ -94,13 +94,50 @@ def test_every_reference_set_is_answered() -> None:
     assert (beaten.opening, beaten.holds) == ("Not shown.", False)
 
 
-def test_a_group_is_counted() -> None:
-    rows = pd.DataFrame({"subject": ["1", "2", "1", "2"], "model": ["net", "net", "twin", "twin"]})
-    rows = rows.assign(quantity="mean r", value=[0.3, 0.1, 0.01, 0.02], low=[0.2, -0.01, -0.1, -0.1])
-    rows.loc[4] = ["1", "of one subject", "mean r", 0.9, 0.8]
-    answer = answer_of_group(rows, ["twin"], 2)
-    assert answer.opening == "In 1 of 2 subjects."
+def group_rows(low: list[float], chance: float = 0.0) -> pd.DataFrame:
+    """Return scores of a model that leads chance by .2 in every subject, and of its control."""
+    subjects = [f"{k}" for k, _ in enumerate(low)]
+    model = pd.DataFrame({"subject": subjects, "model": "net", "value": chance + 0.2, "low": low})
+    rows = pd.concat([model, model.assign(model="twin", value=chance + 0.015, low=-0.1)], ignore_index=True)
+    return rows.assign(quantity="mean r", chance=chance)
+
+
+@pytest.mark.parametrize(
+    ("low", "opening", "holds"),
+    [
+        ([0.1, 0.1], "Yes.", True),
+        ([0.1, 0.1, -0.1], "In 2 of 3 subjects.", True),
+        ([0.1, -0.1], "Not shown: 1 of 2 subjects may be luck.", False),
+        ([-0.1, -0.1], "Not shown.", False),
+    ],
+)
+def test_a_group_is_counted(low: list[float], opening: str, holds: bool) -> None:
+    """One subject of two at .05 is luck in .0975 of studies, two of three in .007."""
+    rows = group_rows(low)
+    rows.loc[len(rows)] = ["1", "of one subject", 0.9, 0.8, "mean r", 0.0]
+    answer = answer_of_group(rows, ["twin"], len(low))
+    assert (answer.opening, answer.holds) == (opening, holds)
     assert "mean r .200 (best control twin: .015)" in answer.words
+    assert "chance" not in answer.words.replace("above chance", "")
+
+
+def test_more_models_need_more_subjects() -> None:
+    """The best of eight models is above chance in two of three subjects in eight times .007 of studies."""
+    rows = group_rows([0.1, 0.1, -0.1])
+    nets = [rows[rows["model"] == "net"].assign(model=f"net {k}", value=0.2 - k / 100) for k in range(8)]
+    answer = answer_of_group(pd.concat(nets), [], 3)
+    assert (answer.opening, answer.holds) == ("Not shown: 2 of 3 subjects may be luck.", False)
+
+
+def test_a_group_has_the_chance_of_its_quantity() -> None:
+    """A share of right choices between two is held against a half, and says so."""
+    rows = group_rows([0.6, 0.6, 0.6], 0.5).assign(p=[0.01, 0.01, 0.9] * 2)
+    rows.loc[1, "value"] = 0.4
+    words = {"question": "Can one tell?", "measure": "identification", "beside": "which may be enough"}
+    answer = answer_of_group(rows, ["twin"], 3, **words)
+    assert "in 1 of 3 subjects, identification .600, chance .500 (best control twin: .515)" in answer.words
+    assert answer.question == "Can one tell?"
+    assert answer.numbers[-1]["control"].endswith("which may be enough")
 
 
 def test_a_drawing_is_part_of_the_page() -> None:

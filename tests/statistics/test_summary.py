@@ -103,12 +103,28 @@ def test_the_interval_is_over_runs(encoding: Encoding) -> None:
     assert row["value"] == pytest.approx(0.625)
 
 
-def test_the_spread_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
-    rows = [{"model": "m", "method": "r", **row} for row in rows_of(encoding).to_dict("records")]
-    pooled = pd.DataFrame(summarize_over_layers(rows)).set_index(["split", "quantity"])
+def test_the_mean_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
+    rows = rows_of(encoding).to_dict("records")
+    pooled = pd.DataFrame(summarize_over_layers(rows, encoding.null)).set_index(["split", "quantity"])
     found = pooled.loc[("runs", "identification")]
     assert (found["value"], found["low"], found["high"], found["n"]) == (0.875, 0.75, 1.0, 2)
     assert found["sd"] == pytest.approx(np.std([0.75, 1.0], ddof=1))
+    assert found["p"] == 0.01
+    assert np.isnan(pooled.loc[("pairs", "pair matching"), "p"])  # which has no null here
+
+
+def test_the_null_of_the_mean_over_layers_is_of_layers_permuted_together(encoding: Encoding) -> None:
+    """Layers that permutations move together have means that vary as much as each of them does."""
+    rows = rows_of(encoding).to_dict("records")
+    together = pd.concat([encoding.null.assign(layer=name, accuracy=np.linspace(0, 0.95, 99)) for name in "ab"])
+    apart = pd.concat([together[:99], together[99:].assign(accuracy=np.linspace(0.95, 0, 99))])
+    found = [
+        next(row for row in summarize_over_layers(rows, null) if row["quantity"] == "identification")
+        for null in (together, apart)
+    ]
+    assert found[0]["p"] == pytest.approx((1 + (np.linspace(0, 0.95, 99) >= 0.875).sum()) / 100)
+    assert found[1]["p"] == 0.01
+    assert [row["null_95"] for row in found] == [pytest.approx(0.9025), pytest.approx(0.475)]
 
 
 def test_classification_has_its_chance() -> None:

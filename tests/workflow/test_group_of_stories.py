@@ -111,18 +111,20 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     assert scores.groupby("subject").size().to_dict() == dict.fromkeys(subjects, 3)
 
 
-def test_subjects_who_saw_images_have_the_same_map(tmp_path: Path, subjects: list[str]) -> None:
-    """Scores of a fit per model, of two layers, are those of runs where the layer is the chosen one."""
+@pytest.mark.parametrize("chosen", [True, False])
+def test_subjects_who_saw_images_have_the_same_map(tmp_path: Path, subjects: list[str], chosen: bool) -> None:
+    """Scores of a fit per model, of two layers, are those of runs: of the chosen layer, or else over both."""
+    early, late = (0.9, 0.0) if chosen else (0.04, -0.04)
     told, scores = [], []
     for name in subjects:
         table = pd.read_parquet(artifact_path(tmp_path, "story", "runtargets", subject=name))
         for model, method in (("language", "ridge"), ("language", "banded")):
             of = table[table["model"] == "language"].drop(columns="model").assign(split="test", layer="late")
-            content = pd.concat([of.assign(layer="early", r=0.9), of])
+            content = pd.concat([of.assign(layer="early", r=of["r"] + early), of.assign(r=of["r"] + late)])
             scores.append(artifact_path(tmp_path, "story", "scores", subject=name, model=model, method=method))
             save(scores[-1], content, Provenance("test", {}, 0))
-        rows = [("language", how, layer, layer == "late") for how in ("ridge", "banded") for layer in ("early", "late")]
-        summary = pd.DataFrame(rows, columns=["model", "method", "layer", "chosen"])
+        rows = [("language", how, layer, layer == "late")[: 3 + chosen] for how in ("ridge", "banded") for layer in ("early", "late")]
+        summary = pd.DataFrame(rows, columns=["model", "method", "layer", "chosen"][: 3 + chosen])
         told.append(artifact_path(tmp_path, "story", "summary", subject=name))
         save(told[-1], summary, Provenance("test", {}, 0))
     spaces = dict.fromkeys(subjects[:6], "MNI152") | {"07": ""}

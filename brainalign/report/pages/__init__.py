@@ -11,6 +11,7 @@ from brainalign.report.pages.continuous import continuous_chapter, gather_contin
 from brainalign.report.pages.dynamics import dynamics_chapter, gather_dynamics
 from brainalign.report.pages.group import failed_chapter as failed_chapter
 from brainalign.report.pages.group import gather_group, group_chapter, group_figure, group_sections, scores_chapter
+from brainalign.report.pages.group_of_blocks import gather_group_of_blocks, group_of_blocks_chapter
 from brainalign.report.pages.group_of_runs import gather_group_of_runs, group_of_runs_chapter
 from brainalign.report.pages.image_parts import gather_images
 from brainalign.report.pages.image_parts import image_sections as image_sections
@@ -34,6 +35,7 @@ __all__ = [
     "gather_continuous",
     "gather_dynamics",
     "gather_group",
+    "gather_group_of_blocks",
     "gather_group_of_runs",
     "gather_images",
     "gather_modalities",
@@ -42,6 +44,7 @@ __all__ = [
     "gather_text",
     "group_chapter",
     "group_figure",
+    "group_of_blocks_chapter",
     "group_of_runs_chapter",
     "group_sections",
     "images_chapter",

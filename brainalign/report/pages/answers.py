@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import comb
 
 import numpy as np
 import pandas as pd
@@ -186,18 +187,28 @@ def answer_of_rdms(scores: pd.DataFrame, random: pd.DataFrame, measure: str, con
     return kit.Answer("Do models arrange the stimuli as brains do?", opening, words, bool(sure), panel, numbers[:3])
 
 
-def answer_of_group(scores: pd.DataFrame, controls: Sequence[str], n: int) -> kit.Answer | None:
+def answer_of_group(
+    scores: pd.DataFrame,
+    controls: Sequence[str],
+    n: int,
+    *,
+    question: str = "Do models predict every brain?",
+    measure: str = "mean r",
+    beside: str = "should be near chance",
+) -> kit.Answer | None:
     """Say in how many subjects models predict, and which does so best.
 
     Parameters
     ----------
     scores : DataFrame
-        A row per quantity, subject and model: value, p within the subject, or the low end of its interval. The first
-        quantity is told.
+        A row per quantity, subject and model: value, p within the subject, or the low end of its interval; chance,
+        where it is not 0. The first quantity is told.
     controls : sequence of str
         Models with random weights.
     n : int
         Subjects of the study.
+    question, measure, beside : str
+        What is asked, what the values are, and what is said beside the best control.
     """
     scores = scores[scores["quantity"] == scores["quantity"].iloc[0]]
     # A model of a few subjects is not compared with those of all.
@@ -205,30 +216,43 @@ def answer_of_group(scores: pd.DataFrame, controls: Sequence[str], n: int) -> ki
     scores = scores[scores["model"].map(counts) == counts[~counts.index.isin(controls)].max()]
     means = scores.groupby("model", sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
     spread = means["std"] / np.sqrt(means["count"])
+    chance = float(scores["chance"].iloc[0]) if "chance" in scores else 0.0
     table = means.rename(columns={"model": "name", "mean": "value"}).assign(
-        low=means["mean"] - spread, high=means["mean"] + spread, null=np.nan, control=means["model"].isin(controls)
+        low=means["mean"] - spread,
+        high=means["mean"] + spread,
+        null=chance or np.nan,
+        control=means["model"].isin(controls),
     )
     best, control = _first_of(table)
     if best is None:
         return None
     mine = scores[scores["model"] == best["name"]]
     sure = mine["p"] < kit.LEVEL if "p" in mine else mine["low"] > 0
-    above = int((sure & (mine["value"] > 0)).sum())
-    words = f"{best['name']} is above chance in {above} of {len(mine)} subjects, mean r {kit.number(best['value'])}"
+    above = int((sure & (mine["value"] > chance)).sum())
+    words = f"{best['name']} is above chance in {above} of {len(mine)} subjects, {measure} {kit.number(best['value'])}"
+    words += f", chance {kit.number(chance)}" * bool(chance)
     words += f" (best control {control['name']}: {kit.number(control['value'])})." if control is not None else "."
     numbers = [
         {"name": f"subjects predicted by {best['name']}", "value": f"{above} of {len(mine)}",
          "control": "above chance within the subject, p < .05"},
-        {"name": "mean r over subjects", "value": kit.number(best["value"]),
+        {"name": f"{measure}, mean over subjects", "value": kit.number(best["value"]),
          "control": f"range {kit.number(mine['value'].min())} to {kit.number(mine['value'].max())}"},
-        *_control_number(control),
+        *_control_number(control, beside),
     ]  # fmt: skip
     title = "Models over subjects"
-    panel = kit.captioned("rankingofgroup", title, kit.ranked_models(table, measure="mean r"), table, id="ranking",
+    panel = kit.captioned("rankingofgroup", title, kit.ranked_models(table, measure=measure), table, id="ranking",
         vector=True,
     )  # fmt: skip
-    holds, opening = above > 0, "Yes." if above == len(mine) else f"In {above} of {n} subjects." if above else NOT_SHOWN
-    return kit.Answer("Do models predict every brain?", opening, words, holds, panel, numbers)
+    # Of subjects in whom nothing is predicted one in twenty comes out above chance: so many of them by luck alone.
+    of = len(mine)
+    luck = sum(comb(of, k) * kit.LEVEL**k * (1 - kit.LEVEL) ** (of - k) for k in range(above, of + 1))
+    holds = luck * int((~table["control"].astype(bool)).sum()) < kit.LEVEL
+    opening = f"In {above} of {n} subjects." if above else NOT_SHOWN
+    if not holds and above:
+        opening = f"{NOT_SHOWN[:-1]}: {above} of {n} subjects may be luck."
+    elif above == len(mine):
+        opening = "Yes."
+    return kit.Answer(question, opening, words, holds, panel, numbers)
 
 
 def _first_of(table: pd.DataFrame) -> tuple[pd.Series | None, pd.Series | None]:
@@ -259,10 +283,10 @@ def _number(name: str, row: pd.Series, more: str | bool) -> dict[str, str]:
     return {"name": name, "value": kit.number(row["value"]), "control": ", ".join(each for each in beside if each)}
 
 
-def _control_number(control: pd.Series | None) -> list[dict[str, str]]:
+def _control_number(control: pd.Series | None, note: str = "should be near chance") -> list[dict[str, str]]:
     if control is None:
         return []
-    beside = ", ".join(each for each in (kit.interval(control).strip(), "should be near chance") if each)
+    beside = ", ".join(each for each in (kit.interval(control).strip(), note) if each)
     return [{"name": f"best control: {control['name']}", "value": kit.number(control["value"]), "control": beside}]
 
 

@@ -216,7 +216,7 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
     ----------
     rows : DataFrame
         As for `brainalign.report.kit.tables.score_table`, of one modality; ceiling (on the scale of value, or NaN)
-        draws the subject's noise ceiling.
+        draws the subject's noise ceiling, chance (the same in all rows of a quantity) what guessing gives.
     models : sequence of str, optional
         Every model of the study, for colours that agree with other figures.
     controls : sequence of str
@@ -247,7 +247,8 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
         if "ceiling" in part.columns:
             for k, level in enumerate(part.groupby("subject")["ceiling"].first().reindex(subjects)):
                 ax.hlines(level, k - 0.42, k + 0.42, color="black", linestyle="--", linewidth=1, label="noise ceiling")
-        ax.axhline(0, color=kit.GREY, linewidth=0.6)
+        chance = float(part["chance"].iloc[0]) if "chance" in part.columns else 0.0
+        ax.axhline(chance, color=kit.GREY, linewidth=1 if chance else 0.6, linestyle=":" if chance else "-")
         ax.set_xticks(range(len(subjects)), [f"sub-{subject}" for subject in subjects], fontsize=8)
         ax.set_xlim(-0.6, len(subjects) - 0.4)
         kit.label_axes(ax, quantity, ticks="y")

@@ -1,0 +1,76 @@
+"""The page over all subjects of whom runs or stimuli were left out: what tells stimuli apart in whom, and maps."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from brainalign.report import kit
+from brainalign.report.pages.answers import answer_of_group
+from brainalign.report.pages.group import failed_chapter, group_figure, group_of
+from brainalign.report.pages.group_maps import group_maps, mapped_findings
+
+QUANTITIES = ("identification", "pair matching", "classification")
+CAPTIONS = {
+    "groupblocks": """
+        How often every model tells stimuli apart in every subject, with that subject's {confidence:.0%} interval over
+        held-out runs, or its range over layers. Dotted: chance. The classifier has no features. Good: the same
+        order of models in everybody. Bad: one subject alone carries it. Random features (grey) are as good where every
+        stimulus is trained on, and must be at chance where it is not."""
+}
+
+
+def gather_group_of_blocks(shelf: kit.Shelf) -> kit.StudyMaterial | None:
+    """Gather the summaries of the subjects that are whole, and the maps over all; None on any other page."""
+    if shelf.page.subject or shelf.page.descriptor.holds_out or shelf.each("groupscores"):
+        return None
+    material = shelf.material(kit.StudyMaterial)
+    if not material.failures:
+        material.tables |= shelf.tables(["grouptargets", "groupmaps"])
+    summaries = {name: shelf.fetch("summary", pd.DataFrame, subject=name) for name in shelf.whole}
+    parts = [table.assign(subject=name) for name, table in summaries.items() if table is not None]
+    if parts:
+        material.tables["summary"] = pd.concat(parts, ignore_index=True)
+    return material
+
+
+def group_of_blocks_chapter(material: kit.StudyMaterial) -> kit.Chapter:
+    """Tell of every model in every subject, and where models predict all of those in one space."""
+    n = len(material.descriptor.recordings)
+    if "summary" not in material.tables:
+        return failed_chapter(n)
+    told = _told(material)
+    modelled = told[told["kind"] != "classifier"]
+    controls = list(told.loc[told["kind"] == "control", "model"].unique())
+    figure = group_figure(told, list(modelled["model"].unique()), controls)
+    panel = kit.captioned(
+        "groupblocks", "Stimuli told apart", figure, told, captions=CAPTIONS, confidence=material.config.confidence
+    )
+    words = {
+        "question": "Do models tell the stimuli apart in everybody?",
+        "measure": str(told["quantity"].iloc[0]),
+        "beside": "which suffices where every stimulus is trained on",
+    }
+    return kit.Chapter(
+        group_of(n),
+        [kit.Section("prediction", "Models in every subject", [panel]), *group_maps(material)],
+        [*mapped_findings(material), *material.descriptor.notes],
+        answer=answer_of_group(modelled, controls, n, **words),
+        summary=told,
+    )
+
+
+def _told(material: kit.StudyMaterial) -> pd.DataFrame:
+    """Return a row per quantity and split, subject, and fit or classifier; of several layers the row over all."""
+    rows = material.tables["summary"]
+    rows = rows[rows["quantity"].isin(QUANTITIES)]
+    keys = ["subject", "model", "method", "split", "quantity"]
+    pooled = rows.assign(pooled=rows["layer"] == "all").groupby(keys)["pooled"].transform("any")
+    rows = rows[(rows["layer"] == "all") | ~pooled]
+    kinds = dict.fromkeys(material.uninformed, "control") | {"none": "classifier"}
+    labels = [
+        kit.fit_label(material.config, material.dataset, model, method) if model != "none" else f"{method} classifier"
+        for model, method in zip(rows["model"], rows["method"], strict=True)
+    ]
+    return rows.assign(
+        quantity=rows["quantity"] + ", " + rows["split"], kind=rows["model"].map(kinds).fillna("model"), model=labels
+    )

@@ -1,0 +1,77 @@
+"""The page over subjects of whom runs were left out: a row per model or classifier, of its layers the one over all."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from drawn import panels
+
+from brainalign.report import StudyMaterial
+from brainalign.report.pages import group_of_blocks_chapter
+
+SUBJECTS = ("01", "02", "03")
+ROW = {"split": "runs", "chance": 0.5, "null_mean": 0.5, "null_95": 0.6, "n_null": 99, "n": 6}
+# Of a network of two layers, of its random twin, and of a classifier: identification and p, which few layers share.
+FITS = {
+    ("net", "ridge", "early"): (0.9, 0.01),
+    ("net", "ridge", "late"): (0.6, 0.2),
+    ("net", "ridge", "all"): (0.75, 0.03),
+    ("twin", "ridge", "early"): (0.52, 0.4),
+    ("none", "svm", ""): (0.8, 0.01),
+}
+
+
+def summary() -> pd.DataFrame:
+    rows = []
+    for k, subject in enumerate(SUBJECTS):
+        for (model, method, layer), (value, p) in FITS.items():
+            keys = {"subject": subject, "model": model, "method": method, "layer": layer}
+            quantity = "classification" if model == "none" else "identification"
+            value += 0.02 * k
+            row = {**keys, "quantity": quantity, "value": value, "p": p, "low": value - 0.1, "high": value + 0.1}
+            rows += [ROW | row, ROW | row | {"quantity": "largest r", "value": 3.0}]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def material() -> StudyMaterial:
+    study: Any = SimpleNamespace(recordings=dict.fromkeys(SUBJECTS), notes=("A note.",))
+    models = {name: SimpleNamespace(random=name == "twin", extractor="table") for name in ("net", "twin")}
+    config: Any = SimpleNamespace(
+        models=models,
+        models_of=lambda dataset: list(models),
+        fits_of=lambda dataset: [("net", "ridge"), ("twin", "ridge")],
+        confidence=0.9,
+    )
+    return StudyMaterial(config, "blocks", study, "", tables={"summary": summary()})
+
+
+def test_every_model_is_told_in_every_subject(material: StudyMaterial) -> None:
+    chapter = group_of_blocks_chapter(material)
+    answer = chapter.answer
+    assert answer is not None
+    assert (answer.opening, answer.holds) == ("Yes.", True)
+    assert answer.words == (
+        "net is above chance in 3 of 3 subjects, identification, runs .770, chance .500 (best control twin: .540)."
+    )
+    (panel,) = chapter.sections[0].panels
+    assert "90%" in panel.caption
+    assert panel.figure is not None
+    drawn = {ax.get_title(): ax for ax in panels(panel.figure)}
+    assert set(drawn) == {"identification, runs", "classification, runs"}
+    marks = {each.get_label(): list(each.lines[0].get_ydata()) for each in drawn["identification, runs"].containers}
+    assert marks["net"] == pytest.approx([0.75, 0.77, 0.79])
+    assert marks["twin"] == pytest.approx([0.52, 0.54, 0.56])
+    dotted = [line for line in drawn["identification, runs"].lines if line.get_linestyle() == ":"]
+    assert [set(line.get_ydata()) for line in dotted] == [{0.5}]
+    assert "A note." in chapter.findings
+
+
+def test_without_a_whole_subject_the_page_says_so(material: StudyMaterial) -> None:
+    del material.tables["summary"]
+    chapter = group_of_blocks_chapter(material)
+    assert chapter.answer is None
+    assert "3" in chapter.kind
