@@ -123,10 +123,10 @@ def test_subjects_who_saw_images_have_the_same_map(tmp_path: Path, subjects: lis
             content = pd.concat([of.assign(layer="early", r=of["r"] + early), of.assign(r=of["r"] + late)])
             scores.append(artifact_path(tmp_path, "story", "scores", subject=name, model=model, method=method))
             save(scores[-1], content, Provenance("test", {}, 0))
-        rows = [("language", how, layer, layer == "late")[: 3 + chosen] for how in ("ridge", "banded") for layer in ("early", "late")]
-        summary = pd.DataFrame(rows, columns=["model", "method", "layer", "chosen"][: 3 + chosen])
+        rows = [("language", how, layer, layer == "late") for how in ("ridge", "banded") for layer in ("early", "late")]
+        summary = pd.DataFrame(rows, columns=["model", "method", "layer", "chosen"])
         told.append(artifact_path(tmp_path, "story", "summary", subject=name))
-        save(told[-1], summary, Provenance("test", {}, 0))
+        save(told[-1], summary if chosen else summary.drop(columns="chosen"), Provenance("test", {}, 0))
     spaces = dict.fromkeys(subjects[:6], "MNI152") | {"07": ""}
     expected = pd.read_parquet(summarized(tmp_path, subjects, spaces)).query("model == 'language' and quantity == 'r'")
     responses = [artifact_path(tmp_path, "story", "responses", subject=name) for name in subjects]
