@@ -27,7 +27,7 @@ from brainalign.config.image_preconditions import (
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, reading
-from brainalign.study import Study, check_combination, check_dynamics, check_saved_layers, find_weights
+from brainalign.study import Study, check_combination, check_dynamics, check_saved_layers, find_weights, quantized_file
 
 # Methods for studies with stimuli held out, and what they do.
 OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (
@@ -177,6 +177,7 @@ def _networks_are_there(config: Config, dataset: str) -> None:
             continue  # the workflow makes it
         try:
             where = Path(find_weights(model.weights))
+            quantized_file(where)
             if model.extractor == "speech":
                 model.check_saved(where)
             if model.extractor not in ("language", "speech", "video"):  # whose layers are numbered

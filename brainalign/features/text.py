@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.features.extractor import Writer, batches
-from brainalign.study import find_weights
+from brainalign.study import find_weights, quantized_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -103,7 +103,7 @@ def model_digest(weights: str) -> str:
     digest = hashlib.sha256(b"" if folder.is_dir() else weights.encode())
     for package in ("torch", "transformers", "tokenizers"):
         digest.update(f"{package} {importlib.metadata.version(package)}".encode())
-    for pattern in ("*.safetensors", "*.json", "*.txt"):
+    for pattern in ("*.safetensors", "*.gguf", "*.json", "*.txt"):
         for file in sorted(folder.glob(pattern)) if folder.is_dir() else ():
             digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()
@@ -142,10 +142,11 @@ def load_text_model(
 
     where = find_weights(weights)
     given: dict[str, object] = {"local_files_only": Path(where).is_dir(), "revision": revision or "main"}
+    given |= quantized_file(Path(where))
     try:
         tokenizer = (AutoTokenizer if reads == "text" else AutoFeatureExtractor).from_pretrained(where, **given)
         if random_seed is None:
-            # safetensors only: other weight files are pickles.
+            # No weights that are pickles.
             model = AutoModel.from_pretrained(where, use_safetensors=True, **given)
         else:
             torch.manual_seed(random_seed)

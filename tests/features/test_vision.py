@@ -13,6 +13,7 @@ from refusals import refused
 from brainalign.checks import BrainalignError
 from brainalign.features import VisionExtractor, load_image
 from brainalign.features.images import preprocessing_of
+from brainalign.study import check_saved_layers
 
 SMALL = {
     "hidden_size": 16,
@@ -36,6 +37,8 @@ TEXT = {**{key: SMALL[key] for key in ("hidden_size", "num_attention_heads", "in
 
 
 def make(kind: str) -> transformers.PreTrainedModel:
+    if kind in READERS:
+        return READERS[kind]()
     ends = {"bos_token_id": 0, "eos_token_id": 1, "num_hidden_layers": 1}
     if kind == "vit":
         return transformers.ViTModel(transformers.ViTConfig(**SMALL))
@@ -54,7 +57,49 @@ def make(kind: str) -> transformers.PreTrainedModel:
     return transformers.ResNetModel(transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2]))
 
 
-KINDS = ("vit", "clip", "siglip", "registers", "convnext", "resnet")
+LANGUAGE = TEXT | {"num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 8}
+VISION = SMALL | {"vision_use_head": False}
+READERS = {  # of images and texts, by what they call their image tower
+    "llava": lambda: transformers.LlavaForConditionalGeneration(
+        transformers.LlavaConfig(
+            vision_config=transformers.CLIPVisionConfig(**SMALL), text_config=transformers.LlamaConfig(**LANGUAGE)
+        )
+    ),
+    "paligemma": lambda: transformers.PaliGemmaForConditionalGeneration(
+        transformers.PaliGemmaConfig(
+            vision_config=VISION | {"model_type": "siglip_vision_model"},
+            text_config=LANGUAGE | {"model_type": "gemma"},
+            projection_dim=16,
+        )
+    ),
+    "gemma3": lambda: transformers.Gemma3ForConditionalGeneration(
+        transformers.Gemma3Config(vision_config=VISION, text_config=LANGUAGE, mm_tokens_per_image=4)
+    ),
+    "internvl": lambda: transformers.InternVLForConditionalGeneration(
+        transformers.InternVLConfig(vision_config=SMALL, text_config=LANGUAGE | {"model_type": "qwen2"})
+    ),
+    "blip2": lambda: transformers.Blip2ForConditionalGeneration(
+        transformers.Blip2Config(
+            vision_config=SMALL,
+            qformer_config=TEXT | {"num_hidden_layers": 1, "encoder_hidden_size": 16},
+            text_config={
+                "model_type": "opt",
+                "hidden_size": 16,
+                "ffn_dim": 16,
+                "num_hidden_layers": 1,
+                "vocab_size": 50,
+            }
+            | {"num_attention_heads": 2, "word_embed_proj_dim": 16},
+        )
+    ),
+    "qwen2vl": lambda: transformers.Qwen2VLForConditionalGeneration(
+        transformers.Qwen2VLConfig(
+            vision_config={"depth": 1, "embed_dim": 16, "num_heads": 2, "patch_size": 8, "hidden_size": 16},
+            text_config=LANGUAGE | {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}},
+        )
+    ),
+}
+KINDS = ("vit", "clip", "siglip", "registers", "convnext", "resnet", *list(READERS)[:-1])
 
 
 @pytest.fixture
@@ -72,7 +117,7 @@ def saved(tmp_path: Path):
 def hidden_states(folder: str, images: torch.Tensor) -> list[torch.Tensor]:
     """What the model itself calls its hidden states, without the embeddings."""
     model = transformers.AutoModel.from_pretrained(folder).eval()
-    model = getattr(model, "vision_model", model)
+    model = getattr(model, "vision_tower", getattr(model, "vision_model", model))
     mean, std = (torch.tensor(PROCESSOR[key]).reshape(1, 3, 1, 1) for key in ("image_mean", "image_std"))
     with torch.no_grad():
         return model((images - mean) / std, output_hidden_states=True).hidden_states[1:]
@@ -95,7 +140,7 @@ def test_layers_are_the_models_hidden_states(saved, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None:
     folder = saved(kind)
-    n_prefix = {"vit": 1, "clip": 1, "registers": 5}.get(kind, 0)
+    n_prefix = {"vit": 1, "clip": 1, "registers": 5, "llava": 1, "internvl": 1, "blip2": 1}.get(kind, 0)
     layer = VisionExtractor(folder).layer_names[0]
     found = {}
     for pooling in ("mean", "flatten", "tokens"):
@@ -105,7 +150,7 @@ def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None
         if pooling == "tokens":
             rows, columns = writer.grids[layer]
             assert writer.layers[layer].shape[1] == rows * columns
-            if kind in {"vit", "clip", "siglip", "registers"}:
+            if kind not in {"convnext", "resnet"}:
                 assert (rows, columns) == (4, 4)
     np.testing.assert_allclose(found["tokens"].mean(axis=1), found["mean"], atol=1e-5)
     assert found["flatten"].shape[1] == (found["tokens"].shape[1] + n_prefix) * found["tokens"].shape[2]
@@ -131,6 +176,20 @@ def test_the_module_gives_the_extracted_features_and_gradients(
             np.testing.assert_allclose(values[0].detach(), writer.layers[layer][row], atol=1e-3)
             values.square().sum().backward()
             assert (picture.grad != 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", list(READERS)[:-1])
+def test_of_a_model_that_reads_texts_the_image_tower_alone_is_loaded(saved, kind: str) -> None:
+    """Language models are many times larger; the tower's layers are those that `plan` finds in the file."""
+    folder = Path(saved(kind))
+    extractor = VisionExtractor(str(folder))
+    whole = sum(p.numel() for p in transformers.AutoModel.from_pretrained(folder).parameters())
+    assert 0 < sum(p.numel() for p in extractor.network.module.parameters()) < whole
+    check_saved_layers(folder, extractor.layer_names)
+    refused("there is no layer", check_saved_layers, folder, [extractor.layer_names[-1][:-1] + "7"])
+    drawn = VisionExtractor(str(folder), random_weights=True, seed=3)
+    assert drawn.layer_names == extractor.layer_names
+    assert drawn.digest() != extractor.digest()
 
 
 def test_order_and_batches_of_stimuli_do_not_matter(saved, images: pd.DataFrame, new_rows: type) -> None:
@@ -194,6 +253,7 @@ class TestPreprocessing:
 
     def test_what_is_not_known_is_refused(self) -> None:
         refused("asks for do_pad", preprocessing_of, {"do_pad": True}, "m")
+        refused("asks for do_image_splitting", preprocessing_of, {"do_image_splitting": True}, "m")
         refused("resamples by 1", preprocessing_of, {"resample": 1}, "m")
         refused("longest_edge", preprocessing_of, {"size": {"longest_edge": 3}}, "m")
 
@@ -233,8 +293,10 @@ class TestBadInput:
         text = tmp_path / "text"
         transformers.BertModel(transformers.BertConfig(**TEXT, num_hidden_layers=1)).save_pretrained(text)
         (text / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-        with pytest.raises(BrainalignError, match=r"BertModel\) takes no images"):
+        with pytest.raises(BrainalignError, match=r"BertModel\) takes no images but input_ids"):
             _ = VisionExtractor(str(text)).network
+        with pytest.raises(BrainalignError, match="takes no images but hidden_states"):  # patches, cut beforehand
+            _ = VisionExtractor(saved("qwen2vl")).network
 
     def test_weights_that_lack_tensors_are_not_made_up(self, saved) -> None:
         from safetensors.torch import load_file, save_file

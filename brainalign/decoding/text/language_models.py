@@ -21,6 +21,7 @@ import torch
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.decoding.text.language import IGNORED, CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.training import batches, train
+from brainalign.study import find_weights, quantized_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -37,7 +38,8 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
     Parameters
     ----------
     weights : str
-        Local folder that `save_pretrained` wrote model and tokenizer to, or hub id ("google/flan-t5-large").
+        Local folder that `save_pretrained` wrote model and tokenizer to, Python package that carries a model, or hub id
+        ("google/flan-t5-large").
     dtype : {"float32", "bfloat16"}
         The latter halves the memory.
     trust_pickle : bool
@@ -60,19 +62,16 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     check_choice("dtype", dtype, DTYPES)
-    local = Path(weights).is_dir()
-    if not local and weights.startswith((".", "/", "~")):
-        raise BrainalignError(
-            f"no folder {weights} with a language model; give one that save_pretrained wrote, or a hub id"
-        )
-    given: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+    where = find_weights(weights)
+    given: dict[str, Any] = {"local_files_only": Path(where).is_dir(), "trust_remote_code": False}
+    given |= quantized_file(Path(where))
     try:
-        config = AutoConfig.from_pretrained(weights, **given)
+        config = AutoConfig.from_pretrained(where, **given)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model = kind.from_pretrained(
-            weights, dtype=DTYPES[dtype], use_safetensors=None if trust_pickle else True, **given
+            where, dtype=DTYPES[dtype], use_safetensors=None if trust_pickle else True, **given
         )
-        tokenizer = AutoTokenizer.from_pretrained(weights, **given)
+        tokenizer = AutoTokenizer.from_pretrained(where, **given)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BrainalignError(
@@ -98,21 +97,11 @@ def smollm(*, dtype: Dtype = "float32") -> LanguageModel:
     ----------
     Allal LB et al. (2025). SmolLM2: when Smol goes big. arXiv:2502.02737.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    check_choice("dtype", dtype, DTYPES)
     try:
-        files = importlib.metadata.files(PACKAGE) or []
-        for needed in ("gguf", "accelerate"):  # with which transformers reads the file
-            importlib.metadata.version(needed)
+        importlib.metadata.version(PACKAGE)
     except importlib.metadata.PackageNotFoundError as error:
         raise BrainalignError(f"SmolLM2 needs the package {error.name}; install it with: {REMEDY}") from error
-    found = [Path(str(file.locate())) for file in files if file.name.endswith(".gguf")]
-    if not found:
-        raise BrainalignError(f"the package {PACKAGE} carries no .gguf file; install it again with: {REMEDY}")
-    given: dict[str, Any] = {"gguf_file": found[0].name, "local_files_only": True}
-    model = AutoModelForCausalLM.from_pretrained(found[0].parent, dtype=DTYPES[dtype], **given)
-    return _language(model, AutoTokenizer.from_pretrained(found[0].parent, **given), "SmolLM2-135M")
+    return pretrained(PACKAGE, dtype=dtype)
 
 
 def _language(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> LanguageModel:

@@ -1,12 +1,13 @@
-"""Any Hugging Face image model, or the vision tower of a CLIP-like one, from a local folder or the hub.
+"""Any Hugging Face image model, or the vision tower of one that also reads texts, from a local folder or the hub.
 
 The model's own preprocessor_config.json is read here and carried out in torch: no torchvision, and gradients flow.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -27,7 +28,12 @@ Resample = Literal["nearest", "bilinear", "bicubic"]
 RESAMPLE: dict[int, Resample] = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 NO_SQUARE = ("CLIP", "ConvNext", "Bit", "ChineseCLIP")  # in their older files a plain size is the shortest edge
 SHARED = "visual_projection"  # the layer that a CLIP-like model shares between images and texts
-NEEDS_MORE = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "rescale_offset")
+TOWERS = ("vision_tower", "vision_model", "visual")  # as models call what looks at images
+NEEDS_MORE = (
+    *("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "rescale_offset"),
+    # An image in several pieces, of which the tower sees one after the other.
+    *("do_image_splitting", "do_pan_and_scan", "crop_to_patches", "image_grid_pinpoints"),
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -38,8 +44,8 @@ class VisionExtractor(NetworkExtractor):
     ----------
     weights : str
         Folder written by save_pretrained (with preprocessor_config.json), Python package that carries such a folder, or
-        hub id. Only safetensors are read; a folder never touches the network. Of a CLIP-like model the vision tower is
-        taken.
+        hub id. Only safetensors are read; a folder never touches the network. Of a model that also reads texts
+        (CLIP, LLaVA, PaliGemma, ...) the vision tower is taken, and only its weights are read.
     layers : sequence of str, optional
         Names of modules ("encoder.layers.3", "embeddings"); all main blocks where not given. "visual_projection" of a
         CLIP-like model is the space it shares with texts (`embed_texts`).
@@ -103,18 +109,22 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> PreTraine
 
     where = find_weights(weights)
     offline = Path(where).is_dir()
+    given: dict[str, Any] = {"use_safetensors": True}  # other weight files are pickles
     try:
+        config = transformers.AutoConfig.from_pretrained(where, local_files_only=offline)
+        with torch.device("meta"):  # shapes alone
+            plan: nn.Module = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+        towers = [tower for name in TOWERS if (tower := getattr(plan, name, None)) is not None]
+        if towers and not hasattr(plan, SHARED):  # which takes the whole model
+            plan, config = towers[0], towers[0].config
+            given["key_mapping"] = {rf"^(model\.)?({'|'.join(TOWERS)})\.(vision_model\.)?": ""}
+        kind: Any = type(plan)
         if random_seed is not None:
-            config = transformers.AutoConfig.from_pretrained(where, local_files_only=offline)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(random_seed)
-                return cast("PreTrainedModel", _from_config(config))
-        model, loading = transformers.AutoModel.from_pretrained(
-            where,
-            use_safetensors=True,  # other weight files are pickles
-            local_files_only=offline,
-            dtype=torch.float32,
-            output_loading_info=True,
+                return cast("PreTrainedModel", kind(config).float())
+        model, loading = kind.from_pretrained(
+            where, config=config, local_files_only=offline, dtype=torch.float32, output_loading_info=True, **given
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BrainalignError(
@@ -131,19 +141,13 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> PreTraine
     return cast("PreTrainedModel", model)
 
 
-def _from_config(config: object) -> nn.Module:
-    import transformers
-
-    make: Callable[..., nn.Module] = transformers.AutoModel.from_config
-    return make(config, dtype=torch.float32)
-
-
 def _vision_tower(model: nn.Module, name: str) -> PreTrainedModel:
     tower = getattr(model, "vision_model", model)
-    if getattr(tower, "main_input_name", None) != "pixel_values":
+    first = next(iter(inspect.signature(tower.forward).parameters), "")
+    if first != "pixel_values":
         raise BrainalignError(
-            f"the model in {name!r} ({type(model).__name__}) takes no images; give an image model, or use the "
-            "extractor 'sentence' for a text model"
+            f"the model in {name!r} ({type(model).__name__}) takes no images but {first}; give an image model, or use "
+            "the extractor 'sentence' or 'language' for a text model"
         )
     return cast("PreTrainedModel", tower)
 
