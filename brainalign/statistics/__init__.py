@@ -21,6 +21,7 @@ from brainalign.statistics.clusters import ClusterTest as ClusterTest
 from brainalign.statistics.clusters import cluster_permutation as cluster_permutation
 from brainalign.statistics.clusters import sensor_adjacency as sensor_adjacency
 from brainalign.statistics.correlations import RELIABLE as RELIABLE
+from brainalign.statistics.correlations import SHARING as SHARING
 from brainalign.statistics.correlations import CorrelationNull as CorrelationNull
 from brainalign.statistics.correlations import RegionDraws as RegionDraws
 from brainalign.statistics.correlations import bootstrap_correlations as bootstrap_correlations

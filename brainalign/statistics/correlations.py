@@ -210,6 +210,7 @@ def bootstrap_correlations(
 
 
 RELIABLE = "reliable targets"  # the group over all targets that repeat, beside the regions
+SHARING = " & "  # between the names of models, of what they have in common
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,12 @@ def _are_mapped(run: Run, dataset: str) -> bool:
     return _leaves_several(run, dataset) or (_holds_out(run, dataset) and shared)
 
 
+def _informed(run: Run, dataset: str) -> list[str]:
+    """List the models that know something of the stimuli."""
+    models = {name: run.config.models[name] for name in run.config.models_of(dataset)}
+    return [name for name, model in models.items() if not model.random and model.extractor != "random"]
+
+
 def _every_score(run: Run, of: Labels) -> list[Path]:
     """Locate the scores of every fit of every subject whose space is shared."""
     dataset = of["dataset"]
@@ -430,7 +436,10 @@ ROWS = (
             "runcontrols": lambda run, of: [run.artifact("runcontrols", of["dataset"])],
         },
         ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques"),
-        chosen("encode_runs", "ceiling_threshold", "confidence"),
+        lambda run, of: {
+            **chosen("encode_runs", "ceiling_threshold", "confidence")(run, of),
+            "informed": _informed(run, of["dataset"]),
+        },
     ),
     Step(
         "correlate_subjects", "compare", "How well other subjects in the same space predict one whose stimuli went on.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from brainalign.config import EncodeRunsSettings
 from brainalign.datasets import run_drifts
 from brainalign.features import block_means, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
-from brainalign.statistics import MIN_UNITS, RELIABLE, cross_validated_interval, permutation_test
+from brainalign.statistics import MIN_UNITS, RELIABLE, SHARING, cross_validated_interval, permutation_test
 from brainalign.workflow import Job
 
 EVERYWHERE = "all targets"
+MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
 
 
 def encode_runs(job: Job) -> None:
@@ -71,13 +73,12 @@ def encode_runs(job: Job) -> None:
             for region, rows in regions.items()
             for k, run in enumerate(names)
         ]
-    less = encoding.fits_without(bands, Y, runs, delays, parts, **options)
-    whole, split = together.r2[rows[""]], together.split[rows[""]]
-    unique = {name: whole - fit.r2[rows[""]] for name, fit in less.items()}
-    nulls = {
-        name: encoding.unique_null(bands, name, together, fit, Y, runs, delays, turns, parts, sets[""])
-        for name, fit in less.items()
-    }
+    models = [name for name in bands if name in job.settings["informed"]]
+    largest = len(models) if len(models) <= MOST_IN_SETS else 2
+    several = [of for n in range(2, largest + 1) for of in combinations(models, n)]
+    less = encoding.fits_without(bands, Y, runs, delays, parts, sets=several, **options) | {(): together}
+    common = {SHARING.join(of): encoding.common_r2(of, less)[rows[""]] for of in (*zip(bands, strict=True), *several)}
+    nulls = {name: encoding.unique_null(bands, name, less, Y, runs, delays, turns, parts, sets[""]) for name in bands}
     turned = {
         "shift": f"shifted circularly by {settings.shift_s:g} s or more",
         "phase": "given random phases, alike for all targets",
@@ -94,18 +95,21 @@ def encode_runs(job: Job) -> None:
     job.save("runtargets", pd.concat(targets, ignore_index=True), images, **told)
     job.save("runfolds", pd.DataFrame(folds))
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features and targets")
-    shares = _share_rows(list(bands), whole, split, unique, nulls, regions, ratios[""], confidence)
+    whole, split = together.r2[rows[""]], dict(zip(bands, together.split[rows[""]].swapaxes(0, 1), strict=True))
+    shares = _share_rows(whole, split, common, nulls, regions, ratios[""], confidence)
     left = f"one-sided, what other models leave unexplained of every run {turned}, and refitted"
     job.save("runshares", pd.DataFrame(shares), p=left)
     of_targets = []
-    for model, lost in unique.items():
-        mean = np.nanmean(lost, axis=0)
-        table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": model, "unique": mean})
-        corrected = permutation_test(mean, nulls[model], "max")
-        of_targets.append(table.assign(p=permutation_test(mean, nulls[model]), p_fwer=corrected))
+    for name, part in common.items():
+        mean = np.nanmean(part, axis=0)
+        table = pd.DataFrame({"target_id": responses.targets["target_id"], "model": name, "unique": mean})
+        if name in nulls:
+            corrected = permutation_test(mean, nulls[name], "max")
+            table = table.assign(p=permutation_test(mean, nulls[name]), p_fwer=corrected)
+        of_targets.append(table)
     values = np.stack([table["unique"].to_numpy() for table in of_targets])
-    images = brain_maps(responses.targets, values, names=list(unique))
-    maps = [f"unique R², {name}" for name in unique]
+    images = brain_maps(responses.targets, values, names=list(common))
+    maps = [f"unique R², {name}" for name in common]
     job.save("rununiques", pd.concat(of_targets, ignore_index=True), images, maps=maps)
 
 
@@ -186,28 +190,32 @@ def _score_rows(
 
 
 def _share_rows(
-    bands: list[str],
     r2: Values,
-    split: Values,
-    unique: dict[str, Values],
-    nulls: dict[str, Values],
+    split: Mapping[str, Values],
+    common: Mapping[str, Values],
+    nulls: Mapping[str, Values],
     regions: dict[str, Rows],
     ratio: float,
     confidence: float,
 ) -> list[dict[str, object]]:
-    """List what every model adds to the R² of the joint fit: product measure, and what is lost without it."""
+    """List what every model adds to the R² of the joint fit: product measure, and what is lost without it.
+
+    Of several models what they share and no other has; "shared" is what is left of R² then.
+    """
     rows: list[dict[str, object]] = []
     for region, places in regions.items():
-        whole = np.nanmean(r2[:, places], axis=1)
-        rows.append({"model": "all", "region": region, "product": float(whole.mean()), "unique": np.nan, "low": np.nan})
-        for k, name in enumerate(bands):
-            lost = np.nanmean(unique[name][:, places], axis=1)
-            product = float(np.nanmean(split[:, k][:, places]))
-            rows.append({"model": name, "region": region, "product": product, "unique": float(lost.mean())})
-            rows[-1] |= _interval(lost, ratio, confidence)
-            rows[-1] |= _against(rows[-1]["unique"], nulls[name][:, places])
-        alone = sum(float(np.nanmean(lost[:, places])) for lost in unique.values())
-        rows.append({"model": "shared", "region": region, "product": np.nan, "unique": float(whole.mean()) - alone})
+        whole = float(np.nanmean(r2[:, places]))
+        rows.append({"model": "all", "region": region, "product": whole, "unique": np.nan, "low": np.nan})
+        told = 0.0
+        for name, of_runs in common.items():
+            part = np.nanmean(of_runs[:, places], axis=1)
+            product = float(np.nanmean(split[name][:, places])) if name in split else np.nan
+            rows.append({"model": name, "region": region, "product": product, "unique": float(part.mean())})
+            rows[-1] |= _interval(part, ratio, confidence)
+            if name in nulls:
+                rows[-1] |= _against(rows[-1]["unique"], nulls[name][:, places])
+            told += float(part.mean())
+        rows.append({"model": "shared", "region": region, "product": np.nan, "unique": whole - told})
     return rows
 
 

@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from brainalign.encoding import (
     best_layers,
+    common_r2,
     fit_runs,
     fits_without,
     mean_over_runs,
@@ -90,11 +91,31 @@ def test_a_band_has_what_the_other_lacks() -> None:
     Y = (Y / Y.std(axis=0) + rng.normal(size=Y.shape)).astype(np.float32)
     whole = fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
     without = fits_without(bands, Y, runs, (0,), n_candidates=8)
-    unique = {name: whole.r2 - fit.r2 for name, fit in without.items()}
+    unique = {name: common_r2([name], without | {(): whole}) for name in bands}
+    np.testing.assert_array_equal(unique["one"], whole.r2 - without["one",].r2)
     assert abs(unique["one"][:, :4].mean() - 0.5) < 0.05
     assert abs(unique["other"].mean()) < 0.02
     assert abs(unique["one"][:, 4:].mean()) < 0.02
     np.testing.assert_allclose(whole.split.sum(axis=1), whole.r2, atol=1e-4)
+
+
+def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:
+    """Responses are a quarter of one band, a quarter of what both know, a quarter of a third band, and noise."""
+    rng = np.random.default_rng(8)
+    runs, delays = np.repeat(list("abcd"), 300), (0,)
+    own, both, other, third = (smooth(rng, 1200, 1) for _ in range(4))
+    bands = {"one": np.hstack([own, both]), "two": np.hstack([other, both]), "three": third}
+    Y = np.hstack([part / part.std() for part in (own, both, third)]).sum(axis=1, keepdims=True)
+    Y = np.repeat(Y + rng.normal(size=Y.shape), 3, axis=1).astype(np.float32)
+    sets = [("one", "two"), ("one", "three"), ("two", "three"), ("one", "two", "three")]
+    fits = fits_without(bands, Y, runs, delays, sets=sets, n_candidates=8)
+    assert list(map(len, fits)) == [1, 1, 1, 2, 2, 2]  # without all three there is nothing to fit
+    fits[()] = fit_runs(list(bands.values()), Y, runs, delays, n_candidates=8)
+    parts = {names: common_r2(names, fits) for names in (*zip(bands, strict=True), *sets)}
+    found = {names: part.mean() for names, part in parts.items()}
+    expected = dict.fromkeys(found, 0.0) | {("one",): 0.25, ("three",): 0.25, ("one", "two"): 0.25}
+    assert found == pytest.approx(expected, abs=0.04)
+    np.testing.assert_allclose(sum(parts.values()), fits[()].r2, atol=1e-6)
 
 
 def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
@@ -185,16 +206,17 @@ def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
             values[runs == run] -= values[runs == run].mean(axis=0)
     Y = Y.astype(np.float32)
     whole = fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
-    fit = fits_without(bands, Y, runs, (0,), n_candidates=8)["other"]
+    fits = fits_without(bands, Y, runs, (0,), n_candidates=8) | {(): whole}
+    added = common_r2(["other"], fits)
     still = {run: np.ones((2, 51), dtype=complex) for run in "abcd"}
-    found = unique_null(bands, "other", whole, fit, Y, runs, (0,), still, averaged=["b", "d"])
-    lost = (whole.r2 - fit.r2)[[1, 3]].mean(axis=0)
+    found = unique_null(bands, "other", fits, Y, runs, (0,), still, averaged=["b", "d"])
+    lost = added[[1, 3]].mean(axis=0)
     np.testing.assert_allclose(found, [lost, lost], atol=1e-4)
-    null = unique_null(bands, "other", whole, fit, Y, runs, (0,), turned_in_time(runs, 99, 20))
-    p = permutation_test((whole.r2 - fit.r2).mean(axis=0), null)
+    null = unique_null(bands, "other", fits, Y, runs, (0,), turned_in_time(runs, 99, 20))
+    p = permutation_test(added.mean(axis=0), null)
     assert (p[:2] == 0.01).all()
     assert (p[2:] > 0.05).all()
-    assert null[:, 2:].mean() == pytest.approx((whole.r2 - fit.r2)[:, 2:].mean(), abs=0.02)
+    assert null[:, 2:].mean() == pytest.approx(added[:, 2:].mean(), abs=0.02)
 
 
 @pytest.mark.acceptance
@@ -214,7 +236,7 @@ def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -
         (draws,) = run_null([X], Y, runs, DELAYS, fit, turns)
         rejected[0] += permutation_test(np.asarray(mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
         bands, Y = {"other": other, "X": X}, (Y + other @ rng.normal(size=(2, 3))).astype(np.float32)
-        whole, without = fit_runs(list(bands.values()), Y, runs, DELAYS), fit_runs([other], Y, runs, DELAYS)
-        draws = unique_null(bands, "X", whole, without, Y, runs, DELAYS, turns)
-        rejected[1] += permutation_test(np.asarray((whole.r2 - without.r2).mean()), draws.mean(axis=1)) <= 0.05
+        fits = {(): fit_runs(list(bands.values()), Y, runs, DELAYS), ("X",): fit_runs([other], Y, runs, DELAYS)}
+        draws = unique_null(bands, "X", fits, Y, runs, DELAYS, turns)
+        rejected[1] += permutation_test(np.asarray(common_r2(["X"], fits).mean()), draws.mean(axis=1)) <= 0.05
     assert (rejected <= binom.ppf(0.99, n, 0.05)).all(), rejected

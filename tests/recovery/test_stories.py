@@ -7,7 +7,7 @@ import pytest
 
 from brainalign.arrays import Values
 from brainalign.datasets import slow_drifts
-from brainalign.encoding import fit_runs, fits_without, mean_over_runs
+from brainalign.encoding import common_r2, fit_runs, fits_without, mean_over_runs
 from brainalign.features import resample_events
 from brainalign.regression import DelayedFeatures
 from brainalign.simulation import STORY_GROUPS, Story, story
@@ -57,7 +57,9 @@ def test_unique_shares_are_the_planted_ones_less_what_estimating_costs(seed: int
     world, delays = story(n_targets=20, seed=seed), (1, 2, 3, 4)
     bands, Y, runs, planted = on_the_clock(world, slice(10, 295), 2.0, 1.0, 0.01)
     whole = fit_runs(list(bands.values()), Y, runs, delays)
-    unique = {name: whole.r2 - fit.r2 for name, fit in fits_without(bands, Y, runs, delays).items()}
+    fits = fits_without(bands, Y, runs, delays, sets=[("language", "sound")]) | {(): whole}
+    unique = {name: common_r2([name], fits) for name in bands}
+    common = common_r2(["language", "sound"], fits)
     written_out = least_squares(list(bands.values()), Y, runs, delays)
     group = world.targets["roi"].to_numpy()
     for name in STORY_GROUPS:
@@ -66,6 +68,8 @@ def test_unique_shares_are_the_planted_ones_less_what_estimating_costs(seed: int
         for model, most in (("language", 0.1), ("sound", 0.03)):
             truth = (planted * world.targets[f"unique_{model}"])[own].mean()
             assert truth - most < unique[model][:, own].mean() < truth + 0.01, (model, name)
+        shared = (planted * world.targets["shared"])[own].mean()
+        assert shared - 0.05 < common[:, own].mean() < shared + 0.01, name
     r = mean_over_runs(whole.r)
     assert abs(r[group == "none"].mean()) < 0.02
     assert np.abs(unique["rate"].mean(axis=0)).mean() < 0.01

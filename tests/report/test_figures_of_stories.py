@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from drawn import bars, curves, legend, levels, panels, points, problems_of, spans, ticks
 from made import made
+from matplotlib.colors import to_hex, to_rgb
 
 from brainalign.report.pages import continuous
 
 COLOURS = {"language": "#0072b2", "acoustic": "#e69f00", "event rate": "#8c8c8c", "all": "#000000", "shared": "#dddddd"}
 MODELS = ["language", "event rate", "all"]
+BOTH = "language & acoustic"
 
 
 def test_runs_that_are_predicted() -> None:
@@ -40,7 +42,9 @@ def test_runs_that_are_predicted() -> None:
 
 
 def test_what_each_model_adds() -> None:
-    rows = made({"region": ["V1", "A1"], "model": ["all", "language", "acoustic", "shared"]}, "null_95", value="unique")
+    rows = made(
+        {"region": ["V1", "A1"], "model": ["all", "language", "acoustic", BOTH, "shared"]}, "null_95", value="unique"
+    )
     figure = continuous.variance_shares(rows, COLOURS)
     (ax,) = panels(figure)
     of = rows.set_index(["model", "region"])
@@ -50,7 +54,9 @@ def test_what_each_model_adds() -> None:
     expected = [of.loc[(model, region), "unique"] for region in regions for model in names]
     assert [height for _, height in drawn] == pytest.approx(expected)
     assert list(ticks(ax).values()) == regions
-    assert set(legend(figure)) == {"language", "acoustic", "shared by several"}
+    assert set(legend(figure)) == {"language", "acoustic", BOTH, "shared by several"}
+    mixed = next(bar.colour for bar in bars(ax) if of.loc[(BOTH, "V1"), "unique"] in (bar.y, bar.y2))
+    assert mixed == to_hex(np.mean([to_rgb(COLOURS[name]) for name in ("language", "acoustic")], axis=0))
     across = [e for e in spans(ax) if e[1] == e[3]]
     assert [e[1] for e in sorted(across)] == pytest.approx(
         [of.loc[(model, region), "null_95"] for region in regions for model in names]

@@ -146,7 +146,9 @@ def story(seed: int, of: str) -> Any:
     if of == "null":
         return encoding.turned_in_time(runs, 5, 2, seed=seed)
     return (
-        fit.r if of == "fit" else {k: v.r2 for k, v in encoding.fits_without(bands, Y, runs, (0, 1), **options).items()}
+        fit.r
+        if of == "fit"
+        else {str(k): v.r2 for k, v in encoding.fits_without(bands, Y, runs, (0, 1), **options).items()}
     )
 
 

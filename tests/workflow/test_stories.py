@@ -65,6 +65,11 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     unique = shares.set_index(["model", "region"])["unique"]
     assert unique[("language", "language")] > 0.15 > 0.05 > abs(unique[("sound", "language")])
     assert min(unique[("language", "both")], unique[("sound", "both")]) > 0.05
+    common = unique["language & sound"]  # of correlated features, where both are heard
+    assert common["both"] > 0.05 > common[["language", "sound"]].abs().max()
+    parts = shares.groupby("region")["unique"].sum()
+    np.testing.assert_allclose(parts, shares[shares["model"] == "all"].set_index("region")["product"][parts.index])
+    assert not shares["model"].str.contains("random &|& random").any()
     places = pd.read_csv(folder / "targets.tsv", sep="\t")
     for suffix, column in (("runtargets", "r"), ("rununiques", "unique")):
         path = artifact_path(config.results, "story", suffix, subject="01")
@@ -81,7 +86,8 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     assert "2 of them were presented more than once" in page
     assert "shifted circularly by 30 s or more, and refitted (39 times)" in page
     assert "at delays of 2, 4, 6, 8 s" in page
-    for figure in ("runmap", "glassbrain", "projection", "uniquemap-language", "uniquemap-sound"):
+    maps = ("runmap", "glassbrain", "projection")
+    for figure in (*maps, "uniquemap-language", "uniquemap-sound", "uniquemap-language-sound"):
         assert f'id="figure-{figure}"' in page
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from brainalign.arrays import Responses
 from brainalign.report import kit
 from brainalign.report.pages.answers import answer_of_runs
-from brainalign.statistics import RELIABLE
+from brainalign.statistics import RELIABLE, SHARING
 from brainalign.study import RunFiles
 
 RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
@@ -40,6 +41,9 @@ CAPTIONS = {
         R² that the joint fit loses without {model}, in runs left out: red is explained by it alone, white by others
         too or by none. Outlined, where the kind of map has outlines: p < .05, corrected for all targets ({n:,} of
         them). Blue is noise, or a model that harms the fit.""",
+    "commonmap": """
+        R² in runs left out that {model} hold in common and nothing else has: whichever of them leaves the joint fit,
+        the other explains it. Of this there is no test; its interval over runs stands with the bars of regions.""",
     "runlayers": """
         Every layer by itself. The layer whose score stands in the figure was chosen on inner folds, run by run, so
         the largest number here may be another.""",
@@ -52,10 +56,11 @@ CAPTIONS = {
         white there: something is shared that no model holds.""",
     "runshares": """
         R² that is lost when a model leaves the joint fit of all models and controls, with 95 % intervals over
-        runs; dotted: 95 % of fits in which what the others leave unexplained was turned in time; shared: what several
-        models explain alike. Good: an interval above 0 and a bar above its dotted line. Bad: a large score in the
-        figure above and nothing here: other models explain the same. Estimating costs R²: of a model with many
-        features and few rows more than this is its own.""",
+        runs; dotted: 95 % of fits in which what the others leave unexplained was turned in time. Of models joined by
+        &: what they explain alike and nothing else does; shared by several: the rest, controls included. Good: an
+        interval above 0 and a bar above its dotted line. Bad: a large score in the figure above and nothing here: other
+        models explain the same. Estimating costs R²: of a model with many features and few rows more than this is its
+        own.""",
     "rundelays": """
         Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
         weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
@@ -141,12 +146,12 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 
 def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
-    """Draw the unique R² of every model in every region with its interval, and what several share, as bars.
+    """Draw the unique R² of every model and set of models in every region with its interval, and the rest, as bars.
 
     Parameters
     ----------
     rows : DataFrame
-        model, region, unique, low, high, null_95; "shared" is what no model has alone.
+        model, region, unique, low, high, null_95; "one & other" is what two share, "shared" what is left.
     colours : mapping of str
         By model.
     """
@@ -158,12 +163,13 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     for k, model in enumerate(models):
         part = rows[rows["model"] == model].set_index("region").reindex(regions)
         x = np.arange(len(regions)) + (k - (len(models) - 1) / 2) * width
-        ax.bar(x, part["unique"], width=0.9 * width, color=colours.get(model, kit.NULL), label=_name(model))
+        colour = np.mean([to_rgb(colours.get(name, kit.NULL)) for name in model.split(SHARING)], axis=0)
+        ax.bar(x, part["unique"], width=0.9 * width, color=colour, label=_name(model))
         ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
         ax.hlines(part["null_95"], x - width / 2, x + width / 2, color="black", linewidth=1, linestyle=":")
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(regions)), regions, fontsize=7)
-    kit.label_axes(ax, y="R² that only this model has", ticks="y")
+    kit.label_axes(ax, y="R² that nothing else has", ticks="y")
     kit.legend_below(figure, [ax], 4)
     return figure
 
@@ -281,24 +287,19 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
         panels.append(
             _panel("intersubject", "What other subjects predict", drawn.figure, others, n=int(others["n_others"].max()))
         )
-    added = uniques[uniques["model"].isin({*models} - {*material.uninformed})]
+    informed = {*models} - {*material.uninformed}
+    added = uniques[[informed.issuperset(name.split(SHARING)) for name in uniques["model"].astype(str)]]
     top = float(added["unique"].quantile(0.995)) if len(added) else 0.0
     for model, part in added.groupby("model", sort=False) if top > 0 else ():
         part = targets[["target_id"]].merge(part, how="left")
         unique, certain = part["unique"].to_numpy(dtype=float), (part["p_fwer"] < kit.LEVEL).to_numpy()
-        drawn = kit.place_map(targets, unique, outline=certain, label=f"unique R² of {model}", vmax=top)
+        several = SHARING in str(model)
+        label = f"R² common to {model}" if several else f"unique R² of {model}"
+        drawn = kit.place_map(targets, unique, outline=certain, label=label, vmax=top)
         assert drawn is not None  # as of r
-        panels.append(
-            _panel(
-                "uniquemap",
-                f"What {model} adds",
-                drawn.figure,
-                part,
-                id=f"uniquemap-{model}",
-                model=model,
-                n=int(certain.sum()),
-            )
-        )
+        kind, title = ("commonmap", f"What {model} share") if several else ("uniquemap", f"What {model} adds")
+        place = f"uniquemap-{model}".replace(SHARING, "-")
+        panels.append(_panel(kind, title, drawn.figure, part, id=place, model=model, n=int(certain.sum())))
     return [kit.Section("maps", "Maps", panels)]
 
 
@@ -348,6 +349,11 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
             found.append(f"{region}: beyond all other models and controls, variance is added by {', '.join(more)}.")
         elif beyond["low"].notna().any():
             found.append(f"{region}: no model is shown to add to the others and the controls.")
+        common = shares[(shares["region"] == region) & shares["model"].str.contains(SHARING, regex=False)]
+        found += [
+            f"{region}: {row['model']} share R² {kit.number(row['unique'])} that nothing else has ({_range(row)[:-2]})."
+            for _, row in common[common["low"] > 0].iterrows()
+        ]
     return found
 
 
@@ -453,13 +459,16 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         )
     if material.tables:
         null = material.details("runscores").get("p", "")
+        common = any(SHARING in str(name) for name in material.tables["runshares"]["model"])
+        alike = "What several have in common and nothing else has is the sum, with signs, of R² of fits without them. "
+        signs = alike * common + "Negative values stand as they are."
         texts.append(
             (
                 f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
                 "their autocorrelation. All models and controls entered one banded ridge regression "
                 f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
-                f"without it, p: {material.details('runshares').get('p', '')}. Negative values stand as they are.",
-                ("banded",),
+                f"without it, p: {material.details('runshares').get('p', '')}. {signs}",
+                ("banded", "commonality") if common else ("banded",),
             )
         )
     return texts

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report import kit
+from brainalign.statistics import SHARING
 
 CAPTIONS = {
     "groupmap": """
@@ -23,7 +24,8 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
     told = maps[~_model_of(maps).isin(material.uninformed)]
     for (quantity, model), rows in told.groupby(["quantity", "model"], sort=False) if len(told) else ():
         values = targets[["target_id"]].merge(rows, how="left")
-        what = f"r of {model}" if quantity == "r" else f"unique R² of {model}"
+        alone = f"R² common to {model}" if SHARING in str(model) else f"unique R² of {model}"
+        what = f"r of {model}" if quantity == "r" else alone
         top = max(float(values["mean"].abs().max()), 1e-3)
         certain = (values["p_fwer"] < kit.LEVEL).to_numpy()
         drawn = kit.place_map(targets, values["mean"].to_numpy(), label=f"mean {what}", vmax=top, outline=certain)
@@ -35,7 +37,8 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
             if rows["p_fwer"].notna().any()
             else "Five subjects or more would be tested; this is a description."
         )
-        options: dict[str, Any] = {"id": f"groupmap-{quantity}-{model}".replace(" ", "-"), "what": what}
+        place = f"groupmap-{quantity}-{model}".replace(SHARING, "-").replace(" ", "-")
+        options: dict[str, Any] = {"id": place, "what": what}
         options["n"] = int(rows["n_subjects"].iloc[0])
         panels.append(
             kit.captioned(
