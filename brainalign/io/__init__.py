@@ -24,6 +24,11 @@ from brainalign.io.maps import CORTEX as CORTEX
 from brainalign.io.maps import brain_maps as brain_maps
 from brainalign.io.maps import packed_labels as packed_labels
 from brainalign.io.maps import voxel_affine as voxel_affine
+from brainalign.io.media import film_length as film_length
+from brainalign.io.media import film_of as film_of
+from brainalign.io.media import name_frame as name_frame
+from brainalign.io.media import open_pictures as open_pictures
+from brainalign.io.media import read_sound as read_sound
 from brainalign.io.provenance import Provenance as Provenance
 from brainalign.io.readers import array_names as array_names
 from brainalign.io.readers import check_stored as check_stored
@@ -38,7 +43,6 @@ from brainalign.io.readers import read_npz as read_npz
 from brainalign.io.readers import read_numbers as read_numbers
 from brainalign.io.readers import read_parquet as read_parquet
 from brainalign.io.readers import read_safetensors as read_safetensors
-from brainalign.io.readers import read_sound as read_sound
 from brainalign.io.readers import reading as reading
 from brainalign.io.tables import MISSING as MISSING
 from brainalign.io.tables import no_cell_lost as no_cell_lost

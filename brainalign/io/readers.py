@@ -63,25 +63,6 @@ def reading(path: Path | str, wrong: str, remedy: str = AGAIN) -> Iterator[None]
         raise BrainalignError(f"{path}: {wrong} ({reason}); {remedy}") from error
 
 
-def read_sound(path: Path) -> tuple[NDArray[np.float32], int]:
-    """Read a .wav file as the mean of its channels (n_samples,), 1 is full scale, and samples per second.
-
-    Raises
-    ------
-    BrainalignError
-        If it is no such file, or empty.
-    """
-    from scipy.io import wavfile
-
-    with reading(path, "not a readable .wav", "write it again, such as by ffmpeg -i FILE sound.wav"):
-        rate, values = wavfile.read(path)
-        if not len(values):
-            raise ValueError("holds no sample")
-    full = 128 if values.dtype == np.uint8 else -np.iinfo(values.dtype).min if values.dtype.kind == "i" else 1
-    mean = values.reshape(len(values), -1).mean(axis=1, dtype=np.float32) - (full if values.dtype == np.uint8 else 0)
-    return np.asarray(mean / full, dtype=np.float32), int(rate)
-
-
 def read_json(path: Path | str, wrong: str = "not a readable JSON object", remedy: str = "write it again") -> Any:
     """Return the object (a dict) that a JSON file holds.
 

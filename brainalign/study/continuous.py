@@ -297,12 +297,14 @@ class ContinuousOptions(Strict):
         None, description="of TextGrids in a folder of stimuli: which holds the events; words, or the only one"
     )
     sounds: dict[str, Path] = Field(
-        {}, description="by run: what was heard, .wav from the start of the run; or a pattern such as sounds/*.wav"
+        {}, description="by run: what was heard, .wav or a film, from the start of the run; or a pattern: sounds/*.wav"
     )
     films: dict[str, Path] = Field(
-        {}, description="by run: what was seen, a folder with an image per frame from the start of the run; with fps"
+        {}, description="by run: what was seen, a film or a folder with an image per frame, from its start; with fps"
     )
-    fps: float | None = Field(None, gt=0, description="frames per second in the folders of films")
+    fps: float | None = Field(
+        None, gt=0, description="frames per second in folders of films, or to be read from a film"
+    )
     test_sets: dict[Name, tuple[str, ...]] = Field(
         {}, description="runs by name of a set that is never trained on, such as other stories: scored beside the rest"
     )
@@ -322,7 +324,7 @@ class ContinuousOptions(Strict):
     @model_validator(mode="after")
     def _has_frames_per_second(self) -> ContinuousOptions:
         if bool(self.films) != (self.fps is not None):
-            raise ValueError("films and fps go together: give a folder of frames for each run, and how many a second")
+            raise ValueError("films and fps go together: give a film or its frames for each run, and how many a second")
         return self
 
     @property

@@ -11,7 +11,7 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.datasets import Problem, changed_files, continuous_problems, film_frames, read_events, stop_on
 from brainalign.features import loudness, picture_changes
-from brainalign.io import open_picture, read_sound, write_atomically
+from brainalign.io import open_pictures, read_sound, write_atomically
 from brainalign.study import Study, load_descriptor
 from brainalign.workflow import Job
 
@@ -51,8 +51,8 @@ def run_controls(study: Study, events: pd.DataFrame) -> pd.DataFrame:
 
 def _grey(paths: pd.Series) -> Iterator[Values]:
     size = None
-    for path in paths:
-        frame = np.asarray(open_picture(path).convert("L"), dtype=np.float32) / 255
+    for path, picture in zip(paths, open_pictures(paths.tolist()), strict=True):
+        frame = np.asarray(picture.convert("L"), dtype=np.float32) / 255
         if size not in (None, frame.shape):
             raise BrainalignError(f"{path}: {frame.shape} pixels, but frames before it {size}; give frames of one size")
         size = frame.shape

@@ -147,7 +147,7 @@ def _double_rate(folder: Path) -> None:
         (lambda folder: (folder / "run3.wav").unlink(), "continuous.sounds.run3: no file run3.wav"),
         (lambda folder: (folder / "run3.wav").write_bytes(b"RIFF"), "run3.wav: not a readable .wav"),
         (lambda folder: shutil.rmtree(folder / "run4"), "continuous.films.run4: no file run4"),
-        (lambda folder: [file.unlink() for file in (folder / "run4").iterdir()], "run4 is no folder of images"),
+        (lambda folder: [file.unlink() for file in (folder / "run4").iterdir()], "run4 holds no image"),
     ],
 )
 def test_check_finds_signals_that_do_not_fit(folder: Path, tmp_path: Path, spoil, message: str) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from brainalign.checks import BrainalignError
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.continuous import ContinuousRuns
-from brainalign.io import read_sound
+from brainalign.io import film_length, name_frame, read_sound
 from brainalign.study import RunFiles, Study
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -24,19 +24,22 @@ def film_frames(study: Study) -> pd.DataFrame:
     Raises
     ------
     BrainalignError
-        If a folder is missing or holds no image.
+        If a film cannot be read, or a folder holds no image.
     """
-    parts = []
-    for run, folder in study.continuous.films.items():
-        place = study.locate(folder, f"continuous.films.{run}")
-        files = [file for file in place.iterdir() if file.suffix.lower() in IMAGES] if place.is_dir() else []
-        if not files:
+    parts, fps = [], study.continuous.fps or 1.0
+    for run, given in study.continuous.films.items():
+        place = study.locate(given, f"continuous.films.{run}")
+        if place.is_file():
+            paths = [name_frame(place, k / fps) for k in range(int(film_length(place) * fps))]
+        else:
+            files = [file for file in place.iterdir() if file.suffix.lower() in IMAGES]
+            paths = [str(file) for file in sorted(files, key=_by_number)]
+        if not paths:
             raise BrainalignError(
-                f"continuous.films.{run}: {place} is no folder of images ({', '.join(IMAGES)}); write a film as "
-                "frames, such as by ffmpeg -i film.mp4 -vf fps=4 run1/%05d.png"
+                f"continuous.films.{run}: {place} holds no image ({', '.join(IMAGES)}) or no frame at {fps:g} per "
+                "second; give a film, or a folder with its frames: ffmpeg -i film.mp4 -vf fps=4 run1/%05d.png"
             )
-        paths = [str(file) for file in sorted(files, key=_by_number)]
-        parts.append(_rows(run, len(paths), study.continuous.fps or 1.0, "film").assign(path=paths))
+        parts.append(_rows(run, len(paths), fps, "film").assign(path=paths))
     return pd.concat(parts, ignore_index=True)
 
 

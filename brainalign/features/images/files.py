@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from brainalign.checks import BrainalignError, check_choice, listed
-from brainalign.io import open_picture, reading
+from brainalign.io import film_of, open_pictures, reading
 
 RESAMPLE = ("nearest", "bilinear", "bicubic")
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
@@ -110,7 +110,7 @@ def check_images(stimuli: pd.DataFrame) -> None:
             "per stimulus: give stimuli.tsv with a path column"
         )
     table = stimuli[["stimulus_id", "path"]].astype(str)
-    missing = [f"{name}: {path}" for name, path in table.itertuples(index=False) if not Path(path).is_file()]
+    missing = [f"{name}: {path}" for name, path in table.itertuples(index=False) if not film_of(path).is_file()]
     if missing:
         raise BrainalignError(
             f"{len(missing)} of {len(stimuli)} stimuli have no image file ({listed(missing, 10)}); put the files "
@@ -119,7 +119,7 @@ def check_images(stimuli: pd.DataFrame) -> None:
 
 
 def load_image(path: str | Path, name: str = "") -> Tensor:
-    """Read an image file as (3, rows, columns), float32 in [0, 1], upright, without its alpha channel.
+    """Read an image file, or a frame of a film, as (3, rows, columns), float32 in [0, 1], upright, without alpha.
 
     Parameters
     ----------
@@ -132,18 +132,25 @@ def load_image(path: str | Path, name: str = "") -> Tensor:
     BrainalignError
         If the file is missing, cut short, no image, or has more than 8 bits per channel.
     """
+    return next(_loaded([path], [name]))
+
+
+def _loaded(paths: Sequence[str | Path], names: Sequence[str]) -> Iterator[Tensor]:
     from PIL import ImageOps
 
-    stimulus = f"stimulus {name!r}: " if name else ""
-    if not Path(path).is_file():
-        raise BrainalignError(f"{stimulus}no image file {path}; put it there, or mend the path column of stimuli.tsv")
-    file = open_picture(path, stimulus)
-    mode = file.mode
-    with reading(f"{stimulus}cannot read the image {path}", "damaged", "copy it again, or leave it out"):
-        pixels = np.array(ImageOps.exif_transpose(file).convert("RGB") if mode in EIGHT_BIT else 0)
-    if mode not in EIGHT_BIT:  # Pillow would clip these to white without a word
-        raise BrainalignError(f"{stimulus}the image {path} has mode {mode!r}; save it with 8 bits per channel")
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    of = [f"stimulus {name!r}: " if name else "" for name in names]
+    for path, stimulus in zip(paths, of, strict=True):
+        if not film_of(path).is_file():
+            raise BrainalignError(
+                f"{stimulus}no image file {path}; put it there, or mend the path column of stimuli.tsv"
+            )
+    for picture, path, stimulus in zip(open_pictures(paths, of), paths, of, strict=True):
+        mode = picture.mode
+        with reading(f"{stimulus}cannot read the image {path}", "damaged", "copy it again, or leave it out"):
+            pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB") if mode in EIGHT_BIT else 0)
+        if mode not in EIGHT_BIT:  # Pillow would clip these to white without a word
+            raise BrainalignError(f"{stimulus}the image {path} has mode {mode!r}; save it with 8 bits per channel")
+        yield torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
 def load_images(paths: Sequence[str | Path], names: Sequence[str], preprocessing: Preprocessing) -> Tensor:
@@ -154,7 +161,7 @@ def load_images(paths: Sequence[str | Path], names: Sequence[str], preprocessing
     BrainalignError
         If a file cannot be read, or the images still differ in size after preprocessing.
     """
-    batch = [preprocessing(load_image(path, name)[None]) for path, name in zip(paths, names, strict=True)]
+    batch = [preprocessing(image[None]) for image in _loaded(paths, names)]
     for image, path, name in zip(batch, paths, names, strict=True):
         if image.shape != batch[0].shape:
             raise BrainalignError(
