@@ -18,10 +18,11 @@ from refusals import refused
 from scipy.io import wavfile
 from worlds.film import FPS, write_film
 
+from brainalign.arrays import Layers
 from brainalign.config import Config
 from brainalign.datasets import film_frames, signal_lengths
 from brainalign.features import load_image
-from brainalign.io import artifact_path, film_length, name_frame, open_pictures, read_sound
+from brainalign.io import artifact_path, film_length, load, name_frame, open_pictures, read_sound
 from brainalign.study import load_descriptor, parse
 
 RATE = 25
@@ -114,16 +115,19 @@ def test_films_and_sounds_of_a_study_may_be_files(tmp_path: Path) -> None:
     content["continuous"]["films"] = films
     (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
     of_frames, of_films = (load_descriptor(tmp_path / f"{name}.yaml") for name in ("frames", "film"))
-    controls = []
+    controls, seen = [], []
     for name in ("frames", "film"):
         datasets = {"film": {"descriptor": str(tmp_path / f"{name}.yaml")}}
         models = {"pixels": {"extractor": "pixels", "image_size": 4}}
         content = {"results": str(tmp_path / name), "datasets": datasets, "models": models}
         config = parse(Config, content | {"methods": {"ridge": {"encoder": "ridge"}}}, "test")
-        run_all(config, "prepare_events")
+        run_all(config, "prepare_events", "extract")
+        seen.append(load(artifact_path(config.results, "film", "features", model="pixels"), Layers)["pixels"])
         controls.append(pd.read_parquet(artifact_path(config.results, "film", "runcontrols")))
     pd.testing.assert_frame_equal(*controls)
     assert controls[0]["control"].nunique() == 4
+    np.testing.assert_array_equal(*(each.values for each in seen))
+    assert np.ptp(seen[0].values, axis=0).min() > 0
     pd.testing.assert_frame_equal(signal_lengths(of_films), signal_lengths(of_frames))
     frames = film_frames(of_films)
     assert frames["stimulus_id"].tolist() == film_frames(of_frames)["stimulus_id"].tolist()

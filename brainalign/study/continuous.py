@@ -405,7 +405,11 @@ def check_continuous(study: Any) -> None:
             named = getattr(study.continuous, kind)
             missing = [run for run in files.files if run not in named]
             if named and missing:
-                raise ValueError(f"continuous.{kind}: none for {listed(missing)} of recordings.{name}; name one a run")
+                there = listed(list(named))
+                raise ValueError(
+                    f"continuous.{kind}: none for {listed(missing)} of recordings.{name}, but for {there}; name one a "
+                    "run, and runs alike"
+                )
         if study.continuous.high_pass(files) * files.step_s > 0.1:
             raise ValueError(
                 f"continuous.high_pass_hz: {study.continuous.high_pass(files):g} Hz leaves little of rows "

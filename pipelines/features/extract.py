@@ -12,7 +12,7 @@ import pandas as pd
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets import listed_table, sampled_stimuli
 from brainalign.features import EXTRACTORS, Extractor, check_images
-from brainalign.io import file_digest, open_writer, read_parquet, read_text_table
+from brainalign.io import file_digest, film_of, open_writer, read_parquet, read_text_table
 from brainalign.study import captions_of, check_captions, load_descriptor
 from brainalign.workflow import Job
 
@@ -75,13 +75,16 @@ def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:
 
 def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
     """Return the sha256 of what the extractor reads of each stimulus: an image's bytes, texts, a piece of a sound."""
-    if column in ("path", "film"):
-        check_images(stimuli)
-        return [file_digest(path) for path in stimuli["path"]]
-    if column == "sound":
-        files = {path: file_digest(path) for path in stimuli["path"].unique()}
-        places = zip(stimuli["path"], stimuli["onset_s"], strict=True)
-        return [hashlib.sha256(f"{files[path]} {onset}".encode()).hexdigest() for path, onset in places]
+    if column in ("path", "film", "sound"):
+        if column != "sound":
+            check_images(stimuli)
+        files = [film_of(path) for path in stimuli["path"]]
+        digests = {file: file_digest(file) for file in dict.fromkeys(files)}
+        if len(digests) == len(files) or "onset_s" not in stimuli:
+            return [digests[file] for file in files]
+        # Pieces of a sound, or frames of a film.
+        places = zip(files, stimuli["onset_s"], strict=True)
+        return [hashlib.sha256(f"{digests[file]} {onset}".encode()).hexdigest() for file, onset in places]
     if column not in stimuli:
         raise BrainalignError(
             f"the stimuli have the columns {list(stimuli)} but no {column}; a text model needs wordings in the "

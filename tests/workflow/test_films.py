@@ -114,7 +114,10 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(folder:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sounds": {"run1": "run1.wav"}}, "continuous.sounds: none for run2, .* of recordings.01; name one a run"),
+        (
+            {"sounds": {"run1": "run1.wav"}},
+            "continuous.sounds: none for run2, .* of recordings.01, but for run1; name one a run",
+        ),
         ({"fps": None}, "films and fps go together"),
         ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/.*wav in "),
     ],
