@@ -62,9 +62,12 @@ def runs(p: float, n_models: int = 1) -> pd.DataFrame:
     return table.assign(low=0.15, high=0.25, null_95=0.05, share=0.5, n_targets=40, ceiling=0.6)
 
 
+SHARES = pd.DataFrame({"region": ["all targets"], "model": ["model0"], "unique": [0.0], "p": [0.5]})
+
+
 @pytest.mark.parametrize(("p", "n_models", "holds"), [(0.01, 1, True), (0.01, 6, False), (0.2, 1, False)])
 def test_yes_is_corrected_for_the_models_tried(p: float, n_models: int, holds: bool) -> None:
-    answer = answer_of_runs(runs(p, n_models), ["all targets"], [], 0.95)
+    answer = answer_of_runs(runs(p, n_models), SHARES, ["all targets"], [], 0.95)
     assert answer.holds == holds
     assert answer.opening == ("Yes." if holds else "Not shown.")
     assert ".200 [.150 to .250]" in answer.words
@@ -73,10 +76,24 @@ def test_yes_is_corrected_for_the_models_tried(p: float, n_models: int, holds: b
     assert list(answer.panel.numbers["name"]) == [*(f"model{k}" for k in range(n_models)), "event rate"]
 
 
+@pytest.mark.parametrize(
+    ("unique", "p", "opening", "holds"),
+    [(0.04, 0.01, "Yes, beside event rate.", True), (0.04, 0.2, "Not beyond event rate.", False)],
+)
+def test_a_model_that_a_control_surpasses_has_to_add_to_it(unique: float, p: float, opening: str, holds: bool) -> None:
+    tested = runs(0.01)
+    tested.loc[tested["model"] == "event rate", "r"] = 0.25
+    answer = answer_of_runs(tested, SHARES.assign(unique=unique, p=p), ["all targets"], [], 0.95)
+    assert (answer.opening, answer.holds) == (opening, holds)
+    assert "event rate alone predicts .250; beside all others model0 adds R² .040, p" in answer.words
+    assert answer.numbers[-1]["control"].endswith("what was presented, unread")
+
+
 def test_noise_that_is_called_a_model_is_a_control() -> None:
-    answer = answer_of_runs(runs(0.01, 2), ["all targets"], ["model0"], 0.95)
+    answer = answer_of_runs(runs(0.01, 2), SHARES.assign(model="model1"), ["all targets"], ["model0"], 0.95)
     assert answer.words.startswith("model1 predicts")
     assert answer.numbers[-1]["name"] == "best control: model0"
+    assert answer.numbers[-1]["control"].endswith("should be near chance")
 
 
 def test_every_reference_set_is_answered() -> None:

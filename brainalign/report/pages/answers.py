@@ -12,6 +12,7 @@ from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
 NOT_SHOWN = "Not shown."
+NEAR_CHANCE = "should be near chance"
 
 
 def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, object]]) -> kit.Answer | None:
@@ -105,14 +106,16 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
 
 
 def answer_of_runs(
-    tested: pd.DataFrame, everywhere: Sequence[str], controls: Sequence[str], confidence: float
+    tested: pd.DataFrame, shares: pd.DataFrame, everywhere: Sequence[str], controls: Sequence[str], confidence: float
 ) -> kit.Answer | None:
-    """Say whether models predict runs that were left out.
+    """Say whether models predict runs that were left out, and more than what stands beside every model does.
 
     Parameters
     ----------
     tested : DataFrame
         A row per region and model: r, low, high, null_95, p, share, kind.
+    shares : DataFrame
+        A row per region and model: unique, the R² that is lost without it, and p.
     everywhere : sequence of str
         Regions with all targets, of which one is told first.
     controls : sequence of str
@@ -131,6 +134,14 @@ def answer_of_runs(
     holds = _holds(best, table)
     verb = "predicts" if holds else "is not shown to predict"
     words = f"{best['name']} {verb} the runs left out ({_evidence(best, table)})."
+    opening = "Yes." if holds else NOT_SHOWN
+    if holds and control is not None and control["value"] >= best["value"]:
+        # What was shown or said, unread, suffices for as much: then the model has to add to it.
+        own = shares[(shares["region"] == region) & (shares["model"] == best["name"])].iloc[0]
+        holds = bool(own["unique"] > 0 and _is_sure(own["p"], table))
+        opening = f"Yes, beside {control['name']}." if holds else f"Not beyond {control['name']}."
+        words += f" {control['name']} alone predicts {kit.number(control['value'])}; beside all others {best['name']} "
+        words += f"adds R² {kit.number(own['unique'])}, p {kit.p_equals(own['p'])}."
     others = tested[(tested["kind"] == "model") & ~tested["region"].isin(everywhere) & ~tested["model"].isin(controls)]
     if len(others) and others["r"].notna().any():
         top = others.iloc[int(np.nanargmax(others["r"]))]
@@ -138,11 +149,12 @@ def answer_of_runs(
     numbers = [_number(f"mean r, {region}", best, f"95 % of the null below {kit.number(best['null'])}")]
     share = {"name": "targets predicted by themselves", "value": f"{best['share'] * best['n_targets']:.0f}"}
     numbers.append(share | {"control": f"of {best['n_targets']:,}, p < .05 corrected for all"})
-    numbers += _control_number(control)
+    unread = control is not None and control["name"] not in controls
+    numbers += _control_number(control, "what was presented, unread" if unread else NEAR_CHANCE)
     ceiling = float(best["ceiling"]) if "ceiling" in best else np.nan
     return kit.Answer(
         "Do models predict what the brain does in runs left out?",
-        "Yes." if holds else NOT_SHOWN,
+        opening,
         words,
         holds,
         _ranking(table, (), f"mean r, {region}", ceiling, confidence),
@@ -194,7 +206,7 @@ def answer_of_group(
     *,
     question: str = "Do models predict every brain?",
     measure: str = "mean r",
-    beside: str = "should be near chance",
+    beside: str = NEAR_CHANCE,
 ) -> kit.Answer | None:
     """Say in how many subjects models predict, and which does so best.
 
@@ -266,9 +278,12 @@ def _first_of(table: pd.DataFrame) -> tuple[pd.Series | None, pd.Series | None]:
 
 
 def _holds(best: pd.Series, table: pd.DataFrame) -> bool:
+    return _is_sure(best["p"], table) and bool(best["value"] > 0)
+
+
+def _is_sure(p: float, table: pd.DataFrame) -> bool:
     """Return whether the best model is above chance, corrected for all models that it was the best of."""
-    n_models = int((~table["control"].astype(bool)).sum())
-    return bool(best["p"] * n_models < kit.LEVEL and best["value"] > 0)
+    return bool(p * int((~table["control"].astype(bool)).sum()) < kit.LEVEL)
 
 
 def _evidence(best: pd.Series, table: pd.DataFrame) -> str:
@@ -283,7 +298,7 @@ def _number(name: str, row: pd.Series, more: str | bool) -> dict[str, str]:
     return {"name": name, "value": kit.number(row["value"]), "control": ", ".join(each for each in beside if each)}
 
 
-def _control_number(control: pd.Series | None, note: str = "should be near chance") -> list[dict[str, str]]:
+def _control_number(control: pd.Series | None, note: str = NEAR_CHANCE) -> list[dict[str, str]]:
     if control is None:
         return []
     beside = ", ".join(each for each in (kit.interval(control).strip(), note) if each)

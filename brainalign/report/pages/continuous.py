@@ -99,7 +99,9 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             _delays(tables["rundelays"], colours),
         ],
         [*_findings(tested, tables["runshares"]), *_findings_apart(apart), *material.descriptor.notes],
-        answer=answer_of_runs(tested, (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence),
+        answer=answer_of_runs(
+            tested, tables["runshares"], (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence
+        ),
         headline=_headline(tested),
         interval_note="Intervals: over runs, none of fewer than six.",
         summary=tested,
