@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import mne
 import mne_bids
 import nibabel
@@ -93,6 +94,18 @@ def story(folder: Path) -> None:
         np.save(folder / f"{run}.npy", rng.normal(size=(100, 8)))
 
 
+def film(folder: Path) -> None:
+    """Runs, a film each and nothing else; of five frames a second two are looked at."""
+    for run in ("run1", "run2", "run3"):
+        np.save(folder / f"sub-01_{run}.npy", rng.normal(size=(60, 8)))
+        with av.open(str(folder / f"{run}.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=5, width=8, height=8, pix_fmt="gray")
+            for _ in range(600):
+                frame = rng.integers(0, 255, (8, 8), dtype=np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+            container.mux(stream.encode())
+
+
 def fmriprep(folder: Path) -> None:
     images(folder, [f"img{k}" for k in range(6)])
     raw, func = folder / "raw" / "sub-02" / "func", folder / "derivatives" / "fmriprep" / "sub-02" / "func"
@@ -132,7 +145,7 @@ def bids_of_images(folder: Path) -> None:
         pd.read_csv(path, sep="\t").assign(stim_file=shown).to_csv(path, sep="\t", index=False)
 
 
-KINDS = (fmriprep, bids, bids_of_images, blocks, arrays, electrodes, betas, own_vectors, rdms, epochs, story)
+KINDS = (fmriprep, bids, bids_of_images, blocks, arrays, electrodes, betas, own_vectors, rdms, epochs, story, film)
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)

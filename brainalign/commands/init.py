@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ TABLES, ARRAYS = (".tsv", ".csv"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".ma
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
 VOLUMES = (".nii", ".nii.gz")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SOUNDS, FILMS = (".wav", ".flac", ".mp3", ".m4a"), (".mp4", ".mkv", ".mov", ".avi", ".webm")
 SUBJECT = re.compile(r"(?:sub|subj|subject)[-_]?([A-Za-z0-9]+)")
 RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
 Ask = Callable[[str, str], str]
@@ -251,9 +252,10 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
 
 def _story(lab: Lab) -> dict[str, Any] | None:
     words = [path for path in lab.tables("run", "onset_s") if "stimulus_id" not in table_columns(lab.folder / path)]
-    if not words:
-        return _spoken(lab)
-    runs = list(dict.fromkeys(table_column(lab.folder / words[0], "run")))
+    if not words and (spoken := _spoken(lab)):
+        return spoken
+    heard = [path.stem for path in lab.ending(*SOUNDS, *FILMS)]
+    runs = list(dict.fromkeys(table_column(lab.folder / words[0], "run") if words else heard))
     masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
     data = [path for path in lab.ending(*ARRAYS, *VOLUMES) if path not in masks]
     recordings: dict[str, Any] = {}
@@ -273,13 +275,25 @@ def _story(lab: Lab) -> dict[str, Any] | None:
         return None
     first = lab.folder / next(path for files in recordings.values() for path in files["files"].values())
     step = _header_step(first) if first.name.endswith(VOLUMES) else "2"
-    return _of_runs(lab, words[0], recordings, step)
+    return _of_runs(lab, words[0] if words else None, recordings, step, runs)
 
 
-def _of_runs(lab: Lab, words: Path, recordings: dict[str, Any], step: str) -> dict[str, Any]:
+def _of_runs(
+    lab: Lab, words: Path | None, recordings: dict[str, Any], step: str, runs: Collection[str]
+) -> dict[str, Any]:
+    """Describe runs with their words, and the sounds and films that are called like every one of them."""
     clock = float(lab.answer("recordings", "seconds from row to row (tr_s; of samples sfreq_hz instead)", step))
     recordings = {name: files | {"tr_s": clock} for name, files in recordings.items()}
-    return {"stimuli": str(words), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+    signals: dict[str, Any] = {}
+    for kind, endings in (("sounds", SOUNDS), ("films", FILMS)):
+        found = {path.stem: str(path) for path in lab.ending(*endings)}
+        if runs and found.keys() >= set(runs):
+            signals[kind] = {run: found[run] for run in runs}
+    if "films" in signals:
+        signals["fps"] = float(lab.answer("continuous", "frames of films per second that models see", "2"))
+    study = {"stimuli": str(words)} if words else {}
+    study |= {"continuous": signals} if signals else {}
+    return study | {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
 
 def _spoken(lab: Lab) -> dict[str, Any] | None:
@@ -299,7 +313,7 @@ def _spoken(lab: Lab) -> dict[str, Any] | None:
         again = {"repeats": others[0]} if several and others else {}
         name = re.sub(r"[^A-Za-z0-9]", "", pattern.parent.name) if len(folders) > 1 else _subject(pattern)
         recordings[name] = {"format": "runs", "files": str(pattern), **several, **again}
-    return _of_runs(lab, words[0].parent, recordings, "2") if recordings else None
+    return _of_runs(lab, words[0].parent, recordings, "2", sorted(runs)) if recordings else None
 
 
 def _blocks(lab: Lab) -> dict[str, Any] | None:
@@ -425,7 +439,7 @@ FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
     "derivatives of fMRIPrep with events": _fmriprep,
     "M/EEG epochs of MNE (-epo.fif)": _epochs,
     "raw recordings of M/EEG in BIDS": _raw,
-    "runs of a story or film with its words": _story,
+    "runs of a story or film, with its words or itself": _story,
     "volumes with a mask and a label each": _blocks,
     "dissimilarity matrices with their stimuli": _rdms,
     "arrays or maps with a table of trials": _rows,
