@@ -291,7 +291,7 @@ def _of_runs(
             signals[kind] = {run: found[run] for run in runs}
     if "films" in signals:
         signals["fps"] = float(lab.answer("continuous", "frames of films per second that models see", "2"))
-    study = {"stimuli": str(words)} if words else {}
+    study: dict[str, Any] = {"stimuli": str(words)} if words else {}
     study |= {"continuous": signals} if signals else {}
     return study | {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
