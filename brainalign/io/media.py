@@ -5,6 +5,7 @@ A frame is named as media fragments name a moment: film.mp4#t=12.5 is what stand
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -17,18 +18,18 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.io.readers import open_picture, reading
 
-MARK = "#t="
+MOMENT = re.compile(r"#t=(\d+\.\d{6})$")  # at the end of a name
 EARLY_S = 1e-4  # times are written in microseconds and kept in ticks of the film's clock
 
 
 def name_frame(film: Path | str, seconds: float) -> str:
     """Name the frame of a film at a time."""
-    return f"{film}{MARK}{seconds:.6f}"
+    return f"{film}#t={seconds:.6f}"
 
 
 def film_of(path: Path | str) -> Path:
     """Return the file that a frame lies in: a picture, or a film."""
-    return Path(str(path).partition(MARK)[0])
+    return Path(MOMENT.sub("", str(path)))
 
 
 def open_pictures(paths: Sequence[Path | str], names: Sequence[str] = ()) -> Iterator[Any]:
@@ -46,11 +47,11 @@ def open_pictures(paths: Sequence[Path | str], names: Sequence[str] = ()) -> Ite
         If a file cannot be read.
     """
     named = list(zip(map(str, paths), names or [""] * len(paths), strict=True))
-    for film, part in groupby(named, key=lambda one: film_of(one[0]) if MARK in one[0] else None):
+    for film, part in groupby(named, key=lambda one: film_of(one[0]) if MOMENT.search(one[0]) else None):
         if film is None:
             yield from (open_picture(path, name) for path, name in part)
         else:
-            yield from _frames(film, [float(path.partition(MARK)[2]) for path, _ in part])
+            yield from _frames(film, [float(MOMENT.findall(path)[0]) for path, _ in part])
 
 
 def film_length(film: Path) -> float:

@@ -78,13 +78,19 @@ def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
     if column in ("path", "film", "sound"):
         if column != "sound":
             check_images(stimuli)
-        files = [film_of(path) for path in stimuli["path"]]
+        read = stimuli["path"].astype(str)
+        files = [str(film_of(path)) for path in read]
         digests = {file: file_digest(file) for file in dict.fromkeys(files)}
-        if len(digests) == len(files) or "onset_s" not in stimuli:
-            return [digests[file] for file in files]
-        # Pieces of a sound, or frames of a film.
-        places = zip(files, stimuli["onset_s"], strict=True)
-        return [hashlib.sha256(f"{digests[file]} {onset}".encode()).hexdigest() for file, onset in places]
+        # Of a sound a piece is read, of a film the frame that its name holds the moment of.
+        moments = (
+            stimuli["onset_s"]
+            if column == "sound"
+            else [path[len(file) :] for path, file in zip(read, files, strict=True)]
+        )
+        return [
+            hashlib.sha256(f"{digests[file]} {moment}".encode()).hexdigest() if moment != "" else digests[file]
+            for file, moment in zip(files, moments, strict=True)
+        ]
     if column not in stimuli:
         raise BrainalignError(
             f"the stimuli have the columns {list(stimuli)} but no {column}; a text model needs wordings in the "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from jobs import draw_page, run_all
 from PIL import Image
 from refusals import refused
@@ -22,7 +25,7 @@ from brainalign.datasets import audit
 from brainalign.geometry import noise_covariance, rdm
 from brainalign.io import artifact_path, load
 from brainalign.study import Study, load_descriptor, parse
-from brainalign.workflow import STEPS, Run
+from brainalign.workflow import STEPS, Run, group_report_path, planned
 
 N_DRIVEN = 30  # of 60 voxels
 SIDE = 8  # pixels
@@ -132,6 +135,33 @@ def test_pixels_predict_the_voxels_they_drive(once) -> None:
     features = saved(config, "features", Layers, model="pixels")["pixels"]
     assert features.stimuli["path"].tolist() == [f"pictures/{name}.png" for name in study.study.names]
     np.testing.assert_allclose(features.values.reshape(6, -1), study.features, atol=1e-6)
+
+
+def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> None:
+    """A second one of noise alone: what holds in one of two may be luck; the mean over both is of each target."""
+    study = PictureStudy(tmp_path / "study", make_study, ONCE)
+    assert not {"map_subjects", "report_group"} & {step.name for step, _ in planned(Run(study.config()))}
+    driven = nibabel.load(study.descriptor.parent / "bold.nii.gz")
+    noise = 100 + np.random.default_rng(5).normal(size=driven.shape).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(noise, driven.affine, driven.header), study.descriptor.parent / "noise.nii.gz")
+    described = yaml.safe_load(study.descriptor.read_text())
+    described["recordings"]["2"] = described["recordings"]["1"] | {"bold": "noise.nii.gz"}
+    study.descriptor.write_text(yaml.safe_dump(described, sort_keys=False))
+    config = study.config()
+    run_all(config)
+    of = {
+        name: saved(config, "scores", pd.DataFrame, subject=name, model="pixels", method="fixed").query(
+            "split == 'runs'"
+        )
+        for name in "12"
+    }
+    maps = saved(config, "groupmaps", pd.DataFrame).set_index("target_id")
+    mean = (of["1"].set_index("target_id")["r"] + of["2"].set_index("target_id")["r"]) / 2
+    np.testing.assert_allclose(maps["mean"], mean[maps.index], atol=1e-6)
+    page = re.sub(r"\s+", " ", group_report_path(config.results, "small").read_text())
+    assert "Not shown: 1 of 2 subjects may be luck." in page
+    assert "pixels is above chance in 1 of 2 subjects" in page
+    assert 'id="figure-groupblocks"' in page
 
 
 def test_layers_of_a_network_are_scored_one_by_one(tmp_path: Path, make_study) -> None:
