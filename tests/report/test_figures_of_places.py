@@ -172,13 +172,16 @@ CASES = {
     "places": (places(), "parcels", ["scoremap", "ceilingmap"], ["voxel", "vertices", "sensors"]),
     "nowhere": (NOWHERE, "targets", ["scorehistogram"], ["voxel", "vertices", "sensors"]),
     "time": (sensors(), "sensors", ["course", "topography"], ["voxel", "vertices"]),
-}
+    "time in the brain": (
+        sensors().assign(sensor_type="sensor"), "sensors", ["course", "electrodes"], ["voxel", "vertices", "the head"],
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_pages_speak_of_what_was_recorded(case: str) -> None:
     targets, noun, wanted, unsaid = CASES[case]
-    made = material(targets, timed=case == "time")
+    made = material(targets, timed=case.startswith("time"))
     page = page_of(made)
     assert [
         name for name in wanted if f'id="figure-sub-1-{name}' not in page and f'id="figure-{name}' not in page

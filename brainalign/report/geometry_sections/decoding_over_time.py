@@ -343,9 +343,8 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
             id="square",
         ),
     ]
-    placed = targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=1).all()
     effects = tables["timesensors"]
-    if placed and len(targets) >= FEW_SENSORS:
+    if kit.lie_on_the_head(targets) and len(targets) >= FEW_SENSORS:
         panels.append(_heads(effects, targets, facts))
     else:
         title, caption = "Where categories differ", kit.CAPTIONS["decodedsensors"]

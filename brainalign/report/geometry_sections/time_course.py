@@ -106,8 +106,11 @@ def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Itera
     encoding = material.encodings[model, method]
     layer = material.chosen(model, method)
     after = material.responses.times[material.responses.times >= 0]
-    times = after[np.linspace(0.15 * len(after), 0.85 * len(after), SHOWN_TIMES).astype(int)]
-    scores = encoding.scores[(encoding.scores["layer"] == layer) & encoding.scores["time_s"].isin(times)]
+    scores = encoding.scores[(encoding.scores["layer"] == layer) & encoding.scores["time_s"].isin(after)]
+    spread = after[np.linspace(0.15 * len(after), 0.85 * len(after), SHOWN_TIMES).astype(int)]
+    best = scores.groupby("time_s")["r"].mean().dropna()
+    times = np.unique([*spread, *([best.idxmax()] if len(best) else [])])
+    scores = scores[scores["time_s"].isin(times)]
     clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
     marks = [_inside(clusters, *pair) for pair in zip(scores["target_id"], scores["time_s"], strict=True)]
     yield from _heads(
@@ -118,11 +121,31 @@ def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Itera
 def _heads(
     targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str, label: str
 ) -> Iterator[kit.Panel]:
-    """Yield maps of the head at some times; nothing where sensors have no place."""
-    placed = targets.reindex(columns=["x_mm", "y_mm", "z_mm", "sensor_type"]).notna().all(axis=None)
-    if placed and len(times):
+    """Yield maps of the head at some times, or of electrodes in the brain at the best of them.
+
+    Nothing where places are not known.
+    """
+    if not len(times):
+        return
+    if kit.lie_on_the_head(targets):
         figure = kit.topomaps(scores, targets, times.tolist(), label=label)
         yield kit.captioned("topomap", f"Topography of r ({name})", figure, id="topography")
+        return
+    means = scores[scores["time_s"].isin(times)].groupby("time_s")["r"].mean().dropna()
+    if means.empty:
+        return
+    best = means.idxmax()
+    shown = scores[scores["time_s"] == best].set_index("target_id").reindex(targets["target_id"])
+    drawn = kit.place_map(
+        targets,
+        shown["r"].to_numpy(),
+        label=label,
+        vmax=float(shown["r"].abs().max()),
+        outline=shown["significant"].eq(True).to_numpy(),
+    )
+    if drawn is not None:
+        title = f"Where r lies at {1000 * best:.0f} ms ({name})"
+        yield kit.captioned("electrodes", title, drawn.figure, id="electrodes")
 
 
 def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
@@ -172,7 +195,7 @@ def left_out_course_section(material: kit.Material) -> kit.Section | None:
         material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), shown, name, names["measure"]
     )
     text = (
-        f"{name}: the mean over sensors is largest at {1000 * peak:.0f} ms. On heads, white dots are p < .05, "
+        f"{name}: the mean over sensors is largest at {1000 * peak:.0f} ms. Marked sensors have p < .05, "
         "corrected by the maximum over sensors and times."
     )
     return kit.Section("time", "Scores over time", panels, [text])

@@ -37,6 +37,7 @@ from brainalign.report.kit.found_directions import FoundDirections, direction_ga
 from brainalign.report.kit.found_directions import directions_of as directions_of
 from brainalign.report.kit.heads import HEAD_RADIUS as HEAD_RADIUS
 from brainalign.report.kit.heads import flatten_positions as flatten_positions
+from brainalign.report.kit.heads import lie_on_the_head as lie_on_the_head
 from brainalign.report.kit.heads import topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial

@@ -373,6 +373,10 @@ CAPTIONS = {
         Score over the head, seen from above, nose up, at the times over each head. White dots: significant sensors.
         Good: a smooth patch over the part of the head where the response is expected. Bad: single hot sensors (noise
         or an artefact), or significance everywhere at once before onset.""",
+    "electrodes": """
+        Score of every electrode at its place, from three sides (mm as in the table of targets), at the time of the
+        largest mean score: picked on these test stimuli, so too high by chance. Black rims: significant electrodes.
+        Good: high scores side by side. Bad: single ones (noise, or an artefact of one contact).""",
     "latency": """
         Time of the largest score of each layer with its interval. Undecided layers, whose curve is not above its
         permuted null, have no mark. Good: latencies that grow from the first layer to the last. Bad: overlapping

@@ -15,7 +15,14 @@ from brainalign.checks import BrainalignError
 from brainalign.report.kit.canvas import check_columns, new_figure
 
 HEAD_RADIUS = 0.095  # m, of the circle that topomaps draw as the head
+ON_THE_HEAD = {"eeg", "mag", "grad"}  # types of sensors, as MNE names them; electrodes in the brain have others
 FINE_MM = 1.0  # sensors nearer than this lie at one place (the two gradiometers of a Neuromag triplet)
+
+
+def lie_on_the_head(targets: pd.DataFrame) -> bool:
+    """Tell whether all targets are sensors of EEG or MEG whose places are known."""
+    columns = targets.reindex(columns=["x_mm", "y_mm", "z_mm", "sensor_type"])
+    return bool(columns.notna().all(axis=None)) and set(columns["sensor_type"]) <= ON_THE_HEAD
 
 
 def flatten_positions(positions_m: NDArray[np.floating]) -> NDArray[np.float64]:
