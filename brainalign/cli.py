@@ -217,7 +217,10 @@ def _fetch(arguments: argparse.Namespace, console: Console) -> int:
 
 def _init(arguments: argparse.Namespace, console: Console) -> int:
     def ask(question: str, default: str) -> str:
-        return default if arguments.yes else console.input(escape(f"{question} [{default}]: ")).strip() or default
+        try:
+            return default if arguments.yes else console.input(escape(f"{question} [{default}]: ")).strip() or default
+        except EOFError:
+            raise BrainalignError(f"nobody answers {question!r}; give --yes for what stands in brackets") from None
 
     path = init_study(arguments.folder, ask)
     console.print(f"{path}\n\n{path.read_text()}", soft_wrap=True, markup=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from brainalign.cli import main
@@ -162,6 +165,43 @@ def test_what_init_writes_runs(
     assert main(["check", str(folder / "study.yaml")]) == 0, capsys.readouterr().out
     assert main(["plan", str(folder / "study.yaml")]) == 0
     assert "report" in capsys.readouterr().out
+
+
+def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"w{k:02d}" for k in range(30)]
+    n = trials_of(names, tmp_path, 3)
+    np.save(tmp_path / "rates.npy", rng.normal(size=(n, 4)))
+    pd.DataFrame({"stimulus_id": names, "test": np.arange(30) % 3 == 0}).to_csv(tmp_path / "words.csv", index=False)
+    pd.DataFrame({"roi": ["V4", "V4", "IT", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
+    vectors = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"], index=pd.Index(names, name="stimulus_id"))
+    vectors.to_parquet(tmp_path / "a-net.parquet")
+    vectors.to_csv(tmp_path / "other.csv")
+    assert main(["init", str(tmp_path)]) == 0  # nothing is left to ask
+    study = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    del study["name"]
+    assert study == {
+        "stimuli": "words.csv",
+        "recordings": {
+            "01": {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
+        },
+        "splits": {"held": {"column": "test", "value": "True"}},
+        "models": {
+            "anet": {"extractor": "table", "file": "a-net.parquet"},
+            "other": {"extractor": "table", "file": "other.csv"},
+        },
+    }
+    assert main(["check", str(tmp_path / "study.yaml")]) == 0
+    assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
+
+
+def test_a_question_that_nobody_answers_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["init", str(tmp_path)]) == 2
+    assert "repetition time in seconds" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "study.yaml").exists()
 
 
 def test_what_is_asked_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

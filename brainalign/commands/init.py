@@ -12,10 +12,10 @@ import numpy as np
 import yaml
 
 from brainalign.checks import BrainalignError
-from brainalign.io import array_shapes, read_text_table
-from brainalign.study import MIN_TEST, table_column, table_columns
+from brainalign.io import array_shapes
+from brainalign.study import MIN_TEST, table_column, table_columns, table_row
 
-TABLES, ARRAYS = (".tsv", ".csv"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
+TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
 VOLUMES = (".nii", ".nii.gz")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -69,6 +69,7 @@ class Lab:
             for path in tables
             if not {"onset", "onset_s", "run", "session"} & set(table_columns(self.folder / path))
         ]
+        shown = [path for path in shown if not self.holds_vectors(path)] or shown
         if shown:
             return next((path for path in shown if "stim" in path.stem), shown[0])
         images = self.ending(*IMAGES)
@@ -78,6 +79,21 @@ class Lab:
         (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
         return Path("stimuli.tsv")
 
+    def holds_vectors(self, path: Path) -> bool:
+        """Tell whether a table has several columns beside the ids, all of them numbers."""
+        columns, first = table_columns(self.folder / path), table_row(self.folder / path)
+        cells = [cell for name, cell in zip(columns, first, strict=False) if name != "stimulus_id"]
+        return len(cells) > 1 and all(map(_is_number, cells))
+
+    def vectors(self, stimuli: Path | None) -> dict[str, Any]:
+        """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
+        tables = [path for path in self.tables("stimulus_id") if path != stimuli and self.holds_vectors(path)]
+        named = [path for path in self.ending(*ARRAYS) if "feature" in path.stem or "vector" in path.stem]
+        return {
+            re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own": {"extractor": "table", "file": str(path)}
+            for path in [*named, *tables]
+        }
+
     def splits(self, stimuli: Path | None, runs: int) -> dict[str, Any]:
         """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli."""
         columns = table_columns(self.folder / stimuli) if stimuli else []
@@ -85,7 +101,10 @@ class Lab:
             values = set(table_column(self.folder / str(stimuli), column))
             if len(values) > MOST_SETS:
                 continue
-            value = next((value for value in ("test", "shared", "val") if value in values), None)
+            named = ["test", "shared", "val"]
+            if column.lower() in (*named, "held_out", "heldout") and {value.lower() for value in values} == YES_NO:
+                named = [value for value in values if value.lower() == "true"]
+            value = next((value for value in named if value in values), None)
             if value:
                 return {"held": {"column": column, "value": value}}
         n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else 0
@@ -121,13 +140,15 @@ def init_study(folder: Path, ask: Ask) -> Path:
 
 
 MOST_LINES = 15
+YES_NO = {"true", "false"}
 MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
 
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
     """Write a study with its remarks; a key takes several lines where there is room for them."""
     lines = [f"# {form}; check: brainalign check study.yaml; run: brainalign run study.yaml"]
-    last = "# models and methods may follow; without, what suits the stimuli, and ridge"
+    models = "models and " if "models" not in study else ""
+    last = f"# {models}methods may follow; without, {'what suits the stimuli, and ' if models else ''}ridge"
     room = MOST_LINES - len(study) - len([lines, last])
     for key, value in study.items():
         nested = isinstance(value, dict)
@@ -139,6 +160,13 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
         room -= len(more)
         lines += [first + (f"  # {lab.remarks[key]}" if key in lab.remarks else ""), *more]
     return "\n".join([*lines, last]) + "\n"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False
 
 
 def _subject(path: Path) -> str:
@@ -391,8 +419,10 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
     surfaces, labels = lab.ending(".func.gii"), lab.ending(".label.gii")
     data = lab.ending(*ARRAYS) or [path for path in lab.ending(*VOLUMES) if path not in masks] or surfaces
-    own = [path for path in data if "feature" in path.stem or "vector" in path.stem]
-    data = [path for path in data if path not in own and "time" not in path.stem]
+    stimuli = lab.stimuli() if trials and data else None
+    models = lab.vectors(stimuli)
+    own = {model["file"] for model in models.values()}
+    data = [path for path in data if str(path) not in own and "time" not in path.stem]
     if not (trials and data):
         return None
     recordings: dict[str, Any] = {}
@@ -408,15 +438,14 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             space = {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
             recordings[name] = {"format": "betas", "betas": str(of[0]), **mask, **space, "trials": table}
         else:
-            named = {"targets": str(_of(name, units))} if (units := lab.tables("target_id")) else {}
+            units = lab.tables("target_id") or [path for path in lab.tables("roi") if path not in (*trials, stimuli)]
+            named = {"targets": str(_of(name, units))} if units else {}
             times = _times(lab, of[0])
             recordings[name] = {"format": "array", "values": str(of[0]), "trials": table, **named, **times}
-    stimuli = lab.stimuli()
-    rows = read_text_table(lab.folder / trials[0])
-    shown: Any = str(stimuli) if stimuli else _names(lab, list(rows["stimulus_id"]))
-    runs = rows["run"].nunique() if "run" in rows else 0
-    models = {"models": {"own": {"extractor": "table", "file": str(own[0])}}} if own else {}
-    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **models}
+    shown: Any = str(stimuli) if stimuli else _names(lab, table_column(lab.folder / trials[0], "stimulus_id"))
+    runs = len(set(table_column(lab.folder / trials[0], "run")))
+    described = {"models": models} if models else {}
+    return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **described}
 
 
 def _times(lab: Lab, path: Path) -> dict[str, str]:

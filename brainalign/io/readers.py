@@ -94,7 +94,7 @@ def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> li
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """Return the table in a .parquet file.
+    """Return the table in a .parquet file; an index that has a name is a column like the others.
 
     Raises
     ------
@@ -104,7 +104,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     with reading(path, "not a readable .parquet table", "write it again"):
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
+        return table.reset_index() if any(name is not None for name in table.index.names) else table
 
 
 # ---------------------------------------------------------------------------------------------------------- arrays

@@ -75,6 +75,7 @@ from brainalign.study.size import shape_of as shape_of
 from brainalign.study.splits import Split as Split
 from brainalign.study.stimuli import table_column as table_column
 from brainalign.study.stimuli import table_columns as table_columns
+from brainalign.study.stimuli import table_row as table_row
 from brainalign.study.vectors import StimulusVectors as StimulusVectors
 from brainalign.study.vectors import files_of as files_of
 from brainalign.study.vectors import read_vectors as read_vectors

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from brainalign.checks import listed
 from brainalign.study.parsing import Name, Strict
+
+
+def _as_in_tables(value: object) -> object:
+    """Return `true` or a number of YAML as a table writes it."""
+    return str(value) if isinstance(value, bool | int | float) else value
 
 
 class Split(Strict):
@@ -23,7 +28,7 @@ class Split(Strict):
     size: int = Field(1, ge=1, description="how many are left out at a time")
     folds: int | None = Field(None, ge=2, description="test sets that all are drawn into, instead of size")
     column: str | None = None
-    value: str | None = None
+    value: Annotated[str | None, BeforeValidator(_as_in_tables)] = None
     share: float | None = Field(None, gt=0, lt=1)
     near_duplicates: Literal["error", "warning"] = Field(
         "error", description="what nearly the same picture in training and test is"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,14 @@ def table_columns(path: Path) -> list[str]:
         return list(map(str, read_parquet(path)))
     with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
         return next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), [])
+
+
+def table_row(path: Path) -> list[str]:
+    """List the cells of the first row of a table; none where it has no row."""
+    if path.suffix == ".parquet":
+        return [str(cell) for row in read_parquet(path)[:1].itertuples(index=False) for cell in row]
+    with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
+        return next(islice(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), 1, None), [])
 
 
 def table_column(table: Path, name: str) -> list[str]:

@@ -12,18 +12,7 @@ import pytest
 
 from brainalign.config import Config
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
-from brainalign.report import (
-    CONVERGENCE_TABLES,
-    Chapter,
-    Material,
-    Section,
-    StudyMaterial,
-    blocks_chapter,
-    convergence_section,
-    no_convergence,
-    render_page,
-)
-from brainalign.study import Study, parse
+from brainalign.report import CONVERGENCE_TABLES, Chapter, Section, StudyMaterial, convergence_section, render_page
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
 NAMES = [f"area{k}" for k in range(10)]
@@ -140,16 +129,7 @@ def test_without_places_nothing_is_drawn_over_distance() -> None:
 
 
 def test_what_came_from_data_is_escaped(section: Section) -> None:
-    chapter = Chapter("", [section, no_convergence("None, <i>since</i> nothing was asked.")])
+    chapter = Chapter("", [section, Section("other", "", paragraphs=["None, <i>since</i> nothing was asked."])])
     page = render_page(StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t")), [chapter])
     assert "<b>head</b>" not in re.sub(r'src="data:[^"]+"', "", page)
     assert "&lt;i&gt;since" in page
-
-
-def test_a_study_of_blocks_says_why_it_has_none(small) -> None:
-    content = {"datasets": {"small": {"descriptor": "x"}}, "models": {"a": {"extractor": "onehot"}}}
-    config = parse(Config, content | {"methods": {"ridge": {"encoder": "ridge"}}}, "test")
-    material = Material(config, "small", parse(Study, small.descriptor(), "small.yaml"), "1")
-    (found,) = [section for section in blocks_chapter(material).sections if section.id == "convergence"]
-    assert not found.panels
-    assert found.paragraphs[0].startswith("Convergence scores do not apply: the stimuli are categories")

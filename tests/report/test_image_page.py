@@ -310,7 +310,6 @@ def test_random_weights_stand_beside_the_network_they_are_a_twin_of() -> None:
 
 def test_the_rdm_page_names_its_comparison() -> None:
     page = rdm_page(config(), ("published", "layer"))
-    assert "Convergence scores do not apply" in words(page)
     assert "Spearman correlation with each subject's RDM" in words(page)
     assert "<img src=x" not in page
     text = words(rdm_page(config(compare_rdms={"comparison": "cosine"}), ("published", "layer")))

@@ -45,9 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("mine")
     rng = np.random.default_rng(8)
-    pd.DataFrame({"stimulus_id": NAMES, "set": ["test"] * N_TEST + ["train"] * (N - N_TEST)}).to_csv(
-        folder / "stimuli.csv", index=False
-    )
+    shown = pd.DataFrame({"stimulus_id": NAMES, "test": ["TRUE"] * N_TEST + ["FALSE"] * (N - N_TEST)})
+    shown.to_csv(folder / "stimuli.csv", index=False)
     vectors = rng.normal(size=(N, 4))
     order = rng.permutation(N)
     with h5py.File(folder / "vectors.h5", "w") as file:
@@ -70,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "01": {**shared, "values": "rates.npz", "key": "rates", "units": "spikes/s"},
             "02": {**shared, "values": "series.npy", "times_s": TIMES},
         },
-        "splits": {"held": {"column": "set", "value": "test"}},
+        "splits": {"held": {"column": "test", "value": True}},
     }
     (folder / "mine.yaml").write_text(yaml.safe_dump(descriptor))
     (folder / "config.yaml").write_text(yaml.safe_dump(content(folder)))
@@ -120,6 +119,9 @@ def test_pages_say_whose_numbers_these_are(config: Config) -> None:
         page = report_path(config.results, "mine", subject).read_text()
         assert "no image was looked at" in page
         assert "planted" in page
+    group = (config.results / "mine" / "group.html").read_text()
+    assert "sub-01 (array)" in group
+    assert "fMRI" not in group
 
 
 def six_runs(tmp_path: Path) -> Config:

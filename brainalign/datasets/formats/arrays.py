@@ -52,8 +52,8 @@ def read_array(
     key : str, optional
         Which array, where the file holds several.
     targets : Path, optional
-        A row per target, in their order: target_id, and where known kind, hemi (L or R), roi (names with ; between),
-        x_mm, y_mm, z_mm, sensor_type, vertex (of fsaverage5). Numbered where not given.
+        A row per target, in their order; where known target_id (else they are numbered), kind, hemi (L or R), roi
+        (names with ; between), x_mm, y_mm, z_mm, sensor_type, vertex (of fsaverage5).
     times_s : sequence of float or Path, optional
         Seconds from the stimulus, needed with a third axis: numbers, or a .npy or text file of them.
     units : str
@@ -121,14 +121,12 @@ def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | Non
     BrainalignError
         If ids are missing or there twice, or a coordinate is no number.
     """
-    if path is None:
-        table = pd.DataFrame({"target_id": [f"{kind}-{row + 1:04d}" for row in range(n_targets)]})
-    else:
-        table = read_table(path)
+    table = pd.DataFrame(index=range(n_targets)) if path is None else read_table(path)
     columns = [str(column) for column in table]
     if "target_id" not in columns:
-        near = did_you_mean("target_id", columns)
-        raise BrainalignError(f"{path}: no column 'target_id'{near}; it has {', '.join(columns)}: rename one")
+        if near := did_you_mean("target_id", columns):
+            raise BrainalignError(f"{path}: no column 'target_id'{near}; it has {', '.join(columns)}: rename one")
+        table.insert(0, "target_id", [f"{kind}-{row + 1:04d}" for row in range(len(table))])
     table["target_id"] = table["target_id"].astype(str)
     twice = sorted(set(table["target_id"][table["target_id"].duplicated()]))
     if twice:

@@ -308,7 +308,10 @@ def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
             f"{did_you_mean(rule.column, map(str, stimuli.columns))}; it has {', '.join(map(str, stimuli.columns))}"
         )
     values = stimuli[rule.column].astype(str)
-    chosen = stimuli.loc[values == rule.value, "stimulus_id"].astype(str).tolist()
+    is_test = values == rule.value
+    if str(rule.value) in ("True", "False"):  # programs write TRUE, true or True
+        is_test = values.str.capitalize() == rule.value
+    chosen = stimuli.loc[is_test, "stimulus_id"].astype(str).tolist()
     if not chosen:
         known = sorted(values.unique())
         raise BrainalignError(

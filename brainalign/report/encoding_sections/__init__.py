@@ -5,7 +5,7 @@ from brainalign.report.encoding_sections.contest import contest_scores as contes
 from brainalign.report.encoding_sections.contest import contest_section as contest_section
 from brainalign.report.encoding_sections.contest import contest_sentence as contest_sentence
 from brainalign.report.encoding_sections.contest import winner_maps as winner_maps
-from brainalign.report.encoding_sections.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
+from brainalign.report.encoding_sections.convergence import CONVERGENCE_TABLES, convergence_section
 from brainalign.report.encoding_sections.convergence import map_correlations as map_correlations
 from brainalign.report.encoding_sections.encoders import attention_maps as attention_maps
 from brainalign.report.encoding_sections.encoders import dictionaries_section as dictionaries_section
@@ -34,7 +34,6 @@ __all__ = [
     "convergence_section",
     "layer_preference_maps",
     "layer_profile",
-    "no_convergence",
     "planted_ceilings",
     "planted_latencies",
     "planted_layers",

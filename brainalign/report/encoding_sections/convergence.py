@@ -31,11 +31,6 @@ EXPLAINED = (
 )
 
 
-def no_convergence(reason: str) -> kit.Section:
-    """Return the section where there are no scores, with the reason and no figure."""
-    return kit.Section("convergence", TITLE, paragraphs=[reason])
-
-
 def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.Section:
     """Return the section on convergence.
 

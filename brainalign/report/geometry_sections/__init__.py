@@ -14,9 +14,8 @@ from brainalign.report.geometry_sections.identification import (
     failed_identification,
     identification_section,
     identification_verdict,
-    no_identification,
 )
-from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section, no_matching
+from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section
 from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
 from brainalign.report.geometry_sections.searchlights import searchlight_methods as searchlight_methods
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
@@ -43,8 +42,6 @@ __all__ = [
     "matching_section",
     "mds_categories",
     "no_alignment",
-    "no_identification",
-    "no_matching",
     "rdm_grid",
     "recordings_chapter",
     "reference_bars",

@@ -128,11 +128,6 @@ EXPLAINED = (
 )
 
 
-def no_identification(reason: str) -> kit.Section:
-    """Return the section where no regions are named, with the reason and no figure."""
-    return kit.Section("identification", TITLE, paragraphs=[reason])
-
-
 def identification_section(
     tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any], confidence: float = 0.95
 ) -> kit.Section:
@@ -149,7 +144,7 @@ def identification_section(
     """
     rows, surface, agreement = (tables[name] for name in IDENTIFICATION_TABLES)
     if rows.empty:
-        return no_identification(f"No regions are named across subjects: {about['reason']}.")
+        return kit.Section("identification", TITLE, paragraphs=[f"No regions are named: {about['reason']}."])
     figure = identification_figure(surface, rows, float(about["chance"]))
     panel = kit.captioned(
         "identification surface",

@@ -32,11 +32,6 @@ EXPLAINED = (
 )
 
 
-def no_matching(reason: str) -> kit.Section:
-    """Return the section where no networks were compared, with the reason."""
-    return kit.Section("matching", TITLE, paragraphs=[reason])
-
-
 def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
     """Return the section on networks beside networks.
 

@@ -14,7 +14,7 @@ from nibabel.nifti1 import Nifti1Image
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
 from brainalign.report import kit
-from brainalign.report.encoding_sections import no_convergence, panels_in_mni, score_maps
+from brainalign.report.encoding_sections import panels_in_mni, score_maps
 from brainalign.report.geometry_sections import (
     left_out_course_section,
     rsa_course_section,
@@ -392,23 +392,6 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     return kit.Section("geometry", "Representational geometry", panels)
 
 
-def _convergence(material: kit.Material) -> kit.Section:
-    if not material.descriptor.in_blocks:
-        return no_convergence(
-            "Convergence scores do not apply: they compare layers with regions and latencies by predictions of stimuli "
-            "that are held out once, and here runs or stimuli are left out in turn."
-        )
-    if material.descriptor.has_images:
-        return no_convergence(
-            "Convergence scores do not apply: blocks have no named regions and no latencies that the layers of a "
-            "network of images could be compared with."
-        )
-    return no_convergence(
-        "Convergence scores do not apply: the stimuli are categories described in words, so there is no network of "
-        "images whose layers could be compared with regions and latencies."
-    )
-
-
 SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
     _data,
     _identification,
@@ -418,5 +401,4 @@ SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
     _zero_shot,
     _geometry,
     searchlight_section,
-    _convergence,
 ]

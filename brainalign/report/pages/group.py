@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,14 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from brainalign.config import LEAST_SUBJECTS
 from brainalign.report import kit
-from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section, no_convergence
+from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section
 from brainalign.report.geometry_sections import (
     IDENTIFICATION_TABLES,
     MATCHING_TABLES,
     failed_identification,
     identification_section,
     matching_section,
-    no_identification,
-    no_matching,
 )
 from brainalign.report.pages.answers import answer_of_group
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
@@ -84,9 +81,7 @@ def group_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     sections = [
         *group_maps(material),
         *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
-        _convergence(material),
-        _identification(material),
-        _matching(material),
+        *_over_subjects(material),
     ]
     chapter = scores_chapter(scores, tables["differences"], sections, controls, notes, config.confidence, failed)
     chapter.findings = mapped_findings(material)
@@ -154,7 +149,10 @@ def failed_chapter(n_subjects: int) -> kit.Chapter:
 def _modality(study: Any, subject: str) -> str:
     """Name the modality of a subject in words of the table's header."""
     files = study.recordings[subject]
-    return str(getattr(files, "picks", "fMRI")).upper() if files.format == "epochs" else "fMRI"
+    if files.format == "array":
+        return "array"  # of cells, electrodes, parcels: the descriptor does not say
+    sensors = getattr(files, "picks", None) or getattr(files, "datatype", None)
+    return str(sensors).upper() if sensors else "M/EEG" if study.modality(subject) == "meeg" else "fMRI"
 
 
 def _labelled(material: kit.StudyMaterial, table: pd.DataFrame) -> pd.DataFrame:
@@ -170,43 +168,16 @@ def _labelled(material: kit.StudyMaterial, table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**names)
 
 
-def _convergence(material: kit.StudyMaterial) -> kit.Section:
-    """Return the section on convergence scores, or why there are none."""
-    options = material.config.convergence_of(material.dataset)
-    if not options.networks:
-        return no_convergence(
-            "No convergence scores: the configuration names no network of this study, with its twin of random weights, "
-            "under converge.networks."
-        )
-    if CONVERGENCE_TABLES[0] not in material.tables:
-        return no_convergence("No convergence scores: something they need failed; see Errors.")
-    return convergence_section(
-        {name: material.tables[name] for name in CONVERGENCE_TABLES}, " and ".join(options.origins)
-    )
-
-
-def _identification(material: kit.StudyMaterial) -> kit.Section:
-    """Return the section on regions named across subjects, or why there is none."""
-    n_scanned = len(material.descriptor.scanned)
-    if n_scanned < LEAST_SUBJECTS:
-        return no_identification(
-            f"No regions are named across subjects, and no figure is drawn: that needs {LEAST_SUBJECTS} or more fMRI "
-            f"subjects (one is tested, one chooses thresholds, one is compared with), and this study has {n_scanned}."
-        )
-    if IDENTIFICATION_TABLES[0] not in material.tables:
-        return no_identification("No regions are named across subjects: something that needs failed; see Errors.")
-    return identification_section(material.tables, material.details("regions"), material.config.confidence)
-
-
-def _matching(material: kit.StudyMaterial) -> kit.Section:
-    """Return the section on networks beside networks, or why there is none."""
-    if not material.config.matching_of(material.dataset).models:
-        return no_matching(
-            "No networks were compared with each other: the configuration names none under match.models."
-        )
-    if MATCHING_TABLES[0] not in material.tables:
-        return no_matching("No networks were compared with each other: something failed; see Errors.")
-    return matching_section(material.tables)
+def _over_subjects(material: kit.StudyMaterial) -> Iterator[kit.Section]:
+    """Yield the sections on what was made of all subjects at once."""
+    tables = material.tables
+    if CONVERGENCE_TABLES[0] in tables:
+        origins = material.config.convergence_of(material.dataset).origins
+        yield convergence_section({name: tables[name] for name in CONVERGENCE_TABLES}, " and ".join(origins))
+    if IDENTIFICATION_TABLES[0] in tables:
+        yield identification_section(tables, material.details("regions"), material.config.confidence)
+    if MATCHING_TABLES[0] in tables:
+        yield matching_section(tables)
 
 
 def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, controls: Sequence[str] = ()) -> Figure:

@@ -11,7 +11,6 @@ import pandas as pd
 from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.report import kit
-from brainalign.report.encoding_sections import no_convergence
 from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_grid, reference_bars
 from brainalign.report.pages.answers import answer_of_rdms
 from brainalign.report.pages.blocks_figures import mds_points
@@ -57,10 +56,6 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             scores_section(_table(scores, random), comparison, notes, table_note),
             _fits(comparison, scores, random, material.tables["differences"], config),
             _matrices(material.arrays["rdm"], material.details("rdm")["categories"]),
-            no_convergence(
-                "Convergence scores do not apply: best layers of regions and latencies need responses to images, and "
-                "there are dissimilarities only."
-            ),
         ],
         answer=answer_of_rdms(scores, random, config.compare_rdms.comparison, config.confidence),
         failed_controls=failed_twins(scores, random, config),
