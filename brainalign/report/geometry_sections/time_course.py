@@ -39,11 +39,14 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
     )
     panels = [kit.captioned("timecourse", "Score over time", figure, rows, id="course")]
     separate = [material.label(*key) for key in material.of_layers]
-    if separate:
-        first, peaks = separate[0], peaks[peaks["model"].isin(separate)]
-        every = score_over_time(rows[rows["model"] == first], peaks=peaks[peaks["model"] == first])
-        title = f"Score over time, every layer of {first}"
+    n_layers = rows.groupby("model")["layer"].nunique()
+    several = [name for name in separate if n_layers[name] > 1]
+    if several:
+        every = score_over_time(rows[rows["model"] == several[0]], peaks=peaks[peaks["model"] == several[0]])
+        title = f"Score over time, every layer of {several[0]}"
         panels.append(kit.captioned("timecourse", title, every, id="courselayers"))
+    if separate:
+        peaks = peaks[peaks["model"].isin(separate)]
         figure = layer_latencies(peaks)
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
     panels += list(_topographies(material, model, method))
