@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from drawn import collected, gaps_of, panels, problems_of
 from matplotlib.figure import Figure
-from report.seen import Record, account_of, made_pieces, piece_of
+from seen import Record, account_of, made_pieces, piece_of
 
 
 @pytest.fixture(scope="module")
@@ -30,4 +30,4 @@ def made_figures(record: Record) -> Iterator[list[Figure]]:
     titles = {id(figure): [ax.get_title() for ax in panels(figure)] for figure in figures}
     changed = [f"a figure of panels {titles[id(figure)]}" for figure in figures if record.unknown(account_of(figure))]
     changed += [f"{piece}" for piece in pieces if record.unknown(piece_of(piece))]
-    assert not changed, f"{len(changed)} pieces are not on record ({record.path.name}; tests/report/seen.py says how)"
+    assert not changed, f"{len(changed)} pieces are not on record ({record.path.name}; tests/seen.py says how)"

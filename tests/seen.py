@@ -1,9 +1,8 @@
-"""What pages of tests say and show, in short, held against a record: a change that no test asked about is seen, too.
+"""What tests make, in short, held against a record: a change that no test asked about is seen, too.
 
-A record says nothing of right or wrong, that is what the tests are for. Where a change is meant, look at the page, then
-write the record anew: `BRAINALIGN_RECORD=1 python -m pytest tests/report`. Kept of a figure are, for every kind of
-mark of every panel, how many there are, two moments of their numbers in order, and a checksum of their words; of text
-a checksum.
+A record says nothing of right or wrong, that is what the tests are for. Where a change is meant, look at what it does,
+then write the record anew: `BRAINALIGN_RECORD=1 python -m pytest tests/report`. Kept are, of every kind of mark of a
+panel, text and column of a table, how many numbers there are, two moments of them in order, a checksum of the words.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from matplotlib.ticker import FixedFormatter, FuncFormatter
 from brainalign.report.kit import Chapter, Panel, Section
 
 TOLERANCE = 2e-3  # of moments: other processors round otherwise
+NUMBER = re.compile(r"(?<![\w.#])[-−+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 MARKS = (drawn.points, drawn.bars, drawn.zones, drawn.spans, drawn.words, drawn.bands)
 
 
@@ -43,9 +43,10 @@ def account_of(figure: Figure) -> list[Any]:
 
 
 def piece_of(piece: Section | Panel | Chapter) -> list[Any]:
-    """Return the kind of a piece of a page, its name, and a summary of all that it says and gives to download."""
+    """Return the kind of a piece of a page, its name, and a summary of every text and table in it."""
     content = [getattr(piece, part.name) for part in fields(piece) if part.name not in ("figure", "panels", "sections")]
-    return [type(piece).__name__, str(getattr(piece, "id", "")), _summary(content)]
+    leaves = [*_leaves(content)]
+    return [type(piece).__name__, str(getattr(piece, "id", "")), *(_summary(leaf) for leaf in leaves)]
 
 
 def _is_named(ax: Any, axis: str) -> bool:
@@ -53,10 +54,29 @@ def _is_named(ax: Any, axis: str) -> bool:
     return isinstance(formatter, FixedFormatter | FuncFormatter)
 
 
+def _leaves(content: Any) -> Iterator[Any]:
+    """Yield what of a piece is summed up by itself: a text with numbers, a column; then all else at once."""
+    others = []
+    waiting = [content]
+    while waiting:
+        part = waiting.pop(0)
+        if isinstance(part, pd.DataFrame):
+            yield from ([str(column), part[column].tolist()] for column in part)
+        elif isinstance(part, dict):
+            waiting = [*part.items(), *waiting]
+        elif isinstance(part, Sequence) and not isinstance(part, str):
+            waiting = [*part, *waiting]
+        elif isinstance(part, str) and NUMBER.search(part):
+            yield part
+        else:
+            others.append(part)
+    yield others
+
+
 def _summary(content: Any) -> list[float]:
     parts = [*_parts(content)]
     numbers = np.array([part for part in parts if not isinstance(part, str)], dtype=float)
-    finite = numbers[np.isfinite(numbers)]
+    finite = np.arcsinh(numbers[np.isfinite(numbers)])  # large ones do not hide small ones
     moments = [finite.mean(), (finite * np.linspace(1, 2, len(finite))).mean()] if len(finite) else []
     words = "|".join(part for part in parts if isinstance(part, str))
     return [len(numbers), len(finite), *(float(f"{moment:.4g}") for moment in moments), crc32(words.encode())]
@@ -65,13 +85,17 @@ def _summary(content: Any) -> list[float]:
 def _parts(content: Any) -> Iterator[str | float]:
     """Yield the texts and numbers of anything in order."""
     if isinstance(content, str):
-        yield re.sub(r"data:[^\"']+", "", content)
+        text = re.sub(r"data:[^\"']+", "", content)
+        yield from (float(number.replace("−", "-").replace(",", "")) for number in NUMBER.findall(text))
+        yield NUMBER.sub("#", text)
     elif isinstance(content, bool | int | float | np.number | np.bool_):
         yield float(content)
     elif isinstance(content, pd.DataFrame):
         yield from map(str, content.columns)
         for column in content:
             yield from _parts(content[column].tolist())
+    elif isinstance(content, np.ndarray) and content.dtype.kind in "OUS":
+        yield from _parts(content.tolist())
     elif isinstance(content, np.ndarray):
         yield from map(float, np.ma.filled(np.ma.asarray(content, dtype=float), np.nan).ravel())
     elif isinstance(content, dict):
