@@ -61,13 +61,7 @@ def split(
 ) -> Parts:
     """Split the columns of a matrix, multiplied by a weight per row or divided by eigenvalue plus alpha on the way.
 
-    Parameters
-    ----------
-    matrix : tensor (n_rows, n_columns), float32 or int16, any strides
-    whole : bool
-        One scale per column, which takes a pass to find, and a matrix that is multiplied by nothing on the way.
-    weights : tensor (n_rows,), float32, optional
-    eigenvalues, alpha : tensors (n_rows,) and (n_columns,), float32, optional
+    `whole`: one scale per column, which takes a pass to find, and a matrix that is multiplied by nothing on the way.
     """
     n_rows, n_columns = matrix.shape
     prologue = 1 if weights is not None else 2 if eigenvalues is not None else 0

@@ -72,13 +72,7 @@ class DelayedFeatures:
         return len(self.values)
 
     def __getitem__(self, mask: NDArray[np.bool_]) -> DelayedFeatures:
-        """Return the rows of whole runs.
-
-        Raises
-        ------
-        BrainalignError
-            If it is no mask, or cuts a run.
-        """
+        """Return the rows of whole runs, by a mask; one that cuts a run raises."""
         if np.asarray(mask).dtype != bool:
             raise BrainalignError(
                 f"rows of delayed features are chosen by {mask!r}; give a mask, True or False per row"
@@ -154,15 +148,7 @@ class DelayedRows:
         return torch.cat(pieces, dim=1)
 
     def products(self, padded: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
-        """Return XX' (n_rows, n_rows) of the centred design.
-
-        Parameters
-        ----------
-        padded : tensor (n + 1, n + 1), float64
-            Lower triangle of the products of the padded rows, less any constant row.
-        roots : tensor (n_rows,), float64, optional
-            Of the weights of rows, by which their mean goes and they are multiplied.
-        """
+        """Return XX' (n_rows, n_rows) of the centred design, from the lower triangle of that of the padded rows."""
         padded = padded.tril()
         padded += padded.tril(-1).T
         found = padded.new_zeros((len(self), len(self)))

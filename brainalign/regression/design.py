@@ -28,20 +28,10 @@ BLOCK_BYTES = 24 * 2**20  # of a block's arrays on the CPU: about what its cache
 
 @dataclass(frozen=True)
 class Design:
-    """Features decomposed for ridge regression.
-
-    Attributes
-    ----------
-    rotation : Rotation
-    order : Layout
-        The inner folds; none where there is a single penalty.
-    folds : sequence of InnerFold
-    alphas : tensor (n_alphas,), float64
-    metric : {"r2", "r"}
-    """
+    """Features decomposed for ridge regression."""
 
     rotation: Rotation
-    order: Layout
+    order: Layout  # of the inner folds; none where there is a single penalty
     folds: Sequence[InnerFold]
     alphas: torch.Tensor
     metric: Literal["r2", "r"]
@@ -49,17 +39,7 @@ class Design:
     def fit(
         self, centred: torch.Tensor, coef: torch.Tensor | None = None, units: torch.Tensor | None = None
     ) -> BlockFit:
-        """Score every penalty on centred targets in fold order; solve for the best ones if `coef` is given.
-
-        Parameters
-        ----------
-        centred : tensor (n_rows, n_targets)
-            As `centre` makes them.
-        coef : tensor (n_targets, n_features), optional
-            Written: each target's coefficients at its best penalty.
-        units : tensor (n_targets,), optional
-            Of the targets, where they are not 1.
-        """
+        """Score every penalty on centred targets (n_rows, n_targets); write the best coefficients into `coef`."""
         block = block_of(self.rotation.rows, centred, self.order.tests, self.roots)
         found = scores(self.folds, block, self.metric, len(self.alphas)).cpu()
         alpha = best_alpha(self.alphas, found)

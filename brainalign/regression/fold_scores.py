@@ -43,27 +43,13 @@ def _rounding(values: torch.Tensor) -> float:
 
 @dataclass(frozen=True)
 class Block:
-    """Centred targets as the folds see them.
+    """Centred targets as the folds see them."""
 
-    Attributes
-    ----------
-    targets : tensor (n_rows, n_targets)
-        In fold order.
-    rotated : tensor (n_columns + 1, n_targets)
-        rows' · targets; each fold writes its training mean into the last row.
-    fold_rotated : list of tensor (n_columns + 1, n_targets)
-        The same of each fold's rows alone; empty where held-out rows are used instead.
-    means : list of tensor (n_targets,)
-        Of the training rows of each fold.
-    held_out : list of Observed
-        Held-out rows of each fold less that mean.
-    """
-
-    targets: torch.Tensor
-    rotated: torch.Tensor
-    fold_rotated: list[torch.Tensor]
-    means: list[torch.Tensor]
-    held_out: list[Observed]
+    targets: torch.Tensor  # (n_rows, n_targets), in fold order
+    rotated: torch.Tensor  # (n_columns + 1, n_targets): rows' · targets; each fold writes its mean into the last row
+    fold_rotated: list[torch.Tensor]  # the same of each fold's rows alone; empty where held-out rows are used instead
+    means: list[torch.Tensor]  # (n_targets,), of the training rows of each fold
+    held_out: list[Observed]  # rows of each fold less that mean
 
 
 def block_of(
@@ -138,15 +124,7 @@ def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2"
 def target_scores(
     metric: str, predicted: torch.Tensor, observed: torch.Tensor, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return R² or r of each target (n_targets,).
-
-    Parameters
-    ----------
-    metric : {"r2", "r"}
-    predicted, observed : tensor (n_rows, n_targets), float64
-    weights : tensor (n_rows,), float64, optional
-        Of rows.
-    """
+    """Return R² or r of each target (n_targets,), of rows with these weights."""
     roots = None if weights is None else weights.to(observed).sqrt()
     mean = column_means(observed, roots)
     predicted, observed = weighed(predicted - mean, roots), weighed(observed - mean, roots)
@@ -158,15 +136,7 @@ def target_scores(
 def score_of(
     metric: str, total: torch.Tensor | None, square: torch.Tensor, cross: torch.Tensor, observed: Observed
 ) -> torch.Tensor:
-    """Return R² or r from the sums of predictions; NaN where what it divides by does not vary.
-
-    Parameters
-    ----------
-    metric : {"r2", "r"}
-    total, square, cross : tensor (..., n_targets)
-        Σŷ, Σŷ² and Σŷy over rows; R² needs no total.
-    observed : Observed
-    """
+    """Return R² or r from Σŷ (which R² does without), Σŷ² and Σŷy; NaN where what it divides by does not vary."""
     if metric == "r2":
         return (1 - observed.square / observed.variation) + (2 * cross - square) / observed.variation
     if total is None:

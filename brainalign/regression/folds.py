@@ -151,16 +151,10 @@ def inner_fold(
     exact: bool = False,
     roots: torch.Tensor | None = None,
 ) -> InnerFold:
-    """Decompose the training rows of one fold.
+    """Decompose the training rows of one fold, as `inner_folds` does.
 
-    Parameters
-    ----------
-    training : tensor (n_columns, n_columns), float64, or None
-        Lower triangle of rows' · rows of all rows less the fold's; overwritten.
-    products : tensor (n_rows, n_rows), float64, optional
-        As `row_products` makes them; made here where rows are decomposed through them and none are given.
-    rows, scale, test, n_folds, alphas, solver, single, exact, roots
-        As for `inner_folds`.
+    `training` is the lower triangle of rows' · rows of all rows less the fold's, and is overwritten; `products` are
+    those of `row_products`, made here where rows are decomposed through them and none are given.
     """
     n_test = test.stop - test.start
     n_train = len(rows) - n_test
@@ -232,12 +226,7 @@ def eigenbasis(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return eigenvalues and eigenvectors (n_columns, rank) of all rows, scaled: what a refit needs.
 
-    Parameters
-    ----------
-    gram : tensor (n_columns, n_columns), float64, or None
-        Lower triangle of rows' · rows; None to decompose through the rows.
-    rows, scale, single, exact
-        As for `inner_folds`.
+    `gram` is the lower triangle of rows' · rows; None decomposes through the rows.
     """
     with threads_for(*rows.shape):
         if gram is not None:

@@ -218,13 +218,7 @@ def unit_of(singular: torch.Tensor) -> float:
 
 
 def units_of(ranges: torch.Tensor) -> torch.Tensor | None:
-    """Return the unit of every target (n_targets,) in float64, or None where each is 1.
-
-    Parameters
-    ----------
-    ranges : tensor (n_targets,)
-        Largest value minus smallest.
-    """
+    """Return the unit of every target (n_targets,), whose values have these ranges; None where each is 1."""
     exponents = _exponents(ranges)
     ordinary = np.abs(exponents) <= ORDINARY
     return None if ordinary.all() else torch.from_numpy(np.ldexp(1.0, np.where(ordinary, 0, exponents)))
@@ -235,16 +229,7 @@ def _exponents(sizes: torch.Tensor) -> NDArray[np.int32]:
 
 
 def rescale_coefficients(coef: torch.Tensor, units: torch.Tensor | None, unit: float) -> None:
-    """Bring coefficients (n_targets, ...) to the units of the data, in place.
-
-    Parameters
-    ----------
-    coef : tensor (n_targets, ...)
-    units : tensor (n_targets,), optional
-        Of the targets.
-    unit : float
-        Of the features.
-    """
+    """Bring coefficients (n_targets, ...) to the units of targets and the unit of features, in place."""
     if units is None and unit == 1:
         return
     ratio = (torch.ones(len(coef), dtype=torch.float64) if units is None else units) / unit
@@ -262,13 +247,7 @@ def rescale_coefficients(coef: torch.Tensor, units: torch.Tensor | None, unit: f
 
 
 def row_weights(weights: Array | float | None, n_rows: int) -> tuple[torch.Tensor | None, float]:
-    """Return the weights (n_rows,) in float64 over a power of four, and that power; None and 1 without weights.
-
-    Parameters
-    ----------
-    weights : array (n_rows,) or float, optional
-    n_rows : int
-    """
+    """Return the weights (n_rows,) in float64 over a power of four, and that power; None and 1 without weights."""
     if weights is None:
         return None, 1.0
     given = weights.cpu() if isinstance(weights, torch.Tensor) else as_array("sample_weight", weights)

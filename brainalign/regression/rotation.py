@@ -180,20 +180,11 @@ def by_columns(n_rows: int, n_columns: int, solver: Solver) -> bool:
 
 @dataclass(frozen=True)
 class Principal:
-    """One side of a rotation, and what takes the features to the other side.
+    """One side of a rotation, and what takes the features to the other side."""
 
-    Attributes
-    ----------
-    vectors : tensor (n_features or n_rows, rank)
-        float32 where that suffices, else float64.
-    singular : tensor (rank,), float64
-    scaled : tensor, as vectors
-        Over the singular values in units of `unit_of`: features in that unit times them are the rows, or the axes.
-    benign : bool
-    """
-
-    vectors: torch.Tensor
-    singular: torch.Tensor
+    vectors: torch.Tensor  # (n_features or n_rows, rank); float32 where that suffices, else float64
+    singular: torch.Tensor  # (rank,), float64
+    # Over the singular values in units of `unit_of`: features in that unit times them are the rows, or the axes.
     scaled: torch.Tensor
     benign: bool
 

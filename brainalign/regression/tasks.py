@@ -291,13 +291,7 @@ def gram(job: Job, where: slice) -> NDArray[np.float64]:
 
 
 def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram", "svd"]]:
-    """Decompose the Gram and write one side of the rotation.
-
-    Returns
-    -------
-    rank, method
-        As of `Rotation`.
-    """
+    """Decompose the Gram and write one side of the rotation; return its rank and method."""
     dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
     n_rows, n_features = job.X.shape
     # A copy: it is overwritten, and a worker that tries again needs what it was given.

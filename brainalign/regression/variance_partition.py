@@ -123,15 +123,8 @@ def product_measure(
 ) -> torch.Tensor:
     """Split the score of weighted rows over the bands (n_draws, n_bands, n_targets); NaN where undefined.
 
-    Parameters
-    ----------
-    parts : tensor (n_bands, n_rows, n_targets), float64
-        Predictions of each band about the means of the fit.
-    observed : tensor (n_rows, n_targets), float64
-        About the same means.
-    metric : {"r2", "r"}
-    weights : tensor (n_draws, n_rows), float64
-        Each row sums to 1.
+    Predictions of each band (n_bands, n_rows, n_targets) and targets are about the means of the fit; each row of
+    weights (n_draws, n_rows) sums to 1.
     """
     total = parts.sum(dim=0)
     mean, square = weights @ observed, weights @ observed.square()  # (n_draws, n_targets)

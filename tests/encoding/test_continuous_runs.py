@@ -35,12 +35,12 @@ def smooth(rng: np.random.Generator, n_rows: int, n: int) -> np.ndarray:
 def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
     rng = np.random.default_rng(0)
     runs = np.repeat(["a", "b", "c"], 60)
-    X, Y = smooth(rng, 180, 4), rng.normal(size=(180, 2))
-    Y[2:] += X[:-2, :2]
+    X, Y = np.c_[smooth(rng, 180, 3) * [0.1, 0.1, 10], np.full(180, 7.0)], rng.normal(size=(180, 2))  # one is constant
+    Y[2:] += 10 * X[:-2, :2]
     fit = fit_runs([X], Y.astype(np.float32), runs, DELAYS)
     for k, run in enumerate("abc"):
         train = runs != run
-        Z = (X - X[train].mean(axis=0)) / X[train].std(axis=0)
+        Z = (X - X[train].mean(axis=0)) / np.r_[X[train].std(axis=0)[:3], 1]
         design = np.zeros((180, 12))
         for start in (0, 60, 120):
             for d, delay in enumerate(DELAYS):
@@ -53,6 +53,8 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
             predicted = theirs.predict(design[~train])
             assert np.isclose(fit.r[k, target], np.corrcoef(predicted, Y[~train, target])[0, 1], atol=1e-5)
             assert np.isclose(fit.r2[k, target], theirs.score(design[~train], Y[~train, target]), atol=1e-5)
+            assert np.isclose(fit.split[k, 0, target], fit.r2[k, target])
+    assert (fit.deltas == 1).all()
 
 
 def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> None:
@@ -81,6 +83,11 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     inner, outer = run_null([X], Y, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
     turned = run_null([X], changed, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
     np.testing.assert_allclose(turned, [inner, -outer], atol=1e-5)
+    still = {run: np.ones((2, 26), dtype=complex) for run in "abcdef"}  # what is not turned gives the scores themselves
+    for draws, rows in zip(
+        run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"]), ([0, 1, 3, 4], [2, 5]), strict=True
+    ):
+        np.testing.assert_allclose(draws, [mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
 
 
 def test_a_band_has_what_the_other_lacks() -> None:

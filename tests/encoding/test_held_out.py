@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,13 +9,28 @@ from refusals import refused
 from scipy import stats
 from scipy.stats import pearsonr
 from sklearn.base import clone
+from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
-from brainalign.encoding import HeldOut, Ridge, evaluate_held_out, fit_regions, group_table, score_table, target_groups
+from brainalign.encoding import (
+    HeldOut,
+    Ridge,
+    choose_regions,
+    evaluate_held_out,
+    fit_regions,
+    group_table,
+    latency_table,
+    layer_draws,
+    null_table,
+    preference_table,
+    score_table,
+    shuffled_regions,
+    target_groups,
+)
 from brainalign.encoding.scoring import average_repeats
 from brainalign.simulation import linear_world
-from brainalign.statistics import RELIABLE, fdr, r2
+from brainalign.statistics import RELIABLE, fdr, layer_preference, r2, region_draws, score_latency
 
 N_TRAIN, N_TEST = 60, 20
 
@@ -246,23 +263,79 @@ def test_tokens_and_semantics_follow_their_stimuli() -> None:
 # Encoders of regions from views: in units of each feature's spread, silent ones excepted.
 
 
-def test_features_are_in_units_of_their_spread() -> None:
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(1, 40, 5)) * [0.5, 1, 1, 5, 20] + 3
-    Y = rng.normal(size=(40, 2)) + X[0, :, :2] / [0.5, 1]
-    found = fit_regions(X, Y, (10.0,))
-    scaled = (X[0] - X[0].mean(axis=0)) / X[0].std(axis=0)
-    weights = np.linalg.solve(scaled.T @ scaled + 10 * np.eye(5), scaled.T @ (Y - Y.mean(axis=0)))
-    np.testing.assert_allclose(found.coef, weights / X[0].std(axis=0)[:, None], rtol=1e-3, atol=1e-5)
+def views_of(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return two views of images, responses, and rows as they are fitted with their scale; the last unit is silent."""
+    clean = np.c_[rng.normal(size=(40, 4)) * [0.5, 1, 5, 20] + 3, np.zeros(40)]
+    views = np.stack([clean, clean + 0.1 * rng.normal(size=clean.shape)])
+    sd = np.r_[clean.std(axis=0)[:4], 0.01 * np.sqrt(clean.var(axis=0).mean())]  # not blown up where a view wakes it
+    Y = rng.normal(size=(40, 3)) + (clean[:, :3] - 3) / [0.5, 1, 5]
+    return views, Y, (views.reshape(80, 5) - clean.mean(axis=0)) / sd, sd
 
 
-def test_units_that_only_a_view_wakes_are_not_blown_up() -> None:
-    rng = np.random.default_rng(1)
-    views = np.concatenate([rng.normal(size=(2, 60, 4)), np.zeros((2, 60, 1))], axis=2)
-    views[1, :, 4] = 1e-3 * rng.normal(size=60)
-    found = fit_regions(views, rng.normal(size=(60, 3)) + views[0, :, :3], (1.0,))
-    awake = 1e-3 * np.abs(found.coef[4]).max()  # what a unit of that size adds to a prediction
-    assert awake < 0.5 * np.abs(found.coef[:4]).max()
+def test_regions_are_fitted_to_views_in_units_of_the_clean_images() -> None:
+    views, Y, rows, sd = views_of(np.random.default_rng(0))
+    found = fit_regions(views, Y, (0.1, 10.0, 1000.0), cv=4)
+    theirs = Ridge((0.1, 10.0, 1000.0), cv=4).fit(rows, np.tile(Y, (2, 1)), groups=np.tile(np.arange(40), 2))
+    np.testing.assert_array_equal(found.alpha, theirs.alpha_)
+    np.testing.assert_allclose(found.coef, theirs.coef_ / sd[:, None], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.predict(views[1]), theirs.predict(rows[40:]), atol=1e-3)
+    two = fit_regions(views[:, :2], Y[:2], (1.0, 2.0))  # fewer images than folds
+    assert two.coef.shape == (5, 3)
+    refused(r"got the shape \(40, 5\)", fit_regions, views[0], Y, (1.0,))
+    refused("views has 40 rows but responses has 39", fit_regions, views, Y[1:], (1.0,))
+
+
+def test_shuffled_regions_are_refits_to_other_images() -> None:
+    """The mean of a region's targets, each at its own penalty, image by image in another order."""
+    views, Y, rows, _ = views_of(np.random.default_rng(1))
+    alpha, regions = np.array([1.0, 30.0, 30.0]), {"two": np.array([0, 2]), "one": np.array([1])}
+    for seed in (3, 4):
+        coef, intercept = shuffled_regions(views, Y, alpha, regions, 2, seed)
+        rng = np.random.default_rng([seed, 0x5F0])
+        for null in range(2):
+            order = rng.permutation(40)
+            refits = [SklearnRidge(a).fit(rows, np.tile(y[order], 2)) for a, y in zip(alpha, Y.T, strict=True)]
+            said = np.stack([each.predict(rows[40:]) for each in refits], axis=1)
+            expected = np.stack([said[:, own].mean(axis=1) for own in regions.values()], axis=1)
+            np.testing.assert_allclose(views[1] @ coef[null] + intercept[null], expected, atol=1e-3)
+    assert coef.shape == (2, 5, 2)
+
+
+PLACES = {"a": range(5), "b": (5, 6, 7), "a-b": (8, 9), "c-d": (1, 2, 3), "e": (0, 4)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "needed", "wanted"),
+    [
+        (None, ["a", "b", "a-b", "c-d"], {name: (name, None) for name in ("a", "b", "a-b", "c-d")}),
+        (["b", "a"], ["b", "a"], {"b": ("b", None), "a": ("a", None)}),
+        (["a-b"], ["a-b"], {"a-b": ("a-b", None)}),  # a region of that name
+        (["b-a", "c-d-b"], ["b", "a", "c-d"], {"b-a": ("b", "a"), "c-d-b": ("c-d", "b")}),
+    ],
+)
+def test_regions_that_images_are_made_for(asked: list[str] | None, needed: list[str], wanted: dict) -> None:
+    groups = {name: np.array(rows) for name, rows in PLACES.items()}
+    reliable = np.delete(np.arange(10), 4)
+    regions, found = choose_regions(groups, reliable, asked, 2)
+    assert found == wanted
+    assert {name: rows.tolist() for name, rows in regions.items()} == {
+        name: [row for row in PLACES[name] if row != 4] for name in needed
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "message"),
+    [
+        (["a-x"], 2, "'a-x' is not among the regions of the subject"),
+        (["x-a"], 2, "'x-a' is not among the regions of the subject"),
+        (["ab"], 2, r"'ab' is not among the regions of the subject \(a, b, a-b, c-d, e\)"),
+        (["b-e"], 2, "regions: e has 1 reliable targets, but min_targets is 2; leave it out"),
+        (None, 5, r"no region has 5 reliable targets \(a: 4, b: 3, a-b: 2, c-d: 3, e: 1\); lower"),
+    ],
+)
+def test_regions_that_no_image_can_be_made_for(asked: list[str] | None, least: int, message: str) -> None:
+    groups = {name: np.array(rows) for name, rows in PLACES.items()}
+    refused(message, choose_regions, groups, np.delete(np.arange(10), 4), asked, least)
 
 
 # --- repeats ----------------------------------------------------------------------------------------------------------
@@ -307,6 +380,7 @@ def test_one_id_per_trial() -> None:
 # Tables of scores: what a layer is chosen by knows no test image, nothing is clipped, q is of reliable targets.
 
 TRAIN, TEST = np.arange(60), np.arange(60, 100)
+OF_GROUPS = ("group_r", "group_draws", "group_null")
 RELIABLE_ROWS = np.arange(4)
 
 
@@ -354,15 +428,90 @@ def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
 
 def test_scores_are_not_clipped_and_q_is_of_reliable_targets() -> None:
     X, responses = data()
-    ceiling = np.array([0.05, 0.5, -0.1, 0.5, 0.5, 0.5])
+    ceiling = np.array([0.05, 0.5, -0.1, 0.5, 0.6, 0.7])
     one = found(X, responses, "r", target_groups(responses, ceiling, 0.2))
     table = score_table(one, responses, ceiling, RELIABLE_ROWS)
+    normalized = one.r * abs(one.r) / np.where(ceiling > 0, ceiling, np.nan)
+    q = np.r_[stats.false_discovery_control(one.p[:4]), np.nan, np.nan]
+    values = {"r": one.r, "r2": one.r2, "r2_signed": one.r2_signed, "ceiling": ceiling}
+    values |= {"r2_normalized": normalized, "alpha": one.encoder.alpha_, "p": one.p, "p_fwer": one.p_fwer, "q": q}
+    values |= {"control_r": one.control_r, "cv_r": one.encoder.cv_scores_.max(axis=0)}
+    expected = pd.DataFrame({"target_id": responses.targets["target_id"]} | values).assign(n_test=40)
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-5)
     assert table["r2_normalized"][0] > 1
-    np.testing.assert_allclose(table["r2_normalized"][0], one.r[0] * abs(one.r[0]) / 0.05, rtol=1e-5)
-    assert np.isnan(table["r2_normalized"][2])
-    np.testing.assert_allclose(table["q"][:4], stats.false_discovery_control(one.p[:4]), rtol=1e-5)
-    assert table["q"][4:].isna().all()
-    assert table["target_id"].tolist() == [f"v{k}" for k in range(6)]
+
+
+def test_the_whole_table_of_groups() -> None:
+    """Every column against its definition; the largest group of a permutation is what all groups are held against."""
+    X, responses = data()
+    ceiling = np.array([0.3, 0.5, -0.1, 0.5, 0.6, 0.7])
+    groups = target_groups(responses, ceiling, 0.2)
+    one = found(X, responses, "r2", groups)
+    lost = replace(one, group_r=np.where(np.arange(3) == 1, np.nan, one.group_r))  # a group without a score
+    null, draws, rows = one.group_null, one.group_draws, list(groups.values())
+    low, high = np.quantile(draws, [0.1, 0.9], axis=0)
+    for each, counted in ((one, [0, 1, 2]), (lost, [0, 2])):
+        largest = null[:, counted].max(axis=1)
+        reached = (null >= each.group_r).sum(axis=0), (largest[:, None] >= each.group_r).sum(axis=0)
+        p, p_fwer = (np.where(np.isnan(each.group_r), np.nan, (1 + n) / 51) for n in reached)
+        values = {"group": list(groups), "r": each.group_r, "se": draws.std(axis=0, ddof=1), "low": low, "high": high}
+        values |= {"null_mean": null.mean(axis=0), "null_low": np.quantile(null, 0.1, axis=0)}
+        values |= {"null_high": np.quantile(null, 0.9, axis=0), "p": p, "p_fwer": p_fwer}
+        values |= {"control_r": [one.control_r[own].mean() for own in rows]}
+        values |= {"ceiling_r": [np.sqrt(np.maximum(ceiling[own], 0)).mean() for own in rows]}
+        values |= {"cv_score": [one.encoder.cv_scores_.max(axis=0)[own].mean() for own in rows]}
+        values |= {"n_targets": [len(own) for own in rows]}
+        pd.testing.assert_frame_equal(group_table(each, groups, ceiling, 0.8), pd.DataFrame(values), rtol=1e-5)
+
+
+def test_tables_of_several_layers() -> None:
+    """Layers keep their order; null, preference and draws are those of each."""
+    X, responses = data()
+    groups = target_groups(responses, np.r_[np.full(4, 0.5), 0, 0], 0.2)
+    results = {"second": found(X, responses, "r", groups), "first": found(X[:, :2], responses, "r", groups)}
+    table = null_table(results)
+    assert list(table.columns) == ["null_r", "draw_r", "null_max_r", "layer", "number"]
+    for layer, one in results.items():
+        rows = table[table["layer"] == layer]
+        np.testing.assert_array_equal(rows["null_r"], one.group_null[:, 2])
+        np.testing.assert_array_equal(rows["draw_r"], one.group_draws[:, 2])
+        np.testing.assert_array_equal(rows["null_max_r"], one.null.max_r)
+        assert rows["number"].tolist() == list(range(50))
+    assert table["layer"].unique().tolist() == ["second", "first"]
+    without = {"only": replace(results["first"], null=None, group_null=np.empty((0, 3)))}
+    assert null_table(without).columns.tolist() == ["null_r", "draw_r", "layer", "number"]
+    stacked = [np.stack([getattr(one, name)[..., :2] for one in results.values()], axis=-1) for name in OF_GROUPS]
+    expected = layer_preference(*stacked, ["a", "b"], ["second", "first"])
+    pd.testing.assert_frame_equal(preference_table(results), expected)
+    drawn = layer_draws(results, groups | {"none": np.array([5])}, 60, n_draws=7, n_permutations=5, seed=3)
+    assert {name: rows.tolist() for name, rows in drawn.regions.items()} == {
+        "a": [0, 1, 2], "b": [2, 3], RELIABLE: [0, 1, 2, 3]
+    }  # fmt: skip
+    for layer, one in results.items():
+        draws, null = region_draws(one.predicted, one.measured, drawn.regions, n_draws=7, n_permutations=5, seed=3)
+        np.testing.assert_array_equal(drawn.draws[layer], draws)
+        np.testing.assert_array_equal(drawn.null[layer], null)
+    assert drawn.test_ids == [f"i{k}" for k in TEST]
+    nothing = layer_draws(results, {RELIABLE: np.array([], dtype=int)}, 60, n_draws=7, n_permutations=5, seed=3)
+    assert (nothing.regions, nothing.draws, nothing.null) == ({}, {}, {})
+
+
+def test_latencies_are_of_the_times_alone() -> None:
+    rng, times = np.random.default_rng(0), np.linspace(-0.2, 0.6, 9)
+    course = np.exp(-0.5 * ((times - 0.3) / 0.1) ** 2)
+    course[0] = 2.0  # before the stimulus
+    arrays = [course, course + 0.01 * rng.normal(size=(60, 9)), 0.01 * rng.normal(size=(60, 9))]
+    X, responses = data()
+    base = found(X, responses, "r", {"all": np.arange(6)})
+    made = [np.concatenate([each, np.full((*each.shape[:-1], 1), 9.0)], axis=-1) for each in arrays]
+    one = replace(base, **dict(zip(OF_GROUPS, made, strict=True)))
+    flat = replace(one, group_r=np.full(10, np.nan))
+    table = latency_table({"late": one, "flat": flat}, times).set_index("layer")
+    assert table.loc["late"].to_dict() == vars(score_latency(*arrays, times, window=(0.0, np.inf)))
+    assert table.loc["late", "peak"] == pytest.approx(0.3)
+    assert table.loc["flat", "reason"] == "no score: predictions or responses are constant"
+    assert not table.loc["flat", "decided"]
+    assert np.isnan(table.loc["flat", "peak"])
 
 
 def test_groups_are_regions_or_times_and_the_reliable_targets() -> None:

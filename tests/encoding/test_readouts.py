@@ -374,22 +374,19 @@ def test_a_quarter_turn() -> None:
     torch.testing.assert_close(turned, torch.rot90(square, 1, dims=(1, 2)), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("mode", "numbers"), [("scale", (1.0, 0.0)), ("shear", (0.5, 0.0))])
-def test_scale_and_shear_are_about_the_centre(mode: str, numbers: tuple[float, ...]) -> None:
-    """Factor 2 on x: what was at column 6 of 0 to 8 is seen at column 5. Shear: rows move apart along x."""
-    matrices = affine_matrix(mode, torch.tensor(numbers))[None, None]
-    if mode == "scale":
-        torch.testing.assert_close(warp(delta(2, 6), matrices)[0], delta(2, 5), atol=1e-6, rtol=0)
-    else:
-        assert warp(delta(0, 4), matrices)[0, 0, 0].argmax() == 6  # y = -1: x + .5 y = 0 at x = .5
-        torch.testing.assert_close(warp(delta(3, 4), matrices)[0], delta(3, 4), atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("mode", WARPS)
-def test_zeros_leave_maps_where_they_are(mode: str) -> None:
-    maps = torch.rand(3, ROWS, COLS)
-    found = warp(maps, affine_matrix(mode, torch.zeros(2, 3, WARPS[mode])))
-    torch.testing.assert_close(found, maps.expand(2, -1, -1, -1), atol=1e-6, rtol=0)
+@pytest.mark.parametrize(
+    ("mode", "numbers", "matrix"),
+    [
+        ("translation", (1.0, 2.0), [[1, 0, 1], [0, 1, 2]]),
+        ("rotation", (0.3,), [[math.cos(0.3), -math.sin(0.3), 0], [math.sin(0.3), math.cos(0.3), 0]]),
+        ("scale", (0.5, 2.0), [[1.5, 0, 0], [0, 3, 0]]),
+        ("shear", (0.5, 2.0), [[1, 0.5, 0], [2, 1, 0]]),
+        ("affine", (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), [[2, 2, 3], [4, 6, 6]]),
+    ],
+)
+def test_what_numbers_mean(mode: str, numbers: tuple[float, ...], matrix: list[list[float]]) -> None:
+    found = affine_matrix(mode, torch.tensor([numbers, numbers]))
+    torch.testing.assert_close(found, torch.tensor([matrix, matrix], dtype=torch.float32))
 
 
 @pytest.mark.parametrize("mode", WARPS)

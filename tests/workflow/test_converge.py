@@ -15,6 +15,7 @@ from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import EncodeImagesSettings, RidgeMethod
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
+from brainalign.pipelines.encode import converge as stage
 from brainalign.workflow import STEPS
 
 CHECKPOINTS = (0, 2, 8, 32, 128)
@@ -221,3 +222,23 @@ def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
 def test_mistakes_end_with_a_message(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert study.converge(["net", "untrained"], ["01"], networks={"net": PAIR}, origin="area99") == 2
     assert "region 'area99' is not among the regions of any subject" in capsys.readouterr().err
+
+
+def test_what_is_held_against_maps() -> None:
+    """Decided best layers of trained networks, and half-times of areas, subject by subject."""
+    areas = pd.DataFrame({
+        "subject": ["02", "02", "01", "01", "01"], "network": ["trained"] * 4 + ["random"],
+        "decided": [True, False, True, True, True], "area": ["V1", "V2", "V1", "V2", "V1"], "number": [3, 1, 0, 2, 4],
+    })  # fmt: skip
+    half = pd.DataFrame({
+        "subject": ["01", "01", "03", "01"], "score": ["encoding"] * 3 + ["spatial"], "area": ["V1", "", "V2", "V1"],
+        "half_time": [5.0, 6.0, 7.0, 8.0], "half_time_from_start": [1.0, 2.0, 3.0, 4.0],
+    })  # fmt: skip
+    of_start = "half-time from the first checkpoint"
+    expected = {
+        "02": {"best layer": {"V1": 3}},
+        "01": {"best layer": {"V1": 0, "V2": 2}, "half-time": {"V1": 5.0}, of_start: {"V1": 1.0}},
+        "03": {"half-time": {"V2": 7.0}, of_start: {"V2": 3.0}},
+    }
+    assert stage._values(areas, half) == expected
+    assert stage._values(areas[:0], half[:0]) == {}

@@ -21,8 +21,11 @@ from worlds.story import configured, described, write_release
 from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_continuous, read_events
+from brainalign.encoding import mean_over_runs
 from brainalign.io import artifact_path, sidecar_path
+from brainalign.pipelines.encode import encode_runs
 from brainalign.simulation import STORY_GROUPS, story, write_story
+from brainalign.statistics import RELIABLE, cross_validated_interval
 from brainalign.study import Shape, known_shape, load_descriptor, parse
 from brainalign.workflow import report_path
 
@@ -71,6 +74,33 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     np.testing.assert_allclose(parts, shares[shares["model"] == "all"].set_index("region")["product"][parts.index])
     assert not shares["model"].str.contains("random &|& random").any()
     places = pd.read_csv(folder / "targets.tsv", sep="\t")
+    read = {
+        suffix: pd.read_parquet(artifact_path(config.results, "story", suffix, subject="01"))
+        for suffix in ("runtargets", "runfolds", "rundelays", "rununiques")
+    }
+    stories, models = [f"story{run}" for run in range(1, 6)], ["language", "sound", "random", "event rate"]
+    assert read["runfolds"].groupby("model", sort=False)["run"].unique().map(list).to_dict() == dict.fromkeys(
+        [*models, "all"], stories
+    )
+    assert read["rundelays"].groupby("model", sort=False)["delay_s"].apply(list).to_dict() == dict.fromkeys(
+        models, [2.0, 4.0, 6.0, 8.0]
+    )
+    assert scores.loc[scores["kind"] == "layer", "model"].unique().tolist() == models[:3]
+    kinds = tested.reset_index().drop_duplicates("model").set_index("model")["kind"].to_dict()
+    assert kinds == dict.fromkeys(models[:3], "model") | {"event rate": "control", "all": "joint"}
+    for (model, region), row in tested.iterrows():
+        inside = places.loc[places["roi"] == region, "target_id"].tolist()
+        if len(inside) == row["n_targets"]:  # of a region of which all targets repeat
+            rows = read["runtargets"].set_index(["model", "target_id"]).loc[[(model, name) for name in inside]]
+            assert rows["r"].mean() == pytest.approx(row["r"])
+            assert (rows["p_fwer"] < 0.05).mean() == row["share"]
+            assert (rows["p"] <= rows["p_fwer"]).all()
+            assert np.sqrt(rows["ceiling"].clip(lower=0)).mean() == pytest.approx(row["ceiling"])
+            assert row["low"] < row["r"] < row["high"]
+            if (model, region) in unique:
+                added = read["rununiques"].set_index(["model", "target_id"]).loc[rows.index]
+                assert added["unique"].mean() == pytest.approx(unique[model, region], abs=1e-6)
+                assert (added["p"] <= added["p_fwer"]).all()
     for suffix, column in (("runtargets", "r"), ("rununiques", "unique")):
         path = artifact_path(config.results, "story", suffix, subject="01")
         written = nibabel.load(path.with_name(f"{path.stem}_statmap.nii.gz"))
@@ -89,6 +119,68 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     maps = ("runmap", "glassbrain", "projection")
     for figure in (*maps, "uniquemap-language", "uniquemap-sound", "uniquemap-language-sound"):
         assert f'id="figure-{figure}"' in page
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "expected"),
+    [
+        ([0.5, 0.1, 0.3, 0.6, 0.2], {RELIABLE: [0, 2, 3], "a": [0], "b": [2]}),
+        ([0.5, np.nan, np.nan, np.nan, 0.3], {RELIABLE: [0, 4], "a": [0], "c": [4]}),
+        ([np.nan] * 5, {encode_runs.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
+        ([0.3] * 5, {encode_runs.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
+        ([0.1] * 5, {encode_runs.EVERYWHERE: [0, 1, 2, 3, 4]}),
+    ],
+)
+def test_regions_are_of_targets_that_repeat(ceiling: list[float], expected: dict[str, list[int]]) -> None:
+    targets = pd.DataFrame({"roi": [["a"], ["a", "b"], ["b"], [], ["c"]]})
+    found = encode_runs._regions(targets, np.array(ceiling), 0.2)
+    assert {name: rows.tolist() for name, rows in found.items()} == expected
+
+
+def against(mean: float, null: np.ndarray) -> dict[str, float]:
+    return {"null_mean": null.mean(), "null_95": np.quantile(null, 0.95), "p": (1 + (null >= mean).sum()) / 40}
+
+
+@pytest.mark.parametrize("n_runs", [2, 6])  # too few for an interval, and enough
+def test_rows_of_scores_and_shares(n_runs: int) -> None:
+    """Every number of both tables by its definition."""
+    rng, regions = np.random.default_rng(0), {"one": np.array([0]), "two": np.array([1, 2])}
+    r, null = rng.uniform(-0.2, 0.6, (n_runs, 3)), 0.2 * rng.normal(size=(39, 3))
+    ceiling, mean = np.array([0.25, 0.36, -0.1]), mean_over_runs(r)
+    corrected = (1 + (null.max(axis=1)[:, None] >= mean).sum(axis=0)) / 40
+
+    def interval(of_runs: np.ndarray) -> dict[str, float]:
+        if n_runs == 2:
+            return {"low": np.nan, "high": np.nan}
+        found = cross_validated_interval(of_runs, 0.2, 0.9)
+        return {"low": found.low, "high": found.high}
+
+    expected = []
+    for name, rows in regions.items():
+        row = {"model": "m", "layer": "l", "kind": "k", "region": name, "n_targets": len(rows), "r": mean[rows].mean()}
+        row |= {"ceiling": {"one": 0.5, "two": 0.3}[name]} | interval(r[:, rows].mean(axis=1))
+        expected.append(row | against(row["r"], null[:, rows].mean(axis=1)) | {"share": (corrected[rows] < 0.05).mean()})
+    found = encode_runs._score_rows("m", "l", "k", r, ceiling, regions, null, 0.2, 0.9)
+    pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), check_like=True)
+    plain = pd.DataFrame(encode_runs._score_rows("m", "l", "k", r, ceiling, regions))
+    assert plain[["low", "high", "null_mean", "null_95", "p", "share"]].isna().all(axis=None)
+    np.testing.assert_allclose(plain["r"], [row["r"] for row in expected])
+    r2, split = rng.random((n_runs, 3)), {name: rng.random((n_runs, 3)) for name in "ab"}
+    common = {name: rng.random((n_runs, 3)) for name in ("a", "b", "a & b")}
+    nulls = {name: rng.random((39, 3)) for name in "ab"}
+    expected = []
+    for name, rows in regions.items():
+        expected.append({"model": "all", "region": name, "product": r2[:, rows].mean()})
+        for model, part in common.items():
+            row = {"model": model, "region": name, "unique": part[:, rows].mean()} | interval(part[:, rows].mean(axis=1))
+            if model in split:
+                row |= {"product": split[model][:, rows].mean()}
+                row |= against(row["unique"], nulls[model][:, rows].mean(axis=1))
+            expected.append(row)
+        told = sum(part[:, rows].mean() for part in common.values())
+        expected.append({"model": "shared", "region": name, "unique": r2[:, rows].mean() - told})
+    shares = encode_runs._share_rows(r2, split, common, nulls, regions, 0.2, 0.9)
+    pd.testing.assert_frame_equal(pd.DataFrame(shares), pd.DataFrame(expected), check_like=True)
 
 
 def test_what_others_share_predicts_a_subject(folder: Path, tmp_path: Path) -> None:

@@ -84,14 +84,10 @@ def convergence_scores(
     *,
     random: LayerScores | None = None,
     times_s: Values | None = None,
-    window_s: tuple[float, float] = (0.0, np.inf),
     separation_mm: Values | None = None,
-    spins: Sequence[NDArray[np.integer[Any]]] | None = None,
     layers: Sequence[str] | None = None,
     random_layers: Sequence[str] | None = None,
     areas: Sequence[str] | None = None,
-    se_factor: float = 2.0,
-    max_p: float = 0.05,
     n_permutations: int = 5000,
     seed: int = 0,
 ) -> Convergence:
@@ -116,17 +112,11 @@ def convergence_scores(
         From V1 to the centre of each area.
     times_s : array (n_times,), ascending
         Seconds from stimulus onset.
-    window_s : (start, stop)
-        In which latencies are looked for.
     separation_mm : array (n_areas, n_areas), optional
         Distances between areas. Without them areas are taken to lie on a line, |distance_a − distance_b| apart: a
         trend along it can hardly be told from a smooth map, so p_areas is larger.
-    spins : sequence of arrays (n_areas,), optional
-        `spin_orders` of the areas: the area null is then the spin test. Needed for more than 500 areas.
     layers, random_layers, areas : sequence of str, optional
         The random network has the names of the trained one where it has as many layers and none of its own.
-    se_factor, max_p : float
-        Of the gates.
     n_permutations : int
         Orders of areas, surrogates, and orders of layers where there are more than 8.
     seed : int
@@ -157,12 +147,10 @@ def convergence_scores(
             f"separation_mm has shape {np.shape(separation_mm)} but there are {n_areas} areas; give a distance for "
             "every pair of areas"
         )
-    if spins is None and n_areas > statistics.MAX_AREAS:
-        raise BrainalignError(
-            f"{n_areas} areas are more than {statistics.MAX_AREAS}; give spins, or average them in parcels"
-        )
+    if n_areas > statistics.MAX_AREAS:
+        raise BrainalignError(f"{n_areas} areas are more than {statistics.MAX_AREAS}; average them in parcels")
     rng = np.random.default_rng(seed)
-    nulls = AreaNulls(distance, np.asarray(separation_mm), spins, n_permutations, seed)
+    nulls = AreaNulls(distance, np.asarray(separation_mm), n_permutations, seed)
     rows, area_rows, layer_rows = [], [], []
     for network, scores in (("trained", trained), ("random", random)):
         if scores is None:
@@ -172,8 +160,8 @@ def convergence_scores(
         own = names if network == "trained" or random_layers is None else list(random_layers)
         labels = own if scores.r.shape[0] == len(own) else [f"layer {k}" for k in range(scores.r.shape[0])]
         orders = layer_orders(len(labels), n_permutations, rng)
-        found = _preferences(scores, distance, places, labels, se_factor, max_p)
-        latencies = _latencies(scores, times_s, labels, window_s, se_factor, max_p)
+        found = _preferences(scores, distance, places, labels)
+        latencies = _latencies(scores, times_s, labels)
         rows += [_row(network, "encoding", **_encoding(scores, orders))]
         rows += [_row(network, score, **part) for score, part in _spatial(scores, found, labels, orders, nulls).items()]
         rows += [_row(network, "temporal", **_temporal(scores, times_s, latencies, orders))]
@@ -212,17 +200,13 @@ def _check(scores: LayerScores, n_areas: int, times_s: Values | None, name: str)
     return shape
 
 
-def _preferences(
-    scores: LayerScores, distance: Values, areas: list[str], layers: list[str], se_factor: float, max_p: float
-) -> pd.DataFrame:
+def _preferences(scores: LayerScores, distance: Values, areas: list[str], layers: list[str]) -> pd.DataFrame:
     table = statistics.layer_preference(
         scores.choice_r.T,
         scores.choice_draws.transpose(0, 2, 1),
         scores.choice_null.transpose(0, 2, 1),
         areas,
         layers,
-        se_factor=se_factor,
-        max_p=max_p,
     ).rename(columns={"roi": "area"})
     number = table["best"].map({layer: k for k, layer in enumerate(layers)})
     mass = np.maximum(np.nan_to_num(scores.choice_r), 0) ** 4  # (n_layers, n_areas)
@@ -287,28 +271,13 @@ def _spatial(
     return rows
 
 
-def _latencies(
-    scores: LayerScores,
-    times_s: Values | None,
-    layers: list[str],
-    window_s: tuple[float, float],
-    se_factor: float,
-    max_p: float,
-) -> pd.DataFrame:
+def _latencies(scores: LayerScores, times_s: Values | None, layers: list[str]) -> pd.DataFrame:
     if scores.sensor_r is None or times_s is None or scores.time_draws is None or scores.time_null is None:
         found = pd.DataFrame({"layer": layers, "number": range(len(layers)), "latency_s": np.nan, "decided": False})
         found["reason"] = "no sensor scores were given"
     else:
-        found = layer_latencies(
-            np.nanmean(scores.sensor_r, axis=1),
-            scores.time_draws,
-            scores.time_null,
-            np.asarray(times_s),
-            layers,
-            window_s=window_s,
-            se_factor=se_factor,
-            max_p=max_p,
-        )
+        course = np.nanmean(scores.sensor_r, axis=1)
+        found = layer_latencies(course, scores.time_draws, scores.time_null, np.asarray(times_s), layers)
     found.insert(2, "r", np.nanmean(scores.r, axis=1))
     return found
 
@@ -325,35 +294,11 @@ MIN_LAYERS = 3
 
 
 def layer_latencies(
-    course: Values,
-    draws: Values,
-    null: Values,
-    times_s: Values,
-    layers: Sequence[str],
-    *,
-    window_s: tuple[float, float] = (0.0, np.inf),
-    se_factor: float = 2.0,
-    max_p: float = 0.05,
+    course: Values, draws: Values, null: Values, times_s: Values, layers: Sequence[str]
 ) -> pd.DataFrame:
     """Return the time of the largest score of every layer, with its interval, and whether it is decided.
 
-    Parameters
-    ----------
-    course : array (n_layers, n_times)
-        Mean r over sensors; NaN: the layer predicts nothing.
-    draws, null : arrays (n, n_layers, n_times)
-        The same under resampling and under permutation of test stimuli.
-    times_s : array (n_times,), ascending
-    layers : sequence of str
-    window_s : (start, stop)
-        In which latencies are looked for.
-    se_factor, max_p : float
-        Of the gates of `score_latency`.
-
-    Returns
-    -------
-    DataFrame
-        layer, number, latency_s, latency_low_s, latency_high_s, peak_r, p, decided, reason.
+    Of courses (n_layers, n_times; NaN: the layer predicts nothing) and their draws and null (n, n_layers, n_times).
     """
     rows = []
     for k, layer in enumerate(layers):
@@ -361,9 +306,7 @@ def layer_latencies(
         if not np.isfinite(course[k]).all():
             row |= {"reason": "no score: predictions or responses are constant"}
         else:
-            found = statistics.score_latency(
-                course[k], draws[:, k], null[:, k], times_s, window=window_s, se_factor=se_factor, max_p=max_p
-            )
+            found = statistics.score_latency(course[k], draws[:, k], null[:, k], times_s, window=(0.0, np.inf))
             row |= {"latency_s": found.peak, "latency_low_s": found.peak_low, "latency_high_s": found.peak_high}
             row |= {"peak_r": found.peak_score, "p": found.p, "decided": found.decided, "reason": found.reason}
         rows.append(row)
@@ -371,23 +314,9 @@ def layer_latencies(
 
 
 def temporal_score(course: Values, times_s: Values, latencies: pd.DataFrame, orders: Values) -> dict[str, object]:
-    """Correlate the number of each decided layer with its latency.
+    """Correlate the number of each decided layer with its latency; return value, n, p_layers, or n and a reason.
 
     Times that differ by one sample only are not resolved, and give no score.
-
-    Parameters
-    ----------
-    course : array (n_layers, n_times)
-    times_s : array (n_times,)
-    latencies : DataFrame
-        From `layer_latencies`.
-    orders : array (n_orders, n_layers)
-        From `layer_orders`: the null.
-
-    Returns
-    -------
-    dict
-        value, n, p_layers; or n and the reason why there is no value.
 
     References
     ----------
@@ -427,13 +356,7 @@ def identical_layers(scores: Values) -> bool:
 
 
 def against_layers(weights: Values, target: Values, orders: Values) -> dict[str, object]:
-    """Correlate weights · layer number with a target, and compare with the numbers in every order.
-
-    Parameters
-    ----------
-    weights : array (n, n_layers)
-        Which layer, or which mixture of layers, each area or latency belongs to.
-    """
+    """Correlate weights (n, n_layers) · layer number with a target, and compare with the numbers in every order."""
     r = _correlation(orders @ weights.T, target)
     # An order that gives every area the same number has no correlation: no reason to doubt the observed one.
     return {"value": float(r[0]), "n": len(target), "p_layers": float((np.nan_to_num(r) >= r[0] - TIE).mean())}
@@ -454,7 +377,6 @@ class AreaNulls:
 
     distance: Values
     separation: Values
-    spins: Sequence[NDArray[np.integer[Any]]] | None
     n_permutations: int
     seed: int
 
@@ -465,15 +387,12 @@ class AreaNulls:
         shuffled = rng.permuted(np.tile(numbers[decided], (self.n_permutations, 1)), axis=1)
         observed = _correlation(numbers[None, decided], direction)[0]
         independent = statistics.permutation_test(np.asarray(observed - TIE), _correlation(shuffled, direction))
-        if self.spins is None:
-            part = self.separation[np.ix_(decided, decided)]
-            options = {"n_surrogates": self.n_permutations, "seed": self.seed}
-            p = float(
-                statistics.smooth_map_test(numbers[decided], direction, part, alternative="greater", **options).p[0]
-            )
-        else:
-            shown = np.full(len(numbers), np.nan)
-            shown[decided] = numbers[decided]
-            p = float(statistics.spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0])
-        name = "smooth random maps" if self.spins is None else "spin"
-        return {"p_areas": p, "p_independent_areas": float(independent), "area_null": name}
+        options: Any = {"n_surrogates": self.n_permutations, "seed": self.seed, "alternative": "greater"}
+        smooth = statistics.smooth_map_test(
+            numbers[decided], direction, self.separation[np.ix_(decided, decided)], **options
+        )
+        return {
+            "p_areas": float(smooth.p[0]),
+            "p_independent_areas": float(independent),
+            "area_null": "smooth random maps",
+        }

@@ -221,13 +221,7 @@ def mean_scores(subjects: Sequence[SplitScores]) -> SplitScores:
 
 
 def cohorts(pairs: Mapping[str, tuple[SplitScores, ...]]) -> Iterator[tuple[str, list[str], tuple[SplitScores, ...]]]:
-    """Yield (how they were measured, subjects, their mean scores): each subject, then all measured alike.
-
-    Parameters
-    ----------
-    pairs : mapping of tuples of SplitScores
-        By subject: of several networks, in the same order in every subject.
-    """
+    """Yield (how they were measured, subjects, their mean scores): each subject, then all measured alike."""
     kinds = {name: members[0].measured for name, members in pairs.items()}
     for kind in dict.fromkeys(kinds.values()):
         names = [name for name in pairs if kinds[name] == kind]

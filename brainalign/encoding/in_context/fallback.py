@@ -69,22 +69,10 @@ def compare_groups(
 ) -> dict[str, Comparison]:
     """Compare in-context weights with empirical-Bayes ridge and with pooled ridge in every group of targets.
 
-    Parameters
-    ----------
-    weights : callable
-        From X (n_images, n_features) and Y (n_images, n_targets) to (n_targets, n_features + 1).
-    X : tensor (n_images, n_features)
-    Y : tensor (n_images, n_targets)
-    prior : WeightPrior or None
-        In the units of Y; None leaves empirical-Bayes ridge out.
-    roi : array (n_targets,) or None
-    groups : array (n_images,) or None
-        Rows left out together; otherwise one row at a time.
-    min_group : int
-        Labels of `roi` with fewer targets are one group.
-    n_checks : int
-        About how many (image, target) pairs of a group are left out; targets are drawn anew for every fold.
-    seed : int
+    `weights` takes X (n_images, n_features) and Y (n_images, n_targets) to (n_targets, n_features + 1). The prior is in
+    the units of Y; None leaves empirical-Bayes ridge out. Rows of one of `groups` are left out together, else one row
+    at a time. Labels of `roi` with fewer than `min_group` targets are one group; about `n_checks` pairs of image and
+    target of each group are left out, the targets drawn anew for every fold.
     """
     rng = np.random.default_rng(seed)
     labels = np.arange(len(X)) if groups is None else groups

@@ -86,13 +86,7 @@ class LinearWeights(MeanScore):
     metric: str = "r2"
 
     def predict(self, X: Array) -> Array:
-        """Return predictions (n_images, n_targets) for features (n_images, n_features).
-
-        Raises
-        ------
-        BrainalignError
-            If the number of features differs from the fit's.
-        """
+        """Return predictions (n_images, n_targets) for features (n_images, n_features), as many as in the fit."""
         check_is_fitted(self, "coef_")
         check_features("X", X, self.coef_.shape[0], "fit")
         coef, intercept = as_tensor(self.coef_), as_tensor(self.intercept_)

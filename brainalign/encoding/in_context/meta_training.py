@@ -87,23 +87,11 @@ def meta_train(
 ) -> list[float]:
     """Train the network in place and return its loss at every step.
 
-    Parameters
-    ----------
-    network : InContextNetwork
-    bank : tensor (n_images, n_features)
-        Unit rows from which synthetic contexts and queries are drawn.
-    mean, root : tensors (n_features + 1,), (n_features + 1, n_features + 1)
-        Prior of weights and, last, bias: N(mean, root · root').
-    real : tensor (n_draws, n_features + 1), optional
-        Weights that voxels of other subjects may have: those of half the synthetic voxels.
-    subjects : sequence of (X, Y)
-        Features (n_images, n_features) and responses (n_images, n_voxels) for the third phase.
-    curriculum : Curriculum
-    generator : torch.Generator
-        On the CPU, so that a seed means the same on every device.
-    checkpoint : Path, optional
-        Folder for the state every KEEP_EVERY steps; it is found again by what is trained and how.
-    progress : callable (step, n_steps, loss), optional
+    Contexts and queries are drawn from unit rows `bank` (n_images, n_features); weights and, last, bias of voxels from
+    N(mean, root · root'), half of them, where given, from `real` (n_draws, n_features + 1). The third phase is on
+    `subjects`: features (n_images, n_features) and responses (n_images, n_voxels). `generator` is on the CPU, so that a
+    seed means the same on every device. `checkpoint` has the state every KEEP_EVERY steps, and `progress` is told step,
+    number of steps and loss.
     """
     smallest, largest = curriculum.context_sizes
     steps = list(curriculum.n_steps)

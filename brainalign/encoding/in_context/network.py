@@ -95,7 +95,7 @@ class InContextNetwork(nn.Module):
             nn.Linear(2 * n_features + 1, d) if product else ResidualLayer(n_features + 1, d, 2 * d, size.dropout)
         )
         self.registers = nn.Parameter(torch.randn(size.n_registers, d) / math.sqrt(d + 1))
-        self.blocks = nn.ModuleList(Block(size) for _ in range(size.n_blocks))
+        self.blocks = nn.ModuleList(ContextBlock(size) for _ in range(size.n_blocks))
         self.norm = nn.LayerNorm(d)
         self.head = ResidualLayer(d, n_features + 1, 2 * d, size.dropout)
 
@@ -169,7 +169,7 @@ class InContextNetwork(nn.Module):
         return 4 * (n_images + size.n_registers) * (6 * size.width + 3 * size.hidden + 3 * self.n_features)
 
 
-class Block(nn.Module):
+class ContextBlock(nn.Module):
     """Pre-norm self-attention over the context, then a gated layer for each token."""
 
     def __init__(self, size: NetworkSize) -> None:
@@ -248,12 +248,7 @@ def network_of(
 ) -> tuple[InContextNetwork, WeightPrior, dict[str, Any], list[float]]:
     """Return network, prior, the constructor arguments of the encoder and the losses: the way back from `state_of`.
 
-    Parameters
-    ----------
-    arrays, description
-        As `state_of` gave them, the latter possibly through JSON.
-    source : str
-        Where they come from, for errors.
+    The description may have gone through JSON; `source` says where both come from, for errors.
     """
     parameters: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in description["parameters"].items()

@@ -156,13 +156,7 @@ class Reduction:
     components: Values
 
     def __call__(self, features: Values) -> NDArray[np.float32]:
-        """Return unit rows (n_images, n_components), float32.
-
-        Raises
-        ------
-        BrainalignError
-            If features are of another width than those it was fitted to, or an image has no direction.
-        """
+        """Return unit rows (n_images, n_components), float32; other widths, or an image without direction, raise."""
         if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise BrainalignError(
                 f"features have shape {features.shape} but the networks were trained on {len(self.mean)} features; "

@@ -159,13 +159,7 @@ class TokenEncoder(_Fitted, regression.MeanScore, BaseEstimator):  # type: ignor
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Load the encoder that `save` wrote; it predicts the same, to the bit.
-
-        Raises
-        ------
-        BrainalignError
-            If the folder holds no encoder, or one of another kind.
-        """
+        """Load the encoder that `save` wrote, or raise; it predicts the same, to the bit."""
         folder, remedy = Path(folder), f"give the folder that {cls.__name__}.save wrote"
         if not (folder / "encoder.json").exists():
             raise BrainalignError(f"{folder} holds no encoder.json; {remedy}")
@@ -242,29 +236,10 @@ class Readout(_FittedReadout, TokenEncoder):
         roi: regression.Array | None = None,
         semantics: regression.Array | None = None,
     ) -> Self:
-        """Fit all targets.
+        """Fit all targets of Y (n_rows, n_targets; NaN: missing) to X (n_rows, n_tokens, n_channels).
 
-        Parameters
-        ----------
-        X : array (n_rows, n_tokens, n_channels)
-            Tokens of a grid, row by row: the pixels of an image, or the map of a layer.
-        Y : array (n_rows, n_targets)
-            NaN: missing.
-        groups : array (n_rows,), optional
-            Rows of one group are set apart for validation together.
-        grid : (rows, cols)
-            Required.
-        roi
-            Not used; giving it raises.
-        semantics : array (n_rows, n_semantic)
-            What each image means, such as the last layer of a network. Required by read-outs that read it; of the
-            others giving it raises.
-
-        Raises
-        ------
-        BrainalignError
-            If an option or keyword cannot be used, shapes do not fit, grid or semantics are missing, fewer than 3 rows
-            are left to choose the epoch by, features are not finite or a target is constant.
+        Rows of one of `groups` are set apart for validation together. `grid` (rows, cols) is required, and `semantics`
+        (n_rows, n_semantic: what each image means) by read-outs that read it; what a read-out cannot use raises.
         """
         self._check_options()
         name = type(self).__name__
@@ -302,13 +277,7 @@ class Readout(_FittedReadout, TokenEncoder):
         return self
 
     def predict(self, X: regression.Array, semantics: regression.Array | None = None) -> regression.Array:
-        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and their semantics.
-
-        Raises
-        ------
-        BrainalignError
-            If the arrays differ in shape from those of the fit.
-        """
+        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and their semantics."""
         check_is_fitted(self, "module_")
         check_predict_arrays(type(self).__name__, self.module_.shape, X, semantics)
         return in_batches(self.module_, self.module_, X, *([] if semantics is None else [semantics]))

@@ -20,16 +20,7 @@ Scales = tuple[torch.Tensor, torch.Tensor]
 
 
 def check_tokens(X: Array, Y: Array, grid: tuple[int, int] | None, *, needs_grid: bool = True) -> None:
-    """Raise unless tokens and responses have the shapes a network on tokens takes.
-
-    Parameters
-    ----------
-    X : array (n_rows, n_tokens, n_channels)
-    Y : array (n_rows, n_targets)
-    grid : (rows, cols), optional
-    needs_grid : bool
-        Whether tokens without grid raise.
-    """
+    """Raise unless tokens and responses have the shapes a network on tokens takes."""
     if X.ndim != 3:
         raise BrainalignError(
             f"X has shape {tuple(X.shape)}; a network on tokens wants rows × tokens × channels: extract features with "

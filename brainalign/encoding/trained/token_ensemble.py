@@ -8,29 +8,23 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from brainalign.arrays import Values
 from brainalign.encoding.networks import SeedEnsemble
 from brainalign.encoding.scoring import Contender, HeldOut
 
 
-def ensemble_weights(validation_r: Values, sharpness: float = 40.0) -> NDArray[np.float64]:
-    """Compute weights softmax(sharpness · r) over models, per target; they sum to 1.
+SHARPNESS = 40.0
 
-    Parameters
-    ----------
-    validation_r : array (n_models, n_targets)
-        Pearson's r; a model without a score for a target (NaN) counts as r = 0.
-    sharpness : float
-        0 weighs all models alike.
-    """
-    scaled = sharpness * np.nan_to_num(np.asarray(validation_r, dtype=np.float64))
-    weights = np.exp(scaled - scaled.max(axis=0))
-    return np.asarray(weights / weights.sum(axis=0))
+
+def ensemble_weights(validation_r: Values) -> NDArray[np.float64]:
+    """Compute weights softmax(SHARPNESS · r) over models, per target; a model without a score (NaN) counts as r = 0."""
+    return np.asarray(softmax(SHARPNESS * np.nan_to_num(np.asarray(validation_r, dtype=np.float64)), axis=0))
 
 
 class NetworkEnsemble:
-    """A weighted mean over networks that are trained one after the other, with weights softmax(sharpness · r).
+    """A weighted mean over networks that are trained one after the other, with weights softmax(SHARPNESS · r).
 
     r is the validation score of a target, and its weights sum to 1 over all networks. Sums are kept, not predictions.
     The control is an ensemble of its own: of refits, weighed by the refits' scores.
@@ -39,14 +33,9 @@ class NetworkEnsemble:
     ----------
     Adeli H, Minni S, Kriegeskorte N (2025). Transformer brain encoders explain human high-level visual responses.
     arXiv:2505.17329
-
-    Parameters
-    ----------
-    sharpness : float
     """
 
-    def __init__(self, sharpness: float = 40.0) -> None:
-        self.sharpness = sharpness
+    def __init__(self) -> None:
         self.layers: list[str] = []  # of each network
         self.n_parameters = 0
         self.seconds = 0.0
@@ -64,21 +53,13 @@ class NetworkEnsemble:
             if ensemble is None:
                 continue
             # |r| is 1 at most, so that nothing overflows.
-            weights = np.exp(self.sharpness * np.nan_to_num(ensemble.seed_validation_r_))[:, None]
+            weights = np.exp(SHARPNESS * np.nan_to_num(ensemble.seed_validation_r_))[:, None]
             for weight, predicted in zip(weights, ensemble.predictions(X, semantics), strict=True):
                 before = self._sums.get(name, (0, 0))
                 self._sums[name] = before[0] + weight * predicted, before[1] + weight
 
     def contender(self, like: HeldOut, score: Callable[..., HeldOut]) -> Contender:
-        """Return the ensemble as scored on the test stimuli of one of the layers, with the same nulls.
-
-        Parameters
-        ----------
-        like : HeldOut
-            Of any of the layers.
-        score : function
-            `score_predictions` with groups, seed and counts of permutations and draws filled in.
-        """
+        """Return the ensemble as `score`d on the test stimuli of any of the layers, with the same nulls."""
         means = {name: (total / weights).astype(np.float32) for name, (total, weights) in self._sums.items()}
         found = score(
             self,
@@ -94,7 +75,7 @@ class NetworkEnsemble:
 
     def weights(self, groups: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
         """Return a row per group and layer: the mean over targets of the weight that its networks have together."""
-        each = ensemble_weights(np.concatenate(self._scores), self.sharpness)  # (n_networks, n_targets)
+        each = ensemble_weights(np.concatenate(self._scores))  # (n_networks, n_targets)
         rows = []
         for layer in dict.fromkeys(self.layers):
             together = each[[name == layer for name in self.layers]].sum(axis=0)

@@ -28,26 +28,14 @@ MOST_SEMANTIC, MOST_INTERACTIONS = 16, 10_000  # components of semantics, and co
 
 @dataclass(frozen=True)
 class TokenLayer:
-    """The tokens of one layer, and how encoders are fitted to them on the targets that are trained.
-
-    Attributes
-    ----------
-    study : TokenStudy
-    name : str
-    tokens : array (n_trials, n_tokens, n_channels)
-    grid : (rows, columns)
-    test : array of trial numbers
-        A trial of each test stimulus, in the order of the scores.
-    told : dict
-        Regions and semantics, as far as the encoder is told of them.
-    """
+    """The tokens of one layer, and how encoders are fitted to them on the targets that are trained."""
 
     study: TokenStudy
     name: str
-    tokens: Values
+    tokens: Values  # (n_trials, n_tokens, n_channels)
     grid: tuple[int, int]
-    test: Rows
-    told: dict[str, Any]
+    test: Rows  # a trial of each test stimulus, in the order of the scores
+    told: dict[str, Any]  # regions and semantics, as far as the encoder is told of them
 
     @property
     def train(self) -> Rows:
@@ -282,9 +270,7 @@ class TokenStudy:
         timed = responses.times is not None
         some = targets == "reliable" and not timed and len(reliable)
         chosen = reliable if some else np.arange(responses.values[0].size)
-        hemispheres = None
-        if "hemi" in responses.targets:
-            hemispheres = np.repeat(responses.targets["hemi"].to_numpy(dtype=str), responses.values[0, 0].size)
+        hemispheres = np.repeat(responses.targets["hemi"].to_numpy(dtype=str), responses.values[0, 0].size)
         groups = {name: np.intersect1d(rows, chosen) for name, rows in subject.groups.items()}
         return cls(
             subject=replace(subject, groups=groups),
