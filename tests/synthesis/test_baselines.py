@@ -67,6 +67,19 @@ def test_evolution_beats_the_best_of_as_many(shows: Shows) -> None:
     np.testing.assert_array_equal(again.scores, evolved.scores)
 
 
+def test_generations_by_hand(shows: Shows) -> None:
+    """The fitter half has children; what is new in them falls from a half to a twentieth, and the last are fewer."""
+    draws = torch.Generator().manual_seed(7)
+    noise = torch.randn((4, 12, 8, 8), generator=draws)
+    for share, n_children in ((0.5, 4), (0.5 / 10**0.5, 4), (0.05, 4), (0.05, 3)):
+        fitter = likeness(noise).argsort(descending=True)[:2]
+        parents = fitter[torch.randint(2, (n_children,), generator=draws)]
+        fresh = torch.randn((n_children, 12, 8, 8), generator=draws)
+        everyone = torch.cat([noise, (1 - share) ** 0.5 * noise[parents] + share**0.5 * fresh])
+        noise = everyone[likeness(everyone).argsort(descending=True)[:4]]
+    torch.testing.assert_close(evolve(shows, likeness, 4, 19, seed=7).images, noise)
+
+
 @pytest.mark.parametrize("n_evaluations", [8, 11, 23])
 def test_evolution_spends_what_it_may(shows: Shows, n_evaluations: int) -> None:
     """A last generation is smaller, so that evolution and the best of as many cost the same."""
