@@ -29,10 +29,7 @@ class TopK(nn.Module):
     Atoms that did not fire for a while learn to explain what the others leave over (the auxiliary loss), so that few
     stay dead.
 
-    Parameters
-    ----------
-    n_features, n_atoms, n_active : int
-
+    
     References
     ----------
     Gao L et al. (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093
@@ -356,11 +353,7 @@ def stability(dictionaries: list[Values], seed: int = 0) -> dict[str, float]:
 class RandomUnits:
     """Rectified random projections, nothing learned but mean and scale: what any wide nonlinear space gives.
 
-    Parameters
-    ----------
-    width : int
-    seed : int
-
+    
     References
     ----------
     Rahimi A, Recht B (2008). Weighted sums of random kitchen sinks. NeurIPS 21.

@@ -154,21 +154,13 @@ def test_bad_input() -> None:
 # Correlation of areas with cortical maps: a planted map is found, unrelated ones are not; few areas.
 
 
-def sphere(n: int) -> np.ndarray:
-    """Return points spread evenly over a sphere of 100 mm."""
-    k = np.arange(n) + 0.5
-    height, turn = 1 - 2 * k / n, np.pi * (1 + np.sqrt(5)) * k
-    flat = np.sqrt(1 - height**2)
-    return 100 * np.column_stack([flat * np.cos(turn), flat * np.sin(turn), height])
-
-
 def smooth_values(places: np.ndarray, n_maps: int, seed: int) -> np.ndarray:
     chord = np.linalg.norm(places[:, None] - places, axis=2)
     values, vectors = np.linalg.eigh(np.exp(-(chord**2) / (2 * 60**2)))
     return (np.random.default_rng(seed).normal(size=(n_maps, len(places))) * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
-PLACES = sphere(90)
+PLACES = fibonacci(90)
 SEPARATION = np.linalg.norm(PLACES[:, None] - PLACES, axis=2)
 SPINS = list(spin_orders(PLACES, np.full(90, "L"), 300, seed=1))
 

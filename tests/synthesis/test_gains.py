@@ -44,7 +44,7 @@ def test_pairs_by_seed_see_what_spread_between_images_hides() -> None:
 
 
 def test_definitions_by_hand() -> None:
-    """Searches and natural images are fewer than guided ones, of which as many that the guide likes best are compared."""
+    """Fewer natural images than guided ones: as many that the guide likes best are compared with them."""
     rng = np.random.default_rng(3)
     table = study(0.2, seed=2).assign(guide=lambda rows: rng.normal(size=len(rows)), check=np.nan)
     table = pd.concat([table.drop(index=table.index[table["condition"] == "natural"][9:])] * 2, ignore_index=True)
@@ -98,7 +98,8 @@ def test_nulls_count_as_encoders_not_as_images() -> None:
     assert abs(within["gain"]) < 0.1
 
 
-def test_intervals_cover_and_p_is_uniform_without_a_gain() -> None:
+def test_intervals_cover_and_p_is_uniform_without_a_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainalign.synthesis.guidance.gains.N_DRAWS", 1000)
     rng, low, p = np.random.default_rng(2), [], []
     for _ in range(200):
         table = study(0.0, n_nulls=0)
@@ -112,8 +113,9 @@ def test_intervals_cover_and_p_is_uniform_without_a_gain() -> None:
     assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.1
 
 
-def test_as_many_guided_images_are_kept_as_a_search_keeps() -> None:
+def test_as_many_guided_images_are_kept_as_a_search_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches keep the best by the guide; where the same share of guided images is kept, neither side is favoured."""
+    monkeypatch.setattr("brainalign.synthesis.guidance.gains.N_DRAWS", 1000)
     rng, n, n_kept, gains = np.random.default_rng(5), 40, 8, []
 
     def images(condition: str, region: str, seed: int, n_rows: int) -> pd.DataFrame:

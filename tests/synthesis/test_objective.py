@@ -87,7 +87,9 @@ def test_saved_encoders_are_taken_by_region_and_role() -> None:
         answers = values @ coef + intercept
         a, c = ((answers[:, regions[name]].mean(axis=1) - mean[k]) / sd[k] for name, k in (("a", 0), ("c", 2)))
         assert list(saved.objectives(role, features)) == ["c", "c - a"]
-        np.testing.assert_allclose(saved.judge(role, features)(images), np.stack([c, c - a], axis=1), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            saved.judge(role, features)(images), np.stack([c, c - a], axis=1), rtol=1e-3, atol=1e-4
+        )
     for number, null in enumerate(saved.nulls(features)):
         k = number % 3
         answers = values @ arrays["null_coef"][number][:, k] + arrays["null_intercept"][number, k]
