@@ -29,7 +29,6 @@ class TopK(nn.Module):
     Atoms that did not fire for a while learn to explain what the others leave over (the auxiliary loss), so that few
     stay dead.
 
-    
     References
     ----------
     Gao L et al. (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093
@@ -353,7 +352,6 @@ def stability(dictionaries: list[Values], seed: int = 0) -> dict[str, float]:
 class RandomUnits:
     """Rectified random projections, nothing learned but mean and scale: what any wide nonlinear space gives.
 
-    
     References
     ----------
     Rahimi A, Recht B (2008). Weighted sums of random kitchen sinks. NeurIPS 21.

@@ -89,9 +89,7 @@ class OneHotExtractor:
 
 
 class RandomExtractor:
-    """Independent Gaussian features; each draw is a layer.
-
-        """
+    """Independent Gaussian features; each draw is a layer."""
 
     reads: Literal[""] = ""
 

@@ -148,7 +148,6 @@ def roi_lagged(
 ) -> RoiSeries:
     """Simulate leaders and followers.
 
-    
     Raises
     ------
     BrainalignError
