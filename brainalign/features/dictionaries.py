@@ -29,10 +29,6 @@ class TopK(nn.Module):
     Atoms that did not fire for a while learn to explain what the others leave over (the auxiliary loss), so that few
     stay dead.
 
-    Parameters
-    ----------
-    n_features, n_atoms, n_active : int
-
     References
     ----------
     Gao L et al. (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093
@@ -355,11 +351,6 @@ def stability(dictionaries: list[Values], seed: int = 0) -> dict[str, float]:
 
 class RandomUnits:
     """Rectified random projections, nothing learned but mean and scale: what any wide nonlinear space gives.
-
-    Parameters
-    ----------
-    width : int
-    seed : int
 
     References
     ----------

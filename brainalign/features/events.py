@@ -110,20 +110,8 @@ def block_means(
     ----------
     times_s : array (n_events,)
         Middles of events, or times of samples, in any order.
-    values : array (n_events, n_features)
-    row_times_s : array (n_rows,)
-        Evenly spaced, ascending.
-    step_s : float
-        Seconds between rows.
-
-    Returns
-    -------
-    array (n_rows, n_features), float32
-
-    Raises
-    ------
-    BrainalignError
-        If times and values differ in number, or one is no number.
+    values, row_times_s, step_s
+        As of `resample_signal`, and so is what is returned and refused; rows are ascending.
     """
     check_rows("times", len(times_s), "values", len(values), "give one vector per time")
     if not np.isfinite(times_s).all() or not np.isfinite(values).all():

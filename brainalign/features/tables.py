@@ -89,14 +89,7 @@ class OneHotExtractor:
 
 
 class RandomExtractor:
-    """Independent Gaussian features; each draw is a layer.
-
-    Parameters
-    ----------
-    n_features : int
-    n_draws : int
-    seed : int
-    """
+    """Independent Gaussian features; each draw is a layer."""
 
     reads: Literal[""] = ""
 

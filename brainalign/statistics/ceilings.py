@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,59 +136,36 @@ def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeili
 BLOCK = 2048  # targets whose float64 copy is held at once
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Per stimulus: number of trials (n_stimuli,), sum and sum of squares of each target (n_stimuli, n_targets)."""
+def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
+    """Return signal over noise variance of every target.
 
-    counts: NDArray[np.float64]
-    sums: NDArray[np.float64]
-    squares: NDArray[np.float64]
-
-    def snr(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return signal over noise variance (n_draws, n_targets) with every stimulus taken `weights` times.
-
-        The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i.
-        """
-        k = self.counts
-        n = (weights @ k)[:, None]
-        within = weights @ (self.squares - self.sums**2 / k[:, None])
-        noise = within / (weights @ (k - 1))[:, None]
-        total = weights @ self.squares - (weights @ self.sums) ** 2 / n
-        signal = (total - (n - 1) * noise) / (n - (weights @ k**2)[:, None] / n)
+    The expected total sum of squares is (N − 1)·noise + (N − Σk²/N)·signal, for k_i trials of stimulus i.
+    """
+    check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
+    names, codes = np.unique(np.asarray(stimulus_ids), return_inverse=True)
+    n, k = len(codes), np.bincount(codes)
+    if len(names) < 2 or k.max(initial=0) < 2:
+        raise BrainalignError(
+            f"a noise ceiling needs 2 stimuli, one of them shown twice; got {n} trials of {len(names)} "
+            "stimuli; without repeats compare subjects with leave_one_subject_out_ceiling"
+        )
+    flat = values.reshape(n, -1)
+    per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n))))
+    found = []
+    for start in range(0, flat.shape[1], BLOCK):
+        part = np.asarray(flat[:, start : start + BLOCK], dtype=np.float64)
+        check_finite("values", part, "drop these trials or targets")
+        part = part - part.mean(axis=0)
+        total = (part**2).sum(axis=0)
+        noise = (total - ((per_stimulus @ part) ** 2 / k[:, None]).sum(axis=0)) / (n - len(k))
+        signal = (total - (n - 1) * noise) / (n - (k**2).sum() / n)
         # What rounding leaves of repeats that are all equal is no noise, and no target varies by it.
-        rounding = 1e-12 * (weights @ self.squares) / n
+        rounding = 1e-12 * total / n
         noise = np.where(noise > rounding, noise, 0)
         signal = np.where(np.abs(signal) > rounding, signal, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(signal / noise)
-
-
-def _blocks(values: Values, stimulus_ids: NDArray[Any]) -> tuple[NDArray[np.float64], list[slice], Any]:
-    """Return trials per stimulus, blocks of targets, and a function that sums a block per stimulus."""
-    check_rows("values", len(values), "stimulus_ids", len(stimulus_ids), "give one stimulus id per trial")
-    names, codes = np.unique(np.asarray(stimulus_ids), return_inverse=True)
-    counts = np.bincount(codes).astype(np.float64)
-    if len(names) < 2 or counts.max(initial=0) < 2:
-        raise BrainalignError(
-            f"a noise ceiling needs 2 stimuli, one of them shown twice; got {len(codes)} trials of {len(names)} "
-            "stimuli; without repeats compare subjects with leave_one_subject_out_ceiling"
-        )
-    flat = values.reshape(len(values), -1)
-    per_stimulus = sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))))
-
-    def summed(block: slice) -> _Sums:
-        part = np.asarray(flat[:, block], dtype=np.float64)
-        check_finite("values", part, "drop these trials or targets")
-        part = part - part.mean(axis=0)
-        return _Sums(counts, per_stimulus @ part, per_stimulus @ part**2)
-
-    return counts, [slice(start, start + BLOCK) for start in range(0, flat.shape[1], BLOCK)], summed
-
-
-def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
-    counts, blocks, summed = _blocks(values, stimulus_ids)
-    everything = np.ones((1, len(counts)))
-    return np.concatenate([summed(block).snr(everything)[0] for block in blocks]).reshape(values.shape[1:])
+            found.append(signal / noise)
+    return np.concatenate(found).reshape(values.shape[1:])
 
 
 def _share(snr: Values, noise_share: float) -> Values:

@@ -217,7 +217,7 @@ def _correlations(
         x, y = x[kept] - x[kept].mean(), block[:, kept]
         variation = (y**2).sum(axis=1) - kept.sum() * y.mean(axis=1) ** 2
         scale = (x**2).sum() * variation
-        floor = 1e-20 * len(x) ** 2 * max(float(np.abs(values[where][kept]).max()) ** 2, 1e-300)
+        floor = 1e-20 * (len(x) * np.abs(values[where][kept]).max()) ** 2  # what rounding leaves of a constant
         defined = (scale > 0) & ((x**2).sum() > floor)
         r[np.asarray(numbers)[defined]] = (y @ x)[defined] / np.sqrt(scale[defined])
     return r

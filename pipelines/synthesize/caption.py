@@ -172,6 +172,7 @@ def _vocabularies(captioner: synthesis.Captioner) -> Mapping[str, synthesis.Voca
 
 
 def _common(texts: pd.Series[str], n: int = 12) -> tuple[str, ...]:
-    """Return the longer words that most captions hold."""
+    """Return the longer words that most captions hold, equally frequent ones by the alphabet."""
     counts = texts.str.lower().str.findall(r"[a-z-]{4,}").map(set).explode().value_counts()
+    counts = counts.sort_index().sort_values(ascending=False, kind="stable")
     return tuple(str(word) for word in counts.index[:n])

@@ -20,8 +20,6 @@ def test_plants_what_it_says() -> None:
     np.testing.assert_allclose(world.weights.sum(axis=1), 0, atol=1e-4)
     expected = np.einsum("npc,vp,vc->nv", world.features, world.fields.reshape(10, -1), world.weights)
     np.testing.assert_allclose(world.signal, expected - expected.mean(axis=0), atol=1e-4)
-    again = complex_cells(1500, 500, 10, seed=1)
-    np.testing.assert_array_equal(again.responses, world.responses)
 
 
 def test_an_inverted_image_gives_the_same_features() -> None:
@@ -115,9 +113,7 @@ def test_a_follower_is_its_leader_three_frames_later_and_tells_nothing_at_the_sa
     assert world.regions.groupby("pair")["role"].nunique().eq(2).all()
 
 
-def test_seeds_decide_and_bad_sizes_are_named() -> None:
-    assert np.array_equal(roi_series(3, 40, 2, seed=1).series, roi_series(3, 40, 2, seed=1).series)
-    assert not np.array_equal(roi_lagged(3, 40, 2, seed=1).series, roi_lagged(3, 40, 2, seed=2).series)
+def test_bad_sizes_are_named() -> None:
     refused("at least two subjects", roi_series, 1)
     refused("within", roi_series, 3, trait=1.2)
     refused("at least 6", roi_lagged, 3, 4)

@@ -82,13 +82,6 @@ def test_images_of_another_shape_are_refused() -> None:
 # The renderer: what the table says is what the image shows, at any size.
 
 
-def test_same_seed_same_scenes_and_pixels() -> None:
-    a, b = draw_scenes(40, 3), draw_scenes(40, 3)
-    assert a.equals(b)
-    np.testing.assert_array_equal(render(a, 64), render(b, 64))
-    assert not a.equals(draw_scenes(40, 4))
-
-
 def test_one_table_renders_alike_at_two_sizes() -> None:
     scenes = draw_scenes(30, 1)
     small = render(scenes, 32).astype(float)

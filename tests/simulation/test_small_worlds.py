@@ -131,7 +131,6 @@ def test_plants_what_it_says_of_abstraction() -> None:
     # Basic categories of one superordinate category look like those of eight different ones.
     assert len({*zip(world.superordinate.tolist(), world.lookalike.tolist(), strict=True)}) == 80
     assert np.diag(world.similarities).mean() == pytest.approx(6)
-    np.testing.assert_array_equal(abstraction_world(seed=1).features, world.features)
 
 
 def test_people_see_superordinate_categories_and_networks_lookalikes() -> None:
@@ -176,8 +175,6 @@ def test_plants_what_it_says_of_linear() -> None:
         these = noise[:, :, ceiling == level]
         standard_error = (1 - level) * np.sqrt(2 / these.size)
         assert abs(these.var() - (1 - level)) <= 4 * standard_error
-    again = linear_world(2000, 15, 3, ceiling, seed=1)
-    np.testing.assert_array_equal(again.repeats, world.repeats)
 
 
 def test_ceilings_are_shares() -> None:
@@ -202,7 +199,6 @@ def test_plants_what_it_says_of_voxel_prior() -> None:
     few = weights[:, :50]
     signal = images @ few[:-1] + few[-1]
     np.testing.assert_allclose(world.noise_sd(few, 1.5) / signal.std(axis=0), 1.5, rtol=0.05)
-    np.testing.assert_array_equal(voxel_prior_world(seed=3).basis, world.basis)
 
 
 def test_reference_is_ridge_where_the_prior_is_isotropic() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from mne.stats import combine_adjacency, permutation_cluster_1samp_test
 from refusals import refused
 from scipy import ndimage, sparse
 
-from brainalign.statistics import cluster_permutation
+from brainalign.statistics import cluster_permutation, sensor_adjacency
 
 
 def ring(n: int) -> sparse.coo_array:
@@ -82,37 +83,43 @@ def test_span_sensors_and_peak() -> None:
     times = np.arange(20) / 100
     null = rng.normal(size=(99, 6, 20)) * 0.1
     found = cluster_permutation(observed, null, ring(6), threshold=0.5, kind="score", times=times)
-    first, second = found.clusters
-    assert first.sensors.tolist() == [0, 5]
-    assert (first.start, first.stop) == (0.08, 0.14)
-    assert (first.peak_sensor, first.peak_time) == (0, 13)
-    assert first.mass == 4 * 3 + 3 * 4 + 9
-    assert first.p == second.p == 1 / 100
-    assert second.mass == 2
     np.testing.assert_array_equal(found.mask(), observed > 0)
-    table = found.table([f"MEG{k}" for k in range(6)])
-    assert table["sensors"].tolist() == [["MEG0", "MEG5"], ["MEG3"]]
-    assert table["n_points"].tolist() == [8, 2]
+    expected = {
+        "cluster": [0, 1],
+        "mass": [4.0 * 3 + 3 * 4 + 9, 2.0],
+        "p": [1 / 100, 1 / 100],
+        "start": [0.08, 0.0],
+        "stop": [0.14, 0.01],
+        "n_sensors": [2, 1],
+        "n_points": [8, 2],
+        "peak_sensor": ["MEG0", "MEG3"],
+        "sensors": [["MEG0", "MEG5"], ["MEG3"]],
+    }
+    pd.testing.assert_frame_equal(found.table([f"MEG{k}" for k in range(6)]), pd.DataFrame(expected))
+    assert found.table()["sensors"].tolist() == [["0", "5"], ["3"]]
+    assert [(each.peak_sensor, each.peak_time) for each in found.clusters] == [(0, 13), (3, 0)]
+    samples = cluster_permutation(observed, null, ring(6), threshold=0.5, kind="score").clusters
+    assert [(each.start, each.stop) for each in samples] == [(8, 14), (0, 1)]
     # Without adjacency every sensor stands alone.
     assert len(cluster_permutation(observed, null, threshold=0.5, kind="score").clusters) == 3
 
 
-@pytest.mark.parametrize("kind", ["z", "quantile"])
-def test_thresholds_of_each_point(kind: str) -> None:
+def test_thresholds_of_each_point() -> None:
     """Points differ in scale: their own null sets the threshold, and one loud sensor does not make the clusters."""
     rng = np.random.default_rng(3)
-    scale = np.array([1, 100, 1, 1])[:, None]
-    maps = rng.normal(size=(200, 4, 30)) * scale
+    scale = np.array([1, 100, 1, 0])[:, None]  # the last says nothing
+    maps = 3 + rng.normal(size=(200, 4, 30)) * scale
     maps[0, 2, 10:20] += 4
-    level = {"z": 1.64, "quantile": 0.95}[kind]
-    found = cluster_permutation(maps[0], maps[1:], threshold=level, kind=kind)  # type: ignore[arg-type]
-    if kind == "z":
-        assert found.clusters[0].sensors.tolist() == [2]
-        assert found.clusters[0].p <= 0.01
-    else:  # masses are in units of the score, so only scores of one scale should be summed
-        assert any(c.sensors.tolist() == [2] and c.mask[2, 10:20].all() for c in found.clusters)
-    counted = (maps > np.quantile(maps, 0.95, axis=0)).mean()
-    assert counted == pytest.approx(0.05, abs=0.002)
+    found = cluster_permutation(maps[0], maps[1:], threshold=1.64)
+    assert found.clusters[0].sensors.tolist() == [2]
+    assert found.clusters[0].p <= 0.01
+    z = (maps[0, :3] - maps[:, :3].mean(axis=0)) / maps[:, :3].std(axis=0, ddof=1)
+    np.testing.assert_allclose(found.statistic, [*z, np.zeros(30)], atol=1e-12)
+    both = cluster_permutation(maps[0], maps[1:], threshold=0.9, kind="quantile", tail="both")
+    above, below = maps[0] > np.quantile(maps, 0.9, axis=0), maps[0] < np.quantile(maps, 0.1, axis=0)
+    np.testing.assert_array_equal(both.mask(1), above | below)
+    greater = cluster_permutation(maps[0], maps[1:], threshold=0.9, kind="quantile")
+    np.testing.assert_array_equal(greater.mask(1), above)
 
 
 def test_nothing_above_the_threshold() -> None:
@@ -126,12 +133,40 @@ def test_nothing_above_the_threshold() -> None:
 def test_a_tie_counts_against() -> None:
     observed = np.array([[0.0, 2.0, 0.0]])
     assert cluster_permutation(observed, observed[None], threshold=1, kind="score").clusters[0].p == 1
+    found = cluster_permutation(observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
+    assert found.clusters[0].p == 1 / 13
+    assert (found.mask().sum(), found.mask(0.08).sum()) == (0, 1)  # .05 is what counts if nothing is said
+    below = cluster_permutation(-observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
+    assert below.clusters == []
+    deep = cluster_permutation(-observed, -2 * np.stack([observed] * 12), threshold=1, kind="score", tail="both")
+    assert (deep.clusters[0].mass, deep.clusters[0].p) == (-2, 1)
+    np.testing.assert_array_equal(deep.null_mass, np.full(12, 4.0))
+
+
+def test_neighbours_are_the_nearest_six_of_a_type() -> None:
+    places = np.random.default_rng(5).normal(size=(13, 3))
+    kinds = np.array(["mag", "grad", *["mag"] * 9, "grad", "eog"])
+    targets = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"]).assign(sensor_type=kinds)
+    expected = np.zeros((13, 13), dtype=bool)
+    for one in range(13):
+        others = [other for other in range(13) if other != one and kinds[other] == kinds[one]]
+        for other in sorted(others, key=lambda other: np.linalg.norm(places[one] - places[other]))[:6]:
+            expected[one, other] = expected[other, one] = True
+    np.testing.assert_array_equal(sensor_adjacency(targets).toarray(), expected)
+    assert sensor_adjacency(targets.assign(y_mm=np.where(kinds == "eog", np.nan, 0))).nnz == 0
 
 
 def test_bad_input() -> None:
     observed, null = np.zeros((3, 5)), np.zeros((4, 3, 5))
     refused("3 sensors", cluster_permutation, observed, null, ring(4))
+    refused("3 sensors", cluster_permutation, observed, null, np.zeros((3, 4)))
     refused("n_permutations", cluster_permutation, observed, null[:, :2])
+    refused("n_permutations", cluster_permutation, observed, null[:0])
+    refused("n_permutations", cluster_permutation, observed[0], null[:, 0])
+    refused("kind must be one of", cluster_permutation, observed, null, kind="t")
+    refused("tail must be one of", cluster_permutation, observed, null, tail="less")
     refused(r"quantile in \(.5, 1\)", cluster_permutation, observed, null, kind="quantile", threshold=2.3)
+    refused(r"quantile in \(.5, 1\)", cluster_permutation, observed, null, kind="quantile", threshold=0.5)
     refused("NaN", cluster_permutation, observed * np.nan, null)
+    refused("NaN", cluster_permutation, observed, null * np.nan)
     refused("4 entries", cluster_permutation, observed, null, times=np.arange(4))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from refusals import refused
+from scipy.stats import norm, t
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
@@ -16,6 +17,7 @@ from brainalign.statistics import (
     bootstrap_correlations,
     family_contest,
     fdr,
+    interval_widening,
     permuted_correlations,
     region_draws,
     target_winners,
@@ -60,14 +62,28 @@ def test_definitions_by_hand() -> None:
     assert rows.loc["IT", "reason"].unique().tolist() == ["the interval of the margin includes 0"]
     np.testing.assert_allclose(rows["ceiling_r"], [0.5, 0.5, 0.3, 0.3])
     assert (rows["p_null"] == 1 / 200).all()
-    half_width = (rows["ahead_high"] - rows["ahead_low"])[("V1", "task")] / 2
-    assert half_width == pytest.approx(1.96 * 0.01 * np.sqrt(2) * np.sqrt(1 + 100 / 300), rel=0.15)
-
-
-def test_a_large_training_set_adds_no_doubt() -> None:
-    few, many = (family_contest([*TASK, LANGUAGE], REGIONS, n_train=n, n_test=100) for n in (100, 10**9))
-    ratio = (few["high"] - few["r"]) / (many["high"] - many["r"])
-    np.testing.assert_allclose(ratio, np.sqrt(2))
+    about = ["region", "family", "model", "method", "layer", "cv_r"]
+    scores = ["r", "low", "high", "ahead", "ahead_low", "ahead_high", "winner", "runner_up", "decided"]
+    assert table.columns.tolist() == [*about, *scores, "p_null", "null_high", "reason", "ceiling_r", "n_targets"]
+    assert table["model"].tolist() == ["tasknet", "languagenet"] * 2
+    assert set(table["method"]) == {"ridge"}
+    assert table["n_targets"].tolist() == [2] * 4
+    np.testing.assert_allclose(rows["cv_r"], [0.4, 0.2, 0.2, 0.3])
+    widening = interval_widening(300, 100, 0.95)
+    assert widening == pytest.approx(t(99).isf(0.025) / norm.isf(0.025) * np.sqrt(100 / 99) * np.sqrt(1 + 100 / 300))
+    for region, mine in enumerate((TASK[0], TASK[1])):  # two families: each is all others of the other
+        gap = mine.draws[:, region] - LANGUAGE.draws[:, region]
+        of_family = {"task": (mine.draws[:, region], gap), "language": (LANGUAGE.draws[:, region], -gap)}
+        for family, drawn in of_family.items():
+            row = rows.loc[(["V1", "IT"][region], family)]
+            for name, values in zip(("", "ahead_"), drawn, strict=True):
+                middle = row["ahead" if name else "r"]
+                low, high = middle + widening * (np.quantile(values, [0.025, 0.975]) - middle)
+                assert [row[f"{name}low"], row[f"{name}high"]] == pytest.approx([low, high])
+        largest = np.maximum(mine.null[:, region], LANGUAGE.null[:, region])
+        assert rows["null_high"].iloc[2 * region] == pytest.approx(np.quantile(largest, 0.975))
+    without = family_contest([*TASK, LANGUAGE], REGIONS, **SIZES)
+    assert without["ceiling_r"].isna().all()
 
 
 def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
@@ -109,8 +125,10 @@ def test_what_cannot_be_compared() -> None:
     with pytest.raises(BrainalignError, match=r"'task' has 2 fits.*nothing was scored.*tasknet/ridge \(late\)"):
         family_contest([TASK[0], blind, LANGUAGE], REGIONS, **SIZES)
     assert len(family_contest([blind, LANGUAGE], REGIONS, **SIZES)) == 4  # nothing to choose
-    with pytest.raises(BrainalignError, match="compare fits of the same targets with the same draws"):
-        family_contest([*TASK, replace(LANGUAGE, draws=LANGUAGE.draws[:100])], REGIONS, **SIZES)
+    message = "compare fits of the same targets with the same draws"
+    for name, values in (("draws", LANGUAGE.draws[:100]), ("null", LANGUAGE.null[:9]), ("r", LANGUAGE.r[:3])):
+        refused(message, family_contest, [*TASK, replace(LANGUAGE, **{name: values})], REGIONS, **SIZES)
+    refused(message, family_contest, [*TASK, LANGUAGE], REGIONS | {"V4": np.array([0])}, **SIZES)
     with pytest.raises(BrainalignError, match=r"1 regions have no target \(IT\)"):
         family_contest([*TASK, LANGUAGE], REGIONS | {"IT": np.empty(0, dtype=int)}, **SIZES)
 
@@ -122,10 +140,15 @@ def test_winners_of_single_targets() -> None:
     assert table["target"].tolist() == [0, 1, 3]
     assert table["family"].tolist() == ["task", "task", "language"]
     assert table["layer"].tolist() == ["late", "early", "mean"]
+    assert table["model"].tolist() == ["tasknet", "tasknet", "languagenet"]
+    assert table["method"].tolist() == ["ridge"] * 3
     np.testing.assert_allclose(table["r"], [0.6, 0.5, 0.31])
     np.testing.assert_allclose(table["margin"], [0.4, 0.3, 0.11])
     assert table["second"].tolist() == ["language", "language", "task"]
     np.testing.assert_allclose(table["q"], fdr(np.array([0.02, 0.02, 0.02])))  # of two families
+    unscored = replace(LANGUAGE, r=np.full(4, 0.9), p=np.array([0.01, np.nan, 0.7, 0.3]))
+    table = target_winners([*TASK, unscored], np.array([0, 1, 2, 3]))
+    np.testing.assert_allclose(table["q"], fdr(np.array([0.02, 1.0, 1.0, 0.6])))
 
 
 def test_draws_of_regions_equal_their_definition() -> None:

@@ -5,15 +5,18 @@ import pytest
 from refusals import refused
 from scipy import stats
 from scipy.stats import pearsonr
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import explained_variance_score, r2_score
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import explained_variance_score, r2_score, roc_auc_score
 
 from brainalign.statistics import (
     bootstrap_correlations,
     explained_variance,
     group_means,
+    held_out_prediction,
+    held_out_r2,
     identification,
     linear_classification,
+    logistic_auc,
     noise_ceiling,
     normalized_r2,
     pair_matching,
@@ -25,7 +28,8 @@ from brainalign.statistics import (
 
 
 @pytest.fixture
-def pair() -> tuple[np.ndarray, np.ndarray]:
+def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
+    monkeypatch.setattr("brainalign.statistics.correlations.BLOCK", 70)  # several blocks of targets, the last not full
     rng = np.random.default_rng(0)
     measured = 1000 + rng.normal(size=(25, 300))
     return measured + 2 * rng.normal(size=measured.shape), measured
@@ -47,7 +51,7 @@ def test_permuted_equal_to_scipy(pair: tuple[np.ndarray, np.ndarray], n: int) ->
     rows = orders_of(25, n, 3)
     mask = np.arange(300) % 3 == 0
     found = permuted_correlations(predicted, measured, n, 3, groups=[np.arange(290, 300), mask], n_maps=n)
-    plain = np.array([[pearsonr(predicted[o, t], measured[:, t]).statistic for t in range(300)] for o in rows])
+    plain = np.stack([pearsonr(predicted[order], measured, axis=0).statistic for order in rows])
     np.testing.assert_allclose(found.maps, plain, atol=2e-6)
     np.testing.assert_allclose(found.max_r, plain.max(axis=1), atol=2e-6)
     np.testing.assert_allclose(found.mean_r, plain.mean(axis=1), atol=2e-6)
@@ -80,13 +84,13 @@ def test_p_is_uniform_where_nothing_is_predicted(n_rows: int) -> None:
 
 def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
     predicted, measured = pair
-    groups = [np.arange(3), np.array([5])]
+    groups = [np.arange(3), np.array([5]), np.array([279, 280, 299])]
     found = bootstrap_correlations(predicted, measured, groups, n_draws=30, seed=3)
     counts = np.random.default_rng(3).multinomial(25, np.full(25, 1 / 25), size=30)
     for draw, count in zip(found, counts, strict=True):
         rows = np.repeat(np.arange(25), count)
-        r = [pearsonr(predicted[rows, t], measured[rows, t]).statistic for t in (0, 1, 2, 5)]
-        np.testing.assert_allclose(draw, [np.mean(r[:3]), r[3]], atol=1e-5)
+        r = [pearsonr(predicted[rows, t], measured[rows, t]).statistic for t in (0, 1, 2, 5, 279, 280, 299)]
+        np.testing.assert_allclose(draw, [np.mean(r[:3]), r[3], np.mean(r[4:])], atol=1e-5)
 
 
 def test_bootstrap_spread_is_the_sampling_spread() -> None:
@@ -247,6 +251,45 @@ def test_linear_classification_is_sklearns_on_held_out_rows() -> None:
         expected.append(model.score((responses[test] - mean) / sd, labels[test]))
     np.testing.assert_allclose(found, expected)
     assert 0.4 < found.mean() < 1
+
+
+def test_the_area_under_the_curve_is_sklearns_on_held_out_rows() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.array(["b", "a"])[rng.integers(2, size=60)]
+    labels[45:] = "a"  # the last fold tests one category
+    responses = rng.normal(size=(60, 5)) * [1, 2, 3, 4, 5] + 0.8 * (labels == "a")[:, None]
+    folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
+    for c in (0.01, 1.0):
+        expected = []
+        for train, test in folds[:3]:
+            mean, sd = responses[train].mean(axis=0), responses[train].std(axis=0)
+            model = LogisticRegression(C=c, max_iter=2000).fit((responses[train] - mean) / sd, labels[train] == "b")
+            expected.append(roc_auc_score(labels[test] == "b", model.decision_function((responses[test] - mean) / sd)))
+        np.testing.assert_allclose(logistic_auc(responses, labels, folds, c), [*expected, np.nan])
+    np.testing.assert_allclose(logistic_auc(responses, labels, folds), logistic_auc(responses, labels, folds, 0.01))
+
+
+def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_scale() -> None:
+    rng = np.random.default_rng(4)
+    X, Y = rng.normal(size=(30, 4)) * [1, 5, 0.2, 0] + 3, rng.normal(size=(30, 3)) * [1, 7, 0] + 2
+    unseen = rng.normal(size=(6, 4)) + 3
+    scale = np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
+    for standardise in (False, True):
+        divided = (X / scale, unseen / scale) if standardise else (X, unseen)
+        expected = Ridge(2.0).fit(divided[0], Y).predict(divided[1])
+        found = held_out_prediction(Ridge(2.0), X, Y, unseen, standardise=standardise)
+        np.testing.assert_allclose(found, expected)
+    np.testing.assert_array_equal(held_out_prediction(None, X, Y[:, 2:], unseen), np.full((6, 1), 2.0))
+    one = held_out_prediction(Ridge(2.0), X, Y[:, :1], unseen)
+    np.testing.assert_allclose(one[:, 0], Ridge(2.0).fit(X, Y[:, 0]).predict(unseen))
+    parts = np.split(rng.permutation(30), [7, 18])
+    rests = [np.setdiff1d(np.arange(30), part) for part in parts]
+    pairs = list(zip(parts, rests, strict=True))
+    left = [Y[part] - Ridge(2.0).fit(X[rest], Y[rest]).predict(X[part]) for part, rest in pairs]
+    total = [Y[part] - Y[rest].mean(axis=0) for part, rest in pairs]
+    expected = 1 - np.square(np.concatenate(left)).sum() / np.square(np.concatenate(total)).sum()
+    assert held_out_r2(Ridge(2.0), X, Y, parts) == pytest.approx(expected)
+    assert np.isnan(held_out_r2(Ridge(2.0), X, Y[:, 2:], parts))
 
 
 def test_labels_shuffled_within_folds_are_at_chance() -> None:

@@ -7,7 +7,6 @@ import pytest
 from refusals import refused
 from scipy.stats import norm, t
 
-from brainalign.checks import BrainalignError
 from brainalign.statistics import Exchange, crossed_bootstrap, exchanged, paired_differences_p, pairing_test
 
 
@@ -20,6 +19,8 @@ def test_pairs_equal_permutations_done_by_hand() -> None:
     orders = exchanged(stimuli, 9, None, 50, np.random.default_rng(3))
     by_hand = [np.mean([scores[i, dict(zip(stimuli, o, strict=True))[j]] for i, j in enumerate(shown)]) for o in orders]
     np.testing.assert_allclose(found.null, by_hand)
+    assert (found.null_mean, found.null_sd) == pytest.approx((np.mean(by_hand), np.std(by_hand, ddof=1)))
+    assert (found.n_trials, found.n_stimuli) == (30, len(stimuli))
     assert found.p == (1 + np.sum(np.array(by_hand) >= found.value)) / 51
     assert all(sorted(order) == list(stimuli) for order in orders)
 
@@ -66,9 +67,22 @@ def test_crossed_bootstrap_covers() -> None:
     # Trials drawn as if they were independent are far too sure.
     naive = effects.std() / np.sqrt(300) * 2 * 1.96
     assert found.high - found.low > 1.5 * naive
+    assert found.n == 25
+    narrow = crossed_bootstrap(effects, subject, stimulus, confidence=0.5, n_draws=300, seed=k)
+    rng = np.random.default_rng(k)
+    of_subjects, of_stimuli = (rng.multinomial(n, np.full(n, 1 / n), size=300) for n in (12, 25))
+    table = effects.reshape(12, 25)
+    means = np.einsum("ds,st,dt->d", of_subjects, table, of_stimuli) / 300  # a full design: all draws hold 300 trials
+    assert (narrow.low, narrow.high) == pytest.approx(tuple(np.quantile(means, [0.25, 0.75])))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
     alone = crossed_bootstrap(effects[subject == 0], subject[subject == 0], stimulus[subject == 0])
     assert alone.low < effects[subject == 0].mean() < alone.high
     refused("distinct stimuli", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(20) % 3)
+    refused(
+        "1 values that are not finite", crossed_bootstrap, np.array([*np.ones(19), np.nan]), np.zeros(20), np.arange(20)
+    )
+    refused("one label per trial", crossed_bootstrap, np.ones(20), np.zeros(19), np.arange(20))
+    refused("one label per trial", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(19))
 
 
 # --- exchange ---------------------------------------------------------------------------------------------------------
@@ -101,8 +115,18 @@ def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
 
 
 def test_units_with_two_labels_are_refused() -> None:
-    with pytest.raises(BrainalignError, match=r"1 units have several labels \(first: 0\)"):
-        Exchange(np.where(np.arange(36) == 0, "b", LABELS), UNITS, BLOCKS)
+    refused(
+        r"1 units have several labels \(first: 0\)", Exchange, np.where(np.arange(36) == 0, "b", LABELS), UNITS, BLOCKS
+    )
+    refused(
+        r"1 units have several blocks \(first: 7\)",
+        Exchange,
+        LABELS,
+        UNITS,
+        np.where(np.arange(36) > 22, "test", BLOCKS),
+    )
+    refused("give one per trial", Exchange, LABELS, UNITS[:9], BLOCKS)
+    refused("give one per trial", Exchange, LABELS, UNITS, BLOCKS[:9])
 
 
 # --- paired differences -----------------------------------------------------------------------------------------------
@@ -157,5 +181,5 @@ def test_models_that_are_the_same_cannot_be_told_apart() -> None:
 
 
 def test_a_column_of_draws_for_each_difference() -> None:
-    with pytest.raises(BrainalignError, match="differences has 2 rows but columns of draws has 3"):
-        paired_differences_p(np.zeros(2), np.zeros((5, 3)), 20)
+    message = "differences has 2 rows but columns of draws has 3"
+    refused(message, paired_differences_p, np.zeros(2), np.zeros((5, 3)), 20)

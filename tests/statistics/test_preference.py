@@ -5,7 +5,6 @@ import pytest
 from refusals import refused
 from scipy.stats import spearmanr
 
-from brainalign.checks import BrainalignError
 from brainalign.statistics import layer_preference, recovered_depth
 
 LAYERS = ["a", "b", "c", "d"]
@@ -26,6 +25,8 @@ def test_definitions_by_hand() -> None:
     table = preference(scores).set_index("roi")
     assert table["best"].tolist() == ["b", "b", "a", "b"]
     assert table["second"].tolist() == ["c", "a", "d", "d"]
+    np.testing.assert_allclose(table["r"], [0.5, 0.31, 0.01, 0.4])
+    np.testing.assert_allclose(table["r_second"], [0.4, 0.3, 0.005, 0.1])
     np.testing.assert_allclose(table["margin"], [0.1, 0.01, 0.005, 0.3])
     np.testing.assert_allclose(table["margin_se"], 0.01 * np.sqrt(2), rtol=0.15)
     assert table["decided"].tolist() == [True, False, False, True]
@@ -33,6 +34,9 @@ def test_definitions_by_hand() -> None:
     assert table.loc["area2", "reason"].startswith("r is not above its permuted null (p = ")
     assert table.loc["area0", "p"] == 1 / 200
     assert table["decided"].dtype == bool
+    rivals = {"se_factor": 0.5, "max_p": 0.9}  # what decides is asked for: half a standard error, nine in ten
+    assert preference(scores, **rivals)["decided"].tolist() == [True, True, False, True]
+    assert "more than 0.5 SE" in preference(scores, **rivals).loc[2, "reason"]
 
 
 def test_the_null_is_that_of_the_best_of_all_layers() -> None:
@@ -67,8 +71,21 @@ def test_one_layer_and_none() -> None:
     table = preference(np.array([[0.5], [np.nan]]))
     assert table["decided"].tolist() == [False, False]
     assert table["reason"].tolist() == ["no second layer to compare with", "no layer has a score"]
-    with pytest.raises(BrainalignError, match=r"got \(2, 4\)"):
-        layer_preference(np.zeros((2, 4)), np.zeros((3, 2, 3)), np.zeros((3, 2, 4)), ["V1", "V2"], LAYERS)
+    assert table["best"].tolist() == ["a", ""]
+    np.testing.assert_allclose(table["p"], [1 / 200, np.nan])
+    np.testing.assert_allclose(table["r"], [0.5, np.nan])
+    weak = preference(np.array([[0.0]]), max_p=0.001)
+    assert weak.loc[0, "reason"].endswith("; no second layer to compare with")
+    fitting = {"scores": (2, 4), "draws": (3, 2, 4), "null": (3, 2, 4)}
+    for name, shape in (
+        ("scores", (2, 3)),
+        ("draws", (3, 2, 3)),
+        ("draws", (1, 2, 4)),
+        ("null", (3, 1, 4)),
+        ("null", (0, 2, 4)),
+    ):
+        given = {key: np.zeros(size) for key, size in (fitting | {name: shape}).items()}
+        refused(r"got \(2, [34]\)", layer_preference, **given, rois=["V1", "V2"], layers=LAYERS)
 
 
 def test_recovered_depth() -> None:
@@ -92,5 +109,10 @@ def test_undefined_depths_have_a_reason() -> None:
     nothing = recovered_depth(planted, {}, LAYERS)
     assert np.isnan(nothing.exact)
     assert nothing.n_undecided == 3
+    flat = recovered_depth(dict.fromkeys("xyz", "a"), {"x": "a", "y": "b", "z": "c"}, LAYERS)
+    assert flat.reason == "the planted layer is the same in every decided area"
+    assert (flat.exact, flat.adjacent) == pytest.approx((1 / 3, 2 / 3))
     refused("planted layer", recovered_depth, {"V1": "q"}, {}, LAYERS)
+    refused("recovered layer", recovered_depth, {"V1": "a"}, {"V1": "q"}, LAYERS)
     refused("2 different layers", recovered_depth, {"V1": "a"}, {}, ["a"])
+    refused("2 different layers", recovered_depth, {"V1": "a"}, {}, ["a", "b", "a"])

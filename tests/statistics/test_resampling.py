@@ -101,7 +101,11 @@ def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
     low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
     assert interval.low == pytest.approx(low, abs=0.05)
     assert interval.high == pytest.approx(high, abs=0.05)
-    assert bootstrap(values, seed=3) == bootstrap(values, seed=3)
+    found = bootstrap(values, 0.8, 700, seed=3)
+    drawn = np.random.default_rng(3).choice(values, size=(700, 40)).mean(axis=1)
+    tail = stats.norm.cdf(-stats.t.ppf(0.9, 39) * np.sqrt(40 / 39))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [tail, 1 - tail])))
+    assert (found.n, interval.n) == (40, 40)
 
 
 def test_the_interval_over_folds_is_the_corrected_t_interval() -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from refusals import refused
+from scipy.linalg import null_space
 from scipy.stats import binomtest
 
 from brainalign.checks import BrainalignError
 from brainalign.statistics import area_map_test, smooth_map_test, spin_orders, spin_test
+from brainalign.statistics.smooth_maps import JITTER, NUGGETS
 
 N = 300  # vertices per hemisphere
 
@@ -74,6 +78,10 @@ def test_correlations_leave_out_places_without_a_value() -> None:
     values[3], other[5] = np.nan, np.nan
     orders = [rng.permutation(12), np.array([-1, *rng.permutation(11)]), np.full(12, -1)]
     found = spin_test(values, {"other": other}, orders).iloc[0]
+    assert found["q"] == found["p"]
+    lost = spin_test(values, {"other": other}, orders[2:]).iloc[0]
+    assert np.isnan([lost["p"], lost["q"], lost["null_sd"]]).all()
+    assert (lost["n_spins"], lost["reason"]) == (0, "no rotation keeps half of the entries")
     null = []
     for order in orders[:2]:
         turned = np.where(order < 0, np.nan, values[order])
@@ -95,7 +103,12 @@ def test_maps_that_say_nothing_give_nan_with_a_reason() -> None:
     assert found["r"].isna().tolist() == [True, True, False]
     assert found["p"].isna().tolist() == [True, True, False]
     assert found["q"].isna().tolist() == [True, True, False]
-    assert "constant" in found.loc["constant", "reason"]
+    assert (
+        found.loc[["constant", "empty"], "reason"].tolist() == ["constant map, or fewer than 3 entries in common"] * 2
+    )
+    flat, steep = (spin_test(0.1 + size * values, {"itself": values}, orders)["r"][0] for size in (0, 1e-9))
+    assert np.isnan(flat)
+    assert steep == pytest.approx(1)
     assert found.loc["itself", "r"] == pytest.approx(1)
     assert found.loc["itself", "reason"] == ""
 
@@ -154,21 +167,13 @@ def test_bad_input() -> None:
 # Correlation of areas with cortical maps: a planted map is found, unrelated ones are not; few areas.
 
 
-def sphere(n: int) -> np.ndarray:
-    """Return points spread evenly over a sphere of 100 mm."""
-    k = np.arange(n) + 0.5
-    height, turn = 1 - 2 * k / n, np.pi * (1 + np.sqrt(5)) * k
-    flat = np.sqrt(1 - height**2)
-    return 100 * np.column_stack([flat * np.cos(turn), flat * np.sin(turn), height])
-
-
 def smooth_values(places: np.ndarray, n_maps: int, seed: int) -> np.ndarray:
     chord = np.linalg.norm(places[:, None] - places, axis=2)
     values, vectors = np.linalg.eigh(np.exp(-(chord**2) / (2 * 60**2)))
     return (np.random.default_rng(seed).normal(size=(n_maps, len(places))) * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
-PLACES = sphere(90)
+PLACES = fibonacci(90)
 SEPARATION = np.linalg.norm(PLACES[:, None] - PLACES, axis=2)
 SPINS = list(spin_orders(PLACES, np.full(90, "L"), 300, seed=1))
 
@@ -237,6 +242,39 @@ def test_r_is_pearsons(sheet: tuple[np.ndarray, np.ndarray]) -> None:
     maps = np.random.default_rng(1).normal(size=(3, 20))
     found = smooth_map_test(maps, places[:, 0], separation, n_surrogates=50)
     assert found.r == pytest.approx([np.corrcoef(row, places[:, 0])[0, 1] for row in maps])
+
+
+@pytest.mark.parametrize("alternative", ["greater", "two-sided"])
+def test_likelihoods_and_surrogates_by_hand(sheet: tuple[np.ndarray, np.ndarray], alternative: str) -> None:
+    """The restricted likelihood is that of contrasts, in which no mean is left; its scale is the one that fits best."""
+    places, separation = sheet
+    maps = np.random.default_rng(3).normal(size=(2, 20)) + places.T / 40
+    found = smooth_map_test(maps, places[:, 0], separation, alternative=alternative, n_surrogates=60, seed=5)
+    noise, contrasts = np.random.default_rng(5).normal(size=(60, 20)), null_space(np.ones((1, 20)))
+    kernels = (
+        lambda x: np.exp(-(x**2) / 2),
+        lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x),
+        lambda x: np.exp(-x),
+    )
+    lengths = np.geomspace(np.sort(separation, axis=1)[:, 1].mean() / 2, separation.max(), 20)
+    size = np.abs if alternative == "two-sided" else np.positive
+    rows = []
+    for kernel, length, nugget in product(kernels, lengths, NUGGETS):
+        values, vectors = np.linalg.eigh(kernel(separation / length))
+        variances = (1 - nugget) * np.maximum(values, 0) + nugget + JITTER
+        covariance = contrasts.T @ (vectors * variances) @ vectors.T @ contrasts
+        y = maps @ contrasts
+        rest = (y * np.linalg.solve(covariance, y.T).T).sum(axis=1)
+        likelihood = -(np.linalg.slogdet(covariance)[1] + 19 * np.log(rest)) / 2
+        null = np.corrcoef(places[:, 0], noise * np.sqrt(variances) @ vectors.T)[0, 1:]
+        reached = [(size(null) >= size(r) - 1e-9).sum() for r in found.r]
+        rows.append((likelihood, reached, np.full(2, length), np.full(2, (null**2).mean())))
+    likelihoods, reached, length, spread = np.array(rows).transpose(1, 0, 2)
+    weights = np.exp(likelihoods - likelihoods.max(axis=0))
+    weights /= weights.sum(axis=0)
+    np.testing.assert_allclose(found.p, (1 + (weights * reached).sum(axis=0)) / 61)
+    np.testing.assert_allclose(found.length_mm, (weights * length).sum(axis=0))
+    np.testing.assert_allclose(found.null_sd, np.sqrt((weights * spread).sum(axis=0)))
 
 
 def test_scale_and_shift_change_nothing(sheet: tuple[np.ndarray, np.ndarray]) -> None:

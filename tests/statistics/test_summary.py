@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brainalign.statistics import cross_validated_interval
 from brainalign.statistics.summary import (
     Encoding,
     SplitInfo,
@@ -68,39 +69,49 @@ def rows_of(encoding: Encoding) -> pd.DataFrame:
 
 
 def test_every_number_stands_beside_its_controls(encoding: Encoding) -> None:
-    rows = rows_of(encoding).set_index(["split", "layer", "quantity"]).sort_index()
-    found = rows.loc[("runs", "a", "identification")]
-    assert found["value"] == 0.75
-    assert found["chance"] == 0.25
-    assert found["null_mean"] == pytest.approx(0.25, abs=0.01)
-    assert found["p"] == 0.01
-    assert found["n_null"] == 99
-    assert rows.loc[("runs", "b", "identification"), "n_null"] == 0
-    assert np.isnan(rows.loc[("runs", "b", "identification"), "p"])
-    assert rows.loc[("runs", "a", "share of targets with r > 0.3"), "value"] == pytest.approx(0.4)
-    assert rows.loc[("runs", "a", "share of targets with r > 0.3"), "null_mean"] == pytest.approx(0.1)
-    assert rows.loc[("runs", "a", "largest r"), "p"] == 0.01
-    assert rows.loc[("runs", "a", "share of targets at q < 0.05 (FDR)"), "value"] == 0.4
-    assert rows.loc[("runs", "a", "share of targets at p < 0.05 (family-wise)"), "value"] == 0.2
-    pairs = rows.loc[("pairs", "a", "pair matching")]
-    assert pairs["value"] == pytest.approx(4 / 6)
-    assert pairs["chance"] == 0.5
-    assert np.isnan(pairs["low"])  # pairs share stimuli: no interval
-
-
-def test_unreliable_targets_do_not_enter_normalised_means(encoding: Encoding) -> None:
-    rows = rows_of(encoding)
-    row = rows[rows["quantity"] == "mean r2_normalized of targets with ceiling > 0.1"].iloc[0]
-    assert row["value"] == pytest.approx(0.4)
-    assert row["n"] == 5
+    """Medians and normalised means have a chance of 0; pairs share stimuli and have no interval; b has no null."""
+    accuracy, none = encoding.null["accuracy"], (np.nan, np.nan, np.nan, 0)
+    null = (accuracy.mean(), accuracy.quantile(0.95), 0.01, 99)
+    controls = {"a": (null, (0.1, 0.1, 0.01, 99), (0.5, 0.5, 0.01, 99)), "b": (none, none, none)}
+    expected = []
+    for layer, identified in (("a", 0.75), ("b", 1.0)):
+        of_accuracy, of_share, of_largest = controls[layer]
+        rows = [
+            ("identification", identified, identified, identified, 0.25, 24, *of_accuracy),
+            ("share of targets with r > 0.3", 0.4, np.nan, np.nan, np.nan, 10, *of_share),
+            ("largest r", 0.7, np.nan, np.nan, np.nan, 10, *of_largest),
+            ("median r", 0.25, np.nan, np.nan, 0.0, 10, *none),
+            ("mean r2_normalized of targets with ceiling > 0.1", 0.4, np.nan, np.nan, 0.0, 5, *none),
+            ("share of targets at q < 0.05 (FDR)", 0.4, np.nan, np.nan, np.nan, 10, *none),
+            ("share of targets at p < 0.05 (family-wise)", 0.2, np.nan, np.nan, np.nan, 10, *none),
+        ]
+        expected += [("runs", layer, *row) for row in rows]
+    expected += [("pairs", layer, "pair matching", 4 / 6, np.nan, np.nan, 0.5, 6, *none) for layer in "ab"]
+    columns = [
+        "split",
+        "layer",
+        "quantity",
+        "value",
+        "low",
+        "high",
+        "chance",
+        "n",
+        "null_mean",
+        "null_95",
+        "p",
+        "n_null",
+    ]
+    pd.testing.assert_frame_equal(rows_of(encoding), pd.DataFrame(expected, columns=columns))
+    untested = Encoding(encoding.scores.assign(q=np.nan), encoding.identification, encoding.null)
+    assert not rows_of(untested)["quantity"].str.contains("share of targets at").any()
 
 
 def test_the_interval_is_over_runs(encoding: Encoding) -> None:
     varied = encoding.identification.copy()
     varied.loc[varied["fold"] == 0, "correct"] = 0.0
     row = rows_of(Encoding(encoding.scores, varied, encoding.null)).iloc[0]
-    assert row["low"] < row["value"] < row["high"]
-    assert row["value"] == pytest.approx(0.625)
+    found = cross_validated_interval(np.array([0, 0.75, 0.75, 0.75, 0.75, 0.75]), 0.2, 0.95)
+    assert (row["value"], row["low"], row["high"]) == pytest.approx((0.625, found.low, found.high))
 
 
 def test_the_mean_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
@@ -109,7 +120,7 @@ def test_the_mean_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
     found = pooled.loc[("runs", "identification")]
     assert (found["value"], found["low"], found["high"], found["n"]) == (0.875, 0.75, 1.0, 2)
     assert found["sd"] == pytest.approx(np.std([0.75, 1.0], ddof=1))
-    assert found["p"] == 0.01
+    assert (found["layer"], found["chance"], found["p"]) == ("all", 0.25, 0.01)
     assert np.isnan(pooled.loc[("pairs", "pair matching"), "p"])  # which has no null here
 
 
@@ -132,8 +143,12 @@ def test_classification_has_its_chance() -> None:
         {"split": "runs", "fold": range(6), "accuracy": [0.5, 0.7, 0.6, 0.8, 0.9, 0.7], "chance": 0.25}
     )
     (row,) = summarize_decoding(table, {"runs": SplitInfo("run", 0.2)}, 0.95)
-    assert row["value"] == pytest.approx(0.7)
-    assert row["chance"] == 0.25
-    assert row["low"] < 0.7 < row["high"]
+    found = cross_validated_interval(table["accuracy"].to_numpy(), 0.2, 0.95)
+    numbers = ("value", "low", "high", "chance", "n", "n_null")
+    assert [row[name] for name in numbers] == pytest.approx([0.7, found.low, found.high, 0.25, 6, 0])
+    labels = ("model", "method", "split", "layer", "quantity")
+    assert [row[name] for name in labels] == ["none", "logistic", "runs", "", "classification"]
+    (few,) = summarize_decoding(table[1:], {"runs": SplitInfo("run", 0.2)}, 0.95)
+    assert np.isnan(few["low"])  # five folds
     (overlapping,) = summarize_decoding(table, {"runs": SplitInfo("run", np.nan)}, 0.95)
     assert np.isnan(overlapping["low"])  # folds that share test rows are no sample

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from brainalign.config import SynthesizeSettings
 from brainalign.pipelines.synthesize.synthesize import archive_of, sampling_of
 from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, SynthesisStudy, best_of, evolve
 from brainalign.synthesis.guidance.baselines import _best
+from brainalign.synthesis.guidance.study import _match
 
 
 class Shows(BrainGuidedPipeline):
@@ -67,6 +70,19 @@ def test_evolution_beats_the_best_of_as_many(shows: Shows) -> None:
     np.testing.assert_array_equal(again.scores, evolved.scores)
 
 
+def test_generations_by_hand(shows: Shows) -> None:
+    """The fitter half has children; what is new in them falls from a half to a twentieth, and the last are fewer."""
+    draws = torch.Generator().manual_seed(7)
+    noise = torch.randn((4, 12, 8, 8), generator=draws)
+    for share, n_children in ((0.5, 4), (0.5 / 10**0.5, 4), (0.05, 4), (0.05, 3)):
+        fitter = likeness(noise).argsort(descending=True)[:2]
+        parents = fitter[torch.randint(2, (n_children,), generator=draws)]
+        fresh = torch.randn((n_children, 12, 8, 8), generator=draws)
+        everyone = torch.cat([noise, (1 - share) ** 0.5 * noise[parents] + share**0.5 * fresh])
+        noise = everyone[likeness(everyone).argsort(descending=True)[:4]]
+    torch.testing.assert_close(evolve(shows, likeness, 4, 19, seed=7).images, noise)
+
+
 @pytest.mark.parametrize("n_evaluations", [8, 11, 23])
 def test_evolution_spends_what_it_may(shows: Shows, n_evaluations: int) -> None:
     """A last generation is smaller, so that evolution and the best of as many cost the same."""
@@ -98,6 +114,113 @@ def test_evolution_and_the_best_of_n_have_as_many_samples(
     sampling = Sampling(n_images=4, n_steps=2, recurrence=1)
     found = SynthesisStudy(pipe, {"red": redness}, judges, torch.rand(4, 3, 16, 16), sampling).run()
     assert allowed == [found.cost["n_pool"]] == [6]
+
+
+def test_every_condition_of_a_study_by_hand(latent_pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeds, options and judges of all conditions; every stretch of work takes longer than the one before."""
+    ticks, lines = itertools.count(), []
+    monkeypatch.setattr("brainalign.synthesis.guidance.study._clock", lambda device: float(next(ticks) ** 2))
+    objectives = {
+        name: lambda images, k=k: images[:, k].mean((1, 2)) - images[:, 2].mean((1, 2))
+        for k, name in enumerate(("red", "green"))
+    }
+
+    def responses(factor: float) -> Callable[[Tensor], np.ndarray]:
+        return lambda images: np.stack([factor * one(images).numpy() for one in objectives.values()], axis=1)
+
+    judges = Judges(
+        {"guide": responses(1), "check": responses(2), "true": responses(-3)},
+        {"typical": lambda images: images[:, 2].mean((1, 2)).numpy()},
+    )
+    natural = torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    natural = (natural * 255).round() / 255
+    sampling = Sampling(n_images=3, share_kept=0.7, n_steps=2, recurrence=2, scale=30.0, batch_size=2, seed=2)
+    nulls = [lambda images: -objectives["red"](images), lambda images: images.mean((1, 2, 3))]
+    study = SynthesisStudy(latent_pipe, objectives, judges, natural, sampling, {"green": "ab"}, lines.append)
+    found = study.run(nulls, n_null_images=2, scales=(5.0,))
+    # Stretches of work: two unguided, two with recurrence, two for red, two for green.
+    assert found.cost == pytest.approx(
+        {"unguided_seconds": 2, "guided_seconds": 92 / 6, "ratio": 92 / 12, "n_pool": 23}
+    )
+    assert lines == [
+        *("unguided", "guided for red", "guided for green", "prompted for green: ab", "best of 23"),
+        *("evolved for red", "evolved for green", "null encoder 1 of 2", "null encoder 2 of 2"),
+        *("scale 5 for red", "scale 5 for green"),
+    ]
+    table, images = found.table, torch.from_numpy(found.images).permute(0, 3, 1, 2).float() / 255
+    for k, region in enumerate(objectives):
+        mine = table[table["scored"] == region].sort_values("image")
+        assert mine["image"].tolist() == list(range(len(images)))
+        for name, judge in judges.by_region.items():
+            np.testing.assert_allclose(mine[name], judge(images)[:, k], atol=1e-5)
+        np.testing.assert_allclose(mine["typical"], judges.by_image["typical"](images), atol=1e-5)
+        grey = images.mean(dim=1).flatten(1).numpy()
+        np.testing.assert_allclose(mine["luminance"], grey.mean(axis=1), atol=1e-5)
+        np.testing.assert_allclose(mine["contrast"], grey.std(axis=1), atol=1e-5)
+
+    def sampled(objective: Any, seeds: list[int], recurrence: int, scale: float, **options: Any) -> Tensor:
+        draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+        options |= {"num_inference_steps": 2, "recurrence": recurrence, "guidance_scale": scale, "trust_radius": 0.2}
+        return latent_pipe(objective, num_images=len(seeds), generator=draws, **options).images
+
+    seeds, words = [2_000_006, 2_000_007, 2_000_008], {"prompt": "ab", "classifier_free_scale": 7.5}
+    later = [seed + 10_000 for seed in seeds]
+    pool = sampled(None, [2_000_006 + 100_000 + k for k in range(23)], 1, 0)
+    expected: dict[tuple[str, str, int, float], tuple[list[int], Tensor]] = {
+        ("unguided", "", -1, 0): (seeds, sampled(None, seeds, 1, 0)),
+        ("recurrent", "", -1, 0): (seeds, sampled(None, seeds, 2, 0)),
+        ("prompted", "green", -1, 0): (seeds, sampled(None, seeds, 1, 0, **words)),
+    }
+    for number, null in enumerate(nulls):
+        expected["null", "", number, 30] = (seeds[:2], sampled(null, seeds[:2], 2, 30))
+    for region, objective in objectives.items():
+        expected["guided", region, -1, 30] = (seeds, guided := sampled(objective, seeds, 2, 30))
+        expected["matched", region, -1, 30] = (seeds, _match(guided, expected["unguided", "", -1, 0][1]))
+        expected["sweep", region, -1, 5] = (later, sampled(objective, later, 2, 5))
+        best = objective(pool).argsort(descending=True)[:2]
+        expected["best of n", region, -1, 0] = ((best + 2_100_006).tolist(), pool[best])
+        evolved = evolve(latent_pipe, objective, 3, 23, seed=2, num_inference_steps=2)
+        expected["evolved", region, -1, 0] = ([-1, -1], evolved.images[:2])
+        for condition, sign in (("natural", 1), ("natural true", -1)):
+            top = (sign * objective(natural)).argsort(descending=True)[:2]
+            expected[condition, region, -1, 0] = ([-1, -1], natural[top])
+    mine = table[table["scored"] == "red"]
+    grouped = mine.groupby(["condition", "region", "null", "scale"], sort=False)
+    assert set(grouped.groups) == set(expected)
+    for key, rows in grouped:
+        assert rows["seed"].tolist() == expected[key][0], key
+        apart = images[rows["image"].tolist()] - expected[key][1]
+        assert apart.abs().max() < 1.6 / 255, key
+    steps = found.steps.set_index(["region", "step"])
+    assert steps.index.get_level_values("region").unique().tolist() == ["red", "green"]
+    trace = latent_pipe(
+        objectives["green"],
+        num_images=3,
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+        num_inference_steps=2,
+        recurrence=2,
+        guidance_scale=30.0,
+        trust_radius=0.2,
+        return_trace=True,
+    ).trace
+    numbers = ["timestep", "score", "grad_rms", "d_rms", "clipped"]
+    by_hand = trace.astype({"clipped": float}).groupby("step")[numbers].mean()
+    np.testing.assert_allclose(steps.loc["green"][numbers], by_hand, rtol=1e-3, atol=1e-6)
+
+
+def test_what_a_study_needs(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedPipeline) -> None:
+    judges, one = Judges({"guide": len}), {"red": len}
+    for objectives, said in (({}, judges), (one, Judges({"check": len}))):
+        refused("a study needs regions and a judge 'guide'", SynthesisStudy, pipe, objectives, said, torch.zeros(1))
+    refused(
+        r"a prompt for 'blue', .*\(red\)",
+        SynthesisStudy,
+        latent_pipe,
+        one,
+        judges,
+        torch.zeros(1),
+        prompts={"blue": "a"},
+    )
 
 
 @pytest.mark.parametrize(("share", "n_kept"), [(1.0, 4), (0.5, 2)])

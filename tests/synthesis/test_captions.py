@@ -11,12 +11,14 @@ import torch
 from refusals import refused
 
 from brainalign.encoding import Ridge
+from brainalign.statistics import fdr
 from brainalign.synthesis import (
     ANY,
     AttributeCaptioner,
     PrefixCaptioner,
     TextCaptioner,
     VocabularyCaptioner,
+    attribute_evidence,
     bank_shares,
     caption_scores,
     caption_targets,
@@ -151,6 +153,62 @@ def test_silence_controls_false_discoveries() -> None:
     refused("two refits", silence_attributes, table(effect), [table(nothing)])
 
 
+def test_evidence_is_a_regression_on_attributes() -> None:
+    rng = np.random.default_rng(2)
+    values = {"colour": ["red", "blue", "green"], "shape": ["disc", "cross"]}
+    shares = {"colour": [1 / 6, 1 / 3, 1 / 2], "shape": [1 / 3, 2 / 3]}
+    labels = {name: rng.choice(words, size=40, p=shares[name]) for name, words in values.items()}
+    captioner = AttributeCaptioner({name: (words, rng.normal(size=(len(words), D))) for name, words in values.items()})
+    weights, bank, other = rng.normal(size=(D, 4)), rng.normal(size=(40, D)), rng.normal(size=(9, D))
+    found = attribute_evidence(captioner, weights, bank, labels, 3.0)
+    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    dummies = [labels[name] == word for name, words in values.items() for word in words[1:]]
+    design = np.column_stack([np.ones(40), *dummies]).astype(float)
+    coef, rest, *_ = np.linalg.lstsq(design, units @ weights)
+    variance = rest / (40 - design.shape[1])
+    said = caption_targets(project_to_bank(weights, bank, 3.0), captioner).values
+    expected, start = [], 1
+    for name, words in values.items():
+        prior = np.array([(labels[name] == word).mean() for word in words])
+        for voxel, word in enumerate(said[name]):
+            k = words.index(word)
+            contrast = np.zeros(design.shape[1])
+            contrast[start : start + len(words) - 1] = (np.arange(1, len(words)) == k) - prior[1:]
+            error = np.sqrt(contrast @ np.linalg.inv(design.T @ design) @ contrast * variance[voxel])
+            share = bank_shares(weights, bank, (labels[name] == word)[:, None], 3.0)[voxel, 0]
+            expected.append((voxel, name, word, share, prior[k], contrast @ coef[:, voxel], error))
+        start += len(words) - 1
+    columns = ["voxel", "attribute", "value", "share", "prior", "strength", "error"]
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected, columns=columns), check_dtype=False)
+    named = attribute_evidence(captioner, weights, bank, labels, 3.0, named=other)
+    words = caption_targets(project_to_bank(weights, other, 3.0), captioner).values
+    assert named["value"].tolist() == [*words["colour"], *words["shape"]]
+
+
+def test_strengths_are_compared_in_units_of_their_own_refits() -> None:
+    rng = np.random.default_rng(4)
+    about = {"voxel": [0, 1, 0, 1], "attribute": ["colour", "colour", "shape", "shape"], "value": list("abcd")}
+    evidence, *null = (
+        pd.DataFrame(about).assign(strength=rng.normal(size=4) + lift, error=rng.uniform(0.2, 0.5, 4))
+        for lift in [np.array([3, 1, 0.0, 9]), *np.zeros((5, 4))]
+    )
+    strength, error = (np.stack([each[name] for each in null]) for name in ("strength", "error"))
+    p = []
+    for row in range(4):
+        scaled = evidence["strength"][row] / np.sqrt((strength[:, row] ** 2).mean() + evidence["error"][row] ** 2)
+        drawn = [
+            strength[k, j] / np.sqrt((np.delete(strength[:, j], k) ** 2).mean() + error[k, j] ** 2)
+            for k in range(5)
+            for j in ((0, 1) if row < 2 else (2, 3))
+        ]
+        p.append((1 + sum(each >= scaled for each in drawn)) / 11)
+    found = silence_attributes(evidence, null, q=0.2)
+    np.testing.assert_allclose(found["p"], p)
+    np.testing.assert_allclose(found["q"], fdr(np.array(p)))
+    assert found["said"].tolist() == [value if q <= 0.2 else ANY for value, q in zip("abcd", found["q"], strict=True)]
+    assert {ANY} < set(found["said"])
+
+
 def test_shuffled_weights_are_those_of_ridge_regression() -> None:
     rng = np.random.default_rng(3)
     X, Y = rng.normal(size=(60, D)), rng.normal(size=(60, 2))
@@ -179,9 +237,18 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
     expected = [np.corrcoef(units @ said.embeddings[k], responses[:, k])[0, 1] for k in range(30)]
     np.testing.assert_allclose(found.r, expected, rtol=1e-9)
     assert found.r.min() > 0.8
-    assert abs(found.permuted_r.mean()) < 0.3
+    np.testing.assert_allclose(found.predicted, units @ said.embeddings.T)
+    every = np.corrcoef((units @ said.embeddings.T).T, responses.T)[:30, 30:]
+    orders = np.random.default_rng(0)
+    drawn = [every[orders.permutation(30), np.arange(30)] for _ in range(100)]
+    np.testing.assert_allclose(found.permuted_r, np.mean(drawn, axis=0))
+    top = said.texts.tolist().index(max(said.texts.tolist(), key=said.texts.tolist().count))
+    np.testing.assert_allclose(found.frequent, (units @ said.embeddings.T)[:, top])
+    np.testing.assert_allclose(found.frequent_r, every[top])
     assert found.frequent_r.mean() < found.r.mean() - 0.3
     curve = temperature_curve(phrases[:, [0, 1, 2]], images, captioner, images, responses[:, :3], [0, 10, np.inf])
+    assert curve["temperature"].tolist() == [0, 10, np.inf]
+    assert curve["n_captions"].tolist() == [1, 3, 2]
     assert curve["chosen"].tolist() == [False, True, False]
     said = caption_targets(project_to_bank(phrases[:, [0, 1, 2]], images, 10), captioner)
     r = caption_scores(said, images, responses[:, :3]).r

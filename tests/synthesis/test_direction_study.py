@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,17 @@ from refusals import refused
 from torch import Tensor
 
 from brainalign.report import FoundDirections, direction_gains, directions_section
-from brainalign.synthesis import DirectionStudy, Judges, StudiedDirections
+from brainalign.synthesis import (
+    DirectionStudy,
+    Judges,
+    StudiedDirections,
+    random_directions,
+    record_trajectories,
+    semantic_directions,
+)
 
 REGIONS = ("red", "green")
+OBJECTIVES = {name: lambda x, k=k: x[:, k].mean(dim=(1, 2)) for k, name in enumerate(REGIONS)}
 
 
 def channels(images: Tensor) -> np.ndarray:
@@ -23,11 +32,10 @@ def channels(images: Tensor) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def studied(plain_pipe: Callable[[int], object]) -> StudiedDirections:
-    objectives = {name: lambda x, k=k: x[:, k].mean(dim=(1, 2)) for k, name in enumerate(REGIONS)}
-    judges = Judges({"guide": channels, "check": channels}, {"typical": lambda x: np.ones(len(x))})
+    judges = Judges({"guide": channels, "check": lambda x: -channels(x)}, {"typical": lambda x: np.ones(len(x))})
     study = DirectionStudy(
         plain_pipe(8),
-        objectives,
+        OBJECTIVES,
         judges,
         methods=("supervised", "pca"),
         n_seeds=24,
@@ -38,6 +46,7 @@ def studied(plain_pipe: Callable[[int], object]) -> StudiedDirections:
         n_control_images=4,
         n_steps=3,
         batch_size=10,
+        seed=3,
     )
     return study.run()
 
@@ -53,9 +62,47 @@ def test_every_image_is_judged_by_every_region(studied: StudiedDirections) -> No
     for k, name in enumerate(REGIONS):
         mine = tried[tried["scored"] == name]
         assert np.allclose(channels(stored)[mine["image"], k], mine["guide"], atol=1e-6)
-    assert set(table["seed"]) == set(range(6))
     plain = tried[tried["alpha"] == 0]
     assert set(plain["image"]) == set(range(6))  # the same unedited images stand beside all directions
+
+
+def test_all_of_a_study_by_hand(studied: StudiedDirections, plain_pipe: Callable[[int], object]) -> None:
+    """Directions are found with seeds of their own and tried on others; those of chance are as long as the longest."""
+    pipe, objectives, table, first = plain_pipe(8), OBJECTIVES, studied.table, 3_000_009
+    recorded = record_trajectories(pipe, range(first + 200_000, first + 200_024), num_inference_steps=3)
+    own = {name: semantic_directions(pipe, "supervised", of, recorded=recorded) for name, of in objectives.items()}
+    components = semantic_directions(pipe, "pca", n_directions=2, recorded=recorded)
+    expected = {("supervised", name, 0, False): one for name, one in own.items()}
+    expected["supervised", "red", 0, True] = own["red"].without([own["green"]], recorded)
+    expected["supervised", "green", 0, True] = own["green"].without([own["red"]], recorded)
+    expected |= {("pca", "", k, False): components.select([k]) for k in range(2)}
+    assert set(studied.directions) == set(expected)
+    stored, seeds = studied.images.astype(int), [first + k for k in range(6)]
+    mine = table[(table["control"] == "") & (table["scored"] == "green")]
+    for key, direction in expected.items():
+        torch.testing.assert_close(studied.directions[key].vectors, direction.vectors, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(studied.directions[key].scale, direction.scale, atol=1e-4, rtol=1e-3)
+        rows = mine[(mine[["method", "region", "direction", "orthogonal"]] == list(key)).all(axis=1)]
+        assert rows["alpha"].tolist() == [-2.0] * 6 + [0.0] * 6 + [2.0] * 6
+        assert rows["seed"].tolist() == seeds * 3
+        for alpha, part in rows.groupby("alpha"):
+            images = direction.edit(pipe, alpha, seeds).images.permute(0, 2, 3, 1).numpy() * 255
+            assert np.abs(stored[part["image"].tolist()] - images).max() < 1.6, key
+    longest = max(expected.values(), key=lambda one: float(one.scale[0]))
+    chance = table[(table["control"] != "") & (table["scored"] == "green")]
+    drawn = random_directions(longest, 3, 3)
+    for k in range(3):
+        scores = list(objectives.values())[k % 2](recorded.images)
+        scores = scores[torch.from_numpy(np.random.default_rng([3, k]).permutation(24))]
+        shuffled = semantic_directions(pipe, "supervised", lambda _, scores=scores: scores, recorded=recorded)
+        for control, direction in (("random", drawn.select([k])), ("shuffled", replace(shuffled, scale=longest.scale))):
+            rows = chance[(chance["control"] == control) & (chance["number"] == k)]
+            assert rows["alpha"].tolist() == [-2.0] * 4 + [2.0] * 4
+            assert rows["seed"].tolist() == seeds[:4] * 2
+            assert set(rows["image"]) == {-1}
+            images = direction.edit(pipe, rows["alpha"].to_numpy(), rows["seed"].tolist()).images
+            np.testing.assert_allclose(rows["guide"], channels(images)[:, 1], atol=2e-3)
+            np.testing.assert_allclose(rows["check"], -channels(images)[:, 1], atol=2e-3)
 
 
 def test_what_others_span_is_taken_out(studied: StudiedDirections) -> None:

@@ -21,7 +21,7 @@ from brainalign.synthesis import (
     semantic_directions,
 )
 from brainalign.synthesis.directions import denoised_at, edited
-from brainalign.synthesis.directions.directions import _singular_vectors
+from brainalign.synthesis.directions.directions import _pulled_back, _singular_vectors
 
 STEPS, SHAPE = 5, (16, 2, 2)
 
@@ -135,6 +135,7 @@ def test_pullback_is_the_gradient_by_finite_differences(pipe: object, recorded: 
     whole = torch.stack([_gradient(pipe, recorded, k) for k in range(STEPS)])
     assert float((whole[step] * direction).sum()) == pytest.approx(expected, rel=0.02)
     assert cosine(found, whole) == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(_pulled_back(pipe, recorded, brightness, batch_size=10), whole, atol=1e-6, rtol=1e-3)
 
 
 def _gradient(pipe: object, recorded: Trajectories, step: int) -> Tensor:

@@ -43,6 +43,46 @@ def test_pairs_by_seed_see_what_spread_between_images_hides() -> None:
     assert unguided["n"] == 24
 
 
+def test_definitions_by_hand() -> None:
+    """Fewer natural images than guided ones: as many that the guide likes best are compared with them."""
+    rng = np.random.default_rng(3)
+    table = study(0.2, seed=2).assign(guide=lambda rows: rng.normal(size=len(rows)), check=np.nan)
+    table = pd.concat([table.drop(index=table.index[table["condition"] == "natural"][9:])] * 2, ignore_index=True)
+    half = len(table) // 2
+    table.loc[half:, "scored"] = "b"  # what another region makes of the same images
+    table.loc[half:, "true"] = np.nan
+    found = synthesis_gains(table, confidence=0.8, seed=4)
+    rng = np.random.default_rng([4, 0x6A1])
+    mine = table[:half]
+    own = mine[mine["condition"] == "guided"]
+    expected = []
+    for score in ("guide", "true"):
+        ends, whole = [0.1, 0.9], own[score].mean()
+        other = {name: mine[mine["condition"] == name] for name in ("unguided", "natural", "null")}
+        gains = own[score].to_numpy() - other["unguided"][score].to_numpy()
+        flipped = np.abs(rng.choice([-1.0, 1.0], size=(10_000, 24)) @ gains) / 24
+        p = (1 + (flipped >= abs(gains.mean()) - 1e-12).sum()) / 10_001
+        drawn = rng.choice(gains, size=(10_000, 24)).mean(axis=1)
+        expected.append(("unguided", score, whole, gains.mean(), *np.quantile(drawn, ends), p, 24))
+        natural = other["natural"][score].to_numpy()
+        kept = own.nlargest(len(natural), "guide")[score].to_numpy()
+        orders = rng.permuted(np.tile(np.concatenate([kept, natural]), (10_000, 1)), axis=1)
+        null = orders[:, :9].mean(axis=1) - orders[:, 9:].mean(axis=1)
+        gain = kept.mean() - natural.mean()
+        p = (1 + (np.abs(null) >= abs(gain) - 1e-12).sum()) / 10_001
+        drawn = [rng.choice(values, size=(10_000, 9)).mean(axis=1) for values in (kept, natural)]
+        expected.append(("natural", score, kept.mean(), gain, *np.quantile(drawn[0] - drawn[1], ends), p, 9))
+        nulls = other["null"].groupby("null")[score].mean().to_numpy()
+        value = own[score].to_numpy()[:8].mean()  # of the seeds that null encoders had
+        beyond, p = np.quantile(value - nulls, ends), (1 + (nulls >= value).sum()) / 20
+        expected.append(("null", score, whole, value - nulls.mean(), *beyond, p, 19))
+    columns = ["against", "score", "value", "gain", "low", "high", "p", "n"]
+    table = pd.DataFrame(expected, columns=columns)
+    table.insert(0, "region", "a")
+    table.insert(1, "condition", "guided")
+    pd.testing.assert_frame_equal(found, table)
+
+
 def test_natural_images_that_win_are_said_to_win() -> None:
     natural = row(synthesis_gains(study(0.2)), "natural")
     assert natural["high"] < 0
@@ -58,7 +98,8 @@ def test_nulls_count_as_encoders_not_as_images() -> None:
     assert abs(within["gain"]) < 0.1
 
 
-def test_intervals_cover_and_p_is_uniform_without_a_gain() -> None:
+def test_intervals_cover_and_p_is_uniform_without_a_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainalign.synthesis.guidance.gains.N_DRAWS", 1000)
     rng, low, p = np.random.default_rng(2), [], []
     for _ in range(200):
         table = study(0.0, n_nulls=0)
@@ -72,8 +113,9 @@ def test_intervals_cover_and_p_is_uniform_without_a_gain() -> None:
     assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.1
 
 
-def test_as_many_guided_images_are_kept_as_a_search_keeps() -> None:
+def test_as_many_guided_images_are_kept_as_a_search_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches keep the best by the guide; where the same share of guided images is kept, neither side is favoured."""
+    monkeypatch.setattr("brainalign.synthesis.guidance.gains.N_DRAWS", 1000)
     rng, n, n_kept, gains = np.random.default_rng(5), 40, 8, []
 
     def images(condition: str, region: str, seed: int, n_rows: int) -> pd.DataFrame:

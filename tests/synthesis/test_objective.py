@@ -8,7 +8,7 @@ from refusals import refused
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
-from brainalign.synthesis import BrainGuidedPipeline, RegionObjective, denoised_views
+from brainalign.synthesis import BrainGuidedPipeline, RegionObjective, SavedEncoders, denoised_views
 
 N_FEATURES, N_TARGETS = 5, 7
 
@@ -68,6 +68,33 @@ def test_a_pattern_is_matched_by_correlation(encoder: tuple[NDArray[np.float64],
     np.testing.assert_allclose(objective(images).numpy(), expected, rtol=1e-4)
     own = RegionObjective(features, coef, intercept, rows, kind="pattern", pattern=predicted[2])
     assert float(own(images)[2]) == pytest.approx(1, abs=1e-5)
+
+
+def test_saved_encoders_are_taken_by_region_and_role() -> None:
+    rng = np.random.default_rng(3)
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    values = features(images).numpy()
+    arrays = {f"{role}_coef": rng.normal(size=(N_FEATURES, N_TARGETS)) for role in ("guide", "check")}
+    arrays |= {f"{role}_intercept": rng.normal(size=N_TARGETS) for role in ("guide", "check")}
+    arrays |= {f"{role}_{of}": rng.uniform(0.5, 2, 3) for role in ("guide", "check") for of in ("mean", "sd")}
+    arrays |= {"null_coef": rng.normal(size=(5, N_FEATURES, 3)), "null_intercept": rng.normal(size=(5, 3))}
+    arrays |= {"null_mean": rng.normal(size=(5, 3)), "null_sd": rng.uniform(0.5, 2, (5, 3))}
+    arrays["null_sd"][4, 1] = 0  # learned nothing
+    regions = {"a": [0, 2], "b": [1], "c": [3, 4, 6]}
+    saved = SavedEncoders(arrays, regions, {"c": ("c", None), "c - a": ("c", "a")})
+    for role in ("guide", "check"):
+        coef, intercept, mean, sd = (arrays[f"{role}_{of}"] for of in ("coef", "intercept", "mean", "sd"))
+        answers = values @ coef + intercept
+        a, c = ((answers[:, regions[name]].mean(axis=1) - mean[k]) / sd[k] for name, k in (("a", 0), ("c", 2)))
+        assert list(saved.objectives(role, features)) == ["c", "c - a"]
+        np.testing.assert_allclose(
+            saved.judge(role, features)(images), np.stack([c, c - a], axis=1), rtol=1e-3, atol=1e-4
+        )
+    for number, null in enumerate(saved.nulls(features)):
+        k = number % 3
+        answers = values @ arrays["null_coef"][number][:, k] + arrays["null_intercept"][number, k]
+        sd = max(arrays["null_sd"][number, k], 1e-6)
+        np.testing.assert_allclose(null(images), (answers - arrays["null_mean"][number, k]) / sd, rtol=1e-3, atol=1e-4)
 
 
 def test_the_gradient_reaches_the_images(encoder: tuple[NDArray[np.float64], ...]) -> None:

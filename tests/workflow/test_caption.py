@@ -12,6 +12,7 @@ from jobs import run_step
 from brainalign.arrays import Features, Layers, Responses
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
+from brainalign.pipelines.synthesize.caption import _common, _in_order
 from brainalign.report import ImageMaterial
 from brainalign.report.synthesis_sections import caption_methods, caption_verdict, voxel_captions_section
 from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings
@@ -176,3 +177,13 @@ def test_no_reliable_voxel_is_no_caption(study: tuple[Path, pd.DataFrame]) -> No
     about = load_sidecar(artifact_path(study[0], "d", "captions", subject="1"))["details"]
     assert "No voxel is captioned: no noise ceiling lies above 0.9." in section_of(study[0])
     assert about["reason"] == "no noise ceiling lies above 0.9"
+
+
+def test_words_of_captions_are_counted_once_in_each_and_stand_in_one_order() -> None:
+    texts = pd.Series(["a thing with a zebra", "Zebra thing thing-like thing", "the apple", ""])
+    assert _common(texts, 4) == ("thing", "zebra", "apple", "thing-like")
+    many = pd.Series([" ".join(f"word{letter}" for letter in "qwertyuiopasdf")])
+    assert _common(many) == tuple(f"word{letter}" for letter in "adefiopqrstu")
+    words = ["small", "medium", "large"]
+    assert _in_order(np.array(["large", "small", "large"]), words) == ["small", "large"]
+    assert _in_order(np.array(["large", "tiny", "large"]), words) == ["large", "tiny"]

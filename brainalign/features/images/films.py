@@ -37,17 +37,8 @@ class VideoExtractor:
 
     Parameters
     ----------
-    weights : str
-        Local folder, Python package that carries a model, or hub id.
-    layers : sequence of str, optional
-        "layer0" (the embeddings), "layer1", ...; all where not given.
-    random_weights : bool
-        The architecture only: the control of a trained model.
-    batch_size : int
-        Windows per forward pass.
-    device : {"auto", "cpu", "cuda"}
-    seed : int
-        Of random weights.
+    weights, layers, random_weights, batch_size, device, seed
+        As of `LanguageExtractor`.
     """
 
     reads: Literal["film"] = "film"

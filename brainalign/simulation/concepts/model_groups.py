@@ -161,19 +161,10 @@ def sparse_mixtures(
     if not 0 < n_active <= n_atoms:
         raise BrainalignError(f"a row cannot hold {n_active} of {n_atoms} atoms; choose between 1 and {n_atoms}")
     rng = np.random.default_rng(seed)
-    atoms = _unit(rng.normal(size=(n_atoms, n_features)))
+    atoms = rng.normal(size=(n_atoms, n_features))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     codes = np.zeros((n_rows, n_atoms))
     held = rng.random((n_rows, n_atoms)).argpartition(n_active - 1, axis=1)[:, :n_active]
     np.put_along_axis(codes, held, rng.uniform(1, 2, (n_rows, n_active)), axis=1)
-    return _world(codes, atoms, noise, rng)
-
-
-def _world(
-    codes: NDArray[np.float64], atoms: NDArray[np.float64], noise: float, rng: np.random.Generator
-) -> SparseWorld:
-    features = codes @ atoms + noise * rng.normal(size=(len(codes), atoms.shape[1]))
+    features = codes @ atoms + noise * rng.normal(size=(n_rows, n_features))
     return SparseWorld(features.astype(np.float32), codes.astype(np.float32), atoms.astype(np.float32))
-
-
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))

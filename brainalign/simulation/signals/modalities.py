@@ -165,22 +165,20 @@ def _recorded(
     parts, tables = [], []
     repeat = np.concatenate([np.arange(count) for count in repeats])
     for k, clean in enumerate(signal):
-        noise = _noise((len(shown), *clean.shape[1:]), rng, coloured=bool(modality.n_times))
+        noise = rng.standard_normal((len(shown), *clean.shape[1:]), dtype=np.float32)
+        noise = pink(noise).astype(np.float32) if modality.n_times else noise
         parts.append(clean[shown].astype(np.float32) + noise)
         table = stimuli.iloc[shown].reset_index(drop=True)
         tables.append(table.assign(subject=f"{modality.name}{k + 1:02d}", task="viewing", repeat=repeat))
     return np.concatenate(parts), pd.concat(tables, ignore_index=True)
 
 
-def _noise(shape: tuple[int, ...], rng: np.random.Generator, *, coloured: bool) -> NDArray[np.float32]:
-    """Return noise of unit standard deviation, of amplitude f^−1/2 where asked (the mean counts as the first bin)."""
-    white = rng.standard_normal(shape, dtype=np.float32)
-    if not coloured:
-        return white
+def pink(white: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Filter white noise over its last axis to an amplitude of f^−1/2 (the mean as the first bin), of unit sd."""
     spectrum = np.fft.rfft(white, axis=-1)
     spectrum /= np.sqrt(np.maximum(np.arange(spectrum.shape[-1]), 1))
-    noise = np.fft.irfft(spectrum, n=shape[-1], axis=-1)
-    return np.asarray(noise / noise.std(), dtype=np.float32)
+    noise = np.fft.irfft(spectrum, n=white.shape[-1], axis=-1)
+    return np.asarray(noise / noise.std())
 
 
 def write_modalities(world: SharedWorld, folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows
+from brainalign.simulation.signals.modalities import pink
 
 NOUNS = {
     "animals": ("dog", "horse", "rabbit", "parrot", "turtle", "goat"),
@@ -195,10 +196,8 @@ def _components(vectors: NDArray[np.float64], train: NDArray[np.bool_], n: int) 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return noise of unit standard deviation, amplitude f^−1/2 (mean as first bin), related between channels."""
-    n_times = shape[-1]
-    spectrum = np.fft.rfft(rng.normal(size=shape), axis=-1)
-    spectrum /= np.sqrt(np.maximum(np.arange(spectrum.shape[-1]), 1))
-    noise = np.fft.irfft(spectrum, n=n_times, axis=-1)
     i = np.arange(shape[1])
     related = 0.5 * np.eye(shape[1]) + 0.5 * np.exp(-np.abs(i[:, None] - i) / 4)
-    return np.asarray(np.einsum("cd,ndt->nct", np.linalg.cholesky(related), noise / noise.std(), optimize=True))
+    return np.asarray(
+        np.einsum("cd,ndt->nct", np.linalg.cholesky(related), pink(rng.normal(size=shape)), optimize=True)
+    )

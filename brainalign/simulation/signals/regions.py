@@ -148,11 +148,6 @@ def roi_lagged(
 ) -> RoiSeries:
     """Simulate leaders and followers.
 
-    Parameters
-    ----------
-    n_subjects, n_frames, regions_per_network, n_pairs : int
-    seed : int
-
     Raises
     ------
     BrainalignError
@@ -241,7 +236,7 @@ def simulate_rest(regions: pd.DataFrame, n_volumes: int, seed: int) -> pd.DataFr
     n_sources = int(regions["source"].max()) + 1
     shocks = rng.normal(size=(n_volumes + LAG + SMOOTH - 1, n_sources))
     z = np.lib.stride_tricks.sliding_window_view(shocks, SMOOTH, axis=0).sum(axis=2) / np.sqrt(SMOOTH)
-    noise = _stationary(rng.normal(size=(n_volumes, len(regions))))
+    noise = autoregressive(rng.normal(size=(n_volumes, len(regions))), NOISE_AUTOCORRELATION)
     starts = LAG - regions["lag"].to_numpy()  # z begins `LAG` volumes before the scan
     carried = np.stack(
         [z[start : start + n_volumes, k] for start, k in zip(starts, regions["source"], strict=True)], axis=1
@@ -249,11 +244,3 @@ def simulate_rest(regions: pd.DataFrame, n_volumes: int, seed: int) -> pd.DataFr
     series = REST_STRENGTH * carried + np.sqrt(1 - REST_STRENGTH**2) * noise
     series = (series - series.mean(axis=0)) / series.std(axis=0)
     return pd.DataFrame(series, columns=list(regions["region"]))
-
-
-def _stationary(shocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return stationary AR(1) series of variance 1 along the first axis."""
-    series = shocks.copy()
-    for t in range(1, len(series)):
-        series[t] = NOISE_AUTOCORRELATION * series[t - 1] + np.sqrt(1 - NOISE_AUTOCORRELATION**2) * shocks[t]
-    return series

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from brainalign.arrays import Values
+from brainalign.simulation.signals.regions import autoregressive
 
 STORY_GROUPS = ("language", "sound", "both", "none")
 FEATURES = ("language", "sound")
@@ -182,18 +183,9 @@ def _features(n_words: int, sizes: Mapping[str, int], rng: np.random.Generator) 
     steps = {name: rng.normal(size=(n_words, size)) for name, size in sizes.items()}
     steps["sound"][:, :COMMON] *= np.sqrt(1 - RHO**2)
     steps["sound"][:, :COMMON] += RHO * steps["language"][:, :COMMON]
-    return {name: _remembering(values, WORD_MEMORY) for name, values in steps.items()}
-
-
-def _remembering(steps: NDArray[np.float64], memory: float) -> NDArray[np.float64]:
-    """Return autoregressive series of unit variance from their first row on."""
-    steps = steps * np.sqrt(1 - memory**2)
-    steps[0] /= np.sqrt(1 - memory**2)
-    for k in range(1, len(steps)):
-        steps[k] += memory * steps[k - 1]
-    return np.asarray(steps)
+    return {name: autoregressive(values, WORD_MEMORY) for name, values in steps.items()}
 
 
 def _noise(n_rows: int, n: int, explained: float, rng: np.random.Generator) -> NDArray[np.float64]:
     drift = np.linspace(-1, 1, n_rows)[:, None] * rng.normal(size=n)
-    return np.asarray(np.sqrt(1 - explained) * _remembering(rng.normal(size=(n_rows, n)), NOISE_MEMORY) + drift)
+    return np.asarray(np.sqrt(1 - explained) * autoregressive(rng.normal(size=(n_rows, n)), NOISE_MEMORY) + drift)

@@ -83,16 +83,12 @@ def evolve(
 
     Parameters
     ----------
-    pipe : BrainGuidedPipeline
-    objective : callable
-        Images (n, 3, H, W) in [0, 1] to (n,); need not be differentiable.
+    pipe, objective, seed, batch_size, **options
+        As of `best_of`; the sampler must be deterministic (DDIM).
     n_images : int
         Kept, and made in every generation.
     n_evaluations : int
         Images that are sampled in all: the compute, which guidance at the same cost is compared with.
-    seed, batch_size : int
-    **options
-        Of the pipeline; the sampler must be deterministic (DDIM).
 
     Raises
     ------
