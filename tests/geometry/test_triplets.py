@@ -6,26 +6,37 @@ import copy
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from refusals import refused
 
 from brainalign.checks import BrainalignError
+from brainalign.config import ConceptSettings
 from brainalign.geometry import (
+    ConceptFit,
+    Reproducibility,
     SparseConcepts,
     VariationalConcepts,
     check_triplets,
     choice_probabilities,
+    choice_table,
+    dimension_table,
     fit_dimensions,
     match_dimensions,
+    network_tables,
     object_similarities,
     odd_column_shares,
     odd_one_out_accuracy,
     permuted_accuracies,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_permutation_test,
     region_table,
     repeated_ceilings,
     reproducible_dimensions,
     shuffled_triplets,
+    spectral_similarities,
     split_objects,
     split_objects_in_turn,
     split_triplets,
@@ -34,6 +45,7 @@ from brainalign.geometry import (
     unrepeated,
     unseen_similarities,
 )
+from brainalign.geometry.odd_one_out import networks
 from brainalign.geometry.odd_one_out.embedding import _all_pairs, _some_pairs
 from brainalign.regression import Ridge
 from brainalign.simulation import concept_world
@@ -233,13 +245,21 @@ def test_regions_beside_judgements() -> None:
     i, j = np.triu_indices(24, 1)
     rng = np.random.default_rng(0)
     fits = -TRUE[i, j] + 0.1 * rng.normal(size=(3, len(i)))
-    table = region_table({"fits": fits, "noise": rng.normal(size=(3, len(i)))}, WORLD.embedding, 99, 0)
-    fits_row, noise_row = table.to_dict("records")
-    assert fits_row["score"] > 0.8
-    assert fits_row["p"] == 0.01
-    assert fits_row["ceiling_low"] > 0.8
-    assert noise_row["p"] > 0.05
-    assert (fits_row["n_subjects"], fits_row["n_objects"]) == (3, 24)
+    regions = {"fits": fits, "noise": rng.normal(size=(3, len(i))), "one": fits[:1]}
+    rows = []
+    for name, rdms in regions.items():
+        test = rdm_permutation_test(rdms, -TRUE[i, j], "spearman", 99, np.random.default_rng(4))
+        low, high = rdm_noise_ceiling(rdms, "spearman") if len(rdms) > 1 else (np.nan, np.nan)
+        null = test.null.mean(), np.quantile(test.null, 0.95)
+        rows.append((name, test.score, test.p, *null, low, high, len(rdms), 24))
+    found = region_table(regions, WORLD.embedding, 99, 4)
+    np.testing.assert_array_equal(found.to_numpy()[:, 1:].astype(float), np.array(rows)[:, 1:].astype(float))
+    assert found["region"].tolist() == list(regions)
+    assert found.columns.tolist() == [
+        "region", "score", "p", "null_mean", "null_high", "ceiling_low", "ceiling_high", "n_subjects", "n_objects"
+    ]  # fmt: skip
+    assert found["score"][0] > 0.8
+    assert found["p"].tolist()[0] == 0.01 < 0.05 < found["p"][1]
 
 
 def test_a_world_holds_each_triplet_once() -> None:
@@ -250,3 +270,185 @@ def test_a_world_holds_each_triplet_once() -> None:
     large = concept_world(200, 3, 5000)
     assert len(np.unique(triplet_keys(large.triplets))) == 5000
     refused("have 56 triplets; asked for 57", concept_world, 8, 2, 57)
+
+
+def test_choices_of_every_candidate_in_a_row_each() -> None:
+    rng = np.random.default_rng(0)
+    two, others = WORLD.embedding[:, :2], rng.random((24, 4))
+    fits = {
+        "some": ConceptFit(None, Reproducibility(0, np.array([0.9, 0.2]), np.array([True, False]), None), two, others),
+        "none": ConceptFit(None, Reproducibility(0, np.zeros(4), np.zeros(4, bool), None), others, two[:, :1]),
+    }
+    train, tests = WORLD.triplets[:900], {"triplets": WORLD.triplets[900:], "repeated": WORLD.repeats}
+    ceilings = repeated_ceilings(WORLD.repeats, 24)
+    low, high = ceilings.accuracy_low, ceilings.accuracy_high
+    found = choice_table(fits, train, tests, 24, ceilings, WORLD.embedding)
+    candidates = [
+        ("some", "embedding", two), ("some", "reproducible", two[:, :1]), ("some", "control", others),
+        ("none", "embedding", others), ("none", "reproducible", others), ("none", "control", two[:, :1]),
+        ("spectral", "baseline", None), ("published", "published", WORLD.embedding),
+    ]  # fmt: skip
+    rows = []
+    for split, test in tests.items():
+        for name, kind, values in candidates:
+            similarities = spectral_similarities(train, 24) if values is None else values @ values.T
+            a = odd_one_out_accuracy(similarities, test)
+            n_dimensions = 0 if values is None else values.shape[1]
+            row = (name, kind, split, a, np.sqrt(a * (1 - a) / len(test)), len(test), n_dimensions)
+            rows.append((*row, 1 / 3, low, high, (3 * a - 1) / (3 * high - 1), (3 * a - 1) / (3 * low - 1)))
+    columns = ["name", "kind", "split", "accuracy", "se", "n_triplets", "n_dimensions", "chance", "ceiling_low"]
+    columns += ["ceiling_high", "share_low", "share_high"]
+    pd.testing.assert_frame_equal(found, pd.DataFrame(rows, columns=columns))
+    without = choice_table({}, train, {"triplets": tests["triplets"]}, 24, None)
+    assert without["kind"].tolist() == ["baseline"]
+    assert without[["ceiling_low", "ceiling_high", "share_low", "share_high"]].isna().all(axis=None)
+    shared = {"a": WORLD.triplets[899:]}
+    refused("1 of 601 triplets of the split .a. are trained on", choice_table, {}, train, shared, 24, None)
+
+
+def test_dimensions_are_described_by_their_objects() -> None:
+    weights = np.array([[0, 3.0, 0], [2, 1, 0], [5, 0, 0.5], [1, 4, 0], [4, 2, 0.1], [3, 5, 0.2]])
+    again = Reproducibility(0, np.array([0.9, 0.5, 0.85]), np.array([True, False, True]), None)
+    fits = {"sparse": ConceptFit(None, again, weights, weights)}
+    published = np.column_stack([weights[:, 1], -(weights[:, 0] ** 2)])
+    labels = list("abcdef")
+    tops = [list("cef"), list("fda"), list("cfe")]
+    r = np.corrcoef(weights[:, 0], weights[:, 0] ** 2)[0, 1]
+    expected = pd.DataFrame(
+        {
+            "method": "sparse", "dimension": [1, 2, 3], "r": again.r, "reproducible": again.reproducible,
+            "weight": np.array([15, 15, 0.8]) / 30.8, "top": tops, "published": ["round", "green", ""],
+            "published_r": [r, 1, 0],
+        }
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(dimension_table(fits, labels, published, ["green", "round"], 3), expected)
+    numbered = dimension_table(fits, labels, published, [])
+    assert numbered["published"].tolist() == ["dimension 2", "dimension 1", ""]
+    assert numbered["top"].str.len().tolist() == [5, 5, 3]  # up to 8, above 0
+    alone = dimension_table(fits, labels, None, [])
+    assert alone["published"].tolist() == [""] * 3
+    assert alone["published_r"].isna().all()
+
+
+class Drawn:
+    """An estimator whose embedding is that of the world, with noise that its triplets and its seed decide."""
+
+    def __init__(self, seeds: list[int]) -> None:
+        self.seeds = seeds
+
+    def fit(self, triplets: np.ndarray, n_objects: int) -> Drawn:
+        noise = np.random.default_rng([len(triplets), *self.seeds]).normal(size=(n_objects, 3))
+        self.embedding_ = np.maximum(WORLD.embedding + 0.2 * noise, 0)
+        return self
+
+
+def test_networks_beside_judgements_number_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "NULL_TRIPLETS", 50)
+    options = ConceptSettings(
+        object_share=0.4, object_splits=2, folds=3, permutations=19, readout_permutations=4, objects=15
+    )
+    regressor, test = Ridge((0.1, 10.0), cv=2, dtype="float64"), WORLD.triplets[::3]
+    embedding = np.hstack([WORLD.embedding, np.ones((24, 1))])
+    layers = {("net", "deep"): WORLD.features, ("net", "flat"): WORLD.features[:, :2]}
+    found = network_tables(layers, embedding, WORLD.triplets, test, regressor, Drawn, options, 5)
+    splits = split_objects_in_turn(WORLD.triplets, 24, 0.4, 2, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    some, chosen = test[rng.permutation(len(test))[:50]], np.sort(rng.permutation(24)[:15])
+    people = -object_similarities(embedding[chosen])[np.triu_indices(15, 1)]
+    rows, readouts = [], []
+    for (model, layer), X in layers.items():
+        cosine = object_similarities(X, "cosine")
+        null = permuted_accuracies(cosine, some, 19, rng)
+        read, plain, unseen_null = [], [], 0
+        for split in splits:
+            partial = Drawn([5]).fit(WORLD.triplets[split.train], 24).embedding_
+            predicted, of_unseen = unseen_similarities(X, partial, split.unseen, regressor), WORLD.triplets[split.test]
+            read.append(odd_one_out_accuracy(predicted, of_unseen))
+            plain.append(odd_one_out_accuracy(cosine, of_unseen))
+            unseen_null += permuted_accuracies(predicted, of_unseen[rng.permutation(len(of_unseen))[:50]], 19, rng) / 2
+        distance = "correlation" if X.shape[1] > 2 else "euclidean"
+        rsa = rdm_permutation_test(people[None], rdm(X[chosen], distance), "spearman", 19, rng)
+        fit = fit_dimensions(X, embedding, regressor, 3, 4, rng)
+        rows.append(
+            {
+                "model": model, "layer": layer, "n_features": X.shape[1], "n_triplets": 500,
+                "cosine": odd_one_out_accuracy(cosine, test), "dot": odd_one_out_accuracy(X @ X.T, test),
+                "null_mean": null.mean(), "null_high": np.quantile(null, 0.95),
+                "p": (1 + (null >= odd_one_out_accuracy(cosine, some) - 1e-12).sum()) / 20,
+                "unseen": np.mean(read), "unseen_sd": np.std(read, ddof=1),
+                "unseen_null_high": np.quantile(unseen_null, 0.95),
+                "unseen_p": (1 + (unseen_null >= np.mean(read) - 1e-12).sum()) / 20, "unseen_cosine": np.mean(plain),
+                "unseen_triplets": np.mean([len(split.test) for split in splits]),
+                "rsa": rsa.score, "rsa_p": rsa.p, "n_objects": 15, "mean_r2": np.nanmean(fit.r2),
+            }
+        )  # fmt: skip
+        for k in range(4):
+            null = fit.null[:, k]
+            readouts.append((model, layer, k + 1, fit.r2[k], null.mean(), np.quantile(null, 0.95), fit.p[k]))
+    pd.testing.assert_frame_equal(found[0], pd.DataFrame(rows))
+    columns = ["model", "layer", "dimension", "r2", "null_mean", "null_high", "p"]
+    pd.testing.assert_frame_equal(found[1], pd.DataFrame(readouts, columns=columns))
+    one = network_tables(
+        {("net", "deep"): WORLD.features}, embedding, WORLD.triplets, test, regressor, Drawn,
+        options.model_copy(update={"object_splits": 1}), 5,
+    )[0]  # fmt: skip
+    assert one["unseen_sd"].isna().all()
+
+
+def trained(rows: np.ndarray, model: SparseConcepts | VariationalConcepts, seed: int) -> list[torch.Tensor]:
+    """Train one embedding in a plain loop: Adam whose rate falls to a fiftieth, batches of a new order per epoch."""
+    start = (torch.rand(24, model.n_dims, generator=torch.Generator().manual_seed(seed)) / 2).requires_grad_(True)
+    log_scale = torch.full_like(start, np.log(0.15)).requires_grad_(True)
+    orders, noise = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
+    sparse = isinstance(model, SparseConcepts)
+    parameters = [start] if sparse else [start, log_scale]
+    solver = torch.optim.Adam(parameters, lr=model.learning_rate)
+    each = -(-len(rows) // model.batch_size)
+    n_epochs = max(model.epochs, -(-model.least_steps // each))
+    step = 0
+    for _ in range(n_epochs):
+        for part in torch.as_tensor(rows)[torch.randperm(len(rows), generator=orders)].split(model.batch_size):
+            values = start
+            if sparse:
+                cost = model.alphas[0] * start.sum() / 24
+            else:
+                drawn = torch.randn(start.shape, generator=noise)
+                values = start + log_scale.exp() * drawn
+                narrow, wide = (torch.distributions.Normal(0, sd) for sd in (model.spike, model.slab))
+                density = model.spike_share * narrow.log_prob(values).exp()
+                density = density + (1 - model.spike_share) * wide.log_prob(values).exp()
+                own = -log_scale - drawn**2 / 2 - np.log(2 * np.pi) / 2
+                cost = (own - density.log()).sum() / len(rows)
+                values = values.relu()
+            a, b, c = values[part.T]
+            logits = torch.stack([(b * c).sum(1), (a * c).sum(1), (a * b).sum(1)], dim=1)
+            loss = torch.nn.functional.cross_entropy(logits, torch.full((len(part),), 2)) + cost
+            solver.param_groups[0]["lr"] = model.learning_rate * max(0.02, 1 - step / (n_epochs * each))
+            solver.zero_grad()
+            loss.backward()
+            solver.step()
+            step += 1
+            if sparse:
+                with torch.no_grad():
+                    start.clamp_(min=0)
+    return [part.detach() for part in (start, log_scale.exp())]
+
+
+@pytest.mark.parametrize("n_dims", [3, 40])  # whole tables of similarities, or the pairs that are asked for
+@pytest.mark.parametrize("kind", ["sparse", "variational"])
+def test_training_is_a_plain_loop_of_adam(kind: str, n_dims: int) -> None:
+    options = {"n_dims": n_dims, "epochs": 2, "least_steps": 11, "batch_size": 100 if n_dims == 3 else 3, "seeds": (7,)}
+    rows = WORLD.triplets[:130] if n_dims == 3 else WORLD.triplets[:10]
+    if kind == "sparse":
+        model = SparseConcepts((0.3,), least_weight=0.0, **options).fit(rows, 24)
+        seen = np.isin(np.arange(24), rows)
+        values = trained(rows, model, 7)[0].numpy() * seen[:, None]
+        np.testing.assert_allclose(model.embedding_, values[:, np.argsort(-values.sum(axis=0))], atol=2e-3)
+        return
+    model = VariationalConcepts(0.3, 2.0, 0.7, q=1.0, least_objects=0, **options).fit(rows, 24)
+    location, scale = (part.numpy() for part in trained(rows, model, 7))
+    seen = model.seen_[:, None]
+    order = np.argsort(-(np.maximum(location, 0) * seen).sum(axis=0))
+    np.testing.assert_allclose(model.location_, location[:, order], atol=2e-3)
+    np.testing.assert_allclose(model.scale_, scale[:, order], atol=2e-3)
+    np.testing.assert_allclose(model.embedding_, np.maximum(location[:, order], 0) * seen, atol=2e-3)

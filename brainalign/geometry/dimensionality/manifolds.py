@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,6 @@ from scipy.optimize import nnls
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.network_similarity import ROUNDING, representation
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -29,14 +26,11 @@ class ManifoldCapacity:
         R_M, in units of the norm of the manifold's centre.
     dimension : array (n_manifolds,)
         D_M.
-    names : list
-        Label of every manifold.
     """
 
     capacity: NDArray[np.float64]
     radius: NDArray[np.float64]
     dimension: NDArray[np.float64]
-    names: list[Any]
 
     @property
     def mean_capacity(self) -> float:
@@ -63,15 +57,6 @@ def manifold_capacity(X: Values, labels: NDArray[Any], n_probes: int = 200, seed
         In pairs ±T, the coordinate along the centre scaled to mean square 1: without manifold extent α is exactly 2.
     seed : int
 
-    Returns
-    -------
-    ManifoldCapacity
-
-    Raises
-    ------
-    BrainalignError
-        If labels do not fit, there are fewer than 2 manifolds, an odd number of probes, or a centre at the mean of all.
-
     Notes
     -----
     Capacity grows with fewer stimuli per manifold: compare at equal numbers only.
@@ -97,7 +82,7 @@ def manifold_capacity(X: Values, labels: NDArray[Any], n_probes: int = 200, seed
             raise BrainalignError(f"the centre of manifold {name!r} lies at the mean of all centres: no capacity")
         found.append(_of_probes(points, _probes(points.shape[1], n_probes, np.random.default_rng([seed, number]))))
     capacity, radius, dimension = np.array(found).T
-    return ManifoldCapacity(capacity, radius, dimension, names)
+    return ManifoldCapacity(capacity, radius, dimension)
 
 
 def _points(group: Values) -> Values | None:
@@ -159,8 +144,6 @@ class NeuralCollapse:
         Classes, and stimuli of the smallest.
     n_undefined : int
         Pairs of classes left out of cdnv: their means cannot be told apart.
-    centroids : str
-        How means and stimuli were kept apart.
     """
 
     nc1: float
@@ -175,7 +158,6 @@ class NeuralCollapse:
     n_classes: int
     n_least: int
     n_undefined: int
-    centroids: str
 
 
 def neural_collapse(
@@ -204,15 +186,6 @@ def neural_collapse(
         Weights and biases, classes in the sorted order of labels: for NC3 and NC4.
     centroids : {"leave_one_out", "in_sample"}
         The second is what is usually reported, for comparison.
-
-    Returns
-    -------
-    NeuralCollapse
-
-    Raises
-    ------
-    BrainalignError
-        If labels do not fit, a class has fewer than 2 stimuli, or held-out stimuli have other classes.
 
     References
     ----------
@@ -253,7 +226,6 @@ def neural_collapse(
         len(names),
         int(counts.min()),
         n_undefined,
-        "held out" if held_out is not None else centroids.replace("_", " "),
     )
 
 

@@ -23,16 +23,7 @@ RANKS = (11, 100)  # the largest components are a few strong features, the small
 
 
 def eigenspectrum(X: Values) -> NDArray[np.float64]:
-    """Return the eigenvalues of the covariance of units, largest first.
-
-    Parameters
-    ----------
-    X : array (n_stimuli, n_units)
-
-    Returns
-    -------
-    array (min(n_stimuli - 1, n_units),)
-    """
+    """Return the eigenvalues of the covariance of units (min(n_stimuli - 1, n_units),), largest first."""
     X = representation("X", X)
     sizes = np.linalg.svd(centred(X), compute_uv=False)
     return np.asarray(sizes[: max(min(len(X) - 1, X.shape[1]), 1)] ** 2 / max(len(X) - 1, 1))
@@ -129,11 +120,6 @@ def power_law(eigenvalues: Values, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     ranks : (int, int)
         First and last rank, from 1, both used. The range is the same for all that are compared.
 
-    Raises
-    ------
-    BrainalignError
-        If the range is empty or the spectrum ends before it.
-
     References
     ----------
     Agrawal KK, Mondal AK, Ghosh A, Richards B (2022). α-ReQ: assessing representation quality in self-supervised
@@ -171,11 +157,6 @@ def cross_validated_spectrum(A: Values, B: Values) -> NDArray[np.float64]:
     -------
     array (min(n_stimuli - 1, n_units),)
         In the order of the components of A.
-
-    Raises
-    ------
-    BrainalignError
-        If the repeats do not have the same stimuli and units.
 
     References
     ----------
@@ -220,10 +201,6 @@ def two_nn(X: Values) -> TwoNN:
     Parameters
     ----------
     X : array (n_stimuli, n_units)
-
-    Returns
-    -------
-    TwoNN
 
     References
     ----------
@@ -314,11 +291,6 @@ def compare_dimensions(
     DataFrame
         A row per representation and measure: name, measure, value (mean over draws), sd (over draws; NaN of one),
         n (stimuli used), n_available, n_units, n_duplicates (stimuli equal to another one, but for rounding).
-
-    Raises
-    ------
-    BrainalignError
-        If numbers of stimuli differ and `n_stimuli` is not given, or is more than a representation has.
     """
     for measure in measures:
         check_choice("measure", measure, DIMENSIONS)

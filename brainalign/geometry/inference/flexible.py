@@ -19,6 +19,9 @@ from brainalign.geometry.inference.resampled import Products, Resampled, mean_ov
 from brainalign.geometry.rdms import mean_ranks
 
 CHUNK = 500  # draws at once
+# Into folds per draw. Their own variance is removed from that of the draws by comparing one division with the mean of
+# them: errors are those of infinitely many.
+DIVISIONS = 2
 
 
 @dataclass(frozen=True)
@@ -285,7 +288,6 @@ def flexible_bootstrap(
     over: Factors = "both",
     draws: tuple[Rows, Rows] | None = None,
     n_folds: tuple[int, int] | None = None,
-    n_cv: int = 2,
     n_cv_score: int = 20,
 ) -> DualBootstrap:
     """Evaluate models with free weights, cross-validated over subjects *and* stimuli in every draw.
@@ -307,9 +309,6 @@ def flexible_bootstrap(
         As for `dual_bootstrap`.
     n_folds : (int, int), optional
         Of subjects and stimuli; 2 to 5 by how many a draw holds. One subject is not divided.
-    n_cv : int
-        Divisions into folds per draw. Their own variance is removed from that of the draws by comparing one division
-        with the mean of them: errors are those of infinitely many.
     n_cv_score : int
         Divisions that the scores are means over.
 
@@ -317,11 +316,6 @@ def flexible_bootstrap(
     -------
     DualBootstrap
         `n_undefined` counts the draws with fewer than 3 stimuli per fold or fewer subjects than folds; they are NaN.
-
-    Raises
-    ------
-    BrainalignError
-        If there are too few stimuli or subjects, no generator, or "tau-a" is asked for.
 
     References
     ----------
@@ -332,8 +326,6 @@ def flexible_bootstrap(
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
     if rng is None:
         raise BrainalignError("flexible_bootstrap deals folds at random; pass rng=np.random.default_rng(seed)")
-    if n_cv < 2:
-        raise BrainalignError(f"n_cv must be 2 or more, to find the variance of divisions; got {n_cv}")
     over = resampled_over(over, n_subjects)
     drawn = index_draws(n_subjects, n_stimuli, n_boot, rng, draws)
     subjects, stimuli = multiplicities(drawn[0], n_subjects), multiplicities(drawn[1], n_stimuli)
@@ -347,8 +339,8 @@ def flexible_bootstrap(
         "stimuli": (np.ones_like(subjects), stimuli),
     }
     names: list[Factors] = list(counts) if over == "both" else [over]
-    every = [np.concatenate([counts[name][k] for name in names] * n_cv) for k in (0, 1)]
-    found = validation(*every).reshape(n_cv, len(names), len(subjects), -1)
+    every = [np.concatenate([counts[name][k] for name in names] * DIVISIONS) for k in (0, 1)]
+    found = validation(*every).reshape(DIVISIONS, len(names), len(subjects), -1)
     undefined = np.asarray(np.asarray(np.isnan(found).all(axis=3)).any(axis=(0, 1)))
     found[:, :, undefined] = np.nan  # the same draws, whatever was resampled
     divisions = {name: found[:, k] for k, name in enumerate(names)}
@@ -373,12 +365,7 @@ def flexible_score(
 ) -> Values:
     """Return the cross-validated score of a flexible model in every subject, (n_subjects,), without resampling.
 
-    Parameters
-    ----------
-    rdms, model, method, rng
-        As for `flexible_bootstrap`.
-    n_divisions : int
-        Divisions into folds that it is a mean over.
+    As in `flexible_bootstrap`, the mean over divisions into folds.
     """
     rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
     folds = _default_folds(len(rdms), n_stimuli_of(rdms.shape[1]))

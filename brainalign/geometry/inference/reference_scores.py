@@ -80,15 +80,6 @@ def score_references(
         Differences from the best are called at it, over the whole family; intervals cover 1 - alpha.
     exclude : dict of sequence of (model, layer), optional
         Candidates not to be scored against a set because they are the set itself, as a published model that is one.
-
-    Returns
-    -------
-    ReferenceScores
-
-    Raises
-    ------
-    BrainalignError
-        If there are no sets or candidates.
     """
     if not sets or not candidates:
         raise BrainalignError(f"nothing to compare: {len(sets)} reference sets and {len(candidates)} candidates")
@@ -221,22 +212,9 @@ def combination(
     chosen: Sequence[str] | None = None,
     fit: Literal["weighted", "select", "interpolate"] = "weighted",
 ) -> FlexibleModel:
-    """Return the flexible model of some layers of a model.
+    """Return the flexible model of some layers of a model, all of them where none are chosen.
 
-    Parameters
-    ----------
-    layers : dict of array (n_pairs,) by (model, layer)
-    model, name : str
-        Whose layers, and what the combination is called.
-    chosen : sequence of str, optional
-        All layers by default.
-    fit : str
-        A key of `FITS`.
-
-    Raises
-    ------
-    BrainalignError
-        If the model has no such layers, or fewer than 2.
+    `layers` are RDMs (n_pairs,) by (model, layer), `name` is what the combination is called, `fit` a key of `FITS`.
     """
     known = [layer for other, layer in layers if other == model]
     check_combination(name, model, chosen, known)
@@ -259,10 +237,6 @@ def flexible_permutation_test(
     n_permutations : int
     n_divisions : int
         Divisions into folds that every score is a mean over, permuted or not.
-
-    Returns
-    -------
-    RdmTest
     """
     model = replace(model, rdms=condensed_rdms("model.rdms", model.rdms, "n_rdms"))
     n_stimuli = n_stimuli_of(model.rdms.shape[1])

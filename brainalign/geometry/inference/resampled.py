@@ -28,22 +28,7 @@ def multiplicities(indices: NDArray[np.intp], n: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Products:
-    """Inner products of a stack of RDMs in every draw of stimuli, and what they are scaled by.
-
-    Attributes
-    ----------
-    kind : Comparison
-    gram : array (n_draws, n_rdms, n_rdms)
-        Of centred values or ranks, whitened where the comparison whitens.
-    power : array (n_draws, n_rdms)
-        Mean square over pairs before whitening.
-    least : array (n_rdms,)
-        A square of the norm below it is rounding.
-    weights : array (n_draws, n_seen)
-        Of the pairs.
-    forms : array (n_draws, n_rdms, n_seen), optional
-        Centred ranks, which draws change.
-    """
+    """Inner products of a stack of RDMs in every draw of stimuli, and what they are scaled by."""
 
     kind: Comparison
     gram: Values
@@ -69,20 +54,11 @@ class Products:
 
 
 class Resampled:
-    """A stack of RDMs, ready to be compared under any draw of stimuli.
+    """A stack of RDMs (n_rdms, n_pairs), whole among `seen` pairs, ready to be compared under any draw of stimuli.
 
     Ranks are sorted once; a draw only sums weights in that order. For other comparisons all draws are one product of
-    matrices per RDM, as neither values nor products change with the draw.
-
-    Parameters
-    ----------
-    rdms : array (n_rdms, n_pairs)
-        Without missing pairs among those in `seen`.
-    kind : Comparison
-    seen : array (n_pairs,) of bool
-        Pairs that count.
-    n_crossed : int, optional
-        The first so many RDMs are multiplied with all, the others with these and themselves alone; all by default.
+    matrices per RDM, as neither values nor products change with the draw. The first `n_crossed` RDMs (all by default)
+    are multiplied with all, the others with these and themselves alone.
     """
 
     def __init__(self, rdms: Values, kind: Comparison, seen: NDArray[np.bool_], n_crossed: int | None = None) -> None:
@@ -198,15 +174,10 @@ def _solved(sums: Values, counts: Values, unseen: Values) -> Values:
 
 
 def noise_ceilings(products: Products, subjects: Values) -> Values:
-    """Return lower and upper noise ceiling of every draw, (n_draws, 2).
+    """Return lower and upper noise ceiling of every draw (n_draws, 2), from products of the subjects' RDMs.
 
-    Parameters
-    ----------
-    products : Products
-        Of the subjects' RDMs.
-    subjects : array (n_draws, n_subjects)
-        Multiplicity of each subject. Leaving a subject out leaves all its copies out; the ceilings are means over the
-        different subjects of the draw. One draw of subjects goes with many of stimuli, or the other way round.
+    Of multiplicities (n_draws, n_subjects): leaving a subject out leaves all its copies out; the ceilings are means
+    over the different subjects of the draw. One draw of subjects goes with many of stimuli, or the other way round.
     """
     kind, weights = products.kind, products.weights
     if products.forms is not None:

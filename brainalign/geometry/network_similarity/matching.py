@@ -48,8 +48,6 @@ class UnitMatch:
         Units left out because they are constant on the stimuli of the match.
     n_undefined : int
         Pairs without r.
-    held_out : bool
-        Whether other stimuli than those of the match score it.
     """
 
     units_x: NDArray[np.intp]
@@ -60,7 +58,6 @@ class UnitMatch:
     score_fit: float
     n_constant: int
     n_undefined: int
-    held_out: bool
 
 
 def match_units(
@@ -78,15 +75,6 @@ def match_units(
         partner, which may serve several), "soft" (the coupling with marginals 1/p and 1/q; for p = q the one-to-one).
     held_out : (array (m, p), array (m, q)), optional
         Other stimuli, which score the match. Without them the stimuli of the match do, and nobody should believe it.
-
-    Returns
-    -------
-    UnitMatch
-
-    Raises
-    ------
-    BrainalignError
-        If rows or units do not fit, or a value is not finite.
 
     Notes
     -----
@@ -115,17 +103,8 @@ def match_units(
             check_rows(f"held-out {name}.T", other.shape[1], f"{name}.T", fit.shape[1], "give the same units")
         r = pair_correlations(*held_out, rows, columns)
     n_constant = X.shape[1] + Y.shape[1] - len(left) - len(right)
-    return UnitMatch(
-        rows,
-        columns,
-        weights,
-        r,
-        _mean(r, weights),
-        _mean(r_fit, weights),
-        n_constant,
-        int(np.isnan(r).sum()),
-        held_out is not None,
-    )
+    scores = _mean(r, weights), _mean(r_fit, weights)
+    return UnitMatch(rows, columns, weights, r, *scores, n_constant, int(np.isnan(r).sum()))
 
 
 def _varying(values: Values) -> NDArray[np.intp]:
@@ -174,13 +153,7 @@ MATCHINGS: dict[str, Callable[[Values, Values], Pairs]] = {
 
 
 def shuffled_units(values: Values, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return units each in an order of stimuli of its own: what matching finds where units share nothing.
-
-    Parameters
-    ----------
-    values : array (n_stimuli, n_units)
-    rng : numpy Generator
-    """
+    """Return units each in an order of stimuli of its own: what matching finds where units share nothing."""
     return np.asarray(rng.permuted(np.asarray(values, dtype=np.float64), axis=0))
 
 
@@ -229,11 +202,6 @@ def best_coupling(gain: Values) -> Pairs:
     rows, columns : array (n_pairs,)
     weights : array (n_pairs,)
         Above 0, with sum 1; at most p + q - 1 pairs.
-
-    Raises
-    ------
-    BrainalignError
-        If a gain is not finite.
 
     References
     ----------

@@ -36,11 +36,6 @@ def similarity(X: Values, Y: Values, method: str = "cka") -> float:
     float
         NaN where it is undefined because a representation is constant.
 
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, values are not finite, or a method cannot be used on so many units.
-
     Examples
     --------
     >>> X = np.random.default_rng(0).normal(size=(50, 4))
@@ -68,11 +63,6 @@ def cka(X: Values, Y: Values, debiased: bool = True) -> float:
     -------
     float
         NaN where the debiased HSIC of a representation with itself is not positive: it holds nothing but noise.
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or there are fewer than 4 stimuli.
 
     References
     ----------
@@ -132,18 +122,7 @@ def canonical_correlations(X: Values, Y: Values) -> NDArray[np.float64]:
 
 
 def cca(X: Values, Y: Values) -> float:
-    """Return the mean canonical correlation: 1 where one representation is a linear map of the other.
-
-    Parameters
-    ----------
-    X, Y : array (n_stimuli, n_units)
-        With fewer units than stimuli.
-
-    Raises
-    ------
-    BrainalignError
-        As for `canonical_correlations`.
-    """
+    """Return the mean canonical correlation: 1 where one representation is a linear map of the other."""
     correlations = canonical_correlations(X, Y)
     return float(correlations.mean()) if len(correlations) else float("nan")
 
@@ -157,11 +136,6 @@ def svcca(X: Values, Y: Values, variance: float = 0.99) -> float:
         Of any widths.
     variance : float
         Share that is kept of each.
-
-    Raises
-    ------
-    BrainalignError
-        If the kept components are as many as the stimuli allow: then every correlation is 1.
 
     References
     ----------
@@ -184,11 +158,6 @@ def pwcca(X: Values, Y: Values) -> float:
     ----------
     X, Y : array (n_stimuli, n_units)
         With fewer units than stimuli.
-
-    Raises
-    ------
-    BrainalignError
-        As for `canonical_correlations`.
 
     References
     ----------
@@ -231,27 +200,15 @@ def _leading(X: Values, variance: float) -> Values:
     return np.asarray(U[:, :n_kept] * sizes[:n_kept])
 
 
-def _soft(X: Values, Y: Values) -> float:
-    return match_units(X, Y, "soft").score
-
-
-def _one_to_one(X: Values, Y: Values) -> float:
-    return match_units(X, Y, "one_to_one").score
-
-
-def _plain_cka(X: Values, Y: Values) -> float:
-    return cka(X, Y, debiased=False)
-
-
 SIMILARITIES: dict[str, Callable[[Values, Values], float]] = {
     "cka": cka,
-    "plain_cka": _plain_cka,
+    "plain_cka": lambda X, Y: cka(X, Y, debiased=False),
     "cca": cca,
     "svcca": svcca,
     "pwcca": pwcca,
     "procrustes": _rotated_cosine,  # the cosine of the angle, so that 1 is the same as elsewhere in the menu
-    "one_to_one": _one_to_one,
-    "soft": _soft,
+    "one_to_one": lambda X, Y: match_units(X, Y, "one_to_one").score,
+    "soft": lambda X, Y: match_units(X, Y, "soft").score,
 }
 
 
@@ -276,11 +233,6 @@ def linear_predictivity(
     -------
     forward, backward : float
         NaN where the predicted units are constant.
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or there are more folds than stimuli.
     """
     X, Y = representation("X", X), representation("Y", Y)
     check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")

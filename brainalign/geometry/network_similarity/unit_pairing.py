@@ -55,16 +55,9 @@ def unit_norm(values: Values) -> NDArray[np.float64]:
 
 
 def correlation_blocks(X: Values, Y: Values, block: int = BLOCK) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
-    """Yield Pearson's r of every pair of units, a block at a time: first row, first column, r.
+    """Yield Pearson's r of every pair of units, a block at a time: first row, first column, r; 0 where one is constant.
 
-    Of inputs in float32 or on disk only a block is ever held in float64. 0 where a unit is constant.
-
-    Parameters
-    ----------
-    X, Y : array (n_stimuli, p), (n_stimuli, q)
-        Arrays or memory maps.
-    block : int
-        Units of each per block.
+    Of inputs in float32 or on disk only a block is ever held in float64.
     """
     check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")
     for first in range(0, X.shape[1], block):
@@ -74,13 +67,7 @@ def correlation_blocks(X: Values, Y: Values, block: int = BLOCK) -> Iterator[tup
 
 
 def cross_correlations(X: Values, Y: Values, block: int = BLOCK) -> NDArray[np.float64]:
-    """Return Pearson's r of every pair of units (p, q), in float64; 0 where a unit is constant.
-
-    Parameters
-    ----------
-    X, Y, block
-        As for `correlation_blocks`.
-    """
+    """Return Pearson's r of every pair of units (p, q), in float64; 0 where a unit is constant."""
     found = np.empty((X.shape[1], Y.shape[1]))
     for first, second, r in correlation_blocks(X, Y, block):
         found[first : first + len(r), second : second + r.shape[1]] = r

@@ -96,11 +96,6 @@ def score_alignment(
     -------
     list of AlignmentScore
         "all", then the levels of which there are triplets.
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not match, or a value is not finite.
     """
     rows = check_triplets(triplets, len(similarities))
     p = None if probabilities is None else check_probabilities(probabilities, len(rows))
@@ -143,13 +138,7 @@ def _rank_correlation(a: Values, b: Values) -> float:
 
 @dataclass(frozen=True)
 class AlignedLayer:
-    """Affine map of a layer's features, as they were extracted; dot products of what it gives are similarities.
-
-    Attributes
-    ----------
-    weight : array (n_features, n_features)
-    bias : array (n_features,)
-    """
+    """Affine map of a layer's features, as they were extracted; dot products of what it gives are similarities."""
 
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
@@ -224,11 +213,6 @@ def align_networks(
     draws : int
         Bootstrap draws of test objects.
     seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If the teacher has no layer, a layer has more than 4096 features, or a triplet is in train and in a test.
     """
     _check(layers, teacher_model)
     check_triplets_apart(train[0], {name: test for name, (test, _) in tests.items()})

@@ -191,19 +191,7 @@ class SparseConcepts(_Concepts):
     learning_rate: float = field(default=0.1, kw_only=True)
 
     def fit(self, triplets: NDArray[np.integer[Any]], n_objects: int) -> SparseConcepts:
-        """Fit an embedding per seed.
-
-        Parameters
-        ----------
-        triplets : array (n_triplets, 3)
-            Objects from 0 to `n_objects` - 1, the odd one last.
-        n_objects : int
-
-        Raises
-        ------
-        BrainalignError
-            If triplets are malformed, there is no penalty or a negative one, or no seed.
-        """
+        """Fit an embedding per seed to triplets of objects from 0 to `n_objects` - 1, the odd one last."""
         rows = self._checked(triplets, n_objects)
         if not len(self.alphas) or min(self.alphas) < 0:
             raise BrainalignError(f"alphas must be one or more numbers, 0 or above; got {tuple(self.alphas)}")
@@ -316,19 +304,7 @@ class VariationalConcepts(_Concepts):
     learning_rate: float = field(default=0.05, kw_only=True)
 
     def fit(self, triplets: NDArray[np.integer[Any]], n_objects: int) -> VariationalConcepts:
-        """Fit a posterior per seed.
-
-        Parameters
-        ----------
-        triplets : array (n_triplets, 3)
-            Objects from 0 to `n_objects` - 1, the odd one last.
-        n_objects : int
-
-        Raises
-        ------
-        BrainalignError
-            If triplets are malformed, the prior is not one, or there is no seed.
-        """
+        """Fit a posterior per seed to triplets of objects from 0 to `n_objects` - 1, the odd one last."""
         rows = self._checked(triplets, n_objects)
         if not (0 < self.spike < self.slab and 0 < self.spike_share < 1):
             raise BrainalignError(

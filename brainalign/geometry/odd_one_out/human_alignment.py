@@ -42,12 +42,7 @@ SCALES = (0.3, 30.0)  # of the identity at the start: 0 would be a saddle, and f
 
 
 def affine_head(n_features: int) -> torch.nn.Linear:
-    """Return the affine map that changes nothing: a student on top of features, cheap where a network is not.
-
-    Parameters
-    ----------
-    n_features : int
-    """
+    """Return the affine map that changes nothing: a student on top of features, cheap where a network is not."""
     import torch
 
     head = torch.nn.Linear(n_features, n_features)
@@ -80,11 +75,6 @@ class HumanAlignment:
     seed : int
         Of the order of triplets.
     device : {"cpu", "cuda", "auto"}
-
-    Raises
-    ------
-    BrainalignError
-        If an argument is not allowed.
 
     References
     ----------
@@ -145,11 +135,6 @@ class HumanAlignment:
         HumanAlignment
             With `student_`, `centre_` (n_features,), `temperature_`, `losses_` (n_steps,), and `moved_`: the distance
             of its weights from the initial ones as a share of their length.
-
-        Raises
-        ------
-        BrainalignError
-            If shapes do not match, features are no table or not finite, or the student has no weights.
         """
         import torch
 
@@ -194,23 +179,7 @@ class HumanAlignment:
     def transform(
         self, inputs: NDArray[Any] | torch.Tensor, rows: NDArray[np.integer[Any]] | None = None
     ) -> NDArray[np.float64]:
-        """Return the student's features of stimuli, whether it saw them or not.
-
-        Parameters
-        ----------
-        inputs : array or tensor (n_stimuli, ...)
-        rows : array, optional
-            Of the inputs that are wanted; all by default.
-
-        Returns
-        -------
-        array (n_stimuli, n_features)
-
-        Raises
-        ------
-        BrainalignError
-            If the student's features are no table, or not finite.
-        """
+        """Return the student's features of stimuli (of `rows` alone if given), whether it saw them or not."""
         import torch
 
         device = next(self.student_.parameters()).device
@@ -279,11 +248,6 @@ class HumanTeacher:
     seed : int
         Of the held-out objects.
 
-    Raises
-    ------
-    BrainalignError
-        If a number is out of range.
-
     Notes
     -----
     The bias b is penalised too, which the paper does not do: so a large penalty leaves the network's own choices.
@@ -321,22 +285,9 @@ class HumanTeacher:
             )
 
     def fit(self, features: Values, triplets: Triplets, probabilities: Values | None = None) -> HumanTeacher:
-        """Fit the map.
+        """Fit the map to the objects that are in a triplet, the odd one last.
 
-        Parameters
-        ----------
-        features : array (n_objects, n_features)
-            Only objects that are in a triplet are looked at.
-        triplets : array (n_triplets, 3)
-            The odd one last.
-        probabilities : array (n_triplets, 3), optional
-            How often each object was chosen, or how probable that is; without them the last always was.
-
-        Raises
-        ------
-        BrainalignError
-            If shapes do not match, a value is not finite, features do not vary, or several penalties leave too few
-            objects to choose among them.
+        Probabilities (n_triplets, 3) say how often each object was chosen; without them the last always was.
         """
         values = representation("features", features)
         rows = check_triplets(triplets, len(values))
@@ -363,18 +314,7 @@ class HumanTeacher:
         return self
 
     def transform(self, features: Values) -> NDArray[np.float64]:
-        """Return the aligned features, whose dot products are the teacher's similarities.
-
-        Parameters
-        ----------
-        features : array (n_objects, n_features)
-            Of any objects.
-
-        Raises
-        ------
-        BrainalignError
-            If these are not the features of the fit.
-        """
+        """Return the aligned features of any objects, whose dot products are the teacher's similarities."""
         values = representation("features", features)
         if values.shape[1] != len(self.centre_):
             raise BrainalignError(

@@ -26,16 +26,7 @@ NULL_TRIPLETS = 20_000  # that permuted accuracies are taken over
 
 @dataclass(frozen=True)
 class DimensionFit:
-    """How well every dimension is predicted for objects that the regression has not seen.
-
-    Attributes
-    ----------
-    r2 : array (n_dimensions,)
-        1 - residual / total sum of squares over held-out objects; NaN for a constant dimension.
-    null : array (n_permutations, n_dimensions)
-        The same with the objects of the embedding exchanged; every one is fitted anew.
-    p : array (n_dimensions,)
-    """
+    """Held-out R² of every dimension, NaN for a constant one; the same with objects exchanged (by row); and p."""
 
     r2: NDArray[np.float64]
     null: NDArray[np.float64]
@@ -57,11 +48,6 @@ def fit_dimensions(
         Random folds over objects.
     n_permutations : int
     rng : Generator
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or there are more folds than objects.
     """
     X, Y = np.asarray(features, np.float64), np.asarray(embedding, np.float64)
     check_rows("features", len(X), "the embedding", len(Y), "both must be of the same objects, in the same order")
@@ -88,21 +74,8 @@ def unseen_similarities(
 ) -> NDArray[np.float64]:
     """Return similarities of objects that were in no triplet, from what their features say of the dimensions.
 
-    Parameters
-    ----------
-    features : array (n_objects, n_features)
-        Of all objects.
-    embedding : array (n_objects, n_dimensions)
-        Fitted to triplets of the seen ones; rows of unseen ones are not looked at.
-    unseen : array (n_unseen,)
-        Row numbers.
-    regressor : Regressor
-        Fitted to the seen objects.
-
-    Returns
-    -------
-    array (n_objects, n_objects)
-        Dot products of predicted dimensions, which are 0 or more; 0 for seen objects.
+    The regressor is fitted to seen objects; rows of unseen ones in the embedding are not looked at. Dot products
+    (n_objects, n_objects) of predicted dimensions, which are 0 or more; 0 for seen objects.
     """
     X, Y = np.asarray(features, np.float64), np.asarray(embedding, np.float64)
     check_rows("features", len(X), "the embedding", len(Y), "both must be of the same objects, in the same order")
@@ -116,15 +89,7 @@ def unseen_similarities(
 def permuted_accuracies(
     similarities: Values, triplets: Triplets, n_permutations: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the odd-one-out accuracy with the objects of the similarities exchanged, (n_permutations,).
-
-    Parameters
-    ----------
-    similarities : array (n_objects, n_objects)
-    triplets : array (n_triplets, 3)
-    n_permutations : int
-    rng : Generator
-    """
+    """Return the odd-one-out accuracy with the objects of the similarities exchanged, (n_permutations,)."""
     shown = np.unique(triplets)  # exchanged among themselves: of others there may be no similarities
     found = []
     for _ in range(n_permutations):

@@ -67,16 +67,7 @@ class Reproducibility:
 def match_dimensions(a: Values, b: Values) -> tuple[Values, NDArray[np.intp]]:
     """Pair dimensions of two embeddings one to one such that the sum of |r| over objects is largest.
 
-    Parameters
-    ----------
-    a, b : array (n_objects, n_a), (n_objects, n_b)
-
-    Returns
-    -------
-    r : array (n_a,)
-        |r| with its partner; 0 without one.
-    partner : array (n_a,)
-        Column of b; -1 without one.
+    Returns |r| of each of a with its partner (0 without one), and the partner's column in b (-1 without one).
     """
     check_rows("one embedding", len(a), "the other", len(b), "both must be of the same objects")
     return _paired(np.abs(cross_correlations(a, b)))
@@ -98,11 +89,6 @@ def reproducible_dimensions(
         |r| above which a dimension counts as reproducible.
     rng : Generator, optional
         Draws the halves; even and odd rows where not given.
-
-    Raises
-    ------
-    BrainalignError
-        With fewer than two starts, or fewer than six objects.
     """
     if len(embeddings) < 2 or len(embeddings[0]) < 6:
         n_objects = len(embeddings[0]) if len(embeddings) else 0
@@ -224,11 +210,6 @@ def choice_table(
         A row per candidate and split: name, kind (embedding, reproducible, baseline, published, control), split,
         accuracy, se (over choices), n_triplets, n_dimensions, chance, ceiling_low, ceiling_high, share_low, share_high
         (of the way from chance to the ceiling's bounds).
-
-    Raises
-    ------
-    BrainalignError
-        If a triplet is in train and in a test.
     """
     check_triplets_apart(train, tests)
     candidates: list[tuple[str, str, Values, int]] = []
@@ -384,16 +365,6 @@ def spectral_similarities(triplets: Triplets, n_objects: int) -> NDArray[np.floa
     """Return similarities from how often pairs remain, without any training: what every embedding must beat.
 
     Leading components of (times the pair remained - a third of the times it was shown) / (times shown + 3).
-
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-        The odd one last.
-    n_objects : int
-
-    Returns
-    -------
-    array (n_objects, n_objects)
     """
     n = n_objects
     remaining, shown = np.zeros(n * n), np.zeros(n * n)

@@ -24,11 +24,7 @@ LEVELS = ("fine", "boundary", "coarse")  # by how many groups a triplet is of: 1
 class TripletSplit:
     """Rows of a table of triplets for training and for the test.
 
-    Attributes
-    ----------
-    train, test : array (n,)
-    unseen : array (n_unseen,)
-        Objects that are in no training triplet and in every test triplet three times; none where triplets are split.
+    Objects in `unseen` are in no training triplet, and test triplets hold no other; none where triplets are split.
     """
 
     train: NDArray[np.intp]
@@ -39,17 +35,7 @@ class TripletSplit:
 def split_triplets(triplets: Triplets, test_share: float, rng: np.random.Generator) -> TripletSplit:
     """Split triplets such that the same three objects, judged again, never are on both sides.
 
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-    test_share : float
-        Of the different triplets.
-    rng : Generator
-
-    Raises
-    ------
-    BrainalignError
-        If one side would be empty.
+    The share is of the different triplets.
     """
     _, kind = np.unique(triplet_keys(triplets), return_inverse=True)
     n = int(kind.max()) + 1
@@ -65,18 +51,7 @@ def split_triplets(triplets: Triplets, test_share: float, rng: np.random.Generat
 def split_objects(triplets: Triplets, n_objects: int, test_share: float, rng: np.random.Generator) -> TripletSplit:
     """Split objects: training triplets hold seen objects only, test triplets unseen ones only; others are left out.
 
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-    n_objects : int
-    test_share : float
-        Of the objects. About its third power is the share of test triplets.
-    rng : Generator
-
-    Raises
-    ------
-    BrainalignError
-        If one side would be empty.
+    The share is of the objects; about its third power is the share of test triplets.
     """
     return split_objects_in_turn(triplets, n_objects, test_share, 1, rng)[0]
 
@@ -84,20 +59,7 @@ def split_objects(triplets: Triplets, n_objects: int, test_share: float, rng: np
 def split_objects_in_turn(
     triplets: Triplets, n_objects: int, test_share: float, n_splits: int, rng: np.random.Generator
 ) -> list[TripletSplit]:
-    """Split objects several times; no object is unseen twice, so that the test triplets of splits share none.
-
-    Parameters
-    ----------
-    triplets, n_objects, test_share, rng
-        As for `split_objects`.
-    n_splits : int
-        At most 1 / test_share.
-
-    Raises
-    ------
-    BrainalignError
-        If there are not so many splits, or one side of one would be empty.
-    """
+    """Split objects several times; no object is unseen twice, so that the test triplets of splits share none."""
     rows = check_triplets(triplets, n_objects)
     size = round(test_share * n_objects)
     if n_splits * size > n_objects:
@@ -121,14 +83,7 @@ def split_objects_in_turn(
 
 
 def check_triplets_apart(train: Triplets, tests: Mapping[str, Triplets]) -> None:
-    """Raise if the same three objects, in any order, are trained on and tested.
-
-    Parameters
-    ----------
-    train : array (n_train, 3)
-    tests : mapping of array (n, 3)
-        By the name of the split.
-    """
+    """Raise if the same three objects, in any order, are trained on and tested (triplets by the name of the split)."""
     for name, test in tests.items():
         keys = triplet_keys(np.concatenate([train, test]))  # of both, since keys depend on the largest number
         check_folds([(np.arange(len(train)), np.arange(len(train), len(keys)))], len(keys), ("train", name))
@@ -141,24 +96,7 @@ def check_triplets_apart(train: Triplets, tests: Mapping[str, Triplets]) -> None
 
 
 def cluster_objects(features: Values, n_clusters: int = 500, seed: int = 0) -> NDArray[np.int64]:
-    """Return the k-means cluster of every object.
-
-    Parameters
-    ----------
-    features : array (n_objects, n_features)
-        Of a teacher, so that clusters are people's.
-    n_clusters : int
-    seed : int
-
-    Returns
-    -------
-    array (n_objects,)
-
-    Raises
-    ------
-    BrainalignError
-        If there are not more objects than clusters, or a feature is not finite.
-    """
+    """Return the k-means cluster of every object; features are a teacher's, so that clusters are people's."""
     from sklearn.cluster import KMeans
 
     rows = np.asarray(features, dtype=np.float64)
@@ -171,18 +109,9 @@ def cluster_objects(features: Values, n_clusters: int = 500, seed: int = 0) -> N
 
 
 def triplet_levels(triplets: NDArray[np.integer[Any]], groups: NDArray[Any]) -> NDArray[np.str_]:
-    """Return the level of abstraction a triplet asks about.
+    """Return the level of abstraction a triplet asks about, by the category or cluster of every object.
 
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-    groups : array (n_objects,)
-        Category or cluster of every object.
-
-    Returns
-    -------
-    array (n_triplets,)
-        "fine": three objects of one group; "boundary": two of one, one of another; "coarse": of three groups.
+    "fine": three objects of one group; "boundary": two of one, one of another; "coarse": of three groups.
     """
     a, b, c = np.unique(np.asarray(groups), return_inverse=True)[1][np.asarray(triplets)].T
     equal = (a == b).astype(int) + (a == c) + (b == c)  # 3, 1 or 0 pairs
@@ -207,11 +136,6 @@ def draw_triplets(
     Returns
     -------
     array (n_triplets, 3)
-
-    Raises
-    ------
-    BrainalignError
-        If no group has enough objects, or there are not enough groups.
 
     References
     ----------

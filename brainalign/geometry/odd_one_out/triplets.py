@@ -27,18 +27,7 @@ FURTHEST = 10.0  # in units of log temperature from the spread of similarities: 
 
 
 def check_triplets(triplets: Triplets, n_objects: int) -> NDArray[np.int64]:
-    """Return triplets as whole numbers, after looking for what cannot be one.
-
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-    n_objects : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are no triplets, or they are no triples of different objects from 0 to `n_objects` - 1.
-    """
+    """Return triplets (n_triplets, 3) as whole numbers: different objects from 0 to `n_objects` - 1, at least a row."""
     given = np.asarray(triplets)
     if given.ndim != 2 or given.shape[1] != 3 or not len(given) or given.dtype.kind not in "iu":
         raise BrainalignError(
@@ -62,12 +51,7 @@ def check_triplets(triplets: Triplets, n_objects: int) -> NDArray[np.int64]:
 
 
 def triplet_keys(triplets: Triplets) -> NDArray[np.int64]:
-    """Return a number per triplet that is the same for the same three objects in any order.
-
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-    """
+    """Return a number per triplet that is the same for the same three objects in any order."""
     a, b, c = np.sort(np.asarray(triplets, dtype=np.int64), axis=1).T
     n = int(c.max(initial=0)) + 1
     return np.asarray((a * n + b) * n + c)
@@ -84,17 +68,9 @@ def judgement_counts(triplets: Triplets) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def object_similarities(embedding: Values, kind: Literal["dot", "cosine"] = "dot") -> NDArray[np.float64]:
-    """Return similarities of all pairs of objects.
+    """Return dot products of all pairs of objects of an embedding (n_objects, n_dimensions), or their cosines.
 
-    Parameters
-    ----------
-    embedding : array (n_objects, n_dimensions)
-    kind : {"dot", "cosine"}
-        Dot products, or those of vectors of unit length; an object without length is similar to none.
-
-    Returns
-    -------
-    array (n_objects, n_objects)
+    An object without length has a cosine of 0 with all.
     """
     check_choice("kind", kind, ("dot", "cosine"))
     rows = np.asarray(embedding, dtype=np.float64)
@@ -105,17 +81,7 @@ def object_similarities(embedding: Values, kind: Literal["dot", "cosine"] = "dot
 
 
 def pair_similarities(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
-    """Return the similarity of the pair that remains without each object of a triplet.
-
-    Parameters
-    ----------
-    similarities : array (n_objects, n_objects)
-    triplets : array (n_triplets, 3)
-
-    Returns
-    -------
-    array (n_triplets, 3)
-    """
+    """Return the similarity of the pair that remains without each object of a triplet, (n_triplets, 3)."""
     values = np.asarray(similarities, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         raise BrainalignError(
@@ -128,18 +94,9 @@ def pair_similarities(similarities: Values, triplets: Triplets) -> NDArray[np.fl
 
 
 def choice_probabilities(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
-    """Compute the probability of each object of a triplet to be the odd one: softmax over the pairs that remain.
+    """Compute how probable each object of a triplet is the odd one (n_triplets, 3): softmax over the remaining pairs.
 
-    Parameters
-    ----------
-    similarities : array (n_objects, n_objects)
-        See `object_similarities`.
-    triplets : array (n_triplets, 3)
-
-    Returns
-    -------
-    array (n_triplets, 3)
-        The last column belongs to the choice that was made.
+    The last column belongs to the choice that was made. Similarities are those of `object_similarities`.
     """
     pairs = pair_similarities(similarities, triplets)
     raised = np.exp(pairs - pairs.max(axis=1, keepdims=True))
@@ -166,17 +123,7 @@ def odd_one_out_accuracy(similarities: Values, triplets: Triplets, probabilities
 
 
 def odd_one_out_shares(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
-    """Split each prediction over the objects of a triplet: 1 or 0, shares where pairs are tied.
-
-    Parameters
-    ----------
-    similarities : array (n_objects, n_objects)
-    triplets : array (n_triplets, 3)
-
-    Returns
-    -------
-    array (n_triplets, 3)
-    """
+    """Split each prediction over the objects of a triplet (n_triplets, 3): 1 or 0, shares where pairs are tied."""
     pairs = pair_similarities(similarities, triplets)
     largest = pairs.max(axis=1, keepdims=True)
     tied = pairs >= largest - TIED * np.abs(pairs).max(axis=1, keepdims=True)
@@ -213,12 +160,7 @@ class TripletCeilings:
 
 
 def triplet_ceilings(probabilities: Values) -> TripletCeilings:
-    """Return both ceilings of choices whose probabilities are known.
-
-    Parameters
-    ----------
-    probabilities : array (n_triplets, 3)
-    """
+    """Return both ceilings of choices whose probabilities (n_triplets, 3) are known."""
     p = np.asarray(probabilities, dtype=np.float64)
     best = float(p.max(axis=1).mean())
     return TripletCeilings(best, float((p**2).sum(axis=1).mean()), best, best, len(p))
@@ -236,11 +178,6 @@ def repeated_ceilings(triplets: Triplets, n_objects: int) -> TripletCeilings:
     triplets : array (n_judgements, 3)
         The odd one last; the first two in any order.
     n_objects : int
-
-    Raises
-    ------
-    BrainalignError
-        If no triplet was judged twice.
     """
     rows = check_triplets(triplets, n_objects)
     counts = judgement_counts(rows)[1]
@@ -260,18 +197,7 @@ def repeated_ceilings(triplets: Triplets, n_objects: int) -> TripletCeilings:
 
 
 def log_choices(similarities: torch.Tensor, triplets: torch.Tensor) -> torch.Tensor:
-    """Return log probabilities that each object of a triplet is the odd one.
-
-    Parameters
-    ----------
-    similarities : tensor (n_objects, n_objects)
-        Divided by the temperature.
-    triplets : tensor (n_triplets, 3)
-
-    Returns
-    -------
-    tensor (n_triplets, 3)
-    """
+    """Return log probabilities (n_triplets, 3) that each object is the odd one, at temperature 1."""
     import torch
 
     pairs = torch.stack([similarities[triplets[:, i], triplets[:, j]] for i, j in PAIRS], dim=1)
@@ -296,13 +222,7 @@ DIVERGENCES = {"kl": kullback_leibler, "jsd": jensen_shannon}
 
 
 def check_probabilities(probabilities: Values | None, n_triplets: int) -> NDArray[np.float64]:
-    """Return the probabilities of choices; without any, those of people who always chose the last object.
-
-    Parameters
-    ----------
-    probabilities : array (n_triplets, 3), optional
-    n_triplets : int
-    """
+    """Return the probabilities of choices; without any, those of people who always chose the last object."""
     if probabilities is None:
         return np.tile([0.0, 0.0, 1.0], (n_triplets, 1))
     p = np.asarray(probabilities, dtype=np.float64)
@@ -331,11 +251,6 @@ def choice_temperature(similarities: Values, triplets: Triplets, probabilities: 
     triplets : array (n_triplets, 3)
     probabilities : array (n_triplets, 3), optional
         Without them, the last object was chosen.
-
-    Raises
-    ------
-    BrainalignError
-        If all pairs are equally similar.
     """
     from scipy.optimize import minimize_scalar
 
@@ -359,32 +274,14 @@ def choice_temperature(similarities: Values, triplets: Triplets, probabilities: 
 
 
 def mean_divergence(similarities: Values, triplets: Triplets, probabilities: Values | None = None) -> float:
-    """Return the mean KL(given choices || choices of a similarity), in nats.
-
-    Parameters
-    ----------
-    similarities : array (n_objects, n_objects)
-        Divided by the temperature.
-    triplets : array (n_triplets, 3)
-    probabilities : array (n_triplets, 3), optional
-        Without them, the last object was chosen: then it is the mean surprise.
-    """
+    """Return the mean KL(given choices || choices of a similarity), in nats; without choices the mean surprise."""
     p = check_probabilities(probabilities, len(triplets))
     q = choice_probabilities(similarities, triplets).clip(np.finfo(np.float64).tiny)
     return float(-(p * np.log(q)).sum(axis=1).mean() - choice_entropy(p).mean())
 
 
 def choice_entropy(probabilities: Values) -> NDArray[np.float64]:
-    """Compute the entropy of each choice, in nats: 0 for certain ones, log 3 where nothing is preferred.
-
-    Parameters
-    ----------
-    probabilities : array (n_triplets, 3)
-
-    Returns
-    -------
-    array (n_triplets,)
-    """
+    """Compute the entropy of each choice, in nats: 0 for certain ones, log 3 where nothing is preferred."""
     p = np.asarray(probabilities, dtype=np.float64)
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1))).sum(axis=1))
 
@@ -392,17 +289,7 @@ def choice_entropy(probabilities: Values) -> NDArray[np.float64]:
 def judged_shares(triplets: Triplets, least: int = 2) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return each different triplet, and how often each of its objects was the odd one: soft choices of repetitions.
 
-    Parameters
-    ----------
-    triplets : array (n_judgements, 3)
-        The odd one last.
-    least : int
-        Judgements that a triplet must have.
-
-    Returns
-    -------
-    (array (n_triplets, 3), array (n_triplets, 3))
-        The object that was chosen most often last; columns of both belong together.
+    Of triplets with `least` judgements or more, both (n_triplets, 3); the object chosen most often last.
     """
     kept, counts = judgement_counts(triplets)
     enough = counts.sum(axis=1) >= least

@@ -21,19 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LowRankCovariance:
-    """Covariance s (I + A'A) s of channel scales s and a few loadings A: (n_rows + 1) × n_channels numbers.
+    """Covariance s (I + A'A) s of channel scales s and a few loadings A (0 rows where channels are independent).
 
-    Its inverse acts through a matrix of rows by rows (Woodbury); none of channels by channels is made.
-
-    Attributes
-    ----------
-    scale : array (n_channels,), in units of the responses
-    loadings : array (n_rows, n_channels)
-        None (0 rows) where channels are independent.
-
-    References
-    ----------
-    Woodbury MA (1950). Inverting modified matrices. Memorandum Report 42, Princeton University.
+    Its inverse acts through a matrix of rows by rows (Woodbury 1950); none of channels by channels is made.
     """
 
     scale: Values
@@ -83,24 +73,13 @@ class LowRankCovariance:
 
 @dataclass(frozen=True)
 class WholeCovariance:
-    """Covariance kept as its lower Cholesky factor, in place of the matrix.
-
-    Attributes
-    ----------
-    factor : array (n_channels, n_channels)
-    """
+    """Covariance kept as its lower Cholesky factor, in place of the matrix."""
 
     factor: Values
 
     @classmethod
     def of(cls, covariance: Values) -> WholeCovariance:
-        """Factorise a symmetric float64 matrix, which is overwritten.
-
-        Raises
-        ------
-        BrainalignError
-            If it is not positive definite.
-        """
+        """Factorise a symmetric float64 matrix, which is overwritten."""
         variances = np.diag(covariance).copy()
         try:
             factor = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
@@ -184,13 +163,7 @@ Precision: TypeAlias = Union[Single, Sequence[Single]]  # noqa: UP007
 
 @dataclass(frozen=True)
 class Whitening:
-    """One noise covariance for all runs, or one per run.
-
-    Attributes
-    ----------
-    covariances : sequence of NoiseCovariance
-    per_run : bool
-    """
+    """One noise covariance for all runs, or one per run."""
 
     covariances: Sequence[NoiseCovariance]
     per_run: bool

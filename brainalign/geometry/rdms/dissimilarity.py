@@ -27,13 +27,7 @@ PRIOR_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class _Design:
-    """Codes of the rows of patterns, in order of first appearance.
-
-    Attributes
-    ----------
-    conditions, runs : array (n_rows,) of int
-    condition_names, run_names : array
-    """
+    """Codes of the rows of patterns, in order of first appearance."""
 
     conditions: NDArray[np.intp]
     runs: NDArray[np.intp]
@@ -45,13 +39,9 @@ class _Design:
         return _means(patterns, self.conditions, len(self.condition_names))
 
     def run_means(self, patterns: Any) -> tuple[Any, NDArray[np.bool_]]:
-        """Return the mean of each condition in each run, and where there is one.
+        """Return means of each condition in each run (..., n_runs, n_conditions, n_channels), and where there is one.
 
-        Returns
-        -------
-        means : array (..., n_runs, n_conditions, n_channels)
-            Zero where a run does not hold a condition.
-        present : array (n_runs, n_conditions) of bool
+        Zero where a run does not hold a condition.
         """
         shape = len(self.run_names), len(self.condition_names)
         cells = self.runs * shape[1] + self.conditions
@@ -61,15 +51,9 @@ class _Design:
 
 
 def design_of(n_rows: int, conditions: NDArray[Any] | None, runs: NDArray[Any] | None) -> _Design:
-    """Return the design that labels describe.
+    """Return the design that labels of rows describe; without runs there is one.
 
-    Parameters
-    ----------
-    n_rows : int
-    conditions : array (n_rows,), optional
-        Without them, a row is a condition of its run, and every run lists the same conditions in the same order.
-    runs : array (n_rows,), optional
-        Without them there is one run.
+    Without conditions, a row is a condition of its run, and every run lists the same conditions in the same order.
     """
     given = {"conditions": conditions, "runs": runs}
     coded = {}
@@ -361,33 +345,13 @@ def _without_items_that_are_not_finite(found: Any, values: Any) -> Any:
 def feature_rdms(
     layers: Mapping[str, Features], stimulus_ids: Sequence[str], distance: str
 ) -> dict[str, NDArray[np.floating[Any]]]:
-    """Return the RDM (n_pairs,) of every layer, matched by stimulus id.
-
-    Parameters
-    ----------
-    layers : mapping of Features
-    stimulus_ids : sequence of str
-        The stimuli, in the order of the pairs.
-    distance : str
-        As for `rdm`.
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus has no features.
-    """
+    """Return the RDM (n_pairs,) of every layer, of these stimuli in their order, matched by id."""
     values = {name: stimulus_features(features, stimulus_ids) for name, features in layers.items()}
     return {name: rdm(of_layer.reshape(len(of_layer), -1), distance) for name, of_layer in values.items()}
 
 
 def stimulus_features(features: Features, stimulus_ids: Sequence[str]) -> Values:
-    """Return the features (n_stimuli, ...) of chosen stimuli, matched by id.
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus has no features.
-    """
+    """Return the features (n_stimuli, ...) of chosen stimuli, matched by id."""
     rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimulus_ids))
     missing = [stimulus for stimulus, row in zip(stimulus_ids, rows, strict=True) if row < 0]
     if missing:

@@ -37,11 +37,6 @@ def noise_covariance(residuals: Kind, dof: int | None = None, method: str = "shr
         With fewer rows than channels it is kept in n_rows × n_channels numbers, and "diag" in n_channels; else as one
         matrix.
 
-    Raises
-    ------
-    BrainalignError
-        If dof is not positive, a channel never deviates, or "full" has too few rows.
-
     References
     ----------
     Schäfer J, Strimmer K (2005). A shrinkage approach to large-scale covariance matrix estimation. Statistical
@@ -75,11 +70,6 @@ def noise_precision(residuals: Kind, dof: int | None = None, method: str = "shri
     """Return the inverse noise covariance as a matrix, (n_channels, n_channels).
 
     For many channels pass `noise_covariance` to `rdm` instead: it whitens without this matrix.
-
-    Parameters
-    ----------
-    residuals, dof, method
-        As for `noise_covariance`.
     """
     precision: Kind = as_kind_of(noise_covariance(residuals, dof, method).precision(), residuals)
     return precision

@@ -58,11 +58,6 @@ class Searchlight:
         Without the channels left out.
     n_channels_left_out : int
     n_pairs : int
-
-    Raises
-    ------
-    BrainalignError
-        If shapes or labels do not fit, or correlation is to be whitened.
     """
 
     def __init__(
@@ -206,29 +201,19 @@ def searchlight_rdms(
     method: str,
     conditions: NDArray[Any] | None = None,
     runs: NDArray[Any] | None = None,
-    *,
-    residuals: Values | None = None,
-    dof: int | None = None,
-    noise: Literal["full", "diagonal"] = "full",
-    device: str = "auto",
-    dtype: str = "float64",
+    **options: Any,
 ) -> Values:
     """Return the RDM of the channels around every centre: what `rdm` gives for the channels of each, in one go.
 
     Parameters
     ----------
-    patterns, neighbourhoods, method, conditions, runs, residuals, dof, noise, device, dtype
+    patterns, neighbourhoods, method, conditions, runs, options
         As for `Searchlight`, which gives RDMs of some centres where those of all do not fit into memory.
 
     Returns
     -------
     array (n_centres, n_pairs)
         NaN for pairs of a constant pattern, and for a centre with NaN in its patterns.
-
-    Raises
-    ------
-    BrainalignError
-        If shapes or labels do not fit, or the result does not fit into memory.
 
     References
     ----------
@@ -244,10 +229,7 @@ def searchlight_rdms(
     >>> searchlight_rdms(np.random.default_rng(0).normal(size=(4, 125)), around, "correlation").shape
     (125, 6)
     """
-    search = Searchlight(
-        patterns, neighbourhoods, method, conditions, runs, residuals=residuals, dof=dof, noise=noise, device=device,
-        dtype=dtype,
-    )  # fmt: skip
+    search = Searchlight(patterns, neighbourhoods, method, conditions, runs, **options)
     needed, free = 8 * search.n_centres * search.n_pairs, psutil.virtual_memory().available
     if needed > free:
         raise BrainalignError(

@@ -57,18 +57,10 @@ def _keys(decisions: Values, positive: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def auc_draws(decisions: Values, positive: NDArray[np.bool_], weights: Values) -> Values:
-    """Return the area under the curve of weighted trials: of bootstrap draws, weights are multiplicities.
+    """Return areas under the curve (n_draws, n_times) of weighted trials: of draws, weights are multiplicities.
 
-    Parameters
-    ----------
-    decisions : array (n_trials, n_times)
-    positive : bool array (n_trials,)
-    weights : array (n_draws, n_trials)
-
-    Returns
-    -------
-    array (n_draws, n_times); NaN where a draw holds one class only. A trial never meets copies of itself, because they
-    are of its own class; equal decisions of two classes count half.
+    Decisions are (n_trials, n_times), weights (n_draws, n_trials). NaN where a draw holds one class only. A trial never
+    meets copies of itself, because they are of its own class; equal decisions of two classes count half.
     """
     found = np.empty((len(weights), decisions.shape[1]))
     up, down = weights * positive, weights * ~positive
@@ -101,11 +93,6 @@ def sensor_effects(values: Values, labels: NDArray[Any], permuted: NDArray[Any])
         Of two categories the area under the curve of the sensor itself minus .5, positive where the second of the
         sorted two is larger; of more, the share of variance between categories. Nothing is fitted or held out.
     null : array (n_permutations, n_sensors, n_times)
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit.
     """
     from scipy.stats import rankdata
 

@@ -19,14 +19,7 @@ Codes = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Discriminants:
-    """Linear functions of the channels, one per labelling and class; the largest names the class.
-
-    Attributes
-    ----------
-    weights : array (n_labelings, n_classes, n_channels)
-    offsets : array (n_labelings, n_classes)
-        For classes that are equally frequent.
-    """
+    """Linear functions of the channels, one per labelling and class; the largest names the class."""
 
     weights: Values
     offsets: Values
@@ -38,23 +31,7 @@ class Discriminants:
 
 
 def membership(labelings: Codes, n_classes: int) -> Values:
-    """Return 1 where a trial is of a class, else 0, for `fit_discriminants`.
-
-    Parameters
-    ----------
-    labelings : array (n_labelings, n_trials) of int
-        The class of every trial, 0 to n_classes − 1; rows are the labels and their permutations.
-    n_classes : int
-
-    Returns
-    -------
-    array (n_labelings, n_classes, n_trials)
-
-    Raises
-    ------
-    BrainalignError
-        If a labelling leaves a class without a trial.
-    """
+    """Return 1 where a trial is of a class, else 0, (n_labelings, n_classes, n_trials)."""
     member = np.empty((len(labelings), n_classes, labelings.shape[1]))
     for code in range(n_classes):
         member[:, code] = labelings == code
@@ -70,26 +47,11 @@ def membership(labelings: Codes, n_classes: int) -> Values:
 def fit_discriminants(train: Values, member: Values, ridge: float | None = None) -> Discriminants:
     """Fit w_c = (W + λ I)⁻¹ m_c on standardised channels, W the covariance within classes, m_c the mean of class c.
 
-    Parameters
-    ----------
-    train : array (n_trials, n_channels)
-    member : array (n_labelings, n_classes, n_trials)
-        From `membership`.
-    ridge : float, optional
-        λ, in variances of a standardised channel. Where not given, that of Ledoit and Wolf from all training trials: it
-        ignores the labels, so permuted ones meet the same.
-
-    Returns
-    -------
-    Discriminants
-        Of patterns as they were given. As scikit-learn's LinearDiscriminantAnalysis(solver="lsqr") with equal priors
-        behind a StandardScaler, its covariance estimated by W + λ I.
-
-    References
-    ----------
-    Ledoit & Wolf (2004), J. Multivariate Analysis 88, doi:10.1016/S0047-259X(03)00096-4
-    Treder MS (2019). Cross-validation in high-dimensional spaces: a lifeline for least-squares models and multi-class
-    LDA. arXiv:1803.10016
+    For training trials (n_trials, n_channels), and `membership` of each labelling. λ is in variances of a standardised
+    channel; where not given, that of Ledoit and Wolf (2004, doi:10.1016/S0047-259X(03)00096-4) from all trials: it
+    ignores the labels, so permuted ones meet the same. Returns discriminants of patterns as they were given, as
+    scikit-learn's LinearDiscriminantAnalysis(solver="lsqr") with equal priors behind a StandardScaler, its covariance
+    W + λ I. In closed form: Treder MS (2019). Cross-validation in high-dimensional spaces. arXiv:1803.10016
     """
     train = np.asarray(train, dtype=np.float64)
     check_rows("labels", member.shape[2], "the training trials", len(train), "give a label per trial")
@@ -119,14 +81,9 @@ def fit_discriminants(train: Values, member: Values, ridge: float | None = None)
 
 
 def shrinkage_ridge(scaled: Values) -> float:
-    """Return λ for which S + λ I is a multiple of the covariance shrunk by Ledoit and Wolf.
+    """Return λ for which S + λ I of centred trials is a multiple of the covariance that Ledoit and Wolf shrink.
 
     Their share is that of scikit-learn's `ledoit_wolf_shrinkage`, from products of trials where channels are more.
-
-    Parameters
-    ----------
-    scaled : array (n_trials, n_channels)
-        Of mean 0.
     """
     n, p = scaled.shape
     products = scaled @ scaled.T if p > n else scaled.T @ scaled

@@ -36,11 +36,6 @@ def rdm_movie(
     Returns
     -------
     array (n_times // bin_size, n_pairs)
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer samples than a bin has, precision is of other moments, or as `rdm` does.
     """
     if values.ndim != 3 or not 1 <= bin_size <= values.shape[2]:
         raise BrainalignError(
@@ -61,20 +56,9 @@ def rdm_movie(
 
 
 def rdm_time_generalization(movie: Values, other: Values | None = None, method: str = "pearson") -> Values:
-    """Compare the RDMs of every two moments: RDM(t) with RDM(t').
+    """Compare the RDMs of every two moments, (n_times, n_other_times): RDM(t) with RDM(t').
 
-    Parameters
-    ----------
-    movie : array (n_times, n_pairs)
-        From `rdm_movie` or `pairwise_movie`.
-    other : array (n_other_times, n_pairs), optional
-        Of other trials (another half, another subject): without it the noise of a trial is in both RDMs, and neighbours
-        in time look alike because they share it.
-    method : str
-        A key of `COMPARISONS`.
-
-    Returns
-    -------
-    array (n_times, n_other_times)
+    `other` is a movie of other trials (another half, another subject): without it the noise of a trial is in both RDMs,
+    and neighbours in time look alike because they share it.
     """
     return np.asarray(compare(movie, movie if other is None else other, method))

@@ -73,15 +73,6 @@ def dependence_test(
     step : float
         Of the grid of quantiles.
 
-    Returns
-    -------
-    DependenceTest
-
-    Raises
-    ------
-    BrainalignError
-        If the numbers of rows differ or are below 4, a value is not finite, or there are no permutations.
-
     References
     ----------
     Lin B, Kriegeskorte N (2018). Adaptive geo-topological independence criterion. arXiv:1810.02923.
@@ -138,16 +129,7 @@ def dependence_test(
 
 @dataclass(frozen=True)
 class _Forms:
-    """Transformed distances at all thresholds as sums of few: every clip is a weighted sum of clips one step wide.
-
-    Attributes
-    ----------
-    basis : array (n_basis, n_pairs)
-        Clips between neighbouring quantiles, then indicators of being above each quantile.
-    weights : array (n_cells, n_basis)
-    plain : array (n_basis,)
-        The distances themselves, but for a constant.
-    """
+    """Transformed distances at all thresholds as sums of few: every clip is a weighted sum of clips one step wide."""
 
     basis: Values
     weights: Values

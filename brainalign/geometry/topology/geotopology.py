@@ -29,14 +29,9 @@ DENSE_SHARE = 0.25  # of pairs that are edges: beyond it Floyd and Warshall are 
 
 
 class Geodesics(NamedTuple):
-    """Shortest paths through the neighbourhood graphs of RDMs.
+    """Shortest paths through the neighbourhood graphs of RDMs (..., n_pairs), and in how many parts each graph falls.
 
-    Attributes
-    ----------
-    rdms : array (..., n_pairs)
-    n_components : array (...) of int
-        Parts without an edge between them: 1 where every stimulus is reached, 0 where there is no graph because the
-        RDM is constant.
+    One part where every stimulus is reached; 0 where there is no graph because the RDM is constant.
     """
 
     rdms: Values
@@ -63,12 +58,6 @@ def geotopological(rdms: Values, lower: float = 0.2, upper: float = 0.8, rank: b
     -------
     array (..., n_pairs)
         NaN for an RDM whose pairs are all alike.
-
-    Raises
-    ------
-    BrainalignError
-        If the quantiles are not 0 ≤ lower ≤ upper ≤ 1, a dissimilarity is infinite, or the number of pairs is that of
-        no set of stimuli.
 
     References
     ----------
@@ -125,11 +114,6 @@ def geodesic(
     Geodesics
         A constant RDM has no graph under `threshold`: NaN.
 
-    Raises
-    ------
-    BrainalignError
-        If not exactly one rule for edges is given, or its value makes no sense; if a length would be negative.
-
     References
     ----------
     Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
@@ -179,11 +163,6 @@ def threshold_grid(step: float = 0.05) -> Values:
     """Return all (lower, upper) with lower ≤ upper on a grid, (n_cells, 2).
 
     Equal ones give binary RDMs; those at 0 and at 1 are left out, because they tell no pairs apart.
-
-    Raises
-    ------
-    BrainalignError
-        If the step does not divide 1.
     """
     n = round(1 / step)
     if n < 1 or abs(n * step - 1) > SLACK:
@@ -304,11 +283,6 @@ def layer_agreement(
     layers : array (n_layers, n_pairs)
     transforms : mapping of (float, float) or None
         By name, the thresholds of `geotopological`; None leaves RDMs as they are.
-
-    Raises
-    ------
-    BrainalignError
-        If the numbers of pairs differ.
     """
     rdms, layers = (
         condensed_rdms("rdms", rdms, "n_subjects", "n_regions"),

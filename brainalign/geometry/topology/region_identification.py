@@ -176,13 +176,7 @@ class RegionIdentification:
     shuffled_best: Values
 
     def at(self, lower: float, upper: float) -> int:
-        """Return the row of a pair of thresholds.
-
-        Raises
-        ------
-        BrainalignError
-            If it is not among the cells.
-        """
+        """Return the row of a pair of thresholds."""
         row = np.flatnonzero(np.isclose(self.cells, (lower, upper)).all(axis=1))
         if not len(row):
             raise BrainalignError(f"thresholds ({lower}, {upper}) are not on the grid; use a step that divides them")
@@ -218,15 +212,6 @@ def identify_regions(
         Needed for either.
     draws : (array (n_boot, n_subjects), array (n_boot, n_stimuli)) of int, optional
         Which subjects and stimuli each draw takes, instead of `n_boot`.
-
-    Returns
-    -------
-    RegionIdentification
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than 3 subjects, 2 regions or 4 stimuli, or no pair that all RDMs have.
 
     References
     ----------
@@ -346,31 +331,16 @@ def _check(rdms: Values, n_boot: int, n_shuffles: int, rng: np.random.Generator 
 
 
 class RankedRdms:
-    """RDMs in the order of their dissimilarities: sorted once for all thresholds and all draws of stimuli.
-
-    Parameters
-    ----------
-    rdms : array (n_rdms, n_pairs)
-        Without missing pairs.
-    """
+    """Complete RDMs (n_rdms, n_pairs) in the order of their dissimilarities: sorted once for all thresholds."""
 
     def __init__(self, rdms: Values) -> None:
         self.order, self.groups = sorted_ties(rdms)
 
     def grams(self, cells: Values, weights: NDArray[np.intp] | None = None) -> Values:
-        """Return Pearson's r between all transformed RDMs at every pair of thresholds.
+        """Return Pearson's r between all RDMs transformed at every pair of thresholds, (n_cells, n_rdms, n_rdms).
 
-        Parameters
-        ----------
-        cells : array (n_cells, 2)
-            Lower and upper thresholds.
-        weights : array (n_pairs,) of int, optional
-            How often each pair is there, as after drawing stimuli with replacement.
-
-        Returns
-        -------
-        array (n_cells, n_rdms, n_rdms)
-            Zero rows for RDMs that are constant after the transform.
+        Weights (n_pairs,) say how often each pair is there, as after drawing stimuli with replacement. Rows of RDMs
+        that are constant after the transform are zero.
         """
         counts = np.ones(self.order.shape[1], dtype=np.intp) if weights is None else weights
         x, levels, quantiles = self._ranks(cells, counts)
