@@ -32,13 +32,7 @@ class Problem:
 
 
 def stop_on(problems: Sequence[Problem]) -> None:
-    """Raise when a problem is an error, with a line per error; warnings pass.
-
-    Raises
-    ------
-    BrainalignError
-        If any problem has level "error".
-    """
+    """Raise when a problem is an error, with a line per error; warnings pass."""
     errors = [str(problem) for problem in problems if problem.level == "error"]
     if errors:
         raise BrainalignError("\n".join(errors))

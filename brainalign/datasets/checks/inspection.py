@@ -108,17 +108,7 @@ def inspect_responses(where: str, responses: Responses, *, min_roi: int = 2) -> 
 
 
 def space_problems(where: str, space: str, targets: pd.DataFrame) -> list[Problem]:
-    """Say where targets cannot lie in the space that the descriptor names.
-
-    Parameters
-    ----------
-    where : str
-        Names the place in the descriptor.
-    space : str
-        As the descriptor calls it; empty where it does not.
-    targets : DataFrame
-        As they are read.
-    """
+    """Say where targets cannot lie in the space that the descriptor names."""
     if "vertex" in targets:
         known = targets.attrs.get("space", {})
         placed = targets[targets["vertex"] >= 0].reindex(columns=list(HEAD_MM)).notna().to_numpy().all()

@@ -132,17 +132,7 @@ def find_series(
 def find_runs(
     derivatives: Path, raw: Path, subject: str, *, task: str | None = None, space: str | None = None
 ) -> list[FmriprepRun]:
-    """Return the runs of a subject in the order of sessions and runs.
-
-    Parameters
-    ----------
-    derivatives, raw : Path
-        Output folder of fMRIPrep, and the BIDS dataset it was made from (which holds the events).
-    subject : str
-        Without "sub-".
-    task, space : str, optional
-        Needed where there are several.
-    """
+    """Return the runs of a subject in the order of sessions and runs."""
     folder, source = derivatives / f"sub-{subject}", raw / f"sub-{subject}"
     for path in (folder, source):
         if not path.is_dir():

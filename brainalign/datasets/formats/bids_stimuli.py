@@ -130,17 +130,7 @@ def read_bids_stimuli(
 
 
 def pick_sensors(place: Any, raw: Any, datatype: str, bad_channels: str = "raise") -> None:
-    """Leave in raw data only the channels of EEG, or the magnetometers and gradiometers of MEG.
-
-    Parameters
-    ----------
-    place : mne_bids.BIDSPath
-        For messages.
-    raw : mne.io.Raw
-    datatype : {"eeg", "meg"}
-    bad_channels : {"raise", "drop", "keep"}
-        What to do with those that are marked bad.
-    """
+    """Leave in raw data only the channels of EEG, or the magnetometers and gradiometers of MEG."""
     check_choice("bad_channels", bad_channels, ("raise", "drop", "keep"))
     kinds = raw.get_channel_types()
     wanted = [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind in CHANNELS[datatype]]

@@ -20,13 +20,7 @@ Regions = dict[str, NDArray[np.bool_]]
 def read_cifti(
     paths: list[Path], rois: Mapping[str, Path], mesh: Mapping[str, Path]
 ) -> tuple[NDArray[np.float32], pd.DataFrame, Regions]:
-    """Return maps, targets and regions of CIFTI files; see `read_betas`.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is truncated, or its grayordinates differ from the first file's or the label file's.
-    """
+    """Return maps, targets and regions of CIFTI files; see `read_betas`."""
     images = [load_image_file(path) for path in paths]
     axis = cifti_axis(paths[0], images[0], 1)
     for path, image in zip(paths[1:], images[1:], strict=True):
@@ -86,14 +80,7 @@ def grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
 
 
 def read_dlabel(path: Path, targets: pd.DataFrame) -> Regions:
-    """Read the grayordinates of each label of a .dlabel.nii; the background is left out.
-
-    Parameters
-    ----------
-    path : Path
-    targets : DataFrame
-        From `grayordinates`; the file may be of others.
-    """
+    """Read the grayordinates of each label of a .dlabel.nii; the background is left out."""
     image = load_image_file(path)
     keys = image_values(path, image, np.int64)  # (n_maps, n_grayordinates)
     labelled = pd.Index(grayordinates(cifti_axis(path, image, 1), {})["target_id"])

@@ -45,13 +45,7 @@ class Recording:
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """Return a row per volume: label, run.
-
-    Raises
-    ------
-    BrainalignError
-            If it is no text, is empty, or a line has not exactly two words.
-    """
+    """Return a row per volume: label, run."""
     lines = read_lines(path, "give one line 'label run' per volume")
     while lines and not lines[-1].strip():
         lines.pop()
@@ -113,24 +107,12 @@ def open_image(path: Path) -> Nifti1Image:
 
 
 def read_volumes(path: Path) -> NDArray[np.float32]:
-    """Return the data of a NIfTI image.
-
-    Raises
-    ------
-    BrainalignError
-        As `open_image`, and if the values cannot be read.
-    """
+    """Return the data of a NIfTI image."""
     return image_values(path, open_image(path), np.float32)
 
 
 def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Find the voxels that hold a NaN or infinity, and those constant within a run (so without a z-score).
-
-    Parameters
-    ----------
-    volumes : array (n_voxels, n_volumes)
-    runs : array (n_volumes,)
-    """
+    """Find the voxels that hold a NaN or infinity, and those constant within a run (so without a z-score)."""
     broken = np.asarray(~np.isfinite(volumes).all(axis=1))
     flat = np.zeros(len(volumes), dtype=bool)
     for run in np.unique(runs):

@@ -157,20 +157,7 @@ def _events(run: FmriprepRun, stimulus_column: str) -> tuple[pd.DataFrame, pd.Da
 
 
 def read_confounds(path: Path, patterns: Sequence[str]) -> pd.DataFrame:
-    """Return columns of a table of confounds, a row per volume; 0 where a value is missing.
-
-    Parameters
-    ----------
-    path : Path
-        *_desc-confounds_timeseries.tsv
-    patterns : sequence of str
-        Columns, or patterns such as "a_comp_cor_0*".
-
-    Raises
-    ------
-    BrainalignError
-        If the table cannot be read, a pattern matches no column, or a value is no number.
-    """
+    """Return columns of fMRIPrep's table of confounds (or patterns, "a_comp_cor_0*"); 0 where a value is missing."""
     table = read_text_table(path).replace(list(MISSING), np.nan)
     columns = [str(column) for column in table]
     chosen: list[str] = []

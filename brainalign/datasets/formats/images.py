@@ -128,20 +128,6 @@ def near_duplicates(
     A difference hash finds candidates: one bit per cell of a 16 x 16 grid says whether the picture gets brighter to
     the right, so scale, compression, brightness and contrast hardly change it. It knows neither colour nor plain
     backgrounds, so candidates are confirmed on thumbnails with their mean brightness removed.
-
-    Parameters
-    ----------
-    hashes : array (n_images, 4), uint64
-    thumbnails : array (n_images, 16, 16, 3), 0 to 1
-    max_bits : int
-        Of 256; unrelated photographs differ by about 100.
-    max_difference : float
-        Root mean square difference of the thumbnails.
-
-    Returns
-    -------
-    first, second, n_bits : arrays (n_pairs,)
-        Row numbers, first < second.
     """
     centred = (thumbnails - thumbnails.mean(axis=(1, 2, 3), keepdims=True)).reshape(len(thumbnails), -1)
     n_images, found = len(hashes), []

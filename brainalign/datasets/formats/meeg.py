@@ -186,17 +186,7 @@ def _pick(path: Path, epochs: Any, picks: str, channels: Sequence[str] | None) -
 
 
 def drop_marked(paths: Sequence[Path | str], epochs: Sequence[Any], bad_channels: str) -> int:
-    """Drop the channels that any of the recordings marks bad from all of them, in place; return how many.
-
-    Parameters
-    ----------
-    paths : sequence of Path or str
-        For messages.
-    epochs : sequence of mne.Epochs
-        With the same channels.
-    bad_channels : str
-        "raise": refuse them instead.
-    """
+    """Drop the channels that any of the recordings marks bad from all of them, in place; return how many."""
     bads = list(dict.fromkeys(name for recording in epochs for name in recording.info["bads"]))
     n_channels = len(epochs[0].ch_names)
     if bads and bad_channels == "raise":
@@ -244,14 +234,7 @@ def _prepared(
 
 
 def sensor_table(epochs: Any) -> pd.DataFrame:
-    """Return the targets of a recording: one row per sensor, in the order of its channels.
-
-    Returns
-    -------
-    DataFrame
-        target_id, kind ("sensor"), hemi (""), sensor_type (MNE's: eeg, mag, grad), x_mm, y_mm, z_mm in coordinates of
-        the head, NaN where the position is unknown, and roi (empty lists).
-    """
+    """Return a row per sensor, in the order of channels; places in mm of the head, NaN where they are unknown."""
     places = np.array([channel["loc"][:3] for channel in epochs.info["chs"]], dtype=np.float64)
     kinds = epochs.get_channel_types()
     transform = epochs.info["dev_head_t"]
@@ -266,17 +249,7 @@ def sensor_table(epochs: Any) -> pd.DataFrame:
 
 
 def without_bad_sensors(responses: Responses, where: Path | str, bad_channels: str, n_marked: int = 0) -> Responses:
-    """Report or drop the sensors that hold NaN or are flat; `targets.attrs["n_dropped"]` counts them.
-
-    Parameters
-    ----------
-    responses : Responses
-    where : Path or str
-        For messages.
-    bad_channels : {"raise", "drop"}
-    n_marked : int
-        Dropped before.
-    """
+    """Report or drop the sensors that hold NaN or are flat; `targets.attrs["n_dropped"]` counts them."""
     values: NDArray[Any] = responses.values
     broken = ~np.isfinite(values).all(axis=(0, 2))
     flat = np.ptp(values, axis=(0, 2)) == 0

@@ -97,26 +97,9 @@ def read_raw_run(
 ) -> tuple[NDArray[np.float32], pd.DataFrame]:
     """Read a recording of M/EEG from the moment that a stimulus began, cleaned and resampled.
 
-    Parameters
-    ----------
-    path : Path
-        Of a format that MNE reads; of a BIDS dataset, where channels.tsv lies beside it, with its sidecars.
-    options : RawOptions
-    sfreq_hz : float
-    start_event : str, optional
-        What its annotation (trial_type, in BIDS) is called; the first sample where not given.
-
-    Returns
-    -------
-    values : array (n_samples, n_sensors), float32
-        In µV, fT or fT/cm. NaN of channels that are marked bad.
-    targets : DataFrame
-        See `sensor_table`.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, has no sensor, or not one such event; see `clean_raw`.
+    That is the annotation `start_event` (trial_type, in BIDS), else the first sample. Of a BIDS dataset, where
+    channels.tsv lies beside it, sidecars are read. Returns values (n_samples, n_sensors) in µV, fT or fT/cm, NaN of
+    channels that are marked bad, and the table of sensors.
     """
     mne: Any = importlib.import_module("mne")
     with reading(path, "no recording that MNE reads", "copy it again, with the files beside it"):
@@ -150,26 +133,6 @@ def clean_raw(raw: Any, options: RawOptions, where: str, resample_hz: float | No
 
     Filters (no delay), components or projections of the eyes and the heart, reference, and resampling. Channels that
     are marked bad take no part in it.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        With the channels of the eyes, where `artifacts` are removed.
-    options : RawOptions
-    where : str
-        Names the recording in messages.
-    resample_hz : float, optional
-        Samples per second that are kept; what is faster than half of them is filtered out.
-
-    Returns
-    -------
-    mne.io.Raw
-        The same object.
-
-    Raises
-    ------
-    BrainalignError
-        If a frequency is beyond what the rate allows, no channel shows the eyes, or a channel named is not there.
     """
     raw.load_data(verbose="error")
     rate = float(raw.info["sfreq"])

@@ -44,18 +44,7 @@ class RegionSeries:
     dropped: pd.DataFrame
 
     def stack(self, n_frames: int | None = None) -> Values:
-        """Return (n_runs, n_frames, n_regions): the first frames of every run, as many as the shortest one has.
-
-        Parameters
-        ----------
-        n_frames : int, optional
-            Fewer.
-
-        Raises
-        ------
-        BrainalignError
-            If a run has fewer.
-        """
+        """Return (n_runs, n_frames, n_regions): the first frames of every run, as many as the shortest has or fewer."""
         shortest = int(self.runs["n_frames"].min())
         wanted = shortest if n_frames is None else n_frames
         if not 1 <= wanted <= shortest:

@@ -28,24 +28,9 @@ BACKGROUND = {"", "???", "unknown", "background", "medial_wall", "medialwall", "
 
 
 def read_maps(path: Path, hemi: str, n_maps: int | None = None) -> NDArray[np.float32]:
-    """Return the maps of one hemisphere.
+    """Return the maps of one hemisphere, (n_maps, n_vertices).
 
-    Parameters
-    ----------
-    path : Path
-        GIFTI with one data array per map, or a single array (n_vertices, n_maps) or (n_maps, n_vertices); or .mgh.
-    hemi : {"L", "R"}
-    n_maps : int, optional
-        How many there should be; tells the two layouts of a single array apart.
-
-    Returns
-    -------
-    array (n_maps, n_vertices)
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, says it holds the other hemisphere, or its arrays differ in length.
+    A GIFTI has a data array per map, or a single one in either layout, which `n_maps` tells apart; or .mgh.
     """
     image = load_image_file(path)
     if not hasattr(image, "darrays"):
@@ -73,16 +58,7 @@ def _check_structure(path: Path, image: Any, hemi: str) -> None:
 
 
 def check_space(lengths: Mapping[str, int], space: str | None) -> str:
-    """Return the name of the mesh that has so many vertices per hemisphere.
-
-    Parameters
-    ----------
-    lengths : mapping
-        Vertices by hemisphere.
-    space : str, optional
-        One of `SPACES`; any other name (for example "native") is a mesh that is not checked. Where not given, the
-        mesh is found by its size.
-    """
+    """Return the name of the mesh with so many vertices per side; names outside `SPACES` ("native") are not checked."""
     if space is not None and space not in SPACES:
         return space
     found = {name for name, n in SPACES.items() if set(lengths.values()) == {n}}
@@ -100,20 +76,8 @@ def check_space(lengths: Mapping[str, int], space: str | None) -> str:
 def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = None) -> pd.DataFrame:
     """Return a row per vertex: target_id, kind, hemi, vertex, x_mm, y_mm, z_mm, roi (empty lists).
 
-    Parameters
-    ----------
-    hemi : {"L", "R"}
-    n_vertices : int
-    space : str
-        Coordinates of fsaverage5 and coarser come with nilearn (half-way between white matter and pial surface); of
-        other meshes they are NaN unless `mesh` is given.
-    mesh : Path, optional
-        The surface itself, GIFTI or FreeSurfer.
-
-    Raises
-    ------
-    BrainalignError
-        If the mesh has another number of vertices.
+    Coordinates of fsaverage5 and coarser come with nilearn (half-way between white matter and pial surface); of other
+    meshes they are NaN unless `mesh` (GIFTI or FreeSurfer) is given.
     """
     xyz = _coordinates(hemi, n_vertices, space, mesh)
     table = pd.DataFrame(
@@ -162,21 +126,7 @@ def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> N
 
 
 def read_surface_rois(path: Path, hemi: str, n_vertices: int) -> dict[str, NDArray[np.bool_]]:
-    """Read the vertices of each region of a label file, background left out.
-
-    Parameters
-    ----------
-    path : Path
-        .label.gii (several maps may overlap) or FreeSurfer's .annot.
-    hemi : {"L", "R"}
-    n_vertices : int
-        Of the maps.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, has another number of vertices, or uses a key without a name.
-    """
+    """Read the vertices of each region of a .label.gii (maps may overlap) or .annot file, background left out."""
     maps, names = _read_annot(path) if path.suffix == ".annot" else _read_labels(path, hemi)
     if maps.shape[1] != n_vertices:
         raise BrainalignError(

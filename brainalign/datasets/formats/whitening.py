@@ -38,17 +38,7 @@ class Whitener:
     rank: dict[str, int]
 
     def transform(self, values: Values) -> Values:
-        """Return whitened values, in standard deviations of the noise.
-
-        Parameters
-        ----------
-        values : array (n_trials, n_sensors[, n_times])
-
-        Raises
-        ------
-        BrainalignError
-            If there is another number of sensors than in training.
-        """
+        """Return whitened values, in standard deviations of the noise."""
         check_rows(
             "the second axis of values", values.shape[1], "the whitener", len(self.matrix), "select the same sensors"
         )

@@ -58,23 +58,7 @@ def required(path: Path, remedy: str) -> Path:
 
 
 def load_npy(path: Path, n_axes: int, remedy: str, *, mapped: bool = False) -> NDArray[Any]:
-    """Return the numbers of a .npy file, which is never unpickled.
-
-    Parameters
-    ----------
-    path : Path
-    n_axes : int
-        How many it must have.
-    remedy : str
-        What to do where the file is missing.
-    mapped : bool
-        Leave the values on disk until they are read.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, it is truncated, or holds something else.
-    """
+    """Return the numbers of a .npy file, which is never unpickled; `mapped` leaves them on disk until they are read."""
     required(path, remedy)
     values = read_npy(path, mapped=mapped)
     if values.dtype.kind not in "iufb" or values.ndim != n_axes:
@@ -107,17 +91,7 @@ def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[An
 
 
 def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names_path: Path) -> Regions:
-    """Find the targets of each region of a labelling; regions without targets are left out.
-
-    Parameters
-    ----------
-    ids : array (n_targets,)
-        0 and below: no region.
-    names : mapping
-        Name by id.
-    path, names_path : Path
-        Where both were read, for messages.
-    """
+    """Find the targets of each region of a labelling (0 and below: none); regions without targets are left out."""
     if not np.array_equal(ids, np.round(ids)):
         odd = ids[ids != np.round(ids)]
         raise BrainalignError(f"{path}: holds {odd[0]:g}; expected whole numbers, the ids of regions")
@@ -184,11 +158,6 @@ def finish_published(responses: Responses, *, standardize: str, bad_targets: str
     """Report, drop or keep bad targets and z-score within sessions; see `read_betas`.
 
     Kept, a target is z-scored over the trials in which it was measured, and NaN in a session in which it is constant.
-
-    Raises
-    ------
-    BrainalignError
-        As `finish_responses`.
     """
     check_choice("standardize", standardize, ("session", "none"))
     if bad_targets != "keep" or standardize == "none":

@@ -57,20 +57,7 @@ class NsdSubject:
     scale: float = NSD_SCALE
 
     def read(self, sessions: Sequence[int] | None = None, targets: NDArray[Any] | None = None) -> NDArray[np.int16]:
-        """Return responses as they are stored, (n_trials, n_targets); percent signal change once times `scale`.
-
-        Parameters
-        ----------
-        sessions : sequence of int, optional
-            Those to read, in order; all where not given.
-        targets : array, optional
-            Mask or rows of `self.targets`.
-
-        Raises
-        ------
-        BrainalignError
-            If a session is not among those opened, or its file ends early.
-        """
+        """Return responses as they are stored, (n_trials, n_targets); percent signal change once times `scale`."""
         chosen = list(self.files) if sessions is None else list(sessions)
         unknown = [session for session in chosen if session not in self.files]
         if unknown:

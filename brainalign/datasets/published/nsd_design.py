@@ -39,13 +39,7 @@ class NsdDesign:
     shared: list[str]
 
     def sessions(self, number: int, wanted: Sequence[int] | None) -> list[int]:
-        """Return the sessions to read of a subject.
-
-        Raises
-        ------
-        BrainalignError
-            If NSD has no such subject, or the subject no such session.
-        """
+        """Return the sessions to read of a subject."""
         if number > len(NSD_SESSIONS):
             raise BrainalignError(f"subject is {number}; NSD has 1 to {len(NSD_SESSIONS)}")
         have = NSD_SESSIONS[number - 1]
@@ -71,15 +65,7 @@ class NsdDesign:
 
 
 def nsd_trials(images: NDArray[np.int64], sessions: Sequence[int]) -> pd.DataFrame:
-    """Return the table of trials of some sessions.
-
-    Parameters
-    ----------
-    images : array (n_trials,)
-        Of every trial of the subject, counted from 0.
-    sessions : sequence of int
-        Counted from 1.
-    """
+    """Return the table of trials of some sessions."""
     table = pd.DataFrame({"image": images})
     table["stimulus_id"] = table["image"].map(nsd_image)
     table["repeat"] = table.groupby("image", sort=False).cumcount() + 1

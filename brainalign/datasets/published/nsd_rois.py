@@ -26,19 +26,7 @@ def read_nsd_volume(path: Path, grid: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def read_nsd_regions(root: Path, place: Path, inside: NDArray[np.bool_], rois: Sequence[str]) -> Regions:
-    """Read the masks of the regions of a subject's labellings, over the voxels inside.
-
-    Parameters
-    ----------
-    root : Path
-        Of the release.
-    place : Path
-        nsddata/ppdata/subj0X/<space>.
-    inside : array, bool
-        Voxels of the volume.
-    rois : sequence of str
-        Labellings in the folder roi.
-    """
+    """Read the masks of the regions of a subject's labellings, over the voxels inside."""
     folder = required(place / "roi", "download nsddata/ppdata of the subject")
     found: Regions = {}
     for roi in rois:

@@ -35,19 +35,9 @@ def count_sentences(path: Path) -> int:
 
 
 def read_sentences(path: Path) -> Iterator[tuple[str, Values]]:
-    """Yield text and raw EEG (n_channels, n_samples) of each sentence; which version a file has is seen by its content.
+    """Yield text and raw EEG (n_channels, n_samples) of each sentence of a file of version 5 (also 6, 7) or 7.3.
 
     A sentence without EEG comes as it is stored: empty, or a single NaN.
-
-    Parameters
-    ----------
-    path : Path
-        results<SUBJECT>_<TASK>.mat of version 5 (ZuCo 1; also 6 and 7) or 7.3 (ZuCo 2: HDF5).
-
-    Raises
-    ------
-    BrainalignError
-        If it is no such file, of another version, truncated, or without `sentenceData` and its fields.
     """
     yield from _read_hdf5(path) if _is_hdf5(path) else _read_version_5(path)
 

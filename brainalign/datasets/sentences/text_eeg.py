@@ -78,14 +78,7 @@ class TextRecordings:
         return replace(self, signals=self.signals[chosen], mask=self.mask[chosen], sentences=table)
 
     def duplicates(self) -> pd.DataFrame:
-        """Return the texts that occur in several tasks or releases, or that a subject read more than once.
-
-        Returns
-        -------
-        DataFrame
-            stimulus_id, text, tasks (names of release and task, separated by commas), n_tasks, n_subjects, n_trials,
-            most_by_subject.
-        """
+        """Return the texts that occur in several tasks or releases, or that a subject read more than once."""
         table = self.sentences.assign(place=self.sentences["dataset"] + " " + self.sentences["task"])
         table = table.assign(reader=table["dataset"] + " " + table["subject"])
         found = []

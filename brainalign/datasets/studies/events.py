@@ -58,18 +58,8 @@ def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
 def read_bids_events(folder: Path, runs: Sequence[str]) -> pd.DataFrame:
     """Read the events of every run from the *_events.tsv of a BIDS dataset.
 
-    Parameters
-    ----------
-    folder : Path
-        With dataset_description.json.
-    runs : sequence of str
-        Entities that the names of their files have, such as task-story_run-1. A file at the root holds for all runs of
-        its task.
-
-    Raises
-    ------
-    BrainalignError
-        If a run has no events, or subjects have other events in a run of one name.
+    Runs are entities that the names of files have, such as task-story_run-1. A file at the root holds for all runs of
+    its task.
     """
     named = {path: set(path.stem.removesuffix("_events").split("_")) for path in sorted(folder.rglob("*_events.tsv"))}
     parts = []

@@ -44,13 +44,7 @@ def film_frames(study: Study) -> pd.DataFrame:
 
 
 def sound_pieces(study: Study, rate_hz: float) -> pd.DataFrame:
-    """List what is heard of all sounds in pieces of 1 / rate_hz: stimulus_id, run, onset_s, duration_s, path, sampled.
-
-    Raises
-    ------
-    BrainalignError
-        If a file cannot be read.
-    """
+    """List what is heard in pieces of 1 / rate_hz: stimulus_id, run, onset_s, duration_s, path, sampled."""
     parts = []
     for run, path in study.continuous.sounds.items():
         place = study.locate(path, f"continuous.sounds.{run}")
