@@ -46,38 +46,20 @@ def listed(items: Sequence[object], most: int = 3) -> str:
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Raise unless `value` is one of `choices`; the message lists them and names the nearest.
-
-    Raises
-    ------
-    BrainalignError
-        If `value` is not in `choices`.
-    """
+    """Raise unless `value` is one of `choices`; the message lists them and names the nearest."""
     if value not in choices:
         options = ", ".join(repr(choice) for choice in sorted(choices))
         raise BrainalignError(f"{name} must be one of {options}; got {value!r}{did_you_mean(str(value), choices)}")
 
 
 def check_rows(name_a: str, n_a: int, name_b: str, n_b: int, remedy: str) -> None:
-    """Raise unless two things have the same number of rows.
-
-    Raises
-    ------
-    BrainalignError
-        If `n_a` differs from `n_b`; `remedy` says what to do.
-    """
+    """Raise unless two things have the same number of rows."""
     if n_a != n_b:
         raise BrainalignError(f"{name_a} has {n_a} rows but {name_b} has {n_b}; {remedy}")
 
 
 def check_finite(name: str, values: NDArray[np.floating], remedy: str) -> None:
-    """Raise if any value is NaN or infinite; the message says how many and where the first one is.
-
-    Raises
-    ------
-    BrainalignError
-        If `values` holds a NaN or an infinity.
-    """
+    """Raise if any value is NaN or infinite; the message says how many and where the first one is."""
     finite = np.isfinite(values)
     if not finite.all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -124,11 +106,6 @@ def check_folds(folds: Iterable[tuple[Any, Any]], n_rows: int, sides: tuple[str,
     n_rows : int
     sides : (str, str)
         What the two are called in the message.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no fold, a side of one is empty, a row is on both sides, or there is no such row.
     """
     pairs = list(folds)
     if not pairs:
@@ -158,11 +135,6 @@ def check_apart(
         The plural of what is named.
     remedy : str
     sides : (str, str)
-
-    Raises
-    ------
-    BrainalignError
-        If they share a name.
     """
     both = sorted(set(map(str, one)) & set(map(str, other)))
     if both:

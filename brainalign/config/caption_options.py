@@ -77,13 +77,7 @@ class CaptionSettings(Strict):
         return self
 
     def check_columns(self, columns: Collection[str]) -> None:
-        """Raise where captions of images are to be the phrases, and the table of images has none.
-
-        Raises
-        ------
-        BrainalignError
-            Names the captioner.
-        """
+        """Raise where captions of images are to be the phrases, and the table of images has none."""
         if self.captioner in ("vocabulary", "nearest") and not self.phrases and "caption" not in columns:
             raise BrainalignError(
                 f"captioner: {self.captioner} needs a column caption{did_you_mean('caption', columns)} in the table of "
@@ -91,13 +85,7 @@ class CaptionSettings(Strict):
             )
 
     def check_space(self, layer: str, embeds_texts: bool) -> None:
-        """Raise where phrases are given, and no model embeds them beside images.
-
-        Raises
-        ------
-        BrainalignError
-            Names the layer.
-        """
+        """Raise where phrases are given, and no model embeds them beside images."""
         if self.phrases and not embeds_texts:
             raise BrainalignError(
                 f"caption.phrases need a model that embeds texts beside images, and layer {layer!r} has none; "

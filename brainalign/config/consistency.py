@@ -40,16 +40,7 @@ OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (
 
 
 def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
-    """Check models and methods against the datasets that they are used on.
-
-    Raises
-    ------
-    BrainalignError
-        If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has; if a
-        method fits layers jointly where layers are fitted one by one, tries too few shares for them, reads tokens that
-        a model does not keep; if a model or a method names a subject that no dataset has; if a subject is left without
-        a fit; if a table of images does not hold what a section asks for.
-    """
+    """Check models and methods against the datasets that they are used on."""
     for dataset, descriptor in descriptors.items():
         for kind, example in (("sounds", "run1.wav"), ("films", "folder")):
             wrong = [name for name in config.models_of(dataset) if getattr(config.models[name], f"reads_{kind}")]

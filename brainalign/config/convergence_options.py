@@ -62,13 +62,7 @@ class ConvergeSettings(Strict):
         )
 
     def check(self, models: Mapping[str, object], methods: Mapping[str, object]) -> None:
-        """Raise where a model or method is not one of the configuration, or makes no sense where it is named.
-
-        Raises
-        ------
-        ValueError
-            For pydantic to report.
-        """
+        """Raise where a model or method is not one of the configuration, or makes no sense where it is named."""
         for name, pair in self.networks.items():
             places = {f"networks.{name}.random": pair.random, f"networks.{name}": name}
             places |= {f"checkpoints.{name}.{s}": model for s, model in self.checkpoints.get(name, {}).items()}

@@ -44,13 +44,7 @@ class GroundSettings(Strict):
         return self
 
     def check(self, models: Mapping[str, object]) -> None:
-        """Raise where a model does not read what it should.
-
-        Raises
-        ------
-        ValueError
-            For pydantic to report.
-        """
+        """Raise where a model does not read what it should."""
         if self.model is not None and self.text is not None:
             if getattr(models[self.text], "extractor", "") != "sentence":
                 raise ValueError(

@@ -59,11 +59,6 @@ class MatchSettings(Strict):
             Of the table.
         stimuli : DataFrame
             stimulus_id, and columns in which NaN is unknown.
-
-        Raises
-        ------
-        BrainalignError
-            Names the columns, or the stimuli.
         """
         columns = [str(column) for column in stimuli]
         missing = [feature for feature in self.features if feature not in columns]

@@ -95,13 +95,7 @@ class SpeechModel(ModelUse):
         return self
 
     def check_saved(self, where: Path) -> None:
-        """Raise where a model's folder says that it hears less at once than a window, or has fewer frames than rows.
-
-        Raises
-        ------
-        BrainalignError
-            With both values.
-        """
+        """Raise where a model's folder says that it hears less at once than a window, or has fewer frames than rows."""
         files = (where / name for name in ("preprocessor_config.json", "config.json"))
         about: dict[str, Any] = {}
         for file in files:

@@ -149,13 +149,7 @@ class SynthesizeSettings(Strict):
         return self
 
     def check_models(self, models: Mapping[str, Any]) -> None:
-        """Raise where a model is not of the configuration, gives no gradients, or does not keep the layer.
-
-        Raises
-        ------
-        ValueError
-            For pydantic to report.
-        """
+        """Raise where a model is not of the configuration, gives no gradients, or does not keep the layer."""
         for role, chosen in (("guide", self.guide), ("check", self.check)):
             if self.prior is None or chosen is None:
                 continue
@@ -174,13 +168,7 @@ class SynthesizeSettings(Strict):
                 )
 
     def check_prior(self) -> None:
-        """Raise where the prior is a folder that is not there, or holds no diffusion model.
-
-        Raises
-        ------
-        ValueError
-            Names what is missing.
-        """
+        """Raise where the prior is a folder that is not there, or holds no diffusion model."""
         if self.prior is None:
             return
         folder = Path(self.prior)
@@ -239,11 +227,6 @@ class DirectionSettings(Strict):
             That of `synthesize`.
         encoded : collection of str, optional
             Regions that it has encoders of; not known before they are fitted where it names none.
-
-        Raises
-        ------
-        BrainalignError
-            Names the option.
         """
         if self.methods and prior is None:
             raise BrainalignError("directions.methods need synthesize.prior; give both, or neither")

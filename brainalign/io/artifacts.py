@@ -229,22 +229,11 @@ class FeatureWriter:
         values : dict of arrays (n_rows, ...)
         grids : dict of (rows, columns), optional
             How the tokens of a layer are laid out.
-
-        Raises
-        ------
-        BrainalignError
-            If layers or widths differ from the first rows', or a row is not in the table.
         """
         self._stream.write(rows, values, {layer: list(grid) for layer, grid in (grids or {}).items()})
 
     def close(self, **details: object) -> None:
-        """Rename the finished file; write the table of stimuli and, last, the sidecar with `details`.
-
-        Raises
-        ------
-        BrainalignError
-            If rows are missing.
-        """
+        """Rename the finished file; write the table of stimuli and, last, the sidecar with `details`."""
         self._stream.finish()
         table = table_path(self.path, "stimuli")
         _write_table(table, self.stimuli)

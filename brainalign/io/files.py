@@ -178,13 +178,7 @@ class TensorStream:
         values: Mapping[str, NDArray[np.float32]],
         notes: Mapping[str, object] | None = None,
     ) -> None:
-        """Write rows of every tensor, then mark them as done.
-
-        Raises
-        ------
-        BrainalignError
-            If tensors or shapes differ from the first rows', or the rows are not those of the stream.
-        """
+        """Write rows of every tensor, then mark them as done."""
         shapes = {name: tensor.shape[1:] for name, tensor in values.items()}
         if not self.shapes:
             self._allocate(shapes, dict(notes or {}))
@@ -223,13 +217,7 @@ class TensorStream:
         self._unlock()
 
     def finish(self) -> None:
-        """Rename the complete file, and keep a hard link of it for the next time, where the disk allows one.
-
-        Raises
-        ------
-        BrainalignError
-            If rows are missing.
-        """
+        """Rename the complete file, and keep a hard link of it for the next time, where the disk allows one."""
         n_done = int(self.done.sum())
         check_rows(self.path.name, n_done, "the table of stimuli", len(self.keys), "write a row per stimulus")
         with writing(self.path):

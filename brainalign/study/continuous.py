@@ -176,11 +176,6 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
         Folders that are looked into, in order.
     downloads : iterable of str
         Paths that can be fetched, where no place has such files.
-
-    Raises
-    ------
-    ValueError
-        If the pattern has not one * in the name of the file, or nothing fits it.
     """
     if not isinstance(files, dict) or files.get("format") != "runs":
         return files
@@ -342,13 +337,7 @@ class ContinuousOptions(Strict):
         return {name: runs for name, runs in sets.items() if runs}
 
     def delays(self, files: RunFiles) -> list[int]:
-        """List delays in rows.
-
-        Raises
-        ------
-        ValueError
-            If one is no multiple of the seconds between rows.
-        """
+        """List delays in rows."""
         step = files.step_s
         if any(abs(delay) > LONGEST_DELAY_S for delay in self.delays_s or ()):
             raise ValueError(
@@ -383,11 +372,6 @@ def check_continuous(study: Any) -> None:
     Parameters
     ----------
     study : Study
-
-    Raises
-    ------
-    ValueError
-        For pydantic to report.
     """
     rules = list(study.splits.values())
     if len(rules) != 1 or rules[0].leave_out not in ("run", "story") or rules[0].size > 1:

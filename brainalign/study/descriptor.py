@@ -268,13 +268,7 @@ class Study(Strict):
         return "meeg" if getattr(self.recordings[subject], "timed", False) else "fmri"
 
     def locate(self, path: Path, what: str) -> Path:
-        """Return where a file of the dataset lies.
-
-        Raises
-        ------
-        BrainalignError
-            If it is in none of the places a file is looked for.
-        """
+        """Return where a file of the dataset lies."""
         places = [place / path for place in places_of({"folder": self.folder, "name": self.name})]
         for place in places:
             if place.exists():

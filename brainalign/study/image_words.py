@@ -148,11 +148,6 @@ def check_captions(stimulus_ids: Sequence[str], texts: Sequence[Sequence[str | N
     stimulus_ids : sequence of str
     texts : sequence of sequences of str
         As many per stimulus as there are.
-
-    Raises
-    ------
-    BrainalignError
-        Names the stimuli whose texts are all empty.
     """
     named = zip(stimulus_ids, texts, strict=True)
     silent = [name for name, wordings in named if not any(text and str(text).strip() for text in wordings)]

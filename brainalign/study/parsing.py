@@ -225,11 +225,6 @@ def check_known(place: str, name: str, known: Mapping[str, object], kind: str) -
         By name.
     kind : str
         What they are: "models", "methods".
-
-    Raises
-    ------
-    ValueError
-        For pydantic to report.
     """
     if name not in known:
         raise ValueError(

@@ -40,13 +40,7 @@ TR_TOLERANCE = 0.01  # relative; headers are rounded
 
 
 def check_test_stimuli(ids: Collection[str]) -> None:
-    """Raise where too few stimuli are held out for a score over them.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than `MIN_TEST` different ones.
-    """
+    """Raise where too few stimuli are held out for a score over them."""
     n = len(set(ids))
     if n < MIN_TEST:
         raise BrainalignError(
@@ -55,13 +49,7 @@ def check_test_stimuli(ids: Collection[str]) -> None:
 
 
 def check_categories(names: Sequence[str], score: str) -> None:
-    """Raise where there are not the categories that a score is made of.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than two, or for "auc" not exactly two.
-    """
+    """Raise where there are not the categories that a score is made of."""
     if len(names) < 2 or (score == "auc" and len(names) != 2):
         wanted = "exactly two categories; take score='accuracy' or pairwise_movie" if score == "auc" else "two or more"
         raise BrainalignError(f"{len(names)} categories ({listed(list(map(str, names)))}), but {score} needs {wanted}")
@@ -77,11 +65,6 @@ def check_folds_within(groups: Sequence[str], onsets_s: NDArray[np.floating], n_
     onsets_s : array (n_trials,)
         NaN where unknown.
     n_folds : int
-
-    Raises
-    ------
-    BrainalignError
-        If an onset is unknown, or a group has fewer than two trials per fold.
     """
     if not np.isfinite(onsets_s).all():
         raise BrainalignError(
@@ -94,13 +77,7 @@ def check_folds_within(groups: Sequence[str], onsets_s: NDArray[np.floating], n_
 
 
 def check_halves(n_training: int) -> None:
-    """Raise where guide and check cannot each be fitted to a half of the training images.
-
-    Raises
-    ------
-    BrainalignError
-        If a half is smaller than `LEAST_HALF`.
-    """
+    """Raise where guide and check cannot each be fitted to a half of the training images."""
     if n_training // 2 < LEAST_HALF:
         raise BrainalignError(
             f"{n_training} training images make halves of {n_training // 2}; guide and check need {LEAST_HALF} each"
@@ -108,13 +85,7 @@ def check_halves(n_training: int) -> None:
 
 
 def check_contexts(n_training: int, sizes: Sequence[int], n_repeats: int) -> None:
-    """Raise where there are too few training images for contexts that share none.
-
-    Raises
-    ------
-    BrainalignError
-        If those of the largest size need more.
-    """
+    """Raise where there are too few training images for contexts that share none."""
     if max(sizes) * n_repeats > n_training:
         raise BrainalignError(
             f"{n_repeats} disjoint contexts of {max(sizes)} need {max(sizes) * n_repeats} training images but there "
@@ -123,13 +94,7 @@ def check_contexts(n_training: int, sizes: Sequence[int], n_repeats: int) -> Non
 
 
 def check_shared_stimuli(n: int) -> None:
-    """Raise where there are too few stimuli to compare networks over.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than `LEAST_SHARED`.
-    """
+    """Raise where there are too few stimuli to compare networks over."""
     if n < LEAST_SHARED:
         raise BrainalignError(f"models share {n} stimuli; comparing them needs {LEAST_SHARED} or more")
 
@@ -142,11 +107,6 @@ def check_shared_objects(names: Sequence[str], n_objects: int, n_subjects: int) 
     names : sequence of str
         Of those that were.
     n_objects, n_subjects : int
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than `LEAST_OBJECTS`.
     """
     if len(names) < LEAST_OBJECTS:
         raise BrainalignError(
@@ -167,11 +127,6 @@ def check_combination(name: str, model: str, chosen: Collection[str] | None, kno
         All layers where not given.
     known : sequence of str
         The layers of the model.
-
-    Raises
-    ------
-    BrainalignError
-        If the model has no such layers, or fewer than 2.
     """
     unknown = [layer for layer in chosen or () if layer not in known]
     if unknown or len(known) < 2:
@@ -189,11 +144,6 @@ def check_repeated(distance: str, n_repeats: int) -> None:
     distance : str
     n_repeats : int
         Of the test image that was shown least.
-
-    Raises
-    ------
-    BrainalignError
-        If the distance is crossnobis and there are fewer than two.
     """
     if distance == "crossnobis" and n_repeats < 2:
         raise BrainalignError(
@@ -212,11 +162,6 @@ def check_dynamics(visible: NDArray[np.bool_], *, context: int | None = None, fo
         Frames that dynamics see before a prediction, where they are learned from these videos.
     folds : int, optional
         Of conditions.
-
-    Raises
-    ------
-    BrainalignError
-        If no frame is left to learn from, or there are more folds than conditions.
     """
     hidden = ~visible
     shown = int(np.where(hidden.any(axis=1), hidden.argmax(axis=1), visible.shape[1]).min())
@@ -271,11 +216,6 @@ def check_latency_window(times: NDArray[np.floating], window: tuple[float, float
         Seconds from the stimulus.
     window : (float, float), optional
         All times where not given.
-
-    Raises
-    ------
-    BrainalignError
-        If it holds fewer than three.
     """
     if window is None:
         return
@@ -288,13 +228,7 @@ def check_latency_window(times: NDArray[np.floating], window: tuple[float, float
 
 
 def check_vectors(layer: str, *, tokens: bool) -> None:
-    """Raise where a layer keeps the places of images, and embeddings are wanted.
-
-    Raises
-    ------
-    BrainalignError
-        If it holds tokens.
-    """
+    """Raise where a layer keeps the places of images, and embeddings are wanted."""
     if tokens:
         raise BrainalignError(
             f"layer {layer!r} holds tokens; embeddings are vectors: take another layer, or a model that averages over "
@@ -312,11 +246,6 @@ def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> Non
         Of the header of the image; the fourth is time, 0 where it was not written.
     unit : str
         Of that time as the header gives it. Of 1 see `guessed_repetition_time`.
-
-    Raises
-    ------
-    BrainalignError
-        If the two differ by more than 1 %.
     """
     if len(zooms) < 4 or not zooms[3] > 0 or zooms[3] == 1:
         return
@@ -419,11 +348,6 @@ def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:
         With model.safetensors; others are not looked into.
     layers : iterable of str
         Names of modules.
-
-    Raises
-    ------
-    BrainalignError
-        If its first module has weights, but neither it nor the module it would stand in, or its number is too large.
     """
     modules = _modules(folder / "model.safetensors")
     for layer in layers if modules else ():

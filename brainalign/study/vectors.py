@@ -52,11 +52,6 @@ class StimulusVectors:
             Ids; of every one there must be a vector, but there may be vectors of others.
         texts : sequence of str, optional
             Of each, by which it is looked up where its id is not there.
-
-        Raises
-        ------
-        BrainalignError
-            If stimuli have no vector; or nothing says whose the vectors are, and there are more or fewer than stimuli.
         """
         n_rows = len(next(iter(self.layers.values())))
         if self.ids is None:

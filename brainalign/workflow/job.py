@@ -67,13 +67,7 @@ class Job:
 
     @classmethod
     def read(cls, path: str | Path) -> Job:
-        """Read a job from the file that a run wrote it to, or from the sidecar of what it saved.
-
-        Raises
-        ------
-        BrainalignError
-            If the file is missing, or holds something else.
-        """
+        """Read a job from the file that a run wrote it to, or from the sidecar of what it saved."""
         content = read_json(path, "holds no job of a run", "run the workflow again; it writes the file")
         if "job" in content:  # a sidecar
             files = content["job"] or {}
@@ -100,13 +94,7 @@ class Job:
         }
 
     def options(self, section: str, model: type[M]) -> M:
-        """Parse a section of the settings.
-
-        Raises
-        ------
-        BrainalignError
-            If it is not as the model wants it.
-        """
+        """Parse a section of the settings."""
         return parse(model, self.settings[section], section)
 
     def has(self, name: str) -> bool:
@@ -118,26 +106,14 @@ class Job:
         return list(self.inputs.get(name, []))
 
     def path(self, name: str) -> Path:
-        """Locate the one file of a name.
-
-        Raises
-        ------
-        BrainalignError
-            If there is none, or are several.
-        """
+        """Locate the one file of a name."""
         paths = self.paths(name)
         if len(paths) != 1:
             raise BrainalignError(f"{self.step} wants one file {name!r} and was given {len(paths)}")
         return paths[0]
 
     def load(self, name: str, kind: type[T]) -> T:
-        """Load the one artifact of a suffix; the sidecars of what is saved name it.
-
-        Raises
-        ------
-        BrainalignError
-            If there is not one, or what lies there is not what its sidecar says.
-        """
+        """Load the one artifact of a suffix; the sidecars of what is saved name it."""
         return load(self.path(name), kind, self.provenance)
 
     def load_all(self, name: str, kind: type[T]) -> list[T]:
