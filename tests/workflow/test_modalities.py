@@ -13,6 +13,7 @@ from jobs import draw_page, run_all, run_step
 from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
+from seeded.recorded import Record
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config, load_config
@@ -59,6 +60,24 @@ def test_the_table_holds_every_decoder_and_direction(results: Path) -> None:
     assert joint[("modalities", "eeg")].item() > 0.5
     nulls = table[table["decoder"].isin(["shuffled", "noise", "noise at test"]) & (table["kind"] == "image")]
     assert (nulls["value"] < nulls["chance"] + 4 * nulls["null_sd"]).all()
+    recorded("simulated", results / "group" / "modalities")
+
+
+def recorded(name: str, place: Path) -> None:
+    """Compare what needs no long training with what was found before."""
+    tables = {
+        part: load(place / f"{part}.parquet", pd.DataFrame)
+        for part in ("spaceretrieval", "spacechanges", "spacegeometry")
+    }
+    steady = {
+        part: table[table["decoder"].isin(["ridge", "low level"])] if "decoder" in table else table.columns.tolist()
+        for part, table in tables.items()
+    }
+    about = load_sidecar(place / "spaceretrieval.parquet")["details"]
+    noisy = ("loss", "blend", "chosen")
+    shown = load_sidecar(place / "sharedspace.safetensors")["details"]
+    given = {key: value for key, value in about.items() if key not in noisy}
+    Record(Path(__file__).parent / "recorded_modalities.json").check(name, (steady, given, shown))
 
 
 def test_the_fitted_space_can_be_loaded(results: Path) -> None:
@@ -211,6 +230,7 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     assert low.loc["top-5", "value"] > 2 * 5 / 12
     assert low.loc["top-1", "value"] < image.loc["joint", "value"]
     assert image.loc["shuffled", "value"] <= image.loc["shuffled", "chance"] + 4 * image.loc["shuffled", "null_sd"]
+    recorded("things", place)
     assert draw_page(config, "things") == 0
     page = (tmp_path / "results" / "things" / "group.html").read_text()
     assert f"find {number(low.loc['top-1', 'value'])} (chance .083) where the joint space finds" in page

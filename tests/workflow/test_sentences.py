@@ -13,6 +13,7 @@ import yaml
 from jobs import draw_page, run_step
 from refusals import refused
 from scipy.io import loadmat, savemat
+from seeded.recorded import Record
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
@@ -155,6 +156,13 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     blocks = planted.table("leftblocks")
     assert (blocks["value"] > blocks["chance"] + 0.05).all()
     assert planted.table("leftblocks", "residual").empty
+
+
+def test_every_table_of_ridge_is_as_it_was(planted: Run) -> None:
+    found: dict[str, Any] = {name: planted.table(name) for name in TABLES}
+    Record(Path(__file__).parent / "recorded_sentences.json").check(
+        "ridge", found | {"details": load_sidecar(planted.path("controls", method="ridge"))["details"]}
+    )
 
 
 def test_true_words_before_make_noise_read_as_well_as_eeg(planted: Run) -> None:

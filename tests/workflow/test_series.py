@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import draw_page, run_all
+from jobs import draw_page, run_all, run_step
 from refusals import refused
+from seeded.recorded import Record
+from sklearn.decomposition import PCA
 
-from brainalign.arrays import Arrays
+from brainalign.arrays import Arrays, Responses
 from brainalign.cli import main
 from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
-from brainalign.io import artifact_path, load, load_sidecar
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.decode import decode_series
 from brainalign.study import parse
 from brainalign.workflow import group_report_path, jobs
@@ -92,6 +94,16 @@ def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
     assert set(scores["n_people"]) == {16}
 
 
+def test_what_needs_no_training_is_as_it_was(study) -> None:
+    tables = {name: load(study[0][name], pd.DataFrame) for name in ("filled", "regionnetworks", "personscores")}
+    steady = ("instantaneous Gaussian", "lagged Gaussian", "connectivity", "correlation", "tangent")
+    found: dict[str, object] = {name: table[table["name"].isin(steady)] for name, table in tables.items()}
+    details = {name: load_sidecar(study[0][name])["details"] for name in OUTPUTS}
+    found["about"] = {key: value for key, value in details["maskedmodel"].items() if key != "losses"}
+    found["details"] = {name: list(each) for name, each in details.items()}
+    Record(Path(__file__).parent / "recorded_series.json").check("series", found)
+
+
 def test_the_saved_weights_are_the_model(study) -> None:
     about = load_sidecar(study[0]["maskedmodel"])["details"]
     arrays = {name: np.asarray(values) for name, values in load(study[0]["maskedmodel"], Arrays).items()}
@@ -151,6 +163,15 @@ def test_runs_of_a_person_are_joined_without_a_segment_of_two() -> None:
     assert rows["trait"].tolist() == ["x", "y"]
 
 
+def test_the_map_of_regions_is_that_of_principal_components() -> None:
+    values = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    found = decode_series.region_map(values, list("abcdefg"), list("nnmmmkk"))
+    expected = PCA(2).fit(values)
+    np.testing.assert_allclose(found[["x", "y"]].abs(), np.abs(expected.transform(values)), atol=1e-5)
+    np.testing.assert_allclose(found["share"], expected.explained_variance_ratio_.sum(), rtol=1e-5)
+    assert found[["region_id", "network"]].agg("".join, axis=1).tolist() == ["an", "bn", "cm", "dm", "em", "fk", "gk"]
+
+
 def test_a_job_runs_again_from_its_sidecar(study, capfd: pytest.CaptureFixture[str]) -> None:
     """With the settings it had, and to the same bytes."""
     path = study[0]["series"]
@@ -159,3 +180,31 @@ def test_a_job_runs_again_from_its_sidecar(study, capfd: pytest.CaptureFixture[s
     assert main(["rerun", str(path)]) == 0
     assert path.read_bytes() == before
     assert "prepare_series of dataset rest: writes " in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("kinds", ["abab", "abca"])
+def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: str) -> None:
+    """Two and three categories in two recordings of two sessions, sensors in groups, before and after the stimulus."""
+    rng = np.random.default_rng(3)
+    n, times = 48, np.round(np.arange(-4, 12) * 0.04, 2)
+    labels = np.array(list(kinds))[np.arange(n) % 4]
+    course = np.exp(-0.5 * ((times - 0.2) / 0.07) ** 2)
+    place = np.array([{"a": 0, "b": 1, "c": 2}[label] for label in labels])
+    values = rng.normal(size=(n, 5, len(times))) + 1.2 * rng.normal(size=(3, 5))[place][:, :, None] * course
+    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(n)], "stimulus_id": labels, "category": labels})
+    trials = trials.assign(session="1", run=np.repeat(["1", "2"], n // 2), repeat=0, onset_s=np.arange(n) % 24 * 2.0)
+    targets = pd.DataFrame({"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "roi": [[]] * 5})
+    targets = targets.assign(sensor_type="eeg", x_mm=[0.0, 9, 20, 33, 50], y_mm=0.0, z_mm=[0.0, 1, 0, 4, 2])
+    responses = artifact_path(tmp_path, "d", "responses", subject="1")
+    save(responses, Responses(values, trials, targets, "z", times), Provenance("test", {}, ""))
+    names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
+    outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
+    options = {"permutations": 19, "square_permutations": 19, "draws": 100, "square_step": 3, "n_folds": 3}
+    options |= {"latency_window_s": [0.08, 0.36]} if kinds == "abab" else {"noise": "none"}
+    settings = {"decode_times": options, "confidence": 0.8, "sensors": {"left": ["x", "v"]}, "windows": {}}
+    if kinds == "abab":
+        settings["windows"] = {"early": [0.0, 0.2], "before": [-0.16, 0.0]}
+    assert run_step("decode_times", settings, inputs={"responses": responses}, outputs=outputs) == 0
+    found = {name: load(path, Arrays if name == "timesquares" else pd.DataFrame) for name, path in outputs.items()}
+    found |= {f"{name} details": load_sidecar(path)["details"] for name, path in outputs.items()}
+    Record(Path(__file__).parent / "recorded_series.json").check(f"times {kinds}", found)

@@ -394,7 +394,7 @@ def _checked_words(words: Values) -> NDArray[np.float64]:
 
 def _checked_scenes(scenes: Values) -> NDArray[np.float32]:
     """Return scenes (n_scenes, n_locations, n_channels)."""
-    seen = np.asarray(scenes, dtype=np.float32)
+    seen = np.ascontiguousarray(scenes, dtype=np.float32)
     if seen.ndim != 3:
         raise BrainalignError(
             f"scenes of shape {seen.shape} must be (n_scenes, n_locations, n_channels); take features that keep their "

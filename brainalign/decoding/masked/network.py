@@ -113,14 +113,7 @@ class _FullMasked(nn.Module):
 
 
 def masked_network(n_regions: int, config: Mapping[str, Any]) -> _TinyMasked | _FullMasked:
-    """Return a new network.
-
-    Parameters
-    ----------
-    n_regions : int
-    config : mapping
-        Arguments of `MaskedBrainModel`.
-    """
+    """Return a new network by the arguments of `MaskedBrainModel`."""
     shared = ("width", "n_heads", "hidden_width", "attention", "n_blocks", "region_vectors", "fixed_embeddings")
     chosen = {name: config[name] for name in (*shared, "self_loops")}
     regions = _RegionBlocks(n_regions, config["segment_frames"], **chosen)
@@ -131,14 +124,7 @@ def masked_network(n_regions: int, config: Mapping[str, Any]) -> _TinyMasked | _
 
 
 def masked_loss(filled: Tensor, true: Tensor, hidden: Tensor, share: float) -> Tensor:
-    """Return share · MSE(hidden) + (1 − share) · MSE(visible); the plain MSE where nothing is hidden.
-
-    Parameters
-    ----------
-    filled, true : Tensor (n, n_segments, length, n_regions)
-    hidden : Tensor (n, n_segments, n_regions) of bool
-    share : float
-    """
+    """Return share · MSE(hidden) + (1 − share) · MSE(visible); the plain MSE where nothing is hidden."""
     squared: Tensor = (filled - true).square().mean(dim=2)
     if not hidden.any():
         return squared.mean()

@@ -13,17 +13,8 @@ EDGE = 1e-6  # weight of frames that are used only where no segment has them in 
 
 
 def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int | None = None) -> NDArray[np.float32]:
-    """Return series as float32, if they can be worked with.
-
-    Parameters
-    ----------
-    series : array (n_runs, n_frames, n_regions)
-    frames : int
-        Least number of frames.
-    n_regions : int, optional
-        Of the model that is to read them.
-    """
-    values = np.asarray(series, dtype=np.float32)
+    """Return series (n_runs, n_frames, n_regions) as float32, if they have the frames and regions that are needed."""
+    values = np.ascontiguousarray(series, dtype=np.float32)  # torch takes no view that runs backwards
     if values.ndim != 3 or not values.size:
         raise BrainalignError(f"series has shape {values.shape}; give (n_subjects, n_frames, n_regions)")
     if n_regions is not None and values.shape[2] != n_regions:
@@ -70,15 +61,9 @@ def segment_starts(n_frames: int, length: int, stride: int) -> NDArray[np.intp]:
 
 
 def joined(segments: NDArray[np.float32], starts: NDArray[np.intp], n_frames: int, edge: int) -> NDArray[np.float32]:
-    """Return runs (n_runs, n_frames, n_regions) from segments: overlapping ones are averaged.
+    """Return runs (n_runs, n_frames, n_regions) from segments (n_runs, n_segments, length, n_regions).
 
-    Parameters
-    ----------
-    segments : array (n_runs, n_segments, length, n_regions)
-    starts : array (n_segments)
-    n_frames : int
-    edge : int
-        Frames at either end of a segment that count only where no other segment has them in its middle.
+    Overlapping ones are averaged; `edge` frames at either end count only where no other segment has them in its middle.
     """
     length = segments.shape[2]
     weights = np.ones(length)
@@ -94,16 +79,9 @@ def joined(segments: NDArray[np.float32], starts: NDArray[np.intp], n_frames: in
 def hidden_regions(
     shape: tuple[int, ...], n_regions: int, ratio: tuple[float, float] | None, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Draw the mask of hidden regions (*shape, n_regions): a share of them, anew for every segment.
+    """Draw the mask of hidden regions (*shape, n_regions): a share within `ratio`, anew for every segment.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the segments.
-    n_regions : int
-    ratio : (float, float), optional
-        Between which the share is drawn; at least one region is hidden, and one is visible. None: nothing is hidden.
-    rng : Generator
+    At least one region is hidden, and one is visible; nothing is hidden where ratio is None.
     """
     if ratio is None:
         return np.zeros((*shape, n_regions), dtype=bool)

@@ -233,21 +233,7 @@ def fine_tuned_row(
     n_folds: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Score a model that is fine-tuned anew in every fold; one round of folds, no permuted labels: it is slow.
-
-    Parameters
-    ----------
-    model : MaskedBrainModel
-    series : array (n_rows, n_frames, n_regions)
-    labels : array of str (n_rows)
-    people : sequence of str (n_rows)
-    n_folds, seed : int
-
-    Returns
-    -------
-    DataFrame
-        One row as of `person_scores`; what was not computed is missing.
-    """
+    """Score a model that is fine-tuned anew in every fold; one round of folds, no permuted labels: it is slow."""
     whose = np.asarray([str(name) for name in people])
     correct = np.zeros(len(labels))
     for test in _fold_people(labels, whose, n_folds, np.random.default_rng([seed, 0xF1])):

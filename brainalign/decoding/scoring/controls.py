@@ -225,18 +225,7 @@ def _check(
 
 
 def altered(trials: Trials, kind: str, rng: np.random.Generator, within: Sequence[str], keep: Keep) -> Trials:
-    """Return trials whose signals are those of one kind of the matrix; targets and table stay.
-
-    Parameters
-    ----------
-    trials : Trials
-    kind : str
-        Of `TESTED`.
-    rng : Generator
-    within : sequence of str
-        Columns within which signals are shuffled.
-    keep : {"power", "cross-spectrum"}
-    """
+    """Return trials with signals of one kind of `TESTED`, shuffled within columns; targets and table stay."""
     signals, lengths = trials.signals, trials.n_samples
     if kind == "noise":
         signals = spectrum_noise(signals, rng, trials.meta["subject"].to_numpy(), keep, lengths)

@@ -258,12 +258,7 @@ class _Units(NamedTuple):
 
 
 def warn_of_edge(scores: dict[float, float]) -> None:
-    """Warn where the best of several penalties is the last one of the grid and scores still rise towards it.
-
-    Parameters
-    ----------
-    scores : mapping of penalty to mean cosine
-    """
+    """Warn where the best of several penalties is the last one of the grid and scores still rise towards it."""
     ordered = sorted(scores)
     best = max(ordered, key=lambda penalty: scores[penalty])
     if len(ordered) > 1 and best in (ordered[0], ordered[-1]):

@@ -122,18 +122,7 @@ def decode_neighbours(
 ) -> Any | None:
     """Decode test trials from training trials near them in the session, see `neighbours_in_time`.
 
-    Parameters
-    ----------
-    train, test : Trials
-    label : str, optional
-        Column that is decoded; vectors where not given.
-    answers : callable, optional
-        From decoded vectors to what is returned.
-
-    Returns
-    -------
-    array or answers
-        None where the tables have no trial_index.
+    None where the tables have no trial_index.
     """
     if "trial_index" not in train.meta or "trial_index" not in test.meta:
         return None

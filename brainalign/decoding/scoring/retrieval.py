@@ -157,15 +157,7 @@ def _check(queries: Values, gallery: Values, shown: Any, gallery_ids: Any) -> No
 
 
 def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the group of every distinct stimulus as a number; those never shown have one of their own.
-
-    Parameters
-    ----------
-    groups : array (n_trials,)
-    column : array (n_trials,) of int
-        Which of `ids` was shown.
-    ids : array (n_stimuli,)
-    """
+    """Return the group of every distinct stimulus as a number; those never shown have one of their own."""
     check_rows("groups", len(groups), "trials", len(column), "give one group per trial")
     codes = pd.factorize(groups)[0]
     of = np.full(len(ids), codes.max() + 1)
@@ -182,13 +174,7 @@ def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> N
 def stimulus_interval(
     values: Values, subjects: NDArray[Any], stimuli: NDArray[Any], n_draws: int, seed: int
 ) -> tuple[float, float]:
-    """Bound the mean of values of trials, subjects and stimuli drawn anew; NaN where stimuli are too few.
-
-    Parameters
-    ----------
-    values, subjects, stimuli : array (n_trials,)
-    n_draws, seed : int
-    """
+    """Bound the mean of values of trials, subjects and stimuli drawn anew; NaN where stimuli are too few."""
     if len(np.unique(stimuli)) < MIN_UNITS:
         return np.nan, np.nan
     interval = crossed_bootstrap(values, subjects, stimuli, n_draws=n_draws, seed=seed)
@@ -236,15 +222,7 @@ def similarity_ranks(queries: Values, gallery: Values) -> Rows:
 
 
 def shown_ranks(vectors: Values, targets: Values, stimuli: Sequence[Any] | pd.Series[Any]) -> Rows:
-    """Return the rank (n_trials,) of every trial's stimulus among the distinct ones of all trials.
-
-    Parameters
-    ----------
-    vectors : array (n_trials, n_dimensions)
-    targets : array (n_trials, n_dimensions)
-        The vector of each trial's stimulus.
-    stimuli : (n_trials,) ids
-    """
+    """Return the rank (n_trials,) of every trial's stimulus among the distinct ones of all trials."""
     shown = np.asarray(stimuli)
     gallery, ids = distinct_gallery(targets, shown)
     column = pd.Index(ids).get_indexer(pd.Index(shown))

@@ -254,14 +254,7 @@ def _means(embeddings: Values, shown: NDArray[Any], ids: NDArray[Any]) -> Values
 def space_patterns(
     embeddings: Mapping[str, Values], test: Mapping[str, Trials]
 ) -> Iterator[tuple[str, Values, Values]]:
-    """Yield (source, patterns, image vectors) of every modality, subjects averaged, and of all fused.
-
-    Parameters
-    ----------
-    embeddings : mapping of array (n_trials, n_dimensions)
-    test : mapping of Trials
-        Repeats averaged.
-    """
+    """Yield (source, patterns, image vectors) of every modality, subjects averaged, and of all fused."""
     parts = {name: {name: trials} for name, trials in test.items()}
     if len(test) > 1:
         parts["fused"] = dict(test)

@@ -24,14 +24,7 @@ BLOCK = 2**20  # values of a block of trials that is taken at once
 
 
 class LinearPath:
-    """Weights of one modality from standardised signals to image vectors.
-
-    Parameters
-    ----------
-    weights : array (n_layers, n_features, n_dimensions)
-        One per subject, or one for all.
-    intercepts : array (n_layers, n_dimensions)
-    """
+    """Weights of one modality from standardised signals to image vectors, (n_layers, n_features, n_dimensions)."""
 
     def __init__(self, weights: Values, intercepts: Values) -> None:
         self.weights, self.intercepts = (
@@ -41,16 +34,7 @@ class LinearPath:
 
     @classmethod
     def fit(cls, trials: Trials, scale: SubjectScale, penalty: float, own: bool) -> LinearPath:
-        """Fit a ridge for every subject, or one for all: dual, or primal where there are more trials than features.
-
-        Parameters
-        ----------
-        trials : Trials
-        scale : SubjectScale
-        penalty : float
-            In units of the mean eigenvalue.
-        own : bool
-        """
+        """Fit a ridge for every subject, or one for all: dual, or primal where there are more trials than features."""
         subjects = trials.meta["subject"].to_numpy().astype(str)
         flat = scale.apply(trials.signals, subjects).reshape(len(subjects), -1)
         whose = subjects if own else np.full(len(subjects), "all")  # signals are scaled by subject already
@@ -72,25 +56,12 @@ class LinearPath:
 
 
 def blended(network: Values, ridge: Values, share: float) -> Values:
-    """Return the weighted mean of unit vectors (n, n_dimensions), at unit length.
-
-    Parameters
-    ----------
-    network, ridge : array (n, n_dimensions)
-    share : float
-        Of ridge.
-    """
+    """Return the weighted mean of unit vectors (n, n_dimensions), at unit length."""
     return unit_rows((1 - share) * unit_rows(network) + share * unit_rows(ridge))
 
 
 def held_out_stimuli(train: Mapping[str, Trials], seed: int) -> tuple[Mapping[str, Trials], dict[str, Trials]]:
-    """Return the trials to train on, and those of a tenth of the images, whatever their modality; none of few images.
-
-    Parameters
-    ----------
-    train : mapping of Trials
-    seed : int
-    """
+    """Return the trials to train on, and those of a tenth of the images in all modalities; none of few images."""
     ids = sorted({str(name) for trials in train.values() for name in trials.meta["stimulus_id"]})
     n_held = round(VALIDATION_SHARE * len(ids))
     if n_held < FEWEST:
@@ -110,12 +81,6 @@ def best_share(network: Values, ridge: Values, trials: Trials) -> float:
 
     Clearly: by more than a standard error over images of the difference in mean cosine. Ranks among few images are too
     coarse to choose by.
-
-    Parameters
-    ----------
-    network, ridge : array (n_trials, n_dimensions)
-    trials : Trials
-        Of validation images.
     """
     image = np.unique(trials.meta["stimulus_id"].to_numpy().astype(str), return_inverse=True)[1]
     targets, n_trials = unit_rows(trials.targets), np.bincount(image)

@@ -441,7 +441,7 @@ class _Feed:
 
     def rows(self, rows: Any) -> Inputs:
         """Return scaled signals, mask and prompt of some trials, on the device of the network."""
-        x = torch.as_tensor(np.asarray(self.signals[rows], dtype=np.float32), device=self.device)
+        x = torch.as_tensor(np.ascontiguousarray(self.signals[rows], dtype=np.float32), device=self.device)
         mask = None if self.mask is None else torch.as_tensor(self.mask[rows], device=self.device)
         prompt = torch.as_tensor(self.prompt[rows], device=self.device)
         return self.network.scale(x, mask, prompt[:, 2]), mask, prompt

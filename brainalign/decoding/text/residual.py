@@ -23,13 +23,7 @@ from brainalign.decoding.scoring import PENALTIES, LinearDecoder, mean_cosine, w
 
 
 class RidgeMaps(nn.Module):
-    """Each subject's ridge as weights; the unknown subject 0 gets their mean.
-
-    Parameters
-    ----------
-    weights : Tensor (n_subjects, n_channels * n_times, n_targets)
-    intercepts : Tensor (n_subjects, n_targets)
-    """
+    """Each subject's ridge, weights (n_subjects, n_features, n_targets); the unknown subject 0 gets their mean."""
 
     def __init__(self, weights: Tensor, intercepts: Tensor) -> None:
         super().__init__()
@@ -47,19 +41,7 @@ class RidgeMaps(nn.Module):
         penalty: float = 1.0,
         loudness: Values | None = None,
     ) -> RidgeMaps:
-        """Fit a ridge per subject.
-
-        Parameters
-        ----------
-        signals : array (n_trials, n_channels, n_times)
-        targets : array (n_trials, n_targets)
-        subjects : array (n_trials,) of int
-            From 1 on, none left out.
-        penalty : float
-            As of `LinearDecoder`.
-        loudness : array (n_subjects, n_channels), optional
-            What channels were multiplied by, and will not be when maps are asked.
-        """
+        """Fit a ridge per subject (from 1 on); channels were multiplied by `loudness` and will not be later."""
         found = LinearDecoder("own", penalties=(penalty,)).fit(signals, targets, subjects).coefficients()
         pairs = [found[subject] for subject in sorted(found)]
         if loudness is not None:
@@ -79,14 +61,7 @@ class RidgeMaps(nn.Module):
 
 
 class RidgeResidual(nn.Module):
-    """The sum of a ridge prediction and a normalised network output, with learned weights.
-
-    Parameters
-    ----------
-    n_outputs : int
-    a, g : float
-        Weights of both before training.
-    """
+    """The sum of a ridge prediction and a normalised network output, with learned weights."""
 
     def __init__(self, n_outputs: int, a: float = 1.0, g: float = 0.03) -> None:
         super().__init__()

@@ -164,16 +164,7 @@ def train(
 
 
 class _Best:
-    """The best weights so far, and since when nothing was better.
-
-    Parameters
-    ----------
-    module : Module
-    patience : int
-        Steps.
-    start : float, optional
-        By how much a value must be better than the first.
-    """
+    """The best weights so far, and since when nothing was better (than the first by `start`)."""
 
     def __init__(self, module: nn.Module, patience: int, start: float | None = None) -> None:
         self.module, self.patience, self.start = module, patience, start

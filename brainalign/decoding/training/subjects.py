@@ -41,13 +41,7 @@ class EegShape:
 
 
 class SubjectLayers(nn.Module):
-    """One matrix per subject, applied to the channels of its own trials.
-
-    Parameters
-    ----------
-    n_subjects, n_in, n_out : int
-        The identity at the start where sizes are equal; else the same random matrix for all.
-    """
+    """One matrix per subject for the channels of its own trials; at first the identity, or one random matrix."""
 
     def __init__(self, n_subjects: int, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -55,14 +49,7 @@ class SubjectLayers(nn.Module):
         self.weight = nn.Parameter(first.repeat(n_subjects, 1, 1))
 
     def forward(self, x: Tensor, subjects: Tensor) -> Tensor:
-        """Return mapped trials (n, n_out[, n_times]).
-
-        Parameters
-        ----------
-        x : Tensor (n, n_in[, n_times])
-        subjects : Tensor (n,) of int
-            −1: unknown, who gets the mean matrix.
-        """
+        """Return mapped trials (n, n_out[, n_times]); the unknown subject −1 gets the mean matrix."""
         # Subject by subject: a matrix gathered for every trial would not fit for thousands of voxels.
         found = x.new_empty(len(x), self.weight.shape[1], *x.shape[2:])
         for subject in torch.unique(subjects).tolist():
@@ -78,15 +65,7 @@ def silenced(signals: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class SubjectScale:
-    """Standardisation per subject; what does not vary in training (padding, dead channels) becomes 0.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Subjects, in the order of the rows.
-    mean, deviation : array (n_subjects, ...)
-        Deviations are 0 where a subject has no such voxel, or a channel is flat.
-    """
+    """Standardisation per subject; what does not vary in training (padding, dead channels) becomes 0."""
 
     def __init__(self, names: Sequence[str], mean: Values, deviation: Values) -> None:
         self.names = tuple(names)
@@ -95,13 +74,7 @@ class SubjectScale:
 
     @classmethod
     def fit(cls, signals: Values, subjects: NDArray[Any]) -> SubjectScale:
-        """Return the scale of training trials (n_trials, ...).
-
-        Raises
-        ------
-        BrainalignError
-            If a subject has a single trial, or nothing that varies.
-        """
+        """Return the scale of training trials (n_trials, ...)."""
         labels = np.asarray(subjects).astype(str)
         names = sorted(set(labels.tolist()))
         means, deviations = [], []

@@ -230,12 +230,7 @@ def _labels(meta: pd.DataFrame, column: str) -> list[str]:
 
 
 class ChannelScale(nn.Module):
-    """Centres and scales every channel as on the subject's training trials; someone new as on average.
-
-    Parameters
-    ----------
-    mean, scale : Tensor (n_subjects, n_channels)
-    """
+    """Centres and scales every channel as on the subject's training trials; someone new as on average."""
 
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
@@ -251,13 +246,7 @@ class ChannelScale(nn.Module):
 
 
 def inside(meta: pd.DataFrame, n_times: int) -> NDArray[np.bool_] | None:
-    """Return where trials are no padding (n_trials, n_times), or None where the table has no n_samples.
-
-    Raises
-    ------
-    BrainalignError
-        If n_samples do not fit.
-    """
+    """Return where trials are no padding (n_trials, n_times), or None where the table has no n_samples."""
     if "n_samples" not in meta:
         return None
     n_samples = meta["n_samples"].to_numpy(dtype=np.intp)
