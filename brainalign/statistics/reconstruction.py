@@ -278,7 +278,8 @@ def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.boo
     equal, total, drawn = tied.sum(axis=1), allowed.sum(axis=1), n_way - 1
     found = np.zeros(n)
     for k in range(drawn + 1):  # k of the drawn ones tie, none is better
-        ways = _log_choose(equal, k) + _log_choose(worse, drawn - k) - _log_choose(total, drawn)
+        with np.errstate(invalid="ignore"):  # of rows with too few distractors
+            ways = _log_choose(equal, k) + _log_choose(worse, drawn - k) - _log_choose(total, drawn)
         found += np.exp(ways) / (k + 1)
     return np.where(total >= drawn, found, np.nan)
 

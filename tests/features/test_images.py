@@ -9,7 +9,7 @@ from refusals import refused
 
 from brainalign.checks import BrainalignError
 from brainalign.features import EXTRACTORS, PixelsExtractor, Preprocessing, check_images, load_image
-from brainalign.features.images import load_images
+from brainalign.features.images import check_stored_features, image_features, load_images
 
 
 @pytest.mark.parametrize("resample", ["bicubic", "bilinear"])
@@ -139,3 +139,36 @@ def test_sizes_are_part_of_the_digest() -> None:
 def test_sizes_must_be_positive() -> None:
     refused("image_size is 0; it must be positive", PixelsExtractor, image_size=0)
     refused("batch_size", PixelsExtractor, batch_size=0)
+
+
+# --- networks that images are made with -------------------------------------------------------------------------------
+
+
+def test_a_layer_is_set_up_as_the_configuration_says(tmp_path) -> None:
+    """The device is the caller's, and the seed goes to networks that have one."""
+    pixels = image_features({"extractor": "pixels", "image_size": 8}, "pixels", "plain", seed=3)
+    assert pixels(torch.rand(2, 3, 20, 30)).shape == (2, 192)
+    assert (pixels.layer, pixels.name) == ("pixels", "plain")
+    random = {"extractor": "efficientnet", "weights": "random", "image_size": 32, "device": "cuda", "seed": 9}
+    chosen = image_features(random, "stem", "drawn", "cpu", seed=3).inner._extractor
+    assert (chosen.seed, chosen.device, chosen.weights) == (3, "cpu", "random")
+    onehot = {"extractor": "onehot"}
+    refused(r"words \(OneHotExtractor\) is no torch network", image_features, onehot, "onehot", "words")
+    cut = "    def forward(self, x):\n        return super().forward(x.detach())\n"
+    code = f"import torch\nclass Cut(torch.nn.Flatten):\n{cut}"
+    (tmp_path / "cut.py").write_text(code + "def build():\n    return torch.nn.Sequential(Cut())\n")
+    cut = {"extractor": "user", "function": f"{tmp_path / 'cut.py'}:build", "image_size": 4}
+    refused("no gradient of layer '0' of mine reaches the image", image_features, cut, "0", "mine")
+
+
+def test_stored_features_are_those_of_the_network(images: pd.DataFrame) -> None:
+    module, paths = image_features({"extractor": "pixels", "image_size": 4}, "pixels", "plain"), images["path"].tolist()
+    stored = torch.cat([module(load_image(path)[None]) for path in paths]).numpy()
+    spread = np.linspace(0.1, 0.5, 48)
+    scale = np.sqrt((spread**2).mean())
+    off = np.zeros_like(stored)
+    off[3, 5] = -0.009 * scale
+    check_stored_features(module, paths, stored + off, spread)
+    more = stored + 1.3 * off
+    refused("gives other features than were extracted", check_stored_features, module, paths, more, spread)
+    refused("48 features per image, but 47 were", check_stored_features, module, paths, stored[:, 1:], spread[1:])

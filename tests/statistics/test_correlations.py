@@ -58,7 +58,7 @@ def test_permuted_equal_to_scipy(pair: tuple[np.ndarray, np.ndarray], n: int) ->
     np.testing.assert_allclose(
         found.group_r, np.c_[plain[:, 290:].mean(axis=1), plain[:, mask].mean(axis=1)], atol=2e-6
     )
-    observed = np.array([pearsonr(predicted[:, t], measured[:, t]).statistic for t in range(300)])
+    observed = pearsonr(predicted, measured, axis=0).statistic
     np.testing.assert_array_equal(found.n_reached, (plain >= observed - 1e-7).sum(axis=0))
 
 
@@ -91,17 +91,6 @@ def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
         rows = np.repeat(np.arange(25), count)
         r = [pearsonr(predicted[rows, t], measured[rows, t]).statistic for t in (0, 1, 2, 5, 279, 280, 299)]
         np.testing.assert_allclose(draw, [np.mean(r[:3]), r[3], np.mean(r[4:])], atol=1e-5)
-
-
-def test_bootstrap_spread_is_the_sampling_spread() -> None:
-    rng = np.random.default_rng(4)
-    found = []
-    for _ in range(300):
-        measured = rng.normal(size=(60, 20))
-        found.append(pearson(measured + rng.normal(size=(60, 20)), measured).mean())
-    measured = rng.normal(size=(60, 20))
-    draws = bootstrap_correlations(measured + rng.normal(size=(60, 20)), measured, [np.arange(20)])
-    assert draws.std() == pytest.approx(np.std(found), rel=0.2)
 
 
 def test_undefined_targets_do_not_enter(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -290,11 +279,3 @@ def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_sca
     expected = 1 - np.square(np.concatenate(left)).sum() / np.square(np.concatenate(total)).sum()
     assert held_out_r2(Ridge(2.0), X, Y, parts) == pytest.approx(expected)
     assert np.isnan(held_out_r2(Ridge(2.0), X, Y[:, 2:], parts))
-
-
-def test_labels_shuffled_within_folds_are_at_chance() -> None:
-    rng = np.random.default_rng(1)
-    labels = np.tile(["a", "b", "c"], 20)
-    folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
-    accuracies = [linear_classification(rng.normal(size=(60, 4)), labels, folds).mean() for _ in range(40)]
-    assert abs(np.mean(accuracies) - 1 / 3) < 4 * np.std(accuracies) / np.sqrt(40)

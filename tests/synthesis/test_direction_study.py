@@ -56,6 +56,7 @@ def test_every_image_is_judged_by_every_region(studied: StudiedDirections) -> No
     table = studied.table
     tried = table[table["control"] == ""]
     assert len(tried) == len(studied.directions) * 3 * 6 * 2
+    assert table.index.tolist() == list(range(len(table)))
     assert len(table) - len(tried) == 2 * 3 * 2 * 4 * 2  # kinds of chance, directions, ends, images, regions
     assert len(studied.images) == 6 + len(studied.directions) * 2 * 6
     stored = torch.from_numpy(studied.images).permute(0, 3, 1, 2).float() / 255
