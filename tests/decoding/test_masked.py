@@ -118,14 +118,6 @@ def test_a_saved_model_is_the_same(tmp_path: Path, world: RoiSeries, fitted: Mas
     assert again.ratio == fitted.ratio
 
 
-def test_seeds_decide_and_nobody_else_is_disturbed(world: RoiSeries) -> None:
-    before = torch.random.get_rng_state()
-    a, b, c = (MaskedBrainModel(n_steps=2, seed=k).fit(world.series).region_embeddings_ for k in (0, 0, 1))
-    assert np.array_equal(a, b)
-    assert not np.array_equal(a, c)
-    assert torch.equal(before, torch.random.get_rng_state())
-
-
 def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: MaskedBrainModel) -> None:
     series = world.series[:3].copy()
     hidden = np.arange(36) < 9
