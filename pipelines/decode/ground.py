@@ -19,7 +19,20 @@ from brainalign.study import image_captions, norms_of_words
 from brainalign.workflow import Job
 
 SHOWN_IMAGES, SHOWN_WORDS = 4, 6
-NORMS = ["space", "norm", "r2", "low", "high", "gain", "gain_low", "gain_high", "null_mean", "null_high", "p", "n_words"]
+NORMS = [
+    "space",
+    "norm",
+    "r2",
+    "low",
+    "high",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "null_mean",
+    "null_high",
+    "p",
+    "n_words",
+]
 
 
 def ground(job: Job) -> None:

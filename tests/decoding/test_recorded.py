@@ -17,7 +17,6 @@ from seeded.recorded import Record
 from brainalign import decoding
 from brainalign.decoding import scoring, shared_space, text, training
 from brainalign.decoding.masked import fine_tuned_row, hidden_regions, joined, segment_starts, validation_runs
-from brainalign.decoding.shared_space.linear_paths import best_share, blended
 
 RECORD = Record(Path(__file__).parent / "recorded.json")
 RNG = np.random.default_rng
@@ -365,10 +364,7 @@ def spaces() -> Any:
     ridge = decoding.independent_ridges(train, test)
     alone = decoding.unimodal_spaces(lambda: decoding.SharedSpace(steps=2, width=8, batch_size=16), train, test)
     nulls = [decoding.null_trials(test, kind, 2) for kind in decoding.SPACE_NULLS]
-    kept = shared_space.held_out_stimuli(train, 2)
-    return found, ridge, alone, nulls, kept, best_share(alone["eeg"], ridge["eeg"], test["eeg"]), (
-        blended(alone["eeg"], ridge["eeg"], 0.2), train["eeg"].averaged()
-    )  # fmt: skip
+    return found, ridge, alone, nulls, shared_space.held_out_stimuli(train, 2), train["eeg"].averaged()
 
 
 def across() -> Any:
