@@ -25,7 +25,7 @@ from brainalign.decoding import (
     permuted_frames,
     shifted_regions,
 )
-from brainalign.decoding.masked import hidden_regions, joined, segment_starts, validation_runs
+from brainalign.decoding.masked import joined, segment_starts, validation_runs
 from brainalign.decoding.masked.network import _EmbeddingAttention
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
@@ -94,19 +94,6 @@ def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() 
     assert np.allclose(block.weights(e, silent)[0, 0].detach().numpy(), expected, atol=1e-6)
     assert block.weights(e)[0, 0].diagonal().abs().max() == 0
     assert _EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
-
-
-def test_ablations_are_what_they_say(world: RoiSeries) -> None:
-    fixed = MaskedBrainModel(n_steps=3, fixed_embeddings=True)
-    fixed.fit(world.series)
-    assert fixed.network_.regions.embeddings.requires_grad is False
-    assert not hidden_regions((4,), 36, None, np.random.default_rng(0)).any()
-    shares = hidden_regions((400,), 36, (0.05, 0.95), np.random.default_rng(0)).mean(axis=1)
-    assert shares.min() < 0.1
-    assert shares.max() > 0.9
-    no_vectors = MaskedBrainModel(n_steps=1).fit(world.series)
-    assert "regions.vectors" not in no_vectors.state()
-    assert "regions.vectors" in MaskedBrainModel(n_steps=1, region_vectors=True).fit(world.series).state()
 
 
 def test_a_saved_model_is_the_same(tmp_path: Path, world: RoiSeries, fitted: MaskedBrainModel) -> None:
