@@ -57,6 +57,8 @@ def test_subject_matrices_begin_as_the_identity_and_the_unknown_get_their_mean()
     mixed = layers(signals, subjects)
     torch.testing.assert_close(mixed[0], layers.weight.mean(dim=0) @ signals[0])
     torch.testing.assert_close(mixed[3], layers.weight[2] @ signals[3])
+    layers(signals, torch.zeros(4, dtype=torch.long)).square().sum().backward()
+    assert (layers.weight.grad.abs().sum(dim=(1, 2)) > 0).tolist() == [True, False, False]  # they learn apart
 
 
 def test_subject_zero_of_a_prompt_is_unknown() -> None:

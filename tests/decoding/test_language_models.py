@@ -176,12 +176,6 @@ def test_the_model_of_training_texts_knows_no_other_words_and_restores_sentences
     assert np.mean([w == u for w, u in zip(written, unseen, strict=True)]) > 0.9
     assert language.teacher_forced(states[:5], unseen[:5]) == written[:5]
     assert not any(p.requires_grad for p in language.model.parameters())
-    before = torch.get_rng_state()
-    again = LANGUAGE_MODELS["word_t5"](seen, 0, n_steps=5)
-    same = LANGUAGE_MODELS["word_t5"](seen, 0, n_steps=5)
-    assert torch.equal(before, torch.get_rng_state())
-    for a, b in zip(again.model.parameters(), same.model.parameters(), strict=True):
-        assert torch.equal(a, b)
     refused("hold no word", LANGUAGE_MODELS["word_t5"], ["", " "])
 
 

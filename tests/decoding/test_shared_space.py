@@ -34,7 +34,7 @@ from brainalign.decoding.shared_space import (
     VoxelLinear,
     held_out_stimuli,
 )
-from brainalign.decoding.training import SubjectLayers, SubjectScale
+from brainalign.decoding.training import SubjectScale
 from brainalign.simulation import Modality, SharedWorld, shared_space
 
 SMALL = (Modality("eeg", 2, 8, 16, 0.3, 4), Modality("fmri", 2, 60, 0, 0.4, 4))
@@ -228,16 +228,6 @@ def test_a_saved_space_embeds_alike(small, fitted: SharedSpace, tmp_path: Path) 
     refused("no shared space", SharedSpace.load, tmp_path / "other")
 
 
-def test_fits_repeat_and_leave_the_global_generator_alone(small) -> None:
-    train, test = small
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    one, other = (SharedSpace(steps=5, width=16).fit(train) for _ in range(2))
-    assert torch.equal(torch.rand(3), expected)
-    np.testing.assert_array_equal(embed_all(one, test)["eeg"], embed_all(other, test)["eeg"])
-
-
 def test_unknown_subjects_get_the_mean_layer_and_are_counted(small, fitted: SharedSpace) -> None:
     signals = small[1]["fmri"].signals[:4]
     fitted = copy(fitted)
@@ -307,15 +297,6 @@ def test_the_gates_of_a_mixture_sum_to_one() -> None:
         gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3)
     )  # fmt: skip
     np.testing.assert_allclose(mixture(x).detach(), expected.detach(), atol=1e-5)
-
-
-def test_subject_layers_start_as_the_identity_and_learn_apart() -> None:
-    layers = SubjectLayers(3, 4, 4)
-    x, subjects = torch.randn(5, 4, 6), torch.tensor([0, 1, 2, 1, -1])
-    torch.testing.assert_close(layers(x, subjects), x)
-    layers(x, torch.tensor([0, 0, 0, 0, 0])).square().sum().backward()
-    assert layers.weight.grad[0].abs().sum() > 0
-    assert layers.weight.grad[1:].abs().sum() == 0
 
 
 def test_full_networks_have_the_published_sizes() -> None:

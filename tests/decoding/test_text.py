@@ -60,17 +60,6 @@ def test_vectors_of_new_texts_are_retrieved_from_brain_signals_and_not_from_nois
     assert decoder.spread_ > 0.8
 
 
-def test_the_same_seed_gives_the_same_network_and_leaves_global_chance_alone() -> None:
-    train = trials(48)
-    torch.manual_seed(5)
-    before = torch.rand(1)
-    torch.manual_seed(5)
-    one, two = (small(n_epochs=2).fit(train).embed(train.signals, train.meta) for _ in range(2))
-    assert torch.equal(torch.rand(1), before)
-    np.testing.assert_array_equal(one, two)
-    assert not np.allclose(one, small(n_epochs=2, seed=1).fit(train).embed(train.signals, train.meta))
-
-
 @pytest.mark.parametrize("encoder", ["tiny", "residual", "envelope"])
 def test_what_lies_in_the_padding_changes_nothing(encoder: str) -> None:
     train = trials(48)

@@ -73,3 +73,29 @@ class Record:
             if not np.allclose(pair, now[key], rtol=0, atol=tolerance * max(pair[0], 1e-3))
         }
         assert not wrong, f"{name}: recorded, now {wrong}"
+
+
+class Stage:
+    """Stands for a job: a stage reads what it is given here, and what it saves is kept as value and details."""
+
+    seed = 3
+
+    def __init__(self, options: Mapping[str, Any], inputs: Mapping[str, Any], outputs: Mapping[str, Path]) -> None:
+        self.given, self.inputs, self.outputs = options, inputs, outputs
+        self.saved: dict[str, Any] = {}
+        self.labels, self.settings = {"method": "ridge"}, {"confidence": 0.8}
+
+    def options(self, _: str, kind: type) -> Any:
+        return kind(**self.given)
+
+    def load(self, name: str, _: type) -> Any:
+        return self.inputs[name]
+
+    def has(self, name: str) -> bool:
+        return name in self.inputs
+
+    def details(self, name: str) -> Any:
+        return self.inputs.get(f"{name} details", {})
+
+    def save(self, name: str, value: Any, **about: Any) -> None:
+        self.saved[name] = value, about

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from jobs import run_step
 from refusals import refused
-from seeded.recorded import Record
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import Config
@@ -134,24 +133,6 @@ def test_regions_that_answer_to_words_are_predicted_and_others_not(grounded: Pat
     own = found.loc["grounded"]
     assert (own["difference"] == 0).all()
     assert own.loc["red", "ceiling_r"] == pytest.approx(np.sqrt(0.6))
-
-
-def test_what_needs_no_training_is_as_it_was(grounded: Path) -> None:
-    words = artifact_path(grounded, "d", "groundedwords")
-    norms, regions = table(grounded, "groundednorms"), table(grounded, "groundedregions", subject="1")
-    scores = table(grounded, "groundedscores").drop(columns=["difference", "difference_low", "difference_high"])
-    found = {
-        "norms": norms[norms["space"] == "text"],
-        "regions": regions[regions["encoder"].isin(["text", "words alone"])].drop(
-            columns=list(regions.filter(like="difference"))
-        ),
-        "scores": scores[scores["space"] == "ridge"],
-        "words": {name: load(words, Arrays)[name] for name in ("said", "train", "space.text")},
-        "about": load_sidecar(words)["details"],
-        "counts": load_sidecar(artifact_path(grounded, "d", "groundednorms"))["details"],
-        "of regions": load_sidecar(artifact_path(grounded, "d", "groundedregions", subject="1"))["details"],
-    }
-    Record(Path(__file__).parent / "recorded_ground.json").check("ground", found)
 
 
 def test_norms_are_predicted_of_the_words_that_have_them(grounded: Path) -> None:

@@ -13,7 +13,7 @@ from jobs import draw_page, run_all, run_step
 from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
-from seeded.recorded import Record
+from seeded.recorded import Record, Stage
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config, load_config
@@ -60,24 +60,6 @@ def test_the_table_holds_every_decoder_and_direction(results: Path) -> None:
     assert joint[("modalities", "eeg")].item() > 0.5
     nulls = table[table["decoder"].isin(["shuffled", "noise", "noise at test"]) & (table["kind"] == "image")]
     assert (nulls["value"] < nulls["chance"] + 4 * nulls["null_sd"]).all()
-    recorded("simulated", results / "group" / "modalities")
-
-
-def recorded(name: str, place: Path) -> None:
-    """Compare what needs no long training with what was found before."""
-    tables = {
-        part: load(place / f"{part}.parquet", pd.DataFrame)
-        for part in ("spaceretrieval", "spacechanges", "spacegeometry")
-    }
-    steady = {
-        part: table[table["decoder"].isin(["ridge", "low level"])] if "decoder" in table else table.columns.tolist()
-        for part, table in tables.items()
-    }
-    about = load_sidecar(place / "spaceretrieval.parquet")["details"]
-    noisy = ("loss", "blend", "chosen")
-    shown = load_sidecar(place / "sharedspace.safetensors")["details"]
-    given = {key: value for key, value in about.items() if key not in noisy}
-    Record(Path(__file__).parent / "recorded_modalities.json").check(name, (steady, given, shown))
 
 
 def test_the_fitted_space_can_be_loaded(results: Path) -> None:
@@ -155,6 +137,28 @@ def test_validation_images_choose_the_weights_of_every_training() -> None:
     assert given == [None] * 4
 
 
+def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
+    """Sixty images, with properties of which one is the same for all; fMRI of 50 of them; repeats of test images."""
+    rng = np.random.default_rng(2)
+    images = pd.DataFrame({"stimulus_id": [f"i{k}" for k in rng.permutation(60)], "split": "train"})
+    images.loc[3:10, "split"], images.loc[11:18, "split"] = "test", "val"
+    vectors = rng.normal(size=(60, 5)) + 3
+    arrays, tables = {"image vectors": vectors, "image properties": vectors[:, :3] * [1, 2, 0] + 1}, []
+    for name, n, shape in (("fmri", 50, (7,)), ("eeg", 60, (3, 14))):
+        rows = np.concatenate([np.arange(n)[::-1], np.arange(n), np.arange(n), np.arange(3, 30)])
+        subject = np.repeat(["b", "a"], [2 * n, n + 27])
+        signals = np.tensordot(vectors[rows], rng.normal(size=(5, *shape)), 1)
+        arrays[name] = signals + rng.normal(size=signals.shape) * 2
+        tables.append(images.iloc[rows].assign(modality=name, subject=subject, task="view"))
+    inputs = {
+        "modalities": Arrays(arrays), "modalitytrials": pd.concat(tables), "modalitystimuli": images,
+    }  # fmt: skip
+    options = {"steps": 2, "width": 8, "permutations": 99, "draws": 3, "whiten": True, "batch_size": 16}
+    job = Stage(options, inputs, {"weights": tmp_path / "weights.safetensors"})
+    decode_modalities.decode_modalities(job)  # type: ignore[arg-type]
+    Record(Path(__file__).parent / "recorded_stages.json").check("decode_modalities", job.saved)
+
+
 def test_a_finished_study_did_not_fail(results: Path) -> None:
     """Of recordings in files as of simulated ones: the digests of what was read are known."""
     run = Run(load_config(results.parent.parent / "config.yaml"))
@@ -230,7 +234,6 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     assert low.loc["top-5", "value"] > 2 * 5 / 12
     assert low.loc["top-1", "value"] < image.loc["joint", "value"]
     assert image.loc["shuffled", "value"] <= image.loc["shuffled", "chance"] + 4 * image.loc["shuffled", "null_sd"]
-    recorded("things", place)
     assert draw_page(config, "things") == 0
     page = (tmp_path / "results" / "things" / "group.html").read_text()
     assert f"find {number(low.loc['top-1', 'value'])} (chance .083) where the joint space finds" in page

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jobs import draw_page, run_all, run_step
 from refusals import refused
-from seeded.recorded import Record
+from seeded.recorded import Record, Stage
 from sklearn.decomposition import PCA
 
 from brainalign.arrays import Arrays, Responses
@@ -94,14 +94,28 @@ def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
     assert set(scores["n_people"]) == {16}
 
 
-def test_what_needs_no_training_is_as_it_was(study) -> None:
-    tables = {name: load(study[0][name], pd.DataFrame) for name in ("filled", "regionnetworks", "personscores")}
-    steady = ("instantaneous Gaussian", "lagged Gaussian", "connectivity", "correlation", "tangent")
-    found: dict[str, object] = {name: table[table["name"].isin(steady)] for name, table in tables.items()}
-    details = {name: load_sidecar(study[0][name])["details"] for name in OUTPUTS}
-    found["about"] = {key: value for key, value in details["maskedmodel"].items() if key != "losses"}
-    found["details"] = {name: list(each) for name, each in details.items()}
-    Record(Path(__file__).parent / "recorded_series.json").check("series", found)
+def test_a_small_study_is_decoded_as_it_was() -> None:
+    """Runs of six people, two each: a trait, states, numbers, and a label that some lack."""
+    rng = np.random.default_rng(2)
+    series = rng.normal(size=(12, 60, 6)).astype(np.float32).cumsum(axis=1)
+    series = (series - series.mean(axis=1, keepdims=True)) / series.std(axis=1, keepdims=True)
+    people = pd.DataFrame({"subject": np.repeat(list("cabfde"), 2), "split": ""})
+    people = people.assign(
+        trait=list("uuvvuuvvuuvv"), state=list("xyyxxyxyyxyx"), age=np.repeat([3, 1, 4, 1.5, 9, 2], 2)
+    )
+    people["some"] = people["trait"].where(people["subject"] != "c", "n/a")
+    about = {"regions": [f"r{k}" for k in range(6)], "networks": ["n", "m"] * 3, "tr_s": 1.4}
+    about["labels"] = ["state", "age", "some"]
+    small = {"n_steps": 2, "width": 4, "hidden_width": 4, "batch_size": 3, "device": "cpu"}
+    options = OPTIONS | {"model": small, "folds": 2, "draws": 100}
+    job = Stage(options, {"series": Arrays({"series": series}), "people": people, "series details": about}, {})
+    decode_series.decode_series(job)  # type: ignore[arg-type]
+    del job.saved["maskedmodel"][1]["losses"]
+    found = job.saved | {
+        "maskedmodel": job.saved["maskedmodel"][1],
+        "regionmap": job.saved["regionmap"][0]["region_id"].tolist(),
+    }
+    Record(Path(__file__).parent / "recorded_stages.json").check("decode_series", found)
 
 
 def test_the_saved_weights_are_the_model(study) -> None:
@@ -207,4 +221,4 @@ def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: st
     assert run_step("decode_times", settings, inputs={"responses": responses}, outputs=outputs) == 0
     found = {name: load(path, Arrays if name == "timesquares" else pd.DataFrame) for name, path in outputs.items()}
     found |= {f"{name} details": load_sidecar(path)["details"] for name, path in outputs.items()}
-    Record(Path(__file__).parent / "recorded_series.json").check(f"times {kinds}", found)
+    Record(Path(__file__).parent / "recorded_stages.json").check(f"times {kinds}", found)

@@ -85,7 +85,7 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     assert read["rundelays"].groupby("model", sort=False)["delay_s"].apply(list).to_dict() == dict.fromkeys(
         models, [2.0, 4.0, 6.0, 8.0]
     )
-    assert scores.loc[scores["kind"] == "layer", "model"].unique().tolist() == models[:3]
+    assert set(scores.loc[scores["kind"] == "layer", "model"]) == set(models[:3])
     kinds = tested.reset_index().drop_duplicates("model").set_index("model")["kind"].to_dict()
     assert kinds == dict.fromkeys(models[:3], "model") | {"event rate": "control", "all": "joint"}
     for (model, region), row in tested.iterrows():
@@ -96,8 +96,8 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
             assert (rows["p_fwer"] < 0.05).mean() == row["share"]
             assert (rows["p"] <= rows["p_fwer"]).all()
             assert np.sqrt(rows["ceiling"].clip(lower=0)).mean() == pytest.approx(row["ceiling"])
-            assert row["low"] < row["r"] < row["high"]
-            if (model, region) in unique:
+            assert np.isnan(row["low"])  # five runs are too few for an interval
+            if model in models:
                 added = read["rununiques"].set_index(["model", "target_id"]).loc[rows.index]
                 assert added["unique"].mean() == pytest.approx(unique[model, region], abs=1e-6)
                 assert (added["p"] <= added["p_fwer"]).all()
@@ -141,7 +141,7 @@ def against(mean: float, null: np.ndarray) -> dict[str, float]:
     return {"null_mean": null.mean(), "null_95": np.quantile(null, 0.95), "p": (1 + (null >= mean).sum()) / 40}
 
 
-@pytest.mark.parametrize("n_runs", [2, 6])  # too few for an interval, and enough
+@pytest.mark.parametrize("n_runs", [5, 6])  # too few for an interval, and enough
 def test_rows_of_scores_and_shares(n_runs: int) -> None:
     """Every number of both tables by its definition."""
     rng, regions = np.random.default_rng(0), {"one": np.array([0]), "two": np.array([1, 2])}
@@ -150,7 +150,7 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     corrected = (1 + (null.max(axis=1)[:, None] >= mean).sum(axis=0)) / 40
 
     def interval(of_runs: np.ndarray) -> dict[str, float]:
-        if n_runs == 2:
+        if n_runs == 5:
             return {"low": np.nan, "high": np.nan}
         found = cross_validated_interval(of_runs, 0.2, 0.9)
         return {"low": found.low, "high": found.high}
@@ -159,7 +159,8 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     for name, rows in regions.items():
         row = {"model": "m", "layer": "l", "kind": "k", "region": name, "n_targets": len(rows), "r": mean[rows].mean()}
         row |= {"ceiling": {"one": 0.5, "two": 0.3}[name]} | interval(r[:, rows].mean(axis=1))
-        expected.append(row | against(row["r"], null[:, rows].mean(axis=1)) | {"share": (corrected[rows] < 0.05).mean()})
+        row |= {"share": (corrected[rows] < 0.05).mean()}
+        expected.append(row | against(row["r"], null[:, rows].mean(axis=1)))
     found = encode_runs._score_rows("m", "l", "k", r, ceiling, regions, null, 0.2, 0.9)
     pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), check_like=True)
     plain = pd.DataFrame(encode_runs._score_rows("m", "l", "k", r, ceiling, regions))
@@ -172,7 +173,8 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     for name, rows in regions.items():
         expected.append({"model": "all", "region": name, "product": r2[:, rows].mean()})
         for model, part in common.items():
-            row = {"model": model, "region": name, "unique": part[:, rows].mean()} | interval(part[:, rows].mean(axis=1))
+            row = {"model": model, "region": name, "unique": part[:, rows].mean()}
+            row |= interval(part[:, rows].mean(axis=1))
             if model in split:
                 row |= {"product": split[model][:, rows].mean()}
                 row |= against(row["unique"], nulls[model][:, rows].mean(axis=1))

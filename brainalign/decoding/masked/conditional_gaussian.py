@@ -63,11 +63,6 @@ class ConditionalGaussian:
         series : array (n_runs, n_frames, n_regions), z-scored per run
         people : sequence of str (n_runs), optional
             Whose run it is. Without it, or with one subject only, runs stand for subjects.
-
-        Raises
-        ------
-        BrainalignError
-            As `MaskedBrainModel.fit`, if there is a choice but only one run, or if `people` does not fit.
         """
         values = check_series(series, 2 * max(self.lags) + 2)
         self.lag_, self.penalty_ = self.lags[0], self.penalties[0]

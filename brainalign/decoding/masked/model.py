@@ -241,11 +241,6 @@ class MaskedBrainModel:
         Parameters
         ----------
         series : array (n_runs, n_frames, n_regions)
-
-        Raises
-        ------
-        BrainalignError
-            As `reconstruct`.
         """
         values = check_series(series, self.segment_frames, len(self.regions_))
         starts = segment_starts(values.shape[1], self.segment_frames, self.segment_frames)

@@ -166,20 +166,6 @@ def validation_runs(
     """Return the runs to train on, and those that say when training may end: of other people, who are drawn.
 
     Where one person is trained on, a run is left out; where there is one run, its end is.
-
-    Parameters
-    ----------
-    series : array (n_runs, n_frames, n_regions)
-        Of training people.
-    people : sequence of str (n_runs)
-    frames : int
-        That a model reads together.
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If the only run is too short to be parted.
     """
     rng, whose = np.random.default_rng([seed, 0x7A2]), np.asarray(people)
     labels = whose if len(set(people)) > 1 else np.arange(len(whose))

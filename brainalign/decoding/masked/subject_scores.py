@@ -358,7 +358,8 @@ def _probe(features: Tensor, classes: NDArray[np.intp]) -> nn.Linear:
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:  # two classes have one row, of their difference
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    read = nn.Linear(weight.shape[1], len(weight)).to(features.device)
+    with torch.random.fork_rng(devices=[]):  # first weights, which are replaced, are drawn from the global generator
+        read = nn.Linear(weight.shape[1], len(weight)).to(features.device)
     with torch.no_grad():
         read.weight.copy_(torch.from_numpy(weight))
         read.bias.copy_(torch.from_numpy(bias))

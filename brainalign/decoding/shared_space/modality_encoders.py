@@ -243,16 +243,6 @@ class SoftMixture(nn.Module):
 
     A sigmoid lets several experts be fully open before the sum is brought to 1; a softmax would make them compete.
 
-    Parameters
-    ----------
-    width : int
-        Of the input.
-    n_dimensions : int
-        Of the output.
-    n_experts : int
-    hidden : int
-        Of the router, which has one hidden layer.
-
     References
     ----------
     Li D et al. (2025). BrainFLORA: uncovering brain concept representation via multimodal neural embeddings.

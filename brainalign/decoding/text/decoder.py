@@ -182,11 +182,6 @@ class TextDecoder:
             1: the likeliest next word each time.
         max_length : int
             Tokens at most.
-
-        Raises
-        ------
-        BrainalignError
-            If there is no language model, or as `embed`.
         """
         bridge = self._bridge()
         found: list[str] = []
@@ -203,11 +198,6 @@ class TextDecoder:
         signals, meta
             As for `embed`.
         texts : sequence of str (n_trials)
-
-        Raises
-        ------
-        BrainalignError
-            If there is no language model, or as `embed`.
         """
         bridge = self._bridge()
         check_rows("texts", len(texts), "signals", len(signals), "give the text of every trial")
@@ -232,11 +222,6 @@ class TextDecoder:
             As for `embed`; test trials.
         targets : array (n_trials, n_dimensions), optional
             Vectors of what was shown; without them those decoded, which say what an answer rests on, right or wrong.
-
-        Raises
-        ------
-        BrainalignError
-            As `embed`, or if targets have another shape.
 
         References
         ----------

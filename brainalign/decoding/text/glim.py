@@ -37,21 +37,10 @@ def time_code(n_times: int, width: int) -> Tensor:
 
 
 class Prompt(nn.Module):
-    """A learned mix of the embeddings of task, dataset and subject.
+    """A learned mix of the embeddings of task, dataset and subject; row 0 of each stands for an unknown one.
 
-    Parameters
-    ----------
-    sizes : (int, int, int)
-        Known tasks, datasets, subjects; row 0 of each embedding stands for an unknown one.
-    width : int
-    unknown : (float, float, float)
-        Probability that each is hidden in training. One that is always hidden (1) stays so afterwards: its embeddings
-        were never trained.
-
-    Raises
-    ------
-    BrainalignError
-        If a probability is none.
+    `unknown` is the probability that each is hidden in training. One that is always hidden (1) stays so afterwards: its
+    embeddings were never trained.
     """
 
     def __init__(self, sizes: tuple[int, int, int], width: int, unknown: tuple[float, float, float]) -> None:
@@ -79,11 +68,6 @@ class AdaptiveBlock(nn.Module):
     """Attention and a multilayer perceptron, each behind a layer norm that a prompt scales and shifts, and a gate.
 
     Gates are zero before training: the block passes on what it is given.
-
-    Parameters
-    ----------
-    width, n_heads : int
-    dropout : float
 
     References
     ----------

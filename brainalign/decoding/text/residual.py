@@ -84,20 +84,9 @@ def cross_fitted(
     rng: np.random.Generator,
     penalties: tuple[float, ...] = PENALTIES,
 ) -> tuple[NDArray[np.float32], float]:
-    """Predict every trial (n_trials, n_targets) by ridge fitted on other stimuli, and choose its penalty.
+    """Predict every trial (n_trials, n_targets) by ridge fitted on other stimuli (from 0 on), and choose its penalty.
 
-    Parameters
-    ----------
-    signals : array (n_trials, n_channels, n_times)
-    targets : array (n_trials, n_targets)
-    subjects, stimuli : array (n_trials,) of int
-        Stimuli from 0 on; a fold leaves out all trials of its stimuli.
-    n_folds : int
-    rng : Generator
-        Of the folds.
-    penalties : tuple of float
-        The one with the highest mean cosine of such predictions is taken; a warning says where it is the last one and
-        scores still rise.
+    That with the highest mean cosine of such predictions is taken; a warning says where it is the last one.
     """
     n_stimuli = int(stimuli.max()) + 1
     if not 2 <= n_folds <= n_stimuli:

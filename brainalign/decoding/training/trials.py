@@ -100,12 +100,6 @@ def check_unseen(train: Iterable[Trials], test: Iterable[Trials], sides: tuple[s
 
     Vectors are the same where they differ by rounding. One speaks for a stimulus where no other stimulus of either side
     has it; those of categories do not. A text does where the vectors are the same; words in contexts differ.
-
-    Parameters
-    ----------
-    train, test : Trials of each modality or release
-    sides : (str, str)
-        What the two are called in the message.
     """
     remedy = "split by stimulus, not by trial"
     one, other = list(train), list(test)
