@@ -47,11 +47,7 @@ CAPTION = """
 def curves(rows: pd.DataFrame) -> Figure:
     """Draw explained variance against the number of images, a panel per region.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first
-        row.
+    A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first row.
     """
     kit.check_columns("the curve", rows, CURVE_COLUMNS)
     regions = list(pd.unique(rows["group"]))
@@ -286,10 +282,7 @@ TEXT_CAPTION = """
 def text_bars(rows: pd.DataFrame) -> Figure:
     """Draw the texts that move each region most, a panel per region, beside what chance reaches.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per group and text: selectivity, chance. Groups in the order of their first row.
+    A row per group and text: selectivity, chance. Groups in the order of their first row.
     """
     kit.check_columns("the table of texts", rows, TEXT_COLUMNS)
     regions = list(pd.unique(rows["group"]))
@@ -311,16 +304,7 @@ def text_bars(rows: pd.DataFrame) -> Figure:
 def text_panel(name: str, label: str, subject: str, texts: pd.DataFrame, regions: Sequence[str]) -> kit.Panel:
     """Return the figure of the best texts of some regions, with a table of those beyond chance.
 
-    Parameters
-    ----------
-    name : str
-        Of the panel.
-    label : str
-        What the fit is called.
-    subject : str
-    texts : DataFrame
-        As for `text_bars`.
-    regions : sequence of str
+    texts: As for `text_bars`.
     """
     shown = pd.concat([texts[texts["group"] == region] for region in regions])
     n_texts = texts["text"].nunique()
