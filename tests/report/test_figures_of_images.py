@@ -308,7 +308,7 @@ def test_images_along_directions() -> None:
 
 def test_answers_along_directions() -> None:
     found = found_directions()
-    figure = directions.curves(found, "pca")
+    figure = directions.direction_curves(found, "pca")
     names = {"true response": "true", "checking encoder": "check", "guiding encoder": "guide"}
     assert {*names, "shuffled responses", "random directions"} == set(legend(figure))
     assert figure.get_size_inches() == approx([6.6, 3])

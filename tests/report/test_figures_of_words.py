@@ -25,7 +25,7 @@ def test_explained_variance_by_images() -> None:
     full = made({"group": ["V4", "PPA"], "method": ["ridge_full"]}, "se", value="explained_variance", seed=3)
     full = full.assign(size=400, beyond=False, ceiling=full["group"].map({"V4": 0.8, "PPA": 0.7}))
     rows.loc[0, "explained_variance"] = -3.0
-    figure = few_images.curves(pd.concat([rows, full], ignore_index=True))
+    figure = few_images.context_curves(pd.concat([rows, full], ignore_index=True))
     shown, colours = panels(figure), legend(figure)
     assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
     assert figure.get_size_inches() == approx([1000 / 110, 5.6])

@@ -622,8 +622,8 @@ def test_directions_in_words() -> None:
     assert "other seeds than the 3 they are tried on" in first
     assert red == (
         "red: the checking encoder rises at every step along the region's direction, by .800 standard deviations in "
-        "all (.500 to 1.100); random directions at least as long change it by .200 at most, those of shuffled responses "
-        "by .150 (p = .0500). Besides, big changes by -.300."
+        "all (.500 to 1.100); random directions at least as long change it by .200 at most, those of shuffled "
+        "responses by .150 (p = .0500). Besides, big changes by -.300."
     )
     assert big == (
         "big: the checking encoder does not rise at every step along the region's direction, by .100 standard "

@@ -44,7 +44,7 @@ CAPTION = """
     it becomes hollow, or crosses above 0 (a leak)."""
 
 
-def curves(rows: pd.DataFrame) -> Figure:
+def context_curves(rows: pd.DataFrame) -> Figure:
     """Draw explained variance against the number of images, a panel per region.
 
     A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first row.
@@ -124,7 +124,7 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
             "ceiling": "Dashed: noise ceiling." if known else "No image was repeated, so there is no noise ceiling.",
         }
         title = f"{label}, {layer}: from few images to many"
-        parts = [kit.Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows)]
+        parts = [kit.Panel(f"curve{model}{method}", title, CAPTION.format(**words), context_curves(shown), rows)]
         paragraphs += _sentences(material, label, layer, rows, about)
         texts = pd.DataFrame(about["layers"][layer].get("texts", []))
         if len(texts):

@@ -53,7 +53,7 @@ def directions_section(found: FoundDirections) -> Section:
             captioned(
                 "directioncurves",
                 f"Response along each region's own direction ({method})",
-                curves(found, method),
+                direction_curves(found, method),
                 gains,
                 vector=True,
                 judge=f"the {judge}",
@@ -185,7 +185,7 @@ def _mosaics(parts: Mapping[str, pd.DataFrame], images: NDArray[np.uint8]) -> Fi
     return figure
 
 
-def curves(found: FoundDirections, method: str) -> Figure:
+def direction_curves(found: FoundDirections, method: str) -> Figure:
     """Draw what every region answers along its own direction, with directions of chance."""
     regions = found.regions[:MOST_REGIONS]
     figure, axes, _ = panel_grid(len(regions), 3, (2.8, 2.6), margin=(1.0, 0.4))
