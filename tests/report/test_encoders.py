@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from brainalign.report.encoding_sections import contest_scores, curves, encoder_scores, layer_weights
+from brainalign.report.encoding_sections import contest_scores, context_curves, encoder_scores, layer_weights
 
 GROUPS = ["V1", "FFA", "PPA"]
 
@@ -28,7 +28,7 @@ def test_the_legend_fits_where_there_are_few_regions() -> None:
     [
         (encoder_scores, ("encoder", "group", "r", "low", "high", "null_low", "null_high"), "encoders"),
         (layer_weights, ("group", "layer"), "weights"),
-        (curves, ("group", "method", "size", "explained_variance", "se", "ceiling"), "curve"),
+        (context_curves, ("group", "method", "size", "explained_variance", "se", "ceiling"), "curve"),
         (contest_scores, ("region", "family", "r", "low", "high", "ahead"), "contest"),
     ],
 )

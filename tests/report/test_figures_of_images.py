@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import bands, cells, curves, legend, levels, panels, points, problems_of, spans, ticks, words
+from drawn import bands, cells, curves, legend, levels, panels, points, spans, ticks, words
 from made import changing, made
 from refusals import refused
 
@@ -54,6 +54,7 @@ def test_scores_by_strength_of_guidance() -> None:
     of = study()
     figure = sheets.scale_sweep(of, REGIONS[::-1])
     shown = panels(figure)
+    assert figure.get_size_inches() == approx([1000 / 110, 2.9])
     names = {"guiding encoder": "guide", "checking encoder": "check", "true response": "true", "validity": "valid",
              "typicality": "typical"}  # fmt: skip
     assert [ax.get_title() for ax in shown] == list(names)
@@ -73,6 +74,8 @@ def test_scores_by_strength_of_guidance() -> None:
 def test_whose_region_gains() -> None:
     of = study()
     figure = sheets.specificity(of)
+    assert figure.get_size_inches() == approx([7.6, 3.65])
+    largest: dict[str, float] = {}
     for ax, judge in zip(panels(figure), ("check", "true"), strict=True):
         columns = REGIONS if judge == "check" else REGIONS[:2]
         expected = np.zeros((3, len(columns)))
@@ -90,14 +93,16 @@ def test_whose_region_gains() -> None:
             (round(t.get_position()[0]), round(t.get_position()[1])) for t in ax.texts if t.get_fontweight() == "bold"
         }
         assert bold == {(k, k) for k in range(len(columns))}
-        low, high = ax.images[0].get_clim()
-        assert -low == high >= np.abs(expected).max()
+        largest[judge] = np.abs(expected).max()
     assert [ax.get_title() for ax in panels(figure)] == ["checking encoder", "true response"]
+    end = max(largest.values())
+    assert [ax.images[0].get_clim() for ax in panels(figure)] == [approx((-end, end))] * 2
 
 
 def test_steps_from_noise_to_image() -> None:
     of = study()
     figure = sheets.step_trace(of, REGIONS)
+    assert figure.get_size_inches() == approx([9, 2.8])
     assert [legend(figure)[name] for name in REGIONS] == [shade.lower() for shade in canvas.COLOURS[:3]]
     shown = panels(figure)
     for ax, (column, title) in zip(shown, sheets.STEP_COLUMNS.items(), strict=True):
@@ -114,6 +119,7 @@ def test_null_encoders_and_the_own() -> None:
     of = study()
     figure = sheets.nulls(of)
     colours = legend(figure)
+    assert figure.get_size_inches() == approx([6, 3.3])
     assert set(colours) == {"null encoders", "unguided", "guided for the region"}
     for ax, judge in zip(panels(figure), ("check", "true"), strict=True):
         regions = REGIONS if judge == "check" else REGIONS[:2]
@@ -124,16 +130,22 @@ def test_null_encoders_and_the_own() -> None:
             means = rows[rows["condition"] == "null"].groupby("null")[judge].mean()
             grey = [mark.y for mark in points(ax, "o") if round(mark.x) == k]
             assert grey == approx(means.tolist())
+            places = [mark.x for mark in points(ax, "o") if round(mark.x) == k]
+            assert places == approx([k - 0.16 + 0.32 * i / (len(means) - 1) for i in range(len(means))])
             own = rows[(rows["condition"] == "guided") & (rows["region"] == region)][judge].mean()
             assert [mark.y for mark in points(ax, "D") if mark.x == k] == [approx(own)]
             plain = rows[rows["condition"] == "unguided"][judge].mean()
+            assert [(a, b) for a, _, b, _ in spans(ax) if round((a + b) / 2, 6) == k] == [approx((k - 0.28, k + 0.28))]
             assert [end[1] for end in spans(ax) if round((end[0] + end[2]) / 2, 6) == k] == [approx(plain)]
             gains = of.gains[(of.gains["region"] == region) & (of.gains["score"] == judge)]
             assert said[region][0] == approx(max(own, means.max()))
             assert said[region][1] == f"p {p_equals(gains['p'].iloc[0])}"
         assert ax.get_xlim() == (-0.6, approx(len(regions) - 0.4))
+        assert levels(ax) == {"": [0]}
+        bottom, top = ax.dataLim.intervaly
+        reach = top - bottom
+        assert ax.get_ylim() == approx((bottom - 0.05 * reach, top + (0.05 + 0.14 * 1.1) * reach))
         assert ax.get_ylim()[1] > max(mark.y for mark in points(ax))
-    assert not problems_of(figure)
 
 
 def rows_of_sheet(figure) -> dict[str, list[tuple[float, str]]]:
@@ -284,6 +296,7 @@ def test_images_along_directions() -> None:
         }),
     ):  # fmt: skip
         assert [ax.get_title() for ax in panels(figure)] == list(by)
+        assert figure.get_size_inches() == approx([8.8, 2])
         for ax in panels(figure):
             part = by[ax.get_title()]
             mosaic = np.asarray(ax.images[0].get_array())
@@ -295,9 +308,11 @@ def test_images_along_directions() -> None:
 
 def test_answers_along_directions() -> None:
     found = found_directions()
-    figure = directions.curves(found, "pca")
+    figure = directions.direction_curves(found, "pca")
     names = {"true response": "true", "checking encoder": "check", "guiding encoder": "guide"}
     assert {*names, "shuffled responses", "random directions"} == set(legend(figure))
+    assert figure.get_size_inches() == approx([6.6, 3])
+    assert [ax.get_ylabel() for ax in panels(figure)] == ["response (SD over natural images)", ""]
     for ax, region in zip(panels(figure), ("red", "big"), strict=True):
         assert ax.get_title() == region
         mine = found.rows(region, "pca")
@@ -324,6 +339,7 @@ def test_answers_along_directions() -> None:
 def test_cosines_of_directions() -> None:
     cosines = found_directions().cosines
     figure = directions.cosine_maps(cosines)
+    assert figure.get_size_inches() == approx([7.4, 3.2])
     assert [ax.get_title() for ax in panels(figure)] == ["found", "others taken out"]
     for ax, flag in zip(panels(figure), (False, True), strict=True):
         of = cosines[cosines["orthogonal"] == flag].set_index(["region_a", "region_b"])["cosine"]

@@ -66,6 +66,13 @@ def test_a_mark_per_target_in_each_view() -> None:
         assert np.abs(marks.get_array())[-1] == 0.6  # the largest lies on top
         assert sum(edge[3] > 0 for edge in marks.get_edgecolors()) == marked.sum()
     assert len({tuple(np.diff(limits)) for ax in shown for limits in (ax.get_xlim(), ax.get_ylim())}) == 1
+    xyz = targets[["x_mm", "y_mm", "z_mm"]]
+    middle, reach = (xyz.min() + xyz.max()) / 2, 0.55 * (xyz.max() - xyz.min()).max() + 1
+    for ax, (across, up) in zip(shown, ("xy", "xz", "yz"), strict=True):
+        assert (ax.get_xlabel(), ax.get_ylabel()) == (f"{across} (mm)", f"{up} (mm)")
+        for axis, limits in ((across, ax.get_xlim()), (up, ax.get_ylim())):
+            np.testing.assert_allclose(limits, middle[f"{axis}_mm"] + reach * np.array([-1, 1]))
+        assert ax.collections[0].get_clim() == (-0.6, 0.6)
     sequential = target_maps.place_marks(targets, values, label="ceiling", vmax=0.6, diverging=False)
     assert panels(sequential)[0].collections[0].get_clim() == (0, 0.6)
 
@@ -80,9 +87,10 @@ def test_scores_without_a_place() -> None:
         heights[bar.colour] = heights.get(bar.colour, 0) + bar.y2 - bar.y
     assert list(heights.values()) == [10, 30]
     assert {"q < 0.05 (10)", "others (30)"} <= set(legend(figure))
-    assert levels(ax, "x")["largest of a permuted map, 95 % point"] == [0.35]
+    assert levels(ax, "x") == {"": [0], "largest of a permuted map, 95 % point": [0.35]}
+    assert [bar.x2 - bar.x for bar in bars(ax)] == pytest.approx([0.0225] * 80)
     (ax,) = panels(target_maps.score_histogram(scores, 0.05))
-    assert list(levels(ax, "x")) == [""]
+    assert levels(ax, "x") == {"": [0]}
 
 
 def test_names_of_many_stimuli_stay_readable() -> None:

@@ -5,22 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import (
-    bands,
-    bars,
-    cells,
-    curves,
-    legend,
-    lengths,
-    levels,
-    over,
-    panels,
-    points,
-    problems_of,
-    spans,
-    ticks,
-    words,
-)
+from drawn import bands, bars, cells, curves, legend, lengths, levels, over, panels, points, spans, ticks, words
 from made import changing, made
 
 from brainalign.report.geometry_sections import decoding_over_time, time_course
@@ -82,6 +67,12 @@ def test_scores_over_time() -> None:
     names = ["net a", "untrained b", "net b"]
     assert list(ticks(bars_of, "y").values()) == names
     drawn = lengths(bars_of, "y")
+    assert {round(bar.y2 - bar.y, 6) for bar in bars(bars_of)} == {0.6}
+    assert bars_of.get_ylim() == (approx(2.6), -0.6)
+    assert sorted(x for x, _, _ in words(bars_of)) == approx([116, 126, 136, 276])
+    assert [levels(ax, axis) for ax in (mean, best) for axis in "xy"] == [{"": [0]}] * 4
+    assert figure.get_size_inches() == approx([8.8, 3.98])
+    assert mean.get_subplotspec().get_gridspec().get_height_ratios() == approx([2.6, 0.48])
     assert drawn["net a"] == [approx((10, 110)), approx((200, 270))]
     assert (drawn["untrained b"], drawn["net b"]) == ([approx((20, 120))], [approx((30, 130))])
     colour_of = {names[round((bar.y + bar.y2) / 2)]: bar.colour for bar in bars(bars_of)}
@@ -90,7 +81,6 @@ def test_scores_over_time() -> None:
     assert sorted((names[round(y)], text) for _, y, text in words(bars_of)) == [
         ("net a", "p=.011"), ("net a", "p=.033"), ("net b", "p=.022"), ("untrained b", "p=.4"),
     ]  # fmt: skip
-    assert not problems_of(figure)
 
 
 def test_one_layer_of_a_model_is_named_by_the_model() -> None:
@@ -111,8 +101,10 @@ def test_rsa_over_time() -> None:
     figure = time_course.rsa_over_time(rows, random_weights=["untrained"])
     shown = panels(figure)
     assert [ax.get_title() for ax in shown] == list(pd.unique(rows["comparison"]))
+    assert figure.get_size_inches() == approx([8.8, 6.4])
     for ax in shown:
         part = rows[rows["comparison"] == ax.get_title()].sort_values("time_s")
+        assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
         ceiling, null, *intervals = bands(ax)
         of = part.groupby("time_s").mean(numeric_only=True)
         np.testing.assert_allclose(list(null.values()), of[["null_low", "null_high"]])
@@ -133,8 +125,12 @@ def test_rsa_over_time() -> None:
 def test_latencies_of_layers() -> None:
     figure = time_course.layer_latencies(PEAKS.iloc[::-1])
     (ax,) = panels(figure)
+    assert figure.get_size_inches() == approx([6.4, 1.9])
     colours = legend(figure)
     assert list(colours) == ["net", "untrained"]
+    assert sorted(mark.y for mark in points(ax)) == approx([-0.11, 0.89])
+    assert sorted(y for _, y, _, _ in spans(ax)) == approx([-0.11, 0.89])
+    assert (words(ax)[0][1], ax.get_ylim()) == (approx(0.11), (1.5, -0.5))
     assert over(ax, points(ax), "y") == {"a": [approx(50)], "b": [approx(100)]}
     assert {mark.colour for mark in points(ax)} == {colours["net"]} == {canvas.COLOURS[0].lower()}
     assert {ticks(ax, "y")[round(y)]: (x, x2) for x, y, x2, _ in spans(ax)} == {
@@ -143,7 +139,6 @@ def test_latencies_of_layers() -> None:
     }
     ((x, y, text),) = words(ax)
     assert (x, round(y), text) == (approx(20), 0, "undecided: far")
-    assert not problems_of(figure)
 
 
 def test_latencies_of_many_models_stay_in_the_line_of_their_layer() -> None:
@@ -152,6 +147,7 @@ def test_latencies_of_many_models_stay_in_the_line_of_their_layer() -> None:
     peaks = peaks.rename(columns={"low": "low_s", "high": "high_s"})
     (ax,) = panels(time_course.layer_latencies(peaks))
     of = peaks.set_index(["layer", "model"])["peak_s"]
+    assert sorted(mark.y for mark in points(ax)) == approx([n + 0.8 / 9 * (k - 4) for n in range(3) for k in range(9)])
     assert list(ticks(ax, "y").values()) == ["c", "a", "b"]
     assert over(ax, points(ax), "y") == {n: approx([1000 * of[n, m] for m in pd.unique(peaks["model"])]) for n in "cab"}
 
@@ -170,6 +166,7 @@ def test_decoded_courses() -> None:
                      ["centre", "centre_low", "centre_high", "rise", "rise_low", "rise_high"], 0.01, 0.2)  # fmt: skip
     figure = decoding_over_time.decoded_courses(rows, clusters, peaks, "AUC")
     shown = panels(figure)
+    assert figure.get_size_inches() == approx([1000 / 110, 3.1])
     assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
     for ax in shown:
         part = rows[rows["group"] == ax.get_title()]
@@ -178,6 +175,12 @@ def test_decoded_courses() -> None:
         (band,) = bands(ax)
         np.testing.assert_allclose(list(band.values()), np.sort(part[["null_low", "null_high"]].to_numpy(), axis=1))
         assert levels(ax)[""] == [approx(chances[ax.get_title()])]
+        assert levels(ax, "x") == {"": [0]}
+        share = [(y - ax.get_ylim()[0]) / np.ptp(ax.get_ylim()) for _, y, _, _ in spans(ax)]
+        assert share == approx([0.9, 0.96] if ax.get_title() == "g8" else [0.02] * len(share))
+        assert [(mark.y - ax.get_ylim()[0]) / np.ptp(ax.get_ylim()) for mark in points(ax)] == approx(
+            share[:2] * (len(share) == 2)
+        )
         expected = {"g1": [(10, 110)], "g2": [(30, 130)]}.get(ax.get_title(), [])
         if ax.get_title() == "g8":
             row = peaks.iloc[0]
@@ -189,16 +192,17 @@ def test_decoded_courses() -> None:
         else:
             assert points(ax) == []
         assert [end[::2] for end in spans(ax)] == [approx(ends) for ends in expected]
-    assert not problems_of(figure)
 
 
 def test_generalisation_over_time() -> None:
     score = np.array([[0.5, 0.6, 0.7], [0.55, 0.8, 0.65], [0.5, 0.45, 0.9]])
     figure = decoding_over_time.decoded_square(score, score > 0.75, np.array([-0.1, 0.0, 0.1]), 0.5, "AUC")
     ax = panels(figure)[0]
+    assert figure.get_size_inches() == approx([5.2, 4.3])
     assert cells(ax).tolist() == score.tolist()
     assert ax.images[0].origin == "lower"
     assert ax.images[0].get_extent() == [-100, 100, -100, 100]
+    assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
     assert ax.images[0].get_clim() == (approx(0.1), approx(0.9))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("tested at (ms)", "trained at (ms)")
     (outline,) = ax.collections
@@ -214,9 +218,11 @@ def test_generalisation_over_time() -> None:
 def test_pairs_of_conditions() -> None:
     pairs = np.arange(6).reshape(2, 3) / 10
     ax = panels(decoding_over_time.decoded_pairs(pairs, np.array([0.0, 0.2]), ["face", "car", "house"]))[0]
+    assert ax.figure.get_size_inches() == approx([6.5, 2.06])
     assert ticks(ax, "y") == {0: "face against car", 1: "face against house", 2: "car against house"}
     assert cells(ax).tolist() == pairs.T.tolist()
     assert ax.images[0].get_extent() == [0, 200, 2.5, -0.5]
+    assert levels(ax, "x") == {"": [0]}
     assert ax.images[0].get_clim() == (0.0, 1.0)
     many = panels(decoding_over_time.decoded_pairs(np.ones((2, 28)), np.array([0.0, 0.2]), [f"c{k}" for k in range(8)]))
     assert many[0].get_ylabel() == "28 pairs"
@@ -229,6 +235,7 @@ def test_windows_with_their_control() -> None:
         control=rows["window"] == "-100 to 0", chance=rows["scheme"].map({"recordings": 0.5, "halves": 0.4})
     )
     figure = decoding_over_time.decoded_windows(rows, "AUC")
+    assert figure.get_size_inches() == approx([8.4, 3.2])
     for ax in panels(figure):
         part = rows[rows["scheme"] == ax.get_title()]
         names = [f"{g}\n{w}" for g, w in zip(part["group"], part["window"], strict=True)]
@@ -240,9 +247,9 @@ def test_windows_with_their_control() -> None:
         flat = [(round((a + b) / 2), b - a, y) for a, y, b, y2 in spans(ax) if y == y2]
         np.testing.assert_allclose(flat, [(k, 0.6, v) for k, v in enumerate(part["null_95"])])
         assert levels(ax)[""] == [part["chance"].iloc[0]]
+        assert ax.get_xlim() == (-0.6, approx(3.6))
     assert [ax.get_title() for ax in panels(figure)] == list(pd.unique(rows["scheme"]))
     assert "95 % of permuted labels" in legend(figure)
-    assert not problems_of(figure)
 
 
 def test_effects_at_sensors() -> None:
@@ -250,6 +257,7 @@ def test_effects_at_sensors() -> None:
     rows = rows.assign(significant=(rows["time_s"] > 0.05) & (rows["target_id"] == "Pz"))
     figure = decoding_over_time.sensor_courses(rows, "d")
     (ax,) = panels(figure)
+    assert figure.get_size_inches() == approx([6, 3.2])
     for name, part in rows.groupby("target_id"):
         assert curves(ax)[name] == [([1000 * t for t in TIMES], approx(part["effect"].tolist()))]
     thick = {line.get_color(): np.isfinite(line.get_ydata()).tolist() for line in ax.lines if line.get_linewidth() == 3}
@@ -257,6 +265,7 @@ def test_effects_at_sensors() -> None:
         "Cz": [False] * 4, "Pz": [False, False, True, True], "Oz": [False] * 4,
     }  # fmt: skip
     assert ax.get_ylabel() == "d"
+    assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
 
 
 def test_the_control_matrix() -> None:
@@ -266,6 +275,7 @@ def test_the_control_matrix() -> None:
     rows["chance"] = rows["measure"].map({"top-1": 0.02, "top-5": 0.1})
     figure = text_sections.matrix_figure(rows)
     shown = panels(figure)
+    assert figure.get_size_inches() == approx([9, 3.54])
     for ax, measure in zip(shown, pd.unique(rows["measure"]), strict=True):
         part = rows[rows["measure"] == measure]
         of = part.set_index(["trained", "tested"])["value"]
@@ -277,6 +287,9 @@ def test_the_control_matrix() -> None:
         star = "*" if measure == "top-1" else ""
         assert set(words(ax)) == {(b.index(y), a.index(x), f"{of[x, y]:.3f}{star}") for x in a for y in b}
         outlined = {(a[round((box.y + box.y2) / 2)], b[round((box.x + box.x2) / 2)]) for box in bars(ax)}
+        assert {(box.x2 - box.x, box.y2 - box.y) for box in bars(ax)} <= {(1, 1)}
+        assert all((box.x + 0.5) % 1 == (box.y + 0.5) % 1 == 0 for box in bars(ax))
+        assert ax.images[0].get_clim() == (0, approx(1.15 * part["value"].max()))
         empty = {(x, y) for x in a for y in b if x == "shuffled" or y == "noise"}
         assert outlined == (empty if star else set())
         assert ax.get_title(loc="left") == f"{measure} (chance {0.02 if star else 0.1:.3f})"
@@ -286,6 +299,7 @@ def test_ranks_add_up() -> None:
     ranks = {"ridge": pd.Series([1, 3, 2, 9]), "residual": pd.Series([1, 1, 5, 10])}
     figure = text_sections.rank_figure(ranks, 10)
     (ax,) = panels(figure)
+    assert figure.get_size_inches() == approx([5.2, 3.2])
     assert [legend(figure)[name] for name in ranks] == FIRST[:2]
     for name, values in ranks.items():
         ((x, y),) = curves(ax)[name]
@@ -293,6 +307,7 @@ def test_ranks_add_up() -> None:
         assert y == [(values <= k).mean() for k in x]
     assert curves(ax)["chance"] == [(list(range(1, 11)), approx([k / 10 for k in range(1, 11)]))]
     assert ticks(ax) == {1: "1", 2: "2", 5: "5", 10: "10"}
+    assert (ax.get_xlim(), ax.get_ylim()) == ((1, 10), (0, 1.02))
     assert "of 10 sentences" in ax.get_xlabel()
 
 
@@ -305,6 +320,7 @@ def test_averages_of_subjects_and_repeats() -> None:
     }
     tables["ridge"].loc[tables["ridge"]["n_averaged"] == 4, "ceiling"] = np.nan
     figure = text_sections.averaged_figure(tables)
+    assert figure.get_size_inches() == approx([8.8, 3.2])
     shown, colours = panels(figure), legend(figure)
     kinds = list(pd.unique(tables["ridge"]["over"]))
     assert [colours[name] for name in tables] == FIRST[:2]  # as in other figures of these decoders
@@ -320,7 +336,7 @@ def test_averages_of_subjects_and_repeats() -> None:
             assert found == [(halves["n_averaged"].tolist(), approx(halves["ceiling"].tolist()))]
         assert list(ticks(ax)) == [1, 2, 4]
         assert levels(ax)["chance"] == [0.11]
-    assert not problems_of(figure)
+        assert ax.get_ylim() == (0, 1.02)
 
 
 def test_subjects_by_decoder_and_seed() -> None:
@@ -331,6 +347,7 @@ def test_subjects_by_decoder_and_seed() -> None:
     tables["linear"] = tables["linear"][tables["linear"]["subject"] != "s1"]
     figure = text_sections.subject_figure(tables, 0.07)
     (ax,) = panels(figure)
+    assert figure.get_size_inches() == approx([4.4, 2.8])
     colours = legend(figure)
     assert [colours[name] for name in tables] == FIRST[:3]
     for name, table in tables.items():
@@ -342,13 +359,14 @@ def test_subjects_by_decoder_and_seed() -> None:
     assert len({round(mark.x, 6) for mark in points(ax)}) == 8
     assert xs["ridge"] == approx(0.8)
     assert levels(ax)["chance"] == [0.07]
-    assert not problems_of(figure)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.6, approx(2.6)), (0, 1.02))
 
 
 def test_labels_that_are_told() -> None:
     table = pd.DataFrame({"true": ["b", "a", "b", "c"], "told": ["a", "a", "b", "b"], "n": [3, 5, 1, 2]})
     tables = {"ridge": table, "flipped": table.rename(columns={"true": "told", "told": "true"})}
     ridge, flipped = panels(text_sections.confusion_figure(tables))
+    assert ridge.figure.get_size_inches() == approx([6.6, 3])
     assert list(ticks(ridge).values()) == list(ticks(ridge, "y").values()) == ["a", "b", "c"]
     assert cells(ridge).tolist() == [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0]]
     np.testing.assert_allclose(cells(flipped), [[5 / 8, 3 / 8, 0], [0, 1 / 3, 2 / 3], [0, 0, 0]])
@@ -378,6 +396,7 @@ def retrieval_rows() -> pd.DataFrame:
 def test_retrieval_between_modalities() -> None:
     rows = retrieval_rows()
     figure = modality_figures.direction_matrix(rows, "top-1")
+    assert figure.get_size_inches() == approx([7.4, 3.15])
     part = rows[(rows["kind"] == "modalities") & (rows["measure"] == "top-1")]
     names = list(pd.unique(part["query"]))
     for ax, decoder in zip(panels(figure), ("joint", "ridge"), strict=True):
@@ -396,6 +415,7 @@ def test_retrieval_within_modalities() -> None:
     rows = rows[~((rows["kind"] == "image") & (rows["decoder"] == "ridge") & (rows["query"] == rows["query"].iloc[-1]))]
     figure = modality_figures.within_bars(rows, "top-5")
     (ax,) = panels(figure)
+    assert figure.get_size_inches() == approx([7.4, 3.2])
     part = rows[rows["kind"].isin(["image", "fused"]) & (rows["measure"] == "top-5")]
     places = list(dict.fromkeys(zip(part["kind"], part["query"], strict=True)))
     assert list(ticks(ax).values()) == ["all fused" if kind == "fused" else query for kind, query in places]
@@ -403,11 +423,17 @@ def test_retrieval_within_modalities() -> None:
     for name in ("joint", "ridge", "unimodal"):
         marks = {places[round(mark.x)]: mark.y for mark in points(ax, "o", colours[name])}
         assert marks == approx({(k, q): of.loc[(k, q, name), "value"] for k, q in places if (k, q, name) in of.index})
+        beside = 0.2 * (["joint", "ridge", "unimodal"].index(name) - 1)
+        assert [m.x - round(m.x) for m in points(ax, "o", colours[name])] == approx([beside] * len(marks))
         ends = {places[round(end[0])]: end[1::2] for end in spans(ax, colours[name])}
         assert ends == {key: approx(tuple(of.loc[(*key, name), ["low", "high"]])) for key in marks}
     crosses = {places[round(mark.x)]: mark.y for mark in points(ax, "x")}
     assert crosses == approx({key: of.loc[(*key, "shuffled"), "value"] for key in places})
     dotted = [(round((a + b) / 2), y) for a, y, b, y2 in spans(ax, "#000000") if y == y2]
+    assert {round(mark.x % 1, 6) for mark in points(ax, "x")} == {0.36}
+    across = [*((a, b) for a, y, b, y2 in spans(ax, "#000000") if y == y2), *((min(b), max(b)) for b in bands(ax))]
+    assert across == [approx((k - 0.4, k + 0.4)) for _ in range(2) for k in range(len(places))]
+    assert ax.get_ylim() == (0, 1.03)
     assert dotted == [(k, of.loc[key, "chance"].iloc[0]) for k, key in enumerate(places)]
     first = part.drop_duplicates(["kind", "query"]).set_index(["kind", "query"])
     high = [first.loc[key, "null_mean"] + 1.645 * first.loc[key, "null_sd"] for key in places]
@@ -421,6 +447,7 @@ def test_space_over_repeats_and_geometry() -> None:
         chance=lambda t: t["measure"].map({"top-1": 0.03, "top-5": 0.1})
     )
     figure = modality_figures.space_curves(curve, "top-1")
+    assert figure.get_size_inches() == approx([6.4, 3.2])
     (ax,) = panels(figure)
     colours = legend(figure)
     for name, part in curve[curve["measure"] == "top-1"].groupby("modality"):
@@ -435,6 +462,7 @@ def test_space_over_repeats_and_geometry() -> None:
         assert list(dashed.get_ydata()) == approx(part["ceiling"].tolist())
     assert levels(ax)["chance"] == [0.03]
     assert ticks(ax) == {1: "1", 2: "2", 4: "4"}
+    assert (ax.xaxis.get_transform().base, ax.get_ylim()) == (2, (0, 1.03))
     geometry = made(
         {"decoder": ["joint", "ridge", "shuffled"], "source": ["meg", "eeg", "fused"]}, "null_high", value="r"
     )
@@ -446,6 +474,10 @@ def test_space_over_repeats_and_geometry() -> None:
     of = geometry.set_index(["source", "decoder"]).sort_index()
     expected = {s: [(0, approx(of.loc[(s, d), "r"])) for d in order if (s, d) in of.index] for s in sources}
     assert lengths(ax) == expected
+    assert {round(b.x2 - b.x, 6) for b in bars(ax)} == {0.23}
+    assert {round(b - a, 6) for a, _, b, _ in spans(ax)} == {0.25}
+    assert {round(((b.x + b.x2) / 2 + 0.5) % 1 - 0.5, 6) for b in bars(ax)} == {-0.25, 0, 0.25}
+    assert levels(ax) == {"": [0]}
     by = {label: {sources[round((b.x + b.x2) / 2)]: b.y2 for b in bars(ax) if b.colour == shade}
           for label, shade in legend(figure).items() if label in order}  # fmt: skip
     assert by == {d: approx({s: of.loc[(s, d), "r"] for s in sources if (s, d) in of.index}) for d in order}
@@ -453,4 +485,3 @@ def test_space_over_repeats_and_geometry() -> None:
     values = {round(float(v), 9): h for v, h in zip(geometry["r"], geometry["null_high"], strict=True)}
     nulls = {round((a + b) / 2, 6): y for a, y, b, _ in spans(ax)}
     assert nulls == approx({x: values[round(v, 9)] for x, v in middles.items()})
-    assert not problems_of(figure)

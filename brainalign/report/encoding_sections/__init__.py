@@ -13,7 +13,7 @@ from brainalign.report.encoding_sections.encoders import encoder_scores as encod
 from brainalign.report.encoding_sections.encoders import encoders_section as encoders_section
 from brainalign.report.encoding_sections.encoders import field_maps as field_maps
 from brainalign.report.encoding_sections.encoders import layer_weights as layer_weights
-from brainalign.report.encoding_sections.few_images import curves as curves
+from brainalign.report.encoding_sections.few_images import context_curves as context_curves
 from brainalign.report.encoding_sections.few_images import few_images_section as few_images_section
 from brainalign.report.encoding_sections.layers import MOST_PANELS as MOST_PANELS
 from brainalign.report.encoding_sections.layers import layer_preference_maps, layer_profile, roi_layer_heatmap

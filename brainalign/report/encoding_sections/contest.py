@@ -26,10 +26,7 @@ UNDECIDED = "{}, undecided"
 def contest_scores(rows: pd.DataFrame) -> Figure:
     """Draw the score of every family in every region, and below it the margin of the best one.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per region and family, of `family_contest`. Both in the order of their first row.
+    A row per region and family, of `family_contest`. Both in the order of their first row.
     """
     kit.check_columns("the table of the contest", rows, CONTEST_COLUMNS)
     regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))

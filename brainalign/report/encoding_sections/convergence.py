@@ -112,10 +112,10 @@ def _table(model: str, scores: pd.DataFrame) -> Markup:
             value += f" [{kit.number(row['low'])}, {kit.number(row['high'])}]"
         if pd.notna(row.get("ceiling_r", np.nan)):
             value += f" (ceiling {kit.number(row['ceiling_r'])})"
-        areas = kit.p_number(row.get("p_areas", np.nan), 4)
+        areas = kit.p_number(row["p_areas"], 4)
         areas += f" ({row['area_null']})" if row["area_null"] else ""
-        independent = kit.p_number(row.get("p_independent_areas", np.nan), 4)
-        p = [kit.p_number(row.get(name, np.nan), 4) for name in ("p_layers", "p_stimuli")]
+        independent = kit.p_number(row["p_independent_areas"], 4)
+        p = [kit.p_number(row[name], 4) for name in ("p_layers", "p_stimuli")]
         rows.append([*cells, value, str(int(row["n"])), p[0], areas, p[1], independent, ""])
     return kit.html_table(header, rows, f"Convergence of {model}")
 
@@ -184,7 +184,7 @@ def _title(scores: pd.DataFrame, network: str, score: str) -> str:
         return f"{network} weights: no {score} score"
     text = f"{network} weights: {score} {kit.number(row['value'])}, n = {int(row['n'])}\np (layers) "
     text += kit.p_equals(row["p_layers"], 4)
-    return text + (f", p (areas) {kit.p_equals(row['p_areas'], 4)}" if pd.notna(row.get("p_areas", np.nan)) else "")
+    return text + (f", p (areas) {kit.p_equals(row['p_areas'], 4)}" if pd.notna(row["p_areas"]) else "")
 
 
 NETWORKS = ("trained", "random")
@@ -196,13 +196,8 @@ MOST_UNSCORED = 3  # so many decided areas have no spatial score, and no line
 def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], titles: Sequence[str]) -> Figure:
     """Draw the best layer of every area against its distance, for the trained network and for its twin.
 
-    Parameters
-    ----------
-    areas : DataFrame
-        A row per network ("trained", "random") and area of one subject: area, distance_mm, number, decided.
-    layers : two sequences of str
-        Names of the layers of both networks.
-    titles : two str
+    areas: A row per network ("trained", "random") and area of one subject: area, distance_mm, number, decided. layers:
+    Names of the layers of both networks.
     """
     kit.check_columns("the table of areas", areas, ["network", "area", "distance_mm", "number", "decided"])
     figure, axes = kit.new_figure(9.0, 3.8, 2)
@@ -244,12 +239,8 @@ def _name_areas(ax: Axes, rows: pd.DataFrame) -> None:
 def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
     """Draw the latency of every decided layer with its interval, a panel per subject, both networks in each.
 
-    Parameters
-    ----------
-    layers : DataFrame
-        A row per subject, network and layer: number, layer, latency_s, latency_low_s, latency_high_s, decided.
-    titles : sequence of str
-        By subject, in the order of their first row.
+    layers: A row per subject, network and layer: number, layer, latency_s, latency_low_s, latency_high_s, decided.
+    titles: By subject, in the order of their first row.
     """
     wanted = ["subject", "network", "layer", "number", "latency_s", "latency_low_s", "latency_high_s", "decided"]
     kit.check_columns("the table of layers", layers, wanted)
@@ -279,12 +270,8 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
 def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
     """Draw scores over training as shares of what they end with, and the half-time of every area.
 
-    Parameters
-    ----------
-    curves : DataFrame
-        score, area ("" for all areas), step, value; of subjects measured in different ways, one of each.
-    half_times : DataFrame
-        score, area, final, half_time, low, high.
+    curves: score, area ("" for all areas), step, value; of subjects measured in different ways, one of each.
+    half_times: score, area, final, half_time, low, high.
     """
     kit.check_columns("the table of curves", curves, ["score", "area", "step", "value"])
     kit.check_columns("the table of half-times", half_times, ["score", "area", "final", "half_time", "low", "high"])
@@ -322,10 +309,7 @@ def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
 def map_correlations(rows: pd.DataFrame) -> Figure:
     """Draw the correlation of each quantity with each cortical map over the band of unrelated maps.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        quantity, map, r, q, null_sd, n.
+    quantity, map, r, q, null_sd, n.
     """
     kit.check_columns("the table of maps", rows, ["quantity", "map", "r", "q", "null_sd", "n"])
     quantities, maps = list(pd.unique(rows["quantity"])), list(pd.unique(rows["map"]))

@@ -26,10 +26,7 @@ Pictures = Mapping[str, NDArray[np.uint8]]
 def encoder_scores(rows: pd.DataFrame) -> Figure:
     """Draw the score of every encoder in every region, with intervals, ceiling and the band of chance.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per encoder and group: r, low, high, ceiling_r, null_low, null_high. Both in the order of their first row.
+    A row per encoder and group: r, low, high, ceiling_r, null_low, null_high. Both in the order of their first row.
     """
     kit.check_columns("the table of encoders", rows, SIDE_COLUMNS)
     groups, encoders = list(pd.unique(rows["group"])), list(pd.unique(rows["encoder"]))
@@ -180,13 +177,8 @@ def side_sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
 def side_table(rows: pd.DataFrame, title: str) -> Markup:
     """Return a table of encoders side by side, each beside the first: scores with intervals, seeds, size and cost.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        One row per encoder: encoder, r, low, high, seed_mean, seed_sd, n_seeds, difference (of the first minus this
-        one) with its interval difference_low and difference_high, n_parameters, seconds.
-    title : str
-        What the table is called for those who do not see it.
+    rows: One row per encoder: encoder, r, low, high, seed_mean, seed_sd, n_seeds, difference (of the first minus this
+    one) with its interval difference_low and difference_high, n_parameters, seconds.
     """
     header = ["encoder", "mean r", "single seeds", "ahead of it by", "parameters", "seconds"]
     first = rows["encoder"].iloc[0]
@@ -238,10 +230,7 @@ def _where(material: kit.ImageMaterial, model: str, method: str, layer: str, row
 def layer_weights(rows: pd.DataFrame) -> Figure:
     """Draw the weight of every layer in every region, side by side: the weights of a region sum to 1.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per group and layer: group, layer, weight. Both in the order of their first row.
+    A row per group and layer: group, layer, weight. Both in the order of their first row.
     """
     kit.check_columns("the table of weights", rows, ("group", "layer", "weight"))
     groups, layers = list(pd.unique(rows["group"])), list(pd.unique(rows["layer"]))

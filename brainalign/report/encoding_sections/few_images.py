@@ -44,14 +44,10 @@ CAPTION = """
     it becomes hollow, or crosses above 0 (a leak)."""
 
 
-def curves(rows: pd.DataFrame) -> Figure:
+def context_curves(rows: pd.DataFrame) -> Figure:
     """Draw explained variance against the number of images, a panel per region.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first
-        row.
+    A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first row.
     """
     kit.check_columns("the curve", rows, CURVE_COLUMNS)
     regions = list(pd.unique(rows["group"]))
@@ -128,7 +124,7 @@ def few_images_section(material: kit.ImageMaterial) -> kit.Section | None:
             "ceiling": "Dashed: noise ceiling." if known else "No image was repeated, so there is no noise ceiling.",
         }
         title = f"{label}, {layer}: from few images to many"
-        parts = [kit.Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows)]
+        parts = [kit.Panel(f"curve{model}{method}", title, CAPTION.format(**words), context_curves(shown), rows)]
         paragraphs += _sentences(material, label, layer, rows, about)
         texts = pd.DataFrame(about["layers"][layer].get("texts", []))
         if len(texts):
@@ -286,10 +282,7 @@ TEXT_CAPTION = """
 def text_bars(rows: pd.DataFrame) -> Figure:
     """Draw the texts that move each region most, a panel per region, beside what chance reaches.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per group and text: selectivity, chance. Groups in the order of their first row.
+    A row per group and text: selectivity, chance. Groups in the order of their first row.
     """
     kit.check_columns("the table of texts", rows, TEXT_COLUMNS)
     regions = list(pd.unique(rows["group"]))
@@ -311,16 +304,7 @@ def text_bars(rows: pd.DataFrame) -> Figure:
 def text_panel(name: str, label: str, subject: str, texts: pd.DataFrame, regions: Sequence[str]) -> kit.Panel:
     """Return the figure of the best texts of some regions, with a table of those beyond chance.
 
-    Parameters
-    ----------
-    name : str
-        Of the panel.
-    label : str
-        What the fit is called.
-    subject : str
-    texts : DataFrame
-        As for `text_bars`.
-    regions : sequence of str
+    texts: As for `text_bars`.
     """
     shown = pd.concat([texts[texts["group"] == region] for region in regions])
     n_texts = texts["text"].nunique()

@@ -23,13 +23,8 @@ JOINT, CEILING, CONTROL = "joint score", "noise ceiling", "refit on exchanged re
 def partition_bars(rows: pd.DataFrame, score: str) -> Figure:
     """Draw what each layer adds, a panel per region: bars that add up to the black one, with controls and ceiling.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row per group (region) and layer, and one of their sum (joint): split, low, high, control_split, ceiling.
-        Layers in the order of their first row.
-    score : str
-        What is split.
+    rows: A row per group (region) and layer, and one of their sum (joint): split, low, high, control_split, ceiling.
+    Layers in the order of their first row.
     """
     kit.check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
     regions = list(pd.unique(rows["group"]))
@@ -74,11 +69,7 @@ def _region(ax: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
 def partition_over_time(rows: pd.DataFrame, score: str) -> Figure:
     """Draw what each layer adds at each time; the joint score is black.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        As for `partition_bars`; groups are times in s.
-    score : str
+    rows: As for `partition_bars`; groups are times in s.
     """
     kit.check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
     colours = kit.layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))

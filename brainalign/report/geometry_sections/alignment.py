@@ -58,11 +58,8 @@ def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, An
 def failed_alignment(scores: pd.DataFrame) -> list[kit.FailedControl]:
     """Return networks that predict choices better after an alignment with shuffled choices.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Artifact `alignment`; a control fails when it is above the network as it is by more than two standard errors
-        of the aligned network's gain, and by no less than that gain.
+    Artifact `alignment`; a control fails when it is above the network as it is by more than two standard errors of the
+    aligned network's gain, and by no less than that gain.
     """
     found = []
     shown = scores[(scores["split"] == UNSEEN) & (scores["level"] == "all")]
@@ -88,12 +85,8 @@ def failed_alignment(scores: pd.DataFrame) -> list[kit.FailedControl]:
 def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
     """Draw the accuracy of every network before and after, a panel per level of abstraction.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        model, layer, control, level, accuracy, gain_se; of one split.
-    about : mapping
-        ceilings, with accuracy_low and accuracy_high, or None.
+    scores: model, layer, control, level, accuracy, gain_se; of one split. about: ceilings, with accuracy_low and
+    accuracy_high, or None.
     """
     kit.check_columns("the table of alignment", scores, ["model", "layer", "control", "level", "accuracy", "gain_se"])
     levels = [level for level in LEVELS if level in set(scores["level"])]

@@ -163,15 +163,8 @@ def _where(options: DecodeTimesSettings) -> str:
 def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFrame, measure: str) -> Figure:
     """Draw the score over time of every group of sensors, with its null, significant clusters and latencies.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        group, time_s, score, null_low, null_high, chance.
-    clusters : DataFrame
-        Of all kinds: group, kind, start_s, stop_s, p.
-    peaks : DataFrame
-        group, decided, centre, centre_low, centre_high, rise, rise_low, rise_high (s).
-    measure : str
+    rows: group, time_s, score, null_low, null_high, chance. clusters: Of all kinds: group, kind, start_s, stop_s, p.
+    peaks: group, decided, centre, centre_low, centre_high, rise, rise_low, rise_high (s).
     """
     kit.check_columns("the table of scores", rows, ["group", "time_s", "score", "null_low", "null_high", "chance"])
     groups = list(pd.unique(rows["group"]))
@@ -239,12 +232,7 @@ def decoded_square(
 def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequence[str]) -> Figure:
     """Draw the area under the curve of every pair of conditions over time.
 
-    Parameters
-    ----------
-    pairs : array (n_times, n_pairs)
-        Row-major upper triangle.
-    times_s : array (n_times,)
-    conditions : sequence of str
+    pairs: Row-major upper triangle.
     """
     first, second = np.triu_indices(len(conditions), 1)
     pairs_of = zip(first.tolist(), second.tolist(), strict=True)
@@ -266,11 +254,7 @@ def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequen
 def decoded_windows(rows: pd.DataFrame, measure: str) -> Figure:
     """Draw the scores of whole windows with intervals; hollow: windows before the stimulus, the control.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        scheme, group, window, control, score, low, high, null_95, chance.
-    measure : str
+    rows: scheme, group, window, control, score, low, high, null_95, chance.
     """
     schemes = list(pd.unique(rows["scheme"]))
     figure, axes = kit.new_figure(1.2 + 3.6 * len(schemes), 3.2, len(schemes))
@@ -294,12 +278,7 @@ def decoded_windows(rows: pd.DataFrame, measure: str) -> Figure:
 def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
     """Draw the effect at every sensor over time, thick where it is part of a significant cluster.
 
-    Parameters
-    ----------
-    effects : DataFrame
-        target_id, time_s, effect, significant.
-    label : str
-        Of the vertical axis.
+    target_id, time_s, effect, significant.
     """
     kit.check_columns("the table of effects", effects, ["target_id", "time_s", "effect", "significant"])
     figure, (ax,) = kit.new_figure(6.0, 3.2)

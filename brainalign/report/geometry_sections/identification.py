@@ -19,13 +19,8 @@ MARKS = {"rank": "s", "upper clip": "^", "geo-topological": "D", "topological": 
 def identification_figure(surface: pd.DataFrame, rows: pd.DataFrame, chance: float) -> Figure:
     """Draw accuracy over lower and upper threshold, with the families, beside what it must be compared with.
 
-    Parameters
-    ----------
-    surface : DataFrame
-        A row per pair of thresholds: lower, upper, family, accuracy, chosen (by how many subjects' others).
-    rows : DataFrame
-        Baselines and the nested choice: name, lower, upper, accuracy, low, high, null_mean, null_high.
-    chance : float
+    surface: A row per pair of thresholds: lower, upper, family, accuracy, chosen (by how many subjects' others). rows:
+    Baselines and the nested choice: name, lower, upper, accuracy, low, high, null_mean, null_high.
     """
     kit.check_columns("the table of thresholds", surface, ["lower", "upper", "family", "accuracy", "chosen"])
     kit.check_columns(

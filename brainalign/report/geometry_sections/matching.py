@@ -108,10 +108,7 @@ def _table(pairs: pd.DataFrame) -> Markup:
 def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
     """Draw the similarity of every layer of one network with every layer of another, a panel per pair.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        Of one measure: model_a, layer_a, model_b, layer_b, value.
+    Of one measure: model_a, layer_a, model_b, layer_b, value.
     """
     kit.check_columns("the table of pairs", pairs, ["model_a", "layer_a", "model_b", "layer_b", "value"])
     groups = list(pairs.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
@@ -131,10 +128,7 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
 def dimension_profiles(table: pd.DataFrame) -> Figure:
     """Draw every measure of dimension over the layers of each network.
 
-    Parameters
-    ----------
-    table : DataFrame
-        A row per model, layer and measure: number (of the layer, from 0), value.
+    A row per model, layer and measure: number (of the layer, from 0), value.
     """
     kit.check_columns("the table of dimensions", table, ["model", "number", "measure", "value"])
     measures, models = _measures(table), list(pd.unique(table["model"]))
@@ -153,10 +147,7 @@ def dimension_profiles(table: pd.DataFrame) -> Figure:
 def dimension_training(table: pd.DataFrame) -> Figure:
     """Draw every measure of dimension over the training steps of networks, deeper layers darker.
 
-    Parameters
-    ----------
-    table : DataFrame
-        A row per network, step, layer and measure: number, value.
+    A row per network, step, layer and measure: number, value.
     """
     kit.check_columns("the table of dimensions", table, ["network", "step", "number", "measure", "value"])
     measures = _measures(table)
@@ -177,10 +168,7 @@ def dimension_training(table: pd.DataFrame) -> Figure:
 def feature_shares(table: pd.DataFrame) -> Figure:
     """Draw the share of variance that known features fill over layers, against how well they can be read out.
 
-    Parameters
-    ----------
-    table : DataFrame
-        A row per model, layer and feature: number, explained, decodability.
+    A row per model, layer and feature: number, explained, decodability.
     """
     kit.check_columns("the table of features", table, ["model", "number", "feature", "explained", "decodability"])
     models, features = list(pd.unique(table["model"])), list(pd.unique(table["feature"]))
@@ -230,11 +218,8 @@ MOST_FEATURES = 4  # rows of the figure
 def manifold_profiles(table: pd.DataFrame) -> Figure:
     """Draw capacity and collapse over layers, the null as a band: a row per feature, a column per measure.
 
-    Parameters
-    ----------
-    table : DataFrame
-        A row per model, layer (number), feature and measure: value, null_low, null_high. Lines are models over relative
-        depth; with the columns `network` and `step` of checkpoints, layers over training steps.
+    A row per model, layer (number), feature and measure: value, null_low, null_high. Lines are models over relative
+    depth; with the columns `network` and `step` of checkpoints, layers over training steps.
     """
     kit.check_columns("the table of manifolds", table, ["model", "number", "feature", "measure", "value", "null_low"])
     kit.check_columns("the table of manifolds", table, ["null_high", "network", "step", "layer"])
@@ -291,10 +276,7 @@ def _logarithmic(ax: Axes, part: pd.DataFrame) -> None:
 def manifold_table(table: pd.DataFrame) -> Markup:
     """Return, per network and feature, the layer with the largest capacity, every measure beside its null.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As for `manifold_profiles`, with n_categories, n_each and n_left_out.
+    As for `manifold_profiles`, with n_categories, n_each and n_left_out.
     """
     header = ["network", "feature", "layer of largest capacity", "categories × stimuli (left out)"]
     header += [(DRAWN | WRITTEN).get(name, name) for name in TOLD]

@@ -53,7 +53,7 @@ def directions_section(found: FoundDirections) -> Section:
             captioned(
                 "directioncurves",
                 f"Response along each region's own direction ({method})",
-                curves(found, method),
+                direction_curves(found, method),
                 gains,
                 vector=True,
                 judge=f"the {judge}",
@@ -185,14 +185,8 @@ def _mosaics(parts: Mapping[str, pd.DataFrame], images: NDArray[np.uint8]) -> Fi
     return figure
 
 
-def curves(found: FoundDirections, method: str) -> Figure:
-    """Draw what every region answers along its own direction, with directions of chance.
-
-    Parameters
-    ----------
-    found : FoundDirections
-    method : str
-    """
+def direction_curves(found: FoundDirections, method: str) -> Figure:
+    """Draw what every region answers along its own direction, with directions of chance."""
     regions = found.regions[:MOST_REGIONS]
     figure, axes, _ = panel_grid(len(regions), 3, (2.8, 2.6), margin=(1.0, 0.4))
     for ax, region in zip(axes, regions, strict=False):
@@ -228,10 +222,7 @@ def _draw_chance(ax: Any, table: pd.DataFrame, region: str, judge: str, middle: 
 def cosine_maps(table: pd.DataFrame) -> Figure:
     """Draw the cosines of regions' directions before and after what others span was taken out.
 
-    Parameters
-    ----------
-    table : DataFrame
-        orthogonal, region_a, region_b, cosine; of one method.
+    orthogonal, region_a, region_b, cosine; of one method.
     """
     check_columns("the table of cosines", table, ["orthogonal", "region_a", "region_b", "cosine"])
     parts = {name: table[table["orthogonal"] == flag] for name, flag in (("found", False), ("others taken out", True))}

@@ -22,10 +22,7 @@ MARKERS = {"grounded": "o", "ridge": "s", "shuffled": "x"}
 def retrieval_figure(table: pd.DataFrame) -> Figure:
     """Draw how often an image is found by its caption, with intervals, chance and the band of exchanged captions.
 
-    Parameters
-    ----------
-    table : DataFrame
-        A row per space and measure: space, measure, value, low, high, chance, null_mean, null_sd.
+    A row per space and measure: space, measure, value, low, high, chance, null_mean, null_sd.
     """
     columns = ("space", "measure", "value", "low", "high", "chance", "null_mean", "null_sd")
     kit.check_columns("the table of retrieval", table, columns)
@@ -57,12 +54,7 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
 def words_figure(positions: NDArray[np.floating[Any]], words: Sequence[str], axes: pd.DataFrame) -> Figure:
     """Draw words on their first two principal axes; of more than 60, those furthest out.
 
-    Parameters
-    ----------
-    positions : array (n_words, n_axes)
-    words : sequence of str
-    axes : DataFrame
-        axis, variance, name.
+    axes: Columns axis, variance, name.
     """
     figure, (ax,) = kit.new_figure(6.4, 5.0)
     second = positions[:, 1] if positions.shape[1] > 1 else np.zeros(len(positions))
@@ -136,10 +128,7 @@ def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
 def retrieval_sentence(scores: pd.DataFrame) -> str:
     """Say how well captions find images that nothing was fitted to, beside chance, shuffled pairs and a linear map.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Artifact `groundedscores`.
+    Artifact `groundedscores`.
     """
     rows = {str(row["space"]): row for row in scores[scores["measure"] == "top-1"].to_dict("records")}
     mine = rows["grounded"]
@@ -171,10 +160,7 @@ def retrieval_sentence(scores: pd.DataFrame) -> str:
 def region_sentences(regions: pd.DataFrame) -> list[str]:
     """Say in how many regions grounded words predict better or worse than others, and in how many nothing is known.
 
-    Parameters
-    ----------
-    regions : DataFrame
-        Artifact `groundedregions`.
+    Artifact `groundedregions`.
     """
     places = regions[regions["group"] != RELIABLE]
     places = places if len(places) else regions

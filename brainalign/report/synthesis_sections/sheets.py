@@ -43,14 +43,7 @@ class Strip:
 
 
 def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figure:
-    """Draw rows of images.
-
-    Parameters
-    ----------
-    strips : sequence of Strip
-    columns : sequence of str
-        Above each column.
-    """
+    """Draw rows of images, names above their columns."""
     n = max((len(strip.images) for strip in strips), default=0)
     if not 0 < n <= MOST_COLUMNS:
         raise BrainalignError(f"a sheet has 1 to {MOST_COLUMNS} images in a row; got {n}; show fewer")

@@ -28,10 +28,7 @@ MOST_REGIONS = 9
 def temperature_figure(curve: pd.DataFrame) -> Figure:
     """Draw scores of validation images over temperatures; the limits stand at both ends.
 
-    Parameters
-    ----------
-    curve : DataFrame
-        temperature, score, se, chosen.
+    temperature, score, se, chosen.
     """
     kit.check_columns("the table of temperatures", curve, ["temperature", "score", "se", "chosen"])
     curve = curve.sort_values("temperature").reset_index(drop=True)
@@ -55,10 +52,7 @@ def temperature_figure(curve: pd.DataFrame) -> Figure:
 def caption_scores_figure(scores: pd.DataFrame) -> Figure:
     """Draw mean r of captions, the encoder and controls by region.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        region, of, r, low, high, n.
+    region, of, r, low, high, n.
     """
     kit.check_columns("the table of caption scores", scores, ["region", "of", "r", "low", "high", "n"])
     sizes = scores.groupby("region", sort=False)["n"].first()
@@ -81,10 +75,7 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
 def noun_figure(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     """Draw the share of voxels of each region whose caption holds each word.
 
-    Parameters
-    ----------
-    shares : mapping of mappings
-        Share by region and word.
+    Share by region and word.
     """
     table = pd.DataFrame(shares).T.dropna(how="all")
     figure, (ax,) = kit.new_figure(min(9.0, 2.2 + 0.55 * table.shape[1]), 1.2 + 0.32 * len(table))
@@ -146,12 +137,7 @@ def voxel_captions_section(material: kit.ImageMaterial) -> kit.Section | None:
 def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[str, Any]) -> str:
     """Say whether captions predict held-out responses better than what they must be compared with.
 
-    Parameters
-    ----------
-    table, scores : DataFrame
-        Artifacts `captions` and `captionscores`.
-    details : mapping
-        Of the first.
+    table, scores: Artifacts `captions` and `captionscores`.
     """
     known = table["r"].notna()
     if not known.any():
