@@ -202,11 +202,7 @@ def _check(scores: LayerScores, n_areas: int, times_s: Values | None, name: str)
 
 def _preferences(scores: LayerScores, distance: Values, areas: list[str], layers: list[str]) -> pd.DataFrame:
     table = statistics.layer_preference(
-        scores.choice_r.T,
-        scores.choice_draws.transpose(0, 2, 1),
-        scores.choice_null.transpose(0, 2, 1),
-        areas,
-        layers,
+        scores.choice_r.T, scores.choice_draws.transpose(0, 2, 1), scores.choice_null.transpose(0, 2, 1), areas, layers
     ).rename(columns={"roi": "area"})
     number = table["best"].map({layer: k for k, layer in enumerate(layers)})
     mass = np.maximum(np.nan_to_num(scores.choice_r), 0) ** 4  # (n_layers, n_areas)

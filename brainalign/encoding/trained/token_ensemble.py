@@ -14,7 +14,6 @@ from brainalign.arrays import Values
 from brainalign.encoding.networks import SeedEnsemble
 from brainalign.encoding.scoring import Contender, HeldOut
 
-
 SHARPNESS = 40.0
 
 
