@@ -18,15 +18,7 @@ Labels = Mapping[str, str]
 
 
 def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
-    """List every job of a subject whose result is missing, or was made from what is no longer there.
-
-    Parameters
-    ----------
-    run : Run
-    dataset : str
-    subject : str
-        Empty: of what has no subject.
-    """
+    """List every job of a subject (empty: of what has none) whose result is missing, or of what is no longer there."""
     makers = {
         place for step, of in planned(run) for suffix, place in step.outputs(run, of).items() if suffix in step.writes
     }

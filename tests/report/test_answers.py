@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import levels, panels, points, ticks
+from drawn import curves, levels, panels, points, ticks, words
 
 from brainalign.report import kit
 from brainalign.report.kit import model_ranking
@@ -22,16 +22,26 @@ def ranking(n: int = 4) -> pd.DataFrame:
 
 
 def test_models_are_drawn_from_the_best_to_the_worst() -> None:
-    table = ranking()
+    table = ranking().sample(4, random_state=1)
+    table.loc[2, ["value", "null"]] = [0.25, np.nan]
     figure = model_ranking.ranked_models(table, [("m2", "m3"), ("m1", "m2")], measure="mean r", ceiling=0.5)
     (ax,) = panels(figure)
-    rows = table[::-1]
+    rows = table.sort_index(ascending=False)
     assert list(ticks(ax, "y").values()) == list(rows["name"])
     assert [(mark.x, mark.y) for mark in points(ax, marker="o")] == list(zip(rows["value"], range(4), strict=True))
-    assert [mark.colour == GREY for mark in points(ax, marker="o")] == [False, False, False, True]
-    assert 0.5 in levels(ax, "x")[""]
-    assert ax.yaxis_inverted()
-    assert [text.get_text() for text in ax.texts] == ["ceiling"]
+    assert [mark.colour for mark in points(ax, marker="o")] == [*(colour.lower() for colour in kit.COLOURS[:3]), GREY]
+    drawn = []
+    for place, (_, row) in enumerate(rows.iterrows()):
+        drawn += [([0.02] * 2, [place - 0.35, place + 0.35])] * bool(np.isfinite(row["null"]))
+        drawn.append(([row["low"], row["high"]], [place, place]))
+    np.testing.assert_allclose(curves(ax)[""], drawn)
+    beside = [line.get_data() for line in ax.lines if line.get_transform() is ax.get_yaxis_transform(which="grid")]
+    np.testing.assert_allclose(beside, [([1.02] * 2, [-0.3, 1.3]), ([1.045] * 2, [0.7, 2.3])])
+    assert levels(ax, "x")[""] == [0.5, 0]
+    assert (ax.get_ylim(), ax.get_xlabel()) == ((3.6, -0.6), "mean r")
+    assert words(ax) == [(0.5, -0.6, "ceiling")]
+    (plain,) = panels(model_ranking.ranked_models(ranking(1), measure="mean r"))
+    assert (levels(plain, "x")[""], words(plain)) == ([0], [])
 
 
 @pytest.mark.parametrize(
@@ -49,66 +59,143 @@ def test_bars_join_what_cannot_be_told_apart(tied: list[tuple[str, str]], runs: 
 
 
 def test_of_many_models_the_worst_are_left_out_and_controls_stay() -> None:
-    kept = model_ranking.ranked(ranking(30))
-    assert len(kept) == model_ranking.MOST_MODELS
-    assert list(kept["name"][:2]) == ["m29", "m28"]
-    assert kept["name"].iloc[-1] == "m0"
+    table = ranking(30)
+    table.loc[29, "value"] = np.nan
+    kept = model_ranking.ranked(table)
+    assert list(kept["name"]) == [*(f"m{k}" for k in range(28, 17, -1)), "m0"]
+    assert list(kept.index) == list(range(model_ranking.MOST_MODELS))
+    controls = model_ranking.ranked(table.assign(control=table.index < 11))
+    assert list(controls["name"]) == ["m28", "m27", "m26", *(f"m{k}" for k in range(10, -1, -1))]
 
 
 def runs(p: float, n_models: int = 1) -> pd.DataFrame:
+    """Return scores in which everything but the models of all targets would be the best if it were asked."""
     rows = [(f"model{k}", "model", "all targets", 0.2 - 0.01 * k, p) for k in range(n_models)]
-    rows += [("event rate", "control", "all targets", 0.01, 0.4), ("model0", "model", "A1", 0.31, p)]
+    rows += [("event rate", "control", "all targets", 0.01, 0.4), ("all", "joint", "all targets", 0.9, 0.001)]
+    rows += [
+        ("model0", "model", "V1", 0.3, p),
+        ("model0", "model", "A1", 0.31, p),
+        ("model9", "model", "A1", np.nan, p),
+    ]
+    rows += [("event rate", "control", "A1", 0.8, 0.4)]
     table = pd.DataFrame(rows, columns=["model", "kind", "region", "r", "p"])
-    return table.assign(low=0.15, high=0.25, null_95=0.05, share=0.5, n_targets=40, ceiling=0.6)
+    return table.assign(
+        low=table["r"] - 0.05, high=table["r"] + 0.04, null_95=0.06, share=0.25, n_targets=1200, ceiling=0.6
+    )
 
 
-SHARES = pd.DataFrame({"region": ["all targets"], "model": ["model0"], "unique": [0.0], "p": [0.5]})
+SHARES = pd.DataFrame(
+    {
+        "region": ["A1", *["all targets"] * 2],
+        "model": ["model0", "model1", "model0"],
+        "unique": [0.7, 0.8, 0.0],
+        "p": 0.5,
+    }
+)
+PLACES = ["reliable targets", "all targets"]
 
 
 @pytest.mark.parametrize(("p", "n_models", "holds"), [(0.01, 1, True), (0.01, 6, False), (0.2, 1, False)])
 def test_yes_is_corrected_for_the_models_tried(p: float, n_models: int, holds: bool) -> None:
-    answer = answer_of_runs(runs(p, n_models), SHARES, ["all targets"], [], 0.95)
-    assert answer.holds == holds
-    assert answer.opening == ("Yes." if holds else "Not shown.")
-    assert ".200 [.150 to .250]" in answer.words
-    assert "A1: model0, r = .310" in answer.words
-    assert [number["value"] for number in answer.numbers] == [".200", "20", ".010"]
+    answer = answer_of_runs(runs(p, n_models), SHARES, PLACES, [], 0.9)
+    assert (answer.opening, answer.holds) == (("Yes.", True) if holds else ("Not shown.", False))
+    told = kit.p_equals(p)
+    of = ", the best of 6" if n_models > 1 else ""
+    assert answer.words == (
+        f"model0 {'predicts' if holds else 'is not shown to predict'} the runs left out (.200 [.150 to .240], chance "
+        f".060, p {told}{of}). It is strongest in A1: model0, r = .310."
+    )
+    beside = f"[.150 to .240], 95 % of the null below .060, p {told}"
+    assert [tuple(number.values()) for number in answer.numbers] == [
+        ("mean r, all targets", ".200", beside),
+        ("targets predicted by themselves", "300", "of 1,200, p < .05 corrected for all"),
+        ("best control: event rate", ".010", "[-.040 to .050], what was presented, unread"),
+    ]
     assert list(answer.panel.numbers["name"]) == [*(f"model{k}" for k in range(n_models)), "event rate"]
+    assert list(answer.panel.numbers.columns) == ["name", "value", "low", "high", "null", "p", "control"]
+    assert answer.panel.caption == (
+        "mean r, all targets, with 90% intervals. Grey points: controls. Grey ticks: chance. Dashed: what noise leaves "
+        "to be predicted."
+    )
+
+
+def test_where_nothing_is_known_nothing_is_said() -> None:
+    assert answer_of_runs(runs(0.01), SHARES, ["reliable targets"], [], 0.9) is None
+    assert answer_of_runs(runs(0.01), SHARES, PLACES, ["model0"], 0.9) is None
+    plain = runs(0.01).query("region == 'all targets' and kind == 'model'").drop(columns="ceiling").assign(low=np.nan)
+    answer = answer_of_runs(plain, SHARES, PLACES, [], 0.9)
+    assert answer.words == "model0 predicts the runs left out (.200, chance .060, p = .010)."
+    assert len(answer.numbers) == 2
+    assert "Dashed" not in answer.panel.caption
+    assert not answer_of_runs(plain.assign(r=-0.2), SHARES, PLACES, [], 0.9).holds
+    assert (
+        "strongest"
+        not in answer_of_runs(
+            runs(0.01).query("region == 'all targets' or model == 'model9'"), SHARES, PLACES, [], 0.9
+        ).words
+    )
 
 
 @pytest.mark.parametrize(
-    ("unique", "p", "opening", "holds"),
-    [(0.04, 0.01, "Yes, beside event rate.", True), (0.04, 0.2, "Not beyond event rate.", False)],
+    ("rate", "unique", "p", "opening", "holds"),
+    [
+        (0.25, 0.04, 0.01, "Yes, beside event rate.", True),
+        (0.2, 0.04, 0.2, "Not beyond event rate.", False),
+        (0.25, -0.04, 0.01, "Not beyond event rate.", False),
+    ],
 )
-def test_a_model_that_a_control_surpasses_has_to_add_to_it(unique: float, p: float, opening: str, holds: bool) -> None:
+def test_a_model_that_a_control_equals_has_to_add_to_it(
+    rate: float, unique: float, p: float, opening: str, holds: bool
+) -> None:
     tested = runs(0.01)
-    tested.loc[tested["model"] == "event rate", "r"] = 0.25
-    answer = answer_of_runs(tested, SHARES.assign(unique=unique, p=p), ["all targets"], [], 0.95)
+    tested.loc[tested["model"] == "event rate", "r"] = rate
+    shares = SHARES.assign(unique=[*SHARES["unique"][:2], unique], p=[0.5, 0.6, p])
+    answer = answer_of_runs(tested, shares, PLACES, [], 0.95)
     assert (answer.opening, answer.holds) == (opening, holds)
-    assert "event rate alone predicts .250; beside all others model0 adds R² .040, p" in answer.words
-    assert answer.numbers[-1]["control"].endswith("what was presented, unread")
+    assert (
+        f"event rate alone predicts {kit.number(rate)}; beside all others model0 adds R² {kit.number(unique)}, "
+        f"p {kit.p_equals(p)}." in answer.words
+    )
 
 
 def test_noise_that_is_called_a_model_is_a_control() -> None:
-    answer = answer_of_runs(runs(0.01, 2), SHARES.assign(model="model1"), ["all targets"], ["model0"], 0.95)
+    answer = answer_of_runs(runs(0.01, 2), SHARES, PLACES, ["model0"], 0.95)
     assert answer.words.startswith("model1 predicts")
+    assert "strongest" not in answer.words
     assert answer.numbers[-1]["name"] == "best control: model0"
     assert answer.numbers[-1]["control"].endswith("should be near chance")
 
 
 def test_every_reference_set_is_answered() -> None:
-    rows = [("V1", "net", "early", 0.3, 0.1), ("V1", "net", "late", 0.1, -0.1), ("IT", "net", "late", 0.05, -0.02)]
+    rows = [("V1", "net", "early", 0.1, -0.1), ("V1", "net", "late", 0.3, 0.1), ("V1", "pixels", "pixels", 0.2, 0.1)]
+    rows += [("IT", "net", "late", 0.05, -0.02), ("V4", "net", "early", 0.2, 0.1), ("PPA", "net", "early", 0.2, -0.1)]
     scores = pd.DataFrame(rows, columns=["reference", "model", "layer", "score", "low"])
-    scores = scores.assign(high=scores["score"] + 0.2, ceiling_low=0.4, ceiling_high=0.5, p=0.01)
-    twins = pd.DataFrame({"reference": ["V1"], "model": "twin", "layer": "early", "mean": [0.02]})
-    answer = answer_of_rdms(scores, twins, "Spearman", 0.95)
-    assert answer.opening == "In V1."
-    unknown = answer_of_rdms(scores.assign(ceiling_low=np.nan), twins, "Spearman", 0.95)
-    assert "no ceiling" in unknown.words
-    assert "V1: net early .300 [.100 to .500], ceiling .400 to .500, random weights .020" in answer.words
-    assert "IT: net late .050" in answer.words
-    beaten = answer_of_rdms(scores, twins.assign(mean=0.35), "Spearman", 0.95)
+    scores = scores.assign(high=scores["score"] + 0.2, ceiling_low=[0.4] * 4 + [np.nan] * 2, ceiling_high=0.5, p=0.01)
+    twins = pd.DataFrame(
+        {"reference": ["V1", "V1", "V4"], "model": "twin", "layer": "early", "mean": [0.02, 0.01, 0.3]}
+    )
+    answer = answer_of_rdms(scores, twins, "Spearman", 0.9)
+    assert (answer.opening, answer.holds) == ("In V1.", True)
+    told = [
+        ("V1: net late", ".300", " [.100 to .500]", "ceiling .400 to .500, random weights .020"),
+        ("IT: net late", ".050", " [-.020 to .250]", "ceiling .400 to .500"),
+        ("V4: net early", ".200", " [.100 to .400]", "no ceiling, random weights .300"),
+    ]
+    told_words = "; ".join(f"{name} {value}{between}, {beside}" for name, value, between, beside in told)
+    assert answer.words == f"The best of each set, its layer taken here: {told_words}."
+    assert [tuple(number.values()) for number in answer.numbers] == [(name, value, at) for name, value, _, at in told]
+    assert answer.panel.numbers[["name", "value", "null", "control"]].to_numpy().tolist() == [
+        ["net late", 0.3, 0.0, False],
+        ["pixels", 0.2, 0.0, False],
+    ]
+    assert answer.panel.caption.startswith("Spearman, V1, with 90% intervals.")
+    assert answer.panel.caption.endswith("Dashed: what noise leaves to be predicted.")
+    beaten = answer_of_rdms(scores, twins.assign(mean=[0.3, 0.1, 0.3]), "Spearman", 0.95)
     assert (beaten.opening, beaten.holds) == ("Not shown.", False)
+    assert answer_of_rdms(scores.assign(low=0.01), twins[:2], "Spearman", 0.95).opening == "Yes."
+    several = scores.assign(reference=[f"set{k}" for k in range(6)], low=[0.1] * 5 + [-0.1])
+    assert answer_of_rdms(several, twins, "Spearman", 0.95).opening == "In set0, set1, set2 and 2 others."
+    assert answer_of_rdms(scores[:0], twins, "Spearman", 0.95) is None
 
 
 def group_rows(low: list[float], chance: float = 0.0) -> pd.DataFrame:
@@ -131,11 +218,37 @@ def group_rows(low: list[float], chance: float = 0.0) -> pd.DataFrame:
 def test_a_group_is_counted(low: list[float], opening: str, holds: bool) -> None:
     """One subject of two at .05 is luck in .0975 of studies, two of three in .007."""
     rows = group_rows(low)
+    rows["value"] += 0.01 * np.tile(np.arange(len(low)), 2)
+    more = rows.assign(quantity="another", value=0.99)
     rows.loc[len(rows)] = ["1", "of one subject", 0.9, 0.8, "mean r", 0.0]
-    answer = answer_of_group(rows, ["twin"], len(low))
+    answer = answer_of_group(pd.concat([rows, more]), ["twin"], len(low))
     assert (answer.opening, answer.holds) == (opening, holds)
-    assert "mean r .200 (best control twin: .015)" in answer.words
-    assert "chance" not in answer.words.replace("above chance", "")
+    n, above, mean = len(low), sum(each > 0 for each in low), 0.005 * (len(low) - 1)
+    assert answer.words == (
+        f"net is above chance in {above} of {n} subjects, mean r {kit.number(0.2 + mean)} "
+        f"(best control twin: {kit.number(0.015 + mean)})."
+    )
+    assert [tuple(number.values()) for number in answer.numbers] == [
+        ("subjects predicted by net", f"{above} of {n}", "above chance within the subject, p < .05"),
+        ("mean r, mean over subjects", kit.number(0.2 + mean), f"range .200 to {kit.number(0.19 + 0.01 * n)}"),
+        ("best control: twin", kit.number(0.015 + mean), answer.numbers[-1]["control"]),
+    ]
+    assert answer.numbers[-1]["control"].endswith("], should be near chance")
+    spread = np.std(0.01 * np.arange(n), ddof=1) / np.sqrt(n)
+    shown = answer.panel.numbers
+    assert shown["name"].tolist() == ["net", "twin"]
+    np.testing.assert_allclose(shown["value"] - shown["low"], spread)
+    np.testing.assert_allclose(shown["high"] - shown["value"], spread)
+    assert shown["null"].isna().all()
+
+
+def test_a_group_without_scores_or_controls() -> None:
+    rows = group_rows([0.1, 0.1])
+    assert answer_of_group(rows, ["net", "twin"], 2) is None
+    alone = answer_of_group(rows[rows["model"] == "net"].drop(columns="chance"), [], 2)
+    assert alone.words == "net is above chance in 2 of 2 subjects, mean r .200."
+    assert len(alone.numbers) == 2
+    assert answer_of_group(rows, ["twin"], 3).opening == "Yes."  # of the subjects that there are
 
 
 def test_more_models_need_more_subjects() -> None:

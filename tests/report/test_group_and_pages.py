@@ -76,9 +76,14 @@ def cells(table: str) -> list[list[str]]:
 def test_the_largest_score_is_bold_but_never_a_control() -> None:
     table = score_table(scores(), ["effnetrandom"])
     rows = cells(table)
-    assert [row[:2] for row in rows[:3]] == [["mean r", "effnet"], ["mean r", "vit"], ["mean r", "effnetrandom"]]
-    assert rows[0][2] == ".400 [.370, .430]"
-    assert "sub-03 (meg)" in table
+    assert rows[:3] == [
+        ["mean r", "effnet", *[".400 [.370, .430]"] * 4],
+        ["mean r", "vit", *[".300 [.270, .330]"] * 4],
+        ["mean r", "effnetrandom", *[".100 [.070, .130]"] * 3, ".450 [.420, .480]"],
+    ]
+    header = ["quantity", "model", "sub-01 (fmri)", "sub-02 (fmri)", "sub-03 (meg)", "sub-04 (eeg)"]
+    assert re.findall(r'<th scope="col">(.*?)</th>', table) == header
+    assert cells(score_table(scores().assign(low=np.nan)))[0][2] == ".400"
     assert table.count("<b>.400</b>") == 8
     assert "<b>.450</b>" not in table  # larger in subject 04, but a control
     missing = scores().query("not (subject == '02' and model == 'vit')")
@@ -86,9 +91,20 @@ def test_the_largest_score_is_bold_but_never_a_control() -> None:
 
 
 def test_a_tie_is_called_a_tie() -> None:
-    assert [row[-1] for row in cells(comparison_table(comparisons()))] == [
-        "effnet is better", "tie", "vit is better", "tie",
-    ]  # fmt: skip
+    assert cells(comparison_table(comparisons())) == [
+        ["mean r", *row[:1], "effnet", "vit", *row[1:4], "800", row[4]]
+        for row in (
+            ("01", ".100", ".070 to .130", ".0100", "effnet is better"),
+            ("02", ".020", "-.010 to .050", ".3000", "tie"),
+            ("03", "-.100", "-.130 to -.070", ".0100", "vit is better"),
+            ("04", ".050", ".010 to .090", ".2000", "tie"),
+        )
+    ]
+    untested = comparisons().assign(p=np.nan, n=np.nan)
+    assert [row[-3:] for row in cells(comparison_table(untested))][2:] == [
+        ["–", "–", "vit is better"],
+        ["–", "–", "effnet is better"],
+    ]
 
 
 def test_a_figure_keeps_within_its_budget() -> None:

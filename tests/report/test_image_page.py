@@ -143,6 +143,31 @@ def test_findings_follow_from_the_numbers(material: ImageMaterial) -> None:
     )
 
 
+def test_the_best_model_is_told_first(material: ImageMaterial) -> None:
+    summarized = material.summary
+    answer = images_chapter(material).answer
+    evidence = "chance .000, p = .010"
+    assert (answer.opening, answer.holds) == ("Yes.", True)
+    assert answer.words == (
+        f"net predicts responses to images it was not trained on, 40% of what repeats explain (.300 [.200 to .400], "
+        f"{evidence}). It is ahead of rand."
+    )
+    assert [tuple(number.values()) for number in answer.numbers] == [
+        ("mean r over reliable targets", ".300", "[.200 to .400], ceiling .700, p = .010"),
+        ("share of voxels predicted", ".500", "q < .05, chance 0"),
+        ("best control: rand", ".100", "[.200 to .400], should be near chance"),
+    ]
+    assert answer.panel.numbers["control"].tolist() == [False, True]
+    assert answer.panel.caption.endswith("chance. Dashed: what noise leaves to be predicted.")
+    material.summary = summarized.assign(p=0.06)
+    tied = images_chapter(replace(material, differences=difference(p=0.05))).answer
+    assert (tied.opening, tied.holds) == ("Not shown.", False)
+    assert tied.words == (
+        "The best model, net, is not above chance (.300 [.200 to .400], chance .000, p = .060). It ties with rand."
+    )
+    assert "Bars at the right join models that cannot be told apart. Dashed" in tied.panel.caption
+
+
 def test_a_model_without_a_score_has_no_p(material: ImageMaterial) -> None:
     material.summary.loc[material.summary["quantity"] == "mean r", ["value", "p"]] = [np.nan, np.nan]
     text = words(image_page(material))

@@ -20,14 +20,14 @@ from brainalign.report import (
     TextMaterial,
 )
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
-from brainalign.report.kit import methods_text
+from brainalign.report.kit import cleaning_words, methods_text
 from brainalign.report.pages import concepts as concepts_page
 from brainalign.report.pages import dynamics as dynamics_page
 from brainalign.report.pages import images as image_page
 from brainalign.report.pages import modalities as modalities_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
-from brainalign.study import Study, parse
+from brainalign.study import RawOptions, Study, parse
 
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
 EPOCHS = {"format": "epochs", "epochs": ["a-epo.fif"]}
@@ -86,6 +86,27 @@ def test_recordings(changes: dict[str, Any], said: tuple[str, ...], unsaid: tupl
     decoded = DecodedTimes({"timewindows": windows}, Arrays(), {}) if changes.get("decoded", True) else None
     material = SubjectMaterial(config(decode_times=changes.get("decode", {})), "study", study, "1", decoded=decoded)
     check(joined(recordings_page._methods(material)), said, unsaid)
+
+
+@pytest.mark.parametrize(
+    ("options", "resample_hz", "words"),
+    [
+        ((None, None, None, None), None, ["not filtered"]),
+        (((1, 30), None, None, ("Cz",)), None, ["filtered from 1 to 30 Hz", "referenced to Cz"]),
+        (
+            ((1, 30), 50, "ssp", "average"),
+            100,
+            [
+                *("freed of 50 Hz and multiples", "filtered from 1 to 30 Hz"),
+                *("freed of a projection that follows the eyes", "referenced to the average", "resampled to 100 Hz"),
+            ],
+        ),
+    ],
+)
+def test_what_was_done_to_raw_recordings(options: Any, resample_hz: float | None, words: list[str]) -> None:
+    band, notch, artifacts, reference = options
+    made = RawOptions.model_construct(band_hz=band, notch_hz=notch, artifacts=artifacts, reference=reference)
+    assert cleaning_words(made, resample_hz) == words
 
 
 IMAGES: list[Case] = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from matplotlib.figure import Figure
 from brainalign.config import Config
 from brainalign.report import Chapter, Failure, Material, Panel, Section, render_page
 from brainalign.report.kit import CITATIONS, findings, methods_text, number, p_equals, p_number, p_value
+from brainalign.report.pages import answers
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics.summary import Encoding
 from brainalign.study import Study, parse
@@ -53,6 +56,62 @@ def summary(zero_shot_p: float, b_fixed: float) -> pd.DataFrame:
             base | {"model": "a", "method": "ridge"} | pairs,
         ]
     )
+
+
+MODELS = {
+    "datasets": {"small": {"descriptor": "x"}},
+    "models": {"noise": {"extractor": "random", "n_features": 4, "n_draws": 9}},
+    "methods": {"ridge": {"encoder": "ridge"}},
+}
+
+
+def test_what_tells_stimuli_apart_is_answered_first(material: Material) -> None:
+    material.encodings |= {(name, "fixed"): of for (name, _), of in material.encodings.items()}
+    material.summary = summary(0.5, 0.6)
+    answer = answers.answer_of_blocks(material)
+    evidence = "chance .250, p = .010"
+    assert (answer.question, answer.opening, answer.holds) == ("Do responses tell the categories apart?", "Yes.", True)
+    assert answer.words == (
+        "The 4 categories are told apart by what b (fixed) predicts of held-out blocks: identification .600 "
+        f"[.400 to .600], {evidence}, the best of 3."
+    )
+    assert [tuple(number.values()) for number in answer.numbers] == [
+        ("identification, runs", ".600", f"[.400 to .600], {evidence}")
+    ]
+    share = {"model": ["b", "a"], "quantity": "share of targets at q < 0.05 (FDR)", "value": [0.9, 0.3], "layer": "l"}
+    rows = pd.concat([material.summary.assign(high=0.7), pd.DataFrame(share)], ignore_index=True)
+    material.summary = rows
+    material.config.models["b"] = parse(Config, MODELS, "test").models["noise"]
+    answer = answers.answer_of_blocks(material)
+    assert answer.words.endswith(
+        f"identification .500 [.400 to .700], {evidence}, the best of 2. Random features do so as well (.600): this "
+        "tells of responses, not of what models know."
+    )
+    assert [tuple(number.values()) for number in answer.numbers[1:]] == [
+        ("share of voxels predicted", ".300", "q < .05, chance 0"),
+        ("best control: b (fixed)", ".600", "suffices: a space that knows nothing keeps trained stimuli apart"),
+    ]
+    material.summary = rows.assign(p=0.03)
+    answer = answers.answer_of_blocks(material)
+    assert (answer.opening, answer.holds) == ("Not shown.", False)
+    assert answer.words.startswith("The 4 categories are not shown to be told apart by what a (ridge) predicts")
+    material.summary = rows[rows["quantity"] == "pair matching"]
+    assert "pair matching .800" in answers.answer_of_blocks(material).words
+    material.summary = None
+    assert answers.answer_of_blocks(material) is None
+
+
+def test_layers_are_named_where_a_model_of_images_has_several(material: Material) -> None:
+    names = ("table", "net", "x")
+    made = {name: SimpleNamespace(reads_images=name == "net", reads_vectors=name == "table") for name in names}
+    material.config.models.update(made)
+    one, two = (pd.DataFrame({"layer": layers}) for layers in (["l"], ["l", "m"]))
+    for name in reversed(names):
+        material.encodings[name, "ridge"] = Encoding(two, two, two)
+    assert material.layered_models == ["table", "net"]
+    assert [material.name_of(name, "l") for name in ("net", "x")] == ["net (l)", "x"]
+    material.encodings["net", "ridge"] = Encoding(one, one, one)
+    assert material.layered_models == ["table"]
 
 
 def test_numbers_are_written_as_the_field_writes_them() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.io import Provenance, save
+from brainalign.pipelines.report import failures, report
 from brainalign.pipelines.report.report import shelf_of
 from brainalign.report import SYNTHESIS_TABLES, Failure, gather_images
 from brainalign.study import parse
@@ -47,3 +50,43 @@ def test_synthesised_images_are_shown_with_all_their_tables_or_not(missing: str 
         of = (material.synthesised.table, material.synthesised.gains, material.synthesised.steps)
         assert tuple(table["of"].iloc[0] for table in of) == SYNTHESIS_TABLES
         assert material.synthesised.cost == {"ratio": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("of", "names"),
+    [
+        ("b 2", ["‹ subject 1", "› subject 3", "All subjects"]),
+        ("b 1", ["› subject 2", "All subjects"]),
+        ("b 4", ["‹ subject 3", "All subjects"]),
+        ("a 1", []),
+        ("b", ["Subject 1", "Subject 2", "Subject 3", "Subject 4"]),
+    ],
+)
+def test_a_page_leads_on_to_its_neighbours(of: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [{"dataset": name[0], "subject": name[1]} for name in ("a1", "b1", "b2", "b3", "b4")]
+    steps = {"report": pages, "report_group": [{"dataset": "b"}]}
+    monkeypatch.setattr(report, "STEPS", {name: SimpleNamespace(of=lambda _, of=of: of) for name, of in steps.items()})
+    run: Any = SimpleNamespace(page=lambda of: Path("pages", f"{of.get('subject', 'all')}.html"))
+    found = report._neighbours(run, dict(zip(("dataset", "subject"), of.split(), strict=False)))
+    expected = [(name, f"{name.split()[-1].replace('subjects', 'all')}.html") for name in names]
+    assert found == [*expected, ("All studies", "../index.html")]
+
+
+def test_a_folder_of_results_is_described() -> None:
+    study: Any = SimpleNamespace(title="t", source="https://x", licence="CC0", citation=SimpleNamespace(doi="10.1/x"))
+    described = report.dataset_description(study)
+    assert described.pop("GeneratedBy")[0]["Name"] == "brainalign"
+    assert described == {
+        **{"Name": "brainalign results of t", "BIDSVersion": "1.10.0", "DatasetType": "derivative", "License": "CC0"},
+        "SourceDatasets": [{"URL": "https://x", "DOI": "10.1/x"}],
+    }
+    described = report.dataset_description(SimpleNamespace(title="t", source="", licence="", citation=None))
+    assert "License" not in described
+    assert described["SourceDatasets"] == []
+
+
+def test_an_error_is_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    assert failures.end_of_log(log) == failures.WAITING
+    log.write_text("\n".join(f"line {k}" for k in range(20)) + "\n\n")
+    assert failures.end_of_log(log).split("\n") == [f"line {k}" for k in range(8, 20)]

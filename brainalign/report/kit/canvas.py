@@ -42,22 +42,10 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
 def panel_grid(
     n: int, most: int, panel: tuple[float, float], margin: tuple[float, float] = (0.0, 0.0), least: float = 0.0
 ) -> tuple[Figure, list[Axes], int]:
-    """Return an empty figure of n panels, at most so many in a row; places that are left over are not seen.
+    """Return an empty figure of n panels, at most so many in a row, its axes, and the panels in a row.
 
-    Parameters
-    ----------
-    n, most : int
-    panel, margin : (width, height)
-        Of each panel, and of what is beside them, in inches.
-    least : float
-        Width of the figure.
-
-    Returns
-    -------
-    figure : Figure
-    axes : list of n Axes
-    columns : int
-        Panels in a row.
+    Sizes of a panel and of what is beside all are in inches (width, height), as is the least width of the figure.
+    Places that are left over are not seen.
     """
     columns = max(min(n, most), 1)
     rows = max(-(-n // columns), 1)
@@ -82,15 +70,7 @@ def label_axes(
 
 
 def model_colours(models: Sequence[str], controls: Sequence[str] = ()) -> dict[str, str]:
-    """Return a colour per model, the same in every figure that is given the same models in the same order.
-
-    Parameters
-    ----------
-    models : sequence of str
-        Every model of the study, in the order of the configuration.
-    controls : sequence of str
-        Models drawn in grey (random weights); they use up no colour.
-    """
+    """Return a colour per model of the study in its order, the same in all figures; controls are grey, and use none."""
     shown = [model for model in models if model not in controls]
     return {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(shown)} | dict.fromkeys(controls, GREY)
 
@@ -114,14 +94,10 @@ def check_columns(name: str, table: pd.DataFrame, columns: Sequence[str]) -> Non
 
 def share_axis(axes: Sequence[Axes], *, x: bool = False, y: bool = True) -> None:
     """Give all axes the same limits, so that panels can be compared by eye."""
-    if y and axes:
-        low, high = zip(*(ax.get_ylim() for ax in axes), strict=True)
+    for name in [*["xlim"] * x, *["ylim"] * y] if axes else ():
+        low, high = zip(*(getattr(ax, f"get_{name}")() for ax in axes), strict=True)
         for ax in axes:
-            ax.set_ylim(min(low), max(high))
-    if x and axes:
-        low, high = zip(*(ax.get_xlim() for ax in axes), strict=True)
-        for ax in axes:
-            ax.set_xlim(min(low), max(high))
+            ax.set(**{name: (min(low), max(high))})
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
@@ -137,9 +113,9 @@ def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
         legend.remove()
 
 
-def picture_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
-    """Return a figure as PNG or WebP of at most MOST_PIXELS width and `most` bytes."""
-    return compressed(drawn(figure), most)
+def picture_bytes(figure: Figure) -> bytes:
+    """Return a figure as PNG or WebP of at most MOST_PIXELS width and MOST_BYTES."""
+    return compressed(drawn(figure))
 
 
 def drawn(figure: Figure) -> Image.Image:
@@ -154,21 +130,21 @@ def drawn(figure: Figure) -> Image.Image:
     return fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
 
 
-def compressed(picture: Image.Image, most: int = MOST_BYTES) -> bytes:
-    """Return a picture as PNG, or as WebP where a PNG is larger than `most` bytes.
+def compressed(picture: Image.Image) -> bytes:
+    """Return a picture as PNG, or as WebP where a PNG is larger than MOST_BYTES.
 
     All but small pictures are drawn in 256 colours, which the eye does not tell from all. Photographs and noise, which
     are still too large, keep their size and lose fine detail first, then pixels. What WebP cannot hold is shrunk to it.
     """
     buffer = io.BytesIO()
     picture.save(buffer, format="png")
-    if len(buffer.getvalue()) <= min(most, SMALL_BYTES):
+    if len(buffer.getvalue()) <= SMALL_BYTES:
         return buffer.getvalue()
     picture = picture.convert("RGB")
     buffer = io.BytesIO()
     picture.quantize(256).save(buffer, format="png", optimize=True)
     for quality, scale in ((80, 1.0), (60, 1.0), (40, 1.0), (20, 1.0), (20, 0.7), (20, 0.5), (20, 0.3), (5, 0.2)):
-        if len(buffer.getvalue()) <= most:
+        if len(buffer.getvalue()) <= MOST_BYTES:
             break
         shrunk = min(scale, MOST_SIDE / max(picture.size))
         smaller = picture.resize((max(1, round(picture.width * shrunk)), max(1, round(picture.height * shrunk))))
@@ -187,14 +163,10 @@ def letter(place: int) -> str:
     return (letter(before - 1) if before else "") + ascii_uppercase[last]
 
 
-def composite(figures: Sequence[tuple[str, Figure]], most: int = MOST_BYTES) -> bytes:
-    """Return figures as one PNG or WebP of at most MOST_PIXELS width and `most` bytes.
+def composite(figures: Sequence[tuple[str, Figure]]) -> bytes:
+    """Return (title, figure) in the order of their letters as one PNG or WebP within the budget of one figure.
 
-    Parameters
-    ----------
-    figures : sequence of (title, figure)
-        In the order of their letters. A title that is wider than its figure is cut: it stands in the caption too.
-    most : int
+    A title that is wider than its figure is cut: it stands in the caption too.
     """
     tiles = [_tile(f"{letter(k)}  {title}", figure) for k, (title, figure) in enumerate(figures)]
     places, x, y, height = [], 0, 0, 0
@@ -207,7 +179,7 @@ def composite(figures: Sequence[tuple[str, Figure]], most: int = MOST_BYTES) -> 
     picture = Image.new("RGB", (width, y + height), "white")
     for tile, place in zip(tiles, places, strict=True):
         picture.paste(tile, place)
-    return compressed(picture, most)
+    return compressed(picture)
 
 
 def _tile(title: str, figure: Figure) -> Image.Image:

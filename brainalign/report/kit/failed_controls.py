@@ -60,10 +60,7 @@ def above_spread(value: float, mean: float, sd: float) -> bool:
 def failed_windows(decoded: DecodedTimes | None) -> list[FailedControl]:
     """Return windows before the stimulus in which categories are decoded, and clusters that end before it.
 
-    Parameters
-    ----------
-    decoded : DecodedTimes or None
-        Windows fail at p below `LEVEL`, as the page calls them above chance; clusters are corrected for all times.
+    Windows fail at p below `LEVEL`, as the page calls them above chance; clusters are corrected for all times.
     """
     if decoded is None:
         return []

@@ -74,7 +74,7 @@ def topomaps(
             f"{targets.loc[~placed, 'target_id'].iloc[0]!r}); set a montage in the epochs before drawing topomaps"
         )
     times = np.unique(scores["time_s"].to_numpy(dtype=float))
-    chosen = [float(times[np.abs(times - time).argmin()]) for time in times_s]
+    chosen = list(dict.fromkeys(float(times[np.abs(times - time).argmin()]) for time in times_s))
     types = list(pd.unique(targets["sensor_type"]))
     figure, axes = new_figure(1.0 + 1.5 * len(chosen), 0.5 + 1.75 * len(types), len(chosen), len(types))
     for row, kind in enumerate(types):
@@ -83,7 +83,7 @@ def topomaps(
         vmax = max(float(np.nanmax(np.abs(r))) for _, r, _ in values.values()) or 1.0
         line = axes[row * len(chosen) : (row + 1) * len(chosen)]
         image: Any = None
-        for ax, (time, (places, r, marked)) in zip(line, values.items(), strict=False):
+        for ax, (time, (places, r, marked)) in zip(line, values.items(), strict=True):
             image = _topomap(ax, places, r, marked, vmax)
             ax.set_title(f"{1000 * time:.0f} ms", fontsize=9)
         bar = figure.colorbar(image, ax=line, shrink=0.8, pad=0.01, aspect=12)

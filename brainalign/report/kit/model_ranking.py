@@ -20,10 +20,8 @@ def ranked_models(table: pd.DataFrame, tied: Pairs = (), *, measure: str, ceilin
     Parameters
     ----------
     table : DataFrame
-        A row per model: name, value, low, high, null (what chance gives) and control (bool; drawn in grey, and left
-        out last where there are more than `MOST_MODELS`).
+        A row per model; null is what chance gives. Controls are grey, and left out last of more than `MOST_MODELS`.
     tied : collection of pairs of names
-        Models that cannot be told apart.
     measure : str
         What the values are.
     ceiling : float
@@ -62,15 +60,7 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def joined(names: Sequence[str], tied: Pairs) -> list[tuple[int, int]]:
-    """List the longest runs of ranked models no two of which can be told apart, as first and last place.
-
-    Parameters
-    ----------
-    names : sequence of str
-        From the best to the worst.
-    tied : collection of pairs of names
-        In either order.
-    """
+    """List the longest runs of names, from the best to the worst, no two of which can be told apart (first, last)."""
     alike = {frozenset(pair) for pair in tied}
     runs: list[tuple[int, int]] = []
     for first in range(len(names)):

@@ -211,12 +211,6 @@ def drawn_sections(makers: Sequence[Callable[[M], Section | None]], material: M)
     """Draw the sections for which the material is there.
 
     In the report of a run that failed, a section that cannot be drawn is one failure more and does not stop the rest.
-
-    Parameters
-    ----------
-    makers : sequence of callables
-        Each draws a section, or returns None.
-    material : StudyMaterial
     """
     sections = []
     for make in makers:
@@ -243,35 +237,15 @@ def captioned(
     captions: Mapping[str, str] = CAPTIONS,
     **values: object,
 ) -> Panel:
-    """Return a panel with the caption of its kind of figure.
-
-    Parameters
-    ----------
-    key : str
-        Of `captions`.
-    title, figure, numbers, vector, html
-        As for `Panel`.
-    id : str
-        Tells panels of one kind apart; the key where there is one.
-    captions : mapping of str
-        By kind of figure.
-    values : object
-        What fills the caption in.
-    """
+    """Return a panel whose caption is that of its kind of figure, filled in; its id is the key where none is given."""
     return Panel(id or key, title, " ".join(captions[key].format(**values).split()), figure, numbers, vector, html)
 
 
 def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:
     """Return panels as one figure: one picture with a letter for each, one caption for all, numbers for each.
 
-    What belongs together is one figure, so that a page does not grow with regions, layers or models.
-
-    Parameters
-    ----------
-    id, title : str
-        Of the figure.
-    parts : sequence of Panel
-        One alone stays as it is; none give no figure.
+    What belongs together is one figure, so that a page does not grow with regions, layers or models; one panel alone
+    stays as it is.
     """
     return [Panel(id, title, "", None, parts=tuple(parts))] if len(parts) > 1 else list(parts)
 

@@ -261,13 +261,7 @@ REMOVED = {
 
 
 def cleaning_words(options: RawOptions, resample_hz: float | None) -> list[str]:
-    """List what was done to raw recordings, in order.
-
-    Parameters
-    ----------
-    options : RawOptions
-    resample_hz : float or None
-    """
+    """List what was done to raw recordings, in order."""
     band, notch = options.band_hz, options.notch_hz
     reference = "the average" if options.reference == "average" else listed(options.reference or ())
     return [
@@ -280,12 +274,7 @@ def cleaning_words(options: RawOptions, resample_hz: float | None) -> list[str]:
 
 
 def recordings_text(material: SubjectMaterial) -> str:
-    """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected.
-
-    Parameters
-    ----------
-    material : SubjectMaterial
-    """
+    """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
     cut, files = material.descriptor.epochs, material.descriptor.recordings[material.subject]
     start, stop = (1000 * moment for moment in cut.span_s)
     if files.format == "epochs":

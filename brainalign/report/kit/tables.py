@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -21,15 +20,6 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str | Markup]], la
         '<div class="scroll" role="region" aria-label="{}" tabindex="0"><table><thead><tr>{}</tr></thead>'
         "<tbody>\n{}\n</tbody></table></div>"
     ).format(label, head, body)
-
-
-def _plain(value: str | float | None) -> str:
-    """Return a cell: whole numbers with separators, others as the field writes them, nothing as a dash."""
-    if isinstance(value, str | bool | np.bool_):
-        return str(value)
-    if value is None or np.isnan(value):
-        return "–"
-    return f"{int(value):,}" if value == int(value) else number(float(value))
 
 
 def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
@@ -99,7 +89,7 @@ def comparison_table(rows: pd.DataFrame) -> Markup:
                 number(row["difference"]),
                 interval,
                 p_number(row["p"], 4),
-                _plain(row["n"]),
+                "–" if pd.isna(row["n"]) else f"{row['n']:,.0f}",
                 verdict,
             ]
         )

@@ -92,12 +92,7 @@ def place_map(
 ) -> TargetMap | None:
     """Draw a value per target where the table of targets says that they lie; None where it does not.
 
-    Parameters
-    ----------
-    targets : DataFrame
-        As of prepared responses.
-    values, label, vmax, diverging, outline
-        As for `target_map`.
+    Options are those of `target_map`.
     """
     options: dict[str, Any] = {"label": label, "vmax": vmax, "diverging": diverging}
     marked = np.zeros(len(targets)) if outline is None else np.asarray(outline, dtype=float)
@@ -277,15 +272,7 @@ def place_marks(
     diverging: bool = True,
     outline: NDArray[Any] | None = None,
 ) -> Figure:
-    """Draw a mark per target at its place, seen from three sides; those in front hide others.
-
-    Parameters
-    ----------
-    targets : DataFrame
-        A row per target: x_mm, y_mm, z_mm (to the right, the front and the top).
-    values, label, vmax, diverging, outline
-        As for `target_map`; targets without a value are not drawn.
-    """
+    """Draw a mark per target with a value at its place, seen from three sides; those in front hide others."""
     places, values = targets[AXES].to_numpy(dtype=float), np.asarray(values, dtype=float)
     shown = np.flatnonzero(np.isfinite(values))
     shown = shown[np.argsort(np.abs(values[shown]), kind="stable")]  # the largest lie on top
@@ -316,16 +303,7 @@ def score_histogram(
 ) -> Figure:
     """Draw how r is distributed over targets, those above chance in colour, and the largest r that chance gives.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        A row per target: r, q (NaN without a test).
-    level : float
-        False discovery rate of those in colour.
-    limit : float
-        What the largest r of a permuted map stays below in 95 % of permutations; NaN where that is not known.
-    targets : str
-        What to call them.
+    The level is a false discovery rate; 95 % of permuted maps stay below the limit, NaN where that is not known.
     """
     r = scores["r"].to_numpy(dtype=float)
     above = (scores["q"] < level).to_numpy()[np.isfinite(r)]
@@ -360,24 +338,10 @@ def draw_map(
     diverging: bool,
     outline: Nifti1Image | None = None,
 ) -> Figure:
-    """Draw axial slices of a statistical map.
+    """Draw axial slices of a statistical map, NaN where nothing is drawn; the mask chooses them.
 
-    Parameters
-    ----------
-    image : image
-        NaN where nothing is drawn.
-    mask : image
-        Chooses the slices.
-    background : image or None
-        Mean functional image; without one the border of the mask is drawn.
-    label : str
-        What the colours show, with its unit.
-    vmax : float
-        Largest absolute value of the colour scale.
-    diverging : bool
-        Scale from −vmax to vmax, else from 0.
-    outline : image, optional
-        Non-zero regions are outlined in black.
+    Without a background, the mean functional image, the border of the mask is drawn; what is not 0 in `outline` is
+    outlined in black. The scale begins at −vmax or, where it is not diverging, at 0.
     """
     from nilearn import plotting
 

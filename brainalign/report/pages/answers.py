@@ -16,14 +16,7 @@ NEAR_CHANCE = "should be near chance"
 
 
 def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, object]]) -> kit.Answer | None:
-    """Say whether models predict responses to stimuli that were held out.
-
-    Parameters
-    ----------
-    material : ImageMaterial
-    pairs : sequence of mappings
-        Of models a and b: which is better, empty where they cannot be told apart.
-    """
+    """Say whether models predict responses to stimuli that were held out; `better` of a pair is empty of a tie."""
     if material.summary is None:
         return None
     chosen, nouns = material.summary[material.summary["chosen"]], material.nouns
@@ -112,10 +105,8 @@ def answer_of_runs(
 
     Parameters
     ----------
-    tested : DataFrame
-        A row per region and model: r, low, high, null_95, p, share, kind.
-    shares : DataFrame
-        A row per region and model: unique, the R² that is lost without it, and p.
+    tested, shares : DataFrame
+        A row per region and model.
     everywhere : sequence of str
         Regions with all targets, of which one is told first.
     controls : sequence of str
@@ -163,17 +154,7 @@ def answer_of_runs(
 
 
 def answer_of_rdms(scores: pd.DataFrame, random: pd.DataFrame, measure: str, confidence: float) -> kit.Answer | None:
-    """Say whether models order the stimuli as reference RDMs do, in every reference set.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        A row per reference, model and layer: score, low, high, ceiling_low, ceiling_high, p.
-    random : DataFrame
-        reference, model, layer, mean: the same of random weights.
-    measure : str
-    confidence : float
-    """
+    """Say whether models order the stimuli as reference RDMs do, in every reference set, and beside random weights."""
     best = scores.loc[scores.groupby("reference", sort=False)["score"].idxmax().dropna()]
     if best.empty:
         return None
@@ -208,27 +189,18 @@ def answer_of_group(
     measure: str = "mean r",
     beside: str = NEAR_CHANCE,
 ) -> kit.Answer | None:
-    """Say in how many subjects models predict, and which does so best.
+    """Say in how many of n subjects models predict the first quantity, and which does so best.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        A row per quantity, subject and model: value, p within the subject, or the low end of its interval; chance,
-        where it is not 0. The first quantity is told.
-    controls : sequence of str
-        Models with random weights.
-    n : int
-        Subjects of the study.
-    question, measure, beside : str
-        What is asked, what the values are, and what is said beside the best control.
+    Scores have a row per quantity, subject and model: value, p within the subject or the low end of its interval, and
+    chance where it is not 0. `beside` is said beside the best control.
     """
     scores = scores[scores["quantity"] == scores["quantity"].iloc[0]]
+    chance = float(scores["chance"].iloc[0]) if "chance" in scores else 0.0
     # A model of a few subjects is not compared with those of all.
     counts = scores.groupby("model")["subject"].nunique()
     scores = scores[scores["model"].map(counts) == counts[~counts.index.isin(controls)].max()]
     means = scores.groupby("model", sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
     spread = means["std"] / np.sqrt(means["count"])
-    chance = float(scores["chance"].iloc[0]) if "chance" in scores else 0.0
     table = means.rename(columns={"model": "name", "mean": "value"}).assign(
         low=means["mean"] - spread,
         high=means["mean"] + spread,

@@ -45,13 +45,7 @@ SPLITS = {"triplets": "held-out triplets", "repeated": "triplets judged several 
 
 
 def accuracy_figure(choices: pd.DataFrame) -> Figure:
-    """Draw the accuracy of every candidate between chance and the ceiling, a panel per split.
-
-    Parameters
-    ----------
-    choices : DataFrame
-        name, kind, split, accuracy, se, chance, ceiling_low, ceiling_high.
-    """
+    """Draw the accuracy of every candidate between chance and the ceiling, a panel per split."""
     check_columns("the table of choices", choices, ["name", "kind", "split", "accuracy", "se", "ceiling_low"])
     splits = list(pd.unique(choices["split"]))
     n = max(len(choices[choices["split"] == split]) for split in splits)
@@ -81,14 +75,7 @@ def _between(ax: Axes, row: pd.Series, values: pd.Series[float] | pd.DataFrame) 
 
 
 def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
-    """Draw how well every dimension is found again from other starts, a panel per method.
-
-    Parameters
-    ----------
-    dimensions : DataFrame
-        method, dimension, r, reproducible.
-    least_r : float
-    """
+    """Draw how well every dimension is found again from other starts, a panel per method."""
     check_columns("the table of dimensions", dimensions, ["method", "dimension", "r", "reproducible"])
     methods = list(pd.unique(dimensions["method"]))
     figure, axes = new_figure(4.4 * max(len(methods), 1), 2.6, max(len(methods), 1))
@@ -111,15 +98,7 @@ def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
 
 
 def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
-    """Draw networks' layers: as they are on held-out triplets, and read out on triplets of unseen objects.
-
-    Parameters
-    ----------
-    networks : DataFrame
-        model, layer, cosine, null_high, unseen, unseen_sd, unseen_null_high.
-    choices : DataFrame
-        For chance and ceiling.
-    """
+    """Draw networks' layers: as they are on held-out triplets, and read out on triplets of unseen objects."""
     check_columns("the table of networks", networks, ["model", "layer", "cosine", "null_high", "unseen"])
     shown = networks.iloc[::-1]
     colours = model_colours(list(pd.unique(networks["model"])))
@@ -141,15 +120,7 @@ def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
 
 
 def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
-    """Draw the held-out R² of every dimension from every layer; a dot where it is not above its null.
-
-    Parameters
-    ----------
-    readouts : DataFrame
-        model, layer, dimension, r2, null_high.
-    networks : DataFrame
-        For the order of the layers.
-    """
+    """Draw the held-out R² of every dimension from every layer; a dot where it is not above its null."""
     check_columns("the table of read-outs", readouts, ["model", "layer", "dimension", "r2", "null_high"])
     layers = list(zip(networks["model"], networks["layer"], strict=True))
     numbers = list(pd.unique(readouts["dimension"]))
@@ -170,13 +141,7 @@ def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
 
 
 def region_figure(regions: pd.DataFrame) -> Figure:
-    """Draw how well the geometry of brain regions fits judged similarity, with its null and ceiling.
-
-    Parameters
-    ----------
-    regions : DataFrame
-        region, score, null_high, ceiling_low, ceiling_high.
-    """
+    """Draw how well the geometry of brain regions fits judged similarity, with its null and ceiling."""
     check_columns("the table of regions", regions, ["region", "score", "null_high", "ceiling_low", "ceiling_high"])
     figure, (ax,) = new_figure(max(5.2, 1.2 + 0.5 * len(regions)), 3.0)
     x = np.arange(len(regions))

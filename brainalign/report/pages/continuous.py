@@ -111,15 +111,7 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
 
 
 def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
-    """Draw r of every model in every region, with its interval, its null and the ceiling.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        model, kind, region, r, low, high, null_95, ceiling, others.
-    colours : mapping of str
-        By model.
-    """
+    """Draw r of every model in every region, with its interval, its null and the ceiling."""
     needed = ["model", "kind", "region", "r", "low", "high", "null_95", "ceiling", "others"]
     kit.check_columns("the table of scores", rows, needed)
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
@@ -148,15 +140,7 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 
 def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
-    """Draw the unique R² of every model and set of models in every region with its interval, and the rest, as bars.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        model, region, unique, low, high, null_95; "one & other" is what two share, "shared" what is left.
-    colours : mapping of str
-        By model.
-    """
+    """Draw the unique R² of every model and set of models in every region with its interval, and the rest, as bars."""
     kit.check_columns("the table of shares", rows, ["model", "region", "unique", "low", "high", "null_95"])
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = [model for model in dict.fromkeys(rows["model"]) if model != "all"]
@@ -177,14 +161,7 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 
 def delay_weights(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
-    """Draw the size of weights at every delay, of each model by itself, as a share of its largest.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        model, delay_s, weight.
-    colours : mapping of str
-    """
+    """Draw the size of weights at every delay, of each model by itself, as a share of its largest."""
     kit.check_columns("the table of delays", rows, ["model", "delay_s", "weight"])
     figure, (ax,) = kit.new_figure(4.6, 2.8)
     for model, part in rows.groupby("model", sort=False):

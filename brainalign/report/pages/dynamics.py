@@ -15,13 +15,7 @@ TITLES = {"occluded": "frames hidden", "visible": "frames shown"}
 
 
 def followed_bars(rows: pd.DataFrame) -> Figure:
-    """Draw every model and control with its interval, an axis per epoch; grey bars: 95 % of exchanged conditions.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of one region: network, name, role, epoch, r_normalized, low, high, null_95.
-    """
+    """Draw every model and control of a region, an axis per epoch; grey bars: 95 % of exchanged conditions."""
     kit.check_columns("the table of scores", rows, ["network", "name", "role", "epoch", "r_normalized", "null_95"])
     epochs = [epoch for epoch in TITLES if (rows["epoch"] == epoch).any()]
     labels = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
@@ -50,15 +44,7 @@ def followed_bars(rows: pd.DataFrame) -> Figure:
 
 
 def followed_movies(rows: pd.DataFrame, frame_s: float | None = None) -> Figure:
-    """Draw how alike the geometry of models and neurons is at every frame; shaded where conditions are hidden.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of one region: network, name, role, time (frame), hidden (share of conditions), score, null_95.
-    frame_s : float, optional
-        Seconds per frame.
-    """
+    """Draw how alike models and neurons of a region are at every frame; shaded: the share of conditions hidden."""
     kit.check_columns("the table of movies", rows, ["network", "name", "role", "time", "hidden", "score", "null_95"])
     figure, (ax,) = kit.new_figure(7.2, 3.6)
     first = rows.drop_duplicates("time").sort_values("time")
@@ -176,13 +162,7 @@ def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
 
 
 def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[kit.FailedControl]:
-    """Return controls that predict neurons during hidden frames as well as the best model, where it is above its null.
-
-    Parameters
-    ----------
-    scores, folds : DataFrame
-        Artifacts `dynamics` and `dynamicsfolds`.
-    """
+    """Return controls as good as the best model during hidden frames, where that is above its null."""
     found = []
     for region, part in scores[scores["epoch"] == "occluded"].groupby("region", sort=False):
         models, controls = (part[part["role"] == role] for role in ("model", "control"))

@@ -228,14 +228,7 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
 
 
 def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> list[kit.FailedControl]:
-    """Return models with random weights that predict better than trained ones.
-
-    Parameters
-    ----------
-    comparisons : DataFrame, optional
-        See `brainalign.report.kit.tables.comparison_table`.
-    controls : sequence of str
-    """
+    """Return models with random weights that predict better than trained ones."""
     found = []
     for _, row in (pd.DataFrame() if comparisons is None else comparisons).iterrows():
         sign = 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0

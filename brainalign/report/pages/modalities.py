@@ -150,13 +150,7 @@ def _leaking(nulls: pd.DataFrame) -> pd.DataFrame:
 
 
 def failed_relations(table: pd.DataFrame) -> list[kit.FailedControl]:
-    """Return scores without a relation of recordings to images that are above their limit, and pixels as good as all.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Artifact `spaceretrieval`.
-    """
+    """Return scores without a relation of recordings to images above their limit, and pixels as good as all."""
     found = [
         kit.FailedControl(
             f"{NAMES[row['decoder']].capitalize()}: {row['kind']} ({row['query']} in {row['gallery']}), top-1",

@@ -12,14 +12,7 @@ DECODERS = {"joint": COLOURS[0], "ridge": COLOURS[1], "unimodal": COLOURS[2]}
 
 
 def direction_matrix(retrieval: pd.DataFrame, measure: str) -> Figure:
-    """Draw how often one modality (row) retrieves the image in another (column), joint space and ridge side by side.
-
-    Parameters
-    ----------
-    retrieval : DataFrame
-        decoder, kind, query, gallery, measure, value, chance, p.
-    measure : str
-    """
+    """Draw how often one modality (row) retrieves the image in another (column), joint space and ridge side by side."""
     check_columns("the table of retrieval", retrieval, ["decoder", "kind", "query", "gallery", "measure", "value", "p"])
     rows = retrieval[(retrieval["kind"] == "modalities") & (retrieval["measure"] == measure)]
     names = list(pd.unique(rows["query"]))
@@ -76,14 +69,7 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
 
 
 def space_curves(curve: pd.DataFrame, measure: str) -> Figure:
-    """Draw retrieval of the image against the number of averaged repeats, a line per modality, dashed its ceiling.
-
-    Parameters
-    ----------
-    curve : DataFrame
-        modality, measure, n_averaged, value, sd, ceiling, chance.
-    measure : str
-    """
+    """Draw retrieval of the image against the number of averaged repeats, a line per modality, dashed its ceiling."""
     check_columns("the curve", curve, ["modality", "measure", "n_averaged", "value", "sd", "ceiling", "chance"])
     figure, (ax,) = new_figure(6.4, 3.2)
     rows = curve[curve["measure"] == measure]
@@ -102,13 +88,7 @@ def space_curves(curve: pd.DataFrame, measure: str) -> Figure:
 
 
 def space_geometry(geometry: pd.DataFrame) -> Figure:
-    """Draw Spearman's r of dissimilarities in the space with those of the image vectors, with exchanged images.
-
-    Parameters
-    ----------
-    geometry : DataFrame
-        decoder, source, r, null_high.
-    """
+    """Draw Spearman's r of dissimilarities in the space with those of the image vectors, with exchanged images."""
     check_columns("the table of geometry", geometry, ["decoder", "source", "r", "null_high"])
     sources = list(pd.unique(geometry["source"]))
     figure, (ax,) = new_figure(6.4, 3.0)

@@ -94,16 +94,7 @@ def text_chapter(material: TextMaterial) -> Chapter:
 def failed_decoding(
     decoder: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]
 ) -> list[FailedControl]:
-    """List the failed controls of a decoder: cells above their limit, nuisances that are not beaten, time.
-
-    Parameters
-    ----------
-    decoder : str
-    tables : mapping of DataFrame
-        controls, nuisances and leftblocks.
-    details : mapping
-        Of the control matrix.
-    """
+    """List the failed controls of a decoder: cells above their limit, nuisances that are not beaten, time."""
     found = []
     cells = tables["controls"]
     for (trained, tested), part in cells.groupby(["trained", "tested"], sort=False):

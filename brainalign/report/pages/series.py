@@ -23,13 +23,7 @@ MOST_NETWORKS = len(kit.COLOURS)
 
 
 def filled_figure(filled: pd.DataFrame) -> Figure:
-    """Draw R² of hidden regions, a panel per kind of hiding, a row per predictor.
-
-    Parameters
-    ----------
-    filled : DataFrame
-        name, kind, hidden, network, r2, low, high.
-    """
+    """Draw R² of hidden regions, a panel per kind of hiding, a row per predictor."""
     kit.check_columns("the table of filled regions", filled, ["name", "kind", "hidden", "network", "r2", "low", "high"])
     rows = filled[filled["network"] == ""]
     views = list(pd.unique(rows["hidden"]))
@@ -51,13 +45,7 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
 
 
 def filled_networks_figure(filled: pd.DataFrame) -> Figure:
-    """Draw R² within every network for the model and the Gaussians, a panel per kind of hiding.
-
-    Parameters
-    ----------
-    filled : DataFrame
-        As `filled_figure`.
-    """
+    """Draw R² within every network for the model and the Gaussians, a panel per kind of hiding."""
     kit.check_columns("the table of filled regions", filled, ["name", "hidden", "network", "r2"])
     rows = filled[(filled["network"] != "") & filled["name"].isin(list(PREDICTORS))]
     views, networks = list(pd.unique(rows["hidden"])), list(pd.unique(rows["network"]))
@@ -75,13 +63,7 @@ def filled_networks_figure(filled: pd.DataFrame) -> Figure:
 
 
 def embedding_figure(places: pd.DataFrame) -> Figure:
-    """Draw the embeddings of regions on two axes, in the colours of their networks.
-
-    Parameters
-    ----------
-    places : DataFrame
-        region_id, network, x, y, share.
-    """
+    """Draw the embeddings of regions on two axes, in the colours of their networks."""
     kit.check_columns("the map of regions", places, ["network", "x", "y", "share"])
     networks = list(pd.unique(places["network"]))
     figure, (ax,) = kit.new_figure(6.0, 4.2)
@@ -123,13 +105,7 @@ def traces_figure(traces: Mapping[str, NDArray[Any]], names: list[str], tr_s: fl
 
 
 def person_figure(scores: pd.DataFrame) -> Figure:
-    """Draw how well labels of people are predicted from each kind of features, a panel per label.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        label, name, metric, score, low, high, chance, null_high.
-    """
+    """Draw how well labels of people are predicted from each kind of features, a panel per label."""
     kit.check_columns("the table of people", scores, ["label", "name", "metric", "score", "low", "high", "chance"])
     labels = list(pd.unique(scores["label"]))
     most = int(scores.groupby("label").size().max())
@@ -196,11 +172,6 @@ def failed_series(filled: pd.DataFrame) -> list[kit.FailedControl]:
     """Return nulls, trained and tested on series of their own, that fill in hidden regions.
 
     Permuted frames keep what regions share at a moment, so that they are a null for whole networks alone.
-
-    Parameters
-    ----------
-    filled : DataFrame
-        Artifact of that name.
     """
     return [
         kit.FailedControl(

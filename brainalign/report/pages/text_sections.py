@@ -19,13 +19,7 @@ LEVEL = 0.01
 
 
 def matrix_figure(controls: pd.DataFrame) -> Figure:
-    """Draw the control matrix, a panel per measure; cells without brain signals that are above chance are outlined.
-
-    Parameters
-    ----------
-    controls : DataFrame
-        trained, tested, measure, value, chance, p.
-    """
+    """Draw the control matrix, a panel per measure; cells without brain signals that are above chance are outlined."""
     kit.check_columns("the control matrix", controls, ["trained", "tested", "measure", "value", "chance", "p"])
     measures = list(pd.unique(controls["measure"]))
     trained, tested = list(pd.unique(controls["trained"])), list(pd.unique(controls["tested"]))
@@ -57,14 +51,7 @@ def matrix_figure(controls: pd.DataFrame) -> Figure:
 
 
 def rank_figure(ranks: Mapping[str, pd.Series], n_gallery: int) -> Figure:
-    """Draw how often the right sentence is among the first k, by k, a line per decoder.
-
-    Parameters
-    ----------
-    ranks : mapping of Series
-        Rank of the true sentence of every test trial, by decoder.
-    n_gallery : int
-    """
+    """Draw how often the right sentence is among the first k, by k, a line per decoder."""
     figure, (ax,) = kit.new_figure(5.2, 3.2)
     colours = kit.model_colours(list(ranks))
     k = np.arange(1, n_gallery + 1)
@@ -84,13 +71,7 @@ def rank_figure(ranks: Mapping[str, pd.Series], n_gallery: int) -> Figure:
 
 
 def averaged_figure(averaged: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw top-1 by how many subjects or repeats are averaged, with what halves of them reach; a panel for each.
-
-    Parameters
-    ----------
-    averaged : mapping of DataFrame
-        By decoder: over, n_averaged, value, sd, ceiling, chance.
-    """
+    """Draw top-1 by how many subjects or repeats are averaged, with what halves of them reach; a panel for each."""
     kinds = list(dict.fromkeys(kind for table in averaged.values() for kind in table["over"]))
     figure, axes = kit.new_figure(4.4 * len(kinds), 3.2, len(kinds))
     colours = kit.model_colours(list(averaged))
@@ -116,14 +97,7 @@ def averaged_figure(averaged: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def subject_figure(subjects: Mapping[str, pd.DataFrame], chance: float) -> Figure:
-    """Draw top-1 of every subject and seed, a colour per decoder.
-
-    Parameters
-    ----------
-    subjects : mapping of DataFrame
-        By decoder: subject, seed, top-1.
-    chance : float
-    """
+    """Draw top-1 of every subject and seed, a colour per decoder."""
     names = list(dict.fromkeys(name for table in subjects.values() for name in table["subject"]))
     figure, (ax,) = kit.new_figure(max(4.4, 1.2 + 0.5 * len(names)), 2.8)
     colours = kit.model_colours(list(subjects))
@@ -141,13 +115,7 @@ def subject_figure(subjects: Mapping[str, pd.DataFrame], chance: float) -> Figur
 
 
 def confusion_figure(confusions: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw which label sentences of each label are given, as shares of rows; a panel per decoder.
-
-    Parameters
-    ----------
-    confusions : mapping of DataFrame
-        By decoder: true, told, n.
-    """
+    """Draw which label sentences of each label are given, as shares of rows; a panel per decoder."""
     figure, axes = kit.new_figure(3.3 * len(confusions), 3.0, len(confusions))
     for ax, (name, table) in zip(axes, confusions.items(), strict=True):
         labels = sorted(set(table["true"]) | set(table["told"]))
