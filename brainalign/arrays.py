@@ -7,16 +7,13 @@ estimator sees them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "Values"]
 

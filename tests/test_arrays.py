@@ -36,12 +36,23 @@ def test_select_takes_masks_and_rows_of_both_axes() -> None:
     assert part.targets["target_id"].tolist() == ["v0", "v2"]
 
 
-def test_average_repeats_is_the_mean_of_each_stimulus() -> None:
-    full = responses()
+@pytest.mark.parametrize("n_times", [0, 4])
+def test_average_repeats_is_the_mean_of_each_stimulus(n_times: int) -> None:
+    full = responses(stimulus_id=["b", "a", "b", "c", "b", "a"], session="2", run="7")
+    if n_times:
+        full = replace(
+            full, values=np.stack([full.values] * n_times, axis=2) + np.arange(n_times), times=np.arange(4.0)
+        )
     mean = full.average_repeats()
-    for row, name in enumerate(mean.trials["stimulus_id"]):
-        np.testing.assert_allclose(mean.values[row], full.values[full.trials["stimulus_id"] == name].mean(axis=0))
-    assert mean.trials["repeat"].tolist() == [2, 2, 2]
+    expected = [full.values[rows].mean(axis=0) for rows in ([0, 2, 4], [1, 5], [3])]
+    np.testing.assert_allclose(mean.values, expected)
+    ids = {"trial_id": ["b", "a", "c"], "stimulus_id": ["b", "a", "c"], "session": "", "run": ""}
+    pd.testing.assert_frame_equal(mean.trials, pd.DataFrame(ids | {"repeat": [3, 2, 1], "onset_s": np.nan}))
+    assert mean.target_table().to_dict("list") == (
+        {"target_id": np.repeat(["v0", "v1", "v2"], 4).tolist(), "time_s": [0.0, 1.0, 2.0, 3.0] * 3}
+        if n_times
+        else {"target_id": ["v0", "v1", "v2"]}
+    )
 
 
 def test_averages_and_scores_of_counts_are_not_rounded() -> None:
@@ -52,19 +63,23 @@ def test_averages_and_scores_of_counts_are_not_rounded() -> None:
     np.testing.assert_allclose(counts.zscore().values, exact.zscore().values, rtol=1e-5)
 
 
-@pytest.mark.parametrize("within", ["session", "run"])
-def test_zscore_within_groups(within: str) -> None:
-    scored = responses(session=["1", "1", "1", "2", "2", "2"], run=["1"] * 6).zscore(within)
-    for session in ("1", "2"):
-        part = scored.values[scored.trials["session"] == session]
-        np.testing.assert_allclose(part.mean(axis=0), 0, atol=1e-12)
-        np.testing.assert_allclose(part.std(axis=0, ddof=1), 1)
+@pytest.mark.parametrize(("within", "groups"), [("session", 2), ("run", 4)])
+def test_zscore_within_groups(within: str, groups: int) -> None:
+    """Runs are numbered anew in every session; trials of a group need not follow each other."""
+    full = responses(12, session=["1", "2"] * 6, run=["1"] * 4 + ["2"] * 8)
+    full = replace(full, values=full.values.astype(np.float32), units="%")
+    scored = full.zscore(within)
+    keys = ["session"] if within == "session" else ["session", "run"]
+    values = pd.DataFrame(full.values.astype(float)).groupby([full.trials[key] for key in keys])
+    assert values.ngroups == groups
+    np.testing.assert_allclose(scored.values, values.transform(lambda x: (x - x.mean()) / x.std(ddof=1)), rtol=1e-5)
+    assert (scored.units, scored.values.dtype) == ("z", np.float32)
 
 
 def test_a_constant_target_has_no_zscore() -> None:
     full = responses()
     full.values[:3, 1] = 2.0
-    refused(r"1 target\(s\) are constant within run.*v1.*drop them", full.zscore, "run")
+    refused(r"1 target\(s\) are constant within run .*'1', '0'.* \(v1\); drop them", full.zscore, "run")
 
 
 def test_tables_must_fit() -> None:

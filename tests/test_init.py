@@ -212,6 +212,28 @@ def test_what_is_asked_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert main(["init", str(tmp_path)]) == 2  # nothing is overwritten
 
 
+@pytest.mark.parametrize(
+    ("zoom", "unit", "tr_s", "known"),
+    [
+        (0.72, "sec", "0.72", "as the header says"),
+        (1500.0, "msec", "1.5", "as the header says"),
+        (1.0, "sec", "1.0", "1 in a header may mean unknown"),
+        (0.0, "sec", "2.0", "the header says none"),
+    ],
+)
+def test_a_repetition_time_says_where_it_is_from(tmp_path: Path, zoom: float, unit: str, tr_s: str, known: str) -> None:
+    blocks(tmp_path)
+    bold = nibabel.load(tmp_path / "sub-01_bold.nii.gz")
+    image = nibabel.Nifti1Image(bold.get_fdata(dtype="float32"), bold.affine)
+    image.header.set_zooms((2.0, 2.0, 2.0, zoom))
+    image.header.set_xyzt_units("mm", unit)
+    nibabel.save(image, tmp_path / "sub-01_bold.nii.gz")
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    written = (tmp_path / "study.yaml").read_text()
+    assert f"tr_s: {tr_s}" in written
+    assert f"# repetition time in seconds ({known}): change it where" in written
+
+
 def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     electrodes(tmp_path)
     answers = iter(["-0.2 0.8", ""])

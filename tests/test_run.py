@@ -6,6 +6,8 @@ import io
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from brainalign.cli import main
 from brainalign.commands import RunProgress
+from brainalign.commands.progress import _clock
 from brainalign.config import Config, load_config
 from brainalign.study import RUN_KEYS
 from brainalign.workflow import Run
@@ -87,21 +90,60 @@ def record(event: str, **of: object) -> logging.LogRecord:
 
 
 def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that the test sets: 100 s for the first of two steps."""
     monkeypatch.chdir(folder)
-    (folder / "job.log").write_text("Traceback\nthe mask holds no voxel; shrink nothing\n")
+    clock = iter([1000.0, 1010.0, 1020.0, 1110.0, 1120.0])
+    monkeypatch.setattr("brainalign.commands.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    (folder / "job.log").write_text("Traceback\nthe mask holds no voxel; shrink nothing\n\n")
     screen = io.StringIO()
     progress = RunProgress(Run(load_config("study.yaml")), Console(file=screen, width=120, soft_wrap=True))
+    progress.costs = {"prepare": 10.0, "encode": 30.0}
+    monkeypatch.setattr(progress, "bar", MagicMock())
     progress.take(record("run_info", stats={"prepare": 1, "encode": 1, "all": 1, "total": 3}))
     for number, rule in enumerate(("prepare", "encode"), start=1):
         progress.take(record("job_info", jobid=number, rule_name=rule, wildcards={"dataset": "mine", "subject": "01"}))
     progress.take(record("job_finished", job_id=1))
-    progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log"]))
+    progress.take(record("job_finished", job_id=7))  # of nobody
+    # Forty of cost are to be done, of which ten took 120 s.
+    told = {"completed": 10.0, "total": 40.0, "description": "about 6 min left"}
+    assert progress.bar.update.call_args.kwargs == told
+    progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log (check log file(s))", "none.log"]))
+    progress.take(record("job_error", jobid=9, rule_name="all", log=["none.log"]))
     progress.close(1)
-    lines = screen.getvalue().splitlines()
-    assert lines[0] == "1/2 prepare mine 01 (0 s)"
-    assert "failed: encode mine 01: the mask holds no voxel; shrink nothing" in lines
-    assert f"  its log: {folder / 'job.log'}" in lines
-    assert "what had been computed is kept; correct what failed and run again" in lines
+    assert screen.getvalue().splitlines() == [
+        "1/2 prepare mine 01 (100 s)",
+        "failed: encode mine 01: the mask holds no voxel; shrink nothing",
+        f"  its log: {folder / 'job.log'}, {folder / 'none.log'}",
+        "failed: all : it left no message",
+        f"  its log: {folder / 'none.log'}",
+        "what had been computed is kept; correct what failed and run again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "logs", "said"),
+    [(0, ["a"], []), (1, [], []), (1, ["b", "a"], ["full log: {}/.snakemake/log/b.snakemake.log"])],
+)
+def test_a_run_that_stops_says_where_all_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, status: int, logs: list[str], said: list[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / ".snakemake" / "log").mkdir(parents=True)
+    for name in logs:
+        (folder / ".snakemake" / "log" / f"{name}.snakemake.log").touch()
+    screen = io.StringIO()
+    progress = RunProgress(Run(load_config("study.yaml")), Console(file=screen, width=120, soft_wrap=True))
+    monkeypatch.setattr(progress, "bar", MagicMock())
+    progress.take(logging.makeLogRecord({"levelno": logging.WARNING, "msg": "a warning"}))
+    progress.take(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "x", "exception": "RuleException"}))
+    progress.take(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "no rule makes it"}))
+    progress.close(status)
+    assert screen.getvalue().splitlines() == ["no rule makes it", *(line.format(folder) for line in said)]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(89.6, "90 s"), (90, "2 min"), (210, "4 min")])
+def test_time_that_is_left_is_rounded(seconds: float, said: str) -> None:
+    assert _clock(seconds) == said
 
 
 def test_the_index_links_pages_with_their_first_sentence(

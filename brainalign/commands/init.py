@@ -13,7 +13,7 @@ import yaml
 
 from brainalign.checks import BrainalignError
 from brainalign.io import array_shapes
-from brainalign.study import MIN_TEST, table_column, table_columns, table_row
+from brainalign.study import MIN_TEST, header_step_s, table_column, table_columns, table_row
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
@@ -302,16 +302,17 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     if not recordings:
         return None
     first = lab.folder / next(path for files in recordings.values() for path in files["files"].values())
-    step = _header_step(first) if first.name.endswith(VOLUMES) else "2"
-    return _of_runs(lab, words[0] if words else None, recordings, step, runs)
+    step, known = _header_step(first) if first.name.endswith(VOLUMES) else ("2", "")
+    return _of_runs(lab, words[0] if words else None, recordings, runs, step, known)
 
 
 def _of_runs(
-    lab: Lab, words: Path | None, recordings: dict[str, Any], step: str, runs: Collection[str]
+    lab: Lab, words: Path | None, recordings: dict[str, Any], runs: Collection[str], step: str = "2", known: str = ""
 ) -> dict[str, Any]:
     """Describe runs with their words, and the sounds and films that are called like every one of them."""
-    clock = float(lab.answer("recordings", "seconds from row to row (tr_s; of samples sfreq_hz instead)", step))
-    recordings = {name: files | {"tr_s": clock} for name, files in recordings.items()}
+    more = f"; {known}" if known else ""
+    clock = lab.answer("recordings", f"seconds from row to row (tr_s; of samples sfreq_hz instead{more})", step)
+    recordings = {name: files | {"tr_s": float(clock)} for name, files in recordings.items()}
     signals: dict[str, Any] = {}
     for kind, endings in (("sounds", SOUNDS), ("films", FILMS)):
         found = {path.stem: str(path) for path in lab.ending(*endings)}
@@ -341,7 +342,7 @@ def _spoken(lab: Lab) -> dict[str, Any] | None:
         again = {"repeats": others[0]} if several and others else {}
         name = re.sub(r"[^A-Za-z0-9]", "", pattern.parent.name) if len(folders) > 1 else _subject(pattern)
         recordings[name] = {"format": "runs", "files": str(pattern), **several, **again}
-    return _of_runs(lab, words[0].parent, recordings, "2", sorted(runs)) if recordings else None
+    return _of_runs(lab, words[0].parent, recordings, sorted(runs)) if recordings else None
 
 
 def _blocks(lab: Lab) -> dict[str, Any] | None:
@@ -350,8 +351,8 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     labels = [path for path in lab.ending(".txt") if "label" in path.stem]
     if not (masks and bold and labels):
         return None
-    step = _header_step(lab.folder / bold[0])
-    tr = lab.answer("fmri", "repetition time in seconds (as the header says)", step)
+    step, known = _header_step(lab.folder / bold[0])
+    tr = lab.answer("fmri", f"repetition time in seconds ({known})", step)
     recordings = {
         name: {"format": "nifti", "bold": str(of[0]), "mask": str(_of(name, masks)), "labels": str(_of(name, labels))}
         for name, of in _by_subject(bold).items()
@@ -372,13 +373,16 @@ def _hemispheres(paths: list[Path]) -> dict[str, str]:
     return {match[1].upper(): str(path) for match, path in reversed(named) if match}
 
 
-def _header_step(path: Path) -> str:
-    """Return the seconds from volume to volume that a header says; 2 where it says none."""
+def _header_step(path: Path) -> tuple[str, str]:
+    """Return the seconds from volume to volume, 2 where the header says none, and how far they are known."""
     import nibabel
 
     header: Any = nibabel.load(path).header
     zooms = header.get_zooms()
-    return f"{float(zooms[3]) if len(zooms) > 3 and zooms[3] > 0 else 2:g}"
+    seconds = header_step_s(zooms, header.get_xyzt_units()[1])
+    if seconds is None:
+        return "2", "the header says none"
+    return f"{seconds:g}", "1 in a header may mean unknown" if zooms[3] == 1 else "as the header says"
 
 
 def _of(name: str, paths: list[Path]) -> Path:

@@ -42,6 +42,7 @@ from brainalign.study.preconditions import check_test_stimuli as check_test_stim
 from brainalign.study.preconditions import check_vectors as check_vectors
 from brainalign.study.preconditions import find_weights as find_weights
 from brainalign.study.preconditions import guessed_repetition_time as guessed_repetition_time
+from brainalign.study.preconditions import header_step_s as header_step_s
 from brainalign.study.preconditions import quantized_file as quantized_file
 from brainalign.study.recordings import ArrayRecordings as ArrayRecordings
 from brainalign.study.recordings import Kriegeskorte92Files as Kriegeskorte92Files

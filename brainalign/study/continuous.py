@@ -346,7 +346,7 @@ class ContinuousOptions(Strict):
             )
         if self.delays_s is None:
             if not files.slow:
-                return list(range(-int(0.1 / step), int(0.6 / step) + 1))
+                return list(range(-int(0.1 / step + 1e-6), int(0.6 / step + 1e-6) + 1))  # 0.6 / 0.1 is below 6
             return list(dict.fromkeys(max(round(k / step), 1) for k in (2, 4, 6, 8)))  # of long TRs two meet
         rows = [delay / step for delay in self.delays_s]
         odd = [f"{delay:g}" for delay, row in zip(self.delays_s, rows, strict=True) if abs(row - round(row)) > 1e-3]

@@ -236,6 +236,13 @@ def check_vectors(layer: str, *, tokens: bool) -> None:
         )
 
 
+def header_step_s(zooms: Sequence[float], unit: str) -> float | None:
+    """Return the seconds from volume to volume that a header says; None where it says none."""
+    if len(zooms) < 4 or not zooms[3] > 0:
+        return None
+    return float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1e-3 if zooms[3] > LONGEST_TR_S else 1.0)
+
+
 def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> None:
     """Raise where volumes are told to follow each other faster or slower than their file says.
 
@@ -247,9 +254,9 @@ def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> Non
     unit : str
         Of that time as the header gives it. Of 1 see `guessed_repetition_time`.
     """
-    if len(zooms) < 4 or not zooms[3] > 0 or zooms[3] == 1:
+    of_file = header_step_s(zooms, unit)
+    if of_file is None or zooms[3] == 1:
         return
-    of_file = float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1e-3 if zooms[3] > LONGEST_TR_S else 1.0)
     if abs(of_file - tr_s) > TR_TOLERANCE * of_file:
         raise BrainalignError(
             f"tr_s is {tr_s:g}, but the header of bold says {of_file:g} s from one volume to the next; correct the one "
