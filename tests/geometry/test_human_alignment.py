@@ -269,7 +269,7 @@ def test_errors_of_gains_are_over_objects() -> None:
 
 
 def test_a_teacher_minimises_its_loss() -> None:
-    """The gradient of the loss as it is written down is 0 at what was found; objects in no triplet are not looked at."""
+    """The gradient of the loss as written down is 0 at what was found; objects in no triplet are not looked at."""
     x, triplets = features(30, 5), drawn(25, 300)
     p = choice_probabilities(object_similarities((x - x.mean(axis=0)) * [3, 1, 1, 0.2, 0.2]), triplets)
     teacher = HumanTeacher((0.02,), local_weight=0.3, local_temperature=0.4).fit(x, triplets, p)
