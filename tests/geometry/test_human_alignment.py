@@ -138,18 +138,17 @@ def student_case(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, triplets, choice_probabilities(object_similarities(y - y.mean(axis=0)), triplets)
 
 
-@pytest.mark.parametrize("divergence", list(DIVERGENCES))
-def test_a_student_becomes_like_its_teacher(divergence: str) -> None:
+def test_a_student_becomes_like_its_teacher() -> None:
     x, triplets, p = student_case()
 
-    def fitted(inputs: np.ndarray | torch.Tensor) -> HumanAlignment:
-        student = HumanAlignment(divergence, n_steps=800, learning_rate=3e-2, decay=0)
+    def fitted(inputs: np.ndarray | torch.Tensor, n_steps: int) -> HumanAlignment:
+        student = HumanAlignment(n_steps=n_steps, learning_rate=3e-2, decay=0)
         return student.fit(affine_head(6), inputs, triplets, p)
 
-    of_array, of_tensor = fitted(x), fitted(torch.from_numpy(x))
+    of_array, of_tensor = fitted(x, 800), fitted(torch.from_numpy(x), 20)
     assert of_array.losses_[-20:].mean() < 0.1 * of_array.losses_[:20].mean()
     np.testing.assert_allclose(of_array.choices(x, triplets), p, atol=0.1)
-    np.testing.assert_array_equal(of_tensor.losses_, of_array.losses_)
+    np.testing.assert_array_equal(of_tensor.losses_, of_array.losses_[:20])
 
 
 def test_a_student_given_its_own_choices_stays() -> None:
@@ -210,7 +209,7 @@ def test_errors_of_gains_are_over_objects() -> None:
 
 
 def test_a_teacher_minimises_its_loss() -> None:
-    """The gradient of the loss as it is written down is 0 at what was found; objects in no triplet are not looked at."""
+    """The gradient of the loss as it is written down is 0 at what was found; objects in no triplet do not matter."""
     x, triplets = features(30, 5), drawn(25, 300)
     p = choice_probabilities(object_similarities((x - x.mean(axis=0)) * [3, 1, 1, 0.2, 0.2]), triplets)
     teacher = HumanTeacher((0.02,), local_weight=0.3, local_temperature=0.4).fit(x, triplets, p)
