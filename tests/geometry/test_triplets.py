@@ -467,12 +467,14 @@ def test_training_is_a_plain_loop_of_adam(kind: str, n_dims: int) -> None:
     options = {"n_dims": n_dims, "epochs": 2, "least_steps": 11, "batch_size": 100 if n_dims == 3 else 3, "seeds": (7,)}
     rows = WORLD.triplets[:130] if n_dims == 3 else WORLD.triplets[:10]
     if kind == "sparse":
-        model = SparseConcepts((0.3,), least_weight=0.0, **options).fit(rows, 24)
+        model = SparseConcepts((0.05,), least_weight=0.0, learning_rate=0.02, **options).fit(rows, 24)
         seen = np.isin(np.arange(24), rows)
         values = trained(rows, model, 7)[0].numpy() * seen[:, None]
         np.testing.assert_allclose(model.embedding_, values[:, np.argsort(-values.sum(axis=0))], atol=2e-3)
         largest = np.sort(values.max(axis=0))[-3:]
-        fewer = SparseConcepts((0.3,), least_weight=largest[:2].mean(), **options).fit(rows, 24)
+        assert largest[1] - largest[0] > 1e-3
+        least = {"least_weight": largest[:2].mean(), "learning_rate": 0.02}
+        fewer = SparseConcepts((0.05,), **least, **options).fit(rows, 24)
         assert fewer.embedding_.shape[1] == 2
         np.testing.assert_allclose(fewer.embedding_.max(axis=0).min(), largest[1], atol=2e-3)
         return
