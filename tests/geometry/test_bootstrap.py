@@ -4,11 +4,12 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import rsatoolbox
 from refusals import refused
 from rsatoolbox.util.inference_util import extract_variances
-from scipy.stats import rankdata
+from scipy.stats import rankdata, t
 
 from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
@@ -192,12 +193,18 @@ def test_the_best_is_called_only_where_it_is() -> None:
     twin = truth + rng.normal(size=len(truth)) * 0.01  # not to be told from the first
     models = np.stack([truth, category[np.triu_indices(30, 1)], rng.uniform(size=len(truth)), twin])
     found = dual_bootstrap(subjects, models, "pearson", 500, rng)
-    table = compare_models(found, ["good", "category", "noise", "twin"]).set_index("other")
-    assert table.index[0] in {"good", "twin"}  # most similar first
+    names = ["good", "category", "noise", "twin"]
+    table = compare_models(found, names).set_index("other")
+    best, *rest = np.argsort(-found.scores)
+    assert table.index.tolist() == [names[k] for k in rest]
+    contrasts = np.eye(6)[best] - np.eye(6)[rest]
+    difference, se = found.scores[best] - found.scores[rest], found.se(contrasts)
+    assert set(table["model"]) == {names[best]}
+    expected = np.column_stack([difference, se, difference / se, 2 * t.sf(difference / se, found.dof)])
+    np.testing.assert_allclose(table[["difference", "se", "t", "p"]], expected)
     assert table["p_max"].iloc[0] > 0.2
     assert (table.loc[["category", "noise"], "p_max"] < 0.01).all()
     assert (table["p_max"] >= table["p"]).all()
-    assert (table["difference"] >= 0).all()
     pair = compare_models(found, ["good", "category", "noise", "twin"], members=[0, 1])
     assert pair[["model", "other"]].to_numpy().tolist() == [["good", "category"]]
 
@@ -302,32 +309,80 @@ def reference_world() -> tuple[dict[str, np.ndarray], dict[tuple[str, str], np.n
 
 
 def test_scores_ceilings_and_the_honest_best(reference_world: tuple[dict, dict]) -> None:
+    """Every column, from a dual bootstrap with the same draws; the monkey is not scored where it is the reference."""
     sets, candidates = reference_world
-    found = score_references(sets, candidates, n_boot=200, exclude={"single": [("monkey", "")]})
-    subjects = session_average(sets["group"])
+    found = score_references(sets, candidates, "spearman", 150, 3, 0.1, {"single": [("monkey", "")]})
+    tables, of_subjects, pairs = [], [], []
+    for name, keys in (("group", list(candidates)), ("single", list(candidates)[:-1])):
+        models, n = np.stack([candidates[key] for key in keys]), len(keys)
+        result = dual_bootstrap(session_average(sets[name]), models, "spearman", 150, np.random.default_rng(3))
+        gaps = np.eye(n, n + 2) - np.eye(n + 2)[n]
+        se, gap, gap_se = result.se(), result.scores - result.ceiling[0], result.se(gaps)
+        half, alone = t.ppf(0.95, result.dof) * se, name == "single"
+        notes = ["one subject: errors are over stimuli only and say nothing of others" if alone else ""] * n
+        notes[3] = "undefined: all pairs are equal or missing"
+        about = pd.DataFrame([(name, *key) for key in keys], columns=["reference", "model", "layer"])
+        tables.append(
+            about.assign(
+                comparison="spearman", score=result.scores, se=se, low=result.scores - half, high=result.scores + half,
+                p=t.sf(result.scores / se, result.dof), ceiling_low=result.ceiling[0], ceiling_high=result.ceiling[1],
+                gap=gap, gap_se=gap_se, gap_p=2 * t.sf(np.abs(gap / gap_se), result.dof),
+                n_subjects=1 if alone else 8, n_stimuli=N, n_missing=0 if alone else 1, n_boot=150,
+                over="stimuli" if alone else "both", note=notes,
+            )
+        )  # fmt: skip
+        for k in range(result.n_subjects):
+            each = about.drop(columns="reference").assign(score=result.per_subject[k], n_missing=result.n_missing[k])
+            each.insert(0, "reference", name)
+            each.insert(1, "subject", k + 1)
+            of_subjects.append(each)
+        families = {"net": [0, 1, 2, 3], "models": [4] if alone else [4, 5], "all": list(range(n))}
+        for family, members in families.items():
+            if len(members) > 1:
+                table = compare_models(result, [str(k) for k in range(n)], members)
+                ends = [[*keys[int(a)], *keys[int(b)]] for a, b in table[["model", "other"]].to_numpy()]
+                part = pd.DataFrame(ends, columns=["model", "layer", "other_model", "other_layer"])
+                part = pd.concat([part, table[["difference", "se", "t", "p", "p_max"]]], axis=1)
+                part.insert(0, "reference", name)
+                part.insert(1, "family", family)
+                pairs.append(part)
+    same = {"check_dtype": False}
+    pd.testing.assert_frame_equal(found.scores, pd.concat(tables, ignore_index=True), **same)
+    pd.testing.assert_frame_equal(found.subjects, pd.concat(of_subjects, ignore_index=True), **same)
+    pd.testing.assert_frame_equal(found.differences, pd.concat(pairs, ignore_index=True), **same)
     scores = found.scores.set_index(["reference", "model", "layer"])
-    for key, values in candidates.items():
-        expected = compare(subjects, values, "spearman").mean()
-        assert scores.loc[("group", *key), "score"] == pytest.approx(expected, nan_ok=True)
-    row = scores.loc[("group", "net", "b")]
-    assert (row["ceiling_low"], row["ceiling_high"]) == pytest.approx(rdm_noise_ceiling(subjects, "spearman"))
-    assert row["low"] < row["score"] < row["high"]
-    assert row["n_missing"] == 1
-    assert row["over"] == "both"
-    assert scores.loc[("group", "net", "flat"), "note"].startswith("undefined")
-    assert ("single", "monkey", "") not in scores.index
-    assert "one subject" in scores.loc[("single", "net", "b"), "note"]
-    assert len(found.subjects) == 8 * 6 + 5
-    best = found.best.set_index(["reference", "family"])
-    assert set(best.index.get_level_values("family")) == {"net", "models", "all"}
-    assert best.loc[("group", "net"), "layer"] == "b"
-    assert best.loc[("group", "net"), "decided"]
-    assert "exceeds each of the 2 others" in best.loc[("group", "net"), "sentence"]
-    assert not best.loc[("group", "all"), "decided"]  # the published model is as good
-    assert "no best is called" in best.loc[("group", "all"), "sentence"]
-    assert "One subject" in best.loc[("single", "net"), "sentence"]
-    differences = found.differences.query("reference == 'group' and family == 'net'")
-    assert differences["other_layer"].tolist() == ["a", "c"] or differences["other_layer"].tolist() == ["c", "a"]
+    for row in found.best.to_dict("records"):
+        others = found.differences.query(f"reference == '{row['reference']}' and family == '{row['family']}'")
+        tied = (others["other_model"] + " " + others["other_layer"]).str.strip()[others["p_max"] > 0.1].tolist()
+        best = scores.loc[(row["reference"], row["model"], row["layer"])]
+        said = f"{row['model']} {row['layer']}".strip() + f" scores highest ({best['score']:.3f} ± {best['se']:.3f})"
+        if not len(others):
+            said += "; there is nothing to compare it with."
+        elif tied:
+            said += f", but {len(tied)} of {len(others)} others cannot be told from it: no best is called."
+        else:
+            said += f" and exceeds each of the {len(others)} others, allowing for all differences among them."
+        if row["reference"] == "single":
+            said += " One subject: this holds over stimuli, not over individuals."
+        assert (row["score"], row["tied"], row["sentence"]) == (best["score"], "; ".join(tied), said)
+        assert row["decided"] == (len(others) > 0 and not tied)
+    best = found.best.set_index(["reference", "family"]).loc["group"]
+    assert best["layer"]["net"] == "b"
+    assert best["decided"].to_dict() | {"models": True} == {"net": True, "models": True, "all": False}
+
+
+def test_one_candidate_or_none_that_is_defined(reference_world: tuple[dict, dict]) -> None:
+    sets, candidates = reference_world
+    alone, flat = (
+        score_references({"group": sets["group"]}, {key: candidates[key]}, n_boot=20).best.iloc[0]
+        for key in (("published", ""), ("net", "flat"))
+    )
+    assert alone["sentence"].endswith("; there is nothing to compare it with.")
+    assert (alone["family"], alone["decided"], alone["model"]) == ("all", False, "published")
+    assert flat["sentence"] == "No score is defined, so there is no best."
+    assert (flat["model"], flat["layer"], flat["tied"], flat["decided"]) == ("", "", "", False)
+    layers = {key: values for key, values in candidates.items() if key[0] == "net"}
+    assert score_references(sets, layers, n_boot=20).best["family"].tolist() == ["net", "net"]  # not once more as all
 
 
 def test_nothing_to_compare_is_refused(reference_world: tuple[dict, dict]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import square_rdms
 from brainalign.encoding import Ridge
 from brainalign.features import LatentDynamics
 from brainalign.geometry import (
@@ -25,7 +27,7 @@ from brainalign.geometry import (
     time_features,
 )
 from brainalign.simulation import ball_features, ball_future, occluded_ball
-from brainalign.statistics import noise_ceiling
+from brainalign.statistics import cross_validated_interval, noise_ceiling
 
 
 def ridge() -> Ridge:
@@ -86,36 +88,56 @@ def test_what_cannot_be_rolled_out_says_why(world, change, message: str) -> None
     refused(message, roll_out, *change(ball_features(world.frames), world.visible))
 
 
-def test_each_number_is_what_it_says(world, law) -> None:
-    """One neuron and one fold by hand, from the definitions."""
-    found = score_dynamics({"law": law}, world.neural, world.visible, ridge(), folds=3, n_permutations=5)
-    hidden = ~world.visible
-    repeats = np.moveaxis(world.neural[hidden], 2, 0)
-    rows = found.neurons[found.neurons["epoch"] == "occluded"].set_index("neuron")
-    np.testing.assert_allclose(rows["reliability"], noise_ceiling(repeats, n_averaged=4))
-    np.testing.assert_allclose(
-        rows["r_normalized"].iloc[:5], rows["r"].iloc[:5] / np.sqrt(rows["reliability"].iloc[:5])
-    )
+@pytest.mark.parametrize("fit_on", ["epoch", "visible"])
+def test_each_number_is_what_it_says(world, law, fit_on: str) -> None:
+    """From the definitions, with regressions that nobody exchanged and with those of exchanged conditions."""
+    time = np.concatenate([time_features(18, 18), np.ones((18, 18, 1))], axis=2)  # and a constant, which does no harm
+    options = {"folds": 3, "n_permutations": 4, "seed": 5, "fit_on": fit_on, "confidence": 0.8}
+    found = score_dynamics({"law": law, "time": time}, world.neural, world.visible, ridge(), **options)
+    rng = np.random.default_rng(5)
+    parts = np.array_split(rng.permutation(18), 3)
+    orders = [np.arange(18), *(rng.permutation(18) for _ in range(4))]
     measured = world.neural.mean(axis=3)
-    r = []
-    for part in np.array_split(np.random.default_rng(0).permutation(18), 3):
-        rest = np.setdiff1d(np.arange(18), part)
-        train = hidden.copy()
-        train[part] = False
-        mean, sd = law[train].mean(axis=0), law[train].std(axis=0)
-        groups = np.nonzero(train)[0]
-        fit = ridge().fit((law[train] - mean) / sd, measured[train][:, :5], groups=groups)
-        assert set(groups) == set(rest)
-        test = np.concatenate([law[c, hidden[c]] for c in part])
-        truth = np.concatenate([measured[c, hidden[c]] for c in part])
-        predicted = fit.predict((test - mean) / sd)
-        r.append([np.corrcoef(predicted[:, k], truth[:, k])[0, 1] for k in range(5)])
-    np.testing.assert_allclose(rows["r"].iloc[:5], np.mean(r, axis=0), atol=1e-6)
-    summary = found.models.set_index("epoch").loc["occluded"]
-    assert (summary["n_neurons"], summary["n_dropped"], summary["n_conditions"]) == (5, 1, 18)
-    assert summary["n_frames"] == hidden.sum()
-    assert np.isnan(summary["low"])  # three folds make no interval
-    assert np.isnan(rows["r_normalized"].iloc[5])
+    neurons, models, folds = [], [], []
+    for epoch, scored in (("occluded", ~world.visible), ("visible", world.visible)):
+        fitted = scored if fit_on == "epoch" else world.visible
+        reliability = noise_ceiling(np.moveaxis(world.neural[scored], 2, 0), n_averaged=4, seed=5)
+        kept = reliability >= 0.1
+        for name, X in (("law", law), ("time", time)):
+            scores = []
+            for order in orders:
+                Y, r = measured[order][:, :, kept], []
+                for part in parts:
+                    train = fitted.copy()
+                    train[part] = False
+                    mean, sd = X[train].mean(axis=0), X[train].std(axis=0)
+                    sd[sd < 1e-9] = np.inf
+                    fit = ridge().fit((X[train] - mean) / sd, Y[train], groups=np.nonzero(train)[0])
+                    rows = [(c, t) for c in part for t in np.flatnonzero(scored[c])]
+                    predicted = fit.predict((np.array([X[row] for row in rows]) - mean) / sd)
+                    truth = np.array([Y[row] for row in rows])
+                    r.append([np.corrcoef(predicted[:, k], truth[:, k])[0, 1] for k in range(truth.shape[1])])
+                scores.append(np.array(r))
+            r, scale = scores[0], np.sqrt(reliability[kept])
+            same, *null = ((each.mean(axis=0) / scale).mean() for each in scores)
+            own = np.full(len(kept), np.nan)
+            own[kept] = r.mean(axis=0)
+            normalized = np.where(kept, own / np.sqrt(np.maximum(reliability, 0.1)), np.nan)
+            neurons += list(zip([name] * 6, [epoch] * 6, range(6), reliability, own, normalized, strict=True))
+            by_fold = (r / scale).mean(axis=1)
+            folds += [(name, epoch, k, by_fold[k]) for k in range(3)]
+            p = (1 + np.sum(np.array(null) >= same)) / 5
+            numbers = (r.mean(), np.mean(null), np.quantile(null, 0.95), p, kept.sum(), (~kept).sum(), 18, scored.sum())
+            models.append((name, epoch, by_fold.mean(), np.nan, np.nan, *numbers))  # three folds make no interval
+    columns = ["model", "epoch", "neuron", "reliability", "r", "r_normalized"]
+    check = {"rtol": 1e-6, "atol": 1e-6, "check_dtype": False}
+    pd.testing.assert_frame_equal(found.neurons, pd.DataFrame(neurons, columns=columns), **check)
+    columns = ["model", "epoch", "fold", "r_normalized"]
+    pd.testing.assert_frame_equal(found.folds, pd.DataFrame(folds, columns=columns), **check)
+    columns = ["model", "epoch", "r_normalized", "low", "high", "r", "null_mean", "null_95", "p"]
+    columns += ["n_neurons", "n_dropped", "n_conditions", "n_frames"]
+    pd.testing.assert_frame_equal(found.models, pd.DataFrame(models, columns=columns), **check)
+    assert found.models["n_dropped"].tolist() == [1, 1, 1, 1]
 
 
 def test_the_law_follows_hidden_balls_and_nothing_follows_time(world, law) -> None:
@@ -126,7 +148,9 @@ def test_the_law_follows_hidden_balls_and_nothing_follows_time(world, law) -> No
         assert rows.loc[("law", "occluded"), "r_normalized"] > 0.85
         assert rows.loc[("law", "occluded"), "p"] == 1 / 40
         assert rows.loc[("law", "occluded"), "null_95"] < 0.5
-        assert rows.loc[("law", "occluded"), "low"] < rows.loc[("law", "occluded"), "r_normalized"]
+        folds = found.folds.query("model == 'law' and epoch == 'occluded'")["r_normalized"].to_numpy()
+        interval = cross_validated_interval(folds, 1 / 5, 0.95)
+        assert rows.loc[("law", "occluded"), ["low", "high"]].tolist() == [interval.low, interval.high]
         assert abs(rows.loc[("time", "occluded"), "r_normalized"]) < 0.25
         time = rows.loc[("time", "occluded")]
         assert time["null_mean"] == pytest.approx(time["r_normalized"], abs=0.15)  # exchanged or not, time is time
@@ -176,15 +200,25 @@ def test_neurons_are_predicted_by_other_conditions_alone(world, law) -> None:
 
 def test_movies_agree_frame_by_frame(world, law) -> None:
     models = {"law": law, "time": time_features(18, 18)}
-    found = movie_agreement(models, world.neural, world.visible, n_permutations=19)
+    found = movie_agreement(models, world.neural, world.visible, n_permutations=19, seed=3)
     rows = found[found["model"] == "law"].set_index("time")
-    means = world.neural.mean(axis=3)
-    plain = compare(rdm(law[:, 5], "euclidean"), rdm(means[:, 5], "euclidean"), "spearman")[0, 0]
-    assert rows.loc[5, "score"] == pytest.approx(plain, abs=0.05)  # there plain, here cross-validated
+    rng = np.random.default_rng(3)
+    orders = [np.arange(18), *(rng.permutation(18) for _ in range(19))]
+    scores = np.empty((20, 18))
+    labels = np.repeat(np.arange(18), 4), np.tile(np.arange(4), 18)
+    for time in range(18):
+        trials = np.moveaxis(world.neural[:, time], 2, 1).reshape(72, 6)  # of every condition its repeats in turn
+        square = square_rdms(rdm(law[:, time], "euclidean"))
+        moved = np.stack([square[np.ix_(order, order)][np.triu_indices(18, 1)] for order in orders])
+        scores[:, time] = compare(moved, rdm(trials, "crossnobis", *labels), "spearman")[:, 0]
+    observed, null = scores[0], scores[1:]
+    np.testing.assert_allclose(rows["score"], observed)
+    np.testing.assert_allclose(rows["null_95"], np.quantile(null, 0.95, axis=0))
+    np.testing.assert_allclose(rows["p"], (1 + (null >= observed).sum(axis=0)) / 20)
+    np.testing.assert_allclose(rows["p_fwer"], (1 + (null.max(axis=1)[:, None] >= observed).sum(axis=0)) / 20)
+    np.testing.assert_allclose(rows["hidden"], (~world.visible).mean(axis=0))
     assert (rows.loc[:12, "score"] > 0.4).all()
     assert (rows.loc[:12, "p_fwer"] == 0.05).all()
-    assert (rows["null_95"] < 0.3).all()
-    assert rows["hidden"].iloc[[0, -1]].tolist() == [0, 1]
     assert found[found["model"] == "time"]["score"].isna().all()
 
 

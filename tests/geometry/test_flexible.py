@@ -9,9 +9,19 @@ from refusals import refused
 from rsatoolbox.model import ModelFixed, ModelInterpolate, ModelSelect, ModelWeighted
 from rsatoolbox.model.fitter import fit_interpolate, fit_regress_nn, fit_select
 from rsatoolbox.util.inference_util import extract_variances
+from scipy.stats import t
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry import FlexibleModel, compare_models, fit_weights, flexible_bootstrap, rdm
+from brainalign.geometry import (
+    FlexibleModel,
+    compare_models,
+    fit_weights,
+    flexible_bootstrap,
+    flexible_permutation_test,
+    rdm,
+    score_combinations,
+)
+from brainalign.geometry.inference.flexible import _default_folds
 
 TOOLBOX = {
     "spearman": "spearman",
@@ -159,3 +169,42 @@ def test_bad_input() -> None:
         flexible_bootstrap(subjects, models, "cosine", rng=np.random.default_rng(0), n_folds=(1, 2))
     refused("method must be one of", flexible_bootstrap, subjects, models, "tau-a", rng=np.random.default_rng(0))
     refused("91 pairs", fit_weights, subjects, FlexibleModel(candidates[:, :6]), "cosine")
+
+
+def test_combinations_beside_selection_and_their_null() -> None:
+    subjects, candidates = world(8)
+    models = {("net", "all"): FlexibleModel(candidates), ("net", "two"): FlexibleModel(candidates[1:3], "interpolate")}
+    sets = {"it": subjects[:, None], "v4": subjects[1:, None]}
+    found = score_combinations(sets, models, "pearson", 14, 5, 4, 0.1)
+    assert found[["reference", "model", "layer"]].to_numpy().tolist() == [
+        [name, "net", layer] for name in sets for layer in ("all", "two")
+    ]
+    for name, rdms in sets.items():
+        rows, rng = found[found["reference"] == name], np.random.default_rng(4)
+        given = [*models.values(), *(FlexibleModel(model.rdms, "select") for model in models.values())]
+        result = flexible_bootstrap(rdms[:, 0], given, "pearson", 14, rng)
+        tests = [flexible_permutation_test(rdms[:, 0], model, "pearson", 5, rng) for model in models.values()]
+        se = result.se()[:2]
+        gains = np.array([[1, 0, -1, 0, 0, 0], [0, 1, 0, -1, 0, 0]])
+        expected = {
+            "score": result.scores[:2], "se": se, "low": result.scores[:2] - t.ppf(0.95, result.dof) * se,
+            "selected": result.scores[2:], "gain": result.scores[:2] - result.scores[2:],
+            "gain_p": result.test(gains)[1], "null_mean": [test.null.mean() for test in tests],
+            "null_high": [np.quantile(test.null, 0.95) for test in tests], "null_p": [test.p for test in tests],
+            "n_undefined": [result.n_undefined] * 2, "ceiling_high": [result.ceiling[1]] * 2,
+        }  # fmt: skip
+        for column, values in expected.items():
+            np.testing.assert_allclose(rows[column], values, err_msg=column)
+        weights = [fit_weights(rdms[:, 0], model, "pearson") for model in models.values()]
+        assert rows["weights"].tolist() == [" ".join(f"{w:.2f}" for w in each / each.sum()) for each in weights]
+    opposite = FlexibleModel(subjects.mean(axis=0).max() - subjects.mean(axis=0)[None])
+    none = score_combinations({"it": subjects[:, None]}, {("net", "none"): opposite}, "pearson", 5, 2, over="stimuli")
+    assert none[["weights", "over"]].to_numpy().tolist() == [["0.00", "stimuli"]]
+
+
+def test_folds_are_more_where_each_keeps_several() -> None:
+    """Of what a draw holds of n, .632 n."""
+    of_subjects = {1: 1, 2: 2, 9: 2, 10: 3, 18: 3, 19: 4, 31: 4, 32: 5, 99: 5}
+    of_stimuli = {6: 2, 18: 2, 19: 3, 37: 3, 38: 4, 63: 4, 64: 5, 99: 5}
+    assert {n: _default_folds(n, 6)[0] for n in of_subjects} == of_subjects
+    assert {n: _default_folds(1, n)[1] for n in of_stimuli} == of_stimuli

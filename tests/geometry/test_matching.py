@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 from scipy.linalg import subspace_angles
@@ -17,6 +18,7 @@ from brainalign.geometry import (
     best_coupling,
     canonical_correlations,
     cka,
+    compare_networks,
     cross_correlations,
     linear_predictivity,
     match_units,
@@ -150,12 +152,13 @@ def test_mistakes_are_named(pair: tuple[np.ndarray, np.ndarray, np.ndarray]) -> 
     refused("1 NaN or infinite", best_coupling, np.array([[0, np.nan]]))
 
 
-STIMULI, UNITS, SEEDS = 200, 30, 6
+STIMULI, UNITS = 200, 30
 
 
-def worlds(seed: int) -> dict[str, np.ndarray]:
+@pytest.fixture(scope="module")
+def world() -> dict[str, np.ndarray]:
     """Units of falling variance, and copies in another order, turned, mapped, and unrelated ones like them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     falling = np.arange(1, UNITS + 1) ** -0.3
     X = rng.normal(size=(STIMULI, UNITS)) * falling
     return {
@@ -167,16 +170,6 @@ def worlds(seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def mean_of(copy: str, method: str) -> float:
-    drawn = [worlds(seed) for seed in range(SEEDS)]
-    return float(np.mean([similarity(world["X"], world[copy], method) for world in drawn]))
-
-
-@pytest.fixture(scope="module")
-def world() -> dict[str, np.ndarray]:
-    return worlds(0)
-
-
 @pytest.mark.parametrize("method", SIMILARITIES)
 def test_a_permuted_copy_is_the_same(method: str, world: dict[str, np.ndarray]) -> None:
     assert similarity(world["X"], world["permuted"], method) == pytest.approx(1, abs=1e-10)
@@ -186,23 +179,8 @@ def test_what_each_measure_ignores(world: dict[str, np.ndarray]) -> None:
     X, rotated, mapped = world["X"], world["rotated"], world["mapped"]
     for method in ("cka", "plain_cka", "cca", "svcca", "pwcca", "procrustes"):
         assert similarity(X, rotated, method) == pytest.approx(1, abs=1e-10)
-    for method in ("one_to_one", "soft"):
-        assert mean_of("rotated", method) == pytest.approx(0.35, abs=0.02)
     assert similarity(X, mapped, "cca") == pytest.approx(1, abs=1e-10)
     assert similarity(X, mapped, "pwcca") == pytest.approx(1, abs=1e-10)
-    assert mean_of("mapped", "cka") == pytest.approx(0.77, abs=0.03)
-
-
-def test_unrelated_units(world: dict[str, np.ndarray]) -> None:
-    X, Y = world["X"], world["independent"]
-    assert abs(similarity(X, Y, "cka")) < 0.02
-    assert mean_of("independent", "plain_cka") == pytest.approx(0.09, abs=0.01)
-    rng = np.random.default_rng(1)
-    white = {p: (rng.normal(size=(100, p)), rng.normal(size=(100, p))) for p in (50, 500, 5000)}
-    for p, plain in ((50, 0.34), (500, 0.83), (5000, 0.98)):
-        assert cka(*white[p], debiased=False) == pytest.approx(plain, abs=0.02)
-        assert abs(cka(*white[p])) < 0.05
-    assert abs(cka(X, shuffled_units(X, rng))) < 0.03
 
 
 def test_debiased_cka_against_u_centred_matrices() -> None:
@@ -282,3 +260,53 @@ def test_mistakes_of_similarity_are_named() -> None:
     constant = np.ones((20, 2))
     for method in SIMILARITIES:
         assert np.isnan(similarity(constant, X[:, :3], method))
+
+
+def test_layers_of_networks_with_their_nulls() -> None:
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(16, 4))
+    layers = {
+        ("a", "1"): x, ("a", "2"): rng.normal(size=(16, 18)), ("b", "1"): x @ rng.normal(size=(4, 7)) + 0.1,
+        ("c", "flat"): np.ones((16, 3)),
+    }  # fmt: skip
+    measures, regressor = ("cka", "cca", "one_to_one", "predicts", "predicted"), Ridge(1.0)
+    found = compare_networks(layers, measures, max_units=5, draws=3, regressor=regressor, seed=2)
+    rng = np.random.default_rng([2, 0])
+    fit, other = np.array_split(rng.permutation(16), 2)
+    units = {k: X if X.shape[1] <= 5 else X[:, np.sort(rng.permutation(X.shape[1])[:5])] for k, X in layers.items()}
+    rows = []
+    for a, b in ((0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
+        a, b = list(layers)[a], list(layers)[b]
+        for measure in measures:
+            rng, matched = np.random.default_rng([2, 1]), measure == "one_to_one"
+            X, Y = (units if matched else layers)[a], (units if matched else layers)[b]
+            rotated, note = np.nan, ""
+
+            def score(second: np.ndarray, held_out: np.ndarray, X=X, matched=matched, measure=measure) -> float:
+                if matched:
+                    return match_units(X[fit], second, measure, (X[other], held_out)).score
+                if measure in ("predicts", "predicted"):
+                    return linear_predictivity(X, second, regressor, seed=2)[measure == "predicted"]
+                return similarity(X, second, measure)
+
+            if measure == "cca" and 18 in (X.shape[1], Y.shape[1]):
+                value, null = np.nan, [np.nan]
+                note = "cca of 18 units on 16 stimuli is 1 whatever they represent"
+            elif matched:
+                value = score(Y[fit], Y[other])
+                null = [score(Z[fit], Z[other]) for Z in [shuffled_units(Y, rng) for _ in range(3)]]
+                rotated = np.mean([score(*rotated_copy(Y[fit], rng, Y[other])) for _ in range(3)])
+            else:
+                value, null = score(Y, Y), [score(rng.permutation(Y), Y) for _ in range(3)]
+            if np.isnan(value) and not note:
+                note = "undefined: a layer is constant, or holds nothing but noise"
+            numbers = (value, np.mean(null), max(null), rotated, note, 16, 8 * matched, X.shape[1], Y.shape[1])
+            rows.append((*a, *b, measure, *numbers))
+    columns = ["model_a", "layer_a", "model_b", "layer_b", "measure", "value", "null", "null_high", "rotated", "note"]
+    expected = pd.DataFrame(rows, columns=[*columns, "n_stimuli", "n_fit", "n_units_a", "n_units_b"])
+    pd.testing.assert_frame_equal(found, expected)
+    assert found["value"].notna().sum() == 12
+    bare = compare_networks(layers, ("cka", "soft"), draws=0).iloc[0]
+    assert bare[["null", "null_high", "rotated"]].isna().all()
+    refused("predictions of one layer from another need a regressor", compare_networks, layers, ("predicts",))
+    refused("b 1 has 15 rows", compare_networks, layers | {("b", "1"): x[1:]}, ("cka",))

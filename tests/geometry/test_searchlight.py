@@ -198,6 +198,14 @@ def test_equals_comparing_every_permutation(search: Searchlight, models: np.ndar
         np.testing.assert_allclose(found.p_fwer[k], np.where(undefined, np.nan, p))
         above = found.scores[k] > found.threshold(0.05)[k] + 1e-9
         np.testing.assert_array_equal(above, found.p_fwer[k] <= 0.05)
+    anywhere = found.largest[np.isfinite(found.scores).any(axis=1)].max(axis=0)
+    reached = (anywhere >= found.scores[..., None] - 1e-5).sum(axis=2)
+    p = np.where(np.isnan(found.scores), np.nan, (1 + reached) / (1 + DRAWS))
+    np.testing.assert_allclose(found.p_anywhere(), p)
+    assert (found.p_anywhere() <= 0.05).sum() == (found.scores > found.threshold_anywhere() + 1e-9).sum()
+    assert found.threshold_anywhere(1 / 60) == anywhere.max()
+    assert found.threshold_anywhere(0.01) == np.inf  # fewer than 60 orders
+    np.testing.assert_array_equal(found.sizes, search.neighbourhoods.sizes)
 
 
 def test_float32_changes_no_verdict(search: Searchlight, models: np.ndarray) -> None:

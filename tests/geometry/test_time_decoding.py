@@ -167,6 +167,34 @@ def test_areas_with_ties_and_of_weighted_trials() -> None:
             assert found[k, column] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_of_drawn_trials(n_classes: int) -> None:
+    """Each fold as scikit-learn weighs its test trials."""
+    values, labels, runs = world(n_classes, seed=4)
+    folds, score = leave_one_group_out(runs), "auc" if n_classes == 2 else "accuracy"
+    found = decode_times(values, labels, folds, score=score, ridge=RIDGE)
+    codes = np.unique(labels, return_inverse=True)[1]
+    weights = np.random.default_rng(5).multinomial(N, np.full(N, 1 / N), size=4)
+    weights[0] = 1
+    expected = np.zeros((4, TIMES))
+    for k, (train, test) in enumerate(folds):
+        assert found.truth[k].tolist() == codes[test].tolist()
+        for time in range(TIMES):
+            model = reference().fit(values[train, :, time], labels[train])
+            decided = model.decision_function(values[test, :, time])
+            right = model.predict(values[test, :, time]) == labels[test]
+            np.testing.assert_allclose(found.decisions[k][:, time], decided if score == "auc" else right, atol=1e-9)
+            for draw, own in enumerate(weights[:, test]):
+                if score == "auc":
+                    expected[draw, time] += roc_auc_score(codes[test] == 1, decided, sample_weight=own) / RUNS
+                    continue
+                recalls = [np.average(right[codes[test] == c], weights=own[codes[test] == c]) for c in range(3)]
+                expected[draw, time] += np.mean(recalls) / RUNS
+    np.testing.assert_allclose(found.draws(folds, weights), expected)
+    np.testing.assert_allclose(found.draws(folds, weights)[0], found.score)
+    assert (found.chance, found.measure) == (1 / n_classes, score)
+
+
 def test_areas_with_ties_of_several_rows() -> None:
     rng = np.random.default_rng(8)
     decisions = rng.integers(4, size=(3, 2, 20)).astype(float)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from refusals import refused
+from scipy.stats import norm
 
 from brainalign.checks import BrainalignError
 from brainalign.config import ConceptSettings
@@ -49,6 +50,7 @@ from brainalign.geometry.odd_one_out import networks
 from brainalign.geometry.odd_one_out.embedding import _all_pairs, _some_pairs
 from brainalign.regression import Ridge
 from brainalign.simulation import concept_world
+from brainalign.statistics import fdr
 
 WORLD = concept_world(24, 3, 1500, n_repeated=60, n_people=8, seed=2)
 TRUE = object_similarities(WORLD.embedding)
@@ -191,6 +193,31 @@ def test_the_penalty_is_chosen_on_held_out_triplets() -> None:
     assert found.alpha_ == 0.04
     assert found.cv_scores_.argmax() == 0  # everything is 0: the surprise of a guess
     assert found.cv_scores_[0] == pytest.approx(np.log(3), abs=1e-3)
+
+
+class Given(SparseConcepts):
+    """Whose embedding is the world's with noise of a size that its penalty says."""
+
+    def _train(self, rows: np.ndarray, n_objects: int, fits: list[tuple[float, int]]) -> list[np.ndarray]:
+        noise = np.random.default_rng(len(rows)).random((24, 3))
+        return [WORLD.embedding + alpha * noise + (seed - 3) for alpha, seed in fits]
+
+
+def test_the_largest_penalty_within_one_standard_error() -> None:
+    chosen = []
+    for n in range(300, 1200, 60):
+        rows, alphas = WORLD.triplets[:n], (0.2, 0.0, 0.8, 0.1, 0.4)
+        found = Given(alphas, validation_share=0.2, seeds=(3, 4)).fit(rows, 24)
+        split = split_triplets(rows, 0.2, np.random.default_rng(3))
+        of = Given(alphas)._train(rows[split.train], 24, [(alpha, 3) for alpha in alphas])
+        test = rows[split.test]
+        surprise = np.array([-np.log(choice_probabilities(e @ e.T, test)[:, 2]) for e in of])
+        np.testing.assert_allclose(found.cv_scores_, surprise.mean(axis=1))
+        excess = surprise - surprise[surprise.mean(axis=1).argmin()]
+        within = excess.mean(axis=1) <= excess.std(axis=1, ddof=1) / np.sqrt(len(test))
+        chosen.append(found.alpha_)
+        assert found.alpha_ == max(np.array(alphas)[within])
+    assert len(set(chosen)) > 1
 
 
 def test_estimators_refuse_what_makes_no_sense() -> None:
@@ -440,10 +467,16 @@ def test_training_is_a_plain_loop_of_adam(kind: str, n_dims: int) -> None:
     options = {"n_dims": n_dims, "epochs": 2, "least_steps": 11, "batch_size": 100 if n_dims == 3 else 3, "seeds": (7,)}
     rows = WORLD.triplets[:130] if n_dims == 3 else WORLD.triplets[:10]
     if kind == "sparse":
-        model = SparseConcepts((0.3,), least_weight=0.0, **options).fit(rows, 24)
+        model = SparseConcepts((0.05,), least_weight=0.0, learning_rate=0.02, **options).fit(rows, 24)
         seen = np.isin(np.arange(24), rows)
         values = trained(rows, model, 7)[0].numpy() * seen[:, None]
         np.testing.assert_allclose(model.embedding_, values[:, np.argsort(-values.sum(axis=0))], atol=2e-3)
+        largest = np.sort(values.max(axis=0))[-3:]
+        assert largest[1] - largest[0] > 1e-3
+        least = {"least_weight": largest[:2].mean(), "learning_rate": 0.02}
+        fewer = SparseConcepts((0.05,), **least, **options).fit(rows, 24)
+        assert fewer.embedding_.shape[1] == 2
+        np.testing.assert_allclose(fewer.embedding_.max(axis=0).min(), largest[1], atol=2e-3)
         return
     model = VariationalConcepts(0.3, 2.0, 0.7, q=1.0, least_objects=0, **options).fit(rows, 24)
     location, scale = (part.numpy() for part in trained(rows, model, 7))
@@ -452,3 +485,9 @@ def test_training_is_a_plain_loop_of_adam(kind: str, n_dims: int) -> None:
     np.testing.assert_allclose(model.location_, location[:, order], atol=2e-3)
     np.testing.assert_allclose(model.scale_, scale[:, order], atol=2e-3)
     np.testing.assert_allclose(model.embedding_, np.maximum(location[:, order], 0) * seen, atol=2e-3)
+    p = norm.cdf(-location[model.seen_] / scale[model.seen_])
+    counts = np.array([(fdr(column) <= 0.3).sum() for column in p.T])
+    least = int(np.median(counts))
+    fewer = VariationalConcepts(0.3, 2.0, 0.7, q=0.3, least_objects=least, **options).fit(rows, 24)
+    assert fewer.n_objects_with_[0].tolist() == counts.tolist()
+    assert fewer.embedding_.shape[1] == (counts > least).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ from pydantic import ValidationError
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import AlignSettings
-from brainalign.geometry import object_similarities, odd_one_out_accuracy, rdm
+from brainalign.geometry import (
+    object_similarities,
+    odd_one_out_accuracy,
+    rdm,
+    region_table,
+    repeated_ceilings,
+    split_objects,
+    square_rdms,
+    unrepeated,
+)
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report import ALIGNMENT_TABLES, alignment_section, no_alignment
 from brainalign.simulation import abstraction_world
@@ -33,8 +43,8 @@ class Study:
         drawn = np.unique(np.sort(rng.integers(n, size=(20_000, 3)), axis=1), axis=0)
         drawn = rng.permutation(drawn[(np.diff(drawn, axis=1) > 0).all(axis=1)])
         self.triplets = self.world.judge(drawn[:-80], rng)[0]
-        repeats = self.world.judge(np.repeat(drawn[-80:], 12, axis=0), rng)[0]
-        self.save("triplets", Arrays({"triplets": self.triplets, "repeats": repeats}), stimuli=self.ids)
+        self.repeats = self.world.judge(np.repeat(drawn[-80:], 12, axis=0), rng)[0]
+        self.save("triplets", Arrays({"triplets": self.triplets, "repeats": self.repeats}), stimuli=self.ids)
         kinds = np.eye(10)[self.world.superordinate].astype(np.float32)  # what an embedding of judgements might hold
         self.save("concepts", Arrays({"sparse": kinds}), stimuli=self.ids)
         layers = {
@@ -46,10 +56,12 @@ class Study:
         for model, values in layers.items():
             made = {k: Features(10 * v[order].astype(np.float32), stimuli, k) for k, v in values.items()}
             self.save("features", Layers(made), model=model)
-        shown = rng.permutation(n)[:60]
+        self.rdms, self.shown = [], rng.permutation(n)[:60]
+        shown = self.shown
         for subject in ("01", "02"):
             patterns = [np.eye(10)[labels[shown]] for labels in (self.world.lookalike, self.world.superordinate)]
             rdms = [rdm(p + 0.2 * rng.normal(size=p.shape), "euclidean") for p in patterns]
+            self.rdms.append(rdms)
             path = artifact_path(folder, "brains", "rdm", subject=subject)
             about = {"conditions": [self.ids[k] for k in shown], "groups": ["V1", "IT"]}
             save(path, Arrays({"responses": np.stack(rdms)}), BY, **about)
@@ -69,7 +81,9 @@ class Study:
             "regions": [artifact_path(self.folder, "brains", "rdm", subject=subject) for subject in ("01", "02")],
         }
         outputs = {name: self.path(name) for name in OUTPUTS}
-        return run_step("align", {"align": OPTIONS | options, "concepts": concepts}, inputs=inputs, outputs=outputs)
+        return run_step(
+            "align", {"align": OPTIONS | options, "concepts": concepts}, inputs=inputs, outputs=outputs, seed=1
+        )
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +123,33 @@ def test_weights_and_features_are_written(study: Study) -> None:
 
 
 def test_aligned_features_stand_beside_brains(study: Study) -> None:
+    about = load_sidecar(study.path("alignment"))["details"]
+    triplets = unrepeated(study.triplets, study.repeats, 160)
+    split = split_objects(triplets, 160, 0.25, np.random.default_rng(1))
+    expected = {"teacher": ["one", "deep"], "n_train": len(split.train), "n_unseen": 40, "n_objects": 160}
+    assert about | expected == about
+    assert about["penalty"] in OPTIONS["penalties"]
+    assert about["ceilings"] == pytest.approx(asdict(repeated_ceilings(study.repeats, 160)))
+    shown = np.sort(study.shown)  # in the order of all objects
+    i, j = np.triu_indices(60, 1)
+    order = np.argsort(study.shown)
+    rdms = {
+        region: np.stack([square_rdms(of[k])[order[i], order[j]] for of in study.rdms])
+        for k, region in enumerate(("V1", "IT"))
+    }
+    aligned = load(study.path("aligned"), Arrays)
+    table = pd.read_parquet(study.path("alignedregions"))
+    for model in ("one", "two"):
+        mine = table[(table["model"] == model) & (table["control"] == "aligned")].reset_index(drop=True)
+        expected = region_table(rdms, aligned[model][shown], 19, 1)
+        pd.testing.assert_frame_equal(mine[expected.columns], expected, rtol=1e-3, atol=1e-4)
+    rows = table[["model", "layer", "control", "region"]].to_numpy().tolist()
+    assert rows == [
+        [model, layer, control, region]
+        for model, layer in (("one", "deep"), ("two", "l0"))
+        for control in ("unaligned", "aligned")
+        for region in ("V1", "IT")
+    ]
     scores = pd.read_parquet(study.path("alignedregions")).set_index(["model", "region", "control"])["score"]
     for model in ("one", "two"):
         assert scores[model, "IT", "aligned"] > scores[model, "IT", "unaligned"] + 0.1

@@ -8,9 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import run_step
+from rsatoolbox.rdm import load_rdm
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.geometry import noise_covariance, rdm
+from brainalign.geometry import (
+    dual_bootstrap,
+    from_rsatoolbox,
+    noise_covariance,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_permutation_places,
+    rdm_permutation_test,
+    replicate_rdms,
+)
 from brainalign.io import Provenance, artifact_path, load, save
 
 N_STIMULI, N_RUNS, N_TARGETS = 7, 4, 9
@@ -21,9 +31,12 @@ def files(folder: Path, *suffixes: str) -> dict[str, Path]:
     return {suffix: artifact_path(folder, "d", suffix, subject="01") for suffix in suffixes}
 
 
+LAYERS = ("true", "other", "single", "equal")
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray]:
-    """Write responses to every stimulus in every run, splits that test all of them, noise, and the true features."""
+def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]:
+    """Write responses to every stimulus in every run, splits that test all of them, noise, and features, one true."""
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(N_STIMULI, N_TARGETS))
     rows = np.concatenate([np.arange(N_STIMULI)] + [rng.permutation(N_STIMULI) for _ in range(N_RUNS - 1)])
@@ -40,51 +53,89 @@ def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray]:
     residuals = rng.normal(size=(50, N_TARGETS)).astype(np.float32)
     save(where["noise"], Arrays(residuals=residuals), provenance, dof=40)
     stimuli = pd.DataFrame({"stimulus_id": NAMES})
-    layer = Features(truth.astype(np.float32), stimuli, "true")
-    save(artifact_path(tmp_path, "d", "features", model="net"), Layers(true=layer), provenance)
-    return tmp_path, responses, residuals
+    features = (truth, rng.normal(size=(N_STIMULI, 4)), truth[:, :1], np.eye(N_STIMULI))
+    made = {name: Features(X.astype(np.float32), stimuli, name) for name, X in zip(LAYERS, features, strict=True)}
+    save(artifact_path(tmp_path, "d", "features", model="net"), Layers(made), provenance)
+    models = {name: rdm(layer.values, "correlation") for name, layer in made.items()}
+    return tmp_path, responses, residuals, models
 
 
 def run(step: str, folder: Path, noise: str, settings: dict[str, object]) -> int:
     inputs = files(folder, "responses", noise) | {"features": artifact_path(folder, "d", "features", model="net")}
     outputs = files(folder, "rdm", "comparison") | {"rsatoolbox": folder / "rdms.hdf5"}
-    return run_step(step, {step: settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
+    return run_step(step, {step: settings, "confidence": 0.95}, inputs=inputs, outputs=outputs, seed=3)
 
 
-def test_blocks(study: tuple[Path, Responses, np.ndarray]) -> None:
-    folder, responses, residuals = study
+def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]) -> None:
+    folder, responses, residuals, models = study
     distances = ["crossnobis", "correlation", "euclidean", "mahalanobis"]
     assert run("compare", folder, "noise", {"distances": distances, "permutations": 50}) == 0
     where = files(folder, "rdm", "comparison")
     found, noise = load(where["rdm"], Arrays), noise_covariance(residuals, 40)
     labels = responses.trials["stimulus_id"].to_numpy(), responses.trials["run"].to_numpy()
+    no_distance = "this space has no such distances: a stimulus has constant features, or there is only one feature"
+    rows = []
     for distance in distances:
         precision = noise if distance in ("crossnobis", "mahalanobis") else None
         np.testing.assert_allclose(found[distance], rdm(responses.values, distance, *labels, precision), rtol=1e-5)
+        replicates = replicate_rdms(responses.values, distance, *labels, precision)
+        np.testing.assert_allclose(found[f"{distance}_replicates"], replicates, rtol=1e-5)
+        for comparison in ("spearman", "cosine"):
+            low, high = rdm_noise_ceiling(replicates, comparison)
+            for layer, model in models.items():
+                numbers, note = [np.nan] * 3, no_distance
+                if layer != "single":
+                    test = rdm_permutation_test(replicates, model, comparison, 50, np.random.default_rng(3))
+                    numbers, note = [test.score, test.p, test.null.mean()], ""
+                if layer == "equal":
+                    note = "all stimuli are equally far apart in this space: nothing to test"
+                rows.append((distance, comparison, "net", layer, *numbers, np.nan, np.nan, 2, note, low, high))
+    columns = ["distance", "comparison", "model", "layer", "score", "p", "null_mean", "low", "high", "n", "note"]
+    expected = pd.DataFrame(rows, columns=[*columns, "ceiling_low", "ceiling_high"])
     table = load(where["comparison"], pd.DataFrame)
-    assert set(table["distance"]) == set(distances)
-    assert (table["score"] > 0.5).all()
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-4)
+    assert (table.loc[table["layer"] == "true", "score"] > 0.5).all()
+    theirs = from_rsatoolbox(load_rdm(str(folder / "rdms.hdf5"), file_type="hdf5"))
+    assert theirs.of_rdms["name"].tolist() == [*distances, *(f"net {layer}" for layer in LAYERS)]
+    assert theirs.of_rdms["kind"].tolist() == ["responses"] * 4 + ["model"] * 4
+    assert theirs.subjects.tolist() == theirs.of_rdms["session"].tolist() == [1] * 8
+    assert theirs.conditions.tolist() == NAMES
 
 
 @pytest.mark.parametrize("distance", ["correlation", "crossnobis", "euclidean"])
-def test_images(study: tuple[Path, Responses, np.ndarray], distance: str) -> None:
-    folder, responses, _ = study
+def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], distance: str) -> None:
+    folder, responses, _, models = study
     settings = {"distance": distance, "permutations": 50, "draws": 100}
     assert run("compare_images", folder, "splits", settings) == 0
     where = files(folder, "rdm", "comparison")
-    labels = responses.trials["stimulus_id"].to_numpy(), responses.trials["run"].to_numpy()
-    found = load(where["rdm"], Arrays)["responses"]
-    np.testing.assert_allclose(found[0], rdm(responses.values, distance, *labels), rtol=1e-4, atol=1e-6)
-    [row] = load(where["comparison"], pd.DataFrame).to_dict("records")
-    assert row["ceiling_low"] > 0.5
-    assert row["score"] > 0.5
-    assert np.isfinite(row["se"])
+    trials = responses.trials
+    labels = trials["stimulus_id"].to_numpy(), trials["run"].to_numpy()
+    found = load(where["rdm"], Arrays)
+    average = rdm(responses.values, distance, *labels)
+    np.testing.assert_allclose(found["responses"][0], average, rtol=1e-4, atol=1e-6)
+    if distance == "crossnobis":
+        repeats = replicate_rdms(responses.values, distance, *labels)
+    else:
+        order = np.array([np.flatnonzero((labels[1] == str(r)) & (labels[0] == n))[0] for r in range(4) for n in NAMES])
+        repeats = rdm(responses.values[order].reshape(4, N_STIMULI, N_TARGETS), distance)
+    stacked = np.stack(list(models.values()))
+    test = rdm_permutation_places(repeats[None], stacked, "spearman", 50, np.random.default_rng(3))
+    draws = dual_bootstrap(repeats, stacked[:1], "spearman", 100, np.random.default_rng(3), over="stimuli")
+    low, high = rdm_noise_ceiling(repeats, "spearman")
+    expected = pd.DataFrame({"model": "net", "layer": list(LAYERS), "group": "V1", "score": test.scores[0]}).assign(
+        se=[*draws.se(), *[np.nan] * 3],  # of the best layer of the model
+        p=test.p[0], p_fwer=test.p_fwer[0], null_mean=test.null_mean[0], null_high=test.null_high[0],
+        ceiling_low=low, ceiling_high=high, kind="layer",
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(load(where["comparison"], pd.DataFrame), expected, rtol=1e-4, atol=1e-6)
+    assert low > 0.5
+    assert expected["score"][0] > 0.5
 
 
 def test_crossnobis_needs_repeats(
-    study: tuple[Path, Responses, np.ndarray], capsys: pytest.CaptureFixture[str]
+    study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, responses, _ = study
+    folder, responses, _, _ = study
     once = responses.select(trials=(responses.trials["run"] == "0").to_numpy())
     save(files(folder, "responses")["responses"], once, Provenance("prepare_blocks", {}, ""))
     settings = {"distance": "crossnobis", "permutations": 50, "draws": 100}

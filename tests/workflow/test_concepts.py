@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ from worlds.small import write_things_files
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.checks import BrainalignError
-from brainalign.config import Config, load_descriptors
-from brainalign.geometry import rdm
+from brainalign.config import ConceptSettings, Config, load_descriptors
+from brainalign.geometry import rdm, unrepeated
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import concepts
 from brainalign.simulation import ConceptWorld, concept_world
@@ -101,7 +102,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory, world: ConceptWorld) -> tup
     settings = {"concepts": OPTIONS | {"regions_of": "brain"}}
     inputs = {"triplets": paths["triplets"], "features": features.values(), "regions": regions}
     outputs = {suffix: paths[suffix] for suffix in SUFFIXES}
-    assert run_step("concepts", settings, inputs=inputs, outputs=outputs) == 0
+    assert run_step("concepts", settings, inputs=inputs, outputs=outputs, seed=2) == 0
     return {suffix: load(paths[suffix], pd.DataFrame) for suffix in SUFFIXES[1:]}, results
 
 
@@ -115,7 +116,21 @@ def test_choices_stand_between_chance_and_ceiling(tables) -> None:
     assert row["ceiling_low"] < row["accuracy"] < row["ceiling_high"]  # what was planted
     details = load_sidecar(artifact_path(tables[1], "things", "choices"))["details"]
     assert details["ceilings"]["agreement"] < details["ceilings"]["accuracy"]
-    assert details["n_train"] == 2250
+    arrays = load(artifact_path(tables[1], "things", "triplets"), Arrays)
+    n_kept = len(unrepeated(arrays["triplets"], arrays["repeats"], 30))
+    assert (details["n_train"], details["n_objects"], details["starts"]) == (2250, 30, 3)
+    assert details["n_left_out"] == len(arrays["triplets"]) - n_kept
+    assert details["alpha"] == {"sparse": 0.03, "variational": None}
+    assert details["alpha_at_edge"] is False  # one penalty has no edge
+    embeddings = load(artifact_path(tables[1], "things", "concepts"), Arrays)
+    dimensions = tables[0]["conceptdimensions"]
+    for method in ("sparse", "variational"):
+        mine = dimensions[dimensions["method"] == method]
+        assert mine["r"].tolist() == embeddings[f"{method}_r"].tolist()
+        best = int(np.argmax(details["mean_r"][method]))
+        assert details["n_dimensions"][method][best] == embeddings[method].shape[1] == len(mine)
+    kept = dimensions.query("method == 'sparse' and reproducible")["dimension"].tolist()
+    assert tables[0]["readouts"].query("model == 'knows'")["dimension"].tolist() == kept
 
 
 def test_dimensions_are_named_by_their_objects(tables, world: ConceptWorld) -> None:
@@ -150,6 +165,16 @@ def test_maps_are_averaged_over_their_places() -> None:
     found = concepts.layers_of({"net": Layers(layers)}, ["c", "a"])
     np.testing.assert_allclose(found["net", "map"], maps[[2, 0]].mean(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(found["net", "flat"], flat[[2, 0]])
+
+
+def test_a_penalty_at_the_edge_of_those_given() -> None:
+    def at_edge(alpha: float, *alphas: float) -> bool:
+        fit = SimpleNamespace(fitted=SimpleNamespace(alpha_=alpha))
+        return concepts._at_edge({"sparse": fit}, ConceptSettings(alphas=alphas))
+
+    assert [at_edge(alpha, 0.1, 0.3, 0.2) for alpha in (0.1, 0.2, 0.3)] == [True, False, True]
+    assert not at_edge(0.1, 0.1)
+    assert not concepts._at_edge({}, ConceptSettings(alphas=(0.1, 0.2)))
 
 
 def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_neural, read_videos
+from brainalign.encoding import Ridge
+from brainalign.geometry import movie_agreement, score_dynamics, time_features
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import OccludedBall, occluded_ball
 from brainalign.study import load_descriptor, parse
@@ -168,11 +170,25 @@ def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, wor
     outputs = {name: artifact_path(tmp_path, "ball", name, subject="1") for name in names}
     settings = {"dynamics": {"permutations": 19, "folds": 3}, "confidence": 0.95}
     inputs = {"descriptor": descriptor, "rollouts": path}
-    assert run_step("dynamics", settings, inputs=inputs, outputs=outputs, labels={"subject": "1"}) == 0
+    assert run_step("dynamics", settings, inputs=inputs, outputs=outputs, labels={"subject": "1"}, seed=4) == 0
     scores = load(outputs["dynamics"], pd.DataFrame)
     assert set(scores["epoch"]) == {"visible"}
     assert set(scores["name"]) == {"frames as shown", "time alone"}
     assert scores["low"].isna().all()
+    about = load_sidecar(outputs["dynamics"])["details"]
+    sizes = {"n_conditions": 24, "n_times": 18, "n_hidden": 0, "n_neurons": 8, "n_repeats": 4}
+    assert about | sizes == about
+    models = {"shown": load(path, Arrays)["frames as shown"], "time": time_features(24, 18)}
+    neural, shown = world.neural[:, :, :5], np.ones((24, 18), dtype=bool)
+    ridge = Ridge(device="cpu", dtype="float64")
+    expected = score_dynamics(models, neural, shown, ridge, folds=3, n_permutations=19, seed=4)
+    movie = movie_agreement(models, neural, shown, n_permutations=19, seed=4)
+    for name, table in zip(names, (expected.models, expected.neurons, expected.folds, movie), strict=True):
+        mine = load(outputs[name], pd.DataFrame).query("region == 'front'").reset_index(drop=True)
+        assert set(zip(mine["network"], mine["name"], mine["role"], strict=True)) == {
+            ("follower", "frames as shown", "model"), ("", "time alone", "control")
+        }  # fmt: skip
+        pd.testing.assert_frame_equal(mine[table.columns.drop("model")], table.drop(columns="model"), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,17 @@ import pytest
 from jobs import run_step
 from pydantic import ValidationError
 
+from brainalign import geometry
 from brainalign.arrays import Features, Layers
 from brainalign.config import MatchSettings
-from brainalign.io import Provenance, artifact_path, load_sidecar, save
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import match
+from brainalign.pipelines.compare.concepts import layers_of
+from brainalign.regression import Ridge
 from brainalign.report import MATCHING_TABLES, matching_section
 from brainalign.workflow import Job
 
-N, BY = 160, Provenance("test", {}, "")
+N, SEED, BY = 160, 1, Provenance("test", {}, "")
 OUTPUTS = ("similarity", "dimensions", "featurebias", "manifolds")
 MEASURES = ["cka", "procrustes", "one_to_one", "soft", "cca", "predicts", "predicted"]
 
@@ -61,7 +64,9 @@ class Networks:
             "features": [self.path("features", model=model) for model in dict.fromkeys(models)],
             "stimuli": self.folder / "stimuli.tsv",
         }
-        return run_step("match", settings, inputs=inputs, outputs={name: self.path(name) for name in OUTPUTS})
+        return run_step(
+            "match", settings, inputs=inputs, outputs={name: self.path(name) for name in OUTPUTS}, seed=SEED
+        )
 
     def tables(self) -> dict[str, pd.DataFrame]:
         return {name: pd.read_parquet(self.path(name)) for name in MATCHING_TABLES}
@@ -90,8 +95,6 @@ def test_what_is_shared_stands_out(networks: Networks) -> None:
     nothing = pairs.loc["seen", "l1", "other", "l0"]
     assert abs(nothing.loc["cka", "value"]) < 0.03
     assert abs(nothing.loc["one_to_one", "value"]) < 0.15
-    sidecar = load_sidecar(networks.path("similarity"))["details"]
-    assert sidecar["n_stimuli"] == N
 
 
 def test_what_cannot_be_computed_says_why(networks: Networks) -> None:
@@ -102,28 +105,6 @@ def test_what_cannot_be_computed_says_why(networks: Networks) -> None:
     constant = pairs.loc["seen", "l1", "other", "l1"]
     assert constant["value"].drop("predicted").isna().all()
     assert (constant["note"].drop("predicted") != "").all()
-
-
-def test_dimension_over_layers_and_training(networks: Networks) -> None:
-    table = networks.tables()["dimensions"]
-    assert set(table["n"]) == {N}
-    layers = table[table["step"] < 0]
-    assert set(layers["model"]) == {"seen", "again", "other"}
-    ratio = layers[layers["measure"] == "participation ratio"].set_index(["model", "layer"])["value"]
-    assert ratio["seen", "l0"] == pytest.approx(200 / (1 + 200 / N), rel=0.05)
-    training = table[(table["step"] >= 0) & (table["measure"] == "participation ratio") & (table["layer"] == "l1")]
-    assert training.set_index("step")["value"].to_dict()[0] < 1.2  # one direction at first
-    assert set(training["network"]) == {"seen"}
-    assert training.set_index("step")["value"].to_dict()[100] > 5
-
-
-def test_known_features_and_their_share(networks: Networks) -> None:
-    bias = networks.tables()["featurebias"].set_index(["model", "layer", "feature"])
-    kind = bias.loc["seen", "l1", "kind"]
-    assert kind["explained"] == pytest.approx(2.25 / (2.25 + 11), abs=0.05)
-    assert kind["decodability"] > 0.9
-    assert bias.loc[("seen", "l1", "noise"), "explained"] < 4 * bias.loc[("seen", "l1", "noise"), "chance"]
-    assert "half" not in bias.index.get_level_values("model")
 
 
 def test_categories_stand_out_where_they_are_planted(networks: Networks) -> None:
@@ -153,6 +134,62 @@ def test_categories_stand_out_where_they_are_planted(networks: Networks) -> None
     }
     late = training.set_index(["step", "layer"])["value"]
     assert late[0, "l1"] < 0.3 * late[100, "l1"]  # at first there is nothing else
+
+
+def test_numbers_are_those_of_the_library(networks: Networks) -> None:
+    """Of the stimuli in the order of the first model; every layer stands at its place, and as a step of its network."""
+    tables = networks.tables()
+    found = {model: load(networks.path("features", model=model), Layers) for model in networks.models}
+    ids = next(iter(found["seen"].values())).stimuli["stimulus_id"].tolist()
+    layers = layers_of(found, ids)
+    some = {key: layers[key] for key in (("seen", "l1"), ("again", "l0"))}
+    ridge = Ridge(np.logspace(-3, 6, 10), cv=10, dtype="float64")
+    expected = geometry.compare_networks(some, MEASURES, draws=2, regressor=ridge, seed=SEED)
+    pairs = tables["similarity"]
+    mine = pairs[(pairs["model_a"] == "seen") & (pairs["layer_a"] == "l1") & (pairs["model_b"] == "again")]
+    pd.testing.assert_frame_equal(mine.reset_index(drop=True), expected, rtol=1e-4, atol=1e-8)
+    dimensions = tables["dimensions"]
+    places = dimensions[["model", "layer", "number", "network", "step", "n_units"]].drop_duplicates()
+    assert places.to_numpy().tolist() == [
+        ["seen", "l0", 0, "", -1, 200],
+        ["seen", "l0", 0, "seen", 100, 200],
+        ["seen", "l1", 1, "", -1, 12],
+        ["seen", "l1", 1, "seen", 100, 12],
+        ["again", "l0", 0, "", -1, 12],
+        ["other", "l0", 0, "", -1, 8],
+        ["other", "l1", 1, "", -1, 3],
+        ["other", "l2", 2, "", -1, 200],
+        ["half", "l0", 0, "seen", 0, 200],
+        ["half", "l1", 1, "seen", 0, 12],
+    ]
+    ours = dimensions[(dimensions["model"] == "half") & (dimensions["layer"] == "l1")]
+    assert ours["value"].tolist() == pytest.approx(
+        geometry.compare_dimensions({"": layers["half", "l1"]})["value"].tolist(), rel=1e-6, nan_ok=True
+    )
+    bias = tables["featurebias"]
+    assert bias[["model", "layer", "number", "feature"]].to_numpy().tolist() == [
+        [model, layer, int(layer[1]), feature]
+        for model, layer in layers
+        if model != "half"
+        for feature in ("kind", "shape", "noise")
+    ]
+    stimuli = pd.read_csv(networks.folder / "stimuli.tsv", sep="\t").set_index("stimulus_id").loc[ids]
+    known = {name: stimuli[name].to_numpy() for name in ("kind", "shape", "noise")}
+    one_alpha = Ridge(np.logspace(-3, 6, 10), cv=10, per_target_alpha=False, dtype="float64")
+    expected = geometry.feature_bias(layers["again", "l0"], known, one_alpha, seed=SEED)
+    mine = bias[bias["model"] == "again"].reset_index(drop=True)[expected.columns]
+    pd.testing.assert_frame_equal(mine, expected, rtol=1e-4)
+    drawn = geometry.balanced_categories(known["shape"], 20, SEED)
+    given = geometry.rotated_to_fewer(layers["other", "l2"])[drawn.rows], drawn.labels
+    every_fold = Ridge(np.logspace(-3, 6, 10), per_target_alpha=False, dtype="float64")
+    expected = geometry.category_manifolds(*given, every_fold, 2, 100, SEED)
+    manifolds = tables["manifolds"]
+    mine = manifolds[(manifolds["layer"] == "l2") & (manifolds["feature"] == "shape")]
+    np.testing.assert_allclose(mine["value"], expected["value"], rtol=1e-4)
+    np.testing.assert_allclose(mine["null_low"], expected["null_low"], rtol=1e-4)
+    about = load_sidecar(networks.path("manifolds"))["details"]
+    assert about["categories"] == {"kind": {"each": 20, "left_out": []}, "shape": {"each": 20, "left_out": ["star"]}}
+    assert about["n_stimuli"] == N
 
 
 def test_the_section_shows_nulls_and_reasons(networks: Networks) -> None:
