@@ -20,12 +20,12 @@ from brainalign.geometry import (
     draw_triplets,
     judged_shares,
     object_similarities,
+    odd_one_out_accuracy,
     score_alignment,
     triplet_levels,
 )
 from brainalign.geometry.odd_one_out import log_choices
 from brainalign.geometry.odd_one_out.alignment_study import _over_objects
-from brainalign.geometry.odd_one_out.triplets import odd_one_out_shares
 
 TRIPLETS = np.array([[0, 1, 2], [3, 1, 0], [4, 2, 5], [5, 0, 3]])
 
@@ -317,7 +317,8 @@ def test_networks_are_aligned_number_by_number() -> None:
             hits: dict[str, np.ndarray] = {}
             for control, similarities in of_control.items():
                 target = np.tile([0, 0, 1.0], (len(some), 1)) if chosen is None else chosen
-                hits[control] = (odd_one_out_shares(similarities, some) * target).sum(axis=1)
+                each = [odd_one_out_accuracy(similarities, some[[k]], target[[k]]) for k in range(len(some))]
+                hits[control] = np.array(each)
                 gain = hits[control] - hits["unaligned"]
                 for score in score_alignment(similarities, some, chosen, groups):
                     mine = slice(None) if score.rows is None else score.rows
