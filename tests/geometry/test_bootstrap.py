@@ -22,6 +22,7 @@ from brainalign.geometry import (
     score_references,
     session_average,
 )
+from brainalign.geometry.inference import resampled
 
 N_SUBJECTS, N_STIMULI, N_BOOT = 7, 12, 30
 PAIRS = np.triu_indices(N_STIMULI, 1)
@@ -126,6 +127,15 @@ def test_weights_equal_copies_with_missing_pairs(method: str) -> None:
         scores = written_out(subjects, models, stimuli[draw], method)
         np.testing.assert_allclose(found.draws["both"][draw, :3], scores[drawn[draw]].mean(axis=0), atol=1e-10)
         np.testing.assert_allclose(found.draws["stimuli"][draw, :3], scores.mean(axis=0), atol=1e-10)
+
+
+def test_draws_are_the_same_however_many_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects, models = world(2)
+    options = {"method": "spearman", "draws": index_draws(np.random.default_rng(3), 5)}
+    whole = dual_bootstrap(subjects, models, **options).draws
+    monkeypatch.setattr(resampled, "CHUNK_BYTES", 1)
+    for name, values in dual_bootstrap(subjects, models, **options).draws.items():
+        np.testing.assert_allclose(values, whole[name])
 
 
 @pytest.mark.parametrize("method", ["whitened-cosine", "whitened-pearson"])

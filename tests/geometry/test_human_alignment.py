@@ -20,6 +20,7 @@ from brainalign.geometry import (
     draw_triplets,
     judged_shares,
     object_similarities,
+    odd_one_out_accuracy,
     score_alignment,
     triplet_levels,
 )
@@ -316,7 +317,8 @@ def test_networks_are_aligned_number_by_number() -> None:
             hits: dict[str, np.ndarray] = {}
             for control, similarities in of_control.items():
                 target = np.tile([0, 0, 1.0], (len(some), 1)) if chosen is None else chosen
-                hits[control] = (odd_one_out_shares(similarities, some) * target).sum(axis=1)
+                each = [odd_one_out_accuracy(similarities, some[[k]], target[[k]]) for k in range(len(some))]
+                hits[control] = np.array(each)
                 gain = hits[control] - hits["unaligned"]
                 for score in score_alignment(similarities, some, chosen, groups):
                     mine = slice(None) if score.rows is None else score.rows

@@ -286,6 +286,9 @@ def test_pairs_take_the_runs_that_hold_both(unbalanced: dict[str, np.ndarray]) -
     for precision, each in ((None, [np.eye(N_CHANNELS)] * N_RUNS), (precisions[0], precisions[:1] * N_RUNS)):
         found = rdm(**unbalanced, method="crossnobis", precision=precision)
         np.testing.assert_allclose(found, by_hand(unbalanced, each), atol=1e-12)
+    exact = np.round(unbalanced["patterns"] * 2**20) / 2**20  # so that adding 2^16 loses nothing
+    found, shifted = (rdm(**unbalanced | {"patterns": x}, method="crossnobis") for x in (exact, exact + 2.0**16))
+    np.testing.assert_allclose(shifted, found, atol=1e-9)
 
 
 def test_repeats_within_a_run_are_averaged(unbalanced: dict[str, np.ndarray]) -> None:

@@ -20,7 +20,7 @@ from brainalign.regression import Ridge
 from brainalign.report import MATCHING_TABLES, matching_section
 from brainalign.workflow import Job
 
-N, SEED, BY = 160, 1, Provenance("test", {}, "")
+N, SEED, BY = 160, 2, Provenance("test", {}, "")
 OUTPUTS = ("similarity", "dimensions", "featurebias", "manifolds")
 MEASURES = ["cka", "procrustes", "one_to_one", "soft", "cca", "predicts", "predicted"]
 
