@@ -18,7 +18,7 @@ def prepare_runs(job: Job) -> None:
     for field, path in study.found_files(subject).items():
         job.provenance.read(field, path)
     runs = read_continuous(study, subject)
-    problems = outside_problems(study, subject, runs, read_events(study))
+    problems = outside_problems(subject, runs, read_events(study))
     stop_on(problems)
     files = study.recordings[subject]
     noted = {

@@ -30,6 +30,7 @@ TABLE = pd.DataFrame(
         "myelin": [1.5, None, 1.7],
     }
 )
+LIMIT = -0.325  # of a hundred points above it two radii reach four in five places of the sphere
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "")) / "cortical-maps"
 
 
@@ -51,6 +52,33 @@ def test_hemispheres_are_averaged(tmp_path: Path) -> None:
     assert found.separation_mm[0, 1] == pytest.approx(radius[0] * angle)
     TABLE.to_parquet(tmp_path / "maps.parquet")
     assert read_area_maps(tmp_path / "maps.parquet").areas == found.areas
+
+
+def test_distances_along_the_sphere_mirror_the_right_side() -> None:
+    places = 10 * np.array([[-1.0, 0, 0], [1, 0, 0], [0, 2, 0], [-1, 0, 0]])
+    places[2] /= 2
+    maps = AreaMaps(list("abcd"), np.array(["L", "R", "L", "R"]), places, {})
+    quarter = 5 * np.pi
+    expected = [[0, 0, 1, 2], [0, 0, 1, 2], [1, 1, 0, 1], [2, 2, 1, 0]]
+    np.testing.assert_allclose(maps.separation_mm, quarter * np.array(expected), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "lowest", "covers"),
+    [(20, -1.0, True), (19, -1.0, False), (100, LIMIT - 0.05, True), (100, LIMIT + 0.05, False)],
+)
+def test_what_covers_a_sphere(n: int, lowest: float, covers: bool) -> None:
+    """Points spread evenly over the sphere above a height, on both sides of the limits of number and of cover."""
+    z = np.linspace(1, lowest, n + 2)[1:-1]
+    angle = np.pi * (1 + 5**0.5) * np.arange(n)
+    cap = 7 * np.column_stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
+    whole = AreaMaps([], np.array(["R"] * n), cap, {})
+    assert whole.covers_sphere == covers
+    z = np.linspace(1, -1, 202)[1:-1]
+    angle = np.pi * (1 + 5**0.5) * np.arange(200)
+    even = np.column_stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
+    both = AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([even, cap]), {})
+    assert both.covers_sphere == covers
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,8 @@ def test_given_columns_win_and_numbers_become_ids() -> None:
         ({"stimulus_id": ["a", ""]}, r"1 rows have no stimulus_id \(rows 2\)"),
         ({"stimulus_id": ["a"], "Session": ["1"]}, "no column 'session', but 'Session'; rename it"),
         ({"stimulus_id": ["a", "b"], "repeat": ["1", "x"]}, "repeat is 'x' in row 2; it must be a whole number"),
-        ({"stimulus_id": ["a"], "onset_s": ["soon"]}, "onset_s is 'soon' in row 1; it must be a number"),
+        ({"stimulus_id": ["a", "b"], "repeat": ["1", "1.5"]}, "repeat is '1.5' in row 2; it must be a whole number"),
+        ({"stimulus_id": ["a", "b"], "onset_s": ["1", "soon"]}, "onset_s is 'soon' in row 2; it must be a number"),
         ({"stimulus_id": []}, "no trial"),
     ],
 )

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from brainalign.datasets import StudyAudit, audit, audit_study
+from brainalign.datasets import audit, audit_study
 from brainalign.simulation import betas_image
 from brainalign.study import load_descriptor
 
@@ -155,16 +155,15 @@ def test_too_many_folds(small, make_study) -> None:
 KRIEGESKORTE = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
 
 
-def look(path: Path) -> StudyAudit:
-    return audit_study(load_descriptor(path))
-
-
 def errors(path: Path) -> str:
-    return "\n".join(map(str, look(path).errors))
+    return "\n".join(map(str, audit_study(load_descriptor(path)).errors))
 
 
 def warnings(path: Path) -> str:
-    return "\n".join(map(str, look(path).warnings))
+    return "\n".join(map(str, audit_study(load_descriptor(path)).warnings))
+
+
+SIDES = {"train": 14, "test": 10}
 
 
 def edit(path: Path, **changes: object) -> Path:
@@ -173,20 +172,74 @@ def edit(path: Path, **changes: object) -> Path:
 
 
 def test_a_sound_study(scenes) -> None:
-    found = look(scenes.write())
+    found = audit_study(load_descriptor(scenes.write()))
     assert found.errors == []
-    assert found.facts[0] == "2 subject(s), 24 stimuli"
-    responses = found.tables["responses"].set_index("subject")
-    assert responses.loc["01", ["trials", "stimuli", "sessions", "runs", "targets", "times"]].tolist() == [
-        *(48, 24, 2, 4, 1284, 0)
-    ]
-    assert responses.loc["02", ["targets", "times", "units"]].tolist() == [12, 20, "µV"]
-    assert responses.loc["01", "repeats"] == "2 to 2 (median 2)"
+    assert found.facts == ["2 subject(s), 24 stimuli", "splits: shared"]
+    columns = ["subject", "trials", "stimuli", "repeats", "sessions", "runs", "targets", "times", "units"]
+    rows = [("01", 48, 24, "2 to 2 (median 2)", 2, 4, 1284, 0, "percent signal change")]
+    rows += [("02", 48, 24, "2 to 2 (median 2)", 2, 4, 12, 20, "µV")]
+    pd.testing.assert_frame_equal(found.tables["responses"], pd.DataFrame(rows, columns=columns))
     sizes = found.tables["targets in ROIs of recordings.01"]
+    assert list(sizes) == ["roi", "L", "R"]
     assert sizes.to_numpy().tolist() == [["seen", 60, 60], ["unseen", 60, 60]]
-    card = found.tables["splits"].set_index(["subject", "split"])
-    assert card.loc[("01", "test"), ["images", "trials"]].tolist() == [10, 20]
-    assert card.loc[("02", "train"), ["images", "runs shared"]].tolist() == [14, 4]
+    columns = ["subject", "name", "split", "images", "trials", "fewest repeats", "most", "runs", "runs shared"]
+    columns += ["duplicates across", "near-duplicates across"]
+    rows = [(s, "shared", side, n, 2 * n, 2, 2, 4, 4, 0, 0) for s in ("01", "02") for side, n in SIDES.items()]
+    card = found.tables["splits"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(card, pd.DataFrame(rows, columns=columns), check_dtype=False)
+    assert list(found.tables) == ["targets in ROIs of recordings.01", "responses", "splits"]
+
+
+def written(folder: Path, **about: object) -> Path:
+    (folder / "study.yaml").write_text(yaml.safe_dump({"name": "lab"} | about))
+    return folder / "study.yaml"
+
+
+def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
+    """The facts of studies of other kinds than responses to images, in the words that `check` prints."""
+    rng = np.random.default_rng(0)
+    for k, n in enumerate((30, 24, 26)):
+        np.save(tmp_path / f"{k}.npy", rng.normal(size=(n, 5)))
+    (tmp_path / "people.tsv").write_text("subject\tpath\n1\t0.npy\n2\t1.npy\n1\t2.npy\n")
+    (tmp_path / "regions.tsv").write_text("region_id\tnetwork\n" + "".join(f"r{k}\t{n}\n" for k, n in enumerate("aabac")))
+    files: dict[str, object] = {"format": "series", "people": "people.tsv", "regions": "regions.tsv", "tr_s": 0.75}
+    found = audit_study(load_descriptor(written(tmp_path, recordings={"all": files})))
+    assert found.facts == ["2 subjects, 3 runs of 24 frames (0.75 s each), 5 regions in 3 networks"]
+    assert found.problems == []
+
+    (tmp_path / "words.tsv").write_text("run\tonset_s\n" + "".join(f"{run}\t{at}\n" for run in "bac" for at in (3, 40)))
+    files = {"format": "runs", "tr_s": 2.0, "files": {"b": ["0.npy", "0b.npy"], "a": "1.npy", "c": "2.npy"}}
+    np.save(tmp_path / "0b.npy", np.column_stack([np.ones(30), rng.normal(size=(30, 4))]))
+    about: dict[str, object] = {"recordings": {"7": files}, "splits": {"runs": {"leave_out": "run"}}}
+    about |= {"stimuli": "words.tsv", "continuous": {"trim_s": [2, 2]}}
+    found = audit_study(load_descriptor(written(tmp_path, **about)))
+    assert found.facts == [
+        "6 events in 3 runs",
+        "subject 7: 74 rows of 3 runs, 4 targets, 1 dropped; 1 runs presented more than once",
+    ]
+    assert found.problems == []
+    np.save(tmp_path / "1.npy", rng.normal(size=(21, 5)))
+    (problem,) = audit_study(load_descriptor(tmp_path / "study.yaml")).errors
+    assert problem.where == "recordings.7"
+    assert "files.a: 21 rows leave 19 after" in problem.what
+
+    visible = np.ones((3, 4))
+    visible[0, 1:3] = visible[2, 3] = 0
+    np.savez(tmp_path / "frames.npz", frames=np.zeros((3, 4, 2, 2)), visible=visible)
+    for name, shape in {"1": (3, 4, 6, 2), "2": (3, 4, 5, 7), "3": (4, 3, 5, 7)}.items():
+        np.savez(tmp_path / f"n{name}.npz", neural=rng.normal(size=shape))
+    recorded = {name: {"format": "neural", "neural": f"n{name}.npz"} for name in "123"}
+    found = audit_study(load_descriptor(written(tmp_path, stimuli="frames.npz", recordings=recorded)))
+    assert found.facts == ["3 subject(s)", "3 of 12 frames hidden"]
+    columns = ["subject", "conditions", "frames", "neurons", "repeats"]
+    rows = [("1", 3, 4, 6, 2), ("2", 3, 4, 5, 7), ("3", 4, 3, 5, 7)]
+    pd.testing.assert_frame_equal(found.tables["neurons"], pd.DataFrame(rows, columns=columns))
+    assert [(p.where, p.what) for p in found.problems] == [
+        (
+            "recordings.3",
+            "neural has 4 conditions of 3 frames, but the videos have (3, 4); use the same order and frames",
+        )
+    ]
 
 
 def test_runs_on_both_sides_are_a_warning(scenes) -> None:
@@ -294,7 +347,7 @@ def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
             "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
         }
         (tmp_path / "short.yaml").write_text(yaml.safe_dump(about))
-        return [(problem.level, problem.what) for problem in look(tmp_path / "short.yaml").problems]
+        return [(problem.level, problem.what) for problem in audit_study(load_descriptor(tmp_path / "short.yaml")).problems]
 
     assert problems(10) == []
     ((level, what),) = problems(9)
@@ -349,7 +402,7 @@ def test_the_table_of_images(scenes) -> None:
     table = scenes.folder / "stimuli" / "stimuli.tsv"
     content = pd.read_csv(table, sep="\t", dtype=str)
     content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
-    found = look(path)
+    found = audit_study(load_descriptor(path))
     assert found.errors == []
     assert "no column 'path' (did you mean 'paths'?), so no image was looked at" in "\n".join(map(str, found.warnings))
     assert found.tables["splits"][["duplicates across", "near-duplicates across"]].isna().all(axis=None)
@@ -365,7 +418,7 @@ def test_categories_that_are_decoded(scenes) -> None:
 
 
 def test_a_simulated_study_is_made_by_the_workflow(root: Path) -> None:
-    found = look(root / "data" / "simulated.yaml")
+    found = audit_study(load_descriptor(root / "data" / "simulated.yaml"))
     assert found.problems == []
     assert any("made by the workflow" in fact for fact in found.facts)
 
@@ -373,7 +426,7 @@ def test_a_simulated_study_is_made_by_the_workflow(root: Path) -> None:
 @pytest.mark.skipif(not KRIEGESKORTE.exists(), reason="kriegeskorte92 is not in BRAINALIGN_DATA: not checked")
 def test_rdms(root: Path, tmp_path: Path) -> None:
     path = root / "data" / "kriegeskorte92.yaml"
-    found = look(path)
+    found = audit_study(load_descriptor(path))
     assert found.errors == []
     assert found.facts == ["92 stimuli, 8 published models"]
     assert found.tables["matrices"].set_index("set").loc["humanIT"].tolist() == [4, 2, 4186]

@@ -133,6 +133,9 @@ def test_rois_that_are_empty_unknown_or_of_another_mesh(study) -> None:
     assert sum(map(bool, found.targets["roi"])) == 10
     with pytest.raises(BrainalignError, match=r"ROI V9 is empty: .* leave it out of roi_names"):
         study.read(rois={"L": study.labels(names={9: "V9"})}, roi_names=["V9"])
+    other = study.labels("R", names={1: "V3"})
+    both = study.read(rois={"L": study.labels(), "R": other}, roi_names=["V3"]).targets["roi"]
+    assert [row for row, names in enumerate(both) if names] == list(range(N + 10, N + 20))
     with pytest.raises(BrainalignError, match=r"no ROI 'V1x' in the label files \(did you mean 'V1'\?\)"):
         study.read(rois={"L": study.labels()}, roi_names=["V1x"])
     refused("labels 500 vertices but the maps of hemisphere L have 642", study.read, rois={"L": study.labels(n=500)})
@@ -147,6 +150,19 @@ def test_annot_files(study) -> None:
     nibabel.freesurfer.write_annot(study.folder / "L.annot", keys, colours, ["unknown", "V1"], fill_ctab=True)
     targets = study.read(rois={"L": study.folder / "L.annot"}).targets
     assert [row for row, names in enumerate(targets["roi"]) if names] == [0, 1, 2, 3, 4]
+    whole = np.fromfile(study.folder / "L.annot", dtype=">i4")
+    after = 1 + 2 * N  # whether there is a table of colours, its version, and how many colours it has at most
+    for place, value, message in (
+        (0, -1, "-1 vertices do not fit"),
+        (0, len(whole), f"{len(whole)} vertices do not fit into {4 * len(whole):,} bytes"),
+        (0, (len(whole) - 3) // 2 + 1, "vertices do not fit"),
+        (after + 1, 10**8, "100000000 colours do not fit into"),
+        (after + 2, 10**8, "100000000 colours do not fit into"),
+    ):
+        spoilt = whole.copy()
+        spoilt[place] = value
+        spoilt.tofile(study.folder / "L.annot")
+        refused(message, study.read, rois={"L": study.folder / "L.annot"})
     (study.folder / "L.annot").write_bytes(b"\0\0")
     refused(r"not a readable \.annot file", study.read, rois={"L": study.folder / "L.annot"})
 

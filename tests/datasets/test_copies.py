@@ -154,6 +154,79 @@ def test_reading_takes_little_memory_whatever_a_trial_weighs() -> None:
     assert peak < 25e6
 
 
+def test_what_is_kept_of_a_trial_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All values of a small trial; of series what a line of each channel leaves; of a large one the same 256."""
+    rng = np.random.default_rng(0)
+    maps, series, large = rng.normal(size=(5, 7)), rng.normal(size=(4, 3, 6)).cumsum(axis=2), rng.normal(size=(3, 300))
+    line = np.column_stack([np.ones(6), np.arange(6)])
+    left = (series.reshape(12, 6).T - line @ np.linalg.lstsq(line, series.reshape(12, 6).T, rcond=None)[0]).T
+    for block in (1 << 19, 40):
+        monkeypatch.setattr("brainalign.datasets.formats.copies.BLOCK_VALUES", block)
+        kept = fingerprint(maps, list("abcde"), list("11223"))
+        np.testing.assert_array_equal(kept.values, maps.astype(np.float32))
+        assert (kept.trials.tolist(), kept.places.tolist(), kept.shape) == (list("abcde"), list("11223"), (7,))
+        np.testing.assert_allclose(known(series).values, left.reshape(4, 18), atol=1e-6)
+        pairs = series[:, :, :2]  # through two points any line goes
+        np.testing.assert_array_equal(known(pairs).values, pairs.reshape(4, 6).astype(np.float32))
+        some = known(large)
+        assert some.values.shape == (3, 256)
+        columns = [large[0].astype(np.float32).tolist().index(value) for value in some.values[0].tolist()]
+        assert columns == sorted(set(columns))
+        np.testing.assert_array_equal(some.values, large[:, columns].astype(np.float32))
+
+
+@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("factor", [0.93, 1.07])
+def test_how_near_a_copy_is(silent: bool, factor: float) -> None:
+    """In units of the spread within recordings, the median over them: below a hundredth of it in the mean square."""
+    rng = np.random.default_rng(4)
+    values = np.concatenate([rng.normal(size=(41, 60)) * scale for scale in (1, 5, 2)])
+    if silent:  # in most trials: quartiles say nothing, and the standard deviation counts
+        values *= rng.uniform(size=values.shape) < 0.3
+    recordings = np.repeat([0, 1, 2], 41)
+
+    def spread() -> np.ndarray:
+        parts = [values[recordings == k] for k in range(3)]
+        low, high = np.percentile(parts, [25, 75], axis=1)
+        return np.median(np.where(high > low, (high - low) / 1.349, np.std(parts, axis=1, ddof=1)), axis=0)
+
+    for _ in range(3):  # the copy itself changes the spread a little
+        values[100] = values[7] + 0.01 * factor * spread() * np.where(np.arange(60) % 2, 1, -1)
+    names, places = [f"t{k}" for k in range(123)], [f"r{k}" for k in recordings]
+    distance = np.sqrt(np.mean(((values[100] - values[7]) / spread()) ** 2))
+    assert distance == pytest.approx(0.01 * factor, rel=0.02)
+    found = copied_trials({"x": fingerprint(values, names, places)})
+    expected = [["x", "r0", "t7", "x", "r2", "t100"]] if factor < 1 else []
+    assert found.to_numpy().tolist() == expected
+
+
+def test_pairs_of_copies_are_a_table() -> None:
+    values, others = patterns(6, 1), patterns(4, 2)
+    values[5], values[3], others[2] = values[1], values[0], values[1]
+    parts = {"b": fingerprint(values, list("uvwxyz"), list("112233")), "a": fingerprint(others, list("klmn"), list("1112"))}
+    columns = ["part_a", "place_a", "trial_a", "part_b", "place_b", "trial_b"]
+    rows = [("b", "1", "u", "b", "2", "x"), ("b", "1", "v", "b", "3", "z")]
+    rows += [("b", "1", "v", "a", "1", "m"), ("b", "3", "z", "a", "1", "m")]
+    pd.testing.assert_frame_equal(copied_trials(parts), pd.DataFrame(rows, columns=columns), check_dtype=False)
+    problems = copy_problems(copied_trials(parts), "here")
+    assert [(p.level, p.rows) for p in problems] == [
+        ("error", ("u", "x")),
+        ("error", ("v", "z")),
+        ("warning", ("v", "m")),
+        ("warning", ("z", "m")),
+    ]
+    assert problems[0].what == (
+        "1 pairs of trials of b 1 and of b 2 have the same signals (u = x), and one copy trains what is tested on the "
+        "other; a recording seems to be there twice: leave one copy out"
+    )
+    assert problems[2].what == (
+        "1 pairs of trials of b 1 and of a 1 have the same signals (v = m); a recording seems to be there twice: leave "
+        "one copy out"
+    )
+    same = copied_trials({"x": fingerprint(values[[0, 1, 0]], list("abc"), ["1", "1", "1"])})
+    assert copy_problems(same, "here")[0].what.startswith("1 pairs of trials within x 1 have the same signals (a = c)")
+
+
 def test_copies_stop_where_they_lie_on_two_sides() -> None:
     values = eeg(20, 1)
     twice = fingerprint(np.concatenate([values, values[:3]]), [f"t{k}" for k in range(23)], ["1"] * 20 + ["2"] * 3)

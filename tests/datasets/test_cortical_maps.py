@@ -89,11 +89,11 @@ def test_bad_files(folder: Path, tmp_path: Path) -> None:
     refused("parcel 1, parcel 2 lie in both hemispheres", read_schaefer, swapped, maps)
     words = tmp_path / "words.csv"
     words.write_text("V1\n" * 2 * N)
-    refused("not one number per line", read_schaefer, words, maps)
+    refused(r"words\.csv: not one number per line", read_schaefer, words, maps)
     _, grayordinates = write_glasser(tmp_path)
     np.savez(tmp_path / "other.npz", map_all=np.ones(7), ids=np.ones(1), labels=np.array(["L_V1"]))
     refused(r"other\.npz has 7 rows", read_glasser, tmp_path / "other.npz", grayordinates, maps)
-    refused(r"no whole \.npz", read_glasser, grayordinates, grayordinates, maps)
+    refused(r"grey\.dscalar\.nii: no whole \.npz", read_glasser, grayordinates, grayordinates, maps)
     with pytest.raises(BrainalignError, match="the labels has 64984"):
         parcel_means({"x": np.ones(5)}, read_schaefer(folder / "schaefer_4_conte69.csv", maps))
 

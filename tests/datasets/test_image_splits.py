@@ -22,6 +22,7 @@ from brainalign.datasets import (
     split_rows,
     stop_on,
 )
+from brainalign.datasets.checks import space_problems
 
 
 def make_trials(repeats, seed=0) -> pd.DataFrame:
@@ -62,20 +63,31 @@ def test_listed_stimuli_are_tested_with_all_their_repeats(trials) -> None:
     assert [problem for problem in leakage_audit(splits, trials) if problem.level == "error"] == []
 
 
-def test_drawing_follows_the_seed(trials) -> None:
-    one, again, other = (make_image_split(trials, test=0.3, seed=seed) for seed in (0, 0, 1))
-    pd.testing.assert_frame_equal(one, again)
-    assert (one["split"] != other["split"]).any()
-    sides = one.groupby("stimulus_id")["split"].nunique()
-    assert (sides == 1).all()
-    assert one.loc[one["split"] == "test", "stimulus_id"].nunique() == round(0.3 * 35)
+def expected_splits(trials, tested, validated, seed) -> pd.DataFrame:
+    tables = []
+    for fold, (test, val) in enumerate(zip(tested, validated, strict=True)):
+        ids = trials["stimulus_id"]
+        split = np.where(ids.isin(test), "test", np.where(ids.isin(val), "val", "train")).astype(object)
+        table = trials[["trial_id", "stimulus_id"]].assign(group=ids, split=split, fold=fold, seed=seed, inner=ids)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_drawing_follows_the_seed(trials, seed) -> None:
+    random, names = np.random.default_rng(seed), trials["stimulus_id"].unique()
+    test = random.permutation(names)[:10]  # 0.3 of 35
+    val = random.permutation([name for name in names if name not in test])[:5]
+    found = make_image_split(trials, test=0.3, val=0.2, seed=seed)
+    pd.testing.assert_frame_equal(found, expected_splits(trials, [test], [val], seed))
 
 
 def test_folds_test_every_stimulus_once(trials) -> None:
-    splits = make_image_split(trials, folds=5, seed=0)
-    tested = splits[splits["split"] == "test"]
-    assert sorted(tested["trial_id"]) == sorted(trials["trial_id"])
-    assert len(folds_of(splits, trials)) == 5
+    tested = np.array_split(np.random.default_rng(3).permutation(trials["stimulus_id"].unique()), 5)
+    splits = make_image_split(trials, folds=5, seed=3)
+    pd.testing.assert_frame_equal(splits, expected_splits(trials, tested, [[]] * 5, 3))
+    assert make_image_split(trials, folds=35, seed=3)["fold"].nunique() == 35
+    assert make_image_split(trials, folds=2, seed=3)["fold"].nunique() == 2
     assert not [problem for problem in leakage_audit(splits, trials) if problem.level == "error"]
 
 
@@ -102,9 +114,15 @@ def test_inner_groups(trials) -> None:
         ({"test": SHARED, "folds": 3}, "exactly one of them"),
         ({"test": "shared"}, "test is 'shared'; give a list of stimulus ids"),
         ({"test": 1.5}, "give a share between 0 and 1"),
-        ({"test": ["S0"]}, r"none of the 1 stimuli of test was shown \(S0\)"),
+        ({"test": ["S0"]}, r"none of the 1 stimuli of test was shown \(S0\); stimuli are called"),
+        ({"test": ["ss0"]}, r"none of the 1 stimuli of test was shown \(ss0\) \(did you mean 's0'"),
         ({"test": ["s0", "s0"]}, "lists s0 more than once"),
-        ({"folds": 36}, "folds is 36 for 35 stimuli"),
+        ({"folds": 36}, "folds is 36 for 35 stimuli; give 2 to 35"),
+        ({"folds": 1}, "folds is 1 for 35 stimuli; give 2 to 35"),
+        ({"test": 1.0}, "test is 1.0, which is 35 of 35 stimuli"),
+        ({"test": 0.0}, "test is 0.0, which is 0 of 35 stimuli"),
+        ({"test": 0.01}, "test is 0.01, which is 0 of 35 stimuli"),
+        ({"test": 0.99}, "test is 0.99, which is 35 of 35 stimuli"),
         ({"test": [*SHARED, *(f"u{k}" for k in range(29))]}, "leaves 1 stimuli to train on"),
     ],
 )
@@ -166,23 +184,62 @@ def test_straddling_runs_are_warned_of(trials) -> None:
 
 def test_stale_and_empty_splits(trials) -> None:
     splits = make_image_split(trials, test=SHARED, seed=0)
-    texts = "\n".join(map(str, leakage_audit(splits, trials.iloc[5:])))
-    assert "5 trials are not among the responses" in texts
-    assert "there is no test trial" in "\n".join(map(str, leakage_audit(splits[splits["split"] == "train"], trials)))
+    found = leakage_audit(pd.concat([splits, splits[-2:]]), trials.iloc[5:])
+    assert [(problem.level, problem.rows) for problem in found[:2]] == [
+        ("error", ("trial-0043", "trial-0044")),
+        ("error", tuple(f"trial-000{k}" for k in range(5))),
+    ]
+    assert found[0].what.startswith("2 trials occur more than once (trial-0043, trial-0044); make")
+    assert found[1].what.startswith("5 trials are not among the responses (trial-0000, ")
+    for side, other in (("train", "test"), ("test", "train")):
+        part = splits[splits["split"] == side]
+        unused, empty = leakage_audit(part, trials)[:2]
+        assert (unused.level, empty.level, empty.rows) == ("warning", "error", ())
+        assert set(unused.rows) == set(splits["trial_id"][splits["split"] == other])
+        assert empty.what == f"there is no {other} trial; make the splits again"
 
 
-def test_the_card(trials) -> None:
-    splits = make_image_split(trials, test=SHARED, val=0.2, seed=0).assign(name="images")
-    in_train = splits["stimulus_id"][splits["split"] == "train"].iloc[:2].tolist()
-    card = split_card(splits, trials, images(("s1", in_train[0]), in_train)).set_index("split")
-    test, train = card.loc["test"], card.loc["train"]
-    assert test[["n_stimuli", "n_trials", "repeats_min", "repeats_median", "repeats_max"]].tolist() == [5, 15, 3, 3, 3]
-    assert train[["n_stimuli", "n_trials", "repeats_max"]].tolist() == [24, 24, 1]
-    assert (train["n_near_duplicates"], train["n_near_duplicates_across"]) == (1, 1)
-    assert (test["n_near_duplicates"], test["n_near_duplicates_across"], test["n_duplicates"]) == (0, 1, 0)
-    assert test["n_sessions"] == 2
-    assert test["n_runs_shared"] == test["n_runs"]
-    assert split_card(splits, trials)["n_duplicates"].isna().all()
+def test_the_card_by_hand() -> None:
+    """Numbers that differ from column to column: duplicates within and across, repeats, sessions, runs shared."""
+    shown = [("a", "1", "1"), ("a", "1", "1"), ("a", "2", "1"), ("b", "1", "2"), ("c", "1", "2")]
+    shown += [("c", "2", "2"), ("d", "2", "3"), ("e", "1", "1"), ("f", "2", "4")]
+    trials = complete_trials(pd.DataFrame(shown, columns=["stimulus_id", "session", "run"]), "test")
+    splits = trials[["trial_id", "stimulus_id"]].assign(
+        fold=2, split=trials["stimulus_id"].map({"a": "test", "b": "val"}).fillna("train")
+    )
+    pairs = [("d", "e", "duplicate"), ("a", "b", "duplicate"), ("c", "f", "near-duplicate")]
+    pairs += [("a", "d", "near-duplicate"), ("f", "b", "near-duplicate"), ("z", "a", "near-duplicate")]
+    audit = ImageAudit(pd.DataFrame(), pd.DataFrame(pairs, columns=["stimulus_a", "stimulus_b", "kind"]))
+    columns = ["name", "fold", "split", "n_stimuli", "n_trials", "repeats_min", "repeats_median", "repeats_max"]
+    columns += ["n_sessions", "n_runs", "n_runs_shared", "n_duplicates", "n_duplicates_across"]
+    columns += ["n_near_duplicates", "n_near_duplicates_across"]
+    rows = [
+        ("x", 2, "train", 4, 5, 1, 1.0, 2, 2, 5, 2, 1.0, 0.0, 1.0, 2.0),
+        ("x", 2, "val", 1, 1, 1, 1.0, 1, 1, 1, 1, 0.0, 1.0, 0.0, 1.0),
+        ("x", 2, "test", 1, 3, 3, 3.0, 3, 2, 2, 1, 0.0, 1.0, 0.0, 1.0),
+    ]
+    expected = pd.DataFrame(rows, columns=columns)
+    # Shuffled rows of the splits, and a second split, whose rows come first as its name does.
+    both = pd.concat([splits.assign(name="x").iloc[::-1], splits.assign(name="w", split="train")])
+    found = split_card(both, trials, audit)
+    assert found["name"].tolist() == ["w", "x", "x", "x"]
+    pd.testing.assert_frame_equal(found[1:].reset_index(drop=True), expected, check_dtype=False)
+    bare = split_card(splits, trials)
+    assert bare["name"].tolist() == [""] * 3
+    assert bare[columns[-4:]].isna().all(axis=None)
+    refused(r"^1 trials of the splits are not among the responses \(trial-0008\)", split_card, splits, trials[:-1])
+    straddling, error, warning = leakage_audit(splits.assign(name="x"), trials, audit, near="warning")
+    assert {p.where for p in (straddling, error, warning)} == {"splits.x: fold 2"}
+    assert (error.level, error.rows) == ("error", ("trial-0000", "trial-0001", "trial-0002", "trial-0003"))
+    assert (warning.level, warning.rows) == ("warning", tuple(f"trial-000{k}" for k in (0, 1, 2, 3, 6, 8)))
+    assert error.what.startswith("1 pairs of duplicate images lie on two sides: a (test) and b (val); leave one")
+    assert warning.what.startswith(
+        "2 pairs of near-duplicate images lie on two sides: a (test) and d (train), f (train) and b (val); leave"
+    )
+    runs = [p for p in leakage_audit(splits, trials) if p.where == "splits: fold 2"]
+    assert [(p.level, p.rows) for p in runs] == [("warning", ("ses-1_run-1", "ses-1_run-2"))]
+    assert runs[0].what.startswith("2 of 6 runs have trials in more than one split (ses-1_run-1, ses-1_run-2); noise")
+
 
 
 # ------------------------------------------------------------------------------------------------- repeats, inspection
@@ -230,25 +287,79 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
     names = [*SHARED, *(f"u{k}" for k in range(30))]
     assert inspect_trials("x", trials, names, SHARED) == []
     unknown, never = inspect_trials("x", trials, [*names[:-1], "u99"], SHARED)
-    assert "1 stimuli were shown that the table of stimuli lacks (u29)" in str(unknown)
-    assert "u99" in str(never)
-    assert (unknown.level, never.level) == ("error", "warning")
-    assert "none of the 1 test stimuli" in str(inspect_trials("x", trials, names, ["s77"])[0])
-    assert "none of the 2 stimuli" in "\n".join(map(str, inspect_trials("x", trials, ["q1", "q2"])))
+    assert unknown.what.startswith("1 stimuli were shown that the table of stimuli lacks (u29) (did you mean 'u")
+    assert never.what == "1 of 35 stimuli of the table were never shown to this subject (u99)"
+    assert [(p.level, p.rows) for p in (unknown, never)] == [("error", ("u29",)), ("warning", ("u99",))]
+    (absent,) = inspect_trials("x", trials, names, ["s77"])
+    assert (absent.level, absent.what) == (
+        "error",
+        "none of the 1 test stimuli was shown to this subject; check the ids",
+    )
+    lost, none, repeats = inspect_trials("x", trials, ["q1", "q2"])
+    assert [p.level for p in (lost, none, repeats)] == ["error", "error", "warning"]
+    assert none.what == "none of the 2 stimuli of the table was shown; check the ids"
+    assert repeats.what == "stimuli have 1 to 3 repeats (median 1); ceilings allow for it"
+    assert set(repeats.rows) == set(names) - set(SHARED)
+    (once,) = inspect_trials("x", trials, names, ["u1", "u0"])
+    assert (once.level, set(once.rows)) == ("warning", {"u0", "u1"})
+    assert once.what.startswith("zero repeats: all 2 test stimuli were shown once, so there is no noise ceiling; scores")
 
 
 def test_values_and_rois() -> None:
     trials = make_trials({"a": 4, "b": 4})
     values = np.random.default_rng(0).normal(size=(8, 5))
-    rois = [["V1"], ["V1", "early"], ["V1"], [], []]
+    rois = [["V1"], ["V1", "early"], ["V1"], ["V4"], ["V4", "IT", "a"]]
     assert inspect_responses("x", responses_of(trials, values, [["V1"]] * 5)) == []
     values[0, 3] = np.nan
     values[:4, 4] = 1.0  # the first session
     broken, flat, small = inspect_responses("x", responses_of(trials, values, rois))
-    assert "1 of 5 targets are NaN or infinite in some session (v3)" in str(broken)
-    assert flat.rows == ("v4",)
-    assert "1 ROIs have fewer than 2 targets (early 1)" in str(small)
-    assert roi_sizes(responses_of(trials, values, rois).targets).to_numpy().tolist() == [
-        ["V1", "L", 3],
-        ["early", "L", 1],
+    remedy = "shrink the mask, or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
+    assert str(broken) == f"x: 1 of 5 targets are NaN or infinite in some session (v3); {remedy}"
+    assert str(flat) == f"x: 1 of 5 targets are constant in some session (v4); {remedy}"
+    assert str(small) == "x: 3 ROIs have fewer than 2 targets (early 1, IT 1, a 1); join or leave them out"
+    assert [(p.level, p.rows) for p in (broken, flat, small)] == [
+        ("error", ("v3",)),
+        ("error", ("v4",)),
+        ("warning", ("early", "IT", "a")),
     ]
+    over_time = responses_of(trials, np.stack([values, np.where(np.arange(5) == 4, values + 1, 0)], axis=2), rois)
+    assert [p.rows for p in inspect_responses("x", over_time)] == [("v3",), ("early", "IT", "a")]
+    targets = responses_of(trials, values, rois).targets.assign(hemi=["R", "L", "R", "L", "L"])
+    sizes = [("V1", "R", 2), ("V1", "L", 1), ("early", "L", 1), ("V4", "L", 2), ("IT", "L", 1), ("a", "L", 1)]
+    pd.testing.assert_frame_equal(roi_sizes(targets), pd.DataFrame(sizes, columns=["roi", "hemi", "n_targets"]))
+
+
+MNI = {"x_mm": (-100, 100), "y_mm": (-140, 105), "z_mm": (-90, 125)}
+
+
+@pytest.mark.parametrize("axis", MNI)
+@pytest.mark.parametrize("end", [0, 1])
+def test_places_outside_of_a_standard_head(axis: str, end: int) -> None:
+    limit, beyond = MNI[axis][end], (-1, 1)[end]
+    targets = pd.DataFrame({name: np.zeros(41) for name in MNI} | {"target_id": "t"})
+    targets.loc[40] = [np.nan, np.nan, np.nan, "t"]  # unknown, and not counted
+    targets.loc[[3, 7], axis] = [limit + beyond, limit]
+    targets.loc[4, axis] = limit + beyond
+    assert space_problems("x", "MNI152", targets) == []  # 2 of 40 are not more than one in twenty
+    targets.loc[5, axis] = limit + 9 * beyond
+    (problem,) = space_problems("x", "mni152", targets)
+    low, high = sorted((0, limit + 9 * beyond))
+    spans = ", ".join(f"{name[0]} {low} to {high}" if name == axis else f"{name[0]} 0 to 0" for name in MNI)
+    assert (problem.where, problem.level) == ("x.space", "error")
+    assert problem.what == (
+        f"space is mni152, but 8% of its targets lie outside of that head ({spans} mm; it has x -100 to 100, y -140 to "
+        "105, z -90 to 125); give mm, or space: scanner"
+    )
+    assert space_problems("x", "scanner", targets) == space_problems("x", "", targets) == []
+    (nowhere,) = space_problems("x", "MNI152", targets.assign(**dict.fromkeys(MNI, np.nan)))
+    assert nowhere.what.startswith("space is MNI152, but no target has x_mm, y_mm, z_mm; give")
+    (mesh,) = space_problems("x", "fsaverage5", targets)
+    assert mesh.what == "space is fsaverage5, a mesh, but its targets are no vertices; give MNI152 or scanner"
+    vertices = targets.assign(vertex=[*range(40), -1])
+    (drawn,) = space_problems("x", "MNI152", vertices.assign(y_mm=[np.nan, *[0.0] * 40]))
+    assert (drawn.where, drawn.level) == ("x", "warning")
+    assert drawn.what.startswith("its targets are vertices of a mesh; scores are written, but not drawn: give surfaces")
+    assert space_problems("x", "fsaverage5", vertices) == []  # every vertex has a place; the voxel beside them none
+    named = vertices.assign(y_mm=np.nan)
+    named.attrs["space"] = {"name": "fsaverage6"}
+    assert space_problems("x", "MNI152", named) == []

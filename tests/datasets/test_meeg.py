@@ -146,7 +146,25 @@ def test_several_files_are_one_recording(tmp_path, path) -> None:
     second = saved(eeg_epochs(seed=1), tmp_path / "b-epo.fif")
     responses = read_epochs([path, second], picks="eeg")
     assert responses.values.shape == (12, 6, 71)
-    assert responses.trials["repeat"].tolist()[-3:] == [4, 4, 4]
+    assert responses.trials["repeat"].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+    assert responses.trials["session"].tolist() == [*"111222"] * 2
+    assert responses.trials["trial_id"].tolist() == [f"trial-{k:04d}" for k in range(12)]
+    np.testing.assert_allclose(responses.values[6:], eeg_epochs(seed=1).get_data() * 1e6, rtol=1e-4, atol=1e-3)
+    for name, path in (("c", path), ("d", second)):
+        epochs = mne.read_epochs(path, verbose="error")
+        epochs.metadata = epochs.metadata.drop(columns="session").assign(trial_id="x", repeat=9)
+        saved(epochs, tmp_path / f"{name}-epo.fif")
+    named = read_epochs([tmp_path / "c-epo.fif", tmp_path / "d-epo.fif"], picks="eeg").trials
+    assert named["session"].tolist() == [*"111111222222"]  # a file each
+    assert named["repeat"].tolist() == responses.trials["repeat"].tolist()
+    assert named["trial_id"].is_unique
+    table = tmp_path / "trials.tsv"
+    dropped = []
+    for name, gone in (("c", [1, 4]), ("d", [0])):
+        epochs = mne.read_epochs(tmp_path / f"{name}-epo.fif", verbose="error").drop(gone, verbose="error")
+        dropped.append(saved(epochs, tmp_path / f"{name}{name}-epo.fif"))
+    pd.DataFrame({"stimulus_id": list("abcdefghijkl")}).to_csv(table, sep="\t", index=False)
+    assert read_epochs(dropped, picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("acdfhijkl")
 
 
 def test_truncated_and_foreign_files(tmp_path, path) -> None:

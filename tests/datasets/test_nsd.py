@@ -18,7 +18,15 @@ from refusals import refused
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
-from brainalign.datasets import audit_study, open_nsd, read_nsd, read_nsd_cortex, read_subject, write_nsd_images
+from brainalign.datasets import (
+    audit_study,
+    make_image_split,
+    open_nsd,
+    read_nsd,
+    read_nsd_cortex,
+    read_subject,
+    write_nsd_images,
+)
 from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
 from brainalign.io import load
@@ -155,12 +163,10 @@ def test_z_scores_are_within_session(nsd) -> None:
 
 
 def test_shared_images_are_tested_and_no_image_is_on_two_sides(nsd) -> None:
-    found = nsd.read(val=0.1)
-    shared = {f"nsd-{image - 1:05d}" for image in nsd.shared}
-    by_split = found.splits.groupby("split")["stimulus_id"].agg(set)
-    assert by_split["test"] == shared & set(found.responses.trials["stimulus_id"])
-    assert not by_split["train"] & by_split["val"]
-    assert not (by_split["train"] | by_split["val"]) & shared
+    found = nsd.read(val=0.1, seed=3)
+    shared = [f"nsd-{image - 1:05d}" for image in nsd.shared]
+    expected = make_image_split(found.responses.trials, test=shared, val=0.1, seed=3)
+    pd.testing.assert_frame_equal(found.splits, expected)
 
 
 def test_strict_tests_on_what_all_saw_three_times(nsd) -> None:
@@ -181,6 +187,12 @@ def test_ceilings_are_those_of_the_paper(nsd) -> None:
     np.testing.assert_allclose(found.ceiling["ceiling"], expected)
     np.testing.assert_allclose(found.ceiling["signal_share"], noise_ceiling_from_ncsnr(ncsnr, [1]))
     assert found.ceiling["target_id"].tolist() == found.responses.targets["target_id"].tolist()
+    assert list(found.ceiling) == ["target_id", "signal_share", "ceiling"]
+    columns = ["target_id", "i", "j", "k", "x_mm", "y_mm", "z_mm", "kind", "hemi", "roi"]
+    assert list(found.responses.targets) == columns
+    assert found.responses.targets.index.tolist() == list(range(len(rows)))
+    assert found.responses.targets.attrs["space"]["shape"] == list(GRID)
+    np.testing.assert_allclose(found.responses.targets.attrs["space"]["affine"], AFFINE)
 
 
 @pytest.mark.parametrize("chunks", [None, (1, *GRID[::-1]), (750, 1, 1, 1), (750, 2, 6, 7), (100, 2, 3, 7)])
@@ -289,6 +301,9 @@ def test_voxels_without_signal(nsd) -> None:
     refused("1 are constant within a session", nsd.read)
     dropped = nsd.read(bad_targets="drop")
     assert len(dropped.responses.targets) == len(dropped.ceiling) == nsd.inside.sum() - 1
+    assert list(dropped.ceiling) == ["target_id", "signal_share", "ceiling"]
+    assert dropped.ceiling["target_id"].tolist() == dropped.responses.targets["target_id"].tolist()
+    assert dropped.responses.targets.attrs["n_dropped"] == 1
     kept = nsd.read(bad_targets="keep").responses.values
     assert np.isnan(kept[750:, 4]).all()
     assert np.isfinite(kept[:750, 4]).all()

@@ -11,6 +11,7 @@ import yaml
 from refusals import refused
 
 from brainalign.datasets import audit_study, check_sides, detrended, read_region_runs
+from brainalign.simulation import roi_lagged, roi_series
 from brainalign.study import SeriesWorld, load_descriptor
 
 N_REGIONS = 5
@@ -71,6 +72,43 @@ def test_runs_are_cut_to_the_shortest_detrended_and_scaled(tmp_path: Path) -> No
     assert study.people["task"].tolist() == ["rest", "film"] * 2
     assert study.regions["network"].tolist() == list("aabbb")
     assert study.tr_s == 0.72
+
+
+def test_tables_of_people_and_their_regions(tmp_path: Path) -> None:
+    """Whole tables: runs numbered by person, labels kept and nothing else; regions with and without their file."""
+    path = write(tmp_path, labels=["task"])
+    without_names(tmp_path)
+    study = read(path)
+    expected = pd.DataFrame(
+        {
+            "subject": ["01", "01", "02", "02"],
+            "run": ["1", "2", "1", "2"],
+            "split": "",
+            "n_frames": [40, 40, 44, 40],
+            "task": ["rest", "film"] * 2,
+        }
+    )
+    pd.testing.assert_frame_equal(study.people, expected)
+    assert study.regions.to_dict("list") == {"region_id": [f"r{k}" for k in range(5)], "network": list("aabbb")}
+    assert study.dropped == []
+    for k, values in enumerate(study.series):
+        raw = np.load(tmp_path / f"{k}.npy")[:40]
+        line = np.column_stack([np.ones(40), np.arange(40)])
+        left = raw - line @ np.linalg.lstsq(line, raw, rcond=None)[0]
+        np.testing.assert_allclose(values, left / left.std(axis=0), atol=1e-5)
+    path = write(tmp_path / "bare", regions=None)
+    without_names(tmp_path / "bare")
+    bare = read(path)
+    assert bare.regions.to_dict("list") == {"region_id": [f"region-{k}" for k in range(1, 6)], "network": ["all"] * 5}
+    named = tmp_path / "named"
+    path = write(named, labels=[])
+    people = pd.read_csv(named / "people.tsv", sep="\t", dtype=str)
+    people.iloc[[1, 3]].assign(subject=["01", "02"]).to_csv(named / "people.tsv", sep="\t", index=False)
+    table = pd.read_csv(named / "regions.tsv", sep="\t").iloc[::-1]
+    table.to_csv(named / "regions.tsv", sep="\t", index=False)  # by name, whatever their order
+    assert read(path).regions.to_dict("list") == {"region_id": [f"r{k}" for k in range(5)], "network": list("aabbb")}
+    table[:-1].to_csv(named / "regions.tsv", sep="\t", index=False)
+    refused(r"regions.tsv: no network of 1 of 5 regions \(r0\); add them", read, path)
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
@@ -152,8 +190,24 @@ def test_sides_that_stop_decoding_are_found_by_check(
 def test_a_simulated_study_says_what_it_knows_of_people(world: dict[str, object]) -> None:
     from brainalign.pipelines.prepare.prepare_series import simulated
 
-    small = SeriesWorld(n_subjects=8, n_frames=160, regions_per_network=2, **world)
-    assert set(small.known) == set(simulated(small).people) - {"subject", "run", "split", "n_frames"}
+    small = SeriesWorld(n_subjects=8, n_frames=170, regions_per_network=2, seed=3, **world)
+    found, sizes = simulated(small), (8, 170, 2)
+    assert set(small.known) == set(found.people) - {"subject", "run", "split", "n_frames"}
+    states = {"state_strength": small.state_strength, "state_frames": small.state_frames}
+    made = roi_lagged(*sizes, seed=3) if "world" in world else roi_series(*sizes, **states, seed=3)
+    length, n = (80, 2) if "state" in small.known else (170, 1)  # stretches of one state, the rest left out
+    cut = [(person, k * length) for person in range(8) for k in range(n)]
+    expected = [detrended(made.series[person, at : at + length]) for person, at in cut]
+    np.testing.assert_array_equal(found.series, expected)
+    assert found.people["subject"].tolist() == [made.subjects["subject"].iloc[person] for person, _ in cut]
+    assert found.people["run"].tolist() == ["1", "2"][:n] * 8
+    assert set(found.people["n_frames"]) == {length}
+    assert set(found.people["split"]) == {""}
+    if n == 2:
+        state = ["on" if made.states[person, at] == 1 else "off" for person, at in cut]
+        assert found.people["state"].tolist() == state
+    assert (found.tr_s, found.dropped) == (0.72, [])
+    pd.testing.assert_frame_equal(found.regions, made.regions[["region_id", "network"]])
     assert SeriesWorld(labels=small.known, **world).labels == small.known
     with pytest.raises(ValueError, match=r"labels: the simulated study has no 'age'; it has "):
         SeriesWorld(labels=["age"], **world)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,58 +13,82 @@ from brainalign.study import Split
 
 @pytest.fixture
 def trials() -> pd.DataFrame:
-    rows = [(s, r, x) for s in "12" for r in "12" for x in "abcd"]
+    rows = [(s, r, x) for s in "12" for r in "12" for x in "adcb"]
     table = pd.DataFrame(rows, columns=["session", "run", "stimulus_id"])
     return table.assign(trial_id=[f"t{k}" for k in range(len(rows))])
 
 
-def test_every_run_is_tested_once_and_runs_are_told_apart_by_session(trials: pd.DataFrame) -> None:
-    folds = folds_of(make_splits(trials, Split(leave_out="run"), seed=0), trials)
-    assert len(folds) == 4
-    tested = np.concatenate([test for _, test in folds])
-    assert sorted(tested) == list(range(16))
-    for train, test in folds:
-        assert not set(train) & set(test)
-        assert len(train) + len(test) == 16
-        assert len(trials.iloc[test][["session", "run"]].drop_duplicates()) == 1
+TOLD = {
+    "run": (Split(leave_out="run"), None),
+    "pairs": (Split(leave_out="stimulus", size=2), list(combinations("adcb", 2))),
+    "session": (Split(leave_out="story"), [("c",), ("a",), ("b",)]),
+    "drawn": (Split(leave_out="stimulus", folds=3), None),
+}
 
 
-def test_every_pair_of_stimuli_is_left_out_once(trials: pd.DataFrame) -> None:
-    folds = folds_of(make_splits(trials, Split(leave_out="stimulus", size=2), seed=0), trials)
-    left_out = {tuple(sorted(set(trials["stimulus_id"].iloc[test]))) for _, test in folds}
-    assert left_out == {("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")}
-    for train, test in folds:
-        assert not set(trials["stimulus_id"].iloc[train]) & set(trials["stimulus_id"].iloc[test])
+@pytest.mark.parametrize("case", TOLD)
+def test_every_row_of_every_fold(trials: pd.DataFrame, case: str) -> None:
+    """Runs, told apart by session; pairs of stimuli; a column of a lab's own; stimuli drawn into folds."""
+    rule, left_out = TOLD[case]
+    trials["story"] = np.array(list("cab"))[np.arange(16) % 3]
+    groups = trials[{"run": "run", "session": "story"}.get(case, "stimulus_id")]
+    if case == "run":
+        groups = "ses-" + trials["session"] + "_run-" + trials["run"]
+        left_out = [(name,) for name in groups.unique()]
+    elif case == "drawn":
+        left_out = np.array_split(np.random.default_rng(7).permutation(list("adcb")), 3)
+    tables = [
+        pd.DataFrame(
+            {
+                "trial_id": trials["trial_id"],
+                "stimulus_id": trials["stimulus_id"],
+                "group": groups,
+                "fold": fold,
+                "seed": 7,
+                "split": np.where(groups.isin(left), "test", "train"),
+            }
+        )
+        for fold, left in enumerate(left_out)
+    ]
+    splits = make_splits(trials, rule, seed=7)
+    pd.testing.assert_frame_equal(splits, pd.concat(tables, ignore_index=True))
+    folds = folds_of(splits.iloc[::-1], trials)
+    for table, (train, test) in zip(tables, folds, strict=True):
+        assert train.tolist() == np.flatnonzero(table["split"] == "train")[::-1].tolist()
+        assert test.tolist() == np.flatnonzero(table["split"] == "test")[::-1].tolist()
 
 
 def test_a_leak_stops_and_names_the_rows(trials: pd.DataFrame) -> None:
     splits = make_splits(trials, Split(leave_out="stimulus", size=2), seed=0)
     rows = splits.index[(splits["fold"] == 3) & (splits["split"] == "test")]
-    splits.loc[rows[0], "split"] = "train"  # one trial of a tested stimulus slips into training
-    refused(r"fold 3: 1 group\(s\) occur in both train and test \(trials t\d+", folds_of, splits, trials)
+    for side in ("train", "val"):
+        splits.loc[rows[0], "split"] = side  # one trial of a tested stimulus slips into training
+        refused(
+            r"^fold 3: 1 group\(s\) occur in both train and test \(trials t5, t9, t13\); split by stimulus or run",
+            folds_of,
+            splits,
+            trials,
+        )
 
 
 def test_splits_of_other_responses_are_refused(trials: pd.DataFrame) -> None:
     splits = make_splits(trials, Split(leave_out="run"), seed=0)
-    refused("4 trials of the splits are not among the responses", folds_of, splits, trials[:12])
-
-
-def test_too_few_groups(trials: pd.DataFrame) -> None:
-    refused("leaves fewer than 2 to train on", make_splits, trials[:8], Split(leave_out="run"), seed=0)
-
-
-def test_any_column_of_the_trials_is_left_out(trials: pd.DataFrame) -> None:
-    """By session and by a column of a lab's own; drawn into folds, every group is tested once."""
-    told = trials.assign(
-        story=np.where(np.arange(len(trials)) % 3 == 0, "a", np.where(np.arange(len(trials)) % 3 == 1, "b", "c"))
+    refused(
+        r"^4 trials of the splits are not among the responses \(t12, t13, t14.*\); run", folds_of, splits, trials[:12]
     )
-    folds = folds_of(make_splits(told, Split(leave_out="story"), seed=0), told)
-    assert [set(told["story"].iloc[test]) for _, test in folds] == [{"a"}, {"b"}, {"c"}]
-    drawn = make_splits(trials, Split(leave_out="stimulus", folds=3), seed=1)
-    tested = drawn[drawn["split"] == "test"]
-    assert drawn["fold"].nunique() == 3
-    assert sorted(tested["trial_id"]) == sorted(trials["trial_id"])
-    assert tested.groupby("stimulus_id")["fold"].nunique().max() == 1
-    other = make_splits(trials, Split(leave_out="stimulus", folds=3), seed=2)
-    assert not other["split"].equals(drawn["split"])
+
+
+def test_the_limits_of_groups_and_folds(trials: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_splits(trials[:12], Split(leave_out="run"), seed=0)["fold"].nunique() == 3
+    refused("^leaving out 1 of 2 runs leaves fewer than 2", make_splits, trials[:8], Split(leave_out="run"), seed=0)
+    triples = Split(leave_out="stimulus", size=3)
+    refused("^leaving out 3 of 4 stimuli leaves fewer than 2 to train on", make_splits, trials, triples, seed=0)
+    assert make_splits(trials, Split(leave_out="stimulus", folds=4), seed=0)["fold"].nunique() == 4
+    refused("^leaving out 1 of 4 stimuli", make_splits, trials, Split(leave_out="stimulus", folds=5), seed=0)
+    pairs = Split(leave_out="stimulus", size=2)
+    monkeypatch.setattr("brainalign.datasets.splits.splits.MAX_FOLDS", 6)
+    assert make_splits(trials, pairs, seed=0)["fold"].nunique() == 6
+    monkeypatch.setattr("brainalign.datasets.splits.splits.MAX_FOLDS", 5)
+    refused("^every 2 of 4 stimuli left out makes 6 folds; use a smaller", make_splits, trials, pairs, seed=0)
+    told = trials.assign(story="a")
     refused(r"no column 'storey' \(did you mean 'story'", make_splits, told, Split(leave_out="storey"), seed=0)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, listed
 from brainalign.datasets import (
     leave_out,
     levenshtein_similarity,
@@ -203,8 +203,14 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
     splits = make_text_split(table, test=0.2, val=0.1, seed=0)
     labelled = blocked(table, 15)
     (problem,) = text_leakage(splits, labelled, label="relation")
-    assert "relation follows the order of reading" in problem.what
-    assert "leave out blocks" in problem.what
+    known = labelled.assign(split=splits["split"].to_numpy())
+    accuracy, null, p, rows = order_leak(known, "relation", n_permutations=1000, seed=0)
+    assert problem.what == (
+        "relation follows the order of reading: the nearest training sentence of the recording has the label of "
+        f"{accuracy:.0%} of the test sentences, against {null:.0%} with labels permuted (p = {p:.3f}; trials "
+        f"{listed(rows)}), so that slow drift of the EEG would be decoded; leave out blocks (order_blocks, leave_out)"
+    )
+    assert list(problem.rows) == rows
     tested = labelled[splits["split"].eq("test").to_numpy()]
     assert set(problem.rows) <= set(tested["trial_id"])
     assert len(problem.rows) > 0.8 * len(tested)
@@ -216,6 +222,34 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
     folds = leave_out(labelled, "block")
     fold = folds[folds["fold"].isin((3, 4))]
     assert not [p for p in text_leakage(fold, labelled, left_out="block", label="relation") if "order" in p.what]
+
+
+def test_the_order_test_by_hand() -> None:
+    """Nearest training sentences of the same recording: three of four labels are told; texts of a task share a null."""
+    columns = ["trial_id", "dataset", "subject", "task", "row", "split", "text", "label"]
+    rows = [
+        *[("b0", "y", "B", "T", 10, "test", "y0", "p"), ("b1", "y", "B", "T", 12, "train", "y1", "p")],
+        *[("b2", "y", "B", "T", 4, "train", "y2", "p"), ("b3", "y", "B", "T", 6, "test", "y3", "p")],
+        *[("b4", "y", "B", "T", 7, "train", "y4", "r"), ("b5", "y", "B", "T", 9, "train", "y5", "")],
+        *[("a3", "x", "A", "T", 3, "train", "x3", "q"), ("a1", "x", "A", "T", 1, "test", "x1", "p")],
+        *[("a2", "x", "A", "T", 2, "test", "x2", "q"), ("a0", "x", "A", "T", 0, "train", "x0", "p")],
+        *[("a4", "x", "A", "U", 1, "train", "x4", "r"), ("a5", "x", "A", "T", 2, "val", "x5", None)],
+        *[("c1", "x", "C", "T", 1, "train", "x1", "p"), ("c2", "x", "C", "V", 0, "test", "x6", "r")],
+    ]
+    shown = pd.DataFrame(rows, columns=columns)
+    accuracy, null, p, told = order_leak(shown, "label", n_permutations=20000, seed=1)
+    assert accuracy == 0.75
+    assert told == ["b0", "a1", "a2"]
+    # Two of p, two of q: a pair is alike in 1 of 3; four of p, one of r: in 3 of 5, and both pairs where r is neither.
+    assert null == pytest.approx((2 / 3 + 2 * 3 / 5) / 4, abs=0.006)
+    assert p == pytest.approx(1 / 3, abs=0.015)
+    small = [order_leak(shown, "label", n_permutations=9, seed=seed) for seed in (1, 1, 2, 3)]
+    assert small[0] == small[1]
+    assert len({found[1] for found in small}) > 1
+    assert {round(10 * found[2], 9) for found in small} <= set(range(1, 11))  # (1 + as large) / (1 + permutations)
+    nothing = order_leak(shown[shown["split"] != "test"], "label")
+    assert np.isnan(nothing[:2]).all()
+    assert nothing[2:] == (1.0, [])
 
 
 def test_the_order_test_is_calibrated() -> None:

@@ -13,7 +13,7 @@ import yaml
 from refusals import refused
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets import read_subject, read_things
+from brainalign.datasets import make_image_split, read_subject, read_things
 from brainalign.study import load_descriptor
 
 VOXELS, SESSIONS, PER_SESSION = 30, 3, 20
@@ -133,11 +133,9 @@ def test_a_study_takes_the_folder(things) -> None:
 
 
 def test_test_images_are_tested(things) -> None:
-    splits = things.read(val=0.2).splits
-    by_split = splits.groupby("split")["stimulus_id"].agg(set)
-    assert by_split["test"] == {f"test{k}_14s" for k in range(4)}
-    assert len(by_split["val"]) == round(0.2 * 48)
-    assert not by_split["val"] & by_split["train"]
+    found, tested = things.read(val=0.2, seed=3), [f"test{k}_14s" for k in range(4)]
+    expected = make_image_split(found.responses.trials, test=tested, val=0.2, seed=3)
+    pd.testing.assert_frame_equal(found.splits, expected)
 
 
 def test_a_block_of_sessions_and_voxels(things) -> None:
@@ -145,8 +143,21 @@ def test_a_block_of_sessions_and_voxels(things) -> None:
     rows = np.flatnonzero(things.voxels["V1"] | things.voxels["rFFA"])
     columns = np.flatnonzero(things.trials["session"] != 2)
     np.testing.assert_array_equal(part.responses.values, things.betas[np.ix_(rows, columns)].T.astype(np.float32))
-    assert part.responses.trials["session"].unique().tolist() == ["1", "3"]
-    assert len(part.ceiling) == len(rows)
+    trials = part.responses.trials
+    assert trials["session"].tolist() == ["1"] * PER_SESSION + ["3"] * PER_SESSION
+    assert trials["trial_id"].tolist() == [f"trial-{k:05d}" for k in columns]
+    assert trials["run"].tolist() == things.trials["run"].astype(str).iloc[columns].tolist()
+    names = ["trial_id", "stimulus_id", "session", "run", "repeat", "onset_s", "trial_type"]
+    assert (list(trials), trials.index.tolist()) == (names, list(range(2 * PER_SESSION)))
+    targets = part.responses.targets
+    names = ["target_id", "i", "j", "k", "kind", "hemi", "x_mm", "y_mm", "z_mm", "roi"]
+    assert (list(targets), targets.index.tolist()) == (names, list(range(len(rows))))
+    places = things.voxels.iloc[rows][["voxel_x", "voxel_y", "voxel_z"]].to_numpy()
+    assert targets["target_id"].tolist() == [f"voxel-{i}-{j}-{k}" for i, j, k in places]
+    assert part.responses.units == "single-trial betas (arbitrary units)"
+    assert list(part.ceiling) == ["target_id", "signal_share", "ceiling"]
+    assert part.ceiling["target_id"].tolist() == targets["target_id"].tolist()
+    np.testing.assert_allclose(part.ceiling["signal_share"], things.voxels["nc_singletrial"].iloc[rows] / 100)
 
 
 def test_more_voxels_than_are_read_at_once(things, monkeypatch) -> None:
@@ -232,4 +243,8 @@ def test_missing_responses(things) -> None:
     things.write_betas()
     refused("1 of 30 targets hold NaN", things.read)
     assert np.argwhere(np.isnan(things.read(bad_targets="keep").responses.values)).tolist() == [[3, 5]]
-    assert len(things.read(bad_targets="drop").ceiling) == VOXELS - 1
+    ceiling = things.read(bad_targets="drop").ceiling
+    assert list(ceiling) == ["target_id", "signal_share", "ceiling"]
+    assert ceiling.index.tolist() == list(range(VOXELS - 1))
+    left = np.delete(things.voxels["nc_singletrial"].to_numpy(), 5)
+    np.testing.assert_allclose(ceiling["signal_share"], left / 100)

@@ -15,6 +15,7 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import (
     concept_splits,
     drop_tested_concepts,
+    read_modalities,
     read_subject,
     read_things_eeg2_raw,
     read_things_epochs,
@@ -199,6 +200,26 @@ def test_flat_and_nan_channels(things) -> None:
     responses = things.read(bad_channels="drop").responses
     assert responses.targets["target_id"].tolist() == ["O1"]
     assert responses.targets.attrs["n_dropped"] == 2
+
+
+@pytest.mark.parametrize("release", ["eeg2", "meg"])
+def test_a_study_of_modalities_takes_a_release(things, tmp_path, release) -> None:
+    {"eeg2": things.write_eeg2, "meg": things.write_meg}[release]()
+    parts = [things_image_rows(things.images, part).assign(split=side) for part, side in PARTS.items()]
+    pd.concat(parts).to_csv(tmp_path / "stimuli.csv", index=False)
+    recorded = {"format": f"things_{release}", "modality": "m", "folder": "data", "images": "images"}
+    recorded |= {"participants": ["01"], "trust_pickle": True}
+    content = {"name": "things", "folder": tmp_path, "stimuli": "stimuli.csv", "recordings": {"all": recorded}}
+    found, expected = read_modalities(parse(Study, content, "test")), things.read(release=release).responses
+    np.testing.assert_array_equal(found.signals["m"], expected.values)
+    trials = found.trials["m"]
+    assert trials["stimulus_id"].tolist() == expected.trials["stimulus_id"].tolist()
+    assert trials["split"].tolist() == expected.trials["partition"].map(PARTS).tolist()
+    assert set(trials["subject"]) == {"01"}
+    assert set(trials["task"]) == {"viewing"}
+
+
+PARTS = {"training": "train", "test": "test"}
 
 
 def write_raw(things, **changes) -> dict[str, list[int]]:

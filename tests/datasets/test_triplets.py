@@ -122,6 +122,7 @@ def test_bad_files_are_named(tmp_path: Path, world: ConceptWorld) -> None:
     good = world.triplets
     assert "has 2 columns" in broken(tmp_path, world, "1 2\n3 4\n")
     assert "first: line 2" in broken(tmp_path, world, "0 1 2\n3 4 4.5\n")
+    assert "first: line 1: [1e+16, 1.0, 2.0]); write" in broken(tmp_path, world, "1e16 1 2\n3 4 5\n")
     assert "no table of triplets" in broken(tmp_path, world, "image1 image2 odd\n0 1 2\n")
     assert "the same object twice (first: line 2: [3, 4, 3])" in broken(tmp_path, world, "0 1 2\n3 4 3\n")
     assert "out of range" in broken(tmp_path, world, lines(good) + "0 1 20\n")

@@ -15,7 +15,10 @@ import yaml
 from jobs import run_step
 
 from brainalign.arrays import Responses
+from brainalign.datasets import fit_whitener, read_subject
 from brainalign.io import artifact_path, load, load_sidecar
+from brainalign.statistics import noise_ceiling_from_share, signal_share
+from brainalign.study import load_descriptor
 
 NETWORK = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 32, "crop": False}
 
@@ -81,9 +84,38 @@ def test_a_sound_study_is_prepared(stages: Stages) -> None:
     tested = set(splits.loc[splits["split"] == "test", "stimulus_id"])
     assert tested == set(stages.study.scenes["stimulus_id"][: stages.study.n_test])
     assert (splits.groupby("stimulus_id")["split"].nunique() == 1).all()
-    ceiling = pd.read_parquet(stages.path("ceiling", subject="01"))["ceiling"].to_numpy()
-    rois = load(stages.path("responses", subject="01"), Responses).targets["roi"].map(lambda names: "seen" in names)
-    assert np.median(ceiling[rois]) > 0.6 > 0.3 > np.median(ceiling[~rois])
+    kinds = stages.table("stimuli/stimuli.tsv").set_index("stimulus_id")["category"]
+    for subject in ("01", "02"):
+        table = pd.read_parquet(stages.path("ceiling", subject=subject))
+        responses = load(stages.path("responses", subject=subject), Responses)
+        shown = responses.trials["stimulus_id"]
+        assert responses.trials["category"].tolist() == kinds[shown].tolist()
+        share = signal_share(responses.values, shown.to_numpy())
+        np.testing.assert_allclose(table["signal_share"], share.ravel(), rtol=1e-4, atol=1e-6)
+        repeats = shown[shown.isin(tested)].value_counts().to_numpy()
+        np.testing.assert_allclose(table["ceiling"], noise_ceiling_from_share(share.ravel(), repeats), rtol=1e-4, atol=1e-6)
+        assert table["target_id"].unique().tolist() == responses.targets["target_id"].tolist()
+        details = load_sidecar(stages.path("splits", subject=subject))["details"]
+        assert [(row["split"], row["n_stimuli"], row["n_trials"]) for row in details["card"]] == [
+            ("train", 14, 28),
+            ("test", 10, 20),
+        ]
+        (warning,) = details["warnings"]
+        assert warning.startswith("splits.shared: fold 0: 4 of 4 runs have trials in more than one split (ses-1_run-1")
+        if subject == "01":
+            ceiling, rois = table["ceiling"].to_numpy(), responses.targets["roi"].map(lambda names: "seen" in names)
+            assert np.median(ceiling[rois]) > 0.6 > 0.3 > np.median(ceiling[~rois])
+            continue
+        raw = read_subject(load_descriptor(stages.descriptor), "02")
+        train = ~shown.isin(tested).to_numpy()
+        noise = {"noise": "residuals", "stimulus_ids": shown[train].tolist()}
+        whitener = fit_whitener(raw.values[train], raw.times, raw.targets, **noise)
+        np.testing.assert_allclose(responses.values, whitener.transform(raw.values), rtol=1e-5, atol=1e-6)
+        assert responses.units == "noise standard deviations"
+        about = load_sidecar(stages.path("responses", subject="02"))["details"]
+        assert (about["noise"], about["rank"], about["whitened"]) == ("residuals", whitener.rank, "on training epochs")
+        assert about["shrinkage"]["eeg"] == pytest.approx(whitener.shrinkage["eeg"])
+        assert (about["n_trials"], about["n_targets"]) == (48, 12)
 
 
 def test_missing_and_unreadable_images(stages: Stages) -> None:

@@ -462,7 +462,7 @@ def _continuous(descriptor: Study, found: StudyAudit) -> None:
         except BrainalignError as error:
             found.problems.append(_problem(descriptor, error, f"recordings.{subject}"))
             continue
-        found.problems += outside_problems(descriptor, subject, runs, events)
+        found.problems += outside_problems(subject, runs, events)
         found.problems += signal_problems(descriptor, subject, runs, lengths)
         found.problems += space_problems(f"recordings.{subject}", descriptor.space_of(subject), runs.responses.targets)
         heard = sum(count > 1 for count in runs.presentations.values())

@@ -106,20 +106,7 @@ def read_array(
 def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | None = None) -> pd.DataFrame:
     """Read a row per target, with every column that a table of targets has; numbered where there is no file.
 
-    Parameters
-    ----------
-    path : Path or None
-        See `read_array`.
-    n_targets : int
-    kind : str
-        voxel, vertex, sensor, parcel or target.
-    atlas : Path, optional
-        NIfTI with a whole number per voxel, of which targets are the parcels: see `_in_atlas`.
-
-    Raises
-    ------
-    BrainalignError
-        If ids are missing or there twice, or a coordinate is no number.
+    Of an `atlas` (NIfTI with a whole number per voxel) targets are the parcels: see `_in_atlas`.
     """
     table = pd.DataFrame(index=range(n_targets)) if path is None else read_table(path)
     columns = [str(column) for column in table]
@@ -180,7 +167,7 @@ def _in_atlas(targets: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _numbers(table: pd.DataFrame, name: str, path: Path | None) -> NDArray[Any]:
     cells = table.get(name, pd.Series([np.nan] * len(table))).replace(list(MISSING), np.nan)
     numbers = pd.to_numeric(cells, errors="coerce")
-    wrong = cells.notna() & numbers.isna() if name in AXES else numbers.isna() | (numbers % 1 != 0)
+    wrong = cells.notna() & numbers.isna() if name in AXES else numbers % 1 != 0
     if wrong.any():
         row, kind = int(np.flatnonzero(wrong)[0]), "a number" if name in AXES else "a whole number"
         raise BrainalignError(f"{path}: {name} is {table[name].iloc[row]!r} in row {row + 1}; it must be {kind}")

@@ -122,7 +122,7 @@ def _as_ids(column: pd.Series[Any]) -> pd.Series[str]:
 def _as_numbers(table: pd.DataFrame, name: str, source: str) -> pd.Series[float]:
     column = table[name].replace(list(MISSING), np.nan) if name != "repeat" else table[name]
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() & column.notna() if name != "repeat" else (numbers.isna() | (numbers % 1 != 0))
+    wrong = numbers.isna() & column.notna() if name != "repeat" else numbers % 1 != 0
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         kind = "a whole number" if name == "repeat" else "a number"

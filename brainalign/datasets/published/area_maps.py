@@ -49,10 +49,11 @@ class AreaMaps:
         for side in np.unique(self.hemi):
             unit = self.places[self.hemi == side]
             unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+            if len(unit) < MIN_PARCELS:
+                return False
             # Of n caps that share a sphere each has the area 4π/n; two of their radii reach any neighbour.
-            reach = 2 * np.arccos(max(1 - 2 / len(unit), -1.0))
-            near = (points @ unit.T).max(axis=1) >= np.cos(min(reach, np.pi / 2))
-            if len(unit) < MIN_PARCELS or near.mean() < MIN_COVERED:
+            near = (points @ unit.T).max(axis=1) >= np.cos(2 * np.arccos(1 - 2 / len(unit)))
+            if near.mean() < MIN_COVERED:
                 return False
         return True
 

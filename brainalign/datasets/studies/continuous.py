@@ -218,16 +218,8 @@ def recorded_runs(study: Study) -> list[str]:
     return list(dict.fromkeys(run for files in study.recordings.values() for run in getattr(files, "files", {})))
 
 
-def outside_problems(study: Study, subject: str, runs: ContinuousRuns, events: pd.DataFrame) -> list[Problem]:
-    """Say where events lie beyond the end of their run: onsets in other units, or of another run.
-
-    Parameters
-    ----------
-    study : Study
-    subject : str
-    runs : ContinuousRuns
-    events : DataFrame
-    """
+def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -> list[Problem]:
+    """Say where events lie beyond the end of their run, onsets in other units, or two runs hold the same numbers."""
     rows = runs.responses.trials.groupby("run")["onset_s"]
     first, last = ({str(run): float(at) for run, at in times.items()} for times in (rows.min(), rows.max()))
     problems = _copied_runs(subject, runs)

@@ -1,0 +1,343 @@
+"""Runs of a stimulus that goes on, by hand: rows, drifts, presentations, sounds and films, and every doubt of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from refusals import refused
+from scipy.io import wavfile
+
+from brainalign.arrays import Responses
+from brainalign.datasets import (
+    ContinuousRuns,
+    continuous_problems,
+    film_frames,
+    outside_problems,
+    read_continuous,
+    read_events,
+    run_drifts,
+    sampled_stimuli,
+    signal_lengths,
+    signal_problems,
+    slow_drifts,
+)
+from brainalign.study import Study, parse
+
+LENGTHS = {"b": 40, "a": 33, "c": 36}
+FILES: dict[str, Any] = {"b": ["b1.npy", "b2.npy"], "a": "a.npy", "c": "c.npy"}
+
+
+def study(folder: Path, stimuli: str | None = "events.tsv", files: dict[str, Any] | None = None, **options: Any) -> Study:
+    recorded = {"format": "runs", "tr_s": 2.0, "files": FILES} | (files or {})
+    content = {"name": "s", "folder": folder, "recordings": {"01": recorded}, "continuous": options}
+    content |= {"splits": {"runs": {"leave_out": "run"}}} | ({"stimuli": stimuli} if stimuli else {})
+    return parse(Study, content, "test")
+
+
+def expected_drifts(n: int, step_s: float, detrend: str, high_pass_hz: float) -> np.ndarray:
+    """A constant, a line where one is taken out, and cosines of so many half cycles as the cut-off lets through."""
+    time = (np.arange(n) + 0.5) / n
+    cosines = [np.cos(np.pi * k * time) for k in range(1, 1 + int(np.floor(2 * n * step_s * high_pass_hz)))]
+    return np.stack([np.ones(n), *([time] if detrend == "linear" else []), *cosines], axis=1)
+
+
+def without(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    return values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0]
+
+
+@pytest.mark.parametrize(("detrend", "high_pass_hz"), [("linear", 0.0), ("none", 0.02), ("linear", 0.03)])
+def test_slow_drifts_are_a_line_and_cosines(detrend: str, high_pass_hz: float) -> None:
+    found = slow_drifts(45, 1.5, detrend, high_pass_hz)
+    wanted = expected_drifts(45, 1.5, detrend, high_pass_hz)
+    assert found.shape == wanted.shape == (45, {0.0: 2, 0.02: 3, 0.03: 6}[high_pass_hz])
+    np.testing.assert_allclose(found.T @ found, np.eye(found.shape[1]), atol=1e-12)
+    np.testing.assert_allclose(found @ (found.T @ wanted), wanted, atol=1e-12)
+
+
+def test_every_presentation_has_its_own_confounds() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"run": "a", "onset_s": np.arange(30.0)})
+    moved = {2: rng.normal(size=(30, 2)), 10: rng.normal(size=(30, 1)), 1: rng.normal(size=(30, 1)) @ [[1.0, -2.0]]}
+    for number, values in moved.items():
+        for column, name in zip(values.T, "xy", strict=False):
+            rows[f"confound {number} {name}"] = column
+    rows["confound 3 z"] = np.nan  # of another run
+    bases = run_drifts(rows, 2.0, "linear", 0.02)
+    drifts = expected_drifts(30, 2.0, "linear", 0.02)
+    assert [basis.shape[1] for basis in bases] == [5, 5, 6]  # of two that are alike one is left; in order of their text
+    for basis, number in zip(bases, (1, 10, 2), strict=True):
+        together = np.column_stack([drifts, moved[number]])
+        np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-9)
+        np.testing.assert_allclose(basis @ (basis.T @ together), together, atol=1e-9)
+    (alone,) = run_drifts(rows[["run", "onset_s"]], 2.0, "linear", 0.02)
+    np.testing.assert_array_equal(alone, slow_drifts(30, 2.0, "linear", 0.02))
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> dict[str, np.ndarray]:
+    """Runs of four targets; the third is constant in one presentation of one run."""
+    rng, found = np.random.default_rng(1), {}
+    for name, n in (("b1", 40), ("b2", 40), ("a", 33), ("c", 36)):
+        found[name] = 500 + rng.normal(size=(n, 4)) * [1, 2, 3, 4] + np.linspace(0, 9, n)[:, None]
+    found["b2"][:, 2] = 7.0
+    for name, values in found.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    return found
+
+
+def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    about = study(tmp_path, files={"first_row_s": 5.0}, trim_s=[6.0, 4.0], high_pass_hz=0.02)
+    found = read_continuous(about, "01")
+    assert (found.presentations, found.n_dropped) == ({"b": 2, "a": 1, "c": 1}, 1)
+    kept = [0, 1, 3]
+    heard: dict[str, list[np.ndarray]] = {}
+    for run, names in {"b": ["b1", "b2"], "a": ["a"], "c": ["c"]}.items():
+        for name in names:
+            rows = arrays[name][3:-2][:, kept]
+            clean = without(rows, expected_drifts(len(rows), 2.0, "linear", 0.02))
+            heard.setdefault(run, []).append(clean / clean.std(axis=0))
+    means = [np.mean(parts, axis=0) for parts in heard.values()]
+    np.testing.assert_allclose(found.responses.values, np.concatenate([m / m.std(axis=0) for m in means]), atol=2e-4)
+    trials = pd.DataFrame(
+        [(run, 5 + 2 * (3 + k + 0.5), f"{run}_{k}") for run in heard for k in range(LENGTHS[run] - 5)],
+        columns=["run", "onset_s", "trial_id"],
+    )
+    trials = trials.assign(stimulus_id=trials["trial_id"], session="", repeat=1)
+    pd.testing.assert_frame_equal(found.responses.trials, trials)
+    assert found.responses.units == "z"
+    assert found.responses.targets["target_id"].tolist() == ["parcel-0001", "parcel-0002", "parcel-0004"]
+    assert found.responses.targets.index.tolist() == [0, 1, 2]
+    assert found.repeats is not None
+    np.testing.assert_allclose(found.repeats.values, np.concatenate(heard["b"]), atol=2e-4)
+    once = trials[trials["run"] == "b"]
+    twice = pd.concat([once.assign(repeat=k) for k in (1, 2)], ignore_index=True)
+    twice["trial_id"] += "_" + twice["repeat"].astype(str)
+    pd.testing.assert_frame_equal(found.repeats.trials, twice)
+    fast = study(tmp_path, files={"tr_s": None, "sfreq_hz": 4.0}, detrend="none")
+    read = read_continuous(fast, "01").responses  # samples: no row left out, no drift but the mean, an onset each
+    assert read.trials["onset_s"].tolist() == [k / 4 for run in ("b", "a", "c") for k in range(LENGTHS[run])]
+    assert read.targets["target_id"].iloc[0] == "sensor-0001"
+    centred = arrays["a"] - arrays["a"].mean(axis=0)
+    np.testing.assert_allclose(read.values[40:73], (centred / centred.std(axis=0))[:, kept], atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        ({}, {"trim_s": [20, 10]}, r"^recordings.01.files.a: 33 rows leave 18 after trimming 10 and 5; a run needs 20: "),
+        ({"files": FILES | {"c": ["c.npy", "a.npy"]}}, {"trim_s": [0, 0]}, "files.c: presentations have 33, 36 rows; cut"),
+        ({"files": FILES | {"c": ["c.npy", "d.npy"]}}, {}, r"d.npy: an array of float64 and shape \(36, 5\), where"),
+        ({"files": FILES | {"b": "b1.npy"}, "repeats": "again"}, {"trim_s": [0, 0]}, "01.repeats: no file holds several presentations in an array 'again'"),
+    ],
+)
+def test_runs_that_do_not_fit(tmp_path: Path, arrays, files: dict, options: dict, message: str) -> None:
+    np.save(tmp_path / "d.npy", np.ones((36, 5)))
+    refused(message, read_continuous, study(tmp_path, files=files, **options), "01")
+
+
+def made(onsets: dict[str, np.ndarray]) -> ContinuousRuns:
+    """Return runs of two targets with rows at these onsets."""
+    trials = pd.concat([pd.DataFrame({"run": run, "onset_s": at}) for run, at in onsets.items()], ignore_index=True)
+    trials["trial_id"] = [f"t{k}" for k in range(len(trials))]
+    trials = trials.assign(stimulus_id=trials["trial_id"], session="", repeat=1)
+    values = np.random.default_rng(0).normal(size=(len(trials), 2)).astype(np.float32)
+    targets = pd.DataFrame({"target_id": ["u", "v"], "kind": "parcel", "hemi": ""})
+    targets["roi"] = pd.Series([[], []], dtype=object)
+    return ContinuousRuns(Responses(values, trials, targets, "z"), None, dict.fromkeys(onsets, 1), 0)
+
+
+RUNS = {"b": np.arange(1.0, 100), "a": np.arange(1.0, 80)}
+FITTING = {"b": [5, 60, 95.0], "a": [3, 75.0]}
+WHOLE = "every run goes on long after its last event"
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (FITTING | {"z": [1e6]}, []),
+        (
+            {"b": [5, 59.3], "a": [3, 47.3]},
+            [("stimuli", "warning", f"{WHOLE} (47.3 s beside 79 s); give onsets in seconds, if these are in volumes")],
+        ),
+        ({"b": [5, 59.5], "a": [3, 47.3]}, []),
+        ({"b": [5, 59.3]}, [("stimuli", "warning", f"{WHOLE} (59.3 s beside 99 s); give onsets in seconds, if ")]),
+        (
+            FITTING | {"a": [0.25, 0.5]},
+            [
+                (
+                    "recordings.7.files.a",
+                    "error",
+                    "no event is left when its first row begins (0.5 s beside 1 s); correct first_row_s, trim_s or "
+                    "onsets, in seconds",
+                )
+            ],
+        ),
+        (FITTING | {"a": [0.5, 1.0]}, []),
+        (FITTING | {"b": [*range(1, 20), 160.0]}, []),
+        (FITTING | {"b": [*range(1, 19), 159.0, 160.0]}, []),
+        (
+            FITTING | {"b": [*range(1, 18), 95, 159.5, 160.0]},
+            [
+                (
+                    "recordings.7.files.b",
+                    "error",
+                    "10% of its events begin after its end (160 s beside 99 s); give onsets in seconds from the start "
+                    "of the run",
+                )
+            ],
+        ),
+    ],
+)
+def test_events_outside_of_their_run(events: dict[str, list[float]], expected: list[tuple[str, str, str]]) -> None:
+    table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])
+    found = outside_problems("7", made(RUNS), table)
+    assert [(p.where, p.level) for p in found] == [(where, level) for where, level, _ in expected]
+    assert all(p.what.startswith(what) for p, (_, _, what) in zip(found, expected, strict=True))
+
+
+def test_runs_that_are_there_twice() -> None:
+    runs = made({"b": np.arange(1.0, 9), "a": np.arange(1.0, 9), "c": np.arange(1.0, 9)})
+    values, trials = runs.responses.values, runs.responses.trials
+    values[16:] = values[8:16]
+    nothing = pd.DataFrame({"run": [], "onset_s": []})
+    (problem,) = outside_problems("7", runs, nothing)
+    assert (problem.where, problem.level) == ("recordings.7.files", "error")
+    assert problem.what == "a and c hold the same numbers, one a copy of the other; name the file of each"
+    # Of what was presented twice the presentations are looked at, not their mean; and they beside other runs.
+    again = pd.concat([trials[:8].assign(repeat=k) for k in (1, 2)], ignore_index=True)
+    again["trial_id"] += "_" + again["repeat"].astype(str)
+    heard = replace(runs.responses, values=np.concatenate([values[:8], values[8:16]]), trials=again)
+    found = outside_problems("7", replace(runs, repeats=heard, presentations={"b": 2, "a": 1, "c": 1}), nothing)
+    assert [p.what.partition(" hold")[0] for p in found] == [f"b (presentation 2) and {run}" for run in "ac"]
+
+
+def test_runs_without_events_and_events_without_runs(tmp_path: Path) -> None:
+    recorded = {"format": "runs", "tr_s": 2.0}
+    content = {"name": "s", "folder": tmp_path, "stimuli": "events.tsv", "splits": {"runs": {"leave_out": "run"}}}
+    content["recordings"] = {
+        name: recorded | {"files": {run: f"{name}{run}.npy" for run in runs}} for name, runs in {"2": "cad", "1": "abe"}.items()
+    }
+    about = parse(Study, content, "test")
+    events = pd.DataFrame({"run": [*"bzbyae"]})
+    found = continuous_problems(about, events)
+    assert [(p.where, p.level, p.what) for p in found] == [
+        ("recordings.2.files", "error", "c, d: no event is of such a run; the table has a, b, e and 2 more: use one name"),
+        ("stimuli", "warning", "y, z: nobody was recorded in these runs; left out"),
+    ]
+    assert continuous_problems(about, events[:0]) == []
+
+
+def test_events_of_a_table(tmp_path: Path) -> None:
+    lines = ["story\tonset\tword\tpath", "b\t2.5\tthe\tx.png", "a\t1\tdog\ty.png", "b\t0.5\truns\tz.png"]
+    (tmp_path / "events.tsv").write_text("\n".join(lines))
+    expected = pd.DataFrame(
+        {
+            "stimulus_id": ["b_00001", "a_00001", "b_00002"],
+            "run": ["b", "a", "b"],
+            "onset_s": [2.5, 1.0, 0.5],
+            "caption": ["the", "dog", "runs"],
+            "path": ["x.png", "y.png", "z.png"],
+            "duration_s": 0.0,
+        }
+    )
+    pd.testing.assert_frame_equal(read_events(study(tmp_path)), expected)
+    for duration, message in (("-1", "duration_s is '-1' in row 2"), ("inf", "duration_s is 'inf' in row 2")):
+        (tmp_path / "events.tsv").write_text(f"run\tonset_s\tduration_s\na\t-3\t0\na\t1\t{duration}\n")
+        refused(f"{message}; give seconds", read_events, study(tmp_path))
+    (tmp_path / "events.tsv").write_text("run\tonset_s\nb\t2\na\tnan\n")
+    refused("onset_s is 'nan' in row 2; give seconds", read_events, study(tmp_path))
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """Sounds of 2.75 and 1.25 s; a film of three frames at two per second, and one of one."""
+    for run, seconds in (("b", 2.75), ("a", 1.25), ("c", 1.0)):
+        wavfile.write(tmp_path / f"{run}.wav", 800, np.zeros(int(800 * seconds), dtype=np.int16))
+        (tmp_path / run).mkdir()
+        for name in ("frame10.png", "frame9.png", "frame2.PNG") if run == "b" else ("x.png",):
+            Image.new("L", (2, 2)).save(tmp_path / run / name)
+        (tmp_path / run / "notes.txt").write_text("no frame")
+    return tmp_path
+
+
+SOUNDS = {"sounds": {run: f"{run}.wav" for run in "bac"}}
+FILMS = {"films": {run: run for run in "bac"}, "fps": 2.0}
+
+
+def test_frames_and_pieces_of_sound(media: Path) -> None:
+    about = study(media, **SOUNDS, **FILMS)
+    rows = [("b", 1, "b/frame2.PNG"), ("b", 2, "b/frame9.png"), ("b", 3, "b/frame10.png"), ("a", 1, "a/x.png")]
+    frames = pd.DataFrame(
+        [
+            (f"{run}_film{k:06d}", run, (k - 1) / 2, 0.5, "film", str(media / path))
+            for run, k, path in [*rows, ("c", 1, "c/x.png")]
+        ],
+        columns=["stimulus_id", "run", "onset_s", "duration_s", "sampled", "path"],
+    )
+    pd.testing.assert_frame_equal(film_frames(about), frames)
+    heard = sampled_stimuli(about, "sound", 4.0)
+    assert heard is not None
+    counts = {"b": 11, "a": 5, "c": 4}
+    pieces = [(f"{run}_sound{k + 1:06d}", run, k / 4, 0.25) for run, n in counts.items() for k in range(n)]
+    expected = pd.DataFrame(pieces, columns=["stimulus_id", "run", "onset_s", "duration_s"])
+    expected = expected.assign(sampled="sound", path=[str(media / f"{run}.wav") for run in expected["run"]])
+    pd.testing.assert_frame_equal(heard, expected)
+    lengths = pd.DataFrame(
+        [
+            *[(f"continuous.sounds.{run}", run, seconds) for run, seconds in (("b", 2.75), ("a", 1.25), ("c", 1.0))],
+            *[(f"continuous.films.{run}", run, seconds) for run, seconds in (("b", 1.5), ("a", 0.5), ("c", 0.5))],
+        ],
+        columns=["where", "run", "seconds"],
+    )
+    pd.testing.assert_frame_equal(signal_lengths(about), lengths)
+
+
+@pytest.mark.parametrize(
+    ("stimuli", "signals", "taken"),
+    [
+        ("events.tsv", SOUNDS | FILMS, {"": None, "caption": None, "path": "film", "film": "film", "sound": "sound"}),
+        (None, SOUNDS | FILMS, {"": "film", "caption": "film", "path": "film", "film": "film", "sound": "sound"}),
+        ("events.tsv", SOUNDS, {"": None, "path": None, "sound": "sound"}),
+        (None, SOUNDS, {"": "sound", "path": "sound", "sound": "sound"}),
+        ("events.tsv", {}, {"": None, "path": None}),
+    ],
+)
+def test_what_a_model_is_given(media: Path, stimuli: str | None, signals: dict, taken: dict[str, str | None]) -> None:
+    about = study(media, stimuli, **signals)
+    for reads, signal in taken.items():
+        found = sampled_stimuli(about, reads, 4.0)
+        assert (None if found is None else set(found["sampled"])) == (None if signal is None else {signal}), reads
+
+
+@pytest.mark.parametrize(
+    ("where", "run", "seconds", "what"),
+    [
+        ("continuous.sounds.b", "b", 97.0, None),
+        ("continuous.sounds.b", "b", 159.0, None),
+        ("continuous.sounds.z", "z", 1.0, None),
+        (
+            "continuous.sounds.b",
+            "b",
+            96.5,
+            "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole of it, or trim the end of runs "
+            "(continuous.trim_s)",
+        ),
+        (
+            "continuous.films.a",
+            "a",
+            140.0,
+            "lasts 140 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct "
+            "fps, which is 2",
+        ),
+    ],
+)
+def test_signals_beside_their_run(media: Path, where: str, run: str, seconds: float, what: str | None) -> None:
+    lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
+    found = signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
+    assert [(p.where, p.what, p.level) for p in found] == ([] if what is None else [(where, what, "error")])
