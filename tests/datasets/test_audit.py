@@ -201,7 +201,9 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
     for k, n in enumerate((30, 24, 26)):
         np.save(tmp_path / f"{k}.npy", rng.normal(size=(n, 5)))
     (tmp_path / "people.tsv").write_text("subject\tpath\n1\t0.npy\n2\t1.npy\n1\t2.npy\n")
-    (tmp_path / "regions.tsv").write_text("region_id\tnetwork\n" + "".join(f"r{k}\t{n}\n" for k, n in enumerate("aabac")))
+    (tmp_path / "regions.tsv").write_text(
+        "region_id\tnetwork\n" + "".join(f"r{k}\t{n}\n" for k, n in enumerate("aabac"))
+    )
     files: dict[str, object] = {"format": "series", "people": "people.tsv", "regions": "regions.tsv", "tr_s": 0.75}
     found = audit_study(load_descriptor(written(tmp_path, recordings={"all": files})))
     assert found.facts == ["2 subjects, 3 runs of 24 frames (0.75 s each), 5 regions in 3 networks"]
@@ -347,7 +349,9 @@ def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
             "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
         }
         (tmp_path / "short.yaml").write_text(yaml.safe_dump(about))
-        return [(problem.level, problem.what) for problem in audit_study(load_descriptor(tmp_path / "short.yaml")).problems]
+        return [
+            (problem.level, problem.what) for problem in audit_study(load_descriptor(tmp_path / "short.yaml")).problems
+        ]
 
     assert problems(10) == []
     ((level, what),) = problems(9)

@@ -33,7 +33,9 @@ LENGTHS = {"b": 40, "a": 33, "c": 36}
 FILES: dict[str, Any] = {"b": ["b1.npy", "b2.npy"], "a": "a.npy", "c": "c.npy"}
 
 
-def study(folder: Path, stimuli: str | None = "events.tsv", files: dict[str, Any] | None = None, **options: Any) -> Study:
+def study(
+    folder: Path, stimuli: str | None = "events.tsv", files: dict[str, Any] | None = None, **options: Any
+) -> Study:
     recorded = {"format": "runs", "tr_s": 2.0, "files": FILES} | (files or {})
     content = {"name": "s", "folder": folder, "recordings": {"01": recorded}, "continuous": options}
     content |= {"splits": {"runs": {"leave_out": "run"}}} | ({"stimuli": stimuli} if stimuli else {})
@@ -130,10 +132,26 @@ def test_rows_are_trimmed_cleaned_and_averaged(tmp_path: Path, arrays: dict[str,
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
-        ({}, {"trim_s": [20, 10]}, r"^recordings.01.files.a: 33 rows leave 18 after trimming 10 and 5; a run needs 20: "),
-        ({"files": FILES | {"c": ["c.npy", "a.npy"]}}, {"trim_s": [0, 0]}, "files.c: presentations have 33, 36 rows; cut"),
-        ({"files": FILES | {"c": ["c.npy", "d.npy"]}}, {}, r"d.npy: an array of float64 and shape \(36, 5\), where"),
-        ({"files": FILES | {"b": "b1.npy"}, "repeats": "again"}, {"trim_s": [0, 0]}, "01.repeats: no file holds several presentations in an array 'again'"),
+        (
+            {},
+            {"trim_s": [20, 10]},
+            r"^recordings.01.files.a: 33 rows leave 18 after trimming 10 and 5; a run needs 20: ",
+        ),
+        (
+            {"files": FILES | {"c": ["c.npy", "a.npy"]}},
+            {"trim_s": [0, 0]},
+            "files.c: presentations have 33, 36 rows; cut",
+        ),
+        (
+            {"files": FILES | {"c": ["c.npy", "d.npy"]}},
+            {"trim_s": [0, 0]},
+            r"d.npy: an array of float64 and shape \(36, 5\), where",
+        ),
+        (
+            {"files": FILES | {"b": "b1.npy"}, "repeats": "again"},
+            {"trim_s": [0, 0]},
+            "01.repeats: no file holds several presentations in an array 'again'",
+        ),
     ],
 )
 def test_runs_that_do_not_fit(tmp_path: Path, arrays, files: dict, options: dict, message: str) -> None:
@@ -221,13 +239,18 @@ def test_runs_without_events_and_events_without_runs(tmp_path: Path) -> None:
     recorded = {"format": "runs", "tr_s": 2.0}
     content = {"name": "s", "folder": tmp_path, "stimuli": "events.tsv", "splits": {"runs": {"leave_out": "run"}}}
     content["recordings"] = {
-        name: recorded | {"files": {run: f"{name}{run}.npy" for run in runs}} for name, runs in {"2": "cad", "1": "abe"}.items()
+        name: recorded | {"files": {run: f"{name}{run}.npy" for run in runs}}
+        for name, runs in {"2": "cad", "1": "abe"}.items()
     }
     about = parse(Study, content, "test")
     events = pd.DataFrame({"run": [*"bzbyae"]})
     found = continuous_problems(about, events)
     assert [(p.where, p.level, p.what) for p in found] == [
-        ("recordings.2.files", "error", "c, d: no event is of such a run; the table has a, b, e and 2 more: use one name"),
+        (
+            "recordings.2.files",
+            "error",
+            "c, d: no event is of such a run; the table has a, b, e and 2 more: use one name",
+        ),
         ("stimuli", "warning", "y, z: nobody was recorded in these runs; left out"),
     ]
     assert continuous_problems(about, events[:0]) == []

@@ -203,7 +203,10 @@ def test_how_near_a_copy_is(silent: bool, factor: float) -> None:
 def test_pairs_of_copies_are_a_table() -> None:
     values, others = patterns(6, 1), patterns(4, 2)
     values[5], values[3], others[2] = values[1], values[0], values[1]
-    parts = {"b": fingerprint(values, list("uvwxyz"), list("112233")), "a": fingerprint(others, list("klmn"), list("1112"))}
+    parts = {
+        "b": fingerprint(values, list("uvwxyz"), list("112233")),
+        "a": fingerprint(others, list("klmn"), list("1112")),
+    }
     columns = ["part_a", "place_a", "trial_a", "part_b", "place_b", "trial_b"]
     rows = [("b", "1", "u", "b", "2", "x"), ("b", "1", "v", "b", "3", "z")]
     rows += [("b", "1", "v", "a", "1", "m"), ("b", "3", "z", "a", "1", "m")]

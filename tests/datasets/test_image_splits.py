@@ -241,7 +241,6 @@ def test_the_card_by_hand() -> None:
     assert runs[0].what.startswith("2 of 6 runs have trials in more than one split (ses-1_run-1, ses-1_run-2); noise")
 
 
-
 # ------------------------------------------------------------------------------------------------- repeats, inspection
 
 
@@ -302,7 +301,9 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
     assert set(repeats.rows) == set(names) - set(SHARED)
     (once,) = inspect_trials("x", trials, names, ["u1", "u0"])
     assert (once.level, set(once.rows)) == ("warning", {"u0", "u1"})
-    assert once.what.startswith("zero repeats: all 2 test stimuli were shown once, so there is no noise ceiling; scores")
+    assert once.what.startswith(
+        "zero repeats: all 2 test stimuli were shown once, so there is no noise ceiling; scores"
+    )
 
 
 def test_values_and_rois() -> None:

@@ -150,8 +150,8 @@ def test_several_files_are_one_recording(tmp_path, path) -> None:
     assert responses.trials["session"].tolist() == [*"111222"] * 2
     assert responses.trials["trial_id"].tolist() == [f"trial-{k:04d}" for k in range(12)]
     np.testing.assert_allclose(responses.values[6:], eeg_epochs(seed=1).get_data() * 1e6, rtol=1e-4, atol=1e-3)
-    for name, path in (("c", path), ("d", second)):
-        epochs = mne.read_epochs(path, verbose="error")
+    for name, file in (("c", path), ("d", second)):
+        epochs = mne.read_epochs(file, verbose="error")
         epochs.metadata = epochs.metadata.drop(columns="session").assign(trial_id="x", repeat=9)
         saved(epochs, tmp_path / f"{name}-epo.fif")
     named = read_epochs([tmp_path / "c-epo.fif", tmp_path / "d-epo.fif"], picks="eeg").trials

@@ -24,7 +24,7 @@ from brainalign.geometry import (
     score_alignment,
     triplet_levels,
 )
-from brainalign.geometry.odd_one_out import log_choices, odd_one_out_shares
+from brainalign.geometry.odd_one_out import log_choices
 from brainalign.geometry.odd_one_out.alignment_study import _over_objects
 
 TRIPLETS = np.array([[0, 1, 2], [3, 1, 0], [4, 2, 5], [5, 0, 3]])

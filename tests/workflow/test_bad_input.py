@@ -93,7 +93,9 @@ def test_a_sound_study_is_prepared(stages: Stages) -> None:
         share = signal_share(responses.values, shown.to_numpy())
         np.testing.assert_allclose(table["signal_share"], share.ravel(), rtol=1e-4, atol=1e-6)
         repeats = shown[shown.isin(tested)].value_counts().to_numpy()
-        np.testing.assert_allclose(table["ceiling"], noise_ceiling_from_share(share.ravel(), repeats), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            table["ceiling"], noise_ceiling_from_share(share.ravel(), repeats), rtol=1e-4, atol=1e-6
+        )
         assert table["target_id"].unique().tolist() == responses.targets["target_id"].tolist()
         details = load_sidecar(stages.path("splits", subject=subject))["details"]
         assert [(row["split"], row["n_stimuli"], row["n_trials"]) for row in details["card"]] == [
@@ -101,7 +103,7 @@ def test_a_sound_study_is_prepared(stages: Stages) -> None:
             ("test", 10, 20),
         ]
         (warning,) = details["warnings"]
-        assert warning.startswith("splits.shared: fold 0: 4 of 4 runs have trials in more than one split (ses-1_run-1")
+        assert warning.startswith("splits.shared: fold 0: 4 of 4 runs have trials in more than one split (ses-s0_run-1")
         if subject == "01":
             ceiling, rois = table["ceiling"].to_numpy(), responses.targets["roi"].map(lambda names: "seen" in names)
             assert np.median(ceiling[rois]) > 0.6 > 0.3 > np.median(ceiling[~rois])

@@ -137,7 +137,7 @@ def _heads(
     means = scores[scores["time_s"].isin(times)].groupby("time_s")["r"].mean().dropna()
     if means.empty:
         return
-    best = means.idxmax()
+    best = float(means.index[int(means.to_numpy().argmax())])
     shown = scores[scores["time_s"] == best].set_index("target_id").reindex(targets["target_id"])
     drawn = kit.place_map(
         targets,
