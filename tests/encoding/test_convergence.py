@@ -149,6 +149,15 @@ def test_many_layers_are_permuted_at_random() -> None:
     assert row(found, "spatial")["p_layers"] <= 0.01
 
 
+def test_spins_replace_smooth_maps() -> None:
+    rng = np.random.default_rng(0)
+    spins = [rng.permutation(8) for _ in range(99)]
+    found = row(convergence_scores(layer_scores(), DISTANCE, times_s=TIMES, spins=spins), "spatial")
+    null = [np.corrcoef(BEST[order], DISTANCE)[0, 1] for order in spins]
+    assert found["area_null"] == "spin"
+    assert found["p_areas"] == pytest.approx((1 + np.sum(np.array(null) >= found["value"] - 1e-9)) / 100)
+
+
 def test_bad_input() -> None:
     scores = layer_scores()
     refused(r"trained: 7 distances need r and choice_r \(n_layers, 7\)", convergence_scores, scores, DISTANCE[:7])

@@ -85,6 +85,7 @@ def convergence_scores(
     random: LayerScores | None = None,
     times_s: Values | None = None,
     separation_mm: Values | None = None,
+    spins: Sequence[NDArray[np.integer[Any]]] | None = None,
     layers: Sequence[str] | None = None,
     random_layers: Sequence[str] | None = None,
     areas: Sequence[str] | None = None,
@@ -115,6 +116,8 @@ def convergence_scores(
     separation_mm : array (n_areas, n_areas), optional
         Distances between areas. Without them areas are taken to lie on a line, |distance_a − distance_b| apart: a
         trend along it can hardly be told from a smooth map, so p_areas is larger.
+    spins : sequence of arrays (n_areas,), optional
+        `spin_orders` of the areas: the area null is then the spin test. Needed for more than 500 areas.
     layers, random_layers, areas : sequence of str, optional
         The random network has the names of the trained one where it has as many layers and none of its own.
     n_permutations : int
@@ -147,10 +150,12 @@ def convergence_scores(
             f"separation_mm has shape {np.shape(separation_mm)} but there are {n_areas} areas; give a distance for "
             "every pair of areas"
         )
-    if n_areas > statistics.MAX_AREAS:
-        raise BrainalignError(f"{n_areas} areas are more than {statistics.MAX_AREAS}; average them in parcels")
+    if spins is None and n_areas > statistics.MAX_AREAS:
+        raise BrainalignError(
+            f"{n_areas} areas are more than {statistics.MAX_AREAS}; give spins, or average them in parcels"
+        )
     rng = np.random.default_rng(seed)
-    nulls = AreaNulls(distance, np.asarray(separation_mm), n_permutations, seed)
+    nulls = AreaNulls(distance, np.asarray(separation_mm), spins, n_permutations, seed)
     rows, area_rows, layer_rows = [], [], []
     for network, scores in (("trained", trained), ("random", random)):
         if scores is None:
@@ -373,6 +378,7 @@ class AreaNulls:
 
     distance: Values
     separation: Values
+    spins: Sequence[NDArray[np.integer[Any]]] | None
     n_permutations: int
     seed: int
 
@@ -383,12 +389,18 @@ class AreaNulls:
         shuffled = rng.permuted(np.tile(numbers[decided], (self.n_permutations, 1)), axis=1)
         observed = _correlation(numbers[None, decided], direction)[0]
         independent = statistics.permutation_test(np.asarray(observed - TIE), _correlation(shuffled, direction))
-        options: Any = {"n_surrogates": self.n_permutations, "seed": self.seed, "alternative": "greater"}
-        smooth = statistics.smooth_map_test(
-            numbers[decided], direction, self.separation[np.ix_(decided, decided)], **options
-        )
-        return {
-            "p_areas": float(smooth.p[0]),
-            "p_independent_areas": float(independent),
-            "area_null": "smooth random maps",
-        }
+        if self.spins is None:
+            part = self.separation[np.ix_(decided, decided)]
+            options: Any = {"n_surrogates": self.n_permutations, "seed": self.seed, "alternative": "greater"}
+            name, p = (
+                "smooth random maps",
+                statistics.smooth_map_test(numbers[decided], direction, part, **options).p[0],
+            )
+        else:
+            shown = np.full(len(numbers), np.nan)
+            shown[decided] = numbers[decided]
+            name, p = (
+                "spin",
+                statistics.spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0],
+            )
+        return {"p_areas": float(p), "p_independent_areas": float(independent), "area_null": name}
