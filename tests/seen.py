@@ -1,7 +1,7 @@
 """What tests make, in short, held against a record: a change that no test asked about is seen, too.
 
 A record says nothing of right or wrong, that is what the tests are for. Where a change is meant, look at what it does,
-then write the record anew: `BRAINALIGN_RECORD=1 python -m pytest tests/report`. Kept are, of every kind of mark of a
+then write the record anew: `RECORD=1 python -m pytest tests/report`. Kept are, of every kind of mark of a
 panel, text and column of a table, how many numbers there are, two moments of them in order, a checksum of the words.
 """
 

@@ -15,7 +15,7 @@ from seen import Record, account_of, made_pieces, piece_of
 @pytest.fixture(scope="module")
 def on_record(request: pytest.FixtureRequest) -> Iterator[Record]:
     path = Path(request.node.path)
-    record = Record(path.parent / "records" / f"{path.stem}.json", "BRAINALIGN_RECORD" in os.environ)
+    record = Record(path.parent / "records" / f"{path.stem}.json", "RECORD" in os.environ)
     yield record
     record.close()
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from seeded.recorded import Record
 
 from brainalign import simulation
 from brainalign.simulation import Modality
@@ -144,36 +141,9 @@ WORLDS: dict[str, Callable[[], Any]] = {
 }
 
 
-def leaves(found: Any) -> Iterator[np.ndarray]:
-    """Yield every array, column and number of a result."""
-    if dataclasses.is_dataclass(found):
-        found = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    if isinstance(found, pd.DataFrame):
-        found = {column: found[column].to_numpy() for column in found}
-    if isinstance(found, Mapping):
-        found = [np.array(sorted(found, key=list(found).index)), *found.values()]
-    if isinstance(found, list | tuple) and not all(np.isscalar(one) for one in found):
-        for one in found:
-            yield from leaves(one)
-    elif found is not None:
-        yield np.asarray(found)
-
-
-def number(values: np.ndarray) -> float:
-    """Return a weighted mean of numbers, each with a weight of its own; of words a checksum."""
-    if values.dtype.kind not in "biuf":
-        return float(zlib.crc32("|".join(map(str, values.ravel().tolist())).encode()) % 10_000)
-    flat = np.nan_to_num(values.astype(np.float64).ravel(), nan=-7.0)
-    return float(flat @ (1 + np.cos(np.arange(len(flat)))) / max(len(flat), 1))
-
-
-PINNED: dict[str, list[float]] = json.loads((Path(__file__).parent / "pinned_worlds.json").read_text())
-
-
-def numbers(name: str) -> list[float]:
-    return [float(f"{number(values):.5g}") for values in leaves(WORLDS[name]())]
+RECORD = Record(Path(__file__).parent / "recorded.json")
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_world_of_a_seed_stays(name: str) -> None:
-    assert numbers(name) == pytest.approx(PINNED[name], rel=1e-3, abs=0)
+    RECORD.check(name, WORLDS[name](), 1e-3)
