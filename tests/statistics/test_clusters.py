@@ -85,16 +85,10 @@ def test_span_sensors_and_peak() -> None:
     found = cluster_permutation(observed, null, ring(6), threshold=0.5, kind="score", times=times)
     np.testing.assert_array_equal(found.mask(), observed > 0)
     expected = {
-        "cluster": [0, 1],
-        "mass": [4.0 * 3 + 3 * 4 + 9, 2.0],
-        "p": [1 / 100, 1 / 100],
-        "start": [0.08, 0.0],
-        "stop": [0.14, 0.01],
-        "n_sensors": [2, 1],
-        "n_points": [8, 2],
-        "peak_sensor": ["MEG0", "MEG3"],
+        "cluster": [0, 1], "mass": [4.0 * 3 + 3 * 4 + 9, 2.0], "p": [1 / 100, 1 / 100], "start": [0.08, 0.0],
+        "stop": [0.14, 0.01], "n_sensors": [2, 1], "n_points": [8, 2], "peak_sensor": ["MEG0", "MEG3"],
         "sensors": [["MEG0", "MEG5"], ["MEG3"]],
-    }
+    }  # fmt: skip
     pd.testing.assert_frame_equal(found.table([f"MEG{k}" for k in range(6)]), pd.DataFrame(expected))
     assert found.table()["sensors"].tolist() == [["0", "5"], ["3"]]
     assert [(each.peak_sensor, each.peak_time) for each in found.clusters] == [(0, 13), (3, 0)]
@@ -122,16 +116,13 @@ def test_thresholds_of_each_point() -> None:
     np.testing.assert_array_equal(greater.mask(1), above)
 
 
-def test_nothing_above_the_threshold() -> None:
-    found = cluster_permutation(np.zeros((2, 5)), np.zeros((9, 2, 5)), threshold=1, kind="score")
-    assert found.clusters == []
-    assert found.table().empty
-    assert list(found.table())[:3] == ["cluster", "mass", "p"]
-    assert not found.mask().any()
-
-
 def test_a_tie_counts_against() -> None:
     observed = np.array([[0.0, 2.0, 0.0]])
+    nothing = cluster_permutation(0 * observed, np.zeros((9, 1, 3)), threshold=1, kind="score")
+    assert nothing.clusters == []
+    assert nothing.table().empty
+    assert list(nothing.table())[:3] == ["cluster", "mass", "p"]
+    assert not nothing.mask().any()
     assert cluster_permutation(observed, observed[None], threshold=1, kind="score").clusters[0].p == 1
     found = cluster_permutation(observed, np.zeros((12, 1, 3)), threshold=1, kind="score")
     assert found.clusters[0].p == 1 / 13
@@ -158,15 +149,14 @@ def test_neighbours_are_the_nearest_six_of_a_type() -> None:
 
 def test_bad_input() -> None:
     observed, null = np.zeros((3, 5)), np.zeros((4, 3, 5))
-    refused("3 sensors", cluster_permutation, observed, null, ring(4))
-    refused("3 sensors", cluster_permutation, observed, null, np.zeros((3, 4)))
-    refused("n_permutations", cluster_permutation, observed, null[:, :2])
-    refused("n_permutations", cluster_permutation, observed, null[:0])
-    refused("n_permutations", cluster_permutation, observed[0], null[:, 0])
+    for adjacency in (ring(4), np.zeros((3, 4))):
+        refused("3 sensors", cluster_permutation, observed, null, adjacency)
+    for one, many in ((observed, null[:, :2]), (observed, null[:0]), (observed[0], null[:, 0])):
+        refused("n_permutations", cluster_permutation, one, many)
     refused("kind must be one of", cluster_permutation, observed, null, kind="t")
     refused("tail must be one of", cluster_permutation, observed, null, tail="less")
-    refused(r"quantile in \(.5, 1\)", cluster_permutation, observed, null, kind="quantile", threshold=2.3)
-    refused(r"quantile in \(.5, 1\)", cluster_permutation, observed, null, kind="quantile", threshold=0.5)
+    for threshold in (2.3, 0.5):
+        refused(r"in \(.5, 1\)", cluster_permutation, observed, null, kind="quantile", threshold=threshold)
     refused("NaN", cluster_permutation, observed * np.nan, null)
     refused("NaN", cluster_permutation, observed, null * np.nan)
     refused("4 entries", cluster_permutation, observed, null, times=np.arange(4))

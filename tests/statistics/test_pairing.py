@@ -78,17 +78,11 @@ def test_crossed_bootstrap_covers() -> None:
     alone = crossed_bootstrap(effects[subject == 0], subject[subject == 0], stimulus[subject == 0])
     assert alone.low < effects[subject == 0].mean() < alone.high
     refused("distinct stimuli", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(20) % 3)
-    refused(
-        "1 values that are not finite", crossed_bootstrap, np.array([*np.ones(19), np.nan]), np.zeros(20), np.arange(20)
-    )
-    refused("one label per trial", crossed_bootstrap, np.ones(20), np.zeros(19), np.arange(20))
-    refused("one label per trial", crossed_bootstrap, np.ones(20), np.zeros(20), np.arange(19))
+    gap = np.r_[np.ones(19), np.nan]
+    refused("1 values that are not finite", crossed_bootstrap, gap, np.zeros(20), np.arange(20))
+    for n_subjects, n_stimuli in ((19, 20), (20, 19)):
+        refused("one label", crossed_bootstrap, np.ones(20), np.zeros(n_subjects), np.arange(n_stimuli))
 
-
-# --- exchange ---------------------------------------------------------------------------------------------------------
-
-
-# Permutations and draws keep units whole and blocks apart.
 
 UNITS = np.repeat(np.arange(12), 3)
 BLOCKS = np.repeat(["train", "test"], [24, 12])
@@ -112,27 +106,12 @@ def test_units_stay_whole_and_blocks_keep_their_labels() -> None:
             assert (weights[:, rows].sum(axis=1) == rows.sum()).all()
     assert weights.mean() == pytest.approx(1)
     assert weights.var() == pytest.approx(1 - np.mean([1 / 3, 1 / 3, 1 / 6, 1 / 6, 1 / 6]), abs=0.2)
-
-
-def test_units_with_two_labels_are_refused() -> None:
-    refused(
-        r"1 units have several labels \(first: 0\)", Exchange, np.where(np.arange(36) == 0, "b", LABELS), UNITS, BLOCKS
-    )
-    refused(
-        r"1 units have several blocks \(first: 7\)",
-        Exchange,
-        LABELS,
-        UNITS,
-        np.where(np.arange(36) > 22, "test", BLOCKS),
-    )
+    mixed, across = np.where(np.arange(36) == 0, "b", LABELS), np.where(np.arange(36) > 22, "test", BLOCKS)
+    refused(r"1 units have several labels \(first: 0\)", Exchange, mixed, UNITS, BLOCKS)
+    refused(r"1 units have several blocks \(first: 7\)", Exchange, LABELS, UNITS, across)
     refused("give one per trial", Exchange, LABELS, UNITS[:9], BLOCKS)
     refused("give one per trial", Exchange, LABELS, UNITS, BLOCKS[:9])
 
-
-# --- paired differences -----------------------------------------------------------------------------------------------
-
-
-# Paired differences: corrected p against its definition, size and power of the family, equal models.
 
 PAIRS = np.array(list(combinations(range(4), 2)))
 
@@ -148,6 +127,10 @@ def test_equals_the_definition() -> None:
     np.testing.assert_allclose(paired_differences_p(differences, draws, 20), expected)
     assert expected[0] > 0.5
     assert expected[2] == 1 / 51  # however many pairs
+    same = np.column_stack([np.zeros(30), np.full(30, 0.2), rng.normal(size=30)])  # models that are the same
+    assert paired_differences_p(np.array([0.0, 0.2, 9.0]), same, 20).tolist() == [1.0, 1.0, 1 / 31]
+    assert paired_differences_p(np.empty(0), np.empty((30, 0)), 20).tolist() == []
+    refused("differences has 2 rows but columns of draws has 3", paired_differences_p, np.zeros(2), draws, 20)
 
 
 def families(rng: np.random.Generator, n: int, lead: float) -> np.ndarray:
@@ -172,14 +155,3 @@ def test_size_and_power_of_the_family() -> None:
     p = families(rng, 200, 0.6)
     assert (p[:, PAIRS[:, 0] == 0] < 0.05).mean() >= 0.8
     assert (p[:, PAIRS[:, 0] != 0] < 0.05).any(axis=1).mean() <= 0.075
-
-
-def test_models_that_are_the_same_cannot_be_told_apart() -> None:
-    draws = np.column_stack([np.zeros(30), np.full(30, 0.2), np.random.default_rng(0).normal(size=30)])
-    assert paired_differences_p(np.array([0.0, 0.2, 9.0]), draws, 20).tolist() == [1.0, 1.0, 1 / 31]
-    assert paired_differences_p(np.empty(0), np.empty((30, 0)), 20).tolist() == []
-
-
-def test_a_column_of_draws_for_each_difference() -> None:
-    message = "differences has 2 rows but columns of draws has 3"
-    refused(message, paired_differences_p, np.zeros(2), np.zeros((5, 3)), 20)

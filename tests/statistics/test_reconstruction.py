@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 from refusals import refused
 from scipy.signal import convolve2d
 
-from brainalign.checks import BrainalignError
 from brainalign.statistics import (
     PUBLISHED,
     beside_published,
@@ -32,30 +33,6 @@ def flat(images: np.ndarray) -> np.ndarray:
 
 def coarse(images: np.ndarray) -> np.ndarray:
     return images.mean(axis=1)[:, ::4, ::4].reshape(len(images), -1)
-
-
-def value(table: pd.DataFrame, images: str, metric: str, **more: str) -> float:
-    rows = table[(table["images"] == images) & (table["metric"] == metric)]
-    for column, entry in more.items():
-        rows = rows[rows[column] == entry]
-    (found,) = rows["value"]
-    return float(found)
-
-
-def test_identity_is_perfect_and_permuted_pairs_are_at_chance() -> None:
-    shown = pictures(24, 0)
-    noisy = (shown + np.random.default_rng(1).normal(0, 0.1, shown.shape)).clip(0, 1).astype(np.float32)
-    table = reconstruction_scores(noisy, shown, {"flat": flat}, training=pictures(40, 2), n_ways=(2, 10))
-    for metric, best in (("PixCorr", 1), ("SSIM", 1), ("2-way", 1), ("10-way", 1), ("distance", 0)):
-        assert value(table, "identity", metric) == pytest.approx(best, abs=1e-6), metric
-    assert value(table, "permuted pairs", "2-way") == pytest.approx(0.5, abs=0.03)
-    assert value(table, "permuted pairs", "10-way") == pytest.approx(0.1, abs=0.03)
-    assert abs(value(table, "permuted pairs", "PixCorr")) < 0.05
-    assert value(table, "mean image", "2-way") == pytest.approx(0.5, abs=0.15)
-    assert value(table, "retrieved", "2-way") < value(table, "reconstructed", "2-way")
-    mine = table[(table["images"] == "reconstructed") & (table["metric"] != "dimension")]
-    assert (mine["p"] == 0.01).all()
-    assert ((mine["low"] <= mine["value"]) & (mine["value"] <= mine["high"])).all()
 
 
 def test_the_whole_table_by_hand() -> None:
@@ -122,19 +99,7 @@ def test_p_of_unrelated_pictures_is_as_large_as_it_says() -> None:
         assert 0.4 < p.mean() < 0.66, metric
 
 
-def test_three_images_by_hand() -> None:
-    """Row 0 beats both others, row 1 beats one and ties with none, row 2 ties with one and loses to one."""
-    similar = np.array([[0.9, 0.1, 0.2], [0.5, 0.4, 0.3], [0.7, 0.6, 0.6]])
-    assert n_way_identification(similar, 2).tolist() == pytest.approx([1, 0.5, 0.25])
-    assert n_way_identification(similar, 3).tolist() == pytest.approx([1, 0, 0])
-    tied = np.full((3, 3), 0.5)
-    assert n_way_identification(tied, 2).tolist() == pytest.approx([0.5] * 3)
-    assert n_way_identification(tied, 3).tolist() == pytest.approx([1 / 3] * 3)
-
-
 def test_n_way_is_the_mean_over_all_draws() -> None:
-    from itertools import combinations
-
     similar = np.random.default_rng(3).integers(0, 4, size=(7, 7)).astype(float)  # many ties
     expected = []
     for i in range(7):
@@ -158,33 +123,9 @@ def test_structural_similarity_follows_its_definition() -> None:
     assert structural_similarity(a, b).tolist() == pytest.approx(expected, abs=1e-9)
 
 
-def test_structural_similarity_is_that_of_scikit_image() -> None:
-    metrics = pytest.importorskip("skimage.metrics")
-    color = pytest.importorskip("skimage.color")
-    a, b = pictures(3, 0, 24).astype(float), pictures(3, 1, 24).astype(float)
-    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-    pairs = [(color.rgb2gray(x, channel_axis=0), color.rgb2gray(y, channel_axis=0)) for x, y in zip(a, b, strict=True)]
-    expected = [metrics.structural_similarity(x, y, **options) for x, y in pairs]
-    assert structural_similarity(a, b).tolist() == pytest.approx(expected, abs=1e-7)
-
-
-def test_what_only_knows_the_cluster_is_at_chance_within_it() -> None:
-    """Each reconstruction is another image of the right cluster: pairs look identified, pairs within do not."""
-    rng = np.random.default_rng(0)
-    clusters = np.repeat(["a", "b", "c"], 12)
-    centres = dict(zip("abc", pictures(3, 3), strict=True))
-    shown = np.stack([centres[c] for c in clusters]) * 0.7 + 0.3 * pictures(36, 4)
-    guessed = np.stack([centres[c] for c in clusters]) * 0.7 + 0.3 * pictures(36, 5)
-    table = reconstruction_scores(guessed, shown, {"coarse": coarse}, clusters=clusters)
-    assert value(table, "reconstructed", "2-way", distractors="all") > 0.8
-    assert value(table, "reconstructed", "2-way", distractors="other clusters") > 0.99
-    assert value(table, "reconstructed", "2-way", distractors="same cluster") == pytest.approx(0.5, abs=0.12)
-    # An output that has collapsed onto the clusters has two dimensions.
-    collapsed = np.stack([centres[c] for c in clusters])
-    table = reconstruction_scores(collapsed, shown, {"flat": flat})
-    assert value(table, "reconstructed", "dimension") <= 2 + 1e-9
-    assert value(table, "identity", "dimension") > 3
-    assert effective_dimension(rng.normal(size=(4000, 5))) == pytest.approx(5, abs=0.05)
+def test_the_dimension_of_white_noise_and_of_few_patterns() -> None:
+    assert effective_dimension(np.random.default_rng(0).normal(size=(4000, 5))) == pytest.approx(5, abs=0.05)
+    assert effective_dimension(flat(pictures(3, 3))[np.arange(36) % 3]) <= 2 + 1e-9
 
 
 def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None:
@@ -205,9 +146,9 @@ def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None
     ("change", "message"),
     [
         ({"reconstructed": pictures(5, 0)}, "must have the same shape"),
-        ({"reconstructed": 255 * pictures(6, 0)}, r"must lie in \[0, 1\]"),
-        ({"reconstructed": pictures(6, 0).transpose(0, 2, 3, 1)}, r"must be colour images \(n, 3, H, W\)"),
-        ({"extractors": {"maps": lambda images: images}}, r"maps must give finite features \(n, d\)"),
+        ({"reconstructed": 255 * pictures(6, 0)}, "must lie in"),
+        ({"reconstructed": pictures(6, 0).transpose(0, 2, 3, 1)}, "must be colour images"),
+        ({"extractors": {"f": lambda images: images}}, "f must give finite features"),
         ({"clusters": ["a"]}, "clusters has 1 rows"),
         ({"n_ways": (50,)}, "needs as many images"),
         ({"n_ways": (1, 2)}, "needs as many images"),
@@ -215,11 +156,9 @@ def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None
         ({"extractors": {"f": lambda images: flat(images) * np.nan}}, "f must give finite features"),
         ({"extractors": {"f": lambda images: flat(images)[1:]}}, "f must give finite features"),
         ({"extractors": {"f": lambda images: flat(images)[:, :1]}}, "f must give finite features"),
-        ({"reconstructed": pictures(6, 0) - 0.5}, r"must lie in \[0, 1\]"),
+        ({"reconstructed": pictures(6, 0) - 0.5}, "must lie in"),
         ({"reconstructed": pictures(6, 0)[:, :, :8, :8], "target": pictures(6, 0)[:, :, :8, :8]}, "11 pixels"),
     ],
 )
 def test_bad_input_is_refused(change: dict[str, object], message: str) -> None:
-    given: dict[str, object] = {"reconstructed": pictures(6, 0), "target": pictures(6, 0)} | change
-    with pytest.raises(BrainalignError, match=message):
-        reconstruction_scores(**given)  # type: ignore[arg-type]
+    refused(message, reconstruction_scores, **{"reconstructed": pictures(6, 0), "target": pictures(6, 0)} | change)

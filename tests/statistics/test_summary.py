@@ -17,55 +17,24 @@ from brainalign.statistics.summary import (
 @pytest.fixture
 def encoding() -> Encoding:
     rng = np.random.default_rng(0)
-    layers = ["a", "b"]
-    scores = pd.concat(
-        pd.DataFrame(
-            {
-                "target_id": [f"v{k}" for k in range(10)],
-                "r": np.linspace(-0.2, 0.7, 10),
-                "ceiling": [0.05] * 5 + [0.5] * 5,
-                "r2_normalized": [9.0] * 5 + [0.2, 0.3, 0.4, 0.5, 0.6],
-                "q": [0.5] * 6 + [0.01] * 4,
-                "p_fwer": [0.5] * 8 + [0.01] * 2,
-            }
-        ).assign(split="runs", layer=layer)
-        for layer in layers
-    )
-    runs = [
-        pd.DataFrame({"fold": np.repeat(range(6), 4), "item": "x", "chosen": "x", "correct": [1, 1, 1, k] * 6}).assign(
-            split="runs", layer=layer
-        )
-        for k, layer in enumerate(layers)
-    ]
-    pairs = [
-        pd.DataFrame({"fold": range(6), "item": "x|y", "chosen": "", "correct": [1, 1, 1, 0, 0.5, 0.5]}).assign(
-            split="pairs", layer=layer
-        )
-        for layer in layers
-    ]
-    null = pd.DataFrame(
-        {
-            "permutation": range(99),
-            "accuracy": rng.uniform(0.2, 0.3, 99),
-            "share_good": 0.1,
-            "max_r": 0.5,
-            "split": "runs",
-            "layer": "a",
-        }
-    )
-    return Encoding(scores, pd.concat([*runs, *pairs]), null)
+    scores = {
+        "target_id": [f"v{k}" for k in range(10)], "r": np.linspace(-0.2, 0.7, 10), "ceiling": [0.05] * 5 + [0.5] * 5,
+        "r2_normalized": [9.0] * 5 + [0.2, 0.3, 0.4, 0.5, 0.6], "q": [0.5] * 6 + [0.01] * 4,
+        "p_fwer": [0.5] * 8 + [0.01] * 2, "split": "runs",
+    }  # fmt: skip
+    runs = {"split": "runs", "fold": np.repeat(range(6), 4), "item": "x", "chosen": "x"}
+    pairs = {"split": "pairs", "fold": range(6), "item": "x|y", "chosen": "", "correct": [1, 1, 1, 0, 0.5, 0.5]}
+    identified = [pd.DataFrame(runs).assign(correct=[1, 1, 1, k] * 6, layer="ab"[k]) for k in (0, 1)]
+    identified += [pd.DataFrame(pairs).assign(layer=layer) for layer in "ab"]
+    null = {"permutation": range(99), "accuracy": rng.uniform(0.2, 0.3, 99), "share_good": 0.1, "max_r": 0.5}
+    scores = pd.concat(pd.DataFrame(scores).assign(layer=layer) for layer in "ab")
+    return Encoding(scores, pd.concat(identified), pd.DataFrame(null).assign(split="runs", layer="a"))
 
 
 def rows_of(encoding: Encoding) -> pd.DataFrame:
-    rows = summarize_encoding(
-        encoding,
-        {"runs": SplitInfo("run", 0.2), "pairs": SplitInfo("stimulus", np.nan)},
-        good_r=0.3,
-        confidence=0.95,
-        q=0.05,
-        ceiling_threshold=0.1,
-    )
-    return pd.DataFrame(rows)
+    splits = {"runs": SplitInfo("run", 0.2), "pairs": SplitInfo("stimulus", np.nan)}
+    limits = {"good_r": 0.3, "confidence": 0.95, "q": 0.05, "ceiling_threshold": 0.1}
+    return pd.DataFrame(summarize_encoding(encoding, splits, **limits))
 
 
 def test_every_number_stands_beside_its_controls(encoding: Encoding) -> None:
@@ -87,20 +56,8 @@ def test_every_number_stands_beside_its_controls(encoding: Encoding) -> None:
         ]
         expected += [("runs", layer, *row) for row in rows]
     expected += [("pairs", layer, "pair matching", 4 / 6, np.nan, np.nan, 0.5, 6, *none) for layer in "ab"]
-    columns = [
-        "split",
-        "layer",
-        "quantity",
-        "value",
-        "low",
-        "high",
-        "chance",
-        "n",
-        "null_mean",
-        "null_95",
-        "p",
-        "n_null",
-    ]
+    columns = ["split", "layer", "quantity", "value", "low", "high", "chance", "n", "null_mean", "null_95"]
+    columns += ["p", "n_null"]
     pd.testing.assert_frame_equal(rows_of(encoding), pd.DataFrame(expected, columns=columns))
     untested = Encoding(encoding.scores.assign(q=np.nan), encoding.identification, encoding.null)
     assert not rows_of(untested)["quantity"].str.contains("share of targets at").any()
