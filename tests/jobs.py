@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,12 @@ import numpy as np
 import pandas as pd
 
 import brainalign
+from brainalign.arrays import Responses
 from brainalign.config import Config
-from brainalign.io import artifact_path
+from brainalign.io import artifact_path, load
 from brainalign.pipelines import run_job
 from brainalign.study import parse
-from brainalign.workflow import STEPS, Job, Run, incomplete_pages, job_of, planned, reached
+from brainalign.workflow import STEPS, Job, Run, incomplete_pages, job_of, planned, reached, settings_of
 
 Files = str | Path | Iterable[str | Path]
 
@@ -44,6 +46,16 @@ def run_step(
     return run_job(Job(step, chosen, whole, places, labels=labels or {}, seed=seed))
 
 
+def prepare(descriptor: Path, stimuli: Path, subject: str) -> tuple[Responses, pd.DataFrame, pd.DataFrame]:
+    """Prepare a subject of a study of images beside its descriptor, and return responses, splits and ceiling."""
+    kinds = {"responses.safetensors": Responses, "splits.parquet": pd.DataFrame, "ceiling.parquet": pd.DataFrame}
+    places = {name: descriptor.parent / f"sub-{subject}_{name}" for name in kinds}
+    inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": stimuli}
+    outputs = {name.partition(".")[0]: place for name, place in places.items()}
+    assert run_step("prepare", inputs=inputs, outputs=outputs, labels={"subject": subject}) == 0
+    return tuple(load(places[name], kind) for name, kind in kinds.items())
+
+
 def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None:
     """Run every job of a run in this process, or those of some steps or subjects, in the order of dependence."""
     run = Run(config)
@@ -51,6 +63,28 @@ def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None
         left_out = subjects and of.get("subject", "") not in ("", *subjects)
         if (not steps or step.name in steps) and not left_out:
             assert run_job(job_of(run, step, of)) == 0, f"{step.name} {dict(of)}"
+
+
+def asked(config: Config) -> dict[tuple[str, ...], list[object]]:
+    """Return by job what Snakemake knows it by beside its files and code: settings, what it watches, its seed."""
+    run = Run(config)
+    return {
+        (step.name, *of.values()): [settings_of(run, step, of), step.watches(run, of), config.seed]
+        for step, of in planned(run)
+    }
+
+
+def reruns(known: Mapping[tuple[str, ...], object], config: Config, *edited: Path) -> dict[str, int]:
+    """Count by step the jobs that run again: other ones than are known, and those that read what was edited or made."""
+    run, now = Run(config), asked(config)
+    made, found = set(map(str, edited)), Counter[str]()
+    for step, of in planned(run):
+        job = (step.name, *of.values())
+        read = {str(path) for files in step.reads.values() for path in files(run, of)}
+        if known.get(job) != now[job] or made & read:
+            made |= {str(path) for path in step.outputs(run, of).values()}
+            found[step.name] += 1
+    return dict(found)
 
 
 class Rows(dict[str, np.ndarray]):

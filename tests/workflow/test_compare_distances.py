@@ -12,8 +12,10 @@ from rsatoolbox.rdm import load_rdm
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.geometry import (
+    compare,
     dual_bootstrap,
     from_rsatoolbox,
+    geotopological,
     noise_covariance,
     rdm,
     rdm_noise_ceiling,
@@ -21,7 +23,7 @@ from brainalign.geometry import (
     rdm_permutation_test,
     replicate_rdms,
 )
-from brainalign.io import Provenance, artifact_path, load, save
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 
 N_STIMULI, N_RUNS, N_TARGETS = 7, 4, 9
 NAMES = [f"thing{k}" for k in range(N_STIMULI)]
@@ -102,6 +104,12 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     assert theirs.conditions.tolist() == NAMES
 
 
+def repeated(responses: Responses) -> np.ndarray:
+    """Return responses by run and stimulus."""
+    order = responses.trials.assign(row=range(len(responses.trials))).pivot(index="run", columns="stimulus_id")["row"]
+    return responses.values[order[NAMES].to_numpy()]
+
+
 @pytest.mark.parametrize("distance", ["correlation", "crossnobis", "euclidean"])
 def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], distance: str) -> None:
     folder, responses, _, models = study
@@ -116,8 +124,7 @@ def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     if distance == "crossnobis":
         repeats = replicate_rdms(responses.values, distance, *labels)
     else:
-        order = np.array([np.flatnonzero((labels[1] == str(r)) & (labels[0] == n))[0] for r in range(4) for n in NAMES])
-        repeats = rdm(responses.values[order].reshape(4, N_STIMULI, N_TARGETS), distance)
+        repeats = rdm(repeated(responses), distance)
     stacked = np.stack(list(models.values()))
     test = rdm_permutation_places(repeats[None], stacked, "spearman", 50, np.random.default_rng(3))
     draws = dual_bootstrap(repeats, stacked[:1], "spearman", 100, np.random.default_rng(3), over="stimuli")
@@ -130,6 +137,27 @@ def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     pd.testing.assert_frame_equal(load(where["comparison"], pd.DataFrame), expected, rtol=1e-4, atol=1e-6)
     assert low > 0.5
     assert expected["score"][0] > 0.5
+
+
+def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]) -> None:
+    """Pearson of both transforms, Spearman in a column of its own."""
+    folder, responses, _, models = study
+    stacked = np.stack([models["true"], models["other"]])
+    stimuli = pd.DataFrame({"stimulus_id": NAMES})
+    layers = load(artifact_path(folder, "d", "features", model="net"), Layers)
+    kept = Layers({name: Features(layers[name].values, stimuli, name) for name in ("true", "other")})
+    save(artifact_path(folder, "d", "features", model="net"), kept, Provenance("extract", {}, ""))
+    settings = {"comparison": "geotopological", "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
+    assert run("compare_images", folder, "splits", settings) == 0
+    path = files(folder, "comparison")["comparison"]
+    table = load(path, pd.DataFrame).set_index("layer").loc[["true", "other"]]
+    assert load_sidecar(path)["details"]["thresholds"] == [0.3, 0.6]
+    repeats = rdm(repeated(responses), "correlation")
+    forms = [geotopological(rdms, 0.3, 0.6) for rdms in (repeats, stacked)]
+    np.testing.assert_allclose(table["score"], compare(*forms, "pearson").mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(table["rank_score"], compare(repeats, stacked, "spearman").mean(axis=0), atol=1e-6)
+    assert table["p"].between(1 / 51, 1).all()
+    assert (table["ceiling_low"] <= table["ceiling_high"]).all()
 
 
 def test_crossnobis_needs_repeats(

@@ -12,29 +12,13 @@ import yaml
 from jobs import run_all
 
 from brainalign.cli import main
-from brainalign.config import Config
-from brainalign.datasets import audit_study
+from brainalign.config import Config, load_config
 from brainalign.io import artifact_path, load_sidecar
-from brainalign.study import load_descriptor, parse
 from brainalign.workflow import report_path
 
 N, N_TEST, N_REPEATS = 48, 16, 3
 TIMES = [-0.1, 0.0, 0.1, 0.2]
 NAMES = [f"s{number}" for number in range(N)]
-
-
-def content(folder: Path, **changes: object) -> dict[str, object]:
-    return {
-        "results": str(folder / "results"),
-        "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
-        "models": {
-            "mine": {"extractor": "table", "file": str(folder / "vectors.h5")},
-            "onehot": {"extractor": "onehot"},
-        },
-        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-        "encode_images": {"permutations": 100, "draws": 100},
-        "compare_images": {"permutations": 100, "draws": 100},
-    } | changes
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +56,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "splits": {"held": {"column": "test", "value": True}},
     }
     (folder / "mine.yaml").write_text(yaml.safe_dump(descriptor))
-    (folder / "config.yaml").write_text(yaml.safe_dump(content(folder)))
+    content = {
+        "results": str(folder / "results"),
+        "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
+        "models": {
+            "mine": {"extractor": "table", "file": str(folder / "vectors.h5")},
+            "onehot": {"extractor": "onehot"},
+        },
+        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
+        "encode_images": {"permutations": 100, "draws": 100},
+        "compare_images": {"permutations": 100, "draws": 100},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
     return folder
 
 
 @pytest.fixture(scope="module")
 def config(folder: Path) -> Config:
-    config = parse(Config, content(folder), "test")
+    config = load_config(folder / "config.yaml")
     run_all(config)
     return config
-
-
-def scores(config: Config, subject: str, model: str = "mine") -> pd.DataFrame:
-    return pd.read_parquet(
-        artifact_path(config.results, "mine", "scores", subject=subject, model=model, method="ridge")
-    )
 
 
 def test_check_says_what_was_taken_for_what(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,18 +85,18 @@ def test_check_says_what_was_taken_for_what(folder: Path, capsys: pytest.Capture
     assert "no image was looked at" in printed
 
 
-def test_units_follow_the_vectors_that_drive_them(config: Config) -> None:
-    table = scores(config, "01").pivot(index="target_id", columns="layer", values="r")
+def test_units_follow_the_vectors_that_drive_them_from_when_on_they_do(config: Config) -> None:
+    alone, over_time = (
+        pd.read_parquet(artifact_path(config.results, "mine", "scores", subject=name, model="mine", method="ridge"))
+        for name in ("01", "02")
+    )
+    table = alone.pivot(index="target_id", columns="layer", values="r")
     seen = [f"u{k}" for k in range(10)]
     assert table.loc[seen, "planted"].mean() > 0.8
     assert abs(table.loc[seen, "other"].mean()) < 0.35
     assert abs(table.drop(index=seen)["planted"].mean()) < 0.2
-
-
-def test_series_follow_them_from_when_on_they_do(config: Config) -> None:
-    table = scores(config, "02")
-    table = table[(table["layer"] == "planted") & table["target_id"].isin([f"u{k}" for k in range(10)])]
-    by_time = table.groupby("time_s")["r"].mean()
+    planted = (over_time["layer"] == "planted") & over_time["target_id"].isin(seen)
+    by_time = over_time[planted].groupby("time_s")["r"].mean()
     assert by_time[[0.1, 0.2]].min() > 0.7
     assert by_time[[-0.1, 0.0]].abs().max() < 0.25
 
@@ -122,41 +111,3 @@ def test_pages_say_whose_numbers_these_are(config: Config) -> None:
     group = (config.results / "mine" / "group.html").read_text()
     assert "sub-01 (array)" in group
     assert "fMRI" not in group
-
-
-def six_runs(tmp_path: Path) -> Config:
-    """Write six stimuli in six runs; of ten units five follow the vectors, and no model looks at anything."""
-    rng = np.random.default_rng(4)
-    names, vectors = [f"w{k}" for k in range(6)], rng.normal(size=(6, 3))
-    shown = np.concatenate([rng.permutation(6) for _ in range(6)])
-    trials = pd.DataFrame({"stimulus_id": np.array(names)[shown], "run": np.repeat(range(6), 6)})
-    trials.to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
-    drive = vectors @ rng.normal(size=(3, 10)) * (np.arange(10) < 5)
-    np.save(tmp_path / "rates.npy", drive[shown] + 0.5 * rng.normal(size=(36, 10)))
-    pd.DataFrame(vectors, columns=list("abc")).assign(stimulus_id=names).to_csv(tmp_path / "own.csv", index=False)
-    described = {
-        "name": "mine",
-        "stimuli": {name: {} for name in names},
-        "recordings": {"01": {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}},
-        "splits": {"runs": {"leave_out": "run"}},
-    }
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(described))
-    models = {"mine": {"extractor": "table", "file": str(tmp_path / "own.csv")}}
-    methods = {"ridge": {"encoder": "ridge"}}
-    return parse(Config, content(tmp_path, models=models, methods=methods), "test")
-
-
-def test_a_run_that_is_there_twice_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One copy would train what is tested on the other: `check` says so, and so does the step that reads."""
-    config = six_runs(tmp_path)
-    trials, rates = pd.read_csv(tmp_path / "trials.tsv", sep="\t"), np.load(tmp_path / "rates.npy")
-    rates[6:12] = rates[:6]
-    np.save(tmp_path / "rates.npy", rates)
-    trials.loc[6:11, "stimulus_id"] = trials["stimulus_id"][:6].to_numpy()
-    trials.to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
-    (problem,) = audit_study(load_descriptor(tmp_path / "mine.yaml")).errors
-    assert problem.where == "recordings.01"
-    assert "6 pairs of trials of session 1 run 0 and of session 1 run 1" in problem.what
-    with pytest.raises(AssertionError, match="prepare"):
-        run_all(config, "prepare")
-    assert "6 pairs of trials" in capsys.readouterr().err
