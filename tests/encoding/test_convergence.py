@@ -1,5 +1,3 @@
-"""Convergence scores from made-up layer scores: exact p against brute force, gates, reasons, refusals."""
-
 from __future__ import annotations
 
 import itertools
@@ -9,7 +7,6 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import Convergence, LayerScores, convergence_scores, half_times
 
 DISTANCE = np.array([0.0, 5, 12, 22, 30, 45, 52, 66])
@@ -24,16 +21,11 @@ def layer_scores(best: np.ndarray = BEST, n_layers: int = 4, peaks: np.ndarray =
     r = 0.5 - 0.1 * np.abs(np.arange(n_layers)[:, None] - best)
     shape = (100, *r.shape)
     course = 0.3 * np.exp(-((TIMES - peaks[:, None]) ** 2) / (2 * 0.02**2))  # (n_layers, n_times)
-    return LayerScores(
-        choice_r=r + 0.001 * rng.normal(size=r.shape),
-        choice_draws=r + 0.01 * rng.normal(size=shape),
-        choice_null=0.03 * rng.normal(size=shape),
-        r=r,
-        null=0.03 * rng.normal(size=shape),
-        sensor_r=np.repeat(course[:, None], 3, axis=1),
-        time_draws=course + 0.01 * rng.normal(size=(100, *course.shape)),
-        time_null=0.01 * rng.normal(size=(100, *course.shape)),
-    )
+    found = {"choice_r": r + 0.001 * rng.normal(size=r.shape), "choice_draws": r + 0.01 * rng.normal(size=shape)}
+    found |= {"choice_null": 0.03 * rng.normal(size=shape), "r": r, "null": 0.03 * rng.normal(size=shape)}
+    found |= {"sensor_r": np.repeat(course[:, None], 3, axis=1)}
+    found |= {"time_draws": course + 0.01 * rng.normal(size=(100, *course.shape))}
+    return LayerScores(**found, time_null=0.01 * rng.normal(size=(100, *course.shape)))
 
 
 def row(found: Convergence, score: str, network: str = "trained") -> dict:
@@ -104,9 +96,8 @@ def test_undecided_areas_and_layers_are_left_out() -> None:
     draws[:, :, 5] += 0.5 * np.random.default_rng(1).normal(size=(100, 4))  # best layer not beyond the second
     null = scores.time_null.copy()
     null[:, 2] += 1  # this layer's latency is not above its null
-    found = convergence_scores(
-        replace(scores, choice_r=choice, choice_draws=draws, time_null=null), DISTANCE, times_s=TIMES
-    )
+    weak = replace(scores, choice_r=choice, choice_draws=draws, time_null=null)
+    found = convergence_scores(weak, DISTANCE, times_s=TIMES)
     assert found.areas.loc[~found.areas["decided"], "area"].tolist() == ["area 5", "area 7"]
     kept = np.delete(np.arange(8), [5, 7])
     assert row(found, "spatial")["n"] == 6
@@ -164,14 +155,11 @@ def test_bad_input() -> None:
     refused(r"needs times_s \(51,\)", convergence_scores, scores, DISTANCE)
     refused("needs times_s", convergence_scores, replace(scores, time_null=None), DISTANCE, times_s=TIMES)
     refused("random: 8 distances", convergence_scores, scores, DISTANCE, random=layer_scores(BEST[:5]), times_s=TIMES)
-    with pytest.raises(BrainalignError, match="separation_mm has shape"):
-        convergence_scores(scores, DISTANCE, times_s=TIMES, separation_mm=np.zeros((3, 3)))
-    with pytest.raises(BrainalignError, match="leave out areas without a place"):
-        convergence_scores(scores, np.where(DISTANCE > 60, np.nan, DISTANCE), times_s=TIMES)
+    apart = np.zeros((3, 3))
+    refused("separation_mm has shape", convergence_scores, scores, DISTANCE, times_s=TIMES, separation_mm=apart)
+    lost = np.where(DISTANCE > 60, np.nan, DISTANCE)
+    refused("leave out areas without a place", convergence_scores, scores, lost, times_s=TIMES)
     refused("layers has 2 rows", convergence_scores, scores, DISTANCE, times_s=TIMES, layers=["a", "b"])
-
-
-# --- halftimes --------------------------------------------------------------------------------------------------------
 
 
 def test_planted_half_times() -> None:
@@ -214,12 +202,8 @@ def test_what_has_no_half_time_says_why() -> None:
     found = half_times(np.array([0, 10, 20]), scores)
     assert found["half_time"].isna().tolist() == [True, False, True, False]
     assert found["half_time_from_start"].isna().tolist() == [True, True, True, False]
-    assert found["reason"].tolist() == [
-        "the final score is not above 0",
-        "the final score is not above that of the first checkpoint",
-        "a checkpoint has no score",
-        "",
-    ]
+    first = "the final score is not above that of the first checkpoint"
+    assert found["reason"].tolist() == ["the final score is not above 0", first, "a checkpoint has no score", ""]
 
 
 def test_bad_input_of_halftimes() -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
@@ -36,6 +34,12 @@ def leave_two_out(stimuli: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.flatnonzero(~np.isin(stimuli, p)), np.flatnonzero(np.isin(stimuli, p))) for p in pairs]
 
 
+def split(design: dict[str, np.ndarray], leave_out: str) -> tuple[list, dict]:
+    """Return folds, and what is told of rows."""
+    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(design["stimuli"])
+    return folds, {"leave_out": leave_out, "stimulus_ids": design["stimuli"], "runs": design["runs"]}
+
+
 def test_row_space_keeps_inner_products() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(4, 50))[[0, 1, 2, 3, 1, 0, 2]]
@@ -44,16 +48,13 @@ def test_row_space_keeps_inner_products() -> None:
     np.testing.assert_allclose(narrow @ narrow.T, X @ X.T, atol=1e-10)
     assert (narrow[0] == narrow[5]).all()  # equal rows stay equal to the last bit, so that ties stay ties
 
-
-def test_row_space_of_a_layer_that_answers_nothing_has_a_column() -> None:
     np.testing.assert_array_equal(row_space(np.zeros((6, 4))), np.zeros((6, 1)))
 
 
 def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     folds = leave_one_run_out(design["runs"])
-    scores = encode_folds(
-        Ridge((5.0,), dtype="float64"), design["X"], design["Y"][None], folds, design["runs"], design["stimuli"]
-    )
+    given = design["X"], design["Y"][None], folds, design["runs"], design["stimuli"]
+    scores = encode_folds(Ridge((5.0,), dtype="float64"), *given)
     r, determination, correct = [], [], []
     for train, test in folds:
         predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
@@ -67,15 +68,8 @@ def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
 
 def test_zero_shot_equals_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     folds, stimuli = leave_two_out(design["stimuli"]), design["stimuli"]
-    scores = encode_folds(
-        Ridge((5.0,), dtype="float64"),
-        design["X"],
-        design["Y"][None],
-        folds,
-        design["runs"],
-        stimuli,
-        leave_out="stimulus",
-    )
+    given = design["X"], design["Y"][None], folds, design["runs"], stimuli
+    scores = encode_folds(Ridge((5.0,), dtype="float64"), *given, leave_out="stimulus")
     expected = []
     for train, test in folds:
         predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
@@ -114,57 +108,20 @@ def test_a_stack_of_permutations_equals_one_at_a_time(design: dict[str, np.ndarr
         np.testing.assert_array_equal(together.correct[k], alone.correct[0])
 
 
-class Remembering(Ridge):
-    """A ridge that keeps the rows it was fitted on, whichever clone fits."""
-
-    seen: ClassVar[list[tuple[np.ndarray, np.ndarray]]] = []
-
-    def fit(self, X, Y, **keywords):
-        self.seen.append((X.copy(), Y.copy()))
-        return super().fit(X, Y, **keywords)
-
-
-def test_only_training_rows_reach_the_fit(design: dict[str, np.ndarray]) -> None:
-    folds = leave_one_run_out(design["runs"])
-    Remembering.seen.clear()
-    encoder = Remembering((0.1, 3.0), dtype="float64")
-    encode_folds(encoder, design["X"], design["Y"][None], folds, design["runs"], design["stimuli"])
-    assert len(Remembering.seen) == len(folds)
-    for (train, _), (X, Y) in zip(folds, Remembering.seen, strict=True):
-        np.testing.assert_array_equal(Y, design["Y"][train])
-        np.testing.assert_array_equal(X, row_space(design["X"])[train])
-
-
 def test_a_target_without_a_score_has_no_p(design: dict[str, np.ndarray]) -> None:
     """Constant features predict a constant: r is undefined, and undefined must not become the smallest p."""
-    found = evaluate(
-        Ridge((1.0,)),
-        np.ones_like(design["X"]),
-        design["Y"],
-        leave_one_run_out(design["runs"]),
-        leave_out="run",
-        stimulus_ids=design["stimuli"],
-        runs=design["runs"],
-        n_permutations=20,
-    )
+    runs = {"leave_out": "run", "stimulus_ids": design["stimuli"], "runs": design["runs"]}
+    folds = leave_one_run_out(design["runs"])
+    found = evaluate(Ridge((1.0,)), np.ones_like(design["X"]), design["Y"], folds, n_permutations=20, **runs)
     assert np.isnan(found.observed.r).all()
     assert np.isnan(found.null.share_good).all()
 
 
 @pytest.mark.parametrize("leave_out", ["run", "stimulus"])
 def test_one_hot_features_cannot_generalise(design: dict[str, np.ndarray], leave_out: str) -> None:
-    stimuli = design["stimuli"]
-    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(stimuli)
-    found = evaluate(
-        Ridge((0.1, 10.0)),
-        np.eye(N_STIMULI)[stimuli],
-        design["Y"].astype(np.float32),
-        folds,
-        leave_out=leave_out,
-        stimulus_ids=stimuli,
-        runs=design["runs"],
-        n_permutations=0,
-    )
+    folds, of_rows = split(design, leave_out)
+    X, Y = np.eye(N_STIMULI)[design["stimuli"]], design["Y"].astype(np.float32)
+    found = evaluate(Ridge((0.1, 10.0)), X, Y, folds, n_permutations=0, **of_rows)
     if leave_out == "stimulus":
         assert (found.observed.correct == 0.5).all()  # every pair is an exact tie
     else:
@@ -174,19 +131,8 @@ def test_one_hot_features_cannot_generalise(design: dict[str, np.ndarray], leave
 
 @pytest.mark.parametrize("leave_out", ["run", "stimulus"])
 def test_nulls_are_at_chance_and_the_signal_is_found(design: dict[str, np.ndarray], leave_out: str) -> None:
-    stimuli = design["stimuli"]
-    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(stimuli)
-    found = evaluate(
-        Ridge((1.0, 30.0)),
-        design["X"],
-        design["Y"],
-        folds,
-        leave_out=leave_out,
-        stimulus_ids=stimuli,
-        runs=design["runs"],
-        n_permutations=300,
-        seed=4,
-    )
+    folds, of_rows = split(design, leave_out)
+    found = evaluate(Ridge((1.0, 30.0)), design["X"], design["Y"], folds, n_permutations=300, seed=4, **of_rows)
     assert found.null is not None
     chance = 1 / N_STIMULI if leave_out == "run" else 0.5
     standard_error = found.null.accuracy.std() / np.sqrt(300)
@@ -227,9 +173,7 @@ def test_how_many_sets_are_fitted_at_once_changes_nothing(
     design: dict[str, np.ndarray], leave_out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The observed responses are fitted in the first stack: alone, with some permutations, or with all of them."""
-    stimuli = design["stimuli"]
-    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(stimuli)
-    of_rows = {"leave_out": leave_out, "stimulus_ids": stimuli, "runs": design["runs"]}
+    folds, of_rows = split(design, leave_out)
     found = []
     for n_sets in (1, 3, 100):
         monkeypatch.setattr("brainalign.encoding.scoring.crossval.STACK_BYTES", n_sets * design["Y"].nbytes)

@@ -1,5 +1,3 @@
-"""In-context encoding of one subject: which targets it reads, the regions that fall back, and what it is told."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,7 +11,6 @@ from refusals import refused
 from sklearn.base import clone
 
 from brainalign.arrays import Features, Layers, Responses
-from brainalign.checks import BrainalignError
 from brainalign.encoding import (
     FewImages,
     ImageSubject,
@@ -48,9 +45,8 @@ def subject(ceiling: np.ndarray = CEILING) -> ImageSubject:
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(6)], "kind": "vertex", "hemi": "L", "roi": rois})
     responses = Responses(values, trials.assign(onset_s=0.0), targets, "z")
     groups = target_groups(responses, ceiling, 0.2)
-    return ImageSubject(
-        responses=responses, ceiling=ceiling, train=np.arange(8), test=np.arange(8, 12), groups=groups, seed=3
-    )
+    split = {"train": np.arange(8), "test": np.arange(8, 12)}
+    return ImageSubject(responses=responses, ceiling=ceiling, groups=groups, seed=3, **split)
 
 
 def study(who: ImageSubject, **known: object) -> FewImages:
@@ -98,11 +94,8 @@ def test_what_a_layer_is_scored_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["roi"].tolist() == seen["asked_of"].tolist() == ["a", "a", "b", "in no region"]  # the first it lies in
     assert seen["targets"].tolist() == [0, 2, 3, 5]
     assert (seen["train"].tolist(), seen["test"].tolist(), seen["seed"]) == (list(range(8)), list(range(8, 12)), 3)
-    assert {name: rows.tolist() for name, rows in seen["inside"].items()} == {
-        "a": [0, 1],
-        "b": [1, 2],
-        RELIABLE: [0, 1, 2, 3],
-    }
+    inside = {name: rows.tolist() for name, rows in seen["inside"].items()}
+    assert inside == {"a": [0, 1], "b": [1, 2], RELIABLE: [0, 1, 2, 3]}
     assert few.curves[0]["layer"].tolist() == ["early"]
     mine = few.contexts["layers"]["early"]
     assert (mine["n_features"], mine["n_context"], mine["texts"]) == (4, 5, [{"text": "a dog"}])
@@ -112,21 +105,14 @@ def test_what_a_layer_is_scored_with(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_layer_without_network_is_refused() -> None:
-    with pytest.raises(BrainalignError, match="no network was trained for layer 'late', but for early; run pretrain"):
-        next(study(subject()).fits(layer("late")))
+    refused("no network was trained for layer 'late', but for early", next, study(subject()).fits(layer("late")))
 
-
-# --- text preferences -------------------------------------------------------------------------------------------------
-
-
-# Texts that move regions: planted concepts are found over the gap between images and texts, and noise prefers none.
 
 WORDS = ["face", "house", "hand", "tree"]
 GROUPS = {"FFA": np.arange(30), "PPA": np.arange(30, 60), "noise": np.arange(60, 90), "none": np.arange(0)}
 
 
 def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images that show concepts, texts that name them from elsewhere in the space, and regions that want one each."""
     concepts = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0][:4]
     rng = np.random.default_rng([seed, 1])
     shown = rng.normal(size=(120, 4))
@@ -169,12 +155,8 @@ def test_texts_are_reduced_as_images_are(pretrained: PretrainedLayer) -> None:
     reduced = reduce_texts(pretrained.reduction, texts)
     np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(reduce_texts(pretrained.reduction, texts + 3.0), reduced, atol=1e-6)
-    with pytest.raises(BrainalignError, match="texts have 11 features but images 12: they are not of one space"):
-        reduce_texts(pretrained.reduction, texts[:, :11])
+    refused("texts have 11 features but images 12", reduce_texts, pretrained.reduction, texts[:, :11])
     refused("give two or more text_queries", reduce_texts, pretrained.reduction, texts[:1])
-
-
-# --- text selectivity -------------------------------------------------------------------------------------------------
 
 
 N_CONCEPTS = 6

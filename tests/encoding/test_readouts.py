@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ from sklearn.base import clone
 from torch.nn.functional import affine_grid, grid_sample
 
 from brainalign.encoding import (
-    ENCODERS,
     Epoch,
     FactorizedReadout,
     GaussianReadout,
     ResponseOptimisedEncoder,
+    RoutingEncoder,
     SemanticSpatialReadout,
 )
 from brainalign.encoding.networks import (
@@ -46,12 +47,13 @@ Y = 100 + np.einsum("npc,vp,vc->nv", X, FIELD.reshape(2, -1), WEIGHTS)
 Y += RNG.normal(size=Y.shape)
 
 KINDS = {
-    "factorized": lambda **options: FactorizedReadout(**options),
-    "point": lambda **options: GaussianReadout("point", **options),
-    "integrated": lambda **options: GaussianReadout("integrated", **options),
-    "semantic": lambda **options: SemanticSpatialReadout(**options),
+    "factorized": FactorizedReadout,
+    "point": partial(GaussianReadout, "point"),
+    "integrated": partial(GaussianReadout, "integrated"),
+    "semantic": SemanticSpatialReadout,
     "response": lambda restarts=1, **options: ResponseOptimisedEncoder((4, 6), (3, 3), (2, 1), **options),
 }
+ENCODERS = KINDS | {"routing": lambda restarts=1, **options: RoutingEncoder("target", d_model=8, n_heads=2, **options)}
 
 
 def given(readout: object, rows: slice = slice(None)) -> dict[str, object]:
@@ -59,15 +61,11 @@ def given(readout: object, rows: slice = slice(None)) -> dict[str, object]:
 
 
 def fitted(kind: str, **options: object):
-    readout = KINDS[kind](**({"epochs": 3, "batch_size": 40} | options))
+    readout = ENCODERS[kind](**({"epochs": 3, "batch_size": 40} | options))
     return readout.fit(X, Y, grid=GRID, **given(readout))
 
 
-# --- starts and definitions -------------------------------------------------------------------------------------------
-
-
 def networks(shape: Shape, readout: object) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """Return the factorized network and another of the same seed, both with the same random channel weights."""
     both = start(FactorizedReadout(), shape, seed=5), start(readout, shape, seed=5)
     for network in both:
         torch.manual_seed(1)
@@ -145,9 +143,6 @@ def test_losses_leave_missing_responses_out() -> None:
     np.testing.assert_allclose(correlations(predicted, holes), expected, atol=1e-6)
 
 
-# --- what a fit leaves ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("loss", ["mse", "concordance"])
 @pytest.mark.parametrize("kind", ["factorized", "semantic"])
 def test_finds_planted_fields_and_weights(kind: str, loss: str) -> None:
@@ -214,28 +209,34 @@ def test_chunks_of_targets_change_nothing(kind: str, monkeypatch: pytest.MonkeyP
     assert (max(sizes) <= 1000) if kind == "semantic" else not sizes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     readout = fitted(kind, restarts=2, seed=2, checkpoint=tmp_path / "checkpoint")
     readout.save(tmp_path / "saved")
     loaded = type(readout).load(tmp_path / "saved")
     np.testing.assert_array_equal(loaded.predict(X, **given(readout)), readout.predict(X, **given(readout)))
-    names = ("fields_", "weights_", "intercept_", "validation_r_", "restart_")
-    for name in (*names, "means_", "covariances_", "core_grid_"):
+    names = ("fields_", "weights_", "intercept_", "validation_r_", "restart_", "means_", "covariances_", "core_grid_")
+    for name in (*names, "members_", "queries_", "grid_"):
         if hasattr(readout, name):
             np.testing.assert_array_equal(getattr(loaded, name), getattr(readout, name))
     assert (loaded.history_, loaded.n_parameters_) == (readout.history_, readout.n_parameters_)
     assert loaded.get_params() == readout.get_params() | {"checkpoint": None}
-    if kind == "semantic":
-        np.testing.assert_array_equal(loaded.shifts(Z), readout.shifts(Z))
-    if kind == "response":
-        np.testing.assert_array_equal(loaded.core(X), readout.core(X))
+    for of, method, told in (("semantic", "shifts", Z), ("response", "core", X), ("routing", "attention", X)):
+        if kind == of:
+            np.testing.assert_array_equal(getattr(loaded, method)(told), getattr(readout, method)(told))
     assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["encoder.json", "encoder.safetensors"]
 
 
-def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
-    """In the second of two restarts"""
-    expected = fitted("semantic", epochs=2).predict(X, semantics=Z)
+@pytest.mark.parametrize(
+    ("kind", "options", "left"),
+    [
+        ("semantic", {"epochs": 2, "restarts": 2}, [1, 2, 2]),  # in the second of two restarts
+        ("response", {"epochs": 4, "dropout": 0.2}, [4]),  # with its normalisation and random numbers
+        ("routing", {"epochs": 4, "dropout": 0.2}, [4]),
+    ],
+)
+def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[int], tmp_path: Path) -> None:
+    whole = fitted(kind, **options)
     seen: list[Epoch] = []
 
     def kill(epoch: Epoch) -> None:
@@ -244,53 +245,53 @@ def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fitted("semantic", epochs=2, checkpoint=tmp_path, progress=kill)
-    found = fitted("semantic", epochs=2, checkpoint=tmp_path, progress=seen.append)
-    np.testing.assert_array_equal(found.predict(X, semantics=Z), expected)
+        fitted(kind, checkpoint=tmp_path, progress=kill, **options)
+    found = fitted(kind, checkpoint=tmp_path, progress=seen.append, **options)
+    assert [epoch.number for epoch in seen[3:]] == left
+    np.testing.assert_array_equal(found.predict(X, **given(found)), whole.predict(X, **given(whole)))
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_a_fit_to_other_tokens_does_not_go_on_from_a_killed_one(kind: str, tmp_path: Path) -> None:
     """Channel weights start at 0, so that the first loss is the same whatever the tokens are."""
-    other = X[::-1].copy()
 
     def kill(epoch: Epoch) -> None:
         raise KeyboardInterrupt
 
-    make = KINDS[kind]
     with pytest.raises(KeyboardInterrupt):
-        make(epochs=2, checkpoint=tmp_path, progress=kill).fit(X, Y, grid=GRID, **given(make()))
+        fitted(kind, epochs=2, checkpoint=tmp_path, progress=kill)
     found, expected = (
-        make(epochs=2, checkpoint=folder).fit(other, Y, grid=GRID, **given(make())) for folder in (tmp_path, None)
+        ENCODERS[kind](epochs=2, checkpoint=folder).fit(X[::-1].copy(), Y, grid=GRID, **given(fitted(kind)))
+        for folder in (tmp_path, None)
     )
-    np.testing.assert_array_equal(found.weights_, expected.weights_)
+    np.testing.assert_array_equal(found.predict(X, **given(found)), expected.predict(X, **given(found)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_seed_repeats_and_kinds_of_arrays_stay(kind: str) -> None:
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_kinds_of_arrays_stay(kind: str) -> None:
     readout = fitted(kind)
     tensors = {name: torch.as_tensor(value) for name, value in given(readout).items()}
     again = clone(readout).fit(torch.as_tensor(X), torch.as_tensor(Y), grid=GRID, **tensors)
     found = again.predict(torch.as_tensor(X), **tensors)
-    assert all(isinstance(each, torch.Tensor) for each in (found, again.fields_, again.validation_r_))
-    assert isinstance(again.score_targets(torch.as_tensor(X), torch.as_tensor(Y), **tensors), torch.Tensor)
+    assert isinstance(found, torch.Tensor)
+    known = [getattr(again, name) for name in ("fields_", "validation_r_") if hasattr(again, name)]
+    known.append(again.score_targets(torch.as_tensor(X), torch.as_tensor(Y), **tensors))
+    assert all(isinstance(each, torch.Tensor) for each in known)
     np.testing.assert_array_equal(found, readout.predict(X, **given(readout)))
-    assert not np.array_equal(fitted(kind, seed=1).predict(X, **given(readout)), found)
 
 
-def test_validation_rows_teach_nothing() -> None:
-    """Neither what they hold nor its scale reaches the network of a given epoch."""
+@pytest.mark.parametrize("kind", ["factorized", "response", "routing"])
+def test_validation_rows_teach_nothing(kind: str) -> None:
+    """Neither what they hold nor its scale reaches the network of a given epoch, nor its normalisation."""
     groups = np.arange(240) // 8
-    plain = FactorizedReadout(epochs=1, seed=1).fit(X, Y, grid=GRID, groups=groups)
+    plain = ENCODERS[kind](epochs=1, seed=1).fit(X, Y, grid=GRID, groups=groups)
     held = carve_validation(240, plain.validation, groups, 1)[1]
-    assert len(held) == 40
     changed, other = Y.copy(), X.copy()
     changed[held], other[held] = 7 * changed[held] + 5, 3 * other[held]
-    found = FactorizedReadout(epochs=1, seed=1).fit(other, changed, grid=GRID, groups=groups)
+    found = ENCODERS[kind](epochs=1, seed=1).fit(other, changed, grid=GRID, groups=groups)
     np.testing.assert_array_equal(found.predict(X), plain.predict(X))
 
-
-# --- bad input --------------------------------------------------------------------------------------------------------
 
 factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epochs=1, restarts=1)
 
@@ -323,10 +324,7 @@ factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epoch
         (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
         (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
         (lambda: fitted("semantic").shifts(Z[:, :2]), "semantics has 2 columns but .* was fitted on 4"),
-        (
-            lambda: fitted("factorized").score_targets(X, Y[:, :1]),
-            r"Y has shape \(240, 1\) but predictions have \(240, 2\)",
-        ),
+        (lambda: fitted("factorized").score_targets(X, Y[:, :1]), r"shape \(240, 1\) but predictions have \(240, 2\)"),
     ],
 )
 def test_bad_input(call: Callable[[], object], message: str) -> None:
@@ -339,39 +337,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     refused(r"holds a FactorizedReadout; load it with FactorizedReadout\.load", GaussianReadout.load, tmp_path)
 
 
-def test_the_menu_names_them() -> None:
-    assert ENCODERS["factorized"] is FactorizedReadout
-    assert ENCODERS["gaussian"] is GaussianReadout
-    assert ENCODERS["semantic"] is SemanticSpatialReadout
-    assert ENCODERS["response_optimised"] is ResponseOptimisedEncoder
-
-
-# --- warps ------------------------------------------------------------------------------------------------------------
-
-
 ROWS, COLS = 7, 9
-
-
-def delta(row: int, col: int) -> torch.Tensor:
-    found = torch.zeros(1, ROWS, COLS)
-    found[0, row, col] = 1
-    return found
-
-
-def test_to_move_a_map_by_d_takes_minus_d() -> None:
-    """Two columns to the right, one row down; x is the first coordinate, arrays are (rows, cols)."""
-    numbers = torch.tensor([-2 * 2 / (COLS - 1), -1 * 2 / (ROWS - 1)])
-    matrices = affine_matrix("translation", numbers)[None, None]
-    torch.testing.assert_close(warp(delta(2, 3), matrices)[0], delta(3, 5), atol=1e-6, rtol=0)
-    shift = moved_centre(delta(2, 3), matrices)[0, 0]
-    torch.testing.assert_close(shift, -numbers, atol=1e-6, rtol=0)
-    assert not warp(delta(2, COLS - 1), matrices).any()  # out of the grid: zeros come in
-
-
-def test_a_quarter_turn() -> None:
-    square = torch.rand(3, 6, 6)
-    turned = warp(square, affine_matrix("rotation", torch.tensor([math.pi / 2])).expand(1, 3, 2, 3))[0]
-    torch.testing.assert_close(turned, torch.rot90(square, 1, dims=(1, 2)), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

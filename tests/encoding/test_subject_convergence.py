@@ -1,5 +1,3 @@
-"""Convergence over subjects from made-up scores: means, intervals, refusals; half-times over checkpoints."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -9,7 +7,6 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.encoding import (
     HeldOut,
     Ridge,
@@ -31,20 +28,13 @@ LAYERS = [f"layer{k}" for k in range(N_LAYERS)]
 
 
 def areas(seed: int, gain: np.ndarray | float = 1.0, depth: np.ndarray = DEPTH, noise: float = 0.004) -> SplitScores:
-    """Return scores whose best layer follows the planted depth; `gain` of every area."""
     rng = np.random.default_rng(seed)
     r = np.asarray(gain) * (0.5 - 0.08 * np.abs(np.arange(N_LAYERS)[:, None] - np.round(depth)))
     shape = (120, *r.shape)
-    arrays = {
-        "choice_r": r + noise * rng.normal(size=r.shape),
-        "choice_draws": r + noise * rng.normal(size=shape),
-        "choice_null": 0.05 * rng.normal(size=shape),
-        "r": r + noise * rng.normal(size=r.shape),
-        "draws": r + noise * rng.normal(size=shape),
-        "null": 0.05 * rng.normal(size=shape),
-        "places": PLACES,
-        "ceiling_r": np.full(len(NAMES), 0.7),
-    }
+    arrays = {"places": PLACES, "ceiling_r": np.full(len(NAMES), 0.7)}
+    for half in ("choice_", ""):
+        arrays |= {f"{half}r": r + noise * rng.normal(size=r.shape), f"{half}draws": r + noise * rng.normal(size=shape)}
+        arrays[f"{half}null"] = 0.05 * rng.normal(size=shape)
     return SplitScores(LAYERS, NAMES, "fMRI", arrays, (50, 50))
 
 
@@ -53,12 +43,8 @@ def sensors(seed: int, peaks: np.ndarray | None = None, kind: str = "mag") -> Sp
     peaks = 0.08 + 0.05 * np.arange(N_LAYERS) if peaks is None else peaks
     r = 0.3 * np.exp(-((TIMES - peaks[:, None]) ** 2) / (2 * 0.02**2))
     shape = (120, *r.shape)
-    arrays = {
-        "r": r + 0.005 * rng.normal(size=r.shape),
-        "draws": r + 0.005 * rng.normal(size=shape),
-        "null": 0.02 * rng.normal(size=shape),
-        "times_s": TIMES,
-    }
+    arrays = {"r": r + 0.005 * rng.normal(size=r.shape), "draws": r + 0.005 * rng.normal(size=shape)}
+    arrays |= {"null": 0.02 * rng.normal(size=shape), "times_s": TIMES}
     return SplitScores(LAYERS, [], kind, arrays, (0, 100))
 
 
@@ -74,9 +60,8 @@ def row(table: pd.DataFrame, score: str, subject: str, network: str = "trained")
 def test_subjects_and_their_mean() -> None:
     trained = {"01": areas(1), "02": areas(2), "03": sensors(3), "04": sensors(4, kind="eeg")}
     random = {"01": areas(5, depth=FLAT), "02": areas(6, depth=FLAT), "03": sensors(7, np.full(5, 0.1))}
-    found = converge_subjects(
-        trained, random | {"04": sensors(8, np.full(5, 0.1), "eeg")}, origin=["area0"], n_permutations=200
-    )
+    random["04"] = sensors(8, np.full(5, 0.1), "eeg")
+    found = converge_subjects(trained, random, origin=["area0"], n_permutations=200)
     spatial = row(found.scores, "spatial", "mean")
     assert spatial["value"] == pytest.approx(np.corrcoef(np.round(DEPTH), np.arange(10))[0, 1], abs=0.01)
     assert spatial["n_subjects"] == 2
@@ -139,9 +124,8 @@ def test_what_is_missing_is_said_in_the_table() -> None:
 
 def test_some_areas_take_part() -> None:
     chosen = ["area2", "area4", "area6", "area8"]
-    found = converge_subjects(
-        {"01": areas(1)}, {"01": areas(2)}, origin=["area0", "area1"], areas=chosen, n_permutations=200
-    )
+    given = {"01": areas(1)}, {"01": areas(2)}
+    found = converge_subjects(*given, origin=["area0", "area1"], areas=chosen, n_permutations=200)
     trained = found.areas[found.areas["network"] == "trained"]
     assert trained["area"].tolist() == chosen
     start = PLACES[:2].mean(axis=0)
@@ -149,8 +133,8 @@ def test_some_areas_take_part() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(BrainalignError, match=r"region 'area00' is not among .*did you mean 'area0'"):
-        converge_subjects({"01": areas(1)}, {"01": areas(2)}, origin=["area00"])
+    given = {"01": areas(1)}, {"01": areas(2)}
+    refused("region 'area00' is not among .*did you mean 'area0'", converge_subjects, *given, origin=["area00"])
     refused("fit both to the same subjects", converge_subjects, {"01": areas(1)}, {"02": areas(2)})
     refused("half-times need 2 or more checkpoints", checkpoint_curves, {0: {"01": areas(1)}})
     refused("of the same subjects", checkpoint_curves, {0: {"01": areas(1)}, 9: {"02": areas(1)}})
@@ -161,13 +145,9 @@ HALF = 2.0 * 1.6 ** np.arange(10)  # planted half-times of the areas
 
 
 def training() -> dict[int, dict[str, SplitScores]]:
-    return {
-        step: {
-            "01": areas(step, step / (step + HALF), noise=0.002),
-            "02": sensors(step, 0.08 + 0.05 * np.arange(5) * (step >= 10)),
-        }
-        for step in STEPS
-    }
+    late = 0.05 * np.arange(5)
+    found = {step: {"01": areas(step, step / (step + HALF), noise=0.002)} for step in STEPS}
+    return {step: who | {"02": sensors(step, 0.08 + late * (step >= 10))} for step, who in found.items()}
 
 
 def test_half_times_of_areas_are_found_in_their_order() -> None:
@@ -211,11 +191,6 @@ def test_a_subject_without_scores_has_no_curve() -> None:
     assert found.half_times.empty
 
 
-# --- halves -----------------------------------------------------------------------------------------------------------
-
-
-# Halves of test stimuli: disjoint, the same for every layer and subject, and scored by hand-checkable numbers.
-
 AREAS = {"V1": np.arange(5), "V4": np.arange(5, 12), "empty": np.empty(0, dtype=int)}
 
 
@@ -230,13 +205,9 @@ def fits(n_test: int = 40, n_layers: int = 2) -> dict[str, HeldOut]:
     layers = [rng.normal(size=(n, 6)) for _ in range(n_layers)]
     Y = layers[0] @ rng.normal(size=(6, 12)) + rng.normal(size=(n, 12))
     names = np.array([f"image{k}" for k in rng.permutation(n)])
-    return {
-        f"layer{k}": evaluate_held_out(
-            Ridge((1.0, 10.0)), X, Y, np.arange(60), np.arange(60, n), names, n_permutations=50, n_boot=50,
-            target_groups=AREAS, seed=0,
-        )
-        for k, X in enumerate(layers)
-    }  # fmt: skip
+    split, options = (np.arange(60), np.arange(60, n), names), {"n_permutations": 50, "n_boot": 50}
+    made = [evaluate_held_out(Ridge((1.0, 10.0)), X, Y, *split, target_groups=AREAS, **options) for X in layers]
+    return {f"layer{k}": one for k, one in enumerate(made)}
 
 
 def test_halves_depend_on_the_stimuli_alone() -> None:
