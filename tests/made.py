@@ -26,3 +26,15 @@ def changing(
     rng = np.random.default_rng(seed)
     values = rng.permutation(np.linspace(low, high, max(len(columns) * len(table), 2)))
     return table.assign(**{name: values[k * len(table) : (k + 1) * len(table)] for k, name in enumerate(columns)})
+
+
+def muse_table(seed: int = 0) -> pd.DataFrame:
+    """Return twenty seconds of a Muse headset: noise of 10 µV with a marker every .8 s, 1 and 2 in turn."""
+    n, rng = 5120, np.random.default_rng(seed)
+    table = pd.DataFrame({"timestamps": 1000 + np.arange(n) / 256})
+    for name in ("TP9", "AF7", "AF8", "TP10", "Right AUX"):
+        table[name] = 10 * rng.normal(size=n)
+    table["Marker0"] = 0
+    at = np.arange(200, n - 200, 205)
+    table.loc[at, "Marker0"] = np.resize([1, 2], len(at))
+    return table

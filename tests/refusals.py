@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -13,3 +14,13 @@ def refused(message: str, call: Callable[..., object], /, *arguments: object, **
     """Assert that a call with these arguments raises a `BrainalignError` whose text matches a regular expression."""
     with pytest.raises(BrainalignError, match=message):
         call(*arguments, **options)
+
+
+class Trap:
+    """What makes a folder when it is unpickled."""
+
+    def __init__(self, path: object) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (self.path,)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 from pathlib import Path
 
 import nibabel
@@ -22,22 +21,72 @@ def found(path) -> str:
     return "\n".join(str(problem) for problem in audit(load_descriptor(path)))
 
 
-def test_nothing_is_wrong_with_sound_data(small, root) -> None:
-    assert found(small.write()) == ""
-    assert found(root / "data" / "haxby-slice.yaml") == ""
-
-
-def test_missing_file(small) -> None:
+def test_files_that_are_not_there_or_not_whole(small) -> None:
     path = small.write()
     (small.folder / "mask.nii.gz").unlink()
     text = found(path)
     assert text.startswith("small: recordings.1.mask: no file mask.nii.gz in ")
     assert "BRAINALIGN_DATA" in text
+    small.write()
+    bold = small.folder / "bold.nii.gz"
+    whole = bold.read_bytes()
+    other_type = bytearray(gzip.decompress(whole))
+    other_type[70:72] = b"\x99\x99"  # the code of the data type
+    for content in (whole[: len(whole) // 2], gzip.compress(b"not an image"), gzip.compress(bytes(other_type))):
+        bold.write_bytes(content)
+        assert "truncated, or not of the format its name says" in found(path)
+    for content, message in (
+        (b"", "empty; give one line 'label run' per volume"),
+        (b"\xff\xfe\x00", "not a text file"),
+    ):
+        (small.folder / "labels.txt").write_bytes(content)
+        assert message in found(path)
 
 
-def test_mask_of_another_shape(small) -> None:
-    path = small.write(mask=np.ones((6, 5, 3)))
-    assert "recordings.1.mask: the mask has shape (6, 5, 3) but bold has (6, 5, 2); resample it" in found(path)
+def test_mistakes_in_studies_of_blocks(small, make_study) -> None:
+    def said(*messages: str, study=small, **changes: object) -> None:
+        text = found(study.write(**changes))
+        for message in messages:
+            assert message in text
+
+    said("the mask has shape (6, 5, 3) but bold has (6, 5, 2); resample it", mask=np.ones((6, 5, 3)))
+    said("save it without the last axis", mask=np.ones((*small.shape, 1)))
+    said("selects 0 voxel(s); patterns need 2 or more", mask=np.zeros(small.shape))
+    said("give a 4-D image", volumes=small.volumes()[..., 0])
+    said("sha256 differs", sha256={"bold.nii.gz": "0" * 64})
+    sizes = ("runs: says 3 at most but there are 4", "trials: says 15 at most but there are 16")
+    too_large = {"runs": 3, "trials": 15, "targets": 59}
+    said(*sizes, "shape.targets: says 59 at most but the mask has 60 voxels", shape=too_large)
+    labels = small.labels
+    said("labels: 91 lines for 92 volumes of bold", labels=labels[:-1])
+    said("line 2 is 'thing0'; each line must be 'label run'", labels=["rest 0", "thing0", *labels[2:]])
+    said("labels: there is one run only ('0')", labels=[f"{line.split()[0]} 0" for line in labels])
+    unknown = "unknown category 'thing33' (did you mean 'thing3'?); add it under stimuli"
+    said(unknown, "stimuli: thing3 never shown", labels=[line.replace("thing3", "thing33") for line in labels])
+    lacking = "run 2 has no block of thing1; a held-out run is identified among all categories"
+    said(lacking, labels=[line.replace("thing1 2", "rest 2") for line in labels])
+    said("every volume is labelled 'rest': no stimulus is shown", labels=[f"rest {line.split()[1]}" for line in labels])
+    mixed = [f"{name} {int(run) % 2}" for name, run in map(str.split, labels)]
+    said("a run number comes back after another run", labels=mixed)
+    runs = {"runs": {"leave_out": "run"}}
+    few = "splits.all: leaving out 3 of 4 stimuli leaves fewer than 2 to train on"
+    said(few, splits=runs | {"all": {"leave_out": "stimulus", "size": 3}})
+    said("every block is a single volume", study=make_study(small.folder, block=1))
+    many = "splits.five: every 5 of 20 stimuli left out makes 15,504 folds; use a smaller size"
+    study = make_study(small.folder, n_stimuli=20, n_runs=3)
+    said(many, study=study, splits=runs | {"five": {"leave_out": "stimulus", "size": 5}})
+
+
+def test_nothing_is_wrong_with_sound_blocks(small, root) -> None:
+    assert found(root / "data" / "haxby-slice.yaml") == ""
+    path = small.write(shape={"runs": 4, "trials": 16, "targets": 70})  # another subject may have more
+    (small.folder / "labels.txt").write_text("\n".join(small.labels) + "\n\n")  # blank lines at the end are nothing
+    assert found(path) == ""
+    image = nibabel.load(small.folder / "bold.nii.gz")
+    # Whose header has no unit of time.
+    nibabel.save(nibabel.MGHImage(image.get_fdata(dtype=np.float32), image.affine), small.folder / "bold.mgz")
+    path.write_text(path.read_text().replace("bold.nii.gz", "bold.mgz"))
+    assert found(path) == ""
 
 
 def test_nan_and_constant_voxels(small) -> None:
@@ -49,107 +98,6 @@ def test_nan_and_constant_voxels(small) -> None:
     assert "bold: 1 of 60 voxels inside the mask are NaN or infinite in some run (voxels (0, 0, 0))" in text
     assert "bold: 2 of 60 voxels inside the mask are constant in some run (voxels (1, 1, 1), (2, 2, 0))" in text
     assert "set fmri.bad_voxels: drop" in text
-
-
-def test_labels_that_do_not_match_the_volumes(small) -> None:
-    path = small.write(labels=small.labels[:-1])
-    assert f"labels: {len(small.labels) - 1} lines for {len(small.labels)} volumes of bold" in found(path)
-
-
-def test_malformed_labels(small) -> None:
-    path = small.write(labels=["rest 0", "thing0", *small.labels[2:]])
-    assert "line 2 is 'thing0'; each line must be 'label run'" in found(path)
-
-
-def test_one_run_only(small) -> None:
-    path = small.write(labels=[f"{line.split()[0]} 0" for line in small.labels])
-    assert "labels: there is one run only ('0')" in found(path)
-
-
-def test_unknown_category(small) -> None:
-    path = small.write(labels=[line.replace("thing3", "thing33") for line in small.labels])
-    text = found(path)
-    assert "labels: unknown category 'thing33' (did you mean 'thing3'?); add it under stimuli" in text
-    assert "stimuli: thing3 never shown" in text
-
-
-def test_a_run_without_a_category(small) -> None:
-    lines = [line.replace("thing1", "rest") if line.endswith(" 2") else line for line in small.labels]
-    assert "run 2 has no block of thing1; a held-out run is identified among all categories" in found(
-        small.write(labels=lines)
-    )
-
-
-def test_truncated_nifti(small) -> None:
-    path = small.write()
-    bold = small.folder / "bold.nii.gz"
-    bold.write_bytes(bold.read_bytes()[: bold.stat().st_size // 2])
-    assert "truncated, or not of the format its name says" in found(path)
-    bold.write_bytes(gzip.compress(b"not an image"))
-    assert "truncated, or not of the format its name says" in found(path)
-
-
-def test_a_file_that_is_not_the_descriptors(small) -> None:
-    assert "sha256 differs" in found(small.write(sha256={"bold.nii.gz": "0" * 64}))
-
-
-def test_empty_mask_and_wrong_size(small) -> None:
-    assert "selects 0 voxel(s); patterns need 2 or more" in found(small.write(mask=np.zeros(small.shape)))
-    text = found(small.write(shape={"runs": 3, "trials": 15, "targets": 59}))
-    assert "shape.runs: says 3 at most but there are 4" in text
-    assert "shape.trials: says 15 at most but there are 16" in text
-    assert "shape.targets: says 59 at most but the mask has 60 voxels" in text
-    assert found(small.write(shape={"runs": 4, "trials": 16, "targets": 70})) == ""  # another subject may have more
-
-
-def test_a_volume_that_is_not_a_series(small) -> None:
-    assert "give a 4-D image" in found(small.write(volumes=small.volumes()[..., 0]))
-
-
-def test_too_few_stimuli_for_a_split(small) -> None:
-    text = found(small.write(splits={"runs": {"leave_out": "run"}, "all": {"leave_out": "stimulus", "size": 3}}))
-    assert "splits.all: leaving out 3 of 4 stimuli leaves fewer than 2 to train on" in text
-
-
-def test_a_header_without_units_of_time(small) -> None:
-    text = small.write().read_text()
-    image = nibabel.load(small.folder / "bold.nii.gz")
-    nibabel.save(nibabel.MGHImage(image.get_fdata(dtype=np.float32), image.affine), small.folder / "bold.mgz")
-    (small.folder / "small.yaml").write_text(re.sub(r"bold.nii.gz", "bold.mgz", text))
-    assert found(small.folder / "small.yaml") == ""
-
-
-def test_other_things_a_file_can_be(small) -> None:
-    path = small.write()
-    labels = small.folder / "labels.txt"
-    labels.write_text("")
-    assert "empty; give one line 'label run' per volume" in found(path)
-    labels.write_bytes(b"\xff\xfe\x00")
-    assert "not a text file" in found(path)
-    labels.write_text("\n".join("rest " + line.split()[1] for line in small.labels))
-    assert "every volume is labelled 'rest': no stimulus is shown" in found(path)
-    labels.write_text("\n".join(small.labels) + "\n\n")
-    assert found(path) == ""  # blank lines at the end are nothing
-    labels.write_text("\n".join(f"{line.split()[0]} {int(line.split()[1]) % 2}" for line in small.labels))
-    assert "a run number comes back after another run" in found(path)
-    small.write(mask=np.ones((*small.shape, 1)))
-    assert "save it without the last axis" in found(path)
-    small.write()
-    raw = bytearray(gzip.decompress((small.folder / "bold.nii.gz").read_bytes()))
-    raw[70:72] = b"\x99\x99"  # the code of the data type
-    (small.folder / "bold.nii.gz").write_bytes(gzip.compress(bytes(raw)))
-    assert "truncated, or not of the format its name says" in found(path)
-
-
-def test_blocks_of_one_volume(small, make_study) -> None:
-    study = make_study(small.folder, block=1)
-    assert "every block is a single volume" in found(study.write())
-
-
-def test_too_many_folds(small, make_study) -> None:
-    study = make_study(small.folder, n_stimuli=20, n_runs=3)
-    text = found(study.write(splits={"runs": {"leave_out": "run"}, "five": {"leave_out": "stimulus", "size": 5}}))
-    assert "splits.five: every 5 of 20 stimuli left out makes 15,504 folds; use a smaller size" in text
 
 
 KRIEGESKORTE = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
@@ -188,6 +136,9 @@ def test_a_sound_study(scenes) -> None:
     card = found.tables["splits"].reset_index(drop=True)
     pd.testing.assert_frame_equal(card, pd.DataFrame(rows, columns=columns), check_dtype=False)
     assert list(found.tables) == ["targets in ROIs of recordings.01", "responses", "splits"]
+    told = "\n".join(map(str, found.warnings))
+    for subject in ("01", "02"):
+        assert f"recordings.{subject}: splits.shared: fold 0: 4 of 4 runs have trials in more than one split" in told
 
 
 def written(folder: Path, **about: object) -> Path:
@@ -201,9 +152,8 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
     for k, n in enumerate((30, 24, 26)):
         np.save(tmp_path / f"{k}.npy", rng.normal(size=(n, 5)))
     (tmp_path / "people.tsv").write_text("subject\tpath\n1\t0.npy\n2\t1.npy\n1\t2.npy\n")
-    (tmp_path / "regions.tsv").write_text(
-        "region_id\tnetwork\n" + "".join(f"r{k}\t{n}\n" for k, n in enumerate("aabac"))
-    )
+    regions = pd.DataFrame({"region_id": [f"r{k}" for k in range(5)], "network": list("aabac")})
+    regions.to_csv(tmp_path / "regions.tsv", sep="\t", index=False)
     files: dict[str, object] = {"format": "series", "people": "people.tsv", "regions": "regions.tsv", "tr_s": 0.75}
     found = audit_study(load_descriptor(written(tmp_path, recordings={"all": files})))
     assert found.facts == ["2 subjects, 3 runs of 24 frames (0.75 s each), 5 regions in 3 networks"]
@@ -215,10 +165,8 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
     about: dict[str, object] = {"recordings": {"7": files}, "splits": {"runs": {"leave_out": "run"}}}
     about |= {"stimuli": "words.tsv", "continuous": {"trim_s": [2, 2]}}
     found = audit_study(load_descriptor(written(tmp_path, **about)))
-    assert found.facts == [
-        "6 events in 3 runs",
-        "subject 7: 74 rows of 3 runs, 4 targets, 1 dropped; 1 runs presented more than once",
-    ]
+    said = "subject 7: 74 rows of 3 runs, 4 targets, 1 dropped; 1 runs presented more than once"
+    assert found.facts == ["6 events in 3 runs", said]
     assert found.problems == []
     np.save(tmp_path / "1.npy", rng.normal(size=(21, 5)))
     (problem,) = audit_study(load_descriptor(tmp_path / "study.yaml")).errors
@@ -236,18 +184,8 @@ def test_what_series_runs_and_videos_hold(tmp_path: Path) -> None:
     columns = ["subject", "conditions", "frames", "neurons", "repeats"]
     rows = [("1", 3, 4, 6, 2), ("2", 3, 4, 5, 7), ("3", 4, 3, 5, 7)]
     pd.testing.assert_frame_equal(found.tables["neurons"], pd.DataFrame(rows, columns=columns))
-    assert [(p.where, p.what) for p in found.problems] == [
-        (
-            "recordings.3",
-            "neural has 4 conditions of 3 frames, but the videos have (3, 4); use the same order and frames",
-        )
-    ]
-
-
-def test_runs_on_both_sides_are_a_warning(scenes) -> None:
-    text = warnings(scenes.write())
-    assert "recordings.01: splits.shared: fold 0: 4 of 4 runs have trials in more than one split" in text
-    assert "recordings.02: splits.shared: fold 0: 4 of 4 runs" in text
+    what = "neural has 4 conditions of 3 frames, but the videos have (3, 4); use the same order and frames"
+    assert [(p.where, p.what) for p in found.problems] == [("recordings.3", what)]
 
 
 def test_images_missing_unreadable_and_twice(scenes) -> None:
@@ -302,28 +240,21 @@ def test_trials_and_their_images(scenes) -> None:
     trials = scenes.trials
     trials[trials["stimulus_id"] != "scene0007"].to_csv(scenes.folder / "trials.tsv", sep="\t", index=False)
     assert "there are 48 maps but" in errors(path)
-    trials.replace({"stimulus_id": {"scene0007": "scene0008"}}).to_csv(
-        scenes.folder / "trials.tsv", sep="\t", index=False
-    )
+    table = scenes.folder / "trials.tsv"
+    trials.replace({"stimulus_id": {"scene0007": "scene0008"}}).to_csv(table, sep="\t", index=False)
     text = warnings(path)
     assert "1 of 24 stimuli of the table were never shown to this subject (scene0007)" in text
     assert "stimuli have 2 to 4 repeats (median 2); ceilings allow for it" in text
-    trials.replace({"stimulus_id": {"scene0007": "scene0007x"}}).to_csv(
-        scenes.folder / "trials.tsv", sep="\t", index=False
-    )
+    trials.replace({"stimulus_id": {"scene0007": "scene0007x"}}).to_csv(table, sep="\t", index=False)
     assert "1 stimuli were shown that the table of stimuli lacks (scene0007x)" in errors(path)
 
 
-def test_zero_repeats(make_image_study, tmp_path: Path) -> None:
+def test_images_shown_once(make_image_study, tmp_path: Path) -> None:
+    """They have no ceiling, and leave the baseline to whiten by; without one, whitening would stop the run."""
     study = make_image_study(tmp_path / "once", n_repeats=1)
-    assert "recordings.01: zero repeats: all 10 test stimuli were shown once" in warnings(study.write())
-    assert errors(tmp_path / "once" / "scenes.yaml") == ""
-
-
-def test_epochs_without_any_noise_to_whiten_by(make_image_study, tmp_path: Path) -> None:
-    """Every image once leaves the baseline; without one, whitening stopped the run in its first stage, not `check`."""
-    study = make_image_study(tmp_path / "once", n_repeats=1)
-    assert errors(study.write()) == ""
+    path = study.write()
+    assert errors(path) == ""
+    assert "recordings.01: zero repeats: all 10 test stimuli were shown once" in warnings(path)
     path = study.write(epochs={"tmin_s": 0.02})
     assert "no training image was shown twice and the epochs start at 0.020 s" in errors(path)
     assert errors(edit(path, epochs={"tmin_s": 0.02, "whiten": False})) == ""
@@ -342,27 +273,18 @@ def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
         epochs = mne.EpochsArray(values, info, tmin=-0.2, metadata=metadata.assign(**columns), verbose="error")
         epochs.save(tmp_path / "a-epo.fif", overwrite=True, verbose="error")
         files = {"format": "epochs", "epochs": ["a-epo.fif"]}
-        about = {"name": "short", "title": "t", "licence": "CC0", "source": "tests"}
-        about |= {
-            "citation": {"text": "Nobody."},
-            "recordings": {"1": files},
-            "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
-        }
-        (tmp_path / "short.yaml").write_text(yaml.safe_dump(about))
-        return [
-            (problem.level, problem.what) for problem in audit_study(load_descriptor(tmp_path / "short.yaml")).problems
-        ]
+        path = written(tmp_path, recordings={"1": files}, epochs={"tmin_s": -0.1, "tmax_s": 0.3})
+        return [(problem.level, problem.what) for problem in audit_study(load_descriptor(path)).problems]
 
     assert problems(10) == []
-    ((level, what),) = problems(9)
-    assert level == "warning"
-    assert "5 folds of the 9 trials" in what
-    ((level, what),) = problems(3)
-    assert level == "error"
-    assert "2 folds of the 3 trials" in what
-    ((level, what),) = problems(10, onset_s=np.nan)
-    assert level == "error"
-    assert "10 of 10 trials have no onset_s" in what
+    for n_trials, columns, level, what in (
+        (9, {}, "warning", "5 folds of the 9 trials"),
+        (3, {}, "error", "2 folds of the 3 trials"),
+        (10, {"onset_s": np.nan}, "error", "10 of 10 trials have no onset_s"),
+    ):
+        ((found, said),) = problems(n_trials, **columns)
+        assert found == level
+        assert what in said
 
 
 def test_subjects_with_other_channels(scenes) -> None:
@@ -428,7 +350,7 @@ def test_a_simulated_study_is_made_by_the_workflow(root: Path) -> None:
 
 
 @pytest.mark.skipif(not KRIEGESKORTE.exists(), reason="kriegeskorte92 is not in BRAINALIGN_DATA: not checked")
-def test_rdms(root: Path, tmp_path: Path) -> None:
+def test_rdms(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = root / "data" / "kriegeskorte92.yaml"
     found = audit_study(load_descriptor(path))
     assert found.errors == []
@@ -441,8 +363,5 @@ def test_rdms(root: Path, tmp_path: Path) -> None:
     text = errors(tmp_path / "k.yaml")
     assert "got 'humanITT' (did you mean 'humanIT'?)" in text
     assert "92_modelRDMs.mat is not the file the descriptor names (sha256 differs); download it again from http" in text
-
-
-def test_rdms_that_are_not_there(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
-    assert "humanIT.files.1: no file 92_behavRDMs.mat in" in errors(root / "data" / "kriegeskorte92.yaml")
+    assert "humanIT.files.1: no file 92_behavRDMs.mat in" in errors(path)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_step
+from made import muse_table
 
 from brainalign.datasets import (
     ModalityData,
@@ -39,6 +40,10 @@ def eeg(n: int, seed: int, drift: float = 0.0) -> np.ndarray:
     times = np.linspace(0, 1, 50)
     offsets = walk[:, :, None] + drift * rng.normal(size=(n, 8, 1)) * times + 20 * drift
     return evoked + offsets + rng.normal(size=(n, 8, 50))
+
+
+def flat_channel(n: int, seed: int) -> np.ndarray:
+    return eeg(n, seed) * (np.arange(8) != 2)[:, None]
 
 
 def patterns(n: int, seed: int) -> np.ndarray:
@@ -68,18 +73,15 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("written", WRITTEN)
-@pytest.mark.parametrize("make", [eeg, patterns])
+@pytest.mark.parametrize("make", [eeg, flat_channel, patterns])
 def test_a_recording_is_known_again_however_it_was_written(make, written) -> None:
     first, second = make(40, 1), make(40, 2)
     copy = WRITTEN[written](first)
     # Half of the second recording is its own: whole trials are compared, not recordings.
-    parts = {"01": known(first, "a"), "02": known(np.concatenate([second, copy]), "b", "2")}
-    pairs = copied_trials(parts)
-    assert len(pairs) == len(copy)
-    expected = np.arange(40)
-    expected = expected[::-1] if written == "in another order" else expected[5:15] if written == "in part" else expected
-    found = dict(zip(pairs["trial_b"], pairs["trial_a"], strict=True))
-    assert found == {f"b{40 + row}": f"a{of}" for row, of in enumerate(expected)}
+    pairs = copied_trials({"01": known(first, "a"), "02": known(np.concatenate([second, copy]), "b", "2")})
+    rows = {"in another order": range(39, -1, -1), "in part": range(5, 15)}.get(written, range(40))
+    expected = [(f"b{40 + row}", f"a{of}") for row, of in enumerate(rows)]
+    assert sorted(zip(pairs["trial_b"], pairs["trial_a"], strict=True)) == sorted(expected)
 
 
 UNLIKE = {
@@ -89,6 +91,7 @@ UNLIKE = {
     "few targets": lambda seed: np.random.default_rng(seed).normal(size=(200, 8)),
     "one loud target": lambda seed: patterns(200, seed) * np.where(np.arange(300) == 0, 1e5, 1),
     "counts of few spikes": lambda seed: np.random.default_rng(seed).poisson(0.3, size=(200, 40)).astype(float),
+    "repeats of a stimulus": lambda seed: np.tile(patterns(50, 0), (4, 1)) + patterns(200, seed),
     "flat and missing trials": lambda seed: np.where(np.arange(200)[:, None] < 20, np.nan, np.zeros((200, 30))),
 }
 
@@ -99,38 +102,16 @@ def test_trials_of_their_own_are_no_copies(data) -> None:
     assert copied_trials({"01": known(make(3), place="1"), "02": known(make(4), place="2")}).empty
 
 
-def test_repeats_of_a_stimulus_are_no_copies() -> None:
-    shown = np.random.default_rng(0).normal(size=(20, 60))
-    rng = np.random.default_rng(1)
-    repeats = np.concatenate([shown + 0.3 * rng.normal(size=shown.shape) for _ in range(4)])
-    assert copied_trials({"01": known(repeats)}).empty
-
-
-def test_flat_channels_do_not_hide_a_copy() -> None:
-    first = eeg(30, 1)
-    first[:, 2] = 0
-    assert len(copied_trials({"01": known(first), "02": known(first)})) == 30
-
-
 @pytest.mark.parametrize("places", [1, 5])
 def test_a_huge_artefact_makes_no_other_trials_copies(places: int) -> None:
     values = np.random.default_rng(5).normal(size=(100, 32))
     values[[7, 60]] *= 1e4
-    ids = [f"t{k}" for k in range(100)]
-
-    def pairs(values: np.ndarray) -> list[tuple[str, str]]:
-        table = copied_trials({"01": fingerprint(values, ids, [str(k % places) for k in range(100)])})
-        return list(zip(table["trial_a"], table["trial_b"], strict=True))
-
-    assert pairs(values) == []
-    values[90] = values[20] * (1 + 1e-5)
-    assert pairs(values) == [("t20", "t90")]
-
-
-def test_a_huge_artefact_among_recordings_of_one_trial_each() -> None:
-    values = np.random.default_rng(5).normal(size=(30, 32))
-    values[7] *= 1e4
     assert copied_trials({f"{k:02d}": known(values[[k]]) for k in range(30)}).empty
+    ids, at = [f"t{k}" for k in range(100)], [str(k % places) for k in range(100)]
+    assert copied_trials({"01": fingerprint(values, ids, at)}).empty
+    values[90] = values[20] * (1 + 1e-5)
+    found = copied_trials({"01": fingerprint(values, ids, at)})
+    assert found[["trial_a", "trial_b"]].to_numpy().tolist() == [["t20", "t90"]]
 
 
 def test_targets_silent_in_most_trials_do_not_hide_a_copy() -> None:
@@ -158,8 +139,8 @@ def test_what_is_kept_of_a_trial_by_hand(monkeypatch: pytest.MonkeyPatch) -> Non
     """All values of a small trial; of series what a line of each channel leaves; of a large one the same 256."""
     rng = np.random.default_rng(0)
     maps, series, large = rng.normal(size=(5, 7)), rng.normal(size=(4, 3, 6)).cumsum(axis=2), rng.normal(size=(3, 300))
-    line = np.column_stack([np.ones(6), np.arange(6)])
-    left = (series.reshape(12, 6).T - line @ np.linalg.lstsq(line, series.reshape(12, 6).T, rcond=None)[0]).T
+    line, channels = np.column_stack([np.ones(6), np.arange(6)]), series.reshape(12, 6).T
+    left = (channels - line @ np.linalg.lstsq(line, channels, rcond=None)[0]).T
     for block in (1 << 19, 40):
         monkeypatch.setattr("brainalign.datasets.formats.copies.BLOCK_VALUES", block)
         kept = fingerprint(maps, list("abcde"), list("11223"))
@@ -212,12 +193,8 @@ def test_pairs_of_copies_are_a_table() -> None:
     rows += [("b", "1", "v", "a", "1", "m"), ("b", "3", "z", "a", "1", "m")]
     pd.testing.assert_frame_equal(copied_trials(parts), pd.DataFrame(rows, columns=columns), check_dtype=False)
     problems = copy_problems(copied_trials(parts), "here")
-    assert [(p.level, p.rows) for p in problems] == [
-        ("error", ("u", "x")),
-        ("error", ("v", "z")),
-        ("warning", ("v", "m")),
-        ("warning", ("z", "m")),
-    ]
+    levels = [("error", ("u", "x")), ("error", ("v", "z")), ("warning", ("v", "m")), ("warning", ("z", "m"))]
+    assert [(p.level, p.rows) for p in problems] == levels
     assert problems[0].what == (
         "1 pairs of trials of b 1 and of b 2 have the same signals (u = x), and one copy trains what is tested on the "
         "other; a recording seems to be there twice: leave one copy out"
@@ -239,26 +216,23 @@ def test_copies_stop_where_they_lie_on_two_sides() -> None:
     assert problem.rows == ("t0", "t1", "t2", "t20", "t21", "t22")
 
     def split(tested: list[str]) -> pd.DataFrame:
-        names = [f"t{k}" for k in range(23)]
-        return pd.DataFrame(
-            {"trial_id": names, "fold": 0, "split": ["test" if n in tested else "train" for n in names]}
-        )
+        sides = {f"t{k}": "test" if f"t{k}" in tested else "train" for k in range(23)}
+        return pd.DataFrame({"trial_id": [*sides], "fold": 0, "split": [*sides.values()]})
 
     assert [p.level for p in copy_problems(pairs, "x", [split(["t0", "t20", "t1", "t21", "t2", "t22"])])] == ["warning"]
     problems = copy_problems(pairs, "x", [split(["t0", "t20", "t5"]), split(["t1"])])
     assert sorted((p.level, len(p.rows)) for p in problems) == [("error", 2), ("warning", 4)]
     # Other subjects are pages of their own: a copy there leaks into no test, but counts twice in a group.
-    assert [p.level for p in copy_problems(copied_trials({"01": known(values), "02": known(values)}), "x")] == [
-        "warning"
-    ]
+    (other,) = copy_problems(copied_trials({"01": known(values), "02": known(values)}), "x")
+    assert other.level == "warning"
 
 
 def test_files_of_the_same_bytes_are_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     content = {name: rng.bytes(300_000) for name in "abc"}
     content["copy of a"] = content["a"]
-    content["a, one bit later"] = content["a"][:150_001] + bytes([content["a"][150_001] ^ 1]) + content["a"][150_002:]
-    content["a, one bit elsewhere"] = content["a"][:99_000] + bytes([content["a"][99_000] ^ 1]) + content["a"][99_001:]
+    for at in (150_001, 99_000):
+        content[f"a, one bit at {at}"] = content["a"][:at] + bytes([content["a"][at] ^ 1]) + content["a"][at + 1 :]
     content |= {"empty": b"", "empty too": b""}
     files = {}
     for number, (name, data) in enumerate(content.items()):
@@ -271,17 +245,12 @@ def levels(path: Path) -> list[tuple[str, str]]:
     return [(problem.level, problem.where) for problem in audit_study(load_descriptor(path)).problems]
 
 
-# ---------------------------------------------------------------------------------------------------------- blocks
-
-
 def run_prepare(path: Path, subject: str, to: Path) -> int:
     names = ("responses.safetensors", "splits.parquet", "ceiling.parquet", "noise.safetensors")
     outputs = {name.partition(".")[0]: to / name for name in (*names, "mask.nii.gz", "bold.nii.gz")}
     to.mkdir(exist_ok=True)
-    labels, settings = {"subject": subject}, {"prepare": {"n_halvings": 2}}
-    return run_step(
-        "prepare_blocks", settings, inputs={"descriptor": path, "folder": path.parent}, outputs=outputs, labels=labels
-    )
+    files = {"inputs": {"descriptor": path, "folder": path.parent}, "outputs": outputs}
+    return run_step("prepare_blocks", {"prepare": {"n_halvings": 2}}, **files, labels={"subject": subject})
 
 
 def test_a_run_that_is_there_twice_stops(small, tmp_path, capsys) -> None:
@@ -315,9 +284,6 @@ def test_one_image_under_two_subjects_is_told(small, tmp_path) -> None:
     assert "same bytes" in note
 
 
-# ---------------------------------------------------------------------------------------------------------- images
-
-
 def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
     path = scenes.write()
     trials = scenes.trials
@@ -328,64 +294,35 @@ def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
         image = nibabel.load(file)
         image.darrays[other].data[:] = image.darrays[one].data
         nibabel.save(image, file)
-    found = audit_study(load_descriptor(path))
-    (problem,) = found.errors
+    (problem,) = audit_study(load_descriptor(path)).errors
     assert problem.where == "recordings.01"
     assert set(problem.rows) == {trials["trial_id"][one], trials["trial_id"][other]}
 
 
-# ------------------------------------------------------------------------------------------------------ recordings
-
-
-def muse(path: Path, seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    n = 5120
-    table = pd.DataFrame({"timestamps": 1.5e9 + np.arange(n) / 256})
-    for name in ("TP9", "AF7", "AF8", "TP10", "Right AUX"):
-        table[name] = 10 * rng.normal(size=n)
-    table["Marker0"] = 0
-    at = np.arange(200, n - 200, 205)
-    table.loc[at, "Marker0"] = np.resize([1, 2], len(at))
-    table.to_csv(path, index=False)
-    return table
+DECODED: dict[str, Any] = {
+    "markers": {"1": "house", "2": "face"},
+    "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
+}
 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    tables = [muse(tmp_path / f"{number}.csv", number) for number in range(3)]
-    # The third again, in single digits after the point, and without its beginning.
-    shorter = tables[2].iloc[900:].round(3)
-    shorter.to_csv(tmp_path / "again.csv", index=False)
-    descriptor: dict[str, Any] = {
-        "name": "twice",
-        "recordings": {"1": {"format": "muse", "recordings": ["0.csv", "1.csv", "2.csv"]}},
-        "markers": {"1": "house", "2": "face"},
-        "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
-        "windows": {"n170": [0.14, 0.2]},
-        "sensors": {"temporal": ["TP9", "TP10"]},
-    }
-    path = tmp_path / "twice.yaml"
-    path.write_text(yaml.safe_dump(descriptor))
-    return path
+    for number in range(3):
+        muse_table(number).to_csv(tmp_path / f"{number}.csv", index=False)
+    # The third again, in few digits after the point, and without its beginning.
+    muse_table(2).iloc[900:].round(3).to_csv(tmp_path / "again.csv", index=False)
+    return with_recordings(tmp_path / "twice.yaml", s1=["0.csv", "1.csv", "2.csv"])
 
 
 def with_recordings(path: Path, **subjects: list[str]) -> Path:
-    descriptor = yaml.safe_load(path.read_text())
-    descriptor["recordings"] = {
-        name.removeprefix("s"): {"format": "muse", "recordings": files} for name, files in subjects.items()
-    }
-    path.write_text(yaml.safe_dump(descriptor))
+    files = {name[1:]: {"format": "muse", "recordings": recordings} for name, recordings in subjects.items()}
+    path.write_text(yaml.safe_dump(DECODED | {"name": "twice", "recordings": files}))
     return path
 
 
 def run_prepare_recordings(path: Path, subject: str, to: Path) -> int:
-    outputs = {"responses": to / "responses.safetensors"}
-    labels = {"subject": subject}
-    return run_step("prepare_recordings", inputs={"descriptor": path}, outputs=outputs, labels=labels)
-
-
-def test_recordings_of_their_own_pass(recorded) -> None:
-    assert levels(recorded) == []
+    files = {"inputs": {"descriptor": path}, "outputs": {"responses": to / "responses.safetensors"}}
+    return run_step("prepare_recordings", **files, labels={"subject": subject})
 
 
 @pytest.mark.parametrize("second", ["0.csv", "again.csv"])
@@ -399,14 +336,12 @@ def test_a_recording_that_is_there_twice_stops(recorded, second, tmp_path, capsy
 
 
 def test_a_recording_of_two_people_is_told(recorded, tmp_path) -> None:
+    assert levels(recorded) == []
     path = with_recordings(recorded, s1=["0.csv", "1.csv"], s2=["2.csv", "1.csv"])
     assert [level for level, _ in levels(path)] == ["warning", "warning"]
     assert run_prepare_recordings(path, "2", tmp_path) == 0
     (note,) = load_sidecar(tmp_path / "responses.safetensors")["details"]["warnings"]
     assert "1.csv" in note
-
-
-# ------------------------------------------------------------------------------------- modalities, series, matrices
 
 
 def test_modalities_series_and_matrices() -> None:
@@ -417,18 +352,14 @@ def test_modalities_series_and_matrices() -> None:
     trials = pd.DataFrame({"stimulus_id": [f"i{k}" for k in range(40)], "subject": "01"})
     trials["split"] = np.where(np.arange(40) < 30, "train", "test")
     problems = modality_copies(ModalityData(pd.DataFrame(), None, {"eeg": signals}, {"eeg": trials}))
-    assert sorted((problem.level, problem.rows) for problem in problems) == [
-        ("error", ("3", "31")),
-        ("warning", ("7", "8")),
-    ]
-
+    found = {(problem.level, problem.rows) for problem in problems}
+    assert found == {("error", ("3", "31")), ("warning", ("7", "8"))}
     series = rng.normal(size=(6, 50, 9)).astype(np.float32)
     series[5], series[1] = series[2], series[0]
     people = pd.DataFrame({"subject": list("aabbcc"), "run": list("121212"), "split": "", "n_frames": 50})
     study = RegionRuns(series, people, pd.DataFrame({"region_id": list("abcdefghi"), "network": "n"}), 1.0, [])
-    levels_of = {problem.rows: problem.level for problem in series_copies(study)}
-    assert levels_of == {("2", "5"): "error", ("0", "1"): "warning"}
-
+    found = {(problem.level, problem.rows) for problem in series_copies(study)}
+    assert found == {("error", ("2", "5")), ("warning", ("0", "1"))}
     matrices = rng.uniform(size=(4, 2, 45))
     assert rdm_copies({"it": matrices}) == []
     matrices[3, 0] = matrices[1, 1]
@@ -437,18 +368,11 @@ def test_modalities_series_and_matrices() -> None:
     assert "subject 2 session 2 and of subject 4 session 1" in problem.what
 
 
-# ------------------------------------------------------------------------------- folders: only the files that are read
-
-
 def copies_of(descriptor: dict[str, Any], path: Path) -> list[tuple[str, set[str]]]:
     """Return level and names of the two files of every problem."""
-    told = descriptor | {"name": "folders"}
-    path.write_text(yaml.safe_dump(told))
-    problems = copied_recordings(load_descriptor(path))
-    return [
-        (problem.level, {word.rstrip(");") for word in problem.what.split() if word.startswith("/")})
-        for problem in problems
-    ]
+    path.write_text(yaml.safe_dump(descriptor | {"name": "folders"}))
+    found = copied_recordings(load_descriptor(path))
+    return [(p.level, {word.rstrip(");") for word in p.what.split() if word.startswith("/")}) for p in found]
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("volume", "desc-preproc_bold.nii.gz"), ("cifti", "bold.dtseries.nii")])
@@ -516,13 +440,7 @@ def test_of_a_bids_folder_only_the_recordings_that_are_read_are_compared(tmp_pat
     write("task-face_run-1_meg.fif", Path(one).read_bytes(), "02")
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "face", "runs": ["1", "2"]}
     files |= {"datatype": "meg", "session": session}
-    descriptor = {
-        "recordings": {"1": files},
-        "markers": {"1": "house", "2": "face"},
-        "epochs": {"tmin_s": -0.1, "tmax_s": 0.4},
-        "windows": {"n170": [0.14, 0.2]},
-        "sensors": {"temporal": ["TP9", "TP10"]},
-    }
+    descriptor = DECODED | {"recordings": {"1": files}}
     path = tmp_path / "meg.yaml"
     assert copies_of(descriptor, path) == []
     assert Path(other).write_bytes(Path(one).read_bytes())

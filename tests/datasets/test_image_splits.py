@@ -46,23 +46,6 @@ def images(*pairs, kind="near-duplicate") -> ImageAudit:
     return ImageAudit(pd.DataFrame(), table.assign(kind=kind, n_bits=0))
 
 
-def test_listed_stimuli_are_tested_with_all_their_repeats(trials) -> None:
-    splits = make_image_split(trials, test=SHARED, val=0.2, seed=3)
-    assert list(splits)[:6] == ["trial_id", "stimulus_id", "group", "split", "fold", "seed"]
-    by_split = splits.groupby("split")["stimulus_id"].agg(set)
-    assert by_split["test"] == set(SHARED)
-    assert len(by_split["val"]) == 6
-    assert len(by_split["train"]) == 24
-    assert (splits["split"] == "test").sum() == 15
-    (train, test), *rest = folds_of(splits, trials)
-    assert not rest
-    assert set(trials["stimulus_id"].iloc[test]) == set(SHARED)
-    assert len(train) == 24
-    rows = split_rows(splits, trials)
-    assert sorted(np.concatenate(list(rows.values()))) == list(range(45))
-    assert [problem for problem in leakage_audit(splits, trials) if problem.level == "error"] == []
-
-
 def expected_splits(trials, tested, validated, seed) -> pd.DataFrame:
     tables = []
     for fold, (test, val) in enumerate(zip(tested, validated, strict=True)):
@@ -74,12 +57,21 @@ def expected_splits(trials, tested, validated, seed) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("seed", [0, 5])
-def test_drawing_follows_the_seed(trials, seed) -> None:
+@pytest.mark.parametrize("listed", [True, False])
+def test_stimuli_are_listed_or_drawn_by_the_seed(trials, seed, listed) -> None:
     random, names = np.random.default_rng(seed), trials["stimulus_id"].unique()
-    test = random.permutation(names)[:10]  # 0.3 of 35
-    val = random.permutation([name for name in names if name not in test])[:5]
-    found = make_image_split(trials, test=0.3, val=0.2, seed=seed)
-    pd.testing.assert_frame_equal(found, expected_splits(trials, [test], [val], seed))
+    tested = SHARED if listed else random.permutation(names)[:10].tolist()  # 0.3 of 35
+    val = random.permutation([name for name in names if name not in tested])[: 6 if listed else 5]
+    splits = make_image_split(trials, test=SHARED if listed else 0.3, val=0.2, seed=seed)
+    pd.testing.assert_frame_equal(splits, expected_splits(trials, [tested], [val], seed))
+    ((train, test),) = folds_of(splits, trials)
+    for rows, side in ((train, "train"), (test, "test")):
+        assert rows.tolist() == np.flatnonzero(splits["split"] == side).tolist()
+        assert split_rows(splits, trials)[side].tolist() == rows.tolist()
+    assert not [problem for problem in leakage_audit(splits, trials) if problem.level == "error"]
+    by_run = make_image_split(trials, test=SHARED if listed else 0.3, val=0.2, seed=seed, inner="run")
+    pd.testing.assert_frame_equal(by_run.drop(columns="inner"), splits.drop(columns="inner"))
+    assert by_run["inner"].tolist() == ("ses-" + trials["session"] + "_run-" + trials["run"]).tolist()
 
 
 def test_folds_test_every_stimulus_once(trials) -> None:
@@ -99,12 +91,6 @@ def test_near_duplicates_are_kept_together_when_asked(trials) -> None:
         assert side["u1"] == side["u2"] == side["u3"]
         assert side["u5"] == side["u6"]
         assert not [p for p in leakage_audit(splits, trials, images(*pairs.to_numpy())) if p.level == "error"]
-
-
-def test_inner_groups(trials) -> None:
-    splits = make_image_split(trials, test=SHARED, seed=0, inner="run")
-    assert set(splits["inner"]) == {f"ses-{s}_run-{r}" for s in "12" for r in "12"}
-    assert (make_image_split(trials, test=SHARED, seed=0)["inner"] == splits["group"]).all()
 
 
 @pytest.mark.parametrize(
@@ -130,9 +116,6 @@ def test_splits_that_cannot_be_made(trials, options, message) -> None:
     refused(message, make_image_split, trials, seed=0, **options)
 
 
-# ------------------------------------------------------------------------------------------------------------ leaks
-
-
 def test_a_leak_stops_and_names_the_rows(trials) -> None:
     splits = make_image_split(trials, test=SHARED, seed=0)
     row = splits.index[splits["stimulus_id"] == "s2"][1]
@@ -142,14 +125,11 @@ def test_a_leak_stops_and_names_the_rows(trials) -> None:
     leak = next(problem for problem in problems if problem.level == "error")
     assert set(leak.rows) == set(trials["trial_id"][trials["stimulus_id"] == "s2"])
     refused(r"fold 0: 1 stimuli occur in more than one split \(s2; trials trial-\d+", stop_on, problems)
-
-
-def test_validation_is_a_side_too(trials) -> None:
-    splits = make_image_split(trials, test=SHARED, val=0.2, seed=0)
-    row = splits.index[splits["stimulus_id"] == "s2"][1]
-    splits.loc[row, "split"] = "val"
+    splits.loc[row, ["split", "group"]] = ["val", "s2"]  # validation is a side too
     assert any("s2" in str(problem) for problem in leakage_audit(splits, trials) if problem.level == "error")
     refused("occur in both", folds_of, splits, trials)
+    by_run = trials.assign(stimulus_id=trials["session"] + trials["run"])
+    assert leakage_audit(make_image_split(by_run, test=["11"], seed=0), by_run) == []  # nor do runs straddle
 
 
 def test_the_responses_say_what_was_shown(trials) -> None:
@@ -173,22 +153,11 @@ def test_one_image_under_two_names_is_a_leak(trials, kind) -> None:
     assert any(problem.level == "error" for problem in lenient) == (kind == "duplicate")
 
 
-def test_straddling_runs_are_warned_of(trials) -> None:
-    splits = make_image_split(trials, test=SHARED, seed=0)
-    warnings = [problem for problem in leakage_audit(splits, trials) if problem.level == "warning"]
-    assert "4 of 4 runs have trials in more than one split (ses-1_run-1" in str(warnings[0])
-    by_run = trials.assign(stimulus_id=trials["session"] + trials["run"])
-    apart = make_image_split(by_run, test=["11"], seed=0)
-    assert leakage_audit(apart, by_run) == []
-
-
 def test_stale_and_empty_splits(trials) -> None:
     splits = make_image_split(trials, test=SHARED, seed=0)
     found = leakage_audit(pd.concat([splits, splits[-2:]]), trials.iloc[5:])
-    assert [(problem.level, problem.rows) for problem in found[:2]] == [
-        ("error", ("trial-0043", "trial-0044")),
-        ("error", tuple(f"trial-000{k}" for k in range(5))),
-    ]
+    twice, absent = ("trial-0043", "trial-0044"), tuple(f"trial-000{k}" for k in range(5))
+    assert [(problem.level, problem.rows) for problem in found[:2]] == [("error", twice), ("error", absent)]
     assert found[0].what.startswith("2 trials occur more than once (trial-0043, trial-0044); make")
     assert found[1].what.startswith("5 trials are not among the responses (trial-0000, ")
     for side, other in (("train", "test"), ("test", "train")):
@@ -233,15 +202,11 @@ def test_the_card_by_hand() -> None:
     assert (error.level, error.rows) == ("error", ("trial-0000", "trial-0001", "trial-0002", "trial-0003"))
     assert (warning.level, warning.rows) == ("warning", tuple(f"trial-000{k}" for k in (0, 1, 2, 3, 6, 8)))
     assert error.what.startswith("1 pairs of duplicate images lie on two sides: a (test) and b (val); leave one")
-    assert warning.what.startswith(
-        "2 pairs of near-duplicate images lie on two sides: a (test) and d (train), f (train) and b (val); leave"
-    )
+    pairs = "a (test) and d (train), f (train) and b (val)"
+    assert warning.what.startswith(f"2 pairs of near-duplicate images lie on two sides: {pairs}; leave")
     runs = [p for p in leakage_audit(splits, trials) if p.where == "splits: fold 2"]
     assert [(p.level, p.rows) for p in runs] == [("warning", ("ses-1_run-1", "ses-1_run-2"))]
     assert runs[0].what.startswith("2 of 6 runs have trials in more than one split (ses-1_run-1, ses-1_run-2); noise")
-
-
-# ------------------------------------------------------------------------------------------------- repeats, inspection
 
 
 def responses_of(trials, values, rois=None) -> Responses:
@@ -271,15 +236,13 @@ def test_unequal_repeats() -> None:
     np.testing.assert_allclose(np.nanmean(cube, axis=0), responses.average_repeats().values)
     assert np.isfinite(cube[..., 0]).sum() == 6
     refused("1 of 3 stimuli were shown once", repeats_cube, responses, unequal="fewest")
+    refused(
+        "1 of 1 stimuli were shown once",
+        repeats_cube,
+        responses.select(trials=(trials["stimulus_id"] == "c").to_numpy()),
+    )
     two = responses.select(trials=(trials["stimulus_id"] != "c").to_numpy())
     assert repeats_cube(two, unequal="fewest").shape == (2, 2, 2)
-
-
-def test_zero_repeats() -> None:
-    trials = make_trials({"a": 1, "b": 1})
-    refused("2 of 2 stimuli were shown once", repeats_cube, responses_of(trials, np.zeros((2, 1))))
-    (problem,) = inspect_trials("subjects.01", trials, ["a", "b"])
-    assert "zero repeats: all 2 stimuli were shown once, so there is no noise ceiling" in str(problem)
 
 
 def test_trials_against_the_table_of_stimuli(trials) -> None:
@@ -290,20 +253,19 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
     assert never.what == "1 of 35 stimuli of the table were never shown to this subject (u99)"
     assert [(p.level, p.rows) for p in (unknown, never)] == [("error", ("u29",)), ("warning", ("u99",))]
     (absent,) = inspect_trials("x", trials, names, ["s77"])
-    assert (absent.level, absent.what) == (
-        "error",
-        "none of the 1 test stimuli was shown to this subject; check the ids",
-    )
+    told = "none of the 1 test stimuli was shown to this subject; check the ids"
+    assert (absent.level, absent.what) == ("error", told)
     lost, none, repeats = inspect_trials("x", trials, ["q1", "q2"])
     assert [p.level for p in (lost, none, repeats)] == ["error", "error", "warning"]
     assert none.what == "none of the 2 stimuli of the table was shown; check the ids"
     assert repeats.what == "stimuli have 1 to 3 repeats (median 1); ceilings allow for it"
     assert set(repeats.rows) == set(names) - set(SHARED)
-    (once,) = inspect_trials("x", trials, names, ["u1", "u0"])
-    assert (once.level, set(once.rows)) == ("warning", {"u0", "u1"})
-    assert once.what.startswith(
-        "zero repeats: all 2 test stimuli were shown once, so there is no noise ceiling; scores"
-    )
+    for kind, (once,) in {
+        "test stimuli": inspect_trials("x", trials, names, ["u1", "u0"]),
+        "stimuli": inspect_trials("x", make_trials({"u0": 1, "u1": 1}), ["u0", "u1"]),
+    }.items():
+        assert (once.level, set(once.rows)) == ("warning", {"u0", "u1"})
+        assert once.what.startswith(f"zero repeats: all 2 {kind} were shown once, so there is no noise ceiling")
 
 
 def test_values_and_rois() -> None:
@@ -318,11 +280,8 @@ def test_values_and_rois() -> None:
     assert str(broken) == f"x: 1 of 5 targets are NaN or infinite in some session (v3); {remedy}"
     assert str(flat) == f"x: 1 of 5 targets are constant in some session (v4); {remedy}"
     assert str(small) == "x: 3 ROIs have fewer than 2 targets (early 1, IT 1, a 1); join or leave them out"
-    assert [(p.level, p.rows) for p in (broken, flat, small)] == [
-        ("error", ("v3",)),
-        ("error", ("v4",)),
-        ("warning", ("early", "IT", "a")),
-    ]
+    told = [("error", ("v3",)), ("error", ("v4",)), ("warning", ("early", "IT", "a"))]
+    assert [(p.level, p.rows) for p in (broken, flat, small)] == told
     over_time = responses_of(trials, np.stack([values, np.where(np.arange(5) == 4, values + 1, 0)], axis=2), rois)
     assert [p.rows for p in inspect_responses("x", over_time)] == [("v3",), ("early", "IT", "a")]
     targets = responses_of(trials, values, rois).targets.assign(hemi=["R", "L", "R", "L", "L"])
@@ -347,10 +306,9 @@ def test_places_outside_of_a_standard_head(axis: str, end: int) -> None:
     low, high = sorted((0, limit + 9 * beyond))
     spans = ", ".join(f"{name[0]} {low} to {high}" if name == axis else f"{name[0]} 0 to 0" for name in MNI)
     assert (problem.where, problem.level) == ("x.space", "error")
-    assert problem.what == (
-        f"space is mni152, but 8% of its targets lie outside of that head ({spans} mm; it has x -100 to 100, y -140 to "
-        "105, z -90 to 125); give mm, or space: scanner"
-    )
+    head = f"{spans} mm; it has x -100 to 100, y -140 to 105, z -90 to 125"
+    told = f"space is mni152, but 8% of its targets lie outside of that head ({head}); give mm, or space: scanner"
+    assert problem.what == told
     assert space_problems("x", "scanner", targets) == space_problems("x", "", targets) == []
     (nowhere,) = space_problems("x", "MNI152", targets.assign(**dict.fromkeys(MNI, np.nan)))
     assert nowhere.what.startswith("space is MNI152, but no target has x_mm, y_mm, z_mm; give")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import mne
@@ -11,34 +10,15 @@ import mne_bids
 import numpy as np
 import pandas as pd
 import pytest
+from made import muse_table
 from refusals import refused
 
-from brainalign.checks import BrainalignError
-from brainalign.datasets import (
-    audit_study,
-    epochs_to_responses,
-    make_epochs,
-    read_bids_stimuli,
-    read_muse,
-    read_recordings,
-    read_subject,
-)
+from brainalign.arrays import Responses
+from brainalign.datasets import audit_study, epochs_to_responses, make_epochs, read_muse, read_recordings, read_subject
 from brainalign.study import Study, load_descriptor, parse
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 MARKERS = {"1": "house", "2": "face"}
-
-
-def muse_table(seconds: float = 20.0, seed: int = 0) -> pd.DataFrame:
-    """Noise of 10 µV with a marker every .8 s, 1 and 2 in turn."""
-    n = int(256 * seconds)
-    rng = np.random.default_rng(seed)
-    table = pd.DataFrame({"timestamps": 1000 + np.arange(n) / 256})
-    for name in ("TP9", "AF7", "AF8", "TP10", "Right AUX"):
-        table[name] = 10 * rng.normal(size=n)
-    table["Marker0"] = 0
-    table.loc[np.arange(200, n - 200, 205), "Marker0"] = np.resize([1, 2], len(np.arange(200, n - 200, 205)))
-    return table
 
 
 @pytest.fixture
@@ -79,63 +59,39 @@ def test_filter_rejection_and_decimation(tmp_path: Path) -> None:
     assert responses.trials.attrs["n_rejected"] == [1]
     assert 2 * len(responses.times) - len(epochs.times) in (0, 1)
     wide = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
-    with pytest.raises(BrainalignError, match=r"decimate 2 leaves 128 samples per second, .* reaches up to 128 Hz"):
-        epochs_to_responses([wide], decimate=2)
+    wide.drop_log = (("IGNORED",), *wide.drop_log, ("TP9",))
+    assert epochs_to_responses([wide]).trials.attrs["n_rejected"] == [1]  # other events are not counted
+    refused(r"decimate 2 leaves 128 samples per second, .* reaches up to 128", epochs_to_responses, [wide], decimate=2)
     refused(r"all 24 epochs exceed reject_uv", make_epochs, raw, events, band_hz=None, tmin=-0.1, tmax=0.4, reject_uv=1)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t.drop(columns="AF7"), r"no column AF7"),
-        (lambda t: t.assign(TP9=["x", *t["TP9"][1:]]), r"1 cells are no numbers \(first in row 1\)"),
-        (lambda t: pd.concat([t[:1500], t[2500:]]), r"samples per second by its clock, not 256"),
-        (lambda t: t.assign(Marker0=3 * (t["Marker0"] > 0)), r"no marker is among 1, 2; it has 3"),
-    ],
-)
-def test_bad_files_are_named(tmp_path: Path, change, message: str) -> None:
-    change(muse_table()).to_csv(tmp_path / "bad.csv", index=False)
-    refused(message, read_muse, tmp_path / "bad.csv", MARKERS)
-
-
 def descriptor(folder: Path, **changes: object) -> Study:
-    content = {
-        "name": "small",
-        "recordings": {"1": {"format": "epochs", "epochs": ["a-epo.fif", "b-epo.fif"]}},
-        "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
-        "folder": folder,
-    }
+    files = {"format": "epochs", "epochs": ["a-epo.fif", "b-epo.fif"]}
+    content = {"name": "small", "folder": folder, "recordings": {"1": files}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.3}}
     return parse(Study, content | changes, "test")
 
 
-def test_mne_epochs_in(tmp_path: Path) -> None:
-    info = mne.create_info(["Cz", "Pz"], 100.0, "eeg")
-    rng = np.random.default_rng(0)
-    for name in "ab":
-        metadata = pd.DataFrame({"category": list("xyxy"), "onset_s": np.arange(4.0)})
-        epochs = mne.EpochsArray(
-            1e-6 * rng.normal(size=(4, 2, 61)), info, tmin=-0.2, metadata=metadata, verbose="error"
-        )
-        epochs.save(tmp_path / f"{name}-epo.fif", verbose="error")
-    responses = read_recordings(descriptor(tmp_path), "1")
-    assert responses.values.shape == (8, 2, 41)
-    assert responses.trials["run"].tolist() == ["1"] * 4 + ["2"] * 4
-    mne.EpochsArray(np.zeros((2, 2, 61)), info, tmin=-0.2, verbose="error").save(
-        tmp_path / "b-epo.fif", overwrite=True, verbose="error"
-    )
-    refused(r"the epochs of recording 2 have no column category", read_recordings, descriptor(tmp_path), "1")
-
-
-def save_epochs(
-    path: Path, kinds: dict[str, str], samples: np.ndarray | None = None, bads: tuple[str, ...] = ()
-) -> None:
+def save_epochs(path: Path, kinds: dict[str, str], samples=None, bads=(), metadata=True) -> None:
     info = mne.create_info(list(kinds), 100.0, list(kinds.values()))
     info["bads"] = list(bads)
     events = None if samples is None else np.column_stack([samples, 0 * samples, 0 * samples + 1])
     values = 1e-6 * np.random.default_rng(0).normal(size=(4, len(kinds), 61))
-    metadata = pd.DataFrame({"category": list("xyxy")})
-    epochs = mne.EpochsArray(values, info, events, tmin=-0.2, metadata=metadata, verbose="error")
+    table = pd.DataFrame({"category": list("xyxy")}) if metadata else None
+    epochs = mne.EpochsArray(values, info, events, tmin=-0.2, metadata=table, verbose="error")
     epochs.save(path, overwrite=True, verbose="error")
+
+
+def test_mne_epochs_in(tmp_path: Path) -> None:
+    """Onsets are those of their events, unless these are numbered 0, 1, 2, 3: no samples of a recording."""
+    kinds = {"Cz": "eeg", "Pz": "eeg"}
+    save_epochs(tmp_path / "a-epo.fif", kinds, np.array([50, 150, 400, 500]))
+    save_epochs(tmp_path / "b-epo.fif", kinds)
+    responses = read_recordings(descriptor(tmp_path), "1")
+    assert responses.values.shape == (8, 2, 41)
+    assert responses.trials["run"].tolist() == ["1"] * 4 + ["2"] * 4
+    np.testing.assert_allclose(responses.trials["onset_s"], [0.5, 1.5, 4.0, 5.0, *[np.nan] * 4])
+    save_epochs(tmp_path / "b-epo.fif", kinds, metadata=False)
+    refused(r"the epochs of recording 2 have no column category", read_recordings, descriptor(tmp_path), "1")
 
 
 def test_only_sensors_that_are_not_marked_are_decoded(tmp_path: Path) -> None:
@@ -150,60 +106,26 @@ def test_only_sensors_that_are_not_marked_are_decoded(tmp_path: Path) -> None:
     refused("recording 2 has no channel of EEG or MEG, only eog", read_recordings, descriptor(tmp_path), "1")
 
 
-def test_onsets_of_epochs_without_them_are_those_of_their_events(tmp_path: Path) -> None:
-    save_epochs(tmp_path / "a-epo.fif", {"Cz": "eeg"}, np.array([50, 150, 400, 500]))
-    save_epochs(tmp_path / "b-epo.fif", {"Cz": "eeg"})  # numbered 0, 1, 2, 3: no samples of a recording
-    responses = read_recordings(descriptor(tmp_path, epochs={"tmin_s": -0.1, "tmax_s": 0.3, "decimate": 1}), "1")
-    np.testing.assert_allclose(responses.trials["onset_s"], [0.5, 1.5, 4.0, 5.0, *[np.nan] * 4])
-
-
-def test_other_events_are_not_counted_as_rejected(path: Path) -> None:
-    raw, events = read_muse(path, MARKERS)
-    epochs = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
-    epochs.drop_log = (("IGNORED",), *epochs.drop_log, ("TP9",))
-    assert epochs_to_responses([epochs]).trials.attrs["n_rejected"] == [1]
-
-
-def test_descriptors_that_cannot_be_decoded_are_refused(tmp_path: Path) -> None:
-    muse = {"1": {"format": "muse", "recordings": ["a.csv"]}}
-    with pytest.raises(BrainalignError, match="markers: give the category of two markers or more"):
-        descriptor(tmp_path, recordings=muse, markers={"1": "house"})
-    with pytest.raises(BrainalignError, match=r"windows.late: 0.2 to 0.9 s do not lie in order within the epochs"):
-        descriptor(tmp_path, windows={"late": (0.2, 0.9)})
-
-
-def test_without_mne_bids_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mne_bids", None)
-    with pytest.raises(
-        BrainalignError, match=r'BIDS folders need mne-bids; install it with: pip install "brainalign\[bids\]"'
-    ):
-        read_bids_stimuli(Path(), "01", task="faces", stimulus_column="trial_type")
-
-
-def test_a_real_bids_folder(path: Path, tmp_path: Path) -> None:
+def test_a_bids_folder_of_categories(path: Path, tmp_path: Path) -> None:
     raw, events = read_muse(path, MARKERS)
     raw.set_annotations(mne.Annotations(events["onset_s"], 0.1, events["category"].tolist()))
-    place = mne_bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
-    mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "faces", "runs": ["1"]}
     study = descriptor(tmp_path, recordings={"1": files}, markers={"face": "face", "house": "house"})
-    responses = read_recordings(study, "1")
+
+    def read() -> Responses:
+        place = mne_bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
+        options = {"allow_preload": True, "format": "BrainVision", "overwrite": True, "verbose": "error"}
+        mne_bids.write_raw_bids(raw, place, **options)
+        return read_recordings(study, "1")
+
+    responses = read()
     direct = epochs_to_responses([make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.3)])
     assert responses.trials["category"].tolist() == direct.trials["category"].tolist()
     np.testing.assert_allclose(responses.values, direct.values, atol=0.1)
-
-
-def test_other_channels_of_a_bids_folder_are_left_out(path: Path, tmp_path: Path) -> None:
-    raw, events = read_muse(path, MARKERS)
     raw.set_channel_types({"AF7": "eog"}, verbose="error")
     raw.info["bads"] = ["TP9"]
-    raw.set_annotations(mne.Annotations(events["onset_s"], 0.1, events["category"].tolist()))
-    place = mne_bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
-    mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
-    files = {"format": "bids", "root": "bids", "participant": "01", "task": "faces", "runs": ["1"]}
-    study = descriptor(tmp_path, recordings={"1": files}, markers={"face": "face", "house": "house"})
     with pytest.warns(RuntimeWarning, match="left out \\(TP9\\)"):
-        responses = read_recordings(study, "1")
+        responses = read()
     assert responses.targets["target_id"].tolist() == ["AF8", "TP10"]
 
 
@@ -222,10 +144,8 @@ def viewing(tmp_path_factory: pytest.TempPathFactory) -> Path:
         onsets = 2 + 1.9 * np.arange(24) + rng.uniform(0, 0.2, 24)
         shown = np.tile(rng.permutation(SHOWN), 2)
         blinks = sum(150 * np.exp(-0.5 * ((time - at) / 0.08) ** 2) for at in onsets + rng.uniform(0, 0.5, 24))
-        evoked = sum(
-            amplitudes[name] * np.exp(-0.5 * ((time - at - 0.2) / 0.04) ** 2)
-            for name, at in zip(shown, onsets, strict=True)
-        )
+        shapes = [np.exp(-0.5 * ((time - at - 0.2) / 0.04) ** 2) for at in onsets]
+        evoked = amplitudes[shown].to_numpy() @ shapes
         mains = 20 * np.sin(2 * np.pi * 50 * time)
         sources = rng.normal(size=(3, n)).cumsum(axis=1)
         sources = 2 * sources / sources.std(axis=1, keepdims=True)
@@ -305,10 +225,19 @@ def test_bids_folders_that_do_not_fit_are_refused(
     refused(message, read_subject, viewed(viewing, files, **epochs), "1")
 
 
-def test_eyes_that_were_not_recorded_are_named(path: Path, tmp_path: Path) -> None:
-    files = {"format": "muse", "recordings": ["one.csv"]}
-    (tmp_path / "one.csv").write_bytes(path.read_bytes())
-    study = descriptor(tmp_path, recordings={"1": files}, epochs={"artifacts": "ica"}, markers=MARKERS)
+def test_muse_files_and_descriptors_that_cannot_be_decoded(path: Path, tmp_path: Path) -> None:
+    for change, message in (
+        (lambda t: t.drop(columns="AF7"), r"no column AF7"),
+        (lambda t: t.assign(TP9=["x", *t["TP9"][1:]]), r"1 cells are no numbers \(first in row 1\)"),
+        (lambda t: pd.concat([t[:1500], t[2500:]]), r"samples per second by its clock, not 256"),
+        (lambda t: t.assign(Marker0=3 * (t["Marker0"] > 0)), r"no marker is among 1, 2; it has 3"),
+    ):
+        change(muse_table()).to_csv(tmp_path / "bad.csv", index=False)
+        refused(message, read_muse, tmp_path / "bad.csv", MARKERS)
+    muse = {"1": {"format": "muse", "recordings": ["one.csv"]}}
+    refused("markers: give the category of two markers", descriptor, tmp_path, recordings=muse, markers={"1": "house"})
+    refused(r"windows.late: 0.2 to 0.9 s do not lie in order", descriptor, tmp_path, windows={"late": (0.2, 0.9)})
+    study = descriptor(tmp_path, recordings=muse, epochs={"artifacts": "ica"}, markers=MARKERS)
     refused("no channel is of type eog; name channels beside the eyes with epochs.eog", read_recordings, study, "1")
 
 
@@ -328,4 +257,3 @@ def test_faces_are_marker_two(root: Path) -> None:
         runs = responses.trials["run"].to_numpy()
         by_run = [x[face & (runs == run)].mean() - x[~face & (runs == run)].mean() for run in np.unique(runs)]
         assert (np.array(by_run) < 0).sum() >= 5
-        print(sensor, (x[face].mean() - x[~face].mean()) / error, by_run)

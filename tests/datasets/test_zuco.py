@@ -13,7 +13,6 @@ from refusals import refused
 from scipy.io import savemat
 from scipy.signal import resample
 
-from brainalign.checks import BrainalignError
 from brainalign.datasets import clean_text, join_recordings, read_task_table, read_zuco, text_id
 
 TEXTS = ("The film is emp11111ty of ideas.", "A café in Orléans was her home.", "He moved to Ohio in 1902.")
@@ -98,34 +97,21 @@ def test_signals_are_resampled_and_padded(tmp_path, write) -> None:
     assert (table["sha256"].str[:12] == table["stimulus_id"].str[5:]).all()
     assert table[["subject", "task", "dataset"]].drop_duplicates().to_numpy().tolist() == [["ZAB", "SR", "zuco1"]]
     assert not len(read.ledger)
-
-
-def test_a_slow_wave_keeps_its_time_and_size(tmp_path) -> None:
-    """Four cycles over four seconds come out as four cycles: neither shifted nor scaled."""
-    raw = eeg(2000)
-    raw[7] = 20 * np.sin(2 * np.pi * np.arange(2000) / 500)
-    write_5(tmp_path / "resultsZAB_NR.mat", TEXTS[:1], [raw])
-    got = read_zuco(tmp_path, dataset="zuco1").signals[0, 7, :512]
-    np.testing.assert_allclose(got, 20 * np.sin(2 * np.pi * np.arange(512) / 128), atol=1e-3)
-
-
-def test_one_sentence_is_no_array(tmp_path, write) -> None:
-    write(tmp_path / "resultsYAC_NR.mat", TEXTS[2:], [eeg(700)])
-    read = read_zuco(tmp_path, dataset="zuco2")
-    assert read.sentences["text"].tolist() == [TEXTS[2]]
-    assert int(read.mask.sum()) == 179
+    # One sentence is no array; four cycles over four seconds come out as four: neither shifted nor scaled.
+    raws[1] = eeg(2000)
+    raws[1][7] = 20 * np.sin(2 * np.pi * np.arange(2000) / 500)
+    write(tmp_path / "one" / "resultsYAC_NR.mat", TEXTS[2:], raws[1:2])
+    one = read_zuco(tmp_path / "one", dataset="zuco2")
+    assert one.sentences["text"].tolist() == [TEXTS[2]]
+    assert int(one.mask.sum()) == 512
+    np.testing.assert_allclose(one.signals[0, 7, :512], 20 * np.sin(2 * np.pi * np.arange(512) / 128), atol=1e-3)
 
 
 def test_unusable_trials_are_dropped_and_counted(tmp_path, write) -> None:
-    dead, broken = eeg(600), eeg(600)
-    dead[40] = 0
-    broken[3, 5] = np.inf
-    live = eeg(600)
-    live[104] = 1.0
-    raws = [eeg(600), np.array(np.nan), np.zeros((0, 0)), broken, dead, eeg(249), eeg(5001), eeg(600)[:64], live]
-    broken_2 = eeg(600)
-    broken_2[0, 0] = np.nan
-    raws += [broken_2, eeg(600)]
+    dead, live, infinite, gap = eeg(600), eeg(600), eeg(600), eeg(600)
+    dead[40], live[104], infinite[3, 5], gap[0, 0] = 0, 1.0, np.inf, np.nan
+    raws = [eeg(600), np.array(np.nan), np.zeros((0, 0)), infinite, dead, eeg(249), eeg(5001), eeg(600)[:64], live, gap]
+    raws += [eeg(600)]
     texts = [f"Sentence number {k} of them all." for k in range(10)] + [""]
     write(tmp_path / "resultsZAB_SR.mat", texts, raws)
     read = read_zuco(tmp_path, dataset="zuco1")
@@ -141,19 +127,14 @@ def test_unusable_trials_are_dropped_and_counted(tmp_path, write) -> None:
         "no text": 1,
     }
     noted = read.ledger[read.ledger["kept"]]
-    assert noted[["row", "reason"]].to_numpy().tolist() == [
-        [8, "channel 105 is not zero, and was left out as the reference all the same"]
-    ]
+    reason = "channel 105 is not zero, and was left out as the reference all the same"
+    assert noted[["row", "reason"]].to_numpy().tolist() == [[8, reason]]
     words = read.describe()
     assert words.startswith("2 sentences read by 1 subjects, 2 different texts; 104 channels, 1280 samples; 9 trials")
     assert "2 of zuco1 SR (1 subjects): no EEG (empty or a single NaN)" in words
     assert len(read.ledger) + len(read.sentences) - len(noted) == len(texts)
-
-
-def test_nothing_usable_is_an_error_with_the_reasons(tmp_path, write) -> None:
     write(tmp_path / "resultsZAB_SR.mat", TEXTS, [np.array(np.nan), np.array(np.nan), eeg(100)])
-    with pytest.raises(BrainalignError, match=r"none of 3 trials can be used \(2 x no EEG .*; 1 x shorter than 0.5 s"):
-        read_zuco(tmp_path, dataset="zuco1")
+    refused(r"none of 3 trials can be used \(2 x no EEG .*; 1 x shorter than 0.5", read_zuco, tmp_path, dataset="zuco1")
 
 
 def test_versions_are_told_by_content(tmp_path) -> None:
@@ -166,12 +147,12 @@ def test_versions_are_told_by_content(tmp_path) -> None:
     path = tmp_path / "c" / "resultsZAB_SR.mat"
     path.parent.mkdir()
     savemat(path, {"sentenceData": np.eye(3)}, format="4")
-    with pytest.raises(BrainalignError, match=r"resultsZAB_SR.mat: a MATLAB file of version 4 .*5 \(ZuCo 1\) and 7.3"):
-        read_zuco(path.parent, dataset="x")
+    refused(r"resultsZAB_SR.mat: a MATLAB file of version 4 .*5 \(ZuCo 1\) and", read_zuco, path.parent, dataset="x")
     for content in (b"no MATLAB file at all, only text of some length" * 9, b""):
         path.write_bytes(content)
-        with pytest.raises(BrainalignError, match=r"resultsZAB_SR.mat: (not a whole MATLAB file|a MATLAB file of ver)"):
-            read_zuco(path.parent, dataset="x")
+        refused(
+            r"resultsZAB_SR.mat: (not a whole MATLAB file|a MATLAB file of ver)", read_zuco, path.parent, dataset="x"
+        )
 
 
 def test_damaged_and_foreign_files(tmp_path, write) -> None:
@@ -220,11 +201,9 @@ def test_duplicates_are_listed(tmp_path) -> None:
 
 def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
     materials = tmp_path / "sentiment_labels_task1.csv"
-    materials.write_text(
-        "sentence_id;sentence;control;sentiment_label\n# positive=1, neutral=0, negative=-1\n"
-        '1;"The film is empty of ideas.";;-1\n2;A café in Orléans was her home.;;0\n3;"Never read; by anyone.";;1\n',
-        encoding="utf-8",
-    )
+    rows = ["sentence_id;sentence;control;sentiment_label", "# positive=1, neutral=0, negative=-1"]
+    rows += ['1;"The film is empty of ideas.";;-1', f"2;{TEXTS[1]};;0", '3;"Never read; by anyone.";;1', ""]
+    materials.write_text("\n".join(rows), encoding="utf-8")
     table = read_task_table(materials)
     assert table["text"].tolist() == ["The film is empty of ideas.", TEXTS[1], "Never read; by anyone."]
     assert table["sentiment_label"].tolist() == ["-1", "0", "1"]
@@ -250,8 +229,7 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
         assert not read.signals[row, :, samples:].any()
     kept = read_zuco(tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="keep")
     assert len(kept.sentences) == 8
-    with pytest.raises(BrainalignError, match=r"1 sentences are not in the table of the task \(row 0: 'He moved"):
-        read_zuco(tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="raise")
+    refused(r"1 sentences are not in", read_zuco, tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="raise")
     refused("tables: no task 'TSR'", read_zuco, tmp_path, dataset="zuco1", tables={"TSR": table})
 
 
