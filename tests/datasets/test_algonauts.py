@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from jobs import run_step
+from jobs import prepare
 from PIL import Image
-from refusals import refused
+from refusals import Trap, refused
 
-from brainalign.arrays import Responses
 from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
 from brainalign.datasets.published import ALGONAUTS_ROIS
-from brainalign.io import load
 from brainalign.study import load_descriptor
 
 N = {"L": 40, "R": 50}
 SIDES = {"L": "lh", "R": "rh"}
 IMAGES = [13, 845, 27, 72999, 4, 500, 12, 33, 60000, 41, 42, 43]
 NAMES = {roi: {0: "Unknown", 1: f"{roi[-5:]}-1", 2: f"{roi[-5:]}-2"} for roi in ALGONAUTS_ROIS}
-
-
-class Poison:
-    """A pickle that makes a folder when it is loaded."""
-
-    def __init__(self, path) -> None:
-        self.path = str(path)
-
-    def __reduce__(self):
-        import os
-
-        return os.mkdir, (self.path,)
 
 
 class Challenge:
@@ -82,15 +67,7 @@ def test_values_images_vertices_and_regions(challenge) -> None:
         assert set(names) == {NAMES[roi][key] for roi, key in ids.items() if key}
 
 
-def test_images_are_split_and_a_seed_repeats(challenge) -> None:
-    first, again = (challenge.read(test=0.25, val=0.25, seed=3).splits for _ in range(2))
-    assert first["split"].value_counts().to_dict() == {"train": 7, "test": 3, "val": 2}
-    assert first.equals(again)
-    assert not first.equals(challenge.read(test=0.25, val=0.25, seed=4).splits)
-    assert challenge.read().ceiling is None
-
-
-def test_only_some_regions_are_read(challenge) -> None:
+def test_regions_that_are_read_and_missing_responses(challenge) -> None:
     whole = challenge.read().responses
     chosen = ["reams-2", "faces-1"]
     part = challenge.read(within=chosen).responses
@@ -98,13 +75,24 @@ def test_only_some_regions_are_read(challenge) -> None:
     np.testing.assert_array_equal(part.values, whole.values[:, rows])
     assert part.targets["target_id"].tolist() == whole.targets["target_id"].iloc[rows].tolist()
     refused(r"within: no ROI 'faces-3' \(did you mean 'faces-", challenge.read, within=["faces-3"])
+    challenge.values["R"][3, 7] = -999
+    np.save(challenge.fmri / "rh_training_fmri.npy", challenge.values["R"])
+    refused("1 of 90 targets hold NaN", challenge.read)
+    assert len(challenge.read(bad_targets="drop").responses.targets) == 89
+    kept = challenge.read(bad_targets="keep").responses.values
+    assert np.argwhere(np.isnan(kept)).tolist() == [[3, N["L"] + 7]]
 
 
-def test_without_places_on_fsaverage(challenge) -> None:
+def test_splits_follow_the_seed_and_places_may_be_unknown(challenge) -> None:
     for side in SIDES.values():
         (challenge.masks / f"{side}.all-vertices_fsaverage_space.npy").unlink()
-    targets = challenge.read().responses.targets
+    first, again, other = (challenge.read(test=0.25, val=0.25, seed=seed) for seed in (3, 3, 4))
+    assert first.splits["split"].value_counts().to_dict() == {"train": 7, "test": 3, "val": 2}
+    assert first.splits.equals(again.splits)
+    assert not first.splits.equals(other.splits)
+    assert first.ceiling is None
     # The challenge's numbers are no vertices of a mesh, and no map may take them for such.
+    targets = first.responses.targets
     assert "vertex" not in targets
     assert targets["challenge_vertex"].tolist() == [*range(N["L"]), *range(N["R"])]
 
@@ -112,24 +100,15 @@ def test_without_places_on_fsaverage(challenge) -> None:
 def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
     trap = tmp_path / "loaded"
     path = challenge.masks / "mapping_prf-visualrois.npy"
-    np.save(path, np.array(Poison(trap), dtype=object), allow_pickle=True)
+    np.save(path, np.array(Trap(trap), dtype=object), allow_pickle=True)
     refused(r"mapping_prf-visualrois.npy: is a pickled .* give trust_pickle=True", challenge.read, trust_pickle=False)
-    np.save(challenge.fmri / "lh_training_fmri.npy", np.array(Poison(trap), dtype=object), allow_pickle=True)
+    np.save(challenge.fmri / "lh_training_fmri.npy", np.array(Trap(trap), dtype=object), allow_pickle=True)
     refused(r"lh_training_fmri.npy: no whole .npy file of numbers", challenge.read)
     assert not trap.exists()
     np.save(challenge.fmri / "lh_training_fmri.npy", challenge.values["L"])
     assert challenge.read(trust_pickle=False, rois=()).responses.targets["roi"].map(len).sum() == 0
     refused("holds a NoneType; expected a dictionary", challenge.read)  # trusted, and the trap is sprung
     assert trap.exists()
-
-
-def test_missing_responses(challenge) -> None:
-    challenge.values["R"][3, 7] = -999
-    np.save(challenge.fmri / "rh_training_fmri.npy", challenge.values["R"])
-    refused("1 of 90 targets hold NaN", challenge.read)
-    assert len(challenge.read(bad_targets="drop").responses.targets) == 89
-    kept = challenge.read(bad_targets="keep").responses.values
-    assert np.argwhere(np.isnan(kept)).tolist() == [[3, N["L"] + 7]]
 
 
 def test_files_that_disagree(challenge) -> None:
@@ -145,16 +124,14 @@ def test_files_that_disagree(challenge) -> None:
     refused(r"rh_training_fmri.npy: no whole .npy file", challenge.read)
 
 
-def test_regions_without_names(challenge) -> None:
-    np.save(challenge.masks / "mapping_streams.npy", {0: "Unknown", 1: "early"}, allow_pickle=True)
+def test_what_is_not_there_or_has_no_name(challenge) -> None:
+    mapping = challenge.masks / "mapping_streams.npy"
+    np.save(mapping, {0: "Unknown", 1: "early"}, allow_pickle=True)
     refused(r"rh.streams_ch.*: ROI id 2 has no name in .*mapping_streams.npy", challenge.read)
-    np.save(challenge.masks / "mapping_streams.npy", NAMES["floc-faces"], allow_pickle=True)
+    np.save(mapping, NAMES["floc-faces"], allow_pickle=True)
     refused("names ROI faces-1, as a labelling read before it does", challenge.read)
-
-
-def test_what_is_not_there(challenge) -> None:
     refused(r"subj05: no such file .*holds subj01", read_algonauts, challenge.root, "5")
-    (challenge.masks / "mapping_streams.npy").unlink()
+    mapping.unlink()
     refused(r"mapping_streams.npy: no such file .* rois=", challenge.read)
     (challenge.fmri / "lh_training_fmri.npy").unlink()
     refused(r"lh_training_fmri.npy: no such file .*rh_training_fmri.npy", challenge.read)
@@ -171,24 +148,15 @@ def test_prepare_takes_the_folder(challenge) -> None:
     folder = challenge.root
     read_algonauts_images(folder, "1").to_csv(folder / "stimuli.tsv", sep="\t", index=False)
     files = {"format": "algonauts", "root": ".", "participant": "01", "trust_pickle": True}
-    content = {
-        "name": "challenge",
-        "stimuli": "stimuli.tsv",
-        "recordings": {"01": files},
-        "splits": {"drawn": {"share": 0.6}},
-    }
+    content = {"name": "challenge", "stimuli": "stimuli.tsv", "recordings": {"01": files}}
+    content |= {"splits": {"drawn": {"share": 0.6}}}
     descriptor = folder / "challenge.yaml"
     descriptor.write_text(yaml.safe_dump(content))
     study = load_descriptor(descriptor)
     assert not audit_study(study).errors
     inputs = {path.name for path in study.inputs("01")}
     assert {"lh_training_fmri.npy", "rh.streams_challenge_space.npy", "mapping_streams.npy"} <= inputs
-    names = ("responses.safetensors", "splits.parquet", "ceiling.parquet")
-    outputs = {name.split(".")[0]: folder / f"sub-01_{name}" for name in names}
-    inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": folder / "stimuli.tsv"}
-    assert run_step("prepare", inputs=inputs, outputs=outputs, labels={"subject": "01"}) == 0
-    kinds = (Responses, pd.DataFrame, pd.DataFrame)
-    prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
+    prepared, splits, ceiling = prepare(descriptor, folder / "stimuli.tsv", "01")
     np.testing.assert_array_equal(prepared.values, challenge.read().responses.values)
     assert prepared.targets["roi"].map(list).tolist() == challenge.read().responses.targets["roi"].tolist()
     assert splits["split"].value_counts().to_dict() == {"train": 5, "test": 7}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from refusals import refused
 
@@ -20,51 +20,26 @@ xmax = 4
 tiers? <exists>
 size = 3
 item []:
-    item [1]:
-        class = "IntervalTier"
-        name = "phones"
-        xmin = 0
-        xmax = 4
-        intervals: size = 1
-        intervals [1]:
-            xmin = 0
-            xmax = 4
-            text = "DH"
-    item [2]:
-        class = "TextTier"
-        name = "clicks"
-        xmin = 0
-        xmax = 4
-        points: size = 2
-        points [1]:
-            number = 1.5
-            mark = "left"
-        points [2]:
-            number = 2.5
-            mark = "right"
-    item [3]:
-        class = "IntervalTier"
-        name = "Words"
-        xmin = 0
-        xmax = 4
-        intervals: size = 4
-        intervals [1]:
-            xmin = 0.5
-            xmax = 0.75
-            text = "the"
-        intervals [2]:
-            xmin = 0.75
-            xmax = 1.25
-            text = "dog ""Rex\"""
-        intervals [3]:
-            xmin = 1.25
-            xmax = 2
-            text = ""
-        intervals [4]:
-            xmin = 2
-            xmax = 3
-            text = "[barks] 3.5"
 """
+
+
+def tier(number: int, kind: str, name: str, *entries: str) -> str:
+    """Return a tier as the long form writes it, a line for every key of every entry."""
+    what = "points" if kind == "TextTier" else "intervals"
+    lines = [f"item [{number}]:", f'class = "{kind}"', f'name = "{name}"', "xmin = 0", "xmax = 4"]
+    lines.append(f"{what}: size = {len(entries)}")
+    keys = ("number", "mark") if kind == "TextTier" else ("xmin", "xmax", "text")
+    for k, entry in enumerate(entries, start=1):
+        lines += [
+            f"{what} [{k}]:",
+            *(f"    {key} = {value}" for key, value in zip(keys, entry.split("|"), strict=True)),
+        ]
+    return "".join(f"    {line}\n" for line in lines)
+
+
+LONG += tier(1, "IntervalTier", "phones", '0|4|"DH"')
+LONG += tier(2, "TextTier", "clicks", '1.5|"left"', '2.5|"right"')
+LONG += tier(3, "IntervalTier", "Words", '0.5|0.75|"the"', '0.75|1.25|"dog ""Rex"""', '1.25|2|""', '2|3|"[barks] 3.5"')
 SHORT = """File type = "ooTextFile"
 "TextGrid"
 
@@ -148,7 +123,6 @@ def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
     events = read_events(parse(Study, content | {"splits": {"runs": {"leave_out": "run"}}}, "test"))
     assert events["run"].value_counts().to_dict() == {"one": 3, "two": 3, "three": 1}
     assert events["stimulus_id"].tolist()[:2] == ["one_00001", "one_00002"]
-    assert isinstance(events, pd.DataFrame)
     assert events["caption"].tolist()[-1] == "[barks] 3.5"
 
 
@@ -159,11 +133,7 @@ def test_a_study_takes_a_folder_of_runs(tmp_path: Path) -> None:
         ("one.TextGrid", LONG[:600], "no TextGrid"),
         ("one.ctm", "x 1 soon 0.25 the\n", "no CTM file"),
         ("one.srt", "1\n0:00 -> 0:01\nthe\n", "no SRT file"),
-        (
-            "one.TextGrid",
-            SHORT.replace('"the"', '""').replace('"dog ""Rex"""', '""').replace('"[barks] 3.5"', '""'),
-            "holds no event",
-        ),
+        ("one.TextGrid", re.sub(r'"(the|dog|\[barks).*"', '""', SHORT), "holds no event"),
         ("one.txt", "the", "no file of events"),
     ],
 )

@@ -19,17 +19,12 @@ from brainalign.datasets import (
     read_schaefer,
 )
 
-TABLE = pd.DataFrame(
-    {
-        "area": ["V1", "V4", "V1"],
-        "hemi": ["L", "L", "R"],
-        "sphere_x": [-10.0, -60, 10],
-        "sphere_y": [-99.0, -80, -99],
-        "sphere_z": [5.0, 5, 5],
-        "thickness": [2.0, 2.5, 2.2],
-        "myelin": [1.5, None, 1.7],
-    }
-)
+ROWS = [
+    ("V1", "L", -10.0, -99.0, 5.0, 2.0, 1.5),
+    ("V4", "L", -60, -80, 5, 2.5, None),
+    ("V1", "R", 10, -99, 5, 2.2, 1.7),
+]
+TABLE = pd.DataFrame(ROWS, columns=["area", "hemi", "sphere_x", "sphere_y", "sphere_z", "thickness", "myelin"])
 LIMIT = -0.325  # of a hundred points above it two radii reach four in five places of the sphere
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "")) / "cortical-maps"
 
@@ -39,7 +34,7 @@ def write(folder: Path, table: pd.DataFrame) -> Path:
     return folder / "maps.tsv"
 
 
-def test_hemispheres_are_averaged(tmp_path: Path) -> None:
+def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
     found = read_area_maps(write(tmp_path, TABLE))
     assert found.areas == ["V1", "V4"]
     assert found.maps["thickness"].tolist() == pytest.approx([2.1, 2.5])
@@ -52,9 +47,6 @@ def test_hemispheres_are_averaged(tmp_path: Path) -> None:
     assert found.separation_mm[0, 1] == pytest.approx(radius[0] * angle)
     TABLE.to_parquet(tmp_path / "maps.parquet")
     assert read_area_maps(tmp_path / "maps.parquet").areas == found.areas
-
-
-def test_distances_along_the_sphere_mirror_the_right_side() -> None:
     places = 10 * np.array([[-1.0, 0, 0], [1, 0, 0], [0, 2, 0], [-1, 0, 0]])
     places[2] /= 2
     maps = AreaMaps(list("abcd"), np.array(["L", "R", "L", "R"]), places, {})
@@ -69,15 +61,14 @@ def test_distances_along_the_sphere_mirror_the_right_side() -> None:
 )
 def test_what_covers_a_sphere(n: int, lowest: float, covers: bool) -> None:
     """Points spread evenly over the sphere above a height, on both sides of the limits of number and of cover."""
-    z = np.linspace(1, lowest, n + 2)[1:-1]
-    angle = np.pi * (1 + 5**0.5) * np.arange(n)
-    cap = 7 * np.column_stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
-    whole = AreaMaps([], np.array(["R"] * n), cap, {})
-    assert whole.covers_sphere == covers
-    z = np.linspace(1, -1, 202)[1:-1]
-    angle = np.pi * (1 + 5**0.5) * np.arange(200)
-    even = np.column_stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
-    both = AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([even, cap]), {})
+
+    def spread(n: int, lowest: float) -> np.ndarray:
+        z, angle = np.linspace(1, lowest, n + 2)[1:-1], np.pi * (1 + 5**0.5) * np.arange(n)
+        return np.column_stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
+
+    cap = 7 * spread(n, lowest)
+    assert AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
+    both = AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})
     assert both.covers_sphere == covers
 
 
@@ -107,6 +98,3 @@ def test_parcels_of_the_real_maps_become_a_table(tmp_path: Path) -> None:
     assert found.hemi.tolist() == ["L"] * 50 + ["R"] * 50  # each parcel lies in one
     assert found.maps["thickness"] == pytest.approx(means["thickness"].to_numpy())
     assert found.covers_sphere
-    posterior = np.argsort(found.places[:, 1])[:40]
-    patch = AreaMaps(found.areas, found.hemi[posterior], found.places[posterior], {})
-    assert not patch.covers_sphere

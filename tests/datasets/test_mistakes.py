@@ -118,11 +118,7 @@ MISTAKES: list[tuple[str, Spoil, str]] = [
     ("betas", image("betas.nii.gz", 3, 3, 2), "has shape (3, 3, 2); give a 4-D image, a volume per trial"),
     ("runs", values("run2.npy", np.transpose), "shape (10, 100), where (rows, 10 targets) of numbers are wanted; turn"),
     ("runs", recording(files=dict.fromkeys(RUNS, "run1.npy")), "run1 and run2 hold the same numbers, one a copy"),
-    (
-        "runs",
-        recording(files={run: ["run1.npy"] * 2 for run in RUNS}),
-        "(presentation 1) and run1 (presentation 2) hold",
-    ),
+    ("runs", recording(files={run: ["run1.npy"] * 2 for run in RUNS}), "(presentation 1) and run1 (presentation 2)"),
     ("runs", recording(files=["run1.npy"]), "recordings.01.files: give names with what they stand for"),
     ("runs", recording(tr_s=2000), "a repetition time is given in seconds"),
     ("runs", recording(first_row_s=2000), "no event is left when its first row begins (193 s beside 2021 s)"),

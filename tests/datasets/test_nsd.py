@@ -12,12 +12,10 @@ import pytest
 import scipy.io
 import yaml
 from dask.distributed import Client
-from jobs import run_step
+from jobs import prepare
 from PIL import Image
 from refusals import refused
 
-from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError
 from brainalign.datasets import (
     audit_study,
     make_image_split,
@@ -29,7 +27,6 @@ from brainalign.datasets import (
 )
 from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
-from brainalign.io import load
 from brainalign.regression import fit_distributed
 from brainalign.statistics import noise_ceiling_from_ncsnr
 from brainalign.study import load_descriptor
@@ -153,29 +150,30 @@ def test_trials_follow_the_design(nsd) -> None:
     assert trials["session"].unique().tolist() == ["2"]
     assert trials.groupby("run", sort=False).size().tolist() == [63, 62] * 6
     assert trials["trial_id"].iloc[[0, -1]].tolist() == ["ses-02_trial-001", "ses-02_trial-750"]
+    nsd.write_design(sharedix=[])
+    refused(r"nsd_expdesign.mat: lacks sharedix", nsd.read)
+    nsd.write_design(masterordering=nsd.order[None, :100])
+    refused("masterordering 100 trials; expected", nsd.read)
+    nsd.write_design(masterordering=nsd.order[None] + 1)
+    refused("masterordering runs from 2 to 10001; expected 1 to 10000", nsd.read)
+    nsd.design.write_text("nothing")
+    refused("not a readable MATLAB file", nsd.read)
 
 
-def test_z_scores_are_within_session(nsd) -> None:
-    responses = nsd.read().responses
-    for rows in (slice(0, 750), slice(750, 1500)):
-        np.testing.assert_allclose(responses.values[rows].mean(axis=0), 0, atol=1e-5)
-        np.testing.assert_allclose(responses.values[rows].std(axis=0, ddof=1), 1, atol=1e-4)
-
-
-def test_shared_images_are_tested_and_no_image_is_on_two_sides(nsd) -> None:
+def test_z_scores_are_within_session_and_shared_images_tested(nsd) -> None:
     found = nsd.read(val=0.1, seed=3)
     shared = [f"nsd-{image - 1:05d}" for image in nsd.shared]
     expected = make_image_split(found.responses.trials, test=shared, val=0.1, seed=3)
     pd.testing.assert_frame_equal(found.splits, expected)
-
-
-def test_strict_tests_on_what_all_saw_three_times(nsd) -> None:
-    splits = nsd.read(strict=True).splits
+    for rows in (slice(0, 750), slice(750, 1500)):
+        np.testing.assert_allclose(found.responses.values[rows].mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(found.responses.values[rows].std(axis=0, ddof=1), 1, atol=1e-4)
+    splits = nsd.read(strict=True).splits  # tests on what all saw three times
     first = nsd.order[: 750 * min(NSD_SESSIONS)]
     thrice = {f"nsd-{nsd.shared[number - 1] - 1:05d}" for number in range(1, 1001) if (first == number).sum() == 3}
     assert read_nsd_design(nsd.design).seen_by_all() == sorted(thrice)
     assert set(splits["stimulus_id"][splits["split"] == "test"]) <= thrice
-    assert not set(splits["stimulus_id"][splits["split"] == "train"]) & {f"nsd-{i - 1:05d}" for i in nsd.shared}
+    assert not set(splits["stimulus_id"][splits["split"] == "train"]) & set(shared)
 
 
 def test_ceilings_are_those_of_the_paper(nsd) -> None:
@@ -195,13 +193,13 @@ def test_ceilings_are_those_of_the_paper(nsd) -> None:
     np.testing.assert_allclose(found.responses.targets.attrs["space"]["affine"], AFFINE)
 
 
-@pytest.mark.parametrize("chunks", [None, (1, *GRID[::-1]), (750, 1, 1, 1), (750, 2, 6, 7), (100, 2, 3, 7)])
-def test_however_a_file_is_stored(nsd, chunks) -> None:
-    nsd.write_session(1, chunks=chunks)
-    found = nsd.open(sessions=[1])
-    np.testing.assert_array_equal(found.read(), nsd.planted[:750])
+def test_however_a_file_is_stored(nsd) -> None:
     chosen = np.array([9, 2, 30])
-    np.testing.assert_array_equal(found.read(targets=chosen), nsd.planted[:750][:, chosen])
+    for chunks in (None, (1, *GRID[::-1]), (750, 1, 1, 1), (750, 2, 6, 7), (100, 2, 3, 7)):
+        nsd.write_session(1, chunks=chunks)
+        found = nsd.open(sessions=[1])
+        np.testing.assert_array_equal(found.read(), nsd.planted[:750])
+        np.testing.assert_array_equal(found.read(targets=chosen), nsd.planted[:750][:, chosen])
 
 
 def test_blocks_stay_integers(nsd) -> None:
@@ -229,51 +227,21 @@ def test_written_integers_fit_as_responses_do(nsd, tmp_path) -> None:
     np.testing.assert_allclose(fitted.coef_, expected.coef_, atol=1e-5)
 
 
-def test_all_sessions_of_a_subject_are_expected(nsd) -> None:
+def test_wrong_files(nsd) -> None:
+    whole, path = nsd.session(2).read_bytes(), nsd.session(2)
+    for change, message in (
+        (lambda: nsd.write_session(2, nsd.values[2][..., :749]), r"session02.hdf5: .*\(749.*; expected int16 .*\(750"),
+        (lambda: nsd.write_session(2, nsd.values[2][:6]), r"\(750, 5, 6, 6\); expected .*\(750, 5, 6, 7\): other vox"),
+        (lambda: nsd.write_session(2, nsd.values[2].astype(np.float32) / 300), "'betas' is float32"),
+        (lambda: nsd.write_session(2, name="beta"), "has beta; expected a dataset 'betas'"),
+        (lambda: path.write_bytes(b"no HDF5"), r"session02.hdf5: not a whole HDF5 file"),
+        (lambda: path.write_bytes(whole[: len(whole) // 2]), r"session02.hdf5: .*download it again"),
+    ):
+        change()
+        refused(message, nsd.read)
+    path.write_bytes(whole)
     refused(r"betas_session03.hdf5: .* lacks session 3, 4, .* of the 30 asked for", nsd.read, sessions=None)
     refused("sessions are 31; subject 4 of NSD has 1 to 30", nsd.read, sessions=[31])
-
-
-def test_wrong_numbers_of_trials_and_grids(nsd) -> None:
-    nsd.write_session(2, nsd.values[2][..., :749])
-    refused(r"session02.hdf5: .*\(749, 5, 6, 7\); expected int16 of shape \(750, 5", nsd.read)
-    nsd.write_session(2, nsd.values[2][:6])
-    refused(r"\(750, 5, 6, 6\); expected int16 of shape \(750, 5, 6, 7\): other vox", nsd.read)
-    nsd.write_session(2, nsd.values[2].astype(np.float32) / 300)
-    refused("'betas' is float32", nsd.read)
-    nsd.write_session(2, name="beta")
-    refused("has beta; expected a dataset 'betas'", nsd.read)
-    nsd.session(2).write_bytes(b"no HDF5")
-    refused(r"session02.hdf5: not a whole HDF5 file", nsd.read)
-
-
-def test_a_file_that_ends_early(nsd) -> None:
-    whole = nsd.session(2).read_bytes()
-    nsd.session(2).write_bytes(whole[: len(whole) // 2])
-    refused(r"session02.hdf5: .*download it again", nsd.read)
-
-
-def test_regions_without_names(nsd) -> None:
-    (nsd.labels / "prf-visualrois.mgz.ctab").write_text("0 Unknown\n1 V1v\n")
-    refused(r"prf-visualrois.nii.gz: ROI id 2 has no name in .*ctab \(it names 0 Unkn", nsd.read)
-    (nsd.labels / "prf-visualrois.mgz.ctab").write_text("V1v 1\n")
-    refused(r"ctab: line 1 is 'V1v 1'; expected an id and a name", nsd.read)
-    (nsd.labels / "prf-visualrois.mgz.ctab").unlink()
-    refused("labels several regions, and there is no table of their names", nsd.read)
-
-
-def test_two_labellings_of_one_name(nsd) -> None:
-    nsd.write_roi("Kastner2015", nsd.ids["prf-visualrois"])
-    (nsd.labels / "Kastner2015.mgz.ctab").write_text("1 V1v\n2 V1d\n")
-    refused(r"names ROI V1d, V1v, as a labelling read before it does", nsd.read, rois=["prf-visualrois", "Kastner2015"])
-
-
-def test_volumes_of_another_grid(nsd) -> None:
-    nsd.write_roi("floc-faces", nsd.ids["floc-faces"][:5])
-    refused(r"floc-faces.nii.gz: has the grid \(5, 6, 5\); expected \(7, 6, 5\)", nsd.read)
-
-
-def test_what_is_not_there(nsd) -> None:
     refused(r"subj02.* no such file", read_nsd, nsd.root, "2", sessions=[1])
     refused("subject is 9; NSD has 1 to 8", read_nsd, nsd.root, "09")
     refused("subject is 'anna'; give its number", read_nsd, nsd.root, "anna")
@@ -283,15 +251,19 @@ def test_what_is_not_there(nsd) -> None:
     assert nsd.read().ceiling is None
 
 
-def test_a_design_that_is_not_that_of_nsd(nsd) -> None:
-    nsd.write_design(sharedix=[])
-    refused(r"nsd_expdesign.mat: lacks sharedix", nsd.read)
-    nsd.write_design(masterordering=nsd.order[None, :100])
-    refused("masterordering 100 trials; expected", nsd.read)
-    nsd.write_design(masterordering=nsd.order[None] + 1)
-    refused("masterordering runs from 2 to 10001; expected 1 to 10000", nsd.read)
-    nsd.design.write_text("nothing")
-    refused("not a readable MATLAB file", nsd.read)
+def test_regions_that_do_not_fit(nsd) -> None:
+    nsd.write_roi("Kastner2015", nsd.ids["prf-visualrois"])
+    (nsd.labels / "Kastner2015.mgz.ctab").write_text("1 V1v\n2 V1d\n")
+    refused(r"names ROI V1d, V1v, as a labelling read before it does", nsd.read, rois=["prf-visualrois", "Kastner2015"])
+    table = nsd.labels / "prf-visualrois.mgz.ctab"
+    table.write_text("0 Unknown\n1 V1v\n")
+    refused(r"prf-visualrois.nii.gz: ROI id 2 has no name in .*ctab \(it names 0 Unkn", nsd.read)
+    table.write_text("V1v 1\n")
+    refused(r"ctab: line 1 is 'V1v 1'; expected an id and a name", nsd.read)
+    table.unlink()
+    refused("labels several regions, and there is no table of their names", nsd.read)
+    nsd.write_roi("floc-faces", nsd.ids["floc-faces"][:5])
+    refused(r"floc-faces.nii.gz: has the grid \(5, 6, 5\); expected \(7, 6, 5\)", nsd.read, rois=["floc-faces"])
 
 
 def test_voxels_without_signal(nsd) -> None:
@@ -316,11 +288,9 @@ def test_images_come_out_of_their_file(nsd, tmp_path) -> None:
     table = write_nsd_images(nsd.root, [own, shared, own], tmp_path / "images").set_index("stimulus_id")
     assert table["set"].to_dict() == {shared: "shared", own: "unique"}
     for name in (shared, own):
-        np.testing.assert_array_equal(
-            np.asarray(Image.open(tmp_path / "images" / table["path"][name])), nsd.picture(name)
-        )
-    with pytest.raises(BrainalignError, match="has no image 'nsd-73000'; expected nsd-00000 to 72999"):
-        write_nsd_images(nsd.root, ["nsd-73000"], tmp_path / "images")
+        written = Image.open(tmp_path / "images" / table["path"][name])
+        np.testing.assert_array_equal(np.asarray(written), nsd.picture(name))
+    refused("has no image 'nsd-73000'; expected", write_nsd_images, nsd.root, ["nsd-73000"], tmp_path / "images")
     (nsd.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5").unlink()
     refused(r"nsd_stimuli.hdf5: no such file", write_nsd_images, nsd.root, [own], tmp_path / "images")
 
@@ -329,24 +299,16 @@ def test_prepare_takes_the_folder(nsd) -> None:
     shown = nsd.open(sessions=[1]).trials["stimulus_id"]
     nsd.write_images(shown)
     write_nsd_images(nsd.root, shown, nsd.root / "images")
-    labels = {"mask": "nsdgeneral", "rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
-    content = {
-        "name": "nsd",
-        "stimuli": "images/stimuli.tsv",
-        "recordings": {"04": {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], **labels}},
-        "splits": {"shared": {"column": "set", "value": "shared"}},
-    }
+    files = {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], "mask": "nsdgeneral"}
+    files |= {"rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
+    content = {"name": "nsd", "stimuli": "images/stimuli.tsv", "recordings": {"04": files}}
+    content |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
     descriptor = nsd.root / "nsd.yaml"
     descriptor.write_text(yaml.safe_dump(content))
     study = load_descriptor(descriptor)
     assert not audit_study(study).errors
     assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
-    names = ("responses.safetensors", "splits.parquet", "ceiling.parquet")
-    outputs = {name.split(".")[0]: nsd.root / f"sub-04_{name}" for name in names}
-    inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": nsd.root / "images" / "stimuli.tsv"}
-    assert run_step("prepare", inputs=inputs, outputs=outputs, labels={"subject": "04"}) == 0
-    kinds = (Responses, pd.DataFrame, pd.DataFrame)
-    prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
+    prepared, splits, ceiling = prepare(descriptor, nsd.root / "images" / "stimuli.tsv", "04")
     expected = nsd.read(sessions=[1], within=["V1d", "V1v"])
     np.testing.assert_array_equal(prepared.values, expected.responses.values)
     both = splits.set_index("trial_id")["split"], expected.splits.set_index("trial_id")["split"]
@@ -445,16 +407,12 @@ def test_a_study_takes_the_surface(cortex) -> None:
     refused("trust_pickle", read_subject, load_descriptor(path), "1")
 
 
-def test_a_session_and_ceilings(cortex) -> None:
+def test_a_session_its_ceilings_and_missing_responses(cortex) -> None:
     found = cortex.read(sessions=[2], within=["FFA-1"])
     np.testing.assert_array_equal(found.responses.values, cortex.values["rh"][750:, 1:])
     test = found.splits[found.splits["split"] == "test"]
     expected = noise_ceiling_from_ncsnr(cortex.ncsnr["rh"][[77]], test.groupby("stimulus_id").size().to_numpy())
     np.testing.assert_allclose(found.ceiling["ceiling"], expected, rtol=1e-6)
-    refused(r"sessions are 3; .* has 1 to 2", cortex.read, sessions=[3])
-
-
-def test_missing_responses_are_left_out_of_z_scores(cortex) -> None:
     within = ["EBA", "FFA-1"]
     refused("1 of 3 targets hold NaN", cortex.read, within=within)
     kept = cortex.read(within=within, bad_targets="keep", standardize="session").responses.values
@@ -465,26 +423,23 @@ def test_missing_responses_are_left_out_of_z_scores(cortex) -> None:
     assert cortex.read(within=within, bad_targets="drop").responses.targets["vertex"].tolist() == [5, 77]
 
 
-def test_wrong_files(cortex) -> None:
+def test_wrong_files_of_the_cortex(cortex) -> None:
+    refused(r"sessions are 3; .* has 1 to 2", cortex.read, sessions=[3])
     refused(r"metadata_sub-01.npy: is a pickled dictionary", cortex.read, trust_pickle=False)
-    with pytest.raises(
-        BrainalignError, match=r"lh_betas_sub-02.npy: no such file .*did you mean 'lh_betas_sub-01.npy'"
+    refused(r"sub-02.npy: .*did you mean 'lh_betas_sub-01", read_nsd_cortex, cortex.root, "2", trust_pickle=True)
+    for changes, message in (
+        ({"test_img_num": None}, r"metadata_sub-01.npy: lacks test_img_num; it has "),
+        ({"img_presentation_order": cortex.shown[:1400]}, r"has 1400 trials but .*lh_.* has 1500"),
+        ({"lh_fsaverage_rois": {"V1v": np.array([N])}}, r"'V1v' of lh_.* has vertex 163842; expected 0 to 163841"),
+        ({"lh_ncsnr": np.ones(9)}, "lh_ncsnr has 9 values; expected 163842"),
     ):
-        read_nsd_cortex(cortex.root, "2", trust_pickle=True)
-    cortex.describe(test_img_num=None)
-    refused(r"metadata_sub-01.npy: lacks test_img_num; it has ", cortex.read)
-    cortex.describe(img_presentation_order=cortex.shown[:1400])
-    refused(r"img_presentation_order has 1400 trials but .*lh_.* has 1500", cortex.read)
-    cortex.describe(lh_fsaverage_rois={"V1v": np.array([N])})
-    refused(r"ROI 'V1v' of lh_fsaverage_rois has vertex 163842; expected 0 to 163841", cortex.read)
-    cortex.describe(lh_ncsnr=np.ones(9))
-    refused("lh_ncsnr has 9 values; expected 163842", cortex.read)
-
-
-def test_shapes_that_disagree(cortex) -> None:
-    cortex.write("rh", (750, N))
-    refused(r"lh_.* has 1500 trials but .*rh_betas_sub-01.npy has 750", cortex.read)
-    cortex.write("rh", (1499, N))
-    refused(r"has shape \(1499, 163842\); expected \(750 per session, 163842\)", cortex.read)
-    cortex.write("rh", (1500, 20544))
-    refused(r"has shape \(1500, 20544\)", cortex.read)
+        cortex.describe(**changes)
+        refused(message, cortex.read)
+    cortex.describe()
+    for shape, message in (
+        ((750, N), r"lh_.* has 1500 trials but .*rh_betas_sub-01.npy has 750"),
+        ((1499, N), r"has shape \(1499, 163842\); expected \(750 per session, 163842\)"),
+        ((1500, 20544), r"has shape \(1500, 20544\)"),
+    ):
+        cortex.write("rh", shape)
+        refused(message, cortex.read)

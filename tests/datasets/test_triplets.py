@@ -17,7 +17,7 @@ from brainalign.cli import main
 from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import ConceptWorld, concept_world
-from brainalign.study import Study, load_descriptor
+from brainalign.study import load_descriptor
 
 FILES = {
     "format": "triplets",
@@ -35,27 +35,15 @@ def world() -> ConceptWorld:
 
 def write(folder: Path, world: ConceptWorld, first: int = 0, **files: object) -> Path:
     write_things_files(world, folder, first)
-    content = {
-        "name": "things",
-        "title": "Judgements of planted properties",
-        "citation": {"text": "Nobody (2026). Simulated."},
-        "licence": "CC0",
-        "source": "tests",
-        "stimuli": "unique_id.txt",
-        "recordings": {"us": {key: value for key, value in (FILES | files).items() if value is not None}},
-    }
+    given = {key: value for key, value in (FILES | files).items() if value is not None}
     path = folder / "things.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    path.write_text(yaml.safe_dump({"name": "things", "stimuli": "unique_id.txt", "recordings": {"us": given}}))
     return path
-
-
-def study(path: Path) -> Study:
-    return load_descriptor(path)
 
 
 @pytest.mark.parametrize("index_base", [0, 1])
 def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base: int) -> None:
-    about = study(write(tmp_path, world, index_base))
+    about = load_descriptor(write(tmp_path, world, index_base))
     assert about.extract_options() == {"stimuli": "unique_id.txt"}
     found = read_judgements(about)
     assert found.index_base == index_base
@@ -74,26 +62,25 @@ def test_the_things_descriptor_names_files_of_this_format(
     path = root / "data" / "things-similarity.yaml"
     folder, small = tmp_path / "things-similarity", concept_world(20, 66, 900, n_repeated=20, n_people=5)
     write_things_files(small, tmp_path / "written")
-    refused("set BRAINALIGN_DATA", study(path).all_files)
-    files = study(path).recordings["people"]
+    refused("set BRAINALIGN_DATA", load_descriptor(path).all_files)
+    files = load_descriptor(path).recordings["people"]
     first, second = files.triplets
     given = {"trainset": first, "testset1": files.repeats[0], "spose_embedding": files.embedding}
-    for name, target in (given | {"labels": files.dimensions, "unique_id": study(path).stimuli}).items():
+    for name, target in (given | {"labels": files.dimensions, "unique_id": load_descriptor(path).stimuli}).items():
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "written" / f"{name}.txt").rename(folder / target)
     (folder / second).write_text(lines(small.triplets[:5]))  # the same triplets again: several people may judge them
-    found = read_judgements(study(path))
+    found = read_judgements(load_descriptor(path))
     assert len(found.triplets) == 905
     assert found.embedding.shape == (20, 66)
-    assert set(study(path).urls) == {str(file.relative_to(folder)) for file in study(path).all_files()}
+    assert set(load_descriptor(path).urls) == {
+        str(file.relative_to(folder)) for file in load_descriptor(path).all_files()
+    }
 
 
-def test_numbers_written_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
+def test_triplets_as_decimals_and_a_table_of_objects(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0.000e+00 5.0 2\n3\t4  1\n")
     np.testing.assert_array_equal(read_triplets(tmp_path / "a.txt"), [[0, 5, 2], [3, 4, 1]])
-
-
-def test_a_table_of_objects(tmp_path: Path) -> None:
     path = tmp_path / "things_concepts.tsv"
     path.write_text("label\tstimulus_id\tpath\nbat\tbat1\ta.png\nhot dog\thot_dog\tb.png\n")
     images = [str(tmp_path / name) for name in ("a.png", "b.png")]
@@ -101,8 +88,7 @@ def test_a_table_of_objects(tmp_path: Path) -> None:
     path.write_text("stimulus_id\tx\nbat1\t3\nhot_dog\t4\n")
     assert read_objects(path)["label"].tolist() == ["bat", "hot dog"]
     path.write_text("stimulus_Id\nbat1\n")
-    with pytest.raises(BrainalignError, match=r"no column .stimulus_id..*did you mean 'stimulus_Id'"):
-        read_objects(path)
+    refused(r"no column .stimulus_id..*did you mean 'stimulus_Id'", read_objects, path)
 
 
 def broken(folder: Path, world: ConceptWorld, text: str | None = None, **files: object) -> str:
@@ -110,7 +96,7 @@ def broken(folder: Path, world: ConceptWorld, text: str | None = None, **files: 
     if text is not None:
         (folder / "trainset.txt").write_text(text)
     with pytest.raises(BrainalignError) as found:
-        read_judgements(study(path))
+        read_judgements(load_descriptor(path))
     return str(found.value)
 
 
@@ -146,12 +132,6 @@ def test_where_counting_begins_must_follow_from_the_data(tmp_path: Path, world: 
     )
 
 
-def test_an_embedding_of_other_objects_is_refused(tmp_path: Path, world: ConceptWorld) -> None:
-    path = write(tmp_path, world)
-    np.savetxt(tmp_path / "spose_embedding.txt", world.embedding[:-1])
-    refused("has 19 rows", read_judgements, study(path))
-
-
 def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
     out, stimuli = artifact_path(results, "things", "triplets"), results / "stimuli.tsv"
     files = {"triplets": out, "stimuli": stimuli}
@@ -181,24 +161,23 @@ def test_prepare_checks_that_the_odd_one_is_last(
     assert "column 1 seems to be the odd one" in " ".join(capsys.readouterr().out.split())
 
 
-def test_prepare_refuses_an_embedding_in_another_order(
+def test_an_embedding_of_other_objects_or_in_another_order_stops(
     tmp_path: Path, world: ConceptWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, world)
+    np.savetxt(tmp_path / "spose_embedding.txt", world.embedding[:-1])
+    refused("has 19 rows", read_judgements, load_descriptor(path))
     np.savetxt(tmp_path / "spose_embedding.txt", np.random.default_rng(0).permutation(world.embedding))
     assert prepare(path, tmp_path / "results")[0] == 2
     assert "do not belong together" in capsys.readouterr().err
-
-
-def test_choices_at_random_are_no_reason_to_stop(tmp_path: Path, world: ConceptWorld) -> None:
-    path = write(tmp_path, world, embedding=None, dimensions=None)
+    path = write(tmp_path, world, embedding=None, dimensions=None)  # without it, choices at random are no reason
     (tmp_path / "trainset.txt").write_text(lines(np.random.default_rng(3).permuted(world.triplets, axis=1)))
     assert prepare(path, tmp_path / "results")[0] == 0
 
 
 def test_the_audit_counts_triplets(tmp_path: Path, world: ConceptWorld) -> None:
-    found = audit_study(study(write(tmp_path, world, repeats=[])))
+    found = audit_study(load_descriptor(write(tmp_path, world, repeats=[])))
     assert "20 objects, 900 triplets" in found.facts[0]
     assert [problem.where for problem in found.warnings] == ["recordings"]
     (tmp_path / "trainset.txt").write_text("0 0 1\n")
-    assert "same object twice" in audit_study(study(tmp_path / "things.yaml")).errors[0].what
+    assert "same object twice" in audit_study(load_descriptor(tmp_path / "things.yaml")).errors[0].what

@@ -6,7 +6,6 @@ import pytest
 from refusals import refused
 from sklearn.covariance import LedoitWolf
 
-from brainalign.checks import BrainalignError
 from brainalign.datasets import fit_whitener
 
 TIMES = np.arange(-20, 50) / 100
@@ -71,17 +70,14 @@ def test_stimuli_shown_once_say_nothing_about_noise() -> None:
     values, ids, targets, *_ = world(n_stimuli=6, n_repeats=4)
     single, *_ = world(n_stimuli=20, n_repeats=1, seed=1)
     alone = fit_whitener(values, TIMES, targets, stimulus_ids=ids).matrix
-    mixed = fit_whitener(
-        np.concatenate([values, single]), TIMES, targets, stimulus_ids=[*ids, *[f"x{k}" for k in range(20)]]
-    ).matrix
-    np.testing.assert_allclose(mixed, alone)
+    both, names = np.concatenate([values, single]), [*ids, *[f"x{k}" for k in range(20)]]
+    np.testing.assert_allclose(fit_whitener(both, TIMES, targets, stimulus_ids=names).matrix, alone)
 
 
 def test_what_is_missing_is_named() -> None:
     values, ids, targets, *_ = world(n_stimuli=4, n_repeats=2)
     refused("needs stimulus_ids", fit_whitener, values, TIMES, targets)
-    with pytest.raises(BrainalignError, match="none of the 8 training stimuli was shown twice"):
-        fit_whitener(values, TIMES, targets, stimulus_ids=list("abcdefgh"))
+    refused("none of the 8 training stimuli was", fit_whitener, values, TIMES, targets, stimulus_ids=list("abcdefgh"))
     refused("no time lies in the window", fit_whitener, values[:, :, 20:], TIMES[20:], targets, noise="baseline")
     whitener = fit_whitener(values, TIMES, targets, stimulus_ids=ids)
     refused("has 11 rows but the whitener has 12", whitener.transform, values[:, :11])
