@@ -1,5 +1,3 @@
-"""The bridge from an encoder's tokens to a frozen language model: it says what it is given, and nothing else."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,7 +19,6 @@ TRAIN, TEST = ORDER[:460], ORDER[517:]
 
 
 def sentence_vectors() -> torch.Tensor:
-    """Return vectors (n_sentences, 24) that mix noun, adjective and place at random."""
     parts = pd.get_dummies(SENTENCES[["noun", "adjective", "place"]]).to_numpy(dtype=float)
     mixed = (parts - parts.mean(axis=0)) @ np.random.default_rng(0).normal(size=(parts.shape[1], 24))
     return torch.tensor(mixed / mixed.std(axis=0), dtype=torch.float32)
@@ -35,7 +32,6 @@ def language() -> Seq2SeqLanguage:
 def trained(
     language: Seq2SeqLanguage, vectors: torch.Tensor, texts: Callable[[np.ndarray], list[str]], n_queries: int = 8
 ) -> list[str]:
-    """Train a bridge that is given a vector as its tokens and vector; return what it writes of the test sentences."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         bridge = LanguageBridge(language, 24, 24, n_queries)

@@ -8,7 +8,7 @@ from refusals import refused
 from sklearn.kernel_ridge import KernelRidge
 
 from brainalign.decoding import LinearDecoder, signal_features
-from brainalign.simulation import eeg_power, eeg_text, text_sentences
+from brainalign.simulation import eeg_text
 
 
 def trials(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -128,34 +128,7 @@ def test_settings_are_chosen_on_validation_trials() -> None:
     # Fitted trials as validation: what overfits wins; signals without relation: what shrinks does.
     assert decoder.fit(signals, targets, subjects, (signals, targets, subjects)).penalty_ == 1e-3
     refused("NaN", LinearDecoder().fit, np.full((60, 4, 16), np.nan), targets, subjects)
-    refused("at least 8 times", signal_features, signals[:, :, :5], "covariance")
-
-
-def test_the_worlds_are_what_they_say() -> None:
-    rng = np.random.default_rng(5)
-    sentences = text_sentences()
-    assert sentences["text"].is_unique
-    assert sentences.groupby(["topic", "sentiment"]).size().eq(96).all()
-    vectors = rng.normal(size=(576, 30))
-    world = eeg_text(vectors, n_subjects=1, n_channels=8, n_components=4, snr=0.25, seed=1)
-    assert world.sentences["split"].value_counts().to_dict() == {"train": 460, "test": 59, "val": 57}
-    np.testing.assert_allclose(world.vectors[(world.sentences["split"] == "train").to_numpy()].std(axis=0), 1)
-    signal = 0.25 * np.einsum("cd,nd,dt->nct", world.mixing[0], world.vectors, world.courses)
-    scale = np.einsum("nct,nct->", signal, world.signals) / np.square(signal).sum()
-    noise = world.signals - scale * signal
-    assert (scale * signal).std() / noise.std() == pytest.approx(0.25, rel=0.06)
-    assert noise.std() == pytest.approx(1, rel=0.01)
-    assert world.before.std() == pytest.approx(1, rel=0.01)
-    power = np.square(np.abs(np.fft.rfft(world.before, axis=2))).mean(axis=(0, 1))
-    np.testing.assert_allclose(power[1:-1] * np.arange(1, 32) / power[1], 1, rtol=0.1)
-    neighbours = np.mean(world.before[:, 0] * world.before[:, 1])
-    assert neighbours == pytest.approx(0.5 * np.exp(-1 / 4), abs=0.03)
-    locked = eeg_power(vectors, n_subjects=1, n_channels=8, n_components=4, seed=1)
-    # No mean given z: regression on z finds nothing; power grows with it.
-    z = world.vectors
-    assert np.abs(np.einsum("nd,nct->dct", z, locked.signals) / 576).max() < 0.25
-    assert np.abs(np.einsum("nd,nct->dct", z, world.signals) / 576).max() > 0.25
-    first = np.square(np.einsum("c,nct,t->n", locked.mixing[0, :, 0], locked.signals, locked.courses[0]))
-    assert np.corrcoef(first, z[:, 0])[0, 1] > 0.3
+    vectors = np.zeros((576, 30))
     refused("lower n_components", eeg_text, vectors[:, :10])
     refused("one vector per sentence", eeg_text, vectors[:10])
+    refused("at least 8 times", signal_features, signals[:, :, :5], "covariance")
