@@ -1,4 +1,4 @@
-"""Videos through snakemake with a model of the user's own: a tiny world, its tables, its page, what stops it."""
+"""Videos with a model of the user's own: a tiny world, its tables, its page, what stops it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import draw_incomplete, run_step
+from jobs import asked, draw_incomplete, reruns, run_all, run_step
 from PIL import Image
 from refusals import refused
 from safetensors.numpy import save_file
 
 from brainalign.arrays import Arrays
-from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_neural, read_videos
 from brainalign.encoding import Ridge
@@ -23,7 +22,7 @@ from brainalign.geometry import movie_agreement, score_dynamics, time_features
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import OccludedBall, occluded_ball
 from brainalign.study import load_descriptor, parse
-from brainalign.workflow import jobs
+from brainalign.workflow import jobs, report_path
 
 MODEL = '''
 """Where the ball is, and where it will be."""
@@ -107,14 +106,11 @@ def run_rollout(folder: Path, descriptor: Path, function: str = "build", **optio
     return run_step("rollout", settings, inputs=inputs, outputs={"rollouts": path}, labels=labels), path
 
 
-def test_a_users_model_goes_through_the_workflow(make_checkout, world) -> None:
-    checkout = make_checkout("dynamics")
-    descriptor = write_study(checkout.root / "ball", world)
-    content = configuration(checkout.root / "ball", descriptor)
-    (checkout.root / "ball.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    checkout.snakemake("ball.yaml")
-    results = Path(str(content["results"]))
-    scores = load(artifact_path(results, "ball", "dynamics", subject="1"), pd.DataFrame)
+def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
+    config = parse(Config, configuration(tmp_path, write_study(tmp_path, world)), "test")
+    assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report"]
+    run_all(config)
+    scores = load(artifact_path(config.results, "ball", "dynamics", subject="1"), pd.DataFrame)
     rows = scores.set_index(["region", "epoch", "name"]).sort_index()["r_normalized"]
     for region in ("front", "rear"):
         assert rows[region, "occluded", "simulate"] > 0.85
@@ -127,14 +123,14 @@ def test_a_users_model_goes_through_the_workflow(make_checkout, world) -> None:
     assert set(roles.index[roles == "model"]) == {"simulate", "mlp"}
     dropped = scores.set_index(["region", "epoch", "name"])["n_dropped"]
     assert dropped["front", "occluded", "mlp"] == 0
-    page = (results / "ball" / "sub-1.html").read_text()
+    page = report_path(config.results, "ball", "1").read_text()
     for figure in ("followed0", "movies0", "followed1", "movies1"):
         assert f'id="figure-{figure}"' in page
     assert "A ball &lt;b&gt;behind" in page
     assert "front, hidden frames: follower with simulate predicts 5 neurons" in page
     assert "no statement about other subjects" in page
-    (checkout.root / "ball" / "follower.py").write_text(MODEL + "# edited\n")
-    assert checkout.jobs("ball.yaml") == {"rollout": 1, "dynamics": 1, "report": 1}
+    edited = tmp_path / "follower.py"
+    assert reruns(asked(config), config, edited) == {"rollout": 1, "dynamics": 1, "report": 1}
 
 
 def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -> None:
@@ -243,19 +239,18 @@ def test_the_audit_and_the_plan_know_videos(tmp_path: Path, world) -> None:
     assert not found.problems
     assert f"{(~world.visible).sum():,} of 432 frames hidden" in found.facts
     assert read_neural(descriptor, "1").shape == world.neural.shape
-    config = parse(Config, configuration(tmp_path, path), "test")
-    assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report"]
     recorded = {"1": NEURAL | {"regions": {"rear": [5, 9]}}}
     (problem,) = audit_study(load_descriptor(write_study(tmp_path, world, recordings=recorded))).problems
     assert "ends before neuron 9, but neural.safetensors has 8" in str(problem)
-    (problem,) = audit_study(load_descriptor(write_short(tmp_path, world))).problems
+    path = write_study(tmp_path, world)
+    save_file({"neural": np.ascontiguousarray(world.neural[:-1])}, tmp_path / "neural.safetensors")
+    (problem,) = audit_study(load_descriptor(path)).problems
     assert "use the same order and frames" in str(problem)
-    with pytest.raises(BrainalignError, match=r"dynamics.models names no model"):
-        load_descriptors(parse(Config, configuration(tmp_path, path) | {"dynamics": {}}, "test"))
+    without = parse(Config, configuration(tmp_path, path) | {"dynamics": {}}, "test")
+    refused("dynamics.models names no model", load_descriptors, without)
 
 
 def test_what_would_stop_dynamics_is_found_before(tmp_path: Path, world) -> None:
-    """Neurons recorded once by `check`; too many folds, and nothing to learn from, as the configuration is loaded."""
     path = write_study(tmp_path, world)
 
     def load(**options: object) -> None:
@@ -271,10 +266,3 @@ def test_what_would_stop_dynamics_is_found_before(tmp_path: Path, world) -> None
     (problem,) = audit_study(load_descriptor(path)).errors
     assert problem.where == "recordings.1"
     assert "two repeats or more" in problem.what
-
-
-def write_short(folder: Path, world: OccludedBall) -> Path:
-    """Write the study with neurons of one condition less than the videos have."""
-    path = write_study(folder, world)
-    save_file({"neural": np.ascontiguousarray(world.neural[:-1])}, folder / "neural.safetensors")
-    return path

@@ -16,7 +16,7 @@ from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
 from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
-from worlds.film import FPS, SOUND_HZ, write_film
+from worlds.film import SOUND_HZ, write_film
 
 from brainalign.arrays import Layers
 from brainalign.config import Config, load_descriptors
@@ -69,7 +69,8 @@ def test_what_loudness_drives_is_not_of_the_language_that_goes_with_it(folder: P
 def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(folder: Path, tmp_path: Path) -> None:
     """Pixels predict what luminance drives, and add nothing to it; a network without events is refused."""
     content = yaml.safe_load((folder / "film.yaml").read_text())
-    (folder / "silent.yaml").write_text(yaml.safe_dump({k: v for k, v in content.items() if k != "stimuli"}))
+    silent = {key: value for key, value in content.items() if key != "stimuli"}
+    (folder / "silent.yaml").write_text(yaml.safe_dump(silent))
     front = {"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (320,), "num_feat_extract_layers": 1}
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     HubertModel(
@@ -98,28 +99,22 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(folder:
     frames = [np.asarray(Image.open(folder / "run1" / f"frame{k}.png")) for k in (1, 2, 10)]
     rows = np.asarray(seen.values).reshape(len(seen.values), -1)[[0, 1, 9]]
     assert np.abs(rows.mean(axis=1) - [frame.mean() / 255 for frame in frames]).max() < 0.01
-    words = configured(
-        folder, tmp_path, descriptor="silent.yaml", models={"language": {"extractor": "sentence", "weights": "w"}}
-    )
-    refused("language read a text of every event, but a study without events has no column", load_descriptors, words)
-    content["continuous"].pop("sounds")
-    (folder / "mute.yaml").write_text(yaml.safe_dump(content))
-    deaf = configured(folder, tmp_path, descriptor="mute.yaml", models={"hubert": models["hubert"]})
-    refused("hubert read sounds, but its descriptor names none", load_descriptors, deaf)
-    (folder / "blind.yaml").write_text(yaml.safe_dump(content | {"continuous": {}}))
-    blind = configured(folder, tmp_path, {"video": {"extractor": "video", "weights": "w"}}, "blind.yaml")
-    refused("video read films, but its descriptor names none", load_descriptors, blind)
+    bare, text = content | {"continuous": {}}, {"extractor": "sentence", "weights": "w"}
+    for study, model, message in (
+        (silent, text, "a study without events has no column"),
+        (bare, models["hubert"], "read sounds, but its descriptor names none"),
+        (bare, {"extractor": "video", "weights": "w"}, "read films, but its descriptor names none"),
+    ):
+        (folder / "other.yaml").write_text(yaml.safe_dump(study))
+        refused(message, load_descriptors, configured(folder, tmp_path, {"own": model}, "other.yaml"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"sounds": {"run1": "run1.wav"}},
-            "continuous.sounds: none for run2, .* of recordings.01, but for run1; name one a run",
-        ),
+        ({"sounds": {"run1": "run1.wav"}}, "continuous.sounds: none for run2, .*, but for run1"),
         ({"fps": None}, "films and fps go together"),
-        ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/.*wav in "),
+        ({"sounds": "sounds/*.wav"}, "continuous.sounds: no file fits sounds/"),
     ],
 )
 def test_descriptors_that_cannot_run_are_refused(
@@ -136,17 +131,10 @@ def _cut(folder: Path) -> None:
     wavfile.write(folder / "run2.wav", rate, values[: 120 * rate])
 
 
-def _double_rate(folder: Path) -> None:
-    content = yaml.safe_load((folder / "film.yaml").read_text())
-    content["continuous"]["fps"] = 2 * FPS
-    (folder / "film.yaml").write_text(yaml.safe_dump(content))
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_cut, "continuous.sounds.run2: lasts 120 s, but rows of subject 01 go on to 139 s: give the whole of it"),
-        (_double_rate, "continuous.films.run1: lasts 75 s, .* go on to 139 s: .* or correct fps, which is 4"),
+        (_cut, "continuous.sounds.run2: lasts 120 s, but rows of subject 01 go on to 139 s"),
         (lambda folder: (folder / "run3.wav").unlink(), "continuous.sounds.run3: no file run3.wav"),
         (lambda folder: (folder / "run3.wav").write_bytes(b"RIFF"), "run3.wav: not a readable .wav"),
         (lambda folder: shutil.rmtree(folder / "run4"), "continuous.films.run4: no file run4"),
