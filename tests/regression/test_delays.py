@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from himalaya.kernel_ridge import KernelRidge
 from mne.decoding import ReceptiveField
 from refusals import refused
-from sklearn.linear_model import Ridge as Theirs
 
 from brainalign.regression import BandedRidge, DelayedFeatures, Ridge
 
@@ -70,17 +68,6 @@ def test_bands_are_those_written_out() -> None:
     np.testing.assert_array_equal(mine.deltas_, theirs.deltas_)
     np.testing.assert_allclose(mine.predict(delayed), theirs.predict(explicit), atol=1e-8)
     np.testing.assert_allclose(mine.split_scores(delayed, Y), theirs.split_scores(explicit, Y), atol=1e-8)
-
-
-@pytest.mark.parametrize("runs", [MANY, np.repeat("one", 125)])
-def test_predictions_are_those_of_peers(runs: np.ndarray) -> None:
-    X, explicit, Y = drawn(60, (0, 2, 5), runs)
-    predicted = (
-        Ridge(alphas=30.0).fit(DelayedFeatures(X, (0, 2, 5), runs), Y).predict(DelayedFeatures(X, (0, 2, 5), runs))
-    )
-    np.testing.assert_allclose(predicted, Theirs(alpha=30.0).fit(explicit, Y).predict(explicit), atol=1e-5)
-    kernel = KernelRidge(alpha=30.0, fit_intercept=True).fit(explicit, Y)
-    np.testing.assert_allclose(predicted, kernel.predict(explicit), atol=1e-5)
 
 
 def test_lags_have_the_weights_of_receptive_fields() -> None:

@@ -54,33 +54,25 @@ def blas_threads() -> set[int]:
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
-@pytest.mark.parametrize("shape", [(2000, 1024), (800, 8192)])
-def test_a_small_decomposition_has_one_thread(three_threads: None, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("n_threads", [3, 1])
+@pytest.mark.parametrize(
+    ("shape", "large"),
+    [((2000, 1024), 0), ((800, 8192), 0), ((5000, 2048), 1), ((100_000, 512), 1), ((512, 100_000), 1)],
+)
+def test_a_large_decomposition_has_all_threads(
+    three_threads: None, shape: tuple[int, int], large: bool, n_threads: int
+) -> None:
+    """A small one has one; where torch has one thread so has BLAS."""
+    torch.set_num_threads(n_threads)
+    alone = not large or n_threads == 1
     with threadpool_limits(2, user_api="blas"):
         with threads_for(*shape):
-            assert torch.get_num_threads() == 1
-            assert blas_threads() == {1}
+            assert torch.get_num_threads() == (1 if alone else 3)
+            assert blas_threads() == {1 if alone else 2}
         with pytest.raises(ValueError, match="inside"), threads_for(*shape):
             raise ValueError("inside")
-        assert torch.get_num_threads() == 3
+        assert torch.get_num_threads() == n_threads
         assert blas_threads() == {2}
-        assert in_threads(lambda _: blas_threads(), range(2), CPU) == [{1}, {1}]
-        assert blas_threads() == {2}
-
-
-@pytest.mark.parametrize("shape", [(5000, 2048), (100_000, 512), (512, 100_000)])
-def test_a_large_decomposition_has_all_threads(three_threads: None, shape: tuple[int, int]) -> None:
-    with threadpool_limits(2, user_api="blas"), threads_for(*shape):
-        assert torch.get_num_threads() == 3
-        assert blas_threads() == {2}
-
-
-@pytest.mark.parametrize("shape", [(2000, 1024), (5000, 2048)])
-def test_where_torch_has_one_thread_so_has_blas(three_threads: None, shape: tuple[int, int]) -> None:
-    torch.set_num_threads(1)
-    with threadpool_limits(2, user_api="blas"):
-        with threads_for(*shape):
-            assert blas_threads() == {1}
         assert in_threads(lambda _: blas_threads(), range(2), CPU) == [{1}, {1}]
         assert blas_threads() == {2}
 

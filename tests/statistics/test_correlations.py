@@ -8,23 +8,7 @@ from scipy.stats import pearsonr
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import explained_variance_score, r2_score, roc_auc_score
 
-from brainalign.statistics import (
-    bootstrap_correlations,
-    explained_variance,
-    group_means,
-    held_out_prediction,
-    held_out_r2,
-    identification,
-    linear_classification,
-    logistic_auc,
-    noise_ceiling,
-    normalized_r2,
-    pair_matching,
-    pearson,
-    permuted_correlations,
-    r2,
-    signed_r2,
-)
+import brainalign.statistics as st
 
 
 @pytest.fixture
@@ -38,7 +22,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
 def orders_of(n_rows: int, n: int, seed: int) -> np.ndarray:
     """Return the rows of predictions beside each row: r of row numbers with a single row says which one it is."""
     number, row = np.tile(np.arange(n_rows, dtype=float)[:, None], n_rows), np.eye(n_rows)
-    r = permuted_correlations(number, row, n, seed, n_maps=n).maps
+    r = st.permuted_correlations(number, row, n, seed, n_maps=n).maps
     norm = np.linalg.norm(number[:, 0] - number[:, 0].mean()) * np.sqrt(1 - 1 / n_rows)
     found = np.rint(r * norm + number[:, 0].mean()).astype(int)
     assert (np.sort(found, axis=1) == np.arange(n_rows)).all()
@@ -50,7 +34,7 @@ def test_permuted_equal_to_scipy(pair: tuple[np.ndarray, np.ndarray], n: int) ->
     predicted, measured = pair
     rows = orders_of(25, n, 3)
     mask = np.arange(300) % 3 == 0
-    found = permuted_correlations(predicted, measured, n, 3, groups=[np.arange(290, 300), mask], n_maps=n)
+    found = st.permuted_correlations(predicted, measured, n, 3, groups=[np.arange(290, 300), mask], n_maps=n)
     plain = np.stack([pearsonr(predicted[order], measured, axis=0).statistic for order in rows])
     np.testing.assert_allclose(found.maps, plain, atol=2e-6)
     np.testing.assert_allclose(found.max_r, plain.max(axis=1), atol=2e-6)
@@ -66,7 +50,7 @@ def test_orders_are_different_and_the_observed_one_comes_back_as_a_tie() -> None
     few = orders_of(3, 300, 0)
     assert np.unique(few, axis=0, return_counts=True)[1] == pytest.approx(np.full(6, 50), abs=15)
     observed = np.arange(6.0).reshape(3, 2) ** 2
-    found = permuted_correlations(observed, observed, 300, 0)
+    found = st.permuted_correlations(observed, observed, 300, 0)
     assert (found.n_reached == (few == np.arange(3)).all(axis=1).sum()).all()
 
 
@@ -76,7 +60,7 @@ def test_p_is_uniform_where_nothing_is_predicted(n_rows: int) -> None:
     rng = np.random.default_rng(6)
     predicted, measured = rng.normal(size=(2, n_rows, 20_000))
     predicted = predicted.cumsum(axis=0)
-    p = (1 + permuted_correlations(predicted, measured, 199, 4).n_reached) / 200
+    p = (1 + st.permuted_correlations(predicted, measured, 199, 4).n_reached) / 200
     assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.006)
     assert np.mean(p <= 0.5) == pytest.approx(0.5, abs=0.014)
 
@@ -84,7 +68,7 @@ def test_p_is_uniform_where_nothing_is_predicted(n_rows: int) -> None:
 def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
     predicted, measured = pair
     groups = [np.arange(3), np.array([5]), np.array([279, 280, 299])]
-    found = bootstrap_correlations(predicted, measured, groups, n_draws=30, seed=3)
+    found = st.bootstrap_correlations(predicted, measured, groups, n_draws=30, seed=3)
     counts = np.random.default_rng(3).multinomial(25, np.full(25, 1 / 25), size=30)
     for draw, count in zip(found, counts, strict=True):
         rows = np.repeat(np.arange(25), count)
@@ -97,21 +81,21 @@ def test_undefined_targets_do_not_enter(pair: tuple[np.ndarray, np.ndarray]) -> 
     predicted[:, 0] = 0.1  # a constant whose mean is not exact
     predicted[:, 299] = 3.0
     groups = [np.array([0, 1]), np.array([0, 299])]
-    found = permuted_correlations(predicted, measured, 5, 1, groups=groups)
-    alone = permuted_correlations(predicted[:, 1:2], measured[:, 1:2], 5, 1, groups=[np.array([0])])
+    found = st.permuted_correlations(predicted, measured, 5, 1, groups=groups)
+    alone = st.permuted_correlations(predicted[:, 1:2], measured[:, 1:2], 5, 1, groups=[np.array([0])])
     np.testing.assert_allclose(found.group_r[:, 0], alone.group_r[:, 0], atol=1e-6)
     assert np.isnan(found.group_r[:, 1]).all()
-    draws = bootstrap_correlations(predicted, measured, groups, n_draws=5)
+    draws = st.bootstrap_correlations(predicted, measured, groups, n_draws=5)
     assert np.isfinite(draws).all(axis=0).tolist() == [True, False] == (~np.isnan(draws)).any(axis=0).tolist()
-    nothing = permuted_correlations(predicted[:, :1], measured[:, :1], 5, 1)
+    nothing = st.permuted_correlations(predicted[:, :1], measured[:, :1], 5, 1)
     assert np.isnan([nothing.max_r, nothing.mean_r]).all()
 
 
 def test_group_means() -> None:
     r = np.array([0.1, np.nan, 0.5, 0.2])
-    found = group_means(r, [np.array([0, 1, 2]), np.array([1]), np.array([False, False, True, True])])
+    found = st.group_means(r, [np.array([0, 1, 2]), np.array([1]), np.array([False, False, True, True])])
     np.testing.assert_allclose(found, [0.3, np.nan, 0.35])
-    refused("group 0 names target 4, but there are 4", group_means, r, [np.array([4])])
+    refused("group 0 names target 4, but there are 4", st.group_means, r, [np.array([4])])
 
 
 def test_against_scipy_and_sklearn() -> None:
@@ -119,61 +103,61 @@ def test_against_scipy_and_sklearn() -> None:
     measured = rng.normal(size=(30, 7)) + 5
     predicted = (measured + 0.5 + rng.normal(size=(30, 7))).astype(np.float32)
     expected = [stats.pearsonr(m, p).statistic for m, p in zip(measured.T, predicted.T.astype(float), strict=True)]
-    np.testing.assert_allclose(pearson(measured, predicted), expected, atol=1e-12)
-    np.testing.assert_allclose(r2(measured, predicted), r2_score(measured, predicted, multioutput="raw_values"))
+    np.testing.assert_allclose(st.pearson(measured, predicted), expected, atol=1e-12)
+    np.testing.assert_allclose(st.r2(measured, predicted), r2_score(measured, predicted, multioutput="raw_values"))
     expected = explained_variance_score(measured, predicted, multioutput="raw_values")
-    np.testing.assert_allclose(explained_variance(measured, predicted), expected, rtol=1e-6)
+    np.testing.assert_allclose(st.explained_variance(measured, predicted), expected, rtol=1e-6)
 
 
 def test_batches_are_scored_one_by_one() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(2, 4, 10, 3))
     for k in range(4):
-        np.testing.assert_allclose(pearson(a, b, axis=1)[k], pearson(a[k], b[k]))
-        np.testing.assert_allclose(r2(a, b, axis=1)[k], r2(a[k], b[k]))
+        np.testing.assert_allclose(st.pearson(a, b, axis=1)[k], st.pearson(a[k], b[k]))
+        np.testing.assert_allclose(st.r2(a, b, axis=1)[k], st.r2(a[k], b[k]))
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1, 1000.3, -7e-5, 1e9 / 3])
 def test_a_constant_that_centring_does_not_make_zero_is_constant(value: float) -> None:
     constant, varied = np.full((7, 1), value), np.random.default_rng(0).normal(size=(7, 1))
-    undefined = [pearson(constant, constant), pearson(constant, varied), pearson(varied, constant)]
-    undefined += [r2(constant, varied), explained_variance(constant, varied)]
-    assert np.isnan([*undefined, noise_ceiling(np.full((4, 30, 1), value), n_halvings=5)]).all()
+    undefined = [st.pearson(constant, constant), st.pearson(constant, varied), st.pearson(varied, constant)]
+    undefined += [st.r2(constant, varied), st.explained_variance(constant, varied)]
+    assert np.isnan([*undefined, st.noise_ceiling(np.full((4, 30, 1), value), n_halvings=5)]).all()
     # What varies little beside a large mean still varies, in float32 by one step of rounding.
     little = 1000 + 1e-6 * varied
-    np.testing.assert_allclose(pearson(little, varied), 1)
+    np.testing.assert_allclose(st.pearson(little, varied), 1)
     step = np.full((7, 1), value, dtype=np.float32)
-    assert np.isnan(pearson(step, varied)).all()
+    assert np.isnan(st.pearson(step, varied)).all()
     step[3] = np.nextafter(step[3], np.float32(np.inf))
-    assert np.isfinite([pearson(step, varied), r2(step, varied), explained_variance(step, varied)]).all()
+    assert np.isfinite([st.pearson(step, varied), st.r2(step, varied), st.explained_variance(step, varied)]).all()
 
 
 def test_normalised_r2_divides_by_a_variance_and_is_not_clipped() -> None:
     r, ceiling = np.array([0.6, -0.6, 0.9, 0.5, 0.5]), np.array([0.36, 0.36, 0.5, 0, -0.1])
-    np.testing.assert_allclose(normalized_r2(r, ceiling), [1, -1, 1.62, np.nan, np.nan])
-    np.testing.assert_allclose(signed_r2(r[:3]), [0.36, -0.36, 0.81])
-    refused(r"\(5, 1\) and \(5, 2\)", pearson, np.ones((5, 1)), np.ones((5, 2)))
+    np.testing.assert_allclose(st.normalized_r2(r, ceiling), [1, -1, 1.62, np.nan, np.nan])
+    np.testing.assert_allclose(st.signed_r2(r[:3]), [0.36, -0.36, 0.81])
+    refused(r"\(5, 1\) and \(5, 2\)", st.pearson, np.ones((5, 1)), np.ones((5, 2)))
 
 
 def test_identification_of_perfect_swapped_equal_and_random_predictions() -> None:
     rng = np.random.default_rng(0)
     patterns = rng.normal(size=(3, 8, 20))
-    correct, chosen = identification(patterns * 2 + 1, patterns)  # correlation ignores scale and offset
+    correct, chosen = st.identification(patterns * 2 + 1, patterns)  # correlation ignores scale and offset
     assert (correct == 1).all()
     assert (chosen == np.arange(8)).all()
-    assert (pair_matching(patterns, patterns) == 1).all()
+    assert (st.pair_matching(patterns, patterns) == 1).all()
     pair = patterns[0, :2]
-    correct, chosen = identification(pair[::-1], pair)
-    assert (correct.tolist(), chosen.tolist(), pair_matching(pair[::-1], pair).tolist()) == ([0, 0], [1, 0], [0])
+    correct, chosen = st.identification(pair[::-1], pair)
+    assert (correct.tolist(), chosen.tolist(), st.pair_matching(pair[::-1], pair).tolist()) == ([0, 0], [1, 0], [0])
     four = patterns[0, :4]
     same = np.repeat(four[:1], 4, axis=0).astype(np.float32)
-    assert identification(same, four)[0].tolist() == [0.25] * 4
-    assert (pair_matching(same, four) == 0.5).all()
-    assert identification(np.zeros((4, 20)), four)[0].tolist() == [0.25] * 4
+    assert st.identification(same, four)[0].tolist() == [0.25] * 4
+    assert (st.pair_matching(same, four) == 0.5).all()
+    assert st.identification(np.zeros((4, 20)), four)[0].tolist() == [0.25] * 4
     predicted, measured = rng.normal(size=(2, 3000, 8, 20))
-    assert identification(predicted, measured)[0].mean() == pytest.approx(1 / 8, abs=0.006)
-    assert pair_matching(predicted[:, :2], measured[:, :2]).mean() == pytest.approx(0.5, abs=0.03)
-    refused("2 targets or more", identification, np.zeros((3, 1)), np.zeros((3, 1)))
+    assert st.identification(predicted, measured)[0].mean() == pytest.approx(1 / 8, abs=0.006)
+    assert st.pair_matching(predicted[:, :2], measured[:, :2]).mean() == pytest.approx(0.5, abs=0.03)
+    refused("2 targets or more", st.identification, np.zeros((3, 1)), np.zeros((3, 1)))
 
 
 def test_linear_classification_is_sklearns_on_held_out_rows() -> None:
@@ -181,7 +165,7 @@ def test_linear_classification_is_sklearns_on_held_out_rows() -> None:
     labels = np.tile(["a", "b", "c"], 20)
     responses = rng.normal(size=(60, 5)) + (labels[:, None] == np.array(["a", "b", "c", "a", "b"]))
     folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
-    found = linear_classification(responses, labels, folds)
+    found = st.linear_classification(responses, labels, folds)
     expected = []
     for train, test in folds:
         mean, sd = responses[train].mean(axis=0), responses[train].std(axis=0)
@@ -203,8 +187,10 @@ def test_the_area_under_the_curve_is_sklearns_on_held_out_rows() -> None:
             mean, sd = responses[train].mean(axis=0), responses[train].std(axis=0)
             model = LogisticRegression(C=c, max_iter=2000).fit((responses[train] - mean) / sd, labels[train] == "b")
             expected.append(roc_auc_score(labels[test] == "b", model.decision_function((responses[test] - mean) / sd)))
-        np.testing.assert_allclose(logistic_auc(responses, labels, folds, c), [*expected, np.nan])
-    np.testing.assert_allclose(logistic_auc(responses, labels, folds), logistic_auc(responses, labels, folds, 0.01))
+        np.testing.assert_allclose(st.logistic_auc(responses, labels, folds, c), [*expected, np.nan])
+    np.testing.assert_allclose(
+        st.logistic_auc(responses, labels, folds), st.logistic_auc(responses, labels, folds, 0.01)
+    )
 
 
 def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_scale() -> None:
@@ -215,10 +201,10 @@ def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_sca
     for standardise in (False, True):
         divided = (X / scale, unseen / scale) if standardise else (X, unseen)
         expected = Ridge(2.0).fit(divided[0], Y).predict(divided[1])
-        found = held_out_prediction(Ridge(2.0), X, Y, unseen, standardise=standardise)
+        found = st.held_out_prediction(Ridge(2.0), X, Y, unseen, standardise=standardise)
         np.testing.assert_allclose(found, expected)
-    np.testing.assert_array_equal(held_out_prediction(None, X, Y[:, 2:], unseen), np.full((6, 1), 2.0))
-    one = held_out_prediction(Ridge(2.0), X, Y[:, :1], unseen)
+    np.testing.assert_array_equal(st.held_out_prediction(None, X, Y[:, 2:], unseen), np.full((6, 1), 2.0))
+    one = st.held_out_prediction(Ridge(2.0), X, Y[:, :1], unseen)
     np.testing.assert_allclose(one[:, 0], Ridge(2.0).fit(X, Y[:, 0]).predict(unseen))
     parts = np.split(rng.permutation(30), [7, 18])
     rests = [np.setdiff1d(np.arange(30), part) for part in parts]
@@ -226,5 +212,5 @@ def test_predictions_of_unseen_rows_are_those_of_a_fit_with_its_own_mean_and_sca
     left = [Y[part] - Ridge(2.0).fit(X[rest], Y[rest]).predict(X[part]) for part, rest in pairs]
     total = [Y[part] - Y[rest].mean(axis=0) for part, rest in pairs]
     expected = 1 - np.square(np.concatenate(left)).sum() / np.square(np.concatenate(total)).sum()
-    assert held_out_r2(Ridge(2.0), X, Y, parts) == pytest.approx(expected)
-    assert np.isnan(held_out_r2(Ridge(2.0), X, Y[:, 2:], parts))
+    assert st.held_out_r2(Ridge(2.0), X, Y, parts) == pytest.approx(expected)
+    assert np.isnan(st.held_out_r2(Ridge(2.0), X, Y[:, 2:], parts))

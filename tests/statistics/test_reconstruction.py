@@ -10,14 +10,7 @@ import pytest
 from refusals import refused
 from scipy.signal import convolve2d
 
-from brainalign.statistics import (
-    PUBLISHED,
-    beside_published,
-    bootstrap,
-    effective_dimension,
-    n_way_identification,
-    reconstruction_scores,
-)
+import brainalign.statistics as st
 from brainalign.statistics.reconstruction import structural_similarity
 
 
@@ -40,7 +33,7 @@ def test_the_whole_table_by_hand() -> None:
     made = (0.5 * shown + 0.5 * pictures(7, 1)).astype(np.float32)
     extractors = {"flat": flat, "coarse": coarse}
     options = {"clusters": clusters, "n_ways": (2, 3), "n_permutations": 19, "confidence": 0.8, "seed": 3}
-    table = reconstruction_scores(made, shown, extractors, training=training, **options)
+    table = st.reconstruction_scores(made, shown, extractors, training=training, **options)
     rng = np.random.default_rng(3)
     orders = [rng.permutation(7) for _ in range(19)]
 
@@ -54,7 +47,7 @@ def test_the_whole_table_by_hand() -> None:
     def add(images: str, metric: str, each: np.ndarray, null: list[float], **about: object) -> None:
         row = {"images": images, "metric": metric, "value": each.mean(), "n": len(each)} | about
         if len(each) >= 6:
-            interval = bootstrap(each, 0.8, seed=3)
+            interval = st.bootstrap(each, 0.8, seed=3)
             row |= {"low": interval.low, "high": interval.high}
         rows.append(row)
         if null and images == "reconstructed":
@@ -76,12 +69,12 @@ def test_the_whole_table_by_hand() -> None:
                 for which, others in (("all", everyone), ("same cluster", same & everyone), ("other clusters", ~same)):
                     kept = others.sum(axis=1) >= n_way - 1
                     ordered = [similar, *(similar[order] for order in orders)]
-                    each, *null = (n_way_identification(one, n_way, others)[kept] for one in ordered)
+                    each, *null = (st.n_way_identification(one, n_way, others)[kept] for one in ordered)
                     about = {"features": features, "distractors": which, "chance": 1 / n_way}
                     add(name, f"{n_way}-way", each, [float(one.mean()) for one in null], **about)
             null = [1 - np.diag(similar[order]).mean() for order in orders]
             add(name, "distance", 1 - np.diag(similar), null, features=features)
-            dimension = {"value": effective_dimension(extractor(images)), "n": 7}
+            dimension = {"value": st.effective_dimension(extractor(images)), "n": 7}
             rows.append({"images": name, "metric": "dimension", "features": features} | dimension)
     columns = ["images", "metric", "features", "distractors", "value", "low", "high", "chance", "p", "n"]
     expected = pd.DataFrame(rows, columns=columns).fillna({"features": "", "distractors": ""})
@@ -90,7 +83,7 @@ def test_the_whole_table_by_hand() -> None:
 
 def test_p_of_unrelated_pictures_is_as_large_as_it_says() -> None:
     draws = [
-        reconstruction_scores(pictures(12, 2 * k, 12), pictures(12, 2 * k + 1, 12), {"f": coarse}, n_permutations=19)
+        st.reconstruction_scores(pictures(12, 2 * k, 12), pictures(12, 2 * k + 1, 12), {"f": coarse}, n_permutations=19)
         for k in range(40)
     ]
     for metric in ("PixCorr", "SSIM", "2-way", "distance"):
@@ -106,7 +99,7 @@ def test_n_way_is_the_mean_over_all_draws() -> None:
         others = [j for j in range(7) if j != i]
         draws = [[similar[i, j] for j in some] for some in combinations(others, 3)]
         expected.append(np.mean([(similar[i, i] >= max(d)) / (1 + sum(x == similar[i, i] for x in d)) for d in draws]))
-    assert n_way_identification(similar, 4).tolist() == pytest.approx(expected)
+    assert st.n_way_identification(similar, 4).tolist() == pytest.approx(expected)
 
 
 def test_structural_similarity_follows_its_definition() -> None:
@@ -124,22 +117,22 @@ def test_structural_similarity_follows_its_definition() -> None:
 
 
 def test_the_dimension_of_white_noise_and_of_few_patterns() -> None:
-    assert effective_dimension(np.random.default_rng(0).normal(size=(4000, 5))) == pytest.approx(5, abs=0.05)
-    assert effective_dimension(flat(pictures(3, 3))[np.arange(36) % 3]) <= 2 + 1e-9
+    assert st.effective_dimension(np.random.default_rng(0).normal(size=(4000, 5))) == pytest.approx(5, abs=0.05)
+    assert st.effective_dimension(flat(pictures(3, 3))[np.arange(36) % 3]) <= 2 + 1e-9
 
 
 def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None:
     shown = pictures(8, 0)
-    table = reconstruction_scores(shown, shown, {"CLIP": flat, "SwAV": flat, "stand-in": coarse})
-    rows = beside_published(table, "mine", dataset="nsd")
-    assert len(rows) == len(PUBLISHED) + 1
+    table = st.reconstruction_scores(shown, shown, {"CLIP": flat, "SwAV": flat, "stand-in": coarse})
+    rows = st.beside_published(table, "mine", dataset="nsd")
+    assert len(rows) == len(st.PUBLISHED) + 1
     mine = rows.iloc[-1]
     assert mine["method"] == "mine"
     assert mine[["PixCorr", "SSIM", "CLIP"]].tolist() == pytest.approx([1, 1, 100])
     assert mine["SwAV"] == pytest.approx(0, abs=1e-6)
     assert np.isnan(mine["Inception"])
-    refused("PixCorr occurs 2 times", beside_published, pd.concat([table, table]), "mine", dataset="nsd")
-    refused("'simulated' cannot stand beside them", beside_published, table, "mine", dataset="simulated")
+    refused("PixCorr occurs 2 times", st.beside_published, pd.concat([table, table]), "mine", dataset="nsd")
+    refused("'simulated' cannot stand beside them", st.beside_published, table, "mine", dataset="simulated")
 
 
 @pytest.mark.parametrize(
@@ -161,4 +154,4 @@ def test_published_figures_stand_beside_scores_of_the_same_images_only() -> None
     ],
 )
 def test_bad_input_is_refused(change: dict[str, object], message: str) -> None:
-    refused(message, reconstruction_scores, **{"reconstructed": pictures(6, 0), "target": pictures(6, 0)} | change)
+    refused(message, st.reconstruction_scores, **{"reconstructed": pictures(6, 0), "target": pictures(6, 0)} | change)
