@@ -10,34 +10,47 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec
 from brainalign.synthesis.guidance import SCHEDULE
 
+SIZES: dict[str, Any] = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
+SIZES["attention_head_dim"] = 8
+TINY: dict[str, Any] = {"block_out_channels": (4, 8), "norm_num_groups": 2}
+SCALED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
-def pixel_pipe(**schedule: Any) -> BrainGuidedPipeline:
-    """Make a model of 16 × 16 pixels, with random weights."""
+
+@pytest.fixture(scope="session")
+def plain_pipe() -> Callable[[int], BrainGuidedPipeline]:
+    """Make a model of so many pixels that works on them and predicts v, without attention or gradients."""
+
+    def make(size: int) -> BrainGuidedPipeline:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            sides = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+            unet = UNet2DModel(sample_size=size, **SIZES, **sides)
+        made = BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def pipe() -> BrainGuidedPipeline:
     torch.manual_seed(0)
-    unet = UNet2DModel(
-        sample_size=8,
-        in_channels=12,
-        out_channels=12,
-        block_out_channels=(8, 16),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        norm_num_groups=4,
-        attention_head_dim=8,
-    )
-    pipe = BrainGuidedPipeline(unet.eval(), DDIMScheduler(**SCHEDULE | schedule), PixelShuffleCodec())
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    sides = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    unet = UNet2DModel(sample_size=8, in_channels=12, out_channels=12, **SIZES, **sides)
+    made = BrainGuidedPipeline(unet.eval(), DDIMScheduler(**SCHEDULE), PixelShuffleCodec())
+    made.set_progress_bar_config(disable=True)
+    return made
 
 
-def diffusion_folder(folder: Path) -> Path:
-    """Save a tiny random Stable Diffusion as its authors lay it out, safety checker and feature extractor named."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
+@pytest.fixture(scope="session")
+def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Stable Diffusion as its authors lay it out, safety checker and feature extractor named."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
     torch.manual_seed(0)
     letters = list("abcdefghijklmnopqrstuvwxyz")
     words = [*letters, *(f"{x}</w>" for x in letters), "<|startoftext|>", "<|endoftext|>"]
@@ -45,43 +58,16 @@ def diffusion_folder(folder: Path) -> Path:
     (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=8)
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(words),
-            hidden_size=8,
-            intermediate_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=8,
-            bos_token_id=len(words) - 2,
-            eos_token_id=len(words) - 1,
-        )
-    )
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(4, 8),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=8,
-        norm_num_groups=2,
-        attention_head_dim=2,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(4, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=2,
-        sample_size=16,
-    )
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1}
+    text = CLIPTextModel(CLIPTextConfig(vocab_size=len(words), max_position_embeddings=8, **sizes, **ends))
+    sides = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D")}
+    sides["up_block_types"] = ("CrossAttnUpBlock2D", "UpBlock2D")
+    heads = {"cross_attention_dim": 8, "attention_head_dim": 2}
+    unet = UNet2DConditionModel(sample_size=8, layers_per_block=1, **TINY, **sides, **heads)
+    sides = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    vae = AutoencoderKL(sample_size=16, **TINY, **sides)
+    scheduler = DDIMScheduler(**SCALED, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     parts = {"unet": unet, "vae": vae, "text_encoder": text, "tokenizer": tokenizer, "scheduler": scheduler}
     for name, part in parts.items():
         part.save_pretrained(folder / name)
@@ -92,41 +78,6 @@ def diffusion_folder(folder: Path) -> Path:
     index |= {"feature_extractor": ["transformers", "CLIPImageProcessor"]}
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
-
-
-@pytest.fixture(scope="session")
-def plain_pipe() -> Callable[[int], BrainGuidedPipeline]:
-    """Make a model of so many pixels that works on them and predicts v, without attention or gradients."""
-
-    def make(size: int) -> BrainGuidedPipeline:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            unet = UNet2DModel(
-                sample_size=size,
-                block_out_channels=(8, 16),
-                down_block_types=("DownBlock2D", "DownBlock2D"),
-                up_block_types=("UpBlock2D", "UpBlock2D"),
-                layers_per_block=1,
-                norm_num_groups=4,
-                attention_head_dim=8,
-            )
-        made = BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
-        made.set_progress_bar_config(disable=True)
-        return made
-
-    return make
-
-
-@pytest.fixture
-def pipe() -> BrainGuidedPipeline:
-    """A fresh model of 16 × 16 pixels."""
-    return pixel_pipe()
-
-
-@pytest.fixture(scope="session")
-def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny Stable Diffusion."""
-    return diffusion_folder(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-"""Projection onto a bank, captioners and scores: against dense formulas, limits, planted preferences, bad input."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -61,9 +59,8 @@ def test_limits_of_the_temperature(world: tuple) -> None:
     for chunk in (5, 100):
         mean = project_to_bank(weights, bank, temperature=0, chunk=chunk)
         direction = units.mean(axis=0) / np.linalg.norm(units.mean(axis=0))
-        np.testing.assert_allclose(
-            mean, np.tile(direction * np.linalg.norm(bank, axis=1).mean(), (N_VOXELS, 1)), rtol=1e-9
-        )
+        expected = np.tile(direction * np.linalg.norm(bank, axis=1).mean(), (N_VOXELS, 1))
+        np.testing.assert_allclose(mean, expected, rtol=1e-9)
         nearest = (units @ weights).argmax(axis=0)
         np.testing.assert_allclose(project_to_bank(weights, bank, np.inf, chunk=chunk), bank[nearest], rtol=1e-9)
 

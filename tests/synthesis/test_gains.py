@@ -1,5 +1,3 @@
-"""Gains over controls: planted differences are found, and none where there is none."""
-
 from __future__ import annotations
 
 import numpy as np

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from refusals import refused
 from torch import Tensor
 
-from brainalign.checks import BrainalignError
 from brainalign.synthesis import BrainGuidedPipeline, RegionObjective, SavedEncoders, denoised_views
 
 N_FEATURES, N_TARGETS = 5, 7
@@ -87,9 +86,8 @@ def test_saved_encoders_are_taken_by_region_and_role() -> None:
         answers = values @ coef + intercept
         a, c = ((answers[:, regions[name]].mean(axis=1) - mean[k]) / sd[k] for name, k in (("a", 0), ("c", 2)))
         assert list(saved.objectives(role, features)) == ["c", "c - a"]
-        np.testing.assert_allclose(
-            saved.judge(role, features)(images), np.stack([c, c - a], axis=1), rtol=1e-3, atol=1e-4
-        )
+        both = np.stack([c, c - a], axis=1)
+        np.testing.assert_allclose(saved.judge(role, features)(images), both, rtol=1e-3, atol=1e-4)
     for number, null in enumerate(saved.nulls(features)):
         k = number % 3
         answers = values @ arrays["null_coef"][number][:, k] + arrays["null_intercept"][number, k]
@@ -121,8 +119,7 @@ def test_errors(encoder: tuple[NDArray[np.float64], ...]) -> None:
         ((coef, intercept, [0, 1], [2], "pattern", [1.0, 2.0]), "pattern"),
         ((coef, intercept, [0], None, "sum"), "kind"),
     ):
-        with pytest.raises(BrainalignError, match=message):
-            RegionObjective(features, *arguments)  # type: ignore[arg-type]
+        refused(message, RegionObjective, features, *arguments)
     refused("4 features", RegionObjective(features, coef[:4], intercept, [0]), torch.rand(2, 3, 8, 8))
     refused("same for all", RegionObjective(features, coef, intercept, [0]).standardised, np.ones((5, N_FEATURES)))
 

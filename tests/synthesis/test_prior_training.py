@@ -1,5 +1,3 @@
-"""The small prior learns as a plain loop does: what is noised, what is predicted, rates and averages of weights."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -10,18 +8,12 @@ from refusals import refused
 
 from brainalign.synthesis.guidance import prior, train_prior
 
-UNET = {
-    "block_out_channels": (8, 16),
-    "down_block_types": ("DownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "UpBlock2D"),
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-}
+UNET = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
+UNET |= {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 N_STEPS, N_BATCH = 102, 5
 
 
 def rate(step: int) -> float:
-    """Return the share of the largest rate: ten steps up, then along a cosine to a twentieth."""
     if step < 10:
         return (step + 1) / 10
     return 0.05 + 0.95 * (1 + np.cos(np.pi * (step - 10) / 92)) / 2
