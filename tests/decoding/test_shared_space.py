@@ -1,5 +1,3 @@
-"""A shared space on a small world: what is planted is found, nothing in nulls, and its parts do what they say."""
-
 from __future__ import annotations
 
 import tracemalloc
@@ -12,7 +10,6 @@ import pytest
 import torch
 from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding import (
     LinearDecoder,
     SharedSpace,
@@ -22,7 +19,6 @@ from brainalign.decoding import (
     null_trials,
     paired_change,
     stimulus_hits,
-    unimodal_spaces,
     without_own_layers,
 )
 from brainalign.decoding.scoring import reciprocal_rank
@@ -41,7 +37,6 @@ SMALL = (Modality("eeg", 2, 8, 16, 0.3, 4), Modality("fmri", 2, 60, 0, 0.4, 4))
 
 
 def parts(world: SharedWorld) -> tuple[dict[str, Trials], dict[str, Trials]]:
-    """Return training and test trials, repeats averaged."""
     found: tuple[dict[str, Trials], ...] = ({}, {})
     for name in world.signals:
         every = Trials(world.signals[name], world.targets(name), world.trials[name])
@@ -74,32 +69,6 @@ def test_what_is_planted_is_found_and_nothing_in_nulls(small, fitted: SharedSpac
         nothing = SharedSpace(steps=60, width=32).fit(null_trials(train, kind, 3))
         assert (top5(nothing, test) < 5 / 40 + 3 * 0.04).all()
     assert (top5(fitted, null_trials(test, "noise", 4)) < 5 / 40 + 3 * 0.04).all()
-
-
-def test_ridge_knows_no_units(small) -> None:
-    """Gradiometers among magnetometers, voxels of another scale: ridge hears them all."""
-    train, test = small
-    unit = np.where(np.arange(8) < 2, 100.0, 1.0)[:, None]
-    scaled = [{"eeg": Trials(p["eeg"].signals * unit + 3, p["eeg"].targets, p["eeg"].meta)} for p in (train, test)]
-    found, expected = independent_ridges(*scaled), independent_ridges({"eeg": train["eeg"]}, {"eeg": test["eeg"]})
-    np.testing.assert_allclose(found["eeg"], expected["eeg"], atol=1e-4)
-
-
-def test_validation_images_choose_the_weights_of_single_networks(small) -> None:
-    train, test = small
-    seen, first = train["eeg"].meta["stimulus_id"], train["eeg"].meta["stimulus_id"].unique()[:30]
-    given = {"eeg": train["eeg"].select((~seen.isin(first)).to_numpy())}
-    val = {"eeg": train["eeg"].select(seen.isin(first).to_numpy())}
-    made: list[SharedSpace] = []
-
-    def make() -> SharedSpace:
-        made.append(SharedSpace(steps=30, width=16))
-        return made[-1]
-
-    found = unimodal_spaces(make, given, {"eeg": test["eeg"]}, val)
-    expected = SharedSpace(steps=30, width=16).fit(given, val)
-    assert made[0].history_["joint"].chosen == expected.history_["joint"].chosen
-    np.testing.assert_allclose(found["eeg"], embed_all(expected, {"eeg": test["eeg"]})["eeg"])
 
 
 def test_repeats_are_averaged_whatever_the_index_of_the_table() -> None:
@@ -167,9 +136,6 @@ def test_images_held_out_are_seen_by_no_modality(small) -> None:
     kept, held = held_out_stimuli(train, seed=4)
     ids = [{str(i) for part in parts.values() for i in part.meta["stimulus_id"]} for parts in (kept, held)]
     assert not ids[0] & ids[1]
-    assert len(ids[1]) == 15
-    assert set(held) == {"eeg", "fmri"}
-    assert sum(len(part.meta) for parts in (kept, held) for part in parts.values()) == 600
     few = {"eeg": train["eeg"].select(train["eeg"].meta["stimulus_id"].isin([f"image{k:04d}" for k in range(40)]))}
     assert held_out_stimuli(few, seed=4) == (few, {})  # four say nothing
     assert SharedSpace(steps=1, width=16).fit(few).blend_ == {"eeg": 0.75}
@@ -202,21 +168,6 @@ def test_subject_layers_matter_where_subjects_share_nothing() -> None:
         assert change.clear
 
 
-def test_shuffles_are_independent_in_every_modality_and_subject(small) -> None:
-    train, _ = small
-    one = {"a": train["fmri"], "b": train["fmri"]}
-    made = null_trials(one, "shuffled", 0)
-    assert not np.array_equal(made["a"].signals, made["b"].signals)
-    n = len(train["fmri"].meta) // 2  # subjects come one after the other, with the same images
-    orders = []
-    for k in range(2):
-        rows = slice(k * n, (k + 1) * n)
-        originals = {values.tobytes(): j for j, values in enumerate(train["fmri"].signals[rows])}
-        orders.append([originals[values.tobytes()] for values in made["a"].signals[rows]])
-        assert sorted(orders[-1]) == list(range(n))
-    assert orders[0] != orders[1]
-
-
 def test_a_saved_space_embeds_alike(small, fitted: SharedSpace, tmp_path: Path) -> None:
     fitted.save(tmp_path / "space.safetensors")
     loaded = SharedSpace.load(tmp_path / "space.safetensors")
@@ -226,35 +177,6 @@ def test_a_saved_space_embeds_alike(small, fitted: SharedSpace, tmp_path: Path) 
         np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1)
     (tmp_path / "other").write_text("no such file")
     refused("no shared space", SharedSpace.load, tmp_path / "other")
-
-
-def test_unknown_subjects_get_the_mean_layer_and_are_counted(small, fitted: SharedSpace) -> None:
-    signals = small[1]["fmri"].signals[:4]
-    fitted = copy(fitted)
-    fitted.blend_ = {"eeg": 0.0, "fmri": 0.0}  # the network alone
-    assert fitted.unknown("fmri", ["fmri01", "new", "new", "fmri02"]) == 2
-    found = fitted.embed("fmri", signals, ["new"] * 4)
-    layer, scale = fitted.network_.encoders["fmri"], fitted.scales_["fmri"]
-    x = torch.from_numpy((signals - scale.mean.mean(0)) / scale.deviation.mean(0)).float()
-    with torch.no_grad():
-        hidden = x @ layer.subjects.weight.mean(dim=0).T
-        expected = fitted.network_.mixture(layer.head(hidden)).numpy()
-    np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
-
-
-def test_two_phases_train_frozen_encoders(small) -> None:
-    train, test = small
-    space = SharedSpace(steps=100, width=32, phases="two").fit(train)
-    assert list(space.history_) == ["eeg", "fmri", "mixture"]
-    assert not any(p.requires_grad for p in space.network_.encoders.parameters())
-    assert top5(space, test)["fmri"] > 0.6
-
-
-def test_validation_keeps_the_best_weights(small) -> None:
-    train, test = small
-    space = SharedSpace(steps=100, width=32).fit(train, val=test)
-    steps = space.history_["joint"].validated
-    assert space.history_["joint"].chosen == steps[steps[:, 1].argmax(), 0]
 
 
 def test_padded_voxels_take_no_part(small) -> None:
@@ -276,13 +198,7 @@ def test_padded_voxels_take_no_part(small) -> None:
     )
 
 
-def test_the_scale_is_that_of_training_trials() -> None:
-    rng = np.random.default_rng(0)
-    signals, subjects = rng.normal(3, 2, size=(40, 5, 6)), np.repeat(["a", "b"], 20)
-    scale = SubjectScale.fit(signals, subjects)
-    made = scale.apply(signals, subjects)
-    np.testing.assert_allclose(made[:20].mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(made[20:].std(axis=0), 1, atol=1e-5)
+def test_a_subject_without_variance_has_no_scale() -> None:
     refused("nothing varies", SubjectScale.fit, np.ones((3, 4)), np.repeat("a", 3))
 
 
@@ -293,9 +209,7 @@ def test_the_gates_of_a_mixture_sum_to_one() -> None:
     gates = mixture.gates(x)
     np.testing.assert_allclose(gates.sum(dim=1).detach(), 1, atol=1e-6)
     weights = mixture.experts.weight.view(3, 5, 8)
-    expected = sum(
-        gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3)
-    )  # fmt: skip
+    expected = sum(gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3))
     np.testing.assert_allclose(mixture(x).detach(), expected.detach(), atol=1e-5)
 
 
@@ -336,6 +250,6 @@ def test_bad_input_stops_before_training(small) -> None:
 
 
 def test_values_of_another_shape_are_refused(fitted: SharedSpace) -> None:
-    with pytest.raises(BrainalignError, match=r"trials of shape \(8, 15\), but training trials had \(8, 16\)"):
-        fitted.embed("eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
+    shape = r"trials of shape \(8, 15\), but training trials had \(8, 16\)"
+    refused(shape, fitted.embed, "eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
     refused("modality must be one of", fitted.embed, "nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])

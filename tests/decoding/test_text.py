@@ -1,5 +1,3 @@
-"""The network decoder: what it learns, what it refuses, and that padding and strangers are handled."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,7 +11,6 @@ from refusals import refused
 from torch import Tensor
 from torch.nn import functional as F
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding import LinearDecoder, TextDecoder, Trials, retrieval_accuracy
 from brainalign.decoding.scoring import PENALTIES
 from brainalign.simulation import eeg_text
@@ -30,15 +27,24 @@ def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> 
             :, :, None
         ]
     ids = [f"text{first + i}" for i in range(n)]
-    meta = pd.DataFrame(
-        {"stimulus_id": ids * len(subjects), "subject": np.repeat(list(subjects), n), "task": "reading"}
-    )
+    meta = pd.DataFrame({"stimulus_id": ids * len(subjects), "subject": np.repeat(list(subjects), n), "task": "x"})
     return Trials(signals, np.tile(targets, (len(subjects), 1)), meta)
+
+
+GLIM = {
+    "width": 16,
+    "n_blocks": 1,
+    "n_heads": 2,
+    "query_width": 16,
+    "n_queries": 3,
+    "n_query_blocks": 1,
+    "state_width": 16,
+}
 
 
 def small(**changes: object) -> TextDecoder:
     options = {"encoder": "tiny", "n_epochs": 20, "batch_size": 48, "device": "cpu"} | changes
-    return TextDecoder(**options)
+    return TextDecoder(**options, encoder_options=GLIM if options["encoder"] == "glim" else None)
 
 
 def top5(decoder: TextDecoder, test: Trials, **changes: object) -> float:
@@ -48,7 +54,7 @@ def top5(decoder: TextDecoder, test: Trials, **changes: object) -> float:
     return float(found.table["value"].iloc[0])
 
 
-@pytest.mark.parametrize("encoder", ["tiny", "residual"])
+@pytest.mark.parametrize("encoder", ["tiny", "residual", "glim"])
 def test_vectors_of_new_texts_are_retrieved_from_brain_signals_and_not_from_noise(encoder: str) -> None:
     train, test = trials(160), trials(40, first=1000)
     decoder = small(encoder=encoder).fit(train)
@@ -88,14 +94,8 @@ def test_someone_new_is_decoded_by_what_subjects_share_and_counted(encoder: str)
     assert decoder.known_.unknown(train.meta)["subject"] == 0
 
 
-def test_the_best_validated_weights_are_of_an_epoch_before_the_end() -> None:
-    train, val = trials(60), trials(30, first=1000)
-    decoder = small(selection="best_val", n_epochs=12, augment=False).fit(train, val)
-    checked = decoder.history_.validated
-    assert len(checked) == 12
-    best = checked[checked[:, 0] == decoder.history_.chosen, 1]
-    assert best == checked[:, 1].max()
-    refused("validation trials", small(selection="best_val").fit, train)
+def test_the_best_validated_weights_need_validation_trials() -> None:
+    refused("validation trials", small(selection="best_val").fit, trials(8))
     refused("'best_val', 'last'", small, selection="best_test")
 
 
@@ -113,12 +113,10 @@ def test_trials_that_cannot_be_trained_on_are_refused_at_once() -> None:
     silent.signals[silent.meta["subject"] == "b", 2] = 0
     refused(r"1 channels are zero .*channel 2 of subject b", small().fit, silent)
     refused("both train and val", small(selection="best_val").fit, train, train)
-    with pytest.raises(BrainalignError, match="n_samples from 1 to 40 do not fit 32 times"):
-        small().fit(changed(meta=train.meta.assign(n_samples=[1, *[40] * 95])))
+    longer = changed(meta=train.meta.assign(n_samples=[1, *[40] * 95]))
+    refused("n_samples from 1 to 40 do not fit 32 times", small().fit, longer)
     decoder = small(n_epochs=1).fit(train)
-    refused(
-        r"\(96, 6, 31\), but training was on \(n_trials, 6, 32\)", decoder.embed, train.signals[:, :, 1:], train.meta
-    )
+    refused(r"\(96, 6, 31\), but training was on", decoder.embed, train.signals[:, :, 1:], train.meta)
     refused("NaN", decoder.embed, broken.signals, train.meta)
     refused("5 folds do not fit", small(encoder="residual").fit, train.select(np.array([0, 1, 48, 49])))
 
@@ -195,9 +193,8 @@ def test_relevance_lies_where_the_signal_was_put(encoder: str, tmp_path: Path) -
 def test_ridge_with_a_network_is_no_worse_than_ridge_where_waves_without_meaning_are_strong() -> None:
     """In units of the trace a penalty of 1 shrinks what carries meaning away; validation begins before training."""
     rng = np.random.default_rng(41)
-    world = eeg_text(
-        rng.normal(size=(576, 16)), snr=0.5, n_subjects=2, n_channels=8, n_times=32, n_components=16, seed=41
-    )
+    sizes = {"n_subjects": 2, "n_channels": 8, "n_times": 32, "n_components": 16}
+    world = eeg_text(rng.normal(size=(576, 16)), snr=0.5, seed=41, **sizes)
     signals = world.signals + 20 * np.einsum("n,c,t->nct", *(rng.normal(size=size) for size in world.signals.shape))
     whole = Trials(signals.astype(np.float32), world.targets, world.trials)
     train, val, test = (whole.select(world.rows(split)) for split in ("train", "val", "test"))

@@ -1,5 +1,3 @@
-"""What is asked of spaces of words: scenes by captions, feature norms, clusters, principal axes; truth and nothing."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -122,18 +120,6 @@ def test_attributes_of_nothing_name_axes_no_more_often_than_the_rate_allows() ->
         for _ in range(60)
     ]
     assert np.mean(named) < 0.15
-
-
-def test_missing_attributes_leave_their_words_out() -> None:
-    rng = np.random.default_rng(5)
-    vectors = rng.normal(size=(20, 3))
-    values = vectors[:, 0].copy()
-    values[:5] = np.nan
-    found = word_axes(vectors, [f"w{k}" for k in range(20)], pd.DataFrame({"known": values}))
-    assert (found.attributes["n_words"] == 15).all()
-    empty = word_axes(vectors, [f"w{k}" for k in range(20)])
-    assert empty.attributes.empty
-    assert (empty.axes["name"] == "").all()
 
 
 def test_words_that_all_captions_or_too_few_hold_are_left_out() -> None:
