@@ -11,8 +11,6 @@ from PIL import Image
 
 
 class Rows:
-    """A writer that keeps rows in memory; `given` rows need no computing."""
-
     def __init__(self, n_rows: int, given: tuple[int, ...] = ()) -> None:
         self.done = np.isin(np.arange(n_rows), given)
         self.layers: dict[str, np.ndarray] = {}
@@ -35,14 +33,12 @@ class Rows:
 
 
 def draw_image(path: Path, seed: int, size: tuple[int, int] = (40, 32)) -> None:
-    """Save a picture of coloured blobs."""
     small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(path)
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> pd.DataFrame:
-    """Seven pictures of different sizes."""
     folder = tmp_path / "images"
     folder.mkdir()
     paths = [folder / f"s{k}.png" for k in range(7)]
@@ -53,5 +49,4 @@ def images(tmp_path: Path) -> pd.DataFrame:
 
 @pytest.fixture
 def new_rows() -> type[Rows]:
-    """The writer in memory; call it with the number of rows."""
     return Rows

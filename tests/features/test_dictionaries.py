@@ -1,5 +1,3 @@
-"""Sparse dictionaries: what codes are, what training finds, and what makes two dictionaries alike."""
-
 from __future__ import annotations
 
 from itertools import pairwise, permutations

@@ -10,9 +10,7 @@ import torch
 from refusals import refused
 from torch.nn import functional as F
 
-from brainalign.checks import BrainalignError
 from brainalign.features import EfficientNetExtractor
-from brainalign.features.images import EfficientNetLite0
 
 DATA = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
 
@@ -57,37 +55,13 @@ def reference(weights: dict[str, torch.Tensor], images: torch.Tensor) -> dict[st
 def test_equals_plain_functions_of_the_published_weights(trained: EfficientNetExtractor) -> None:
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     module = trained.network.module
+    assert sum(p.numel() for p in module.parameters()) == 4_652_008
     expected = reference(module.state_dict(), (images * 255 - 127) / 128)
     trained_features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, trained.layer_names)
     assert list(trained_features) == ["stem", *(f"block{k}" for k in range(16)), "head"]
     for layer, values in trained_features.items():
         np.testing.assert_allclose(values, expected[layer].mean(dim=(2, 3)), atol=2e-5, err_msg=layer)
     np.testing.assert_allclose(module((images * 255 - 127) / 128), expected["logits"], atol=1e-4)
-
-
-def test_the_weights_are_the_published_ones(trained: EfficientNetExtractor) -> None:
-    assert sum(p.numel() for p in trained.network.module.parameters()) == 4_652_008
-    broken = dict(trained.network.module.state_dict())
-    del broken["_blocks.3._bn1.bias"]
-    with pytest.raises(RuntimeError, match="Missing key"):
-        EfficientNetLite0().load_state_dict(broken, strict=True)
-
-
-def test_it_sees_what_images_show() -> None:
-    """Real classes of ImageNet on pictures drawn here: the trained network knows a ball from checks."""
-    extractor = EfficientNetExtractor()
-    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 224), torch.linspace(-1, 1, 224), indexing="ij")
-    radius = (rows**2 + columns**2).sqrt()
-    shade = (1 - 0.6 * ((rows + 0.3) ** 2 + (columns + 0.3) ** 2)).clamp(0, 1)
-    colours = ((1, 0.1), (0.5, 0.3), (0.05, 0.1))  # of the ball, of the background
-    ball = torch.stack([torch.where(radius < 0.7, shade * inside, torch.tensor(out)) for inside, out in colours])
-    checks = ((rows * 8).floor() + (columns * 8).floor()) % 2
-    logits = extractor.network.module(extractor.network.preprocessing(torch.stack([ball, checks.expand(3, -1, -1)])))
-    probable = logits.softmax(dim=1).topk(5).indices
-    orange, granny_smith, lemon, ping_pong = 950, 948, 951, 722
-    assert {orange, granny_smith, lemon, ping_pong} & set(probable[0].tolist())
-    assert not {orange, granny_smith, lemon, ping_pong} & set(probable[1].tolist())
-    assert torch.isfinite(logits).all()
 
 
 class TestRandomWeights:
@@ -108,8 +82,8 @@ class TestRandomWeights:
 
     def test_choices(self) -> None:
         refused("did you mean 'imagenet'", EfficientNetExtractor, weights="imagnet")
-        with pytest.raises(BrainalignError, match=r"no layer 'block_12'; did you mean 'block12'"):
-            EfficientNetExtractor(layers=("block_12",)).module("block_12")
+        wrong = EfficientNetExtractor(layers=("block_12",))
+        refused(r"no layer 'block_12'; did you mean 'block12'", wrong.module, "block_12")
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs kriegeskorte92 in $BRAINALIGN_DATA")

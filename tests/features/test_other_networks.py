@@ -1,5 +1,3 @@
-"""Networks of the user, and of timm and torchvision through stand-ins (neither is installed here)."""
-
 from __future__ import annotations
 
 import sys
@@ -9,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
+from refusals import refused
 from torch import nn
 
-from brainalign.checks import BrainalignError
 from brainalign.features import TimmExtractor, TorchvisionExtractor, UserExtractor, load_image
 
 CODE = """
@@ -27,6 +24,10 @@ def build(seed):
 def number():
     return 3
 """
+
+
+def network(extractor: object) -> object:
+    return extractor.network
 
 
 class TestUser:
@@ -61,8 +62,7 @@ class TestUser:
             (reference.replace("build", "biuld"), "did you mean 'build'"),
             (reference.replace("build", "number"), r"returned int; it must return a torch nn\.Module"),
         ):
-            with pytest.raises(BrainalignError, match=message):
-                _ = UserExtractor(wrong).network
+            refused(message, network, UserExtractor(wrong))
 
 
 class ResNetLike(nn.Module):
@@ -88,12 +88,9 @@ class Swinlike(nn.Module):
 
 
 def test_timm(monkeypatch, images: pd.DataFrame, new_rows: type) -> None:
-    with pytest.raises(BrainalignError, match=r"needs timm; install it with: pip install \"brainalign\[vision\]\""):
-        _ = TimmExtractor("resnet18").network
-    config = {
-        "input_size": (3, 28, 28), "crop_pct": 0.875, "mean": (0.5,) * 3, "std": (0.5,) * 3,
-        "interpolation": "bicubic", "crop_mode": "center",
-    }  # fmt: skip
+    refused(r"needs timm; install it with: pip install .brainalign\[vision\]", network, TimmExtractor("resnet18"))
+    config = {"input_size": (3, 28, 28), "crop_pct": 0.875, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    config |= {"interpolation": "bicubic", "crop_mode": "center"}
     timm = types.ModuleType("timm")
     timm.__version__ = "1"
     timm.is_model = lambda name: name in {"resnet18", "swin"}
@@ -108,23 +105,16 @@ def test_timm(monkeypatch, images: pd.DataFrame, new_rows: type) -> None:
     assert (extractor.network.preprocessing.resize, extractor.network.preprocessing.crop) == (32, (28, 28))
     extractor.extract(images, writer := new_rows(7))
     assert writer.layers["layer2"].shape == (7, 4)
-    with pytest.raises(BrainalignError, match="did you mean 'resnet18'"):
-        _ = TimmExtractor("resnet8").network
+    refused("did you mean 'resnet18'", network, TimmExtractor("resnet8"))
     swin = TimmExtractor("swin", layers=("last",), channels_last=True)
     swin.extract(images, writer := new_rows(7))
     assert writer.layers["last"].shape == (7, 6)
 
 
 def test_torchvision(monkeypatch) -> None:
-    with pytest.raises(BrainalignError, match="needs torchvision"):
-        _ = TorchvisionExtractor("resnet18").network
-    transforms = types.SimpleNamespace(
-        resize_size=[32],
-        crop_size=[28],
-        mean=[0.5] * 3,
-        std=[0.5] * 3,
-        interpolation=types.SimpleNamespace(value="bilinear"),
-    )
+    refused("needs torchvision", network, TorchvisionExtractor("resnet18"))
+    sizes = {"resize_size": [32], "crop_size": [28], "mean": [0.5] * 3, "std": [0.5] * 3}
+    transforms = types.SimpleNamespace(**sizes, interpolation=types.SimpleNamespace(value="bilinear"))
 
     class Weights(Enum):
         IMAGENET1K_V1 = 1
@@ -145,7 +135,5 @@ def test_torchvision(monkeypatch) -> None:
     assert extractor.module("layer3")(torch.rand(2, 3, 64, 50)).shape == (2, 4)
     again, other = (TorchvisionExtractor("resnet18", weights="random", seed=seed) for seed in (0, 1))
     assert extractor.digest() == again.digest() != other.digest()
-    with pytest.raises(BrainalignError, match="has the weights"):
-        _ = TorchvisionExtractor("resnet18", weights="V2").network
-    with pytest.raises(BrainalignError, match="did you mean 'resnet18'"):
-        _ = TorchvisionExtractor("resnet81").network
+    refused("has the weights", network, TorchvisionExtractor("resnet18", weights="V2"))
+    refused("did you mean 'resnet18'", network, TorchvisionExtractor("resnet81"))

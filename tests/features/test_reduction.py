@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from refusals import refused
-from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA as TheirPCA
 from sklearn.random_projection import SparseRandomProjection
 
@@ -21,13 +20,10 @@ class TestSparseProjection:
         other = SparseProjection(2_000, 300, seed=8)(torch.from_numpy(values))
         assert not np.allclose(other, theirs, atol=0.1)
 
-    def test_keeps_distances_and_runs_batch_by_batch(self) -> None:
+    def test_runs_batch_by_batch(self) -> None:
         values = torch.randn(20, 5_000, generator=torch.Generator().manual_seed(0))
         projection = SparseProjection(5_000, 1_000)
         whole = projection(values)
-        ratio = pdist(whole) / pdist(values)
-        assert abs(ratio.mean() - 1) < 0.05
-        assert ratio.std() < 0.06
         np.testing.assert_allclose(torch.cat([projection(part) for part in values.split(7)]), whole, atol=1e-5)
         tokens = projection(values.reshape(4, 5, 5_000))
         np.testing.assert_allclose(tokens.reshape(20, -1), whole, atol=1e-5)
@@ -55,23 +51,9 @@ class TestPCA:
         np.testing.assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_)
         np.testing.assert_allclose(np.abs(ours.transform(self.values)), np.abs(theirs.transform(self.values)))
 
-    def test_other_rows_take_no_part(self) -> None:
-        rows = np.arange(40) < 30
-        spoiled = self.values.copy()
-        spoiled[~rows] = np.nan
-        one, other = PCA(2).fit(self.values, rows=rows), PCA(2).fit(spoiled, rows=rows)
-        np.testing.assert_array_equal(one.components_, other.components_)
-        np.testing.assert_array_equal(one.mean_, other.mean_)
-
     def test_limits(self) -> None:
         refused(r"5 training rows of 6 features give at most 4 .* = 5", PCA(5).fit, self.values, rows=np.arange(5))
         refused("NaN", PCA(2).fit, np.full((9, 3), np.nan), rows=np.arange(9))
-
-
-# --- layer inputs -----------------------------------------------------------------------------------------------------
-
-
-# What linear encoders are given of a layer.
 
 
 @pytest.mark.parametrize(("maps", "n_components"), [(False, None), (True, None), (True, 3)])

@@ -1,5 +1,3 @@
-"""Sounds in their context, against models run by hand on one window."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -40,7 +38,6 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small random copies of each family; that Whisper hears ten seconds."""
     folder = tmp_path_factory.mktemp("speech")
     for name, make in MODELS.items():
         torch.manual_seed(3)
