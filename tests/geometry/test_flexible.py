@@ -11,25 +11,11 @@ from rsatoolbox.model.fitter import fit_interpolate, fit_regress_nn, fit_select
 from rsatoolbox.util.inference_util import extract_variances
 from scipy.stats import t
 
-from brainalign.checks import BrainalignError
-from brainalign.geometry import (
-    FlexibleModel,
-    compare_models,
-    fit_weights,
-    flexible_bootstrap,
-    flexible_permutation_test,
-    rdm,
-    score_combinations,
-)
+import brainalign.geometry as g
 from brainalign.geometry.inference.flexible import _default_folds
 
-TOOLBOX = {
-    "spearman": "spearman",
-    "pearson": "corr",
-    "cosine": "cosine",
-    "whitened-pearson": "corr_cov",
-    "whitened-cosine": "cosine_cov",
-}
+TOOLBOX = {"spearman": "spearman", "pearson": "corr", "cosine": "cosine"}
+TOOLBOX |= {"whitened-pearson": "corr_cov", "whitened-cosine": "cosine_cov"}
 MODELS = {
     "weighted": (ModelWeighted, fit_regress_nn),
     "select": (ModelSelect, fit_select),
@@ -42,7 +28,7 @@ def world(seed: int = 0, n_rdms: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Return RDMs of subjects that mix two of four candidates, and the candidates."""
     rng = np.random.default_rng(seed)
     # Small, because the active set of rsatoolbox stops at an absolute tolerance that rounding of larger ones exceeds.
-    candidates = 1e-3 * rdm(rng.normal(size=(n_rdms, N_STIMULI, 5)), "euclidean")
+    candidates = 1e-3 * g.rdm(rng.normal(size=(n_rdms, N_STIMULI, 5)), "euclidean")
     truth = 0.7 * candidates[1] + 0.3 * candidates[2]
     return truth + rng.normal(size=(N_SUBJECTS, len(truth))) * 5e-4, candidates
 
@@ -62,7 +48,7 @@ def test_fits_equal_those_of_rsatoolbox(fit: str, method: str, monkeypatch: pyte
         theirs = fitter(kind("m", candidates), rsatoolbox.rdm.RDMs(subjects), method=TOOLBOX[method])
         if fit == "select":
             theirs = np.eye(4)[theirs]
-        found = fit_weights(subjects, FlexibleModel(candidates, fit), method)
+        found = g.fit_weights(subjects, g.FlexibleModel(candidates, fit), method)
         np.testing.assert_allclose(unit(found), unit(theirs), atol=1e-6 if fit != "interpolate" else 1e-4)
 
 
@@ -98,19 +84,12 @@ def test_equals_rsatoolbox_on_the_same_draws_and_folds(method: str, monkeypatch:
             return fit_select(model, data, method="corr", **options)
 
     theirs_models = [kind("w", candidates), ModelFixed("f", candidates[1])]
+    options = {"method": TOOLBOX[method], "fitter": [fitter, None], "k_pattern": 2, "k_rdm": 3, "N": n_boot}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = rsatoolbox.inference.eval_dual_bootstrap(
-            theirs_models,
-            rsatoolbox.rdm.RDMs(subjects),
-            method=TOOLBOX[method],
-            fitter=[fitter, None],
-            k_pattern=2,
-            k_rdm=3,
-            N=n_boot,
-        )
-    models = [FlexibleModel(candidates, fit), candidates[1]]
-    ours = flexible_bootstrap(subjects, models, method, rng=NoShuffle(), draws=draws, n_folds=(3, 2), n_cv_score=1)
+        theirs = rsatoolbox.inference.eval_dual_bootstrap(theirs_models, rsatoolbox.rdm.RDMs(subjects), **options)
+    models = [g.FlexibleModel(candidates, fit), candidates[1]]
+    ours = g.flexible_bootstrap(subjects, models, method, rng=NoShuffle(), draws=draws, n_folds=(3, 2), n_cv_score=1)
     assert ours.n_undefined == 1
     for number, name in enumerate(("both", "subjects", "stimuli")):
         there = np.isfinite(ours.draws[name][:, 0])
@@ -123,67 +102,67 @@ def test_equals_rsatoolbox_on_the_same_draws_and_folds(method: str, monkeypatch:
 def test_variances_of_divisions_equal_rsatoolbox() -> None:
     """The same numbers in the same formula: two divisions, projected to infinitely many, then the dual bootstrap."""
     subjects, candidates = world(5)
-    models = [FlexibleModel(candidates), candidates[1]]
-    ours = flexible_bootstrap(subjects, models, "pearson", 60, np.random.default_rng(2))
+    models = [g.FlexibleModel(candidates), candidates[1]]
+    ours = g.flexible_bootstrap(subjects, models, "pearson", 60, np.random.default_rng(2))
     there = np.isfinite(ours.draws["both"][:, 0])
     each = np.stack([ours.divisions[name][:, there] for name in ("both", "subjects", "stimuli")])
-    covariances = [
-        (2 * np.cov(e.mean(axis=0).T) - np.mean([np.cov(x.T) for x in e], axis=0)) / (len(e) - 1) for e in each
-    ]
-    model, difference, ceiling = extract_variances(np.stack(covariances), True, N_SUBJECTS, N_STIMULI)
+    whole = np.stack([np.cov(e.mean(axis=0).T) for e in each])
+    single = np.stack([np.mean([np.cov(x.T) for x in e], axis=0) for e in each])
+    covariances = (2 * whole - single) / (each.shape[1] - 1)
+    model, difference, ceiling = extract_variances(covariances, True, N_SUBJECTS, N_STIMULI)
     np.testing.assert_allclose(ours.se() ** 2, np.maximum(model, 0), atol=1e-10)
     np.testing.assert_allclose(ours.se(np.array([[1.0, -1, 0, 0]])) ** 2, np.maximum(difference, 0), atol=1e-10)
     np.testing.assert_allclose(ours.se(np.array([[1.0, 0, -1, 0]]))[0] ** 2, max(ceiling[0, 0], 0), atol=1e-10)
     assert 0 <= ours.n_undefined < 60
-    assert compare_models(ours, ["weighted", "fixed"])["p"].between(0, 1).all()
+    assert g.compare_models(ours, ["weighted", "fixed"])["p"].between(0, 1).all()
 
 
 def test_missing_pairs_and_one_subject() -> None:
     subjects, candidates = world(6)
     subjects[2, [3, 50]] = candidates[0, 7] = np.nan
-    models = [FlexibleModel(candidates), FlexibleModel(candidates, "interpolate"), candidates[1]]
-    found = flexible_bootstrap(subjects, models, "whitened-cosine", 20, np.random.default_rng(0))
+    models = [g.FlexibleModel(candidates), g.FlexibleModel(candidates, "interpolate"), candidates[1]]
+    found = g.flexible_bootstrap(subjects, models, "whitened-cosine", 20, np.random.default_rng(0))
     assert (found.n_missing == 3).all()
     assert np.isfinite(found.scores).all()
-    alone = flexible_bootstrap(subjects[:1], models, "spearman", 20, np.random.default_rng(0))
+    alone = g.flexible_bootstrap(subjects[:1], models, "spearman", 20, np.random.default_rng(0))
     assert alone.over == "stimuli"
     assert alone.scores[0] > 0.3
-
-
-def test_no_positive_weight_scores_zero() -> None:
-    subjects, _ = world(7)
-    opposite = subjects.mean(axis=0).max() - subjects.mean(axis=0)
-    found = flexible_bootstrap(subjects, [FlexibleModel(opposite[None])], "pearson", 20, np.random.default_rng(0))
-    assert found.scores[0] == 0
-    assert np.nanmedian(found.draws["both"][:, 0]) == 0
+    clean = world(7)[0]
+    opposite = g.FlexibleModel(clean.mean(axis=0).max() - clean.mean(axis=0)[None])  # to which no weight is positive
+    found = g.flexible_bootstrap(clean, [opposite], "pearson", 20, np.random.default_rng(0))
+    assert found.scores[0] == np.nanmedian(found.draws["both"][:, 0]) == 0
     assert np.isnan(found.draws["both"][:, 0]).sum() == found.n_undefined
 
 
 def test_bad_input() -> None:
-    subjects, candidates = world()
-    models = [FlexibleModel(candidates)]
-    refused("deals folds at random", flexible_bootstrap, subjects, models, "cosine")
-    with pytest.raises(BrainalignError, match="3 stimuli each"):
-        flexible_bootstrap(subjects[:, :6], [candidates[0, :6]], "cosine", rng=np.random.default_rng(0))
-    with pytest.raises(BrainalignError, match="2 folds or more"):
-        flexible_bootstrap(subjects, models, "cosine", rng=np.random.default_rng(0), n_folds=(1, 2))
-    refused("method must be one of", flexible_bootstrap, subjects, models, "tau-a", rng=np.random.default_rng(0))
-    refused("91 pairs", fit_weights, subjects, FlexibleModel(candidates[:, :6]), "cosine")
+    (subjects, candidates), rng = world(), np.random.default_rng(0)
+    models = [g.FlexibleModel(candidates)]
+    refused("deals folds at random", g.flexible_bootstrap, subjects, models, "cosine")
+    refused("3 stimuli each", g.flexible_bootstrap, subjects[:, :6], [candidates[0, :6]], "cosine", rng=rng)
+    refused("2 folds or more", g.flexible_bootstrap, subjects, models, "cosine", rng=rng, n_folds=(1, 2))
+    refused("method must be one of", g.flexible_bootstrap, subjects, models, "tau-a", rng=rng)
+    refused("91 pairs", g.fit_weights, subjects, g.FlexibleModel(candidates[:, :6]), "cosine")
+    of_subjects = {1: 1, 2: 2, 9: 2, 10: 3, 18: 3, 19: 4, 31: 4, 32: 5, 99: 5}  # each keeps several of what is drawn
+    of_stimuli = {6: 2, 18: 2, 19: 3, 37: 3, 38: 4, 63: 4, 64: 5, 99: 5}
+    assert {n: _default_folds(n, 6)[0] for n in of_subjects} == of_subjects
+    assert {n: _default_folds(1, n)[1] for n in of_stimuli} == of_stimuli
 
 
 def test_combinations_beside_selection_and_their_null() -> None:
     subjects, candidates = world(8)
-    models = {("net", "all"): FlexibleModel(candidates), ("net", "two"): FlexibleModel(candidates[1:3], "interpolate")}
+    models = {
+        ("net", "all"): g.FlexibleModel(candidates),
+        ("net", "two"): g.FlexibleModel(candidates[1:3], "interpolate"),
+    }
     sets = {"it": subjects[:, None], "v4": subjects[1:, None]}
-    found = score_combinations(sets, models, "pearson", 14, 5, 4, 0.1)
-    assert found[["reference", "model", "layer"]].to_numpy().tolist() == [
-        [name, "net", layer] for name in sets for layer in ("all", "two")
-    ]
+    found = g.score_combinations(sets, models, "pearson", 14, 5, 4, 0.1)
+    about = [[name, "net", layer] for name in sets for layer in ("all", "two")]
+    assert found[["reference", "model", "layer"]].to_numpy().tolist() == about
     for name, rdms in sets.items():
         rows, rng = found[found["reference"] == name], np.random.default_rng(4)
-        given = [*models.values(), *(FlexibleModel(model.rdms, "select") for model in models.values())]
-        result = flexible_bootstrap(rdms[:, 0], given, "pearson", 14, rng)
-        tests = [flexible_permutation_test(rdms[:, 0], model, "pearson", 5, rng) for model in models.values()]
+        given = [*models.values(), *(g.FlexibleModel(model.rdms, "select") for model in models.values())]
+        result = g.flexible_bootstrap(rdms[:, 0], given, "pearson", 14, rng)
+        tests = [g.flexible_permutation_test(rdms[:, 0], model, "pearson", 5, rng) for model in models.values()]
         se = result.se()[:2]
         gains = np.array([[1, 0, -1, 0, 0, 0], [0, 1, 0, -1, 0, 0]])
         expected = {
@@ -195,16 +174,8 @@ def test_combinations_beside_selection_and_their_null() -> None:
         }  # fmt: skip
         for column, values in expected.items():
             np.testing.assert_allclose(rows[column], values, err_msg=column)
-        weights = [fit_weights(rdms[:, 0], model, "pearson") for model in models.values()]
+        weights = [g.fit_weights(rdms[:, 0], model, "pearson") for model in models.values()]
         assert rows["weights"].tolist() == [" ".join(f"{w:.2f}" for w in each / each.sum()) for each in weights]
-    opposite = FlexibleModel(subjects.mean(axis=0).max() - subjects.mean(axis=0)[None])
-    none = score_combinations({"it": subjects[:, None]}, {("net", "none"): opposite}, "pearson", 5, 2, over="stimuli")
+    opposite = g.FlexibleModel(subjects.mean(axis=0).max() - subjects.mean(axis=0)[None])
+    none = g.score_combinations({"it": subjects[:, None]}, {("net", "none"): opposite}, "pearson", 5, 2, over="stimuli")
     assert none[["weights", "over"]].to_numpy().tolist() == [["0.00", "stimuli"]]
-
-
-def test_folds_are_more_where_each_keeps_several() -> None:
-    """Of what a draw holds of n, .632 n."""
-    of_subjects = {1: 1, 2: 2, 9: 2, 10: 3, 18: 3, 19: 4, 31: 4, 32: 5, 99: 5}
-    of_stimuli = {6: 2, 18: 2, 19: 3, 37: 3, 38: 4, 63: 4, 64: 5, 99: 5}
-    assert {n: _default_folds(n, 6)[0] for n in of_subjects} == of_subjects
-    assert {n: _default_folds(1, n)[1] for n in of_stimuli} == of_stimuli

@@ -6,28 +6,9 @@ import pytest
 import torch
 from refusals import refused
 
-from brainalign.checks import BrainalignError
-from brainalign.geometry import (
-    DIVERGENCES,
-    HumanAlignment,
-    HumanTeacher,
-    affine_head,
-    align_networks,
-    choice_entropy,
-    choice_probabilities,
-    choice_temperature,
-    cluster_objects,
-    draw_triplets,
-    judged_shares,
-    object_similarities,
-    odd_one_out_accuracy,
-    score_alignment,
-    triplet_levels,
-)
+import brainalign.geometry as g
 from brainalign.geometry.odd_one_out import log_choices
 from brainalign.geometry.odd_one_out.alignment_study import _over_objects
-
-TRIPLETS = np.array([[0, 1, 2], [3, 1, 0], [4, 2, 5], [5, 0, 3]])
 
 
 def drawn(n: int, n_triplets: int, seed: int = 0) -> np.ndarray:
@@ -39,13 +20,6 @@ def features(n: int = 30, p: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, p)) + 3
 
 
-def test_choices_of_tensors_are_those_of_arrays() -> None:
-    similarities = object_similarities(features(6))
-    expected = choice_probabilities(similarities, TRIPLETS)
-    found = log_choices(torch.from_numpy(similarities), torch.from_numpy(TRIPLETS)).exp()
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
-
-
 def test_divergences_by_hand() -> None:
     p, q = np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]]), np.array([[0.2, 0.2, 0.6], [0.2, 0.3, 0.5]])
     m = (p + q) / 2
@@ -54,145 +28,126 @@ def test_divergences_by_hand() -> None:
         return float(np.where(a > 0, a * np.log(np.where(a > 0, a, 1) / b), 0).sum(axis=1).mean())
 
     tensors = torch.from_numpy(q).log(), torch.from_numpy(p)
-    assert float(DIVERGENCES["kl"](*tensors)) == pytest.approx(kl(p, q))
-    assert float(DIVERGENCES["jsd"](*tensors)) == pytest.approx((kl(p, m) + kl(q, m)) / 2)
+    assert float(g.DIVERGENCES["kl"](*tensors)) == pytest.approx(kl(p, q))
+    assert float(g.DIVERGENCES["jsd"](*tensors)) == pytest.approx((kl(p, m) + kl(q, m)) / 2)
     opposite = torch.tensor([[1.0, 0, 0]]).double(), torch.tensor([[0, 0, 1.0]]).double()
-    assert float(DIVERGENCES["jsd"](opposite[0].clamp(1e-300).log(), opposite[1])) == pytest.approx(np.log(2))
+    assert float(g.DIVERGENCES["jsd"](opposite[0].clamp(1e-300).log(), opposite[1])) == pytest.approx(np.log(2))
 
 
 def test_the_temperature_of_given_choices_is_found() -> None:
-    similarities = object_similarities(features())
+    similarities = g.object_similarities(features())
     triplets = drawn(30, 500)
-    p = choice_probabilities(similarities / 3.7, triplets)
-    assert choice_temperature(similarities, triplets, p) == pytest.approx(3.7, rel=1e-4)
+    p = g.choice_probabilities(similarities / 3.7, triplets)
+    assert g.choice_temperature(similarities, triplets, p) == pytest.approx(3.7, rel=1e-4)
     # Of choices that have nothing to do with it, the entropy is as good as that of no choice.
-    useless = choice_temperature(similarities, np.random.default_rng(1).permuted(triplets, axis=1))
-    assert choice_entropy(choice_probabilities(similarities / useless, triplets)).mean() > 0.97 * np.log(3)
-    refused("equally similar", choice_temperature, np.ones((30, 30)), triplets)
-
-
-def test_entropies_and_shares_of_repeated_judgements() -> None:
-    np.testing.assert_allclose(choice_entropy(np.array([[1, 0, 0], [1, 1, 1] / np.float64(3)])), [0, np.log(3)])
-    judged = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 4, 5], [0, 1, 5], [5, 1, 0]])
-    triplets, shares = judged_shares(judged)
-    assert triplets.tolist() == [[1, 0, 2], [1, 0, 5]]
+    useless = g.choice_temperature(similarities, np.random.default_rng(1).permuted(triplets, axis=1))
+    assert g.choice_entropy(g.choice_probabilities(similarities / useless, triplets)).mean() > 0.97 * np.log(3)
+    refused("equally similar", g.choice_temperature, np.ones((30, 30)), triplets)
+    of_tensors = log_choices(torch.from_numpy(similarities / 3.7), torch.from_numpy(triplets)).exp()
+    np.testing.assert_allclose(of_tensors.numpy(), p, atol=1e-12)
+    np.testing.assert_allclose(g.choice_entropy(np.array([[1, 0, 0], [1, 1, 1] / np.float64(3)])), [0, np.log(3)])
+    several, shares = g.judged_shares(np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 4, 5], [0, 1, 5], [5, 1, 0]]))
+    assert several.tolist() == [[1, 0, 2], [1, 0, 5]]
     np.testing.assert_allclose(shares, [[0, 1 / 3, 2 / 3], [0, 1 / 2, 1 / 2]])
 
 
 @pytest.mark.parametrize("level", ["fine", "boundary", "coarse"])
 def test_triplets_are_of_their_level(level: str) -> None:
     groups = np.array(["a"] * 5 + ["b"] * 3 + ["c"] + ["d"] * 3)
-    triplets = draw_triplets(groups, 2000, np.random.default_rng(0), level)
-    assert set(triplet_levels(triplets, groups)) == {level}
+    triplets = g.draw_triplets(groups, 2000, np.random.default_rng(0), level)
+    assert set(g.triplet_levels(triplets, groups)) == {level}
     assert (np.diff(np.sort(triplets, axis=1), axis=1) > 0).all()
     if level == "boundary":
         assert (groups[triplets[:, 0]] == groups[triplets[:, 1]]).all()
     first = np.unique(groups[triplets[:, 0]], return_counts=True)[1] / 2000
     np.testing.assert_allclose(first, 1 / len(first), atol=0.04)  # groups, not objects, are equally probable
     assert level == "fine" or set(triplets[:, 2]) == set(range(12))
-
-
-def test_triplets_that_cannot_be_drawn() -> None:
-    with pytest.raises(BrainalignError, match="got 2 groups, the largest of 2 objects"):
-        draw_triplets(np.array([0, 0, 1]), 5, np.random.default_rng(0), "coarse")
-    refused("got 3 groups, the largest of 1 objects", draw_triplets, np.arange(3), 5, np.random.default_rng(0))
-    refused("level must be one of", draw_triplets, np.arange(3), 5, np.random.default_rng(0), "middling")
-    refused("30 clusters of 30 objects", cluster_objects, features(), 30)
-
-
-def test_clusters_are_the_groups_there_are() -> None:
     groups = np.repeat(np.arange(4), 10)
-    found = cluster_objects(8 * np.eye(4)[groups] + 0.1 * features(40, 4), 4)
+    found = g.cluster_objects(8 * np.eye(4)[groups] + 0.1 * features(40, 4), 4)
     assert len({*zip(groups.tolist(), found.tolist(), strict=True)}) == 4
 
 
 def test_the_penalty_is_chosen_on_other_objects() -> None:
     x, triplets = features(40), drawn(40, 3000)
     noise = np.random.default_rng(3).permuted(triplets, axis=1)
-    assert HumanTeacher(penalties=(1e-4, 10.0)).fit(x, noise).penalty_ == 10.0
+    assert g.HumanTeacher(penalties=(1e-4, 10.0)).fit(x, noise).penalty_ == 10.0
     y = x.copy()
     y[:, 4:] = 0
-    p = choice_probabilities(object_similarities(y - y.mean(axis=0)), triplets)
-    fitted = HumanTeacher(penalties=(1e-4, 10.0)).fit(x, triplets, p)
+    p = g.choice_probabilities(g.object_similarities(y - y.mean(axis=0)), triplets)
+    fitted = g.HumanTeacher(penalties=(1e-4, 10.0)).fit(x, triplets, p)
     assert fitted.penalty_ == 1e-4
     assert fitted.held_out_[1e-4] < fitted.held_out_[10.0]
 
 
-def test_what_a_teacher_refuses() -> None:
-    x, triplets = features(), drawn(30, 300)
-    refused("same features", HumanTeacher().fit, np.ones((30, 4)), triplets)
-    refused("no distribution", HumanTeacher().fit, x, triplets, np.ones((300, 3)))
-    with pytest.raises(BrainalignError, match="probabilities has 299 rows but triplets has 300"):
-        HumanTeacher().fit(x, triplets, np.full((299, 3), 1 / 3))
-    refused("numbered from 0 to 19", HumanTeacher().fit, x[:20], triplets)
-    with pytest.raises(BrainalignError, match="fitted on 8 features; got 7"):
-        HumanTeacher(penalties=(1.0,), max_iterations=1).fit(x, triplets).transform(x[:, 1:])
+def test_bad_input() -> None:
+    (x, triplets), rng = (features(), drawn(30, 300)), np.random.default_rng(0)
+    refused("got 2 groups, the largest of 2 objects", g.draw_triplets, np.array([0, 0, 1]), 5, rng, "coarse")
+    refused("got 3 groups, the largest of 1 objects", g.draw_triplets, np.arange(3), 5, rng)
+    refused("level must be one of", g.draw_triplets, np.arange(3), 5, rng, "middling")
+    refused("30 clusters of 30 objects", g.cluster_objects, x, 30)
+    teach, align = g.HumanTeacher().fit, g.HumanAlignment().fit
+    refused("same features", teach, np.ones((30, 4)), triplets)
+    refused("no distribution", teach, x, triplets, np.ones((300, 3)))
+    refused("probabilities has 299 rows but triplets has 300", teach, x, triplets, np.full((299, 3), 1 / 3))
+    refused("numbered from 0 to 19", teach, x[:20], triplets)
+    fitted = g.HumanTeacher(penalties=(1.0,), max_iterations=1).fit(x, triplets)
+    refused("fitted on 8 features; got 7", fitted.transform, x[:, 1:])
     for wrong in ({"penalties": ()}, {"local_weight": -1}, {"held_share": 1.0}, {"max_iterations": 0}):
-        with pytest.raises(BrainalignError):
-            HumanTeacher(**wrong)
+        refused(next(iter(wrong)), g.HumanTeacher, **wrong)
+    x, triplets, p = student_case()
+    refused("no weights", align, torch.nn.Flatten(), x, triplets, p)
+    layers = torch.nn.Sequential(torch.nn.Linear(6, 12), torch.nn.Unflatten(1, (2, 6)))
+    refused(r"features of shape \(40, 2, 6\)", align, layers, x, triplets, p)
+    refused("divergence must be one of 'jsd', 'kl'; got 'l2'", g.HumanAlignment, "l2")
+    for wrong in ({"temperature": 0.0}, {"decay": -1}, {"n_steps": 0}, {"learning_rate": 0}):
+        refused(next(iter(wrong)), g.HumanAlignment, **wrong)
 
 
 def student_case(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, triplets = features(40, 6, seed), drawn(40, 400, seed)
     y = x * [3, 1, 1, 0.2, 0.2, 0.2]
-    return x, triplets, choice_probabilities(object_similarities(y - y.mean(axis=0)), triplets)
+    return x, triplets, g.choice_probabilities(g.object_similarities(y - y.mean(axis=0)), triplets)
 
 
 def test_a_student_becomes_like_its_teacher() -> None:
     x, triplets, p = student_case()
 
-    def fitted(inputs: np.ndarray | torch.Tensor, n_steps: int) -> HumanAlignment:
-        student = HumanAlignment(n_steps=n_steps, learning_rate=3e-2, decay=0)
-        return student.fit(affine_head(6), inputs, triplets, p)
+    def fitted(inputs: np.ndarray | torch.Tensor, n_steps: int) -> g.HumanAlignment:
+        student = g.HumanAlignment(n_steps=n_steps, learning_rate=3e-2, decay=0)
+        return student.fit(g.affine_head(6), inputs, triplets, p)
 
     of_array, of_tensor = fitted(x, 800), fitted(torch.from_numpy(x), 20)
     assert of_array.losses_[-20:].mean() < 0.1 * of_array.losses_[:20].mean()
     np.testing.assert_allclose(of_array.choices(x, triplets), p, atol=0.1)
     np.testing.assert_array_equal(of_tensor.losses_, of_array.losses_[:20])
-
-
-def test_a_student_given_its_own_choices_stays() -> None:
-    x, triplets, _ = student_case()
-    p = choice_probabilities(object_similarities(x - x[np.unique(triplets)].mean(axis=0)) / 2, triplets)
-    fitted = HumanAlignment(n_steps=30, learning_rate=1e-4).fit(affine_head(6), x, triplets, p)
-    assert fitted.temperature_ == pytest.approx(2, rel=1e-3)
-    assert fitted.losses_[0] < 1e-6
-    assert fitted.losses_[-1] < 1e-4
-
-
-def test_what_a_student_refuses() -> None:
-    x, triplets, p = student_case()
-    refused("no weights", HumanAlignment().fit, torch.nn.Flatten(), x, triplets, p)
-    layers = torch.nn.Sequential(torch.nn.Linear(6, 12), torch.nn.Unflatten(1, (2, 6)))
-    refused(r"features of shape \(40, 2, 6\)", HumanAlignment().fit, layers, x, triplets, p)
-    refused("divergence must be one of 'jsd', 'kl'; got 'l2'", HumanAlignment, "l2")
-    for wrong in ({"temperature": 0.0}, {"decay": -1}, {"n_steps": 0}, {"learning_rate": 0}):
-        with pytest.raises(BrainalignError):
-            HumanAlignment(**wrong)
+    p = g.choice_probabilities(g.object_similarities(x - x[np.unique(triplets)].mean(axis=0)) / 2, triplets)
+    own = g.HumanAlignment(n_steps=30, learning_rate=1e-4).fit(
+        g.affine_head(6), x, triplets, p
+    )  # given its own, it stays
+    assert own.temperature_ == pytest.approx(2, rel=1e-3)
+    assert own.losses_[0] < 1e-6
+    assert own.losses_[-1] < 1e-4
 
 
 def test_scores_of_who_knows_everything_and_of_who_knows_nothing() -> None:
-    similarities = object_similarities(features(30, 3))
+    similarities = g.object_similarities(features(30, 3))
     triplets, groups = drawn(30, 900), np.arange(30) // 10
-    p = choice_probabilities(similarities, triplets)
-    known = {score.level: score for score in score_alignment(similarities, triplets, p, groups)}
+    p = g.choice_probabilities(similarities, triplets)
+    known = {score.level: score for score in g.score_alignment(similarities, triplets, p, groups)}
     assert list(known) == ["all", "fine", "boundary", "coarse"]
     assert sum(score.n_triplets for score in known.values()) == 2 * 900
     for score in known.values():
         assert score.accuracy == pytest.approx(score.ceiling)
         assert score.divergence == pytest.approx(0, abs=1e-12)
         assert score.uncertainty_r == pytest.approx(1)
-    (nothing,) = score_alignment(np.zeros((30, 30)), triplets, p)
+    (nothing,) = g.score_alignment(np.zeros((30, 30)), triplets, p)
     assert nothing.accuracy == pytest.approx(1 / 3)
-    assert np.isnan(nothing.uncertainty_r)
-    (judged,) = score_alignment(similarities, triplets)
-    assert np.isnan(judged.ceiling)
-    assert np.isnan(judged.uncertainty_r)
-    times = choice_entropy(p) ** 2 + 0.3
-    assert score_alignment(similarities, triplets, uncertainty=times)[0].uncertainty_r == pytest.approx(1)
-    with pytest.raises(BrainalignError, match="uncertainty has 3 rows but triplets has 900"):
-        score_alignment(similarities, triplets, uncertainty=times[:3])
-    refused("groups has 29 rows", score_alignment, similarities, triplets, groups=groups[1:])
+    (judged,) = g.score_alignment(similarities, triplets)
+    assert np.isnan([nothing.uncertainty_r, judged.ceiling, judged.uncertainty_r]).all()
+    times = g.choice_entropy(p) ** 2 + 0.3
+    assert g.score_alignment(similarities, triplets, uncertainty=times)[0].uncertainty_r == pytest.approx(1)
+    refused("uncertainty has 3 rows", g.score_alignment, similarities, triplets, uncertainty=times[:3])
+    refused("groups has 29 rows", g.score_alignment, similarities, triplets, groups=groups[1:])
 
 
 def test_errors_of_gains_are_over_objects() -> None:
@@ -211,8 +166,8 @@ def test_errors_of_gains_are_over_objects() -> None:
 def test_a_teacher_minimises_its_loss() -> None:
     """The gradient of the loss as written down is 0 at what was found; objects in no triplet are not looked at."""
     x, triplets = features(30, 5), drawn(25, 300)
-    p = choice_probabilities(object_similarities((x - x.mean(axis=0)) * [3, 1, 1, 0.2, 0.2]), triplets)
-    teacher = HumanTeacher((0.02,), local_weight=0.3, local_temperature=0.4).fit(x, triplets, p)
+    p = g.choice_probabilities(g.object_similarities((x - x.mean(axis=0)) * [3, 1, 1, 0.2, 0.2]), triplets)
+    teacher = g.HumanTeacher((0.02,), local_weight=0.3, local_temperature=0.4).fit(x, triplets, p)
     centred = x[:25] - x[:25].mean(axis=0)
     np.testing.assert_allclose(teacher.centre_, x[:25].mean(axis=0))
     assert teacher.scale_ == pytest.approx(np.sqrt((centred**2).sum() / 25))
@@ -238,20 +193,20 @@ def test_a_teacher_minimises_its_loss() -> None:
     assert loss(*found) < loss(torch.eye(5).double(), torch.zeros(5).double())
 
 
-@pytest.mark.parametrize("divergence", list(DIVERGENCES))
+@pytest.mark.parametrize("divergence", list(g.DIVERGENCES))
 def test_a_student_is_trained_in_a_plain_loop_of_adam(divergence: str) -> None:
     x, triplets, p = student_case()
-    found = HumanAlignment(divergence, 30.0, 20, 6, 150, 0.01, 4).fit(affine_head(6), x, triplets, p)
+    found = g.HumanAlignment(divergence, 30.0, 20, 6, 150, 0.01, 4).fit(g.affine_head(6), x, triplets, p)
     rng = np.random.default_rng(4)
     order = np.concatenate([rng.permutation(400) for _ in range(3)])
-    head, start = affine_head(6), list(affine_head(6).parameters())
+    head, start = g.affine_head(6), list(g.affine_head(6).parameters())
     solver = torch.optim.Adam(head.parameters(), lr=0.01)
     centre = torch.from_numpy(x[np.unique(triplets)].mean(axis=0))
     losses = []
     for rows in order[: 6 * 150].reshape(6, 150):
         z = head(torch.from_numpy(x).float()).double() - centre
         choices = log_choices(z @ z.T / 30.0, torch.from_numpy(triplets[rows]))
-        loss = DIVERGENCES[divergence](choices, torch.from_numpy(p[rows]))
+        loss = g.DIVERGENCES[divergence](choices, torch.from_numpy(p[rows]))
         solver.zero_grad()
         loss.backward()
         solver.step()
@@ -271,7 +226,7 @@ def test_networks_are_aligned_number_by_number() -> None:
     rng = np.random.default_rng(0)
     x, all_three = features(30, 6), drawn(30, 900)
     triplets = all_three[np.sort(np.unique(np.sort(all_three, axis=1), axis=0, return_index=True)[1])]
-    p = choice_probabilities(object_similarities((x - x.mean(axis=0)) * [2, 1, 1, 0.2, 0.2, 0.2]), triplets)
+    p = g.choice_probabilities(g.object_similarities((x - x.mean(axis=0)) * [2, 1, 1, 0.2, 0.2, 0.2]), triplets)
     layers = {
         ("net", "noise"): rng.normal(size=(30, 5)), ("net", "deep"): x, ("other", "noise"): rng.normal(size=(30, 4)),
         ("other", "near"): 4 * x[:, ::-1] + rng.normal(size=x.shape), ("third", "only"): 0.1 * x[:, :4],
@@ -279,48 +234,48 @@ def test_networks_are_aligned_number_by_number() -> None:
     train, groups = (triplets[:400], p[:400]), np.arange(30) // 6
     tests = {"soft": (triplets[400:550], p[400:550]), "hard": (triplets[550:], None)}
 
-    def make_teacher() -> HumanTeacher:
-        return HumanTeacher((1e-3, 1e-1), max_iterations=12, seed=2)
+    def make_teacher() -> g.HumanTeacher:
+        return g.HumanTeacher((1e-3, 1e-1), max_iterations=12, seed=2)
 
-    def make_student(n: int) -> HumanAlignment:
-        return HumanAlignment(n_steps=4, batch_size=50, seed=n)
+    def make_student(n: int) -> g.HumanAlignment:
+        return g.HumanAlignment(n_steps=4, batch_size=50, seed=n)
 
     sizes = {"n_clusters": 4, "n_triplets": 60, "groups": groups, "draws": 8, "seed": 3}
-    study = align_networks(layers, train, tests, "net", make_teacher, make_student, **sizes)
+    study = g.align_networks(layers, train, tests, "net", make_teacher, make_student, **sizes)
     keys = [("net", "deep"), ("other", "near"), ("third", "only")]
     assert study.teacher == keys[0]
     assert list(study.aligned) == list(study.unaligned) == keys
     seen, again = np.unique(train[0]), np.random.default_rng(3)
     teacher = make_teacher().fit(x, *train)
     assert study.penalty == teacher.penalty_
-    shuffled = HumanTeacher((teacher.penalty_,), max_iterations=12, seed=2)
+    shuffled = g.HumanTeacher((teacher.penalty_,), max_iterations=12, seed=2)
     shuffled.fit(x, train[0], again.permuted(train[1], axis=1))
-    shown = seen[draw_triplets(cluster_objects(teacher.transform(x[seen]), 4, 3), 60, again)]
+    shown = seen[g.draw_triplets(g.cluster_objects(teacher.transform(x[seen]), 4, 3), 60, again)]
     found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for key in keys:
         centred = layers[key] - layers[key][seen].mean(axis=0)
-        plain = object_similarities(centred)
-        found[key] = {"unaligned": plain / choice_temperature(plain, *train)}
+        plain = g.object_similarities(centred)
+        found[key] = {"unaligned": plain / g.choice_temperature(plain, *train)}
         if key == keys[0]:
-            found[key] |= {"aligned": object_similarities(teacher.transform(x))}
-            found[key] |= {"shuffled choices": object_similarities(shuffled.transform(x))}
-            lessons = {name: choice_probabilities(s, shown) for name, s in found[key].items()}
+            found[key] |= {"aligned": g.object_similarities(teacher.transform(x))}
+            found[key] |= {"shuffled choices": g.object_similarities(shuffled.transform(x))}
+            lessons = {name: g.choice_probabilities(s, shown) for name, s in found[key].items()}
             lessons["unaligned teacher"] = lessons.pop("unaligned")
             continue
         scaled = centred / np.sqrt((centred[seen] ** 2).sum(axis=1).mean())
         n = scaled.shape[1]
         for name, lesson in lessons.items():
-            found[key][name] = make_student(n).fit(affine_head(n), scaled, shown, lesson).similarities(scaled)
+            found[key][name] = make_student(n).fit(g.affine_head(n), scaled, shown, lesson).similarities(scaled)
     rows = []
     for key, of_control in found.items():
         for split, (some, chosen) in tests.items():
             hits: dict[str, np.ndarray] = {}
             for control, similarities in of_control.items():
                 target = np.tile([0, 0, 1.0], (len(some), 1)) if chosen is None else chosen
-                each = [odd_one_out_accuracy(similarities, some[[k]], target[[k]]) for k in range(len(some))]
+                each = [g.odd_one_out_accuracy(similarities, some[[k]], target[[k]]) for k in range(len(some))]
                 hits[control] = np.array(each)
                 gain = hits[control] - hits["unaligned"]
-                for score in score_alignment(similarities, some, chosen, groups):
+                for score in g.score_alignment(similarities, some, chosen, groups):
                     mine = slice(None) if score.rows is None else score.rows
                     about = ("teacher" if key == keys[0] else "student", *key, control, split, score.level)
                     values = (score.accuracy, score.ceiling, score.divergence, score.uncertainty_r, score.n_triplets)
@@ -329,8 +284,8 @@ def test_networks_are_aligned_number_by_number() -> None:
     columns += ["uncertainty_r", "n_triplets", "gain", "gain_se"]
     pd.testing.assert_frame_equal(study.scores, pd.DataFrame(rows, columns=columns), rtol=1e-3, atol=1e-3)
     for key in keys:
-        aligned = object_similarities(study.aligned[key](layers[key]))
+        aligned = g.object_similarities(study.aligned[key](layers[key]))
         np.testing.assert_allclose(aligned, found[key]["aligned"], rtol=1e-3, atol=1e-3)
     wide = {("net", "wide"): np.zeros((3, 4097))}
     given = (wide, train, {}, "net", make_teacher, make_student)
-    refused("layer .wide. of .net. has 4097 features; .* more than 4096", align_networks, *given, **sizes)
+    refused("layer .wide. of .net. has 4097 features; .* more than 4096", g.align_networks, *given, **sizes)

@@ -7,16 +7,7 @@ import pytest
 from refusals import refused
 from scipy.stats import rankdata
 
-from brainalign.geometry import (
-    FAMILIES,
-    compare,
-    geotopological,
-    identify_regions,
-    layer_agreement,
-    rdm,
-    threshold_family,
-    threshold_grid,
-)
+import brainalign.geometry as g
 from brainalign.geometry.topology import RankedRdms
 from brainalign.simulation import region_patterns
 
@@ -25,7 +16,7 @@ CELLS = np.array([(0.0, 1.0), (0.0, 0.5), (0.2, 0.8), (0.45, 0.55), (0.5, 0.5), 
 
 @pytest.fixture(scope="module")
 def rdms() -> np.ndarray:
-    return rdm(region_patterns("outliers", 5, 3, 12, seed=3), "euclidean")
+    return g.rdm(region_patterns("outliers", 5, 3, 12, seed=3), "euclidean")
 
 
 def centroid_accuracy(rdms: np.ndarray, who: list[int], copies: np.ndarray | None = None) -> np.ndarray:
@@ -37,23 +28,22 @@ def centroid_accuracy(rdms: np.ndarray, who: list[int], copies: np.ndarray | Non
     for s in who:
         rest = [t for t in who if t != s]
         mean = np.average(unit[rest], axis=0, weights=copies[rest])
-        hits[s] = (compare(rdms[s], mean, "pearson").argmax(axis=1) == np.arange(rdms.shape[1])).sum()
+        hits[s] = (g.compare(rdms[s], mean, "pearson").argmax(axis=1) == np.arange(rdms.shape[1])).sum()
     return hits
 
 
 def test_the_grid_and_its_families() -> None:
-    grid = threshold_grid()
+    grid = g.threshold_grid()
     assert len(grid) == 21 * 20 / 2 + 19
     assert (grid[:, 0] <= grid[:, 1]).all()
-    families = {name: [tuple(cell) for cell in grid if threshold_family(*cell) == name] for name in FAMILIES}
+    families = {name: [tuple(cell) for cell in grid if g.threshold_family(*cell) == name] for name in g.FAMILIES}
     assert sum(map(len, families.values())) == len(grid)
-    assert families["topology"] == [
-        (a, b) for a, b in map(tuple, grid) if 0.39 < a <= b < 0.61
-    ]  # sums of steps are not exact
+    # Sums of steps are not exact.
+    assert families["topology"] == [(a, b) for a, b in map(tuple, grid) if 0.39 < a <= b < 0.61]
     assert {(0.0, 0.8), (0.2, 1.0), (0.1, 0.9), (0.0, 1.0)} <= {tuple(np.round(c, 2)) for c in families["geometry"]}
     assert all(a + b <= 0.4 + 1e-9 for a, b in families["local"])
     assert all(a + b >= 1.6 - 1e-9 for a, b in families["global"])
-    refused("step must divide 1", threshold_grid, 0.3)
+    refused("step must divide 1", g.threshold_grid, 0.3)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -61,27 +51,25 @@ def test_all_thresholds_at_once_equal_one_transform_after_another(rdms: np.ndarr
     flat = rdms.reshape(15, -1)
     flat = np.round(flat, 0) if ties else flat
     for gram, (lower, upper) in zip(RankedRdms(flat).grams(CELLS), CELLS, strict=True):
-        forms = geotopological(flat, lower, upper)
-        np.testing.assert_allclose(gram, np.nan_to_num(compare(forms, forms, "pearson")), atol=1e-12)
+        forms = g.geotopological(flat, lower, upper)
+        np.testing.assert_allclose(gram, np.nan_to_num(g.compare(forms, forms, "pearson")), atol=1e-12)
 
 
 def test_drawn_pairs_have_the_ranks_of_the_drawn_pairs(rdms: np.ndarray) -> None:
     flat = rdms.reshape(15, -1)
     weights = np.random.default_rng(0).integers(0, 4, flat.shape[1])
     n = 16  # as many pairs as 16 stimuli have, so that the transform takes them
-    while weights.sum() != n * (n - 1) // 2:
-        weights[np.argmax(weights) if weights.sum() > n * (n - 1) // 2 else np.argmin(weights)] += np.sign(
-            n * (n - 1) // 2 - weights.sum()
-        )
+    while (excess := weights.sum() - n * (n - 1) // 2) != 0:
+        weights[weights.argmax() if excess > 0 else weights.argmin()] -= np.sign(excess)
     repeated = np.repeat(flat, weights, axis=1)
     for gram, (lower, upper) in zip(RankedRdms(flat).grams(CELLS, weights), CELLS, strict=True):
-        forms = geotopological(repeated, lower, upper)
-        np.testing.assert_allclose(gram, compare(forms, forms, "pearson"), atol=1e-12)
+        forms = g.geotopological(repeated, lower, upper)
+        np.testing.assert_allclose(gram, g.compare(forms, forms, "pearson"), atol=1e-12)
 
 
 def test_accuracy_and_nested_choice_follow_their_definitions(rdms: np.ndarray) -> None:
-    found = identify_regions(rdms, CELLS)
-    forms = [geotopological(rdms, *cell) for cell in CELLS]
+    found = g.identify_regions(rdms, CELLS)
+    forms = [g.geotopological(rdms, *cell) for cell in CELLS]
     hits = np.array([centroid_accuracy(some, list(range(5))) for some in forms])
     np.testing.assert_allclose(found.accuracy, hits.sum(axis=1) / 15)
     assert found.raw == pytest.approx(centroid_accuracy(rdms, list(range(5))).sum() / 15)
@@ -95,18 +83,27 @@ def test_accuracy_and_nested_choice_follow_their_definitions(rdms: np.ndarray) -
     assert found.nested == pytest.approx(total / 15)
     assert found.chance == pytest.approx(1 / 3)
     assert (found.n_tested, found.n_pairs, found.n_missing_pairs) == (15, 66, 0)
-
-
-def test_thresholds_of_a_subject_do_not_depend_on_it(rdms: np.ndarray) -> None:
     spoilt = rdms.copy()
-    spoilt[0] = np.random.default_rng(0).random(spoilt[0].shape)
-    np.testing.assert_array_equal(identify_regions(rdms).chosen[0], identify_regions(spoilt).chosen[0])
+    spoilt[0] = np.random.default_rng(0).random(spoilt[0].shape)  # whose own thresholds do not depend on it
+    np.testing.assert_array_equal(g.identify_regions(spoilt, CELLS).chosen[0], found.chosen[0])
+    null = g.identify_regions(rdms, CELLS, n_shuffles=200, rng=np.random.default_rng(0))
+    assert abs(null.shuffled.mean() - 1 / 3) <= 3 * null.shuffled.std() / np.sqrt(200) + 0.02
+    assert null.shuffled_best.mean() > null.shuffled.mean() + 0.05  # looking for the maximum is optimistic
+    for call, message in (
+        (lambda: g.identify_regions(rdms[:2]), "3 or more subjects; got 2"),
+        (lambda: g.identify_regions(rdms[:, :1]), "2 or more regions; got 1"),
+        (lambda: g.identify_regions(rdms[0]), "n_subjects, n_regions, n_pairs"),
+        (lambda: g.identify_regions(rdms, n_boot=3), "need rng"),
+        (lambda: found.at(0.3, 0.31), "not on the grid"),
+        (lambda: g.identify_regions(rdms * np.nan), "0 of 66 pairs"),
+    ):
+        refused(message, call)
 
 
 def test_copies_of_a_subject_stay_on_one_side(rdms: np.ndarray) -> None:
     """A draw equals the definition on the drawn stimuli, with weights for copies and none of them in its own mean."""
     subjects, stimuli = np.array([[0, 0, 2, 3, 3]]), np.array([[0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 9, 11]])
-    found = identify_regions(rdms, CELLS, draws=(subjects, stimuli))
+    found = g.identify_regions(rdms, CELLS, draws=(subjects, stimuli))
     i, j = np.triu_indices(12, 1)
     a, b = stimuli[0][i], stimuli[0][j]
     pair = np.zeros((12, 12), dtype=int)
@@ -123,7 +120,7 @@ def test_copies_of_a_subject_stay_on_one_side(rdms: np.ndarray) -> None:
         hits = (copies * centroid_accuracy(forms, [0, 2, 3], copies)).sum() / 15
         assert found.draws[0, k] == pytest.approx(hits)
     assert found.dropped_pairs[0] == 66 - 45  # ten different stimuli of twelve
-    alone = identify_regions(rdms, CELLS, draws=(np.full((1, 5), 2), stimuli))
+    alone = g.identify_regions(rdms, CELLS, draws=(np.full((1, 5), 2), stimuli))
     assert np.isnan(alone.draws).all()
     assert np.isnan(alone.nested_draws).all()
 
@@ -132,7 +129,7 @@ def test_missing_regions_and_pairs_are_counted(rdms: np.ndarray) -> None:
     gaps = rdms.copy()
     gaps[0, 1], gaps[1:, 2], gaps[2, 0, 5] = np.nan, np.nan, np.nan
     draws = np.array([[0, 1, 2, 3, 4], [0, 0, 1, 1, 2]]), np.tile(np.arange(12), (2, 1))
-    found = identify_regions(gaps, CELLS, draws=draws)
+    found = g.identify_regions(gaps, CELLS, draws=draws)
     assert (found.n_tested, found.n_missing_pairs) == (9, 1)  # region 2 of subject 0 has nobody to be compared with
     assert found.vanished.tolist() == [1, 2]
     np.testing.assert_allclose(found.draws[0], found.accuracy)
@@ -146,38 +143,16 @@ def test_missing_regions_and_pairs_are_counted(rdms: np.ndarray) -> None:
     assert found.accuracy[0] == pytest.approx(hits / 9)
 
 
-def test_labels_that_mean_nothing_are_named_at_chance(rdms: np.ndarray) -> None:
-    rng = np.random.default_rng(0)
-    found = identify_regions(rdms, CELLS, n_shuffles=200, rng=rng)
-    assert abs(found.shuffled.mean() - 1 / 3) <= 3 * found.shuffled.std() / np.sqrt(200) + 0.02
-    assert found.shuffled_best.mean() > found.shuffled.mean() + 0.05  # looking for the maximum is optimistic
-
-
 def test_layers_against_regions(rdms: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     true = rdms.mean(axis=0)  # a layer for each region
     layers = np.concatenate([true, rng.random((2, 66))])
-    found = layer_agreement(rdms, layers, {"rank": (0.0, 1.0), "raw": None})
+    found = g.layer_agreement(rdms, layers, {"rank": (0.0, 1.0), "raw": None})
     assert found["rank"].best.tolist() == [0, 1, 2]
     assert found["rank"].agreement.min() >= 0.6
-    np.testing.assert_allclose(found["rank"].fit[3], compare(rdms[3], layers, "spearman"))
-    np.testing.assert_allclose(found["raw"].fit[3], compare(rdms[3], layers, "pearson"))
+    np.testing.assert_allclose(found["rank"].fit[3], g.compare(rdms[3], layers, "spearman"))
+    np.testing.assert_allclose(found["raw"].fit[3], g.compare(rdms[3], layers, "pearson"))
     gone = rdms.copy()
     gone[:, 1] = np.nan
-    assert layer_agreement(gone, layers, {"rank": (0.0, 1.0)})["rank"].best.tolist() == [0, -1, 2]
-    refused("66 pairs and those of layers 65", layer_agreement, rdms, layers[:, 1:], {"raw": None})
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda d: identify_regions(d[:2]), "3 or more subjects; got 2"),
-        (lambda d: identify_regions(d[:, :1]), "2 or more regions; got 1"),
-        (lambda d: identify_regions(d[0]), "n_subjects, n_regions, n_pairs"),
-        (lambda d: identify_regions(d, n_boot=3), "need rng"),
-        (lambda d: identify_regions(d, CELLS).at(0.3, 0.31), "not on the grid"),
-        (lambda d: identify_regions(d * np.nan), "0 of 66 pairs"),
-    ],
-)
-def test_mistakes_are_named(rdms: np.ndarray, call, message: str) -> None:
-    refused(message, call, rdms)
+    assert g.layer_agreement(gone, layers, {"rank": (0.0, 1.0)})["rank"].best.tolist() == [0, -1, 2]
+    refused("66 pairs and those of layers 65", g.layer_agreement, rdms, layers[:, 1:], {"raw": None})

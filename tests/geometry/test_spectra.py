@@ -11,24 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import entropy
 from sklearn.linear_model import Ridge as PlainRidge
 
-from brainalign.checks import BrainalignError
-from brainalign.geometry import (
-    DIMENSIONS,
-    balanced_categories,
-    category_manifolds,
-    compare_dimensions,
-    cross_validated_spectrum,
-    eigenspectrum,
-    equal_variance,
-    feature_bias,
-    manifold_capacity,
-    neural_collapse,
-    participation_ratio,
-    power_law,
-    rankme,
-    two_nn,
-    whitened,
-)
+import brainalign.geometry as g
 from brainalign.regression import Ridge
 
 
@@ -40,10 +23,10 @@ def power(n: int, p: int, rng: np.random.Generator, alpha: float = 1.0) -> np.nd
 def test_participation_ratio_of_white_noise() -> None:
     rng = np.random.default_rng(0)
     for n, p in ((200, 50), (100, 300)):
-        found = np.mean([participation_ratio(rng.normal(size=(n, p)) + 5) for _ in range(5)])
+        found = np.mean([g.participation_ratio(rng.normal(size=(n, p)) + 5) for _ in range(5)])
         assert found == pytest.approx(p / (1 + p / n), rel=0.03)
-    assert participation_ratio(np.eye(9)[:, :8] * 3) == pytest.approx(8, rel=0.3)
-    assert np.isnan(participation_ratio(np.ones((5, 3))))
+    assert g.participation_ratio(np.eye(9)[:, :8] * 3) == pytest.approx(8, rel=0.3)
+    assert np.isnan(g.participation_ratio(np.ones((5, 3))))
 
 
 def test_rankme_of_both_kinds() -> None:
@@ -51,78 +34,52 @@ def test_rankme_of_both_kinds() -> None:
     for spectrum in ("singular", "eigen"):
         for center in (True, False):
             sizes = np.linalg.svd(X - center * X.mean(0), compute_uv=False) ** (2 if spectrum == "eigen" else 1)
-            assert rankme(X, spectrum=spectrum, center=center) == pytest.approx(np.exp(entropy(sizes)), rel=1e-4)
-    assert rankme(np.eye(7)) == pytest.approx(7, rel=1e-4)
-    assert rankme(X, center=False) < rankme(X, center=True)  # an offset is one large dimension
-    refused("spectrum must be one of 'eigen', 'singular'", rankme, X, spectrum="squared")
+            assert g.rankme(X, spectrum=spectrum, center=center) == pytest.approx(np.exp(entropy(sizes)), rel=1e-4)
+    assert g.rankme(np.eye(7)) == pytest.approx(7, rel=1e-4)
+    assert g.rankme(X, center=False) < g.rankme(X, center=True)  # an offset is one large dimension
+    refused("spectrum must be one of 'eigen', 'singular'", g.rankme, X, spectrum="squared")
 
 
 def test_exponent_over_a_fixed_range() -> None:
     exact = np.arange(1.0, 201) ** -1.3
-    found = power_law(exact)
+    found = g.power_law(exact)
     assert found.exponent == pytest.approx(1.3, abs=1e-12)
     assert (found.r2, found.n_used, found.n_left_out) == (pytest.approx(1), 90, 0)
     rng = np.random.default_rng(2)
-    values = eigenspectrum(power(500, 500, rng))
-    assert power_law(values).exponent == pytest.approx(1, abs=0.12)
-    assert power_law(values, (200, 450)).exponent > 1.3  # the tail of a sample is not that of the truth
+    values = g.eigenspectrum(power(500, 500, rng))
+    assert g.power_law(values).exponent == pytest.approx(1, abs=0.12)
+    assert g.power_law(values, (200, 450)).exponent > 1.3  # the tail of a sample is not that of the truth
     negative = np.where(np.arange(200) % 2 == 1, -exact, exact)
-    assert power_law(negative).n_left_out == 45
-    refused("ranks 11 to 100 does not lie in a spectrum of 40", power_law, exact[:40])
+    assert g.power_law(negative).n_left_out == 45
+    refused("ranks 11 to 100 does not lie in a spectrum of 40", g.power_law, exact[:40])
 
 
 def test_cross_validation_takes_the_noise_out_of_a_spectrum() -> None:
     rng = np.random.default_rng(3)
     signal = power(1000, 700, rng)
     A, B = (signal + 0.2 * rng.normal(size=signal.shape) for _ in range(2))
-    assert power_law(eigenspectrum(A)).exponent == pytest.approx(0.28, abs=0.04)
-    assert power_law(cross_validated_spectrum(A, B)).exponent == pytest.approx(0.74, abs=0.06)
-    noise = cross_validated_spectrum(rng.normal(size=(200, 50)), rng.normal(size=(200, 50)))
+    assert g.power_law(g.eigenspectrum(A)).exponent == pytest.approx(0.28, abs=0.04)
+    assert g.power_law(g.cross_validated_spectrum(A, B)).exponent == pytest.approx(0.74, abs=0.06)
+    noise = g.cross_validated_spectrum(rng.normal(size=(200, 50)), rng.normal(size=(200, 50)))
     assert abs(noise.mean()) < 4 * noise.std() / np.sqrt(50)
     assert (noise < 0).any()
-    assert cross_validated_spectrum(A[:50, :9], A[:50, :9]) == pytest.approx(eigenspectrum(A[:50, :9]))
-    refused("repeats have the same units", cross_validated_spectrum, A, B[:, :5])
+    assert g.cross_validated_spectrum(A[:50, :9], A[:50, :9]) == pytest.approx(g.eigenspectrum(A[:50, :9]))
+    refused("repeats have the same units", g.cross_validated_spectrum, A, B[:, :5])
 
 
 @pytest.mark.parametrize("d", [2, 5, 10])
 def test_two_nearest_neighbours(d: int) -> None:
     rng = np.random.default_rng(d)
     X = rng.normal(size=(1500, d)) @ np.linalg.qr(rng.normal(size=(20, d)))[0].T
-    found = two_nn(X)
+    found = g.two_nn(X)
     assert found.dimension == pytest.approx(d, rel=0.1)
-    twice = two_nn(np.vstack([X, X[:100]]))
+    twice = g.two_nn(np.vstack([X, X[:100]]))
     assert (twice.n, twice.n_duplicates) == (1500, 100)
     assert twice.dimension == pytest.approx(found.dimension)
-    assert np.isnan(two_nn(np.ones((8, 2))).dimension)
-
-
-def test_three_points_have_two_neighbours() -> None:
-    found = two_nn(np.array([[0.0], [1.0], [3.0], [3.0]]))
-    ratios = np.array([3 / 1, 2 / 1, 3 / 2])
-    assert found.dimension == pytest.approx(2 / np.log(ratios).sum())
-    assert (found.n, found.n_duplicates) == (3, 1)
-
-
-def test_dimensions_are_compared_at_equal_numbers_only() -> None:
-    rng = np.random.default_rng(4)
-    X = rng.normal(size=(150, 60))
-    with pytest.raises(BrainalignError, match=r"more has 150 stimuli but fewer has 75: .* give n_stimuli=75"):
-        compare_dimensions({"more": X, "fewer": X[:75]})
-    table = compare_dimensions({"more": X, "fewer": X[:75]}, n_stimuli=75, draws=8).set_index(["name", "measure"])
-    ratio = table["value"].xs("participation ratio", level="measure")
-    assert ratio["more"] == pytest.approx(ratio["fewer"], rel=0.05)
-    assert np.isnan(table.loc[("more", list(DIMENSIONS)[3]), "value"])  # the range does not fit into 60 units
-    with pytest.raises(BrainalignError, match="n_stimuli must be 3 to the 75 stimuli of fewer; got 80"):
-        compare_dimensions({"more": X, "fewer": X[:75]}, n_stimuli=80)
-
-
-def test_capacity_of_points_is_two() -> None:
-    rng = np.random.default_rng(5)
-    X, labels = np.repeat(rng.normal(size=(10, 40)), 3, axis=0), np.repeat(np.arange(10), 3)
-    found = manifold_capacity(X, labels, 200)
-    assert found.capacity == pytest.approx(np.full(10, 2.0))
-    assert found.mean_capacity == pytest.approx(2)
-    assert found.radius == pytest.approx(np.zeros(10))
+    assert np.isnan(g.two_nn(np.ones((8, 2))).dimension)
+    three = g.two_nn(np.array([[0.0], [1.0], [3.0], [3.0]]))
+    assert three.dimension == pytest.approx(2 / np.log([3 / 1, 2 / 1, 3 / 2]).sum())
+    assert (three.n, three.n_duplicates) == (3, 1)
 
 
 def test_capacity_of_circles_against_the_integral() -> None:
@@ -145,44 +102,25 @@ def test_capacity_of_circles_against_the_integral() -> None:
         return value * t * np.exp(-(t**2) / 2) * np.exp(-(t0**2) / 2) / np.sqrt(2 * np.pi)
 
     truth = 1 / dblquad(cost, 0, 8, -8, 8, epsabs=1e-4)[0]
-    found = manifold_capacity(X, np.repeat(["a", "b"], 24), 800)
+    found = g.manifold_capacity(X, np.repeat(["a", "b"], 24), 800)
     assert found.mean_capacity == pytest.approx(truth, rel=0.06)
     assert found.radius == pytest.approx(np.full(2, radius), rel=0.1)
-    wide = manifold_capacity(np.vstack([axes[0] + 3 * circle, -axes[0] + 3 * circle]), np.repeat([0, 1], 24), 100)
+    points = g.manifold_capacity(np.repeat(rng.normal(size=(10, 40)), 3, axis=0), np.repeat(np.arange(10), 3), 200)
+    assert points.capacity == pytest.approx(np.full(10, 2.0))
+    assert points.mean_capacity == pytest.approx(2)
+    assert points.radius == pytest.approx(np.zeros(10))
+    wide = g.manifold_capacity(np.vstack([axes[0] + 3 * circle, -axes[0] + 3 * circle]), np.repeat([0, 1], 24), 100)
     assert wide.mean_capacity < found.mean_capacity < 2
-    refused("2 manifolds and an even number of probes; got 1 and 200", manifold_capacity, X, np.zeros(48))
-
-
-def simplex(n_classes: int, n_each: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    means = np.eye(n_classes) - 1 / n_classes
-    labels = np.repeat(np.arange(n_classes), n_each)
-    X = np.hstack([means, np.zeros((n_classes, 10))])[labels]
-    return X + noise * rng.normal(size=X.shape), labels
-
-
-def test_collapse_of_a_simplex() -> None:
-    rng = np.random.default_rng(7)
-    X, labels = simplex(5, 20, 1e-3, rng)
-    weights = np.hstack([np.eye(5) - 1 / 5, np.zeros((5, 10))])
-    found = neural_collapse(X, labels, classifier=(2 * weights, np.zeros(5)))
-    for value in (found.nc1, found.cdnv, found.equinorm, found.equiangle, found.simplex, found.nc3):
-        assert value == pytest.approx(0, abs=2e-3)
-    assert found.accuracy == found.agreement == 1
-    assert found.uniformity == pytest.approx(-4 * (1 + 1 / 4), abs=0.01)
-    # Classes of unequal size have the same means: none counts more.
-    kept = np.concatenate([np.flatnonzero(labels == k)[: 2 + 4 * k] for k in range(5)])
-    uneven = neural_collapse(X[kept], labels[kept])
-    assert uneven.simplex == pytest.approx(0, abs=2e-3)
-    assert uneven.n_least == 2
+    refused("2 manifolds and an even number of probes; got 1 and 200", g.manifold_capacity, X, np.zeros(48))
 
 
 def test_noise_looks_collapsed_only_to_itself() -> None:
     rng = np.random.default_rng(8)
     labels = np.repeat(np.arange(10), 30)
     drawn = [rng.normal(size=(300, 34)) for _ in range(8)]
-    inside = [neural_collapse(X, labels, centroids="in_sample") for X in drawn]
-    left_out = [neural_collapse(X, labels) for X in drawn]
-    apart = [neural_collapse(X, labels, held_out=(Y, labels)) for X, Y in zip(drawn, drawn[::-1], strict=True)]
+    inside = [g.neural_collapse(X, labels, centroids="in_sample") for X in drawn]
+    left_out = [g.neural_collapse(X, labels) for X in drawn]
+    apart = [g.neural_collapse(X, labels, held_out=(Y, labels)) for X, Y in zip(drawn, drawn[::-1], strict=True)]
     assert np.mean([found.accuracy for found in inside]) == pytest.approx(0.38, abs=0.04)
     assert np.mean([found.accuracy for found in left_out]) == pytest.approx(0.10, abs=0.03)
     assert np.mean([found.accuracy for found in apart]) == pytest.approx(0.10, abs=0.03)
@@ -194,11 +132,11 @@ def test_more_classes_than_a_simplex_holds() -> None:
     rng = np.random.default_rng(10)
     labels = np.repeat(np.arange(8), 4)
     X = rng.normal(size=(8, 3))[labels] + 0.01 * rng.normal(size=(32, 3))
-    found = neural_collapse(X, labels)
+    found = g.neural_collapse(X, labels)
     assert np.isnan(found.simplex)
     assert np.isfinite([found.uniformity, found.cdnv]).all()
-    refused("2 or more classes of 2 or more stimuli; got 8, the smallest of 1", neural_collapse, X[:-3], labels[:-3])
-    refused("class 7 is not on both sides", neural_collapse, X, labels, held_out=(X[:-4], labels[:-4]))
+    refused("2 or more classes of 2 or more stimuli; got 8, the smallest of 1", g.neural_collapse, X[:-3], labels[:-3])
+    refused("class 7 is not on both sides", g.neural_collapse, X, labels, held_out=(X[:-4], labels[:-4]))
 
 
 @pytest.mark.parametrize("kept", [np.float64, np.float32, np.float16])
@@ -207,20 +145,12 @@ def test_near_copies_count_once(kept: type) -> None:
     rng = np.random.default_rng(11)
     X = 3 + (rng.normal(size=(400, 5)) @ rng.normal(size=(5, 40)))
     copies = (X[:8] * (1 + 1e-7 * rng.normal(size=(8, 40)))).astype(np.float32)
-    alone, both = two_nn(X.astype(kept)), two_nn(np.concatenate([X, copies]).astype(kept))
+    alone, both = g.two_nn(X.astype(kept)), g.two_nn(np.concatenate([X, copies]).astype(kept))
     assert (both.n, both.n_duplicates) == (400, 8)
     assert both.dimension == pytest.approx(alone.dimension, rel=0.01)
     assert alone.n_duplicates == 0
     assert alone.dimension == pytest.approx(5, rel=0.15)
-    assert compare_dimensions({"both": np.concatenate([X, copies]).astype(kept)})["n_duplicates"].eq(8).all()
-
-
-def test_points_on_a_line_are_no_copies() -> None:
-    rng = np.random.default_rng(12)
-    line = np.sort(rng.random(1500))[:, None] * rng.normal(size=30)
-    for X in (line, 1e6 + line, 1e-30 * line):
-        assert two_nn(X).n_duplicates <= 15
-        assert two_nn(X).dimension == pytest.approx(1, rel=0.1)
+    assert g.compare_dimensions({"both": np.concatenate([X, copies]).astype(kept)})["n_duplicates"].eq(8).all()
 
 
 def test_distinct_points_stay_whatever_the_others_are() -> None:
@@ -228,14 +158,18 @@ def test_distinct_points_stay_whatever_the_others_are() -> None:
     rng = np.random.default_rng(13)
     cloud = rng.normal(size=(800, 5))
     far = np.vstack([cloud, np.full((1, 5), 1e6)])
-    assert two_nn(far).n_duplicates == 0
-    assert two_nn(far).dimension == pytest.approx(two_nn(cloud).dimension, rel=0.01)
-    assert two_nn(np.exp(4 * rng.normal(size=(2000, 3)))).n_duplicates <= 5
-    line = two_nn(rng.random((20_000, 1)))
+    assert g.two_nn(far).n_duplicates == 0
+    assert g.two_nn(far).dimension == pytest.approx(g.two_nn(cloud).dimension, rel=0.01)
+    assert g.two_nn(np.exp(4 * rng.normal(size=(2000, 3)))).n_duplicates <= 5
+    line = g.two_nn(rng.random((20_000, 1)))
     assert line.n_duplicates <= 60
     assert line.dimension == pytest.approx(1, rel=0.03)
+    thread = np.sort(rng.random(1500))[:, None] * rng.normal(size=30)
+    for X in (thread, 1e6 + thread, 1e-30 * thread):
+        assert g.two_nn(X).n_duplicates <= 15
+        assert g.two_nn(X).dimension == pytest.approx(1, rel=0.1)
     chain = np.concatenate([np.linspace(0, 1e-4, 200), rng.random(200) + 1])[:, None]
-    assert two_nn(chain).n >= 240  # every fourth of its points is farther from the one before than rounding is
+    assert g.two_nn(chain).n >= 240  # every fourth of its points is farther from the one before than rounding is
 
 
 N = 240
@@ -267,7 +201,7 @@ def planted() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def test_planted_shares_come_back(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
     rng = np.random.default_rng(1)
-    table = feature_bias(X, features | {"none": rng.normal(size=N)}, PlainRidge(1e-3)).set_index("feature")
+    table = g.feature_bias(X, features | {"none": rng.normal(size=N)}, PlainRidge(1e-3)).set_index("feature")
     for name, share in {"easy": 0.55, "hard": 0.05, "kind": 0.2}.items():
         assert table.loc[name, "explained"] == pytest.approx(share, abs=0.02)
         assert table.loc[name, "unique"] == pytest.approx(share, abs=0.02)
@@ -276,39 +210,33 @@ def test_planted_shares_come_back(planted: tuple[np.ndarray, dict[str, np.ndarra
     assert table.loc["none", "decodability"] < 0.1
     assert table.loc["none", "explained"] < 4 * table.loc["none", "chance"]
     assert table.loc["kind", "n_columns"] == 2
-
-
-def test_shares_of_correlated_features_are_not_given_twice() -> None:
-    rng = np.random.default_rng(2)
     a = rng.normal(size=N)
-    b = 0.8 * a + 0.6 * rng.normal(size=N)
-    table = feature_bias(np.outer(a, np.ones(5)), {"a": a, "b": b}).set_index("feature")
-    r = np.corrcoef(a, b)[0, 1]
+    b = 0.8 * a + 0.6 * rng.normal(size=N)  # shares of correlated features are not given twice
+    table, r = g.feature_bias(np.outer(a, np.ones(5)), {"a": a, "b": b}).set_index("feature"), np.corrcoef(a, b)[0, 1]
     assert table.loc["a", "unique"] == pytest.approx(1 - r**2)
-    assert table.loc["b", "explained"] == pytest.approx(r**2)
-    assert table.loc["b", "unique"] == pytest.approx(0, abs=1e-12)
+    assert table.loc["b", ["explained", "unique"]].tolist() == pytest.approx([r**2, 0], abs=1e-12)
 
 
 def test_features_of_equal_variance(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
-    even = equal_variance(X, features)
-    shares = feature_bias(even, features)["unique"]
+    even = g.equal_variance(X, features)
+    shares = g.feature_bias(even, features)["unique"]
     assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
     # A feature that is not there is not made out of noise.
     absent = features | {"none": np.random.default_rng(3).normal(size=N)}
-    assert np.allclose(equal_variance(X, absent), even, atol=0.2)
-    refused("feature 'kind' is the same for all 240 stimuli", equal_variance, X, {"kind": np.full(N, "face")})
+    assert np.allclose(g.equal_variance(X, absent), even, atol=0.2)
+    refused("feature 'kind' is the same for all 240 stimuli", g.equal_variance, X, {"kind": np.full(N, "face")})
 
 
 def test_whitening_lifts_small_components_but_not_noise(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -> None:
     X, features = planted
-    before, after = (feature_bias(Z, features).set_index("feature")["explained"] for Z in (X, whitened(X)))
+    before, after = (g.feature_bias(Z, features).set_index("feature")["explained"] for Z in (X, g.whitened(X)))
     assert before["easy"] / before["hard"] > 9
     assert after["easy"] / after["hard"] < 1.5
-    variances = np.linalg.svd(whitened(X, 1e-6), compute_uv=False)[:39] ** 2
+    variances = np.linalg.svd(g.whitened(X, 1e-6), compute_uv=False)[:39] ** 2
     assert variances == pytest.approx(np.ones(39), rel=1e-3)
-    assert not whitened(np.ones((5, 3))).any()
-    refused(r"shrinkage must be above 0 and up to 1; got 0", whitened, X, 0)
+    assert not g.whitened(np.ones((5, 3))).any()
+    refused(r"shrinkage must be above 0 and up to 1; got 0", g.whitened, X, 0)
 
 
 READ_OUT = Ridge(np.logspace(-3, 6, 10), per_target_alpha=False, dtype="float64")
@@ -316,21 +244,21 @@ LABELS = np.repeat(list("abcd"), 8)
 
 
 def measured(X: np.ndarray, labels: np.ndarray = LABELS, draws: int = 3, seed: int = 0):
-    return category_manifolds(X, labels, READ_OUT, draws, n_probes=20, seed=seed).set_index("measure")
+    return g.category_manifolds(X, labels, READ_OUT, draws, n_probes=20, seed=seed).set_index("measure")
 
 
 def test_every_category_gets_as_many_as_the_smallest() -> None:
     words = np.repeat(["cup", "dog", "key", "sun"], [40, 31, 13, 7])
-    drawn = balanced_categories(words)
+    drawn = g.balanced_categories(words)
     assert (drawn.n_each, drawn.n_categories, drawn.left_out) == (12, 3, ["sun"])
     assert np.unique(drawn.rows).size == 36
     assert (words[drawn.rows] == drawn.labels).all()
     assert set(np.unique(drawn.labels, return_counts=True)[1]) == {12}
-    assert balanced_categories(words, 8).n_each == 8
-    few = balanced_categories(np.repeat(["cup", "dog"], [40, 7]))
+    assert g.balanced_categories(words, 8).n_each == 8
+    few = g.balanced_categories(np.repeat(["cup", "dog"], [40, 7]))
     assert few.note == "1 of 2 categories have 8 or more stimuli; two are needed"
     assert not len(few.rows)
-    refused("8 or more stimuli each; got most = 6", balanced_categories, words, 6)
+    refused("8 or more stimuli each; got most = 6", g.balanced_categories, words, 6)
 
 
 def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
@@ -359,19 +287,10 @@ def test_halves_are_those_of_neural_collapse() -> None:
         in_turn = np.arange(16).reshape(4, 4).T.ravel()  # of the four categories
         READ_OUT.fit(X[fit][in_turn], np.eye(4)[np.repeat(np.arange(4), 8)[fit]][in_turn])
         classifier = (READ_OUT.coef_.T, READ_OUT.intercept_)
-        expected.append(neural_collapse(X[fit], labels[fit], held_out=(X[~fit], labels[~fit]), classifier=classifier))
+        expected.append(g.neural_collapse(X[fit], labels[fit], held_out=(X[~fit], labels[~fit]), classifier=classifier))
     found = measured(X, draws=1)["value"]
     for name in ("nc1", "cdnv", "nc3", "agreement", "accuracy", "simplex"):
         assert found[name] == pytest.approx(np.mean([getattr(half, name) for half in expected]), rel=1e-6)
-
-
-def test_mistakes_end_with_a_message() -> None:
-    X = np.random.default_rng(0).normal(size=(32, 5))
-    refused(r"2 categories of 15 to 17 stimuli .*balanced_categories", measured, X, np.repeat(["a", "b"], [17, 15]))
-    constant = measured(np.ones((32, 3)))
-    assert constant["value"].isna().all()
-    assert set(constant["note"]) == {"the same for all stimuli"}
-    assert measured(X[:, :2]).loc["simplex", "note"] == "more categories than units + 1: no simplex"
 
 
 def test_the_null_is_of_the_same_measures_under_shuffled_categories() -> None:
@@ -383,7 +302,12 @@ def test_the_null_is_of_the_same_measures_under_shuffled_categories() -> None:
     for column, values in (("null", np.median(null, 0)), ("null_low", null.min(0)), ("null_high", null.max(0))):
         np.testing.assert_allclose(found[column], values, rtol=1e-6)
     assert set(found["n_draws"]) == {3}
-    capacity = manifold_capacity(X, LABELS, 20, 5)
+    refused(r"2 categories of 15 to 17 stimuli .*balanced_categories", measured, X, np.repeat(["a", "b"], [17, 15]))
+    constant = measured(np.ones((32, 3)))
+    assert constant["value"].isna().all()
+    assert set(constant["note"]) == {"the same for all stimuli"}
+    assert measured(X[:, :2]).loc["simplex", "note"] == "more categories than units + 1: no simplex"
+    capacity = g.manifold_capacity(X, LABELS, 20, 5)
     for name in ("radius", "dimension"):
         assert found.loc[name, "value"] == pytest.approx(getattr(capacity, name).mean(), rel=1e-6)
     same = measured(np.repeat(np.eye(2, 6), 16, axis=0) + 0.01 * X, np.tile([0, 1], 16), draws=1)
@@ -413,12 +337,12 @@ def test_capacity_is_that_of_the_nearest_feasible_points() -> None:
             numbers.append((apart @ apart, axes @ axes, (probe[:-1] @ axes) ** 2 / (axes @ axes)))
         cost, squared, along = np.mean(numbers, axis=0)
         rows.append((1 / cost, np.sqrt(squared), along))
-    found = manifold_capacity(X, labels, 16, 6)
+    found = g.manifold_capacity(X, labels, 16, 6)
     np.testing.assert_allclose(np.column_stack([found.capacity, found.radius, found.dimension]), rows, rtol=1e-3)
     assert found.mean_capacity == pytest.approx(2 / sum(1 / row[0] for row in rows), rel=1e-3)
-    refused("got 2 and 3", manifold_capacity, X, labels, 3)
+    refused("got 2 and 3", g.manifold_capacity, X, labels, 3)
     twice = np.vstack([X[:4], X[:4]]), list("bbbbaaaa")
-    refused("manifold .b. lies at the mean of all centres", manifold_capacity, *twice)
+    refused("manifold .b. lies at the mean of all centres", g.manifold_capacity, *twice)
 
 
 @pytest.mark.parametrize("kind", ["leave_one_out", "in_sample"])
@@ -427,7 +351,7 @@ def test_collapse_follows_its_definitions(kind: str) -> None:
     labels = np.repeat(list("bac"), sizes)
     X = rng.normal(size=(13, 5)) + np.repeat(1.5 * rng.normal(size=(3, 5)), sizes, axis=0)
     weights, biases = rng.normal(size=(3, 5)), rng.normal(size=3)
-    found = neural_collapse(X, labels, classifier=(weights, biases), centroids=kind)
+    found = g.neural_collapse(X, labels, classifier=(weights, biases), centroids=kind)
     left_out, names = kind == "leave_one_out", ["a", "b", "c"]
     groups = [X[labels == name] for name in names]
     means = np.stack([group.mean(axis=0) for group in groups])
@@ -462,20 +386,24 @@ def test_collapse_follows_its_definitions(kind: str) -> None:
         agree += (distances.argmin(axis=1) == (group @ weights.T + biases).argmax(axis=1)).tolist()
     assert (found.accuracy, found.agreement) == pytest.approx((np.mean(right), np.mean(agree)))
     assert (found.n_classes, found.n_least, found.n_undefined) == (3, 3, 0)
-    refused(r"give \(3, 5\) and \(3,\)", neural_collapse, X, labels, classifier=(weights.T, biases))
+    refused(r"give \(3, 5\) and \(3,\)", g.neural_collapse, X, labels, classifier=(weights.T, biases))
 
 
 def test_a_table_of_dimensions_on_shared_subsets() -> None:
     rng = np.random.default_rng(5)
     given = {"more": rng.normal(size=(120, 110)), "fewer": np.repeat(rng.normal(size=(53, 130)), 2, axis=0)}
-    found = compare_dimensions(given, n_stimuli=106, draws=3, seed=4)
+    found = g.compare_dimensions(given, n_stimuli=106, draws=3, seed=4)
     rows = []
     for name, X in given.items():
         subsets = [X[np.random.default_rng([4, k]).permutation(120)[:106]] for k in range(3)] if name == "more" else [X]
-        for measure, function in DIMENSIONS.items():
+        for measure, function in g.DIMENSIONS.items():
             values = [function(part) for part in subsets]
             sd = np.std(values, ddof=1) if name == "more" else np.nan
             rows.append((name, measure, np.mean(values), sd, 106, len(X), X.shape[1], 53 * (name == "fewer")))
     columns = ["name", "measure", "value", "sd", "n", "n_available", "n_units", "n_duplicates"]
     pd.testing.assert_frame_equal(found, pd.DataFrame(rows, columns=columns))
     assert found["value"].notna().all()
+    narrow = g.compare_dimensions({"narrow": given["more"][:, :60]}).set_index("measure")["value"]
+    assert np.isnan(narrow[list(g.DIMENSIONS)[3]])  # the range does not fit into 60 units
+    refused("more has 120 stimuli but fewer has 106: .* give n_stimuli=106", g.compare_dimensions, given)
+    refused("n_stimuli must be 3 to the 106 stimuli of fewer; got 110", g.compare_dimensions, given, n_stimuli=110)

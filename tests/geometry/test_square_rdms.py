@@ -42,7 +42,7 @@ FACES: dict[str, Face] = {
     "rdm_partial_test": lambda a, b: g.rdm_partial_test(a, b[0], b[1:], "pearson", 9, RNG(3)).null,
     "rdm_permutation_places": lambda a, b: g.rdm_permutation_places(a, b, "pearson", 9, RNG(3)).p_fwer,
     "rdm_time_generalization": lambda a, b: g.rdm_time_generalization(a, b),
-    "dual_bootstrap": lambda a, b: g.dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["both"],
+    "dual_bootstrap": lambda a, b: g.dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["stimuli"],
     "fit_weights": lambda a, b: g.fit_weights(a, _weighted(b), "pearson"),
     "flexible_score": lambda a, b: g.flexible_score(a, _weighted(b), "pearson", RNG(3), 2),
     "flexible_bootstrap": lambda a, b: g.flexible_bootstrap(a, [_weighted(b), b[0]], "pearson", 5, RNG(3)).scores,
@@ -85,26 +85,17 @@ def outcome(call: Callable[[], Any]) -> Any:
         return "refused"
 
 
+SINGLE = ["compare", "rdm_noise_ceiling", "rdm_permutation_test", "rdm_partial_test", "rdm_permutation_places"]
+SINGLE += ["dual_bootstrap", "flexible_bootstrap", "rdm_time_generalization", "geotopological", "square_rdms"]
+STACKS = {"identify_regions": g.identify_regions, "session_average": g.session_average}
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "face",
-    [
-        lambda a: g.compare(a, a, "pearson"),
-        lambda a: g.rdm_noise_ceiling(a, "pearson"),
-        lambda a: g.rdm_permutation_test(a, a, "spearman", 9, RNG(3)).null,
-        lambda a: g.rdm_partial_test(a, MODELS[0], MODELS[1:], "pearson", 9, RNG(3)).null,
-        lambda a: g.rdm_permutation_places(a, a, "pearson", 9, RNG(3)).p,
-        lambda a: g.dual_bootstrap(a, a, "pearson", 9, RNG(3)).n_stimuli,
-        lambda a: g.flexible_bootstrap(a, [a], "pearson", 5, RNG(3)).n_subjects,
-        lambda a: g.rdm_time_generalization(a),
-        lambda a: g.identify_regions(a),
-        lambda a: g.geotopological(a),
-        lambda a: g.session_average(a),
-    ],
-)
-def test_a_square_matrix_is_no_stack(face: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("face", [*SINGLE, *STACKS])
+def test_a_square_matrix_is_no_stack(face: str) -> None:
     """One matrix gives what one row of pairs gives, or is refused as that is."""
-    one, square = outcome(lambda: face(SUBJECTS[0])), outcome(lambda: face(squareform(SUBJECTS[0])))
+    call = STACKS[face] if face in STACKS else lambda one: FACES[face](one, MODELS)
+    one, square = outcome(lambda: call(SUBJECTS[0])), outcome(lambda: call(squareform(SUBJECTS[0])))
     np.testing.assert_array_equal(square, one)
 
 

@@ -14,21 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from brainalign.checks import BrainalignError
-from brainalign.geometry import (
-    auc,
-    auc_draws,
-    compare,
-    contiguous_folds,
-    decode_generalization,
-    decode_times,
-    leave_one_group_out,
-    pairwise_movie,
-    rdm,
-    rdm_movie,
-    rdm_time_generalization,
-    sensor_effects,
-)
+import brainalign.geometry as g
 from brainalign.geometry.time import shrinkage_ridge
 
 RIDGE = 0.3
@@ -87,57 +73,52 @@ def accuracy_of(model, values, labels):
     return [balanced_accuracy_score(labels, column) for column in named.T]
 
 
-def test_two_categories_as_mne_and_scikit_learn() -> None:
-    values, labels, runs = world(2)
-    folds = leave_one_group_out(runs)
-    sliding = theirs(values, labels, folds, SlidingEstimator, auc_of)
-    assert decode_times(values, labels, folds, ridge=RIDGE).score == pytest.approx(sliding, abs=1e-12)
-    square = theirs(values, labels, folds, GeneralizingEstimator, auc_of).reshape(TIMES, TIMES)
-    np.testing.assert_allclose(decode_generalization(values, labels, folds, ridge=RIDGE)[0], square, atol=1e-12)
-
-
-def test_several_categories_as_scikit_learn() -> None:
-    values, labels, runs = world(4)
-    folds = leave_one_group_out(runs)
-    ours = decode_times(values, labels, folds, score="accuracy", ridge=RIDGE)
-    assert ours.score == pytest.approx(theirs(values, labels, folds, SlidingEstimator, accuracy_of), abs=1e-12)
-    assert ours.chance == 0.25
-    square = theirs(values, labels, folds, GeneralizingEstimator, accuracy_of).reshape(TIMES, TIMES)
-    found, _ = decode_generalization(values, labels, folds, score="accuracy", ridge=RIDGE)
+@pytest.mark.parametrize(("n_classes", "score", "score_of"), [(2, "auc", auc_of), (4, "accuracy", accuracy_of)])
+@pytest.mark.parametrize("wide", [False, True])  # more channels than trials: only the work changes
+def test_categories_as_mne_and_scikit_learn(n_classes: int, score: str, score_of, wide: bool) -> None:
+    values, labels, runs = world(n_classes)
+    if wide:
+        values = np.tile(values, (1, 12, 1)) + np.random.default_rng(1).normal(size=(N, 12 * SENSORS, TIMES))
+    folds = g.leave_one_group_out(runs)
+    ours = g.decode_times(values, labels, folds, score=score, ridge=RIDGE)
+    assert ours.score == pytest.approx(theirs(values, labels, folds, SlidingEstimator, score_of), abs=1e-12)
+    assert ours.chance == 1 / n_classes
+    square = theirs(values, labels, folds, GeneralizingEstimator, score_of).reshape(TIMES, TIMES)
+    found, _ = g.decode_generalization(values, labels, folds, score=score, ridge=RIDGE)
     np.testing.assert_allclose(found, square, atol=1e-12)
 
 
 def test_permutations_are_refits_and_shrinkage_ignores_labels() -> None:
     values, labels, runs = world(3)
-    folds, rng = leave_one_group_out(runs), np.random.default_rng(1)
+    folds, rng = g.leave_one_group_out(runs), np.random.default_rng(1)
     permuted = np.stack([rng.permutation(labels) for _ in range(4)])
     for ridge in (RIDGE, None):
-        found = decode_times(values, labels, folds, permuted=permuted, score="accuracy", ridge=ridge).null
-        alone = [decode_times(values, row, folds, score="accuracy", ridge=ridge).score for row in permuted]
+        found = g.decode_times(values, labels, folds, permuted=permuted, score="accuracy", ridge=ridge).null
+        alone = [g.decode_times(values, row, folds, score="accuracy", ridge=ridge).score for row in permuted]
         np.testing.assert_allclose(found, alone, atol=1e-12)
     two = np.where(labels == "c0", "a", "b")
     mixed = np.stack([rng.permutation(two) for _ in range(3)])
-    _, null = decode_generalization(values, two, folds, permuted=mixed)
-    np.testing.assert_allclose(null[2], decode_generalization(values, mixed[2], folds)[0], atol=1e-12)
+    _, null = g.decode_generalization(values, two, folds, permuted=mixed)
+    np.testing.assert_allclose(null[2], g.decode_generalization(values, mixed[2], folds)[0], atol=1e-12)
 
 
 def test_pairs_of_two_are_the_time_course_and_whitening_is_of_the_fold() -> None:
     values, labels, runs = world(2)
-    folds = leave_one_group_out(runs)
-    movie = pairwise_movie(values, labels, folds)
-    assert movie[:, 0] == pytest.approx(decode_times(values, labels, folds).score, abs=1e-12)
+    folds = g.leave_one_group_out(runs)
+    movie = g.pairwise_movie(values, labels, folds)
+    assert movie[:, 0] == pytest.approx(g.decode_times(values, labels, folds).score, abs=1e-12)
     rng = np.random.default_rng(2)
     maps = [rng.normal(size=(SENSORS, SENSORS)) for _ in folds]
-    found = decode_times(values, labels, folds, whiteners=maps).folds
+    found = g.decode_times(values, labels, folds, whiteners=maps).folds
     for k, fold in enumerate(folds):
         mapped = np.einsum("ij,njt->nit", maps[k], values)
-        assert found[k] == pytest.approx(decode_times(mapped, labels, [fold]).score, abs=1e-12)
+        assert found[k] == pytest.approx(g.decode_times(mapped, labels, [fold]).score, abs=1e-12)
 
 
 def test_pairs_of_many_in_the_order_of_first_appearance() -> None:
     values, labels, runs = world(4)
-    folds = leave_one_group_out(runs)
-    movie = pairwise_movie(values, labels, folds, ridge=RIDGE)
+    folds = g.leave_one_group_out(runs)
+    movie = g.pairwise_movie(values, labels, folds, ridge=RIDGE)
     order = list(dict.fromkeys(labels))
     expected = []
     for train, test in folds:
@@ -156,23 +137,30 @@ def test_pairs_of_many_in_the_order_of_first_appearance() -> None:
 def test_areas_with_ties_and_of_weighted_trials() -> None:
     rng = np.random.default_rng(0)
     decisions, positive = rng.integers(5, size=30).astype(float), rng.random(30) < 0.4
-    assert auc(decisions, positive) == pytest.approx(roc_auc_score(positive, decisions), abs=1e-12)
-    assert np.isnan(auc(decisions, np.zeros(30, dtype=bool)))
+    assert g.auc(decisions, positive) == pytest.approx(roc_auc_score(positive, decisions), abs=1e-12)
+    assert np.isnan(g.auc(decisions, np.zeros(30, dtype=bool)))
     columns = np.column_stack([decisions, rng.normal(size=30)])
     weights = rng.multinomial(30, np.full(30, 1 / 30), size=4)
-    found = auc_draws(columns, positive, weights)
+    found = g.auc_draws(columns, positive, weights)
     for k, row in enumerate(weights):
         for column in range(2):
             expected = roc_auc_score(positive, columns[:, column], sample_weight=row)
             assert found[k, column] == pytest.approx(expected, abs=1e-12)
+    # Sorting keys instead of numbers: negative, tiny, huge and equal ones, zeros of both signs, neighbours.
+    spread = rng.normal(size=(50, 40)) * 10.0 ** rng.integers(-12, 12, size=(50, 40))
+    near, signs = 1 + np.arange(40) * np.finfo(float).eps, np.where(rng.random(40) < 0.5, 0.0, -0.0)
+    rows = np.stack([*spread, near, -near, signs, np.zeros(40), *rng.integers(4, size=(2, 40))])
+    mine = rng.random(rows.shape) < 0.5
+    expected = [roc_auc_score(*each) for each in zip(mine, rows, strict=True)]
+    np.testing.assert_allclose(g.auc(rows.reshape(2, 28, 40), mine.reshape(2, 28, 40)).ravel(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_scores_of_drawn_trials(n_classes: int) -> None:
     """Each fold as scikit-learn weighs its test trials."""
     values, labels, runs = world(n_classes, seed=4)
-    folds, score = leave_one_group_out(runs), "auc" if n_classes == 2 else "accuracy"
-    found = decode_times(values, labels, folds, score=score, ridge=RIDGE)
+    folds, score = g.leave_one_group_out(runs), "auc" if n_classes == 2 else "accuracy"
+    found = g.decode_times(values, labels, folds, score=score, ridge=RIDGE)
     codes = np.unique(labels, return_inverse=True)[1]
     weights = np.random.default_rng(5).multinomial(N, np.full(N, 1 / N), size=4)
     weights[0] = 1
@@ -195,61 +183,36 @@ def test_scores_of_drawn_trials(n_classes: int) -> None:
     assert (found.chance, found.measure) == (1 / n_classes, score)
 
 
-def test_areas_with_ties_of_several_rows() -> None:
-    rng = np.random.default_rng(8)
-    decisions = rng.integers(4, size=(3, 2, 20)).astype(float)
-    positive = rng.random((3, 2, 20)) < 0.4
-    expected = [
-        [roc_auc_score(*row) for row in zip(*rows, strict=True)] for rows in zip(positive, decisions, strict=True)
-    ]
-    np.testing.assert_allclose(auc(decisions, positive), expected)
-
-
 def test_contiguous_folds_keep_a_guard() -> None:
     onsets = np.concatenate([np.arange(40) * 0.6, np.arange(30) * 0.6])
     groups = np.repeat(["a", "b"], [40, 30])
-    folds = contiguous_folds(groups, onsets, 5, guard_s=0.7)
+    folds = g.contiguous_folds(groups, onsets, 5, guard_s=0.7)
     assert len(folds) == 10
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(70))
     for train, test in folds:
         assert len(set(groups[np.r_[train, test]])) == 1
         assert np.abs(onsets[train][:, None] - onsets[test]).min() >= 0.7
         assert len(train) == (groups == groups[test[0]]).sum() - len(test) - (1 if {0, 39, 40, 69} & set(test) else 2)
-    refused(r"1 of 3 trials have no onset_s", contiguous_folds, "aaa", np.array([0, 1, np.nan]), 2, guard_s=1)
-    refused(r"5 folds of the 4 trials of 'a'", contiguous_folds, list("aaaa"), np.arange(4.0), 5, guard_s=1)
-    refused(r"one group only \(a\)", leave_one_group_out, list("aaa"))
+    refused(r"1 of 3 trials have no onset_s", g.contiguous_folds, "aaa", np.array([0, 1, np.nan]), 2, guard_s=1)
+    refused(r"5 folds of the 4 trials of 'a'", g.contiguous_folds, list("aaaa"), np.arange(4.0), 5, guard_s=1)
+    refused(r"one group only \(a\)", g.leave_one_group_out, list("aaa"))
 
 
-def test_bad_input_is_named() -> None:
-    values, labels, runs = world(3)
-    folds = leave_one_group_out(runs)
-    refused(r"3 categories \(c0, c1, c2\), but auc needs exactly two", decode_times, values, labels, folds)
-    alone = np.where(runs == 0, labels, np.where(labels == "c2", "c1", labels))
-    with pytest.raises(BrainalignError, match=r"leaves class 2 without any of the 30 training trials"):
-        decode_times(values, alone, [(np.arange(30, 60), np.arange(30))], score="accuracy")
-    values[3, 1, 2] = np.nan
-    refused("training trials", decode_times, values, labels, folds, score="accuracy")
-
-
-def test_a_constant_sensor_and_one_class_in_a_test_fold_do_not_stop_it() -> None:
-    values, labels, _ = world(2)
+def test_bad_input_is_named_and_what_says_nothing_does_not_stop_it() -> None:
+    values, labels, runs = world(2)
     values[:, 3] = 7.0
     one = np.flatnonzero(labels == "c0")[:5]
     rest = np.setdiff1d(np.arange(N), one)
-    found = decode_times(values, labels, [(rest, one), (rest[30:], rest[:30])])
+    found = g.decode_times(values, labels, [(rest, one), (rest[30:], rest[:30])])  # the first tests one class
     assert np.isnan(found.folds[0]).all()
     assert np.isfinite(found.score).all()
-
-
-def test_areas_of_any_numbers() -> None:
-    """Sorting keys instead of numbers: negative, tiny, huge and equal ones, zeros of both signs, neighbours."""
-    rng = np.random.default_rng(4)
-    spread = rng.normal(size=(50, 40)) * 10.0 ** rng.integers(-12, 12, size=(50, 40))
-    near = 1 + np.arange(40) * np.finfo(float).eps
-    signs = np.where(rng.random(40) < 0.5, 0.0, -0.0)
-    positive = rng.random(40) < 0.5
-    for row in (*spread, near, -near, signs, np.zeros(40)):
-        assert auc(row, positive) == pytest.approx(roc_auc_score(positive, row), abs=1e-12)
+    values, labels, runs = world(3)
+    folds, alone = g.leave_one_group_out(runs), np.where((runs != 0) & (labels == "c2"), "c1", labels)
+    refused(r"3 categories \(c0, c1, c2\), but auc needs exactly two", g.decode_times, values, labels, folds)
+    some = [(np.arange(30, 60), np.arange(30))]
+    refused("leaves class 2 without any of the 30 training", g.decode_times, values, alone, some, score="accuracy")
+    values[3, 1, 2] = np.nan
+    refused("training trials", g.decode_times, values, labels, folds, score="accuracy")
 
 
 @pytest.mark.parametrize("sensors", [4, 60])
@@ -263,23 +226,15 @@ def test_shrinkage_is_that_of_scikit_learn(sensors: int) -> None:
     assert shrinkage_ridge(scaled) == pytest.approx(share / (1 - share) * mean, rel=1e-10)
 
 
-def test_more_channels_than_trials_change_nothing_but_the_work() -> None:
-    values, labels, runs = world(3)
-    wide = np.tile(values, (1, 12, 1)) + np.random.default_rng(1).normal(size=(N, 12 * SENSORS, TIMES))
-    folds = leave_one_group_out(runs)
-    found = decode_times(wide, labels, folds, score="accuracy", ridge=RIDGE)
-    assert found.score == pytest.approx(theirs(wide, labels, folds, SlidingEstimator, accuracy_of), abs=1e-12)
-
-
 def test_areas_of_two_and_shares_of_variance_of_more() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, 3, 4))
     two, three = rng.choice(["a", "b"], size=40), rng.choice(["a", "b", "c"], size=40)
     orders = np.stack([rng.permutation(40) for _ in range(3)])
-    effect, null = sensor_effects(values, two, two[orders])
+    effect, null = g.sensor_effects(values, two, two[orders])
     assert effect[1, 2] + 0.5 == pytest.approx(roc_auc_score(two == "b", values[:, 1, 2]))
     assert null[2, 0, 1] + 0.5 == pytest.approx(roc_auc_score(two[orders[2]] == "b", values[:, 0, 1]))
-    share, _ = sensor_effects(values, three, three[orders])
+    share, _ = g.sensor_effects(values, three, three[orders])
     f, _ = f_classif(values.reshape(40, -1), three)
     np.testing.assert_allclose(share.ravel(), 2 * f / (2 * f + 37), atol=1e-12)
 
@@ -307,7 +262,7 @@ def test_as_rsatoolbox_moment_by_moment(values, method: str, bin_size: int) -> N
     bins = times.reshape(-1, bin_size)
     options = {"cv_descriptor": "runs"} if method == "crossnobis" else {}
     theirs = rsatoolbox.rdm.calc_rdm_movie(dataset, method, descriptor="conditions", bins=bins, **options)
-    found = rdm_movie(values, method, NAMES, RUN, bin_size=bin_size)
+    found = g.rdm_movie(values, method, NAMES, RUN, bin_size=bin_size)
     assert found.shape == (MOVIE_TIMES // bin_size, 10)
     np.testing.assert_allclose(found, theirs.dissimilarities, atol=1e-10)
 
@@ -316,19 +271,15 @@ def test_noise_of_each_moment_or_shared(values) -> None:
     rng = np.random.default_rng(1)
     roots = rng.normal(size=(MOVIE_TIMES, MOVIE_SENSORS, 2 * MOVIE_SENSORS))
     noise = roots @ np.swapaxes(roots, 1, 2)
-    own = rdm_movie(values, "crossnobis", NAMES, RUN, precision=noise)
-    shared = rdm_movie(values, "crossnobis", NAMES, RUN, precision=noise[2])
+    own = g.rdm_movie(values, "crossnobis", NAMES, RUN, precision=noise)
+    shared = g.rdm_movie(values, "crossnobis", NAMES, RUN, precision=noise[2])
     for time in range(MOVIE_TIMES):
         frame = values[:, :, time]
-        assert own[time] == pytest.approx(rdm(frame, "crossnobis", NAMES, RUN, noise[time]), abs=1e-12)
-        assert shared[time] == pytest.approx(rdm(frame, "crossnobis", NAMES, RUN, noise[2]), abs=1e-12)
-    refused(r"3 precisions but 7 moments", rdm_movie, values, "crossnobis", NAMES, RUN, precision=noise[:3])
-    refused(r"bin_size 8", rdm_movie, values, "euclidean", bin_size=8)
-
-
-def test_generalisation_of_the_geometry(values) -> None:
-    movie = rdm_movie(values, "euclidean", NAMES, RUN)
-    square = rdm_time_generalization(movie)
-    np.testing.assert_allclose(square, np.corrcoef(movie), atol=1e-12)
-    ranked = rdm_time_generalization(movie, movie[:3], "spearman")
-    assert ranked[4, 1] == pytest.approx(float(compare(movie[4], movie[1], "spearman")[0, 0]), abs=1e-12)
+        assert own[time] == pytest.approx(g.rdm(frame, "crossnobis", NAMES, RUN, noise[time]), abs=1e-12)
+        assert shared[time] == pytest.approx(g.rdm(frame, "crossnobis", NAMES, RUN, noise[2]), abs=1e-12)
+    refused(r"3 precisions but 7 moments", g.rdm_movie, values, "crossnobis", NAMES, RUN, precision=noise[:3])
+    refused(r"bin_size 8", g.rdm_movie, values, "euclidean", bin_size=8)
+    movie = g.rdm_movie(values, "euclidean", NAMES, RUN)
+    np.testing.assert_allclose(g.rdm_time_generalization(movie), np.corrcoef(movie), atol=1e-12)
+    ranked = g.rdm_time_generalization(movie, movie[:3], "spearman")
+    np.testing.assert_allclose(ranked, g.compare(movie, movie[:3], "spearman"), atol=1e-12)
