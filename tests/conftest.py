@@ -253,7 +253,7 @@ def nothing_waits_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def pages_are_unarranged(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Spare pages the layout of their figures, as `stage_forks` does for all but `test_demo`."""
+    """Spare pages the layout of their figures, as `forks` does for all but `test_demo`."""
     of_report = request.path.parent.name == "report"
     with nullcontext() if of_report and request.path.stem.startswith(ARRANGED) else unarranged():
         yield

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 import brainalign
 from brainalign.arrays import Responses
@@ -63,6 +64,13 @@ def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None
         left_out = subjects and of.get("subject", "") not in ("", *subjects)
         if (not steps or step.name in steps) and not left_out:
             assert run_job(job_of(run, step, of)) == 0, f"{step.name} {dict(of)}"
+
+
+def config_of(descriptor: Path, **sections: object) -> Config:
+    """Return the configuration of one study with ridge, whose results lie beside its descriptor."""
+    name = yaml.safe_load(descriptor.read_text())["name"]
+    content = {"results": str(descriptor.parent / "results"), "methods": {"ridge": {"encoder": "ridge"}}}
+    return parse(Config, content | {"datasets": {name: {"descriptor": str(descriptor)}}} | sections, "configuration")
 
 
 def asked(config: Config) -> dict[tuple[str, ...], list[object]]:

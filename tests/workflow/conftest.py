@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import compileall
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pytest
 import yaml
@@ -65,11 +62,9 @@ class Checkout:
         return result
 
     def jobs(self, config: str) -> dict[str, int]:
-        """Return what a dry-run would do: number of jobs by rule."""
         return self.run(config, "--dry-run")
 
     def run(self, config: str, *arguments: str) -> dict[str, int]:
-        """Run snakemake and return what it did: number of jobs by rule."""
         result = self.snakemake(config, *arguments)
         text = result.stdout + result.stderr
         if "Nothing to be done" in text:
@@ -92,43 +87,30 @@ class Checkout:
         return f"{name}.yaml"
 
 
-@contextmanager
-def forks(file: str, *arguments: str) -> Iterator[tuple[IO[str], IO[str]]]:
-    """Start a file of this folder that imports first and forks for every call; yield its input and its output."""
-    command = [sys.executable, "-P", str(Path(__file__).with_name(file)), *arguments]
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with a `snakemake`, and a `python` for its stages, that import nothing: see forks.py."""
+    folder = tmp_path_factory.mktemp("commands")
+    command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), str(folder)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin is not None
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         assert process.stdout is not None
-        yield process.stdin, process.stdout
-
-
-@pytest.fixture(scope="session")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a folder with a `python` that starts stages without importing torch and pandas every time."""
-    folder = tmp_path_factory.mktemp("stages")
-    with forks("stage_forks.py", str(folder)) as (_, output):
-        assert output.readline() == "ready\n"
+        assert process.stdout.readline() == "ready\n"
         yield folder
 
 
 @pytest.fixture(scope="session")
-def snakemake(tmp_path_factory: pytest.TempPathFactory, stages: Path) -> Iterator[Start]:
-    """Return a function that runs `snakemake` with arguments, in a folder and an environment."""
+def snakemake(commands: Path) -> Start:
 
     def start(arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        environment = environment | {"PATH": f"{stages}{os.pathsep}{environment['PATH']}"}
-        written = [tmp_path_factory.mktemp("snakemake") / name for name in ("output", "errors")]
-        call = {"folder": str(folder), "environment": environment, "arguments": list(arguments)}
-        print(json.dumps(call | {"output": str(written[0]), "errors": str(written[1])}), file=calls, flush=True)
-        code = int(codes.readline())
-        return subprocess.CompletedProcess(arguments, code, *(path.read_text() for path in written))
+        environment = environment | {"PATH": f"{commands}{os.pathsep}{environment['PATH']}"}
+        command = [str(commands / "snakemake"), *arguments]
+        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        return subprocess.run(command, cwd=folder, env=environment, **options)
 
-    with forks("snakemake_forks.py") as (calls, codes):
-        yield start
+    return start
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +131,6 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_checkout(
     tmp_path_factory: pytest.TempPathFactory, make_study, compiled: Path, snakemake
 ) -> Callable[[str], Checkout]:
-    """Return a function that makes a checkout with the small study in it."""
 
     def make(name: str) -> Checkout:
         checkout = Checkout.make(tmp_path_factory.mktemp(name), compiled, snakemake)

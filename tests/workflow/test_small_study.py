@@ -16,15 +16,19 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from jobs import asked, draw_page, reruns, run_all
 
-from brainalign.io import entities_of, load_sidecar
+from brainalign.config import Config, load_config
+from brainalign.io import artifact_path, entities_of, load_sidecar
+from brainalign.study import parse
+from brainalign.workflow import report_path
 
+FIXED = {"encoder": "ridge", "alphas": [0.001]}
 EVERYTHING = {"prepare_blocks": 1, "extract": 2, "encode": 4, "compare": 1, "summarize": 1, "report": 1}
 
 
 @pytest.fixture(scope="module")
 def finished(make_checkout):
-    """A checkout in which the small study has run."""
     checkout = make_checkout("finished")
     config = checkout.write_config("done")
     assert checkout.run(config) == EVERYTHING
@@ -50,13 +54,9 @@ def test_it_leaves_results_and_a_second_run_has_nothing_to_do(finished) -> None:
 
 def test_every_artifact_has_a_sidecar_that_matches(finished) -> None:
     results = finished.root / "results" / "done" / "small"
-    mains = [p for p in results.rglob("*_*.*") if p.suffix in {".parquet", ".safetensors", ".gz"}]
-    tables = {"trials", "targets", "stimuli"}
-    mains = [
-        p
-        for p in mains
-        if "_statmap." not in p.name and p.name.split(".")[0].rsplit("_", 1)[-1] not in tables and p.name[0] != "."
-    ]
+    of_others = r"_statmap\.|_(trials|targets|stimuli)\.|/\."
+    files = [path for path in results.rglob("*_*.*") if path.suffix in {".parquet", ".safetensors", ".gz"}]
+    mains = [path for path in files if not re.search(of_others, path.as_posix())]
     assert len(mains) == 6 + 2 + 4 * 3 + 3 + 1
     for path in mains:
         record = load_sidecar(path)
@@ -64,54 +64,59 @@ def test_every_artifact_has_a_sidecar_that_matches(finished) -> None:
         assert record["library"]["digest"]
 
 
-@pytest.mark.parametrize(
-    ("change", "reruns"),
-    [
-        ({"encode": {"run_permutations": 21, "stimulus_permutations": 20}}, {"encode", "summarize", "report"}),
-        ({"prepare": {"n_halvings": 50}}, {"prepare_blocks", "encode", "compare", "summarize", "report"}),
-        ({"seed": 1}, set(EVERYTHING)),
-    ],
-)
-def test_a_changed_option_reruns_what_depends_on_it(finished, change: dict[str, object], reruns: set[str]) -> None:
-    config = finished.write_config("changed", results="results/done", **change)
-    assert set(finished.jobs(config)) == reruns
+SCORED = {"encode": 4, "summarize": 1, "report": 1}
+PREPARED = {name: n for name, n in EVERYTHING.items() if name != "extract"}
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "reruns"),
+    ("options", "descriptor", "expected"),
     [
-        ("title", "Another title", {"report"}),
-        ("fmri", {"tr_s": 2.0, "hrf_lag_s": 2.0, "space": "simulated"}, set(EVERYTHING) - {"extract"}),
-        ("splits", {"runs": {"leave_out": "run", "size": 2}}, set(EVERYTHING) - {"extract"}),
+        ({"encode": {"run_permutations": 21, "stimulus_permutations": 20}}, {}, SCORED),
+        ({"prepare": {"n_halvings": 50}}, {}, PREPARED),
+        ({"seed": 1}, {}, EVERYTHING),
+        ({"methods": {"ridge": {"encoder": "ridge", "cv": 4}, "fixed": FIXED}}, {}, SCORED | {"encode": 2}),
+        ({}, {"title": "Another title"}, {"report": 1}),
+        ({}, {"fmri": {"tr_s": 2.0, "hrf_lag_s": 2.0, "space": "simulated"}}, PREPARED),
+        ({}, {"splits": {"runs": {"leave_out": "run", "size": 2}}}, PREPARED),
+        ({}, {"stimuli": {f"thing{k}": {"texts": [f"thing{k}", f"one thing{k}"]} for k in range(4)}},
+         SCORED | {"extract": 2, "compare": 1}),
     ],
-)
-def test_a_changed_descriptor_reruns_what_depends_on_it(
-    finished, make_study, key: str, value: object, reruns: set[str]
+)  # fmt: skip
+def test_a_change_reruns_what_depends_on_it(
+    finished, make_study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, descriptor: dict, expected
 ) -> None:
-    path = finished.root / "study" / "small.yaml"
-    before, times = path.read_text(), path.stat()
-    try:
-        content = yaml.safe_load(before)
-        path.write_text(yaml.safe_dump(content | {key: value}, sort_keys=False))
-        assert set(finished.jobs("done.yaml")) == reruns
-    finally:
-        path.write_text(before)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    monkeypatch.chdir(tmp_path)
+    study = make_study(tmp_path / "study")
+    edited = [study.write()] * bool(descriptor)
+    known = asked(load_config(finished.root / finished.write_config("plain")))
+    study.write(**descriptor)
+    changed = load_config(finished.root / finished.write_config("plain", **options))
+    assert reruns(known, changed, *(path.relative_to(tmp_path) for path in edited)) == expected
 
 
-def test_changed_texts_rerun_extraction(finished) -> None:
-    path = finished.root / "study" / "small.yaml"
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("root/done.yaml", "run_permutations: 20", "run_permutations: 21", SCORED),
+        ("root/study/small.yaml", "A small", "Another small", {"report": 1}),
+        ("lib/brainalign/kernels/held_out.py", "", "\n", SCORED),
+        ("lib/brainalign/io/artifacts.py", "", "\n", EVERYTHING),
+        ("lib/brainalign/config/settings.py", "", "\n", {}),
+    ],
+)
+def test_snakemake_sees_what_changed(finished, file: str, old: str, new: str, expected: dict[str, int]) -> None:
+    path = finished.root.parent / file
     before, times = path.read_text(), path.stat()
     try:
-        path.write_text(before.replace("a thing2", "one thing2"))
-        assert set(finished.jobs("done.yaml")) == {"extract", "encode", "compare", "summarize", "report"}
+        path.write_text(before.replace(old, new) if old else before + new)
+        assert finished.jobs("done.yaml") == expected
     finally:
         path.write_text(before)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def test_a_descriptor_of_many_texts_reaches_its_stage(make_checkout) -> None:
-    """Linux takes 128 KiB as one argument of a command, and a shell gets a whole command as one."""
+    """Linux takes 128 KiB as one argument of a command, and a shell gets a whole command as one; a space in a path."""
     checkout = make_checkout("many")
     path = checkout.root / "study" / "small.yaml"
     about = yaml.safe_load(path.read_text())
@@ -120,39 +125,12 @@ def test_a_descriptor_of_many_texts_reaches_its_stage(make_checkout) -> None:
     }
     path.write_text(yaml.safe_dump(about, sort_keys=False))
     assert path.stat().st_size > 190_000
-    config = checkout.write_config("many", models={"onehot": {"extractor": "onehot"}})
+    config = checkout.write_config("many", results="results/so many", models={"onehot": {"extractor": "onehot"}})
     checkout.snakemake(config, "--until", "extract")
-    features = checkout.root / "results/many/small/stimuli/features/model-onehot_features.safetensors"
+    features = checkout.root / "results/so many/small/stimuli/features/model-onehot_features.safetensors"
     assert load_sidecar(features)["settings"]["descriptor"] == {
         "stimuli": {name: stimulus | {"label": None, "path": None} for name, stimulus in about["stimuli"].items()}
     }
-
-
-def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
-    methods = {"ridge": {"encoder": "ridge", "cv": 4}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
-    jobs = finished.jobs(finished.write_config("changed", results="results/done", methods=methods))
-    assert jobs == {"encode": 2, "summarize": 1, "report": 1}
-
-
-@pytest.mark.parametrize(
-    ("file", "reruns"),
-    [
-        ("lib/kernels/held_out.py", {"encode", "summarize", "report"}),
-        ("lib/io/artifacts.py", set(EVERYTHING)),
-        ("lib/config/settings.py", set()),
-        ("lib/pipelines/report/report.py", {"report"}),
-    ],
-)
-def test_a_changed_file_reruns_what_depends_on_it(finished, file: str, reruns: set[str]) -> None:
-    where, name = file.split("/", 1)
-    path: Path = (finished.lib if where == "lib" else finished.root) / name
-    before, times = path.read_text(), path.stat()
-    try:
-        path.write_text(before + "\n")
-        assert set(finished.jobs("done.yaml")) == reruns
-    finally:
-        path.write_text(before)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @pytest.fixture
@@ -179,7 +157,7 @@ def environment_of(checkout, real: Path) -> Path:
     return checkout.root / ".venv" / "bin" / "python"
 
 
-def test_a_kill_loses_nothing(make_checkout, stages: Path) -> None:
+def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     """SIGKILL everything in the middle; the documented command starts again and redoes only what was not finished."""
     checkout = make_checkout("killed")
     # One model: stages run in processes of their own here, which must be killed, and each takes seconds to import.
@@ -216,7 +194,7 @@ def test_a_kill_loses_nothing(make_checkout, stages: Path) -> None:
     locked = checkout.snakemake(config, check=False)
     assert "LockException" in locked.stderr + locked.stdout  # why the command unlocks first
     python.unlink()
-    python.symlink_to(stages / "python")  # nothing is killed any more: stages need not import for seconds
+    python.symlink_to(commands / "python")  # nothing is killed any more: stages need not import for seconds
     again = subprocess.run(command, cwd=checkout.root, env=checkout.environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (results / "sub-1.html").exists()
@@ -274,46 +252,25 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     assert "ZeroDivisionError" in page
 
 
-def test_an_unusual_but_valid_study(make_checkout, make_study) -> None:
-    """No permutations, one method, two runs left out at a time, two subjects, a space in the path, odd features."""
-    checkout = make_checkout("unusual")
-    study = make_study(checkout.root / "study", n_runs=5)
+def test_an_unusual_but_valid_study(make_study, tmp_path: Path) -> None:
+    """No permutations, one method, two runs left out at a time, two subjects, a model of one feature."""
     files = {"format": "nifti", "bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
-    study.write(splits={"runs": {"leave_out": "run", "size": 2}}, recordings={"01": files, "02": files})
-    config = checkout.write_config(
-        "odd",
-        results="results/with space",
-        models={"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}},
-        methods={"fixed": {"encoder": "ridge", "alphas": [0.001]}},
-        encode={"run_permutations": 0, "stimulus_permutations": 0},
-    )
-    checkout.snakemake(config)
-    results = checkout.root / "results" / "with space" / "small"
+    study = make_study(tmp_path / "study", n_runs=5)
+    descriptor = study.write(splits={"runs": {"leave_out": "run", "size": 2}}, recordings={"01": files, "02": files})
+    content = {
+        "results": str(tmp_path / "results"),
+        "datasets": {"small": {"descriptor": str(descriptor)}},
+        "models": {"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}},
+        "methods": {"fixed": FIXED},
+        "encode": {"run_permutations": 0, "stimulus_permutations": 0},
+        "compare": {"permutations": 50},
+    }
+    config = parse(Config, content, "test")
+    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
     for subject in ("01", "02"):
-        page = (results / f"sub-{subject}.html").read_text()
+        assert draw_page(config, "small", subject) == 0
+        page = report_path(config.results, "small", subject).read_text()
         assert "figure-scoremap" in page
         assert "figure-significance" not in page  # nothing was tested
-        comparison = pd.read_parquet(results / f"sub-{subject}" / "geometry" / f"sub-{subject}_comparison.parquet")
-        narrow = comparison[comparison["model"] == "narrow"]
-        assert narrow["note"].str.contains("only one feature").all()
-    assert checkout.jobs(config) == {}
-
-
-def test_bad_data_stop_with_a_short_message(make_checkout, make_study) -> None:
-    checkout = make_checkout("bad")
-    study = make_study(checkout.root / "study")
-    volumes = study.volumes()
-    volumes[0, 0, 0, 0] = float("nan")
-    study.write(volumes=volumes)
-    config = checkout.write_config("bad", models={"onehot": {"extractor": "onehot"}})
-    failed = checkout.snakemake(config, check=False)
-    assert failed.returncode != 0
-    log = (checkout.root / "results" / "bad" / "small" / "logs" / "prepare_blocks" / "sub-1.log").read_text()
-    assert "prepare_blocks stopped:" in log
-    assert "small: recordings.1.bold: 1 of 60 voxels inside the mask are NaN" in log
-    assert "Traceback" not in log
-    page = (checkout.root / "results" / "bad" / "small" / "sub-1_incomplete.html").read_text()
-    assert "1 of 60 voxels inside the mask are NaN" in page
-    (checkout.root / "study" / "mask.nii.gz").unlink()
-    missing = checkout.snakemake("bad.yaml", check=False)
-    assert "small: recordings.1.mask: no file mask.nii.gz in" in missing.stderr + missing.stdout
+        comparison = pd.read_parquet(artifact_path(config.results, "small", "comparison", subject=subject))
+        assert comparison.loc[comparison["model"] == "narrow", "note"].str.contains("only one feature").all()

@@ -1,12 +1,14 @@
-"""Stages started in forks of this process, which imported what most of them need: torch, pandas and the like.
+"""Snakemake and stages in forks of this process, which imported what they need: torch, pandas, Snakemake and the like.
 
-A stage on a small study computes for a tenth of a second and imports for three. Nothing of brainalign is imported
-beforehand: it comes from the checkout, which a test may have edited. `python stage_forks.py FOLDER` writes a command
-`python` there and serves its calls (arguments, folder, environment, open files) until the input of this process ends.
+A stage on a small study computes for a tenth of a second and imports for three, a dry run is done as soon as Snakemake
+is imported. Nothing of brainalign is imported beforehand: it comes from the checkout, which a test may have edited.
+`python forks.py FOLDER` writes commands `python` and `snakemake` there and serves their calls (arguments, folder,
+environment, open files) until the input of this process ends.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -14,17 +16,21 @@ import runpy
 import select
 import socket
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-
-from leaving import leave
+from typing import NoReturn
 
 CALL = """#!{python} -IS
 import json, os, socket, sys
 
-if sys.argv[1:3] != ["-P", "-m"] or not sys.argv[3].startswith("brainalign."):
+name = os.path.basename(sys.argv[0])
+if name == "python" and (sys.argv[1:3] != ["-P", "-m"] or not sys.argv[3].startswith("brainalign.")):
     os.execv("{python}", ["python", *sys.argv[1:]])
-call = json.dumps(dict(arguments=sys.argv[3:], folder=os.getcwd(), environment=dict(os.environ)))
+arguments = ["snakemake", *sys.argv[1:]] if name == "snakemake" else sys.argv[3:]
+call = json.dumps(dict(arguments=arguments, folder=os.getcwd(), environment=dict(os.environ)))
 server = socket.socket(socket.AF_UNIX)
 server.connect("{address}")
 socket.send_fds(server, [b"\\n"], [0, 1, 2])
@@ -34,11 +40,24 @@ sys.exit(int(server.recv(8) or 1))
 """
 
 
-def write_python(folder: Path, address: Path) -> None:
-    """Write a `python` that has stages of brainalign run by the server, and is the real one for all else."""
-    path = folder / "python"
-    path.write_text(CALL.format(python=sys.executable, address=address))
-    path.chmod(0o755)
+def leave(last: Callable[..., object], call: socket.socket) -> NoReturn:
+    """Call a function and exit as Python would after it, but take nothing apart that this process imported."""
+    gc.disable()  # a fork lives for seconds
+    status: object = None
+    try:
+        last(call)
+    except SystemExit as error:
+        status = error.code
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    if not isinstance(status, int | None):
+        print(status, file=sys.stderr)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def run(call: socket.socket) -> None:
@@ -54,6 +73,10 @@ def run(call: socket.socket) -> None:
     os.environ.update(asked["environment"])
     sys.path.insert(0, os.environ["PYTHONPATH"])
     sys.argv = asked["arguments"]
+    if sys.argv[0] == "snakemake":
+        from snakemake.cli import main
+
+        main()
     with watched() as problems, nullcontext() if "ARRANGED" in os.environ else unarranged():
         try:
             runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
@@ -89,13 +112,18 @@ def serve(folder: Path) -> None:
     import safetensors.torch  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.model_selection  # noqa: F401
+    import smart_open  # noqa: F401 (as snakemake does, late)
+    import snakemake.cli
     import torch._dynamo  # noqa: F401 (every optimiser imports it)
     import transformers.models.bert.modeling_bert  # noqa: F401
     import yaml  # noqa: F401
 
     pydantic.TypeAdapter(int)  # finds plugins
+    snakemake.cli.get_argument_parser()  # so does this
     gc.freeze()  # else every fork goes through all of these objects, and copies them, when it exits
-    write_python(folder, folder / "socket")
+    for name in ("python", "snakemake"):
+        (folder / name).write_text(CALL.format(python=sys.executable, address=folder / "socket"))
+        (folder / name).chmod(0o755)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "socket"))
         listener.listen()
