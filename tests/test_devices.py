@@ -39,20 +39,10 @@ def test_jobs_do_not_share_a_card_and_a_kill_frees_it(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_nothing_to_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert claim_gpu([], tmp_path) is None
-    monkeypatch.setenv("SLURM_JOB_ID", "1")  # the scheduler has chosen already
-    assert claim_gpu(["0"], tmp_path) is None
-
-
-def test_visible_gpus_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert visible_gpus() == ["2", "3"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert visible_gpus() == []
-
-
-def test_devices() -> None:
+def test_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for told, visible in (("2,3", ["2", "3"]), ("", [])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+        assert visible_gpus() == visible
     assert pick_device("cpu").type == "cpu"
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     refused("did you mean 'cuda'", pick_device, "cudda")
@@ -60,3 +50,6 @@ def test_devices() -> None:
     assert target_block(100, 8, cpu) == 100
     assert target_block(100, 10**15, cpu) == 1
     assert 1 < target_block(10**9, 10**6, cpu) < 10**9
+    assert claim_gpu([], tmp_path) is None
+    monkeypatch.setenv("SLURM_JOB_ID", "1")  # the scheduler has chosen already
+    assert claim_gpu(["0"], tmp_path) is None

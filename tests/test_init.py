@@ -45,25 +45,24 @@ def trials_of(names: list[str], folder: Path, n_runs: int = 3) -> int:
     return len(shown)
 
 
-def arrays(folder: Path) -> None:
+def shown_images(folder: Path) -> int:
+    """Write forty images and their trials, and return how many these are."""
     names = [f"p{k:02d}" for k in range(40)]
     images(folder, names)
-    np.save(folder / "rates.npy", rng.normal(size=(trials_of(names, folder), 12)))
+    return trials_of(names, folder)
+
+
+def arrays(folder: Path) -> None:
+    np.save(folder / "rates.npy", rng.normal(size=(shown_images(folder), 12)))
 
 
 def electrodes(folder: Path) -> None:
-    names = [f"p{k:02d}" for k in range(40)]
-    images(folder, names)
-    np.save(folder / "ecog.npy", rng.normal(size=(trials_of(names, folder), 4, 11)))
+    np.save(folder / "ecog.npy", rng.normal(size=(shown_images(folder), 4, 11)))
 
 
 def betas(folder: Path) -> None:
-    names = [f"p{k:02d}" for k in range(40)]
-    images(folder, names)
-    n = trials_of(names, folder)
-    nibabel.save(
-        nibabel.Nifti1Image(rng.normal(size=(4, 4, 3, n)).astype("float32"), np.eye(4)), folder / "betas.nii.gz"
-    )
+    values = rng.normal(size=(4, 4, 3, shown_images(folder))).astype("float32")
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "betas.nii.gz")
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 3), "uint8"), np.eye(4)), folder / "mask.nii.gz")
 
 
@@ -152,9 +151,7 @@ KINDS = (fmriprep, bids, bids_of_images, blocks, arrays, electrodes, betas, own_
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
-def test_what_init_writes_runs(
-    make: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_init_writes_runs(make: Callable[[Path], None], tmp_path: Path, capsys) -> None:
     folder = tmp_path / "lab"
     folder.mkdir()
     make(folder)
@@ -179,59 +176,50 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert main(["init", str(tmp_path)]) == 0  # nothing is left to ask
     study = yaml.safe_load((tmp_path / "study.yaml").read_text())
     del study["name"]
+    files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
+    models = {"anet": "a-net.parquet", "other": "other.csv"}
     assert study == {
         "stimuli": "words.csv",
-        "recordings": {
-            "01": {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
-        },
+        "recordings": {"01": files},
         "splits": {"held": {"column": "test", "value": "True"}},
-        "models": {
-            "anet": {"extractor": "table", "file": "a-net.parquet"},
-            "other": {"extractor": "table", "file": "other.csv"},
-        },
+        "models": {name: {"extractor": "table", "file": file} for name, file in models.items()},
     }
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
 
 
-def test_a_question_that_nobody_answers_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
+    assert main(["init", str(tmp_path)]) == 2
+    assert "none of its 0 files is what a study is made of" in capsys.readouterr().err
     blocks(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main(["init", str(tmp_path)]) == 2
     assert "repetition time in seconds" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "study.yaml").exists()
-
-
-def test_what_is_asked_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks(tmp_path)
     monkeypatch.setattr("builtins.input", lambda *_: "1.5")
     assert main(["init", str(tmp_path)]) == 0
     assert "tr_s: 1.5" in (tmp_path / "study.yaml").read_text()
     assert main(["init", str(tmp_path)]) == 2  # nothing is overwritten
 
 
-@pytest.mark.parametrize(
-    ("zoom", "unit", "tr_s", "known"),
-    [
+def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
+    blocks(tmp_path)
+    bold = nibabel.load(tmp_path / "sub-01_bold.nii.gz")
+    image = nibabel.Nifti1Image(bold.get_fdata(dtype="float32"), bold.affine)
+    for zoom, unit, tr_s, known in (
         (0.72, "sec", "0.72", "as the header says"),
         (1500.0, "msec", "1.5", "as the header says"),
         (1.0, "sec", "1.0", "1 in a header may mean unknown"),
         (0.0, "sec", "2.0", "the header says none"),
-    ],
-)
-def test_a_repetition_time_says_where_it_is_from(tmp_path: Path, zoom: float, unit: str, tr_s: str, known: str) -> None:
-    blocks(tmp_path)
-    bold = nibabel.load(tmp_path / "sub-01_bold.nii.gz")
-    image = nibabel.Nifti1Image(bold.get_fdata(dtype="float32"), bold.affine)
-    image.header.set_zooms((2.0, 2.0, 2.0, zoom))
-    image.header.set_xyzt_units("mm", unit)
-    nibabel.save(image, tmp_path / "sub-01_bold.nii.gz")
-    assert main(["init", str(tmp_path), "--yes"]) == 0
-    written = (tmp_path / "study.yaml").read_text()
-    assert f"tr_s: {tr_s}" in written
-    assert f"# repetition time in seconds ({known}): change it where" in written
+    ):
+        image.header.set_zooms((2.0, 2.0, 2.0, zoom))
+        image.header.set_xyzt_units("mm", unit)
+        nibabel.save(image, tmp_path / "sub-01_bold.nii.gz")
+        (tmp_path / "study.yaml").unlink(missing_ok=True)
+        assert main(["init", str(tmp_path), "--yes"]) == 0
+        written = (tmp_path / "study.yaml").read_text()
+        assert f"tr_s: {tr_s}" in written
+        assert f"# repetition time in seconds ({known}): change it where" in written
 
 
 def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,11 +231,6 @@ def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "study.yaml").unlink()
     assert main(["init", str(tmp_path), "--yes"]) == 0  # the file that lies there is taken
     assert "times_s: times.txt" in (tmp_path / "study.yaml").read_text()
-
-
-def test_a_folder_of_nothing_ends_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", str(tmp_path)]) == 2
-    assert "none of its 0 files is what a study is made of" in capsys.readouterr().err
 
 
 @pytest.mark.acceptance

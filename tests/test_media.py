@@ -29,7 +29,6 @@ RATE = 25
 
 
 def write(path: Path, frames: list[np.ndarray], codec: str, pix_fmt: str, rate: int = RATE) -> None:
-    """Encode grey frames of even size."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape
@@ -62,9 +61,7 @@ def test_a_frame_is_what_is_shown_at_its_time(tmp_path: Path, ending: str, codec
     ("ending", "codec", "layout", "tolerance"),
     [("flac", "flac", "s16", 1e-4), ("mp3", "libmp3lame", "s16p", 0.05), ("m4a", "aac", "fltp", 0.05)],
 )
-def test_a_sound_of_any_file_is_that_of_its_wav(
-    tmp_path: Path, ending: str, codec: str, layout: str, tolerance: float
-) -> None:
+def test_a_sound_of_any_file_is_that_of_its_wav(tmp_path: Path, ending, codec, layout, tolerance) -> None:
     """The mean of two channels, at the same samples: what an encoder puts before the start is left out."""
     rate = 22050
     seconds = np.arange(rate) / rate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from jobs import run_all
 from refusals import refused
 
 from brainalign.arrays import Layers
-from brainalign.checks import BrainalignError
 from brainalign.cli import main
 from brainalign.config import Config, load_config
 from brainalign.io import artifact_path, load, load_sidecar
@@ -41,20 +39,14 @@ def _npz(folder: Path) -> Path:
     return folder / "vectors.npz"
 
 
-@pytest.mark.parametrize("write", [_csv, _parquet, _npz])
-def test_rows_are_found_by_id(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    read = read_vectors(write(tmp_path))
-    np.testing.assert_allclose(read.layers["vectors"], VALUES, rtol=1e-6)
-    np.testing.assert_array_equal(read.rows_of(["007", "face", "cat"]), [3, 0, 2])
-
-
-def test_layers_are_prefixes_of_columns(tmp_path: Path) -> None:
+def test_rows_are_found_by_id_and_without_ids_in_their_order(tmp_path: Path) -> None:
+    for write in [_csv, _parquet, _npz]:
+        read = read_vectors(write(tmp_path))
+        np.testing.assert_allclose(read.layers["vectors"], VALUES, rtol=1e-6)
+        np.testing.assert_array_equal(read.rows_of(["007", "face", "cat"]), [3, 0, 2])
     layers = read_vectors(_csv(tmp_path), layers=["v2_", "v1_"]).layers
     assert {name: values.shape for name, values in layers.items()} == {"v2": (4, 1), "v1": (4, 2)}
     np.testing.assert_allclose(layers["v1"], VALUES[:, :2], rtol=1e-6)
-
-
-def test_without_ids_the_order_is_taken_and_said(tmp_path: Path) -> None:
     np.save(tmp_path / "vectors.npy", VALUES)
     read = read_vectors(tmp_path / "vectors.npy")
     assert read.source == "not given: rows of vectors.npy are taken in the order of the stimuli"
@@ -71,36 +63,27 @@ def study(folder: Path, **model: object) -> Path:
     recorded = {"cortex": {"format": "rdms", "file": "cortex.npy"}}
     described = {"name": "mine", "stimuli": "stimuli.tsv", "recordings": recorded}
     (folder / "mine.yaml").write_text(yaml.safe_dump(described))
-    content = {
-        "results": str(folder / "results"),
-        "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
-        "models": {"own": {"extractor": "table"} | model},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    }
+    content = {"results": str(folder / "results"), "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}}}
+    content |= {"models": {"own": {"extractor": "table"} | model}, "methods": {"ridge": {"encoder": "ridge"}}}
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     return folder / "config.yaml"
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_check_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _csv(tmp_path)
+    described, whole = study(tmp_path, file=str(path)), pd.read_csv(path, dtype={"stimulus_id": str})
+    for changes, message in (
         ({"stimulus_id": ["face", "house", "cat", "dog"]}, "has no vector of 1 of 4 stimuli (007)"),
         ({"stimulus_id": ["face", "house", "cat", "cat"]}, "1 stimulus ids are there twice (cat)"),
         ({"stimulus_id": ["face", "house", "", "007"]}, "1 rows have no stimulus_id (rows 3)"),
         ({"v1_a": [1.0, 2.0, np.nan, 4.0]}, "holds NaN, empty cells or infinity for 1 of 4 stimuli (cat)"),
         ({"kind": ["a", "b", "c", "d"]}, "column 'kind' holds 'a', no number"),
-    ],
-)
-def test_check_refuses_in_a_sentence(
-    changes: dict[str, object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = _csv(tmp_path)
-    pd.read_csv(path, dtype={"stimulus_id": str}).assign(**changes).to_csv(path, index=False)
-    assert main(["check", str(study(tmp_path, file=str(path)))]) == 2
-    printed = capsys.readouterr().err
-    assert f"models.own: {path}" in printed
-    assert message in printed
-    assert len(printed.splitlines()) == 1
+    ):
+        whole.assign(**changes).to_csv(path, index=False)
+        assert main(["check", str(described)]) == 2
+        (printed,) = capsys.readouterr().err.splitlines()
+        assert f"models.own: {path}" in printed
+        assert message in printed
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -132,21 +115,14 @@ def test_blocks_of_which_only_ids_are_known(small, tmp_path: Path) -> None:
     path = small.write()
     described = yaml.safe_load(path.read_text()) | {"stimuli": {name: {} for name in names}}
     path.write_text(yaml.safe_dump(described))
-    np.savez(
-        tmp_path / "own.npz",
-        early=np.eye(len(names)),
-        late=np.arange(2.0 * len(names)).reshape(-1, 2),
-        stimulus_id=names,
-    )
-    content = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"small": {"descriptor": str(path)}},
-        "models": {"own": {"extractor": "table", "file": str(tmp_path / "own.npz")}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    }
+    late = np.arange(2.0 * len(names)).reshape(-1, 2)
+    np.savez(tmp_path / "own.npz", early=np.eye(len(names)), late=late, stimulus_id=names)
+    content = {"results": str(tmp_path / "results"), "datasets": {"small": {"descriptor": str(path)}}}
+    content |= {"models": {"own": {"extractor": "table", "file": str(tmp_path / "own.npz")}}}
+    content |= {"methods": {"ridge": {"encoder": "ridge"}}}
     config = parse(Config, content, "test")
     run_all(config, "extract")
     layers = load(artifact_path(config.results, "small", "features", model="own"), Layers)
     np.testing.assert_array_equal(layers["early"].values, np.eye(len(names)))
-    with pytest.raises(BrainalignError, match="pixels look at images"):
-        Run(parse(Config, content | {"models": {"pixels": {"extractor": "pixels"}}}, "test"))
+    pixels = parse(Config, content | {"models": {"pixels": {"extractor": "pixels"}}}, "test")
+    refused("pixels look at images", Run, pixels)

@@ -31,44 +31,28 @@ def test_a_count_by_hand() -> None:
     assert cost.flops == sum(astuple(cost)[:6])
     assert cost.read_bytes == 4 * 100 * 17
     assert cost.written_bytes == 4 * (10 + 4) * 7
+    banded = ridge_cost(100, 10, 7, n_folds=5, n_alphas=4, n_candidates=3)  # decomposed each, in every fold
+    assert (banded.gram, banded.rotation) == (cost.gram, cost.rotation)
+    assert banded.eigh == EIGH * 3 * 6 * 10**3
+    assert (banded.projection, banded.scoring) == (3 * cost.projection, 3 * cost.scoring)
+    assert banded.refit == cost.refit + 2 * 10**2 * 7  # in its own eigenbasis
+    assert banded.moved_bytes > cost.moved_bytes
 
 
-def test_few_rows_work_in_their_own_space() -> None:
+def test_few_rows_work_in_their_own_space_and_few_penalties_cost_little() -> None:
     few = ridge_cost(50, 1000, 7, n_folds=5, n_alphas=4)
     assert few.eigh == EIGH * (50**3 + 5 * 40**3)
     assert few.refit == 2 * 1000 * 50 * 7
     assert ridge_cost(50, 1000, 7, with_coefficients=False).refit == 50 * 7
-
-
-def test_rows_and_features_count_alike_where_they_are_equal() -> None:
-    below, square, above = (ridge_cost(n, p, 300, n_folds=1) for n, p in ((199, 200), (200, 200), (200, 199)))
-    assert below.gram == above.gram
-    assert below.eigh == above.eigh
-    for part in ("gram", "rotation", "eigh", "refit", "peak_bytes"):
-        assert getattr(below, part) == pytest.approx(getattr(square, part), rel=0.02)
-        assert getattr(above, part) == pytest.approx(getattr(square, part), rel=0.02)
-
-
-@pytest.mark.parametrize("size", ["n_rows", "n_features", "n_targets", "n_folds", "n_alphas", "n_candidates"])
-@pytest.mark.parametrize("shape", [(300, 100), (100, 300)])
-def test_cost_grows_with_every_size(size: str, shape: tuple[int, int]) -> None:
-    sizes = {"n_rows": shape[0], "n_features": shape[1], "n_targets": 500}
-    sizes |= {"n_folds": 5, "n_alphas": 20, "n_candidates": 2}
-    less, more = ridge_cost(**sizes), ridge_cost(**sizes | {size: 2 * sizes[size]})
-    assert more.flops > less.flops
-    assert more.read_bytes >= less.read_bytes
-    assert seconds(more, RATES) > seconds(less, RATES)
-
-
-def test_a_finer_grid_costs_little() -> None:
+    one = ridge_cost(100, 10, 7, n_folds=1, n_alphas=1)  # a single penalty needs no folds
+    assert one.scoring == one.projection == 0
+    assert one.eigh == EIGH * 10**3
     coarse, fine = (ridge_cost(2000, 1024, 20_000, n_alphas=a).flops for a in (20, 50))
     assert fine < 1.25 * coarse
-
-
-def test_a_single_penalty_needs_no_folds() -> None:
-    cost = ridge_cost(100, 10, 7, n_folds=1, n_alphas=1)
-    assert cost.scoring == cost.projection == 0
-    assert cost.eigh == EIGH * 10**3
+    below, square, above = (ridge_cost(n, p, 300, n_folds=1) for n, p in ((199, 200), (200, 200), (200, 199)))
+    assert (below.gram, below.eigh) == (above.gram, above.eigh)
+    for part in ("gram", "rotation", "eigh", "refit", "peak_bytes"):
+        assert [getattr(below, part), getattr(above, part)] == pytest.approx([getattr(square, part)] * 2, rel=0.02)
 
 
 def test_seconds() -> None:

@@ -36,32 +36,23 @@ def folder(tmp_path: Path) -> Path:
     drive = vectors @ rng.normal(size=(3, 10)) * (np.arange(10) < 5)
     np.save(folder / "rates.npy", drive[shown] + 0.5 * rng.normal(size=(36, 10)))
     pd.DataFrame(vectors, columns=list("abc")).assign(stimulus_id=names).to_csv(folder / "own.csv", index=False)
-    study = {
-        "name": "mine",
-        "stimuli": {name: {} for name in names},
-        "recordings": {"01": {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}},
-        "splits": {"runs": {"leave_out": "run"}},
-        "models": {"mine": {"extractor": "table", "file": "own.csv"}},
-        "encode": {"run_permutations": 100, "stimulus_permutations": 100},
-    }
+    files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}
+    study = {"name": "mine", "stimuli": {name: {} for name in names}, "recordings": {"01": files}}
+    study |= {"splits": {"runs": {"leave_out": "run"}}, "models": {"mine": {"extractor": "table", "file": "own.csv"}}}
+    study |= {"encode": {"run_permutations": 100, "stimulus_permutations": 100}}
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder
 
 
-def test_a_study_may_hold_every_key_of_a_configuration() -> None:
+def test_a_study_alone_gets_what_its_stimuli_allow_and_may_hold_every_key(root: Path) -> None:
     assert set(Config.model_fields) - {"datasets"} == RUN_KEYS
-
-
-def test_a_study_alone_gets_what_its_stimuli_allow(root: Path) -> None:
     assert "minilm" in load_config(root / "data" / "haxby-slice.yaml").models
     config = load_config(root / "data" / "simulated.yaml")
     assert {"pixels", "efficientnet"} <= set(config.models)
     assert config.results == root / "data" / "results"
 
 
-def test_a_dry_run_from_elsewhere_writes_beside_the_file(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_from_elsewhere_writes_beside_the_file(folder: Path, tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["check", "lab/study.yaml"]) == 0
     assert "models.mine: " in capfd.readouterr().out  # vectors of its own, found beside it
@@ -107,17 +98,16 @@ def test_a_step_is_a_line_and_a_failure_its_sentence(folder: Path, monkeypatch: 
     # Forty of cost are to be done, of which ten took 120 s.
     told = {"completed": 10.0, "total": 40.0, "description": "about 6 min left"}
     assert progress.bar.update.call_args.kwargs == told
+    assert [_clock(seconds) for seconds in (89.6, 90, 210)] == ["90 s", "2 min", "4 min"]
     progress.take(record("job_error", jobid=2, rule_name="encode", log=["job.log (check log file(s))", "none.log"]))
     progress.take(record("job_error", jobid=9, rule_name="all", log=["none.log"]))
     progress.close(1)
-    assert screen.getvalue().splitlines() == [
-        "1/2 prepare mine 01 (100 s)",
-        "failed: encode mine 01: the mask holds no voxel; shrink nothing",
-        f"  its log: {folder / 'job.log'}, {folder / 'none.log'}",
-        "failed: all : it left no message",
-        f"  its log: {folder / 'none.log'}",
-        "what had been computed is kept; correct what failed and run again",
-    ]
+    assert screen.getvalue() == (
+        "1/2 prepare mine 01 (100 s)\nfailed: encode mine 01: the mask holds no voxel; shrink nothing\n"
+        f"  its log: {folder / 'job.log'}, {folder / 'none.log'}\n"
+        f"failed: all : it left no message\n  its log: {folder / 'none.log'}\n"
+        "what had been computed is kept; correct what failed and run again\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,14 +131,7 @@ def test_a_run_that_stops_says_where_all_is_written(
     assert screen.getvalue().splitlines() == ["no rule makes it", *(line.format(folder) for line in said)]
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(89.6, "90 s"), (90, "2 min"), (210, "4 min")])
-def test_time_that_is_left_is_rounded(seconds: float, said: str) -> None:
-    assert _clock(seconds) == said
-
-
-def test_the_index_links_pages_with_their_first_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_index_links_pages_with_their_first_sentence(folder: Path, monkeypatch, capsys) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert main(["report", str(folder)]) == 2
@@ -169,9 +152,7 @@ def test_the_index_links_pages_with_their_first_sentence(
 
 
 @pytest.mark.acceptance
-def test_a_study_of_one_file_runs_to_its_page(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_study_of_one_file_runs_to_its_page(folder: Path, tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["run", "lab/study.yaml", "--cores", "1"]) == 0
     printed = capfd.readouterr().out

@@ -10,32 +10,9 @@ import pytest
 import yaml
 from refusals import refused
 
+from brainalign import config as settings
 from brainalign.checks import BrainalignError
-from brainalign.config import (
-    BandedRidgeMethod,
-    Config,
-    EfficientNetModel,
-    FactorizedMethod,
-    GaussianMethod,
-    InContextMethod,
-    MethodUse,
-    ModelUse,
-    OneHotModel,
-    PixelsModel,
-    RandomModel,
-    ResponseOptimisedMethod,
-    RidgeMethod,
-    RoutingMethod,
-    SemanticMethod,
-    SentenceModel,
-    TimmModel,
-    TorchvisionModel,
-    UserModel,
-    VisionModel,
-    load_config,
-    load_descriptors,
-    write_schemas,
-)
+from brainalign.config import Config, MethodUse, ModelUse, load_config, load_descriptors, write_schemas
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
 from brainalign.pipelines.report.report import dataset_description
@@ -50,48 +27,33 @@ def a_config(**changes: object) -> dict[str, object]:
     } | changes
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+CORE = {"encoder": "response_optimised"}
+
+
+def test_mistakes_are_named_with_their_remedy() -> None:
+    for changes, message in (
         ({"enkode": {}}, r"unknown key 'enkode' \(did you mean 'encode'\?\)"),
+        ({"enkode": {}, "compere": {}}, r"^[^\n]*enkode[^\n]*\n[^\n]*compere[^\n]*$"),  # all of them at once
         ({"encode": {"permutations": 3}}, r"unknown key 'encode.permutations' \(did you mean 'run_permutations'"),
         ({"methods": {"r": {"encoder": "ridge", "aphas": [1]}}}, r"'methods.r.aphas' \(did you mean 'alphas'"),
         ({"models": {"m": {"extractor": "onehot", "permut": []}}}, r"'models.m.permut' \(did you mean 'permute'"),
         ({"models": {"m": {"extractor": "onehott"}}}, r"models.m: must be one of .*did you mean 'onehot'"),
         ({"methods": {"r": {"encoder": "ridge", "solver": "primel"}}}, r"did you mean 'primal'"),
         ({"methods": {"b": {"encoder": "bandet"}}}, r"methods.b: must be one of .*'banded'.*did you mean 'banded'"),
-        (
-            {"methods": {"b": {"encoder": "banded", "n_candidate": 9}}},
-            r"'methods.b.n_candidate' \(did you mean 'n_cand",
-        ),
+        ({"methods": {"b": {"encoder": "banded", "n_candidate": 9}}}, r"n_candidate' \(did you mean 'n_cand"),
         ({"methods": {"b": {"encoder": "banded", "per_target_alpha": 1}}}, r"unknown key 'methods.b.per_target_alpha'"),
         ({"methods": {"b": {"encoder": "banded", "cv": 1}}}, r"methods.b.cv: "),
-        (
-            {"methods": {"b": {"encoder": "banded", "models": ["onehut"]}}},
-            r"methods.b.models: 'onehut' is not .*\(onehot\) \(did you mean 'onehot'",
-        ),
+        ({"methods": {"b": {"encoder": "banded", "models": ["onehut"]}}}, r"methods.b.models: .*did you mean 'onehot'"),
         ({"methods": {"f": {"encoder": "factorised"}}}, r"methods.f: must be one of .*did you mean 'factorized'"),
         ({"methods": {"f": {"encoder": "factorized", "epoch": 3}}}, r"'methods.f.epoch' \(did you mean 'epochs'"),
         ({"methods": {"f": {"encoder": "factorized", "seeds": []}}}, r"methods.f.seeds: .*at least 1"),
         ({"methods": {"f": {"encoder": "semantic"}}}, r"methods.f.semantics: this key is required"),
         ({"methods": {"f": {"encoder": "routing", "validation": 1}}}, r"methods.f.validation: .*less than 1"),
-        (
-            {"methods": {"c": {"encoder": "response_optimised", "pool": [2]}}},
-            r"methods.c: .*n_channels, kernel_sizes and pool have \[3, 3, 1\] numbers; give one per block each",
-        ),
-        (
-            {"methods": {"c": {"encoder": "response_optimised", "readout": "semantic"}}},
-            r"methods.c: .*readout: semantic and semantics go together; got semantic, None",
-        ),
-        (
-            {"methods": {"c": {"encoder": "response_optimised", "semantics": "classes"}}},
-            r"methods.c: .*got factorized, classes",
-        ),
+        ({"methods": {"c": CORE | {"pool": [2]}}}, r"methods.c: .*pool have \[3, 3, 1\] numbers"),
+        ({"methods": {"c": CORE | {"readout": "semantic"}}}, r"methods.c: .*got semantic, None"),
+        ({"methods": {"c": CORE | {"semantics": "classes"}}}, r"methods.c: .*got factorized, classes"),
         ({"models": {"p": {"extractor": "pixels", "pooling": "mean"}}}, r"unknown key 'models.p.pooling'"),
-        (
-            {"methods": {"c": {"encoder": "in_context", "context_sizes": [50, 8]}}},
-            r"methods.c: .*context_sizes: the smallest \(50\) comes first, then the largest \(8\)",
-        ),
+        ({"methods": {"c": {"encoder": "in_context", "context_sizes": [50, 8]}}}, r"methods.c: .*context_sizes: the"),
         ({"methods": {"c": {"encoder": "in_context", "context_sizes": [2, 8]}}}, r"c.context_sizes.*equal to 3; got 2"),
         ({"methods": {"c": {"encoder": "in_context", "sizes": [2]}}}, r"methods.c.sizes.*greater than or equal to 3"),
         ({"methods": {"c": {"encoder": "in_context", "sizes": [20, 10]}}}, r"sizes: \[20, 10\] must rise"),
@@ -108,65 +70,46 @@ def a_config(**changes: object) -> dict[str, object]:
         ({"seed": -1}, r"seed: "),
         ({"models": {1: {"extractor": "onehot"}}}, r"models.1: this key must be text .*write it in quotes"),
         ({"encode": {"run_permutations": -1}}, r"encode.run_permutations: .*greater than or equal to 0; got -1"),
-    ],
-)
-def test_mistakes_are_named_with_their_remedy(changes: dict[str, object], message: str) -> None:
-    refused(message, parse, Config, a_config(**changes), "config.yaml")
-
-
-def test_every_mistake_is_listed_at_once() -> None:
-    with pytest.raises(BrainalignError) as error:
-        parse(Config, a_config(enkode={}, compere={}), "config.yaml")
-    assert len(str(error.value).splitlines()) == 2
+    ):
+        refused(message, parse, Config, a_config(**changes), "config.yaml")
 
 
 TRAINED = {"seed", "checkpoint", "progress"}  # set by the stage: a network per seed, in the job's folder
-TRAINED_METHODS = {
-    "factorized": FactorizedMethod,
-    "gaussian": GaussianMethod,
-    "semantic": SemanticMethod,
-    "routing": RoutingMethod,
-    "response_optimised": ResponseOptimisedMethod,
-}
+TRAINED_METHODS = (
+    settings.FactorizedMethod,
+    settings.GaussianMethod,
+    settings.SemanticMethod,
+    settings.RoutingMethod,
+    settings.ResponseOptimisedMethod,
+)
 
 
 @pytest.mark.parametrize(
     ("model", "maker", "given"),
     [
-        (RidgeMethod, ENCODERS["ridge"], set()),
-        (BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # shares are drawn with the run's seed
-        (InContextMethod, ENCODERS["in_context"], {"metric", "seed"}),  # a network per seed
-        *((kind, ENCODERS[name], TRAINED) for name, kind in TRAINED_METHODS.items()),
-        (SentenceModel, EXTRACTORS["sentence"], set()),
-        (OneHotModel, EXTRACTORS["onehot"], set()),
-        (RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
-        (PixelsModel, EXTRACTORS["pixels"], set()),
-        (EfficientNetModel, EXTRACTORS["efficientnet"], {"seed"}),
-        (VisionModel, EXTRACTORS["vision"], {"seed"}),
-        (TimmModel, EXTRACTORS["timm"], {"seed"}),
-        (TorchvisionModel, EXTRACTORS["torchvision"], {"seed"}),
-        (UserModel, EXTRACTORS["user"], {"seed"}),
+        (settings.RidgeMethod, ENCODERS["ridge"], set()),
+        (
+            settings.BandedRidgeMethod,
+            ENCODERS["banded"],
+            {"candidates", "seed"},
+        ),  # shares are drawn with the run's seed
+        (settings.InContextMethod, ENCODERS["in_context"], {"metric", "seed"}),  # a network per seed
+        *((kind, ENCODERS[kind.model_fields["encoder"].annotation.__args__[0]], TRAINED) for kind in TRAINED_METHODS),
+        (settings.SentenceModel, EXTRACTORS["sentence"], set()),
+        (settings.OneHotModel, EXTRACTORS["onehot"], set()),
+        (settings.RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
+        (settings.PixelsModel, EXTRACTORS["pixels"], set()),
+        (settings.EfficientNetModel, EXTRACTORS["efficientnet"], {"seed"}),
+        (settings.VisionModel, EXTRACTORS["vision"], {"seed"}),
+        (settings.TimmModel, EXTRACTORS["timm"], {"seed"}),
+        (settings.TorchvisionModel, EXTRACTORS["torchvision"], {"seed"}),
+        (settings.UserModel, EXTRACTORS["user"], {"seed"}),
     ],
 )
 def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
-    used = {
-        "encoder",
-        "extractor",
-        "seeds",
-        "baselines",
-        "cls",
-        "controls",
-        "ensemble",
-        "semantics",
-        "targets",
-        "n_components",
-        "sizes",
-        "n_repeats",
-        "text_queries",
-        *ModelUse.model_fields,
-        *MethodUse.model_fields,
-    }
-    fields = set(model.model_fields) - used
+    used = {"encoder", "extractor", "seeds", "baselines", "cls", "controls", "ensemble", "semantics", "targets"}
+    used |= {"n_components", "sizes", "n_repeats", "text_queries"}
+    fields = set(model.model_fields) - used - {*ModelUse.model_fields, *MethodUse.model_fields}
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given
     for name in fields:
@@ -176,15 +119,12 @@ def test_settings_mirror_constructors(model: type, maker: type, given: set[str])
             assert default == (pytest.approx(expected) if name == "alphas" else expected)
 
 
-@pytest.mark.parametrize("name", ["config", "demo"])
-def test_shipped_configurations_are_valid(root: Path, name: str) -> None:
-    config = load_config(root / "snakemake" / "config" / f"{name}.yaml")
-    used = {model for dataset in config.datasets for model in config.models_of(dataset)}
-    assert used == set(config.models)
-    assert {method for dataset in config.datasets for method in config.methods_of(dataset)} == set(config.methods)
-
-
-def test_schemas_take_what_is_right_and_name_what_is_not(root: Path, tmp_path: Path) -> None:
+def test_shipped_configurations_are_valid_and_schemas_say_why(root: Path, tmp_path: Path) -> None:
+    for name in ["config", "demo"]:
+        config = load_config(root / "snakemake" / "config" / f"{name}.yaml")
+        used = {model for dataset in config.datasets for model in config.models_of(dataset)}
+        assert used == set(config.models)
+        assert {method for dataset in config.datasets for method in config.methods_of(dataset)} == set(config.methods)
     write_schemas(tmp_path / "schemas")
     for name, file in (("config", "snakemake/config/demo.yaml"), ("descriptor", "data/haxby-slice.yaml")):
         schema = json.loads((tmp_path / "schemas" / f"{name}.schema.json").read_text())
@@ -194,64 +134,56 @@ def test_schemas_take_what_is_right_and_name_what_is_not(root: Path, tmp_path: P
             jsonschema.validate(content | {"tite": "misspelt"}, schema)
 
 
-def test_missing_files_name_subject_field_and_places(small, monkeypatch: pytest.MonkeyPatch) -> None:
-    descriptor = load_descriptor(small.write())
-    (small.folder / "bold.nii.gz").unlink()
-    refused(r"small: recordings.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA", descriptor.found_files, "1")
-
-
-def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_are_found_in_brainalign_data_or_where_the_workflow_wrote_them(
+    small, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = small.write()
     elsewhere = tmp_path / "cache" / "small"
     elsewhere.mkdir(parents=True)
     for name in ("bold.nii.gz", "mask.nii.gz", "labels.txt"):
         (small.folder / name).rename(elsewhere / name)
+    missing = r"small: recordings.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA"
+    refused(missing, load_descriptor(path).found_files, "1")
+    refused(r"smal.yaml: no such file \(did you mean 'small.yaml'\?\)", load_descriptor, path.with_name("smal.yaml"))
     monkeypatch.setenv("BRAINALIGN_DATA", str(elsewhere.parent))
     assert load_descriptor(path).found_files("1")["bold"] == elsewhere / "bold.nii.gz"
+    study = load_descriptor(root / "data" / "simulated.yaml", raw=tmp_path)
+    assert study.all_files() == []
+    made = tmp_path / "sub-03" / "sub-03_meg-epo.fif"
+    made.parent.mkdir()
+    made.touch()
+    assert study.found_files("03") == {"epochs": made}
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_descriptor_mistakes(small) -> None:
+    for changes, message in (
         ({"fmri": {"tr_s": 2.0, "hrf_lag": 4.0, "space": "x"}}, r"'fmri.hrf_lag' \(did you mean 'hrf_lag_s'"),
         ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b", "c"]}, "d": {"texts": ["d"]}}}, "as many texts"),
         ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b"]}}}, "give three stimuli or more"),
         ({"splits": {"one": {"leave_out": "stimulus"}}}, "leaves nothing to tell it from"),
         ({"splits": {"pairs": {"leave_out": "stimulus", "size": 2}}}, "add a split like runs"),
         ({"kinds": "fmr"}, "unknown key 'kinds'"),
-    ],
-)
-def test_descriptor_mistakes(small, changes: dict[str, object], message: str) -> None:
-    refused(message, parse, Study, small.descriptor(**changes), "small.yaml")
+        ({"fmri": {"tr_s": 2000, "space": "x"}}, "fmri.tr_s: a repetition time is given in seconds"),
+    ):
+        refused(message, parse, Study, small.descriptor(**changes), "small.yaml")
 
 
 FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"recordings": {"01": FILES | {"trails": "t.tsv"}}},
-            r"'recordings.01.(betas.)?trails' \(did you mean 'trials'",
-        ),
-        (
-            {"recordings": {"01": FILES | {"format": "beta"}}},
-            r"recordings.01: must be one of .*'betas'.*did you mean 'betas'",
-        ),
+def test_mistakes_in_a_study_of_images(scenes) -> None:
+    path = scenes.folder / "scenes.yaml"
+    path.parent.mkdir()
+    for changes, message in (
+        ({"recordings": {"01": FILES | {"trails": "t.tsv"}}}, r"trails' \(did you mean 'trials'"),
+        ({"recordings": {"01": FILES | {"format": "beta"}}}, r"01: must be one of .*did you mean 'betas'"),
         ({"recordings": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"recordings.01.*format"),
-        (
-            {"recordings": {"01": FILES | {"betas": {"left": "l.gii"}}}},
-            r"recordings.01.betas: a key must be 'L' or 'R'; got 'left'",
-        ),
+        ({"recordings": {"01": FILES | {"betas": {"left": "l.gii"}}}}, r"recordings.01.betas: a key must be 'L' or"),
         (
             {"recordings": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}},
             r"01.picks: .*did you mean 'eeg'",
         ),
-        (
-            {"recordings": {"01": {"format": "epochs", "epoch": "e", "picks": "eeg"}}},
-            r"'recordings.01.(epochs.)?epoch' \(did",
-        ),
+        ({"recordings": {"01": {"format": "epochs", "epoch": "e", "picks": "eeg"}}}, r"epoch' \(did you mean 'epochs'"),
         ({"recordings": {"sub_01": FILES}}, r"recordings.sub_01"),
         ({"recordings": {}}, r"recordings: say who was recorded"),
         ({"recording": {}}, r"unknown key 'recording' \(did you mean 'recordings'"),
@@ -268,16 +200,12 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         ({"kind": "videos"}, r"kind: videos is no key .*: give stimuli: videos.npz and recordings like"),
         ({"vectors": "v.npy"}, r"vectors: goes with modalities, but these recordings give responses"),
         ({"recordings": {"1": FILES, "2": {"format": "neural", "neural": "n.npz"}}}, r"which no step takes together"),
-    ],
-)
-def test_mistakes_in_a_study_of_images(scenes, changes: dict[str, object], message: str) -> None:
-    path = scenes.folder / "scenes.yaml"
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(scenes.descriptor(**changes)))
-    with pytest.raises(BrainalignError, match=message) as error:
-        load_descriptor(path)
-    assert len(str(error.value).splitlines()) <= 2  # a misspelt key is unknown, and the right one missing
-    assert "[" not in str(error.value)
+    ):
+        path.write_text(yaml.safe_dump(scenes.descriptor(**changes)))
+        with pytest.raises(BrainalignError, match=message) as error:
+            load_descriptor(path)
+        assert len(str(error.value).splitlines()) <= 2  # a misspelt key is unknown, and the right one missing
+        assert "[" not in str(error.value)
 
 
 def test_mistakes_in_a_study_of_matrices(root: Path, tmp_path: Path) -> None:
@@ -308,262 +236,175 @@ def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> N
     refused(r"scenes: stimuli: no file stimuli/stimuli.tsv in", study.all_files)
 
 
-def test_a_simulated_study_is_read_where_the_workflow_wrote_it(root: Path, tmp_path: Path) -> None:
-    study = load_descriptor(root / "data" / "simulated.yaml", raw=tmp_path)
-    assert study.all_files() == []
-    path = tmp_path / "sub-03" / "sub-03_meg-epo.fif"
-    path.parent.mkdir()
-    path.touch()
-    assert study.found_files("03") == {"epochs": path}
+NET = {"extractor": "efficientnet", "layers": ["block2"]}
+MAPS = NET | {"pooling": "tokens"}
 
 
-def test_image_networks_do_not_read_texts(small) -> None:
-    models = {"net": {"extractor": "efficientnet"}, "onehot": {"extractor": "onehot"}}
-    path = str(small.write())
-    config = parse(Config, a_config(models=models, datasets={"small": {"descriptor": path}}), "config.yaml")
-    refused(r"datasets.small.models: net look at images, .*models: onehot", load_descriptors, config)
-    chosen = {"small": {"descriptor": path, "models": ["onehot"]}}
-    assert set(load_descriptors(parse(Config, a_config(models=models, datasets=chosen), "config.yaml"))) == {"small"}
+def loaded(descriptor: Path, models: dict | None = None, methods: dict | None = None, **use: list[str]) -> Config:
+    """Return a configuration of one study, which uses models_of and methods_of, with these models and methods added."""
+    chosen = {name.removesuffix("_of"): names for name, names in use.items()}
+    content = a_config(datasets={"study": {"descriptor": str(descriptor)} | chosen})
+    content["models"] |= models or {}
+    content["methods"] |= methods or {}
+    config = parse(Config, content, "config.yaml")
+    load_descriptors(config)
+    return config
 
 
-def test_every_encoder_has_settings() -> None:
-    fields = Config.model_fields["methods"].annotation
-    known = {method.model_fields["encoder"].annotation.__args__[0] for method in members(fields)}
-    assert known == {*ENCODERS, "dictionary"}  # ridge, on codes that are learned
+def test_texts_are_read_by_what_reads_texts(small) -> None:
+    path = small.write()
+    refused(r"datasets.study.models: net look at images, .*models: onehot", loaded, path, {"net": NET})
+    loaded(path, {"net": NET}, models_of=["onehot"])
+    typo = {"onehot": {"extractor": "onehot", "permute": ["run"]}}
+    refused(r"models.onehot.permute: 'run' .*\(pairs, runs\) \(did you mean 'runs'\?\)", loaded, path, typo)
+
+
+def test_every_encoder_and_extractor_has_settings() -> None:
+    def known(section: str, key: str) -> set[str]:
+        entries = get_args(get_args(Config.model_fields[section].annotation)[1])[0]
+        return {entry.model_fields[key].annotation.__args__[0] for entry in get_args(entries)}
+
+    assert known("methods", "encoder") == {*ENCODERS, "dictionary"}  # ridge, on codes that are learned
+    assert known("models", "extractor") == set(EXTRACTORS)
 
 
 def test_joint_fits_are_for_studies_of_images(small, scenes) -> None:
     """Refused when the configuration is read: joint fits of blocks, too few shares, and fits of no model."""
-    banded = {"encoder": "banded", "models": ["net"]}
-    net = {"extractor": "efficientnet", "layers": ["block0", "block2", "block4"]}
-    base = {"models": {"onehot": {"extractor": "onehot"}}, "methods": {"ridge": {"encoder": "ridge"}}}
-
-    def load(study: object, models: dict, **methods: object) -> Config:
-        content = base | {"models": base["models"] | models, "methods": base["methods"] | methods}
-        config = parse(Config, a_config(**content, datasets={"study": study}), "config.yaml")
-        load_descriptors(config)
-        return config
-
-    blocks = {"descriptor": str(small.write()), "models": ["onehot"]}
-    refused(r"datasets.study.methods: b fits all layers .*held out.*layer: ridge", load, blocks, {"net": net}, b=banded)
-    load(blocks | {"methods": ["ridge"]}, {"net": net}, b=banded)
-    images = {"descriptor": str(scenes.write())}
-    with pytest.raises(BrainalignError, match=r"methods.b.n_candidates is 3, but the 3 layers of net need at least 4"):
-        load(images, {"net": net}, b=banded | {"n_candidates": 3})
-    with pytest.raises(BrainalignError, match=r"none of its methods \(b\) is used on .* methods.b.models: onehot"):
-        load(images | {"models": ["onehot"], "methods": ["b"]}, {"net": net}, b=banded)
-    config = load(images, {"net": net}, b=banded)
+    net = {"net": NET | {"layers": ["block0", "block2", "block4"]}}
+    banded = {"b": {"encoder": "banded", "models": ["net"]}}
+    blocks, images, onehot = small.write(), scenes.write(), ["onehot"]
+    fits_all = r"datasets.study.methods: b fits all layers .*held out.*layer: ridge"
+    refused(fits_all, loaded, blocks, net, banded, models_of=onehot)
+    loaded(blocks, net, banded, models_of=onehot, methods_of=["ridge"])
+    few = {"b": banded["b"] | {"n_candidates": 3}}
+    refused("methods.b.n_candidates is 3, but the 3", loaded, images, net, few)
+    refused("none of its methods", loaded, images, net, banded, models_of=onehot, methods_of=["b"])
+    config = loaded(images, net, banded)
     assert config.fits_of("study") == [("onehot", "ridge"), ("net", "ridge"), ("net", "b")]
     assert not {"models", "subjects"} & set(config.encoder_of("b"))
 
 
-def test_methods_of_some_subjects(scenes) -> None:
-    """A method is fitted to the subjects it names; a subject without any is refused, and so is a misspelt one."""
-    path = str(scenes.write())
+def test_models_and_methods_of_some_subjects(scenes) -> None:
+    """They are fitted to the subjects they name; a subject without any is refused, and so is a misspelt one."""
+    path = scenes.write()
 
-    def load(**subjects: list[str]) -> Config:
-        methods = {name: {"encoder": "ridge", "subjects": chosen} for name, chosen in subjects.items()}
-        config = parse(Config, a_config(datasets={"study": {"descriptor": path}}, methods=methods), "config.yaml")
-        load_descriptors(config)
-        return config
+    def ridges(*subjects: list[str]) -> dict[str, object]:
+        return {
+            name: {"encoder": "ridge", "subjects": some} for name, some in zip(("ridge", "b"), subjects, strict=False)
+        }
 
-    config = load(a=["01"], b=["01", "02"])
-    assert config.fits_of("study", "01") == [("onehot", "a"), ("onehot", "b")]
+    config = loaded(path, None, ridges(["01"], ["01", "02"]))
+    assert config.fits_of("study", "01") == [("onehot", "ridge"), ("onehot", "b")]
     assert config.fits_of("study", "02") == [("onehot", "b")]
     assert config.fits_of("study") == config.fits_of("study", "01")
-    refused(r"datasets.study: no method is used on subject 02; add a model and a method", load, a=["01"])
-    refused(r"methods.b.subjects: '03' is not among .*\(01, 02\)", load, a=["01", "02"], b=["03"])
+    refused(r"datasets.study: no method is used on subject 02; add", loaded, path, None, ridges(["01"]))
+    refused(r"methods.b.subjects: '03' is not among .*\(01, 02\)", loaded, path, None, ridges(["01", "02"], ["03"]))
+    config = loaded(path, {"some": {"extractor": "onehot", "subjects": ["02"]}})
+    assert config.fits_of("study", "01") == [("onehot", "ridge")]
+    assert config.fits_of("study", "02") == [("onehot", "ridge"), ("some", "ridge")]
+    assert config.extractor_of("some") == config.extractor_of("onehot")
+    other = {"some": {"extractor": "onehot", "subjects": ["2"]}}
+    refused(r"models.some.subjects: '2' is not among .*\(01, 02\)", loaded, path, other)
 
 
-@pytest.mark.parametrize(
-    "option", ["match.models", "align.students", "align.teacher", "searchlight.models", "caption.model"]
-)
-def test_a_section_names_models_of_the_configuration(option: str) -> None:
-    section, key = option.split(".")
-    named = ["onehut"] if key in {"models", "students"} else "onehut"
-    config = a_config(**{section: {key: named} | ({"teacher": "onehot"} if key == "students" else {})})
-    with pytest.raises(BrainalignError, match=rf"{option}: 'onehut' is not among the models .*did you mean 'onehot'"):
-        parse(Config, config, "config.yaml")
+def test_a_section_names_models_of_the_configuration() -> None:
+    for option in ["match.models", "align.students", "align.teacher", "searchlight.models", "caption.model"]:
+        section, key = option.split(".")
+        named = ["onehut"] if key in {"models", "students"} else "onehut"
+        config = a_config(**{section: {key: named} | ({"teacher": "onehot"} if key == "students" else {})})
+        refused(rf"{option}: 'onehut' is not among .*did you mean 'onehot'", parse, Config, config, "config.yaml")
 
 
-def test_models_of_some_subjects(scenes) -> None:
-    """A model is fitted to the subjects it names, and its features are the same; a misspelt subject is refused."""
-    path = str(scenes.write())
-
-    def load(*subjects: str) -> Config:
-        models = {"all": {"extractor": "onehot"}, "some": {"extractor": "onehot", "subjects": list(subjects)}}
-        config = parse(Config, a_config(datasets={"study": {"descriptor": path}}, models=models), "config.yaml")
-        load_descriptors(config)
-        return config
-
-    config = load("02")
-    assert {model for model, _ in config.fits_of("study", "01")} == {"all"}
-    assert {model for model, _ in config.fits_of("study", "02")} == {"all", "some"}
-    assert config.extractor_of("some") == config.extractor_of("all")
-    refused(r"models.some.subjects: '2' is not among .*\(01, 02\)", load, "2")
-
-
-@pytest.mark.parametrize(
-    ("method", "message"),
-    [
-        (
-            {"encoder": "factorized", "models": ["maps", "means"]},
-            r"methods.t reads the tokens .* models.means has pooling 'mean', .*models: maps$",
-        ),
-        (
-            {"encoder": "factorized", "models": ["onehot"]},
-            r"models.onehot is no image model, which keeps none; name those with tokens in methods.t.models: maps",
-        ),
-        (
-            {"encoder": "routing", "models": ["maps"]},
-            r"methods.t.queries is 'roi', but .* subject 02 are .*subjects: 01",
-        ),
-        (
-            {"encoder": "semantic", "models": ["maps"], "semantics": "onehut"},
-            r"methods.t.semantics: 'onehut' is not among .*\(classes, onehot, means, maps\) \(did you mean 'onehot'",
-        ),
-    ],
-)
-def test_encoders_of_tokens_where_there_are_none(scenes, method: dict[str, object], message: str) -> None:
-    means = {"extractor": "efficientnet", "layers": ["block2"]}
-    content = a_config(
-        datasets={"study": {"descriptor": str(scenes.write())}},
-        models={"onehot": {"extractor": "onehot"}, "means": means, "maps": means | {"pooling": "tokens"}},
-        methods={"ridge": {"encoder": "ridge"}, "t": method},
-    )
-    refused(message, load_descriptors, parse(Config, content, "config.yaml"))
+def test_encoders_of_tokens_where_there_are_none(scenes) -> None:
+    path = scenes.write()
+    for method, message in (
+        ({"encoder": "factorized", "models": ["maps", "means"]}, r"methods.t reads the tokens .* models.means has"),
+        ({"encoder": "factorized", "models": ["onehot"]}, r"models.onehot is no image model, which keeps none; name"),
+        ({"encoder": "routing", "models": ["maps"]}, r"methods.t.queries is 'roi', but .* subject 02 are .*subjects"),
+        ({"encoder": "semantic", "models": ["maps"], "semantics": "onehut"}, r"t.semantics: .*did you mean 'onehot'"),
+    ):
+        refused(message, loaded, path, {"means": NET, "maps": MAPS}, {"t": method})
 
 
 def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
     """Refused before anything runs: one fMRI subject, sensors, tokens, studies of blocks."""
-    net = {"extractor": "efficientnet", "layers": ["block2"]}
-    models = {"onehot": {"extractor": "onehot"}, "net": net, "maps": net | {"pooling": "tokens"}}
-    files = scenes.descriptor()["recordings"]
+    models, files = {"net": NET, "maps": MAPS}, scenes.descriptor()["recordings"]
 
     def load(people: dict[str, object], **options: object) -> Config:
-        scenes.write(recordings=people)
-        study = {"study": {"descriptor": str(scenes.folder / "scenes.yaml")}}
         few = {"encoder": "in_context", "models": ["net"], "sizes": [4], "n_repeats": 3} | options
-        methods = {"ridge": {"encoder": "ridge"}, "few": few}
-        config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
-        load_descriptors(config)
-        return config
+        return loaded(scenes.write(recordings=people), models, {"few": few})
 
     two = files | {"03": files["01"]}
     refused(r"methods.few .* voxels of other subjects, but study has 1 fMRI subject", load, files, subjects=["01"])
     refused(r"subject 02 has sensors; name .* in methods.few.subjects: 01, 03", load, two)
-    with pytest.raises(BrainalignError, match=r"methods.few reads one vector per image, but models.maps keeps tokens"):
-        load(two, subjects=["01"], models=["net", "maps"])
-    with pytest.raises(BrainalignError, match=r"methods.few.text_queries need a space .* models.net has none; use"):
-        load(two, subjects=["01"], text_queries=["a face", "a house"])
+    refused(r"methods.few reads one vector per image, but", load, two, subjects=["01"], models=["net", "maps"])
+    refused(r"methods.few.text_queries need a space", load, two, subjects=["01"], text_queries=["a face", "a house"])
     models["net"] = {"extractor": "vision", "weights": "clip", "layers": ["visual_projection"]}
     config = load(two, subjects=["01"], text_queries=["a face", "a house"])
     assert config.texts_of("net", "few") == {"texts": {"weights": "clip", "queries": ["a face", "a house"]}}
     assert config.texts_of("net", "ridge") == {}
-    models["net"] = net
+    models["net"] = NET
     config = load(two, subjects=["01", "03"])
     assert config.fits_of("study", "01")[-2:] == [("net", "few"), ("maps", "ridge")]
     assert config.pretraining_of("ridge") == {}
     assert {"n_steps", "seeds", "n_components", "device"} < set(config.pretraining_of("few"))
     assert not {"sizes", "n_repeats", "fallback", "models", "subjects"} & set(config.pretraining_of("few"))
-    study = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
-    methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context"}}
-    config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
-    refused(r"few learns from other subjects, which is for studies with .*: ridge", load_descriptors, config)
+    of_blocks = r"few learns from other subjects, which is for studies with .*: ridge"
+    few = {"few": {"encoder": "in_context"}}
+    refused(of_blocks, loaded, small.write(), models, few, models_of=["onehot"])
 
 
 def test_trained_methods_that_fit(small, scenes) -> None:
-    maps = {"extractor": "efficientnet", "layers": ["block2"], "pooling": "tokens"}
+    models = {"maps": MAPS, "pixels": {"extractor": "pixels"}}
     methods = {
-        "ridge": {"encoder": "ridge"},
         "route": {"encoder": "routing", "models": ["maps"], "subjects": ["01"]},
         "free": {"encoder": "routing", "models": ["maps"], "queries": "target"},
         "shift": {"encoder": "semantic", "models": ["maps"], "semantics": "classes"},
         "core": {"encoder": "response_optimised", "models": ["pixels", "maps"]},
     }
-    models = {"onehot": {"extractor": "onehot"}, "maps": maps, "pixels": {"extractor": "pixels"}}
-    images = {"descriptor": str(scenes.write())}
-    config = parse(Config, a_config(datasets={"study": images}, models=models, methods=methods), "config.yaml")
-    load_descriptors(config)
+    config = loaded(scenes.write(), models, methods)
     assert ("maps", "route") not in config.fits_of("study", "02")
     assert ("maps", "route") in config.fits_of("study", "01")
-    blocks = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
-    config = parse(Config, a_config(datasets=blocks, models=models, methods=methods), "config.yaml")
-    refused(r"free, shift, core is trained on the tokens of images, .*layer: ridge", load_descriptors, config)
-
-
-def members(annotation: object) -> tuple[type, ...]:
-    """Return the members of the union that the entries of a section are."""
-    return get_args(get_args(get_args(annotation)[1])[0])
-
-
-def test_every_extractor_has_settings() -> None:
-    fields = Config.model_fields["models"].annotation
-    known = {model.model_fields["extractor"].annotation.__args__[0] for model in members(fields)}
-    assert known == set(EXTRACTORS)
+    message = r"free, shift, core is trained on the tokens of images, .*layer: ridge"
+    refused(message, loaded, small.write(), models, methods, models_of=["onehot"])
 
 
 def test_random_weights_are_known_as_controls() -> None:
-    models = {
-        "a": {"extractor": "efficientnet"},
-        "b": {"extractor": "efficientnet", "weights": "random"},
-        "c": {"extractor": "vision", "weights": "x", "random_weights": True},
-        "d": {"extractor": "vision", "weights": "x"},
-    }
+    plain, vision = {"extractor": "efficientnet"}, {"extractor": "vision", "weights": "x"}
+    models = {"a": plain, "b": plain | {"weights": "random"}, "c": vision | {"random_weights": True}, "d": vision}
     config = parse(Config, a_config(models=models), "config.yaml")
     assert [name for name, model in config.models.items() if model.random] == ["b", "c"]
 
 
-def test_a_typo_in_permute_does_not_silence_the_null(small) -> None:
-    path = small.write()
-    models = {"onehot": {"extractor": "onehot", "permute": ["run"]}}
-    config = parse(Config, a_config(models=models, datasets={"small": {"descriptor": str(path)}}), "config.yaml")
-    refused(r"models.onehot.permute: 'run' .*\(pairs, runs\) \(did you mean 'runs'\?\)", load_descriptors, config)
-
-
-@pytest.mark.parametrize(("lag_s", "tr_s", "volumes"), [(5.0, 2.5, 2), (5.0, 2.0, 3), (4.9, 2.0, 2), (0.0, 1.0, 0)])
-def test_lags_are_whole_volumes(lag_s: float, tr_s: float, volumes: int) -> None:
-    assert FmriOptions(tr_s=tr_s, hrf_lag_s=lag_s, space="x").lag_volumes == volumes
-
-
-def test_no_such_file_names_what_is_there(small) -> None:
-    path = small.write()
-    refused(r"smal.yaml: no such file \(did you mean 'small.yaml'\?\)", load_descriptor, path.with_name("smal.yaml"))
+def test_lags_are_whole_volumes() -> None:
+    for lag_s, tr_s, volumes in [(5.0, 2.5, 2), (5.0, 2.0, 3), (4.9, 2.0, 2), (0.0, 1.0, 0)]:
+        assert FmriOptions(tr_s=tr_s, hrf_lag_s=lag_s, space="x").lag_volumes == volumes
 
 
 def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("a: 1\nsubjects:\n  '01': {x: 1}\n  '02': {x: 1}\n  '01': {x: 2}\n")
     refused(r"c.yaml: line 5: the key '01' is there already, in line 3; .* another", read_yaml, path)
+    path.write_text("a: [1, 2")
+    refused("not valid YAML", load_config, path)
     path.write_text("one: &one {x: 1, y: 2}\ntwo: {<<: *one, x: 3}\n1: a\n'1': b\n")
     assert read_yaml(path) == {"one": {"x": 1, "y": 2}, "two": {"x": 3, "y": 2}, 1: "a", "1": "b"}
 
 
-def test_broken_yaml(tmp_path: Path) -> None:
-    path = tmp_path / "c.yaml"
-    path.write_text("a: [1, 2")
-    refused("not valid YAML", load_config, path)
+CITED = {"citation": {"text": "Nobody (2026).", "doi": "10.1/x"}, "licence": "CC0", "source": "a disk"}
 
 
-@pytest.mark.parametrize(
-    ("given", "origin"),
-    [
+def test_where_data_come_from_may_be_left_out_and_is_said(tmp_path: Path) -> None:
+    for given, origin in (
         ({}, "Not given in the descriptor: citation, licence, source."),
         ({"licence": "CC0"}, "Licence: CC0. Not given in the descriptor: citation, source."),
-        (
-            {"citation": {"text": "Nobody (2026).", "doi": "10.1/x"}, "licence": "CC0", "source": "a disk"},
-            "Data: Nobody (2026). doi:10.1/x. Licence: CC0. Source: a disk.",
-        ),
-    ],
-)
-def test_where_data_come_from_may_be_left_out_and_is_said(
-    tmp_path: Path, given: dict[str, object], origin: str
-) -> None:
-    path = tmp_path / "rest.yaml"
-    path.write_text(yaml.safe_dump({"name": "rest", "simulate": {"world": "roi_series"}, **given}))
-    found = load_descriptor(path)
-    assert found.title == "rest"
-    assert found.origin == origin
-    described = dataset_description(found)
-    assert ("License" in described) == ("licence" in given)
-    assert described["SourceDatasets"] == ([{"URL": "a disk", "DOI": "10.1/x"}] if "source" in given else [])
+        (CITED, "Data: Nobody (2026). doi:10.1/x. Licence: CC0. Source: a disk."),
+    ):
+        path = tmp_path / "rest.yaml"
+        path.write_text(yaml.safe_dump({"name": "rest", "simulate": {"world": "roi_series"}, **given}))
+        found = load_descriptor(path)
+        assert found.title == "rest"
+        assert found.origin == origin
+        described = dataset_description(found)
+        assert ("License" in described) == ("licence" in given)
+        assert described["SourceDatasets"] == ([{"URL": "a disk", "DOI": "10.1/x"}] if "source" in given else [])

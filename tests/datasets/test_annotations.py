@@ -12,19 +12,16 @@ from brainalign.datasets import read_event_files, read_events
 from brainalign.study import Study, parse
 
 WORDS = [(0.5, 0.25, "the"), (0.75, 0.5, 'dog "Rex"'), (2.0, 1.0, "[barks] 3.5")]
-LONG = """File type = "ooTextFile"
-Object class = "TextGrid"
-
-xmin = 0
-xmax = 4
-tiers? <exists>
-size = 3
-item []:
-"""
+LONG = (
+    'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 4\ntiers? <exists>\nsize = 3\nitem []:\n'
+)
+SHORT = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n4\n<exists>\n1\n"IntervalTier"\n"all"\n0\n4\n3\n'
+SHORT += '0.5\n0.75\n"the"\n0.75\n1.25\n"dog ""Rex"""\n2\n3\n"[barks] 3.5"\n'
+SRT = '1\n00:00:00,500 --> 00:00:00,750\nthe\n\n2\n00:00:00,750 --> 00:00:01,250\ndog\n"Rex"\n\n'
+SRT += "3\n00:00:02,000 --> 00:00:03,000\n[barks] 3.5\n"
 
 
 def tier(number: int, kind: str, name: str, *entries: str) -> str:
-    """Return a tier as the long form writes it, a line for every key of every entry."""
     what = "points" if kind == "TextTier" else "intervals"
     lines = [f"item [{number}]:", f'class = "{kind}"', f'name = "{name}"', "xmin = 0", "xmax = 4"]
     lines.append(f"{what}: size = {len(entries)}")
@@ -40,41 +37,6 @@ def tier(number: int, kind: str, name: str, *entries: str) -> str:
 LONG += tier(1, "IntervalTier", "phones", '0|4|"DH"')
 LONG += tier(2, "TextTier", "clicks", '1.5|"left"', '2.5|"right"')
 LONG += tier(3, "IntervalTier", "Words", '0.5|0.75|"the"', '0.75|1.25|"dog ""Rex"""', '1.25|2|""', '2|3|"[barks] 3.5"')
-SHORT = """File type = "ooTextFile"
-"TextGrid"
-
-0
-4
-<exists>
-1
-"IntervalTier"
-"all"
-0
-4
-3
-0.5
-0.75
-"the"
-0.75
-1.25
-"dog ""Rex\"""
-2
-3
-"[barks] 3.5"
-"""
-SRT = """1
-00:00:00,500 --> 00:00:00,750
-the
-
-2
-00:00:00,750 --> 00:00:01,250
-dog
-"Rex"
-
-3
-00:00:02,000 --> 00:00:03,000
-[barks] 3.5
-"""
 
 
 def saved(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:

@@ -55,26 +55,27 @@ def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
     np.testing.assert_allclose(maps.separation_mm, quarter * np.array(expected), atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("n", "lowest", "covers"),
-    [(20, -1.0, True), (19, -1.0, False), (100, LIMIT - 0.05, True), (100, LIMIT + 0.05, False)],
-)
-def test_what_covers_a_sphere(n: int, lowest: float, covers: bool) -> None:
-    """Points spread evenly over the sphere above a height, on both sides of the limits of number and of cover."""
-
-    def spread(n: int, lowest: float) -> np.ndarray:
-        z, angle = np.linspace(1, lowest, n + 2)[1:-1], np.pi * (1 + 5**0.5) * np.arange(n)
-        return np.column_stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
-
-    cap = 7 * spread(n, lowest)
-    assert AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
-    both = AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})
-    assert both.covers_sphere == covers
+def spread(n: int, lowest: float) -> np.ndarray:
+    z, angle = np.linspace(1, lowest, n + 2)[1:-1], np.pi * (1 + 5**0.5) * np.arange(n)
+    return np.column_stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z])
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
+def test_what_covers_a_sphere() -> None:
+    """On both sides of the limits of number and of cover, for one hemisphere beside nothing and beside a whole one."""
+    for n, lowest, covers in (
+        (20, -1.0, True),
+        (19, -1.0, False),
+        (100, LIMIT - 0.05, True),
+        (100, LIMIT + 0.05, False),
+    ):
+        cap = 7 * spread(n, lowest)
+        assert AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
+        both = AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})
+        assert both.covers_sphere == covers
+
+
+def test_bad_tables(tmp_path: Path) -> None:
+    for table, message in (
         (TABLE.drop(columns="sphere_y"), "has no column sphere_y"),
         (TABLE.assign(hemi=["L", "L", "L"]), "V1 have several rows in one hemisphere"),
         (TABLE.assign(hemi=["L", "L", "right"]), "hemi must be L or R; got 'right'"),
@@ -82,10 +83,8 @@ def test_what_covers_a_sphere(n: int, lowest: float, covers: bool) -> None:
         (TABLE.assign(thickness=["thin", "2", "2"]), "column thickness holds other things than numbers"),
         (TABLE.assign(sphere_x=[np.nan, 1, 2]), "give every area its centre on the sphere"),
         (TABLE.assign(sphere_x=0.0, sphere_y=0.0, sphere_z=0.0), "in the middle of the sphere"),
-    ],
-)
-def test_bad_tables(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
-    refused(message, read_area_maps, write(tmp_path, table))
+    ):
+        refused(message, read_area_maps, write(tmp_path, table))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs $BRAINALIGN_DATA/cortical-maps")

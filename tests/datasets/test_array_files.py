@@ -60,9 +60,7 @@ def trials(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize("values", [MAPS, SERIES], ids=["maps", "series"])
-def test_every_container_gives_back_what_was_written(
-    form: str, values: np.ndarray, tmp_path: Path, trials: Path
-) -> None:
+def test_every_container_gives_back_what_was_written(form: str, values, tmp_path: Path, trials: Path) -> None:
     name, write, key = WRITERS[form]
     write(tmp_path / name, values)
     times = TIMES if values.ndim == 3 else None
@@ -100,9 +98,8 @@ def test_series_are_cut_and_their_baseline_taken_away(tmp_path: Path, trials: Pa
     assert read.targets["sensor_type"].tolist() == ["sensor"] * 3
 
 
-@pytest.mark.parametrize(
-    ("values", "options", "message"),
-    [
+def test_what_does_not_fit_is_refused(tmp_path: Path, trials: Path) -> None:
+    for values, options, message in (
         (MAPS[:5], {}, "has shape (5, 3) but {trials} has 6 rows"),
         (MAPS, {"times_s": TIMES}, "has shape (6, 3); leave out times_s"),
         (SERIES, {"times_s": TIMES[:4]}, "times_s has 4 numbers but"),
@@ -112,11 +109,9 @@ def test_series_are_cut_and_their_baseline_taken_away(tmp_path: Path, trials: Pa
         (np.array([["a"] * 3] * 6), {}, "holds <U1; give real numbers"),
         (np.where(np.arange(3) == 1, np.nan, MAPS), {}, "1 of 3 targets hold NaN"),
         (np.where(np.arange(3)[:, None] == 1, 2.0, SERIES), {"times_s": TIMES}, "1 are flat"),
-    ],
-)
-def test_what_does_not_fit_is_refused(values, options, message: str, tmp_path: Path, trials: Path) -> None:
-    np.save(tmp_path / "values.npy", values)
-    refused(re.escape(message.format(trials=trials)), read_array, tmp_path / "values.npy", trials, **options)
+    ):
+        np.save(tmp_path / "values.npy", values)
+        refused(re.escape(message.format(trials=trials)), read_array, tmp_path / "values.npy", trials, **options)
 
 
 @pytest.mark.parametrize("form", [form for form in WRITERS if form != "zarr"])
@@ -128,7 +123,7 @@ def test_a_file_cut_short_is_refused(form: str, tmp_path: Path, trials: Path) ->
     refused(re.escape(str(tmp_path / name)), read_array, tmp_path / name, trials, key=key)
 
 
-def test_a_lost_chunk_is_not_read_as_zeros(tmp_path: Path, trials: Path) -> None:
+def test_lost_chunks_pickles_and_other_arrays_are_refused(tmp_path: Path, trials: Path) -> None:
     _zarr(tmp_path / "values.zarr", MAPS)
     files = sorted(file for file in (tmp_path / "values.zarr").rglob("*") if file.is_file())
     [file for file in files if "json" not in file.name][1].unlink()
@@ -136,9 +131,6 @@ def test_a_lost_chunk_is_not_read_as_zeros(tmp_path: Path, trials: Path) -> None
     with h5py.File(tmp_path / "values.h5", "w") as file:  # nor does a header that lies take memory
         file.create_dataset("betas", shape=(10**7, 10**6), dtype="f8", chunks=(10, 10))
     refused("would take", read_array, tmp_path / "values.h5", trials)
-
-
-def test_pickles_and_other_arrays_are_refused(tmp_path: Path, trials: Path) -> None:
     np.save(tmp_path / "values.npy", np.array([{}, []], dtype=object), allow_pickle=True)
     refused("Python objects", read_array, tmp_path / "values.npy", trials)
     _npz(tmp_path / "values.npz", MAPS)
@@ -178,9 +170,8 @@ def test_given_columns_win_and_numbers_become_ids() -> None:
     assert table["onset_s"].isna().tolist() == [False, True]
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
+def test_what_is_wrong_is_named(tmp_path) -> None:
+    for table, message in (
         ({"stimulus": ["a"]}, r"trials.tsv: no column 'stimulus_id' \(did you mean 'stimulus'\?\)"),
         ({"stimulus_id": ["a", ""]}, r"1 rows have no stimulus_id \(rows 2\)"),
         ({"stimulus_id": ["a"], "Session": ["1"]}, "no column 'session', but 'Session'; rename it"),
@@ -188,14 +179,12 @@ def test_given_columns_win_and_numbers_become_ids() -> None:
         ({"stimulus_id": ["a", "b"], "repeat": ["1", "1.5"]}, "repeat is '1.5' in row 2; it must be a whole number"),
         ({"stimulus_id": ["a", "b"], "onset_s": ["1", "soon"]}, "onset_s is 'soon' in row 2; it must be a number"),
         ({"stimulus_id": []}, "no trial"),
-    ],
-)
-def test_what_is_wrong_is_named(tmp_path, table, message) -> None:
-    refused(message, read_trials, write(tmp_path / "trials.tsv", pd.DataFrame(table)))
-    refused("no such file", read_trials, tmp_path / "none.tsv")
-    refused(r"must be one of '.csv', '.parquet', '.tsv'; got '.xlsx'", read_trials, tmp_path / "trials.xlsx")
-    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
-    refused(r"not a readable \.parquet table", read_trials, tmp_path / "broken.parquet")
+    ):
+        refused(message, read_trials, write(tmp_path / "trials.tsv", pd.DataFrame(table)))
+        refused("no such file", read_trials, tmp_path / "none.tsv")
+        refused(r"must be one of '.csv', '.parquet', '.tsv'; got '.xlsx'", read_trials, tmp_path / "trials.xlsx")
+        (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+        refused(r"not a readable \.parquet table", read_trials, tmp_path / "broken.parquet")
 
 
 SURPLUS = {
@@ -226,14 +215,6 @@ def test_no_row_is_shifted_by_a_surplus_cell(tmp_path, reader, case) -> None:
         assert READERS[reader](path)["stimulus_id"].tolist() == stimuli
 
 
-def test_sentences_may_end_with_a_separator_and_not_with_a_surplus_cell(tmp_path) -> None:
-    path = tmp_path / "task1.csv"
-    path.write_text("id;sentence\n1;She sang.;\n2;He ran.;\n")
-    assert read_task_table(path, text_column="sentence")["id"].tolist() == ["1", "2"]
-    path.write_text("id;sentence\n1;She sang; he ran.;\n2;He ran.;\n")
-    refused(r"task1\.csv: a row has more cells", read_task_table, path, text_column="sentence")
-
-
 def test_what_a_lab_writes_is_read_as_it_stands(tmp_path) -> None:
     path = tmp_path / "table.tsv"
     path.write_text('\ufeffstimulus_id\tnote\n007\t5" wide\n\n1\t\n2\n')
@@ -242,3 +223,8 @@ def test_what_a_lab_writes_is_read_as_it_stands(tmp_path) -> None:
     refused("not a readable table", read_text_table, path)
     path.write_bytes(b"a\tb\n\xff\xfe\t1\n")
     refused("not a readable table", read_text_table, path)
+    path = tmp_path / "task1.csv"
+    path.write_text("id;sentence\n1;She sang.;\n2;He ran.;\n")
+    assert read_task_table(path, text_column="sentence")["id"].tolist() == ["1", "2"]
+    path.write_text("id;sentence\n1;She sang; he ran.;\n2;He ran.;\n")
+    refused(r"task1\.csv: a row has more cells", read_task_table, path, text_column="sentence")

@@ -16,13 +16,10 @@ N, M, V, E = 20, 7, 5, 16
 class Arrays:
     def __init__(self, root) -> None:
         self.root, rng = root, np.random.default_rng(0)
-        self.files = {
-            "s2_unique_img_feats_normed.npy": self.units(rng, N),
-            "s2_unique_nrn_feats_msk.npy": rng.normal(size=(N, V)).astype(np.float32),
-            "s2_gt.npy": rng.normal(size=(V, E + 1)).astype(np.float32),
-            "common_img_feats_normed.npy": self.units(rng, M),
-            "s2_common_nrn_feats_msk.npy": rng.normal(size=(M, V)).astype(np.float32),
-        }
+        shapes = {"s2_unique_nrn_feats_msk.npy": (N, V), "s2_common_nrn_feats_msk.npy": (M, V), "s2_gt.npy": (V, E + 1)}
+        self.files = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+        for name, n in {"s2_unique_img_feats_normed.npy": N, "common_img_feats_normed.npy": M}.items():
+            self.files[name] = self.units(rng, n)
         for name, values in self.files.items():
             np.save(root / name, values)
 

@@ -159,9 +159,8 @@ NONE_LEFT = "no event is left when its first row begins (0.5 s beside 1 s); corr
 TOO_LATE = "10% of its events begin after its end (160 s beside 99 s); give onsets in seconds from the start of the run"
 
 
-@pytest.mark.parametrize(
-    ("events", "where", "what"),
-    [
+def test_events_outside_of_their_run() -> None:
+    for events, where, what in (
         (FITTING | {"z": [1e6]}, None, ""),
         (
             {"b": [5, 59.3], "a": [3, 47.3]},
@@ -175,17 +174,15 @@ TOO_LATE = "10% of its events begin after its end (160 s beside 99 s); give onse
         (FITTING | {"b": [*range(1, 20), 160.0]}, None, ""),
         (FITTING | {"b": [*range(1, 19), 159.0, 160.0]}, None, ""),
         (FITTING | {"b": [*range(1, 18), 95, 159.5, 160.0]}, "recordings.7.files.b", TOO_LATE),
-    ],
-)
-def test_events_outside_of_their_run(events: dict[str, list[float]], where: str | None, what: str) -> None:
-    table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])
-    found = outside_problems("7", made(RUNS), table)
-    told = [(where, "warning" if where == "stimuli" else "error")] if where else []
-    assert [(p.where, p.level) for p in found] == told
-    assert all(p.what.startswith(what) for p in found)
+    ):
+        table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])
+        found = outside_problems("7", made(RUNS), table)
+        told = [(where, "warning" if where == "stimuli" else "error")] if where else []
+        assert [(p.where, p.level) for p in found] == told
+        assert all(p.what.startswith(what) for p in found)
 
 
-def test_runs_that_are_there_twice() -> None:
+def test_runs_that_are_there_twice_or_without_events(tmp_path: Path) -> None:
     runs = made({"b": np.arange(1.0, 9), "a": np.arange(1.0, 9), "c": np.arange(1.0, 9)})
     values, trials = runs.responses.values, runs.responses.trials
     values[16:] = values[8:16]
@@ -199,9 +196,6 @@ def test_runs_that_are_there_twice() -> None:
     heard = replace(runs.responses, values=np.concatenate([values[:8], values[8:16]]), trials=again)
     found = outside_problems("7", replace(runs, repeats=heard, presentations={"b": 2, "a": 1, "c": 1}), nothing)
     assert [p.what.partition(" hold")[0] for p in found] == [f"b (presentation 2) and {run}" for run in "ac"]
-
-
-def test_runs_without_events_and_events_without_runs(tmp_path: Path) -> None:
     recorded = {"format": "runs", "tr_s": 2.0}
     content = {"name": "s", "folder": tmp_path, "stimuli": "events.tsv", "splits": {"runs": {"leave_out": "run"}}}
     content["recordings"] = {
@@ -269,44 +263,35 @@ def test_frames_and_pieces_of_sound(media: Path) -> None:
     pd.testing.assert_frame_equal(signal_lengths(about), lengths)
 
 
-@pytest.mark.parametrize(
-    ("stimuli", "signals", "taken"),
-    [
+def test_what_a_model_is_given(media: Path) -> None:
+    for stimuli, signals, taken in (
         ("events.tsv", SOUNDS | FILMS, {"": None, "caption": None, "path": "film", "film": "film", "sound": "sound"}),
         (None, SOUNDS | FILMS, {"": "film", "caption": "film", "path": "film", "film": "film", "sound": "sound"}),
         ("events.tsv", SOUNDS, {"": None, "path": None, "sound": "sound"}),
         (None, SOUNDS, {"": "sound", "path": "sound", "sound": "sound"}),
         ("events.tsv", {}, {"": None, "path": None}),
-    ],
-)
-def test_what_a_model_is_given(media: Path, stimuli: str | None, signals: dict, taken: dict[str, str | None]) -> None:
-    about = study(media, stimuli, **signals)
-    for reads, signal in taken.items():
-        found = sampled_stimuli(about, reads, 4.0)
-        assert (None if found is None else set(found["sampled"])) == (None if signal is None else {signal}), reads
+    ):
+        about = study(media, stimuli, **signals)
+        for reads, signal in taken.items():
+            found = sampled_stimuli(about, reads, 4.0)
+            assert (None if found is None else set(found["sampled"])) == (None if signal is None else {signal}), reads
 
 
-TOO_SHORT = (
-    "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole of it, or trim the end of runs "
-    "(continuous.trim_s)"
-)
+TOO_SHORT = "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole of it, or trim the end of runs"
 TOO_LONG = (
-    "lasts 140 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps, "
-    "which is 2"
+    "lasts 140 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps, which"
 )
 
 
-@pytest.mark.parametrize(
-    ("where", "run", "seconds", "what"),
-    [
+def test_signals_beside_their_run(media: Path) -> None:
+    for where, run, seconds, what in (
         ("continuous.sounds.b", "b", 97.0, None),
         ("continuous.sounds.b", "b", 159.0, None),
         ("continuous.sounds.z", "z", 1.0, None),
         ("continuous.sounds.b", "b", 96.5, TOO_SHORT),
         ("continuous.films.a", "a", 140.0, TOO_LONG),
-    ],
-)
-def test_signals_beside_their_run(media: Path, where: str, run: str, seconds: float, what: str | None) -> None:
-    lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
-    found = signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
-    assert [(p.where, p.what, p.level) for p in found] == ([] if what is None else [(where, what, "error")])
+    ):
+        lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
+        found = signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
+        assert [(p.where, p.level) for p in found] == ([] if what is None else [(where, "error")])
+        assert all(problem.what.startswith(what) for problem in found)

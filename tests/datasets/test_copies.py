@@ -125,17 +125,7 @@ def test_targets_silent_in_most_trials_do_not_hide_a_copy() -> None:
     assert (pairs["trial_a"] == pairs["trial_b"]).sum() == len(pairs) == 40
 
 
-def test_reading_takes_little_memory_whatever_a_trial_weighs() -> None:
-    values = np.zeros((100, 64, 1000), dtype=np.float32)  # 26 MB; 3 * 51 MB where all are held in float64
-    tracemalloc.start()
-    kept = known(values)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert kept.values.shape == (100, 256)
-    assert peak < 25e6
-
-
-def test_what_is_kept_of_a_trial_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_of_a_trial_by_hand_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """All values of a small trial; of series what a line of each channel leaves; of a large one the same 256."""
     rng = np.random.default_rng(0)
     maps, series, large = rng.normal(size=(5, 7)), rng.normal(size=(4, 3, 6)).cumsum(axis=2), rng.normal(size=(3, 300))
@@ -154,6 +144,13 @@ def test_what_is_kept_of_a_trial_by_hand(monkeypatch: pytest.MonkeyPatch) -> Non
         columns = [large[0].astype(np.float32).tolist().index(value) for value in some.values[0].tolist()]
         assert columns == sorted(set(columns))
         np.testing.assert_array_equal(some.values, large[:, columns].astype(np.float32))
+    values = np.zeros((100, 64, 1000), dtype=np.float32)  # 26 MB; 3 * 51 MB where all are held in float64
+    tracemalloc.start()
+    kept = known(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert kept.values.shape == (100, 256)
+    assert peak < 25e6
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -369,7 +366,6 @@ def test_modalities_series_and_matrices() -> None:
 
 
 def copies_of(descriptor: dict[str, Any], path: Path) -> list[tuple[str, set[str]]]:
-    """Return level and names of the two files of every problem."""
     path.write_text(yaml.safe_dump(descriptor | {"name": "folders"}))
     found = copied_recordings(load_descriptor(path))
     return [(p.level, {word.rstrip(");") for word in p.what.split() if word.startswith("/")}) for p in found]

@@ -102,18 +102,15 @@ def test_other_files_and_what_cannot_be_fetched_are_refused(site: Site, tmp_path
     refused("would lie outside", fetch_files, load_descriptor(path))
 
 
-def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_checksums_files_come_encrypted_and_web_pages_are_refused(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
     path = site.write(none="")
     assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 2
     assert "give its checksum in `sha256`, or an address with https" in capsys.readouterr().err
     assert not site.asked
     path.write_text(path.read_text().replace("http://", "HTTP://"))
     refused(r"a\.txt comes from HTTP://", fetch_files, load_descriptor(path))
-
-
-def test_without_checksums_the_command_says_what_came_and_refuses_web_pages(
-    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr("brainalign.datasets.checks.fetch.ENCRYPTED", ("http",))  # the server here speaks nothing else
     path = site.write(none="")
     assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 0

@@ -26,7 +26,6 @@ from brainalign.datasets.checks import space_problems
 
 
 def make_trials(repeats, seed=0) -> pd.DataFrame:
-    """Return trials with so many repeats of each stimulus, in a random order over two sessions of two runs."""
     ids = np.random.default_rng(seed).permutation([name for name, n in repeats.items() for _ in range(n)])
     quarter = np.arange(len(ids)) * 4 // len(ids)
     table = pd.DataFrame({"stimulus_id": ids, "session": (quarter // 2 + 1).astype(str)})
@@ -74,16 +73,13 @@ def test_stimuli_are_listed_or_drawn_by_the_seed(trials, seed, listed) -> None:
     assert by_run["inner"].tolist() == ("ses-" + trials["session"] + "_run-" + trials["run"]).tolist()
 
 
-def test_folds_test_every_stimulus_once(trials) -> None:
+def test_folds_test_every_stimulus_once_and_near_duplicates_stay_together(trials) -> None:
     tested = np.array_split(np.random.default_rng(3).permutation(trials["stimulus_id"].unique()), 5)
     splits = make_image_split(trials, folds=5, seed=3)
     pd.testing.assert_frame_equal(splits, expected_splits(trials, tested, [[]] * 5, 3))
     assert make_image_split(trials, folds=35, seed=3)["fold"].nunique() == 35
     assert make_image_split(trials, folds=2, seed=3)["fold"].nunique() == 2
     assert not [problem for problem in leakage_audit(splits, trials) if problem.level == "error"]
-
-
-def test_near_duplicates_are_kept_together_when_asked(trials) -> None:
     pairs = pd.DataFrame({"stimulus_a": ["u1", "u2", "u5"], "stimulus_b": ["u2", "u3", "u6"]})
     for seed in range(5):
         splits = make_image_split(trials, test=0.5, val=0.3, seed=seed, together=pairs)
@@ -93,9 +89,8 @@ def test_near_duplicates_are_kept_together_when_asked(trials) -> None:
         assert not [p for p in leakage_audit(splits, trials, images(*pairs.to_numpy())) if p.level == "error"]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_splits_that_cannot_be_made(trials) -> None:
+    for options, message in (
         ({}, "exactly one of them"),
         ({"test": SHARED, "folds": 3}, "exactly one of them"),
         ({"test": "shared"}, "test is 'shared'; give a list of stimulus ids"),
@@ -110,10 +105,8 @@ def test_near_duplicates_are_kept_together_when_asked(trials) -> None:
         ({"test": 0.01}, "test is 0.01, which is 0 of 35 stimuli"),
         ({"test": 0.99}, "test is 0.99, which is 35 of 35 stimuli"),
         ({"test": [*SHARED, *(f"u{k}" for k in range(29))]}, "leaves 1 stimuli to train on"),
-    ],
-)
-def test_splits_that_cannot_be_made(trials, options, message) -> None:
-    refused(message, make_image_split, trials, seed=0, **options)
+    ):
+        refused(message, make_image_split, trials, seed=0, **options)
 
 
 def test_a_leak_stops_and_names_the_rows(trials) -> None:
@@ -130,9 +123,6 @@ def test_a_leak_stops_and_names_the_rows(trials) -> None:
     refused("occur in both", folds_of, splits, trials)
     by_run = trials.assign(stimulus_id=trials["session"] + trials["run"])
     assert leakage_audit(make_image_split(by_run, test=["11"], seed=0), by_run) == []  # nor do runs straddle
-
-
-def test_the_responses_say_what_was_shown(trials) -> None:
     splits = make_image_split(trials, test=SHARED, seed=0)
     changed = trials.copy()
     train = changed.index[changed["stimulus_id"] == "u4"][0]

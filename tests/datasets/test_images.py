@@ -71,9 +71,6 @@ def test_duplicates_and_near_duplicates_are_found_and_nothing_else(tmp_path) -> 
     assert pairs_of(audit, "near-duplicate") == expected
     assert [problem.level for problem in audit.problems()] == ["warning", "warning"]
     assert "photo0 and copy" in str(audit.problems()[0])
-
-
-def test_simple_scenes_that_differ_are_not_confused(tmp_path) -> None:
     images = {"base": scene(), "green": scene(colour=(30, 200, 30)), "moved": scene(place=(60, 40))}
     images |= {"larger": scene(size=40), "background": scene(background=(120, 90, 150))}
     images |= {

@@ -33,7 +33,6 @@ def volumes(path: Path, shape: tuple[int, ...], rng: np.random.Generator) -> Non
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sound files of a study of arrays, of betas, of runs and of matrices."""
     folder, rng = tmp_path_factory.mktemp("lab"), np.random.default_rng(3)
     np.save(folder / "values.npy", rng.normal(size=(90, 12)))
     shown = np.concatenate([rng.permutation(NAMES) for _ in range(3)])
@@ -54,7 +53,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def described(kind: str) -> dict[str, Any]:
-    """Return a sound study of the files of the lab."""
     study: dict[str, Any] = {"name": "lab", "stimuli": "stimuli.tsv"}
     study["models"] = {"own": {"extractor": "table", "file": "vectors.tsv"}}
     files = {
@@ -138,9 +136,7 @@ MISTAKES: list[tuple[str, Spoil, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "spoil", "message"), MISTAKES, ids=[message for *_, message in MISTAKES])
-def test_a_mistake_is_answered_in_a_sentence(
-    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, spoil: Spoil, message: str
-) -> None:
+def test_a_mistake_is_answered_in_a_sentence(lab: Path, tmp_path: Path, capsys, kind: str, spoil, message: str) -> None:
     folder, study = tmp_path / "lab", described(kind)
     shutil.copytree(lab, folder)
     spoil(folder, study)

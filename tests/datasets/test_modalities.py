@@ -25,7 +25,6 @@ def world() -> SharedWorld:
 
 
 def study(folder: Path, **changed: Any) -> Study:
-    """Write a descriptor of the files in `folder`, and load it."""
     recordings = {}
     for subject in ("eeg01", "eeg02", "fmri01", "fmri02"):
         place = f"{subject[:-2]}/{subject}"
@@ -86,7 +85,7 @@ def test_files_that_do_not_fit_are_named(world: SharedWorld, tmp_path: Path) -> 
     refused("select the same channels and times", read_modalities, study(tmp_path))
 
 
-def test_recordings_in_folders_are_inputs(tmp_path: Path) -> None:
+def test_recordings_in_folders_are_inputs_and_of_simulated_ones_none(tmp_path: Path) -> None:
     files = [tmp_path / "eeg2" / "sub-01" / f"preprocessed_eeg_{part}.npy" for part in ("test", "training")]
     files[0].parent.mkdir(parents=True)
     (tmp_path / "images").mkdir()
@@ -96,9 +95,6 @@ def test_recordings_in_folders_are_inputs(tmp_path: Path) -> None:
     assert study(tmp_path, recordings={"all": things}).inputs() == [
         *files, tmp_path / "images", tmp_path / "stimuli.csv", tmp_path / "vectors.npy",
     ]  # fmt: skip
-
-
-def test_a_study_is_recorded_or_simulated(tmp_path: Path) -> None:
     world = {"world": "modalities", "subjects": {"eeg": 2}}
     refused("give recordings or simulate, one of them", study, tmp_path, simulate=world)
     (tmp_path / "made.yaml").write_text(yaml.safe_dump({"name": "made", "simulate": world}))

@@ -92,9 +92,6 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
     np.testing.assert_allclose(responses.trials["onset_s"], [0.5, 1.5, 4.0, 5.0, *[np.nan] * 4])
     save_epochs(tmp_path / "b-epo.fif", kinds, metadata=False)
     refused(r"the epochs of recording 2 have no column category", read_recordings, descriptor(tmp_path), "1")
-
-
-def test_only_sensors_that_are_not_marked_are_decoded(tmp_path: Path) -> None:
     kinds = {"Cz": "eeg", "Pz": "eeg", "Oz": "eeg", "EOG1": "eog", "STI": "stim"}
     save_epochs(tmp_path / "a-epo.fif", kinds)
     save_epochs(tmp_path / "b-epo.fif", kinds, bads=("Pz", "EOG1"))
@@ -207,9 +204,8 @@ def test_reference_and_chosen_events(viewing: Path) -> None:
     assert written.trials["stimulus_id"].iloc[0].startswith("images/image")
 
 
-@pytest.mark.parametrize(
-    ("files", "epochs", "message"),
-    [
+def test_bids_folders_that_do_not_fit_are_refused(viewing: Path) -> None:
+    for files, epochs, message in (
         ({"stimulus_column": "stimfile"}, {}, "no column 'stimfile' .did you mean 'stim_file'"),
         ({"where": {"trial_type": ["word"]}}, {}, "none of 24 events names a stimulus in stim_file with trial_type in"),
         ({"runs": ["7"]}, {}, "cannot be read"),
@@ -217,12 +213,8 @@ def test_reference_and_chosen_events(viewing: Path) -> None:
         ({}, {"band_hz": (1.0, 200.0)}, "250 samples per second hold up to 125 Hz; give band_hz"),
         ({}, {"resample_hz": 1000.0}, "resample_hz of 250 at most"),
         ({}, {"artifacts": "ica", "eog": ["VEOX"]}, "no channel VEOX"),
-    ],
-)
-def test_bids_folders_that_do_not_fit_are_refused(
-    viewing: Path, files: dict[str, object], epochs: dict[str, object], message: str
-) -> None:
-    refused(message, read_subject, viewed(viewing, files, **epochs), "1")
+    ):
+        refused(message, read_subject, viewed(viewing, files, **epochs), "1")
 
 
 def test_muse_files_and_descriptors_that_cannot_be_decoded(path: Path, tmp_path: Path) -> None:

@@ -45,7 +45,6 @@ def read(path: Path):
 
 
 def without_names(folder: Path) -> None:
-    """Make all runs arrays, which do not name their regions."""
     for k in (1, 3):
         np.save(folder / f"{k}.npy", pd.read_csv(folder / f"{k}.csv").to_numpy())
     people = pd.read_csv(folder / "people.tsv", sep="\t", dtype=str)
@@ -132,28 +131,23 @@ def test_runs_and_derivatives_are_inputs(tmp_path: Path) -> None:
     assert {file.name for file in found} == {"people.tsv", "atlas.nii.gz", "task-rest_bold.json", *named}
 
 
-@pytest.mark.parametrize(
-    ("subjects", "split", "message"),
-    [
-        (["a", "a", "b", "b"], ["train", "test", "test", "test"], "1 subjects are in both train and test (a)"),
-        (["a", "a", "b", "b"], ["train", "train", "", ""], "split is given for some runs only"),
-        (["a", "a", "b", "b"], ["train"] * 4, "0 of 4 runs are tested; both sides need some"),
-        (["a"] * 4, [""] * 4, "all runs are of one subject"),
-    ],
-)
-def test_sides_that_stop_decoding_are_found_by_check(
-    tmp_path: Path, subjects: list[str], split: list[str], message: str
-) -> None:
+def test_sides_that_stop_decoding_are_found_by_check(tmp_path: Path) -> None:
     path = write(tmp_path)
     without_names(tmp_path)
     assert audit_study(load_descriptor(path)).errors == []
     people = pd.read_csv(tmp_path / "people.tsv", sep="\t", dtype=str)
-    people.assign(subject=subjects, split=split).to_csv(tmp_path / "people.tsv", sep="\t", index=False)
-    assert [message in str(problem) for problem in audit_study(load_descriptor(path)).errors] == [True]
-    if "both train and test" in message:
-        sides = pd.DataFrame({"subject": subjects, "split": split})
-        refused(re.escape(message), check_sides, sides)
-        check_sides(sides.assign(split=["train", "train", "test", "test"]))
+    for subjects, split, message in (
+        (["a", "a", "b", "b"], ["train", "test", "test", "test"], "1 subjects are in both train and test (a)"),
+        (["a", "a", "b", "b"], ["train", "train", "", ""], "split is given for some runs only"),
+        (["a", "a", "b", "b"], ["train"] * 4, "0 of 4 runs are tested; both sides need some"),
+        (["a"] * 4, [""] * 4, "all runs are of one subject"),
+    ):
+        people.assign(subject=subjects, split=split).to_csv(tmp_path / "people.tsv", sep="\t", index=False)
+        assert [message in str(problem) for problem in audit_study(load_descriptor(path)).errors] == [True]
+        if "both train and test" in message:
+            sides = pd.DataFrame({"subject": subjects, "split": split})
+            refused(re.escape(message), check_sides, sides)
+            check_sides(sides.assign(split=["train", "train", "test", "test"]))
 
 
 @pytest.mark.parametrize("world", [{"state_strength": 0.5, "state_frames": 80}, {}, {"world": "roi_lagged"}])

@@ -19,13 +19,8 @@ from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import ConceptWorld, concept_world
 from brainalign.study import load_descriptor
 
-FILES = {
-    "format": "triplets",
-    "triplets": ["trainset.txt"],
-    "repeats": ["testset1.txt"],
-    "embedding": "spose_embedding.txt",
-    "dimensions": "labels.txt",
-}
+FILES = {"format": "triplets", "triplets": ["trainset.txt"], "repeats": ["testset1.txt"]}
+FILES |= {"embedding": "spose_embedding.txt", "dimensions": "labels.txt"}
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +49,7 @@ def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base
     assert found.objects.iloc[7].tolist() == ["thing_07_a", "thing 07 a"]
 
 
-def test_the_things_descriptor_names_files_of_this_format(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_things_descriptor_names_files_of_this_format(root: Path, tmp_path: Path, monkeypatch) -> None:
     """Files of a small world under the published names are read as the published ones would be."""
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
     path = root / "data" / "things-similarity.yaml"
@@ -119,9 +112,6 @@ def test_bad_files_are_named(tmp_path: Path, world: ConceptWorld) -> None:
     assert "1 of 901 triplets hold the same three objects" in message
     assert "duplicates: keep" in message
     assert "describes 3 dimensions, but there is no embedding" in broken(tmp_path, world, embedding=None)
-
-
-def test_where_counting_begins_must_follow_from_the_data(tmp_path: Path, world: ConceptWorld) -> None:
     inner = world.triplets[((world.triplets > 0) & (world.triplets < 19)).all(axis=1)]
     message = broken(tmp_path, world, lines(inner), repeats=[])
     assert "counting may begin at 0 or at 1" in message
@@ -139,9 +129,7 @@ def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
 
 
 @pytest.mark.parametrize("published", [True, False])
-def test_prepare_checks_that_the_odd_one_is_last(
-    tmp_path: Path, published: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_prepare_checks_that_the_odd_one_is_last(tmp_path: Path, published: bool, capsys) -> None:
     world = concept_world(30, 3, 3500, n_repeated=20, n_people=5, seed=1)
     files = {} if published else {"embedding": None, "dimensions": None}
     path = write(tmp_path, world, **files)
@@ -161,9 +149,7 @@ def test_prepare_checks_that_the_odd_one_is_last(
     assert "column 1 seems to be the odd one" in " ".join(capsys.readouterr().out.split())
 
 
-def test_an_embedding_of_other_objects_or_in_another_order_stops(
-    tmp_path: Path, world: ConceptWorld, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_embedding_of_other_objects_or_in_another_order_stops(tmp_path: Path, world: ConceptWorld, capsys) -> None:
     path = write(tmp_path, world)
     np.savetxt(tmp_path / "spose_embedding.txt", world.embedding[:-1])
     refused("has 19 rows", read_judgements, load_descriptor(path))

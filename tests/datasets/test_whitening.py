@@ -46,32 +46,26 @@ def test_it_is_the_inverse_root_of_ledoit_wolf() -> None:
     reference = LedoitWolf(assume_centered=True).fit(np.moveaxis(residuals, 1, 2).reshape(-1, 12))
     np.testing.assert_allclose(np.linalg.inv(whitener.matrix @ whitener.matrix), reference.covariance_, rtol=1e-8)
     assert whitener.shrinkage["eeg"] == pytest.approx(reference.shrinkage_)
+    values, ids, targets, *_ = world(n_stimuli=6, n_repeats=4)
+    single, *_ = world(n_stimuli=20, n_repeats=1, seed=1)
+    alone = fit_whitener(values, TIMES, targets, stimulus_ids=ids).matrix
+    both, names = np.concatenate([values, single]), [*ids, *[f"x{k}" for k in range(20)]]
+    np.testing.assert_allclose(fit_whitener(both, TIMES, targets, stimulus_ids=names).matrix, alone)
 
 
-def test_sensor_types_are_whitened_apart_whatever_their_units() -> None:
+def test_sensor_types_are_apart_and_an_average_reference_stays_removed() -> None:
     values, ids, targets, *_ = world()
     values[:, 6:] *= 1e-3
     targets["sensor_type"] = ["mag"] * 6 + ["grad"] * 6
     matrix = fit_whitener(values, TIMES, targets, stimulus_ids=ids).matrix
     assert not matrix[:6, 6:].any()
     assert np.median(np.diag(matrix)[6:] / np.diag(matrix)[:6]) == pytest.approx(1000, rel=0.7)
-
-
-def test_an_average_reference_stays_removed() -> None:
     values, ids, targets, *_ = world(reference=True)
     values -= values.mean(axis=1, keepdims=True)
     whitener = fit_whitener(values, TIMES, targets, stimulus_ids=ids)
     assert whitener.rank == {"eeg": 11}
     np.testing.assert_allclose(whitener.matrix.sum(axis=0), 0, atol=1e-6)
     assert np.abs(whitener.matrix).max() < 20
-
-
-def test_stimuli_shown_once_say_nothing_about_noise() -> None:
-    values, ids, targets, *_ = world(n_stimuli=6, n_repeats=4)
-    single, *_ = world(n_stimuli=20, n_repeats=1, seed=1)
-    alone = fit_whitener(values, TIMES, targets, stimulus_ids=ids).matrix
-    both, names = np.concatenate([values, single]), [*ids, *[f"x{k}" for k in range(20)]]
-    np.testing.assert_allclose(fit_whitener(both, TIMES, targets, stimulus_ids=names).matrix, alone)
 
 
 def test_what_is_missing_is_named() -> None:

@@ -26,7 +26,6 @@ def eeg(n_samples: int, seed: int = 0) -> np.ndarray:
 
 
 def write_5(path: Path, texts, raws, *, extra: bool = True, name: str = "sentenceData", **options) -> Path:
-    """Write a struct array as MATLAB 5 has it, with fields beside those that are read."""
     fields = ["content", "rawData", *(["omissionRate"] if extra else [])]
     struct = np.zeros((1, len(texts)), dtype=[(field, object) for field in fields])
     for row, (text, raw) in enumerate(zip(texts, raws, strict=True)):
@@ -231,9 +230,6 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
     assert len(kept.sentences) == 8
     refused(r"1 sentences are not in", read_zuco, tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="raise")
     refused("tables: no task 'TSR'", read_zuco, tmp_path, dataset="zuco1", tables={"TSR": table})
-
-
-def test_task_tables_without_names(tmp_path) -> None:
     path = tmp_path / "nr_1.csv"
     path.write_bytes("1;1;A café, there.;CONTROL\n1;2;Another one.;\n".encode("cp1252"))
     table = read_task_table(path, columns=["paragraph_id", "sentence_id", "sentence", "control"])
