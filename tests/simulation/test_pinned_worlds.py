@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refusals import refused
 from seeded.recorded import Record
+from worlds.hierarchy import hierarchy, smooth_maps
+from worlds.objects import object_world
+from worlds.shifting import shifting_fields
 
 from brainalign import simulation
-from brainalign.simulation import Modality
+from brainalign.simulation import Modality, abstraction_world, linear_world, voxel_prior_world
+from brainalign.simulation.voxels.complex import _features
 
 RNG = np.random.default_rng
 SCENES = simulation.draw_scenes(40, 2)
@@ -23,6 +28,9 @@ DRIVES = simulation.CortexDrives(
     NAMES, WHAT, WHERE, simulation.preferences(SCENES), simulation.scene_variables(SCENES), list(WHAT)
 )
 MAPS = {"early": RNG(3).normal(size=(40, 6, 4, 8)).astype(np.float32), "late": RNG(4).normal(size=(40, 3, 2, 7))}
+BALL, PRIOR = simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3), voxel_prior_world(7, 2, seed=3)
+THINGS = simulation.measure_things(simulation.render(simulation.draw_scenes(40, 3), 32))
+EEG = simulation.sensor_info("eeg")
 TEXTS = RNG(6).normal(size=(576, 24)) * np.geomspace(4, 0.1, 24)
 
 
@@ -53,17 +61,21 @@ def planted_energies() -> Any:
     return [np.abs(values) for each in (drives.what, drives.where["L"], drives.where["R"]) for values in each.values()]
 
 
+def ring_agent(n_updates: int, n_checkpoints: int, **options: Any) -> Any:
+    return simulation.ring_agent(0.5, n_states=8, n_updates=n_updates, n_checkpoints=n_checkpoints, seed=3, **options)
+
+
+def epochs(n: int, **options: Any) -> Any:
+    return simulation.category_epochs(24, n, 4, peaks_s=(0.1, 0.25), seed=3, **options)
+
+
 WORLDS: dict[str, Callable[[], Any]] = {
     "abstraction_world": lambda: simulation.abstraction_world(4, 3, 2, 30, 27, seed=3),
-    "abstraction_world judged": lambda: simulation.abstraction_world(4, 3, 2, seed=3).judge(
-        np.arange(24).reshape(8, 3), RNG(1)
-    ),
+    "abstraction_world judged": lambda: abstraction_world(4, 3, 2, seed=3).judge(np.arange(24).reshape(8, 3), RNG(1)),
     "concept_world": lambda: simulation.concept_world(12, 3, 60, n_repeated=5, n_people=3, n_features=7, seed=3),
     "concept_world of many": lambda: simulation.concept_world(120, 3, 400, n_repeated=5, n_people=3, seed=3),
-    "occluded_ball": lambda: simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3),
-    "ball_features": lambda: simulation.ball_features(
-        simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3).frames
-    ),
+    "occluded_ball": lambda: BALL,
+    "ball_features": lambda: simulation.ball_features(BALL.frames),
     "ball_future": lambda: simulation.ball_future(RNG(3).uniform(0.1, 0.9, (5, 3, 4)) * [1, 1, 0.3, -0.3], 9),
     "family_world": lambda: simulation.family_world(30, 4, seed=3),
     "sparse_mixtures": lambda: simulation.sparse_mixtures(30, 8, 12, 2, noise=0.1, seed=3),
@@ -71,43 +83,28 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "region_patterns isotropic": lambda: simulation.region_patterns("isotropic", 3, 2, 9, seed=3),
     "dependent_pair": lambda: [simulation.dependent_pair(name, 20, RNG(3)) for name in sorted(simulation.RELATIONS)],
     "grounded_words": lambda: simulation.grounded_words(60, 50, 20, n_locations=4, n_channels=7, n_text=9, seed=3),
-    "ring_agent tabular": lambda: simulation.ring_agent(0.5, n_states=8, n_updates=120, n_checkpoints=3, seed=3),
-    "ring_agent learned": lambda: simulation.ring_agent(
-        0.5, n_states=8, encoder="learned", n_updates=60, n_checkpoints=2, seed=3
-    ),
-    "ring_agent shuffled": lambda: simulation.ring_agent(
-        0.5, n_states=8, objective="shuffled", n_updates=60, n_checkpoints=1, seed=3
-    ),
-    "ring_agent repulsion": lambda: simulation.ring_agent(
-        0.5, n_states=8, encoder="learned", objective="repulsion", n_updates=60, n_checkpoints=1, seed=3
-    ),
-    "ring_agent model-free": lambda: simulation.ring_agent(
-        0.5, n_states=8, encoder="learned", objective="model-free", n_updates=60, n_checkpoints=1, seed=3
-    ),
-    "category_epochs lasting": lambda: simulation.category_epochs(24, 3, 4, peaks_s=(0.1, 0.25), seed=3),
-    "category_epochs moving": lambda: simulation.category_epochs(
-        24, 5, 4, peaks_s=(0.1, 0.25), code="moving", amplitude=2.0, step_s=0.02, seed=3
-    ),
+    "ring_agent tabular": lambda: ring_agent(120, 3),
+    "ring_agent learned": lambda: ring_agent(60, 2, encoder="learned"),
+    "ring_agent shuffled": lambda: ring_agent(60, 1, objective="shuffled"),
+    "ring_agent repulsion": lambda: ring_agent(60, 1, encoder="learned", objective="repulsion"),
+    "ring_agent model-free": lambda: ring_agent(60, 1, encoder="learned", objective="model-free"),
+    "category_epochs lasting": lambda: epochs(3),
+    "category_epochs moving": lambda: epochs(5, code="moving", amplitude=2.0, step_s=0.02),
     "layer_latencies": lambda: simulation.layer_latencies(["a", "b", "c"]),
-    "simulate_meeg eeg": lambda: simulation.simulate_meeg(SHOWN, WHAT, NAMES, simulation.sensor_info("eeg"), 3),
+    "simulate_meeg eeg": lambda: simulation.simulate_meeg(SHOWN, WHAT, NAMES, EEG, 3),
     "simulate_meeg meg": lambda: simulation.simulate_meeg(SHOWN[:30], WHAT, NAMES, simulation.sensor_info("meg"), 3),
-    "to_epochs": lambda: simulation.to_epochs(
-        simulation.simulate_meeg(SHOWN, WHAT, NAMES, simulation.sensor_info("eeg"), 3)[0], simulation.sensor_info("eeg")
-    ).get_data(copy=True),
+    "to_epochs": lambda: simulation.to_epochs(simulation.simulate_meeg(SHOWN, WHAT, NAMES, EEG, 3)[0], EEG).get_data(
+        copy=True
+    ),
     "shared_space": lambda: simulation.shared_space(
         (Modality("eeg", 2, 4, 8, 0.3, 3), Modality("fmri", 3, 6, 0, 0.5, 2)),
-        n_train=6,
-        n_test=3,
-        train_repeats=2,
-        share=0.3,
-        n_codes=3,
-        n_dimensions=5,
-        seed=3,
+        **{"n_train": 6, "n_test": 3, "train_repeats": 2, "share": 0.3, "n_codes": 3, "n_dimensions": 5, "seed": 3},
     ),
     "eeg_text": lambda: simulation.eeg_text(TEXTS, n_subjects=2, n_channels=4, n_times=9, n_components=6, seed=3),
     "eeg_power": lambda: simulation.eeg_power(TEXTS, n_subjects=2, n_channels=4, n_times=9, n_components=6, seed=3),
     "roi_series": lambda: simulation.roi_series(5, 60, 2, seed=3),
     "roi_series with states": lambda: simulation.roi_series(4, 60, 2, state_strength=0.6, state_frames=9, seed=3),
+    "roi_series without traits": lambda: simulation.roi_series(4, 60, 2, trait=0, seed=3),
     "roi_lagged": lambda: simulation.roi_lagged(3, 40, 2, 2, seed=3),
     "rest_networks": lambda: simulation.rest_networks(["ventral1", "dorsal1", "red", "V1"]),
     "simulate_rest": lambda: simulation.simulate_rest(simulation.rest_networks(["ventral1", "dorsal1", "red"]), 30, 3),
@@ -115,13 +112,10 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "story fast": lambda: simulation.story(2, 200, 2, step_s=0.05, explained=0.6, n_features=(9, 8), seed=3),
     "complex_cells": lambda: simulation.complex_cells(8, 5, 4, seed=3),
     "linear_world": lambda: simulation.linear_world(9, 4, 3, [0.0, 0.3, 0.8], seed=3),
-    "voxel_prior_world": lambda: simulation.voxel_prior_world(7, 2, seed=3),
-    "voxel_prior_world weights": lambda: [
-        simulation.voxel_prior_world(7, 2, seed=3).weights(4, RNG(0), on_prior=on) for on in (True, False)
-    ],
+    "voxel_prior_world": lambda: PRIOR,
+    "voxel_prior_world weights": lambda: [PRIOR.weights(4, RNG(0), on_prior=on) for on in (True, False)],
     "voxel_prior_world prior": lambda: [
-        (world.prior_mean, world.prior_covariance, world.images(3, RNG(1)), world.noise_sd(np.ones((8, 2)), [1, 2]))
-        for world in [simulation.voxel_prior_world(7, 2, seed=3)]
+        (PRIOR.prior_mean, PRIOR.prior_covariance, PRIOR.images(3, RNG(1)), PRIOR.noise_sd(np.ones((8, 2)), [1, 2]))
     ],
     "draw_scenes": lambda: simulation.draw_scenes(40, 3),
     "clear_scenes": lambda: simulation.clear_scenes(12, 3),
@@ -130,14 +124,16 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "preferences": lambda: (DRIVES.preferred, DRIVES.other),
     "labelled_embeddings": lambda: simulation.labelled_embeddings(SCENES, ["shape", "colour"], 5, seed=3),
     "captioned_voxels": lambda: simulation.captioned_voxels(SCENES, {"shape": 0.3, "colour": 0.5}, 7, seed=3),
-    "measure_things": lambda: simulation.measure_things(simulation.render(simulation.draw_scenes(40, 3), 32)),
-    "true_responses": lambda: simulation.true_responses(
-        simulation.measure_things(simulation.render(simulation.draw_scenes(40, 3), 32))
-    ),
+    "measure_things": lambda: THINGS,
+    "true_responses": lambda: simulation.true_responses(THINGS),
     "plan_areas": lambda: simulation.plan_areas(["a", "b", "c"]),
     "simulate_cortex": lambda: simulation.simulate_cortex(SHOWN, DRIVES, cortex(), 3),
     "cortex_drives": planted_energies,
     "train_generator": generator_outputs,
+    "hierarchy of tests": lambda: hierarchy(n_images=20, seed=3),
+    "smooth_maps of tests": lambda: smooth_maps(np.abs(np.subtract.outer(range(9), range(9))), 3, 4, seed=1),
+    "object_world of tests": lambda: object_world(9, 6, n_targets=2, seed=3),
+    "shifting_fields of tests": lambda: shifting_fields(9, 6, 4, seed=3),
 }
 
 
@@ -147,3 +143,95 @@ RECORD = Record(Path(__file__).parent / "recorded.json")
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_world_of_a_seed_stays(name: str) -> None:
     RECORD.check(name, WORLDS[name](), 1e-3)
+
+
+def test_planted_ceilings_are_shares_of_variance() -> None:
+    ceiling = np.repeat([0.0, 0.3, 0.8, 1.0], 50)
+    world = linear_world(2000, 15, 3, ceiling, seed=1)
+    np.testing.assert_allclose(world.X @ world.weights, world.signal)
+    np.testing.assert_allclose(np.square(world.weights).sum(axis=0), ceiling)  # features of unit variance
+    np.testing.assert_allclose((world.repeats - world.signal).var(axis=(0, 1)), 1 - ceiling, atol=0.07)
+
+
+def test_choices_are_drawn_as_probable_as_they_are() -> None:
+    world, rng = abstraction_world(4, 3, 2, seed=3), np.random.default_rng(0)
+    triplets, p = world.judge(np.tile([0, 5, 12], (4000, 1)), rng)
+    chosen = np.array([(triplets[:, 2] == k).mean() for k in (0, 5, 12)])
+    expected = [float(p[triplets[:, 2] == k, 2][0]) for k in (0, 5, 12)]
+    np.testing.assert_allclose(chosen, expected, atol=0.03)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+
+
+def test_weights_are_those_of_the_prior_and_others_of_the_same_size() -> None:
+    world, rng = voxel_prior_world(seed=3), np.random.default_rng(0)
+    images = world.images(20_000, rng)
+    np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1)
+    spread = np.sqrt(np.linalg.eigvalsh(np.cov(images.T)))
+    assert spread[-1] / spread[0] == pytest.approx(3, abs=0.5)  # the planted ratio, a little less on the sphere
+    weights = world.weights(40_000, rng)
+    np.testing.assert_allclose(np.cov(weights), world.prior_covariance, atol=0.1)
+    on, off = (np.linalg.eigvalsh(np.cov(world.weights(40_000, rng, on_prior=flag)[:-1])) for flag in (True, False))
+    assert on[-3:].sum() / on.sum() > 0.9
+    assert off[-3:].sum() / off.sum() < 0.25
+    assert off.sum() == pytest.approx(on.sum(), rel=0.05)
+    few = weights[:, :50]
+    signal = images @ few[:-1] + few[-1]
+    np.testing.assert_allclose(world.noise_sd(few, 1.5) / signal.std(axis=0), 1.5, rtol=0.05)
+
+
+def test_complex_cells_are_fields_of_energies() -> None:
+    world = simulation.complex_cells(1500, 500, 10, seed=1)
+    assert (world.tokens.shape, world.features.shape) == ((2000, 256, 1), (2000, 64, 6))
+    np.testing.assert_allclose(world.signal.std(axis=0), 1, rtol=1e-5)
+    noise = world.responses - world.signal
+    assert noise[world.train].std() == pytest.approx(0.7, rel=0.02)
+    assert noise[world.test].std() == pytest.approx(0.4, rel=0.02)
+    np.testing.assert_allclose(world.features.std(axis=(0, 1)), 1, rtol=1e-4)
+    np.testing.assert_allclose(world.fields.sum(axis=(1, 2)), 1, rtol=1e-5)
+    np.testing.assert_allclose(world.weights.sum(axis=1), 0, atol=1e-4)
+    expected = np.einsum("npc,vp,vc->nv", world.features, world.fields.reshape(10, -1), world.weights)
+    np.testing.assert_allclose(world.signal, expected - expected.mean(axis=0), atol=1e-4)
+
+
+def test_energies_written_out_for_single_places() -> None:
+    """Energies of quadrature pairs in 2 × 2 pixels, contrasts of orientations over 3 × 3 places, rectified"""
+    images = np.random.default_rng(0).normal(size=(12, 16, 16))
+    found = _features(images, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    start, half = rng.uniform(0, np.pi), np.arange(-3, 4)
+    padded = np.pad(images, ((0, 0), (3, 3), (3, 3)))
+    energies = np.zeros((12, 4, 16, 16))
+    for k in range(4):
+        angle = start + np.pi * k / 4
+        for wave in (np.cos, np.sin):
+            envelope = np.exp(-np.add.outer(half**2, half**2) / (2 * 1.5**2))
+            gabor = envelope * wave(2 * np.pi * 0.2 * np.add.outer(half * np.sin(angle), half * np.cos(angle)))
+            gabor -= envelope * gabor.sum() / envelope.sum()
+            for row in range(16):
+                for col in range(16):
+                    outputs = (padded[:, row : row + 7, col : col + 7] * gabor).sum(axis=(1, 2))
+                    energies[:, k, row, col] += outputs**2
+    pooled = energies.reshape(12, 4, 8, 2, 8, 2).mean(axis=(3, 5))
+    pooled -= pooled.mean(axis=(0, 2, 3), keepdims=True)
+    pooled /= np.sqrt(np.square(pooled).sum(axis=(0, 2, 3), keepdims=True) / (12 * 64 - 1))
+    weights = rng.normal(size=(6, 4, 3, 3))
+    weights -= weights.mean(axis=1, keepdims=True)
+    contrast = np.stack([(pooled[:, :, 2:5, 4:7] * each).sum(axis=(1, 2, 3)) for each in weights], axis=1)
+    rectified = np.maximum(contrast, 0)
+    for channel in range(6):  # at row 3, column 5, up to the scale and mean of the whole map
+        at = found[:, channel, 3, 5]
+        slope, offset = np.polyfit(rectified[:, channel], at, 1)
+        np.testing.assert_allclose(slope * rectified[:, channel] + offset, at, atol=1e-9)
+        assert slope > 0
+
+
+def test_what_cannot_be_built() -> None:
+    refused("cannot look like", abstraction_world, n_superordinate=3, n_basic=4)
+    refused("cannot hold 26 dimensions", abstraction_world, n_features=20)
+    refused(r"shares in \[0, 1\]", linear_world, 10, 2, 2, [1.2])
+    refused("n_features is 2 but n_latents 3", voxel_prior_world, n_features=2)
+    refused("got 20, 1, 40", simulation.complex_cells, 20, 1)
+    refused("got 20, 10, 0", simulation.complex_cells, 20, 10, 0)
+    refused("at least two subjects", simulation.roi_series, 1)
+    refused("within", simulation.roi_series, 3, trait=1.2)
+    refused("at least 6", simulation.roi_lagged, 3, 4)
