@@ -60,16 +60,6 @@ def test_noise_by_marginal_likelihood() -> None:
     assert few.noise_[0] == grid[np.argmax([log_density(value) for value in grid])]
 
 
-def test_a_known_prior_beats_ridge_from_few_images() -> None:
-    train, test = responses(300, 400, 1.5, 1), responses(20, 200, 1.5, 2)
-    X = voxel_prior_world().images(300, np.random.default_rng(9))
-    truth = X @ test[2][:-1] + test[2][-1]
-    informed = EmpiricalBayesRidge(estimate_prior([train[:2]])).fit(*test[:2])
-    pooled = Ridge((0.1, 1.0, 10.0, 100.0), per_target_alpha=False).fit(*test[:2])
-    gain = explained_variance(truth, informed.predict(X)).mean() - explained_variance(truth, pooled.predict(X)).mean()
-    assert gain > 0.15
-
-
 def test_clear_errors() -> None:
     X, Y, *_ = responses(10, 5, 1.0, 0)
     refused("10 images for 16 features and a bias", estimate_prior, [(X, Y)])
