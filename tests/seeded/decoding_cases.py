@@ -108,20 +108,9 @@ class Halved(decoding.ConditionalGaussian):
 
 
 def studied(seed: int) -> Any:
-    return decoding.masked_study(
-        SERIES,
-        PEOPLE,
-        np.arange(8) < 3,
-        [f"r{k}" for k in range(6)],
-        OF,
-        masked,
-        lags=(0, 1),
-        n_halves=1,
-        n_traces=1,
-        n_draws=9,
-        network_permutations=9,
-        seed=seed,
-    )
+    given = SERIES, PEOPLE, np.arange(8) < 3, [f"r{k}" for k in range(6)], OF, masked
+    sizes = {"lags": (0, 1), "n_halves": 1, "n_traces": 1, "n_draws": 9, "network_permutations": 9}
+    return decoding.masked_study(*given, **sizes, seed=seed)
 
 
 def grounded(seed: int) -> decoding.GroundedLanguage:
@@ -161,9 +150,8 @@ def regions(seed: int) -> pd.DataFrame:
 
     spaces = {"a": (X[:12], X[12:]), "b": (Y[:12], Y[12:])}
     everywhere = {"all": np.arange(6)}
-    return decoding.word_regions(
-        spaces, Y[:12], Y[12:] + X[12:], everywhere, lambda *_: Plain(), n_permutations=19, n_draws=9, seed=seed
-    )
+    given = spaces, Y[:12], Y[12:] + X[12:], everywhere, lambda *_: Plain()
+    return decoding.word_regions(*given, n_permutations=19, n_draws=9, seed=seed)
 
 
 def text_study(seed: int) -> dict[str, pd.DataFrame]:
@@ -172,13 +160,10 @@ def text_study(seed: int) -> dict[str, pd.DataFrame]:
     vectors = X[:8] + np.outer(np.arange(8) - 3.5, X[0])
     every = decoding.Trials(SIGNALS, vectors[np.arange(24) % 8], table.assign(trial_index=np.arange(24) % 8))
     train, val, test = (every.select(np.isin(np.arange(24) % 8, some)) for some in ((0, 2, 5, 7), (3,), (1, 4, 6)))
-    study = decoding.TextStudy(
-        train, val, test, decoding.Components.fit(X, 6), test.targets, {}, {}, list("abc"), np.arange(32) / 32
-    )
-    fit = decoding.TextFit(fixed(), None, None, {})
-    return decoding.study_text(
-        study, lambda *_: fit, seeds=(seed,), n_permutations=19, n_draws=9, n_averages=2, leave_out_blocks=False
-    ).tables
+    beside = decoding.Components.fit(X, 6), test.targets, {}, {}, list("abc"), np.arange(32) / 32
+    study, fit = decoding.TextStudy(train, val, test, *beside), decoding.TextFit(fixed(), None, None, {})
+    sizes = {"n_permutations": 19, "n_draws": 9, "n_averages": 2, "leave_out_blocks": False}
+    return decoding.study_text(study, lambda *_: fit, seeds=(seed,), **sizes).tables
 
 
 def shared(seed: int) -> np.ndarray:
@@ -186,6 +171,8 @@ def shared(seed: int) -> np.ndarray:
     return space.fit({"eeg": TRIALS}).embed("eeg", SIGNALS, TRIALS.meta["subject"])
 
 
+ALONE = TRIALS.meta.assign(subject="01")
+REPEATED = SIGNALS[..., :2].reshape(24, 6), ALONE, lambda signals, _: signals, X[:8], [f"s{k}" for k in range(8)]
 DECODING: dict[str, Callable[[int], Any]] = {
     "ConditionalGaussian": lambda s: Halved(penalties=(0.5, 5.0), seed=s).fit(SERIES, PEOPLE).hidden,
     "FineTuned": tuned,
@@ -214,15 +201,7 @@ DECODING: dict[str, Callable[[int], Any]] = {
         half(IN_TURN, 0), half(IN_TURN, 1), n_permutations=19, seed=s
     ).table.filter(like="null"),
     "person_scores": persons,
-    "repeat_curve": lambda s: decoding.repeat_curve(
-        SIGNALS[..., :2].reshape(24, 6),
-        TRIALS.meta.assign(subject="01"),
-        lambda signals, _: signals,
-        X[:8],
-        [f"s{k}" for k in range(8)],
-        n_draws=2,
-        seed=s,
-    ),
+    "repeat_curve": lambda s: decoding.repeat_curve(*REPEATED, n_draws=2, seed=s),
     "scene_retrieval, differences": lambda s: scenes(s)["difference_low"],
     "scene_retrieval, draws": lambda s: scenes(s)["low"],
     "scene_retrieval, exchanges": lambda s: scenes(s)["null_mean"],

@@ -36,53 +36,34 @@ def tokens(encoder: Any, **options: Any) -> Any:
 def areas(seed: int) -> pd.DataFrame:
     r = RNG(3).random((9, 8))
     null = 0.01 * RNG(4).normal(size=(19, 9, 8))
-    scores = encoding.LayerScores(
-        choice_r=r, choice_draws=r + null, choice_null=null, r=RNG(7).random((9, 8)), null=null
-    )
+    half = {"choice_r": r, "choice_draws": r + null, "choice_null": null}
+    scores = encoding.LayerScores(**half, r=RNG(7).random((9, 8)), null=null)
     return encoding.convergence_scores(scores, np.arange(8.0) ** 2, n_permutations=200, seed=seed).scores
 
 
 def held_out(seed: int, **options: Any) -> Any:
-    return encoding.evaluate_held_out(
-        ridge(), X, Y, np.arange(14), np.arange(14, 24), np.arange(24), seed=seed, **options
-    )
+    split = np.arange(14), np.arange(14, 24), np.arange(24)
+    return encoding.evaluate_held_out(ridge(), X, Y, *split, seed=seed, **options)
 
 
 def subject(seed: int) -> encoding.ImageSubject:
     trials = pd.DataFrame({"trial_id": range(24), "stimulus_id": [f"s{k}" for k in range(24)], "onset_s": np.nan})
     trials = trials.assign(session="", run="", repeat=0)
     targets = pd.DataFrame({"target_id": range(6), "kind": "voxel", "hemi": "", "roi": [[]] * 6})
-    return encoding.ImageSubject(
-        responses=Responses(Y, trials, targets, "z"),
-        ceiling=np.ones(6),
-        train=np.arange(14),
-        test=np.arange(14, 24),
-        groups=GROUP,
-        n_permutations=9,
-        n_draws=9,
-        seed=seed,
-    )
+    split = {"train": np.arange(14), "test": np.arange(14, 24), "ceiling": np.ones(6), "groups": GROUP}
+    responses = Responses(Y, trials, targets, "z")
+    return encoding.ImageSubject(responses=responses, n_permutations=9, n_draws=9, seed=seed, **split)
 
 
 def split(seed: int, kind: str = "fMRI", data: int = 0) -> encoding.SplitScores:
     """Return scores of 24 targets in 4 areas by 3 layers, or of 4 times."""
-    shown = encoding.evaluate_held_out(
-        ridge(),
-        X,
-        Y,
-        np.arange(6),
-        np.arange(6, 24),
-        np.arange(24),
-        target_groups={str(k): np.array([k]) for k in range(4)},
-        n_permutations=9,
-        n_boot=9,
-        seed=data,
-    )
+    options = {"target_groups": {str(k): np.array([k]) for k in range(4)}, "n_permutations": 9, "n_boot": 9}
+    rows = np.arange(6), np.arange(6, 24), np.arange(24)
+    shown = encoding.evaluate_held_out(ridge(), X, Y, *rows, seed=data, **options)
     places = pd.DataFrame(RNG(data).normal(size=(6, 3)), columns=["x_mm", "y_mm", "z_mm"])
     areas_of = {str(k): np.array([k, k + 1]) for k in range(4)}
-    return encoding.split_scores(
-        dict.fromkeys("abc", shown), places.assign(hemi="L"), areas_of, n_permutations=9, n_draws=9, seed=seed
-    )
+    given = dict.fromkeys("abc", shown), places.assign(hemi="L"), areas_of
+    return encoding.split_scores(*given, n_permutations=9, n_draws=9, seed=seed)
 
 
 @cache
@@ -95,23 +76,11 @@ def pretrained(seed: int = 0) -> encoding.PretrainedLayer:
 
 
 def context_scores(seed: int) -> encoding.ContextScores:
-    return encoding.score_context(
-        pretrained(),
-        X,
-        Y,
-        np.array([f"s{k}" for k in range(24)]),
-        np.arange(14),
-        np.arange(14, 24),
-        evaluate=partial(encoding.evaluate_held_out, n_permutations=0, n_boot=0, target_groups=GROUP),
-        targets=np.arange(6),
-        groups=GROUP,
-        roi=None,
-        ceiling=np.ones(6),
-        sizes=(5,),
-        n_repeats=2,
-        confidence=0.95,
-        seed=seed,
-    )
+    evaluate = partial(encoding.evaluate_held_out, n_permutations=0, n_boot=0, target_groups=GROUP)
+    rows = np.array([f"s{k}" for k in range(24)]), np.arange(14), np.arange(14, 24)
+    options = {"targets": np.arange(6), "groups": GROUP, "roi": None, "ceiling": np.ones(6), "confidence": 0.95}
+    options |= {"evaluate": evaluate, "sizes": (5,), "n_repeats": 2, "seed": seed}
+    return encoding.score_context(pretrained(), X, Y, *rows, **options)
 
 
 def converged(seed: int, n_subjects: int = 1) -> pd.DataFrame:
@@ -125,14 +94,9 @@ def converged(seed: int, n_subjects: int = 1) -> pd.DataFrame:
         arrays |= {"null": noise, "places": rng.normal(size=(8, 3)), "ceiling_r": np.ones(8)}
         return encoding.SplitScores(list("abcdefghi"), [f"area{j}" for j in range(8)], "fMRI", arrays, (9, 9))
 
-    return encoding.converge_subjects(
-        {str(k): scores(k) for k in range(n_subjects)},
-        {str(k): scores(90 + k) for k in range(n_subjects)},
-        origin=["area0"],
-        n_permutations=200,
-        n_boot=20,
-        seed=seed,
-    ).scores
+    trained, random = ({str(k): scores(first + k) for k in range(n_subjects)} for first in (0, 90))
+    options = {"origin": ["area0"], "n_permutations": 200, "n_boot": 20}
+    return encoding.converge_subjects(trained, random, **options, seed=seed).scores
 
 
 ONE = {"n_permutations": 0, "n_boot": 0}
@@ -145,11 +109,25 @@ def story(seed: int, of: str) -> Any:
     fit = encoding.fit_runs(list(bands.values()), Y, runs, (0, 1), **options)
     if of == "null":
         return encoding.turned_in_time(runs, 5, 2, seed=seed)
-    return (
-        fit.r
-        if of == "fit"
-        else {str(k): v.r2 for k, v in encoding.fits_without(bands, Y, runs, (0, 1), **options).items()}
-    )
+    if of == "fit":
+        return fit.r
+    return {str(k): v.r2 for k, v in encoding.fits_without(bands, Y, runs, (0, 1), **options).items()}
+
+
+def runs_or_stimuli(seed: int, kind: str) -> Any:
+    """Return the null of folds that leave out runs or pairs of stimuli."""
+    options = {"leave_out": kind, "stimulus_ids": STIMULI, "runs": RUNS, "n_permutations": 3}
+    return encoding.evaluate(ridge(), X, Y, FOLDS if kind == "run" else PAIRS, seed=seed, **options).null
+
+
+def layers(seed: int) -> Any:
+    """Return draws and null of a layer."""
+    given = {"a": held_out(0, **ONE)}, {RELIABLE: np.arange(6)}, 14
+    return encoding.layer_draws(*given, n_draws=5, n_permutations=5, seed=seed)
+
+
+RESPONSES = encoding.ResponseOptimisedEncoder((2,), (3,), (1,), epochs=1, device="cpu")
+CURVE = {"test": np.arange(14, 24), "sizes": (5,), "n_repeats": 2}
 
 
 ENCODING: dict[str, Callable[[int], Any]] = {
@@ -161,49 +139,22 @@ ENCODING: dict[str, Callable[[int], Any]] = {
     "ImageSubject, draws": lambda s: subject(s).evaluate(ridge(), X).group_draws,
     "ImageSubject, null": lambda s: subject(s).score(None, X, Y, np.arange(24), np.ones(24)).null.max_r,
     "InContextEncoder": lambda s: pretrained(s).encoders[0].parameter_hash(),
-    "ResponseOptimisedEncoder": lambda s: (
-        encoding.ResponseOptimisedEncoder((2,), (3,), (1,), epochs=1, seed=s, device="cpu")
-        .fit(TOKENS, Y, grid=GRID)
-        .predict(TOKENS)
-    ),
+    "ResponseOptimisedEncoder": lambda s: RESPONSES.set_params(seed=s).fit(TOKENS, Y, grid=GRID).predict(TOKENS),
     "RoutingEncoder": lambda s: tokens(encoding.RoutingEncoder(d_model=4, seed=s), roi=np.repeat(["a", "b"], 3)),
     "SeedEnsemble": lambda s: (
         encoding.SeedEnsemble(encoding.FactorizedReadout(epochs=1), (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS)
     ),
     "SemanticSpatialReadout": lambda s: tokens(encoding.SemanticSpatialReadout(seed=s), semantics=X[:, :2]),
     "context_curve": lambda s: encoding.context_curve(
-        pretrained(),
-        pretrained().reduction(X),
-        Y,
-        test=np.arange(14, 24),
-        groups=GROUP,
-        sizes=(5,),
-        n_repeats=2,
-        seed=s,
+        pretrained(), pretrained().reduction(X), Y, groups=GROUP, seed=s, **CURVE
     ).query("method != 'shuffled_context'")["r"],
     "converge_subjects, areas": lambda s: converged(s)[["p_areas", "p_independent_areas"]],
     "converge_subjects, layers": lambda s: converged(s)["p_layers"],
     "converge_subjects, subjects": lambda s: converged(s, 6)[["low", "high"]],
-    "evaluate, runs": lambda s: (
-        encoding.evaluate(
-            ridge(), X, Y, FOLDS, leave_out="run", stimulus_ids=STIMULI, runs=RUNS, n_permutations=3, seed=s
-        ).null
-    ),
-    "evaluate, stimuli": lambda s: (
-        encoding.evaluate(
-            ridge(), X, Y, PAIRS, leave_out="stimulus", stimulus_ids=STIMULI, runs=RUNS, n_permutations=3, seed=s
-        ).null
-    ),
-    "layer_draws, draws": lambda s: (
-        encoding.layer_draws(
-            {"a": held_out(0, **ONE)}, {RELIABLE: np.arange(6)}, 14, n_draws=5, n_permutations=5, seed=s
-        ).draws
-    ),
-    "layer_draws, null": lambda s: (
-        encoding.layer_draws(
-            {"a": held_out(0, **ONE)}, {RELIABLE: np.arange(6)}, 14, n_draws=5, n_permutations=5, seed=s
-        ).null
-    ),
+    "evaluate, runs": lambda s: runs_or_stimuli(s, "run"),
+    "evaluate, stimuli": lambda s: runs_or_stimuli(s, "stimulus"),
+    "layer_draws, draws": lambda s: layers(s).draws,
+    "layer_draws, null": lambda s: layers(s).null,
     "pretrain_layer": lambda s: pretrained(s).arrays(),
     "score_context, context": lambda s: context_scores(s).context[0],
     "score_context, curve": lambda s: context_scores(s).curve["r"],
@@ -221,9 +172,7 @@ ENCODING: dict[str, Callable[[int], Any]] = {
     "score_predictions": lambda s: (
         encoding.score_predictions(None, X, Y, np.arange(24), np.ones(24), n_permutations=9, seed=s).null.max_r
     ),
-    "scaling_curve": lambda s: encoding.scaling_curve(
-        {"r": ridge()}, X, Y, test=np.arange(14, 24), sizes=(7,), n_repeats=2, seed=s
-    ),
+    "scaling_curve": lambda s: encoding.scaling_curve({"r": ridge()}, X, Y, seed=s, **CURVE | {"sizes": (7,)}),
     "shuffled_regions": lambda s: encoding.shuffled_regions(X[None], Y, np.ones(6), {"a": np.arange(6)}, 2, s),
 }
 NETWORKS = Path(__file__).with_name("networks.py")
@@ -231,9 +180,8 @@ GREY = torch.full((2, 3, 8, 8), 0.3)
 
 
 def user(seed: int, function: str = "drawn", **options: Any) -> features.UserExtractor:
-    return features.UserExtractor(
-        f"{NETWORKS}:{function}", layers=("0",), pooling="flatten", image_size=8, seed=seed, **options
-    )
+    known = {"layers": ("0",), "pooling": "flatten", "image_size": 8}
+    return features.UserExtractor(f"{NETWORKS}:{function}", seed=seed, **known, **options)
 
 
 def random_draws(seed: int) -> dict[str, np.ndarray]:

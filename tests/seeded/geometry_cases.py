@@ -48,21 +48,14 @@ DIFFERENT = RNG(5).permutation(np.unique(np.sort(TRIPLETS, axis=1), axis=0))
 
 
 def aligned(seed: int) -> pd.DataFrame:
-    return geometry.align_networks(
-        {("net", "a"): WORLD_FEATURES, ("other", "a"): WORLD_FEATURES[:, ::-1]},
-        (DIFFERENT[:50], None),
-        {"test": (DIFFERENT[50:], None)},
-        "net",
-        lambda: geometry.HumanTeacher((0.1,), max_iterations=3),
-        lambda _: geometry.HumanAlignment(n_steps=2),
-        n_clusters=3,
-        n_triplets=30,
-        groups=None,
-        draws=9,
-        seed=seed,
-    ).scores
+    known = {("net", "a"): WORLD_FEATURES, ("other", "a"): WORLD_FEATURES[:, ::-1]}
+    judged = (DIFFERENT[:50], None), {"test": (DIFFERENT[50:], None)}
+    made = lambda: geometry.HumanTeacher((0.1,), max_iterations=3), lambda _: geometry.HumanAlignment(n_steps=2)
+    sizes = {"n_clusters": 3, "n_triplets": 30, "groups": None, "draws": 9}
+    return geometry.align_networks(known, *judged, "net", *made, **sizes, seed=seed).scores
 
 
+ALL_OF_THEM = np.arange(4)[None], np.arange(12)[None]
 GEOMETRY: dict[str, Callable[[int], Any]] = {
     "align_networks, clusters": lambda s: aligned(s).query("role == 'student' and control == 'unaligned teacher'"),
     "align_networks, controls": lambda s: (
@@ -98,11 +91,7 @@ GEOMETRY: dict[str, Callable[[int], Any]] = {
     "fit_dimensions": lambda s: geometry.fit_dimensions(X, np.abs(Y[:, :2]), ridge(), 3, 3, RNG(s)),
     "flexible_bootstrap": lambda s: (
         geometry.flexible_bootstrap(
-            SUBJECTS,
-            [geometry.FlexibleModel(MODELS)],
-            "pearson",
-            draws=(np.arange(4)[None], np.arange(12)[None]),
-            rng=RNG(s),
+            SUBJECTS, [geometry.FlexibleModel(MODELS)], "pearson", draws=ALL_OF_THEM, rng=RNG(s)
         ).draws
     ),
     "flexible_permutation_test": lambda s: (
@@ -172,6 +161,10 @@ def pictures_scored(seed: int, n_permutations: int = 9) -> pd.DataFrame:
     return statistics.reconstruction_scores(*given, n_permutations=n_permutations, seed=seed)
 
 
+def drawn(seed: int) -> Any:
+    return statistics.region_draws(X, Y, {"a": np.arange(6)}, n_draws=5, n_permutations=5, seed=seed)
+
+
 STATISTICS: dict[str, Callable[[int], Any]] = {
     "area_map_test": lambda s: statistics.area_map_test(
         X[:, 0], {"a": Y[:, 0]}, [], np.abs(X[:, 0][:, None] - X[:, 0]), n_surrogates=19, seed=s
@@ -191,12 +184,8 @@ STATISTICS: dict[str, Callable[[int], Any]] = {
     "exchange_features": lambda s: statistics.exchange_features(np.arange(24) % 8, np.arange(24) // 8, 3, RNG(s)),
     "permute_stimuli": lambda s: statistics.permute_stimuli(np.arange(24) % 8, np.arange(24) // 8, 3, RNG(s)),
     "permute_within": lambda s: statistics.permute_within(np.zeros(24), 3, RNG(s)),
-    "region_draws, draws": lambda s: statistics.region_draws(
-        X, Y, {"a": np.arange(6)}, n_draws=5, n_permutations=5, seed=s
-    )[0],
-    "region_draws, null": lambda s: statistics.region_draws(
-        X, Y, {"a": np.arange(6)}, n_draws=5, n_permutations=5, seed=s
-    )[1],
+    "region_draws, draws": lambda s: drawn(s)[0],
+    "region_draws, null": lambda s: drawn(s)[1],
     "smooth_map_test": lambda s: statistics.smooth_map_test(
         X[:, :1].T, Y[:, 0], np.abs(X[:, 0][:, None] - X[:, 0]), n_surrogates=19, seed=s
     ),
