@@ -149,13 +149,9 @@ def test_a_direction_that_works_is_said_to_work() -> None:
     assert pieces == ["directionstrips", "directioncurves", "directioncosines"]
 
 
-def test_a_direction_that_pleases_only_its_encoder_is_called_so() -> None:
-    section = directions_section(made_up(0.5, 0.0))
-    text = " ".join(section.paragraphs)
+def test_who_judges_is_said_and_whether_they_agree() -> None:
+    text = " ".join(directions_section(made_up(0.5, 0.0)).paragraphs)
     assert "Warning: in red, green the guiding encoder rises and who judges it does not" in text
-
-
-def test_without_truth_the_other_encoder_judges() -> None:
     found = made_up(0.5, 0.4, truth=False)
     assert found.judge_of("red") == "check"
     text = " ".join(directions_section(found).paragraphs)
@@ -163,7 +159,7 @@ def test_without_truth_the_other_encoder_judges() -> None:
     assert "Nobody knows the true responses" in text
 
 
-def test_names_are_escaped(studied: StudiedDirections) -> None:
+def test_a_real_study_is_drawn_and_names_are_escaped(studied: StudiedDirections) -> None:
     found = made_up(0.5, 0.4)
     table = found.table.replace({"red": "<b>red"})
     section = directions_section(FoundDirections(found.images, table, found.cosines.replace({"red": "<b>red"})))

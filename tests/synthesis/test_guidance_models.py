@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -122,33 +123,27 @@ def test_models_are_left_as_they_were(pipe: BrainGuidedPipeline) -> None:
     wanted = [weight.requires_grad for weight in pipe.unet.parameters()]
     pipe(redness, **SHORT)
 
-    count: list[int] = []
+    def failing(error: type[BaseException] | None) -> Any:
+        calls = itertools.count(1)
 
-    def fails_late(images: Tensor) -> Tensor:
-        count.append(0)
-        return redness(images) / (len(count) < 3)
+        def objective(images: Tensor) -> Tensor:
+            if next(calls) < 3:
+                return redness(images)
+            if error:
+                raise error
+            return redness(images) / 0
 
-    for objective, error in ((fails_late, (BrainalignError, ZeroDivisionError)), (_interrupting(), KeyboardInterrupt)):
+        return objective
+
+    for raised, error in ((None, BrainalignError), (ZeroDivisionError, ZeroDivisionError), (KeyboardInterrupt,) * 2):
         with pytest.raises(error):
-            pipe(objective, **SHORT)
+            pipe(failing(raised), **SHORT)
     assert pipe.unet.training
     assert all(torch.equal(weight, before[name]) for name, weight in pipe.unet.state_dict().items())
     assert [weight.requires_grad for weight in pipe.unet.parameters()] == wanted
     assert all(weight.grad is None for weight in pipe.unet.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in pipe.unet.modules())
     assert torch.is_grad_enabled()
-
-
-def _interrupting() -> Any:
-    count: list[int] = []
-
-    def objective(images: Tensor) -> Tensor:
-        count.append(0)
-        if len(count) == 3:
-            raise KeyboardInterrupt
-        return redness(images)
-
-    return objective
 
 
 def test_errors_of_the_scheduler(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedPipeline) -> None:
