@@ -1,4 +1,4 @@
-"""Worlds with planted truth through snakemake: encoders of tokens find it, and what stands beside them does not.
+"""Worlds with planted truth from files to pages: encoders of tokens find it, and what stands beside them does not.
 
 Both worlds are written as studies of images in real formats, and their tokens come from a network of the user's.
 """
@@ -9,19 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_all
 from PIL import Image
 from records import Record
 from worlds.objects import OBJECT_ROIS, object_world
 from worlds.shifting import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE, shifting_fields
 
 from brainalign.arrays import Arrays
+from brainalign.config import Config
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.statistics import normalized_r2
+from brainalign.study import parse
 
 N_REPEATS = 3  # of test images
 N_BITS = 16
@@ -29,13 +31,8 @@ COLOURS = np.array([[220, 60, 50], [60, 160, 60], [60, 90, 220], [230, 190, 40]]
 
 NETWORK = '''"""In place of a network: tokens of a simulated world, looked up by the number that an image carries."""
 
-import sys
-
 import torch
 from torch import nn
-
-sys.path.append("{tests}")
-
 from worlds.objects import object_world
 from worlds.shifting import shifting_fields
 
@@ -77,7 +74,7 @@ def shifting():
 
 @dataclass(frozen=True)
 class Written:
-    """A world as a study on disk: responses of a volume with an area per region, test images shown three times."""
+    """A world as a study on disk: responses of targets in regions, test images shown three times."""
 
     folder: Path
     name: str
@@ -108,19 +105,14 @@ class Written:
         trials = pd.DataFrame({"stimulus_id": np.array(ids)[shown], "session": "1"})
         trials.insert(0, "trial_id", [f"t{row:05d}" for row in range(len(trials))])
         trials.to_csv(self.folder / "trials.tsv", sep="\t", index=False)
-        names = list(dict.fromkeys(self.regions.tolist()))
-        labels = np.array([1 + names.index(region) for region in self.regions], dtype=np.int16)
-        volumes = {"betas": responses.T.astype(np.float32), "mask": np.ones(len(labels), np.uint8), "areas": labels}
-        for file, values in volumes.items():
-            image = nibabel.Nifti1Image(values.reshape(len(labels), 1, 1, *values.shape[1:]), np.diag([2.0, 2, 2, 1]))
-            nibabel.save(image, self.folder / f"{file}.nii.gz")
-        areas = pd.DataFrame({"index": range(1, len(names) + 1), "name": names})
-        areas.to_csv(self.folder / "areas.tsv", sep="\t", index=False)
-        files = {"format": "betas", "betas": "betas.nii.gz", "mask": "mask.nii.gz", "trials": "trials.tsv"}
+        np.save(self.folder / "responses.npy", responses.astype(np.float32))
+        targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(len(self.regions))], "roi": self.regions})
+        targets.to_csv(self.folder / "targets.csv", index=False)
+        files = {"format": "array", "values": "responses.npy", "trials": "trials.tsv", "targets": "targets.csv"}
         descriptor = {
             "name": self.name,
             "stimuli": "images.tsv",
-            "recordings": {"01": files | {"rois": {"areas": "areas.nii.gz"}}},
+            "recordings": {"01": files},
             "splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}},
         }
         (self.folder / f"{self.name}.yaml").write_text(yaml.safe_dump(descriptor, sort_keys=False))
@@ -153,8 +145,6 @@ def write_shifting(folder: Path, seed: int) -> Written:
 
 @dataclass(frozen=True)
 class Results:
-    """What the workflow wrote of one of the worlds."""
-
     root: Path
     world: Written
     ceiling: np.ndarray
@@ -183,38 +173,36 @@ class Results:
         return (self.root / "results" / self.world.name / "sub-01.html").read_text(encoding="utf-8")
 
 
-def run(checkout, sizes: dict[str, int], methods: dict[str, object], seed: int) -> dict[str, Results]:
-    """Write the worlds that methods are for, run snakemake, and return what it wrote."""
-    worlds = {"objects": write_objects(checkout.root / "objects", **sizes, seed=seed)}
-    function = checkout.root / "network.py"
-    content = NETWORK.replace("{tests}", str(Path(__file__).parents[1]))
+def run(root: Path, sizes: dict[str, int], methods: dict[str, object], seed: int) -> dict[str, Results]:
+    worlds = {"objects": write_objects(root / "objects", **sizes, seed=seed)}
+    function = root / "network.py"
+    content = NETWORK
     for name, value in (sizes | {"seed": seed}).items():
         content = content.replace(f"{{{name}}}", str(value))
     function.write_text(content)
     network = {"extractor": "user", "pooling": "tokens", "layers": ["tokens"], "batch_size": 200}
-    models = {"objects": network | {"function": "network.py:objects", "image_size": 64}}
+    models = {"objects": network | {"function": f"{function}:objects", "image_size": 64}}
     datasets = {"objects": {"models": ["objects"], "methods": ["routing", "field"]}}
     if "semantic" in methods:
-        worlds["shifting"] = write_shifting(checkout.root / "shifting", seed)
-        models["shifting"] = network | {"function": "network.py:shifting", "image_size": 40}
+        worlds["shifting"] = write_shifting(root / "shifting", seed)
+        models["shifting"] = network | {"function": f"{function}:shifting", "image_size": 40}
         models["meaning"] = models["shifting"] | {"layers": ["semantics"], "pooling": "mean"}
         datasets["shifting"] = {"models": ["shifting", "meaning"], "methods": ["semantic", "field"]}
     else:
         models["objects"]["layers"] = ["attributes", "tokens"]
     for name, use in datasets.items():
-        use["descriptor"] = f"{name}/{name}.yaml"
-    config = {"results": "results", "datasets": datasets, "models": models, "methods": methods}
+        use["descriptor"] = str(root / name / f"{name}.yaml")
+    config = {"results": str(root / "results"), "datasets": datasets, "models": models, "methods": methods}
     config["encode_images"] = {"permutations": 200, "draws": 200}
     config["compare_images"] = {"permutations": 1, "draws": 100, "comparison": "cosine"}  # nothing is asked of it here
-    (checkout.root / "worlds.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    checkout.snakemake("worlds.yaml", "--cores", "1")
+    run_all(parse(Config, config, "test"))
     found = {}
     for name, world in worlds.items():
         ceiling = np.full(len(world.regions), FIELD_CEILING)
         if name == "objects":
             signal = world.signal[world.n_train :].var(axis=0)
             ceiling = signal / (signal + 1 / N_REPEATS)
-        found[name] = Results(checkout.root, world, ceiling)
+        found[name] = Results(root, world, ceiling)
     return found
 
 
@@ -244,11 +232,11 @@ TRAINING = {"device": "cpu", "targets": "all", "validation": 1 / 6}
 FIELD = TRAINING | {"encoder": "factorized", "baselines": []}
 
 
-def test_objects_reduced(make_checkout) -> None:
+def test_objects_reduced(tmp_path: Path) -> None:
     """Fewer images and epochs: what is read is found, by the layer that holds it, and attention lands on it."""
     routing = TRAINING | {"encoder": "routing", "epochs": 16, "baselines": ["second_order"], "ensemble": True}
     methods = {"routing": routing, "field": FIELD | {"epochs": 8}}
-    results = run(make_checkout("objects"), {"n_train": 900, "n_test": 120}, methods, seed=0)["objects"]
+    results = run(tmp_path, {"n_train": 900, "n_test": 120}, methods, seed=0)["objects"]
     where = kinds(results.world)
     for kind, mask in where.items():
         assert results.reached("routing", mask) >= 0.75, kind
@@ -258,9 +246,8 @@ def test_objects_reduced(make_checkout) -> None:
     assert landed(results) >= 0.9
     ensemble = results.table("ensemble", "routing")
     weights = ensemble.set_index(["layer", "group"])["weight"]
-    assert (
-        weights["tokens"][["what0", "what1", "what2", "what3"]].min() > 0.8
-    )  # attributes alone cannot tell objects apart
+    # Attributes alone cannot tell objects apart.
+    assert weights["tokens"][["what0", "what1", "what2", "what3"]].min() > 0.8
     np.testing.assert_allclose(weights["tokens"] + weights["attributes"], 1, atol=1e-5)
     together = ensemble[ensemble["layer"] == "all layers, ensemble"].set_index("group")
     assert together["p_fwer"].max() < 0.02
@@ -271,21 +258,15 @@ def test_objects_reduced(make_checkout) -> None:
 
 
 @pytest.mark.acceptance
-def test_worlds_in_full(make_checkout, record: Record) -> None:
+def test_worlds_in_full(tmp_path: Path, record: Record) -> None:
     """Encoders through the workflow: worlds of objects and of shifting fields, from files to the report (seed 0)"""
-    readouts = TRAINING | {"batch_size": 100}
+    controls, moving = ["frozen_queries", "content", "position"], {"encoder": "semantic", "semantics": "meaning"}
     methods = {
-        "routing": TRAINING
-        | {
-            "encoder": "routing",
-            "baselines": ["mean", "second_order"],
-            "controls": ["frozen_queries", "content", "position"],
-        },
+        "routing": TRAINING | {"encoder": "routing", "baselines": ["mean", "second_order"], "controls": controls},
         "field": FIELD | {"models": ["objects", "shifting"]},
-        "semantic": readouts
-        | {"encoder": "semantic", "semantics": "meaning", "models": ["shifting"], "baselines": ["interactions"]},
+        "semantic": TRAINING | moving | {"models": ["shifting"], "batch_size": 100, "baselines": ["interactions"]},
     }
-    found = run(make_checkout("worlds"), {"n_train": 2400, "n_test": 600}, methods, seed=0)
+    found = run(tmp_path, {"n_train": 2400, "n_test": 600}, methods, seed=0)
 
     results = found["objects"]
     where = kinds(results.world)

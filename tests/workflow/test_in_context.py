@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import outside_its_digest, run_step
+from jobs import asked, draw_page, outside_its_digest, reruns, run_all
 
 from brainalign import workflow
 from brainalign.arrays import Layers, Responses
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_files, artifact_path, load, load_sidecar, save
+from brainalign.pipelines import run_job
 from brainalign.pipelines.encode import pretrain
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.simulation import betas_image, labels_image
 from brainalign.study import parse
-from brainalign.workflow import STEPS, log_path
+from brainalign.workflow import STEPS, report_path
 
 N_ROI = 60  # vertices of a region in each hemisphere
 RANDOM = {"extractor": "random", "n_features": 8}
@@ -45,8 +45,6 @@ METHODS = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "few": NETWO
 
 @dataclass
 class Run:
-    """The stages of a study of three fMRI subjects and an EEG one, as the workflow calls them."""
-
     study: Any
     method: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=lambda: RANDOM | {"n_draws": 1})
@@ -68,41 +66,22 @@ class Run:
     def of(self, suffix: str, subject: str, method: str = "few") -> str:
         return self.path(suffix, subject=subject, model="net", method=method)
 
-    def prepared(self, subject: str) -> dict[str, str]:
-        return {suffix: self.path(suffix, subject=subject) for suffix in ("responses", "splits", "ceiling")}
-
-    @property
-    def stimuli(self) -> Path:
-        return Path(self.study.folder / "stimuli" / "stimuli.tsv")
+    def job(self, step: str, **of: str) -> workflow.Job:
+        return workflow.job_of(workflow.Run(self.config, check=False), STEPS[step], {"dataset": "scenes"} | of)
 
     def extract(self) -> None:
-        settings = {"model": self.config.extractor_of("net")}
-        features = {"features": self.path("features", model="net")}
-        assert run_step("extract", settings, inputs={"stimuli": self.stimuli}, outputs=features) == 0
+        assert run_job(self.job("extract", model="net")) == 0
 
     def prepare(self, *subjects: str) -> None:
-        files = {"descriptor": self.study.folder / "scenes.yaml", "folder": "nowhere", "stimuli": self.stimuli}
         for subject in subjects:
-            labels, prepared = {"subject": subject}, self.prepared(subject)
-            assert run_step("prepare", inputs=files, outputs=prepared, labels=labels) == 0
+            assert run_job(self.job("prepare", subject=subject)) == 0
 
-    def pretrain(self, subject: str, others: tuple[str, ...], output: str = "") -> int:
-        settings = {"method": self.config.pretraining_of("few"), "ceiling_threshold": 0.2}
-        inputs: dict[str, Any] = {
-            suffix: [self.path(suffix, subject=other) for other in others] for suffix in ("responses", "splits")
-        }
-        inputs |= {"held_out": self.path("splits", subject=subject), "features": self.path("features", model="net")}
-        outputs = {"network": output or self.of("network", subject)}
-        return run_step("pretrain", settings, inputs=inputs, outputs=outputs)
+    def pretrain(self, subject: str, output: str = "") -> int:
+        job = self.job("pretrain", subject=subject, model="net", method="few")
+        return run_job(replace(job, outputs={"network": Path(output or self.of("network", subject))}))
 
     def encode(self, subject: str, method: str = "few") -> int:
-        settings = {"method": self.config.encoder_of(method), "confidence": 0.95, "ceiling_threshold": 0.2}
-        settings |= {"encode_images": self.config.encode_images.model_dump(mode="json")}
-        settings |= self.config.texts_of("net", method)
-        inputs = self.prepared(subject) | {"features": self.path("features", model="net")}
-        inputs |= {"network": self.of("network", subject)} if method == "few" else {}
-        outputs = {suffix: self.of(suffix, subject, method) for suffix in STEPS["encode_images"].writes}
-        return run_step("encode_images", settings, inputs=inputs, outputs=outputs)
+        return run_job(self.job("encode_images", subject=subject, model="net", method=method))
 
 
 def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02", "03", "04")) -> None:
@@ -136,7 +115,7 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     layer = load(run.path("features", model="net"), Layers)["draw1"]
     write(study, np.asarray(layer.values, dtype=np.float64))
     run.prepare("01", "03", "04")
-    assert run.pretrain("01", ("03", "04")) == 0
+    assert run.pretrain("01") == 0
     assert run.encode("01") == 0
     assert run.encode("01", "ridge") == 0
     return run
@@ -144,14 +123,9 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.mark.parametrize("step", ["pretrain", "encode_images"])
 def test_it_enters_no_file_that_its_digest_leaves_out(brief: tuple[Run, str], step: str) -> None:
-    of = {"dataset": "scenes", "subject": "01", "model": "net", "method": "few"}
-    job = workflow.job_of(workflow.Run(brief[0].config, check=False), STEPS[step], of)
+    job = brief[0].job(step, subject="01", model="net", method="few")
     job.outputs = {name: path.parent / "again" / path.name for name, path in job.outputs.items()}
     assert not outside_its_digest(job)
-
-
-def curve(run: Run) -> pd.DataFrame:
-    return pd.read_parquet(run.of("curve", "01"))
 
 
 def test_a_context_of_a_new_subject_is_read(run: Run) -> None:
@@ -170,7 +144,7 @@ def test_a_context_of_a_new_subject_is_read(run: Run) -> None:
 
 
 def test_the_curve_and_what_it_rests_on(run: Run) -> None:
-    table = curve(run)
+    table = pd.read_parquet(run.of("curve", "01"))
     seen = table[table["group"] == "seen"].set_index(["method", "size"])
     methods = {"in_context", "shuffled_context", "ridge_pooled", "ridge_per_target", "empirical_bayes", "ridge_full"}
     assert set(table["method"]) == methods
@@ -194,16 +168,12 @@ def test_the_curve_and_what_it_rests_on(run: Run) -> None:
     assert pd.read_parquet(run.of("curve", "01", "ridge")).empty
 
 
-def network(path: str) -> bytes:
-    return Path(path).read_bytes()
-
-
 @pytest.fixture(scope="module")
 def brief(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     """The same study with a training of a few steps, after which whatever enters has left its trace; its network."""
     short = Run(run.study, {"n_steps": [0, 6, 2]})
     path = str(tmp_path_factory.mktemp("brief") / Path(run.of("network", "01")).name)
-    assert short.pretrain("01", ("03", "04"), path) == 0
+    assert short.pretrain("01", path) == 0
     return short, path
 
 
@@ -246,8 +216,8 @@ def test_nothing_leaks_into_the_networks(
     run, undisturbed = brief
     output = str(tmp_path / Path(undisturbed).name)
     with noise(run, subject, test_only):
-        assert run.pretrain("01", ("03", "04"), output) == 0
-    assert (network(output) == network(undisturbed)) is alike
+        assert run.pretrain("01", output) == 0
+    assert (Path(output).read_bytes() == Path(undisturbed).read_bytes()) is alike
 
 
 def test_features_of_test_images_do_not_enter(brief: tuple[Run, str], tmp_path: Path) -> None:
@@ -259,8 +229,8 @@ def test_features_of_test_images_do_not_enter(brief: tuple[Run, str], tmp_path: 
     output = str(tmp_path / Path(undisturbed).name)
     with kept(path) as provenance:
         save(path, Layers({"draw1": type(layer)(values, layer.stimuli, "draw1")}), provenance)
-        assert run.pretrain("01", ("03", "04"), output) == 0
-    assert network(output) == network(undisturbed)
+        assert run.pretrain("01", output) == 0
+    assert Path(output).read_bytes() == Path(undisturbed).read_bytes()
 
 
 def test_an_image_in_anyones_test_set_trains_nobody(brief: tuple[Run, str], tmp_path: Path, capsys) -> None:
@@ -274,7 +244,7 @@ def test_an_image_in_anyones_test_set_trains_nobody(brief: tuple[Run, str], tmp_
         for n_left in (48, 0):
             more = before["stimulus_id"].isin(ids[n_left:])
             save(path, before.assign(split=before["split"].where(~more, "test")), provenance)
-            status = run.pretrain("01", ("03", "04"), output)
+            status = run.pretrain("01", output)
             assert status == (0 if n_left else 2)
             if n_left:
                 used = load_sidecar(output)["details"]["subjects"]
@@ -286,7 +256,7 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
     """The network that was finished is not trained again, and the artifact is that of an undisturbed run."""
     two = Run(run.study, {"seeds": [0, 1], "n_steps": [0, 9, 3]})
     output, whole = (str(tmp_path / name / Path(run.of("network", "01")).name) for name in ("killed", "whole"))
-    assert two.pretrain("01", ("03", "04"), whole) == 0
+    assert two.pretrain("01", whole) == 0
     say, said = pretrain._say, []
 
     def killed(*arguments: Any) -> None:
@@ -297,34 +267,25 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(pretrain, "_say", killed)
     with pytest.raises(KeyboardInterrupt):
-        two.pretrain("01", ("03", "04"), output)
-    assert two.pretrain("01", ("03", "04"), output) == 0
+        two.pretrain("01", output)
+    assert two.pretrain("01", output) == 0
     assert said[15:] == [(1, step) for step in range(1, 13)]
-    assert network(output) == network(whole)
+    assert Path(output).read_bytes() == Path(whole).read_bytes()
     assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_mistakes_are_clear(run: Run, tmp_path: Path, capsys) -> None:
-    """Features of another width than the networks', a layer without one, too many contexts, no networks at all."""
     path = run.path("features", model="net")
     layer = load(path, Layers)["draw1"]
     kind, output = type(layer), str(tmp_path / Path(run.of("network", "01")).name)
     scores = Path(run.of("scores", "01")).read_bytes()
     with kept(path) as provenance:
-        save(path, Layers({"draw1": kind(layer.values[:, :5], layer.stimuli, "draw1")}), provenance)
-        assert run.encode("01") == 2
-        assert "(128, 5) but the networks were trained on 8 features" in capsys.readouterr().err
         save(path, Layers({"other": kind(layer.values, layer.stimuli, "other")}), provenance)
         assert run.encode("01") == 2
         assert "no network was trained for layer 'other', but for draw1; run pretrain again" in capsys.readouterr().err
         save(path, Layers({"draw1": kind(layer.values[:, None], layer.stimuli, "draw1", (1, 1))}), provenance)
-        assert run.pretrain("01", ("03", "04"), output) == 2
+        assert run.pretrain("01", output) == 2
         assert "in-context encoding reads one vector per image" in capsys.readouterr().err
-    assert Run(run.study, {"sizes": [6, 40]}).encode("01") == 2
-    assert "2 disjoint contexts of 40 need 80 training images but there are 50" in capsys.readouterr().err
-    wide = Run(run.study, {"context_sizes": [6, 60]})
-    assert wide.pretrain("01", ("03", "04"), output) == 2
-    assert "has 50 images but training asks for contexts of 60 and 10 queries" in capsys.readouterr().err
     assert Path(run.of("scores", "01")).read_bytes() == scores
 
 
@@ -365,12 +326,12 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
     model = {"extractor": "vision", "weights": str(tmp_path / "clip"), "layers": ["visual_projection"]}
     queries = ["a face", "a house", "a hand"]
     method = {"text_queries": queries, "n_steps": [0, 6, 0], "n_components": 6, "fallback": False}
-    asked = Run(run.study, method, model, "texts")
-    asked.extract()
-    asked.prepare("01", "03")
-    assert asked.pretrain("01", ("03",)) == 0
-    assert asked.encode("01") == 0
-    layer = load_sidecar(asked.of("curve", "01"))["details"]["layers"]["visual_projection"]
+    texts = Run(run.study, method | {"subjects": ["01", "03"]}, model, "texts")
+    texts.extract()
+    texts.prepare("01", "03", "04")
+    assert texts.pretrain("01") == 0
+    assert texts.encode("01") == 0
+    layer = load_sidecar(texts.of("curve", "01"))["details"]["layers"]["visual_projection"]
     assert (layer["n_features"], layer["n_components"]) == (12, 6)
     table = pd.DataFrame(layer["texts"])
     assert table["text"].unique().tolist() == queries
@@ -380,66 +341,33 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
     assert load_sidecar(run.of("curve", "01"))["details"]["layers"]["draw1"]["texts"] == []
 
 
-JOBS = {"extract": 1, "prepare": 2, "pretrain": 1, "encode_images": 1, "compare_images": 1}
-JOBS |= {"summarize_images": 1, "report": 1}
-PAGE = "results/few/scenes/sub-01.html"
-ONE = {"subject": "01", "model": "net", "method": "few"}
-
-
-@pytest.fixture(scope="module")
-def finished(make_checkout, make_image_study):
-    """A checkout in which the workflow has made the page of one of two subjects."""
-    checkout = make_checkout("few")
-    study = make_image_study(checkout.root / "scenes", n_images=64, n_test=14)
+def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: Path, capsys) -> None:
+    """Of two subjects each is predicted by a network of the other; options of the curve train none again."""
+    study = make_image_study(tmp_path / "scenes", n_images=64, n_test=14)
     write(study, np.random.default_rng(0).normal(size=(64, 3)), ("01", "03"))
     content = {
-        "results": "results/few",
-        "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}},
+        "results": str(tmp_path / "results"),
+        "datasets": {"scenes": {"descriptor": str(study.folder / "scenes.yaml")}},
         "models": {"net": RANDOM},
         "methods": {"few": NETWORK | {"n_steps": [0, 6, 2], "subjects": ["01", "03"]}},
         "encode_images": {"permutations": 100, "draws": 100},
         "compare_images": {"permutations": 100, "draws": 100},
     }
-    (checkout.root / "few.yaml").write_text(yaml.safe_dump(content))
-    assert checkout.jobs("few.yaml")["pretrain"] == 2
-    checkout.snakemake("few.yaml", "--cores", "2", PAGE)
-    return checkout
-
-
-def planned(checkout, **changes: object) -> dict[str, int]:
-    """Return the jobs that the page needs after a change of the method."""
-    content = yaml.safe_load((checkout.root / "few.yaml").read_text())
-    content["methods"]["few"] |= changes
-    (checkout.root / "changed.yaml").write_text(yaml.safe_dump(content))
-    result = checkout.snakemake("changed.yaml", "--dry-run", PAGE)
-    text = (result.stdout + result.stderr).partition("Job stats:")[2]
-    return {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", text, flags=re.MULTILINE) if rule in JOBS}
-
-
-def test_the_workflow_makes_the_page(finished) -> None:
-    page = (finished.root / PAGE).read_text(encoding="utf-8")
-    assert 'id="fewimages"' in page
-    assert "from few images to many" in page
-    assert "and on nothing of subject 01" in page
-    assert "few: a transformer was meta-trained on training images of the other subjects" in page
-    assert "sub-01_model-net_method-few_network.safetensors" in page
-    log = finished.root / log_path(Path("results/few"), "scenes", "pretrain", **ONE)
-    assert "draw1, seed 0: step 8 of 8, loss " in log.read_text()
-    record = load_sidecar(finished.root / artifact_path("results/few", "scenes", "network", **ONE))
-    read = {name.split("_")[0] for name in record["inputs"]}
-    assert read == {"sub-01", "sub-03", "model-net"}
+    config = parse(Config, content, "test")
+    run_all(config, "extract", "prepare")
+    run_all(config, "pretrain", "encode_images", "compare_images", "summarize_images", subjects=["01"])
+    assert "draw1, seed 0: step 8 of 8, loss " in capsys.readouterr().out
+    assert draw_page(config, "scenes", "01") == 0
+    page = report_path(config.results, "scenes", "01").read_text()
+    for part in ('id="fewimages"', "from few images to many", "and on nothing of subject 01",
+                 "few: a transformer was meta-trained on training images of the other subjects",
+                 "sub-01_model-net_method-few_network.safetensors"):  # fmt: skip
+        assert part in page
+    record = load_sidecar(artifact_path(config.results, "scenes", "network", subject="01", model="net", method="few"))
+    assert {name.split("_")[0] for name in record["inputs"]} == {"sub-01", "sub-03", "model-net"}
     own = [name for name in record["inputs"] if name.startswith("sub-01")]
     assert own == ["sub-01_splits.parquet"]  # which images are in the test set, and nothing else
-
-
-@pytest.mark.parametrize(
-    ("changes", "reruns"),
-    [
-        ({}, ()),
-        ({"sizes": [6, 12]}, ("encode_images", "summarize_images", "report")),
-        ({"n_steps": [0, 6, 3]}, ("pretrain", "encode_images", "summarize_images", "report")),
-    ],
-    ids=["nothing", "another curve", "other networks"],
-)
-def test_a_changed_method_reruns_what_depends_on_it(finished, changes: dict, reruns: tuple[str, ...]) -> None:
-    assert planned(finished, **changes) == dict.fromkeys(reruns, 1)
+    fits = {"encode_images": 2, "summarize_images": 2, "report": 2, "report_group": 1}
+    for changes, expected in (({}, {}), ({"sizes": [6, 12]}, fits), ({"n_steps": [0, 6, 3]}, fits | {"pretrain": 2})):
+        changed = content | {"methods": {"few": content["methods"]["few"] | changes}}
+        assert reruns(asked(config), parse(Config, changed, "test")) == expected
