@@ -60,7 +60,7 @@ def test_names() -> None:
     refused("did you mean 'scores'", artifact_path, "out", "nsd", "score", subject="01")
 
 
-def test_responses_round_trip(tmp_path: Path, provenance: Provenance) -> None:
+def test_responses_and_layers_round_trip(tmp_path: Path, provenance: Provenance) -> None:
     path = artifact_path(tmp_path, "d", "responses", subject="1")
     save(path, some_responses(), provenance, note="x")
     read = load(path, Responses)
@@ -75,9 +75,6 @@ def test_responses_round_trip(tmp_path: Path, provenance: Provenance) -> None:
     assert record["seed"] == 3
     assert record["details"]["note"] == "x"
     assert set(record["files"]) == {Path(file).name for file in artifact_files(path)[:-1]}
-
-
-def test_layers_keep_their_order_and_grid(tmp_path: Path, provenance: Provenance) -> None:
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
     layers = Layers(
         z=Features(np.ones((2, 3), dtype=np.float32), stimuli, "z"),

@@ -185,7 +185,7 @@ def test_networks_that_are_matched(lab: Lab) -> None:
     lab.load()
 
 
-def test_regions_and_categories_that_methods_ask_for(lab: Lab) -> None:
+def test_regions_categories_and_regressors_that_methods_ask_for(lab: Lab) -> None:
     routing = {"encoder": "routing", "models": ["maps"], "subjects": ["01"]}
     semantic = {"encoder": "semantic", "models": ["maps"], "semantics": "classes"}
     lab.load(methods={"r": routing, "s": semantic})
@@ -193,9 +193,13 @@ def test_regions_and_categories_that_methods_ask_for(lab: Lab) -> None:
     lab.refused("methods.s.semantics: classes needs a column category", methods={"s": semantic})
     del lab.content["recordings"]["01"]["rois"]
     lab.refused("methods.r.queries is 'roi', but the descriptor gives no regions", methods={"r": routing})
+    lab.load(methods={"lasso": {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso"}})
+    for place in ("nowhere_at_all.models", str(lab.folder / "mine.py")):
+        method = {"encoder": "estimator", "estimator": f"{place}:Lasso"}
+        lab.refused(f"methods.lasso.estimator: there is no {place}; install its package", methods={"lasso": method})
 
 
-def test_windows_of_latencies(lab: Lab) -> None:
+def test_windows_of_latencies(lab: Lab, tmp_path: Path) -> None:
     for window, epochs, message in (
         ((0.0, 0.3), {}, None),
         ((0.1, 0.12), {}, "0.1 to 0.12 s holds 2 samples of epochs that go -0.08 to 0.3 s"),
@@ -211,10 +215,6 @@ def test_windows_of_latencies(lab: Lab) -> None:
             lab.refused(message, decode_times=asked)
             lab.content["decoded"] = []
             lab.load(decode_times=asked)
-
-
-def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
-    """Without a header the descriptor still says where epochs begin and end."""
     content = {"name": "muse", "recordings": {"1": {"format": "muse", "recordings": ["a.csv"]}}}
     content |= {"markers": {"1": "house", "2": "face"}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}
     (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
@@ -246,13 +246,6 @@ def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
     load(*tested[:7], "cat", "dog")
     refused("6 of 9 objects were shown to all of its 1 fMRI subjects", load, *tested[:6], tested[40], "cat", "dog")
     refused(r"0 of 3 objects .*\(none\)", load, "a.png", "b.png", "c.png")
-
-
-def test_regressors_that_are_nowhere(lab: Lab) -> None:
-    lab.load(methods={"lasso": {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso"}})
-    for place in ("nowhere_at_all.models", str(lab.folder / "mine.py")):
-        method = {"encoder": "estimator", "estimator": f"{place}:Lasso"}
-        lab.refused(f"methods.lasso.estimator: there is no {place}; install its package", methods={"lasso": method})
 
 
 CONVERGE = {

@@ -53,18 +53,6 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             raise AssertionError(f"{page}: a {language} block, which nothing runs")
 
 
-@pytest.mark.parametrize("page", ["arrays", "betas", "fmriprep", "meeg", "own_rdms"])
-def test_init_describes_what_a_page_makes(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    made = next(code for language, code in blocks(ROOT / "docs" / "pages" / f"{page}.md") if language == "python")
-    exec(compile(made, page, "exec"), {"__name__": page})
-    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    assert main(["init", str(folder), "--yes"]) == 0
-    assert len((folder / "study.yaml").read_text().splitlines()) <= 15
-    assert main(["check", str(folder / "study.yaml")]) == 0
-    assert main(["plan", str(folder / "study.yaml")]) == 0
-
-
 def test_the_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = [code for language, code in blocks(ROOT / "README.md") if language == "python"]
     assert len([line for line in example.splitlines() if line and not line.startswith(("import", "from"))]) <= 10
@@ -72,7 +60,7 @@ def test_the_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     assert "of the explainable variance" in capsys.readouterr().out
 
 
-def test_the_readme_names_files_that_exist() -> None:
+def test_what_pages_and_tables_name_exists() -> None:
     text = (ROOT / "README.md").read_text()
     for link in re.findall(r"\]\(([^)#]+)\)", text) + re.findall(r'src="([^"]+)"', text):
         if not link.startswith("http"):
@@ -80,26 +68,17 @@ def test_the_readme_names_files_that_exist() -> None:
     rows = text.split("| to change | edit |")[1].split("\n\n")[0]
     for name in re.findall(r"`([\w./]+/[\w.]*)`", rows):
         assert (ROOT / name).exists(), name
-
-
-def test_every_page_is_in_the_menu_and_links_to_pages_that_exist() -> None:
     menu = (ROOT / "docs" / "mkdocs.yml").read_text()
     for page in PAGES:
         assert f": {page.name}\n" in menu, page.name
         text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         for link in re.findall(r"\]\(([^)#]+)\)", text):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
-
-
-def test_a_descriptor_takes_15_lines() -> None:
+    sources = (ROOT / "data" / "README.md").read_text()
+    for descriptor in (ROOT / "data").glob("*.yaml"):
+        assert f"| `{descriptor.stem}` |" in sources, descriptor.name
     (first, *_) = [code for language, code in blocks(ROOT / "docs" / "pages" / "betas.md") if language == "yaml"]
     assert len([line for line in first.splitlines() if not line.startswith("#")]) <= 15
-
-
-def test_every_dataset_says_where_it_comes_from() -> None:
-    table = (ROOT / "data" / "README.md").read_text()
-    for descriptor in (ROOT / "data").glob("*.yaml"):
-        assert f"| `{descriptor.stem}` |" in table, descriptor.name
 
 
 LIBRARY = ROOT / "brainalign"

@@ -14,7 +14,6 @@ import pytest
 import yaml
 from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.config import Config, TableModel, load_config, load_descriptors
 from brainalign.study import Shape, ZucoFiles, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import (
@@ -41,63 +40,34 @@ def demo(root: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 BLOCKS = {"extract": 4, "prepare_blocks": 1, "encode": 5, "compare": 1, "searchlight": 1, "summarize": 1, "report": 1}
-SIMULATED = {
-    "simulate": 1,
-    "extract": 8,
-    "prepare": 4,
-    "pretrain": 1,
-    "encode_images": 15,
-    "converge": 1,
-    "match": 1,
-    "compare_images": 4,
-    "decode_times": 1,
-    "searchlight": 1,
-    "caption": 1,
-    "guide": 1,
-    "synthesize": 1,
-    "directions": 1,
-    "ground": 1,
-    "ground_regions": 1,
-    "summarize_images": 4,
-    "report": 4,
-    "summarize_group": 1,
-    "report_group": 1,
+ONCE = ("simulate", "pretrain", "converge", "match", "decode_times", "searchlight", "caption", "guide", "synthesize")
+ONCE += ("directions", "ground", "ground_regions", "summarize_group", "report_group")
+SIMULATED = dict.fromkeys(ONCE, 1) | {"extract": 8, "prepare": 4, "encode_images": 15}
+SIMULATED |= dict.fromkeys(("compare_images", "summarize_images", "report"), 4)
+STAGES = {
+    "haxby-slice": BLOCKS,
+    "simulated": SIMULATED,
+    "simulated-sentences": {"prepare_sentences": 1, "extract": 1, "decode": 2, "report_group": 1},
+    "simulated-modalities": {"prepare_modalities": 1, "decode_modalities": 1, "report_group": 1},
+    "simulated-series": {"prepare_series": 1, "decode_series": 1, "report_group": 1},
+    "eeg-n170": {"prepare_recordings": 1, "decode_times": 1, "report": 1},
+    "kriegeskorte92": {"prepare_rdms": 1, "extract": 2, "compare_rdms": 1, "report_group": 1},
 }
-SENTENCES = {"prepare_sentences": 1, "extract": 1, "decode": 2, "report_group": 1}
-SHARED = {"prepare_modalities": 1, "decode_modalities": 1, "report_group": 1}
-SERIES = {"prepare_series": 1, "decode_series": 1, "report_group": 1}
-RECORDINGS = {"prepare_recordings": 1, "decode_times": 1, "report": 1}
-MATRICES = {"prepare_rdms": 1, "extract": 2, "compare_rdms": 1, "report_group": 1}
 
 
 # Seconds of a core that stages of the demo took, without the studies that need files of others (benchmarks/plan.py;
 # two quiet cores). Stages of less than ten seconds are counted in the last.
-MEASURED_S = {
-    "simulate": 20.0,
-    "prepare": 10.9,
-    "extract": 62.3,
-    "pretrain": 26.3,
-    "encode": 58.4,
-    "encode_images": 125.6,
-    "compare_images": 31.7,
-    "decode": 29.8,
-    "decode_modalities": 18.6,
-    "decode_series": 30.6,
-    "guide": 10.7,
-    "synthesize": 65.2,
-    "directions": 34.3,
-    "report": 34.0,
-    "others": 82.7,
-}
+MEASURED_S = {"simulate": 20.0, "prepare": 10.9, "extract": 62.3, "pretrain": 26.3, "encode": 58.4}
+MEASURED_S |= {"encode_images": 125.6, "compare_images": 31.7, "decode": 29.8, "decode_modalities": 18.6}
+MEASURED_S |= {"decode_series": 30.6, "guide": 10.7, "synthesize": 65.2, "directions": 34.3, "report": 34.0}
+MEASURED_S |= {"others": 82.7}
 
 
 def by_stage(planned: list[PlannedJob], dataset: str) -> Counter[str]:
     return Counter(job.stage for job in planned if job.dataset == dataset)
 
 
-def test_the_job_list_follows_from_the_configuration(
-    demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
     for name in load_descriptor("data/kriegeskorte92.yaml").recordings["humanIT"].files:
         (tmp_path / "kriegeskorte92").mkdir(exist_ok=True)
@@ -106,17 +76,13 @@ def test_the_job_list_follows_from_the_configuration(
         (tmp_path / "eeg-n170" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "eeg-n170" / path).touch()
     planned = jobs(demo)
-    assert by_stage(planned, "haxby-slice") == BLOCKS
-    assert by_stage(planned, "simulated") == SIMULATED
-    assert by_stage(planned, "kriegeskorte92") == MATRICES
-    assert by_stage(planned, "eeg-n170") == RECORDINGS
-    assert by_stage(planned, "simulated-sentences") == SENTENCES
-    assert by_stage(planned, "simulated-modalities") == SHARED
-    assert by_stage(planned, "simulated-series") == SERIES
+    assert {name: by_stage(planned, name) for name in demo.datasets} == STAGES
+    for method, model in (("banded", "generator"), ("routing", "generatortokens")):
+        fits = [labels for job in planned if (labels := dict(job.labels)).get("method") == method]
+        assert fits == [{"subject": "01", "model": model, "method": method}]
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements, videos or stories.
     other = {"identify", "prepare_triplets", "concepts", "align", "prepare_events", "prepare_runs", "encode_runs"}
-    other |= {"correlate_subjects", "summarize_runs", "map_subjects"}
-    other |= {"rollout", "dynamics"}
+    other |= {"correlate_subjects", "summarize_runs", "map_subjects", "rollout", "dynamics"}
     assert {job.stage for job in planned} == set(STEPS) - other
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)
@@ -133,68 +99,41 @@ def test_a_dataset_is_planned_under_any_name(demo: Config) -> None:
     assert [job.cost for job in jobs(renamed)] == [job.cost for job in jobs(demo)]
 
 
-def test_an_optional_dataset_is_left_out_where_its_files_are_not(
-    demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
-    always = {"haxby-slice", "simulated", "simulated-sentences", "simulated-modalities", "simulated-series"}
-    assert set(load_descriptors(demo)) == always
-    assert {job.dataset for job in jobs(demo)} == always
-    use = demo.datasets["kriegeskorte92"].model_copy(update={"optional": False})
-    needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}, "contest": {}})
-    assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
-    with pytest.raises(BrainalignError, match=r"humanIT.files.1: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"):
-        load_descriptors(needed)["kriegeskorte92"].all_files()
-
-
 def test_the_plan_is_what_the_demo_took(demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it within a factor of 1.5, every stage of more than ten seconds within 2."""
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
-    planned: Counter[str] = Counter()
+    always = {"haxby-slice", "simulated", "simulated-sentences", "simulated-modalities", "simulated-series"}
+    assert set(load_descriptors(demo)) == always
+    seconds: Counter[str] = Counter()
     for job in jobs(demo):
-        planned[job.stage if job.stage in MEASURED_S else "others"] += job.cost.seconds
-    assert {name: 0.5 <= planned[name] / took <= 2 for name, took in MEASURED_S.items()} == dict.fromkeys(
-        MEASURED_S, True
-    )
-    assert 1 / 1.5 <= planned.total() / sum(MEASURED_S.values()) <= 1.5
+        assert job.dataset in always
+        seconds[job.stage if job.stage in MEASURED_S else "others"] += job.cost.seconds
+    assert {name for name, took in MEASURED_S.items() if not 0.5 <= seconds[name] / took <= 2} == set()
+    assert 1 / 1.5 <= seconds.total() / sum(MEASURED_S.values()) <= 1.5
+    use = demo.datasets["kriegeskorte92"].model_copy(update={"optional": False})
+    needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}, "contest": {}})
+    assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
+    missing = r"humanIT.files.1: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"
+    refused(missing, load_descriptors(needed)["kriegeskorte92"].all_files)
 
 
-def test_a_study_of_images_with_two_methods(scenes, tmp_path: Path) -> None:
+def test_a_study_of_images_with_two_methods_and_scanned_subjects(scenes, tmp_path: Path) -> None:
     content = {
         "results": str(tmp_path / "results"),
-        "datasets": {"scenes": {"descriptor": str(scenes.write())}},
         "models": {"net": {"extractor": "efficientnet"}, "captions": {"extractor": "sentence", "weights": "x"}},
         "methods": {name: {"encoder": "ridge"} for name in ("ridge", "pooled")},
     }
-    planned = jobs(parse(Config, content, "test"))
-    assert by_stage(planned, "scenes") == {
-        "extract": 2,
-        "prepare": 2,
-        "encode_images": 8,
-        "compare_images": 2,
-        "summarize_images": 2,
-        "report": 2,
-        "summarize_group": 1,
-        "report_group": 1,
-    }
-    (group,) = [job for job in planned if job.stage == "report_group"]
-    assert group.output == tmp_path / "results" / "scenes" / "group.html"
-
-
-def test_regions_are_named_across_three_scanned_subjects_or_more(scenes, tmp_path: Path) -> None:
-    content = {
-        "results": str(tmp_path / "results"),
-        "models": {"net": {"extractor": "efficientnet"}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    }
-    files = scenes.descriptor()["recordings"]
-    for n, expected in ((2, 0), (3, 1)):
-        subjects = {f"{k:02d}": files["01"] for k in range(n)} | {"eeg": files["02"]}
-        path = scenes.write(recordings=subjects)
+    files, subjects = scenes.descriptor()["recordings"], ("01", "02", "03")
+    for n in (2, 3):
+        path = scenes.write(recordings=dict.fromkeys(subjects[:n], files["01"]) | {"eeg": files["02"]})
         planned = jobs(parse(Config, content | {"datasets": {"scenes": {"descriptor": str(path)}}}, "test"))
-        found = [job for job in planned if job.stage == "identify"]
-        assert len(found) == expected
-    assert found[0].output == tmp_path / "results" / "scenes" / "group" / "identify" / "regions.parquet"
+        per_subject = dict.fromkeys(("prepare", "compare_images", "summarize_images", "report"), n + 1)
+        once = dict.fromkeys(("summarize_group", "report_group", *(["identify"] if n == 3 else [])), 1)
+        expected = per_subject | once | {"extract": 2, "encode_images": 4 * (n + 1)}
+        assert by_stage(planned, "scenes") == expected  # regions are named across three scanned subjects or more
+    outputs = {job.stage: job.output.relative_to(tmp_path / "results" / "scenes") for job in planned}
+    assert outputs["report_group"] == Path("group.html")
+    assert outputs["identify"] == Path("group/identify/regions.parquet")
 
 
 def test_the_state_of_images(scenes) -> None:
@@ -219,268 +158,177 @@ SIZES = {
     "haxby-slice": Shape(runs=7, trials=900, targets=50_000),
     "n170": Shape(runs=3, trials=700, targets=30),
 }
-ROUTING = {"encoder": "routing", "models": ["generatortokens"], "epochs": 30, "baselines": []}
-CORE = {"encoder": "response_optimised", "models": ["pixels"], "n_channels": [16, 32], "kernel_sizes": [5, 3]}
-CORE |= {"pool": [3, 2], "seeds": [0, 1], "epochs": 20, "baselines": ["gaussian"]}
-FEW = {"encoder": "in_context", "models": ["generator"], "sizes": [10, 30], "n_repeats": 3, "n_voxels": 40}
-FEW |= {"n_steps": [10, 100, 60], "seeds": [3, 4], "context_sizes": [9, 90]}
-CODES = {"encoder": "dictionary", "models": ["generator"], "width": 300, "epochs": 70, "n_active": 5}
-COSTS: list[tuple[str, str, dict[str, dict[str, object]], tuple[int, int, float]]] = [
-    ("simulate", "simulated", {}, (2500, 635, 250)),
-    ("prepare", "simulated", {}, (13016, 65, 2403.259)),
-    ("extract generator", "simulated", {}, (1500, 38, 100)),
-    ("summarize_images", "simulated", {}, (13016, 65, 5)),
-    ("summarize_group", "simulated", {}, (13016, 65, 5)),
-    ("report", "simulated", {}, (13016, 132, 5)),
-    ("report_group", "simulated", {}, (13016, 67, 5)),
-    ("guide", "simulated", {}, (13516, 110, 10)),
-    ("decode_times", "simulated", {}, (1200, 12, 5)),
-    ("compare_images", "simulated", {}, (13016, 202, 5)),
-    ("converge", "simulated", {}, (1500, 4, 5)),
-    ("match", "simulated", {}, (1500, 9, 1)),
-    ("ground", "simulated", {}, (2500, 8, 20)),
-    ("ground_regions", "simulated", {}, (13016, 3, 5)),
-    ("prepare_rdms", "simulated", {}, (1500, 2, 20)),
-    ("guide", "simulated", {"synthesize": {"views": 7}}, (13516, 218, 10)),
-    ("caption", "simulated", {"caption": {"nulls": 23, "draws": 900}}, (11113, 232, 5)),
-    ("searchlight generator", "simulated", {"searchlight": {"permutations": 700}}, (20426, 43, 8.0)),
-    ("decode_times", "n170", {"decode_times": {"permutations": 900, "square_permutations": 390}}, (1200, 31, 5)),
-    ("decode_times", "simulated", {"decode_times": {"permutations": 900, "square_permutations": 390}}, (1200, 100, 5)),
-    ("compare_images", "simulated", {"compare_images": {"permutations": 700, "draws": 900}}, (13016, 888, 5)),
-    ("ground_regions", "simulated", {"ground": {"draws": 9000}}, (13016, 32, 5)),
-    ("ground", "simulated", {"ground": {"n_steps": 900, "batch_size": 40}}, (2500, 12, 20)),
-    ("identify", "simulated", {"identify": {"draws": 900}}, (2500, 480, 1)),
-    ("match", "simulated", {"match": {"draws": 7, "features": ["shape", "size"]}}, (1500, 15, 1)),
-    ("synthesize", "simulated", {}, (2000, 69, 20)),
-    (
-        "synthesize",
-        "simulated",
-        {"synthesize": {"n_images": 30, "n_nulls": 3, "n_null_images": 20, "scales": [1, 2, 3], "regions": None}},
-        (2000, 337, 20),
-    ),
-    ("directions", "simulated", {}, (2500, 38, 8.0)),
-    (
-        "directions",
-        "simulated",
-        {"directions": {"methods": ["supervised", "pullback", "pca"]}, "synthesize": {"steps": 70}},
-        (2500, 238, 12.5),
-    ),
-    ("encode_images generator ridge", "simulated", {}, (15620, 147, 20)),
-    ("encode_images generatormaps ridge", "simulated", {}, (15620, 437, 20)),
-    ("encode_images generator banded", "simulated", {}, (15620, 292, 20)),
-    ("encode_images efficientnet ridge", "simulated", {}, (15620, 176, 20)),
-    ("encode_images minilm ridge", "simulated", {}, (15620, 31, 20)),
-    (
-        "encode_images generator banded",
-        "simulated",
-        {"encode_images": {"permutations": 900, "draws": 700}},
-        (15620, 462, 20),
-    ),
-    ("encode_images generatortokens routing", "simulated", {"methods": {"routing": ROUTING}}, (31240, 126, 20)),
-    (
-        "encode_images generatortokens routing",
-        "simulated",
-        {"methods": {"routing": ROUTING | {"baselines": ["tokens", "second_order", "mean"]}}},
-        (31240, 126, 20),
-    ),
-    (
-        "encode_images generatortokens routing",
-        "simulated",
-        {"methods": {"routing": ROUTING | {"baselines": ["factorized", "gaussian"]}}},
-        (31240, 220, 20),
-    ),
-    (
-        "encode_images generatortokens routing",
-        "simulated",
-        {"methods": {"routing": ROUTING | {"controls": ["content", "position"]}}},
-        (31240, 220, 20),
-    ),
-    (
-        "encode_images generatortokens routing",
-        "simulated",
-        {"methods": {"routing": ROUTING | {"ensemble": True}}},
-        (31240, 126, 20),
-    ),
-    (
-        "encode_images generatortokens routing",
-        "simulated",
-        {"methods": {"routing": ROUTING | {"seeds": [0, 1, 2]}}},
-        (31240, 314, 20),
-    ),
-    (
-        "encode_images generatortokens field",
-        "simulated",
-        {"methods": {"field": {"encoder": "gaussian", "models": ["generatortokens"], "epochs": 30, "restarts": 3}}},
-        (31240, 456, 20),
-    ),
-    ("encode_images pixels core", "simulated", {"methods": {"core": CORE}}, (31873, 252, 20)),
-    (
-        "encode_images pixels core",
-        "simulated",
-        {"methods": {"core": CORE}, "models": {"pixels": {"extractor": "pixels", "image_size": 64}}},
-        (33771, 349, 20),
-    ),
-    (
-        "encode_images generator core",
-        "simulated",
-        {"methods": {"core": CORE | {"models": ["pixels", "generator"]}}},
-        (31240, 1697, 20),
-    ),
-    ("encode_images generator codes", "simulated", {"methods": {"codes": CODES}}, (15620, 695, 20)),
-    (
-        "encode_images generator codes",
-        "simulated",
-        {"methods": {"codes": CODES | {"coding": "matching_pursuit", "seeds": [5]}}},
-        (15620, 695, 20),
-    ),
-    ("encode_images generator few", "simulated", {"methods": {"few": FEW}}, (31240, 294, 20)),
-    (
-        "encode_images generator few",
-        "simulated",
-        {"methods": {"few": FEW | {"network": "clip", "context_sizes": [90, 90]}}},
-        (31240, 58947, 20),
-    ),
-    ("pretrain generator few", "simulated", {"methods": {"few": FEW}}, (13516, 288, 50.0)),
-    (
-        "pretrain generator few",
-        "simulated",
-        {"methods": {"few": FEW | {"network": "clip", "context_sizes": [90, 90]}}},
-        (13516, 2031, 50.0),
-    ),
-    ("prepare_blocks", "haxby-slice", {}, (21299, 174, 1888.275)),
-    ("extract minilm", "haxby-slice", {}, (1500, 5, 20)),
-    ("extract onehot", "haxby-slice", {}, (1500, 2, 20)),
-    ("extract untrainedmaps", "haxby-slice", {}, (1500, 25, 20)),
-    ("extract random", "haxby-slice", {}, (1500, 2, 20)),
-    ("extract pixels", "haxby-slice", {}, (1500, 2, 20)),
-    ("extract wordings", "haxby-slice", {}, (1500, 5, 20)),
-    (
-        "encode minilm ridge",
-        "haxby-slice",
-        {"encode": {"run_permutations": 300, "stimulus_permutations": 500}},
-        (2960, 6410, 6.0),
-    ),
-    (
-        "encode minilm fixed",
-        "haxby-slice",
-        {"encode": {"run_permutations": 300, "stimulus_permutations": 500}},
-        (2960, 1662, 6.0),
-    ),
-    (
-        "encode random ridge",
-        "haxby-slice",
-        {"encode": {"run_permutations": 300, "stimulus_permutations": 500}},
-        (2960, 1406, 6.0),
-    ),
-    (
-        "encode wordings ridge",
-        "haxby-slice",
-        {"encode": {"run_permutations": 300, "stimulus_permutations": 500}},
-        (2960, 33446, 6.0),
-    ),
-    (
-        "encode onehot ridge",
-        "haxby-slice",
-        {"encode": {"run_permutations": 300, "stimulus_permutations": 500}},
-        (2960, 850, 6.0),
-    ),
-    (
-        "encode minilm ridge",
-        "haxby-slice",
-        {"methods": {"ridge": {"encoder": "ridge", "cv": "groups", "alphas": [1, 2, 3]}}},
-        (2960, 3343, 6.0),
-    ),
-    ("compare", "haxby-slice", {}, (15769, 4052, 1)),
-    ("compare", "haxby-slice", {"compare": {"distances": ["correlation"]}}, (800, 2, 1)),
-    ("prepare_sentences", "simulated-sentences", {}, (1540, 6, 13.5)),
-    ("decode _ ridge", "simulated-sentences", {}, (2081, 6, 5)),
-    ("decode _ writer", "simulated-sentences", {}, (2081, 24, 5)),
-    ("decode", "simulated-sentences", {"decode": {"seeds": [0, 1, 2]}}, (2081, 10, 5)),
-    ("decode _ writer", "simulated-sentences", {"decode": {"seeds": [0, 1, 2]}}, (2081, 65, 5)),
-    ("decode_series", "simulated-series", {}, (2500, 30, 20)),
-    (
-        "decode_series",
-        "simulated-series",
-        {
-            "decode_series": {
-                "model": {"design": "full", "schedule": "plateau", "batch_size": 40},
-                "ablations": ["self loops"],
-                "folds": 7,
-                "repeats": 3,
-                "permutations": 90,
-            }
-        },
-        (2500, 587, 20),
-    ),
-    ("decode_modalities", "simulated-series", {}, (3000, 19, 50)),
-    ("decode_modalities", "simulated-series", {"decode_modalities": {"steps": 2000, "beside": []}}, (3000, 19, 50)),
-    ("concepts", "simulated-series", {}, (3000, 18420, 10)),
-    (
-        "concepts",
-        "simulated-series",
-        {"concepts": {"methods": ["sparse"], "starts": 7, "alphas": [0.1, 0.2], "epochs": 30, "n_dims": 50}},
-        (3000, 960, 10),
-    ),
-    (
-        "align",
-        "simulated-series",
-        {
-            "align": {
-                "teacher": "generator",
-                "students": ["pixels", "minilm"],
-                "penalties": [0.1, 0.2, 0.3],
-                "steps": 700,
-            }
-        },
-        (4000, 570, 10),
-    ),
-    (
-        "rollout mine",
-        "simulated-series",
-        {"dynamics": {"models": {"mine": {"function": "a:b", "heads": ["mlp", "lstm"]}}, "training_steps": 3000}},
-        (3000, 180, 50),
-    ),
-    ("compare_rdms", "simulated-series", {"compare_rdms": {"draws": 700}}, (1500, 20, 20)),
-    ("encode_runs", "simulated", {"encode_runs": {"permutations": 300}}, (29839, 60903967, 70.0)),
-]
+Changes = dict[str, dict[str, object]]
 
 
-@pytest.mark.parametrize(("job", "study", "changes", "cost"), COSTS)
-def test_a_job_costs(
-    demo: Config, job: str, study: str, changes: dict[str, dict[str, object]], cost: tuple[int, int, float]
-) -> None:
+def routing(**changes: object) -> Changes:
+    method = {"encoder": "routing", "models": ["generatortokens"], "epochs": 30, "baselines": []}
+    return {"methods": {"routing": method | changes}}
+
+
+def core(image_size: int | None = None, **changes: object) -> Changes:
+    method = {"encoder": "response_optimised", "models": ["pixels"], "n_channels": [16, 32], "kernel_sizes": [5, 3]}
+    method |= {"pool": [3, 2], "seeds": [0, 1], "epochs": 20, "baselines": ["gaussian"]}
+    models = {"models": {"pixels": {"extractor": "pixels", "image_size": image_size}}} if image_size else {}
+    return {"methods": {"core": method | changes}} | models
+
+
+def few(**changes: object) -> Changes:
+    method = {"encoder": "in_context", "models": ["generator"], "sizes": [10, 30], "n_repeats": 3, "n_voxels": 40}
+    method |= {"n_steps": [10, 100, 60], "seeds": [3, 4], "context_sizes": [9, 90]}
+    return {"methods": {"few": method | changes}}
+
+
+def codes(**changes: object) -> Changes:
+    method = {"encoder": "dictionary", "models": ["generator"], "width": 300, "epochs": 70, "n_active": 5}
+    return {"methods": {"codes": method | changes}}
+
+
+def asked(section: str, **options: object) -> Changes:
+    return {section: options}
+
+
+GUIDED = asked("synthesize", n_images=30, n_nulls=3, n_null_images=20, scales=[1, 2, 3], regions=None)
+PATHS = asked("directions", methods=["supervised", "pullback", "pca"]) | asked("synthesize", steps=70)
+FIELD = {"encoder": "gaussian", "models": ["generatortokens"], "epochs": 30, "restarts": 3}
+FOLDED = {"encoder": "ridge", "cv": "groups", "alphas": [1, 2, 3]}
+SENSORS = asked("decode_times", permutations=900, square_permutations=390)
+BLOCKWISE = asked("encode", run_permutations=300, stimulus_permutations=500)
+GRAPH = {"design": "full", "schedule": "plateau", "batch_size": 40}
+SUBJECTS = asked("decode_series", model=GRAPH, ablations=["self loops"], folds=7, repeats=3, permutations=90)
+SPARSE = asked("concepts", methods=["sparse"], starts=7, alphas=[0.1, 0.2], epochs=30, n_dims=50)
+STUDENTS = {"students": ["pixels", "minilm"], "penalties": [0.1, 0.2, 0.3], "steps": 700}
+ROLLED = {"mine": {"function": "a:b", "heads": ["mlp", "lstm"]}}
+COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
+    "simulated": [
+        ("simulate", {}, (2500, 635, 250)),
+        ("prepare", {}, (13016, 65, 2403.259)),
+        ("extract generator", {}, (1500, 38, 100)),
+        ("summarize_images", {}, (13016, 65, 5)),
+        ("summarize_group", {}, (13016, 65, 5)),
+        ("report", {}, (13016, 132, 5)),
+        ("report_group", {}, (13016, 67, 5)),
+        ("guide", {}, (13516, 110, 10)),
+        ("decode_times", {}, (1200, 12, 5)),
+        ("compare_images", {}, (13016, 202, 5)),
+        ("converge", {}, (1500, 4, 5)),
+        ("match", {}, (1500, 9, 1)),
+        ("ground", {}, (2500, 8, 20)),
+        ("ground_regions", {}, (13016, 3, 5)),
+        ("prepare_rdms", {}, (1500, 2, 20)),
+        ("guide", asked("synthesize", views=7), (13516, 218, 10)),
+        ("caption", asked("caption", nulls=23, draws=900), (11113, 232, 5)),
+        ("searchlight generator", asked("searchlight", permutations=700), (20426, 43, 8.0)),
+        ("decode_times", SENSORS, (1200, 100, 5)),
+        ("compare_images", asked("compare_images", permutations=700, draws=900), (13016, 888, 5)),
+        ("ground_regions", asked("ground", draws=9000), (13016, 32, 5)),
+        ("ground", asked("ground", n_steps=900, batch_size=40), (2500, 12, 20)),
+        ("identify", asked("identify", draws=900), (2500, 480, 1)),
+        ("match", asked("match", draws=7, features=["shape", "size"]), (1500, 15, 1)),
+        ("synthesize", {}, (2000, 69, 20)),
+        ("synthesize", GUIDED, (2000, 337, 20)),
+        ("directions", {}, (2500, 38, 8.0)),
+        ("directions", PATHS, (2500, 238, 12.5)),
+        ("encode_images generator ridge", {}, (15620, 147, 20)),
+        ("encode_images generatormaps ridge", {}, (15620, 437, 20)),
+        ("encode_images generator banded", {}, (15620, 292, 20)),
+        ("encode_images efficientnet ridge", {}, (15620, 176, 20)),
+        ("encode_images minilm ridge", {}, (15620, 31, 20)),
+        ("encode_images generator banded", asked("encode_images", permutations=900, draws=700), (15620, 462, 20)),
+        ("encode_images generatortokens routing", routing(), (31240, 126, 20)),
+        (
+            "encode_images generatortokens routing",
+            routing(baselines=["tokens", "second_order", "mean"]),
+            (31240, 126, 20),
+        ),
+        ("encode_images generatortokens routing", routing(baselines=["factorized", "gaussian"]), (31240, 220, 20)),
+        ("encode_images generatortokens routing", routing(controls=["content", "position"]), (31240, 220, 20)),
+        ("encode_images generatortokens routing", routing(ensemble=True), (31240, 126, 20)),
+        ("encode_images generatortokens routing", routing(seeds=[0, 1, 2]), (31240, 314, 20)),
+        ("encode_images generatortokens field", asked("methods", field=FIELD), (31240, 456, 20)),
+        ("encode_images pixels core", core(), (31873, 252, 20)),
+        ("encode_images pixels core", core(image_size=64), (33771, 349, 20)),
+        ("encode_images generator core", core(models=["pixels", "generator"]), (31240, 1697, 20)),
+        ("encode_images generator codes", codes(), (15620, 695, 20)),
+        ("encode_images generator codes", codes(coding="matching_pursuit", seeds=[5]), (15620, 695, 20)),
+        ("encode_images generator few", few(), (31240, 294, 20)),
+        ("encode_images generator few", few(context_sizes=[90, 90], network="clip"), (31240, 58947, 20)),
+        ("pretrain generator few", few(), (13516, 288, 50.0)),
+        ("pretrain generator few", few(context_sizes=[90, 90], network="clip"), (13516, 2031, 50.0)),
+        ("encode_runs", asked("encode_runs", permutations=300), (29839, 60903967, 70.0)),
+    ],
+    "n170": [("decode_times", SENSORS, (1200, 31, 5))],
+    "haxby-slice": [
+        ("prepare_blocks", {}, (21299, 174, 1888.275)),
+        ("extract minilm", {}, (1500, 5, 20)),
+        ("extract onehot", {}, (1500, 2, 20)),
+        ("extract untrainedmaps", {}, (1500, 25, 20)),
+        ("extract random", {}, (1500, 2, 20)),
+        ("extract pixels", {}, (1500, 2, 20)),
+        ("extract wordings", {}, (1500, 5, 20)),
+        ("encode minilm ridge", BLOCKWISE, (2960, 6410, 6.0)),
+        ("encode minilm fixed", BLOCKWISE, (2960, 1662, 6.0)),
+        ("encode random ridge", BLOCKWISE, (2960, 1406, 6.0)),
+        ("encode wordings ridge", BLOCKWISE, (2960, 33446, 6.0)),
+        ("encode onehot ridge", BLOCKWISE, (2960, 850, 6.0)),
+        ("encode minilm ridge", asked("methods", ridge=FOLDED), (2960, 3343, 6.0)),
+        ("compare", {}, (15769, 4052, 1)),
+        ("compare", asked("compare", distances=["correlation"]), (800, 2, 1)),
+    ],
+    "simulated-sentences": [
+        ("prepare_sentences", {}, (1540, 6, 13.5)),
+        ("decode _ ridge", {}, (2081, 6, 5)),
+        ("decode _ writer", {}, (2081, 24, 5)),
+        ("decode", asked("decode", seeds=[0, 1, 2]), (2081, 10, 5)),
+        ("decode _ writer", asked("decode", seeds=[0, 1, 2]), (2081, 65, 5)),
+    ],
+    "simulated-series": [
+        ("decode_series", {}, (2500, 30, 20)),
+        ("decode_series", SUBJECTS, (2500, 587, 20)),
+        ("decode_modalities", {}, (3000, 19, 50)),
+        ("decode_modalities", asked("decode_modalities", steps=2000, beside=[]), (3000, 19, 50)),
+        ("concepts", {}, (3000, 18420, 10)),
+        ("concepts", SPARSE, (3000, 960, 10)),
+        ("align", asked("align", teacher="generator", **STUDENTS), (4000, 570, 10)),
+        ("rollout mine", asked("dynamics", models=ROLLED, training_steps=3000), (3000, 180, 50)),
+        ("compare_rdms", asked("compare_rdms", draws=700), (1500, 20, 20)),
+    ],
+}
+
+
+def test_jobs_cost(demo: Config) -> None:
     """Exact values, which an edit of an estimate changes: whether they are near what was measured is asked above."""
-    content = demo.model_dump(mode="json")
-    for section, options in changes.items():
-        content[section] |= options
-    descriptor = load_descriptor(f"data/{study}.yaml")
-    descriptor = descriptor.model_copy(update={"shape": SIZES.get(study)})
-    found = estimate(*job.split()[:1], parse(Config, content, "test"), descriptor, *job.split()[1:])
-    assert (found.memory_mb, found.seconds, round(found.disk_mb, 3)) == cost
+    for study in COSTS:
+        descriptor = load_descriptor(f"data/{study}.yaml").model_copy(update={"shape": SIZES.get(study)})
+        whole, found = demo.model_dump(mode="json"), []
+        for job, changes, _ in COSTS[study]:
+            content = whole | {section: whole[section] | options for section, options in changes.items()}
+            cost = estimate(*job.split()[:1], parse(Config, content, "test"), descriptor, *job.split()[1:])
+            found.append((job, changes, (cost.memory_mb, cost.seconds, round(cost.disk_mb, 3))))
+        assert found == COSTS[study]
 
 
-def test_a_release_whose_files_say_nothing_is_planned_as_large(demo: Config) -> None:
+def test_what_files_say_decides_what_is_planned_as_large(demo: Config, small) -> None:
     declared = load_descriptor("data/haxby-slice.yaml")
     measured = declared.model_copy(update={"shape": None})
-    assert estimate("encode", demo, measured, "minilm", "ridge") == estimate(
-        "encode", demo, declared, "minilm", "ridge"
-    )
+    known, found = (estimate("encode", demo, study, "minilm", "ridge") for study in (declared, measured))
+    assert known == found
     elsewhere = measured.model_copy(update={"name": "elsewhere", "folder": Path("nowhere")})  # its files are not found
     assert estimate("encode", demo, elsewhere, "minilm", "ridge").memory_mb > 10_000
+    planned = jobs(a_small_run(small).config)  # four runs of sixty voxels, of which the descriptor gives no size
+    assert max(job.cost.memory_mb for job in planned) < 2000
+    assert sum(job.cost.seconds for job in planned) < 300
+    assert sum(job.cost.disk_mb for job in planned) < 100
 
 
-def test_eeg_of_a_release_is_planned_by_its_files(demo: Config) -> None:
+def test_eeg_of_a_release_and_features_of_a_table_are_planned_by_their_files(demo: Config, tmp_path: Path) -> None:
     study = load_descriptor("data/simulated-sentences.yaml")
     releases: list[dict[str, object]] = [{}, {"subjects": ["ZAB", "ZDM"]}, {"tasks": ["NR"]}]
-    files = {
-        str(k): parse(ZucoFiles, {"format": "zuco", "folder": "z"} | given, "test") for k, given in enumerate(releases)
-    }
+    given = {str(k): {"format": "zuco", "folder": "z"} | release for k, release in enumerate(releases)}
+    files = {name: parse(ZucoFiles, content, "test") for name, content in given.items()}
     study = study.model_copy(update={"simulate": None, "recordings": files})
     per_file = 350 * 104 * 1280 * 4 / 2**20  # of sentences, channels and samples in float32
     assert estimate("prepare_sentences", demo, study).disk_mb == pytest.approx((18 * 2 + 2 * 2 + 18) * per_file)
-
-
-def test_features_of_a_table_are_counted_in_its_file(demo: Config, tmp_path: Path) -> None:
     study = load_descriptor("data/simulated.yaml").model_copy(update={"shape": SIZES["simulated"]})
     seconds = {}
     for width in (30, 60):
@@ -529,43 +377,34 @@ def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) 
 
 
 # What a run makes of this, and that files on the way to a result follow, is asked of Snakemake in test_small_study.py.
-@pytest.mark.parametrize(
-    ("file", "steps"),
-    [
-        ("brainalign/geometry/rdms/dissimilarity.py", {"compare"}),
-        ("brainalign/features/tables.py", {"extract"}),
-        ("brainalign/report/kit/captions.py", {"report"}),
-        ("brainalign/report/templates/page.html", {"report"}),
-        ("brainalign/cli.py", set()),
-        ("pipelines/compare/compare.py", {"compare"}),
-    ],
-)
-def test_an_edit_reruns_the_steps_that_use_the_file(
-    small, root: Path, monkeypatch: pytest.MonkeyPatch, file: str, steps: set[str]
-) -> None:
-    assert {step for step, _ in edited(monkeypatch, a_small_run(small), "small", root / file)} == steps
+def test_an_edit_reruns_the_steps_that_use_the_file(small, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = a_small_run(small)
+    for file, steps in {
+        "brainalign/geometry/rdms/dissimilarity.py": {"compare"},
+        "brainalign/features/tables.py": {"extract"},
+        "brainalign/report/kit/captions.py": {"report"},
+        "brainalign/report/templates/page.html": {"report"},
+        "brainalign/cli.py": set(),
+        "pipelines/compare/compare.py": {"compare"},
+    }.items():
+        assert {step for step, _ in edited(monkeypatch, run, "small", root / file)} == steps, file
 
 
-@pytest.mark.parametrize(
-    ("changes", "steps"),
-    [
+def test_a_setting_is_told_to_the_steps_that_use_it(small) -> None:
+    for changes, steps in (
         ({"compare": {"permutations": 60}}, {"compare", "report"}),
         ({"summarize": {"q": 0.1}}, {"summarize", "report"}),
         ({"confidence": 0.9}, {"compare", "summarize", "report"}),
         ({"prepare": {"n_halvings": 50}}, {"prepare_blocks", "report"}),
-    ],
-)
-def test_a_setting_is_told_to_the_steps_that_use_it(small, changes: dict[str, object], steps: set[str]) -> None:
-    plain, other = (
-        {(step.name, *of.values()): job_of(run, step, of).settings for step, of in planned(run)}
-        for run in (a_small_run(small), a_small_run(small, **changes))
-    )
-    assert {job[0] for job in plain if plain[job] != other[job]} == steps
+    ):
+        plain, other = (
+            {(step.name, *of.values()): job_of(run, step, of).settings for step, of in planned(run)}
+            for run in (a_small_run(small), a_small_run(small, **changes))
+        )
+        assert {job[0] for job in plain if plain[job] != other[job]} == steps
 
 
-def test_an_edit_to_in_context_code_reruns_no_ridge_fit(
-    demo: Config, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edit_to_in_context_code_reruns_no_ridge_fit(demo: Config, root: Path, monkeypatch) -> None:
     run, file = Run(demo), root / "brainalign/encoding/in_context/study.py"
     fits = {of["method"] for step, of in planned(run, "simulated") if step.name == "encode_images"}
     assert fits == {"ridge", "banded", "routing", "core", "few"}
@@ -574,22 +413,12 @@ def test_an_edit_to_in_context_code_reruns_no_ridge_fit(
 
 
 def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = {
-        "datasets": {"d": {"descriptor": "x"}},
-        "models": {"m": {"extractor": "onehot"}},
-        "methods": {name: {"encoder": "ridge", "device": name} for name in ("auto", "cpu", "cuda")},
-    }
+    methods = {name: {"encoder": "ridge", "device": name} for name in ("auto", "cpu", "cuda")}
+    base = {"datasets": {"d": {"descriptor": "x"}}, "models": {"m": {"extractor": "onehot"}}, "methods": methods}
     config = parse(Config, base, "test")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert [wants_gpu(config, method) for method in ("auto", "cpu", "cuda")] == [True, False, True]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert [wants_gpu(config, method) for method in ("auto", "cpu", "cuda")] == [False, False, True]
-
-
-@pytest.mark.parametrize(("method", "model"), [("banded", "generator"), ("routing", "generatortokens")])
-def test_methods_are_planned_where_they_are_used(demo: Config, method: str, model: str) -> None:
-    fits = [labels for job in jobs(demo) if (labels := dict(job.labels)).get("method") == method]
-    assert fits == [{"subject": "01", "model": model, "method": method}]
+    for visible in ("0", ""):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert [wants_gpu(config, method) for method in methods] == [bool(visible), False, True]
 
 
 def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config) -> None:
@@ -635,23 +464,17 @@ def test_every_job_of_a_run_says_what_it_is_asked(demo: Config) -> None:
         assert json.loads(json.dumps(job.settings)) == job.settings
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("[1]", "holds a list"), ("{", "Expecting"), (None, "no such file"), ("{}", "missing"), ('{"stp": 1}', "stp")],
-)
-def test_files_that_hold_no_job_are_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_jobs_that_hold_nothing_or_not_one_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
-    if text is not None:
+    refused("job.json.*no such file", Job.read, path)
+    for text, message in (("[1]", "holds a list"), ("{", "Expecting"), ("{}", "missing"), ('{"stp": 1}', "stp")):
         path.write_text(text)
-    refused(f"job.json.*{message}", Job.read, path)
-
-
-@pytest.mark.parametrize(("names", "n"), [((), 0), (("a", "b"), 2)])
-def test_a_job_wants_one_file_where_one_is_asked_for(names: tuple[str, ...], n: int) -> None:
-    job = Job("compare", {}, {"rdm": [Path(name) for name in names]})
-    assert job.has("rdm") == bool(n)
-    assert len(job.paths("rdm")) == n
-    refused(f"compare wants one file 'rdm' and was given {n}", job.path, "rdm")
+        refused(f"job.json.*{message}", Job.read, path)
+    for names, n in [((), 0), (("a", "b"), 2)]:
+        job = Job("compare", {}, {"rdm": [Path(name) for name in names]})
+        assert job.has("rdm") == bool(n)
+        assert len(job.paths("rdm")) == n
+        refused(f"compare wants one file 'rdm' and was given {n}", job.path, "rdm")
 
 
 def test_sizes_come_from_headers_and_tables(small, scenes, root: Path) -> None:
@@ -668,6 +491,21 @@ def test_sizes_come_from_headers_and_tables(small, scenes, root: Path) -> None:
     broken = load_descriptor(small.folder / "small.yaml").model_copy(update={"title": "again", "licence": "other"})
     assert known_shape(broken) is None
     assert shape_of(broken).trials == 10_000
+
+
+def test_a_damaged_mask_says_no_size(small) -> None:
+    for damage in ("deflate", "header", "size"):
+        descriptor, path = load_descriptor(small.write()), small.folder / "mask.nii.gz"
+        raw = bytearray(gzip.decompress(path.read_bytes()))
+        if damage == "header":
+            raw[70:72] = b"\x99\x99"  # the code of the data type
+        elif damage == "size":
+            raw[42:48] = b"\xff\x7f" * 3
+        packed = bytearray(gzip.compress(bytes(raw)))
+        if damage == "deflate":
+            packed[10:60] = b"\xff" * 50
+        path.write_bytes(packed)
+        assert known_shape(descriptor.model_copy(update={"title": damage})) is None
 
 
 def test_a_file_of_a_list_holds_the_targets_of_the_others(scenes) -> None:
@@ -696,26 +534,3 @@ def test_a_file_of_a_list_holds_the_targets_of_the_others(scenes) -> None:
     assert n_targets(betas={hemi: [str(path)] * 3 for hemi, path in betas.items()}) == 2 * 642
     nibabel.save(nibabel.MGHImage(np.zeros((642, 1, 1, 2), np.float32), np.eye(4)), folder / "R.mgz")
     assert n_targets(betas={"L": str(betas["L"]), "R": ["R.mgz", "R.mgz"]}) == 2 * 642
-
-
-@pytest.mark.parametrize("damage", ["deflate", "header", "size"])
-def test_a_damaged_mask_says_no_size(small, damage: str) -> None:
-    descriptor, path = load_descriptor(small.write()), small.folder / "mask.nii.gz"
-    raw = bytearray(gzip.decompress(path.read_bytes()))
-    if damage == "header":
-        raw[70:72] = b"\x99\x99"  # the code of the data type
-    elif damage == "size":
-        raw[42:48] = b"\xff\x7f" * 3
-    packed = bytearray(gzip.compress(bytes(raw)))
-    if damage == "deflate":
-        packed[10:60] = b"\xff" * 50
-    path.write_bytes(packed)
-    assert known_shape(descriptor.model_copy(update={"title": damage})) is None
-
-
-def test_a_small_study_is_planned_as_small(small) -> None:
-    """Four runs of sixty voxels, of which the descriptor gives no size, were planned as a large release."""
-    planned = jobs(a_small_run(small).config)
-    assert max(job.cost.memory_mb for job in planned) < 2000
-    assert sum(job.cost.seconds for job in planned) < 300
-    assert sum(job.cost.disk_mb for job in planned) < 100

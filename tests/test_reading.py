@@ -99,7 +99,7 @@ def test_whatever_a_parser_raises_names_file_and_remedy(tmp_path: Path) -> None:
         (tmp_path / "none").read_bytes()
 
 
-def test_what_lies_about_its_size_takes_no_memory(tmp_path: Path) -> None:
+def test_a_header_that_lies_about_its_size_takes_no_memory(tmp_path: Path) -> None:
     for shape in ["(3, 50)", "(30000000000, 500000)", "(-3, 4)", "(2, 4)"]:
         np.save(tmp_path / "a.npy", np.ones((3, 4)))
         content = (tmp_path / "a.npy").read_bytes()

@@ -250,17 +250,7 @@ def run_prepare(path: Path, subject: str, to: Path) -> int:
     return run_step("prepare_blocks", {"prepare": {"n_halvings": 2}}, **files, labels={"subject": subject})
 
 
-def test_a_run_that_is_there_twice_stops(small, tmp_path, capsys) -> None:
-    volumes = small.volumes()
-    runs = np.array([line.split()[1] for line in small.labels])
-    volumes[..., np.flatnonzero(runs == "2")[4:9]] = volumes[..., np.flatnonzero(runs == "0")[4:9]]
-    path = small.write(volumes=volumes)
-    assert ("error", "small: recordings.1.bold") in levels(path)
-    assert run_prepare(path, "1", tmp_path / "out") == 2
-    assert "5 pairs of trials of run 0 and of run 2" in capsys.readouterr().err
-
-
-def test_one_image_under_two_subjects_is_told(small, tmp_path) -> None:
+def test_a_run_or_an_image_that_is_there_twice(small, tmp_path, capsys) -> None:
     path = small.write()
     descriptor = yaml.safe_load(path.read_text())
     shutil.copy(small.folder / "bold.nii.gz", small.folder / "other.nii.gz")
@@ -279,6 +269,13 @@ def test_one_image_under_two_subjects_is_told(small, tmp_path) -> None:
     assert run_prepare(path, "2", tmp_path / "out") == 0
     (note,) = load_sidecar(tmp_path / "out" / "responses.safetensors")["details"]["warnings"]
     assert "same bytes" in note
+    volumes = small.volumes()
+    runs = np.array([line.split()[1] for line in small.labels])
+    volumes[..., np.flatnonzero(runs == "2")[4:9]] = volumes[..., np.flatnonzero(runs == "0")[4:9]]
+    path = small.write(volumes=volumes)
+    assert ("error", "small: recordings.1.bold") in levels(path)
+    assert run_prepare(path, "1", tmp_path / "out") == 2
+    assert "5 pairs of trials of run 0 and of run 2" in capsys.readouterr().err
 
 
 def test_trials_of_a_test_image_in_training_stop(scenes) -> None:

@@ -50,7 +50,7 @@ def write_glasser(folder: Path, n_cortex: int = N - 50) -> tuple[Path, Path]:
     return folder / "mmp.npz", folder / "grey.dscalar.nii"
 
 
-def test_maps_and_parcel_means(folder: Path) -> None:
+def test_maps_and_parcel_means(folder: Path, tmp_path: Path) -> None:
     maps = read_cortical_maps(folder)
     assert list(maps.maps) == ["thickness"]
     assert np.isnan(maps.maps["thickness"]).sum() == (~maps.cortex).sum() == 200  # whatever the file says of the wall
@@ -64,9 +64,6 @@ def test_maps_and_parcel_means(folder: Path) -> None:
     means = parcel_means(maps.maps | {"one": np.where(parcels.labels == 0, 1.0, np.nan)}, parcels)
     assert means["thickness"].tolist() == [10, 20, 30, 40]
     assert means["one"].isna().tolist() == [False, True, True, True]
-
-
-def test_glasser_labels_find_their_vertices(folder: Path, tmp_path: Path) -> None:
     maps = read_cortical_maps(folder)
     parcels = read_glasser(*write_glasser(tmp_path), maps)
     assert parcels.names == ["L_V1", "L_MST", "R_V1", "R_MST"]

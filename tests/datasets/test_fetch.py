@@ -102,9 +102,7 @@ def test_other_files_and_what_cannot_be_fetched_are_refused(site: Site, tmp_path
     refused("would lie outside", fetch_files, load_descriptor(path))
 
 
-def test_without_checksums_files_come_encrypted_and_web_pages_are_refused(
-    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch
-) -> None:
+def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     path = site.write(none="")
     assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 2
     assert "give its checksum in `sha256`, or an address with https" in capsys.readouterr().err

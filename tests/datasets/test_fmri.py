@@ -44,7 +44,7 @@ def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
     assert recording.n_dropped == 0
 
 
-def test_voxels_know_their_place(small) -> None:
+def test_voxels_know_their_place_and_bad_ones_are_dropped(small) -> None:
     mask = np.zeros(small.shape)
     mask[1, 2, 0] = mask[5, 4, 1] = 1
     recording = read_fmri(load_descriptor(small.write(mask=mask)), "1")
@@ -54,9 +54,6 @@ def test_voxels_know_their_place(small) -> None:
     volumes = small.volumes()
     # A value written back at (i, j, k) is the value of that voxel: columns follow the table.
     assert np.corrcoef(volumes[5, 4, 1][4:7], recording.residuals[:3, 1])[0, 1] > 0.9
-
-
-def test_bad_voxels_are_dropped_and_counted_when_asked(small) -> None:
     volumes = small.volumes()
     volumes[0, 0, 0, 3] = np.nan
     volumes[1, 1, 1, : volumes.shape[-1] // 2] = 7.0

@@ -35,7 +35,7 @@ def study(folder: Path, **changed: Any) -> Study:
     return load_descriptor(folder / "small.yaml")
 
 
-def test_what_is_written_is_read_and_fewer_voxels_padded(world: SharedWorld, tmp_path: Path) -> None:
+def test_what_is_written_is_read_and_what_does_not_fit_named(world: SharedWorld, tmp_path: Path) -> None:
     write_modalities(world, tmp_path)
     found = read_modalities(study(tmp_path))
     np.testing.assert_allclose(found.vectors, world.vectors, atol=1e-6)
@@ -53,6 +53,16 @@ def test_what_is_written_is_read_and_fewer_voxels_padded(world: SharedWorld, tmp
     second = (found.trials["fmri"]["subject"] == "fmri02").to_numpy()
     np.testing.assert_array_equal(found.signals["fmri"][second, :7], signals[:, :7])
     assert not found.signals["fmri"][second, 7:].any()
+    write_modalities(world, tmp_path)
+    table = tmp_path / "eeg" / "eeg01_trials.csv"
+    trials = pd.read_csv(table)
+    trials.iloc[:-1].to_csv(table, index=False)
+    refused(r"eeg01: signals has 42 rows but its table of trials has 41", read_modalities, study(tmp_path))
+    trials.assign(stimulus_id="elsewhere").to_csv(table, index=False)
+    refused(r"eeg01: 1 images are not in stimuli.csv \(elsewhere\)", read_modalities, study(tmp_path))
+    trials.to_csv(table, index=False)
+    np.save(tmp_path / "eeg" / "eeg02.npy", np.zeros((42, 4, 7), dtype=np.float32))
+    refused("select the same channels and times", read_modalities, study(tmp_path))
 
 
 def test_leaks_stop_with_their_rows() -> None:
@@ -70,19 +80,6 @@ def test_leaks_stop_with_their_rows() -> None:
         ({"split": "dev"}, "must be among train, val, test"),
     ):
         refused(message, check_modality_splits, stimuli.assign(**changes))
-
-
-def test_files_that_do_not_fit_are_named(world: SharedWorld, tmp_path: Path) -> None:
-    write_modalities(world, tmp_path)
-    table = tmp_path / "eeg" / "eeg01_trials.csv"
-    trials = pd.read_csv(table)
-    trials.iloc[:-1].to_csv(table, index=False)
-    refused(r"eeg01: signals has 42 rows but its table of trials has 41", read_modalities, study(tmp_path))
-    trials.assign(stimulus_id="elsewhere").to_csv(table, index=False)
-    refused(r"eeg01: 1 images are not in stimuli.csv \(elsewhere\)", read_modalities, study(tmp_path))
-    trials.to_csv(table, index=False)
-    np.save(tmp_path / "eeg" / "eeg02.npy", np.zeros((42, 4, 7), dtype=np.float32))
-    refused("select the same channels and times", read_modalities, study(tmp_path))
 
 
 def test_recordings_in_folders_are_inputs_and_of_simulated_ones_none(tmp_path: Path) -> None:

@@ -202,9 +202,6 @@ def test_reference_and_chosen_events(viewing: Path) -> None:
     assert "Fz" not in to_fz.targets["target_id"].tolist()  # it is flat
     written = read_subject(viewed(viewing, {"names": "as written", "where": {"trial_type": ["image"]}}), "1")
     assert written.trials["stimulus_id"].iloc[0].startswith("images/image")
-
-
-def test_bids_folders_that_do_not_fit_are_refused(viewing: Path) -> None:
     for files, epochs, message in (
         ({"stimulus_column": "stimfile"}, {}, "no column 'stimfile' .did you mean 'stim_file'"),
         ({"where": {"trial_type": ["word"]}}, {}, "none of 24 events names a stimulus in stim_file with trial_type in"),

@@ -101,9 +101,6 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     refused("12 frames", read, path)
     path = write(folder, labels=["agee"])
     refused("did you mean 'age'", read, path)
-
-
-def test_a_descriptor_says_where_series_come_from(tmp_path: Path) -> None:
     refused("tr_s is not given", load_descriptor, write(tmp_path, tr_s=None))
     refused("belong together", load_descriptor, write(tmp_path, derivatives="out"))
     path = write(tmp_path)

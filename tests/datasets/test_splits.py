@@ -50,7 +50,7 @@ def test_every_row_of_every_fold(trials: pd.DataFrame, case: str) -> None:
         assert test.tolist() == np.flatnonzero(table["split"] == "test")[::-1].tolist()
 
 
-def test_a_leak_stops_and_names_the_rows(trials: pd.DataFrame) -> None:
+def test_limits_of_folds_and_leaks(trials: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = make_splits(trials, Split(leave_out="stimulus", size=2), seed=0)
     rows = splits.index[(splits["fold"] == 3) & (splits["split"] == "test")]
     for side in ("train", "val"):
@@ -58,9 +58,6 @@ def test_a_leak_stops_and_names_the_rows(trials: pd.DataFrame) -> None:
         refused(r"^fold 3: 1 group\(s\) occur in both train and test \(trials t5, t9, t13\)", folds_of, splits, trials)
     splits = make_splits(trials, Split(leave_out="run"), seed=0)
     refused(r"^4 trials of the splits are not among the responses \(t12, t13, t14.*\)", folds_of, splits, trials[:12])
-
-
-def test_the_limits_of_groups_and_folds(trials: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_splits(trials[:12], Split(leave_out="run"), seed=0)["fold"].nunique() == 3
     refused("^leaving out 1 of 2 runs leaves fewer than 2", make_splits, trials[:8], Split(leave_out="run"), seed=0)
     triples = Split(leave_out="stimulus", size=3)

@@ -159,9 +159,6 @@ def test_an_embedding_of_other_objects_or_in_another_order_stops(tmp_path: Path,
     path = write(tmp_path, world, embedding=None, dimensions=None)  # without it, choices at random are no reason
     (tmp_path / "trainset.txt").write_text(lines(np.random.default_rng(3).permuted(world.triplets, axis=1)))
     assert prepare(path, tmp_path / "results")[0] == 0
-
-
-def test_the_audit_counts_triplets(tmp_path: Path, world: ConceptWorld) -> None:
     found = audit_study(load_descriptor(write(tmp_path, world, repeats=[])))
     assert "20 objects, 900 triplets" in found.facts[0]
     assert [problem.where for problem in found.warnings] == ["recordings"]
