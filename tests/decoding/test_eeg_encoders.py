@@ -60,17 +60,6 @@ def test_subject_matrices_begin_as_the_identity_and_the_unknown_get_their_mean()
     assert (layers.weight.grad.abs().sum(dim=(1, 2)) > 0).tolist() == [True, False, False]  # they learn apart
 
 
-def test_the_envelope_does_not_see_the_sign() -> None:
-    signals, prompt = recordings()
-    encoder = eeg_encoder("envelope", SHAPE).eval()
-    torch.testing.assert_close(encoder(signals, None, prompt)[1], encoder(-signals, None, prompt)[1])
-    whole = torch.ones(4, 40, dtype=torch.bool)
-    torch.testing.assert_close(encoder(signals, whole, prompt)[1], encoder(signals, None, prompt)[1])
-    tiny = eeg_encoder("tiny", SHAPE).eval()
-    torch.testing.assert_close(tiny(signals, whole, prompt)[1], tiny(signals, None, prompt)[1], atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(tiny(signals, None, prompt)[1], tiny(-signals, None, prompt)[1], atol=1e-3)
-
-
 def test_a_model_of_ones_own_is_built_with_the_names_of_braindecode(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(MODEL)

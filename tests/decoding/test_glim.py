@@ -7,9 +7,8 @@ import pytest
 import torch
 from refusals import refused
 
-from brainalign.decoding import EegShape, GlimEncoder, TextDecoder, Trials, word_t5
+from brainalign.decoding import EegShape, GlimEncoder
 from brainalign.decoding.text import Prompt, time_code
-from brainalign.simulation import eeg_text
 
 SHAPE = EegShape(n_channels=6, n_times=20, n_outputs=5, n_tasks=2, n_datasets=2, n_subjects=3)
 small = partial(
@@ -91,18 +90,3 @@ def test_sizes_that_do_not_fit_are_named() -> None:
     refused("6 channels do not fit into width 4", GlimEncoder, SHAPE, width=4)
     refused("5 heads do not divide width", small, SHAPE, n_heads=5)
     refused("probabilities to hide", small, SHAPE, unknown=(0.0, 1.0, 2.0))
-
-
-def test_it_is_an_encoder_of_the_text_decoder() -> None:
-    world = eeg_text(np.random.default_rng(0).normal(size=(576, 8)), n_subjects=2, n_components=8, n_channels=6, seed=1)
-    trials = Trials(world.signals, world.targets, world.trials).select(np.arange(0, 1152, 16))
-    sizes = {"width": 16, "n_blocks": 1, "n_heads": 2, "query_width": 16, "n_queries": 3, "n_query_blocks": 1}
-    language = word_t5(trials.meta["text"].tolist(), n_steps=1, width=16)
-    decoder = TextDecoder("glim", 1, language=language, encoder_options={**sizes, "state_width": 16})
-    decoder.fit(trials, texts=trials.meta["text"].tolist())
-    vectors = decoder.embed(trials.signals, trials.meta.assign(subject="someone new"))
-    assert vectors.shape == (72, 8)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    # The published prompt hides the subject, so who it is changes no more than the scale of channels.
-    assert np.corrcoef(vectors.ravel(), decoder.embed(trials.signals, trials.meta).ravel())[0, 1] > 0.9
-    assert len(decoder.generate(trials.signals[:3], trials.meta[:3])) == 3

@@ -50,7 +50,21 @@ def content(written: list[str]) -> pd.Series:
     return text_scores(written, TEXTS[TEST].tolist(), measures=("content",), n_permutations=200).iloc[0]
 
 
+def test_the_model_of_training_texts_knows_no_other_words_and_restores_sentences_it_never_saw(
+    language: Seq2SeqLanguage,
+) -> None:
+    seen, unseen = TEXTS[TRAIN].tolist(), TEXTS[TEST].tolist()
+    assert set(language.tokenizer.get_vocab()) == {"<pad>", "</s>", "<unk>", "<blank>"} | set(" ".join(seen).split())
+    states, mask = language.text_states(unseen)
+    assert mask.all()  # sentences of this world all have eight tokens
+    written = language.generate(states, max_length=12)
+    assert np.mean([w == u for w, u in zip(written, unseen, strict=True)]) > 0.9
+    assert language.teacher_forced(states[:5], unseen[:5]) == written[:5]
+    refused("hold no word", word_t5, ["", " "])
+
+
 def test_given_the_true_vector_it_writes_sentences_that_were_held_out(language: Seq2SeqLanguage) -> None:
+    assert not any(p.requires_grad for p in language.model.parameters())
     before = [p.clone() for p in language.model.parameters()]
     written = trained(language, sentence_vectors(), lambda rows: TEXTS[rows].tolist())
     found = content(written)

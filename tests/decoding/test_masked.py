@@ -8,19 +8,7 @@ import torch
 from refusals import refused
 from safetensors.numpy import save_file
 
-from brainalign.decoding import (
-    HALF,
-    ConditionalGaussian,
-    FineTuned,
-    MaskedBrainModel,
-    hidden_masks,
-    hidden_r2,
-    masked_study,
-    mean_connectivity,
-    network_agreement,
-    permuted_frames,
-    shifted_regions,
-)
+from brainalign import decoding
 from brainalign.decoding.masked import validation_runs
 from brainalign.decoding.masked.network import _EmbeddingAttention
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
@@ -35,32 +23,34 @@ def world() -> RoiSeries:
 
 
 @pytest.fixture(scope="module")
-def fitted(world: RoiSeries) -> MaskedBrainModel:
-    return MaskedBrainModel(**QUICK).fit(world.series[:14], world.regions["region_id"])
+def fitted(world: RoiSeries) -> decoding.MaskedBrainModel:
+    return decoding.MaskedBrainModel(**QUICK).fit(world.series[:14], world.regions["region_id"])
 
 
 def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(
-    world: RoiSeries, fitted: MaskedBrainModel
+    world: RoiSeries, fitted: decoding.MaskedBrainModel
 ) -> None:
     train, test = world.series[:14], world.series[14:]
     networks = world.regions["network"].tolist()
-    mask = hidden_masks(len(test), networks, 1, seed=1)[HALF][0]
-    found = hidden_r2(test, fitted.reconstruct(test, mask), mask)
-    linear = hidden_r2(test, ConditionalGaussian().fit(train).reconstruct(test, mask), mask)
+    mask = decoding.hidden_masks(len(test), networks, 1, seed=1)[decoding.HALF][0]
+    found = decoding.hidden_r2(test, fitted.reconstruct(test, mask), mask)
+    linear = decoding.hidden_r2(test, decoding.ConditionalGaussian().fit(train).reconstruct(test, mask), mask)
     assert found > 0.8 * linear > 0.15
-    by = {"model": fitted.region_embeddings_, "connectivity": mean_connectivity(train)}
-    agreement = network_agreement(by, networks, 50).set_index("name")
+    by = {"model": fitted.region_embeddings_, "connectivity": decoding.mean_connectivity(train)}
+    agreement = decoding.network_agreement(by, networks, 50).set_index("name")
     assert agreement["ari"].min() >= 0.8
     assert agreement["null_high"].max() < 0.2
-    moved = shifted_regions(world.series, np.random.default_rng(0)).astype(np.float32)
-    null = MaskedBrainModel(**QUICK).fit(moved[:14])
-    assert hidden_r2(moved[14:], null.reconstruct(moved[14:], mask), mask) <= 0.02
-    assert abs(network_agreement({"null": null.region_embeddings_}, networks, 19)["ari"].iloc[0]) <= 0.15
+    moved = decoding.shifted_regions(world.series, np.random.default_rng(0)).astype(np.float32)
+    null = decoding.MaskedBrainModel(**QUICK).fit(moved[:14])
+    assert decoding.hidden_r2(moved[14:], null.reconstruct(moved[14:], mask), mask) <= 0.02
+    assert abs(decoding.network_agreement({"null": null.region_embeddings_}, networks, 19)["ari"].iloc[0]) <= 0.15
 
 
 @pytest.mark.parametrize(("design", "attention"), DESIGNS)
 def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, attention: str) -> None:
-    model = MaskedBrainModel(design, attention, n_blocks=3, n_steps=3, width=16, batch_size=8).fit(world.series)
+    model = decoding.MaskedBrainModel(design, attention, n_blocks=3, n_steps=3, width=16, batch_size=8).fit(
+        world.series
+    )
     hidden = np.arange(36) % 3 == 0
     other = world.series[:3].copy()
     other[:, :, hidden] = np.random.default_rng(0).normal(size=other[:, :, hidden].shape)
@@ -84,16 +74,16 @@ def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() 
     assert _EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
 
 
-def test_a_saved_model_is_the_same(tmp_path: Path, world: RoiSeries, fitted: MaskedBrainModel) -> None:
+def test_a_saved_model_is_the_same(tmp_path: Path, world: RoiSeries, fitted: decoding.MaskedBrainModel) -> None:
     fitted.save(tmp_path / "model.safetensors")
-    again = MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu")
+    again = decoding.MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu")
     hidden = np.arange(36) < 9
     assert np.array_equal(again.reconstruct(world.series[:2], hidden), fitted.reconstruct(world.series[:2], hidden))
     assert again.regions_ == fitted.regions_
     assert again.ratio == fitted.ratio
 
 
-def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: MaskedBrainModel) -> None:
+def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: decoding.MaskedBrainModel) -> None:
     series = world.series[:3].copy()
     hidden = np.arange(36) < 9
     refused("35 regions but the model was fitted to 36", fitted.reconstruct, series[:, :, :35], hidden[:35])
@@ -101,33 +91,33 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: 
     refused("hidden has shape", fitted.reconstruct, series, hidden[:4])
     refused("nothing to be seen", fitted.reconstruct, series, np.ones(36, bool))
     series[1, 5, 2] = np.nan
-    refused("1 NaN or infinite", MaskedBrainModel().fit, series)
+    refused("1 NaN or infinite", decoding.MaskedBrainModel().fit, series)
     series[1, :, 2] = 0
-    refused("run 1, region 2", MaskedBrainModel().fit, series)
-    refused("did you mean 'static'", MaskedBrainModel, attention="sttic")
-    refused("no multiple", MaskedBrainModel, width=10, n_heads=3)
+    refused("run 1, region 2", decoding.MaskedBrainModel().fit, series)
+    refused("did you mean 'static'", decoding.MaskedBrainModel, attention="sttic")
+    refused("no multiple", decoding.MaskedBrainModel, width=10, n_heads=3)
     save_file({"a": np.zeros(3)}, tmp_path / "other.safetensors")
-    refused("no masked model", MaskedBrainModel.load, tmp_path / "other.safetensors")
+    refused("no masked model", decoding.MaskedBrainModel.load, tmp_path / "other.safetensors")
 
 
 def test_the_gaussian_is_the_conditional_mean_and_the_lagged_one_sees_what_follows() -> None:
     world = roi_lagged(16, 200, 5, seed=4)
     train, test = world.series[:12], world.series[12:]
     hidden = world.regions["network"].eq("B1").to_numpy()
-    instant = ConditionalGaussian(penalties=(0.3,)).fit(train)
+    instant = decoding.ConditionalGaussian(penalties=(0.3,)).fit(train)
     flat = train.reshape(-1, 30).astype(float)
     cov = flat.T @ flat / len(flat)
     weights = np.linalg.solve(cov[~hidden][:, ~hidden] + 0.3 * np.eye(25), cov[~hidden][:, hidden])
     filled = instant.reconstruct(test, hidden)
     assert np.allclose(filled[:, :, hidden], test[:, :, ~hidden] @ weights, atol=1e-4)
     assert np.array_equal(filled[:, :, ~hidden], test[:, :, ~hidden])
-    assert abs(hidden_r2(test, filled, hidden)) <= 0.05
-    lagged = ConditionalGaussian(lags=(0, 1, 3, 5)).fit(train)
+    assert abs(decoding.hidden_r2(test, filled, hidden)) <= 0.05
+    lagged = decoding.ConditionalGaussian(lags=(0, 1, 3, 5)).fit(train)
     assert lagged.lag_ == 3
-    assert hidden_r2(test, lagged.reconstruct(test, hidden), hidden) > 0.25
-    mixed = permuted_frames(world.series, np.random.default_rng(0))
-    none = ConditionalGaussian(lags=(3,), penalties=(0.5,)).fit(mixed[:12])
-    assert hidden_r2(mixed[12:], none.reconstruct(mixed[12:], hidden), hidden) <= 0.05
+    assert decoding.hidden_r2(test, lagged.reconstruct(test, hidden), hidden) > 0.25
+    mixed = decoding.permuted_frames(world.series, np.random.default_rng(0))
+    none = decoding.ConditionalGaussian(lags=(3,), penalties=(0.5,)).fit(mixed[:12])
+    assert decoding.hidden_r2(mixed[12:], none.reconstruct(mixed[12:], hidden), hidden) <= 0.05
 
 
 def test_lag_and_penalty_are_chosen_on_other_people() -> None:
@@ -135,25 +125,25 @@ def test_lag_and_penalty_are_chosen_on_other_people() -> None:
     noise = np.random.default_rng(0).normal(size=(8, 12, 20)).astype(np.float32)
     series, people = np.concatenate([noise, noise]), [f"p{k}" for k in range(8)] * 2
     small, large = 1e-3, 50.0
-    assert ConditionalGaussian(penalties=(small, large)).fit(series).penalty_ == small
-    assert ConditionalGaussian(penalties=(small, large)).fit(series, people).penalty_ == large
-    one = ConditionalGaussian().fit(series, ["p0"] * 16)
-    assert one.penalty_ == ConditionalGaussian().fit(series).penalty_
-    refused("people has 3 rows", ConditionalGaussian().fit, series, people[:3])
+    assert decoding.ConditionalGaussian(penalties=(small, large)).fit(series).penalty_ == small
+    assert decoding.ConditionalGaussian(penalties=(small, large)).fit(series, people).penalty_ == large
+    one = decoding.ConditionalGaussian().fit(series, ["p0"] * 16)
+    assert one.penalty_ == decoding.ConditionalGaussian().fit(series).penalty_
+    refused("people has 3 rows", decoding.ConditionalGaussian().fit, series, people[:3])
 
 
 def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
     test = np.arange(20) < 5
     people = ["one", *world.subjects["subject"][1:10], "one", *world.subjects["subject"][11:]]
-    given = world.series, people, test, ["r"] * 36, ["n"] * 36, MaskedBrainModel
-    refused("1 subjects occur in both train and test .one.", masked_study, *given)
+    given = world.series, people, test, ["r"] * 36, ["n"] * 36, decoding.MaskedBrainModel
+    refused("1 subjects occur in both train and test .one.", decoding.masked_study, *given)
 
 
-def test_fine_tuning_learns_a_trait_and_leaves_the_model_alone(fitted: MaskedBrainModel) -> None:
+def test_fine_tuning_learns_a_trait_and_leaves_the_model_alone(fitted: decoding.MaskedBrainModel) -> None:
     world = roi_series(32, 160, 6, trait=0.7, seed=5)
     labels = world.subjects["trait"].to_numpy()
     before = fitted.region_embeddings_
-    tuned = FineTuned(fitted, n_steps=40, batch_size=10, n_segments=6).fit(world.series[:22], labels[:22])
+    tuned = decoding.FineTuned(fitted, n_steps=40, batch_size=10, n_segments=6).fit(world.series[:22], labels[:22])
     assert (tuned.predict(world.series[22:]) == labels[22:]).mean() >= 0.7
     assert np.array_equal(before, fitted.region_embeddings_)
     refused("nothing to tell apart", tuned.fit, world.series[:3], ["low"] * 3)

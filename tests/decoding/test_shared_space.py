@@ -162,6 +162,7 @@ def test_subject_layers_matter_where_subjects_share_nothing() -> None:
     own = SharedSpace(steps=120, width=32).fit(train)
     one = SharedSpace(steps=120, width=32, subject_layers=False).fit(train)
     hits = stimulus_hits(embed_all(own, test), test)
+    assert not paired_change(hits, hits).clear
     for other in (embed_all(one, test), without_own_layers(own, test)):
         change = paired_change(hits, stimulus_hits(other, test))
         assert change.value > 0

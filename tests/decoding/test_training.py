@@ -50,37 +50,6 @@ def regression(seed: int = 0) -> tuple[nn.Linear, torch.Tensor, torch.Tensor]:
     return nn.Linear(3, 1), x, x @ torch.tensor([[1.0], [-2.0], [0.5]])
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
-def test_training_finds_the_weights_of_a_regression(schedule: str) -> None:
-    line, x, y = regression()
-    how = {"learning_rate": 0.05, "weight_decay": 0.0, "schedule": schedule}
-    history = train([line], lambda _: F.mse_loss(line(x), y), 300, **how)
-    assert torch.allclose(line.weight, torch.tensor([[1.0, -2.0, 0.5]]), atol=0.02)
-    assert history.losses[-1] < 1e-3 < history.losses[0]
-    assert history.chosen == 300
-    assert not line.training
-
-
-def test_the_best_validated_weights_are_kept_not_the_last() -> None:
-    line, x, y = regression()
-    with torch.no_grad():
-        line.weight.copy_(torch.tensor([[1.0, -2.0, 0.5]]))
-        line.bias.zero_()
-    away = y + 10  # training leads away from what validation asks for
-    seen: list[bool] = []
-
-    def validate() -> float:
-        seen.append(line.training)
-        return -F.mse_loss(line(x), y).item()
-
-    how = {"learning_rate": 0.05, "weight_decay": 0.0, "schedule": "constant"}
-    history = train([line], lambda _: F.mse_loss(line(x), away), 30, validate=validate, every=10, **how)
-    assert history.chosen == 10
-    assert history.validated[:, 0].tolist() == [10, 20, 30]
-    assert -F.mse_loss(line(x), y).item() == pytest.approx(history.validated[0, 1], abs=1e-6)
-    assert seen == [False] * 3
-
-
 def test_training_that_diverges_or_has_no_step_is_stopped() -> None:
     line, x, y = regression()
     how = {"learning_rate": 0.1, "weight_decay": 0.0}

@@ -7,17 +7,7 @@ import pytest
 from scipy.stats import binom
 from sklearn.linear_model import Ridge, RidgeCV
 
-from brainalign.encoding import (
-    best_layers,
-    common_r2,
-    fit_runs,
-    fits_without,
-    mean_over_runs,
-    run_folds,
-    run_null,
-    turned_in_time,
-    unique_null,
-)
+from brainalign import encoding
 from brainalign.features import resample_events
 from brainalign.regression import ALPHAS, DelayedFeatures
 from brainalign.statistics import permutation_test
@@ -37,7 +27,7 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
     runs = np.repeat(["a", "b", "c"], 60)
     X, Y = np.c_[smooth(rng, 180, 3) * [0.1, 0.1, 10], np.full(180, 7.0)], rng.normal(size=(180, 2))  # one is constant
     Y[2:] += 10 * X[:-2, :2]
-    fit = fit_runs([X], Y.astype(np.float32), runs, DELAYS)
+    fit = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS)
     for k, run in enumerate("abc"):
         train = runs != run
         Z = (X - X[train].mean(axis=0)) / np.r_[X[train].std(axis=0)[:3], 1]
@@ -62,10 +52,10 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
     runs = np.repeat(list("abcdef"), 50)
     X, Y = smooth(rng, 300, 3), smooth(rng, 300, 2).astype(np.float32)
     Y[1:] += X[:-1, :2]
-    folds = run_folds("abcdef", 2, "cf")
+    folds = encoding.run_folds("abcdef", 2, "cf")
     assert folds == [(["b", "e"], ["a", "d"]), (["a", "d"], ["b", "e"]), (["a", "b", "d", "e"], ["c", "f"])]
-    assert run_folds("abc") == [(["b", "c"], ["a"]), (["a", "c"], ["b"]), (["a", "b"], ["c"])]
-    fit = fit_runs([X], Y, runs, (0, 1), folds)
+    assert encoding.run_folds("abc") == [(["b", "c"], ["a"]), (["a", "c"], ["b"]), (["a", "b"], ["c"])]
+    fit = encoding.fit_runs([X], Y, runs, (0, 1), folds)
     for trained, tested in folds:
         inside = np.isin(runs, trained)
         Z = DelayedFeatures((X - X[inside].mean(axis=0)) / X[inside].std(axis=0), (0, 1), runs).to_array()
@@ -76,18 +66,18 @@ def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> Non
                 assert np.isclose(fit.r[k, target], np.corrcoef(theirs, Y[runs == run, target])[0, 1], atol=1e-5)
     changed = Y.copy()
     changed[np.isin(runs, ["c", "f"])] *= -1
-    again = fit_runs([X], changed, runs, (0, 1), folds)
+    again = encoding.fit_runs([X], changed, runs, (0, 1), folds)
     np.testing.assert_allclose(again.r[[0, 1, 3, 4]], fit.r[[0, 1, 3, 4]], atol=1e-6)
     np.testing.assert_allclose(again.r[[2, 5]], -fit.r[[2, 5]], atol=1e-6)
-    turns = turned_in_time(runs, 4, 10)
-    inner, outer = run_null([X], Y, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
-    turned = run_null([X], changed, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
+    turns = encoding.turned_in_time(runs, 4, 10)
+    inner, outer = encoding.run_null([X], Y, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
+    turned = encoding.run_null([X], changed, runs, (0, 1), fit, turns, folds, ["abde", "cf"])
     np.testing.assert_allclose(turned, [inner, -outer], atol=1e-5)
     still = {run: np.ones((2, 26), dtype=complex) for run in "abcdef"}  # what is not turned gives the scores themselves
     for draws, rows in zip(
-        run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"]), ([0, 1, 3, 4], [2, 5]), strict=True
+        encoding.run_null([X], Y, runs, (0, 1), fit, still, folds, ["abde", "cf"]), ([0, 1, 3, 4], [2, 5]), strict=True
     ):
-        np.testing.assert_allclose(draws, [mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
+        np.testing.assert_allclose(draws, [encoding.mean_over_runs(fit.r[rows])] * 2, atol=1e-6)
 
 
 def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:
@@ -99,10 +89,10 @@ def test_what_two_bands_share_is_told_apart_from_what_each_has() -> None:
     Y = np.hstack([part / part.std() for part in (own, both, third)]).sum(axis=1, keepdims=True)
     Y = np.repeat(Y + rng.normal(size=Y.shape), 3, axis=1).astype(np.float32)
     sets = [("one", "two"), ("one", "three"), ("two", "three"), ("one", "two", "three")]
-    fits = fits_without(bands, Y, runs, delays, sets=sets, n_candidates=8)
+    fits = encoding.fits_without(bands, Y, runs, delays, sets=sets, n_candidates=8)
     assert list(map(len, fits)) == [1, 1, 1, 2, 2, 2]  # without all three there is nothing to fit
-    fits[()] = fit_runs(list(bands.values()), Y, runs, delays, n_candidates=8)
-    parts = {names: common_r2(names, fits) for names in (*zip(bands, strict=True), *sets)}
+    fits[()] = encoding.fit_runs(list(bands.values()), Y, runs, delays, n_candidates=8)
+    parts = {names: encoding.common_r2(names, fits) for names in (*zip(bands, strict=True), *sets)}
     found = {names: part.mean() for names, part in parts.items()}
     expected = dict.fromkeys(found, 0.0) | {("one",): 0.25, ("three",): 0.25, ("one", "two"): 0.25}
     assert found == pytest.approx(expected, abs=0.04)
@@ -117,12 +107,12 @@ def test_layers_are_chosen_without_the_run_that_tests_them() -> None:
     layers = {"steady": smooth(rng, 320, 2), "odd": smooth(rng, 320, 2)}
     Y = (layers["steady"] + 0.5 * rng.normal(size=(320, 2))).astype(np.float32)
     Y[runs == "c"] = 3 * layers["odd"][runs == "c"]
-    fits = {name: fit_runs([values], Y, runs, (0,)) for name, values in layers.items()}
-    fit, band = best_layers(layers, fits, names)
+    fits = {name: encoding.fit_runs([values], Y, runs, (0,)) for name, values in layers.items()}
+    fit, band = encoding.best_layers(layers, fits, names)
     assert all(band[name] is layers["steady"] for name in names)
     np.testing.assert_array_equal(fit.r, fits["steady"].r)
     mixed = {name: layers["odd" if name == "b" else "steady"] for name in names}
-    by_hand = fit_runs([mixed], Y, runs, (0,))
+    by_hand = encoding.fit_runs([mixed], Y, runs, (0,))
     np.testing.assert_allclose(by_hand.r[1], fits["odd"].r[1])
     np.testing.assert_allclose(by_hand.r[[0, 2, 3]], fits["steady"].r[[0, 2, 3]])
 
@@ -132,8 +122,8 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
     rng = np.random.default_rng(3)
     runs = np.repeat(list("abc"), 40)
     X, Y = smooth(rng, 120, 3), smooth(rng, 120, 2).astype(np.float32)
-    fit = fit_runs([X], Y, runs, DELAYS)
-    (draws,) = run_null([X], Y, runs, DELAYS, fit, turned_in_time(runs, 3, 20))
+    fit = encoding.fit_runs([X], Y, runs, DELAYS)
+    (draws,) = encoding.run_null([X], Y, runs, DELAYS, fit, encoding.turned_in_time(runs, 3, 20))
     every = np.zeros((3, 3, 2))  # runs, draws, targets
     shifts = np.random.default_rng(0)
     drawn = [shifts.integers(10, 31, 3) for _ in "abc"]
@@ -145,7 +135,7 @@ def test_the_null_refits_responses_that_were_shifted_within_runs() -> None:
             for target in range(2):
                 theirs = Ridge(fit.alphas[k, target]).fit(Z[train], moved[train, target])
                 every[k, number, target] = np.corrcoef(theirs.predict(Z[~train]), moved[~train, target])[0, 1]
-    np.testing.assert_allclose(draws, mean_over_runs(every), atol=1e-5)
+    np.testing.assert_allclose(draws, encoding.mean_over_runs(every), atol=1e-5)
 
 
 def test_kernels_of_samples_peak_where_they_were_planted() -> None:
@@ -167,7 +157,7 @@ def test_kernels_of_samples_peak_where_they_were_planted() -> None:
     Y = np.stack(planted, axis=1)
     Y = (Y / Y.std(axis=0) + smooth(rng, len(Y), 2)).astype(np.float32)
     for target, peak in enumerate(peaks):
-        fit = fit_runs([X], Y[:, [target]], runs, lags.tolist())
+        fit = encoding.fit_runs([X], Y[:, [target]], runs, lags.tolist())
         assert abs(lags[fit.weights.argmax()] - peak) <= 1
         assert fit.weights[lags < 0].max() < 0.3 * fit.weights.max()
         assert fit.r.mean() > 0.4
@@ -178,7 +168,7 @@ def test_random_phases_keep_power_and_correlations_of_targets(n: int) -> None:
     rng, runs = np.random.default_rng(5), np.repeat(["a", "b"], [n, 30])
     values = smooth(rng, n, 3)
     values -= values.mean(axis=0)
-    turn = turned_in_time(runs, 2, 10, "phase")["a"]
+    turn = encoding.turned_in_time(runs, 2, 10, "phase")["a"]
     for draw in turn:
         moved = np.fft.irfft(np.fft.rfft(values, axis=0) * draw[:, None], n, axis=0)
         assert abs(np.corrcoef(moved[:, 0], values[:, 0])[0, 1]) < 0.6
@@ -197,14 +187,14 @@ def test_the_null_of_what_a_band_adds_turns_only_what_others_leave() -> None:
         for run in "abcd":
             values[runs == run] -= values[runs == run].mean(axis=0)
     Y = Y.astype(np.float32)
-    whole = fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
-    fits = fits_without(bands, Y, runs, (0,), n_candidates=8) | {(): whole}
-    added = common_r2(["other"], fits)
+    whole = encoding.fit_runs(list(bands.values()), Y, runs, (0,), n_candidates=8)
+    fits = encoding.fits_without(bands, Y, runs, (0,), n_candidates=8) | {(): whole}
+    added = encoding.common_r2(["other"], fits)
     still = {run: np.ones((2, 51), dtype=complex) for run in "abcd"}
-    found = unique_null(bands, "other", fits, Y, runs, (0,), still, averaged=["b", "d"])
+    found = encoding.unique_null(bands, "other", fits, Y, runs, (0,), still, averaged=["b", "d"])
     lost = added[[1, 3]].mean(axis=0)
     np.testing.assert_allclose(found, [lost, lost], atol=1e-4)
-    null = unique_null(bands, "other", fits, Y, runs, (0,), turned_in_time(runs, 99, 20))
+    null = encoding.unique_null(bands, "other", fits, Y, runs, (0,), encoding.turned_in_time(runs, 99, 20))
     p = permutation_test(added.mean(axis=0), null)
     assert (p[:2] == 0.01).all()
     assert (p[2:] > 0.05).all()
@@ -223,12 +213,15 @@ def test_nulls_reject_as_often_as_they_should(null: Literal["shift", "phase"]) -
         rng = np.random.default_rng(100 + seed)
         runs = np.repeat(list("abcd"), 60)
         X, Y, other = smooth(rng, 240, 1), smooth(rng, 240, 3).astype(np.float32), smooth(rng, 240, 2)
-        turns = turned_in_time(runs, 99, 10, null, seed)
-        fit = fit_runs([X], Y, runs, DELAYS)
-        (draws,) = run_null([X], Y, runs, DELAYS, fit, turns)
-        rejected[0] += permutation_test(np.asarray(mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
+        turns = encoding.turned_in_time(runs, 99, 10, null, seed)
+        fit = encoding.fit_runs([X], Y, runs, DELAYS)
+        (draws,) = encoding.run_null([X], Y, runs, DELAYS, fit, turns)
+        rejected[0] += permutation_test(np.asarray(encoding.mean_over_runs(fit.r).mean()), draws.mean(axis=1)) <= 0.05
         bands, Y = {"other": other, "X": X}, (Y + other @ rng.normal(size=(2, 3))).astype(np.float32)
-        fits = {(): fit_runs(list(bands.values()), Y, runs, DELAYS), ("X",): fit_runs([other], Y, runs, DELAYS)}
-        draws = unique_null(bands, "X", fits, Y, runs, DELAYS, turns)
-        rejected[1] += permutation_test(np.asarray(common_r2(["X"], fits).mean()), draws.mean(axis=1)) <= 0.05
+        fits = {
+            (): encoding.fit_runs(list(bands.values()), Y, runs, DELAYS),
+            ("X",): encoding.fit_runs([other], Y, runs, DELAYS),
+        }
+        draws = encoding.unique_null(bands, "X", fits, Y, runs, DELAYS, turns)
+        rejected[1] += permutation_test(np.asarray(encoding.common_r2(["X"], fits).mean()), draws.mean(axis=1)) <= 0.05
     assert (rejected <= binom.ppf(0.99, n, 0.05)).all(), rejected

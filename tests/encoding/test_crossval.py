@@ -94,20 +94,6 @@ def test_trials_of_a_stimulus_are_averaged_before_identification(design: dict[st
     np.testing.assert_array_equal(scores.correct[0, 0], expected)
 
 
-@pytest.mark.parametrize("per_target_alpha", [True, False])
-def test_a_stack_of_permutations_equals_one_at_a_time(design: dict[str, np.ndarray], per_target_alpha: bool) -> None:
-    """Nulls ride along as further targets; each set of responses must get the penalties it would get alone."""
-    encoder = Ridge((0.1, 3.0, 100.0), per_target_alpha=per_target_alpha, dtype="float64")
-    folds = leave_one_run_out(design["runs"])
-    stack = design["Y"][permute_within(design["runs"], 3, np.random.default_rng(2))]
-    together = encode_folds(encoder, design["X"], stack, folds, design["runs"], design["stimuli"])
-    for k, responses in enumerate(stack):
-        alone = encode_folds(encoder, design["X"], responses[None], folds, design["runs"], design["stimuli"])
-        np.testing.assert_array_equal(together.alpha[:, k], alone.alpha[:, 0])
-        np.testing.assert_allclose(together.r[k], alone.r[0], atol=1e-9)
-        np.testing.assert_array_equal(together.correct[k], alone.correct[0])
-
-
 def test_a_target_without_a_score_has_no_p(design: dict[str, np.ndarray]) -> None:
     """Constant features predict a constant: r is undefined, and undefined must not become the smallest p."""
     runs = {"leave_out": "run", "stimulus_ids": design["stimuli"], "runs": design["runs"]}
@@ -168,18 +154,17 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
     assert np.nanmean(alone.correct, axis=2).mean() == pytest.approx(found.null.accuracy[7])
 
 
-@pytest.mark.parametrize("leave_out", ["run", "stimulus"])
+@pytest.mark.parametrize(("leave_out", "per_target_alpha"), [("run", True), ("run", False), ("stimulus", True)])
 def test_how_many_sets_are_fitted_at_once_changes_nothing(
-    design: dict[str, np.ndarray], leave_out: str, monkeypatch: pytest.MonkeyPatch
+    design: dict[str, np.ndarray], leave_out: str, per_target_alpha: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The observed responses are fitted in the first stack: alone, with some permutations, or with all of them."""
     folds, of_rows = split(design, leave_out)
-    found = []
+    encoder, found = Ridge((0.1, 3.0, 100.0), per_target_alpha=per_target_alpha, dtype="float64"), []
     for n_sets in (1, 3, 100):
         monkeypatch.setattr("brainalign.encoding.scoring.crossval.STACK_BYTES", n_sets * design["Y"].nbytes)
-        encoder = Ridge((1.0, 30.0), dtype="float64")
         found.append(evaluate(encoder, design["X"], design["Y"], folds, n_permutations=7, **of_rows))
-    plain = evaluate(Ridge((1.0, 30.0), dtype="float64"), design["X"], design["Y"], folds, n_permutations=0, **of_rows)
+    plain = evaluate(encoder, design["X"], design["Y"], folds, n_permutations=0, **of_rows)
     assert plain.null is None
     for other in (*found[1:], plain):
         for name in ("r", "r2", "alpha", "correct", "chosen"):

@@ -10,21 +10,8 @@ import torch
 from refusals import refused
 from sklearn.base import clone
 
+from brainalign import encoding
 from brainalign.arrays import Features, Layers, Responses
-from brainalign.encoding import (
-    FewImages,
-    ImageSubject,
-    InContextEncoder,
-    PretrainedLayer,
-    Reduction,
-    Ridge,
-    TextQueries,
-    pretrain_layer,
-    target_groups,
-    text_preferences,
-    text_selectivity,
-    unit_rows,
-)
 from brainalign.encoding.in_context import reduce_texts
 from brainalign.encoding.in_context import subject_study as few_images
 from brainalign.features import PCA
@@ -34,7 +21,7 @@ CEILING = np.array([0.5, 0.1, 0.6, 0.7, 0.9, 0.3])
 ABOUT = {"layers": {"early": {"n_features": 4}}, "subjects": {"02": {}}, "n_images": 9}
 
 
-def subject(ceiling: np.ndarray = CEILING) -> ImageSubject:
+def subject(ceiling: np.ndarray = CEILING) -> encoding.ImageSubject:
     """Six vertices in two regions that overlap; the last but one never varies in training."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(12, 6))
@@ -44,13 +31,13 @@ def subject(ceiling: np.ndarray = CEILING) -> ImageSubject:
     rois = [["a"], ["a"], ["a", "b"], ["b"], ["b"], []]
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(6)], "kind": "vertex", "hemi": "L", "roi": rois})
     responses = Responses(values, trials.assign(onset_s=0.0), targets, "z")
-    groups = target_groups(responses, ceiling, 0.2)
+    groups = encoding.target_groups(responses, ceiling, 0.2)
     split = {"train": np.arange(8), "test": np.arange(8, 12)}
-    return ImageSubject(responses=responses, ceiling=ceiling, groups=groups, seed=3, **split)
+    return encoding.ImageSubject(responses=responses, ceiling=ceiling, groups=groups, seed=3, **split)
 
 
-def study(who: ImageSubject, **known: object) -> FewImages:
-    return FewImages.of(who, networks={"early": None}, about=ABOUT, sizes=[3], n_repeats=2, **known)
+def study(who: encoding.ImageSubject, **known: object) -> encoding.FewImages:
+    return encoding.FewImages.of(who, networks={"early": None}, about=ABOUT, sizes=[3], n_repeats=2, **known)
 
 
 def layer(name: str) -> Layers:
@@ -89,7 +76,7 @@ def test_what_a_layer_is_scored_with(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(few_images, "score_context", score)
     monkeypatch.setattr(few_images, "text_preferences", texts)
-    few = study(subject(), queries=TextQueries(["a dog"], np.zeros((1, 4)), frozenset({"early"})))
+    few = study(subject(), queries=encoding.TextQueries(["a dog"], np.zeros((1, 4)), frozenset({"early"})))
     assert dict(few.fits(layer("early"))) == {"early": "scores"}
     assert seen["roi"].tolist() == seen["asked_of"].tolist() == ["a", "a", "b", "in no region"]  # the first it lies in
     assert seen["targets"].tolist() == [0, 2, 3, 5]
@@ -99,7 +86,7 @@ def test_what_a_layer_is_scored_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert few.curves[0]["layer"].tolist() == ["early"]
     mine = few.contexts["layers"]["early"]
     assert (mine["n_features"], mine["n_context"], mine["texts"]) == (4, 5, [{"text": "a dog"}])
-    elsewhere = study(subject(), queries=TextQueries(["a dog"], np.zeros((1, 4)), frozenset({"other"})))
+    elsewhere = study(subject(), queries=encoding.TextQueries(["a dog"], np.zeros((1, 4)), frozenset({"other"})))
     assert dict(elsewhere.fits(layer("early"))) == {"early": "scores"}
     assert elsewhere.contexts["layers"]["early"]["texts"] == []
 
@@ -125,17 +112,19 @@ def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def pretrained() -> PretrainedLayer:
+def pretrained() -> encoding.PretrainedLayer:
     images, _, Y = world(1)
     axes = PCA(6).fit(images, rows=np.arange(120))
-    encoder = InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
-    return pretrain_layer(encoder, Reduction(axes.mean_, axes.components_), images, [(np.arange(120), Y)])
+    encoder = encoding.InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
+    return encoding.pretrain_layer(
+        encoder, encoding.Reduction(axes.mean_, axes.components_), images, [(np.arange(120), Y)]
+    )
 
 
-def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: PretrainedLayer) -> None:
+def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: encoding.PretrainedLayer) -> None:
     images, texts, Y = world(2)
     X = pretrained.reduction(images)[:60]
-    table = text_preferences(pretrained, X, Y[:60], texts, WORDS, GROUPS)
+    table = encoding.text_preferences(pretrained, X, Y[:60], texts, WORDS, GROUPS)
     assert list(table.columns) == ["group", "text", "selectivity", "chance"]
     assert table["group"].unique().tolist() == ["FFA", "PPA", "noise"]
     best = table.loc[table.groupby("group")["selectivity"].idxmax()].set_index("group")
@@ -145,11 +134,11 @@ def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: PretrainedL
     cautious = [clone(one).set_params(fallback=True, min_group=20, n_checks=60) for one in pretrained.encoders]
     roi = np.repeat(["FFA", "PPA", "noise"], 30)
     few = replace(pretrained, encoders=tuple(cautious))
-    safe = text_preferences(few, X[:10], Y[:10], texts, WORDS, GROUPS, roi=roi).set_index(["group", "text"])
+    safe = encoding.text_preferences(few, X[:10], Y[:10], texts, WORDS, GROUPS, roi=roi).set_index(["group", "text"])
     assert safe.loc[("FFA", "face"), "selectivity"] > safe.loc[("FFA", "house"), "selectivity"]
 
 
-def test_texts_are_reduced_as_images_are(pretrained: PretrainedLayer) -> None:
+def test_texts_are_reduced_as_images_are(pretrained: encoding.PretrainedLayer) -> None:
     """About their own mean: where texts lie as a whole does not matter."""
     _, texts, _ = world(2)
     reduced = reduce_texts(pretrained.reduction, texts)
@@ -168,8 +157,8 @@ def shared_space(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     concepts = rng.normal(size=(N_CONCEPTS, 32))
     image_mean, text_mean = 4 * rng.normal(size=(2, 32))
     label = rng.integers(N_CONCEPTS, size=600)
-    images = unit_rows(image_mean + concepts[label] + 0.5 * rng.normal(size=(600, 32)))
-    return images, unit_rows(text_mean + concepts), label
+    images = encoding.unit_rows(image_mean + concepts[label] + 0.5 * rng.normal(size=(600, 32)))
+    return images, encoding.unit_rows(text_mean + concepts), label
 
 
 def test_planted_selectivity_across_the_modality_gap() -> None:
@@ -179,14 +168,14 @@ def test_planted_selectivity_across_the_modality_gap() -> None:
         preferred = np.arange(30) % N_CONCEPTS
         rng = np.random.default_rng(seed)
         Y = (label[:, None] == preferred) + 0.5 * rng.normal(size=(600, 30))
-        ridge = Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, Y)
-        right.append((text_selectivity(ridge.coef_, text).argmax(axis=0) == preferred).mean())
-        shuffled = Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, rng.permuted(Y, axis=0))
-        without.append((text_selectivity(shuffled.coef_, text).argmax(axis=0) == preferred).mean())
+        ridge = encoding.Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, Y)
+        right.append((encoding.text_selectivity(ridge.coef_, text).argmax(axis=0) == preferred).mean())
+        shuffled = encoding.Ridge((1e-3, 1e-2, 0.1, 1.0)).fit(images, rng.permuted(Y, axis=0))
+        without.append((encoding.text_selectivity(shuffled.coef_, text).argmax(axis=0) == preferred).mean())
         # Both modalities centred by hand: the images' mean response is what 0 means.
         moved = images.mean(axis=0) + text - text.mean(axis=0)
         expected = ridge.predict(moved) - ridge.predict(images).mean(axis=0)
-        np.testing.assert_allclose(text_selectivity(ridge.coef_, text), expected, atol=1e-5)
+        np.testing.assert_allclose(encoding.text_selectivity(ridge.coef_, text), expected, atol=1e-5)
     assert np.mean(right) > 0.95
     assert np.mean(without) == pytest.approx(1 / N_CONCEPTS, abs=0.1)
 
@@ -194,13 +183,15 @@ def test_planted_selectivity_across_the_modality_gap() -> None:
 def test_reference_texts() -> None:
     rng = np.random.default_rng(0)
     coef, text, reference = (rng.normal(size=shape) for shape in ((8, 5), (3, 8), (40, 8)))
-    found = text_selectivity(coef, text[:1], reference)
+    found = encoding.text_selectivity(coef, text[:1], reference)
     np.testing.assert_allclose(found, (text[:1] - reference.mean(axis=0)) @ coef)
-    tensors = text_selectivity(*(torch.as_tensor(a) for a in (coef, text[:1], reference)))
+    tensors = encoding.text_selectivity(*(torch.as_tensor(a) for a in (coef, text[:1], reference)))
     np.testing.assert_allclose(tensors.numpy(), found)
 
 
 def test_clear_errors() -> None:
     coef = np.ones((8, 5))
-    refused("give reference", text_selectivity, coef, np.ones((1, 8)))
-    refused(r"text has shape \(3, 7\) but the encoder knows 8 features", text_selectivity, coef, np.ones((3, 7)))
+    refused("give reference", encoding.text_selectivity, coef, np.ones((1, 8)))
+    refused(
+        r"text has shape \(3, 7\) but the encoder knows 8 features", encoding.text_selectivity, coef, np.ones((3, 7))
+    )

@@ -14,18 +14,8 @@ from sklearn.base import clone
 from worlds.objects import object_world
 from worlds.shifting import shifting_fields
 
+from brainalign import encoding
 from brainalign.arrays import Responses
-from brainalign.encoding import (
-    ENSEMBLE,
-    FactorizedReadout,
-    GaussianReadout,
-    ImageSubject,
-    Ridge,
-    RoutingEncoder,
-    SemanticSpatialReadout,
-    TokenFindings,
-    TokenStudy,
-)
 from brainalign.encoding.trained import ensemble_weights
 from brainalign.statistics import RELIABLE, pearson
 
@@ -64,7 +54,7 @@ class Case:
         flat = flat if maps else flat * np.where(sd > 1e-6 * sd.max(), 1 / np.maximum(sd, 1e-30), 0)
         return (flat * np.sqrt(1000 / np.square(flat[train]).sum(axis=1).mean())).astype(np.float32)
 
-    def study(self) -> TokenStudy:
+    def study(self) -> encoding.TokenStudy:
         train, test = self.split
         ids = [f"image{k}" for k in range(len(self.Y))]
         trials = pd.DataFrame(
@@ -74,21 +64,21 @@ class Case:
         targets = pd.DataFrame({"target_id": names, "kind": "voxel", "hemi": "", "roi": [[] for _ in names]})
         rows = {"train": train, "test": test, "groups": self.groups, "ceiling": np.full(len(names), np.nan)}
         responses = Responses(self.Y, trials, targets, "z")
-        subject = ImageSubject(responses=responses, n_permutations=100, n_draws=100, **rows)
+        subject = encoding.ImageSubject(responses=responses, n_permutations=100, n_draws=100, **rows)
         known: dict[str, Any] = {"name": "mine", "encoder": self.encoder, "seeds": (0,), "baselines": ()}
         known |= {"targets": self.groups["all"], "regions": [name for name in self.groups if name != "all"]}
         known |= {"shown": list(self.groups), "checkpoint": self.folder}
         known["progress"] = lambda what, _, seed, __: self.epochs.append((what, seed))
-        return TokenStudy(subject=subject, **known | self.options)
+        return encoding.TokenStudy(subject=subject, **known | self.options)
 
-    def __call__(self, *layers: np.ndarray) -> tuple[dict[str, Any], TokenFindings, pd.DataFrame]:
+    def __call__(self, *layers: np.ndarray) -> tuple[dict[str, Any], encoding.TokenFindings, pd.DataFrame]:
         """Return the evaluation of every layer, what else was found, and its tables as one."""
-        findings = TokenFindings()
+        findings = encoding.TokenFindings()
         named = [(f"layer{k}", tokens, self.grid) for k, tokens in enumerate(layers or [self.tokens])]
         found = dict(self.study().fits(named, findings))
         return found, findings, pd.concat(findings.tables, ignore_index=True)
 
-    def reached(self, X: np.ndarray, ridge: Ridge, rows: np.ndarray) -> float:
+    def reached(self, X: np.ndarray, ridge: encoding.Ridge, rows: np.ndarray) -> float:
         train, test = self.split
         predicted = ridge.fit(X[train], self.Y[train][:, self.groups["all"]]).predict(X[test])
         inside = np.searchsorted(self.groups["all"], rows)
@@ -102,12 +92,12 @@ def products(tokens: np.ndarray) -> np.ndarray:
 
 def test_products_of_channels(tmp_path: Path) -> None:
     """Ridge on the mean over tokens of x_c x_d, with a penalty per target and, with few images, one for all."""
-    case = Case.objects(tmp_path, FactorizedReadout(epochs=1), baselines=("second_order",))
+    case = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1), baselines=("second_order",))
     table = case()[2].set_index(["encoder", "group"])
     names = ["ridge, products of channels", "ridge, products of channels, one penalty"]
     assert list(table.index.unique("encoder")) == ["mine", *names]
     X = case.scaled(products(case.tokens), maps=False)
-    for name, ridge in {"": Ridge(), ", one penalty": Ridge(per_target_alpha=False)}.items():
+    for name, ridge in {"": encoding.Ridge(), ", one penalty": encoding.Ridge(per_target_alpha=False)}.items():
         for group, rows in case.groups.items():
             found = table.loc[(f"ridge, products of channels{name}", group)]
             assert found["r"] == pytest.approx(case.reached(X, ridge, rows), abs=1e-4)
@@ -137,7 +127,7 @@ def test_products_of_channels(tmp_path: Path) -> None:
 def test_the_study_of_a_subject(
     tmp_path: Path, targets: Any, reliable: list[int], timed: bool, chosen: Sequence[int]
 ) -> None:
-    base = Case.objects(tmp_path, FactorizedReadout(epochs=1)).study()
+    base = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1)).study()
     values = base.subject.responses.values[:, :6]
     table = base.subject.responses.targets[:6].assign(hemi=list("LRLLRR"))
     responses = replace(base.subject.responses, values=values, targets=table)
@@ -148,7 +138,7 @@ def test_the_study_of_a_subject(
     rows = {name: np.array(some, dtype=int) for name, some in groups.items()}
     names = ("name", "encoder", "seeds", "baselines", "checkpoint", "progress")
     known = {name: getattr(base, name) for name in names}
-    found = TokenStudy.of(replace(base.subject, responses=responses, groups=rows), targets=targets, **known)
+    found = encoding.TokenStudy.of(replace(base.subject, responses=responses, groups=rows), targets=targets, **known)
     assert found.targets.tolist() == list(chosen)
     kept = {name: sorted(set(some) & set(chosen)) for name, some in groups.items()}
     assert {name: some.tolist() for name, some in found.groups.items()} == kept
@@ -161,18 +151,18 @@ def test_the_study_of_a_subject(
 
 @pytest.mark.parametrize(("n_train", "several"), [(500, True), (501, False)])
 def test_one_penalty_for_all_targets_where_images_are_few(tmp_path: Path, n_train: int, several: bool) -> None:
-    case = Case.objects(tmp_path, FactorizedReadout(epochs=1, batch_size=500), n_train, baselines=("mean",))
+    case = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1, batch_size=500), n_train, baselines=("mean",))
     names = case()[2]["encoder"].unique().tolist()
     assert names == ["mine", "ridge, mean token"] + ["ridge, mean token, one penalty"] * several
 
 
 def test_other_read_outs_share_the_options(tmp_path: Path) -> None:
-    encoder = FactorizedReadout(epochs=3, learning_rate=0.02, seed=4)
+    encoder = encoding.FactorizedReadout(epochs=3, learning_rate=0.02, seed=4)
     case = Case.objects(tmp_path, encoder, baselines=("factorized", "gaussian"), seeds=(4,))
     table = case()[2].set_index(["encoder", "group"])
     assert list(table.index.unique("encoder")) == ["mine", "gaussian"]  # what was trained is not fitted twice
     train, test = case.split
-    mine = GaussianReadout(epochs=3, learning_rate=0.02, seed=4)
+    mine = encoding.GaussianReadout(epochs=3, learning_rate=0.02, seed=4)
     mine.fit(case.tokens[train], case.Y[train][:, case.groups["all"]], grid=case.grid)
     r = pearson(case.Y[test][:, case.groups["all"]], mine.predict(case.tokens[test])).mean()
     assert table.loc[("gaussian", "all"), "r"] == pytest.approx(r, abs=1e-5)
@@ -181,14 +171,14 @@ def test_other_read_outs_share_the_options(tmp_path: Path) -> None:
 
 def test_patience_of_an_encoder_without_schedule_is_that_of_a_constant_one(tmp_path: Path) -> None:
     """Routing has no schedule, and a read-out's own is a single cycle, which knows no patience."""
-    case = Case.objects(tmp_path, RoutingEncoder(epochs=1, patience=1), baselines=("factorized", "gaussian"))
+    case = Case.objects(tmp_path, encoding.RoutingEncoder(epochs=1, patience=1), baselines=("factorized", "gaussian"))
     assert list(case()[2]["encoder"].unique()) == ["mine", "factorized", "gaussian"]
 
 
 def shifting(folder: Path, **options: Any) -> Case:
     world = shifting_fields(N_TRAIN, N_TEST, n_voxels=4, seed=0)
     groups = {"shifting": np.arange(2), "static": np.arange(2, 4), "all": np.arange(4)}
-    encoder = SemanticSpatialReadout(epochs=1, restarts=1)
+    encoder = encoding.SemanticSpatialReadout(epochs=1, restarts=1)
     known = {"semantics": world.semantics.astype(np.float32)} | options
     tokens, Y = world.tokens.astype(np.float32), world.responses.astype(np.float32)
     return Case(encoder, tokens, Y, world.grid, groups, folder, known)
@@ -205,8 +195,8 @@ def test_tokens_times_semantics(tmp_path: Path) -> None:
     both = np.concatenate([x, *(x * value[:, None] for value in z.T)], axis=1).astype(np.float32)
     found = table.loc[("ridge, tokens times semantics", "shifting")]
     assert found["n_parameters"] == (600 * 9 + 1) * 4
-    assert found["r"] == pytest.approx(case.reached(both, Ridge(), case.groups["shifting"]), abs=1e-4)
-    case = Case.objects(tmp_path, FactorizedReadout(epochs=1), baselines=("interactions",))
+    assert found["r"] == pytest.approx(case.reached(both, encoding.Ridge(), case.groups["shifting"]), abs=1e-4)
+    case = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1), baselines=("interactions",))
     assert case()[2]["encoder"].unique().tolist() == ["mine"]
 
 
@@ -222,7 +212,7 @@ def test_wide_interactions_are_bounded(tmp_path: Path) -> None:
 
 def test_controls_lack_what_they_lack(tmp_path: Path) -> None:
     """Content alone cannot say where, place alone not what; keys make up for most of what frozen queries lack."""
-    encoder = RoutingEncoder(epochs=15, validation=1 / 6)
+    encoder = encoding.RoutingEncoder(epochs=15, validation=1 / 6)
     case = Case.objects(tmp_path, encoder, 1200, 300, controls=("frozen_queries", "content", "position"))
     r = case()[2].set_index(["encoder", "group"])["r"]
     assert r["mine, content keys", "what0"] > 0.6
@@ -238,22 +228,24 @@ def test_frozen_queries_stay(tmp_path: Path) -> None:
     world = object_world(80, 10, n_targets=1, seed=0)
     fits = {}
     for epochs in (1, 3):
-        encoder = RoutingEncoder(frozen_queries=True, epochs=epochs, seed=2)
+        encoder = encoding.RoutingEncoder(frozen_queries=True, epochs=epochs, seed=2)
         fits[epochs] = encoder.fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
     first, second = (fit.module_.queries.detach().numpy() for fit in fits.values())
     np.testing.assert_array_equal(first, second)
-    learned = RoutingEncoder(epochs=3, seed=2).fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
+    learned = encoding.RoutingEncoder(epochs=3, seed=2).fit(
+        world.tokens, world.responses, grid=world.grid, roi=world.roi
+    )
     assert not np.array_equal(learned.module_.queries.detach().numpy(), first)
     assert learned.n_parameters_ - fits[3].n_parameters_ == first.size
     fits[3].save(tmp_path)
-    again = RoutingEncoder.load(tmp_path)
+    again = encoding.RoutingEncoder.load(tmp_path)
     assert again.n_parameters_ == fits[3].n_parameters_
     np.testing.assert_array_equal(again.predict(world.tokens), fits[3].predict(world.tokens))
 
 
 def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     """The ensemble equals the weighted mean of the same networks, which are trained once; its weights sum to 1."""
-    encoder = RoutingEncoder(epochs=4, validation=1 / 6, rest=True)
+    encoder = encoding.RoutingEncoder(epochs=4, validation=1 / 6, rest=True)
     case = Case.objects(tmp_path, encoder, ensemble=True, seeds=(0, 1))
     layers = (case.tokens, case.tokens[:, :, :6])
     found, findings, table = case(*layers)
@@ -275,7 +267,7 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     of_first = findings.weights.set_index(["group", "layer"])["weight"]["all", "layer0"]
     assert of_first == pytest.approx(weights[:2].sum(axis=0).mean(), abs=1e-5)
     assert len(case.epochs) == 4 * 2 * 2 * 2  # epochs, layers, seeds, and the refit control of each
-    rows = table[table["layer"] == ENSEMBLE].set_index(["encoder", "group"])
+    rows = table[table["layer"] == encoding.ENSEMBLE].set_index(["encoder", "group"])
     assert list(rows.index.unique("encoder")) == ["mine, ensemble", "mine, layer0", "mine, layer1"]
     assert rows.loc[("mine, layer0", "all"), "r"] == pytest.approx(found["layer0"].group_r[-1], abs=1e-6)
     networks = [each for one in found.values() for each in one.encoder.encoders_]
@@ -292,20 +284,20 @@ EVERY = {"all": np.arange(6)}
     ("groups", "message"), [(EVERY, "needs regions"), ({"what0": np.arange(2)} | EVERY, "4 of 6 targets are in no ROI")]
 )
 def test_targets_without_regions(tmp_path: Path, groups: dict[str, np.ndarray], message: str) -> None:
-    case = Case.objects(tmp_path, RoutingEncoder(epochs=1))
+    case = Case.objects(tmp_path, encoding.RoutingEncoder(epochs=1))
     case.Y, case.groups = case.Y[:, case.groups["all"]], groups
-    refused(message, next, case.study().fits([("layer", case.tokens, case.grid)], TokenFindings()))
+    refused(message, next, case.study().fits([("layer", case.tokens, case.grid)], encoding.TokenFindings()))
 
 
 def test_tokens_without_grid(tmp_path: Path) -> None:
-    case = Case.objects(tmp_path, FactorizedReadout(epochs=1))
+    case = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1))
     for tokens, grid in ((case.tokens, None), (case.tokens[:, 0], (8, 8))):
-        refused("layer 'last' has shape", next, case.study().fits([("last", tokens, grid)], TokenFindings()))
+        refused("layer 'last' has shape", next, case.study().fits([("last", tokens, grid)], encoding.TokenFindings()))
 
 
 def test_networks_of_other_features_are_not_taken_up(tmp_path: Path) -> None:
     """A folder with networks of 12 channels: features of 6 train their own; one asked to predict them refuses."""
-    case = Case.objects(tmp_path, FactorizedReadout(epochs=1))
+    case = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1))
     case()
     n_first = len(case.epochs)
     case.tokens = case.tokens[:, :, :6]

@@ -23,13 +23,6 @@ def test_lanczos_sums_are_those_written_out() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_rates_stay_rates() -> None:
-    """Four events a second are eight in a row of two seconds."""
-    onsets = np.arange(0, 200, 0.25)
-    found = resample_events(onsets, np.zeros(len(onsets)), np.ones((len(onsets), 1)), np.arange(1.0, 200, 2.0))
-    np.testing.assert_allclose(found[5:-5], 8, rtol=0.01)
-
-
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_what_is_no_number_is_refused(place: int) -> None:
     events = [np.arange(4.0), np.ones(4), np.ones((4, 2))]
