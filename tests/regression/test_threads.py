@@ -113,16 +113,11 @@ def test_every_thread_has_as_many_targets(three_threads: None, n_targets: int) -
     assert max(sizes) - min(sizes) < len(sizes)
 
 
-@pytest.mark.parametrize(
-    ("size", "n_folds", "at_once", "threads"),
-    [
-        (100, 5, 3, [1] * 5),
-        (1500, 5, 3, [1] * 5),
-        (100, 2, 2, [1, 1]),
-        (1500, 2, 1, [3, 3]),
-        (1500, 4, 3, [1, 1, 1, 3]),
-    ],
-)
+SMALL_FOLDS = [(100, 5, 3, [1] * 5), (1500, 5, 3, [1] * 5), (100, 2, 2, [1, 1])]
+LARGE_FOLDS = [(1500, 2, 1, [3, 3]), (1500, 4, 3, [1, 1, 1, 3])]
+
+
+@pytest.mark.parametrize(("size", "n_folds", "at_once", "threads"), [*SMALL_FOLDS, *LARGE_FOLDS])
 def test_folds_have_a_thread_each_unless_threads_are_more(
     three_threads: None, size: int, n_folds: int, at_once: int, threads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

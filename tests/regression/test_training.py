@@ -125,15 +125,9 @@ def test_validation_rows_are_whole_groups() -> None:
     assert list(carve_validation(100, 0.2, groups, seed=2)[1]) != list(held)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Training(schedule="cosine"), "schedule must be one of"),  # type: ignore[arg-type]
-        (lambda: Training(epochs=0), "epochs is 0"),
-        (lambda: Training(patience=3), "patience is for schedule 'constant'"),
-        (lambda: carve_validation(10, 0.2, np.zeros(10), 0), "1 group"),
-        (lambda: fit(linear(), Training(epochs=2, learning_rate=1e30)), "lower learning_rate"),
-    ],
-)
-def test_bad_input(make, message: str) -> None:
-    refused(message, make)
+def test_bad_input() -> None:
+    refused("schedule must be one of", Training, schedule="cosine")
+    refused("epochs is 0", Training, epochs=0)
+    refused("patience is for schedule 'constant'", Training, patience=3)
+    refused("1 group", carve_validation, 10, 0.2, np.zeros(10), 0)
+    refused("lower learning_rate", fit, linear(), Training(epochs=2, learning_rate=1e30))

@@ -37,16 +37,6 @@ def test_stimuli_stay_in_their_group() -> None:
     refused("not per trial", pairing_test, scores, np.arange(6), np.zeros(4))
 
 
-def test_repeated_trials_of_a_stimulus_do_not_make_a_null_narrower() -> None:
-    """Ten copies of every answer are no more evidence than one."""
-    rng = np.random.default_rng(1)
-    scores = rng.normal(size=(12, 12))
-    once = pairing_test(scores, np.arange(12), n_permutations=300)
-    often = pairing_test(np.repeat(scores, 10, axis=0), np.repeat(np.arange(12), 10), n_permutations=300)
-    np.testing.assert_allclose(once.null, often.null)
-    assert once.p == often.p
-
-
 def test_p_is_uniform_when_there_is_nothing() -> None:
     rng = np.random.default_rng(2)
     ps = [pairing_test(rng.normal(size=(40, 10)), np.arange(40) % 10, n_permutations=99, seed=k).p for k in range(300)]
