@@ -115,14 +115,6 @@ def test_layers() -> None:
     assert not {str(path): names for path, names in forbidden.items() if names}
 
 
-def test_brainalign_is_light_and_the_dag_is_built_without_torch() -> None:
-    code = "import sys, importlib, brainalign\nassert not {'torch', 'pandas', 'numpy'} & set(sys.modules)\n"
-    code += f"for name in {TORCH_FREE}:\n importlib.import_module('brainalign.' + name)\n"
-    code += " assert 'torch' not in sys.modules, name"
-    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-
-
 def test_a_folder_can_be_overlooked_and_what_is_public_is_described() -> None:
     sizes = Counter(path.parent for path in python_files())
     assert not {str(folder): n for folder, n in sizes.items() if n > MOST_FILES}
@@ -193,8 +185,10 @@ def test_stages_start_fast() -> None:
 
     light = [step for step in STEPS.values() if is_light(step)]
     assert len(light) > 15
-    modules = [f"brainalign.pipelines.{step.folder}.{step.program}" for step in light]
-    code = f"import sys, importlib\nfor module in {modules}: importlib.import_module(module)\n"
+    modules = [f"brainalign.{name}" for name in TORCH_FREE]  # without which a plan is made
+    modules += [f"brainalign.pipelines.{step.folder}.{step.program}" for step in light]
+    code = "import sys, importlib, brainalign\nassert not {'torch', 'pandas', 'numpy'} & set(sys.modules)\n"
+    code += f"for module in {modules}: importlib.import_module(module)\n"
     code += "sys.exit(', '.join({'torch', 'sklearn', 'scipy.stats', 'matplotlib.pyplot'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert result.stderr.strip() == ""
@@ -211,12 +205,18 @@ def test_snakemake_and_the_library_meet_in_few_places() -> None:
     assert not list((ROOT / "snakemake").rglob("*.py"))
 
 
-def test_every_package_is_listed() -> None:
+def test_packages_are_listed_and_versions_stand_in_constraints() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     found = {"brainalign", "brainalign.kernels", "brainalign.snakefiles"}
     found |= {module_of(path) for path in (ROOT / "brainalign").rglob("__init__.py")}
     found |= {module_of(path) for path in (ROOT / "pipelines").rglob("__init__.py")}
     assert listed == found
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = "\n".join(str(project[part]) for part in ("dependencies", "optional-dependencies"))
+    installed = [line for line in (ROOT / "Makefile").read_text().splitlines() if "$(PIP)" in line]
+    assert "==" not in named + "".join(installed)
+    pins = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {requirement.split(">")[0].split("[")[0].lower() for requirement in project["dependencies"]} <= pins
 
 
 def test_menus_are_dict_literals() -> None:
@@ -292,12 +292,3 @@ def test_a_distribution_called_kernels_still_works(tmp_path: Path) -> None:
     options = {"cwd": ROOT, "env": {"PYTHONPATH": str(tmp_path)}, "capture_output": True, "text": True}
     result = subprocess.run([sys.executable, "-P", "-c", code], **options)
     assert result.returncode == 0, result.stderr
-
-
-def test_exact_versions_stand_in_constraints_alone() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = "\n".join(str(project[part]) for part in ("dependencies", "optional-dependencies"))
-    installed = [line for line in (ROOT / "Makefile").read_text().splitlines() if "$(PIP)" in line]
-    assert "==" not in named + "".join(installed)
-    pins = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert {requirement.split(">")[0].split("[")[0].lower() for requirement in project["dependencies"]} <= pins

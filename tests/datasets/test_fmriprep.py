@@ -113,8 +113,6 @@ def test_planted_betas_come_back(tree, noise_model) -> None:
     centred = planted - planted.mean(axis=0)
     slope = (responses.values * centred).sum() / (centred**2).sum()
     assert slope == pytest.approx(1, abs=0.05)  # percent signal change, as planted
-    shuffled = planted[np.random.default_rng(1).permutation(48)]
-    assert abs(per_target_r(responses.values, shuffled).mean()) < 0.15
     scored = tree.read(noise_model=noise_model, standardize="session").values
     np.testing.assert_allclose(scored[:24].std(axis=0, ddof=1), 1, rtol=1e-4)
 
@@ -185,15 +183,6 @@ def test_what_holds_for_all_subjects_may_stand_in_the_raw_data(tree) -> None:
     assert found == {*paths(tree, "*_ses*_events.tsv"), *shared}
 
 
-def test_one_run_is_enough_and_the_stimulus_may_have_another_column(tree) -> None:
-    for path in paths(tree, "sub-01_*"):
-        if not path.name.startswith(tree.stem("01", "1")):
-            path.unlink()
-    (events,) = paths(tree, "*_events.tsv")
-    events.write_text(events.read_text().replace("stimulus_id", "image"))
-    assert tree.read(stimulus_column="image").trials["stimulus_id"].tolist() == tree.shown[:12]
-
-
 def test_several_tasks_or_spaces_are_not_chosen_among(tree) -> None:
     first = paths(tree, "*ses-01*run-1_space*_bold.nii.gz")[0]
     other = first.with_name(first.name.replace(SPACE, "T1w"))
@@ -204,3 +193,12 @@ def test_several_tasks_or_spaces_are_not_chosen_among(tree) -> None:
     other.rename(first.with_name(first.name.replace(f"space-{SPACE}", f"space-{SPACE}_res-2")))
     refused("are the same run; keep one", tree.read)
     refused("sub-09: no such folder", read_fmriprep, tree.derivatives, tree.raw, "09")
+
+
+def test_one_run_is_enough_and_the_stimulus_may_have_another_column(tree) -> None:
+    for path in paths(tree, "sub-01_*"):
+        if not path.name.startswith(tree.stem("01", "1")):
+            path.unlink()
+    (events,) = paths(tree, "*_events.tsv")
+    events.write_text(events.read_text().replace("stimulus_id", "image"))
+    assert tree.read(stimulus_column="image").trials["stimulus_id"].tolist() == tree.shown[:12]

@@ -165,15 +165,27 @@ def test_z_scores_are_within_session_and_shared_images_tested(nsd) -> None:
     shared = [f"nsd-{image - 1:05d}" for image in nsd.shared]
     expected = make_image_split(found.responses.trials, test=shared, val=0.1, seed=3)
     pd.testing.assert_frame_equal(found.splits, expected)
-    for rows in (slice(0, 750), slice(750, 1500)):
-        np.testing.assert_allclose(found.responses.values[rows].mean(axis=0), 0, atol=1e-5)
-        np.testing.assert_allclose(found.responses.values[rows].std(axis=0, ddof=1), 1, atol=1e-4)
+    halves = [(half - half.mean(axis=0)) / half.std(axis=0, ddof=1) for half in np.split(nsd.planted / 300, 2)]
+    np.testing.assert_allclose(found.responses.values, np.concatenate(halves), atol=1e-4)
     splits = nsd.read(strict=True).splits  # tests on what all saw three times
     first = nsd.order[: 750 * min(NSD_SESSIONS)]
     thrice = {f"nsd-{nsd.shared[number - 1] - 1:05d}" for number in range(1, 1001) if (first == number).sum() == 3}
     assert read_nsd_design(nsd.design).seen_by_all() == sorted(thrice)
     assert set(splits["stimulus_id"][splits["split"] == "test"]) <= thrice
     assert not set(splits["stimulus_id"][splits["split"] == "train"]) & set(shared)
+    voxel = tuple(np.argwhere(nsd.inside)[4])
+    nsd.values[2][voxel] = 0
+    nsd.write_session(2)
+    refused("1 are constant within a session", nsd.read)
+    dropped = nsd.read(bad_targets="drop")
+    assert len(dropped.responses.targets) == len(dropped.ceiling) == nsd.inside.sum() - 1
+    assert list(dropped.ceiling) == ["target_id", "signal_share", "ceiling"]
+    assert dropped.ceiling["target_id"].tolist() == dropped.responses.targets["target_id"].tolist()
+    assert dropped.responses.targets.attrs["n_dropped"] == 1
+    kept = nsd.read(bad_targets="keep").responses.values
+    assert np.isnan(kept[750:, 4]).all()
+    assert np.isfinite(kept[:750, 4]).all()
+    np.testing.assert_allclose(np.delete(kept, 4, axis=1), dropped.responses.values, atol=1e-5)
 
 
 def test_ceilings_are_those_of_the_paper(nsd) -> None:
@@ -202,7 +214,7 @@ def test_however_a_file_is_stored(nsd) -> None:
         np.testing.assert_array_equal(found.read(targets=chosen), nsd.planted[:750][:, chosen])
 
 
-def test_blocks_stay_integers(nsd) -> None:
+def test_blocks_stay_integers_and_fit_as_responses_do(nsd, tmp_path) -> None:
     found = nsd.open()
     block = found.read([2], targets=np.array([3, 1]))
     assert block.dtype == np.int16
@@ -213,9 +225,6 @@ def test_blocks_stay_integers(nsd) -> None:
     np.testing.assert_array_equal(within.read(), nsd.planted[:, chosen])
     refused("session 3 is not open; there are 1, 2", found.read, [3])
     refused("1 sessions and 0 targets are asked for", found.read, [1], targets=np.zeros(len(found.targets), dtype=bool))
-
-
-def test_written_integers_fit_as_responses_do(nsd, tmp_path) -> None:
     found = nsd.open(sessions=[1], within=["V1d"])
     path = found.write(tmp_path / "betas.npy")
     assert np.load(path, mmap_mode="r").dtype == np.int16
@@ -264,22 +273,6 @@ def test_regions_that_do_not_fit(nsd) -> None:
     refused("labels several regions, and there is no table of their names", nsd.read)
     nsd.write_roi("floc-faces", nsd.ids["floc-faces"][:5])
     refused(r"floc-faces.nii.gz: has the grid \(5, 6, 5\); expected \(7, 6, 5\)", nsd.read, rois=["floc-faces"])
-
-
-def test_voxels_without_signal(nsd) -> None:
-    voxel = tuple(np.argwhere(nsd.inside)[4])
-    nsd.values[2][voxel] = 0
-    nsd.write_session(2)
-    refused("1 are constant within a session", nsd.read)
-    dropped = nsd.read(bad_targets="drop")
-    assert len(dropped.responses.targets) == len(dropped.ceiling) == nsd.inside.sum() - 1
-    assert list(dropped.ceiling) == ["target_id", "signal_share", "ceiling"]
-    assert dropped.ceiling["target_id"].tolist() == dropped.responses.targets["target_id"].tolist()
-    assert dropped.responses.targets.attrs["n_dropped"] == 1
-    kept = nsd.read(bad_targets="keep").responses.values
-    assert np.isnan(kept[750:, 4]).all()
-    assert np.isfinite(kept[:750, 4]).all()
-    np.testing.assert_allclose(np.delete(kept, 4, axis=1), dropped.responses.values, atol=1e-5)
 
 
 def test_images_come_out_of_their_file(nsd, tmp_path) -> None:
@@ -388,6 +381,19 @@ def test_values_vertices_and_splits(cortex) -> None:
     assert responses.trials["session"].tolist() == ["1"] * 750 + ["2"] * 750
     for name, images in found.splits.groupby("split")["stimulus_id"]:
         assert set(images) == {f"nsd-{image:05d}" for image in cortex.metadata[f"{name}_img_num"]}
+    found = cortex.read(sessions=[2], within=["FFA-1"])
+    np.testing.assert_array_equal(found.responses.values, cortex.values["rh"][750:, 1:])
+    test = found.splits[found.splits["split"] == "test"]
+    expected = noise_ceiling_from_ncsnr(cortex.ncsnr["rh"][[77]], test.groupby("stimulus_id").size().to_numpy())
+    np.testing.assert_allclose(found.ceiling["ceiling"], expected, rtol=1e-6)
+    within = ["EBA", "FFA-1"]
+    refused("1 of 3 targets hold NaN", cortex.read, within=within)
+    kept = cortex.read(within=within, bad_targets="keep", standardize="session").responses.values
+    assert np.argwhere(np.isnan(kept)).tolist() == [[10, 1]]
+    measured = np.delete(cortex.gapped[:750], 10).astype(np.float64)
+    expected = (measured - measured.mean()) / measured.std(ddof=1)
+    np.testing.assert_allclose(np.delete(kept[:750, 1], 10), expected, atol=1e-5)
+    assert cortex.read(within=within, bad_targets="drop").responses.targets["vertex"].tolist() == [5, 77]
 
 
 def test_a_study_takes_the_surface(cortex) -> None:
@@ -405,22 +411,6 @@ def test_a_study_takes_the_surface(cortex) -> None:
     np.testing.assert_array_equal(read_subject(study, "1").values, expected.values)
     path.write_text(yaml.safe_dump(content | {"recordings": {"1": files}}))
     refused("trust_pickle", read_subject, load_descriptor(path), "1")
-
-
-def test_a_session_its_ceilings_and_missing_responses(cortex) -> None:
-    found = cortex.read(sessions=[2], within=["FFA-1"])
-    np.testing.assert_array_equal(found.responses.values, cortex.values["rh"][750:, 1:])
-    test = found.splits[found.splits["split"] == "test"]
-    expected = noise_ceiling_from_ncsnr(cortex.ncsnr["rh"][[77]], test.groupby("stimulus_id").size().to_numpy())
-    np.testing.assert_allclose(found.ceiling["ceiling"], expected, rtol=1e-6)
-    within = ["EBA", "FFA-1"]
-    refused("1 of 3 targets hold NaN", cortex.read, within=within)
-    kept = cortex.read(within=within, bad_targets="keep", standardize="session").responses.values
-    assert np.argwhere(np.isnan(kept)).tolist() == [[10, 1]]
-    measured = np.delete(cortex.gapped[:750], 10).astype(np.float64)
-    expected = (measured - measured.mean()) / measured.std(ddof=1)
-    np.testing.assert_allclose(np.delete(kept[:750, 1], 10), expected, atol=1e-5)
-    assert cortex.read(within=within, bad_targets="drop").responses.targets["vertex"].tolist() == [5, 77]
 
 
 def test_wrong_files_of_the_cortex(cortex) -> None:
