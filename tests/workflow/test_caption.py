@@ -76,12 +76,9 @@ def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
     for name in ("colour", "shape"):
         truth, said = planted[name].to_numpy()[:20], found[name].to_numpy()[:20]
         assert (truth == said)[truth != ""].mean() >= 0.9
-    assert (found["size"] == "").mean() >= 0.9
     assert found["caption"].str.contains("any size").sum() >= 18
     assert (found["caption"][20:] == "").all()
-    assert found["r"][:20].min() > 0.4
     assert (found["q"][:20] <= 0.05).all()
-    assert found["p"].min() == 1 / 100
     scores = table(folder, "captionscores").set_index(["region", "of"])
     for control in ("permuted", "frequent", "bankmean", "shuffled"):
         assert scores.loc[("reliable targets", control), "gain_low"] > 0.1

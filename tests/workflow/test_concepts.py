@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import asked, draw_incomplete, draw_page, reruns, run_all, run_step
+from jobs import asked, config_of, draw_incomplete, draw_page, reruns, run_all, run_step
 from refusals import refused
 from worlds.small import write_things_files
 
@@ -19,7 +19,6 @@ from brainalign.geometry import rdm, unrepeated
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import concepts
 from brainalign.simulation import ConceptWorld, concept_world
-from brainalign.study import parse
 from brainalign.workflow import group_report_path
 
 SUFFIXES = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
@@ -33,9 +32,6 @@ def write_study(folder: Path, world: ConceptWorld) -> Path:
     content = {
         "name": "things",
         "title": "Judgements of planted properties, 2 < 3",
-        "citation": {"text": "Nobody (2026). Simulated."},
-        "licence": "CC0",
-        "source": "tests",
         "stimuli": "unique_id.txt",
         "recordings": {"us": files | {"embedding": "spose_embedding.txt", "dimensions": "labels.txt"}},
         "notes": ["Nothing here was judged by anybody."],
@@ -45,14 +41,9 @@ def write_study(folder: Path, world: ConceptWorld) -> Path:
     return path
 
 
-def configuration(descriptor: str, results: str, **changes: object) -> dict[str, object]:
-    return {
-        "results": results,
-        "datasets": {"things": {"descriptor": descriptor}},
-        "models": {"random": {"extractor": "random", "n_features": 12}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "concepts": OPTIONS,
-    } | changes
+def configured(descriptor: Path, **changes: object) -> Config:
+    models = {"random": {"extractor": "random", "n_features": 12}}
+    return config_of(descriptor, **{"models": models, "concepts": OPTIONS} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +155,7 @@ def test_a_penalty_at_the_edge_of_those_given() -> None:
 
 
 def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:
-    descriptor = tables[1].parent / "study" / "things.yaml"
-    config = parse(Config, configuration(str(descriptor), str(tables[1])), "test")
+    config = configured(tables[1].parent / "study" / "things.yaml", results=str(tables[1]))
     assert draw_page(config, "things") == 0
     page = group_report_path(tables[1], "things").read_text()
     assert "planted properties, 2 &lt; 3" in page
@@ -181,10 +171,10 @@ def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:
 
 
 def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWorld) -> None:
-    descriptor = str(write_study(tmp_path / "study", world))
+    descriptor = write_study(tmp_path / "study", world)
 
     def load(**changes: object) -> None:
-        load_descriptors(parse(Config, configuration(descriptor, str(tmp_path), **changes), "test"))
+        load_descriptors(configured(descriptor, **changes))
 
     refused("did you mean 'things'", load, concepts={"regions_of": "thing"})
     refused("things has no fMRI subject", load, concepts={"regions_of": "things"})
@@ -195,11 +185,11 @@ def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWo
 def test_text_files_become_a_page(tmp_path: Path, world: ConceptWorld) -> None:
     """A changed option of the stage runs it again, and no preparation."""
     descriptor = write_study(tmp_path / "things", world)
-    content = configuration(str(descriptor), str(tmp_path), concepts=OPTIONS | {"methods": ["sparse"]})
-    config = parse(Config, content, "test")
+    options = OPTIONS | {"methods": ["sparse"]}
+    config = configured(descriptor, concepts=options)
     run_all(config)
-    assert "no dataset under concepts.regions_of" in group_report_path(tmp_path, "things").read_text()
-    networks = load(artifact_path(tmp_path, "things", "networks"), pd.DataFrame)
+    assert "no dataset under concepts.regions_of" in group_report_path(config.results, "things").read_text()
+    networks = load(artifact_path(config.results, "things", "networks"), pd.DataFrame)
     assert networks["cosine"].iloc[0] == pytest.approx(1 / 3, abs=0.15)  # features at random
-    changed = parse(Config, content | {"concepts": content["concepts"] | {"folds": 4}}, "test")
+    changed = configured(descriptor, concepts=options | {"folds": 4})
     assert reruns(asked(config), changed) == {"concepts": 1, "report_group": 1}

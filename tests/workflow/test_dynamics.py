@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import asked, draw_incomplete, reruns, run_all, run_step
+from jobs import asked, config_of, draw_incomplete, reruns, run_all, run_step
 from PIL import Image
 from refusals import refused
 from safetensors.numpy import save_file
@@ -21,7 +21,7 @@ from brainalign.encoding import Ridge
 from brainalign.geometry import movie_agreement, score_dynamics, time_features
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import OccludedBall, occluded_ball
-from brainalign.study import load_descriptor, parse
+from brainalign.study import load_descriptor
 from brainalign.workflow import jobs, report_path
 
 MODEL = '''
@@ -73,9 +73,6 @@ def write_study(folder: Path, world: OccludedBall, **changes: object) -> Path:
     content = {
         "name": "ball",
         "title": "A ball <b>behind</b> a curtain",
-        "citation": {"text": "Nobody (2026). Simulated."},
-        "licence": "CC0",
-        "source": "tests",
         "stimuli": "ball.npz",
         "training": "training.safetensors",
         "recordings": {"1": NEURAL | {"regions": {"front": [0, 5], "rear": [5, 8]}}},
@@ -86,28 +83,22 @@ def write_study(folder: Path, world: OccludedBall, **changes: object) -> Path:
     return path
 
 
-def configuration(folder: Path, descriptor: Path, function: str = "build", **options: object) -> dict[str, object]:
-    model = {"function": f"{folder / 'follower.py'}:{function}", "heads": ["mlp"]}
-    quick = {"training_steps": 120, "width": 24, "permutations": 39}
-    return {
-        "results": str(folder / "results"),
-        "datasets": {"ball": {"descriptor": str(descriptor)}},
-        "models": {"onehot": {"extractor": "onehot"}},
-        "methods": {"fixed": {"encoder": "ridge", "alphas": [0.001]}},
-        "dynamics": {"models": {"follower": model}} | quick | options,
-    }
+def configured(descriptor: Path, function: str = "build", **options: object) -> Config:
+    model = {"function": f"{descriptor.parent / 'follower.py'}:{function}", "heads": ["mlp"]}
+    quick = {"models": {"follower": model}, "training_steps": 120, "width": 24, "permutations": 39}
+    return config_of(descriptor, models={"onehot": {"extractor": "onehot"}}, dynamics=quick | options)
 
 
-def run_rollout(folder: Path, descriptor: Path, function: str = "build", **options: object) -> tuple[int, Path]:
-    config = parse(Config, configuration(folder, descriptor, function, **options), "test")
-    path = artifact_path(folder / "results", "ball", "rollouts", model="follower")
+def run_rollout(descriptor: Path, function: str = "build", **options: object) -> tuple[int, Path]:
+    config = configured(descriptor, function, **options)
+    path = artifact_path(config.results, "ball", "rollouts", model="follower")
     settings, labels = {"dynamics": config.dynamics.of_rollout("follower")}, {"model": "follower"}
     inputs = {"descriptor": descriptor}
     return run_step("rollout", settings, inputs=inputs, outputs={"rollouts": path}, labels=labels), path
 
 
 def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
-    config = parse(Config, configuration(tmp_path, write_study(tmp_path, world)), "test")
+    config = configured(write_study(tmp_path, world))
     assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report"]
     run_all(config)
     scores = load(artifact_path(config.results, "ball", "dynamics", subject="1"), pd.DataFrame)
@@ -136,7 +127,7 @@ def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
 def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -> None:
     """Several modules, and dynamics learned from the frames that are shown where there are no other videos."""
     descriptor = write_study(tmp_path, world, training=None)
-    code, path = run_rollout(tmp_path, descriptor, "modules", context=5, training_steps=5)
+    code, path = run_rollout(descriptor, "modules", context=5, training_steps=5)
     assert code == 0
     arrays, record = load(path, Arrays), load_sidecar(path)["details"]
     assert record["trained_on"] == "the shown frames of the same videos"
@@ -158,7 +149,7 @@ def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -
 def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, world) -> None:
     descriptor = write_study(tmp_path, world, training=None)
     np.savez(tmp_path / "ball.npz", frames=world.frames)
-    code, path = run_rollout(tmp_path, descriptor, components=3)
+    code, path = run_rollout(descriptor, components=3)
     assert code == 0
     assert load(path, Arrays)["frames as shown"].shape == (24, 18, 3)  # of four
     assert [row["role"] for row in load_sidecar(path)["details"]["rows"]] == ["model"]
@@ -200,14 +191,14 @@ def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, wor
 def test_mistakes_end_with_one_message(
     tmp_path: Path, world, function: str, changes, options, message: str, capsys
 ) -> None:
-    code, _ = run_rollout(tmp_path, write_study(tmp_path, world, **changes), function, **options)
+    code, _ = run_rollout(write_study(tmp_path, world, **changes), function, **options)
     assert code == 2
     assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_failure_leaves_a_page_that_says_so(tmp_path: Path, world) -> None:
     path = write_study(tmp_path, world)
-    config = parse(Config, configuration(tmp_path, path, "nothing"), "test")
+    config = configured(path, "nothing")
     log = tmp_path / "results" / "ball" / "logs" / "rollout" / "model-follower.log"
     log.parent.mkdir(parents=True)
     log.write_text("rollout stopped:\nit returned <int>\n")
@@ -246,7 +237,7 @@ def test_the_audit_and_the_plan_know_videos(tmp_path: Path, world) -> None:
     save_file({"neural": np.ascontiguousarray(world.neural[:-1])}, tmp_path / "neural.safetensors")
     (problem,) = audit_study(load_descriptor(path)).problems
     assert "use the same order and frames" in str(problem)
-    without = parse(Config, configuration(tmp_path, path) | {"dynamics": {}}, "test")
+    without = config_of(path, models={"onehot": {"extractor": "onehot"}}, dynamics={})
     refused("dynamics.models names no model", load_descriptors, without)
 
 
@@ -254,7 +245,7 @@ def test_what_would_stop_dynamics_is_found_before(tmp_path: Path, world) -> None
     path = write_study(tmp_path, world)
 
     def load(**options: object) -> None:
-        load_descriptors(parse(Config, configuration(tmp_path, path, **options), "test"))
+        load_descriptors(configured(path, **options))
 
     load(folds=24, context=17)  # learned from other videos
     refused(r"datasets.ball: dynamics: folds must be 2 to .*\(24\); got 25", load, folds=25)

