@@ -150,7 +150,14 @@ def test_synthesis_has_regions_and_enough_training_images(lab: Lab) -> None:
     lab.refused("methods.few: 5 disjoint contexts of 10 need 50", methods={"few": few | {"n_repeats": 5}})
 
 
-def test_repeats_are_multiplied_where_there_are_some(lab: Lab) -> None:
+def test_combined_layers_and_repeats(lab: Lab) -> None:
+    def combined(**options: object) -> dict[str, object]:
+        return {"combinations": {"both": {"model": "net"} | options}}
+
+    lab.load(compare_images=combined(layers=["block2", "block5"]))
+    lab.refused("both combines block3", compare_images=combined(layers=["block2", "block3"]))
+    lab.refused("both combines nett", compare_images=combined(model="nett"))
+    lab.refused("both combines clip", compare_images=combined(model="clip"))  # of a single layer
     crossnobis = {"distance": "crossnobis"}
     lab.load(compare_images=crossnobis)
     once = lab.study.trials.drop_duplicates("stimulus_id")
@@ -162,16 +169,6 @@ def test_repeats_are_multiplied_where_there_are_some(lab: Lab) -> None:
     lab.trials(once)
     lab.content["splits"] = {"drawn": {"share": 0.2}}
     lab.refused("crossnobis multiplies repeats", compare_images=crossnobis)
-
-
-def test_combined_layers_are_those_of_a_model(lab: Lab) -> None:
-    def combined(**options: object) -> dict[str, object]:
-        return {"combinations": {"both": {"model": "net"} | options}}
-
-    lab.load(compare_images=combined(layers=["block2", "block5"]))
-    lab.refused("both combines block3", compare_images=combined(layers=["block2", "block3"]))
-    lab.refused("both combines nett", compare_images=combined(model="nett"))
-    lab.refused("both combines clip", compare_images=combined(model="clip"))  # of a single layer
 
 
 def test_networks_that_are_matched(lab: Lab) -> None:

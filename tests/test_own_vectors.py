@@ -54,6 +54,13 @@ def test_rows_are_found_by_id_and_without_ids_in_their_order(tmp_path: Path) -> 
     refused("holds 4 vectors but there are 3 stimuli, and nothing says whose", read.rows_of, list("xyz"))
     (tmp_path / "ids.txt").write_text("\n".join(NAMES))
     assert read_vectors(tmp_path / "vectors.npy", tmp_path / "ids.txt").ids == NAMES
+    refused(re.escape("none.npy: no such file"), read_vectors, tmp_path / "none.npy")
+    np.savez(tmp_path / "layers.npz", one=VALUES, two=VALUES[:3])
+    refused("two has 3 rows but the first layer 4", read_vectors, tmp_path / "layers.npz")
+    (tmp_path / "ids.txt").write_text("\n".join(NAMES))
+    refused("there are 4 ids", read_vectors, tmp_path / "layers.npz", tmp_path / "ids.txt", ["two"])
+    _csv(tmp_path).write_text("id,a\nface,1\n")
+    refused("no column 'stimulus_id'", read_vectors, tmp_path / "vectors.csv")
 
 
 def study(folder: Path, **model: object) -> Path:
@@ -84,16 +91,6 @@ def test_check_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixtu
         (printed,) = capsys.readouterr().err.splitlines()
         assert f"models.own: {path}" in printed
         assert message in printed
-
-
-def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    refused(re.escape("none.npy: no such file"), read_vectors, tmp_path / "none.npy")
-    np.savez(tmp_path / "layers.npz", one=VALUES, two=VALUES[:3])
-    refused("two has 3 rows but the first layer 4", read_vectors, tmp_path / "layers.npz")
-    (tmp_path / "ids.txt").write_text("\n".join(NAMES))
-    refused("there are 4 ids", read_vectors, tmp_path / "layers.npz", tmp_path / "ids.txt", ["two"])
-    _csv(tmp_path).write_text("id,a\nface,1\n")
-    refused("no column 'stimulus_id'", read_vectors, tmp_path / "vectors.csv")
 
 
 def test_an_edited_file_is_another_input(tmp_path: Path) -> None:

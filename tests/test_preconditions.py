@@ -100,6 +100,11 @@ def test_a_clock_suggests_what_suits_it() -> None:
         given = ContinuousOptions(delays_s=(0.0, 60.0, -30.0), high_pass_hz=0.02, trim_s=(4.0, 8.0))
         at = runs(tr_s=2.0)
         assert (given.delays(at), given.high_pass(at), given.trim(at)) == ([0, 30, -15], 0.02, (2, 4))
+    spaces = {"a": "MNI", "b": "MNI", "c": "T1w", "d": "T1w", "e": "fsaverage", "f": "MNI"}
+    asked = SimpleNamespace(recordings=spaces, space_of=spaces.__getitem__)
+    assert {name: in_one_space(asked, name) for name in spaces} == {
+        "a": ["b", "f"], "b": ["a", "f"], "c": [], "d": [], "e": [], "f": ["a", "b"],
+    }  # fmt: skip
 
 
 def studied(rule: dict[str, object] | None = None, **options: object) -> SimpleNamespace:
@@ -124,11 +129,3 @@ def test_runs_fit_their_clock_and_folds() -> None:
         check_continuous(fine)
         with pytest.raises(ValueError, match=message):
             check_continuous(wrong)
-
-
-def test_brains_of_their_own_share_no_space() -> None:
-    spaces = {"a": "MNI", "b": "MNI", "c": "T1w", "d": "T1w", "e": "fsaverage", "f": "MNI"}
-    asked = SimpleNamespace(recordings=spaces, space_of=spaces.__getitem__)
-    assert {name: in_one_space(asked, name) for name in spaces} == {
-        "a": ["b", "f"], "b": ["a", "f"], "c": [], "d": [], "e": [], "f": ["a", "b"],
-    }  # fmt: skip

@@ -215,7 +215,7 @@ def test_images_missing_unreadable_alike_and_twice(scenes) -> None:
     assert "scene0002 (test) and scene0022 (train)" in stop
 
 
-def test_nan_and_constant_targets(scenes) -> None:
+def test_bad_targets_trials_and_their_images(scenes) -> None:
     path = scenes.write()
     values = np.random.default_rng(0).normal(size=(48, scenes.n_vertices)).astype(np.float32)
     values[3, 5] = np.nan
@@ -232,9 +232,6 @@ def test_nan_and_constant_targets(scenes) -> None:
     for hemi in ("L", "R"):
         nibabel.save(betas_image(values, scenes.trials["trial_id"], hemi), scenes.folder / f"{hemi}_betas.func.gii")
     assert "recordings.01: every target of ROI seen holds NaN or is constant; check the maps" in errors(path)
-
-
-def test_trials_and_their_images(scenes) -> None:
     path = scenes.write()
     trials = scenes.trials
     trials[trials["stimulus_id"] != "scene0007"].to_csv(scenes.folder / "trials.tsv", sep="\t", index=False)

@@ -242,7 +242,7 @@ SOUNDS = {"sounds": {run: f"{run}.wav" for run in "bac"}}
 FILMS = {"films": {run: run for run in "bac"}, "fps": 2.0}
 
 
-def test_frames_and_pieces_of_sound(media: Path) -> None:
+def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
     about = study(media, **SOUNDS, **FILMS)
     rows = [("b", 1, "b/frame2.PNG"), ("b", 2, "b/frame9.png"), ("b", 3, "b/frame10.png"), ("a", 1, "a/x.png")]
     rows = [
@@ -261,9 +261,6 @@ def test_frames_and_pieces_of_sound(media: Path) -> None:
     rows = [(f"continuous.{kind}.{run}", run, n) for kind, runs in seconds.items() for run, n in runs.items()]
     lengths = pd.DataFrame(rows, columns=["where", "run", "seconds"])
     pd.testing.assert_frame_equal(signal_lengths(about), lengths)
-
-
-def test_what_a_model_is_given(media: Path) -> None:
     for stimuli, signals, taken in (
         ("events.tsv", SOUNDS | FILMS, {"": None, "caption": None, "path": "film", "film": "film", "sound": "sound"}),
         (None, SOUNDS | FILMS, {"": "film", "caption": "film", "path": "film", "film": "film", "sound": "sound"}),
@@ -275,15 +272,6 @@ def test_what_a_model_is_given(media: Path) -> None:
         for reads, signal in taken.items():
             found = sampled_stimuli(about, reads, 4.0)
             assert (None if found is None else set(found["sampled"])) == (None if signal is None else {signal}), reads
-
-
-TOO_SHORT = "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole of it, or trim the end of runs"
-TOO_LONG = (
-    "lasts 140 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps, which"
-)
-
-
-def test_signals_beside_their_run(media: Path) -> None:
     for where, run, seconds, what in (
         ("continuous.sounds.b", "b", 97.0, None),
         ("continuous.sounds.b", "b", 159.0, None),
@@ -295,3 +283,9 @@ def test_signals_beside_their_run(media: Path) -> None:
         found = signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
         assert [(p.where, p.level) for p in found] == ([] if what is None else [(where, "error")])
         assert all(problem.what.startswith(what) for problem in found)
+
+
+TOO_SHORT = "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole of it, or trim the end of runs"
+TOO_LONG = (
+    "lasts 140 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps, which"
+)

@@ -40,7 +40,7 @@ def words(n: int, rng: np.random.Generator) -> str:
     return " ".join("".join(rng.choice(list("abcdefghij"), rng.integers(2, 8))) for _ in range(n))
 
 
-def test_similarity_against_the_full_table() -> None:
+def test_similarity_and_near_duplicates_against_the_full_table() -> None:
     rng = np.random.default_rng(0)
     for _ in range(60):
         a = "".join(rng.choice(list("abc"), rng.integers(0, 12)))
@@ -51,9 +51,6 @@ def test_similarity_against_the_full_table() -> None:
         for least in (0.3, 0.6, 0.9):
             assert levenshtein_similarity(a, b, least) == pytest.approx(expected if expected >= least - 1e-12 else 0.0)
     assert levenshtein_similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
-
-
-def test_every_near_duplicate_is_found_and_nothing_else() -> None:
     rng = np.random.default_rng(1)
     texts = [words(4, rng) for _ in range(25)]
     texts += [text[: k % len(text)] + "X" * (1 + k % 3) + text[k % len(text) + k % 2 :] for k, text in enumerate(texts)]
@@ -286,9 +283,6 @@ def test_subjects_are_left_out_with_new_texts() -> None:
     refused(r"no column 'subjct' \(did you mean 'subject'\?\)", leave_out, table, "subjct")
     refused("dataset has one value only", leave_out, table, "dataset")
     refused("6 trials are in no split", leave_out, table, "subject", splits.iloc[6:])
-
-
-def test_shares_that_cannot_be() -> None:
     table = corpus(6)
     refused(r"test is 0.0 and val 0.1", make_text_split, table, test=0.0)
     refused("no text is left for test: 12 different texts", make_text_split, table, test=0.05, val=0.1)

@@ -248,6 +248,15 @@ def test_raw_eeg2_is_cut_at_its_conditions(things) -> None:
     filtered = read_raw(things, band_hz=(0.5, 40.0), decimate=4)
     assert filtered.responses.values.shape[2] == 151
     refused(r"decimate 20 leaves 50 samples per second", read_raw, things, band_hz=(0.5, 40.0), decimate=20)
+    write_raw(things)
+    refused("give trust_pickle=True", read_raw, things, trust_pickle=False)
+    refused(r"ses-03.*no such file|no .*ses-03", read_raw, things, sessions=(1, 3))
+    (things.images / "test_images" / "00002_zebra" / "zebra_z.jpg").unlink()
+    refused(r"raw_eeg_test.npy: conditions 2, but there are 1 images", read_raw, things)
+    write_raw(things, ch_types=["eeg", "eeg", "eeg"])
+    refused("0 channels of type stim", read_raw, things)
+    write_raw(things, ch_types=["eeg", "stim"])
+    refused(r"raw_eeg_data has shape .* 3 names and 2 types", read_raw, things)
 
 
 @pytest.mark.parametrize("release", ["eeg2", "eeg2_raw"])
@@ -272,15 +281,3 @@ def test_a_descriptor_names_the_release(things, tmp_path, release) -> None:
     assert read.trials["stimulus_id"].tolist() == expected.trials["stimulus_id"].tolist()
     content["recordings"]["01"]["trust_pickle"] = False
     refused("trust_pickle", read_subject, parse(Study, content, "test"), "01")
-
-
-def test_raw_eeg2_that_does_not_fit(things) -> None:
-    write_raw(things)
-    refused("give trust_pickle=True", read_raw, things, trust_pickle=False)
-    refused(r"ses-03.*no such file|no .*ses-03", read_raw, things, sessions=(1, 3))
-    (things.images / "test_images" / "00002_zebra" / "zebra_z.jpg").unlink()
-    refused(r"raw_eeg_test.npy: conditions 2, but there are 1 images", read_raw, things)
-    write_raw(things, ch_types=["eeg", "eeg", "eeg"])
-    refused("0 channels of type stim", read_raw, things)
-    write_raw(things, ch_types=["eeg", "stim"])
-    refused(r"raw_eeg_data has shape .* 3 names and 2 types", read_raw, things)
