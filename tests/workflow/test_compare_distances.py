@@ -105,7 +105,6 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
 
 
 def repeated(responses: Responses) -> np.ndarray:
-    """Return responses by run and stimulus."""
     order = responses.trials.assign(row=range(len(responses.trials))).pivot(index="run", columns="stimulus_id")["row"]
     return responses.values[order[NAMES].to_numpy()]
 

@@ -21,7 +21,6 @@ MOST = {"A recording format": 2, "An encoder": 2, "An analysis with its section"
 
 
 def apply_blocks(text: str, root: Path, lib: Path) -> set[str]:
-    """Write the blocks of a chapter into a copy, and return the files touched."""
     touched = set()
     for title, code in re.findall(r'^```\w+ title="([^\n]+)"\n(.*?)^```$', text, flags=re.MULTILINE | re.DOTALL):
         file, where, line = re.fullmatch(r"(\S+?)(?:, (before|after): (.+))?", title).groups()

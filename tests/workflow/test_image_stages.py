@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,15 @@ import pandas as pd
 import pytest
 import transformers
 import yaml
-from jobs import RANDOM, ImageRun, draw_incomplete, draw_page, outside_its_digest, run_all
+from jobs import RANDOM, ImageRun, draw_incomplete, outside_its_digest, run_all
 from refusals import refused
 
-import brainalign.pipelines.report.report
 from brainalign import workflow
 from brainalign.arrays import Arrays
 from brainalign.config import load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines.encode import encode_images
+from brainalign.pipelines.report import report
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.study import load_descriptor
 
@@ -32,8 +33,7 @@ def encoded(run: ImageRun, suffix: str, subject: str, model: str = "two") -> pd.
 def test_no_reliable_target_is_no_finding(scenes) -> None:
     """A group without targets has no p, and takes none from the others."""
     scenes.write()
-    options = {"permutations": 100, "draws": 100}
-    run = ImageRun(scenes, {"encode_images": options, "ceiling_threshold": 5.0})("01", "02")
+    run = ImageRun(scenes, {"ceiling_threshold": 5.0}, pages=["01", "02"])("01", "02")
     profile = encoded(run, "profile", "01").set_index("group")
     assert profile.loc["reliable targets", ["r", "p", "p_fwer"]].isna().all(axis=None)
     regions = profile.drop(index="reliable targets")
@@ -72,14 +72,6 @@ def test_images_shown_once(make_image_study, tmp_path: Path) -> None:
     assert encoded(run, "scores", "01")["r"].notna().any()
 
 
-def test_nothing_to_whiten_by(make_image_study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study = make_image_study(tmp_path / "once", n_repeats=1)
-    study.write(epochs={"tmin_s": 0.0})
-    with pytest.raises(AssertionError):
-        ImageRun(study)("02")
-    assert "so there is no noise to whiten by; set epochs.whiten: false" in capsys.readouterr().err
-
-
 def test_permutations_are_needed(scenes) -> None:
     refused("permutations", ImageRun, scenes, {"encode_images": {"permutations": 0}})
 
@@ -87,15 +79,22 @@ def test_permutations_are_needed(scenes) -> None:
 BANDED = {"encoder": "banded", "models": ["two"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 
 
-def test_what_layers_add_up_to(scenes) -> None:
-    """Joint fits: tables that sum to the score, a section of their own, and no part in best layers; methods apart."""
-    scenes.write()
+@pytest.fixture(scope="module")
+def several(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> ImageRun:
+    """Several methods on two subjects, one of them jointly on all layers."""
+    study = make_image_study(tmp_path_factory.mktemp("several") / "scenes")
+    study.write()
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
     lasso = {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.2}, "cv": 3}
     pooled = ridge | {"models": ["two"], "per_target_alpha": False}
     methods: dict[str, object] = {"ridge": ridge, "banded": BANDED, "pooled": pooled}
     methods["lasso"] = lasso | {"models": ["two"], "subjects": ["01"]}
-    run = ImageRun(scenes, {"methods": methods})("01", "02")
+    return ImageRun(study, {"methods": methods})("01", "02")
+
+
+def test_what_layers_add_up_to(several: ImageRun) -> None:
+    """Joint fits: tables that sum to the score, a section of their own, and no part in best layers; methods apart."""
+    run = several
     assert len(run.table("differences", subject="01")) == 10
     page = run.page("sub-01")
     assert "lasso: each layer was regressed on the responses by Lasso (sklearn.linear_model) with alpha = 0.2." in page
@@ -163,7 +162,6 @@ def test_no_regions_no_categories_and_no_places(scenes) -> None:
 
 
 def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
-    """An edited table of events reruns its subject, and no other."""
     scenes.write()
     files = {"format": "fmriprep", "derivatives": "fmriprep", "raw": "bids"}
     subjects = {name: files | {"participant": name} for name in ("a", "b")}
@@ -178,40 +176,33 @@ def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
     assert found == ["fmriprep/sub-a/ses-1/func/x_bold.nii.gz", "bids/sub-a/func/x_events.tsv"]
 
 
-def test_the_group_page_after_a_failure(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_group_page_after_a_failure(several: ImageRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps the subjects that are whole, and goes away once nothing is missing; their own pages are left blank."""
-    plain = brainalign.pipelines.report.report.draw_page
-    monkeypatch.setattr(
-        "brainalign.pipelines.report.report.draw_page", lambda shelf: "" if shelf.page.subject else plain(shelf)
-    )
-    scenes.write()
-    run = ImageRun(scenes, {"models": {"one": RANDOM}}, pages=("group",))("01", "02")
-    assert draw_incomplete(run.config) == 0
-    assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
-    kept = {suffix: Path(run.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")}
-    content = {path: path.read_text() for path in kept.values()}
-    for path in content:
-        path.unlink()
-    assert draw_incomplete(run.config) == 0
-    page = run.page("group_incomplete")
+    plain = report.draw_page
+    monkeypatch.setattr(report, "draw_page", lambda shelf: "" if shelf.page.subject else plain(shelf))
+    path = several.study.folder / "results" / "scenes" / "group_incomplete.html"
+    assert draw_incomplete(several.config) == 0
+    assert not path.exists()
+    kept = [Path(several.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")]
+    content = {path: path.read_text() for path in kept}
+    for lost in content:
+        lost.unlink()
+    assert draw_incomplete(several.config) == 0
+    page = path.read_text()
     assert 'id="errors"' in page
     assert "sub-01" in page
     assert "sub-02 (EEG)" not in page
-    for path, text in content.items():
-        path.write_text(text)
-    assert draw_incomplete(run.config) == 0  # after a failure elsewhere
-    assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
-    assert draw_page(run.config, "scenes") == 0
-    assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
+    for lost, text in content.items():
+        lost.write_text(text)
+    assert draw_incomplete(several.config) == 0  # after a failure elsewhere
+    assert not path.exists()
 
 
 def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
     """Finished jobs have read tables, a bank of sentences and what others left; what another lacks is still found."""
-    one = yaml.safe_load(scenes.write().read_text())["recordings"]["01"]
-    subjects = dict.fromkeys(("01", "03", "04"), one)
-    (scenes.folder / "scenes.yaml").write_text(
-        yaml.dump(scenes.descriptor(recordings=subjects), Dumper=yaml.SafeDumper)
-    )
+    scenes.write()
+    subjects = dict.fromkeys(("01", "03", "04"), scenes.descriptor()["recordings"]["01"])
+    (scenes.folder / "scenes.yaml").write_text(json.dumps(scenes.descriptor(recordings=subjects)))
     net = {"extractor": "vision", "weights": "x", "pooling": "tokens"}
     changes: dict[str, object] = {
         "models": {"one": RANDOM, "net": net, "words": {"extractor": "sentence", "weights": "x"}},
@@ -273,17 +264,12 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
 
 TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "crop": False, "pooling": "tokens"}
 TRAINED = {"encoder": "factorized", "epochs": 3, "batch_size": 20, "seeds": [0, 1], "device": "cpu", "validation": 0.3}
-
-
-def trained(scenes, subject: str, *, pages: Collection[str] = ("01",), **methods: object) -> ImageRun:
-    """Return a study whose subject has encoders of tokens beside ridge on the same tokens."""
-    scenes.write()
-    ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
-    return ImageRun(scenes, {"models": {"net": TOKENS}, "methods": {"ridge": ridge} | methods}, pages)(subject)
+CORE = TRAINED | {"encoder": "response_optimised", "n_channels": [4, 6], "kernel_sizes": [3, 3], "pool": [2, 2]}
+# Both kinds of penalties, as images are few.
+RIDGES = [f"ridge, {name}{kind}" for name in ("all tokens", "mean token") for kind in ("", ", one penalty")]
 
 
 def vision_transformer(folder: Path) -> dict[str, object]:
-    """Save a small one, and return its description as a model."""
     transformers.set_seed(0)
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
     transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=16, patch_size=4)).save_pretrained(folder)
@@ -316,28 +302,41 @@ def test_class_tokens_come_from_the_same_layers(scenes) -> None:
     scenes.write()
     ridge = {"encoder": "ridge", "device": "cpu"}
     net = {"extractor": "vision", "weights": "vit", "layers": ["layers.0"], "pooling": "tokens"}
-    for models, message in (
-        ({"net": net}, r"methods.fac.cls: 'cls' is not among the models of scenes \(net\)"),
-        ({"net": net, "cls": net | {"pooling": "mean"}}, r"models.cls has pooling 'mean' and layers .*layers.0"),
-        (
-            {"net": net, "cls": net | {"pooling": "cls", "layers": ["layers.1"]}},
-            r"give it `pooling: cls` and the layers",
-        ),
-    ):
-        methods = {"ridge": ridge, "fac": TRAINED | {"models": ["net"], "cls": "cls"}}
-        config = ImageRun(scenes, {"models": models, "methods": methods}).config
-        refused(message, load_descriptors, config)
+    methods = {"ridge": ridge, "fac": TRAINED | {"models": ["net"], "cls": "cls"}}
+
+    def load(**other: object) -> None:
+        load_descriptors(ImageRun(scenes, {"models": {"net": net} | other, "methods": methods}).config)
+
+    refused(r"'cls' is not among the models of scenes \(net\)", load)
+    refused("models.cls has pooling 'mean'", load, cls=net | {"pooling": "mean"})
+    refused("give it `pooling: cls` and the layers", load, cls=net | {"pooling": "cls", "layers": ["layers.1"]})
 
 
-def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.CaptureFixture[str]) -> None:
-    run = trained(scenes, "01", fac=TRAINED)
-    assert "block2, FactorizedReadout, seed 1: epoch 3 of 3, loss " in capsys.readouterr().out
+@pytest.fixture(scope="module")
+def trained(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageRun, str]:
+    """A subject with encoders of tokens and of pixels beside ridge; what was said of their epochs."""
+    study = make_image_study(tmp_path_factory.mktemp("trained") / "scenes")
+    study.write()
+    tokens, pixels = {"models": ["net"], "subjects": ["01"]}, {"models": ["pixels"], "subjects": ["01"]}
+    attending = {"encoder": "routing", "seeds": [0], "baselines": ["factorized"], "rest": True}
+    sparse = {"encoder": "dictionary", "width": 12, "n_active": 2, "epochs": 60, "seeds": [4, 5]}
+    methods = {
+        "ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"},
+        "fac": TRAINED | tokens,
+        "route": TRAINED | tokens | attending,
+        "core": CORE | pixels,
+        "sparse": sparse | pixels | {"cv": 3, "device": "cpu"},
+    }
+    models = {"net": TOKENS, "pixels": {"extractor": "pixels", "image_size": 12}}
+    with redirect_stdout(StringIO()) as said:
+        return ImageRun(study, {"models": models, "methods": methods})("01"), said.getvalue()
+
+
+def test_a_trained_encoder_stands_beside_simpler_ones(trained: tuple[ImageRun, str]) -> None:
+    run, said = trained
+    assert "block2, FactorizedReadout, seed 1: epoch 3 of 3, loss " in said
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "group"])
-    ridges = ["ridge, all tokens", "ridge, mean token"]
-    assert list(table.index.unique("encoder")) == [
-        "factorized",
-        *(f"{name}{kind}" for name in ridges for kind in ("", ", one penalty")),  # both, as images are few
-    ]
+    assert list(table.index.unique("encoder")) == ["factorized", *RIDGES]
     first = table.loc["factorized"]
     assert (first["n_seeds"] == 2).all()
     assert (first["seed_sd"] > 0).all()
@@ -357,18 +356,20 @@ def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.Cap
     alike = table.loc[("ridge, all tokens", "reliable targets"), "r"]
     assert alike == pytest.approx(ridge.loc["reliable targets", "r"], abs=0.1)  # the same but for inner folds
     assert run.table("baselines", subject="01", model="net", method="ridge").empty
-    assert not list((scenes.folder / "results").rglob("*.partial"))
+    assert not list(Path(run.config.results).rglob("*.partial"))
     page = run.page("sub-01")
     for part in ('id="encoders"', "Spatial fields of net (fac)", "fac: a spatial field and channel weights per target"):
         assert part in page
-    assert "Where net" not in page  # nothing attends
+    assert "Where net (fac)" not in page  # nothing attends
 
 
 def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second run trains what is left, and finds what an undisturbed one finds."""
-    whole = trained(scenes, "02", fac=TRAINED, pages=())
-    expected = whole.table("scores", subject="02", model="net", method="fac")
-    shutil.rmtree(scenes.folder)
+    scenes.write()
+    run = ImageRun(scenes, {"models": {"net": TOKENS}, "methods": {"fac": TRAINED}}, pages=())
+    run_all(run.config, "extract", "prepare", "encode_images", subjects=["02"])
+    expected = run.table("scores", subject="02", model="net", method="fac")
+    shutil.rmtree(Path(run.path("scores", subject="02", model="net", method="fac")).parent)
     say, said = encode_images._say, []
 
     def killed(*arguments: object) -> None:
@@ -379,82 +380,31 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(encode_images, "_say", killed)
     with pytest.raises(KeyboardInterrupt):
-        trained(scenes, "02", fac=TRAINED, pages=())
-    run = trained(scenes, "02", fac=TRAINED, pages=())
+        run_all(run.config, "encode_images", subjects=["02"])
+    run_all(run.config, "encode_images", subjects=["02"])
     left = [(1, 3), *((seed, number) for seed in (0, 1) for number in (1, 2, 3))]
     assert [(seed, epoch.number) for _, _, seed, epoch in said[5:]] == left
     pd.testing.assert_frame_equal(run.table("scores", subject="02", model="net", method="fac"), expected)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"encoder": "routing", "targets": "all"}, "1044 of 1284 targets are in no ROI"),
-        ({"validation": 0.1}, "validation 0.1 of 14 training images leaves 1 to choose the epoch by; 3 are needed"),
-    ],
-)
-def test_trainings_that_cannot_work(scenes, options: dict[str, object], message: str, capsys) -> None:
-    with pytest.raises(AssertionError):  # the stage ends with status 2
-        trained(scenes, "01", fac=TRAINED | {"subjects": ["01"]} | options)
-    assert message in capsys.readouterr().err
-
-
-STRIPE = '''
-from torch import nn
-
-
-class Stripe(nn.Module):
-    """Seven tokens of each image, which fill no grid of a square."""
-
-    def forward(self, images):
-        return images.flatten(2)[:, :, :7].swapaxes(1, 2)
-
-
-def build():
-    return nn.Sequential(Stripe())
-'''
-
-
-def test_tokens_without_a_grid(scenes, capsys: pytest.CaptureFixture[str]) -> None:
-    scenes.write()
-    (scenes.folder / "stripe.py").write_text(STRIPE)
-    model = {"extractor": "user", "function": f"{scenes.folder / 'stripe.py'}:build", "layers": ["0"]}
-    model |= {"pooling": "tokens", "image_size": 32}
-    with pytest.raises(AssertionError):
-        ImageRun(scenes, {"models": {"stripe": model}, "methods": {"fac": TRAINED}})("01")
-    assert "layer '0' has shape (48, 7, 3) and grid None; encoders of tokens need" in capsys.readouterr().err
-
-
-def test_queries_of_regions_where_there_are_none(scenes, capsys: pytest.CaptureFixture[str]) -> None:
-    """The descriptor has none when responses are prepared; later it has some, or the configuration were refused."""
-    scenes.write()
-    content = scenes.descriptor()
-    content["recordings"]["01"].pop("rois")
-    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
-    ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
-    run_all(ImageRun(scenes, {"models": {"net": TOKENS}}).config, "extract", "prepare", subjects=["01"])
-    scenes.write()
-    methods = {"ridge": ridge, "route": TRAINED | {"encoder": "routing", "subjects": ["01"]}}
-    with pytest.raises(AssertionError):
-        run_all(
-            ImageRun(scenes, {"models": {"net": TOKENS}, "methods": methods}).config, "encode_images", subjects=["01"]
-        )
-    assert "queries: roi needs regions, but no target of this subject lies in one" in capsys.readouterr().err
-
-
-def test_layers_as_one_and_controls(scenes) -> None:
-    """Two layers and two seeds of EEG: rows in the tables, a figure, and nothing in the choice of a layer."""
+def test_encoders_of_sensors(scenes) -> None:
+    """Two layers and two seeds as one beside controls; fields that move with what an image shows, by class or model."""
     scenes.write()
     routing = TRAINED | {"encoder": "routing", "queries": "parcel", "n_parcels": 4, "baselines": [], "ensemble": True}
-    model = TOKENS | {"layers": ["block2", "block3"]}
-    run = ImageRun(scenes, {"models": {"net": model}, "methods": {"route": routing | {"controls": ["position"]}}})("02")
-    labels = {"subject": "02", "model": "net", "method": "route"}
-    rows = run.table("baselines", **labels)
-    assert rows.groupby("layer", sort=False)["encoder"].unique().map(list).to_dict() == {
-        "block2": ["routing", "routing, position keys"],
-        "block3": ["routing", "routing, position keys"],
-        "all layers, ensemble": ["routing, ensemble", "routing, block2", "routing, block3"],
+    moving = {"baselines": ["tokens"], "seeds": [3], "models": ["net"]}
+    methods = {
+        "route": routing | {"controls": ["position"], "models": ["both"]},
+        **{name: TRAINED | moving | {"encoder": "semantic", "semantics": name} for name in ("classes", "net")},
+        "core": CORE | moving | {"readout": "semantic", "semantics": "classes"},
     }
+    models = {"net": TOKENS, "both": TOKENS | {"layers": ["block2", "block3"]}}
+    run = ImageRun(scenes, {"models": models, "methods": methods})("02")
+    labels = {"subject": "02", "model": "both", "method": "route"}
+    rows = run.table("baselines", **labels)
+    one = ["routing", "routing, position keys"]
+    together = ["routing, ensemble", "routing, block2", "routing, block3"]
+    found = rows.groupby("layer", sort=False)["encoder"].unique().map(list).to_dict()
+    assert found == {"block2": one, "block3": one, "all layers, ensemble": together}
     table = run.table("ensemble", **labels)
     weights = table[table["layer"] != "all layers, ensemble"].groupby("group")["weight"].sum()
     np.testing.assert_allclose(weights, 1, rtol=1e-5)
@@ -464,73 +414,9 @@ def test_layers_as_one_and_controls(scenes) -> None:
     assert set(run.table("scores", **labels)["layer"]) == {"block2", "block3"}
     assert run.table("preference", **labels)["layer"].tolist() == ["block2", "block3"]
     page = run.page("sub-02")
-    assert 'id="figure-encodernetroute"' in page
-    assert "Layers that net reads" in page
-    assert "net, all layers and seeds as one: mean r over reliable targets" in page
-
-
-def test_regions_attend_to_images(scenes) -> None:
-    """A query per region and one for the rest; maps over the first test images, drawn over the images themselves."""
-    routing = TRAINED | {"encoder": "routing", "seeds": [0], "baselines": ["factorized"], "subjects": ["01"]}
-    run = trained(scenes, "01", route=routing | {"rest": True})
-    table = run.table("baselines", subject="01", model="net", method="route")
-    assert list(pd.unique(table["encoder"])) == ["routing", "factorized"]
-    path = run.path("fields", subject="01", model="net", method="route")
-    about = load_sidecar(path)["details"]
-    maps = load(path, Arrays)["block2"]
-    assert about["layers"]["block2"] == {"grid": [16, 16], "regions": ["seen", "unseen", "reliable targets"]}
-    assert maps.shape == (len(about["stimuli"]), 3, 256)
-    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-4)
-    assert set(about["stimuli"]) <= set(scenes.scenes["stimulus_id"][: scenes.n_test])
-    page = run.page("sub-01")
-    assert "Where net (route) attends" in page
-    assert "route: learned queries that attend to tokens" in page
-
-
-CORE = TRAINED | {"encoder": "response_optimised", "n_channels": [4, 6], "kernel_sizes": [3, 3], "pool": [2, 2]}
-
-
-def test_features_are_learned_from_pixels(scenes, capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside ridge on all pixels, on the mean pixel, and a field over pixels; fields lie on the maps of the core"""
-    scenes.write()
-    methods = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "core": CORE | {"subjects": ["01"]}}
-    run = ImageRun(scenes, {"models": {"pixels": {"extractor": "pixels", "image_size": 12}}, "methods": methods})("01")
-    assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in capsys.readouterr().out
-    table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
-    names = [
-        "response_optimised",
-        "ridge, all tokens",
-        "ridge, all tokens, one penalty",
-        "ridge, mean token",
-        "ridge, mean token, one penalty",
-        "factorized",
-    ]
-    assert list(pd.unique(table.index.get_level_values(0))) == names
-    counts = table.xs("reliable targets", level="group")[["n_parameters", "n_targets"]]
-    n_targets = counts["n_targets"].iloc[0]
-    core = 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
-    assert counts["n_parameters"].tolist() == [
-        core + (3 * 3 + 6 + 1) * n_targets,
-        *2 * [(12 * 12 * 3 + 1) * n_targets],
-        *2 * [(3 + 1) * n_targets],
-        (12 * 12 + 3 + 1) * n_targets,
-    ]
-    path = run.path("fields", subject="01", model="pixels", method="core")
-    about, maps = load_sidecar(path)["details"], load(path, Arrays)["pixels"]
-    assert about["layers"]["pixels"]["grid"] == [3, 3]
-    assert maps.shape == (1, len(about["layers"]["pixels"]["regions"]), 9)
-    assert (maps > 0).any(axis=-1).all()
-    page = run.page("sub-01")
-    assert "Spatial fields of pixels (core)" in page
-    assert "core: a convolutional core shared by all targets, and per target a factorized read-out of its maps" in page
-
-
-def test_semantics_come_from_categories_or_a_model(scenes) -> None:
-    """Sensors over time: fields that move with what an image shows, of tokens and of maps that are learned on them"""
-    one = {"baselines": ["tokens"], "seeds": [3]}
-    semantic, read_out = {"encoder": "semantic"}, {"readout": "semantic", "semantics": "classes"}
-    methods = {name: TRAINED | one | semantic | {"semantics": name} for name in ("classes", "net")}
-    run = trained(scenes, "02", **methods, core=CORE | one | read_out)
+    assert 'id="figure-encoderbothroute"' in page
+    assert "Layers that both reads" in page
+    assert "both, all layers and seeds as one: mean r over reliable targets" in page
     own = {"classes": "semantic", "net": "semantic", "core": "response_optimised"}
     known = ["ridge, all tokens", "ridge, all tokens, one penalty"]
     more = ["ridge, tokens and semantics", "ridge, tokens and semantics, one penalty"]
@@ -541,6 +427,44 @@ def test_semantics_come_from_categories_or_a_model(scenes) -> None:
         assert (counts[known].to_numpy() < counts[more].to_numpy()).all()
         assert (table["n_seeds"] == 1).all()
         assert table["r"].notna().all()
+
+
+def test_regions_attend_to_images(trained: tuple[ImageRun, str]) -> None:
+    """A query per region and one for the rest; maps over the first test images, drawn over the images themselves."""
+    run, _ = trained
+    table = run.table("baselines", subject="01", model="net", method="route")
+    assert list(pd.unique(table["encoder"])) == ["routing", "factorized"]
+    path = run.path("fields", subject="01", model="net", method="route")
+    about = load_sidecar(path)["details"]
+    maps = load(path, Arrays)["block2"]
+    assert about["layers"]["block2"] == {"grid": [16, 16], "regions": ["seen", "unseen", "reliable targets"]}
+    assert maps.shape == (len(about["stimuli"]), 3, 256)
+    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-4)
+    assert set(about["stimuli"]) <= set(run.study.scenes["stimulus_id"][: run.study.n_test])
+    page = run.page("sub-01")
+    assert "Where net (route) attends" in page
+    assert "route: learned queries that attend to tokens" in page
+
+
+def test_features_are_learned_from_pixels(trained: tuple[ImageRun, str]) -> None:
+    """Beside ridge on all pixels, on the mean pixel, and a field over pixels; fields lie on the maps of the core"""
+    run, said = trained
+    assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in said
+    table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
+    assert list(table.index.unique("encoder")) == ["response_optimised", *RIDGES, "factorized"]
+    counts = table.xs("reliable targets", level="group")[["n_parameters", "n_targets"]]
+    n_targets = counts["n_targets"].iloc[0]
+    core = 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
+    each = [3 * 3 + 6 + 1, *2 * [12 * 12 * 3 + 1], *2 * [3 + 1], 12 * 12 + 3 + 1]  # of a target
+    assert (counts["n_parameters"] - n_targets * np.array(each)).tolist() == [core, 0, 0, 0, 0, 0]
+    path = run.path("fields", subject="01", model="pixels", method="core")
+    about, maps = load_sidecar(path)["details"], load(path, Arrays)["pixels"]
+    assert about["layers"]["pixels"]["grid"] == [3, 3]
+    assert maps.shape == (1, len(about["layers"]["pixels"]["regions"]), 9)
+    assert (maps > 0).any(axis=-1).all()
+    page = run.page("sub-01")
+    assert "Spatial fields of pixels (core)" in page
+    assert "core: a convolutional core shared by all targets, and per target a factorized read-out of its maps" in page
 
 
 def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
@@ -558,43 +482,24 @@ def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
     fits = [of for step, of in workflow.planned(whole, "scenes") if step.name == "encode_images"]
     for of in [of for of in fits if of["subject"] == "01"]:
         job = workflow.job_of(whole, workflow.STEPS["encode_images"], of)
-        assert ("encoding/in_context/" in job.without, "encoding/trained/" in job.without) == (
-            True,
-            of["method"] != "fac",
-        )
+        assert "encoding/in_context/" in job.without
+        assert ("encoding/trained/" in job.without) == (of["method"] != "fac")
         assert not outside_its_digest(job), of
 
 
-def test_sparse_codes_stand_beside_simpler_spaces(scenes) -> None:
-    scenes.write()
-    sparse = {
-        "encoder": "dictionary",
-        "width": 12,
-        "n_active": 2,
-        "epochs": 60,
-        "seeds": [4, 5],
-        "cv": 3,
-        "device": "cpu",
-    }
-    changes = {"models": {"pixels": {"extractor": "pixels", "image_size": 8}}, "methods": {"sparse": sparse}}
-    run = ImageRun(scenes, changes)("01")
-    table = run.table("baselines", subject="01", model="pixels", method="sparse")
-    assert list(table["encoder"].unique()) == [
-        "ridge, sparse codes",
-        "ridge, principal components",
-        "ridge, random units",
-        "ridge, all features",
-    ]
-    profile = run.table("profile", subject="01", model="pixels", method="sparse").set_index("group")
+def test_sparse_codes_stand_beside_simpler_spaces(trained: tuple[ImageRun, str]) -> None:
+    run, _ = trained
+    labels = {"subject": "01", "model": "pixels", "method": "sparse"}
+    table = run.table("baselines", **labels)
+    others = ["ridge, principal components", "ridge, random units", "ridge, all features"]
+    assert list(table["encoder"].unique()) == ["ridge, sparse codes", *others]
+    profile = run.table("profile", **labels).set_index("group")
     first = table[table["encoder"] == "ridge, sparse codes"].set_index("group")
     np.testing.assert_allclose(first["r"], profile["r"].reindex(first.index))  # the method's scores are its first row
     assert (table.groupby("encoder")["n_parameters"].first() > 0).all()
-    path = Path(run.path("baselines", subject="01", model="pixels", method="sparse"))
-    (quality,) = load_sidecar(path)["details"]["dictionaries"]
+    (quality,) = load_sidecar(run.path("baselines", **labels))["details"]["dictionaries"]
     assert 0 < quality["unexplained"] < 1
     assert quality["n_active"] <= 2
     assert quality["random_same"] <= quality["same"] <= 1
-    page = run.page("sub-01")
-    assert "Sparse dictionaries" in page
-    assert "alike over starts" in page
-    assert "dictionary of 12 atoms" in page
+    for part in ("Sparse dictionaries", "alike over starts", "dictionary of 12 atoms"):
+        assert part in run.page("sub-01")

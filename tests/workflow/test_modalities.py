@@ -9,44 +9,31 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import draw_page, run_all, run_step
+from jobs import asked, config_of, draw_page, reruns, run_all, run_step
 from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 from seeded.recorded import Record, Stage
 
 from brainalign.arrays import Arrays
-from brainalign.config import Config, load_config
 from brainalign.decoding import SharedSpace, Trials
 from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines.decode import decode_modalities
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.report.kit import number
-from brainalign.study import parse
 from brainalign.workflow import Run
 
+PIXELS = {"pixels": {"extractor": "pixels", "image_size": 4}}
 OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": True}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the three stages; return the folder of the dataset."""
     folder = tmp_path_factory.mktemp("modalities")
     sizes = {"n_train": 60, "n_images": 1, "n_test": 20, "snr": 4, "subjects": {"eeg": 2, "fmri": 2}}
-    content = {
-        "name": "small", "title": "A <mine> study", "citation": {"text": "c"}, "licence": "l",
-        "source": "s", "simulate": {"world": "modalities"} | sizes,
-    }  # fmt: skip
+    content = {"name": "small", "title": "A <mine> study", "simulate": {"world": "modalities"} | sizes}
     (folder / "small.yaml").write_text(yaml.safe_dump(content))
-    config = {
-        "results": str(folder / "results"),
-        "datasets": {"small": {"descriptor": str(folder / "small.yaml")}},
-        "models": {"pixels": {"extractor": "pixels"}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "decode_modalities": OPTIONS,
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    settings = load_config(folder / "config.yaml")
+    settings = config_of(folder / "small.yaml", models=PIXELS, decode_modalities=OPTIONS)
     run_all(settings, "prepare_modalities", "decode_modalities")
     assert draw_page(settings, "small") == 0
     return folder / "results" / "small"
@@ -60,15 +47,12 @@ def test_the_table_holds_every_decoder_and_direction(results: Path) -> None:
     assert joint[("modalities", "eeg")].item() > 0.5
     nulls = table[table["decoder"].isin(["shuffled", "noise", "noise at test"]) & (table["kind"] == "image")]
     assert (nulls["value"] < nulls["chance"] + 4 * nulls["null_sd"]).all()
-
-
-def test_the_fitted_space_can_be_loaded(results: Path) -> None:
     space = SharedSpace.load(results / "group" / "modalities" / "weights.safetensors")
     signals = np.load(results / "raw" / "fmri" / "fmri01.npy")[:2]
     assert space.embed("fmri", signals, ["fmri01"] * 2).shape == (2, 48)
 
 
-def test_geometry_is_that_of_the_images_and_repeats_help(results: Path) -> None:
+def test_geometry_is_that_of_the_images(results: Path) -> None:
     geometry = load(results / "group" / "modalities" / "spacegeometry.parquet", pd.DataFrame)
     joint = geometry[geometry["decoder"] == "joint"].set_index("source")
     assert (joint["r"] > joint["null_high"]).all()
@@ -83,11 +67,6 @@ def test_geometry_is_that_of_the_images_and_repeats_help(results: Path) -> None:
     expected = spearmanr(pdist(found[0], "correlation"), pdist(images, "correlation"))[0]
     assert joint.loc["fused", "r"] == pytest.approx(expected, abs=1e-6)
     assert (geometry["null_mean"].abs() < 0.1).all()
-    curve = load(results / "group" / "modalities" / "spacecurve.parquet", pd.DataFrame)
-    for _, part in curve[curve["measure"] == "top-1"].groupby("modality"):
-        ordered = part.sort_values("n_averaged")["value"].to_numpy()
-        assert ordered[-1] >= ordered[0]
-        assert ordered[-1] > 0.3  # chance .05
 
 
 def test_the_page_says_what_was_found(results: Path) -> None:
@@ -161,16 +140,14 @@ def test_a_small_study_is_decoded_as_it_was(tmp_path: Path) -> None:
 
 def test_a_finished_study_did_not_fail(results: Path) -> None:
     """Of recordings in files as of simulated ones: the digests of what was read are known."""
-    run = Run(load_config(results.parent.parent / "config.yaml"))
+    run = Run(config_of(results.parent.parent / "small.yaml", models=PIXELS, decode_modalities=OPTIONS))
     assert failures_of(run, "small", "") == []
     path = results / "raw" / "fmri" / "fmri01_trials.csv"
     text = path.read_text()
     path.write_text(text + "\n")
     try:
-        assert [failure.stage for failure in failures_of(run, "small", "")] == [
-            "prepare_modalities",
-            "decode_modalities",
-        ]
+        stages = [failure.stage for failure in failures_of(run, "small", "")]
+        assert stages == ["prepare_modalities", "decode_modalities"]
     finally:
         path.write_text(text)
 
@@ -203,10 +180,7 @@ def write_things(folder: Path) -> Path:
         content["times"] = np.linspace(0, 0.19, 20)
         np.save(folder / "eeg2" / "sub-01" / f"preprocessed_eeg_{partition}.npy", content, allow_pickle=True)
     eeg = {"format": "things_eeg2", "modality": "eeg", "folder": "eeg2", "images": "images", "participants": ["01"]}
-    study = {
-        "name": "things", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
-        "stimuli": "stimuli.csv", "recordings": {"all": eeg | {"trust_pickle": True}},
-    }  # fmt: skip
+    study = {"name": "things", "stimuli": "stimuli.csv", "recordings": {"all": eeg | {"trust_pickle": True}}}
     (folder / "things.yaml").write_text(yaml.safe_dump(study))
     return folder / "things.yaml"
 
@@ -215,14 +189,9 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     """Epochs as THINGS-EEG2 pickles them, and features of a network as the vectors of images."""
     descriptor = write_things(tmp_path)
     place = tmp_path / "results" / "things" / "group" / "modalities"
-    content = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"things": {"descriptor": str(descriptor), "models": ["pixels"]}},
-        "models": {"pixels": {"extractor": "pixels", "image_size": 4}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "decode_modalities": OPTIONS | {"beside": ["shuffled"], "model": "pixels"},
-    }
-    config = parse(Config, content, "test")
+    options = OPTIONS | {"beside": ["shuffled"], "model": "pixels"}
+    datasets = {"things": {"descriptor": str(descriptor), "models": ["pixels"]}}
+    config = config_of(descriptor, datasets=datasets, models=PIXELS, decode_modalities=options)
     run_all(config, "prepare_modalities", "extract", "decode_modalities")
     found = load(place / "spaceretrieval.parquet", pd.DataFrame)
     image = found[(found["kind"] == "image") & (found["measure"] == "top-1")].set_index("decoder")
@@ -238,6 +207,12 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     page = (tmp_path / "results" / "things" / "group.html").read_text()
     assert f"find {number(low.loc['top-1', 'value'])} (chance .083) where the joint space finds" in page
     assert ">low level<" in page
+    recorded, image = tmp_path / "eeg2" / "sub-01" / "preprocessed_eeg_training.npy", next(tmp_path.rglob("*_a.png"))
+    decoded = {"prepare_modalities": 1, "decode_modalities": 1, "report_group": 1}
+    known = asked(config)
+    assert reruns(known, config, recorded) == decoded
+    Image.new("RGB", (16, 16), "white").save(image)
+    assert reruns(known, config) == decoded | {"extract": 1}
     # With the properties of other images nothing is found.
     path = place / "modalities.safetensors"
     arrays = dict(load(path, Arrays))
@@ -250,50 +225,17 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     assert low["p"].min() > 0.05
 
 
-def test_a_changed_image_reruns_what_reads_it(make_checkout) -> None:
-    checkout = make_checkout("things")
-    write_things(checkout.root)
-    config = {
-        "results": "results",
-        "datasets": {"things": {"descriptor": "things.yaml", "models": ["pixels"]}},
-        "models": {"pixels": {"extractor": "pixels", "image_size": 4}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "decode_modalities": OPTIONS | {"model": "pixels"},
-    }
-    (checkout.root / "things-study.yaml").write_text(yaml.safe_dump(config))
-    checkout.snakemake("things-study.yaml", "--cores", "1", "--until", "prepare_modalities", "extract")
-    assert not {"prepare_modalities", "extract"} & checkout.jobs("things-study.yaml").keys()
-    recorded = checkout.root / "eeg2" / "sub-01" / "preprocessed_eeg_training.npy"
-    recorded.write_bytes(recorded.read_bytes() + b" ")
-    assert {"prepare_modalities", "extract"} & checkout.jobs("things-study.yaml").keys() == {"prepare_modalities"}
-    path = pd.read_csv(checkout.root / "stimuli.csv")["path"][0]
-    Image.new("RGB", (16, 16), "white").save(checkout.root / path)
-    assert {"prepare_modalities", "extract"} <= checkout.jobs("things-study.yaml").keys()
-
-
 def test_a_table_may_name_images_that_are_elsewhere(tmp_path: Path, results: Path) -> None:
-    raw = results / "raw"
-    table = pd.read_csv(raw / "stimuli.csv", dtype=str)
-    for file in ("vectors.npy", "fmri/fmri01.npy"):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        shutil.copy(raw / file, tmp_path / file)
-    trials = next((raw / "fmri").glob("fmri01*.csv"))
-    shutil.copy(trials, tmp_path / "fmri" / trials.name)
-    table.assign(path=[f"elsewhere/{name}.png" for name in table["stimulus_id"]]).to_csv(
-        tmp_path / "stimuli.csv", index=False
-    )
-    files = {"modality": "fmri", "signals": "fmri/fmri01.npy", "trials": f"fmri/{trials.name}"}
-    content = {
-        "name": "away", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
-        "stimuli": "stimuli.csv", "vectors": "vectors.npy", "recordings": {"fmri01": files | {"format": "arrays"}},
-    }  # fmt: skip
+    shutil.copytree(results / "raw", tmp_path, dirs_exist_ok=True)
+    table = pd.read_csv(tmp_path / "stimuli.csv", dtype=str)
+    table["path"] = "elsewhere/" + table["stimulus_id"] + ".png"
+    table.to_csv(tmp_path / "stimuli.csv", index=False)
+    (trials,) = (tmp_path / "fmri").glob("fmri01*.csv")
+    files = {"modality": "fmri", "signals": "fmri/fmri01.npy", "trials": f"fmri/{trials.name}", "format": "arrays"}
+    content = {"name": "away", "stimuli": "stimuli.csv", "vectors": "vectors.npy", "recordings": {"fmri01": files}}
     (tmp_path / "away.yaml").write_text(yaml.safe_dump(content))
     outputs = {name: tmp_path / f"{name}.parquet" for name in ("modalitytrials", "modalitystimuli")}
     outputs["modalities"] = tmp_path / "modalities.safetensors"
-    assert (
-        run_step(
-            "prepare_modalities", inputs={"descriptor": tmp_path / "away.yaml", "folder": tmp_path}, outputs=outputs
-        )
-        == 0
-    )
-    assert set(load(tmp_path / "modalities.safetensors", Arrays)) == {"fmri", "image vectors"}
+    inputs = {"descriptor": tmp_path / "away.yaml", "folder": tmp_path}
+    assert run_step("prepare_modalities", inputs=inputs, outputs=outputs) == 0
+    assert set(load(outputs["modalities"], Arrays)) == {"fmri", "image vectors"}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import draw_page, run_all, run_step
+from jobs import config_of, draw_page, run_all, run_step
 from refusals import refused
 from seeded.recorded import Record, Stage
 from sklearn.decomposition import PCA
@@ -19,79 +19,40 @@ from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.decode import decode_series
-from brainalign.study import parse
 from brainalign.workflow import group_report_path, jobs
 
 OUTPUTS = ("maskedmodel", "filled", "filledtraces", "regionnetworks", "regionmap", "personscores")
-OPTIONS = {
-    "model": {"n_steps": 30, "width": 16, "hidden_width": 32},
-    "lags": [0, 3],
-    "halves": 1,
-    "nulls": ["regions shifted"],
-    "ablations": ["no masking"],
-    "repeats": 1,
-    "permutations": 19,
-    "draws": 200,
-    "network_permutations": 19,
-    "traces": 2,
-}
+OPTIONS: dict[str, object] = {"model": {"n_steps": 30, "width": 16, "hidden_width": 32}, "lags": [0, 3], "halves": 1}
+OPTIONS |= {"nulls": ["regions shifted"], "ablations": ["no masking"], "repeats": 1, "traces": 2}
+OPTIONS |= {"permutations": 19, "draws": 200, "network_permutations": 19}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Config]:
-    """Run prepare and decode in this process."""
     folder = tmp_path_factory.mktemp("series")
     descriptor = folder / "rest.yaml"
-    content = {
-        "name": "rest",
-        "title": "Rest <of> 16",
-        "citation": {"text": "Nobody (2026)."},
-        "licence": "CC0",
-        "source": "tests",
-        "simulate": {
-            "world": "roi_series",
-            "n_subjects": 16,
-            "n_frames": 160,
-            "regions_per_network": 4,
-            "state_strength": 0.7,
-            "labels": ["trait", "state"],
-        },
-    }
-    descriptor.write_text(yaml.safe_dump(content))
-    results = folder / "results"
-    settings = {
-        "results": str(results),
-        "datasets": {"rest": {"descriptor": str(descriptor)}},
-        "models": {"random": {"extractor": "random", "n_features": 12}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "decode_series": OPTIONS,
-        "confidence": 0.9,
-    }
-    paths = {name: artifact_path(results, "rest", name) for name in ("series", "people", *OUTPUTS)}
-    config = parse(Config, settings, "test")
+    world = {"world": "roi_series", "n_subjects": 16, "n_frames": 160, "regions_per_network": 4}
+    world |= {"state_strength": 0.7, "labels": ["trait", "state"]}
+    descriptor.write_text(yaml.safe_dump({"name": "rest", "title": "Rest <of> 16", "simulate": world}))
+    models = {"random": {"extractor": "random", "n_features": 12}}
+    config = config_of(descriptor, models=models, decode_series=OPTIONS, confidence=0.9)
+    paths = {name: artifact_path(config.results, "rest", name) for name in ("series", "people", *OUTPUTS)}
+    assert [job.stage for job in jobs(config)] == ["prepare_series", "decode_series", "report_group"]
     run_all(config, "prepare_series", "decode_series")
     return paths, config
 
 
 def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
     filled = load(study[0]["filled"], pd.DataFrame)
-    kinds = filled.drop_duplicates("name").set_index("name")["kind"].to_dict()
-    assert kinds == {
-        "masked model": "model",
-        "instantaneous Gaussian": "baseline",
-        "lagged Gaussian": "baseline",
-        "regions shifted": "null",
-        "no masking": "ablation",
-    }
+    kinds = filled.drop_duplicates("name").set_index("name")["kind"]
+    assert kinds.tolist() == ["model", "baseline", "baseline", "null", "ablation"]
     by = filled[(filled["network"] == "") & (filled["hidden"] == "half of the regions")].set_index("name")["r2"]
     assert by["instantaneous Gaussian"] > 0.1
     assert by["regions shifted"] <= 0.02
     scores = load(study[0]["personscores"], pd.DataFrame)
-    assert scores.groupby("label")["kind"].first().to_dict() == {"trait": "trait", "state": "state"}
     states = scores[(scores["label"] == "state") & (scores["name"] == "correlation")].iloc[0]
     assert states["score"] > 0.75
-    assert states["n_rows"] == 32
-    assert set(scores["n_people"]) == {16}
+    assert (states["n_rows"], states["n_people"]) == (32, 16)
 
 
 def test_a_small_study_is_decoded_as_it_was() -> None:
@@ -130,19 +91,11 @@ def test_the_saved_weights_are_the_model(study) -> None:
 
 
 def test_the_page_says_what_was_found_and_escapes_what_came_from_data(study) -> None:
-    config = study[1]
+    config, about = study[1], load_sidecar(study[0]["maskedmodel"])["details"]
     assert draw_page(config, "rest") == 0
     page = group_report_path(config.results, "rest").read_text()
-    for words in (
-        "masked model",
-        "lagged Gaussian",
-        "regions shifted",
-        "no masking",
-        "latent connectivity",
-        "adjusted",
-    ):
-        assert words in page
-    about = load_sidecar(study[0]["maskedmodel"])["details"]
+    for name in (*about["steps"], "lagged Gaussian", "latent connectivity", "adjusted"):
+        assert name in page
     assert about["steps"] == {"masked model": 30, "regions shifted": 30, "no masking": 30}
     assert set(about["converged"].values()) == {False}  # 30 steps are the most there are
     assert page.index("Not converged") < page.index("explains")
@@ -152,10 +105,6 @@ def test_the_page_says_what_was_found_and_escapes_what_came_from_data(study) -> 
     assert "Rest &lt;of&gt; 16" in page
     assert "Rest <of> 16" not in page
     assert len(page) < 3_000_000
-
-
-def test_three_jobs_are_planned(study) -> None:
-    assert [job.stage for job in jobs(study[1])] == ["prepare_series", "decode_series", "report_group"]
 
 
 def test_splits_are_of_people_and_all_or_none_are_given() -> None:
