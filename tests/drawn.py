@@ -7,11 +7,13 @@ The readers return numbers as they are drawn, so that a test can hold them again
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
@@ -163,15 +165,34 @@ def ticks(ax: Axes, axis: str = "x") -> dict[float, str]:
 
 def over(ax: Axes, marks: list[Point], axis: str = "x") -> dict[str, list[float]]:
     """Return the values of marks by the label that stands nearest, in the order of their places there."""
-    labels = ticks(ax, axis)
-    places = np.array(list(labels))
     found: dict[str, list[tuple[float, float]]] = {}
     for mark in marks:
         at, value = (mark.x, mark.y) if axis == "x" else (mark.y, mark.x)
-        near = float(places[np.abs(places - at).argmin()])
-        assert abs(near - at) < 0.5, f"{mark} stands over no label of {list(labels.values())}"
-        found.setdefault(labels[near], []).append((at, value))
+        found.setdefault(_label_at(ax, axis, at), []).append((at, value))
     return {label: [value for _, value in sorted(pairs)] for label, pairs in found.items()}
+
+
+def _label_at(ax: Axes, axis: str, at: float) -> str:
+    labels = ticks(ax, axis)
+    place = min(labels, key=lambda place: abs(place - at))
+    assert abs(place - at) < 0.5, f"what is at {at} stands over no label of {list(labels.values())}"
+    return labels[place]
+
+
+def scored(ax: Axes, names: dict[str, str]) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Return value and ends of the interval of every mark, by the label it stands over and the name of its colour."""
+    found = {}
+    for name, colour in names.items():
+        ends = {round(x, 6): (low, high) for x, low, x2, high in spans(ax, colour) if x == x2}
+        for mark in points(ax, colour=colour):
+            found[_label_at(ax, "x", mark.x), name] = (mark.y, *ends.get(round(mark.x, 6), ()))
+    return found
+
+
+def near(table: pd.DataFrame) -> dict[Hashable, object]:
+    """Return the rows of a table by its index, as `scored` returns what is drawn."""
+    rows = zip(table.index, table.to_numpy(dtype=float), strict=True)
+    return {key: pytest.approx(tuple(row[np.isfinite(row)])) for key, row in rows}
 
 
 def lengths(ax: Axes, axis: str = "x") -> dict[str, list[tuple[float, float]]]:
@@ -179,10 +200,8 @@ def lengths(ax: Axes, axis: str = "x") -> dict[str, list[tuple[float, float]]]:
     middle = (lambda bar: (bar.x + bar.x2) / 2) if axis == "x" else (lambda bar: (bar.y + bar.y2) / 2)
     found: dict[str, list[tuple[float, float]]] = {}
     for bar in sorted(bars(ax), key=middle):
-        labels = ticks(ax, axis)
-        near = min(labels, key=lambda place: abs(place - middle(bar)))
-        assert abs(near - middle(bar)) < 0.5, f"{bar} stands over no label of {list(labels.values())}"
-        found.setdefault(labels[near], []).append((bar.y, bar.y2) if axis == "x" else (bar.x, bar.x2))
+        ends = (bar.y, bar.y2) if axis == "x" else (bar.x, bar.x2)
+        found.setdefault(_label_at(ax, axis, middle(bar)), []).append(ends)
     return found
 
 

@@ -6,11 +6,8 @@ import gc
 
 import nibabel
 import numpy as np
-import pandas as pd
 import pytest
-from drawn import panels
 
-from brainalign.report import topomaps
 from brainalign.report.kit import draw_map, slice_positions
 
 
@@ -34,14 +31,3 @@ def test_slices_are_drawn_and_nothing_stays_frozen(monkeypatch: pytest.MonkeyPat
     with pytest.raises(TypeError, match="dimension"):
         draw_map(image(values), image(inside), image(values[0]), label="r", vmax=1.0, diverging=False)
     assert gc.get_freeze_count() == 0
-
-
-def test_a_moment_is_drawn_once() -> None:
-    """Two times that are asked for may be nearest to one sample."""
-    names = [f"s{k}" for k in range(8)]
-    places = pd.DataFrame(np.random.default_rng(0).normal(size=(8, 3)), columns=["x_mm", "y_mm", "z_mm"])
-    places = 90 * places.abs().mul([1, -1, 1]).div(np.linalg.norm(places, axis=1), axis=0)
-    targets = places.assign(target_id=names, sensor_type="eeg", x_mm=places["x_mm"] * np.tile([1, -1], 4))
-    scores = pd.DataFrame({"target_id": names * 2, "time_s": np.repeat([0.0, 0.1], 8), "r": 0.1, "significant": False})
-    figure = topomaps(scores, targets, [0.09, 0.11, 0.0], label="r")
-    assert [ax.get_title() for ax in panels(figure)] == ["100 ms", "0 ms"]

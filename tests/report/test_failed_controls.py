@@ -9,8 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
+from pages import ABOUT, RECORD, image_study, page_of, study
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config
@@ -27,7 +29,6 @@ from brainalign.report import (
     TextMaterial,
     failed_identification,
     kit,
-    render_page,
 )
 from brainalign.report.geometry_sections import UNSEEN
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
@@ -42,29 +43,15 @@ from brainalign.report.pages import rdms as rdm_page
 from brainalign.report.pages import sentences as text_page
 from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding
-from brainalign.study import BlockFiles, Split, Study, parse
+from brainalign.study import BlockFiles, Split, Study
 
-ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
-NET = {"extractor": "efficientnet"}
-TWIN = NET | {"weights": "random", "n_draws": 3}
-RECORD = dict.fromkeys(
-    ("stage", "created", "seed", "device", "wall_time_s", "peak_memory_mb", "settings", "inputs"), ""
-)
-RECORD |= {"library": {"digest": "0" * 64}, "files": {"rdm.json": {"sha256": "0" * 64}}}
+TWIN = {"extractor": "efficientnet", "weights": "random", "n_draws": 3}
+MODELS = {"net": {"extractor": "efficientnet"}, "twin": TWIN}
 Make = Callable[[bool, pytest.MonkeyPatch], str]
 
 
-def config(**changes: object) -> Config:
-    content = {
-        "datasets": {"study": {"descriptor": "study.yaml"}},
-        "models": {"net": NET, "twin": TWIN},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    }
-    return parse(Config, content | changes, "test")
-
-
-def descriptor(**content: object) -> Any:
-    return parse(Study, ABOUT | content, "test")
+def config(**content: object) -> Config:
+    return pages.config(**{"models": MODELS} | content)
 
 
 def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
@@ -103,16 +90,13 @@ def decoded(fails: bool) -> DecodedTimes:
 
 def recordings(fails: bool, patch: pytest.MonkeyPatch) -> str:
     files = {"1": {"format": "epochs", "epochs": ["a-epo.fif"]}}
-    study = descriptor(recordings=files)
-    material = SubjectMaterial(config(), "study", study, "1", decoded=decoded(fails))
-    return render_page(material, [recordings_page.recordings_chapter(material)])
+    material = SubjectMaterial(config(), "study", study(recordings=files), "1", decoded=decoded(fails))
+    return page_of(material, recordings_page.recordings_chapter(material))
 
 
 def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     patch.setattr(image_page, "image_sections", lambda _: [])
-    study = descriptor(stimuli="s.tsv", folder=".", splits={"shared": {"column": "set", "value": "x"}},
-        recordings={"02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}},
-    )  # fmt: skip
+    of = image_study(recordings={"02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}})
     profile = pd.DataFrame({"layer": ["a"], "group": "reliable targets", "null_mean": 0.0, "null_high": 0.02})
     profile = profile.assign(control_r=0.2 if fails else 0.01)
     clusters = pd.DataFrame({"layer": "a", "p": 0.01, "start": [-0.08 if fails else 0.1], "stop": -0.02, "mass": 9.0})
@@ -122,7 +106,7 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     words = pd.DataFrame({"space": ["grounded", "shuffled"], "measure": "top-1", "value": 0.2, "chance": 0.1})
     words = words.assign(p=[0.01, 0.01 if fails else 0.5], low=[0.15, 0.15 if fails else 0.05])
     material = ImageMaterial(
-        config(), "study", study, "02", encodings={("net", "ridge"): ImageEncoding(scores, profile, empty, clusters)},
+        config(), "study", of, "02", encodings={("net", "ridge"): ImageEncoding(scores, profile, empty, clusters)},
         decoded=decoded(fails), captions={"captions": empty, "captionscores": captions},
         grounding={"groundedscores": words},
     )  # fmt: skip
@@ -130,18 +114,18 @@ def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
     pair = {"model_a": "net", "model_b": "twin", "method_a": "ridge", "method_b": "ridge", "difference": -0.1}
     pair |= {"low": -0.15, "high": -0.05, "p": 0.01 if fails else 0.3}
     material.differences = pd.DataFrame([pair])
-    return render_page(material, [image_page.images_chapter(material)])
+    return page_of(material, image_page.images_chapter(material))
 
 
 def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     models = {"a": {"extractor": "onehot"}, "noise": {"extractor": "random", "n_features": 4, "n_draws": 9}}
     stimuli = {name: {"wordings": [name]} for name in "abcd"}
-    study = Study.model_construct(
+    of = Study.model_construct(
         **ABOUT, stimuli=stimuli, splits={"pairs": Split(leave_out="stimulus", size=2)}, notes=(),
         recordings={"1": BlockFiles.model_construct(format="nifti")},
     )  # fmt: skip
-    study = study.model_copy(update={"citation": descriptor(**RDMS).citation})
-    material = Material(config(models=models), "study", study, "1")
+    of = of.model_copy(update={"citation": study(**RDMS).citation})
+    material = Material(config(models=models), "study", of, "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     material.encodings["a", "ridge"] = Encoding(scores, scores, scores)
     row = {"model": "a", "method": "ridge", "split": "pairs", "layer": "l", "quantity": "pair matching", "value": 0.8}
@@ -149,9 +133,9 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     row |= {"low": 0.7, "high": 0.9, "n": 28}
     drawn = row | {"model": "noise", "layer": "all", "p": np.nan, "n": 9, "value": 0.7 if fails else 0.55}
     material.summary = pd.DataFrame([row, drawn])
-    for module, name in ((kit, "findings"), (blocks_page, "SECTIONS")):
-        patch.setattr(module, name, [] if name == "SECTIONS" else lambda _: [])
-    return render_page(material, [blocks_page.blocks_chapter(material)])
+    patch.setattr(kit, "findings", lambda _: [])
+    patch.setattr(blocks_page, "SECTIONS", [])
+    return page_of(material, blocks_page.blocks_chapter(material))
 
 
 RDMS = {"recordings": {"human": {"format": "kriegeskorte92", "description": "judgements"}}}
@@ -163,12 +147,11 @@ def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
     row |= dict.fromkeys(("low", "high", "ceiling_low", "ceiling_high", "group_score"), 0.3)
     twin = {"reference": "human", "model": "twin", "layer": "a", "kind": "random weights", "n": 3, "sd": 0.01}
     twin |= {"mean": 0.31 if fails else 0.1, "group_mean": 0.1, "group_sd": 0.01}
-    sidecars = {"rdm.json": RECORD | {"details": {"categories": []}}}
-    table = pd.DataFrame([row, twin])
-    study = descriptor(**RDMS)
-    tables = {"comparison": table, "differences": pd.DataFrame()}
-    material = StudyMaterial(config(), "study", study, tables=tables, arrays={"rdm": Arrays()}, sidecars=sidecars)
-    return render_page(material, [rdm_page.rdms_chapter(material)])
+    sidecar = RECORD | {"files": {"rdm.json": {"sha256": "0" * 64}}, "details": {"categories": []}}
+    tables = {"comparison": pd.DataFrame([row, twin]), "differences": pd.DataFrame()}
+    more = {"tables": tables, "arrays": {"rdm": Arrays()}, "sidecars": {"rdm.json": sidecar}}
+    material = StudyMaterial(config(), "study", study(**RDMS), **more)
+    return page_of(material, rdm_page.rdms_chapter(material))
 
 
 def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -182,12 +165,11 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
         pd.DataFrame({"subject": ["1"]}), pd.DataFrame([pair]), controls=["twin"],
         failed_controls=failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),
     )  # fmt: skip
-    return render_page(StudyMaterial(config(), "study", SimpleNamespace(title="A study")), [chapter])
+    return page_of(StudyMaterial(config(), "study", SimpleNamespace(title="A study")), chapter)
 
 
 def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
-    drawing = ("retrieval_section", "sentence_section", "data_section")
-    without_drawing(patch, text_page, *drawing)
+    without_drawing(patch, text_page, "retrieval_section", "sentence_section", "data_section")
     for name in ("control_sections", "label_section", "relevance_section", "_methods", "_cards"):
         patch.setattr(text_page, name, lambda *_: [])
     kinds = [("brain", "brain", 0.4, 0.001), ("brain", "noise", 0.02, 0.5), ("brain", "time-reversed", 0.3, 0.001)]
@@ -199,11 +181,11 @@ def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
     left = pd.DataFrame({"block": range(3), "measure": "top-1", "value": 0.1, "chance": 0.09, "neighbours": 0.1})
     details = {"not_excluded": {"top-1": ["trial index", "neighbours in time"] if fails else []}}
     details |= {"blocks_fail": ["top-1"] * fails, "uses_brain": {"top-1": not fails}, "verdict": {"top-1": ["Said."]}}
-    study = descriptor(simulate={"world": "eeg_text"})
+    of = study(simulate={"world": "eeg_text"})
     models = {"minilm": {"extractor": "sentence", "weights": "x"}}
-    material = TextMaterial(config(models=models), "study", study, said={"ridge": details})
+    material = TextMaterial(config(models=models), "study", of, said={"ridge": details})
     material.decoders["ridge"] = {"controls": controls, "nuisances": nuisances, "leftblocks": left}
-    return render_page(material, [text_page.text_chapter(material)])
+    return page_of(material, text_page.text_chapter(material))
 
 
 def modalities(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -215,9 +197,9 @@ def modalities(fails: bool, patch: pytest.MonkeyPatch) -> str:
         kind="image", query="eeg", gallery="image", measure="top-1", chance=0.02, null_mean=0.02, null_sd=0.01,
         n_gallery=50,
     )  # fmt: skip
-    study = descriptor(simulate={"world": "modalities"})
-    material = StudyMaterial(config(), "study", study, tables={"spaceretrieval": table})
-    return render_page(material, [modalities_page.modalities_chapter(material)])
+    of = study(simulate={"world": "modalities"})
+    material = StudyMaterial(config(), "study", of, tables={"spaceretrieval": table})
+    return page_of(material, modalities_page.modalities_chapter(material))
 
 
 def series(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -227,9 +209,9 @@ def series(fails: bool, patch: pytest.MonkeyPatch) -> str:
     rows = [("masked model", "model", 0.3), ("regions shifted", "null", 0.1 if fails else 0.001)]
     rows.append(("frames permuted", "null", 0.2))  # keeps what regions share at a moment: no null for these
     filled = pd.DataFrame(rows, columns=["name", "kind", "r2"]).assign(hidden="random halves", network="")
-    study = descriptor(simulate={"world": "roi_series"})
-    material = StudyMaterial(config(), "study", study, tables={"filled": filled})
-    return render_page(material, [series_page.series_chapter(material)])
+    of = study(simulate={"world": "roi_series"})
+    material = StudyMaterial(config(), "study", of, tables={"filled": filled})
+    return page_of(material, series_page.series_chapter(material))
 
 
 def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
@@ -237,57 +219,44 @@ def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
     for name in ("_findings", "_cards"):
         patch.setattr(concepts_page, name, lambda _: [])
     rows = [("unaligned", 0.5, np.nan), ("aligned", 0.6, 0.1), ("shuffled choices", 0.61 if fails else 0.5, np.nan)]
-    scores = pd.DataFrame(rows, columns=["control", "accuracy", "gain"]).assign(
-        model="net", layer="a", split=UNSEEN, level="all", gain_se=0.02
-    )
-    study = descriptor(stimuli="o.txt", recordings={"us": {"format": "triplets", "triplets": ["t.txt"]}})
-    tables = {concepts_page.ALIGNMENT_TABLES[0]: scores}
-    material = StudyMaterial(config(), "study", study, tables=tables)
-    return render_page(material, [concepts_page.concepts_chapter(material)])
+    scores = pd.DataFrame(rows, columns=["control", "accuracy", "gain"])
+    scores = scores.assign(model="net", layer="a", split=UNSEEN, level="all", gain_se=0.02)
+    of = study(stimuli="o.txt", recordings={"us": {"format": "triplets", "triplets": ["t.txt"]}})
+    material = StudyMaterial(config(), "study", of, tables={concepts_page.ALIGNMENT_TABLES[0]: scores})
+    return page_of(material, concepts_page.concepts_chapter(material))
 
 
 def dynamics(fails: bool, patch: pytest.MonkeyPatch) -> str:
     without_drawing(patch, dynamics_page, "_data", "_following")
     rows = [("net", "mlp", "model", 0.6, 0.01), ("", "time alone", "control", 0.62 if fails else 0.2, 0.2)]
-    scores = pd.DataFrame(rows, columns=["network", "name", "role", "r_normalized", "p"]).assign(
-        region="front", epoch="occluded", n_neurons=5, n_dropped=0, null_mean=0.0, low=0.1, high=0.7
-    )
+    scores = pd.DataFrame(rows, columns=["network", "name", "role", "r_normalized", "p"])
+    scores = scores.assign(region="front", epoch="occluded", n_neurons=5, n_dropped=0, null_mean=0.0, low=0.1, high=0.7)
     folds = [scores.assign(fold=fold, r_normalized=scores["r_normalized"] + 0.001 * fold) for fold in range(8)]
-    study = descriptor(stimuli="v.npz", recordings={"1": {"format": "neural", "neural": "n.npy"}})
+    of = study(stimuli="v.npz", recordings={"1": {"format": "neural", "neural": "n.npy"}})
     tables = {"dynamics": scores, "dynamicsfolds": pd.concat(folds)}
-    material = StudyMaterial(config(), "study", study, "1", tables)
-    return render_page(material, [dynamics_page.dynamics_chapter(material)])
+    material = StudyMaterial(config(), "study", of, "1", tables)
+    return page_of(material, dynamics_page.dynamics_chapter(material))
 
 
 PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
     "recordings": (recordings, [("before the stimulus", ".578", "chance .500", "p = .0123")]),
-    "images": (
-        images,
-        [
-            ("before the stimulus", ".578", "p = .0123"),
-            ("exchanged between images", ".200", "limit .031"),
-            ("before the image", "p = .0100"),
-            ("Captions of other voxels", ".300"),
-            ("grounded in shuffled", ".200", "chance .100"),
-            ("Random weights, twin", ".100"),
-        ],
-    ),
+    "images": (images, [
+        ("before the stimulus", ".578", "p = .0123"), ("exchanged between images", ".200", "limit .031"),
+        ("before the image", "p = .0100"), ("Captions of other voxels", ".300"),
+        ("grounded in shuffled", ".200", "chance .100"), ("Random weights, twin", ".100"),
+    ]),
     "blocks": (blocks, [("after permuting", ".560", "chance .500"), ("random spaces", ".700", "limit .600")]),
     "rdms": (rdms, [("twin a, random weights", ".310")]),
     "groups": (groups, [("random weights, twin", ".100"), ("relabelling", ".300", "chance .250")]),
-    "sentences": (
-        sentences,
-        [
-            ("tested on pre-stimulus", ".300", "chance .020", "p = .0010", "limit .060"),
-            ("trial index alone", ".450", "neighbours in time"),
-            ("blocks of the session", ".100", "chance .090"),
-        ],
-    ),
+    "sentences": (sentences, [
+        ("tested on pre-stimulus", ".300", "chance .020", "p = .0010", "limit .060"),
+        ("trial index alone", ".450", "neighbours in time"), ("blocks of the session", ".100", "chance .090"),
+    ]),
     "modalities": (modalities, [("shuffled pairs", ".200", "limit .050"), ("Luminance", ".310")]),
     "series": (series, [("regions shifted", ".100", "limit .020")]),
     "concepts": (concepts, [("shuffled choices", ".610", "chance .333")]),
     "dynamics": (dynamics, [("time alone", ".620")]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", PAGES)
@@ -319,6 +288,6 @@ def test_figures_of_a_control_are_those_that_are_known() -> None:
 
 def test_what_comes_from_data_is_escaped_in_the_box() -> None:
     page = StudyMaterial(config(), "study", SimpleNamespace(title="t"))
-    html = render_page(page, [Chapter(failed_controls=[FailedControl("<img src=x>", 0.5, "<b>m</b>")])])
+    html = page_of(page, Chapter(failed_controls=[FailedControl("<img src=x>", 0.5, "<b>m</b>")]))
     assert "<img src=x>" not in html
     assert len(alarms(html)) == 1

@@ -8,16 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from markupsafe import escape
-from matplotlib.colors import to_hex
+from pages import BETAS, EVIL, check, config, image_study
 
-from brainalign.config import Config
 from brainalign.report import ImageEncoding, ImageMaterial
 from brainalign.report.encoding_sections import few_images_section
-from brainalign.report.kit import COLOURS, GREY
 from brainalign.statistics import RELIABLE
-from brainalign.study import Study, parse
 
-EVIL = "<img src=x onerror=alert(1)>"
 SIZES = (10, 50, 200)
 VALUES = {
     "in_context": (0.3, 0.5, 0.6),
@@ -29,7 +25,7 @@ VALUES = {
 LOW = {"empirical_bayes": (0.01, -0.01, -0.04), "ridge_pooled": (0.15, 0.05, 0.01)}
 
 
-def table(groups: tuple[str, ...] = ("FFA", EVIL, RELIABLE)) -> pd.DataFrame:
+def curve(groups: tuple[str, ...] = ("FFA", EVIL, RELIABLE)) -> pd.DataFrame:
     rows = []
     for group in groups:
         for method, values in VALUES.items():
@@ -44,51 +40,26 @@ def table(groups: tuple[str, ...] = ("FFA", EVIL, RELIABLE)) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(n_targets=120, ceiling=0.8, layer="a")
 
 
-ABOUT = {
-    "layers": {
-        "a": {
-            "n_features": 512,
-            "n_components": 32,
-            "n_parameters": 123_456,
-            "seconds": 81.0,
-            "variance": 0.91,
-            "loss": [0.3],
-            "fallbacks": [
-                {"seed": 0, "n_targets": 120, "group": EVIL, "in_context": 1.1, "empirical_bayes": 1.05, "ridge": 0.9}
-                | {"taken": "ridge"},
-                {
-                    "seed": 0,
-                    "n_targets": 120,
-                    "group": "FFA",
-                    "in_context": 0.7,
-                    "empirical_bayes": np.nan,
-                    "ridge": 0.8,
-                }
-                | {"taken": "in_context"},
-            ],
-            "seed_r": [0.41],
-            "n_context": 100,
-        }
-    },
-    "subjects": {"02": {"n_images": 900, "n_voxels": 4000}},
-    "n_images": 900,
+FELL_BACK = {"seed": 0, "n_targets": 120, "group": EVIL, "in_context": 1.1, "empirical_bayes": 1.05, "ridge": 0.9}
+KEPT = FELL_BACK | {"group": "FFA", "in_context": 0.7, "empirical_bayes": np.nan, "ridge": 0.8, "taken": "in_context"}
+LAYER = {
+    "n_features": 512,
+    "n_components": 32,
+    "n_parameters": 123_456,
+    "seconds": 81.0,
+    "variance": 0.91,
+    "loss": [0.3],
 }
+LAYER |= {"fallbacks": [FELL_BACK | {"taken": "ridge"}, KEPT], "seed_r": [0.41], "n_context": 100}
+ABOUT = {"layers": {"a": LAYER}, "subjects": {"02": {"n_images": 900, "n_voxels": 4000}}, "n_images": 900}
 
 
-def material(curve: pd.DataFrame, about: dict[str, Any] = ABOUT) -> ImageMaterial:
-    content = {
-        "datasets": {"scenes": {"descriptor": "scenes.yaml"}},
-        "models": {"net": {"extractor": "efficientnet"}},
-        "methods": {"few": {"encoder": "in_context"}},
-    }
-    betas = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    study = {"name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
-    study |= {"stimuli": "s.tsv", "recordings": {"01": betas, "02": betas}, "folder": "."}
-    study |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
+def material(found: pd.DataFrame, about: dict[str, Any] = ABOUT) -> ImageMaterial:
     empty = pd.DataFrame({"layer": ["a"]})
-    encoding = ImageEncoding(empty, empty, empty, empty, curve=curve)
-    config, descriptor = parse(Config, content, "config"), parse(Study, study, "descriptor")
-    made = ImageMaterial(config, "scenes", descriptor, "01", encodings={("net", "few"): encoding})
+    encoding = ImageEncoding(empty, empty, empty, empty, curve=found)
+    study = image_study(recordings={"01": BETAS, "02": BETAS})
+    settings = config(methods={"few": {"encoder": "in_context"}})
+    made = ImageMaterial(settings, "study", study, "01", encodings={("net", "few"): encoding})
     made.sidecars["sub-01_model-net_method-few_curve.parquet"] = {"details": about}
     return made
 
@@ -98,61 +69,59 @@ def text(section: Any) -> str:
 
 
 def test_superiority_is_claimed_where_the_interval_excludes_0() -> None:
-    found = text(few_images_section(material(table())))
-    assert "against empirical-Bayes ridge: ahead at 10; behind at 200; undecided at 50" in found
-    assert "against ridge, one penalty: ahead at 10, 50, 200" in found
-    assert "Better than both at 10." in found
-    tied = table().assign(low=-0.01, high=0.01)
+    found = text(few_images_section(material(curve())))
+    check(found, "against empirical-Bayes ridge: ahead at 10; behind at 200; undecided at 50")
+    check(found, "against ridge, one penalty: ahead at 10, 50, 200", "Better than both at 10.")
+    tied = curve().assign(low=-0.01, high=0.01)
     tied.loc[tied["method"] == "ridge_pooled", "low"] = 0.001
     found = text(few_images_section(material(tied)))
-    assert "against empirical-Bayes ridge: undecided at 10, 50, 200" in found
-    assert "It is not claimed to be better than both." in found
-    assert "Better than both" not in found
-    once = table().assign(low=np.nan, high=np.nan, se=np.nan)
+    check(found, "against empirical-Bayes ridge: undecided at 10, 50, 200")
+    check(found, "It is not claimed to be better than both.", unsaid=["Better than both"])
+    once = curve().assign(low=np.nan, high=np.nan, se=np.nan)
     assert "nothing can be said of differences; raise n_repeats" in text(few_images_section(material(once)))
 
 
+def first_paragraph(**differences: tuple[float, float, float]) -> str:
+    """Return what comes first where a method has another difference, with its interval."""
+    table = curve()
+    for method, values in differences.items():
+        table.loc[table["method"] == method, ["difference", "low", "high"]] = values
+    return few_images_section(material(table)).paragraphs[0]
+
+
 def test_a_simpler_method_that_is_ahead_comes_first() -> None:
-    first = few_images_section(material(table())).paragraphs[0]
+    first = first_paragraph()
     assert "200 (by .020, clear)" in first
     assert not {"10 (", "50 ("} & set(re.findall(r"\d+ \(", first))
-    better = table()
-    better.loc[better["method"] == "empirical_bayes", ["difference", "low", "high"]] = 0.1, 0.05, 0.15
-    assert "parameters" in few_images_section(material(better)).paragraphs[0]
-    behind = table()
-    behind.loc[behind["method"] == "ridge_pooled", ["difference", "low", "high"]] = -0.1, -0.3, 0.1
-    first = few_images_section(material(behind)).paragraphs[0]
-    assert "10 (by .100), 50 (by .100), 200 (by .100)" in first
-    unclear = table()  # -1e-11 where empirical Bayes was taken in its place is no difference
-    unclear.loc[unclear["method"] == "empirical_bayes", ["difference", "low", "high"]] = -1e-11, -2e-11, 2e-11
-    assert "parameters" in few_images_section(material(unclear)).paragraphs[0]
-    unclear.loc[unclear["method"] == "ridge_pooled", ["difference", "low", "high"]] = -0.1, -0.3, 0.1
-    assert few_images_section(material(unclear)).paragraphs[0].endswith("Nowhere does the interval exclude 0.")
+    assert "parameters" in first_paragraph(empirical_bayes=(0.1, 0.05, 0.15))
+    behind = (-0.1, -0.3, 0.1)
+    assert "10 (by .100), 50 (by .100), 200 (by .100)" in first_paragraph(ridge_pooled=behind)
+    none = (-1e-11, -2e-11, 2e-11)  # where empirical Bayes was taken in its place
+    assert "parameters" in first_paragraph(empirical_bayes=none)
+    unclear = first_paragraph(empirical_bayes=none, ridge_pooled=behind)
+    assert unclear.endswith("Nowhere does the interval exclude 0.")
 
 
 def test_what_it_rests_on_is_said() -> None:
-    section = few_images_section(material(table()))
+    section = few_images_section(material(curve()))
     found = text(section)
-    for part in (
-        "a network of 123,456 parameters (1 seed, 81 s of pre-training for layer a)",
-        "02 (4,000 voxels, 900 images), and on nothing of subject 01",
-        "32 principal components of 512 (91% of their variance)",
-        "of 100 training images of this subject",
-        "<td>1.100</td><td>1.050</td><td>.900</td><td>ridge (fell back)</td>",
-        "<td>.700</td><td>–</td><td>.800</td><td>in-context</td>",
-        "Dashed: noise ceiling.",
-    ):
-        assert part in found, part
+    check(found, "a network of 123,456 parameters (1 seed, 81 s of pre-training for layer a)")
+    check(
+        found, "02 (4,000 voxels, 900 images), and on nothing of subject 01", "of 100 training images of this subject"
+    )
+    check(found, "32 principal components of 512 (91% of their variance)")
+    check(found, "Dashed: noise ceiling.", str(escape(EVIL)))
+    check(found, "<td>1.100</td><td>1.050</td><td>.900</td><td>ridge (fell back)</td>")
+    check(found, "<td>.700</td><td>–</td><td>.800</td><td>in-context</td>")
     assert EVIL not in " ".join(map(str, section.blocks))
-    assert str(escape(EVIL)) in found
     assert [ax.get_title() for ax in section.panels[0].figure.axes] == ["FFA", EVIL]
-    several = {"layers": {"a": ABOUT["layers"]["a"] | {"seed_r": [0.4, 0.5]}}}
-    found = text(few_images_section(material(table(), ABOUT | several)))
+    several = {"layers": {"a": LAYER | {"seed_r": [0.4, 0.5]}}}
+    found = text(few_images_section(material(curve(), ABOUT | several)))
     assert "Single seeds: mean r .450 ± .071." in found
 
 
 def test_without_regions_all_targets_are_drawn() -> None:
-    section = few_images_section(material(table((RELIABLE,)).assign(ceiling=np.nan)))
+    section = few_images_section(material(curve((RELIABLE,)).assign(ceiling=np.nan)))
     assert [ax.get_title() for ax in section.panels[0].figure.axes] == [RELIABLE]
     assert "there is no noise ceiling" in text(section)
 
@@ -161,25 +130,14 @@ def test_nothing_is_drawn_where_nothing_was_done() -> None:
     assert few_images_section(material(pd.DataFrame())) is None
 
 
-def texts() -> pd.DataFrame:
+def test_texts_beyond_chance_are_named_and_no_others() -> None:
     words = ["face", EVIL, "$house$", "hand", "tree", "car"]
     rows = [(group, word, 1 - 0.2 * k) for group in ("FFA", EVIL) for k, word in enumerate(words)]
     table = pd.DataFrame(rows, columns=["group", "text", "selectivity"])
-    return table.assign(chance=np.where(table["group"] == "FFA", 0.7, 2.0))
-
-
-def test_texts_beyond_chance_are_named_and_no_others() -> None:
-    layers = {"layers": {"a": ABOUT["layers"]["a"] | {"texts": texts().to_dict("records")}}}
-    ((_, panel),) = (found.parts for found in few_images_section(material(table(), ABOUT | layers)).panels)
-    axes = panel.figure.axes
-    assert [ax.get_title() for ax in axes] == ["FFA", EVIL]
-    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["face", EVIL, "$house$", "hand", "tree"]
-    assert [to_hex(bar.get_facecolor()) for bar in axes[0].patches] == [COLOURS[0].lower()] * 2 + [GREY] * 3
-    assert [to_hex(bar.get_facecolor()) for bar in axes[1].patches] == [GREY] * 5
-    assert axes[0].get_xlim() == axes[1].get_xlim()
+    table = table.assign(chance=np.where(table["group"] == "FFA", 0.7, 2.0))
+    layers = {"layers": {"a": LAYER | {"texts": table.to_dict("records")}}}
+    ((_, panel),) = (found.parts for found in few_images_section(material(curve(), ABOUT | layers)).panels)
     found = str(panel.html)
-    assert f"<td>face (1.000), {escape(EVIL)} (.800)</td><td>.700</td>" in found
-    assert "<td>none</td><td>2.000</td>" in found
+    check(found, f"<td>face (1.000), {escape(EVIL)} (.800)</td><td>.700</td>", "<td>none</td><td>2.000</td>")
     assert EVIL not in found
-    assert panel.image.startswith("data:image/png")
     assert "of 6 asked about" in panel.caption

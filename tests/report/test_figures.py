@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from drawn import (
     legend,
     lengths,
     levels,
+    near,
     over,
     panels,
     points,
     problems_of,
+    scored,
     spans,
     ticks,
     words,
@@ -30,9 +33,10 @@ from drawn import (
 )  # fmt: skip
 from made import changing, made
 from matplotlib.figure import Figure
+from refusals import refused
 
 from brainalign import report
-from brainalign.report.encoding_sections import contest, encoders
+from brainalign.report.encoding_sections import contest, encoders, few_images
 from brainalign.report.geometry_sections import identification  # fmt: skip
 from brainalign.report.kit import canvas
 from brainalign.report.pages import blocks_figures as figures
@@ -42,7 +46,7 @@ approx = pytest.approx
 # Maps, drawn by other libraries, are held against their values beside the rest of what is tested of them.
 ELSEWHERE = {
     "test_brain_maps.py": ("target_maps", "draw_map"),
-    "test_layers_and_time.py": ("heads", "topomaps"),
+    "test_heads.py": ("heads", "topomaps"),
     "test_surface.py": ("surface", "flat_maps"),
 }
 
@@ -108,22 +112,16 @@ def test_folds_of_splits() -> None:
         for (name, fold), held in tested.items()
         for group in "cab"
     ]
-    figure = figures.split_matrix(pd.DataFrame(rows))
-    runs, pairs = panels(figure)
-    assert [ax.images[0].get_clim() for ax in (runs, pairs)] == [(0, 1.3)] * 2
-    assert list(ticks(runs).values()) == ["c", "a", "b"]
+    runs, pairs = panels(figures.split_matrix(pd.DataFrame(rows)))
     assert cells(runs).tolist() == [[0, 0, 1], [1, 0, 0]]
     assert cells(pairs).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
     assert (runs.get_title(), pairs.get_title()) == ("runs: 2 folds", "pairs: 3 folds")
 
 
 def test_many_groups_of_folds_keep_labels_at_their_place() -> None:
-    groups = [f"run_{k}" for k in range(25)]
-    rows = [{"name": n, "fold": 0, "group": g, "split": "test"} for n in "abc" for g in groups]
-    figure = figures.split_matrix(pd.DataFrame(rows))
-    assert len(panels(figure)) == 3
-    assert figure.get_size_inches() == approx([8.8, 6.4])
-    assert ticks(panels(figure)[0]) == {float(k): str(k) for k in range(0, 25, 2)}
+    rows = [{"name": n, "fold": 0, "group": f"run_{k}", "split": "test"} for n in "abc" for k in range(25)]
+    first, _, _ = panels(figures.split_matrix(pd.DataFrame(rows)))
+    assert ticks(first) == {float(k): str(k) for k in range(0, 25, 2)}
 
 
 MODELS = ["minilm", "wordings", "net", "onehot", "random", *(f"other{k}" for k in range(6))]
@@ -137,57 +135,34 @@ def test_identification_of_every_model_stands_over_its_method() -> None:
     classification = made({"model": ["logistic"]}, seed=2)
     figure = figures.identification_scores(rows.assign(chance=0.125), classification, MODELS)
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([7.6, 3.4])
     order = ["minilm", "wordings", "onehot", "random"]
     of = rows.set_index(["method", "model"])
-    expected = {m: [of.loc[(m, name), "value"] for name in order if (m, name) in of.index] for m in ("fixed", "ridge")}
-    assert over(ax, points(ax, "o")) == {key: approx(values) for key, values in expected.items()}
-    nulls = {
-        m: [of.loc[(m, name), "null_mean"] for name in order[:3] if (m, name) in of.index] for m in ("fixed", "ridge")
-    }
+    nulls = {m: [of.loc[(m, n), "null_mean"] for n in order[:3] if (m, n) in of.index] for m in ("fixed", "ridge")}
     assert over(ax, points(ax, "_")) == {key: approx(values) for key, values in nulls.items()}
     (logistic,) = points(ax, "D")
     assert (ticks(ax)[logistic.x], logistic.y) == ("logistic", classification["value"].iloc[0])
-    ends = {(round(x, 6), round(low, 6), round(high, 6)) for x, low, _, high in spans(ax)}
-    both = pd.concat([rows, classification])
-    assert {end[1:] for end in ends} == set(both[["low", "high"]].round(6).itertuples(index=False, name=None))
-    colours = legend(figure)
-    for name in order:
-        mine = over(ax, points(ax, "o", colours[name]))
-        beside = 0.16 * (order.index(name) - 1.5)
-        assert [m.x - round(m.x) for m in points(ax, "o", colours[name])] == approx([beside] * len(mine))
-        assert mine == {m: [approx(of.loc[(m, name), "value"])] for m in ("fixed", "ridge") if (m, name) in of.index}
+    assert scored(ax, {name: legend(figure)[name] for name in order}) == near(of[["value", "low", "high"]])
     assert levels(ax)["chance"] == [0.125]
-    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.6, approx(2.6)), (0, 1))
-    assert list(colours)[-1] == "permuted (mean)" or "permuted (mean)" in colours
 
 
 def test_identification_of_more_models_than_colours() -> None:
     rows = made({"model": MODELS, "method": ["ridge", "fixed"]}, "null_mean").assign(chance=0.1)
-    figure = figures.identification_scores(rows, made({"model": []}), MODELS)
-    (ax,) = panels(figure)
+    (ax,) = panels(figures.identification_scores(rows, made({"model": []}), MODELS))
     of = rows.set_index(["method", "model"])["value"]
     marks = [mark for mark in points(ax) if mark.marker != "_"]
     assert over(ax, marks) == {m: approx([of[m, name] for name in MODELS]) for m in ("ridge", "fixed")}
     assert len({(mark.colour, mark.marker) for mark in marks}) == len(MODELS)
-    assert sorted({round(mark.x - round(mark.x), 6) for mark in marks}) == approx(
-        [0.8 / 11 * (k - 5) for k in range(11)], abs=1e-5
-    )
 
 
 def test_permutation_histograms() -> None:
     null = np.array([0.1] * 3 + [0.2] * 5 + [0.4])
     (ax,) = panels(figures.null_histogram(null, 0.37, 0.125, "accuracy"))
-    assert ax.figure.get_size_inches() == approx([5.2, 2.6])
     assert sum(bar.y2 - bar.y for bar in bars(ax)) == len(null)
-    assert len(bars(ax)) == 30
     tallest = max(bars(ax), key=lambda bar: bar.y2)
     assert tallest.y2 == 5
     assert tallest.x - 1e-9 <= 0.2 <= tallest.x2 + 1e-9
     assert levels(ax, "x") == {"observed 0.370": [0.37], "chance 0.125": [0.125]}
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("accuracy", "of 9 permutations")
     (ax,) = panels(figures.ceiling_histogram(null, 0.15))
-    assert ax.figure.get_size_inches() == approx([4.4, 3.4])
     assert sum(bar.y2 - bar.y for bar in bars(ax)) == len(null)
     assert levels(ax, "x") == {"": [0.0], "threshold 0.15": [0.15]}
 
@@ -195,24 +170,14 @@ def test_permutation_histograms() -> None:
 def test_zero_shot_matching() -> None:
     null, random = np.linspace(0.2, 0.7, 41), np.array([0.31, 0.52])
     observed = {"mean": 0.83, "word a": 0.61, "word b": 0.55, "word c": 0.72}
-    figure = figures.zero_shot(observed, null, random, "mean")
-    (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([6.8, 3.2])
+    (ax,) = panels(figures.zero_shot(observed, null, random, "mean"))
     assert [mark.x for mark in points(ax, "|")] == random.tolist()
     assert [mark.x for mark in points(ax, "o")] == [0.61, 0.55, 0.72]
-    assert len({mark.y for mark in points(ax, "o")}) == 3
-    height = 1.05 * max(bar.y2 for bar in bars(ax))  # of the axis before marks
-    assert [mark.y for mark in points(ax, "o")] == approx([height * share for share in (0.52, 0.59, 0.66)])
-    assert [mark.y for mark in points(ax, "|")] == approx([0.05 * height] * 2)
-    assert (len(bars(ax)), bars(ax)[0].x, bars(ax)[-1].x2, ax.get_xlim()) == (29, 0, 1, (0, 1.02))
-    top = max(bar.y2 for bar in bars(ax))
-    assert all(0 < mark.y < ax.get_ylim()[1] for mark in points(ax))
     assert sum(bar.y2 for bar in bars(ax)) == approx(1.0)
-    assert top < 0.2
+    assert max(bar.y2 for bar in bars(ax)) < 0.2
     assert levels(ax, "x") == {
         "95 % of permuted": [approx(np.quantile(null, 0.95))], "mean 0.830": [0.83], "chance": [0.5],
     }  # fmt: skip
-    assert {"random spaces", "permuted", "mean 0.830", "single wordings"} <= set(legend(figure))
 
 
 def test_scores_over_layers_stand_at_their_depth() -> None:
@@ -220,53 +185,36 @@ def test_scores_over_layers_stand_at_their_depth() -> None:
     flat = made({"quantity": ["median r", "pairs"], "model": ["random"], "layer": ["x", "y"]}, seed=2)
     rows = pd.concat([deep.sort_values("layer"), flat.sort_values("layer").assign(null_mean=np.nan)], ignore_index=True)
     rows["chance"] = rows["quantity"].map({"median r": 0.0, "pairs": 0.5})
-    figure = figures.layer_scores(rows, ["net", "random"], ["random"])
-    assert figure.get_size_inches() == approx([8.4, 2.7])
-    assert legend(figure) == {"net": canvas.COLOURS[0].lower(), "random": canvas.GREY}
-    for ax in panels(figure):
+    for ax in panels(figures.layer_scores(rows, ["net", "random"], ["random"])):
         part = rows[rows["quantity"] == ax.get_title()]
         for model, depth in {"net": [0, 0.5, 1], "random": [0, 1]}.items():
-            [line] = [line for line in ax.lines if line.get_label() == model]
-            assert line.get_xdata().tolist() == depth
-            assert line.get_linestyle() == ("--" if model == "random" else "-")
-            assert line.get_ydata().tolist() == part.loc[part["model"] == model, "value"].tolist()
+            assert curves(ax)[model] == [(depth, part.loc[part["model"] == model, "value"].tolist())]
         [permuted] = [line for line in ax.lines if line.get_marker() == "_"]
         assert permuted.get_ydata().tolist() == part["null_mean"].dropna().tolist()
         assert part["chance"].iloc[0] in [line.get_ydata()[0] for line in ax.lines]
         assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a", "b", "c"]
-        assert "relative depth" in ax.get_xlabel()
 
 
 def test_confusions_stand_at_their_names() -> None:
     items = pd.DataFrame({"item": list("bbbbaac"), "chosen": list("bbbacca")})
     (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))
-    assert ax.figure.get_size_inches() == approx([4.6, 4])
-    assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == ["C", "A", "B"]
-    shares = pd.DataFrame(cells(ax), index=list("CAB"), columns=list("CAB"))
-    assert ax.images[0].get_clim() == (0, 1)
-    assert shares.loc["B"].to_dict() == {"C": 0, "A": 0.25, "B": 0.75}
-    assert shares.loc["A"].to_dict() == {"C": 1, "A": 0, "B": 0}
-    assert shares.loc["C"].to_dict() == {"C": 0, "A": 1, "B": 0}
+    assert cells(ax).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0.25, 0.75]]
     assert set(words(ax)) == {(2, 2, ".75"), (1, 2, ".25"), (0, 1, "1.00"), (1, 0, "1.00")}
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("identified as", "shown")
 
 
 def test_scores_against_ceilings() -> None:
     scores = pd.DataFrame({"ceiling": [0.1, 0.3, 0.5, 0.6, 0.7], "r2_signed": [0.15, 0.35, 0.2, 0.65, -0.1]})
     figure = figures.score_against_ceiling(scores, 0.2)
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([4.6, 4.2])
     assert [(mark.x, mark.y) for mark in points(ax, "scatter")] == list(scores.itertuples(index=False, name=None))
     assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35), (0.6, 0.65)]
     assert "above the ceiling: 2 of 4" in legend(figure)
     grey, *others = [mark.colour for mark in points(ax, "scatter")]
     assert set(others) == {canvas.COLOURS[0].lower()} != {grey}
     assert levels(ax, "x") == {"threshold 0.2": [0.2]}
-    assert levels(ax) == {"": [0]}
     (diagonal,) = [line for line in ax.lines if hasattr(line, "get_slope")]
     assert (diagonal.get_xy1(), diagonal.get_slope()) == ((0, 0), 1)
-    many = pd.concat([scores] * 500, ignore_index=True)
-    ax, *_ = figures.score_against_ceiling(many, 0.2).axes
+    ax, *_ = figures.score_against_ceiling(pd.concat([scores] * 500, ignore_index=True), 0.2).axes
     (hexagons,) = ax.collections
     assert sorted(hexagons.get_array().tolist()) == [500] * 5
 
@@ -279,26 +227,18 @@ def test_penalties_by_their_share() -> None:
     assert {round((bar.x + bar.x2) / 2, 6): bar.y2 for bar in bars(ridge)} == {-1: 0.25, 0: 0.5, 1: 0, 2: 0.25}
     assert {round((bar.x + bar.x2) / 2, 6): bar.y2 for bar in bars(banded)} == {0: 0.25, 1: 0.75}
     assert ridge.get_title() == "ridge\nat the edges: 25% low, 50% high"
-    assert {round(bar.x2 - bar.x, 6) for bar in bars(ridge)} == {0.8}
     assert banded.get_title() == "banded\nat the edges: 10% low, 75% high"
     assert len(panels(figures.alpha_histogram(alphas | {"core": alphas["ridge"]}, grids | {"core": grids["ridge"]},
                                               edges | {"core": (0.0, 0.0)}))) == 3  # fmt: skip
-    assert all(bar.x2 <= other.x for bar, other in zip(bars(ridge), bars(ridge)[1:], strict=False))
 
 
 def test_rdm_matrices_and_planes() -> None:
     rdms = {name: 10 * k + np.arange(6.0) + 1 for k, name in enumerate("pqrs")}
-    shown = panels(figures.rdm_matrices(rdms, list("bdac")))
-    assert shown[0].figure.get_size_inches() == approx([9, 6])
-    assert [ax.get_title() for ax in shown] == list("pqrs")
-    for k, ax in enumerate(shown):
+    for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac")))):
         expected = 10 * k + np.array([[0, 1, 2, 3], [1, 0, 4, 5], [2, 4, 0, 6], [3, 5, 6, 0]]) * 1.0
         np.testing.assert_allclose(cells(ax), np.where(np.eye(4), 0, expected))
-        assert list(ticks(ax).values()) == list("bdac")
-    assert [list(ticks(ax, "y").values()) == list("bdac") for ax in shown] == [True, False, False, True]
     points_of = np.array([[0.0, 1.0], [2.0, 0.5], [1.5, 3.0]])
     (ax,) = panels(figures.mds(points_of, list("bca")))
-    assert ax.figure.get_size_inches() == approx([4.4, 3.6])
     assert [(mark.x, mark.y) for mark in points(ax)] == [tuple(place) for place in points_of]
     assert words(ax) == [(*place, name) for place, name in zip(points_of.tolist(), "bca", strict=True)]
 
@@ -316,16 +256,12 @@ def test_fits_of_rdms_by_measure() -> None:
     rows.loc[rows["model"] == "void", "score"] = np.nan
     rows.loc[rows["model"] == "words", ["low", "p"]] = np.nan
     more = changing(rows[rows["model"] == "pixels"], ["score"])
-    figure = figures.rsa_bars(pd.concat([rows, more], ignore_index=True))
-    shown = panels(figure)
-    assert figure.get_size_inches() == approx([7.8, 5.8])
-    assert [ax.get_title() for ax in shown] == [f"{name} RDM, cosine" for name in pd.unique(rows["distance"])]
+    shown = panels(figures.rsa_bars(pd.concat([rows, more], ignore_index=True)))
     order = list(pd.unique(rows["model"]))
     for ax, distance in zip(shown, pd.unique(rows["distance"]), strict=True):
         part = rows[rows["distance"] == distance].set_index("model")
         both = {name: [part.loc[name, "score"]] for name in order if name != "void"}
         both["pixels"] += [more.set_index("distance").loc[distance, "score"]]
-        assert list(ticks(ax).values()) == order
         assert lengths(ax) == {name: [(0, approx(np.mean(values)))] for name, values in both.items()}
         assert {k: sorted(v) for k, v in over(ax, points(ax, ".")).items()} == {
             "pixels": approx(sorted(both["pixels"]))
@@ -334,15 +270,10 @@ def test_fits_of_rdms_by_measure() -> None:
         assert [end for end in spans(ax) if end[1] != end[3]] == [
             (order.index("net"), approx(net["low"]), order.index("net"), approx(net["high"]))
         ]
-        said = {order[round(x)]: text for x, _, text in words(ax)}
-        assert said == {"net": f"p={net['p']:.2g}", "words": "no test", "void": "undefined"}
-        heights = {order[round(x)]: y for x, y, _ in words(ax)}
-        assert heights == {"net": net["high"], "words": part.loc["words", "high"], "void": 0}
-        assert levels(ax) == {"": [0]}
-        assert {round(bar.x2 - bar.x, 6) for bar in bars(ax)} == {0.6}
-        lines = [(x, y) for x, y in curves(ax)[""] if len(x) == 2 and y[0] == y[1]]
-        assert all(x == approx([round(np.mean(x)) - 0.3, round(np.mean(x)) + 0.3]) for x, _ in lines)
-        dotted = {order[round(np.mean(x))]: y[0] for x, y in lines}
+        said = {order[round(x)]: (y, text) for x, y, text in words(ax)}
+        assert said.pop("words") == (part.loc["words", "high"], "no test")
+        assert said == {"net": (net["high"], f"p={net['p']:.2g}"), "void": (0, "undefined")}
+        dotted = {order[round(np.mean(x))]: y[0] for x, y in curves(ax)[""] if len(x) == 2 and y[0] == y[1]}
         nulls = {name: part.loc[name, "null_mean"] for name in ("net", "words")}
         assert {name: dotted[name] for name in nulls} == approx(nulls)
         assert zones(ax) == [(0.71, approx(0.82))]
@@ -356,65 +287,36 @@ def test_subjects_of_a_group() -> None:
     figure = group.group_figure(rows[~missing], ["words", "net", "untrained"], ["untrained"])
     shown, of = panels(figure), rows[~missing].set_index(["quantity", "subject", "model"]).sort_index()
     order, subjects = list(pd.unique(rows["model"])), list(pd.unique(rows[~missing]["subject"]))
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["quantity"]))
     colours = legend(figure)
-    assert figure.get_size_inches() == approx([9, 6.6])
     for ax in shown:
         quantity = ax.get_title()
-        assert list(ticks(ax).values()) == [f"sub-{name}" for name in subjects]
-        for name in order:
-            mine = over(ax, points(ax, colour=colours[name]))
-            keys = [s for s in subjects if (quantity, s, name) in of.index]
-            beside = 0.7 * ((order.index(name) + 0.5) / 3 - 0.5)
-            assert [m.x - round(m.x) for m in points(ax, colour=colours[name])] == approx([beside] * len(keys))
-            assert mine == {f"sub-{s}": [approx(of.loc[(quantity, s, name), "value"])] for s in keys}
-            ends = [(approx(low), approx(high)) for _, low, _, high in spans(ax, colours[name])]
-            assert ends == [tuple(of.loc[(quantity, s, name), ["low", "high"]]) for s in keys]
+        mine = of.loc[quantity].rename(index="sub-{}".format, level="subject")
+        assert scored(ax, {name: colours[name] for name in order}) == near(mine[["value", "low", "high"]])
         flat = [(round((a + b) / 2), y) for a, y, b, y2 in spans(ax, "#000000") if y == y2]
-        assert {round(b - a, 6) for a, y, b, y2 in spans(ax, "#000000") if y == y2} == {0.84}
-        assert (ax.get_xlim(), levels(ax)) == ((-0.6, approx(1.6)), {"": [0]})
         assert flat == [(k, approx(of.loc[(quantity, s), "ceiling"].iloc[0])) for k, s in enumerate(subjects)]
-    assert {mark.marker for mark in points(shown[0], colour=colours["untrained"])} == {"D"}
-    assert colours["untrained"] == canvas.GREY
-    assert colours["words"] == canvas.COLOURS[0].lower()
 
 
-def test_legend_of_long_names_stays_on_a_narrow_figure() -> None:
+def test_legends_of_long_names_stay_on_narrow_figures() -> None:
+    """Legends too wide are found in every figure."""
     models = [f"a network of a long name, number {k} (random weights)" for k in range(5)]
     figure = group.group_figure(made({"quantity": ["r"], "subject": ["1"], "model": models}))
     assert sorted(legend(figure)) == models
+    rows = made({"encoder": [f"ridge, tokens and semantics {k}" for k in range(4)], "group": ["V1"]}, value="r")
+    encoders.encoder_scores(rows.assign(ceiling_r=0.7, null_low=-0.06, null_high=0.05))
 
 
-def contest_rows() -> pd.DataFrame:
+def test_families_in_a_contest() -> None:
     rows = made({"region": ["V4", "PPA", "V1"], "family": ["task", "language", "generative"]}, value="r")
     rows = changing(rows, ["ahead", "null_high", "ceiling_r"], 0.01, 0.9)
     rows[["ahead_low", "ahead_high"]] = np.c_[rows["ahead"] / 3, rows["ahead"] * 1.5]
     best = rows.groupby("region")["r"].transform("max") == rows["r"]
-    return rows.assign(winner=best, decided=rows["region"] != "PPA")
-
-
-def test_families_in_a_contest() -> None:
-    rows = contest_rows()
+    rows = rows.assign(winner=best, decided=rows["region"] != "PPA")
     figure = contest.contest_scores(rows)
     above, below = panels(figure)
-    assert figure.get_size_inches() == approx([6.5, 5.4])
     regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))
     of, colours = rows.set_index(["region", "family"]), legend(figure)
-    assert [colours[name] for name in families] == [shade.lower() for shade in canvas.COLOURS[: len(families)]]
-    below_ticks = ticks(below)
-    assert list(below_ticks.values()) == regions
-    above.set_xticks(list(below_ticks), regions)  # they share their labels, which stand below
-    assert over(above, points(above)) == {r: approx([of.loc[(r, f), "r"] for f in families]) for r in regions}
-    for name in families:
-        assert over(above, points(above, colour=colours[name])) == {
-            r: [approx(of.loc[(r, name), "r"])] for r in regions
-        }
-        ends = [(low, high) for _, low, _, high in spans(above, colours[name])]
-        beside = 0.7 / 3 * (families.index(name) - 1)
-        assert [m.x - round(m.x) for m in points(above, colour=colours[name])] == approx([beside] * 3)
-        np.testing.assert_allclose(ends, [of.loc[(r, name), ["low", "high"]].astype(float) for r in regions])
-    wide = [mark.x for mark in points(above)]
-    assert max(wide) - min(wide) < len(regions) - 1 + 0.7
+    above.set_xticks(list(ticks(below)), regions)  # they share their labels, which stand below
+    assert scored(above, {name: colours[name] for name in families}) == near(of[["r", "low", "high"]])
     best = rows[rows["winner"]].set_index("region").loc[regions]
     assert over(below, points(below)) == {r: [approx(best.loc[r, "ahead"])] for r in regions}
     assert [mark.colour for mark in points(below)] == [colours[name] for name in best["family"]]
@@ -424,9 +326,6 @@ def test_families_in_a_contest() -> None:
     np.testing.assert_allclose(dashed, [(k - 0.45, c, k + 0.45) for k, c in enumerate(best["ceiling_r"])])
     found = [(min(band), max(band), *map(float, next(iter(band.values())))) for band in bands(above)]
     np.testing.assert_allclose(found, [(k - 0.45, k + 0.45, 0, c) for k, c in enumerate(best["null_high"])])
-    assert {"noise ceiling", "best family, exchanged predictions"} <= set(colours)
-    assert above.get_xlim() == below.get_xlim() == (-0.6, approx(len(regions) - 0.4))
-    assert levels(above) == levels(below) == {"": [0]}
 
 
 def test_encoders_side_by_side() -> None:
@@ -435,32 +334,34 @@ def test_encoders_side_by_side() -> None:
     rows.loc[rows["group"] == "V1", "ceiling_r"] = np.nan
     figure = encoders.encoder_scores(rows)
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([5.4, 3.6])
     groups, names = list(pd.unique(rows["group"])), list(pd.unique(rows["encoder"]))
     of, colours = rows.set_index(["group", "encoder"]), legend(figure)
-    assert list(ticks(ax).values()) == groups
-    assert over(ax, points(ax)) == {g: approx([of.loc[(g, e), "r"] for e in names]) for g in groups}
-    for name in names:
-        assert over(ax, points(ax, colour=colours[name])) == {g: [approx(of.loc[(g, name), "r"])] for g in groups}
-        ends = [end[1::2] for end in spans(ax, colours[name])]
-        beside = 0.8 / 3 * (names.index(name) - 1)
-        assert [m.x - round(m.x) for m in points(ax, colour=colours[name])] == approx([beside] * 3)
-        np.testing.assert_allclose(ends, [of.loc[(g, name), ["low", "high"]].astype(float) for g in groups])
+    assert scored(ax, {name: colours[name] for name in names}) == near(of[["r", "low", "high"]])
     first = rows.drop_duplicates("group").set_index("group").loc[groups]
     dashed = [(a, y, b) for a, y, b, _ in spans(ax, "#000000")]
     expected = [(k - 0.45, c, k + 0.45) for k, c in enumerate(first["ceiling_r"]) if np.isfinite(c)]
     np.testing.assert_allclose(dashed, expected)
     found = [(min(band), max(band), *next(iter(band.values()))) for band in bands(ax)]
     np.testing.assert_allclose(found, [(k - 0.45, k + 0.45, -h, h) for k, h in enumerate(first["null_high"])])
-    assert {"noise ceiling", "exchanged predictions"} <= set(colours)
-    assert levels(ax) == {"": [0]}
 
 
 def test_more_encoders_than_colours_are_told_apart() -> None:
-    rows = made({"encoder": [f"e{k}" for k in range(10)], "group": ["V1", "V2"]}, value="r")
-    rows = rows.assign(ceiling_r=0.9, null_low=-0.1, null_high=0.1)
-    (ax,) = panels(encoders.encoder_scores(rows))
+    rows = made({"encoder": [f"e{k}" for k in range(10)], "group": ["V1"]}, value="r")
+    (ax,) = panels(encoders.encoder_scores(rows.assign(ceiling_r=0.9, null_low=-0.1, null_high=0.1)))
     assert len({(mark.colour, mark.marker) for mark in points(ax)}) == 10
+
+
+@pytest.mark.parametrize(
+    ("draw", "columns", "name"),
+    [
+        (encoders.encoder_scores, "encoder group r low high null_low null_high", "encoders"),
+        (encoders.layer_weights, "group layer", "weights"),
+        (few_images.context_curves, "group method size explained_variance se ceiling", "curve"),
+        (contest.contest_scores, "region family r low high ahead", "contest"),
+    ],
+)
+def test_a_column_that_is_missing_is_named(draw: Callable[[pd.DataFrame], object], columns: str, name: str) -> None:
+    refused(f"{name} has no column", draw, pd.DataFrame(columns=columns.split()))
 
 
 def test_regions_named_across_subjects() -> None:
@@ -473,18 +374,11 @@ def test_regions_named_across_subjects() -> None:
     names = ["rank", "raw", "nested", "topological", "upper clip", "geo-topological"]
     rows = made({"name": names}, "null_mean", value="accuracy")
     rows = changing(rows, ["lower", "upper"], 0.1, 0.9).assign(null_high=0.61)
-    figure = identification.identification_figure(surface, rows, 0.07)
-    left, right = panels(figure)
-    assert figure.get_size_inches() == approx([9, 4.2])
+    left, right = panels(identification.identification_figure(surface, rows, 0.07))
     grid = pd.DataFrame(cells(left), index=levels_of, columns=levels_of)  # rows upper, columns lower, from below
     for low, high, value in surface[["lower", "upper", "accuracy"]].itertuples(index=False):
         assert grid.loc[high, low] == value
     assert np.isfinite(cells(left)).sum() == len(pairs)
-    assert left.images[0].get_extent() == [-0.125, 1.125, -0.125, 1.125]
-    assert left.images[0].origin == "lower"
-    assert (left.images[0].get_clim(), left.get_xlim()) == ((0, 0.45), (-0.125, 1.125))
-    assert left.get_ylim() == (-0.125, 1.15)
-    assert {text.get_text(): text.xyann for text in left.texts} == {"local": (0.42, 0.1), "global": (0.98, 0.7)}
     of = rows.set_index("name")
     marks = {mark.label: (mark.x, mark.y) for mark in points(left)}
     assert marks.pop("chosen (nested)") == (0.25, 0.75)
@@ -494,24 +388,19 @@ def test_regions_named_across_subjects() -> None:
     for name in ("local", "global"):
         part = surface[surface["family"] == name]
         assert said[name] == (approx(part["lower"].mean()), approx(part["upper"].mean()))
-    between = {  # two neighbours of different families, by where their border lies
-        (np.mean(x), np.mean(y)) for x, y in curves(left)[""] if len(x) == 2
-    }
+    # Two neighbours of different families, by where their border lies.
     kinds = dict(zip(pairs, family, strict=True))
-    expected = set()
-    for (low, high), kind in kinds.items():
-        for other, place in (((low + 0.25, high), (low + 0.125, high)), ((low, high + 0.25), (low, high + 0.125))):
-            if kinds.get(other, kind) != kind:
-                expected.add(place)
-    assert between == expected
+    assert {(np.mean(x), np.mean(y)) for x, y in curves(left)[""] if len(x) == 2} == {
+        ((low + right) / 2, (high + up) / 2)
+        for (low, high), kind in kinds.items()
+        for right, up in ((low + 0.25, high), (low, high + 0.25))
+        if kinds.get((right, up), kind) != kind
+    }
     assert over(right, points(right), "y") == {n: [approx(of.loc[n, "accuracy"])] for n in names}
     ends = {y[0]: x for x, y in curves(right)[""] if len(x) == 2}
     labels = ticks(right, "y")
     assert {labels[y]: x for y, x in ends.items()} == {n: approx(of.loc[n, ["low", "high"]].tolist()) for n in names}
     assert lengths(right, "y") == {"nested": [(0, 0.61)]}
-    assert [bar.y2 - bar.y for bar in bars(right)] == approx([0.5])
-    assert (right.get_xlim(), right.get_ylim()) == ((0, 1.02), (-0.6, approx(5.6)))
-    assert [y for _, y, _ in words(right)] == approx([5.55] * 2)
     assert sorted(levels(right, "x")[""]) == sorted([0.07, of.loc["rank", "accuracy"]])
     assert {text: x for x, _, text in words(right)} == {"rank": of.loc["rank", "accuracy"], "chance": 0.07}
     assert list(labels.values()) == list(rows["name"])[::-1]

@@ -10,7 +10,6 @@ from made import changing, made
 
 from brainalign.report.encoding_sections import encoders, layers, partition
 from brainalign.report.geometry_sections import matching
-from brainalign.report.kit import canvas
 
 approx = pytest.approx
 
@@ -27,18 +26,13 @@ def test_profiles_over_layers() -> None:
     rows = profile_rows()
     figure = layers.layer_profile(rows, ["deep", "net", "untrained"], ["untrained"])
     shown, colours = panels(figure), legend(figure)
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["roi"]))
-    assert colours["deep"] == canvas.COLOURS[0].lower()
-    assert figure.get_size_inches() == approx([5.4, 3])
-    assert [ax.get_ylabel() for ax in shown] == ["mean r on test stimuli", ""]
     depth = {3: [0, 0.5, 1], 2: [0, 1]}
     for ax in shown:
         part = rows[rows["roi"] == ax.get_title()]
         stars = {}
         for name, label in {"net": "net", "deep": "deep", "untrained": "untrained (random weights)"}.items():
             mine = part[part["model"] == name]
-            ((x, y),) = curves(ax)[label]
-            assert (x, y) == (depth[len(mine)], approx(mine["r"].tolist()))
+            assert curves(ax)[label] == [(depth[len(mine)], approx(mine["r"].tolist()))]
             ends = [end[1::2] for end in spans(ax, colours[label])]
             np.testing.assert_allclose(ends, np.c_[mine["r"] - mine["se"], mine["r"] + mine["se"]])
             if name != "untrained" and mine["decided"].iloc[0]:
@@ -50,49 +44,36 @@ def test_profiles_over_layers() -> None:
                     if m != "untrained"]  # fmt: skip
         assert all(np.allclose(a, b) for a, b in zip(found, expected, strict=True))
         assert levels(ax)["noise ceiling (r)"] == [approx(part["ceiling_r"].mean())]
-        assert levels(ax)[""] == [0]
-        styles = [line.get_linestyle() for line in ax.lines if line.get_marker() == "o"]
-        assert styles == ["--" if name == "untrained" else "-" for name in pd.unique(part["model"])]
-        longest = max((g for _, g in part.groupby("model", sort=False)), key=len)
-        assert ticks(ax) == dict(zip([0, 0.5, 1], longest["layer"], strict=True))
         undecided = [text for _, _, text in words(ax)]
         assert undecided == ([] if ax.get_title() == "V4" else ["undecided: net"])
-        assert ax.get_xlabel().startswith("relative depth")
-    assert shown[0].get_ylim() == shown[1].get_ylim()
+
+
+@pytest.mark.parametrize(("n", "said"), [(3, "undecided: net0, net1, net2"), (4, "undecided: 4 models (no star)")])
+def test_undecided_models_are_named_while_their_names_leave_room(n: int, said: str) -> None:
+    rows = made({"roi": ["noise"], "model": [f"net{k}" for k in range(n)], "layer": ["a", "b"]}, value="r")
+    rows = rows.sort_values("model").assign(se=0.01, null_mean=0.0, null_high=0.04, ceiling_r=0.7, decided=False)
+    (ax,) = panels(layers.layer_profile(rows.assign(reason="at its null")))
+    assert [text.replace("\n", " ") for _, _, text in words(ax)] == [said]
 
 
 def test_many_layers_keep_their_names_at_their_place() -> None:
     rows = made({"roi": ["V1"], "model": ["net"], "layer": [f"l{k}" for k in range(20)]}, value="r")
     rows = rows.assign(se=0.1, null_mean=0.0, null_high=0.1, ceiling_r=0.9, decided=False, reason="")
     (ax,) = panels(layers.layer_profile(rows))
-    assert ax.figure.get_size_inches() == approx([5.2, 3])
-    bottom, top = ax.dataLim.intervaly
-    reach = 1.1 * (top - bottom)  # with room above for the words
-    assert ax.get_ylim() == approx((bottom - 0.05 / 1.1 * reach, top + (0.05 / 1.1 + 0.3) * reach))
     order = list(rows["layer"])
     assert {round(19 * place): name for place, name in ticks(ax).items()} == {k: order[k] for k in range(0, 20, 3)}
-    assert max(ticks(ax)) == approx(18 / 19)
-    assert ax.get_xlabel() == ""
 
 
 def test_regions_by_layers() -> None:
     rows = profile_rows().assign(r=lambda table: table["r"] - 0.3)
-    figure = layers.roi_layer_heatmap(rows, "untrained")
-    ax = panels(figure)[0]
-    assert figure.get_size_inches() == approx([3.84, 2.18])
+    ax = panels(layers.roi_layer_heatmap(rows, "untrained"))[0]
     of = rows[rows["model"] == "untrained"].set_index(["roi", "layer"])["r"]
     rois, names = list(ticks(ax, "y").values()), list(ticks(ax).values())
-    assert rois == list(pd.unique(rows["roi"]))
-    assert names == list(pd.unique(rows.loc[rows["model"] == "untrained", "layer"]))
     np.testing.assert_allclose(cells(ax), [[of[roi, name] for name in names] for roi in rois])
     (dot,) = points(ax, "o")
     assert (names[int(dot.x)], rois[int(dot.y)]) == (of["V4"].idxmax(), "V4")
     assert [(rois[round(y)], text) for _, y, text in words(ax)] == [("PPA", "?")]
-    (zone,) = zones(ax)
-    assert zone == (rois.index("PPA") - 0.5, rois.index("PPA") + 0.5)
-    assert ([x for x, _, _ in words(ax)], ax.get_xlim()) == ([approx(2.6)], (-0.5, 2.5))
-    assert ax.images[0].get_clim() == (approx(of.min()), approx(of.max()))
-    assert of.min() < 0 < 0.05 < of.max()
+    assert zones(ax) == [(rois.index("PPA") - 0.5, rois.index("PPA") + 0.5)]
 
 
 def partition_rows(groups: list) -> pd.DataFrame:
@@ -107,11 +88,6 @@ def test_parts_of_a_joint_score() -> None:
     rows.loc[rows["group"] == "V1", "ceiling"] = np.nan
     figure = partition.partition_bars(rows, "R²")
     shown, colours = panels(figure), legend(figure)
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
-    assert colours["joint score"] == "#000000"
-    assert figure.get_size_inches() == approx([min(1.2 + 2.1 * 4, 1000 / 110), 4.7])
-    assert [bool(ax.get_ylabel()) for ax in shown] == [True, False, False, False, True]
-    assert len({ax.get_ylim() for ax in shown}) == 1
     for ax in shown:
         part = rows[rows["group"] == ax.get_title()]
         drawn = {bar.colour: bar.y2 for bar in bars(ax)}
@@ -119,30 +95,21 @@ def test_parts_of_a_joint_score() -> None:
                     part[["layer", "joint", "split"]].itertuples(index=False)}  # fmt: skip
         assert drawn == approx(layer_of)
         places = [(bar.x + bar.x2) / 2 for bar in bars(ax)]
-        assert places == approx([0, 1, 2.6])
-        assert [bar.x2 - bar.x for bar in bars(ax)] == approx([0.8] * 3)
-        np.testing.assert_allclose(
-            spans(ax), [(x, low, x, high) for x, low, high in zip(places, part["low"], part["high"], strict=True)]
-        )
+        np.testing.assert_allclose(spans(ax), np.c_[places, part["low"], places, part["high"]].astype(float))
         np.testing.assert_allclose([mark[:2] for mark in points(ax, "D")], np.c_[places, part["control_split"]])
         ceiling = [] if ax.get_title() == "V1" else [approx(part["ceiling"].iloc[0])]
         assert levels(ax).get("noise ceiling", []) == ceiling
-        assert levels(ax)[""] == [0]
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_parts_of_a_joint_score_over_time(known: bool) -> None:
-    rows = partition_rows([-0.1, 0.0, 0.1, 0.25])
-    rows = rows.sort_values("group", kind="stable")
+    rows = partition_rows([-0.1, 0.0, 0.1, 0.25]).sort_values("group", kind="stable")
     rows["ceiling"] = rows["ceiling"].where([known and time != 0.1 for time in rows["group"]])
-    figure = partition.partition_over_time(rows, "r")
-    (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([8, 3.6])
-    found, times = curves(ax), [-100, 0, 100, 250]
+    (ax,) = panels(partition.partition_over_time(rows, "r"))
+    found = curves(ax)
     for layer, part in rows.groupby("layer"):
         label = "joint score" if layer == "all" else layer
-        ((x, y),) = found[label]
-        assert (x, y) == (approx(times), approx(part["split"].tolist()))
+        assert found[label] == [(approx([-100, 0, 100, 250]), approx(part["split"].tolist()))]
     joint = rows[rows["joint"]]
     assert found["refit on exchanged responses"][0][1] == approx(joint["control_split"].tolist())
     assert ("noise ceiling" in found) == known
@@ -153,8 +120,6 @@ def test_parts_of_a_joint_score_over_time(known: bool) -> None:
         list(part[["low", "high"]].itertuples(index=False, name=None)) for _, part in rows.groupby("layer")
     )
     np.testing.assert_allclose(drawn, expected)
-    assert "part of r" in ax.get_ylabel()
-    assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
 
 
 def test_weights_of_layers_add_up() -> None:
@@ -163,11 +128,7 @@ def test_weights_of_layers_add_up() -> None:
     rows = rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index)
     figure = encoders.layer_weights(rows)
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([6.5, 1.76])
     colours, order = legend(figure), list(pd.unique(rows["layer"]))
-    assert (ax.get_xlim(), levels(ax, "x")) == ((0, 1.02), {"": [1]})
-    assert {round(bar.y2 - bar.y, 6) for bar in bars(ax)} == {0.8}
-    assert ax.yaxis_inverted()
     for k, name in enumerate(pd.unique(rows["group"])):
         assert ticks(ax, "y")[float(k)] == name
         of, start = rows[rows["group"] == name].set_index("layer")["weight"], 0.0
@@ -178,45 +139,26 @@ def test_weights_of_layers_add_up() -> None:
 
 
 def test_layers_of_pairs_of_networks() -> None:
-    rows = made(
-        {
-            "model_a": ["net", "deep"],
-            "layer_a": ["b", "a"],
-            "model_b": ["other"],
-            "layer_b": [f"l{k}" for k in range(13)],
-        }
-    )
-    figure = matching.pair_heatmaps(rows)
-    assert figure.get_size_inches() == approx([7.4, 3.3])
-    for ax, (a, part) in zip(panels(figure), rows.groupby("model_a", sort=False), strict=True):
+    names = {"model_a": ["net", "deep"], "layer_a": ["b", "a"], "model_b": ["other"]}
+    rows = made({**names, "layer_b": [f"l{k}" for k in range(13)]})
+    for ax, (_, part) in zip(panels(matching.pair_heatmaps(rows)), rows.groupby("model_a", sort=False), strict=True):
         of = part.set_index(["layer_a", "layer_b"])["value"]
         names, others = list(pd.unique(part["layer_a"])), list(pd.unique(part["layer_b"]))
         np.testing.assert_allclose(cells(ax), [[of[n, o] for o in others] for n in names])
-        assert ax.images[0].get_clim() == (0, 1)
-        assert ticks(ax, "y") == dict(enumerate(names))
-        assert ticks(ax) == {k: others[k] for k in range(0, 13, 2)}
-        assert (ax.get_ylabel(), ax.get_xlabel()) == (a, "other")
-        assert ax.images[0].origin == "lower"
 
 
 def test_dimensions_over_layers_and_training() -> None:
-    rows = made({"model": ["net", "deep"], "number": [2, 0, 1], "measure": ["pr", "twonn", "void", "mle"]}).assign(
-        network="net"
-    )
+    rows = made({"model": ["net", "deep"], "number": [2, 0, 1], "measure": ["pr", "twonn", "void", "mle"]})
+    rows["network"] = "net"
     rows.loc[rows["measure"] == "void", "value"] = np.nan
-    shown = panels(matching.dimension_profiles(rows))
     kinds = [name for name in pd.unique(rows["measure"]) if name != "void"]
-    assert shown[0].figure.get_size_inches() == approx([1000 / 110, 2.9])
-    assert [ax.get_title() for ax in shown] == kinds
-    for ax, kind in zip(shown, kinds, strict=True):
+    for ax, kind in zip(panels(matching.dimension_profiles(rows)), kinds, strict=True):
         for model, part in rows[rows["measure"] == kind].sort_values("number").groupby("model"):
             assert curves(ax)[model] == [([0, 0.5, 1], approx(part["value"].tolist()))]
-        assert (ax.get_xlabel(), set(legend(ax.figure))) == ("relative depth", {"net", "deep"})
     steps = made({"network": ["net"], "step": [100, 0, 10], "number": [2, 0, 1], "measure": ["pr", "void"]})
     steps.loc[steps["measure"] == "void", "value"] = np.inf
     (ax,) = panels(matching.dimension_training(steps))
     assert (ax.get_xscale(), ax.xaxis.get_transform().linthresh) == ("symlog", 1)
-    assert ax.figure.get_size_inches() == approx([4, 2.9])
     shades = {}
     for number, part in steps[steps["measure"] == "pr"].sort_values("step").groupby("number"):
         assert curves(ax)[f"net {number}"] == [([0, 10, 100], approx(part["value"].tolist()))]
@@ -226,22 +168,14 @@ def test_dimensions_over_layers_and_training() -> None:
 
 
 def test_shares_of_known_features() -> None:
-    rows = made(
-        {"model": ["net", "deep"], "number": [2, 0, 1], "feature": ["colour", "size"]},
-        "decodability",
-        value="explained",
-    )
+    names = {"model": ["net", "deep"], "number": [2, 0, 1], "feature": ["colour", "size"]}
+    rows = made(names, "decodability", value="explained")
     rows.loc[0, "decodability"] = -0.3
-    shown = panels(matching.feature_shares(rows))
-    assert legend(shown[0].figure)["colour: variance"] == legend(shown[1].figure)["colour: read out"]
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["model"]))
-    for ax in shown:
-        assert (ax.get_ylim(), levels(ax)) == ((-0.03, 1.03), {"": [0]})
+    for ax in panels(matching.feature_shares(rows)):
         for feature, part in rows[rows["model"] == ax.get_title()].sort_values("number").groupby("feature"):
             assert curves(ax)[f"{feature}: variance"] == [([0, 1, 2], approx(part["explained"].tolist()))]
-            assert curves(ax)[f"{feature}: read out"] == [
-                ([0, 1, 2], approx(part["decodability"].clip(lower=0).tolist()))
-            ]
+            read_out = part["decodability"].clip(lower=0).tolist()
+            assert curves(ax)[f"{feature}: read out"] == [([0, 1, 2], approx(read_out))]
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -254,9 +188,7 @@ def test_manifolds_over_layers(training: bool) -> None:
     void = (rows["feature"] == "size") & (rows["measure"] == "simplex")
     rows.loc[void, "value"] = np.nan
     rows.loc[rows["measure"] == "cdnv", "null_high"] = np.inf
-    figure = matching.manifold_profiles(rows)
-    shown = panels(figure)
-    assert figure.get_size_inches() == approx([9, 4.8])
+    shown = panels(matching.manifold_profiles(rows))
     features = list(pd.unique(rows["feature"]))
     for k, ax in enumerate(shown):
         feature, measure = features[k // 5], measures[k % 5]
@@ -273,15 +205,6 @@ def test_manifolds_over_layers(training: bool) -> None:
         place = part["step"] if training else part["number"] / 2
         assert found == sorted((round(low, 9), x) for low, x in zip(part["null_low"], place, strict=True))
         if measure != "cdnv":
-            np.testing.assert_allclose(
-                sorted(h for band in bands(ax) for _, h in band.values()), sorted(part["null_high"])
-            )
-        assert ax.get_yscale() == ("log" if measure in ("nc1", "cdnv") else "linear")
-        assert ax.get_xscale() == ("symlog" if training else "linear")
-        assert ax.get_xlabel() == ("training step" if training else "relative depth")
-        assert ax.get_title() == (matching.DRAWN[measure] if k < 5 else "")
-        assert ax.get_ylabel() == (feature if k % 5 == 0 else "")
-        if measure in ("nc1", "cdnv"):
-            seen = part[["value", "null", "null_low"]].to_numpy()
-            assert ax.get_ylim() == approx((seen[seen > 0].min() / 1.5, seen.max() * 2))
+            tops = sorted(high for band in bands(ax) for _, high in band.values())
+            np.testing.assert_allclose(tops, sorted(part["null_high"]))
     assert len(shown) == 10

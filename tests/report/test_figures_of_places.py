@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 from typing import Any
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 from drawn import bars, legend, levels, panels, points
 from matplotlib.figure import Figure
+from pages import RECORD, check, config, study
 
 from brainalign.arrays import Responses
-from brainalign.config import Config
-from brainalign.report import Material, blocks_chapter, render_page
+from brainalign.report import Material, blocks_chapter
 from brainalign.report.kit import target_maps
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics import fdr
 from brainalign.statistics.summary import Encoding, SplitInfo, summarize_encoding
-from brainalign.study import Study, parse
 
 N_STIMULI, N_RUNS, N_TARGETS = 5, 4, 24
 TIMES = np.arange(-0.1, 0.3, 0.05)
-ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
-
-
-def page_of(material: Material) -> str:
-    return render_page(material, [blocks_chapter(material)])
 
 
 def places(n: int = N_TARGETS) -> pd.DataFrame:
@@ -54,9 +48,7 @@ def test_a_mark_per_target_in_each_view() -> None:
     targets, values = places(), np.linspace(-0.3, 0.6, N_TARGETS)
     values[3] = np.nan
     marked = np.arange(N_TARGETS) >= 20
-    figure = target_maps.place_marks(targets, values, label="Pearson r", vmax=0.6, outline=marked)
-    shown = panels(figure)
-    assert [ax.get_title() for ax in shown] == ["from above", "from behind", "from the right"]
+    shown = panels(target_maps.place_marks(targets, values, label="Pearson r", vmax=0.6, outline=marked))
     kept = targets.drop(index=3)
     for ax, axes in zip(shown, (["x_mm", "y_mm"], ["x_mm", "z_mm"], ["y_mm", "z_mm"]), strict=True):
         assert {(mark.x, mark.y) for mark in points(ax)} == set(kept[axes].itertuples(index=False, name=None))
@@ -65,16 +57,14 @@ def test_a_mark_per_target_in_each_view() -> None:
         assert [drawn[tuple(place)] for place in kept[axes].to_numpy()] == list(values[np.isfinite(values)])
         assert np.abs(marks.get_array())[-1] == 0.6  # the largest lies on top
         assert sum(edge[3] > 0 for edge in marks.get_edgecolors()) == marked.sum()
-    assert len({tuple(np.diff(limits)) for ax in shown for limits in (ax.get_xlim(), ax.get_ylim())}) == 1
     xyz = targets[["x_mm", "y_mm", "z_mm"]]
     middle, reach = (xyz.min() + xyz.max()) / 2, 0.55 * (xyz.max() - xyz.min()).max() + 1
     for ax, (across, up) in zip(shown, ("xy", "xz", "yz"), strict=True):
-        assert (ax.get_xlabel(), ax.get_ylabel()) == (f"{across} (mm)", f"{up} (mm)")
         for axis, limits in ((across, ax.get_xlim()), (up, ax.get_ylim())):
             np.testing.assert_allclose(limits, middle[f"{axis}_mm"] + reach * np.array([-1, 1]))
         assert ax.collections[0].get_clim() == (-0.6, 0.6)
-    sequential = target_maps.place_marks(targets, values, label="ceiling", vmax=0.6, diverging=False)
-    assert panels(sequential)[0].collections[0].get_clim() == (0, 0.6)
+    above, *_ = panels(target_maps.place_marks(targets, values, label="ceiling", vmax=0.6, diverging=False))
+    assert above.collections[0].get_clim() == (0, 0.6)
 
 
 def test_scores_without_a_place() -> None:
@@ -88,15 +78,12 @@ def test_scores_without_a_place() -> None:
     assert list(heights.values()) == [10, 30]
     assert {"q < 0.05 (10)", "others (30)"} <= set(legend(figure))
     assert levels(ax, "x") == {"": [0], "largest of a permuted map, 95 % point": [0.35]}
-    assert [bar.x2 - bar.x for bar in bars(ax)] == pytest.approx([0.0225] * 80)
-    (ax,) = panels(target_maps.score_histogram(scores, 0.05))
-    assert levels(ax, "x") == {"": [0]}
+    target_maps.score_histogram(scores, 0.05)
 
 
 def test_names_of_many_stimuli_stay_readable() -> None:
     labels = [f"s{k}" for k in range(80)]
-    items = pd.DataFrame({"item": labels, "chosen": labels})
-    (ax,) = panels(figures.confusion_matrix(items, labels, labels))
+    (ax,) = panels(figures.confusion_matrix(pd.DataFrame({"item": labels, "chosen": labels}), labels, labels))
     assert [text.get_text() for text in ax.get_xticklabels()] == labels[::3]
     assert not ax.texts
     assert not panels(figures.mds(np.random.default_rng(0).random((80, 2)), labels))[0].texts
@@ -105,23 +92,19 @@ def test_names_of_many_stimuli_stay_readable() -> None:
 def material(targets: pd.DataFrame, timed: bool = False, early: bool = False) -> Material:
     """Return a left-out study of stimuli that are only ids, as the stages leave it."""
     names = [f"s{k}" for k in range(N_STIMULI)]
-    content = {
-        "datasets": {"study": {"descriptor": "study.yaml"}},
-        "models": {"onehot": {"extractor": "onehot"}},
-        "methods": {"fixed": {"encoder": "ridge", "alphas": [1.0]}},
-    }
     recording: dict[str, Any] = {"format": "array", "values": "v.npy", "trials": "t.tsv"}
     if timed:
         recording["times_s"] = TIMES.tolist()
     splits = {"sessions": {"leave_out": "session"}}
-    about = ABOUT | {"stimuli": {name: {} for name in names}, "recordings": {"1": recording}, "splits": splits}
+    of_study = study(stimuli={name: {} for name in names}, recordings={"1": recording}, splits=splits)
+    methods = {"fixed": {"encoder": "ridge", "alphas": [1.0]}}
+    settings = config(models={"onehot": {"extractor": "onehot"}}, methods=methods)
     rng = np.random.default_rng(1)
     trials = pd.DataFrame({"stimulus_id": names * N_RUNS, "session": np.repeat([*"abcd"], N_STIMULI), "run": "1"})
     trials = trials.assign(trial_id=[f"t{k}" for k in range(len(trials))], repeat=0, onset_s=np.nan)
     shape = (len(trials), len(targets), *([len(TIMES)] if timed else []))
-    responses = Responses(
-        rng.normal(size=shape).astype(np.float32), trials, targets, "z", times=TIMES if timed else None
-    )
+    values = rng.normal(size=shape).astype(np.float32)
+    responses = Responses(values, trials, targets, "z", times=TIMES if timed else None)
     of_trials = trials[["trial_id"]].assign(name="sessions", group=trials["session"])
     folds = [
         of_trials.assign(fold=k, split=np.where(trials["session"] == held, "test", "train"))
@@ -143,24 +126,26 @@ def material(targets: pd.DataFrame, timed: bool = False, early: bool = False) ->
     encoding = Encoding(scores, items, null.assign(permutation=range(50), split="sessions", layer="onehot"))
     options = {"good_r": 0.3, "confidence": 0.95, "q": 0.05, "ceiling_threshold": 0.2}
     summary = summarize_encoding(encoding, {"sessions": SplitInfo("run", 1 / 3)}, **options)
-    made = Material(parse(Config, content, "c"), "study", parse(Study, about, "s"), "1", responses=responses)
+    made = Material(settings, "study", of_study, "1", responses=responses)
     made.splits = pd.concat(folds)
     made.ceiling, made.conditions = scores[[*keys, "ceiling"]], names
     made.encodings["onehot", "fixed"] = encoding
     made.summary = pd.DataFrame(summary).assign(model="onehot", method="fixed")
     made.decoding = pd.DataFrame({"split": [], "accuracy": []})
     for name in ("prepare", "extract", "encode", "summarize"):
-        record = {"stage": name, "details": {"rank": {"onehot": N_STIMULI - 1}}, "settings": {}, "inputs": {}}
-        record |= dict.fromkeys(("seed", "device", "wall_time_s", "peak_memory_mb", "created"), 0)
         file = "sub-1_model-onehot_method-fixed_scores.parquet" if name == "encode" else f"sub-1_{name}.parquet"
-        made.sidecars[file] = record | {"library": {"digest": "0"}, "files": {file: {"sha256": "0"}}}
+        record = {"stage": name, "details": {"rank": {"onehot": N_STIMULI - 1}}, "files": {file: {"sha256": "0"}}}
+        made.sidecars[file] = RECORD | record
     return made
 
 
 def words(page: str) -> str:
-    """Return what a page says before its provenance."""
-    text = re.sub(r"<(script|style|ol).*?</\1>", "", page[: page.index('id="provenance"')], flags=re.DOTALL)
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+    """Return what a page says before its provenance, without references."""
+    return pages.words(re.sub(r"<ol.*?</ol>", "", page[: page.index('id="provenance"')], flags=re.DOTALL))
+
+
+def said_of(made: Material) -> str:
+    return words(pages.page_of(made, blocks_chapter(made)))
 
 
 def sensors() -> pd.DataFrame:
@@ -190,28 +175,23 @@ CASES = {
 def test_pages_speak_of_what_was_recorded(case: str) -> None:
     targets, noun, wanted, unsaid = CASES[case]
     made = material(targets, timed=case.startswith("time"))
-    page = page_of(made)
+    page = pages.page_of(made, blocks_chapter(made))
     assert [
         name for name in wanted if f'id="figure-sub-1-{name}' not in page and f'id="figure-{name}' not in page
     ] == []
     text = words(page)
-    assert f"{len(targets)} {noun}" in text
-    assert "Held-out sessions (sessions): onehot with fixed identifies 1.000 of 20 test items" in text
-    assert f"the {noun} tell the stimuli apart" in text
-    assert "trained on" in text
-    found = [
-        word for word in [*unsaid, "categor", "of images", "volume", "linear classifier", "multinomial"] if word in text
-    ]
-    assert found == []
+    check(text, f"{len(targets)} {noun}")
+    check(text, "Held-out sessions (sessions): onehot with fixed identifies 1.000 of 20 test items")
+    check(text, f"the {noun} tell the stimuli apart", "trained on")
+    check(text, unsaid=[*unsaid, "categor", "of images", "volume", "linear classifier", "multinomial"])
+    check(text, unsaid=["predicts 0 scores"])
     assert re.search(r"\bblocks? (?!show)", text) is None
-    assert "predicts 0 scores" not in text
 
 
 def test_a_score_before_the_stimulus_is_a_failed_control() -> None:
-    made = material(sensors(), timed=True, early=True)
-    text = words(page_of(made))
+    text = said_of(material(sensors(), timed=True, early=True))
     assert "scores of sensors before the stimulus, r of the largest (" in text
-    assert "before the stimulus, r of" not in words(page_of(material(sensors(), timed=True)))
+    assert "before the stimulus, r of" not in said_of(material(sensors(), timed=True))
 
 
 def test_nothing_is_said_of_spaces_where_tested_stimuli_were_not_trained_on() -> None:
@@ -220,7 +200,7 @@ def test_nothing_is_said_of_spaces_where_tested_stimuli_were_not_trained_on() ->
     held = made.responses.trials["session"] == "a"
     made.responses.trials.loc[held, "stimulus_id"] = [f"other{k}" for k in range(N_STIMULI)]
     assert not made.trained_on_all("sessions")
-    assert "full-rank" not in words(page_of(made))
+    assert "full-rank" not in said_of(made)
 
 
 def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:

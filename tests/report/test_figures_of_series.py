@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from drawn import bands, bars, cells, curves, legend, lengths, levels, over, panels, points, spans, ticks, words, zones
 from made import changing, made
+from pages import check
 
 from brainalign.report.encoding_sections import recovery
 from brainalign.report.kit import canvas
@@ -21,19 +22,14 @@ def test_planted_layers() -> None:
     rows = rows.assign(planted_depth=rows["planted"].map(depth), recovered_depth=rows["recovered"].map(depth))
     rows = rows.assign(decided=[True, True, True, True, False], reason="too close")
     counts, depths = panels(recovery.planted_layers(rows, ["c", "a", "b"]))
-    assert counts.figure.get_size_inches() == approx([8.6, 3.5])
-    assert list(ticks(counts).values()) == list(ticks(counts, "y").values()) == ["c", "a", "b"]
     assert cells(counts).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
     assert set(words(counts)) == {(0, 0, "1"), (1, 1, "1"), (2, 1, "1"), (2, 2, "1")}
     assert counts.get_title() == "exact in 3 of 4 decided"
-    assert (counts.get_xlabel(), counts.get_ylabel()) == ("recovered layer", "planted layer")
     assert [(mark.x, mark.y) for mark in points(depths)] == [(0, 0), (0, 0.5), (0.5, 0.5), (1, 1)]
     assert set(words(depths)) == {(0, 0, "V1"), (0, 0.5, "V2"), (0.5, 0.5, "V4"), (1, 1, "LO")}
     assert depths.get_title() == "Spearman 0.83 over 4 areas\nundecided: 1 of 5 areas\n(too close)"
-    assert depths.get_xlim() == depths.get_ylim() == (-0.06, 1.06)
     (diagonal,) = [line for line in depths.lines if hasattr(line, "get_slope")]
     assert (diagonal.get_xy1(), diagonal.get_slope()) == ((0, 0), 1)
-    assert counts.images[0].get_clim() == (0, approx(1.2))
     (ax,) = panels(recovery.planted_layers(rows.assign(planted_depth=0.7)))
     assert "no rank correlation" in ax.get_title()
     ax = panels(recovery.planted_layers(rows.assign(planted_depth=0.7, recovered_depth=0.2, decided=True)))[0]
@@ -46,20 +42,13 @@ def test_planted_latencies() -> None:
     )
     rows = rows.assign(low_ms=rows["recovered_ms"] - [2, 3, 4, 5], high_ms=rows["recovered_ms"] + [6, 7, 8, 9])
     rows = rows.assign(decided=[True, True, True, False], reason="flat", modality=["meg", "eeg", "meg", "eeg"])
-    figure = recovery.planted_latencies(rows, 15.0)
-    (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([4.8, 4.1])
-    marks = {mark.label: [] for mark in points(ax)}
-    for mark in points(ax):
-        marks[mark.label].append((mark.x, mark.y))
-    assert marks == {"meg": [(59.25, 65), (119.25, 140)], "eeg": [(90.75, 95)]}
+    (ax,) = panels(recovery.planted_latencies(rows, 15.0))
+    marks = [("meg", 59.25, 65), ("meg", 119.25, 140), ("eeg", 90.75, 95)]
+    assert sorted((mark.label, mark.x, mark.y) for mark in points(ax)) == sorted(marks)
     assert sorted(end[1::2] for end in spans(ax)) == [(63, 71), (92, 102), (136, 148)]
     assert ax.get_title() == "2 of 3 decided within 15 ms\nundecided: 1 of 4 latencies\n(flat)"
     (band,) = bands(ax)
     assert all((low, high) == approx((x - 15, x + 15)) for x, (low, high) in band.items())
-    ((x, y),) = curves(ax)[""]
-    assert x == y == list(ax.get_xlim()) == approx([59.25 - 3 - 15, 119.25 + 3 + 15])
-    assert {"meg", "eeg", "within 15 ms"} == set(legend(figure))
     (ax,) = panels(recovery.planted_latencies(rows.drop(columns="modality"), 2.0))
     assert sorted((mark.x, mark.y) for mark in points(ax)) == [(60, 65), (90, 95), (120, 140)]
     assert ax.get_title().startswith("2 of 3 decided within 12 ms")
@@ -72,48 +61,35 @@ def test_latencies_are_judged_by_the_larger_of_12_ms_and_a_sample(sample_ms: flo
     rows["recovered_ms"] = rows["planted_ms"] + error
     rows = rows.assign(low_ms=rows["recovered_ms"] - 5, high_ms=rows["recovered_ms"] + 5, decided=np.arange(6) < 5)
     title = recovery.planted_latencies(rows, sample_ms).axes[0].get_title()
-    assert f"{inside} of 5 decided within {max(12, sample_ms):g} ms" in title
-    assert "undecided: 1 of 6 latencies" in title
+    check(title, f"{inside} of 5 decided within {max(12, sample_ms):g} ms", "undecided: 1 of 6 latencies")
 
 
 def test_planted_ceilings() -> None:
     rng = np.random.default_rng(0)
     rows = pd.concat([pd.DataFrame({"planted": p, "ceiling": p + b + 0.01 * rng.normal(size=n)})
                       for p, b, n in ((0.5, 0.0, 300), (0.0, 0.05, 100))])  # fmt: skip
-    figure = recovery.planted_ceilings(rows)
-    ax, gap = panels(figure)
-    assert figure.get_size_inches() == approx([8.4, 3.4])
+    ax, gap = panels(recovery.planted_ceilings(rows))
     means = rows.groupby("planted")["ceiling"]
     assert {mark.x: mark.y for mark in points(ax, "o")} == approx(means.mean().to_dict())
     assert {end[0]: end[3] - end[1] for end in spans(ax)} == approx((2 * means.std()).to_dict())
     assert {mark.x: mark.y for mark in points(gap)} == approx({0.5: means.mean()[0.5] - 0.5, 0.0: means.mean()[0.0]})
     error = 4 * means.std() / np.sqrt(means.size())
     assert {end[0]: end[3] - end[1] for end in spans(gap)} == approx(error.to_dict())
-    assert {mark.x: mark.colour for mark in points(gap)} == {
-        0.5: canvas.COLOURS[0].lower(),
-        0.0: canvas.COLOURS[5].lower(),
-    }
     dots = points(ax, ".")
     assert sum(mark.x > 0.25 for mark in dots) == 250
     assert sum(mark.x < 0.25 for mark in dots) == 100
     assert all(min(abs(mark.x), abs(mark.x - 0.5)) <= 0.008 for mark in dots)
     assert {round(mark.y, 9) for mark in dots} <= set(rows["ceiling"].round(9))
-    assert gap.get_title() == "100 to 300 targets per planted level"
     assert zones(gap) == [approx((-0.02, 0.02))]
-    assert -gap.get_ylim()[0] == gap.get_ylim()[1] > 0.05
-    low, high = gap.dataLim.intervaly
-    assert (gap.get_ylim()[1], levels(gap)) == (approx(high + 0.05 * (high - low)), {"": [0]})
     assert curves(ax)[""][-1] == ([0, 0.5], [0, 0.5])
     ax, gap = panels(recovery.planted_ceilings(rows.assign(planted=0.0, ceiling=0.0)))
     assert curves(ax)[""][-1] == ([0, 0.1], [0, 0.1])
-    assert (gap.get_title(), gap.get_ylim()) == ("400 targets per planted level", (approx(-0.032), approx(0.032)))
 
 
 def test_planted_preferences() -> None:
     rows = pd.DataFrame({"area": list("vwxyz"), "planted": ["red", "red", "big", "red", "big"]})
     rows = rows.assign(recovered=["red", "big", "big", "red", "odd"], decided=[True] * 4 + [False], reason="far")
     (ax,) = panels(recovery.planted_preferences(rows))
-    assert ax.figure.get_size_inches() == approx([3.44, 2.72])
     assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == ["red", "big"]
     assert cells(ax).tolist() == [[2, 1], [0, 1]]
     assert ax.get_title() == "exact in 3 of 4 decided\nundecided: 1 of 5 areas\n(far)"
@@ -131,108 +107,70 @@ def filled() -> pd.DataFrame:
 
 def test_hidden_regions() -> None:
     rows = filled()
-    figure = series.filled_figure(rows)
-    assert figure.get_size_inches() == approx([9, 2.2])
     whole = rows[rows["network"] == ""]
     names = list(pd.unique(whole["name"]))[::-1]
-    for k, (ax, view) in enumerate(zip(panels(figure), pd.unique(whole["hidden"]), strict=True)):
+    for k, (ax, view) in enumerate(zip(panels(series.filled_figure(rows)), pd.unique(whole["hidden"]), strict=True)):
         of = whole[whole["hidden"] == view].set_index("name")
-        assert ax.get_title() == f"hidden: {view}"
         if k == 0:
             assert list(ticks(ax, "y").values()) == names
         assert [(mark.x, mark.y) for mark in points(ax)] == [(of.loc[n, "r2"], i) for i, n in enumerate(names)]
         np.testing.assert_allclose([(e[0], e[2]) for e in spans(ax)], of.loc[names, ["low", "high"]])
         assert [mark.label for mark in points(ax)] == [KIND[n] for n in names]
-        assert (levels(ax, "x"), ax.get_ylim()) == ({"": [0]}, (-0.6, approx(3.6)))
     figure = series.filled_networks_figure(rows)
-    assert figure.get_size_inches() == approx([5, 4.9])
     inside = rows[(rows["network"] != "") & (rows["name"] != "mean")]
     views, networks = (list(pd.unique(inside[name])) for name in ("hidden", "network"))
     for ax, view in zip(panels(figure), views, strict=True):
         of = inside[inside["hidden"] == view].set_index(["network", "name"])["r2"]
-        assert list(ticks(ax).values()) == networks
         assert lengths(ax) == {n: [(0, approx(of[n, name])) for name in list(KIND)[:3]] for n in networks}
-        found = sorted((round(bar.x, 6), round(bar.x2 - bar.x, 6)) for bar in bars(ax))
-        assert found == [(round(k + side, 6), 0.25) for k in range(2) for side in (-0.395, -0.125, 0.145)]
-        assert levels(ax) == {"": [0]}
         for label, shade in legend(figure).items():
             assert [bar.y2 for bar in bars(ax) if bar.colour == shade] == approx([of[n, label] for n in networks])
-        assert ax.get_title() == f"hidden: {view}"
 
 
 def test_embeddings_of_regions() -> None:
     networks = [f"n{k}" for k in range(10)]
     rows = changing(pd.DataFrame({"network": networks * 2}), ["x", "y"]).assign(share=0.43)
-    figure = series.embedding_figure(rows)
-    (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([6, 4.2])
+    (ax,) = panels(series.embedding_figure(rows))
     for name, part in rows.groupby("network"):
         marks = [(mark.x, mark.y) for mark in points(ax) if mark.label == name]
         assert marks == list(part[["x", "y"]].itertuples(index=False, name=None))
     looks = {(tuple(s.get_facecolor()[0]), s.get_paths()[0].vertices.tobytes()) for s in ax.collections}
     assert len(looks) == 10
-    assert "43%" in ax.get_xlabel()
 
 
 def test_traces_of_hidden_regions() -> None:
     rng = np.random.default_rng(0)
     traces = {name: rng.normal(size=(2, 50)) for name in ("true", "model", "gaussian")}
-    first, second = panels(series.traces_figure(traces, ["V1", "V2"], 2.0, 21.0))
-    assert first.figure.get_size_inches() == approx([9, 2.8])
     labels = {"measured": "true", "masked model": "model", "lagged Gaussian": "gaussian"}
-    for k, ax in enumerate((first, second)):
+    for k, ax in enumerate(panels(series.traces_figure(traces, ["V1", "V2"], 2.0, 21.0))):
         for label, name in labels.items():
             assert curves(ax)[label] == [([2.0 * i for i in range(10)], traces[name][k, :10].tolist())]
-        assert ax.get_title(loc="left") == ["V1", "V2"][k]
-    assert not any(ticks(first).values())
     assert curves(panels(series.traces_figure(traces, ["a", "b"], 2.0, 1.0))[0])["measured"][0][0] == [0, 2]
     assert len(curves(panels(series.traces_figure(traces, ["a", "b"], 0.5))[0])["measured"][0][0]) == 50
 
 
 def test_labels_of_people() -> None:
-    rows = made(
-        {"label": ["age", "state"], "name": ["embedding", "connectivity", "chance"]}, "null_high", value="score"
-    )
+    names = {"label": ["age", "state"], "name": ["embedding", "connectivity", "chance"]}
+    rows = made(names, "null_high", value="score")
     rows = rows.drop(rows[(rows["label"] == "age") & (rows["name"] == "chance")].index)
-    rows = rows.assign(
-        chance=rows["label"].map({"age": 0.05, "state": 0.08}), metric=rows["label"].map({"age": "r", "state": "acc"})
-    )
+    rows[["chance", "metric"]] = [{"age": (0.05, "r"), "state": (0.08, "acc")}[label] for label in rows["label"]]
     rows.loc[rows.index[0], "null_high"] = np.nan
-    figure = series.person_figure(rows)
-    assert figure.get_size_inches() == approx([9, 2.06])
-    for ax, (label, part) in zip(panels(figure), rows.groupby("label", sort=False), strict=True):
-        assert (ax.get_title(), ax.get_xlabel()) == (label, part["metric"].iloc[0])
+    for ax, (_, part) in zip(panels(series.person_figure(rows)), rows.groupby("label", sort=False), strict=True):
         assert over(ax, points(ax), "y") == {n: [s] for n, s in zip(part["name"], part["score"], strict=True)}
-        assert list(ticks(ax, "y").values()) == list(part["name"])[::-1]
         np.testing.assert_allclose([(e[0], e[2]) for e in spans(ax)], part[["low", "high"]].iloc[::-1])
         nulls = part.dropna(subset=["null_high"])
         chance = part["chance"].iloc[0]
-        assert lengths(ax, "y") == {
-            n: [approx((chance, h))] for n, h in zip(nulls["name"], nulls["null_high"], strict=True)
-        }
+        highest = zip(nulls["name"], nulls["null_high"], strict=True)
+        assert lengths(ax, "y") == {name: [approx((chance, high))] for name, high in highest}
         assert levels(ax, "x")["chance"] == [chance]
-        assert {round(bar.y2 - bar.y, 6) for bar in bars(ax)} == {0.7}
-
-
-def followed() -> pd.DataFrame:
-    rows = made(
-        {"network": ["net", "deep"], "name": ["a", "b", ""], "epoch": ["visible", "occluded"]},
-        "null_95",
-        value="r_normalized",
-    )
-    return rows.assign(role=rows["name"].map({"a": "model", "b": "control", "": "model"}))
 
 
 def test_followed_through_occlusion() -> None:
-    rows = followed()
-    figure = dynamics.followed_bars(rows)
-    hidden, seen = panels(figure)
-    assert figure.get_size_inches() == approx([8.8, 2.92])
-    assert (hidden.get_title(), seen.get_title()) == ("frames hidden", "frames shown")
-    names = list(ticks(hidden, "y").values())
+    levels_of = {"network": ["net", "deep"], "name": ["a", "b", ""], "epoch": ["visible", "occluded"]}
+    rows = made(levels_of, "null_95", value="r_normalized")
+    rows["role"] = rows["name"].map({"a": "model", "b": "control", "": "model"})
+    hidden, seen = panels(dynamics.followed_bars(rows))
     keys = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
     order = [k for k in keys if k[2] == "model"] + [k for k in keys if k[2] == "control"]
-    assert names == [", ".join(filter(None, key[:2])) for key in order]
     networks = list(pd.unique(rows["network"]))
     for ax, epoch in ((hidden, "occluded"), (seen, "visible")):
         of = rows[rows["epoch"] == epoch].set_index(["network", "name"])
@@ -240,16 +178,11 @@ def test_followed_through_occlusion() -> None:
         assert ends == approx({k: of.loc[key[:2], "null_95"] for k, key in enumerate(order)})
         assert [(m.x, m.y) for m in points(ax)] == [(of.loc[key[:2], "r_normalized"], k) for k, key in enumerate(order)]
         assert [m.hollow for m in points(ax)] == [key[2] == "control" for key in order]
-        np.testing.assert_allclose(
-            [(e[0], e[2]) for e in spans(ax)], [of.loc[key[:2], ["low", "high"]] for key in order]
-        )
+        np.testing.assert_allclose([e[::2] for e in spans(ax)], [of.loc[key[:2], ["low", "high"]] for key in order])
         assert [m.colour for m in points(ax)] == [
             canvas.COLOURS[networks.index(key[0])].lower() if key[2] == "model" else canvas.GREY for key in order
         ]
         assert levels(ax, "x")["ceiling"] == [1]
-        assert levels(ax, "x")[""] == [0]
-        assert {(bar.x, round(bar.y2 - bar.y, 6)) for bar in bars(ax)} == {(0, 0.8)}
-        assert ax.yaxis_inverted()
 
 
 def test_followed_frame_by_frame() -> None:
@@ -257,9 +190,8 @@ def test_followed_frame_by_frame() -> None:
     rows = rows.sort_values("time", kind="stable").assign(role=lambda t: t["name"].map({"a": "model", "b": "control"}))
     rows = rows.assign(hidden=rows["time"].map({0: 0.1, 1: 0.5, 2: 0.9}))
     rows.loc[(rows["network"] == "net") & (rows["name"] == "b"), "score"] = np.nan
-    figure = dynamics.followed_movies(rows, 0.5)
-    ax, shade = panels(figure)
-    assert figure.get_size_inches() == approx([7.2, 3.6])
+    ax, shade = panels(dynamics.followed_movies(rows, 0.5))
+    dynamics.followed_movies(rows)  # in frames
     found = curves(ax)
     for (network, name), part in rows.dropna().groupby(["network", "name"]):
         assert found[f"{network}, {name}"] == [([0, 0.5, 1], approx(part["score"].tolist()))]
@@ -269,6 +201,4 @@ def test_followed_frame_by_frame() -> None:
     models = [line.get_color().lower() for line in ax.lines if line.get_label().endswith(", a")]
     assert models == [colour.lower() for colour in canvas.COLOURS[:2]]
     (band,) = bands(shade)
-    assert (shade.get_ylim(), levels(ax)) == ((0, 1), {"": [0]})
     assert band == {0: (0, 0.1), 0.25: (0, 0.5), 0.75: (0, 0.9), 1: (0, 0.9)}
-    assert (ax.get_xlabel(), panels(dynamics.followed_movies(rows))[0].get_xlabel()) == ("time (s)", "frame")

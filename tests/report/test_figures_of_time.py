@@ -50,31 +50,22 @@ def test_scores_over_time() -> None:
             assert curves(ax)[f"{model} {layer}"] == [(approx(times), approx(part[column].tolist()))]
     shades = canvas.layer_colours([n for m, n in rows[["model", "layer"]].drop_duplicates().to_numpy() if m == "net"])
     assert {layer: colours[f"net {layer}"] for layer in "ab"} == shades
-    assert colours["untrained a"] == canvas.GREY
     by = rows.groupby("time_s")
     for ax, column in ((mean, "null_high"), (best, "best_null_high")):
         ((band),) = bands(ax)
         assert list(band) == approx(times)
         np.testing.assert_allclose(list(band.values()), np.c_[by["null_low"].min(), by[column].max()])
     marks = {mark.colour: (mark.x, mark.y) for mark in points(mean, "o")}
-    of = {
-        key: part.sort_values("time_s").set_index("time_s")["mean_r"] for key, part in rows.groupby(["model", "layer"])
-    }
-    heights = {"b": of["net", "b"][0.1], "a": np.mean([of["net", "a"][0.0], of["net", "a"][0.1]])}
+    of = rows.set_index(["model", "layer", "time_s"])["mean_r"]
+    heights = {"b": of["net", "b", 0.1], "a": np.mean([of["net", "a", 0.0], of["net", "a", 0.1]])}
     assert marks == {shades[k]: (approx(1000 * t), approx(heights[k])) for k, t in (("b", 100 / 1000), ("a", 0.05))}
     for layer, ends in (("b", (80, 140)), ("a", (20, 90))):
         assert spans(mean, shades[layer]) == [approx((ends[0], heights[layer], ends[1], heights[layer]))]
     names = ["net a", "untrained b", "net b"]
-    assert list(ticks(bars_of, "y").values()) == names
-    drawn = lengths(bars_of, "y")
-    assert {round(bar.y2 - bar.y, 6) for bar in bars(bars_of)} == {0.6}
-    assert bars_of.get_ylim() == (approx(2.6), -0.6)
-    assert sorted(x for x, _, _ in words(bars_of)) == approx([116, 126, 136, 276])
-    assert [levels(ax, axis) for ax in (mean, best) for axis in "xy"] == [{"": [0]}] * 4
-    assert figure.get_size_inches() == approx([8.8, 3.98])
-    assert mean.get_subplotspec().get_gridspec().get_height_ratios() == approx([2.6, 0.48])
-    assert drawn["net a"] == [approx((10, 110)), approx((200, 270))]
-    assert (drawn["untrained b"], drawn["net b"]) == ([approx((20, 120))], [approx((30, 130))])
+    assert lengths(bars_of, "y") == {
+        "net a": [approx((10, 110)), approx((200, 270))], "untrained b": [approx((20, 120))],
+        "net b": [approx((30, 130))],
+    }  # fmt: skip
     colour_of = {names[round((bar.y + bar.y2) / 2)]: bar.colour for bar in bars(bars_of)}
     assert colour_of == {name: colours[name] for name in names}
     assert [patch.get_alpha() for patch in bars_of.patches] == [1, 1, 0.25, 1]
@@ -87,24 +78,18 @@ def test_one_layer_of_a_model_is_named_by_the_model() -> None:
     rows = course_rows()
     rows = rows[rows["layer"] == "a"]
     figure = time_course.score_over_time(rows.drop(columns="best_null_high"))
-    assert len(panels(figure)) == 2
+    _, best = panels(figure)
     assert {"net", "untrained"} <= set(legend(figure))
-    assert bands(panels(figure)[1]) == []
-    figure = time_course.score_over_time(rows[rows["model"] == "net"])
-    assert "a" in legend(figure)
+    assert bands(best) == []
+    assert "a" in legend(time_course.score_over_time(rows[rows["model"] == "net"]))
 
 
 def test_rsa_over_time() -> None:
     rows = course_rows(comparison=["cosine", "spearman", "kendall"])
     rows = rows.assign(low=rows["score"] - 0.03, high=rows["score"] + 0.05)
     rows = changing(rows, ["ceiling_low", "ceiling_high"], 0.3, 0.9, seed=9)
-    figure = time_course.rsa_over_time(rows, random_weights=["untrained"])
-    shown = panels(figure)
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["comparison"]))
-    assert figure.get_size_inches() == approx([8.8, 6.4])
-    for ax in shown:
+    for ax in panels(time_course.rsa_over_time(rows, random_weights=["untrained"])):
         part = rows[rows["comparison"] == ax.get_title()].sort_values("time_s")
-        assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
         ceiling, null, *intervals = bands(ax)
         of = part.groupby("time_s").mean(numeric_only=True)
         np.testing.assert_allclose(list(null.values()), of[["null_low", "null_high"]])
@@ -118,19 +103,13 @@ def test_rsa_over_time() -> None:
         np.testing.assert_allclose(drawn, expected)
         for (model, layer), line in part.groupby(["model", "layer"]):
             assert curves(ax)[f"{model} {layer}"] == [([1000 * t for t in TIMES], approx(line["score"].tolist()))]
-    assert legend(figure)["untrained a"] == canvas.GREY
-    assert len({ax.get_ylim() for ax in shown}) == 1
 
 
 def test_latencies_of_layers() -> None:
     figure = time_course.layer_latencies(PEAKS.iloc[::-1])
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([6.4, 1.9])
     colours = legend(figure)
     assert list(colours) == ["net", "untrained"]
-    assert sorted(mark.y for mark in points(ax)) == approx([-0.11, 0.89])
-    assert sorted(y for _, y, _, _ in spans(ax)) == approx([-0.11, 0.89])
-    assert (words(ax)[0][1], ax.get_ylim()) == (approx(0.11), (1.5, -0.5))
     assert over(ax, points(ax), "y") == {"a": [approx(50)], "b": [approx(100)]}
     assert {mark.colour for mark in points(ax)} == {colours["net"]} == {canvas.COLOURS[0].lower()}
     assert {ticks(ax, "y")[round(y)]: (x, x2) for x, y, x2, _ in spans(ax)} == {
@@ -147,8 +126,6 @@ def test_latencies_of_many_models_stay_in_the_line_of_their_layer() -> None:
     peaks = peaks.rename(columns={"low": "low_s", "high": "high_s"})
     (ax,) = panels(time_course.layer_latencies(peaks))
     of = peaks.set_index(["layer", "model"])["peak_s"]
-    assert sorted(mark.y for mark in points(ax)) == approx([n + 0.8 / 9 * (k - 4) for n in range(3) for k in range(9)])
-    assert list(ticks(ax, "y").values()) == ["c", "a", "b"]
     assert over(ax, points(ax), "y") == {n: approx([1000 * of[n, m] for m in pd.unique(peaks["model"])]) for n in "cab"}
 
 
@@ -164,68 +141,43 @@ def test_decoded_courses() -> None:
     )  # fmt: skip
     peaks = changing(pd.DataFrame({"group": ["g8", "g2"], "decided": [True, False]}),
                      ["centre", "centre_low", "centre_high", "rise", "rise_low", "rise_high"], 0.01, 0.2)  # fmt: skip
-    figure = decoding_over_time.decoded_courses(rows, clusters, peaks, "AUC")
-    shown = panels(figure)
-    assert figure.get_size_inches() == approx([1000 / 110, 3.1])
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
-    for ax in shown:
+    row = peaks.iloc[0]
+    humps = [tuple(1000 * row[[f"{n}_low", f"{n}_high"]].astype(float)) for n in ("rise", "centre")]
+    intervals = {"g1": [(10, 110)], "g2": [(30, 130)], "g8": humps}
+    for ax in panels(decoding_over_time.decoded_courses(rows, clusters, peaks, "AUC")):
         part = rows[rows["group"] == ax.get_title()]
         ((x, y),) = [line for line in curves(ax)[""] if len(line[0]) == 3]
         assert (x, y) == (approx([0, 100, 200]), approx(part["score"].tolist()))
         (band,) = bands(ax)
         np.testing.assert_allclose(list(band.values()), np.sort(part[["null_low", "null_high"]].to_numpy(), axis=1))
         assert levels(ax)[""] == [approx(chances[ax.get_title()])]
-        assert levels(ax, "x") == {"": [0]}
-        share = [(y - ax.get_ylim()[0]) / np.ptp(ax.get_ylim()) for _, y, _, _ in spans(ax)]
-        assert share == approx([0.9, 0.96] if ax.get_title() == "g8" else [0.02] * len(share))
-        assert [(mark.y - ax.get_ylim()[0]) / np.ptp(ax.get_ylim()) for mark in points(ax)] == approx(
-            share[:2] * (len(share) == 2)
-        )
-        expected = {"g1": [(10, 110)], "g2": [(30, 130)]}.get(ax.get_title(), [])
-        if ax.get_title() == "g8":
-            row = peaks.iloc[0]
-            expected = [tuple(1000 * row[[f"{n}_low", f"{n}_high"]].astype(float)) for n in ("rise", "centre")]
-            marks = {mark.marker: mark.x for mark in points(ax)}
-            assert marks == {"|": approx(1000 * row["rise"]), "o": approx(1000 * row["centre"])}
-            assert {mark.label for mark in points(ax)} == {"rise to half height", "centre of the hump"}
-            assert len({y for _, y, _, _ in spans(ax)}) == 2
-        else:
-            assert points(ax) == []
-        assert [end[::2] for end in spans(ax)] == [approx(ends) for ends in expected]
+        assert [end[::2] for end in spans(ax)] == [approx(ends) for ends in intervals.get(ax.get_title(), [])]
+        marks = {(mark.marker, mark.label): mark.x for mark in points(ax)}
+        tops = {("|", "rise to half height"): 1000 * row["rise"], ("o", "centre of the hump"): 1000 * row["centre"]}
+        assert marks == approx(tops if ax.get_title() == "g8" else {})
 
 
 def test_generalisation_over_time() -> None:
     score = np.array([[0.5, 0.6, 0.7], [0.55, 0.8, 0.65], [0.5, 0.45, 0.9]])
     figure = decoding_over_time.decoded_square(score, score > 0.75, np.array([-0.1, 0.0, 0.1]), 0.5, "AUC")
     ax = panels(figure)[0]
-    assert figure.get_size_inches() == approx([5.2, 4.3])
     assert cells(ax).tolist() == score.tolist()
-    assert ax.images[0].origin == "lower"
-    assert ax.images[0].get_extent() == [-100, 100, -100, 100]
-    assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
-    assert ax.images[0].get_clim() == (approx(0.1), approx(0.9))
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tested at (ms)", "trained at (ms)")
     (outline,) = ax.collections
     vertices = np.concatenate([path.vertices for path in outline.get_paths()])
     assert vertices.min() >= -50 - 1e-9
     assert vertices.max() <= 100 + 1e-9
     assert curves(ax)[""] == [([-100, 100], [-100, 100])]
-    assert not panels(decoding_over_time.decoded_square(score, score > 1, np.array([0, 1, 2.0]), 0.5, "x"))[
-        0
-    ].collections
+    flat, *_ = panels(decoding_over_time.decoded_square(score, score > 1, np.array([0, 1, 2.0]), 0.5, "x"))
+    assert not flat.collections
 
 
 def test_pairs_of_conditions() -> None:
     pairs = np.arange(6).reshape(2, 3) / 10
     ax = panels(decoding_over_time.decoded_pairs(pairs, np.array([0.0, 0.2]), ["face", "car", "house"]))[0]
-    assert ax.figure.get_size_inches() == approx([6.5, 2.06])
     assert ticks(ax, "y") == {0: "face against car", 1: "face against house", 2: "car against house"}
     assert cells(ax).tolist() == pairs.T.tolist()
-    assert ax.images[0].get_extent() == [0, 200, 2.5, -0.5]
-    assert levels(ax, "x") == {"": [0]}
-    assert ax.images[0].get_clim() == (0.0, 1.0)
-    many = panels(decoding_over_time.decoded_pairs(np.ones((2, 28)), np.array([0.0, 0.2]), [f"c{k}" for k in range(8)]))
-    assert many[0].get_ylabel() == "28 pairs"
+    many, *_ = panels(decoding_over_time.decoded_pairs(np.ones((2, 28)), np.array([0.0, 0.2]), [*"abcdefgh"]))
+    assert many.get_ylabel() == "28 pairs"
 
 
 def test_windows_with_their_control() -> None:
@@ -234,22 +186,16 @@ def test_windows_with_their_control() -> None:
     rows = rows.assign(
         control=rows["window"] == "-100 to 0", chance=rows["scheme"].map({"recordings": 0.5, "halves": 0.4})
     )
-    figure = decoding_over_time.decoded_windows(rows, "AUC")
-    assert figure.get_size_inches() == approx([8.4, 3.2])
-    for ax in panels(figure):
+    for ax in panels(decoding_over_time.decoded_windows(rows, "AUC")):
         part = rows[rows["scheme"] == ax.get_title()]
         names = [f"{g}\n{w}" for g, w in zip(part["group"], part["window"], strict=True)]
-        assert list(ticks(ax).values()) == names
         assert over(ax, points(ax)) == {n: [approx(v)] for n, v in zip(names, part["score"], strict=True)}
         assert [mark.hollow for mark in points(ax)] == part["control"].tolist()
         upright = [end[1::2] for end in spans(ax) if end[0] == end[2]]
         np.testing.assert_allclose(upright, part[["low", "high"]])
-        flat = [(round((a + b) / 2), b - a, y) for a, y, b, y2 in spans(ax) if y == y2]
-        np.testing.assert_allclose(flat, [(k, 0.6, v) for k, v in enumerate(part["null_95"])])
+        flat = [((a + b) / 2, y) for a, y, b, y2 in spans(ax) if y == y2]
+        np.testing.assert_allclose(flat, [*enumerate(part["null_95"])])
         assert levels(ax)[""] == [part["chance"].iloc[0]]
-        assert ax.get_xlim() == (-0.6, approx(3.6))
-    assert [ax.get_title() for ax in panels(figure)] == list(pd.unique(rows["scheme"]))
-    assert "95 % of permuted labels" in legend(figure)
 
 
 def test_effects_at_sensors() -> None:
@@ -257,15 +203,12 @@ def test_effects_at_sensors() -> None:
     rows = rows.assign(significant=(rows["time_s"] > 0.05) & (rows["target_id"] == "Pz"))
     figure = decoding_over_time.sensor_courses(rows, "d")
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([6, 3.2])
     for name, part in rows.groupby("target_id"):
         assert curves(ax)[name] == [([1000 * t for t in TIMES], approx(part["effect"].tolist()))]
     thick = {line.get_color(): np.isfinite(line.get_ydata()).tolist() for line in ax.lines if line.get_linewidth() == 3}
     assert {name: thick[next(c for c in thick if c.lower() == shade)] for name, shade in legend(figure).items()} == {
         "Cz": [False] * 4, "Pz": [False, False, True, True], "Oz": [False] * 4,
     }  # fmt: skip
-    assert ax.get_ylabel() == "d"
-    assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
 
 
 def test_the_control_matrix() -> None:
@@ -273,23 +216,14 @@ def test_the_control_matrix() -> None:
     rows = made({"trained": trained, "tested": tested, "measure": ["top-5", "top-1"]}, "chance", "p")
     rows["p"] = np.where(rows["measure"] == "top-1", 0.001, 0.2)
     rows["chance"] = rows["measure"].map({"top-1": 0.02, "top-5": 0.1})
-    figure = text_sections.matrix_figure(rows)
-    shown = panels(figure)
-    assert figure.get_size_inches() == approx([9, 3.54])
-    for ax, measure in zip(shown, pd.unique(rows["measure"]), strict=True):
+    for ax, measure in zip(panels(text_sections.matrix_figure(rows)), pd.unique(rows["measure"]), strict=True):
         part = rows[rows["measure"] == measure]
         of = part.set_index(["trained", "tested"])["value"]
         a, b = list(pd.unique(rows["trained"])), list(pd.unique(rows["tested"]))
-        label = {"brain": "EEG", "shuffled": "shuffled pairs"}
-        assert list(ticks(ax, "y").values()) == [label[n] for n in a]
-        assert list(ticks(ax).values()) == [label.get(n, n) for n in b]
         np.testing.assert_allclose(cells(ax), [[of[x, y] for y in b] for x in a])
         star = "*" if measure == "top-1" else ""
         assert set(words(ax)) == {(b.index(y), a.index(x), f"{of[x, y]:.3f}{star}") for x in a for y in b}
         outlined = {(a[round((box.y + box.y2) / 2)], b[round((box.x + box.x2) / 2)]) for box in bars(ax)}
-        assert {(box.x2 - box.x, box.y2 - box.y) for box in bars(ax)} <= {(1, 1)}
-        assert all((box.x + 0.5) % 1 == (box.y + 0.5) % 1 == 0 for box in bars(ax))
-        assert ax.images[0].get_clim() == (0, approx(1.15 * part["value"].max()))
         empty = {(x, y) for x in a for y in b if x == "shuffled" or y == "noise"}
         assert outlined == (empty if star else set())
         assert ax.get_title(loc="left") == f"{measure} (chance {0.02 if star else 0.1:.3f})"
@@ -297,35 +231,22 @@ def test_the_control_matrix() -> None:
 
 def test_ranks_add_up() -> None:
     ranks = {"ridge": pd.Series([1, 3, 2, 9]), "residual": pd.Series([1, 1, 5, 10])}
-    figure = text_sections.rank_figure(ranks, 10)
-    (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([5.2, 3.2])
-    assert [legend(figure)[name] for name in ranks] == FIRST[:2]
+    (ax,) = panels(text_sections.rank_figure(ranks, 10))
     for name, values in ranks.items():
-        ((x, y),) = curves(ax)[name]
-        assert x == list(range(1, 11))
-        assert y == [(values <= k).mean() for k in x]
+        assert curves(ax)[name] == [(list(range(1, 11)), [(values <= k).mean() for k in range(1, 11)])]
     assert curves(ax)["chance"] == [(list(range(1, 11)), approx([k / 10 for k in range(1, 11)]))]
-    assert ticks(ax) == {1: "1", 2: "2", 5: "5", 10: "10"}
-    assert (ax.get_xlim(), ax.get_ylim()) == ((1, 10), (0, 1.02))
-    assert "of 10 sentences" in ax.get_xlabel()
 
 
 def test_averages_of_subjects_and_repeats() -> None:
+    levels_of = {"over": ["subjects", "repeats"], "n_averaged": [4, 1, 2]}
     tables = {
-        name: made({"over": ["subjects", "repeats"], "n_averaged": [4, 1, 2]}, "sd", "ceiling", seed=seed).assign(
-            chance=c
-        )
-        for name, seed, c in (("ridge", 1, 0.11), ("residual", 2, 0.11))
+        name: made(levels_of, "sd", "ceiling", seed=seed).assign(chance=0.11)
+        for name, seed in (("ridge", 1), ("residual", 2))
     }
     tables["ridge"].loc[tables["ridge"]["n_averaged"] == 4, "ceiling"] = np.nan
     figure = text_sections.averaged_figure(tables)
-    assert figure.get_size_inches() == approx([8.8, 3.2])
     shown, colours = panels(figure), legend(figure)
-    kinds = list(pd.unique(tables["ridge"]["over"]))
-    assert [colours[name] for name in tables] == FIRST[:2]  # as in other figures of these decoders
-    assert [ax.get_xlabel() for ax in shown] == [f"{kind} averaged" for kind in kinds]
-    for ax, kind in zip(shown, kinds, strict=True):
+    for ax, kind in zip(shown, list(pd.unique(tables["ridge"]["over"])), strict=True):
         for name, table in tables.items():
             part = table[table["over"] == kind]
             assert curves(ax)[name] == [(part["n_averaged"].tolist(), approx(part["value"].tolist()))]
@@ -334,9 +255,7 @@ def test_averages_of_subjects_and_repeats() -> None:
             halves = part.dropna()
             found = curves(ax)[f"{name}: halves find each other"]
             assert found == [(halves["n_averaged"].tolist(), approx(halves["ceiling"].tolist()))]
-        assert list(ticks(ax)) == [1, 2, 4]
         assert levels(ax)["chance"] == [0.11]
-        assert ax.get_ylim() == (0, 1.02)
 
 
 def test_subjects_by_decoder_and_seed() -> None:
@@ -347,32 +266,21 @@ def test_subjects_by_decoder_and_seed() -> None:
     tables["linear"] = tables["linear"][tables["linear"]["subject"] != "s1"]
     figure = text_sections.subject_figure(tables, 0.07)
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([4.4, 2.8])
     colours = legend(figure)
-    assert [colours[name] for name in tables] == FIRST[:3]
     for name, table in tables.items():
-        mine = over(ax, points(ax, colour=colours[name]))
-        assert {s: sorted(v) for s, v in mine.items()} == {
+        assert {s: sorted(v) for s, v in over(ax, points(ax, colour=colours[name])).items()} == {
             s: approx(sorted(part["top-1"])) for s, part in table.groupby("subject")
         }
-    xs = {name: np.mean([m.x % 1 for m in points(ax, colour=colours[name]) if round(m.x) == 1]) for name in ("ridge",)}
-    assert len({round(mark.x, 6) for mark in points(ax)}) == 8
-    assert xs["ridge"] == approx(0.8)
     assert levels(ax)["chance"] == [0.07]
-    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.6, approx(2.6)), (0, 1.02))
 
 
 def test_labels_that_are_told() -> None:
     table = pd.DataFrame({"true": ["b", "a", "b", "c"], "told": ["a", "a", "b", "b"], "n": [3, 5, 1, 2]})
     tables = {"ridge": table, "flipped": table.rename(columns={"true": "told", "told": "true"})}
     ridge, flipped = panels(text_sections.confusion_figure(tables))
-    assert ridge.figure.get_size_inches() == approx([6.6, 3])
-    assert list(ticks(ridge).values()) == list(ticks(ridge, "y").values()) == ["a", "b", "c"]
     assert cells(ridge).tolist() == [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0]]
     np.testing.assert_allclose(cells(flipped), [[5 / 8, 3 / 8, 0], [0, 1 / 3, 2 / 3], [0, 0, 0]])
-    assert [ax.images[0].get_clim() for ax in (ridge, flipped)] == [(0, 1)] * 2
     assert {(x, y): text for x, y, text in words(ridge)}[0, 1] == "0.75"
-    assert (ridge.get_xlabel(), ridge.get_ylabel(), flipped.get_title()) == ("told", "true", "flipped")
 
 
 def retrieval_rows() -> pd.DataFrame:
@@ -396,18 +304,13 @@ def retrieval_rows() -> pd.DataFrame:
 def test_retrieval_between_modalities() -> None:
     rows = retrieval_rows()
     figure = modality_figures.direction_matrix(rows, "top-1")
-    assert figure.get_size_inches() == approx([7.4, 3.15])
     part = rows[(rows["kind"] == "modalities") & (rows["measure"] == "top-1")]
     names = list(pd.unique(part["query"]))
     for ax, decoder in zip(panels(figure), ("joint", "ridge"), strict=True):
         of = part[part["decoder"] == decoder].set_index(["query", "gallery"])["value"]
-        expected = [[of.get((q, g), np.nan) for g in names] for q in names]
-        np.testing.assert_allclose(cells(ax), expected)
-        assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == names
+        np.testing.assert_allclose(cells(ax), [[of.get((q, g), np.nan) for g in names] for q in names])
         said = {(names[round(y)], names[round(x)]): text for x, y, text in words(ax)}
         assert said == {key: f"{v:.2f}" + (" n.s." if key[0] == "eeg" else "") for key, v in of.items()}
-        assert ax.get_title() == f"{decoder}, top-1"
-        assert ax.images[0].get_clim() == (0, approx(part["value"].max()))
 
 
 def test_retrieval_within_modalities() -> None:
@@ -415,25 +318,17 @@ def test_retrieval_within_modalities() -> None:
     rows = rows[~((rows["kind"] == "image") & (rows["decoder"] == "ridge") & (rows["query"] == rows["query"].iloc[-1]))]
     figure = modality_figures.within_bars(rows, "top-5")
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([7.4, 3.2])
     part = rows[rows["kind"].isin(["image", "fused"]) & (rows["measure"] == "top-5")]
     places = list(dict.fromkeys(zip(part["kind"], part["query"], strict=True)))
-    assert list(ticks(ax).values()) == ["all fused" if kind == "fused" else query for kind, query in places]
     of, colours = part.set_index(["kind", "query", "decoder"]).sort_index(), legend(figure)
     for name in ("joint", "ridge", "unimodal"):
         marks = {places[round(mark.x)]: mark.y for mark in points(ax, "o", colours[name])}
         assert marks == approx({(k, q): of.loc[(k, q, name), "value"] for k, q in places if (k, q, name) in of.index})
-        beside = 0.2 * (["joint", "ridge", "unimodal"].index(name) - 1)
-        assert [m.x - round(m.x) for m in points(ax, "o", colours[name])] == approx([beside] * len(marks))
         ends = {places[round(end[0])]: end[1::2] for end in spans(ax, colours[name])}
         assert ends == {key: approx(tuple(of.loc[(*key, name), ["low", "high"]])) for key in marks}
     crosses = {places[round(mark.x)]: mark.y for mark in points(ax, "x")}
     assert crosses == approx({key: of.loc[(*key, "shuffled"), "value"] for key in places})
     dotted = [(round((a + b) / 2), y) for a, y, b, y2 in spans(ax, "#000000") if y == y2]
-    assert {round(mark.x % 1, 6) for mark in points(ax, "x")} == {0.36}
-    across = [*((a, b) for a, y, b, y2 in spans(ax, "#000000") if y == y2), *((min(b), max(b)) for b in bands(ax))]
-    assert across == [approx((k - 0.4, k + 0.4)) for _ in range(2) for k in range(len(places))]
-    assert ax.get_ylim() == (0, 1.03)
     assert dotted == [(k, of.loc[key, "chance"].iloc[0]) for k, key in enumerate(places)]
     first = part.drop_duplicates(["kind", "query"]).set_index(["kind", "query"])
     high = [first.loc[key, "null_mean"] + 1.645 * first.loc[key, "null_sd"] for key in places]
@@ -447,7 +342,6 @@ def test_space_over_repeats_and_geometry() -> None:
         chance=lambda t: t["measure"].map({"top-1": 0.03, "top-5": 0.1})
     )
     figure = modality_figures.space_curves(curve, "top-1")
-    assert figure.get_size_inches() == approx([6.4, 3.2])
     (ax,) = panels(figure)
     colours = legend(figure)
     for name, part in curve[curve["measure"] == "top-1"].groupby("modality"):
@@ -461,23 +355,16 @@ def test_space_over_repeats_and_geometry() -> None:
         )
         assert list(dashed.get_ydata()) == approx(part["ceiling"].tolist())
     assert levels(ax)["chance"] == [0.03]
-    assert ticks(ax) == {1: "1", 2: "2", 4: "4"}
-    assert (ax.xaxis.get_transform().base, ax.get_ylim()) == (2, (0, 1.03))
-    geometry = made(
-        {"decoder": ["joint", "ridge", "shuffled"], "source": ["meg", "eeg", "fused"]}, "null_high", value="r"
-    )
-    geometry = geometry.drop(0)
+    levels_of = {"decoder": ["joint", "ridge", "shuffled"], "source": ["meg", "eeg", "fused"]}
+    geometry = made(levels_of, "null_high", value="r").drop(0)
     figure = modality_figures.space_geometry(geometry)
     (ax,) = panels(figure)
     sources, order = list(ticks(ax).values()), list(pd.unique(geometry["decoder"]))
-    assert sources == list(pd.unique(geometry["source"]))
     of = geometry.set_index(["source", "decoder"]).sort_index()
-    expected = {s: [(0, approx(of.loc[(s, d), "r"])) for d in order if (s, d) in of.index] for s in sources}
-    assert lengths(ax) == expected
-    assert {round(b.x2 - b.x, 6) for b in bars(ax)} == {0.23}
-    assert {round(b - a, 6) for a, _, b, _ in spans(ax)} == {0.25}
-    assert {round(((b.x + b.x2) / 2 + 0.5) % 1 - 0.5, 6) for b in bars(ax)} == {-0.25, 0, 0.25}
-    assert levels(ax) == {"": [0]}
+    assert lengths(ax) == {
+        s: [(0, approx(of.loc[(s, d), "r"])) for d in order if (s, d) in of.index]
+        for s in pd.unique(geometry["source"])
+    }
     by = {label: {sources[round((b.x + b.x2) / 2)]: b.y2 for b in bars(ax) if b.colour == shade}
           for label, shade in legend(figure).items() if label in order}  # fmt: skip
     assert by == {d: approx({s: of.loc[(s, d), "r"] for s in sources if (s, d) in of.index}) for d in order}

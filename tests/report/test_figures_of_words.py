@@ -27,48 +27,28 @@ def test_explained_variance_by_images() -> None:
     rows.loc[0, "explained_variance"] = -3.0
     figure = few_images.context_curves(pd.concat([rows, full], ignore_index=True))
     shown, colours = panels(figure), legend(figure)
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
-    assert figure.get_size_inches() == approx([1000 / 110, 5.6])
     for ax in shown:
         part = rows[rows["group"] == ax.get_title()].sort_values("size")
         for method in methods:
             mine = part[part["method"] == method]
             label, _, marker = few_images.METHODS[method]
-            marks = {mark.x: (mark.y, mark.hollow) for mark in points(ax, marker)}
-            hollow = mine["beyond"] if marker != "x" else [False] * 3  # a cross has no face
-            expected = zip(mine["size"], mine["explained_variance"], hollow, strict=True)
-            if marker != "x":
-                assert marks == {size: (value, face) for size, value, face in expected}
-            else:
-                assert {x: y for x, (y, _) in marks.items()} == dict(
-                    zip(mine["size"], mine["explained_variance"], strict=True)
-                )
-            (line,) = [y for x, y in curves(ax)[""] if y == mine["explained_variance"].tolist()]
-            assert any(
-                np.allclose(
-                    list(band.values()), np.c_[mine["explained_variance"] - mine["se"], np.add(line, mine["se"])]
-                )
-                for band in bands(ax)
-            )
+            line, marks = mine["explained_variance"], points(ax, marker)
+            assert {mark.x: mark.y for mark in marks} == dict(zip(mine["size"], line, strict=True))
+            assert marker == "x" or [mark.hollow for mark in marks] == mine["beyond"].tolist()  # a cross has no face
+            assert line.tolist() in [y for _, y in curves(ax)[""]]
+            around = np.c_[line - mine["se"], line + mine["se"]]
+            assert any(np.allclose(list(band.values()), around) for band in bands(ax))
             assert label in colours
         own = full[full["group"] == ax.get_title()]
         assert levels(ax).get("ridge, all training images", []) == own["explained_variance"].tolist()
         assert levels(ax).get("noise ceiling", []) == part["ceiling"].dropna().tolist()[:1]
         assert levels(ax)["the mean"] == [0]
-        assert ticks(ax) == {10: "10", 20: "20", 100: "100"}
-        assert ax.get_ylim()[0] == -0.5
-    assert len({ax.get_ylim() for ax in shown}) == 1
-    assert [bool(ax.get_ylabel()) for ax in shown] == [True, False, False, False, True]
-    assert [bool(ax.get_xlabel()) for ax in shown] == [False, True, True, True, True]
 
 
 def test_captions_by_temperature() -> None:
-    rows = changing(
-        pd.DataFrame({"temperature": [np.inf, 3, 0, 30], "chosen": [False, True, False, False]}), ["score", "se"]
-    )
-    figure = voxel_captions.temperature_figure(rows)
-    (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([6, 3.2])
+    rows = pd.DataFrame({"temperature": [np.inf, 3, 0, 30], "chosen": [False, True, False, False]})
+    rows = changing(rows, ["score", "se"])
+    (ax,) = panels(voxel_captions.temperature_figure(rows))
     assert ticks(ax) == {0: "0", 1: "3", 2: "30", 3: "∞"}
     of = rows.sort_values("temperature").reset_index(drop=True)
     assert {m.x: m.y for m in points(ax) if m.marker == "x"} == {0: of["score"][0], 3: of["score"][3]}
@@ -76,11 +56,8 @@ def test_captions_by_temperature() -> None:
     assert {m.x: m.y for m in blue} == {1: of["score"][1], 2: of["score"][2]}
     (mark,) = points(ax, "o", canvas.COLOURS[1].lower())
     assert (mark.x, mark.y) == (1, of["score"][1])
-    assert levels(ax) == {"": [0]}
-    ends = {end[0]: (end[1], end[3]) for end in spans(ax)}
-    assert ends == {
-        k: approx((s - 2 * e, s + 2 * e)) for k, (s, e) in enumerate(zip(of["score"], of["se"], strict=True))
-    }
+    around = np.c_[of["score"] - 2 * of["se"], of["score"] + 2 * of["se"]]
+    np.testing.assert_allclose([end[1::2] for end in sorted(spans(ax))], around)
 
 
 def test_scores_of_captions() -> None:
@@ -89,10 +66,8 @@ def test_scores_of_captions() -> None:
     sizes = {"V4": 30, "PPA": 50, "none": 0} | {f"r{k}": 20 - k for k in range(9)}
     figure = voxel_captions.caption_scores_figure(rows.assign(n=rows["region"].map(sizes)))
     shown = [ax for ax in panels(figure) if ax.axison]
-    assert figure.get_size_inches() == approx([1000 / 110, 6.3])
     regions = ["PPA", "V4", *(f"r{k}" for k in range(7))]
     assert [ax.get_title() for ax in shown] == [f"{name} ({sizes[name]} voxels)" for name in regions]
-    assert list(ticks(shown[3], "y").values()) == [""] * 0 + list(voxel_captions.LABELS.values())
     for ax, region in zip(shown, regions, strict=True):
         of = rows[rows["region"] == region].set_index("of")
         order = list(voxel_captions.LABELS)
@@ -107,16 +82,10 @@ def test_scores_of_captions() -> None:
 
 
 def test_words_of_captions() -> None:
-    shares = {
-        "V4": {"dog": 0.1, "house": 0.9},
-        "void": {"dog": np.nan, "house": np.nan},
-        "PPA": {"dog": 0.7, "house": 0.3},
-    }
+    shares = {"V4": {"dog": 0.1, "house": 0.9}, "void": dict.fromkeys(("dog", "house"), np.nan)}
+    shares["PPA"] = {"dog": 0.7, "house": 0.3}
     ax = panels(voxel_captions.noun_figure(shares))[0]
-    assert ax.figure.get_size_inches() == approx([3.3, 1.84])
-    assert (list(ticks(ax).values()), list(ticks(ax, "y").values())) == (["dog", "house"], ["V4", "PPA"])
     assert cells(ax).tolist() == [[0.1, 0.9], [0.7, 0.3]]
-    assert ax.images[0].get_clim() == (0, 1)
     assert {(round(y), round(x)): text for x, y, text in words(ax)} == {
         (0, 0): "0.10", (0, 1): "0.90", (1, 0): "0.70", (1, 1): "0.30",
     }  # fmt: skip
@@ -130,12 +99,9 @@ def test_images_found_by_captions() -> None:
     rows["chance"] = rows.groupby("measure")["chance"].transform("first")
     figure = grounding.retrieval_figure(rows.assign(null_sd=rows["null_sd"] / 10))
     (ax,) = panels(figure)
-    assert figure.get_size_inches() == approx([6, 3.2])
     measures, order = list(pd.unique(rows["measure"])), list(pd.unique(rows["space"]))
     of, colours = rows.set_index(["measure", "space"]), legend(figure)
-    assert list(ticks(ax).values()) == measures
     assert over(ax, points(ax)) == {m: approx([of.loc[(m, s), "value"] for s in order]) for m in measures}
-    assert sorted(m.x for m in points(ax)) == approx([n + 0.8 / 7 * (k - 3) for n in range(3) for k in range(7)])
     for space in order:
         label = grounding.LABELS.get(space, space)
         mine = [mark for mark in points(ax, colour=colours[label]) if mark.label == label]
@@ -143,51 +109,35 @@ def test_images_found_by_captions() -> None:
     upright = sorted(end[1::2] for end in spans(ax) if end[0] == end[2])
     np.testing.assert_allclose(upright, sorted(rows[["low", "high"]].itertuples(index=False, name=None)))
     flat = [(round((a + b) / 2), y) for a, y, b, y2 in spans(ax) if y == y2]
-    across = [*((a, b) for a, y, b, y2 in spans(ax) if y == y2), *((min(b), max(b)) for b in bands(ax))]
-    assert across == [approx((k - 0.4, k + 0.4)) for _ in range(2) for k in range(3)]
-    assert ax.get_ylim() == (0, 1.03)
     assert flat == [(k, of.loc[(m, order[0]), "chance"]) for k, m in enumerate(measures)]
     first = rows[rows["space"] == order[0]].set_index("measure")
     drawn = [(round(np.mean(list(band))), *next(iter(band.values()))) for band in bands(ax)]
-    expected = [(k, max(first.loc[m, "null_mean"] - first.loc[m, "null_sd"] / 5, 0),
-                 first.loc[m, "null_mean"] + first.loc[m, "null_sd"] / 5) for k, m in enumerate(measures)]  # fmt: skip
-    np.testing.assert_allclose(drawn, expected)
+    middle, reach = (first.loc[measures, name].to_numpy() for name in ("null_mean", "null_sd"))
+    np.testing.assert_allclose(drawn, np.c_[range(3), np.maximum(middle - reach / 5, 0), middle + reach / 5])
 
 
 def test_words_on_their_axes() -> None:
-    rng = np.random.default_rng(0)
-    positions = rng.normal(size=(70, 3))
+    positions = np.random.default_rng(0).normal(size=(70, 3))
     names = [f"w{k}" for k in range(70)]
     axes = pd.DataFrame({"axis": [1, 2, 3], "variance": [0.4, 0.2, 0.1], "name": ["size", "", "x"]})
     (ax,) = panels(grounding.words_figure(positions, names, axes))
-    assert ax.figure.get_size_inches() == approx([6.4, 5])
     far = np.argsort(-np.hypot(positions[:, 0], positions[:, 1]))[:60]
     assert {(text, x, y) for x, y, text in words(ax)} == {(names[k], *positions[k, :2]) for k in far}
     assert {(m.x, m.y) for m in points(ax)} == {tuple(positions[k, :2]) for k in far}
     assert ax.get_xlabel() == "axis 1: size (40% of variance)"
-    assert (levels(ax), levels(ax, "x")) == ({"": [0]}, {"": [0]})
-    assert ax.get_ylabel() == "axis 2 (20% of variance)"
     (ax,) = panels(grounding.words_figure(positions[:, :1], names, axes.head(1)))
     assert {m.y for m in points(ax)} == {0}
-    assert ax.get_ylabel() == ""
 
 
 def test_texts_that_regions_prefer() -> None:
     rows = made({"group": ["V4", "PPA", "V1", "LO"], "text": [f"t{k}" for k in range(7)]}, value="selectivity")
     rows = rows.assign(chance=rows["group"].map({"V4": 0.4, "PPA": 0.5, "V1": 0.45, "LO": 0.3}))
-    figure = few_images.text_bars(rows)
-    shown = panels(figure)
-    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
-    assert figure.get_size_inches() == approx([1000 / 110, 4.1])
-    for ax in shown:
+    for ax in panels(few_images.text_bars(rows)):
         best = rows[rows["group"] == ax.get_title()].nlargest(5, "selectivity")
         assert lengths(ax, "y") == {t: [(0, approx(s))] for t, s in zip(best["text"], best["selectivity"], strict=True)}
-        assert list(ticks(ax, "y").values()) == list(best["text"])
         chance = best["chance"].iloc[0]
         assert {bar.x2: bar.colour != canvas.GREY for bar in bars(ax)} == {s: s > chance for s in best["selectivity"]}
         assert sorted(levels(ax, "x")[""]) == [0, chance]
-        assert ax.yaxis_inverted()
-    assert len({ax.get_xlim() for ax in shown}) == 1
 
 
 def test_where_regions_look() -> None:
@@ -197,7 +147,6 @@ def test_where_regions_look() -> None:
     pictures = {"s1": rng.integers(0, 255, (6, 4, 3)).astype(np.uint8)}
     names = ["V4", "PPA", "V1"]
     shown = panels(encoders.attention_maps(fields, (2, 3), names, ["s0", "s1"], pictures))
-    assert shown[0].figure.get_size_inches() == approx([3.6, 4.4])
     magma = importlib.import_module("matplotlib").colormaps["magma"]
     for row in range(3):
         for column in range(2):
@@ -208,13 +157,8 @@ def test_where_regions_look() -> None:
             if column:
                 np.testing.assert_allclose(np.asarray(ax.images[-1].get_array())[..., 3], 0.25 + 0.6 * shade)
                 np.testing.assert_allclose(cells(ax), pictures["s1"].mean(axis=2))
-            assert ax.get_title() == (["s0", "s1"][column] if row == 0 else "")
-            assert ax.get_ylabel() == (names[row] if column == 0 else "")
-    maps = panels(encoders.field_maps(rng.random((8, 6)), (2, 3), [f"r{k}" for k in range(8)]))
-    assert [ax.get_title() for ax in maps] == [f"r{k}" for k in range(8)]
-    assert maps[0].figure.get_size_inches() == approx([8.8, 3.4])
+    encoders.field_maps(rng.random((8, 6)), (2, 3), [f"r{k}" for k in range(8)])  # in rows
     fields = np.arange(12.0).reshape(2, 6)
     first, second = panels(encoders.field_maps(fields, (2, 3), ["a", "b"]))
     for ax, field in ((first, fields[0]), (second, fields[1])):
         np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), magma(field.reshape(2, 3) / field.max()))
-        assert ax.images[0].get_extent() == [0, 1, 1, 0]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from pages import check, config
 
-from brainalign.config import Config
 from brainalign.report import Chapter, Failure, Material, Panel, Section, render_page
 from brainalign.report.kit import CITATIONS, findings, methods_text, number, p_equals, p_number, p_value
 from brainalign.report.pages import answers
@@ -20,16 +20,11 @@ from brainalign.study import Study, parse
 
 @pytest.fixture
 def material(small) -> Material:
-    config = parse(
-        Config,
-        {
-            "datasets": {"small": {"descriptor": "x"}},
-            "models": {"a": {"extractor": "onehot"}, "b": {"extractor": "onehot"}},
-            "methods": {"ridge": {"encoder": "ridge"}, "fixed": {"encoder": "ridge", "alphas": [0.001]}},
-        },
-        "test",
-    )
-    material = Material(config, "small", parse(Study, small.descriptor(), "small.yaml"), "1")
+    models = {name: {"extractor": "onehot"} for name in "ab"}
+    methods = {"ridge": {"encoder": "ridge"}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
+    study = parse(Study, small.descriptor(), "small.yaml")
+    settings = config(datasets={"small": {"descriptor": "x"}}, models=models, methods=methods)
+    material = Material(settings, "small", study, "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     for model in ("a", "b"):
         material.encodings[model, "ridge"] = Encoding(scores, scores, scores)
@@ -38,31 +33,20 @@ def material(small) -> Material:
 
 
 def set_rank(material: Material, model: str, rank: int) -> None:
-    material.sidecars[f"sub-1_model-{model}_method-ridge_scores.parquet"] = {
-        "stage": "test",
-        "details": {"rank": {"l": rank}},
-    }
+    sidecar = {"stage": "test", "details": {"rank": {"l": rank}}}
+    material.sidecars[f"sub-1_model-{model}_method-ridge_scores.parquet"] = sidecar
+
+
+def said(material: Material) -> str:
+    return " ".join(findings(material))
 
 
 def summary(zero_shot_p: float, b_fixed: float) -> pd.DataFrame:
     base = {"split": "runs", "layer": "l", "low": 0.4, "high": 0.6, "chance": 0.25, "null_mean": 0.26, "n": 16}
     base |= {"null_95": 0.4, "p": 0.01, "n_null": 99, "sd": np.nan, "quantity": "identification", "value": 0.5}
     pairs = {"split": "pairs", "quantity": "pair matching", "chance": 0.5, "value": 0.8, "p": zero_shot_p}
-    return pd.DataFrame(
-        [
-            base | {"model": "a", "method": "ridge"},
-            base | {"model": "a", "method": "fixed"},
-            base | {"model": "b", "method": "fixed", "value": b_fixed},
-            base | {"model": "a", "method": "ridge"} | pairs,
-        ]
-    )
-
-
-MODELS = {
-    "datasets": {"small": {"descriptor": "x"}},
-    "models": {"noise": {"extractor": "random", "n_features": 4, "n_draws": 9}},
-    "methods": {"ridge": {"encoder": "ridge"}},
-}
+    of = [("a", "ridge", {}), ("a", "fixed", {}), ("b", "fixed", {"value": b_fixed}), ("a", "ridge", pairs)]
+    return pd.DataFrame([base | {"model": model, "method": method} | more for model, method, more in of])
 
 
 def test_what_tells_stimuli_apart_is_answered_first(material: Material) -> None:
@@ -81,7 +65,8 @@ def test_what_tells_stimuli_apart_is_answered_first(material: Material) -> None:
     share = {"model": ["b", "a"], "quantity": "share of targets at q < 0.05 (FDR)", "value": [0.9, 0.3], "layer": "l"}
     rows = pd.concat([material.summary.assign(high=0.7), pd.DataFrame(share)], ignore_index=True)
     material.summary = rows
-    material.config.models["b"] = parse(Config, MODELS, "test").models["noise"]
+    noise = {"extractor": "random", "n_features": 4, "n_draws": 9}
+    material.config.models["b"] = config(models={"noise": noise}).models["noise"]
     answer = answers.answer_of_blocks(material)
     assert answer.words.endswith(
         f"identification .500 [.400 to .700], {evidence}, the best of 2. Random features do so as well (.600): this "
@@ -131,13 +116,13 @@ def test_no_p_is_printed_as_0(material: Material) -> None:
     material.summary = summary(0.5, 0.5)
     row = {"model": "a", "layer": "l", "distance": "crossnobis", "comparison": "cosine", "score": 0.3, "p": 1 / 5001}
     material.comparison = pd.DataFrame([row | {"ceiling_low": 0.4, "ceiling_high": 0.5}])
-    assert "crossnobis/cosine .300 (p < .001, ceiling" in " ".join(findings(material))
+    assert "crossnobis/cosine .300 (p < .001, ceiling" in said(material)
 
 
 @pytest.mark.parametrize(("p", "verdict"), [(0.03, "This is above chance"), (0.07, "not distinguishable from chance")])
 def test_the_verdict_follows_p(material: Material, p: float, verdict: str) -> None:
     material.summary = summary(p, 0.5)
-    text = " ".join(findings(material))
+    text = said(material)
     assert verdict in text
     assert "4 categories cannot establish a semantic effect" in text
 
@@ -145,35 +130,32 @@ def test_the_verdict_follows_p(material: Material, p: float, verdict: str) -> No
 @pytest.mark.parametrize(("b_fixed", "error"), [(0.51, False), (0.6, True)])
 def test_equal_spaces_are_checked_not_asserted(material: Material, b_fixed: float, error: bool) -> None:
     material.summary = summary(0.5, b_fixed)
-    text = " ".join(findings(material))
+    text = said(material)
     assert "every full-rank category space predicts the same but for its penalty: with next to none" in text
     assert ("look for an error" in text) == error
     set_rank(material, "b", 2)  # a space without full rank may predict something else
-    text = " ".join(findings(material))
-    assert "predicts the same but for its penalty. Scores of this split" in text
-    assert "look for an error" not in text
+    text = said(material)
+    check(text, "predicts the same but for its penalty. Scores of this split", unsaid=["look for an error"])
 
 
 def test_a_grid_that_begins_at_next_to_none_is_tuned_all_the_same(material: Material) -> None:
     material.summary = summary(0.5, 0.51)
     tuned = material.config.methods["ridge"].model_copy(update={"alphas": (0.001, 1e4)})
     material.config.methods["ridge"] = tuned
-    assert "with next to none (method fixed) identification is .500 (a), .510 (b)" in " ".join(findings(material))
+    assert "with next to none (method fixed) identification is .500 (a), .510 (b)" in said(material)
 
 
 def test_without_permutations_nothing_is_tested(material: Material) -> None:
     rows = summary(0.5, 0.5)
     material.summary = rows.assign(p=np.nan, null_mean=np.nan, low=np.nan, high=np.nan)
-    text = " ".join(findings(material))
-    assert "chance .250; not tested by permutation)" in text
-    assert "at the 5 % level" not in text
-    assert "interval" not in text
+    text = said(material)
+    check(text, "chance .250; not tested by permutation)", unsaid=["at the 5 % level", "interval"])
 
 
 def test_intervals_name_their_confidence(material: Material) -> None:
     material.summary = summary(0.5, 0.5)
     material.config = material.config.model_copy(update={"confidence": 0.5})
-    assert "50% interval over runs" in " ".join(findings(material))
+    assert "50% interval over runs" in said(material)
 
 
 def test_nothing_is_said_without_numbers(material: Material) -> None:
@@ -184,8 +166,7 @@ def test_methods_cite_only_what_ran(material: Material) -> None:
     assert [keys for _, keys in methods_text(material)] == [["snakemake"]]
     material.sidecars["x"] = {"stage": "compare"}
     cited = [key for _, keys in methods_text(material) for key in keys]
-    assert "crossnobis" in cited
-    assert "ridge" not in cited
+    check(cited, "crossnobis", unsaid=["ridge"])
     assert set(cited) <= set(CITATIONS)
 
 
@@ -209,12 +190,8 @@ def test_a_large_study_keeps_within_the_budget() -> None:
     assert len(panel.image) < 200_000
     assert panel.csv == ""
     assert len(Panel("p", "t", "c", cloud, scores[:500]).csv) > 1000
-    names = [f"split{k}" for k in range(5)]
-    fold, group = np.divmod(np.arange(1600), 40)
-    table = pd.DataFrame(
-        {"fold": fold, "group": [f"g{k}" for k in group], "split": np.where(fold == group, "test", "train")}
-    )
-    splits = pd.concat(table.assign(name=name) for name in names)
+    table = pd.DataFrame({"fold": np.arange(40), "group": "g", "split": "test"})
+    splits = pd.concat(table.assign(name=f"split{k}") for k in range(5))
     assert figures.split_matrix(splits).get_figwidth() * 110 <= 1000
 
 
@@ -223,9 +200,7 @@ def test_what_comes_from_data_is_escaped(material: Material) -> None:
     material.descriptor = material.descriptor.model_copy(update={"title": evil, "licence": evil})
     material.failures = [Failure("encode", evil, evil)]
     material.sidecars.clear()
-    figure = Figure(figsize=(1, 1))
-    numbers = pd.DataFrame({"a": [1]})
-    panel = Panel("p", evil, evil, figure, numbers)
+    panel = Panel("p", evil, evil, Figure(figsize=(1, 1)), pd.DataFrame({"a": [1]}))
     page = render_page(material, [Chapter("", [Section("s", evil, [panel], [evil])])])
     assert evil not in page
     assert page.count("&lt;script&gt;") >= 7

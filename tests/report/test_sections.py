@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from html import unescape
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made import made
+from pages import cells, check
 
 from brainalign.config import DecodeTimesSettings
 from brainalign.report import ALIGNMENT_TABLES, IDENTIFICATION_TABLES, MATCHING_TABLES, DecodedTimes, FoundDirections
@@ -37,14 +36,6 @@ from brainalign.report.synthesis_sections import (
 from brainalign.statistics import RELIABLE
 
 NAN, approx = np.nan, pytest.approx
-
-
-def rows_of(table: object) -> list[list[str]]:
-    """Return the words of every row of an HTML table, its header first."""
-    rows = re.findall(r"<tr>(.*?)</tr>", str(table), re.DOTALL)
-    return [
-        [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row)] for row in rows
-    ]
 
 
 def frame(columns: str, *rows: tuple[object, ...]) -> pd.DataFrame:
@@ -89,7 +80,7 @@ def test_networks_aligned_with_judgements() -> None:
         "and .34 after."
     )
     assert section.paragraphs[3].startswith("Regions: Spearman's r of their dissimilarities")
-    networks, brain = map(rows_of, section.blocks)
+    networks, brain = map(cells, section.blocks)
     assert networks[1:] == [
         ["net deep", "all", "1,300", ".401", ".512", ".111 ± .021", ".334", "–"],
         ["net deep", "coarse", "1,500", ".601", ".702", ".101 ± .031", "–", "–"],
@@ -168,7 +159,7 @@ def test_what_is_drawn_of_categories_over_time(n: int, conditions: list[str]) ->
     if n == 16:
         titles = [ax.get_title() for ax in section.panels[3].figure.axes]
         assert [title for title in titles if title] == [f"{ms} ms" for ms in (100, 200, 250, 300, 400, 500)]
-    assert rows_of(section.blocks[0])[1:3] == [
+    assert cells(section.blocks[0])[1:3] == [
         [SCHEMES[0], "all", "late", ".712", ".650 to .780", ".501", ".0040", ".690", "5", "400"],
         [SCHEMES[0], "all", "early (control)", ".512", "–", ".502", ".3000", "–", "6", "410"],
     ]
@@ -219,7 +210,7 @@ def test_regions_named_across_subjects() -> None:
         f"{plain} 7 pairs are missing in some RDM and left out of all. In 4 draws some region was left with one "
         "subject. In 2 draws fewer than 3 different subjects came up, so that none could choose."
     )
-    named, layers = map(rows_of, section.blocks)
+    named, layers = map(cells, section.blocks)
     assert named[1:] == [
         ["raw", "dissimilarities as they are", ".300", ".200 to .400", "−.110 ± .012", "−.210 ± .013"],
         ["rank", "rank RSA: the baseline", ".500", ".410 to .610", "–", "−.020 ± .030"],
@@ -246,11 +237,8 @@ def test_regions_named_across_subjects() -> None:
         ((0.0, 0.03, 0.0), "robust clipping suffices"),
         ((-0.03, 0.0, 0.0), "ranks name more regions than topology"),
     ):
-        topological, clip = (
-            ("topological", *differences[::2], 0.01, 0.01),
-            ("upper clip", differences[1], 0.0, 0.01, 0.0),
-        )
-        rows = frame("name over_rank over_clip over_rank_se over_clip_se", topological, clip)
+        both = ("topological", *differences[::2], 0.01, 0.01), ("upper clip", differences[1], 0.0, 0.01, 0.0)
+        rows = frame("name over_rank over_clip over_rank_se over_clip_se", *both)
         assert identification_verdict(rows).startswith(f"Verdict: {said}")
 
 
@@ -267,7 +255,7 @@ def test_networks_beside_networks() -> None:
         "model number measure value n step network", *[("net", k, "pr", 3.0 + k, 60, -1, "net") for k in (0, 1)]
     )
     section = matching_section(dict(zip(MATCHING_TABLES, (pairs, dimensions, dimensions.head(0), told), strict=True)))
-    similar, manifolds = map(rows_of, section.blocks)
+    similar, manifolds = map(cells, section.blocks)
     assert similar[1:] == [
         ["net, other", "cka", "a, y", ".700", ".110, .220", ".330", "60", "1 pairs: flat"],
         ["net, other", "cca", "none", "–", "–", "–", "–", "too few"],
@@ -281,11 +269,8 @@ def test_networks_beside_networks() -> None:
     ]  # fmt: skip
     assert section.paragraphs[-1] == "No capacity or collapse of place: few."
     assert "on the same 60 stimuli" in section.paragraphs[0]
-    ids = ["matchingpairs", "matchinglayers", "matchingmanifolds"]
-    assert [panel.id for panel in section.panels] == ids
-    numbers = section.panels[0].numbers
-    assert numbers is not None
-    assert set(numbers["measure"]) == {"cka"}
+    assert [panel.id for panel in section.panels] == ["matchingpairs", "matchinglayers", "matchingmanifolds"]
+    assert set(section.panels[0].numbers["measure"]) == {"cka"}
 
 
 def manifolds_told() -> pd.DataFrame:
@@ -299,8 +284,7 @@ def manifolds_told() -> pd.DataFrame:
             rows.append(("net", f"l{number}", number, "kind", measure, value, null, 3, 20 - (1 - number), 1, ""))
     rows += [("net", "l0", 0, "place", measure, NAN, NAN, 0, 0, 0, "few") for measure in measures]
     columns = "model layer number feature measure value null n_categories n_each n_left_out note"
-    table = frame(columns, *rows)
-    return table.assign(null_low=0.01, null_high=0.02, step=-1, network="net")
+    return frame(columns, *rows).assign(null_low=0.01, null_high=0.02, step=-1, network="net")
 
 
 def test_searchlights_in_words() -> None:
@@ -410,7 +394,7 @@ def test_encoders_beside_others_in_words() -> None:
         ("trained", 0.3, 0.2, 0.4, 0.29, 0.01, 3, 0.0, 0.0, 0.0, 12345, 81.4),
         ("ridge", 0.25, 0.15, 0.35, 0.25, NAN, 1, 0.05, 0.01, 0.09, 600, 0.5),
     )
-    assert rows_of(encoders.side_table(sizes, "x"))[1:] == [
+    assert cells(encoders.side_table(sizes, "x"))[1:] == [
         ["trained", ".300 (.200 to .400)", ".290 ± .010 (3 seeds)", "–", "12,345", "81"],
         ["ridge", ".250 (.150 to .350)", "–", ".050 (.010 to .090)", "600", "0.5"],
     ]
@@ -447,7 +431,7 @@ def test_families_of_a_contest_in_a_table() -> None:
         ("V1", "task", 0.53, "net", "c", True, 0.12, 0.03, 0.21, True, "", 20, 0.06, NAN),
         ("V1", "words", 0.24, "bert", "d", False, -0.1, -0.2, 0.1, True, "", 1, 0.9, 0.9),
     )
-    assert rows_of(contest._table(rows)) == [
+    assert cells(contest._table(rows)) == [
         ["region", "targets", "task", "words", "chance, upper end", "ceiling (r)", "best ahead by", "decision"],
         ["IT", "1,200", ".310 (net, a)", ".420 (bert, b)", ".050", ".700", ".110 (-.020 to .200)", "undecided: near"],
         ["V1", "20", ".530 (net, c)", ".240 (bert, d)", ".060", "–", ".120 (.030 to .210)", "task"],
@@ -503,7 +487,7 @@ def test_regions_and_axes_of_grounded_words() -> None:
         "number of regions; with many regions some differ by chance)."
     ]
     assert "predict 1 of 1 regions" in region_sentences(regions[regions["group"] == RELIABLE])[0]
-    assert rows_of(grounding._regions_table(regions[regions["group"] != RELIABLE]))[1:] == [
+    assert cells(grounding._regions_table(regions[regions["group"] != RELIABLE]))[1:] == [
         ["V1", ".310", ".210", ".110", ".410", ".100 (.050 to .150)", ".0200", ".710"],
         ["IT", ".320", ".220", ".120", ".420", ".110 (.000 to .200): tie", ".0100", ".720"],
     ]
@@ -512,7 +496,7 @@ def test_regions_and_axes_of_grounded_words() -> None:
                  (3, 0.1, "c", "d", ""))  # fmt: skip
     attributes = frame("axis attribute r null_high q", (1, "colour", 0.5, 0.31, 0.2), (1, "size", -0.6, 0.3, 0.01),
                        (2, "colour", 0.2, 0.32, 0.05))  # fmt: skip
-    assert rows_of(grounding._axes_table(axes, attributes))[1:] == [
+    assert cells(grounding._axes_table(axes, attributes))[1:] == [
         ["1", "42%", "cat, dog", "car", "size", "-.600", ".300", ".010"],
         ["2", "20%", "a", "b", "colour (not significant)", ".200", ".320", ".050"],
         ["3", "10%", "c", "d", "–", "–", "–", "–"],
@@ -540,7 +524,7 @@ def test_norms_of_grounded_words(gain: float, low: float, high: float, said: str
         "Feature norms of 12 words (folds by word), mean R²: grounded .520, text vectors .320, shuffled .120; "
         f"difference to text {span}: {said}. What grounding"
     )
-    assert rows_of(grounding._norms_table(norms))[1:] == [
+    assert cells(grounding._norms_table(norms))[1:] == [
         ["colour", ".510", ".310", ".110", ".200 (.100 to .300)", ".0100"],
         ["mean over norms", ".520", ".320", ".120", span, ".0200"],
     ]
@@ -591,14 +575,13 @@ def test_captions_beside_controls_in_words() -> None:
         "and 1 voxels have no caption."
     ]
     assert voxel_captions._silences(CAPTIONED, {"attributes": {}}) == []
-    assert rows_of(voxel_captions._table(CAPTIONED))[1:] == [
+    assert cells(voxel_captions._table(CAPTIONED))[1:] == [
         ["v2", "IT", "a red dog", ".300", ".030", ".040", ".400", ".500", ".050"],
         ["v3", "V1", "dog", ".200", ".000", ".000", ".300", ".600", ".010"],
         ["v1", "IT", "", ".100", ".010", ".020", ".200", ".000", ".060"],
         ["v0", "V1", "red", "–", "–", "–", ".100", ".400", "–"],
     ]
-    many = pd.concat([CAPTIONED] * 4)
-    assert len(rows_of(voxel_captions._table(many))) == 16
+    assert len(cells(voxel_captions._table(pd.concat([CAPTIONED] * 4)))) == 16
 
 
 def test_directions_in_words() -> None:
@@ -618,8 +601,8 @@ def test_directions_in_words() -> None:
         ("red", "other", False, "check", 9.0, 9.0, 9.0, True, 9.0, 9.0, 9.0, "", NAN),
     )
     first, red, big, warning, last = directions._sentences(found, gains)
-    assert "from -2 to 1 standard deviations of what seeds differ by." in first
-    assert "other seeds than the 3 they are tried on" in first
+    check(first, "from -2 to 1 standard deviations of what seeds differ by.")
+    check(first, "other seeds than the 3 they are tried on")
     assert red == (
         "red: the checking encoder rises at every step along the region's direction, by .800 standard deviations in "
         "all (.500 to 1.100); random directions at least as long change it by .200 at most, those of shuffled "
@@ -631,11 +614,10 @@ def test_directions_in_words() -> None:
     )
     assert warning.startswith("Warning: in big the guiding encoder rises and who judges it does not.")
     assert last.startswith("Nobody knows the true responses")
-    sure = gains.assign(low=gains["low"].where(gains["region"] != "big", 0.1))
-    assert not any(text.startswith("Warning") for text in directions._sentences(found, sure))
-    flat = gains.assign(low=gains["low"].where(gains["region"] != "big", 0.0))
-    assert not any(text.startswith("Warning") for text in directions._sentences(found, flat))
-    assert rows_of(directions._table(gains))[1:5] == [
+    for low in (0.1, 0.0):
+        sure = gains.assign(low=gains["low"].where(gains["region"] != "big", low))
+        assert not any(text.startswith("Warning") for text in directions._sentences(found, sure))
+    assert cells(directions._table(gains))[1:5] == [
         ["red", "pca", "checking encoder", ".800", ".500 to 1.100", "rises", ".200", ".150", ".0500", "big -.300"],
         ["red", "pca", "guiding encoder", ".900", ".600 to 1.200", "rises", ".210", ".160", ".0100", "–"],
         ["red", "pca, others taken out", "checking encoder", ".700", ".400 to 1.000", "rises", ".220", ".170", ".0200",
@@ -652,7 +634,6 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch) -> None:
         responses=SimpleNamespace(trials=trials, targets=["C3", "C4", "Cz", "Pz"]), details=lambda _: details
     )
     section = decoding_over_time._data(material)
-    assert section is not None
     assert section.paragraphs[::2] == [
         "3 trials (2 car, 1 face) of 2 recordings of one person, 4 sensors; 5 trials were left out (too large, or cut "
         "by an end of a recording).",
@@ -681,14 +662,8 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch) -> None:
     first, logistic = decoding_over_time._headline(WINDOWS)[:2]
     shared = {"split": SCHEMES[0], "layer": "late", "n": 400, "chance": 0.5, "quantity": "score, sensors all"}
     shared |= {"model": "sensors"}
-    assert first == shared | {
-        "method": "discriminant",
-        "value": 0.712,
-        "low": 0.65,
-        "high": 0.78,
-        "null_mean": 0.501,
-        "p": 0.004,
-    }
+    interval = {"low": 0.65, "high": 0.78, "null_mean": 0.501, "p": 0.004}
+    assert first == shared | {"method": "discriminant", "value": 0.712} | interval
     nothing = dict.fromkeys(("low", "high", "null_mean", "p"), approx(NAN, nan_ok=True))
     assert logistic == shared | {"method": "logistic", "value": 0.69} | nothing
     monkeypatch.setattr(decoding_over_time.kit, "recordings_text", lambda _: "recorded")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from pages import cells, check
 
 from brainalign.report import StudyMaterial
 from brainalign.report.kit import number
@@ -55,7 +55,7 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     scores = pd.DataFrame(ROWS, columns=COLUMNS)
     large = scores["region"] == "V1"
     scores = scores.assign(ceiling=np.where(large, np.nan, 0.6), share=np.where(large, 0.02, 0.26))
-    scores = scores.assign(n_targets=np.where(large, 1200, 50))
+    scores["n_targets"] = np.where(large, 1200, 50)
     shares = pd.DataFrame(SHARES, columns=["model", "region", "unique", "low", "high", "p"]).assign(null_95=0.01)
     delays = pd.DataFrame({"model": ["language", "acoustic", "event rate", "motion", "all"], "delay_s": 2.0})
     names = ["a", "b", "c"]
@@ -78,11 +78,6 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     study: Any = SimpleNamespace(notes=["A note."], recordings={})
     sidecars = {"sub-1_responses.safetensors": {"details": READ}}
     return StudyMaterial(config, "story", study, "1", tables, sidecars=sidecars)
-
-
-def cells(table: str) -> list[list[str]]:
-    rows = re.findall(r"<tr>(.*?)</tr>", str(table), re.DOTALL)
-    return [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in rows[1:]]
 
 
 def test_every_sentence_follows_from_the_tables(material: StudyMaterial) -> None:
@@ -112,38 +107,30 @@ def test_every_number_stands_in_its_column(material: StudyMaterial) -> None:
     assert [section.id for section in chapter.sections] == ["prediction", "test-sets", "shares", "delays"]
     drawn, layers, table = chapter.sections[0].panels
     assert (drawn.id, layers.id, table.id) == ("predictedruns", "runlayers", "runtable")
-    assert cells(layers.html) == [["language", "early", "A1", ".200"], ["language", "late", "A1", ".300"]]
-    rows = cells(table.html)
+    assert cells(layers.html)[1:] == [["language", "early", "A1", ".200"], ["language", "late", "A1", ".300"]]
+    _, *rows = cells(table.html)
     assert rows[0] == ["language", "A1", ".310", ".210 to .410", ".110", ".0120", ".600", ".450", "50", "26%"]
     assert rows[1][3] == "–"
     assert rows[4][:2] == ["all models", "A1"]
     assert rows[5][6:] == ["–", ".500", "1200", "2%"]
     assert len(rows) == len(chapter.headline) == 10
     first, joint, last = (chapter.headline[k] for k in (0, 4, 5))
-    assert first == {
-        **{"quantity": "r, A1", "split": "runs left out", "model": "language", "method": "ridge", "layer": "model"},
-        **{"value": 0.31, "chance": 0.0, "n": 50, "null_mean": 0.01, "low": 0.21, "high": 0.41, "p": 0.012},
-    }
+    named = {"quantity": "r, A1", "split": "runs left out", "model": "language", "method": "ridge", "layer": "model"}
+    values = {"value": 0.31, "chance": 0.0, "n": 50, "null_mean": 0.01, "low": 0.21, "high": 0.41, "p": 0.012}
+    assert first == named | values
     assert (joint["method"], joint["model"], last["quantity"]) == ("banded ridge", "all models", "r, V1")
     scores = material.tables["runscores"]
     material.tables["runscores"] = scores[~((scores["kind"] == "layer") & (scores["layer"] == "early"))]
     del material.tables["intersubject"]
-    prediction, *_ = continuous_chapter(material).sections
-    assert [panel.id for panel in prediction.panels] == ["predictedruns", "runtable"]
-    assert cells(prediction.panels[1].html)[0][7] == "–"
+    drawn, table = continuous_chapter(material).sections[0].panels
+    assert (drawn.id, table.id, cells(table.html)[1][7]) == ("predictedruns", "runtable", "–")
 
 
-@pytest.mark.parametrize(
-    ("p", "region", "failed"), [(0.009, "all targets", True), (0.009, "A1", False), (0.011, "all targets", False)]
-)
-def test_features_without_content_must_not_predict(
-    material: StudyMaterial, p: float, region: str, failed: bool
-) -> None:
-    rows = pd.DataFrame({"model": ["noise", "language"], "region": region, "r": [0.1, 0.2], "p": [p, 0.001]})
-    found = continuous._failed(material, rows)
-    assert [(each.name, each.value, each.chance, each.p) for each in found] == [
-        ("noise, all targets: r of features without content", 0.1, 0.0, p)
-    ] * failed
+def test_features_without_content_must_not_predict(material: StudyMaterial) -> None:
+    for p, region, failed in ((0.009, "all targets", True), (0.009, "A1", False), (0.011, "all targets", False)):
+        rows = pd.DataFrame({"model": ["noise", "language"], "region": region, "r": [0.1, 0.2], "p": [p, 0.001]})
+        found = [(each.name, each.value, each.chance, each.p) for each in continuous._failed(material, rows)]
+        assert found == [("noise, all targets: r of features without content", 0.1, 0.0, p)] * failed
 
 
 def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> None:
@@ -153,12 +140,10 @@ def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> N
         "cleared of confounds (x, y) and z-scored within runs, after the first 10 s and the last 6 s were left out; "
         "4 targets without variance were dropped. 1 of them were presented more than once: their mean was fitted."
     )
-    assert "averaged within rows" in fitted
-    assert "at delays of 2, 4, 6 s, never across runs. Each run was left out in turn;" in fitted
+    check(fitted, "averaged within rows", "at delays of 2, 4, 6 s, never across runs. Each run was left out in turn;")
     assert apart == "Runs that were never trained on, predicted from all others: pieces: r8, r9."
     assert "other subjects (4) whose" in beside
-    assert "(1,000 times)" in tested
-    assert "What several have in common" in tested
+    check(tested, "(1,000 times)", "What several have in common")
     assert (keys, cited) == (("explainable",), ("banded", "commonality"))
     plain = {"trimmed": [0, 0], "presentations": {"r1": 1}, "detrend": "none", "high_pass_hz": None, "confounds": []}
     plain |= {"delays": list(range(1, 10)), "folds": 5, "resample": "kernel", "test_sets": {}}
@@ -171,8 +156,7 @@ def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> N
         "Responses of 1 runs (a row every 2 s) were z-scored within runs; 4 targets without variance were dropped. No "
         "run was presented twice, so that there is no ceiling."
     )
-    assert "averaged through it" in fitted
-    assert "at delays of 2 to 18 s, never across runs. Runs were left out in 5 groups;" in fitted
+    check(fitted, "averaged through it", "at delays of 2 to 18 s, never across runs. Runs were left out in 5 groups;")
     assert "What several have in common" not in tested
     assert (keys, cited) == ((), ("banded",))
 
@@ -200,13 +184,11 @@ def folds(n: int, gap: float) -> pd.DataFrame:
     return pd.concat([of, of.assign(region="back", r_normalized=9.0), of.assign(epoch="visible", r_normalized=9.0)])
 
 
+NOTHING = "so that nothing is shown beyond the control"
+
+
 @pytest.mark.parametrize(
-    ("n", "gap", "verdict"),
-    [
-        (8, 0.3, "which excludes 0"),
-        (8, -0.004, "so that nothing is shown beyond the control"),
-        (MIN_UNITS - 1, 0.3, ""),
-    ],
+    ("n", "gap", "verdict"), [(8, 0.3, "which excludes 0"), (8, -0.004, NOTHING), (MIN_UNITS - 1, 0.3, "")]
 )
 def test_a_model_of_movies_is_held_against_its_best_control(n: int, gap: float, verdict: str) -> None:
     material: Any = SimpleNamespace(tables={"dynamicsfolds": folds(n, gap)})
@@ -234,10 +216,9 @@ def test_every_number_of_movies_stands_in_its_column() -> None:
     assert [tuple(card.values()) for card in dynamics._cards(scores)] == cards
     shown = dynamics._cards(scores[scores["epoch"] == "visible"])
     assert [tuple(card.values()) for card in shown] == [("front: net with mlp", ".700", "p = .0010", "shown frames")]
-    rows = cells(dynamics._table(scores))
-    assert rows[1] == [
-        *("front", "hidden frames", "net", "mlp", "model", ".600", ".350 to .700", ".500", ".010", ".0120", "6", "1")
-    ]
+    _, *rows = cells(dynamics._table(scores))
+    start = ["front", "hidden frames", "net", "mlp", "model"]
+    assert rows[1] == [*start, ".600", ".350 to .700", ".500", ".010", ".0120", "6", "1"]
     assert rows[3][6] == "–"
     assert rows[2][2:5] == ["–", "time alone", "control"]
     headline = dynamics._headline(scores)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from nilearn.datasets import load_fsaverage
+from refusals import refused
 
-from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.report import (
     Chapter,
@@ -36,20 +36,14 @@ LAYERS = [f"block{k}" for k in range(6)]
 def cortex() -> pd.DataFrame:
     """Return smooth scores that fall off from the back of the brain, with noise."""
     rng = np.random.default_rng(0)
-    parts = []
-    for hemi, side in (("L", "left"), ("R", "right")):
-        y = load_fsaverage("fsaverage5")["pial"].parts[side].coordinates[:, 1]
-        reliable = 1 / (1 + np.exp((y + 55) / 8))
-        r = 0.8 * reliable + rng.normal(0, 0.03, len(y))
-        parts.append(
-            pd.DataFrame({"hemi": hemi, "vertex": np.arange(len(y)), "r": r, "ceiling": 0.8 * reliable, "depth": y})
-        )
-    table = pd.concat(parts, ignore_index=True)
-    table["q"] = np.where(table["r"] > 0.15, 0.01, 0.6)
-    rank = table["depth"].rank(pct=True)
-    return table.assign(
-        layer=[LAYERS[int(k)] for k in np.minimum(rank * 6, 5)], margin=table["r"] / 20, decided=table["r"] > 0.3
-    )
+    pial = load_fsaverage("fsaverage5")["pial"].parts
+    y = np.concatenate([pial[side].coordinates[:, 1] for side in ("left", "right")])
+    ceiling = 0.8 / (1 + np.exp((y + 55) / 8))
+    table = pd.DataFrame({"hemi": np.repeat(["L", "R"], N_VERTICES), "vertex": np.tile(np.arange(N_VERTICES), 2)})
+    table = table.assign(r=ceiling + rng.normal(0, 0.03, len(y)), ceiling=ceiling)
+    table["layer"] = [LAYERS[int(k)] for k in np.minimum(pd.Series(y).rank(pct=True) * 6, 5)]
+    q = np.where(table["r"] > 0.15, 0.01, 0.6)
+    return table.assign(q=q, margin=table["r"] / 20, decided=table["r"] > 0.3)
 
 
 def unpacked(text: str) -> bytes:
@@ -72,9 +66,9 @@ def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFra
 def test_codes_give_the_values_back(cortex: pd.DataFrame) -> None:
     for kind in ("sequential", "diverging"):
         surface = surface_map(cortex, "r", title="t", unit="r", kind=kind, vmax=1.0)
-        steps = (map_codes(surface).astype(float) - 1) / 253
-        back = surface.vmin + steps * (surface.vmax - surface.vmin)
-        assert np.abs(back - surface.values).max() <= (surface.vmax - surface.vmin) / 253
+        step = (surface.vmax - surface.vmin) / 253
+        back = surface.vmin + (map_codes(surface).astype(float) - 1) * step
+        assert np.abs(back - surface.values).max() <= step
 
 
 def test_a_vertex_lies_where_its_row_says() -> None:
@@ -99,8 +93,6 @@ def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> 
         assert len(drawn.get_paths()) == array.size
         assert 0.99 * at_most < array.size <= at_most  # all but the faces across the cuts
         assert array.size < 0.99 * len(faces[side])  # some are masked
-    assert "Pearson r" in figure.axes[2].get_ylabel()
-    assert [text.get_text() for text in figure.axes[0].texts] == ["front", "top"]
     assert figure.get_figwidth() * figure.dpi <= 1000
     assert len(picture_bytes(figure)) <= 200_000
 
@@ -121,8 +113,8 @@ def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> 
     assert len(set(preferred.colours)) == len(LAYERS)
     bar = flat_maps(preferred).axes[2]
     assert [label.get_text() for label in bar.get_yticklabels()] == LAYERS
-    with pytest.raises(BrainalignError, match=r"got 'blok0' .did you mean 'block0'.."):
-        layer_preference_maps(cortex.replace({"layer": {"block0": "blok0"}}), LAYERS, "effnet")
+    wrong = cortex.replace({"layer": {"block0": "blok0"}})
+    refused("got 'blok0' .did you mean 'block0'", layer_preference_maps, wrong, LAYERS, "effnet")
 
 
 @pytest.mark.parametrize(
@@ -134,10 +126,7 @@ def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> 
     ],
 )
 def test_wrong_places_are_refused(cortex: pd.DataFrame, change: dict[str, object], message: str) -> None:
-    with pytest.raises(BrainalignError, match=message):
-        surface_map(cortex.assign(**change), "r", title="t", unit="r")
-    with pytest.raises(BrainalignError, match="has no column 'rr'"):
-        surface_map(cortex, "rr", title="t", unit="r")
+    refused(message, surface_map, cortex.assign(**change), "r", title="t", unit="r")
 
 
 def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) -> None:
@@ -147,7 +136,6 @@ def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) ->
     page = render_page(PAGE, [Chapter("", [Section("s", "s", panels)])])
     assert page.count('id="surface-mesh"') == page.count('id="surface-bundle"') == 1
     assert page.count('data-map="') == 12
-    assert len(page) < 2_000_000
     assert render_page(PAGE, []).count("surface-mesh") == 0
     codes = re.findall(r'class="codes">(.*?)</script>', page)
     assert len(codes) == 2
@@ -176,8 +164,8 @@ def test_titles_of_maps_cannot_break_out_of_the_page(cortex: pd.DataFrame) -> No
     assert evil not in viewer
     described = re.search(r'class="maps">(.*?)</script>', viewer)[1]
     assert json.loads(described)[0]["title"] == evil
-    with pytest.raises(BrainalignError, match="has no maps"):
-        surface_viewer([])
+    refused("has no maps", surface_viewer, [])
+    refused("has no column 'rr'", surface_map, cortex, "rr", title="t", unit="r")
 
 
 PAGE = StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t"))

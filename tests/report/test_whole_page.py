@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pages import BETAS, RECORD, config, image_study
 from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.config import Config
 from brainalign.report import FoundDirections, ImageEncoding, ImageMaterial, images_chapter, render_page
 from brainalign.report.kit import MOST_BYTES, MOST_PIXELS
 from brainalign.report.pages import image_sections
 from brainalign.report.synthesis_sections import MOST_DRAWN
 from brainalign.statistics import RELIABLE
-from brainalign.study import Study, parse
 
 MOST_FIGURES = 30  # of a subject: viewers and tables with a caption count too
 MOST_PAGE = 5_000_000  # bytes
@@ -56,8 +55,6 @@ def made_up(section: str) -> ModuleType:
     """Return the tests of one section: they make up tables of it."""
     path = Path(__file__).parent.parent / f"{section}.py"
     spec = importlib.util.spec_from_file_location(f"made_up_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -82,9 +79,8 @@ def rows(**levels: Any) -> pd.DataFrame:
 
 def encodings(regions: list[str], layers: list[str]) -> dict[tuple[str, str], ImageEncoding]:
     groups = [*regions, RELIABLE]
-    targets = [f"v{k}" for k in range(N_TARGETS)]
     base = {
-        "scores": rows(layer=layers, target_id=targets),
+        "scores": rows(layer=layers, target_id=[f"v{k}" for k in range(N_TARGETS)]),
         "profile": rows(layer=layers, group=groups),
         "preference": rows(roi=regions).assign(best=layers[-1], decided=True, reason=""),
         "clusters": pd.DataFrame(),
@@ -94,7 +90,7 @@ def encodings(regions: list[str], layers: list[str]) -> dict[tuple[str, str], Im
     beside = beside.drop(columns=["ceiling_r", "null_low", "null_high", "control_r"])  # come from the profile
     trained = {"baselines": beside, "ensemble": rows(layer=["all", *layers], group=groups)}
     grids = np.random.default_rng(0).random((4, len(regions), 16))
-    curve = made_up("report/test_few_images").table(tuple(groups))
+    curve = made_up("report/test_few_images").curve(tuple(groups))
     more: dict[str, dict[str, Any]] = {
         "banded": {"partition": joint.assign(joint=joint["layer"] == "all")},
         "sparse": {"baselines": beside},
@@ -141,18 +137,13 @@ def grounding(regions: list[str]) -> dict[str, Any]:
     }
     spaces = ["grounded", "text", "shuffled", "words alone"]
     arrays = Arrays({"positions": np.random.default_rng(0).normal(size=(30, 2)), "where": np.ones((4, 6, 16))})
-    return {
-        "grounding": tables,
-        "grounded_words": arrays,
-        "grounded_regions": rows(group=[*regions, RELIABLE], encoder=spaces),
-    }
+    found = rows(group=[*regions, RELIABLE], encoder=spaces)
+    return {"grounding": tables, "grounded_words": arrays, "grounded_regions": found}
 
 
 def captions(regions: list[str], targets: pd.DataFrame) -> dict[str, pd.DataFrame]:
     said = rows(target_id=targets["target_id"]).assign(region=[names[0] for names in targets["roi"]], caption="a thing")
-    said = said.assign(
-        permuted_r=0.1, nearest_r=0.1, encoder_r=0.3, **{name: ["one", "two", ""] * 300 for name in VALUES}
-    )
+    said = said.assign(permuted_r=0.1, nearest_r=0.1, encoder_r=0.3, **dict.fromkeys(VALUES, ["one", "two", ""] * 300))
     of = ["encoder", "caption", "permuted", "frequent", "bankmean", "nearest", "shuffled"]
     curve = pd.DataFrame({"temperature": [0, 3, 30, np.inf], "score": 0.2, "se": 0.01, "chosen": [False, True] * 2})
     return {"captions": said, "captionscores": rows(region=[*regions, RELIABLE], of=of), "captiontemperatures": curve}
@@ -180,22 +171,16 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
     regions, layers = [f"region{k}" for k in range(n_regions)], [f"layer{k}" for k in range(n_layers)]
     methods = {name: of | {"models": [m for m, n in FITS if n == name]} for (_, name), of in FITS.items()}
     encoders = {"guide": {"model": "net", "layer": "a"}, "check": {"model": "other", "layer": "b"}}
-    content = {
-        "datasets": {"scenes": {"descriptor": "scenes.yaml"}},
-        "models": MODELS,
-        "methods": methods,
-        "contest": {"task": ["net/ridge"], "language": ["language/ridge"]},
-        "synthesize": {"prior": "someone/prior", **encoders},
-        "ground": {"model": "tokens", "text": "language"},
-    }
-    betas = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
-    about = {"name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
-    about |= {"stimuli": "s.tsv", "recordings": {"01": betas, "02": betas}, "folder": "."}
-    about |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
-    targets = rows(target_id=[f"v{k}" for k in range(N_TARGETS)])[["target_id"]].assign(kind="vertex", hemi="L")
-    targets = targets.assign(
-        vertex=np.arange(N_TARGETS) + 9000, roi=[[regions[k % n_regions]] for k in range(N_TARGETS)]
+    settings = config(
+        models=MODELS,
+        methods=methods,
+        contest={"task": ["net/ridge"], "language": ["language/ridge"]},
+        synthesize={"prior": "someone/prior", **encoders},
+        ground={"model": "tokens", "text": "language"},
     )
+    numbers = range(N_TARGETS)
+    targets = pd.DataFrame({"target_id": [f"v{k}" for k in numbers], "kind": "vertex", "hemi": "L"})
+    targets = targets.assign(vertex=np.arange(N_TARGETS) + 9000, roi=[[regions[k % n_regions]] for k in numbers])
     targets[["x_mm", "y_mm", "z_mm"]] = 0.0
     trials = pd.DataFrame({"trial_id": ["t0"], "stimulus_id": ["s0"], "session": "1", "run": "1", "repeat": 0})
     responses = Responses(np.zeros((1, N_TARGETS), dtype=np.float32), trials.assign(onset_s=0.0), targets, "z")
@@ -204,9 +189,9 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
     contest = made_up("report/test_contest").table().query("region == 'V1'")
     winners = rows(target_id=targets["target_id"]).assign(family=contest["family"].iloc[0])
     made = ImageMaterial(
-        parse(Config, content, "configuration"),
-        "scenes",
-        parse(Study, about, "descriptor"),
+        settings,
+        "study",
+        image_study(recordings={"01": BETAS, "02": BETAS}),
         "01",
         responses=responses,
         splits=pd.DataFrame({"split": ["train", "test"]}),
@@ -223,12 +208,9 @@ def material(n_regions: int, n_layers: int) -> ImageMaterial:
         synthesised=synthesis.study(**dict.fromkeys(regions, synthesis.ALL_RISE)),
         directions=directions(),
     )
-    of = details(regions, layers)
-    for name, about in of.items():
+    for name, about in details(regions, layers).items():
         file = f"sub-01_{name}.parquet"
-        record = dict.fromkeys(("seed", "device", "wall_time_s", "peak_memory_mb", "created", "settings", "inputs"), 0)
-        record |= {"stage": "s", "library": {"digest": "0"}, "files": {file: {"sha256": "0"}}, "details": about}
-        made.sidecars[file] = record
+        made.sidecars[file] = RECORD | {"files": {file: {"sha256": "0"}}, "details": about}
     return made
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pages import config
 
 from brainalign.arrays import Arrays
-from brainalign.config import Config
 from brainalign.io import Provenance, save
 from brainalign.pipelines.report import failures, report
 from brainalign.pipelines.report.report import shelf_of
 from brainalign.report import SYNTHESIS_TABLES, Failure, gather_images
-from brainalign.study import parse
 from brainalign.workflow import Run
 
 PARTS = ("synthesized", *SYNTHESIS_TABLES)
@@ -24,20 +23,14 @@ PARTS = ("synthesized", *SYNTHESIS_TABLES)
 
 @pytest.mark.parametrize("missing", [None, "synthesized", "synthesisgains"])
 def test_synthesised_images_are_shown_with_all_their_tables_or_not(missing: str | None, scenes, tmp_path: Path) -> None:
-    content = {
-        "results": str(tmp_path),
-        "datasets": {"scenes": {"descriptor": str(scenes.write())}},
-        "models": {"net": {"extractor": "efficientnet"}, "other": {"extractor": "efficientnet"}},
-        "methods": {"ridge": {"encoder": "ridge", "models": ["net"]}},
-        "synthesize": {
-            "prior": "p",
-            "guide": {"model": "net", "layer": "a"},
-            "check": {"model": "other", "layer": "b"},
-            "subjects": ["01"],
-        },
-    }
-
-    run = Run(parse(Config, content, "test"), check=False)
+    settings = config(
+        results=str(tmp_path),
+        datasets={"scenes": {"descriptor": str(scenes.write())}},
+        models={name: {"extractor": "efficientnet"} for name in ("net", "other")},
+        synthesize={"prior": "p", "subjects": ["01"]} | {"guide": {"model": "net", "layer": "a"}}
+        | {"check": {"model": "other", "layer": "b"}},
+    )  # fmt: skip
+    run = Run(settings, check=False)
     noted = Provenance("synthesize", {}, "")
     for suffix in [name for name in PARTS if name != missing]:
         path = run.artifact(suffix, "scenes", subject="01")
@@ -76,13 +69,11 @@ def test_a_folder_of_results_is_described() -> None:
     study: Any = SimpleNamespace(title="t", source="https://x", licence="CC0", citation=SimpleNamespace(doi="10.1/x"))
     described = report.dataset_description(study)
     assert described.pop("GeneratedBy")[0]["Name"] == "brainalign"
-    assert described == {
-        **{"Name": "brainalign results of t", "BIDSVersion": "1.10.0", "DatasetType": "derivative", "License": "CC0"},
-        "SourceDatasets": [{"URL": "https://x", "DOI": "10.1/x"}],
-    }
+    same = {"Name": "brainalign results of t", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
+    assert described == same | {"License": "CC0", "SourceDatasets": [{"URL": "https://x", "DOI": "10.1/x"}]}
     described = report.dataset_description(SimpleNamespace(title="t", source="", licence="", citation=None))
-    assert "License" not in described
-    assert described["SourceDatasets"] == []
+    del described["GeneratedBy"]
+    assert described == same | {"SourceDatasets": []}
 
 
 def test_an_error_is_the_end_of_its_log(tmp_path: Path) -> None:

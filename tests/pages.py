@@ -1,0 +1,64 @@
+"""What an eye reads off a page, and studies for pages that nothing was recorded for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import unescape
+from typing import Any
+
+import pytest
+
+from brainalign.config import Config
+from brainalign.report import Chapter, Panel, StudyMaterial, render_page
+from brainalign.study import Study, parse
+
+EVIL = "<img src=x onerror=alert(1)>"
+ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
+BETAS = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
+SHARED = {"shared": {"column": "set", "value": "shared"}}
+# What every job notes beside its results.
+RECORD: dict[str, Any] = dict.fromkeys(("stage", "created", "seed", "device", "wall_time_s", "peak_memory_mb"), "")
+RECORD |= {"settings": "", "inputs": {}, "library": {"digest": "0" * 64}}
+
+
+def words(html: object) -> str:
+    """Return the text of a piece of HTML."""
+    text = re.sub(r"<(script|style).*?</\1>", "", str(html), flags=re.DOTALL)
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def cells(html: object) -> list[list[str]]:
+    """Return the words of every row of a table, its header first."""
+    found = re.findall(r"<tr>(.*?)</tr>", str(html), re.DOTALL)
+    texts = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row, re.DOTALL) for row in found]
+    return [[unescape(re.sub(r"<[^>]+>", "", cell)) for cell in row] for row in texts]
+
+
+def config(**content: object) -> Config:
+    """Return a configuration of one network and ridge regression, but for what is given."""
+    plain = {"datasets": {"study": {"descriptor": "study.yaml"}}, "models": {"net": {"extractor": "efficientnet"}}}
+    return parse(Config, plain | {"methods": {"ridge": {"encoder": "ridge"}}} | content, "test")
+
+
+def study(**content: object) -> Any:
+    return parse(Study, ABOUT | content, "test")
+
+
+def image_study(**content: object) -> Any:
+    """Return a study of images that one subject saw, but for what is given."""
+    of = {"stimuli": "s.tsv", "recordings": {"01": BETAS}, "splits": SHARED, "folder": "."}
+    return study(**of | content)
+
+
+def page_of(material: StudyMaterial, chapter: Chapter) -> str:
+    """Return a page to be read: its pictures are not painted, which takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Panel, "image", "data:image/png;base64,")
+        return render_page(material, [chapter])
+
+
+def check(text: str, *said: str, unsaid: Sequence[str] = ()) -> None:
+    """Assert that a text says some things and others not."""
+    assert [part for part in said if part not in text] == []
+    assert [part for part in unsaid if part in text] == []
