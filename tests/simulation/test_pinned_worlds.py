@@ -16,17 +16,7 @@ from worlds.objects import object_world
 from worlds.shifting import shifting_fields
 
 from brainalign import simulation
-from brainalign.simulation import (
-    Modality,
-    abstraction_world,
-    caption,
-    draw_scenes,
-    linear_world,
-    measure_things,
-    render,
-    true_responses,
-    voxel_prior_world,
-)
+from brainalign.simulation import Modality, caption, draw_scenes, measure_things, render, true_responses
 from brainalign.simulation.voxels import COLOURS, SHAPES
 from brainalign.simulation.voxels.complex import _features
 
@@ -40,8 +30,10 @@ DRIVES = simulation.CortexDrives(
     NAMES, WHAT, WHERE, simulation.preferences(SCENES), simulation.scene_variables(SCENES), list(WHAT)
 )
 MAPS = {"early": RNG(3).normal(size=(40, 6, 4, 8)).astype(np.float32), "late": RNG(4).normal(size=(40, 3, 2, 7))}
-BALL, PRIOR = simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3), voxel_prior_world(7, 2, seed=3)
+BALL = simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3)
+PRIOR = simulation.voxel_prior_world(7, 2, seed=3)
 THINGS = simulation.measure_things(simulation.render(simulation.draw_scenes(40, 3), 32))
+JUDGED = simulation.abstraction_world(4, 3, 2, seed=3)
 EEG = simulation.sensor_info("eeg")
 TEXTS = RNG(6).normal(size=(576, 24)) * np.geomspace(4, 0.1, 24)
 
@@ -83,7 +75,7 @@ def epochs(n: int, **options: Any) -> Any:
 
 WORLDS: dict[str, Callable[[], Any]] = {
     "abstraction_world": lambda: simulation.abstraction_world(4, 3, 2, 30, 27, seed=3),
-    "abstraction_world judged": lambda: abstraction_world(4, 3, 2, seed=3).judge(np.arange(24).reshape(8, 3), RNG(1)),
+    "abstraction_world judged": lambda: JUDGED.judge(np.arange(24).reshape(8, 3), RNG(1)),
     "concept_world": lambda: simulation.concept_world(12, 3, 60, n_repeated=5, n_people=3, n_features=7, seed=3),
     "concept_world of many": lambda: simulation.concept_world(120, 3, 400, n_repeated=5, n_people=3, seed=3),
     "occluded_ball": lambda: BALL,
@@ -159,15 +151,14 @@ def test_a_world_of_a_seed_stays(name: str) -> None:
 
 def test_planted_ceilings_are_shares_of_variance() -> None:
     ceiling = np.repeat([0.0, 0.3, 0.8, 1.0], 50)
-    world = linear_world(2000, 15, 3, ceiling, seed=1)
+    world = simulation.linear_world(2000, 15, 3, ceiling, seed=1)
     np.testing.assert_allclose(world.X @ world.weights, world.signal)
     np.testing.assert_allclose(np.square(world.weights).sum(axis=0), ceiling)  # features of unit variance
     np.testing.assert_allclose((world.repeats - world.signal).var(axis=(0, 1)), 1 - ceiling, atol=0.07)
 
 
 def test_choices_are_drawn_as_probable_as_they_are() -> None:
-    world, rng = abstraction_world(4, 3, 2, seed=3), np.random.default_rng(0)
-    triplets, p = world.judge(np.tile([0, 5, 12], (4000, 1)), rng)
+    triplets, p = JUDGED.judge(np.tile([0, 5, 12], (4000, 1)), RNG(0))
     chosen = np.array([(triplets[:, 2] == k).mean() for k in (0, 5, 12)])
     expected = [float(p[triplets[:, 2] == k, 2][0]) for k in (0, 5, 12)]
     np.testing.assert_allclose(chosen, expected, atol=0.03)
@@ -175,7 +166,7 @@ def test_choices_are_drawn_as_probable_as_they_are() -> None:
 
 
 def test_weights_are_those_of_the_prior_and_others_of_the_same_size() -> None:
-    world, rng = voxel_prior_world(seed=3), np.random.default_rng(0)
+    world, rng = simulation.voxel_prior_world(seed=3), np.random.default_rng(0)
     images = world.images(20_000, rng)
     np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1)
     spread = np.sqrt(np.linalg.eigvalsh(np.cov(images.T)))
@@ -288,10 +279,10 @@ def test_captions_floats_and_bad_scenes() -> None:
 
 
 def test_what_cannot_be_built() -> None:
-    refused("cannot look like", abstraction_world, n_superordinate=3, n_basic=4)
-    refused("cannot hold 26 dimensions", abstraction_world, n_features=20)
-    refused(r"shares in \[0, 1\]", linear_world, 10, 2, 2, [1.2])
-    refused("n_features is 2 but n_latents 3", voxel_prior_world, n_features=2)
+    refused("cannot look like", simulation.abstraction_world, n_superordinate=3, n_basic=4)
+    refused("cannot hold 26 dimensions", simulation.abstraction_world, n_features=20)
+    refused(r"shares in \[0, 1\]", simulation.linear_world, 10, 2, 2, [1.2])
+    refused("n_features is 2 but n_latents 3", simulation.voxel_prior_world, n_features=2)
     refused("got 20, 1, 40", simulation.complex_cells, 20, 1)
     refused("got 20, 10, 0", simulation.complex_cells, 20, 10, 0)
     refused("at least two subjects", simulation.roi_series, 1)
