@@ -58,9 +58,6 @@ def linear(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: i
     return lambda given, table: fitted.predict(given, table["subject"].to_numpy())
 
 
-# ---------------------------------------------------------------- scores
-
-
 @cache
 def matrix(keep: str = "power") -> decoding.ControlMatrix:
     before = {"pre-stimulus": RNG(4).normal(size=PADDED[1].signals.shape)}
@@ -168,9 +165,6 @@ def text_scores() -> Any:
     )
 
 
-# ---------------------------------------------------------------- words
-
-
 WORDS = [f"word{k}" for k in (3, 1, 4, 15, 9, 2, 6, 5, 35, 8, 97, 93, 23, 84, 62, 64)]
 SPACES = {"text": RNG(11).normal(size=(16, 6)), "grounded": RNG(12).normal(size=(16, 4)) * [3, 2, 1, 1]}
 NORMS = pd.DataFrame(SPACES["grounded"] @ RNG(13).normal(size=(4, 3)), columns=["size", "use", "heat"])
@@ -238,9 +232,6 @@ def grounding() -> Any:
     return study.retrieval, study.spaces, model.state(), model.scores(captions[:4], scenes[:5]), told, beside, (
         model.locate([3, 4, 5], scenes[:3]), model.embed(SPACES["text"][2:5])
     )  # fmt: skip
-
-
-# ---------------------------------------------------------------- masked regions
 
 
 SERIES = RNG(21).normal(size=(9, 44, 6)).cumsum(axis=1).astype(np.float32)
@@ -326,9 +317,6 @@ def persons() -> Any:
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------- shared spaces
-
-
 def modalities() -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]]:
     """Return training and test trials of 60 images, of which fMRI has no more than 50."""
     rng = RNG(31)
@@ -379,9 +367,6 @@ def across() -> Any:
         decoding.paired_change(*hits),
         list(shared_space.space_patterns(found, test)),
     )
-
-
-# ---------------------------------------------------------------- text
 
 
 def eeg_encoders() -> Any:
@@ -477,9 +462,6 @@ def studies() -> Any:
         found.append([study_of.tables, study_of.sentences_by, study_of.chosen, study_of.has_blocks])
     lost = decoding.exchange_relevance(lambda x, _: x[:, :, :4].sum(axis=2) @ np.eye(4), every, n_windows=5, seed=2)
     return found, lost, decoding.nearest_sentences(targets[::-1], targets[:12], SAID)
-
-
-# ---------------------------------------------------------------- training
 
 
 def trained() -> Any:

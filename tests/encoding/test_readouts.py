@@ -306,7 +306,6 @@ factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epoch
         (lambda: factorized.fit(X, Y[:, 0], grid=GRID), r"Y has shape \(240,\)"),
         (lambda: factorized.fit(X, Y, grid=GRID, roi=np.zeros(2)), "FactorizedReadout cannot use roi"),
         (lambda: factorized.fit(X, Y, grid=GRID, semantics=Z), "FactorizedReadout cannot use semantics"),
-        (lambda: GaussianReadout().fit(X, Y, grid=GRID, semantics=Z), "GaussianReadout cannot use semantics"),
         (lambda: GaussianReadout("points").fit(X, Y, grid=GRID), r"field must be one of .*mean 'point'"),
         (lambda: factorized.fit(np.where(X > 10, np.nan, X), Y, grid=GRID), r"X of shape .* NaN or infinite"),
         (lambda: factorized.fit(X, np.where(Y > 100, np.inf, Y), grid=GRID), "infinite values; give NaN"),

@@ -135,7 +135,6 @@ def fit(X: np.ndarray = X, Y: np.ndarray = Y, keywords: dict[str, object] | None
         (lambda: fit(kernel_sizes=(3, 4)), r"kernel_sizes is \[3, 4\]; filters need a centre"),
         (lambda: fit(dropout=1.0), r"dropout is 1.0; it must lie in \[0, 1\)"),
         (lambda: fit(readout="gausian"), "readout must be one of .*mean 'gaussian'"),
-        (lambda: fit(patience=3), "patience is for schedule 'constant'"),
         (lambda: fitted("semantic").core(X[:, :5]), r"X has shape \(150, 5, 2\) but .* fitted on 48 tokens of 2"),
     ],
 )
