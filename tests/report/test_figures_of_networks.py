@@ -54,9 +54,6 @@ def test_accuracy_of_choices() -> None:
         assert [(mark.x, mark.y) for mark in points(ax)] == [(a, k) for k, a in enumerate(part["accuracy"])]
         ends = np.c_[part["accuracy"] - 1.96 * part["se"], part["accuracy"] + 1.96 * part["se"]]
         np.testing.assert_allclose([end[::2] for end in spans(ax)], ends)
-        colours = {"own": 0, "own again": 4, "counts": 1, "theirs": 2}
-        expected = [canvas.COLOURS[colours[n]].lower() if n in colours else canvas.GREY for n in part["name"]]
-        assert [mark.colour for mark in points(ax)] == expected
         assert levels(ax, "x")["chance"] == [part["chance"].iloc[0]]
         assert zones(ax) == [approx((part["ceiling_low"].iloc[0], part["ceiling_high"].iloc[0]))]
         if ax is shown[0]:
@@ -91,8 +88,6 @@ def test_networks_as_they_are_and_read_out() -> None:
         assert ends == {k: approx((0.25, v)) for k, v in enumerate(order[high])}
         spread = 0 * order["unseen_sd"] if ax is left else order["unseen_sd"]
         np.testing.assert_allclose([end[::2] for end in spans(ax)], np.c_[order[value] - spread, order[value] + spread])
-    shades = dict(zip(pd.unique(rows["model"]), FIRST, strict=False))
-    assert [mark.colour for mark in points(right)] == [shades[model] for model in order["model"]]
 
 
 def test_read_outs_of_dimensions() -> None:
@@ -115,9 +110,6 @@ def test_regions_against_judgements() -> None:
     (ax,) = panels(concepts.region_figure(rows))
     pairs = zip(rows["region"], rows["score"], rows["null_high"], strict=True)
     assert lengths(ax) == {r: [(0, approx(s)), (0, approx(n))] for r, s, n in pairs}
-    assert {bar.y2: bar.colour for bar in bars(ax)} == {
-        **dict.fromkeys(rows["score"], canvas.COLOURS[0].lower()), **dict.fromkeys(rows["null_high"], canvas.NULL),
-    }  # fmt: skip
     ceilings = {round(np.mean(list(band))): next(iter(band.values())) for band in bands(ax)}
     assert ceilings == near(rows.dropna()[["ceiling_low", "ceiling_high"]])
 
@@ -255,9 +247,6 @@ def test_fits_to_reference_rdms() -> None:
         extra = ["all layers"] if ax.get_title() == "judged" else []
         filled = [bar for bar in bars(ax) if bar.x == 0]
         assert [bar.x2 for bar in filled] == approx([*part["score"], *([0.44] if extra else [])])
-        assert [bar.colour for bar in filled[: len(part)]] == [
-            canvas.COLOURS[["deep", "net"].index(model)].lower() for model in part["model"]
-        ]
         ends = {round(end[1]): end[::2] for end in spans(ax, "#000000")}
         assert ends == {
             k: approx((row["score"] - row["se"], row["score"] + row["se"]))

@@ -10,7 +10,6 @@ from made import changing, made
 from pages import check
 
 from brainalign.report.encoding_sections import recovery
-from brainalign.report.kit import canvas
 from brainalign.report.pages import dynamics, series
 
 approx = pytest.approx
@@ -171,7 +170,6 @@ def test_followed_through_occlusion() -> None:
     hidden, seen = panels(dynamics.followed_bars(rows))
     keys = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
     order = [k for k in keys if k[2] == "model"] + [k for k in keys if k[2] == "control"]
-    networks = list(pd.unique(rows["network"]))
     for ax, epoch in ((hidden, "occluded"), (seen, "visible")):
         of = rows[rows["epoch"] == epoch].set_index(["network", "name"])
         ends = {round((b.y + b.y2) / 2): b.x2 for b in bars(ax)}
@@ -179,9 +177,6 @@ def test_followed_through_occlusion() -> None:
         assert [(m.x, m.y) for m in points(ax)] == [(of.loc[key[:2], "r_normalized"], k) for k, key in enumerate(order)]
         assert [m.hollow for m in points(ax)] == [key[2] == "control" for key in order]
         np.testing.assert_allclose([e[::2] for e in spans(ax)], [of.loc[key[:2], ["low", "high"]] for key in order])
-        assert [m.colour for m in points(ax)] == [
-            canvas.COLOURS[networks.index(key[0])].lower() if key[2] == "model" else canvas.GREY for key in order
-        ]
         assert levels(ax, "x")["ceiling"] == [1]
 
 
@@ -198,7 +193,5 @@ def test_followed_frame_by_frame() -> None:
     assert "net, b" not in found
     highest = rows.groupby("time")["null_95"].max().tolist()
     assert found["conditions exchanged, 95 %"] == [([0, 0.5, 1], approx(highest))]
-    models = [line.get_color().lower() for line in ax.lines if line.get_label().endswith(", a")]
-    assert models == [colour.lower() for colour in canvas.COLOURS[:2]]
     (band,) = bands(shade)
     assert band == {0: (0, 0.1), 0.25: (0, 0.5), 0.75: (0, 0.9), 1: (0, 0.9)}

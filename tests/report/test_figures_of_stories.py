@@ -32,7 +32,6 @@ def test_runs_that_are_predicted() -> None:
         of = rows[rows["region"] == region].set_index("model").loc[models]
         assert [(mark.x, mark.y) for mark in points(ax)] == list(zip(of["r"], range(3), strict=True))
         assert [mark.hollow for mark in points(ax)] == [model == "event rate" for model in models]
-        assert [mark.colour for mark in points(ax)] == [COLOURS[model] for model in models]
         assert {round((b.y + b.y2) / 2): b.x2 for b in bars(ax)} == pytest.approx(dict(enumerate(of["null_95"])))
         np.testing.assert_allclose([(e[0], e[2]) for e in spans(ax)], of[["low", "high"]])
 

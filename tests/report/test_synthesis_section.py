@@ -197,8 +197,7 @@ def test_null_encoders_that_do_as_well_or_are_too_few_take_the_claim_away() -> N
 
 @pytest.mark.parametrize("score", ["check", "true"])
 def test_each_judge_that_stays_behind_alone_causes_a_warning(score: str) -> None:
-    made = study()
-    behind = changed(made, "unguided", score, FLAT)
+    behind = changed(study(), "unguided", score, FLAT)
     assert "does not (.10 (-.40 to .60))" in warning(behind, "FFA")
     assert ("rises all the same" in warning(behind, "FFA")) == (score == "check")
     assert warning(changed(behind, "unguided", "guide", FLAT), "FFA") == ""
@@ -321,8 +320,7 @@ def test_pixels_of_a_small_image_stay_squares() -> None:
 
 
 def test_a_page_escapes_names() -> None:
-    made = study(evil=ONLY_GUIDE, FFA=ALL_RISE)
-    page = page_of(shown := material(made), images_chapter(shown))
+    page = page_of(shown := material(study(evil=ONLY_GUIDE, FFA=ALL_RISE)), images_chapter(shown))
     assert "<img src=x" not in page
     assert EVIL in unescape(page)
 
