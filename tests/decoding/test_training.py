@@ -74,6 +74,7 @@ def test_training_ends_where_validation_stands_still() -> None:
     """Best at step 30; each of three rates has 20 steps to be better, and starts again from the best weights."""
     module, history, seen = plateau([0.1, 0.2, 0.5, 0.3], 100)
     assert history.converged is True
+    assert not module.training
     assert (history.chosen, len(history.losses)) == (30, 90)
     assert module.weight.item() == pytest.approx(seen[2])
     moved = [seen[k] - seen[2] for k in (5, 7)]  # 10 steps further, from the best, at a fifth and a 25th of the rate
