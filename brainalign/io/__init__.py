@@ -22,6 +22,7 @@ from brainalign.io.files import write_sealed as write_sealed
 from brainalign.io.files import writing as writing
 from brainalign.io.maps import CORTEX as CORTEX
 from brainalign.io.maps import brain_maps as brain_maps
+from brainalign.io.maps import inflated_fslr as inflated_fslr
 from brainalign.io.maps import packed_labels as packed_labels
 from brainalign.io.maps import voxel_affine as voxel_affine
 from brainalign.io.media import film_length as film_length

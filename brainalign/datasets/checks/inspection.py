@@ -13,6 +13,7 @@ from brainalign.checks import did_you_mean, listed
 from brainalign.datasets.formats import SPACES, bad_voxels
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import repeat_counts
+from brainalign.io import inflated_fslr
 
 HEAD_MM = {"x_mm": (-100, 100), "y_mm": (-140, 105), "z_mm": (-90, 125)}  # images of MNI152, and electrodes on it
 
@@ -112,9 +113,12 @@ def space_problems(where: str, space: str, targets: pd.DataFrame) -> list[Proble
     if "vertex" in targets:
         known = targets.attrs.get("space", {})
         placed = targets[targets["vertex"] >= 0].reindex(columns=list(HEAD_MM)).notna().to_numpy().all()
-        if placed or str(known.get("name")).startswith("fsaverage"):
+        name = str(known.get("name"))
+        if placed or name.startswith("fsaverage") or (name == "fsLR32k" and inflated_fslr("L") is not None):
             return []
         what = "scores are written, but not drawn: give surfaces: {L: ..., R: ...}, as no mesh of them comes along"
+        if name == "fsLR32k":
+            what += "; or install brainalign[fslr]"
         return [Problem(where, f"its targets are vertices of {known.get('name', 'a mesh')}; {what}", "warning")]
     if space in SPACES:
         what = f"space is {space}, a mesh, but its targets are no vertices; give MNI152 or scanner"

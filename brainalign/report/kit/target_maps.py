@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.io import brain_maps, voxel_affine
+from brainalign.io import brain_maps, inflated_fslr, voxel_affine
 from brainalign.report.kit.canvas import HIDDEN, MOST_MARKS, new_figure
 from brainalign.report.kit.material import SubjectMaterial
 from brainalign.report.kit.surface import (
@@ -106,7 +106,10 @@ def _space(targets: pd.DataFrame) -> str:
         return "fsaverage"
     placed = np.isfinite(targets.reindex(columns=AXES).to_numpy(dtype=float)).all(axis=1)
     if "vertex" in targets:
-        return "surfaces" if placed[targets["vertex"] >= 0].all() else ""
+        if placed[targets["vertex"] >= 0].all():
+            return "surfaces"
+        known = targets.attrs.get("space", {}).get("name") == "fsLR32k" and inflated_fslr("L") is not None
+        return "fsLR32k" if known else ""
     if not placed.all():
         return ""
     return "places" if voxel_affine(targets) is None else "volume"
@@ -130,6 +133,15 @@ def _in_volume(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any]
     what = "parcels" if "labels" in targets.attrs.get("space", {}) else "voxels"
     figure = draw_map(image, inside, None, outline=edge, **options)
     return TargetMap(figure, f"Drawn on their own grid; grey: border of the {what} that were read.")
+
+
+def _on_fslr(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:
+    """Draw on the inflated group average: what lies in a sulcus is seen, too."""
+    cortex = {hemi: pd.DataFrame(inflated_fslr(hemi), columns=AXES).rename_axis("vertex") for hemi in ("L", "R")}
+    known = pd.concat(cortex, names=["hemi"]).reset_index()  # the medial wall, too: nothing shines through it
+    placed = known.merge(targets[["hemi", "vertex"]].assign(value=values), how="left")
+    where = "Drawn on the inflated cortex of 1,200 people (Human Connectome Project, fsLR 32k)."
+    return _on_surfaces(placed, placed["value"].to_numpy(), marked, options)._replace(where=where)
 
 
 def _on_surfaces(
@@ -167,6 +179,7 @@ def _at_places(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any]
 DRAWN: dict[str, Callable[[pd.DataFrame, NDArray[Any], NDArray[Any], dict[str, Any]], TargetMap]] = {
     "fsaverage": _on_fsaverage,
     "surfaces": _on_surfaces,
+    "fsLR32k": _on_fslr,
     "volume": _in_volume,
     "places": _at_places,
 }
