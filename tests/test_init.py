@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
 from PIL import Image
 
 from brainalign.cli import main
@@ -147,7 +148,47 @@ def bids_of_images(folder: Path) -> None:
         pd.read_csv(path, sep="\t").assign(stim_file=shown).to_csv(path, sep="\t", index=False)
 
 
-KINDS = (fmriprep, bids, bids_of_images, blocks, arrays, electrodes, betas, own_vectors, rdms, epochs, story, film)
+def stories_of_fmriprep(folder: Path) -> None:
+    """Runs of three tasks in two spaces; events name a word each."""
+    fmriprep(folder)
+    for path in folder.rglob("*_task-look_run-*"):
+        path.rename(path.with_name(re.sub("task-look_run-", "task-story", path.name)))
+    for path in folder.rglob("*_desc-*.nii.gz"):
+        path.with_name(path.name.replace("space-MNI", "space-T1w")).write_bytes(path.read_bytes())
+    (folder / "raw" / "dataset_description.json").write_text('{"Name": "stories", "BIDSVersion": "1.9.0"}')
+    for path in folder.rglob("*_events.tsv"):
+        words = pd.DataFrame({"onset": np.arange(0, 55, 0.5), "duration": 0.4, "word": "again"})
+        words.to_csv(path, sep="\t", index=False)
+
+
+def grayordinates(folder: Path) -> None:
+    names = [f"p{k:02d}" for k in range(40)]
+    images(folder, names)
+    axis = BrainModelAxis.from_mask(np.arange(32492) < 200, "CortexLeft")
+    scalars = ScalarAxis([f"b{k}" for k in range(trials_of(names, folder))])
+    maps = nibabel.Cifti2Image(rng.normal(size=(len(scalars), len(axis))).astype("float32"), (scalars, axis))
+    maps.to_filename(folder / "sub-04_betas.dscalar.nii")
+    labels = LabelAxis(["areas"], {0: ("???", (0, 0, 0, 0)), 1: ("V1", (1, 0, 0, 1)), 2: ("IT", (0, 0, 1, 1))})
+    keys = nibabel.Cifti2Image(np.repeat([1, 2], 100)[None].astype("float32"), (labels, axis))
+    keys.to_filename(folder / "areas.dlabel.nii")
+
+
+KINDS = (
+    fmriprep,
+    stories_of_fmriprep,
+    grayordinates,
+    bids,
+    bids_of_images,
+    blocks,
+    arrays,
+    electrodes,
+    betas,
+    own_vectors,
+    rdms,
+    epochs,
+    story,
+    film,
+)
 
 
 @pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
@@ -158,7 +199,8 @@ def test_what_init_writes_runs(make: Callable[[Path], None], tmp_path: Path, cap
     assert main(["init", str(folder), "--yes"]) == 0
     written = (folder / "study.yaml").read_text()
     assert len(written.splitlines()) <= 15
-    assert ("stimuli: stimuli.tsv\n" in written) == ((folder / "images").is_dir() and make is not blocks)
+    pictured = (folder / "images").is_dir() and make not in (blocks, stories_of_fmriprep)
+    assert ("stimuli: stimuli.tsv\n" in written) == pictured
     assert main(["check", str(folder / "study.yaml")]) == 0, capsys.readouterr().out
     assert main(["plan", str(folder / "study.yaml")]) == 0
     assert "report" in capsys.readouterr().out
@@ -172,12 +214,13 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     pd.DataFrame({"roi": ["V4", "V4", "IT", "IT"]}).to_csv(tmp_path / "cells.csv", index=False)
     vectors = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"], index=pd.Index(names, name="stimulus_id"))
     vectors.to_parquet(tmp_path / "a-net.parquet")
+    vectors.to_csv(tmp_path / "a_net.csv")
     vectors.to_csv(tmp_path / "other.csv")
     assert main(["init", str(tmp_path)]) == 0  # nothing is left to ask
     study = yaml.safe_load((tmp_path / "study.yaml").read_text())
     del study["name"]
     files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "cells.csv"}
-    models = {"anet": "a-net.parquet", "other": "other.csv"}
+    models = {"anet": "a-net.parquet", "anet2": "a_net.csv", "other": "other.csv"}
     assert study == {
         "stimuli": "words.csv",
         "recordings": {"01": files},

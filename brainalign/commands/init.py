@@ -17,7 +17,8 @@ from brainalign.study import MIN_TEST, header_step_s, table_column, table_column
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
 RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
-VOLUMES = (".nii", ".nii.gz")
+VOLUMES, CIFTI = (".nii", ".nii.gz"), (".dscalar.nii", ".dtseries.nii")
+TRANSCRIPTS = (".textgrid", ".ctm", ".srt")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 SOUNDS, FILMS = (".wav", ".flac", ".mp3", ".m4a"), (".mp4", ".mkv", ".mov", ".avi", ".webm")
 SUBJECT = re.compile(r"(?:sub|subj|subject)[-_]?([A-Za-z0-9]+)")
@@ -49,6 +50,11 @@ class Lab:
         """List the files whose names end so."""
         return [path for path in self.files if path.name.lower().endswith(endings)]
 
+    def volumes(self) -> tuple[list[Path], list[Path]]:
+        """List the volumes that hold data, and the masks."""
+        found = [path for path in self.ending(*VOLUMES) if path not in self.ending(*CIFTI, ".dlabel.nii")]
+        return [path for path in found if "mask" not in path.name], [path for path in found if "mask" in path.name]
+
     def tables(self, *columns: str) -> list[Path]:
         """List the tables that have all of these columns."""
         return [path for path in self.ending(*TABLES) if set(columns) <= set(table_columns(self.folder / path))]
@@ -58,6 +64,11 @@ class Lab:
         found = self.answers[question] = self.answers.get(question) or self.ask(question, default)
         self.remarks[key] = f"{question}: change it where {found} is wrong"
         return found
+
+    def words(self) -> list[Path]:
+        """List the tables of what was said, and when, in runs."""
+        found = self.tables("run", "onset_s")
+        return [path for path in found if "stimulus_id" not in table_columns(self.folder / path)]
 
     def stimuli(self) -> Path | None:
         """Return the table of what was shown; of a folder of images it is written, with their names as ids."""
@@ -89,10 +100,12 @@ class Lab:
         """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
         tables = [path for path in self.tables("stimulus_id") if path != stimuli and self.holds_vectors(path)]
         named = [path for path in self.ending(*ARRAYS) if "feature" in path.stem or "vector" in path.stem]
-        return {
-            re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own": {"extractor": "table", "file": str(path)}
-            for path in [*named, *tables]
-        }
+        models: dict[str, Any] = {}
+        for path in [*named, *tables]:
+            name = re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own"
+            name += "" if name not in models else str(1 + sum(known.startswith(name) for known in models))
+            models[name] = {"extractor": "table", "file": str(path)}
+        return models
 
     def splits(self, stimuli: Path | None, runs: int) -> dict[str, Any]:
         """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli."""
@@ -181,12 +194,35 @@ def _by_subject(paths: list[Path]) -> dict[str, list[Path]]:
     return subjects
 
 
+def _story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
+    """Describe derivatives whose runs have words: one in every event, or tables or transcripts that are called so."""
+    bold = _preprocessed(lab)
+    events = [path for path in lab.ending("_events.tsv") if {"word", "text"} & set(table_columns(lab.folder / path))]
+    told = [path.parent for path in lab.ending(*TRANSCRIPTS)] or [_root(path) for path in events] or lab.words()
+    if not bold or not told:
+        return None
+    spaces = list(dict.fromkeys(match[1] for path in bold if (match := re.search(r"space-([A-Za-z0-9]+)", path.name))))
+    which = f"space of the volumes: {', '.join(spaces)}"
+    space = {"space": lab.answer("recordings", which, spaces[0])} if len(spaces) > 1 else {}
+    shared = {"format": "runs", "derivatives": str(_root(bold[0])), **space}
+    recordings = {name: {**shared, "participant": name} for name in _by_subject(bold)}
+    return {"stimuli": str(told[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
+
+
+def _preprocessed(lab: Lab) -> list[Path]:
+    return [path for path in lab.ending(*VOLUMES) if "desc-preproc_bold" in path.name]
+
+
+def _root(path: Path) -> Path:
+    """Return the folder around those of subjects."""
+    return next(parent for parent in path.parents if _outside(parent))
+
+
 def _fmriprep(lab: Lab) -> dict[str, Any] | None:
-    bold = [path for path in lab.files if "desc-preproc_bold" in path.name and path.name.endswith(VOLUMES)]
-    events = [path for path in lab.files if path.name.endswith("_events.tsv")]
+    bold, events = _preprocessed(lab), lab.ending("_events.tsv")
     if not bold or not events:
         return None
-    places = [next(parent for parent in path.parents if _outside(parent)) for path in (bold[0], events[0])]
+    places = [_root(path) for path in (bold[0], events[0])]
     columns = table_columns(lab.folder / events[0])
     column = "stimulus_id" if "stimulus_id" in columns else "trial_type"
     task = re.search(r"task-([A-Za-z0-9]+)", bold[0].name)
@@ -251,7 +287,7 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
         return None
     kinds = dict.fromkeys(name for path in events for name in _cells(lab, path, "trial_type"))
     lab.remarks["markers"] = "category of every trial_type; leave out what is none"
-    root = next(parent for parent in files[0].parents if _outside(parent))
+    root = _root(files[0])
     recordings: dict[str, Any] = {}
     for name, of in _by_subject(files).items():
         first = of[0].name
@@ -279,13 +315,13 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
 
 
 def _story(lab: Lab) -> dict[str, Any] | None:
-    words = [path for path in lab.tables("run", "onset_s") if "stimulus_id" not in table_columns(lab.folder / path)]
+    words = lab.words()
     if not words and (spoken := _spoken(lab)):
         return spoken
     heard = [path.stem for path in lab.ending(*SOUNDS, *FILMS)]
     runs = list(dict.fromkeys(table_column(lab.folder / words[0], "run") if words else heard))
-    masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
-    data = [path for path in lab.ending(*ARRAYS, *VOLUMES) if path not in masks]
+    volumes, masks = lab.volumes()
+    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
     recordings: dict[str, Any] = {}
     for name, of in _by_subject(data).items():
         files = {
@@ -295,9 +331,10 @@ def _story(lab: Lab) -> dict[str, Any] | None:
             if re.search(rf"(?<![A-Za-z0-9]){re.escape(run)}(?![0-9])", path.stem)
         }
         if len(files) > 1:
-            mask = {"mask": str(masks[0])} if masks and all(path.endswith(VOLUMES) for path in files.values()) else {}
+            mask = {"mask": str(masks[0])} if masks and {*map(Path, files.values())} <= {*volumes} else {}
             tables = lab.tables("target_id")
-            targets = {"targets": str(tables[0])} if tables and not mask else {}
+            arrays = all(path.endswith(ARRAYS) for path in files.values())
+            targets = {"targets": str(tables[0])} if tables and arrays else {}
             recordings[name] = {"format": "runs", "files": files, **mask, **targets}
     if not recordings:
         return None
@@ -327,7 +364,7 @@ def _of_runs(
 
 def _spoken(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays that are called like the files of their words, a folder of them for every subject."""
-    words = lab.ending(".textgrid", ".ctm", ".srt")
+    words = lab.ending(*TRANSCRIPTS)
     runs = {path.stem for path in words}
     folders: dict[Path, list[Path]] = {}
     for path in lab.ending(*ARRAYS):
@@ -346,8 +383,7 @@ def _spoken(lab: Lab) -> dict[str, Any] | None:
 
 
 def _blocks(lab: Lab) -> dict[str, Any] | None:
-    masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
-    bold = [path for path in lab.ending(*VOLUMES) if path not in masks]
+    bold, masks = lab.volumes()
     labels = [path for path in lab.ending(".txt") if "label" in path.stem]
     if not (masks and bold and labels):
         return None
@@ -378,6 +414,8 @@ def _header_step(path: Path) -> tuple[str, str]:
     import nibabel
 
     header: Any = nibabel.load(path).header
+    if not hasattr(header, "get_zooms"):  # CIFTI
+        return f"{header.get_axis(0).step:g}", "as the header says"
     zooms = header.get_zooms()
     seconds = header_step_s(zooms, header.get_xyzt_units()[1])
     if seconds is None:
@@ -420,9 +458,9 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     trials = [
         path for path in lab.tables("stimulus_id") if "trial" in path.stem or "run" in table_columns(lab.folder / path)
     ]
-    masks = [path for path in lab.ending(*VOLUMES) if "mask" in path.name]
-    surfaces, labels = lab.ending(".func.gii"), lab.ending(".label.gii")
-    data = lab.ending(*ARRAYS) or [path for path in lab.ending(*VOLUMES) if path not in masks] or surfaces
+    volumes, masks = lab.volumes()
+    surfaces, labels, cifti = lab.ending(".func.gii"), lab.ending(".label.gii"), lab.ending(*CIFTI)
+    data = lab.ending(*ARRAYS) or volumes or surfaces or cifti
     stimuli = lab.stimuli() if trials and data else None
     models = lab.vectors(stimuli)
     own = {model["file"] for model in models.values()}
@@ -436,7 +474,11 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             rois = {"rois": hemispheres} if (hemispheres := _hemispheres(labels)) else {}
             recordings[name] = {"format": "betas", "betas": _hemispheres(of), **rois, "trials": table}
             continue
-        if of[0].name.endswith(VOLUMES):
+        if of[0] in cifti:
+            parcels = lab.ending(".dlabel.nii")
+            rois = {"rois": {"areas": str(_of(name, parcels))}} if parcels else {}
+            recordings[name] = {"format": "betas", "betas": str(of[0]), **rois, "trials": table}
+        elif of[0] in volumes:
             mask = {"mask": str(_of(name, masks))} if masks else {}
             known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
             space = {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
@@ -469,6 +511,7 @@ def _times(lab: Lab, path: Path) -> dict[str, str]:
 
 # What a folder may be, by what its first line says; the first that fits is taken.
 FORMS: dict[str, Callable[[Lab], dict[str, Any] | None]] = {
+    "derivatives of fMRIPrep with words": _story_of_fmriprep,
     "derivatives of fMRIPrep with events": _fmriprep,
     "M/EEG epochs of MNE (-epo.fif)": _epochs,
     "raw recordings of M/EEG in BIDS": _raw,
