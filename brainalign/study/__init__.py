@@ -70,6 +70,7 @@ from brainalign.study.responses import NsdFiles as NsdFiles
 from brainalign.study.responses import RawOptions as RawOptions
 from brainalign.study.responses import ThingsEpochFiles as ThingsEpochFiles
 from brainalign.study.responses import ThingsFmriFiles as ThingsFmriFiles
+from brainalign.study.size import count_stimuli as count_stimuli
 from brainalign.study.size import has_unknown_size as has_unknown_size
 from brainalign.study.size import known_shape as known_shape
 from brainalign.study.size import shape_of as shape_of

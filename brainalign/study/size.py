@@ -40,6 +40,20 @@ def has_unknown_size(study: Study) -> bool:
     return study.is_fitted and known_shape(study) is None
 
 
+def count_stimuli(study: Study) -> int:
+    """Count the stimuli that a descriptor or its table lists; 0 where a folder holds them.
+
+    Raises
+    ------
+    BrainalignError
+        If the table is not there.
+    """
+    table = study.stimulus_table()
+    if table is None:
+        return len(study.listed_stimuli)
+    return 0 if table.is_dir() else _rows(table)
+
+
 class _Held:
     """A study beside the text that a cache knows it by; all are equal."""
 
@@ -101,8 +115,7 @@ def _of_responses(study: Study, subject: str) -> Shape | None:
     n_trials = sum(_rows(path) for path in tables)
     if files.format == "epochs":
         values = sum(path.stat().st_size for label, path in paths.items() if label.startswith("epochs")) / 4
-        table = study.stimulus_table()
-        trials = n_trials or (len(study.listed_stimuli) if table is None else _rows(table))
+        trials = n_trials or count_stimuli(study)
         if not trials:
             return None
         return Shape(runs=1, trials=trials, targets=ceil(values / trials))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from brainalign.checks import check_choice
+from brainalign.checks import BrainalignError, check_choice
 from brainalign.config import (
     BandedRidgeMethod,
     Config,
@@ -18,13 +20,16 @@ from brainalign.config import (
     TrainedMethod,
 )
 from brainalign.io import array_shapes
-from brainalign.study import SimulatedSentences, Study, ZucoFiles, shape_of
+from brainalign.study import SimulatedSentences, Study, ZucoFiles, count_stimuli, find_weights, shape_of
+from brainalign.workflow.networks import Transformer, operations_per_s, read_transformer
 from brainalign.workflow.table import STEPS
 
 MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
 START_S = 2  # seconds of one core: a stage imports, reads and writes
 NETWORK_S = 3  # and a pretrained network is loaded
+NETWORK_SHARE = 0.7  # of the rate of a bare product of matrices: what transformers reach, their convolutions less
+TOKENS, WORD_S = 1.3, 0.35  # of a word
 
 
 @dataclass(frozen=True)
@@ -318,12 +323,55 @@ def _compare_images(config: Config, descriptor: Study, *_: str) -> Cost:
 
 
 def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
-    """Estimate features: of images by their number, else of as many stimuli as 92 images or some sentences."""
+    """Estimate features: of a transformer by its operations, of others by the number of images."""
+    options = config.models[model]
+    loading = _loading_s(config, model)
+    if (found := _operations(options, descriptor)) is not None:
+        network, operations = found
+        seconds = START_S + loading + operations / (NETWORK_SHARE * operations_per_s())
+        return Cost(1500 + round(2 * 4 * network.weights / MB), round(seconds), 100)
     if descriptor.holds_out:
         trials, _targets = _sizes(descriptor)
         return Cost(1500, START_S + round(0.004 * trials), 100)
-    loading = _loading_s(config, model)
-    return Cost(1500, START_S + loading + (4 * getattr(config.models[model], "n_draws", 0) if loading else 0), 20)
+    return Cost(1500, START_S + loading + (4 * getattr(options, "n_draws", 0) if loading else 0), 20)
+
+
+def _operations(options: Any, study: Study) -> tuple[Transformer, float] | None:
+    """Return a transformer and the operations it takes for all stimuli; None where its files do not say its sizes."""
+    network = None
+    with suppress(BrainalignError):
+        if options.extractor in ("vision", "language", "speech", "video"):
+            network = read_transformer(Path(find_weights(options.weights)), options.extractor)
+    if network is None:
+        return None
+    seconds = _seconds(study)
+    frames = seconds * (study.continuous.fps or 0)
+    match options.extractor:
+        case "speech":
+            operations = seconds * network.of_second(options.context_s, options.chunk_s)
+        case "video":
+            operations = frames * network.of_frame()
+        case "vision":
+            operations = (frames or _n_shown(study)) * network.of_image()
+        case _:
+            operations = TOKENS * _n_shown(study) * network.of_token(options.context)
+    return None if math.isnan(operations) else (network, operations)
+
+
+def _seconds(study: Study) -> float:
+    """Return how long all runs of a stimulus that goes on last; 0 of other studies."""
+    if study.data_type != "continuous":
+        return 0.0
+    files: Any = next(iter(study.recordings.values()))
+    return float(shape_of(study).trials * files.step_s)
+
+
+def _n_shown(study: Study) -> int:
+    """Count the stimuli of a study; where no table says how many there are, its trials or the words of its runs."""
+    n = 0
+    with suppress(BrainalignError, OSError):
+        n = count_stimuli(study)
+    return n or round(_seconds(study) / WORD_S) or shape_of(study).trials
 
 
 def _report(config: Config, descriptor: Study, *_: str) -> Cost:
