@@ -112,6 +112,11 @@ def block_means(
         Middles of events, or times of samples, in any order.
     values, row_times_s, step_s
         As of `resample_signal`, and so is what is returned and refused; rows are ascending.
+
+    Raises
+    ------
+    BrainalignError
+        If times and values differ in number, or one is no number.
     """
     check_rows("times", len(times_s), "values", len(values), "give one vector per time")
     if not np.isfinite(times_s).all() or not np.isfinite(values).all():

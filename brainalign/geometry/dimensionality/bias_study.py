@@ -63,6 +63,11 @@ def feature_bias(
         alone explains), unique (what the others do not explain), chance (expected of a shuffled feature: columns over
         n - 1), decodability (held-out share of the feature's variance; NaN without regressor), n_columns, n_stimuli.
 
+    Raises
+    ------
+    BrainalignError
+        If a feature does not fit or is the same for all stimuli.
+
     References
     ----------
     Lampinen AK, Chan SCY, Hermann K (2024). Learned feature representations are biased by complexity, learning order,
@@ -112,6 +117,11 @@ def equal_variance(X: Values, features: Known, least: float = 0.03) -> NDArray[n
     -------
     array (n_stimuli, n_units)
 
+    Raises
+    ------
+    BrainalignError
+        If a feature does not fit or is the same for all stimuli.
+
     Notes
     -----
     Correlated features share variance that regression gives to neither.
@@ -145,6 +155,11 @@ def whitened(X: Values, shrinkage: float = 0.01) -> NDArray[np.float64]:
     Returns
     -------
     array (n_stimuli, n_units)
+
+    Raises
+    ------
+    BrainalignError
+        If the shrinkage is not above 0 and up to 1.
     """
     if not 0 < shrinkage <= 1:
         raise BrainalignError(f"shrinkage must be above 0 and up to 1; got {shrinkage}")

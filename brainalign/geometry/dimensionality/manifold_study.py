@@ -57,6 +57,11 @@ def balanced_categories(labels: NDArray[Any], most: int = 20, seed: int = 0) -> 
     most : int
         Of a category; an even number is drawn.
     seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If `most` is below `LEAST_STIMULI`.
     """
     if most < LEAST_STIMULI:
         raise BrainalignError(f"categories need {LEAST_STIMULI} or more stimuli each; got most = {most}")
@@ -103,6 +108,11 @@ def category_manifolds(
         range), n_draws, note (why there is no value). Means over manifolds of radius and dimension; told_apart is the
         share of pairs of categories whose means lie further apart than noise puts them, and cdnv, a mean over those,
         is infinite where there are none.
+
+    Raises
+    ------
+    BrainalignError
+        If labels do not fit, or categories are too small or not of the same size.
 
     References
     ----------

@@ -57,6 +57,11 @@ def manifold_capacity(X: Values, labels: NDArray[Any], n_probes: int = 200, seed
         In pairs ±T, the coordinate along the centre scaled to mean square 1: without manifold extent α is exactly 2.
     seed : int
 
+    Raises
+    ------
+    BrainalignError
+        If labels do not fit, there are fewer than 2 manifolds, an odd number of probes, or a centre at the mean of all.
+
     Notes
     -----
     Capacity grows with fewer stimuli per manifold: compare at equal numbers only.
@@ -186,6 +191,11 @@ def neural_collapse(
         Weights and biases, classes in the sorted order of labels: for NC3 and NC4.
     centroids : {"leave_one_out", "in_sample"}
         The second is what is usually reported, for comparison.
+
+    Raises
+    ------
+    BrainalignError
+        If labels do not fit, a class has fewer than 2 stimuli, or held-out stimuli have other classes.
 
     References
     ----------

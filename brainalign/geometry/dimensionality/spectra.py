@@ -120,6 +120,11 @@ def power_law(eigenvalues: Values, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     ranks : (int, int)
         First and last rank, from 1, both used. The range is the same for all that are compared.
 
+    Raises
+    ------
+    BrainalignError
+        If the range is empty or the spectrum ends before it.
+
     References
     ----------
     Agrawal KK, Mondal AK, Ghosh A, Richards B (2022). α-ReQ: assessing representation quality in self-supervised
@@ -157,6 +162,11 @@ def cross_validated_spectrum(A: Values, B: Values) -> NDArray[np.float64]:
     -------
     array (min(n_stimuli - 1, n_units),)
         In the order of the components of A.
+
+    Raises
+    ------
+    BrainalignError
+        If the repeats do not have the same stimuli and units.
 
     References
     ----------
@@ -291,6 +301,11 @@ def compare_dimensions(
     DataFrame
         A row per representation and measure: name, measure, value (mean over draws), sd (over draws; NaN of one),
         n (stimuli used), n_available, n_units, n_duplicates (stimuli equal to another one, but for rounding).
+
+    Raises
+    ------
+    BrainalignError
+        If numbers of stimuli differ and `n_stimuli` is not given, or is more than a representation has.
     """
     for measure in measures:
         check_choice("measure", measure, DIMENSIONS)

@@ -347,6 +347,12 @@ def roll_out(features: Values, visible: NDArray[np.bool_], simulate: Simulate, n
     -------
     array (n_conditions, n_times, n_units)
 
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, a condition is hidden twice or has too few frames before, or what comes back is not
+        finite or of another shape.
+
     References
     ----------
     Nayebi A, Rajalingham R, Jazayeri M, Yang GR (2023). Neural foundations of mental simulation: future prediction of

@@ -30,6 +30,11 @@ def successor_representation(transitions: Values, gamma: float, *, ahead: bool =
     ahead : bool
         Count from the next state on, P (I − γP)⁻¹: what a network that predicts coming states computes.
 
+    Raises
+    ------
+    BrainalignError
+        If transitions are no square matrix of probabilities, or gamma is out of range.
+
     References
     ----------
     Dayan P (1993). Improving generalization for temporal difference learning: the successor representation. Neural
@@ -117,6 +122,11 @@ def compare_checkpoints(
         module, checkpoint, return, reference, score, p, participation_ratio, rankme (both of the states; near 1 a
         module has collapsed, which a predictive objective alone brings about). Scores are NaN for a constant RDM.
 
+    Raises
+    ------
+    BrainalignError
+        If a module has another number of checkpoints or states.
+
     References
     ----------
     Fang C, Stachenfeld KL (2024). Predictive auxiliary objectives in deep RL mimic learning in the brain. ICLR.
@@ -153,6 +163,11 @@ def at_equal_return(returns: Mapping[str, Sequence[float]], target: float | None
     """Return, for every agent, the first checkpoint at which it earns as much as all agents manage at some time.
 
     Returns are by agent, one per checkpoint; the `target` is the smallest of the agents' best ones where not given.
+
+    Raises
+    ------
+    BrainalignError
+        If an agent never earns so much.
     """
     best = {name: max(of) for name, of in returns.items()}
     least = min(best.values()) if target is None else target

@@ -195,6 +195,11 @@ def dual_bootstrap(
         Variances of the noise of patterns, for the whitened comparisons; equal by default. Draws are written
         out then, 0.3 s each where they took 2 ms.
 
+    Raises
+    ------
+    BrainalignError
+        If neither `rng` nor `draws` is given; if `sigma_k` is a matrix, or the comparison does not whiten.
+
     References
     ----------
     Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.

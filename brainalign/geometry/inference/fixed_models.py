@@ -89,6 +89,11 @@ def rdm_noise_ceiling(rdms: Values, method: str, sigma_k: Values | None = None) 
     lower, upper : float
         NaN where no replicate compares with the others.
 
+    Raises
+    ------
+    BrainalignError
+        With fewer than 2 replicates.
+
     References
     ----------
     Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
@@ -248,6 +253,11 @@ def rdm_partial_test(
     -----
     RuntimeWarning
         With "spearman", whose p is somewhat too small.
+
+    Raises
+    ------
+    BrainalignError
+        If pairs are missing or their numbers differ.
 
     References
     ----------

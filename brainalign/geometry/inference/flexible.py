@@ -317,6 +317,11 @@ def flexible_bootstrap(
     DualBootstrap
         `n_undefined` counts the draws with fewer than 3 stimuli per fold or fewer subjects than folds; they are NaN.
 
+    Raises
+    ------
+    BrainalignError
+        If there are too few stimuli or subjects, no generator, or "tau-a" is asked for.
+
     References
     ----------
     Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.

@@ -63,6 +63,11 @@ def rdm_permutation_places(
     PlacesTest
         NaN for RDMs that are constant, zero or not finite.
 
+    Raises
+    ------
+    BrainalignError
+        If the numbers of pairs differ or are those of no set of stimuli.
+
     References
     ----------
     Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience

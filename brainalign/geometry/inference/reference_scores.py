@@ -80,6 +80,11 @@ def score_references(
         Differences from the best are called at it, over the whole family; intervals cover 1 - alpha.
     exclude : dict of sequence of (model, layer), optional
         Candidates not to be scored against a set because they are the set itself, as a published model that is one.
+
+    Raises
+    ------
+    BrainalignError
+        If there are no sets or candidates.
     """
     if not sets or not candidates:
         raise BrainalignError(f"nothing to compare: {len(sets)} reference sets and {len(candidates)} candidates")
@@ -215,6 +220,11 @@ def combination(
     """Return the flexible model of some layers of a model, all of them where none are chosen.
 
     `layers` are RDMs (n_pairs,) by (model, layer), `name` is what the combination is called, `fit` a key of `FITS`.
+
+    Raises
+    ------
+    BrainalignError
+        If the model has no such layers, or fewer than 2.
     """
     known = [layer for other, layer in layers if other == model]
     check_combination(name, model, chosen, known)

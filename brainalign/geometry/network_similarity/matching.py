@@ -76,6 +76,11 @@ def match_units(
     held_out : (array (m, p), array (m, q)), optional
         Other stimuli, which score the match. Without them the stimuli of the match do, and nobody should believe it.
 
+    Raises
+    ------
+    BrainalignError
+        If rows or units do not fit, or a value is not finite.
+
     Notes
     -----
     Correlations keep their sign: a unit and its negative are not the same unit. `cross_correlations` are streamed in
@@ -202,6 +207,11 @@ def best_coupling(gain: Values) -> Pairs:
     rows, columns : array (n_pairs,)
     weights : array (n_pairs,)
         Above 0, with sum 1; at most p + q - 1 pairs.
+
+    Raises
+    ------
+    BrainalignError
+        If a gain is not finite.
 
     References
     ----------

@@ -36,6 +36,11 @@ def similarity(X: Values, Y: Values, method: str = "cka") -> float:
     float
         NaN where it is undefined because a representation is constant.
 
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit, values are not finite, or a method cannot be used on so many units.
+
     Examples
     --------
     >>> X = np.random.default_rng(0).normal(size=(50, 4))
@@ -63,6 +68,11 @@ def cka(X: Values, Y: Values, debiased: bool = True) -> float:
     -------
     float
         NaN where the debiased HSIC of a representation with itself is not positive: it holds nothing but noise.
+
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit, or there are fewer than 4 stimuli.
 
     References
     ----------
@@ -122,7 +132,13 @@ def canonical_correlations(X: Values, Y: Values) -> NDArray[np.float64]:
 
 
 def cca(X: Values, Y: Values) -> float:
-    """Return the mean canonical correlation: 1 where one representation is a linear map of the other."""
+    """Return the mean canonical correlation: 1 where one representation is a linear map of the other.
+
+    Raises
+    ------
+    BrainalignError
+        As for `canonical_correlations`.
+    """
     correlations = canonical_correlations(X, Y)
     return float(correlations.mean()) if len(correlations) else float("nan")
 
@@ -136,6 +152,11 @@ def svcca(X: Values, Y: Values, variance: float = 0.99) -> float:
         Of any widths.
     variance : float
         Share that is kept of each.
+
+    Raises
+    ------
+    BrainalignError
+        If the kept components are as many as the stimuli allow: then every correlation is 1.
 
     References
     ----------
@@ -158,6 +179,11 @@ def pwcca(X: Values, Y: Values) -> float:
     ----------
     X, Y : array (n_stimuli, n_units)
         With fewer units than stimuli.
+
+    Raises
+    ------
+    BrainalignError
+        As for `canonical_correlations`.
 
     References
     ----------
@@ -233,6 +259,11 @@ def linear_predictivity(
     -------
     forward, backward : float
         NaN where the predicted units are constant.
+
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit, or there are more folds than stimuli.
     """
     X, Y = representation("X", X), representation("Y", Y)
     check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")

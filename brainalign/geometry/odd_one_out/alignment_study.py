@@ -96,6 +96,11 @@ def score_alignment(
     -------
     list of AlignmentScore
         "all", then the levels of which there are triplets.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not match, or a value is not finite.
     """
     rows = check_triplets(triplets, len(similarities))
     p = None if probabilities is None else check_probabilities(probabilities, len(rows))
@@ -213,6 +218,11 @@ def align_networks(
     draws : int
         Bootstrap draws of test objects.
     seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If the teacher has no layer, a layer has more than 4096 features, or a triplet is in train and in a test.
     """
     _check(layers, teacher_model)
     check_triplets_apart(train[0], {name: test for name, (test, _) in tests.items()})

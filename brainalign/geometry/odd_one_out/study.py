@@ -89,6 +89,11 @@ def reproducible_dimensions(
         |r| above which a dimension counts as reproducible.
     rng : Generator, optional
         Draws the halves; even and odd rows where not given.
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than two starts, or fewer than six objects.
     """
     if len(embeddings) < 2 or len(embeddings[0]) < 6:
         n_objects = len(embeddings[0]) if len(embeddings) else 0
@@ -210,6 +215,11 @@ def choice_table(
         A row per candidate and split: name, kind (embedding, reproducible, baseline, published, control), split,
         accuracy, se (over choices), n_triplets, n_dimensions, chance, ceiling_low, ceiling_high, share_low, share_high
         (of the way from chance to the ceiling's bounds).
+
+    Raises
+    ------
+    BrainalignError
+        If a triplet is in train and in a test.
     """
     check_triplets_apart(train, tests)
     candidates: list[tuple[str, str, Values, int]] = []

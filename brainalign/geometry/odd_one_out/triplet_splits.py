@@ -36,6 +36,11 @@ def split_triplets(triplets: Triplets, test_share: float, rng: np.random.Generat
     """Split triplets such that the same three objects, judged again, never are on both sides.
 
     The share is of the different triplets.
+
+    Raises
+    ------
+    BrainalignError
+        If one side would be empty.
     """
     _, kind = np.unique(triplet_keys(triplets), return_inverse=True)
     n = int(kind.max()) + 1
@@ -52,6 +57,11 @@ def split_objects(triplets: Triplets, n_objects: int, test_share: float, rng: np
     """Split objects: training triplets hold seen objects only, test triplets unseen ones only; others are left out.
 
     The share is of the objects; about its third power is the share of test triplets.
+
+    Raises
+    ------
+    BrainalignError
+        If one side would be empty.
     """
     return split_objects_in_turn(triplets, n_objects, test_share, 1, rng)[0]
 
@@ -59,7 +69,13 @@ def split_objects(triplets: Triplets, n_objects: int, test_share: float, rng: np
 def split_objects_in_turn(
     triplets: Triplets, n_objects: int, test_share: float, n_splits: int, rng: np.random.Generator
 ) -> list[TripletSplit]:
-    """Split objects several times; no object is unseen twice, so that the test triplets of splits share none."""
+    """Split objects several times; no object is unseen twice, so that the test triplets of splits share none.
+
+    Raises
+    ------
+    BrainalignError
+        If there are not so many splits, or one side of one would be empty.
+    """
     rows = check_triplets(triplets, n_objects)
     size = round(test_share * n_objects)
     if n_splits * size > n_objects:
@@ -96,7 +112,13 @@ def check_triplets_apart(train: Triplets, tests: Mapping[str, Triplets]) -> None
 
 
 def cluster_objects(features: Values, n_clusters: int = 500, seed: int = 0) -> NDArray[np.int64]:
-    """Return the k-means cluster of every object; features are a teacher's, so that clusters are people's."""
+    """Return the k-means cluster of every object; features are a teacher's, so that clusters are people's.
+
+    Raises
+    ------
+    BrainalignError
+        If there are not more objects than clusters, or a feature is not finite.
+    """
     from sklearn.cluster import KMeans
 
     rows = np.asarray(features, dtype=np.float64)
@@ -136,6 +158,11 @@ def draw_triplets(
     Returns
     -------
     array (n_triplets, 3)
+
+    Raises
+    ------
+    BrainalignError
+        If no group has enough objects, or there are not enough groups.
 
     References
     ----------

@@ -27,7 +27,13 @@ FURTHEST = 10.0  # in units of log temperature from the spread of similarities: 
 
 
 def check_triplets(triplets: Triplets, n_objects: int) -> NDArray[np.int64]:
-    """Return triplets (n_triplets, 3) as whole numbers: different objects from 0 to `n_objects` - 1, at least a row."""
+    """Return triplets (n_triplets, 3) as whole numbers: different objects from 0 to `n_objects` - 1, at least a row.
+
+    Raises
+    ------
+    BrainalignError
+        If there are no triplets, or they are no triples of different objects from 0 to `n_objects` - 1.
+    """
     given = np.asarray(triplets)
     if given.ndim != 2 or given.shape[1] != 3 or not len(given) or given.dtype.kind not in "iu":
         raise BrainalignError(
@@ -178,6 +184,11 @@ def repeated_ceilings(triplets: Triplets, n_objects: int) -> TripletCeilings:
     triplets : array (n_judgements, 3)
         The odd one last; the first two in any order.
     n_objects : int
+
+    Raises
+    ------
+    BrainalignError
+        If no triplet was judged twice.
     """
     rows = check_triplets(triplets, n_objects)
     counts = judgement_counts(rows)[1]
@@ -251,6 +262,11 @@ def choice_temperature(similarities: Values, triplets: Triplets, probabilities: 
     triplets : array (n_triplets, 3)
     probabilities : array (n_triplets, 3), optional
         Without them, the last object was chosen.
+
+    Raises
+    ------
+    BrainalignError
+        If all pairs are equally similar.
     """
     from scipy.optimize import minimize_scalar
 

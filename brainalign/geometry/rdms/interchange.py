@@ -94,6 +94,11 @@ def to_rsatoolbox(labelled: LabelledRdms | LabelledPatterns) -> RDMs | Dataset:
     RDMs or Dataset
         Descriptors are named "condition", "run", "subject" and as given. rsatoolbox sorts conditions by label where it
         computes RDMs itself; those made here keep their order, and their descriptor says which it is.
+
+    Raises
+    ------
+    BrainalignError
+        If labels do not fit the values.
     """
     return _to_rdms(labelled) if isinstance(labelled, LabelledRdms) else _to_dataset(labelled)
 
@@ -123,6 +128,11 @@ def from_rsatoolbox(
     -------
     LabelledRdms or LabelledPatterns
         Copies. Descriptors that are neither keep their names.
+
+    Raises
+    ------
+    BrainalignError
+        If the descriptor of conditions is missing or there are several to choose from.
     """
     from rsatoolbox.data.dataset import Dataset
     from rsatoolbox.rdm.rdms import RDMs

@@ -37,6 +37,11 @@ def noise_covariance(residuals: Kind, dof: int | None = None, method: str = "shr
         With fewer rows than channels it is kept in n_rows × n_channels numbers, and "diag" in n_channels; else as one
         matrix.
 
+    Raises
+    ------
+    BrainalignError
+        If dof is not positive, a channel never deviates, or "full" has too few rows.
+
     References
     ----------
     Schäfer J, Strimmer K (2005). A shrinkage approach to large-scale covariance matrix estimation. Statistical

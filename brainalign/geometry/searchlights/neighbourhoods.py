@@ -65,6 +65,12 @@ def volume_neighbourhoods(voxels: NDArray[np.integer[Any]], affine: Values, radi
         From indices to mm, as `image.affine`.
     radius_mm : float
 
+    Raises
+    ------
+    BrainalignError
+        If the radius is below the voxel size, so that every searchlight would be a single voxel; if a voxel occurs
+        twice or the affine does not fit.
+
     References
     ----------
     Kriegeskorte N, Goebel R, Bandettini P (2006). Information-based functional brain mapping. PNAS 103:3863-3868.
@@ -116,6 +122,11 @@ def surface_neighbourhoods(
         it has.
     cortex : bool array (n_vertices,), optional
         False on the medial wall, whose vertices are in no neighbourhood and are no centres.
+
+    Raises
+    ------
+    BrainalignError
+        If not exactly one size is given, the radius is below the shortest edge, or mesh and mask do not fit.
 
     References
     ----------

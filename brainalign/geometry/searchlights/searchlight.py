@@ -215,6 +215,11 @@ def searchlight_rdms(
     array (n_centres, n_pairs)
         NaN for pairs of a constant pattern, and for a centre with NaN in its patterns.
 
+    Raises
+    ------
+    BrainalignError
+        If shapes or labels do not fit, or the result does not fit into memory.
+
     References
     ----------
     Kriegeskorte N, Goebel R, Bandettini P (2006). Information-based functional brain mapping. PNAS 103:3863-3868.

@@ -114,6 +114,11 @@ def searchlight_map(
     identity : JSON value, optional
         What else must be the same for blocks to be taken over, such as the version of the code.
 
+    Raises
+    ------
+    BrainalignError
+        If models have other pairs than the searchlight, or the comparison is no matrix product.
+
     References
     ----------
     Nichols TE, Holmes AP (2002). Nonparametric permutation tests for functional neuroimaging. Human Brain Mapping

@@ -25,7 +25,13 @@ Fold = tuple[NDArray[np.intp], NDArray[np.intp]]  # training rows, test rows
 
 
 def leave_one_group_out(groups: Sequence[Any] | NDArray[Any]) -> list[Fold]:
-    """Return (training rows, test rows) with every group, for example a recording, tested once."""
+    """Return (training rows, test rows) with every group, for example a recording, tested once.
+
+    Raises
+    ------
+    BrainalignError
+        If there is one group only.
+    """
     codes, names = pd.factorize(np.asarray(groups))
     if len(names) < 2:
         raise BrainalignError(
@@ -53,6 +59,11 @@ def contiguous_folds(
     Returns
     -------
     list of (training rows, test rows), n_groups * n_folds
+
+    Raises
+    ------
+    BrainalignError
+        If an onset is unknown, or a group has fewer than two trials per fold or none left to train on.
     """
     check_rows("onsets_s", len(onsets_s), "groups", len(groups), "give both for every trial")
     labels, found = np.asarray(groups), []
@@ -196,6 +207,11 @@ def decode_generalization(
     score : array (n_times, n_times)
         Mean over folds; rows are times of training, columns of testing.
     null : array (n_permutations, n_times, n_times)
+
+    Raises
+    ------
+    BrainalignError
+        As `decode_times`.
     """
     codes, names = _codes(values, labels, permuted, score)
     n_times = values.shape[2]
@@ -228,6 +244,11 @@ def pairwise_movie(
     array (n_times, n_pairs)
         Area under the curve, mean over folds; .5 is chance. Row-major upper triangle, conditions in the order of their
         first appearance, as `rdm` has them. NaN where no fold tests both.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, a row is in both sides of a fold, or a condition is missing in a training fold.
 
     References
     ----------

@@ -36,6 +36,11 @@ def rdm_movie(
     Returns
     -------
     array (n_times // bin_size, n_pairs)
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer samples than a bin has, precision is of other moments, or as `rdm` does.
     """
     if values.ndim != 3 or not 1 <= bin_size <= values.shape[2]:
         raise BrainalignError(

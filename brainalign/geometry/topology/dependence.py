@@ -73,6 +73,11 @@ def dependence_test(
     step : float
         Of the grid of quantiles.
 
+    Raises
+    ------
+    BrainalignError
+        If the numbers of rows differ or are below 4, a value is not finite, or there are no permutations.
+
     References
     ----------
     Lin B, Kriegeskorte N (2018). Adaptive geo-topological independence criterion. arXiv:1810.02923.

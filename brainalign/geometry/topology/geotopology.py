@@ -59,6 +59,12 @@ def geotopological(rdms: Values, lower: float = 0.2, upper: float = 0.8, rank: b
     array (..., n_pairs)
         NaN for an RDM whose pairs are all alike.
 
+    Raises
+    ------
+    BrainalignError
+        If the quantiles are not 0 ≤ lower ≤ upper ≤ 1, a dissimilarity is infinite, or the number of pairs is that of
+        no set of stimuli.
+
     References
     ----------
     Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
@@ -114,6 +120,11 @@ def geodesic(
     Geodesics
         A constant RDM has no graph under `threshold`: NaN.
 
+    Raises
+    ------
+    BrainalignError
+        If not exactly one rule for edges is given, or its value makes no sense; if a length would be negative.
+
     References
     ----------
     Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
@@ -163,6 +174,11 @@ def threshold_grid(step: float = 0.05) -> Values:
     """Return all (lower, upper) with lower ≤ upper on a grid, (n_cells, 2).
 
     Equal ones give binary RDMs; those at 0 and at 1 are left out, because they tell no pairs apart.
+
+    Raises
+    ------
+    BrainalignError
+        If the step does not divide 1.
     """
     n = round(1 / step)
     if n < 1 or abs(n * step - 1) > SLACK:
@@ -283,6 +299,11 @@ def layer_agreement(
     layers : array (n_layers, n_pairs)
     transforms : mapping of (float, float) or None
         By name, the thresholds of `geotopological`; None leaves RDMs as they are.
+
+    Raises
+    ------
+    BrainalignError
+        If the numbers of pairs differ.
     """
     rdms, layers = (
         condensed_rdms("rdms", rdms, "n_subjects", "n_regions"),

@@ -213,6 +213,11 @@ def identify_regions(
     draws : (array (n_boot, n_subjects), array (n_boot, n_stimuli)) of int, optional
         Which subjects and stimuli each draw takes, instead of `n_boot`.
 
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than 3 subjects, 2 regions or 4 stimuli, or no pair that all RDMs have.
+
     References
     ----------
     Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
