@@ -277,6 +277,10 @@ class BetaOptions(Strict):
 class RawOptions(Strict):
     """What MNE does to raw recordings of M/EEG."""
 
+    maxwell: Literal["sss", "tsss"] | None = Field(
+        None,
+        description="of MEG, first of all: what comes from outside of the head is removed, bad channels are made anew",
+    )
     band_hz: Window | None = Field(
         None, description="FIR filter without delay; of raw recordings, as all to resample_hz"
     )

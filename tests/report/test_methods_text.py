@@ -71,16 +71,18 @@ def test_recordings(changes: dict[str, Any], said: tuple[str, ...], unsaid: tupl
 @pytest.mark.parametrize(
     ("options", "resample_hz", "words"),
     [
-        ((None, None, None, None), None, ["not filtered"]),
-        (((1, 30), None, None, ("Cz",)), None, ["filtered from 1 to 30 Hz", "referenced to Cz"]),
-        (((1, 30), 50, "ssp", "average"), 100,
-         ["freed of 50 Hz and multiples", "filtered from 1 to 30 Hz", "freed of a projection that follows the eyes",
-          "referenced to the average", "resampled to 100 Hz"]),
+        ((None, None, None, None, None), None, ["not filtered"]),
+        (((1, 30), None, None, ("Cz",), None), None, ["filtered from 1 to 30 Hz", "referenced to Cz"]),
+        (((1, 30), 50, "ssp", "average", "sss"), 100,
+         ["freed of what came from outside of the head (signal space separation)", "freed of 50 Hz and multiples",
+          "filtered from 1 to 30 Hz", "freed of a projection that follows the eyes", "referenced to the average",
+          "resampled to 100 Hz"]),
     ],
 )  # fmt: skip
 def test_what_was_done_to_raw_recordings(options: Any, resample_hz: float | None, words: list[str]) -> None:
-    band, notch, artifacts, reference = options
-    made = RawOptions.model_construct(band_hz=band, notch_hz=notch, artifacts=artifacts, reference=reference)
+    made = RawOptions.model_construct(
+        **dict(zip(("band_hz", "notch_hz", "artifacts", "reference", "maxwell"), options, strict=True))
+    )
     assert cleaning_words(made, resample_hz) == words
 
 

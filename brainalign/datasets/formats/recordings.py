@@ -108,7 +108,7 @@ def read_raw_run(
             raw = mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(path), verbose="error")
         else:
             raw = mne.io.read_raw(path, verbose="error")
-    clean_raw(raw, options, str(path), sfreq_hz)
+    raw = clean_raw(raw, options, str(path), sfreq_hz)
     if start_event is not None:
         at = raw.annotations.onset[raw.annotations.description == start_event]
         if len(at) != 1:
@@ -129,10 +129,10 @@ def read_raw_run(
 
 
 def clean_raw(raw: Any, options: RawOptions, where: str, resample_hz: float | None = None) -> Any:
-    """Clean a recording by MNE, in place and in the usual order.
+    """Clean a recording by MNE, in place but for `maxwell`, and in the usual order.
 
-    Filters (no delay), components or projections of the eyes and the heart, reference, and resampling. Channels that
-    are marked bad take no part in it.
+    Signal space separation, filters (no delay), components or projections of the eyes and the heart, reference, and
+    resampling. Channels that are marked bad take no part in it; the separation makes those of MEG anew.
     """
     raw.load_data(verbose="error")
     rate = float(raw.info["sfreq"])
@@ -147,6 +147,8 @@ def clean_raw(raw: Any, options: RawOptions, where: str, resample_hz: float | No
             f"{where}: {rate:g} samples per second hold up to {rate / 2:g} Hz; give band_hz and notch_hz below that, "
             f"and resample_hz of {rate:g} at most"
         )
+    if options.maxwell is not None:
+        raw = _separated(raw, options.maxwell, where)
     if options.notch_hz is not None:
         raw.notch_filter(np.arange(options.notch_hz, rate / 2, options.notch_hz), verbose="error")
     if options.band_hz is not None:
@@ -160,6 +162,24 @@ def clean_raw(raw: Any, options: RawOptions, where: str, resample_hz: float | No
     if resample_hz is not None and resample_hz != rate:
         raw.resample(resample_hz, verbose="error")
     return raw
+
+
+def _separated(raw: Any, how: str, where: str) -> Any:
+    """Return a recording without what comes from outside of the head: signal space separation, temporal in 10 s.
+
+    Taulu S, Simola J (2006). Spatiotemporal signal space separation method for rejecting nearby interference in MEG
+    measurements. Physics in Medicine and Biology 51: 1759-1768. doi:10.1088/0031-9155/51/7/008
+    """
+    mne: Any = importlib.import_module("mne")
+    if not {"mag", "grad"} & set(raw.get_channel_types()):
+        raise BrainalignError(f"{where}: maxwell: {how} is for MEG, and there is no channel of it; leave it out")
+    # Where the head's shape was not measured, its usual place is taken: 4 cm above the origin of the head.
+    place = {"coord_frame": "head", "origin": "auto" if raw.info["dig"] else (0.0, 0.0, 0.04)}
+    if raw.info["dev_head_t"] is None:
+        place = {"coord_frame": "meg", "origin": (0.0, 0.0, 0.0)}
+    seconds = {"st_duration": min(10.0, float(raw.times[-1]))} if how == "tsss" else {}
+    with reading(Path(where), f"no MEG that maxwell: {how} can separate", "leave maxwell out where it was done before"):
+        return mne.preprocessing.maxwell_filter(raw, **place, **seconds, verbose="error")
 
 
 def _remove_artifacts(raw: Any, options: RawOptions, where: str) -> None:

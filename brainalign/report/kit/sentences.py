@@ -253,6 +253,11 @@ def reading_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
     ]
 
 
+# By the kind of signal space separation, what it did to recordings.
+SEPARATED = {
+    "sss": "freed of what came from outside of the head (signal space separation)",
+    "tsss": "freed of what came from outside of the head (spatiotemporal signal space separation, windows of 10 s)",
+}
 # By the way artifacts were removed, what became of recordings.
 REMOVED = {
     "ica": "freed of independent components that follow the eyes (and the heart, where it was recorded)",
@@ -265,6 +270,7 @@ def cleaning_words(options: RawOptions, resample_hz: float | None) -> list[str]:
     band, notch = options.band_hz, options.notch_hz
     reference = "the average" if options.reference == "average" else listed(options.reference or ())
     return [
+        *([SEPARATED[options.maxwell]] if options.maxwell is not None else []),
         *([f"freed of {notch:g} Hz and multiples"] if notch is not None else []),
         "not filtered" if band is None else f"filtered from {band[0]:g} to {band[1]:g} Hz",
         *([REMOVED[options.artifacts]] if options.artifacts is not None else []),
