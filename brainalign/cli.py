@@ -29,7 +29,7 @@ from rich.table import Table
 
 import brainalign
 from brainalign.checks import BrainalignError
-from brainalign.commands import analyses_of, folder_of_run, init_study, open_report, run_workflow
+from brainalign.commands import analyses_of, folder_of_run, init_study, open_report, run_workflow, write_page_figures
 from brainalign.config import Config, check_table_models, load_config
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
@@ -82,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.set_defaults(run=_run)
     report = commands.add_parser("report", help="the pages of a run in the browser")
     report.add_argument("place", type=Path, nargs="?", default=Path(), help="the YAML of the run, or a folder")
+    report.add_argument(
+        "--figures", type=Path, help="write the figures of every page there, for papers; needs the YAML"
+    )
     report.set_defaults(run=_report)
     rerun = commands.add_parser("rerun", help="the job that left a result, once more, with the settings it had")
     rerun.add_argument("artifact", type=Path, help="a result of a run, or its sidecar")
@@ -232,6 +235,8 @@ def _run(arguments: argparse.Namespace, _: Console) -> int:
 
 
 def _report(arguments: argparse.Namespace, console: Console) -> int:
+    if arguments.figures is not None:
+        return write_page_figures(arguments.place, arguments.figures.resolve())
     console.print(str(open_report(arguments.place)), soft_wrap=True, markup=False)
     return 0
 

@@ -2,9 +2,18 @@
 
 from brainalign.commands.analyses import analyses_of
 from brainalign.commands.folders import folder_of_run
-from brainalign.commands.index import open_report, write_index
+from brainalign.commands.index import open_report, write_index, write_page_figures
 from brainalign.commands.init import init_study
 from brainalign.commands.progress import RunProgress
 from brainalign.commands.run import run_workflow
 
-__all__ = ["RunProgress", "analyses_of", "folder_of_run", "init_study", "open_report", "run_workflow", "write_index"]
+__all__ = [
+    "RunProgress",
+    "analyses_of",
+    "folder_of_run",
+    "init_study",
+    "open_report",
+    "run_workflow",
+    "write_index",
+    "write_page_figures",
+]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import webbrowser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from brainalign.checks import BrainalignError
 from brainalign.commands.folders import folder_of_run
 from brainalign.config import load_config
-from brainalign.workflow import Run, page_paths
+from brainalign.workflow import STEPS, Run, job_of, page_paths
 
 # Title, verdict, line below and first figure, as the template of pages writes them: escaped already.
 PARTS = re.compile(
@@ -62,6 +64,37 @@ def _item(page: Path, link: str) -> str:
     # Ids of drawings are of one page: here there are several.
     drawing = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{page.parent.name}-{page.stem}-", figure[0]) if figure else ""
     return f"<li>{words}<div>{drawing}</div></li>"
+
+
+def write_page_figures(config: Path, folder: Path) -> int:
+    """Write the figures of every page of a run that there is, a folder each; returns the largest exit status.
+
+    Parameters
+    ----------
+    config : path
+        The YAML of the run.
+    folder : path
+
+    Raises
+    ------
+    BrainalignError
+        If no page is there, or `config` is no file.
+    """
+    if not config.is_file():
+        raise BrainalignError(f"{config}: no file; name the YAML of the run whose figures are to be written")
+    statuses = []
+    with folder_of_run(config) as file, TemporaryDirectory() as jobs:
+        run = Run(load_config(file), check=False)
+        for step in (STEPS["report"], STEPS["report_group"]):
+            for of in step.of(run):
+                if (page := run.page(of)).is_file():
+                    job = job_of(run, step, of)
+                    job.outputs = {"figures": folder / of["dataset"] / page.stem}
+                    command = [sys.executable, "-P", "-m", "brainalign.pipelines", str(job.write(jobs))]
+                    statuses.append(subprocess.run(command).returncode)
+        if not statuses:
+            raise BrainalignError(f"{run.config.results}: no page is there; run the study first (brainalign run)")
+    return max(statuses)
 
 
 def open_report(place: Path) -> Path:

@@ -55,11 +55,16 @@ CHAPTERS: dict[str, tuple[Callable[[Shelf], Any], Callable[[Any], Chapter]]] = {
 
 def draw_page(shelf: Shelf) -> str:
     """Return the HTML of the page of a subject or a dataset, made of the chapters that the run has for it."""
+    return render_page(shelf.page, draw_chapters(shelf))
+
+
+def draw_chapters(shelf: Shelf) -> list[Chapter]:
+    """Draw the chapters of the page of a subject or a dataset, those that the run has for it."""
     chapters = []
     for suffix, (gather, chapter) in CHAPTERS.items():
         if shelf.each(suffix) and (material := gather(shelf)) is not None:
             chapters.append(chapter(material))
-    return render_page(shelf.page, [*chapters, Chapter(sections=_table_sections(shelf))])
+    return [*chapters, Chapter(sections=_table_sections(shelf))]
 
 
 def _table_sections(shelf: Shelf) -> list[Section]:

@@ -1,7 +1,7 @@
 """report: the page of one subject, or of a dataset, from whatever the other steps have left.
 
 Its settings are the whole configuration. A job without a dataset draws, after a failure, every page on whatever there
-is, with an errors section.
+is, with an errors section; one that writes `figures` leaves them as files for papers, in place of the page.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import brainalign
 from brainalign.config import Config
 from brainalign.io import Provenance, write_atomically, write_json
 from brainalign.pipelines.report.failures import failures_of, failures_of_group
-from brainalign.report import Failure, Shelf, StudyMaterial, draw_page
+from brainalign.report import Failure, Shelf, StudyMaterial, draw_chapters, draw_page, write_figures
 from brainalign.study import Study
 from brainalign.workflow import STEPS, Job, Run, page_jobs
 
 
 def report(job: Job) -> None:
-    """Draw the page of a subject or of a dataset, or every page that a failure left incomplete."""
+    """Draw the page of a subject or of a dataset, its figures, or every page that a failure left incomplete."""
     run = Run(job.options("configuration", Config), check=False)
+    if "figures" in job.outputs:
+        chapters = draw_chapters(shelf_of(run, job.labels, job.provenance, [], run.subjects(job.labels["dataset"])))
+        written = write_figures(chapters, job.outputs["figures"])
+        print(f"report: {len(written)} files in {job.outputs['figures']}")
+        return
     if "dataset" in job.labels:
         _draw(run, job, job.labels, [], run.subjects(job.labels["dataset"]))
         return

@@ -32,6 +32,7 @@ from brainalign.report.kit.failed_controls import before_onset as before_onset
 from brainalign.report.kit.failed_controls import by_name as by_name
 from brainalign.report.kit.failed_controls import failed_spaces as failed_spaces
 from brainalign.report.kit.failed_controls import failed_windows as failed_windows
+from brainalign.report.kit.figure_files import write_figures
 from brainalign.report.kit.found_directions import SUREST as SUREST
 from brainalign.report.kit.found_directions import FoundDirections, direction_gains
 from brainalign.report.kit.found_directions import directions_of as directions_of
@@ -110,4 +111,5 @@ __all__ = [
     "surface_map",
     "surface_viewer",
     "topomaps",
+    "write_figures",
 ]
