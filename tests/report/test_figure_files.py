@@ -21,7 +21,7 @@ def panel(id: str, width: float, caption: str) -> Panel:
 def test_every_figure_is_a_drawing_with_numbers_and_caption(tmp_path: Path) -> None:
     both = Panel("both", "Two as one", "", None, parts=(panel("left", 4.0, "Left."), panel("right", 4.0, "Right.")))
     table = Panel("table", "A table", "Of no figure.", None, html="<table></table>")
-    answer = Answer("Is it?", "Yes.", "It is.", True, panel("answer", 8.6, "Shows it."))
+    answer = Answer("Is it?", "Yes.", "It is.", True, panel("answer", 8.6, "Shows\n  it."))
     keys = list(CITATIONS)[:2]
     chapter = Chapter(answer=answer, sections=[Section("all", "All", [both, table])], methods=[("Was done.", keys)])
     written = write_figures([chapter], tmp_path / "figures")
