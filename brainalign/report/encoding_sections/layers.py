@@ -205,22 +205,21 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     some = ""
     if n_regions > MOST_PANELS:
         some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
+    n_layers = rows.groupby("model")["layer"].nunique()
+    deep = n_layers.max() > 1
     panels = [
         kit.Panel(
             "profile",
-            "Mean r over layers",
-            kit.CAPTIONS["profile"] + (f"{some} The numbers are of all." if some else ""),
+            "Mean r over layers" if deep else "Mean r by region",
+            kit.CAPTIONS["profile" if deep else "regionscores"] + (f"{some} The numbers are of all." if some else ""),
             layer_profile(drawn, material.labels(material.models), material.labels(material.controls)),
             rows,
-        ),
-        kit.Panel(
-            "heatmap",
-            f"Regions and layers of {first}",
-            kit.CAPTIONS["heatmap"].format(model=first) + some,
-            roi_layer_heatmap(drawn, first),
-        ),
+        )
     ]
-    return kit.Section("layers", "Layers", kit.together("layers", "Layers by region", panels))
+    if n_layers[first] > 1:
+        caption = kit.CAPTIONS["heatmap"].format(model=first) + some
+        panels.append(kit.Panel("heatmap", f"Regions and layers of {first}", caption, roi_layer_heatmap(drawn, first)))
+    return kit.Section("layers", "Layers" if deep else "Regions", kit.together("layers", "Layers by region", panels))
 
 
 def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -329,10 +328,12 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
             label=name,
         )
         if not control:
+            # Of one layer the band is a little wider than its mark: between one point and itself nothing is seen.
+            across, band = (x, part) if len(part) > 1 else (x + np.array([-0.04, 0.04]), part.iloc[[0, 0]])
             ax.fill_between(
-                x,
-                part["null_mean"],
-                part["null_high"],
+                across,
+                band["null_mean"],
+                band["null_high"],
                 color=kit.NULL,
                 alpha=0.6,
                 linewidth=0,
@@ -348,7 +349,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
                     markersize=10,
                     label="best layer, decided",
                 )
-            else:
+            elif part["layer"].nunique() > 1:  # of one layer there is nothing to decide
                 undecided.append(str(model))
     ax.axhline(rows["ceiling_r"].mean(), color="black", linestyle="--", linewidth=0.8, label="noise ceiling (r)")
     ax.axhline(0, color=kit.GREY, linewidth=0.6)

@@ -2,7 +2,7 @@
 
 CAPTIONS = {
     "ranking": """
-        {measure}, with {confidence:.0%} intervals. Grey points: controls. Grey ticks: chance. {more}""",
+        Points: {measure}, with {confidence:.0%} intervals. Grey points: controls. Grey ticks: chance. {more}""",
     "rankingofgroup": """
         Mean over subjects with its standard error. Grey: controls.""",
     "followed": """
@@ -291,6 +291,11 @@ CAPTIONS = {
         noise ceiling (r). Star: best layer, where decided. Good: a hill that rises above both controls, permuted near
         0. Bad: a flat line (undecided), random weights as high as trained ones (the structure of the network explains
         the score), or a permuted band away from 0 (a leak).""",
+    "regionscores": """
+        Mean r on test stimuli in every region, with standard errors. Grey dashes: networks with random weights. Grey
+        band: exchanged predictions, from their mean to the upper end of their interval. Dashed line: noise ceiling (r).
+        Good: far above the band, near the dashed line. Bad: random weights as high as trained ones (the structure of
+        the network explains the score), or a band away from 0 (a leak).""",
     "heatmap": """
         Mean r for every region and layer of {model}. Circles: best layer where decided; grey rows with "?": undecided.
         Good: circles that move from early layers in early regions to late layers in late ones. Bad: one column
