@@ -154,9 +154,8 @@ def test_the_flat_map_is_described_as_it_is_drawn(material: ImageMaterial, repea
     fitted = replace(one, scores=scores, preference=one.preference.assign(margin=0.01))
     made = replace(material, responses=responses, encodings={("net", "ridge"): fitted})
     pieces = [piece for panel in maps_section(made).panels for piece in panel.pieces]
-    flat, surface = (
-        {piece.id: " ".join(piece.caption.split()) for piece in pieces}[name] for name in ("flat", "surface")
-    )
+    captions = {piece.id: " ".join(piece.caption.split()) for piece in pieces}
+    flat, surface = captions["flat"], captions["surface"]
     check(flat, "Pearson r", "3,000 of 3,000 vertices are shown, 15 of them with a larger r than the scale's end")
     check(flat, unsaid=["normalised"])
     assert ("a ceiling at or below" in flat) == ("a ceiling at or below" in surface) == repeated
