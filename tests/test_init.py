@@ -285,3 +285,7 @@ def test_a_folder_becomes_a_page(make: Callable[[Path], None], tmp_path: Path) -
     (tmp_path / "study.yaml").write_text((tmp_path / "study.yaml").read_text() + few)
     assert main(["run", str(tmp_path / "study.yaml"), "--cores", "1"]) == 0
     assert '<li><div><a href="' in (tmp_path / "results" / "index.html").read_text()
+    assert main(["report", str(tmp_path / "study.yaml"), "--figures", str(tmp_path / "figures")]) == 0
+    pages = [path.parent for path in (tmp_path / "figures").rglob("references.bib")]
+    assert len(pages) == len(list((tmp_path / "results").glob("*/*.html")))
+    assert all(len(list(page.glob("*.svg"))) == len(list(page.glob("*.pdf"))) > 0 for page in pages)
