@@ -98,6 +98,7 @@ def match_units(
     [1, 2, 0]
     """
     check_choice("method", method, MATCHINGS)
+    check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")
     left, right = (_varying(Z) for Z in (X, Y))
     rows, columns, weights = MATCHINGS[method](X[:, left], Y[:, right])
     rows, columns = left[rows], right[columns]
