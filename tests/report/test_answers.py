@@ -103,7 +103,7 @@ def test_yes_is_corrected_for_the_models_tried(p: float, n_models: int, holds: b
         ("best control: event rate", ".010", "[-.040 to .050], what was presented, unread"),
     ]
     assert list(answer.panel.numbers["name"]) == [*(f"model{k}" for k in range(n_models)), "event rate"]
-    assert answer.panel.caption.startswith("mean r, all targets, with 90% intervals.")
+    assert answer.panel.caption.startswith("Points: mean r, all targets, with 90% intervals.")
 
 
 def test_where_nothing_is_known_nothing_is_said() -> None:
@@ -166,7 +166,7 @@ def test_every_reference_set_is_answered() -> None:
     assert [tuple(number.values()) for number in answer.numbers] == [(name, value, at) for name, value, _, at in told]
     shown = answer.panel.numbers[["name", "value", "null", "control"]].to_numpy().tolist()
     assert shown == [["net late", 0.3, 0.0, False], ["pixels", 0.2, 0.0, False]]
-    assert answer.panel.caption.startswith("Spearman, V1, with 90% intervals.")
+    assert answer.panel.caption.startswith("Points: Spearman, V1, with 90% intervals.")
     beaten = answer_of_rdms(scores, twins.assign(mean=[0.3, 0.1, 0.3]), "Spearman", 0.95)
     assert (beaten.opening, beaten.holds) == ("Not shown.", False)
     assert answer_of_rdms(scores.assign(low=0.01), twins[:2], "Spearman", 0.95).opening == "Yes."
