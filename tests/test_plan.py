@@ -133,6 +133,10 @@ def test_a_study_of_images_with_two_methods_and_scanned_subjects(scenes, tmp_pat
         assert by_stage(planned, "scenes") == expected  # regions are named across three scanned subjects or more
     outputs = {job.stage: job.output.relative_to(tmp_path / "results" / "scenes") for job in planned}
     assert outputs["report_group"] == Path("group.html")
+    alone = content | {"datasets": {"scenes": {"descriptor": str(scenes.write(recordings={"01": files["01"]}))}}}
+    assert not {"summarize_group", "report_group"} & {job.stage for job in jobs(parse(Config, alone, "test"))}
+    matched = alone | {"match": {"models": ["net", "captions"]}}  # which is of no subject
+    assert {"match", "report_group"} <= {job.stage for job in jobs(parse(Config, matched, "test"))}
     assert outputs["identify"] == Path("group/identify/regions.parquet")
 
 

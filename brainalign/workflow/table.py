@@ -121,8 +121,15 @@ def _every_score(run: Run, of: Labels) -> list[Path]:
     ]
 
 
+def _is_grouped(run: Run, dataset: str) -> bool:
+    """Tell whether stimuli are held out of several subjects, or something is computed of the whole dataset."""
+    whole = (step for step in ROWS if step.folder in ("compare", "encode") and not step.labels)
+    several = len(run.descriptors[dataset].recordings) > 1
+    return _holds_out(run, dataset) and (several or any({"dataset": dataset} in step.of(run) for step in whole))
+
+
 def _of_datasets(run: Run) -> Iterator[Labels]:
-    yield from each_dataset("responses", where=_holds_out)(run)
+    yield from each_dataset("responses", where=_is_grouped)(run)
     yield from each_dataset("responses", where=_leaves_several)(run)
     yield from each_dataset("continuous", where=_has_several)(run)
     yield from each_dataset("rdms", "judgements", "sentences", "modalities", "series")(run)
@@ -692,7 +699,7 @@ ROWS = (
     ),
     Step(
         "summarize_group", "summarize", "What the subjects of a study of images share.",
-        each_dataset("responses", where=_holds_out), (), each_subject("responses", "splits"), ("ceiling",),
+        each_dataset("responses", where=_is_grouped), (), each_subject("responses", "splits"), ("ceiling",),
         lambda run, of: {},
     ),
     Step(
