@@ -33,7 +33,7 @@ def pytest_collection_finish() -> None:
 
 ROOT = Path(__file__).parent.parent
 # Files that ask where panels lie in a figure; of whole pages, one does.
-ARRANGED = ("test_figures", "test_encoders", "test_composite", "test_brain_maps", "test_surface", "test_image_page")
+ARRANGED = ("test_figures", "test_composite", "test_brain_maps", "test_surface", "test_image_page")
 
 
 @dataclass(frozen=True)
