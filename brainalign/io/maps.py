@@ -153,4 +153,5 @@ def inflated_fslr(hemi: str) -> NDArray[np.float64] | None:
     import nibabel
 
     path = Path(package.origin).parent / "data" / f"S1200.{hemi}.inflated_MSMAll.32k_fs_LR.surf.gii"
-    return np.asarray(nibabel.load(path).darrays[0].data, dtype=np.float64)
+    image: Any = nibabel.load(path)
+    return np.asarray(image.darrays[0].data, dtype=np.float64)
