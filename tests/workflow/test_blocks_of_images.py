@@ -187,7 +187,7 @@ def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> N
     described["recordings"]["2"] = described["recordings"]["1"] | {"bold": "noise.nii.gz"}
     study.descriptor.write_text(yaml.safe_dump(described, sort_keys=False))
     config = study.config()
-    run_all(config)
+    run_all(config, *({step.name for step, _ in planned(Run(config))} - {"report"}))
     of = {
         name: saved(config, "scores", pd.DataFrame, subject=name, model="pixels", method="fixed").query(
             "split == 'runs'"
