@@ -55,7 +55,7 @@ def open_pictures(paths: Sequence[Path | str], names: Sequence[str] = ()) -> Ite
 
 
 def film_length(film: Path) -> float:
-    """Return how many seconds a film lasts.
+    """Measure a film, in seconds.
 
     Raises
     ------

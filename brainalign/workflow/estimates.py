@@ -359,7 +359,7 @@ def _operations(options: Any, study: Study) -> tuple[Transformer, float] | None:
 
 
 def _seconds(study: Study) -> float:
-    """Return how long all runs of a stimulus that goes on last; 0 of other studies."""
+    """Measure all runs of a stimulus that goes on, in seconds; 0 of other studies."""
     if study.data_type != "continuous":
         return 0.0
     files: Any = next(iter(study.recordings.values()))

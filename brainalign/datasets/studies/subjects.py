@@ -100,7 +100,7 @@ def _recordings(study: Study, subject: str, _: bool) -> Responses:
 
 
 def _cut(study: Study) -> dict[str, Any]:
-    """Return which part of what is over time is read."""
+    """Name the part of what is over time that is read."""
     cut = study.epochs
     return {"tmin": cut.tmin_s, "tmax": cut.tmax_s, "decimate": cut.decimate, "baseline": cut.baseline_s}
 

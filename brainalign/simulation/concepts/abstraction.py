@@ -233,7 +233,7 @@ def _probabilities(embedding: Values, triplets: NDArray[np.int64]) -> Values:
 
 
 def _softmax(remaining: Values) -> Values:
-    """Return how probable each object is chosen (n_triplets, 3), given how alike the other two are."""
+    """Return the probability that each object is chosen (n_triplets, 3), given how alike the other two are."""
     raised = np.exp(remaining - remaining.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
