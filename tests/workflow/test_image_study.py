@@ -34,7 +34,8 @@ EVERYTHING = {
     "match": 1,
     "report_group": 1,
 }
-ALONE = [stage for stage in EVERYTHING if stage not in ("converge", "match")]  # of a network without a twin
+OF_ALL = ("converge", "match", "summarize_group", "report_group")
+ALONE = [stage for stage in EVERYTHING if stage not in OF_ALL]  # of one subject, and a network without a twin
 BANDED = {"encoder": "banded", "models": ["net"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
 REPORTS = {"report": 2, "report_group": 1}
