@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from brainalign.io import reading
+from brainalign.io import read_json
 
 NAMES = {
     "width": ("hidden_size", "d_model", "n_embd", "embed_dim"),
@@ -100,12 +100,10 @@ def read_transformer(folder: Path, kind: str) -> Transformer | None:
     kind : str
         Of extractor: of a model of images and texts one half is read.
     """
-    if not (folder / "config.json").is_file():
+    path = folder / "config.json"
+    if not path.is_file():
         return None
-    from transformers import AutoConfig
-
-    with reading(folder / "config.json", "no configuration of a model of transformers"):
-        about = AutoConfig.from_pretrained(folder, local_files_only=True).to_dict()
+    about = read_json(path)  # not by transformers, whose import takes longer than the DAG
     about = about.get(TOWERS.get(kind, ""), about)
     found = {key: next((about[name] for name in names if about.get(name)), None) for key, names in NAMES.items()}
     if found["width"] is None or found["layers"] is None:
