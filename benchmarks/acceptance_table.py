@@ -1,7 +1,5 @@
 """Write what the acceptance tests measured into RESULTS.md, between its two marks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 A cell is measured again when what it asks for changes or, where this engine takes part, when the engine's code does.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -3,8 +3,6 @@
 Writing it is timed with the fit. python delays.py [--quick]
 """
 
-from __future__ import annotations
-
 import sys
 from statistics import median
 

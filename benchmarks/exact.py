@@ -4,8 +4,6 @@ scikit-learn's RidgeCV is no peer: one penalty per target it has for leave-one-o
 Ridge takes one penalty per column, so a target repeated once per penalty gives all of them from one SVD per fold.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,8 +5,6 @@ basis, coefficients), and of the decompositions, by the fastest of float32 and f
 in it at all.
 """
 
-from __future__ import annotations
-
 import sys
 from statistics import median
 

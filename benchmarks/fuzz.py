@@ -11,8 +11,6 @@ with an alarm and a limit of memory. It fails as
 python -P benchmarks/fuzz.py [--quick] [--cases 6000] [--seed 0] [--only NAME] prints a row per reader.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import gzip

@@ -1,7 +1,5 @@
 """A small whole file for every reader, made on the spot, and how it is read."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -4,8 +4,6 @@
 writes nothing.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 import warnings

@@ -1,7 +1,5 @@
 """Dual bootstrap of RDMs against rsatoolbox: the same draws, equal results, CPU seconds per draw."""
 
-from __future__ import annotations
-
 import sys
 import time
 import warnings

@@ -3,8 +3,6 @@
 From the root of a checkout, installed or not: python benchmarks/gpu.py --out FOLDER
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import json

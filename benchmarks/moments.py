@@ -1,7 +1,5 @@
 """Sums of predictions over all alphas: partial fractions (kernels) against the definition, one pass per alpha."""
 
-from __future__ import annotations
-
 import sys
 
 import torch

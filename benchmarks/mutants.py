@@ -8,8 +8,6 @@ Everything happens in a copy of the tree. A mutant is killed when its tests fail
 test names its function. Survivors are printed with both lines: read them, some change nothing that anyone could see.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import copy

@@ -3,8 +3,6 @@
 Eight subjects as if all had the sessions of subject 1: 27,750 public trials, or some 10,000 averaged images.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 

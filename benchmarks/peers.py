@@ -4,8 +4,6 @@ Each contender takes the data, turns it into its own kind of array, and returns 
 are imported where they are used, so that the memory of a process counts those of its own contender only.
 """
 
-from __future__ import annotations
-
 import atexit
 from collections.abc import Callable
 from contextlib import ExitStack

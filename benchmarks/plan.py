@@ -6,8 +6,6 @@ Seconds of a core do not depend on what else the machine does, but for a busy ma
 has a line of its own.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """What this machine does per second: matrix products, decompositions, memory. `python rates.py cuda` measures a GPU."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

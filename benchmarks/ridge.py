@@ -4,8 +4,6 @@ Exactness is checked before anything is timed. Every measurement is a process of
 goes on where it was. python ridge.py [--quick] [--threads 1 2] [--shapes 1000x512x5000 ...]
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

@@ -4,8 +4,6 @@ The parts are those of `brainalign.encoding`: rows are rotated once, folds are d
 begins. It is compared with what was measured by `make bench`.
 """
 
-from __future__ import annotations
-
 from dataclasses import astuple, dataclass
 
 from brainalign.checks import BrainalignError

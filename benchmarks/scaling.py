@@ -1,7 +1,5 @@
 """How time grows with targets, penalties, features and folds (and workers), beside what the model of costs expects."""
 
-from __future__ import annotations
-
 import re
 import sys
 from dataclasses import dataclass

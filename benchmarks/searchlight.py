@@ -1,7 +1,5 @@
 """Correlation searchlights: RDMs of all neighbourhoods at once against rsatoolbox, one centre after the other."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The tables of RESULTS.md and of the README, written between two marks; each replaces its predecessor alone."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

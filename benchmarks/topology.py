@@ -4,8 +4,6 @@ rsatoolbox rescales every RDM to [0, 1]; its closest pair, then at 0, it takes f
 Equality is checked with these two left out.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 make prior
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

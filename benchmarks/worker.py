@@ -3,8 +3,6 @@
 python worker.py '{"what": "run", "contenders": [...], "world": {...}, "n_alphas": [...], "threads": 1, "repeats": 5}'
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import resource

@@ -1,7 +1,5 @@
 """The data of the benchmarks: shapes, and responses that a share of the features explains in noise."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal

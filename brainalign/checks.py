@@ -4,8 +4,6 @@ A message names what was wrong, both values, and the remedy. Checks run at the p
 computation.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Collection, Iterable, Sequence

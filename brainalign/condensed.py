@@ -3,8 +3,6 @@
 A square matrix is one RDM, never a stack of rows: (78, 78) would else be 78 RDMs of 13 stimuli, without a word.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -3,8 +3,6 @@
 python -P -m brainalign.pipelines JOB.json
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

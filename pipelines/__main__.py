@@ -1,7 +1,5 @@
 """Run one job: python -P -m brainalign.pipelines JOB.json, a file that the workflow wrote."""
 
-from __future__ import annotations
-
 import sys
 
 from brainalign.pipelines import run_file

@@ -1,7 +1,5 @@
 """Shared fixtures: the real Haxby slice, a small simulated study on disk, and a record of acceptance figures."""
 
-from __future__ import annotations
-
 import base64
 import gc
 import hashlib

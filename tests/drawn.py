@@ -4,8 +4,6 @@ The readers return numbers as they are drawn, so that a test can hold them again
 `watched` looks at every figure that becomes an image.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Tables to draw: rows in no order, every column with values of its own, so that a wrong column or row is seen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any

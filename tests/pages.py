@@ -1,7 +1,5 @@
 """What an eye reads off a page, and studies for pages that nothing was recorded for."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from html import unescape

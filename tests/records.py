@@ -1,7 +1,5 @@
 """What tests of planted truth share: rows that are shown, reduced and full sizes, values in words."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Refusals: what stops with one sentence, raised as the project's own error."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Accounts, for a record, of what a figure draws and what a piece of a page says."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """Scores of ridge regression by scikit-learn, in float64: what every way of ours is held against."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

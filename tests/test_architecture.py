@@ -1,7 +1,5 @@
 """The rules of the layout, checked by parsing imports: who may import whom, and what a stage's digest covers."""
 
-from __future__ import annotations
-
 import ast
 import gc
 import importlib

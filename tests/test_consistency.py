@@ -1,7 +1,5 @@
 """Configuration against descriptors and their tables: what would stop a run after hours is refused as it is loaded."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

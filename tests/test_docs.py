@@ -1,7 +1,5 @@
 """Every code block of the documentation runs: Python in one namespace per page, YAML is written, commands are run."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import os

@@ -1,7 +1,5 @@
 """Nothing that is trained on is tested: every public function that is handed both sides refuses what is on both."""
 
-from __future__ import annotations
-
 import tracemalloc
 from dataclasses import replace
 

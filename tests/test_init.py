@@ -1,7 +1,5 @@
 """`brainalign init`: a folder of every kind becomes a YAML of at most 15 lines that `check` and `plan` take."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable

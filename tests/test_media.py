@@ -1,7 +1,5 @@
 """Films and sounds in files: a frame by its time, a sound as samples, a film in place of its frames."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from fractions import Fraction

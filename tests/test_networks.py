@@ -1,7 +1,5 @@
 """Operations of networks, by their configuration, beside those that torch counts in a forward pass."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Vectors of a lab's own: every form against the numbers written, every fault in a sentence, every kind of study."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Rules that stages, `check` and `plan` share: each with the least that is enough, and what is just too little."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

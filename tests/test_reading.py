@@ -1,7 +1,5 @@
 """Files that are damaged are refused in the one way, and never read as something else."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import json

@@ -1,7 +1,5 @@
 """`brainalign run`: from any folder, on one file, with a line per step; and what a stranger is told when it fails."""
 
-from __future__ import annotations
-
 import io
 import logging
 import re

@@ -3,8 +3,6 @@
 Where a function takes several things at random, a case looks at what only one of them decides.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping

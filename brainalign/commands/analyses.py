@@ -4,8 +4,6 @@ A step is allowed where its row has a job. For another, changes of study and con
 one and then in pairs: the first that gives it a job is what is missing.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Callable, Iterable

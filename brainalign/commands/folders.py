@@ -1,7 +1,5 @@
 """Which folder the paths of a configuration are relative to."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`results/index.html`: every page of a run with its first sentence; and `brainalign report`, which opens it."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

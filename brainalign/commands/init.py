@@ -1,7 +1,5 @@
 """`brainalign init FOLDER`: looks at a lab's folder, asks what it cannot see, and writes one YAML that runs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field

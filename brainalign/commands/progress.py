@@ -5,8 +5,6 @@
 with the costs that `brainalign plan` estimates: their ratios matter, and not how fast this machine is.
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from logging import ERROR, LogRecord

@@ -3,8 +3,6 @@
 Snakemake is another process, which this one waits for: an interrupt reaches both, and Snakemake ends its jobs itself.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 At its end, whatever it was, the pages that are there.
 """
 
-from __future__ import annotations
-
 import runpy
 import sys
 from pathlib import Path

@@ -3,8 +3,6 @@
 AlignSettings     teacher, students, split, penalties, triplets, training, nulls
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What configuration and descriptors must say of each other, so that a run does not fail after hours."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ DynamicsModel     a function of the user's, and the dynamics that are trained on
 DynamicsSettings  all of them, with context, training, folds, least reliability and nulls
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

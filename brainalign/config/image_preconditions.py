@@ -4,8 +4,6 @@ Rules are those of the stages: `preconditions`, `image_words` and the sections t
 there yet, or cannot be read, would say is left to the stage that makes it and to `check`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Configurations and descriptors are read together, and checked against each other; so are their schemas written."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress

@@ -7,8 +7,6 @@
 An entry is a model with every method that is used on it, or `model/method`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from brainalign.checks import did_you_mean

@@ -1,7 +1,5 @@
 """Options of the searchlight stage: which models, in whom, in neighbourhoods of which size."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

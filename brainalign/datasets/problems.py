@@ -1,7 +1,5 @@
 """What an audit finds: where, what, and whether it stops a run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -12,8 +12,6 @@ Biesmans W et al. (2017). Auditory-inspired speech envelope extraction methods f
 detection. IEEE Trans Neural Syst Rehabil Eng 25:402-412. doi:10.1109/TNSRE.2016.2571900
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The contract between extractors and whatever stores their rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 

@@ -1,7 +1,5 @@
 """Vectors of a lab's own as the features of a model: nothing is looked at, rows are found by id."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Features over time of a model of your own: what it makes of every frame, and what it expects where it cannot see."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.util

@@ -7,8 +7,6 @@
 Nothing is unpickled.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path

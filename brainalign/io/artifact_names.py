@@ -1,7 +1,5 @@
 """Names of everything a stage leaves on disk: the one place where they are made, and in which format each is."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ An artifact is a main file, the tables beside it and a JSON sidecar that is rena
 whose sidecar is missing or does not match, so a file cut short by a kill is never read. Never pickle.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Writing files so that a kill never leaves half of one behind: atomic writes, and streams that resume."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import itertools

@@ -3,8 +3,6 @@
 A frame is named as media fragments name a moment: film.mp4#t=12.5 is what stands on the screen 12.5 s after the start.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What a stage read, with which settings, at which cost: the content of every sidecar."""
 
-from __future__ import annotations
-
 import resource
 import sys
 import time

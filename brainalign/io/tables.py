@@ -1,7 +1,5 @@
 """Tables in text files, read as they stand: a row that has more cells than the header names is refused, not shifted."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

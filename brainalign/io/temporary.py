@@ -1,7 +1,5 @@
 """Names for what is not finished, and the removal of what writers left under such names when they were killed."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """Scores of all penalties in inner cross-validation, for a block of targets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple

@@ -1,7 +1,5 @@
 """What ridge estimators check before they compute, and how they take arrays in and give them back."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ Rotated and scaled to orthonormal columns, features lose nothing to float32 when
 ill-conditioned they were; X'Y in float32 would lose half the digits of the condition number of X'X.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Products of one block of targets are small: to divide each of them over all core
 every core a block of its own. The same holds for decompositions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext

@@ -6,8 +6,6 @@ band's part of r is the covariance of p_b and y over the standard deviations of 
 can be negative where bands correlate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol

@@ -1,7 +1,5 @@
 """The contents of a page: chapters in their order, each where the run makes the artifact that it is of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

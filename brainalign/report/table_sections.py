@@ -3,8 +3,6 @@
 What needs more (figures of several steps, images, maps) has its section in the folders beside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Noise ceilings: how much of a target's variance repeats. Always on the variance (r²) scale."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A linear classifier of the stimuli, without any model of them: what the responses tell apart at all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """When a score over time peaks and sets in, with intervals, and whether that can be decided at all."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Every answer is scored against every stimulus, so exchanging stimuli needs no ne
 wholes: all trials of one move together, and the number of distinct stimuli is what the test rests on.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

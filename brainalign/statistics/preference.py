@@ -1,7 +1,5 @@
 """Which layer predicts an area best, whether that can be decided, and how planted depths are recovered."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Permutation tests, false discovery rate and bootstrap intervals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

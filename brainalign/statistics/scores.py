@@ -1,7 +1,5 @@
 """Scores of predictions, one per target. Score within a fold, then average: never on concatenated folds."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -9,8 +9,6 @@ subjects the largest t is that of whichever target happens to vary least; what i
 with s₀ the median over targets of the root mean square over subjects, by √n, which flips leave as it is.
 """
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

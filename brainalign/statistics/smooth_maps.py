@@ -1,7 +1,5 @@
 """Correlation of a map over a few areas with another, against unrelated maps as smooth as it is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Spin test: correlation of cortical maps against the same map rotated on the sphere, which keeps its smoothness."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Feature norms of words: a CSV with a row per word, `word` and a column of numbers per norm."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

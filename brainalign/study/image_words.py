@@ -7,8 +7,6 @@ caption_words       content words that several training images share and not all
 attribute_labels    columns with few different words, and numbers in equally many parts
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

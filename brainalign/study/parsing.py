@@ -1,7 +1,5 @@
 """YAML to validated settings: unknown keys are refused, and every complaint is one line that names the remedy."""
 
-from __future__ import annotations
-
 import os
 import types
 import typing

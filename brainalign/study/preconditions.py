@@ -18,8 +18,6 @@ find_weights            a folder, a package that carries a model, or the id of a
 check_saved_layers      layers of a model in a folder, by the names of its weights
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence

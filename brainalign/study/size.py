@@ -1,7 +1,5 @@
 """How large a study is, from headers and tables alone, so that a plan needs no `shape` in the descriptor."""
 
-from __future__ import annotations
-
 import gzip
 import re
 from contextlib import suppress

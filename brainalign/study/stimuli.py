@@ -1,7 +1,5 @@
 """What was shown: stimuli that a descriptor lists itself, or the columns of a table of them."""
 
-from __future__ import annotations
-
 import csv
 from itertools import islice
 from pathlib import Path

@@ -5,8 +5,6 @@
                                 of the stimuli of the study
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

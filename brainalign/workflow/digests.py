@@ -1,7 +1,5 @@
 """Digests of the code that the results of a step depend on, and the files that jobs travel in."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """What one job of a run will cost in memory, time and disk, before anything runs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress

@@ -3,8 +3,6 @@
 python -P -m brainalign.workflow.locks && snakemake --unlock
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

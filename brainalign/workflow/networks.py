@@ -6,8 +6,6 @@ three where they are gated, and goes twice over all pairs of tokens; a multiplic
     operations(n) = layers (2 n (4 h² + g h m) + 4 n² h)
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a run will do and what it will cost, before anything runs; the workflow rules use the same numbers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Never imports torch: Snakemake reads this file while it builds the DAG.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 Never imports torch: Snakemake reads this file while it builds the DAG.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -3,8 +3,6 @@
 Rows stand in the order of dependence. Never imports torch: Snakemake reads this file while it builds the DAG.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from functools import partial

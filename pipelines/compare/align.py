@@ -1,7 +1,5 @@
 """align: networks aligned with odd-one-out judgements; a teacher learns from people, students learn from it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

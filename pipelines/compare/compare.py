@@ -1,7 +1,5 @@
 """compare: the geometry of one subject's responses, and how well the geometry of each model's features fits it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

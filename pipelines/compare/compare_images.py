@@ -1,7 +1,5 @@
 """compare_images: geometry of every region, or at every moment, against every layer of every model."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

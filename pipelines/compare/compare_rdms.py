@@ -1,7 +1,5 @@
 """compare_rdms: published dissimilarity matrices against published models and every layer of every network."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

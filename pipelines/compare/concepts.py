@@ -1,7 +1,5 @@
 """concepts: embeddings of odd-one-out judgements, their dimensions, and networks and brain regions beside them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """correlate_subjects: how well the mean of other subjects, who heard or saw the same, predicts one subject's runs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """dynamics: neurons of one subject predicted over time by every model of the videos, in hidden and in shown frames."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

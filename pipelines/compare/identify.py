@@ -3,8 +3,6 @@
 Topological RSA beside rank RSA and beside clipping far pairs alone; thresholds chosen on other subjects; controls.
 """
 
-from __future__ import annotations
-
 from statistics import NormalDist
 from typing import Any
 

@@ -1,7 +1,5 @@
 """match: layers of networks beside those of others: similarity with nulls, dimension, known features."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """decode: the vectors of sentences from EEG by one decoder, with every control that its sentences are shown with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """decode_modalities: EEG, MEG and fMRI in one space with the images, beside ridge, single networks and nulls."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

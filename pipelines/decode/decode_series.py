@@ -1,7 +1,5 @@
 """decode_series: hidden regions filled in from visible ones, networks in embeddings, traits and states of people."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

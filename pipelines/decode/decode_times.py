@@ -1,7 +1,5 @@
 """decode_times: categories decoded from the sensors of one subject: when, where, and for how long a code lasts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any

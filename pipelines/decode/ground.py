@@ -1,7 +1,5 @@
 """ground: words of captions grounded in the training images of a study; what their space holds, beside text vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """ground_regions: how well grounded words and text vectors of captions predict the regions of one subject."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

@@ -3,8 +3,6 @@
 Every network beside its twin of random weights, in every subject and in the mean of subjects measured alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

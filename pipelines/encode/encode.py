@@ -1,7 +1,5 @@
 """encode: fit one method on one model's features for one subject; scores, identification, their nulls, a map."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -8,8 +8,6 @@ method that is trained on tokens is shown beside simpler encoders, with the fiel
 other subjects is given a few images, and a curve shows what more of them would add.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace

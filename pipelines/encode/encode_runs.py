@@ -1,7 +1,5 @@
 """encode_runs: every model of a stimulus that goes on for one subject, alone and all in one fit."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any

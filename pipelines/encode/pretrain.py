@@ -3,8 +3,6 @@
 Of the subject held out nothing is read but which images are in its test set; of the others, training images alone.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Sequence

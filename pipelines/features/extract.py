@@ -1,7 +1,5 @@
 """extract: stimuli of a dataset to features of one model, streamed to disk."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

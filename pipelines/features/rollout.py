@@ -1,7 +1,5 @@
 """rollout: features over time of one model of videos, hidden frames as it expects them, with the controls of that."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

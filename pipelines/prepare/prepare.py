@@ -1,7 +1,5 @@
 """prepare: recordings of one subject to responses, splits and ceiling; of blocks in volumes also noise and images."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

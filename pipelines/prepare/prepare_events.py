@@ -1,7 +1,5 @@
 """prepare_events: events of stimuli that go on, an id for each: what models are shown; and what stands beside them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

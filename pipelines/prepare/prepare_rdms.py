@@ -1,7 +1,5 @@
 """prepare_rdms: published dissimilarity matrices of subjects, and the images they are of, unpacked."""
 
-from __future__ import annotations
-
 from brainalign.arrays import Arrays
 from brainalign.datasets import Problem, changed_files, rdm_copies, read_rdm_study, stop_on, write_stimulus_images
 from brainalign.io import write_atomically

@@ -1,7 +1,5 @@
 """prepare_recordings: M/EEG recordings of one subject to epochs with a category each."""
 
-from __future__ import annotations
-
 from brainalign.datasets import Problem, changed_files, copied_recordings, read_recordings, response_copies, stop_on
 from brainalign.study import load_descriptor
 from brainalign.workflow import Job

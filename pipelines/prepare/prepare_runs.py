@@ -1,7 +1,5 @@
 """prepare_runs: the runs of one subject on their own clock, and what repeats in them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

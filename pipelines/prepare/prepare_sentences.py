@@ -1,7 +1,5 @@
 """prepare_sentences: EEG of sentences, read or simulated, a split by text, and the ledger of what was dropped."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

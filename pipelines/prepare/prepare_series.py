@@ -1,7 +1,5 @@
 """prepare_series: runs of many people as one array of region series, checked; or a simulated study of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from brainalign import datasets

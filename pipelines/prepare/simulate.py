@@ -1,7 +1,5 @@
 """simulate: a whole study with planted truth, as files in real formats: images, fMRI, MEG, EEG, resting scans."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

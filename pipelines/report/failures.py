@@ -1,7 +1,5 @@
 """What failed in a run, for pages of what did work: jobs without a result, or with one that is out of date."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

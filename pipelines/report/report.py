@@ -4,8 +4,6 @@ Its settings are the whole configuration. A job without a dataset draws, after a
 is, with an errors section; one that writes `figures` leaves them as files for papers, in place of the page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import brainalign

@@ -1,7 +1,5 @@
 """Maps over subjects who share a space: mean, t and p of every target that all of them have."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 The simplest control is made here: a linear classifier of the responses, without any feature space.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

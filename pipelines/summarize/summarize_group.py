@@ -1,7 +1,5 @@
 """summarize_group: what subjects share: the leave-one-subject-out ceiling of every region, or of all sensors."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

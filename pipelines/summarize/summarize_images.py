@@ -1,7 +1,5 @@
 """summarize_images: headline numbers of one subject who saw images, models compared, and what was planted recovered."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """summarize_runs: scores of all subjects side by side, and maps over those who share a space."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

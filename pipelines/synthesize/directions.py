@@ -4,8 +4,6 @@ Directions are found with the guiding encoder as the annotator and tried on othe
 simulated studies the neurons themselves, judge. Directions of chance of the same length stand beside.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ that guidance shows. The judge reads another network and was fitted to other ima
 responses of exchanged images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 In simulated studies the neurons themselves say what they would have answered, and whether an image shows a clear thing.
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The Algonauts 2023 layout: what comes back is what was planted, and no pickle is loaded unasked."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

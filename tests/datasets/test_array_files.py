@@ -1,7 +1,5 @@
 """Arrays of responses and tables of their trials, in every format they are read from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Bad input: every mistake gives a short line that names file, field and remedy, before anything is computed."""
 
-from __future__ import annotations
-
 import gzip
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Betas as nibabel writes them: what comes back is what was planted, and every broken file is named."""
 
-from __future__ import annotations
-
 import nibabel
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """The arrays of BraInCoRL: own images train, common ones test, and weights that fit the features."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Runs of a stimulus that goes on, by hand: rows, drifts, presentations, annotations, sounds and films."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

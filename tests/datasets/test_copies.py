@@ -1,7 +1,5 @@
 """A recording that is there twice is known again however it was written, and stops studies of every format."""
 
-from __future__ import annotations
-
 import shutil
 import tracemalloc
 from pathlib import Path

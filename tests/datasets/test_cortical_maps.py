@@ -1,7 +1,5 @@
 """Readers of fs_LR-32k maps and of tables of them by area: on files made here, and on the real ones where they are."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

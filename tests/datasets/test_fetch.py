@@ -1,7 +1,5 @@
 """Files of a dataset, downloaded from a server of this machine."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import http.server

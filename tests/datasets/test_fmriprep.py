@@ -1,7 +1,5 @@
 """A small tree as fMRIPrep writes it: planted betas come back through the GLM, and every gap in the tree is named."""
 
-from __future__ import annotations
-
 import json
 
 import nibabel

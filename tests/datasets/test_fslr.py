@@ -1,7 +1,5 @@
 """Grayordinates without surfaces of the lab are drawn on the group's inflated cortex, where that is installed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Splits by run and by stimulus, the audit that stops leaks, the card, and repeats side by side."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

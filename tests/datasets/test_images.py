@@ -1,7 +1,5 @@
 """Images of a study: files and their duplicates, stimuli of BIDS folders, captions of COCO."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

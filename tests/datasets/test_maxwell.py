@@ -1,7 +1,5 @@
 """Signal space separation of MEG: what comes from outside goes, what the head makes stays, bad channels come back."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import mne

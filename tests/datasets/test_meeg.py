@@ -1,7 +1,5 @@
 """Epochs that MNE saved, with its own montages, and how they are whitened."""
 
-from __future__ import annotations
-
 import mne
 import numpy as np
 import pandas as pd

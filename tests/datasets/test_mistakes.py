@@ -1,7 +1,5 @@
 """Natural mistakes with arrays, betas, runs, matrices, features and events: `check` answers each in a sentence."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Callable

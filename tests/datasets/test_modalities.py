@@ -1,7 +1,5 @@
 """Files of several modalities: what is written is read, and leaks between splits stop the run with their rows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

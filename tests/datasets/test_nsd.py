@@ -1,7 +1,5 @@
 """NSD as the release lays it out, in volumes and on the cortex: what was planted comes back, wrong files are named."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

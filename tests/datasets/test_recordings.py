@@ -1,7 +1,5 @@
 """Muse files, BIDS folders and epochs of categories become responses; the N170 recordings where they can be found."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

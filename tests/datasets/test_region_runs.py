@@ -1,7 +1,5 @@
 """Region series of many people from tables, and from derivatives of fMRIPrep: what is read, and what stops it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

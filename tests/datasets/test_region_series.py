@@ -1,7 +1,5 @@
 """Regions over time from volumes and grayordinates, against nilearn's own masker and plain least squares."""
 
-from __future__ import annotations
-
 import json
 
 import nibabel

@@ -1,7 +1,5 @@
 """Splits of sentences keep texts together, and every leak that is planted is found with its rows."""
 
-from __future__ import annotations
-
 import itertools
 import time
 

@@ -1,7 +1,5 @@
 """THINGS-fMRI as its tables are: CSV as pandas writes it, HDF5 as its store lays a table out."""
 
-from __future__ import annotations
-
 import pickle
 
 import h5py

@@ -1,7 +1,5 @@
 """THINGS-EEG2 and THINGS-MEG as they are distributed: pickled dictionaries, and images that say what a row shows."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import replace
 

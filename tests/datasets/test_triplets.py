@@ -1,7 +1,5 @@
 """Files in exactly the format of the THINGS similarity judgements, and everything that can be wrong with them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

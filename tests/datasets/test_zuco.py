@@ -1,7 +1,5 @@
 """ZuCo 1 (MATLAB 5) and ZuCo 2 (7.3) as the releases store them: what is read, what is dropped, and what is refused."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 

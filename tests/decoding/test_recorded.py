@@ -1,7 +1,5 @@
 """Whole results of fixed seeds as they were: tables, networks and weights, of small uneven data."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache

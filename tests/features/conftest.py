@@ -1,7 +1,5 @@
 """Writers, image folders and tiny networks that the tests of extractors share."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a seed trains is the same in every release, up to rounding."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

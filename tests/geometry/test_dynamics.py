@@ -1,7 +1,5 @@
 """Scores of models that see and models that expect: shapes, counts, folds, missing frames, nulls."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Matched units: planted pairs are found, held-out stimuli and both nulls tell what a match is worth."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Regions named at all thresholds: the fast path against definitions, draws, missing regions, nulls."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from refusals import refused

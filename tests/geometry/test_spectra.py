@@ -1,7 +1,5 @@
 """Spectra, dimension, capacity and collapse against closed forms, planted truth and noise."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

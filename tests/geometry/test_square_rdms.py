@@ -1,7 +1,5 @@
 """A square matrix is one RDM, at every public function that takes RDMs."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from pathlib import Path

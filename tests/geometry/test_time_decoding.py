@@ -1,7 +1,5 @@
 """Decoding over time against scikit-learn and MNE, permutations against refits, folds that do not overlap."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import rsatoolbox

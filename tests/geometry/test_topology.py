@@ -1,7 +1,5 @@
 """Geo-topological and geodesic transforms: closed forms, hand-built graphs, and what rsatoolbox 0.3.2 gets wrong."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from refusals import refused

@@ -1,7 +1,5 @@
 """Both libraries for products and decompositions, against numpy in float64 and the definition of eigenvectors."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Triton kernels against their definitions; run on a GPU, or in the interpreter with TRITON_INTERPRET=1 set before."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from functools import partial

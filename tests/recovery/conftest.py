@@ -1,7 +1,5 @@
 """What files of this folder share."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -3,8 +3,6 @@
 Each world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Dictionaries recover planted atoms, from any start; pursuit tells siblings apart where one look cannot."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

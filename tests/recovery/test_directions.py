@@ -4,8 +4,6 @@ The annotator is an encoder of noisy simulated voxels; neurons that look at the 
 found with are not among those they are tried on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Distances on simulated truth: what noise adds to them, which true ones they find, and where in the cortex."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from records import Record

@@ -4,8 +4,6 @@ Each world runs reduced in `make test`, and at full size (marked acceptance) in 
 splits, its ridge, and what is decoded without signals.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache

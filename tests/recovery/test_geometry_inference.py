@@ -1,7 +1,5 @@
 """Size and power of the tests of representational geometry, and what weights fitted to it are worth."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from records import Record

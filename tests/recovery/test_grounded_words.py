@@ -3,8 +3,6 @@
 The world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

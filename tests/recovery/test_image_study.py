@@ -3,8 +3,6 @@
 Each world runs twice: reduced in `make test`, at full size (marked acceptance) in `make acceptance`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

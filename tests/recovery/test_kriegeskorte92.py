@@ -1,7 +1,5 @@
 """The 92 images of Kriegeskorte et al. (2008): published figures, and those of a network, through the library."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Each world runs reduced in `make test` (tests/decoding/test_masked.py), and at full size in `make acceptance`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from records import Record, said

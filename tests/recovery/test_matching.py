@@ -1,7 +1,5 @@
 """Networks beside networks: what similarity says of unrelated units, of shared first weights, of unequal variance."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Every study of the matrix of stimuli, recordings and splits, from descriptor to page: what was planted is found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

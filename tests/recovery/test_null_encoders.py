@@ -1,7 +1,5 @@
 """Images guided by encoders of shuffled voxels: none raises a region's true response as its own encoder does."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -4,8 +4,6 @@ The world runs at one seed with fewer images and epochs in `make test` and at th
 `make acceptance`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 Reduced, the world runs through the workflow: tests/workflow/test_encoders.py.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """EEG, MEG and fMRI of the same simulated images in one space, beside ridge, unimodal networks and nulls."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

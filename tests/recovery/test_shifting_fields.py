@@ -3,8 +3,6 @@
 The world runs at one seed in `make test` and at five (marked acceptance) in `make acceptance`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

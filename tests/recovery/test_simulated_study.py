@@ -1,7 +1,5 @@
 """The simulated study: what was planted is found with ordinary ridge, and nothing where nothing was planted."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

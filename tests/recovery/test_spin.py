@@ -1,7 +1,5 @@
 """Size and power of the spin test on the real spheres, medial wall and parcels of fs_LR-32k."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

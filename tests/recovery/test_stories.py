@@ -1,7 +1,5 @@
 """Worlds of stories: what each model adds, when responses follow, and what is told of targets that follow nothing."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

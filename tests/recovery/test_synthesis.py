@@ -1,7 +1,5 @@
 """Guided images raise the true response of a region, and the cheap searches stand beside."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Planted codes and latencies decoded over time, size and power of the cluster tests, and the N170 recordings."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Each world runs reduced in `make test` where that is quick, and at full size (marked acceptance) in `make acceptance`.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

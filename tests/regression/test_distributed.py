@@ -1,7 +1,5 @@
 """The distributed fit equals the in-memory one, whoever computes it and whoever is killed meanwhile."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """The engine behind `Ridge` where its ways part: spectra, fold sizes, penalties, precision, several layers."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Few filters for all penalties: as good as each of them, taken where they pay, and scikit-learn's scores then too."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

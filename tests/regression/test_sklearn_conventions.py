@@ -1,7 +1,5 @@
 """Ridge in the hands of scikit-learn: its tools, its inputs, its score."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Blocks of targets side by side: the same fit as one by one, errors come through, threads are left as they were."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 

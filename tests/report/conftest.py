@@ -1,7 +1,5 @@
 """Every figure and every piece of a page that a test makes is looked at, whether the test asks about it or not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

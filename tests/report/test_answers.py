@@ -1,7 +1,5 @@
 """What a page answers first: yes only above chance and corrected, the best model, what ties with it, its controls."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Maps of voxels: the slices that hold some, and garbage that is collected as usual afterwards."""
 
-from __future__ import annotations
-
 import gc
 
 import nibabel

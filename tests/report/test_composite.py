@@ -1,7 +1,5 @@
 """Several figures as one: where each lies, that it keeps its pixels, its letter, its caption and its numbers."""
 
-from __future__ import annotations
-
 import io
 import re
 from html import unescape

@@ -1,7 +1,5 @@
 """Families of models in the report: what is decided has its colour, what is not is pale or hollow; all is escaped."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The section on convergence: every number with its nulls, reasons instead of values, no figure of nothing."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Every kind of page says in a red box, before all else, which of its controls failed; none where none did."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from html import unescape

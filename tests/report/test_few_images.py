@@ -1,7 +1,5 @@
 """The section on in-context encoding: what is drawn, what may be claimed, and nothing where nothing was done."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of a page as files for papers."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What figures of images, captions and words draw, held against the tables behind them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What figures of layers and regions draw, held against the tables behind them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

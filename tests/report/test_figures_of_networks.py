@@ -1,7 +1,5 @@
 """What figures of networks draw (choices, convergence, reference RDMs, series), held against the tables behind them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

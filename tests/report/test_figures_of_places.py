@@ -1,7 +1,5 @@
 """Maps of targets wherever they lie, and pages of left-out studies in the words of what was recorded and shown."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

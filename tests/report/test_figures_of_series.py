@@ -1,7 +1,5 @@
 """What figures of planted worlds, series and movies draw, held against the tables behind them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """What figures of captions, words and encoders of images draw, held against the tables behind them."""
 
-from __future__ import annotations
-
 import importlib
 
 import numpy as np

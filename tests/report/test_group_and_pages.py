@@ -1,7 +1,5 @@
 """Tables and boxes, the page of the group, and pages that fit a phone, by day and by night."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io

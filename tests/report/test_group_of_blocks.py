@@ -1,7 +1,5 @@
 """The page over subjects of whom runs were left out: a row per model or classifier, of its layers the one over all."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Scores over the head: marks, places and labels are those of the tables."""
 
-from __future__ import annotations
-
 import mne
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Pages of studies of images and of RDMs, and of groups: what they hold, how they escape it, what they may claim."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Maps in every space: a planted patch is read back from what is written, and seen where it lies."""
 
-from __future__ import annotations
-
 from itertools import product
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every sentence of the methods text follows from a setting that was used: each branch with and without it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sentences that follow from numbers, and a page that escapes what came from data."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

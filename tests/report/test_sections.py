@@ -1,7 +1,5 @@
 """What sections say in words and tables of numbers made by hand: every sentence and every row, whole."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pages of stories and of movies: tables, sentences and methods that follow from tables made up."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

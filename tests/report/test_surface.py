@@ -1,7 +1,5 @@
 """Maps on fsaverage5: what is masked stays grey, what is drawn is what was given, one mesh however many maps."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

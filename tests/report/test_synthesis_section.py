@@ -1,7 +1,5 @@
 """The section on synthesised images: what it may claim, when it warns, what it draws, nothing where none were made."""
 
-from __future__ import annotations
-
 import io
 import re
 from dataclasses import replace

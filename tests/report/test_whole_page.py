@@ -1,7 +1,5 @@
 """The page of a subject with every section there is: how many figures it has, and how large it is."""
 
-from __future__ import annotations
-
 import base64
 import importlib.util
 import io

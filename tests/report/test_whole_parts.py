@@ -1,7 +1,5 @@
 """What the report stage gathers for a page: a part whose artifacts are not all there is left out whole."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """Of decoders."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from functools import cache

@@ -1,7 +1,5 @@
 """Of encoders, their scores and features."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -75,7 +73,7 @@ def pretrained(seed: int = 0) -> encoding.PretrainedLayer:
     return encoding.pretrain_layer(quick, axes, X, [(np.arange(24), responses)], seeds=(seed,))
 
 
-def context_scores(seed: int) -> encoding.ContextScores:
+def context_scores(seed: int) -> object:
     evaluate = partial(encoding.evaluate_held_out, n_permutations=0, n_boot=0, target_groups=GROUP)
     rows = np.array([f"s{k}" for k in range(24)]), np.arange(14), np.arange(14, 24)
     options = {"targets": np.arange(6), "groups": GROUP, "roi": None, "ceiling": np.ones(6), "confidence": 0.95}

@@ -1,7 +1,5 @@
 """Of geometry and statistics."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

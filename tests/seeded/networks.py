@@ -1,7 +1,5 @@
 """Networks as a user writes them, and a writer that keeps what it is given."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -5,8 +5,6 @@ then write the record anew: RECORD=1 in the environment of the tests that read i
 column and kind of mark, how many numbers there are, sums of them that size and order decide, and a checksum of words.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

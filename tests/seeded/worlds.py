@@ -1,7 +1,5 @@
 """Small data that cases share."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from brainalign import geometry

@@ -1,7 +1,5 @@
 """The simulate stage: ordinary readers load its files and give back what was planted."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A world of a seed is the same in every release: published figures rest on it, and any change of a line shows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

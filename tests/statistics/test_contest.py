@@ -1,7 +1,5 @@
 """Families that meet in a region: definitions by hand, what is refused, and what is drawn from stored fits."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

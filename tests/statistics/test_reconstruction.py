@@ -1,7 +1,5 @@
 """Scores of reconstructed images: against references, by hand, and of reconstructions that are none."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

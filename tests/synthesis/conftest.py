@@ -1,7 +1,5 @@
 """Untrained diffusion models of a few thousand weights: what guidance does to them can be computed by other means."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

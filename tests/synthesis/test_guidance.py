@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import copy
 from math import sqrt
 from types import SimpleNamespace

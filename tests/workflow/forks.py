@@ -6,8 +6,6 @@ is imported. Nothing of brainalign is imported beforehand: it comes from the che
 environment, open files) until the input of this process ends.
 """
 
-from __future__ import annotations
-
 import atexit
 import gc
 import json

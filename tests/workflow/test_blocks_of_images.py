@@ -1,7 +1,5 @@
 """Studies of blocks whose stimuli are images, with any number of blocks: planted truth, and ridge by hand."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path

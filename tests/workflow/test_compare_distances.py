@@ -1,7 +1,5 @@
 """The compare stages with every distance they offer; searchlights on a planted ball of voxels and a patch of cortex."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nibabel

@@ -1,7 +1,5 @@
 """Judgements in exactly the format of THINGS, with a network and regions beside them, to the page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 

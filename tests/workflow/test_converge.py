@@ -1,7 +1,5 @@
 """Stages encode_images and converge on a planted hierarchy: scores, twins of random weights, half-times, maps."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

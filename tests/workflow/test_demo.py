@@ -1,7 +1,5 @@
 """The demo's study on real data, with fewer permutations: its numbers, its report, and the report in a browser."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

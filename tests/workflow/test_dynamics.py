@@ -1,7 +1,5 @@
 """Videos with a model of the user's own: a tiny world, its tables, its page, what stops it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

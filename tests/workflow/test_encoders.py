@@ -3,8 +3,6 @@
 Both worlds are written as studies of images in real formats, and their tokens come from a network of the user's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

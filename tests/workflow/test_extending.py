@@ -1,7 +1,5 @@
 """The three examples of docs/pages/extend.md applied to a copy of the library: they work, in so few files."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Families of models on a small study, and summaries: what was planted is found, chosen in training alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nibabel

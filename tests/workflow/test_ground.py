@@ -1,7 +1,5 @@
 """Words of regions and of voxels on small studies of planted preferences: stages ground and caption, their sections."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

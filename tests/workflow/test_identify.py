@@ -1,7 +1,5 @@
 """Stage identify on RDM artifacts of subjects, and the section that its tables make in the report of the group."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

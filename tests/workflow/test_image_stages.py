@@ -1,7 +1,5 @@
 """Stages of studies of images: nothing ends in a traceback, what was made stays, and no number is made up."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from contextlib import redirect_stdout

@@ -1,7 +1,5 @@
 """The whole workflow on a small study of images in real formats: what was planted is found, and reruns are minimal."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """In-context encoding as a method: pre-training on other subjects, what may enter it, curve and report."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

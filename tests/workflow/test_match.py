@@ -1,7 +1,5 @@
 """Stages match and align: related networks stand out from their nulls; a network learns categories from judgements."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The matrix of stimuli, recordings and splits: a diagonal is run; what makes no sense is refused by `check`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A lab's own numbers in, a page out: planted vectors are found in planted responses, and nowhere else."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

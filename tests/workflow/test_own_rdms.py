@@ -1,7 +1,5 @@
 """RDMs of a lab's own, to the page: planted geometry is found, noise is not; combinations of layers beside them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Stages on recordings of categories, in this process: a small study of planted epochs, then the N170 recordings."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The workflow as text: lint, what rules and profiles declare, what a dry-run lists, what stops it, who locks it."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

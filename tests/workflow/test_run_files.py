@@ -1,7 +1,5 @@
 """Runs as laboratories keep them, in GIFTI, CIFTI and from fMRIPrep; a film whose controls take what is theirs."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Simulated rest through the stages to the page: what is saved, what the page says, what stops it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

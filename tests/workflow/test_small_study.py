@@ -1,7 +1,5 @@
 """The whole workflow on a small study: it runs, reruns exactly what it must, survives a kill, reports failures."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """A story from fifteen lines to a page, and subjects in one space: what was planted is found, the rest refused."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Stages guide, synthesize and directions: encoders never share an image, images come back by their seeds."""
 
-from __future__ import annotations
-
 import shutil
 import zipfile
 from dataclasses import dataclass, field

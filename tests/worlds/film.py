@@ -3,8 +3,6 @@
 Words are vectors that hold the loudness around them, and noise: they predict what loudness drives, and add nothing.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

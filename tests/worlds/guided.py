@@ -4,8 +4,6 @@ An encoder of noisy voxels guides; neurons that look at the pixels judge, and th
 trust radius and recurrence are those of the method page, chosen on other seeds and other encoders.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache

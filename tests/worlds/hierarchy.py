@@ -6,8 +6,6 @@ signal over noise sd .7, so no r above .573. 30 sensors × 60 times from −.1 t
 sd 25 ms about 80 + 50·l ms; noise sd 3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 What they read moves with the image, so no fixed weighting of places predicts the first and the last kind.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

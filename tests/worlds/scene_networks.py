@@ -1,7 +1,5 @@
 """Regions that answer to the pixels of small scenes, and small networks that learned to describe these scenes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

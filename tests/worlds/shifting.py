@@ -1,7 +1,5 @@
 """Voxels whose receptive field moves with what an image means, beside voxels whose field stays (world W3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

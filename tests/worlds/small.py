@@ -1,7 +1,5 @@
 """Worlds of a few lines."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A story laid out as a published release of story data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

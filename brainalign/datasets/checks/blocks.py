@@ -1,7 +1,5 @@
 """Everything wrong with a dataset, found before any long computation: `brainalign check`, and the start of prepare."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Download the files of a dataset that its descriptor says where to find."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

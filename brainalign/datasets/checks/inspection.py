@@ -1,7 +1,5 @@
 """Checks of pieces that are loaded already, whatever format they came from; `brainalign check` puts them together."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

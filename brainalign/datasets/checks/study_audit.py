@@ -1,7 +1,5 @@
 """Everything wrong with a dataset of any kind, and what it holds: `brainalign check`."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Responses in a file of arrays, with tables beside it that say what its rows and its targets are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal

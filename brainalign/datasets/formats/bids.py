@@ -1,7 +1,5 @@
 """Which files of a BIDS dataset and its fMRIPrep derivatives belong to one run."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """M/EEG of a BIDS dataset whose events name the stimulus: sentences, images, words."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

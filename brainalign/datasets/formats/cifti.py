@@ -1,7 +1,5 @@
 """Maps in grayordinates (CIFTI): vertices of the cortex and voxels below it in one file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -10,8 +10,6 @@ Noise of its own puts √2 there, and conversion between float32, int16 and text
 for in 16 random projections, so that the cost grows with the number of trials and not of pairs.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """What fMRIPrep leaves behind (BIDS derivatives) and the raw events become a response per trial, by nilearn's GLM."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase

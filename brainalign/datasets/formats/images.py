@@ -1,7 +1,5 @@
 """Audit of stimulus images: missing, unreadable, the same file twice, and nearly the same picture twice."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Meshes of the cortical surface: where vertices lie, which are neighbours, which belong to the medial wall."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple

@@ -5,8 +5,6 @@ as .npy, .csv, .npz, .safetensors, .h5 or .mat: rows of pairs (row-major upper t
 or as the HDF5 files of rsatoolbox, which name the stimuli and the subjects themselves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations

@@ -6,8 +6,6 @@ clean_raw        filters, artifacts, reference and resampling by MNE
 epochs_to_responses     MNE epochs whose metadata have the column category
 """
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Runs of many people as one array, with what is known of people and regions: what a study of region series reads."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

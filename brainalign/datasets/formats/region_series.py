@@ -1,7 +1,5 @@
 """Time series of the regions of a parcellation, from volumes or grayordinates: what masked models are trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Videos that were shown, which of their frames could be seen, and what neurons did meanwhile."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Whitening of sensors: noise of unit variance, uncorrelated between sensors of a type; fitted on training epochs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The layout of the Algonauts 2023 challenge: NSD on challenge vertices, averaged over repeats."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

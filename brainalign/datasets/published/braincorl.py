@@ -1,7 +1,5 @@
 """The arrays of BraInCoRL: features of images, responses of chosen voxels, and the weights of their full-data ridge."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Captions of images that come from COCO, as those of the Natural Scenes Dataset and Algonauts 2023 do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Left hemisphere first, 32,492 vertices each; vertices of the medial wall are NaN in maps and −1 in labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

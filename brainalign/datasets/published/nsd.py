@@ -1,7 +1,5 @@
 """Volumes of the Natural Scenes Dataset: sessions of 750 trials as integers, read a session at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

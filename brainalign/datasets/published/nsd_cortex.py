@@ -1,7 +1,5 @@
 """NSD on the whole cortical surface, as .npy files: a matrix per hemisphere and a dictionary about both."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal

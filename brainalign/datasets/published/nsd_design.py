@@ -1,7 +1,5 @@
 """What the Natural Scenes Dataset showed to whom and when: nsd_expdesign.mat."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The images of the Natural Scenes Dataset, taken out of its one file of 73,000."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Volumes of the Natural Scenes Dataset that label voxels, and the colour tables that name their labels."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

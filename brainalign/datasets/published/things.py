@@ -1,7 +1,5 @@
 """THINGS-fMRI in its table format: a table of voxels, a table of trials, and responses in HDF5."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The raw EEG of THINGS-EEG2, cut into an epoch per image."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal

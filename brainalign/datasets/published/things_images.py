@@ -1,7 +1,5 @@
 """The images of THINGS in the order of conditions: concept by concept, then file by file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """THINGS-EEG2 and THINGS-MEG: preprocessed epochs by image, as the releases pickle them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """ZuCo 1 and 2: EEG of people who read sentences, from the MATLAB files of the releases."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence

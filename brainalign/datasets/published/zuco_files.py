@@ -1,7 +1,5 @@
 """The MATLAB files of ZuCo, in both of their versions: sentences with their text and raw EEG, one after the other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

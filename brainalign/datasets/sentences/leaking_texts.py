@@ -1,7 +1,5 @@
 """Does a test sentence reach training: as itself, almost word for word, or through the order in which it was read?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

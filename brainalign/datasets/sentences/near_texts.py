@@ -1,7 +1,5 @@
 """Texts that are all but the same: Levenshtein similarity of every pair, of which few need to be computed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

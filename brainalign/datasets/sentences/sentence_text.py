@@ -1,7 +1,5 @@
 """Sentences as they should be: encoding errors repaired, typing errors corrected, an id made of the text."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Does anything of the test set reach training? The audit of splits, and the card of them in the report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Stimuli that go on: their events, and the runs of a subject cleaned on the clock of the recording."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

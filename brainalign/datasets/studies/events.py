@@ -3,8 +3,6 @@
 Of all of them come onset_s, duration_s and text; intervals without text, or with a mark of silence, are left out.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """EEG of sentences as a descriptor asks for it: trials with their texts, sensors, a split by text, what leaks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """What was heard and seen while runs went on: sounds and films, cut into rows with an onset, and how long they last."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

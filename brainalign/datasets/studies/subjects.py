@@ -1,7 +1,5 @@
 """What the descriptor of a study of images says about one subject becomes responses; and which images are tested."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Odd-one-out judgements as they are published: text files of three numbers, a list of objects, an embedding."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ other's galleries. And words of captions predict regions, by the mean of their v
 Every space is scaled to the same total variance over training images, so that the same penalties mean the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol

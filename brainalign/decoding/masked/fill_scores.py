@@ -5,8 +5,6 @@ filled_sums      squared errors of one predictor
 fill_table       R² of all predictors, each beside the instantaneous Gaussian
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

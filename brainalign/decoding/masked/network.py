@@ -5,8 +5,6 @@ _TinyMasked          reads every hidden region's course off its own token
 _FullMasked          pools a segment into a few tokens, relates segments, and decodes all regions from these
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Runs cut into segments, and segments put together again."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -7,8 +7,6 @@ network_agreement   regions clustered, beside the networks of an atlas
 Functional connectivity is the simple method beside the model, for networks and for people.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Retrieval against the number of repeats, or of readers, that are averaged, and the ceiling that halves set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Length, word frequency, fixations, place in the session, subject and task go alo
 to read; so do the luminance, contrast and spectrum of images.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Measures of one sentence against another are parts that add up over a corpus: wh
 sacrebleu, rouge-score and jiwer (extra `eval`) do what they do; overlap of content words is ours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

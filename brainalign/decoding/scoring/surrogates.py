@@ -9,8 +9,6 @@
 With `keep="cross-spectrum"` channels also keep their relative phases, so their covariance.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import numpy as np

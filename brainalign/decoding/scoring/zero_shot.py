@@ -4,8 +4,6 @@ Several sentences word each label like the corpus does ("it is about animals"); 
 same head on the vector of the true text is the ceiling: no decoder of that vector can be asked for more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

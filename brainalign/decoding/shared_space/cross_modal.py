@@ -10,8 +10,6 @@
 It takes embeddings of any decoder, so that ridge stands in the same table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations

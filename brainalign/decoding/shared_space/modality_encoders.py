@@ -5,8 +5,6 @@ PatchConv        full, for M/EEG: transformer over patches of several lengths, t
 VoxelLinear      fMRI: voxels, padded where subjects have fewer, to tokens of which the mean is taken
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

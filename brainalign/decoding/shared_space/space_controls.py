@@ -1,7 +1,5 @@
 """What stands beside a shared space: ridge per modality and subject, unimodal networks, nulls, layers removed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any

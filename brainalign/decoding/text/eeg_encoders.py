@@ -15,8 +15,6 @@ their mean.
 What lies in the padding of a recording does not change what comes out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Words that every sentence of a corpus or a task shares score high against any re
 with the reference of another text, among all texts, texts of the task, or texts of the task with the same label.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Decoders of sentences as a control matrix takes them: fitted on one table of trials, of which some validate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The contrastive loss that pulls the two views of a stimulus together and pushes those of different stimuli apart."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """How the networks of this folder are trained: AdamW, clipped gradients, the last or the best validated weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 

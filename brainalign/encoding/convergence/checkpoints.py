@@ -1,7 +1,5 @@
 """How convergence grows over training checkpoints: curves of the scores, and when they reach half of their end."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The mean is of scores, permutations and draws, area by area and time by time, so
 subjects on it has an interval over resampled subjects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 

@@ -7,8 +7,6 @@ better by more than chance. A group of which half the voxels are off the prior i
 all of them must be wrong for some.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

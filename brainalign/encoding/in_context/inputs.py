@@ -1,7 +1,5 @@
 """What in-context encoding checks before it computes: unit rows, the width a network knows, contexts long enough."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted

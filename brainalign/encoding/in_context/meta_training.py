@@ -6,8 +6,6 @@ drawn from a Gaussian prior of weights, half of them, where there are other subj
 may have: clusters of voxels are no Gaussian.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

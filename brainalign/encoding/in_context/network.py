@@ -4,8 +4,6 @@ Every pair is a token; there are no positions, so the order of pairs does not ma
 and a gated hidden layer (SwiGLU); learned registers join the tokens, and the first of them is read out.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

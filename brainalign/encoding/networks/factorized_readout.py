@@ -1,7 +1,5 @@
 """The factorized read-out: where a target looks, times what it looks for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

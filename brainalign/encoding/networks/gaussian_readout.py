@@ -1,7 +1,5 @@
 """The Gaussian read-out: a target looks at one place, known up to a Gaussian."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal

@@ -3,8 +3,6 @@
 Queries do not see one another: each chooses tokens by what they hold, by where they lie, or by both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The semantic spatial read-out: where a target looks moves with what the image means."""
 
-from __future__ import annotations
-
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Tokens and responses on their way into a network: checks, scales of the training rows, some rows at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -14,8 +14,6 @@ Mood AM (1971). Partitioning variance in multiple regression analyses as a tool 
 American Educational Research Journal 8:191-202. doi:10.3102/00028312008002191
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations

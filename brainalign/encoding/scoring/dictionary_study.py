@@ -1,7 +1,5 @@
 """Sparse dictionaries of the layers of a model as spaces for ridge, beside others of the same width, and how sound."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """Encoding of held-out stimuli: one fit on the training stimuli, scores and nulls on stimuli it never saw."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Scores of predictions for stimuli that were held out, with their permutation null and bootstrap."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

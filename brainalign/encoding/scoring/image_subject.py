@@ -1,7 +1,5 @@
 """A subject who saw images: responses, the split, the targets that are averaged, and how any encoder is evaluated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

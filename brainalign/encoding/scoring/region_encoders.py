@@ -1,7 +1,5 @@
 """Linear encoders that images are to be made for: ridge on clean images and on views of them, with shuffled twins."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The module's names are those of the published weights, so that they load strictl
 head.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass

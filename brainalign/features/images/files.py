@@ -4,8 +4,6 @@ One function serves files and tensors alike, so that a network fed with an image
 features that extraction stored.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """A layer of an image network as a function that gradients pass through, checked before anything relies on it."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What images differ in before anything is seen in them: luminance, contrast and spectrum."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Networks of timm and torchvision, where these are installed (they are optional: no build of them is pinned)."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ A network may compute two features equally well and give one ten times the varia
 RSA, CKA and regression see that one. These tables say how much, and the controls give every feature the same variance.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Categories of stimuli as manifolds of a layer: capacity and collapse at equal numbers, beside shuffled categories."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Categories as manifolds: how many a linear read-out can tell apart per unit, and whether they collapse to points."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """How many dimensions a representation uses: its spectrum, its intrinsic dimension, and tables at equal numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal

@@ -3,8 +3,6 @@
 Features of frames that were shown, simulated ones of hidden frames; neurons and geometry predicted from them over time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol

@@ -1,7 +1,5 @@
 """Agents that predict their future: are states alike, for them and for the brain, as their futures are alike?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

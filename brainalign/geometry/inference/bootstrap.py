@@ -4,8 +4,6 @@ Resampling subjects alone asks what other subjects would show for these very sti
 stimuli effects. Resampling both at once counts the noise of measurement twice; the correction here removes that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Comparisons of RDMs with RDMs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Model geometries against the geometry of many places at once: regions, searchlight centres, moments."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

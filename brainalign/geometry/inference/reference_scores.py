@@ -3,8 +3,6 @@
 Which layer or model is best is said where one is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -1,7 +1,5 @@
 """Which units of two networks do the same: one to one, each its best, softly, or in groups; scored on other stimuli."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

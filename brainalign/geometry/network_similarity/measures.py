@@ -3,8 +3,6 @@
 CKA, CCA, Procrustes and their menu; held-out R² by ridge from all units, or by an L1 path from a few.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every layer of one network beside every layer of another: how alike they are, and what nothing shared would give."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any

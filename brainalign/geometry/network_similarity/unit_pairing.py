@@ -1,7 +1,5 @@
 """Two representations of the same stimuli, checked once for every measure, and correlations of their units."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Networks aligned with people's choices: a teacher, students that learn from it, and controls, on unseen objects."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Networks and brain regions beside judged similarity: without training, and read out for new objects."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

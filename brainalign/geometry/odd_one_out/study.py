@@ -4,8 +4,6 @@ Is the odd one really last; embeddings, and which of their dimensions are found 
 objects that did not match them; how well choices follow, beside similarities that need no training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

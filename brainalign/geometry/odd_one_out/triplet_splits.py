@@ -4,8 +4,6 @@ Two objects of one group and one of another, all of one group, or of three group
 of a network's features where nobody named any.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Crossnobis distances are squared Mahalanobis distances without the bias of noise
 are multiplied with those of another run, whose noise is independent.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

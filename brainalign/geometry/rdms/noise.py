@@ -1,7 +1,5 @@
 """The noise of channels, estimated from residuals, by which Mahalanobis and crossnobis distances are whitened."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -4,8 +4,6 @@ What rounding is, an entry's neighbours say, not the largest entry: one that is 
 all others as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

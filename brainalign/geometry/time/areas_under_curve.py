@@ -1,7 +1,5 @@
 """Areas under the curve of many labellings or resampled sets of trials at once, and of single sensors over time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ decode_times      trained and tested at the same moment           decode_general
 pairwise_movie    every pair of conditions: a neural RDM over time
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -4,8 +4,6 @@ The covariance within classes is the total one minus that of the class means, so
 labelling costs products and a solve as large as the number of classes (Woodbury's identity).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Geometry that changes: dissimilarities at every moment, and how alike the geometries of two moments are."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 `geotopological` clips small and large dissimilarities; `geodesic` measures along the paths that neighbours make.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple

@@ -1,7 +1,5 @@
 """The convergence of model and brain: scores with every null, in space, time and training, or why there are none."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

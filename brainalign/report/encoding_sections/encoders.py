@@ -1,7 +1,5 @@
 """Encoders beside simpler ones: trained on tokens, and where they look; all layers as one; sparse codes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Few images: in-context encoding beside ridge as a subject is shown more of them, and texts that regions prefer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

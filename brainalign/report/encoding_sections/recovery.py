@@ -1,7 +1,5 @@
 """Planted against recovered: whether the analysis finds what a simulation put in, and where it says it cannot tell."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The section on networks aligned with people's choices: what a teacher and its students gain, and where."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping
 from typing import Any
 

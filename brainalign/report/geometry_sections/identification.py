@@ -1,7 +1,5 @@
 """The section on regions named across subjects: the surface over thresholds, its baselines and the verdict in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

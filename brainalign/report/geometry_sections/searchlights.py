@@ -1,7 +1,5 @@
 """Searchlights: where the geometry of the brain is that of a model, in maps and in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Scores over time: which layer predicts the sensors when, how certain that is, topographies, geometry over time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What all figures share: the canvas, colours of models and layers, files within the size budget, several as one."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from string import ascii_uppercase

@@ -1,7 +1,5 @@
 """References that pages print for the steps that ran: text for people, BibTeX for reference managers."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from importlib.resources import files

@@ -3,8 +3,6 @@
 Every kind of page names its own; each fails by the limit or p that the page states of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any

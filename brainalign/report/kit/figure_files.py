@@ -1,7 +1,5 @@
 """Figures of a page as files for papers: drawings at column width, captions, numbers, methods and references."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path

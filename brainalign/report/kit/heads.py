@@ -1,7 +1,5 @@
 """Scores over the head at chosen times, interpolated by MNE."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the page of a subject with stimuli held out draws from. What a failed stage did not leave is None."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Models from the best to the worst in one picture, with what cannot be told apart joined."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import numpy as np

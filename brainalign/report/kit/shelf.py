@@ -1,7 +1,5 @@
 """What pages are drawn from: artifacts of one subject or dataset, with the sidecars of what was read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tables of the pages: models by subjects, paired comparisons."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Maps on the inflated cortex that a reader can turn: mesh and code once per page, maps as one byte a vertex."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

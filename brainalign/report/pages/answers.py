@@ -1,7 +1,5 @@
 """What pages answer first: a question, yes or no with what it rests on, models ranked in a picture, three numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import comb
 

@@ -1,7 +1,5 @@
 """The sections of a subject of whom runs or stimuli were left out in turn: which figures are drawn from what."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """The page of a subject for whom a stimulus went on: what every model predicts of runs left out, and adds to others."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

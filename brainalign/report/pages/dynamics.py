@@ -1,7 +1,5 @@
 """The page of a subject whose neurons were compared with models of videos: who follows what is hidden."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

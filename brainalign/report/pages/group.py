@@ -1,7 +1,5 @@
 """The page over all subjects who saw images: every model in every subject, what they share, what was planted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page over all subjects of whom runs or stimuli were left out: what tells stimuli apart in whom, and maps."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from brainalign.report import kit

@@ -1,7 +1,5 @@
 """The page over all subjects for whom a stimulus went on: their scores side by side, and maps over those in a space."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from brainalign.report.kit import Chapter, Section, Shelf, StudyMaterial, captioned

@@ -1,7 +1,5 @@
 """The sections of the page of a subject with stimuli held out; each is left out where its stage left nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page of a subject with stimuli held out: findings in words, cards, sections, methods, provenance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any

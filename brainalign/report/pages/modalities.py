@@ -1,7 +1,5 @@
 """The page of a space that modalities share: retrieval between and within them, repeats, and geometry."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of a space that modalities share: retrieval between them, over averaged repeats, and its geometry."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

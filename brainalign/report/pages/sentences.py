@@ -1,7 +1,5 @@
 """The page of sentences decoded from EEG: whether brains are used first, then scores, and sentences last."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

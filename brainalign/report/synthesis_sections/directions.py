@@ -1,7 +1,5 @@
 """The section on directions: what changes along them, what a region answers, and what directions of chance do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The section on grounded words: images found by captions, named axes, where words look, what regions answer to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The section on words for voxels: whether captions predict, what they say of regions, where, and what controls do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

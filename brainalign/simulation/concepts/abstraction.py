@@ -1,7 +1,5 @@
 """Objects in a hierarchy that two networks see without its upper level, and people who judge by all of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

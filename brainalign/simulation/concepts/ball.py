@@ -5,8 +5,6 @@
 The ball is reflected by the walls, so that it is soon where neither its last place nor its last velocity says.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

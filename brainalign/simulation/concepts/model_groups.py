@@ -13,8 +13,6 @@ Averages over repeats hold `ceiling` of their variance as signal. With 200 train
 of .4 and lead .5 the leading family is ahead by about .13 in r.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations

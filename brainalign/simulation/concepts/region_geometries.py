@@ -1,7 +1,5 @@
 """Regions whose geometry subjects share, seen through what they do not share: maps, noise, odd stimuli, warps."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -9,8 +9,6 @@ own; classes and topics are crossed. Text vectors hold u, and of v only what lea
 scenes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

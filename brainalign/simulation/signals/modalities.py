@@ -7,8 +7,6 @@ A_s = .7 A_0 + .7 E_s: subjects of a modality share half of their mixing. Noise 
 white over voxels, of unit standard deviation in every single repeat. Test concepts are seen by nobody in training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

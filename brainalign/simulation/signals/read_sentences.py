@@ -8,8 +8,6 @@ over training sentences. In `eeg_text` a_d = z_d. In `eeg_power` a_d = ε_d exp(
 trial and component: the mean given z is 0, and power grows with z_d.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 from typing import Any

@@ -7,8 +7,6 @@ where states are asked for, 4 and 5 by ± `state_strength` in turns. The mean of
 predicts a hidden one with R² = .49² / (1.13 (.49 + .64 / n)).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

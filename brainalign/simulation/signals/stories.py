@@ -9,8 +9,6 @@ of the R² s of a target that follows both; of one that follows language alone 1
 Responses are made on a fine clock from impulses, never through the resampling or the delays of an encoder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ and cortex that answers to nothing.
 share follows from the ceiling planted for the average of all repeats.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Voxels that are linear in features plus noise, with known weights and noise ceilings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

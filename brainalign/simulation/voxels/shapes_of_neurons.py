@@ -4,8 +4,6 @@ Each looks for the largest coloured thing in the picture and measures it: its hu
 how large it is and where. The neurons know nothing of how an image was made, and no encoder sees inside them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Who sees what when: the table of trials of one simulated subject."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

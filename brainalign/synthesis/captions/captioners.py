@@ -4,8 +4,6 @@ Weights of an encoder lie off the manifold of embeddings, where no captioner has
 averages of the images of a bank that they point at, which do not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol

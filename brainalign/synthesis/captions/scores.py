@@ -1,7 +1,5 @@
 """How well captions of voxels predict responses to images held out, and the temperature that predicts best."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

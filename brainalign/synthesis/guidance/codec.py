@@ -3,8 +3,6 @@
 It has the interface of a variational autoencoder, so that pixels and the latents of Stable Diffusion take one path.
 """
 
-from __future__ import annotations
-
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config

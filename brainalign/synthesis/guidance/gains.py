@@ -1,7 +1,5 @@
 """What guidance gained over every control, with intervals: paired by seed where both have the same seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

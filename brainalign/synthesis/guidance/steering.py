@@ -1,7 +1,5 @@
 """One guided step: the gradient of an objective through the estimate of the final image, within a trust region."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
