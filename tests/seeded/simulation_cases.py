@@ -40,7 +40,6 @@ SIMULATION: dict[str, Callable[[int], Any]] = {
     "linear_world": lambda s: simulation.linear_world(9, 4, 2, np.full(3, 0.5), s),
     "occluded_ball": lambda s: simulation.occluded_ball(6, 18, 3, 2, n_videos=2, seed=s),
     "region_patterns": lambda s: simulation.region_patterns("isotropic", 3, 2, 5, seed=s),
-    "ring_agent": lambda s: simulation.ring_agent(0.5, n_states=8, n_updates=10, n_checkpoints=2, seed=s),
     "roi_lagged": lambda s: simulation.roi_lagged(3, 40, 2, 1, seed=s),
     "roi_series": lambda s: simulation.roi_series(3, 40, 2, seed=s),
     "schedule": lambda s: simulation.schedule(list("abcdef"), 2, 1, s)["stimulus_id"],

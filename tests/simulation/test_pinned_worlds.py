@@ -63,10 +63,6 @@ def planted_energies() -> Any:
     return [np.abs(values) for each in (drives.what, drives.where["L"], drives.where["R"]) for values in each.values()]
 
 
-def ring_agent(n_updates: int, n_checkpoints: int, **options: Any) -> Any:
-    return simulation.ring_agent(0.5, n_states=8, n_updates=n_updates, n_checkpoints=n_checkpoints, seed=3, **options)
-
-
 def epochs(n: int, **options: Any) -> Any:
     return simulation.category_epochs(24, n, 4, peaks_s=(0.1, 0.25), seed=3, **options)
 
@@ -85,11 +81,6 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "region_patterns isotropic": lambda: simulation.region_patterns("isotropic", 3, 2, 9, seed=3),
     "dependent_pair": lambda: [simulation.dependent_pair(name, 20, RNG(3)) for name in sorted(simulation.RELATIONS)],
     "grounded_words": lambda: simulation.grounded_words(60, 50, 20, n_locations=4, n_channels=7, n_text=9, seed=3),
-    "ring_agent tabular": lambda: ring_agent(120, 3),
-    "ring_agent learned": lambda: ring_agent(60, 2, encoder="learned"),
-    "ring_agent shuffled": lambda: ring_agent(60, 1, objective="shuffled"),
-    "ring_agent repulsion": lambda: ring_agent(60, 1, encoder="learned", objective="repulsion"),
-    "ring_agent model-free": lambda: ring_agent(60, 1, encoder="learned", objective="model-free"),
     "category_epochs lasting": lambda: epochs(3),
     "category_epochs moving": lambda: epochs(5, code="moving", amplitude=2.0, step_s=0.02),
     "layer_latencies": lambda: simulation.layer_latencies(["a", "b", "c"]),

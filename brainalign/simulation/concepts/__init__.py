@@ -1,7 +1,6 @@
 """Objects, words, models and their relations."""
 
 from brainalign.simulation.concepts.abstraction import AbstractionWorld, ConceptWorld, abstraction_world, concept_world
-from brainalign.simulation.concepts.agent import RingAgent, ring_agent
 from brainalign.simulation.concepts.ball import OccludedBall, ball_features, ball_future, occluded_ball
 from brainalign.simulation.concepts.model_groups import FamilyWorld, SparseWorld, family_world, sparse_mixtures
 from brainalign.simulation.concepts.region_geometries import REGION_REGIMES, RELATIONS, dependent_pair, region_patterns
@@ -15,7 +14,6 @@ __all__ = [
     "FamilyWorld",
     "GroundedWords",
     "OccludedBall",
-    "RingAgent",
     "SparseWorld",
     "abstraction_world",
     "ball_features",
@@ -26,6 +24,5 @@ __all__ = [
     "grounded_words",
     "occluded_ball",
     "region_patterns",
-    "ring_agent",
     "sparse_mixtures",
 ]
