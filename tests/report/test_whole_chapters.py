@@ -1,0 +1,277 @@
+"""Chapters of studies with one page, drawn whole from tables made up: what a number means stands where it belongs."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from made import changing, made
+from pages import cells, check, config, study
+
+from brainalign.arrays import Arrays
+from brainalign.report import Chapter, StudyMaterial
+from brainalign.report.kit import number
+from brainalign.report.pages import concepts, dynamics, modalities, series
+
+NAN = np.nan
+FILLED = [
+    ("masked model", "model", "", 0.31, 0.27, 0.34, "better", 0.061, 0.041, 0.081),
+    ("instantaneous Gaussian", "baseline", "", 0.25, 0.21, 0.29, "reference", NAN, NAN, NAN),
+    ("lagged Gaussian", "baseline", "", 0.37, 0.35, 0.39, "tie", 0.12, -0.01, 0.25),
+    ("masked model", "model", "Vis", 0.41, 0.4, 0.42, "tie", 0.01, -0.02, 0.03),
+    ("instantaneous Gaussian", "baseline", "Vis", 0.42, 0.41, 0.43, "reference", NAN, NAN, NAN),
+    ("lagged Gaussian", "baseline", "Vis", 0.43, 0.41, 0.44, "tie", 0.01, -0.02, 0.03),
+]
+PEOPLE = [
+    ("age", "number", "r", 0.0, "correlation", 0.21, 0.11, 0.32, NAN, NAN, "reference", NAN),
+    ("age", "number", "r", 0.0, "latent connectivity", 0.35, 0.24, 0.44, 0.012, 0.071, "better", 0.05),
+    ("sex", "category", "accuracy", 0.5, "latent connectivity", 0.55, NAN, NAN, 0.502, 0.61, "tie", 0.051),
+    ("sex", "category", "accuracy", 0.5, "correlation", 0.58, 0.51, 0.63, 0.501, 0.6, "reference", 0.03),
+]
+
+
+def frame(columns: str, rows: Any) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def material_of(tables: dict[str, pd.DataFrame], of: Any, noted: dict[str, Any], **more: Any) -> StudyMaterial:
+    sidecars: Any = {f"x_{name}.parquet": {"details": details} for name, details in noted.items()}
+    settings = config(concepts={"regions_of": "study"})
+    return StudyMaterial(settings, "study", of, tables=tables, sidecars=sidecars, **more)
+
+
+def rows_of(chapter: Chapter, section: int, block: int = 0) -> list[list[str]]:
+    return cells(chapter.sections[section].blocks[block])[1:]
+
+
+def value_of(table: pd.DataFrame, column: str, **labels: str) -> str:
+    """Return the one number of a column with some labels, as a page writes it."""
+    (value,) = table.loc[np.all([table[name] == label for name, label in labels.items()], axis=0), column]
+    return number(value)
+
+
+def series_material(lag: int = 2, n_test: int = 19) -> StudyMaterial:
+    filled = frame("name kind network r2 low high verdict difference difference_low difference_high", FILLED)
+    more = filled[filled["network"] == ""].eval("r2 = r2 + 0.1\nhigh = high + 0.2")
+    people = frame("label kind metric chance name score low high null_mean null_high verdict p", PEOPLE)
+    networks = [("masked model", 0.41, 0.01, 0.08, 0.001, 7), ("connectivity", 0.32, 0.02, 0.09, 0.02, 7)]
+    tables = {
+        "filled": pd.concat([filled.assign(hidden="random halves"), more.assign(hidden="whole networks")]),
+        "regionnetworks": frame("name ari null_mean null_high p n_networks", networks),
+        "regionmap": changing(pd.DataFrame({"network": ["Vis", "DMN", "Vis"]}), ["x", "y"]).assign(share=0.4),
+        "personscores": people.assign(n_people=40, n_repeats=5),
+        "people": frame("subject run", [("01", "1"), ("01", "2"), ("02", "1")]),
+    }
+    traces = dict(zip(("true", "model", "gaussian"), np.random.default_rng(0).normal(size=(3, 2, 40)), strict=True))
+    traces |= {"run": np.array([2, 0]), "region": np.array([1, 0])}
+    fitted = {"converged": {"masked model": True, "regions shifted": False}, "lag": lag, "n_test": n_test}
+    fitted |= {"n_train": 21, "steps": {"masked model": 1500}, "chosen": 1200}
+    prepared = {"regions": ["V1", "V2"], "tr_s": 2.0, "frames_left_out": 1234, "dropped": ["V3", "V4"]}
+    noted = {"series": prepared | {"warnings": ["A warning."]}, "maskedmodel": fitted}
+    of = study(simulate={"world": "roi_series"}, notes=["A note."])
+    return material_of(tables, of, noted, arrays={"filledtraces": Arrays(traces)})
+
+
+def test_regions_that_were_hidden() -> None:
+    chapter = series.series_chapter(series_material())
+    late, halves, _, age, sex, few, note = chapter.findings
+    assert halves == (
+        "With random halves hidden, the masked model explains .310 of the variance of hidden regions [.270 to .340] "
+        "and beats the instantaneous Gaussian, the simplest predictor (.250; difference .061, .041 to .081). A linear "
+        "predictor that also sees 2 frames before and after explains .370: more than the network."
+    )
+    assert age.startswith("age: r .350 [.240 to .440]")
+    assert age.endswith("better than plain connectivity (.210; chance .00).")
+    assert sex.endswith("a tie with plain connectivity (.580; chance .50). It is not above permuted labels.")
+    assert [text.split(". ")[0][:44] for text in (late, few, note)] == [
+        "Not converged: regions shifted", "Filled-in regions were tested on 19 subjects", "A note."
+    ]  # fmt: skip
+    assert [tuple(card.values()) for card in chapter.cards] == [
+        ("R², random halves hidden", ".310", "Gaussians .250, lagged .370"),
+        ("R², whole networks hidden", ".410", "Gaussians .350, lagged .470"),
+        ("networks in embeddings, ARI", ".41", "connectivity .32, 95 % of chance .08"),
+        ("age, r", ".350", "connectivity .210, chance .00"),
+        ("sex, accuracy", ".550", "connectivity .580, chance .50"),
+    ]
+    assert rows_of(chapter, 0)[0] == ["random halves", *FILLED[0][:2], ".310", ".270 to .340", ".061 (better)"]
+    assert [row[4:] for row in rows_of(chapter, 0)[1:]][::3] == [[".210 to .290", "–"], [".210 to .490", "–"]]
+    assert rows_of(chapter, 1)[1] == ["connectivity", ".32", ".02", ".09", ".020"]
+    assert rows_of(chapter, 2)[0][3:] == [".110 to .320", ".00", "–", "reference"]
+    assert rows_of(chapter, 2)[2] == ["sex (category)", PEOPLE[2][4], "accuracy .550", "–", ".50", ".502, .610", "tie"]
+    traces = chapter.sections[0].panels[1].figure
+    assert [ax.get_title(loc="left") for ax in traces.axes] == ["V2, subject 02, run 1", "V1, subject 01, run 1"]
+    text = " ".join([*chapter.sections[0].paragraphs, *(said for said, _ in chapter.methods)])
+    check(text, "2 subjects, 3 runs, 2 regions; trained on 21 subjects, tested on 19 others", "some run: V3, V4.")
+    check(text, "after 1,500 steps training ended where these were filled in no better; the weights of step 1,200")
+
+
+def test_regions_without_an_atlas_and_without_labels() -> None:
+    material = series_material(lag=0, n_test=20)
+    tables = material.tables | {name: material.tables[name].head(0) for name in ("regionnetworks", "personscores")}
+    material.tables = tables | {"filled": tables["filled"].query("network == ''")}
+    chapter = series.series_chapter(material)
+    assert len(chapter.findings) == 4
+    assert chapter.findings[1].endswith("the lag chosen for it is 0.")
+    assert [len(section.panels) for section in chapter.sections] == [1, 1, 0]
+    assert len(chapter.cards) == 2
+
+
+def test_neurons_followed() -> None:
+    levels = {"region": ["front", "back"], "name": ["rnn", "held"]}
+    scores = made({**levels, "epoch": ["occluded", "visible"]}, "null_95", "null_mean", "r", "p", value="r_normalized")
+    movies = made({**levels, "time": [0, 1, 2]}, "null_95", value="score").sort_values("time").assign(hidden=0.5)
+    roles = {"rnn": "model", "held": "control"}
+    scores, movies = (rows.assign(network="net", role=rows["name"].map(roles)) for rows in (scores, movies))
+    scores = scores.assign(n_neurons=5, n_dropped=1)
+    folds = pd.concat([scores.assign(fold=fold) for fold in range(8)])
+    facts = {"n_conditions": 9, "n_times": 30, "n_hidden": 1234, "n_neurons": 12, "n_repeats": 4}
+    of: Any = SimpleNamespace(notes=["A note."], frame_s=0.5)
+    tables = {"dynamics": scores, "dynamicsmovies": movies, "dynamicsfolds": folds}
+    material = material_of(tables, of, {"dynamicsmovies": facts}, subject="1")
+    chapter = dynamics.dynamics_chapter(material)
+    data, following = chapter.sections
+    shown = [chapter.answer.panel, *following.panels]
+    check(
+        data.paragraphs[0], "9 conditions of 30 frames, of which 1,234 frames", "12 neurons of one subject, 4 repeats."
+    )
+    assert [panel.id for panel in shown] == ["followed0", "movies0", "followed1", "movies1", "scores"]
+    for panel, region in zip(shown, np.repeat(pd.unique(scores["region"]), 2), strict=False):
+        assert set(panel.numbers["region"]) == {region} == {panel.title.split(", ")[1]}
+    assert shown[1].figure.axes[0].get_xlabel() == "time (s)"
+    material.tables["dynamics"] = scores[scores["region"] == "front"]
+    assert dynamics.dynamics_chapter(material).answer.panel.title == "Neurons predicted"
+
+
+KINDS = {"sparse": "embedding", "shuffled": "control", "counts": "baseline", "theirs": "published"}
+
+
+def concepts_material(**fitted: Any) -> StudyMaterial:
+    choices = made({"name": list(KINDS), "split": ["triplets", "repeated"]}, "share_low", value="accuracy")
+    choices = choices.assign(kind=choices["name"].map(KINDS), se=0.01, n_triplets=1234, share_high=0.9)
+    dimensions = made({"method": ["sparse"], "dimension": [1, 2, 3]}, "weight", "published_r", value="r")
+    dimensions["top"] = [["cat", "dog"], ["cup"], ["car", "bus"]]
+    tables = {
+        "choices": choices.assign(chance=1 / 3, ceiling_low=0.7, ceiling_high=0.8),
+        "conceptdimensions": dimensions.assign(reproducible=[True, False, True], published=["", "red", ""]),
+        "networks": made({"model": ["net"], "layer": ["a", "b"]}, "null_high", "p", "dot", "unseen", "unseen_null_high",
+                         "unseen_p", "unseen_cosine", "rsa", "rsa_p", "mean_r2", value="cosine"),
+        "readouts": made({"model": ["net"], "layer": ["a", "b"], "dimension": [1, 2]}, "null_high", value="r2"),
+        "conceptregions": made({"region": ["V1", "IT"]}, "null_high", "ceiling_low", "p", value="score"),
+    }  # fmt: skip
+    tables["networks"] = tables["networks"].assign(unseen_sd=0.02, unseen_triplets=4321.4, n_objects=48)
+    tables["conceptregions"] = tables["conceptregions"].assign(ceiling_high=0.9, n_subjects=[3, 4], n_objects=[31, 30])
+    ceilings = {"accuracy_low": 0.71, "accuracy_high": 0.82, "n_triplets": 1070, "agreement": 0.61}
+    noted = {"ceilings": ceilings, "alpha_at_edge": True, "starts": 19, "n_objects": 1854, "n_train": 4000}
+    prepared = {"n_triplets": 5000, "n_different": 4900, "odd_column_shares": [0.2, 0.21, 0.61]}
+    of = study(stimuli="o.txt", recordings={"us": {"format": "triplets", "triplets": ["t.txt"]}}, notes=["A note."])
+    return material_of(tables, of, {"choices": noted | {"n_left_out": 2000} | fitted, "triplets": prepared})
+
+
+def test_choices_and_what_they_rest_on() -> None:
+    tables = (material := concepts_material()).tables
+    chapter = concepts.concepts_chapter(material)
+    kinds = [{"kind": kind, "split": "triplets"} for kind in KINDS.values()]
+    best, shuffled, counts, theirs = (value_of(tables["choices"], "accuracy", **kind) for kind in kinds)
+    check(chapter.findings[0], f"predicts {best} of 1,234 held-out choices (chance .333)", f"choices {shuffled}, ")
+    assert f"without training {counts}. " in chapter.findings[0]
+    again = {"kind": "embedding", "split": "repeated"}
+    accuracy, share = (value_of(tables["choices"], name, **again) for name in ("accuracy", "share_low"))
+    check(
+        chapter.findings[1], f"it predicts {accuracy} of the choices", f"to .820, so that it is {share[:2]}", "on .610"
+    )
+    assert [text.split()[0] for text in chapter.findings[2:]] == ["The", "Dimensions", "A"]
+    assert [(card["name"], card["value"]) for card in chapter.cards] == [
+        ("accuracy, sparse", best), ("without training, counts", counts), ("published, theirs", theirs),
+        ("ceiling of accuracy", ".710 to .820"), ("dimensions, sparse", "2 of 3"),
+    ]  # fmt: skip
+    for line, (_, row) in zip(rows_of(chapter, 1, 1), tables["conceptdimensions"].iterrows(), strict=True):
+        partner = f"red ({number(row['published_r'], 2)})" if row["published"] else "–"
+        numbers = [number(row[name], 2) for name in ("r", "weight")]
+        assert line == [str(row["dimension"]), *numbers, ", ".join(row["top"]), partner]
+    for line, (_, row) in zip(rows_of(chapter, 2), tables["networks"].iterrows(), strict=True):
+        names = ("cosine", "p", "dot", "unseen", "unseen_p", "unseen_cosine", "rsa", "rsa_p")
+        assert re.findall(r"\.\d{3}", " ".join(line[1:6]).replace(" ± .020", "")) == [number(row[n]) for n in names]
+    assert "mean over 4 subjects, 31 objects" in chapter.sections[3].paragraphs[0]
+
+
+def test_choices_alone() -> None:
+    material = concepts_material(ceilings=None, alpha_at_edge=False, starts=20)
+    tables = material.tables | {name: material.tables[name].head(0) for name in ("networks", "conceptregions")}
+    material.tables = tables | {"choices": tables["choices"].query("kind != 'published'")}
+    tables["conceptdimensions"]["published"] = ""
+    chapter = concepts.concepts_chapter(material)
+    assert [text.split(":")[0] for text in chapter.findings[1:]] == ["There is no ceiling", "A note."]
+    assert [len(section.panels) for section in chapter.sections] == [0, 1, 0, 0, 0]
+    assert [len(section.paragraphs) for section in chapter.sections[:4]] == [2, 0, 1, 1]
+    assert "study is not there" in chapter.sections[3].paragraphs[0]
+    assert len(rows_of(chapter, 1, 1)[0]) == 4
+
+
+def modalities_material(**fitted: Any) -> StudyMaterial:
+    base = {"decoder": ["joint", "ridge", "shuffled", "low level"], "measure": ["top-1", "top-5"]}
+    places = ["modalities eeg meg", "modalities meg eeg", "image eeg image", "fused all image"]
+    rows = made({**base, "place": range(4)}).sort_values(["place", "measure"], kind="stable")
+    rows[["kind", "query", "gallery"]] = [places[k].split() for k in rows["place"]]
+    rows = rows[(rows["decoder"] != "low level") | (rows["kind"] == "image")]
+    rows = rows.assign(chance=np.where(rows["measure"] == "top-1", 0.02, 0.1), n_gallery=50, null_sd=0.01)
+    rows["p"] = np.where(rows["query"] == "eeg", 0.01, 0.011)
+    rows["null_mean"] = rows["value"] - np.where(rows["kind"] == "fused", 0.031, 0.02)
+    changes = pd.DataFrame({"beside": ["unimodal", "ridge", "one layer", "mean layer", "ridge"]})
+    changes = changes.assign(modality=["all"] * 4 + ["eeg"], change=[0.05, -0.03, -0.01, 0.02, 0.011], se=0.012)
+    curve = made({"modality": ["meg", "eeg"], "measure": ["top-1", "top-5"], "n_averaged": [1, 2, 4]}, "sd", "ceiling")
+    geometry = made({"decoder": ["joint", "ridge"], "source": ["meg"]}, "null_high", "null_mean", "p", value="r")
+    tables = {
+        "spaceretrieval": rows,
+        "spacechanges": changes.assign(n_stimuli=48, clear=[True, True, False, True, False]),
+        "spacegeometry": geometry.assign(n_stimuli=48),
+        "spacecurve": curve.sort_values("n_averaged", kind="stable").assign(chance=0.1),
+    }
+    noted = {"converged": {"meg": True, "eeg": False}, "blend": {"eeg": 0.51, "meg": 0.5}, "has_val": True}
+    noted |= {"steps": {"eeg": 1000, "meg": 500}, "validated": True, "unknown": {"02": 3, "03": 0}}
+    noted |= {"n_train": {"eeg": 100, "meg": 90}, "n_test": {"eeg": 50, "meg": 50}, "warnings": ["Copies."]}
+    noted |= {"train_repeats": {"eeg": 2, "meg": 2}, "test_repeats": {"eeg": 4.5, "meg": 3}}
+    of = study(simulate={"world": "modalities"}, notes=["A note."])
+    return material_of(tables, of, {"spaceretrieval": noted | fitted})
+
+
+def test_modalities_in_one_space() -> None:
+    rows = (material := modalities_material()).tables["spaceretrieval"]
+    chapter = modalities.modalities_chapter(material)
+    top = rows[rows["measure"] == "top-1"].set_index(["kind", "decoder"])["value"].map(number)
+    first, low = top.drop("modalities").to_dict(), top["image", "low level"]
+    late, across, leaning, leak, plain, *trained, layers, unequal, copies, note = chapter.findings
+    assert "can be found in another in 1 of 2 directions (top-5, p up to .01," in across
+    assert leaning.startswith("Images of eeg are found by ridge")
+    check(leak, "1 of 4 scores", f"fused (all in image) {first['fused', 'shuffled']} (chance .020), top-1.")
+    check(plain, f"find {low} (chance .020) where the joint space finds {first['image', 'joint']}:")
+    assert [text.split(": ", 1)[1] for text in trained] == [
+        "+.050 ± .012 top-5 over 48 images: better.", "−.030 ± .012 top-5 over 48 images: worse."
+    ]  # fmt: skip
+    check(layers, "Subject layers are used:", "subjects +.010 ± .012; mean subject layer at test −.020 ± .012.")
+    assert "differ in training images (eeg 100, meg 90); repeats in the test (eeg 4.5, meg 3)." in unequal
+    assert (late[:14], copies, note) == ("Not converged:", "Copies.", "A note.")
+    about = "top-1 of 50, chance .020, ridge"
+    assert [tuple(card.values()) for card in chapter.cards] == [
+        ("eeg, one subject", first["image", "joint"], f"{about} {first['image', 'ridge']}"),
+        ("all fused", first["fused", "joint"], f"{about} {first['fused', 'ridge']}"),
+    ]
+    between, within, *_ = chapter.sections
+    assert "among 50 mean embeddings of another. Chance is .020 (top-1) and .100 (top-5)" in between.paragraphs[0]
+    assert within.paragraphs[1].endswith("mean layer: {'02': 3}.")
+    (found,) = (line for line in rows_of(chapter, 1) if line[:4] == ["image", "eeg", "image", "top-1"])
+    beside = [first["image", name] for name in ("joint", "ridge", "shuffled")]
+    assert [found[4], *found[6:]] == [beside[0], ".010", ".02 of 50", *beside[1:], low]
+    assert rows_of(chapter, 1, 2)[3] == ["mean subject layer at test", "all", "+.020", ".012", "48", "yes"]
+
+
+def test_one_modality() -> None:
+    plain = {name: {"eeg": 10} for name in ("n_train", "n_test", "train_repeats", "test_repeats")}
+    material = modalities_material(converged={"eeg": True}, blend={"eeg": 0.5}, unknown={"02": 0}, warnings=[], **plain)
+    tables, rows = material.tables, material.tables["spaceretrieval"]
+    rows = rows[(rows["kind"] == "image") & ~rows["decoder"].isin(["shuffled", "low level"])]
+    material.tables = tables | {"spaceretrieval": rows, "spacechanges": tables["spacechanges"][2:3].assign(clear=True)}
+    chapter = modalities.modalities_chapter(material)
+    assert [text[:30] for text in chapter.findings] == ["Subject layers are unused here", "A note."]
+    assert [len(section.panels) for section in chapter.sections] == [0, 0, 1, 1]
+    assert len(chapter.sections[1].paragraphs) == 1
