@@ -35,6 +35,7 @@ NEVER = ("test_architecture.py", "test_docs.py")
 WHOLE, SEEDED = ("tests/workflow", "tests/recovery", "tests/test_"), "tests/test_seeds.py"
 # Folders of tests that are asked first for the code of a folder; all others come after them.
 NEAREST = {
+    "brainalign/commands": ("tests/test_init.py", "tests/test_cli.py", "tests/test_run.py"),
     "brainalign/config": ("tests/test_settings.py", "tests/test_consistency.py", "tests/test_convergence_options.py"),
     "brainalign/datasets": ("tests/datasets",),
     "brainalign/decoding": ("tests/decoding",),
@@ -281,11 +282,14 @@ def _text(file: Path) -> str:
 def _mentions(text: str, path: Path, name: str) -> int:
     """Return how often a test that knows a folder of the library names what a file of it holds."""
     room = path.parts[1] if path.parts[0] == "brainalign" else path.parts[0]
-    room = "brainalign" if room.endswith(".py") else room
+    room = "brainalign" if room.endswith(".py") else {"commands": "cli"}.get(room, room)
     if not re.search(rf"\b{room}\b", text):
         return 0
     if name == "main":  # every stage has one
         return len(re.findall(rf"\b{path.stem}\b", text))
+    if name.startswith("check_"):  # rules are asked one after the other, by what they are of
+        return len(re.findall(rf"\b(check_|[\"']){name.removeprefix('check_')}\b", text))
+    name = {"init_study": "init"}.get(name, name)  # a command
     return len(re.findall(rf"\b{path.stem}\.{name}\b" if name[0] == "_" else rf"\b{name}\b", text))
 
 

@@ -229,6 +229,20 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
 
 
+def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -> None:
+    rdms(tmp_path)
+    for region in ("V1", "IT"):
+        (tmp_path / f"{region}_rdms.npy").rename(tmp_path / f"{region}.npy")
+    files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    assert yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"] == files
+    (tmp_path / "study.yaml").unlink()
+    (tmp_path / "IT.npy").unlink()
+    np.save(tmp_path / "V1.npy", np.ones((trials_of([f"p{k:02d}" for k in range(12)], tmp_path), 66)))
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    assert "format: array" in (tmp_path / "study.yaml").read_text()
+
+
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
     assert main(["init", str(tmp_path)]) == 2
     assert "none of its 0 files is what a study is made of" in capsys.readouterr().err

@@ -31,6 +31,8 @@ def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(
     train, test = world.series[:14], world.series[14:]
     networks = world.regions["network"].tolist()
     mask = decoding.hidden_masks(len(test), networks, 1, seed=1)[decoding.HALF][0]
+    assert [*decoding.hidden_masks(2, ["b", "b", "a"], 1)] == [decoding.HALF, "b", "a"]
+    assert [*decoding.hidden_masks(2, ["b"] * 3, 1)] == [decoding.HALF]
     found = decoding.hidden_r2(test, fitted.reconstruct(test, mask), mask)
     linear = decoding.hidden_r2(test, decoding.ConditionalGaussian().fit(train).reconstruct(test, mask), mask)
     assert found > 0.8 * linear > 0.15

@@ -19,6 +19,9 @@ def build(seed):
     torch.manual_seed(seed)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(1, 2))
 
+def nested():
+    return nn.Sequential(build(0), nn.Sequential(nn.Dropout(), nn.Linear(2, 2)), nn.ReLU())
+
 def number():
     return 3
 """
@@ -43,6 +46,10 @@ class TestUser:
         assert (first < 0).any()
         np.testing.assert_allclose(writer.layers["0"][4], first.mean(dim=(2, 3))[0], atol=1e-5)
         np.testing.assert_allclose(writer.layers["2"][4], network[2](first.relu()).mean(dim=(2, 3))[0], atol=1e-5)
+
+    def test_what_has_weights_is_a_layer(self, tmp_path: Path) -> None:
+        nested = UserExtractor(self.reference(tmp_path).replace("build", "nested"))
+        assert nested.layer_names == ("0.0", "0.2", "0.4", "1.1")
 
     def test_the_code_is_part_of_the_digest(self, tmp_path: Path) -> None:
         reference = self.reference(tmp_path)

@@ -130,6 +130,22 @@ def test_a_model_without_a_score_has_no_p(material: ImageMaterial) -> None:
     check(text, "net with ridge has no mean r: its predictions are constant.", unsaid=["p = –"])
 
 
+def test_a_fit_is_known_by_model_and_method(material: ImageMaterial) -> None:
+    material.encodings["rand", "ridge"] = encoding()
+    others = [summary("rand").assign(layer="c"), summary("net", "banded").assign(layer="d")]
+    material.summary = pd.concat([*others, summary("net").assign(layer="a", chosen=False), summary("net")])
+    assert [material.chosen(*fit) for fit in (("net", "ridge"), ("rand", "ridge"), ("net", "banded"))] == [
+        "b",
+        "c",
+        "d",
+    ]
+    assert replace(material, summary=None).chosen("net", "ridge") == "a"
+    for model, method in (("rand", "ridge"), ("net", "banded"), ("net", "ridge")):
+        material.sidecars[f"sub-01_model-{model}_method-{method}_fields.npz"] = {"details": {"layers": model + method}}
+    assert material.fields_of("net", "ridge") == {"layers": "netridge"}
+    assert material.fields_of("rand", "banded") == {"layers": {}, "stimuli": []}
+
+
 def test_a_section_that_fails_does_not_take_the_page_with_it(material: ImageMaterial) -> None:
     material.ceiling = pd.DataFrame({"nothing": [1.0]})
     with pytest.raises(KeyError):
