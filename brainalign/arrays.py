@@ -82,9 +82,10 @@ class Responses:
         """Return the chosen trials and targets (boolean masks or row numbers)."""
         rows = np.arange(len(self.trials)) if trials is None else np.arange(len(self.trials))[trials]
         columns = np.arange(len(self.targets)) if targets is None else np.arange(len(self.targets))[targets]
+        values = self.values[rows]
         return replace(
             self,
-            values=self.values[rows][:, columns],
+            values=values if targets is None else values[:, columns],
             trials=self.trials.iloc[rows].reset_index(drop=True),
             targets=self.targets.iloc[columns].reset_index(drop=True),
         )
@@ -108,19 +109,26 @@ class Responses:
         )
         return replace(self, values=means.astype(np.result_type(self.values.dtype, np.float32)), trials=table)
 
-    def zscore(self, within: Literal["session", "run"] = "session") -> Responses:
+    def zscore(self, within: Literal["session", "run"] = "session", *, copy: bool = True) -> Responses:
         """Z-score each target within sessions or runs (sample standard deviation, ddof 1).
+
+        Parameters
+        ----------
+        within : {"session", "run"}
+        copy : bool
+            False: `values`, where they are fractions, are overwritten, so that large ones are in memory once.
 
         Raises
         ------
         BrainalignError
             If a target is constant within a group, so that it has no z-score.
         """
-        values = np.array(self.values, dtype=np.float64)
+        values = np.array(self.values, np.result_type(self.values.dtype, np.float32), copy=copy or None)
         # Runs are numbered anew in every session.
         keys = ["session"] if within == "session" else ["session", "run"]
         for label, rows in self.trials.groupby(keys, sort=False).indices.items():
-            centred = values[rows] - values[rows].mean(axis=0)
+            centred = values[rows].astype(np.float64)
+            centred -= centred.mean(axis=0)
             sd = centred.std(axis=0, ddof=1)
             if not (sd > 0).all():
                 flat = self.targets["target_id"][np.argwhere(~(sd > 0))[:, 0]].tolist()
@@ -128,8 +136,9 @@ class Responses:
                     f"{len(flat)} target(s) are constant within {within} {label!r} ({listed(flat)}); "
                     f"drop them with responses.select(targets=...) or choose a wider group than {within!r}"
                 )
-            values[rows] = centred / sd
-        return replace(self, values=values.astype(np.result_type(self.values.dtype, np.float32)), units="z")
+            centred /= sd
+            values[rows] = centred
+        return replace(self, values=values, units="z")
 
     def target_table(self) -> pd.DataFrame:
         """Tabulate what values of a trial are of: target_id, and time_s where there are times; times vary fastest."""

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,34 @@ def test_responses_and_layers_round_trip(tmp_path: Path, provenance: Provenance)
     assert list(read) == ["z", "a"]
     assert read["a"].grid == (2, 2)
     assert read["z"].grid is None
+
+
+def test_arrays_stay_in_their_file_until_rows_are_asked_for(tmp_path: Path, provenance: Provenance) -> None:
+    rng, n = np.random.default_rng(0), 4000
+    trials = pd.DataFrame({"trial_id": np.arange(n), "stimulus_id": "a", "session": "1", "run": "1"})
+    targets = pd.DataFrame({"target_id": np.arange(1000), "kind": "voxel", "hemi": "", "roi": [[]] * 1000})
+    values = rng.normal(size=(n, 1000)).astype(np.float32)  # 16 MB
+    path = artifact_path(tmp_path, "d", "responses", subject="1")
+    tracemalloc.start()
+    save(path, Responses(values, trials.assign(repeat=1, onset_s=0.0), targets, "z"), provenance)
+    found = load(path, Responses, stored=True)
+    chosen = found.select(trials=np.array([7, 3, 3999]))
+    assert tracemalloc.get_traced_memory()[1] < values.nbytes / 4
+    tracemalloc.stop()
+    np.testing.assert_array_equal(chosen.values, values[[7, 3, 3999]])
+    np.testing.assert_array_equal(np.asarray(found.values), values)
+
+
+def test_every_kind_of_number_is_as_safetensors_reads_it(tmp_path: Path, provenance: Provenance) -> None:
+    kinds = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
+    arrays = Arrays({kind: np.arange(6).reshape(2, 3).T.astype(kind) for kind in kinds} | {"none": np.empty((0, 2))})
+    path = artifact_path(tmp_path, "d", "rdm", subject="1")
+    save(path, arrays, provenance)
+    for read in (load_file(path), load(path, Arrays), load(path, Arrays, stored=True)):
+        assert read.keys() == arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(np.asarray(read[name]), array)
+            assert read[name].dtype == array.dtype
 
 
 def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance: Provenance) -> None:

@@ -33,11 +33,6 @@ class SparseProjection:
     ----------
     Achlioptas D (2003). Database-friendly random projections. J Comput Syst Sci. doi:10.1016/S0022-0000(03)00025-4
     Li P, Hastie TJ, Church KW (2006). Very sparse random projections. KDD. doi:10.1145/1150402.1150436
-
-    Examples
-    --------
-    >>> SparseProjection(10_000, 300)(torch.rand(4, 10_000)).shape
-    torch.Size([4, 300])
     """
 
     def __init__(self, n_features: int, n_components: int, seed: int = 0) -> None:

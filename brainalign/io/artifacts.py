@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.checks import BrainalignError, listed
@@ -32,8 +30,10 @@ from brainalign.io.files import (
     file_digest,
     make_folder,
     read_sealed,
+    stored_tensors,
     write_atomically,
     write_sealed,
+    write_tensors,
     writing,
 )
 from brainalign.io.provenance import Provenance
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    write_atomically(path, lambda file: save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, file))
+    write_atomically(path, lambda file: write_tensors(file, {name: np.asarray(v) for name, v in arrays.items()}))
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
@@ -139,7 +139,7 @@ def load_sidecar(path: str | Path) -> dict[str, Any]:
     return record
 
 
-def load(path: str | Path, kind: type[T], provenance: Provenance | None = None) -> T:
+def load(path: str | Path, kind: type[T], provenance: Provenance | None = None, *, stored: bool = False) -> T:
     """Read an artifact.
 
     Parameters
@@ -150,6 +150,8 @@ def load(path: str | Path, kind: type[T], provenance: Provenance | None = None) 
         What is expected: Responses, Layers, Arrays, DataFrame or a nibabel image class.
     provenance : Provenance, optional
         Notes the digest of what was read.
+    stored : bool
+        Leave arrays in their file: rows are read where they are asked for, `values[rows]`, and not kept.
 
     Raises
     ------
@@ -164,7 +166,7 @@ def load(path: str | Path, kind: type[T], provenance: Provenance | None = None) 
     if path.suffix == ".parquet":
         content = pd.read_parquet(path)
     elif path.suffix == ".safetensors":
-        content = _read_arrays(path, record)
+        content = _read_arrays(path, record, stored)
     else:
         import nibabel
 
@@ -174,9 +176,9 @@ def load(path: str | Path, kind: type[T], provenance: Provenance | None = None) 
     return content
 
 
-def _read_arrays(path: Path, record: Mapping[str, Any]) -> Responses | Layers | Arrays:
-    with safe_open(path, framework="numpy") as file:
-        arrays = Arrays({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+def _read_arrays(path: Path, record: Mapping[str, Any], stored: bool) -> Responses | Layers | Arrays:
+    found: dict[str, Any] = dict(stored_tensors(path))
+    arrays = Arrays({name: array if stored and name != "times" else array[...] for name, array in found.items()})
     tables = {name: pd.read_parquet(table_path(path, name)) for name in layout_of(path).tables}
     if "trials" in tables:
         return Responses(

@@ -295,6 +295,82 @@ class TensorStream:
                 file.write(marks[place : place + run].tobytes())
 
 
+DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
+}  # fmt: skip
+"""What safetensors calls them, and numpy."""
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file: what is asked for by index is read, into memory of its own, and nothing else is held.
+
+    Parameters
+    ----------
+    path : Path
+    offset : int
+        Where in the file it begins, in bytes.
+    shape : tuple of int
+    dtype : dtype
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        """Count the axes."""
+        return len(self.shape)
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        """Read a part: a copy, so that the pages of the file are given back."""
+        if 0 in self.shape:  # nothing can be mapped
+            return np.empty(self.shape, self.dtype)[where]
+        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[where])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read everything."""
+        return np.asarray(self[...], dtype=dtype)
+
+
+def stored_tensors(path: Path) -> dict[str, StoredArray]:
+    """Locate the tensors of a safetensors file by name; none is read."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(size))
+    return {
+        name: StoredArray(
+            path, 8 + size + entry["data_offsets"][0], tuple(entry["shape"]), np.dtype(DTYPES[entry["dtype"]])
+        )
+        for name, entry in entries.items()
+        if name != "__metadata__"
+    }
+
+
+def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a safetensors file; safetensors itself copies every array into bytes before."""
+    names = {np.dtype(kind): name for name, kind in DTYPES.items()}
+    # Wide numbers first, so that each lies where its kind can be read in place.
+    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    entries: dict[str, Any] = {}
+    end = 0
+    for name in order:
+        start, end = end, end + arrays[name].nbytes
+        kind = names[arrays[name].dtype.newbyteorder("<")]
+        entries[name] = {"dtype": kind, "shape": list(arrays[name].shape), "data_offsets": [start, end]}
+    with open(path, "wb") as file:
+        file.write(_header(entries))
+        for name in order:
+            np.ascontiguousarray(arrays[name], dtype=arrays[name].dtype.newbyteorder("<")).tofile(file)
+
+
 COPIED_AT_ONCE = 32  # rows
 MARK = np.dtype("<u8")  # of a row: 0, or DONE and its checksum
 DONE = np.uint64(1 << 32)
@@ -409,13 +485,18 @@ def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
 
 
 def _layout(shapes: Mapping[str, tuple[int, ...]], n_rows: int) -> tuple[bytes, dict[str, int]]:
-    """Return the safetensors header (length in 8 bytes, then padded JSON) and where in the file each tensor starts."""
+    """Return the safetensors header and where in the file each tensor starts."""
     entries: dict[str, Any] = {}
     starts, end = {}, 0
     for name, shape in shapes.items():
         starts[name], end = end, end + 4 * n_rows * int(np.prod(shape))
         entries[name] = {"dtype": "F32", "shape": [n_rows, *shape], "data_offsets": [starts[name], end]}
+    header = _header(entries)
+    return header, {name: len(header) + start for name, start in starts.items()}
+
+
+def _header(entries: Mapping[str, Any]) -> bytes:
+    """Return the header of a safetensors file: its length in 8 bytes, then JSON, padded."""
     text = json.dumps(entries).encode()
     text += b" " * (-len(text) % 8)
-    header = len(text).to_bytes(8, "little") + text
-    return header, {name: len(header) + start for name, start in starts.items()}
+    return len(text).to_bytes(8, "little") + text

@@ -164,7 +164,7 @@ def kind_of(path: Path) -> str:
 
 
 def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable[str]) -> Any:
-    """Return what a descriptor says of a recording, with files by run where it gives a pattern of them.
+    """Fill in the files of a recording by run where its descriptor gives a pattern of them.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable
 
 
 def _of_fmriprep(name: str, files: dict[str, Any], places: list[Path]) -> dict[str, Any]:
-    """Return what a descriptor says of a recording, with the files of a participant that fMRIPrep has preprocessed."""
+    """Fill in the files of a recording: those of a participant that fMRIPrep has preprocessed."""
     given, participant = str(files["derivatives"]), str(files.get("participant") or name)
     place = next((place for place in places if (place / given / f"sub-{participant}").is_dir()), None)
     if place is None:
@@ -235,7 +235,7 @@ def _entities(path: Path) -> dict[str, str]:
 
 
 def with_signals(options: Any, places: Iterable[Path], downloads: Iterable[str]) -> Any:
-    """Return what a descriptor says under continuous, with sounds and films by run where it gives patterns of them.
+    """Fill in sounds and films by run where a descriptor gives patterns of them under continuous.
 
     Parameters
     ----------

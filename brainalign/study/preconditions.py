@@ -319,7 +319,7 @@ def _packages_with_models() -> Iterable[str]:
 
 
 def quantized_file(folder: Path) -> dict[str, str]:
-    """Return what transformers needs to be told where a model is one .gguf file without config.json; else nothing.
+    """Choose the arguments of transformers for a model of one .gguf file without config.json; else none.
 
     Raises
     ------

@@ -67,7 +67,7 @@ class SimulateModalities(Strict):
         return self
 
     def files(self) -> dict[str, Any]:
-        """Return what a descriptor of the files would say: table, vectors and recordings."""
+        """Describe the files as a descriptor would: table, vectors and recordings."""
         recordings = {
             f"{name}{k + 1:02d}": ArrayRecordings(
                 format="arrays",

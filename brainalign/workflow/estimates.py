@@ -107,10 +107,7 @@ def _directions(config: Config, *_: object) -> Cost:
 
 
 def _sentences_mb(descriptor: Study) -> float:
-    """Estimate the size of EEG of sentences: of ZuCo some 350 sentences of 104 channels and 10 s in every file.
-
-    Half of 18 subjects and 3 tasks is assumed where a release is read whole: no release has all of both.
-    """
+    """Estimate the size of EEG of sentences: 350 of 104 channels and 10 s a file, half of ZuCo's 18 × 3 files."""
     if isinstance(descriptor.simulate, SimulatedSentences):
         return 576 * 24 * 128 * 4 * descriptor.simulate.n_subjects / MB
     files = [
@@ -142,10 +139,7 @@ def _decode_times(config: Config, descriptor: Study, *_: str) -> Cost:
 
 
 def _searches(config: Config, model: str, method: str) -> float:
-    """Return the seconds of encoding per trial and target: of every layer, with its null and draws.
-
-    Each set of shares of a joint fit decomposes the layers anew.
-    """
+    """Estimate seconds of encoding per trial and target; each set of shares of a joint fit decomposes layers anew."""
     options, network = config.methods.get(method), config.models.get(model)
     joint = 1 + options.n_candidates / 20 if isinstance(options, BandedRidgeMethod) else 1.0
     wide = 3 if getattr(network, "pooling", None) == "flatten" else 1  # more features than images
@@ -154,10 +148,7 @@ def _searches(config: Config, model: str, method: str) -> float:
 
 
 def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s: float = 1e-7) -> Cost:
-    """Estimate a job that passes over the responses once, of so many seconds per trial and target.
-
-    Responses are held once as read and once as averaged.
-    """
+    """Estimate a job that passes over the responses once; they are held as read and as averaged."""
     trials, targets = _sizes(descriptor)
     return Cost(1000 + round(5 * 4 * trials * targets / MB), round(least_s) + round(each_s * trials * targets), 5)
 
@@ -179,10 +170,7 @@ def _fit_cost(descriptor: Study, searches: float) -> Cost:
 
 
 def _training_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
-    """Return the cost of training on tokens, with the control and all that is trained beside it.
-
-    Sizes of feature maps are not known before they are extracted: some hundred tokens are assumed.
-    """
+    """Estimate training on tokens, with all beside it; some hundred tokens, as maps are not yet extracted."""
     options = config.methods[method]
     assert isinstance(options, TrainedMethod)
     base = _fit_cost(descriptor, _searches(config, model, method))
@@ -382,10 +370,7 @@ def _usual(*_: object) -> Cost:
 
 
 def _caption(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate captions: every null is a refit whose voxels are compared with the whole bank.
-
-    How many targets are reliable is not known before: a third of them is assumed.
-    """
+    """Estimate captions: every null is a refit that meets the whole bank; a third of targets is taken as reliable."""
     trials, targets = _sizes(descriptor)
     projections = 2 * config.caption.nulls + len(config.caption.temperatures) + 6
     seconds = trials * targets / 3 * (1.4e-8 * projections + 1e-11 * config.caption.draws * 25)
@@ -393,10 +378,7 @@ def _caption(config: Config, descriptor: Study, *_: str) -> Cost:
 
 
 def _searchlight(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate searchlights of one model: neighbourhoods, their RDMs, and models under permutation.
-
-    Test images are not known before splits are made: a hundred are assumed, and five layers.
-    """
+    """Estimate searchlights of one model with its permutations, of a hundred test images and five layers."""
     trials, targets = _sizes(descriptor)
     n = min(_n_stimuli(descriptor, 100), trials)
     pairs = n * (n - 1) / 2

@@ -112,9 +112,12 @@ class Job:
             raise BrainalignError(f"{self.step} wants one file {name!r} and was given {len(paths)}")
         return paths[0]
 
-    def load(self, name: str, kind: type[T]) -> T:
-        """Load the one artifact of a suffix; the sidecars of what is saved name it."""
-        return load(self.path(name), kind, self.provenance)
+    def load(self, name: str, kind: type[T], *, stored: bool = False) -> T:
+        """Load the one artifact of a suffix; the sidecars of what is saved name it.
+
+        With `stored` its arrays stay on disk: rows are read where they are asked for.
+        """
+        return load(self.path(name), kind, self.provenance, stored=stored)
 
     def load_all(self, name: str, kind: type[T]) -> list[T]:
         """Load every artifact of a suffix, in the order of the run."""

@@ -261,11 +261,7 @@ def _everything(run: Run, of: Labels) -> dict[str, Any]:
 
 
 def _page_reads(run: Run, of: Labels) -> list[Path]:
-    """List what the page of a subject, or of a dataset, is made of.
-
-    A subject's page shows what was made of the subject and of the stimuli; the page of a dataset what was made of all
-    subjects, and the summaries of each.
-    """
+    """List what a page is made of: a subject's results and those of stimuli; of a dataset its own, and summaries."""
     found: list[Path] = []
     for step, labels in planned(run, of["dataset"]):
         suffixes = step.writes

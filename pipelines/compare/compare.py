@@ -52,10 +52,7 @@ def compare(job: Job) -> None:
 
 
 def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]:
-    """Return trials and the measurement each is part of: runs, or repeats where runs hold different stimuli.
-
-    Of stimuli that were shown unequally often as many repeats are compared as all have.
-    """
+    """Return trials and the measurement each is part of: runs, or as many repeats as every stimulus has."""
     stimuli, runs = responses.trials["stimulus_id"], group_labels(responses.trials, "run")
     if (pd.crosstab(runs, stimuli) > 0).to_numpy().all():
         return responses, runs.to_numpy()

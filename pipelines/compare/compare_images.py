@@ -18,7 +18,7 @@ MIN_TARGETS = 5  # patterns over fewer have no stable correlation distance
 def compare_images(job: Job) -> None:
     """Compare the geometry of regions, or of moments, with that of every layer of every model."""
     settings = job.options("compare_images", CompareImagesSettings)
-    responses = job.load("responses", Responses)
+    responses = job.load("responses", Responses, stored=True)
     splits = job.load("splits", pd.DataFrame)
     shown = responses
     if not splits["trial_id"].duplicated().any():  # else runs are left out in turn, and all are compared

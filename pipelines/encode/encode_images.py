@@ -50,11 +50,12 @@ def encode_images(job: Job) -> None:
     training = {name: options.pop(name) for name in OF_THE_STAGE if name in options}
     encoder = kind(**options, **({"seed": job.seed} if kind is encoding.BandedRidge else {}))
     job.provenance.device = str(pick_device(encoder.device))
-    responses = job.load("responses", Responses)
+    responses = job.load("responses", Responses, stored=True)
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
-    layers = job.load("features", Layers)
+    layers = job.load("features", Layers, stored=True)
     splits = job.load("splits", pd.DataFrame)
     ((train, test),) = folds_of(splits, responses.trials)
+    responses, train, test = encoding.average_split(responses, train, test)
     subject = encoding.ImageSubject(
         responses=responses,
         ceiling=ceiling,
@@ -90,10 +91,10 @@ def encode_images(job: Job) -> None:
     else:
         fits = _linear_fits(subject, layers, encoder, job)
     about = {"split": splits["name"].iloc[0], "alphas": list(getattr(encoder, "alphas", ()))}
-    results = _save_scores(fits, subject, about, job)
+    results, profile = _save_scores(fits, subject, about, job)
     _save_layers(results, subject, job)
     _save_parts(results, subject, encoder, list(layers), job)
-    _save_beside(results, subject, side, few, quality, job)
+    _save_beside(profile, subject, side, few, quality, job)
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -132,16 +133,20 @@ def _few_images(
 
 def _save_scores(
     fits: Fits, subject: encoding.ImageSubject, about: dict[str, Any], job: Job
-) -> dict[str, encoding.HeldOut]:
-    """Fit, save the scores by target, their nulls and clusters, and return the evaluations by layer."""
+) -> tuple[dict[str, encoding.HeldOut], pd.DataFrame]:
+    """Fit, save the scores by target, means by group, nulls and clusters; return the evaluations by layer, and means.
+
+    Of the encoders nothing is kept: their weights would fill the memory, layer by layer.
+    """
     results: dict[str, encoding.HeldOut] = {}
-    scores, clusters = [], []
+    scores, profile, clusters = [], [], []
     for name, found in fits:
         table = encoding.score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE])
         scores.append(table.assign(split=about["split"], layer=name))
         if subject.responses.times is not None:
             clusters.append(encoding.score_clusters(found, subject.responses).assign(layer=name))
-        results[name] = replace(found, refitted=None)
+        profile.append(subject.table({name: found}))
+        results[name] = replace(found, encoder=None, refitted=None)
     responses, images = subject.responses, {}
     if responses.times is None:
         images = brain_maps(
@@ -159,14 +164,15 @@ def _save_scores(
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
     job.save("null", encoding.null_table(results), of=of)
     job.save("clusters", pd.concat(clusters or [_empty()], ignore_index=True))
-    return results
+    means = pd.concat(profile, ignore_index=True)
+    job.save("profile", means, groups="regions" if responses.times is None else "times in s")
+    return results, means
 
 
 def _save_layers(results: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, job: Job) -> None:
-    """Save what compares layers: means by group, the best layer or latencies, draws, and halves of the test images."""
+    """Save what compares layers: the best layer or latencies, draws, and halves of the test images."""
     responses, joint = subject.responses, ALL_LAYERS in results
     voxels = responses.times is None
-    job.save("profile", subject.table(results), groups="regions" if voxels else "times in s")
     decisions = (
         encoding.preference_table(results)
         if responses.times is None
@@ -207,7 +213,7 @@ def _save_parts(
 
 
 def _save_beside(
-    results: dict[str, encoding.HeldOut],
+    profile: pd.DataFrame,
     subject: encoding.ImageSubject,
     side: encoding.TokenFindings,
     few: encoding.FewImages | None,
@@ -218,7 +224,8 @@ def _save_beside(
     job.save("baselines", pd.concat(side.tables or [_empty()], ignore_index=True), dictionaries=quality)
     ensemble = _empty()
     if side.ensemble is not None:  # the rows of single layers stand beside it
-        ensemble = subject.table({encoding.ENSEMBLE: side.ensemble} | results).merge(side.weights, how="left")
+        both = pd.concat([subject.table({encoding.ENSEMBLE: side.ensemble}), profile], ignore_index=True)
+        ensemble = both.merge(side.weights, how="left")
     job.save("ensemble", ensemble, weights="mean over the targets of a group; layers sum to 1")
     job.save("fields", Arrays(side.fields), layers=side.layers, stimuli=side.stimuli)
     curve, contexts = (_empty(), {}) if few is None else (pd.concat(few.curves, ignore_index=True), few.contexts)

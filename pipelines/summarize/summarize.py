@@ -63,10 +63,7 @@ def _test_share(splits: pd.DataFrame, name: str, size: int) -> float:
 
 
 def _decoding(responses: Responses, splits: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return the accuracy of a linear classifier of the stimuli in every fold of the splits that leave runs out.
-
-    Nothing where there are more stimuli than a classifier is of use for, or a run has one that no other run has.
-    """
+    """Score a linear classifier in every fold that leaves runs out; none of more stimuli than it is of use for."""
     stimuli = responses.trials["stimulus_id"].to_numpy()
     values = responses.values.reshape(len(stimuli), -1)
     tables = [pd.DataFrame({"split": [], "fold": [], "accuracy": [], "chance": []})]

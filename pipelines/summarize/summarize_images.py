@@ -51,7 +51,7 @@ def summarize_images(job: Job) -> None:
     contest, winners = _contest(families, tables, kept, ceiling, confidence, job.provenance)
     job.save("contest", contest, families=families, confidence=confidence)
     job.save("winners", winners, q="over the reliable targets; p times the number of families")
-    responses = job.load("responses", Responses)
+    responses = job.load("responses", Responses, stored=True)
     recovery = pd.DataFrame({"what": np.empty(0, dtype=str)})
     if job.has("truth"):
         job.provenance.read("truth", job.path("truth"))

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from brainalign.encoding import (
     shuffled_regions,
     target_groups,
 )
-from brainalign.encoding.scoring import average_repeats
+from brainalign.encoding.scoring import average_repeats, average_split
 from brainalign.simulation import linear_world
 from brainalign.statistics import (
     RELIABLE,
@@ -330,6 +331,35 @@ def test_averages_of_counts_are_not_rounded() -> None:
     assert found.values.ravel().tolist() == [1.5, 0.5]
     assert average_repeats(np.array([[3], [4]], dtype=np.int16), np.array(list("ab"))).values.dtype == np.float32
     refused("give one stimulus id per trial", average_repeats, np.zeros((3, 1)), np.array(["a", "b"]))
+
+
+@pytest.mark.parametrize("repeats", [3, np.resize([1, 2, 3], N_TRAIN + N_TEST)])
+def test_trials_averaged_before_are_fitted_as_those_averaged_here(
+    repeats: int | np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainalign.encoding.scoring.held_out.BLOCK_BYTES", 1000)  # several blocks
+    given = study(np.full(5, 0.4), repeats=repeats)
+    ids, n = given["stimulus_ids"], len(given["Y"])
+    order = np.random.default_rng(1).permutation(n)
+    trials = pd.DataFrame({"trial_id": np.arange(n), "stimulus_id": ids[order], "session": "", "run": "", "repeat": 1})
+    targets = pd.DataFrame({"target_id": np.arange(5), "kind": "voxel", "hemi": "", "roi": [[]] * 5})
+    single = Responses(given["Y"][order], trials.assign(onset_s=0.0), targets, "z")
+    train, test = (np.flatnonzero(np.isin(order, given[side])) for side in ("train", "test"))
+    averaged, *sides = average_split(single, train, test)
+    means = pd.DataFrame(single.values).groupby(trials["stimulus_id"]).mean()
+    found = averaged.trials["stimulus_id"].to_numpy()
+    np.testing.assert_allclose(averaged.values[sides[1]], means.loc[found[sides[1]]])
+    shown = trials["stimulus_id"].value_counts()
+    np.testing.assert_array_equal(averaged.trials["repeat"][sides[1]], shown[found[sides[1]]])
+    if np.isscalar(repeats):
+        np.testing.assert_allclose(averaged.values[sides[0]], means.loc[found[sides[0]]])
+    X, rows = given["X"][order], pd.Index(trials["stimulus_id"])
+    fit = partial(evaluate_held_out, Ridge((2.0, 20.0), dtype="float64"), n_permutations=20)
+    whole = fit(X, single.values, train, test, ids[order])
+    less = fit(X[[rows.get_indexer_for([name])[0] for name in found]], averaged.values, *sides, found)
+    assert less.test_ids.tolist() == whole.test_ids.tolist()
+    for name in ("r", "p", "predicted"):
+        np.testing.assert_allclose(getattr(less, name), getattr(whole, name))
 
 
 TRAIN, TEST = np.arange(60), np.arange(60, 100)

@@ -56,7 +56,11 @@ def test_every_figure_function_is_held_against_its_table() -> None:
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
             of = getattr(value, "__annotations__", {}).get("return")
-            if getattr(of, "__name__", of) == "Figure" and value.__module__ == module.__name__ and not name.startswith("_"):
+            if (
+                getattr(of, "__name__", of) == "Figure"
+                and value.__module__ == module.__name__
+                and not name.startswith("_")
+            ):
                 public.add(f"{info.name.rpartition('.')[2]}.{name}")
     assert len(public) > 80
     called = set()

@@ -88,10 +88,7 @@ def _fmri(descriptor: Study) -> FmriOptions:
 
 
 def _problems(descriptor: Study, subject: str, kept: list[formats.Fingerprint]) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound.
-
-    What is kept of volumes that can be read is appended to `kept`.
-    """
+    """Yield (field, what is wrong) of one subject; volumes that can be read are appended to `kept`."""
     paths = {}
     for field in _FIELDS:
         try:

@@ -176,6 +176,7 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
             found.problems.append(_problem(descriptor, error, where))
             continue
         rows.append({"subject": subject} | _size(responses))
+        prints[subject] = formats.of_responses(responses)  # before values are z-scored in their place
         found.problems += _of_values(descriptor, where, responses)
         found.problems += space_problems(where, descriptor.space_of(subject), responses.targets)
         sizes = roi_sizes(responses.targets)
@@ -184,7 +185,6 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
             rows_of = sizes["roi"].unique().tolist()
             table = table.loc[rows_of].reset_index().rename(columns={"": "targets"})
             found.tables[f"targets in ROIs of {where}"] = table
-        prints[subject] = formats.of_responses(responses)
         if stimuli is not None:
             problems, card = _of_trials(descriptor, subject, responses, stimuli, images, test, prints[subject])
             found.problems += problems

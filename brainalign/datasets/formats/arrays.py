@@ -89,7 +89,7 @@ def read_array(
                 f"{('row', 'target')[axis]}, in the same order{turned}"
             )
     if times_s is None:
-        responses = Responses(numbers.astype(np.float32), table, places, units)
+        responses = Responses(numbers.astype(np.float32, copy=False), table, places, units)
         return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
     times = _times(times_s, numbers.shape[2], values)
     floats = np.asarray(numbers, dtype=np.float64)

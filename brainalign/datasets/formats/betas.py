@@ -23,6 +23,7 @@ from brainalign.io import load_image_file, read_text_table
 Paths = Path | Sequence[Path]
 Regions = dict[str, NDArray[np.bool_]]
 CIFTI = (".dscalar.nii", ".dtseries.nii")
+BLOCK_BYTES = 2**27  # of responses that are looked at together
 
 
 def read_betas(
@@ -119,7 +120,10 @@ def _listed(paths: Mapping[str, Paths] | Paths) -> list[Path]:
 
 
 def finish_responses(responses: Responses, *, standardize: str, bad_targets: str) -> Responses:
-    """Report or drop bad targets, refuse empty regions, z-score within sessions; see `read_betas`."""
+    """Report or drop bad targets, refuse empty regions, z-score within sessions; see `read_betas`.
+
+    The values are the reader's own, and are overwritten.
+    """
     check_choice("bad_targets", bad_targets, ("raise", "drop", "keep"))
     trials, targets = responses.trials, responses.targets
     sizes = trials.groupby("session", sort=False).size()
@@ -130,7 +134,8 @@ def finish_responses(responses: Responses, *, standardize: str, bad_targets: str
         )
     # Without z-scoring, and in sessions of one trial, only what never varies is constant.
     groups = trials["session"].to_numpy() if standardize == "session" else np.zeros(len(trials))
-    broken, flat = bad_voxels(responses.values.T, groups)
+    blocks = np.array_split(responses.values, max(1, responses.values.nbytes // BLOCK_BYTES), axis=1)
+    broken, flat = map(np.concatenate, zip(*(bad_voxels(block.T, groups) for block in blocks), strict=True))
     bad = broken | flat
     if bad_targets == "raise" and bad.any():
         raise BrainalignError(
@@ -148,7 +153,7 @@ def finish_responses(responses: Responses, *, standardize: str, bad_targets: str
             raise BrainalignError(f"every target of ROI {listed(lost)} holds NaN or is constant; check the maps")
     responses.targets.attrs["n_dropped"] = int(bad.sum()) if bad_targets == "drop" else 0
     if standardize == "session":
-        return replace(responses.zscore(within="session"), units="z (within session)")
+        return replace(responses.zscore(within="session", copy=False), units="z (within session)")
     return responses
 
 

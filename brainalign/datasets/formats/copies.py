@@ -193,11 +193,7 @@ def _spread_within(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDA
 
 
 def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the spread of each column, in which one huge artefact does not count; NaN and infinity are left out.
-
-    It is the interquartile range / 1.349, as of a normal distribution; the standard deviation where the former is
-    nothing but rounding, as where most trials are silent.
-    """
+    """Compute each column's spread robustly: interquartile range / 1.349, or the sd where that is only rounding."""
     rows = np.asarray(values, dtype=np.float64)
     known = np.isfinite(rows)
     n = known.sum(axis=0)

@@ -87,10 +87,7 @@ def _fsaverage(hemi: str, n_vertices: int) -> Mesh:
 
 
 def _coarser(faces: NDArray[np.intp], n_vertices: int) -> NDArray[np.intp]:
-    """Return the faces of the icosahedral mesh that was divided into these.
-
-    Each new vertex stands between two old ones; each old face holds one small face of new vertices alone.
-    """
+    """Find the faces of the icosahedral mesh that was divided into these; new vertices stand between two old ones."""
     ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     ends = np.concatenate([ends, ends[:, ::-1]])
     of_new = ends[(ends[:, 0] >= n_vertices) & (ends[:, 1] < n_vertices)]

@@ -135,14 +135,6 @@ def area_maps_table(means: pd.DataFrame, parcels: Parcels) -> pd.DataFrame:
         From `parcel_means`.
     parcels : Parcels
         The same. A prefix "L_" or "R_" of a parcel's name is taken off: the area is called V1 in both hemispheres.
-
-    Examples
-    --------
-    >>> labels = np.array([0, 1])
-    >>> parcels = Parcels(labels, ["L_V1", "R_V1"], np.array(["L", "R"]), np.array([[-9.0, 0, 0], [9, 0, 0]]))
-    >>> means = pd.DataFrame({"thickness": [2.0, 2.2]}, index=["L_V1", "R_V1"])
-    >>> area_maps_table(means, parcels)["area"].tolist()
-    ['V1', 'V1']
     """
     hemi: NDArray[Any] = np.asarray(parcels.hemi, dtype=str)
     areas = [name.removeprefix(f"{side}_") for name, side in zip(parcels.names, hemi, strict=True)]

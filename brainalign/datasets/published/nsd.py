@@ -92,10 +92,7 @@ class NsdSubject:
 
 
 def _read_voxels(path: Path, ijk: NDArray[np.int64], out: NDArray[np.int16]) -> None:
-    """Fill `out` (n_trials, n_voxels) from a file, in pieces that no chunk of it is read twice for.
-
-    MATLAB wrote (x, y, z, trial), which HDF5 reverses.
-    """
+    """Fill `out` (n_trials, n_voxels) from a file whose axes HDF5 reverses, reading no chunk of it twice."""
     x, y, z = ijk.T
     low, high = ijk.min(axis=0), ijk.max(axis=0)
     rows, columns = slice(int(low[1]), int(high[1]) + 1), slice(int(low[0]), int(high[0]) + 1)

@@ -58,10 +58,7 @@ def _distance(a: str, b: str, most: int) -> int:
 
 
 def _possible(text: NDArray[np.int32], others: NDArray[np.int32], similarity: float) -> NDArray[np.intp]:
-    """Select the texts that may be so similar, by their counts of characters.
-
-    An edit changes the count of a character by one at most in either direction.
-    """
+    """Select texts that may be so similar: an edit changes a character's count by one at most in either direction."""
     most = (1 - similarity) * np.maximum(text.sum(), others.sum(axis=1)) + MARGIN
     near: NDArray[np.intp] = np.flatnonzero(np.abs(others.sum(axis=1) - text.sum()) < most)
     changes = others[near] - text

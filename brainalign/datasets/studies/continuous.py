@@ -290,10 +290,7 @@ def _array_targets(study: Study, files: RunFiles) -> pd.DataFrame:
 def _read_run(
     study: Study, files: RunFiles, run: str, part: Path | dict[str, Path], targets: pd.DataFrame | None
 ) -> tuple[list[Values], pd.DataFrame]:
-    """Return what a file (or one of each hemisphere) holds, (n_rows, n_targets): one array per presentation.
-
-    `targets` are those of the files before.
-    """
+    """Read a file (or one per hemisphere) as (n_rows, n_targets), an array per presentation; `targets` as before."""
     place = study.placed(part)
     if files.kind == "arrays":
         assert targets is not None

@@ -304,10 +304,7 @@ class SharedSpace:
         return torch.from_numpy(scale.apply(values, subjects)).to(device), layers.to(device)
 
     def _trained(self, data: Mapping[str, _TrainingData], validate: Callable[[], float] | None) -> dict[str, History]:
-        """Train the network, one modality per batch, jointly or encoders one by one and then, frozen, the mixture.
-
-        Only the last phase is validated; what is not has one cycle of at most `CYCLE` batches in place of a plateau.
-        """
+        """Train the network, jointly or encoders alone and then the mixture; the last phase alone is validated."""
         network = self.network_
 
         def run(modules: list[nn.Module], forward: Forward, parts: Mapping[str, _TrainingData], check: Any) -> History:

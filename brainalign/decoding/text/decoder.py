@@ -440,10 +440,7 @@ class _Feed:
 def _fit_ridge(
     network: _TextNetwork, known: training.Known, trials: training.Trials, seed: int
 ) -> NDArray[np.float32] | None:
-    """Fit the ridge of every subject, and return what folds predict of training trials, or None without ridge.
-
-    The folds choose the penalty, which the network keeps.
-    """
+    """Fit every subject's ridge; predict training trials by the folds that chose the penalty, None without ridge."""
     if network.ridge is None:
         return None
     feed = _Feed(network, known, trials.signals, trials.meta)

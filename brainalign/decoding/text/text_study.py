@@ -273,11 +273,7 @@ def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int,
 def _text_scores(
     fit: TextFit, decoded: list[str], trained: list[str], study: TextStudy, n: int, seed: int
 ) -> pd.DataFrame:
-    """Return scores of decoded sentences, and of what needs no brain.
-
-    That is the sentence most often decoded in training, whatever was read; and with a language model the likeliest
-    words given the true ones before them, from EEG and from noise, which shows how little EEG has to do with them.
-    """
+    """Score decoded sentences beside what needs no brain: a constant sentence, a language model's likeliest words."""
     meta = study.test.meta
     said = {"decoded": decoded, "constant": [constant_sentence(trained)] * len(decoded)}
     if fit.teacher_forced is not None:

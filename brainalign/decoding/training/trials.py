@@ -163,11 +163,7 @@ def _twins_by_vector(stimuli: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def _same(values: Values) -> NDArray[np.intp]:
-    """Return equal numbers for rows that are the same but for rounding.
-
-    Rows are parted where their projections on a line are. Different rows may be close on one line, not on all; a grid
-    to round to would part what lies at its edges.
-    """
+    """Number rows alike that differ by rounding: by projections on lines, as a grid parts what lies at its edges."""
     lines = np.random.default_rng(0).normal(size=(values.shape[1], N_LINES)).astype(np.float32)
     limit = ROUNDING * np.linalg.norm(values, axis=1)
     groups = np.zeros(len(values), dtype=np.intp)

@@ -177,7 +177,7 @@ class TokenEncoder(_Fitted, regression.MeanScore, BaseEstimator):  # type: ignor
             return encoder
 
     def _state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Return what is fitted besides the network's parameters: tensors, and what JSON can hold."""
+        """List the fitted values besides the network's parameters: tensors, and what JSON can hold."""
         raise NotImplementedError(f"{type(self).__name__} keeps nothing")
 
     def _restore(self, tensors: dict[str, torch.Tensor], content: dict[str, Any]) -> None:

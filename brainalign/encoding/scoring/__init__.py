@@ -18,7 +18,7 @@ from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
 from brainalign.encoding.scoring.crossval import row_space as row_space
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
 from brainalign.encoding.scoring.held_out import average_repeats as average_repeats
-from brainalign.encoding.scoring.held_out import evaluate_held_out
+from brainalign.encoding.scoring.held_out import average_split, evaluate_held_out
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
 from brainalign.encoding.scoring.held_out_tables import (
     METRICS,
@@ -55,6 +55,7 @@ __all__ = [
     "RegionEncoder",
     "RunFit",
     "SplitScores",
+    "average_split",
     "band_table",
     "best_layers",
     "choose_regions",

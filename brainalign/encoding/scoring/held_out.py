@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,12 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.arrays import Rows, Values
+from brainalign.arrays import Responses, Rows, Values
 from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
 from brainalign.encoding.scoring.crossval import Encoder
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
 from brainalign.regression import BandedEncoder, partition
 from brainalign.study import check_test_stimuli
+
+BLOCK_BYTES = 2**27  # of float64 that are averaged at once
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def evaluate_held_out(
         check_rows("semantics", len(semantics), "Y", len(Y), "give one row per trial")
     arrays = Xs if semantics is None else [*Xs, np.asarray(semantics)]
     check_folds([(train, test)], len(Y))
-    train, test = np.arange(len(Y))[train], np.arange(len(Y))[test]
+    train, test = (_side(np.arange(len(Y))[side]) for side in (train, test))
     ids = np.asarray(stimulus_ids)
     _check_split(ids[train], ids[test])
     flat = Y.reshape(len(Y), -1)
@@ -151,6 +153,12 @@ def evaluate_held_out(
         seed=seed,
         n_train=len(np.unique(ids[train])),
     )
+
+
+def _side(rows: Rows) -> Any:
+    """Return rows that follow one another as a slice, so that what they select is not copied."""
+    first = int(rows[0]) if len(rows) else 0
+    return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows
 
 
 def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
@@ -249,16 +257,60 @@ def average_repeats(values: Values, stimulus_ids: NDArray[Any]) -> Averages:
            [5.]])
     """
     check_rows("stimulus_ids", len(stimulus_ids), "values", len(values), "give one stimulus id per trial")
-    codes, _ = pd.factorize(np.asarray(stimulus_ids))
-    counts = np.bincount(codes)
-    first = np.unique(codes, return_index=True)[1]
-    ids = np.asarray(stimulus_ids)[first]
+    ids = np.asarray(stimulus_ids)
+    first, counts, codes = _repeats(ids)
     dtype = np.result_type(values.dtype, np.float32)
-    if len(ids) == len(codes):
+    if len(first) == len(ids):
         return Averages(ids, values.astype(dtype, copy=False), counts, first)
-    sums = np.zeros((len(ids), values.shape[1]))
-    nth = pd.Series(codes).groupby(codes).cumcount().to_numpy()
-    for repeat in range(counts.max()):  # at most one trial of every stimulus: plain indexing adds, and is fast
-        rows = nth == repeat
-        sums[codes[rows]] += values[rows]
-    return Averages(ids, (sums / counts[:, None]).astype(dtype), counts, first)
+    averages = np.empty((len(first), values.shape[1]), dtype=dtype)
+    _average(values, np.arange(len(ids)), codes, averages)
+    return Averages(ids[first], averages, counts, first)
+
+
+def average_split(responses: Responses, train: Rows, test: Rows) -> tuple[Responses, Rows, Rows]:
+    """Average trials as `evaluate_held_out` does, once for all the fits to them.
+
+    Parameters
+    ----------
+    responses : Responses (n_trials, n_targets[, n_times])
+        May lie on disk (`load(..., stored=True)`): one block of stimuli is read at a time.
+    train, test : arrays of trial numbers
+
+    Returns
+    -------
+    responses : Responses
+        Training rows, then a row per test stimulus. Where all training stimuli have as many repeats, a row is a
+        stimulus, else it is a trial. `repeat` counts the trials behind each row.
+    train, test : arrays of row numbers
+    """
+    ids = responses.trials["stimulus_id"].to_numpy()
+    sides = [(rows, *_repeats(ids[rows])) for rows in (train, test)]
+    if np.ptp(sides[0][2]):  # numbers of repeats differ: trials stay
+        n = len(train)
+        sides[0] = (train, np.arange(n), np.ones(n, dtype=np.intp), np.arange(n))
+    sizes = [len(counts) for _, _, counts, _ in sides]
+    dtype = np.result_type(responses.values.dtype, np.float32)
+    values = np.empty((sum(sizes), *responses.values.shape[1:]), dtype=dtype)
+    for (rows, _, _, codes), averages in zip(sides, np.split(values, sizes[:1]), strict=True):
+        _average(responses.values, rows, codes, averages)
+    tables = [responses.trials.iloc[rows[first]].assign(repeat=counts) for rows, first, counts, _ in sides]
+    averaged = replace(responses, values=values, trials=pd.concat(tables, ignore_index=True))
+    return averaged, np.arange(sizes[0]), np.arange(sizes[0], sum(sizes))
+
+
+def _repeats(ids: NDArray[Any]) -> tuple[Rows, Rows, Rows]:
+    """Return the first row of every id, in order of appearance, its number of rows, and the number of each row's id."""
+    codes, _ = pd.factorize(ids)
+    return np.unique(codes, return_index=True)[1], np.bincount(codes), codes
+
+
+def _average(values: Values, rows: Rows, codes: Rows, averages: Values) -> None:
+    """Average the rows of every code, a block of codes in memory at a time."""
+    order, counts = rows[np.argsort(codes, kind="stable")], np.bincount(codes)
+    starts = np.cumsum(counts) - counts
+    at_once = max(1, int(BLOCK_BYTES // (8 * counts.max(initial=1) * averages[:1].size)))
+    for first in range(0, len(counts), at_once):
+        block = slice(first, first + at_once)
+        begin, some = starts[first], counts[block]
+        sums = np.add.reduceat(values[order[begin : begin + some.sum()]].astype(np.float64), starts[block] - begin)
+        averages[block] = sums / some.reshape(-1, *[1] * (averages.ndim - 1))

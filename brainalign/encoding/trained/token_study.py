@@ -134,10 +134,7 @@ def _leading_channels(tokens: Values, train: NDArray[np.intp]) -> Values:
 
 
 def _interactions(layer: TokenLayer) -> dict[str, Contender]:
-    """Return ridge on tokens, and on tokens times each semantic value; nothing where there are no semantics.
-
-    Where that is too wide, semantics are replaced by their leading components, and tokens by a random projection.
-    """
+    """Fit ridge to tokens and to tokens times semantic values, reduced where too wide; nothing without semantics."""
     if layer.semantics is None:
         return {}
     from sklearn.decomposition import PCA

@@ -118,11 +118,7 @@ def _trained() -> EfficientNetLite0:
 
 
 def _random(seed: int) -> EfficientNetLite0:
-    """Return a network at its initialisation: He-normal filters, batch norm that has seen noise images.
-
-    With mean 0 and variance 1 for statistics the activations would shrink or saturate from block to block, and a
-    control that fails for its scale says nothing about training.
-    """
+    """Initialise a network, batch norm on noise images: a control must not fail because its activations shrink."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = EfficientNetLite0()

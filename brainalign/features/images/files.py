@@ -40,11 +40,6 @@ class Preprocessing:
         With antialiasing, as Pillow does it.
     scale : float
         The image in [0, 1] is multiplied by it before `mean` and `std` apply.
-
-    Examples
-    --------
-    >>> Preprocessing(resize=256, crop=(224, 224))(torch.rand(2, 3, 300, 400)).shape
-    torch.Size([2, 3, 224, 224])
     """
 
     resize: int | tuple[int, int] | None = None

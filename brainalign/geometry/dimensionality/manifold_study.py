@@ -153,10 +153,7 @@ def _table(value: dict[str, float], null: list[dict[str, float]], notes: dict[st
 
 
 def _measured(X: Values, codes: NDArray[np.intp], regressor: Regressor, n_probes: int, seed: int) -> dict[str, float]:
-    """Return every measure; halves of each category by their place among the (randomly ordered) stimuli.
-
-    Categories take turns in both halves: inner folds of a regression hold all of them.
-    """
+    """Compute every measure; halves of each category by place, so that inner folds hold all categories."""
     capacity = manifold_capacity(X, codes, n_probes, seed)
     found = {
         "capacity": capacity.mean_capacity,

@@ -283,10 +283,7 @@ def _nc2(about: Values) -> tuple[float, float, float, float]:
 def _nearest(
     Z: Values, own: NDArray[Any], means: Values, residual: Values, noise: Values, own_noise: Values
 ) -> NDArray[np.intp]:
-    """Return the class with the nearest mean, that of the stimulus' own class at the distance of `residual`.
-
-    Squared distances lose the `noise` of the mean of each class, and `own_noise` where it is the stimulus' own.
-    """
+    """Find the class with the nearest mean; squared distances lose the `noise` of the mean of each class."""
     squared = np.sum(Z**2, axis=1)[:, None] + np.sum(means**2, axis=1) - noise - 2 * Z @ means.T
     squared[np.arange(len(Z)), own] = np.sum(residual**2, axis=1) - own_noise[own]
     return np.asarray(squared.argmin(axis=1))

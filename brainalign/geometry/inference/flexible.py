@@ -45,11 +45,7 @@ class _Training:
 
 
 class _CrossValidation:
-    """Scores and ceilings of models on held-out subjects and stimuli, for draws of both.
-
-    The stack holds subjects, then the RDMs of all models in turn, for the comparison that weights are fitted by;
-    models are scored by `kind`, in folds of subjects and of stimuli.
-    """
+    """Scores and ceilings on held-out subjects and stimuli; the stack holds subjects, then the RDMs of all models."""
 
     def __init__(
         self,
@@ -219,10 +215,7 @@ def _select(training: _Training) -> Values:
 
 
 def _interpolate(training: _Training) -> Values:
-    """Return w and 1 - w of two RDMs that follow each other, at the best comparison there is between any two.
-
-    The comparison is the cosine between the mixture and the direction A^-1 b, so its maximum is there or at an end.
-    """
+    """Compute w and 1 − w of the best mixture of two RDMs that follow each other: at the cosine's maximum or an end."""
     norms = np.sqrt(np.maximum(np.einsum("dkk->dk", training.among), 0))
     b = training.fits * norms  # products with the mean of the subjects' RDMs of unit norm
     weights, best = _select(training), np.nan_to_num(training.fits, nan=-np.inf).max(axis=1)

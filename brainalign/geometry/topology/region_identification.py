@@ -92,10 +92,7 @@ def _name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | No
 
 
 def _credit_and_margin(products: Values, squared: Values, others: NDArray[np.bool_]) -> tuple[Values, Values]:
-    """Return credit (1, or a share of a tie) and margin of every region, (n_cells, n_subjects, n_regions).
-
-    From products of each region with the sum of each candidate, squared norms of these sums, and which exist.
-    """
+    """Compute credit (1, or a share of a tie) and margin of every region, (n_cells, n_subjects, n_regions)."""
     norm = np.sqrt(np.maximum(squared, 0))
     r = products * np.where(norm > TIE, 1 / np.maximum(norm, TIE), 0)[:, :, None]
     if not others.all():

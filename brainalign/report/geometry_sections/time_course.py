@@ -122,10 +122,7 @@ def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Itera
 def _heads(
     targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str, label: str
 ) -> Iterator[kit.Panel]:
-    """Yield maps of the head at some times, or of electrodes in the brain at the best of them.
-
-    Nothing where places are not known.
-    """
+    """Yield maps of the head at some times, or of electrodes at the best of them; nothing without their places."""
     if not len(times):
         return
     if kit.lie_on_the_head(targets):

@@ -304,10 +304,7 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Return the Content-Security-Policy of a page: what it holds itself, and of code these scripts alone.
-
-    Whatever of the data should ever get past the escaping can neither run nor fetch nor send anything.
-    """
+    """Write a Content-Security-Policy: whatever gets past the escaping can neither run nor fetch nor send anything."""
     rules = [
         "default-src 'none'",
         "img-src data:",

@@ -233,10 +233,7 @@ def maps_in_mni(
 
 
 def _projected(image: Nifti1Image) -> NDArray[np.float64]:
-    """Return a volume in MNI on the vertices of fsaverage5 (2, n_vertices), NaN where less than half is known.
-
-    Voxels without a value would count as 0: what is projected is divided by what a map of ones would give.
-    """
+    """Project a volume in MNI to fsaverage5 (2, n_vertices), divided by a map of ones; NaN where half is unknown."""
     import nibabel
     from nilearn.datasets import load_fsaverage
     from nilearn.surface import vol_to_surf

@@ -85,10 +85,7 @@ def _panel(
     label: str = "",
     **values: object,
 ) -> kit.Panel:
-    """Return a panel with its caption filled in: by these values, and by what was recorded and shown.
-
-    `vector` is for figures of few marks; `label` tells panels of one kind apart.
-    """
+    """Make a panel, its caption filled in by these values and by the study; `label` tells panels of one kind apart."""
     nouns = asdict(material.nouns)
     caption = kit.CAPTIONS[name].format(**nouns, Targets=nouns["targets"].capitalize(), **values)
     return kit.Panel(f"{name}-{label}" if label else name, title, " ".join(caption.split()), figure, numbers, vector)

@@ -92,12 +92,6 @@ def abstraction_world(
     ------
     BrainalignError
         If there are more basic categories of one than superordinate ones, or features cannot hold all dimensions.
-
-    Examples
-    --------
-    >>> world = abstraction_world(4, 3, 2)
-    >>> world.features.shape, world.similarities.shape
-    ((24, 40), (24, 24))
     """
     n_dimensions = 2 * SUPERORDINATE_DIMENSIONS + 2 * DIMENSIONS
     if n_basic > n_superordinate or min(n_features, n_other_features) < n_dimensions:
@@ -187,12 +181,6 @@ def concept_world(
     ------
     BrainalignError
         If there are not so many triplets.
-
-    Examples
-    --------
-    >>> world = concept_world(20, 3, 500, n_repeated=10, n_people=4)
-    >>> world.embedding.shape, world.triplets.shape, world.repeats.shape
-    ((20, 3), (500, 3), (40, 3))
     """
     possible = n_objects * (n_objects - 1) * (n_objects - 2) // 6
     if n_triplets + n_repeated > possible:

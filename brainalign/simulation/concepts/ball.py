@@ -73,12 +73,6 @@ def occluded_ball(
     ------
     BrainalignError
         If the curtain would not come down before the end.
-
-    Examples
-    --------
-    >>> world = occluded_ball(10, 20, 6, 2, n_videos=5)
-    >>> world.neural.shape, world.visible[:, 8].all(), world.visible[:, 12].any()
-    ((10, 20, 6, 2), np.True_, np.False_)
     """
     if n_times < 16:
         raise BrainalignError(f"the ball is hidden after up to 12 frames; give n_times of 16 or more, got {n_times}")

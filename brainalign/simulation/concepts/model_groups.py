@@ -70,12 +70,6 @@ def family_world(
     ceiling : float
         Share of signal in the variance of the averages.
     seed : int
-
-    Examples
-    --------
-    >>> world = family_world(100, 5)
-    >>> world.winners["only language"], world.winners["all"]
-    ('language', '')
     """
     rng = np.random.default_rng([seed, 0xFA])
     shared = rng.normal(size=(n_images, N_FEATURES))
@@ -149,12 +143,6 @@ def sparse_mixtures(
     ------
     BrainalignError
         If a row is to hold more atoms than there are.
-
-    Examples
-    --------
-    >>> world = sparse_mixtures(10, 8, 12, 2)
-    >>> world.features.shape, int((world.codes[0] > 0).sum())
-    ((10, 8), 2)
     """
     if not 0 < n_active <= n_atoms:
         raise BrainalignError(f"a row cannot hold {n_active} of {n_atoms} atoms; choose between 1 and {n_atoms}")

@@ -29,11 +29,6 @@ def region_patterns(
     n_subjects, n_regions, n_stimuli, seed : int
     signal : float
         0 leaves no region anything of its own.
-
-    Examples
-    --------
-    >>> region_patterns("outliers", 3, 2, 10).shape
-    (3, 2, 10, 60)
     """
     check_choice("regime", regime, REGION_REGIMES)
     rng = np.random.default_rng(seed)
@@ -59,11 +54,6 @@ def dependent_pair(relation: str, n: int, rng: np.random.Generator) -> tuple[Val
         "checkerboard" of four columns and two fields in each.
     n : int
     rng : Generator
-
-    Examples
-    --------
-    >>> dependent_pair("circle", 50, np.random.default_rng(0))[0].shape
-    (50,)
     """
     check_choice("relation", relation, RELATIONS)
     return RELATIONS[relation](rng.random(n), rng)

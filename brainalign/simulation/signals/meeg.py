@@ -118,10 +118,7 @@ def sensor_info(kind: str, sensors: Literal["all", "mag"] = "all") -> mne.Info:
 
 
 def _dipoles(places: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return positions inside the brain near `places`, from the centre of the head, and tangential directions.
-
-    Radial dipoles are silent in MEG.
-    """
+    """Draw positions in the brain near `places`, and tangential directions: radial dipoles are silent in MEG."""
     positions = places + rng.normal(0, SPREAD_M, places.shape)
     radius = np.linalg.norm(positions, axis=1, keepdims=True)
     outward = positions / radius

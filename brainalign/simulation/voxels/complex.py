@@ -80,12 +80,6 @@ def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, se
     ----------
     Adelson EH, Bergen JR (1985). Spatiotemporal energy models for the perception of motion. J Opt Soc Am A 2:284.
     doi:10.1364/JOSAA.2.000284
-
-    Examples
-    --------
-    >>> world = complex_cells(20, 10)
-    >>> world.tokens.shape, world.features.shape
-    ((30, 256, 1), (30, 64, 6))
     """
     if min(n_train, n_test) < 2 or n_voxels < 1:
         raise BrainalignError(

@@ -287,10 +287,7 @@ RIDGE = 1e-2  # penalty, as a share of the mean eigenvalue of the other layers' 
 
 
 def _standardize(values: NDArray[np.floating], n_channels: int) -> Floats:
-    """Centre every feature and scale every channel, alike at all its places.
-
-    Scaled place by place, a pixel that one scene in a hundred reaches would weigh as much as the centre.
-    """
+    """Centre features, scale channels alike at all places: pixels few scenes reach must not weigh as the centre."""
     centred = (values - values.mean(axis=0, dtype=np.float64)).reshape(len(values), -1, n_channels)
     spread = np.sqrt((centred**2).mean(axis=(0, 1)))
     return np.asarray(centred / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).reshape(len(values), -1)

@@ -132,13 +132,6 @@ def voxel_prior_world(n_features: int = 16, n_latents: int = 3, seed: int = 0) -
     ------
     BrainalignError
         If there are fewer features than latents.
-
-    Examples
-    --------
-    >>> world = voxel_prior_world()
-    >>> rng = np.random.default_rng(0)
-    >>> world.images(10, rng).shape, world.weights(5, rng).shape
-    ((10, 16), (17, 5))
     """
     if n_features < n_latents:
         raise BrainalignError(f"n_features is {n_features} but n_latents {n_latents}; take more features than latents")

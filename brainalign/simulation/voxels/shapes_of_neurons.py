@@ -189,9 +189,5 @@ def true_responses(things: Things) -> pd.DataFrame:
     -------
     DataFrame (n_images)
         A column per entry of `SHAPE_NEURONS`.
-
-    Examples
-    --------
-    >>> true_responses(measure_things(render(draw_scenes(10), 32)))["red"]
     """
     return pd.DataFrame({name: neuron(things) for name, neuron in SHAPE_NEURONS.items()})

@@ -399,10 +399,7 @@ def _jacobian_directions(pipe: BrainGuidedPipeline, recorded: Trajectories, imag
 def _singular_vectors(
     function: Callable[[Tensor], Tensor], h: Tensor, start: Tensor, n_iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """Return top right-singular vectors of a function's Jacobian at h, by subspace iteration.
-
-    J v comes from central differences and Jᵀ u from a backward pass: attention has no forward-mode derivative.
-    """
+    """Iterate to the top right-singular vectors of the Jacobian at h: J v by differences, Jᵀ u by a backward pass."""
     n = len(start)
     point = h.detach().expand(n, *h.shape)
     size = STEP * max(float(h.norm()), 1e-6)

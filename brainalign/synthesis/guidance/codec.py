@@ -23,11 +23,6 @@ class PixelShuffleCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Pixels per side that become channels.
     scaling_factor : float
         As of an AutoencoderKL; latents here need none.
-
-    Examples
-    --------
-    >>> PixelShuffleCodec().encode(torch.zeros(1, 3, 32, 32)).latents.shape
-    torch.Size([1, 12, 16, 16])
     """
 
     @register_to_config  # type: ignore[untyped-decorator]

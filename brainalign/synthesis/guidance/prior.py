@@ -73,10 +73,6 @@ def train_prior(
     ----------
     Ho J, Jain A, Abbeel P (2020). Denoising diffusion probabilistic models. NeurIPS. arXiv:2006.11239
     Salimans T, Ho J (2022). Progressive distillation for fast sampling of diffusion models. ICLR. arXiv:2202.00512
-
-    Examples
-    --------
-    >>> unet, scheduler, codec = train_prior(render(draw_scenes(8000), 32))
     """
     from diffusers import DDIMScheduler, UNet2DModel
     from torch.optim.swa_utils import AveragedModel

@@ -1,0 +1,88 @@
+"""What a study larger than memory takes, from files to page: seconds of a core and memory of every step, by size.
+
+python -P benchmarks/large.py [IMAGES ...]        2,500 and 10,000 images, where none is named
+
+Images shown three times, 20,000 vertices in two regions, four layers of 2,048 features. The first layer's first features
+drive the first region. Files, results and tables lie in build/large. Planned figures are those of `brainalign plan`.
+"""
+
+import argparse
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from brainalign.config import load_config
+from brainalign.io import load_sidecar
+from brainalign.workflow import jobs
+
+N_VERTICES, N_LAYERS, N_FEATURES, N_DRIVING, REPEATS = 20_000, 4, 2048, 64, 3
+FOLDER = Path("build/large")
+TOOK = re.compile(r"^took ([0-9.]+) seconds of a core$", re.MULTILINE)
+
+
+def write_study(folder: Path, n_images: int) -> Path:
+    """Write responses, vectors, tables and the configuration of a study, and return the path of the last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    layers = {f"layer{k}": rng.normal(size=(n_images, N_FEATURES)).astype(np.float32) for k in range(N_LAYERS)}
+    ids = np.array([f"image{k:05d}" for k in range(n_images)])
+    np.savez(folder / "vectors.npz", **layers, stimulus_id=ids)
+    weights = rng.normal(size=(N_DRIVING, N_VERTICES // 2)).astype(np.float32) / np.float32(np.sqrt(N_DRIVING))
+    shown = np.concatenate([rng.permutation(n_images) for _ in range(REPEATS)])
+    shape = (len(shown), N_VERTICES)
+    betas = np.lib.format.open_memmap(folder / "betas.npy", mode="w+", dtype=np.float32, shape=shape)
+    for start in range(0, len(shown), 500):
+        rows = shown[start : start + 500]
+        noise = rng.standard_normal((len(rows), N_VERTICES), dtype=np.float32)
+        noise[:, : N_VERTICES // 2] += layers["layer0"][rows, :N_DRIVING] @ weights
+        betas[start : start + len(rows)] = noise
+    del betas
+    sessions = np.repeat([str(k) for k in range(1, 41)], -(-len(shown) // 40))[: len(shown)]
+    trials = pd.DataFrame({"stimulus_id": ids[shown], "session": sessions})
+    trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
+    regions = np.repeat(["driven", "silent"], N_VERTICES // 2)
+    pd.DataFrame({"target_id": np.arange(N_VERTICES), "roi": regions}).to_csv(
+        folder / "targets.tsv", sep="\t", index=False
+    )
+    tested = np.arange(n_images) < max(100, n_images // 10)
+    pd.DataFrame({"stimulus_id": ids, "set": np.where(tested, "shared", "own")}).to_csv(
+        folder / "stimuli.tsv", sep="\t", index=False
+    )
+    content = {
+        "name": "large",
+        "stimuli": "stimuli.tsv",
+        "recordings": {
+            "01": {"format": "array", "values": "betas.npy", "trials": "trials.tsv", "targets": "targets.tsv"}
+        },
+        "splits": {"shared": {"column": "set", "value": "shared"}},
+        "models": {"mine": {"extractor": "table", "file": "vectors.npz"}},
+    }
+    path = folder / "large.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def main() -> None:
+    """Run every size from files to page, and print a row per step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="*", type=int, default=[2500, 10_000])
+    options = parser.parse_args()
+    for n_images in options.images:
+        folder = FOLDER / str(n_images)
+        path = write_study(folder, n_images)
+        subprocess.run(["brainalign", "run", path.name, "--cores", "1"], cwd=folder, check=True)
+        print(f"{n_images} images: {'step':20}{'seconds':>9}{'planned':>9}{'MB':>9}{'planned':>9}")
+        for job in jobs(load_config(path)):
+            output, log = folder / job.output, folder / job.log
+            took = TOOK.search(log.read_text())
+            assert took is not None
+            peak = load_sidecar(output)["peak_memory_mb"] if output.suffix != ".html" else float("nan")
+            print(f"{job.stage:34}{float(took[1]):9.1f}{job.cost.seconds:9}{peak:9.0f}{job.cost.memory_mb:9}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
