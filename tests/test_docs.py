@@ -84,8 +84,8 @@ WITH_EXAMPLES = sorted(path for path in LIBRARY.rglob("*.py") if re.search(r"^ *
 # They show how to ask, with data, weights or packages that are not here.
 ILLUSTRATIONS = {
     *("BrainGuidedPipeline", "HumanAlignment", "HumanTeacher", "PCA", "RegionObjective", "SeedEnsemble", "batches"),
-    *("TimmExtractor", "TorchvisionExtractor", "UserExtractor", "VisionExtractor", "draw_scenes", "train_prior"),
-    *("reconstruction_scores", "semantic_directions", "true_responses"),
+    *("TimmExtractor", "TorchvisionExtractor", "UserExtractor", "VisionExtractor", "draw_scenes"),
+    *("reconstruction_scores", "semantic_directions"),
 }
 
 

@@ -49,7 +49,6 @@ from brainalign.study.recordings import Kriegeskorte92Files as Kriegeskorte92Fil
 from brainalign.study.recordings import NeuralFiles as NeuralFiles
 from brainalign.study.recordings import RdmFiles as RdmFiles
 from brainalign.study.recordings import Recording as Recording
-from brainalign.study.recordings import SentenceOptions as SentenceOptions
 from brainalign.study.recordings import SeriesFiles as SeriesFiles
 from brainalign.study.recordings import ThingsRecordings as ThingsRecordings
 from brainalign.study.recordings import TripletFiles as TripletFiles
@@ -60,11 +59,9 @@ from brainalign.study.responses import BetaFiles as BetaFiles
 from brainalign.study.responses import BidsFiles as BidsFiles
 from brainalign.study.responses import BlockFiles as BlockFiles
 from brainalign.study.responses import EpochFiles as EpochFiles
-from brainalign.study.responses import EpochOptions as EpochOptions
 from brainalign.study.responses import FmriOptions as FmriOptions
 from brainalign.study.responses import FmriprepFiles as FmriprepFiles
 from brainalign.study.responses import Hemisphere as Hemisphere
-from brainalign.study.responses import MuseFiles as MuseFiles
 from brainalign.study.responses import NsdCortexFiles as NsdCortexFiles
 from brainalign.study.responses import NsdFiles as NsdFiles
 from brainalign.study.responses import RawOptions as RawOptions

@@ -2,7 +2,6 @@
 
 from brainalign.workflow.digests import code_digest as code_digest
 from brainalign.workflow.digests import reached as reached
-from brainalign.workflow.estimates import Cost as Cost
 from brainalign.workflow.estimates import estimate as estimate
 from brainalign.workflow.job import Job as Job
 from brainalign.workflow.locks import forget as forget

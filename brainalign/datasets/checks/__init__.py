@@ -1,18 +1,9 @@
 """What is wrong with a data set: `brainalign check`."""
 
 from brainalign.datasets.checks.blocks import audit
-from brainalign.datasets.checks.fetch import Fetched, fetch_files
+from brainalign.datasets.checks.fetch import fetch_files
 from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes
 from brainalign.datasets.checks.inspection import space_problems as space_problems
-from brainalign.datasets.checks.study_audit import StudyAudit, audit_study
+from brainalign.datasets.checks.study_audit import audit_study
 
-__all__ = [
-    "Fetched",
-    "StudyAudit",
-    "audit",
-    "audit_study",
-    "fetch_files",
-    "inspect_responses",
-    "inspect_trials",
-    "roi_sizes",
-]
+__all__ = ["audit", "audit_study", "fetch_files", "inspect_responses", "inspect_trials", "roi_sizes"]

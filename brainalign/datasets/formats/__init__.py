@@ -34,7 +34,7 @@ from brainalign.datasets.formats.images import ImageAudit, audit_images
 from brainalign.datasets.formats.images import near_duplicates as near_duplicates
 from brainalign.datasets.formats.meeg import check_same_channels, read_epochs
 from brainalign.datasets.formats.meeg import without_bad_sensors as without_bad_sensors
-from brainalign.datasets.formats.meshes import Mesh, load_mesh
+from brainalign.datasets.formats.meshes import load_mesh
 from brainalign.datasets.formats.rdms import (
     RdmSets,
     rdm_copies,
@@ -60,7 +60,6 @@ from brainalign.datasets.formats.whitening import Whitener, fit_whitener, noise_
 __all__ = [
     "Fingerprint",
     "ImageAudit",
-    "Mesh",
     "RdmSets",
     "Recording",
     "RegionRuns",

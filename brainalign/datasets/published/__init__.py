@@ -16,7 +16,7 @@ from brainalign.datasets.published.cortical_maps import (
     read_glasser,
     read_schaefer,
 )
-from brainalign.datasets.published.nsd import NSD_SCALE, NsdSubject, open_nsd, read_nsd
+from brainalign.datasets.published.nsd import NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.published.nsd_cortex import read_nsd_cortex
 from brainalign.datasets.published.nsd_design import NSD_SESSIONS as NSD_SESSIONS
 from brainalign.datasets.published.nsd_design import read_nsd_design as read_nsd_design
@@ -30,7 +30,6 @@ from brainalign.datasets.published.zuco import read_zuco
 from brainalign.datasets.published.zuco_files import read_sentences as read_sentences
 
 __all__ = [
-    "NSD_SCALE",
     "AreaMaps",
     "BraincorlSubject",
     "CorticalMaps",

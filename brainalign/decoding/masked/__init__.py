@@ -9,12 +9,11 @@ from brainalign.decoding.masked.fill_scores import (
     permuted_frames,
     shifted_regions,
 )
-from brainalign.decoding.masked.model import Embedded, MaskedBrainModel
+from brainalign.decoding.masked.model import MaskedBrainModel
 from brainalign.decoding.masked.segments import hidden_regions as hidden_regions
 from brainalign.decoding.masked.segments import joined as joined
 from brainalign.decoding.masked.segments import segment_starts as segment_starts
 from brainalign.decoding.masked.study import (
-    SeriesStudyTables,
     correlation_features,
     masked_study,
     mean_connectivity,
@@ -23,17 +22,14 @@ from brainalign.decoding.masked.study import (
     tangent_features,
 )
 from brainalign.decoding.masked.study import validation_runs as validation_runs
-from brainalign.decoding.masked.subject_scores import FineTuned, check_people_apart, person_scores
+from brainalign.decoding.masked.subject_scores import FineTuned, person_scores
 from brainalign.decoding.masked.subject_scores import fine_tuned_row as fine_tuned_row
 
 __all__ = [
     "HALF",
     "ConditionalGaussian",
-    "Embedded",
     "FineTuned",
     "MaskedBrainModel",
-    "SeriesStudyTables",
-    "check_people_apart",
     "correlation_features",
     "fill_table",
     "filled_sums",

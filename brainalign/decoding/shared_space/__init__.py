@@ -1,13 +1,7 @@
 """One space for recordings of several modalities."""
 
 from brainalign.decoding.shared_space.cross_modal import KINDS as KINDS
-from brainalign.decoding.shared_space.cross_modal import (
-    PairedChange,
-    fused_embedding,
-    paired_change,
-    space_retrieval,
-    stimulus_hits,
-)
+from brainalign.decoding.shared_space.cross_modal import fused_embedding, paired_change, space_retrieval, stimulus_hits
 from brainalign.decoding.shared_space.cross_modal import space_patterns as space_patterns
 from brainalign.decoding.shared_space.linear_paths import LinearPath as LinearPath
 from brainalign.decoding.shared_space.linear_paths import held_out_stimuli as held_out_stimuli
@@ -27,7 +21,6 @@ from brainalign.decoding.shared_space.space_controls import (
 
 __all__ = [
     "SPACE_NULLS",
-    "PairedChange",
     "SharedSpace",
     "embed_all",
     "fused_embedding",

@@ -3,7 +3,6 @@
 from brainalign.decoding.text.decoder import KEY as KEY
 from brainalign.decoding.text.decoder import TextDecoder
 from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, Augmentation, eeg_encoder
-from brainalign.decoding.text.glim import AdaptiveBlock as AdaptiveBlock
 from brainalign.decoding.text.glim import GlimEncoder
 from brainalign.decoding.text.glim import Prompt as Prompt
 from brainalign.decoding.text.glim import time_code as time_code
@@ -14,7 +13,7 @@ from brainalign.decoding.text.residual import cross_fitted as cross_fitted
 from brainalign.decoding.text.residual import spread
 from brainalign.decoding.text.scores import constant_scores, constant_sentence, text_scores
 from brainalign.decoding.text.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
-from brainalign.decoding.text.text_study import Components, TextFound, TextStudy, exchange_relevance, study_text
+from brainalign.decoding.text.text_study import Components, TextStudy, exchange_relevance, study_text
 
 __all__ = [
     "EEG_ENCODERS",
@@ -29,7 +28,6 @@ __all__ = [
     "Seq2SeqLanguage",
     "TextDecoder",
     "TextFit",
-    "TextFound",
     "TextStudy",
     "constant_scores",
     "constant_sentence",

@@ -1,6 +1,6 @@
 """Networks that look at images."""
 
-from brainalign.features.images.efficientnet import EfficientNetExtractor, EfficientNetLite0
+from brainalign.features.images.efficientnet import EfficientNetExtractor
 from brainalign.features.images.files import Preprocessing, check_images, load_image, load_images
 from brainalign.features.images.films import VideoExtractor
 from brainalign.features.images.image_modules import ImageFeatures, check_stored_features, image_features
@@ -11,7 +11,6 @@ from brainalign.features.images.vision import VisionExtractor, preprocessing_of
 
 __all__ = [
     "EfficientNetExtractor",
-    "EfficientNetLite0",
     "ImageFeatures",
     "NetworkExtractor",
     "PixelsExtractor",

@@ -4,7 +4,6 @@ from brainalign.geometry.inference.bootstrap import compare_models, dual_bootstr
 from brainalign.geometry.inference.bootstrap import index_draws as index_draws
 from brainalign.geometry.inference.comparisons import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.inference.comparisons import TIE as TIE
-from brainalign.geometry.inference.comparisons import defined_mean as defined_mean
 from brainalign.geometry.inference.comparisons import unit_forms as unit_forms
 from brainalign.geometry.inference.fixed_models import (
     rdm_noise_ceiling,

@@ -54,7 +54,6 @@ from brainalign.geometry.odd_one_out.triplets import (
     triplet_keys,
 )
 from brainalign.geometry.odd_one_out.triplets import log_choices as log_choices
-from brainalign.geometry.odd_one_out.triplets import odd_one_out_shares as odd_one_out_shares
 
 __all__ = [
     "CHANCE",

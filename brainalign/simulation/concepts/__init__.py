@@ -3,11 +3,10 @@
 from brainalign.simulation.concepts.abstraction import AbstractionWorld, ConceptWorld, abstraction_world, concept_world
 from brainalign.simulation.concepts.ball import OccludedBall, ball_features, ball_future, occluded_ball
 from brainalign.simulation.concepts.model_groups import FamilyWorld, SparseWorld, family_world, sparse_mixtures
-from brainalign.simulation.concepts.region_geometries import REGION_REGIMES, RELATIONS, dependent_pair, region_patterns
+from brainalign.simulation.concepts.region_geometries import RELATIONS, dependent_pair, region_patterns
 from brainalign.simulation.concepts.words import GroundedWords, grounded_words
 
 __all__ = [
-    "REGION_REGIMES",
     "RELATIONS",
     "AbstractionWorld",
     "ConceptWorld",

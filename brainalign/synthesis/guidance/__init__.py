@@ -2,21 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from brainalign.synthesis.guidance.baselines import Searched, best_of, evolve
+from brainalign.synthesis.guidance.baselines import best_of, evolve
 from brainalign.synthesis.guidance.denoiser import PREDICTIONS as PREDICTIONS
 from brainalign.synthesis.guidance.denoiser import Denoiser as Denoiser
 from brainalign.synthesis.guidance.denoiser import check_scheduler as check_scheduler
 from brainalign.synthesis.guidance.denoiser import previous_signal as previous_signal
 from brainalign.synthesis.guidance.denoiser import signal_shares as signal_shares
 from brainalign.synthesis.guidance.gains import synthesis_gains
-from brainalign.synthesis.guidance.natural import (
-    NaturalImages,
-    Typicality,
-    denoised_views,
-    features_of_views,
-    load_resized,
-    resized,
-)
+from brainalign.synthesis.guidance.natural import NaturalImages, Typicality, denoised_views, features_of_views, resized
 from brainalign.synthesis.guidance.objective import RegionObjective, SavedEncoders
 from brainalign.synthesis.guidance.prior import SCHEDULE as SCHEDULE
 from brainalign.synthesis.guidance.prior import load_prior, train_prior
@@ -37,7 +30,6 @@ __all__ = [
     "RegionObjective",
     "Sampling",
     "SavedEncoders",
-    "Searched",
     "SynthesisStudy",
     "Synthesised",
     "Typicality",
@@ -46,7 +38,6 @@ __all__ = [
     "evolve",
     "features_of_views",
     "load_prior",
-    "load_resized",
     "resized",
     "synthesis_gains",
     "train_prior",
