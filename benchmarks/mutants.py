@@ -288,7 +288,7 @@ def _mentions(text: str, path: Path, name: str) -> int:
     if name == "main":  # every stage has one
         return len(re.findall(rf"\b{path.stem}\b", text))
     if name.startswith("check_"):  # rules are asked one after the other, by what they are of
-        return len(re.findall(rf"\b(check_|[\"']){name.removeprefix('check_')}\b", text))
+        return len(re.findall(rf"(\bcheck_|[\"']){name.removeprefix('check_')}\b", text))
     name = {"init_study": "init"}.get(name, name)  # a command
     return len(re.findall(rf"\b{path.stem}\.{name}\b" if name[0] == "_" else rf"\b{name}\b", text))
 

@@ -363,6 +363,13 @@ def a_small_run(small, **changes: object) -> Run:
     return Run(parse(Config, content | changes, "test"))
 
 
+def test_there_is_a_page_over_subjects_from_two_on(small) -> None:
+    files, settings = small.descriptor()["recordings"]["1"], a_small_run(small).config
+    for n in (1, 2, 3):
+        small.write(recordings={str(k): files for k in range(n)})
+        assert ("report_group" in {step.name for step, _ in planned(Run(settings))}) == (n > 1)
+
+
 def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) -> set[tuple[str, str]]:
     """Return step and method of the jobs whose digest of code follows an edit of a file."""
 

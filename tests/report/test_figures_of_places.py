@@ -8,11 +8,12 @@ import pages
 import pandas as pd
 import pytest
 from drawn import bars, legend, levels, panels, points
+from made import changing
 from matplotlib.figure import Figure
 from pages import RECORD, check, config, study
 
-from brainalign.arrays import Responses
-from brainalign.report import Material, blocks_chapter
+from brainalign.arrays import Arrays, Responses
+from brainalign.report import Material, blocks_chapter, kit
 from brainalign.report.kit import target_maps
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics import fdr
@@ -87,16 +88,18 @@ def test_names_of_many_stimuli_stay_readable() -> None:
     assert not panels(figures.mds(np.random.default_rng(0).random((80, 2)), labels))[0].texts
 
 
-def material(targets: pd.DataFrame, timed: bool = False, early: bool = False) -> Material:
+def material(targets: pd.DataFrame, timed: bool = False, early: bool = False, more: Any = None) -> Material:
     """Return a left-out study of stimuli that are only ids, as the stages leave it."""
     names = [f"s{k}" for k in range(N_STIMULI)]
     recording: dict[str, Any] = {"format": "array", "values": "v.npy", "trials": "t.tsv"}
     if timed:
         recording["times_s"] = TIMES.tolist()
-    splits = {"sessions": {"leave_out": "session"}}
+    splits = {"sessions": {"leave_out": "session"}, "pairs": {"leave_out": "stimulus", "size": 2}}
+    if more is None:
+        del splits["pairs"]
     of_study = study(stimuli={name: {} for name in names}, recordings={"1": recording}, splits=splits)
     methods = {"fixed": {"encoder": "ridge", "alphas": [1.0]}}
-    settings = config(models={"onehot": {"extractor": "onehot"}}, methods=methods)
+    settings = config(models=(more or {}) | {"onehot": {"extractor": "onehot"}}, methods=methods)
     rng = np.random.default_rng(1)
     trials = pd.DataFrame({"stimulus_id": names * N_RUNS, "session": np.repeat([*"abcd"], N_STIMULI), "run": "1"})
     trials = trials.assign(trial_id=[f"t{k}" for k in range(len(trials))], repeat=0, onset_s=np.nan)
@@ -199,6 +202,48 @@ def test_nothing_is_said_of_spaces_where_tested_stimuli_were_not_trained_on() ->
     made.responses.trials.loc[held, "stimulus_id"] = [f"other{k}" for k in range(N_STIMULI)]
     assert not made.trained_on_all("sessions")
     assert "full-rank" not in said_of(made)
+
+
+def test_layers_geometry_and_stimuli_never_trained_on() -> None:
+    networks = {"net": {"extractor": "efficientnet"}, "noise": {"extractor": "random", "n_draws": 3}}
+    of = material(NOWHERE, more=networks)
+    one, labels = of.encodings["onehot", "fixed"], [("net", "a"), ("net", "b"), ("onehot", "onehot"), ("noise", "n")]
+    both = {name: pd.concat([table.assign(layer=layer) for layer in "ab"]) for name, table in vars(one).items()}
+    nulls = [both["null"].assign(split="pairs", accuracy=both["null"]["accuracy"] + (both["null"]["layer"] == "b"))]
+    both["null"] = pd.concat([both["null"], *nulls])
+    of.encodings = {("net", "fixed"): Encoding(**both), ("onehot", "fixed"): one}
+    rows = [(*label, quantity) for label in labels for quantity in ("identification", "pair matching", "median r")]
+    rows = pd.DataFrame(rows, columns=["model", "layer", "quantity"]).assign(split="pairs", method="fixed", chance=0.5)
+    rows = changing(rows, ["value", "null_mean", "null_95", "p", "low", "high"]).assign(n=5, n_null=99, sd=0.1)
+    rows.loc[rows["quantity"] == "median r", "chance"] = 0.0
+    of.summary = pd.concat([of.summary, rows, rows.assign(value=9.0, method="other")], ignore_index=True)
+    fits = [(*label, *kind) for kind in (("correlation", "cosine"), ("crossnobis", "cosine")) for label in labels]
+    fits = pd.DataFrame(fits, columns=["model", "layer", "distance", "comparison"]).assign(ceiling_low=0.7, note="")
+    fits = changing(fits, ["score", "null_mean", "p", "low", "high"], seed=2).assign(ceiling_high=0.8)
+    fits.loc[fits["model"] == "onehot", "note"] = "flat"
+    of.comparison, pairs = fits, np.random.default_rng(0).random((6, 10))
+    spaces = ("correlation", "crossnobis", *(f"model_{model}_{layer}" for model, layer in labels))
+    of.rdms = Arrays(dict(zip(spaces, pairs, strict=True)))
+    record = of.sidecars["sub-1_model-onehot_method-fixed_scores.parquet"]
+    of.sidecars["sub-1_model-net_method-fixed_scores.parquet"] = record
+    chapter = blocks_chapter(of)
+    shown = {panel.id: panel for section in chapter.sections for panel in section.panels}
+    values = {(q, m, n): v for q, m, n, v in rows[["quantity", "model", "layer", "value"]].itertuples(index=False)}
+    expected = {(f"{q} (pairs)", m, n): v for (q, m, n), v in values.items() if m == "net"}
+    first = fits[(fits["distance"] == "correlation") & (fits["model"] == "net")]
+    expected |= {("fit of RDMs (correlation, cosine)", "net", n): v for n, v in zip("ab", first["score"], strict=True)}
+    drawn = shown["blocklayers"].numbers.set_index(["quantity", "model", "layer"])["value"]
+    assert drawn.to_dict() == expected
+    best, spaces = values["pair matching", "net", "a"], values["pair matching", "noise", "n"]
+    (ax,) = panels(shown["zeroshot-pairs"].figure)
+    assert levels(ax, "x")[f"net (a) {best:.3f}"] == [best]
+    assert [mark.x for mark in points(ax, "|")] == [spaces]
+    one_hot = kit.number(values["pair matching", "onehot", "onehot"])
+    assert f"One-hot features, which cannot generalise: {one_hot}." in shown["zeroshot-pairs"].caption
+    assert "No test for onehot: all stimuli are equally far apart" in shown["rsa"].caption
+    drawn = ["responses: crossnobis", "responses: correlation", "net (a)", "onehot (onehot)", "noise (n)"]
+    assert list(shown["rdm"].numbers) == ["pair", *drawn]
+    np.testing.assert_array_equal(shown["rdm"].numbers[drawn].T, pairs[[1, 0, 2, 4, 5]])
 
 
 def test_maps_of_voxels_lie_where_they_do(made_figures: list[Figure]) -> None:
