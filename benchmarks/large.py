@@ -2,13 +2,14 @@
 
 python -P benchmarks/large.py [IMAGES ...]        2,500 and 10,000 images, where none is named
 
-Images shown three times, 20,000 vertices in two regions, four layers of 2,048 features. The first layer's first features
-drive the first region. Files, results and tables lie in build/large. Planned figures are those of `brainalign plan`.
+Images shown three times, 20,000 vertices in two regions, four layers of 2,048 features. The first features of the first
+layer drive the first region. Files, results and tables lie in build/large. Planned figures are those of `brainalign plan`.
 """
 
 import argparse
 import re
 import subprocess
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -74,14 +75,20 @@ def main() -> None:
     for n_images in options.images:
         folder = FOLDER / str(n_images)
         path = write_study(folder, n_images)
-        subprocess.run(["brainalign", "run", path.name, "--cores", "1"], cwd=folder, check=True)
-        print(f"{n_images} images: {'step':20}{'seconds':>9}{'planned':>9}{'MB':>9}{'planned':>9}")
-        for job in jobs(load_config(path)):
-            output, log = folder / job.output, folder / job.log
-            took = TOOK.search(log.read_text())
-            assert took is not None
-            peak = load_sidecar(output)["peak_memory_mb"] if output.suffix != ".html" else float("nan")
-            print(f"{job.stage:34}{float(took[1]):9.1f}{job.cost.seconds:9}{peak:9.0f}{job.cost.memory_mb:9}", flush=True)
+        with chdir(folder):
+            planned = jobs(load_config(path.name))
+            subprocess.run(["brainalign", "run", path.name, "--cores", "1"], check=True)
+            measured = [_measured(job.log, job.output) for job in planned]
+        print(f"{f'{n_images} images':34}{'seconds':>9}{'planned':>9}{'MB':>9}{'planned':>9}")
+        for job, (seconds, peak) in zip(planned, measured, strict=True):
+            print(f"{job.stage:34}{seconds:9.1f}{job.cost.seconds:9}{peak:9.0f}{job.cost.memory_mb:9}", flush=True)
+
+
+def _measured(log: Path, output: Path) -> tuple[float, float]:
+    """Return the seconds of a core and the most memory in MB of a job that ran; of pages no memory is kept."""
+    took = TOOK.search(log.read_text())
+    assert took is not None
+    return float(took[1]), load_sidecar(output)["peak_memory_mb"] if output.suffix == ".json" else float("nan")
 
 
 if __name__ == "__main__":

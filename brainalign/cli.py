@@ -289,6 +289,12 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     table.add_section()
     table.add_row("all", str(len(planned)), "", f"{total:.1f}", f"{sum(job.cost.disk_mb for job in planned):.0f}")
     console.print(table)
+    large = [job for job in planned if config.memory and job.cost.memory_mb * 10**6 > config.memory]
+    for job in large:
+        console.print(
+            f"[yellow]{job.stage} {escape(' '.join((job.dataset, *(name for _, name in job.labels))))} may take "
+            f"{job.cost.memory_mb / 1000:.1f} GB, more than memory: {config.memory / 1e9:g}GB[/yellow]"
+        )
     if unknown:
         console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")
     console.print(f"results go to {config.results}; to run it: brainalign run {arguments.config}")

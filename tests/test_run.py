@@ -73,6 +73,26 @@ def test_a_dry_run_from_elsewhere_writes_beside_the_file(folder: Path, tmp_path:
     assert "no file rates.npy" in capfd.readouterr().err
 
 
+def test_memory_bounds_what_runs_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    with (folder / "study.yaml").open("a") as file:
+        file.write("memory: 1.2GB\n")
+    assert main(["plan", str(folder / "study.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert "extract mine mine may take 1.5 GB, more than memory: 1.2GB" in printed
+    assert "encode mine" not in printed
+    commands: list[list[str]] = []
+
+    def start(command: list[str], env: object) -> SimpleNamespace:
+        commands.append(command)
+        return SimpleNamespace(wait=lambda: 0)
+
+    monkeypatch.setattr("brainalign.commands.run.subprocess.Popen", start)
+    assert main(["run", str(folder / "study.yaml")]) == 0
+    assert {"mem_mb=1200", "gpu=1"} < set(commands[0])
+    assert main(["run", str(folder / "study.yaml"), "--profile", "slurm"]) == 0
+    assert "--resources" not in commands[1]
+
+
 def record(event: str, **of: object) -> logging.LogRecord:
     level = logging.ERROR if event == "job_error" else logging.INFO
     return logging.makeLogRecord({"levelno": level, "event": event} | of)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from brainalign.config.align_options import AlignSettings
 from brainalign.config.caption_options import CaptionSettings
@@ -171,6 +171,9 @@ class Config(Strict):
     seed: int = Field(0, ge=0)
     confidence: float = Field(0.95, gt=0, lt=1, description="of every interval")
     ceiling_threshold: float = Field(0.2, gt=0, description="targets with a noise ceiling above it are called reliable")
+    memory: ByteSize | None = Field(
+        None, ge=10**9, description="what jobs that run side by side on this machine may take together, such as 8GB"
+    )
     datasets: dict[DatasetName, DatasetUse] = Field(min_length=1)
     models: dict[Name, Model] = Field(min_length=1)
     methods: dict[Name, Method] = Field(min_length=1)

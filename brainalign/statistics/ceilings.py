@@ -131,7 +131,7 @@ def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeili
 # Signal and noise variance come from an analysis of variance, so a stimulus may occur once, twice or ten times. Every
 # ceiling is a share of variance (r² scale), and unclamped: targets without signal average 0.
 
-BLOCK = 2048  # targets whose float64 copy is held at once
+BLOCK = 2**23  # values whose float64 copy is held at once
 
 
 def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
@@ -150,8 +150,9 @@ def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
     flat = values.reshape(n, -1)
     per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n))))
     found = []
-    for start in range(0, flat.shape[1], BLOCK):
-        part = np.asarray(flat[:, start : start + BLOCK], dtype=np.float64)
+    at_once = max(1, BLOCK // n)
+    for start in range(0, flat.shape[1], at_once):
+        part = np.asarray(flat[:, start : start + at_once], dtype=np.float64)
         check_finite("values", part, "drop these trials or targets")
         part = part - part.mean(axis=0)
         total = (part**2).sum(axis=0)
