@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made import made
 from pages import cells, check
 
 from brainalign.report import StudyMaterial
@@ -45,11 +46,12 @@ READ = {
     **{"high_pass_hz": 0.01, "confounds": ["x", "y"], "n_dropped": 4, "delays": [1, 2, 3], "folds": 0},
     **{"resample": "mean", "test_sets": {"pieces": ["r8", "r9"]}},
 }
+MAPS = continuous._maps
 
 
 @pytest.fixture
 def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
-    monkeypatch.setattr(continuous, "_maps", lambda _: [])  # drawn in the tests of maps
+    monkeypatch.setattr(continuous, "_maps", lambda _: [])  # `MAPS` draws them
     scores = pd.DataFrame(ROWS, columns=COLUMNS)
     large = scores["region"] == "V1"
     scores = scores.assign(ceiling=np.where(large, np.nan, 0.6), share=np.where(large, 0.02, 0.26))
@@ -122,6 +124,43 @@ def test_every_number_stands_in_its_column(material: StudyMaterial) -> None:
     del material.tables["intersubject"]
     drawn, table = continuous_chapter(material).sections[0].panels
     assert (drawn.id, table.id, cells(table.html)[1][7]) == ("predictedruns", "runtable", "–")
+
+
+def test_maps_of_runs(material: StudyMaterial) -> None:
+    names, both = [f"t{k}" for k in range(12)], SHARING.join(["language", "acoustic"])
+    xyz = np.random.default_rng(0).normal(size=(12, 3)) * 30
+    material.tables["targets"] = pd.DataFrame(xyz, columns=["x_mm", "y_mm", "z_mm"]).assign(target_id=names, kind="c")
+    levels = {"model": ["acoustic", "language", "event rate", both], "target_id": names}
+    rows = made(levels, "p_fwer", "unique", value="r")
+    rows["p_fwer"] = np.where(rows["target_id"] < "t3", 0.049, 0.05)
+    rows["r"] += 0.2 * (rows["model"] == "language") - 1.0 * (rows["target_id"] == "t1")
+    material.tables |= {"runtargets": rows, "rununiques": rows.drop(columns="r")}
+    others = pd.DataFrame(
+        {"target_id": names[::-1][:11], "r": np.linspace(-0.42, 0.31, 11), "n_others": [3] * 10 + [4]}
+    )
+    material.tables["intersubject"] = others
+    (section,) = MAPS(material)
+    run, heard, *shares = section.panels
+    assert [run.id, heard.id, run.title] == ["runmap", "intersubject", "r of language"]
+    assert {panel.id for panel in shares} == {
+        f"uniquemap-{name}" for name in ("acoustic", "language", "language-acoustic")
+    }
+    assert [panel.id for panel in section.panels if "(5 of them)" not in panel.caption] == [
+        heard.id,
+        "uniquemap-language-acoustic",
+    ]
+    assert "(4 of them)" in heard.caption
+    of = rows.set_index(["model", "target_id"])
+    top = of.loc[["acoustic", "language", both], "unique"].quantile(0.995)
+    ends = [np.ceil(10 * of.loc["language", "r"].abs().max()) / 10, 0.5, *[top] * 3]
+    for panel, end, column in zip(section.panels, ends, ["r", "r", *["unique"] * 3], strict=True):
+        known = others.set_index("target_id") if panel is heard else of.loc[panel.numbers["model"].iloc[0]]
+        np.testing.assert_array_equal(panel.numbers[column], known[column].reindex(names))
+        marks = panel.figure.axes[0].collections[0]
+        assert marks.get_clim() == pytest.approx((-end, end))
+        assert sorted(marks.get_array()) == sorted(known[column])
+    material.tables["targets"] = material.tables["targets"].assign(x_mm=np.nan)
+    assert MAPS(material) == []
 
 
 def test_features_without_content_must_not_predict(material: StudyMaterial) -> None:
