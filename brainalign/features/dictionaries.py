@@ -152,8 +152,7 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
 
     Examples
     --------
-    >>> from brainalign.simulation import sparse_mixtures
-    >>> features = sparse_mixtures(500, 8, 12, 2).features
+    >>> features = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
     >>> codes = SparseAutoencoder(12, 2, epochs=2).fit_transform(features)
     >>> codes.shape, int((codes > 0).sum(axis=1).max())
     ((500, 12), 2)

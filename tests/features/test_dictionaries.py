@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from refusals import refused
+from worlds.sparse import sparse_mixtures
 
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
 from brainalign.features.dictionaries import MatchingPursuit, TopK
-from brainalign.simulation import sparse_mixtures
 
 CODINGS = ("topk", "matching_pursuit")
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from refusals import refused
 from scipy.stats import rankdata
+from worlds.region_geometries import region_patterns
 
 import brainalign.geometry as g
 from brainalign.geometry.topology import RankedRdms
-from brainalign.simulation import region_patterns
 
 CELLS = np.array([(0.0, 1.0), (0.0, 0.5), (0.2, 0.8), (0.45, 0.55), (0.5, 0.5), (0.9, 1.0), (0.1, 0.35)])
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from records import Record
 from worlds.small import hierarchical_mixtures
+from worlds.sparse import sparse_mixtures
 
 from brainalign.arrays import Responses
 from brainalign.encoding import DictionaryStudy, ImageSubject, Ridge
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
-from brainalign.simulation import sparse_mixtures
 
 SEEDS, FURTHER = (0, 1, 2), (10, 11, 12)
 N_TRAINING = 6000

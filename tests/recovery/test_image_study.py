@@ -9,9 +9,10 @@ import pytest
 from records import Record, cases
 from scipy import ndimage, sparse
 from scipy.stats import binomtest
+from worlds.families import FamilyWorld, family_world
 
 from brainalign.encoding import HeldOut, Ridge, evaluate_held_out
-from brainalign.simulation import FamilyWorld, family_world, linear_world
+from brainalign.simulation import linear_world
 from brainalign.statistics import (
     Candidate,
     cluster_permutation,

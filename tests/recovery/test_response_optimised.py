@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from records import Record, over_seeds
+from worlds.complex_cells import CELL_CEILING, ComplexCells, complex_cells
 
 from brainalign.encoding import FactorizedReadout, ResponseOptimisedEncoder, Ridge
-from brainalign.simulation import ComplexCells, complex_cells
-from brainalign.simulation.voxels import CELL_CEILING
 from brainalign.statistics import normalized_r2, pearson
 
 ALPHAS = tuple(np.logspace(0, 6, 13))

@@ -8,6 +8,7 @@ import pytest
 from records import Record
 from scipy.sparse import diags_array
 from scipy.stats import beta, binomtest
+from worlds.epochs import category_epochs
 
 from brainalign.datasets import read_recordings
 from brainalign.geometry import (
@@ -18,7 +19,6 @@ from brainalign.geometry import (
     leave_one_group_out,
     sensor_effects,
 )
-from brainalign.simulation import category_epochs
 from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, logistic_auc, score_latency
 from brainalign.study import load_descriptor
 

@@ -10,10 +10,10 @@ import pytest
 from records import Record, cases
 from scipy.spatial.distance import pdist
 from scipy.stats import binomtest, spearmanr, ttest_1samp
+from worlds.region_geometries import dependent_pair, region_patterns
 from worlds.small import swiss_roll
 
 from brainalign.geometry import BASELINES, RegionIdentification, dependence_test, geodesic, identify_regions, rdm
-from brainalign.simulation import dependent_pair, region_patterns
 
 
 @cache  # of the seeds that several tests look at

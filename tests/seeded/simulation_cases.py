@@ -24,10 +24,8 @@ CORTEX = simulation.Cortex(*(dict.fromkeys("LR", each) for each in (CORNERS, COR
 
 SIMULATION: dict[str, Callable[[int], Any]] = {
     "abstraction_world": lambda s: simulation.abstraction_world(3, 3, 2, seed=s),
-    "category_epochs": lambda s: simulation.category_epochs(24, 3, seed=s),
     "clear_scenes": lambda s: simulation.clear_scenes(3, s),
     "concept_world": lambda s: simulation.concept_world(12, 3, 60, seed=s),
-    "dependent_pair": lambda s: simulation.dependent_pair("circle", 9, RNG(s)),
     "draw_scenes": lambda s: simulation.draw_scenes(3, s),
     "eeg_power": lambda s: simulation.eeg_power(
         RNG(6).normal(size=(576, 24)), n_subjects=2, n_channels=4, n_times=16, seed=s
@@ -35,18 +33,14 @@ SIMULATION: dict[str, Callable[[int], Any]] = {
     "eeg_text": lambda s: simulation.eeg_text(
         RNG(6).normal(size=(576, 24)), n_subjects=2, n_channels=4, n_times=16, seed=s
     ),
-    "family_world": lambda s: simulation.family_world(40, 3, seed=s),
     "grounded_words": lambda s: simulation.grounded_words(60, 60, 20, seed=s),
     "linear_world": lambda s: simulation.linear_world(9, 4, 2, np.full(3, 0.5), s),
     "occluded_ball": lambda s: simulation.occluded_ball(6, 18, 3, 2, n_videos=2, seed=s),
-    "region_patterns": lambda s: simulation.region_patterns("isotropic", 3, 2, 5, seed=s),
     "roi_lagged": lambda s: simulation.roi_lagged(3, 40, 2, 1, seed=s),
     "roi_series": lambda s: simulation.roi_series(3, 40, 2, seed=s),
     "schedule": lambda s: simulation.schedule(list("abcdef"), 2, 1, s)["stimulus_id"],
-    "sparse_mixtures": lambda s: simulation.sparse_mixtures(20, seed=s),
     "voxel_prior_world": lambda s: simulation.voxel_prior_world(seed=s).weights(3, RNG(0)),
     "captioned_voxels": lambda s: simulation.captioned_voxels(SCENES, {"shape": 0.5, "colour": 0.5}, 6, seed=s),
-    "complex_cells": lambda s: simulation.complex_cells(4, 2, 2, seed=s),
     "labelled_embeddings": lambda s: simulation.labelled_embeddings(SCENES, ["shape"], 5, seed=s),
     "shared_space": lambda s: simulation.shared_space(
         (simulation.Modality("eeg", 2, 4, 8, 0.3, 3),), n_train=6, n_test=3, n_codes=3, n_dimensions=5, seed=s

@@ -9,14 +9,18 @@ import pandas as pd
 import pytest
 from refusals import refused
 from seeded.recorded import Record
+from worlds.complex_cells import _features, complex_cells
+from worlds.epochs import category_epochs
+from worlds.families import family_world
 from worlds.hierarchy import hierarchy, smooth_maps
 from worlds.objects import object_world
+from worlds.region_geometries import RELATIONS, dependent_pair, region_patterns
 from worlds.shifting import shifting_fields
+from worlds.sparse import sparse_mixtures
 
 from brainalign import simulation
 from brainalign.simulation import Modality, caption, draw_scenes, measure_things, render, true_responses
 from brainalign.simulation.voxels import COLOURS, SHAPES
-from brainalign.simulation.voxels.complex import _features
 
 RNG = np.random.default_rng
 SCENES = simulation.draw_scenes(40, 2)
@@ -64,7 +68,7 @@ def planted_energies() -> Any:
 
 
 def epochs(n: int, **options: Any) -> Any:
-    return simulation.category_epochs(24, n, 4, peaks_s=(0.1, 0.25), seed=3, **options)
+    return category_epochs(24, n, 4, peaks_s=(0.1, 0.25), seed=3, **options)
 
 
 WORLDS: dict[str, Callable[[], Any]] = {
@@ -75,11 +79,11 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "occluded_ball": lambda: BALL,
     "ball_features": lambda: simulation.ball_features(BALL.frames),
     "ball_future": lambda: simulation.ball_future(RNG(3).uniform(0.1, 0.9, (5, 3, 4)) * [1, 1, 0.3, -0.3], 9),
-    "family_world": lambda: simulation.family_world(30, 4, seed=3),
-    "sparse_mixtures": lambda: simulation.sparse_mixtures(30, 8, 12, 2, noise=0.1, seed=3),
-    "region_patterns outliers": lambda: simulation.region_patterns("outliers", 3, 2, 9, seed=3, signal=0.7),
-    "region_patterns isotropic": lambda: simulation.region_patterns("isotropic", 3, 2, 9, seed=3),
-    "dependent_pair": lambda: [simulation.dependent_pair(name, 20, RNG(3)) for name in sorted(simulation.RELATIONS)],
+    "family_world": lambda: family_world(30, 4, seed=3),
+    "sparse_mixtures": lambda: sparse_mixtures(30, 8, 12, 2, noise=0.1, seed=3),
+    "region_patterns outliers": lambda: region_patterns("outliers", 3, 2, 9, seed=3, signal=0.7),
+    "region_patterns isotropic": lambda: region_patterns("isotropic", 3, 2, 9, seed=3),
+    "dependent_pair": lambda: [dependent_pair(name, 20, RNG(3)) for name in sorted(RELATIONS)],
     "grounded_words": lambda: simulation.grounded_words(60, 50, 20, n_locations=4, n_channels=7, n_text=9, seed=3),
     "category_epochs lasting": lambda: epochs(3),
     "category_epochs moving": lambda: epochs(5, code="moving", amplitude=2.0, step_s=0.02),
@@ -103,7 +107,7 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "simulate_rest": lambda: simulation.simulate_rest(simulation.rest_networks(["ventral1", "dorsal1", "red"]), 30, 3),
     "story slow": lambda: simulation.story(3, 60, 2, repeated=1, n_features=(9, 8), seed=3),
     "story fast": lambda: simulation.story(2, 200, 2, step_s=0.05, explained=0.6, n_features=(9, 8), seed=3),
-    "complex_cells": lambda: simulation.complex_cells(8, 5, 4, seed=3),
+    "complex_cells": lambda: complex_cells(8, 5, 4, seed=3),
     "linear_world": lambda: simulation.linear_world(9, 4, 3, [0.0, 0.3, 0.8], seed=3),
     "voxel_prior_world": lambda: PRIOR,
     "voxel_prior_world weights": lambda: [PRIOR.weights(4, RNG(0), on_prior=on) for on in (True, False)],
@@ -172,7 +176,7 @@ def test_weights_are_those_of_the_prior_and_others_of_the_same_size() -> None:
 
 
 def test_complex_cells_are_fields_of_energies() -> None:
-    world = simulation.complex_cells(1500, 500, 10, seed=1)
+    world = complex_cells(1500, 500, 10, seed=1)
     assert (world.tokens.shape, world.features.shape) == ((2000, 256, 1), (2000, 64, 6))
     np.testing.assert_allclose(world.signal.std(axis=0), 1, rtol=1e-5)
     noise = world.responses - world.signal
@@ -272,8 +276,6 @@ def test_what_cannot_be_built() -> None:
     refused("cannot hold 26 dimensions", simulation.abstraction_world, n_features=20)
     refused(r"shares in \[0, 1\]", simulation.linear_world, 10, 2, 2, [1.2])
     refused("n_features is 2 but n_latents 3", simulation.voxel_prior_world, n_features=2)
-    refused("got 20, 1, 40", simulation.complex_cells, 20, 1)
-    refused("got 20, 10, 0", simulation.complex_cells, 20, 10, 0)
     refused("at least two subjects", simulation.roi_series, 1)
     refused("within", simulation.roi_series, 3, trait=1.2)
     refused("at least 6", simulation.roi_lagged, 3, 4)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import RANDOM, ImageRun, run_all, run_step
+from worlds.region_geometries import region_patterns
 
 from brainalign.arrays import Arrays
 from brainalign.geometry import BASELINES, identify_regions, layer_agreement, rdm, square_rdms, threshold_family
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report import IDENTIFICATION_TABLES, identification_section
-from brainalign.simulation import region_patterns
 
 REGIONS = ["V1", "V2", "V4", "IT"]
 N_STIMULI = 18

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import config_of, draw_page, run_all, run_step
+from worlds.epochs import category_epochs
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.report import DecodedTimes, decoding_section
-from brainalign.simulation import category_epochs
 from brainalign.workflow import jobs, report_path
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.simulation import ConceptWorld, SparseWorld
+from brainalign.simulation import ConceptWorld
+from worlds.sparse import SparseWorld
 
 Values = NDArray[np.float64]
 

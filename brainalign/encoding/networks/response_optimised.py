@@ -69,12 +69,12 @@ class ResponseOptimisedEncoder(Readout):
 
     Examples
     --------
-    >>> from brainalign.simulation import complex_cells
-    >>> world = complex_cells(60, 20, n_voxels=4)
+    >>> rng = np.random.default_rng(0)
+    >>> tokens, responses = rng.normal(size=(60, 256, 1)), rng.normal(size=(60, 4))
     >>> encoder = ResponseOptimisedEncoder((8, 16), (5, 3), (2, 1), epochs=2)
-    >>> encoder.fit(world.tokens[world.train], world.responses[world.train], grid=world.grid).fields_.shape
+    >>> encoder.fit(tokens, responses, grid=(16, 16)).fields_.shape
     (4, 8, 8)
-    >>> encoder.core(world.tokens[world.test]).shape
+    >>> encoder.core(tokens[:20]).shape
     (20, 64, 16)
     """
 

@@ -1,14 +1,6 @@
 """EEG, MEG and time series of regions."""
 
-from brainalign.simulation.signals.meeg import (
-    CategoryEpochs,
-    MeegTruth,
-    category_epochs,
-    layer_latencies,
-    sensor_info,
-    simulate_meeg,
-    to_epochs,
-)
+from brainalign.simulation.signals.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
 from brainalign.simulation.signals.modalities import MODALITIES, Modality, SharedWorld, shared_space, write_modalities
 from brainalign.simulation.signals.read_sentences import EegText, eeg_power, eeg_text, text_sentences
 from brainalign.simulation.signals.regions import RoiSeries, rest_networks, roi_lagged, roi_series, simulate_rest
@@ -17,14 +9,12 @@ from brainalign.simulation.signals.stories import STORY_GROUPS, Story, story, wr
 __all__ = [
     "MODALITIES",
     "STORY_GROUPS",
-    "CategoryEpochs",
     "EegText",
     "MeegTruth",
     "Modality",
     "RoiSeries",
     "SharedWorld",
     "Story",
-    "category_epochs",
     "eeg_power",
     "eeg_text",
     "layer_latencies",

@@ -1,7 +1,5 @@
 """Voxels that answer to images."""
 
-from brainalign.simulation.voxels.complex import CELL_CEILING as CELL_CEILING
-from brainalign.simulation.voxels.complex import ComplexCells, complex_cells
 from brainalign.simulation.voxels.cortex import (
     PREFERENCES,
     Cortex,
@@ -35,7 +33,6 @@ __all__ = [
     "LAYERS",
     "PREFERENCES",
     "SHAPE_NEURONS",
-    "ComplexCells",
     "Cortex",
     "CortexDrives",
     "LinearWorld",
@@ -46,7 +43,6 @@ __all__ = [
     "caption",
     "captioned_voxels",
     "clear_scenes",
-    "complex_cells",
     "cortex_drives",
     "draw_scenes",
     "labelled_embeddings",

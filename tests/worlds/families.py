@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError
 
 N_FEATURES = 20  # of a layer
 SHARED = 0.5  # of a layer's variance: what all families have
@@ -57,20 +56,7 @@ def family_world(
     ceiling: float = 0.4,
     seed: int = 0,
 ) -> FamilyWorld:
-    """Draw a world.
-
-    Parameters
-    ----------
-    n_images, n_targets : int
-        Targets of each region.
-    families : sequence of str
-        Two or more.
-    lead : float
-        Share of the signal's variance that only the leading family knows.
-    ceiling : float
-        Share of signal in the variance of the averages.
-    seed : int
-    """
+    """Draw features and responses, `n_targets` a region; `lead` is the share that only the leading family knows."""
     rng = np.random.default_rng([seed, 0xFA])
     shared = rng.normal(size=(n_images, N_FEATURES))
     own = {family: rng.normal(size=(n_images, N_FEATURES)) for family in families}
@@ -104,53 +90,3 @@ def _mixture(source: Values, n_targets: int, rng: np.random.Generator) -> Values
     """Return random mixtures of unit variance (n_images, n_targets)."""
     weights = rng.normal(size=(source.shape[1], n_targets))
     return np.asarray(source @ (weights / np.linalg.norm(weights, axis=0)))
-
-
-Singles = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class SparseWorld:
-    """Features and the truth behind them.
-
-    Attributes
-    ----------
-    features : array (n_rows, n_features)
-    codes : array (n_rows, n_atoms)
-        How much of each atom a row holds, >= 0.
-    atoms : array (n_atoms, n_features)
-        Unit rows.
-    """
-
-    features: Singles
-    codes: Singles
-    atoms: Singles
-
-
-def sparse_mixtures(
-    n_rows: int = 6000, n_features: int = 32, n_atoms: int = 64, n_active: int = 3, noise: float = 0.0, seed: int = 0
-) -> SparseWorld:
-    """Mix `n_active` random atoms per row, each with a weight between 1 and 2.
-
-    Parameters
-    ----------
-    n_rows, n_features, n_atoms, n_active : int
-    noise : float
-        Standard deviation of what is added to every feature.
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If a row is to hold more atoms than there are.
-    """
-    if not 0 < n_active <= n_atoms:
-        raise BrainalignError(f"a row cannot hold {n_active} of {n_atoms} atoms; choose between 1 and {n_atoms}")
-    rng = np.random.default_rng(seed)
-    atoms = rng.normal(size=(n_atoms, n_features))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    codes = np.zeros((n_rows, n_atoms))
-    held = rng.random((n_rows, n_atoms)).argpartition(n_active - 1, axis=1)[:, :n_active]
-    np.put_along_axis(codes, held, rng.uniform(1, 2, (n_rows, n_active)), axis=1)
-    features = codes @ atoms + noise * rng.normal(size=(n_rows, n_features))
-    return SparseWorld(features.astype(np.float32), codes.astype(np.float32), atoms.astype(np.float32))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
-
 if TYPE_CHECKING:
     import torch
 
@@ -64,27 +62,7 @@ def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, se
     The first layer squares and adds the outputs of a pair of filters a quarter of a cycle apart, so that an inverted
     image gives the same responses: no linear function of pixels predicts anything. The second layer compares
     orientations (its weights sum to 0 over them), so that contrast alone says little.
-
-    Parameters
-    ----------
-    n_train : int
-        Images to fit on, those for validation included.
-    n_test, n_voxels, seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If a number is too small: it takes 2 training and 2 test images and a voxel.
-
-    References
-    ----------
-    Adelson EH, Bergen JR (1985). Spatiotemporal energy models for the perception of motion. J Opt Soc Am A 2:284.
-    doi:10.1364/JOSAA.2.000284
     """
-    if min(n_train, n_test) < 2 or n_voxels < 1:
-        raise BrainalignError(
-            f"it takes 2 training images, 2 test images and a voxel; got {n_train}, {n_test}, {n_voxels}"
-        )
     rng = np.random.default_rng(seed)
     n = n_train + n_test
     images = _images(n, rng)

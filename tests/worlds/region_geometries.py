@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import check_choice
-
 Values = NDArray[np.float64]
 
 N_LATENT, N_CHANNELS = 8, 60
@@ -21,16 +19,9 @@ def region_patterns(
     Regions share a latent of 8 dimensions and differ by half as much; every subject maps the latent of every region
     onto channels of its own, with independent noise.
 
-    Parameters
-    ----------
-    regime : {"outliers", "isotropic"}
-        In "outliers" four stimuli of every subject and region lie elsewhere, as idiosyncratic experience would have it,
-        under noise of sd 1.5; "isotropic" is noise alone, of sd 2.5.
-    n_subjects, n_regions, n_stimuli, seed : int
-    signal : float
-        0 leaves no region anything of its own.
+    In "outliers" four stimuli of every subject and region lie elsewhere, as idiosyncratic experience would have it,
+    under noise of sd 1.5; "isotropic" is noise alone, of sd 2.5. A signal of 0 leaves no region anything of its own.
     """
-    check_choice("regime", regime, REGION_REGIMES)
     rng = np.random.default_rng(seed)
     latent = rng.normal(size=(1, n_stimuli, N_LATENT)) + signal * OWN * rng.normal(
         size=(n_regions, n_stimuli, N_LATENT)
@@ -45,17 +36,7 @@ def region_patterns(
 
 
 def dependent_pair(relation: str, n: int, rng: np.random.Generator) -> tuple[Values, Values]:
-    """Simulate two variables, (n,) each, that are related in a known way.
-
-    Parameters
-    ----------
-    relation : str
-        A key of `RELATIONS`: "independent"; "linear" under much noise; "sine" of four periods; "circle";
-        "checkerboard" of four columns and two fields in each.
-    n : int
-    rng : Generator
-    """
-    check_choice("relation", relation, RELATIONS)
+    """Simulate two variables, (n,) each, that are related as a key of `RELATIONS` says."""
     return RELATIONS[relation](rng.random(n), rng)
 
 

@@ -1,0 +1,40 @@
+"""Rows that are sums of a few of many atoms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SparseWorld:
+    """Features and the truth behind them.
+
+    Attributes
+    ----------
+    features : array (n_rows, n_features)
+    codes : array (n_rows, n_atoms)
+        How much of each atom a row holds, >= 0.
+    atoms : array (n_atoms, n_features)
+        Unit rows.
+    """
+
+    features: Singles
+    codes: Singles
+    atoms: Singles
+
+
+def sparse_mixtures(
+    n_rows: int = 6000, n_features: int = 32, n_atoms: int = 64, n_active: int = 3, noise: float = 0.0, seed: int = 0
+) -> SparseWorld:
+    """Mix `n_active` random atoms per row, each with a weight between 1 and 2; noise of an sd on top."""
+    rng = np.random.default_rng(seed)
+    atoms = rng.normal(size=(n_atoms, n_features))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    codes = np.zeros((n_rows, n_atoms))
+    held = rng.random((n_rows, n_atoms)).argpartition(n_active - 1, axis=1)[:, :n_active]
+    np.put_along_axis(codes, held, rng.uniform(1, 2, (n_rows, n_active)), axis=1)
+    features = codes @ atoms + noise * rng.normal(size=(n_rows, n_features))
+    return SparseWorld(features.astype(np.float32), codes.astype(np.float32), atoms.astype(np.float32))
