@@ -94,6 +94,8 @@ NAMES = {
 }
 # What every child would import again.
 WARM = ("matplotlib.backends.backend_agg", "numpy", "pandas", "PIL.Image", "scipy.stats", "sklearn", "torch", "yaml")
+# Of these the order of two arguments changes nothing but which of equal ones is returned.
+SYMMETRIC = {"max", "min", "maximum", "minimum"}
 SEEDS = {"seed", "rng", "random_state", "generator", "random_seed"}
 
 
@@ -225,7 +227,7 @@ def _of_call(call: ast.Call) -> Iterator[tuple[str, str]]:
         yield "order", f"list({ast.unparse(call)})[::-1]"
     if name in ("default_rng", "manual_seed") and call.args and not isinstance(call.args[0], ast.Constant):
         yield "seed", f"{ast.unparse(call.func)}(0)"
-    if len(call.args) > 1 and name not in ("isinstance", "getattr", "hasattr", "set_title"):
+    if len(call.args) > 1 and name not in {"isinstance", "getattr", "hasattr", "set_title"} | SYMMETRIC:
         new = copy.deepcopy(call)
         new.args[:2] = new.args[1::-1]
         if not any(isinstance(argument, ast.Starred) for argument in call.args[:2]):

@@ -33,13 +33,10 @@ from brainalign.report.geometry_sections import decoding_over_time as recordings
 from brainalign.report.kit import failed_windows
 from brainalign.report.pages import block_sections as blocks_page
 from brainalign.report.pages import concepts as concepts_page
-from brainalign.report.pages import dynamics as dynamics_page
 from brainalign.report.pages import group
 from brainalign.report.pages import images as image_page
-from brainalign.report.pages import modalities as modalities_page
 from brainalign.report.pages import rdms as rdm_page
 from brainalign.report.pages import sentences as text_page
-from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding
 from brainalign.study import BlockFiles, Split, Study
 
@@ -186,32 +183,6 @@ def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
     return page_of(material, text_page.text_chapter(material))
 
 
-def modalities(fails: bool, patch: pytest.MonkeyPatch) -> str:
-    without_drawing(patch, modalities_page, "_between", "_within", "_repeats", "_geometry")
-    patch.setattr(modalities_page, "_findings", lambda _: [])
-    rows = [("joint", 0.3, 0.001), ("ridge", 0.2, 0.001), ("shuffled", 0.2 if fails else 0.02, 0.5)]
-    rows.append(("low level", 0.31 if fails else 0.1, 0.01))
-    table = pd.DataFrame(rows, columns=["decoder", "value", "p"]).assign(
-        kind="image", query="eeg", gallery="image", measure="top-1", chance=0.02, null_mean=0.02, null_sd=0.01,
-        n_gallery=50,
-    )  # fmt: skip
-    of = study(simulate={"world": "modalities"})
-    material = StudyMaterial(config(), "study", of, tables={"spaceretrieval": table})
-    return page_of(material, modalities_page.modalities_chapter(material))
-
-
-def series(fails: bool, patch: pytest.MonkeyPatch) -> str:
-    without_drawing(patch, series_page, "_filled", "_networks", "_people")
-    for name in ("_findings", "_cards"):
-        patch.setattr(series_page, name, lambda _: [])
-    rows = [("masked model", "model", 0.3), ("regions shifted", "null", 0.1 if fails else 0.001)]
-    rows.append(("frames permuted", "null", 0.2))  # keeps what regions share at a moment: no null for these
-    filled = pd.DataFrame(rows, columns=["name", "kind", "r2"]).assign(hidden="random halves", network="")
-    of = study(simulate={"world": "roi_series"})
-    material = StudyMaterial(config(), "study", of, tables={"filled": filled})
-    return page_of(material, series_page.series_chapter(material))
-
-
 def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
     without_drawing(patch, concepts_page, "_choices", "_dimensions", "_networks", "_regions", "_alignment")
     for name in ("_findings", "_cards"):
@@ -222,18 +193,6 @@ def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
     of = study(stimuli="o.txt", recordings={"us": {"format": "triplets", "triplets": ["t.txt"]}})
     material = StudyMaterial(config(), "study", of, tables={concepts_page.ALIGNMENT_TABLES[0]: scores})
     return page_of(material, concepts_page.concepts_chapter(material))
-
-
-def dynamics(fails: bool, patch: pytest.MonkeyPatch) -> str:
-    without_drawing(patch, dynamics_page, "_data", "_following")
-    rows = [("net", "mlp", "model", 0.6, 0.01), ("", "time alone", "control", 0.62 if fails else 0.2, 0.2)]
-    scores = pd.DataFrame(rows, columns=["network", "name", "role", "r_normalized", "p"])
-    scores = scores.assign(region="front", epoch="occluded", n_neurons=5, n_dropped=0, null_mean=0.0, low=0.1, high=0.7)
-    folds = [scores.assign(fold=fold, r_normalized=scores["r_normalized"] + 0.001 * fold) for fold in range(8)]
-    of = study(stimuli="v.npz", recordings={"1": {"format": "neural", "neural": "n.npy"}})
-    tables = {"dynamics": scores, "dynamicsfolds": pd.concat(folds)}
-    material = StudyMaterial(config(), "study", of, "1", tables)
-    return page_of(material, dynamics_page.dynamics_chapter(material))
 
 
 PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
@@ -250,10 +209,7 @@ PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
         ("tested on pre-stimulus", ".300", "chance .020", "p = .0010", "limit .060"),
         ("trial index alone", ".450", "neighbours in time"), ("blocks of the session", ".100", "chance .090"),
     ]),
-    "modalities": (modalities, [("shuffled pairs", ".200", "limit .050"), ("Luminance", ".310")]),
-    "series": (series, [("regions shifted", ".100", "limit .020")]),
     "concepts": (concepts, [("shuffled choices", ".610", "chance .333")]),
-    "dynamics": (dynamics, [("time alone", ".620")]),
 }  # fmt: skip
 
 

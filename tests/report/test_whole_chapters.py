@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from made import changing, made
 from pages import cells, check, config, study
 
@@ -19,6 +20,8 @@ FILLED = [
     ("masked model", "model", "", 0.31, 0.27, 0.34, "better", 0.061, 0.041, 0.081),
     ("instantaneous Gaussian", "baseline", "", 0.25, 0.21, 0.29, "reference", NAN, NAN, NAN),
     ("lagged Gaussian", "baseline", "", 0.37, 0.35, 0.39, "tie", 0.12, -0.01, 0.25),
+    ("regions shifted", "null", "", 0.021, 0.001, 0.03, "worse", -0.24, -0.25, -0.23),
+    ("frames permuted", "null", "", 0.2, 0.1, 0.3, "worse", -0.24, -0.25, -0.23),  # keeps what regions share
     ("masked model", "model", "Vis", 0.41, 0.4, 0.42, "tie", 0.01, -0.02, 0.03),
     ("instantaneous Gaussian", "baseline", "Vis", 0.42, 0.41, 0.43, "reference", NAN, NAN, NAN),
     ("lagged Gaussian", "baseline", "Vis", 0.43, 0.41, 0.44, "tie", 0.01, -0.02, 0.03),
@@ -81,9 +84,8 @@ def test_regions_that_were_hidden() -> None:
         "and beats the instantaneous Gaussian, the simplest predictor (.250; difference .061, .041 to .081). A linear "
         "predictor that also sees 2 frames before and after explains .370: more than the network."
     )
-    assert age.startswith("age: r .350 [.240 to .440]")
-    assert age.endswith("better than plain connectivity (.210; chance .00).")
-    assert sex.endswith("a tie with plain connectivity (.580; chance .50). It is not above permuted labels.")
+    check(age, "age: r .350 [.240 to .440]", "better than plain connectivity (.210; chance .00).", unsaid=["not above"])
+    check(sex, "a tie with plain connectivity (.580; chance .50). It is not above permuted labels.")
     assert [text.split(". ")[0][:44] for text in (late, few, note)] == [
         "Not converged: regions shifted", "Filled-in regions were tested on 19 subjects", "A note."
     ]  # fmt: skip
@@ -95,7 +97,12 @@ def test_regions_that_were_hidden() -> None:
         ("sex, accuracy", ".550", "connectivity .580, chance .50"),
     ]
     assert rows_of(chapter, 0)[0] == ["random halves", *FILLED[0][:2], ".310", ".270 to .340", ".061 (better)"]
-    assert [row[4:] for row in rows_of(chapter, 0)[1:]][::3] == [[".210 to .290", "–"], [".210 to .490", "–"]]
+    assert [row[4:] for row in rows_of(chapter, 0)[1:]][::5] == [[".210 to .290", "–"], [".210 to .490", "–"]]
+    failed = [(each.name[6:-12], round(each.value, 6), each.limit) for each in chapter.failed_controls]
+    assert failed == [
+        ("regions shifted (random halves", 0.021, 0.02), ("regions shifted (whole networks", 0.121, 0.02),
+        ("frames permuted (whole networks", 0.3, 0.02),
+    ]  # fmt: skip
     assert rows_of(chapter, 1)[1] == ["connectivity", ".32", ".02", ".09", ".020"]
     assert rows_of(chapter, 2)[0][3:] == [".110 to .320", ".00", "–", "reference"]
     assert rows_of(chapter, 2)[2] == ["sex (category)", PEOPLE[2][4], "accuracy .550", "–", ".50", ".502, .610", "tie"]
@@ -109,9 +116,11 @@ def test_regions_that_were_hidden() -> None:
 def test_regions_without_an_atlas_and_without_labels() -> None:
     material = series_material(lag=0, n_test=20)
     tables = material.tables | {name: material.tables[name].head(0) for name in ("regionnetworks", "personscores")}
-    material.tables = tables | {"filled": tables["filled"].query("network == ''")}
+    nulls = tables["filled"]["kind"] == "null"
+    filled = tables["filled"].assign(r2=tables["filled"]["r2"].mask(nulls, series.NULL_R2)).query("network == ''")
+    material.tables = tables | {"filled": filled}
     chapter = series.series_chapter(material)
-    assert len(chapter.findings) == 4
+    assert (len(chapter.findings), chapter.failed_controls) == (4, [])
     assert chapter.findings[1].endswith("the lag chosen for it is 0.")
     assert [len(section.panels) for section in chapter.sections] == [1, 1, 0]
     assert len(chapter.cards) == 2
@@ -119,11 +128,11 @@ def test_regions_without_an_atlas_and_without_labels() -> None:
 
 def test_neurons_followed() -> None:
     levels = {"region": ["front", "back"], "name": ["rnn", "held"]}
-    scores = made({**levels, "epoch": ["occluded", "visible"]}, "null_95", "null_mean", "r", "p", value="r_normalized")
+    scores = made({**levels, "epoch": ["occluded", "visible"]}, "null_95", "null_mean", "r", value="r_normalized")
     movies = made({**levels, "time": [0, 1, 2]}, "null_95", value="score").sort_values("time").assign(hidden=0.5)
     roles = {"rnn": "model", "held": "control"}
     scores, movies = (rows.assign(network="net", role=rows["name"].map(roles)) for rows in (scores, movies))
-    scores = scores.assign(n_neurons=5, n_dropped=1)
+    scores = scores.assign(n_neurons=5, n_dropped=1, p=0.01)
     folds = pd.concat([scores.assign(fold=fold) for fold in range(8)])
     facts = {"n_conditions": 9, "n_times": 30, "n_hidden": 1234, "n_neurons": 12, "n_repeats": 4}
     of: Any = SimpleNamespace(notes=["A note."], frame_s=0.5)
@@ -132,9 +141,11 @@ def test_neurons_followed() -> None:
     chapter = dynamics.dynamics_chapter(material)
     data, following = chapter.sections
     shown = [chapter.answer.panel, *following.panels]
-    check(
-        data.paragraphs[0], "9 conditions of 30 frames, of which 1,234 frames", "12 neurons of one subject, 4 repeats."
-    )
+    check(data.paragraphs[0], "9 conditions of 30 frames, of which 1,234", "12 neurons of one subject, 4 repeats.")
+    hidden = scores[scores["epoch"] == "occluded"].pivot(index="region", columns="name", values="r_normalized")
+    failed = hidden.loc[hidden["held"] > hidden["rnn"], "held"]
+    assert [each.value for each in chapter.failed_controls] == failed.tolist()
+    assert 0 < len(failed) < 2
     assert [panel.id for panel in shown] == ["followed0", "movies0", "followed1", "movies1", "scores"]
     for panel, region in zip(shown, np.repeat(pd.unique(scores["region"]), 2), strict=False):
         assert set(panel.numbers["region"]) == {region} == {panel.title.split(", ")[1]}
@@ -173,13 +184,10 @@ def test_choices_and_what_they_rest_on() -> None:
     chapter = concepts.concepts_chapter(material)
     kinds = [{"kind": kind, "split": "triplets"} for kind in KINDS.values()]
     best, shuffled, counts, theirs = (value_of(tables["choices"], "accuracy", **kind) for kind in kinds)
-    check(chapter.findings[0], f"predicts {best} of 1,234 held-out choices (chance .333)", f"choices {shuffled}, ")
-    assert f"without training {counts}. " in chapter.findings[0]
+    check(chapter.findings[0], f"predicts {best} of 1,234 held-out", f"choices {shuffled}, ", f"training {counts}. ")
     again = {"kind": "embedding", "split": "repeated"}
     accuracy, share = (value_of(tables["choices"], name, **again) for name in ("accuracy", "share_low"))
-    check(
-        chapter.findings[1], f"it predicts {accuracy} of the choices", f"to .820, so that it is {share[:2]}", "on .610"
-    )
+    check(chapter.findings[1], f"it predicts {accuracy} of the", f"to .820, so that it is {share[:2]}", "on .610")
     assert [text.split()[0] for text in chapter.findings[2:]] == ["The", "Dimensions", "A"]
     assert [(card["name"], card["value"]) for card in chapter.cards] == [
         ("accuracy, sparse", best), ("without training, counts", counts), ("published, theirs", theirs),
@@ -216,6 +224,8 @@ def modalities_material(**fitted: Any) -> StudyMaterial:
     rows = rows[(rows["decoder"] != "low level") | (rows["kind"] == "image")]
     rows = rows.assign(chance=np.where(rows["measure"] == "top-1", 0.02, 0.1), n_gallery=50, null_sd=0.01)
     rows["p"] = np.where(rows["query"] == "eeg", 0.01, 0.011)
+    plain = rows["decoder"] == "low level"  # as good as the joint space
+    rows.loc[plain, "value"] = rows.loc[(rows["decoder"] == "joint") & (rows["kind"] == "image"), "value"].tolist()
     rows["null_mean"] = rows["value"] - np.where(rows["kind"] == "fused", 0.031, 0.02)
     changes = pd.DataFrame({"beside": ["unimodal", "ridge", "one layer", "mean layer", "ridge"]})
     changes = changes.assign(modality=["all"] * 4 + ["eeg"], change=[0.05, -0.03, -0.01, 0.02, 0.011], se=0.012)
@@ -251,6 +261,9 @@ def test_modalities_in_one_space() -> None:
     check(layers, "Subject layers are used:", "subjects +.010 ± .012; mean subject layer at test −.020 ± .012.")
     assert "differ in training images (eeg 100, meg 90); repeats in the test (eeg 4.5, meg 3)." in unequal
     assert (late[:14], copies, note) == ("Not converged:", "Copies.", "A note.")
+    failed = [each.name.split(",")[0] for each in chapter.failed_controls]
+    assert failed == ["Trained on shuffled pairs: fused (all in image)", "Luminance"]
+    assert chapter.failed_controls[0].value - chapter.failed_controls[0].limit == pytest.approx(0.001)
     about = "top-1 of 50, chance .020, ridge"
     assert [tuple(card.values()) for card in chapter.cards] == [
         ("eeg, one subject", first["image", "joint"], f"{about} {first['image', 'ridge']}"),
@@ -270,6 +283,8 @@ def test_one_modality() -> None:
     material = modalities_material(converged={"eeg": True}, blend={"eeg": 0.5}, unknown={"02": 0}, warnings=[], **plain)
     tables, rows = material.tables, material.tables["spaceretrieval"]
     rows = rows[(rows["kind"] == "image") & ~rows["decoder"].isin(["shuffled", "low level"])]
+    plain = tables["spaceretrieval"].query("decoder == 'low level'").eval("value = value - 0.001")
+    assert modalities.failed_relations(pd.concat([rows, plain])) == []
     material.tables = tables | {"spaceretrieval": rows, "spacechanges": tables["spacechanges"][2:3].assign(clear=True)}
     chapter = modalities.modalities_chapter(material)
     assert [text[:30] for text in chapter.findings] == ["Subject layers are unused here", "A note."]

@@ -157,10 +157,7 @@ def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:
     assert draw_page(config, "things") == 0
     page = group_report_path(tables[1], "things").read_text()
     assert "planted properties, 2 &lt; 3" in page
-    for figure in ("choices", "dimensions", "networks", "readouts", "regions"):
-        assert f'id="figure-{figure}"' in page
-    for words in ("fitted to shuffled choices", "another question and no ceiling", "Nothing here was judged"):
-        assert words in page
+    assert "Nothing here was judged" in page
     broken = artifact_path(tables[1], "things", "networks").with_suffix(".json")
     broken.rename(tmp_path / "kept.json")
     assert draw_incomplete(config) == 0

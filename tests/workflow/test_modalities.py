@@ -73,9 +73,6 @@ def test_the_page_says_what_was_found(results: Path) -> None:
     page = (results / "group.html").read_text()
     assert "A &lt;mine&gt; study" in page
     assert "<mine>" not in page
-    for said in ("From modality to modality", "Averaging repeats", "Geometry of concepts", "Subject layers are",
-                 "Joint training against ridge"):  # fmt: skip
-        assert said in page
     assert "not comparable" not in page  # both modalities have the same images and repeats
 
 
