@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import torch
 from records import Record
+from worlds.captioned import captioned_voxels, labelled_embeddings
 from worlds.scene_networks import train_scene_network
 
 from brainalign.encoding import Ridge
-from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings, render
+from brainalign.simulation import clear_scenes, render
 from brainalign.statistics import fdr, pearson, permuted_correlations
 from brainalign.synthesis import (
     ANY,

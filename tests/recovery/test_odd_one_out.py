@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from records import Record, cases
+from worlds.abstraction import AbstractionWorld, abstraction_world
 
 from brainalign.encoding import Ridge
 from brainalign.features import EfficientNetExtractor
@@ -42,7 +43,7 @@ from brainalign.geometry import (
     triplet_ceilings,
     unseen_similarities,
 )
-from brainalign.simulation import AbstractionWorld, ConceptWorld, abstraction_world, concept_world, draw_scenes, render
+from brainalign.simulation import ConceptWorld, concept_world, draw_scenes, render
 
 # Reduced, the other method's choices and dimensions are those of tests/workflow/test_concepts.py.
 reduced_for_sparse = pytest.mark.parametrize(

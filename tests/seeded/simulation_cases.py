@@ -23,7 +23,6 @@ CORTEX = simulation.Cortex(*(dict.fromkeys("LR", each) for each in (CORNERS, COR
 
 
 SIMULATION: dict[str, Callable[[int], Any]] = {
-    "abstraction_world": lambda s: simulation.abstraction_world(3, 3, 2, seed=s),
     "clear_scenes": lambda s: simulation.clear_scenes(3, s),
     "concept_world": lambda s: simulation.concept_world(12, 3, 60, seed=s),
     "draw_scenes": lambda s: simulation.draw_scenes(3, s),
@@ -40,8 +39,6 @@ SIMULATION: dict[str, Callable[[int], Any]] = {
     "roi_series": lambda s: simulation.roi_series(3, 40, 2, seed=s),
     "schedule": lambda s: simulation.schedule(list("abcdef"), 2, 1, s)["stimulus_id"],
     "voxel_prior_world": lambda s: simulation.voxel_prior_world(seed=s).weights(3, RNG(0)),
-    "captioned_voxels": lambda s: simulation.captioned_voxels(SCENES, {"shape": 0.5, "colour": 0.5}, 6, seed=s),
-    "labelled_embeddings": lambda s: simulation.labelled_embeddings(SCENES, ["shape"], 5, seed=s),
     "shared_space": lambda s: simulation.shared_space(
         (simulation.Modality("eeg", 2, 4, 8, 0.3, 3),), n_train=6, n_test=3, n_codes=3, n_dimensions=5, seed=s
     ),

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from refusals import refused
 from seeded.recorded import Record
+from worlds.abstraction import abstraction_world
+from worlds.captioned import captioned_voxels, labelled_embeddings
 from worlds.complex_cells import _features, complex_cells
 from worlds.epochs import category_epochs
 from worlds.families import family_world
@@ -35,7 +37,7 @@ MAPS = {"early": RNG(3).normal(size=(40, 6, 4, 8)).astype(np.float32), "late": R
 BALL = simulation.occluded_ball(6, 20, 5, 3, n_videos=2, side=12, seed=3)
 PRIOR = simulation.voxel_prior_world(7, 2, seed=3)
 THINGS = simulation.measure_things(simulation.render(simulation.draw_scenes(40, 3), 32))
-JUDGED = simulation.abstraction_world(4, 3, 2, seed=3)
+JUDGED = abstraction_world(4, 3, 2, seed=3)
 EEG = simulation.sensor_info("eeg")
 TEXTS = RNG(6).normal(size=(576, 24)) * np.geomspace(4, 0.1, 24)
 
@@ -72,7 +74,7 @@ def epochs(n: int, **options: Any) -> Any:
 
 
 WORLDS: dict[str, Callable[[], Any]] = {
-    "abstraction_world": lambda: simulation.abstraction_world(4, 3, 2, 30, 27, seed=3),
+    "abstraction_world": lambda: abstraction_world(4, 3, 2, 30, 27, seed=3),
     "abstraction_world judged": lambda: JUDGED.judge(np.arange(24).reshape(8, 3), RNG(1)),
     "concept_world": lambda: simulation.concept_world(12, 3, 60, n_repeated=5, n_people=3, n_features=7, seed=3),
     "concept_world of many": lambda: simulation.concept_world(120, 3, 400, n_repeated=5, n_people=3, seed=3),
@@ -119,8 +121,8 @@ WORLDS: dict[str, Callable[[], Any]] = {
     "render": lambda: simulation.render(simulation.draw_scenes(40, 3), 48),
     "schedule": lambda: SHOWN,
     "preferences": lambda: (DRIVES.preferred, DRIVES.other),
-    "labelled_embeddings": lambda: simulation.labelled_embeddings(SCENES, ["shape", "colour"], 5, seed=3),
-    "captioned_voxels": lambda: simulation.captioned_voxels(SCENES, {"shape": 0.3, "colour": 0.5}, 7, seed=3),
+    "labelled_embeddings": lambda: labelled_embeddings(SCENES, ["shape", "colour"], 5, seed=3),
+    "captioned_voxels": lambda: captioned_voxels(SCENES, {"shape": 0.3, "colour": 0.5}, 7, seed=3),
     "measure_things": lambda: THINGS,
     "true_responses": lambda: simulation.true_responses(THINGS),
     "plan_areas": lambda: simulation.plan_areas(["a", "b", "c"]),
@@ -272,8 +274,6 @@ def test_captions_floats_and_bad_scenes() -> None:
 
 
 def test_what_cannot_be_built() -> None:
-    refused("cannot look like", simulation.abstraction_world, n_superordinate=3, n_basic=4)
-    refused("cannot hold 26 dimensions", simulation.abstraction_world, n_features=20)
     refused(r"shares in \[0, 1\]", simulation.linear_world, 10, 2, 2, [1.2])
     refused("n_features is 2 but n_latents 3", simulation.voxel_prior_world, n_features=2)
     refused("at least two subjects", simulation.roi_series, 1)

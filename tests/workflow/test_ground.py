@@ -10,6 +10,7 @@ import pytest
 import yaml
 from jobs import run_step
 from refusals import refused
+from worlds.captioned import captioned_voxels, labelled_embeddings
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import Config
@@ -25,7 +26,7 @@ from brainalign.report.synthesis_sections import (
     grounding_section,
     voxel_captions_section,
 )
-from brainalign.simulation import captioned_voxels, clear_scenes, draw_scenes, labelled_embeddings
+from brainalign.simulation import clear_scenes, draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
 from brainalign.study import Study, parse
 from brainalign.workflow import jobs

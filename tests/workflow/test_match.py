@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from jobs import run_step
 from pydantic import ValidationError
+from worlds.abstraction import abstraction_world
 
 from brainalign import geometry
 from brainalign.arrays import Arrays, Features, Layers
@@ -27,7 +28,6 @@ from brainalign.pipelines.compare import match
 from brainalign.pipelines.compare.concepts import layers_of
 from brainalign.regression import Ridge
 from brainalign.report import ALIGNMENT_TABLES, MATCHING_TABLES, alignment_section, matching_section
-from brainalign.simulation import abstraction_world
 from brainalign.workflow import Job
 
 N, SEED, BY = 160, 2, Provenance("test", {}, "")

@@ -1,15 +1,13 @@
 """Objects, words, models and their relations."""
 
-from brainalign.simulation.concepts.abstraction import AbstractionWorld, ConceptWorld, abstraction_world, concept_world
 from brainalign.simulation.concepts.ball import OccludedBall, ball_features, ball_future, occluded_ball
+from brainalign.simulation.concepts.judgements import ConceptWorld, concept_world
 from brainalign.simulation.concepts.words import GroundedWords, grounded_words
 
 __all__ = [
-    "AbstractionWorld",
     "ConceptWorld",
     "GroundedWords",
     "OccludedBall",
-    "abstraction_world",
     "ball_features",
     "ball_future",
     "concept_world",

@@ -17,14 +17,7 @@ from brainalign.simulation.voxels.generator import LAYERS, activations, save_gen
 from brainalign.simulation.voxels.linear import LinearWorld, VoxelPriorWorld, linear_world, voxel_prior_world
 from brainalign.simulation.voxels.scenes import COLOURS as COLOURS
 from brainalign.simulation.voxels.scenes import SHAPES as SHAPES
-from brainalign.simulation.voxels.scenes import (
-    caption,
-    captioned_voxels,
-    clear_scenes,
-    draw_scenes,
-    labelled_embeddings,
-    render,
-)
+from brainalign.simulation.voxels.scenes import caption, clear_scenes, draw_scenes, render
 from brainalign.simulation.voxels.shapes_of_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
 from brainalign.simulation.voxels.surface_files import betas_image, labels_image
 from brainalign.simulation.voxels.trials import schedule
@@ -41,11 +34,9 @@ __all__ = [
     "activations",
     "betas_image",
     "caption",
-    "captioned_voxels",
     "clear_scenes",
     "cortex_drives",
     "draw_scenes",
-    "labelled_embeddings",
     "labels_image",
     "linear_world",
     "load_cortex",

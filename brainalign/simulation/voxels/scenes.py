@@ -6,7 +6,7 @@ table, not a guess. The same table renders at 32 pixels (for a small diffusion m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -226,76 +226,3 @@ def clear_scenes(n_scenes: int, seed: int = 0) -> pd.DataFrame:
         As of `draw_scenes`.
     """
     return draw_scenes(n_scenes, seed, textures=("plain",), radius=CLEAR_RADIUS, centre=CLEAR_CENTRE)
-
-
-INDIFFERENT = ""  # of an attribute that a voxel does not care for
-
-
-def labelled_embeddings(
-    scenes: pd.DataFrame, attributes: Sequence[str], n_features: int = 48, noise: float = 0.6, seed: int = 0
-) -> NDArray[np.float64]:
-    """Embed scenes as CLIP-like models do: what all share, a direction per value, and what the labels do not say.
-
-    Parameters
-    ----------
-    scenes : DataFrame (n_scenes)
-        With the columns of `attributes`.
-    attributes : sequence of str
-    n_features : int
-    noise : float
-        Length of what the labels do not say, beside directions of unit length.
-    seed : int
-
-    Returns
-    -------
-    array (n_scenes, n_features)
-        Of different lengths, uniform in 8-12.
-    """
-    rng = np.random.default_rng([seed, 0xE3B])
-    total = np.tile(2 * _unit(rng.standard_normal(n_features)), (len(scenes), 1))
-    for name in attributes:
-        directions = {value: _unit(rng.standard_normal(n_features)) for value in sorted(scenes[name].unique())}
-        total += np.stack([directions[value] for value in scenes[name]])
-    total += noise * rng.standard_normal(total.shape) / np.sqrt(n_features)
-    return np.asarray(_unit(total) * rng.uniform(8, 12, (len(scenes), 1)))
-
-
-def captioned_voxels(
-    scenes: pd.DataFrame, attributes: Mapping[str, float], n_voxels: int = 60, noise_sd: float = 1.0, seed: int = 0
-) -> tuple[NDArray[np.float32], pd.DataFrame]:
-    """Simulate voxels that answer to one value of each attribute they care for: z-scored sum of matches + noise.
-
-    Parameters
-    ----------
-    scenes : DataFrame (n_scenes)
-    attributes : mapping of str to float
-        Columns of scenes, and the share of voxels that care for each; every voxel cares for one or more.
-    n_voxels : int
-    noise_sd : float
-    seed : int
-
-    Returns
-    -------
-    array (n_scenes, n_voxels), DataFrame (n_voxels, n_attributes)
-        Responses, and the value each voxel prefers, "" where it does not care.
-    """
-    rng = np.random.default_rng([seed, 0xCA9])
-    values = {name: sorted(scenes[name].unique()) for name in attributes}
-    rows: list[dict[str, Any]] = []
-    for _ in range(n_voxels):
-        cares = {name: rng.random() < share for name, share in attributes.items()}
-        if not any(cares.values()):
-            cares[list(attributes)[rng.integers(len(attributes))]] = True
-        drawn = {name: values[name][rng.integers(len(values[name]))] for name in attributes}
-        rows.append({name: drawn[name] if cares[name] else INDIFFERENT for name in attributes})
-    planted = pd.DataFrame(rows)
-    matches = sum(
-        (scenes[name].to_numpy()[:, None] == planted[name].to_numpy()[None]).astype(float) for name in attributes
-    )
-    signal = np.asarray(matches)
-    signal = (signal - signal.mean(axis=0)) / signal.std(axis=0)
-    return (signal + noise_sd * rng.standard_normal(signal.shape)).astype(np.float32), planted
-
-
-def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(values / np.linalg.norm(values, axis=-1, keepdims=True))

@@ -1,0 +1,104 @@
+"""Objects in a hierarchy that two networks see without its upper level, and people who judge by all of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+LENGTHS = (1.0, 0.6, 0.35)  # of the superordinate, basic and instance part, as people see them
+SUPERORDINATE_DIMENSIONS, DIMENSIONS = 5, 8
+
+
+@dataclass(frozen=True)
+class AbstractionWorld:
+    """Features and the hierarchy behind them.
+
+    Attributes
+    ----------
+    superordinate, basic : array (n_objects,)
+        Number of the category of either level.
+    lookalike : array (n_objects,)
+        Group of basic categories that networks find alike, whatever they are.
+    similarities : array (n_objects, n_objects)
+        As people see them: a softmax over those of three pairs gives their choices.
+    features : array (n_objects, n_features)
+        Of a network that knows basic categories and instances, hardly superordinate ones, and look-alikes above all.
+    others : array (n_objects, n_other_features)
+        Of another network with the same bias.
+    """
+
+    superordinate: NDArray[np.int64]
+    basic: NDArray[np.int64]
+    lookalike: NDArray[np.int64]
+    similarities: Values
+    features: Values
+    others: Values
+
+    def judge(self, triplets: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], Values]:
+        """Return triplets as one person each judges them, the odd one last, and the probabilities of these choices."""
+        a, b, c = triplets.T
+        remaining = np.stack([self.similarities[b, c], self.similarities[a, c], self.similarities[a, b]], axis=1)
+        return _judged(triplets, _softmax(remaining), rng)
+
+
+def abstraction_world(
+    n_superordinate: int = 10,
+    n_basic: int = 8,
+    n_instances: int = 4,
+    n_features: int = 40,
+    n_other_features: int = 50,
+    sharpness: float = 6.0,
+    hidden: float = 0.3,
+    bias: float = 0.9,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> AbstractionWorld:
+    """Draw a hierarchy of objects, people's similarities and the features of two networks.
+
+    An object is the sum of a superordinate, a basic and an instance vector. Networks have the first `hidden` times as
+    long, and a look-alike vector instead: basic categories are dealt to as many look-alike groups as there are
+    superordinate categories, each of a superordinate category to another group.
+
+    `sharpness` is people's similarity of two equal objects, about; `hidden` and `bias` are the lengths of the
+    superordinate and the look-alike part in networks; `noise` is a share of the features' sd.
+    """
+    n_dimensions = 2 * SUPERORDINATE_DIMENSIONS + 2 * DIMENSIONS
+    rng = np.random.default_rng(seed)
+    basic = np.repeat(np.arange(n_superordinate * n_basic), n_instances)
+    superordinate = basic // n_basic
+    lookalike = (superordinate + basic % n_basic) % n_superordinate
+    parts = [
+        _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[superordinate],
+        _directions(n_superordinate * n_basic, DIMENSIONS, rng)[basic],
+        _directions(len(basic), DIMENSIONS, rng),
+    ]
+    seen = np.hstack([length * part for length, part in zip(LENGTHS, parts, strict=True)])
+    false = bias * _directions(n_superordinate, SUPERORDINATE_DIMENSIONS, rng)[lookalike]
+    kept = np.hstack([seen * np.repeat([hidden, 1, 1], [SUPERORDINATE_DIMENSIONS, DIMENSIONS, DIMENSIONS]), false])
+    networks = []
+    for width in (n_features, n_other_features):
+        mixing = np.linalg.qr(rng.normal(size=(width, n_dimensions)))[0].T * rng.uniform(0.8, 1.25, (n_dimensions, 1))
+        mixed = kept @ mixing
+        networks.append(mixed + noise * mixed.std() * rng.normal(size=mixed.shape) + rng.normal(size=width))
+    similarities = sharpness / (seen**2).sum(axis=1).mean() * seen @ seen.T
+    return AbstractionWorld(superordinate, basic, lookalike, similarities, *networks)
+
+
+def _directions(n: int, n_dimensions: int, rng: np.random.Generator) -> Values:
+    drawn = rng.normal(size=(n, n_dimensions))
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
+
+
+def _softmax(remaining: Values) -> Values:
+    """Return the probability that each object is chosen (n_triplets, 3), given how alike the other two are."""
+    raised = np.exp(remaining - remaining.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _judged(triplets: NDArray[np.int64], p: Values, rng: np.random.Generator) -> tuple[NDArray[np.int64], Values]:
+    """Return triplets with a drawn odd one last, and the probabilities in the same order."""
+    odd = (p.cumsum(axis=1) > rng.random((len(p), 1))).argmax(axis=1)
+    order = np.stack([(odd + 1) % 3, (odd + 2) % 3, odd], axis=1)
+    return np.take_along_axis(triplets, order, axis=1), np.take_along_axis(p, order, axis=1)
