@@ -15,13 +15,38 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
 
-__all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "Values"]
+__all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "Values", "average_rows"]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]  # numbers of rows
 
 TRIAL_COLUMNS = ("trial_id", "stimulus_id", "session", "run", "repeat", "onset_s")
 TARGET_COLUMNS = ("target_id", "kind", "hemi", "roi")
+BLOCK_BYTES = 2**27  # of float64 that are averaged at once
+
+
+def average_rows(values: Values, rows: Rows, codes: Rows, averages: Values) -> None:
+    """Average the rows of every code, in float64, a block of codes in memory at a time.
+
+    Parameters
+    ----------
+    values : array (n_trials, ...)
+        May lie on disk.
+    rows : array (n_rows,)
+        Which trials.
+    codes : array (n_rows,) of int
+        The row of `averages` that each of them belongs to; every one of 0, 1, ... occurs.
+    averages : array (n_codes, ...)
+        Is filled.
+    """
+    order, counts = rows[np.argsort(codes, kind="stable")], np.bincount(codes)
+    starts = np.cumsum(counts) - counts
+    at_once = max(1, int(BLOCK_BYTES // (8 * counts.max(initial=1) * max(1, averages[:1].size))))
+    for first in range(0, len(counts), at_once):
+        block = slice(first, first + at_once)
+        begin, some = starts[first], counts[block]
+        sums = np.add.reduceat(values[order[begin : begin + some.sum()]].astype(np.float64), starts[block] - begin)
+        averages[block] = sums / some.reshape(-1, *[1] * (averages.ndim - 1))
 
 
 def _check_columns(name: str, table: pd.DataFrame, columns: tuple[str, ...]) -> None:
@@ -93,10 +118,9 @@ class Responses:
     def average_repeats(self) -> Responses:
         """Average all trials of a stimulus; `repeat` then holds how many there were, session and run are empty."""
         codes, stimulus_ids = pd.factorize(self.trials["stimulus_id"])
-        counts = np.bincount(codes)
-        sums = np.zeros((len(stimulus_ids), *self.values.shape[1:]), dtype=np.float64)
-        np.add.at(sums, codes, self.values)
-        means = sums / counts.reshape(-1, *[1] * (self.values.ndim - 1))
+        counts, dtype = np.bincount(codes), np.result_type(self.values.dtype, np.float32)
+        means = np.empty((len(stimulus_ids), *self.values.shape[1:]), dtype=dtype)
+        average_rows(self.values, np.arange(len(codes)), codes, means)
         table = pd.DataFrame(
             {
                 "trial_id": stimulus_ids,
@@ -107,7 +131,7 @@ class Responses:
                 "onset_s": np.nan,
             }
         )
-        return replace(self, values=means.astype(np.result_type(self.values.dtype, np.float32)), trials=table)
+        return replace(self, values=means, trials=table)
 
     def zscore(self, within: Literal["session", "run"] = "session", *, copy: bool = True) -> Responses:
         """Z-score each target within sessions or runs (sample standard deviation, ddof 1).

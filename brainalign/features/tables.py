@@ -13,6 +13,8 @@ from brainalign.features.extractor import Writer
 from brainalign.io import file_digest
 from brainalign.study import StimulusVectors, files_of, read_vectors
 
+ROWS_AT_ONCE = 1000  # that are copied on their way to disk
+
 
 class TableExtractor:
     """Takes the vectors of stimuli from a file.
@@ -55,7 +57,9 @@ class TableExtractor:
         if "texts" in stimuli:  # sentences have ids that the workflow makes
             texts = [wordings[0] if len(wordings) == 1 else "" for wordings in stimuli["texts"]]
         rows = self._vectors.rows_of(stimuli["stimulus_id"].astype(str).tolist(), texts)[pending]
-        writer.write(pending, {name: values[rows] for name, values in self._vectors.layers.items()})
+        layers = self._vectors.layers
+        for some in np.array_split(np.arange(len(rows)), -(-len(rows) // ROWS_AT_ONCE)):
+            writer.write(pending[some], {name: values[rows[some]] for name, values in layers.items()})
 
     @cached_property
     def _vectors(self) -> StimulusVectors:

@@ -35,7 +35,7 @@ class _Measured:
 def searchlight(job: Job) -> None:
     """Compare the geometry around every voxel or vertex with that of the layers of one model."""
     options = job.options("searchlight", SearchlightSettings)
-    responses = job.load("responses", Responses)
+    responses = job.load("responses", Responses, stored=True)
     blocks = not job.has("splits")
     distance = options.distance or ("crossnobis" if blocks else "correlation")
     measured = _blocks(job, responses, distance, options) if blocks else _images(job, responses, distance)
@@ -97,7 +97,7 @@ def _blocks(job: Job, responses: Responses, distance: str, options: SearchlightS
         residuals = job.load("noise", Arrays)["residuals"]
         found = {"residuals": residuals, "dof": job.details("noise")["dof"], "noise": options.noise}
     conditions = responses.trials["stimulus_id"].to_numpy()
-    return _Measured(responses.values, conditions, group_labels(responses.trials, "run").to_numpy(), found)
+    return _Measured(responses.values[...], conditions, group_labels(responses.trials, "run").to_numpy(), found)
 
 
 def _images(job: Job, responses: Responses, distance: str) -> _Measured:

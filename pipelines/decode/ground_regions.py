@@ -21,7 +21,7 @@ WORDS = "words alone"
 def ground_regions(job: Job) -> None:
     """Predict the regions of a subject from grounded words and from text vectors of captions."""
     options = job.options("ground", GroundSettings)
-    responses = job.load("responses", Responses)
+    responses = job.load("responses", Responses, stored=True)
     if responses.times is not None:
         raise BrainalignError("regions are of voxels; leave M/EEG subjects out of ground.subjects")
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()

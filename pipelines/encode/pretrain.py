@@ -37,7 +37,7 @@ def pretrain(job: Job) -> None:
     test = set(pd.concat([table.loc[table["split"] == "test", "stimulus_id"] for table in tested]))
     subjects: dict[str, tuple[Images, NDArray[np.floating]]] = {}
     for path, split in zip(job.paths("responses"), splits, strict=True):
-        responses = load(path, Responses, job.provenance)
+        responses = load(path, Responses, job.provenance, stored=True)
         trained = split.loc[(split["split"] == "train") & ~split["stimulus_id"].isin(test), "trial_id"]
         rows = responses.trials["trial_id"].isin(trained).to_numpy()
         if not rows.any():

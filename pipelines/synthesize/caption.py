@@ -27,7 +27,7 @@ from brainalign.workflow import Job
 def caption(job: Job) -> None:
     """Put voxels into words, and score the words on test images."""
     options = job.options("caption", CaptionSettings)
-    responses = job.load("responses", Responses)
+    responses = job.load("responses", Responses, stored=True)
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     layers = job.load("features", Layers)
     ((train, test),) = folds_of(job.load("splits", pd.DataFrame), responses.trials)

@@ -56,7 +56,7 @@ def guide(job: Job) -> None:
     device = str(pick_device(options.device))
     job.provenance.device = device
     pipe = load_prior(options.prior, device, dtype=options.dtype)
-    responses = job.load("responses", Responses)
+    responses = job.load("responses", Responses, stored=True)
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     groups = target_groups(responses, ceiling, job.settings["ceiling_threshold"])
     reliable = groups.pop(RELIABLE)

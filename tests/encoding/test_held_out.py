@@ -337,7 +337,7 @@ def test_averages_of_counts_are_not_rounded() -> None:
 def test_trials_averaged_before_are_fitted_as_those_averaged_here(
     repeats: int | np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainalign.encoding.scoring.held_out.BLOCK_BYTES", 1000)  # several blocks
+    monkeypatch.setattr("brainalign.arrays.BLOCK_BYTES", 1000)  # several blocks
     given = study(np.full(5, 0.4), repeats=repeats)
     ids, n = given["stimulus_ids"], len(given["Y"])
     order = np.random.default_rng(1).permutation(n)

@@ -10,14 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.arrays import Responses, Rows, Values
+from brainalign.arrays import Responses, Rows, Values, average_rows
 from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
 from brainalign.encoding.scoring.crossval import Encoder
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
 from brainalign.regression import BandedEncoder, partition
 from brainalign.study import check_test_stimuli
-
-BLOCK_BYTES = 2**27  # of float64 that are averaged at once
 
 
 @dataclass(frozen=True)
@@ -263,7 +261,7 @@ def average_repeats(values: Values, stimulus_ids: NDArray[Any]) -> Averages:
     if len(first) == len(ids):
         return Averages(ids, values.astype(dtype, copy=False), counts, first)
     averages = np.empty((len(first), values.shape[1]), dtype=dtype)
-    _average(values, np.arange(len(ids)), codes, averages)
+    average_rows(values, np.arange(len(ids)), codes, averages)
     return Averages(ids[first], averages, counts, first)
 
 
@@ -292,7 +290,7 @@ def average_split(responses: Responses, train: Rows, test: Rows) -> tuple[Respon
     dtype = np.result_type(responses.values.dtype, np.float32)
     values = np.empty((sum(sizes), *responses.values.shape[1:]), dtype=dtype)
     for (rows, _, _, codes), averages in zip(sides, np.split(values, sizes[:1]), strict=True):
-        _average(responses.values, rows, codes, averages)
+        average_rows(responses.values, rows, codes, averages)
     tables = [responses.trials.iloc[rows[first]].assign(repeat=counts) for rows, first, counts, _ in sides]
     averaged = replace(responses, values=values, trials=pd.concat(tables, ignore_index=True))
     return averaged, np.arange(sizes[0]), np.arange(sizes[0], sum(sizes))
@@ -302,15 +300,3 @@ def _repeats(ids: NDArray[Any]) -> tuple[Rows, Rows, Rows]:
     """Return the first row of every id, in order of appearance, its number of rows, and the number of each row's id."""
     codes, _ = pd.factorize(ids)
     return np.unique(codes, return_index=True)[1], np.bincount(codes), codes
-
-
-def _average(values: Values, rows: Rows, codes: Rows, averages: Values) -> None:
-    """Average the rows of every code, a block of codes in memory at a time."""
-    order, counts = rows[np.argsort(codes, kind="stable")], np.bincount(codes)
-    starts = np.cumsum(counts) - counts
-    at_once = max(1, int(BLOCK_BYTES // (8 * counts.max(initial=1) * averages[:1].size)))
-    for first in range(0, len(counts), at_once):
-        block = slice(first, first + at_once)
-        begin, some = starts[first], counts[block]
-        sums = np.add.reduceat(values[order[begin : begin + some.sum()]].astype(np.float64), starts[block] - begin)
-        averages[block] = sums / some.reshape(-1, *[1] * (averages.ndim - 1))
