@@ -61,7 +61,16 @@ STYLE = {
     "ncols", "pad", "rotation", "s", "shrink", "strict", "style", "textcoords", "va", "xytext", "zorder",
     "copy", "encoding", "exist_ok",
 }  # fmt: skip
-STYLED_CALLS = {"new_figure", "BrainalignError", "tick_params", "margins", "set_visible", "suptitle", "figsize"}
+STYLED_CALLS = {
+    "new_figure",
+    "BrainalignError",
+    "get_close_matches",
+    "tick_params",
+    "margins",
+    "set_visible",
+    "suptitle",
+    "figsize",
+}
 FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.Gt,
     ast.Gt: ast.Lt,
@@ -164,6 +173,9 @@ def _expressions(node: ast.AST, style: bool) -> Iterator[tuple[ast.expr, bool]]:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if name in STYLED_CALLS:
             return
+        if name == "reshape":  # any number below 0 means what is left
+            yield from _expressions(node.func, style)
+            node = ast.Tuple([argument for argument in node.args if not isinstance(argument, ast.UnaryOp)])
     if isinstance(node, ast.keyword) and node.arg in STYLE:
         return
     for field, value in ast.iter_fields(node):

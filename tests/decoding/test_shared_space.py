@@ -216,6 +216,7 @@ def test_full_networks_have_the_published_sizes() -> None:
     torch.manual_seed(0)
     eeg = PatchConv(2, (63, 250))
     assert eeg.convolved[-1].in_features == 1440
+    assert eeg.places.std().item() == pytest.approx(0.02, rel=0.05)
     assert eeg(torch.randn(2, 63, 250), torch.tensor([0, 1])).shape == (2, 1024)
     fmri = MODALITY_ENCODERS["full"]["voxels"](1, (70,), width=1024)
     assert isinstance(fmri, VoxelLinear)

@@ -30,7 +30,7 @@ class _NamedRegions:
     """How many regions of each left-out subject are named correctly, copies counted."""
 
     hits: Values  # (n_cells, n_subjects)
-    choice: Values  # (n_cells, n_subjects): what each cell reaches among the others, when these are left out in turn
+    choice: Values  # (n_cells, n_subjects): what each cell names among the others, when these are left out in turn
     tested: float  # regions that could be named
     vanished: float  # regions that no other subject has
 
@@ -86,7 +86,7 @@ def _name_regions(grams: Values, present: NDArray[np.bool_], copies: Values | No
         pooled = copies[rest, None] * (present[rest] & left)
         right, margin = _credit_and_margin(products, both, left)
         value = ((right + MARGIN * margin) * pooled).sum(axis=(1, 2))
-        choice[:, s] = value / pooled.sum() if pooled.any() else np.nan
+        choice[:, s] = value if pooled.any() else np.nan
     vanished = float((copies[:, None] * (present & ~others)).sum())
     return _NamedRegions((credit * tested).sum(axis=2), choice, float(tested.sum()), vanished)
 
