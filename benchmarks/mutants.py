@@ -176,6 +176,8 @@ def _expressions(node: ast.AST, style: bool) -> Iterator[tuple[ast.expr, bool]]:
         if name == "reshape":  # any number below 0 means what is left
             yield from _expressions(node.func, style)
             node = ast.Tuple([argument for argument in node.args if not isinstance(argument, ast.UnaryOp)])
+        elif name == "legend_below":  # in how many columns its names stand
+            node = ast.Tuple(node.args[:2])
     if isinstance(node, ast.keyword) and node.arg in STYLE:
         return
     for field, value in ast.iter_fields(node):

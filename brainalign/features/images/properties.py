@@ -108,7 +108,7 @@ def _spectrum(grey: NDArray[np.float64], n_bands: int) -> list[float]:
     octave = np.full(grey.shape, n_bands)
     inside = (frequency > 0) & (frequency <= 0.5)
     octave[inside] = np.minimum(np.floor(-np.log2(2 * frequency[inside])), n_bands)
-    sums = np.bincount(octave.ravel(), power.ravel(), minlength=n_bands + 1)[:n_bands]
+    sums = np.bincount(octave.ravel(), power.ravel())[:n_bands]  # the mean is in none
     # An even image has no power at all: equal shares, and a floor for octaves without any.
     shares = (sums + 1e-12) / (sums + 1e-12).sum()
     return [float(share) for share in np.log(np.maximum(shares, 1e-9))]
