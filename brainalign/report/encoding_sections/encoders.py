@@ -178,26 +178,25 @@ def side_table(rows: pd.DataFrame, title: str) -> Markup:
     rows: One row per encoder: encoder, r, low, high, seed_mean, seed_sd, n_seeds, difference (of the first minus this
     one) with its interval difference_low and difference_high, n_parameters, seconds.
     """
-    header = ["encoder", "mean r", "single seeds", "ahead of it by", "parameters", "seconds"]
     first = rows["encoder"].iloc[0]
-    cells = []
-    for _, row in rows.iterrows():
-        seeds = f"{kit.number(row['seed_mean'])} ± {kit.number(row['seed_sd'])} ({row['n_seeds']} seeds)"
-        apart = (
-            f"{kit.number(row['difference'])} ({kit.number(row['difference_low'])} to "
-            f"{kit.number(row['difference_high'])})"
-        )
-        cells.append(
-            [
-                str(row["encoder"]),
-                f"{kit.number(row['r'])} ({kit.number(row['low'])} to {kit.number(row['high'])})",
-                seeds if row["n_seeds"] > 1 else "–",
-                "–" if row["encoder"] == first else apart,
-                f"{int(row['n_parameters']):,}",
-                f"{row['seconds']:.2g}",
-            ]
-        )
-    return kit.html_table(header, cells, title)
+
+    def ahead(row: Mapping[str, Any]) -> str:
+        low, high = kit.number(row["difference_low"]), kit.number(row["difference_high"])
+        return "–" if row["encoder"] == first else f"{kit.number(row['difference'])} ({low} to {high})"
+
+    def seeds(row: Mapping[str, Any]) -> str:
+        mean, sd = kit.number(row["seed_mean"]), kit.number(row["seed_sd"])
+        return f"{mean} ± {sd} ({row['n_seeds']} seeds)" if row["n_seeds"] > 1 else "–"
+
+    columns: kit.Columns = {
+        "encoder": lambda row: str(row["encoder"]),
+        "mean r": lambda row: f"{kit.number(row['r'])} ({kit.number(row['low'])} to {kit.number(row['high'])})",
+        "single seeds": seeds,
+        "ahead of it by": ahead,
+        "parameters": lambda row: f"{int(row['n_parameters']):,}",
+        "seconds": lambda row: f"{row['seconds']:.2g}",
+    }
+    return kit.row_table(rows, columns, title)
 
 
 def _where(material: kit.ImageMaterial, model: str, method: str, layer: str, rows: pd.DataFrame) -> list[kit.Panel]:

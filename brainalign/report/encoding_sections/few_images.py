@@ -243,22 +243,20 @@ def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
 
 
 def _score_table(label: str, rows: pd.DataFrame, confidence: float) -> Markup:
-    header = ["method", "images", "explained variance", "r", "in-context ahead by"]
     names = {method: name for method, (name, _, _) in METHODS.items()} | {FULL: "ridge, all training images"}
-    cells = []
-    for _, row in rows.iterrows():
+
+    def ahead(row: Mapping[str, Any]) -> str:
         apart = f"{kit.number(row['difference'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
-        cells.append(
-            [
-                names.get(row["method"], row["method"]),
-                str(row["size"]),
-                _with_error(row["explained_variance"], row["se"]),
-                _with_error(row["r"], row["r_se"]),
-                apart if np.isfinite(row["low"]) and row["method"] != "in_context" else "–",
-            ]
-        )
-    title = f"{label}: over all reliable targets, {confidence:.0%} intervals"
-    return kit.html_table(header, cells, title)
+        return apart if np.isfinite(row["low"]) and row["method"] != "in_context" else "–"
+
+    columns: kit.Columns = {
+        "method": lambda row: names.get(row["method"], row["method"]),
+        "images": lambda row: str(row["size"]),
+        "explained variance": lambda row: _with_error(row["explained_variance"], row["se"]),
+        "r": lambda row: _with_error(row["r"], row["r_se"]),
+        "in-context ahead by": ahead,
+    }
+    return kit.row_table(rows, columns, f"{label}: over all reliable targets, {confidence:.0%} intervals")
 
 
 def _with_error(value: float, error: float) -> str:

@@ -391,20 +391,16 @@ def _conditions(squares: Arrays, facts: Mapping[str, Any]) -> list[str]:
 
 
 def _table(windows: pd.DataFrame) -> Any:
-    header = ["scheme", "sensors", "window", "score", "interval", "permuted", "p", "logistic", "folds", "trials"]
-    rows = [
-        [
-            row["scheme"],
-            row["group"],
-            f"{row['window']}{' (control)' if row['control'] else ''}",
-            kit.number(row["score"]),
-            "–" if np.isnan(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
-            kit.number(row["null_mean"]),
-            kit.p_number(row["p"], 4),
-            kit.number(row["logistic"]),
-            str(row["n_folds"]),
-            str(row["n_trials"]),
-        ]
-        for _, row in windows.iterrows()
-    ]
-    return kit.html_table(header, rows, "Windows decoded as a whole")
+    columns: kit.Columns = {
+        "scheme": lambda row: row["scheme"],
+        "sensors": lambda row: row["group"],
+        "window": lambda row: f"{row['window']}{' (control)' if row['control'] else ''}",
+        "score": lambda row: kit.number(row["score"]),
+        "interval": kit.between,
+        "permuted": lambda row: kit.number(row["null_mean"]),
+        "p": lambda row: kit.p_number(row["p"], 4),
+        "logistic": lambda row: kit.number(row["logistic"]),
+        "folds": lambda row: str(row["n_folds"]),
+        "trials": lambda row: str(row["n_trials"]),
+    }
+    return kit.row_table(windows, columns, "Windows decoded as a whole")

@@ -70,7 +70,9 @@ from brainalign.report.kit.synthesised import JUDGES as JUDGES
 from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
 from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.kit.synthesised import synthesised_images_of as synthesised_images_of
-from brainalign.report.kit.tables import comparison_table, html_table, score_table
+from brainalign.report.kit.tables import Columns as Columns
+from brainalign.report.kit.tables import between as between
+from brainalign.report.kit.tables import comparison_table, html_table, row_table, score_table
 from brainalign.report.kit.target_maps import IN_MNI as IN_MNI
 from brainalign.report.kit.target_maps import draw_map as draw_map
 from brainalign.report.kit.target_maps import maps_in_mni as maps_in_mni
@@ -106,6 +108,7 @@ __all__ = [
     "flat_maps",
     "html_table",
     "render_page",
+    "row_table",
     "score_table",
     "significant",
     "surface_map",

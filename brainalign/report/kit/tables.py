@@ -1,6 +1,7 @@
 """Tables of the pages: models by subjects, paired comparisons."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -18,6 +19,20 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str | Markup]], la
         '<div class="scroll" role="region" aria-label="{}" tabindex="0"><table><thead><tr>{}</tr></thead>'
         "<tbody>\n{}\n</tbody></table></div>"
     ).format(label, head, body)
+
+
+Columns = Mapping[str, Callable[[Any], str | Markup]]  # by header, what writes the cell of a row
+
+
+def row_table(rows: pd.DataFrame, columns: Columns, label: str = "") -> Markup:
+    """Return an HTML table with a row for each row of a table."""
+    cells = [[write(row) for write in columns.values()] for _, row in rows.iterrows()]
+    return html_table(list(columns), cells, label)
+
+
+def between(row: Mapping[str, Any], low: str = "low", high: str = "high") -> str:
+    """Write the two ends of an interval, or a dash where there is none."""
+    return "–" if pd.isna(row[low]) else f"{number(row[low])} to {number(row[high])}"
 
 
 def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
@@ -72,24 +87,21 @@ def comparison_table(rows: pd.DataFrame) -> Markup:
     """
     needed = ["quantity", "subject", "model_a", "model_b", "difference", "low", "high", "p", "n"]
     check_columns("the table of comparisons", rows, needed)
-    body: list[list[str | Markup]] = []
-    for _, row in rows.iterrows():
-        sure = (row["low"] > 0 or row["high"] < 0) and not row["p"] >= 0.05
-        better = row["model_a"] if row["difference"] > 0 else row["model_b"]
-        verdict: str | Markup = Markup("<b>{} is better</b>").format(better) if sure else "tie"
-        interval = f"{number(row['low'])} to {number(row['high'])}"
-        body.append(
-            [
-                row["quantity"],
-                row["subject"],
-                row["model_a"],
-                row["model_b"],
-                number(row["difference"]),
-                interval,
-                p_number(row["p"], 4),
-                "–" if pd.isna(row["n"]) else f"{row['n']:,.0f}",
-                verdict,
-            ]
-        )
-    header = ["quantity", "subject", "first", "second", "difference", "interval", "p (corrected)", "pairs", "verdict"]
-    return html_table(header, body, "Paired comparisons")
+    columns: Columns = {
+        "quantity": lambda row: row["quantity"],
+        "subject": lambda row: row["subject"],
+        "first": lambda row: row["model_a"],
+        "second": lambda row: row["model_b"],
+        "difference": lambda row: number(row["difference"]),
+        "interval": lambda row: f"{number(row['low'])} to {number(row['high'])}",
+        "p (corrected)": lambda row: p_number(row["p"], 4),
+        "pairs": lambda row: "–" if pd.isna(row["n"]) else f"{row['n']:,.0f}",
+        "verdict": _verdict,
+    }
+    return row_table(rows, columns, "Paired comparisons")
+
+
+def _verdict(row: Mapping[str, Any]) -> str | Markup:
+    sure = (row["low"] > 0 or row["high"] < 0) and not row["p"] >= 0.05
+    better = row["model_a"] if row["difference"] > 0 else row["model_b"]
+    return Markup("<b>{} is better</b>").format(better) if sure else "tie"

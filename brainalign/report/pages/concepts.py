@@ -17,6 +17,7 @@ from brainalign.report.kit import (
     GREY,
     NULL,
     Chapter,
+    Columns,
     Section,
     Shelf,
     StudyMaterial,
@@ -30,6 +31,7 @@ from brainalign.report.kit import (
     number,
     p_equals,
     p_number,
+    row_table,
 )
 
 COLOUR_OF = {"embedding": COLOURS[0], "reproducible": COLOURS[4], "baseline": COLOURS[1], "published": COLOURS[2]}
@@ -312,28 +314,17 @@ def _networks(material: StudyMaterial) -> Section:
     if networks.empty:
         return Section("networks", title, paragraphs=["No features of networks were extracted."])
     options = material.config.concepts
-    rows = []
-    for _, row in networks.iterrows():
-        rows.append(
-            [
-                f"{row['model']} {row['layer']}",
-                f"{number(row['cosine'])} (p {p_equals(row['p'])})",
-                number(row["dot"]),
-                f"{number(row['unseen'])} ± {number(row['unseen_sd'])} (p {p_equals(row['unseen_p'])})",
-                number(row["unseen_cosine"]),
-                f"{number(row['rsa'])} (p {p_equals(row['rsa_p'])})",
-                number(row["mean_r2"], 2),
-            ]
-        )
-    header = [
-        "layer",
-        "as they are, cosine",
-        "dot product",
-        "read out, unseen objects",
-        "cosine, unseen objects",
-        "RSA",
-        "mean R²",
-    ]
+    columns: Columns = {
+        "layer": lambda row: f"{row['model']} {row['layer']}",
+        "as they are, cosine": lambda row: f"{number(row['cosine'])} (p {p_equals(row['p'])})",
+        "dot product": lambda row: number(row["dot"]),
+        "read out, unseen objects": lambda row: (
+            f"{number(row['unseen'])} ± {number(row['unseen_sd'])} (p {p_equals(row['unseen_p'])})"
+        ),
+        "cosine, unseen objects": lambda row: number(row["unseen_cosine"]),
+        "RSA": lambda row: f"{number(row['rsa'])} (p {p_equals(row['rsa_p'])})",
+        "mean R²": lambda row: number(row["mean_r2"], 2),
+    }
     paragraphs = [
         "Left: the pair of a triplet whose features are most similar remains, without any training. Right: dimensions "
         "are read out of the features by ridge regression, for objects that were in no triplet the embedding was "
@@ -354,7 +345,7 @@ def _networks(material: StudyMaterial) -> Section:
             id="readouts",
         ),
     ]
-    return Section("networks", title, panels, paragraphs, [html_table(header, rows, "Networks beside judgements")])
+    return Section("networks", title, panels, paragraphs, [row_table(networks, columns, title)])
 
 
 def _regions(material: StudyMaterial) -> Section:
@@ -371,19 +362,15 @@ def _regions(material: StudyMaterial) -> Section:
         f"{int(regions['n_subjects'].max())} subjects, {int(row['n_objects'])} objects that all of them saw. "
         "Judgements and responses are of different people."
     ]
-    rows = [
-        [
-            str(row["region"]),
-            number(row["score"]),
-            p_number(row["p"]),
-            f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])}",
-            str(int(row["n_subjects"])),
-        ]
-        for _, row in regions.iterrows()
-    ]
-    header = ["region", "Spearman's r", "p (objects exchanged)", "ceiling over subjects", "subjects"]
+    columns: Columns = {
+        "region": lambda row: str(row["region"]),
+        "Spearman's r": lambda row: number(row["score"]),
+        "p (objects exchanged)": lambda row: p_number(row["p"]),
+        "ceiling over subjects": lambda row: f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])}",
+        "subjects": lambda row: str(int(row["n_subjects"])),
+    }
     panel = captioned("conceptregions", title, region_figure(regions), regions, id="regions")
-    return Section("regions", title, [panel], paragraphs, [html_table(header, rows, title)])
+    return Section("regions", title, [panel], paragraphs, [row_table(regions, columns, title)])
 
 
 def _alignment(material: StudyMaterial) -> Section:

@@ -186,28 +186,22 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
     panels = [_panel("predictedruns", "Runs predicted from the others", predicted_runs(tested, colours), tested)]
     layers = scores[scores["kind"] == "layer"]
     if layers.groupby("model")["layer"].nunique().max() > 1:
-        html = kit.html_table(
-            ["model", "layer", "region", "r"],
-            [[row["model"], row["layer"], row["region"], kit.number(row["r"])] for _, row in layers.iterrows()],
-            "Scores of all layers",
-        )
+        cells = [[row["model"], row["layer"], row["region"], kit.number(row["r"])] for _, row in layers.iterrows()]
+        html = kit.html_table(["model", "layer", "region", "r"], cells, "Scores of all layers")
         panels.append(_panel("runlayers", "Every layer", None, layers, html=html))
-    header = ["model", "region", "r", "interval", "null 95 %", "p", "ceiling", "others", "targets", "predicted"]
-    rows = [
-        [
-            _name(row["model"]),
-            row["region"],
-            kit.number(row["r"]),
-            "–" if np.isnan(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
-            kit.number(row["null_95"]),
-            kit.p_number(row["p"], 4),
-            *("–" if np.isnan(row[name]) else kit.number(row[name]) for name in ("ceiling", "others")),
-            str(row["n_targets"]),
-            f"{row['share']:.0%}",
-        ]
-        for _, row in tested.iterrows()
-    ]
-    table = kit.html_table(header, rows, "Scores of all models and controls")
+    columns: kit.Columns = {
+        "model": lambda row: _name(row["model"]),
+        "region": lambda row: row["region"],
+        "r": lambda row: kit.number(row["r"]),
+        "interval": kit.between,
+        "null 95 %": lambda row: kit.number(row["null_95"]),
+        "p": lambda row: kit.p_number(row["p"], 4),
+        "ceiling": lambda row: "–" if np.isnan(row["ceiling"]) else kit.number(row["ceiling"]),
+        "others": lambda row: "–" if np.isnan(row["others"]) else kit.number(row["others"]),
+        "targets": lambda row: str(row["n_targets"]),
+        "predicted": lambda row: f"{row['share']:.0%}",
+    }
+    table = kit.row_table(tested, columns, "Scores of all models and controls")
     panels.append(_panel("runtable", "All numbers", None, tested, html=table))
     return kit.Section("prediction", "How well models predict", panels)
 

@@ -252,26 +252,21 @@ def _headline(scores: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _table(scores: pd.DataFrame) -> Any:
-    header = ["region", "frames", "network", "hidden frames by", "", "r / sqrt(rel.)", "interval", "r", "exchanged",
-              "p", "neurons", "dropped"]  # fmt: skip
-    rows = [
-        [
-            str(row["region"]),
-            EPOCH_NAMES[row["epoch"]],
-            row["network"] or "–",
-            row["name"],
-            row["role"],
-            kit.number(row["r_normalized"]),
-            "–" if np.isnan(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
-            kit.number(row["r"]),
-            kit.number(row["null_mean"]),
-            kit.p_number(row["p"], 4),
-            str(row["n_neurons"]),
-            str(row["n_dropped"]),
-        ]
-        for _, row in scores.iterrows()
-    ]
-    return kit.html_table(header, rows, "Scores of all models and controls")
+    columns: kit.Columns = {
+        "region": lambda row: str(row["region"]),
+        "frames": lambda row: EPOCH_NAMES[row["epoch"]],
+        "network": lambda row: row["network"] or "–",
+        "hidden frames by": lambda row: row["name"],
+        "": lambda row: row["role"],
+        "r / sqrt(rel.)": lambda row: kit.number(row["r_normalized"]),
+        "interval": kit.between,
+        "r": lambda row: kit.number(row["r"]),
+        "exchanged": lambda row: kit.number(row["null_mean"]),
+        "p": lambda row: kit.p_number(row["p"], 4),
+        "neurons": lambda row: str(row["n_neurons"]),
+        "dropped": lambda row: str(row["n_dropped"]),
+    }
+    return kit.row_table(scores, columns, "Scores of all models and controls")
 
 
 def _methods(material: kit.StudyMaterial) -> list[tuple[str, tuple[str, ...]]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -283,18 +282,17 @@ def _filled(material: kit.StudyMaterial) -> kit.Section:
     ]
     figure = traces_figure(traces, names, prepared["tr_s"])
     panels.append(kit.captioned("filledtraces", "Courses of hidden regions, drawn at random", figure, id="traces"))
-    rows: list[list[str | Markup]] = [
-        [
-            str(row["hidden"]),
-            str(row["name"]),
-            str(row["kind"]),
-            kit.number(row["r2"]),
-            f"{kit.number(row['low'])} to {kit.number(row['high'])}",
-            "–" if row["verdict"] == "reference" else f"{kit.number(row['difference'])} ({row['verdict']})",
-        ]
-        for _, row in filled[filled["network"] == ""].iterrows()
-    ]
-    header = ["hidden", "predictor", "kind", "R²", "interval over subjects", f"minus {INSTANT}"]
+    columns: kit.Columns = {
+        "hidden": lambda row: str(row["hidden"]),
+        "predictor": lambda row: str(row["name"]),
+        "kind": lambda row: str(row["kind"]),
+        "R²": lambda row: kit.number(row["r2"]),
+        "interval over subjects": lambda row: f"{kit.number(row['low'])} to {kit.number(row['high'])}",
+        f"minus {INSTANT}": lambda row: (
+            "–" if row["verdict"] == "reference" else f"{kit.number(row['difference'])} ({row['verdict']})"
+        ),
+    }
+    table = kit.row_table(filled[filled["network"] == ""], columns, "Hidden regions")
     about = [
         f"{runs['subject'].nunique()} subjects, {len(runs)} runs, {len(regions)} regions; trained on "
         f"{fitted['n_train']} subjects, tested on {fitted['n_test']} others, nobody on both sides.",
@@ -305,7 +303,7 @@ def _filled(material: kit.StudyMaterial) -> kit.Section:
     about += [f"Note: {warning}" for warning in prepared.get("warnings", [])]
     if prepared["dropped"]:
         about.append(f"Regions without a usable series in some run: {', '.join(prepared['dropped'])}.")
-    return kit.Section("filled", "Hidden regions", panels, about, [kit.html_table(header, rows, "Hidden regions")])
+    return kit.Section("filled", "Hidden regions", panels, about, [table])
 
 
 def _networks(material: kit.StudyMaterial) -> kit.Section:
@@ -315,25 +313,20 @@ def _networks(material: kit.StudyMaterial) -> kit.Section:
     if agreement.empty:
         text = "No atlas of networks was given (files.regions), so that clusters are compared with nothing."
         return kit.Section("networks", "Networks in the embeddings", panels, [text])
-    rows: list[list[str | Markup]] = [
-        [
-            str(row["name"]),
-            kit.number(row["ari"], 2),
-            kit.number(row["null_mean"], 2),
-            kit.number(row["null_high"], 2),
-            kit.p_number(row["p"]),
-        ]
-        for _, row in agreement.iterrows()
-    ]
-    header = ["regions by", "adjusted Rand index", "chance, mean", "chance, 95 %", "p (networks permuted)"]
+    columns: kit.Columns = {
+        "regions by": lambda row: str(row["name"]),
+        "adjusted Rand index": lambda row: kit.number(row["ari"], 2),
+        "chance, mean": lambda row: kit.number(row["null_mean"], 2),
+        "chance, 95 %": lambda row: kit.number(row["null_high"], 2),
+        "p (networks permuted)": lambda row: kit.p_number(row["p"]),
+    }
+    table = kit.row_table(agreement, columns, "Networks found again")
     text = (
         f"Regions clustered by k-means into {int(agreement['n_networks'].iloc[0])} clusters, beside the networks that "
         "were given. Clusters of plain connectivity stand in the same table: only where these are worse do embeddings "
         "show more than correlations do."
     )
-    return kit.Section(
-        "networks", "Networks in the embeddings", panels, [text], [kit.html_table(header, rows, "Networks found again")]
-    )
+    return kit.Section("networks", "Networks in the embeddings", panels, [text], [table])
 
 
 def _people(material: kit.StudyMaterial) -> kit.Section:
@@ -344,27 +337,17 @@ def _people(material: kit.StudyMaterial) -> kit.Section:
     labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
     figure = person_figure(scores[scores["label"].isin(labels)])
     panel = kit.captioned("personscores", title, figure, scores)
-    rows: list[list[str | Markup]] = [
-        [
-            f"{row['label']} ({row['kind']})",
-            str(row["name"]),
-            f"{row['metric']} {kit.number(row['score'])}",
-            "–" if pd.isna(row["low"]) else f"{kit.number(row['low'])} to {kit.number(row['high'])}",
-            kit.number(row["chance"], 2),
-            "–" if pd.isna(row["null_mean"]) else f"{kit.number(row['null_mean'])}, {kit.number(row['null_high'])}",
-            str(row["verdict"]),
-        ]
-        for _, row in scores.iterrows()
-    ]
-    header = [
-        "label",
-        "from",
-        "score",
-        "interval over subjects",
-        "chance",
-        "permuted labels: mean, largest",
-        "beside correlation",
-    ]
+    columns: kit.Columns = {
+        "label": lambda row: f"{row['label']} ({row['kind']})",
+        "from": lambda row: str(row["name"]),
+        "score": lambda row: f"{row['metric']} {kit.number(row['score'])}",
+        "interval over subjects": kit.between,
+        "chance": lambda row: kit.number(row["chance"], 2),
+        "permuted labels: mean, largest": lambda row: (
+            "–" if pd.isna(row["null_mean"]) else f"{kit.number(row['null_mean'])}, {kit.number(row['null_high'])}"
+        ),
+        "beside correlation": lambda row: str(row["verdict"]),
+    }
     first = scores.iloc[0]
     text = (
         f"Logistic or ridge regression over {int(first['n_people'])} subjects, folds by subject, "
@@ -372,7 +355,7 @@ def _people(material: kit.StudyMaterial) -> kit.Section:
         "to correlation does not hold 0; else a tie. The model saw the series of training subjects, without labels, "
         "before; its weights are as they were (fine-tuned: trained on in every fold)."
     )
-    return kit.Section("people", title, [panel], [text], [kit.html_table(header, rows, title)])
+    return kit.Section("people", title, [panel], [text], [kit.row_table(scores, columns, title)])
 
 
 def _ending(material: kit.StudyMaterial) -> str:

@@ -315,20 +315,16 @@ def _score_table(scores: pd.DataFrame) -> Markup:
     constant = scores[scores["sentences"] == "constant"].set_index(["measure", "control"])["value"]
     # With a single task, rotation within it is rotation among all.
     shown = scores[scores["sentences"] == "decoded"].drop_duplicates(["measure", "value", "rotated"])
-    rows = [
-        [
-            SCORES.get(row["measure"], row["measure"]),
-            str(row["control"]),
-            kit.number(row["value"]),
-            kit.number(row["rotated"]),
-            kit.number(row["gap"]),
-            kit.p_number(row["p"]),
-            kit.number(constant[(row["measure"], row["control"])]),
-        ]
-        for _, row in shown.iterrows()
-    ]
-    header = ["measure", "references rotated", "score", "rotated", "gap", "p", "constant"]
-    return _heading("Scores of all decoded sentences") + kit.html_table(header, rows, "Scores of sentences")
+    columns: kit.Columns = {
+        "measure": lambda row: SCORES.get(row["measure"], row["measure"]),
+        "references rotated": lambda row: str(row["control"]),
+        "score": lambda row: kit.number(row["value"]),
+        "rotated": lambda row: kit.number(row["rotated"]),
+        "gap": lambda row: kit.number(row["gap"]),
+        "p": lambda row: kit.p_number(row["p"]),
+        "constant": lambda row: kit.number(constant[(row["measure"], row["control"])]),
+    }
+    return _heading("Scores of all decoded sentences") + kit.row_table(shown, columns, "Scores of sentences")
 
 
 def _forced_table(scores: pd.DataFrame) -> list[Markup]:
@@ -351,27 +347,23 @@ def label_section(decoders: Tables) -> list[kit.Section]:
     named = {name: tables for name, tables in decoders.items() if not tables["zeroshot"].empty}
     if not named:
         return []
-    rows = [
-        [
-            name,
-            str(row["measure"]),
-            kit.number(row["value"]),
-            kit.number(row["chance"]),
-            kit.number(row["majority"]),
-            f"{kit.number(row['null_mean'])} ± {kit.number(row['null_sd'])}",
-            kit.number(row["text_ceiling"]),
-            kit.p_number(row["p"]),
-        ]
-        for name, tables in named.items()
-        for _, row in tables["zeroshot"].iterrows()
-    ]
-    header = ["decoder", "measure", "score", "chance", "majority", "null", "ceiling (true text)", "p"]
+    columns: kit.Columns = {
+        "decoder": lambda row: row["decoder"],
+        "measure": lambda row: str(row["measure"]),
+        "score": lambda row: kit.number(row["value"]),
+        "chance": lambda row: kit.number(row["chance"]),
+        "majority": lambda row: kit.number(row["majority"]),
+        "null": lambda row: f"{kit.number(row['null_mean'])} ± {kit.number(row['null_sd'])}",
+        "ceiling (true text)": lambda row: kit.number(row["text_ceiling"]),
+        "p": lambda row: kit.p_number(row["p"]),
+    }
+    scores = pd.concat([tables["zeroshot"].assign(decoder=name) for name, tables in named.items()])
     confusions = {name: tables["confusion"] for name, tables in named.items()}
     numbers = pd.concat([table.assign(decoder=name) for name, table in confusions.items()])
     panel = kit.captioned(
         "textlabels", "Labels told without a classifier", confusion_figure(confusions), numbers, id="confusion"
     )
-    return [kit.Section("labels", "Labels", [panel], [], [kit.html_table(header, rows, "Labels")])]
+    return [kit.Section("labels", "Labels", [panel], [], [kit.row_table(scores, columns, "Labels")])]
 
 
 def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Section]:

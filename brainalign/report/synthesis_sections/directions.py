@@ -13,12 +13,12 @@ from brainalign.report.kit import (
     COLOURS,
     GREY,
     SUREST,
+    Columns,
     FoundDirections,
     Section,
     captioned,
     check_columns,
     direction_gains,
-    html_table,
     label_axes,
     legend_below,
     new_figure,
@@ -26,6 +26,7 @@ from brainalign.report.kit import (
     p_equals,
     p_number,
     panel_grid,
+    row_table,
     together,
 )
 
@@ -117,37 +118,19 @@ def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
 
 
 def _table(gains: pd.DataFrame) -> Markup:
-    header = [
-        "region",
-        "method",
-        "judge",
-        "change",
-        "interval",
-        "every step",
-        "random",
-        "shuffled",
-        "p",
-        "most besides",
-    ]
-    rows = []
-    for _, row in gains.iterrows():
-        method = str(row["method"]) + (", others taken out" if row["orthogonal"] else "")
-        besides = f"{row['other']} {number(row['other_gain'])}" if row["other"] else "–"
-        rows.append(
-            [
-                str(row["region"]),
-                method,
-                SUREST[row["judge"]],
-                number(row["gain"]),
-                f"{number(row['low'])} to {number(row['high'])}",
-                "rises" if row["monotone"] else "no",
-                number(row["chance"]),
-                number(row["chance_shuffled"]),
-                p_number(row["p"], 4),
-                besides,
-            ]
-        )
-    return html_table(header, rows, "Change of the response from the first strength to the last")
+    columns: Columns = {
+        "region": lambda row: str(row["region"]),
+        "method": lambda row: str(row["method"]) + (", others taken out" if row["orthogonal"] else ""),
+        "judge": lambda row: SUREST[row["judge"]],
+        "change": lambda row: number(row["gain"]),
+        "interval": lambda row: f"{number(row['low'])} to {number(row['high'])}",
+        "every step": lambda row: "rises" if row["monotone"] else "no",
+        "random": lambda row: number(row["chance"]),
+        "shuffled": lambda row: number(row["chance_shuffled"]),
+        "p": lambda row: p_number(row["p"], 4),
+        "most besides": lambda row: f"{row['other']} {number(row['other_gain'])}" if row["other"] else "–",
+    }
+    return row_table(gains, columns, "Change of the response from the first strength to the last")
 
 
 # ----------------------------------------------------------------------------------------------------------- figures
