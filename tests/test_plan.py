@@ -204,15 +204,15 @@ ROLLED = {"mine": {"function": "a:b", "heads": ["mlp", "lstm"]}}
 COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
     "simulated": [
         ("simulate", {}, (2500, 635, 250)),
-        ("prepare", {}, (13016, 65, 2403.259)),
+        ("prepare", {}, (7810, 65, 2403.259)),
         ("extract generator", {}, (1500, 38, 100)),
-        ("summarize_images", {}, (13016, 65, 5)),
+        ("summarize_images", {}, (1000, 8, 5)),
         ("summarize_group", {}, (13016, 65, 5)),
-        ("report", {}, (13016, 132, 5)),
+        ("report", {}, (1500, 16, 20)),
         ("report_group", {}, (13016, 67, 5)),
         ("guide", {}, (13516, 110, 10)),
         ("decode_times", {}, (1200, 12, 5)),
-        ("compare_images", {}, (13016, 202, 5)),
+        ("compare_images", {}, (2523, 202, 5)),
         ("converge", {}, (1500, 4, 5)),
         ("match", {}, (1500, 9, 1)),
         ("ground", {}, (2500, 8, 20)),
@@ -222,7 +222,7 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("caption", asked("caption", nulls=23, draws=900), (11113, 232, 5)),
         ("searchlight generator", asked("searchlight", permutations=700), (20426, 43, 8.0)),
         ("decode_times", SENSORS, (1200, 100, 5)),
-        ("compare_images", asked("compare_images", permutations=700, draws=900), (13016, 888, 5)),
+        ("compare_images", asked("compare_images", permutations=700, draws=900), (2523, 888, 5)),
         ("ground_regions", asked("ground", draws=9000), (13016, 32, 5)),
         ("ground", asked("ground", n_steps=900, batch_size=40), (2500, 12, 20)),
         ("identify", asked("identify", draws=900), (2500, 480, 1)),
@@ -231,12 +231,12 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("synthesize", GUIDED, (2000, 337, 20)),
         ("directions", {}, (2500, 38, 8.0)),
         ("directions", PATHS, (2500, 238, 12.5)),
-        ("encode_images generator ridge", {}, (15620, 147, 20)),
-        ("encode_images generatormaps ridge", {}, (15620, 437, 20)),
-        ("encode_images generator banded", {}, (15620, 292, 20)),
-        ("encode_images efficientnet ridge", {}, (15620, 176, 20)),
-        ("encode_images minilm ridge", {}, (15620, 31, 20)),
-        ("encode_images generator banded", asked("encode_images", permutations=900, draws=700), (15620, 462, 20)),
+        ("encode_images generator ridge", {}, (7783, 147, 20)),
+        ("encode_images generatormaps ridge", {}, (7783, 437, 20)),
+        ("encode_images generator banded", {}, (7783, 292, 20)),
+        ("encode_images efficientnet ridge", {}, (8023, 176, 20)),
+        ("encode_images minilm ridge", {}, (6821, 31, 20)),
+        ("encode_images generator banded", asked("encode_images", permutations=900, draws=700), (7783, 462, 20)),
         ("encode_images generatortokens routing", routing(), (31240, 126, 20)),
         (
             "encode_images generatortokens routing",
@@ -338,9 +338,25 @@ def test_eeg_of_a_release_and_features_of_a_table_are_planned_by_their_files(dem
         model = parse(TableModel, {"extractor": "table", "file": str(tmp_path / f"{width}.npy")}, "test")
         config = demo.model_copy(update={"models": {"own": model}})
         seconds[width] = estimate("encode_runs", config, study).seconds
+        assert estimate("extract", config, study, "own").seconds == 2
     # Alone, all, all again for this one, and without it nothing: three projections of four delays each.
     work = 2.0 * 12 * 9000 * 70_000 * demo.encode_runs.permutations / 2e10
     assert seconds == {width: 2 + round(3 * 4 * width * work) for width in (30, 60)}
+
+
+def test_ridge_is_planned_by_the_width_of_layers(demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 test images of 10,000, 20,000 targets, 4 layers of 2,048: 415 s, 2.9 GB; of 2,500 images 223 s, 1.8 GB."""
+    monkeypatch.setattr("brainalign.workflow.estimates.operations_per_s", lambda: 1e11)
+    zeros = {f"layer{k}": np.broadcast_to(np.float32(0), (4, 2048)) for k in range(4)}
+    np.savez(tmp_path / "own.npz", **zeros, stimulus_id=list("abcd"))
+    model = parse(TableModel, {"extractor": "table", "file": str(tmp_path / "own.npz")}, "test")
+    config, study = demo.model_copy(update={"models": {"own": model}}), load_descriptor("data/simulated.yaml")
+    monkeypatch.setattr("brainalign.workflow.estimates.count_stimuli", lambda study: study.shape.trials // 3)
+    for images, seconds, memory_mb in ((10_000, 415, 2900), (2500, 223, 1800)):
+        shape = Shape(runs=12, trials=3 * images, targets=20_000)
+        cost = estimate("encode_images", config, study.model_copy(update={"shape": shape}), "own", "ridge")
+        assert 1 / 1.5 < cost.seconds / seconds < 1.5
+        assert 1 / 1.3 < cost.memory_mb / memory_mb < 1.3
 
 
 def test_digests_follow_the_files_they_cover() -> None:

@@ -18,7 +18,7 @@ from brainalign.config import (
     TrainedMethod,
 )
 from brainalign.io import array_shapes
-from brainalign.study import SimulatedSentences, Study, ZucoFiles, count_stimuli, find_weights, shape_of
+from brainalign.study import ArrayFiles, SimulatedSentences, Study, ZucoFiles, count_stimuli, find_weights, shape_of
 from brainalign.workflow.networks import Transformer, operations_per_s, read_transformer
 from brainalign.workflow.table import STEPS
 
@@ -26,6 +26,7 @@ MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
 START_S = 2  # seconds of one core: a stage imports, reads and writes
 NETWORK_S = 3  # and a pretrained network is loaded
+RIDGE_SHARE = 0.5  # of the rate of a bare product of matrices: eigenvectors, in float64, are slower
 NETWORK_SHARE = 0.7  # of the rate of a bare product of matrices: what transformers reach, their convolutions less
 TOKENS, WORD_S = 1.3, 0.35  # of a word
 
@@ -154,8 +155,11 @@ def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s:
 
 
 def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
+    """Estimate reading: an array is in memory once, maps of sessions beside all of them."""
     trials, targets = _sizes(descriptor)
-    return replace(_passes(config, descriptor), disk_mb=4 * trials * targets / MB)
+    values_mb = 4 * trials * targets / MB
+    copies = 1.3 if all(isinstance(files, ArrayFiles) for files in descriptor.recordings.values()) else 3.0
+    return replace(_passes(config, descriptor), memory_mb=600 + round(copies * values_mb), disk_mb=values_mb)
 
 
 def _simulate(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -254,8 +258,33 @@ def _encode_images(config: Config, descriptor: Study, model: str, method: str) -
     elif options.trained:
         cost = _training_cost(config, descriptor, model, method)
     else:
-        cost = _fit_cost(descriptor, _searches(config, model, method))
+        cost = _linear_cost(config, descriptor, model, method)
     return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
+
+
+def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
+    """Estimate ridge on averages of images, and on exchanged ones: time, where files say how wide layers are.
+
+    Of n images and targets t, with r = min(n, p) axes of p features: 2 r t (n + folds · min(r, n - n / folds) + p)
+    operations turn targets into the axes of all images and of every fold, and into weights; decompositions take some
+    9 r³ each. In memory are averages, their copy in another order, weights of two fits, and test images of each layer.
+    """
+    options: Any = config.methods[method]
+    cost, widths = _fit_cost(descriptor, _searches(config, model, method)), _widths(config.models[model])
+    trials, targets = _sizes(descriptor)
+    images, folds = min(trials, _n_shown(descriptor)), options.cv if isinstance(options.cv, int) else 5
+    n_layers = len(widths) or _n_layers(config.models[model])
+    memory = 1000 + (4 * images * (2.1 + 0.1 * n_layers) + 8 * max(widths, default=1000)) * targets / MB
+    if not widths or isinstance(options, BandedRidgeMethod):
+        return replace(cost, memory_mb=round(memory))
+    operations = 0.0
+    for p in widths:
+        r = min(images, p)
+        operations += 4 * r * targets * (images + folds * min(r, images - images / folds) + p)
+        operations += 2 * 9 * (1 + folds) * r**3
+    drawn = len(widths) * (config.encode_images.permutations + config.encode_images.draws) * images * targets
+    seconds = START_S + operations / (RIDGE_SHARE * operations_per_s()) + 3e-11 * drawn
+    return replace(cost, memory_mb=round(memory), seconds=round(seconds))
 
 
 def _prepare(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -288,9 +317,15 @@ def _encode_runs(config: Config, descriptor: Study, *_: str) -> Cost:
 
 def _width(model: Any) -> int:
     """Count the features of a model; of networks some hundred are assumed."""
-    if model.extractor == "table" and model.file.suffix == ".npy" and model.file.exists():
-        return math.prod(next(iter(array_shapes(model.file).values()))[1:])
-    return int(getattr(model, "n_features", 500))
+    return sum(_widths(model)) or int(getattr(model, "n_features", 500))
+
+
+def _widths(model: Any) -> list[int]:
+    """Count the features of every layer in a file of arrays; none where no such file says them."""
+    if model.extractor != "table" or model.file.suffix in (".csv", ".tsv", ".parquet") or not model.file.exists():
+        return []
+    shapes = array_shapes(model.file)
+    return [math.prod(shapes[name][1:]) for name in model.layers or shapes if len(shapes.get(name, ())) > 1]
 
 
 def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -305,7 +340,9 @@ def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
 
 def _compare_images(config: Config, descriptor: Study, *_: str) -> Cost:
     drawn = config.compare_images.permutations + 4 * config.compare_images.draws
-    return _passes(config, descriptor, each_s=3e-8 + 3.2e-10 * drawn)
+    cost = _passes(config, descriptor, each_s=3e-8 + 3.2e-10 * drawn)
+    trials, targets = _sizes(descriptor)  # of which test images are read
+    return replace(cost, memory_mb=600 + round(0.8 * 4 * trials * targets / MB))
 
 
 def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
@@ -316,6 +353,9 @@ def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
         network, operations = found
         seconds = START_S + loading + operations / (NETWORK_SHARE * operations_per_s())
         return Cost(1500 + round(2 * 4 * network.weights / MB), round(seconds), 100)
+    if widths := _widths(options):
+        values_mb = 4 * sum(widths) * _n_shown(descriptor) / MB
+        return Cost(500 + round(2 * values_mb), START_S + round(values_mb / 100), values_mb)
     if descriptor.holds_out:
         trials, _targets = _sizes(descriptor)
         return Cost(1500, START_S + round(0.004 * trials), 100)
@@ -362,7 +402,7 @@ def _n_shown(study: Study) -> int:
 
 def _report(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate a page: maps of scanned subjects take longest."""
-    return _passes(config, descriptor, 6, 2e-7) if descriptor.scanned else Cost(1500, 5, 20)
+    return Cost(1500, 6 + round(1.5e-4 * _sizes(descriptor)[1]) if descriptor.scanned else 5, 20)
 
 
 def _usual(*_: object) -> Cost:
@@ -493,7 +533,9 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "decode_series": _decode_series,
     "concepts": _concepts,
     "align": _align,
-    "summarize_images": lambda config, descriptor, *_: _passes(config, descriptor),
+    "summarize_images": lambda config, descriptor, *_: replace(
+        _passes(config, descriptor, each_s=1e-8), memory_mb=1000
+    ),
     "summarize_group": lambda config, descriptor, *_: _passes(config, descriptor),
     "converge": _converge,
     "match": _match,

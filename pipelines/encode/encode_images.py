@@ -147,6 +147,7 @@ def _save_scores(
             clusters.append(encoding.score_clusters(found, subject.responses).assign(layer=name))
         profile.append(subject.table({name: found}))
         results[name] = replace(found, encoder=None, refitted=None)
+        del found
     responses, images = subject.responses, {}
     if responses.times is None:
         images = brain_maps(

@@ -126,8 +126,8 @@ def evaluate_held_out(
     named = {} if target_groups is None else dict(target_groups)
     refitted, control_predicted = None, None
     if control == "refit":
-        permuted = _permuted_stimuli(rows, np.random.default_rng([seed, 1]))
-        refitted = _fit(encoder, fit_X, permuted, given)
+        # The copy, as large as the responses, is gone when scores are computed.
+        refitted = _fit(encoder, fit_X, _permuted_stimuli(rows, np.random.default_rng([seed, 1])), given)
         control_predicted = _predict(refitted, test_X, test_semantics)
     parts = None
     if banded:
