@@ -24,7 +24,6 @@ from brainalign.report import (
     Section,
     StudyMaterial,
     SubjectMaterial,
-    TextMaterial,
     failed_identification,
     kit,
 )
@@ -36,7 +35,6 @@ from brainalign.report.pages import concepts as concepts_page
 from brainalign.report.pages import group
 from brainalign.report.pages import images as image_page
 from brainalign.report.pages import rdms as rdm_page
-from brainalign.report.pages import sentences as text_page
 from brainalign.statistics.summary import Encoding
 from brainalign.study import BlockFiles, Split, Study
 
@@ -163,26 +161,6 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
     return page_of(StudyMaterial(config(), "study", SimpleNamespace(title="A study")), chapter)
 
 
-def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
-    without_drawing(patch, text_page, "retrieval_section", "sentence_section", "data_section")
-    for name in ("control_sections", "label_section", "relevance_section", "_methods", "_cards"):
-        patch.setattr(text_page, name, lambda *_: [])
-    kinds = [("brain", "brain", 0.4, 0.001), ("brain", "noise", 0.02, 0.5), ("brain", "time-reversed", 0.3, 0.001)]
-    kinds.append(("brain", "pre-stimulus", 0.3 if fails else 0.01, 0.001 if fails else 0.6))
-    controls = pd.DataFrame(kinds, columns=["trained", "tested", "value", "p"])
-    controls = controls.assign(measure="top-1", chance=0.02, limit=0.06)
-    nuisances = pd.DataFrame({"nuisance": ["trial index", "neighbours in time"], "measure": "top-1"})
-    nuisances = nuisances.assign(value=[0.45, 0.4], chance=0.1, p=0.003)
-    left = pd.DataFrame({"block": range(3), "measure": "top-1", "value": 0.1, "chance": 0.09, "neighbours": 0.1})
-    details = {"not_excluded": {"top-1": ["trial index", "neighbours in time"] if fails else []}}
-    details |= {"blocks_fail": ["top-1"] * fails, "uses_brain": {"top-1": not fails}, "verdict": {"top-1": ["Said."]}}
-    of = study(simulate={"world": "eeg_text"})
-    models = {"minilm": {"extractor": "sentence", "weights": "x"}}
-    material = TextMaterial(config(models=models), "study", of, said={"ridge": details})
-    material.decoders["ridge"] = {"controls": controls, "nuisances": nuisances, "leftblocks": left}
-    return page_of(material, text_page.text_chapter(material))
-
-
 def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
     without_drawing(patch, concepts_page, "_choices", "_dimensions", "_networks", "_regions", "_alignment")
     for name in ("_findings", "_cards"):
@@ -205,10 +183,6 @@ PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
     "blocks": (blocks, [("after permuting", ".560", "chance .500"), ("random spaces", ".700", "limit .600")]),
     "rdms": (rdms, [("twin a, random weights", ".310")]),
     "groups": (groups, [("random weights, twin", ".100"), ("relabelling", ".300", "chance .250")]),
-    "sentences": (sentences, [
-        ("tested on pre-stimulus", ".300", "chance .020", "p = .0010", "limit .060"),
-        ("trial index alone", ".450", "neighbours in time"), ("blocks of the session", ".100", "chance .090"),
-    ]),
     "concepts": (concepts, [("shuffled choices", ".610", "chance .333")]),
 }  # fmt: skip
 

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from made import changing, made
 from pages import cells, check, config, study
+from refusals import refused
 
 from brainalign.arrays import Arrays
-from brainalign.report import Chapter, StudyMaterial
+from brainalign.report import Chapter, StudyMaterial, TextMaterial
 from brainalign.report.kit import number
-from brainalign.report.pages import concepts, dynamics, modalities, series
+from brainalign.report.pages import concepts, dynamics, modalities, sentences, series
 
 NAN = np.nan
 FILLED = [
@@ -290,3 +291,95 @@ def test_one_modality() -> None:
     assert [text[:30] for text in chapter.findings] == ["Subject layers are unused here", "A note."]
     assert [len(section.panels) for section in chapter.sections] == [0, 0, 1, 1]
     assert len(chapter.sections[1].paragraphs) == 1
+
+
+def text_material() -> TextMaterial:
+    tested = ["brain", "noise", "time-reversed", "pre-stimulus"]
+    measures = {"measure": ["top-1", "top-5"]}
+    controls = made({"trained": ["brain", "noise", "shuffled"], "tested": tested, **measures}, "limit", seed=3)
+    controls = controls.assign(chance=0.02, limit=0.9, p=0.5)
+    before = (controls["tested"] == "pre-stimulus") & (controls["trained"] == "brain")
+    controls.loc[before & (controls["measure"] == "top-1"), ["value", "limit", "p", "chance"]] = 0.3, 0.06, 0.001, 0.03
+    numbers = ("chance", "null_mean", "null_sd", "majority", "p")
+    people = made({"subject": ["s1", "s2"], "seed": [0, 1]}, value="top-1")
+    nuisances = made({"nuisance": ["subject", "trial index", "neighbours in time"], **measures}, "p", "chance")
+    rows = [("t1", "s1", "a b", "a c", "a d", 2), ("t2", "s2", "e f", "e g", "e h", 1), ("t3", "s1", "i", "j", "k", 3)]
+    scores = made({**measures, "sentences": ["decoded", "constant", "teacher-forced", "teacher-forced noise"]},
+                  "rotated", "gap", "p").replace({"top-1": "bleu1", "top-5": "wer"}).assign(control="all")  # fmt: skip
+    left = made({"block": range(3), "measure": ["top-1"]}, "chance", "neighbours")
+    tables = {
+        "controls": controls, "nuisances": nuisances, "leftblocks": left, "textscores": scores,
+        "retrieval": made({"seed": [0, 1], **measures}, *numbers).assign(n_stimuli=9, n_trials=1234, n_subjects=7),
+        "retrievalsubjects": people,
+        "sentences": frame("trial_id subject true decoded retrieved rank", rows),
+        "averaged": made({"over": ["subjects", "repeats"], "n_averaged": [1, 2]}, "sd", "ceiling").assign(chance=0.11),
+        "zeroshot": made({"measure": ["accuracy"]}, *numbers, "text_ceiling"),
+        "confusion": frame("true told n", [("u", "v", 2), ("v", "v", 3), ("u", "u", 4)]),
+        "relevance": made({"target_id": ["Cz", "Pz"], "time_s": [0.0, 0.1]}, value="loss"),
+    }  # fmt: skip
+    said = {"not_excluded": {"top-1": ["trial index", "neighbours in time"]}, "blocks_fail": ["top-1"], "others": []}
+    said |= {"uses_brain": {"content words": False}, "verdict": {"content words": ["Said.", "More."]}, "chosen": {}}
+    said |= {"test_trials": ["t1", "t2", "t3"], "sentences_by": "search", "explained": 0.8, "decoder": {"decoder": "x"}}
+    counts = {"train": 2000, "val": 30, "test": 40}
+    said["splits"] = {"texts": counts, "trials": {name: 3 * n for name, n in counts.items()}, "warnings": ["Careful."]}
+    ledger = [("z", "NR", "short", False, name) for name in "aab"] + [("z", "NR", "odd", True, "a")]
+    models = {"minilm": {"extractor": "sentence", "weights": "x"}}
+    of, noted = study(simulate={"world": "eeg_text"}), {"subjects": ["a", "b"], "n_texts": 2070}
+    sidecars: Any = {"x_responses.parquet": {"details": noted}}
+    found = TextMaterial(config(models=models), "study", of, sidecars=sidecars, said={"ridge": said})
+    found.decoders["ridge"] = tables
+    found.tables = {"ledger": frame("dataset task reason kept subject", ledger)}
+    found.tables["targets"] = pd.DataFrame({"target_id": ["Cz", "Pz"], "x_mm": NAN, "y_mm": NAN, "z_mm": NAN})
+    return found
+
+
+def test_text_from_recordings() -> None:
+    chapter = sentences.text_chapter(material := text_material())
+    tables, (brain, time, left) = material.decoders["ridge"], chapter.failed_controls
+    assert (brain.name, brain.value, brain.chance, brain.p, brain.limit) == (
+        "ridge, trained on brain, tested on pre-stimulus (top-1)", 0.3, 0.03, 0.001, 0.06,
+    )  # fmt: skip
+    alone = tables["nuisances"].query("nuisance == 'trial index' and measure == 'top-1'").iloc[0]
+    assert (time.value, time.chance, time.p) == (alone["value"], alone["chance"], alone["p"])
+    real = value_of(tables["controls"], "value", trained="brain", tested="brain", measure="top-1")
+    assert f"ridge scores {real}, which does not beat it" in time.meaning
+    assert time.meaning.endswith("Nor does it beat neighbours in time.")
+    means = tables["leftblocks"][["value", "chance", "neighbours"]].mean()
+    assert (left.value, left.chance) == (means["value"], means["chance"])
+    sections = {section.id: section for section in chapter.sections}
+    assert [*sections] == ["controls", "baselines", "retrieval", "sentences", "labels", "relevance", "data"]
+    for measure, line in zip(
+        pd.unique(tables["retrieval"]["measure"]), cells(sections["retrieval"].blocks[0])[1:], strict=False
+    ):
+        part = tables["retrieval"][tables["retrieval"]["measure"] == measure]
+        first = {
+            name: number(part[name].iloc[0]) for name in ("low", "high", "chance", "null_mean", "null_sd", "majority")
+        }
+        line = dict(
+            zip(("name", "measure", "score", "sd", "interval", "chance", "null", "same", "p"), line, strict=True)
+        )
+        assert (line["score"], line["sd"]) == (number(part["value"].mean()), number(part["value"].std()))
+        assert (line["chance"], line["same"], line["p"]) == (
+            first["chance"],
+            first["majority"],
+            number(part["p"].max()),
+        )
+    check(sections["retrieval"].paragraphs[0], "1,234 test trials of 7 subjects, 9 different test sentences.")
+    assert cells(sections["sentences"].blocks[1])[1:] == [
+        ["s1", "a b", "a c", "a d", "2"],
+        ["s2", "e f", "e g", "e h", "1"],
+        ["s1", "i", "j", "k", "3"],
+    ]
+    assert cells(sections["data"].blocks[0])[1:] == [
+        ["z", "NR", "odd", "kept, but noted", "1", "1"], ["z", "NR", "short", "dropped", "3", "2"],
+    ]  # fmt: skip
+    texts = "2 subjects, 2,070 different texts: train 2,000 texts in 6,000 trials, val 30 texts in 90 trials, test 40"
+    assert sections["data"].paragraphs[0].startswith(texts)
+    for rows in (tables["controls"], tables["nuisances"]):
+        rows["p"], rows["value"] = 0.011, 0.95
+    material.said["ridge"] |= {"not_excluded": {}, "blocks_fail": []}
+    assert sentences.text_chapter(material).failed_controls == []
+    material.said["ridge"]["test_trials"] = ["t1"]
+    refused("of other trials than its sentences", sentences.text_chapter, material)
+    tables["controls"] = tables["controls"].query("trained != 'shuffled'")
+    refused("lacks the cells .* shuffled / brain", sentences.text_chapter, material)

@@ -195,7 +195,7 @@ def _subject_pairs(
     subjects = pd.unique(trials.meta["subject"])
     of = [trials.meta["subject"].to_numpy() == subject for subject in subjects]
     ids = _common([trials.select(rows) for rows in of])
-    if len(subjects) < 2 or len(ids) < 2:
+    if len(ids) < 2:
         return
     shown = trials.meta["stimulus_id"].to_numpy()
     means = [_means(embeddings[rows], shown[rows], ids) for rows in of]
