@@ -14,7 +14,7 @@ from refusals import refused
 from brainalign.arrays import Arrays
 from brainalign.report import Chapter, StudyMaterial, TextMaterial
 from brainalign.report.kit import number
-from brainalign.report.pages import concepts, dynamics, modalities, sentences, series
+from brainalign.report.pages import concepts, dynamics, modalities, sentence_section, sentences, series
 
 NAN = np.nan
 FILLED = [
@@ -301,7 +301,6 @@ def text_material() -> TextMaterial:
     before = (controls["tested"] == "pre-stimulus") & (controls["trained"] == "brain")
     controls.loc[before & (controls["measure"] == "top-1"), ["value", "limit", "p", "chance"]] = 0.3, 0.06, 0.001, 0.03
     numbers = ("chance", "null_mean", "null_sd", "majority", "p")
-    people = made({"subject": ["s1", "s2"], "seed": [0, 1]}, value="top-1")
     nuisances = made({"nuisance": ["subject", "trial index", "neighbours in time"], **measures}, "p", "chance")
     rows = [("t1", "s1", "a b", "a c", "a d", 2), ("t2", "s2", "e f", "e g", "e h", 1), ("t3", "s1", "i", "j", "k", 3)]
     scores = made({**measures, "sentences": ["decoded", "constant", "teacher-forced", "teacher-forced noise"]},
@@ -310,7 +309,7 @@ def text_material() -> TextMaterial:
     tables = {
         "controls": controls, "nuisances": nuisances, "leftblocks": left, "textscores": scores,
         "retrieval": made({"seed": [0, 1], **measures}, *numbers).assign(n_stimuli=9, n_trials=1234, n_subjects=7),
-        "retrievalsubjects": people,
+        "retrievalsubjects": made({"subject": ["s1", "s2"], "seed": [0, 1]}, value="top-1"),
         "sentences": frame("trial_id subject true decoded retrieved rank", rows),
         "averaged": made({"over": ["subjects", "repeats"], "n_averaged": [1, 2]}, "sd", "ceiling").assign(chance=0.11),
         "zeroshot": made({"measure": ["accuracy"]}, *numbers, "text_ceiling"),
@@ -348,28 +347,16 @@ def test_text_from_recordings() -> None:
     assert (left.value, left.chance) == (means["value"], means["chance"])
     sections = {section.id: section for section in chapter.sections}
     assert [*sections] == ["controls", "baselines", "retrieval", "sentences", "labels", "relevance", "data"]
-    for measure, line in zip(
-        pd.unique(tables["retrieval"]["measure"]), cells(sections["retrieval"].blocks[0])[1:], strict=False
-    ):
-        part = tables["retrieval"][tables["retrieval"]["measure"] == measure]
-        first = {
-            name: number(part[name].iloc[0]) for name in ("low", "high", "chance", "null_mean", "null_sd", "majority")
-        }
-        line = dict(
-            zip(("name", "measure", "score", "sd", "interval", "chance", "null", "same", "p"), line, strict=True)
-        )
-        assert (line["score"], line["sd"]) == (number(part["value"].mean()), number(part["value"].std()))
-        assert (line["chance"], line["same"], line["p"]) == (
-            first["chance"],
-            first["majority"],
-            number(part["p"].max()),
-        )
+    header, *lines = cells(sections["retrieval"].blocks[0])
+    found = pd.DataFrame(lines, columns=header).set_index("measure")
+    for measure, part in tables["retrieval"].groupby("measure"):
+        first = part.iloc[0]
+        expected = [part["value"].mean(), part["value"].std(), first["chance"], first["majority"], part["p"].max()]
+        written = found.loc[measure, ["score", "sd of seeds", "chance", "always the same", "p"]]
+        assert written.tolist() == [number(value) for value in expected]
     check(sections["retrieval"].paragraphs[0], "1,234 test trials of 7 subjects, 9 different test sentences.")
-    assert cells(sections["sentences"].blocks[1])[1:] == [
-        ["s1", "a b", "a c", "a d", "2"],
-        ["s2", "e f", "e g", "e h", "1"],
-        ["s1", "i", "j", "k", "3"],
-    ]
+    told = tables["sentences"].drop(columns="trial_id").astype(str).to_numpy().tolist()
+    assert cells(sections["sentences"].blocks[1])[1:] == told
     assert cells(sections["data"].blocks[0])[1:] == [
         ["z", "NR", "odd", "kept, but noted", "1", "1"], ["z", "NR", "short", "dropped", "3", "2"],
     ]  # fmt: skip
@@ -379,7 +366,10 @@ def test_text_from_recordings() -> None:
         rows["p"], rows["value"] = 0.011, 0.95
     material.said["ridge"] |= {"not_excluded": {}, "blocks_fail": []}
     assert sentences.text_chapter(material).failed_controls == []
-    material.said["ridge"]["test_trials"] = ["t1"]
-    refused("of other trials than its sentences", sentences.text_chapter, material)
-    tables["controls"] = tables["controls"].query("trained != 'shuffled'")
-    refused("lacks the cells .* shuffled / brain", sentences.text_chapter, material)
+    for matrix, details, message in (
+        (tables["controls"].head(0), material.said, "have no control matrix"),
+        (tables["controls"], {}, "have no control matrix"),
+        (tables["controls"].query("trained != 'shuffled'"), material.said, "lacks the cells .* shuffled / brain"),
+        (tables["controls"], {"ridge": material.said["ridge"] | {"test_trials": ["t1"]}}, "is of other trials"),
+    ):
+        refused(message, sentence_section, {"ridge": tables | {"controls": matrix}}, details, 3, 0)

@@ -214,11 +214,6 @@ def test_layers_of_a_network_are_scored_one_by_one(tmp_path: Path, make_study) -
     for layer, features in {"same": study.features, "mean": study.features.mean(axis=1, keepdims=True)}.items():
         r = scores.loc[scores["layer"] == layer, "r"]
         np.testing.assert_allclose(r, scores_by_hand(study, responses, features), atol=1e-4)
-    assert draw_page(config, "small", "1") == 0
-    page = Path(config.results, "small", "sub-1.html").read_text()
-    assert 'id="figure-blocklayers"' in page
-    assert "net (same) with fixed identifies" in page
-    assert "dots: single wordings" not in page
 
 
 def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> None:

@@ -22,7 +22,6 @@ from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import run_job
 from brainalign.pipelines.decode.decode import decode
-from brainalign.report.pages import sentence_section
 from brainalign.study import parse
 from brainalign.workflow import STEPS, group_report_path, jobs
 
@@ -161,8 +160,6 @@ def test_the_page_says_it_first_and_shows_sentences_at_random(planted: Run) -> N
     page = planted.page
     assert page.index("The decoder uses the brain") < page.index("<h2>Control matrix") < page.index("<h2>Sentences")
     assert page.count("data:image/png") + page.count("<svg") >= 8
-    for word in ("rank of the true one", "nearest training sentence", "sd of seeds", "Blocks left out", "ceiling"):
-        assert word in page
     sentences = planted.table("sentences")
     drawn = np.random.default_rng([0, len(sentences)]).choice(len(sentences), 12, replace=False)
     assert all(sentences["true"].iloc[row] in page for row in drawn)
@@ -170,16 +167,6 @@ def test_the_page_says_it_first_and_shows_sentences_at_random(planted: Run) -> N
 
 
 def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
-    tables = {name: planted.table(name) for name in TABLES}
-    said = {"ridge": load_sidecar(planted.path("controls", method="ridge"))["details"]}
-    cases = [
-        ({**tables, "controls": tables["controls"].iloc[:0]}, said, "have no control matrix"),
-        (tables, {}, "have no control matrix"),
-        ({**tables, "controls": tables["controls"].query("trained == 'brain'")}, said, "noise / brain"),
-        ({**tables, "sentences": tables["sentences"].iloc[::-1]}, said, "is of other trials"),
-    ]
-    for changed, details, message in cases:
-        refused(message, sentence_section, {"ridge": changed}, details, 3, 0)
     moved = planted.path("controls", method="ridge")
     hidden = moved.with_suffix(".hidden")
     before = group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns
