@@ -5,12 +5,14 @@ import pandas as pd
 import pytest
 import torch
 from refusals import refused
+from seeded.recorded import Record
 
 from brainalign.encoding import Ridge
 from brainalign.statistics import fdr
 from brainalign.synthesis import (
     ANY,
     AttributeCaptioner,
+    CaptionStudy,
     PrefixCaptioner,
     TextCaptioner,
     VocabularyCaptioner,
@@ -250,6 +252,39 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
     silent = TextCaptioner(lambda rows: ["a thing"] * len(rows))
     assert np.isnan(caption_scores(caption_targets(phrases[:3], silent), images, responses[:, :3]).r).all()
     refused("no temperature", temperature_curve, phrases, images, silent, images, responses[:, :D], [1.0])
+
+
+@pytest.mark.parametrize("temperature", [30.0, None])
+def test_voxels_are_captioned_by_what_they_follow(temperature: float | None) -> None:
+    """Red, disc and cross are planted, then two voxels of noise."""
+    rng = np.random.default_rng(4)
+    names = {"colour": ["red", "blue"], "shape": ["disc", "cross"]}
+    values = {name: rng.choice(of, 150) for name, of in names.items()}
+    is_a = np.array([values[name] == value for name in names for value in names[name]], dtype=float).T
+    images = is_a + 0.3 * rng.normal(size=is_a.shape)
+    responses = np.c_[is_a[:, [0, 2, 3]], np.zeros((150, 2))] + 0.3 * rng.normal(size=(150, 5))
+    train, test = ((images[rows], responses[rows]) for rows in (np.arange(110), np.arange(110, 150)))
+    captioner = AttributeCaptioner(
+        {"colour": (names["colour"], np.eye(4)[:2]), "shape": (names["shape"], np.eye(4)[2:])}
+    )
+    labels = {name: of[:110] for name, of in values.items()}
+    ridge = Ridge(alphas=[1.0, 10.0], device="cpu", dtype="float64")
+    options = {"n_permutations": 99, "n_draws": 60, "n_nulls": 19, "temperature": temperature, "seed": 3}
+    found = CaptionStudy(ridge, captioner, labels, [3.0, 30.0], **options)(
+        train, test, {"a": np.arange(3), "b": np.arange(3, 5)}
+    )
+    table = found.captions
+    assert table["caption"].tolist() == ["red, any shape", "any colour, disc", "any colour, cross", "", ""]
+    units = [of / np.linalg.norm(of, axis=1, keepdims=True) for of in (train[0], test[0])]
+    predicted = {"encoder_r": ridge.fit(units[0], train[1]).predict(units[1])}
+    predicted["r"] = units[1] @ captioner.said({"colour": table["colour"], "shape": table["shape"]}).embeddings.T
+    for name, each in predicted.items():
+        r = [np.corrcoef(each[:, k], test[1][:, k])[0, 1] for k in range(3)]
+        np.testing.assert_allclose(table[name][:3], r, atol=1e-6)
+    assert (table["p"][:3] == 0.01).all()
+    np.testing.assert_allclose(table["q"][:3], fdr(table["p"][:3].to_numpy()))
+    assert table.loc[3:, ["p", "q", "r", "nearest_r", "bankmean_r"]].isna().all(axis=None)
+    Record(Path(__file__).parent / "recorded.json").check(f"captions {temperature}", found)
 
 
 def test_functions_of_users_are_checked() -> None:
