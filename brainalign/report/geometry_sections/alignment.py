@@ -1,6 +1,6 @@
 """The section on networks aligned with people's choices: what a teacher and its students gain, and where."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,13 +53,12 @@ def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, An
     return kit.Section("alignment", TITLE, panels, _sentences(scores, regions, about), blocks)
 
 
-def failed_alignment(scores: pd.DataFrame) -> list[kit.FailedControl]:
+def failed_alignment(scores: pd.DataFrame) -> Iterator[kit.FailedControl]:
     """Return networks that predict choices better after an alignment with shuffled choices.
 
     Artifact `alignment`; a control fails when it is above the network as it is by more than two standard errors of the
     aligned network's gain, and by no less than that gain.
     """
-    found = []
     shown = scores[(scores["split"] == UNSEEN) & (scores["level"] == "all")]
     for (model, layer), part in shown.groupby(["model", "layer"], sort=False):
         of = _by_control(part)
@@ -68,16 +67,13 @@ def failed_alignment(scores: pd.DataFrame) -> list[kit.FailedControl]:
         shuffled, plain, aligned = (of[name] for name in ("shuffled choices", "unaligned", "aligned"))
         gain = shuffled["accuracy"] - plain["accuracy"]
         if gain > 2 * aligned["gain_se"] and gain >= aligned["gain"]:
-            found.append(
-                kit.FailedControl(
-                    f"{model} {layer} aligned with shuffled choices, accuracy on unseen objects",
-                    float(shuffled["accuracy"]),
-                    f"As it is the network reaches {kit.number(plain['accuracy'])}, aligned "
-                    f"{kit.number(aligned['accuracy'])}: the gain needs no judgement of anybody.",
-                    1 / 3,
-                )
+            yield kit.FailedControl(
+                f"{model} {layer} aligned with shuffled choices, accuracy on unseen objects",
+                float(shuffled["accuracy"]),
+                f"As it is the network reaches {kit.number(plain['accuracy'])}, aligned "
+                f"{kit.number(aligned['accuracy'])}: the gain needs no judgement of anybody.",
+                1 / 3,
             )
-    return found
 
 
 def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:

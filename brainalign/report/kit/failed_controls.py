@@ -3,7 +3,7 @@
 Every kind of page names its own; each fails by the limit or p that the page states of it.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def failed_spaces(material: Material) -> list[FailedControl]:
     """Return the controls that failed in one subject of whom runs or stimuli were left out in turn."""
     if material.summary is None or not material.encodings:
         return []
-    found = _nulls(material.summary, material.nouns.stimuli)
+    found = [*_nulls(material.summary, material.nouns.stimuli)]
     if "time_s" in material.first.encoding.scores:
         found += _before_the_stimulus(material)
     for split in material.splits_that_leave("stimulus"):
@@ -154,42 +154,34 @@ def _before_the_stimulus(material: Material) -> list[FailedControl]:
     ]
 
 
-def _nulls(summary: pd.DataFrame, stimuli: str) -> list[FailedControl]:
+def _nulls(summary: pd.DataFrame, stimuli: str) -> Iterator[FailedControl]:
     """Return identification after permutation where it is above chance by several standard errors: a leak."""
-    found = []
     tested = summary[summary["quantity"].isin(["identification", "pair matching"]) & summary["p"].notna()]
     for _, row in tested.iterrows():
         error = (row["null_95"] - row["null_mean"]) / TO_95 / np.sqrt(row["n_null"])
         if row["null_mean"] > row["chance"] + SEVERAL * error:
-            found.append(
-                FailedControl(
-                    f"{row['quantity'].capitalize()} after permuting {stimuli}, {row['model']} with {row['method']}, "
-                    f"layer {row['layer']}, {row['split']}",
-                    float(row["null_mean"]),
-                    f"Permuted {stimuli} hold nothing, so something of the test items reaches training: scores of "
-                    "this split are too high, and their p is not to be trusted.",
-                    float(row["chance"]),
-                    limit=float(row["chance"] + SEVERAL * error),
-                )
+            yield FailedControl(
+                f"{row['quantity'].capitalize()} after permuting {stimuli}, {row['model']} with {row['method']}, "
+                f"layer {row['layer']}, {row['split']}",
+                float(row["null_mean"]),
+                f"Permuted {stimuli} hold nothing, so something of the test items reaches training: scores of "
+                "this split are too high, and their p is not to be trusted.",
+                float(row["chance"]),
+                limit=float(row["chance"] + SEVERAL * error),
             )
-    return found
 
 
-def _random(material: Material, split: str) -> list[FailedControl]:
+def _random(material: Material, split: str) -> Iterator[FailedControl]:
     """Return random spaces whose mean over draws matches pairs above chance."""
     rows = material.summary_rows("pair matching", split=split, layer="all")
-    found = []
     for _, row in rows[rows["model"].isin(material.models_of("random"))].iterrows():
         limit = 0.5 + SPREADS * row["sd"] / np.sqrt(row["n"])
         if row["value"] > limit:
-            found.append(
-                FailedControl(
-                    f"Pair matching by {int(row['n'])} random spaces ({row['model']} with {row['method']}), {split}",
-                    float(row["value"]),
-                    "A space drawn at random means nothing, so what it matches comes from elsewhere, and so may what "
-                    "the other spaces match.",
-                    0.5,
-                    limit=float(limit),
-                )
+            yield FailedControl(
+                f"Pair matching by {int(row['n'])} random spaces ({row['model']} with {row['method']}), {split}",
+                float(row["value"]),
+                "A space drawn at random means nothing, so what it matches comes from elsewhere, and so may what "
+                "the other spaces match.",
+                0.5,
+                limit=float(limit),
             )
-    return found

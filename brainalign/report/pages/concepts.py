@@ -184,7 +184,7 @@ def concepts_chapter(material: StudyMaterial) -> Chapter:
         _cards(material),
         question="What do choices of the odd one out rest on?",
         methods=_methods(material),
-        failed_controls=failed_alignment(material.tables[ALIGNMENT_TABLES[0]]) if aligned else [],
+        failed_controls=[*failed_alignment(material.tables[ALIGNMENT_TABLES[0]])] if aligned else [],
     )
 
 

@@ -225,23 +225,19 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
     return figure
 
 
-def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> list[kit.FailedControl]:
+def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> Iterator[kit.FailedControl]:
     """Return models with random weights that predict better than trained ones."""
-    found = []
     for _, row in (pd.DataFrame() if comparisons is None else comparisons).iterrows():
         sign = 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0
         better, other = (row["model_a"], row["model_b"])[::sign] if sign else ("", "")
         if row["p"] < kit.LEVEL and better in controls and other not in controls:
-            found.append(
-                kit.FailedControl(
-                    f"sub-{row['subject']}: random weights, {better}, predict better than {other}: difference of "
-                    f"{row['quantity']}",
-                    abs(float(row["difference"])),
-                    "What the trained network predicts is no evidence of what it learned.",
-                    p=float(row["p"]),
-                )
+            yield kit.FailedControl(
+                f"sub-{row['subject']}: random weights, {better}, predict better than {other}: difference of "
+                f"{row['quantity']}",
+                abs(float(row["difference"])),
+                "What the trained network predicts is no evidence of what it learned.",
+                p=float(row["p"]),
             )
-    return found
 
 
 def group_sections(

@@ -1,6 +1,6 @@
 """The page of a subject with stimuli held out: findings in words, cards, sections, methods, provenance."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -76,9 +76,9 @@ def failed_image_controls(material: kit.ImageMaterial) -> list[kit.FailedControl
     return found
 
 
-def _failed_encodings(material: kit.ImageMaterial) -> list[kit.FailedControl]:
+def _failed_encodings(material: kit.ImageMaterial) -> Iterator[kit.FailedControl]:
     """Return fits to exchanged responses that predict, and predictions of what was before the image."""
-    found, nouns = [], material.nouns
+    nouns = material.nouns
     to_high = NormalDist().inv_cdf((1 + material.config.confidence) / 2)
     for (model, method), encoding in material.encodings.items():
         layer, name = material.chosen(model, method), material.label(model, method)
@@ -86,47 +86,39 @@ def _failed_encodings(material: kit.ImageMaterial) -> list[kit.FailedControl]:
         for _, row in refits[(refits["layer"] == layer) & (refits["group"] == RELIABLE)].iterrows():
             limit = row["null_mean"] + kit.SPREADS * (row["null_high"] - row["null_mean"]) / to_high
             if np.isfinite(limit) and row["control_r"] > limit:
-                found.append(
-                    kit.FailedControl(
-                        f"{name}, {layer}, refitted on responses exchanged between {nouns.stimuli}, mean r",
-                        float(row["control_r"]),
-                        f"Exchanged responses hold nothing of {nouns.a_stimulus}; what predicts nevertheless (a split "
-                        f"that shares {nouns.stimuli} or runs, a trend over all of them) is in the other scores as "
-                        "well.",
-                        0.0,
-                        limit=float(limit),
-                    )
+                yield kit.FailedControl(
+                    f"{name}, {layer}, refitted on responses exchanged between {nouns.stimuli}, mean r",
+                    float(row["control_r"]),
+                    f"Exchanged responses hold nothing of {nouns.a_stimulus}; what predicts nevertheless (a split "
+                    f"that shares {nouns.stimuli} or runs, a trend over all of them) is in the other scores as "
+                    "well.",
+                    0.0,
+                    limit=float(limit),
                 )
         if material.timed and len(encoding.clusters):
             early = kit.before_onset(encoding.clusters[encoding.clusters["layer"] == layer], "start", "stop")
             for _, row in early.iterrows():
-                found.append(
-                    kit.FailedControl(
-                        f"{name}, {layer}, predicts {nouns.targets} before the {nouns.stimulus}, "
-                        f"{1000 * row['start']:.0f} to {1000 * row['stop']:.0f} ms, mass of the cluster",
-                        float(row["mass"]),
-                        f"Before {nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
-                        "smears may carry the scores after it as well.",
-                        p=float(row["p"]),
-                    )
+                yield kit.FailedControl(
+                    f"{name}, {layer}, predicts {nouns.targets} before the {nouns.stimulus}, "
+                    f"{1000 * row['start']:.0f} to {1000 * row['stop']:.0f} ms, mass of the cluster",
+                    float(row["mass"]),
+                    f"Before {nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
+                    "smears may carry the scores after it as well.",
+                    p=float(row["p"]),
                 )
-    return found
 
 
-def _failed_words(material: kit.ImageMaterial) -> list[kit.FailedControl]:
+def _failed_words(material: kit.ImageMaterial) -> Iterator[kit.FailedControl]:
     """Return captions of other voxels and words grounded in shuffled images that do as well."""
-    found = []
     scores = material.captions.get("captionscores", pd.DataFrame())
     rows = {} if scores.empty else kit.by_name(scores[scores["region"] == RELIABLE], "of")
     for name, words in (("permuted", "Captions of other voxels"), ("shuffled", "Captions of exchanged images")):
         if name in rows and np.isfinite(rows[name]["r"]) and not rows[name]["gain_low"] > 0:
-            found.append(
-                kit.FailedControl(
-                    f"{words} predict voxels, mean r",
-                    float(rows[name]["r"]),
-                    f"A voxel's own caption ({kit.number(rows['caption']['r'])}) does not beat it: the words "
-                    "describe the stimuli, not the voxels, and should not be used.",
-                )
+            yield kit.FailedControl(
+                f"{words} predict voxels, mean r",
+                float(rows[name]["r"]),
+                f"A voxel's own caption ({kit.number(rows['caption']['r'])}) does not beat it: the words "
+                "describe the stimuli, not the voxels, and should not be used.",
             )
     scores = material.grounding.get("groundedscores", pd.DataFrame())
     rows = {} if scores.empty else kit.by_name(scores[scores["measure"] == "top-1"], "space")
@@ -135,16 +127,13 @@ def _failed_words(material: kit.ImageMaterial) -> list[kit.FailedControl]:
         and rows["shuffled"]["p"] < kit.LEVEL
         and rows["shuffled"]["low"] > rows["shuffled"]["chance"]
     ):
-        found.append(
-            kit.FailedControl(
-                "Words grounded in shuffled images find images, top-1",
-                float(rows["shuffled"]["value"]),
-                "No word was trained with what it is said of, so that grounding needs no places to score.",
-                float(rows["shuffled"]["chance"]),
-                float(rows["shuffled"]["p"]),
-            )
+        yield kit.FailedControl(
+            "Words grounded in shuffled images find images, top-1",
+            float(rows["shuffled"]["value"]),
+            "No word was trained with what it is said of, so that grounding needs no places to score.",
+            float(rows["shuffled"]["chance"]),
+            float(rows["shuffled"]["p"]),
         )
-    return found
 
 
 def _headline(material: kit.ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             _matrices(material.arrays["rdm"], material.details("rdm")["categories"]),
         ],
         answer=answer_of_rdms(scores, random, config.compare_rdms.comparison, config.confidence),
-        failed_controls=failed_twins(scores, random, config),
+        failed_controls=[*failed_twins(scores, random, config)],
     )
 
 
@@ -163,7 +163,7 @@ def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) 
     return pd.concat(parts, ignore_index=True)
 
 
-def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> list[kit.FailedControl]:
+def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> Iterator[kit.FailedControl]:
     """Return untrained twins whose mean fit is no worse than that of the same layer of the trained network.
 
     Parameters
@@ -174,22 +174,18 @@ def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> 
     """
     layers = scores[scores["kind"] == "layer"]
     matched = beside_trained(random, list(pd.unique(layers["model"])), config)
-    found = []
     for (reference, model), part in layers.dropna(subset=["score"]).groupby(["reference", "model"], sort=False):
         best = part.iloc[int(part["score"].to_numpy().argmax())]
         twins = matched.query("reference == @reference and model == @model")
         twin = twins[twins["layer"] == best["layer"]]
         if len(twin) and twin["mean"].iloc[0] >= best["score"]:
-            found.append(
-                kit.FailedControl(
-                    f"{twin['random'].iloc[0]} {best['layer']}, random weights, fit to {reference} "
-                    f"(mean of {int(twin['n'].iloc[0])})",
-                    float(twin["mean"].iloc[0]),
-                    f"{model} {best['layer']}, the best layer of the trained network, reaches "
-                    f"{kit.number(best['score'])}: what it fits is no evidence of what it learned.",
-                )
+            yield kit.FailedControl(
+                f"{twin['random'].iloc[0]} {best['layer']}, random weights, fit to {reference} "
+                f"(mean of {int(twin['n'].iloc[0])})",
+                float(twin["mean"].iloc[0]),
+                f"{model} {best['layer']}, the best layer of the trained network, reaches "
+                f"{kit.number(best['score'])}: what it fits is no evidence of what it learned.",
             )
-    return found
 
 
 def _twins(model: str, names: list[str], config: Config) -> list[str]:

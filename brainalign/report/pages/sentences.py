@@ -1,6 +1,6 @@
 """The page of sentences decoded from EEG: whether brains are used first, then scores, and sentences last."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,9 +91,8 @@ def text_chapter(material: TextMaterial) -> Chapter:
 
 def failed_decoding(
     decoder: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]
-) -> list[FailedControl]:
+) -> Iterator[FailedControl]:
     """List the failed controls of a decoder: cells above their limit, nuisances that are not beaten, time."""
-    found = []
     cells = tables["controls"]
     for (trained, tested), part in cells.groupby(["trained", "tested"], sort=False):
         holds_brain = trained == "brain" and tested in WITH_BRAIN
@@ -103,16 +102,14 @@ def failed_decoding(
         over = part[(part["value"] > part["limit"]) & (part["p"] <= LEVEL)]
         if len(over):
             row = over.iloc[0]
-            found.append(
-                FailedControl(
-                    f"{decoder}, trained on {trained}, tested on {tested} ({row['measure']})",
-                    float(row["value"]),
-                    "There is no brain in this, so that the score comes from elsewhere, and with it some of the score "
-                    "of brain signals.",
-                    float(row["chance"]),
-                    float(row["p"]),
-                    float(row["limit"]),
-                )
+            yield FailedControl(
+                f"{decoder}, trained on {trained}, tested on {tested} ({row['measure']})",
+                float(row["value"]),
+                "There is no brain in this, so that the score comes from elsewhere, and with it some of the score "
+                "of brain signals.",
+                float(row["chance"]),
+                float(row["p"]),
+                float(row["limit"]),
             )
     nuisances = tables["nuisances"].set_index(["nuisance", "measure"])
     for measure, names in details["not_excluded"].items():
@@ -121,29 +118,24 @@ def failed_decoding(
         if known:
             row = nuisances.loc[(known[0], measure)]
             others = f" Nor does it beat {', '.join(known[1:])}." if known[1:] else ""
-            found.append(
-                FailedControl(
-                    f"{known[0]} alone, without EEG ({measure})",
-                    float(row["value"]),
-                    f"{decoder} scores {number(real['value'].iloc[0])}, which does not beat it: it may use the brain "
-                    f"for nothing else.{others}",
-                    float(row["chance"]),
-                    float(row["p"]),
-                )
+            yield FailedControl(
+                f"{known[0]} alone, without EEG ({measure})",
+                float(row["value"]),
+                f"{decoder} scores {number(real['value'].iloc[0])}, which does not beat it: it may use the brain "
+                f"for nothing else.{others}",
+                float(row["chance"]),
+                float(row["p"]),
             )
     for measure in details["blocks_fail"]:
         part = tables["leftblocks"].query("measure == @measure")
-        found.append(
-            FailedControl(
-                f"{decoder}, blocks of the session left out ({measure})",
-                float(part["value"].mean()),
-                "Scores above chance do not hold where whole stretches of the session are left out, or are no better "
-                f"than what sentences nearby tell ({number(part['neighbours'].mean())}): the decoder may read the time "
-                "of the session.",
-                float(part["chance"].mean()),
-            )
+        yield FailedControl(
+            f"{decoder}, blocks of the session left out ({measure})",
+            float(part["value"].mean()),
+            "Scores above chance do not hold where whole stretches of the session are left out, or are no better "
+            f"than what sentences nearby tell ({number(part['neighbours'].mean())}): the decoder may read the time "
+            "of the session.",
+            float(part["chance"].mean()),
         )
-    return found
 
 
 def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
