@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refused
 
@@ -127,3 +128,15 @@ def test_runs_fit_their_clock_and_folds() -> None:
         check_continuous(fine)
         with pytest.raises(ValueError, match=message):
             check_continuous(wrong)
+
+
+def test_a_column_is_read_from_tables_of_any_kind(tmp_path) -> None:
+    table = pd.DataFrame({"stimulus_id": ["a", "b"], "path": ["x", ""]})
+    table.to_parquet(tmp_path / "t.parquet")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_csv(tmp_path / "t.tsv", index=False, sep="\t")
+    (tmp_path / "t.txt").write_text("a\n\n b \n")
+    for kind in ("parquet", "csv", "tsv", "txt"):
+        assert study.table_column(tmp_path / f"t.{kind}", "stimulus_id") == ["a", "b"]
+    assert study.table_column(tmp_path / "t.tsv", "path") == ["x"]
+    assert study.table_column(tmp_path / "t.parquet", "none") == study.table_column(tmp_path / "t.csv", "none") == []

@@ -41,6 +41,7 @@ def index_draws(rng: np.random.Generator, n_boot: int = N_BOOT) -> tuple[np.ndar
 def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subjects, models = world()
     draws = index_draws(np.random.default_rng(1))
+    draws[0][0] = np.arange(N_SUBJECTS) % 2  # two subjects: leaving one out leaves one
     queue = [row for pair in zip(*draws, strict=True) for row in pair]  # it draws subjects, then stimuli
     monkeypatch.setattr(rsatoolbox.inference.bootstrap.np.random, "randint", lambda *_, **__: queue.pop(0))
     rdms = rsatoolbox.rdm.RDMs(subjects)

@@ -62,6 +62,11 @@ def test_many_layers_keep_their_names_at_their_place() -> None:
     assert {round(19 * place): name for place, name in ticks(ax).items()} == {k: order[k] for k in range(0, 20, 3)}
 
 
+def test_scales_end_at_the_largest_value_rounded_up() -> None:
+    ends = [layers._end_of_scale(np.array(values)) for values in ([0.01, 0.23], [-0.3, 0.0], [np.nan, 1.31])]
+    assert ends == [0.3, 1.0, 1.4]
+
+
 def test_regions_by_layers() -> None:
     rows = profile_rows().assign(r=lambda table: table["r"] - 0.3)
     ax = panels(layers.roi_layer_heatmap(rows, "untrained"))[0]

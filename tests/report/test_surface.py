@@ -100,6 +100,8 @@ def test_faces_average_numbers_but_not_categories() -> None:
     values = np.array([1.0, 3.0, 3.0, np.nan, np.nan])
     np.testing.assert_allclose(face_values(values, faces, "sequential"), [7 / 3, 3.0, np.nan])
     np.testing.assert_allclose(face_values(values, faces, "categorical"), [3.0, 3.0, np.nan])
+    three = np.array([[0, 1, 2], [1, 0, 2], [2, 3, 1]])
+    assert face_values(np.array([4.0, 5, 6, 5]), three, "categorical").tolist() == [4, 5, 5]
 
 
 def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> None:
