@@ -54,7 +54,7 @@ def test_meg_units_and_positions_in_the_head(tmp_path) -> None:
     info = mne.create_info(["M1", "M2", "G1"], RATE, ["mag", "mag", "grad"])
     with info._unlock():
         for k, channel in enumerate(info["chs"]):
-            channel["loc"][:3] = [0.01 * (k + 1), 0.0, 0.1]
+            channel["loc"][:3] = [0.01 * (k + 1) if k != 1 else np.nan, 0.0, 0.1]
         shift = np.eye(4)
         shift[2, 3] = 0.05  # the head lies 50 mm away from the device's origin
         info["dev_head_t"] = mne.transforms.Transform("meg", "head", shift)
@@ -64,7 +64,7 @@ def test_meg_units_and_positions_in_the_head(tmp_path) -> None:
     responses = read_epochs(saved(epochs, tmp_path / "meg-epo.fif"))
     np.testing.assert_allclose(responses.values[0, :, 2], [200.0, 200.0, 2.0], rtol=1e-5)  # fT, fT, fT/cm
     assert responses.units == "fT (mag), fT/cm (grad)"
-    np.testing.assert_allclose(responses.targets["z_mm"], 150.0, rtol=1e-5)
+    np.testing.assert_allclose(responses.targets["z_mm"], [150.0, np.nan, 150.0], rtol=1e-5)
     assert read_epochs(tmp_path / "meg-epo.fif", picks="grad").targets["target_id"].tolist() == ["G1"]
     refused(r"no eeg channels; it has grad, mag: correct picks", read_epochs, tmp_path / "meg-epo.fif", picks="eeg")
 

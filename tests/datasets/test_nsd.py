@@ -180,7 +180,9 @@ def test_z_scores_are_within_session_and_shared_images_tested(nsd) -> None:
     assert list(dropped.ceiling) == ["target_id", "signal_share", "ceiling"]
     assert dropped.ceiling["target_id"].tolist() == dropped.responses.targets["target_id"].tolist()
     assert dropped.responses.targets.attrs["n_dropped"] == 1
-    kept = nsd.read(bad_targets="keep").responses.values
+    whole = nsd.read(bad_targets="keep").responses
+    kept, n_dropped = whole.values, whole.targets.attrs["n_dropped"]
+    assert n_dropped == 0
     assert np.isnan(kept[750:, 4]).all()
     assert np.isfinite(kept[:750, 4]).all()
     np.testing.assert_allclose(np.delete(kept, 4, axis=1), dropped.responses.values, atol=1e-5)
