@@ -406,3 +406,11 @@ def test_where_data_come_from_may_be_left_out_and_is_said(tmp_path: Path) -> Non
         described = dataset_description(found)
         assert ("License" in described) == ("licence" in given)
         assert described["SourceDatasets"] == ([{"URL": "a disk", "DOI": "10.1/x"}] if "source" in given else [])
+
+
+def test_options_are_of_features_over_time_or_of_scores() -> None:
+    models = {"mine": {"function": "a:b"}, "other": {"function": "c:d"}}
+    options = settings.DynamicsSettings(models=models)
+    features, scores, every = options.of_rollout("mine"), options.of_scores(), options.model_dump(mode="json")
+    assert features.keys() ^ scores.keys() == every.keys()
+    assert features | scores == every | {"models": {"mine": every["models"]["mine"]}}
