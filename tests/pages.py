@@ -1,8 +1,12 @@
 """What an eye reads off a page, and studies for pages that nothing was recorded for."""
 
+import importlib.resources
 import re
+import shutil
+import subprocess
 from collections.abc import Sequence
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +28,37 @@ def words(html: object) -> str:
     """Return the text of a piece of HTML."""
     text = re.sub(r"<(script|style).*?</\1>", "", str(html), flags=re.DOTALL)
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+DARK = "--blink-settings=preferredColorScheme=0"
+
+
+def dumped(folder: Path, page: str, *flags: str) -> str:
+    """Return the document as it is after the browser ran its scripts."""
+    path = folder / "page.html"
+    path.write_text(page)
+    assert BROWSER is not None
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--window-size=1300,9000", *flags, "--dump-dom", path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+
+
+def inaccessible(folder: Path, page: str, *flags: str) -> list[str]:
+    """Return what axe-core calls serious or critical in a page, each with the first element."""
+    script = (importlib.resources.files("axe_core_python") / "axe.min.js").read_text()
+    script += """;addEventListener("load", () => axe.run({resultTypes: ["violations"]}).then((found) => {
+      const bad = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
+      document.body.dataset.axe = [found.passes.length, ...bad.map((one) => one.id + one.nodes[0].html)].join("|");
+    }));"""
+    free = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    seen = dumped(
+        folder, free.replace("</body>", f"<script>{script}</script></body>"), "--virtual-time-budget=9000", *flags
+    )
+    passed, *bad = unescape(re.search('data-axe="([^"]*)"', seen)[1]).split("|")
+    assert int(passed) > 5
+    return [one for one in bad if one]
 
 
 def cells(html: object) -> list[list[str]]:

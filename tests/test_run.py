@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from pages import BROWSER, DARK, inaccessible
 from rich.console import Console
 
 from brainalign.cli import main
@@ -167,6 +168,10 @@ def test_the_index_links_pages_with_their_first_sentence(folder: Path, monkeypat
     assert '<a href="mine/sub-01_incomplete.html">Mine &amp; yours</a>' in written
     assert "<b>Incomplete: a job failed.</b> r &lt; .1 in all runs</p><small>01</small>" in written
     assert re.findall("<svg>.*?</svg>", written) == ['<svg><g id="mine-sub-01_incomplete-axes"/></svg>']
+    if BROWSER:
+        assert inaccessible(folder, written, DARK) == []
+        (found,) = inaccessible(folder, written.replace("</style>", "p {color: #999; background: #fff}</style>"))
+        assert found.startswith("color-contrast")
 
 
 @pytest.mark.acceptance

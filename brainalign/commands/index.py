@@ -26,7 +26,8 @@ INDEX = """<!doctype html>
 <title>Pages of a run · brainalign</title><link rel="icon" href="data:,">
 <style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; }}
+body {{ background: Canvas; color: CanvasText;
+  font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; }}
 ul {{ list-style: none; padding: 0; }}
 li {{ display: grid; grid-template-columns: minmax(0, 1fr) 15rem; gap: 1rem;
   border: 1px solid #8886; border-radius: .5rem; padding: .8rem 1rem; margin-bottom: 1rem; }}
@@ -34,10 +35,12 @@ li svg, li img {{ max-width: 100%; height: auto; }}
 small {{ opacity: .75; }}
 @media (max-width: 40rem) {{ li {{ grid-template-columns: minmax(0, 1fr); }} }}
 </style></head><body>
+<main>
 <h1>Pages of this run</h1>
 <ul>
 {items}
 </ul>
+</main>
 </body></html>
 """
 

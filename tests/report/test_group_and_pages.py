@@ -4,8 +4,6 @@ import base64
 import html
 import io
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -18,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from pages import EVIL, RECORD, cells, check
+from pages import DARK, EVIL, RECORD, cells, check, dumped, inaccessible, needs_browser
 from PIL import Image
 
 from brainalign.config import Config
@@ -37,9 +35,6 @@ from brainalign.report import (
     surface_viewer,
 )
 from brainalign.report.kit import N_VERTICES, picture_bytes
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 
 
 def page_of(dataset: str, chapter: Chapter, **content: Any) -> str:
@@ -163,16 +158,6 @@ def test_every_page_says_first_what_it_may_do() -> None:
 BUDGET = "--virtual-time-budget=20000"
 
 
-def dumped(folder: Path, page: str, *flags: str) -> str:
-    """Return the document as it is after the browser ran its scripts."""
-    path = folder / "page.html"
-    path.write_text(page)
-    assert BROWSER is not None
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    command += ["--window-size=1300,9000", *flags, "--dump-dom", path.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-
-
 # A headless window is at least 500 px wide, so a phone's width is that of a frame.
 FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0"><script>
 addEventListener("message", (event) => document.body.dataset.measured = event.data);
@@ -249,10 +234,16 @@ def test_a_page_is_never_wider_than_its_window(tmp_path: Path, probed, width: in
 
 
 @needs_browser
+@pytest.mark.parametrize("flags", [(), (DARK, "--window-size=500,9000")])
+def test_everyone_can_read_a_page(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    assert inaccessible(tmp_path, group_page(), *flags) == []
+
+
+@needs_browser
 def test_dark_pages_are_dark(tmp_path: Path, probed) -> None:
     plain = probed(page_of("d", scores_chapter(scores())), MEASURE)
     assert measured(tmp_path, plain, 390)[-1] == "rgb(255, 255, 255)"
-    dark = measured(tmp_path, plain, 390, "--blink-settings=preferredColorScheme=0")[-1]
+    dark = measured(tmp_path, plain, 390, DARK)[-1]
     assert max(int(value) for value in re.findall(r"\d+", dark)) < 60
 
 
