@@ -289,12 +289,13 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     table.add_section()
     table.add_row("all", str(len(planned)), "", f"{total:.1f}", f"{sum(job.cost.disk_mb for job in planned):.0f}")
     console.print(table)
-    large = [job for job in planned if config.memory and job.cost.memory_mb * 10**6 > config.memory]
-    for job in large:
-        console.print(
-            f"[yellow]{job.stage} {escape(' '.join((job.dataset, *(name for _, name in job.labels))))} may take "
-            f"{job.cost.memory_mb / 1000:.1f} GB, more than memory: {config.memory / 1e9:g}GB[/yellow]"
-        )
+    memory = config.memory or float("inf")
+    for job in planned:
+        needed = job.cost.memory_mb * 2**20
+        if needed > memory:
+            of = escape(" ".join((job.dataset, *(name for _, name in job.labels))))
+            much = f"{needed / 1e9:.1f} GB, more than memory: {memory / 1e9:g}GB"
+            console.print(f"[yellow]{job.stage} {of} may take {much}[/yellow]")
     if unknown:
         console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")
     console.print(f"results go to {config.results}; to run it: brainalign run {arguments.config}")

@@ -58,7 +58,7 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
         command += ["--snakefile", str(root / "Snakefile"), "--workflow-profile", str(profiles / profile)]
         command += ["--cores", cores] if profile == "default" else []
         if config.memory is not None and profile == "default":  # the GPU is the profile's, which this line replaces
-            command += ["--resources", "gpu=1", f"mem_mb={config.memory // 10**6}"]
+            command += ["--resources", "gpu=1", f"mem_mb={config.memory // 2**20}"]
         command += [] if verbose else ["--logger", "brainalign"]
         search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # of the jobs' own `python`
         environment = os.environ | {"PATH": search}

@@ -332,7 +332,7 @@ class StoredArray:
     def __getitem__(self, where: Any) -> NDArray[Any]:
         """Read a part: a copy, so that the pages of the file are given back."""
         if 0 in self.shape:  # nothing can be mapped
-            return np.empty(self.shape, self.dtype)[where]
+            return np.asarray(np.empty(self.shape, self.dtype)[where])
         return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[where])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
