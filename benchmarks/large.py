@@ -3,7 +3,7 @@
 python -P benchmarks/large.py [IMAGES ...]        2,500 and 10,000 images, where none is named
 
 Images shown three times, 20,000 vertices in two regions, four layers of 2,048 features. The first features of the first
-layer drive the first region. Files, results and tables lie in build/large. Planned figures are those of `brainalign plan`.
+layer drive the first region. Files and results lie in build/large. Planned figures are those of `brainalign plan`.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def _measured(log: Path, output: Path) -> tuple[float, float]:
     """Return the seconds of a core and the most memory in MB of a job that ran; of pages no memory is kept."""
     took = TOOK.search(log.read_text())
     assert took is not None
-    return float(took[1]), load_sidecar(output)["peak_memory_mb"] if output.suffix == ".json" else float("nan")
+    return float(took[1]), float("nan") if output.suffix == ".html" else load_sidecar(output)["peak_memory_mb"]
 
 
 if __name__ == "__main__":
