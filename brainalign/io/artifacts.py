@@ -177,7 +177,7 @@ def load(path: str | Path, kind: type[T], provenance: Provenance | None = None, 
 
 
 def _read_arrays(path: Path, record: Mapping[str, Any], stored: bool) -> Responses | Layers | Arrays:
-    found: dict[str, Any] = dict(stored_tensors(path))
+    found: dict[str, Any] = dict(sorted(stored_tensors(path).items()))
     arrays = Arrays({name: array if stored and name != "times" else array[...] for name, array in found.items()})
     tables = {name: pd.read_parquet(table_path(path, name)) for name in layout_of(path).tables}
     if "trials" in tables:
