@@ -7,6 +7,7 @@ estimator sees them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
 
-__all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "Values", "average_rows"]
+__all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "StoredArray", "Values", "average_rows", "take_rows"]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]  # numbers of rows
@@ -47,6 +48,64 @@ def average_rows(values: Values, rows: Rows, codes: Rows, averages: Values) -> N
         begin, some = starts[first], counts[block]
         sums = np.add.reduceat(values[order[begin : begin + some.sum()]].astype(np.float64), starts[block] - begin)
         averages[block] = sums / some.reshape(-1, *[1] * (averages.ndim - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class StoredArray:
+    """An array in a file: what is asked for by index is read, into memory of its own, and nothing else is held.
+
+    Parameters
+    ----------
+    path : Path
+    offset : int
+        Where in the file it begins, in bytes.
+    written : tuple of int
+        Its shape in the file.
+    dtype : dtype
+    rows : array (n_rows,) of int, optional
+        The rows of the file that are the rows of this array, in any order; all where not given.
+    """
+
+    path: Path
+    offset: int
+    written: tuple[int, ...]
+    dtype: np.dtype[Any]
+    rows: Rows | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of this array."""
+        return self.written if self.rows is None else (len(self.rows), *self.written[1:])
+
+    @property
+    def ndim(self) -> int:
+        """Count the axes."""
+        return len(self.written)
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.shape[0]
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        """Read a part: a copy, so that the pages of the file are given back."""
+        if self.rows is not None:
+            first, *others = where if isinstance(where, tuple) else (where,)
+            where = (self.rows if first is Ellipsis else self.rows[first], *others)
+        if 0 in self.written:  # nothing can be mapped
+            return np.asarray(np.empty(self.written, self.dtype)[where])
+        part = np.memmap(self.path, self.dtype, "r", self.offset, self.written).view(np.ndarray)[where]
+        return part if part.flags.owndata else part.copy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read everything."""
+        return np.asarray(self[...], dtype=dtype)
+
+
+def take_rows(values: Any, rows: Any) -> Any:
+    """Take rows of an array, by numbers or a slice; those of a stored one stay in the file."""
+    if not isinstance(values, StoredArray):
+        return values[rows]
+    return replace(values, rows=(np.arange(len(values)) if values.rows is None else values.rows)[rows])
 
 
 def _check_columns(name: str, table: pd.DataFrame, columns: tuple[str, ...]) -> None:
@@ -203,7 +262,7 @@ class Features:
         check_rows("features", len(self.values), "the table of stimuli", len(self.stimuli), "give one row per stimulus")
 
     def align_to(self, responses: Responses) -> Features:
-        """Return one row per trial of `responses`, matched by stimulus id.
+        """Return one row per trial of `responses`, matched by stimulus id; values on disk stay there.
 
         Raises
         ------
@@ -220,7 +279,9 @@ class Features:
                 f"layer {self.layer!r} has no features for {len(missing)} stimuli of the responses "
                 f"({listed(missing)}); extract features for every stimulus of the descriptor"
             )
-        return replace(self, values=self.values[rows], stimuli=self.stimuli.iloc[rows].reset_index(drop=True))
+        return replace(
+            self, values=take_rows(self.values, rows), stimuli=self.stimuli.iloc[rows].reset_index(drop=True)
+        )
 
 
 class Layers(dict[str, Features]):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.io.readers import read_json
 from brainalign.io.temporary import temporary_sibling
@@ -300,44 +301,6 @@ DTYPES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
 """What safetensors calls them, and numpy."""
-
-
-@dataclass(frozen=True)
-class StoredArray:
-    """An array in a file: what is asked for by index is read, into memory of its own, and nothing else is held.
-
-    Parameters
-    ----------
-    path : Path
-    offset : int
-        Where in the file it begins, in bytes.
-    shape : tuple of int
-    dtype : dtype
-    """
-
-    path: Path
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __len__(self) -> int:
-        """Count the rows."""
-        return self.shape[0]
-
-    @property
-    def ndim(self) -> int:
-        """Count the axes."""
-        return len(self.shape)
-
-    def __getitem__(self, where: Any) -> NDArray[Any]:
-        """Read a part: a copy, so that the pages of the file are given back."""
-        if 0 in self.shape:  # nothing can be mapped
-            return np.asarray(np.empty(self.shape, self.dtype)[where])
-        return np.array(np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[where])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read everything."""
-        return np.asarray(self[...], dtype=dtype)
 
 
 def stored_tensors(path: Path) -> dict[str, StoredArray]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 from torch import nn
 
+from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, check_choice, check_folds
 from brainalign.io import write_atomically
 
@@ -312,9 +313,11 @@ def digest_of(*parts: Any) -> str:
     digest = hashlib.sha256()
     for part in parts:
         values = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
-        if isinstance(values, np.ndarray) and values.dtype.kind not in "OU":
+        if isinstance(values, np.ndarray | StoredArray) and values.dtype.kind not in "OU":
             digest.update(f"{values.dtype} {values.shape}".encode())
-            for row in np.atleast_1d(values):  # one at a time: they may lie in a file larger than memory
+            for row in (
+                values if values.ndim else values[None]
+            ):  # one at a time: they may lie in a file larger than memory
                 digest.update(np.ascontiguousarray(row).data)
         else:
             digest.update(repr(values.tolist() if isinstance(values, np.ndarray) else values).encode())

@@ -109,7 +109,7 @@ def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterato
     """Yield what linear encoders are given of each layer."""
     maps = job.details("features").get("pooling") in {"flatten", "tokens"}
     for name, features in layers.items():
-        yield name, subject.inputs(features.align_to(subject.responses).values, maps=maps)
+        yield name, subject.inputs(np.asarray(features.align_to(subject.responses).values), maps=maps)
 
 
 def _few_images(

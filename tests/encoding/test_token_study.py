@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from worlds.objects import object_world
 from worlds.shifting import shifting_fields
 
 from brainalign import encoding
-from brainalign.arrays import Responses
+from brainalign.arrays import Responses, StoredArray
 from brainalign.encoding.trained import ensemble_weights
 from brainalign.statistics import RELIABLE, pearson
 
@@ -83,6 +84,44 @@ class Case:
         predicted = ridge.fit(X[train], self.Y[train][:, self.groups["all"]]).predict(X[test])
         inside = np.searchsorted(self.groups["all"], rows)
         return float(pearson(self.Y[test][:, rows], predicted[:, inside]).mean())
+
+
+def stored(folder: Path, tokens: np.ndarray) -> StoredArray:
+    """Put tokens into a file in another order, among rows that are not theirs."""
+    rows = np.random.default_rng(0).permutation(len(tokens) + 7)[: len(tokens)]
+    whole = np.full((len(tokens) + 7, *tokens.shape[1:]), np.inf, dtype=np.float32)
+    whole[rows] = tokens
+    whole.tofile(folder / "tokens.bin")
+    return StoredArray(folder / "tokens.bin", 0, whole.shape, whole.dtype, rows)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [encoding.RoutingEncoder("target", epochs=2, device="cpu"), encoding.GaussianReadout(epochs=2, device="cpu")],
+)
+def test_tokens_on_disk_are_as_tokens_in_memory(tmp_path: Path, encoder: Any) -> None:
+    beside = ("tokens", "mean", "second_order", "factorized")
+    case, other = (Case.objects(tmp_path / name, encoder, 80, 20, baselines=beside) for name in "ab")
+    for seen, read in zip(case(case.tokens), other(stored(tmp_path, case.tokens)), strict=True):
+        if isinstance(seen, pd.DataFrame):
+            pd.testing.assert_frame_equal(read.drop(columns="seconds"), seen.drop(columns="seconds"))
+        elif isinstance(seen, dict):
+            np.testing.assert_allclose(read["layer0"].predicted, seen["layer0"].predicted, rtol=1e-6)
+    # What was trained on one would be found again for the other: the name of a fit is of its numbers.
+    names = [{path.name for path in (tmp_path / folder).iterdir()} for folder in "ab"]
+    assert names[0] == names[1]
+    assert len(names[0]) == 3
+
+
+def test_a_fit_reads_a_few_tokens_at_a_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tokens, Y = rng.normal(size=(4000, 64, 64)).astype(np.float32), rng.normal(size=(4000, 3)).astype(np.float32)
+    on_disk = stored(tmp_path, tokens)
+    for encoder in (encoding.RoutingEncoder("target", epochs=1), encoding.GaussianReadout(epochs=1)):
+        tracemalloc.start()
+        encoder.set_params(device="cpu").fit(on_disk, Y, grid=(8, 8)).predict(on_disk)
+        assert tracemalloc.get_traced_memory()[1] < tokens.nbytes / 2
+        tracemalloc.stop()
 
 
 def products(tokens: np.ndarray) -> np.ndarray:

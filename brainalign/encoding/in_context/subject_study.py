@@ -112,7 +112,7 @@ class FewImages:
                 )
             found = score_context(
                 self.networks[layer],
-                features.align_to(subject.responses).values,
+                np.asarray(features.align_to(subject.responses).values),
                 subject.responses.values,
                 subject.stimulus_ids,
                 subject.train,

@@ -27,6 +27,7 @@ from brainalign.encoding.networks.token_inputs import (
     correlations,
     finite,
     rows_at_once,
+    rows_of,
     semantic_moments,
     target_scales,
     token_scales,
@@ -324,10 +325,10 @@ def in_batches(
     whole: Standardised, function: Callable[..., torch.Tensor], first: regression.Array, *others: regression.Array
 ) -> regression.Array:
     """Return a function of rows of arrays, without gradients, a bounded number of rows at a time."""
-    tensors, device = [regression.as_tensor(array) for array in (first, *others)], whole.get_buffer("chosen").device
+    device = whole.get_buffer("chosen").device
     with torch.no_grad():
         batches = torch.arange(len(first)).split(rows_at_once(whole.shape))
-        found = [function(*(tensor[some].to(device) for tensor in tensors)) for some in batches]
+        found = [function(*(rows_of(array, some, device) for array in (first, *others))) for some in batches]
     return regression.same_kind_as(first)(torch.cat(found))
 
 
@@ -337,12 +338,12 @@ class _Arrays:
     def __init__(
         self, whole: Standardised, X: regression.Array, Y: regression.Array, semantics: regression.Array | None
     ) -> None:
-        self.whole, self.tokens = whole, regression.as_tensor(X)
+        self.whole, self.tokens = whole, X
         self.Y = whole.standard("Y", regression.as_tensor(Y))
         self.semantics = None if semantics is None else whole.standard("semantics", regression.as_tensor(semantics))
 
     def predicted(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-        tokens = self.whole.standard("tokens", self.tokens[rows])
+        tokens = self.whole.standard("tokens", rows_of(self.tokens, rows, torch.device("cpu")))
         return cast(torch.Tensor, network(tokens, None if self.semantics is None else self.semantics[rows]))
 
     def loss_of(

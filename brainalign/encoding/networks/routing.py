@@ -21,6 +21,7 @@ from brainalign.devices import pick_device
 from brainalign.encoding.networks.readout_fit import LOSSES, TokenEncoder
 from brainalign.encoding.networks.routing_network import RoutingNetwork, members_of, parcels_of, position_code
 from brainalign.encoding.networks.token_inputs import (
+    CHUNK,
     check_fitted_tokens,
     check_tokens,
     checked,
@@ -44,8 +45,6 @@ PUBLISHED_ROUTING = {
     "patience": 15,
 }
 """Size and training of the publication: `RoutingEncoder(**PUBLISHED_ROUTING)`."""
-
-WEIGHTS_AT_ONCE = 2**24  # of attention, outside training: 64 MB, and a few such arrays
 
 
 @dataclass(eq=False, repr=False)
@@ -274,8 +273,8 @@ class RoutingEncoder(TokenEncoder):
     ) -> torch.Tensor:
         """Apply a function to all or some rows of tokens, a few at a time and without gradients."""
         device = self.module_.bias.device
-        weights = self.n_heads * len(self.queries_) * self.n_tokens_  # of attention in an image
-        parts = (torch.arange(len(X)) if rows is None else rows).split(max(1, WEIGHTS_AT_ONCE // weights))
+        numbers = self.n_tokens_ * max(self.n_heads * len(self.queries_), X.shape[2])  # of an image, or its attention
+        parts = (torch.arange(len(X)) if rows is None else rows).split(max(1, CHUNK // numbers))
         with torch.no_grad():
             return torch.cat([function(checked(rows_of(X, some, device))).cpu() for some in parts])
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.arrays import Responses, Rows, Values, average_rows
+from brainalign.arrays import Responses, Rows, StoredArray, Values, average_rows, take_rows
 from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
 from brainalign.encoding.scoring.crossval import Encoder
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
@@ -64,7 +64,8 @@ def evaluate_held_out(
     encoder : Encoder
         Cloned, not changed.
     X : array (n_trials, n_features) or (n_trials, n_tokens, n_channels), or a list of them
-        One row per trial. A list is for encoders of several bands: their score is also split over the bands.
+        One row per trial, in memory or stored. A list is for encoders of several bands: their score is also split over
+        the bands.
     Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
     train, test : arrays of trial numbers (or masks)
     stimulus_ids : array (n_trials,)
@@ -92,8 +93,8 @@ def evaluate_held_out(
         shapes do not fit.
     """
     check_choice("control", control, {"none", "refit"})
-    banded = not isinstance(X, np.ndarray)
-    Xs: list[Values] = list(X) if banded else [np.asarray(X)]
+    banded = isinstance(X, list | tuple)
+    Xs: list[Any] = list(X) if banded else [X if isinstance(X, StoredArray) else np.asarray(X)]
     if banded and not hasattr(encoder, "split_scores"):
         raise BrainalignError(
             f"X is a list of {len(Xs)} arrays, but {type(encoder).__name__} is fitted on one; give one array, or use "
@@ -105,16 +106,16 @@ def evaluate_held_out(
     check_rows("stimulus_ids", len(stimulus_ids), "Y", len(Y), "give one stimulus id per trial")
     if semantics is not None:
         check_rows("semantics", len(semantics), "Y", len(Y), "give one row per trial")
-    arrays = Xs if semantics is None else [*Xs, np.asarray(semantics)]
+    arrays: list[Any] = Xs if semantics is None else [*Xs, np.asarray(semantics)]
     check_folds([(train, test)], len(Y))
     train, test = (_side(np.arange(len(Y))[side]) for side in (train, test))
     ids = np.asarray(stimulus_ids)
     _check_split(ids[train], ids[test])
     flat = Y.reshape(len(Y), -1)
     rows, labels = _training_rows(
-        [X[train] for X in arrays], flat[train], ids[train], None if groups is None else groups[train]
+        [take_rows(X, train) for X in arrays], flat[train], ids[train], None if groups is None else groups[train]
     )
-    held_out = _averaged([X[test] for X in arrays], flat[test], ids[test])
+    held_out = _averaged([take_rows(X, test) for X in arrays], flat[test], ids[test])
     # What an encoder is given: all bands, or the one array.
     fit_X, test_X = (some.Xs[: len(Xs)] if banded else some.Xs[0] for some in (rows, held_out))
     fit_semantics, test_semantics = (None if semantics is None else some.Xs[-1] for some in (rows, held_out))
@@ -174,7 +175,7 @@ def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:
             raise BrainalignError(
                 "X differs between trials of a stimulus; give each trial the features of its stimulus"
             )
-        Xs = [X[averages.first] for X in Xs]
+        Xs = [take_rows(X, averages.first) for X in Xs]
     return _Stimuli(averages.ids, averages.counts, Xs, averages.values)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.arrays import Rows, Values
+from brainalign.arrays import Rows, Values, take_rows
 from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import FactorizedReadout, GaussianReadout, SeedEnsemble
 from brainalign.encoding.scoring import Contender, HeldOut, ImageSubject, side_by_side
@@ -32,7 +32,7 @@ class TokenLayer:
 
     study: TokenStudy
     name: str
-    tokens: Values  # (n_trials, n_tokens, n_channels)
+    tokens: Values  # (n_trials, n_tokens, n_channels), in memory or stored
     grid: tuple[int, int]
     test: Rows  # a trial of each test stimulus, in the order of the scores
     told: dict[str, Any]  # regions and semantics, as far as the encoder is told of them
@@ -49,7 +49,7 @@ class TokenLayer:
 
     def scaled(self, values: Values, *, maps: bool) -> Values:
         """Return features (n_trials, ...) as ridge takes them: centred and scaled by training rows alone."""
-        return self.study.subject.inputs(values, maps=maps)
+        return self.study.subject.inputs(np.asarray(values), maps=maps)
 
     def evaluate(self, encoder: Any, X: Values, **told: Any) -> HeldOut:
         """Fit and score an encoder on the targets that are trained."""
@@ -73,7 +73,7 @@ class TokenLayer:
         ensemble = self.study.ensemble_of(self.name, clone(self.study.encoder).set_params(**options))
         held = self.evaluate(ensemble, self.tokens, grid=self.grid, **self.told)
         semantics = None if self.semantics is None else self.semantics[self.test]
-        return Contender.trained(held, self.study.inside, self.tokens[self.test], semantics)
+        return Contender.trained(held, self.study.inside, take_rows(self.tokens, self.test), semantics)
 
     def readout(self, encoder: Any) -> Contender:
         """Return a read-out that is trained as the encoder is, with the options that they share."""
@@ -84,7 +84,7 @@ class TokenLayer:
             options.setdefault("schedule", "constant")
         ensemble = self.study.ensemble_of(self.name, encoder.set_params(**options))
         held = self.evaluate(ensemble, self.tokens, grid=self.grid)
-        return Contender.trained(held, self.study.inside, self.tokens[self.test])
+        return Contender.trained(held, self.study.inside, take_rows(self.tokens, self.test))
 
 
 def _all_tokens(layer: TokenLayer) -> dict[str, Contender]:
@@ -98,7 +98,9 @@ def _all_tokens(layer: TokenLayer) -> dict[str, Contender]:
 
 
 def _mean_token(layer: TokenLayer) -> dict[str, Contender]:
-    return layer.ridge("ridge, mean token", layer.scaled(layer.tokens.mean(axis=1), maps=False))
+    return layer.ridge(
+        "ridge, mean token", layer.scaled(np.stack([each.mean(axis=0) for each in layer.tokens]), maps=False)
+    )
 
 
 def _factorized(layer: TokenLayer) -> dict[str, Contender]:
@@ -119,7 +121,7 @@ def _second_order(layer: TokenLayer) -> dict[str, Contender]:
     """Return ridge on the mean over tokens of the products of two channels: what goes with what, wherever it is."""
     tokens = layer.tokens
     if tokens.shape[2] > MOST_CHANNELS:
-        tokens = tokens @ _leading_channels(tokens, layer.train)
+        tokens = np.asarray(tokens) @ _leading_channels(tokens, layer.train)
     pairs = np.triu_indices(tokens.shape[2])
     products = np.stack([(each.T @ each)[pairs] for each in tokens]) / tokens.shape[1]
     return layer.ridge("ridge, products of channels", layer.scaled(products, maps=False))
@@ -140,7 +142,7 @@ def _interactions(layer: TokenLayer) -> dict[str, Contender]:
     from sklearn.decomposition import PCA
     from sklearn.random_projection import SparseRandomProjection
 
-    z, x = layer.semantics, layer.tokens.reshape(len(layer.tokens), -1)
+    z, x = layer.semantics, np.asarray(layer.tokens).reshape(len(layer.tokens), -1)
     n_semantic = min(MOST_SEMANTIC, len(layer.train) - 1)
     if z.shape[1] > n_semantic:
         z = PCA(n_semantic).fit(z[layer.train]).transform(z)
@@ -327,7 +329,7 @@ class TokenStudy:
             ensemble = self.ensemble_of(name, self.encoder).set_params(targets=self.targets)
             found = self.subject.evaluate_in_full(ensemble, tokens, grid=grid, **told)
             layer = TokenLayer(self, name, tokens, grid, self._shown_first(found), told)
-            shown = (tokens[layer.test], None if self.semantics is None else self.semantics[layer.test])
+            shown = (take_rows(tokens, layer.test), None if self.semantics is None else self.semantics[layer.test])
             alone[name] = Contender.trained(found, self.groups, *shown)
             findings.tables.append(self._table({self.name: alone[name]} | self._beside(layer), name))
             self._look(name, found, shown[0][:N_SHOWN], grid, findings)
