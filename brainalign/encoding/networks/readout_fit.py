@@ -26,6 +26,7 @@ from brainalign.encoding.networks.token_inputs import (
     check_predict_arrays,
     correlations,
     finite,
+    in_parts,
     rows_at_once,
     rows_of,
     semantic_moments,
@@ -326,10 +327,12 @@ def in_batches(
 ) -> regression.Array:
     """Return a function of rows of arrays, without gradients, a bounded number of rows at a time."""
     device = whole.get_buffer("chosen").device
-    with torch.no_grad():
-        batches = torch.arange(len(first)).split(rows_at_once(whole.shape))
-        found = [function(*(rows_of(array, some, device) for array in (first, *others))) for some in batches]
-    return regression.same_kind_as(first)(torch.cat(found))
+    found = in_parts(
+        lambda some: function(*(rows_of(array, some, device) for array in (first, *others))),
+        torch.arange(len(first)),
+        rows_at_once(whole.shape),
+    )
+    return regression.same_kind_as(first)(found)
 
 
 class _Arrays:
@@ -352,8 +355,8 @@ class _Arrays:
         return lambda rows: loss(self.predicted(network, rows), self.Y[rows])
 
     def correlations_of(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-        batches = rows.split(rows_at_once(self.whole.shape))
-        return correlations(torch.cat([self.predicted(network, some) for some in batches]), self.Y[rows])
+        found = in_parts(lambda some: self.predicted(network, some), rows, rows_at_once(self.whole.shape))
+        return correlations(found, self.Y[rows])
 
     def score_of(self, network: nn.Module) -> Callable[[torch.Tensor], float]:
         """Return the mean validation r over targets, as a function of rows."""

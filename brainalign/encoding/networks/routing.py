@@ -26,6 +26,7 @@ from brainalign.encoding.networks.token_inputs import (
     check_tokens,
     checked,
     correlations,
+    in_parts,
     rows_of,
     target_scales,
     token_scales,
@@ -274,9 +275,8 @@ class RoutingEncoder(TokenEncoder):
         """Apply a function to all or some rows of tokens, a few at a time and without gradients."""
         device = self.module_.bias.device
         numbers = self.n_tokens_ * max(self.n_heads * len(self.queries_), X.shape[2])  # of an image, or its attention
-        parts = (torch.arange(len(X)) if rows is None else rows).split(max(1, CHUNK // numbers))
-        with torch.no_grad():
-            return torch.cat([function(checked(rows_of(X, some, device))).cpu() for some in parts])
+        chosen = torch.arange(len(X)) if rows is None else rows
+        return in_parts(lambda some: function(checked(rows_of(X, some, device))).cpu(), chosen, CHUNK // numbers)
 
     def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> torch.Tensor:
         """Return Pearson's r of each target on some rows."""

@@ -44,6 +44,22 @@ def rows_of(array: Array, rows: torch.Tensor, device: torch.device) -> torch.Ten
     return some.to(device, torch.float32)
 
 
+def in_parts(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, at_once: int) -> torch.Tensor:
+    """Apply a function of row numbers to some rows at a time, without gradients.
+
+    Results go into one piece of memory: kept one by one they would lie between large batches, whose memory could not
+    be given back.
+    """
+    found = torch.empty(0)
+    with torch.no_grad():
+        for start in range(0, len(rows), max(1, at_once)):
+            part = function(rows[start : start + max(1, at_once)])
+            if not start:
+                found = torch.empty((len(rows), *part.shape[1:]), dtype=part.dtype, device=part.device)
+            found[start : start + len(part)] = part
+    return found
+
+
 def checked(tokens: torch.Tensor) -> torch.Tensor:
     """Return tokens (n, n_tokens, n_channels), made sure to be finite, or padding: NaN in all channels."""
     missing = torch.isnan(tokens)
