@@ -6,6 +6,7 @@ estimator sees them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -86,6 +87,10 @@ class StoredArray:
         """Count the rows."""
         return self.shape[0]
 
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Read one row after the other."""
+        return (self[row] for row in range(len(self)))
+
     def __getitem__(self, where: Any) -> NDArray[Any]:
         """Read a part: a copy, so that the pages of the file are given back."""
         if self.rows is not None:
@@ -93,7 +98,7 @@ class StoredArray:
             where = (self.rows if first is Ellipsis else self.rows[first], *others)
         if 0 in self.written:  # nothing can be mapped
             return np.asarray(np.empty(self.written, self.dtype)[where])
-        part = np.memmap(self.path, self.dtype, "r", self.offset, self.written).view(np.ndarray)[where]
+        part: NDArray[Any] = np.memmap(self.path, self.dtype, "r", self.offset, self.written).view(np.ndarray)[where]
         return part if part.flags.owndata else part.copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
