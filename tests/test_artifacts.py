@@ -1,4 +1,5 @@
 import errno
+import gc
 import json
 import multiprocessing
 import os
@@ -356,6 +357,7 @@ class TestWriter:
     def test_a_disk_too_full_for_the_lock_is_said_and_leaves_it_free(
         self, path: Path, provenance: Provenance, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
+        gc.collect()  # what other tests left open is closed now, not meanwhile
         before = len(os.listdir("/proc/self/fd"))
 
         def full(*_: object) -> int:
