@@ -470,7 +470,7 @@ def _match(config: Config, *_: object) -> Cost:
     work = n * (n - 1) // 2 * 2 * len(options.measures) * options.draws + n * len(options.features) * (
         1 + options.draws
     )
-    return Cost(1500, START_S + round(0.04 * work), 1)
+    return Cost(1500, START_S + round(0.08 * work), 1)
 
 
 def _ground(config: Config, *_: object) -> Cost:
