@@ -204,9 +204,9 @@ ROLLED = {"mine": {"function": "a:b", "heads": ["mlp", "lstm"]}}
 COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
     "simulated": [
         ("simulate", {}, (2500, 635, 250)),
-        ("prepare", {}, (7810, 65, 2403.259)),
+        ("prepare", {}, (13016, 65, 2403.259)),
         ("extract generator", {}, (1500, 38, 100)),
-        ("summarize_images", {}, (1000, 8, 5)),
+        ("summarize_images", {}, (13016, 8, 5)),
         ("summarize_group", {}, (13016, 65, 5)),
         ("report", {}, (1500, 16, 20)),
         ("report_group", {}, (13016, 67, 5)),
@@ -233,10 +233,10 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("directions", PATHS, (2500, 238, 12.5)),
         ("encode_images generator ridge", {}, (7783, 147, 20)),
         ("encode_images generatormaps ridge", {}, (7783, 437, 20)),
-        ("encode_images generator banded", {}, (7783, 292, 20)),
+        ("encode_images generator banded", {}, (15620, 292, 20)),
         ("encode_images efficientnet ridge", {}, (8023, 176, 20)),
         ("encode_images minilm ridge", {}, (6821, 31, 20)),
-        ("encode_images generator banded", asked("encode_images", permutations=900, draws=700), (7783, 462, 20)),
+        ("encode_images generator banded", asked("encode_images", permutations=900, draws=700), (15620, 462, 20)),
         ("encode_images generatortokens routing", routing(), (31240, 126, 20)),
         (
             "encode_images generatortokens routing",

@@ -315,9 +315,8 @@ def digest_of(*parts: Any) -> str:
         values = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
         if isinstance(values, np.ndarray | StoredArray) and values.dtype.kind not in "OU":
             digest.update(f"{values.dtype} {values.shape}".encode())
-            for row in (
-                values if values.ndim else values[None]
-            ):  # one at a time: they may lie in a file larger than memory
+            # One row at a time: they may lie in a file larger than memory.
+            for row in values if values.ndim else values[None]:
                 digest.update(np.ascontiguousarray(row).data)
         else:
             digest.update(repr(values.tolist() if isinstance(values, np.ndarray) else values).encode())

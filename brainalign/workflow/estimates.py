@@ -15,6 +15,7 @@ from brainalign.config import (
     InContextMethod,
     PixelsModel,
     ResponseOptimisedMethod,
+    RidgeMethod,
     TrainedMethod,
 )
 from brainalign.io import array_shapes
@@ -155,11 +156,18 @@ def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s:
 
 
 def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate reading: an array is in memory once, maps of sessions beside all of them."""
+    """Estimate reading: an array without times is in memory once."""
     trials, targets = _sizes(descriptor)
     values_mb = 4 * trials * targets / MB
-    copies = 1.3 if all(isinstance(files, ArrayFiles) for files in descriptor.recordings.values()) else 3.0
-    return replace(_passes(config, descriptor), memory_mb=600 + round(copies * values_mb), disk_mb=values_mb)
+    cost = replace(_passes(config, descriptor), disk_mb=values_mb)
+    once = all(isinstance(files, ArrayFiles) and files.times_s is None for files in descriptor.recordings.values())
+    return replace(cost, memory_mb=600 + round(1.3 * values_mb)) if once else cost
+
+
+def _summarize_images(config: Config, descriptor: Study, *_: str) -> Cost:
+    """Estimate tables; what was planted is looked for in the responses."""
+    cost = _passes(config, descriptor, each_s=1e-8)
+    return cost if descriptor.simulate else replace(cost, memory_mb=1000)
 
 
 def _simulate(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -269,13 +277,15 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     operations turn targets into the axes of all images and of every fold, and into weights; decompositions take some
     9 r³ each. In memory are averages, their copy in another order, weights of two fits, and test images of each layer.
     """
-    options: Any = config.methods[method]
+    options = config.methods[method]
     cost, widths = _fit_cost(descriptor, _searches(config, model, method)), _widths(config.models[model])
+    if not isinstance(options, RidgeMethod):
+        return cost
     trials, targets = _sizes(descriptor)
     images, folds = min(trials, _n_shown(descriptor)), options.cv if isinstance(options.cv, int) else 5
     n_layers = len(widths) or _n_layers(config.models[model])
     memory = 1000 + (4 * images * (2.1 + 0.1 * n_layers) + 8 * max(widths, default=1000)) * targets / MB
-    if not widths or isinstance(options, BandedRidgeMethod):
+    if not widths:
         return replace(cost, memory_mb=round(memory))
     operations = 0.0
     for p in widths:
@@ -341,7 +351,9 @@ def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
 def _compare_images(config: Config, descriptor: Study, *_: str) -> Cost:
     drawn = config.compare_images.permutations + 4 * config.compare_images.draws
     cost = _passes(config, descriptor, each_s=3e-8 + 3.2e-10 * drawn)
-    trials, targets = _sizes(descriptor)  # of which test images are read
+    if not descriptor.holds_out:  # all images are compared
+        return cost
+    trials, targets = _sizes(descriptor)
     return replace(cost, memory_mb=600 + round(0.8 * 4 * trials * targets / MB))
 
 
@@ -533,9 +545,7 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "decode_series": _decode_series,
     "concepts": _concepts,
     "align": _align,
-    "summarize_images": lambda config, descriptor, *_: replace(
-        _passes(config, descriptor, each_s=1e-8), memory_mb=1000
-    ),
+    "summarize_images": _summarize_images,
     "summarize_group": lambda config, descriptor, *_: _passes(config, descriptor),
     "converge": _converge,
     "match": _match,

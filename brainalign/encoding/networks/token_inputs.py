@@ -50,13 +50,13 @@ def in_parts(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tenso
     Results go into one piece of memory: kept one by one they would lie between large batches, whose memory could not
     be given back.
     """
-    found = torch.empty(0)
+    found, start = torch.empty(0), 0
     with torch.no_grad():
-        for start in range(0, len(rows), max(1, at_once)):
-            part = function(rows[start : start + max(1, at_once)])
-            if not start:
-                found = torch.empty((len(rows), *part.shape[1:]), dtype=part.dtype, device=part.device)
+        for some in rows.split(max(1, at_once)):
+            part = function(some)
+            found = part.new_empty((len(rows), *part.shape[1:])) if not start else found
             found[start : start + len(part)] = part
+            start += len(part)
     return found
 
 
