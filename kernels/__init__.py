@@ -1,7 +1,5 @@
 """Kernels of the batched regression; the way is chosen from the tensors themselves. See README.md."""
 
-from __future__ import annotations
-
 import torch
 
 from . import reference

@@ -4,8 +4,6 @@ torch has MKL on any x86 processor. On those of other makers than Intel, the Ope
 less for products, and up to a third less for decompositions.
 """
 
-from __future__ import annotations
-
 import ctypes
 import platform
 from collections.abc import Callable

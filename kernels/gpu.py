@@ -1,7 +1,5 @@
 """Which tensors the Triton kernels serve; everything else is computed in plain torch."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 import torch

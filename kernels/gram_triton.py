@@ -1,7 +1,5 @@
 """X'Y and the refit's product at float32 precision on the matrix units, from parts made by `split_triton`."""
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

@@ -5,8 +5,6 @@ is Σ_ij f_i f_j S_ij z_i z_j. Because f_i f_j = (f_i − f_j) / (d_j − d_i), 
 serves every penalty, where a direct method forms the predictions of each.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +58,7 @@ class FoldForm:
     near: torch.Tensor
     pairs: torch.Tensor
     sums: torch.Tensor
-    forms: Forms | None = None
+    forms: "Forms | None" = None
 
 
 def held_out(

@@ -4,8 +4,6 @@ Rows are centred, brought to one length and written as two float16 numbers, as i
 and pair of blocks of its rows then multiplies them and writes the pairs.
 """
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

@@ -1,7 +1,5 @@
 """The definition of every kernel, in plain torch: what faster versions must equal."""
 
-from __future__ import annotations
-
 import torch
 
 

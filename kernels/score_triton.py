@@ -4,8 +4,6 @@ One program holds a tile of C·Z, multiplies it by Z and by the filters of its r
 sums of every penalty. Tiles are added after, in a fixed order, so results repeat. See README.md.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -6,8 +6,6 @@ with an absolute error of 2^-39 of the largest below that; hi·hi + hi·lo + lo�
 lie column by column (the contracted dimension is contiguous), padded with zeros, so the product needs no masks.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -8,18 +8,9 @@ import pandas as pd
 import pytest
 from refusals import refused
 
+from brainalign import decoding
 from brainalign.checks import check_folds
 from brainalign.datasets import folds_of, split_rows
-from brainalign.decoding import (
-    LinearDecoder,
-    SharedSpace,
-    Trials,
-    control_matrix,
-    independent_ridges,
-    nuisance_features,
-    nuisance_scores,
-    unimodal_spaces,
-)
 from brainalign.decoding.training import check_unseen
 from brainalign.encoding import Ridge, evaluate, evaluate_held_out
 from brainalign.encoding.scoring import encode_folds
@@ -91,11 +82,11 @@ def test_the_fold_and_what_it_shares_are_named() -> None:
         refused("1 rows", stored, table.assign(fold=0), trials)
 
 
-def trials(names, vectors, texts=None, seed=0) -> Trials:
+def trials(names, vectors, texts=None, seed=0) -> decoding.Trials:
     meta = pd.DataFrame({"stimulus_id": names, "subject": "01", "task": "t", "trial_index": range(len(names))})
     if texts is not None:
         meta["text"] = texts
-    return Trials(np.random.default_rng(seed).normal(size=(len(names), 4, 16)), np.asarray(vectors), meta)
+    return decoding.Trials(np.random.default_rng(seed).normal(size=(len(names), 4, 16)), np.asarray(vectors), meta)
 
 
 VECTORS = np.random.default_rng(3).normal(size=(60, 5))
@@ -103,7 +94,7 @@ TEXTS = [f"word{row} and other{row}" for row in range(60)]
 IDS = [f"s{row}" for row in range(60)]
 
 
-def sides(kind: str) -> tuple[Trials, Trials]:
+def sides(kind: str) -> tuple[decoding.Trials, decoding.Trials]:
     """Return 40 training and 20 test trials, of which some are of one stimulus on both sides."""
     names, vectors, texts = list(IDS), VECTORS.copy(), list(TEXTS)
     if kind == "one id":
@@ -118,21 +109,21 @@ def sides(kind: str) -> tuple[Trials, Trials]:
 
 
 def fit(signals, targets, meta, seed):
-    decoder = LinearDecoder().fit(signals, targets, meta["subject"].to_numpy())
+    decoder = decoding.LinearDecoder().fit(signals, targets, meta["subject"].to_numpy())
     return lambda given, table: decoder.predict(given, table["subject"].to_numpy())
 
 
-def space() -> SharedSpace:
-    return SharedSpace(steps=1, width=8, n_experts=1, router=4)
+def space() -> decoding.SharedSpace:
+    return decoding.SharedSpace(steps=1, width=8, n_experts=1, router=4)
 
 
 BRAIN = {"trained_on": ["brain"], "tested_on": ["brain"], "seeds": [0], "n_permutations": 9}
 TAKE_TRIALS = {
-    "control_matrix": lambda one, other: control_matrix(fit, one, other, **BRAIN),
-    "nuisance_features": nuisance_features,
-    "nuisance_scores": lambda one, other: nuisance_scores(one, other, n_permutations=9),
-    "independent_ridges": lambda one, other: independent_ridges({"eeg": one}, {"eeg": other}),
-    "unimodal_spaces": lambda one, other: unimodal_spaces(space, {"eeg": one}, {"eeg": other}),
+    "control_matrix": lambda one, other: decoding.control_matrix(fit, one, other, **BRAIN),
+    "nuisance_features": decoding.nuisance_features,
+    "nuisance_scores": lambda one, other: decoding.nuisance_scores(one, other, n_permutations=9),
+    "independent_ridges": lambda one, other: decoding.independent_ridges({"eeg": one}, {"eeg": other}),
+    "unimodal_spaces": lambda one, other: decoding.unimodal_spaces(space, {"eeg": one}, {"eeg": other}),
     "SharedSpace.fit": lambda one, other: space().fit({"eeg": one}, {"eeg": other}),
 }
 
@@ -163,8 +154,8 @@ def test_sides_are_compared_without_a_copy_of_the_signals() -> None:
 def test_a_text_may_have_several_vectors_and_a_category_be_on_both_sides() -> None:
     """As where a sentence model reads its context."""
     same, of_category = [f"word{row % 5}" for row in range(60)], np.eye(5)[np.arange(60) % 5]
-    nuisance_features(trials(IDS[:40], VECTORS[:40], same[:40]), trials(IDS[40:], VECTORS[40:], same[40:]))
-    nuisance_features(trials(IDS[:40], of_category[:40]), trials(IDS[40:], of_category[40:]))
+    decoding.nuisance_features(trials(IDS[:40], VECTORS[:40], same[:40]), trials(IDS[40:], VECTORS[40:], same[40:]))
+    decoding.nuisance_features(trials(IDS[:40], of_category[:40]), trials(IDS[40:], of_category[40:]))
 
 
 def test_triplets_that_were_trained_on_are_not_tested() -> None:

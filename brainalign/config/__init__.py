@@ -42,6 +42,7 @@ from brainalign.config.models import VisionModel as VisionModel
 from brainalign.config.searchlight_options import SearchlightSettings as SearchlightSettings
 from brainalign.config.series_options import SeriesSettings as SeriesSettings
 from brainalign.config.settings import LEAST_SUBJECTS as LEAST_SUBJECTS
+from brainalign.config.settings import ClusterSettings as ClusterSettings
 from brainalign.config.settings import CompareImagesSettings as CompareImagesSettings
 from brainalign.config.settings import CompareRdmsSettings as CompareRdmsSettings
 from brainalign.config.settings import CompareSettings as CompareSettings

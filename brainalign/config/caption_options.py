@@ -1,10 +1,8 @@
 """The section `caption` of the configuration: whose voxels are put into words, by which embedding and captioner."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -69,7 +67,7 @@ class CaptionSettings(Strict):
         return value
 
     @model_validator(mode="after")
-    def _parts_are_given(self) -> CaptionSettings:
+    def _parts_are_given(self) -> Self:
         if (self.captioner == "prefix") != (self.prefix is not None):
             raise ValueError("captioner: prefix and the folder `prefix` go together; give both or neither")
         if self.phrases and self.captioner != "vocabulary":

@@ -3,9 +3,7 @@
 ConceptSettings     methods, starts, splits, nulls, and the dataset whose regions stand beside
 """
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,7 +36,7 @@ class ConceptSettings(Strict):
     device: Literal["cpu", "cuda"] = "cpu"
 
     @model_validator(mode="after")
-    def _objects_for_all_splits(self) -> ConceptSettings:
+    def _objects_for_all_splits(self) -> Self:
         if self.object_splits * self.object_share > 1:
             raise ValueError(
                 f"object_splits {self.object_splits} times object_share {self.object_share} is more than 1, but no "

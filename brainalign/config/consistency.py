@@ -39,6 +39,7 @@ OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (
 
 def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
     """Check models and methods against the datasets that they are used on."""
+    _workers_have_work(config, descriptors)
     for dataset, descriptor in descriptors.items():
         for kind, example in (("sounds", "run1.wav"), ("films", "folder")):
             wrong = [name for name in config.models_of(dataset) if getattr(config.models[name], f"reads_{kind}")]
@@ -153,6 +154,18 @@ def _combinations_exist(config: Config, dataset: str, descriptor: Study) -> None
                 check_combination(name, options.model, options.layers, layers)
             except BrainalignError as error:
                 raise BrainalignError(f"{error} ({at})") from None
+
+
+def _workers_have_work(config: Config, descriptors: Mapping[str, Study]) -> None:
+    if config.cluster is None:
+        return
+    held_out = [name for name, study in descriptors.items() if study.is_fitted and study.holds_out]
+    if not any(config.cluster_of(method) for name in held_out for method in config.methods_of(name)):
+        raise BrainalignError(
+            "cluster: workers share ridge on images held out, which no dataset here has; leave it out"
+        )
+    if getattr(config.cluster, "where", "") == "slurm" and importlib.util.find_spec("dask_jobqueue") is None:
+        raise BrainalignError('cluster.where: slurm needs another package; pip install "brainalign[cluster]"')
 
 
 def _networks_are_there(config: Config, dataset: str) -> None:

@@ -3,8 +3,6 @@
 ConvergeSettings     networks with their random-weights twins, the region distances start from, checkpoints, maps
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -52,7 +50,7 @@ class ConvergeSettings(Strict):
             dict.fromkeys([network, self.networks[network].random, *self.checkpoints.get(network, {}).values()])
         )
 
-    def limited_to(self, networks: list[str]) -> ConvergeSettings:
+    def limited_to(self, networks: list[str]) -> "ConvergeSettings":
         """Return the options of some networks only."""
         return self.model_copy(
             update={

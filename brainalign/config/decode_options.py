@@ -1,8 +1,6 @@
 """The section `decode` of the configuration: decoders of text, what they are controlled by, what is shown."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,7 +59,7 @@ class NetworkDecoding(Strict):
     encoder_options: dict[str, int | float | str | bool] = Field({}, description="arguments of the encoder")
 
     @model_validator(mode="after")
-    def _weights_of_a_language_model(self) -> NetworkDecoding:
+    def _weights_of_a_language_model(self) -> Self:
         if (self.language == "pretrained") != (self.language_weights is not None):
             raise ValueError("language: pretrained and language_weights go together; give both or neither")
         return self
@@ -89,7 +87,7 @@ class DecodeSettings(Strict):
     examples: int = Field(12, ge=1, description="sentences on the page, drawn at random")
 
     @model_validator(mode="after")
-    def _seeds_differ(self) -> DecodeSettings:
+    def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
         return self

@@ -3,9 +3,7 @@
 Field names and defaults equal the constructor arguments of the encoders they configure.
 """
 
-from __future__ import annotations
-
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -104,7 +102,7 @@ class DictionaryMethod(MethodUse):
     dtype: Literal["float32", "float64"] = "float32"
 
     @model_validator(mode="after")
-    def _options_go_together(self) -> DictionaryMethod:
+    def _options_go_together(self) -> Self:
         if self.n_active > self.width:
             raise ValueError(f"n_active ({self.n_active}) is above width ({self.width}); explain images by fewer atoms")
         if len(set(self.seeds)) < len(self.seeds):
@@ -159,7 +157,7 @@ class InContextMethod(MethodUse):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
-    def _ranges(self) -> InContextMethod:
+    def _ranges(self) -> Self:
         for name in ("context_sizes", "noise_ratio"):
             low, high = getattr(self, name)
             if low > high:
@@ -290,7 +288,7 @@ class ResponseOptimisedMethod(TrainedMethod):
     loss: Literal["mse", "concordance"] = "mse"
 
     @model_validator(mode="after")
-    def _options_go_together(self) -> ResponseOptimisedMethod:
+    def _options_go_together(self) -> Self:
         sizes = [len(values) for values in (self.n_channels, self.kernel_sizes, self.pool)]
         if len(set(sizes)) > 1:
             raise ValueError(f"n_channels, kernel_sizes and pool have {sizes} numbers; give one per block each")

@@ -1,7 +1,5 @@
 """The section `ground` of the configuration: which features and captions ground words, and what is asked of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,7 +36,7 @@ class GroundSettings(Strict):
     draws: int = Field(1000, ge=100, description="bootstrap draws of test images")
 
     @model_validator(mode="after")
-    def _text_is_given(self) -> GroundSettings:
+    def _text_is_given(self) -> "GroundSettings":
         if self.model is not None and self.text is None:
             raise ValueError("ground.model needs ground.text, a model of sentences that gives vectors of words")
         return self

@@ -3,8 +3,6 @@
 MatchSettings     models, measures, stimuli, units, nulls, and the known features of the stimuli
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import pandas as pd
@@ -46,7 +44,7 @@ class MatchSettings(Strict):
         description="stimuli of each category of a feature at most, for capacity and collapse; all get as many",
     )
 
-    def limited_to(self, models: list[str]) -> MatchSettings:
+    def limited_to(self, models: list[str]) -> "MatchSettings":
         """Return the options of some models only."""
         return self.model_copy(update={"models": tuple(name for name in self.models if name in models)})
 

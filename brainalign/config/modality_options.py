@@ -3,9 +3,7 @@
 DecodeModalitiesSettings     networks, training, nulls, and the model whose features are the image vectors
 """
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -49,7 +47,7 @@ class DecodeModalitiesSettings(Strict):
     device: Literal["auto", "cpu", "cuda"] = "cpu"
 
     @model_validator(mode="after")
-    def _layer_of_a_model(self) -> DecodeModalitiesSettings:
+    def _layer_of_a_model(self) -> Self:
         if self.layer is not None and self.model is None:
             raise ValueError(f"layer {self.layer!r} needs the model it belongs to; give model")
         return self

@@ -3,11 +3,9 @@
 Field names and defaults equal the constructor arguments of the classes they configure.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -88,7 +86,7 @@ class SpeechModel(ModelUse):
     device: Literal["auto", "cpu", "cuda"] = "cpu"
 
     @model_validator(mode="after")
-    def _chunks_hold_whole_rows(self) -> SpeechModel:
+    def _chunks_hold_whole_rows(self) -> Self:
         rows = self.chunk_s * self.rate_hz
         if rows < 1 or abs(rows - round(rows)) > 1e-6:
             raise ValueError(f"chunk_s times rate_hz is {rows:g} rows; give values that make it whole, as 2 and 10 do")
@@ -173,7 +171,7 @@ class EfficientNetModel(ImageModel):
     crop: bool = True
 
     @model_validator(mode="after")
-    def _layers_exist(self) -> EfficientNetModel:
+    def _layers_exist(self) -> Self:
         for layer in self.layers or ():
             check_choice("layers", layer.rpartition("_draw")[0] or layer, EFFICIENTNET_LAYERS)
         return self

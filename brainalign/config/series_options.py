@@ -4,9 +4,7 @@ MaskedModelOptions      the model: its arguments by the same names
 SeriesSettings          what is hidden, nulls, ablations, and the prediction of traits and states
 """
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,7 +35,7 @@ class MaskedModelOptions(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
-    def _fits_together(self) -> MaskedModelOptions:
+    def _fits_together(self) -> Self:
         if not 0 <= self.ratio[0] <= self.ratio[1] < 1:
             raise ValueError(f"ratio {self.ratio} must rise within 0 and 1: shares of regions that are hidden")
         if self.width % self.n_heads:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, field_validator, model_validator
 
@@ -21,7 +21,7 @@ from brainalign.config.concept_options import ConceptSettings
 from brainalign.config.convergence_options import ConvergeSettings
 from brainalign.config.decode_options import DecodeSettings
 from brainalign.config.dynamics_options import DynamicsSettings
-from brainalign.config.encoders import InContextMethod, Method
+from brainalign.config.encoders import InContextMethod, Method, RidgeMethod
 from brainalign.config.ground_options import GroundSettings
 from brainalign.config.matching_options import MatchSettings
 from brainalign.config.modality_options import DecodeModalitiesSettings
@@ -155,6 +155,24 @@ class SummarizeSettings(Strict):
     q: float = Field(0.05, gt=0, lt=1, description="false discovery rate")
 
 
+class ClusterSettings(Strict):
+    """Processes that share every ridge fit of a study of images, by dask, and read responses from disk."""
+
+    where: str = Field(
+        "local", pattern=r"^(local|slurm|\w+://.+)$", description="this machine, slurm, or the address of a scheduler"
+    )
+    workers: int | None = Field(None, ge=1, description="local: one per core where not given; slurm: jobs to ask for")
+    options: dict[str, Any] = Field(
+        {}, description="of LocalCluster (memory_limit: 8GB) or SLURMCluster (queue, cores, memory, walltime)"
+    )
+
+    @model_validator(mode="after")
+    def _a_scheduler_has_its_workers(self) -> ClusterSettings:
+        if "://" in self.where and self.workers is not None:
+            raise ValueError(f"the scheduler at {self.where} has workers of its own; leave workers out")
+        return self
+
+
 class DatasetUse(Strict):
     """One dataset of the run; models and methods default to all of the configuration."""
 
@@ -173,6 +191,9 @@ class Config(Strict):
     ceiling_threshold: float = Field(0.2, gt=0, description="targets with a noise ceiling above it are called reliable")
     memory: ByteSize | None = Field(
         None, ge=10**9, description="what jobs that run side by side on this machine may take together, such as 8GB"
+    )
+    cluster: Literal["dask"] | ClusterSettings | None = Field(
+        None, description="workers that fit ridge to targets larger than memory; dask: one per core of this machine"
     )
     datasets: dict[DatasetName, DatasetUse] = Field(min_length=1)
     models: dict[Name, Model] = Field(min_length=1)
@@ -244,6 +265,12 @@ class Config(Strict):
         return self.decode.model or next(
             name for name in self.models_of(dataset) if self.models[name].reads_texts or self.models[name].reads_vectors
         )
+
+    def cluster_of(self, method: str) -> dict[str, Any]:
+        """Return which workers share the fits of a method; empty where it runs in one process."""
+        if self.cluster is None or not isinstance(self.methods[method], RidgeMethod):
+            return {}
+        return (ClusterSettings() if self.cluster == "dask" else self.cluster).model_dump(mode="json")
 
     def raw_folder(self, dataset: str) -> Path:
         """Return where files that the workflow itself makes of a dataset lie: simulated data, unpacked images."""

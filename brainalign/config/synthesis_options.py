@@ -3,14 +3,12 @@
 SynthesizeSettings     prior, guide, check, regions, how images are sampled, and what they are compared with
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -117,7 +115,7 @@ class SynthesizeSettings(Strict):
         return regions
 
     @model_validator(mode="after")
-    def _steps_can_be_repeated(self) -> SynthesizeSettings:
+    def _steps_can_be_repeated(self) -> Self:
         if self.recurrence > 1 and self.scheduler not in (None, *REPEATING):
             raise ValueError(
                 f"recurrence: {self.recurrence} repeats steps, but {self.scheduler} remembers earlier ones; take "
@@ -126,7 +124,7 @@ class SynthesizeSettings(Strict):
         return self
 
     @model_validator(mode="after")
-    def _enough_images_are_kept(self) -> SynthesizeSettings:
+    def _enough_images_are_kept(self) -> Self:
         if round(self.share_kept * self.n_images) < 2:
             raise ValueError(
                 f"share_kept: {self.share_kept:g} of {self.n_images} images keeps fewer than two; take a larger share, "
@@ -135,7 +133,7 @@ class SynthesizeSettings(Strict):
         return self
 
     @model_validator(mode="after")
-    def _encoders_are_named(self) -> SynthesizeSettings:
+    def _encoders_are_named(self) -> Self:
         if self.prior is None:
             return self
         if self.guide is None or self.check is None:

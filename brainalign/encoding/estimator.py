@@ -1,10 +1,8 @@
 """Any regressor with scikit-learn's interface as an encoder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +59,7 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
         grid: object = None,
         roi: object = None,
         semantics: object = None,
-    ) -> EstimatorEncoder:
+    ) -> Self:
         """Fit the regressor to all targets, and score it on inner folds.
 
         Parameters

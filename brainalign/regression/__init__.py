@@ -5,6 +5,7 @@ from brainalign.regression.banded import band_candidates as band_candidates
 from brainalign.regression.delays import DelayedFeatures as DelayedFeatures
 from brainalign.regression.design import blocks_of as blocks_of
 from brainalign.regression.design import design_of as design_of
+from brainalign.regression.distributed_ridge import DistributedRidge as DistributedRidge
 from brainalign.regression.distributed_ridge import cluster as cluster
 from brainalign.regression.distributed_ridge import fit_distributed as fit_distributed
 from brainalign.regression.distributed_ridge import slurm_cluster as slurm_cluster

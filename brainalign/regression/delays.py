@@ -5,8 +5,6 @@
 Zero is one row more of X, so that products of centred features are still sums of some of their rows' products.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +69,7 @@ class DelayedFeatures:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, mask: NDArray[np.bool_]) -> DelayedFeatures:
+    def __getitem__(self, mask: NDArray[np.bool_]) -> "DelayedFeatures":
         """Return the rows of whole runs, by a mask; one that cuts a run raises."""
         if np.asarray(mask).dtype != bool:
             raise BrainalignError(
@@ -86,7 +84,7 @@ class DelayedFeatures:
         """Write the whole design out."""
         return np.asarray(self.rows()[:].cpu())
 
-    def rows(self) -> DelayedRows:
+    def rows(self) -> "DelayedRows":
         """Return features and delays as tensors."""
         values = as_tensor(as_array("features", self.values))
         row, run = np.arange(len(self)), np.cumsum(np.r_[False, self.runs[1:] != self.runs[:-1]])
@@ -125,11 +123,11 @@ class DelayedRows:
     def __len__(self) -> int:
         return self.sources.shape[1]
 
-    def to(self, device: torch.device) -> DelayedRows:
+    def to(self, device: torch.device) -> "DelayedRows":
         """Return it on another device."""
         return DelayedRows(self.padded.to(device), self.sources.to(device))
 
-    def index_select(self, dim: int, rows: torch.Tensor) -> DelayedRows:
+    def index_select(self, dim: int, rows: torch.Tensor) -> "DelayedRows":
         """Return some rows (dim 0) in another order."""
         return DelayedRows(self.padded, self.sources.index_select(1 - dim, rows))
 

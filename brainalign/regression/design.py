@@ -3,8 +3,6 @@
 A design is small next to the data and plain tensors, so it travels to other processes and machines.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,7 +36,7 @@ class Design:
 
     def fit(
         self, centred: torch.Tensor, coef: torch.Tensor | None = None, units: torch.Tensor | None = None
-    ) -> BlockFit:
+    ) -> "BlockFit":
         """Score every penalty on centred targets (n_rows, n_targets); write the best coefficients into `coef`."""
         block = block_of(self.rotation.rows, centred, self.order.tests, self.roots)
         found = scores(self.folds, block, self.metric, len(self.alphas)).cpu()

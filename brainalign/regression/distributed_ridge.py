@@ -11,7 +11,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, check_choice, check_rows, import_optional, listed
 from brainalign.io import temporary_folder
 from brainalign.regression import tasks
@@ -32,6 +33,7 @@ from brainalign.regression.inputs import (
     check_shapes,
     floating,
     labels_of,
+    refuse,
     row_weights,
     units_of,
 )
@@ -49,8 +51,8 @@ RETRIES = 2  # of a task that failed: shared file systems hiccup
 
 def fit_distributed(
     ridge: Ridge,
-    X: Path | str | Array,
-    Y: Path | str | Array,
+    X: Path | str | Array | StoredArray,
+    Y: Path | str | Array | StoredArray,
     *,
     coef: Path | str,
     groups: Array | None = None,
@@ -71,8 +73,8 @@ def fit_distributed(
     ----------
     ridge : Ridge
         Fitted in place.
-    X : path of a .npy file, or array, (n_rows, n_features)
-    Y : path of a .npy file, or array, (n_rows, n_targets)
+    X : path of a .npy file, array or StoredArray, (n_rows, n_features)
+    Y : path of a .npy file, array or StoredArray, (n_rows, n_targets)
         Floats or integers; arrays are written to scratch first.
     coef : path
         The .npy file of coefficients (n_targets, n_features) to write; the fit's `coef_` maps it.
@@ -125,10 +127,31 @@ def fit_distributed(
     return ridge
 
 
+@dataclass(eq=False, repr=False)
+class DistributedRidge(Ridge):
+    """Fit `Ridge` by the workers of a dask scheduler: an encoder like any other, whose targets may lie on disk.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of the scheduler.
+    scratch : path
+        A folder that all workers see; the coefficients of the last fit stay there.
+    """
+
+    scheduler: str = ""
+    scratch: Path | str = ""
+
+    def fit(self, X: Any, Y: Any, *, grid: Any = None, semantics: Any = None, **given: Any) -> Ridge:
+        """Fit all targets; parameters and errors are those of `fit_distributed`, and what `Ridge` refuses."""
+        refuse("Ridge", grid=grid, semantics=semantics)
+        return fit_distributed(self, X, Y, coef=Path(self.scratch) / "coef.npy", client=self.scheduler, **given)
+
+
 def _plan(
     ridge: Ridge,
-    X: Path | str | Array,
-    Y: Path | str | Array,
+    X: Path | str | Array | StoredArray,
+    Y: Path | str | Array | StoredArray,
     coef: Path,
     folder: Path,
     groups: Array | None,
@@ -173,7 +196,9 @@ def _plan(
     return replace(job, shard=min(n_targets, shard or max(1, SHARD // job.per_target))), _scales(scale, n_targets)
 
 
-def _file(name: str, array: Path | str | Array, folder: Path) -> NpyFile:
+def _file(name: str, array: Path | str | Array | StoredArray, folder: Path) -> NpyFile:
+    if isinstance(array, StoredArray):
+        return NpyFile.of(name, array)
     if not isinstance(array, Path | str):
         values = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
         array = folder / f"{name}.npy"

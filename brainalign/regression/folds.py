@@ -3,8 +3,6 @@
 Training statistics are the total minus the fold's, so features are read once however many folds there are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +54,7 @@ class InnerFold:
     way: Literal["primal", "sums", "dual"]
     project: torch.Tensor
     held_out: torch.Tensor
-    form: FoldForm | FewFilters
+    form: "FoldForm | FewFilters"
     single: bool
     roots: torch.Tensor | None = None
 
@@ -311,7 +309,7 @@ class Layout:
         """Return rows in fold order."""
         return rows if self.order is None else rows.index_select(0, torch.as_tensor(self.order, device=rows.device))
 
-    def weigh(self, weights: torch.Tensor | None, unit: float) -> Layout:
+    def weigh(self, weights: torch.Tensor | None, unit: float) -> "Layout":
         """Return the same order with weights (n_rows,) of the unsorted rows; rows of weight 0 are left out.
 
         Raises

@@ -3,11 +3,9 @@
 Every training set is decomposed once; all alphas and all targets share the decomposition.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -112,7 +110,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         grid: tuple[int, int] | None = None,
         roi: Array | None = None,
         semantics: Array | None = None,
-    ) -> Ridge:
+    ) -> Self:
         """Fit all targets.
 
         Parameters

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, listed
 from brainalign.devices import pick_device
 from brainalign.io import read_npy, write_atomically
@@ -70,6 +71,24 @@ class NpyFile:
             raise BrainalignError(f"{name}: {path} holds {mapped.dtype}; give one array of {listed(DTYPES, 8)}")
         by_column = mapped.flags.f_contiguous and not mapped.flags.c_contiguous
         return cls(path.resolve(), mapped.shape, mapped.dtype.name, mapped.offset, by_column)
+
+    @classmethod
+    def of(cls, name: str, stored: StoredArray) -> NpyFile:
+        """Locate rows that follow one another in a file, whatever else lies in it.
+
+        Raises
+        ------
+        BrainalignError
+            If the rows do not, or are no numbers that tasks read.
+        """
+        rows = np.arange(len(stored)) if stored.rows is None else stored.rows
+        first = int(rows[0]) if len(rows) else 0
+        if stored.dtype not in DTYPES or not np.array_equal(rows, np.arange(first, first + len(rows))):
+            raise BrainalignError(
+                f"{name}: rows in {stored.path} are {stored.dtype}, or do not follow one another; give an array"
+            )
+        row_bytes = stored.dtype.itemsize * int(np.prod(stored.shape[1:]))
+        return cls(stored.path.resolve(), stored.shape, stored.dtype.name, stored.offset + first * row_bytes)
 
     @classmethod
     def create(cls, path: Path, shape: tuple[int, int], dtype: str) -> NpyFile:

@@ -4,8 +4,6 @@
 choose the epoch.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 import warnings
@@ -13,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -63,7 +61,7 @@ class Training:
     mixed_precision: bool = False
 
     @classmethod
-    def of(cls, options: object, **changes: Any) -> Training:
+    def of(cls, options: object, **changes: Any) -> Self:
         """Take the options of an estimator that have these names, and some changes."""
         known = {entry.name: getattr(options, entry.name) for entry in fields(cls) if hasattr(options, entry.name)}
         return cls(**known | changes)

@@ -1,6 +1,7 @@
 """What one job of a run will cost in memory, time and disk, before anything runs."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -156,12 +157,15 @@ def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s:
 
 
 def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate reading: an array without times is in memory once."""
+    """Estimate reading: an array without times is in memory once, or a few blocks of it where it stays on disk."""
     trials, targets = _sizes(descriptor)
     values_mb = 4 * trials * targets / MB
     cost = replace(_passes(config, descriptor), disk_mb=values_mb)
-    once = all(isinstance(files, ArrayFiles) and files.times_s is None for files in descriptor.recordings.values())
-    return replace(cost, memory_mb=600 + round(1.3 * values_mb)) if once else cost
+    files = [one for one in descriptor.recordings.values() if isinstance(one, ArrayFiles) and not one.timed]
+    if len(files) < len(descriptor.recordings):
+        return cost
+    on_disk = descriptor.holds_out and {one.values.suffix for one in files} == {".npy"}
+    return replace(cost, memory_mb=600 + round(min(1.3 * values_mb, 400 if on_disk else math.inf)))
 
 
 def _summarize_images(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -284,7 +288,11 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     trials, targets = _sizes(descriptor)
     images, folds = min(trials, _n_shown(descriptor)), options.cv if isinstance(options.cv, int) else 5
     n_layers = len(widths) or _n_layers(config.models[model])
+    shared = config.cluster_of(method)
     memory = 1000 + (4 * images * (2.1 + 0.1 * n_layers) + 8 * max(widths, default=1000)) * targets / MB
+    if shared:  # averages and weights are on disk: a worker has a shard of them, this process what is tested
+        workers = (shared["workers"] or os.cpu_count() or 1) if shared["where"] == "local" else 0
+        memory = 1000 + 4 * images * 0.1 * (7 + n_layers) * targets / MB + 600 * workers
     if not widths:
         return replace(cost, memory_mb=round(memory))
     operations = 0.0
@@ -293,6 +301,7 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
         operations += 4 * r * targets * (images + folds * min(r, images - images / folds) + p)
         operations += 2 * 9 * (1 + folds) * r**3
     drawn = len(widths) * (config.encode_images.permutations + config.encode_images.draws) * images * targets
+    operations *= 2 if shared else 1  # shards are read and written by task
     seconds = START_S + operations / (RIDGE_SHARE * operations_per_s()) + 3e-11 * drawn
     return replace(cost, memory_mb=round(memory), seconds=round(seconds))
 

@@ -39,6 +39,8 @@ class Job:
     seed : int, optional
     gpu : bool, optional
         Whether the job takes a GPU, where there is one.
+    cluster : mapping, optional
+        Workers that share the job: where, workers and options; none where empty.
     without : sequence of str, optional
         Folders of the library that the job never enters, though its program may.
     library : str, optional
@@ -52,6 +54,7 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     gpu: bool = False
+    cluster: Mapping[str, Any] = field(default_factory=dict)
     without: Sequence[str] = ()
     library: str = ""
 
@@ -90,6 +93,7 @@ class Job:
             "outputs": {name: str(path) for name, path in self.outputs.items()},
             "labels": dict(self.labels),
             "gpu": self.gpu,
+            "cluster": dict(self.cluster),
             "without": list(self.without),
         }
 

@@ -47,6 +47,8 @@ class Step:
         What else reruns it, as text.
     device : callable (run, labels)
         Whether it takes turns at a GPU.
+    spreads : bool
+        Whether workers of a cluster share the jobs of linear methods, where the configuration names some.
     without : callable (run, labels)
         Folders of the library that this job never enters, though its program may: an edit there does not rerun it.
     priority : int
@@ -67,6 +69,7 @@ class Step:
     makes: Mapping[str, Callable[[Run, Labels], Path]] = field(default_factory=dict)
     watches: Callable[[Run, Labels], str] = lambda run, of: ""
     device: Callable[[Run, Labels], bool] = lambda run, of: False
+    spreads: bool = False
     without: Callable[[Run, Labels], tuple[str, ...]] = lambda run, of: ()
     priority: int = 0
     runs: str = ""

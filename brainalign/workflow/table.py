@@ -427,7 +427,7 @@ ROWS = (
             "scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble",
             "fields", "draws", "halves", "curve",
         ),
-        _of_the_fit, without=_other_encoders, device=lambda run, of: wants_gpu(run.config, of["method"]),
+        _of_the_fit, without=_other_encoders, device=lambda run, of: wants_gpu(run.config, of["method"]), spreads=True,
     ),
     Step(
         "encode_runs", "encode", "Every model of a stimulus that goes on for one subject, alone and all in one fit.",
@@ -794,6 +794,7 @@ def job_of(run: Run, step: Step, of: Labels) -> Job:
         labels=dict(of),
         seed=run.config.seed,
         gpu=step.device(run, of),
+        cluster=run.config.cluster_of(of["method"]) if step.spreads else {},
         without=step.without(run, of),
     )
 

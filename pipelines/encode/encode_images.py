@@ -10,6 +10,7 @@ other subjects is given a few images, and a curve shows what more of them would 
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.features import embed_texts
 from brainalign.io import brain_maps
+from brainalign.regression import DistributedRidge, cluster
 from brainalign.statistics import RELIABLE
 from brainalign.workflow import Job
 
@@ -42,6 +44,21 @@ Fits = Iterator[tuple[str, encoding.HeldOut]]
 
 def encode_images(job: Job) -> None:
     """Fit every layer to the training images of one subject; save scores of the others, and what explains them."""
+    with _scheduler(job) as address:
+        _encode(job, address)
+
+
+@contextmanager
+def _scheduler(job: Job) -> Iterator[str]:
+    """Yield the address of the scheduler whose workers share the fits of this job; nothing where it has none."""
+    if not job.cluster:
+        yield ""
+        return
+    with cluster(job.cluster["where"], n_workers=job.cluster["workers"], **job.cluster["options"]) as client:
+        yield client.scheduler_info()["address"]
+
+
+def _encode(job: Job, scheduler: str) -> None:
     settings = job.options("encode_images", EncodeImagesSettings)
     options = dict(job.settings["method"])
     named = options.pop("encoder")
@@ -55,7 +72,12 @@ def encode_images(job: Job) -> None:
     layers = job.load("features", Layers, stored=True)
     splits = job.load("splits", pd.DataFrame)
     ((train, test),) = folds_of(splits, responses.trials)
-    responses, train, test = encoding.average_split(responses, train, test)
+    work = job.outputs["scores"].with_suffix(".partial")  # what a killed job has trained, or shares with workers
+    if scheduler:
+        work.mkdir(parents=True, exist_ok=True)
+        encoder = DistributedRidge(**options, scheduler=scheduler, scratch=work)
+    averages = work / "averages.npy" if scheduler else None
+    responses, train, test = encoding.average_split(responses, train, test, averages)
     subject = encoding.ImageSubject(
         responses=responses,
         ceiling=ceiling,
@@ -71,7 +93,6 @@ def encode_images(job: Job) -> None:
     )
     side, few = encoding.TokenFindings(), None
     quality: list[dict[str, object]] = []  # of dictionaries, by layer
-    work = job.outputs["scores"].with_suffix(".partial")  # what a killed job has trained
     if sparse:
         dictionaries = encoding.DictionaryStudy(subject=subject, ridge=encoder, starts=training["seeds"], **sparse)
         fits = dictionaries.fits(_inputs(subject, layers, job))

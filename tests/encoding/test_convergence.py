@@ -207,5 +207,4 @@ def test_what_has_no_half_time_says_why() -> None:
 def test_bad_input_of_halftimes() -> None:
     refused("ascending order", half_times, np.array([0, 20, 10]), np.zeros(3))
     refused("scores has 2 rows but steps has 3", half_times, np.array([0, 10, 20]), np.zeros((2, 4)))
-    refused("share must lie between 0 and 1; got 1", half_times, np.array([0, 10]), np.zeros(2), share=1)
     refused("names has 1 rows", half_times, np.array([0, 10]), np.zeros((2, 2)), ["V1"])

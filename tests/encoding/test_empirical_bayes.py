@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from refusals import refused
@@ -82,10 +80,10 @@ def study(n_images: int = 300, n_voxels: int = 40) -> tuple[np.ndarray, np.ndarr
 class Recorder:
     seen: list[np.ndarray] = []  # noqa: RUF012 (clones share it on purpose)
 
-    def __sklearn_clone__(self) -> Recorder:
+    def __sklearn_clone__(self) -> "Recorder":
         return self
 
-    def fit(self, X: np.ndarray, Y: np.ndarray) -> Recorder:
+    def fit(self, X: np.ndarray, Y: np.ndarray) -> "Recorder":
         self.seen.append(X)
         return self
 

@@ -10,33 +10,10 @@ from scipy.stats import pearsonr
 from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
+from brainalign import encoding, statistics
 from brainalign.arrays import Responses
-from brainalign.encoding import (
-    HeldOut,
-    Ridge,
-    choose_regions,
-    evaluate_held_out,
-    fit_regions,
-    group_table,
-    latency_table,
-    layer_draws,
-    null_table,
-    preference_table,
-    score_table,
-    shuffled_regions,
-    target_groups,
-)
 from brainalign.encoding.scoring import average_repeats, average_split
 from brainalign.simulation import linear_world
-from brainalign.statistics import (
-    RELIABLE,
-    bootstrap_correlations,
-    fdr,
-    layer_preference,
-    r2,
-    region_draws,
-    score_latency,
-)
 
 N_TRAIN, N_TEST = 60, 20
 
@@ -82,7 +59,7 @@ def test_equal_to_the_textbook(test_repeats: int | str) -> None:
     if test_repeats == "ragged":
         repeats[N_TRAIN:] = np.tile([1, 2, 3, 4], N_TEST // 4)
     data = study(np.linspace(0, 0.6, 6), repeats=repeats)
-    found = evaluate_held_out(Ridge((3.0,), dtype="float64"), **data, n_permutations=0)
+    found = encoding.evaluate_held_out(encoding.Ridge((3.0,), dtype="float64"), **data, n_permutations=0)
     predicted, measured, names = plain(data, 3.0)
     assert found.test_ids.tolist() == names
     assert sorted(found.n_repeats) == sorted(repeats[N_TRAIN:])
@@ -90,7 +67,7 @@ def test_equal_to_the_textbook(test_repeats: int | str) -> None:
     np.testing.assert_allclose(found.measured, measured)
     r = [pearsonr(a, b).statistic for a, b in zip(predicted.T, measured.T, strict=True)]
     np.testing.assert_allclose(found.r, r)
-    np.testing.assert_allclose(found.r2, r2(measured, predicted))
+    np.testing.assert_allclose(found.r2, statistics.r2(measured, predicted))
     np.testing.assert_allclose(found.r2_signed, found.r * np.abs(found.r))
     assert np.isnan(found.p).all()
     assert found.null is None
@@ -100,22 +77,22 @@ def test_equal_to_the_textbook(test_repeats: int | str) -> None:
 def test_averages_are_fitted_as_their_trials_are(repeats: int | np.ndarray, grid: tuple[float, ...]) -> None:
     """Equal repeats at alpha times their number; unequal ones weighed by it."""
     data = study(np.full(5, 0.4), repeats=repeats)
-    found = evaluate_held_out(Ridge(grid, dtype="float64"), **data, n_permutations=0)
+    found = encoding.evaluate_held_out(encoding.Ridge(grid, dtype="float64"), **data, n_permutations=0)
     rows, ids = data["train"], data["stimulus_ids"]
-    single = Ridge(tuple(3 * a for a in grid) if np.isscalar(repeats) else grid, dtype="float64")
+    single = encoding.Ridge(tuple(3 * a for a in grid) if np.isscalar(repeats) else grid, dtype="float64")
     single.fit(data["X"][rows], data["Y"][rows], groups=ids[rows])
     np.testing.assert_allclose(found.encoder.coef_, single.coef_)
 
 
 @pytest.fixture(scope="module")
-def scored() -> tuple[HeldOut, dict[str, np.ndarray]]:
+def scored() -> tuple[encoding.HeldOut, dict[str, np.ndarray]]:
     data = study(np.repeat([0.0, 0.7], 10), seed=3)
     groups = {"noise": np.arange(10), "signal": np.arange(10, 20), "both": np.arange(20)}
     options = {"n_permutations": 199, "n_boot": 150, "n_maps": 20, "target_groups": groups, "control": "refit"}
-    return evaluate_held_out(Ridge((1.0, 30.0)), **data, **options, seed=5), data  # type: ignore[arg-type]
+    return encoding.evaluate_held_out(encoding.Ridge((1.0, 30.0)), **data, **options, seed=5), data  # type: ignore[arg-type]
 
 
-def test_the_null_permutes_predictions(scored: tuple[HeldOut, dict[str, np.ndarray]]) -> None:
+def test_the_null_permutes_predictions(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
     found, _ = scored
     rng = np.random.default_rng(5)
     places = np.argsort(rng.permutation(N_TEST))
@@ -126,7 +103,7 @@ def test_the_null_permutes_predictions(scored: tuple[HeldOut, dict[str, np.ndarr
     )
     np.testing.assert_allclose(found.p, (1 + (null >= found.r).sum(axis=0)) / 200)
     np.testing.assert_allclose(found.p_fwer, (1 + (null.max(axis=1)[:, None] >= found.r).sum(axis=0)) / 200)
-    np.testing.assert_allclose(found.q, fdr(found.p))
+    np.testing.assert_allclose(found.q, statistics.fdr(found.p))
     np.testing.assert_allclose(found.group_null[:, 1], null[:, 10:].mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(found.null_maps, null[:20], atol=1e-6)
     assert (found.p_fwer[10:] <= 0.05).all()
@@ -136,14 +113,14 @@ def test_the_null_permutes_predictions(scored: tuple[HeldOut, dict[str, np.ndarr
     assert abs(found.group_null.mean()) < 0.02
 
 
-def test_draws_are_those_of_the_bootstrap(scored: tuple[HeldOut, dict[str, np.ndarray]]) -> None:
+def test_draws_are_those_of_the_bootstrap(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
     found, _ = scored
     groups = [np.arange(10), np.arange(10, 20), np.arange(20)]
-    draws = bootstrap_correlations(found.predicted, found.measured, groups, n_draws=150, seed=5)
+    draws = statistics.bootstrap_correlations(found.predicted, found.measured, groups, n_draws=150, seed=5)
     np.testing.assert_array_equal(found.group_draws, draws)
 
 
-def test_the_refitted_control_finds_nothing(scored: tuple[HeldOut, dict[str, np.ndarray]]) -> None:
+def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
     found, _ = scored
     assert found.control_r is not None
     assert found.control_group_r is not None
@@ -152,7 +129,9 @@ def test_the_refitted_control_finds_nothing(scored: tuple[HeldOut, dict[str, np.
     controls = []
     for seed in range(12):
         data = study(np.full(10, 0.7), seed=20 + seed)
-        one = evaluate_held_out(Ridge((1.0, 30.0)), **data, n_permutations=0, control="refit", seed=seed)
+        one = encoding.evaluate_held_out(
+            encoding.Ridge((1.0, 30.0)), **data, n_permutations=0, control="refit", seed=seed
+        )
         assert one.control_r is not None
         controls.append(one.control_r.mean())
     assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
@@ -162,13 +141,15 @@ def test_sensors_and_time() -> None:
     data = study(np.full(12, 0.5), seed=7)
     cube = data | {"Y": data["Y"].reshape(-1, 3, 4)}
     times = {f"t{k}": np.arange(k, 12, 4) for k in range(4)}
-    found = evaluate_held_out(Ridge((1.0,)), **cube, n_permutations=25, n_maps=10, target_groups=times)
-    flat = evaluate_held_out(Ridge((1.0,)), **data, n_permutations=25, n_maps=10)
+    found = encoding.evaluate_held_out(
+        encoding.Ridge((1.0,)), **cube, n_permutations=25, n_maps=10, target_groups=times
+    )
+    flat = encoding.evaluate_held_out(encoding.Ridge((1.0,)), **data, n_permutations=25, n_maps=10)
     assert found.null_maps.shape == (10, 3, 4)
     np.testing.assert_array_equal(found.null_maps.reshape(10, 12), flat.null_maps)
     np.testing.assert_array_equal(found.r, flat.r)
     np.testing.assert_allclose(found.group_r, found.r.reshape(3, 4).mean(axis=0))
-    none = evaluate_held_out(Ridge((1.0,)), **cube, n_permutations=0)
+    none = encoding.evaluate_held_out(encoding.Ridge((1.0,)), **cube, n_permutations=0)
     assert none.null_maps.shape == (0, 3, 4)
     assert none.group_draws.shape[1] == none.group_r.shape[0] == 0
 
@@ -177,10 +158,10 @@ def test_masks_groups_and_labels_reach_the_encoder() -> None:
     data = study(np.full(6, 0.5), seed=8)
     masks = data | {side: np.isin(np.arange(len(data["Y"])), data[side]) for side in ("train", "test")}
     stimulus = np.array([int(name[5:]) for name in data["stimulus_ids"]])
-    encoder = Ridge((0.1, 10.0, 1000.0), cv="groups", per_target_alpha=False)
+    encoder = encoding.Ridge((0.1, 10.0, 1000.0), cv="groups", per_target_alpha=False)
     roi = np.repeat(["V1", "V2"], 3)
-    found = evaluate_held_out(encoder, **masks, groups=stimulus % 4, roi=roi, n_permutations=0)
-    again = evaluate_held_out(encoder, **data, groups=stimulus % 4, roi=roi, n_permutations=0)
+    found = encoding.evaluate_held_out(encoder, **masks, groups=stimulus % 4, roi=roi, n_permutations=0)
+    again = encoding.evaluate_held_out(encoder, **data, groups=stimulus % 4, roi=roi, n_permutations=0)
     np.testing.assert_array_equal(found.r, again.r)
     assert not hasattr(encoder, "coef_")
     assert found.encoder.get_params() == clone(encoder).get_params()
@@ -189,7 +170,9 @@ def test_masks_groups_and_labels_reach_the_encoder() -> None:
 def test_undefined_targets_have_no_p() -> None:
     data = study(np.full(3, 0.5), seed=9)
     data["Y"][data["test"], 1] = 7.0
-    found = evaluate_held_out(Ridge((1.0,)), **data, n_permutations=20, target_groups={"one": np.array([1])})
+    found = encoding.evaluate_held_out(
+        encoding.Ridge((1.0,)), **data, n_permutations=20, target_groups={"one": np.array([1])}
+    )
     assert np.isnan([found.r[1], found.p[1], found.p_fwer[1], found.q[1], found.group_r[0], found.r2[1]]).all()
     assert np.isfinite(found.p[[0, 2]]).all()
     assert np.isfinite(found.null.max_r).all()  # type: ignore[union-attr]
@@ -197,18 +180,18 @@ def test_undefined_targets_have_no_p() -> None:
 
 def test_bad_input() -> None:
     data = study(np.full(3, 0.5))
-    encoder = Ridge((1.0,))
+    encoder = encoding.Ridge((1.0,))
     both = np.append(data["train"], data["test"][0])
-    refused("1 rows are in both train and test", evaluate_held_out, encoder, **data | {"train": both})
-    refused("7 test stimuli or more; got", evaluate_held_out, encoder, **data | {"test": data["test"][:4]})
-    refused("lie in several groups", evaluate_held_out, encoder, **data, groups=np.arange(len(data["Y"])))
+    refused("1 rows are in both train and test", encoding.evaluate_held_out, encoder, **data | {"train": both})
+    refused("7 test stimuli or more; got", encoding.evaluate_held_out, encoder, **data | {"test": data["test"][:4]})
+    refused("lie in several groups", encoding.evaluate_held_out, encoder, **data, groups=np.arange(len(data["Y"])))
     other = data["X"] + np.arange(len(data["X"]))[:, None]
-    refused("X differs between trials", evaluate_held_out, encoder, **data | {"X": other})
-    refused("align_to", evaluate_held_out, encoder, **data | {"X": data["X"][1:]})
-    refused("must be one of 'none', 'refit'", evaluate_held_out, encoder, **data, control="rfit")
+    refused("X differs between trials", encoding.evaluate_held_out, encoder, **data | {"X": other})
+    refused("align_to", encoding.evaluate_held_out, encoder, **data | {"X": data["X"][1:]})
+    refused("must be one of 'none', 'refit'", encoding.evaluate_held_out, encoder, **data, control="rfit")
 
 
-class _Pooled(Ridge):
+class _Pooled(encoding.Ridge):
     def fit(self, X, Y, *, groups=None, roi=None, grid=None, semantics=None):
         self.told_ = {"tokens": X, "roi": roi, "grid": grid, "semantics": semantics}
         return super().fit(np.concatenate([X.mean(axis=1), semantics], axis=1), Y, groups=groups)
@@ -225,8 +208,8 @@ def test_tokens_and_semantics_follow_their_stimuli() -> None:
     labels = np.arange(6) // 2
     options = {"n_permutations": 0, "n_boot": 0, "control": "refit"}
     given = {"roi": labels, "grid": (1, 2), "semantics": semantics}
-    found = evaluate_held_out(_Pooled((3.0,), dtype="float64"), tokens, **data, **given, **options)
-    plainly = evaluate_held_out(Ridge((3.0,), dtype="float64"), X, **data, **options)
+    found = encoding.evaluate_held_out(_Pooled((3.0,), dtype="float64"), tokens, **data, **given, **options)
+    plainly = encoding.evaluate_held_out(encoding.Ridge((3.0,), dtype="float64"), X, **data, **options)
     np.testing.assert_allclose(found.r, plainly.r, atol=1e-9)
     np.testing.assert_allclose(found.control_r, plainly.control_r, atol=1e-9)
     assert found.seconds > 0
@@ -236,7 +219,7 @@ def test_tokens_and_semantics_follow_their_stimuli() -> None:
     assert told["grid"] == (1, 2)
     assert told["roi"] is labels
     short = data | {"semantics": semantics[:3]}
-    refused("semantics has 3 rows but Y has 160", evaluate_held_out, _Pooled((3.0,)), tokens, **short)
+    refused("semantics has 3 rows but Y has 160", encoding.evaluate_held_out, _Pooled((3.0,)), tokens, **short)
 
 
 def views_of(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -250,15 +233,15 @@ def views_of(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def test_regions_are_fitted_to_views_in_units_of_the_clean_images() -> None:
     views, Y, rows, sd = views_of(np.random.default_rng(0))
-    found = fit_regions(views, Y, (0.1, 10.0, 1000.0), cv=4)
-    theirs = Ridge((0.1, 10.0, 1000.0), cv=4).fit(rows, np.tile(Y, (2, 1)), groups=np.tile(np.arange(40), 2))
+    found = encoding.fit_regions(views, Y, (0.1, 10.0, 1000.0), cv=4)
+    theirs = encoding.Ridge((0.1, 10.0, 1000.0), cv=4).fit(rows, np.tile(Y, (2, 1)), groups=np.tile(np.arange(40), 2))
     np.testing.assert_array_equal(found.alpha, theirs.alpha_)
     np.testing.assert_allclose(found.coef, theirs.coef_ / sd[:, None], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.predict(views[1]), theirs.predict(rows[40:]), atol=1e-3)
-    two = fit_regions(views[:, :2], Y[:2], (1.0, 2.0))  # fewer images than folds
+    two = encoding.fit_regions(views[:, :2], Y[:2], (1.0, 2.0))  # fewer images than folds
     assert two.coef.shape == (5, 3)
-    refused(r"got the shape \(40, 5\)", fit_regions, views[0], Y, (1.0,))
-    refused("views has 40 rows but responses has 39", fit_regions, views, Y[1:], (1.0,))
+    refused(r"got the shape \(40, 5\)", encoding.fit_regions, views[0], Y, (1.0,))
+    refused("views has 40 rows but responses has 39", encoding.fit_regions, views, Y[1:], (1.0,))
 
 
 def test_shuffled_regions_are_refits_to_other_images() -> None:
@@ -266,7 +249,7 @@ def test_shuffled_regions_are_refits_to_other_images() -> None:
     views, Y, rows, _ = views_of(np.random.default_rng(1))
     alpha, regions = np.array([1.0, 30.0, 30.0]), {"two": np.array([0, 2]), "one": np.array([1])}
     for seed in (3, 4):
-        coef, intercept = shuffled_regions(views, Y, alpha, regions, 2, seed)
+        coef, intercept = encoding.shuffled_regions(views, Y, alpha, regions, 2, seed)
         rng = np.random.default_rng([seed, 0x5F0])
         for null in range(2):
             order = rng.permutation(40)
@@ -292,7 +275,7 @@ PLACES = {"a": range(5), "b": (5, 6, 7), "a-b": (8, 9), "c-d": (1, 2, 3), "e": (
 def test_regions_that_images_are_made_for(asked: list[str] | None, needed: list[str], wanted: dict) -> None:
     groups = {name: np.array(rows) for name, rows in PLACES.items()}
     reliable = np.delete(np.arange(10), 4)
-    regions, found = choose_regions(groups, reliable, asked, 2)
+    regions, found = encoding.choose_regions(groups, reliable, asked, 2)
     assert found == wanted
     assert {name: rows.tolist() for name, rows in regions.items()} == {
         name: [row for row in PLACES[name] if row != 4] for name in needed
@@ -311,7 +294,7 @@ def test_regions_that_images_are_made_for(asked: list[str] | None, needed: list[
 )
 def test_regions_that_no_image_can_be_made_for(asked: list[str] | None, least: int, message: str) -> None:
     groups = {name: np.array(rows) for name, rows in PLACES.items()}
-    refused(message, choose_regions, groups, np.delete(np.arange(10), 4), asked, least)
+    refused(message, encoding.choose_regions, groups, np.delete(np.arange(10), 4), asked, least)
 
 
 @pytest.mark.parametrize("ids", [list("bacabca"), [3, 1, 2, 1, 3, 2, 1], list("gfedcba")])
@@ -354,7 +337,7 @@ def test_trials_averaged_before_are_fitted_as_those_averaged_here(
     if np.isscalar(repeats):
         np.testing.assert_allclose(averaged.values[sides[0]], means.loc[found[sides[0]]])
     X, rows = given["X"][order], pd.Index(trials["stimulus_id"])
-    fit = partial(evaluate_held_out, Ridge((2.0, 20.0), dtype="float64"), n_permutations=20)
+    fit = partial(encoding.evaluate_held_out, encoding.Ridge((2.0, 20.0), dtype="float64"), n_permutations=20)
     whole = fit(X, single.values, train, test, ids[order])
     less = fit(X[[rows.get_indexer_for([name])[0] for name in found]], averaged.values, *sides, found)
     assert less.test_ids.tolist() == whole.test_ids.tolist()
@@ -379,29 +362,29 @@ def data(seed: int = 0) -> tuple[np.ndarray, Responses]:
     return X, Responses(X @ weights + rng.normal(size=(100, 6)), trials, targets, "z")
 
 
-def found(X: np.ndarray, responses: Responses, metric: str, groups: dict[str, np.ndarray]) -> HeldOut:
+def found(X: np.ndarray, responses: Responses, metric: str, groups: dict[str, np.ndarray]) -> encoding.HeldOut:
     ids = responses.trials["stimulus_id"].to_numpy()
-    encoder = Ridge((1.0, 10.0, 100.0), metric=metric)
+    encoder = encoding.Ridge((1.0, 10.0, 100.0), metric=metric)
     options = {"n_permutations": 50, "n_boot": 50, "target_groups": groups, "control": "refit"}
-    return evaluate_held_out(encoder, X, responses.values, TRAIN, TEST, ids, **options)
+    return encoding.evaluate_held_out(encoder, X, responses.values, TRAIN, TEST, ids, **options)
 
 
 @pytest.mark.parametrize("metric", ["r", "r2"])
 def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
     X, responses = data()
     ceiling = np.array([0.5, 0.5, 0.5, 0.5, 0.0, 0.0])
-    groups = target_groups(responses, ceiling, 0.2)
+    groups = encoding.target_groups(responses, ceiling, 0.2)
     other = responses.values.copy()
     other[TEST] = np.random.default_rng(9).normal(size=other[TEST].shape)
     changed = Responses(other, responses.trials, responses.targets, "z")
     one, two = found(X, responses, metric, groups), found(X, changed, metric, groups)
-    scores, noise = (score_table(each, responses, ceiling, RELIABLE_ROWS) for each in (one, two))
+    scores, noise = (encoding.score_table(each, responses, ceiling, RELIABLE_ROWS) for each in (one, two))
     inside = np.asarray(one.encoder.cv_scores_).max(axis=0)
     expected = inside if metric == "r" else np.sqrt(np.maximum(inside, 0))
     np.testing.assert_allclose(scores["cv_r"], expected, rtol=1e-5)
     np.testing.assert_array_equal(scores["cv_r"], noise["cv_r"])
     assert scores["r"][0] > noise["r"][0] + 0.3
-    profile, of_noise = (group_table(each, groups, ceiling, 0.95).set_index("group") for each in (one, two))
+    profile, of_noise = (encoding.group_table(each, groups, ceiling, 0.95).set_index("group") for each in (one, two))
     assert profile.loc["b", "cv_score"] == pytest.approx(inside[2:5].mean())
     np.testing.assert_array_equal(profile["cv_score"], of_noise["cv_score"])
     assert profile.loc["a", "r"] == pytest.approx(one.r[:3].mean())
@@ -410,8 +393,8 @@ def test_what_a_layer_is_chosen_by_knows_no_test_image(metric: str) -> None:
 def test_scores_are_not_clipped_and_q_is_of_reliable_targets() -> None:
     X, responses = data()
     ceiling = np.array([0.05, 0.5, -0.1, 0.5, 0.6, 0.7])
-    one = found(X, responses, "r", target_groups(responses, ceiling, 0.2))
-    table = score_table(one, responses, ceiling, RELIABLE_ROWS)
+    one = found(X, responses, "r", encoding.target_groups(responses, ceiling, 0.2))
+    table = encoding.score_table(one, responses, ceiling, RELIABLE_ROWS)
     normalized = one.r * abs(one.r) / np.where(ceiling > 0, ceiling, np.nan)
     q = np.r_[stats.false_discovery_control(one.p[:4]), np.nan, np.nan]
     values = {"r": one.r, "r2": one.r2, "r2_signed": one.r2_signed, "ceiling": ceiling}
@@ -426,7 +409,7 @@ def test_the_whole_table_of_groups() -> None:
     """Every column against its definition; the largest group of a permutation is what all groups are held against."""
     X, responses = data()
     ceiling = np.array([0.3, 0.5, -0.1, 0.5, 0.6, 0.7])
-    groups = target_groups(responses, ceiling, 0.2)
+    groups = encoding.target_groups(responses, ceiling, 0.2)
     one = found(X, responses, "r2", groups)
     lost = replace(one, group_r=np.where(np.arange(3) == 1, np.nan, one.group_r))  # a group without a score
     null, draws, rows = one.group_null, one.group_draws, list(groups.values())
@@ -442,16 +425,16 @@ def test_the_whole_table_of_groups() -> None:
         values |= {"ceiling_r": [np.sqrt(np.maximum(ceiling[own], 0)).mean() for own in rows]}
         values |= {"cv_score": [one.encoder.cv_scores_.max(axis=0)[own].mean() for own in rows]}
         values |= {"n_targets": [len(own) for own in rows]}
-        table = group_table(each, groups, ceiling, 0.8)
+        table = encoding.group_table(each, groups, ceiling, 0.8)
         pd.testing.assert_frame_equal(table, pd.DataFrame(values), check_dtype=False, rtol=1e-5)
 
 
 def test_tables_of_several_layers() -> None:
     """Layers keep their order; null, preference and draws are those of each."""
     X, responses = data()
-    groups = target_groups(responses, np.r_[np.full(4, 0.5), 0, 0], 0.2)
+    groups = encoding.target_groups(responses, np.r_[np.full(4, 0.5), 0, 0], 0.2)
     results = {"second": found(X, responses, "r", groups), "first": found(X[:, :2], responses, "r", groups)}
-    table = null_table(results)
+    table = encoding.null_table(results)
     assert list(table.columns) == ["null_r", "draw_r", "null_max_r", "layer", "number"]
     for layer, one in results.items():
         rows = table[table["layer"] == layer]
@@ -461,20 +444,24 @@ def test_tables_of_several_layers() -> None:
         assert rows["number"].tolist() == list(range(50))
     assert table["layer"].unique().tolist() == ["second", "first"]
     without = {"only": replace(results["first"], null=None, group_null=np.empty((0, 3)))}
-    assert null_table(without).columns.tolist() == ["null_r", "draw_r", "layer", "number"]
+    assert encoding.null_table(without).columns.tolist() == ["null_r", "draw_r", "layer", "number"]
     stacked = [np.stack([getattr(one, name)[..., :2] for one in results.values()], axis=-1) for name in OF_GROUPS]
-    expected = layer_preference(*stacked, ["a", "b"], ["second", "first"])
-    pd.testing.assert_frame_equal(preference_table(results), expected)
-    drawn = layer_draws(results, groups | {"none": np.array([5])}, 60, n_draws=7, n_permutations=5, seed=3)
+    expected = statistics.layer_preference(*stacked, ["a", "b"], ["second", "first"])
+    pd.testing.assert_frame_equal(encoding.preference_table(results), expected)
+    drawn = encoding.layer_draws(results, groups | {"none": np.array([5])}, 60, n_draws=7, n_permutations=5, seed=3)
     assert {name: rows.tolist() for name, rows in drawn.regions.items()} == {
-        "a": [0, 1, 2], "b": [2, 3], RELIABLE: [0, 1, 2, 3]
+        "a": [0, 1, 2], "b": [2, 3], statistics.RELIABLE: [0, 1, 2, 3]
     }  # fmt: skip
     for layer, one in results.items():
-        draws, null = region_draws(one.predicted, one.measured, drawn.regions, n_draws=7, n_permutations=5, seed=3)
+        draws, null = statistics.region_draws(
+            one.predicted, one.measured, drawn.regions, n_draws=7, n_permutations=5, seed=3
+        )
         np.testing.assert_array_equal(drawn.draws[layer], draws)
         np.testing.assert_array_equal(drawn.null[layer], null)
     assert drawn.test_ids == [f"i{k}" for k in TEST]
-    nothing = layer_draws(results, {RELIABLE: np.array([], dtype=int)}, 60, n_draws=7, n_permutations=5, seed=3)
+    nothing = encoding.layer_draws(
+        results, {statistics.RELIABLE: np.array([], dtype=int)}, 60, n_draws=7, n_permutations=5, seed=3
+    )
     assert (nothing.regions, nothing.draws, nothing.null) == ({}, {}, {})
 
 
@@ -488,8 +475,8 @@ def test_latencies_are_of_the_times_alone() -> None:
     made = [np.concatenate([each, np.full((*each.shape[:-1], 1), 9.0)], axis=-1) for each in arrays]
     one = replace(base, **dict(zip(OF_GROUPS, made, strict=True)))
     flat = replace(one, group_r=np.full(10, np.nan))
-    table = latency_table({"late": one, "flat": flat}, times).set_index("layer")
-    assert table.loc["late"].to_dict() == vars(score_latency(*arrays, times, window=(0.0, np.inf)))
+    table = encoding.latency_table({"late": one, "flat": flat}, times).set_index("layer")
+    assert table.loc["late"].to_dict() == vars(statistics.score_latency(*arrays, times, window=(0.0, np.inf)))
     assert table.loc["late", "peak"] == pytest.approx(0.3)
     assert table.loc["flat", "reason"] == "no score: predictions or responses are constant"
     assert not table.loc["flat", "decided"]
@@ -499,12 +486,12 @@ def test_latencies_are_of_the_times_alone() -> None:
 def test_groups_are_regions_or_times_and_the_reliable_targets() -> None:
     _, responses = data()
     ceiling = np.array([0.5, 0.1, np.nan, 0.3, 0.2, 0.9])
-    groups = {name: rows.tolist() for name, rows in target_groups(responses, ceiling, 0.2).items()}
-    assert groups == {"a": [0, 1, 2], "b": [2, 3, 4], RELIABLE: [0, 3, 5]}
-    unknown = target_groups(responses, np.full(6, np.nan), 0.2)
-    assert unknown[RELIABLE].tolist() == list(range(6))
+    groups = {name: rows.tolist() for name, rows in encoding.target_groups(responses, ceiling, 0.2).items()}
+    assert groups == {"a": [0, 1, 2], "b": [2, 3, 4], statistics.RELIABLE: [0, 3, 5]}
+    unknown = encoding.target_groups(responses, np.full(6, np.nan), 0.2)
+    assert unknown[statistics.RELIABLE].tolist() == list(range(6))
     places = responses.targets[:3].assign(kind="sensor")
     values, times = responses.values.reshape(100, 3, 2), np.array([0.1, 0.25])
     sensors = Responses(values, responses.trials, places, "T", times=times)
-    timed = {name: rows.tolist() for name, rows in target_groups(sensors, ceiling, 0.2).items()}
-    assert timed == {"0.1000": [0, 2, 4], "0.2500": [1, 3, 5], RELIABLE: [0, 3, 5]}
+    timed = {name: rows.tolist() for name, rows in encoding.target_groups(sensors, ceiling, 0.2).items()}
+    assert timed == {"0.1000": [0, 2, 4], "0.2500": [1, 3, 5], statistics.RELIABLE: [0, 3, 5]}

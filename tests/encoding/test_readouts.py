@@ -11,14 +11,7 @@ from scipy import ndimage
 from sklearn.base import clone
 from torch.nn.functional import affine_grid, grid_sample
 
-from brainalign.encoding import (
-    Epoch,
-    FactorizedReadout,
-    GaussianReadout,
-    ResponseOptimisedEncoder,
-    RoutingEncoder,
-    SemanticSpatialReadout,
-)
+from brainalign import encoding
 from brainalign.encoding.networks import (
     LOSSES,
     WARPS,
@@ -45,17 +38,19 @@ Y = 100 + np.einsum("npc,vp,vc->nv", X, FIELD.reshape(2, -1), WEIGHTS)
 Y += RNG.normal(size=Y.shape)
 
 KINDS = {
-    "factorized": FactorizedReadout,
-    "point": partial(GaussianReadout, "point"),
-    "integrated": partial(GaussianReadout, "integrated"),
-    "semantic": SemanticSpatialReadout,
-    "response": lambda restarts=1, **options: ResponseOptimisedEncoder((4, 6), (3, 3), (2, 1), **options),
+    "factorized": encoding.FactorizedReadout,
+    "point": partial(encoding.GaussianReadout, "point"),
+    "integrated": partial(encoding.GaussianReadout, "integrated"),
+    "semantic": encoding.SemanticSpatialReadout,
+    "response": lambda restarts=1, **options: encoding.ResponseOptimisedEncoder((4, 6), (3, 3), (2, 1), **options),
 }
-ENCODERS = KINDS | {"routing": lambda restarts=1, **options: RoutingEncoder("target", d_model=8, n_heads=2, **options)}
+ENCODERS = KINDS | {
+    "routing": lambda restarts=1, **options: encoding.RoutingEncoder("target", d_model=8, n_heads=2, **options)
+}
 
 
 def given(readout: object, rows: slice = slice(None)) -> dict[str, object]:
-    return {"semantics": Z[rows]} if isinstance(readout, SemanticSpatialReadout) else {}
+    return {"semantics": Z[rows]} if isinstance(readout, encoding.SemanticSpatialReadout) else {}
 
 
 def fitted(kind: str, **options: object):
@@ -64,7 +59,7 @@ def fitted(kind: str, **options: object):
 
 
 def networks(shape: Shape, readout: object) -> tuple[torch.nn.Module, torch.nn.Module]:
-    both = start(FactorizedReadout(), shape, seed=5), start(readout, shape, seed=5)
+    both = start(encoding.FactorizedReadout(), shape, seed=5), start(readout, shape, seed=5)
     for network in both:
         torch.manual_seed(1)
         torch.nn.init.normal_(network.weight)
@@ -77,14 +72,14 @@ def networks(shape: Shape, readout: object) -> tuple[torch.nn.Module, torch.nn.M
 def test_the_semantic_one_starts_as_the_factorized_one(warp: str, warp_features: bool) -> None:
     """Whatever the channel weights are, which training starts from zero"""
     shape = Shape(GRID, 3, 6, 4)
-    factorized, semantic = networks(shape, SemanticSpatialReadout(warp, warp_features))
+    factorized, semantic = networks(shape, encoding.SemanticSpatialReadout(warp, warp_features))
     tokens, semantics = torch.randn(50, 20, 3), 3 * torch.randn(50, 4)
     torch.testing.assert_close(semantic(tokens, semantics), factorized(tokens), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("field", ["point", "integrated"])
 def test_the_gaussian_one_is_a_factorized_one_with_its_fields(field: str) -> None:
-    factorized, gaussian = (network.eval() for network in networks(Shape(GRID, 3, 6), GaussianReadout(field)))
+    factorized, gaussian = (network.eval() for network in networks(Shape(GRID, 3, 6), encoding.GaussianReadout(field)))
     torch.nn.init.uniform_(gaussian.mean, -1, 1)
     torch.nn.init.uniform_(gaussian.root, -1, 0.5)
     fields, tokens = gaussian.fields(), torch.randn(50, 20, 3)
@@ -104,7 +99,7 @@ def test_fits_of_one_seed_start_alike(kind: str) -> None:
 
 
 def test_points_are_drawn_around_the_mean_in_training_only() -> None:
-    gaussian = start(GaussianReadout(), Shape((1, 41), 1, 1), seed=0)
+    gaussian = start(encoding.GaussianReadout(), Shape((1, 41), 1, 1), seed=0)
     torch.nn.init.ones_(gaussian.weight)
     with torch.no_grad():
         gaussian.mean[:] = torch.tensor([0.3, 0.0])
@@ -235,9 +230,9 @@ def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
 )
 def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[int], tmp_path: Path) -> None:
     whole = fitted(kind, **options)
-    seen: list[Epoch] = []
+    seen: list[encoding.Epoch] = []
 
-    def kill(epoch: Epoch) -> None:
+    def kill(epoch: encoding.Epoch) -> None:
         seen.append(epoch)
         if len(seen) == 3:
             raise KeyboardInterrupt
@@ -254,7 +249,7 @@ def test_a_killed_fit_goes_on(kind: str, options: dict[str, object], left: list[
 def test_a_fit_to_other_tokens_does_not_go_on_from_a_killed_one(kind: str, tmp_path: Path) -> None:
     """Channel weights start at 0, so that the first loss is the same whatever the tokens are."""
 
-    def kill(epoch: Epoch) -> None:
+    def kill(epoch: encoding.Epoch) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -291,7 +286,7 @@ def test_validation_rows_teach_nothing(kind: str) -> None:
     np.testing.assert_array_equal(found.predict(X), plain.predict(X))
 
 
-factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epochs=1, restarts=1)
+factorized, semantic = encoding.FactorizedReadout(epochs=1), encoding.SemanticSpatialReadout(epochs=1, restarts=1)
 
 
 @pytest.mark.parametrize(
@@ -304,19 +299,19 @@ factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epoch
         (lambda: factorized.fit(X, Y[:, 0], grid=GRID), r"Y has shape \(240,\)"),
         (lambda: factorized.fit(X, Y, grid=GRID, roi=np.zeros(2)), "FactorizedReadout cannot use roi"),
         (lambda: factorized.fit(X, Y, grid=GRID, semantics=Z), "FactorizedReadout cannot use semantics"),
-        (lambda: GaussianReadout("points").fit(X, Y, grid=GRID), r"field must be one of .*mean 'point'"),
+        (lambda: encoding.GaussianReadout("points").fit(X, Y, grid=GRID), r"field must be one of .*mean 'point'"),
         (lambda: factorized.fit(np.where(X > 10, np.nan, X), Y, grid=GRID), r"X of shape .* NaN or infinite"),
         (lambda: factorized.fit(X, np.where(Y > 100, np.inf, Y), grid=GRID), "infinite values; give NaN"),
         (lambda: factorized.fit(X, np.where([True, False], Y, 1), grid=GRID), r"1 target.* \(columns 1\)"),
         (lambda: factorized.fit(X, np.where([True, False], np.nan, Y), grid=GRID), r"1 target.* \(columns 0\)"),
-        (lambda: FactorizedReadout(restarts=0).fit(X, Y, grid=GRID), "restarts is 0"),
-        (lambda: FactorizedReadout(loss="mae").fit(X, Y, grid=GRID), "loss must be one of"),
-        (lambda: FactorizedReadout(patience=2).fit(X, Y, grid=GRID), "patience is for schedule 'constant'"),
+        (lambda: encoding.FactorizedReadout(restarts=0).fit(X, Y, grid=GRID), "restarts is 0"),
+        (lambda: encoding.FactorizedReadout(loss="mae").fit(X, Y, grid=GRID), "loss must be one of"),
+        (lambda: encoding.FactorizedReadout(patience=2).fit(X, Y, grid=GRID), "patience is for schedule 'constant'"),
         (lambda: semantic.fit(X, Y, grid=GRID), "SemanticSpatialReadout needs semantics="),
         (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:9]), "semantics has 9 rows but X has 240"),
         (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:, 0]), r"semantics has shape \(240,\)"),
         (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z * np.nan), "semantics of shape .* NaN"),
-        (lambda: SemanticSpatialReadout("skew").fit(X, Y, grid=GRID, semantics=Z), "warp must be one of"),
+        (lambda: encoding.SemanticSpatialReadout("skew").fit(X, Y, grid=GRID, semantics=Z), "warp must be one of"),
         (lambda: fitted("factorized").predict(X[:, :, :2]), "fitted on 20 tokens of 3 channels"),
         (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
         (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
@@ -329,9 +324,9 @@ def test_bad_input(call: Callable[[], object], message: str) -> None:
 
 
 def test_bad_folders(tmp_path: Path) -> None:
-    refused(r"holds no encoder\.json", FactorizedReadout.load, tmp_path)
+    refused(r"holds no encoder\.json", encoding.FactorizedReadout.load, tmp_path)
     fitted("factorized").save(tmp_path)
-    refused(r"holds a FactorizedReadout; load it with FactorizedReadout\.load", GaussianReadout.load, tmp_path)
+    refused(r"holds a FactorizedReadout; load it with FactorizedReadout\.load", encoding.GaussianReadout.load, tmp_path)
 
 
 ROWS, COLS = 7, 9

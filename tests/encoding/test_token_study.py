@@ -1,10 +1,8 @@
-from __future__ import annotations
-
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -36,7 +34,7 @@ class Case:
     n_test: int = N_TEST
 
     @classmethod
-    def objects(cls, folder: Path, encoder: Any, n_train: int = N_TRAIN, n_test: int = N_TEST, **options: Any) -> Case:
+    def objects(cls, folder: Path, encoder: Any, n_train: int = N_TRAIN, n_test: int = N_TEST, **options: Any) -> Self:
         world = object_world(n_train, n_test, n_targets=2, seed=0)
         groups = {name: np.flatnonzero(world.roi == name) for name in ("what0", "where9", "whatwhere0")}
         groups["all"] = np.unique(np.concatenate(list(groups.values())))

@@ -167,13 +167,13 @@ def _half_time(steps: Sequence[int], values: Values, draws: Values, confidence: 
     return row
 
 
-def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None, share: float = 0.5) -> pd.DataFrame:
+def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the first training step at which each score reaches half of its final value.
 
     Checkpoints are joined by a cubic that is monotone between them, so nothing is crossed that was not measured.
-    half_time counts from zero: the first step where score >= share · final. half_time_from_start counts from the
+    half_time counts from zero: the first step where score >= final / 2. half_time_from_start counts from the
     score of the first checkpoint (step 0: random weights, which predict something already):
-    score >= start + share · (final − start).
+    score >= start + (final − start) / 2.
 
     Parameters
     ----------
@@ -182,8 +182,6 @@ def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None
     scores : array (n_checkpoints,) or (n_checkpoints, n_targets)
         Any score: encoding r per parcel, or the three convergence scores. NaN: the target has no half-time.
     names : sequence of str, optional
-    share : float
-        In (0, 1).
 
     Returns
     -------
@@ -216,8 +214,6 @@ def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None
     check_finite("steps", steps, "give the training step of every checkpoint")
     if len(steps) < 2 or not (np.diff(steps) > 0).all():
         raise BrainalignError(f"a half-time needs 2 or more checkpoints in ascending order; got steps {steps.tolist()}")
-    if not 0 < share < 1:
-        raise BrainalignError(f"share must lie between 0 and 1; got {share}")
     targets = [f"target {k}" for k in range(scores.shape[1])] if names is None else list(names)
     check_rows("names", len(targets), "the columns of scores", scores.shape[1], "give one name per target")
     rows = []
@@ -229,9 +225,9 @@ def half_times(steps: Values, scores: Values, names: Sequence[str] | None = None
         elif final <= 0:
             reason = "the final score is not above 0"
         else:
-            from_zero = _first_crossing(steps, course, share * final)
+            from_zero = _first_crossing(steps, course, final / 2)
             if final > start:
-                from_start = _first_crossing(steps, course, start + share * (final - start))
+                from_start = _first_crossing(steps, course, start + (final - start) / 2)
             else:
                 reason = "the final score is not above that of the first checkpoint"
         row = {"target": name, "start": start, "final": final, "half_time": from_zero}

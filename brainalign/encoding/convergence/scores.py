@@ -4,8 +4,6 @@ encoding   mean r of the best layers              spatial    best layer of an ar
 temporal   layer against the time of its best fit  A random-weights network is a row of the table, always.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -239,7 +237,7 @@ def _encoding(scores: LayerScores, orders: Values) -> dict[str, object]:
 
 
 def _spatial(
-    scores: LayerScores, found: pd.DataFrame, layers: list[str], orders: Values, nulls: AreaNulls
+    scores: LayerScores, found: pd.DataFrame, layers: list[str], orders: Values, nulls: "AreaNulls"
 ) -> dict[str, dict[str, object]]:
     decided = np.flatnonzero(found["decided"])
     mass = np.maximum(np.nan_to_num(scores.choice_r.T), 0) ** 4

@@ -1,7 +1,5 @@
 """Ridge with a prior learned from other voxels: the linear method that knows what in-context encoding knows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +42,7 @@ class WeightPrior:
         """Number of weights, the bias not among them."""
         return len(self.mean) - 1
 
-    def independent(self) -> WeightPrior:
+    def independent(self) -> "WeightPrior":
         """Return the prior without correlations between weights."""
         return WeightPrior(self.mean, np.diag(np.diag(self.covariance)))
 
@@ -173,7 +171,7 @@ class EmpiricalBayesRidge(LinearWeights, BaseEstimator):  # type: ignore[misc]
         grid: tuple[int, int] | None = None,
         roi: Array | None = None,
         semantics: Array | None = None,
-    ) -> EmpiricalBayesRidge:
+    ) -> "EmpiricalBayesRidge":
         """Find the weights of all targets.
 
         Parameters

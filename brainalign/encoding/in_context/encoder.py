@@ -6,13 +6,11 @@
   predicts better than the network does, to that.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,16 +19,9 @@ from sklearn.base import BaseEstimator
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
+from brainalign.encoding.in_context import inputs
 from brainalign.encoding.in_context.empirical_bayes import WeightPrior, posterior_weights
 from brainalign.encoding.in_context.fallback import NETWORK, compare_groups
-from brainalign.encoding.in_context.inputs import (
-    METRICS,
-    LinearWeights,
-    check_context,
-    check_features,
-    check_ranges,
-    check_unit_rows,
-)
 from brainalign.encoding.in_context.meta_training import Curriculum, Progress, meta_train
 from brainalign.encoding.in_context.network import (
     NETWORKS,
@@ -50,7 +41,7 @@ BLOCK = 2048  # voxels of a context at a time, however much memory there is: cac
 
 
 @dataclass(eq=False, repr=False)
-class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
+class InContextEncoder(inputs.LinearWeights, BaseEstimator):  # type: ignore[misc]
     """Linear weights per voxel from a handful of (image, response) pairs, by a meta-trained transformer.
 
     Features must be unit length (`unit_rows`). Responses are z-scored over the context and weights scaled back. No
@@ -151,7 +142,7 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
-    def __sklearn_clone__(self) -> InContextEncoder:
+    def __sklearn_clone__(self) -> "InContextEncoder":
         """Return an unfitted encoder that shares the network: fitting never changes it, and pre-training is once."""
         twin = InContextEncoder(**self.get_params())
         if hasattr(self, "network_"):
@@ -167,7 +158,7 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
         subjects: Sequence[tuple[Array, Array]] = (),
         checkpoint: Path | None = None,
         progress: Progress | None = None,
-    ) -> InContextEncoder:
+    ) -> Self:
         """Meta-train the network: once, before any `fit`.
 
         Parameters
@@ -191,14 +182,14 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
             training diverges.
         """
         self._check_options()
-        check_features("X", X, prior.n_features, "prior")
-        check_unit_rows("X", X)
+        inputs.check_features("X", X, prior.n_features, "prior")
+        inputs.check_unit_rows("X", X)
         needed = self.context_sizes[1] + self.n_queries
         for number, (features, responses) in enumerate(subjects):
             name = f"X of subject {number}"
-            check_features(name, features, prior.n_features, "prior")
+            inputs.check_features(name, features, prior.n_features, "prior")
             check_arrays(name, features, responses)
-            check_unit_rows(name, features)
+            inputs.check_unit_rows(name, features)
             if len(features) < needed:
                 raise BrainalignError(
                     f"{name} has {len(features)} images but training asks for contexts of {self.context_sizes[1]} and "
@@ -245,7 +236,7 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
         grid: tuple[int, int] | None = None,
         roi: Array | None = None,
         semantics: Array | None = None,
-    ) -> InContextEncoder:
+    ) -> Self:
         """Encode the context: a forward pass, no gradient step.
 
         Parameters
@@ -269,7 +260,7 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
         """
         refuse("InContextEncoder", grid=grid, semantics=semantics)
         self._check_pretrained()
-        check_context(X, self.n_features_)
+        inputs.check_context(X, self.n_features_)
         check_arrays("X", X, Y)
         labels = labels_of(groups)
         if labels is not None:
@@ -323,7 +314,7 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
             If the number of features differs from the fit's, or rows are not unit length.
         """
         predicted = super().predict(X)
-        check_unit_rows("X", X)
+        inputs.check_unit_rows("X", X)
         return predicted
 
     def parameter_hash(self) -> str:
@@ -350,7 +341,7 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
         *,
         source: str = "the state",
         **changes: Any,
-    ) -> InContextEncoder:
+    ) -> "InContextEncoder":
         """Return the pre-trained encoder whose `state` is given.
 
         Parameters
@@ -384,7 +375,7 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
         write_checkpoint(Path(path), self.state())
 
     @classmethod
-    def load(cls, path: str | Path, **changes: Any) -> InContextEncoder:
+    def load(cls, path: str | Path, **changes: Any) -> "InContextEncoder":
         """Read what `save` wrote: `path` is that of the safetensors file; for `changes` see `from_state`.
 
         Raises
@@ -410,8 +401,8 @@ class InContextEncoder(LinearWeights, BaseEstimator):  # type: ignore[misc]
         check_choice("prior", self.prior, {"normal", "independent"})
         check_choice("units", self.units, {"prior", "any"})
         check_choice("optimizer", self.optimizer, {"muon", "adamw"})
-        check_choice("metric", self.metric, METRICS)
-        check_ranges(self.n_steps, self.context_sizes, self.noise_ratio)
+        check_choice("metric", self.metric, inputs.METRICS)
+        inputs.check_ranges(self.n_steps, self.context_sizes, self.noise_ratio)
 
     def _check_units(self, Y: Array) -> None:
         """Warn where the responses are far larger or smaller than those of training."""

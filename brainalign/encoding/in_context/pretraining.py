@@ -3,14 +3,12 @@
 Everything comes from the training images of those subjects; the held-out one only takes it over.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,14 +67,14 @@ def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float
 
 def pretrain_layer(
     encoder: InContextEncoder,
-    reduction: Reduction,
+    reduction: "Reduction",
     features: Values,
     subjects: Sequence[tuple[Rows, Values]],
     *,
     seeds: Sequence[int] = (0,),
     folder: Path | None = None,
     progress: Progress | None = None,
-) -> PretrainedLayer:
+) -> "PretrainedLayer":
     """Estimate the prior and meta-train a network per seed, on other subjects.
 
     Parameters
@@ -207,7 +205,7 @@ class PretrainedLayer:
         return found
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], **changes: Any) -> PretrainedLayer:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], **changes: Any) -> Self:
         """Restore the layer that `arrays` wrote; `changes` are constructor arguments that do not concern training.
 
         Raises

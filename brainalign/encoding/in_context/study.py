@@ -5,12 +5,10 @@ pooled alpha, with an alpha per target, and empirical-Bayes ridge, from the same
 network itself, given responses that were exchanged between the images of its context.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -403,7 +401,7 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
     roi: NDArray[Any] | None = None
     targets: Rows | None = None
 
-    def fit(self, X: Values, Y: Values, *, groups: Array | None = None) -> InContextEnsemble:
+    def fit(self, X: Values, Y: Values, *, groups: Array | None = None) -> Self:
         """Encode the context (n_images, n_features), (n_images, n_targets)."""
         chosen = np.arange(Y.shape[1]) if self.targets is None else np.asarray(self.targets)
         self.means_ = Y.mean(axis=0)
@@ -448,10 +446,10 @@ class ShuffledContext:
     def __init__(self, encoder: InContextEnsemble, seed: int) -> None:
         self.encoder, self.seed = encoder, seed
 
-    def __sklearn_clone__(self) -> ShuffledContext:
+    def __sklearn_clone__(self) -> "ShuffledContext":
         return ShuffledContext(clone(self.encoder), self.seed)
 
-    def fit(self, X: Values, Y: Values) -> ShuffledContext:
+    def fit(self, X: Values, Y: Values) -> Self:
         """Fit to responses from which nothing can be read."""
         self.encoder.fit(X, np.random.default_rng([self.seed, len(Y)]).permuted(Y, axis=0))
         return self

@@ -1,10 +1,8 @@
 """In-context encoding of one subject, layer by layer: networks trained on others read weights off a few images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -72,7 +70,7 @@ class FewImages:
     contexts: dict[str, Any] = field(default_factory=dict, init=False)
 
     @classmethod
-    def of(cls, subject: ImageSubject, **known: Any) -> FewImages:
+    def of(cls, subject: ImageSubject, **known: Any) -> Self:
         """Choose the targets of a subject: the reliable ones, or where there are none all that vary.
 
         Raises

@@ -1,7 +1,5 @@
 """What encoders of tokens share; of read-outs, a network trained from several starts, each target's best kept."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass

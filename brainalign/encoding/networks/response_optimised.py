@@ -1,7 +1,5 @@
 """The response-optimised encoder: features learned from the responses, by a small CNN that all targets share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, NamedTuple
@@ -116,7 +114,7 @@ class ResponseOptimisedEncoder(Readout):
         super()._describe(whole, like)
         self.core_grid_ = core_grid(whole.shape.grid, self._blocks())
 
-    def _blocks(self) -> list[Block]:
+    def _blocks(self) -> "list[Block]":
         return [Block(*sizes) for sizes in zip(self.n_channels, self.kernel_sizes, self.pool, strict=True)]
 
     def _check_options(self) -> None:

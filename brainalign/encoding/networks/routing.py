@@ -4,12 +4,10 @@ A query per ROI attends over the tokens of any backbone and layer; a linear read
 what the query gathered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -137,7 +135,7 @@ class RoutingEncoder(TokenEncoder):
         grid: tuple[int, int] | None = None,
         roi: Array | None = None,
         semantics: Array | None = None,
-    ) -> RoutingEncoder:
+    ) -> Self:
         """Fit all targets.
 
         Parameters

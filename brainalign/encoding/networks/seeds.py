@@ -1,12 +1,10 @@
 """One trained encoder from several seeds: the mean of their predictions, and each one's own for the spread."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +67,7 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
         grid: tuple[int, int] | None = None,
         roi: NDArray[Any] | None = None,
         semantics: Values | None = None,
-    ) -> SeedEnsemble:
+    ) -> Self:
         """Fit one encoder per seed; the keywords that are given are passed on to it.
 
         Raises

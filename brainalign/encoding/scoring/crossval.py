@@ -3,8 +3,6 @@
 Permutation nulls ride along as further targets: permuting the rows of Y leaves every decomposition as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +36,7 @@ class Encoder(Protocol):
     alpha_: Values
     per_target_alpha: bool
 
-    def fit(self, X: Values, Y: Values, *, groups: Any = None, roi: Any = None) -> Encoder:
+    def fit(self, X: Values, Y: Values, *, groups: Any = None, roi: Any = None) -> "Encoder":
         """Fit all targets."""
 
     def predict(self, X: Values) -> Values:
@@ -67,7 +65,7 @@ class FoldScores:
     correct: Values
     chosen: NDArray[np.intp]
 
-    def of(self, sets: slice) -> FoldScores:
+    def of(self, sets: slice) -> "FoldScores":
         """Return the scores of some of the response sets."""
         return FoldScores(self.r[sets], self.r2[sets], self.alpha[:, sets], self.correct[sets], self.chosen[sets])
 

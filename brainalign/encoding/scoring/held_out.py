@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.arrays import Responses, Rows, StoredArray, Values, average_rows, take_rows
+from brainalign.arrays import Responses, Rows, StoredArray, Values, average_rows, flatten_rows, take_rows
 from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
 from brainalign.encoding.scoring.crossval import Encoder
 from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
@@ -56,8 +57,9 @@ def evaluate_held_out(
       the responses" all these orders are equally likely. All targets are permuted together.
     - Bootstrap: test stimuli are drawn with replacement; the fit stays. Permutations and draws depend on the seed and
       the test stimuli only, so those of several layers or models are paired.
-    - Control "refit": training responses are permuted over stimuli and the encoder is fitted once more, with all its
-      choices: what leaks through the procedure itself would show.
+    - Control "refit": training stimuli exchange their features, which is to permute their responses without a second
+      copy of these, and the encoder is fitted once more, with all its choices: what leaks through the procedure itself
+      would show.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ def evaluate_held_out(
         One row per trial, in memory or stored. A list is for encoders of several bands: their score is also split over
         the bands.
     Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
+        May be stored, where the encoder takes it so and every training stimulus has one row.
     train, test : arrays of trial numbers (or masks)
     stimulus_ids : array (n_trials,)
     groups : array (n_trials,), optional
@@ -111,9 +114,12 @@ def evaluate_held_out(
     train, test = (_side(np.arange(len(Y))[side]) for side in (train, test))
     ids = np.asarray(stimulus_ids)
     _check_split(ids[train], ids[test])
-    flat = Y.reshape(len(Y), -1)
+    flat = flatten_rows(Y)
     rows, labels = _training_rows(
-        [take_rows(X, train) for X in arrays], flat[train], ids[train], None if groups is None else groups[train]
+        [take_rows(X, train) for X in arrays],
+        take_rows(flat, train),
+        ids[train],
+        None if groups is None else groups[train],
     )
     held_out = _averaged([take_rows(X, test) for X in arrays], flat[test], ids[test])
     # What an encoder is given: all bands, or the one array.
@@ -127,8 +133,11 @@ def evaluate_held_out(
     named = {} if target_groups is None else dict(target_groups)
     refitted, control_predicted = None, None
     if control == "refit":
-        # The copy, as large as the responses, is gone when scores are computed.
-        refitted = _fit(encoder, fit_X, _permuted_stimuli(rows, np.random.default_rng([seed, 1])), given)
+        order = np.random.default_rng([seed, 1]).permutation(len(rows.Y))  # single trials where repeats differ
+        other_X = [take_rows(X, order) for X in rows.Xs]
+        others = {"groups": None if labels is None else labels[order], "roi": roi, "grid": grid}
+        others["semantics"] = None if semantics is None else other_X[-1]
+        refitted = _fit(encoder, other_X[: len(Xs)] if banded else other_X[0], rows.Y, others)
         control_predicted = _predict(refitted, test_X, test_semantics)
     parts = None
     if banded:
@@ -200,11 +209,6 @@ def _training_rows(
     return _Stimuli(ids, np.ones(len(ids), dtype=np.intp), Xs, Y), ids if labels is None else labels
 
 
-def _permuted_stimuli(rows: _Stimuli, rng: np.random.Generator) -> Values:
-    """Return training responses in which stimuli exchange places; single trials are shuffled where repeats differ."""
-    return np.asarray(rows.Y[rng.permutation(len(rows.Y))])
-
-
 def _fit(encoder: Encoder | BandedEncoder, X: Values | list[Values], Y: Values, given: Mapping[str, Any]) -> Any:
     """Fit a clone; it is told only what there is, since an encoder refuses what it cannot use."""
     return clone(encoder).fit(X, Y, **{name: value for name, value in given.items() if value is not None})
@@ -260,13 +264,16 @@ def average_repeats(values: Values, stimulus_ids: NDArray[Any]) -> Averages:
     first, counts, codes = _repeats(ids)
     dtype = np.result_type(values.dtype, np.float32)
     if len(first) == len(ids):
-        return Averages(ids, values.astype(dtype, copy=False), counts, first)
+        as_they_are = values.dtype == dtype  # on disk, where they are stored
+        return Averages(ids, values if as_they_are else values.astype(dtype), counts, first)
     averages = np.empty((len(first), values.shape[1]), dtype=dtype)
     average_rows(values, np.arange(len(ids)), codes, averages)
     return Averages(ids[first], averages, counts, first)
 
 
-def average_split(responses: Responses, train: Rows, test: Rows) -> tuple[Responses, Rows, Rows]:
+def average_split(
+    responses: Responses, train: Rows, test: Rows, path: Path | None = None
+) -> tuple[Responses, Rows, Rows]:
     """Average trials as `evaluate_held_out` does, once for all the fits to them.
 
     Parameters
@@ -274,6 +281,8 @@ def average_split(responses: Responses, train: Rows, test: Rows) -> tuple[Respon
     responses : Responses (n_trials, n_targets[, n_times])
         May lie on disk (`load(..., stored=True)`): one block of stimuli is read at a time.
     train, test : arrays of trial numbers
+    path : Path, optional
+        A .npy file to hold the averages, where memory shall not.
 
     Returns
     -------
@@ -289,9 +298,10 @@ def average_split(responses: Responses, train: Rows, test: Rows) -> tuple[Respon
         sides[0] = (train, np.arange(n), np.ones(n, dtype=np.intp), np.arange(n))
     sizes = [len(counts) for _, _, counts, _ in sides]
     dtype = np.result_type(responses.values.dtype, np.float32)
-    values = np.empty((sum(sizes), *responses.values.shape[1:]), dtype=dtype)
-    for (rows, _, _, codes), averages in zip(sides, np.split(values, sizes[:1]), strict=True):
-        average_rows(responses.values, rows, codes, averages)
+    shape = (sum(sizes), *responses.values.shape[1:])
+    values: Any = np.empty(shape, dtype) if path is None else StoredArray.create(path, shape, dtype)
+    for (rows, _, _, codes), first in zip(sides, (0, sizes[0]), strict=True):
+        average_rows(responses.values, rows, codes, values, first)
     tables = [responses.trials.iloc[rows[first]].assign(repeat=counts) for rows, first, counts, _ in sides]
     averaged = replace(responses, values=values, trials=pd.concat(tables, ignore_index=True))
     return averaged, np.arange(sizes[0]), np.arange(sizes[0], sum(sizes))

@@ -1,10 +1,8 @@
 """What is written of scores on held-out stimuli: a row per target, per group of targets, per permutation, per band."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -293,7 +291,7 @@ class Contender(NamedTuple):
         groups: Mapping[str, NDArray[Any]],
         X: NDArray[np.floating[Any]],
         semantics: NDArray[np.floating[Any]] | None = None,
-    ) -> Contender:
+    ) -> Self:
         """Return an encoder that was trained from several seeds; X (and semantics) are of the test stimuli in order."""
         ensemble, rows = cast(SeedEnsemble, found.encoder), list(groups.values())
         by_seed = ensemble.predictions(X, semantics)

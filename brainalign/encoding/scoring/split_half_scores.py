@@ -3,11 +3,9 @@
 What convergence scores are made of. Sensors need no halves: nothing is chosen by their scores, so all stimuli count.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -60,7 +58,7 @@ class SplitScores:
         return {name: value for name, value in vars(self).items() if name != "arrays"}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any]) -> SplitScores:
+    def of(cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any]) -> Self:
         """Put arrays and details of an artifact together again."""
         known = {name: details[name] for name in cls.__dataclass_fields__ if name in details}
         return cls(**known | {"arrays": dict(arrays), "n_stimuli": tuple(details["n_stimuli"])})

@@ -1,7 +1,5 @@
 """All networks that were trained on the layers of a model as one: each target weighs them by validation scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 

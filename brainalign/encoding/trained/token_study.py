@@ -1,12 +1,10 @@
 """An encoder trained on the tokens of each layer: its scores, simpler encoders beside it, and where it looks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -30,7 +28,7 @@ MOST_SEMANTIC, MOST_INTERACTIONS = 16, 10_000  # components of semantics, and co
 class TokenLayer:
     """The tokens of one layer, and how encoders are fitted to them on the targets that are trained."""
 
-    study: TokenStudy
+    study: "TokenStudy"
     name: str
     tokens: Values  # (n_trials, n_tokens, n_channels), in memory or stored
     grid: tuple[int, int]
@@ -260,7 +258,7 @@ class TokenStudy:
     progress: Callable[[str, int, int, Epoch], None]
 
     @classmethod
-    def of(cls, subject: ImageSubject, /, *, targets: Literal["reliable", "all"], **known: Any) -> TokenStudy:
+    def of(cls, subject: ImageSubject, /, *, targets: Literal["reliable", "all"], **known: Any) -> Self:
         """Return the study of a subject; of its reliable targets where they are asked for and there are some.
 
         Sensors and times share one training, so that all of them are trained.
