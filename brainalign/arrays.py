@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
 
-__all__ = ["Arrays", "Features", "Layers", "Responses", "Rows", "StoredArray", "Values", "average_rows", "take_rows"]
+__all__ = [
+    "Arrays",
+    "Features",
+    "Layers",
+    "Responses",
+    "Rows",
+    "StoredArray",
+    "Values",
+    "average_rows",
+    "flatten_rows",
+    "take_rows",
+]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]  # numbers of rows
@@ -27,7 +38,9 @@ TARGET_COLUMNS = ("target_id", "kind", "hemi", "roi")
 BLOCK_BYTES = 2**27  # of float64 that are averaged at once
 
 
-def average_rows(values: Values, rows: Rows, codes: Rows, averages: Values) -> None:
+def average_rows(
+    values: Values | StoredArray, rows: Rows, codes: Rows, averages: Values | StoredArray, first: int = 0
+) -> None:
     """Average the rows of every code, in float64, a block of codes in memory at a time.
 
     Parameters
@@ -37,18 +50,21 @@ def average_rows(values: Values, rows: Rows, codes: Rows, averages: Values) -> N
     rows : array (n_rows,)
         Which trials.
     codes : array (n_rows,) of int
-        The row of `averages` that each of them belongs to; every one of 0, 1, ... occurs.
-    averages : array (n_codes, ...)
-        Is filled.
+        The average that each of them belongs to; every one of 0, 1, ... occurs.
+    averages : array (at least first + n_codes, ...)
+        Is filled from row `first` on; may lie on disk.
+    first : int
     """
     order, counts = rows[np.argsort(codes, kind="stable")], np.bincount(codes)
     starts = np.cumsum(counts) - counts
-    at_once = max(1, int(BLOCK_BYTES // (8 * counts.max(initial=1) * max(1, averages[:1].size))))
-    for first in range(0, len(counts), at_once):
-        block = slice(first, first + at_once)
-        begin, some = starts[first], counts[block]
-        sums = np.add.reduceat(values[order[begin : begin + some.sum()]].astype(np.float64), starts[block] - begin)
-        averages[block] = sums / some.reshape(-1, *[1] * (averages.ndim - 1))
+    n_values = max(1, int(np.prod(values.shape[1:])))
+    at_once = max(1, int(BLOCK_BYTES // (8 * counts.max(initial=1) * n_values)))
+    for code in range(0, len(counts), at_once):
+        some = counts[code : code + at_once]
+        begin = starts[code]
+        trials = values[order[begin : begin + some.sum()]].astype(np.float64)
+        sums = np.add.reduceat(trials, starts[code : code + at_once] - begin)
+        averages[first + code : first + code + len(some)] = sums / some.reshape(-1, *[1] * (values.ndim - 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +88,12 @@ class StoredArray:
     written: tuple[int, ...]
     dtype: np.dtype[Any]
     rows: Rows | None = None
+
+    @classmethod
+    def create(cls, path: Path, shape: tuple[int, ...], dtype: Any) -> StoredArray:
+        """Make a .npy file of zeros, which takes no room on disk until they are overwritten."""
+        mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        return cls(path, mapped.offset, shape, mapped.dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,9 +123,20 @@ class StoredArray:
         part: NDArray[Any] = np.memmap(self.path, self.dtype, "r", self.offset, self.written).view(np.ndarray)[where]
         return part if part.flags.owndata else part.copy()
 
+    def __setitem__(self, where: Any, values: NDArray[Any]) -> None:
+        """Overwrite a part of the file, whatever the rows of this array; the pages are given back."""
+        np.memmap(self.path, self.dtype, "r+", self.offset, self.written)[where] = values
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read everything."""
         return np.asarray(self[...], dtype=dtype)
+
+
+def flatten_rows(values: Any) -> Any:
+    """Return the same rows with one axis each; those of a stored array stay in the file."""
+    if isinstance(values, StoredArray):
+        return replace(values, written=(values.written[0], int(np.prod(values.written[1:]))))
+    return values.reshape(len(values), -1)
 
 
 def take_rows(values: Any, rows: Any) -> Any:
@@ -132,7 +165,7 @@ class Responses:
     Parameters
     ----------
     values : array (n_trials, n_targets[, n_times])
-        In `units`.
+        In `units`; may lie on disk.
     trials : DataFrame (n_trials)
         trial_id, stimulus_id, session, run, repeat, onset_s (seconds from the start of the run).
     targets : DataFrame (n_targets)
@@ -197,36 +230,43 @@ class Responses:
         )
         return replace(self, values=means, trials=table)
 
-    def zscore(self, within: Literal["session", "run"] = "session", *, copy: bool = True) -> Responses:
+    def zscore(self, within: Literal["session", "run"] = "session", *, in_place: bool = False) -> Responses:
         """Z-score each target within sessions or runs (sample standard deviation, ddof 1).
 
         Parameters
         ----------
         within : {"session", "run"}
-        copy : bool
-            False: `values`, where they are fractions, are overwritten, so that large ones are in memory once.
+        in_place : bool
+            `values` are overwritten, in memory or on disk, so that large ones are there once; whole numbers are copied.
 
         Raises
         ------
         BrainalignError
             If a target is constant within a group, so that it has no z-score.
         """
-        values = np.array(self.values, np.result_type(self.values.dtype, np.float32), copy=copy or None)
+        in_place &= self.values.dtype.kind == "f"
+        values = self.values if in_place else np.array(self.values, np.result_type(self.values.dtype, np.float32))
         # Runs are numbered anew in every session.
         keys = ["session"] if within == "session" else ["session", "run"]
         for label, rows in self.trials.groupby(keys, sort=False).indices.items():
-            centred = values[rows].astype(np.float64)
-            centred -= centred.mean(axis=0)
-            sd = centred.std(axis=0, ddof=1)
-            if not (sd > 0).all():
-                flat = self.targets["target_id"][np.argwhere(~(sd > 0))[:, 0]].tolist()
-                raise BrainalignError(
-                    f"{len(flat)} target(s) are constant within {within} {label!r} ({listed(flat)}); "
-                    f"drop them with responses.select(targets=...) or choose a wider group than {within!r}"
-                )
-            centred /= sd
-            values[rows] = centred
+            for columns in self.blocks(len(rows)):
+                centred = values[rows, columns].astype(np.float64)
+                centred -= centred.mean(axis=0)
+                sd = centred.std(axis=0, ddof=1)
+                if not (sd > 0).all():
+                    flat = self.targets["target_id"][columns].iloc[np.argwhere(~(sd > 0))[:, 0]].tolist()
+                    raise BrainalignError(
+                        f"{len(flat)} target(s) are constant within {within} {label!r} ({listed(flat)}); "
+                        f"drop them with responses.select(targets=...) or choose a wider group than {within!r}"
+                    )
+                centred /= sd
+                values[rows, columns] = centred
         return replace(self, values=values, units="z")
+
+    def blocks(self, n_trials: int) -> Iterator[slice]:
+        """Yield the targets whose values in so many trials fit a block of float64."""
+        at_once = max(1, BLOCK_BYTES // (8 * n_trials * max(1, int(np.prod(self.values.shape[2:])))))
+        return (slice(first, first + at_once) for first in range(0, len(self.targets), at_once))
 
     def target_table(self) -> pd.DataFrame:
         """Tabulate what values of a trial are of: target_id, and time_s where there are times; times vary fastest."""

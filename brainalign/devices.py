@@ -3,8 +3,6 @@
 torch is imported inside the functions: a stage claims its GPU before torch looks at the machine.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import tempfile
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 MEMORY_SHARE = 0.25  # of what is free: the arrays of a block, with room for temporaries of the same size
 
 
-def pick_device(device: str) -> torch.device:
+def pick_device(device: str) -> "torch.device":
     """Return the device named "cpu", "cuda" or, for "auto", the GPU where there is one.
 
     Raises
@@ -37,7 +35,7 @@ def pick_device(device: str) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def target_block(n_targets: int, bytes_per_target: int, device: torch.device) -> int:
+def target_block(n_targets: int, bytes_per_target: int, device: "torch.device") -> int:
     """Choose how many targets to process at once so that their arrays fit into the free memory of `device`."""
     if device.type == "cuda":
         import torch

@@ -65,7 +65,7 @@ def test_zscore_within_groups(within: str, groups: int) -> None:
     exact = replace(counts, values=counts.values.astype(float))
     np.testing.assert_allclose(counts.average_repeats().values, exact.average_repeats().values, rtol=1e-6)
     np.testing.assert_allclose(counts.zscore().values, exact.zscore().values, rtol=1e-5)
-    inside = full.zscore(within, copy=False)
+    inside = full.zscore(within, in_place=True)
     assert inside.values is full.values
     np.testing.assert_array_equal(inside.values, scored.values)
 

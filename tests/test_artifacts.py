@@ -17,26 +17,14 @@ import pytest
 from refusals import refused
 from safetensors.numpy import load_file
 
+from brainalign import io
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.checks import BrainalignError
-from brainalign.io import (
-    Provenance,
-    artifact_files,
-    artifact_path,
-    entities_of,
-    load,
-    load_sidecar,
-    open_writer,
-    save,
-    temporary_folder,
-    write_json,
-    write_sealed,
-)
 
 
 @pytest.fixture
-def provenance() -> Provenance:
-    return Provenance("test", {"option": 1}, "digest", seed=3)
+def provenance() -> io.Provenance:
+    return io.Provenance("test", {"option": 1}, "digest", seed=3)
 
 
 def a_table() -> pd.DataFrame:
@@ -51,52 +39,54 @@ def some_responses() -> Responses:
 
 
 def test_names() -> None:
-    path = artifact_path("out", "nsd", "scores", subject="01", model="clip", method="ridge", desc="test")
+    path = io.artifact_path("out", "nsd", "scores", subject="01", model="clip", method="ridge", desc="test")
     assert path == Path("out/nsd/sub-01/encoding/sub-01_model-clip_method-ridge_desc-test_scores.parquet")
-    features = artifact_path("out", "nsd", "features", model="clip")
+    features = io.artifact_path("out", "nsd", "features", model="clip")
     assert features == Path("out/nsd/stimuli/features/model-clip_features.safetensors")
-    assert entities_of(path) == {"sub": "01", "model": "clip", "method": "ridge", "desc": "test"}
-    refused(r"model 'a_b' goes into", artifact_path, "out", "nsd", "scores", subject="01", model="a_b", method="ridge")
-    refused("did you mean 'scores'", artifact_path, "out", "nsd", "score", subject="01")
+    assert io.entities_of(path) == {"sub": "01", "model": "clip", "method": "ridge", "desc": "test"}
+    refused(
+        r"model 'a_b' goes into", io.artifact_path, "out", "nsd", "scores", subject="01", model="a_b", method="ridge"
+    )
+    refused("did you mean 'scores'", io.artifact_path, "out", "nsd", "score", subject="01")
 
 
-def test_responses_and_layers_round_trip(tmp_path: Path, provenance: Provenance) -> None:
-    path = artifact_path(tmp_path, "d", "responses", subject="1")
-    save(path, some_responses(), provenance, note="x")
-    read = load(path, Responses)
+def test_responses_and_layers_round_trip(tmp_path: Path, provenance: io.Provenance) -> None:
+    path = io.artifact_path(tmp_path, "d", "responses", subject="1")
+    io.save(path, some_responses(), provenance, note="x")
+    read = io.load(path, Responses)
     np.testing.assert_array_equal(read.values, some_responses().values)
     assert read.values.dtype == np.float32
     pd.testing.assert_frame_equal(read.trials, some_responses().trials)
     assert read.targets["roi"][0].tolist() == ["V1"]
     assert read.units == "z"
-    assert all(Path(file).exists() for file in artifact_files(path))
-    record = load_sidecar(path)
+    assert all(Path(file).exists() for file in io.artifact_files(path))
+    record = io.load_sidecar(path)
     assert record["settings"] == {"option": 1}
     assert record["seed"] == 3
     assert record["details"]["note"] == "x"
-    assert set(record["files"]) == {Path(file).name for file in artifact_files(path)[:-1]}
+    assert set(record["files"]) == {Path(file).name for file in io.artifact_files(path)[:-1]}
     stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
     layers = Layers(
         z=Features(np.ones((2, 3), dtype=np.float32), stimuli, "z"),
         a=Features(np.ones((2, 4, 3), dtype=np.float32), stimuli, "a", grid=(2, 2)),
     )
-    path = artifact_path(tmp_path, "d", "features", model="m")
-    save(path, layers, provenance)
-    read = load(path, Layers)
+    path = io.artifact_path(tmp_path, "d", "features", model="m")
+    io.save(path, layers, provenance)
+    read = io.load(path, Layers)
     assert list(read) == ["z", "a"]
     assert read["a"].grid == (2, 2)
     assert read["z"].grid is None
 
 
-def test_arrays_stay_in_their_file_until_rows_are_asked_for(tmp_path: Path, provenance: Provenance) -> None:
+def test_arrays_stay_in_their_file_until_rows_are_asked_for(tmp_path: Path, provenance: io.Provenance) -> None:
     rng, n = np.random.default_rng(0), 4000
     trials = pd.DataFrame({"trial_id": np.arange(n), "stimulus_id": "a", "session": "1", "run": "1"})
     targets = pd.DataFrame({"target_id": np.arange(1000), "kind": "voxel", "hemi": "", "roi": [[]] * 1000})
     values = rng.normal(size=(n, 1000)).astype(np.float32)  # 16 MB
-    path = artifact_path(tmp_path, "d", "responses", subject="1")
+    path = io.artifact_path(tmp_path, "d", "responses", subject="1")
     tracemalloc.start()
-    save(path, Responses(values, trials.assign(repeat=1, onset_s=0.0), targets, "z"), provenance)
-    found = load(path, Responses, stored=True)
+    io.save(path, Responses(values, trials.assign(repeat=1, onset_s=0.0), targets, "z"), provenance)
+    found = io.load(path, Responses, stored=True)
     chosen = found.select(trials=np.array([7, 3, 3999]))
     assert tracemalloc.get_traced_memory()[1] < values.nbytes / 4
     tracemalloc.stop()
@@ -104,42 +94,42 @@ def test_arrays_stay_in_their_file_until_rows_are_asked_for(tmp_path: Path, prov
     np.testing.assert_array_equal(np.asarray(found.values), values)
 
 
-def test_every_kind_of_number_is_as_safetensors_reads_it(tmp_path: Path, provenance: Provenance) -> None:
+def test_every_kind_of_number_is_as_safetensors_reads_it(tmp_path: Path, provenance: io.Provenance) -> None:
     kinds = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
     arrays = Arrays({kind: np.arange(6).reshape(2, 3).T.astype(kind) for kind in kinds} | {"none": np.empty((0, 2))})
-    path = artifact_path(tmp_path, "d", "rdm", subject="1")
-    save(path, arrays, provenance)
-    for read in (load_file(path), load(path, Arrays), load(path, Arrays, stored=True)):
+    path = io.artifact_path(tmp_path, "d", "rdm", subject="1")
+    io.save(path, arrays, provenance)
+    for read in (load_file(path), io.load(path, Arrays), io.load(path, Arrays, stored=True)):
         assert read.keys() == arrays.keys()
         for name, array in arrays.items():
             np.testing.assert_array_equal(np.asarray(read[name]), array)
             assert read[name].dtype == array.dtype
 
 
-def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance: Provenance) -> None:
-    path = artifact_path(tmp_path, "d", "scores", subject="1")
-    save(path, a_table(), provenance)
+def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance: io.Provenance) -> None:
+    path = io.artifact_path(tmp_path, "d", "scores", subject="1")
+    io.save(path, a_table(), provenance)
     bytes_ = path.read_bytes()
     path.write_bytes(bytes_[:-1] + b"x")
-    refused("sha256 differs", load, path, pd.DataFrame)
+    refused("sha256 differs", io.load, path, pd.DataFrame)
     path.write_bytes(bytes_)
-    refused("holds DataFrame, not Responses", load, path, Responses)
+    refused("holds DataFrame, not Responses", io.load, path, Responses)
     path.with_suffix(".json").unlink()
-    refused("was not finished; delete", load, path, pd.DataFrame)
-    save(path, a_table(), provenance)
+    refused("was not finished; delete", io.load, path, pd.DataFrame)
+    io.save(path, a_table(), provenance)
     old = path.read_bytes()
     with pytest.raises(Exception, match=r"Conversion failed|mixed"):
-        save(path, pd.DataFrame({"x": [1, "a", object()]}), provenance)
+        io.save(path, pd.DataFrame({"x": [1, "a", object()]}), provenance)
     assert path.read_bytes() == old
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    refused("not finished", load, path, pd.DataFrame)
+    refused("not finished", io.load, path, pd.DataFrame)
 
 
 class TestSidecar:
     @pytest.fixture
-    def path(self, tmp_path: Path, provenance: Provenance) -> Path:
-        path = artifact_path(tmp_path, "d", "responses", subject="1")
-        save(path, some_responses(), provenance, dof=12)
+    def path(self, tmp_path: Path, provenance: io.Provenance) -> Path:
+        path = io.artifact_path(tmp_path, "d", "responses", subject="1")
+        io.save(path, some_responses(), provenance, dof=12)
         return path
 
     def test_a_damaged_or_edited_one_is_refused(self, path: Path) -> None:
@@ -150,40 +140,40 @@ class TestSidecar:
         for content in (*damaged, whole.decode().encode("utf-16"), *(whole.replace(*edit) for edit in edited)):
             assert content != whole
             sidecar.write_bytes(content)
-            refused(r"sub-1_responses\.json: .*; delete the artifact and run", load, path, Responses)
+            refused(r"sub-1_responses\.json: .*; delete the artifact and run", io.load, path, Responses)
 
     def test_one_that_does_not_vouch_for_every_file_is_refused(self, path: Path) -> None:
         sidecar = path.with_suffix(".json")
         record = json.loads(sidecar.read_text())
         del record["digest"]
         for kept in ([], ["sub-1_responses_trials.parquet"], ["sub-1_responses.safetensors"]):
-            write_sealed(sidecar, record | {"files": {name: record["files"][name] for name in kept}})
-            refused(r"does not vouch for .*; delete", load, path, Responses)
+            io.write_sealed(sidecar, record | {"files": {name: record["files"][name] for name in kept}})
+            refused(r"does not vouch for .*; delete", io.load, path, Responses)
 
     def test_any_flipped_bit_is_refused(self, path: Path) -> None:
         """Or it changed nothing: a blank that became another."""
         sidecar, rng = path.with_suffix(".json"), np.random.default_rng(0)
-        whole, record, refused = sidecar.read_bytes(), load_sidecar(path), 0
+        whole, record, refused = sidecar.read_bytes(), io.load_sidecar(path), 0
         for bit in rng.choice(8 * len(whole), size=200, replace=False).tolist():
             damaged = bytearray(whole)
             damaged[bit // 8] ^= 1 << bit % 8
             sidecar.write_bytes(damaged)
             try:
-                assert load_sidecar(path) == record
+                assert io.load_sidecar(path) == record
             except BrainalignError:
                 refused += 1
         assert refused > 150
 
 
 @pytest.mark.parametrize("kind", ["arrays", "table"])
-def test_a_disk_that_is_full_is_said_so(tmp_path: Path, provenance: Provenance, kind: str) -> None:
+def test_a_disk_that_is_full_is_said_so(tmp_path: Path, provenance: io.Provenance, kind: str) -> None:
     content = Arrays(a=np.arange(90_000.0)) if kind == "arrays" else pd.DataFrame({"a": np.arange(90_000.0)})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # a file may not grow further
     try:
         with pytest.raises(BrainalignError, match=r"scores\.parquet|network\.safetensors.* cannot be written"):
-            save(artifact_path(tmp_path, "d", "network" if kind == "arrays" else "scores"), content, provenance)
-        writer = open_writer(artifact_path(tmp_path, "d", "features", model="m"), TestWriter.stimuli, provenance)
+            io.save(io.artifact_path(tmp_path, "d", "network" if kind == "arrays" else "scores"), content, provenance)
+        writer = io.open_writer(io.artifact_path(tmp_path, "d", "features", model="m"), TestWriter.stimuli, provenance)
         with pytest.raises(BrainalignError, match=r"model-m_features\.safetensors: cannot be written"):
             writer.write(np.arange(5), {"one": np.ones((5, 9_000), dtype=np.float32)})
     finally:
@@ -191,8 +181,8 @@ def test_a_disk_that_is_full_is_said_so(tmp_path: Path, provenance: Provenance, 
     assert not [*tmp_path.rglob("*_network*"), *tmp_path.rglob("*_scores*")]
     (tmp_path / "d").rename(tmp_path / "moved")
     (tmp_path / "d").write_text("a file where the folder should be")
-    place = artifact_path(tmp_path, "d", "scores", subject="1")
-    refused(r"cannot be written \(Not a directory\); make room", save, place, a_table(), provenance)
+    place = io.artifact_path(tmp_path, "d", "scores", subject="1")
+    refused(r"cannot be written \(Not a directory\); make room", io.save, place, a_table(), provenance)
 
 
 class TestWriter:
@@ -202,7 +192,7 @@ class TestWriter:
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
-        return artifact_path(tmp_path, "d", "features", model="m")
+        return io.artifact_path(tmp_path, "d", "features", model="m")
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         return self.some(self.stimuli, np.arange(start, stop))
@@ -212,13 +202,13 @@ class TestWriter:
         values = np.array([ord(digest) for digest in stimuli["sha256"].iloc[rows]], dtype=np.float32)
         return rows, {"one": np.stack([values, values + 0.5], 1), "maps": np.tile(values[:, None, None], (1, 4, 3))}
 
-    def finished(self, path: Path, stimuli: pd.DataFrame, provenance: Provenance) -> None:
-        writer = open_writer(path, stimuli, provenance, "sha256")
+    def finished(self, path: Path, stimuli: pd.DataFrame, provenance: io.Provenance) -> None:
+        writer = io.open_writer(path, stimuli, provenance, "sha256")
         writer.write(*self.some(stimuli, writer.pending), {"maps": (2, 2)})
         writer.close()
 
-    def test_streams_a_valid_safetensors_file(self, path: Path, provenance: Provenance) -> None:
-        writer = open_writer(path, self.stimuli, provenance)
+    def test_streams_a_valid_safetensors_file(self, path: Path, provenance: io.Provenance) -> None:
+        writer = io.open_writer(path, self.stimuli, provenance)
         writer.write(*self.rows(0, 2), {"maps": (2, 2)})
         assert not path.exists()
         rows, values = self.rows(2, 5)
@@ -227,87 +217,89 @@ class TestWriter:
         expected = self.rows(0, 5)[1]
         for name, values in load_file(path).items():
             np.testing.assert_array_equal(values, expected[name])
-        read = load(path, Layers)
+        read = io.load(path, Layers)
         np.testing.assert_array_equal(read["maps"].values, expected["maps"])
         assert read["maps"].grid == (2, 2)
         assert read["one"].grid is None
-        left = {file.name for file in path.parent.iterdir()} - {Path(file).name for file in artifact_files(path)}
+        left = {file.name for file in path.parent.iterdir()} - {Path(file).name for file in io.artifact_files(path)}
         assert left == {f".previous.{path.name}", f".previous.{path.name}.json"}
         assert path.samefile(path.with_name(f".previous.{path.name}"))  # a link: it takes no room
 
-    def test_resumes_where_a_killed_run_stopped(self, path: Path, provenance: Provenance) -> None:
-        open_writer(path, self.stimuli, provenance).write(*self.rows(1, 4), {"maps": (2, 2)})  # killed here
-        writer = open_writer(path, self.stimuli, provenance)
+    def test_resumes_where_a_killed_run_stopped(self, path: Path, provenance: io.Provenance) -> None:
+        io.open_writer(path, self.stimuli, provenance).write(*self.rows(1, 4), {"maps": (2, 2)})  # killed here
+        writer = io.open_writer(path, self.stimuli, provenance)
         assert writer.pending.tolist() == [0, 4]
         writer.write(*self.some(self.stimuli, writer.pending))
         writer.close()
-        read = load(path, Layers)
+        read = io.load(path, Layers)
         np.testing.assert_array_equal(read["one"].values, self.rows(0, 5)[1]["one"])
         assert read["maps"].grid == (2, 2)
 
     @pytest.mark.parametrize("change", ["settings", "stimuli", "inputs", "library", "seed"])
     @pytest.mark.parametrize("end", ["killed", "finished"])
     def test_never_mixes_rows_of_another_run(self, path: Path, change: str, end: str) -> None:
-        writer = open_writer(path, self.stimuli, Provenance("s", {"a": 1}, "digest"))
+        writer = io.open_writer(path, self.stimuli, io.Provenance("s", {"a": 1}, "digest"))
         writer.write(*self.rows(0, 3))
         if end == "finished":
             writer.write(*self.rows(3, 5))
             writer.close()
         stimuli = self.stimuli.assign(texts=[["a", "c"]] * 5) if change == "stimuli" else self.stimuli
-        other = Provenance("s", {"a": 2 if change == "settings" else 1}, "new" if change == "library" else "digest")
+        other = io.Provenance("s", {"a": 2 if change == "settings" else 1}, "new" if change == "library" else "digest")
         other.seed = 1 if change == "seed" else None
         if change == "inputs":
             other.inputs["weights"] = "others"
-        assert len(open_writer(path, stimuli, other).pending) == 5
+        assert len(io.open_writer(path, stimuli, other).pending) == 5
 
     def test_only_changed_rows_are_pending_after_the_outputs_were_deleted(self, path: Path, provenance) -> None:
         self.finished(path, self.stimuli, provenance)
-        for file in artifact_files(path):  # as Snakemake does before it runs a job again
+        for file in io.artifact_files(path):  # as Snakemake does before it runs a job again
             Path(file).unlink()
         # s1 changed, one stimulus left, the others stand elsewhere.
         stimuli = self.stimuli.assign(sha256=list("vuxyz")).iloc[[4, 3, 1, 0]].reset_index(drop=True)
-        writer = open_writer(path, stimuli, provenance, "sha256")
+        writer = io.open_writer(path, stimuli, provenance, "sha256")
         assert writer.pending.tolist() == [2]
         writer.write(*self.some(stimuli, writer.pending))
         writer.close()
-        read = load(path, Layers)
+        read = io.load(path, Layers)
         np.testing.assert_array_equal(read["one"].values, self.some(stimuli, np.arange(4))[1]["one"])
         assert read["maps"].grid == (2, 2)
-        assert load_sidecar(path)["details"]["n_rows_reused"] == 3
+        assert io.load_sidecar(path)["details"]["n_rows_reused"] == 3
 
-    def test_a_killed_run_keeps_its_rows_when_an_image_is_mended(self, path: Path, provenance: Provenance) -> None:
-        open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 3))  # image s3 could not be read
+    def test_a_killed_run_keeps_its_rows_when_an_image_is_mended(self, path: Path, provenance: io.Provenance) -> None:
+        io.open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 3))  # image s3 could not be read
         stimuli = self.stimuli.assign(sha256=list("vwxuz"))
         for _ in range(2):  # the second time it resumes
-            writer = open_writer(path, stimuli, provenance, "sha256")
+            writer = io.open_writer(path, stimuli, provenance, "sha256")
             assert writer.pending.tolist() == [3, 4]
         writer.write(*self.some(stimuli, writer.pending))
         writer.close()
-        np.testing.assert_array_equal(load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
+        np.testing.assert_array_equal(io.load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
         assert not [file.name for file in path.parent.iterdir() if "replaced" in file.name or "partial" in file.name]
 
-    def test_a_finished_file_that_someone_changed_is_not_copied_from(self, path: Path, provenance: Provenance) -> None:
+    def test_a_finished_file_that_someone_changed_is_not_copied_from(
+        self, path: Path, provenance: io.Provenance
+    ) -> None:
         self.finished(path, self.stimuli, provenance)
         with open(path, "r+b") as file:  # through the link, both change
             file.seek(-4, 2)
             file.write(b"0000")
-        assert len(open_writer(path, self.stimuli, provenance, "sha256").pending) == 5
+        assert len(io.open_writer(path, self.stimuli, provenance, "sha256").pending) == 5
 
     @pytest.mark.parametrize("ending", ["", ".rows", ".json"])
     def test_a_flipped_bit_of_a_killed_run_is_never_finished(self, path: Path, provenance, ending: str) -> None:
         rng, expected, kept = np.random.default_rng(2), self.rows(0, 5)[1], 0
         for _ in range(10):
-            open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 4), {"maps": (2, 2)})  # killed
+            io.open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 4), {"maps": (2, 2)})  # killed
             damaged = path.with_name(path.name + ".partial" + ending)
             content = bytearray(damaged.read_bytes())
             bit = int(rng.integers(8 * len(content)))
             content[bit // 8] ^= 1 << bit % 8
             damaged.write_bytes(content)
-            writer = open_writer(path, self.stimuli, provenance, "sha256")
+            writer = io.open_writer(path, self.stimuli, provenance, "sha256")
             kept += 5 - len(writer.pending)
             writer.write(*self.some(self.stimuli, writer.pending), {"maps": (2, 2)})
             writer.close()
-            read = load(path, Layers)
+            read = io.load(path, Layers)
             np.testing.assert_array_equal(read["one"].values, expected["one"])
             np.testing.assert_array_equal(read["maps"].values, expected["maps"])
             assert read["maps"].grid == (2, 2)
@@ -318,23 +310,23 @@ class TestWriter:
     @pytest.mark.parametrize("ending", ["", ".rows", ".json"])
     @pytest.mark.parametrize(("share", "changed"), [(0, False), (0.5, False), (0.5, True)])
     def test_a_killed_run_that_was_cut_begins_afresh(self, path: Path, provenance, ending, share, changed) -> None:
-        open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 4), {"maps": (2, 2)})
+        io.open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 4), {"maps": (2, 2)})
         cut = path.with_name(path.name + ".partial" + ending)
         cut.write_bytes(cut.read_bytes()[: int(share * cut.stat().st_size)])
         stimuli = self.stimuli.assign(sha256=list("vwxuz")) if changed else self.stimuli
-        writer = open_writer(path, stimuli, provenance, "sha256")
+        writer = io.open_writer(path, stimuli, provenance, "sha256")
         assert len(writer.pending) == 5
         writer.write(*self.some(stimuli, np.arange(5)), {"maps": (2, 2)})
         writer.close()
-        np.testing.assert_array_equal(load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
+        np.testing.assert_array_equal(io.load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
 
-    def test_another_process_may_not_write_the_same_file(self, path: Path, provenance: Provenance) -> None:
-        writer = open_writer(path, self.stimuli, provenance)
+    def test_another_process_may_not_write_the_same_file(self, path: Path, provenance: io.Provenance) -> None:
+        writer = io.open_writer(path, self.stimuli, provenance)
         writer.write(*self.rows(0, 2))
 
         def attempt() -> str:
             try:
-                open_writer(path, self.stimuli, provenance)
+                io.open_writer(path, self.stimuli, provenance)
             except BrainalignError as error:
                 return str(error)
             return "opened"
@@ -351,11 +343,11 @@ class TestWriter:
         writer.write(*self.rows(2, 5))
         writer.close()
         assert of_another_process() == "opened"  # and its lock went with it
-        assert len(open_writer(path, self.stimuli, provenance).pending) == 0
+        assert len(io.open_writer(path, self.stimuli, provenance).pending) == 0
 
     @pytest.mark.parametrize("call", ["write", "ftruncate"])
     def test_a_disk_too_full_for_the_lock_is_said_and_leaves_it_free(
-        self, path: Path, provenance: Provenance, monkeypatch: pytest.MonkeyPatch, call: str
+        self, path: Path, provenance: io.Provenance, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
         gc.collect()  # what other tests left open is closed now, not meanwhile
         before = len(os.listdir("/proc/self/fd"))
@@ -365,12 +357,12 @@ class TestWriter:
 
         with monkeypatch.context() as patch:
             patch.setattr(f"brainalign.io.files.os.{call}", full)
-            refused("cannot be written", open_writer, path, self.stimuli, provenance)
+            refused("cannot be written", io.open_writer, path, self.stimuli, provenance)
         assert len(os.listdir("/proc/self/fd")) == before
-        assert len(open_writer(path, self.stimuli, provenance).pending) == 5
+        assert len(io.open_writer(path, self.stimuli, provenance).pending) == 5
 
-    def test_says_what_does_not_fit(self, path: Path, provenance: Provenance) -> None:
-        writer = open_writer(path, self.stimuli, provenance)
+    def test_says_what_does_not_fit(self, path: Path, provenance: io.Provenance) -> None:
+        writer = io.open_writer(path, self.stimuli, provenance)
         writer.write(*self.rows(0, 3))
         refused("changed from", writer.write, np.array([3]), {"one": np.zeros((1, 3), dtype=np.float32)})
         refused(r"row 5 was written to .* which has 5 rows", writer.write, np.array([5]), self.rows(3, 4)[1])
@@ -378,15 +370,15 @@ class TestWriter:
         refused("has 3 rows but the table of stimuli has 5", writer.close)
 
 
-def test_sidecars_are_plain_json(tmp_path: Path, provenance: Provenance) -> None:
-    path = artifact_path(tmp_path, "d", "rdm", subject="1")
-    save(path, Arrays(a=np.arange(3.0)), provenance, conditions=["x", "y"])
+def test_sidecars_are_plain_json(tmp_path: Path, provenance: io.Provenance) -> None:
+    path = io.artifact_path(tmp_path, "d", "rdm", subject="1")
+    io.save(path, Arrays(a=np.arange(3.0)), provenance, conditions=["x", "y"])
     record = json.loads(path.with_suffix(".json").read_text())
-    reader = Provenance("next", {}, "digest")
-    load(path, Arrays, reader)
+    reader = io.Provenance("next", {}, "digest")
+    io.load(path, Arrays, reader)
     later = path.with_name("sub-1_scores.parquet")
-    save(later, a_table(), reader)  # which notes what was read
-    assert load_sidecar(later)["inputs"] == {path.name: record["files"][path.name]["sha256"]}
+    io.save(later, a_table(), reader)  # which notes what was read
+    assert io.load_sidecar(later)["inputs"] == {path.name: record["files"][path.name]["sha256"]}
     assert record["details"]["conditions"] == ["x", "y"]
     assert record["wall_time_s"] >= 0
     assert record["peak_memory_mb"] > 10
@@ -414,8 +406,8 @@ def test_what_killed_writers_left_is_removed_by_the_next(tmp_path: Path) -> None
         (tmp_path / f".{machine}.{gone.pid}.folder").mkdir()
         (tmp_path / f".{machine}.{gone.pid}.folder" / "in").touch()
         os.utime(tmp_path / left[2], (time.time() - 90_000,) * 2)
-        write_json(path, {"whole": 1})
-        with temporary_folder(tmp_path / "folder") as folder:
+        io.write_json(path, {"whole": 1})
+        with io.temporary_folder(tmp_path / "folder") as folder:
             assert list(folder.iterdir()) == []
         living.kill()
     others = {path.name, ".previous.a_[1].json", "a_[1].json.partial"}

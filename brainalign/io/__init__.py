@@ -2,6 +2,7 @@
 
 from brainalign.io.array_files import array_shapes as array_shapes
 from brainalign.io.array_files import chosen_array as chosen_array
+from brainalign.io.array_files import located_array as located_array
 from brainalign.io.array_files import stored_arrays as stored_arrays
 from brainalign.io.artifact_names import artifact_files as artifact_files
 from brainalign.io.artifact_names import artifact_path as artifact_path

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.io.readers import check_stored, npy_header, open_hdf5, read_npy, read_npz, reading
 
@@ -77,6 +78,27 @@ def stored_arrays(path: Path, names: Collection[str]) -> Values:
     if missing:
         raise BrainalignError(f"{path}: holds no array {listed(missing)}; it has {listed(list(array_shapes(path)), 8)}")
     return found
+
+
+def located_array(path: Path, name: str) -> StoredArray | None:
+    """Locate an array whose rows lie in its file as they are, so that parts can be read; None where they are packed.
+
+    Raises
+    ------
+    BrainalignError
+        If the file is damaged.
+    """
+    if path.suffix.lower() == ".npy":
+        mapped: Any = read_npy(path, mapped=True)
+        whole = mapped.flags.c_contiguous and mapped.size
+        return StoredArray(path, mapped.offset, mapped.shape, mapped.dtype) if whole else None
+    if path.suffix.lower() not in (".h5", ".hdf5", ".hf5"):
+        return None
+    with open_hdf5(path) as file:
+        found = file[name]
+        check_stored(found)
+        offset = found.id.get_offset()
+        return None if offset is None else StoredArray(path, offset, found.shape, found.dtype)
 
 
 def _form(path: Path) -> tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]], Values]]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers, Responses, StoredArray
 from brainalign.checks import BrainalignError, listed
 from brainalign.io.artifact_names import (
     LAYOUTS,
@@ -53,8 +53,9 @@ __all__ = [
 T = TypeVar("T")
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    write_atomically(path, lambda file: write_tensors(file, {name: np.asarray(v) for name, v in arrays.items()}))
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    given = {name: v if isinstance(v, StoredArray) else np.asarray(v) for name, v in arrays.items()}
+    write_atomically(path, lambda file: write_tensors(file, given))
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

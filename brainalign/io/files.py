@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import math
 import os
 import socket
 import weakref
@@ -317,24 +318,29 @@ def stored_tensors(path: Path) -> dict[str, StoredArray]:
     }
 
 
-def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a safetensors file; safetensors itself copies every array into bytes before."""
+def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any] | StoredArray]) -> None:
+    """Write a safetensors file, a block at a time; safetensors itself copies every array into bytes before."""
     names = {np.dtype(kind): name for name, kind in DTYPES.items()}
     # Wide numbers first, so that each lies where its kind can be read in place.
     order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     entries: dict[str, Any] = {}
     end = 0
     for name in order:
-        start, end = end, end + arrays[name].nbytes
+        start, end = end, end + arrays[name].dtype.itemsize * math.prod(arrays[name].shape)
         kind = names[arrays[name].dtype.newbyteorder("<")]
         entries[name] = {"dtype": kind, "shape": list(arrays[name].shape), "data_offsets": [start, end]}
     with open(path, "wb") as file:
         file.write(_header(entries))
         for name in order:
-            np.ascontiguousarray(arrays[name], dtype=arrays[name].dtype.newbyteorder("<")).tofile(file)
+            array = arrays[name] if arrays[name].ndim else arrays[name][None]
+            dtype = array.dtype.newbyteorder("<")
+            at_once = max(1, WRITTEN_AT_ONCE // max(1, dtype.itemsize * math.prod(array.shape[1:])))
+            for row in range(0, len(array), at_once):
+                np.ascontiguousarray(array[row : row + at_once], dtype=dtype).tofile(file)
 
 
 COPIED_AT_ONCE = 32  # rows
+WRITTEN_AT_ONCE = 2**26  # bytes
 MARK = np.dtype("<u8")  # of a row: 0, or DONE and its checksum
 DONE = np.uint64(1 << 32)
 

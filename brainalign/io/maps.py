@@ -5,8 +5,6 @@ the descriptor says), of voxels shape and affine of their grid, of vertices n_ve
 affine and labels of their atlas (`packed_labels`), each target's in the column `label`.
 """
 
-from __future__ import annotations
-
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -28,7 +26,7 @@ CORTEX = {"CIFTI_STRUCTURE_CORTEX_LEFT": "L", "CIFTI_STRUCTURE_CORTEX_RIGHT": "R
 def brain_maps(
     targets: pd.DataFrame,
     scores: NDArray[np.floating[Any]],
-    mask: Nifti1Image | None = None,
+    mask: "Nifti1Image | None" = None,
     names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Draw scores as images of a brain: NIfTI, GIFTI per hemisphere, or CIFTI; NaN where there is no score.

@@ -4,8 +4,6 @@ What a format lets one check is checked: the sizes in a header against the file,
 the checksums of gzip, zip and PNG, which libraries that stop early never reach.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import zipfile
@@ -93,7 +91,7 @@ def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> li
     return text.splitlines()
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(path: Path) -> "pd.DataFrame":
     """Return the table in a .parquet file; an index that has a name is a column like the others.
 
     Raises

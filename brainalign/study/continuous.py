@@ -6,14 +6,12 @@ with_signals       the sounds and films of a pattern, by run
 ContinuousOptions  how features and responses meet on one clock: delays, trimming, filtering
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -87,7 +85,7 @@ class RunFiles(Strict):
     space: str = Field("", description="in words: what coordinates mean, such as MNI152")
 
     @model_validator(mode="after")
-    def _has_a_clock(self) -> RunFiles:
+    def _has_a_clock(self) -> Self:
         if (self.tr_s is None) == (self.sfreq_hz is None):
             raise ValueError("give tr_s (volumes) or sfreq_hz (samples), one of them: rows have no clock without")
         sorts = {kind_of(path) for path in self.paths}
@@ -317,7 +315,7 @@ class ContinuousOptions(Strict):
     )
 
     @model_validator(mode="after")
-    def _has_frames_per_second(self) -> ContinuousOptions:
+    def _has_frames_per_second(self) -> Self:
         if bool(self.films) != (self.fps is not None):
             raise ValueError("films and fps go together: give a film or its frames for each run, and how many a second")
         return self

@@ -5,12 +5,10 @@ Study                 stimuli, recordings by subject in any format, splits, and 
 load_descriptor       YAML in; relative files are looked for beside it
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -148,14 +146,14 @@ class Study(Strict):
         return content
 
     @model_validator(mode="after")
-    def _has_files_of_its_world(self) -> Study:
+    def _has_files_of_its_world(self) -> "Study":
         world = self.simulate
         if world is not None and self.recordings and world.gives != "responses":
             raise ValueError(f"give recordings or simulate, one of them: {world.world} is a world with its own")
         return self.model_copy(update=world.files()) if isinstance(world, SimulateModalities) else self
 
     @model_validator(mode="after")
-    def _gives_one_type_of_data(self) -> Study:
+    def _gives_one_type_of_data(self) -> Self:
         formats = {name: files.format for name, files in self.recordings.items()}
         given = {str(getattr(files, "gives", "responses")) for files in self.recordings.values()}
         if not formats and (self.simulate is None or self.simulate.gives == "responses"):
@@ -180,7 +178,7 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
-    def _formats_fit(self) -> Study:
+    def _formats_fit(self) -> Self:
         checks = {"responses": check_responses, "continuous": check_continuous}
         if self.data_type in checks:
             checks[self.data_type](self)

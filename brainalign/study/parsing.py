@@ -236,7 +236,7 @@ RUN_KEYS = {
     *("results", "seed", "confidence", "ceiling_threshold", "models", "methods", "contest", "prepare", "encode"),
     *("compare", "encode_images", "compare_images", "compare_rdms", "converge", "match", "concepts", "align"),
     *("identify", "searchlight", "caption", "ground", "decode_times", "decode", "decode_modalities", "encode_runs"),
-    *("dynamics", "decode_series", "synthesize", "directions", "summarize", "memory"),
+    *("dynamics", "decode_series", "synthesize", "directions", "summarize", "memory", "cluster"),
 }
 
 

@@ -10,10 +10,8 @@ ThingsRecordings      THINGS-EEG2 and THINGS-MEG
 NeuralFiles           neurons recorded while videos were shown
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -130,7 +128,7 @@ class SeriesFiles(Strict):
     tr_s: RepetitionTime | None = Field(None, gt=0, description="repetition time, s; else that of scans")
 
     @model_validator(mode="after")
-    def _made_or_scanned(self) -> SeriesFiles:
+    def _made_or_scanned(self) -> Self:
         if (self.derivatives is None) != (self.scans is None):
             raise ValueError("derivatives and scans belong together: give both or none")
         if self.derivatives is None and self.tr_s is None:
@@ -202,7 +200,7 @@ class SentenceOptions(Strict):
     montage: str | None = Field(None, description="of MNE, with these names; topographies need it")
 
     @model_validator(mode="after")
-    def _belong_together(self) -> SentenceOptions:
+    def _belong_together(self) -> Self:
         if (self.label is None) != (not self.labels):
             raise ValueError("label (a column) and labels (sentences that say its values) go together")
         if len(self.labels) == 1:

@@ -1,9 +1,7 @@
 """Recordings that become responses to stimuli, a format each, and the options of how they do."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -307,7 +305,7 @@ class EpochOptions(RawOptions):
     whiten: bool = Field(True, description="by the noise covariance of training epochs, where stimuli are held out")
 
     @model_validator(mode="after")
-    def _in_order(self) -> EpochOptions:
+    def _in_order(self) -> Self:
         if self.tmin_s is not None and self.tmax_s is not None and self.tmin_s >= self.tmax_s:
             raise ValueError(f"tmin_s {self.tmin_s} is not before tmax_s {self.tmax_s}; exchange them")
         return self

@@ -1,8 +1,6 @@
 """Which trials test: runs, sessions, stimuli or others left out in turn, or one set of stimuli held out."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -35,7 +33,7 @@ class Split(Strict):
     )
 
     @model_validator(mode="after")
-    def _one_rule(self) -> Split:
+    def _one_rule(self) -> Self:
         by_column = self.column is not None and self.value is not None
         rules = [self.leave_out is not None, by_column, self.share is not None]
         if sum(rules) != 1 or (self.column is None) != (self.value is None):

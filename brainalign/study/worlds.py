@@ -1,9 +1,7 @@
 """Worlds with known truth that a run makes instead of reading recordings, told by `simulate: {world: ...}`."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,7 +59,7 @@ class SimulateModalities(Strict):
     subjects: dict[Literal["eeg", "meg", "fmri"], int] = Field({"eeg": 4, "meg": 3, "fmri": 3}, min_length=1)
 
     @model_validator(mode="after")
-    def _some_subjects(self) -> SimulateModalities:
+    def _some_subjects(self) -> Self:
         if min(self.subjects.values()) < 1:
             raise ValueError(f"subjects {self.subjects}: leave out a modality that nobody takes part in")
         return self
@@ -98,7 +96,7 @@ class SeriesWorld(Strict):
     labels: tuple[str, ...] = Field((), description="traits, or states of a run, that are predicted")
 
     @model_validator(mode="after")
-    def _states_are_runs(self) -> SeriesWorld:
+    def _states_are_runs(self) -> Self:
         if "state" in self.known and self.state_frames >= self.n_frames:
             raise ValueError(
                 f"state_frames: {self.state_frames} of {self.n_frames} frames leave one state only; give fewer"

@@ -1,7 +1,5 @@
 """searchlight: the geometry around every voxel or vertex of one subject against that of the layers of one model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,16 @@ OF_ONE_TRIAL = (
 
 def prepare(job: Job) -> None:
     """Read the recordings of one subject; save trials, their splits, and what repeats in every target."""
+    path = job.outputs["responses"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_suffix(".partial.npy")  # responses until they are saved, where they need not be in memory
+    try:
+        _prepare(job, work)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def _prepare(job: Job, work: Path) -> None:
     subject = job.labels["subject"]
     study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
     for field, path in study.found_files(subject).items():
@@ -50,7 +61,7 @@ def prepare(job: Job) -> None:
         details = {"n_dropped_voxels": recording.n_dropped, "space": study.fmri.space}
     else:
         datasets.stop_on(problems)
-        responses = datasets.read_subject(study, subject)
+        responses = datasets.read_subject(study, subject, work=work if study.holds_out else None)
         if not study.holds_out:  # any two runs may be on two sides
             problems += datasets.response_copies(responses, f"{study.name}: recordings.{subject}")
             datasets.stop_on(problems)

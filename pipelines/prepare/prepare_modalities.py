@@ -1,7 +1,5 @@
 """prepare_modalities: the same images recorded in several modalities, checked; simulated files are written first."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

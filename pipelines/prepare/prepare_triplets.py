@@ -1,7 +1,5 @@
 """prepare_triplets: odd-one-out judgements, checked, and the table of the objects that they are about."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """map_subjects: maps over subjects who saw stimuli, where they share a space."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,7 +17,7 @@ def map_subjects(job: Job) -> None:
     paths = {tuple(entities_of(path)[key] for key in ("sub", "model", "method")): path for path in job.paths("scores")}
     summaries = {entities_of(path)["sub"]: path for path in job.paths("summary")}
 
-    def r_of(subject: str, model: str, method: str) -> pd.Series[float]:
+    def r_of(subject: str, model: str, method: str) -> "pd.Series[float]":
         table = load(paths[subject, model, method], pd.DataFrame, job.provenance)
         table = table[table["split"] == table["split"].iloc[0]]
         told = load(summaries[subject], pd.DataFrame, job.provenance)

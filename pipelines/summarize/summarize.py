@@ -10,14 +10,7 @@ from brainalign.arrays import Responses
 from brainalign.config import SummarizeSettings
 from brainalign.datasets import folds_of
 from brainalign.io import entities_of, load_sidecar
-from brainalign.statistics import linear_classification
-from brainalign.statistics.summary import (
-    Encoding,
-    SplitInfo,
-    summarize_decoding,
-    summarize_encoding,
-    summarize_over_layers,
-)
+from brainalign.statistics import linear_classification, summary
 from brainalign.workflow import Job
 
 MOST_CLASSES = 50
@@ -31,7 +24,7 @@ def summarize(job: Job) -> None:
     splits = job.load("splits", pd.DataFrame)
     kinds = job.details("splits")["splits"]
     infos = {
-        name: SplitInfo(
+        name: summary.SplitInfo(
             "stimulus" if kind["leave_out"] == "stimulus" else "run", _test_share(splits, name, kind["size"])
         )
         for name, kind in kinds.items()
@@ -39,8 +32,8 @@ def summarize(job: Job) -> None:
     rows = []
     tables = (job.load_all(suffix, pd.DataFrame) for suffix in ("scores", "identification", "null"))
     for path, scores, identification, null in zip(job.paths("scores"), *tables, strict=True):
-        found = summarize_encoding(
-            Encoding(scores, identification, null),
+        found = summary.summarize_encoding(
+            summary.Encoding(scores, identification, null),
             infos,
             good_r=load_sidecar(path)["details"]["good_r"],
             confidence=confidence,
@@ -48,11 +41,11 @@ def summarize(job: Job) -> None:
             ceiling_threshold=job.settings["ceiling_threshold"],
         )
         entities = entities_of(path)
-        found += summarize_over_layers(found, null)
+        found += summary.summarize_over_layers(found, null)
         rows += [{"model": entities["model"], "method": entities["method"], **row} for row in found]
     decoding = _decoding(responses, splits, [name for name, info in infos.items() if info.leave_out == "run"])
     job.save("decoding", decoding)
-    rows += summarize_decoding(decoding, infos, confidence)
+    rows += summary.summarize_decoding(decoding, infos, confidence)
     job.save("summary", pd.DataFrame(rows), confidence=confidence, q=settings.q)
 
 

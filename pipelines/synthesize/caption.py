@@ -1,7 +1,5 @@
 """caption: put the reliable voxels of one subject who saw images into words, and score the words on test images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -171,7 +169,7 @@ def _vocabularies(captioner: synthesis.Captioner) -> Mapping[str, synthesis.Voca
     return captioner.vocabularies if isinstance(captioner, synthesis.AttributeCaptioner) else {}
 
 
-def _common(texts: pd.Series[str], n: int = 12) -> tuple[str, ...]:
+def _common(texts: "pd.Series[str]", n: int = 12) -> tuple[str, ...]:
     """Return the longer words that most captions hold, equally frequent ones by the alphabet."""
     counts = texts.str.lower().str.findall(r"[a-z-]{4,}").map(set).explode().value_counts()
     counts = counts.sort_index().sort_values(ascending=False, kind="stable")

@@ -11,8 +11,10 @@ import pytest
 import scipy.io
 from refusals import refused
 
+from brainalign.arrays import Responses, StoredArray
 from brainalign.datasets import complete_trials, read_array, read_objects, read_table, read_task_table, read_trials
-from brainalign.io import array_shapes, read_text_table
+from brainalign.io import Provenance, array_shapes, load, read_text_table, save
+from brainalign.statistics import signal_share
 
 RNG = np.random.default_rng(3)
 MAPS = RNG.normal(size=(6, 3)).astype(np.float32)
@@ -29,6 +31,11 @@ def _hdf5(path: Path, values: np.ndarray) -> None:
         file.create_dataset("glm/betas", data=values, compression="gzip")
 
 
+def _plain_hdf5(path: Path, values: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        file["betas"] = values
+
+
 def _mat73(path: Path, values: np.ndarray) -> None:
     with h5py.File(path, "w") as file:
         file["betas"] = values.T  # as MATLAB does
@@ -43,6 +50,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, np.ndarray], object], str | None]]
     "npy": ("values.npy", np.save, None),
     "npz": ("values.npz", _npz, "betas"),
     "hdf5": ("values.h5", _hdf5, None),
+    "hdf5 as it is": ("values.h5", _plain_hdf5, None),
     "mat 5": ("values.mat", lambda path, values: scipy.io.savemat(path, {"betas": values}), None),
     "mat 7.3": ("values.mat", _mat73, None),
     "zarr": ("values.zarr", _zarr, None),
@@ -91,6 +99,37 @@ def test_maps_are_z_scored_and_series_cut(tmp_path: Path, trials: Path) -> None:
     np.testing.assert_allclose(read.values, expected, atol=1e-6)
     np.testing.assert_array_equal(read.times, [0.0, 0.2])
     assert read.targets["sensor_type"].tolist() == ["sensor"] * 3
+
+
+@pytest.mark.parametrize("standardize", ["session", "none"])
+@pytest.mark.parametrize("form", ["npy", "hdf5 as it is", "hdf5"])
+def test_what_stays_on_disk_is_what_is_read(form, standardize, tmp_path, trials, monkeypatch) -> None:
+    """Trials of a session lie apart, targets are dropped, and blocks hold one target or two trials."""
+    monkeypatch.setattr("brainalign.arrays.BLOCK_BYTES", 48)
+    monkeypatch.setattr("brainalign.datasets.formats.betas.BLOCK_BYTES", 48)
+    monkeypatch.setattr("brainalign.io.files.WRITTEN_AT_ONCE", 20)
+    table = pd.DataFrame({"stimulus_id": list("abcabc"), "session": [*"121212"]})
+    table.to_csv(trials, sep="\t", index=False)
+    values = np.round(300 * np.where(np.arange(3) == 1, 2.0, MAPS)).astype(np.int16)
+    name, write, key = WRITERS[form]
+    write(tmp_path / name, values)
+    options = {"key": key, "standardize": standardize, "bad_targets": "drop"}
+    expected = read_array(tmp_path / name, trials, **options)
+    found = read_array(tmp_path / name, trials, **options, work=tmp_path / "work.npy")
+    assert isinstance(found.values, StoredArray) == (form != "hdf5")
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.values.dtype == np.float32
+    pd.testing.assert_frame_equal(found.targets, expected.targets)
+    assert found.targets.attrs["n_dropped"] == expected.targets.attrs["n_dropped"] == 1
+    ids = found.trials["stimulus_id"].to_numpy()
+    np.testing.assert_array_equal(signal_share(found.values, ids), signal_share(expected.values, ids))
+    as_written = read_array(
+        tmp_path / name, trials, key=key, standardize="none", bad_targets="keep", work=tmp_path / "no.npy"
+    )
+    np.testing.assert_array_equal(as_written.values, values)
+    assert not (tmp_path / "no.npy").exists()
+    save(tmp_path / "responses.safetensors", found, Provenance("prepare", {}, "digest"))
+    np.testing.assert_array_equal(load(tmp_path / "responses.safetensors", Responses).values, expected.values)
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, trials: Path) -> None:

@@ -9,15 +9,7 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from brainalign.datasets import (
-    AreaMaps,
-    area_maps_table,
-    parcel_means,
-    read_area_maps,
-    read_cortical_maps,
-    read_glasser,
-    read_schaefer,
-)
+from brainalign import datasets
 
 N = 32492
 REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")
@@ -58,21 +50,21 @@ def write_glasser(folder: Path, n_cortex: int = N - 50) -> tuple[Path, Path]:
 
 
 def test_maps_and_parcel_means(folder: Path, tmp_path: Path) -> None:
-    maps = read_cortical_maps(folder)
+    maps = datasets.read_cortical_maps(folder)
     assert list(maps.maps) == ["thickness"]
     assert np.isnan(maps.maps["thickness"]).sum() == (~maps.cortex).sum() == 200  # whatever the file says of the wall
     assert (maps.hemi[:N] == "L").all()
     assert np.linalg.norm(maps.sphere, axis=1) == pytest.approx(100, abs=1e-3)
-    parcels = read_schaefer(folder / "schaefer_4_conte69.csv", maps)
+    parcels = datasets.read_schaefer(folder / "schaefer_4_conte69.csv", maps)
     assert parcels.names == ["parcel 1", "parcel 2", "parcel 3", "parcel 4"]
     assert parcels.hemi.tolist() == ["L", "L", "R", "R"]
     assert (parcels.labels == -1).sum() == 200
     assert np.linalg.norm(parcels.centres, axis=1) == pytest.approx(100, abs=1e-3)
-    means = parcel_means(maps.maps | {"one": np.where(parcels.labels == 0, 1.0, np.nan)}, parcels)
+    means = datasets.parcel_means(maps.maps | {"one": np.where(parcels.labels == 0, 1.0, np.nan)}, parcels)
     assert means["thickness"].tolist() == [10, 20, 30, 40]
     assert means["one"].isna().tolist() == [False, True, True, True]
-    maps = read_cortical_maps(folder)
-    parcels = read_glasser(*write_glasser(tmp_path), maps)
+    maps = datasets.read_cortical_maps(folder)
+    parcels = datasets.read_glasser(*write_glasser(tmp_path), maps)
     assert parcels.names == ["L_V1", "L_MST", "R_V1", "R_MST"]
     assert parcels.hemi.tolist() == ["L", "L", "R", "R"]
     vertices = np.arange(100, N)
@@ -82,30 +74,30 @@ def test_maps_and_parcel_means(folder: Path, tmp_path: Path) -> None:
 
 
 def test_bad_files(folder: Path, tmp_path: Path) -> None:
-    maps = read_cortical_maps(folder)
-    refused("no such file; give the folder that holds the fs_LR-32k maps", read_cortical_maps, tmp_path)
+    maps = datasets.read_cortical_maps(folder)
+    refused("no such file; give the folder that holds the fs_LR-32k maps", datasets.read_cortical_maps, tmp_path)
     short = tmp_path / "short.csv"
     np.savetxt(short, np.ones(400), fmt="%d")
-    refused(r"holds \(400,\) values; fs_LR-32k needs 64,984", read_schaefer, short, maps)
+    refused(r"holds \(400,\) values; fs_LR-32k needs 64,984", datasets.read_schaefer, short, maps)
     swapped = tmp_path / "mixed.csv"
     np.savetxt(swapped, np.arange(2 * N) % 2 + 1, fmt="%d")
-    refused("parcel 1, parcel 2 lie in both hemispheres", read_schaefer, swapped, maps)
+    refused("parcel 1, parcel 2 lie in both hemispheres", datasets.read_schaefer, swapped, maps)
     words = tmp_path / "words.csv"
     words.write_text("V1\n" * 2 * N)
-    refused(r"words\.csv: not one number per line", read_schaefer, words, maps)
+    refused(r"words\.csv: not one number per line", datasets.read_schaefer, words, maps)
     _, grayordinates = write_glasser(tmp_path)
     np.savez(tmp_path / "other.npz", map_all=np.ones(7), ids=np.ones(1), labels=np.array(["L_V1"]))
-    refused(r"other\.npz has 7 rows", read_glasser, tmp_path / "other.npz", grayordinates, maps)
-    refused(r"grey\.dscalar\.nii: no whole \.npz", read_glasser, grayordinates, grayordinates, maps)
-    parcels = read_schaefer(folder / "schaefer_4_conte69.csv", maps)
-    refused("the labels has 64984", parcel_means, {"x": np.ones(5)}, parcels)
+    refused(r"other\.npz has 7 rows", datasets.read_glasser, tmp_path / "other.npz", grayordinates, maps)
+    refused(r"grey\.dscalar\.nii: no whole \.npz", datasets.read_glasser, grayordinates, grayordinates, maps)
+    parcels = datasets.read_schaefer(folder / "schaefer_4_conte69.csv", maps)
+    refused("the labels has 64984", datasets.parcel_means, {"x": np.ones(5)}, parcels)
 
 
 @real
 def test_the_real_maps() -> None:
-    maps = read_cortical_maps(REAL)
-    parcels = read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
-    means = parcel_means(maps.maps, parcels)
+    maps = datasets.read_cortical_maps(REAL)
+    parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
+    means = datasets.parcel_means(maps.maps, parcels)
     assert list(means) == ["fc_gradient0", "mpc_gradient0", "t1wt2w", "thickness"]
     assert means.shape == (100, 4)
     assert means.notna().all(axis=None)
@@ -130,7 +122,7 @@ def write(folder: Path, table: pd.DataFrame) -> Path:
 
 
 def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
-    found = read_area_maps(write(tmp_path, TABLE))
+    found = datasets.read_area_maps(write(tmp_path, TABLE))
     assert found.areas == ["V1", "V4"]
     assert found.maps["thickness"].tolist() == pytest.approx([2.1, 2.5])
     assert found.maps["myelin"][0] == pytest.approx(1.6)
@@ -141,10 +133,10 @@ def test_hemispheres_are_averaged_and_mirrored(tmp_path: Path) -> None:
     angle = np.arccos(found.places[0] @ found.places[1] / radius[0] ** 2)
     assert found.separation_mm[0, 1] == pytest.approx(radius[0] * angle)
     TABLE.to_parquet(tmp_path / "maps.parquet")
-    assert read_area_maps(tmp_path / "maps.parquet").areas == found.areas
+    assert datasets.read_area_maps(tmp_path / "maps.parquet").areas == found.areas
     places = 10 * np.array([[-1.0, 0, 0], [1, 0, 0], [0, 2, 0], [-1, 0, 0]])
     places[2] /= 2
-    maps = AreaMaps(list("abcd"), np.array(["L", "R", "L", "R"]), places, {})
+    maps = datasets.AreaMaps(list("abcd"), np.array(["L", "R", "L", "R"]), places, {})
     quarter = 5 * np.pi
     expected = [[0, 0, 1, 2], [0, 0, 1, 2], [1, 1, 0, 1], [2, 2, 1, 0]]
     np.testing.assert_allclose(maps.separation_mm, quarter * np.array(expected), atol=1e-9)
@@ -164,8 +156,8 @@ def test_what_covers_a_sphere() -> None:
         (100, LIMIT + 0.05, False),
     ):
         cap = 7 * spread(n, lowest)
-        assert AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
-        both = AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})
+        assert datasets.AreaMaps([], np.array(["R"] * n), cap, {}).covers_sphere == covers
+        both = datasets.AreaMaps([], np.array(["L"] * 200 + ["R"] * n), np.concatenate([spread(200, -1.0), cap]), {})
         assert both.covers_sphere == covers
 
 
@@ -179,15 +171,15 @@ def test_bad_tables(tmp_path: Path) -> None:
         (TABLE.assign(sphere_x=[np.nan, 1, 2]), "give every area its centre on the sphere"),
         (TABLE.assign(sphere_x=0.0, sphere_y=0.0, sphere_z=0.0), "in the middle of the sphere"),
     ):
-        refused(message, read_area_maps, write(tmp_path, table))
+        refused(message, datasets.read_area_maps, write(tmp_path, table))
 
 
 @real
 def test_parcels_of_the_real_maps_become_a_table(tmp_path: Path) -> None:
-    maps = read_cortical_maps(REAL)
-    parcels = read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
-    means = parcel_means(maps.maps, parcels)
-    found = read_area_maps(write(tmp_path, area_maps_table(means, parcels)))
+    maps = datasets.read_cortical_maps(REAL)
+    parcels = datasets.read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
+    means = datasets.parcel_means(maps.maps, parcels)
+    found = datasets.read_area_maps(write(tmp_path, datasets.area_maps_table(means, parcels)))
     assert len(found.areas) == 100
     assert found.hemi.tolist() == ["L"] * 50 + ["R"] * 50  # each parcel lies in one
     assert found.maps["thickness"] == pytest.approx(means["thickness"].to_numpy())

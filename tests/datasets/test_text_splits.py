@@ -8,20 +8,8 @@ import pandas as pd
 import pytest
 from refusals import refused
 
+from brainalign import datasets
 from brainalign.checks import listed
-from brainalign.datasets import (
-    leave_out,
-    levenshtein_similarity,
-    make_text_split,
-    match_texts,
-    near_duplicate_texts,
-    order_blocks,
-    order_leak,
-    stop_on,
-    text_groups,
-    text_id,
-    text_leakage,
-)
 
 
 def plain_distance(a: str, b: str) -> int:
@@ -45,14 +33,16 @@ def test_similarity_and_near_duplicates_against_the_full_table() -> None:
         b = "".join(rng.choice(list("abc"), rng.integers(0, 12)))
         longest = max(len(a), len(b))
         expected = 1 - plain_distance(a, b) / longest if longest else 1.0
-        assert levenshtein_similarity(a, b) == pytest.approx(expected)
+        assert datasets.levenshtein_similarity(a, b) == pytest.approx(expected)
         for least in (0.3, 0.6, 0.9):
-            assert levenshtein_similarity(a, b, least) == pytest.approx(expected if expected >= least - 1e-12 else 0.0)
-    assert levenshtein_similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
+            assert datasets.levenshtein_similarity(a, b, least) == pytest.approx(
+                expected if expected >= least - 1e-12 else 0.0
+            )
+    assert datasets.levenshtein_similarity("kitten", "sitting") == pytest.approx(1 - 3 / 7)
     rng = np.random.default_rng(1)
     texts = [words(4, rng) for _ in range(25)]
     texts += [text[: k % len(text)] + "X" * (1 + k % 3) + text[k % len(text) + k % 2 :] for k, text in enumerate(texts)]
-    found = near_duplicate_texts(texts, 0.9)
+    found = datasets.near_duplicate_texts(texts, 0.9)
     folded = [text.casefold() for text in texts]
     expected = [
         (a, b)
@@ -62,23 +52,23 @@ def test_similarity_and_near_duplicates_against_the_full_table() -> None:
     assert list(zip(found["row_a"], found["row_b"], strict=True)) == expected
     assert 10 < len(expected) < 60
     base = "abcdefghijklmnopqrst"
-    assert not len(near_duplicate_texts([base, base[:-1] + "X"]))  # 19 of 20 characters: exactly .95
-    assert len(near_duplicate_texts([base + "u", base + "X"])) == 1  # 20 of 21
+    assert not len(datasets.near_duplicate_texts([base, base[:-1] + "X"]))  # 19 of 20 characters: exactly .95
+    assert len(datasets.near_duplicate_texts([base + "u", base + "X"])) == 1  # 20 of 21
 
 
 def test_groups_are_chains_of_near_duplicates() -> None:
     base = words(12, np.random.default_rng(3))
     chain = [base, "X" + base, "XY" + base, "something else entirely"]
-    assert len(set(text_groups(chain)[:3])) == 1
-    assert text_groups(chain)[3] != text_groups(chain)[0]
-    matched = match_texts(["XY" + base.upper(), "nothing of the kind"], [base, "xy" + base, "XYZ" + base])
+    assert len(set(datasets.text_groups(chain)[:3])) == 1
+    assert datasets.text_groups(chain)[3] != datasets.text_groups(chain)[0]
+    matched = datasets.match_texts(["XY" + base.upper(), "nothing of the kind"], [base, "xy" + base, "XYZ" + base])
     assert matched["row"].tolist() == [1, -1]
     rng = np.random.default_rng(2)
     texts = [words(20, rng) for _ in range(690)]
     texts += [text[:50] + "Q" + text[51:] for text in texts[:10]]
     start = time.process_time()
-    found = near_duplicate_texts(texts)
-    matched = match_texts([text[:30] + "Q" + text[31:] for text in texts[10:200]], texts[:690])
+    found = datasets.near_duplicate_texts(texts)
+    matched = datasets.match_texts([text[:30] + "Q" + text[31:] for text in texts[10:200]], texts[:690])
     assert time.process_time() - start < 4
     assert sorted(zip(found["row_a"], found["row_b"], strict=True)) == [(k, 690 + k) for k in range(10)]
     assert matched["row"].tolist() == list(range(10, 200))
@@ -93,7 +83,7 @@ def corpus(n: int = 60, subjects=("A", "B", "C"), seed: int = 0) -> pd.DataFrame
         for subject in subjects:
             rows += [(subject, task, row, text) for row, text in enumerate(texts)]
     table = pd.DataFrame(rows, columns=["subject", "task", "row", "text"]).assign(dataset="zuco1")
-    table["stimulus_id"] = [text_id(text) for text in table["text"]]
+    table["stimulus_id"] = [datasets.text_id(text) for text in table["text"]]
     table["trial_id"] = table["subject"] + "-" + table["task"] + "-" + table["row"].astype(str)
     return table
 
@@ -101,7 +91,7 @@ def corpus(n: int = 60, subjects=("A", "B", "C"), seed: int = 0) -> pd.DataFrame
 def set_text(table: pd.DataFrame, task: str, row: int, text: str) -> None:
     rows = (table["task"] == task) & (table["row"] == row)
     table.loc[rows, "text"] = text
-    table.loc[rows, "stimulus_id"] = text_id(text)
+    table.loc[rows, "stimulus_id"] = datasets.text_id(text)
 
 
 def sides(table: pd.DataFrame, splits: pd.DataFrame, text: str) -> set[str]:
@@ -117,7 +107,7 @@ def test_texts_stay_together_and_shared_ones_train() -> None:
     for k, text in enumerate(near):  # and some of NR have a near-duplicate within it
         set_text(table, "NR", 40 + k, text)
     for seed in range(3):
-        splits = make_text_split(table, test=0.2, val=0.1, seed=seed)
+        splits = datasets.make_text_split(table, test=0.2, val=0.1, seed=seed)
         assert splits["trial_id"].tolist() == table["trial_id"].tolist()
         assert splits.groupby("stimulus_id")["split"].nunique().max() == 1
         assert all(sides(table, splits, texts[row]) == {"train"} for row in range(12))
@@ -126,16 +116,16 @@ def test_texts_stay_together_and_shared_ones_train() -> None:
         counts = table.assign(split=splits["split"]).groupby(["task", "split"])["stimulus_id"].nunique()
         assert counts["NR", "test"] >= 8
         assert counts["TSR", "test"] == 10  # of 48
-        assert not text_leakage(splits, table)
-    again = make_text_split(table, test=0.2, val=0.1, seed=0)
-    pd.testing.assert_frame_equal(again, make_text_split(table, test=0.2, val=0.1, seed=0))
+        assert not datasets.text_leakage(splits, table)
+    again = datasets.make_text_split(table, test=0.2, val=0.1, seed=0)
+    pd.testing.assert_frame_equal(again, datasets.make_text_split(table, test=0.2, val=0.1, seed=0))
     assert not again["split"].equals(splits["split"])
 
 
 def test_planted_leaks_are_named() -> None:
     table = corpus()
-    clean = make_text_split(table, test=0.2, val=0.1, seed=0)
-    assert not text_leakage(clean, table)
+    clean = datasets.make_text_split(table, test=0.2, val=0.1, seed=0)
+    assert not datasets.text_leakage(clean, table)
 
     def rows_of(side: str) -> np.ndarray:
         return np.flatnonzero(clean["split"] == side)
@@ -143,47 +133,47 @@ def test_planted_leaks_are_named() -> None:
     leaky = clean.copy()
     moved = rows_of("test")[0]
     leaky.loc[moved, "split"] = "train"
-    (problem,) = text_leakage(leaky, table)
+    (problem,) = datasets.text_leakage(leaky, table)
     assert problem.what.startswith("1 sentences are both train and test (trials ")
     assert set(problem.rows) == set(table["trial_id"][table["text"] == table["text"][moved]])
-    refused(f"splits: fold 0: 1 sentences .*{problem.rows[0]}", stop_on, [problem])
+    refused(f"splits: fold 0: 1 sentences .*{problem.rows[0]}", datasets.stop_on, [problem])
 
     leaky = clean.copy()
     leaky.loc[rows_of("val")[0], "split"] = "train"
-    (problem,) = text_leakage(leaky, table)
+    (problem,) = datasets.text_leakage(leaky, table)
     assert problem.what.startswith("repeats in validation: 1 sentences are both train and val")
 
     # A text under two ids: the text counts.
     renamed, test_text = table.copy(), table["text"][rows_of("test")[0]]
     train_row = rows_of("train")[0]
     renamed.loc[train_row, "text"] = test_text.upper()
-    (problem,) = text_leakage(clean, renamed)
+    (problem,) = datasets.text_leakage(clean, renamed)
     assert table["trial_id"][train_row] in problem.rows
 
     near = table.copy()
     near.loc[train_row, "text"] = test_text[:12] + "#" + test_text[13:]
-    (problem,) = text_leakage(clean, near)
+    (problem,) = datasets.text_leakage(clean, near)
     assert "1 pairs of almost the same text lie in two splits" in problem.what
     assert near["trial_id"][train_row] in problem.rows
-    assert not text_leakage(clean, near, similarity=0.999)
+    assert not datasets.text_leakage(clean, near, similarity=0.999)
 
     short = table.iloc[3:]
-    assert "3 trials are not in the table of sentences" in text_leakage(clean, short)[0].what
-    assert "there is no test trial" in text_leakage(clean[clean["split"] != "test"], table)[0].what
+    assert "3 trials are not in the table of sentences" in datasets.text_leakage(clean, short)[0].what
+    assert "there is no test trial" in datasets.text_leakage(clean[clean["split"] != "test"], table)[0].what
     twice = pd.concat([clean, clean.iloc[:2]], ignore_index=True)
-    assert "2 trials occur more than once" in text_leakage(twice, table)[0].what
+    assert "2 trials occur more than once" in datasets.text_leakage(twice, table)[0].what
 
 
 def test_labels_in_blocks_leak_through_the_order() -> None:
     table = corpus(120, subjects=("A", "B"))
-    table["block"] = order_blocks(table, 15)
+    table["block"] = datasets.order_blocks(table, 15)
     assert table["block"].nunique() == 16
-    splits = make_text_split(table, test=0.2, val=0.1, seed=0)
+    splits = datasets.make_text_split(table, test=0.2, val=0.1, seed=0)
     names = np.random.default_rng(0).choice(["award", "job", "wife", "city"], 8)  # in an order without rhythm
     labelled = table.assign(relation=names[table["row"] // 15])
-    (problem,) = text_leakage(splits, labelled, label="relation")
+    (problem,) = datasets.text_leakage(splits, labelled, label="relation")
     known = labelled.assign(split=splits["split"].to_numpy())
-    accuracy, null, p, rows = order_leak(known, "relation", n_permutations=1000, seed=0)
+    accuracy, null, p, rows = datasets.order_leak(known, "relation", n_permutations=1000, seed=0)
     assert problem.what == (
         "relation follows the order of reading: the nearest training sentence of the recording has the label of "
         f"{accuracy:.0%} of the test sentences, against {null:.0%} with labels permuted (p = {p:.3f}; trials "
@@ -197,10 +187,12 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
     for seed in range(3):
         rng = np.random.default_rng(seed)
         label = dict(zip(sorted(set(table["text"])), rng.permutation(np.resize(list("abcd"), 240)), strict=True))
-        assert not text_leakage(splits, table.assign(relation=table["text"].map(label)), label="relation")
-    folds = leave_out(labelled, "block")
+        assert not datasets.text_leakage(splits, table.assign(relation=table["text"].map(label)), label="relation")
+    folds = datasets.leave_out(labelled, "block")
     fold = folds[folds["fold"].isin((3, 4))]
-    assert not [p for p in text_leakage(fold, labelled, left_out="block", label="relation") if "order" in p.what]
+    assert not [
+        p for p in datasets.text_leakage(fold, labelled, left_out="block", label="relation") if "order" in p.what
+    ]
 
 
 def test_the_order_test_by_hand() -> None:
@@ -216,17 +208,17 @@ def test_the_order_test_by_hand() -> None:
         *[("c1", "x", "C", "T", 1, "train", "x1", "p"), ("c2", "x", "C", "V", 0, "test", "x6", "r")],
     ]
     shown = pd.DataFrame(rows, columns=columns)
-    accuracy, null, p, told = order_leak(shown, "label", n_permutations=20000, seed=1)
+    accuracy, null, p, told = datasets.order_leak(shown, "label", n_permutations=20000, seed=1)
     assert accuracy == 0.75
     assert told == ["b0", "a1", "a2"]
     # Two of p, two of q: a pair is alike in 1 of 3; four of p, one of r: in 3 of 5, and both pairs where r is neither.
     assert null == pytest.approx((2 / 3 + 2 * 3 / 5) / 4, abs=0.006)
     assert p == pytest.approx(1 / 3, abs=0.015)
-    small = [order_leak(shown, "label", n_permutations=9, seed=seed) for seed in (1, 1, 2, 3)]
+    small = [datasets.order_leak(shown, "label", n_permutations=9, seed=seed) for seed in (1, 1, 2, 3)]
     assert small[0] == small[1]
     assert len({found[1] for found in small}) > 1
     assert {round(10 * found[2], 9) for found in small} <= set(range(1, 11))  # (1 + as large) / (1 + permutations)
-    nothing = order_leak(shown[shown["split"] != "test"], "label")
+    nothing = datasets.order_leak(shown[shown["split"] != "test"], "label")
     assert np.isnan(nothing[:2]).all()
     assert nothing[2:] == (1.0, [])
 
@@ -234,25 +226,27 @@ def test_the_order_test_by_hand() -> None:
 def test_the_order_test_is_calibrated() -> None:
     """Random labels: p values below .1 in about a tenth of the draws."""
     table = corpus(50, subjects=("A", "B"))
-    splits = make_text_split(table, test=0.3, val=0.0, seed=0)
+    splits = datasets.make_text_split(table, test=0.3, val=0.0, seed=0)
     shown = table.assign(split=splits["split"].to_numpy())
     ps = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
         label = {text: rng.integers(3) for text in sorted(set(table["text"]))}
-        ps.append(order_leak(shown.assign(label=table["text"].map(label)), "label", n_permutations=60, seed=seed)[2])
+        ps.append(
+            datasets.order_leak(shown.assign(label=table["text"].map(label)), "label", n_permutations=60, seed=seed)[2]
+        )
     assert 1 <= sum(p <= 0.1 for p in ps) <= 14  # binomial(60, .1): 6 expected, 99.6 % of draws
     assert 0.35 < np.mean(ps) < 0.7
 
 
 def test_blocks_are_left_out_with_their_texts() -> None:
     table = corpus(40)
-    table["block"] = order_blocks(table, 10)
+    table["block"] = datasets.order_blocks(table, 10)
     texts = table.drop_duplicates("stimulus_id")["text"].tolist()
     set_text(table, "TSR", 5, texts[0])  # read in another block as well
-    folds = leave_out(table, "block")
+    folds = datasets.leave_out(table, "block")
     assert folds["fold"].nunique() == 8
-    assert not text_leakage(folds, table, left_out="block")
+    assert not datasets.text_leakage(folds, table, left_out="block")
     first = folds[folds["left_out"] == "zuco1-NR-block000"]
     assert set(first["split"]) == {"train", "test"}
     assert len(first[first["split"] == "test"]) == 30
@@ -260,30 +254,32 @@ def test_blocks_are_left_out_with_their_texts() -> None:
     broken = folds.copy()
     row = int(np.flatnonzero((broken["fold"] == 0) & (broken["split"] == "test"))[0])
     broken.loc[row, "split"] = "train"
-    found = text_leakage(broken, table, left_out="block")
+    found = datasets.text_leakage(broken, table, left_out="block")
     assert any("block zuco1-NR-block000 is tested and trained on" in problem.what for problem in found)
-    refused("blocks of 0 sentences", order_blocks, table, 0)
+    refused("blocks of 0 sentences", datasets.order_blocks, table, 0)
 
 
 def test_subjects_are_left_out_with_new_texts() -> None:
     table = corpus()
-    splits = make_text_split(table, test=0.2, val=0.1, seed=0)
-    folds = leave_out(table, "subject", splits)
-    assert not text_leakage(folds, table, left_out="subject")
+    splits = datasets.make_text_split(table, test=0.2, val=0.1, seed=0)
+    folds = datasets.leave_out(table, "subject", splits)
+    assert not datasets.text_leakage(folds, table, left_out="subject")
     for value, fold in folds.groupby("left_out"):
         test = fold[fold["split"] == "test"]
         assert set(test["trial_id"].str[0]) == {value}
         assert value not in set(fold["trial_id"][fold["split"] != "test"].str[0])
         assert set(fold["split"]) == {"train", "val", "test"}
-    found = text_leakage(splits, table, left_out="subject")
+    found = datasets.text_leakage(splits, table, left_out="subject")
     assert "subject A, B, C is tested and trained on, though it was to be left out" in found[0].what
-    refused(r"leaving out subject 'A' leaves .* 0 to train; where all read the same", leave_out, table, "subject")
-    refused(r"no column 'subjct' \(did you mean 'subject'\?\)", leave_out, table, "subjct")
-    refused("dataset has one value only", leave_out, table, "dataset")
-    refused("6 trials are in no split", leave_out, table, "subject", splits.iloc[6:])
+    refused(
+        r"leaving out subject 'A' leaves .* 0 to train; where all read the same", datasets.leave_out, table, "subject"
+    )
+    refused(r"no column 'subjct' \(did you mean 'subject'\?\)", datasets.leave_out, table, "subjct")
+    refused("dataset has one value only", datasets.leave_out, table, "dataset")
+    refused("6 trials are in no split", datasets.leave_out, table, "subject", splits.iloc[6:])
     table = corpus(6)
-    refused(r"test is 0.0 and val 0.1", make_text_split, table, test=0.0)
-    refused("no text is left for test: 12 different texts", make_text_split, table, test=0.05, val=0.1)
-    refused("lacks text", make_text_split, table.drop(columns="text"))
-    splits = make_text_split(table, test=0.3, val=0.0)
-    refused("no column 'relatoin'", text_leakage, splits, table.assign(relation="a"), label="relatoin")
+    refused(r"test is 0.0 and val 0.1", datasets.make_text_split, table, test=0.0)
+    refused("no text is left for test: 12 different texts", datasets.make_text_split, table, test=0.05, val=0.1)
+    refused("lacks text", datasets.make_text_split, table.drop(columns="text"))
+    splits = datasets.make_text_split(table, test=0.3, val=0.0)
+    refused("no column 'relatoin'", datasets.text_leakage, splits, table.assign(relation="a"), label="relatoin")

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import did_you_mean, listed
-from brainalign.datasets.formats import SPACES, bad_voxels
+from brainalign.datasets.formats import SPACES, bad_targets_of
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import repeat_counts
 from brainalign.io import inflated_fslr
@@ -73,7 +72,7 @@ def inspect_trials(
     return problems
 
 
-def inspect_responses(where: str, responses: Responses, *, min_roi: int = 2) -> list[Problem]:
+def inspect_responses(where: str, responses: Responses) -> list[Problem]:
     """Find the problems of response values: NaN and constant targets, small ROIs.
 
     Parameters
@@ -82,14 +81,9 @@ def inspect_responses(where: str, responses: Responses, *, min_roi: int = 2) -> 
         Names the place in the descriptor.
     responses : Responses
         Read with `standardize="none", bad_targets="keep"`, so that there is something to find.
-    min_roi : int
-        Smaller ROIs are warned of; patterns need two targets.
     """
-    values = responses.values.reshape(len(responses.trials), len(responses.targets), -1)
-    flat_values = np.moveaxis(values, 1, 0).reshape(len(responses.targets), -1)
-    sessions = np.repeat(responses.trials["session"].to_numpy(), values.shape[2])
     problems = []
-    for kind, found in zip(("NaN or infinite", "constant"), bad_voxels(flat_values, sessions), strict=True):
+    for kind, found in zip(("NaN or infinite", "constant"), bad_targets_of(responses, "session"), strict=True):
         if found.any():
             ids = responses.targets["target_id"][found].tolist()
             what = (
@@ -98,10 +92,10 @@ def inspect_responses(where: str, responses: Responses, *, min_roi: int = 2) -> 
             )
             problems.append(Problem(where, what, rows=tuple(ids)))
     sizes = roi_sizes(responses.targets).groupby("roi", sort=False)["n_targets"].sum()
-    small = sizes[sizes < min_roi]
+    small = sizes[sizes < 2]  # of which there is no pattern
     if len(small):
         shown = [f"{name} {n}" for name, n in small.items()]
-        what = f"{len(small)} ROIs have fewer than {min_roi} targets ({listed(shown)}); join or leave them out"
+        what = f"{len(small)} ROIs have fewer than 2 targets ({listed(shown)}); join or leave them out"
         problems.append(Problem(where, what, "warning", tuple(str(name) for name in small.index)))
     return problems
 
@@ -132,13 +126,12 @@ def space_problems(where: str, space: str, targets: pd.DataFrame) -> list[Proble
     outside = float(((places[known] < low) | (places[known] > high)).any(axis=1).mean())
     if outside <= 0.05:
         return []
-    spans = [f"{name} {a:.0f} to {b:.0f}" for name, a, b in zip("xyz", *_ends(places[known]), strict=True)]
+    spans = [
+        f"{name} {a:.0f} to {b:.0f}"
+        for name, a, b in zip("xyz", places[known].min(axis=0), places[known].max(axis=0), strict=True)
+    ]
     what = (
         f"space is {space}, but {outside:.0%} of its targets lie outside of that head ({', '.join(spans)} mm; it has "
         f"{', '.join(f'{name[0]} {a} to {b}' for name, (a, b) in HEAD_MM.items())}); give mm, or space: scanner"
     )
     return [Problem(f"{where}.space", what)]
-
-
-def _ends(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return places.min(axis=0), places.max(axis=0)

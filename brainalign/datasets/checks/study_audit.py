@@ -168,30 +168,31 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
     channels: dict[str, dict[str, pd.DataFrame]] = {}
     prints: dict[str, formats.Fingerprint] = {}
     rows, cards = [], []
-    for subject, files in descriptor.recordings.items():
-        where = f"recordings.{subject}"
-        try:
-            responses = read_subject(descriptor, subject, as_they_are=True)
-        except BrainalignError as error:
-            found.problems.append(_problem(descriptor, error, where))
-            continue
-        rows.append({"subject": subject} | _size(responses))
-        prints[subject] = formats.of_responses(responses)  # before values are z-scored in their place
-        found.problems += _of_values(descriptor, where, responses)
-        found.problems += space_problems(where, descriptor.space_of(subject), responses.targets)
-        sizes = roi_sizes(responses.targets)
-        if len(sizes):
-            table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
-            rows_of = sizes["roi"].unique().tolist()
-            table = table.loc[rows_of].reset_index().rename(columns={"": "targets"})
-            found.tables[f"targets in ROIs of {where}"] = table
-        if stimuli is not None:
-            problems, card = _of_trials(descriptor, subject, responses, stimuli, images, test, prints[subject])
-            found.problems += problems
-            if card is not None:
-                cards.append(card.assign(subject=subject))
-        if isinstance(files, EpochFiles):
-            channels.setdefault(str(files.picks), {})[where] = responses.targets
+    with tempfile.TemporaryDirectory() as folder:
+        for subject, files in descriptor.recordings.items():
+            where = f"recordings.{subject}"
+            try:
+                responses = read_subject(descriptor, subject, as_they_are=True, work=Path(folder) / "values.npy")
+            except BrainalignError as error:
+                found.problems.append(_problem(descriptor, error, where))
+                continue
+            rows.append({"subject": subject} | _size(responses))
+            prints[subject] = formats.of_responses(responses)
+            found.problems += _of_values(descriptor, where, responses)
+            found.problems += space_problems(where, descriptor.space_of(subject), responses.targets)
+            sizes = roi_sizes(responses.targets)
+            if len(sizes):
+                table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
+                rows_of = sizes["roi"].unique().tolist()
+                table = table.loc[rows_of].reset_index().rename(columns={"": "targets"})
+                found.tables[f"targets in ROIs of {where}"] = table
+            if stimuli is not None:
+                problems, card = _of_trials(descriptor, subject, responses, stimuli, images, test, prints[subject])
+                found.problems += problems
+                if card is not None:
+                    cards.append(card.assign(subject=subject))
+            if isinstance(files, EpochFiles):
+                channels.setdefault(str(files.picks), {})[where] = responses.targets
     found.problems += [*_other_channels(channels), *_between_subjects(prints)]
     if rows:
         found.tables["responses"] = pd.DataFrame(rows)
@@ -231,7 +232,7 @@ def _of_values(descriptor: Study, where: str, responses: Responses) -> Iterator[
         yield replace(problem, level="warning") if dropped else problem
     if dropped or not any(problem.level == "error" for problem in found):
         try:
-            formats.finish_responses(responses, standardize=descriptor.betas.standardize, bad_targets="drop")
+            formats.bad_targets_among(responses, standardize=descriptor.betas.standardize, bad_targets="drop")
         except BrainalignError as error:
             yield Problem(where, str(error))
 

@@ -2,6 +2,7 @@
 
 from brainalign.datasets.formats.arrays import read_array
 from brainalign.datasets.formats.arrays import target_table as target_table
+from brainalign.datasets.formats.betas import bad_targets_among as bad_targets_among
 from brainalign.datasets.formats.betas import finish_responses as finish_responses
 from brainalign.datasets.formats.betas import read_betas
 from brainalign.datasets.formats.betas import read_brain_maps as read_brain_maps
@@ -22,6 +23,7 @@ from brainalign.datasets.formats.copies import (
 )
 from brainalign.datasets.formats.copies import of_responses as of_responses
 from brainalign.datasets.formats.fmri import Recording, read_fmri
+from brainalign.datasets.formats.fmri import bad_targets_of as bad_targets_of
 from brainalign.datasets.formats.fmri import bad_voxels as bad_voxels
 from brainalign.datasets.formats.fmri import find_blocks as find_blocks
 from brainalign.datasets.formats.fmri import open_image as open_image

@@ -8,14 +8,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Responses
+from brainalign.arrays import Responses, StoredArray
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats.betas import finish_responses, label_names
 from brainalign.datasets.formats.fmri import open_image, read_volumes
 from brainalign.datasets.formats.meeg import without_bad_sensors
 from brainalign.datasets.formats.surfaces import empty_lists
 from brainalign.datasets.formats.trials import read_table, read_trials
-from brainalign.io import MISSING, chosen_array, packed_labels, read_lines, read_npy, reading, stored_arrays
+from brainalign.io import (
+    MISSING,
+    chosen_array,
+    located_array,
+    packed_labels,
+    read_lines,
+    read_npy,
+    reading,
+    stored_arrays,
+)
 
 AXES = ("x_mm", "y_mm", "z_mm")
 GRIDS = ("vertex", "i", "j", "k")
@@ -38,6 +47,7 @@ def read_array(
     tmax: float | None = None,
     decimate: int = 1,
     baseline: tuple[float, float] | None = None,
+    work: Path | None = None,
 ) -> Responses:
     """Read responses from a file of arrays.
 
@@ -61,6 +71,9 @@ def read_array(
         What to do with targets that hold NaN or are constant. `targets.attrs["n_dropped"]` counts those left out.
     tmin, tmax, decimate, baseline
         As `read_epochs`, where there are times.
+    work : Path, optional
+        Leave values without times on disk, those of .npy and of HDF5 that is not packed: in their file, or, z-scored or
+        without bad targets, in this .npy file, which is overwritten.
 
     Raises
     ------
@@ -70,11 +83,12 @@ def read_array(
     """
     check_choice("standardize", standardize, ("session", "none"))
     name = chosen_array(values, key)
-    numbers = stored_arrays(values, [name])[name]
+    numbers: Any = located_array(values, name) if work is not None and times_s is None else None
+    numbers = stored_arrays(values, [name])[name] if numbers is None else numbers
     what = f"{values}: {name or 'its array'}"
     if numbers.dtype.kind not in "iufb":
         raise BrainalignError(f"{what} holds {numbers.dtype}; give real numbers")
-    if numbers.ndim not in (2, 3) or not numbers.size:
+    if numbers.ndim not in (2, 3) or 0 in numbers.shape:
         raise BrainalignError(f"{what} has shape {numbers.shape}; give rows x targets, or rows x targets x times")
     if (numbers.ndim == 3) != (times_s is not None):
         remedy = "leave out times_s" if numbers.ndim == 2 else "give times_s, the seconds of its third axis"
@@ -89,8 +103,10 @@ def read_array(
                 f"{('row', 'target')[axis]}, in the same order{turned}"
             )
     if times_s is None:
-        responses = Responses(numbers.astype(np.float32, copy=False), table, places, units)
-        return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
+        if not isinstance(numbers, StoredArray):
+            numbers = numbers.astype(np.float32, copy=False)
+        responses = Responses(numbers, table, places, units)
+        return finish_responses(responses, standardize=standardize, bad_targets=bad_targets, work=work)
     times = _times(times_s, numbers.shape[2], values)
     floats = np.asarray(numbers, dtype=np.float64)
     if baseline is not None:

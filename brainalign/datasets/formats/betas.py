@@ -1,7 +1,5 @@
 """Responses that are estimated already: a map per trial, on the surface, in a volume or in grayordinates."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Responses
+from brainalign.arrays import BLOCK_BYTES, Responses, StoredArray
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats.cifti import read_cifti
-from brainalign.datasets.formats.fmri import bad_voxels, read_volumes, voxel_table
+from brainalign.datasets.formats.fmri import bad_targets_of, read_volumes, voxel_table
 from brainalign.datasets.formats.surfaces import check_space, on_mesh, read_maps, read_surface_rois, vertex_table
 from brainalign.datasets.formats.trials import read_trials
 from brainalign.io import load_image_file, read_text_table
@@ -23,7 +21,6 @@ from brainalign.io import load_image_file, read_text_table
 Paths = Path | Sequence[Path]
 Regions = dict[str, NDArray[np.bool_]]
 CIFTI = (".dscalar.nii", ".dtseries.nii")
-BLOCK_BYTES = 2**27  # of responses that are looked at together
 
 
 def read_betas(
@@ -119,11 +116,27 @@ def _listed(paths: Mapping[str, Paths] | Paths) -> list[Path]:
     return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
 
 
-def finish_responses(responses: Responses, *, standardize: str, bad_targets: str) -> Responses:
+def finish_responses(
+    responses: Responses, *, standardize: str, bad_targets: str, work: Path | None = None
+) -> Responses:
     """Report or drop bad targets, refuse empty regions, z-score within sessions; see `read_betas`.
 
-    The values are the reader's own, and are overwritten.
+    The values are the reader's own, and are overwritten. Those on disk are not: what becomes of them goes to `work`,
+    a .npy file.
     """
+    if (standardize, bad_targets) == ("none", "keep"):
+        responses.targets.attrs["n_dropped"] = 0
+        return responses
+    bad = bad_targets_among(responses, standardize=standardize, bad_targets=bad_targets)
+    responses = _with_targets(responses, ~bad, work)
+    responses.targets.attrs["n_dropped"] = int(bad.sum())
+    if standardize == "session":
+        return replace(responses.zscore(within="session", in_place=True), units="z (within session)")
+    return responses
+
+
+def bad_targets_among(responses: Responses, *, standardize: str, bad_targets: str) -> NDArray[np.bool_]:
+    """Find the targets to drop, NaN or constant; refuse them, or that dropping them would leave a region empty."""
     check_choice("bad_targets", bad_targets, ("raise", "drop", "keep"))
     trials, targets = responses.trials, responses.targets
     sizes = trials.groupby("session", sort=False).size()
@@ -132,10 +145,10 @@ def finish_responses(responses: Responses, *, standardize: str, bad_targets: str
             f"session {listed(sizes.index[sizes < 2].tolist())} has a single trial, which has no z-score; correct the "
             "column session of the trials or set standardize: none"
         )
+    if bad_targets == "keep":
+        return np.zeros(len(targets), dtype=bool)
     # Without z-scoring, and in sessions of one trial, only what never varies is constant.
-    groups = trials["session"].to_numpy() if standardize == "session" else np.zeros(len(trials))
-    blocks = np.array_split(responses.values, max(1, responses.values.nbytes // BLOCK_BYTES), axis=1)
-    broken, flat = map(np.concatenate, zip(*(bad_voxels(block.T, groups) for block in blocks), strict=True))
+    broken, flat = bad_targets_of(responses, "session" if standardize == "session" else None)
     bad = broken | flat
     if bad_targets == "raise" and bad.any():
         raise BrainalignError(
@@ -144,20 +157,28 @@ def finish_responses(responses: Responses, *, standardize: str, bad_targets: str
             "out and count them"
         )
     if bad_targets == "drop" and bad.any():
-        before = {name for names in targets["roi"] for name in names}
-        responses = responses.select(targets=~bad)
-        if not len(responses.targets):
+        if bad.all():
             raise BrainalignError(f"all {len(bad)} targets hold NaN or are constant; check the maps")
-        lost = sorted(before - {name for names in responses.targets["roi"] for name in names})
-        if lost:
-            raise BrainalignError(f"every target of ROI {listed(lost)} holds NaN or is constant; check the maps")
-    responses.targets.attrs["n_dropped"] = int(bad.sum()) if bad_targets == "drop" else 0
-    if standardize == "session":
-        return replace(responses.zscore(within="session", copy=False), units="z (within session)")
-    return responses
+        every, left = ({name for names in rows for name in names} for rows in (targets["roi"], targets["roi"][~bad]))
+        if every - left:
+            lost = listed(sorted(every - left))
+            raise BrainalignError(f"every target of ROI {lost} holds NaN or is constant; check the maps")
+    return bad
 
 
-def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None) -> pd.Series[Any]:
+def _with_targets(responses: Responses, kept: NDArray[np.bool_], work: Path | None) -> Responses:
+    """Return responses of some targets; of those on disk a copy in `work`, where it is given."""
+    if not isinstance(responses.values, StoredArray) or work is None:
+        return responses if kept.all() else responses.select(targets=kept)
+    n_trials, values = len(responses.trials), responses.values
+    copy = StoredArray.create(work, (n_trials, int(kept.sum())), np.float32)
+    at_once = max(1, BLOCK_BYTES // (8 * len(kept)))
+    for row in range(0, n_trials, at_once):
+        copy[row : row + at_once] = values[row : row + at_once][:, kept]
+    return replace(responses, values=copy, targets=responses.targets[kept].reset_index(drop=True))
+
+
+def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None) -> "pd.Series[Any]":
     """Return the names of the regions of every target.
 
     Unknown ones are refused. Of an atlas a mask may leave some out: empty regions are warned of, and refused only where

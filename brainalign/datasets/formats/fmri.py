@@ -1,7 +1,5 @@
 """Real fMRI: volumes, a mask and labels per volume become one response per block of a stimulus."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -38,8 +36,8 @@ class Recording:
     """
 
     responses: Responses
-    mask: Nifti1Image
-    mean: Nifti1Image
+    mask: "Nifti1Image"
+    mean: "Nifti1Image"
     residuals: NDArray[np.float32]
     n_dropped: int
 
@@ -96,7 +94,7 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
     return pd.DataFrame(blocks)
 
 
-def open_image(path: Path) -> Nifti1Image:
+def open_image(path: Path) -> "Nifti1Image":
     """Open a NIfTI image."""
     from nibabel.spatialimages import SpatialImage
 
@@ -109,6 +107,22 @@ def open_image(path: Path) -> Nifti1Image:
 def read_volumes(path: Path) -> NDArray[np.float32]:
     """Return the data of a NIfTI image."""
     return image_values(path, open_image(path), np.float32)
+
+
+def bad_targets_of(responses: Responses, within: str | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Find the targets that hold a NaN or infinity, and those constant within a session (or a run, or at all).
+
+    Values are read by blocks: they may lie on disk.
+    """
+    broken, flat = np.zeros((2, len(responses.targets)), dtype=bool)
+    groups = responses.trials[within] if within else pd.Series(0, index=responses.trials.index)
+    for rows in responses.trials.groupby(groups, sort=False).indices.values():
+        for columns in responses.blocks(len(rows)):
+            part = np.moveaxis(responses.values[rows, columns], 1, 0)
+            part = part.reshape(len(part), -1)
+            broken[columns] |= ~np.isfinite(part).all(axis=1)
+            flat[columns] |= part.max(axis=1) == part.min(axis=1)
+    return broken, flat & ~broken
 
 
 def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

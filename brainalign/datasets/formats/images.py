@@ -54,15 +54,13 @@ class ImageAudit:
         return found
 
 
-def audit_images(stimuli: pd.DataFrame, *, max_bits: int = 16, max_difference: float = 0.04) -> ImageAudit:
+def audit_images(stimuli: pd.DataFrame) -> ImageAudit:
     """Read every image once and compare all pairs.
 
     Parameters
     ----------
     stimuli : DataFrame
         stimulus_id and path.
-    max_bits, max_difference
-        See `near_duplicates`.
 
     Raises
     ------
@@ -85,10 +83,7 @@ def audit_images(stimuli: pd.DataFrame, *, max_bits: int = 16, max_difference: f
     pairs = pd.DataFrame(columns=["stimulus_a", "stimulus_b", "kind", "n_bits"])
     if len(good) > 1:
         first, second, n_bits = near_duplicates(
-            np.stack([hashes[row] for row in good]),
-            np.stack([thumbnails[row] for row in good]),
-            max_bits=max_bits,
-            max_difference=max_difference,
+            np.stack([hashes[row] for row in good]), np.stack([thumbnails[row] for row in good])
         )
         ids, digests = table["stimulus_id"].to_numpy()[good], table["sha256"].to_numpy()[good]
         kind = np.where(digests[first] == digests[second], "duplicate", "near-duplicate")

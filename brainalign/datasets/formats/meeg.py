@@ -1,7 +1,5 @@
 """MEG and EEG: epochs that MNE-Python saved become responses per trial, sensor and time."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -19,15 +19,8 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.formats import meeg
 from brainalign.datasets.formats.bids_stimuli import import_bids, read_bids_stimuli
-from brainalign.datasets.formats.meeg import (
-    UNITS,
-    check_same_channels,
-    drop_marked,
-    open_epochs,
-    sensor_table,
-    without_bad_sensors,
-)
 from brainalign.datasets.formats.trials import complete_trials
 from brainalign.io import read_text_table, reading
 from brainalign.study import BidsFiles, RawOptions, Study
@@ -117,11 +110,11 @@ def read_raw_run(
             )
         raw.crop(float(at[0]) - raw.first_time, None, verbose="error")
     bads = set(raw.info["bads"])
-    sensors = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind in UNITS]
+    sensors = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind in meeg.UNITS]
     if not sensors:
         raise BrainalignError(f"{path}: no channel of EEG or MEG; correct the types of its channels (channels.tsv)")
-    targets = sensor_table(raw.pick(sensors, exclude=(), verbose="error"))
-    values = raw.get_data().T * np.array([UNITS[kind][0] for kind in targets["sensor_type"]])
+    targets = meeg.sensor_table(raw.pick(sensors, exclude=(), verbose="error"))
+    values = raw.get_data().T * np.array([meeg.UNITS[kind][0] for kind in targets["sensor_type"]])
     values[:, targets["target_id"].isin(bads).to_numpy()] = np.nan
     return values.astype(np.float32), targets
 
@@ -317,19 +310,19 @@ def epochs_to_responses(
                 f"{epochs.info['lowpass']:g} Hz, which would alias; filter (band_hz) below {rate / 2:g} Hz"
             )
         parts.append(epochs.copy().decimate(decimate, verbose="error") if decimate > 1 else epochs)
-    check_same_channels({f"recording {k}": sensor_table(part) for k, part in enumerate(parts, start=1)})
+    meeg.check_same_channels({f"recording {k}": meeg.sensor_table(part) for k, part in enumerate(parts, start=1)})
     times = parts[0].times
     if any(len(part.times) != len(times) or not np.allclose(part.times, times) for part in parts):
         raise BrainalignError("recordings have epochs of other times than each other; cut them alike")
-    targets = sensor_table(parts[0])
-    scale = np.array([UNITS[kind][0] for kind in targets["sensor_type"]])
+    targets = meeg.sensor_table(parts[0])
+    scale = np.array([meeg.UNITS[kind][0] for kind in targets["sensor_type"]])
     values = np.concatenate([part.get_data(copy=False, verbose="error") for part in parts]) * scale[:, None]
     trials = complete_trials(pd.concat(tables, ignore_index=True), "metadata of the epochs")
-    units = ", ".join(dict.fromkeys(UNITS[kind][1] for kind in targets["sensor_type"]))
+    units = ", ".join(dict.fromkeys(meeg.UNITS[kind][1] for kind in targets["sensor_type"]))
     responses = Responses(values.astype(np.float32), trials, targets, units, times=times.copy())
     responses.targets.attrs["n_dropped"] = n_marked
     if bad_channels != "keep":
-        responses = without_bad_sensors(responses, "the epochs", bad_channels, n_marked)
+        responses = meeg.without_bad_sensors(responses, "the epochs", bad_channels, n_marked)
     # Events that were not asked for are IGNORED, not rejected.
     responses.trials.attrs["n_rejected"] = [
         sum(any(reason != "IGNORED" for reason in reasons) for reasons in epochs.drop_log) for epochs in recordings
@@ -342,7 +335,7 @@ def _sensors_of(recordings: Sequence[Any], bad_channels: str) -> tuple[list[Any]
     found = []
     for number, epochs in enumerate(recordings, start=1):
         kinds = epochs.get_channel_types()
-        sensors = [name for name, kind in zip(epochs.ch_names, kinds, strict=True) if kind in UNITS]
+        sensors = [name for name, kind in zip(epochs.ch_names, kinds, strict=True) if kind in meeg.UNITS]
         if not sensors:
             raise BrainalignError(
                 f"recording {number} has no channel of EEG or MEG, only {listed(sorted(set(kinds)))}; correct the "
@@ -353,10 +346,10 @@ def _sensors_of(recordings: Sequence[Any], bad_channels: str) -> tuple[list[Any]
     marked = list(dict.fromkeys(name for epochs in found for name in epochs.info["bads"]))
     if not marked:
         return found, 0
-    check_same_channels({f"recording {k}": sensor_table(epochs) for k, epochs in enumerate(found, start=1)})
+    meeg.check_same_channels({f"recording {k}": meeg.sensor_table(epochs) for k, epochs in enumerate(found, start=1)})
     n_channels = len(found[0].ch_names)
     found = [epochs.copy() for epochs in found]
-    drop_marked([f"recording {k}" for k in range(1, len(found) + 1)], found, bad_channels)
+    meeg.drop_marked([f"recording {k}" for k in range(1, len(found) + 1)], found, bad_channels)
     warnings.warn(
         f"{len(marked)} of {n_channels} channels are marked bad in some recording and left out ({listed(marked)}); "
         "interpolate them in MNE (interpolate_bads) to keep them",
@@ -392,7 +385,7 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
     if files.format == "epochs":
         recordings = []
         for path in descriptor.found_files(subject).values():
-            epochs = open_epochs(path)
+            epochs = meeg.open_epochs(path)
             if cut.baseline_s is not None:
                 epochs.apply_baseline(cut.baseline_s, verbose="error")
             if files.picks is not None:

@@ -110,9 +110,9 @@ def read_region_series(
         tables.append(table)
     bad = _bad_regions(files, tables, [values for values, _ in means])
     if len(bad) and bad_regions == "raise":
-        first = bad.iloc[0]
+        first, unusable = bad.iloc[0], list(map(str, bad["region_id"].unique()))
         raise BrainalignError(
-            f"{bad['region_id'].nunique()} of {len(tables[0])} regions cannot be used ({listed(_unique(bad))}; "
+            f"{len(unusable)} of {len(tables[0])} regions cannot be used ({listed(unusable)}; "
             f"{first['region_id']}: {first['reason']}); use another atlas or mask, or set bad_regions: drop"
         )
     good = ~tables[0]["region_id"].isin(bad["region_id"]).to_numpy()
@@ -124,10 +124,6 @@ def read_region_series(
     ]
     regions = tables[0][good].reset_index(drop=True)
     return RegionSeries(series, _runs(files, series, [tr_s for _, tr_s in means]), regions, bad)
-
-
-def _unique(bad: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(bad["region_id"]))
 
 
 def _runs(files: Sequence[SeriesFile], series: list[Values], tr_s: list[float]) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Files on the cortical surface: maps and labels per hemisphere, and where the vertices of known meshes lie."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +98,7 @@ def on_mesh(tables: Sequence[pd.DataFrame], space: str, n_vertices: Mapping[str,
     return targets
 
 
-def empty_lists(n: int) -> pd.Series[Any]:
+def empty_lists(n: int) -> "pd.Series[Any]":
     """Return a column of `n` empty lists."""
     return pd.Series([[] for _ in range(n)], dtype=object)
 

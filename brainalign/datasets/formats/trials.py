@@ -1,7 +1,5 @@
 """Tables of trials: what was shown when, from a file or from the metadata of MNE epochs."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 from typing import Any
@@ -113,13 +111,13 @@ def _check_spelling(columns: list[str], source: str) -> None:
             raise BrainalignError(f"{source}: no column {name!r}, but {given!r}; rename it to {name!r}")
 
 
-def _as_ids(column: pd.Series[Any]) -> pd.Series[str]:
+def _as_ids(column: "pd.Series[Any]") -> "pd.Series[str]":
     if pd.api.types.is_float_dtype(column) and not (column.dropna() % 1).any():
         column = column.astype("Int64")  # 3.0 means the stimulus "3"; a missing cell made the column floating
     return column.astype(object).where(column.notna(), "").astype(str)
 
 
-def _as_numbers(table: pd.DataFrame, name: str, source: str) -> pd.Series[float]:
+def _as_numbers(table: pd.DataFrame, name: str, source: str) -> "pd.Series[float]":
     column = table[name].replace(list(MISSING), np.nan) if name != "repeat" else table[name]
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = numbers.isna() & column.notna() if name != "repeat" else numbers % 1 != 0

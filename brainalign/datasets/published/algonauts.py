@@ -11,20 +11,7 @@ import pandas as pd
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.formats import SPACES, complete_trials, on_mesh
-from brainalign.datasets.published.common import (
-    Published,
-    Regions,
-    add_regions,
-    choose_targets,
-    finish_published,
-    load_npy,
-    load_pickled_dict,
-    named_regions,
-    region_lists,
-    required,
-    subject_number,
-    without_missing,
-)
+from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
 
 ALGONAUTS_ROIS = ("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams")
@@ -43,7 +30,7 @@ def read_algonauts(
     val: float | None = None,
     seed: int = 0,
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
-) -> Published:
+) -> common.Published:
     """Read the training responses of one subject of Algonauts 2023.
 
     The challenge z-scored within sessions and averaged the repeats, and keeps the responses to its test images to
@@ -86,7 +73,7 @@ def read_algonauts(
     place = _place(folder, subject)
     images = read_algonauts_images(folder, subject)
     maps = {
-        hemi: load_npy(_fmri(place) / f"{side}_training_fmri.npy", 2, REMEDY, mapped=True)
+        hemi: common.load_npy(_fmri(place) / f"{side}_training_fmri.npy", 2, REMEDY, mapped=True)
         for hemi, side in SIDES.items()
     }
     for hemi, part in maps.items():
@@ -101,19 +88,19 @@ def read_algonauts(
     for hemi, part in maps.items():
         # A region may lie in one hemisphere only; whether it lies in any is what is checked.
         regions = {name: hemispheres[hemi].get(name, np.zeros(part.shape[1], dtype=bool)) for name in known}
-        kept = choose_targets(regions, part.shape[1], within)
-        table = _vertices(place, hemi, part.shape[1]).assign(roi=region_lists(hemispheres[hemi], part.shape[1]))
+        kept = common.choose_targets(regions, part.shape[1], within)
+        table = _vertices(place, hemi, part.shape[1]).assign(roi=common.region_lists(hemispheres[hemi], part.shape[1]))
         tables.append(table.iloc[kept])
         values.append(np.asarray(part if within is None else part[:, kept], dtype=np.float32))
     trials = complete_trials(images.drop(columns="path"), str(_fmri(place)))
     responses = Responses(
-        without_missing(np.concatenate(values, axis=1)),
+        common.without_missing(np.concatenate(values, axis=1)),
         trials,
         on_mesh(tables, "fsaverage", dict.fromkeys(SIDES, SPACES["fsaverage"])),
         "z (within session), averaged over repeats",
     )
-    responses = finish_published(responses, standardize="none", bad_targets=bad_targets)
-    return Published(responses, make_image_split(responses.trials, test=test, val=val, seed=seed))
+    responses = common.finish_published(responses, standardize="none", bad_targets=bad_targets)
+    return common.Published(responses, make_image_split(responses.trials, test=test, val=val, seed=seed))
 
 
 def read_algonauts_images(folder: Path | str, subject: str) -> pd.DataFrame:
@@ -126,7 +113,7 @@ def read_algonauts_images(folder: Path | str, subject: str) -> pd.DataFrame:
     BrainalignError
         If there is none, a file is not called train-0001_nsd-00013.png, or their numbers have gaps.
     """
-    pictures = required(_place(folder, subject) / "training_split" / "training_images", REMEDY)
+    pictures = common.required(_place(folder, subject) / "training_split" / "training_images", REMEDY)
     files = sorted(pictures.glob("*.png"))
     if not files:
         raise BrainalignError(f"{pictures}: holds no .png; {REMEDY}")
@@ -144,28 +131,28 @@ def read_algonauts_images(folder: Path | str, subject: str) -> pd.DataFrame:
 
 
 def _place(folder: Path | str, subject: str) -> Path:
-    return required(Path(folder) / f"subj{subject_number(subject):02d}", REMEDY)
+    return common.required(Path(folder) / f"subj{common.subject_number(subject):02d}", REMEDY)
 
 
 def _fmri(place: Path) -> Path:
     return place / "training_split" / "training_fmri"
 
 
-def _regions(place: Path, hemi: str, n_vertices: int, rois: Sequence[str], trust_pickle: bool) -> Regions:
-    found: Regions = {}
+def _regions(place: Path, hemi: str, n_vertices: int, rois: Sequence[str], trust_pickle: bool) -> common.Regions:
+    found: common.Regions = {}
     for roi in rois:
         names_path = place / "roi_masks" / f"mapping_{roi}.npy"
         path = place / "roi_masks" / f"{SIDES[hemi]}.{roi}_challenge_space.npy"
         remedy = "download roi_masks again, or name the labellings that are there with rois=(...), () for none"
-        names = load_pickled_dict(names_path, remedy, trust_pickle=trust_pickle)
-        ids = load_npy(path, 1, remedy)
+        names = common.load_pickled_dict(names_path, remedy, trust_pickle=trust_pickle)
+        ids = common.load_npy(path, 1, remedy)
         if len(ids) != n_vertices:
             raise BrainalignError(
                 f"{path}: labels {len(ids)} vertices but {SIDES[hemi]}_training_fmri.npy has {n_vertices}; take both "
                 "from the same subject"
             )
         named = {int(key): str(name) for key, name in names.items()}
-        add_regions(found, named_regions(ids, named, path, names_path), path)
+        common.add_regions(found, common.named_regions(ids, named, path, names_path), path)
     return found
 
 
@@ -177,7 +164,7 @@ def _vertices(place: Path, hemi: str, n_vertices: int) -> pd.DataFrame:
     for name in ("x_mm", "y_mm", "z_mm"):
         table[name] = np.nan
     if path.exists():
-        vertex = np.flatnonzero(load_npy(path, 1, REMEDY))
+        vertex = np.flatnonzero(common.load_npy(path, 1, REMEDY))
         if len(vertex) != n_vertices:
             raise BrainalignError(
                 f"{path}: marks {len(vertex)} vertices but {SIDES[hemi]}_training_fmri.npy has {n_vertices}; take both "

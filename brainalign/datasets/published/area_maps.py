@@ -1,7 +1,5 @@
 """Tables of cortical maps by area: a row per region or parcel, its place on the sphere, a column per map."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +113,7 @@ def read_area_maps(path: Path) -> AreaMaps:
     return AreaMaps(list(means.index), hemi, places, {name: means[name].to_numpy(dtype=np.float64) for name in names})
 
 
-def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
+def _numbers(column: "pd.Series[Any]", path: Path) -> "pd.Series[Any]":
     """Return a column as numbers; empty cells, n/a and NaN are NaN."""
     known = column.mask(column.astype(str).isin(["", "n/a"]))
     try:

@@ -1,7 +1,5 @@
 """What readers of published data share: their result, files that may be wrong, regions by name, missing values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,7 +114,7 @@ def add_regions(found: Regions, more: Regions, path: Path) -> None:
     found.update(more)
 
 
-def region_lists(regions: Regions, n_targets: int) -> pd.Series[Any]:
+def region_lists(regions: Regions, n_targets: int) -> "pd.Series[Any]":
     """Return the names of the regions of every target."""
     lists: list[list[str]] = [[] for _ in range(n_targets)]
     for name, inside in regions.items():

@@ -12,15 +12,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.formats import open_image, voxel_table
-from brainalign.datasets.published.common import (
-    Published,
-    ceiling_table,
-    choose_targets,
-    finish_published,
-    region_lists,
-    required,
-    subject_number,
-)
+from brainalign.datasets.published import common
 from brainalign.datasets.published.nsd_design import N_TRIALS, NsdDesign, read_nsd_design
 from brainalign.datasets.published.nsd_rois import NSD_ROIS, read_nsd_regions, read_nsd_volume
 from brainalign.datasets.splits import make_image_split
@@ -125,7 +117,7 @@ def read_nsd(
     betas: str = "betas_fithrf_GLMdenoise_RR",
     standardize: Literal["session", "none"] = "session",
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
-) -> Published:
+) -> common.Published:
     """Read the single-trial responses of one subject of NSD; parameters as of `open_nsd`, and two more.
 
     Parameters
@@ -153,11 +145,11 @@ def read_nsd(
         space=space,
         betas=betas,
     )
-    responses = finish_published(found.responses(), standardize=standardize, bad_targets=bad_targets)
+    responses = common.finish_published(found.responses(), standardize=standardize, bad_targets=bad_targets)
     ceiling = found.ceiling
     if ceiling is not None:
         ceiling = ceiling[ceiling["target_id"].isin(responses.targets["target_id"])].reset_index(drop=True)
-    return Published(responses, found.splits, ceiling)
+    return common.Published(responses, found.splits, ceiling)
 
 
 def open_nsd(
@@ -214,19 +206,19 @@ def open_nsd(
     ----------
     Allen et al. (2022), doi:10.1038/s41593-021-00962-x
     """
-    root, number = Path(folder), subject_number(subject)
+    root, number = Path(folder), common.subject_number(subject)
     design = read_nsd_design(root / "nsddata" / "experiments" / "nsd" / "nsd_expdesign.mat")
     chosen = design.sessions(number, sessions)
-    place = required(root / "nsddata" / "ppdata" / f"subj{number:02d}" / space, FOLDER)
-    stored = required(root / "nsddata_betas" / "ppdata" / place.parent.name / space / betas, FOLDER)
+    place = common.required(root / "nsddata" / "ppdata" / f"subj{number:02d}" / space, FOLDER)
+    stored = common.required(root / "nsddata_betas" / "ppdata" / place.parent.name / space / betas, FOLDER)
     path = place / "brainmask.nii.gz" if mask is None else place / "roi" / f"{mask}.nii.gz"
-    image = open_image(required(path, "give mask= the name of a file in roi, or None for the brain mask"))
+    image = open_image(common.required(path, "give mask= the name of a file in roi, or None for the brain mask"))
     inside = read_nsd_volume(path, image.shape[:3]) > 0
     if not inside.any():
         raise BrainalignError(f"{path}: selects no voxel; expected values above 0")
     regions = read_nsd_regions(root, place, inside, rois)
-    kept = choose_targets(regions, int(inside.sum()), within)
-    targets = voxel_table(inside, image.affine).assign(roi=region_lists(regions, int(inside.sum())))
+    kept = common.choose_targets(regions, int(inside.sum()), within)
+    targets = voxel_table(inside, image.affine).assign(roi=common.region_lists(regions, int(inside.sum())))
     targets = targets.iloc[kept].reset_index(drop=True)
     files = {session: stored / f"betas_session{session:02d}.hdf5" for session in chosen}
     _check_sessions(files, inside.shape, number)
@@ -235,7 +227,7 @@ def open_nsd(
     ceiling = None
     if (stored / "ncsnr.nii.gz").exists():
         ncsnr = read_nsd_volume(stored / "ncsnr.nii.gz", inside.shape)[inside][kept].astype(np.float64)
-        ceiling = ceiling_table(targets, ncsnr**2 / (ncsnr**2 + 1), splits)
+        ceiling = common.ceiling_table(targets, ncsnr**2 / (ncsnr**2 + 1), splits)
     return NsdSubject(files, trials, targets, splits, ceiling)
 
 

@@ -11,19 +11,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.formats import SPACES, on_mesh, vertex_table
-from brainalign.datasets.published.common import (
-    Published,
-    Regions,
-    ceiling_table,
-    choose_targets,
-    finish_published,
-    load_npy,
-    load_pickled_dict,
-    nsd_image,
-    region_lists,
-    subject_number,
-    without_missing,
-)
+from brainalign.datasets.published import common
 from brainalign.datasets.published.nsd_design import N_TRIALS, nsd_trials
 from brainalign.datasets.splits import make_image_split
 
@@ -41,7 +29,7 @@ def read_nsd_cortex(
     within: Sequence[str] | None = None,
     standardize: Literal["session", "none"] = "none",
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
-) -> Published:
+) -> common.Published:
     """Read single-trial responses of all 163,842 vertices of each hemisphere of fsaverage.
 
     Parameters
@@ -70,11 +58,11 @@ def read_nsd_cortex(
     ----------
     Allen et al. (2022), doi:10.1038/s41593-021-00962-x
     """
-    place, name = Path(folder), f"sub-{subject_number(subject):02d}"
+    place, name = Path(folder), f"sub-{common.subject_number(subject):02d}"
     paths = {hemi: place / f"{side}_betas_{name}.npy" for hemi, side in SIDES.items()}
-    betas = {hemi: load_npy(path, 2, REMEDY, mapped=True) for hemi, path in paths.items()}
+    betas = {hemi: common.load_npy(path, 2, REMEDY, mapped=True) for hemi, path in paths.items()}
     about = place / f"metadata_{name}.npy"
-    metadata = load_pickled_dict(about, REMEDY, trust_pickle=trust_pickle)
+    metadata = common.load_pickled_dict(about, REMEDY, trust_pickle=trust_pickle)
     missing = [key for key in KEYS if key not in metadata]
     if missing:
         raise BrainalignError(f"{about}: lacks {listed(missing)}; it has {listed(sorted(map(str, metadata)), 12)}")
@@ -91,8 +79,8 @@ def read_nsd_cortex(
     tables, columns, ncsnr = [], {}, []
     for hemi, regions in hemispheres.items():
         every = {region: regions.get(region, nowhere) for region in known}
-        mine = columns[hemi] = choose_targets(every, len(nowhere), within)
-        lists = region_lists({region: inside[mine] for region, inside in regions.items()}, len(mine))
+        mine = columns[hemi] = common.choose_targets(every, len(nowhere), within)
+        lists = common.region_lists({region: inside[mine] for region, inside in regions.items()}, len(mine))
         tables.append(vertex_table(hemi, len(nowhere), "fsaverage").iloc[mine].assign(roi=lists.array))
         if f"{SIDES[hemi]}_ncsnr" in metadata:
             ncsnr.append(_whole(about, metadata, f"{SIDES[hemi]}_ncsnr")[columns[hemi]])
@@ -102,15 +90,15 @@ def read_nsd_cortex(
         rows = slice((session - 1) * N_TRIALS, session * N_TRIALS)
         parts = [betas[hemi][rows][:, columns[hemi]] for hemi in SIDES]  # a view of the file, then only these columns
         values[number * N_TRIALS : (number + 1) * N_TRIALS] = np.concatenate(parts, axis=1)
-    responses = Responses(without_missing(values), trials, targets, "z (within session)")
-    responses = finish_published(responses, standardize=standardize, bad_targets=bad_targets)
+    responses = Responses(common.without_missing(values), trials, targets, "z (within session)")
+    responses = common.finish_published(responses, standardize=standardize, bad_targets=bad_targets)
     splits = _splits(metadata, trials)
     ceiling = None
     if len(ncsnr) == len(SIDES):
         squares = np.concatenate(ncsnr).astype(np.float64) ** 2
-        ceiling = ceiling_table(targets, squares / (squares + 1), splits)
+        ceiling = common.ceiling_table(targets, squares / (squares + 1), splits)
         ceiling = ceiling[ceiling["target_id"].isin(responses.targets["target_id"])].reset_index(drop=True)
-    return Published(responses, splits, ceiling)
+    return common.Published(responses, splits, ceiling)
 
 
 def _check_shapes(paths: dict[str, Path], betas: dict[str, NDArray[Any]], about: Path, n_shown: int) -> int:
@@ -136,8 +124,8 @@ def _check_shapes(paths: dict[str, Path], betas: dict[str, NDArray[Any]], about:
     return len(betas["L"]) // N_TRIALS
 
 
-def _regions(about: Path, metadata: dict[Any, Any], side: str) -> Regions:
-    found: Regions = {}
+def _regions(about: Path, metadata: dict[Any, Any], side: str) -> common.Regions:
+    found: common.Regions = {}
     for name, vertices in metadata.get(f"{side}_fsaverage_rois", {}).items():
         rows = np.asarray(vertices, dtype=np.int64).ravel()
         if len(rows) and (rows.min() < 0 or rows.max() >= SPACES["fsaverage"]):
@@ -161,7 +149,7 @@ def _whole(about: Path, metadata: dict[Any, Any], key: str) -> NDArray[Any]:
 def _splits(metadata: dict[Any, Any], trials: pd.DataFrame) -> pd.DataFrame:
     """Return the split of the metadata; images in none of its lists are in no split."""
     lists = {
-        name: {nsd_image(int(image)) for image in np.asarray(metadata.get(f"{name}_img_num", ())).ravel()}
+        name: {common.nsd_image(int(image)) for image in np.asarray(metadata.get(f"{name}_img_num", ())).ravel()}
         for name in ("train", "val", "test")
     }
     # What has not been shown in the sessions read cannot be validated on, and would be refused.

@@ -11,17 +11,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats import complete_trials, read_table
-from brainalign.datasets.published.common import (
-    Published,
-    Regions,
-    ceiling_table,
-    choose_targets,
-    finish_published,
-    region_lists,
-    required,
-    subject_number,
-    without_missing,
-)
+from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import check_stored, open_hdf5
 
@@ -44,7 +34,7 @@ def read_things(
     seed: int = 0,
     standardize: Literal["session", "none"] = "session",
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
-) -> Published:
+) -> common.Published:
     """Read the single-trial responses of one subject of THINGS-fMRI.
 
     Tested are the images whose trials the release marks `test` (100, each shown in every session).
@@ -82,30 +72,30 @@ def read_things(
     ----------
     Hebart et al. (2023), doi:10.7554/eLife.82580
     """
-    place, name = Path(folder), f"sub-{subject_number(subject):02d}"
+    place, name = Path(folder), f"sub-{common.subject_number(subject):02d}"
     voxel_path, trial_path = place / f"{name}_VoxelMetadata.csv", place / f"{name}_StimulusMetadata.csv"
     voxels = _table(voxel_path, VOXEL_COLUMNS)
     trials = _trials(trial_path)
     regions = _regions(voxel_path, voxels)
-    kept = choose_targets(regions, len(voxels), within)
+    kept = common.choose_targets(regions, len(voxels), within)
     columns = _in_sessions(trial_path, trials, sessions)
-    targets = _targets(voxel_path, voxels).assign(roi=region_lists(regions, len(voxels)))
+    targets = _targets(voxel_path, voxels).assign(roi=common.region_lists(regions, len(voxels)))
     targets = targets.iloc[kept].reset_index(drop=True)
     ids = _numbers(voxel_path, voxels, "voxel_id")
     values = _read_values(place / f"{name}_ResponseData.h5", ids, len(trials), kept, columns)
     trials = trials.iloc[columns].reset_index(drop=True)
-    responses = Responses(without_missing(values), trials, targets, "single-trial betas (arbitrary units)")
+    responses = Responses(common.without_missing(values), trials, targets, "single-trial betas (arbitrary units)")
     tested = trials.loc[trials["trial_type"] == "test", "stimulus_id"].unique().tolist()
     splits = make_image_split(trials, test=tested, val=val, seed=seed)
     share = _numbers(voxel_path, voxels, "nc_singletrial")[kept] / 100  # written in percent
-    ceiling = ceiling_table(targets, share, splits)
-    responses = finish_published(responses, standardize=standardize, bad_targets=bad_targets)
+    ceiling = common.ceiling_table(targets, share, splits)
+    responses = common.finish_published(responses, standardize=standardize, bad_targets=bad_targets)
     ceiling = ceiling[ceiling["target_id"].isin(responses.targets["target_id"])].reset_index(drop=True)
-    return Published(responses, splits, ceiling)
+    return common.Published(responses, splits, ceiling)
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    table = read_table(required(path, REMEDY))
+    table = read_table(common.required(path, REMEDY))
     for column in columns:
         if column not in table:
             near = did_you_mean(column, map(str, table.columns))
@@ -151,8 +141,8 @@ def _in_sessions(path: Path, trials: pd.DataFrame, sessions: Sequence[int] | Non
     return np.flatnonzero(trials["session"].isin(wanted))
 
 
-def _regions(path: Path, voxels: pd.DataFrame) -> Regions:
-    found: Regions = {}
+def _regions(path: Path, voxels: pd.DataFrame) -> common.Regions:
+    found: common.Regions = {}
     for column in voxels.columns:
         if str(column).startswith(MEASURES) or not str(column) or str(column).startswith("Unnamed"):
             continue
@@ -185,7 +175,7 @@ def _read_values(
     pandas stored a row per voxel: the betas of all trials in one block of floats, voxel_id beside it or before it. The
     names of its columns are pickled, so blocks are told by their type and size.
     """
-    with open_hdf5(required(path, REMEDY)) as file:
+    with open_hdf5(common.required(path, REMEDY)) as file:
         blocks = _blocks(path, file)
         betas, first = _find_betas(path, blocks, len(voxel_ids), n_trials)
         check_stored(betas)

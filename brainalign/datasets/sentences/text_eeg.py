@@ -1,10 +1,8 @@
 """EEG of sentences that were read: padded signals, a mask of what was measured, and a row per sentence and subject."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -71,7 +69,7 @@ class TextRecordings:
         if unmeasured:
             raise BrainalignError(f"{len(unmeasured)} trials have no sample in the mask ({listed(unmeasured)})")
 
-    def select(self, rows: NDArray[Any]) -> TextRecordings:
+    def select(self, rows: NDArray[Any]) -> Self:
         """Return the chosen trials (boolean mask or row numbers); the ledger stays as it is."""
         chosen = np.arange(len(self.sentences))[rows]
         table = self.sentences.iloc[chosen].reset_index(drop=True)

@@ -1,7 +1,5 @@
 """Splits of sentences by their text: drawn texts, left-out blocks and left-out subjects."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -65,7 +63,7 @@ def make_text_split(
     return table[COLUMNS].reset_index(drop=True)
 
 
-def _groups(sentences: pd.DataFrame, similarity: float) -> pd.Series[Any]:
+def _groups(sentences: pd.DataFrame, similarity: float) -> "pd.Series[Any]":
     """Return the group of texts of every trial, named by the first text of it."""
     missing = [name for name in ("trial_id", "stimulus_id", "text", "dataset", "task") if name not in sentences]
     if missing:
@@ -76,7 +74,7 @@ def _groups(sentences: pd.DataFrame, similarity: float) -> pd.Series[Any]:
     return sentences["stimulus_id"].map(dict(zip(texts["stimulus_id"], first, strict=True)))
 
 
-def order_blocks(sentences: pd.DataFrame, size: int) -> pd.Series[Any]:
+def order_blocks(sentences: pd.DataFrame, size: int) -> "pd.Series[Any]":
     """Return the block of every trial: so many sentences of a task in the order in which they were read.
 
     All who read the sentences of a task in one order share its blocks, so that leaving out a block leaves out its

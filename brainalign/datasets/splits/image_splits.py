@@ -1,7 +1,5 @@
 """Splits of image studies: by stimulus, never by trial."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal
@@ -104,7 +102,7 @@ def split_rows(splits: pd.DataFrame, trials: pd.DataFrame, fold: int = 0) -> dic
     return sides
 
 
-def _groups(trials: pd.DataFrame, together: pd.DataFrame | None) -> pd.Series[str]:
+def _groups(trials: pd.DataFrame, together: pd.DataFrame | None) -> "pd.Series[str]":
     """Return the stimulus of each trial, or the first of the stimuli it is kept together with."""
     parent: dict[str, str] = {}
 
@@ -124,8 +122,8 @@ def _groups(trials: pd.DataFrame, together: pd.DataFrame | None) -> pd.Series[st
 def _chosen(
     name: str,
     wanted: Sequence[str] | float | None,
-    stimuli: pd.Series[str],
-    groups: pd.Series[str],
+    stimuli: "pd.Series[str]",
+    groups: "pd.Series[str]",
     free: NDArray[np.bool_],
     random: np.random.Generator,
 ) -> NDArray[np.bool_]:
@@ -158,7 +156,7 @@ def _chosen(
     return chosen
 
 
-def _draw_folds(groups: pd.Series[str], n_folds: int, random: np.random.Generator) -> list[NDArray[np.bool_]]:
+def _draw_folds(groups: "pd.Series[str]", n_folds: int, random: np.random.Generator) -> list[NDArray[np.bool_]]:
     names = pd.unique(groups)
     if not 2 <= n_folds <= len(names):
         raise BrainalignError(f"folds is {n_folds} for {len(names)} stimuli; give 2 to {len(names)}")

@@ -1,7 +1,5 @@
 """Repeats of a stimulus side by side, which is what every noise ceiling starts from."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +10,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, listed
 
 
-def repeat_counts(trials: pd.DataFrame) -> pd.Series[int]:
+def repeat_counts(trials: pd.DataFrame) -> "pd.Series[int]":
     """Count the presentations of each stimulus, by stimulus id, in the order of first appearance."""
     return trials.groupby("stimulus_id", sort=False).size()
 

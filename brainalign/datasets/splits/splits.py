@@ -1,7 +1,5 @@
 """Which trials train and which test: made once, stored, and checked for leaks before anything is fitted."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from math import comb
 
@@ -16,7 +14,7 @@ MAX_FOLDS = 1000
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
-def group_labels(trials: pd.DataFrame, leave_out: str | None) -> pd.Series[str]:
+def group_labels(trials: pd.DataFrame, leave_out: str | None) -> "pd.Series[str]":
     """Return the group of each trial: its stimulus, its run (numbered anew in every session), or a column's entry.
 
     Raises

@@ -1,7 +1,5 @@
 """Recordings of the same images in several modalities: read, checked against each other, and against leaks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +141,7 @@ def check_modality_splits(stimuli: pd.DataFrame, vectors: Values | None = None) 
         raise BrainalignError(f"{len(repeated)} stimuli are listed twice (rows {listed(repeated)}); keep one row each")
 
 
-def _one_split(what: str, keys: Any, splits: pd.Series[Any], remedy: str) -> None:
+def _one_split(what: str, keys: Any, splits: "pd.Series[Any]", remedy: str) -> None:
     table = pd.DataFrame({"key": pd.factorize(np.asarray(keys))[0], "split": splits.to_numpy()})
     several = table.groupby("key")["split"].nunique()
     leaks = several.index[several > 1]

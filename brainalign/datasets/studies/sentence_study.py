@@ -1,6 +1,5 @@
 """EEG of sentences as a descriptor asks for it: trials with their texts, sensors, a split by text, what leaks."""
 
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -141,7 +140,7 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
         shares = {"test": options.test, "val": options.val, "similarity": options.similarity}
         return sentences.make_text_split(trials, **shares, seed=seed)
     path = descriptor.locate(options.table, "sentences.split.table")
-    given = _table(path)
+    given = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     missing = [name for name in ("trial_id", "split") if name not in given]
     if missing:
         raise BrainalignError(f"{path}: no column {listed(missing)}; it has {listed(list(map(str, given)))}")
@@ -184,9 +183,3 @@ def split_problems(descriptor: Study, splits: pd.DataFrame, trials: pd.DataFrame
     level: Literal["error", "warning"] = "error" if descriptor.sentences.block_size is None else "warning"
     new = [Problem(ORDER, one.what, level, one.rows) for one in ordered if one not in found]
     return [*found, *new]
-
-
-def _table(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
-        return read_parquet(path)
-    return read_text_table(path)

@@ -41,10 +41,10 @@ from brainalign.study import (
 )
 
 Recorded = TypeVar("Recorded", bound=Strict)
-Reader = Callable[[Study, str, bool], Responses]
+Reader = Callable[..., Responses]
 
 
-def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) -> Responses:
+def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False, work: Path | None = None) -> Responses:
     """Read the responses of one subject by the reader of its format, with the options of the descriptor.
 
     Parameters
@@ -53,13 +53,16 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False) 
     subject : str
     as_they_are : bool
         fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted.
+    work : Path, optional
+        A .npy file for responses that need not be in memory; see `read_array`.
 
     Raises
     ------
     BrainalignError
         If a file is missing or cannot be read as what it should be; see the readers.
     """
-    return READERS[descriptor.recordings[subject].format](descriptor, subject, as_they_are)
+    form = descriptor.recordings[subject].format
+    return READERS[form](descriptor, subject, as_they_are, **({"work": work} if form in ON_DISK else {}))
 
 
 def _given(study: Study, subject: str, kind: type[Recorded]) -> tuple[Recorded, dict[str, Path]]:
@@ -178,7 +181,7 @@ def _betas(study: Study, subject: str, as_they_are: bool) -> Responses:
     )
 
 
-def _array(study: Study, subject: str, as_they_are: bool) -> Responses:
+def _array(study: Study, subject: str, as_they_are: bool, work: Path | None = None) -> Responses:
     files, paths = _given(study, subject, ArrayFiles)
     return formats.read_array(
         paths["values"],
@@ -191,6 +194,7 @@ def _array(study: Study, subject: str, as_they_are: bool) -> Responses:
         # What is bad in series is raised or dropped when they are read, as of epochs.
         **_finish(study, as_they_are and not files.timed),
         **_cut(study),
+        work=work,
     )
 
 
@@ -208,6 +212,7 @@ def _fmriprep(study: Study, subject: str, as_they_are: bool) -> Responses:
     )
 
 
+ON_DISK = {"array"}  # formats whose readers take `work`
 # By the format of a recording: a function of the study, the subject, and whether responses are left as they are.
 READERS: dict[str, Reader] = {
     "nifti": _blocks,
