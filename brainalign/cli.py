@@ -10,8 +10,6 @@ brainalign report [PLACE]        the pages of a run in the browser, by its YAML 
 brainalign rerun ARTIFACT       the job that left a result, once more, with the settings it had
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import importlib.util
@@ -191,7 +189,7 @@ def _check_dataset(descriptor: Study, console: Console) -> int:
     return 0
 
 
-def _odd_last(descriptor: Any) -> list[Problem]:
+def _odd_last(descriptor: Any) -> "list[Problem]":
     """Find judgements whose odd one does not stand last, as a run would."""
     from brainalign.datasets import Problem, read_judgements
     from brainalign.geometry import check_odd_last

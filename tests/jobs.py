@@ -1,7 +1,5 @@
 """Jobs run in the process of a test: one step on given files, or every job of a run."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import sys
@@ -11,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -191,7 +189,7 @@ class ImageRun:
     def page(self, name: str) -> str:
         return (self.study.folder / "results" / "scenes" / f"{name}.html").read_text(encoding="utf-8")
 
-    def __call__(self, *subjects: str) -> ImageRun:
+    def __call__(self, *subjects: str) -> Self:
         run_all(self.config, *OF_A_SUBJECT, subjects=subjects)
         for subject in subjects:
             assert subject not in self.pages or draw_page(self.config, "scenes", subject) == 0

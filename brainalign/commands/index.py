@@ -25,13 +25,13 @@ INDEX = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>Pages of a run · brainalign</title><link rel="icon" href="data:,">
 <style>
-:root {{ color-scheme: light dark; }}
+:root {{ color-scheme: light dark; --page: Canvas; --line: #8886; }}
 body {{ background: Canvas; color: CanvasText;
   font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; }}
 ul {{ list-style: none; padding: 0; }}
 li {{ display: grid; grid-template-columns: minmax(0, 1fr) 15rem; gap: 1rem;
   border: 1px solid #8886; border-radius: .5rem; padding: .8rem 1rem; margin-bottom: 1rem; }}
-li svg, li img {{ max-width: 100%; height: auto; }}
+li svg, li img {{ max-width: 100%; height: auto; fill: currentColor; }}
 small {{ opacity: .75; }}
 @media (max-width: 40rem) {{ li {{ grid-template-columns: minmax(0, 1fr); }} }}
 </style></head><body>

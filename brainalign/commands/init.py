@@ -213,7 +213,8 @@ def _preprocessed(lab: Lab) -> list[Path]:
 
 def _root(path: Path) -> Path:
     """Return the folder around those of subjects."""
-    return next(parent for parent in path.parents if _outside(parent))
+    inner = re.compile(r"(sub|ses)-.*|func|anat")
+    return next(parent for parent in path.parents if not any(map(inner.fullmatch, parent.parts)))
 
 
 def _fmriprep(lab: Lab) -> dict[str, Any] | None:
@@ -236,10 +237,6 @@ def _fmriprep(lab: Lab) -> dict[str, Any] | None:
     runs = len({match[1] for path in bold if (match := RUN.search(path.name))})
     glm, splits = {"stimulus_column": chosen}, lab.splits(stimuli, runs)
     return {"stimuli": shown, "recordings": recordings, "glm": glm, "splits": splits}
-
-
-def _outside(folder: Path) -> bool:
-    return not any(part.startswith(("sub-", "ses-")) or part in ("func", "anat") for part in folder.parts)
 
 
 def _cells(lab: Lab, table: Path, column: str) -> list[str]:

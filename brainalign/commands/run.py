@@ -55,11 +55,12 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
                 _check_data(descriptor, path)
         written = str(_written(config, file.stem))
         command = [sys.executable, "-P", "-m", "brainalign.commands.snakemake_process", written]
-        command += ["--snakefile", str(root / "Snakefile"), "--workflow-profile", str(profiles / profile)]
         command += ["--cores", cores] if profile == "default" else []
+        command += [] if verbose else ["--logger", "brainalign"]
         if config.memory is not None and profile == "default":  # the GPU is the profile's, which this line replaces
             command += ["--resources", "gpu=1", f"mem_mb={config.memory // 2**20}"]
-        command += [] if verbose else ["--logger", "brainalign"]
+        # Last, as options before them take every word that follows: targets, say.
+        command += ["--snakefile", str(root / "Snakefile"), "--workflow-profile", str(profiles / profile)]
         search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # of the jobs' own `python`
         environment = os.environ | {"PATH": search}
         if list((STATE / "locks").glob("*")) and not running(STATE):  # of a run that was killed

@@ -117,6 +117,16 @@ def device(step):
     return lambda wildcards: int(step.device(RUN, labels_of(step, wildcards)))
 
 
+def threads_of(step):
+    """Return how many cores a job takes: those of its workers on this machine, else one."""
+
+    def cores(wildcards):
+        found = RUN.config.cluster_of(wildcards.method) if step.spreads else {}
+        return found["workers"] or workflow.cores if found.get("where") == "local" else 1
+
+    return cores
+
+
 def targets():
     """Return every page of the run."""
     return [str(page) for page, _ in page_paths(RUN)]

@@ -15,7 +15,7 @@ for step in STEPS.values():
         wildcard_constraints:
             **{name: alternatives(step, name) for name in wildcards_of(step)},
         priority: step.priority
-        threads: 1
+        threads: threads_of(step)
         resources:
             mem_mb=memory(step),
             runtime=minutes(step),

@@ -1,7 +1,5 @@
 """A copy of the checkout to run snakemake in: tests may edit it, kill it and fail in it."""
 
-from __future__ import annotations
-
 import compileall
 import os
 import re
@@ -32,7 +30,7 @@ class Checkout:
     start: Start
 
     @classmethod
-    def make(cls, folder: Path, compiled: Path, start: Start) -> Checkout:
+    def make(cls, folder: Path, compiled: Path, start: Start) -> "Checkout":
         root, lib = folder / "root", folder / "lib" / "brainalign"
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(compiled, lib)

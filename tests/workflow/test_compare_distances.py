@@ -9,22 +9,9 @@ import pytest
 from jobs import run_step
 from rsatoolbox.rdm import load_rdm
 
+from brainalign import geometry
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.datasets import load_mesh
-from brainalign.geometry import (
-    compare,
-    dual_bootstrap,
-    from_rsatoolbox,
-    geotopological,
-    noise_covariance,
-    noise_precision,
-    rdm,
-    rdm_noise_ceiling,
-    rdm_permutation_places,
-    rdm_permutation_test,
-    replicate_rdms,
-    volume_neighbourhoods,
-)
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report.geometry_sections import searchlight_sentence
 
@@ -61,7 +48,7 @@ def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray, dict[str, np.nda
     features = (truth, rng.normal(size=(N_STIMULI, 4)), truth[:, :1], np.eye(N_STIMULI))
     made = {name: Features(X.astype(np.float32), stimuli, name) for name, X in zip(LAYERS, features, strict=True)}
     save(artifact_path(tmp_path, "d", "features", model="net"), Layers(made), provenance)
-    models = {name: rdm(layer.values, "correlation") for name, layer in made.items()}
+    models = {name: geometry.rdm(layer.values, "correlation") for name, layer in made.items()}
     return tmp_path, responses, residuals, models
 
 
@@ -76,21 +63,23 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     distances = ["crossnobis", "correlation", "euclidean", "mahalanobis"]
     assert run("compare", folder, "noise", {"distances": distances, "permutations": 50}) == 0
     where = files(folder, "rdm", "comparison")
-    found, noise = load(where["rdm"], Arrays), noise_covariance(residuals, 40)
+    found, noise = load(where["rdm"], Arrays), geometry.noise_covariance(residuals, 40)
     labels = responses.trials["stimulus_id"].to_numpy(), responses.trials["run"].to_numpy()
     no_distance = "this space has no such distances: a stimulus has constant features, or there is only one feature"
     rows = []
     for distance in distances:
         precision = noise if distance in ("crossnobis", "mahalanobis") else None
-        np.testing.assert_allclose(found[distance], rdm(responses.values, distance, *labels, precision), rtol=1e-5)
-        replicates = replicate_rdms(responses.values, distance, *labels, precision)
+        np.testing.assert_allclose(
+            found[distance], geometry.rdm(responses.values, distance, *labels, precision), rtol=1e-5
+        )
+        replicates = geometry.replicate_rdms(responses.values, distance, *labels, precision)
         np.testing.assert_allclose(found[f"{distance}_replicates"], replicates, rtol=1e-5)
         for comparison in ("spearman", "cosine"):
-            low, high = rdm_noise_ceiling(replicates, comparison)
+            low, high = geometry.rdm_noise_ceiling(replicates, comparison)
             for layer, model in models.items():
                 numbers, note = [np.nan] * 3, no_distance
                 if layer != "single":
-                    test = rdm_permutation_test(replicates, model, comparison, 50, np.random.default_rng(3))
+                    test = geometry.rdm_permutation_test(replicates, model, comparison, 50, np.random.default_rng(3))
                     numbers, note = [test.score, test.p, test.null.mean()], ""
                 if layer == "equal":
                     note = "all stimuli are equally far apart in this space: nothing to test"
@@ -100,7 +89,7 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     table = load(where["comparison"], pd.DataFrame)
     pd.testing.assert_frame_equal(table, expected, rtol=1e-4)
     assert (table.loc[table["layer"] == "true", "score"] > 0.5).all()
-    theirs = from_rsatoolbox(load_rdm(str(folder / "rdms.hdf5"), file_type="hdf5"))
+    theirs = geometry.from_rsatoolbox(load_rdm(str(folder / "rdms.hdf5"), file_type="hdf5"))
     assert theirs.of_rdms["name"].tolist() == [*distances, *(f"net {layer}" for layer in LAYERS)]
     assert theirs.of_rdms["kind"].tolist() == ["responses"] * 4 + ["model"] * 4
     assert theirs.subjects.tolist() == theirs.of_rdms["session"].tolist() == [1] * 8
@@ -121,16 +110,16 @@ def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]
     trials = responses.trials
     labels = trials["stimulus_id"].to_numpy(), trials["run"].to_numpy()
     found = load(where["rdm"], Arrays)
-    average = rdm(responses.values, distance, *labels)
+    average = geometry.rdm(responses.values, distance, *labels)
     np.testing.assert_allclose(found["responses"][0], average, rtol=1e-4, atol=1e-6)
     if distance == "crossnobis":
-        repeats = replicate_rdms(responses.values, distance, *labels)
+        repeats = geometry.replicate_rdms(responses.values, distance, *labels)
     else:
-        repeats = rdm(repeated(responses), distance)
+        repeats = geometry.rdm(repeated(responses), distance)
     stacked = np.stack(list(models.values()))
-    test = rdm_permutation_places(repeats[None], stacked, "spearman", 50, np.random.default_rng(3))
-    draws = dual_bootstrap(repeats, stacked[:1], "spearman", 100, np.random.default_rng(3), over="stimuli")
-    low, high = rdm_noise_ceiling(repeats, "spearman")
+    test = geometry.rdm_permutation_places(repeats[None], stacked, "spearman", 50, np.random.default_rng(3))
+    draws = geometry.dual_bootstrap(repeats, stacked[:1], "spearman", 100, np.random.default_rng(3), over="stimuli")
+    low, high = geometry.rdm_noise_ceiling(repeats, "spearman")
     expected = pd.DataFrame({"model": "net", "layer": list(LAYERS), "group": "V1", "score": test.scores[0]}).assign(
         se=[*draws.se(), *[np.nan] * 3],  # of the best layer of the model
         p=test.p[0], p_fwer=test.p_fwer[0], null_mean=test.null_mean[0], null_high=test.null_high[0],
@@ -154,10 +143,12 @@ def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray,
     path = files(folder, "comparison")["comparison"]
     table = load(path, pd.DataFrame).set_index("layer").loc[["true", "other"]]
     assert load_sidecar(path)["details"]["thresholds"] == [0.3, 0.6]
-    repeats = rdm(repeated(responses), "correlation")
-    forms = [geotopological(rdms, 0.3, 0.6) for rdms in (repeats, stacked)]
-    np.testing.assert_allclose(table["score"], compare(*forms, "pearson").mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(table["rank_score"], compare(repeats, stacked, "spearman").mean(axis=0), atol=1e-6)
+    repeats = geometry.rdm(repeated(responses), "correlation")
+    forms = [geometry.geotopological(rdms, 0.3, 0.6) for rdms in (repeats, stacked)]
+    np.testing.assert_allclose(table["score"], geometry.compare(*forms, "pearson").mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        table["rank_score"], geometry.compare(repeats, stacked, "spearman").mean(axis=0), atol=1e-6
+    )
     assert table["p"].between(1 / 51, 1).all()
     assert (table["ceiling_low"] <= table["ceiling_high"]).all()
 
@@ -240,13 +231,13 @@ def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
     assert best["p_anywhere"] <= 0.05
     assert (table["p_anywhere"] >= table["p_fwer"]).all()
     # What the table says of a centre is what the library says of its voxels.
-    around = volume_neighbourhoods(np.argwhere(inside), AFFINE, 6.0)
+    around = geometry.volume_neighbourhoods(np.argwhere(inside), AFFINE, 6.0)
     members = around.members[[40]].indices
-    precision = noise_precision(residuals[:, members], 150)
+    precision = geometry.noise_precision(residuals[:, members], 150)
     trials = responses.trials
     values = responses.values[:, members]
-    mine = rdm(values, "crossnobis", trials["stimulus_id"].to_numpy(), trials["run"].to_numpy(), precision)
-    model = rdm(layers["net"].astype(np.float32), "euclidean")
+    mine = geometry.rdm(values, "crossnobis", trials["stimulus_id"].to_numpy(), trials["run"].to_numpy(), precision)
+    model = geometry.rdm(layers["net"].astype(np.float32), "euclidean")
     assert net["score"][40] == pytest.approx(np.corrcoef(mine, model)[0, 1], abs=1e-6)
     assert net["n_channels"][40] == len(members)
     image = nibabel.load(found_at(tmp_path).with_name("sub-1_model-net_searchlight_statmap.nii.gz"))

@@ -13,16 +13,6 @@ from worlds.abstraction import abstraction_world
 from brainalign import geometry
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import AlignSettings, MatchSettings
-from brainalign.geometry import (
-    object_similarities,
-    odd_one_out_accuracy,
-    rdm,
-    region_table,
-    repeated_ceilings,
-    split_objects,
-    square_rdms,
-    unrepeated,
-)
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import match
 from brainalign.pipelines.compare.concepts import layers_of
@@ -235,7 +225,7 @@ class Study:
         shown = self.shown
         for subject in ("01", "02"):
             patterns = [np.eye(10)[labels[shown]] for labels in (self.world.lookalike, self.world.superordinate)]
-            rdms = [rdm(p + 0.2 * rng.normal(size=p.shape), "euclidean") for p in patterns]
+            rdms = [geometry.rdm(p + 0.2 * rng.normal(size=p.shape), "euclidean") for p in patterns]
             self.rdms.append(rdms)
             path = artifact_path(folder, "brains", "rdm", subject=subject)
             about = {"conditions": [self.ids[k] for k in shown], "groups": ["V1", "IT"]}
@@ -293,23 +283,26 @@ def test_weights_and_features_are_written(study: Study) -> None:
     for model, values in raw.items():
         expected = values @ found[f"{model}_weight"].T + found[f"{model}_bias"]
         np.testing.assert_allclose(found[model], expected, atol=1e-3 * np.abs(expected).max())
-        before, after = (odd_one_out_accuracy(object_similarities(v), study.triplets) for v in (values, found[model]))
+        before, after = (
+            geometry.odd_one_out_accuracy(geometry.object_similarities(v), study.triplets)
+            for v in (values, found[model])
+        )
         assert after > before + 0.1
 
 
 def test_aligned_features_stand_beside_brains(study: Study) -> None:
     about = load_sidecar(study.path("alignment"))["details"]
-    triplets = unrepeated(study.triplets, study.repeats, 160)
-    split = split_objects(triplets, 160, 0.25, np.random.default_rng(1))
+    triplets = geometry.unrepeated(study.triplets, study.repeats, 160)
+    split = geometry.split_objects(triplets, 160, 0.25, np.random.default_rng(1))
     expected = {"teacher": ["one", "deep"], "n_train": len(split.train), "n_unseen": 40, "n_objects": 160}
     assert about | expected == about
     assert about["penalty"] in OPTIONS["penalties"]
-    assert about["ceilings"] == pytest.approx(asdict(repeated_ceilings(study.repeats, 160)))
+    assert about["ceilings"] == pytest.approx(asdict(geometry.repeated_ceilings(study.repeats, 160)))
     shown = np.sort(study.shown)  # in the order of all objects
     i, j = np.triu_indices(60, 1)
     order = np.argsort(study.shown)
     rdms = {
-        region: np.stack([square_rdms(of[k])[order[i], order[j]] for of in study.rdms])
+        region: np.stack([geometry.square_rdms(of[k])[order[i], order[j]] for of in study.rdms])
         for k, region in enumerate(("V1", "IT"))
     }
     aligned = load(study.path("aligned"), Arrays)
@@ -318,7 +311,7 @@ def test_aligned_features_stand_beside_brains(study: Study) -> None:
     table = pd.read_parquet(study.path("alignedregions"))
     for model in ("one", "two"):
         mine = table[(table["model"] == model) & (table["control"] == "aligned")].reset_index(drop=True)
-        expected = region_table(rdms, aligned[model][shown], 19, 1)
+        expected = geometry.region_table(rdms, aligned[model][shown], 19, 1)
         pd.testing.assert_frame_equal(mine[expected.columns], expected, rtol=1e-3, atol=1e-4)
     rows = table[["model", "layer", "control", "region"]].to_numpy().tolist()
     assert rows == [

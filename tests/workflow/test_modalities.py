@@ -1,7 +1,5 @@
 """The stages of a space that modalities share, on a small simulated study."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
@@ -93,7 +91,7 @@ def test_validation_images_choose_the_weights_of_every_training() -> None:
     given: list[dict[str, Trials] | None] = []
 
     class Space:
-        def fit(self, train: dict[str, Trials], val: dict[str, Trials] | None = None) -> Space:
+        def fit(self, train: dict[str, Trials], val: dict[str, Trials] | None = None) -> "Space":
             given.append(val)
             return self
 

@@ -1,18 +1,23 @@
 """A lab's own numbers in, a page out: planted vectors are found in planted responses, and nowhere else."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from dask.distributed import SchedulerPlugin
 from jobs import run_all
+from refusals import refused
 
 from brainalign.cli import main
-from brainalign.config import Config, load_config
+from brainalign.config import BandedRidgeMethod, ClusterSettings, Config, load_config
 from brainalign.io import artifact_path, load_sidecar
-from brainalign.workflow import report_path
+from brainalign.pipelines import run_job
+from brainalign.regression import cluster
+from brainalign.workflow import STEPS, Run, job_of, report_path
 
 N, N_TEST, N_REPEATS = 48, 16, 3
 TIMES = [-0.1, 0.0, 0.1, 0.2]
@@ -107,3 +112,61 @@ def test_pages_say_whose_numbers_these_are(config: Config) -> None:
     group = (config.results / "mine" / "group.html").read_text()
     assert "sub-01 (array)" in group
     assert "fMRI" not in group
+
+
+class Fits(SchedulerPlugin):
+    """Counts the shards that workers fitted."""
+
+    n = 0
+
+    def transition(self, key: Any, start: str, finish: str, *_: object, **__: object) -> None:
+        self.n += finish == "memory" and key.startswith("fit_shard")
+
+
+@pytest.mark.parametrize("subject", ["01", "02"])
+def test_workers_fit_from_disk_what_one_process_fits(config: Config, subject: str, tmp_path: Path) -> None:
+    of = {"dataset": "mine", "subject": subject, "model": "mine", "method": "ridge"}
+    with cluster(n_workers=1, processes=False) as client:
+        fits = Fits()
+        client.cluster.scheduler.add_plugin(fits)
+        shared = ClusterSettings(where=client.scheduler.address)
+        job = job_of(Run(config.model_copy(update={"cluster": shared})), STEPS["encode_images"], of)
+        alone, job.outputs = job.outputs, {name: tmp_path / path.name for name, path in job.outputs.items()}
+        assert run_job(job) == 0
+    assert fits.n == 4  # of two layers and their controls
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".parquet", ".safetensors", ".json"}
+    for name in ("scores", "profile", "null"):
+        found, expected = pd.read_parquet(job.outputs[name]), pd.read_parquet(alone[name])
+        pd.testing.assert_frame_equal(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_responses_on_disk_are_gone_when_they_are_saved_or_refused(
+    config: Config, copied: bool, tmp_path: Path
+) -> None:
+    """A trial of a test stimulus that is also one of a training stimulus is found after responses are written."""
+    folder = config.datasets["mine"].descriptor.parent
+    rates, trials = np.load(folder / "rates.npz")["rates"], pd.read_csv(folder / "trials.tsv", sep="\t")
+    tested = trials["stimulus_id"].isin(NAMES[:N_TEST]).to_numpy() & (trials["session"] == 0).to_numpy()
+    trained = ~tested & (trials["session"] == 0).to_numpy()
+    if copied:
+        rates[np.flatnonzero(trained)[0]] = rates[np.flatnonzero(tested)[0]]
+    np.save(tmp_path / "rates.npy", rates)
+    study = yaml.safe_load((folder / "mine.yaml").read_text())
+    for name in ("stimuli.csv", "trials.tsv", "units.csv"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv", "targets": "units.csv"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study | {"recordings": {"01": files}}))
+    datasets = {"mine": config.datasets["mine"].model_copy(update={"descriptor": tmp_path / "mine.yaml"})}
+    run = Run(config.model_copy(update={"results": tmp_path / "results", "datasets": datasets}))
+    job = job_of(run, STEPS["prepare"], {"dataset": "mine", "subject": "01"})
+    assert (run_job(job) == 0) != copied
+    assert job.outputs["responses"].exists() != copied
+    assert not [*(tmp_path / "results").rglob("*.npy")]
+
+
+def test_workers_without_work_are_refused(config: Config) -> None:
+    other = config.model_copy(update={"cluster": "dask", "methods": {"ridge": BandedRidgeMethod(encoder="banded")}})
+    refused("cluster: workers share ridge on images held out, which no dataset here has", Run, other)
+    with pytest.raises(ValueError, match="has workers of its own"):
+        ClusterSettings(where="tcp://a:1", workers=3)

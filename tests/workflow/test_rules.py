@@ -126,6 +126,7 @@ def test_every_key_of_a_profile_is_an_option(root: Path, name: str) -> None:
     known = {option.lstrip("-") for action in get_argument_parser()._actions for option in action.option_strings}
     assert profile
     assert set(profile) <= known
+    assert {rule.partition("=")[0] for rule in profile.get("groups", [])} <= set(STEPS)
     assert profile["rerun-incomplete"] is True  # a killed run leaves outputs that only look finished
 
 

@@ -1,7 +1,5 @@
 """EEG of sentences from a descriptor to its page: planted meaning is found, noise is not, leaks and bad files stop."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +74,7 @@ class Run:
     def extract(self) -> int:
         return self.job("extract", model="minilm")
 
-    def share_texts(self, other: Run) -> int:
+    def share_texts(self, other: "Run") -> int:
         """Take the vectors of the same sentences from another run."""
         shutil.copytree(*(run.path("features", model="minilm").parent for run in (other, self)))
         return 0
