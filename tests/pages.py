@@ -88,6 +88,7 @@ def page_of(material: StudyMaterial, chapter: Chapter) -> str:
     """Return a page to be read: its pictures are not painted, which takes most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Panel, "image", "data:image/png;base64,")
+        patch.setattr(Panel, "drawings", [])
         return render_page(material, [chapter])
 
 

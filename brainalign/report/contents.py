@@ -3,51 +3,26 @@
 from collections.abc import Callable
 from typing import Any
 
+from brainalign.report import pages
 from brainalign.report.geometry_sections import gather_recordings, recordings_chapter
 from brainalign.report.kit import Chapter, Section, Shelf, render_page
-from brainalign.report.pages import (
-    blocks_chapter,
-    concepts_chapter,
-    continuous_chapter,
-    dynamics_chapter,
-    gather_blocks,
-    gather_concepts,
-    gather_continuous,
-    gather_dynamics,
-    gather_group,
-    gather_group_of_blocks,
-    gather_group_of_runs,
-    gather_images,
-    gather_modalities,
-    gather_rdms,
-    gather_series,
-    gather_text,
-    group_chapter,
-    group_of_blocks_chapter,
-    group_of_runs_chapter,
-    images_chapter,
-    modalities_chapter,
-    rdms_chapter,
-    series_chapter,
-    text_chapter,
-)
 from brainalign.report.table_sections import TABLE_SECTIONS
 
 # By artifact: how its chapter is gathered from the shelf (None: told in another), and drawn.
 CHAPTERS: dict[str, tuple[Callable[[Shelf], Any], Callable[[Any], Chapter]]] = {
-    "decoding": (gather_blocks, blocks_chapter),
-    "recovery": (gather_images, images_chapter),
-    "runscores": (gather_continuous, continuous_chapter),
+    "decoding": (pages.gather_blocks, pages.blocks_chapter),
+    "recovery": (pages.gather_images, pages.images_chapter),
+    "runscores": (pages.gather_continuous, pages.continuous_chapter),
     "responses": (gather_recordings, recordings_chapter),
-    "dynamics": (gather_dynamics, dynamics_chapter),
-    "ceiling": (gather_group, group_chapter),
-    "groupmaps": (gather_group_of_blocks, group_of_blocks_chapter),
-    "groupscores": (gather_group_of_runs, group_of_runs_chapter),
-    "references": (gather_rdms, rdms_chapter),
-    "choices": (gather_concepts, concepts_chapter),
-    "controls": (gather_text, text_chapter),
-    "spaceretrieval": (gather_modalities, modalities_chapter),
-    "maskedmodel": (gather_series, series_chapter),
+    "dynamics": (pages.gather_dynamics, pages.dynamics_chapter),
+    "ceiling": (pages.gather_group, pages.group_chapter),
+    "groupmaps": (pages.gather_group_of_blocks, pages.group_of_blocks_chapter),
+    "groupscores": (pages.gather_group_of_runs, pages.group_of_runs_chapter),
+    "references": (pages.gather_rdms, pages.rdms_chapter),
+    "choices": (pages.gather_concepts, pages.concepts_chapter),
+    "controls": (pages.gather_text, pages.text_chapter),
+    "spaceretrieval": (pages.gather_modalities, pages.modalities_chapter),
+    "maskedmodel": (pages.gather_series, pages.series_chapter),
 }
 
 

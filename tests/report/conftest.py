@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from seeded.recorded import Record
 from seen import account_of, made_pieces, piece_of
 
+from brainalign.report import Chapter
+
 
 @pytest.fixture(scope="module")
 def on_record(request: pytest.FixtureRequest) -> Iterator[Record]:
@@ -42,4 +44,8 @@ def made_figures(drawn_and_said: tuple[list[Figure], list[Any]], on_record: Reco
         if on_record.unknown(account_of(figure))
     ]
     changed += [f"{piece}" for piece in pieces if on_record.unknown(piece_of(piece))]
+    # Sections called "s" and "all" are made up by tests.
+    chapters = [piece for piece in pieces if isinstance(piece, Chapter)]
+    silent = {each.id for one in chapters for each in one.sections if each.panels and not each.finding} - {"s", "all"}
+    assert not silent, "sections that say nothing of what they found"
     assert not changed, f"{len(changed)} pieces are not on record ({on_record.path.name}; RECORD=1 writes it anew)"

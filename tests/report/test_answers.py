@@ -248,7 +248,7 @@ def test_a_group_has_the_chance_of_its_quantity() -> None:
 def test_a_drawing_is_part_of_the_page() -> None:
     """Its text can be selected, it takes the ink of the theme, and ids of several drawings differ."""
     figures = {name: model_ranking.ranked_models(ranking(), measure="mean r") for name in ("one", "two")}
-    drawings = [kit.Panel(name, "", "", figure, vector=True).drawing for name, figure in figures.items()]
+    drawings = [kit.Panel(name, "", "", figure).drawings[0][1] for name, figure in figures.items()]
     ids = [set(re.findall(r'\bid="([^"]+)"', drawing)) for drawing in drawings]
     assert len(ids[0] - ids[1]) == len(ids[0]) > 0
     assert all(re.search(r">\s*mean r\s*<", drawing) for drawing in drawings)

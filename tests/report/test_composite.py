@@ -24,7 +24,11 @@ COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 def filled(colour: tuple[int, ...], width: int, height: int) -> Figure:
     """Return a figure of one colour, of so many pixels."""
-    return Figure(figsize=(width / 100, height / 100), dpi=100, facecolor=np.array(colour) / 255)
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.imshow([[colour]], aspect="auto")
+    ax.set_axis_off()
+    return figure
 
 
 def test_figures_stand_side_by_side_while_they_fit() -> None:

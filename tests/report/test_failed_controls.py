@@ -126,7 +126,7 @@ def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
     row |= {"low": 0.7, "high": 0.9, "n": 28}
     drawn = row | {"model": "noise", "layer": "all", "p": np.nan, "n": 9, "value": 0.7 if fails else 0.55}
     material.summary = pd.DataFrame([row, drawn])
-    patch.setattr(kit, "findings", lambda _: [])
+    patch.setattr(kit, "findings", lambda _: {})
     patch.setattr(blocks_page, "SECTIONS", [])
     return page_of(material, blocks_page.blocks_chapter(material))
 
@@ -155,7 +155,7 @@ def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
         patch.setattr(kit, name, lambda *_: "")
     patch.setattr(group, "answer_of_group", lambda *_: None)
     chapter = group.scores_chapter(
-        pd.DataFrame({"subject": ["1"]}), pd.DataFrame([pair]), controls=["twin"],
+        pd.DataFrame({"subject": ["1"], "model": ["net"]}), pd.DataFrame([pair]), controls=["twin"],
         failed_controls=failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),
     )  # fmt: skip
     return page_of(StudyMaterial(config(), "study", SimpleNamespace(title="A study")), chapter)

@@ -22,6 +22,7 @@ from PIL import Image
 from brainalign.config import Config
 from brainalign.report import (
     Chapter,
+    FailedControl,
     Failure,
     Panel,
     Section,
@@ -107,9 +108,11 @@ def group_page() -> str:
     vertices["r"] = np.where(vertices["vertex"] < 5000, 0.5, np.nan)
     viewer = surface_viewer([surface_map(vertices, "r", title=f"Score of model {k}", unit="r") for k in range(4)])
     wide = Figure(figsize=(9, 3), dpi=110)
-    wide.add_subplot().plot(np.arange(10))
+    wide.add_subplot().imshow(np.eye(10))
+    drawn = Figure(figsize=(9, 3), dpi=110)
+    drawn.add_subplot().plot(np.arange(10))
     panels = [Panel("s", "Surface", "c", None, html=viewer), Panel("w", "Wide", "long " * 40 + "x" * 300, wide)]
-    panels.append(Panel("v", "Vector", "c", wide, scores(), vector=True))
+    panels.append(Panel("v", "Vector", "c", drawn, scores()))
     box = html_table(["a long name of a column"] * 9, [["a long name of a split"] * 9], "Splits")
     said = {"controls": ["effnetrandom"], "notes": ["Four subjects."]}
     sections = [Section("maps", "Maps", panels, ["Text."], [box])]
@@ -119,8 +122,18 @@ def group_page() -> str:
 def test_the_group_page_holds_tables_figures_and_numbers() -> None:
     page = group_page()
     assert len(page) < 2_000_000
-    order = ["is above chance in", "Text.", "Four subjects.", "sub-01 (fmri)", "vit is better"]
-    assert sorted(order, key=page.index) == order  # maps come first
+    page = page[page.index("<main>") :]
+    order = [
+        "is above chance in",
+        "<svg",
+        "Text.",
+        "Four subjects.",
+        "All scores",
+        "sub-01 (fmri)",
+        "2 of 4 differences",
+    ]
+    order += ["All comparisons</summary>", "vit is better"]
+    assert sorted(order, key=page.index) == order  # pictures and maps come first, tables behind their titles
     csv = re.search(r'simulated_scores.csv" href="data:text/csv;base64,([^"]+)', page)[1]
     table = pd.read_csv(io.BytesIO(base64.b64decode(csv)), dtype={"subject": str})
     pd.testing.assert_frame_equal(table, scores(), check_dtype=False)
@@ -148,10 +161,11 @@ def test_every_page_says_first_what_it_may_do() -> None:
         dict(rule.split(" ", 1) for rule in html.unescape(re.search(head, page)[1]).split("; "))
         for page in (page_of("d", scores_chapter(scores())), group_page())
     )
-    assert plain == {name: value for name, value in turned.items() if name != "script-src"}
+    assert {**plain, "script-src": ""} == {**turned, "script-src": ""}
+    assert re.fullmatch(r"'sha256-[^']+'", plain["script-src"])
     assert plain["default-src"] == plain["base-uri"] == plain["form-action"] == "'none'"
     assert plain["img-src"] == "data:"
-    assert turned["script-src"].count("'sha256-") == 2
+    assert turned["script-src"].count("'sha256-") == 3
     assert "unsafe-inline" not in turned["script-src"]
 
 
@@ -237,6 +251,41 @@ def test_a_page_is_never_wider_than_its_window(tmp_path: Path, probed, width: in
 @pytest.mark.parametrize("flags", [(), (DARK, "--window-size=500,9000")])
 def test_everyone_can_read_a_page(tmp_path: Path, flags: tuple[str, ...]) -> None:
     assert inaccessible(tmp_path, group_page(), *flags) == []
+
+
+def test_the_contents_say_what_sections_found_and_where_a_control_failed() -> None:
+    said = ["This is about a layer. Of 4 regions " + "and so on " * 9 + "3 decide.", "12 more."]
+    sections = [
+        Section("a", "First", [], said),
+        Section("b", "Second", [], ["Nothing was asked."]),
+        Section("c", "Third"),
+    ]
+    page = page_of("d", Chapter("", sections, failed_controls=[FailedControl("null", 0.5, "m", section="b")]))
+    (nav,) = re.findall("<nav.*?</nav>", page, re.DOTALL)
+    links = dict(re.findall(r'<a href="#(\w+)">(.*?)</a>', nav, re.DOTALL))
+    found = "First<small>Of 4 regions and so on and so on and so on…</small>"
+    assert (links["a"], links["c"]) == (found, "Third")
+    assert re.fullmatch(r"Second <span class=.dot.*?>●</span><small>Nothing was asked</small>", links["b"])
+    assert re.search(r'0.5|[.]500.*?<a href="#b">', page[page.index("<main>") :])
+
+
+# Which link is marked, and whether the list is open, some time after the window was scrolled to a section.
+SCROLLED = """<script>addEventListener("load", () => {
+  document.getElementById("comparisons").scrollIntoView();
+  setTimeout(() => parent.postMessage([document.querySelector("nav details").open,
+    ...[...document.querySelectorAll("nav [aria-current]")].map((link) => link.hash)].join("|"), "*"), 2000);
+});</script>"""
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "opened"), [(390, "false"), (1200, "true")])
+def test_contents_mark_the_section_in_sight_and_fold_on_a_phone(
+    tmp_path: Path, probed, width: int, opened: str
+) -> None:
+    frame = FRAME.replace("8900px", "300px")
+    inner = html.escape(probed(group_page(), SCROLLED))
+    seen = re.search(r'data-measured="([^"]+)"', dumped(tmp_path, frame.format(width=width, page=inner), BUDGET))
+    assert seen[1].split("|") == [opened, "#comparisons"]
 
 
 @needs_browser

@@ -65,6 +65,10 @@ def difference(**changes: object) -> pd.DataFrame:
 
 @pytest.fixture
 def material() -> ImageMaterial:
+    return images_of_one()
+
+
+def images_of_one() -> ImageMaterial:
     trials = pd.DataFrame({"trial_id": ["t0", "t1"], "stimulus_id": [EVIL, "y"], "session": "1", "run": "1"})
     trials = trials.assign(repeat=0, onset_s=np.nan)
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)], "kind": "voxel", "hemi": ""})

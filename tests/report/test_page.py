@@ -36,7 +36,7 @@ def set_rank(material: Material, model: str, rank: int) -> None:
 
 
 def said(material: Material) -> str:
-    return " ".join(findings(material))
+    return " ".join(findings(material).values())
 
 
 def summary(zero_shot_p: float, b_fixed: float) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def test_intervals_name_their_confidence(material: Material) -> None:
 
 
 def test_nothing_is_said_without_numbers(material: Material) -> None:
-    assert findings(material) == []
+    assert findings(material) == {}
 
 
 def test_methods_cite_only_what_ran(material: Material) -> None:
@@ -184,7 +184,7 @@ def test_a_large_study_keeps_within_the_budget() -> None:
     n = 20_000
     scores = pd.DataFrame({"ceiling": rng.uniform(-0.1, 0.8, n), "r2_signed": rng.uniform(-0.1, 0.7, n)})
     cloud = figures.score_against_ceiling(scores, 0.1)
-    panel = Panel("p", "t", "c", cloud, scores, vector=len(scores) <= figures.MOST_MARKS)
+    panel = Panel("p", "t", "c", cloud, scores)
     assert len(panel.image) < 200_000
     assert panel.csv == ""
     assert len(Panel("p", "t", "c", cloud, scores[:500]).csv) > 1000

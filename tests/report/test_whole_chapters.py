@@ -212,7 +212,7 @@ def test_choices_alone() -> None:
     chapter = concepts.concepts_chapter(material)
     assert [text.split(":")[0] for text in chapter.findings[1:]] == ["There is no ceiling", "A note."]
     assert [len(section.panels) for section in chapter.sections] == [0, 1, 0, 0, 0]
-    assert [len(section.paragraphs) for section in chapter.sections[:4]] == [2, 0, 1, 1]
+    assert [len(section.paragraphs) for section in chapter.sections[:4]] == [2, 1, 1, 1]
     assert "study is not there" in chapter.sections[3].paragraphs[0]
     assert len(rows_of(chapter, 1, 1)[0]) == 4
 

@@ -1,7 +1,5 @@
 """Families of models that meet in every region: who wins, by how much, and where that cannot be said."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -54,7 +52,7 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bounds(ax: Axes, x: int, row: pd.Series[float]) -> None:
+def _bounds(ax: Axes, x: int, row: "pd.Series[float]") -> None:
     """Draw ceiling and chance of one region."""
     left, right = x - 0.45, x + 0.45
     label = "best family, exchanged predictions"

@@ -125,7 +125,7 @@ def _panels(model: str, tables: Mapping[str, pd.DataFrame], origin: str) -> list
 
     def panel(kind: str, label: str, title: str, figure: Figure, numbers: pd.DataFrame, **values: object) -> None:
         caption = " ".join(kit.CAPTIONS[kind].format(model=model, origin=origin, **values).split())
-        panels.append(kit.Panel(f"{kind}{model}{label}", title, caption, figure, numbers, vector=True))
+        panels.append(kit.Panel(f"{kind}{model}{label}", title, caption, figure, numbers))
 
     for who in _shown(areas) if len(areas) else []:
         mine = _of(areas, who)

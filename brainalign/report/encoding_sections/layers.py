@@ -1,7 +1,6 @@
 """Scores where they lie in the brain, and layers by region: where the data decide which is best, and where not."""
 
-from __future__ import annotations
-
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,9 +72,11 @@ def score_maps(
     """
     assert material.responses is not None
     targets, level = material.responses.targets, material.config.summarize.q
+    said = [predicted_share(scores, name, material.nouns.targets, level)]
     vertices = kit.drawn_vertices(targets)
     if vertices is not None:
-        return _on_the_cortex(material, scores, vertices, name, tested, best, model)
+        panels = _on_the_cortex(material, scores, vertices, name, tested, best, model)
+        return kit.Section("maps", "Maps", kit.together("surface", "Maps on fsaverage5", panels), said)
     aligned = targets[["target_id"]].merge(scores, on="target_id", how="left")
     r, significant_ones = aligned["r"].to_numpy(dtype=float), (aligned["q"] < level).to_numpy()
     values: dict[str, Any] = {"name": name, "tested": tested, "q": level, "n": int(significant_ones.sum())}
@@ -87,7 +88,8 @@ def score_maps(
         space = targets.attrs.get("space", {}).get("name", "")
         why = f"no surface of {space} comes with this software" if "vertex" in targets and space else NOWHERE
         text = kit.CAPTIONS["scorehistogram"].format(**values, targets=material.nouns.targets, why=why)
-        return kit.Section("maps", "Scores", [kit.Panel("scorehistogram", f"Scores of {name}", text, figure, numbers)])
+        panels = [kit.Panel("scorehistogram", f"Scores of {name}", text, figure, numbers)]
+        return kit.Section("maps", "Scores", panels, said)
     text = kit.CAPTIONS["targetmap"].format(**values, where=drawn.where)
     panels = [kit.Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers)]
     panels += panels_in_mni(targets, r, aligned["q"], level, label=f"Pearson r {tested}", vmax=top)
@@ -98,11 +100,29 @@ def score_maps(
         if drawn := kit.target_map(material, shown, label=label, vmax=end, diverging=False):
             text = kit.CAPTIONS["ceilingmap"].format(repeats=repeats, Targets=material.nouns.targets.capitalize())
             panels.append(kit.Panel("ceilingmap", "Noise ceiling", text, drawn.figure))
-    return kit.Section("maps", "Maps", panels)
+    return kit.Section("maps", "Maps", panels, said)
+
+
+def predicted_share(scores: pd.DataFrame, name: str, targets: str, level: float) -> str:
+    """State how many targets are predicted above chance, and how well.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        A row per target: r, q.
+    name, targets : str
+        What predicts, and the noun of what is predicted.
+    level : float
+        False discovery rate.
+    """
+    found = f"{int((scores['q'] < level).sum()):,} of {len(scores):,} {targets} above chance (q < {level:g})"
+    if scores["q"].isna().all():
+        found = f"{len(scores):,} {targets}, not tested"
+    return f"{name}: {found}; r {kit.number(scores['r'].median())} (median) to {kit.number(scores['r'].max())}."
 
 
 def panels_in_mni(
-    targets: pd.DataFrame, r: NDArray[Any], q: pd.Series[Any], level: float, *, label: str, vmax: float
+    targets: pd.DataFrame, r: NDArray[Any], q: "pd.Series[Any]", level: float, *, label: str, vmax: float
 ) -> list[kit.Panel]:
     """Return panels of scores in a standard head: of those above chance where that is tested; none in other spaces."""
     tested = bool(q.notna().any())
@@ -127,7 +147,7 @@ def _on_the_cortex(
     tested: str,
     best: Sequence[kit.SurfaceMap],
     model: str,
-) -> kit.Section:
+) -> list[kit.Panel]:
     """Return maps on fsaverage5, to turn and flattened."""
     assert material.responses is not None
     numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
@@ -168,7 +188,7 @@ def _on_the_cortex(
             model=model, n_undecided=len(scores) - best[0].n_shown, n=len(scores)
         )
         panels.append(kit.Panel("flatlayers", f"Flattened: {best[0].title}", caption, kit.flat_maps(best[0])))
-    return kit.Section("maps", "Maps", kit.together("surface", "Maps on fsaverage5", panels))
+    return panels
 
 
 def _flat_caption(drawn: kit.SurfaceMap, n: int, hidden: str, tested: str) -> str:
@@ -219,7 +239,17 @@ def layers_section(material: kit.ImageMaterial) -> kit.Section | None:
     if n_layers[first] > 1:
         caption = kit.CAPTIONS["heatmap"].format(model=first) + some
         panels.append(kit.Panel("heatmap", f"Regions and layers of {first}", caption, roi_layer_heatmap(drawn, first)))
-    return kit.Section("layers", "Layers" if deep else "Regions", kit.together("layers", "Layers by region", panels))
+    panels = kit.together("layers", "Layers by region", panels)
+    return kit.Section("layers", "Layers" if deep else "Regions", panels, [_best_region(rows[rows["model"] == first])])
+
+
+def _best_region(rows: pd.DataFrame) -> str:
+    """State where the model of these rows predicts best, and in how many regions one layer is the best."""
+    best, regions = rows.sort_values("r", ascending=False).iloc[0], rows.drop_duplicates("roi")
+    text = f"{best['model']} predicts {best['roi']} best of {len(regions)} regions, mean r {kit.number(best['r'])}"
+    if rows["layer"].nunique() > 1:
+        text += f" ({best['layer']}); which layer is the best is decided in {int(regions['decided'].sum())} of them"
+    return f"{text}."
 
 
 def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -361,8 +391,8 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.3 * (high - low))  # room for the words
         few = len(undecided) <= MOST_NAMES
-        text = _wrapped("undecided: " + (", ".join(undecided) if few else f"{len(undecided)} models (no star)"))
-        ax.text(0.03, 0.99, text, transform=ax.transAxes, fontsize=6, va="top", color="#555555")
+        text = "undecided: " + (", ".join(undecided) if few else f"{len(undecided)} models (no star)")
+        ax.text(0.03, 0.99, textwrap.fill(text, 30), transform=ax.transAxes, fontsize=6, va="top", color="#555555")
 
 
 def _layer_ticks(ax: Axes, layers: Sequence[str]) -> None:
@@ -370,12 +400,6 @@ def _layer_ticks(ax: Axes, layers: Sequence[str]) -> None:
     places = np.arange(len(layers))[::step] / max(len(layers) - 1, 1)
     ax.set_xticks(list(places), list(layers[::step]), rotation=60, ha="right", fontsize=7)
     ax.tick_params(axis="y", labelsize=7)
-
-
-def _wrapped(text: str, width: int = 30) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width))
 
 
 def roi_layer_heatmap(rows: pd.DataFrame, model: str) -> Figure:

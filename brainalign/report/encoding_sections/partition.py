@@ -1,7 +1,5 @@
 """What each layer of a network adds to the prediction, where all layers are fitted jointly."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,7 +118,7 @@ def _sentence(label: str, score: str, table: pd.DataFrame) -> str:
     if rows["split"].isna().any():
         return ""
 
-    def text(row: pd.Series[float]) -> str:
+    def text(row: "pd.Series[float]") -> str:
         return f"{kit.number(row['split'])} ({kit.number(row['low'])} to {kit.number(row['high'])})"
 
     parts = [f"{row['layer']} {text(row)}" for _, row in rows[~rows["joint"]].iterrows()]

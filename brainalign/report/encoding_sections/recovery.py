@@ -9,6 +9,51 @@ from matplotlib.figure import Figure
 
 from brainalign.report.kit import COLOURS, GREY, check_columns, new_figure
 
+MIN_AREAS = 3  # fewer have no rank correlation
+
+
+def recovered_words(recovery: pd.DataFrame) -> list[tuple[str, str]]:
+    """Say of everything that was planted in one subject how much came back: (what, in words).
+
+    Parameters
+    ----------
+    recovery : DataFrame
+        what (layer, latency, preference, ceiling), model, decided, and what was planted and recovered of each.
+    """
+    told = []
+    for model, layers in recovery[recovery["what"] == "layer"].groupby("model", sort=False):
+        decided = layers[layers["decided"].astype(bool)]
+        depths = decided[["planted_depth", "recovered_depth"]].astype(float)
+        exact = int((decided["planted_layer"] == decided["recovered_layer"]).sum())
+        found = "no rank correlation: constant depths"
+        if len(decided) < MIN_AREAS:
+            found = f"no rank correlation: {len(decided)} decided area(s)"
+        elif (depths.nunique() > 1).all():
+            rho = float(depths.corr("spearman").to_numpy()[0, 1])
+            found = f"Spearman of depths {rho:.2f}"
+        if set(layers["planted_layer"]) & set(layers["recovered_layer"]):
+            found += f"; {exact} of {len(decided)} layers exact"
+        told.append((f"layers with {model}", f"{found}; {len(layers) - len(decided)} undecided"))
+    for model, peaks in recovery[recovery["what"] == "latency"].groupby("model", sort=False):
+        decided = peaks[peaks["decided"].astype(bool)]
+        error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()
+        found = f"largest error {error:.0f} ms in {len(decided)} decided of {len(peaks)}"
+        told.append(
+            (f"latencies with {model}", found if len(decided) else f"none of {len(peaks)} latencies is decided")
+        )
+    selective = recovery[recovery["what"] == "preference"]
+    if len(selective):
+        decided = selective[selective["decided"].astype(bool)]
+        exact = int((decided["planted_preference"] == decided["recovered_preference"]).sum())
+        found = f"{exact} of {len(decided)} exact; {len(selective) - len(decided)} undecided"
+        told.append(("preferences of areas", found))
+    ceilings = recovery[recovery["what"] == "ceiling"].reindex(columns=["planted", "ceiling"]).dropna()
+    if len(ceilings):
+        gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()
+        error = (gaps["ceiling"] - gaps["planted"]).abs().max()
+        told.append(("ceilings", f"largest |mean − planted| of a level {error:.3f}"))
+    return told
+
 
 def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> Figure:
     """Draw recovered against planted layers: their counts where the networks share layers, and their relative depths.

@@ -73,6 +73,7 @@ def failed_alignment(scores: pd.DataFrame) -> Iterator[kit.FailedControl]:
                 f"As it is the network reaches {kit.number(plain['accuracy'])}, aligned "
                 f"{kit.number(aligned['accuracy'])}: the gain needs no judgement of anybody.",
                 1 / 3,
+                section="alignment",
             )
 
 

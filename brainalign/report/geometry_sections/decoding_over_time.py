@@ -1,7 +1,5 @@
 """Categories decoded over time: what could be told apart, when, for how long, and what that does not show."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -357,7 +355,7 @@ def decoding_findings(decoded: kit.DecodedTimes) -> list[str]:
     return found + [_latency_sentence(row) for _, row in peaks.iterrows()]
 
 
-def _latency_sentence(row: pd.Series[Any]) -> str:
+def _latency_sentence(row: "pd.Series[Any]") -> str:
     """Return the latency of one hump, as in MNE the peak between two times, and its centre and rise beside."""
     between = f"{1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms"
     where = f"Latency, sensors {row['group']}, {row['hump']} ({between})"

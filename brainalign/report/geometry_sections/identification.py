@@ -182,6 +182,7 @@ def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[
                     "Relabelled regions have no name to be found, so that accuracies of this section are too high.",
                     chance,
                     limit=float(chance + kit.SPREADS * error),
+                    section="identification",
                 )
             )
     return found

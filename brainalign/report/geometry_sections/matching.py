@@ -1,7 +1,5 @@
 """The section on networks beside networks: similarity with nulls, dimension over layers, known features, categories."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -60,10 +58,10 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
     ):
         if len(rows):
             title, place = f"Dimension over {name}", f"matching{name}"
-            panels.append(kit.captioned("matchingdimension", title, draw(rows), rows, id=place, vector=True, over=over))
+            panels.append(kit.captioned("matchingdimension", title, draw(rows), rows, id=place, over=over))
     if len(bias):
         figure = feature_shares(bias)
-        panels.append(kit.captioned("matchingbias", "What known features fill", figure, bias, vector=True))
+        panels.append(kit.captioned("matchingbias", "What known features fill", figure, bias))
     if len(manifolds):
         blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
         panels += _manifolds(manifolds)
@@ -255,7 +253,7 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _band_line(ax: Axes, x: pd.Series[float], mine: pd.DataFrame, colour: str, label: str) -> None:
+def _band_line(ax: Axes, x: "pd.Series[float]", mine: pd.DataFrame, colour: str, label: str) -> None:
     low, high = (mine[name].astype(float).to_numpy() for name in ("null_low", "null_high"))
     largest = np.finfo(np.float32).max  # an infinite CDNV is a band without an upper end
     low, high = np.minimum(low, largest), np.minimum(high, largest)
@@ -295,7 +293,7 @@ def manifold_table(table: pd.DataFrame) -> Markup:
     return kit.html_table(header, rows, "Capacity and collapse of categories, and of shuffled ones (median)")
 
 
-def _beside_null(row: pd.Series[float]) -> str:
+def _beside_null(row: "pd.Series[float]") -> str:
     words = ["∞" if np.isinf(row[name]) else kit.number(row[name]) for name in ("value", "null")]
     return "–" if pd.isna(row["value"]) else f"{words[0]} (shuffled {words[1]})"
 

@@ -1,7 +1,5 @@
 """Networks against published RDMs: fits with ceilings and random weights, curves over layers, matrices."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +61,7 @@ def reference_bars(
     return figure
 
 
-def _own_marks(ax: Axes, line: int, row: pd.Series[Any]) -> None:
+def _own_marks(ax: Axes, line: int, row: "pd.Series[Any]") -> None:
     """Draw ceiling and chance of a cross-validated bar, which are not those of the others."""
     label = "ceiling of held-out parts"
     if np.isfinite(row["ceiling_low"]):
@@ -75,7 +73,7 @@ def _own_marks(ax: Axes, line: int, row: pd.Series[Any]) -> None:
     ax.plot(row.get("selected", np.nan), line, "X", color="white", markeredgecolor="black", label=label, zorder=5)
 
 
-def _random_mark(ax: Axes, line: int, row: pd.Series[Any], random: pd.DataFrame | None) -> None:
+def _random_mark(ax: Axes, line: int, row: "pd.Series[Any]", random: pd.DataFrame | None) -> None:
     """Draw mean and sd of random weights over the bar of the same layer."""
     if random is None:
         return

@@ -29,7 +29,7 @@ def searchlight_section(material: kit.SubjectMaterial) -> kit.Section | None:
         found = mine["p_anywhere"] < FAMILY_LEVEL
         numbers = {name: details[name] for name in ("comparison", "distance")}
         numbers |= {"level": FAMILY_LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
-        caption = " ".join(kit.CAPTIONS["searchlight"].format(**numbers).split())
+        caption = kit.CAPTIONS["searchlight"].format(**numbers)
         title = f"{model} ({layer})"
         label = f"fit of RDMs ({details['comparison']})"
         everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), label)
@@ -40,7 +40,7 @@ def searchlight_section(material: kit.SubjectMaterial) -> kit.Section | None:
         if found.any():
             shown = np.where(found, mine["score"], np.nan)
             above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {FAMILY_LEVEL:g}, corrected")
-            text = " ".join(kit.CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum())).split())
+            text = kit.CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum()))
             parts.append(kit.Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
         panels += kit.together(f"searchlight-{model}", f"Searchlight: {title}", parts)
     return kit.Section("searchlight", "Searchlights", panels, paragraphs)

@@ -48,7 +48,14 @@ def course_section(material: kit.ImageMaterial) -> kit.Section | None:
         figure = layer_latencies(peaks)
         panels.append(kit.captioned("latency", "When each layer predicts best", figure, peaks, id="latencies"))
     panels += list(_topographies(material, model, method))
-    return kit.Section("time", "Scores over time", panels)
+    return kit.Section("time", "Scores over time", panels, [_peak(chosen, "mean_r", "mean r")])
+
+
+def _peak(rows: pd.DataFrame, score: str, words: str) -> str:
+    """State which model comes highest, and when (s from the stimulus)."""
+    top = rows.sort_values(score, ascending=False).iloc[0]
+    when = f"{1000 * top['time_s']:.0f} ms"
+    return f"{top['model']} ({top['layer']}) reaches the highest {words}, {kit.number(top[score])}, at {when}."
 
 
 def _of_chosen_layers(material: kit.ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:
@@ -228,9 +235,8 @@ def rsa_course_section(material: kit.SubjectMaterial) -> kit.Section | None:
     if best.empty:
         return None
     figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
-    return kit.Section(
-        "geometry", "Geometry over time", [kit.captioned("rsatime", "RSA over time", figure, best, id="rsa")]
-    )
+    panel = kit.captioned("rsatime", "RSA over time", figure, best, id="rsa")
+    return kit.Section("geometry", "Geometry over time", [panel], [_peak(best, "score", "fit of RDMs")])
 
 
 def best_layers(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
 from brainalign.report.kit.captions import CAPTIONS as CAPTIONS
+from brainalign.report.kit.captions import SYNTHESIS_CAPTIONS as SYNTHESIS_CAPTIONS
 from brainalign.report.kit.citations import CITATIONS as CITATIONS
 from brainalign.report.kit.failed_controls import LEVEL as LEVEL
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
@@ -71,8 +72,10 @@ from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
 from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.kit.synthesised import synthesised_images_of as synthesised_images_of
 from brainalign.report.kit.tables import Columns as Columns
+from brainalign.report.kit.tables import better_model as better_model
 from brainalign.report.kit.tables import between as between
 from brainalign.report.kit.tables import comparison_table, html_table, row_table, score_table
+from brainalign.report.kit.tables import folded as folded
 from brainalign.report.kit.target_maps import IN_MNI as IN_MNI
 from brainalign.report.kit.target_maps import draw_map as draw_map
 from brainalign.report.kit.target_maps import maps_in_mni as maps_in_mni

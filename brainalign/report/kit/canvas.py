@@ -21,7 +21,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#0
 GREY = "#8c8c8c"  # controls: random weights, permuted
 NULL = "#d4d4d4"  # bands of what chance gives
 HIDDEN = "#c4c4c4"  # vertices that are masked: not significant, low ceiling, undecided
-MOST_MARKS = 2000  # of a vector figure
+MOST_MARKS = 2000  # one by one; more are drawn as a density or as pixels
 MOST_PIXELS = 1000  # width of a figure
 MOST_BYTES = 200_000  # of a figure's file
 SMALL_BYTES = 30_000  # below it fewer colours gain nothing
@@ -162,11 +162,11 @@ def letter(place: int) -> str:
 
 
 def composite(figures: Sequence[tuple[str, Figure]]) -> bytes:
-    """Return (title, figure) in the order of their letters as one PNG or WebP within the budget of one figure.
+    """Return (letter and title, figure) in their order as one PNG or WebP within the budget of one figure.
 
     A title that is wider than its figure is cut: it stands in the caption too.
     """
-    tiles = [_tile(f"{letter(k)}  {title}", figure) for k, (title, figure) in enumerate(figures)]
+    tiles = [_tile(title, figure) for title, figure in figures]
     places, x, y, height = [], 0, 0, 0
     for tile in tiles:
         if x and x + tile.width > MOST_PIXELS:

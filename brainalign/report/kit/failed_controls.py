@@ -32,6 +32,8 @@ class FailedControl:
         What this says of the results on the page: one sentence or two.
     chance, p, limit : float
         NaN where there is none.
+    section : str
+        Id of the section that it belongs to.
     """
 
     name: str
@@ -40,6 +42,7 @@ class FailedControl:
     chance: float = float("nan")
     p: float = float("nan")
     limit: float = float("nan")
+    section: str = ""
 
     @property
     def figures(self) -> str:
@@ -77,6 +80,7 @@ def failed_windows(decoded: DecodedTimes | None) -> list[FailedControl]:
             meaning,
             float(row["chance"]),
             float(row["p"]),
+            section="decoding",
         )
         for _, row in of_all.iterrows()
     ]
@@ -92,6 +96,7 @@ def failed_windows(decoded: DecodedTimes | None) -> list[FailedControl]:
                 meaning,
                 float(scores["chance"].iloc[0]),
                 float(row["p"]),
+                section="decoding",
             )
         )
     return found
@@ -128,6 +133,7 @@ def failed_spaces(material: Material) -> list[FailedControl]:
                     f"With every {material.nouns.stimulus} in training all of them must predict the same; look for an "
                     "error before reading any score of this split.",
                     limit=SAME,
+                    section="identification",
                 )
             )
     return found
@@ -150,6 +156,7 @@ def _before_the_stimulus(material: Material) -> list[FailedControl]:
             f"Before {material.nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
             "smears may carry the scores after it as well.",
             p=float(best["p_fwer"]),
+            section="time",
         )
     ]
 
@@ -168,6 +175,7 @@ def _nulls(summary: pd.DataFrame, stimuli: str) -> Iterator[FailedControl]:
                 "this split are too high, and their p is not to be trusted.",
                 float(row["chance"]),
                 limit=float(row["chance"] + SEVERAL * error),
+                section="identification" if row["quantity"] == "identification" else "zeroshot",
             )
 
 
@@ -184,4 +192,5 @@ def _random(material: Material, split: str) -> Iterator[FailedControl]:
                 "the other spaces match.",
                 0.5,
                 limit=float(limit),
+                section="zeroshot",
             )

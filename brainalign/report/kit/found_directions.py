@@ -1,7 +1,5 @@
 """What the directions stage leaves for the report, and what every direction changes, beside directions of chance."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +115,7 @@ def direction_gains(found: FoundDirections) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _changes_by_chance(table: pd.DataFrame, region: str, judge: str) -> pd.Series[Any]:
+def _changes_by_chance(table: pd.DataFrame, region: str, judge: str) -> "pd.Series[Any]":
     """Return the mean change of a region along every direction of chance, by control and number."""
     mine = table[(table["control"] != "") & (table["scored"] == region)]
     means = mine.groupby(["control", "number", "alpha"])[judge].mean().unstack("alpha")

@@ -1,7 +1,5 @@
 """Everything a page draws from. What a failed step did not leave is missing, and its section is left out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -119,8 +117,8 @@ class SubjectMaterial(StudyMaterial):
     splits: pd.DataFrame | None = None
     ceiling: pd.DataFrame | None = None
     encodings: dict[tuple[str, str], Any] = field(default_factory=dict)
-    mask: Nifti1Image | None = None
-    bold: Nifti1Image | None = None
+    mask: "Nifti1Image | None" = None
+    bold: "Nifti1Image | None" = None
     rdms: Arrays | None = None
     comparison: pd.DataFrame | None = None
     searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model

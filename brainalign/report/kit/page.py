@@ -1,27 +1,26 @@
 """One self-contained HTML page: sections with figures, captions and the numbers behind them."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.resources import files
 from itertools import count, groupby
 from typing import Any, TypeVar
 
-import matplotlib
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 import brainalign
-from brainalign.report.kit.canvas import composite, letter, picture_bytes
+from brainalign.report.kit.canvas import MOST_BYTES, composite, letter, picture_bytes
 from brainalign.report.kit.captions import CAPTIONS
 from brainalign.report.kit.citations import CITATIONS
+from brainalign.report.kit.drawings import drawing, drawing_bytes
 from brainalign.report.kit.failed_controls import FailedControl
 from brainalign.report.kit.material import Failure, StudyMaterial
 from brainalign.report.kit.sentences import number, p_number
@@ -29,6 +28,7 @@ from brainalign.report.kit.viewer import VIEWER_CLASS, surface_assets, surface_c
 
 M = TypeVar("M", bound=StudyMaterial)
 PLACES = {"maps": -1, "data": 1}  # of sections before and after all others
+MOST_WORDS = 12  # of a finding in the contents
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
 
 
@@ -44,37 +44,35 @@ class Panel:
     caption: str
     figure: Figure | None
     numbers: pd.DataFrame | None = None
-    vector: bool = False  # SVG: for figures of few marks
     html: Markup | str = ""
-    parts: tuple[Panel, ...] = ()  # of `together`
+    parts: "tuple[Panel, ...]" = ()  # of `together`
 
     @property
-    def pieces(self) -> tuple[Panel, ...]:
+    def pieces(self) -> "tuple[Panel, ...]":
         """The panels that are drawn as this one: its parts, or itself."""
         return self.parts or (self,)
 
     @property
-    def image(self) -> str:
-        """The figure as a data URI; a picture of points keeps within the size budget, empty without a figure."""
-        several = [(part.title, part.figure) for part in self.parts if part.figure is not None]
-        if several:
-            return _picture_uri(composite(several))
-        if self.figure is None:
-            return ""
-        return "" if self.vector else _picture_uri(picture_bytes(self.figure))
+    def drawings(self) -> list[tuple[str, Markup]]:
+        """Its figures of few marks as SVG, each after the letter and title of its part."""
+        return [(name, drawing(figure, id)) for name, id, figure in self._figures(drawn=True)]
 
     @property
-    def drawing(self) -> Markup:
-        """A vector figure as SVG of the page itself: its text can be selected, and black is the ink of the theme."""
-        if self.parts or self.figure is None or not self.vector:
-            return Markup("")
-        buffer = io.StringIO()
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": self.id}):
-            self.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-        drawn = buffer.getvalue()
-        drawn = drawn[drawn.index("<svg") :].replace("#000000", "currentColor")
-        drawn = re.sub(r'<metadata>.*?</metadata>|\sxmlns(:\w+)?="[^"]*"', "", drawn, flags=re.DOTALL)
-        return Markup(re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{self.id}-", drawn))
+    def image(self) -> str:
+        """Its other figures as one data URI within the size budget; empty where there are none."""
+        left = [(name, figure) for name, _, figure in self._figures(drawn=False)]
+        if self.parts and left:
+            return _picture_uri(composite(left))
+        return _picture_uri(picture_bytes(left[0][1])) if left else ""
+
+    def _figures(self, *, drawn: bool) -> list[tuple[str, str, Figure]]:
+        """List name, id and figure of those pieces that become drawings, if these fit together, or of the others."""
+        pieces = [(piece, piece.figure) for piece in self.pieces if piece.figure is not None]
+        sizes = [drawing_bytes(figure) for _, figure in pieces]
+        fit = sum(size for size in sizes if np.isfinite(size)) <= MOST_BYTES
+        names = [f"{letter(k)}  {piece.title}" if self.parts else "" for k, (piece, _) in enumerate(pieces)]
+        each = zip(names, pieces, sizes, strict=True)
+        return [(name, of.id, figure) for name, (of, figure), size in each if (fit and np.isfinite(size)) == drawn]
 
     @property
     def csv(self) -> str:
@@ -89,7 +87,7 @@ class Panel:
         return ": ".join([self.title, *(["; ".join(self._names())] if self.parts else [])])
 
     @property
-    def notes(self) -> list[tuple[str, str, list[Panel]]]:
+    def notes(self) -> "list[tuple[str, str, list[Panel]]]":
         """Captions in order, each with the names of the pieces it is of ("" of a figure by itself), and these."""
         if not self.parts:
             return [("", self.caption, [self])]
@@ -112,6 +110,14 @@ class Section:
     panels: list[Panel] = field(default_factory=list)
     paragraphs: list[str] = field(default_factory=list)
     blocks: list[Markup] = field(default_factory=list)
+
+    @property
+    def finding(self) -> str:
+        """Its first sentence with a number, else its first one, of at most `MOST_WORDS` words, for the contents."""
+        sentences = [each for text in self.paragraphs for each in re.split(r"(?<=[.!?]) (?=[A-Z])", text)]
+        said = next((each for each in sentences if re.search(r"\d", each)), next(iter(sentences), ""))
+        words = said.rstrip(".").split()
+        return " ".join(words[:MOST_WORDS]) + "…" * (len(words) > MOST_WORDS)
 
 
 @dataclass(frozen=True)
@@ -232,13 +238,12 @@ def captioned(
     /,
     *,
     id: str = "",
-    vector: bool = False,
     html: Markup | str = "",
     captions: Mapping[str, str] = CAPTIONS,
     **values: object,
 ) -> Panel:
     """Return a panel whose caption is that of its kind of figure, filled in; its id is the key where none is given."""
-    return Panel(id or key, title, " ".join(captions[key].format(**values).split()), figure, numbers, vector, html)
+    return Panel(id or key, title, " ".join(captions[key].format(**values).split()), figure, numbers, html)
 
 
 def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:
@@ -283,6 +288,7 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
     turned = any(VIEWER_CLASS in piece.html for piece in pieces)
     methods = [paragraph for chapter in chapters for paragraph in chapter.methods]
     references = {key: CITATIONS[key] for _, cited in methods for key in cited}
+    script = files("brainalign.report").joinpath("templates/page.js").read_text()
     bibtex = "\n\n".join(reference.entry for reference in references.values())
     return environment.get_template("page.html").render(
         page=page,
@@ -296,14 +302,15 @@ def render_page(page: StudyMaterial, chapters: Sequence[Chapter]) -> str:
         reference_number={key: k + 1 for k, key in enumerate(references)},
         neighbours=page.neighbours,
         bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+        script=Markup(script),
         surface=surface_assets() if turned else "",
-        policy=_policy(surface_code() if turned else ()),
+        policy=_policy([script, *(surface_code() if turned else ())], turned),
         version=brainalign.__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Sequence[str], turned: bool) -> str:
     """Write a Content-Security-Policy: whatever gets past the escaping can neither run nor fetch nor send anything."""
     rules = [
         "default-src 'none'",
@@ -312,8 +319,7 @@ def _policy(scripts: Sequence[str]) -> str:
         "base-uri 'none'",
         "form-action 'none'",
     ]
-    if scripts:
-        digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in scripts]
-        # plotly makes functions from text as it draws.
-        rules.append(" ".join(["script-src", *(f"'sha256-{digest}'" for digest in digests), "'unsafe-eval'"]))
-    return "; ".join(rules)
+    digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in scripts]
+    sources = [f"'sha256-{digest}'" for digest in digests]
+    # plotly makes functions from text as it draws.
+    return "; ".join([*rules, " ".join(["script-src", *sources, *["'unsafe-eval'"] * turned])])

@@ -1,7 +1,5 @@
 """Sentences that follow from the numbers: what was found, what that does not show, and how it was done."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -37,7 +35,7 @@ def p_equals(p: float, digits: int = 3) -> str:
     return f"= {text}" if text[0] not in "<–" else text
 
 
-def interval(row: pd.Series[float]) -> str:
+def interval(row: "pd.Series[float]") -> str:
     """Return the interval of a row, low to high in brackets after a space; nothing where there is none."""
     return f" [{number(row['low'])} to {number(row['high'])}]" if np.isfinite(row["low"]) else ""
 
@@ -47,26 +45,28 @@ def p_value(p: float, n_permutations: float) -> str:
     return "–" if pd.isna(p) else f"p {p_equals(p, 4)} ({int(n_permutations):,} permutations)"
 
 
-def findings(material: Material) -> list[str]:
-    """Return the sentences of the summary section, in order; empty without a summary."""
+def findings(material: Material) -> dict[str, str]:
+    """Return the sentences of the summary section by what they are of, in order; empty without a summary."""
     if material.summary is None or not material.encodings:
-        return []
-    sentences = []
+        return {}
+    sentences = {}
     for split in material.splits_that_leave("run"):
-        sentences += [_identification(material, split), _targets(material, split), _same_for_all(material, split)]
-    sentences += [_zero_shot(material, split) for split in material.splits_that_leave("stimulus")]
-    sentences.append(_geometry(material))
-    return [sentence for sentence in sentences if sentence]
+        sentences[f"identification {split}"] = _identification(material, split)
+        sentences[f"maps {split}"] = _targets(material, split)
+        sentences[f"same {split}"] = _same_for_all(material, split)
+    sentences |= {f"zeroshot {split}": _zero_shot(material, split) for split in material.splits_that_leave("stimulus")}
+    sentences["geometry"] = _geometry(material)
+    return {name: sentence for name, sentence in sentences.items() if sentence}
 
 
-def _headline(material: Material, quantity: str, split: str) -> pd.Series[float] | None:
+def _headline(material: Material, quantity: str, split: str) -> "pd.Series[float] | None":
     """Return the headline row of the first model and method, if there is one."""
     first = material.first
     rows = material.summary_rows(quantity, split=split, model=first.model, method=first.method)
     return None if rows.empty else rows.iloc[0]
 
 
-def _null(row: pd.Series[float], *, with_95: bool = False) -> str:
+def _null(row: "pd.Series[float]", *, with_95: bool = False) -> str:
     """Describe the permutation null of a score, or say that it was not tested."""
     if pd.isna(row["p"]):
         return "not tested by permutation"
@@ -150,7 +150,7 @@ def untuned_identification(material: Material, split: str) -> pd.DataFrame:
     return rows[rows["model"].isin(material.full_rank_models)]
 
 
-def _of_layer(material: Material, row: pd.Series[float]) -> str:
+def _of_layer(material: Material, row: "pd.Series[float]") -> str:
     """Name the layer that a score is of, where its model has several."""
     model, layer = str(row["model"]), str(row["layer"])
     return f"with {material.name_of(model, layer)} " if model in material.layered_models else ""

@@ -1,7 +1,5 @@
 """What the synthesize stage leaves for the report, and what of it says who agrees that guidance worked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,7 +119,7 @@ class SynthesisedImages:
         rows = self.rows(condition, region)
         return float(rows[score].mean()) if score in rows else float("nan")
 
-    def gain(self, region: str, against: str, score: str, condition: str = "guided") -> pd.Series[Any] | None:
+    def gain(self, region: str, against: str, score: str, condition: str = "guided") -> "pd.Series[Any] | None":
         """Return the row of one gain: gain, low, high, p, n; None where it was not measured."""
         rows = self.gains[
             (self.gains["region"] == region)

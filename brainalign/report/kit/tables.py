@@ -1,6 +1,6 @@
 """Tables of the pages: models by subjects, paired comparisons."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,11 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str | Markup]], la
         '<div class="scroll" role="region" aria-label="{}" tabindex="0"><table><thead><tr>{}</tr></thead>'
         "<tbody>\n{}\n</tbody></table></div>"
     ).format(label, head, body)
+
+
+def folded(title: str, content: Markup) -> Markup:
+    """Return content behind its title, for those who ask."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(title, content)
 
 
 Columns = Mapping[str, Callable[[Any], str | Markup]]  # by header, what writes the cell of a row
@@ -96,12 +101,13 @@ def comparison_table(rows: pd.DataFrame) -> Markup:
         "interval": lambda row: f"{number(row['low'])} to {number(row['high'])}",
         "p (corrected)": lambda row: p_number(row["p"], 4),
         "pairs": lambda row: "–" if pd.isna(row["n"]) else f"{row['n']:,.0f}",
-        "verdict": _verdict,
+        "verdict": better_model,
     }
     return row_table(rows, columns, "Paired comparisons")
 
 
-def _verdict(row: Mapping[str, Any]) -> str | Markup:
+def better_model(row: Mapping[Hashable, Any]) -> str | Markup:
+    """Name the better model of a comparison, or call it a tie."""
     sure = (row["low"] > 0 or row["high"] < 0) and not row["p"] >= 0.05
     better = row["model_a"] if row["difference"] > 0 else row["model_b"]
     return Markup("<b>{} is better</b>").format(better) if sure else "tie"

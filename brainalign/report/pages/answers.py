@@ -223,7 +223,6 @@ def answer_of_group(
     ]  # fmt: skip
     title = "Models over subjects"
     panel = kit.captioned("rankingofgroup", title, kit.ranked_models(table, measure=measure), table, id="ranking",
-        vector=True,
     )  # fmt: skip
     # Of subjects in whom nothing is predicted one in twenty comes out above chance: so many of them by luck alone.
     of = len(mine)
@@ -303,6 +302,6 @@ def _ranking(
     more = "Bars at the right join models that cannot be told apart. " * bool(tied)
     more += "Dashed: what noise leaves to be predicted." * bool(np.isfinite(ceiling))
     return kit.captioned(
-        "ranking", "Models, best first", figure, table.reindex(columns=columns), vector=True,
+        "ranking", "Models, best first", figure, table.reindex(columns=columns),
         measure=measure, confidence=confidence, more=more,
     )  # fmt: skip

@@ -53,7 +53,7 @@ def blocks_chapter(material: kit.Material) -> kit.Chapter:
     return kit.Chapter(
         f"Subject {material.subject}",
         kit.drawn_sections(SECTIONS, material),
-        kit.findings(material),
+        [*kit.findings(material).values()],
         answer=answer_of_blocks(material),
         headline=_table_rows(material.summary),
         interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
@@ -81,14 +81,13 @@ def _panel(
     figure: Figure,
     numbers: pd.DataFrame | None = None,
     *,
-    vector: bool = True,
     label: str = "",
     **values: object,
 ) -> kit.Panel:
     """Make a panel, its caption filled in by these values and by the study; `label` tells panels of one kind apart."""
     nouns = asdict(material.nouns)
     caption = kit.CAPTIONS[name].format(**nouns, Targets=nouns["targets"].capitalize(), **values)
-    return kit.Panel(f"{name}-{label}" if label else name, title, " ".join(caption.split()), figure, numbers, vector)
+    return kit.Panel(f"{name}-{label}" if label else name, title, " ".join(caption.split()), figure, numbers)
 
 
 def _in_a_run(material: kit.Material) -> str:
@@ -98,6 +97,11 @@ def _in_a_run(material: kit.Material) -> str:
     counts = material.responses.trials.groupby(["session", "run", "stimulus_id"]).size()
     most = f"{counts.max()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
     return f" with {most} {material.nouns.trials} of each {material.nouns.stimulus}"
+
+
+def _found(material: kit.Material, name: str) -> list[str]:
+    """Return the findings that are of one section."""
+    return [sentence for of, sentence in kit.findings(material).items() if of.split()[0] == name]
 
 
 def _data(material: kit.Material) -> kit.Section | None:
@@ -137,7 +141,7 @@ def _data(material: kit.Material) -> kit.Section | None:
             f"trials to train on and {first['test']} to test in the first. Groups on both sides of a fold: "
             f"{'FOUND' if shared else 'none'}."
         )
-    panel = _panel(material, "splits", "Split card", figures.split_matrix(splits), splits, vector=False)
+    panel = _panel(material, "splits", "Split card", figures.split_matrix(splits), splits)
     return kit.Section("data", "Data and splits", [panel], paragraphs)
 
 
@@ -172,9 +176,7 @@ def _identification(material: kit.Material) -> kit.Section | None:
             classifier=classifier if len(classification) else "",
             meaning=nothing if material.trained_on_all(first.split) else ".",
         ),
-        _panel(
-            material, "confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items, vector=False
-        ),
+        _panel(material, "confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items),
     ]
     if len(null):
         chance = float(rows["chance"].iloc[0])
@@ -182,7 +184,9 @@ def _identification(material: kit.Material) -> kit.Section | None:
         numbers = pd.DataFrame({"accuracy": null})
         spread = {"mean": null.mean(), "error": null.std() / np.sqrt(len(null))}
         panels.append(_panel(material, "null", "Permutation null", figure, numbers, **spread))
-    return kit.Section("identification", "Identification", panels)
+    told = _found(material, "identification")
+    told = told or [f"{kit.number(items['correct'].mean())} of {len(items)} test items are identified."]
+    return kit.Section("identification", "Identification", panels, told)
 
 
 def _maps(material: kit.Material) -> kit.Section | None:
@@ -204,7 +208,7 @@ def _maps(material: kit.Material) -> kit.Section | None:
     if drawn is None or material.mask is None:
         return None
     values = {"model": first.model, "method": first.method, "split": first.split, "where": drawn.where}
-    panels = [_panel(material, "scoremap", "Score map", drawn.figure, scores, vector=False, **values)]
+    panels = [_panel(material, "scoremap", "Score map", drawn.figure, scores, **values)]
     if np.isfinite(q).any():
         drawn = kit.target_map(
             material, np.where(q < level, r, np.nan), label=f"r where q < {level:g}", vmax=vmax, outline=p_fwer < 0.05
@@ -213,22 +217,12 @@ def _maps(material: kit.Material) -> kit.Section | None:
         table = scores[["target_id", "r", "p", "p_fwer", "q"]]
         counts: dict[str, Any] = {"n_fdr": int((q < level).sum()), "n_fwer": int((p_fwer < 0.05).sum())}
         panels.append(
-            _panel(
-                material,
-                "significance",
-                "Significance",
-                drawn.figure,
-                table,
-                vector=False,
-                q=level,
-                where=drawn.where,
-                **counts,
-            )
+            _panel(material, "significance", "Significance", drawn.figure, table, q=level, where=drawn.where, **counts)
         )
     panels += panels_in_mni(
         material.responses.targets, r, pd.Series(q), level, label="Pearson r, held-out runs", vmax=vmax
     )
-    return kit.Section("maps", "Maps", panels)
+    return kit.Section("maps", "Maps", panels, _found(material, "maps"))
 
 
 def _repeats(material: kit.Material) -> str:
@@ -248,7 +242,7 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         drawn = kit.target_map(material, shown, label="noise ceiling (share of variance)", vmax=vmax, diverging=False)
         assert drawn is not None
         title, repeats = "Noise ceiling map", _repeats(material)
-        panels = [_panel(material, "ceilingmap", title, drawn.figure, material.ceiling, vector=False, repeats=repeats)]
+        panels = [_panel(material, "ceilingmap", title, drawn.figure, material.ceiling, repeats=repeats)]
     histogram = figures.ceiling_histogram(ceiling, threshold)
     n_reliable = int((ceiling > threshold).sum())
     panels.append(
@@ -260,8 +254,9 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         title = f"Score against ceiling ({first.model}, {first.method})"
         table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized"]]
         cloud = figures.score_against_ceiling(scores, threshold)
-        panels.append(_panel(material, "scoreceiling", title, cloud, table, vector=len(scores) <= kit.MOST_MARKS))
-    return kit.Section("ceilings", "Ceilings and penalties", [*panels, *_alphas(material)])
+        panels.append(_panel(material, "scoreceiling", title, cloud, table))
+    text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} have a ceiling above {threshold:g}."
+    return kit.Section("ceilings", "Ceilings and penalties", [*panels, *_alphas(material)], [text])
 
 
 def _alphas(material: kit.Material) -> list[kit.Panel]:
@@ -316,7 +311,10 @@ def _layers(material: kit.Material) -> kit.Section | None:
         few = f"With so few {material.nouns.stimuli} a difference between neighbouring layers says little."
         meaning = f"{meaning} {few}"
     title = f"Scores over the layers ({method})"
-    return kit.Section("layers", "Layers", [_panel(material, "blocklayers", title, figure, table, meaning=meaning)])
+    top = table[table["quantity"] == table["quantity"].iloc[0]].sort_values("value", ascending=False).iloc[0]
+    text = f"{top['quantity']} is highest in {top['layer']} of {top['model']}: {kit.number(top['value'])}."
+    panel = _panel(material, "blocklayers", title, figure, table, meaning=meaning)
+    return kit.Section("layers", "Layers", [panel], [text[0].upper() + text[1:]])
 
 
 def _zero_shot(material: kit.Material) -> kit.Section | None:
@@ -346,7 +344,7 @@ def _zero_shot(material: kit.Material) -> kit.Section | None:
         dots = "dots: single wordings; " if by_wording else ""
         about: dict[str, Any] = {"control": control, "dots": dots, "line": name, "wordings": words}
         panels.append(_panel(material, "zeroshot", title, figure, rows, label=split, **about))
-    return kit.Section("zeroshot", "Zero-shot prediction", panels)
+    return kit.Section("zeroshot", "Zero-shot prediction", panels, _found(material, "zeroshot"))
 
 
 def _geometry(material: kit.Material) -> kit.Section | None:
@@ -370,7 +368,7 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     bars = figures.rsa_bars(material.comparison)
     matrices = figures.rdm_matrices(rdms, material.labels)
     panels = [
-        _panel(material, "rdm", f"Dissimilarities of {stimuli}", matrices, table, vector=False),
+        _panel(material, "rdm", f"Dissimilarities of {stimuli}", matrices, table),
         _panel(
             material, "mds", f"Arrangement of {stimuli} ({distances[0]})", figures.mds(points, material.labels), places
         ),
@@ -384,7 +382,7 @@ def _geometry(material: kit.Material) -> kit.Section | None:
             confidence=material.config.confidence,
         ),
     ]
-    return kit.Section("geometry", "Representational geometry", panels)
+    return kit.Section("geometry", "Representational geometry", panels, _found(material, "geometry"))
 
 
 SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [

@@ -305,7 +305,11 @@ def _dimensions(material: StudyMaterial) -> Section:
         columns = [*header, "published partner (|r|)"] if published else header
         blocks.append(Markup("<h3>{}</h3>").format(f"{method} embedding"))
         blocks.append(html_table(columns, rows, f"Dimensions of the {method} embedding"))
-    return Section("dimensions", "Dimensions", [panel], [], blocks)
+    told = [
+        f"{method}: {int(part['reproducible'].sum())} of {len(part)} dimensions found again (|r| at least {least:g})."
+        for method, part in table.groupby("method", sort=False)
+    ]
+    return Section("dimensions", "Dimensions", [panel], told, blocks)
 
 
 def _networks(material: StudyMaterial) -> Section:

@@ -86,17 +86,17 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     scores = tables["runscores"]
     tested = scores[scores["kind"].isin(KINDS)].assign(others=scores["region"].map(_others(material)).astype(float))
     apart, tested = tested[tested["test_set"] != ""], tested[tested["test_set"] == ""]
-    colours = _colours(material)
+    colours, found = _colours(material), _findings(tested, tables["runshares"])
     return kit.Chapter(
         kind,
         [
-            _prediction(tested, scores, colours),
+            _prediction(tested, scores, colours, found[:1]),
             *_test_sets(apart, colours),
             *_maps(material),
             _shares(tables["runshares"], colours),
             _delays(tables["rundelays"], colours),
         ],
-        [*_findings(tested, tables["runshares"]), *_findings_apart(apart), *material.descriptor.notes],
+        [*found, *_findings_apart(apart), *material.descriptor.notes],
         answer=answer_of_runs(
             tested, tables["runshares"], (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence
         ),
@@ -182,7 +182,9 @@ def _colours(material: kit.StudyMaterial) -> dict[str, str]:
     return kit.model_colours(models, controls) | greys | {"all": "black", "shared": kit.NULL}
 
 
-def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
+def _prediction(
+    tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str, str], said: Sequence[str]
+) -> kit.Section:
     panels = [_panel("predictedruns", "Runs predicted from the others", predicted_runs(tested, colours), tested)]
     layers = scores[scores["kind"] == "layer"]
     if layers.groupby("model")["layer"].nunique().max() > 1:
@@ -203,7 +205,7 @@ def _prediction(tested: pd.DataFrame, scores: pd.DataFrame, colours: Mapping[str
     }
     table = kit.row_table(tested, columns, "Scores of all models and controls")
     panels.append(_panel("runtable", "All numbers", None, tested, html=table))
-    return kit.Section("prediction", "How well models predict", panels)
+    return kit.Section("prediction", "How well models predict", panels, [*said])
 
 
 def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str]) -> list[kit.Section]:
@@ -213,7 +215,7 @@ def _test_sets(apart: pd.DataFrame, colours: Mapping[str, str]) -> list[kit.Sect
         )
         for name, of in apart.groupby("test_set", sort=False)
     ]
-    return [kit.Section("test-sets", "Runs never trained on", panels)] if panels else []
+    return [kit.Section("test-sets", "Runs never trained on", panels, _findings_apart(apart))] if panels else []
 
 
 def _findings_apart(apart: pd.DataFrame) -> list[str]:
@@ -235,14 +237,12 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
     best = max(models, key=lambda name: rows.loc[rows["model"] == name, "r"].mean())
     table = targets[["target_id"]].merge(rows[rows["model"] == best], how="left")
     r, certain = table["r"].to_numpy(dtype=float), (table["p_fwer"] < kit.LEVEL).to_numpy()
-    end = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10)
+    end, n_certain = float(np.ceil(10 * np.nanmax(np.abs(r))) / 10), int(certain.sum())
     options: dict[str, Any] = {"label": f"r of {best}, runs left out", "vmax": end}
     drawn = kit.place_map(targets, r, outline=certain, **options)
     if drawn is None:
         return []
-    panels = [
-        _panel("runmap", f"r of {best}", drawn.figure, table, model=best, n=int(certain.sum()), where=drawn.where)
-    ]
+    panels = [_panel("runmap", f"r of {best}", drawn.figure, table, model=best, n=n_certain, where=drawn.where)]
     shown = "targets with p < .05 (corrected for all targets)" if certain.any() else "all targets; none is above chance"
     seen = np.where(certain, r, np.nan) if certain.any() else r
     panels += [
@@ -271,7 +271,8 @@ def _maps(material: kit.StudyMaterial) -> list[kit.Section]:
         kind, title = ("commonmap", f"What {model} share") if several else ("uniquemap", f"What {model} adds")
         place = f"uniquemap-{model}".replace(SHARING, "-")
         panels.append(_panel(kind, title, drawn.figure, part, id=place, model=model, n=int(certain.sum())))
-    return [kit.Section("maps", "Maps", panels)]
+    text = f"{best}: {n_certain:,} of {len(r):,} targets above chance (p < {kit.LEVEL:g}, corrected for all targets)"
+    return [kit.Section("maps", "Maps", panels, [f"{text}; the largest r is {kit.number(np.nanmax(r))}."])]
 
 
 def _others(material: kit.StudyMaterial) -> dict[str, float]:
@@ -290,12 +291,16 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
 
 def _shares(shares: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     panel = _panel("runshares", "What each model adds", variance_shares(shares, colours), shares)
-    return kit.Section("shares", "Which model explains what", [panel])
+    top = shares[shares["model"] != "all"].sort_values("unique", ascending=False).iloc[0]
+    text = f"{_name(top['model'])} adds most: R² {kit.number(top['unique'])} in {top['region']} that nothing else has"
+    return kit.Section("shares", "Which model explains what", [panel], [f"{text} (p {kit.p_equals(top['p'], 4)})."])
 
 
 def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     panel = _panel("rundelays", "When responses follow", delay_weights(weights, colours), weights)
-    return kit.Section("delays", "Delays", [panel])
+    tops = weights.sort_values("weight", ascending=False, kind="stable").drop_duplicates("model")
+    told = ", ".join(f"{row['delay_s']:g} s ({_name(row['model'])})" for _, row in tops.iterrows())
+    return kit.Section("delays", "Delays", [panel], [f"Weights are largest at {told}."])
 
 
 def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
@@ -364,6 +369,7 @@ def _failed(material: kit.StudyMaterial, tested: pd.DataFrame) -> list[kit.Faile
             "Something else than what was shown predicts these runs: look for drifts, or for runs that are not apart.",
             0.0,
             float(row["p"]),
+            section="prediction",
         )
         for _, row in tested[tested["model"].isin(noise)].iterrows()
         if row["region"] in (EVERYWHERE, RELIABLE) and row["p"] < kit.LEVEL / 5  # regions and models are many

@@ -136,7 +136,7 @@ def _following(material: kit.StudyMaterial, scores: pd.DataFrame) -> kit.Section
             )
         )
     panels.append(kit.captioned("followedtable", "All numbers", None, scores, id="scores", html=_table(scores)))
-    return kit.Section("following", "What models and neurons follow", panels)
+    return kit.Section("following", "What models and neurons follow", panels, _findings(material, scores)[:1])
 
 
 def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
@@ -180,6 +180,7 @@ def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[kit.Fail
                     "better: that neurons follow what is hidden does not follow from its score.",
                     0.0,
                     float(control["p"]),
+                    section="following",
                 )
             )
     return found

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from brainalign.report import kit
-from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section
+from brainalign.report.encoding_sections import CONVERGENCE_TABLES, convergence_section, recovered_words
 from brainalign.report.geometry_sections import (
     IDENTIFICATION_TABLES,
     MATCHING_TABLES,
@@ -19,8 +19,6 @@ from brainalign.report.geometry_sections import (
 )
 from brainalign.report.pages.answers import answer_of_group
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
-
-MIN_AREAS = 3  # fewer have no rank correlation
 
 
 def group_of(n: int) -> str:
@@ -118,24 +116,26 @@ def scores_chapter(
         f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its "
         "subject and quantity; whether it is better is said under Comparisons. Grey: random weights, a control."
     )
-    whole = [scores_section(kit.score_table(scores, controls), scores, notes, table_note), *sections]
-    if comparisons is not None and len(comparisons):
-        text = (
-            "Paired differences of the first minus the second model. A difference is called only where its interval "
-            "leaves out 0 after correction; every other pair is a tie as far as these data can tell."
-        )
-        whole.insert(
-            1, kit.Section("comparisons", "Comparisons", paragraphs=[text], blocks=[kit.comparison_table(comparisons)])
-        )
-    failed = [*failed_comparisons(comparisons, controls), *failed_controls]
     n = scores["subject"].nunique()
+    said = f"{len(scores)} scores of {scores['model'].nunique()} models in {n} subject{'s' * (n > 1)}."
+    whole = [*sections, scores_section(kit.score_table(scores, controls), scores, [said, *notes], table_note)]
+    if comparisons is not None and len(comparisons):
+        n_called = sum(kit.better_model(row) != "tie" for row in comparisons.to_dict("records"))
+        text = (
+            f"{n_called} of {len(comparisons)} differences between models are called, the others are ties as far as "
+            "these data can tell. Called: the interval of the first minus the second leaves out 0 after correction."
+        )
+        table = kit.folded("All comparisons", kit.comparison_table(comparisons))
+        whole.append(kit.Section("comparisons", "Comparisons", paragraphs=[text], blocks=[table]))
+    failed = [*failed_comparisons(comparisons, controls), *failed_controls]
     return kit.Chapter(group_of(n), whole, answer=answer_of_group(scores, controls, n), failed_controls=failed)
 
 
 def scores_section(table: Markup, scores: pd.DataFrame, notes: Sequence[str], caption: str) -> kit.Section:
-    """Return the section on scores of a group: what to know of them, a table, and its numbers."""
-    title = "Models and subjects"
-    return kit.Section("scores", title, [kit.Panel("scores", "Scores", caption, None, scores, html=table)], list(notes))
+    """Return the section on scores of a group: what to know of them, a table on request, and its numbers."""
+    html = kit.folded("All scores", table)
+    panel = kit.Panel("scores", "Scores", caption, None, scores, html=html)
+    return kit.Section("scores", "Models and subjects", [panel], list(notes))
 
 
 def failed_chapter(n_subjects: int) -> kit.Chapter:
@@ -237,6 +237,7 @@ def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]
                 abs(float(row["difference"])),
                 "What the trained network predicts is no evidence of what it learned.",
                 p=float(row["p"]),
+                section="comparisons",
             )
 
 
@@ -264,12 +265,32 @@ def group_sections(
         panel = kit.captioned(
             "group", f"Models in every subject, {modality}", figure, rows, id=f"group{modality}", confidence=confidence
         )
-        sections.append(kit.Section(f"modality{modality}", str(modality), [panel]))
+        sections.append(kit.Section(f"modality{modality}", str(modality), [panel], [best_in_subjects(rows, controls)]))
     if len(shared):
         sections.append(_shared(shared))
     if len(recovery):
         sections.append(_recovered(recovery))
     return sections
+
+
+def best_in_subjects(rows: pd.DataFrame, controls: Sequence[str]) -> str:
+    """State which model is the best in how many subjects, by the first quantity, beside the best control.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        quantity, subject, model, value.
+    controls : sequence of str
+    """
+    rows = rows[rows["quantity"] == rows["quantity"].iloc[0]].dropna(subset=["value"])
+    best = rows.sort_values("value", ascending=False, kind="stable").drop_duplicates("subject")
+    first = best["model"].value_counts()
+    means = rows.groupby("model")["value"].mean().sort_values(ascending=False)
+    beside = [f"best control {name} {kit.number(means[name])}" for name in means.index if name in controls]
+    n = rows["subject"].nunique()
+    text = f"{first.index[0]} is best in {first.iloc[0]} of {n} subject{'s' * (n > 1)}"
+    value = f"{rows['quantity'].iloc[0]} {kit.number(means[first.index[0]])} on average"
+    return f"{text}, {'; '.join([value, *beside[:1]])}."
 
 
 def _shared(table: pd.DataFrame) -> kit.Section:
@@ -279,6 +300,7 @@ def _shared(table: pd.DataFrame) -> kit.Section:
         low, high = kit.number(part["lower"].mean()), kit.number(part["upper"].mean())
         rows.append([str(group), str(subjects), f"{low} to {high}", f"{part['n_targets'].iloc[0]:,}"])
     text = (
+        f"{rows[0][0]}: the ceiling across subjects is {rows[0][2]} ({rows[0][1]}). "
         f"Signed r² of each subject's responses to the {int(table['n_images'].iloc[0])} test images all saw with the "
         "mean of the other subjects (lower end) and of all subjects (upper end), averaged over targets and subjects, "
         "target by target. Near 0: the subjects' patterns differ from target to target, and only a model fitted to "
@@ -291,42 +313,11 @@ def _shared(table: pd.DataFrame) -> kit.Section:
 
 def _recovered(recovery: pd.DataFrame) -> kit.Section:
     """Return a table of how much of what was planted came back, per subject."""
-    rows = []
-    for subject, mine in recovery.groupby("subject", sort=True):
-        modality = mine["modality"].iloc[0]
-        for model, layers in mine[mine["what"] == "layer"].groupby("model", sort=False):
-            decided = layers[layers["decided"].astype(bool)]
-            depths = decided[["planted_depth", "recovered_depth"]].astype(float)
-            exact = int((decided["planted_layer"] == decided["recovered_layer"]).sum())
-            found = "no rank correlation: constant depths"
-            if len(decided) < MIN_AREAS:
-                found = f"no rank correlation: {len(decided)} decided area(s)"
-            elif (depths.nunique() > 1).all():
-                rho = float(depths.corr("spearman").to_numpy()[0, 1])
-                found = f"Spearman of depths {rho:.2f}"
-            if set(layers["planted_layer"]) & set(layers["recovered_layer"]):
-                found += f"; {exact} of {len(decided)} layers exact"
-            rows.append(
-                [str(subject), modality, f"layers with {model}", f"{found}; {len(layers) - len(decided)} undecided"]
-            )
-        for model, peaks in mine[mine["what"] == "latency"].groupby("model", sort=False):
-            decided = peaks[peaks["decided"].astype(bool)]
-            error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()
-            found = f"largest error {error:.0f} ms in {len(decided)} decided of {len(peaks)}"
-            if decided.empty:
-                found = f"none of {len(peaks)} latencies is decided"
-            rows.append([str(subject), modality, f"latencies with {model}", found])
-        selective = mine[mine["what"] == "preference"]
-        if len(selective):
-            decided = selective[selective["decided"].astype(bool)]
-            exact = int((decided["planted_preference"] == decided["recovered_preference"]).sum())
-            found = f"{exact} of {len(decided)} exact; {len(selective) - len(decided)} undecided"
-            rows.append([str(subject), modality, "preferences of areas", found])
-        ceilings = mine[mine["what"] == "ceiling"].reindex(columns=["planted", "ceiling"]).dropna()
-        if ceilings.empty:
-            continue
-        gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()
-        error = (gaps["ceiling"] - gaps["planted"]).abs().max()
-        rows.append([str(subject), modality, "ceilings", f"largest |mean − planted| of a level {error:.3f}"])
+    rows = [
+        [str(subject), str(mine["modality"].iloc[0]), what, found]
+        for subject, mine in recovery.groupby("subject", sort=True)
+        for what, found in recovered_words(mine)
+    ]
+    told = [f"Subject {subject}, {what}: {found}." for subject, _, what, found in rows[:1]]
     table = kit.html_table(["subject", "modality", "what", "recovered"], rows, "Planted against recovered")
-    return kit.Section("recovery", "Planted against recovered", blocks=[table])
+    return kit.Section("recovery", "Planted against recovered", paragraphs=told, blocks=[table])

@@ -45,7 +45,7 @@ def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
                 "groupmap", what, drawn.figure, rows, captions=CAPTIONS, tested=tested, where=drawn.where, **options
             )
         )
-    return [kit.Section("maps", "Maps over subjects", panels)] if panels else []
+    return [kit.Section("maps", "Maps over subjects", panels, mapped_findings(material)[:1])] if panels else []
 
 
 def _model_of(maps: pd.DataFrame) -> pd.Series[str]:

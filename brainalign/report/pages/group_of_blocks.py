@@ -4,7 +4,7 @@ import pandas as pd
 
 from brainalign.report import kit
 from brainalign.report.pages.answers import answer_of_group
-from brainalign.report.pages.group import failed_chapter, group_figure, group_of
+from brainalign.report.pages.group import best_in_subjects, failed_chapter, group_figure, group_of
 from brainalign.report.pages.group_maps import group_maps, mapped_findings
 
 QUANTITIES = ("identification", "pair matching", "classification")
@@ -50,7 +50,10 @@ def group_of_blocks_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     }
     return kit.Chapter(
         group_of(n),
-        [kit.Section("prediction", "Models in every subject", [panel]), *group_maps(material)],
+        [
+            kit.Section("prediction", "Models in every subject", [panel], [best_in_subjects(modelled, controls)]),
+            *group_maps(material),
+        ],
         [*mapped_findings(material), *material.descriptor.notes],
         answer=answer_of_group(modelled, controls, n, **words),
         summary=told,

@@ -156,7 +156,14 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
         panels.append(
             kit.captioned("referencerdms", "RDMs by region", geometry_sections.rdm_grid(shown, categories), id="rdm")
         )
-    return kit.Section("geometry", "Geometry", panels)
+    top = best.sort_values("score", ascending=False).iloc[0]
+    limits = [kit.number(top[name]) for name in ("ceiling_low", "ceiling_high")]
+    text = (
+        f"{top['model']} ({top['layer']}) fits RDMs of {top['reference']} best, of {best['reference'].nunique()} "
+        f"regions: {kit.number(top['score'])}"
+    )
+    known = f", noise ceiling {' to '.join(limits)}." if np.isfinite(top["ceiling_high"]) else "."
+    return kit.Section("geometry", "Geometry", panels, [text + known])
 
 
 def _categories(material: kit.ImageMaterial, conditions: list[str]) -> list[str]:
@@ -195,8 +202,9 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
         ),
     ]
     text = (
-        f"Ceilings are variances of averages over the repeats of the test {stimuli} (ncsnr over all repeats), stored "
-        f"unclamped: without signal they scatter around 0. {reliable:,} of {len(ceiling):,} lie above {threshold:g}."
+        f"{reliable:,} of {len(ceiling):,} {material.nouns.targets} have a ceiling above {threshold:g}, median "
+        f"{kit.number(float(np.nanmedian(ceiling)))}. Ceilings are variances of averages over the repeats of the test "
+        f"{stimuli} (ncsnr over all repeats), stored unclamped: without signal they scatter around 0."
     )
     return kit.Section("ceilings", "Ceilings", kit.together("ceilings", "Noise ceilings", panels), [text])
 
@@ -242,10 +250,11 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
                 "plantedlatencies", "Latencies", encoding_sections.planted_latencies(latencies, step), latencies
             )
         )
-    text = "These data were simulated: what was planted is known, and stands here beside what the analysis found."
+    told = [f"{what[0].upper()}{what[1:]}: {found}." for what, found in encoding_sections.recovered_words(table)]
+    told += ["These data were simulated: what was planted is known, and stands here beside what was found."]
     panels = kit.together("recovery", "What was planted, and what was found", panels)
     panels += kit.together("plantedlayers", "Layers, recovered with each network", layered)
-    return kit.Section("recovery", "Planted against recovered", panels, [text]) if panels else None
+    return kit.Section("recovery", "Planted against recovered", panels, [" ".join(told)]) if panels else None
 
 
 SECTIONS: list[Callable[[kit.ImageMaterial], kit.Section | None]] = [

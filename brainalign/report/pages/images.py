@@ -63,6 +63,7 @@ def failed_image_controls(material: kit.ImageMaterial) -> list[kit.FailedControl
                         abs(float(row["difference"])),
                         "What the trained network predicts is no evidence of what it learned.",
                         p=float(row["p"]),
+                        section="numbers",
                     )
                 )
     study = material.synthesised
@@ -72,7 +73,8 @@ def failed_image_controls(material: kit.ImageMaterial) -> list[kit.FailedControl
             judge = next((name for name in study.judges if name != "guide"), "guide")
             gain = study.gain(region, "unguided", judge)
             value = float("nan") if gain is None else float(gain["gain"])
-            found.append(kit.FailedControl(f"Images guided for {region}, gain by another judge", value, text, 0.0))
+            name = f"Images guided for {region}, gain by another judge"
+            found.append(kit.FailedControl(name, value, text, 0.0, section="synthesis"))
     return found
 
 
@@ -94,6 +96,7 @@ def _failed_encodings(material: kit.ImageMaterial) -> Iterator[kit.FailedControl
                     "well.",
                     0.0,
                     limit=float(limit),
+                    section="time" if material.timed else "layers",
                 )
         if material.timed and len(encoding.clusters):
             early = kit.before_onset(encoding.clusters[encoding.clusters["layer"] == layer], "start", "stop")
@@ -105,6 +108,7 @@ def _failed_encodings(material: kit.ImageMaterial) -> Iterator[kit.FailedControl
                     f"Before {nouns.a_stimulus} nothing can tell which it will be: order, drift or a filter that "
                     "smears may carry the scores after it as well.",
                     p=float(row["p"]),
+                    section="time",
                 )
 
 
@@ -119,6 +123,7 @@ def _failed_words(material: kit.ImageMaterial) -> Iterator[kit.FailedControl]:
                 float(rows[name]["r"]),
                 f"A voxel's own caption ({kit.number(rows['caption']['r'])}) does not beat it: the words "
                 "describe the stimuli, not the voxels, and should not be used.",
+                section="voxelcaptions",
             )
     scores = material.grounding.get("groundedscores", pd.DataFrame())
     rows = {} if scores.empty else kit.by_name(scores[scores["measure"] == "top-1"], "space")
@@ -133,6 +138,7 @@ def _failed_words(material: kit.ImageMaterial) -> Iterator[kit.FailedControl]:
             "No word was trained with what it is said of, so that grounding needs no places to score.",
             float(rows["shuffled"]["chance"]),
             float(rows["shuffled"]["p"]),
+            section="grounding",
         )
 
 

@@ -157,6 +157,7 @@ def failed_relations(table: pd.DataFrame) -> list[kit.FailedControl]:
             "may use it as well.",
             float(row["chance"]),
             limit=float(row["null_mean"] + 3 * row["null_sd"]),
+            section="between",
         )
         for _, row in _leaking(_nulls(table)).iterrows()
     ]
@@ -172,6 +173,7 @@ def failed_relations(table: pd.DataFrame) -> list[kit.FailedControl]:
                     f"The joint space finds {kit.number(own['value'])}: nothing shows that it uses more of an image "
                     "than these.",
                     float(row["chance"]),
+                    section="within",
                 )
             )
     return found
@@ -280,10 +282,14 @@ def _table(rows: pd.DataFrame, label: str) -> Markup:
 
 def _repeats(material: kit.StudyMaterial) -> kit.Section:
     curve = material.tables["spacecurve"]
-    title = "Averaging repeats"
-    return kit.Section(
-        "repeats", title, [kit.captioned("spacerepeats", title, space_curves(curve, "top-5"), curve, id="repeats")]
+    title, measure = "Averaging repeats", "top-5"
+    top = curve[curve["measure"] == measure].sort_values("value", ascending=False).iloc[0]
+    text = (
+        f"{top['modality']} reaches {measure} {kit.number(top['value'])} with {top['n_averaged']} repeats averaged, "
+        f"chance {kit.number(top['chance'])}."
     )
+    panel = kit.captioned("spacerepeats", title, space_curves(curve, measure), curve, id="repeats")
+    return kit.Section("repeats", title, [panel], [text])
 
 
 def _geometry(material: kit.StudyMaterial) -> kit.Section:
@@ -296,10 +302,13 @@ def _geometry(material: kit.StudyMaterial) -> kit.Section:
         for _, row in table.iterrows()
     ]  # fmt: skip
     panel = kit.captioned("spacegeometry", title, space_geometry(table), table, id="geometry")
+    top = table.sort_values("r", ascending=False).iloc[0]
     paragraphs = [
+        f"{NAMES[top['decoder']]}, {top['source']}: Spearman's r {kit.number(top['r'])}, the highest of {len(table)}, "
+        f"p {kit.p_equals(top['p'])}.",
         "Do images that are alike for the image vectors lie close to each other in the space? A map learned from "
         "shuffled pairs is no null here: it keeps part of the geometry that the recordings have by themselves. What "
-        "was learned is what lies above it."
+        "was learned is what lies above it.",
     ]
     return kit.Section("geometry", title, [panel], paragraphs, [kit.html_table(header, cells, title)])
 

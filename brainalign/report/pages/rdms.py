@@ -185,6 +185,7 @@ def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> 
                 float(twin["mean"].iloc[0]),
                 f"{model} {best['layer']}, the best layer of the trained network, reaches "
                 f"{kit.number(best['score'])}: what it fits is no evidence of what it learned.",
+                section="fits",
             )
 
 
@@ -239,4 +240,9 @@ def _matrices(rdms: Arrays, categories: list[str]) -> kit.Section:
             points = mds_points(values, len(categories))
             title = f"The images in the geometry of {name}"
             panels.append(kit.captioned("referencemds", title, mds_categories(points, categories), id=f"mds{name}"))
-    return kit.Section("matrices", "Matrices", panels)
+    alike = np.tril(np.corrcoef(np.stack([*shown.values()])), -1) if len(shown) > 1 else np.zeros((1, 1))
+    first, second = (list(shown)[k] for k in np.unravel_index(alike.argmax(), alike.shape))
+    text = f"Of {len(shown)} RDMs those of {second} and {first} are most alike (Pearson r {kit.number(alike.max())})."
+    if len(shown) == 1:
+        text = f"One RDM, of {first}: {len(categories)} stimuli."
+    return kit.Section("matrices", "Matrices", panels, [text])

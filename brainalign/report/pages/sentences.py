@@ -110,6 +110,7 @@ def failed_decoding(
                 float(row["chance"]),
                 float(row["p"]),
                 float(row["limit"]),
+                section="controls",
             )
     nuisances = tables["nuisances"].set_index(["nuisance", "measure"])
     for measure, names in details["not_excluded"].items():
@@ -125,6 +126,7 @@ def failed_decoding(
                 f"for nothing else.{others}",
                 float(row["chance"]),
                 float(row["p"]),
+                section="baselines",
             )
     for measure in details["blocks_fail"]:
         part = tables["leftblocks"].query("measure == @measure")
@@ -135,6 +137,7 @@ def failed_decoding(
             f"than what sentences nearby tell ({number(part['neighbours'].mean())}): the decoder may read the time "
             "of the session.",
             float(part["chance"].mean()),
+            section="controls",
         )
 
 

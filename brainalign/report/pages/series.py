@@ -180,6 +180,7 @@ def failed_series(filled: pd.DataFrame) -> list[kit.FailedControl]:
             "the model explains.",
             0.0,
             limit=NULL_R2,
+            section="filled",
         )
         for view, part in _by_view(filled)
         for name, row in part.items()

@@ -180,9 +180,21 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
     table = kit.html_table(["without EEG", *header], rows, "Baselines without EEG")
     blocks = _blocks(decoders)
     return [
-        kit.Section("controls", "Control matrix", panels),
+        kit.Section("controls", "Control matrix", panels, [_beside_noise(*each) for each in decoders.items()]),
         kit.Section("baselines", "Without the brain", [], text, [table, *blocks]),
     ]
+
+
+def _beside_noise(name: str, tables: Mapping[str, pd.DataFrame]) -> str:
+    """State the first score of a decoder on brain signals beside the highest without any brain in training."""
+    cells = tables["controls"]
+    cells = cells[cells["measure"] == cells["measure"].iloc[0]]
+    real = cells.query("trained == 'brain' and tested == 'brain'").iloc[0]
+    control = cells.loc[cells["trained"] != "brain", "value"].max()
+    return (
+        f"{name}: {real['measure']} {kit.number(real['value'])} from EEG, chance {kit.number(real['chance'])}, "
+        f"p {kit.p_equals(real['p'])}; trained without it at most {kit.number(control)}."
+    )
 
 
 def _blocks(decoders: Tables) -> list[Markup]:
@@ -363,15 +375,25 @@ def label_section(decoders: Tables) -> list[kit.Section]:
     panel = kit.captioned(
         "textlabels", "Labels told without a classifier", confusion_figure(confusions), numbers, id="confusion"
     )
-    return [kit.Section("labels", "Labels", [panel], [], [kit.row_table(scores, columns, "Labels")])]
+    text = [
+        f"{row['decoder']}: {row['measure']} {kit.number(row['value'])}, chance {kit.number(row['chance'])}, "
+        f"p {kit.p_equals(row['p'])}."
+        for _, row in scores.drop_duplicates("decoder").iterrows()
+    ]
+    return [kit.Section("labels", "Labels", [panel], text, [kit.row_table(scores, columns, "Labels")])]
 
 
 def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Section]:
     """Draw the relevance of channels and times to decoders; no topography where places are not known."""
     placed = len(targets) >= LEAST_SENSORS and targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=None)
-    panels = []
+    panels, said = [], []
     for k, (name, tables) in enumerate(decoders.items()):
         table = tables["relevance"]
+        top = table.sort_values("loss", ascending=False).iloc[0]
+        when = f"{1000 * top['time_s']:.0f} ms"
+        said.append(
+            f"{name}: similarity falls most, by {kit.number(top['loss'])}, without {top['target_id']} at {when}."
+        )
         times = np.unique(table["time_s"].to_numpy())
         if placed:
             chosen = times[np.unique(np.linspace(0, len(times) - 1, MAPS).round().astype(int))]
@@ -389,7 +411,7 @@ def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Secti
                     html=Markup("<p>No topography: the descriptor names no montage.</p>"),
                 )
             )
-    return [kit.Section("relevance", "Channels and times", panels)]
+    return [kit.Section("relevance", "Channels and times", panels, said)]
 
 
 def data_section(ledger: pd.DataFrame, prepared: Mapping[str, Any], details: Mapping[str, Any]) -> kit.Section:

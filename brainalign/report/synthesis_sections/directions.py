@@ -9,75 +9,55 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from brainalign.report.kit import (
-    COLOURS,
-    GREY,
-    SUREST,
-    Columns,
-    FoundDirections,
-    Section,
-    captioned,
-    check_columns,
-    direction_gains,
-    label_axes,
-    legend_below,
-    new_figure,
-    number,
-    p_equals,
-    p_number,
-    panel_grid,
-    row_table,
-    together,
-)
+from brainalign.report import kit
 
 TITLE = "Directions in the diffusion model"
 MOST_REGIONS = 8  # of a figure
 STRIPS = 2  # seeds of each direction
 
 
-def directions_section(found: FoundDirections) -> Section:
+def directions_section(found: kit.FoundDirections) -> kit.Section:
     """Return the section on directions of one subject's regions.
 
     Parameters
     ----------
     found : FoundDirections
     """
-    gains = direction_gains(found)
+    gains = kit.direction_gains(found)
     images, parts = [], []
     if found.regions:
         method = _method(found)
-        judge = SUREST[found.judge_of(found.regions[0])]
-        images.append(captioned("directionstrips", "Images along each region's direction", strips(found, method)))
+        judge = kit.SUREST[found.judge_of(found.regions[0])]
+        images.append(kit.captioned("directionstrips", "Images along each region's direction", strips(found, method)))
         parts.append(
-            captioned(
+            kit.captioned(
                 "directioncurves",
                 f"Response along each region's own direction ({method})",
                 direction_curves(found, method),
                 gains,
-                vector=True,
                 judge=f"the {judge}",
             )
         )
     if len(found.cosines) and len(found.regions) > 1:
         figure = cosine_maps(found.cosines[found.cosines["method"] == _method(found)])
         title = "Directions of regions beside each other"
-        parts.append(captioned("directioncosines", title, figure, found.cosines))
+        parts.append(kit.captioned("directioncosines", title, figure, found.cosines))
     free = found.table[(found.table["region"] == "") & (found.table["control"] == "")]
     if len(free):
         title = "Directions that no region was asked for"
-        images.append(captioned("directionsfree", title, free_strips(found, free)))
-    panels = together("directionimages", "Images along directions", images)
-    panels += together("directionresponses", "What regions answer along their directions", parts)
+        images.append(kit.captioned("directionsfree", title, free_strips(found, free)))
+    panels = kit.together("directionimages", "Images along directions", images)
+    panels += kit.together("directionresponses", "What regions answer along their directions", parts)
     blocks = [_table(gains)] if len(gains) else []
-    return Section("directions", TITLE, panels, _sentences(found, gains), blocks)
+    return kit.Section("directions", TITLE, panels, _sentences(found, gains), blocks)
 
 
-def _method(found: FoundDirections) -> str:
+def _method(found: kit.FoundDirections) -> str:
     """Return the method that figures show: the first one that asked regions."""
     return str(found.table.loc[found.table["region"] != "", "method"].iloc[0])
 
 
-def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
+def _sentences(found: kit.FoundDirections, gains: pd.DataFrame) -> list[str]:
     """Write the findings on directions in words that follow from the numbers."""
     n = found.table.loc[found.table["control"] == "", "seed"].nunique()
     alphas = sorted(found.table["alpha"].unique())
@@ -95,14 +75,14 @@ def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
         judge = found.judge_of(region)
         row = dict(mine.loc[judge])
         how = "rises at every step" if row["monotone"] else "does not rise at every step"
-        shuffled = f", those of shuffled responses by {number(row['chance_shuffled'])}"
+        shuffled = f", those of shuffled responses by {kit.number(row['chance_shuffled'])}"
         texts.append(
-            f"{region}: the {SUREST[judge]} {how} along the region's direction, by {number(row['gain'])} standard "
-            f"deviations in all ({number(row['low'])} to {number(row['high'])}); random directions at least as long "
-            f"change it by {number(row['chance'])} at most"
+            f"{region}: the {kit.SUREST[judge]} {how} along the region's direction, by {kit.number(row['gain'])} "
+            f"standard deviations in all ({kit.number(row['low'])} to {kit.number(row['high'])}); random directions at "
+            f"least as long change it by {kit.number(row['chance'])} at most"
             + (shuffled if row["chance_shuffled"] >= 0 else "")
-            + f" (p {p_equals(row['p'], 4)})."
-            + (f" Besides, {row['other']} changes by {number(row['other_gain'])}." if row["other"] else "")
+            + f" (p {kit.p_equals(row['p'], 4)})."
+            + (f" Besides, {row['other']} changes by {kit.number(row['other_gain'])}." if row["other"] else "")
         )
         guide = mine.loc["guide"] if "guide" in mine.index else None
         if guide is not None and guide["low"] > 0 and not row["low"] > 0:
@@ -118,41 +98,41 @@ def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
 
 
 def _table(gains: pd.DataFrame) -> Markup:
-    columns: Columns = {
+    columns: kit.Columns = {
         "region": lambda row: str(row["region"]),
         "method": lambda row: str(row["method"]) + (", others taken out" if row["orthogonal"] else ""),
-        "judge": lambda row: SUREST[row["judge"]],
-        "change": lambda row: number(row["gain"]),
-        "interval": lambda row: f"{number(row['low'])} to {number(row['high'])}",
+        "judge": lambda row: kit.SUREST[row["judge"]],
+        "change": lambda row: kit.number(row["gain"]),
+        "interval": lambda row: f"{kit.number(row['low'])} to {kit.number(row['high'])}",
         "every step": lambda row: "rises" if row["monotone"] else "no",
-        "random": lambda row: number(row["chance"]),
-        "shuffled": lambda row: number(row["chance_shuffled"]),
-        "p": lambda row: p_number(row["p"], 4),
-        "most besides": lambda row: f"{row['other']} {number(row['other_gain'])}" if row["other"] else "–",
+        "random": lambda row: kit.number(row["chance"]),
+        "shuffled": lambda row: kit.number(row["chance_shuffled"]),
+        "p": lambda row: kit.p_number(row["p"], 4),
+        "most besides": lambda row: f"{row['other']} {kit.number(row['other_gain'])}" if row["other"] else "–",
     }
-    return row_table(gains, columns, "Change of the response from the first strength to the last")
+    return kit.row_table(gains, columns, "Change of the response from the first strength to the last")
 
 
 # ----------------------------------------------------------------------------------------------------------- figures
 
 
-def strips(found: FoundDirections, method: str) -> Figure:
+def strips(found: kit.FoundDirections, method: str) -> Figure:
     """Draw images of the same seeds over alpha, a panel per region."""
     regions = found.regions[:MOST_REGIONS]
     return _mosaics({region: found.rows(region, method) for region in regions}, found.images)
 
 
-def free_strips(found: FoundDirections, rows: pd.DataFrame) -> Figure:
+def free_strips(found: kit.FoundDirections, rows: pd.DataFrame) -> Figure:
     """Draw images over alpha of directions that no region was asked for."""
     named = {
-        f"{method} {int(str(number)) + 1}": part
-        for (method, number), part in rows.groupby(["method", "direction"], sort=False)
+        f"{method} {int(str(direction)) + 1}": part
+        for (method, direction), part in rows.groupby(["method", "direction"], sort=False)
     }
     return _mosaics(dict(list(named.items())[:MOST_REGIONS]), found.images)
 
 
 def _mosaics(parts: Mapping[str, pd.DataFrame], images: NDArray[np.uint8]) -> Figure:
-    figure, axes, _ = panel_grid(len(parts), 2, (4.4, 2.0))
+    figure, axes, _ = kit.panel_grid(len(parts), 2, (4.4, 2.0))
     for ax, (name, rows) in zip(axes, parts.items(), strict=False):
         alphas = sorted(rows["alpha"].unique())
         places = rows.drop_duplicates(["seed", "alpha"]).pivot(index="seed", columns="alpha", values="image")
@@ -166,27 +146,27 @@ def _mosaics(parts: Mapping[str, pd.DataFrame], images: NDArray[np.uint8]) -> Fi
     return figure
 
 
-def direction_curves(found: FoundDirections, method: str) -> Figure:
+def direction_curves(found: kit.FoundDirections, method: str) -> Figure:
     """Draw what every region answers along its own direction, with directions of chance."""
     regions = found.regions[:MOST_REGIONS]
-    figure, axes, _ = panel_grid(len(regions), 3, (2.8, 2.6), margin=(1.0, 0.4))
+    figure, axes, _ = kit.panel_grid(len(regions), 3, (2.8, 2.6), margin=(1.0, 0.4))
     for ax, region in zip(axes, regions, strict=False):
         judge = found.judge_of(region)
         mine = found.rows(region, method)
         mine = mine[mine["scored"] == region]
         middle = float(mine.loc[mine["alpha"] == 0, judge].mean())
         _draw_chance(ax, found.table, region, judge, middle)
-        for colour, name in zip(COLOURS, SUREST, strict=False):
+        for colour, name in zip(kit.COLOURS, kit.SUREST, strict=False):
             if name not in mine or mine[name].isna().all():
                 continue
             values = mine.pivot(index="seed", columns="alpha", values=name)
             mean, error = values.mean(), 1.96 * values.std() / np.sqrt(len(values))
             ax.fill_between(mean.index, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
-            ax.plot(mean.index, mean, "o-", color=colour, markersize=3, linewidth=1.2, label=SUREST[name])
+            ax.plot(mean.index, mean, "o-", color=colour, markersize=3, linewidth=1.2, label=kit.SUREST[name])
         ax.axhline(middle, color="black", linewidth=0.5, linestyle=":")
-        label_axes(ax, region, x="strength (SD)", ticks="both", size=8)
+        kit.label_axes(ax, region, x="strength (SD)", ticks="both", size=8)
     axes[0].set_ylabel("response (SD over natural images)", fontsize=8)
-    legend_below(figure, axes, 5)
+    kit.legend_below(figure, axes, 5)
     return figure
 
 
@@ -197,7 +177,7 @@ def _draw_chance(ax: Any, table: pd.DataFrame, region: str, judge: str, middle: 
         ends = part.groupby("alpha")[judge].mean()
         line = middle + ends.to_numpy(dtype=float) - ends.mean()
         style, label = (":", "shuffled responses") if control == "shuffled" else ("-", "random directions")
-        ax.plot(ends.index, line, style, color=GREY, linewidth=0.6, label=label)
+        ax.plot(ends.index, line, style, color=kit.GREY, linewidth=0.6, label=label)
 
 
 def cosine_maps(table: pd.DataFrame) -> Figure:
@@ -205,10 +185,10 @@ def cosine_maps(table: pd.DataFrame) -> Figure:
 
     orthogonal, region_a, region_b, cosine; of one method.
     """
-    check_columns("the table of cosines", table, ["orthogonal", "region_a", "region_b", "cosine"])
+    kit.check_columns("the table of cosines", table, ["orthogonal", "region_a", "region_b", "cosine"])
     parts = {name: table[table["orthogonal"] == flag] for name, flag in (("found", False), ("others taken out", True))}
     parts = {name: part for name, part in parts.items() if len(part)}
-    figure, axes = new_figure(1.0 + 3.2 * len(parts), 3.2, len(parts))
+    figure, axes = kit.new_figure(1.0 + 3.2 * len(parts), 3.2, len(parts))
     for ax, (name, part) in zip(axes, parts.items(), strict=True):
         regions = list(part["region_a"].unique())
         grid = part.pivot(index="region_a", columns="region_b", values="cosine").loc[regions, regions]

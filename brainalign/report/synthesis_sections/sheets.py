@@ -1,7 +1,5 @@
 """Sheets and curves of synthesised images: conditions side by side, the worst ones, scales, steps and null encoders."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +56,14 @@ def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figur
     for row, strip in enumerate(strips):
         y = top + row * (SIDE + NOTE + GAP)
         # At the left edge and wrapped by hand: names of conditions are short, those of regions may be long.
-        ax.text(4, y + SIDE / 2, _wrapped(strip.name), parse_math=False, fontsize=8, va="center")
+        ax.text(
+            4,
+            y + SIDE / 2,
+            textwrap.fill(strip.name, 18, max_lines=4, placeholder=" …"),
+            parse_math=False,
+            fontsize=8,
+            va="center",
+        )
         for column, (image, note) in enumerate(zip(strip.images, strip.notes, strict=True)):
             x = MARGIN + column * (SIDE + GAP)
             if image is None:
@@ -81,11 +86,6 @@ def _resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return image.repeat(times, axis=0).repeat(times, axis=1)
     size = (max(1, round(image.shape[1] * SIDE / longest)), max(1, round(image.shape[0] * SIDE / longest)))
     return np.asarray(Image.fromarray(image).resize(size), dtype=np.uint8)
-
-
-def _wrapped(name: str, width: int = 18) -> str:
-    """Return a name in lines of at most so many letters, four of them at most."""
-    return "\n".join(textwrap.wrap(name, width, max_lines=4, placeholder=" …"))
 
 
 GALLERY = {
@@ -156,7 +156,7 @@ def _strip(study: kit.SynthesisedImages, name: str, rows: pd.DataFrame) -> Strip
     return Strip(name, [study.images[int(row)] for row in rows["image"]], notes)
 
 
-def _note(study: kit.SynthesisedImages, row: pd.Series[Any]) -> str:
+def _note(study: kit.SynthesisedImages, row: "pd.Series[Any]") -> str:
     """Write the scores of an image by every judge, in the order of JUDGES, and whether it shows nothing valid."""
     said = " / ".join(_tenths(row[judge]) for judge in kit.JUDGES if study.known(judge))
     return said + (INVALID if study.known("valid") and row["valid"] < 0.5 else "")

@@ -1,7 +1,5 @@
 """Synthesis in words: where guided images may be said to suit a region, where only the guiding encoder says so."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -203,18 +201,18 @@ def caveats(study: SynthesisedImages) -> list[str]:
     return texts
 
 
-def _as_good(null: pd.Series[Any]) -> int:
+def _as_good(null: "pd.Series[Any]") -> int:
     """Count the null encoders that reach the guided images: p = (1 + count) / (n + 1)."""
     return round(float(null["p"]) * (int(null["n"]) + 1)) - 1
 
 
-def _amount(study: SynthesisedImages, gain: pd.Series[Any]) -> str:
+def _amount(study: SynthesisedImages, gain: "pd.Series[Any]") -> str:
     """Return a gain with its interval, and what it is counted in."""
     unit = "(difference of standard scores)" if gain["region"] in study.contrasts else "SD"
     return f"{_interval(gain)} {unit}"
 
 
-def _interval(row: pd.Series[Any]) -> str:
+def _interval(row: "pd.Series[Any]") -> str:
     return f"{number(row['gain'], 2)} ({number(row['low'], 2)} to {number(row['high'], 2)})"
 
 

@@ -1,0 +1,104 @@
+"""Figures as SVG of the page itself: text can be selected, black is the ink of the theme, marks tell their values."""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FuncFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from brainalign.report.kit.canvas import NULL
+
+THEME = {"#000000": "currentColor", "#555555": "currentColor", "#ffffff": "var(--page)", NULL: "var(--line)"}
+AXES_BYTES, MARK_BYTES, POINT_BYTES = 8000, 200, 20  # of axes with ticks, of a mark, of a point of a line
+
+
+def drawing_bytes(figure: Figure) -> float:
+    """Estimate the size of a figure as SVG; infinite for one that holds pixels."""
+    size = AXES_BYTES * len(figure.axes)
+    for ax in figure.axes:
+        if ax.images or any(isinstance(area, QuadMesh) for area in ax.collections):
+            return float("inf")
+        size += MARK_BYTES * (len(ax.patches) + len(ax.texts))
+        for line in ax.lines:
+            size += (MARK_BYTES if _has_marks(line) else POINT_BYTES) * len(np.asarray(line.get_xydata()))
+        for area in ax.collections:
+            size += MARK_BYTES * max(len(np.asarray(area.get_offsets())), len(area.get_paths()))
+            size += POINT_BYTES * sum(len(path) for path in area.get_paths())
+    return size
+
+
+def drawing(figure: Figure, name: str) -> Markup:
+    """Return a figure as SVG whose ids begin with a name; a mark under the pointer tells its values."""
+    titles = {}
+    for k, (mark, said) in enumerate(_marks(figure)):
+        mark.set_gid(f"mark-{k}")
+        titles[f"mark-{k}"] = said
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = re.sub("|".join(THEME), lambda colour: THEME[colour[0]], svg[svg.index("<svg") :])
+    svg = re.sub(r'<metadata>.*?</metadata>|\sxmlns(:\w+)?="[^"]*"', "", svg, flags=re.DOTALL)
+    groups = re.compile(r'^( *)<g id="(mark-\d+)">.*?^\1</g>', re.DOTALL | re.MULTILINE)  # others stand within
+    svg = groups.sub(lambda group: _titled(group[0], titles[group[2]]), svg)
+    prefix = re.sub(r"\W", lambda sign: f"-{ord(sign[0]):x}", name)
+    return Markup(re.sub(r'(\bid="|url\(#|href="#)', lambda before: f"{before[0]}{prefix}-", svg))
+
+
+def _titled(group: str, titles: Sequence[str]) -> str:
+    """Write titles into the marks of a group, unless some of them lie outside of the figure and are not drawn."""
+    tag = "use" if "<use" in group else "path"
+    if group.count(f"<{tag}") != len(titles):
+        return group
+    each = iter(titles)
+    return re.sub(
+        rf"<{tag}([^>]*)/>", lambda mark: f"<{tag}{mark[1]}><title>{escape(next(each))}</title></{tag}>", group
+    )
+
+
+def _marks(figure: Figure) -> Iterator[tuple[Artist, list[str]]]:
+    """Yield every artist with marks, and what each mark says: its name in the legend and its place on both axes."""
+    for ax in figure.axes:
+        x, y = _place(ax.xaxis), _place(ax.yaxis)
+        errors = {id(box[0]): box.get_label() for box in ax.containers if isinstance(box, ErrorbarContainer)}
+        for line in ax.lines:
+            if _has_marks(line) and line.get_transform() is ax.transData:
+                yield line, _said(errors.get(id(line), line.get_label()), line.get_xydata(), x, y)
+        for cloud in (area for area in ax.collections if isinstance(area, PathCollection)):
+            yield cloud, _said(cloud.get_label(), cloud.get_offsets(), x, y)
+        for bars in (box for box in ax.containers if isinstance(box, BarContainer)):
+            for bar, value in zip(bars.patches, np.asarray(bars.datavalues), strict=True):
+                place = bar.get_x() + bar.get_width() / 2, value
+                if bars.orientation == "horizontal":
+                    place = value, bar.get_y() + bar.get_height() / 2
+                yield bar, _said(bars.get_label(), [place], x, y)
+
+
+def _said(label: object, points: ArrayLike, x: Callable[[float], str], y: Callable[[float], str]) -> list[str]:
+    """Write what every mark says that is drawn: those that have a place."""
+    places: NDArray[np.float64] = np.ma.filled(np.ma.asarray(points, dtype=float), np.nan)
+    parts = [(str(label), x(a), y(b)) for a, b in places if np.isfinite([a, b]).all()]
+    return [", ".join(part for part in each if part and not part.startswith("_")) for each in parts]
+
+
+def _has_marks(line: matplotlib.lines.Line2D) -> bool:
+    return line.get_marker() not in ("", " ", "none", "None", None)
+
+
+def _place(axis: Axis) -> Callable[[float], str]:
+    """Make what names a place on an axis: by the label nearest to it, or by a number after the title of the axis."""
+    ticks, title = np.asarray(axis.get_ticklocs()), axis.get_label_text()
+    formatter = axis.get_major_formatter()
+    if not len(ticks) or not isinstance(formatter, FixedFormatter | FuncFormatter):
+        return lambda value: f"{title} {value:.3g}".strip()
+    names = formatter.format_ticks(ticks.tolist())
+    return lambda value: names[int(np.abs(ticks - value).argmin())]

@@ -1,0 +1,125 @@
+"""Figures that are part of the page: what each mark tells, which stay pictures, that ink follows the theme."""
+
+import re
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pages
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from pages import DARK, dumped, needs_browser
+
+from brainalign.config import Config
+from brainalign.report import Chapter, Panel, Section, StudyMaterial, render_page
+from brainalign.report.kit import COLOURS, MOST_BYTES, captioned, model_ranking, together
+from brainalign.report.pages import blocks_figures
+
+
+def told(figure: Figure) -> list[str]:
+    """Return what marks tell, in the order of drawing."""
+    ((_, drawing),) = Panel("p", "P", "c", figure).drawings
+    return [unescape(title) for title in re.findall(r"<title>(.*?)</title>", drawing)]
+
+
+def test_points_tell_the_rows_of_their_table() -> None:
+    table = pd.DataFrame({"name": ["a", "<b>", "c"], "value": [0.31, 0.234567, -0.02], "null": 0.01})
+    table = table.assign(low=table["value"] - 0.05, high=table["value"] + 0.05, control=table["name"] == "c")
+    figure = model_ranking.ranked_models(table.sample(3, random_state=1), [("a", "<b>")], measure="mean r", ceiling=0.6)
+    assert told(figure) == [f"mean r {row['value']:.3g}, {row['name']}" for _, row in table.iterrows()]
+
+
+def test_clouds_and_bars_tell_theirs() -> None:
+    rng = np.random.default_rng(0)
+    scores = pd.DataFrame({"ceiling": rng.uniform(0.2, 0.8, 30), "r2_signed": rng.uniform(0, 0.9, 30)})
+    scores.loc[3, "r2_signed"] = np.nan  # is not drawn
+    every = [f"noise ceiling (variance) {x:.3g}, r · |r| {y:.3g}" for x, y in scores.dropna().to_numpy()]
+    above = scores[scores["r2_signed"] > scores["ceiling"]]
+    label = f"above the ceiling: {len(above)} of 30, noise ceiling"
+    said = told(blocks_figures.score_against_ceiling(scores, 0.1))
+    assert [title for title in said if not title.startswith("above")] == every
+    assert len(above) == sum(title.startswith(label) for title in said) > 0
+    grid = [0.1, 1.0, 10.0]
+    figure = blocks_figures.alpha_histogram(
+        {"ridge": np.array([0.1] * 3 + [10.0])}, {"ridge": grid}, {"ridge": (0.75, 0.25)}
+    )
+    shares = zip((-1, 0, 1), (0.75, 0, 0.25), strict=True)
+    assert told(figure) == [f"log10 alpha {place}, share of targets {share:g}" for place, share in shares]
+    figure = Figure()
+    ax = figure.add_subplot()
+    ax.set_yticks([0, 1], ["early", "late"])
+    ax.barh([0, 1], [0.2, -0.1], left=[1, 0], label="net")
+    ax.errorbar([0.5], [0], [0.1], fmt="o", label="mean")
+    assert told(figure) == ["net, 0.2, early", "net, -0.1, late", "mean, 0.5, early"]
+
+
+def test_curves_without_marks_and_marks_beside_the_axes_tell_nothing() -> None:
+    figure = Figure()
+    ax = figure.add_subplot()
+    ax.plot([0, 1], [0, 1])
+    ax.plot([0.5], [-0.1], "v", transform=ax.transAxes, clip_on=False)
+    assert told(figure) == []
+
+
+def noisy(*shape: int) -> Figure:
+    figure = Figure()
+    ax = figure.add_subplot()
+    values = np.random.default_rng(0).normal(size=shape)
+    ax.imshow(values) if len(shape) > 1 else ax.plot(values, ".")
+    return figure
+
+
+def test_pixels_and_many_marks_stay_pictures() -> None:
+    """Parts of one figure go apart; what would swell the page as SVG does not become one."""
+    for figure in (noisy(5, 5), noisy(2 * MOST_BYTES // 100)):
+        panel = Panel("p", "P", "c", figure)
+        assert panel.drawings == []
+        assert panel.image.startswith("data:image/")
+    (panel,) = together("all", "All", [Panel("x", "Pixels", "c", noisy(5, 5)), Panel("y", "Marks", "c", noisy(50))])
+    ((name, drawing),) = panel.drawings
+    assert name == "B  Marks"
+    assert drawing.count("<title>") == 50
+    assert len(panel.image) > 1000
+    assert Panel("p", "P", "c", noisy(50)).image == ""
+    pairs = [Panel(f"n{k}", f"N{k}", "c", noisy(600)) for k in range(2)]
+    assert len(together("two", "Two", pairs)[0].drawings) == 0 < len(pairs[0].drawings)
+
+
+def test_a_drawing_that_is_drawn_keeps_to_the_budget_of_a_picture() -> None:
+    for n in (10, 300, 900):
+        ((_, drawing),) = Panel("p", "P", "c", noisy(n)).drawings
+        assert drawing.count("<title>") == n
+        assert len(drawing) <= MOST_BYTES
+
+
+def page(figure: Figure) -> str:
+    """Return a page with one figure, named as data might name it."""
+    panel = captioned("p", "P", figure, id=f"p{pages.EVIL}", captions={"p": "c"})
+    of = StudyMaterial(Config.model_construct(), "x", SimpleNamespace(title="t"))
+    return render_page(of, [Chapter("", [Section("s", "Section", [panel])])])
+
+
+def black_bar() -> Figure:
+    figure = Figure()
+    figure.add_subplot().bar([pages.EVIL], [1.0], color=COLOURS[6], label=pages.EVIL)
+    return figure
+
+
+def test_what_a_mark_tells_is_escaped() -> None:
+    drawn = page(black_bar())
+    assert pages.EVIL not in drawn
+    assert "<title>&lt;img src=x" in drawn
+
+
+@needs_browser
+@pytest.mark.parametrize(("flags", "ink"), [((), "rgb(28, 30, 33)"), ((DARK,), "rgb(232, 234, 237)")])
+def test_black_is_the_ink_of_the_theme(tmp_path: Path, flags: tuple[str, ...], ink: str, probed) -> None:
+    probe = """<script>addEventListener("load", () => {
+      const style = (name) => getComputedStyle(document.querySelector(name));
+      document.body.dataset.ink = [style(".drawing path:has(> title)").fill, style(".drawing text").fill,
+        style("body").color].join("|");
+    });</script>"""
+    (found,) = re.findall('data-ink="([^"]*)"', dumped(tmp_path, probed(page(black_bar()), probe), *flags))
+    assert found.split("|") == [ink] * 3

@@ -1,0 +1,107 @@
+"""Ten questions of a reader: each answer stands where the documentation says, on the first screen or one click away."""
+
+import importlib.util
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pandas as pd
+import pytest
+from pages import RECORD, config, page_of, words
+
+from brainalign.report import StudyMaterial, blocks_chapter, group_sections, images_chapter, scores_chapter
+from brainalign.report.pages import sentences
+
+HERE = Path(__file__).parent
+TABLE = (HERE.parent.parent / "docs" / "pages" / "questions.md").read_text()
+HEADER, _, *ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.splitlines() if line[:1] == "|"]
+FIRST = "first screen"
+# What an answer cannot do without, by the beginning of its question; {model} is the best one of the page.
+ANSWERS = {
+    "Which model": r"\b{model}\b",
+    "Is it": r"chance|exchanged|p [=<]",
+    "How sure": r"\[\S+ to \S+\]|interval|p [=<]|standard error",
+    "Did a": r"control|random",
+    "Would": r"control|random|weights|without|noise",
+    "What is": r"ceiling",
+    "Where, and": r"map|vertices|voxels|fMRI|reference|Channels",
+    "What was": r"train|split|subjects?\b",
+    "How was": r"\[1\]|settings",
+    "Where are": r"CSV",
+}
+
+
+def made_up(name: str) -> ModuleType:
+    """Return the tests of one kind of page: they make up material of it."""
+    spec = importlib.util.spec_from_file_location(f"asked_{name}", HERE / f"test_{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def images() -> str:
+    made = made_up("image_page").images_of_one()
+    return page_of(made, images_chapter(made))
+
+
+def categories() -> str:
+    of = made_up("figures_of_places")
+    made = of.material(of.grid())
+    return page_of(made, blocks_chapter(made))
+
+
+def subjects() -> str:
+    of = made_up("group_and_pages")
+    scores, controls = of.scores().assign(ceiling=0.6, n=800).replace({"fmri": "fMRI"}), ["effnetrandom"]
+    sections = group_sections(scores, pd.DataFrame(), pd.DataFrame(), controls, 0.95)
+    record = RECORD | {"files": {"s": {"sha256": "0" * 64}}}
+    material = StudyMaterial(config(), "d", SimpleNamespace(title="A study", origin="Nowhere."), sidecars={"s": record})
+    return page_of(material, scores_chapter(scores, of.comparisons(), sections, controls=controls))
+
+
+def rdms() -> str:
+    return made_up("image_page").rdm_page(config(), ("published", "layer"))
+
+
+def text() -> str:
+    made = made_up("whole_chapters").text_material()
+    made.sidecars["x_responses.parquet"] |= RECORD | {"files": {"x_responses.parquet": {"sha256": "0" * 64}}}
+    return page_of(made, sentences.text_chapter(made))
+
+
+KINDS: dict[str, tuple[Callable[[], str], str]] = {
+    "images": (images, "net"),
+    "categories": (categories, "onehot"),
+    "all subjects": (subjects, "effnet"),
+    "RDMs": (rdms, "V1"),
+    "text from EEG": (text, "ridge"),
+}
+
+
+def parts_of(page: str) -> dict[str, str]:
+    """Return the first screen, and what each link of the contents leads to, by its name."""
+    (nav,) = re.findall("<nav.*?</nav>", page, re.DOTALL)
+    sections = dict(re.findall(r'<section id="([^"]+)"[^>]*>(.*?)</section>', page, re.DOTALL))
+    links = re.findall(r'<a href="#([^"]+)">([^<]+)', nav)
+    head = page[page.index("<header>") : page.index("</section>", page.index('<section id="summary'))]
+    return {FIRST: head} | {unescape(name).strip(): sections[to] for to, name in links}
+
+
+def test_the_documentation_asks_ten_questions_of_every_kind_of_page() -> None:
+    assert HEADER[1:] == [*KINDS]
+    assert [len(row) for row in ROWS] == [1 + len(KINDS)] * 10
+    assert all(sum(row[0].startswith(start) for row in ROWS) == 1 for start in ANSWERS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_answer_is_on_the_first_screen_or_one_click_away(kind: str) -> None:
+    make, model = KINDS[kind]
+    parts = parts_of(make())
+    for question, *places in ROWS:
+        place = places[list(KINDS).index(kind)]
+        assert place in parts, f"{question}: {place} is not in {list(parts)}"
+        (answer,) = [pattern for start, pattern in ANSWERS.items() if question.startswith(start)]
+        said = words(parts[place])
+        assert re.search(answer.format(model=model), said), f"{question}: nothing of {answer} in {said[:2000]}"
