@@ -1,11 +1,9 @@
 """A sparse dictionary of features: many atoms, a few of which explain each stimulus."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -166,7 +164,7 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
     learning_rate: float = 1e-2
     seed: int = 0
 
-    def fit(self, values: Values, *, rows: NDArray[Any] | None = None) -> SparseAutoencoder:
+    def fit(self, values: Values, *, rows: NDArray[Any] | None = None) -> Self:
         """Learn from training rows.
 
         Parameters
@@ -360,7 +358,7 @@ class RandomUnits:
         self.width = width
         self.seed = seed
 
-    def fit(self, values: Values, *, rows: NDArray[Any]) -> RandomUnits:
+    def fit(self, values: Values, *, rows: NDArray[Any]) -> Self:
         """Take the mean and the scale of `values[rows]`, values (n_stimuli, n_features).
 
         Raises

@@ -4,11 +4,9 @@ The encoder is frozen: they see its features alone. All predict a change of the 
 training videos, and are trained on their own predictions, many steps ahead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -152,7 +150,7 @@ class LatentDynamics(BaseEstimator):  # type: ignore[misc]
     learning_rate: float = 3e-3
     seed: int = 0
 
-    def fit(self, videos: Values, y: None = None) -> LatentDynamics:
+    def fit(self, videos: Values, y: None = None) -> Self:
         """Train on features of videos (n_videos, n_times, n_units), every frame seen.
 
         Raises

@@ -1,7 +1,5 @@
 """Fewer dimensions: a random projection that needs no data, and principal components of the training rows."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import numpy as np
@@ -94,7 +92,7 @@ class PCA:
     def __init__(self, n_components: int) -> None:
         self.n_components = n_components
 
-    def fit(self, values: NDArray[np.floating], *, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PCA:
+    def fit(self, values: NDArray[np.floating], *, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "PCA":
         """Fit to `values[rows]`, values (n_stimuli, n_features).
 
         Raises

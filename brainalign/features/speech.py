@@ -4,8 +4,6 @@ A sound is read in windows that end where the next begins to be new: of each onl
 row knows at least `context_s` before it and at most `chunk_s` after it. Before its start and after its end is silence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from math import gcd
 from pathlib import Path
@@ -117,7 +115,7 @@ class SpeechExtractor:
         heard[before : before + len(values)] = values[: n * new]
         yield from (heard[k * new : before + (k + 1) * new] for k in range(n))
 
-    def _states(self, windows: list[Any], model: PreTrainedModel, reader: Any) -> dict[str, NDArray[np.float32]]:
+    def _states(self, windows: list[Any], model: "PreTrainedModel", reader: Any) -> dict[str, NDArray[np.float32]]:
         """Return the hidden states of what is new in each window (n_windows x n_rows, n_dimensions), by layer."""
         seconds = self.context_s + self.chunk_s
         longest = getattr(reader, "n_samples", None)  # Whisper hears half a minute, whatever there is

@@ -1,7 +1,5 @@
 """Sentence embeddings from any Hugging Face text model: mean over tokens, unit length."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 from collections.abc import Sequence
@@ -120,7 +118,7 @@ def check_layers(wanted: Sequence[str] | None, n: int, weights: str) -> list[str
 
 def load_text_model(
     weights: str, revision: str | None = None, random_seed: int | None = None, reads: Literal["text", "sound"] = "text"
-) -> tuple[PreTrainedModel, Any]:
+) -> "tuple[PreTrainedModel, Any]":
     """Load a model of transformers and its tokenizer, or what prepares sounds for it; of encoder-decoders the encoder.
 
     Parameters
@@ -159,7 +157,7 @@ def load_text_model(
     return (model.get_encoder() if model.config.is_encoder_decoder else model).eval(), tokenizer
 
 
-def _embed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> NDArray[np.float32]:
+def _embed(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> NDArray[np.float32]:
     import torch
 
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")

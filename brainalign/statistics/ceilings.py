@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from brainalign.arrays import Values
+from brainalign.arrays import Values, flatten_rows
 from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.statistics.scores import pearson, signed_r2
 
@@ -147,7 +147,7 @@ def _snr(values: Values, stimulus_ids: NDArray[Any]) -> NDArray[np.float64]:
             f"a noise ceiling needs 2 stimuli, one of them shown twice; got {n} trials of {len(names)} "
             "stimuli; without repeats compare subjects with leave_one_subject_out_ceiling"
         )
-    flat = values.reshape(n, -1)
+    flat = flatten_rows(values)
     per_stimulus = sparse.csr_array((np.ones(n), (codes, np.arange(n))))
     found = []
     at_once = max(1, BLOCK // n)
@@ -183,7 +183,7 @@ def signal_share(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     Parameters
     ----------
     values : array (n_trials, n_targets[, n_times])
-        Z-scored within session beforehand: differences between sessions would count as noise.
+        May lie on disk. Z-scored within session beforehand: differences between sessions would count as noise.
     stimulus_ids : array (n_trials,)
 
     Returns
@@ -245,7 +245,7 @@ def _noise_left(n_repeats: ArrayLike) -> float:
     return float((1 / counts).mean())
 
 
-def noise_ceiling_from_ncsnr(ncsnr: ArrayLike, n_repeats: ArrayLike, *, clamp: bool = False) -> Values:
+def noise_ceiling_from_ncsnr(ncsnr: ArrayLike, n_repeats: ArrayLike) -> Values:
     """Return the share of variance that a perfect model explains in averages over repeats.
 
     ncsnr² / (ncsnr² + mean(1/n)): with A, B and C test stimuli of 3, 2 and 1 repeats, mean(1/n) is
@@ -257,14 +257,13 @@ def noise_ceiling_from_ncsnr(ncsnr: ArrayLike, n_repeats: ArrayLike, *, clamp: b
         As `ncsnr` returns it; negative values give negative ceilings.
     n_repeats : int or array (n_test_stimuli,)
         Trials behind each scored average.
-    clamp : bool
-        Set negative ceilings to 0, as is often reported. Without signal the clamped estimate averages not 0 but .4 of
-        its standard deviation (with 1,000 stimuli × 3 repeats .007 for single trials, .02 for averages of three), so
-        averages over targets take False.
 
     Returns
     -------
     array like `ncsnr`
+        Often negative ceilings are reported as 0 (`np.maximum(ceiling, 0)`). Without signal such a clamped estimate
+        averages not 0 but .4 of its standard deviation (with 1,000 stimuli × 3 repeats .007 for single trials, .02 for
+        averages of three), so averages over targets are of ceilings as they are.
 
     Raises
     ------
@@ -272,11 +271,10 @@ def noise_ceiling_from_ncsnr(ncsnr: ArrayLike, n_repeats: ArrayLike, *, clamp: b
         If a number of repeats is below 1.
     """
     ratio = np.asarray(ncsnr, dtype=np.float64)
-    ceiling = _share(ratio * np.abs(ratio), _noise_left(n_repeats))
-    return np.maximum(ceiling, 0) if clamp else ceiling
+    return _share(ratio * np.abs(ratio), _noise_left(n_repeats))
 
 
-def noise_ceiling_from_share(share: ArrayLike, n_repeats: ArrayLike, *, clamp: bool = False) -> Values:
+def noise_ceiling_from_share(share: ArrayLike, n_repeats: ArrayLike) -> Values:
     """Return the ceiling of averages over repeats from the share of single trials (`signal_share`).
 
     For one number of repeats this is the formula of Spearman and Brown, n·ρ / (1 + (n − 1)·ρ), mirrored for ρ < 0.
@@ -285,7 +283,7 @@ def noise_ceiling_from_share(share: ArrayLike, n_repeats: ArrayLike, *, clamp: b
     ----------
     share : array
         In [-1, 1].
-    n_repeats, clamp
+    n_repeats
         As for `noise_ceiling_from_ncsnr`.
 
     Raises
@@ -295,5 +293,4 @@ def noise_ceiling_from_share(share: ArrayLike, n_repeats: ArrayLike, *, clamp: b
     """
     rho = np.asarray(share, dtype=np.float64)
     size = np.abs(rho)
-    ceiling = rho / (size + (1 - size) * _noise_left(n_repeats))
-    return np.maximum(ceiling, 0) if clamp else np.asarray(ceiling)
+    return np.asarray(rho / (size + (1 - size) * _noise_left(n_repeats)))

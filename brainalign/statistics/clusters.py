@@ -1,7 +1,5 @@
 """Cluster permutation test of a score over sensors and time: where, when and how surely it exceeds its null."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -243,7 +241,7 @@ if TYPE_CHECKING:
 N_NEIGHBOURS = 6  # of a sensor
 
 
-def sensor_adjacency(targets: pd.DataFrame) -> csr_array[Any]:
+def sensor_adjacency(targets: pd.DataFrame) -> "csr_array[Any]":
     """Find the neighbours of sensors: the nearest ones, and those that call this one near; types apart.
 
     Nearest places rather than triangles, because the two gradiometers of a place coincide.

@@ -1,10 +1,8 @@
 """Correlations of many targets under permutation and bootstrap of their rows: fast, and never all of them in memory."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +45,14 @@ class CorrelationNull:
 
 def _unit(values: Values) -> NDArray[np.float32]:
     """Return columns centred and of norm 1, in float32; zeros where a column is constant."""
-    exact = np.asarray(values, dtype=np.float64)
-    centred = exact - exact.mean(axis=0)
-    norm = np.linalg.norm(centred, axis=0)
-    constant = is_constant(norm**2, np.linalg.norm(exact, axis=0) ** 2)
-    return np.asarray(centred / np.where(constant, np.inf, norm), dtype=np.float32)
+    unit = np.empty(values.shape, dtype=np.float32)
+    for first in range(0, values.shape[1], 4 * BLOCK):
+        exact = np.asarray(values[:, first : first + 4 * BLOCK], dtype=np.float64)
+        centred = exact - exact.mean(axis=0)
+        norm = np.linalg.norm(centred, axis=0)
+        constant = is_constant(norm**2, np.linalg.norm(exact, axis=0) ** 2)
+        unit[:, first : first + 4 * BLOCK] = centred / np.where(constant, np.inf, norm)
+    return unit
 
 
 def _positions(group: NDArray[Any]) -> NDArray[np.intp]:
@@ -252,7 +253,7 @@ class RegionDraws:
         }
 
     @classmethod
-    def read(cls, arrays: Arrays, details: Mapping[str, Any]) -> RegionDraws:
+    def read(cls, arrays: Arrays, details: Mapping[str, Any]) -> Self:
         """Restore the draws that `arrays` and `details` describe."""
         return cls(
             {name: arrays[f"targets {name}"] for name in details["regions"]},
@@ -262,7 +263,7 @@ class RegionDraws:
             int(details["n_train"]),
         )
 
-    def check_same(self, other: RegionDraws, mine: str, others: str) -> None:
+    def check_same(self, other: "RegionDraws", mine: str, others: str) -> None:
         """Raise unless two fits were scored on the same test stimuli and the same targets.
 
         Parameters
@@ -326,9 +327,6 @@ def region_draws(
     share = np.array([defined[rows].mean() for rows in groups])
     draws = bootstrap_correlations(a, b, groups, n_draws=n_draws, seed=seed)
     null = permuted_correlations(a, b, n_permutations, seed, groups=groups).group_r
-    return _scaled(draws, share), _scaled(null, share)
-
-
-def _scaled(means: Values, share: Values) -> NDArray[np.float32]:
-    """Return means over the defined targets as means over all, the others being 0."""
-    return np.asarray(np.where(share > 0, np.nan_to_num(means) * share, 0.0), dtype=np.float32)
+    # Means over the defined targets become means over all, the others being 0.
+    draws, null = (np.where(share > 0, np.nan_to_num(means) * share, 0.0) for means in (draws, null))
+    return draws.astype(np.float32), null.astype(np.float32)

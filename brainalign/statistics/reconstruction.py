@@ -1,7 +1,5 @@
 """Scores of images reconstructed from brain activity, and the controls without which they mean little."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -69,7 +67,7 @@ def pixel_correlations(a: Values, b: Values) -> Values:
     return np.asarray(unit_rows(a) @ unit_rows(b).T)
 
 
-def structural_similarity(a: Values, b: Values) -> Floats:
+def structural_similarity(a: Values, b: Values) -> "Floats":
     """Return the structural similarity of grey images, pair by pair: Gaussian window of sd 1.5, as scikit-image.
 
     SSIM = (2 μa μb + c1)(2 σab + c2) / ((μa² + μb² + c1)(σa² + σb² + c2)), averaged over windows that lie inside.
@@ -99,7 +97,7 @@ def structural_similarity(a: Values, b: Values) -> Floats:
     return np.concatenate(parts)
 
 
-def _similarity(a: Values, b: Values) -> Floats:
+def _similarity(a: Values, b: Values) -> "Floats":
     from scipy.ndimage import gaussian_filter
 
     # In float64: variances are differences of nearly equal numbers.

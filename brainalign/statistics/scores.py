@@ -1,5 +1,9 @@
 """Scores of predictions, one per target. Score within a fold, then average: never on concatenated folds."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar, cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +13,25 @@ from brainalign.checks import BrainalignError
 ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1
 
 FLAT = 1e-6  # of the spread of responses: sums of float32 differ by some 1e-7 of them with the number of threads
+
+
+BLOCK = 2**21  # values whose float64 copies are held at once
+
+Score = TypeVar("Score", bound=Callable[..., Values])
+
+
+def _in_blocks(score: Score) -> Score:
+    """Let a function of columns see some at a time: what it makes of them in float64 would be many times as large."""
+
+    @wraps(score)
+    def blockwise(a: Values, b: Values, axis: int = 0) -> Values:
+        width = BLOCK // max(1, len(a)) if axis == 0 and a.ndim == 2 and a.shape == b.shape else 0
+        if not 0 < width < a.shape[-1]:
+            return score(a, b, axis)
+        blocks = [slice(first, first + width) for first in range(0, a.shape[1], width)]
+        return np.concatenate([score(a[:, block], b[:, block]) for block in blocks], axis=-1)
+
+    return cast(Score, blockwise)
 
 
 def _same_shape(a: Values, b: Values) -> None:
@@ -29,6 +52,7 @@ def is_constant(deviations: Values, squares: Values) -> NDArray[np.bool_]:
     return np.asarray(deviations <= ROUNDING**2 * squares)
 
 
+@_in_blocks
 def pearson(a: Values, b: Values, axis: int = 0) -> Values:
     """Return Pearson's r along `axis`, in float64; NaN where either side is constant.
 
@@ -56,6 +80,7 @@ def pearson(a: Values, b: Values, axis: int = 0) -> Values:
         return np.asarray((centred[0] * centred[1]).sum(axis=axis) / np.where(constant, np.nan, scale))
 
 
+@_in_blocks
 def without_rounding(predicted: Values, measured: Values, axis: int = 0) -> Values:
     """Replace predictions that differ by no more than rounding by their mean.
 
@@ -84,6 +109,7 @@ def signed_r2(r: Values) -> Values:
     return np.asarray(r * np.abs(r))
 
 
+@_in_blocks
 def r2(measured: Values, predicted: Values, axis: int = 0) -> Values:
     """Return the coefficient of determination 1 − Σ(y − ŷ)² / Σ(y − ȳ)² along `axis`; NaN for a constant y.
 
@@ -98,6 +124,7 @@ def r2(measured: Values, predicted: Values, axis: int = 0) -> Values:
     return _one_minus_ratio(residual, measured, axis)
 
 
+@_in_blocks
 def explained_variance(measured: Values, predicted: Values, axis: int = 0) -> Values:
     """Return 1 − Var(y − ŷ) / Var(y) along `axis`: as R², but blind to a constant offset.
 

@@ -1,7 +1,5 @@
 """Headline numbers of one subject: each with its interval, its chance level, its null and what it is a mean of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +37,7 @@ class SplitInfo:
     test_share: float
 
 
-def _mean_over_folds(scores: pd.Series[float], test_share: float, confidence: float) -> tuple[float, float, float]:
+def _mean_over_folds(scores: "pd.Series[float]", test_share: float, confidence: float) -> tuple[float, float, float]:
     """Return mean and interval; none where folds overlap (test_share NaN) or are too few."""
     if np.isnan(test_share) or len(scores) < MIN_UNITS:
         return float(scores.mean()), np.nan, np.nan
@@ -95,7 +93,7 @@ def _row(
     quantity: str,
     value: float,
     n: int,
-    null: pd.Series[float] | None = None,
+    null: "pd.Series[float] | None" = None,
     *,
     low: float = np.nan,
     high: float = np.nan,

@@ -1,7 +1,5 @@
 """Images a region would prefer, and words for it. The encoder is passed in, never imported."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.captions import *

@@ -278,7 +278,7 @@ def fills() -> Any:
     return (
         masks,
         decoding.fill_table(sums, PEOPLE, reference="a", networks=OF, n_draws=40, confidence=0.8, seed=2),
-        decoding.shifted_regions(SERIES, RNG(2), 5),
+        decoding.shifted_regions(SERIES, RNG(2)),
         decoding.permuted_frames(SERIES, RNG(2)),
         joined(cut, segment_starts(44, 10, 7), 44, 3),
         hidden_regions((3, 2), 7, (0.1, 0.9), RNG(2)),

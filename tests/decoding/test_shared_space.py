@@ -8,17 +8,7 @@ import pytest
 import torch
 from refusals import refused
 
-from brainalign.decoding import (
-    LinearDecoder,
-    SharedSpace,
-    Trials,
-    embed_all,
-    independent_ridges,
-    null_trials,
-    paired_change,
-    stimulus_hits,
-    without_own_layers,
-)
+from brainalign import decoding
 from brainalign.decoding.scoring import reciprocal_rank
 from brainalign.decoding.shared_space import (
     MODALITY_ENCODERS,
@@ -34,46 +24,46 @@ from brainalign.simulation import Modality, SharedWorld, shared_space
 SMALL = (Modality("eeg", 2, 8, 16, 0.3, 4), Modality("fmri", 2, 60, 0, 0.4, 4))
 
 
-def parts(world: SharedWorld) -> tuple[dict[str, Trials], dict[str, Trials]]:
-    found: tuple[dict[str, Trials], ...] = ({}, {})
+def parts(world: SharedWorld) -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]]:
+    found: tuple[dict[str, decoding.Trials], ...] = ({}, {})
     for name in world.signals:
-        every = Trials(world.signals[name], world.targets(name), world.trials[name])
+        every = decoding.Trials(world.signals[name], world.targets(name), world.trials[name])
         for split, side in zip(("train", "test"), found, strict=True):
             side[name] = every.select((world.trials[name]["split"] == split).to_numpy()).averaged()
     return found[0], found[1]
 
 
 @pytest.fixture(scope="module")
-def small() -> tuple[dict[str, Trials], dict[str, Trials]]:
+def small() -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]]:
     return parts(shared_space(SMALL, n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, seed=1))
 
 
 @pytest.fixture(scope="module")
-def fitted(small) -> SharedSpace:
-    return SharedSpace(steps=120, width=32).fit(small[0])
+def fitted(small) -> decoding.SharedSpace:
+    return decoding.SharedSpace(steps=120, width=32).fit(small[0])
 
 
-def top5(space: SharedSpace, test: dict[str, Trials]) -> pd.Series:
-    return stimulus_hits(embed_all(space, test), test).mean()
+def top5(space: decoding.SharedSpace, test: dict[str, decoding.Trials]) -> pd.Series:
+    return decoding.stimulus_hits(decoding.embed_all(space, test), test).mean()
 
 
-def test_what_is_planted_is_found_and_nothing_in_nulls(small, fitted: SharedSpace) -> None:
+def test_what_is_planted_is_found_and_nothing_in_nulls(small, fitted: decoding.SharedSpace) -> None:
     train, test = small
-    found, ridge = top5(fitted, test), stimulus_hits(independent_ridges(train, test), test).mean()
+    found, ridge = top5(fitted, test), decoding.stimulus_hits(decoding.independent_ridges(train, test), test).mean()
     assert found["fmri"] > 0.8
     assert found["eeg"] > 0.5
     assert (found > ridge - 0.1).all()
     for kind in ("shuffled", "noise"):
-        nothing = SharedSpace(steps=60, width=32).fit(null_trials(train, kind, 3))
+        nothing = decoding.SharedSpace(steps=60, width=32).fit(decoding.null_trials(train, kind, 3))
         assert (top5(nothing, test) < 5 / 40 + 3 * 0.04).all()
-    assert (top5(fitted, null_trials(test, "noise", 4)) < 5 / 40 + 3 * 0.04).all()
+    assert (top5(fitted, decoding.null_trials(test, "noise", 4)) < 5 / 40 + 3 * 0.04).all()
 
 
 def test_repeats_are_averaged_whatever_the_index_of_the_table() -> None:
     rng = np.random.default_rng(0)
     meta = pd.DataFrame({"stimulus_id": np.repeat(list("abcde"), 2), "subject": "01", "task": "x"})
     values, order = np.repeat(np.arange(5.0), 2)[:, None], rng.permutation(10)
-    averaged = Trials(values[order], values[order], meta.iloc[order]).averaged()
+    averaged = decoding.Trials(values[order], values[order], meta.iloc[order]).averaged()
     np.testing.assert_array_equal(averaged.signals, averaged.targets)
     assert averaged.meta["stimulus_id"].tolist() == [list("abcde")[int(value)] for value in averaged.targets[:, 0]]
 
@@ -83,18 +73,18 @@ def test_a_modality_that_saw_few_images_is_found_as_well_as_by_ridge(small) -> N
     train, test = small
     few = {f"image{k:04d}" for k in range(60)}
     part = train["eeg"].select(train["eeg"].meta["stimulus_id"].isin(few).to_numpy())
-    space = SharedSpace(steps=100, width=32).fit({"eeg": part, "fmri": train["fmri"]})
-    ridge = independent_ridges({"eeg": part}, {"eeg": test["eeg"]})["eeg"]
+    space = decoding.SharedSpace(steps=100, width=32).fit({"eeg": part, "fmri": train["fmri"]})
+    ridge = decoding.independent_ridges({"eeg": part}, {"eeg": test["eeg"]})["eeg"]
 
     def rank(embeddings: np.ndarray) -> float:
         return reciprocal_rank(embeddings, test["eeg"].targets, test["eeg"].meta["stimulus_id"])
 
-    found = rank(embed_all(space, test)["eeg"])
+    found = rank(decoding.embed_all(space, test)["eeg"])
     assert found > rank(ridge) - 0.03
     assert space.blend_["eeg"] >= 0.5
     plain = copy(space)
     plain.blend_ = {"eeg": 0.0, "fmri": 0.0}
-    assert found > rank(embed_all(plain, test)["eeg"]) + 0.03
+    assert found > rank(decoding.embed_all(plain, test)["eeg"]) + 0.03
 
 
 def test_ridge_alone_is_the_ridge_beside(small) -> None:
@@ -102,9 +92,11 @@ def test_ridge_alone_is_the_ridge_beside(small) -> None:
     train, test = small
     val = {"fmri": test["fmri"]}
     for penalty in (1.0, 30.0):
-        space = SharedSpace(steps=1, width=16, blend=1.0, penalty=penalty).fit(train, val)
-        decoded = independent_ridges(train, test, lambda p=penalty: LinearDecoder("own", penalties=(p,)))
-        for name, embedding in embed_all(space, test).items():
+        space = decoding.SharedSpace(steps=1, width=16, blend=1.0, penalty=penalty).fit(train, val)
+        decoded = decoding.independent_ridges(
+            train, test, lambda p=penalty: decoding.LinearDecoder("own", penalties=(p,))
+        )
+        for name, embedding in decoding.embed_all(space, test).items():
             unit = decoded[name] / np.linalg.norm(decoded[name], axis=1, keepdims=True)
             np.testing.assert_allclose(embedding, unit, atol=1e-4)
 
@@ -114,7 +106,7 @@ def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layer
     rng = np.random.default_rng(4)
     meta = pd.DataFrame({"stimulus_id": np.arange(3000), "subject": np.repeat(["b", "a"], [1400, 1600]), "task": "x"})
     signals = rng.normal(size=(3000, 3, 4)).astype(np.float32) + rng.normal(size=(3, 4)).astype(np.float32)
-    trials = Trials(signals, 2 + signals.reshape(3000, 12)[:, :5] + rng.normal(size=(3000, 5)), meta)
+    trials = decoding.Trials(signals, 2 + signals.reshape(3000, 12)[:, :5] + rng.normal(size=(3000, 5)), meta)
     subjects = meta["subject"].to_numpy()
     scale = SubjectScale.fit(signals, subjects)
     tracemalloc.start()
@@ -124,7 +116,7 @@ def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layer
     assert peak < 4e6  # the kernel of one subject has 16 MB
     x = scale.apply(signals, subjects)
     whose = subjects if subject_layers else np.full(3000, "all")
-    dual = LinearDecoder("own", penalties=(0.3,)).fit(x, trials.targets, whose).predict(x, whose)
+    dual = decoding.LinearDecoder("own", penalties=(0.3,)).fit(x, trials.targets, whose).predict(x, whose)
     layers = scale.rows(subjects) if subject_layers else np.zeros(3000, dtype=np.intp)
     np.testing.assert_allclose(path(x, layers), dual, atol=1e-6 * np.abs(dual).max())
 
@@ -136,8 +128,8 @@ def test_images_held_out_are_seen_by_no_modality(small) -> None:
     assert not ids[0] & ids[1]
     few = {"eeg": train["eeg"].select(train["eeg"].meta["stimulus_id"].isin([f"image{k:04d}" for k in range(40)]))}
     assert held_out_stimuli(few, seed=4) == (few, {})  # four say nothing
-    assert SharedSpace(steps=1, width=16).fit(few).blend_ == {"eeg": 0.75}
-    assert SharedSpace(steps=1, width=16, schedule="plateau").fit(few).history_["joint"].converged is None
+    assert decoding.SharedSpace(steps=1, width=16).fit(few).blend_ == {"eeg": 0.75}
+    assert decoding.SharedSpace(steps=1, width=16, schedule="plateau").fit(few).history_["joint"].converged is None
 
 
 def test_a_plateau_that_nothing_can_end_is_no_longer_than_a_cycle(small, monkeypatch) -> None:
@@ -147,35 +139,37 @@ def test_a_plateau_that_nothing_can_end_is_no_longer_than_a_cycle(small, monkeyp
     few = {"eeg": train["eeg"].select(np.arange(40))}
     lengths = {}
     for schedule in ("plateau", "one_cycle"):
-        space = SharedSpace(steps=5, width=16, schedule=schedule, blend=0).fit(few)
+        space = decoding.SharedSpace(steps=5, width=16, schedule=schedule, blend=0).fit(few)
         lengths[schedule] = len(space.history_["joint"].losses)
     assert lengths == {"plateau": 3, "one_cycle": 5}
-    singly = SharedSpace(steps=5, width=16, schedule="plateau", phases="two", blend=0).fit(few, {"eeg": test["eeg"]})
+    singly = decoding.SharedSpace(steps=5, width=16, schedule="plateau", phases="two", blend=0).fit(
+        few, {"eeg": test["eeg"]}
+    )
     assert {name: len(history.losses) for name, history in singly.history_.items()} == {"eeg": 3, "mixture": 5}
 
 
 def test_subject_layers_matter_where_subjects_share_nothing() -> None:
     world = shared_space((SMALL[1],), n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, share=0, seed=2)
     train, test = parts(world)
-    own = SharedSpace(steps=120, width=32).fit(train)
-    one = SharedSpace(steps=120, width=32, subject_layers=False).fit(train)
-    hits = stimulus_hits(embed_all(own, test), test)
-    assert not paired_change(hits, hits).clear
-    for other in (embed_all(one, test), without_own_layers(own, test)):
-        change = paired_change(hits, stimulus_hits(other, test))
+    own = decoding.SharedSpace(steps=120, width=32).fit(train)
+    one = decoding.SharedSpace(steps=120, width=32, subject_layers=False).fit(train)
+    hits = decoding.stimulus_hits(decoding.embed_all(own, test), test)
+    assert not decoding.paired_change(hits, hits).clear
+    for other in (decoding.embed_all(one, test), decoding.without_own_layers(own, test)):
+        change = decoding.paired_change(hits, decoding.stimulus_hits(other, test))
         assert change.value > 0
         assert change.clear
 
 
-def test_a_saved_space_embeds_alike(small, fitted: SharedSpace, tmp_path: Path) -> None:
+def test_a_saved_space_embeds_alike(small, fitted: decoding.SharedSpace, tmp_path: Path) -> None:
     fitted.save(tmp_path / "space.safetensors")
-    loaded = SharedSpace.load(tmp_path / "space.safetensors")
+    loaded = decoding.SharedSpace.load(tmp_path / "space.safetensors")
     assert loaded.steps == fitted.steps
-    for name, embedding in embed_all(loaded, small[1]).items():
-        np.testing.assert_allclose(embedding, embed_all(fitted, small[1])[name], atol=1e-6)
+    for name, embedding in decoding.embed_all(loaded, small[1]).items():
+        np.testing.assert_allclose(embedding, decoding.embed_all(fitted, small[1])[name], atol=1e-6)
         np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1)
     (tmp_path / "other").write_text("no such file")
-    refused("no shared space", SharedSpace.load, tmp_path / "other")
+    refused("no shared space", decoding.SharedSpace.load, tmp_path / "other")
 
 
 def test_padded_voxels_take_no_part(small) -> None:
@@ -185,8 +179,8 @@ def test_padded_voxels_take_no_part(small) -> None:
         signals = trials.signals.copy()
         fewer = (trials.meta["subject"] == "fmri02").to_numpy()
         signals[fewer, 50:] = 0 if part == "train" else 1e6  # whatever stands there
-        padded[part] = Trials(signals, trials.targets, trials.meta)
-    space = SharedSpace(steps=60, width=32).fit({"fmri": padded["train"]})
+        padded[part] = decoding.Trials(signals, trials.targets, trials.meta)
+    space = decoding.SharedSpace(steps=60, width=32).fit({"fmri": padded["train"]})
     assert space.scales_["fmri"].constant() == {"fmri01": 0, "fmri02": 10}
     clean = padded["test"].signals.copy()
     clean[clean == 1e6] = 0
@@ -228,7 +222,7 @@ def test_full_networks_learn(small) -> None:
     train, test = small
     short = {"patches": (2, 4), "token_width": 32, "feedforward": 32, "filters": 8, "kernel": 5, "pool": (8, 4)}
     options = {"eeg": short | {"head_dropout": 0.2}, "fmri": {"tokens": 2}}
-    space = SharedSpace("full", width=32, n_experts=5, steps=60, options=options).fit(train)
+    space = decoding.SharedSpace("full", width=32, n_experts=5, steps=60, options=options).fit(train)
     found = top5(space, test)
     assert found["fmri"] > 0.5
     assert found["eeg"] > 0.3
@@ -236,20 +230,20 @@ def test_full_networks_learn(small) -> None:
 
 def test_bad_input_stops_before_training(small) -> None:
     train, test = small
-    refused("no modality", SharedSpace().fit, {})
+    refused("no modality", decoding.SharedSpace().fit, {})
     eeg, asked = train["eeg"], test["fmri"]
     leaked = asked.meta.assign(stimulus_id=["image0000", *asked.meta["stimulus_id"][1:]])
-    val = {"eeg": Trials(asked.signals, asked.targets, leaked)}
-    refused(r"1 stimuli occur in both train and val", SharedSpace().fit, train, val)
-    other = {"eeg": Trials(eeg.signals, eeg.targets[:, :3], eeg.meta), "fmri": train["fmri"]}
-    refused("sizes", SharedSpace().fit, other)
-    short = {"eeg": Trials(eeg.signals[:, :, :3], eeg.targets, eeg.meta)}
-    refused("at least 7 times", SharedSpace(steps=1).fit, short)
-    refused(r"blend 1.5 is not between 0", SharedSpace, blend=1.5)
-    refused("must be one of 'joint', 'two'", SharedSpace, phases="three")
+    val = {"eeg": decoding.Trials(asked.signals, asked.targets, leaked)}
+    refused(r"1 stimuli occur in both train and val", decoding.SharedSpace().fit, train, val)
+    other = {"eeg": decoding.Trials(eeg.signals, eeg.targets[:, :3], eeg.meta), "fmri": train["fmri"]}
+    refused("sizes", decoding.SharedSpace().fit, other)
+    short = {"eeg": decoding.Trials(eeg.signals[:, :, :3], eeg.targets, eeg.meta)}
+    refused("at least 7 times", decoding.SharedSpace(steps=1).fit, short)
+    refused(r"blend 1.5 is not between 0", decoding.SharedSpace, blend=1.5)
+    refused("must be one of 'joint', 'two'", decoding.SharedSpace, phases="three")
 
 
-def test_values_of_another_shape_are_refused(fitted: SharedSpace) -> None:
+def test_values_of_another_shape_are_refused(fitted: decoding.SharedSpace) -> None:
     shape = r"trials of shape \(8, 15\), but training trials had \(8, 16\)"
     refused(shape, fitted.embed, "eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
     refused("modality must be one of", fitted.embed, "nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])

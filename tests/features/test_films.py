@@ -5,18 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import transformers
 from PIL import Image
 from refusals import refused
-from transformers import (
-    AutoModel,
-    VideoMAEConfig,
-    VideoMAEImageProcessorPil,
-    VideoMAEModel,
-    ViTConfig,
-    ViTModel,
-    VJEPA2Config,
-    VJEPA2Model,
-)
 
 from brainalign.features import VideoExtractor
 
@@ -29,16 +20,16 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("films")
     torch.manual_seed(3)
     tubes = {"image_size": 16, "patch_size": 8, "num_frames": 4, "tubelet_size": 2}
-    VideoMAEModel(VideoMAEConfig(**SIZES, **tubes)).save_pretrained(folder / "videomae")
-    ViTModel(ViTConfig(**SIZES, image_size=16, patch_size=8)).save_pretrained(folder / "vit")
+    transformers.VideoMAEModel(transformers.VideoMAEConfig(**SIZES, **tubes)).save_pretrained(folder / "videomae")
+    transformers.ViTModel(transformers.ViTConfig(**SIZES, image_size=16, patch_size=8)).save_pretrained(folder / "vit")
     sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
     for name in ("videomae", "vit"):
-        VideoMAEImageProcessorPil(**sizes).save_pretrained(folder / name)
+        transformers.VideoMAEImageProcessorPil(**sizes).save_pretrained(folder / name)
     predictor = {"pred_hidden_size": 16, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
     heads = {name: size for name, size in SIZES.items() if name != "intermediate_size"}
-    VJEPA2Model(VJEPA2Config(**heads, **predictor, crop_size=16, patch_size=8, frames_per_clip=4)).save_pretrained(
-        folder / "vjepa2"
-    )
+    transformers.VJEPA2Model(
+        transformers.VJEPA2Config(**heads, **predictor, crop_size=16, patch_size=8, frames_per_clip=4)
+    ).save_pretrained(folder / "vjepa2")
     prepared = {"do_center_crop": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, **sizes}
     (folder / "vjepa2" / "video_preprocessor_config.json").write_text(json.dumps(prepared))
     rng = np.random.default_rng(0)
@@ -62,7 +53,7 @@ def test_rows_are_means_over_the_patches_of_windows_read_by_hand(saved: Path, ne
     VideoExtractor(str(saved / name), batch_size=3).extract(table, rows)
     VideoExtractor(str(saved / name), batch_size=1).extract(table, rest)
     assert list(rows.layers) == ["layer0", "layer1", "layer2"]
-    model = AutoModel.from_pretrained(saved / name).eval()
+    model = transformers.AutoModel.from_pretrained(saved / name).eval()
     # Windows of four frames and the rows that are new in each; where a film ends, its last frame stays on.
     windows = {(0, 1, 2, 3): (0, 1, 2, 3), (2, 3, 4, 5): (4, 5), (8, 9, 10, 10): (10,), (11, 12, 13, 13): (11, 12, 13)}
     for window, kept in windows.items():

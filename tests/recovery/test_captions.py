@@ -14,20 +14,10 @@ from records import Record
 from worlds.captioned import captioned_voxels, labelled_embeddings
 from worlds.scene_networks import train_scene_network
 
+from brainalign import synthesis
 from brainalign.encoding import Ridge
 from brainalign.simulation import clear_scenes, render
 from brainalign.statistics import fdr, pearson, permuted_correlations
-from brainalign.synthesis import (
-    ANY,
-    AttributeCaptioner,
-    attribute_evidence,
-    caption_scores,
-    caption_targets,
-    project_to_bank,
-    shuffled_weights,
-    silence_attributes,
-    temperature_curve,
-)
 
 ATTRIBUTES = ("colour", "shape")
 TEMPERATURES = [0.0, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 100.0, 150.0, np.inf]
@@ -75,27 +65,29 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
     for name in ATTRIBUTES:
         values = sorted(set(labels[name]))
         attributes[name] = values, np.stack([units[train][labels[name] == value].mean(axis=0) for value in values])
-    captioner = AttributeCaptioner(attributes, origin=units[train].mean(axis=0))
+    captioner = synthesis.AttributeCaptioner(attributes, origin=units[train].mean(axis=0))
     encoder = Ridge(alphas=np.logspace(-3, 2, 6), device="cpu").fit(units[train], responses[train])
     weights = np.asarray(encoder.coef_)
-    curve = temperature_curve(
+    curve = synthesis.temperature_curve(
         weights, embeddings[train], captioner, units[validation], responses[validation], TEMPERATURES
     )
     chosen = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
 
-    cared = {name: planted[name].to_numpy() != ANY for name in ATTRIBUTES}
+    cared = {name: planted[name].to_numpy() != synthesis.ANY for name in ATTRIBUTES}
 
     def accuracy(values: dict[str, np.ndarray], truth: pd.DataFrame = planted) -> float:
         return float(np.concatenate([(values[name] == truth[name])[cared[name]] for name in ATTRIBUTES]).mean())
 
     at = {
-        str(t): accuracy(caption_targets(project_to_bank(weights, embeddings[train], t), captioner).values)
+        str(t): accuracy(
+            synthesis.caption_targets(synthesis.project_to_bank(weights, embeddings[train], t), captioner).values
+        )
         for t in [*TEMPERATURES, chosen]
     }
     at["raw"] = accuracy(captioner(weights.T).values)
     at["chosen"] = at[str(chosen)]
-    nulls = shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
-    drawn = caption_targets(project_to_bank(nulls[0], embeddings[train], chosen), captioner)
+    nulls = synthesis.shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
+    drawn = synthesis.caption_targets(synthesis.project_to_bank(nulls[0], embeddings[train], chosen), captioner)
     # Captions given to other voxels: what agreement there is by the attributes' prior alone.
     orders = [rng.permutation(n_voxels) for _ in range(1000)]
     prior = []
@@ -104,20 +96,20 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
         prior.append(np.concatenate(hits).mean())
     counts = [planted.loc[cared[name], name].value_counts() for name in ATTRIBUTES]
     majority = sum(count.iloc[0] for count in counts) / sum(count.sum() for count in counts)
-    evidence = attribute_evidence(captioner, weights, embeddings[train], labels, chosen)
-    null = [attribute_evidence(captioner, w, embeddings[train], labels, chosen) for w in nulls]
-    silenced = silence_attributes(evidence, null)
+    evidence = synthesis.attribute_evidence(captioner, weights, embeddings[train], labels, chosen)
+    null = [synthesis.attribute_evidence(captioner, w, embeddings[train], labels, chosen) for w in nulls]
+    silenced = synthesis.silence_attributes(evidence, null)
     matters = np.concatenate([cared[name] for name in ATTRIBUTES])
-    said = silenced["said"].to_numpy() != ANY
-    captions = caption_targets(project_to_bank(weights, embeddings[train], chosen), captioner)
-    scores = caption_scores(captions, units[test], responses[test])
+    said = silenced["said"].to_numpy() != synthesis.ANY
+    captions = synthesis.caption_targets(synthesis.project_to_bank(weights, embeddings[train], chosen), captioner)
+    scores = synthesis.caption_scores(captions, units[test], responses[test])
 
     def above(predicted: np.ndarray) -> float:
         reached = permuted_correlations(predicted, responses[test], 999, 0).n_reached
         return float((fdr((1 + reached) / 1000) <= 0.05).mean())
 
     predicted = units[test] @ weights
-    shuffled_scores = caption_scores(drawn, units[test], responses[test])
+    shuffled_scores = synthesis.caption_scores(drawn, units[test], responses[test])
     return Found(
         at,
         chosen,

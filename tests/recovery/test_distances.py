@@ -5,16 +5,8 @@ import pytest
 from records import Record
 from scipy.stats import binomtest
 
+from brainalign import geometry
 from brainalign.datasets import load_mesh
-from brainalign.geometry import (
-    Neighbourhoods,
-    Searchlight,
-    noise_covariance,
-    rdm,
-    searchlight_map,
-    surface_neighbourhoods,
-    volume_neighbourhoods,
-)
 
 RUNS, CONDITIONS, CHANNELS = 6, 8, 50
 SEEDS = [pytest.param((0,), 300, id="reduced"), pytest.param(range(6), 1000, id="full", marks=pytest.mark.acceptance)]
@@ -38,11 +30,11 @@ def test_noise_alone(seeds: range, n: int, record: Record) -> None:
     z, whole, averaged, biased = [], [], [], []
     for seed in seeds:
         noise = np.random.default_rng(seed).normal(size=(n, RUNS * CONDITIONS, CHANNELS))
-        crossnobis = rdm(noise, "crossnobis", conditions, runs)
-        unbalanced = rdm(noise[:, held], "crossnobis", conditions[held], runs[held])
+        crossnobis = geometry.rdm(noise, "crossnobis", conditions, runs)
+        unbalanced = geometry.rdm(noise[:, held], "crossnobis", conditions[held], runs[held])
         z += [z_of(found, np.zeros(1)) for found in (crossnobis, unbalanced)]
         whole.append(float((crossnobis < 0).mean()))
-        euclidean = rdm(noise, "euclidean", conditions)
+        euclidean = geometry.rdm(noise, "euclidean", conditions)
         averaged.append(float(euclidean.mean()))
         biased.append(z_of(euclidean, np.full(1, 2 / RUNS)))
     assert max(map(abs, z)) < 3
@@ -65,10 +57,10 @@ def test_planted_distances_under_correlated_noise(seeds: range, n: int, record: 
         factor = np.linalg.cholesky(covariance)
         noise = rng.normal(size=(n, RUNS * CONDITIONS, CHANNELS)) @ factor.T
         known = np.linalg.inv(covariance)
-        estimated = noise_covariance(rng.normal(size=(400, CHANNELS)) @ factor.T)
+        estimated = geometry.noise_covariance(rng.normal(size=(400, CHANNELS)) @ factor.T)
         for precision, matrix in ((known, known), (estimated, estimated.precision())):
-            expected = rdm(truth, "mahalanobis", precision=matrix)
-            found = rdm(truth[conditions] + noise, "crossnobis", conditions, runs, precision)
+            expected = geometry.rdm(truth, "mahalanobis", precision=matrix)
+            found = geometry.rdm(truth[conditions] + noise, "crossnobis", conditions, runs, precision)
             z.append(z_of(found, expected))
             fit.append(np.corrcoef(found.mean(axis=0), expected)[0, 1])
     assert max(map(abs, z)) < 3.3
@@ -90,8 +82,8 @@ def sizes(full: int, power: int) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def around() -> Neighbourhoods:
-    return volume_neighbourhoods(VOXELS, np.eye(4), RADIUS_MM)
+def around() -> geometry.Neighbourhoods:
+    return geometry.volume_neighbourhoods(VOXELS, np.eye(4), RADIUS_MM)
 
 
 VOXELS = np.argwhere(np.ones((7, 7, 5), dtype=bool))
@@ -107,7 +99,9 @@ def measured(rng: np.random.Generator, features: np.ndarray, inside: np.ndarray,
 
 
 @sizes(full=600, power=100)
-def test_size_and_power_of_the_largest_fit(around: Neighbourhoods, record: Record, n_null: int, n_power: int) -> None:
+def test_size_and_power_of_the_largest_fit(
+    around: geometry.Neighbourhoods, record: Record, n_null: int, n_power: int
+) -> None:
     """Searchlight: false positives anywhere on the map, and a planted sphere of radius 2 voxels."""
     inside = np.linalg.norm(VOXELS - CENTRE, axis=1) <= RADIUS_MM
     hits = {0.0: 0, EFFECT: 0}
@@ -115,8 +109,10 @@ def test_size_and_power_of_the_largest_fit(around: Neighbourhoods, record: Recor
         for seed in range(n):
             rng = np.random.default_rng([seed, round(10 * effect)])
             features = rng.normal(size=(N_STIMULI, 6))
-            search = Searchlight(measured(rng, features, inside, effect), around, "correlation")
-            found = searchlight_map(search, rdm(features, "correlation"), "pearson", N_PERMUTATIONS, seed)
+            search = geometry.Searchlight(measured(rng, features, inside, effect), around, "correlation")
+            found = geometry.searchlight_map(
+                search, geometry.rdm(features, "correlation"), "pearson", N_PERMUTATIONS, seed
+            )
             p = found.p_fwer[0]
             hits[effect] += int((p <= 0.05).any() if effect == 0 else (p[inside] <= 0.05).any())
     size, power = hits[0.0] / n_null, hits[EFFECT] / n_power
@@ -133,7 +129,7 @@ def test_size_and_power_of_the_largest_fit(around: Neighbourhoods, record: Recor
 
 
 @pytest.mark.parametrize("method", ["correlation", "crossnobis"])
-def test_a_planted_sphere_is_found(around: Neighbourhoods, method: str) -> None:
+def test_a_planted_sphere_is_found(around: geometry.Neighbourhoods, method: str) -> None:
     inside = np.linalg.norm(VOXELS - CENTRE, axis=1) <= RADIUS_MM
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -141,9 +137,9 @@ def test_a_planted_sphere_is_found(around: Neighbourhoods, method: str) -> None:
         true = measured(rng, features, inside, 2.0)
         runs = np.repeat(np.arange(4), N_STIMULI)
         patterns = np.tile(true, (4, 1)) + rng.normal(size=(4 * N_STIMULI, len(VOXELS)))
-        search = Searchlight(patterns, around, method, runs=runs)
-        model = rdm(features, "correlation" if method == "correlation" else "euclidean")
-        found = searchlight_map(search, model, "pearson", N_PERMUTATIONS, seed)
+        search = geometry.Searchlight(patterns, around, method, runs=runs)
+        model = geometry.rdm(features, "correlation" if method == "correlation" else "euclidean")
+        found = geometry.searchlight_map(search, model, "pearson", N_PERMUTATIONS, seed)
         peak = VOXELS[np.nanargmax(found.scores[0])]
         assert np.linalg.norm(peak - CENTRE) <= 1.0
         assert found.p_fwer[0].min() <= 0.05
@@ -152,19 +148,19 @@ def test_a_planted_sphere_is_found(around: Neighbourhoods, method: str) -> None:
 def test_a_planted_patch_is_found_on_the_surface() -> None:
     mesh = load_mesh("L", 10_242)
     near = np.linalg.norm(mesh.coordinates - mesh.coordinates[500], axis=1) < 30  # a part, for speed
-    around = surface_neighbourhoods(mesh.coordinates, mesh.faces, radius_mm=10.0, cortex=mesh.cortex & near)
+    around = geometry.surface_neighbourhoods(mesh.coordinates, mesh.faces, radius_mm=10.0, cortex=mesh.cortex & near)
     centre = 500
     row = int(np.flatnonzero(around.centres == centre)[0])
     patch = np.zeros(len(mesh.cortex), dtype=bool)
     patch[around.members[[row]].indices] = True
-    ring = surface_neighbourhoods(mesh.coordinates, mesh.faces, n_nearest=7, cortex=mesh.cortex & near)
+    ring = geometry.surface_neighbourhoods(mesh.coordinates, mesh.faces, n_nearest=7, cortex=mesh.cortex & near)
     neighbours = set(ring.members[[row]].indices)
     for seed in range(3):
         rng = np.random.default_rng(seed)
         patterns = rng.normal(size=(N_STIMULI, len(patch)))
         planted = 2 * rng.normal(size=(N_STIMULI, int(patch.sum())))
         patterns[:, patch] += planted
-        search = Searchlight(patterns, around, "correlation")
-        found = searchlight_map(search, rdm(planted, "correlation"), "pearson", N_PERMUTATIONS, seed)
+        search = geometry.Searchlight(patterns, around, "correlation")
+        found = geometry.searchlight_map(search, geometry.rdm(planted, "correlation"), "pearson", N_PERMUTATIONS, seed)
         assert around.centres[np.nanargmax(found.scores[0])] in neighbours
         assert found.p_fwer[0, row] <= 0.05

@@ -13,20 +13,8 @@ import pandas as pd
 import pytest
 from records import Record, said
 
-from brainalign.decoding import (
-    ControlMatrix,
-    LinearDecoder,
-    NuisanceScores,
-    TextDecoder,
-    Trials,
-    Verdict,
-    control_matrix,
-    nuisance_scores,
-    retrieval_hits,
-    text_scores,
-    verdict,
-    word_t5,
-)
+from brainalign import decoding
+from brainalign.decoding import verdict
 from brainalign.simulation import EegText, eeg_power, eeg_text
 from brainalign.statistics import crossed_bootstrap
 
@@ -45,7 +33,7 @@ class Study:
     ridges: dict[tuple[str, str, tuple[float, ...]], np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        trials = Trials(self.world.signals, self.world.targets, self.world.trials)
+        trials = decoding.Trials(self.world.signals, self.world.targets, self.world.trials)
         self.train, self.val, self.test = (trials.select(self.world.rows(name)) for name in ("train", "val", "test"))
         self.before = self.world.before[self.world.rows("test")]
         self.people = self.test.meta["subject"].to_numpy()
@@ -54,57 +42,63 @@ class Study:
 
     def hits(self, vectors: np.ndarray) -> np.ndarray:
         """Return whether each trial retrieves its sentence first, and among five (2, n_trials)."""
-        found = retrieval_hits(vectors, self.distinct)
+        found = decoding.retrieval_hits(vectors, self.distinct)
         return np.stack([scores[np.arange(len(self.shown)), self.shown] for scores in found.values()])
 
     def ridge(self, sharing: str = "own", features: str = "raw", penalties: tuple[float, ...] = (1.0,)) -> np.ndarray:
         """Return the hits of a linear decoder, settings chosen on the validation sentences; fitted once."""
         if (sharing, features, penalties) not in self.ridges:
             parts = [(part.signals, part.targets, part.meta["subject"].to_numpy()) for part in (self.train, self.val)]
-            decoder = LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0)).fit(*parts[0], parts[1])
+            decoder = decoding.LinearDecoder(sharing, features, penalties, rhos=(0.1, 0.3, 1.0)).fit(
+                *parts[0], parts[1]
+            )
             hits = self.hits(decoder.predict(self.test.signals, self.people))
             self.ridges[sharing, features, penalties] = hits
         return self.ridges[sharing, features, penalties]
 
     def network(self, **options: object) -> np.ndarray:
-        decoder = TextDecoder(**options).fit(self.train)
+        decoder = decoding.TextDecoder(**options).fit(self.train)
         return self.hits(decoder.embed(self.test.signals, self.test.meta))
 
     def linear_matrix(
         self, features: str, seeds: tuple[int, ...], columns: np.ndarray | slice = slice(None), **only: object
-    ) -> ControlMatrix:
+    ) -> decoding.ControlMatrix:
         """Return the matrix of own ridge, scored by the chosen components."""
 
         def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Callable[..., np.ndarray]:
-            decoder = LinearDecoder("own", features).fit(signals, targets, meta["subject"].to_numpy())
+            decoder = decoding.LinearDecoder("own", features).fit(signals, targets, meta["subject"].to_numpy())
             return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
-        def score(outputs: np.ndarray, distinct: Trials) -> dict[str, np.ndarray]:
-            return dict(retrieval_hits(outputs[:, columns], replace(distinct, targets=distinct.targets[:, columns])))
+        def score(outputs: np.ndarray, distinct: decoding.Trials) -> dict[str, np.ndarray]:
+            return dict(
+                decoding.retrieval_hits(outputs[:, columns], replace(distinct, targets=distinct.targets[:, columns]))
+            )
 
         tests = {"pre-stimulus": self.before}
-        return control_matrix(fit, self.train, self.test, score, other_tests=tests, seeds=seeds, **only)
+        return decoding.control_matrix(fit, self.train, self.test, score, other_tests=tests, seeds=seeds, **only)
 
-    def matrix(self, seed: int, spreads: list[float], **options: object) -> ControlMatrix:
+    def matrix(self, seed: int, spreads: list[float], **options: object) -> decoding.ControlMatrix:
         """Return the matrix of a network: one fit on brain signals, one on noise, one on shuffled pairs."""
 
         def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Callable[..., np.ndarray]:
-            decoder = TextDecoder(seed=seed, **options).fit(Trials(signals, targets, meta))
+            decoder = decoding.TextDecoder(seed=seed, **options).fit(decoding.Trials(signals, targets, meta))
             spreads.append(decoder.spread_)
             return decoder.embed
 
-        return control_matrix(fit, self.train, self.test, other_tests={"pre-stimulus": self.before}, seeds=(seed,))
+        return decoding.control_matrix(
+            fit, self.train, self.test, other_tests={"pre-stimulus": self.before}, seeds=(seed,)
+        )
 
     @cached_property
-    def nuisances(self) -> NuisanceScores:
+    def nuisances(self) -> decoding.NuisanceScores:
         """What is decoded without signals."""
-        return nuisance_scores(self.train, self.test)
+        return decoding.nuisance_scores(self.train, self.test)
 
-    def verdict(self, matrix: ControlMatrix) -> Verdict:
+    def verdict(self, matrix: decoding.ControlMatrix) -> decoding.Verdict:
         """Return the verdict on a matrix beside what is decoded without signals."""
         return verdict(matrix, nuisances=self.nuisances)
 
-    def of_matrix(self, matrix: ControlMatrix) -> np.ndarray:
+    def of_matrix(self, matrix: decoding.ControlMatrix) -> np.ndarray:
         """Return whether each trial retrieves its sentence first (1, n_trials)."""
         scores = matrix.pair_scores[("brain", "brain", "top-1")]
         return scores[None, np.arange(len(self.shown)), self.shown]
@@ -134,11 +128,11 @@ def reach(values: list[float], low: float) -> bool:
     return bool(np.mean(values) + 2 * np.std(values, ddof=1) / np.sqrt(len(values)) >= low)
 
 
-def values_of(matrices: list[ControlMatrix], trained: str, tested: str, measure: str = "top-1") -> list[float]:
+def values_of(matrices: list[decoding.ControlMatrix], trained: str, tested: str, measure: str = "top-1") -> list[float]:
     return [one.cell(trained, tested, measure)["value"] for one in matrices]
 
 
-def check_nulls(found: list[ControlMatrix], nulls: list[tuple[str, str]], name: str, record: Record) -> None:
+def check_nulls(found: list[decoding.ControlMatrix], nulls: list[tuple[str, str]], name: str, record: Record) -> None:
     for trained, tested in nulls:
         values = values_of(found, trained, tested)
         limit = np.mean([one.cell(trained, tested, "top-1")["limit"] for one in found])
@@ -147,13 +141,13 @@ def check_nulls(found: list[ControlMatrix], nulls: list[tuple[str, str]], name: 
         assert max(values) <= 0.07
 
 
-def check_verdicts(verdicts: list[Verdict], record: Record) -> None:
+def check_verdicts(verdicts: list[decoding.Verdict], record: Record) -> None:
     for one in verdicts:
         record("verdict", str(one), "uses the brain")
         assert one.uses_brain
 
 
-def show_survivors(matrices: list[ControlMatrix], name: str, record: Record) -> None:
+def show_survivors(matrices: list[decoding.ControlMatrix], name: str, record: Record) -> None:
     """Show what is no null where power carries the meaning."""
     for kind in ("phase-randomised", "time-reversed"):
         values = values_of(matrices, "brain", kind)
@@ -171,7 +165,7 @@ def test_phase_locked_and_power_reduced() -> None:
     assert power.ridge("own", "covariance")[0].mean() > 0.35
     assert Study(eeg_text(vectors, n_subjects=2, snr=0, seed=1)).ridge()[0].mean() <= 0.06
     louder = Study(eeg_power(vectors, n_subjects=2, snr=1.0, seed=1))
-    decoder = TextDecoder("envelope", n_epochs=16, augment=False, device="cpu").fit(louder.train)
+    decoder = decoding.TextDecoder("envelope", n_epochs=16, augment=False, device="cpu").fit(louder.train)
     assert louder.hits(decoder.embed(louder.test.signals, louder.test.meta))[0].mean() > 0.35
     assert louder.hits(decoder.embed(louder.before, louder.test.meta))[0].mean() <= 0.06
 
@@ -256,15 +250,15 @@ def test_sentences_written_from_eeg(study: Callable[..., Study], record: Record)
     for seed in SEEDS:
         one = study(eeg_text, seed)
         texts = one.train.meta["text"].tolist()
-        language = word_t5(sorted(set(texts)), seed=seed)
-        decoder = TextDecoder("tiny", n_epochs=12, language=language, seed=seed).fit(one.train, texts=texts)
+        language = decoding.word_t5(sorted(set(texts)), seed=seed)
+        decoder = decoding.TextDecoder("tiny", n_epochs=12, language=language, seed=seed).fit(one.train, texts=texts)
         meta = one.test.meta
         noise = np.random.default_rng(seed).normal(size=one.test.signals.shape).astype(np.float32)
         before = one.before
         top1.append(one.hits(decoder.embed(one.test.signals, meta))[0].mean())
         for name, signals in zip(found, (one.test.signals, noise, before), strict=True):
             written = decoder.generate(signals, meta, max_length=12)
-            found[name].append(text_scores(written, meta["text"].tolist(), measures=("content",)).iloc[0])
+            found[name].append(decoding.text_scores(written, meta["text"].tolist(), measures=("content",)).iloc[0])
     record("top-1, trained together with the language model", said(top1), "mean >= .45")
     assert np.mean(top1) >= 0.45
     for name, rows in found.items():

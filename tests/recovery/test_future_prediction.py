@@ -3,8 +3,6 @@
 The ball runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +11,9 @@ import pytest
 from records import Record
 from scipy.stats import binomtest
 
+from brainalign import geometry
 from brainalign.encoding import Ridge
 from brainalign.features import LatentDynamics
-from brainalign.geometry import (
-    SIMPLE_FUTURES,
-    at_equal_return,
-    compare_checkpoints,
-    movie_agreement,
-    roll_out,
-    score_dynamics,
-    successor_rdm,
-    successor_representation,
-    time_features,
-)
 from brainalign.simulation import OccludedBall, ball_features, ball_future, occluded_ball
 
 TRAINED = ("mlp", "lstm", "ctrnn")
@@ -35,18 +23,22 @@ ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 def followers(world: OccludedBall, heads: tuple[str, ...], n_steps: int, seed: int) -> dict[str, np.ndarray]:
     """Return what every model has in mind, frame by frame; all share the frozen encoder."""
     seen, training = ball_features(world.frames), ball_features(world.training_frames)
-    models = {"law": roll_out(seen, world.visible, ball_future)}
+    models = {"law": geometry.roll_out(seen, world.visible, ball_future)}
     for head in heads:
         for name, steps in ((head, n_steps), (f"{head}, untrained", 0)):
             dynamics = LatentDynamics(head, n_steps=steps, seed=seed).fit(training)
-            models[name] = roll_out(seen, world.visible, dynamics.simulate)
-    models |= {name: roll_out(seen, world.visible, simulate) for name, simulate in SIMPLE_FUTURES.items()}
-    return models | {"time alone": time_features(*world.visible.shape), "frames as shown": seen}
+            models[name] = geometry.roll_out(seen, world.visible, dynamics.simulate)
+    models |= {
+        name: geometry.roll_out(seen, world.visible, simulate) for name, simulate in geometry.SIMPLE_FUTURES.items()
+    }
+    return models | {"time alone": geometry.time_features(*world.visible.shape), "frames as shown": seen}
 
 
 def scores(world: OccludedBall, models: dict[str, np.ndarray], fit_on: str, seed: int) -> pd.DataFrame:
     ridge = Ridge(alphas=ALPHAS, device="cpu", dtype="float64")
-    found = score_dynamics(models, world.neural, world.visible, ridge, fit_on=fit_on, n_permutations=19, seed=seed)
+    found = geometry.score_dynamics(
+        models, world.neural, world.visible, ridge, fit_on=fit_on, n_permutations=19, seed=seed
+    )
     return found.models.set_index(["epoch", "model"])
 
 
@@ -74,7 +66,7 @@ def test_only_dynamics_follow_a_hidden_ball(record: Record) -> None:
         for fit_on, tables in found.items():
             tables.append(scores(world, models, fit_on, seed))
         chosen = {name: models[name] for name in ("mlp", "constant velocity", "hold last")}
-        late = movie_agreement(chosen, world.neural, world.visible, n_permutations=19).query("hidden == 1")
+        late = geometry.movie_agreement(chosen, world.neural, world.visible, n_permutations=19).query("hidden == 1")
         courses.append(late.groupby("model")["score"].mean())
     for fit_on, tables in found.items():
         hidden = pd.DataFrame([table.loc["occluded", "r_normalized"] for table in tables])
@@ -103,7 +95,7 @@ def test_only_dynamics_follow_a_hidden_ball(record: Record) -> None:
 class LeastSquares:
     """A regressor without penalties, for many quick fits."""
 
-    def fit(self, X: np.ndarray, Y: np.ndarray, *, groups: np.ndarray) -> LeastSquares:
+    def fit(self, X: np.ndarray, Y: np.ndarray, *, groups: np.ndarray) -> "LeastSquares":
         self.mean = Y.mean(axis=0)
         self.weights = np.linalg.lstsq(X, Y - self.mean, rcond=None)[0]
         return self
@@ -117,7 +109,7 @@ def chance_of(seed: int, signal: float) -> float:
     one, other = (occluded_ball(16, 16, 4, 2, n_videos=1, n_silent=0, side=4, seed=k) for k in (seed, 50000 + seed))
     neural = other.neural + signal * one.states[..., :1, None] / one.states[..., 0].std()
     hidden = np.zeros(one.visible.shape, dtype=bool)
-    found = score_dynamics(
+    found = geometry.score_dynamics(
         {"ball": one.states},
         neural,
         hidden,
@@ -163,7 +155,7 @@ def ring_agent(gamma: float, encoder: str, seed: int, *, shuffled: bool = False)
     P = onward * np.roll(np.eye(STATES), 1, axis=1) + (1 - onward) * np.roll(np.eye(STATES), -1, axis=1)
     P[STATES // 3] = 1 / STATES
     z = np.eye(STATES) if encoder == "tabular" else rng.normal(size=(STATES, 10))
-    future = successor_representation(P, gamma, ahead=True) @ z
+    future = geometry.successor_representation(P, gamma, ahead=True) @ z
     if shuffled:
         future = future[rng.permutation(STATES)]
     noise = np.array([2.0, 1.0, 0.05, 0.05])[:, None, None] * future.std()
@@ -172,9 +164,9 @@ def ring_agent(gamma: float, encoder: str, seed: int, *, shuffled: bool = False)
 
 def profile(agent: RingAgent, checkpoint: int = -1) -> tuple[pd.Series, pd.DataFrame]:
     """Compute how alike the transition network's RDM and those of successor features are, by discount."""
-    references = {g: successor_rdm(agent.transitions, g, features=agent.encoder, ahead=True) for g in GAMMAS}
+    references = {g: geometry.successor_rdm(agent.transitions, g, features=agent.encoder, ahead=True) for g in GAMMAS}
     modules = {"transition": agent.transition[checkpoint][None], "encoder": agent.encoder[None]}
-    found = compare_checkpoints(modules, references, [agent.returns[checkpoint]])
+    found = geometry.compare_checkpoints(modules, references, [agent.returns[checkpoint]])
     return found[found["module"] == "transition"].set_index("reference")["score"], found
 
 
@@ -183,7 +175,7 @@ def profile(agent: RingAgent, checkpoint: int = -1) -> tuple[pd.Series, pd.DataF
 def test_the_discount_of_an_agent_is_read_off_its_geometry(gamma: float, encoder: str) -> None:
     for seed in range(3):
         agent, other = (ring_agent(gamma, encoder, seed, shuffled=shuffled) for shuffled in (False, True))
-        trained = at_equal_return({"own": agent.returns, "other": (0.3, 0.3, 0.3, 0.3)})["own"]
+        trained = geometry.at_equal_return({"own": agent.returns, "other": (0.3, 0.3, 0.3, 0.3)})["own"]
         assert trained == 2
         scores_at, table = profile(agent, trained)
         assert scores_at.idxmax() == gamma

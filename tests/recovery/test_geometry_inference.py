@@ -5,17 +5,7 @@ import pytest
 from records import Record
 from scipy.stats import binomtest, kstest
 
-from brainalign.geometry import (
-    FlexibleModel,
-    compare,
-    fit_weights,
-    flexible_bootstrap,
-    rdm,
-    rdm_noise_ceiling,
-    rdm_partial_test,
-    rdm_permutation_places,
-    rdm_permutation_test,
-)
+from brainalign import geometry
 
 
 def sizes(reduced: int, full: int) -> pytest.MarkDecorator:
@@ -36,7 +26,7 @@ def measured(patterns: np.ndarray, n_subjects: int, noise: float, rng: np.random
     """Return the RDMs of subjects who measure patterns with noise through maps of their own."""
     maps = rng.normal(size=(n_subjects, patterns.shape[1], 30)) / np.sqrt(patterns.shape[1])
     signal = patterns @ maps
-    return rdm(signal + noise * rng.normal(size=signal.shape), "euclidean")
+    return geometry.rdm(signal + noise * rng.normal(size=signal.shape), "euclidean")
 
 
 @sizes(16, 200)
@@ -48,9 +38,9 @@ def test_true_model_lies_between_the_ceilings(n: int, method: str, record: Recor
     for seed in range(n):
         rng = np.random.default_rng(100_000 + seed)
         patterns = rng.normal(size=(24, 30))
-        subjects = rdm(patterns + 3 * rng.normal(size=(12, 24, 30)), "euclidean")
-        low, high = rdm_noise_ceiling(subjects, method)
-        inside += low <= compare(subjects, rdm(patterns, "euclidean"), method).mean() <= high
+        subjects = geometry.rdm(patterns + 3 * rng.normal(size=(12, 24, 30)), "euclidean")
+        low, high = geometry.rdm_noise_ceiling(subjects, method)
+        inside += low <= geometry.compare(subjects, geometry.rdm(patterns, "euclidean"), method).mean() <= high
     assert inside / n >= 0.9
     record(f"{method}: inside the band", f"{inside / n:.3f} (n = {n})", ">= .9")
 
@@ -61,9 +51,9 @@ def test_permutations_of_stimuli(n: int, record: Record) -> None:
     p = []
     for seed in range(n):
         rng = np.random.default_rng(200_000 + seed)
-        rdms = rdm(rng.normal(size=(1, 10, 12)), "euclidean")
-        model = rdm(rng.normal(size=(10, 6)), "euclidean")
-        p.append(rdm_permutation_places(rdms, model[None], "whitened-pearson", 399, rng).p[0, 0])
+        rdms = geometry.rdm(rng.normal(size=(1, 10, 12)), "euclidean")
+        model = geometry.rdm(rng.normal(size=(10, 6)), "euclidean")
+        p.append(geometry.rdm_permutation_places(rdms, model[None], "whitened-pearson", 399, rng).p[0, 0])
     uniform = kstest(p, "uniform").pvalue
     assert uniform > 0.01
     record("p of one place, Kolmogorov-Smirnov against uniform", f"{uniform:.2f} (n = {n})", "> .01")
@@ -78,20 +68,20 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
     for seed in range(n):
         rng = np.random.default_rng(300_000 + seed)
         first, second, third = rng.normal(size=(3, 14, 3))
-        others = rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
-        model = rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
+        others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
+        model = geometry.rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
         rdms = measured(np.hstack([first, second]), 6, 1.0, rng)
-        false += rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
+        false += geometry.rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
         if seed < n_power:
-            naive += rdm_permutation_test(rdms, model, method, 199, rng).p <= 0.05
+            naive += geometry.rdm_permutation_test(rdms, model, method, 199, rng).p <= 0.05
     for seed in range(n_power):
         rng = np.random.default_rng(400_000 + seed)
         first, second, third = rng.normal(size=(3, 14, 3))
-        others = rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
+        others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
         own = rng.normal(size=(14, 2))
-        model = rdm(np.hstack([first, second, own]), "euclidean")
+        model = geometry.rdm(np.hstack([first, second, own]), "euclidean")
         rdms = measured(np.hstack([first, second, own]), 6, 1.0, rng)
-        power += rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
+        power += geometry.rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
     check_size(false, n)
     assert naive / n_power >= 0.5
     assert power / n_power >= 0.8
@@ -109,9 +99,11 @@ def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record
     for seed in range(n):
         rng = np.random.default_rng(600_000 + seed)
         first, second, third = rng.normal(size=(3, 14, 3))
-        others = rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
-        model = rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
-        found = rdm_partial_test(measured(np.hstack([first, second]), 6, 0.1, rng), model, others, method, 199, rng)
+        others = geometry.rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
+        model = geometry.rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
+        found = geometry.rdm_partial_test(
+            measured(np.hstack([first, second]), 6, 0.1, rng), model, others, method, 199, rng
+        )
         alone += found.p_stimuli <= 0.05
         both += found.p <= 0.05
     assert binomtest(both, n, limit, alternative="greater").pvalue > 0.01
@@ -126,15 +118,18 @@ def test_random_candidates_gain_nothing(n: int, record: Record) -> None:
     for seed in range(n):
         rng = np.random.default_rng(500_000 + seed)
         patterns = rng.normal(size=(24, 8))
-        subjects, truth = measured(patterns, 12, 1.5, rng), rdm(patterns, "euclidean")
-        random = rdm(rng.normal(size=(6, 24, 8)), "euclidean")
-        weights = fit_weights(subjects, FlexibleModel(random), "pearson")
-        fit = compare(subjects, weights @ random, "pearson") if weights.any() else np.zeros(1)
+        subjects, truth = measured(patterns, 12, 1.5, rng), geometry.rdm(patterns, "euclidean")
+        random = geometry.rdm(rng.normal(size=(6, 24, 8)), "euclidean")
+        weights = geometry.fit_weights(subjects, geometry.FlexibleModel(random), "pearson")
+        fit = geometry.compare(subjects, weights @ random, "pearson") if weights.any() else np.zeros(1)
         both = np.concatenate([truth[None], random])
-        weights = fit_weights(subjects, FlexibleModel(both), "pearson")
-        fooled.append(compare(subjects, weights @ both, "pearson").mean() - compare(subjects, truth, "pearson").mean())
-        models = [FlexibleModel(random), FlexibleModel(both), truth]
-        found = flexible_bootstrap(subjects, models, "pearson", 30, rng)
+        weights = geometry.fit_weights(subjects, geometry.FlexibleModel(both), "pearson")
+        fooled.append(
+            geometry.compare(subjects, weights @ both, "pearson").mean()
+            - geometry.compare(subjects, truth, "pearson").mean()
+        )
+        models = [geometry.FlexibleModel(random), geometry.FlexibleModel(both), truth]
+        found = geometry.flexible_bootstrap(subjects, models, "pearson", 30, rng)
         inside.append(fit.mean())
         outside.append(found.scores[0])
         gains.append(found.scores[1] - found.scores[2])
@@ -160,13 +155,13 @@ def test_planted_weights(n: int, record: Record) -> None:
     for seed in range(n):
         rng = np.random.default_rng(600_000 + seed)
         latents = rng.normal(size=(4, 24, 6))
-        candidates = rdm(latents, "euclidean")
+        candidates = geometry.rdm(latents, "euclidean")
         mixed = np.concatenate(list(np.sqrt(planted)[:, None, None] * latents), axis=1)  # sums of squared distances
         subjects = measured(mixed, 12, 0.7, rng)
-        weights = fit_weights(subjects, FlexibleModel(candidates), "pearson")
+        weights = geometry.fit_weights(subjects, geometry.FlexibleModel(candidates), "pearson")
         errors.append(np.abs(weights / weights.sum() - planted).max())
-        models = [FlexibleModel(candidates), FlexibleModel(candidates, "select")]
-        found = flexible_bootstrap(subjects, models, "pearson", 30, rng)
+        models = [geometry.FlexibleModel(candidates), geometry.FlexibleModel(candidates, "select")]
+        found = geometry.flexible_bootstrap(subjects, models, "pearson", 30, rng)
         gaps.append(found.scores[0] - found.ceiling[0])
         better += found.test(np.array([[1.0, -1, 0, 0]]), two_sided=False)[1][0] <= 0.05
     assert np.mean(errors) <= 0.1

@@ -1,7 +1,5 @@
 """The Haxby slice at full size: what acceptance asks of real data, computed through the library."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from pathlib import Path
 

@@ -11,26 +11,9 @@ from scipy import ndimage, sparse
 from scipy.stats import binomtest
 from worlds.families import FamilyWorld, family_world
 
+from brainalign import statistics
 from brainalign.encoding import HeldOut, Ridge, evaluate_held_out
 from brainalign.simulation import linear_world
-from brainalign.statistics import (
-    Candidate,
-    cluster_permutation,
-    family_contest,
-    layer_preference,
-    ncsnr,
-    noise_ceiling_from_ncsnr,
-    noise_ceiling_from_share,
-    normalized_r2,
-    pearson,
-    permuted_correlations,
-    recovered_depth,
-    region_draws,
-    score_latency,
-    signal_share,
-    spearman_brown,
-    target_winners,
-)
 
 ALPHAS = (1.0, 10.0, 100.0, 1000.0)
 LAYERS = [f"layer{k}" for k in range(6)]
@@ -67,13 +50,18 @@ def test_ncsnr(seeds: tuple[int, ...], pattern: str, record: Record) -> None:
         single, averaged, clamped = [], [], []
         for seed in seeds:
             values, ids, _ = single_trials(level, 100, pattern, seed)
-            share = signal_share(values, ids)
+            share = statistics.signal_share(values, ids)
             single.append(share.mean() - level)
-            averaged.append(noise_ceiling_from_ncsnr(ncsnr(values, ids), 3).mean() - spearman_brown(level, 3))
-            clamped.append([noise_ceiling_from_share(share, k, clamp=True).mean() - level for k in (1, 3)])
+            averaged.append(
+                statistics.noise_ceiling_from_ncsnr(statistics.ncsnr(values, ids), 3).mean()
+                - statistics.spearman_brown(level, 3)
+            )
+            ceilings = [statistics.noise_ceiling_from_share(share, k) for k in (1, 3)]
+            clamped.append([np.maximum(ceiling, 0).mean() - level for ceiling in ceilings])
         worst = np.abs([single, averaged]).max()
         assert worst <= 0.02
-        found = f"{level + np.mean(single):.3f}; of 3 averaged {spearman_brown(level, 3) + np.mean(averaged):.3f}"
+        of_three = statistics.spearman_brown(level, 3) + np.mean(averaged)
+        found = f"{level + np.mean(single):.3f}; of 3 averaged {of_three:.3f}"
         record(f"{pattern}, planted {level:g}", f"{found} (worst seed off by {worst:.3f})", "+/- .02")
         if level == 0:
             bias, bias_averaged = np.mean(clamped, axis=0)
@@ -92,8 +80,8 @@ def test_a_true_model_reaches_its_ceiling(seeds: tuple[int, ...], record: Record
         signal = rng.normal(size=(1000, 100)) * np.sqrt(0.3)
         values = signal[ids] + rng.normal(size=(len(ids), 100)) * np.sqrt(0.7)
         average = np.stack([values[ids == k].mean(axis=0) for k in range(1000)])
-        ceiling = noise_ceiling_from_ncsnr(ncsnr(values, ids), repeats)
-        found.append(normalized_r2(pearson(signal, average), ceiling).mean())
+        ceiling = statistics.noise_ceiling_from_ncsnr(statistics.ncsnr(values, ids), repeats)
+        found.append(statistics.normalized_r2(statistics.pearson(signal, average), ceiling).mean())
     assert np.mean(found) == pytest.approx(1, abs=0.03)
     record("r2/ceiling at ceiling .3", f"{np.mean(found):.3f}", "1 +/- .03")
 
@@ -134,7 +122,7 @@ def score_layers(
 
 
 def preferences(scores: list[HeldOut], layers: list[str]) -> pd.DataFrame:
-    return layer_preference(
+    return statistics.layer_preference(
         np.stack([s.group_r for s in scores], axis=1),
         np.stack([s.group_draws for s in scores], axis=2),
         np.stack([s.group_null for s in scores], axis=2),
@@ -162,7 +150,7 @@ def test_layers(seeds: tuple[int, ...], record: Record) -> None:
         names = [*planted, "noise"]
         areas = {name: np.arange(k * n, (k + 1) * n) for k, name in enumerate(names)}
         table = preferences(score_layers(layers, Y, areas, 100, seed), LAYERS).set_index("roi")
-        found = recovered_depth(planted, table["best"].where(table["decided"], "").to_dict(), LAYERS)
+        found = statistics.recovered_depth(planted, table["best"].where(table["decided"], "").to_dict(), LAYERS)
         exact.append(found.exact)
         adjacent.append(found.adjacent)
         depths.append(found.spearman)
@@ -251,7 +239,7 @@ def test_latencies(seeds: tuple[int, ...], record: Record) -> None:
         points = np.arange(12 * len(TIMES)).reshape(12, -1)
         groups = {f"{k}": points[:, k] for k in range(len(TIMES))}
         found = [
-            score_latency(s.group_r, s.group_draws, s.group_null, TIMES, window=(0, np.inf))
+            statistics.score_latency(s.group_r, s.group_draws, s.group_null, TIMES, window=(0, np.inf))
             for s in score_layers(layers, Y, groups, 80, seed)
         ]
         assert all(latency.decided for latency in found[:3])
@@ -276,8 +264,8 @@ def encoding_map(gain: float, seed: int, n_permutations: int) -> tuple[np.ndarra
     predicted, measured = smooth(), smooth()
     measured[:, 2:6, 10:20] += gain * predicted[:, 2:6, 10:20]
     predicted, measured = predicted.reshape(40, -1), measured.reshape(40, -1)
-    null = permuted_correlations(predicted, measured, n_permutations, seed, n_maps=n_permutations)
-    return pearson(predicted, measured).reshape(10, 30), null.maps.reshape(-1, 10, 30)
+    null = statistics.permuted_correlations(predicted, measured, n_permutations, seed, n_maps=n_permutations)
+    return statistics.pearson(predicted, measured).reshape(10, 30), null.maps.reshape(-1, 10, 30)
 
 
 @pytest.mark.parametrize(
@@ -298,10 +286,12 @@ def test_clusters(kind: str, threshold: float, n: tuple[int, int], record: Recor
     false = power = 0
     overlap = []
     for seed in range(n_null):
-        found = cluster_permutation(*encoding_map(0.0, seed, 99), ring, threshold=threshold, kind=kind)  # type: ignore[arg-type]
+        found = statistics.cluster_permutation(*encoding_map(0.0, seed, 99), ring, threshold=threshold, kind=kind)  # type: ignore[arg-type]
         false += found.mask().any()
     for seed in range(n_power):
-        found = cluster_permutation(*encoding_map(0.45, 9000 + seed, 99), ring, threshold=threshold, kind=kind)  # type: ignore[arg-type]
+        found = statistics.cluster_permutation(
+            *encoding_map(0.45, 9000 + seed, 99), ring, threshold=threshold, kind=kind
+        )  # type: ignore[arg-type]
         power += found.mask()[2:6, 10:20].any()
         if found.mask().any():
             overlap.append(found.mask()[2:6, 10:20].sum() / found.mask().sum())
@@ -375,7 +365,7 @@ N_TEST = 100
 LEAD = 0.4  # of the world in which power is shown
 
 
-def candidates(world: FamilyWorld, seed: int) -> list[Candidate]:
+def candidates(world: FamilyWorld, seed: int) -> list[statistics.Candidate]:
     """Return every layer of every family, fitted on all but the last images."""
     n = len(world.responses)
     train, test, ids = np.arange(n - N_TEST), np.arange(n - N_TEST, n), np.arange(n).astype(str)
@@ -393,18 +383,20 @@ def candidates(world: FamilyWorld, seed: int) -> list[Candidate]:
                 n_boot=0,
                 seed=seed,
             )
-            regions = region_draws(
+            regions = statistics.region_draws(
                 held.predicted, held.measured, world.regions, n_draws=300, n_permutations=99, seed=seed
             )
             inner = np.sqrt(np.maximum(np.asarray(held.encoder.cv_scores_).max(axis=0), 0))
-            found.append(Candidate(family, family, "ridge", f"layer{number}", held.r, held.p, inner, *regions))
+            found.append(
+                statistics.Candidate(family, family, "ridge", f"layer{number}", held.r, held.p, inner, *regions)
+            )
     return found
 
 
 def contest(world: FamilyWorld, seed: int) -> pd.DataFrame:
     """Return the winner of every region, what was planted, and of which kind the region is."""
     n_train = len(world.responses) - N_TEST
-    table = family_contest(candidates(world, seed), world.regions, n_train=n_train, n_test=N_TEST)
+    table = statistics.family_contest(candidates(world, seed), world.regions, n_train=n_train, n_test=N_TEST)
     table = table[table["winner"]]
     planted = table["region"].map(world.winners)
     kind = table["region"].where(planted == "", "one family")
@@ -431,7 +423,7 @@ def test_planted_families_win_their_regions() -> None:
 def test_planted_families_win_their_targets() -> None:
     world = family_world(seed=3)
     rows = np.concatenate(list(world.regions.values()))
-    winners = target_winners(candidates(world, 3), rows)
+    winners = statistics.target_winners(candidates(world, 3), rows)
     planted = np.concatenate([[world.winners[name]] * len(rows) for name, rows in world.regions.items()])
     shown = (winners["q"] < 0.05).to_numpy()
     of_one = planted != ""

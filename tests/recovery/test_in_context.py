@@ -3,12 +3,10 @@
 Short versions of these are in tests/encoding/test_in_context.py.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -34,10 +32,10 @@ class Reference:
     def __init__(self, world: VoxelPriorWorld, noise_sd: np.ndarray) -> None:
         self.world, self.noise_sd = world, noise_sd
 
-    def __sklearn_clone__(self) -> Reference:
+    def __sklearn_clone__(self) -> Self:
         return self
 
-    def fit(self, X: np.ndarray, Y: np.ndarray) -> Reference:
+    def fit(self, X: np.ndarray, Y: np.ndarray) -> Self:
         world = self.world
         self.weights = linear_gaussian_reference(X, Y, self.noise_sd, world.prior_mean, world.prior_covariance)
         return self

@@ -7,19 +7,7 @@ import numpy as np
 import pytest
 from records import Record, said
 
-from brainalign.decoding import (
-    HALF,
-    ConditionalGaussian,
-    MaskedBrainModel,
-    hidden_masks,
-    hidden_r2,
-    mean_connectivity,
-    network_agreement,
-    permuted_frames,
-    person_features,
-    person_scores,
-    shifted_regions,
-)
+from brainalign import decoding
 from brainalign.decoding.masked.study import _filling as filling
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
@@ -30,16 +18,18 @@ SHORT = 300  # steps of nulls and ablations of one seed: enough for what is ther
 
 
 def halves(world: RoiSeries, seed: int) -> np.ndarray:
-    return hidden_masks(len(world.series) - N_TRAIN, world.regions["network"].tolist(), 1, seed)[HALF][0]
+    return decoding.hidden_masks(len(world.series) - N_TRAIN, world.regions["network"].tolist(), 1, seed)[
+        decoding.HALF
+    ][0]
 
 
-def r2(model: MaskedBrainModel | ConditionalGaussian, test: np.ndarray, mask: np.ndarray) -> float:
-    fill = filling(model) if isinstance(model, MaskedBrainModel) else model.reconstruct
-    return hidden_r2(test, fill(test, mask), mask)
+def r2(model: decoding.MaskedBrainModel | decoding.ConditionalGaussian, test: np.ndarray, mask: np.ndarray) -> float:
+    fill = filling(model) if isinstance(model, decoding.MaskedBrainModel) else model.reconstruct
+    return decoding.hidden_r2(test, fill(test, mask), mask)
 
 
 def ari(world: RoiSeries, values: np.ndarray) -> float:
-    return float(network_agreement({"one": values}, world.regions["network"].tolist(), 19)["ari"].iloc[0])
+    return float(decoding.network_agreement({"one": values}, world.regions["network"].tolist(), 19)["ari"].iloc[0])
 
 
 @pytest.mark.acceptance
@@ -50,17 +40,17 @@ def test_six_networks(record: Record) -> None:
     for seed in SEEDS:
         world = roi_series(seed=seed)
         train, test, mask = world.series[:N_TRAIN], world.series[N_TRAIN:], halves(world, seed)
-        model = MaskedBrainModel(seed=seed).fit(train)
+        model = decoding.MaskedBrainModel(seed=seed).fit(train)
         found["model"].append(r2(model, test, mask))
-        found["Gaussian"].append(r2(ConditionalGaussian().fit(train), test, mask))
+        found["Gaussian"].append(r2(decoding.ConditionalGaussian().fit(train), test, mask))
         found["ARI"].append(ari(world, model.region_embeddings_))
-        found["ARI of connectivity"].append(ari(world, mean_connectivity(train)))
-        moved = shifted_regions(world.series, np.random.default_rng(seed)).astype(np.float32)
-        null = MaskedBrainModel(seed=seed, n_steps=SHORT).fit(moved[:N_TRAIN])
+        found["ARI of connectivity"].append(ari(world, decoding.mean_connectivity(train)))
+        moved = decoding.shifted_regions(world.series, np.random.default_rng(seed)).astype(np.float32)
+        null = decoding.MaskedBrainModel(seed=seed, n_steps=SHORT).fit(moved[:N_TRAIN])
         nulls["R2"].append(r2(null, moved[N_TRAIN:], mask))
         nulls["ARI"].append(ari(world, null.region_embeddings_))
-        features = person_features(model, world.series)
-        table = person_scores(
+        features = decoding.person_features(model, world.series)
+        table = decoding.person_scores(
             features, world.subjects["trait"], world.subjects["subject"], n_permutations=19, n_draws=500, seed=seed
         ).set_index("name")
         for name in features:
@@ -92,7 +82,7 @@ def test_ablations_of_six_networks(record: Record) -> None:
     }
     found = {}
     for name, change in changes.items():
-        model = MaskedBrainModel(seed=1, n_steps=SHORT, **change).fit(train)
+        model = decoding.MaskedBrainModel(seed=1, n_steps=SHORT, **change).fit(train)
         found[name] = r2(model, test, mask)
         record(f"{name}: R2 hidden, ARI", f"{found[name]:.3f} {ari(world, model.region_embeddings_):.2f}", "shown")
     assert found["no masking"] <= 0.02
@@ -109,14 +99,17 @@ def test_leaders_and_followers(record: Record) -> None:
         networks = world.regions["network"]
         whole = {kind: [networks.eq(f"{kind}{k}").to_numpy() for k in range(3)] for kind in "AB"}
         masks = whole | {"half": [halves(world, seed)]}
-        mixed = permuted_frames(world.series, np.random.default_rng(seed)).astype(np.float32)
-        moved = shifted_regions(world.series, np.random.default_rng(seed)).astype(np.float32)
+        mixed = decoding.permuted_frames(world.series, np.random.default_rng(seed)).astype(np.float32)
+        moved = decoding.shifted_regions(world.series, np.random.default_rng(seed)).astype(np.float32)
         null_name, null = [("frames permuted", mixed), ("regions shifted", moved)][seed % 2]
         fits = {
-            "model": (MaskedBrainModel(seed=seed, n_steps=1200, **LAGGED).fit(train), test),
-            "instantaneous": (ConditionalGaussian().fit(train), test),
-            "lagged": (ConditionalGaussian((0, 1, 2, 3, 4, 5)).fit(train), test),
-            null_name: (MaskedBrainModel(seed=seed, n_steps=SHORT, **LAGGED).fit(null[:N_TRAIN]), null[N_TRAIN:]),
+            "model": (decoding.MaskedBrainModel(seed=seed, n_steps=1200, **LAGGED).fit(train), test),
+            "instantaneous": (decoding.ConditionalGaussian().fit(train), test),
+            "lagged": (decoding.ConditionalGaussian((0, 1, 2, 3, 4, 5)).fit(train), test),
+            null_name: (
+                decoding.MaskedBrainModel(seed=seed, n_steps=SHORT, **LAGGED).fit(null[:N_TRAIN]),
+                null[N_TRAIN:],
+            ),
         }
         for name, (model, series) in fits.items():
             for hidden, each in masks.items():

@@ -3,8 +3,6 @@
 Each world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,35 +12,9 @@ import torch
 from records import Record, cases
 from worlds.abstraction import AbstractionWorld, abstraction_world
 
+from brainalign import geometry
 from brainalign.encoding import Ridge
 from brainalign.features import EfficientNetExtractor
-from brainalign.geometry import (
-    CHANCE,
-    CONCEPT_METHODS,
-    LEVELS,
-    AlignmentScore,
-    HumanAlignment,
-    HumanTeacher,
-    affine_head,
-    choice_probabilities,
-    choice_temperature,
-    cluster_objects,
-    draw_triplets,
-    fit_concepts,
-    fit_dimensions,
-    match_dimensions,
-    object_similarities,
-    odd_one_out_accuracy,
-    repeated_ceilings,
-    reproducible_dimensions,
-    score_alignment,
-    shuffled_triplets,
-    spectral_similarities,
-    split_objects_in_turn,
-    split_triplets,
-    triplet_ceilings,
-    unseen_similarities,
-)
 from brainalign.simulation import ConceptWorld, concept_world, draw_scenes, render
 
 # Reduced, the other method's choices and dimensions are those of tests/workflow/test_concepts.py.
@@ -50,7 +22,7 @@ reduced_for_sparse = pytest.mark.parametrize(
     ("method", "worlds", "starts"),
     [
         pytest.param("sparse", 1, 3, id="reduced"),
-        *(pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in CONCEPT_METHODS),
+        *(pytest.param(name, 3, 20, id=name, marks=pytest.mark.acceptance) for name in geometry.CONCEPT_METHODS),
     ],
 )
 
@@ -58,17 +30,17 @@ reduced_for_sparse = pytest.mark.parametrize(
 def make(method: str, n_alphas: int = 4):
     """Return what makes an estimator for given seeds; fewer dimensions and penalties than by default, for time."""
     chosen = {"alphas": (0.02, 0.01, 0.015, 0.03)[:n_alphas]} if method == "sparse" else {}
-    return lambda seeds: CONCEPT_METHODS[method](n_dims=20, seeds=tuple(seeds), **chosen)  # type: ignore[arg-type]
+    return lambda seeds: geometry.CONCEPT_METHODS[method](n_dims=20, seeds=tuple(seeds), **chosen)  # type: ignore[arg-type]
 
 
 def share(accuracy: float, ceiling: float) -> float:
     """Return how far an accuracy is from chance to the ceiling."""
-    return (accuracy - CHANCE) / (ceiling - CHANCE)
+    return (accuracy - geometry.CHANCE) / (ceiling - geometry.CHANCE)
 
 
 def similarity_r(world: ConceptWorld, embedding: np.ndarray) -> float:
     pairs = np.triu_indices(len(embedding), 1)
-    both = [object_similarities(values)[pairs] for values in (embedding, world.embedding)]
+    both = [geometry.object_similarities(values)[pairs] for values in (embedding, world.embedding)]
     return float(np.corrcoef(both)[0, 1])
 
 
@@ -78,19 +50,19 @@ def test_choices_and_dimensions(method: str, worlds: int, starts: int, record: R
     rows = []
     for seed in range(worlds):
         world = concept_world(seed=seed)
-        split = split_triplets(world.triplets, 0.1, np.random.default_rng(seed))
+        split = geometry.split_triplets(world.triplets, 0.1, np.random.default_rng(seed))
         train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
-        ceiling = triplet_ceilings(p).accuracy
-        fit = fit_concepts(make(method, 4 if worlds > 1 else 2), train, 60, range(starts), 0.8)
+        ceiling = geometry.triplet_ceilings(p).accuracy
+        fit = geometry.fit_concepts(make(method, 4 if worlds > 1 else 2), train, 60, range(starts), 0.8)
         found = [
-            odd_one_out_accuracy(object_similarities(values), test, p)
+            geometry.odd_one_out_accuracy(geometry.object_similarities(values), test, p)
             for values in (fit.embedding, fit.reproducible, fit.shuffled, world.embedding)
         ]
         # The other control: the embedding as it was fitted, and choices in which there is nothing.
-        shuffled = shuffled_triplets(test, np.random.default_rng(seed))
-        nothing = odd_one_out_accuracy(object_similarities(fit.embedding), shuffled)
-        spectral = odd_one_out_accuracy(spectral_similarities(train, 60), test, p)
-        r, _ = match_dimensions(world.embedding, fit.reproducible)
+        shuffled = geometry.shuffled_triplets(test, np.random.default_rng(seed))
+        nothing = geometry.odd_one_out_accuracy(geometry.object_similarities(fit.embedding), shuffled)
+        spectral = geometry.odd_one_out_accuracy(geometry.spectral_similarities(train, 60), test, p)
+        r, _ = geometry.match_dimensions(world.embedding, fit.reproducible)
         n_found = fit.found_again.reproducible.sum()
         rows.append(
             [ceiling, *found, nothing, spectral, (r > 0.8).sum(), n_found, similarity_r(world, fit.reproducible)]
@@ -98,13 +70,13 @@ def test_choices_and_dimensions(method: str, worlds: int, starts: int, record: R
         assert found[0] / ceiling >= 0.95
         assert share(found[1], ceiling) >= 0.9
         assert found[3] == pytest.approx(ceiling)
-        assert found[2] == pytest.approx(CHANCE, abs=0.015)
+        assert found[2] == pytest.approx(geometry.CHANCE, abs=0.015)
         assert (r > 0.8).sum() >= 5
         assert 5 <= n_found <= 7  # those that only one start has are gone
         assert rows[-1][-1] >= 0.95
     mean = np.mean(rows, axis=0)
     # Single choices at random: 3 standard errors of one world's 3,000 are .026, of the mean of three .015.
-    assert mean[5] == pytest.approx(CHANCE, abs=0.015 if worlds == 3 else 0.026)
+    assert mean[5] == pytest.approx(geometry.CHANCE, abs=0.015 if worlds == 3 else 0.026)
     record(
         f"{method}: accuracy (ceiling, expected)", f"{mean[1]:.3f} ({mean[0]:.3f})", ">= .95 of it; .534/.539 (proto)"
     )
@@ -125,19 +97,19 @@ def test_unseen_objects(method: str, worlds: int, starts: int, record: Record) -
     for seed in range(worlds):
         world = concept_world(seed=seed)
         rng = np.random.default_rng(seed)
-        for split in split_objects_in_turn(world.triplets, 60, 0.25, 3 if worlds > 1 else 1, rng):
+        for split in geometry.split_objects_in_turn(world.triplets, 60, 0.25, 3 if worlds > 1 else 1, rng):
             train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
-            ceiling = triplet_ceilings(p).accuracy
+            ceiling = geometry.triplet_ceilings(p).accuracy
             embedding = make(method, 1)((seed,)).fit(train, 60).embedding_
             ridge = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5)
             noise = rng.normal(size=world.features.shape)
             found = [
-                share(odd_one_out_accuracy(similarities, test, p), ceiling)
+                share(geometry.odd_one_out_accuracy(similarities, test, p), ceiling)
                 for similarities in (
-                    unseen_similarities(world.features, embedding, split.unseen, ridge),
-                    unseen_similarities(noise, embedding, split.unseen, ridge),
-                    object_similarities(world.features, "cosine"),
-                    object_similarities(embedding),
+                    geometry.unseen_similarities(world.features, embedding, split.unseen, ridge),
+                    geometry.unseen_similarities(noise, embedding, split.unseen, ridge),
+                    geometry.object_similarities(world.features, "cosine"),
+                    geometry.object_similarities(embedding),
                 )
             ]
             rows.append(found)
@@ -157,10 +129,10 @@ def test_weak_penalties_keep_dimensions_that_nobody_else_finds(record: Record) -
     rows = []
     for seed in range(3):
         world = concept_world(seed=seed)
-        fitted = CONCEPT_METHODS["sparse"](alphas=(0.004,), n_dims=20, seeds=range(10)).fit(world.triplets, 60)  # type: ignore[call-arg]
-        again = reproducible_dimensions(fitted.embeddings_)
+        fitted = geometry.CONCEPT_METHODS["sparse"](alphas=(0.004,), n_dims=20, seeds=range(10)).fit(world.triplets, 60)  # type: ignore[call-arg]
+        again = geometry.reproducible_dimensions(fitted.embeddings_)
         kept = fitted.embeddings_[again.reference]
-        r, _ = match_dimensions(world.embedding, kept[:, again.reproducible])
+        r, _ = geometry.match_dimensions(world.embedding, kept[:, again.reproducible])
         rows.append((kept.shape[1], again.reproducible.sum(), (r > 0.8).sum()))
     kept_mean, found, true = np.mean(rows, axis=0)
     record("dimensions kept", f"{kept_mean:.1f}", "19 of 20 (proto), 6 true")
@@ -175,8 +147,10 @@ def test_ceilings_from_repeated_judgements(worlds: int, record: Record) -> None:
     rows = []
     for seed in range(worlds):
         world = concept_world(n_triplets=1000, n_repeated=1000, n_people=12, seed=seed)
-        truth = triplet_ceilings(choice_probabilities(object_similarities(world.embedding), world.repeats))
-        found = repeated_ceilings(world.repeats, 60)
+        truth = geometry.triplet_ceilings(
+            geometry.choice_probabilities(geometry.object_similarities(world.embedding), world.repeats)
+        )
+        found = geometry.repeated_ceilings(world.repeats, 60)
         assert found.accuracy_low < truth.accuracy < found.accuracy_high
         assert found.agreement == pytest.approx(truth.agreement, abs=0.02)
         rows.append([truth.accuracy, found.accuracy_low, found.accuracy_high, truth.agreement, found.agreement])
@@ -194,10 +168,12 @@ def test_readouts_of_nothing_are_called_as_often_as_they_should(n: int, record: 
         world = concept_world(30, 3, 10, n_features=8, seed=seed)
         rng = np.random.default_rng(seed)
         weak = world.features + world.features.std(axis=0) * rng.normal(size=world.features.shape)
-        false.append(fit_dimensions(rng.normal(size=(30, 8)), world.embedding[:, :1], regressor, 3, 39, rng).p[0])
+        false.append(
+            geometry.fit_dimensions(rng.normal(size=(30, 8)), world.embedding[:, :1], regressor, 3, 39, rng).p[0]
+        )
         if seed >= 100:
             continue
-        true.append(fit_dimensions(weak, world.embedding[:, :1], regressor, 3, 39, rng).p[0])
+        true.append(geometry.fit_dimensions(weak, world.embedding[:, :1], regressor, 3, 39, rng).p[0])
     rate, power = np.mean(np.array(false) <= 0.05), np.mean(np.array(true) <= 0.05)
     record("false positives at .05", f"{rate:.3f}", "<= .075")
     record("power, features with as much noise as signal", f"{power:.2f}", ">= .8")
@@ -223,35 +199,35 @@ class Study:
     test_p: np.ndarray
 
     @classmethod
-    def of(cls, seed: int) -> Study:
+    def of(cls, seed: int) -> "Study":
         world, rng = abstraction_world(seed=seed), np.random.default_rng(seed)
         unseen = world.basic % 8 >= 5  # 3 of the 8 basic categories of each superordinate one
         seen, objects = np.flatnonzero(~unseen), np.flatnonzero(unseen)
         train = world.judge(np.array([rng.choice(seen, 3, replace=False) for _ in range(N_TRIPLETS)]), rng)
-        drawn = [draw_triplets(world.superordinate[objects], 1000, rng, level) for level in LEVELS]
+        drawn = [geometry.draw_triplets(world.superordinate[objects], 1000, rng, level) for level in geometry.LEVELS]
         test = world.judge(objects[np.concatenate(drawn)], rng)
         assert not set(train[0].ravel()) & set(test[0].ravel())
         return cls(world, rng, seen, *train, *test)
 
-    def scores(self, similarities: np.ndarray) -> dict[str, AlignmentScore]:
-        found = score_alignment(similarities, self.test, self.test_p, self.world.superordinate)
+    def scores(self, similarities: np.ndarray) -> dict[str, geometry.AlignmentScore]:
+        found = geometry.score_alignment(similarities, self.test, self.test_p, self.world.superordinate)
         return {score.level: score for score in found}
 
     def unaligned(self, features: np.ndarray) -> np.ndarray:
         """Return similarities of a network as it is, as sure of its choices as the same training choices allow."""
-        similarities = object_similarities(features - features[self.seen].mean(axis=0))
-        return similarities / choice_temperature(similarities, self.train, self.train_p)
+        similarities = geometry.object_similarities(features - features[self.seen].mean(axis=0))
+        return similarities / geometry.choice_temperature(similarities, self.train, self.train_p)
 
-    def student(self, clustered: np.ndarray, choices: Callable[[np.ndarray], np.ndarray]) -> HumanAlignment:
+    def student(self, clustered: np.ndarray, choices: Callable[[np.ndarray], np.ndarray]) -> geometry.HumanAlignment:
         """Return the other network's features under an affine head, which learned from a teacher's choices."""
-        clusters = cluster_objects(clustered[self.seen], N_CLUSTERS)
-        triplets = self.seen[draw_triplets(clusters, len(self.train), self.rng)]
-        head = affine_head(self.world.others.shape[1])
-        return HumanAlignment().fit(head, self.world.others, triplets, choices(triplets))
+        clusters = geometry.cluster_objects(clustered[self.seen], N_CLUSTERS)
+        triplets = self.seen[geometry.draw_triplets(clusters, len(self.train), self.rng)]
+        head = geometry.affine_head(self.world.others.shape[1])
+        return geometry.HumanAlignment().fit(head, self.world.others, triplets, choices(triplets))
 
 
-def above_chance(score: AlignmentScore) -> float:
-    return (score.accuracy - CHANCE) / (score.ceiling - CHANCE)
+def above_chance(score: geometry.AlignmentScore) -> float:
+    return (score.accuracy - geometry.CHANCE) / (score.ceiling - geometry.CHANCE)
 
 
 @pytest.mark.acceptance
@@ -259,20 +235,20 @@ def above_chance(score: AlignmentScore) -> float:
 def test_a_hidden_level_comes_back(seed: int, record: Record) -> None:
     """Human alignment: superordinate categories hidden from networks; unseen categories, 3 seeds"""
     study = Study.of(seed)
-    teacher = HumanTeacher().fit(study.world.features, study.train, study.train_p)
+    teacher = geometry.HumanTeacher().fit(study.world.features, study.train, study.train_p)
     aligned = teacher.transform(study.world.features)
     student = study.student(aligned, lambda triplets: teacher.choices(study.world.features, triplets))
     found = {
         "teacher, unaligned": study.scores(study.unaligned(study.world.features)),
-        "teacher": study.scores(object_similarities(aligned)),
+        "teacher": study.scores(geometry.object_similarities(aligned)),
         "student, unaligned": study.scores(study.unaligned(study.world.others)),
         "student": study.scores(student.similarities(study.world.others)),
     }
     for name, scores in found.items():
-        values = ", ".join(f"{level} {scores[level].accuracy:.3f}" for level in LEVELS)
+        values = ", ".join(f"{level} {scores[level].accuracy:.3f}" for level in geometry.LEVELS)
         record(f"accuracy of the {name}, seed {seed}", values, "shown")
         record(f"uncertainty of the {name}, seed {seed}", f"{scores['all'].uncertainty_r:.2f}", "shown")
-    ceilings = ", ".join(f"{level} {found['teacher'][level].ceiling:.3f}" for level in LEVELS)
+    ceilings = ", ".join(f"{level} {found['teacher'][level].ceiling:.3f}" for level in geometry.LEVELS)
     record(f"ceiling, seed {seed}", ceilings, "shown")
     reached = above_chance(found["teacher"]["all"])
     record(f"teacher, of what can be predicted, seed {seed}", f"{reached:.3f}", ">= .9")
@@ -296,19 +272,19 @@ def test_nothing_comes_of_shuffled_choices_or_an_unaligned_teacher(seed: int, re
     """Human alignment, nulls: shuffled choices, and a student of a teacher that was not aligned; 3 seeds"""
     study = Study.of(seed)
     features = study.world.features
-    shuffled = HumanTeacher().fit(features, study.train, study.rng.permuted(study.train_p, axis=1))
+    shuffled = geometry.HumanTeacher().fit(features, study.train, study.rng.permuted(study.train_p, axis=1))
     unaligned = study.unaligned(features)
     before = {
         name: study.scores(study.unaligned(x)) for name, x in (("teacher", features), ("student", study.world.others))
     }
     students = {
         "of shuffled choices": study.student(shuffled.transform(features), lambda t: shuffled.choices(features, t)),
-        "of an unaligned teacher": study.student(features, lambda t: choice_probabilities(unaligned, t)),
+        "of an unaligned teacher": study.student(features, lambda t: geometry.choice_probabilities(unaligned, t)),
     }
-    after = {"teacher of shuffled choices": study.scores(object_similarities(shuffled.transform(features)))}
+    after = {"teacher of shuffled choices": study.scores(geometry.object_similarities(shuffled.transform(features)))}
     after |= {f"student {name}": study.scores(one.similarities(study.world.others)) for name, one in students.items()}
     for name, scores in after.items():
-        gains = {level: scores[level].accuracy - before[name.split()[0]][level].accuracy for level in LEVELS}
+        gains = {level: scores[level].accuracy - before[name.split()[0]][level].accuracy for level in geometry.LEVELS}
         record(f"gain, {name}, seed {seed}", ", ".join(f"{k} {v:+.3f}" for k, v in gains.items()), "<= .05")
         assert max(gains.values()) <= 0.05
         assert scores["all"].uncertainty_r <= before[name.split()[0]]["all"].uncertainty_r + 0.15
@@ -322,15 +298,17 @@ def test_a_network_learns_end_to_end(record: Record) -> None:
     size = scenes["size"].to_numpy()
     people = 4 * (shape[:, None] == shape) - 10 * np.abs(size[:, None] - size)  # so some choices are harder
     rng = np.random.default_rng(0)
-    train, test = draw_triplets(shape[:64], 1000, rng), 64 + draw_triplets(shape[64:], 1000, rng)
-    judged, expected = choice_probabilities(people, train), choice_probabilities(people, test)
+    train, test = geometry.draw_triplets(shape[:64], 1000, rng), 64 + geometry.draw_triplets(shape[64:], 1000, rng)
+    judged, expected = geometry.choice_probabilities(people, train), geometry.choice_probabilities(people, test)
     network = EfficientNetExtractor(layers=("block5",), image_size=48, crop=False).module("block5")
     initial = {name: weight.clone() for name, weight in network.network.state_dict().items()}
 
-    def trained(probabilities: np.ndarray, n_steps: int, rate: float = 1e-3) -> tuple[HumanAlignment, AlignmentScore]:
-        fitted = HumanAlignment(n_steps=n_steps, batch_size=16, learning_rate=rate)
+    def trained(
+        probabilities: np.ndarray, n_steps: int, rate: float = 1e-3
+    ) -> tuple[geometry.HumanAlignment, geometry.AlignmentScore]:
+        fitted = geometry.HumanAlignment(n_steps=n_steps, batch_size=16, learning_rate=rate)
         fitted.fit(network, images, train, probabilities)
-        return fitted, score_alignment(fitted.similarities(images), test, expected)[0]
+        return fitted, geometry.score_alignment(fitted.similarities(images), test, expected)[0]
 
     _, before = trained(judged, 1, 1e-12)
     aligned, after = trained(judged, 25)

@@ -7,36 +7,24 @@ import pandas as pd
 import pytest
 from records import Record, said
 
-from brainalign.decoding import (
-    SPACE_NULLS,
-    SharedSpace,
-    Trials,
-    embed_all,
-    independent_ridges,
-    null_trials,
-    paired_change,
-    space_retrieval,
-    stimulus_hits,
-    unimodal_spaces,
-    without_own_layers,
-)
+from brainalign import decoding
 from brainalign.simulation import SharedWorld, shared_space
 
 SEEDS = (1, 2, 3)
 
 
-def parts(world: SharedWorld, split: str) -> dict[str, Trials]:
+def parts(world: SharedWorld, split: str) -> dict[str, decoding.Trials]:
     """Return trials of a split by modality, repeats averaged."""
     found = {}
     for name, trials in world.trials.items():
-        every = Trials(world.signals[name], world.targets(name), trials)
+        every = decoding.Trials(world.signals[name], world.targets(name), trials)
         found[name] = every.select((trials["split"] == split).to_numpy()).averaged()
     return found
 
 
-def retrieved(embeddings: Mapping[str, np.ndarray], test: Mapping[str, Trials]) -> pd.Series:
+def retrieved(embeddings: Mapping[str, np.ndarray], test: Mapping[str, decoding.Trials]) -> pd.Series:
     """Return values by kind, query, gallery and measure."""
-    table = space_retrieval(embeddings, test, n_permutations=20)
+    table = decoding.space_retrieval(embeddings, test, n_permutations=20)
     return table.set_index(["kind", "query", "gallery", "measure"])["value"]
 
 
@@ -57,19 +45,19 @@ def test_a_space_that_modalities_share(record: Record) -> None:
     for seed in SEEDS:
         world = shared_space(seed=seed)
         train, test = parts(world, "train"), parts(world, "test")
-        space = SharedSpace(seed=seed).fit(train)
-        joint = embed_all(space, test)
-        one = embed_all(SharedSpace(seed=seed, subject_layers=False).fit(train), test)
+        space = decoding.SharedSpace(seed=seed).fit(train)
+        joint = decoding.embed_all(space, test)
+        one = decoding.embed_all(decoding.SharedSpace(seed=seed, subject_layers=False).fit(train), test)
         found = {
-            "ridge": independent_ridges(train, test),
+            "ridge": decoding.independent_ridges(train, test),
             "joint": joint,
-            "unimodal": unimodal_spaces(lambda seed=seed: SharedSpace(seed=seed), train, test),
+            "unimodal": decoding.unimodal_spaces(lambda seed=seed: decoding.SharedSpace(seed=seed), train, test),
         }
         for name, embeddings in found.items():
             rows[name].append(retrieved(embeddings, test))
-        hits = stimulus_hits(joint, test)
-        for other in (one, without_own_layers(space, test)):
-            changes.append(paired_change(hits, stimulus_hits(other, test)))
+        hits = decoding.stimulus_hits(joint, test)
+        for other in (one, decoding.without_own_layers(space, test)):
+            changes.append(decoding.paired_change(hits, decoding.stimulus_hits(other, test)))
     tables = {name: pd.concat(values, axis=1) for name, values in rows.items()}
     for cell, key in CELLS.items():
         for name in ("ridge", "joint", "unimodal"):
@@ -93,14 +81,14 @@ def test_a_space_that_modalities_share(record: Record) -> None:
 @pytest.mark.acceptance
 def test_nothing_is_shared_without_pairs(record: Record) -> None:
     """World shared_space, pairs shuffled in every modality by itself, and noise: chance .01 and .05; seeds 1-3"""
-    rows: dict[str, list[pd.Series]] = {kind: [] for kind in SPACE_NULLS}
+    rows: dict[str, list[pd.Series]] = {kind: [] for kind in decoding.SPACE_NULLS}
     for seed in SEEDS:
         world = shared_space(seed=seed)
         train, test = parts(world, "train"), parts(world, "test")
-        for kind in SPACE_NULLS:
-            space = SharedSpace(seed=seed).fit(null_trials(train, kind, seed))
-            rows[kind].append(retrieved(embed_all(space, test), test))
-    for kind in SPACE_NULLS:
+        for kind in decoding.SPACE_NULLS:
+            space = decoding.SharedSpace(seed=seed).fit(decoding.null_trials(train, kind, seed))
+            rows[kind].append(retrieved(decoding.embed_all(space, test), test))
+    for kind in decoding.SPACE_NULLS:
         table = pd.concat(rows[kind], axis=1)
         for measure, limit in (("top-1", 0.05), ("top-5", 0.12)):
             values = table.xs(measure, level="measure")
@@ -114,11 +102,14 @@ def test_subject_layers_where_subjects_share_nothing(record: Record) -> None:
     for seed in SEEDS:
         world = shared_space(share=0.0, seed=seed)
         train, test = parts(world, "train"), parts(world, "test")
-        space = SharedSpace(seed=seed).fit(train)
-        hits = stimulus_hits(embed_all(space, test), test)
-        refit = SharedSpace(seed=seed, subject_layers=False).fit(train)
-        for name, other in (("refit", embed_all(refit, test)), ("mean layer", without_own_layers(space, test))):
-            change = paired_change(hits, stimulus_hits(other, test))
+        space = decoding.SharedSpace(seed=seed).fit(train)
+        hits = decoding.stimulus_hits(decoding.embed_all(space, test), test)
+        refit = decoding.SharedSpace(seed=seed, subject_layers=False).fit(train)
+        for name, other in (
+            ("refit", decoding.embed_all(refit, test)),
+            ("mean layer", decoding.without_own_layers(space, test)),
+        ):
+            change = decoding.paired_change(hits, decoding.stimulus_hits(other, test))
             record(f"top-5 lost, {name}, seed {seed}", f"{change.value:.3f} ± {change.se:.3f}", "> 2 SE")
             assert change.value > 0
             assert change.clear

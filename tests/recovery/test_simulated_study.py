@@ -11,29 +11,10 @@ from records import Record
 from scipy.spatial import ConvexHull
 from scipy.stats import spearmanr
 
+from brainalign import simulation
 from brainalign.arrays import Responses
 from brainalign.encoding import Ridge, SplitScores, converge_subjects, evaluate_held_out, split_scores
 from brainalign.features import layer_inputs
-from brainalign.simulation import (
-    LAYERS,
-    Cortex,
-    CortexDrives,
-    activations,
-    cortex_drives,
-    draw_scenes,
-    layer_latencies,
-    load_cortex,
-    pool_everywhere,
-    preferences,
-    render,
-    scene_variables,
-    schedule,
-    sensor_info,
-    simulate_cortex,
-    simulate_meeg,
-    to_epochs,
-    train_generator,
-)
 from brainalign.simulation.voxels import CONFIG
 from brainalign.statistics import layer_preference, pearson
 
@@ -48,24 +29,29 @@ class World:
 
     scenes: pd.DataFrame
     maps: dict[str, np.ndarray]
-    drives: CortexDrives
+    drives: simulation.CortexDrives
     untrained: dict[str, np.ndarray]
 
     @property
     def features(self) -> dict[str, dict[str, np.ndarray]]:
         """What an analyst extracts: layers averaged over the image ("what" areas), or whole ("where" areas)."""
         return {
-            "what": {layer: pool_everywhere(values) for layer, values in self.maps.items()},
+            "what": {layer: simulation.pool_everywhere(values) for layer, values in self.maps.items()},
             "where": {layer: values.reshape(len(values), -1) for layer, values in self.maps.items()},
         }
 
 
 @cache
 def world(seed: int) -> World:
-    scenes, training = draw_scenes(N_IMAGES, seed), draw_scenes(320, seed + 999)
-    model = train_generator(training, render(training), n_epochs=3, seed=seed)
-    maps = activations(model, render(scenes))
-    return World(scenes, maps, cortex_drives(maps, scenes), activations(untrained_generator(seed), render(scenes)))
+    scenes, training = simulation.draw_scenes(N_IMAGES, seed), simulation.draw_scenes(320, seed + 999)
+    model = simulation.train_generator(training, simulation.render(training), n_epochs=3, seed=seed)
+    maps = simulation.activations(model, simulation.render(scenes))
+    return World(
+        scenes,
+        maps,
+        simulation.cortex_drives(maps, scenes),
+        simulation.activations(untrained_generator(seed), simulation.render(scenes)),
+    )
 
 
 def untrained_generator(seed: int) -> torch.nn.Module:
@@ -76,12 +62,12 @@ def untrained_generator(seed: int) -> torch.nn.Module:
 
 
 @cache
-def small_cortex() -> Cortex:
+def small_cortex() -> simulation.Cortex:
     """Return fsaverage4: the first 2,562 vertices of fsaverage5."""
-    full = load_cortex()
+    full = simulation.load_cortex()
     sphere = {hemi: values[:2562] for hemi, values in full.sphere.items()}
     faces = {hemi: ConvexHull(values).simplices.astype(np.int64) for hemi, values in sphere.items()}
-    return Cortex(sphere, {hemi: values[:2562] for hemi, values in full.pial.items()}, faces)
+    return simulation.Cortex(sphere, {hemi: values[:2562] for hemi, values in full.pial.items()}, faces)
 
 
 def by_stimulus(responses: Responses, scenes: pd.DataFrame) -> np.ndarray:
@@ -123,8 +109,8 @@ def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | 
 def test_layers_of_areas(seed: int, record: Record) -> None:
     """The generating network finds the layer of each area; permuted images and unplanted cortex give nothing"""
     study = world(seed)
-    trials = schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
-    responses, truth = simulate_cortex(trials, study.drives, load_cortex(), seed)
+    trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
+    responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed)
     shuffled = np.random.default_rng(seed).permutation(N_IMAGES)
     hits, steps, decided, permuted = [], [], [], []
     for kind, layers in study.features.items():
@@ -135,7 +121,7 @@ def test_layers_of_areas(seed: int, record: Record) -> None:
         for (_, _, layer), area in truth[mine].reset_index(drop=True).groupby(["hemi", "roi", "layer"]):
             measured = mean[~TRAINING][:, area.index]
             r, beats = best_layer([values[:, area.index] for values in fitted.values()], measured, seed)
-            step = abs(int(r.argmax()) - LAYERS.index(layer))
+            step = abs(int(r.argmax()) - simulation.LAYERS.index(layer))
             hits.append(step == 0)
             steps.append(step)
             decided.append(beats)
@@ -161,37 +147,37 @@ def test_layers_of_areas(seed: int, record: Record) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_preferences(seed: int) -> None:
     """A selective area answers most to its own preference."""
-    scenes = draw_scenes(N_IMAGES, seed)
+    scenes = simulation.draw_scenes(N_IMAGES, seed)
     drives = drives_of_noise(scenes, seed)
-    trials = schedule(list(scenes["stimulus_id"]), N_REPEATS, 3, seed)
-    responses, truth = simulate_cortex(trials, drives, small_cortex(), seed)
-    true = preferences(scenes)
+    trials = simulation.schedule(list(scenes["stimulus_id"]), N_REPEATS, 3, seed)
+    responses, truth = simulation.simulate_cortex(trials, drives, small_cortex(), seed)
+    true = simulation.preferences(scenes)
     for preference, mine in truth[truth["kind"] == "preference"].groupby("preference"):
         mean = by_stimulus(responses.select(targets=mine.index.to_numpy()).zscore("session"), scenes).mean(axis=1)
         r = true.apply(lambda column, mean=mean: np.corrcoef(column, mean)[0, 1])
         assert r.idxmax() == preference
 
 
-def drives_of_noise(scenes: pd.DataFrame, seed: int) -> CortexDrives:
+def drives_of_noise(scenes: pd.DataFrame, seed: int) -> simulation.CortexDrives:
     """Return drives that need no network: ceilings do not depend on what drives an area."""
     rng = np.random.default_rng(seed)
-    what, left, right = ({layer: rng.normal(size=(len(scenes), 6)) for layer in LAYERS} for _ in range(3))
-    return CortexDrives(
+    what, left, right = ({layer: rng.normal(size=(len(scenes), 6)) for layer in simulation.LAYERS} for _ in range(3))
+    return simulation.CortexDrives(
         list(scenes["stimulus_id"]),
         what,
         {"L": left, "R": right},
-        preferences(scenes),
-        scene_variables(scenes),
-        list(LAYERS),
+        simulation.preferences(scenes),
+        simulation.scene_variables(scenes),
+        list(simulation.LAYERS),
     )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_ceilings(seed: int, record: Record) -> None:
     """Ceilings of 1,000 images x 3 repeats by ncsnr, z-scored within sessions, against the planted ones"""
-    scenes = draw_scenes(1000, seed)
-    trials = schedule(list(scenes["stimulus_id"]), N_REPEATS, 6, seed)
-    responses, truth = simulate_cortex(trials, drives_of_noise(scenes, seed), small_cortex(), seed)
+    scenes = simulation.draw_scenes(1000, seed)
+    trials = simulation.schedule(list(scenes["stimulus_id"]), N_REPEATS, 6, seed)
+    responses, truth = simulation.simulate_cortex(trials, drives_of_noise(scenes, seed), small_cortex(), seed)
     planted = truth["ceiling"].to_numpy()
     keep = (planted > 0) | (np.arange(len(planted)) % 10 == 0)
     values = responses.select(targets=keep).zscore("session").values.astype(np.float64)
@@ -209,9 +195,9 @@ def test_ceilings(seed: int, record: Record) -> None:
 def test_latencies(seed: int, kind: str, record: Record) -> None:
     """MEG and EEG: each layer's encoding score peaks at its latency, and is zero before the stimulus"""
     study = world(seed)
-    trials = schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
-    info = sensor_info(kind, "mag")
-    responses, truth = simulate_meeg(trials, study.drives.what, study.drives.stimulus_ids, info, seed)
+    trials = simulation.schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
+    info = simulation.sensor_info(kind, "mag")
+    responses, truth = simulation.simulate_meeg(trials, study.drives.what, study.drives.stimulus_ids, info, seed)
     mean = by_stimulus(responses, study.scenes)
     mean = mean.reshape(N_IMAGES, -1) / mean.std()
     assert responses.times is not None
@@ -227,12 +213,12 @@ def test_latencies(seed: int, kind: str, record: Record) -> None:
 @pytest.mark.parametrize("kind", ["meg", "eeg"])
 def test_sensor_ceilings(kind: str) -> None:
     """The share of variance that repeats, over many trials, is the planted one."""
-    scenes = draw_scenes(500, 3)
+    scenes = simulation.draw_scenes(500, 3)
     drives = drives_of_noise(scenes, 3)
-    trials = schedule(list(scenes["stimulus_id"]), 2, 1, 3)
-    info = sensor_info(kind, "mag")
-    responses, truth = simulate_meeg(trials, drives.what, drives.stimulus_ids, info, 3)
-    epochs = to_epochs(responses, info)
+    trials = simulation.schedule(list(scenes["stimulus_id"]), 2, 1, 3)
+    info = simulation.sensor_info(kind, "mag")
+    responses, truth = simulation.simulate_meeg(trials, drives.what, drives.stimulus_ids, info, 3)
+    epochs = simulation.to_epochs(responses, info)
     values = epochs.get_data(copy=False)
     np.testing.assert_allclose(values, responses.values, atol=1e-3 * values.std())  # already referenced
     order = trials.sort_values(["stimulus_id", "repeat"], kind="stable").index
@@ -241,7 +227,7 @@ def test_sensor_ceilings(kind: str) -> None:
     planted = truth.sensors["ceiling_single_trial"].to_numpy()
     assert found.mean() == pytest.approx(planted.mean(), abs=0.01)
     assert np.corrcoef(found, planted)[0, 1] > 0.85
-    assert truth.layers.equals(layer_latencies(LAYERS))
+    assert truth.layers.equals(simulation.layer_latencies(simulation.LAYERS))
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
@@ -265,7 +251,7 @@ def layer_scores(study: World, maps: dict[str, np.ndarray], responses: Responses
     results = {
         layer: evaluate_held_out(
             Ridge(),
-            scaled(pool_everywhere(values)),
+            scaled(simulation.pool_everywhere(values)),
             Y,
             TRAINING,
             ~TRAINING,
@@ -285,15 +271,15 @@ def test_convergence(seed: int, record: Record) -> None:
     """Convergence scores of the generating network in the simulated study: 2 fMRI subjects, MEG, EEG"""
     study = world(seed)
     subjects: dict[str, Responses] = {}
-    trials = schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
+    trials = simulation.schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
     for k in range(2):
-        responses, truth = simulate_cortex(trials, study.drives, load_cortex(), seed + 100 * k)
+        responses, truth = simulation.simulate_cortex(trials, study.drives, simulation.load_cortex(), seed + 100 * k)
         mine = (truth["kind"] == "what").to_numpy()
         subjects[f"fMRI{k}"] = responses.select(targets=mine).zscore("session")
-    twice = schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
+    twice = simulation.schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
     for kind in ("meg", "eeg"):
-        info = sensor_info(kind, "mag")
-        responses, _ = simulate_meeg(twice, study.drives.what, study.drives.stimulus_ids, info, seed)
+        info = simulation.sensor_info(kind, "mag")
+        responses, _ = simulation.simulate_meeg(twice, study.drives.what, study.drives.stimulus_ids, info, seed)
         unit = (responses.values / responses.values.std()).astype(np.float32)
         targets = responses.targets.assign(sensor_type=kind)
         subjects[kind] = Responses(unit, responses.trials, targets, "sd", responses.times)
@@ -319,20 +305,22 @@ def test_convergence(seed: int, record: Record) -> None:
 
 
 def trained(seed: int, scenes_seed: int) -> object:
-    scenes = draw_scenes(800, scenes_seed)
-    return train_generator(scenes, render(scenes), n_epochs=3, seed=seed)
+    scenes = simulation.draw_scenes(800, scenes_seed)
+    return simulation.train_generator(scenes, simulation.render(scenes), n_epochs=3, seed=seed)
 
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_depth_with_another_network(seed: int, record: Record) -> None:
     """Depth of areas recovered with another trained network of the same relative depth"""
-    scenes = draw_scenes(N_IMAGES, seed)
-    images = render(scenes)
-    generating = activations(trained(seed, seed + 999), images)
-    other = activations(trained(seed + 50, seed + 77), images)
-    trials = schedule(list(scenes["stimulus_id"]), 3, 3, seed)
-    responses, truth = simulate_cortex(trials, cortex_drives(generating, scenes), load_cortex(), seed)
+    scenes = simulation.draw_scenes(N_IMAGES, seed)
+    images = simulation.render(scenes)
+    generating = simulation.activations(trained(seed, seed + 999), images)
+    other = simulation.activations(trained(seed + 50, seed + 77), images)
+    trials = simulation.schedule(list(scenes["stimulus_id"]), 3, 3, seed)
+    responses, truth = simulation.simulate_cortex(
+        trials, simulation.cortex_drives(generating, scenes), simulation.load_cortex(), seed
+    )
     driven = truth["kind"].isin(["what", "where"]).to_numpy()
     responses, truth = responses.select(targets=driven).zscore("session"), truth[driven].reset_index(drop=True)
     stimuli = responses.trials["stimulus_id"].to_numpy()
@@ -343,18 +331,20 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
         mine = truth[truth["kind"] == kind]
         areas = {name: np.asarray(part.index) for name, part in mine.groupby(mine["hemi"] + mine["roi"])}
         results = []
-        for layer in LAYERS:
-            values = other[layer].reshape(N_IMAGES, -1) if maps else pool_everywhere(other[layer])
+        for layer in simulation.LAYERS:
+            values = other[layer].reshape(N_IMAGES, -1) if maps else simulation.pool_everywhere(other[layer])
             X = layer_inputs(values[rows].astype(np.float32), train, maps=maps)
             scored = evaluate_held_out(
                 Ridge(), X, responses.values, train, test, stimuli, n_permutations=200, n_boot=300, target_groups=areas
             )
             results.append((scored.group_r, scored.group_draws, scored.group_null))
-        table = layer_preference(*(np.stack(part, axis=-1) for part in zip(*results, strict=True)), list(areas), LAYERS)
+        table = layer_preference(
+            *(np.stack(part, axis=-1) for part in zip(*results, strict=True)), list(areas), simulation.LAYERS
+        )
         planted = {name: truth["layer"][part[0]] for name, part in areas.items()}
         found.append(table.assign(planted=table["roi"].map(planted)))
     table = pd.concat(found)
-    depth = {layer: k / (len(LAYERS) - 1) for k, layer in enumerate(LAYERS)}
+    depth = {layer: k / (len(simulation.LAYERS) - 1) for k, layer in enumerate(simulation.LAYERS)}
     planted, recovered = table["planted"].map(depth), table["best"].map(depth)
     decided = table["decided"].to_numpy(dtype=bool)
     every, sure = spearmanr(planted, recovered)[0], spearmanr(planted[decided], recovered[decided])[0]

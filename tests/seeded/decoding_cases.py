@@ -241,7 +241,7 @@ DECODING: dict[str, Callable[[int], Any]] = {
     "retrieval_accuracy": lambda s: decoding.retrieval_accuracy(
         X + Y, X[:8], np.arange(24) % 8, np.arange(8), top=(1,), ways=(2,), n_permutations=19, n_draws=19, seed=s
     ),
-    "shifted_regions": lambda s: decoding.shifted_regions(np.swapaxes(SIGNALS, 1, 2), RNG(s), 3),
+    "shifted_regions": lambda s: decoding.shifted_regions(np.swapaxes(SIGNALS, 1, 2), RNG(s)),
     "spectrum_noise": lambda s: decoding.spectrum_noise(SIGNALS, RNG(s)),
     "TextDecoder, in a study": text_network,
 }

@@ -12,6 +12,7 @@ import brainalign.statistics as st
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
     monkeypatch.setattr("brainalign.statistics.correlations.BLOCK", 70)  # several blocks of targets, the last not full
+    monkeypatch.setattr("brainalign.statistics.scores.BLOCK", 25 * 70)
     rng = np.random.default_rng(0)
     measured = 1000 + rng.normal(size=(25, 300))
     return measured + 2 * rng.normal(size=measured.shape), measured

@@ -2,18 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.statistics import cross_validated_interval
-from brainalign.statistics.summary import (
-    Encoding,
-    SplitInfo,
-    summarize_decoding,
-    summarize_encoding,
-    summarize_over_layers,
-)
+from brainalign.statistics import cross_validated_interval, summary
 
 
 @pytest.fixture
-def encoding() -> Encoding:
+def encoding() -> summary.Encoding:
     rng = np.random.default_rng(0)
     scores = {
         "target_id": [f"v{k}" for k in range(10)], "r": np.linspace(-0.2, 0.7, 10), "ceiling": [0.05] * 5 + [0.5] * 5,
@@ -26,16 +19,16 @@ def encoding() -> Encoding:
     identified += [pd.DataFrame(pairs).assign(layer=layer) for layer in "ab"]
     null = {"permutation": range(99), "accuracy": rng.uniform(0.2, 0.3, 99), "share_good": 0.1, "max_r": 0.5}
     scores = pd.concat(pd.DataFrame(scores).assign(layer=layer) for layer in "ab")
-    return Encoding(scores, pd.concat(identified), pd.DataFrame(null).assign(split="runs", layer="a"))
+    return summary.Encoding(scores, pd.concat(identified), pd.DataFrame(null).assign(split="runs", layer="a"))
 
 
-def rows_of(encoding: Encoding) -> pd.DataFrame:
-    splits = {"runs": SplitInfo("run", 0.2), "pairs": SplitInfo("stimulus", np.nan)}
+def rows_of(encoding: summary.Encoding) -> pd.DataFrame:
+    splits = {"runs": summary.SplitInfo("run", 0.2), "pairs": summary.SplitInfo("stimulus", np.nan)}
     limits = {"good_r": 0.3, "confidence": 0.95, "q": 0.05, "ceiling_threshold": 0.1}
-    return pd.DataFrame(summarize_encoding(encoding, splits, **limits))
+    return pd.DataFrame(summary.summarize_encoding(encoding, splits, **limits))
 
 
-def test_every_number_stands_beside_its_controls(encoding: Encoding) -> None:
+def test_every_number_stands_beside_its_controls(encoding: summary.Encoding) -> None:
     """Medians and normalised means have a chance of 0; pairs share stimuli and have no interval; b has no null."""
     accuracy, none = encoding.null["accuracy"], (np.nan, np.nan, np.nan, 0)
     null = (accuracy.mean(), accuracy.quantile(0.95), 0.01, 99)
@@ -57,21 +50,21 @@ def test_every_number_stands_beside_its_controls(encoding: Encoding) -> None:
     columns = ["split", "layer", "quantity", "value", "low", "high", "chance", "n", "null_mean", "null_95"]
     columns += ["p", "n_null"]
     pd.testing.assert_frame_equal(rows_of(encoding), pd.DataFrame(expected, columns=columns))
-    untested = Encoding(encoding.scores.assign(q=np.nan), encoding.identification, encoding.null)
+    untested = summary.Encoding(encoding.scores.assign(q=np.nan), encoding.identification, encoding.null)
     assert not rows_of(untested)["quantity"].str.contains("share of targets at").any()
 
 
-def test_the_interval_is_over_runs(encoding: Encoding) -> None:
+def test_the_interval_is_over_runs(encoding: summary.Encoding) -> None:
     varied = encoding.identification.copy()
     varied.loc[varied["fold"] == 0, "correct"] = 0.0
-    row = rows_of(Encoding(encoding.scores, varied, encoding.null)).iloc[0]
+    row = rows_of(summary.Encoding(encoding.scores, varied, encoding.null)).iloc[0]
     found = cross_validated_interval(np.array([0, 0.75, 0.75, 0.75, 0.75, 0.75]), 0.2, 0.95)
     assert (row["value"], row["low"], row["high"]) == pytest.approx((0.625, found.low, found.high))
 
 
-def test_the_mean_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
+def test_the_mean_over_layers_is_a_row_of_its_own(encoding: summary.Encoding) -> None:
     rows = rows_of(encoding).to_dict("records")
-    pooled = pd.DataFrame(summarize_over_layers(rows, encoding.null)).set_index(["split", "quantity"])
+    pooled = pd.DataFrame(summary.summarize_over_layers(rows, encoding.null)).set_index(["split", "quantity"])
     found = pooled.loc[("runs", "identification")]
     assert (found["value"], found["low"], found["high"], found["n"]) == (0.875, 0.75, 1.0, 2)
     assert found["sd"] == pytest.approx(np.std([0.75, 1.0], ddof=1))
@@ -79,13 +72,13 @@ def test_the_mean_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
     assert np.isnan(pooled.loc[("pairs", "pair matching"), "p"])  # which has no null here
 
 
-def test_the_null_of_the_mean_over_layers_is_of_layers_permuted_together(encoding: Encoding) -> None:
+def test_the_null_of_the_mean_over_layers_is_of_layers_permuted_together(encoding: summary.Encoding) -> None:
     """Layers that permutations move together have means that vary as much as each of them does."""
     rows = rows_of(encoding).to_dict("records")
     together = pd.concat([encoding.null.assign(layer=name, accuracy=np.linspace(0, 0.95, 99)) for name in "ab"])
     apart = pd.concat([together[:99], together[99:].assign(accuracy=np.linspace(0.95, 0, 99))])
     found = [
-        next(row for row in summarize_over_layers(rows, null) if row["quantity"] == "identification")
+        next(row for row in summary.summarize_over_layers(rows, null) if row["quantity"] == "identification")
         for null in (together, apart)
     ]
     assert found[0]["p"] == pytest.approx((1 + (np.linspace(0, 0.95, 99) >= 0.875).sum()) / 100)
@@ -97,13 +90,13 @@ def test_classification_has_its_chance() -> None:
     table = pd.DataFrame(
         {"split": "runs", "fold": range(6), "accuracy": [0.5, 0.7, 0.6, 0.8, 0.9, 0.7], "chance": 0.25}
     )
-    (row,) = summarize_decoding(table, {"runs": SplitInfo("run", 0.2)}, 0.95)
+    (row,) = summary.summarize_decoding(table, {"runs": summary.SplitInfo("run", 0.2)}, 0.95)
     found = cross_validated_interval(table["accuracy"].to_numpy(), 0.2, 0.95)
     numbers = ("value", "low", "high", "chance", "n", "n_null")
     assert [row[name] for name in numbers] == pytest.approx([0.7, found.low, found.high, 0.25, 6, 0])
     labels = ("model", "method", "split", "layer", "quantity")
     assert [row[name] for name in labels] == ["none", "logistic", "runs", "", "classification"]
-    (few,) = summarize_decoding(table[1:], {"runs": SplitInfo("run", 0.2)}, 0.95)
+    (few,) = summary.summarize_decoding(table[1:], {"runs": summary.SplitInfo("run", 0.2)}, 0.95)
     assert np.isnan(few["low"])  # five folds
-    (overlapping,) = summarize_decoding(table, {"runs": SplitInfo("run", np.nan)}, 0.95)
+    (overlapping,) = summary.summarize_decoding(table, {"runs": summary.SplitInfo("run", np.nan)}, 0.95)
     assert np.isnan(overlapping["low"])  # folds that share test rows are no sample

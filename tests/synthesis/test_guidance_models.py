@@ -5,19 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
-from diffusers import (
-    DDIMScheduler,
-    EulerDiscreteScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    LCMScheduler,
-    PNDMScheduler,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
 from refusals import refused
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -38,9 +28,11 @@ def redness(images: Tensor) -> Tensor:
     return 10 * (images[:, 0] - images[:, 1:].mean(1)).mean((1, 2))
 
 
-def theirs(pipe: BrainGuidedPipeline) -> StableDiffusionPipeline:
+def theirs(pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionPipeline:
     parts = {name: part for name, part in pipe.components.items() if part is not None}
-    made = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    made = diffusers.StableDiffusionPipeline(
+        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
     made.set_progress_bar_config(disable=True)
     return made
 
@@ -146,16 +138,16 @@ def test_models_are_left_as_they_were(pipe: BrainGuidedPipeline) -> None:
 
 def test_errors_of_the_scheduler(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedPipeline) -> None:
     ours = pipe.scheduler
-    for other in (FlowMatchEulerDiscreteScheduler(), LCMScheduler()):
+    for other in (diffusers.FlowMatchEulerDiscreteScheduler(), diffusers.LCMScheduler()):
         pipe.scheduler = other
         refused(r"DDIMScheduler.*EulerDiscreteScheduler", pipe, redness, **SHORT)
-    pipe.scheduler = EulerDiscreteScheduler.from_config(ours.config, timestep_spacing="trailing")
+    pipe.scheduler = diffusers.EulerDiscreteScheduler.from_config(ours.config, timestep_spacing="trailing")
     refused("leading", pipe, redness, **SHORT)
-    pipe.scheduler = HeunDiscreteScheduler(prediction_type="sample")
+    pipe.scheduler = diffusers.HeunDiscreteScheduler(prediction_type="sample")
     refused("cannot step with predictions of the sample", pipe, redness, **SHORT)
-    pipe.scheduler = EulerDiscreteScheduler(prediction_type="v_prediction")
+    pipe.scheduler = diffusers.EulerDiscreteScheduler(prediction_type="v_prediction")
     refused("recurrence", pipe, redness, recurrence=2, **SHORT)
-    latent_pipe.scheduler = DDIMScheduler(clip_sample=True)
+    latent_pipe.scheduler = diffusers.DDIMScheduler(clip_sample=True)
     refused("clip_sample=False", latent_pipe, **SHORT)
 
 
@@ -297,7 +289,7 @@ def test_saving_memory_keeps_less_and_gives_the_same_gradient(latent_pipe: Brain
 def test_a_scheduler_that_remembers_gives_way_where_steps_are_repeated(stable_diffusion: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sd15"
     shutil.copytree(stable_diffusion, folder)
-    PNDMScheduler(
+    diffusers.PNDMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
     ).save_pretrained(folder / "scheduler")
     index = json.loads((folder / "model_index.json").read_text())
@@ -329,17 +321,17 @@ def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) ->
 
 
 @pytest.fixture
-def large(latent_pipe: BrainGuidedPipeline) -> StableDiffusionXLPipeline:
+def large(latent_pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionXLPipeline:
     torch.manual_seed(1)
     text = latent_pipe.text_encoder.config.to_dict() | {"num_hidden_layers": 3}
     told = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4, "cross_attention_dim": 8 + 12}
     told["projection_class_embeddings_input_dim"] = 6 + 6 * 4
-    unet = UNet2DConditionModel.from_config(dict(latent_pipe.unet.config) | told)
+    unet = diffusers.UNet2DConditionModel.from_config(dict(latent_pipe.unet.config) | told)
     second = {"hidden_size": 12, "projection_dim": 6}
     first = CLIPTextModel(CLIPTextConfig(**text)).eval()
     other = CLIPTextModelWithProjection(CLIPTextConfig(**text | second)).eval()
     words, parts = [latent_pipe.tokenizer] * 2, (unet.eval(), latent_pipe.scheduler)
-    pipe = StableDiffusionXLPipeline(latent_pipe.vae, first, other, *words, *parts, add_watermarker=False)
+    pipe = diffusers.StableDiffusionXLPipeline(latent_pipe.vae, first, other, *words, *parts, add_watermarker=False)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -347,7 +339,7 @@ def large(latent_pipe: BrainGuidedPipeline) -> StableDiffusionXLPipeline:
 @pytest.mark.parametrize("zeros", [True, False])
 @pytest.mark.parametrize("away", [None, ["dog", "b"]])
 def test_two_text_encoders_are_read_as_diffusers_reads_them(
-    large: StableDiffusionXLPipeline, zeros: bool, away: list[str] | None
+    large: diffusers.StableDiffusionXLPipeline, zeros: bool, away: list[str] | None
 ) -> None:
     large.register_to_config(force_zeros_for_empty_prompt=zeros)
     ours = BrainGuidedPipeline.from_pipe(large)
@@ -368,7 +360,7 @@ def test_two_text_encoders_are_read_as_diffusers_reads_them(
         torch.testing.assert_close(mine, expected, rtol=0, atol=1e-5)
 
 
-def test_stable_diffusion_xl_is_loaded_and_guided(large: StableDiffusionXLPipeline, tmp_path: Path) -> None:
+def test_stable_diffusion_xl_is_loaded_and_guided(large: diffusers.StableDiffusionXLPipeline, tmp_path: Path) -> None:
     large.save_pretrained(tmp_path)
     pipe = load_prior(str(tmp_path), recurrence=2, dtype="bfloat16")
     assert pipe.unet.dtype == pipe.text_encoder_2.dtype == torch.bfloat16
@@ -385,7 +377,7 @@ def test_stable_diffusion_xl_is_loaded_and_guided(large: StableDiffusionXLPipeli
     assert torch.equal(again(generator=seeds(), prompt="cat", **SHORT).images, images[1])
 
 
-def test_directions_are_told_what_stable_diffusion_xl_was(large: StableDiffusionXLPipeline) -> None:
+def test_directions_are_told_what_stable_diffusion_xl_was(large: diffusers.StableDiffusionXLPipeline) -> None:
     pipe = BrainGuidedPipeline.from_pipe(large)
     pipe.set_progress_bar_config(disable=True)
     recorded = record_trajectories(pipe, [0, 1], prompt="cat", classifier_free_scale=3.0, num_inference_steps=2)
@@ -396,7 +388,7 @@ def test_directions_are_told_what_stable_diffusion_xl_was(large: StableDiffusion
     torch.testing.assert_close(estimate, (u - (1 - share) ** 0.5 * noise) / share**0.5, rtol=0, atol=1e-4)
 
 
-def test_errors_of_two_text_encoders(large: StableDiffusionXLPipeline) -> None:
+def test_errors_of_two_text_encoders(large: diffusers.StableDiffusionXLPipeline) -> None:
     pipe = BrainGuidedPipeline.from_pipe(large)
     refused("pooled", pipe, prompt_embeds=torch.zeros(1, 8, 20), **SHORT)
     refiner = copy.copy(pipe.unet.config)

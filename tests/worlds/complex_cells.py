@@ -1,7 +1,5 @@
 """Voxels that read out complex cells, of whose features the images' pixels tell nothing linearly."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,7 +119,7 @@ def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
     return np.asarray(_unit(contrasts.relu()).numpy())
 
 
-def _unit(maps: torch.Tensor) -> torch.Tensor:
+def _unit(maps: "torch.Tensor") -> "torch.Tensor":
     """Return maps with every channel at mean 0 and unit variance, over images and places."""
     sd, mean = maps.std(dim=(0, 2, 3), keepdim=True), maps.mean(dim=(0, 2, 3), keepdim=True)
     return (maps - mean) / sd

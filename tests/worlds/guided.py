@@ -14,17 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from brainalign import synthesis
 from brainalign.encoding import Ridge
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
-from brainalign.synthesis import (
-    BrainGuidedPipeline,
-    Judges,
-    RegionObjective,
-    Sampling,
-    Synthesised,
-    SynthesisStudy,
-    denoised_views,
-)
 from worlds.scene_networks import selective_voxels, train_scene_network
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
@@ -35,8 +27,8 @@ ALPHAS = np.logspace(-1, 5, 13)
 
 
 @cache
-def prior() -> BrainGuidedPipeline:
-    pipe = BrainGuidedPipeline.from_pretrained(PRIOR)
+def prior() -> synthesis.BrainGuidedPipeline:
+    pipe = synthesis.BrainGuidedPipeline.from_pretrained(PRIOR)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -57,10 +49,10 @@ class Encoder:
     regions: tuple[str, ...]
     of_voxel: np.ndarray
 
-    def objective(self, region: str) -> RegionObjective:
+    def objective(self, region: str) -> synthesis.RegionObjective:
         """Return what guides towards a region, in standard deviations over training images."""
         mine = np.flatnonzero(self.of_voxel == region)
-        return RegionObjective(self.network, self.coef, self.intercept, mine).standardised(self.parts[0])
+        return synthesis.RegionObjective(self.network, self.coef, self.intercept, mine).standardised(self.parts[0])
 
     def judge(self) -> Callable[[Tensor], np.ndarray]:
         """Return the responses of all regions to images."""
@@ -80,7 +72,7 @@ def fit_encoder(regions: tuple[str, ...], seed: int, n_training: int, n_steps: i
     scenes = clear_scenes(n_training, 50_000 + seed)
     images = render(scenes, SIZE)
     pictures = tensor(images)
-    views = denoised_views(prior(), pictures, N_VIEWS, seed=seed)
+    views = synthesis.denoised_views(prior(), pictures, N_VIEWS, seed=seed)
     network = train_scene_network(scenes, pictures, views=views, n_steps=n_steps, seed=seed)
     voxels, of_voxel = selective_voxels(images, regions, seed=seed)
     with torch.no_grad():
@@ -98,7 +90,7 @@ def read_out(parts: list[np.ndarray], voxels: np.ndarray) -> tuple[np.ndarray, n
     return np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
 
 
-def null_objectives(guide: Encoder, n_nulls: int, seed: int) -> list[RegionObjective]:
+def null_objectives(guide: Encoder, n_nulls: int, seed: int) -> list[synthesis.RegionObjective]:
     """Return objectives of read-outs that were fitted to voxels in shuffled order, one region each."""
     rng = np.random.default_rng([seed, 1])
     shuffled = [guide.voxels[rng.permutation(len(guide.voxels))] for _ in range(n_nulls)]
@@ -114,7 +106,7 @@ def null_objectives(guide: Encoder, n_nulls: int, seed: int) -> list[RegionObjec
 def synthesise(
     regions: tuple[str, ...],
     seed: int,
-    sampling: Sampling,
+    sampling: synthesis.Sampling,
     n_nulls: int = 0,
     n_null_images: int = 0,
     *,
@@ -122,7 +114,7 @@ def synthesise(
     n_steps: int = 500,
     evolution: bool = False,
     check: int | None = None,
-) -> Synthesised:
+) -> synthesis.Synthesised:
     """Fit a guiding encoder, and sample every condition; the encoder of the world `check` looks at the images, too."""
     pipe = prior()
     guide = fit_encoder(regions, 2 * seed, n_training, n_steps)
@@ -141,7 +133,9 @@ def synthesise(
         by_region["check"] = fit_encoder(regions, 2 * check, n_training, n_steps).judge()
     objectives = {region: guide.objective(region) for region in regions}
     nulls = null_objectives(guide, n_nulls, 2 * seed) if n_nulls else []
-    study = SynthesisStudy(pipe, objectives, Judges(by_region, {"valid": valid}), tensor(natural), sampling)
+    study = synthesis.SynthesisStudy(
+        pipe, objectives, synthesis.Judges(by_region, {"valid": valid}), tensor(natural), sampling
+    )
     return study.run(nulls, n_null_images, evolution=evolution)
 
 

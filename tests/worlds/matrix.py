@@ -4,8 +4,6 @@ Responses are linear in `N_FACTORS` numbers of each stimulus, in half of the tar
 stand in the pixels of images, are principal components of the embeddings of texts, or are a table of their own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -203,7 +201,7 @@ class Cell:
         """What the cell is called in a list of tests."""
         return "-".join([self.stimuli, self.recording, self.split, *(["shuffled"] if self.shuffled else [])])
 
-    def run(self, folder: Path, *, without: tuple[str, ...] = ("report_group",)) -> Found:
+    def run(self, folder: Path, *, without: tuple[str, ...] = ("report_group",)) -> "Found":
         """Write, check and run everything, to the page of the subject; steps whose names begin as these do are not."""
         config = self.write(folder)
         refused = complaints(folder)

@@ -7,8 +7,6 @@ Norms are predicted from word vectors by ridge regression, folds by word:
 A space that knows nothing has an R² of 0 or less, whatever the folds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -250,7 +248,7 @@ def norm_prediction(
 
 
 def word_clusters(
-    spaces: Mapping[str, Values], labels: NDArray[Any] | pd.Series[Any], *, n_permutations: int = 1000, seed: int = 0
+    spaces: Mapping[str, Values], labels: "NDArray[Any] | pd.Series[Any]", *, n_permutations: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
     """Compare k-means clusters of every space, as many as there are labels, with known labels of words.
 

@@ -6,11 +6,9 @@
 a Gaussian.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +53,7 @@ class ConditionalGaussian:
             raise BrainalignError(f"lags {lags} must be 0 or more and penalties {penalties} positive")
         self.lags, self.penalties, self.seed = tuple(lags), tuple(penalties), seed
 
-    def fit(self, series: NDArray[np.floating[Any]], people: Sequence[str] | None = None) -> ConditionalGaussian:
+    def fit(self, series: NDArray[np.floating[Any]], people: Sequence[str] | None = None) -> Self:
         """Estimate autocovariances; choose lag and penalty on inner training subjects, half of their regions hidden.
 
         Parameters

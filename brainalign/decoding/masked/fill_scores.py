@@ -150,9 +150,7 @@ def _views(sums: Sums, networks: NDArray[Any]) -> dict[tuple[str, str], NDArray[
     return views
 
 
-def shifted_regions(
-    series: NDArray[np.floating[Any]], rng: np.random.Generator, least: int = 10
-) -> NDArray[np.floating[Any]]:
+def shifted_regions(series: NDArray[np.floating[Any]], rng: np.random.Generator) -> NDArray[np.floating[Any]]:
     """Return runs with every region shifted circularly by its own number of frames: no region follows from others.
 
     Each region keeps its own course and spectrum.
@@ -161,11 +159,9 @@ def shifted_regions(
     ----------
     series : array (n_runs, n_frames, n_regions)
     rng : Generator
-    least : int
-        Frames between any shift and no shift; less in runs too short for it.
     """
     n_runs, n_frames, n_regions = series.shape
-    least = min(least, n_frames // 4)
+    least = min(10, n_frames // 4)  # frames between any shift and no shift
     shifts = rng.integers(least, n_frames - least + 1, size=(n_runs, 1, n_regions))
     frames = (np.arange(n_frames)[None, :, None] + shifts) % n_frames
     return np.take_along_axis(series, frames, axis=1)

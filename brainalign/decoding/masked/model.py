@@ -1,7 +1,5 @@
 """A model of a brain's regions that learns by filling in hidden ones."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -146,7 +144,7 @@ class MaskedBrainModel:
         series: NDArray[np.floating[Any]],
         regions: Sequence[str] | None = None,
         val: NDArray[np.floating[Any]] | None = None,
-    ) -> MaskedBrainModel:
+    ) -> "MaskedBrainModel":
         """Train on runs.
 
         Parameters
@@ -276,7 +274,7 @@ class MaskedBrainModel:
         config: Mapping[str, Any],
         regions: Sequence[str],
         device: str = "auto",
-    ) -> MaskedBrainModel:
+    ) -> "MaskedBrainModel":
         """Return the model of some weights, arguments and regions.
 
         Raises
@@ -304,7 +302,7 @@ class MaskedBrainModel:
         save_file(self.state(), path, {"config": json.dumps(self.config), "regions": json.dumps(self.regions_)})
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "auto") -> MaskedBrainModel:
+    def load(cls, path: Path | str, device: str = "auto") -> "MaskedBrainModel":
         """Return a model that was saved.
 
         Raises

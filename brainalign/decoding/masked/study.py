@@ -17,15 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows
+from brainalign.decoding.masked import fill_scores
 from brainalign.decoding.masked.conditional_gaussian import ConditionalGaussian
-from brainalign.decoding.masked.fill_scores import (
-    HALF,
-    fill_table,
-    filled_sums,
-    hidden_masks,
-    permuted_frames,
-    shifted_regions,
-)
 from brainalign.decoding.masked.model import MaskedBrainModel
 from brainalign.decoding.masked.subject_scores import Features, check_people_apart
 from brainalign.decoding.training import History
@@ -34,8 +27,8 @@ VALIDATION_SHARE = 0.125  # of training people
 
 INSTANT, LAGGED, MODEL = "instantaneous Gaussian", "lagged Gaussian", "masked model"
 NULLS: dict[str, Callable[..., NDArray[np.floating[Any]]]] = {
-    "regions shifted": shifted_regions,
-    "frames permuted": permuted_frames,
+    "regions shifted": fill_scores.shifted_regions,
+    "frames permuted": fill_scores.permuted_frames,
 }
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no masking": {"masking": False},
@@ -119,7 +112,7 @@ def masked_study(
     trained = whose[~test].tolist()
     check_people_apart(trained, whose[test].tolist())
     train, held_out = series[~test], series[test]
-    masks = hidden_masks(len(held_out), networks, n_halves, seed)
+    masks = fill_scores.hidden_masks(len(held_out), networks, n_halves, seed)
 
     def fitted(runs: NDArray[np.floating[Any]], **changes: Any) -> MaskedBrainModel:
         model = make(**changes)
@@ -131,9 +124,9 @@ def masked_study(
     model = fitted(train)
     gaussians = {INSTANT: ConditionalGaussian(seed=seed), LAGGED: ConditionalGaussian(lags, seed=seed)}
     gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
-    sums = {MODEL: filled_sums(_filling(model), held_out, masks)}
+    sums = {MODEL: fill_scores.filled_sums(_filling(model), held_out, masks)}
     histories = {MODEL: model.history_}
-    sums |= {name: filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
+    sums |= {name: fill_scores.filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
     kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}
     embeddings: dict[str, NDArray[np.floating[Any]]] = {
         MODEL: model.region_embeddings_,
@@ -142,19 +135,19 @@ def masked_study(
     for k, name in enumerate(nulls):
         moved = NULLS[name](series, np.random.default_rng([seed, 0x401, k])).astype(np.float32)
         null = fitted(moved[~test])
-        sums[name] = filled_sums(_filling(null), moved[test], masks)
+        sums[name] = fill_scores.filled_sums(_filling(null), moved[test], masks)
         embeddings[name], kinds[name], histories[name] = null.region_embeddings_, "null", null.history_
     for name in ablations:
         ablated = fitted(train, **ABLATIONS[name])
-        sums[name] = filled_sums(_filling(ablated), held_out, masks)
+        sums[name] = fill_scores.filled_sums(_filling(ablated), held_out, masks)
         embeddings[name], kinds[name], histories[name] = ablated.region_embeddings_, "ablation", ablated.history_
     options: dict[str, Any] = {"n_draws": n_draws, "confidence": confidence, "seed": seed}
-    filled = fill_table(sums, whose[test].tolist(), reference=INSTANT, networks=networks, **options)
+    filled = fill_scores.fill_table(sums, whose[test].tolist(), reference=INSTANT, networks=networks, **options)
     filled.insert(1, "kind", filled["name"].map(kinds))
     agreement = pd.DataFrame()
     if len(set(networks)) > 1:
         agreement = network_agreement(embeddings, networks, network_permutations, seed)
-    traces = _traces(held_out, masks[HALF][0], _filling(model), gaussians[LAGGED], n_traces, seed)
+    traces = _traces(held_out, masks[fill_scores.HALF][0], _filling(model), gaussians[LAGGED], n_traces, seed)
     return SeriesStudyTables(model, gaussians[LAGGED], filled, agreement, traces, histories)
 
 

@@ -4,8 +4,6 @@ Every kind of features meets the same folds, the same classifier and the same pe
 labels, so permuted labels have folds of their own: in those of the true ones they would be unbalanced, and worse off.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -285,7 +283,7 @@ class FineTuned:
     weight_decay: float = 1e-2
     seed: int = 0
 
-    def fit(self, series: NDArray[np.floating[Any]], labels: Sequence[str]) -> FineTuned:
+    def fit(self, series: NDArray[np.floating[Any]], labels: Sequence[str]) -> "FineTuned":
         """Train on runs (n_runs, n_frames, n_regions) with a label each.
 
         Raises

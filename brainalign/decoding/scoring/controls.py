@@ -3,8 +3,6 @@
 What a language model, a prior over sentences or the order of trials give by themselves, they give with noise as well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -65,7 +63,7 @@ class ControlMatrix:
     n_permutations: int
     seed: int = 0
 
-    def cell(self, trained: str, tested: str, measure: str) -> pd.Series[Any]:
+    def cell(self, trained: str, tested: str, measure: str) -> "pd.Series[Any]":
         """Return one row of the table."""
         table = self.table
         rows = (table["trained"] == trained) & (table["tested"] == tested) & (table["measure"] == measure)

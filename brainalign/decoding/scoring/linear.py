@@ -8,12 +8,10 @@ standard deviation on training trials: no unit makes one count more. The feature
 signals, or log power or channel covariance in windows, which find what has no fixed sign.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +113,7 @@ class LinearDecoder:
         targets: Values,
         subjects: Labels,
         validation: tuple[Values, Values, Labels] | None = None,
-    ) -> LinearDecoder:
+    ) -> Self:
         """Fit, and choose penalty and rho where there are several.
 
         Parameters
@@ -242,7 +240,7 @@ class _Units(NamedTuple):
     sizes: Values
 
     @classmethod
-    def of(cls, signals: Values, subjects: Labels) -> _Units:
+    def of(cls, signals: Values, subjects: Labels) -> Self:
         """Return the standard deviation of each subject's trials about the mean of each channel and time."""
         names = np.unique(subjects)
         sizes = np.array([np.asarray(signals[subjects == name], dtype=np.float64).std(axis=0) for name in names])

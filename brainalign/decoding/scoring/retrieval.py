@@ -5,8 +5,6 @@
 Every measure is a function of that rank, so permutations and intervals need no new similarities.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -221,7 +219,7 @@ def similarity_ranks(queries: Values, gallery: Values) -> Rows:
     return ranks
 
 
-def shown_ranks(vectors: Values, targets: Values, stimuli: Sequence[Any] | pd.Series[Any]) -> Rows:
+def shown_ranks(vectors: Values, targets: Values, stimuli: "Sequence[Any] | pd.Series[Any]") -> Rows:
     """Return the rank (n_trials,) of every trial's stimulus among the distinct ones of all trials."""
     shown = np.asarray(stimuli)
     gallery, ids = distinct_gallery(targets, shown)
@@ -229,7 +227,7 @@ def shown_ranks(vectors: Values, targets: Values, stimuli: Sequence[Any] | pd.Se
     return np.asarray(similarity_ranks(vectors, gallery)[np.arange(len(column)), column])
 
 
-def reciprocal_rank(vectors: Values, targets: Values, stimuli: Sequence[Any] | pd.Series[Any]) -> float:
+def reciprocal_rank(vectors: Values, targets: Values, stimuli: "Sequence[Any] | pd.Series[Any]") -> float:
     """Return the mean of 1 / rank of what was shown; arguments as of `shown_ranks`."""
     return float((1 / shown_ranks(vectors, targets, stimuli)).mean())
 

@@ -1,7 +1,5 @@
 """In plain words: does a decoder use the brain?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,7 +180,7 @@ def _blocks(blocks: pd.DataFrame | None, measure: str, level: float) -> tuple[bo
     return all(above.values()), [f"Blocks left out score {', '.join(parts)} on average of {len(rows)} blocks."]
 
 
-def _above(gains: pd.Series[float], level: float) -> bool:
+def _above(gains: "pd.Series[float]", level: float) -> bool:
     """Return whether gains over blocks are above 0 by a one-sided t test."""
     values = gains.to_numpy(dtype=float)
     if len(values) < 2:

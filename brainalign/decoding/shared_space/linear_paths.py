@@ -4,8 +4,6 @@ A network needs many trials of a modality; where a modality saw few of the image
 embeddings are means of both, weighted per modality by what finds validation images best.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,7 +31,7 @@ class LinearPath:
         )
 
     @classmethod
-    def fit(cls, trials: Trials, scale: SubjectScale, penalty: float, own: bool) -> LinearPath:
+    def fit(cls, trials: Trials, scale: SubjectScale, penalty: float, own: bool) -> "LinearPath":
         """Fit a ridge for every subject, or one for all: dual, or primal where there are more trials than features."""
         subjects = trials.meta["subject"].to_numpy().astype(str)
         flat = scale.apply(trials.signals, subjects).reshape(len(subjects), -1)

@@ -7,15 +7,13 @@ the images, one modality per batch; modalities share the projector, and the spac
 counts is chosen per modality on validation images: a network needs more trials than ridge does.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -138,7 +136,7 @@ class SharedSpace:
             raise BrainalignError(f"blend {self.blend} is not between 0 (the network alone) and 1 (ridge alone)")
         self.options = {name: dict(given) for name, given in (self.options or {}).items()}
 
-    def fit(self, train: Mapping[str, Trials], val: Mapping[str, Trials] | None = None) -> SharedSpace:
+    def fit(self, train: Mapping[str, Trials], val: Mapping[str, Trials] | None = None) -> Self:
         """Train on trials of every modality.
 
         Parameters
@@ -270,7 +268,7 @@ class SharedSpace:
         save_file(tensors, path, {"shared_space": json.dumps(about)})
 
     @classmethod
-    def load(cls, path: Path | str) -> SharedSpace:
+    def load(cls, path: Path | str) -> "SharedSpace":
         """Return a space that `save` wrote, on the CPU.
 
         Raises
@@ -303,7 +301,7 @@ class SharedSpace:
         layers = torch.from_numpy(rows if self.subject_layers else np.zeros_like(rows))
         return torch.from_numpy(scale.apply(values, subjects)).to(device), layers.to(device)
 
-    def _trained(self, data: Mapping[str, _TrainingData], validate: Callable[[], float] | None) -> dict[str, History]:
+    def _trained(self, data: "Mapping[str, _TrainingData]", validate: Callable[[], float] | None) -> dict[str, History]:
         """Train the network, jointly or encoders alone and then the mixture; the last phase alone is validated."""
         network = self.network_
 
@@ -350,7 +348,7 @@ class SharedSpace:
         history["mixture"] = run([network.mixture], network, data, validate)  # encoders stay in evaluation mode
         return history
 
-    def _training_data(self, train: Mapping[str, Trials]) -> dict[str, _TrainingData]:
+    def _training_data(self, train: Mapping[str, Trials]) -> "dict[str, _TrainingData]":
         ids = {i: k for k, i in enumerate(sorted({str(i) for t in train.values() for i in t.meta["stimulus_id"]}))}
         data = {}
         for name, trials in train.items():

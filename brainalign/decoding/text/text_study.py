@@ -1,7 +1,5 @@
 """A decoder of sentences with everything that its scores stand beside: controls, nulls, ceilings, baselines."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +59,7 @@ class TextStudy:
     train: Trials
     val: Trials
     test: Trials
-    components: Components
+    components: "Components"
     test_vectors: Values
     others: Mapping[str, Values]
     wordings: Mapping[str, Values]
@@ -398,7 +396,7 @@ class Components:
     explained: float
 
     @classmethod
-    def fit(cls, vectors: Values, n_components: int) -> Components:
+    def fit(cls, vectors: Values, n_components: int) -> "Components":
         """Return components of distinct training sentences.
 
         Parameters

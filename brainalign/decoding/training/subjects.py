@@ -1,10 +1,8 @@
 """What every encoder of EEG begins with: its sizes, padding set to zero, and a matrix of each subject's own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -73,7 +71,7 @@ class SubjectScale:
         self.deviation = np.asarray(deviation, dtype=np.float32)
 
     @classmethod
-    def fit(cls, signals: Values, subjects: NDArray[Any]) -> SubjectScale:
+    def fit(cls, signals: Values, subjects: NDArray[Any]) -> Self:
         """Return the scale of training trials (n_trials, ...)."""
         labels = np.asarray(subjects).astype(str)
         names = sorted(set(labels.tolist()))

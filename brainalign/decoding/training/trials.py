@@ -1,11 +1,9 @@
 """Trials as decoders take them: signals, the vectors to decode, and what else is known of each trial."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -64,15 +62,15 @@ class Trials:
             raise BrainalignError(f"the table of trials lacks {missing}; it has {list(self.meta)}: add the column(s)")
         return self.meta[list(names)]
 
-    def select(self, rows: NDArray[Any]) -> Trials:
+    def select(self, rows: NDArray[Any]) -> "Trials":
         """Return the chosen trials (boolean mask or row numbers)."""
         return Trials(self.signals[rows], self.targets[rows], self.meta.iloc[rows].reset_index(drop=True))
 
-    def distinct(self) -> Trials:
+    def distinct(self) -> "Trials":
         """Return the first trial of every stimulus, in order of appearance."""
         return self.select(np.flatnonzero(~self.meta["stimulus_id"].duplicated().to_numpy()))
 
-    def averaged(self) -> Trials:
+    def averaged(self) -> "Trials":
         """Return one trial per subject and stimulus, the mean of its repeats, with their number as `n_averaged`."""
         groups = self.meta.groupby(["subject", "stimulus_id"], sort=False)
         codes = groups.ngroup().to_numpy()
@@ -84,7 +82,7 @@ class Trials:
         meta = self.meta.iloc[first].reset_index(drop=True).assign(n_averaged=counts)
         return Trials(means, self.targets[first], meta)
 
-    def shown(self, distinct: Trials) -> NDArray[np.intp]:
+    def shown(self, distinct: "Trials") -> NDArray[np.intp]:
         """Find the row of `distinct` that holds each trial's stimulus."""
         ids = pd.Index(distinct.meta["stimulus_id"])
         return np.asarray(ids.get_indexer(pd.Index(self.meta["stimulus_id"])))
@@ -192,7 +190,7 @@ class Known:
     subject: tuple[str, ...]
 
     @classmethod
-    def of(cls, meta: pd.DataFrame) -> Known:
+    def of(cls, meta: pd.DataFrame) -> Self:
         """Return those of a table of trials; without the column dataset there is one, unnamed."""
         return cls(*(tuple(sorted(set(_labels(meta, column)))) for column in PROMPT))
 

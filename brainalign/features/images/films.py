@@ -9,8 +9,6 @@ Assran M et al. (2025). V-JEPA 2: self-supervised video models enable understand
 arXiv:2506.09985
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,7 +90,7 @@ class VideoExtractor:
                     writer.write(fresh[start][kept], {name: each[k][inside][kept] for name, each in found.items()})
 
     @cached_property
-    def _loaded(self) -> tuple[PreTrainedModel, Preprocessing]:
+    def _loaded(self) -> "tuple[PreTrainedModel, Preprocessing]":
         where = find_weights(self.weights)
         model: Any = load_vision_model(self.weights, self.seed if self.random_weights else None).train(False)
         if not _window(model) or not isinstance(getattr(model.config, "tubelet_size", None), int):
@@ -126,7 +124,7 @@ class VideoExtractor:
         }
 
 
-def _window(model: PreTrainedModel) -> int:
+def _window(model: "PreTrainedModel") -> int:
     """Return the frames of a window, 0 for a model that says none; V-JEPA 2 has a name of its own for them."""
     found = getattr(model.config, "num_frames", getattr(model.config, "frames_per_clip", None))
     return found if isinstance(found, int) else 0

@@ -1,7 +1,5 @@
 """Any torch network that looks at images: every layer from one forward pass, streamed to disk."""
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from abc import ABC, abstractmethod
@@ -86,7 +84,7 @@ class Network:
 class LayerModule(nn.Module):
     """Images (n, 3, rows, columns) in [0, 1] to the features of one layer; gradients reach the images."""
 
-    def __init__(self, extractor: NetworkExtractor, layer: str) -> None:
+    def __init__(self, extractor: "NetworkExtractor", layer: str) -> None:
         super().__init__()
         self.network = extractor.network.module
         self.layer = layer
@@ -125,7 +123,7 @@ class NetworkExtractor(ABC):
     reads: ClassVar[Literal["path"]] = "path"
 
     layers: Sequence[str] | None = None
-    pooling: Pooling = "mean"
+    pooling: "Pooling" = "mean"
     batch_size: int = 8
     reduce: int | None = None
     seed: int = 0

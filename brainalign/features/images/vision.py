@@ -3,8 +3,6 @@
 The model's own preprocessor_config.json is read here and carried out in torch: no torchvision, and gradients flow.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Mapping
@@ -89,7 +87,7 @@ class VisionExtractor(NetworkExtractor):
         return Network(tower, preprocessing, main_blocks(tower), int(has_cls) + extra, has_cls, description)
 
 
-def load_vision_model(weights: str, random_seed: int | None = None) -> PreTrainedModel:
+def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrainedModel":
     """Load an image or video model of transformers.
 
     Parameters
@@ -141,7 +139,7 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> PreTraine
     return cast("PreTrainedModel", model)
 
 
-def _vision_tower(model: nn.Module, name: str) -> PreTrainedModel:
+def _vision_tower(model: nn.Module, name: str) -> "PreTrainedModel":
     tower = getattr(model, "vision_model", model)
     first = next(iter(inspect.signature(tower.forward).parameters), "")
     if first != "pixel_values":

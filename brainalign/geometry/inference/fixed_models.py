@@ -1,11 +1,9 @@
 """How good a comparison of RDMs can get, how good it gets by chance, and over and above other models."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -141,7 +139,7 @@ class RdmTest:
         return int(np.isnan(self.per_replicate).sum())
 
     @classmethod
-    def over(cls, per_replicate: Values, nulls: Values) -> RdmTest:
+    def over(cls, per_replicate: Values, nulls: Values) -> Self:
         """Return the test of the mean over replicates, each with its null (n_replicates, n_permutations)."""
         there = np.isfinite(per_replicate)
         if not there.any():

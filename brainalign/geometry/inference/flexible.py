@@ -1,10 +1,8 @@
 """Models with free weights: fitted to some subjects and stimuli, scored on others, inside every draw of a bootstrap."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +31,7 @@ class _Training:
     fits: Values  # (n_draws, n_rdms): mean comparison with the subjects
 
     @classmethod
-    def of(cls, products: Products, subjects: Values, rows: slice) -> _Training:
+    def of(cls, products: Products, subjects: Values, rows: slice) -> Self:
         """Take it from products of subjects (first) and RDMs (`rows`), under multiplicities of the subjects."""
         n, norms = subjects.shape[1], products.norms
         crossed = products.gram[:, :n, rows]  # (n_draws, n_subjects, n_rdms)

@@ -82,7 +82,8 @@ def rdm_permutation_places(
         )
     _check(rdms, models, method)
     places, forms = _places(rdms, method), unit_forms(models, method)[0]
-    orders = _orders(rdms.shape[-1], n_permutations, rng)
+    n_stimuli = n_stimuli_of(rdms.shape[-1])
+    orders = np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
     scores = places @ forms.T
     least = scores - TIE  # an exchange that leaves a model as it is reaches its score but for rounding
     reached, largest_reached, total = (np.zeros(scores.shape) for _ in range(3))
@@ -108,11 +109,6 @@ def _check(rdms: Values, models: Values, method: str) -> None:
             "the same stimuli"
         )
     warn_of_few_orders(n_stimuli_of(n_pairs))
-
-
-def _orders(n_pairs: int, n_permutations: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    n_stimuli = n_stimuli_of(n_pairs)
-    return np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
 
 
 def _places(rdms: Values, method: str) -> Values:

@@ -4,8 +4,6 @@ A stimulus drawn c times makes the pair (I, J) count c_I c_J times; pairs of a s
 their dissimilarity is zero by construction.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,7 +35,7 @@ class Products:
     weights: Values
     forms: Values | None = None
 
-    def of(self, rows: slice) -> Products:
+    def of(self, rows: slice) -> "Products":
         """Return those of some of the RDMs."""
         forms = None if self.forms is None else self.forms[:, rows]
         gram, power = self.gram[:, rows, rows], self.power[:, rows]

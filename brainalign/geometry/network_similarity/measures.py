@@ -141,15 +141,13 @@ def cca(X: Values, Y: Values) -> float:
     return float(correlations.mean()) if len(correlations) else float("nan")
 
 
-def svcca(X: Values, Y: Values, variance: float = 0.99) -> float:
-    """Return the mean canonical correlation of the principal components that hold most of the variance.
+def svcca(X: Values, Y: Values) -> float:
+    """Return the mean canonical correlation of the principal components that hold 99 % of the variance.
 
     Parameters
     ----------
     X, Y : array (n_stimuli, n_units)
         Of any widths.
-    variance : float
-        Share that is kept of each.
 
     Raises
     ------
@@ -161,10 +159,8 @@ def svcca(X: Values, Y: Values, variance: float = 0.99) -> float:
     Raghu M, Gilmer J, Yosinski J, Sohl-Dickstein J (2017). SVCCA: singular vector canonical correlation analysis for
     deep learning dynamics and interpretability. NeurIPS. arXiv:1706.05806
     """
-    if not 0 < variance <= 1:
-        raise BrainalignError(f"variance is the share to keep, above 0 and up to 1; got {variance}")
     X, Y = centred_pair(X, Y)
-    _, correlations = _angles(_leading(X, variance), _leading(Y, variance), f"SVCCA ({variance:.0%} of variance)")
+    _, correlations = _angles(_leading(X), _leading(Y), "SVCCA (99 % of variance)")
     return float(correlations.mean()) if len(correlations) else float("nan")
 
 
@@ -214,13 +210,13 @@ def _basis(X: Values) -> Values:
     return np.asarray(U[:, sizes > max(X.shape) * np.finfo(float).eps * sizes[:1].max(initial=ROUNDING)])
 
 
-def _leading(X: Values, variance: float) -> Values:
-    """Return the scores of the fewest principal components that hold a share of the variance."""
+def _leading(X: Values) -> Values:
+    """Return the scores of the fewest principal components that hold 99 % of the variance."""
     U, sizes, _ = np.linalg.svd(X, full_matrices=False)
     total = np.cumsum(sizes**2)
     if not total[-1] > 0:
         return X[:, :0]
-    n_kept = int(np.searchsorted(total, variance * total[-1] * (1 - ROUNDING))) + 1
+    n_kept = int(np.searchsorted(total, 0.99 * total[-1] * (1 - ROUNDING))) + 1
     return np.asarray(U[:, :n_kept] * sizes[:n_kept])
 
 

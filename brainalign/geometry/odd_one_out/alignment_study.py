@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
+from brainalign.geometry.odd_one_out import triplet_splits
 from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, HumanTeacher, affine_head
-from brainalign.geometry.odd_one_out.triplet_splits import (
-    LEVELS,
-    check_triplets_apart,
-    cluster_objects,
-    draw_triplets,
-    triplet_levels,
-)
 from brainalign.geometry.odd_one_out.triplets import (
     check_probabilities,
     check_triplets,
@@ -108,8 +102,8 @@ def score_alignment(
         uncertainty = choice_entropy(p)
     if uncertainty is not None:
         check_rows("uncertainty", len(uncertainty), "triplets", len(rows), "give a value per triplet")
-    level = np.full(len(rows), "") if groups is None else triplet_levels(rows, groups)
-    subsets = {"all": np.ones(len(rows), dtype=bool), **{name: level == name for name in LEVELS}}
+    level = np.full(len(rows), "") if groups is None else triplet_splits.triplet_levels(rows, groups)
+    subsets = {"all": np.ones(len(rows), dtype=bool), **{name: level == name for name in triplet_splits.LEVELS}}
     found = []
     for name, mine in subsets.items():
         if not mine.any():
@@ -223,7 +217,7 @@ def align_networks(
         If the teacher has no layer, a layer has more than 4096 features, or a triplet is in train and in a test.
     """
     _check(layers, teacher_model)
-    check_triplets_apart(train[0], {name: test for name, (test, _) in tests.items()})
+    triplet_splits.check_triplets_apart(train[0], {name: test for name, (test, _) in tests.items()})
     rng = np.random.default_rng(seed)
     seen = np.unique(train[0])
     own = {key: values for key, values in layers.items() if key[0] == teacher_model}
@@ -238,8 +232,8 @@ def align_networks(
     found = [
         ("teacher", key, {"unaligned": plain[key], "aligned": aligned[key], "shuffled choices": _of_teacher(shuffled)})
     ]
-    clusters = cluster_objects(teacher.transform(features[seen]), n_clusters, seed)
-    triplets = seen[draw_triplets(clusters, n_triplets, rng)]
+    clusters = triplet_splits.cluster_objects(teacher.transform(features[seen]), n_clusters, seed)
+    triplets = seen[triplet_splits.draw_triplets(clusters, n_triplets, rng)]
     lessons = {
         "aligned": teacher.choices(features, triplets),
         "shuffled choices": shuffled.choices(features, triplets),

@@ -20,18 +20,8 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
 from brainalign.geometry.network_similarity import representation
+from brainalign.geometry.odd_one_out import triplets as judgements
 from brainalign.geometry.odd_one_out.triplet_splits import split_objects
-from brainalign.geometry.odd_one_out.triplets import (
-    DIVERGENCES,
-    check_probabilities,
-    check_triplets,
-    choice_probabilities,
-    choice_temperature,
-    kullback_leibler,
-    log_choices,
-    mean_divergence,
-    object_similarities,
-)
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +91,7 @@ class HumanAlignment:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        check_choice("divergence", self.divergence, DIVERGENCES)
+        check_choice("divergence", self.divergence, judgements.DIVERGENCES)
         if (self.temperature is not None and self.temperature <= 0) or self.decay < 0:
             raise BrainalignError(
                 f"temperature must be positive and decay not negative; got {self.temperature}, {self.decay:g}"
@@ -140,8 +130,8 @@ class HumanAlignment:
 
         from brainalign.regression import descend
 
-        rows = check_triplets(triplets, len(inputs))
-        p = check_probabilities(probabilities, len(rows))
+        rows = judgements.check_triplets(triplets, len(inputs))
+        p = judgements.check_probabilities(probabilities, len(rows))
         device = pick_device(self.device)
         self.student_ = copy.deepcopy(student).eval().requires_grad_(True).to(device)
         weights = [weight for weight in self.student_.parameters() if weight.is_floating_point()]
@@ -151,19 +141,19 @@ class HumanAlignment:
         shown, numbers = np.unique(rows, return_inverse=True)
         before = self.transform(inputs, shown)
         self.centre_ = before.mean(axis=0)
-        self.temperature_ = self.temperature or choice_temperature(
-            object_similarities(before - self.centre_), numbers.reshape(rows.shape), p
+        self.temperature_ = self.temperature or judgements.choice_temperature(
+            judgements.object_similarities(before - self.centre_), numbers.reshape(rows.shape), p
         )
         centre = torch.from_numpy(self.centre_).to(device)
         solver = torch.optim.Adam(weights, lr=self.learning_rate)
         keep = float(np.exp(-self.learning_rate * self.decay))
-        divergence = DIVERGENCES[self.divergence]
+        divergence = judgements.DIVERGENCES[self.divergence]
 
         def losses() -> Iterator[torch.Tensor]:
             for batch in self._batches(len(rows)):
                 seen, place = np.unique(rows[batch], return_inverse=True)
                 features = self.student_(_taken(inputs, seen, device)).double() - centre
-                choices = log_choices(
+                choices = judgements.log_choices(
                     features @ features.T / self.temperature_, torch.from_numpy(place.reshape(-1, 3)).to(device)
                 )
                 yield divergence(choices, torch.from_numpy(p[batch]).to(device))
@@ -198,11 +188,11 @@ class HumanAlignment:
 
     def similarities(self, inputs: NDArray[Any] | torch.Tensor) -> NDArray[np.float64]:
         """Return similarities whose softmax over pairs are the student's choices, (n_stimuli, n_stimuli)."""
-        return object_similarities(self.transform(inputs) - self.centre_) / self.temperature_
+        return judgements.object_similarities(self.transform(inputs) - self.centre_) / self.temperature_
 
     def choices(self, inputs: NDArray[Any] | torch.Tensor, triplets: Triplets) -> NDArray[np.float64]:
         """Compute the student's probability of each stimulus of a triplet to be the odd one, (n_triplets, 3)."""
-        return choice_probabilities(self.similarities(inputs), triplets)
+        return judgements.choice_probabilities(self.similarities(inputs), triplets)
 
     def _batches(self, n_triplets: int) -> list[NDArray[np.intp]]:
         """Return rows of triplets per step: all of them in a random order, then again."""
@@ -290,8 +280,8 @@ class HumanTeacher:
         Probabilities (n_triplets, 3) say how often each object was chosen; without them the last always was.
         """
         values = representation("features", features)
-        rows = check_triplets(triplets, len(values))
-        p = check_probabilities(probabilities, len(rows))
+        rows = judgements.check_triplets(triplets, len(values))
+        p = judgements.check_probabilities(probabilities, len(rows))
         shown, numbers = np.unique(rows, return_inverse=True)
         rows = numbers.reshape(rows.shape)
         values = values[shown]
@@ -305,8 +295,8 @@ class HumanTeacher:
             split = split_objects(rows, len(values), self.held_share, np.random.default_rng(self.seed))
             for penalty in self.penalties:
                 weight, bias = self._solve(standard, rows[split.train], p[split.train], penalty)
-                aligned = object_similarities(standard @ weight.T + bias)
-                self.held_out_[penalty] = mean_divergence(aligned, rows[split.test], p[split.test])
+                aligned = judgements.object_similarities(standard @ weight.T + bias)
+                self.held_out_[penalty] = judgements.mean_divergence(aligned, rows[split.test], p[split.test])
             self.penalty_ = min(self.held_out_, key=lambda penalty: (self.held_out_[penalty], -penalty))
         else:
             self.penalty_ = float(self.penalties[0])
@@ -324,14 +314,14 @@ class HumanTeacher:
 
     def choices(self, features: Values, triplets: Triplets) -> NDArray[np.float64]:
         """Compute the teacher's probability of each object of a triplet to be the odd one, (n_triplets, 3)."""
-        return choice_probabilities(object_similarities(self.transform(features)), triplets)
+        return judgements.choice_probabilities(judgements.object_similarities(self.transform(features)), triplets)
 
     def _solve(
         self, values: Values, triplets: Triplets, p: Values, penalty: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         import torch
 
-        start = float(np.clip(choice_temperature(values @ values.T, triplets, p) ** -0.5, *SCALES))
+        start = float(np.clip(judgements.choice_temperature(values @ values.T, triplets, p) ** -0.5, *SCALES))
         n = values.shape[1]
         x, rows, target = (torch.from_numpy(np.ascontiguousarray(v)) for v in (values, triplets, p))
         # The penalty acts on the difference from c I alone, so c and that difference are separate.
@@ -343,10 +333,10 @@ class HumanTeacher:
             change, bias = apart[:, :-1], apart[:, -1]
             change = change - torch.eye(n, dtype=torch.float64) * change.diagonal().mean()  # no multiple of identity
             aligned = scale * x + x @ change.T + bias
-            value = kullback_leibler(log_choices(aligned @ aligned.T, rows), target)
+            value = judgements.kullback_leibler(judgements.log_choices(aligned @ aligned.T, rows), target)
             value = value + penalty * ((change**2).sum() + (bias**2).sum())
             if self.local_weight:
-                value = value + self.local_weight * kullback_leibler(self._neighbours(aligned), before)
+                value = value + self.local_weight * judgements.kullback_leibler(self._neighbours(aligned), before)
             return value
 
         _minimise(loss, [scale, apart], self.max_iterations)

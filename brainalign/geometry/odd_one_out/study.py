@@ -14,18 +14,10 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.geometry.network_similarity import cross_correlations
+from brainalign.geometry.odd_one_out import triplets as judgements
 from brainalign.geometry.odd_one_out.embedding import SparseConcepts, VariationalConcepts
 from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart, split_triplets
-from brainalign.geometry.odd_one_out.triplets import (
-    CHANCE,
-    PAIRS,
-    TripletCeilings,
-    check_triplets,
-    object_similarities,
-    odd_one_out_accuracy,
-    shuffled_triplets,
-    triplet_keys,
-)
+from brainalign.geometry.odd_one_out.triplets import CHANCE, PAIRS
 
 Triplets = NDArray[np.int64]
 Method = SparseConcepts | VariationalConcepts
@@ -158,7 +150,7 @@ class ConceptFit:
 def unrepeated(triplets: Triplets, repeats: Triplets, n_objects: int) -> Triplets:
     """Return the triplets whose three objects are in none of the repeated ones, which are for the test only."""
     top = np.full((1, 3), n_objects)  # keys depend on the largest number
-    keys = triplet_keys(np.concatenate([triplets, repeats, top]))
+    keys = judgements.triplet_keys(np.concatenate([triplets, repeats, top]))
     return triplets[~np.isin(keys[: len(triplets)], keys[len(triplets) : -1])]
 
 
@@ -180,7 +172,7 @@ def fit_concepts(
     """
     fitted = make(seeds).fit(triplets, n_objects)
     again = reproducible_dimensions(fitted.embeddings_, least_r)
-    control = shuffled_triplets(triplets, np.random.default_rng(seeds[0]))
+    control = judgements.shuffled_triplets(triplets, np.random.default_rng(seeds[0]))
     shuffled = make(seeds[:1]).fit(control, n_objects).embedding_
     return ConceptFit(fitted, again, fitted.embeddings_[again.reference], shuffled)
 
@@ -190,7 +182,7 @@ def choice_table(
     train: Triplets,
     tests: Mapping[str, Triplets],
     n_objects: int,
-    ceilings: TripletCeilings | None,
+    ceilings: judgements.TripletCeilings | None,
     published: Values | None = None,
 ) -> pd.DataFrame:
     """Tabulate the accuracy on held-out choices, beside a method without training, controls and the ceiling.
@@ -227,23 +219,20 @@ def choice_table(
             ("reproducible", fit.reproducible),
             ("control", fit.shuffled),
         ):
-            candidates.append((name, kind, object_similarities(values), values.shape[1]))
+            candidates.append((name, kind, judgements.object_similarities(values), values.shape[1]))
     candidates.append(("spectral", "baseline", spectral_similarities(train, n_objects), 0))
     if published is not None:
-        candidates.append(("published", "published", object_similarities(published), published.shape[1]))
+        candidates.append(("published", "published", judgements.object_similarities(published), published.shape[1]))
     low, high = (ceilings.accuracy_low, ceilings.accuracy_high) if ceilings else (np.nan, np.nan)
     rows = []
     for split, test in tests.items():
         for name, kind, similarities, n_dimensions in candidates:
-            accuracy = odd_one_out_accuracy(similarities, test)
-            row = {"name": name, "kind": kind, "split": split, "accuracy": accuracy, "se": _se(accuracy, len(test))}
+            accuracy = judgements.odd_one_out_accuracy(similarities, test)
+            se = float(np.sqrt(accuracy * (1 - accuracy) / len(test)))
+            row = {"name": name, "kind": kind, "split": split, "accuracy": accuracy, "se": se}
             row |= {"n_triplets": len(test), "n_dimensions": n_dimensions}
             rows.append(row | _of_ceiling(accuracy, low, high))
     return pd.DataFrame(rows)
-
-
-def _se(accuracy: float, n: int) -> float:
-    return float(np.sqrt(accuracy * (1 - accuracy) / n))
 
 
 def _of_ceiling(accuracy: float, low: float, high: float) -> dict[str, float]:
@@ -253,11 +242,7 @@ def _of_ceiling(accuracy: float, low: float, high: float) -> dict[str, float]:
 
 
 def dimension_table(
-    fits: Mapping[str, ConceptFit],
-    labels: Sequence[str],
-    published: Values | None,
-    words: Sequence[str],
-    n_top: int = 8,
+    fits: Mapping[str, ConceptFit], labels: Sequence[str], published: Values | None, words: Sequence[str]
 ) -> pd.DataFrame:
     """Return a row per dimension: how well it is found again, the objects that have most of it, its published partner.
 
@@ -269,8 +254,6 @@ def dimension_table(
     published : array (n_objects, n_dimensions), optional
     words : sequence of str
         What its dimensions are; numbers where empty.
-    n_top : int
-        Objects named.
     """
     rows = []
     for method, fit in fits.items():
@@ -278,7 +261,7 @@ def dimension_table(
         if published is not None:
             r, partner = match_dimensions(fit.embedding, np.asarray(published, dtype=np.float64))
         for k, weights in enumerate(fit.embedding.T):
-            top = [j for j in np.argsort(-weights, kind="stable")[:n_top] if weights[j] > 0]
+            top = [j for j in np.argsort(-weights, kind="stable")[:8] if weights[j] > 0]
             name = "" if partner[k] < 0 else words[partner[k]] if words else f"dimension {partner[k] + 1}"
             rows.append(
                 {
@@ -316,15 +299,15 @@ def odd_column_shares(
     -------
     array (3,)
     """
-    rows = check_triplets(triplets, n_objects)
+    rows = judgements.check_triplets(triplets, n_objects)
     orders = [(*pair, odd) for odd, pair in enumerate(PAIRS)]
     if similarities is not None:
-        return np.array([odd_one_out_accuracy(similarities, rows[:, order]) for order in orders])
+        return np.array([judgements.odd_one_out_accuracy(similarities, rows[:, order]) for order in orders])
     split = split_triplets(rows, 0.5, rng)
     shares = []
     for order in orders:
         found = spectral_similarities(rows[split.train][:, order], n_objects)
-        shares.append(odd_one_out_accuracy(found, rows[split.test][:, order]))
+        shares.append(judgements.odd_one_out_accuracy(found, rows[split.test][:, order]))
     return np.array(shares)
 
 
@@ -351,7 +334,7 @@ def check_odd_last(
     BrainalignError
         If another column is clearly the odd one, or the embedding predicts the choices no better than chance.
     """
-    published = None if embedding is None else object_similarities(embedding)
+    published = None if embedding is None else judgements.object_similarities(embedding)
     shares = odd_column_shares(triplets, n_objects, np.random.default_rng(seed), published)
     se = 0.5 / np.sqrt(len(triplets) * (1 if published is not None else 0.5))
     best = int(shares.argmax())

@@ -3,8 +3,6 @@
 torch is never imported here: a tensor can only come from whoever has imported it.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 

@@ -1,11 +1,9 @@
 """Covariances of noise in forms that whitening needs no more memory for, and what `rdm` takes as noise precision."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +76,7 @@ class WholeCovariance:
     factor: Values
 
     @classmethod
-    def of(cls, covariance: Values) -> WholeCovariance:
+    def of(cls, covariance: Values) -> Self:
         """Factorise a symmetric float64 matrix, which is overwritten."""
         variances = np.diag(covariance).copy()
         try:

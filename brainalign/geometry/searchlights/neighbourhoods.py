@@ -1,7 +1,5 @@
 """Neighbourhoods of searchlights: balls of voxels in millimetres, discs of vertices along a mesh."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +37,12 @@ class Neighbourhoods:
         """Channels of every centre (n_centres,)."""
         return np.asarray(np.diff(self.members.indptr), dtype=np.intp)
 
-    def select(self, centres: NDArray[Any]) -> Neighbourhoods:
+    def select(self, centres: NDArray[Any]) -> "Neighbourhoods":
         """Return the chosen centres (boolean mask or row numbers), with all their channels."""
         rows = np.arange(len(self.centres))[centres]
         return Neighbourhoods(self.centres[rows], csr_array(self.members[rows]))
 
-    def without(self, channels: NDArray[np.bool_]) -> Neighbourhoods:
+    def without(self, channels: NDArray[np.bool_]) -> "Neighbourhoods":
         """Return the neighbourhoods without some channels: a centre that is one of them has no neighbourhood left."""
         keep = ~np.asarray(channels, dtype=bool)
         rows = np.repeat(keep[self.centres], self.sizes)

@@ -1,7 +1,5 @@
 """How well model geometries fit around every centre, with the stimuli of the models exchanged for p values."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass
@@ -206,7 +204,7 @@ class _Test:
         at_once = max(1, AT_ONCE // (16 * n_pairs))
         return [slice(start, min(start + at_once, n_permutations)) for start in range(0, n_permutations, at_once)]
 
-    def _permuted(self, square: torch.Tensor, some: slice) -> torch.Tensor:
+    def _permuted(self, square: "torch.Tensor", some: slice) -> "torch.Tensor":
         orders = self.orders[some]
         return square[orders[:, self.i], orders[:, self.j]]
 

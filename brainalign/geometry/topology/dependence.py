@@ -4,8 +4,6 @@ Dependence that is local, or global, hides from plain distances; thresholds on b
 largest studentised correlation pays for having looked everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -141,7 +139,7 @@ class _Forms:
     plain: Values
 
     @classmethod
-    def of(cls, distances: Values, grid: Values) -> _Forms:
+    def of(cls, distances: Values, grid: Values) -> "_Forms":
         levels = np.unique(grid)
         quantiles = np.quantile(distances, levels)
         widths = np.diff(quantiles)

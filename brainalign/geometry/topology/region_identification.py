@@ -3,8 +3,6 @@
 The accuracy surface invites looking for its maximum, which is optimistic; the nested choice is not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +49,7 @@ class _NamedRegions:
         return float(hits / (self.tested or np.nan)) if np.isfinite(self.choice).all() else np.nan
 
     @classmethod
-    def joined(cls, parts: list[_NamedRegions]) -> _NamedRegions:
+    def joined(cls, parts: "list[_NamedRegions]") -> "_NamedRegions":
         """Return the regions named at the cells of all parts."""
         hits, choice = (np.concatenate([getattr(part, name) for part in parts]) for name in ("hits", "choice"))
         return cls(hits, choice, parts[0].tested, parts[0].vanished)

@@ -89,17 +89,11 @@ class CortexDrives:
     layers: list[str] = field(default_factory=list)
 
 
-def load_cortex(mesh: str = "fsaverage5") -> Cortex:
-    """Load a surface that comes with nilearn.
-
-    Parameters
-    ----------
-    mesh : str
-        fsaverage5 has 10,242 vertices per hemisphere and needs no network.
-    """
+def load_cortex() -> Cortex:
+    """Load fsaverage5, which comes with nilearn: 10,242 vertices per hemisphere, and no network is needed."""
     from nilearn.datasets import load_fsaverage
 
-    parts = load_fsaverage(mesh)
+    parts = load_fsaverage("fsaverage5")
     sides = dict(zip(HEMIS, ("left", "right"), strict=True))
     return Cortex(
         sphere={hemi: np.asarray(parts["sphere"].parts[side].coordinates, float) for hemi, side in sides.items()},

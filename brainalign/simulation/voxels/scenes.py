@@ -4,8 +4,6 @@ A scene is known completely, so every response to it can be known too: what an a
 table, not a guess. The same table renders at 32 pixels (for a small diffusion model) and 128 (for networks).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -125,7 +123,7 @@ def _word(value: float, bounds: tuple[float, float], words: Sequence[str]) -> st
     return words[int(np.clip(share * len(words), 0, len(words) - 1))]
 
 
-def caption(scene: pd.Series[Any]) -> str:
+def caption(scene: "pd.Series[Any]") -> str:
     """Describe a scene in a sentence: size, colour, texture, shape, place, ground.
 
     Parameters

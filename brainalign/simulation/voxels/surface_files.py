@@ -1,7 +1,5 @@
 """Values on a surface as GIFTI files, as the Connectome Workbench and nilearn read them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
 ENCODING = "GIFTI_ENCODING_B64BIN"
 
 
-def betas_image(values: NDArray[np.float32], names: Sequence[str], hemi: str) -> GiftiImage:
+def betas_image(values: NDArray[np.float32], names: Sequence[str], hemi: str) -> "GiftiImage":
     """Return one data array per trial, named by its trial.
 
     Parameters
@@ -40,7 +38,7 @@ def betas_image(values: NDArray[np.float32], names: Sequence[str], hemi: str) ->
     return GiftiImage(darrays=darrays, meta=GiftiMetaData({"AnatomicalStructurePrimary": STRUCTURES[hemi]}))
 
 
-def labels_image(rois: Sequence[str], hemi: str, names: Sequence[str]) -> GiftiImage:
+def labels_image(rois: Sequence[str], hemi: str, names: Sequence[str]) -> "GiftiImage":
     """Return the area of every vertex as one label array.
 
     Parameters

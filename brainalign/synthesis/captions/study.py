@@ -1,7 +1,5 @@
 """Captions of the voxels of one subject: fitted on training images, scored on test images, beside every control."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,15 +11,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.statistics import bootstrap_correlations, fdr, pearson, permuted_correlations
-from brainalign.synthesis.captions.captioners import (
-    ANY,
-    AttributeCaptioner,
-    Bank,
-    Captioner,
-    Captions,
-    caption_targets,
-    project_to_bank,
-)
+from brainalign.synthesis.captions import captioners
 from brainalign.synthesis.captions.scores import (
     attribute_evidence,
     caption_scores,
@@ -77,13 +67,13 @@ class CaptionStudy:
         Training images where not given.
     """
 
-    ridge: Ridge
-    captioner: Captioner
+    ridge: "Ridge"
+    captioner: captioners.Captioner
     labels: Mapping[str, Sequence[str] | NDArray[np.str_]]
     temperatures: Sequence[float]
     temperature: float | None = None
     validation_share: float = 0.25
-    bank: Bank | None = None
+    bank: captioners.Bank | None = None
     n_nulls: int = 19
     q: float = 0.05
     n_permutations: int = 1000
@@ -129,7 +119,7 @@ class CaptionStudy:
             ("nearest", weights, np.inf),
             ("shuffled", nulls[0], temperature),
         ):
-            other = caption_targets(project_to_bank(control, bank, at), self.captioner)
+            other = captioners.caption_targets(captioners.project_to_bank(control, bank, at), self.captioner)
             predicted[name] = np.where(spoken, images @ self._as_silent_as(captions, other).embeddings.T, np.nan)
         table["encoder_r"] = pearson(predicted["encoder"], test[1])
         table["r"] = scores.r
@@ -139,7 +129,7 @@ class CaptionStudy:
         table["p"], table["q"] = self._p(predicted["caption"], test[1], spoken)
         return VoxelCaptions(table, self._scores(predicted, test[1], regions, spoken), curve, temperature)
 
-    def _curve(self, units: Values, responses: Values, bank: Bank) -> pd.DataFrame:
+    def _curve(self, units: Values, responses: Values, bank: captioners.Bank) -> pd.DataFrame:
         order = np.random.default_rng([self.seed, 0x7A1]).permutation(len(units))
         n = max(2, round(self.validation_share * len(units)))
         held, fitted = order[:n], order[n:]
@@ -150,15 +140,15 @@ class CaptionStudy:
         )
 
     def _named(
-        self, weights: Values, nulls: Sequence[Values], embeddings: Values, bank: Bank, temperature: float
-    ) -> tuple[Captions, pd.DataFrame]:
+        self, weights: Values, nulls: Sequence[Values], embeddings: Values, bank: captioners.Bank, temperature: float
+    ) -> tuple[captioners.Captions, pd.DataFrame]:
         n_voxels = weights.shape[1]
-        if not isinstance(self.captioner, AttributeCaptioner):
-            said = caption_targets(project_to_bank(weights, bank, temperature), self.captioner)
+        if not isinstance(self.captioner, captioners.AttributeCaptioner):
+            said = captioners.caption_targets(captioners.project_to_bank(weights, bank, temperature), self.captioner)
             return said, pd.DataFrame(index=range(n_voxels))
 
         def found(each: Values) -> pd.DataFrame:
-            assert isinstance(self.captioner, AttributeCaptioner)
+            assert isinstance(self.captioner, captioners.AttributeCaptioner)
             return attribute_evidence(self.captioner, each, embeddings, self.labels, temperature, named=bank)
 
         known = silence_attributes(found(weights), [found(each) for each in nulls], self.q)
@@ -169,12 +159,12 @@ class CaptionStudy:
         names = list(self.captioner.vocabularies)
         return self.captioner.said({name: columns[name] for name in names}), pd.DataFrame(columns)
 
-    def _as_silent_as(self, captions: Captions, other: Captions) -> Captions:
+    def _as_silent_as(self, captions: captioners.Captions, other: captioners.Captions) -> captioners.Captions:
         """Return other captions that say something of the same attributes: only what they say differs."""
-        if not isinstance(self.captioner, AttributeCaptioner):
+        if not isinstance(self.captioner, captioners.AttributeCaptioner):
             return other
         values = {
-            name: np.where(captions.values[name] == ANY, ANY, said).astype(np.str_)
+            name: np.where(captions.values[name] == captioners.ANY, captioners.ANY, said).astype(np.str_)
             for name, said in other.values.items()
         }
         return self.captioner.said(values)

@@ -3,8 +3,6 @@
 Seeds that directions are found with are not among those they are tried on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -90,7 +88,7 @@ class DirectionStudy:
         Called with a line of words.
     """
 
-    pipe: BrainGuidedPipeline
+    pipe: "BrainGuidedPipeline"
     objectives: Mapping[str, Objective]
     judges: Judges
     methods: Sequence[Method] = ("supervised",)

@@ -1,7 +1,5 @@
 """Searches that need no gradient: the best of many samples, and evolution of the initial noise."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +36,7 @@ class Searched:
 
 
 def best_of(
-    pipe: BrainGuidedPipeline,
+    pipe: "BrainGuidedPipeline",
     objective: Objective,
     n_images: int,
     n_evaluations: int,
@@ -67,7 +65,7 @@ def best_of(
 
 
 def evolve(
-    pipe: BrainGuidedPipeline,
+    pipe: "BrainGuidedPipeline",
     objective: Objective,
     n_images: int,
     n_evaluations: int,
@@ -130,13 +128,13 @@ def _best(images: Tensor, scores: NDArray[np.floating], n_images: int) -> Search
     return Searched(images[best.copy()], np.asarray(scores)[best], len(images))
 
 
-def _noise(pipe: BrainGuidedPipeline, n: int, draws: torch.Generator) -> Tensor:
+def _noise(pipe: "BrainGuidedPipeline", n: int, draws: torch.Generator) -> Tensor:
     size = pipe.unet.config.sample_size
     rows, columns = (size, size) if isinstance(size, int) else size
     return torch.randn((n, pipe.unet.config.in_channels, rows, columns), generator=draws)
 
 
-def _sampled(pipe: BrainGuidedPipeline, noise: Tensor, batch_size: int, options: dict[str, Any]) -> Tensor:
+def _sampled(pipe: "BrainGuidedPipeline", noise: Tensor, batch_size: int, options: dict[str, Any]) -> Tensor:
     parts = [
         pipe(num_images=len(part), latents=part, **options).images.float().cpu() for part in noise.split(batch_size)
     ]

@@ -1,7 +1,5 @@
 """The network of a diffusion model with what it is told, and the way between its latents and pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,7 +85,7 @@ class Denoiser:
 
 
 def prompt_embeddings(
-    pipe: DiffusionPipeline,
+    pipe: "DiffusionPipeline",
     num_images: int,
     prompt: str | list[str] | None = None,
     embeds: Tensor | None = None,
@@ -138,7 +136,7 @@ def prompt_embeddings(
     return torch.cat([empty, told]), _added(pipe, texts, num_images)
 
 
-def _for_each(pipe: DiffusionPipeline, embeds: Tensor, num_images: int) -> Tensor:
+def _for_each(pipe: "DiffusionPipeline", embeds: Tensor, num_images: int) -> Tensor:
     width = pipe.unet.config.cross_attention_dim
     if embeds.ndim != 3 or embeds.shape[0] not in (1, num_images) or embeds.shape[2] != width:
         raise BrainalignError(
@@ -147,7 +145,7 @@ def _for_each(pipe: DiffusionPipeline, embeds: Tensor, num_images: int) -> Tenso
     return embeds.to(pipe.device, pipe.unet.dtype).expand(num_images, -1, -1)
 
 
-def _added(pipe: DiffusionPipeline, pooled: list[Tensor | None], num_images: int) -> Added | None:
+def _added(pipe: "DiffusionPipeline", pooled: list[Tensor | None], num_images: int) -> Added | None:
     """Return pooled texts, and sizes of images that were neither scaled nor cropped; None where they are not read."""
     if pipe.unet.config.get("addition_embed_type") != "text_time":
         return None
@@ -166,7 +164,7 @@ def _added(pipe: DiffusionPipeline, pooled: list[Tensor | None], num_images: int
 
 
 @torch.no_grad()
-def _encoded(pipe: DiffusionPipeline, text: str | list[str] | None) -> tuple[Tensor, Tensor | None]:
+def _encoded(pipe: "DiffusionPipeline", text: str | list[str] | None) -> tuple[Tensor, Tensor | None]:
     """Embed text as Stable Diffusion does, padded to the longest, and pool it where there are two encoders."""
     two = pipe.unet.config.get("addition_embed_type") == "text_time"
     pairs = [(pipe.tokenizer, pipe.text_encoder), *[(pipe.tokenizer_2, pipe.text_encoder_2)] * two]

@@ -1,7 +1,5 @@
 """Images of a study at the size of a diffusion model, and the features of views that guidance would show of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -54,7 +52,7 @@ class NaturalImages:
 
 
 def features_of_views(
-    pipe: BrainGuidedPipeline,
+    pipe: "BrainGuidedPipeline",
     paths: Sequence[str],
     network: Callable[[Tensor], Tensor],
     n_views: int = 0,
@@ -146,7 +144,7 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 @torch.no_grad()
 def denoised_views(
-    pipe: BrainGuidedPipeline,
+    pipe: "BrainGuidedPipeline",
     images: Tensor,
     n_draws: int = 2,
     seed: int = 0,

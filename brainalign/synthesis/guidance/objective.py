@@ -1,7 +1,5 @@
 """What an image should do to a brain: drive a region, drive one region and not another, or evoke a pattern."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,7 +111,7 @@ class RegionObjective(nn.Module):
             values = torch.from_numpy(np.asarray(features, np.float32)).to(self._coef.device)
             return np.asarray(self._score(values).cpu().numpy())
 
-    def standardised(self, natural_features: NDArray[np.floating]) -> RegionObjective:
+    def standardised(self, natural_features: NDArray[np.floating]) -> "RegionObjective":
         """Return the objective in standard deviations over natural images, whose features (n, d) are given.
 
         Where there is a region to avoid, it is the difference of the two standard scores, whose own standard deviation

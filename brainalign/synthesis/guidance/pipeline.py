@@ -4,8 +4,6 @@ The gradient is taken through the network's estimate of the final image, and its
 trust region: without it the first steps, where almost no image is there yet, saturate.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,7 +133,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         trust_pickle: bool = False,
         dtype: torch.dtype = torch.float32,
         **options: Any,
-    ) -> BrainGuidedPipeline:
+    ) -> "BrainGuidedPipeline":
         """Load a folder written by save_pretrained, any Stable Diffusion folder, or a hub id.
 
         Parameters

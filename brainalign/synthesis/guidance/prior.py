@@ -3,8 +3,6 @@
 It learns v-prediction under a cosine schedule; its weights are an exponential average over training.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,7 +44,7 @@ Progress = Callable[[int, float], None]
 
 def train_prior(
     images: NDArray[np.uint8], n_steps: int = 7000, *, seed: int = 0, progress: Progress | None = None
-) -> tuple[UNet2DModel, DDIMScheduler, PixelShuffleCodec]:
+) -> "tuple[UNet2DModel, DDIMScheduler, PixelShuffleCodec]":
     """Train a denoiser of images: minimise |v̂(z_t, t) − v|², v = √ā ε − √(1 − ā) x, with t uniform.
 
     Parameters
@@ -134,7 +132,7 @@ def _rate(step: int, n_steps: int) -> float:
 SMALLEST = 8  # pixels; below that no network sees anything
 
 
-def _with_scheduler(pipe: BrainGuidedPipeline, name: str) -> Any:
+def _with_scheduler(pipe: "BrainGuidedPipeline", name: str) -> Any:
     """Return another scheduler with the settings of a pipeline's own, which are those its network was trained for."""
     import diffusers
 
@@ -153,7 +151,7 @@ def load_prior(
     save_memory: bool = False,
     scheduler: str | None = None,
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
-) -> BrainGuidedPipeline:
+) -> "BrainGuidedPipeline":
     """Load a diffusion model and sample one guided image in two steps, so that what does not fit shows at once.
 
     Parameters
