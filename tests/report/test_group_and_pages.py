@@ -288,6 +288,28 @@ def test_contents_mark_the_section_in_sight_and_fold_on_a_phone(
     assert seen[1].split("|") == [opened, "#comparisons"]
 
 
+# What is left of a long table, and what is said of it, after words were typed.
+TYPED = """<script>addEventListener("load", () => {
+  const field = document.querySelector(".search input");
+  field.value = "V1  RIDGE";
+  field.dispatchEvent(new Event("input"));
+  const rows = [...document.querySelectorAll("tbody tr")].filter((row) => row.checkVisibility());
+  const said = [document.querySelectorAll("input").length, document.querySelector(".search output").textContent.trim()];
+  document.body.dataset.typed = [rows.map((row) => row.cells[2].textContent), ...said].join("|");
+});</script>"""
+
+
+@needs_browser
+def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) -> None:
+    """Thirteen rows have a field to search them, twelve have none."""
+    rows = [[region, model, f"{region}{model}"] for region in ("V1", "V2", "V4") for model in ("ridge", "lasso")] * 2
+    blocks = [html_table("abc", [*rows, ["IT", "ridge", EVIL]]), html_table("abc", rows)]
+    page = page_of("d", Chapter("", [Section("s", "Section", blocks=blocks)]))
+    seen = dumped(tmp_path, probed(page, TYPED))
+    left = ["V1ridge", "V1ridge", *(row[2] for row in rows)]
+    assert re.search(r'data-typed="([^"]*)"', seen)[1] == f"{','.join(left)}|1|2 of 13"
+
+
 @needs_browser
 def test_dark_pages_are_dark(tmp_path: Path, probed) -> None:
     plain = probed(page_of("d", scores_chapter(scores())), MEASURE)

@@ -1,4 +1,4 @@
-/* The contents fold on a phone, and mark the section in sight. */
+/* The contents fold on a phone, and mark the section in sight; long tables and rows of panels are searched. */
 (function () {
   "use strict";
   const nav = document.querySelector("nav");
@@ -17,5 +17,33 @@
   // In sight is what crosses a line a quarter down the window.
   const watch = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) =>
     mark(entry.target.id)), {root: document, rootMargin: "-25% 0px -75% 0px"});
-  addEventListener("DOMContentLoaded", () => links.forEach((_, id) => watch.observe(document.getElementById(id))));
+  const LONG = {rows: 12, panels: 6};
+  // A field before what is long keeps the parts that hold all its words: a region, a model, a subject.
+  const search = (place, parts, what) => {
+    const field = document.createElement("input");
+    const told = document.createElement("output");
+    field.type = "search";
+    field.placeholder = `Only ${what} with …`;
+    field.setAttribute("aria-label", `Only ${what} with these words`);
+    field.addEventListener("input", () => {
+      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      parts.forEach(([part, text]) => { part.hidden = !words.every((word) => text.includes(word)); });
+      told.textContent = words.length ? ` ${parts.filter(([part]) => !part.hidden).length} of ${parts.length}` : "";
+    });
+    const line = document.createElement("p");
+    line.className = "search";
+    line.append(field, told);
+    place.before(line);
+  };
+  addEventListener("DOMContentLoaded", () => {
+    links.forEach((_, id) => watch.observe(document.getElementById(id)));
+    document.querySelectorAll("main .scroll:has(tbody)").forEach((box) => {
+      const rows = Array.from(box.querySelectorAll("tbody tr"), (row) => [row, row.textContent.toLowerCase()]);
+      if (rows.length > LONG.rows) search(box, rows, "rows");
+    });
+    document.querySelectorAll(".drawings").forEach((box) => {
+      const panels = Array.from(box.querySelectorAll(".drawing:has(> b)"), (panel) => [panel, panel.querySelector("b").textContent.toLowerCase()]);
+      if (panels.length > LONG.panels) search(box, panels, "panels");
+    });
+  });
 })();
