@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from records import Record
+from records import FURTHER, Record
 from worlds.small import hierarchical_mixtures
 from worlds.sparse import sparse_mixtures
 
@@ -13,7 +13,7 @@ from brainalign.arrays import Responses
 from brainalign.encoding import DictionaryStudy, ImageSubject, Ridge
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
 
-SEEDS, FURTHER = (0, 1, 2), (10, 11, 12)
+SEEDS = (0, 1, 2)
 N_TRAINING = 6000
 
 
@@ -33,8 +33,10 @@ def test_planted_atoms_are_found_from_any_start(record: Record) -> None:
     values = np.array(found)
     expected = {"R² of rows not trained on": 0.85, "mean cosine with planted atoms": 0.85, "cosine of two starts": 0.8}
     for (name, least), column in zip(expected.items(), values.T, strict=False):
-        fixed, further = column[: len(SEEDS)], column[len(SEEDS) :]
-        record(name, f"{fixed.mean():.3f} (worst {fixed.min():.3f}; further seeds {further.mean():.3f})", f">= {least}")
+        fixed = column[: len(SEEDS)]
+        record(name, f"{fixed.mean():.3f} (worst {fixed.min():.3f})", f">= {least}")
+        if FURTHER:
+            record(f"{name}, further seeds", f"{column[len(SEEDS) :].mean():.3f}", "shown")
         assert fixed.mean() >= least, name
         assert fixed.min() >= least - 0.05, name
     record("the same of random dictionaries", f"{values[:, 3].mean():.3f}", "about .37")
