@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
-from brainalign.study import Name, Strict
+from brainalign.study import Name, Strict, text_column
 
 CAPTIONERS = ("attributes", "vocabulary", "nearest", "prefix")
 
@@ -76,7 +76,7 @@ class CaptionSettings(Strict):
 
     def check_columns(self, columns: Collection[str]) -> None:
         """Raise where captions of images are to be the phrases, and the table of images has none."""
-        if self.captioner in ("vocabulary", "nearest") and not self.phrases and "caption" not in columns:
+        if self.captioner in ("vocabulary", "nearest") and not self.phrases and not text_column(columns):
             raise BrainalignError(
                 f"captioner: {self.captioner} needs a column caption{did_you_mean('caption', columns)} in the table of "
                 "images; there is none"

@@ -25,7 +25,15 @@ from brainalign.config.image_preconditions import (
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, reading
-from brainalign.study import Study, check_combination, check_dynamics, check_saved_layers, find_weights, quantized_file
+from brainalign.study import (
+    Study,
+    check_combination,
+    check_dynamics,
+    check_saved_layers,
+    find_weights,
+    quantized_file,
+    text_column,
+)
 
 # Methods for studies with stimuli held out, and what they do.
 OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (
@@ -248,8 +256,9 @@ def _table_is_described(config: Config, dataset: str, descriptor: Study) -> None
             "(extractor: table)"
         )
     needed = descriptor.captions is None and descriptor.data_type != "judgements"
-    if needed and columns is not None and not {"caption", "texts"} & set(columns):
-        remedy = f"give {descriptor.stimuli} a column caption{did_you_mean('caption', columns)}, or "
+    if needed and columns is not None and "texts" not in columns and not text_column(columns):
+        near = did_you_mean("caption", columns) or did_you_mean("text", columns)
+        remedy = f"give {descriptor.stimuli} a column text{near}, or "
         if descriptor.data_type == "responses":
             remedy += "the descriptor a table of `captions` (stimulus_id, caption), or "
         _no_texts_are_read(config, dataset, remedy)
@@ -276,8 +285,8 @@ def _no_texts_are_read(config: Config, dataset: str, remedy: str = "") -> None:
     wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
     if wrong:
         raise BrainalignError(
-            f"datasets.{dataset}.models: {', '.join(wrong)} read texts, but its images have no captions; {remedy}list "
-            "the models that look at images"
+            f"datasets.{dataset}.models: {', '.join(wrong)} read texts, but its stimuli have none; {remedy}list models "
+            "that need none"
         )
 
 

@@ -39,6 +39,7 @@ from brainalign.study import (
     image_captions,
     norms_of_words,
     read_feature_norms,
+    text_column,
     written_captions,
 )
 
@@ -180,8 +181,8 @@ def _texts(config: Config, dataset: str, tables: _Tables) -> None:
     with _place(f"datasets.{dataset}.models: {', '.join(readers)} read texts"):
         if tables.captions is not None:
             written_captions(ids, tables.captions, str(tables.study.captions))
-        elif "caption" in images:
-            check_captions(ids, [[text] for text in images["caption"]])
+        elif column := text_column(images):
+            check_captions(ids, [[text] for text in images[column]])
 
 
 def _layer(config: Config, model: str, asked: str | None, where: str) -> str | None:

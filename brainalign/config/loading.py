@@ -20,6 +20,7 @@ from brainalign.study import (
     read_yaml,
     table_column,
     table_columns,
+    text_column,
 )
 
 
@@ -52,7 +53,7 @@ def default_models(study: Study) -> dict[str, dict[str, object]]:
     columns = study.stimulus_columns() or []
     seen = study.data_type in ("rdms", "judgements", "modalities") or (study.data_type == "responses" and study.splits)
     images = NETWORKS if (seen and study.has_images) or (study.data_type == "continuous" and "path" in columns) else {}
-    captioned = bool(study.n_texts) or bool({"caption", "text", "word"} & set(columns))
+    captioned = bool(study.n_texts) or text_column(columns) is not None
     texts = MINILM if captioned or study.data_type == "sentences" else {}
     silent = {"noise": {"extractor": "random", "n_features": 8}} if study.continuous.signals else {}
     return images | texts or silent or {"onehot": {"extractor": "onehot"}}

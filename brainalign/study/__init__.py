@@ -15,6 +15,7 @@ from brainalign.study.image_words import caption_words as caption_words
 from brainalign.study.image_words import captions_of as captions_of
 from brainalign.study.image_words import check_captions as check_captions
 from brainalign.study.image_words import image_captions as image_captions
+from brainalign.study.image_words import text_column as text_column
 from brainalign.study.image_words import words as words
 from brainalign.study.image_words import written_captions as written_captions
 from brainalign.study.parsing import RUN_KEYS as RUN_KEYS

@@ -83,14 +83,14 @@ class Study(Strict):
     stimuli: Stimuli = Field(
         {},
         description="by id, with path, texts or both; or a table, a row per stimulus: stimulus_id [path, category, "
-        "caption, ...], or a .txt with an id per line; models that look at no image need no path, and decoded "
-        "categories no table. Of videos: .npz or .safetensors with frames (condition, time, ...) and visible "
+        "caption or text, ...], or a .txt with an id per line; models that look at no image need no path, and "
+        "decoded categories no table. Of videos: .npz or .safetensors with frames (condition, time, ...) and visible "
         "(condition, time), all where not given; or a folder with a folder of images per condition, and visible.csv",
     )
     captions: Path | None = Field(
         None,
         description="table, a row per caption: stimulus_id, caption; as many per stimulus as there are. Where not "
-        "given, the column caption of the stimuli",
+        "given, the column caption (or text) of the stimuli",
     )
     vectors: Path | None = Field(
         None,

@@ -1,14 +1,14 @@
 """Words that belong to images: their captions, and the attributes that columns of their table give them.
 
 captions_of         from a table with a row per caption, as many per image as there are
-image_captions      the same, or the column caption of the table of images
+image_captions      the same, or the column of the table of stimuli that holds texts
 check_captions      none may be empty where texts are all that a model reads
 caption_words       content words that several training images share and not all do
 attribute_labels    columns with few different words, and numbers in equally many parts
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, check_rows, did_you_mean, listed
 
 MOST_WORDS = 12  # different values that make a column of the table of images an attribute
-NOT_ATTRIBUTES = ("stimulus_id", "path", "caption", "texts", "sha256", "set", "split")
+TEXT_COLUMNS = ("caption", "text", "word")  # of a table of stimuli, the first that it has
+NOT_ATTRIBUTES = ("stimulus_id", "path", *TEXT_COLUMNS, "texts", "sha256", "set", "split")
 THIRDS = ("low", "middle", "high")
 
 # Closed classes of English: articles, pronouns, prepositions, conjunctions, auxiliaries, a few adverbs and particles.
@@ -50,6 +51,11 @@ def words(text: str) -> list[str]:
     ['the', 'dog', "wasn't", 'happy', 'at', 'home']
     """
     return re.findall(r"\w+(?:'\w+)*", text.lower().replace("’", "'"))
+
+
+def text_column(columns: Container[str]) -> str | None:
+    """Name the column of a table of stimuli that holds their texts: caption, text or word."""
+    return next((name for name in TEXT_COLUMNS if name in columns), None)
 
 
 def captions_of(
@@ -117,7 +123,7 @@ def image_captions(
     Parameters
     ----------
     stimuli : DataFrame
-        The table of images: stimulus_id, and caption where no other table is given.
+        The table of images: stimulus_id, and caption (or text) where no other table is given.
     captions : DataFrame, optional
         A row per caption; see `captions_of`.
     name : str
@@ -130,12 +136,13 @@ def image_captions(
     """
     if captions is not None:
         return captions_of(stimuli["stimulus_id"].astype(str).tolist(), captions, name)
-    if "caption" not in stimuli:
+    column = text_column(stimuli)
+    if column is None:
         raise BrainalignError(
             "grounding needs captions: give the table of images a column caption"
             f"{did_you_mean('caption', map(str, stimuli))}, or the descriptor a table of captions"
         )
-    return [[str(text)] for text in stimuli["caption"].fillna("")]
+    return [[str(text)] for text in stimuli[column].fillna("")]
 
 
 def check_captions(stimulus_ids: Sequence[str], texts: Sequence[Sequence[str | None]]) -> None:

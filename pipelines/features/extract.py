@@ -11,7 +11,7 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.datasets import listed_table, sampled_stimuli
 from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.io import file_digest, film_of, open_writer, read_parquet, read_text_table
-from brainalign.study import captions_of, check_captions, load_descriptor
+from brainalign.study import captions_of, check_captions, load_descriptor, text_column
 from brainalign.workflow import Job
 
 PIECES_HZ = 10.0  # of sounds, where a model that hears nothing stands for them
@@ -66,8 +66,8 @@ def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:
         raise BrainalignError(f"{path} lists {len(repeated)} stimulus ids twice ({listed(repeated)}); keep one each")
     if captions is not None:
         stimuli["texts"] = captions_of(stimuli["stimulus_id"].tolist(), _read(captions), captions.name)
-    elif "caption" in stimuli and "texts" not in stimuli:
-        stimuli["texts"] = [[caption] for caption in stimuli["caption"]]
+    elif (column := text_column(stimuli)) and "texts" not in stimuli:
+        stimuli["texts"] = [[text] for text in stimuli[column]]
     return stimuli
 
 
@@ -92,7 +92,7 @@ def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
     if column not in stimuli:
         raise BrainalignError(
             f"the stimuli have the columns {list(stimuli)} but no {column}; a text model needs wordings in the "
-            "descriptor, or a caption column in stimuli.tsv, or a table of captions"
+            "descriptor, or a column text in stimuli.tsv, or a table of captions"
         )
     texts = [list(content) if column == "texts" else content for content in stimuli[column]]
     if column == "texts":

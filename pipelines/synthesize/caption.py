@@ -18,7 +18,7 @@ from brainalign.encoding import Ridge, target_groups
 from brainalign.features import embed_texts, find_function
 from brainalign.io import load
 from brainalign.statistics import RELIABLE
-from brainalign.study import attribute_labels, attribute_words, check_vectors
+from brainalign.study import attribute_labels, attribute_words, check_vectors, text_column
 from brainalign.workflow import Job
 
 
@@ -144,7 +144,7 @@ def _captioner(
         return synthesis.AttributeCaptioner(known, origin), labels
     if kind in ("vocabulary", "nearest") and not options.phrases:
         options.check_columns([str(name) for name in images.stimuli])
-        texts = images.stimuli["caption"].to_numpy(dtype=np.str_)
+        texts = images.stimuli[text_column(images.stimuli)].to_numpy(dtype=np.str_)
         if kind == "nearest":
             return synthesis.VocabularyCaptioner(texts.tolist(), units), {}
         phrases = list(dict.fromkeys(texts.tolist()))

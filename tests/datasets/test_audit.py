@@ -130,7 +130,7 @@ def test_a_sound_study(scenes) -> None:
     sizes = found.tables["targets in ROIs of recordings.01"]
     assert list(sizes) == ["roi", "L", "R"]
     assert sizes.to_numpy().tolist() == [["seen", 60, 60], ["unseen", 60, 60]]
-    columns = ["subject", "name", "split", "images", "trials", "fewest repeats", "most", "runs", "runs shared"]
+    columns = ["subject", "name", "split", "stimuli", "trials", "fewest repeats", "most", "runs", "runs shared"]
     columns += ["duplicates across", "near-duplicates across"]
     rows = [(s, "shared", side, n, 2 * n, 2, 2, 4, 4, 0, 0) for s in ("01", "02") for side, n in SIDES.items()]
     card = found.tables["splits"].reset_index(drop=True)
@@ -317,6 +317,14 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
     assert found.errors == []
     assert "no column 'path' (did you mean 'paths'?), so no image was looked at" in "\n".join(map(str, found.warnings))
     assert found.tables["splits"][["duplicates across", "near-duplicates across"]].isna().all(axis=None)
+    said = content.drop(columns=["path", "caption"], errors="ignore").assign(
+        text=[f"thing {k}" for k in range(len(content))]
+    )
+    said.loc[2, "text"], said.loc[21, "text"] = "The old house.", "the old  HOUSE"
+    said.to_csv(table, sep="\t", index=False)
+    told = "\n".join(map(str, audit_study(load_descriptor(path)).errors))
+    assert "1 pairs of duplicate texts lie on two sides: scene0002 (test) and scene0021 (train)" in told
+    content.rename(columns={"path": "paths"}).to_csv(table, sep="\t", index=False)
     edit(path, decoded=["02"])
     assert errors(path) == ""
     content.drop(columns="category").to_csv(table, sep="\t", index=False)

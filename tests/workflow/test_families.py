@@ -157,7 +157,7 @@ def test_text_models_need_captions_before_anything_runs(scenes) -> None:
     path = scenes.folder / "stimuli" / "stimuli.tsv"
     table = pd.read_csv(path, sep="\t").rename(columns={"caption": "captions"})
     table.to_csv(path, sep="\t", index=False)
-    refused("no captions; give stimuli/stimuli.tsv .*did you mean 'captions'", load_descriptors, config(scenes))
+    refused("stimuli have none; give stimuli/stimuli.tsv .*did you mean 'captions'", load_descriptors, config(scenes))
     load_descriptors(config(scenes, models={"net": NETWORK}))
     descriptor = scenes.descriptor(captions="stimuli/captions.tsv")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(descriptor))

@@ -64,7 +64,7 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("texts-array-column", model(**PIXELS), "look at images, but"),
     ("vectors-array-runs", model(**PIXELS), "look at images, but its stimuli"),
     ("images-blocks-runs", model(**SENTENCES), "read texts, but its stimuli are images"),
-    ("images-array-column", model(**SENTENCES), "read texts, but its images have no captions"),
+    ("images-array-column", model(**SENTENCES), "read texts, but its stimuli have none"),
     ("vectors-array-runs", lambda study, run: study["stimuli"].update(other={}), "no vector of 1 of 25 stimuli"),
     ("vectors-blocks-runs", beside(**ARRAY), "01 are blocks in volumes (format: nifti) and the others are not"),
     ("vectors-array-runs", beside(**ARRAY, times_s=[0.0, 0.1]), "02 are over time and the others are not"),

@@ -43,7 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trials = pd.DataFrame({"stimulus_id": np.array(NAMES)[shown], "session": np.repeat(range(N_REPEATS), N)})
     trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
     regions = ["seen"] * 10 + ["unseen"] * 10
-    pd.DataFrame({"target_id": [f"u{k}" for k in range(20)], "roi": regions}).to_csv(folder / "units.csv", index=False)
+    units = pd.DataFrame({"target_id": [f"u{k}" for k in range(20)], "roi": regions} | dict.fromkeys("xyz", 1.5))
+    units.to_csv(folder / "units.csv", index=False)
     drive = vectors @ rng.normal(size=(4, 20)) * (np.arange(20) < 10)
     np.savez(folder / "rates.npz", rates=drive[shown] + rng.normal(size=(N_REPEATS * N, 20)), depth=np.zeros(3))
     late = drive[shown][:, :, None] * (np.array(TIMES) > 0.05)
@@ -84,6 +85,7 @@ def test_check_says_what_was_taken_for_what(folder: Path, capsys: pytest.Capture
     printed = " ".join(capsys.readouterr().out.split())
     assert "models.mine: other (4 features), planted (4 features); ids: array stimulus_id of vectors.h5" in printed
     assert "no image was looked at" in printed
+    assert printed.count("name them x_mm, y_mm, z_mm") == 2
 
 
 def test_units_follow_the_vectors_that_drive_them_from_when_on_they_do(config: Config) -> None:

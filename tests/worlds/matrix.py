@@ -138,7 +138,7 @@ class Cell:
                 Image.fromarray(picture).save(folder / path)
             listed = {name: {"path": path} for name, path in zip(names, table["path"], strict=True)}
         elif self.stimuli == "texts":
-            table["caption"] = texts
+            table["text"] = texts
             listed = {name: {"texts": [text]} for name, text in zip(names, texts, strict=True)}
         else:
             columns = [f"v{number}" for number in range(N_FACTORS)]

@@ -47,7 +47,7 @@ CARD = {
     "subject": "subject",
     "name": "name",
     "split": "split",
-    "n_stimuli": "images",
+    "n_stimuli": "stimuli",
     "n_trials": "trials",
     "repeats_min": "fewest repeats",
     "repeats_max": "most",
@@ -158,9 +158,10 @@ def _images(descriptor: Study, found: StudyAudit) -> None:
     try:
         stimuli = read_stimuli(descriptor, descriptor.stimulus_table())
         images, problems = look_at_images(stimuli)
+        of = "images" if "path" in stimuli else "stimuli"
         found.facts[0] += f", {len(stimuli)} stimuli"
         if descriptor.has_images or descriptor.holds_out:  # of runs left out no picture lies on two sides
-            found.problems += [replace(problem, where="images") for problem in problems]
+            found.problems += [replace(problem, where=of) for problem in problems]
         if descriptor.held_out is not None:
             test = marked_images(stimuli, *descriptor.held_out)
     except BrainalignError as error:
@@ -224,6 +225,9 @@ def _size(responses: Responses) -> dict[str, object]:
 def _of_values(descriptor: Study, where: str, responses: Responses) -> Iterator[Problem]:
     """Yield what is wrong with the values; NaN that the descriptor drops is worth knowing, and no error."""
     found = inspect_responses(where, responses)
+    if {"x", "y", "z"} <= set(responses.targets) and responses.targets.reindex(columns=["x_mm"]).isna().all(axis=None):
+        what = "targets have x, y and z in an unknown unit; name them x_mm, y_mm, z_mm, in mm, to see them on maps"
+        yield Problem(where, what, "warning")
     if responses.times is not None:  # bad channels are raised or dropped when epochs are read
         yield from found
         return

@@ -32,7 +32,7 @@ from brainalign.datasets.formats.fmri import read_volumes as read_volumes
 from brainalign.datasets.formats.fmri import voxel_table as voxel_table
 from brainalign.datasets.formats.fmriprep import read_confounds as read_confounds
 from brainalign.datasets.formats.fmriprep import read_fmriprep
-from brainalign.datasets.formats.images import ImageAudit, audit_images
+from brainalign.datasets.formats.images import ImageAudit, audit_images, audit_texts
 from brainalign.datasets.formats.images import near_duplicates as near_duplicates
 from brainalign.datasets.formats.meeg import check_same_channels, read_epochs
 from brainalign.datasets.formats.meeg import without_bad_sensors as without_bad_sensors
@@ -70,6 +70,7 @@ __all__ = [
     "Videos",
     "Whitener",
     "audit_images",
+    "audit_texts",
     "check_same_channels",
     "check_sides",
     "complete_trials",

@@ -1,6 +1,7 @@
-"""Audit of stimulus images: missing, unreadable, the same file twice, and nearly the same picture twice."""
+"""Audit of stimuli: images that are missing, unreadable, there twice or nearly so; the same text twice."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.problems import Problem
 from brainalign.io import open_picture
+from brainalign.study import words
 
 SIDE = 16  # of the thumbnails; the hash has SIDE * SIDE bits
 DEAD_ZONE = 2  # grey levels: compression noise in a flat background is no gradient
@@ -28,10 +30,12 @@ class ImageAudit:
         stimulus_id, path, sha256, width, height, problem ("", "missing" or "unreadable: ...").
     pairs : DataFrame
         stimulus_a, stimulus_b, kind ("duplicate": same bytes, "near-duplicate"), n_bits (differing bits of the hash).
+    what : {"image", "text"}
     """
 
     table: pd.DataFrame
     pairs: pd.DataFrame
+    what: str = "image"
 
     def problems(self) -> list[Problem]:
         """Return missing and unreadable images as errors, repeated ones as warnings."""
@@ -43,7 +47,8 @@ class ImageAudit:
                 first = listed([f"{s} ({path})" for s, path in zip(rows["stimulus_id"], rows["path"], strict=True)])
                 what = f"{len(rows)} of {len(self.table)} images are {kind}: {first}; {remedy}"
                 found.append(Problem("stimuli", what, rows=tuple(rows["stimulus_id"])))
-        for kind, meaning in {"duplicate": "the same file", "near-duplicate": "nearly the same picture"}.items():
+        same = "the same file" if self.what == "image" else "the same text"
+        for kind, meaning in {"duplicate": same, "near-duplicate": "nearly the same picture"}.items():
             rows = self.pairs[self.pairs["kind"] == kind]
             if len(rows):
                 both = zip(rows["stimulus_a"], rows["stimulus_b"], strict=True)
@@ -89,6 +94,24 @@ def audit_images(stimuli: pd.DataFrame) -> ImageAudit:
         kind = np.where(digests[first] == digests[second], "duplicate", "near-duplicate")
         pairs = pd.DataFrame({"stimulus_a": ids[first], "stimulus_b": ids[second], "kind": kind, "n_bits": n_bits})
     return ImageAudit(table, pairs)
+
+
+def audit_texts(stimuli: pd.DataFrame, texts: Sequence[str]) -> ImageAudit:
+    """Find stimuli that have the text of another, but for case, spaces and punctuation.
+
+    Parameters
+    ----------
+    stimuli : DataFrame
+        stimulus_id.
+    texts : sequence of str
+        One per stimulus; those without words are like no other.
+    """
+    table = pd.DataFrame({"stimulus_id": stimuli["stimulus_id"].astype(str), "problem": ""})
+    read = pd.Series([" ".join(words(text)) for text in texts], index=table.index)
+    first = table["stimulus_id"].groupby(read).transform("first")
+    again = (read != "") & (first != table["stimulus_id"])
+    pairs = pd.DataFrame({"stimulus_a": first[again], "stimulus_b": table.loc[again, "stimulus_id"]})
+    return ImageAudit(table, pairs.assign(kind="duplicate", n_bits=0), "text")
 
 
 def _look_at(path: Path) -> tuple[dict[str, object], Bits, NDArray[np.float32]]:

@@ -21,10 +21,10 @@ def leakage_audit(
 ) -> list[Problem]:
     """Return every way in which test and training share something; `stop_on` turns errors into a stop.
 
-    Errors: a stimulus, or one image under two names, on two sides of a fold; a trial on two sides, in no split, or
-    not among the responses; no trial to train on or to test. Warnings: a run with trials on two sides, where slow
-    noise makes neighbouring trials alike. What this cannot see is a transform (scaling, PCA) that was fitted on all
-    rows before they got here.
+    Errors: a stimulus, or one image or text under two names, on two sides of a fold; a trial on two sides, in no
+    split, or not among the responses; no trial to train on or to test. Warnings: a run with trials on two sides, where
+    slow noise makes neighbouring trials alike. What this cannot see is a transform (scaling, PCA) that was fitted on
+    all rows before they got here.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def leakage_audit(
     for where, table in _folds(splits):
         problems += [Problem(where, what, level, rows) for what, level, rows in _fold_problems(table, trials)]
         if images is not None:
-            problems += list(_image_problems(where, table, images.pairs, near))
+            problems += list(_image_problems(where, table, images, near))
     return problems
 
 
@@ -109,9 +109,9 @@ def _stimulus_leaks(shown: pd.DataFrame) -> Iterator[Found]:
 
 
 def _image_problems(
-    where: str, table: pd.DataFrame, pairs: pd.DataFrame, near: Literal["error", "warning"]
+    where: str, table: pd.DataFrame, images: ImageAudit, near: Literal["error", "warning"]
 ) -> Iterator[Problem]:
-    across = _across(table, pairs)
+    across = _across(table, images.pairs)
     for kind, level in (("duplicate", "error"), ("near-duplicate", near)):
         rows = across[across["kind"] == kind]
         if len(rows):
@@ -124,8 +124,8 @@ def _image_problems(
             ids = set(rows["stimulus_a"]) | set(rows["stimulus_b"])
             yield Problem(
                 where,
-                f"{len(rows)} pairs of {kind} images lie on two sides: {first}; leave one of each out, or keep them "
-                "together (make_image_split(together=...))",
+                f"{len(rows)} pairs of {kind} {images.what}s lie on two sides: {first}; leave one of each out, or keep "
+                "them together (make_image_split(together=...))",
                 "error" if level == "error" else "warning",
                 tuple(table["trial_id"][table["stimulus_id"].isin(ids)]),
             )

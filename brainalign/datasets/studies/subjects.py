@@ -38,6 +38,7 @@ from brainalign.study import (
     Study,
     ThingsEpochFiles,
     ThingsFmriFiles,
+    text_column,
 )
 
 Recorded = TypeVar("Recorded", bound=Strict)
@@ -277,7 +278,7 @@ def read_images_table(path: Path) -> pd.DataFrame:
 
 
 def look_at_images(stimuli: pd.DataFrame) -> tuple[formats.ImageAudit | None, list[Problem]]:
-    """Audit the images of a study; of one whose table names none, say what is not known then.
+    """Audit the images of a study, or else its texts; of one without either, say what is not known then.
 
     Parameters
     ----------
@@ -287,7 +288,12 @@ def look_at_images(stimuli: pd.DataFrame) -> tuple[formats.ImageAudit | None, li
     if "path" in stimuli:
         images = formats.audit_images(stimuli)
         return images, images.problems()
+    texts = stimuli.get("texts", stimuli.get(text_column(stimuli)))
     near = did_you_mean("path", [str(column) for column in stimuli])
+    if texts is not None and not near:
+        joined = [" ".join(text) if isinstance(text, list) else str(text) for text in texts.fillna("")]
+        read = formats.audit_texts(stimuli, joined)
+        return read, read.problems()
     what = (
         f"the table has no column 'path'{near}, so no image was looked at: one picture under two ids, on both sides of "
         "the split, would not be seen"
