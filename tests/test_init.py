@@ -229,6 +229,30 @@ def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pyte
     assert {"V4 2", "IT 2"} <= set(re.findall(r"(?:V4|IT) 2", re.sub(r"[│\s]+", " ", capsys.readouterr().out)))
 
 
+def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody is called sub-01; trials name images with their ending; another array has as many rows as nothing."""
+    names = [f"p{k:02d}" for k in range(40)]
+    images(tmp_path, names)
+    for name in ("anna", "bo"):
+        (tmp_path / name).mkdir()
+        n = trials_of([f"{one}.png" for one in names], tmp_path / name)
+        np.save(tmp_path / name / "betas.npy", rng.normal(size=(n, 6)))
+        np.save(tmp_path / name / "weights.npy", np.ones((n + 1, 6)))
+    assert main(["init", str(tmp_path), "--yes"]) == 0
+    files = {name: {"values": f"{name}/betas.npy", "trials": f"{name}/trials.tsv"} for name in ("anna", "bo")}
+    described = yaml.safe_load((tmp_path / "study.yaml").read_text())
+    assert described["recordings"] == {name: {"format": "array", **of} for name, of in files.items()}
+    assert main(["check", str(tmp_path / "study.yaml")]) == 0
+    assert "2 subject(s), 40 stimuli" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "study.yaml").unlink()
+    for name in files:
+        trials = tmp_path / name / "trials.tsv"
+        trials.write_text(trials.read_text().replace("stimulus_id", "image", 1))
+    assert main(["init", str(tmp_path), "--yes"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"anna/trials.tsv has the columns .*image.* but no stimulus_id: call that of", said)
+
+
 def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -> None:
     rdms(tmp_path)
     for region in ("V1", "IT"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, listed
 from brainalign.io import array_shapes
 from brainalign.study import MIN_TEST, header_step_s, table_column, table_columns, table_row
 
@@ -84,7 +84,9 @@ class Lab:
         images = self.ending(*IMAGES)
         if not images:
             return None
-        lines = [f"{path.stem}\t{path.as_posix()}" for path in images]
+        tables = [table_column(self.folder / path, "stimulus_id") for path in self.tables("stimulus_id")]
+        ids = set().union(*tables)  # trials may name an image with its ending
+        lines = [f"{path.name if path.name in ids else path.stem}\t{path.as_posix()}" for path in images]
         (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
         return Path("stimuli.tsv")
 
@@ -144,9 +146,14 @@ def init_study(folder: Path, ask: Ask) -> Path:
             name = re.sub(r"[^A-Za-z0-9-]", "-", folder.resolve().name).strip("-") or "study"
             target.write_text(_written({"name": name} | study, lab, form))
             return target
+    trials = next((path for path in lab.ending(*TABLES) if "trial" in path.stem), None)
+    columns = [] if trials is None else table_columns(lab.folder / trials)
+    hint = ""
+    if columns and "stimulus_id" not in columns:
+        hint = f" {trials} has the columns {listed(columns, 9)} but no stimulus_id: call that of what was shown so."
     raise BrainalignError(
-        f"{folder}: none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}. Name the folder "
-        "that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
+        f"{folder}: none of its {len(lab.files)} files is what a study is made of: {'; '.join(FORMS)}.{hint} Name the "
+        "folder that holds the data, or write the descriptor by hand (docs/pages/own_data.md)"
     )
 
 
@@ -190,6 +197,22 @@ def _by_subject(paths: list[Path]) -> dict[str, list[Path]]:
     for path in paths:
         subjects.setdefault(_subject(path), []).append(path)
     return subjects
+
+
+def _by_difference(paths: list[Path]) -> dict[str, list[Path]]:
+    """Sort files by subject; where none is called sub-..., by the words in which their paths differ."""
+    if any(SUBJECT.search(path.as_posix()) for path in paths) or len(paths) == 1:
+        return _by_subject(paths)
+    names = {path: _words(path) for path in paths}
+    shared = set.intersection(*map(set, names.values()))
+    subjects: dict[str, list[Path]] = {}
+    for path, words in names.items():
+        subjects.setdefault("".join(word for word in words if word not in shared) or "01", []).append(path)
+    return subjects
+
+
+def _words(path: Path) -> list[str]:
+    return re.findall(r"[A-Za-z0-9]+", path.with_name(path.name.split(".")[0]).as_posix())
 
 
 def _story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
@@ -419,7 +442,8 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _of(name: str, paths: list[Path]) -> Path:
-    return next((path for path in paths if _subject(path) == name), paths[0])
+    of_name = (path for path in paths if _subject(path) == name or name in "".join(_words(path)))
+    return next(of_name, paths[0])
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:
@@ -462,8 +486,12 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     data = [path for path in data if str(path) not in own and "time" not in path.stem]
     if not (trials and data):
         return None
+    numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
+    arrays = [path for path in data if path in lab.ending(*ARRAYS)]
+    rows = {path: {shape[0] for shape in array_shapes(lab.folder / path).values() if shape} for path in arrays}
+    data = [path for path in arrays if rows[path] & numbers] or data  # others hold something else
     recordings: dict[str, Any] = {}
-    for name, of in _by_subject(data).items():
+    for name, of in (_by_subject if data[0] in surfaces else _by_difference)(data).items():
         table = str(_of(name, trials))
         if of[0] in surfaces:
             rois = {"rois": hemispheres} if (hemispheres := _hemispheres(labels)) else {}
