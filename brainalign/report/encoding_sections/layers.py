@@ -32,7 +32,7 @@ def maps_section(material: kit.ImageMaterial) -> kit.Section | None:
     return score_maps(
         material,
         encoding.scores[encoding.scores["layer"] == layer],
-        f"{model} ({layer})",
+        kit.space_name(model, layer),
         tested=f"on test {stimuli}",
         repeats=f"averages over the repeats of the test {stimuli}",
         best=best,

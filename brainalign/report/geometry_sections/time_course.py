@@ -55,7 +55,8 @@ def _peak(rows: pd.DataFrame, score: str, words: str) -> str:
     """State which model comes highest, and when (s from the stimulus)."""
     top = rows.sort_values(score, ascending=False).iloc[0]
     when = f"{1000 * top['time_s']:.0f} ms"
-    return f"{top['model']} ({top['layer']}) reaches the highest {words}, {kit.number(top[score])}, at {when}."
+    name = kit.space_name(top["model"], top["layer"])
+    return f"{name} reaches the highest {words}, {kit.number(top[score])}, at {when}."
 
 
 def _of_chosen_layers(material: kit.ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:

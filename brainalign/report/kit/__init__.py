@@ -61,6 +61,7 @@ from brainalign.report.kit.sentences import p_value as p_value
 from brainalign.report.kit.sentences import rdm_methods as rdm_methods
 from brainalign.report.kit.sentences import reading_methods as reading_methods
 from brainalign.report.kit.sentences import recordings_text as recordings_text
+from brainalign.report.kit.sentences import space_name as space_name
 from brainalign.report.kit.shelf import Shelf
 from brainalign.report.kit.shelf import decoded_times_of as decoded_times_of
 from brainalign.report.kit.surface import N_VERTICES as N_VERTICES

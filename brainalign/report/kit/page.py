@@ -201,6 +201,11 @@ class Chapter:
         return bool(self.answer or self.findings or self.cards)
 
     @property
+    def counted(self) -> bool:
+        """Whether it has findings and numbers beyond the first screen."""
+        return bool(self.findings or self.cards or self.headline or self.pairs or self.csv)
+
+    @property
     def said(self) -> str:
         """The first sentence, for lists of pages."""
         if self.answer:

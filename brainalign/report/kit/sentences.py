@@ -20,7 +20,13 @@ def number(value: float, digits: int = 3) -> str:
     if pd.isna(value):
         return "–"
     text = f"{value:.{digits}f}"
+    text = text.removeprefix("-") if float(text) == 0 else text
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def space_name(model: str, layer: str) -> str:
+    """Name the features of a layer: pixels, whose layer is called so too, once."""
+    return model if layer == model else f"{model} ({layer})"
 
 
 def p_number(p: float, digits: int = 3) -> str:

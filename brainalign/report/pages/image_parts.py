@@ -158,10 +158,9 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
         )
     top = best.sort_values("score", ascending=False).iloc[0]
     limits = [kit.number(top[name]) for name in ("ceiling_low", "ceiling_high")]
-    text = (
-        f"{top['model']} ({top['layer']}) fits RDMs of {top['reference']} best, of {best['reference'].nunique()} "
-        f"regions: {kit.number(top['score'])}"
-    )
+    name, n_regions = kit.space_name(top["model"], top["layer"]), best["reference"].nunique()
+    which = "the RDM best" if n_regions == 1 else f"RDMs of {top['reference']} best, of {n_regions} regions"
+    text = f"{name} fits {which}: {kit.number(top['score'])}"
     known = f", noise ceiling {' to '.join(limits)}." if np.isfinite(top["ceiling_high"]) else "."
     return kit.Section("geometry", "Geometry", panels, [text + known])
 

@@ -9,11 +9,18 @@
   fold();
   const links = new Map(Array.from(nav.querySelectorAll("a[href^='#']"), (link) => [link.hash.slice(1), link]));
   nav.addEventListener("click", (event) => { if (narrow.matches && event.target.closest("a")) box.open = false; });
-  const mark = (section) => {
+  // What comes last cannot be scrolled up to where the others are marked.
+  const ended = () => scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 2;
+  let seen;
+  const mark = (reached) => {
+    seen = reached;
+    const section = ended() ? Array.from(links.keys()).pop() : seen;
+    if (!links.has(section)) return;
     links.forEach((link, id) => id === section ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current"));
     const link = links.get(section);
     if (!narrow.matches) nav.scrollTop = Math.max(0, link.offsetTop - nav.clientHeight / 2);
   };
+  addEventListener("scroll", () => mark(seen), {passive: true});
   // In sight is what crosses a line a quarter down the window.
   const watch = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) =>
     mark(entry.target.id)), {root: document, rootMargin: "-25% 0px -75% 0px"});
