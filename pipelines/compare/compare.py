@@ -54,7 +54,7 @@ def compare(job: Job) -> None:
 def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]:
     """Return trials and the measurement each is part of: runs, or as many repeats as every stimulus has."""
     stimuli, runs = responses.trials["stimulus_id"], group_labels(responses.trials, "run")
-    if (pd.crosstab(runs, stimuli) > 0).to_numpy().all():
+    if runs.nunique() > 1 and (pd.crosstab(runs, stimuli) > 0).to_numpy().all():
         return responses, runs.to_numpy()
     repeat = responses.trials.groupby("stimulus_id", sort=False).cumcount()
     kept = (repeat < repeat_counts(responses.trials).min()).to_numpy()

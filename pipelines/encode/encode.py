@@ -47,11 +47,12 @@ def encode(job: Job) -> None:
     pooling = job.details("features").get("pooling")  # of images: texts have none
     # Layers of networks differ in size and scale; embeddings of texts have unit length.
     inputs = partial(layer_inputs, maps=pooling in ("flatten", "tokens")) if pooling else None
-    splits = job.load("splits", pd.DataFrame)
+    splits, runs = job.load("splits", pd.DataFrame), group_labels(responses.trials, "run").to_numpy()
     for split, kind in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
         by_run = kind["leave_out"] != "stimulus"
         n_test = round(np.mean([len(test) for _, test in folds]))
+        alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
         n_permutations = settings.run_permutations if by_run else settings.stimulus_permutations
         for name, features in layers.items():
             evaluation = evaluate(
@@ -61,7 +62,8 @@ def encode(job: Job) -> None:
                 folds,
                 leave_out="run" if by_run else "stimulus",
                 stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
-                runs=group_labels(responses.trials, "run").to_numpy(),
+                runs=runs,
+                groups=group_labels(responses.trials, kind["leave_out"]).to_numpy() if alone else None,
                 n_permutations=n_permutations if permute is None or split in permute else 0,
                 good_r=settings.good_r,
                 seed=job.seed,

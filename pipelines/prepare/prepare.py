@@ -158,15 +158,16 @@ def _ceiling_of_averages(responses: Responses, splits: pd.DataFrame) -> pd.DataF
 def _ceiling_of_a_trial(responses: Responses, n_halvings: int, seed: int) -> NDArray[np.floating]:
     """Return the ceiling of one trial, the mean of a stimulus in a run being one repeat of it.
 
-    Runs that lack a stimulus cannot be halved stimulus by stimulus: there the ratio of signal to noise variance over
-    the repeats of each stimulus says it, wherever they lie. With m blocks in run r of stimulus s and noise of variance
-    σ² in each, repeats have noise σ² · mean over (r, s) of 1 / m: a single block is worth so many repeats.
+    A single run, and runs that lack a stimulus, cannot be halved stimulus by stimulus: there the ratio of signal to
+    noise variance over the repeats of each stimulus says it, wherever they lie. With m blocks in run r of stimulus s
+    and noise of variance σ² in each, repeats have noise σ² · mean over (r, s) of 1 / m: a single block is worth so
+    many repeats.
     """
     labels = [responses.trials[name] for name in ("session", "run", "stimulus_id")]
     values = responses.values.reshape(len(responses.trials), -1)
     cells = pd.DataFrame(values).groupby([label.to_numpy() for label in labels], sort=True)
     n_stimuli, n_runs = labels[2].nunique(), len(responses.trials[["session", "run"]].drop_duplicates())
-    if cells.ngroups < n_stimuli * n_runs:
+    if n_runs < 2 or cells.ngroups < n_stimuli * n_runs:
         if not labels[2].duplicated().any():
             return np.full(values.shape[1], np.nan)
         return noise_ceiling_from_share(signal_share(values, labels[2].to_numpy()), 1)

@@ -34,13 +34,15 @@ def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
             failures += [] if outputs[0].exists() else [_failure(run, step, of)]
         else:
             try:
-                read = load_sidecar(outputs[0])["inputs"]
+                record = load_sidecar(outputs[0])
             except BrainalignError:
+                record = {}
+            if record.get("stage") != step.name:  # none, or what another analysis left before the study was changed
                 failures.append(_failure(run, step, of))
                 stale |= set(outputs)
                 continue
             made = [path for paths in job_of(run, step, of).inputs.values() for path in paths if path in makers]
-            earlier = _earlier(read, made, stale, raw)
+            earlier = _earlier(record["inputs"], made, stale, raw)
             if earlier is not None:
                 message = f"{WAITING} (its result is of an earlier {earlier})"
                 failures.append(_failure(run, step, of, message))

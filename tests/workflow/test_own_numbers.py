@@ -1,5 +1,6 @@
 """A lab's own numbers in, a page out: planted vectors are found in planted responses, and nowhere else."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import pandas as pd
 import pytest
 import yaml
 from dask.distributed import SchedulerPlugin
-from jobs import run_all
+from jobs import config_of, run_all
 from refusals import refused
 
 from brainalign.cli import main
 from brainalign.config import BandedRidgeMethod, ClusterSettings, Config, load_config
-from brainalign.io import artifact_path, load_sidecar
+from brainalign.io import Provenance, artifact_path, load_sidecar
 from brainalign.pipelines import run_job
+from brainalign.pipelines.report.failures import failures_of
+from brainalign.pipelines.report.report import shelf_of
 from brainalign.regression import cluster
 from brainalign.workflow import STEPS, Run, job_of, report_path
 
@@ -114,6 +117,47 @@ def test_pages_say_whose_numbers_these_are(config: Config) -> None:
     group = (config.results / "mine" / "group.html").read_text()
     assert "sub-01 (array)" in group
     assert "fMRI" not in group
+
+
+def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, tmp_path: Path, capsys) -> None:
+    """By a column of the table of stimuli; what a study left before it held stimuli out is of no use to its pages."""
+    for name in ("rates.npz", "units.csv"):
+        shutil.copy(folder / name, tmp_path)
+    pd.read_csv(folder / "trials.tsv", sep="\t").assign(session=0).to_csv(tmp_path / "trials.csv", index=False)
+    files = {"format": "array", "values": "rates.npz", "key": "rates", "trials": "trials.csv", "targets": "units.csv"}
+    models = {"mine": {"extractor": "table", "file": str(folder / "vectors.h5")}}
+
+    def of(n_kinds: int, split: dict[str, object]) -> Config:
+        shown = pd.read_csv(folder / "stimuli.csv").assign(kind=[f"k{k % n_kinds}" for k in range(N)])
+        shown.to_csv(tmp_path / "stimuli.csv", index=False)
+        study = {"name": "mine", "stimuli": "stimuli.csv", "recordings": {"01": files}, "splits": {"kinds": split}}
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study))
+        few = {"encode": {"run_permutations": 60}, "compare": {"permutations": 60}}
+        return config_of(tmp_path / "mine.yaml", models=models, **few)
+
+    config = of(24, {"leave_out": "kind"})
+    assert main(["check", str(tmp_path / "mine.yaml")]) != 0
+    assert "and 21 more hold fewer than 3 stimuli" in " ".join(capsys.readouterr().out.replace("│", "").split())
+    config = of(6, {"leave_out": "kind"})
+    assert main(["check", str(tmp_path / "mine.yaml")]) == 0
+    run_all(config)
+    splits, ceiling, scores = (
+        pd.read_parquet(artifact_path(config.results, "mine", suffix, subject="01", **of_fit))
+        for suffix, of_fit in (("splits", {}), ("ceiling", {}), ("scores", {"model": "mine", "method": "ridge"}))
+    )
+    test = splits[splits["split"] == "test"]
+    assert sorted(test.groupby("fold")["group"].unique().str.join("")) == [f"k{k}" for k in range(6)]
+    table = scores[scores["layer"] == "planted"].set_index("target_id")["r"]
+    seen = [f"u{k}" for k in range(10)]
+    assert table[seen].mean() > 0.6
+    assert abs(table.drop(seen).mean()) < 0.1
+    ceilings = ceiling.set_index("target_id")["ceiling"]
+    assert ceilings[seen].mean() > 0.5 > 10 * abs(ceilings.drop(seen).mean())
+    run = Run(of(6, {"column": "test", "value": True}))
+    failures = failures_of(run, "mine", "01")
+    assert {"encode_images", "summarize_images"} <= {failure.stage for failure in failures}
+    labels = {"dataset": "mine", "subject": "01"}
+    assert shelf_of(run, labels, Provenance("report", {}, 0), failures).fetch("summary", pd.DataFrame) is None
 
 
 class Fits(SchedulerPlugin):

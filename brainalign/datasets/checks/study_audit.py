@@ -14,14 +14,7 @@ from brainalign.datasets import formats
 from brainalign.datasets.checks.blocks import audit
 from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes, space_problems
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.splits import (
-    group_labels,
-    leakage_audit,
-    make_image_split,
-    make_splits,
-    repeat_counts,
-    split_card,
-)
+from brainalign.datasets.splits import leakage_audit, make_image_split, make_splits, repeat_counts, split_card
 from brainalign.datasets.studies import (
     changed_files,
     continuous_problems,
@@ -58,7 +51,7 @@ CARD = {
 }
 
 
-LEAST_IN_A_RUN = 3  # stimuli: a correlation over two says nothing
+LEAST_IN_A_FOLD = 3  # stimuli: a correlation over two says nothing
 
 
 @dataclass
@@ -279,17 +272,18 @@ def _of_folds(descriptor: Study, where: str, trials: pd.DataFrame) -> Iterator[P
     """Yield what keeps runs or stimuli from being left out in turn."""
     for name, rule in descriptor.left_out.items():
         try:
-            make_splits(trials, rule, seed=0)
+            splits = make_splits(trials, rule, seed=0)
         except BrainalignError as error:
             yield Problem(f"{where}: splits.{name}", str(error))
-    stimuli = trials.groupby(group_labels(trials, "run"))["stimulus_id"].nunique()
-    few = stimuli.index[stimuli < LEAST_IN_A_RUN].astype(str).tolist()
-    if few:
-        yield Problem(
-            where,
-            f"{listed(few)} hold fewer than {LEAST_IN_A_RUN} stimuli, and what is predicted of a held-out run is "
-            "compared over its stimuli; join runs, or hold stimuli out (splits: column and value, or share)",
-        )
+            continue
+        left = splits[splits["split"] == "test"].groupby("fold").agg({"stimulus_id": "nunique", "group": "first"})
+        few = left["group"][left["stimulus_id"] < LEAST_IN_A_FOLD].astype(str).unique().tolist()
+        if few and rule.leave_out != "stimulus":
+            yield Problem(
+                where,
+                f"{listed(few)} hold fewer than {LEAST_IN_A_FOLD} stimuli, and what is predicted of those left out is "
+                "compared over them; join runs or groups, or hold stimuli out (splits: column and value, or share)",
+            )
 
 
 def _check_decodable(splits: pd.DataFrame, stimuli: pd.DataFrame) -> None:

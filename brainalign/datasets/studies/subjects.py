@@ -63,7 +63,18 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False, 
         If a file is missing or cannot be read as what it should be; see the readers.
     """
     form = descriptor.recordings[subject].format
-    return READERS[form](descriptor, subject, as_they_are, **({"work": work} if form in ON_DISK else {}))
+    responses = READERS[form](descriptor, subject, as_they_are, **({"work": work} if form in ON_DISK else {}))
+    return _with_groups(descriptor, responses)
+
+
+def _with_groups(study: Study, responses: Responses) -> Responses:
+    """Give trials the columns of the table of stimuli by which stimuli are left out, such as a category."""
+    wanted = {str(rule.leave_out) for rule in study.left_out.values()} - {"run", "stimulus", *responses.trials}
+    if not wanted or not isinstance(study.stimuli, Path):
+        return responses
+    stimuli = read_stimuli(study, study.stimulus_table()).set_index("stimulus_id")
+    groups = {name: responses.trials["stimulus_id"].map(stimuli[name]) for name in wanted & set(stimuli)}
+    return replace(responses, trials=responses.trials.assign(**groups))
 
 
 def _given(study: Study, subject: str, kind: type[Recorded]) -> tuple[Recorded, dict[str, Path]]:

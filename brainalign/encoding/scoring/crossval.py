@@ -228,6 +228,7 @@ def evaluate(
     stimulus_ids: NDArray[Any],
     runs: NDArray[Any],
     n_permutations: int,
+    groups: NDArray[Any] | None = None,
     good_r: float = 0.3,
     seed: int = 0,
     inputs: Inputs | None = None,
@@ -245,9 +246,10 @@ def evaluate(
         Held-out runs: scores per target and identification; the null permutes stimuli within runs. Held-out stimuli:
         matching of pairs; the null exchanges stimuli as wholes. Rows of a stimulus stay together in both.
     stimulus_ids, runs : array (n_rows,)
-        Runs are the groups of the inner cross-validation.
     n_permutations : int
         0: no null.
+    groups : array (n_rows,), optional
+        Of the inner cross-validation; runs where not given.
     good_r : float
     seed : int
     inputs : callable (X, training rows), optional
@@ -262,7 +264,12 @@ def evaluate(
     rng = np.random.default_rng(seed)
     by_run = leave_out == "run"
     scored: Callable[..., FoldScores] = partial(
-        encode_folds, encoder, folds=folds, groups=runs, inputs=inputs, leave_out=leave_out
+        encode_folds,
+        encoder,
+        folds=folds,
+        groups=runs if groups is None else groups,
+        inputs=inputs,
+        leave_out=leave_out,
     )
     if not _as_often(stimulus_ids, runs, everywhere=not by_run):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.

@@ -68,7 +68,9 @@ class Shelf:
         whose = ", ".join(f"{key} {value}" for key, value in labels.items())
         try:
             record = load_sidecar(path)
-            if any((record["stage"], whose) == (failure.stage, failure.job) for failure in self.page.failures):
+            stages = {step for step, suffixes, _ in self.jobs if suffix in suffixes}
+            failed = any((record["stage"], whose) == (failure.stage, failure.job) for failure in self.page.failures)
+            if failed or (self.page.failures and record["stage"] not in stages):
                 return None
             content = load(path, kind, self.provenance) if kind is not object else None
         except BrainalignError:
