@@ -68,13 +68,7 @@ def check_finite(name: str, values: NDArray[np.floating], remedy: str) -> None:
 
 
 def row_numbers(name: str, given: Any, n_rows: int) -> NDArray[np.intp]:
-    """Return the numbers of chosen rows, which are given as numbers or as a mask.
-
-    Raises
-    ------
-    BrainalignError
-        If none is chosen, a number is negative or beyond the last row, or a mask has another length.
-    """
+    """Return the numbers of chosen rows, which are given as numbers or as a mask."""
     rows = np.asarray(given)
     if rows.dtype == bool:
         if rows.shape != (n_rows,):
@@ -140,13 +134,7 @@ def check_apart(
 
 
 def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package, or say what it is for and how to install it.
-
-    Raises
-    ------
-    BrainalignError
-        If the package is not installed.
-    """
+    """Import an optional package, or say what it is for and how to install it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -20,13 +20,7 @@ MEMORY_SHARE = 0.25  # of what is free: the arrays of a block, with room for tem
 
 
 def pick_device(device: str) -> "torch.device":
-    """Return the device named "cpu", "cuda" or, for "auto", the GPU where there is one.
-
-    Raises
-    ------
-    BrainalignError
-        If the name is unknown or a GPU is asked for where there is none.
-    """
+    """Return the device named "cpu", "cuda" or, for "auto", the GPU where there is one."""
     import torch
 
     check_choice("device", device, {"auto", "cpu", "cuda"})

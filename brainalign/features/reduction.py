@@ -22,11 +22,6 @@ class SparseProjection:
         Before and after.
     seed : int
 
-    Raises
-    ------
-    BrainalignError
-        If there would be more components than features.
-
     References
     ----------
     Achlioptas D (2003). Database-friendly random projections. J Comput Syst Sci. doi:10.1016/S0022-0000(03)00025-4
@@ -52,13 +47,7 @@ class SparseProjection:
         return torch.sparse_coo_tensor(places, torch.from_numpy(matrix.data), shape, check_invariants=True).coalesce()
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Return (..., n_components) for values (..., n_features); differentiable.
-
-        Raises
-        ------
-        BrainalignError
-            If the values have another number of features.
-        """
+        """Return (..., n_components) for values (..., n_features); differentiable."""
         if values.shape[-1] != self.n_features:
             raise BrainalignError(f"the projection takes {self.n_features} features; got {values.shape[-1]}")
         rows = values.reshape(-1, self.n_features)

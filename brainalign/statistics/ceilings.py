@@ -224,11 +224,6 @@ def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     -------
     array (n_targets[, n_times]), float64
 
-    Raises
-    ------
-    BrainalignError
-        As for `signal_share`.
-
     References
     ----------
     Allen EJ et al. (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence.
@@ -264,11 +259,6 @@ def noise_ceiling_from_ncsnr(ncsnr: ArrayLike, n_repeats: ArrayLike) -> Values:
         Often negative ceilings are reported as 0 (`np.maximum(ceiling, 0)`). Without signal such a clamped estimate
         averages not 0 but .4 of its standard deviation (with 1,000 stimuli × 3 repeats .007 for single trials, .02 for
         averages of three), so averages over targets are of ceilings as they are.
-
-    Raises
-    ------
-    BrainalignError
-        If a number of repeats is below 1.
     """
     ratio = np.asarray(ncsnr, dtype=np.float64)
     return _share(ratio * np.abs(ratio), _noise_left(n_repeats))
@@ -285,11 +275,6 @@ def noise_ceiling_from_share(share: ArrayLike, n_repeats: ArrayLike) -> Values:
         In [-1, 1].
     n_repeats
         As for `noise_ceiling_from_ncsnr`.
-
-    Raises
-    ------
-    BrainalignError
-        If a number of repeats is below 1.
     """
     rho = np.asarray(share, dtype=np.float64)
     size = np.abs(rho)

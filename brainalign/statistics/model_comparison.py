@@ -185,11 +185,6 @@ def target_winners(candidates: Sequence[Candidate], targets: Rows) -> pd.DataFra
     DataFrame
         A row per target: target (its number), family, model, method, layer, r, margin (over the second best family),
         second, q (false discovery rate over these targets, p being corrected for the number of families).
-
-    Raises
-    ------
-    BrainalignError
-        As `family_contest`.
     """
     families = _families(candidates)
     columns = np.arange(len(targets))

@@ -51,11 +51,6 @@ def layer_preference(
     -------
     DataFrame
         roi, best, second, r, r_second, margin, margin_se, p, decided, reason.
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit.
     """
     shape = (len(rois), len(layers))
     if scores.shape != shape or draws.shape[1:] != shape or null.shape[1:] != shape or len(draws) < 2 or not len(null):

@@ -19,13 +19,7 @@ CHUNK = 2**23  # pixels at once
 
 
 def check_images(name: str, images: Values) -> Values:
-    """Return images as an array of floats, of the precision they have.
-
-    Raises
-    ------
-    BrainalignError
-        If they are not (n, 3, H, W), hold NaN, or leave [0, 1].
-    """
+    """Return images as an array of floats, of the precision they have."""
     values = np.asarray(images)
     if not np.issubdtype(values.dtype, np.floating):
         raise BrainalignError(f"{name} must be floats in [0, 1]; got {values.dtype}; divide uint8 by 255")

@@ -97,11 +97,6 @@ def permute_stimuli(
     Returns
     -------
     array (n_permutations, n_rows) of row numbers
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus is missing in a group, or there more or less often than others.
     """
     names, stimulus = np.unique(stimulus_ids, return_inverse=True)
     labels, group = np.unique(groups, return_inverse=True)

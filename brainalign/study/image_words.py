@@ -84,13 +84,7 @@ def captions_of(
 def written_captions(
     stimulus_ids: Sequence[str], captions: pd.DataFrame, name: str = "the table of captions"
 ) -> pd.DataFrame:
-    """Return the rows that hold a caption, after checking that every stimulus has one; arguments as `captions_of`.
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing, or a stimulus has no caption.
-    """
+    """Return the rows that hold a caption, after checking that every stimulus has one; arguments as `captions_of`."""
     for column in ("stimulus_id", "caption"):
         if column not in captions:
             raise BrainalignError(
@@ -122,11 +116,6 @@ def image_captions(
         A row per caption; see `captions_of`.
     name : str
         Of that table, for the message.
-
-    Raises
-    ------
-    BrainalignError
-        If there is neither table nor column, or an image is not in the table.
     """
     if captions is not None:
         return captions_of(stimuli["stimulus_id"].astype(str).tolist(), captions, name)

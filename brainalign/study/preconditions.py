@@ -279,12 +279,6 @@ def find_weights(name: str) -> str:
     """Return where a model lies: a local folder, or the folder a Python package of that name carries it in.
 
     A name that is neither is returned as it is: a hub id.
-
-    Raises
-    ------
-    BrainalignError
-        If `name` looks like a path that does not exist, a package carries no model, or another package that does has
-        nearly the same name.
     """
     if Path(name).is_dir():
         return name

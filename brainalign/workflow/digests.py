@@ -47,11 +47,6 @@ def code_digest(program: str, without: tuple[str, ...] = ()) -> str:
         "encode/encode" in the folder of programs.
     without : tuple of str
         Folders of the library ("encoding/in_context/") that a job of the program never enters.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such program.
     """
     digest = hashlib.sha256()
     for name, path in sorted(reached(program).items()):
@@ -62,13 +57,7 @@ def code_digest(program: str, without: tuple[str, ...] = ()) -> str:
 
 @cache
 def reached(program: str) -> dict[str, Path]:
-    """List the files that a program may use, by their place in the library.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such program.
-    """
+    """List the files that a program may use, by their place in the library."""
     start = _roots()["pipelines"] / f"{program}.py"
     if not start.exists():
         raise BrainalignError(f"no program {program} in {start.parent}")

@@ -42,11 +42,6 @@ class RdmSets:
     models : dict of array (n_pairs,)
         Published models.
     images : array (n_stimuli, rows, columns, 3) of uint8, optional
-
-    Raises
-    ------
-    BrainalignError
-        If an RDM does not fit the stimuli, or holds an infinity.
     """
 
     stimuli: pd.DataFrame
@@ -290,13 +285,7 @@ def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
 
 
 def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
-    """Write the images of a study as PNG and return its stimuli with the columns path (file name) and sha256.
-
-    Raises
-    ------
-    BrainalignError
-        If the study holds no images.
-    """
+    """Write the images of a study as PNG and return its stimuli with the columns path (file name) and sha256."""
     from PIL import Image
 
     if study.images is None:

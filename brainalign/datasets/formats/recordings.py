@@ -375,11 +375,6 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
     ----------
     descriptor : Study
     subject : str
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing or cannot be read as what it should be; see the readers.
     """
     files, cut = descriptor.recordings[subject], descriptor.epochs
     if files.format == "epochs":

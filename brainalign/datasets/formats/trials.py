@@ -46,11 +46,6 @@ def read_trials(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         trial_id, stimulus_id, session, run, repeat, onset_s, then the other columns of the file.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read or a column is missing or wrong.
     """
     return complete_trials(read_table(path), str(path))
 

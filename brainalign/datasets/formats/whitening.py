@@ -98,11 +98,6 @@ def fit_whitener(
         Seconds used; where not given, all times before 0 for the baseline, all times for residuals.
     shrinkage : {"ledoit_wolf", "oas"}
 
-    Raises
-    ------
-    BrainalignError
-        If no time lies in the window, no stimulus repeats, values are not finite, or shapes disagree.
-
     References
     ----------
     Guggenmos, Sterzer & Cichy (2018), NeuroImage 173, doi:10.1016/j.neuroimage.2018.02.044

@@ -42,13 +42,7 @@ class ModalityData:
 
 
 def read_modalities(study: Study) -> ModalityData:
-    """Read a study.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing, rows do not fit, an image is unknown, or `check_modality_splits` raises.
-    """
+    """Read a study."""
     files = study.found_files()
     stimuli = _table(files["stimuli"], ("stimulus_id", "split"))
     vectors = None

@@ -55,11 +55,6 @@ def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False, 
         fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted.
     work : Path, optional
         A .npy file for responses that need not be in memory; see `read_array`.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing or cannot be read as what it should be; see the readers.
     """
     form = descriptor.recordings[subject].format
     return READERS[form](descriptor, subject, as_they_are, **({"work": work} if form in ON_DISK else {}))
@@ -296,13 +291,7 @@ def look_at_images(stimuli: pd.DataFrame) -> tuple[formats.ImageAudit | None, li
 
 
 def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
-    """Return the test images that a column of the table marks; none where a share is drawn.
-
-    Raises
-    ------
-    BrainalignError
-        If the table has no such column, or no image has the value; the nearest ones are named.
-    """
+    """Return the test images that a column of the table marks; none where a share is drawn."""
     if rule.column is None:
         return []
     if rule.column not in stimuli:
@@ -339,11 +328,6 @@ def image_split(
         From `marked_images`.
     images : ImageAudit or None
     seed : int
-
-    Raises
-    ------
-    BrainalignError
-        As `make_image_split`.
     """
     if rule.share is None:
         return make_image_split(trials, test=test, seed=seed)

@@ -113,11 +113,6 @@ def word_tokenizer(texts: Sequence[str]) -> "PreTrainedTokenizerFast":
     Parameters
     ----------
     texts : sequence of str
-
-    Raises
-    ------
-    BrainalignError
-        If there is no word.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

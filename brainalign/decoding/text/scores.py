@@ -177,11 +177,6 @@ def constant_sentence(generated: Sequence[str]) -> str:
     generated : sequence of str
         Compared as lower-case words without punctuation; empty ones do not count.
 
-    Raises
-    ------
-    BrainalignError
-        If none has a word.
-
     Examples
     --------
     >>> constant_sentence(["A dog.", "the cat", "a dog", ""])

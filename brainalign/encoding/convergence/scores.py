@@ -122,11 +122,6 @@ def convergence_scores(
         Orders of areas, surrogates, and orders of layers where there are more than 8.
     seed : int
 
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit, distances are not finite, or sensor scores come without times, draws or null.
-
     References
     ----------
     Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.

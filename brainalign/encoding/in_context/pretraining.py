@@ -45,11 +45,6 @@ def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float
     -------
     images : array (n_images,)
     responses : array (n_images, n_kept), z-scored over images
-
-    Raises
-    ------
-    BrainalignError
-        If no voxel is left.
     """
     images = average_repeats(values, stimulus_ids)
     mean, sd = images.values.mean(axis=0), images.values.std(axis=0)
@@ -206,13 +201,7 @@ class PretrainedLayer:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], **changes: Any) -> Self:
-        """Restore the layer that `arrays` wrote; `changes` are constructor arguments that do not concern training.
-
-        Raises
-        ------
-        BrainalignError
-            If networks and what is said about them do not belong together.
-        """
+        """Restore the layer that `arrays` wrote; `changes` are constructor arguments that do not concern training."""
         encoders: list[InContextEncoder] = []
         while (about := arrays.get(f"about{len(encoders)}")) is not None:
             name = f"network{len(encoders)}"

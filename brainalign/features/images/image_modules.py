@@ -24,11 +24,6 @@ class ImageFeatures(nn.Module):
     layer : str
     name : str
         Of the model, for messages.
-
-    Raises
-    ------
-    BrainalignError
-        If the extractor has no torch module, no such layer, or no gradient reaches the image.
     """
 
     def __init__(self, extractor: Any, layer: str, name: str) -> None:
@@ -72,11 +67,6 @@ def image_features(
     device : str
         Where it runs, whatever the configuration says.
     seed : int
-
-    Raises
-    ------
-    BrainalignError
-        As `ImageFeatures`.
     """
     from brainalign.features import EXTRACTORS  # the menu imports this file's folder
 

@@ -33,11 +33,6 @@ def image_properties(images: Iterable[str | Path | Tensor], n_bands: int = OCTAV
     DataFrame (n_images)
         luminance (mean), contrast (standard deviation over the mean), and spectrum_1 (finest), spectrum_2, ...: log
         share of the power in each octave. Values as stored: no gamma is undone.
-
-    Raises
-    ------
-    BrainalignError
-        If an image is too small for the octaves, or cannot be read.
     """
     rows = []
     for k, image in enumerate(images):
@@ -71,11 +66,6 @@ def low_level_vectors(paths: Sequence[str | Path]) -> NDArray[np.float64]:
     Returns
     -------
     array (n_images, 2 + n_octaves)
-
-    Raises
-    ------
-    BrainalignError
-        If an image cannot be read.
     """
     least = min(_shorter_side(path) for path in paths)
     table = image_properties((_reduced(load_image(path)) for path in paths), min(OCTAVES, int(np.log2(least))))

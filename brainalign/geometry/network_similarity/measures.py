@@ -120,23 +120,12 @@ def canonical_correlations(X: Values, Y: Values) -> NDArray[np.float64]:
     Returns
     -------
     array (min of the ranks,)
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or a representation has as many units as stimuli: then every correlation is 1.
     """
     return np.asarray(_angles(*centred_pair(X, Y), "CCA")[1])
 
 
 def cca(X: Values, Y: Values) -> float:
-    """Return the mean canonical correlation: 1 where one representation is a linear map of the other.
-
-    Raises
-    ------
-    BrainalignError
-        As for `canonical_correlations`.
-    """
+    """Return the mean canonical correlation: 1 where one representation is a linear map of the other."""
     correlations = canonical_correlations(X, Y)
     return float(correlations.mean()) if len(correlations) else float("nan")
 
@@ -173,11 +162,6 @@ def pwcca(X: Values, Y: Values) -> float:
     ----------
     X, Y : array (n_stimuli, n_units)
         With fewer units than stimuli.
-
-    Raises
-    ------
-    BrainalignError
-        As for `canonical_correlations`.
 
     References
     ----------

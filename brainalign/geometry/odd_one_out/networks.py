@@ -46,11 +46,6 @@ def fit_dimensions(
         Random folds over objects.
     n_permutations : int
     rng : Generator
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or there are more folds than objects.
     """
     X, Y = np.asarray(features, np.float64), np.asarray(embedding, np.float64)
     check_rows("features", len(X), "the embedding", len(Y), "both must be of the same objects, in the same order")

@@ -91,11 +91,6 @@ def sensor_effects(values: Values, labels: NDArray[Any], permuted: NDArray[Any])
         Of two categories the area under the curve of the sensor itself minus .5, positive where the second of the
         sorted two is larger; of more, the share of variance between categories. Nothing is fitted or held out.
     null : array (n_permutations, n_sensors, n_times)
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit.
     """
     from scipy.stats import rankdata
 

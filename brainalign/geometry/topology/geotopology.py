@@ -172,11 +172,6 @@ def threshold_grid(step: float = 0.05) -> Values:
     """Return all (lower, upper) with lower ≤ upper on a grid, (n_cells, 2).
 
     Equal ones give binary RDMs; those at 0 and at 1 are left out, because they tell no pairs apart.
-
-    Raises
-    ------
-    BrainalignError
-        If the step does not divide 1.
     """
     n = round(1 / step)
     if n < 1 or abs(n * step - 1) > SLACK:

@@ -284,11 +284,6 @@ def layer_preference_maps(
     layers : sequence of str
         From the first to the last.
     model : str
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing or a layer is not among `layers`.
     """
     kit.check_columns("the table of layer preferences", table, ["hemi", "vertex", "layer", "margin", "decided"])
     decided = table["decided"].astype(bool)

@@ -78,11 +78,6 @@ def significant(table: pd.DataFrame, column: str, *, q: float = 0.05, ceiling: f
         Level of the false discovery rate. A vertex without a test (q is NaN) is not shown.
     ceiling : float, optional
         Threshold, share of variance.
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing.
     """
     check_columns("the table of scores", table, [column, "q", *([] if ceiling is None else ["ceiling"])])
     shown = table["q"] < q

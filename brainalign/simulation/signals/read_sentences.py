@@ -175,11 +175,6 @@ def eeg_power(
     ----------
     vectors, sentences, snr, seed, **sizes
         As of `eeg_text`.
-
-    Raises
-    ------
-    BrainalignError
-        As `eeg_text`.
     """
     return eeg_text(vectors, sentences, snr=snr, power=True, seed=seed, **sizes)
 

@@ -62,11 +62,6 @@ def measure_things(images: NDArray[np.uint8] | NDArray[np.floating]) -> Things:
     ----------
     images : array (n_images, size, size, 3)
         uint8, or float in [0, 1].
-
-    Raises
-    ------
-    BrainalignError
-        If the images are not square and of three colours.
     """
     if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         raise BrainalignError(f"neurons look at images (n, size, size, 3); got the shape {images.shape}")

@@ -306,11 +306,6 @@ def bank_shares(
     Returns
     -------
     array (n_voxels, n_kinds)
-
-    Raises
-    ------
-    BrainalignError
-        As `project_to_bank`, or if there is not a row of memberships per image.
     """
     if len(memberships) != bank.shape[0]:
         raise BrainalignError(

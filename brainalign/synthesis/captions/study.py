@@ -247,11 +247,6 @@ def shuffled_weights(
     Returns
     -------
     list of arrays (d, n_voxels)
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not match.
     """
     if len(embeddings) != len(responses) or len(alphas) != responses.shape[1]:
         raise BrainalignError(

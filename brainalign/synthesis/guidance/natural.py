@@ -104,11 +104,6 @@ class Typicality:
         Images to features (n, d); not the network that guided.
     natural : array (n_images, d)
         Its features of natural images, three at least.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], natural: Floats) -> None:
