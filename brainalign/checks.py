@@ -117,16 +117,9 @@ def check_folds(folds: Iterable[tuple[Any, Any]], n_rows: int, sides: tuple[str,
 def check_apart(
     one: Iterable[object], other: Iterable[object], what: str, remedy: str, sides: tuple[str, str] = ("train", "test")
 ) -> None:
-    """Raise if anything, such as a stimulus or a subject, is on both sides of a split.
+    """Raise if anything, such as a stimulus or a subject, is on both sides of a split; `what` is its plural.
 
-    Parameters
-    ----------
-    one, other : iterables of names
-        Compared as text: 7 and "7" are the same stimulus.
-    what : str
-        The plural of what is named.
-    remedy : str
-    sides : (str, str)
+    Names are compared as text: 7 and "7" are the same stimulus.
     """
     both = sorted(set(map(str, one)) & set(map(str, other)))
     if both:

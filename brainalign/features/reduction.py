@@ -58,10 +58,6 @@ class SparseProjection:
 class PCA:
     """Principal components of given rows, which must be training rows: test rows never take part in the fit.
 
-    Parameters
-    ----------
-    n_components : int
-
     Attributes
     ----------
     mean_ : array (n_features,)
@@ -126,20 +122,17 @@ def layer_inputs(
     """Return features (n_trials, n_inputs), centred on the training rows; every layer has the same total variance.
 
     Layers of 20 and of 20,000 features then need the same penalties, and no layer wins by its scale. Pooled features
-    are z-scored one by one; places of a map keep their own variance, which is next to 0 at empty borders.
+    are z-scored one by one; places of `maps` keep their own variance, which is next to 0 at empty borders.
 
     Parameters
     ----------
     values : array (n_trials, ...)
-        Features of a layer, in any shape after the first axis.
     train : array of row numbers
         That principal components, means and variances are of.
     n_components : int, optional
         Of the principal components that take the place of features; all features where there are no more.
     standardize : bool
         False: neither centred nor scaled.
-    maps : bool
-        Whether the features are places of maps.
 
     Examples
     --------

@@ -31,20 +31,9 @@ def array_shapes(path: Path) -> Shapes:
 
 
 def chosen_array(path: Path, key: str | None = None, option: str = "key") -> str:
-    """Return the name of the one array of a file, or of the one that is asked for.
+    """Return the name of the one array of a file, or of `key`, which is needed where the file holds several.
 
-    Parameters
-    ----------
-    path : Path
-    key : str, optional
-        Needed where the file holds several.
-    option : str
-        What the message calls the key.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such array, or several and none is asked for; see `array_shapes`.
+    `option` is what the message calls the key.
     """
     names = list(array_shapes(path))
     if key is not None and key not in names:

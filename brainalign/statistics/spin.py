@@ -243,13 +243,6 @@ def area_map_test(
     DataFrame
         A row per map: map, r, p (two-sided), q (false discovery rate over the maps), null_sd, n, null ("spin" or
         "smooth random maps"), reason.
-
-    References
-    ----------
-    Alexander-Bloch AF et al. (2018). On testing for spatial correspondence between maps of human brain structure and
-    function. NeuroImage 178:540-551. doi:10.1016/j.neuroimage.2018.05.070
-    Burt JB et al. (2020). Generative modeling of brain maps with spatial autocorrelation. NeuroImage 220:117038.
-    doi:10.1016/j.neuroimage.2020.117038
     """
     values = np.asarray(values, dtype=np.float64)
     table = spin_test(values, maps, spins).assign(null="spin")

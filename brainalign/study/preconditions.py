@@ -115,17 +115,7 @@ def check_shared_objects(names: Sequence[str], n_objects: int, n_subjects: int) 
 
 
 def check_combination(name: str, model: str, chosen: Collection[str] | None, known: Sequence[str]) -> None:
-    """Raise where layers that are to be combined are not there.
-
-    Parameters
-    ----------
-    name, model : str
-        Of the combination, and whose layers it combines.
-    chosen : collection of str, optional
-        All layers where not given.
-    known : sequence of str
-        The layers of the model.
-    """
+    """Raise where layers that a combination takes of a model are not there; all are taken where none is given."""
     unknown = [layer for layer in chosen or () if layer not in known]
     if unknown or len(known) < 2:
         raise BrainalignError(

@@ -48,13 +48,6 @@ class Whitener:
 def noise_source(times: Values, stimulus_ids: Sequence[str]) -> Literal["baseline", "residuals"]:
     """Choose the source of the noise of training epochs: repeats where there are some, else the baseline.
 
-    Parameters
-    ----------
-    times : array (n_times,)
-        Seconds from stimulus onset.
-    stimulus_ids : sequence (n_trials,) of str
-        Of the training trials.
-
     Raises
     ------
     BrainalignError

@@ -82,12 +82,7 @@ def read_modalities(study: Study) -> ModalityData:
 
 
 def modality_copies(data: ModalityData) -> list[Problem]:
-    """Say which trials of a modality have the same signals: an error where they are on two sides of the split.
-
-    Parameters
-    ----------
-    data : ModalityData
-    """
+    """Say which trials of a modality have the same signals: an error where they are on two sides of the split."""
     problems = []
     for name, trials in data.trials.items():
         numbers = list(range(len(trials)))

@@ -47,14 +47,8 @@ Reader = Callable[..., Responses]
 def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False, work: Path | None = None) -> Responses:
     """Read the responses of one subject by the reader of its format, with the options of the descriptor.
 
-    Parameters
-    ----------
-    descriptor : Study
-    subject : str
-    as_they_are : bool
-        fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted.
-    work : Path, optional
-        A .npy file for responses that need not be in memory; see `read_array`.
+    `as_they_are`: fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted. `work`: a
+    .npy file for responses that need not be in memory; see `read_array`.
     """
     form = descriptor.recordings[subject].format
     return READERS[form](descriptor, subject, as_they_are, **({"work": work} if form in ON_DISK else {}))
@@ -318,16 +312,8 @@ def image_split(
 ) -> pd.DataFrame:
     """Return the split that a rule of the descriptor asks for; see `make_image_split`.
 
-    What is drawn keeps pairs of like images on one side; what the table marks stays as marked, and is audited.
-
-    Parameters
-    ----------
-    trials : DataFrame
-    rule : Split
-    test : list of str
-        From `marked_images`.
-    images : ImageAudit or None
-    seed : int
+    Tested images are of `marked_images`. What is drawn keeps pairs of like images on one side; what the table marks
+    stays as marked, and is audited.
     """
     if rule.share is None:
         return make_image_split(trials, test=test, seed=seed)

@@ -105,16 +105,9 @@ def check_images(stimuli: pd.DataFrame) -> None:
         )
 
 
-def load_image(path: str | Path, name: str = "") -> Tensor:
-    """Read an image file, or a frame of a film, as (3, rows, columns), float32 in [0, 1], upright, without alpha.
-
-    Parameters
-    ----------
-    path : path
-    name : str
-        Id of the stimulus, for the message.
-    """
-    return next(_loaded([path], [name]))
+def load_image(path: str | Path) -> Tensor:
+    """Read an image file, or a frame of a film, as (3, rows, columns), float32 in [0, 1], upright, without alpha."""
+    return next(_loaded([path], [""]))
 
 
 def _loaded(paths: Sequence[str | Path], names: Sequence[str]) -> Iterator[Tensor]:

@@ -110,16 +110,10 @@ def _rotated_cosine(X: Values, Y: Values) -> float:
 
 
 def canonical_correlations(X: Values, Y: Values) -> NDArray[np.float64]:
-    """Return the canonical correlations of two representations, largest first.
+    """Return the canonical correlations of two representations, largest first, as many as the smaller rank.
 
-    Parameters
-    ----------
-    X, Y : array (n_stimuli, n_units)
-        With fewer units than stimuli. Where both together have n or more, some correlations are 1 by geometry alone.
-
-    Returns
-    -------
-    array (min of the ranks,)
+    Both (n_stimuli, n_units) have fewer units than stimuli. Where both together have n or more, some correlations are 1
+    by geometry alone.
     """
     return np.asarray(_angles(*centred_pair(X, Y), "CCA")[1])
 

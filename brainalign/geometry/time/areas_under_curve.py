@@ -12,14 +12,7 @@ from brainalign.checks import check_rows
 def auc(decisions: Values, positive: NDArray[np.bool_]) -> Values:
     """Return the share of pairs (positive, negative) in which the positive decides higher; ties count half.
 
-    Parameters
-    ----------
-    decisions : array (..., n_trials)
-    positive : bool array, broadcast to that shape
-
-    Returns
-    -------
-    array (...); NaN where one class is missing
+    `decisions` (..., n_trials) and `positive` of that shape give (...), NaN where one class is missing.
 
     Examples
     --------

@@ -185,11 +185,6 @@ def threshold_grid(step: float = 0.05) -> Values:
 def threshold_family(lower: float, upper: float) -> str:
     """Classify a pair of thresholds by what it looks at, as one of `FAMILIES`.
 
-    References
-    ----------
-    Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
-    doi:10.1073/pnas.2317881121
-
     Examples
     --------
     >>> [threshold_family(*cell) for cell in ((0, 0.2), (0.9, 1), (0, 1), (0.45, 0.55), (0.2, 0.8))]

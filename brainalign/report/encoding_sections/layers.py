@@ -106,14 +106,7 @@ def score_maps(
 def predicted_share(scores: pd.DataFrame, name: str, targets: str, level: float) -> str:
     """State how many targets are predicted above chance, and how well.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        A row per target: r, q.
-    name, targets : str
-        What predicts, and the noun of what is predicted.
-    level : float
-        False discovery rate.
+    `scores` has a row per target: r, q, which is held against `level`. `name` is what predicts, `targets` the noun.
     """
     found = f"{int((scores['q'] < level).sum()):,} of {len(scores):,} {targets} above chance (q < {level:g})"
     if scores["q"].isna().all():

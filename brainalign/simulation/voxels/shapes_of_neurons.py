@@ -173,16 +173,5 @@ SHAPE_NEURONS: Mapping[str, Callable[[Things], Floats]] = {
 
 
 def true_responses(things: Things) -> pd.DataFrame:
-    """Compute the response of every neuron to the things of images, in its own unit.
-
-    Parameters
-    ----------
-    things : Things
-        From `measure_things`.
-
-    Returns
-    -------
-    DataFrame (n_images)
-        A column per entry of `SHAPE_NEURONS`.
-    """
+    """Compute the response of every neuron of `SHAPE_NEURONS` (a column each) to the things of images, in its unit."""
     return pd.DataFrame({name: neuron(things) for name, neuron in SHAPE_NEURONS.items()})
