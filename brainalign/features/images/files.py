@@ -105,9 +105,12 @@ def check_images(stimuli: pd.DataFrame) -> None:
         )
 
 
-def load_image(path: str | Path) -> Tensor:
-    """Read an image file, or a frame of a film, as (3, rows, columns), float32 in [0, 1], upright, without alpha."""
-    return next(_loaded([path], [""]))
+def load_image(path: str | Path, name: str = "") -> Tensor:
+    """Read an image file, or a frame of a film, as (3, rows, columns), float32 in [0, 1], upright, without alpha.
+
+    `name` is the id of the stimulus, for messages.
+    """
+    return next(_loaded([path], [name]))
 
 
 def _loaded(paths: Sequence[str | Path], names: Sequence[str]) -> Iterator[Tensor]:
