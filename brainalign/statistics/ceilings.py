@@ -25,9 +25,19 @@ def spearman_brown(reliability: Values, factor: float) -> Values:
 def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0) -> Values:
     """Return the correlation over stimuli between averages of two halves of the repeats.
 
-    Repeats are (n_repeats, n_stimuli, n_targets). Averaged over random halvings; with an odd number of repeats each
-    halving leaves one out. This is the reliability of an average over n_repeats // 2 repeats, and unclamped: without
-    any signal it averages 0. It needs 2 repeats and 3 stimuli.
+    Averaged over random halvings; with an odd number of repeats each halving leaves one out. This is the reliability of
+    an average over n_repeats // 2 repeats, and unclamped: without any signal it averages 0.
+
+    Parameters
+    ----------
+    repeats : array (n_repeats, n_stimuli, n_targets)
+        At least 2 repeats of 3 stimuli.
+    n_halvings : int
+    seed : int
+
+    Returns
+    -------
+    array (n_targets,)
     """
     n_repeats, n_stimuli = repeats.shape[:2]
     if n_repeats < 2 or n_stimuli < 3:

@@ -136,7 +136,10 @@ def permutation_test(observed: Values, null: Values, correct: Literal["none", "m
 def fdr(p: Values) -> Values:
     """Return q values: the false discovery rate at which each test would be called (Benjamini and Hochberg 1995).
 
-    NaN marks tests that were not made; they stay NaN and do not count.
+    Parameters
+    ----------
+    p : array (n_tests,)
+        NaN marks tests that were not made; they stay NaN and do not count.
     """
     q = np.full(np.shape(p), np.nan)
     made = ~np.isnan(p)
