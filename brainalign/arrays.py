@@ -43,8 +43,8 @@ def average_rows(
 ) -> None:
     """Average the rows of every code, in float64, a block of codes in memory at a time; both arrays may lie on disk.
 
-    `rows` (n_rows,) of `values` (n_trials, ...) belong to the averages `codes` (n_rows,), of which every one of 0, 1,
-    ... occurs; `averages` is filled from row `first` on.
+    `rows` (n_rows,) of `values` (n_trials, ...) belong to the averages `codes` (n_rows,), numbers from 0 on that all
+    occur; `averages` is filled from row `first` on.
     """
     order, counts = rows[np.argsort(codes, kind="stable")], np.bincount(codes)
     starts = np.cumsum(counts) - counts
