@@ -41,19 +41,10 @@ BLOCK_BYTES = 2**27  # of float64 that are averaged at once
 def average_rows(
     values: Values | StoredArray, rows: Rows, codes: Rows, averages: Values | StoredArray, first: int = 0
 ) -> None:
-    """Average the rows of every code, in float64, a block of codes in memory at a time.
+    """Average the rows of every code, in float64, a block of codes in memory at a time; both arrays may lie on disk.
 
-    Parameters
-    ----------
-    values : array (n_trials, ...)
-        May lie on disk.
-    rows : array (n_rows,)
-        Which trials.
-    codes : array (n_rows,) of int
-        The average that each of them belongs to; every one of 0, 1, ... occurs.
-    averages : array (at least first + n_codes, ...)
-        Is filled from row `first` on; may lie on disk.
-    first : int
+    `rows` (n_rows,) of `values` (n_trials, ...) belong to the averages `codes` (n_rows,), numbers from 0 on that all
+    occur; `averages` is filled from row `first` on.
     """
     order, counts = rows[np.argsort(codes, kind="stable")], np.bincount(codes)
     starts = np.cumsum(counts) - counts

@@ -68,13 +68,7 @@ def check_finite(name: str, values: NDArray[np.floating], remedy: str) -> None:
 
 
 def row_numbers(name: str, given: Any, n_rows: int) -> NDArray[np.intp]:
-    """Return the numbers of chosen rows, which are given as numbers or as a mask.
-
-    Raises
-    ------
-    BrainalignError
-        If none is chosen, a number is negative or beyond the last row, or a mask has another length.
-    """
+    """Return the numbers of chosen rows, which are given as numbers or as a mask."""
     rows = np.asarray(given)
     if rows.dtype == bool:
         if rows.shape != (n_rows,):
@@ -123,16 +117,9 @@ def check_folds(folds: Iterable[tuple[Any, Any]], n_rows: int, sides: tuple[str,
 def check_apart(
     one: Iterable[object], other: Iterable[object], what: str, remedy: str, sides: tuple[str, str] = ("train", "test")
 ) -> None:
-    """Raise if anything, such as a stimulus or a subject, is on both sides of a split.
+    """Raise if anything, such as a stimulus or a subject, is on both sides of a split; `what` is its plural.
 
-    Parameters
-    ----------
-    one, other : iterables of names
-        Compared as text: 7 and "7" are the same stimulus.
-    what : str
-        The plural of what is named.
-    remedy : str
-    sides : (str, str)
+    Names are compared as text: 7 and "7" are the same stimulus.
     """
     both = sorted(set(map(str, one)) & set(map(str, other)))
     if both:
@@ -140,13 +127,7 @@ def check_apart(
 
 
 def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package, or say what it is for and how to install it.
-
-    Raises
-    ------
-    BrainalignError
-        If the package is not installed.
-    """
+    """Import an optional package, or say what it is for and how to install it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -67,13 +67,7 @@ def condensed_rdms(
 
 
 def _are_square(name: str, values: Values) -> bool:
-    """Return whether matrices (..., n, n) are square RDMs.
-
-    Raises
-    ------
-    BrainalignError
-        If they are neither that nor rows of pairs.
-    """
+    """Return whether matrices (..., n, n) are square RDMs."""
     flat = values.reshape(-1, *values.shape[-2:])
     finite = np.isfinite(flat)
     size = np.where(finite, np.abs(np.where(finite, flat, 0)), 0).max(axis=(1, 2))
@@ -118,11 +112,6 @@ def n_stimuli_of(n_pairs: int, where: str = "") -> int:
     n_pairs : int
     where : str
         What the message begins with.
-
-    Raises
-    ------
-    BrainalignError
-        If no number of stimuli has.
     """
     n = round((1 + math.sqrt(1 + 8 * n_pairs)) / 2)
     if n * (n - 1) // 2 != n_pairs:

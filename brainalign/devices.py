@@ -20,13 +20,7 @@ MEMORY_SHARE = 0.25  # of what is free: the arrays of a block, with room for tem
 
 
 def pick_device(device: str) -> "torch.device":
-    """Return the device named "cpu", "cuda" or, for "auto", the GPU where there is one.
-
-    Raises
-    ------
-    BrainalignError
-        If the name is unknown or a GPU is asked for where there is none.
-    """
+    """Return the device named "cpu", "cuda" or, for "auto", the GPU where there is one."""
     import torch
 
     check_choice("device", device, {"auto", "cpu", "cuda"})
@@ -59,21 +53,10 @@ def visible_gpus() -> list[str]:
 def claim_gpu(gpus: Sequence[str], locks: Path | None = None) -> IO[str] | None:
     """Wait for a GPU that no other stage holds and make it the only visible one.
 
-    Snakemake limits how many GPU jobs run but tells none of them which card is its own, so all would land on card 0.
-    A locked file per card settles it; the kernel frees the lock when the process ends, however it ends. Under SLURM
-    the scheduler has already chosen.
-
-    Parameters
-    ----------
-    gpus : sequence of str
-        Ids to choose from (`visible_gpus`).
-    locks : Path, optional
-        Folder of the lock files, on this machine's own disk.
-
-    Returns
-    -------
-    file or None
-        Keep it open as long as the GPU is needed; None where there is nothing to claim.
+    Snakemake limits how many GPU jobs run but tells none of them which card is its own, so all would land on card 0. A
+    locked file per card (on this machine's own disk) settles it; the kernel frees the lock when the process ends,
+    however it ends. Keep what is returned open as long as the GPU is needed; it is None where there is nothing to
+    claim. Under SLURM the scheduler has already chosen.
     """
     if not gpus or "SLURM_JOB_ID" in os.environ:
         return None

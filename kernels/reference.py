@@ -8,18 +8,9 @@ def prediction_moments(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return Σŷ, Σŷ² and Σŷy over rows, with ŷ = basis · diag(filters[a]) · coefficients for each alpha a.
 
-    R² and Pearson's r follow from these sums and those of `observed`; one alpha's predictions live at a time.
-
-    Parameters
-    ----------
-    basis : tensor (n_rows, rank)
-    filters : tensor (n_alphas, rank)
-    coefficients : tensor (rank, n_targets)
-    observed : tensor (n_rows, n_targets)
-
-    Returns
-    -------
-    three tensors (n_alphas, n_targets)
+    R² and Pearson's r follow from these sums and those of `observed`; one alpha's predictions live at a time. Shapes:
+    basis (n_rows, rank), filters (n_alphas, rank), coefficients (rank, n_targets), observed (n_rows, n_targets); the
+    sums are (n_alphas, n_targets).
     """
     totals, squares, crosses = [], [], []
     for weights in filters:
@@ -31,20 +22,7 @@ def prediction_moments(
 
 
 def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
-    """Return left' · right, accumulated in float64.
-
-    Parameters
-    ----------
-    left : tensor (n_rows, n_features)
-    right : tensor (n_rows, n_targets)
-        Integers too: a scaled storage format.
-    scale : tensor (n_targets,), optional
-        What one step of an integer is worth, for each column of right.
-
-    Returns
-    -------
-    tensor (n_features, n_targets), dtype of left
-    """
+    """Return left' · right, accumulated in float64; `scale` is what one step of an integer is worth."""
     product = left.double().T @ right.double()
     return (product if scale is None else product * scale.double()).to(left.dtype)
 
@@ -52,34 +30,12 @@ def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor |
 def apply_alpha(
     to_coef: torch.Tensor, eigenvalues: torch.Tensor, alpha: torch.Tensor, coefficients: torch.Tensor
 ) -> torch.Tensor:
-    """Return to_coef · (coefficients / (eigenvalues + alpha)), the penalty chosen per target.
-
-    Parameters
-    ----------
-    to_coef : tensor (n_features, rank)
-    eigenvalues : tensor (rank,)
-    alpha : tensor (n_targets,)
-    coefficients : tensor (rank, n_targets)
-
-    Returns
-    -------
-    tensor (n_features, n_targets)
-    """
+    """Return to_coef · (coefficients / (eigenvalues + alpha)), the penalty chosen per target; shapes as in the face."""
     return to_coef @ (coefficients / (eigenvalues[:, None] + alpha)).to(to_coef.dtype)
 
 
 def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
-    """Return 1 − Pearson's r between the rows of each matrix; pairs of a constant row are NaN.
-
-    Parameters
-    ----------
-    patterns : tensor (batch, n_rows, n_channels)
-
-    Returns
-    -------
-    tensor (batch, n_rows * (n_rows - 1) / 2)
-        Pairs (0, 1), (0, 2), ..., (1, 2), ...
-    """
+    """Return 1 − Pearson's r between the rows of each matrix: pairs (0, 1), (0, 2), ...; NaN of a constant row."""
     centred = patterns - patterns.mean(dim=2, keepdim=True)
     # Rounding of the mean leaves a constant row slightly off zero, so constancy is asked of the row itself.
     constant = (patterns == patterns[:, :, :1]).all(dim=2, keepdim=True)

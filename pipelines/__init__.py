@@ -28,10 +28,6 @@ def run_file(path: str | Path) -> int:
 def run_job(job: Job) -> int:
     """Run a job; what a user can mend ends it with one short message instead of a traceback.
 
-    Parameters
-    ----------
-    job : Job
-
     Returns
     -------
     int

@@ -74,11 +74,6 @@ def analyses_of(run: Run, dataset: str) -> tuple[list[Step], dict[str, list[Step
     """List the analyses that a study has, and the others by what is missing for them.
 
     Those that no two changes lead to are of other recordings, and in neither.
-
-    Parameters
-    ----------
-    run : Run
-    dataset : str
     """
     steps = [step for step in STEPS.values() if step.folder in ANALYSES and step.name not in ("pretrain", "guide")]
     there = [step for step in steps if _has_job(step, run, dataset)]

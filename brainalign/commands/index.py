@@ -75,11 +75,6 @@ def write_page_figures(config: Path, folder: Path) -> int:
     config : path
         The YAML of the run.
     folder : path
-
-    Raises
-    ------
-    BrainalignError
-        If no page is there, or `config` is no file.
     """
     if not config.is_file():
         raise BrainalignError(f"{config}: no file; name the YAML of the run whose figures are to be written")
@@ -105,11 +100,6 @@ def open_report(place: Path) -> Path:
     ----------
     place : path
         The YAML of the run, the folder it lies in, or the folder of its results.
-
-    Raises
-    ------
-    BrainalignError
-        If no run has left an index there.
     """
     if place.is_file():
         with folder_of_run(place) as file:

@@ -128,13 +128,7 @@ class Lab:
 
 
 def init_study(folder: Path, ask: Ask) -> Path:
-    """Write `study.yaml` into a folder, for what lies there; returns where it lies.
-
-    Raises
-    ------
-    BrainalignError
-        If there is one already, or nothing that a format reads.
-    """
+    """Write `study.yaml` into a folder, for what lies there; returns where it lies."""
     target = folder / "study.yaml"
     if not folder.is_dir() or target.exists():
         what = "there is a study.yaml already; move it away" if target.exists() else "no such folder; name another"

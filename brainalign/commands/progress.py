@@ -21,13 +21,7 @@ from brainalign.workflow import Run, jobs
 
 
 class RunProgress:
-    """The screen of a run.
-
-    Parameters
-    ----------
-    run : Run
-    console : rich.console.Console
-    """
+    """The screen of a run."""
 
     def __init__(self, run: Run, console: Console) -> None:
         self.console = console

@@ -35,11 +35,6 @@ def run_workflow(path: Path, cores: str, profile: str, verbose: bool, arguments:
         Print what Snakemake prints, in place of a line per finished step.
     arguments : sequence of str
         More of Snakemake's own.
-
-    Raises
-    ------
-    BrainalignError
-        If configuration or descriptors are wrong, files are missing, or data of a first run would stop it.
     """
     # In an installed package the workflow lies inside it; in a checkout beside it.
     package = Path(brainalign.__file__).parent

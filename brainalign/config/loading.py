@@ -140,13 +140,7 @@ def _shown(descriptor: Study, in_order: bool) -> list[str] | None:
 
 
 def check_table_models(config: Config, dataset: str, descriptor: Study) -> Iterator[str]:
-    """Yield how each model of vectors is matched with the stimuli of a dataset, in a sentence.
-
-    Raises
-    ------
-    BrainalignError
-        If a file cannot be used, or has no vector of a stimulus; see `read_vectors`.
-    """
+    """Yield how each model of vectors is matched with the stimuli of a dataset, in a sentence."""
     for name in config.models_of(dataset):
         model = config.models[name]
         if not isinstance(model, TableModel):

@@ -70,11 +70,6 @@ class EstimatorEncoder(BaseEstimator):  # type: ignore[misc]
             Labels that inner folds keep together.
         grid, roi, semantics
             Not used: of other encoders.
-
-        Raises
-        ------
-        BrainalignError
-            If the regressor cannot be made, or what was named is none; if there are fewer groups than folds.
         """
         from sklearn.model_selection import GroupKFold, KFold
 

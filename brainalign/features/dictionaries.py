@@ -211,13 +211,7 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
         self.atoms_ = network.atoms.detach().numpy().copy()
 
     def transform(self, values: Values) -> NDArray[np.float32]:
-        """Return codes (n_stimuli, n_atoms), >= 0, in the units of the features.
-
-        Raises
-        ------
-        BrainalignError
-            If the number of features differs from the fit's.
-        """
+        """Return codes (n_stimuli, n_atoms), >= 0, in the units of the features."""
         check_is_fitted(self, "atoms_")
         if values.ndim != 2 or values.shape[1] != len(self.mean_):
             raise BrainalignError(

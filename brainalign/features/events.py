@@ -36,21 +36,15 @@ def resample_events(
     Parameters
     ----------
     onsets_s, durations_s : array (n_events,)
-        From the start of the run.
     vectors : array (n_events, n_features)
     times_s : array (n_rows,)
-        Evenly spaced, from the start of the run.
+        Evenly spaced, from the start of the run, as onsets are.
     step_s : float, optional
         Seconds between rows; those of the first two where not given.
 
     Returns
     -------
     array (n_rows, n_features), float32
-
-    Raises
-    ------
-    BrainalignError
-        If events and vectors differ in number, or an onset or a vector is no number.
     """
     check_rows("events", len(onsets_s), "vectors", len(vectors), "give one vector per event")
     middles = np.asarray(onsets_s, dtype=np.float64) + np.asarray(durations_s, dtype=np.float64) / 2
@@ -79,17 +73,11 @@ def resample_signal(
         Evenly spaced, ascending.
     values : array (n_samples, n_features)
     row_times_s : array (n_rows,)
-    step_s : float
-        Seconds between rows.
+        `step_s` seconds apart.
 
     Returns
     -------
     array (n_rows, n_features), float32
-
-    Raises
-    ------
-    BrainalignError
-        If times and values differ in number, or one is no number.
     """
     step = max(step_s, float(times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1))
     nearest = np.clip(row_times_s, times_s[0], times_s[-1])
@@ -104,17 +92,8 @@ def block_means(
 ) -> NDArray[np.float32]:
     """Average what lies within each row of a recording, half a step on either side of its time; 0 where nothing does.
 
-    Parameters
-    ----------
-    times_s : array (n_events,)
-        Middles of events, or times of samples, in any order.
-    values, row_times_s, step_s
-        As of `resample_signal`, and so is what is returned and refused; rows are ascending.
-
-    Raises
-    ------
-    BrainalignError
-        If times and values differ in number, or one is no number.
+    `times_s` are middles of events, or times of samples, in any order; all else is as of `resample_signal`, rows
+    ascending.
     """
     check_rows("times", len(times_s), "values", len(values), "give one vector per time")
     if not np.isfinite(times_s).all() or not np.isfinite(values).all():
@@ -151,15 +130,7 @@ def loudness(values: NDArray[np.floating], rate: int) -> tuple[NDArray[np.float6
 def picture_changes(frames: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the luminance of every frame, and its motion energy: the mean absolute difference from the one before.
 
-    Parameters
-    ----------
-    frames : iterable of array (rows, columns)
-        Grey, of one size.
-
-    Returns
-    -------
-    tuple of array (n_frames,)
-        Luminance, and motion energy, which is 0 at the first.
+    Frames (rows, columns) are grey and of one size; both are (n_frames,), and motion energy is 0 at the first.
     """
     luminance, motion, last = [], [], None
     for frame in frames:

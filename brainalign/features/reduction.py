@@ -22,11 +22,6 @@ class SparseProjection:
         Before and after.
     seed : int
 
-    Raises
-    ------
-    BrainalignError
-        If there would be more components than features.
-
     References
     ----------
     Achlioptas D (2003). Database-friendly random projections. J Comput Syst Sci. doi:10.1016/S0022-0000(03)00025-4
@@ -52,13 +47,7 @@ class SparseProjection:
         return torch.sparse_coo_tensor(places, torch.from_numpy(matrix.data), shape, check_invariants=True).coalesce()
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Return (..., n_components) for values (..., n_features); differentiable.
-
-        Raises
-        ------
-        BrainalignError
-            If the values have another number of features.
-        """
+        """Return (..., n_components) for values (..., n_features); differentiable."""
         if values.shape[-1] != self.n_features:
             raise BrainalignError(f"the projection takes {self.n_features} features; got {values.shape[-1]}")
         rows = values.reshape(-1, self.n_features)
@@ -68,10 +57,6 @@ class SparseProjection:
 
 class PCA:
     """Principal components of given rows, which must be training rows: test rows never take part in the fit.
-
-    Parameters
-    ----------
-    n_components : int
 
     Attributes
     ----------
@@ -137,20 +122,17 @@ def layer_inputs(
     """Return features (n_trials, n_inputs), centred on the training rows; every layer has the same total variance.
 
     Layers of 20 and of 20,000 features then need the same penalties, and no layer wins by its scale. Pooled features
-    are z-scored one by one; places of a map keep their own variance, which is next to 0 at empty borders.
+    are z-scored one by one; places of `maps` keep their own variance, which is next to 0 at empty borders.
 
     Parameters
     ----------
     values : array (n_trials, ...)
-        Features of a layer, in any shape after the first axis.
     train : array of row numbers
         That principal components, means and variances are of.
     n_components : int, optional
         Of the principal components that take the place of features; all features where there are no more.
     standardize : bool
         False: neither centred nor scaled.
-    maps : bool
-        Whether the features are places of maps.
 
     Examples
     --------

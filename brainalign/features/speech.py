@@ -74,14 +74,7 @@ class SpeechExtractor:
         return {"weights_sha256": self.digest(), "context_s": self.context_s, "hears_ahead_s": self.chunk_s}
 
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
-        """Write a row per stimulus for every layer: of the sound in `path`, from `onset_s` on for 1 / rate_hz.
-
-        Raises
-        ------
-        BrainalignError
-            If rows are more than frames of the model, windows longer than it takes, a layer is unknown, or the model
-            cannot be loaded.
-        """
+        """Write a row per stimulus for every layer: of the sound in `path`, from `onset_s` on for 1 / rate_hz."""
         wanted = set(writer.pending.tolist())
         if not wanted:
             return

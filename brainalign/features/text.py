@@ -130,11 +130,6 @@ def load_text_model(
     random_seed : int, optional
         Draw the weights instead of reading them: the control of a trained model.
     reads : {"text", "sound"}
-
-    Raises
-    ------
-    BrainalignError
-        If the model or its tokenizer cannot be loaded.
     """
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoTokenizer
 

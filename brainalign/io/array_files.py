@@ -26,31 +26,14 @@ PIECES_TOGETHER = "copy the folder again, whole"
 
 
 def array_shapes(path: Path) -> Shapes:
-    """Return the shape of every array of a file by name, from headers alone.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, it is damaged or of a format that holds no arrays.
-    """
+    """Return the shape of every array of a file by name, from headers alone."""
     return _form(path)[0](path)
 
 
 def chosen_array(path: Path, key: str | None = None, option: str = "key") -> str:
-    """Return the name of the one array of a file, or of the one that is asked for.
+    """Return the name of the one array of a file, or of `key`, which is needed where the file holds several.
 
-    Parameters
-    ----------
-    path : Path
-    key : str, optional
-        Needed where the file holds several.
-    option : str
-        What the message calls the key.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such array, or several and none is asked for; see `array_shapes`.
+    `option` is what the message calls the key.
     """
     names = list(array_shapes(path))
     if key is not None and key not in names:
@@ -66,13 +49,7 @@ def chosen_array(path: Path, key: str | None = None, option: str = "key") -> str
 
 
 def stored_arrays(path: Path, names: Collection[str]) -> Values:
-    """Return some arrays of a file, as they are stored: numbers or text.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, an array is not as long as its header says, holds objects, or is not there.
-    """
+    """Return some arrays of a file, as they are stored: numbers or text."""
     found = _form(path)[1](path, names)
     missing = [name for name in names if name not in found]
     if missing:
@@ -81,13 +58,7 @@ def stored_arrays(path: Path, names: Collection[str]) -> Values:
 
 
 def located_array(path: Path, name: str) -> StoredArray | None:
-    """Locate an array whose rows lie in its file as they are, so that parts can be read; None where they are packed.
-
-    Raises
-    ------
-    BrainalignError
-        If the file is damaged.
-    """
+    """Locate an array whose rows lie in its file as they are, so that parts can be read; None where they are packed."""
     if path.suffix.lower() == ".npy":
         mapped: Any = read_npy(path, mapped=True)
         whole = mapped.flags.c_contiguous and mapped.size

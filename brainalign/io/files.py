@@ -33,13 +33,7 @@ def file_digest(path: str | Path) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a disk (full, read-only, gone) into the project's error.
-
-    Raises
-    ------
-    BrainalignError
-        For every such error inside the block.
-    """
+    """Turn what goes wrong with a disk (full, read-only, gone) into the project's error."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -52,25 +46,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where there is none.
-
-    Raises
-    ------
-    BrainalignError
-        If it cannot be made.
-    """
+    """Make a folder, and those above it, where there is none."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a temporary sibling, flush it to disk, rename it: readers see the old file or the new one.
-
-    Raises
-    ------
-    BrainalignError
-        If the disk is full, or the folder may not be written to.
-    """
+    """Write a temporary sibling, flush it to disk, rename it: readers see the old file or the new one."""
     with writing(path):
         temporary = temporary_sibling(path)
         try:

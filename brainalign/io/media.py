@@ -38,11 +38,6 @@ def open_pictures(paths: Sequence[Path | str], names: Sequence[str] = ()) -> Ite
     paths : sequence of path
     names : sequence of str
         What messages begin with, as of `open_picture`.
-
-    Raises
-    ------
-    BrainalignError
-        If a file cannot be read.
     """
     named = list(zip(map(str, paths), names or [""] * len(paths), strict=True))
     for film, part in groupby(named, key=lambda one: film_of(one[0]) if MOMENT.search(one[0]) else None):
@@ -53,13 +48,7 @@ def open_pictures(paths: Sequence[Path | str], names: Sequence[str] = ()) -> Ite
 
 
 def film_length(film: Path) -> float:
-    """Measure a film, in seconds.
-
-    Raises
-    ------
-    BrainalignError
-        If it is no film.
-    """
+    """Measure a film, in seconds."""
     with _opened(film, "video") as (container, stream):
         if stream.duration is not None:
             return float(stream.duration * stream.time_base)
@@ -73,11 +62,6 @@ def read_sound(path: Path) -> tuple[NDArray[np.float32], int]:
     """Read a sound, or that of a film: the mean of channels (n_samples,), 1 is full scale, and samples per second.
 
     A sound that begins after the film does is preceded by silence.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, or holds no sound.
     """
     if path.suffix.lower() == ".wav":
         return _read_wav(path)

@@ -62,13 +62,7 @@ def reading(path: Path | str, wrong: str, remedy: str = AGAIN) -> Iterator[None]
 
 
 def read_json(path: Path | str, wrong: str = "not a readable JSON object", remedy: str = "write it again") -> Any:
-    """Return the object (a dict) that a JSON file holds.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, or holds something else.
-    """
+    """Return the object (a dict) that a JSON file holds."""
     with reading(path, wrong, remedy):
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict):
@@ -77,13 +71,7 @@ def read_json(path: Path | str, wrong: str = "not a readable JSON object", remed
 
 
 def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> list[str]:
-    """Return the lines of a text file in UTF-8.
-
-    Raises
-    ------
-    BrainalignError
-        If it is none.
-    """
+    """Return the lines of a text file in UTF-8."""
     with reading(path, "not a text file", remedy):
         text = Path(path).read_text(encoding="utf-8-sig")
         if "\0" in text:
@@ -117,11 +105,6 @@ def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     path : Path
     mapped : bool
         Leave the values on disk until they are read.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, it is not as long as its header says, or holds something else.
     """
     with reading(path, "no whole .npy file of numbers", "write it with numpy.save, or copy it again"):
         with open(path, "rb") as file:
@@ -140,11 +123,6 @@ def read_numbers(path: Path, names: Collection[str] | None = None) -> dict[str, 
     path : Path
     names : collection of str, optional
         Which arrays of a .npz or .safetensors are read and judged, those that are there; all where not given.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, or holds something else than real numbers.
     """
     if path.suffix == ".safetensors":
         arrays = read_safetensors(path, names)[0]
@@ -157,13 +135,7 @@ def read_numbers(path: Path, names: Collection[str] | None = None) -> dict[str, 
 
 
 def array_names(path: Path) -> list[str]:
-    """Return the names of the arrays of a .npz or .safetensors file, of which none is read; "" of a .npy file.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, or it is of another format.
-    """
+    """Return the names of the arrays of a .npz or .safetensors file, of which none is read; "" of a .npy file."""
     if path.suffix == ".safetensors":
         from safetensors import safe_open
 
@@ -222,13 +194,7 @@ def _declared(file: IO[bytes]) -> int:
 def read_safetensors(
     path: Path | str, names: Collection[str] | None = None
 ) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays of a safetensors file by name, those of `names` that are there, else all; and its notes.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, or its header does not fit it.
-    """
+    """Return the arrays of a safetensors file by name, those of `names` that are there, else all; and its notes."""
     from safetensors import safe_open
 
     with reading(path, "not a complete safetensors file", "write or copy it again"), safe_open(path, "numpy") as file:
@@ -239,13 +205,7 @@ def read_safetensors(
 
 @contextmanager
 def open_hdf5(path: Path, wrong: str = "not a whole HDF5 file", remedy: str = "download it again") -> Iterator[Any]:
-    """Open an HDF5 file for reading; see `reading` for what the block may raise.
-
-    Raises
-    ------
-    BrainalignError
-        If it is none.
-    """
+    """Open an HDF5 file for reading; see `reading` for what the block may raise."""
     import h5py
 
     with reading(path, wrong, remedy), h5py.File(path, "r") as file:
@@ -267,11 +227,6 @@ def load_image_file(path: Path) -> Any:
 
     nibabel leaves a compressed stream when it has the voxels, before the checksum that follows them: the stream is
     read to its end here.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, it is truncated, damaged or of another format.
     """
     import nibabel
 
@@ -289,13 +244,7 @@ def load_image_file(path: Path) -> Any:
 
 
 def image_values(path: Path, image: Any, dtype: type[np.generic] | None = None) -> NDArray[Any]:
-    """Return the values of an image that `load_image_file` opened, in the type that is asked for.
-
-    Raises
-    ------
-    BrainalignError
-        If they cannot be read, or are no real numbers.
-    """
+    """Return the values of an image that `load_image_file` opened, in the type that is asked for."""
     with reading(path, "its values cannot be read"):
         if image.dataobj.dtype.kind not in "iufb":
             raise TypeError(f"they are {image.dataobj.dtype}")
@@ -331,11 +280,6 @@ def open_picture(path: Path | str, name: str = "") -> Any:
     path : path
     name : str
         What messages begin with: "stimulus 'cat': ".
-
-    Raises
-    ------
-    BrainalignError
-        If the file is missing, cut short, damaged or no picture.
     """
     from PIL import Image
 

@@ -23,12 +23,6 @@ def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
     path : Path
     separator : str, optional
         A comma where the name ends in .csv, else a tab.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, holds nothing, has a row with more cells than the header, or two columns of one
-        name.
     """
     separator = separator or ("," if path.suffix == ".csv" else "\t")
     with no_cell_lost(path):
@@ -56,11 +50,6 @@ def no_cell_lost(path: Path | str) -> Iterator[None]:
     ----------
     path : path
         What is read, named in the message.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, or a row has more cells than the header.
     """
     try:
         with warnings.catch_warnings():

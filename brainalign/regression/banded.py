@@ -183,25 +183,13 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, Xs: Sequence[Any]) -> Array:
-        """Return predictions (n_rows, n_targets) from the features of all bands; in float64 as `Ridge` does.
-
-        Raises
-        ------
-        BrainalignError
-            If the bands differ from the fit's.
-        """
+        """Return predictions (n_rows, n_targets) from the features of all bands; in float64 as `Ridge` does."""
         predicted = self._parts(self._rows(Xs)).sum(dim=0)
         predicted = predicted.to(torch.promote_types(predicted.dtype, self._of_targets))
         return same_kind_as(Xs[0])(predicted.add_(self._means[1].to(predicted)))
 
     def score_targets(self, Xs: Sequence[Any], Y: Any, sample_weight: Any = None) -> Array:
-        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target.
-
-        Raises
-        ------
-        BrainalignError
-            If the bands differ from the fit's, or Y does not fit them.
-        """
+        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
         rows, Y = self._rows(Xs), as_array("Y", Y)
         weights, _ = row_weights(sample_weight, len(Y))
         found = []
@@ -214,11 +202,6 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         """Split the score over the bands: (n_bands, n_targets), summing to `score_targets`.
 
         The product measure (variance_partition.py). A part can be negative where bands correlate.
-
-        Raises
-        ------
-        BrainalignError
-            If the bands differ from the fit's, or Y does not fit them.
         """
         rows, Y = self._rows(Xs), as_array("Y", Y)
         split = []
@@ -238,11 +221,6 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
             All of them.
         targets : slice
             The targets to return.
-
-        Raises
-        ------
-        BrainalignError
-            If the bands differ from the fit's, or Y does not fit them.
         """
         parts = self._parts(self._rows(Xs), targets).double()
         check_targets(Y.shape, parts.shape[1], len(self._means[1]))

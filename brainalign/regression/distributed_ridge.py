@@ -406,11 +406,6 @@ def slurm_cluster(*, n_workers: int = 0, **options: Any) -> Any:
         Workers to submit jobs for at once.
     options
         queue, cores, memory, walltime, account, ...: as `SLURMCluster` takes them.
-
-    Raises
-    ------
-    BrainalignError
-        If dask-jobqueue is not installed.
     """
     jobqueue = import_optional("dask_jobqueue", "cluster", "running on SLURM")
     return jobqueue.SLURMCluster(n_workers=n_workers, **options)

@@ -57,16 +57,9 @@ def check_options(alphas: Sequence[float] | float, solver: str, metric: str, dty
 def check_arrays(name: str, X: Any, Y: Array, *, varying: bool = True) -> torch.Tensor:
     """Return the range of every target (n_targets,), after making sure that ridge can be fitted.
 
-    Features and targets must have two axes, the same rows, finite values and no constant target.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the features.
-    X : array or delayed rows (n_rows, n_features)
-    Y : array (n_rows, n_targets)
-    varying : bool
-        Look at the targets too (once is enough where several features meet the same ones; else no range is returned).
+    Features, called `name` in messages, and targets must have two axes, the same rows, finite values and no constant
+    target. Without `varying` targets are not looked at (once is enough where several features meet the same ones), and
+    no range is returned.
     """
     check_shapes(name, X.shape, Y.shape)
     check_range(name, *_limits(name, X))

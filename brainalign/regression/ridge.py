@@ -164,11 +164,6 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return predictions (n_rows, n_targets) for features (n_rows, n_features), or (n_rows,) of a single target.
 
         They are float64 where the targets of the fit were, or `dtype` is: float32 would round what lies far from 0.
-
-        Raises
-        ------
-        BrainalignError
-            If features are others than in the fit.
         """
         predicted = self._centred(X)
         wide = torch.promote_types(predicted.dtype, self._of_targets)

@@ -57,13 +57,7 @@ class NpyFile:
 
     @classmethod
     def open(cls, name: str, path: Path) -> NpyFile:
-        """Read the header of an existing file; `name` is what messages call it.
-
-        Raises
-        ------
-        BrainalignError
-            If there is no such file, or it is no .npy file of numbers.
-        """
+        """Read the header of an existing file; `name` is what messages call it."""
         if not path.is_file():
             raise BrainalignError(f"{name}: there is no file {path}")
         mapped = read_npy(path, mapped=True)
@@ -74,13 +68,7 @@ class NpyFile:
 
     @classmethod
     def of(cls, name: str, stored: StoredArray) -> NpyFile:
-        """Locate rows that follow one another in a file, whatever else lies in it.
-
-        Raises
-        ------
-        BrainalignError
-            If the rows do not, or are no numbers that tasks read.
-        """
+        """Locate rows that follow one another in a file, whatever else lies in it."""
         rows = np.arange(len(stored)) if stored.rows is None else stored.rows
         first = int(rows[0]) if len(rows) else 0
         if stored.dtype not in DTYPES or not np.array_equal(rows, np.arange(first, first + len(rows))):
@@ -102,13 +90,7 @@ class NpyFile:
         return np.dtype(self.dtype).itemsize
 
     def read(self, rows: slice = ALL, columns: slice = ALL) -> NDArray[Any]:
-        """Return a copy of the values of some rows and columns.
-
-        Raises
-        ------
-        BrainalignError
-            If the file is not to be seen from this machine, or ends early.
-        """
+        """Return a copy of the values of some rows and columns."""
         lead, trail = (columns, rows) if self.by_column else (rows, columns)
         n_lead, n_trail = self.shape[::-1] if self.by_column else self.shape
         first, last, _ = lead.indices(n_lead)

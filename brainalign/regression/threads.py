@@ -65,15 +65,8 @@ def in_threads(
 ) -> list[Found]:
     """Apply a function to every item, as many at once as torch may use threads (one by one on a GPU).
 
-    Parameters
-    ----------
-    function : callable
-        Writes nothing that two items share.
-    items : sequence
-    device : torch.device
-        Where the function computes.
-    shape : (int, int), optional
-        Of the matrix that an item decomposes: one on its own has all threads only where that is large.
+    The function writes nothing that two items share. `shape` is that of the matrix that an item decomposes: one on its
+    own has all threads only where that is large.
     """
     n_workers = min(torch.get_num_threads(), len(items)) if device.type == "cpu" else 1
     if n_workers < 2:

@@ -148,14 +148,7 @@ def carve_validation(
 def check_validation(n_held: int, n_rows: int, share: float, rows: str = "rows") -> None:
     """Raise where the rows set apart are too few for a correlation that could choose the epoch.
 
-    Parameters
-    ----------
-    n_held, n_rows : int
-        Rows set apart, of so many.
-    share : float
-        The option that says how many are set apart.
-    rows : str
-        What a row is, for the error.
+    `share` is the option that says how many of `n_rows` are set apart, `rows` what a row is, for the error.
     """
     if n_held < LEAST_VALIDATION:
         raise BrainalignError(

@@ -161,11 +161,6 @@ def partition(
         Fitted to permuted responses.
     n_draws, seed : int
         Bootstrap draws of the rows.
-
-    Raises
-    ------
-    BrainalignError
-        If the bands differ from the fit's.
     """
     n_rows, n_targets = Y.shape
     counts = np.random.default_rng(seed).multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n_draws)

@@ -45,9 +45,7 @@ from brainalign.statistics.pairing import largest_difference_p as largest_differ
 from brainalign.statistics.pairing import paired_differences_p as paired_differences_p
 from brainalign.statistics.pairing import pairing_test as pairing_test
 from brainalign.statistics.pairing import sums_by_stimulus as sums_by_stimulus
-from brainalign.statistics.preference import DepthRecovery as DepthRecovery
 from brainalign.statistics.preference import layer_preference as layer_preference
-from brainalign.statistics.preference import recovered_depth as recovered_depth
 from brainalign.statistics.reconstruction import PUBLISHED as PUBLISHED
 from brainalign.statistics.reconstruction import beside_published as beside_published
 from brainalign.statistics.reconstruction import effective_dimension as effective_dimension

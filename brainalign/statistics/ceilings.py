@@ -25,23 +25,19 @@ def spearman_brown(reliability: Values, factor: float) -> Values:
 def split_half_reliability(repeats: Values, n_halvings: int = 200, seed: int = 0) -> Values:
     """Return the correlation over stimuli between averages of two halves of the repeats.
 
-    Averaged over random halvings; with an odd number of repeats each halving leaves one out. This is the reliability
-    of an average over n_repeats // 2 repeats, and unclamped: without any signal it averages 0.
+    Averaged over random halvings; with an odd number of repeats each halving leaves one out. This is the reliability of
+    an average over n_repeats // 2 repeats, and unclamped: without any signal it averages 0.
 
     Parameters
     ----------
     repeats : array (n_repeats, n_stimuli, n_targets)
+        At least 2 repeats of 3 stimuli.
     n_halvings : int
     seed : int
 
     Returns
     -------
     array (n_targets,)
-
-    Raises
-    ------
-    BrainalignError
-        With fewer than 2 repeats or 3 stimuli.
     """
     n_repeats, n_stimuli = repeats.shape[:2]
     if n_repeats < 2 or n_stimuli < 3:
@@ -90,28 +86,14 @@ class SubjectCeiling(NamedTuple):
 def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeiling:
     """Compute the share of each subject's variance explained by the mean of the others, and of all, itself included.
 
-    A model of what subjects share can be expected between the two means over subjects: the lower one is noisy and
-    too small, the upper one has seen the subject. Signed r² (r·|r|), unclamped.
-
-    Parameters
-    ----------
-    responses_per_subject : array (n_subjects, n_stimuli, n_targets)
-        Averaged over repeats; targets correspond between subjects (ROI averages, parcels, sensors).
-
-    Returns
-    -------
-    SubjectCeiling
-        lower, upper : array (n_subjects, n_targets); average over subjects, or bootstrap them.
-
-    Raises
-    ------
-    BrainalignError
-        With fewer than 2 subjects or 3 stimuli, or values that are not finite.
+    A model of what subjects share can be expected between the two means over subjects: the lower one is noisy and too
+    small, the upper one has seen the subject. Signed r² (r·|r|), unclamped; average over subjects, or bootstrap them.
+    Responses (n_subjects, n_stimuli, n_targets) are averaged over repeats; targets correspond between subjects (ROI
+    averages, parcels, sensors). It needs 2 subjects and 3 stimuli.
 
     References
     ----------
-    Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
-    doi:10.1371/journal.pcbi.1003553
+    Nili H et al. (2014). A toolbox for representational similarity analysis. doi:10.1371/journal.pcbi.1003553
     """
     values = np.asarray(responses_per_subject, dtype=np.float64)
     if values.ndim != 3 or len(values) < 2 or values.shape[1] < 3:
@@ -224,11 +206,6 @@ def ncsnr(values: Values, stimulus_ids: NDArray[Any]) -> Values:
     -------
     array (n_targets[, n_times]), float64
 
-    Raises
-    ------
-    BrainalignError
-        As for `signal_share`.
-
     References
     ----------
     Allen EJ et al. (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence.
@@ -248,48 +225,22 @@ def _noise_left(n_repeats: ArrayLike) -> float:
 def noise_ceiling_from_ncsnr(ncsnr: ArrayLike, n_repeats: ArrayLike) -> Values:
     """Return the share of variance that a perfect model explains in averages over repeats.
 
-    ncsnr² / (ncsnr² + mean(1/n)): with A, B and C test stimuli of 3, 2 and 1 repeats, mean(1/n) is
-    (A/3 + B/2 + C) / (A + B + C). Divide r² by it, or r by its square root.
+    ncsnr² / (ncsnr² + mean(1/n)), n (n_test_stimuli,) trials behind each scored average: with A, B and C test stimuli
+    of 3, 2 and 1 repeats, mean(1/n) is (A/3 + B/2 + C) / (A + B + C). Divide r² by it, or r by its square root.
 
-    Parameters
-    ----------
-    ncsnr : array
-        As `ncsnr` returns it; negative values give negative ceilings.
-    n_repeats : int or array (n_test_stimuli,)
-        Trials behind each scored average.
-
-    Returns
-    -------
-    array like `ncsnr`
-        Often negative ceilings are reported as 0 (`np.maximum(ceiling, 0)`). Without signal such a clamped estimate
-        averages not 0 but .4 of its standard deviation (with 1,000 stimuli × 3 repeats .007 for single trials, .02 for
-        averages of three), so averages over targets are of ceilings as they are.
-
-    Raises
-    ------
-    BrainalignError
-        If a number of repeats is below 1.
+    Negative values of `ncsnr` give negative ceilings. Often these are reported as 0 (`np.maximum(ceiling, 0)`). Without
+    signal such a clamped estimate averages not 0 but .4 of its standard deviation (with 1,000 stimuli × 3 repeats .007
+    for single trials, .02 for averages of three), so averages over targets are of ceilings as they are.
     """
     ratio = np.asarray(ncsnr, dtype=np.float64)
     return _share(ratio * np.abs(ratio), _noise_left(n_repeats))
 
 
 def noise_ceiling_from_share(share: ArrayLike, n_repeats: ArrayLike) -> Values:
-    """Return the ceiling of averages over repeats from the share of single trials (`signal_share`).
+    """Return the ceiling of averages over repeats from the share of single trials (`signal_share`), in [−1, 1].
 
-    For one number of repeats this is the formula of Spearman and Brown, n·ρ / (1 + (n − 1)·ρ), mirrored for ρ < 0.
-
-    Parameters
-    ----------
-    share : array
-        In [-1, 1].
-    n_repeats
-        As for `noise_ceiling_from_ncsnr`.
-
-    Raises
-    ------
-    BrainalignError
-        If a number of repeats is below 1.
+    For one number of repeats this is the formula of Spearman and Brown, n·ρ / (1 + (n − 1)·ρ), mirrored for ρ < 0;
+    several are as for `noise_ceiling_from_ncsnr`.
     """
     rho = np.asarray(share, dtype=np.float64)
     size = np.abs(rho)

@@ -17,19 +17,8 @@ def linear_classification(
 ) -> NDArray[np.float64]:
     """Return the accuracy of multinomial logistic regression in each fold; chance is 1 / n_stimuli.
 
-    It is the mean over stimuli of the share of their trials, so that none counts more for being shown more often.
-
-    Parameters
-    ----------
-    responses : array (n_trials, n_targets)
-    stimulus_ids : array (n_trials,)
-    folds : sequence of (train rows, test rows)
-        The scaler, too, is fitted on training rows only.
-
-    Raises
-    ------
-    BrainalignError
-        If a row is in both sides of a fold, a side is empty, or there is no such row.
+    It is the mean over stimuli of the share of their trials, so that none counts more for being shown more often. The
+    scaler, too, is fitted on training rows only; folds (train rows, test rows) that overlap are refused.
     """
     from sklearn.metrics import recall_score
 
@@ -68,23 +57,8 @@ def logistic_auc(
 ) -> NDArray[np.float64]:
     """Return the area under the curve of logistic regression between two categories in each fold; .5 is chance.
 
-    Parameters
-    ----------
-    responses : array (n_trials, n_targets)
-    labels : array (n_trials,)
-        Of two categories.
-    folds : sequence of (train rows, test rows)
-    c : float
-        Inverse penalty, on standardised responses.
-
-    Returns
-    -------
-    array (n_folds,); NaN where a test fold holds one category only
-
-    Raises
-    ------
-    BrainalignError
-        If a row is in both sides of a fold, a side is empty, or there is no such row.
+    `c` is the inverse penalty, on standardised responses (n_trials, n_targets). NaN where a test fold holds one
+    category only; folds that overlap are refused.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -116,20 +90,8 @@ def held_out_prediction(
 ) -> NDArray[np.float64]:
     """Predict the targets of unseen rows; a target that does not vary is predicted as it is, without a fit.
 
-    Parameters
-    ----------
-    regressor : Regressor
-        Fitted anew, to X and Y less their means.
-    X, Y : array (n_rows, n_features), (n_rows, n_targets)
-    unseen : array (n_unseen, n_features)
-    standardise : bool
-        Divide features by their standard deviation over the rows of X, where they vary.
-    given
-        What the fit is told besides, such as `groups`.
-
-    Returns
-    -------
-    array (n_unseen, n_targets)
+    The regressor is fitted anew, to X and Y less their means, features divided by their standard deviation over the
+    rows of X where they vary (`standardise`). `given` is what the fit is told besides, such as `groups`.
     """
     middle, mean = X.mean(axis=0), Y.mean(axis=0)
     spread, range_ = X.std(axis=0) if standardise else np.zeros(1), np.ptp(Y, axis=0)
@@ -211,14 +173,7 @@ def identification(predicted: Values, measured: Values) -> tuple[Values, NDArray
 def pair_matching(predicted: Values, measured: Values) -> Values:
     """Match every two stimuli with their predictions: 1 if the right matching correlates better, 1/2 if they tie.
 
-    Parameters
-    ----------
-    predicted, measured : array (..., n_stimuli, n_targets)
-
-    Returns
-    -------
-    array (..., n_pairs)
-        Chance is 1/2.
+    Both arrays are (..., n_stimuli, n_targets), the result (..., n_pairs); chance is 1/2.
     """
     correlations = _pattern_correlations(predicted, measured)
     i, j = np.triu_indices(correlations.shape[-1], 1)

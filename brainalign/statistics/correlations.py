@@ -97,11 +97,6 @@ def group_means(r: Values, groups: Groups) -> NDArray[np.float64]:
     r : array (n_targets,)
     groups : sequence of arrays of target numbers
         They may overlap.
-
-    Raises
-    ------
-    BrainalignError
-        If a group names a target that does not exist.
     """
     defined = ~np.isnan(r)
     means = _membership(groups, defined).T @ np.nan_to_num(np.asarray(r, dtype=np.float64))
@@ -134,11 +129,6 @@ def permuted_correlations(
         Mean r over each is kept for every permutation. Targets whose r is undefined do not enter.
     n_maps : int
         Permutations of which every r is kept.
-
-    Raises
-    ------
-    BrainalignError
-        If a group names a target that does not exist.
     """
     a, b = _unit(predicted), _unit(measured)
     n_rows, n_targets = a.shape
@@ -182,11 +172,6 @@ def bootstrap_correlations(
     groups : sequence of arrays of target numbers
         Targets whose r is undefined do not enter.
     n_draws, seed : int
-
-    Raises
-    ------
-    BrainalignError
-        If a group names a target that does not exist.
     """
     a, b = _unit(predicted), _unit(measured)
     n_rows, n_targets = a.shape

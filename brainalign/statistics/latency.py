@@ -91,11 +91,6 @@ def score_latency(
         Samples in a row above the threshold that make an onset.
     confidence : float
         Of the intervals; 1 − confidence is also the level of the onset's threshold.
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit, scores are not finite, or the window is empty.
     """
     score, draws, null, times = _inside(score, draws, null, times, window)
     best = int(score.argmax())

@@ -160,11 +160,6 @@ def interval_widening(n_train: int, n_test: int, confidence: float) -> float:
 
     t quantiles and n − 1 for few test stimuli, and √(1 + n_test / n_train) for fits that other training stimuli would
     have moved.
-
-    References
-    ----------
-    Nadeau C, Bengio Y (2003). Inference for the generalization error. Machine Learning 52:239-281.
-    doi:10.1023/A:1024068626366
     """
     tail = (1 + confidence) / 2
     of_few = stdtrit(n_test - 1, tail) / ndtri(tail) * np.sqrt(n_test / (n_test - 1))
@@ -185,11 +180,6 @@ def target_winners(candidates: Sequence[Candidate], targets: Rows) -> pd.DataFra
     DataFrame
         A row per target: target (its number), family, model, method, layer, r, margin (over the second best family),
         second, q (false discovery rate over these targets, p being corrected for the number of families).
-
-    Raises
-    ------
-    BrainalignError
-        As `family_contest`.
     """
     families = _families(candidates)
     columns = np.arange(len(targets))

@@ -184,7 +184,8 @@ def paired_differences_p(differences: Values, draws: Values, n_units: int) -> Va
     """Return two-sided p of each difference, corrected for all of them by the largest one (max-statistic).
 
     The share of draws in which the largest of all studentised differences, each about its own mean, reaches the one at
-    hand. Unlike p times the number of pairs, it can be small however many pairs there are and however few draws.
+    hand (Westfall and Young 1993). Unlike p times the number of pairs, it can be small however many pairs there are and
+    however few draws. It is 1 where the draws of a pair do not vary: two scores that are the same.
 
     Parameters
     ----------
@@ -194,20 +195,6 @@ def paired_differences_p(differences: Values, draws: Values, n_units: int) -> Va
     n_units : int
         How many stimuli or subjects were resampled. Draws vary by 1 − 1 / n_units too little, and by chance a
         difference is as large as Student's t with n_units − 1 degrees of freedom.
-
-    Returns
-    -------
-    array (n_pairs,)
-        1 where the draws of a pair do not vary: two scores that are the same.
-
-    Raises
-    ------
-    BrainalignError
-        If there is not one column of draws for each difference.
-
-    References
-    ----------
-    Westfall PH, Young SS (1993). Resampling-based multiple testing. Wiley.
     """
     check_rows("differences", len(differences), "columns of draws", draws.shape[1], "give the draws of each difference")
     spread = draws.std(axis=0, ddof=1)
@@ -219,18 +206,11 @@ def paired_differences_p(differences: Values, draws: Values, n_units: int) -> Va
 
 
 def largest_difference_p(t: Values, dof: float, draws: Values) -> Values:
-    """Return two-sided p of each t value, corrected by the largest of the studentised draws.
+    """Return two-sided p of each t value, corrected by the largest of the studentised draws (n_draws, n_pairs).
 
-    The draws say how differences go together; how large one gets by chance is Student's t, whose degrees of freedom
-    the draws know nothing of. So |t| is carried to the normal scale, on which the draws' studentised differences are.
-
-    Parameters
-    ----------
-    t : array (n_pairs,)
-        NaN stays NaN.
-    dof : float
-    draws : array (n_draws, n_pairs)
-        Columns that do not vary take no part.
+    The draws say how differences go together; how large one gets by chance is Student's t, whose degrees of freedom the
+    draws know nothing of. So |t| is carried to the normal scale, on which the draws' studentised differences are.
+    Columns that do not vary take no part; a t of NaN stays NaN.
     """
     spread = draws.std(axis=0)
     varies = spread > 0
@@ -256,25 +236,8 @@ def crossed_bootstrap(
 
     A trial counts as often as its subject is drawn times as often as its stimulus is. For means this errs on the wide
     side. With one subject only stimuli are drawn, and the interval speaks of that subject; with fewer than `MIN_UNITS`
-    subjects it is still too narrow for people in general.
-
-    Parameters
-    ----------
-    values : array (n_trials,)
-    subjects, stimuli : array (n_trials,)
-    confidence : float
-    n_draws : int
-    seed : int
-
-    Returns
-    -------
-    Interval
-        `n` is the number of distinct stimuli.
-
-    Raises
-    ------
-    BrainalignError
-        With fewer than `MIN_UNITS` stimuli, a value that is not finite, or labels that do not fit.
+    subjects it is still too narrow for people in general, and fewer stimuli are refused. `n` of the interval is the
+    number of distinct stimuli.
 
     References
     ----------

@@ -1,14 +1,13 @@
-"""Which layer predicts an area best, whether that can be decided, and how planted depths are recovered."""
+"""Which layer predicts an area best, and whether that can be decided."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError
 from brainalign.statistics.resampling import permutation_test
 
 TIE = 1e-6  # mean r closer than this are equal: float32 predictions carry no more
@@ -51,11 +50,6 @@ def layer_preference(
     -------
     DataFrame
         roi, best, second, r, r_second, margin, margin_se, p, decided, reason.
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit.
     """
     shape = (len(rois), len(layers))
     if scores.shape != shape or draws.shape[1:] != shape or null.shape[1:] != shape or len(draws) < 2 or not len(null):
@@ -92,96 +86,3 @@ def _prefer(
         reasons.append(f"best layer does not beat the second by more than {se_factor:g} SE")
     row |= {"second": layers[second], "r_second": float(scores[second]), "margin": margin, "margin_se": error}
     return row | {"decided": not reasons, "reason": "; ".join(reasons)}
-
-
-@dataclass(frozen=True)
-class DepthRecovery:
-    """Planted against recovered layers, over decided areas only.
-
-    Attributes
-    ----------
-    spearman : float
-        Rank correlation over areas of planted and recovered relative depth (0 = first layer, 1 = last).
-    exact, adjacent : float
-        Share of decided areas whose recovered layer is the planted one; is that or one beside it.
-    n_decided, n_undecided : int
-    reason : str
-        Why spearman is NaN, or "".
-    """
-
-    spearman: float
-    exact: float
-    adjacent: float
-    n_decided: int
-    n_undecided: int
-    reason: str
-
-
-def recovered_depth(
-    planted: Mapping[str, str], recovered: Mapping[str, str | None], layers: Sequence[str]
-) -> DepthRecovery:
-    """Compare planted layers of areas with the recovered ones.
-
-    Parameters
-    ----------
-    planted : mapping
-        Layer of the generating network by area.
-    recovered : mapping
-        Decided best layer by area; None, "" or a missing area is undecided and left out.
-    layers : sequence of str
-        Layers of the generating network, from input to output.
-
-    Returns
-    -------
-    DepthRecovery
-
-    Raises
-    ------
-    BrainalignError
-        If a layer is not in the list, or it has fewer than 2 layers.
-
-    Examples
-    --------
-    >>> recovered_depth({"V1": "a", "V4": "b", "IT": "c"}, {"V1": "a", "V4": "c", "IT": "c"}, ["a", "b", "c"]).adjacent
-    1.0
-    """
-    depths = _depths(layers)
-    areas = [area for area in planted if recovered.get(area)]
-    from scipy.stats import spearmanr
-
-    names = [str(recovered[area]) for area in areas]
-    for what, used in (("planted", list(planted.values())), ("recovered", names)):
-        unknown = sorted(set(used) - set(depths))
-        if unknown:
-            raise BrainalignError(
-                f"{what} layer(s) {listed(unknown)} are not among the layers {listed(list(depths), 8)}"
-            )
-    x = np.array([depths[planted[area]] for area in areas])
-    y = np.array([depths[name] for name in names])
-    steps = np.abs(x - y) * (len(layers) - 1)
-    reason = _undefined(x, y)
-    return DepthRecovery(
-        spearman=np.nan if reason else float(spearmanr(x, y).statistic),
-        exact=float((steps < 0.5).mean()) if areas else np.nan,
-        adjacent=float((steps < 1.5).mean()) if areas else np.nan,
-        n_decided=len(areas),
-        n_undecided=len(planted) - len(areas),
-        reason=reason,
-    )
-
-
-def _depths(layers: Sequence[str]) -> dict[str, float]:
-    if len(layers) < 2 or len(set(layers)) < len(layers):
-        raise BrainalignError(f"relative depth needs 2 different layers or more; got {listed(layers, 8)}")
-    return {layer: position / (len(layers) - 1) for position, layer in enumerate(layers)}
-
-
-def _undefined(x: Values, y: Values) -> str:
-    """Return why a rank correlation over areas means nothing, or an empty string."""
-    if len(x) < 3:
-        return f"{len(x)} decided area(s): a rank correlation needs 3"
-    if len(np.unique(y)) == 1:
-        return "the best layer is the same in every decided area"
-    if len(np.unique(x)) == 1:
-        return "the planted layer is the same in every decided area"
-    return ""

@@ -19,13 +19,7 @@ CHUNK = 2**23  # pixels at once
 
 
 def check_images(name: str, images: Values) -> Values:
-    """Return images as an array of floats, of the precision they have.
-
-    Raises
-    ------
-    BrainalignError
-        If they are not (n, 3, H, W), hold NaN, or leave [0, 1].
-    """
+    """Return images as an array of floats, of the precision they have."""
     values = np.asarray(images)
     if not np.issubdtype(values.dtype, np.floating):
         raise BrainalignError(f"{name} must be floats in [0, 1]; got {values.dtype}; divide uint8 by 255")
@@ -71,15 +65,7 @@ def structural_similarity(a: Values, b: Values) -> "Floats":
     """Return the structural similarity of grey images, pair by pair: Gaussian window of sd 1.5, as scikit-image.
 
     SSIM = (2 μa μb + c1)(2 σab + c2) / ((μa² + μb² + c1)(σa² + σb² + c2)), averaged over windows that lie inside.
-
-    Parameters
-    ----------
-    a, b : array (n, 3, H, W), in [0, 1]
-        At least 11 pixels per side.
-
-    Returns
-    -------
-    array (n,)
+    Images (n, 3, H, W) are in [0, 1], with at least 11 pixels per side.
 
     References
     ----------
@@ -254,19 +240,9 @@ def reconstruction_scores(
 def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.bool_] | None = None) -> Floats:
     """Compute the probability that each row finds its own column among n_way − 1 random others; exact, no draws.
 
-    Parameters
-    ----------
-    similar : array (n, n)
-        Row i: how alike reconstruction i is to every target.
-    n_way : int
-        Candidates, the right one among them; of k that tie for the best one is taken at random.
-    others : array (n, n) of bool, optional
-        Which columns may be distractors of a row; all others by default.
-
-    Returns
-    -------
-    array (n,)
-        Chance 1 / n_way; NaN where a row has too few distractors.
+    Row i of `similar` (n, n) says how alike reconstruction i is to every target; of k that tie for the best one is
+    taken at random. `others` (n, n) says which columns may be distractors of a row; all by default, NaN where there are
+    too few.
     """
     n = len(similar)
     allowed = ~np.eye(n, dtype=bool) if others is None else others & ~np.eye(n, dtype=bool)

@@ -16,23 +16,10 @@ MIN_UNITS = 6  # below it the interval covers less than it says
 def permute_within(
     groups: NDArray[Any], n_permutations: int, rng: np.random.Generator, units: NDArray[Any] | None = None
 ) -> Rows:
-    """Return row orders that shuffle rows within their group only.
+    """Return row orders (n_permutations, n_rows) that shuffle rows within their group only.
 
-    Parameters
-    ----------
-    groups : array (n_rows,)
-        For example the run of each row: exchangeable under the null of no stimulus effect.
-    units : array (n_rows,), optional
-        For example the stimulus of each row: rows of a unit stay together. Every unit of a group has as many rows.
-
-    Returns
-    -------
-    array (n_permutations, n_rows) of row numbers
-
-    Raises
-    ------
-    BrainalignError
-        If units of a group differ in size.
+    Groups are, for example, the run of each row: exchangeable under the null of no stimulus effect. Rows of one of
+    `units`, for example a stimulus, stay together; every unit of a group has as many rows.
     """
     orders = np.tile(np.arange(len(groups)), (n_permutations, 1))
     for label in np.unique(groups):
@@ -60,18 +47,10 @@ def _by_unit(rows: Rows, units: NDArray[Any], group: Any) -> Rows:
 def exchange_features(
     stimulus_ids: NDArray[Any], groups: NDArray[Any], n_permutations: int, rng: np.random.Generator
 ) -> Rows:
-    """Return the rows whose features each row takes, when stimuli of a group exchange theirs.
+    """Return the rows (n_permutations, n_rows) whose features each row takes, when stimuli of a group exchange theirs.
 
-    All rows of a stimulus in a group take those of one other stimulus there, however many rows either has.
-
-    Parameters
-    ----------
-    stimulus_ids, groups : array (n_rows,)
-        One group for all rows exchanges the features of a stimulus alike everywhere.
-
-    Returns
-    -------
-    array (n_permutations, n_rows) of row numbers
+    All rows of a stimulus in a group take those of one other stimulus there, however many rows either has. One group
+    for all rows exchanges the features of a stimulus alike everywhere.
     """
     donors = np.empty((n_permutations, len(stimulus_ids)), dtype=np.intp)
     for label in np.unique(groups):
@@ -97,11 +76,6 @@ def permute_stimuli(
     Returns
     -------
     array (n_permutations, n_rows) of row numbers
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus is missing in a group, or there more or less often than others.
     """
     names, stimulus = np.unique(stimulus_ids, return_inverse=True)
     labels, group = np.unique(groups, return_inverse=True)
@@ -160,17 +134,12 @@ def permutation_test(observed: Values, null: Values, correct: Literal["none", "m
 
 
 def fdr(p: Values) -> Values:
-    """Return q values: the false discovery rate at which each test would be called (Benjamini-Hochberg).
+    """Return q values: the false discovery rate at which each test would be called (Benjamini and Hochberg 1995).
 
     Parameters
     ----------
     p : array (n_tests,)
         NaN marks tests that were not made; they stay NaN and do not count.
-
-    References
-    ----------
-    Benjamini Y, Hochberg Y (1995). Controlling the false discovery rate. Journal of the Royal Statistical Society B
-    57:289-300.
     """
     q = np.full(np.shape(p), np.nan)
     made = ~np.isnan(p)
@@ -192,24 +161,12 @@ class Interval:
 
 
 def cross_validated_interval(scores: Values, test_share: float, confidence: float = 0.95) -> Interval:
-    """Return the mean over folds with the corrected resampled t interval.
+    """Return the mean over folds (`MIN_UNITS` or more) with the corrected resampled t interval.
 
     Folds share training data, so their scores vary together and the plain standard error is too small. Nadeau and
-    Bengio add the ratio of test to training data to 1/n; for leave-one-run-out that is somewhat too much, and the
-    interval errs on the wide side.
-
-    Parameters
-    ----------
-    scores : array (n_folds,)
-        One score per fold; every row is tested in one fold only.
-    test_share : float
-        Test rows per training row in a fold.
-    confidence : float
-
-    Raises
-    ------
-    BrainalignError
-        With fewer than `MIN_UNITS` folds or a NaN among them.
+    Bengio add the ratio of test to training data (`test_share`: test rows per training row in a fold) to 1/n; for
+    leave-one-run-out that is somewhat too much, and the interval errs on the wide side. Every row is tested in one fold
+    only.
 
     References
     ----------

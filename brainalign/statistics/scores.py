@@ -59,11 +59,6 @@ def pearson(a: Values, b: Values, axis: int = 0) -> Values:
     Parameters
     ----------
     a, b : array of the same shape
-
-    Raises
-    ------
-    BrainalignError
-        If the shapes differ.
     """
     _same_shape(a, b)
     a = np.asarray(a, dtype=np.float64)
@@ -90,11 +85,6 @@ def without_rounding(predicted: Values, measured: Values, axis: int = 0) -> Valu
     Parameters
     ----------
     predicted, measured : array of the same shape
-
-    Raises
-    ------
-    BrainalignError
-        If the shapes differ.
     """
     _same_shape(predicted, measured)
     spread, scale = (np.std(values, axis=axis, keepdims=True, dtype=np.float64) for values in (predicted, measured))
@@ -111,13 +101,7 @@ def signed_r2(r: Values) -> Values:
 
 @_in_blocks
 def r2(measured: Values, predicted: Values, axis: int = 0) -> Values:
-    """Return the coefficient of determination 1 − Σ(y − ŷ)² / Σ(y − ȳ)² along `axis`; NaN for a constant y.
-
-    Raises
-    ------
-    BrainalignError
-        If the shapes differ.
-    """
+    """Return the coefficient of determination 1 − Σ(y − ŷ)² / Σ(y − ȳ)² along `axis`; NaN for a constant y."""
     _same_shape(measured, predicted)
     measured = np.asarray(measured, dtype=np.float64)
     residual = np.square(measured - predicted).mean(axis=axis)
@@ -126,13 +110,7 @@ def r2(measured: Values, predicted: Values, axis: int = 0) -> Values:
 
 @_in_blocks
 def explained_variance(measured: Values, predicted: Values, axis: int = 0) -> Values:
-    """Return 1 − Var(y − ŷ) / Var(y) along `axis`: as R², but blind to a constant offset.
-
-    Raises
-    ------
-    BrainalignError
-        If the shapes differ.
-    """
+    """Return 1 − Var(y − ŷ) / Var(y) along `axis`: as R², but blind to a constant offset."""
     _same_shape(measured, predicted)
     measured = np.asarray(measured, dtype=np.float64)
     return _one_minus_ratio((measured - predicted).var(axis=axis), measured, axis)

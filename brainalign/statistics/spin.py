@@ -55,12 +55,6 @@ def spin_orders(
     array (n_entries,) of int32
         −1: no value.
 
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit, coordinates are not finite, a hemisphere is neither L nor R, or a place lies in one
-        without vertices.
-
     References
     ----------
     Alexander-Bloch AF et al. (2018). On testing for spatial correspondence between maps of human brain structure and
@@ -155,11 +149,6 @@ def spin_test(
     DataFrame
         A row per map: map, r, p, q (false discovery rate over the maps), null_sd, n (entries with both values),
         n_spins, reason (why r or p is NaN, or "").
-
-    Raises
-    ------
-    BrainalignError
-        If a map has other entries than `values`.
     """
     check_choice("alternative", alternative, {"greater", "two-sided"})
     size = np.abs if alternative == "two-sided" else np.positive
@@ -254,18 +243,6 @@ def area_map_test(
     DataFrame
         A row per map: map, r, p (two-sided), q (false discovery rate over the maps), null_sd, n, null ("spin" or
         "smooth random maps"), reason.
-
-    Raises
-    ------
-    BrainalignError
-        If a map has other areas than `values`.
-
-    References
-    ----------
-    Alexander-Bloch AF et al. (2018). On testing for spatial correspondence between maps of human brain structure and
-    function. NeuroImage 178:540-551. doi:10.1016/j.neuroimage.2018.05.070
-    Burt JB et al. (2020). Generative modeling of brain maps with spatial autocorrelation. NeuroImage 220:117038.
-    doi:10.1016/j.neuroimage.2020.117038
     """
     values = np.asarray(values, dtype=np.float64)
     table = spin_test(values, maps, spins).assign(null="spin")

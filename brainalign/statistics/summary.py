@@ -134,14 +134,8 @@ def summarize_over_layers(rows: list[Row], null: pd.DataFrame) -> list[Row]:
     """Return one row per split and quantity of a fit of several layers: their mean, its p, their range as low and high.
 
     For wordings of a text or draws of a random space the spread over layers is the result. All layers saw the same
-    permutations, so that their mean under each of these is the null of their mean.
-
-    Parameters
-    ----------
-    rows : list of dict
-        As `summarize_encoding` returns them for one fit.
-    null : DataFrame
-        `Encoding.null` of this fit.
+    permutations, so that their mean under each of these is the null of their mean. `rows` are as `summarize_encoding`
+    returns them for one fit, `null` is `Encoding.null` of this fit.
     """
     pooled = []
     for (split, quantity), part in pd.DataFrame(rows).groupby(["split", "quantity"], sort=False):

@@ -164,16 +164,8 @@ def kind_of(path: Path) -> str:
 def with_runs(name: str, files: Any, places: Iterable[Path], downloads: Iterable[str]) -> Any:
     """Fill in the files of a recording by run where its descriptor gives a pattern of them.
 
-    Parameters
-    ----------
-    name : str
-        Of the recording.
-    files : object
-        What YAML says of it.
-    places : iterable of Path
-        Folders that are looked into, in order.
-    downloads : iterable of str
-        Paths that can be fetched, where no place has such files.
+    `files` is what YAML says of the recording, `places` the folders that are looked into, in order, and `downloads` the
+    paths that can be fetched where no place has such files.
     """
     if not isinstance(files, dict) or files.get("format") != "runs":
         return files
@@ -365,12 +357,7 @@ class ContinuousOptions(Strict):
 
 
 def check_continuous(study: Any) -> None:
-    """Raise where the runs of a study cannot be left out in turn, or delays do not lie on its clock.
-
-    Parameters
-    ----------
-    study : Study
-    """
+    """Raise where the runs of a study cannot be left out in turn, or delays do not lie on its clock."""
     rules = list(study.splits.values())
     if len(rules) != 1 or rules[0].leave_out not in ("run", "story") or rules[0].size > 1:
         raise ValueError("splits: of stimuli that go on whole runs are left out; give runs: {leave_out: run}, or folds")

@@ -466,11 +466,6 @@ def load_descriptor(path: str | Path, raw: str | Path | None = None) -> Study:
     path : path
     raw : path, optional
         Where the files of a simulated study are written to and read from.
-
-    Raises
-    ------
-    BrainalignError
-        If it is no valid descriptor.
     """
     path = Path(path)
     content = read_yaml(path)

@@ -49,19 +49,7 @@ def read_feature_norms(path: str | Path) -> pd.DataFrame:
 
 
 def norms_of_words(path: str | Path, words: Sequence[str]) -> pd.DataFrame:
-    """Return the norms of some words (n_words, n_norms), NaN where a word has none.
-
-    Parameters
-    ----------
-    path : path
-        See `read_feature_norms`.
-    words : sequence of str
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read, or fewer than ten of the words have all norms.
-    """
+    """Return the norms of some words (n_words, n_norms), NaN where a word has none; ten or more must have all."""
     norms = read_feature_norms(path)
     known = norms.dropna().index.intersection(pd.Index(words))
     if len(known) < LEAST_NORMS:

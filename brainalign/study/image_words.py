@@ -90,13 +90,7 @@ def captions_of(
 def written_captions(
     stimulus_ids: Sequence[str], captions: pd.DataFrame, name: str = "the table of captions"
 ) -> pd.DataFrame:
-    """Return the rows that hold a caption, after checking that every stimulus has one; arguments as `captions_of`.
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing, or a stimulus has no caption.
-    """
+    """Return the rows that hold a caption, after checking that every stimulus has one; arguments as `captions_of`."""
     for column in ("stimulus_id", "caption"):
         if column not in captions:
             raise BrainalignError(
@@ -120,19 +114,8 @@ def image_captions(
 ) -> list[list[str]]:
     """Return the captions of every image.
 
-    Parameters
-    ----------
-    stimuli : DataFrame
-        The table of images: stimulus_id, and caption (or text) where no other table is given.
-    captions : DataFrame, optional
-        A row per caption; see `captions_of`.
-    name : str
-        Of that table, for the message.
-
-    Raises
-    ------
-    BrainalignError
-        If there is neither table nor column, or an image is not in the table.
+    They are of a table with a row per caption (`captions_of`; called `name` in messages), else of the column caption,
+    text or word of the table of stimuli.
     """
     if captions is not None:
         return captions_of(stimuli["stimulus_id"].astype(str).tolist(), captions, name)
@@ -168,19 +151,8 @@ def caption_words(
 ) -> tuple[list[str], NDArray[np.bool_]]:
     """Return the words, in order of the alphabet, and which captions hold which (n_images, n_words).
 
-    Parameters
-    ----------
-    texts : sequence (n_images) of sequences of str
-        The captions of every image, as many as it has.
-    train : array (n_images,) of bool
-        Words are chosen by these images alone.
-    min_images : int
-        Training images that hold a word; a word that all of them hold says nothing and is left out too.
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or fewer than three words are left.
+    Words are chosen by the images `train` alone: those that `min_images` of them hold, and not all of them, since such
+    a word says nothing. Fewer than three are refused.
 
     Examples
     --------

@@ -212,18 +212,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def check_known(place: str, name: str, known: Mapping[str, object], kind: str) -> None:
-    """Raise where a name is not one of the configuration.
-
-    Parameters
-    ----------
-    place : str
-        The option that names it.
-    name : str
-    known : mapping
-        By name.
-    kind : str
-        What they are: "models", "methods".
-    """
+    """Raise where a name that the option `place` gives is not one of the configuration; `kind` is their plural."""
     if name not in known:
         raise ValueError(
             f"{place}: {name!r} is not among the {kind} of the configuration ({', '.join(known)})"

@@ -115,17 +115,7 @@ def check_shared_objects(names: Sequence[str], n_objects: int, n_subjects: int) 
 
 
 def check_combination(name: str, model: str, chosen: Collection[str] | None, known: Sequence[str]) -> None:
-    """Raise where layers that are to be combined are not there.
-
-    Parameters
-    ----------
-    name, model : str
-        Of the combination, and whose layers it combines.
-    chosen : collection of str, optional
-        All layers where not given.
-    known : sequence of str
-        The layers of the model.
-    """
+    """Raise where layers that a combination takes of a model are not there; all are taken where none is given."""
     unknown = [layer for layer in chosen or () if layer not in known]
     if unknown or len(known) < 2:
         raise BrainalignError(
@@ -279,12 +269,6 @@ def find_weights(name: str) -> str:
     """Return where a model lies: a local folder, or the folder a Python package of that name carries it in.
 
     A name that is neither is returned as it is: a hub id.
-
-    Raises
-    ------
-    BrainalignError
-        If `name` looks like a path that does not exist, a package carries no model, or another package that does has
-        nearly the same name.
     """
     if Path(name).is_dir():
         return name

@@ -39,13 +39,7 @@ def has_unknown_size(study: Study) -> bool:
 
 
 def count_stimuli(study: Study) -> int:
-    """Count the stimuli that a descriptor or its table lists; 0 where a folder holds them.
-
-    Raises
-    ------
-    BrainalignError
-        If the table is not there.
-    """
+    """Count the stimuli that a descriptor or its table lists; 0 where a folder holds them."""
     table = study.stimulus_table()
     if table is None:
         return len(study.listed_stimuli)

@@ -76,20 +76,9 @@ class StimulusVectors:
 def read_vectors(file: Path, ids: Path | None = None, layers: Sequence[str] | None = None) -> StimulusVectors:
     """Read vectors of stimuli and the ids that belong to them.
 
-    Parameters
-    ----------
-    file : Path
-    ids : Path, optional
-        Of arrays: text with an id per line, or a table with the column stimulus_id.
-    layers : sequence of str, optional
-        Which arrays; of a table, prefixes of the names of columns. All arrays, and one layer of all columns, where not
-        given.
-
-    Raises
-    ------
-    BrainalignError
-        If a file cannot be read; ids are missing, empty or there twice; values are no finite numbers; or layers differ
-        in their number of rows from each other or from the ids.
+    `ids` of arrays are a text with an id per line, or a table with the column stimulus_id. `layers` are names of
+    arrays; of a table, prefixes of the names of columns. Where not given, all arrays are read, and one layer of all
+    columns. Ids that are missing, empty or there twice, and layers of other numbers of rows, are refused.
     """
     if file.suffix in TABLES:
         if ids is not None:

@@ -39,19 +39,8 @@ def code_digest(program: str, without: tuple[str, ...] = ()) -> str:
     """Digest the code that the results of a program depend on: an edit reruns the steps that may use it, and no other.
 
     Imports are followed file by file. A name that a package exports leads to the file that defines it, so that a step
-    depends on what it uses of a wing and not on all of it.
-
-    Parameters
-    ----------
-    program : str
-        "encode/encode" in the folder of programs.
-    without : tuple of str
-        Folders of the library ("encoding/in_context/") that a job of the program never enters.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such program.
+    depends on what it uses of a wing and not on all of it. `program` is "encode/encode" in the folder of programs;
+    `without` are folders of the library ("encoding/in_context/") that a job of the program never enters.
     """
     digest = hashlib.sha256()
     for name, path in sorted(reached(program).items()):
@@ -62,13 +51,7 @@ def code_digest(program: str, without: tuple[str, ...] = ()) -> str:
 
 @cache
 def reached(program: str) -> dict[str, Path]:
-    """List the files that a program may use, by their place in the library.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such program.
-    """
+    """List the files that a program may use, by their place in the library."""
     start = _roots()["pipelines"] / f"{program}.py"
     if not start.exists():
         raise BrainalignError(f"no program {program} in {start.parent}")

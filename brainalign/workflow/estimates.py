@@ -51,11 +51,6 @@ def estimate(stage: str, config: Config, descriptor: Study, model: str = "", met
     config, descriptor
     model, method : str
         Names in the configuration, for the stages that have them.
-
-    Raises
-    ------
-    BrainalignError
-        If the stage is unknown.
     """
     check_choice("stage", stage, STEPS)
     return COSTS.get(stage, _usual)(config, descriptor, model, method)

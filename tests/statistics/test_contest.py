@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from refusals import refused
-from scipy.stats import norm, spearmanr, t
+from scipy.stats import norm, t
 
 import brainalign.statistics as st
 from brainalign.arrays import Arrays
@@ -233,33 +233,3 @@ def test_one_layer_and_none() -> None:
         [(2, 4), (3, 2, 4), (0, 2, 4)],
     ):
         refused(r"got \(2, [34]\)", st.layer_preference, *map(np.zeros, shapes), ["V1", "V2"], LAYERS)
-
-
-def test_recovered_depth() -> None:
-    planted = {"V1": "a", "V2": "b", "V4": "c", "IT": "d", "FFA": "d"}
-    found = st.recovered_depth(planted, {"V1": "a", "V2": "a", "V4": "d", "IT": "b", "FFA": None}, LAYERS)
-    assert (found.exact, found.adjacent) == (0.25, 0.75)
-    assert (found.n_decided, found.n_undecided) == (4, 1)
-    assert found.spearman == pytest.approx(spearmanr([0, 1, 2, 3], [0, 0, 3, 1]).statistic)
-    assert found.reason == ""
-
-
-def test_undefined_depths_have_a_reason() -> None:
-    planted = {"V1": "a", "V4": "c", "IT": "d"}
-    constant = st.recovered_depth(planted, dict.fromkeys(planted, "d"), LAYERS)
-    assert np.isnan(constant.spearman)
-    assert constant.reason == "the best layer is the same in every decided area"
-    assert constant.exact == pytest.approx(1 / 3)
-    few = st.recovered_depth(planted, {"V1": "a", "V4": ""}, LAYERS)
-    assert np.isnan(few.spearman)
-    assert few.reason == "1 decided area(s): a rank correlation needs 3"
-    nothing = st.recovered_depth(planted, {}, LAYERS)
-    assert np.isnan(nothing.exact)
-    assert nothing.n_undecided == 3
-    flat = st.recovered_depth(dict.fromkeys("xyz", "a"), {"x": "a", "y": "b", "z": "c"}, LAYERS)
-    assert flat.reason == "the planted layer is the same in every decided area"
-    assert (flat.exact, flat.adjacent) == pytest.approx((1 / 3, 2 / 3))
-    refused("planted layer", st.recovered_depth, {"V1": "q"}, {}, LAYERS)
-    refused("recovered layer", st.recovered_depth, {"V1": "a"}, {"V1": "q"}, LAYERS)
-    refused("2 different layers", st.recovered_depth, {"V1": "a"}, {}, ["a"])
-    refused("2 different layers", st.recovered_depth, {"V1": "a"}, {}, ["a", "b", "a"])

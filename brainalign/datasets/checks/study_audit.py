@@ -84,12 +84,7 @@ class StudyAudit:
 
 
 def audit_study(descriptor: Study) -> StudyAudit:
-    """Look at every file of a dataset the way a run would, and collect what would stop or mislead it.
-
-    Parameters
-    ----------
-    descriptor : Study
-    """
+    """Look at every file of a dataset the way a run would, and collect what would stop or mislead it."""
     found = StudyAudit()
     if descriptor.is_simulated:
         found.facts.append("its data are made by the workflow, so there is nothing to check yet")

@@ -138,11 +138,6 @@ def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArra
 def read_fmri(descriptor: Study, subject: str) -> Recording:
     """Read one subject: nilearn masks, detrends and z-scores within run; blocks are averaged after the lag.
 
-    Parameters
-    ----------
-    descriptor : Study
-    subject : str
-
     Raises
     ------
     BrainalignError

@@ -95,11 +95,6 @@ def check_same_channels(recordings: Mapping[str, pd.DataFrame]) -> None:
     ----------
     recordings : mapping
         The targets of each recording, by its name (a file, a subject).
-
-    Raises
-    ------
-    BrainalignError
-        Naming the channels that only one of two recordings has.
     """
     names = list(recordings)
     first = recordings[names[0]]["target_id"].tolist() if names else []

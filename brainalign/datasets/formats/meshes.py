@@ -43,11 +43,6 @@ def load_mesh(hemi: str, n_vertices: int, meshes: Mapping[str, Path] | None = No
     meshes : mapping, optional
         Files by hemisphere (GIFTI or FreeSurfer). Their medial wall is not known: leave its vertices out of the
         responses.
-
-    Raises
-    ------
-    BrainalignError
-        If no mesh is given or known, or it has too few vertices.
     """
     if meshes and hemi in meshes:
         from nilearn.surface import load_surf_mesh

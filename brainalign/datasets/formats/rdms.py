@@ -42,11 +42,6 @@ class RdmSets:
     models : dict of array (n_pairs,)
         Published models.
     images : array (n_stimuli, rows, columns, 3) of uint8, optional
-
-    Raises
-    ------
-    BrainalignError
-        If an RDM does not fit the stimuli, or holds an infinity.
     """
 
     stimuli: pd.DataFrame
@@ -78,22 +73,9 @@ class RdmSets:
 def read_kriegeskorte92(find: Find) -> RdmSets:
     """Read the 92 images of Kriegeskorte et al. (2008): human and monkey IT, judgements, models.
 
-    Parameters
-    ----------
-    find : callable or mapping
-        Path of a file by its published name.
-
-    Returns
-    -------
-    RdmSets
-        Sets humanIT (4 subjects, 2 sessions), monkeyIT (1, 1) and judgements (16, 1). Every file's order of stimuli is
-        checked against the others through what they share: the animacy model and the flags of the stimuli, the
-        category table, and monkey IT, which two files hold.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing, truncated or another one, or if the order of stimuli differs between files.
+    `find` gives the path of a file by its published name. Sets are humanIT (4 subjects, 2 sessions), monkeyIT (1, 1)
+    and judgements (16, 1). Every file's order of stimuli is checked against the others through what they share: the
+    animacy model and the flags of the stimuli, the category table, and monkey IT, which two files hold.
 
     References
     ----------
@@ -290,13 +272,7 @@ def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
 
 
 def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
-    """Write the images of a study as PNG and return its stimuli with the columns path (file name) and sha256.
-
-    Raises
-    ------
-    BrainalignError
-        If the study holds no images.
-    """
+    """Write the images of a study as PNG and return its stimuli with the columns path (file name) and sha256."""
     from PIL import Image
 
     if study.images is None:

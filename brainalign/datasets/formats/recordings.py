@@ -369,18 +369,7 @@ def _onsets_s(epochs: Any) -> NDArray[np.float64]:
 
 
 def read_recordings(descriptor: Study, subject: str) -> Responses:
-    """Return the responses of one subject of a study of recordings, read by the reader of its format.
-
-    Parameters
-    ----------
-    descriptor : Study
-    subject : str
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing or cannot be read as what it should be; see the readers.
-    """
+    """Return the responses of one subject of a study of recordings, read by the reader of its format."""
     files, cut = descriptor.recordings[subject], descriptor.epochs
     if files.format == "epochs":
         recordings = []

@@ -156,12 +156,7 @@ def detrended(values: NDArray[np.floating[Any]], who: str = "the run") -> NDArra
 
 
 def series_copies(study: RegionRuns) -> list[Problem]:
-    """Say which runs have the same series: an error where they are of two subjects, or on two sides of the split.
-
-    Parameters
-    ----------
-    study : RegionRuns
-    """
+    """Say which runs have the same series: an error where they are of two subjects, or on two sides of the split."""
     people = study.people
     names = [f"subject {subject} run {run}" for subject, run in zip(people["subject"], people["run"], strict=True)]
     numbers = list(range(len(names)))

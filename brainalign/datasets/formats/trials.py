@@ -35,22 +35,10 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_trials(path: Path) -> pd.DataFrame:
-    """Return the trials of a recording, one row per trial in the order of the data.
+    """Read the trials of a recording, one row per trial in the order of the data.
 
-    Parameters
-    ----------
-    path : Path
-        .tsv, .csv or .parquet with the column stimulus_id; see `complete_trials` for the others.
-
-    Returns
-    -------
-    DataFrame
-        trial_id, stimulus_id, session, run, repeat, onset_s, then the other columns of the file.
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read or a column is missing or wrong.
+    A .tsv, .csv or .parquet file with the column stimulus_id becomes trial_id, stimulus_id, session, run, repeat,
+    onset_s (see `complete_trials`), then its other columns.
     """
     return complete_trials(read_table(path), str(path))
 

@@ -39,11 +39,6 @@ def read_videos(path: Path) -> Videos:
         .npz or .safetensors with `frames` (n_conditions, n_times, ...) and, where frames are hidden, `visible`
         (n_conditions, n_times); or a folder: conditions are its folders in order of their names, frames their images
         in order of theirs, and `visible.csv` has a line of 0 and 1 per condition, without a header.
-
-    Raises
-    ------
-    BrainalignError
-        If something is missing, cannot be read, or shapes do not fit.
     """
     if path.is_dir():
         frames, mask = _images(path), path / MASK
@@ -63,13 +58,7 @@ def read_videos(path: Path) -> Videos:
 
 
 def read_neural(descriptor: Study, subject: str) -> NDArray[Any]:
-    """Read the responses of a subject's neurons, (n_conditions, n_times, n_neurons, n_repeats).
-
-    Raises
-    ------
-    BrainalignError
-        If the file cannot be read or lacks the array, it has not four axes, or regions name neurons it has not.
-    """
+    """Read the responses of a subject's neurons, (n_conditions, n_times, n_neurons, n_repeats)."""
     path = descriptor.found_files(subject)["neural"]
     neural = _arrays(path, "neural")["neural"]
     if neural.ndim != 4:

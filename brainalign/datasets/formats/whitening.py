@@ -48,13 +48,6 @@ class Whitener:
 def noise_source(times: Values, stimulus_ids: Sequence[str]) -> Literal["baseline", "residuals"]:
     """Choose the source of the noise of training epochs: repeats where there are some, else the baseline.
 
-    Parameters
-    ----------
-    times : array (n_times,)
-        Seconds from stimulus onset.
-    stimulus_ids : sequence (n_trials,) of str
-        Of the training trials.
-
     Raises
     ------
     BrainalignError
@@ -97,11 +90,6 @@ def fit_whitener(
     window : (float, float), optional
         Seconds used; where not given, all times before 0 for the baseline, all times for residuals.
     shrinkage : {"ledoit_wolf", "oas"}
-
-    Raises
-    ------
-    BrainalignError
-        If no time lies in the window, no stimulus repeats, values are not finite, or shapes disagree.
 
     References
     ----------

@@ -41,7 +41,7 @@ class BraincorlSubject:
     intercept: NDArray[np.float32]
 
 
-def read_braincorl(folder: Path | str, subject: str, *, layer: str = "features") -> BraincorlSubject:
+def read_braincorl(folder: Path | str, subject: str) -> BraincorlSubject:
     """Read the arrays of one subject.
 
     Parameters
@@ -51,8 +51,6 @@ def read_braincorl(folder: Path | str, subject: str, *, layer: str = "features")
         (V, E + 1: weights, then bias), sK_common_nrn_feats_msk.npy (m, V) and common_img_feats_normed.npy (m, E).
     subject : str
         "1", "01", "s1".
-    layer : str
-        What the features are called.
 
     Returns
     -------
@@ -97,7 +95,7 @@ def read_braincorl(folder: Path | str, subject: str, *, layer: str = "features")
     return BraincorlSubject(
         Responses(values, trials, targets.assign(hemi="", roi=empty_lists(n_voxels)), "as released"),
         make_image_split(trials, test=shared, seed=0),
-        Features(np.concatenate([own_x, common_x]), pd.DataFrame({"stimulus_id": ids + shared}), layer),
+        Features(np.concatenate([own_x, common_x]), pd.DataFrame({"stimulus_id": ids + shared}), "features"),
         np.ascontiguousarray(truth[:, :-1].T),
         truth[:, -1],
     )

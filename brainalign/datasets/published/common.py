@@ -176,20 +176,9 @@ def finish_published(responses: Responses, *, standardize: str, bad_targets: str
 def ceiling_table(targets: pd.DataFrame, share: NDArray[Any], splits: pd.DataFrame) -> pd.DataFrame:
     """Return the table of noise ceilings: target_id, signal_share, ceiling.
 
-    With a share s of the variance of single trials repeating, NC = s / (s + (1 − s)·mean(1/n)) of the variance of
-    averages does, for test images shown n times: (A/3 + B/2 + C) / (A + B + C) in the notation of NSD.
-
-    Parameters
-    ----------
-    targets : DataFrame (n_targets)
-    share : array (n_targets,)
-        ncsnr² / (ncsnr² + 1).
-    splits : DataFrame
-        Whose test images are averaged.
-
-    References
-    ----------
-    Allen et al. (2022), doi:10.1038/s41593-021-00962-x
+    With a share s = ncsnr² / (ncsnr² + 1) of the variance of single trials repeating, NC = s / (s + (1 − s)·mean(1/n))
+    of the variance of averages does, for test images shown n times: (A/3 + B/2 + C) / (A + B + C) in the notation of
+    NSD.
     """
     share = np.asarray(share, dtype=np.float64)
     repeats = splits[splits["split"] == "test"].groupby("stimulus_id").size()

@@ -106,19 +106,11 @@ def read_nsd(
     folder: Path | str,
     subject: str,
     *,
-    sessions: Sequence[int] | None = None,
-    mask: str | None = "nsdgeneral",
-    rois: Sequence[str] = NSD_ROIS,
-    within: Sequence[str] | None = None,
-    strict: bool = False,
-    val: float | None = None,
-    seed: int = 0,
-    space: str = "func1pt8mm",
-    betas: str = "betas_fithrf_GLMdenoise_RR",
     standardize: Literal["session", "none"] = "session",
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
+    **options: Any,
 ) -> common.Published:
-    """Read the single-trial responses of one subject of NSD; parameters as of `open_nsd`, and two more.
+    """Read the single-trial responses of one subject of NSD; options are those of `open_nsd`.
 
     Parameters
     ----------
@@ -126,25 +118,8 @@ def read_nsd(
         Z-score each voxel within sessions, as noise ceilings presume.
     bad_targets : {"raise", "drop", "keep"}
         What to do with voxels that are constant within a session; NSD writes 0 where it has no signal.
-
-    Raises
-    ------
-    BrainalignError
-        As `open_nsd`, and if voxels are constant and `bad_targets` is "raise".
     """
-    found = open_nsd(
-        folder,
-        subject,
-        sessions=sessions,
-        mask=mask,
-        rois=rois,
-        within=within,
-        strict=strict,
-        val=val,
-        seed=seed,
-        space=space,
-        betas=betas,
-    )
+    found = open_nsd(folder, subject, **options)
     responses = common.finish_published(found.responses(), standardize=standardize, bad_targets=bad_targets)
     ceiling = found.ceiling
     if ceiling is not None:

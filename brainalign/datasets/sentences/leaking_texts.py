@@ -45,11 +45,6 @@ def text_leakage(
         Column that will be decoded; see `order_leak`.
     n_permutations, seed : int
         Of the test of `order_leak`.
-
-    Raises
-    ------
-    BrainalignError
-        If a table lacks a column.
     """
     needed = ["text", *([left_out] if left_out else []), *([label] if label else [])]
     for name in [*needed, *(["dataset", "subject", "task", "row"] if label else [])]:

@@ -11,18 +11,11 @@ MARGIN = 1e-9  # 1 - 1/20 is not more than .95
 
 
 def levenshtein_similarity(a: str, b: str, least: float = 0.0) -> float:
-    """Return 1 − d / max(len), with d the number of characters to insert, delete or replace.
-
-    Parameters
-    ----------
-    a, b : str
-    least : float
-        Below it 0 is returned, which takes less time to know.
+    """Return 1 − d / max(len), with d the number of characters to insert, delete or replace; 0 if it is below `least`.
 
     References
     ----------
-    Ukkonen E (1985). Algorithms for approximate string matching. Information and Control 64:100-118.
-    doi:10.1016/S0019-9958(85)80046-2
+    Ukkonen E (1985). Algorithms for approximate string matching. doi:10.1016/S0019-9958(85)80046-2
     """
     longest = max(len(a), len(b))
     if not longest:
@@ -77,20 +70,10 @@ def _counts(texts: Sequence[str]) -> NDArray[np.int32]:
 
 
 def near_duplicate_texts(texts: Sequence[str], similarity: float = 0.95) -> pd.DataFrame:
-    """Return the pairs of texts that are more alike than `similarity`, whatever their case.
+    """Return the pairs of texts that are more alike than `similarity` (0 to 1), whatever their case.
 
-    Most pairs are ruled out by their counts of characters, in numpy.
-
-    Parameters
-    ----------
-    texts : sequence of str
-    similarity : float
-        Between 0 and 1.
-
-    Returns
-    -------
-    DataFrame
-        row_a, row_b (places in `texts`, row_a first), similarity.
+    Columns row_a and row_b (places in `texts`, row_a first) and similarity. Most pairs are ruled out by their counts of
+    characters, in numpy.
     """
     folded = [text.casefold() for text in texts]
     counts = _counts(folded)

@@ -82,11 +82,6 @@ def read_task_table(
     -------
     DataFrame
         text (cleaned), stimulus_id, then the other columns as text; of a sentence that is listed twice the first row.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file or column.
     """
     path = Path(path)
     try:

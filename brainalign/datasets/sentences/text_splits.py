@@ -86,11 +86,6 @@ def order_blocks(sentences: pd.DataFrame, size: int) -> "pd.Series[Any]":
         dataset, task, row.
     size : int
         Sentences per block.
-
-    Raises
-    ------
-    BrainalignError
-        If `size` is below 1.
     """
     if size < 1:
         raise BrainalignError(f"blocks of {size} sentences; give 1 or more")

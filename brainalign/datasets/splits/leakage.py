@@ -154,11 +154,6 @@ def split_card(splits: pd.DataFrame, trials: pd.DataFrame, images: ImageAudit | 
         n_sessions, n_runs, n_runs_shared (with another split), n_duplicates, n_near_duplicates (pairs within the
         split), n_duplicates_across, n_near_duplicates_across (pairs with one image elsewhere). The last four are
         missing where no images were audited.
-
-    Raises
-    ------
-    BrainalignError
-        If a trial of the splits is not among the responses.
     """
     unknown = sorted(set(splits["trial_id"]) - set(trials["trial_id"]))
     if unknown:

@@ -15,13 +15,7 @@ Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
 def group_labels(trials: pd.DataFrame, leave_out: str | None) -> "pd.Series[str]":
-    """Return the group of each trial: its stimulus, its run (numbered anew in every session), or a column's entry.
-
-    Raises
-    ------
-    BrainalignError
-        If the trials have no such column.
-    """
+    """Return the group of each trial: its stimulus, its run (numbered anew in every session), or a column's entry."""
     if leave_out == "run":
         return "ses-" + trials["session"] + "_run-" + trials["run"]
     column = {"stimulus": "stimulus_id"}.get(str(leave_out), str(leave_out))

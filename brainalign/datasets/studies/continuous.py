@@ -108,15 +108,6 @@ def read_events(study: Study) -> pd.DataFrame:
 def read_continuous(study: Study, subject: str) -> ContinuousRuns:
     """Read the runs of one subject: trimmed, detrended and z-scored within runs, presentations averaged.
 
-    Parameters
-    ----------
-    study : Study
-    subject : str
-
-    Returns
-    -------
-    ContinuousRuns
-
     Raises
     ------
     BrainalignError
@@ -354,14 +345,8 @@ def _confounds(study: Study, files: RunFiles, run: str, n_shown: int, n_rows: in
 def run_drifts(rows: pd.DataFrame, step_s: float, detrend: str, high_pass_hz: float) -> list[NDArray[np.float64]]:
     """Compute what is no response in a run: slow drifts and confounds, a basis for each presentation that has its own.
 
+    `rows` are those of one run, of the trials that `read_continuous` returns; the rest is as for `slow_drifts`.
     Features lose the mean over presentations of what each of these takes out, as mean responses have.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of one run, of the trials that `read_continuous` returns.
-    step_s, detrend, high_pass_hz
-        See `slow_drifts`.
     """
     drifts = slow_drifts(len(rows), step_s, detrend, high_pass_hz)
     own = [str(name) for name in rows if str(name).startswith(CONFOUND) and rows[name].notna().all()]
@@ -382,16 +367,8 @@ def _presentation(confound: str) -> str:
 def slow_drifts(n_rows: int, step_s: float, detrend: str, high_pass_hz: float) -> NDArray[np.float64]:
     """Compute an orthonormal basis (n_rows, n) of what is no response in a run: the mean, a line, and slow cosines.
 
-    It is taken out of responses and of features alike: what one side alone has lost would only lower r.
-
-    Parameters
-    ----------
-    n_rows : int
-    step_s : float
-        Seconds from row to row.
-    detrend : {"linear", "none"}
-    high_pass_hz : float
-        Cosines of k / 2 cycles per run that are slower; 0 for none.
+    It is taken out of responses and of features alike: what one side alone has lost would only lower r. Cosines of k /
+    2 cycles per run that are slower than `high_pass_hz` (0 for none) take part, of rows `step_s` seconds apart.
     """
     time = (np.arange(n_rows) + 0.5) / n_rows
     parts = [np.ones(n_rows), *([time] if detrend == "linear" else [])]

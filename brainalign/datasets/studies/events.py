@@ -31,11 +31,6 @@ def read_event_files(folder: Path, tier: str | None = None) -> pd.DataFrame:
         With .TextGrid, .ctm, .srt, .tsv or .csv, one file per run.
     tier : str, optional
         Of TextGrids: which holds the events; "words" or "word", or the only tier of intervals, where not given.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, two are of one run, one cannot be read, or the tier is unknown.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILES)
     if not files:

@@ -42,13 +42,7 @@ class ModalityData:
 
 
 def read_modalities(study: Study) -> ModalityData:
-    """Read a study.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing, rows do not fit, an image is unknown, or `check_modality_splits` raises.
-    """
+    """Read a study."""
     files = study.found_files()
     stimuli = _table(files["stimuli"], ("stimulus_id", "split"))
     vectors = None
@@ -88,12 +82,7 @@ def read_modalities(study: Study) -> ModalityData:
 
 
 def modality_copies(data: ModalityData) -> list[Problem]:
-    """Say which trials of a modality have the same signals: an error where they are on two sides of the split.
-
-    Parameters
-    ----------
-    data : ModalityData
-    """
+    """Say which trials of a modality have the same signals: an error where they are on two sides of the split."""
     problems = []
     for name, trials in data.trials.items():
         numbers = list(range(len(trials)))

@@ -28,11 +28,6 @@ def read_sentence_study(descriptor: Study) -> tuple[Responses, sentences.TextRec
         Recorded channels by samples up to the longest sentence, 0 after the end of each (trials have n_samples).
     TextRecordings
         The same with the ledger of what was dropped.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is not readable, or no trial is left.
     """
     typos = {**sentences.TYPOS, **descriptor.sentences.typos}
     parts = []
@@ -68,13 +63,7 @@ def read_sentence_study(descriptor: Study) -> tuple[Responses, sentences.TextRec
 
 
 def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of trials with the label that will be told, and blocks, where the descriptor asks for them.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such label, or a value of it has no wording.
-    """
+    """Return a table of trials with the label that will be told, and blocks, where the descriptor asks for them."""
     label = descriptor.sentences.label
     if label is not None:
         if label not in trials:
@@ -94,13 +83,7 @@ def sentence_trials(descriptor: Study, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
-    """Return a row per channel, with its place on the head where names and a montage are given.
-
-    Raises
-    ------
-    BrainalignError
-        If there are more or fewer names than channels, or the montage lacks one.
-    """
+    """Return a row per channel, with its place on the head where names and a montage are given."""
     names = list(descriptor.sentences.channels or [f"E{k + 1:03d}" for k in range(n_channels)])
     if len(names) != n_channels:
         raise BrainalignError(f"sentences.channels: {len(names)} names for {n_channels} channels; give one each")

@@ -17,13 +17,7 @@ SLACK_S = 60.0  # by which a sound or a film may outlast its run
 
 
 def film_frames(study: Study) -> pd.DataFrame:
-    """List the frames of all films: stimulus_id, run, onset_s, duration_s, path, sampled.
-
-    Raises
-    ------
-    BrainalignError
-        If a film cannot be read, or a folder holds no image.
-    """
+    """List the frames of all films: stimulus_id, run, onset_s, duration_s, path, sampled."""
     parts, fps = [], study.continuous.fps or 1.0
     for run, given in study.continuous.films.items():
         place = study.locate(given, f"continuous.films.{run}")
@@ -69,13 +63,7 @@ def sampled_stimuli(study: Study, reads: str, rate_hz: float) -> pd.DataFrame | 
 
 
 def signal_lengths(study: Study) -> pd.DataFrame:
-    """Measure how long every sound and film lasts: where it stands in the descriptor, run, seconds.
-
-    Raises
-    ------
-    BrainalignError
-        If a file cannot be read.
-    """
+    """Measure how long every sound and film lasts: where it stands in the descriptor, run, seconds."""
     rows: list[tuple[str, str, float]] = []
     for run, path in study.continuous.sounds.items():
         values, rate = read_sound(study.locate(path, f"continuous.sounds.{run}"))

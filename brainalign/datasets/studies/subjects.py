@@ -48,19 +48,8 @@ Reader = Callable[..., Responses]
 def read_subject(descriptor: Study, subject: str, *, as_they_are: bool = False, work: Path | None = None) -> Responses:
     """Read the responses of one subject by the reader of its format, with the options of the descriptor.
 
-    Parameters
-    ----------
-    descriptor : Study
-    subject : str
-    as_they_are : bool
-        fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted.
-    work : Path, optional
-        A .npy file for responses that need not be in memory; see `read_array`.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing or cannot be read as what it should be; see the readers.
+    `as_they_are`: fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted. `work`: a
+    .npy file for responses that need not be in memory; see `read_array`.
     """
     form = descriptor.recordings[subject].format
     responses = READERS[form](descriptor, subject, as_they_are, **({"work": work} if form in ON_DISK else {}))
@@ -313,13 +302,7 @@ def look_at_images(stimuli: pd.DataFrame) -> tuple[formats.ImageAudit | None, li
 
 
 def marked_images(stimuli: pd.DataFrame, name: str, rule: Split) -> list[str]:
-    """Return the test images that a column of the table marks; none where a share is drawn.
-
-    Raises
-    ------
-    BrainalignError
-        If the table has no such column, or no image has the value; the nearest ones are named.
-    """
+    """Return the test images that a column of the table marks; none where a share is drawn."""
     if rule.column is None:
         return []
     if rule.column not in stimuli:
@@ -346,21 +329,8 @@ def image_split(
 ) -> pd.DataFrame:
     """Return the split that a rule of the descriptor asks for; see `make_image_split`.
 
-    What is drawn keeps pairs of like images on one side; what the table marks stays as marked, and is audited.
-
-    Parameters
-    ----------
-    trials : DataFrame
-    rule : Split
-    test : list of str
-        From `marked_images`.
-    images : ImageAudit or None
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        As `make_image_split`.
+    Tested images are of `marked_images`. What is drawn keeps pairs of like images on one side; what the table marks
+    stays as marked, and is audited.
     """
     if rule.share is None:
         return make_image_split(trials, test=test, seed=seed)

@@ -50,10 +50,6 @@ class Judgements:
 def read_judgements(descriptor: Study) -> Judgements:
     """Read the files that a descriptor names, in the format of the THINGS similarity judgements.
 
-    Parameters
-    ----------
-    descriptor : Study
-
     Raises
     ------
     BrainalignError
@@ -105,10 +101,6 @@ def read_judgements(descriptor: Study) -> Judgements:
 def read_triplets(path: Path) -> Numbers:
     """Read three whole numbers per line, between blanks.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     array (n_triplets, 3)
@@ -144,21 +136,9 @@ def read_triplets(path: Path) -> Numbers:
 def read_objects(path: Path) -> pd.DataFrame:
     """Read the list of objects, in the order of their numbers.
 
-    Parameters
-    ----------
-    path : path
-        A text with an id per line, or a table: stimulus_id [label, path of the image]. Without labels an id without
-        underscores and trailing digits is the label ("hot_dog", "bat1").
-
-    Returns
-    -------
-    DataFrame
-        stimulus_id, label, and path (absolute) where there is one.
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing, or an id is empty or occurs twice.
+    Returns stimulus_id, label, and path (absolute) where there is one. The file is a text with an id per line, or a
+    table: stimulus_id [label, path of the image]. Without labels an id without underscores and trailing digits is the
+    label ("hot_dog", "bat1"). Empty and repeated ids are refused.
     """
     table = pd.DataFrame({"stimulus_id": _lines(path)}) if path.suffix == ".txt" else read_images_table(path)
     ids = table["stimulus_id"].astype(str).str.strip()

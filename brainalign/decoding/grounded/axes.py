@@ -146,11 +146,6 @@ def word_attributes(said: NDArray[np.bool_], columns: pd.DataFrame) -> pd.DataFr
         Of training images.
     columns : DataFrame (n_images, n_columns)
         Numbers.
-
-    Raises
-    ------
-    BrainalignError
-        If a column holds what is no number.
     """
     check_rows("columns", len(columns), "said", len(said), "give one row per image")
     numbers = columns.apply(pd.to_numeric, errors="coerce")

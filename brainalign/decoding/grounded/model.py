@@ -232,13 +232,7 @@ class GroundedLanguage:
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, NDArray[Any]], device: str = "auto") -> GroundedLanguage:
-        """Return the fitted estimator whose `state` this is.
-
-        Raises
-        ------
-        BrainalignError
-            If it is the state of something else.
-        """
+        """Return the fitted estimator whose `state` this is."""
         absent = [name for name in ("about", "text") if name not in arrays]
         if absent:
             raise BrainalignError(f"no grounded language: {listed(absent)} missing; give what GroundedLanguage saved")
@@ -259,13 +253,7 @@ class GroundedLanguage:
 
     @classmethod
     def load(cls, path: Path, device: str = "auto") -> GroundedLanguage:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        BrainalignError
-            If the file cannot be read, or holds something else.
-        """
+        """Read what `save` wrote."""
         with reading(path, "no whole grounded language", "give what GroundedLanguage.save wrote"):
             return cls.from_state(read_safetensors(path)[0], device)
 

@@ -236,11 +236,6 @@ def caption_vectors(said: NDArray[Any], vectors: Values) -> NDArray[np.float64]:
     said : array (n_images, n_words)
         Whether, or how often, a caption holds a word.
     vectors : array (n_words, n_dimensions)
-
-    Raises
-    ------
-    BrainalignError
-        If a caption holds none of the words, or there is not one vector per word.
     """
     check_rows("words", said.shape[1], "vectors", len(vectors), "give one vector per word")
     total = np.asarray(said, dtype=np.float64).sum(axis=1, keepdims=True)
@@ -285,11 +280,6 @@ def word_regions(
         A row per space and region: encoder (the space), group (the region), r (mean over targets), low, high,
         difference (of the first space minus this one) with difference_low and difference_high, null_low and null_high
         (the middle 95 % of exchanges), p, q (false discovery rate over the regions of a space), ceiling_r, n_targets.
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit.
     """
     names, rows = list(regions), list(regions.values())
     limit = np.full(len(names), np.nan)

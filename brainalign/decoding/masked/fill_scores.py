@@ -94,11 +94,6 @@ def fill_table(
     DataFrame
         name, hidden (`HALF`, "whole networks", or the name of one), network ("" for all), r2, low, high, difference,
         difference_low, difference_high, verdict.
-
-    Raises
-    ------
-    BrainalignError
-        If the reference is not among the predictors.
     """
     if reference not in sums:
         raise BrainalignError(f"reference {reference!r} is not among the predictors ({', '.join(sums)})")

@@ -275,13 +275,7 @@ class MaskedBrainModel:
         regions: Sequence[str],
         device: str = "auto",
     ) -> "MaskedBrainModel":
-        """Return the model of some weights, arguments and regions.
-
-        Raises
-        ------
-        BrainalignError
-            If the weights are not of such a model.
-        """
+        """Return the model of some weights, arguments and regions."""
         model = cls(**{**config, "ratio": tuple(config["ratio"]), "device": device})
         model.regions_ = list(regions)
         model._build(len(model.regions_), pick_device(device))
@@ -303,13 +297,7 @@ class MaskedBrainModel:
 
     @classmethod
     def load(cls, path: Path | str, device: str = "auto") -> "MaskedBrainModel":
-        """Return a model that was saved.
-
-        Raises
-        ------
-        BrainalignError
-            If the file holds no such model.
-        """
+        """Return a model that was saved."""
         state, about = read_safetensors(path)
         if not {"config", "regions"} <= set(about):
             raise BrainalignError(f"{path}: holds no masked model; give a file that MaskedBrainModel.save wrote")

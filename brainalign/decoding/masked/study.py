@@ -281,23 +281,15 @@ def network_agreement(
 
     Parameters
     ----------
-    regions : mapping
-        Name to array (n_regions, n_dimensions): embeddings, rows of a connectivity matrix.
+    regions : mapping of array (n_regions, n_dimensions)
+        Embeddings, or rows of a connectivity matrix.
     networks : sequence of str (n_regions)
-        Of an atlas.
-    n_permutations : int
-        Of the networks over regions.
-    seed : int
+        Of an atlas; exchanged between regions `n_permutations` times.
 
     Returns
     -------
     DataFrame
         A row per name: ari (adjusted Rand index), null_mean, null_high (95 %), p, n_networks.
-
-    Raises
-    ------
-    BrainalignError
-        If the rows do not fit, or there are fewer than two networks.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score

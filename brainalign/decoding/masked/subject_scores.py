@@ -31,13 +31,7 @@ Features = NDArray[np.floating[Any]] | Callable[[NDArray[np.intp]], Values]
 
 
 def check_people_apart(train: Sequence[str], test: Sequence[str]) -> None:
-    """Raise where a person is on both sides of a split.
-
-    Raises
-    ------
-    BrainalignError
-        If there is one: what is unique to a person would be scored as what is common to all.
-    """
+    """Raise where a person is on both sides of a split."""
     check_apart(train, test, "subjects", "split by subject, not by run")
 
 
@@ -284,13 +278,7 @@ class FineTuned:
     seed: int = 0
 
     def fit(self, series: NDArray[np.floating[Any]], labels: Sequence[str]) -> "FineTuned":
-        """Train on runs (n_runs, n_frames, n_regions) with a label each.
-
-        Raises
-        ------
-        BrainalignError
-            If rows do not fit, regions are others than the model's, or there is one class only.
-        """
+        """Train on runs (n_runs, n_frames, n_regions) with a label each."""
         values = check_series(series, 2 * self.model.segment_frames, len(self.model.regions_))
         check_rows("labels", len(labels), "series", len(values), "give one label per run")
         self.classes_, classes = np.unique(np.asarray(labels), return_inverse=True)

@@ -19,12 +19,13 @@ def repeat_curve(
     gallery: Values,
     gallery_ids: Sequence[Any] | NDArray[Any],
     *,
-    counts: Sequence[int] | None = None,
     top: int = 1,
     n_draws: int = 20,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Average repeats of each stimulus within a subject, embed the averages with a fitted decoder, retrieve.
+
+    1, 2, 4, ... repeats are averaged, and as many as every stimulus has in every subject.
 
     Parameters
     ----------
@@ -36,8 +37,6 @@ def repeat_curve(
         (averages (n, ...), DataFrame (n) of stimulus_id and subject) to vectors (n, n_dimensions).
     gallery : array (n_rows, n_dimensions)
     gallery_ids : (n_rows,) ids
-    counts : sequence of int, optional
-        How many repeats to average; 1, 2, 4, ... and all where not given.
     top : int
     n_draws : int
         Random choices of repeats.
@@ -48,25 +47,14 @@ def repeat_curve(
     DataFrame
         n_averaged, value and sd (over draws), ceiling (averages of that many repeats retrieve averages of as many
         others of the same subject; NaN where there are not twice as many), chance, n_stimuli, n_subjects.
-
-    Raises
-    ------
-    BrainalignError
-        If a count exceeds the fewest repeats of a stimulus in a subject, or rows do not fit.
     """
     check_rows("signals", len(signals), "trials", len(trials), "give one row of the table per trial")
     rows_of = [np.asarray(rows) for rows in trials.groupby(["subject", "stimulus_id"], sort=False).indices.values()]
     first = trials.iloc[[rows[0] for rows in rows_of]][["stimulus_id", "subject"]].reset_index(drop=True)
     fewest = min(len(rows) for rows in rows_of)
-    if counts is None:
-        counts = [*(2**k for k in range(int(np.log2(fewest)) + 1) if 2**k < fewest), fewest]
-    if min(counts) < 1 or max(counts) > fewest:
-        raise BrainalignError(
-            f"counts from {min(counts)} to {max(counts)}: some stimulus has {fewest} repeats in a subject; lower them"
-        )
     vectors, column = _gallery(gallery, gallery_ids, first["stimulus_id"])
     found = []
-    for count in counts:
+    for count in [*(2**k for k in range(int(np.log2(fewest)) + 1) if 2**k < fewest), fewest]:
         rng = np.random.default_rng([seed, count])
         values, ceilings = [], []
         for _ in range(n_draws):

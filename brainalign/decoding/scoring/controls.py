@@ -78,13 +78,7 @@ class ControlMatrix:
         return pairing_test(gains, self.shown, self.groups, self.n_permutations, self.seed)
 
     def gain(self, trained: str, tested: str, measure: str, confidence: float = 0.98) -> Interval:
-        """Return the same difference with its interval over subjects and stimuli; both cells may decode.
-
-        Raises
-        ------
-        BrainalignError
-            If there are too few distinct stimuli for an interval.
-        """
+        """Return the same difference with its interval over subjects and stimuli; both cells may decode."""
         return self._interval(self._over(self.pair_scores[(trained, tested, measure)], measure), confidence)
 
     def beats(self, pair_scores: Values, measure: str, level: float) -> bool:
@@ -97,11 +91,6 @@ class ControlMatrix:
         measure : str
         level : float
             Too few distinct stimuli for an interval beat nothing.
-
-        Raises
-        ------
-        BrainalignError
-            If the scores are of other trials or stimuli.
         """
         own = self.pair_scores[("brain", "brain", measure)]
         if pair_scores.shape != own.shape:

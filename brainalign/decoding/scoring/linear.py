@@ -36,11 +36,6 @@ def signal_features(signals: Values, kind: Literal["raw", "log_power", "covarian
         out.
     window : int
         Samples.
-
-    Raises
-    ------
-    BrainalignError
-        If signals have another shape, are not finite, or are shorter than a window.
     """
     check_choice("kind", kind, ("raw", "log_power", "covariance"))
     if signals.ndim != 3 or (kind != "raw" and signals.shape[2] < window):

@@ -63,10 +63,6 @@ def neighbours_in_time(
     targets : array (n_train, n_dimensions)
     width : float, optional
         Trials; where not given, the one that predicts training trials best from the others.
-
-    Returns
-    -------
-    (array (n_train, n_dimensions), array (n_test, n_dimensions))
     """
     if width is None:
         place = train["trial_index"].to_numpy(dtype=float)

@@ -237,14 +237,6 @@ def way_accuracy(n_gallery: int, n_ways: int) -> Values:
 
         C(n_gallery − rank, n_ways − 1) / C(n_gallery − 1, n_ways − 1)
 
-    Parameters
-    ----------
-    n_gallery, n_ways : int
-
-    Returns
-    -------
-    array (n_gallery,)
-
     Examples
     --------
     >>> way_accuracy(3, 2).round(6).tolist()

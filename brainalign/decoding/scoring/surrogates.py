@@ -72,11 +72,6 @@ def time_reversed(signals: Values, n_samples: NDArray[np.intp] | None = None) ->
     signals : array (n_trials, n_channels, n_times)
     n_samples : array (n_trials,), optional
         Samples of each trial; what follows is padding and stays.
-
-    Raises
-    ------
-    BrainalignError
-        If signals have another shape or are not finite.
     """
     _check(signals, "power", n_samples)
     found = np.array(signals)
@@ -104,11 +99,6 @@ def spectrum_noise(
         Channels are independent, or as related as in the recording at every frequency.
     n_samples : array (n_trials,), optional
         Samples of each trial; what follows is padding and stays.
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit or signals are not finite.
     """
     _check(signals, keep, n_samples)
     n, n_channels, n_times = signals.shape

@@ -88,17 +88,7 @@ def fused_embedding(
 ) -> tuple[Values, NDArray[Any]]:
     """Return the mean unit embedding of every stimulus over modalities and subjects, each subject counting once.
 
-    Parameters
-    ----------
-    embeddings : mapping of array (n_trials, n_dimensions)
-    test : mapping of Trials
-        Repeats averaged.
-    ids : sequence, optional
-        The stimuli; those that all modalities have, where not given.
-
-    Returns
-    -------
-    array (n_stimuli, n_dimensions), array (n_stimuli,) of ids
+    Repeats of `test` are averaged; `ids` (returned as well) are the stimuli that all modalities have, where not given.
     """
     ids = _common(list(test.values())) if ids is None else np.asarray(ids)
     tables = [trials.meta for trials in test.values()]

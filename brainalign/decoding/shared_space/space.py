@@ -269,13 +269,7 @@ class SharedSpace:
 
     @classmethod
     def load(cls, path: Path | str) -> "SharedSpace":
-        """Return a space that `save` wrote, on the CPU.
-
-        Raises
-        ------
-        BrainalignError
-            If the file holds something else.
-        """
+        """Return a space that `save` wrote, on the CPU."""
         arguments, scales, n_dimensions, state, blend, linear = _read_space(Path(path))
         space = cls(**arguments)
         space.scales_, space.blend_, space.linear_ = scales, blend, linear

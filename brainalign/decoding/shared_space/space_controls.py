@@ -83,18 +83,8 @@ def unimodal_spaces(
 ) -> dict[str, Values]:
     """Return embeddings of test trials by networks of the same kind trained on one modality each.
 
-    Parameters
-    ----------
-    make : callable
-        Returns a space to be fitted.
-    train, test : mapping of Trials
-    val : mapping of Trials, optional
-        Of other images, which choose the weights of each network as they do those of a joint space.
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus is in train and test, or in train and val.
+    `make` returns a space to be fitted; trials of `val`, of other images, choose the weights of each network as they do
+    those of a joint space. A stimulus in train and another split is refused.
     """
     check_unseen(train.values(), test.values())
     found = {}

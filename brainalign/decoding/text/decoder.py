@@ -243,12 +243,7 @@ class TextDecoder:
         return np.asarray(total / np.maximum(count, 1))
 
     def save(self, path: Path) -> None:
-        """Write weights, settings and what is known of training to one safetensors file; no language model.
-
-        Parameters
-        ----------
-        path : Path
-        """
+        """Write weights, settings and what is known of training to one safetensors file; no language model."""
         names = [name for name in inspect.signature(type(self)).parameters if name != "language"]
         about = {
             "settings": {name: getattr(self, name) for name in names},

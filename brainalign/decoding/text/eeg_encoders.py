@@ -43,11 +43,6 @@ class PluginEncoder(nn.Module):
         (n, n_outputs).
     **options
         Of the model.
-
-    Raises
-    ------
-    BrainalignError
-        If the model cannot be imported or is not a module.
     """
 
     def __init__(self, shape: EegShape, model: str, **options: Any) -> None:
@@ -62,13 +57,7 @@ class PluginEncoder(nn.Module):
         self.network = network
 
     def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs).
-
-        Raises
-        ------
-        BrainalignError
-            If the model's output has another shape.
-        """
+        """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs)."""
         vector = self.network(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
         if vector.shape != (len(signals), self.width):
             raise BrainalignError(
@@ -152,11 +141,6 @@ class EnvelopeEncoder(nn.Module):
         Added to power before the logarithm; filtered signals have unit variance.
     dropout : float
         Of log power.
-
-    Raises
-    ------
-    BrainalignError
-        If recordings are shorter than a window.
     """
 
     def __init__(
@@ -262,11 +246,6 @@ def eeg_encoder(name: str, shape: EegShape, options: Mapping[str, Any] | None = 
     shape : EegShape
     options : mapping, optional
         Keywords of the encoder.
-
-    Raises
-    ------
-    BrainalignError
-        If the name is unknown or the model cannot be imported.
 
     Examples
     --------

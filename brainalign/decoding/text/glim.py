@@ -133,11 +133,6 @@ class GlimEncoder(nn.Module):
         is ever shown; where subjects differ in how they are wired, show them (0, 1, 0.1).
     dropout : float
 
-    Raises
-    ------
-    BrainalignError
-        If there are more channels than the width, or heads do not divide a width.
-
     References
     ----------
     Liu et al. (2025). Learning interpretable representations leads to semantically faithful EEG-to-text generation.

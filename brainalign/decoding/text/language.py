@@ -41,11 +41,6 @@ class LanguageBridge(nn.Module):
         Divides `width`.
     dropout : float
 
-    Raises
-    ------
-    BrainalignError
-        If heads do not divide the width.
-
     References
     ----------
     Li J, Li D, Savarese S, Hoi S (2023). BLIP-2: bootstrapping language-image pre-training with frozen image encoders
@@ -78,11 +73,6 @@ class LanguageBridge(nn.Module):
         tokens : Tensor (n, n_tokens, width)
         vector : Tensor (n, d)
             Brought to unit length and √d here, so that its size says nothing.
-
-        Raises
-        ------
-        BrainalignError
-            If shapes do not fit.
         """
         if tokens.ndim != 3 or tokens.shape[2] != self.width or vector.shape != (len(tokens), self.d):
             raise BrainalignError(
@@ -277,11 +267,6 @@ class Seq2SeqLanguage(_Frozen):
     tokenizer : PreTrainedTokenizerBase
     name : str
         For messages.
-
-    Raises
-    ------
-    BrainalignError
-        If tokenizer and model do not fit: vocabularies, ends of a text, padding, or no token to start a text.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "the model") -> None:
@@ -327,11 +312,6 @@ class CausalLanguage(_Frozen):
         Needs a token for the end of a text; one for padding is not needed.
     name : str
         For messages.
-
-    Raises
-    ------
-    BrainalignError
-        If tokenizer and model do not fit: vocabularies, or the end of a text.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "the model") -> None:

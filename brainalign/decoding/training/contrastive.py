@@ -46,17 +46,8 @@ def clip_loss(a: Tensor, b: Tensor, scale: Tensor | float, stimuli: Tensor) -> T
     scale : Tensor or float
         Inverse temperature, for example of `LogitScale`.
     stimuli : Tensor (n,) of int
-        Trials of one stimulus are no negatives of each other: they are left out of each other's softmax.
-
-    Returns
-    -------
-    Tensor
-        A scalar, differentiable.
-
-    Raises
-    ------
-    BrainalignError
-        If the rows do not fit, or all rows are of one stimulus: there is nothing to tell apart.
+        Trials of one stimulus are no negatives of each other: they are left out of each other's softmax. If all are of
+        one stimulus, there is nothing to tell apart, and an error says so.
 
     References
     ----------
@@ -70,17 +61,8 @@ def clip_loss(a: Tensor, b: Tensor, scale: Tensor | float, stimuli: Tensor) -> T
 def pair_loss(logits: Tensor, stimuli: Tensor) -> Tensor:
     """Return the mean of the cross-entropies of finding the diagonal in the rows, and in the columns.
 
-    Parameters
-    ----------
-    logits : Tensor (n, n)
-        Of every row of one kind with every row of another; the right ones on the diagonal.
-    stimuli : Tensor (n,) of int
-        As in `clip_loss`.
-
-    Raises
-    ------
-    BrainalignError
-        If all rows are of one stimulus.
+    `logits` (n, n) are of every row of one kind with every row of another, the right ones on the diagonal; `stimuli`
+    are as in `clip_loss`.
     """
     same = stimuli[:, None] == stimuli[None, :]
     if same.all():

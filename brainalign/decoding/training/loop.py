@@ -101,10 +101,6 @@ def train(
     patience : int
         Steps, of "plateau".
 
-    Returns
-    -------
-    History
-
     Raises
     ------
     BrainalignError

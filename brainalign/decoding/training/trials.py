@@ -33,11 +33,6 @@ class Trials:
     meta : DataFrame (n_trials)
         stimulus_id, subject, task; where known text, a label, trial_index, block, and n_samples (what follows is
         padding).
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit or a column is missing.
     """
 
     signals: Values
@@ -50,13 +45,7 @@ class Trials:
         self.column(*COLUMNS)
 
     def column(self, *names: str) -> pd.DataFrame:
-        """Return columns of the table.
-
-        Raises
-        ------
-        BrainalignError
-            If one is missing.
-        """
+        """Return columns of the table."""
         missing = [name for name in names if name not in self.meta]
         if missing:
             raise BrainalignError(f"the table of trials lacks {missing}; it has {list(self.meta)}: add the column(s)")

@@ -51,24 +51,8 @@ def checkpoint_curves(
       whatever is decided there. An early network decides little, and a curve of areas that come and go would mean
       nothing. Where all areas share a best layer, or all layers a latency, there is no order, and the score is 0.
 
-    Parameters
-    ----------
-    by_step : mapping of mappings of SplitScores
-        By training step and subject; the same subjects at every step.
-    origin, areas : sequence of str
-        As for `converge_subjects`.
-    confidence : float
-        Of the intervals.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer than 2 checkpoints, or they have other subjects.
-
-    References
-    ----------
-    Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
-    arXiv:2508.18226
+    `by_step` holds `SplitScores` by training step and subject, the same subjects at each of two steps or more; `origin`
+    and `areas` are as for `converge_subjects`.
     """
     steps = sorted(by_step)
     subjects = [set(by_step[step]) for step in steps]

@@ -122,11 +122,6 @@ def convergence_scores(
         Orders of areas, surrogates, and orders of layers where there are more than 8.
     seed : int
 
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit, distances are not finite, or sensor scores come without times, draws or null.
-
     References
     ----------
     Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
@@ -316,11 +311,6 @@ def temporal_score(course: Values, times_s: Values, latencies: pd.DataFrame, ord
     """Correlate the number of each decided layer with its latency; return value, n, p_layers, or n and a reason.
 
     Times that differ by one sample only are not resolved, and give no score.
-
-    References
-    ----------
-    Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
-    arXiv:2508.18226
     """
     decided = np.flatnonzero(latencies["decided"])
     times = latencies["latency_s"].to_numpy()[decided]

@@ -216,17 +216,8 @@ def left_out_errors(
     """Return squared errors on rows left out of the fit, summed over each fold, in units of targets' variance.
 
     With M = A C A' + s² I and r = y − A m, rows g that are left out are off by (M⁻¹)_gg⁻¹ (M⁻¹ r)_g, without a refit;
-    the noise s² stays the one of all rows.
-
-    Parameters
-    ----------
-    fitted : EmpiricalBayesRidge
-        Of all rows of X and Y.
-    X : array (n_images, n_features)
-    Y : array (n_images, n_targets)
-    folds : sequence of arrays of row numbers
-    chosen : sequence of arrays of target numbers
-        Scored in each fold.
+    the noise s² stays the one of all rows, X (n_images, n_features) and Y (n_images, n_targets), to which `fitted` was
+    fitted. `chosen` are the targets scored in each fold.
     """
     x, y, noise = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y, fitted.noise_))
     design = np.column_stack([x, np.ones(len(x))])

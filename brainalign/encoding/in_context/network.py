@@ -272,13 +272,7 @@ def write_checkpoint(path: Path, state: NetworkState) -> None:
 
 
 def read_checkpoint(path: Path) -> NetworkState:
-    """Read the checkpoint that `write_checkpoint` wrote.
-
-    Raises
-    ------
-    BrainalignError
-        If a file is missing.
-    """
+    """Read the checkpoint that `write_checkpoint` wrote."""
     for file in (path, path.with_suffix(".json")):
         if not file.exists():
             raise BrainalignError(f"{file} is missing; a checkpoint is a safetensors file and its .json beside it")

@@ -29,27 +29,10 @@ REMAINDER = 2  # images beyond the components that least squares with a bias nee
 
 
 def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float) -> tuple[NDArray[Any], Values]:
-    """Return training images and the z-scored averages of the voxels that a network is to learn from.
+    """Return training images and z-scored averages (n_images, n_kept) of the voxels that a network is to learn from.
 
-    Voxels are chosen by these trials alone: those whose averages repeat; all that vary where no image was repeated.
-
-    Parameters
-    ----------
-    values : array (n_trials, n_voxels)
-        Of training trials.
-    stimulus_ids : array (n_trials,)
-    threshold : float
-        Least share of the variance of averages that repeats.
-
-    Returns
-    -------
-    images : array (n_images,)
-    responses : array (n_images, n_kept), z-scored over images
-
-    Raises
-    ------
-    BrainalignError
-        If no voxel is left.
+    Voxels of `values` (n_trials, n_voxels) are chosen by these trials alone: those of whose variance of averages a
+    share of `threshold` repeats; all that vary where no image was repeated.
     """
     images = average_repeats(values, stimulus_ids)
     mean, sd = images.values.mean(axis=0), images.values.std(axis=0)
@@ -206,13 +189,7 @@ class PretrainedLayer:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], **changes: Any) -> Self:
-        """Restore the layer that `arrays` wrote; `changes` are constructor arguments that do not concern training.
-
-        Raises
-        ------
-        BrainalignError
-            If networks and what is said about them do not belong together.
-        """
+        """Restore the layer that `arrays` wrote; `changes` are constructor arguments that do not concern training."""
         encoders: list[InContextEncoder] = []
         while (about := arrays.get(f"about{len(encoders)}")) is not None:
             name = f"network{len(encoders)}"

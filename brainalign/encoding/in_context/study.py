@@ -329,11 +329,6 @@ def scaling_curve(
     ------
     BrainalignError
         If shapes do not fit, a name is taken by a baseline, or there are too few images for disjoint contexts.
-
-    References
-    ----------
-    Yu M, et al. (2025). Meta-learning an in-context transformer model of human higher visual cortex. NeurIPS.
-    arXiv:2505.15813
     """
     check_shapes("X", X.shape, Y.shape)
     baselines = curve_baselines(prior)

@@ -71,13 +71,7 @@ class FewImages:
 
     @classmethod
     def of(cls, subject: ImageSubject, **known: Any) -> Self:
-        """Choose the targets of a subject: the reliable ones, or where there are none all that vary.
-
-        Raises
-        ------
-        BrainalignError
-            If its responses are over time, or no group has a target that is encoded.
-        """
+        """Choose the targets of a subject: the reliable ones, or where there are none all that vary."""
         if subject.responses.times is not None:
             raise BrainalignError("in-context encoding reads the weights of voxels; responses over time have none")
         shown = subject.responses.values[subject.train]

@@ -64,16 +64,9 @@ class RunFit:
 
 
 def run_folds(names: Sequence[str], n_folds: int | None = None, apart: Sequence[str] = ()) -> list[Fold]:
-    """List folds that test every run once.
+    """List folds that test every run once: `n_folds` that runs are drawn into, in turn, or each run by itself.
 
-    Parameters
-    ----------
-    names : sequence of str
-        All runs.
-    n_folds : int, optional
-        That runs are drawn into, in turn; each by itself where not given.
-    apart : sequence of str
-        Runs that are never trained on; they are tested from all others.
+    Runs that are `apart` are never trained on; they are tested from all others.
     """
     inside = [name for name in names if name not in apart]
     n = n_folds or len(inside)
@@ -175,14 +168,8 @@ def fits_without(
 def common_r2(names: Sequence[str], fits: Mapping[Names, RunFit]) -> Values:
     """Return what bands share and no other has (n_runs, n_targets), negative where it is; of one what it has alone.
 
-    Commonality analysis: over all bands and all sets of them these parts sum to R² of the joint fit (Mood 1971).
-
-    Parameters
-    ----------
-    names : sequence of str
-        In the order of the bands.
-    fits : mapping of RunFit
-        Of `fits_without`, and of all bands at ().
+    Commonality analysis: over all bands and all sets of them these parts sum to R² of the joint fit (Mood 1971). `fits`
+    are of `fits_without`, and of all bands at (); `names` stand in the order of the bands.
     """
     # Where nothing is left to predict from, R² is 0.
     parts = [sign * fits[left].r2 for sign, left in _terms(names) if left in fits]

@@ -276,20 +276,10 @@ def average_split(
 ) -> tuple[Responses, Rows, Rows]:
     """Average trials as `evaluate_held_out` does, once for all the fits to them.
 
-    Parameters
-    ----------
-    responses : Responses (n_trials, n_targets[, n_times])
-        May lie on disk (`load(..., stored=True)`): one block of stimuli is read at a time.
-    train, test : arrays of trial numbers
-    path : Path, optional
-        A .npy file to hold the averages, where memory shall not.
-
-    Returns
-    -------
-    responses : Responses
-        Training rows, then a row per test stimulus. Where all training stimuli have as many repeats, a row is a
-        stimulus, else it is a trial. `repeat` counts the trials behind each row.
-    train, test : arrays of row numbers
+    Returns training rows, then a row per test stimulus, and the numbers of both. Where all training stimuli have as
+    many repeats, a row is a stimulus, else it is a trial; `repeat` counts the trials behind each row. Responses may lie
+    on disk (`load(..., stored=True)`): one block of stimuli is read at a time. `path` is a .npy file to hold the
+    averages, where memory shall not.
     """
     ids = responses.trials["stimulus_id"].to_numpy()
     sides = [(rows, *_repeats(ids[rows])) for rows in (train, test)]

@@ -27,11 +27,6 @@ def choose_regions(
     asked : sequence of str, optional
         Names of regions, or `a-b`; all regions with enough targets where not given.
     min_targets : int
-
-    Raises
-    ------
-    BrainalignError
-        If a region does not exist or has too few reliable targets, or no region has enough.
     """
     found = {name: np.intersect1d(rows, reliable) for name, rows in groups.items()}
     large = {name: rows for name, rows in found.items() if len(rows) >= min_targets}

@@ -67,16 +67,7 @@ class SplitScores:
 def half_rows(stimulus_ids: Sequence[str] | NDArray[Any], seed: int) -> tuple[Rows, Rows]:
     """Return the rows of two halves of the stimuli: the same for the same stimuli, whatever their order.
 
-    Parameters
-    ----------
-    stimulus_ids : sequence of str (n,)
-        Each once.
-    seed : int
-
-    Returns
-    -------
-    arrays of int, ascending
-        The first is the smaller one where the number is odd.
+    Both ascend; the first is the smaller one where the number is odd. Each id occurs once.
 
     Examples
     --------
@@ -173,21 +164,11 @@ AXES = ["x_mm", "y_mm", "z_mm"]
 
 
 def area_places(targets: pd.DataFrame, groups: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """Return the centroid of every area, the right hemisphere mirrored.
+    """Return the centroid of every area (n_areas, 3), the right hemisphere mirrored; NaN without coordinates.
 
     A region usually has a part in each hemisphere. The midpoint of both would lie between the hemispheres, as far from
-    V1 for a lateral region as for a medial one; mirrored, distances are those within a hemisphere.
-
-    Parameters
-    ----------
-    targets : DataFrame (n_targets)
-        x_mm (negative on the left), y_mm, z_mm; hemi "L", "R", or "" where x tells the side.
-    groups : sequence of arrays of target numbers
-
-    Returns
-    -------
-    array (n_areas, 3)
-        NaN for an area without coordinates.
+    V1 for a lateral region as for a medial one; mirrored, distances are those within a hemisphere. Targets have x_mm
+    (negative on the left), y_mm, z_mm; hemi "L", "R", or "" where x tells the side.
     """
     if not set(AXES) <= set(targets.columns):
         return np.full((len(groups), 3), np.nan)

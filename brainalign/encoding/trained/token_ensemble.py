@@ -25,11 +25,6 @@ class NetworkEnsemble:
 
     r is the validation score of a target, and its weights sum to 1 over all networks. Sums are kept, not predictions.
     The control is an ensemble of its own: of refits, weighed by the refits' scores.
-
-    References
-    ----------
-    Adeli H, Minni S, Kriegeskorte N (2025). Transformer brain encoders explain human high-level visual responses.
-    arXiv:2505.17329
     """
 
     def __init__(self) -> None:

@@ -307,11 +307,6 @@ class TokenStudy:
         ----------
         layers : iterable of (name, tokens (n_trials, n_tokens, n_channels), grid)
         findings : TokenFindings
-
-        Raises
-        ------
-        BrainalignError
-            If too few images would choose the epoch, a layer has no tokens or grid, or an encoder raises.
         """
         share = self.encoder.validation
         check_validation(round(share * self.n_images), self.n_images, share, "training images")

@@ -90,13 +90,7 @@ def _central(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def check_images(stimuli: pd.DataFrame) -> None:
-    """Raise unless every stimulus has an image file; all that are missing are counted, before anything is computed.
-
-    Raises
-    ------
-    BrainalignError
-        If the table has no column `path`, or files are missing.
-    """
+    """Raise unless every stimulus has an image file; all that are missing are counted, before anything is computed."""
     if "path" not in stimuli:
         raise BrainalignError(
             f"the table of stimuli has the columns {list(stimuli)} but no `path`; an image network needs an image file "
@@ -114,16 +108,7 @@ def check_images(stimuli: pd.DataFrame) -> None:
 def load_image(path: str | Path, name: str = "") -> Tensor:
     """Read an image file, or a frame of a film, as (3, rows, columns), float32 in [0, 1], upright, without alpha.
 
-    Parameters
-    ----------
-    path : path
-    name : str
-        Id of the stimulus, for the message.
-
-    Raises
-    ------
-    BrainalignError
-        If the file is missing, cut short, no image, or has more than 8 bits per channel.
+    `name` is the id of the stimulus, for messages.
     """
     return next(_loaded([path], [name]))
 

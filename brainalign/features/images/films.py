@@ -63,13 +63,7 @@ class VideoExtractor:
         return {"weights_sha256": self.digest(), "frames_of_a_window": frames, "sees_ahead_frames": frames // 2}
 
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
-        """Write a row per frame for every layer, from `path`, `run` and `onset_s`.
-
-        Raises
-        ------
-        BrainalignError
-            If the model cannot be loaded or reads no patches over time, a layer is unknown, or a frame cannot be read.
-        """
+        """Write a row per frame for every layer, from `path`, `run` and `onset_s`."""
         wanted = set(writer.pending.tolist())
         if not wanted:
             return

@@ -24,11 +24,6 @@ class ImageFeatures(nn.Module):
     layer : str
     name : str
         Of the model, for messages.
-
-    Raises
-    ------
-    BrainalignError
-        If the extractor has no torch module, no such layer, or no gradient reaches the image.
     """
 
     def __init__(self, extractor: Any, layer: str, name: str) -> None:
@@ -62,21 +57,9 @@ class ImageFeatures(nn.Module):
 def image_features(
     model: Mapping[str, Any], layer: str, name: str, device: str = "cpu", seed: int = 0
 ) -> ImageFeatures:
-    """Return a layer of a model of the configuration, as the stage extract makes it.
+    """Return a layer of a model of the configuration, as the stage extract makes it, on another device.
 
-    Parameters
-    ----------
-    model : mapping
-        Its extractor, an entry of `EXTRACTORS`, and the arguments of its constructor.
-    layer, name : str
-    device : str
-        Where it runs, whatever the configuration says.
-    seed : int
-
-    Raises
-    ------
-    BrainalignError
-        As `ImageFeatures`.
+    `model` holds its extractor, an entry of `EXTRACTORS`, and the arguments of its constructor.
     """
     from brainalign.features import EXTRACTORS  # the menu imports this file's folder
 
@@ -92,20 +75,8 @@ def check_stored_features(
 ) -> None:
     """Raise where a network does not compute what was extracted with it: other weights, or other preprocessing.
 
-    Parameters
-    ----------
-    module : ImageFeatures
-    paths : sequence of str
-        A few image files, of any size.
-    stored : array (n_images, n_features)
-        Their rows of the artifact.
-    spread : array (n_features,)
-        Standard deviation of every feature over all images.
-
-    Raises
-    ------
-    BrainalignError
-        If widths differ, or values by more than a hundredth of the spread.
+    For a few image files, of any size, features are compared with their rows of the artifact, `stored` (n_images,
+    n_features): they may differ by a hundredth of `spread`, the standard deviation of every feature over all images.
     """
     with torch.no_grad():
         found = torch.cat([module(load_image(path)[None]) for path in paths]).cpu().numpy()

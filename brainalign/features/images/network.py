@@ -59,13 +59,7 @@ class Network:
         return digest.hexdigest()
 
     def module_of(self, layer: str) -> nn.Module:
-        """Return the module of a layer: one of `layers`, or any dotted module name.
-
-        Raises
-        ------
-        BrainalignError
-            If there is none of that name; the message gives the nearest ones.
-        """
+        """Return the module of a layer: one of `layers`, or any dotted module name."""
         modules: dict[str, nn.Module] = dict(self.module.named_modules())
         name = self.layers.get(layer, layer)
         if name in modules and name:
@@ -176,13 +170,7 @@ class NetworkExtractor(ABC):
         }
 
     def module(self, layer: str) -> LayerModule:
-        """Return the network up to one layer as a module, images in [0, 1] in, the same features out.
-
-        Raises
-        ------
-        BrainalignError
-            If there is no such layer.
-        """
+        """Return the network up to one layer as a module, images in [0, 1] in, the same features out."""
         self.network.module_of(layer)
         return LayerModule(self, layer)
 

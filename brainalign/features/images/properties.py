@@ -33,11 +33,6 @@ def image_properties(images: Iterable[str | Path | Tensor], n_bands: int = OCTAV
     DataFrame (n_images)
         luminance (mean), contrast (standard deviation over the mean), and spectrum_1 (finest), spectrum_2, ...: log
         share of the power in each octave. Values as stored: no gamma is undone.
-
-    Raises
-    ------
-    BrainalignError
-        If an image is too small for the octaves, or cannot be read.
     """
     rows = []
     for k, image in enumerate(images):
@@ -59,23 +54,10 @@ def image_properties(images: Iterable[str | Path | Tensor], n_bands: int = OCTAV
 
 
 def low_level_vectors(paths: Sequence[str | Path]) -> NDArray[np.float64]:
-    """Return `image_properties` as vectors that can be decoded in place of those of a network.
+    """Return `image_properties` as vectors (n_images, 2 + n_octaves), to be decoded in place of those of a network.
 
     Larger images are first reduced to 256 pixels of their shorter side; octaves are as many, up to six, as the smallest
     image has.
-
-    Parameters
-    ----------
-    paths : sequence of path (n_images)
-
-    Returns
-    -------
-    array (n_images, 2 + n_octaves)
-
-    Raises
-    ------
-    BrainalignError
-        If an image cannot be read.
     """
     least = min(_shorter_side(path) for path in paths)
     table = image_properties((_reduced(load_image(path)) for path in paths), min(OCTAVES, int(np.log2(least))))

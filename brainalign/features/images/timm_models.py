@@ -40,13 +40,7 @@ class TimmExtractor(NetworkExtractor):
     channels_last: bool = False
 
     def build(self) -> Network:
-        """Return the model with the preprocessing of its evaluation.
-
-        Raises
-        ------
-        BrainalignError
-            If timm is not installed or does not know the model.
-        """
+        """Return the model with the preprocessing of its evaluation."""
         timm = import_optional("timm", "vision", "the extractor 'timm'")
         name = self.model.split(".")[0]
         if not timm.is_model(name):
@@ -96,13 +90,7 @@ class TorchvisionExtractor(NetworkExtractor):
     channels_last: bool = False
 
     def build(self) -> Network:
-        """Return the model with the preprocessing of its weights.
-
-        Raises
-        ------
-        BrainalignError
-            If torchvision is not installed or does not know the model or the weights.
-        """
+        """Return the model with the preprocessing of its weights."""
         torchvision = import_optional("torchvision", "vision", "the extractor 'torchvision'")
         models = torchvision.models
         if self.model not in models.list_models():

@@ -96,11 +96,6 @@ def load_vision_model(weights: str, random_seed: int | None = None) -> "PreTrain
         Local folder, Python package that carries a model, or hub id.
     random_seed : int, optional
         Draw the weights instead of reading them.
-
-    Raises
-    ------
-    BrainalignError
-        If it cannot be loaded, or weights are missing.
     """
     import transformers
     from safetensors import SafetensorError
@@ -199,11 +194,6 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
         Content of the file.
     name : str
         Of the model, for messages.
-
-    Raises
-    ------
-    BrainalignError
-        If it asks for a step that is not known here.
     """
     unknown = [key for key in NEEDS_MORE if config.get(key)]
     if unknown:

@@ -111,11 +111,6 @@ def category_manifolds(
     ------
     BrainalignError
         If labels do not fit, or categories are too small or not of the same size.
-
-    References
-    ----------
-    Chung S, Lee DD, Sompolinsky H (2018). doi:10.1103/PhysRevX.8.031003; Papyan V, Han XY, Donoho DL (2020).
-    doi:10.1073/pnas.2015509117
     """
     X, labels = representation("X", X), np.asarray(labels)
     check_rows("labels", len(labels), "X", len(X), "give one label per stimulus")

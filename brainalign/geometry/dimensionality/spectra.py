@@ -30,28 +30,19 @@ def eigenspectrum(X: Values) -> NDArray[np.float64]:
 def participation_ratio(X: Values) -> float:
     """Return (Σλ)² / Σλ² of the eigenvalues of the covariance: the number of dimensions that share the variance.
 
-    White noise in p units has p / (1 + p/n) and not p: compare representations at the same number of stimuli only.
-
-    Parameters
-    ----------
-    X : array (n_stimuli, n_units)
-
-    Returns
-    -------
-    float
-        NaN where all units are constant.
+    White noise in p units has p / (1 + p/n) and not p: compare representations (n_stimuli, n_units) at the same number
+    of stimuli only. NaN where all units are constant.
 
     References
     ----------
-    Gao P, Trautmann E, Yu B, Santhanam G, Ryu S, Shenoy K, Ganguli S (2017). A theory of multineuronal dimensionality,
-    dynamics and measurement. bioRxiv 214262. doi:10.1101/214262
+    Gao P et al. (2017). A theory of multineuronal dimensionality, dynamics and measurement. doi:10.1101/214262
     """
     values = eigenspectrum(X)
     return float(values.sum() ** 2 / (values**2).sum()) if values.any() else float("nan")
 
 
 def rankme(X: Values, *, spectrum: Literal["singular", "eigen"] = "singular", center: bool = False) -> float:
-    """Return the effective rank: exp of the entropy of s / Σs + 1e-7.
+    """Return the effective rank: exp of the entropy of s / Σs + 1e-7; NaN where there is no variation.
 
     Parameters
     ----------
@@ -61,11 +52,6 @@ def rankme(X: Values, *, spectrum: Literal["singular", "eigen"] = "singular", ce
         much: name which one is reported.
     center : bool
         Subtract the mean of every unit; the paper does not.
-
-    Returns
-    -------
-    float
-        NaN where there is no variation.
 
     References
     ----------

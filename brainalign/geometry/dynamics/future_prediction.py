@@ -350,11 +350,6 @@ def roll_out(features: Values, visible: NDArray[np.bool_], simulate: Simulate, n
     BrainalignError
         If shapes do not fit, a condition is hidden twice or has too few frames before, or what comes back is not
         finite or of another shape.
-
-    References
-    ----------
-    Nayebi A, Rajalingham R, Jazayeri M, Yang GR (2023). Neural foundations of mental simulation: future prediction of
-    latent representations on dynamic scenes. NeurIPS. arXiv:2305.11772
     """
     features, visible = np.asarray(features), np.asarray(visible, dtype=bool)
     if features.ndim != 3 or features.shape[:2] != visible.shape:

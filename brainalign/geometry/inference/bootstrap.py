@@ -311,26 +311,13 @@ def _corrected(variances: dict[Factors, Values], levels: dict[Factors, int]) -> 
 def compare_models(result: DualBootstrap, names: Sequence[str], members: Sequence[int] | None = None) -> pd.DataFrame:
     """Compare the best of a family of models with each other one.
 
-    The best was picked by looking, so `p_max` allows for all differences between members of the family: it is the
-    share of draws in which the largest of all studentised differences exceeds the one at hand. A model is the best
-    only where `p_max` is small against every other.
+    The best was picked by looking, so `p_max` allows for all differences between members of the family: it is the share
+    of draws in which the largest of all studentised differences exceeds the one at hand (Westfall and Young 1993). A
+    model is the best only where `p_max` is small against every other.
 
-    Parameters
-    ----------
-    result : DualBootstrap
-    names : sequence of str (n_models)
-    members : sequence of int, optional
-        Rows of the models that make the family, for example the layers of one network; all by default. Undefined
-        scores are left out.
-
-    Returns
-    -------
-    DataFrame
-        model, other, difference, se, t, p (two-sided, for this difference alone), p_max; most similar first.
-
-    References
-    ----------
-    Westfall PH, Young SS (1993). Resampling-based multiple testing. Wiley.
+    `members` are rows of the models that make the family, for example the layers of one network; all by default,
+    undefined scores left out. Columns: model, other, difference, se, t, p (two-sided, for this difference alone),
+    p_max; most similar first.
     """
     check_rows("names", len(names), "scores", len(result.scores), "give one name per model")
     chosen = range(len(names)) if members is None else members

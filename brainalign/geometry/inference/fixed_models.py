@@ -25,20 +25,11 @@ LEAST_SUBJECTS = 4  # fewer say little of others
 def replicate_rdms(
     patterns: Values, method: str, conditions: NDArray[Any], runs: NDArray[Any], precision: Precision | None = None
 ) -> Values:
-    """Return RDMs of disjoint pairs of runs: independent measurements of one subject's geometry.
+    """Return RDMs of disjoint pairs of runs (n_runs // 2, n_pairs): independent measurements of one subject's geometry.
 
-    Two runs are the fewest a crossnobis distance can be taken from; an odd last run joins no pair.
-
-    Parameters
-    ----------
-    patterns, method, conditions, runs, precision
-        As for `rdm`.
-
-    Returns
-    -------
-    array (n_runs // 2, n_pairs)
-        Pairs of all conditions, in the order of their first appearance; NaN for those that a pair of runs does not
-        hold, which `compare` and `rdm_noise_ceiling` take as missing.
+    Two runs are the fewest a crossnobis distance can be taken from; an odd last run joins no pair. Arguments are those
+    of `rdm`; pairs are of all conditions, in the order of their first appearance, NaN for those that a pair of runs
+    does not hold, which `compare` and `rdm_noise_ceiling` take as missing.
     """
     names = np.unique(runs)
     pairs = names[: 2 * (len(names) // 2)].reshape(-1, 2)
@@ -56,17 +47,9 @@ def replicate_rdms(
 def session_average(rdms: Values) -> Values:
     """Return one RDM per subject: the mean of the ranks within each session, ranked again.
 
-    Sessions differ in noise and so in the scale of their dissimilarities; ranks give each the same say.
-
-    Parameters
-    ----------
-    rdms : array (n_subjects, n_sessions, n_pairs)
-        NaN marks missing pairs; a pair is averaged over the sessions that have it.
-
-    Returns
-    -------
-    array (n_subjects, n_pairs)
-        Ranks from 1; of a single session as well. NaN where no session has the pair.
+    Sessions differ in noise and so in the scale of their dissimilarities; ranks give each the same say. NaN marks
+    missing pairs (n_subjects, n_sessions, n_pairs); a pair is averaged over the sessions that have it. Ranks start at
+    1, of a single session as well.
     """
     rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_sessions", some_pairs=True)
     return rank_rdms(np.stack([pooled_rdm(sessions, "spearman") for sessions in rdms]))
@@ -75,27 +58,12 @@ def session_average(rdms: Values) -> Values:
 def rdm_noise_ceiling(rdms: Values, method: str, sigma_k: Values | None = None) -> tuple[float, float]:
     """Return the band in which the true model would fall: each RDM against the mean of the others, and of all.
 
-    Parameters
-    ----------
-    rdms : array (n_replicates, n_pairs)
-        Independent measurements of one geometry: subjects, or disjoint sets of runs of one subject.
-    method, sigma_k
-        As for `compare`.
-
-    Returns
-    -------
-    lower, upper : float
-        NaN where no replicate compares with the others.
-
-    Raises
-    ------
-    BrainalignError
-        With fewer than 2 replicates.
+    `rdms` (n_replicates, n_pairs), two or more, are independent measurements of one geometry: subjects, or disjoint
+    sets of runs of one subject. The rest is as for `compare`. NaN where no replicate compares with the others.
 
     References
     ----------
-    Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
-    doi:10.1371/journal.pcbi.1003553
+    Nili H et al. (2014). A toolbox for representational similarity analysis. doi:10.1371/journal.pcbi.1003553
     """
     rdms = condensed_rdms("rdms", rdms, "n_replicates", some_pairs=True)
     n = len(rdms)
@@ -151,17 +119,9 @@ class RdmTest:
 def rdm_permutation_test(
     rdms: Values, model: Values, method: str, n_permutations: int, rng: np.random.Generator
 ) -> RdmTest:
-    """Test whether a model's geometry fits better than with its stimuli exchanged.
+    """Test whether a model's geometry fits RDMs (n_replicates, n_pairs) better than with its stimuli exchanged.
 
-    Parameters
-    ----------
-    rdms : array (n_replicates, n_pairs)
-    model : array (n_pairs,)
-    method : str
-        As for `compare`.
-    n_permutations : int
-        Drawn with repetition; with few stimuli, ask for fewer than there are (7 stimuli have 5,040).
-    rng : Generator
+    Permutations are drawn with repetition; with few stimuli, ask for fewer than there are (7 stimuli have 5,040).
     """
     rdms, model = condensed_rdms("rdms", rdms, "n_replicates"), condensed_rdms("model", model)
     square = square_rdms(model)

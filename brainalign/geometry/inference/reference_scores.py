@@ -78,11 +78,6 @@ def score_references(
         Differences from the best are called at it, over the whole family; intervals cover 1 - alpha.
     exclude : dict of sequence of (model, layer), optional
         Candidates not to be scored against a set because they are the set itself, as a published model that is one.
-
-    Raises
-    ------
-    BrainalignError
-        If there are no sets or candidates.
     """
     if not sets or not candidates:
         raise BrainalignError(f"nothing to compare: {len(sets)} reference sets and {len(candidates)} candidates")

@@ -207,11 +207,6 @@ def best_coupling(gain: Values) -> Pairs:
     weights : array (n_pairs,)
         Above 0, with sum 1; at most p + q - 1 pairs.
 
-    Raises
-    ------
-    BrainalignError
-        If a gain is not finite.
-
     References
     ----------
     Khosla M, Williams AH (2024). Soft matching distance: a metric on neural representations that captures single-neuron

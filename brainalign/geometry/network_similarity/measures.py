@@ -110,33 +110,16 @@ def _rotated_cosine(X: Values, Y: Values) -> float:
 
 
 def canonical_correlations(X: Values, Y: Values) -> NDArray[np.float64]:
-    """Return the canonical correlations of two representations, largest first.
+    """Return the canonical correlations of two representations, largest first, as many as the smaller rank.
 
-    Parameters
-    ----------
-    X, Y : array (n_stimuli, n_units)
-        With fewer units than stimuli. Where both together have n or more, some correlations are 1 by geometry alone.
-
-    Returns
-    -------
-    array (min of the ranks,)
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or a representation has as many units as stimuli: then every correlation is 1.
+    Both (n_stimuli, n_units) have fewer units than stimuli. Where both together have n or more, some correlations are 1
+    by geometry alone.
     """
     return np.asarray(_angles(*centred_pair(X, Y), "CCA")[1])
 
 
 def cca(X: Values, Y: Values) -> float:
-    """Return the mean canonical correlation: 1 where one representation is a linear map of the other.
-
-    Raises
-    ------
-    BrainalignError
-        As for `canonical_correlations`.
-    """
+    """Return the mean canonical correlation: 1 where one representation is a linear map of the other."""
     correlations = canonical_correlations(X, Y)
     return float(correlations.mean()) if len(correlations) else float("nan")
 
@@ -173,11 +156,6 @@ def pwcca(X: Values, Y: Values) -> float:
     ----------
     X, Y : array (n_stimuli, n_units)
         With fewer units than stimuli.
-
-    Raises
-    ------
-    BrainalignError
-        As for `canonical_correlations`.
 
     References
     ----------

@@ -56,11 +56,6 @@ def compare_networks(
         A row per pair of layers and measure: model_a, layer_a, model_b, layer_b, measure, value, null (mean), null_high
         (largest), rotated (mean; NaN where rotation changes nothing), n_stimuli, n_fit (stimuli a match was made on; 0
         for none), n_units_a, n_units_b, note (why there is no value).
-
-    Raises
-    ------
-    BrainalignError
-        If a measure is unknown, rows do not fit, or predictions lack a regressor.
     """
     for measure in measures:
         check_choice("measure", measure, PAIR_MEASURES)

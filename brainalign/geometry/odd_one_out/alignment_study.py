@@ -88,11 +88,6 @@ def score_alignment(
     -------
     list of AlignmentScore
         "all", then the levels of which there are triplets.
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not match, or a value is not finite.
     """
     rows = check_triplets(triplets, len(similarities))
     p = None if probabilities is None else check_probabilities(probabilities, len(rows))

@@ -46,11 +46,6 @@ def fit_dimensions(
         Random folds over objects.
     n_permutations : int
     rng : Generator
-
-    Raises
-    ------
-    BrainalignError
-        If rows do not fit, or there are more folds than objects.
     """
     X, Y = np.asarray(features, np.float64), np.asarray(embedding, np.float64)
     check_rows("features", len(X), "the embedding", len(Y), "both must be of the same objects, in the same order")
@@ -204,22 +199,11 @@ def _unseen(
 
 
 def region_table(regions: Mapping[str, Values], embedding: Values, permutations: int, seed: int) -> pd.DataFrame:
-    """Score the fit of the RDMs of brain regions to the similarity that people judge.
+    """Score the fit of the RDMs of brain regions (n_subjects, n_pairs) to the similarity that people judge.
 
-    Parameters
-    ----------
-    regions : mapping of array (n_subjects, n_pairs)
-        RDMs of the objects of `embedding`, in its order; row-major upper triangle.
-    embedding : array (n_objects, n_dimensions)
-    permutations : int
-        Of the objects.
-    seed : int
-
-    Returns
-    -------
-    DataFrame
-        A row per region: region, score (Spearman's r, mean over subjects), p, null_mean, null_high (95 %), ceiling_low,
-        ceiling_high (NaN for one subject), n_subjects, n_objects.
+    Pairs are of the objects of `embedding` (n_objects, n_dimensions), the row-major upper triangle. Returns a row per
+    region: region, score (Spearman's r, mean over subjects), p (objects exchanged), null_mean, null_high (95 %),
+    ceiling_low, ceiling_high (NaN for one subject), n_subjects, n_objects.
     """
     n = len(embedding)
     of_people = -object_similarities(embedding)[np.triu_indices(n, 1)]

@@ -159,16 +159,8 @@ def fit_concepts(
 ) -> ConceptFit:
     """Fit a method from every seed, find the dimensions that all starts share, and fit shuffled choices.
 
-    Parameters
-    ----------
-    make : callable
-        Returns an estimator for given seeds.
-    triplets : array (n_triplets, 3)
-        For training.
-    n_objects : int
-    seeds : sequence of int
-    least_r : float
-        See `reproducible_dimensions`.
+    `make` returns an estimator for given seeds; `triplets` (n_triplets, 3) train it; `least_r` is that of
+    `reproducible_dimensions`.
     """
     fitted = make(seeds).fit(triplets, n_objects)
     again = reproducible_dimensions(fitted.embeddings_, least_r)
@@ -187,17 +179,8 @@ def choice_table(
 ) -> pd.DataFrame:
     """Tabulate the accuracy on held-out choices, beside a method without training, controls and the ceiling.
 
-    Parameters
-    ----------
-    fits : mapping of ConceptFit
-        By the name of the method.
-    train : array (n_train, 3)
-    tests : mapping of array (n, 3)
-        Triplets of which none is in `train`, by the name of the split.
-    n_objects : int
-    ceilings : TripletCeilings, optional
-        That of accuracy is used.
-    published : array (n_objects, n_dimensions), optional
+    `fits` are by the name of the method, `tests` (n, 3) by the name of the split: none of their triplets may be in
+    `train` (n_train, 3). Of `ceilings` that of accuracy is used; `published` is an embedding (n_objects, n_dimensions).
 
     Returns
     -------
@@ -205,11 +188,6 @@ def choice_table(
         A row per candidate and split: name, kind (embedding, reproducible, baseline, published, control), split,
         accuracy, se (over choices), n_triplets, n_dimensions, chance, ceiling_low, ceiling_high, share_low, share_high
         (of the way from chance to the ceiling's bounds).
-
-    Raises
-    ------
-    BrainalignError
-        If a triplet is in train and in a test.
     """
     check_triplets_apart(train, tests)
     candidates: list[tuple[str, str, Values, int]] = []
@@ -282,22 +260,12 @@ def dimension_table(
 def odd_column_shares(
     triplets: Triplets, n_objects: int, rng: np.random.Generator, similarities: Values | None = None
 ) -> NDArray[np.float64]:
-    """Score each column of a table of triplets as the odd one: the score of the last must be largest.
+    """Score each column of a table of triplets (n_triplets, 3) as the odd one: the score of the last must be largest.
 
-    With similarities from elsewhere (a published embedding), the share of triplets in which the pair without that
-    column is the most similar one. Without: similarities are estimated from half of the triplets, under the hypothesis
-    that this column is the odd one, as the leading components of how often pairs remain; and scored on the other half.
-
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-    n_objects : int
-    rng : Generator
-    similarities : array (n_objects, n_objects), optional
-
-    Returns
-    -------
-    array (3,)
+    With similarities (n_objects, n_objects) from elsewhere (a published embedding), the share of triplets in which the
+    pair without that column is the most similar one. Without: similarities are estimated from half of the triplets,
+    under the hypothesis that this column is the odd one, as the leading components of how often pairs remain; and
+    scored on the other half.
     """
     rows = judgements.check_triplets(triplets, n_objects)
     orders = [(*pair, odd) for odd, pair in enumerate(PAIRS)]
@@ -314,25 +282,10 @@ def odd_column_shares(
 def check_odd_last(
     triplets: Triplets, n_objects: int, embedding: Values | None = None, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Check that the odd one of every triplet stands last.
+    """Check that the odd one of every triplet stands last; return `odd_column_shares`.
 
-    Parameters
-    ----------
-    triplets : array (n_triplets, 3)
-    n_objects : int
-    embedding : array (n_objects, n_dimensions), optional
-        A published one; see `odd_column_shares`.
-    seed : int, optional
-
-    Returns
-    -------
-    array (3,)
-        As `odd_column_shares`.
-
-    Raises
-    ------
-    BrainalignError
-        If another column is clearly the odd one, or the embedding predicts the choices no better than chance.
+    Refused if another column is clearly the odd one, or a published embedding (n_objects, n_dimensions) predicts the
+    choices no better than chance.
     """
     published = None if embedding is None else judgements.object_similarities(embedding)
     shares = odd_column_shares(triplets, n_objects, np.random.default_rng(seed), published)

@@ -55,11 +55,6 @@ def split_objects(triplets: Triplets, n_objects: int, test_share: float, rng: np
     """Split objects: training triplets hold seen objects only, test triplets unseen ones only; others are left out.
 
     The share is of the objects; about its third power is the share of test triplets.
-
-    Raises
-    ------
-    BrainalignError
-        If one side would be empty.
     """
     return split_objects_in_turn(triplets, n_objects, test_share, 1, rng)[0]
 
@@ -67,13 +62,7 @@ def split_objects(triplets: Triplets, n_objects: int, test_share: float, rng: np
 def split_objects_in_turn(
     triplets: Triplets, n_objects: int, test_share: float, n_splits: int, rng: np.random.Generator
 ) -> list[TripletSplit]:
-    """Split objects several times; no object is unseen twice, so that the test triplets of splits share none.
-
-    Raises
-    ------
-    BrainalignError
-        If there are not so many splits, or one side of one would be empty.
-    """
+    """Split objects several times; no object is unseen twice, so that the test triplets of splits share none."""
     rows = check_triplets(triplets, n_objects)
     size = round(test_share * n_objects)
     if n_splits * size > n_objects:

@@ -343,25 +343,13 @@ def _without_items_that_are_not_finite(found: Any, values: Any) -> Any:
 def feature_rdms(
     layers: Mapping[str, Features], stimulus_ids: Sequence[str], distance: str
 ) -> dict[str, NDArray[np.floating[Any]]]:
-    """Return the RDM (n_pairs,) of every layer, of these stimuli in their order, matched by id.
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus has no features.
-    """
+    """Return the RDM (n_pairs,) of every layer, of these stimuli in their order, matched by id."""
     values = {name: stimulus_features(features, stimulus_ids) for name, features in layers.items()}
     return {name: rdm(of_layer.reshape(len(of_layer), -1), distance) for name, of_layer in values.items()}
 
 
 def stimulus_features(features: Features, stimulus_ids: Sequence[str]) -> Values:
-    """Return the features (n_stimuli, ...) of chosen stimuli, matched by id.
-
-    Raises
-    ------
-    BrainalignError
-        If a stimulus has no features.
-    """
+    """Return the features (n_stimuli, ...) of chosen stimuli, matched by id."""
     rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimulus_ids))
     missing = [stimulus for stimulus, row in zip(stimulus_ids, rows, strict=True) if row < 0]
     if missing:

@@ -85,10 +85,6 @@ def to_rsatoolbox(labelled: LabelledPatterns) -> Dataset: ...
 def to_rsatoolbox(labelled: LabelledRdms | LabelledPatterns) -> RDMs | Dataset:
     """Return an `rsatoolbox.rdm.RDMs` or an `rsatoolbox.data.Dataset` with the same values and labels.
 
-    Parameters
-    ----------
-    labelled : LabelledRdms or LabelledPatterns
-
     Returns
     -------
     RDMs or Dataset

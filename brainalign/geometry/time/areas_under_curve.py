@@ -12,14 +12,7 @@ from brainalign.checks import check_rows
 def auc(decisions: Values, positive: NDArray[np.bool_]) -> Values:
     """Return the share of pairs (positive, negative) in which the positive decides higher; ties count half.
 
-    Parameters
-    ----------
-    decisions : array (..., n_trials)
-    positive : bool array, broadcast to that shape
-
-    Returns
-    -------
-    array (...); NaN where one class is missing
+    `decisions` (..., n_trials) and `positive` of that shape give (...), NaN where one class is missing.
 
     Examples
     --------
@@ -91,11 +84,6 @@ def sensor_effects(values: Values, labels: NDArray[Any], permuted: NDArray[Any])
         Of two categories the area under the curve of the sensor itself minus .5, positive where the second of the
         sorted two is larger; of more, the share of variance between categories. Nothing is fitted or held out.
     null : array (n_permutations, n_sensors, n_times)
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit.
     """
     from scipy.stats import rankdata
 

@@ -205,11 +205,6 @@ def decode_generalization(
     score : array (n_times, n_times)
         Mean over folds; rows are times of training, columns of testing.
     null : array (n_permutations, n_times, n_times)
-
-    Raises
-    ------
-    BrainalignError
-        As `decode_times`.
     """
     codes, names = _codes(values, labels, permuted, score)
     n_times = values.shape[2]

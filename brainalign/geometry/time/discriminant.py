@@ -29,13 +29,7 @@ class Discriminants:
 
 
 def membership(labelings: Codes, n_classes: int) -> Values:
-    """Return 1 where a trial is of a class, else 0, (n_labelings, n_classes, n_trials).
-
-    Raises
-    ------
-    BrainalignError
-        If a labelling leaves a class without a trial.
-    """
+    """Return 1 where a trial is of a class, else 0, (n_labelings, n_classes, n_trials)."""
     member = np.empty((len(labelings), n_classes, labelings.shape[1]))
     for code in range(n_classes):
         member[:, code] = labelings == code

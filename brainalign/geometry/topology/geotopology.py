@@ -172,11 +172,6 @@ def threshold_grid(step: float = 0.05) -> Values:
     """Return all (lower, upper) with lower ≤ upper on a grid, (n_cells, 2).
 
     Equal ones give binary RDMs; those at 0 and at 1 are left out, because they tell no pairs apart.
-
-    Raises
-    ------
-    BrainalignError
-        If the step does not divide 1.
     """
     n = round(1 / step)
     if n < 1 or abs(n * step - 1) > SLACK:
@@ -189,11 +184,6 @@ def threshold_grid(step: float = 0.05) -> Values:
 
 def threshold_family(lower: float, upper: float) -> str:
     """Classify a pair of thresholds by what it looks at, as one of `FAMILIES`.
-
-    References
-    ----------
-    Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
-    doi:10.1073/pnas.2317881121
 
     Examples
     --------

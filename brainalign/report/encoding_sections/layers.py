@@ -106,14 +106,7 @@ def score_maps(
 def predicted_share(scores: pd.DataFrame, name: str, targets: str, level: float) -> str:
     """State how many targets are predicted above chance, and how well.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        A row per target: r, q.
-    name, targets : str
-        What predicts, and the noun of what is predicted.
-    level : float
-        False discovery rate.
+    `scores` has a row per target: r, q, which is held against `level`. `name` is what predicts, `targets` the noun.
     """
     found = f"{int((scores['q'] < level).sum()):,} of {len(scores):,} {targets} above chance (q < {level:g})"
     if scores["q"].isna().all():
@@ -284,11 +277,6 @@ def layer_preference_maps(
     layers : sequence of str
         From the first to the last.
     model : str
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing or a layer is not among `layers`.
     """
     kit.check_columns("the table of layer preferences", table, ["hemi", "vertex", "layer", "margin", "decided"])
     decided = table["decided"].astype(bool)

@@ -214,11 +214,6 @@ def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]
         Condensed dissimilarities (n_pairs,) by name.
     categories : sequence of str
         Of each condition, in the order of the RDMs; blocks appear in order of first appearance.
-
-    Raises
-    ------
-    BrainalignError
-        If an RDM has another number of pairs than the categories make.
     """
     from scipy.stats import rankdata
 

@@ -57,11 +57,6 @@ def topomaps(
         The sample nearest to each is drawn.
     label : str
         What the colours show.
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing, or a sensor has no position.
     """
     check_columns("the table of scores per sensor", scores, ["target_id", "time_s", "r", "significant"])
     check_columns("the table of sensors", targets, ["target_id", "x_mm", "y_mm", "z_mm", "sensor_type"])

@@ -54,11 +54,6 @@ class Shelf:
         kind : type
         labels : str
             Of one artifact of several; without them the only one of its suffix, None where the run has none.
-
-        Raises
-        ------
-        BrainalignError
-            If it is missing or damaged, and nothing has failed.
         """
         if not labels:
             if not (every := self.each(suffix)):

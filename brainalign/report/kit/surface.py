@@ -78,11 +78,6 @@ def significant(table: pd.DataFrame, column: str, *, q: float = 0.05, ceiling: f
         Level of the false discovery rate. A vertex without a test (q is NaN) is not shown.
     ceiling : float, optional
         Threshold, share of variance.
-
-    Raises
-    ------
-    BrainalignError
-        If a column is missing.
     """
     check_columns("the table of scores", table, [column, "q", *([] if ceiling is None else ["ceiling"])])
     shown = table["q"] < q
@@ -249,12 +244,7 @@ def face_values(values: NDArray[np.floating], faces: NDArray[np.integer], kind: 
 
 
 def flat_maps(surface: SurfaceMap) -> Figure:
-    """Draw a map on both flattened hemispheres; grey is cortex that is not shown, dark grey its sulci.
-
-    Parameters
-    ----------
-    surface : SurfaceMap
-    """
+    """Draw a map on both flattened hemispheres; grey is cortex that is not shown, dark grey its sulci."""
     figure, axes = new_figure(8.6, 3.7, 2)
     image: Any = None
     for side, (ax, values) in enumerate(zip(axes, surface.values, strict=True)):

@@ -41,11 +41,6 @@ def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
     maps : sequence of SurfaceMap
     name : str
         Of this viewer on its page: the identifier of its element.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no map, or more categories than codes.
     """
     if not maps:
         raise BrainalignError(f"the surface viewer {name!r} has no maps; leave it out of the page")

@@ -140,20 +140,9 @@ def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) 
     """Return the rows of random weights under the network they are a twin of, for marks at its bars and curves.
 
     A twin is what `converge.networks` names, else every network whose options differ in nothing but the weights. Of
-    several that share a layer the first is drawn; those that are of no network here are left to the table.
-
-    Parameters
-    ----------
-    random : DataFrame
-        reference, model, layer, mean, sd, n.
-    models : sequence of str
-        Trained networks.
-    config : Config
-
-    Returns
-    -------
-    DataFrame
-        The same columns, with `model` the trained network, and `random`, the model that the row was of.
+    several that share a layer the first is drawn; those that are of no network here are left to the table. Columns are
+    those of `random` (reference, model, layer, mean, sd, n), with `model` the trained network, and `random`, the model
+    of the row.
     """
     names = [str(name) for name in pd.unique(random["model"])]
     parts = [random.iloc[:0].assign(random="")]

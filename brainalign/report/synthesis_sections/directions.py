@@ -17,12 +17,7 @@ STRIPS = 2  # seeds of each direction
 
 
 def directions_section(found: kit.FoundDirections) -> kit.Section:
-    """Return the section on directions of one subject's regions.
-
-    Parameters
-    ----------
-    found : FoundDirections
-    """
+    """Return the section on directions of one subject's regions."""
     gains = kit.direction_gains(found)
     images, parts = [], []
     if found.regions:

@@ -87,11 +87,6 @@ def sensor_info(kind: str, sensors: Literal["all", "mag"] = "all") -> mne.Info:
     kind : {"meg", "eeg"}
     sensors : {"all", "mag"}
         Of the MEG: "mag" leaves the gradiometers out.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such kind.
     """
     import mne
 
@@ -291,11 +286,6 @@ def to_epochs(responses: Responses, info: mne.Info) -> mne.BaseEpochs:
         (n_trials, n_sensors, n_times).
     info : mne.Info
         From `sensor_info`.
-
-    Raises
-    ------
-    BrainalignError
-        If the responses have no times.
     """
     import mne
 

@@ -187,10 +187,6 @@ def write_modalities(world: SharedWorld, folder: Path) -> list[Path]:
     world : SharedWorld
     folder : path
         Made where it does not exist.
-
-    Returns
-    -------
-    list of Path
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "stimuli.csv", folder / "vectors.npy"]

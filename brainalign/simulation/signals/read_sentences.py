@@ -169,18 +169,7 @@ def eeg_power(
     seed: int = 0,
     **sizes: Any,
 ) -> EegText:
-    """Simulate EEG in which only power carries z: nothing linear in the signal can find it.
-
-    Parameters
-    ----------
-    vectors, sentences, snr, seed, **sizes
-        As of `eeg_text`.
-
-    Raises
-    ------
-    BrainalignError
-        As `eeg_text`.
-    """
+    """Simulate EEG in which only power carries z, as `eeg_text` does: nothing linear in the signal can find it."""
     return eeg_text(vectors, sentences, snr=snr, power=True, seed=seed, **sizes)
 
 

@@ -187,15 +187,8 @@ REST_STRENGTH, TR_S = 0.66, 2.0
 def rest_networks(rois: Sequence[str]) -> pd.DataFrame:
     """Return regions and their networks: the ventral stream leads the dorsal, the left selective areas the right.
 
-    Parameters
-    ----------
-    rois : sequence of str
-        As in `plan_areas`; each is a region in both hemispheres.
-
-    Returns
-    -------
-    DataFrame (n_regions)
-        region, roi, hemi, network, source (number of the pair of networks), lag (volumes), tr_s.
+    `rois` are those of `plan_areas`, each a region in both hemispheres. Columns: region, roi, hemi, network, source
+    (number of the pair of networks), lag (volumes), tr_s.
     """
     rows = []
     for roi in rois:
@@ -210,24 +203,7 @@ def rest_networks(rois: Sequence[str]) -> pd.DataFrame:
 
 
 def simulate_rest(regions: pd.DataFrame, n_volumes: int, seed: int) -> pd.DataFrame:
-    """Simulate one subject's resting scan.
-
-    Parameters
-    ----------
-    regions : DataFrame (n_regions)
-        From `rest_networks`.
-    n_volumes, seed : int
-
-    Returns
-    -------
-    DataFrame (n_volumes, n_regions)
-        A column per region, z-scored.
-
-    Raises
-    ------
-    BrainalignError
-        If the scan is shorter than twice the lag.
-    """
+    """Simulate one subject's resting scan: a column per region of `rest_networks`, z-scored, a row per volume."""
     if n_volumes < 2 * LAG:
         raise BrainalignError(f"{n_volumes} volumes cannot show a lag of {LAG}; give at least {2 * LAG}")
     rng = np.random.default_rng([seed, 0x4E57])

@@ -232,27 +232,13 @@ def _hemisphere(
 def simulate_cortex(
     trials: pd.DataFrame, drives: CortexDrives, cortex: Cortex, seed: int
 ) -> tuple[Responses, pd.DataFrame]:
-    """Simulate one subject's betas.
+    """Simulate one subject's betas (n_trials, n_vertices of both hemispheres), percent signal change, for a `schedule`.
 
-    Areas lie at the same places in every subject, with jittered centres and ragged borders; every vertex of an area
-    has its own random mixture of the area's drives, its own ceiling and, in each session, its own gain and offset.
+    Areas lie at the same places in every subject, with jittered centres and ragged borders; every vertex of an area has
+    its own random mixture of the area's drives, its own ceiling and, in each session, its own gain and offset.
 
-    Parameters
-    ----------
-    trials : DataFrame (n_trials)
-        From `schedule`.
-    drives : CortexDrives
-    cortex : Cortex
-    seed : int
-        The subject's.
-
-    Returns
-    -------
-    Responses
-        (n_trials, n_vertices of both hemispheres), percent signal change.
-    DataFrame (n_vertices)
-        hemi, vertex, roi, kind (what | where | preference | none), layer, preference, ceiling (true share of signal
-        in the average of all repeats), ceiling_single_trial.
+    The table says of every vertex: hemi, vertex, roi, kind (what | where | preference | none), layer, preference,
+    ceiling (true share of signal in the average of all repeats), ceiling_single_trial.
     """
     n_repeats = int(trials["repeat"].max()) + 1
     betas, truths, targets = [], [], []
@@ -302,17 +288,9 @@ def pool_everywhere(maps: NDArray[np.float32]) -> Floats:
 
 
 def field_weights(n_rows: int, n_columns: int, x: float, y: float, sd: float) -> Floats:
-    """Return a Gaussian receptive field at the pixels of a layer's map, 1 at its peak.
+    """Return a Gaussian receptive field at the pixels (n_rows · n_columns) of a layer's map, 1 at its peak.
 
-    Parameters
-    ----------
-    n_rows, n_columns : int
-    x, y, sd : float
-        Centre from the upper left corner and standard deviation, as shares of the image.
-
-    Returns
-    -------
-    array (n_rows · n_columns)
+    Centre (from the upper left corner) and standard deviation are shares of the image.
     """
     rows, columns = ((np.arange(n) + 0.5) / n for n in (n_rows, n_columns))
     return np.asarray(np.exp(-((rows[:, None] - y) ** 2 + (columns[None, :] - x) ** 2) / (2 * sd**2)).ravel())

@@ -137,18 +137,7 @@ def activations(
 def save_generator(model: torch.nn.Module, folder: Path, image_size: int) -> list[Path]:
     """Write the network as a Hugging Face folder: config.json, model.safetensors, preprocessor_config.json.
 
-    Parameters
-    ----------
-    model : transformers.ResNetModel
-    folder : path
-        Created where it does not exist.
-    image_size : int
-        Pixels the network was trained at.
-
-    Returns
-    -------
-    list of Path
-        The three files.
+    The folder is created where it does not exist; `image_size` are the pixels that the network was trained at.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)  # type: ignore[operator]

@@ -62,11 +62,6 @@ def measure_things(images: NDArray[np.uint8] | NDArray[np.floating]) -> Things:
     ----------
     images : array (n_images, size, size, 3)
         uint8, or float in [0, 1].
-
-    Raises
-    ------
-    BrainalignError
-        If the images are not square and of three colours.
     """
     if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         raise BrainalignError(f"neurons look at images (n, size, size, 3); got the shape {images.shape}")
@@ -178,16 +173,5 @@ SHAPE_NEURONS: Mapping[str, Callable[[Things], Floats]] = {
 
 
 def true_responses(things: Things) -> pd.DataFrame:
-    """Compute the response of every neuron to the things of images, in its own unit.
-
-    Parameters
-    ----------
-    things : Things
-        From `measure_things`.
-
-    Returns
-    -------
-    DataFrame (n_images)
-        A column per entry of `SHAPE_NEURONS`.
-    """
+    """Compute the response of every neuron of `SHAPE_NEURONS` (a column each) to the things of images, in its unit."""
     return pd.DataFrame({name: neuron(things) for name, neuron in SHAPE_NEURONS.items()})

@@ -189,19 +189,9 @@ class TextCaptioner:
 def noun_shares(
     texts: Sequence[str], regions: Mapping[str, NDArray[np.intp]], nouns: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Return the share of the voxels of every region whose caption holds a word.
+    """Return, by region and noun, the share of the voxels whose caption holds it; NaN for a region without voxels.
 
-    Parameters
-    ----------
-    texts : sequence of str (n_voxels)
-    regions : mapping of arrays of voxel numbers
-    nouns : sequence of str
-        Whole words or phrases, whatever their case.
-
-    Returns
-    -------
-    dict
-        Share by region and noun; NaN for a region without voxels.
+    Nouns are whole words or phrases, whatever their case.
     """
     said = np.array([[holds(text, noun) for noun in nouns] for text in texts]).reshape(len(texts), len(nouns))
     return {
@@ -306,11 +296,6 @@ def bank_shares(
     Returns
     -------
     array (n_voxels, n_kinds)
-
-    Raises
-    ------
-    BrainalignError
-        As `project_to_bank`, or if there is not a row of memberships per image.
     """
     if len(memberships) != bank.shape[0]:
         raise BrainalignError(

@@ -154,10 +154,6 @@ def train_prefix_captioner(
         The mapping alone suffices for a model that knows its language.
     seed : int
 
-    Returns
-    -------
-    PrefixCaptioner
-
     Raises
     ------
     BrainalignError

@@ -62,11 +62,6 @@ def caption_scores(
         Of captions over voxels, drawn without fixed partners: a voxel may get its own caption or the like of it.
     seed : int
 
-    Raises
-    ------
-    BrainalignError
-        If shapes do not match.
-
     References
     ----------
     Matsuyama T, Nishimoto S, Takagi Y (2026). LaVCa: LLM-assisted visual cortex captioning. ICLR. arXiv:2502.13606

@@ -91,10 +91,6 @@ class CaptionStudy:
         train, test : (array (n_images, d), array (n_images, n_voxels))
             Embeddings of any length, and responses: averages over repeats, z-scored over training images.
         regions : mapping of arrays of voxel numbers
-
-        Returns
-        -------
-        VoxelCaptions
         """
         embeddings, responses = train
         units, images = _units(embeddings), _units(test[0])
@@ -233,25 +229,8 @@ def shuffled_weights(
     """Refit ridge regression to responses whose images are exchanged, for every voxel anew, with the penalties it had.
 
     A penalty chosen for shuffled responses would be so large that any noise beats them; and one order for all voxels
-    would repeat one accident in all of them.
-
-    Parameters
-    ----------
-    embeddings : array (n_images, d)
-    responses : array (n_images, n_voxels)
-    alphas : array (n_voxels,)
-        Penalty of every voxel: ‖y − Xw‖² + alpha ‖w‖², columns centred.
-    n_shuffles : int
-    rng : Generator
-
-    Returns
-    -------
-    list of arrays (d, n_voxels)
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not match.
+    would repeat one accident in all of them. Each of `n_shuffles` arrays is (d, n_voxels): embeddings are (n_images,
+    d), and alphas (n_voxels,) those of ‖y − Xw‖² + alpha ‖w‖², columns centred.
     """
     if len(embeddings) != len(responses) or len(alphas) != responses.shape[1]:
         raise BrainalignError(

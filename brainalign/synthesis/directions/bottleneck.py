@@ -197,22 +197,10 @@ def edited(pipe: BrainGuidedPipeline, shift: Tensor, timesteps: Sequence[float],
 
 
 def denoised_at(pipe: BrainGuidedPipeline, recorded: Trajectories, step: int, rows: Sequence[int], h: Tensor) -> Tensor:
-    """Return the denoised estimate of the latents as a function of the middle block's output.
+    """Return the denoised estimate (n, ...) of the latents as a function of the middle block's output.
 
-    Parameters
-    ----------
-    pipe : BrainGuidedPipeline
-    recorded : Trajectories
-    step : int
-    rows : sequence of int (n,)
-        Images of `recorded`; a row may occur more than once.
-    h : Tensor (n, channels, rows, columns)
-        Takes the place of what the middle block put out.
-
-    Returns
-    -------
-    Tensor (n, ...)
-        Differentiable in h.
+    `h` (n, channels, rows, columns) takes the place, differentiably, of what the middle block put out for the images
+    `rows` of `recorded`, which may occur more than once.
     """
     u = recorded.latents[step][list(rows)]
     time = recorded.timesteps[step]

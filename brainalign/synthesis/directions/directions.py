@@ -240,10 +240,6 @@ def semantic_directions(
     **options
         Of the pipeline, while seeds are recorded.
 
-    Returns
-    -------
-    Directions
-
     Raises
     ------
     BrainalignError
@@ -301,17 +297,9 @@ def semantic_directions(
 
 
 def random_directions(like: Directions, n_directions: int, seed: int = 0) -> Directions:
-    """Return directions of random maps that move the middle block as far as the longest of others does.
+    """Return directions of random maps that move the middle block as far as the longest of `like` does.
 
-    Parameters
-    ----------
-    like : Directions
-    n_directions, seed : int
-
-    Returns
-    -------
-    Directions
-        `scale` is the largest of `like`, so that the same alpha is an edit of the same norm or more.
+    `scale` is the largest of `like`, so that the same alpha is an edit of the same norm or more.
     """
     draws = torch.Generator().manual_seed(seed)
     vectors = torch.randn((n_directions, *like.vectors.shape[1:]), generator=draws).to(like.vectors)

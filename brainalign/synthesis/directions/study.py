@@ -106,13 +106,7 @@ class DirectionStudy:
     rows: list[pd.DataFrame] = field(default_factory=list, init=False, repr=False)
 
     def run(self) -> StudiedDirections:
-        """Return directions, images and scores.
-
-        Raises
-        ------
-        BrainalignError
-            If there is no region although a method asks one, or alphas do not rise through 0.
-        """
+        """Return directions, images and scores."""
         alphas = np.asarray(self.alphas, dtype=float)
         if len(alphas) < 2 or 0 not in alphas or (np.diff(alphas) <= 0).any():
             raise BrainalignError(f"alphas must rise, with 0 among them; got {tuple(self.alphas)}")

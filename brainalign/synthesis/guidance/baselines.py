@@ -44,20 +44,10 @@ def best_of(
     batch_size: int = 32,
     **options: Any,
 ) -> Searched:
-    """Sample without guidance and keep what the objective likes best.
+    """Sample `n_evaluations` images without guidance and keep the `n_images` that the objective likes best.
 
-    Parameters
-    ----------
-    pipe : BrainGuidedPipeline
-    objective : callable
-        Images (n, 3, H, W) in [0, 1] to (n,); need not be differentiable.
-    n_images : int
-        Kept.
-    n_evaluations : int
-        Sampled, from the noise of one generator.
-    seed, batch_size : int
-    **options
-        Of the pipeline.
+    The objective takes images (n, 3, H, W) in [0, 1] to (n,) and need not be differentiable; options are those of the
+    pipeline.
     """
     noise = _noise(pipe, n_evaluations, torch.Generator().manual_seed(seed))
     images = _sampled(pipe, noise, batch_size, options)

@@ -61,22 +61,8 @@ def features_of_views(
 ) -> NDArray[np.float32]:
     """Return features of images at the size of a diffusion model, and of noised and denoised views of them.
 
-    Parameters
-    ----------
-    pipe : BrainGuidedPipeline
-    paths : sequence of str
-        Files; few are in memory at a time.
-    network : callable
-        Images (n, 3, H, W) in [0, 1] to features (n, d).
-    n_views : int
-    seed : int
-    batch_size : int
-        Images that go through the networks at once; it changes no number.
-
-    Returns
-    -------
-    array (1 + n_views, n_images, d)
-        The clean images first.
+    The result is (1 + n_views, n_images, d), the clean images first. `network` takes images (n, 3, H, W) in [0, 1] to
+    features (n, d), `batch_size` of them at once, which changes no number; few files are in memory at a time.
     """
     parts = []
     for first in range(0, len(paths), CHUNK):
@@ -104,11 +90,6 @@ class Typicality:
         Images to features (n, d); not the network that guided.
     natural : array (n_images, d)
         Its features of natural images, three at least.
-
-    Raises
-    ------
-    BrainalignError
-        If there are fewer.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], natural: Floats) -> None:

@@ -68,11 +68,6 @@ class Guide:
         step : int
         config : mapping
             Of the scheduler: what the network predicts, and whether x₀ is clipped.
-
-        Raises
-        ------
-        BrainalignError
-            If the objective gives another shape, NaN or an infinite score.
         """
         to_x0, to_output = PREDICTIONS[config.get("prediction_type", "epsilon")]
         with torch.enable_grad(), torch.autocast(u.device.type, enabled=False):

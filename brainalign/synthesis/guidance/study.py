@@ -86,11 +86,6 @@ class SynthesisStudy:
         By region words for it, where the pipeline reads text: what they alone give stands beside.
     progress : callable, optional
         Called with a line of words per condition.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no region, no judge called "guide", or a prompt that no region or the model can take.
     """
 
     pipe: BrainGuidedPipeline
