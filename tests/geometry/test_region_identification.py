@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from refusals import refused
-from scipy.stats import rankdata
 from worlds.region_geometries import region_patterns
 
 import brainalign.geometry as g
@@ -51,18 +50,6 @@ def test_all_thresholds_at_once_equal_one_transform_after_another(rdms: np.ndarr
     for gram, (lower, upper) in zip(RankedRdms(flat).grams(CELLS), CELLS, strict=True):
         forms = g.geotopological(flat, lower, upper)
         np.testing.assert_allclose(gram, np.nan_to_num(g.compare(forms, forms, "pearson")), atol=1e-12)
-
-
-def test_drawn_pairs_have_the_ranks_of_the_drawn_pairs(rdms: np.ndarray) -> None:
-    flat = rdms.reshape(15, -1)
-    weights = np.random.default_rng(0).integers(0, 4, flat.shape[1])
-    n = 16  # as many pairs as 16 stimuli have, so that the transform takes them
-    while (excess := weights.sum() - n * (n - 1) // 2) != 0:
-        weights[weights.argmax() if excess > 0 else weights.argmin()] -= np.sign(excess)
-    repeated = np.repeat(flat, weights, axis=1)
-    for gram, (lower, upper) in zip(RankedRdms(flat).grams(CELLS, weights), CELLS, strict=True):
-        forms = g.geotopological(repeated, lower, upper)
-        np.testing.assert_allclose(gram, g.compare(forms, forms, "pearson"), atol=1e-12)
 
 
 def test_accuracy_and_nested_choice_follow_their_definitions(rdms: np.ndarray) -> None:
@@ -121,24 +108,6 @@ def test_copies_of_a_subject_stay_on_one_side(rdms: np.ndarray) -> None:
     alone = g.identify_regions(rdms, CELLS, draws=(np.full((1, 5), 2), stimuli))
     assert np.isnan(alone.draws).all()
     assert np.isnan(alone.nested_draws).all()
-
-
-def test_missing_regions_and_pairs_are_counted(rdms: np.ndarray) -> None:
-    gaps = rdms.copy()
-    gaps[0, 1], gaps[1:, 2], gaps[2, 0, 5] = np.nan, np.nan, np.nan
-    draws = np.array([[0, 1, 2, 3, 4], [0, 0, 1, 1, 2]]), np.tile(np.arange(12), (2, 1))
-    found = g.identify_regions(gaps, CELLS, draws=draws)
-    assert (found.n_tested, found.n_missing_pairs) == (9, 1)  # region 2 of subject 0 has nobody to be compared with
-    assert found.vanished.tolist() == [1, 2]
-    np.testing.assert_allclose(found.draws[0], found.accuracy)
-    ranks = rankdata(np.delete(rdms, 5, axis=-1), axis=-1)
-    unit = (ranks - 33) / ranks.std(axis=-1, keepdims=True)
-    hits = 0
-    for s, r in [(0, 0), *((s, r) for s in range(1, 5) for r in (0, 1))]:
-        means = [unit[[t for t in range(5) if t != s and (t, q) != (0, 1)], q].mean(axis=0) for q in (0, 1)]
-        means += [unit[0, 2]] if s else []  # a candidate for all others
-        hits += np.corrcoef([unit[s, r], *means])[0, 1:].argmax() == r
-    assert found.accuracy[0] == pytest.approx(hits / 9)
 
 
 def test_layers_against_regions(rdms: np.ndarray) -> None:

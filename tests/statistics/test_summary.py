@@ -28,48 +28,12 @@ def rows_of(encoding: summary.Encoding) -> pd.DataFrame:
     return pd.DataFrame(summary.summarize_encoding(encoding, splits, **limits))
 
 
-def test_every_number_stands_beside_its_controls(encoding: summary.Encoding) -> None:
-    """Medians and normalised means have a chance of 0; pairs share stimuli and have no interval; b has no null."""
-    accuracy, none = encoding.null["accuracy"], (np.nan, np.nan, np.nan, 0)
-    null = (accuracy.mean(), accuracy.quantile(0.95), 0.01, 99)
-    controls = {"a": (null, (0.1, 0.1, 0.01, 99), (0.5, 0.5, 0.01, 99)), "b": (none, none, none)}
-    expected = []
-    for layer, identified in (("a", 0.75), ("b", 1.0)):
-        of_accuracy, of_share, of_largest = controls[layer]
-        rows = [
-            ("identification", identified, identified, identified, 0.25, 24, *of_accuracy),
-            ("share of targets with r > 0.3", 0.4, np.nan, np.nan, np.nan, 10, *of_share),
-            ("largest r", 0.7, np.nan, np.nan, np.nan, 10, *of_largest),
-            ("median r", 0.25, np.nan, np.nan, 0.0, 10, *none),
-            ("mean r2_normalized of targets with ceiling > 0.1", 0.4, np.nan, np.nan, 0.0, 5, *none),
-            ("share of targets at q < 0.05 (FDR)", 0.4, np.nan, np.nan, np.nan, 10, *none),
-            ("share of targets at p < 0.05 (family-wise)", 0.2, np.nan, np.nan, np.nan, 10, *none),
-        ]
-        expected += [("runs", layer, *row) for row in rows]
-    expected += [("pairs", layer, "pair matching", 4 / 6, np.nan, np.nan, 0.5, 6, *none) for layer in "ab"]
-    columns = ["split", "layer", "quantity", "value", "low", "high", "chance", "n", "null_mean", "null_95"]
-    columns += ["p", "n_null"]
-    pd.testing.assert_frame_equal(rows_of(encoding), pd.DataFrame(expected, columns=columns))
-    untested = summary.Encoding(encoding.scores.assign(q=np.nan), encoding.identification, encoding.null)
-    assert not rows_of(untested)["quantity"].str.contains("share of targets at").any()
-
-
 def test_the_interval_is_over_runs(encoding: summary.Encoding) -> None:
     varied = encoding.identification.copy()
     varied.loc[varied["fold"] == 0, "correct"] = 0.0
     row = rows_of(summary.Encoding(encoding.scores, varied, encoding.null)).iloc[0]
     found = cross_validated_interval(np.array([0, 0.75, 0.75, 0.75, 0.75, 0.75]), 0.2, 0.95)
     assert (row["value"], row["low"], row["high"]) == pytest.approx((0.625, found.low, found.high))
-
-
-def test_the_mean_over_layers_is_a_row_of_its_own(encoding: summary.Encoding) -> None:
-    rows = rows_of(encoding).to_dict("records")
-    pooled = pd.DataFrame(summary.summarize_over_layers(rows, encoding.null)).set_index(["split", "quantity"])
-    found = pooled.loc[("runs", "identification")]
-    assert (found["value"], found["low"], found["high"], found["n"]) == (0.875, 0.75, 1.0, 2)
-    assert found["sd"] == pytest.approx(np.std([0.75, 1.0], ddof=1))
-    assert (found["layer"], found["chance"], found["p"]) == ("all", 0.25, 0.01)
-    assert np.isnan(pooled.loc[("pairs", "pair matching"), "p"])  # which has no null here
 
 
 def test_the_null_of_the_mean_over_layers_is_of_layers_permuted_together(encoding: summary.Encoding) -> None:
@@ -84,19 +48,3 @@ def test_the_null_of_the_mean_over_layers_is_of_layers_permuted_together(encodin
     assert found[0]["p"] == pytest.approx((1 + (np.linspace(0, 0.95, 99) >= 0.875).sum()) / 100)
     assert found[1]["p"] == 0.01
     assert [row["null_95"] for row in found] == [pytest.approx(0.9025), pytest.approx(0.475)]
-
-
-def test_classification_has_its_chance() -> None:
-    table = pd.DataFrame(
-        {"split": "runs", "fold": range(6), "accuracy": [0.5, 0.7, 0.6, 0.8, 0.9, 0.7], "chance": 0.25}
-    )
-    (row,) = summary.summarize_decoding(table, {"runs": summary.SplitInfo("run", 0.2)}, 0.95)
-    found = cross_validated_interval(table["accuracy"].to_numpy(), 0.2, 0.95)
-    numbers = ("value", "low", "high", "chance", "n", "n_null")
-    assert [row[name] for name in numbers] == pytest.approx([0.7, found.low, found.high, 0.25, 6, 0])
-    labels = ("model", "method", "split", "layer", "quantity")
-    assert [row[name] for name in labels] == ["none", "logistic", "runs", "", "classification"]
-    (few,) = summary.summarize_decoding(table[1:], {"runs": summary.SplitInfo("run", 0.2)}, 0.95)
-    assert np.isnan(few["low"])  # five folds
-    (overlapping,) = summary.summarize_decoding(table, {"runs": summary.SplitInfo("run", np.nan)}, 0.95)
-    assert np.isnan(overlapping["low"])  # folds that share test rows are no sample
