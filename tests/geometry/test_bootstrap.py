@@ -57,15 +57,6 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
     assert ours.dof == theirs.dof
 
 
-def test_one_subject_resamples_stimuli_only_and_says_so() -> None:
-    subjects, models = world()
-    found = g.dual_bootstrap(subjects[:1], models, "spearman", 50, np.random.default_rng(0))
-    assert (found.over, set(found.draws), found.dof) == ("stimuli", {"stimuli"}, N_STIMULI - 1)
-    assert np.isnan(found.ceiling).all()
-    expected = found.draws["stimuli"][:, :3].var(axis=0, ddof=1) * N_STIMULI / (N_STIMULI - 1)
-    np.testing.assert_allclose(found.se() ** 2, expected)
-
-
 def test_an_undefined_model_spoils_only_itself() -> None:
     subjects, models = world()
     models = np.concatenate([models, np.full((1, models.shape[1]), np.nan), np.ones((1, models.shape[1]))])
@@ -77,27 +68,6 @@ def test_an_undefined_model_spoils_only_itself() -> None:
     table = g.compare_models(found, list("abcde"))
     assert set(table["other"]) == {"b", "c"}
     np.testing.assert_allclose(table["p_max"], g.compare_models(alone, list("abc"))["p_max"])
-
-
-def test_the_best_is_called_only_where_it_is() -> None:
-    rng = np.random.default_rng(5)
-    latent = rng.normal(size=(30, 6))
-    truth = g.rdm(latent, "euclidean")
-    subjects = truth + rng.normal(size=(10, len(truth)))
-    category = (np.arange(30) % 3 != np.arange(30)[:, None] % 3) * 1.0
-    twin = truth + rng.normal(size=len(truth)) * 0.01  # not to be told from the first
-    models = np.stack([truth, category[np.triu_indices(30, 1)], rng.uniform(size=len(truth)), twin])
-    found = g.dual_bootstrap(subjects, models, "pearson", 500, rng)
-    names = ["good", "category", "noise", "twin"]
-    table = g.compare_models(found, names).set_index("other")
-    best, *rest = np.argsort(-found.scores)
-    assert table.index.tolist() == [names[k] for k in rest]
-    assert set(table["model"]) == {names[best]}
-    assert table["p_max"].iloc[0] > 0.2
-    assert (table.loc[["category", "noise"], "p_max"] < 0.01).all()
-    assert (table["p_max"] >= table["p"]).all()
-    pair = g.compare_models(found, names, members=[0, 1])
-    assert pair[["model", "other"]].to_numpy().tolist() == [["good", "category"]]
 
 
 def test_bad_input() -> None:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import rsatoolbox
 import scipy.sparse.linalg
-import torch
 from refusals import refused
 from scipy.sparse import csr_array
 from scipy.stats import rankdata
@@ -45,24 +44,6 @@ def test_equals_rsatoolbox(stacks: tuple, method: str, missing: bool) -> None:
         rsatoolbox.rdm.RDMs(a, rdm_descriptors=descriptors), method=TOOLBOX[method], rdm_descriptor="index"
     )
     np.testing.assert_allclose(g.rdm_noise_ceiling(a, method), expected, atol=1e-10, rtol=0)
-
-
-@pytest.mark.parametrize("method", TOOLBOX)
-def test_missing_pairs_are_left_out_per_comparison(stacks: tuple, method: str) -> None:
-    a, b = stacks
-    whole = g.compare(a, b, method)
-    a[0, [3, 17]] = b[1, 5] = a[4] = np.nan
-    before = a.tobytes(), b.tobytes()
-    found = g.compare(a, b, method)
-    of_tensors = g.compare(torch.from_numpy(a), torch.from_numpy(b), method)
-    assert isinstance(of_tensors, torch.Tensor)
-    np.testing.assert_allclose(of_tensors, found, atol=1e-12)
-    assert (a.tobytes(), b.tobytes()) == before
-    assert np.isnan(found[4]).all()
-    np.testing.assert_allclose(found[1:4, [0, 2]], whole[1:4, [0, 2]])
-    kept = np.delete(np.arange(28), [3, 5, 17])
-    if "whitened" not in method:
-        np.testing.assert_allclose(found[0, 1], g.compare(a[0, kept], b[1, kept], method)[0, 0])
 
 
 @pytest.mark.parametrize("missing", [False, True])

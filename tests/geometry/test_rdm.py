@@ -20,7 +20,6 @@ from brainalign.geometry import (
     noise_precision,
     rdm,
 )
-from brainalign.geometry.rdms import LowRankCovariance, WholeCovariance, mean_covariance
 
 RUNS, CONDITIONS, CHANNELS = 6, 8, 40
 
@@ -216,14 +215,6 @@ def precisions_of_runs() -> list[np.ndarray]:
     return [np.linalg.inv(np.cov(rng.normal(size=(40, N_CHANNELS)).T * (1 + r))) for r in range(N_RUNS)]
 
 
-def test_a_precision_per_run_in_any_form(unbalanced: dict) -> None:
-    precisions = precisions_of_runs()
-    expected = rdm(**unbalanced, method="crossnobis", precision=precisions)
-    tensors = unbalanced | {"patterns": torch.from_numpy(unbalanced["patterns"])}
-    for data, given in ((unbalanced, np.stack(precisions)), (tensors, [torch.from_numpy(P) for P in precisions])):
-        np.testing.assert_allclose(rdm(**data, method="crossnobis", precision=given), expected, atol=1e-10)
-
-
 def test_a_precision_per_run_equals_rsatoolbox(unbalanced: dict) -> None:
     """It sorts runs and conditions by label; our precisions follow the order of the runs in the data."""
     rng, precisions = np.random.default_rng(4), precisions_of_runs()
@@ -293,33 +284,6 @@ def test_noise_equals_rsatoolbox(method: str, n: int, p: int, dof: int | None) -
     of_tensor = noise_precision(torch.from_numpy(residuals), dof, method)
     assert isinstance(of_tensor, torch.Tensor)
     np.testing.assert_allclose(of_tensor, precision, atol=1e-10, rtol=1e-10)
-
-
-@pytest.mark.parametrize("method", TOOLBOX)
-@pytest.mark.parametrize(("n", "p"), [(60, 12), (20, 50)])
-def test_all_forms_of_a_covariance_agree(method: str, n: int, p: int) -> None:
-    if method == "full" and n < p:
-        return
-    noise = noise_covariance(residuals_of(n, p), method=method)
-    assert isinstance(noise, WholeCovariance) == (n > p and method != "diag")
-    covariance, precision = noise.matrix(), noise.precision()
-    np.testing.assert_allclose(covariance @ precision, np.eye(p), atol=1e-9)
-    patterns = np.random.default_rng(2).normal(size=(2, 3, p))
-    np.testing.assert_allclose(noise.solve(patterns), patterns @ precision, atol=1e-9)
-    np.testing.assert_allclose(noise.solve(torch.from_numpy(patterns)), noise.solve(patterns), atol=1e-12)
-    rows, labels = np.random.default_rng(3).normal(size=(12, p)), (np.tile(np.arange(4), 3), np.repeat(np.arange(3), 4))
-    for measure in ("mahalanobis", "crossnobis"):
-        expected = rdm(rows, measure, *labels, precision)
-        for given in (rows, torch.from_numpy(rows)):
-            np.testing.assert_allclose(rdm(given, measure, *labels, noise), expected, atol=1e-10)
-
-
-def test_means_of_covariances_stay_small_where_they_can() -> None:
-    for p, kind in ((50, LowRankCovariance), (30, WholeCovariance)):
-        parts = [noise_covariance(residuals_of(20, p, seed)) for seed in range(2)]
-        mean = mean_covariance(parts)
-        assert isinstance(mean, kind)
-        np.testing.assert_allclose(mean.matrix(), (parts[0].matrix() + parts[1].matrix()) / 2, atol=1e-12)
 
 
 def peak_bytes(function: Callable[[], object]) -> int:

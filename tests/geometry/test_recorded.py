@@ -156,7 +156,8 @@ def compared() -> Any:
             for sigma in (variances, mixed @ mixed.T):
                 found.append([g.compare(GAPS, MODELS, method, sigma), g.compare(TIED, TIED, method, sigma)])
                 found.append(g.rdm_noise_ceiling(GAPS, method, sigma))
-    return found
+    some = SUBJECTS[:, :20], MODELS[:, :20]  # pairs of no set of stimuli
+    return found, g.compare(*some, "cosine"), g.rdm_noise_ceiling(some[0], "rho-a"), g.session_average(some[0][:, None])
 
 
 def fixed_models() -> Any:
@@ -568,7 +569,7 @@ GROUPS = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3])
 
 def judged() -> Any:
     alike = g.object_similarities(OBJECTS)
-    cosine = g.object_similarities(np.vstack([OBJECTS[:10], np.zeros(4)]), "cosine")
+    cosine = g.object_similarities(np.vstack([OBJECTS[:9], 0.1 * OBJECTS[9:10], np.zeros(4)]), "cosine")
     ties = np.round(alike / 4)
     log_q, p = torch.log(torch.from_numpy(SURE[::-1].copy())), torch.from_numpy(SURE)
     log_choices = odd_one_out.log_choices(torch.from_numpy(cosine), torch.from_numpy(TRIPLETS))
@@ -582,7 +583,7 @@ def judged() -> Any:
             told.append([g.score_alignment(given, TRIPLETS, q, groups, unsure) for q in (None, SURE)])
     return (
         g.check_triplets(TRIPLETS.astype("i2"), 11), triplets.check_probabilities(SURE[:2] + 1e-9, 2),
-        told, log_choices, [one(log_q, p) for one in g.DIVERGENCES.values()], g.choice_entropy(SURE),
+        told, cosine, log_choices, [one(log_q, p) for one in g.DIVERGENCES.values()], g.choice_entropy(SURE),
         g.triplet_keys(TRIPLETS), [g.judged_shares(TRIPLETS, least) for least in (1, 2)],
         g.triplet_ceilings(SURE), g.repeated_ceilings(TRIPLETS, 11),
         g.unrepeated(TRIPLETS, TRIPLETS[:40], 11), g.shuffled_triplets(TRIPLETS, RNG(1)),

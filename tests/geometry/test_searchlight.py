@@ -84,31 +84,6 @@ def rdm_patterns(data: dict) -> np.ndarray:
     return np.stack([data["patterns"][data["conditions"] == k].mean(axis=0) for k in range(CONDITIONS)])
 
 
-def test_missing_channels_and_constant_patterns_are_nan_not_the_end(data: dict, around: g.Neighbourhoods) -> None:
-    patterns = rdm_patterns(data)
-    patterns[2, 7] = np.nan
-    near = around.members[[50]].indices
-    patterns[3, near] = 1.5
-    search = g.Searchlight(patterns, around, "correlation")
-    found = search.rdms()
-    assert search.n_channels_left_out == 1
-    assert np.isnan(found[7]).all()
-    i, j = np.triu_indices(CONDITIONS, 1)
-    np.testing.assert_array_equal(np.isnan(found[50]), (i == 3) | (j == 3))
-    touched = around.members[:, [7]].nonzero()[0]
-    assert len(touched) > 1  # its neighbours go without it
-    for centre in touched[touched != 7]:
-        members = np.setdiff1d(around.members[[centre]].indices, 7)
-        np.testing.assert_allclose(found[centre], g.rdm(patterns[:, members], "correlation"), atol=1e-12)
-    flat = data["residuals"].copy()
-    flat[:, 4] = 0
-    labels = data["conditions"], data["runs"]
-    noisy = g.Searchlight(data["patterns"], around, "crossnobis", *labels, residuals=flat, dof=DOF)
-    assert noisy.n_channels_left_out == 1
-    finite = np.isfinite(noisy.rdms())
-    np.testing.assert_array_equal(finite, np.repeat(np.arange(len(finite)) != 4, finite.shape[1]).reshape(finite.shape))
-
-
 def test_a_single_voxel_has_a_distance_and_what_cannot_be_is_refused(data: dict, around: g.Neighbourhoods) -> None:
     alone = g.volume_neighbourhoods(np.array([[0, 0, 0], [5, 0, 0], [6, 0, 0]]), np.eye(4), 1.0)
     three = np.random.default_rng(0).normal(size=(4, 3))

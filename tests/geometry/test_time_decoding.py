@@ -113,25 +113,6 @@ def test_pairs_of_two_are_the_time_course_and_whitening_is_of_the_fold() -> None
         assert found[k] == pytest.approx(g.decode_times(mapped, labels, [fold]).score, abs=1e-12)
 
 
-def test_pairs_of_many_in_the_order_of_first_appearance() -> None:
-    values, labels, runs = world(4)
-    folds = g.leave_one_group_out(runs)
-    movie = g.pairwise_movie(values, labels, folds, ridge=RIDGE)
-    order = list(dict.fromkeys(labels))
-    expected = []
-    for train, test in folds:
-        model = reference().fit(values[train, :, 2], labels[train])
-        decided = model.decision_function(values[test, :, 2])
-        row = []
-        for i in range(4):
-            for j in range(i + 1, 4):
-                mine = np.isin(labels[test], [order[i], order[j]])
-                a, b = (list(model.classes_).index(order[k]) for k in (i, j))
-                row.append(roc_auc_score(labels[test][mine] == order[j], (decided[:, b] - decided[:, a])[mine]))
-        expected.append(row)
-    assert movie[2] == pytest.approx(np.mean(expected, axis=0), abs=1e-12)
-
-
 def test_areas_with_ties_and_of_weighted_trials() -> None:
     rng = np.random.default_rng(0)
     decisions, positive = rng.integers(5, size=30).astype(float), rng.random(30) < 0.4

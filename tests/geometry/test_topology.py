@@ -63,23 +63,6 @@ def test_b6_the_closest_pair_stays_closest_and_paths_are_shortest(rdms: np.ndarr
     np.testing.assert_allclose(geodesic(rdms[0], quantile=1.0).rdms, rdms[0])  # a metric is its own geodesic
 
 
-def test_b7_edges_below_the_lower_threshold_are_kept_with_length_zero() -> None:
-    """Two groups of four on a line, each at distance 1 of its neighbours, the groups 2 apart."""
-    place = np.array([0.0, 1, 2, 3, 5, 6, 7, 8])
-    i, j = np.triu_indices(8, 1)
-    d = place[j] - place[i]
-    # of 28 pairs 6 are at 1 and 5 at 2: ranks 3.5 and 9 of 28, so that x is .093 and .296
-    found = geodesic(d, threshold=(0.2, 0.4))
-    x = (np.array([3.5, 9.0]) - 1) / 27
-    a, b = np.quantile(geotopological(d, 0, 1) * (1 - x[0]) + x[0], [0.2, 0.4])
-    two = np.clip((x[1] - a) / (b - a), 0, 1)
-    assert 0 < two < 1
-    within = (i < 4) == (j < 4)
-    np.testing.assert_allclose(found.rdms[within], 0, atol=1e-12)
-    np.testing.assert_allclose(found.rdms[~within], two, atol=1e-12)  # through the pair that is 2 apart
-    assert found.n_components == 1
-
-
 def test_b8_missing_infinite_and_constant_rdms_have_a_rule(rdms: np.ndarray) -> None:
     d = rdms.copy()
     d[0, 7], d[1] = np.nan, 3.0

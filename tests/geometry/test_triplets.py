@@ -4,7 +4,6 @@ import copy
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 from refusals import refused
 
@@ -178,26 +177,3 @@ def test_a_table_of_choices_without_ceilings() -> None:
     assert without[["ceiling_low", "ceiling_high", "share_low", "share_high"]].isna().all(axis=None)
     shared = {"a": WORLD.triplets[899:]}
     refused("1 of 601 triplets of the split .a. are trained on", g.choice_table, {}, train, shared, 24, None)
-
-
-def test_dimensions_are_described_by_their_objects() -> None:
-    weights = np.array([[0, 3.0, 0], [2, 1, 0], [5, 0, 0.5], [1, 4, 0], [4, 2, 0.1], [3, 5, 0.2]])
-    again = g.Reproducibility(0, np.array([0.9, 0.5, 0.85]), np.array([True, False, True]), None)
-    fits = {"sparse": g.ConceptFit(None, again, weights, weights)}
-    published = np.column_stack([weights[:, 1], -(weights[:, 0] ** 2)])
-    labels = list("abcdef")
-    tops = [list("cefbd"), list("fdaeb"), list("cfe")]  # up to 8, above 0
-    r = np.corrcoef(weights[:, 0], weights[:, 0] ** 2)[0, 1]
-    expected = pd.DataFrame(
-        {
-            "method": "sparse", "dimension": [1, 2, 3], "r": again.r, "reproducible": again.reproducible,
-            "weight": np.array([15, 15, 0.8]) / 30.8, "top": tops, "published": ["round", "green", ""],
-            "published_r": [r, 1, 0],
-        }
-    )  # fmt: skip
-    pd.testing.assert_frame_equal(g.dimension_table(fits, labels, published, ["green", "round"]), expected)
-    numbered = g.dimension_table(fits, labels, published, [])
-    assert numbered["published"].tolist() == ["dimension 2", "dimension 1", ""]
-    alone = g.dimension_table(fits, labels, None, [])
-    assert alone["published"].tolist() == [""] * 3
-    assert alone["published_r"].isna().all()

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from refusals import refused
 from scipy.stats import norm, spearmanr, t
@@ -99,21 +98,6 @@ def test_what_cannot_be_compared() -> None:
     refused(message, st.family_contest, [*TASK, LANGUAGE], REGIONS | {"V4": np.array([0])}, **SIZES)
     empty = REGIONS | {"IT": np.empty(0, dtype=int)}
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
-
-
-def test_winners_of_single_targets() -> None:
-    late = replace(TASK[1], cv_r=np.array([0.5, 0.1, 0.5, 0.1]))
-    p = np.array([0.01, 0.04, 0.5, 0.01])
-    table = st.target_winners([TASK[0], late, replace(LANGUAGE, p=p)], np.array([0, 1, 3]))
-    expected = {
-        "target": [0, 1, 3], "family": ["task", "task", "language"], "model": ["tasknet", "tasknet", "languagenet"],
-        "method": "ridge", "layer": ["late", "early", "mean"], "r": [0.6, 0.5, 0.31], "margin": [0.4, 0.3, 0.11],
-        "second": ["language", "language", "task"], "q": 0.02,
-    }  # fmt: skip
-    pd.testing.assert_frame_equal(table, pd.DataFrame(expected))
-    unscored = replace(LANGUAGE, r=np.full(4, 0.9), p=np.array([0.01, np.nan, 0.7, 0.3]))
-    table = st.target_winners([*TASK, unscored], np.array([0, 1, 2, 3]))
-    np.testing.assert_allclose(table["q"], st.fdr(np.array([0.02, 1.0, 1.0, 0.6])))
 
 
 def kept(**changes: object) -> st.RegionDraws:

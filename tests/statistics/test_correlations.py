@@ -93,14 +93,6 @@ def test_against_scipy_and_sklearn() -> None:
     np.testing.assert_allclose(st.explained_variance(measured, predicted), expected, rtol=1e-6)
 
 
-def test_batches_are_scored_one_by_one() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(2, 4, 10, 3))
-    for k in range(4):
-        np.testing.assert_allclose(st.pearson(a, b, axis=1)[k], st.pearson(a[k], b[k]))
-        np.testing.assert_allclose(st.r2(a, b, axis=1)[k], st.r2(a[k], b[k]))
-
-
 @pytest.mark.parametrize("value", [1.0, 0.1, 1000.3, -7e-5, 1e9 / 3])
 def test_a_constant_that_centring_does_not_make_zero_is_constant(value: float) -> None:
     constant, varied = np.full((7, 1), value), np.random.default_rng(0).normal(size=(7, 1))

@@ -127,17 +127,6 @@ def test_a_planted_map_is_found_and_unrelated_ones_are_not() -> None:
     assert (found["null_sd"] > 1 / np.sqrt(89)).all()  # smooth maps correlate by chance more than independent areas
 
 
-def test_few_areas_are_carried_over_the_whole_map() -> None:
-    some = np.argsort(SEPARATION[0])[:12]  # a patch, as the visual cortex is
-    maps = smooth_values(PLACES, 2, seed=3)
-    values = np.full(90, np.nan)
-    values[some] = maps[0, some]
-    found = area_map_test(values, {"same": maps[0], "other": maps[1]}, SPINS, SEPARATION).set_index("map")
-    assert found["n"].tolist() == [12, 12]
-    assert set(found["null"]) == {"spin"}
-    assert found.loc["same", "p"] < 0.05 < found.loc["other", "p"]
-
-
 def test_maps_of_few_areas_are_compared_with_smooth_random_maps() -> None:
     some = np.argsort(SEPARATION[0])[:12]
     part, maps = SEPARATION[np.ix_(some, some)], smooth_values(PLACES, 2, seed=3)[:, some]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.statistics import cross_validated_interval, summary
+from brainalign.statistics import summary
 
 
 @pytest.fixture
@@ -26,14 +26,6 @@ def rows_of(encoding: summary.Encoding) -> pd.DataFrame:
     splits = {"runs": summary.SplitInfo("run", 0.2), "pairs": summary.SplitInfo("stimulus", np.nan)}
     limits = {"good_r": 0.3, "confidence": 0.95, "q": 0.05, "ceiling_threshold": 0.1}
     return pd.DataFrame(summary.summarize_encoding(encoding, splits, **limits))
-
-
-def test_the_interval_is_over_runs(encoding: summary.Encoding) -> None:
-    varied = encoding.identification.copy()
-    varied.loc[varied["fold"] == 0, "correct"] = 0.0
-    row = rows_of(summary.Encoding(encoding.scores, varied, encoding.null)).iloc[0]
-    found = cross_validated_interval(np.array([0, 0.75, 0.75, 0.75, 0.75, 0.75]), 0.2, 0.95)
-    assert (row["value"], row["low"], row["high"]) == pytest.approx((0.625, found.low, found.high))
 
 
 def test_the_null_of_the_mean_over_layers_is_of_layers_permuted_together(encoding: summary.Encoding) -> None:
