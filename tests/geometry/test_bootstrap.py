@@ -27,15 +27,11 @@ def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return subjects, models
 
 
-def index_draws(rng: np.random.Generator, n_boot: int = N_BOOT) -> tuple[np.ndarray, np.ndarray]:
-    shapes = (N_SUBJECTS, N_STIMULI)
-    return tuple(rng.integers(n, size=(n_boot, n)) for n in shapes)
-
-
 @pytest.mark.parametrize("method", TOOLBOX)
 def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subjects, models = world()
-    draws = index_draws(np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    draws = tuple(rng.integers(n, size=(N_BOOT, n)) for n in (N_SUBJECTS, N_STIMULI))
     draws[0][0] = np.arange(N_SUBJECTS) % 2  # two subjects: leaving one out leaves one
     queue = [row for pair in zip(*draws, strict=True) for row in pair]  # it draws subjects, then stimuli
     monkeypatch.setattr(rsatoolbox.inference.bootstrap.np.random, "randint", lambda *_, **__: queue.pop(0))
@@ -55,19 +51,6 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
     gaps = np.eye(3, 5) - np.array([0, 0, 0, 1, 0])
     np.testing.assert_allclose(ours.se(gaps) ** 2, ceiling[:, 0], atol=1e-10)
     assert ours.dof == theirs.dof
-
-
-def test_an_undefined_model_spoils_only_itself() -> None:
-    subjects, models = world()
-    models = np.concatenate([models, np.full((1, models.shape[1]), np.nan), np.ones((1, models.shape[1]))])
-    found = g.dual_bootstrap(subjects, models, "spearman", 200, np.random.default_rng(0))
-    alone = g.dual_bootstrap(subjects, models[:3], "spearman", 200, np.random.default_rng(0))
-    assert np.isnan(found.scores[3:]).all()
-    np.testing.assert_allclose(found.se()[:3], alone.se())
-    assert np.isnan(found.se()[3:]).all()
-    table = g.compare_models(found, list("abcde"))
-    assert set(table["other"]) == {"b", "c"}
-    np.testing.assert_allclose(table["p_max"], g.compare_models(alone, list("abc"))["p_max"])
 
 
 def test_bad_input() -> None:

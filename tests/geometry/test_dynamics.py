@@ -86,7 +86,7 @@ def test_frames_after_the_end_of_a_trial_are_left_out(world, law) -> None:
     assert g.movie_agreement({"law": law}, shorter, world.visible, n_permutations=5)["time"].max() == 15
 
 
-def test_movies_agree_frame_by_frame(world, law) -> None:
+def test_a_model_of_the_law_agrees_while_all_is_seen(world, law) -> None:
     models = {"law": law, "time": g.time_features(18, 18)}
     found = g.movie_agreement(models, world.neural, world.visible, n_permutations=19, seed=3)
     rows = found[found["model"] == "law"].set_index("time")
@@ -129,7 +129,6 @@ def test_checkpoints_are_compared_one_by_one() -> None:
     modules = {"a": rng.normal(size=(2, 8, 5)), "b": np.stack([g.successor_representation(RING, 0.8)] * 2)}
     references = {str(gamma): g.successor_rdm(RING, gamma) for gamma in (0.0, 0.5, 0.8)}
     found = g.compare_checkpoints(modules, references, [0.1, 0.4], n_permutations=39)
-    assert len(found) == 2 * 2 * 3
     mine = found[found["module"] == "b"].groupby("reference")["score"].first()
     assert mine["0.8"] == pytest.approx(1)
     assert np.isnan(mine["0.0"])  # every state is as far from every other

@@ -120,6 +120,8 @@ def test_a_model_that_nobody_follows_scores_nothing() -> None:
     found = g.flexible_bootstrap(clean, [opposite], "pearson", 20, np.random.default_rng(0))
     assert found.scores[0] == np.nanmedian(found.draws["both"][:, 0]) == 0
     assert np.isnan(found.draws["both"][:, 0]).sum() == found.n_undefined
+    none = g.score_combinations({"it": clean[:, None]}, {("net", "none"): opposite}, "pearson", 5, 2, over="stimuli")
+    assert none[["weights", "over"]].to_numpy().tolist() == [["0.00", "stimuli"]]
 
 
 def test_bad_input() -> None:
@@ -134,10 +136,3 @@ def test_bad_input() -> None:
     of_stimuli = {6: 2, 18: 2, 19: 3, 37: 3, 38: 4, 63: 4, 64: 5, 99: 5}
     assert {n: _default_folds(n, 6)[0] for n in of_subjects} == of_subjects
     assert {n: _default_folds(1, n)[1] for n in of_stimuli} == of_stimuli
-
-
-def test_a_combination_without_weights() -> None:
-    subjects, _ = world(8)
-    opposite = g.FlexibleModel(subjects.mean(axis=0).max() - subjects.mean(axis=0)[None])
-    none = g.score_combinations({"it": subjects[:, None]}, {("net", "none"): opposite}, "pearson", 5, 2, over="stimuli")
-    assert none[["weights", "over"]].to_numpy().tolist() == [["0.00", "stimuli"]]

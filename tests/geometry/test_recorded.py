@@ -229,7 +229,8 @@ def references() -> Any:
     sets = {"it": SUBJECTS[:, None], "v1": np.stack([TIED, SUBJECTS], axis=1)[:4]}
     left = {"v1": [("net", "a"), ("odd", "")]}
     options = {"alpha": 0.2, "seed": 4}
-    made = {("net", name): g.combination(LAYERS, "net", name, some) for name, some in (("all", None), ("b", ["b"]))}
+    chosen = {"all": None, "ab": ["a", "b"]}
+    made = {("net", name): g.combination(LAYERS, "net", name, some) for name, some in chosen.items()}
     flat = {("net", "z"): np.ones(36)}
     return (
         g.score_references(sets, LAYERS, n_boot=15, exclude=left, **options),
@@ -238,7 +239,7 @@ def references() -> Any:
         g.score_references({"v": SUBJECTS[:, None]}, flat, n_boot=9),
         g.score_references(sets, {("net", "b"): SUBJECTS[0], ("net", "c"): -MODELS[2]}, "pearson", 9),
         made,
-        g.score_combinations(sets, made, "pearson", 6, 4, **options),
+        g.score_combinations(sets, made, "pearson", 40, 4, **options),
         g.score_combinations({"it": sets["it"][:1]}, made, n_boot=4, n_permutations=3),
     )
 
@@ -261,7 +262,7 @@ def matched_units() -> Any:
     for method in g.MATCHINGS:
         found += [g.match_units(constant, Y, method), g.match_units(Y, constant, method)]
         found += [g.match_units(constant, Y, method, held), g.match_units(np.ones((14, 2)), Y, method)]
-    found += [g.match_units(*wide, method) for method in ("forward", "backward")]
+    found += [g.match_units(*pair, method) for method in ("forward", "backward") for pair in (wide, (X[:, :1], Y))]
     for p, q in ((4, 6), (5, 7), (33, 20), (3, 3)):
         gain = RNG(p).normal(size=(p, q))
         rows, columns, weights = g.best_coupling(gain)
@@ -369,16 +370,15 @@ def lights() -> Any:
     residuals[:, 2], spread = 4, {"residuals": residuals}
     flat = np.where(np.isin(CONDITIONS, "a")[:, None], 0.7, missing)
     found: list[Any] = []
-    small = {"GATHERED": 6000, "AVERAGED": 200}
-    for options in ({}, {"dtype": "float32"}):
-        with patch.multiple(searchlight, **small) if not options else patch.dict({}):
-            cases: list[Any] = [(flat, "correlation", {}), (missing, "euclidean", {}), (missing, "euclidean", spread)]
-            cases += [(values, "euclidean", spread | {"noise": "diagonal", "dof": 5})]
+    cases = [(flat, "correlation", {}), (missing, "euclidean", {}), (missing, "euclidean", spread)]
+    cases.append((values, "euclidean", spread | {"noise": "diagonal", "dof": 5}))
+    for dtype in ("float64", "float32"):
+        options = {"device": "cpu", "dtype": dtype}
+        with patch.multiple(searchlight, GATHERED=6000, AVERAGED=200):
             for given, method, more in cases:
-                found.append(g.searchlight_rdms(given, around, method, CONDITIONS, device="cpu", **more, **options))
+                found.append(g.searchlight_rdms(given, around, method, CONDITIONS, **more, **options))
             for more in ({}, spread, spread | {"dof": 4}, spread | {"noise": "diagonal"}):
-                given = missing[:12], around, "crossnobis"
-                found.append(g.searchlight_rdms(*given, *EVEN, device="cpu", **more, **options))
+                found.append(g.searchlight_rdms(missing[:12], around, "crossnobis", *EVEN, **more, **options))
     one = g.Searchlight(missing, around, "correlation", CONDITIONS, device="cpu")
     return found, one.rdms(slice(2, 5)), one.rdms(np.array([7, 1])), one.n_pairs, one.n_centres, one.n_channels_left_out
 
@@ -413,7 +413,7 @@ def geotopological() -> Any:
     for rule in ({"neighbors": 2}, {"quantile": 0.2}, {"threshold": (0.1, 0.3)}, {"neighbors": 7}, {"quantile": 1.0}):
         for apart_as in ("nan", "max_finite", "largest"):
             found += [g.geodesic(one, **rule, disconnected=apart_as) for one in (gone, ragged)]
-    layers = np.stack([SUBJECTS[:4].reshape(4, 1, 36) + MODELS * [[1], [3], [0.5]]])[0]
+    layers = SUBJECTS[:4, None] + MODELS * [[1], [3], [0.5]]
     layers[2, 1] = NAN
     return (
         found,
@@ -424,7 +424,7 @@ def geotopological() -> Any:
 
 
 def identified() -> Any:
-    regions = g.rdm(WORLD_REGIONS, "euclidean")
+    regions = g.rdm(RNG(20).normal(size=(1, 3, 7, 4)) + 0.6 * RNG(21).normal(size=(4, 3, 7, 4)), "euclidean")
     lacking = regions.copy()
     lacking[3, 2], lacking[0, 0], lacking[1, :, 5] = NAN, NAN, NAN
     tied = np.round(np.repeat(regions[:, :2], 2, axis=1), 1)
@@ -443,9 +443,6 @@ def identified() -> Any:
     )  # fmt: skip
 
 
-WORLD_REGIONS = RNG(20).normal(size=(1, 3, 7, 4)) + 0.6 * RNG(21).normal(size=(4, 3, 7, 4))
-
-
 def dependence() -> Any:
     x = RNG(22).normal(size=11)
     y = np.abs(x[:, None]) @ [[1.0, -2]] + 0.3 * RNG(23).normal(size=(11, 2))
@@ -457,7 +454,7 @@ def dimensions() -> Any:
     wide, flat = RNG(24).normal(size=(7, 12)), np.full((6, 2), 0.3)
     spread = np.diag(np.arange(1, 131) ** -0.6) @ RNG(25).normal(size=(130, 125))
     twice = np.vstack([X, X[:3], X[4:5] * (1 + 2e-7)]).astype(np.float32)
-    values = 5.0 * np.arange(1, 40) ** -1.3
+    values = np.arange(1, 40) ** -1.3 * (5 + np.sin(np.arange(39)))
     values[15] = -1
     every = {"b": X, "a": np.vstack([Y, X[:2]]).astype("f"), "long": np.tile(wide, (3, 1))}
     found = [
@@ -526,19 +523,18 @@ def moments() -> Any:
     weights = RNG(31).integers(3, size=(5, 18)).astype(float)
     whiteners = [np.eye(3) + 0.2 * k for k in range(3)]
     found: list[Any] = [folds, g.contiguous_folds(sessions, onsets, 3, guard_s=1.2)]
-    for given, shuffled, score in [(labels, permuted, kind) for kind in ("auc", "accuracy")] + [
-        (three, many, "accuracy")
-    ]:
+    cases = [(labels, permuted, "auc"), (labels, permuted, "accuracy"), (three, many, "accuracy")]
+    for given, shuffled, score in cases:
         for more in ({}, {"whiteners": whiteners}, {"ridge": 0.3}):
             one = g.decode_times(values, given, folds, permuted=shuffled, score=score, **more)
             found += [one, one.score, one.draws(folds, weights)]
         found.append(g.decode_generalization(values, given, folds, permuted=shuffled, score=score))
     wide = RNG(32).normal(size=(18, 15, 2))
     found.append(g.decode_times(wide, labels, folds))
-    half = [(np.flatnonzero(labels == "b")[:0], np.arange(0)), *folds][1:]
-    found.append(g.decode_times(values[:, :, :1], labels, [(folds[0][0], folds[0][1][labels[folds[0][1]] == "b"])]))
+    train, test = folds[0]
+    found.append(g.decode_times(values[:, :, :1], labels, [(train, test[labels[test] == "b"])]))
     for more in ({}, {"whiteners": whiteners, "ridge": 0.2}):
-        found.append(g.pairwise_movie(values, three, half, **more))
+        found.append(g.pairwise_movie(values, three, folds, **more))
     tied = np.round(values[:, :, 0].T)
     areas = [g.auc(given, labels == "a") for given in (tied, values[:, 0].T, -0.0 * tied)]
     areas += [g.auc(values[:, 0, 0], np.ones(18, bool)), g.auc_draws(np.round(values[:, 0]), labels == "b", weights)]
@@ -685,9 +681,8 @@ def alignment_study() -> Any:
         ("net", "b"): OBJECTS, ("net", "c"): np.sin(OBJECTS), ("other", "a"): OBJECTS[:, ::-1] + np.cos(OBJECTS),
         ("other", "d"): np.cos(2 * OBJECTS[:, :3]), ("last", "e"): OBJECTS[:, 1:] ** 0.5,
     }  # fmt: skip
-    kinds = np.unique(np.sort(TRIPLETS, axis=1), axis=0)[RNG(36).permutation(100)[:100] % 90]
-    kinds = np.unique(kinds, axis=0)
-    kinds = np.stack([row[RNG(k).permutation(3)] for k, row in enumerate(kinds)])[RNG(37).permutation(len(kinds))]
+    kinds = RNG(36).permutation(np.unique(np.sort(TRIPLETS, axis=1), axis=0))
+    kinds = RNG(37).permuted(kinds, axis=1)
     tests = {"new": (kinds[40:50], None), "soft": (kinds[50:], SURE[: len(kinds) - 50])}
     made = (
         lambda: g.HumanTeacher((0.3, 0.05), held_share=0.5, max_iterations=5),

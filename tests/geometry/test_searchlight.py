@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from nilearn.datasets import load_fsaverage
 from refusals import refused
-from rsatoolbox.util.searchlight import get_searchlight_RDMs
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
@@ -71,19 +70,6 @@ def test_equals_the_rdm_of_each_neighbourhood(
     np.testing.assert_allclose(search.rdms(slice(40, 60)), found[40:60], rtol=0, atol=1e-14)
 
 
-def test_equals_rsatoolbox(data: dict, around: g.Neighbourhoods) -> None:
-    patterns = rdm_patterns(data)
-    lists = [around.members[[k]].indices for k in range(len(around.centres))]
-    for method in ("correlation", "euclidean"):
-        theirs = get_searchlight_RDMs(patterns, around.centres, lists, np.arange(CONDITIONS), method, verbose=False)
-        found = g.searchlight_rdms(patterns, around, method)
-        np.testing.assert_allclose(found, theirs.dissimilarities, atol=1e-10, rtol=0)
-
-
-def rdm_patterns(data: dict) -> np.ndarray:
-    return np.stack([data["patterns"][data["conditions"] == k].mean(axis=0) for k in range(CONDITIONS)])
-
-
 def test_a_single_voxel_has_a_distance_and_what_cannot_be_is_refused(data: dict, around: g.Neighbourhoods) -> None:
     alone = g.volume_neighbourhoods(np.array([[0, 0, 0], [5, 0, 0], [6, 0, 0]]), np.eye(4), 1.0)
     three = np.random.default_rng(0).normal(size=(4, 3))
@@ -121,7 +107,7 @@ def models() -> np.ndarray:
 
 
 @pytest.mark.parametrize("comparison", [name for name in g.COMPARISONS if name != "tau-a"])
-def test_equals_comparing_every_permutation(search: g.Searchlight, models: np.ndarray, comparison: str) -> None:
+def test_scores_and_thresholds_belong_together(search: g.Searchlight, models: np.ndarray, comparison: str) -> None:
     found = g.searchlight_map(search, models, comparison, DRAWS, SEED)
     rdms = search.rdms()
     partly = np.isfinite(rdms).any(axis=1) & ~np.isfinite(rdms).all(axis=1)

@@ -292,7 +292,7 @@ def test_a_classifier_of_another_shape_is_refused() -> None:
     refused(r"give \(3, 5\) and \(3,\)", g.neural_collapse, X, labels, classifier=(weights.T, biases))
 
 
-def test_a_table_of_dimensions_on_shared_subsets() -> None:
+def test_dimensions_are_compared_at_equal_numbers() -> None:
     rng = np.random.default_rng(5)
     given = {"more": rng.normal(size=(120, 110)), "fewer": np.repeat(rng.normal(size=(53, 130)), 2, axis=0)}
     narrow = g.compare_dimensions({"narrow": given["more"][:, :60]}).set_index("measure")["value"]

@@ -100,19 +100,6 @@ def test_permutations_are_refits_and_shrinkage_ignores_labels() -> None:
     np.testing.assert_allclose(null[2], g.decode_generalization(values, mixed[2], folds)[0], atol=1e-12)
 
 
-def test_pairs_of_two_are_the_time_course_and_whitening_is_of_the_fold() -> None:
-    values, labels, runs = world(2)
-    folds = g.leave_one_group_out(runs)
-    movie = g.pairwise_movie(values, labels, folds)
-    assert movie[:, 0] == pytest.approx(g.decode_times(values, labels, folds).score, abs=1e-12)
-    rng = np.random.default_rng(2)
-    maps = [rng.normal(size=(SENSORS, SENSORS)) for _ in folds]
-    found = g.decode_times(values, labels, folds, whiteners=maps).folds
-    for k, fold in enumerate(folds):
-        mapped = np.einsum("ij,njt->nit", maps[k], values)
-        assert found[k] == pytest.approx(g.decode_times(mapped, labels, [fold]).score, abs=1e-12)
-
-
 def test_areas_with_ties_and_of_weighted_trials() -> None:
     rng = np.random.default_rng(0)
     decisions, positive = rng.integers(5, size=30).astype(float), rng.random(30) < 0.4

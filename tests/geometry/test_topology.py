@@ -72,11 +72,6 @@ def test_b8_missing_infinite_and_constant_rdms_have_a_rule(rdms: np.ndarray) -> 
     np.testing.assert_allclose(found[0, seen], closed_form(rank_rdms(d[:1])[0, seen], 0.2, 0.8), atol=1e-12)
     np.testing.assert_array_equal(found[2:], geotopological(rdms[2:]))
     refused("1 dissimilarities are infinite", geotopological, np.where(np.arange(66) == 3, np.inf, rdms[0]))
-    assert geodesic(d[1], threshold=(0.2, 0.8)).n_components == 0
-    assert np.isnan(geodesic(d[1], threshold=(0.2, 0.8)).rdms).all()
-    around = geodesic(d[0], quantile=1.0).rdms[7]  # a path around the missing pair
-    square = square_rdms(np.where(seen, d[0], np.inf)[None])[0]
-    assert around == pytest.approx(np.min(square[0] + np.where(np.arange(12) == 0, np.inf, square[8])))
 
 
 @pytest.mark.parametrize(("how", "far"), [("nan", np.nan), ("max_finite", 2.0), ("largest", np.nan)])
@@ -100,14 +95,8 @@ def test_mistakes_are_named(rdms: np.ndarray) -> None:
     refused("disconnected must be one of", geodesic, rdms[0], neighbors=2, disconnected="zero")
 
 
-def test_plain_correlations_ignore_order_offset_and_scale() -> None:
+def test_too_few_observations_or_permutations_are_refused() -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(12, 2))
-    y = x[:, :1] ** 2 + 0.1 * rng.normal(size=(12, 1))
-    found = dependence_test(x, y, 19, np.random.default_rng(1), step=0.25)
-    order = rng.permutation(12)
-    other = dependence_test(1e5 * x[order] - 3, 1e-3 * y[order], 1, rng, step=0.25)
-    assert other.plain_correlation == pytest.approx(found.plain_correlation)
     for a, b, n, message in (
         (np.zeros(5), np.zeros(6), 9, "x has 5 rows but y has 6"),
         (np.zeros(3), np.zeros(3), 9, "4 or more observations; got 3"),

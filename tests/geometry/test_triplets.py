@@ -164,8 +164,7 @@ def test_regions_beside_judgements() -> None:
     i, j = np.triu_indices(24, 1)
     rng = np.random.default_rng(0)
     fits = -TRUE[i, j] + 0.1 * rng.normal(size=(3, len(i)))
-    regions = {"fits": fits, "noise": rng.normal(size=(3, len(i))), "one": fits[:1]}
-    found = g.region_table(regions, WORLD.embedding, 99, 4)
+    found = g.region_table({"fits": fits, "noise": rng.normal(size=(3, len(i)))}, WORLD.embedding, 99, 4)
     assert found["score"][0] > 0.8
     assert found["p"].tolist()[0] == 0.01 < 0.05 < found["p"][1]
 
