@@ -1,20 +1,15 @@
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 import rsatoolbox
 from records import Record, cases
 from refusals import refused
 from rsatoolbox.util.inference_util import extract_variances
-from scipy.stats import rankdata, t
 
 import brainalign.geometry as g
-from brainalign.condensed import square_rdms
-from brainalign.geometry.inference import resampled
 
 N_SUBJECTS, N_STIMULI, N_BOOT = 7, 12, 12
-PAIRS = np.triu_indices(N_STIMULI, 1)
 TOOLBOX = {
     "spearman": "spearman", "rho-a": "rho-a", "tau-a": "tau-a", "pearson": "corr", "cosine": "cosine",
     "whitened-pearson": "corr_cov", "whitened-cosine": "cosine_cov",
@@ -26,21 +21,17 @@ def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     truth = g.rdm(rng.normal(size=(N_STIMULI, 6)), "euclidean")
     subjects = truth + rng.normal(size=(N_SUBJECTS, len(truth))) * 0.5
-    category = np.arange(N_STIMULI) % 3
-    differs = (category[PAIRS[0]] != category[PAIRS[1]]) * 1.0
+    i, j = np.triu_indices(N_STIMULI, 1)
+    differs = (i % 3 != j % 3) * 1.0
     models = np.stack([truth + rng.normal(size=len(truth)) * 0.3, differs, rng.uniform(size=len(truth))])
     return subjects, models
-
-
-def index_draws(rng: np.random.Generator, n_boot: int = N_BOOT) -> tuple[np.ndarray, np.ndarray]:
-    shapes = (N_SUBJECTS, N_STIMULI)
-    return tuple(rng.integers(n, size=(n_boot, n)) for n in shapes)
 
 
 @pytest.mark.parametrize("method", TOOLBOX)
 def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subjects, models = world()
-    draws = index_draws(np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    draws = tuple(rng.integers(n, size=(N_BOOT, n)) for n in (N_SUBJECTS, N_STIMULI))
     draws[0][0] = np.arange(N_SUBJECTS) % 2  # two subjects: leaving one out leaves one
     queue = [row for pair in zip(*draws, strict=True) for row in pair]  # it draws subjects, then stimuli
     monkeypatch.setattr(rsatoolbox.inference.bootstrap.np.random, "randint", lambda *_, **__: queue.pop(0))
@@ -60,146 +51,6 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
     gaps = np.eye(3, 5) - np.array([0, 0, 0, 1, 0])
     np.testing.assert_allclose(ours.se(gaps) ** 2, ceiling[:, 0], atol=1e-10)
     assert ours.dof == theirs.dof
-
-
-def slow(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, method: str, variances: np.ndarray | None = None) -> float:
-    """Compare two vectors of dissimilarities between the drawn stimuli, without a library's help."""
-    if method == "tau-a":
-        signs = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
-        return signs.sum() / (len(a) * (len(a) - 1))
-    x, y = (rankdata(v) for v in (a, b)) if method in {"spearman", "rho-a"} else (a, b)
-    if "cosine" not in method:
-        x, y = x - x.mean(), y - y.mean()
-    n = len(x)
-    if method == "rho-a":
-        return x @ y / ((n**3 - n) / 12)
-    weighted = np.linalg.solve(covariance(pairs, variances), np.stack([x, y], axis=1)) if "whitened" in method else None
-    wx, wy = (x, y) if weighted is None else weighted.T
-    return x @ wy / np.sqrt((x @ wx) * (y @ wy))
-
-
-def covariance(pairs: np.ndarray, variances: np.ndarray | None = None) -> np.ndarray:
-    """Return the covariance of dissimilarities of pairs of places (2, n_pairs), by its definition."""
-    n = pairs.max() + 1
-    contrasts = np.eye(n)[pairs[0]] - np.eye(n)[pairs[1]]
-    return (contrasts * (1 if variances is None else variances[:n]) @ contrasts.T) ** 2
-
-
-def written_out(
-    subjects: np.ndarray, models: np.ndarray, drawn: np.ndarray, method: str, variances: np.ndarray | None = None
-) -> np.ndarray:
-    """Compare every subject with every model over the pairs that both have of the drawn stimuli, copies written out."""
-    i, j = drawn[PAIRS[0]], drawn[PAIRS[1]]
-    copied = square_rdms(np.concatenate([subjects, models]))[:, i, j][:, i != j]
-    places, own = np.stack(PAIRS)[:, i != j], None if variances is None else variances[drawn]
-    scores = np.empty((len(subjects), len(models)))
-    for subject, k in np.ndindex(scores.shape):
-        a, b = copied[subject], copied[len(subjects) + k]
-        seen = np.isfinite(a + b)
-        scores[subject, k] = slow(a[seen], b[seen], places[:, seen], method, own)
-    return scores
-
-
-@pytest.mark.parametrize("method", TOOLBOX)
-def test_weights_equal_copies_with_missing_pairs(method: str) -> None:
-    subjects, models = world(2)
-    subjects[1, :11] = np.nan  # the first stimulus of one subject
-    models[2, [5, 40]] = np.nan
-    drawn, stimuli = index_draws(np.random.default_rng(3))
-    found = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
-    assert found.n_missing[1].tolist() == [11, 11, 12]  # pair 5 lacks in both
-    for draw in range(0, N_BOOT, 3):
-        scores = written_out(subjects, models, stimuli[draw], method)
-        np.testing.assert_allclose(found.draws["both"][draw, :3], scores[drawn[draw]].mean(axis=0), atol=1e-10)
-        np.testing.assert_allclose(found.draws["stimuli"][draw, :3], scores.mean(axis=0), atol=1e-10)
-
-
-def test_draws_are_the_same_however_many_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    subjects, models = world(2)
-    options = {"method": "spearman", "draws": index_draws(np.random.default_rng(3), 5)}
-    whole = g.dual_bootstrap(subjects, models, **options).draws
-    monkeypatch.setattr(resampled, "CHUNK_BYTES", 1)
-    for name, values in g.dual_bootstrap(subjects, models, **options).draws.items():
-        np.testing.assert_allclose(values, whole[name])
-
-
-@pytest.mark.parametrize("method", ["whitened-cosine", "whitened-pearson"])
-def test_half_of_a_draw_is_one_stimulus(method: str) -> None:
-    """Where the closed form divides by zero: 7 of 12 draws are one stimulus."""
-    subjects, models = world(4)
-    stimuli = np.array([[3] * 7 + [0, 1, 1, 8, 9], [3] * 7 + [0, 0, 0, 0, 5], list(range(12))])
-    drawn = np.tile(np.arange(N_SUBJECTS), (3, 1))
-    found = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli)).draws["stimuli"]
-    for draw in range(3):
-        expected = written_out(subjects, models[[0, 2]], stimuli[draw], method).mean(axis=0)
-        np.testing.assert_allclose(found[draw, [0, 2]], expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("method", ["whitened-cosine", "whitened-pearson"])
-def test_variances_of_stimuli_by_brute_force(method: str) -> None:
-    """Every drawn copy has the variance of its stimulus; equal variances change nothing, ceilings included."""
-    subjects, models = world(6)
-    drawn, stimuli = index_draws(np.random.default_rng(7), 6)
-    stimuli = np.sort(stimuli, axis=1)
-    variances = np.random.default_rng(8).uniform(0.2, 3, size=N_STIMULI)
-    found = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=variances)
-    for draw in range(6):
-        scores = written_out(subjects, models, stimuli[draw], method, variances)
-        np.testing.assert_allclose(found.draws["both"][draw, :3], scores[drawn[draw]].mean(axis=0), atol=1e-10)
-        np.testing.assert_allclose(found.draws["stimuli"][draw, :3], scores.mean(axis=0), atol=1e-10)
-    np.testing.assert_allclose(found.scores, g.compare(subjects, models, method, variances).mean(axis=0))
-    assert found.ceiling == pytest.approx(g.rdm_noise_ceiling(subjects, method, variances))
-    equal = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=np.full(N_STIMULI, 2.0))
-    plain = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
-    for name, values in plain.draws.items():
-        np.testing.assert_allclose(equal.draws[name], values, atol=1e-9)
-
-
-def test_one_subject_resamples_stimuli_only_and_says_so() -> None:
-    subjects, models = world()
-    found = g.dual_bootstrap(subjects[:1], models, "spearman", 50, np.random.default_rng(0))
-    assert (found.over, set(found.draws), found.dof) == ("stimuli", {"stimuli"}, N_STIMULI - 1)
-    assert np.isnan(found.ceiling).all()
-    expected = found.draws["stimuli"][:, :3].var(axis=0, ddof=1) * N_STIMULI / (N_STIMULI - 1)
-    np.testing.assert_allclose(found.se() ** 2, expected)
-
-
-def test_an_undefined_model_spoils_only_itself() -> None:
-    subjects, models = world()
-    models = np.concatenate([models, np.full((1, models.shape[1]), np.nan), np.ones((1, models.shape[1]))])
-    found = g.dual_bootstrap(subjects, models, "spearman", 200, np.random.default_rng(0))
-    alone = g.dual_bootstrap(subjects, models[:3], "spearman", 200, np.random.default_rng(0))
-    assert np.isnan(found.scores[3:]).all()
-    np.testing.assert_allclose(found.se()[:3], alone.se())
-    assert np.isnan(found.se()[3:]).all()
-    table = g.compare_models(found, list("abcde"))
-    assert set(table["other"]) == {"b", "c"}
-    np.testing.assert_allclose(table["p_max"], g.compare_models(alone, list("abc"))["p_max"])
-
-
-def test_the_best_is_called_only_where_it_is() -> None:
-    rng = np.random.default_rng(5)
-    latent = rng.normal(size=(30, 6))
-    truth = g.rdm(latent, "euclidean")
-    subjects = truth + rng.normal(size=(10, len(truth)))
-    category = (np.arange(30) % 3 != np.arange(30)[:, None] % 3) * 1.0
-    twin = truth + rng.normal(size=len(truth)) * 0.01  # not to be told from the first
-    models = np.stack([truth, category[np.triu_indices(30, 1)], rng.uniform(size=len(truth)), twin])
-    found = g.dual_bootstrap(subjects, models, "pearson", 500, rng)
-    names = ["good", "category", "noise", "twin"]
-    table = g.compare_models(found, names).set_index("other")
-    best, *rest = np.argsort(-found.scores)
-    assert table.index.tolist() == [names[k] for k in rest]
-    contrasts = np.eye(6)[best] - np.eye(6)[rest]
-    difference, se = found.scores[best] - found.scores[rest], found.se(contrasts)
-    assert set(table["model"]) == {names[best]}
-    expected = np.column_stack([difference, se, difference / se, 2 * t.sf(difference / se, found.dof)])
-    np.testing.assert_allclose(table[["difference", "se", "t", "p"]], expected)
-    assert table["p_max"].iloc[0] > 0.2
-    assert (table.loc[["category", "noise"], "p_max"] < 0.01).all()
-    assert (table["p_max"] >= table["p"]).all()
-    pair = g.compare_models(found, names, members=[0, 1])
-    assert pair[["model", "other"]].to_numpy().tolist() == [["good", "category"]]
 
 
 def test_bad_input() -> None:
@@ -279,96 +130,18 @@ def called(rng: np.random.Generator, weights: np.ndarray) -> tuple[bool, bool, b
     return (table["p"] <= 0.05).any(), (table["p_max"] <= 0.05).any(), best
 
 
-N = 30
-
-
-@pytest.fixture(scope="module")
-def reference_world() -> tuple[dict[str, np.ndarray], dict[tuple[str, str], np.ndarray]]:
-    """Return a group and one subject whose truth is layer b of a network, and candidates of which some tie."""
+def test_the_honest_best_of_layers_and_of_all() -> None:
+    """A group and one subject whose truth is layer b of a network; a published model that is as good."""
     rng = np.random.default_rng(0)
-    layers = {name: g.rdm(rng.normal(size=(N, 8)), "euclidean") for name in "abc"}
-    truth = layers["b"]
-    noisy = truth + rng.normal(size=(8, 2, len(truth))) * 0.5
-    noisy[3, :, 7] = np.nan
+    layers = {name: g.rdm(rng.normal(size=(30, 8)), "euclidean") for name in "abc"}
+    noisy = layers["b"] + rng.normal(size=(8, 2, 435)) * 0.5
     candidates = {("net", name): values for name, values in layers.items()}
-    candidates["net", "flat"] = np.ones(len(truth))
-    candidates["published", ""] = truth + rng.normal(size=len(truth)) * 0.01
-    candidates["monkey", ""] = noisy[0, 0]
-    return {"group": noisy, "single": noisy[:1, :1]}, candidates
-
-
-def test_scores_ceilings_and_the_honest_best(reference_world: tuple) -> None:
-    """Every column, from a dual bootstrap with the same draws; the monkey is not scored where it is the reference."""
-    sets, candidates = reference_world
-    found = g.score_references(sets, candidates, "spearman", 150, 3, 0.1, {"single": [("monkey", "")]})
-    tables, of_subjects, pairs = [], [], []
-    for name, keys in (("group", list(candidates)), ("single", list(candidates)[:-1])):
-        models, n = np.stack([candidates[key] for key in keys]), len(keys)
-        result = g.dual_bootstrap(g.session_average(sets[name]), models, "spearman", 150, np.random.default_rng(3))
-        gaps = np.eye(n, n + 2) - np.eye(n + 2)[n]
-        se, gap, gap_se = result.se(), result.scores - result.ceiling[0], result.se(gaps)
-        half, alone = t.ppf(0.95, result.dof) * se, name == "single"
-        notes = ["one subject: errors are over stimuli only and say nothing of others" if alone else ""] * n
-        notes[3] = "undefined: all pairs are equal or missing"
-        about = pd.DataFrame([(name, *key) for key in keys], columns=["reference", "model", "layer"])
-        tables.append(
-            about.assign(
-                comparison="spearman", score=result.scores, se=se, low=result.scores - half, high=result.scores + half,
-                p=t.sf(result.scores / se, result.dof), ceiling_low=result.ceiling[0], ceiling_high=result.ceiling[1],
-                gap=gap, gap_se=gap_se, gap_p=2 * t.sf(np.abs(gap / gap_se), result.dof),
-                n_subjects=1 if alone else 8, n_stimuli=N, n_missing=0 if alone else 1, n_boot=150,
-                over="stimuli" if alone else "both", note=notes,
-            )
-        )  # fmt: skip
-        for k in range(result.n_subjects):
-            each = about.drop(columns="reference").assign(score=result.per_subject[k], n_missing=result.n_missing[k])
-            each.insert(0, "reference", name)
-            each.insert(1, "subject", k + 1)
-            of_subjects.append(each)
-        families = {"net": [0, 1, 2, 3], "models": [4] if alone else [4, 5], "all": list(range(n))}
-        for family, members in families.items():
-            if len(members) > 1:
-                table = g.compare_models(result, [str(k) for k in range(n)], members)
-                ends = [[*keys[int(a)], *keys[int(b)]] for a, b in table[["model", "other"]].to_numpy()]
-                part = pd.DataFrame(ends, columns=["model", "layer", "other_model", "other_layer"])
-                part = pd.concat([part, table[["difference", "se", "t", "p", "p_max"]]], axis=1)
-                part.insert(0, "reference", name)
-                part.insert(1, "family", family)
-                pairs.append(part)
-    same = {"check_dtype": False}
-    pd.testing.assert_frame_equal(found.scores, pd.concat(tables, ignore_index=True), **same)
-    pd.testing.assert_frame_equal(found.subjects, pd.concat(of_subjects, ignore_index=True), **same)
-    pd.testing.assert_frame_equal(found.differences, pd.concat(pairs, ignore_index=True), **same)
-    scores = found.scores.set_index(["reference", "model", "layer"])
-    for row in found.best.to_dict("records"):
-        others = found.differences.query(f"reference == '{row['reference']}' and family == '{row['family']}'")
-        tied = (others["other_model"] + " " + others["other_layer"]).str.strip()[others["p_max"] > 0.1].tolist()
-        best = scores.loc[(row["reference"], row["model"], row["layer"])]
-        said = f"{row['model']} {row['layer']}".strip() + f" scores highest ({best['score']:.3f} ± {best['se']:.3f})"
-        if not len(others):
-            said += "; there is nothing to compare it with."
-        elif tied:
-            said += f", but {len(tied)} of {len(others)} others cannot be told from it: no best is called."
-        else:
-            said += f" and exceeds each of the {len(others)} others, allowing for all differences among them."
-        if row["reference"] == "single":
-            said += " One subject: this holds over stimuli, not over individuals."
-        assert (row["score"], row["tied"], row["sentence"]) == (best["score"], "; ".join(tied), said)
-        assert row["decided"] == (len(others) > 0 and not tied)
-    best = found.best.set_index(["reference", "family"]).loc["group"]
-    assert best["layer"]["net"] == "b"
-    assert best["decided"].to_dict() | {"models": True} == {"net": True, "models": True, "all": False}
-
-
-def test_one_candidate_or_none_that_is_defined(reference_world: tuple) -> None:
-    sets, candidates = reference_world
-    alone, flat = (
-        g.score_references({"group": sets["group"]}, {key: candidates[key]}, n_boot=20).best.iloc[0]
-        for key in (("published", ""), ("net", "flat"))
-    )
-    assert alone["sentence"].endswith("; there is nothing to compare it with.")
-    assert (alone["family"], alone["decided"], alone["model"]) == ("all", False, "published")
-    assert flat["sentence"] == "No score is defined, so there is no best."
-    assert (flat["model"], flat["layer"], flat["tied"], flat["decided"]) == ("", "", "", False)
-    layers = {key: values for key, values in candidates.items() if key[0] == "net"}
-    assert g.score_references(sets, layers, n_boot=20).best["family"].tolist() == ["net", "net"]  # not once more as all
+    candidates |= {("published", ""): layers["b"] + rng.normal(size=435) * 0.01}
+    found = g.score_references({"group": noisy, "single": noisy[:1, :1]}, candidates, "spearman", 150, 3)
+    best = found.best.set_index(["reference", "family"])
+    assert best.loc[("group", "net"), ["layer", "decided"]].tolist() == ["b", True]
+    assert not best.loc[("group", "all"), "decided"]
+    assert best.loc[("single", "net"), "sentence"].endswith("this holds over stimuli, not over individuals.")
+    scores = found.scores.set_index(["reference", "model", "layer"]).loc["group"]
+    assert scores["score"].idxmax()[0] in ("net", "published")
+    assert scores.loc[("net", "b"), "p"] < 0.001 < scores.loc[("net", "a"), "p"]

@@ -5,14 +5,11 @@ import numpy as np
 import pytest
 from nilearn.datasets import load_fsaverage
 from refusals import refused
-from rsatoolbox.util.searchlight import get_searchlight_RDMs
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 import brainalign.geometry as g
-from brainalign.condensed import square_rdms
 from brainalign.geometry.searchlights import searchlight_maps
-from brainalign.statistics import fdr
 
 RUNS, CONDITIONS, DOF = 4, 7, 50
 Precision = Callable[[np.ndarray], np.ndarray]
@@ -73,44 +70,6 @@ def test_equals_the_rdm_of_each_neighbourhood(
     np.testing.assert_allclose(search.rdms(slice(40, 60)), found[40:60], rtol=0, atol=1e-14)
 
 
-def test_equals_rsatoolbox(data: dict, around: g.Neighbourhoods) -> None:
-    patterns = rdm_patterns(data)
-    lists = [around.members[[k]].indices for k in range(len(around.centres))]
-    for method in ("correlation", "euclidean"):
-        theirs = get_searchlight_RDMs(patterns, around.centres, lists, np.arange(CONDITIONS), method, verbose=False)
-        found = g.searchlight_rdms(patterns, around, method)
-        np.testing.assert_allclose(found, theirs.dissimilarities, atol=1e-10, rtol=0)
-
-
-def rdm_patterns(data: dict) -> np.ndarray:
-    return np.stack([data["patterns"][data["conditions"] == k].mean(axis=0) for k in range(CONDITIONS)])
-
-
-def test_missing_channels_and_constant_patterns_are_nan_not_the_end(data: dict, around: g.Neighbourhoods) -> None:
-    patterns = rdm_patterns(data)
-    patterns[2, 7] = np.nan
-    near = around.members[[50]].indices
-    patterns[3, near] = 1.5
-    search = g.Searchlight(patterns, around, "correlation")
-    found = search.rdms()
-    assert search.n_channels_left_out == 1
-    assert np.isnan(found[7]).all()
-    i, j = np.triu_indices(CONDITIONS, 1)
-    np.testing.assert_array_equal(np.isnan(found[50]), (i == 3) | (j == 3))
-    touched = around.members[:, [7]].nonzero()[0]
-    assert len(touched) > 1  # its neighbours go without it
-    for centre in touched[touched != 7]:
-        members = np.setdiff1d(around.members[[centre]].indices, 7)
-        np.testing.assert_allclose(found[centre], g.rdm(patterns[:, members], "correlation"), atol=1e-12)
-    flat = data["residuals"].copy()
-    flat[:, 4] = 0
-    labels = data["conditions"], data["runs"]
-    noisy = g.Searchlight(data["patterns"], around, "crossnobis", *labels, residuals=flat, dof=DOF)
-    assert noisy.n_channels_left_out == 1
-    finite = np.isfinite(noisy.rdms())
-    np.testing.assert_array_equal(finite, np.repeat(np.arange(len(finite)) != 4, finite.shape[1]).reshape(finite.shape))
-
-
 def test_a_single_voxel_has_a_distance_and_what_cannot_be_is_refused(data: dict, around: g.Neighbourhoods) -> None:
     alone = g.volume_neighbourhoods(np.array([[0, 0, 0], [5, 0, 0], [6, 0, 0]]), np.eye(4), 1.0)
     three = np.random.default_rng(0).normal(size=(4, 3))
@@ -148,33 +107,13 @@ def models() -> np.ndarray:
 
 
 @pytest.mark.parametrize("comparison", [name for name in g.COMPARISONS if name != "tau-a"])
-def test_equals_comparing_every_permutation(search: g.Searchlight, models: np.ndarray, comparison: str) -> None:
+def test_scores_and_thresholds_belong_together(search: g.Searchlight, models: np.ndarray, comparison: str) -> None:
     found = g.searchlight_map(search, models, comparison, DRAWS, SEED)
     rdms = search.rdms()
     partly = np.isfinite(rdms).any(axis=1) & ~np.isfinite(rdms).all(axis=1)
     assert partly.any()
-    orders = np.random.default_rng(SEED).permuted(np.tile(np.arange(N), (DRAWS, 1)), axis=1)
-    i, j = np.triu_indices(N, 1)
-    expected = g.compare(models, rdms, comparison)
-    np.testing.assert_allclose(found.scores, expected, atol=1e-10)
-    np.testing.assert_array_equal(found.n_nan, np.isnan(expected).sum(axis=1))
-    for k, model in enumerate(models):
-        null = g.compare(rdms, square_rdms(model)[orders[:, i], orders[:, j]], comparison)
-        score = expected[k][:, None]
-        undefined = np.isnan(expected[k])
-        p = (1 + (null >= score - 1e-10).sum(axis=1)) / (1 + DRAWS)
-        np.testing.assert_allclose(found.p[k], np.where(undefined, np.nan, p))
-        np.testing.assert_allclose(found.q[k], fdr(np.where(undefined, np.nan, p)))
-        np.testing.assert_allclose(found.null_mean[k], np.where(undefined, np.nan, null.mean(axis=1)), atol=1e-10)
-        largest = np.nan_to_num(null, nan=-np.inf).max(axis=0)
-        p = (1 + (largest >= score - 1e-10).sum(axis=1)) / (1 + DRAWS)
-        np.testing.assert_allclose(found.p_fwer[k], np.where(undefined, np.nan, p))
-        above = found.scores[k] > found.threshold(0.05)[k] + 1e-9
-        np.testing.assert_array_equal(above, found.p_fwer[k] <= 0.05)
+    np.testing.assert_allclose(found.scores, g.compare(models, rdms, comparison), atol=1e-10)
     anywhere = found.largest[np.isfinite(found.scores).any(axis=1)].max(axis=0)
-    reached = (anywhere >= found.scores[..., None] - 1e-5).sum(axis=2)
-    p = np.where(np.isnan(found.scores), np.nan, (1 + reached) / (1 + DRAWS))
-    np.testing.assert_allclose(found.p_anywhere(), p)
     assert (found.p_anywhere() <= 0.05).sum() == (found.scores > found.threshold_anywhere() + 1e-9).sum()
     assert found.threshold_anywhere(1 / 60) == anywhere.max()
     assert found.threshold_anywhere(0.01) == np.inf  # fewer than 60 orders

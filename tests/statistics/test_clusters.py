@@ -71,49 +71,6 @@ def test_both_tails_equal_to_mne() -> None:
     assert expected[0] < 0 < expected[-1]
 
 
-def test_span_sensors_and_peak() -> None:
-    rng = np.random.default_rng(2)
-    observed = np.zeros((6, 20))
-    observed[5, 8:12] = 3
-    observed[0, 11:15] = 4  # touches sensor 5 at sample 11 on the ring
-    observed[0, 13] = 9
-    observed[3, 0:2] = 1
-    times = np.arange(20) / 100
-    null = rng.normal(size=(99, 6, 20)) * 0.1
-    found = cluster_permutation(observed, null, ring(6), threshold=0.5, kind="score", times=times)
-    np.testing.assert_array_equal(found.mask(), observed > 0)
-    expected = {
-        "cluster": [0, 1], "mass": [4.0 * 3 + 3 * 4 + 9, 2.0], "p": [1 / 100, 1 / 100], "start": [0.08, 0.0],
-        "stop": [0.14, 0.01], "n_sensors": [2, 1], "n_points": [8, 2], "peak_sensor": ["MEG0", "MEG3"],
-        "sensors": [["MEG0", "MEG5"], ["MEG3"]],
-    }  # fmt: skip
-    pd.testing.assert_frame_equal(found.table([f"MEG{k}" for k in range(6)]), pd.DataFrame(expected))
-    assert found.table()["sensors"].tolist() == [["0", "5"], ["3"]]
-    assert [(each.peak_sensor, each.peak_time) for each in found.clusters] == [(0, 13), (3, 0)]
-    samples = cluster_permutation(observed, null, ring(6), threshold=0.5, kind="score").clusters
-    assert [(each.start, each.stop) for each in samples] == [(8, 14), (0, 1)]
-    # Without adjacency every sensor stands alone.
-    assert len(cluster_permutation(observed, null, threshold=0.5, kind="score").clusters) == 3
-
-
-def test_thresholds_of_each_point() -> None:
-    """Points differ in scale: their own null sets the threshold, and one loud sensor does not make the clusters."""
-    rng = np.random.default_rng(3)
-    scale = np.array([1, 100, 1, 0])[:, None]  # the last says nothing
-    maps = 3 + rng.normal(size=(200, 4, 30)) * scale
-    maps[0, 2, 10:20] += 4
-    found = cluster_permutation(maps[0], maps[1:], threshold=1.64)
-    assert found.clusters[0].sensors.tolist() == [2]
-    assert found.clusters[0].p <= 0.01
-    z = (maps[0, :3] - maps[:, :3].mean(axis=0)) / maps[:, :3].std(axis=0, ddof=1)
-    np.testing.assert_allclose(found.statistic, [*z, np.zeros(30)], atol=1e-12)
-    both = cluster_permutation(maps[0], maps[1:], threshold=0.9, kind="quantile", tail="both")
-    above, below = maps[0] > np.quantile(maps, 0.9, axis=0), maps[0] < np.quantile(maps, 0.1, axis=0)
-    np.testing.assert_array_equal(both.mask(1), above | below)
-    greater = cluster_permutation(maps[0], maps[1:], threshold=0.9, kind="quantile")
-    np.testing.assert_array_equal(greater.mask(1), above)
-
-
 def test_a_tie_counts_against() -> None:
     observed = np.array([[0.0, 2.0, 0.0]])
     nothing = cluster_permutation(0 * observed, np.zeros((9, 1, 3)), threshold=1, kind="score")

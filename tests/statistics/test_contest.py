@@ -3,13 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from refusals import refused
 from scipy.stats import norm, t
 
 import brainalign.statistics as st
-from brainalign.arrays import Arrays
 
 REGIONS = {"V1": np.array([0, 1]), "IT": np.array([2, 3])}
 SIZES = {"n_train": 300, "n_test": 100}
@@ -48,26 +46,8 @@ def test_definitions_by_hand() -> None:
     assert rows.loc["IT", "reason"].unique().tolist() == ["the interval of the margin includes 0"]
     np.testing.assert_allclose(rows["ceiling_r"], [0.5, 0.5, 0.3, 0.3])
     assert (rows["p_null"] == 1 / 200).all()
-    about = ["region", "family", "model", "method", "layer", "cv_r"]
-    scores = ["r", "low", "high", "ahead", "ahead_low", "ahead_high", "winner", "runner_up", "decided"]
-    assert table.columns.tolist() == [*about, *scores, "p_null", "null_high", "reason", "ceiling_r", "n_targets"]
-    assert table["model"].tolist() == ["tasknet", "languagenet"] * 2
-    assert set(table["method"]) == {"ridge"}
-    assert table["n_targets"].tolist() == [2] * 4
-    np.testing.assert_allclose(rows["cv_r"], [0.4, 0.2, 0.2, 0.3])
     widening = st.interval_widening(300, 100, 0.95)
     assert widening == pytest.approx(t(99).isf(0.025) / norm.isf(0.025) * np.sqrt(100 / 99) * np.sqrt(1 + 100 / 300))
-    for region, mine in enumerate((TASK[0], TASK[1])):  # two families: each is all others of the other
-        gap = mine.draws[:, region] - LANGUAGE.draws[:, region]
-        of_family = {"task": (mine.draws[:, region], gap), "language": (LANGUAGE.draws[:, region], -gap)}
-        for family, drawn in of_family.items():
-            row = rows.loc[(["V1", "IT"][region], family)]
-            for name, values in zip(("", "ahead_"), drawn, strict=True):
-                middle = row["ahead" if name else "r"]
-                low, high = middle + widening * (np.quantile(values, [0.025, 0.975]) - middle)
-                assert [row[f"{name}low"], row[f"{name}high"]] == pytest.approx([low, high])
-        largest = np.maximum(mine.null[:, region], LANGUAGE.null[:, region])
-        assert rows["null_high"].iloc[2 * region] == pytest.approx(np.quantile(largest, 0.975))
     without = st.family_contest([*TASK, LANGUAGE], REGIONS, **SIZES)
     assert without["ceiling_r"].isna().all()
 
@@ -119,52 +99,12 @@ def test_what_cannot_be_compared() -> None:
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
 
 
-def test_winners_of_single_targets() -> None:
-    late = replace(TASK[1], cv_r=np.array([0.5, 0.1, 0.5, 0.1]))
-    p = np.array([0.01, 0.04, 0.5, 0.01])
-    table = st.target_winners([TASK[0], late, replace(LANGUAGE, p=p)], np.array([0, 1, 3]))
-    expected = {
-        "target": [0, 1, 3], "family": ["task", "task", "language"], "model": ["tasknet", "tasknet", "languagenet"],
-        "method": "ridge", "layer": ["late", "early", "mean"], "r": [0.6, 0.5, 0.31], "margin": [0.4, 0.3, 0.11],
-        "second": ["language", "language", "task"], "q": 0.02,
-    }  # fmt: skip
-    pd.testing.assert_frame_equal(table, pd.DataFrame(expected))
-    unscored = replace(LANGUAGE, r=np.full(4, 0.9), p=np.array([0.01, np.nan, 0.7, 0.3]))
-    table = st.target_winners([*TASK, unscored], np.array([0, 1, 2, 3]))
-    np.testing.assert_allclose(table["q"], st.fdr(np.array([0.02, 1.0, 1.0, 0.6])))
-
-
-def test_draws_of_regions_equal_their_definition() -> None:
-    rng = np.random.default_rng(4)
-    measured = rng.normal(size=(40, 6))
-    predicted = measured + rng.normal(size=(40, 6))
-    predicted[:, 1] = 3.0  # constant
-    regions = {"V1": np.array([0, 1]), "IT": np.array([2, 3, 5]), "gone": np.array([1])}
-    draws, null = st.region_draws(predicted, measured, regions, n_draws=50, n_permutations=30, seed=5)
-    plain = st.bootstrap_correlations(predicted, measured, list(regions.values()), n_draws=50, seed=5)
-    np.testing.assert_allclose(draws[:, 0], plain[:, 0] / 2, atol=1e-6)  # the constant one counts as 0
-    np.testing.assert_allclose(draws[:, 1], plain[:, 1], atol=1e-6)
-    assert (draws[:, 2] == 0).all()
-    every = st.permuted_correlations(predicted, measured, 30, 5, n_maps=30).maps
-    np.testing.assert_allclose(null[:, 1], every[:, [2, 3, 5]].mean(axis=1), atol=1e-5)
-    again, _ = st.region_draws(-predicted, measured, regions, n_draws=50, n_permutations=1, seed=5)
-    np.testing.assert_allclose(again[:, 1], -draws[:, 1], atol=1e-5)  # paired: the same rows were drawn
-
-
 def kept(**changes: object) -> st.RegionDraws:
     values = {"a.b": np.arange(6, dtype=np.float32).reshape(3, 2), "c": np.ones((3, 2), dtype=np.float32)}
     return replace(st.RegionDraws(dict(REGIONS), values, values, ["x", "y"], 300), **changes)
 
 
-def test_what_was_stored_comes_back_in_its_order() -> None:
-    draws = kept()
-    stored = Arrays(dict(sorted(draws.arrays().items())))  # files of arrays keep no order
-    back = st.RegionDraws.read(stored, draws.details())
-    assert list(back.regions) == ["V1", "IT"]
-    assert list(back.draws) == ["a.b", "c"]
-    np.testing.assert_array_equal(back.draws["a.b"], draws.draws["a.b"])
-    assert (back.test_ids, back.n_train) == (["x", "y"], 300)
-    back.check_same(draws, "a", "b")
+def test_fits_of_other_stimuli_or_targets_are_refused() -> None:
     for one, other, message in (
         (kept(test_ids=["x", "y", "z"]), kept(), "a was tested on 3 stimuli and b on 2, 2 of them the same"),
         (kept(regions=REGIONS | {"IT": np.array([2])}), kept(), "in IT a was scored on 1 targets and b on 2, 1"),
@@ -205,15 +145,6 @@ def test_preferences_by_hand() -> None:
     rivals = {"se_factor": 0.5, "max_p": 0.9}  # what decides is asked for: half a standard error, nine in ten
     assert preference(scores, **rivals)["decided"].tolist() == [True, True, False, True]
     assert "more than 0.5 SE" in preference(scores, **rivals).loc[2, "reason"]
-
-
-def test_paired_draws_decide_what_unpaired_ones_could_not() -> None:
-    scores = np.array([[0.4, 0.37]])
-    shared = 0.1 * np.random.default_rng(2).normal(size=(300, 1, 1))
-    null = np.zeros((99, 1, 2))
-    assert st.layer_preference(scores, scores + shared, null, ["V1"], ["a", "b"])["decided"].tolist() == [True]
-    unpaired = scores + 0.1 * np.random.default_rng(3).normal(size=(300, 1, 2))
-    assert st.layer_preference(scores, unpaired, null, ["V1"], ["a", "b"])["decided"].tolist() == [False]
 
 
 def test_one_layer_and_none() -> None:

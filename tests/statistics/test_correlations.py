@@ -75,21 +75,6 @@ def test_bootstrap_equal_to_loops(pair: tuple[np.ndarray, np.ndarray]) -> None:
         np.testing.assert_allclose(draw, [np.mean(r[:3]), r[3], np.mean(r[4:])], atol=1e-5)
 
 
-def test_undefined_targets_do_not_enter(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    predicted, measured = (array.copy() for array in pair)
-    predicted[:, 0] = 0.1  # a constant whose mean is not exact
-    predicted[:, 299] = 3.0
-    groups = [np.array([0, 1]), np.array([0, 299])]
-    found = st.permuted_correlations(predicted, measured, 5, 1, groups=groups)
-    alone = st.permuted_correlations(predicted[:, 1:2], measured[:, 1:2], 5, 1, groups=[np.array([0])])
-    np.testing.assert_allclose(found.group_r[:, 0], alone.group_r[:, 0], atol=1e-6)
-    assert np.isnan(found.group_r[:, 1]).all()
-    draws = st.bootstrap_correlations(predicted, measured, groups, n_draws=5)
-    np.testing.assert_array_equal(np.isnan(draws), [[False, True]] * 5)
-    nothing = st.permuted_correlations(predicted[:, :1], measured[:, :1], 5, 1)
-    assert np.isnan([nothing.max_r, nothing.mean_r]).all()
-
-
 def test_group_means() -> None:
     r = np.array([0.1, np.nan, 0.5, 0.2])
     found = st.group_means(r, [np.array([0, 1, 2]), np.array([1]), np.array([False, False, True, True])])
@@ -106,14 +91,6 @@ def test_against_scipy_and_sklearn() -> None:
     np.testing.assert_allclose(st.r2(measured, predicted), r2_score(measured, predicted, multioutput="raw_values"))
     expected = explained_variance_score(measured, predicted, multioutput="raw_values")
     np.testing.assert_allclose(st.explained_variance(measured, predicted), expected, rtol=1e-6)
-
-
-def test_batches_are_scored_one_by_one() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(2, 4, 10, 3))
-    for k in range(4):
-        np.testing.assert_allclose(st.pearson(a, b, axis=1)[k], st.pearson(a[k], b[k]))
-        np.testing.assert_allclose(st.r2(a, b, axis=1)[k], st.r2(a[k], b[k]))
 
 
 @pytest.mark.parametrize("value", [1.0, 0.1, 1000.3, -7e-5, 1e9 / 3])

@@ -55,14 +55,6 @@ def test_two_equal_peaks_are_undecided() -> None:
     assert later.peak == 0.35
 
 
-def test_no_rival_is_no_objection() -> None:
-    course = np.ones(len(TIMES))
-    course[30] = 1.5
-    found = score_latency(course, noisy(course, 0.1, 50, 6), np.zeros((99, len(TIMES))), TIMES)
-    assert np.isnan(found.margin)
-    assert found.decided
-
-
 @pytest.mark.parametrize("onset", [-0.1, 0.1])
 def test_a_peak_that_noise_places_on_a_plateau_is_undecided(onset: float) -> None:
     """A response that lasts, with or without a time before it, against a peak as high in the same noise"""
@@ -81,20 +73,6 @@ def test_a_peak_that_noise_places_on_a_plateau_is_undecided(onset: float) -> Non
     assert peaked >= 28
 
 
-def test_an_onset_has_an_interval_only_where_the_draws_have_onsets() -> None:
-    course, late = np.zeros((2, len(TIMES)))
-    course[20:24] = late[26:30] = 0.5
-    null = np.full((99, len(TIMES)), 0.1)
-    draws = np.stack([course] * 96 + [late] * 2 + [0 * course] * 2)  # two of a hundred without one
-    found = score_latency(course, draws, null, TIMES)
-    assert found.onset_low == found.onset == found.onset_high == TIMES[20]
-    few = score_latency(course, np.concatenate([draws[:90], 0 * draws[:10]]), null, TIMES)
-    assert few.onset == TIMES[20]
-    assert np.isnan([few.onset_low, few.onset_high]).all()
-    none = score_latency(0.05 * course, draws, null, TIMES)  # the draws have onsets, the score has none
-    assert np.isnan([none.onset, none.onset_low, none.onset_high]).all()
-
-
 HUMP_TIMES = np.arange(0, 0.5, 0.01)
 
 
@@ -102,30 +80,12 @@ def hump(centre: float, width: float = 0.04, height: float = 0.3) -> np.ndarray:
     return 0.5 + height * np.exp(-0.5 * ((HUMP_TIMES - centre) / width) ** 2)
 
 
-def test_a_gaussian_hump_between_samples() -> None:
-    draws = np.stack([hump(centre) for centre in np.linspace(0.16, 0.19, 101)])
-    found = hump_latency(hump(0.173), draws, HUMP_TIMES, chance=0.5)
-    assert found.centre == pytest.approx(0.173, abs=0.001)
-    assert found.rise == pytest.approx(0.173 - 0.04 * np.sqrt(2 * np.log(2)), abs=0.002)
-    assert (found.centre_low, found.centre_high) == pytest.approx((0.1608, 0.1893), abs=0.002)
-
-
-def test_intervals_of_few_folds_are_stretched_by_students_t() -> None:
-    draws = np.stack([hump(centre) for centre in np.linspace(0.16, 0.19, 101)])
-    plain, stretched = (hump_latency(hump(0.173), draws, HUMP_TIMES, chance=0.5, n_folds=n) for n in (None, 6))
-    assert (stretched.centre, stretched.rise) == (plain.centre, plain.rise)
-    for name in ("centre", "rise"):
-        for end in ("low", "high"):
-            ratio = [getattr(found, f"{name}_{end}") - getattr(found, name) for found in (stretched, plain)]
-            assert ratio[0] / ratio[1] == pytest.approx(2.5706 / 1.9600, abs=1e-4)
-    refused("2 or more; got 1", hump_latency, hump(0.173), draws, HUMP_TIMES, n_folds=1)
-
-
 def test_a_hump_that_begins_before_the_epoch_and_none_at_all() -> None:
     draws = np.stack([hump(0.0)] * 2)
     assert hump_latency(hump(0.0), draws, HUMP_TIMES, chance=0.5).rise == 0
     flat = np.full(len(HUMP_TIMES), 0.4)
     assert hump_latency(flat, np.stack([flat] * 2), HUMP_TIMES, chance=0.5).centre == 0
+    refused("2 or more; got 1", hump_latency, hump(0.0), draws, HUMP_TIMES, n_folds=1)
     refused(r"got \(49,\)", hump_latency, flat[1:], draws, HUMP_TIMES)
 
 
@@ -151,13 +111,3 @@ def test_what_is_below_the_threshold_or_short_is_no_first_hump() -> None:
     assert first_hump(spike, HUMP_TIMES, 0.55, chance=0.5) == (HUMP_TIMES[6], HUMP_TIMES[22])
     assert first_hump(spike, HUMP_TIMES, 0.55, chance=0.5, n_consecutive=1) == (HUMP_TIMES[0], HUMP_TIMES[6])
     refused("no time lies in the window", hump_latency, spike, np.stack([spike] * 2), HUMP_TIMES, window=(2, 3))
-
-
-def test_rivals_are_counted_from_chance() -> None:
-    """Two humps of areas under the curve: the score never falls to half of itself, but well to half its height."""
-    rng = np.random.default_rng(0)
-    draws = two_humps(0.14, 0.15) + 0.02 * rng.normal(size=(200, len(HUMP_TIMES)))
-    null = 0.5 + 0.01 * rng.normal(size=(99, len(HUMP_TIMES)))
-    found = score_latency(two_humps(0.14, 0.15), draws, null, HUMP_TIMES, chance=0.5)
-    assert not found.decided
-    assert found.margin == pytest.approx(0.01, abs=0.002)

@@ -1,13 +1,9 @@
-from itertools import product
-
 import numpy as np
 import pytest
 from refusals import refused
-from scipy.linalg import null_space
 from scipy.stats import binomtest
 
 from brainalign.statistics import area_map_test, smooth_map_test, spin_orders, spin_test
-from brainalign.statistics.smooth_maps import JITTER, NUGGETS
 
 N = 300  # vertices per hemisphere
 
@@ -67,31 +63,6 @@ def test_parcels_get_the_parcel_they_land_on() -> None:
     assert (orders[:, 2:] == orders[:, :2] + 2).all()
     assert (orders[:, 0] != orders[:, 1]).mean() > 0.9  # both in one half only where they land beside the equator
     assert 15 < (orders[:, 0] == 0).sum() < 45
-
-
-def test_correlations_leave_out_places_without_a_value() -> None:
-    rng = np.random.default_rng(0)
-    values, other = rng.normal(size=12), rng.normal(size=12)
-    values[3], other[5] = np.nan, np.nan
-    orders = [rng.permutation(12), np.array([-1, *rng.permutation(11)]), np.full(12, -1)]
-    found = spin_test(values, {"other": other}, orders).iloc[0]
-    assert found["q"] == found["p"]
-    lost = spin_test(values, {"other": other}, orders[2:]).iloc[0]
-    assert np.isnan([lost["p"], lost["q"], lost["null_sd"]]).all()
-    assert (lost["n_spins"], lost["reason"]) == (0, "no rotation keeps half of the entries")
-    null = []
-    for order in orders[:2]:
-        turned = np.where(order < 0, np.nan, values[order])
-        both = np.isfinite(turned + other)
-        null.append(np.corrcoef(turned[both], other[both])[0, 1])
-    both = np.isfinite(values + other)
-    assert found["r"] == pytest.approx(np.corrcoef(values[both], other[both])[0, 1])
-    assert found["n"] == 10
-    assert found["n_spins"] == 2  # the third keeps no place
-    assert found["null_sd"] == pytest.approx(np.std(null, ddof=1))
-    assert found["p"] == pytest.approx((1 + sum(abs(r) >= abs(found["r"]) for r in null)) / 3)
-    upper = spin_test(values, {"other": other, "against": -other}, orders, "greater")["p"].tolist()
-    assert upper == pytest.approx([(1 + sum(s * r >= s * found["r"] for r in null)) / 3 for s in (1, -1)])
 
 
 def test_maps_that_say_nothing_give_nan_with_a_reason() -> None:
@@ -156,17 +127,6 @@ def test_a_planted_map_is_found_and_unrelated_ones_are_not() -> None:
     assert (found["null_sd"] > 1 / np.sqrt(89)).all()  # smooth maps correlate by chance more than independent areas
 
 
-def test_few_areas_are_carried_over_the_whole_map() -> None:
-    some = np.argsort(SEPARATION[0])[:12]  # a patch, as the visual cortex is
-    maps = smooth_values(PLACES, 2, seed=3)
-    values = np.full(90, np.nan)
-    values[some] = maps[0, some]
-    found = area_map_test(values, {"same": maps[0], "other": maps[1]}, SPINS, SEPARATION).set_index("map")
-    assert found["n"].tolist() == [12, 12]
-    assert set(found["null"]) == {"spin"}
-    assert found.loc["same", "p"] < 0.05 < found.loc["other", "p"]
-
-
 def test_maps_of_few_areas_are_compared_with_smooth_random_maps() -> None:
     some = np.argsort(SEPARATION[0])[:12]
     part, maps = SEPARATION[np.ix_(some, some)], smooth_values(PLACES, 2, seed=3)[:, some]
@@ -205,40 +165,6 @@ def sheet() -> tuple[np.ndarray, np.ndarray]:
     """Return places of 20 areas on a sheet of 100 mm, and their separations."""
     places = np.random.default_rng(0).uniform(0, 100, (20, 2))
     return places, np.linalg.norm(places[:, None] - places, axis=2)
-
-
-@pytest.mark.parametrize("alternative", ["greater", "two-sided"])
-def test_likelihoods_and_surrogates_by_hand(sheet: tuple[np.ndarray, np.ndarray], alternative: str) -> None:
-    """The restricted likelihood is that of contrasts, in which no mean is left; its scale is the one that fits best."""
-    places, separation = sheet
-    maps = np.random.default_rng(3).normal(size=(2, 20)) + places.T / 40
-    found = smooth_map_test(maps, places[:, 0], separation, alternative=alternative, n_surrogates=60, seed=5)
-    assert found.r == pytest.approx([np.corrcoef(row, places[:, 0])[0, 1] for row in maps])
-    noise, contrasts = np.random.default_rng(5).normal(size=(60, 20)), null_space(np.ones((1, 20)))
-    kernels = (
-        lambda x: np.exp(-(x**2) / 2),
-        lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x),
-        lambda x: np.exp(-x),
-    )
-    lengths = np.geomspace(np.sort(separation, axis=1)[:, 1].mean() / 2, separation.max(), 20)
-    size = np.abs if alternative == "two-sided" else np.positive
-    rows = []
-    for kernel, length, nugget in product(kernels, lengths, NUGGETS):
-        values, vectors = np.linalg.eigh(kernel(separation / length))
-        variances = (1 - nugget) * np.maximum(values, 0) + nugget + JITTER
-        covariance = contrasts.T @ (vectors * variances) @ vectors.T @ contrasts
-        y = maps @ contrasts
-        rest = (y * np.linalg.solve(covariance, y.T).T).sum(axis=1)
-        likelihood = -(np.linalg.slogdet(covariance)[1] + 19 * np.log(rest)) / 2
-        null = np.corrcoef(places[:, 0], noise * np.sqrt(variances) @ vectors.T)[0, 1:]
-        reached = [(size(null) >= size(r) - 1e-9).sum() for r in found.r]
-        rows.append((likelihood, reached, np.full(2, length), np.full(2, (null**2).mean())))
-    likelihoods, reached, length, spread = np.array(rows).transpose(1, 0, 2)
-    weights = np.exp(likelihoods - likelihoods.max(axis=0))
-    weights /= weights.sum(axis=0)
-    np.testing.assert_allclose(found.p, (1 + (weights * reached).sum(axis=0)) / 61)
-    np.testing.assert_allclose(found.length_mm, (weights * length).sum(axis=0))
-    np.testing.assert_allclose(found.null_sd, np.sqrt((weights * spread).sum(axis=0)))
 
 
 def test_what_cannot_be_tested_is_refused(sheet: tuple[np.ndarray, np.ndarray]) -> None:

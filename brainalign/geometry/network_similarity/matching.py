@@ -128,6 +128,8 @@ def _one_to_one(X: Values, Y: Values) -> Pairs:
 
 
 def _forward(X: Values, Y: Values) -> Pairs:
+    if not Y.shape[1]:
+        return _one_to_one(X, Y)  # nothing varies: no pair
     best, partner = np.full(X.shape[1], -np.inf), np.zeros(X.shape[1], dtype=np.intp)
     for first, second, r in correlation_blocks(X, Y):
         rows = slice(first, first + len(r))
