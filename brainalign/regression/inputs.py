@@ -164,7 +164,7 @@ def as_tensor(array: Array) -> torch.Tensor:
     torch warns of read-only memory maps, which are only read here.
     """
     if isinstance(array, np.ndarray) and not (array.dtype.isnative and all(stride >= 0 for stride in array.strides)):
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")  # also of one row that runs backwards
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensor = torch.as_tensor(array)

@@ -6,25 +6,20 @@ import pandas as pd
 import pytest
 from refusals import refused
 from scipy import stats
-from sklearn.base import clone
 
-from brainalign.arrays import Responses
 from brainalign.encoding import (
     InContextEncoder,
-    InContextEnsemble,
     PretrainedLayer,
     Reduction,
     context_curve,
     evaluate_held_out,
     pretrain_layer,
     score_context,
-    score_table,
     training_voxels,
 )
 from brainalign.encoding.in_context import study as context_study
 from brainalign.features import PCA
 from brainalign.simulation import voxel_prior_world
-from brainalign.statistics import explained_variance
 
 WORLD = voxel_prior_world()
 SIZES = (10, 20)
@@ -120,48 +115,6 @@ def run(pretrained: PretrainedLayer, images: np.ndarray, Y: np.ndarray, targets:
     return score_context(pretrained, images[rows], Y[rows], ids, np.arange(500), np.arange(500, 600), **options)
 
 
-def test_one_context_is_scored_like_any_encoder(pretrained: PretrainedLayer) -> None:
-    images, Y = left_out()
-    found = run(pretrained, images, Y, np.arange(5, N_VOXELS + N_OFF))
-    held = found.held_out
-    assert len(found.context[0]) == 40  # the largest of training, though 250 images are there
-    assert np.isnan(held.r[:5]).all()  # not among the targets
-    assert held.group_r[0] > 0.7
-    assert abs(held.control_group_r).max() < 0.25
-    assert (held.p[5:N_VOXELS] < 0.05).mean() > 0.9
-    # So short a training knows less of its prior than empirical Bayes does.
-    assert found.fallbacks.set_index("group")["taken"].to_dict() == {"on": "empirical_bayes", "off": "ridge"}
-    assert found.fallbacks.set_index("group")["n_targets"].to_dict() == {"on": N_VOXELS - 5, "off": N_OFF}
-    errors = found.fallbacks.set_index("group")
-    assert held.encoder.cv_scores_[0, 7] == pytest.approx(1 - errors.loc["on", "empirical_bayes"])
-    assert held.encoder.cv_scores_[0, -1] == pytest.approx(1 - errors.loc["off", "ridge"])
-    assert np.isnan(held.encoder.cv_scores_[0, :5]).all()
-    frame = pd.DataFrame({"target_id": range(Y.shape[1]), "kind": "voxel", "hemi": "", "roi": [[]] * Y.shape[1]})
-    rows = pd.DataFrame({"trial_id": range(len(Y)), "stimulus_id": "", "session": "", "run": "", "repeat": 0})
-    shown = Responses(Y, rows.assign(onset_s=np.nan), frame, "z")
-    table = score_table(held, shown, np.full(Y.shape[1], 0.8), np.arange(5, Y.shape[1]))
-    assert table["cv_r"][7] == pytest.approx(np.sqrt(1 - errors.loc["on", "empirical_bayes"]))  # an r, as that of ridge
-    assert found.seed_r == pytest.approx([np.nanmean(held.r)], abs=1e-5)
-    np.testing.assert_allclose(found.curve["ceiling"], 0.8)
-    chosen = InContextEnsemble(pretrained.encoders, ROI)
-    context = np.random.default_rng([0, 2]).permutation(250)[:40]
-    Y = (Y - Y[:250].mean(axis=0)) / Y[:250].std(axis=0)  # the unit of the prior
-    chosen.fit(pretrained.reduction(images)[context], Y[context])
-    again = explained_variance(Y[250:], chosen.predict(pretrained.reduction(images)[250:]))
-    np.testing.assert_allclose(again[5:N_VOXELS], explained_variance(Y[250:], held.predicted)[5:N_VOXELS], atol=1e-4)
-
-
-def test_seeds_are_averaged(pretrained: PretrainedLayer) -> None:
-    images, Y = left_out()
-    X, Y = pretrained.reduction(images), Y[:, :N_VOXELS]
-    two = InContextEnsemble([pretrained.encoders[0], clone(pretrained.encoders[0]).set_params(seed=4, fallback=False)])
-    two.fit(X[:20], Y[:20])
-    assert two.predictions(X).shape == (2, 350, N_VOXELS)
-    np.testing.assert_allclose(two.predict(X), two.predictions(X).mean(axis=0), rtol=1e-6)
-    assert two.fallbacks_["seed"].tolist() == [0]  # the other compares nothing
-    np.testing.assert_allclose(two.predict(X), pretrained.encoders[0].fit(X[:20], Y[:20]).predict(X), atol=1e-4)
-
-
 def test_clear_errors(pretrained: PretrainedLayer) -> None:
     images, Y = left_out()
     every = np.arange(N_VOXELS + N_OFF)
@@ -194,32 +147,6 @@ def study(n_images: int = 40) -> tuple[np.ndarray, list[tuple[np.ndarray, np.nda
 def alike(one: PretrainedLayer, other: PretrainedLayer) -> bool:
     mine, theirs = one.arrays(), other.arrays()
     return mine.keys() == theirs.keys() and all(mine[name].tobytes() == theirs[name].tobytes() for name in mine)
-
-
-def test_what_is_written_is_read() -> None:
-    features, subjects = study()
-    layer = pretrain(features, subjects, **OPTIONS)
-    arrays = layer.arrays()
-    again = PretrainedLayer.from_arrays(arrays, n_checks=7)
-    assert alike(layer, pretrain(features, subjects, **OPTIONS))
-    assert [one.seed for one in again.encoders] == [0, 3]
-    assert {one.n_checks for one in again.encoders} == {7}
-    assert [one.parameter_hash() for one in again.encoders] == [one.parameter_hash() for one in layer.encoders]
-    assert len({one.parameter_hash() for one in layer.encoders}) == 2
-    np.testing.assert_array_equal(again.reduction(features), layer.reduction(features))
-    np.testing.assert_array_equal(again.prior.covariance, layer.prior.covariance)
-    assert again.largest_context == 10
-    assert again.n_parameters == sum(values.numel() for values in layer.encoders[0].network_.parameters())
-
-
-def test_the_reduction_is_that_of_the_images_it_is_given() -> None:
-    features, _ = study()
-    reduced = reduction(features, 3)(features)
-    np.testing.assert_allclose(np.linalg.norm(reduced, axis=1), 1, rtol=1e-5)
-    centred = features - features.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    scores = centred @ axes[:3].T
-    np.testing.assert_allclose(np.abs(reduced), np.abs(scores) / np.linalg.norm(scores, axis=1)[:, None], atol=1e-4)
 
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:

@@ -65,79 +65,6 @@ def test_layers_are_chosen_on_one_half_and_scored_on_the_other() -> None:
     assert found.areas[choices].equals(before.areas[choices])
 
 
-def test_centre_of_mass() -> None:
-    scores = layer_scores()
-    table = convergence_scores(scores, DISTANCE, times_s=TIMES).areas
-    weights = np.maximum(scores.choice_r, 0) ** 4
-    assert table["centre_of_mass"].to_numpy() == pytest.approx(np.arange(4) @ weights / weights.sum(axis=0))
-
-
-def test_the_random_network_is_always_in_the_table() -> None:
-    found = convergence_scores(layer_scores(), DISTANCE, times_s=TIMES)
-    random = found.scores[found.scores["network"] == "random"]
-    assert random["score"].tolist() == ["encoding", "spatial", "temporal"]
-    assert random["value"].isna().all()
-    assert (random["n"] == 0).all()
-    assert set(random["reason"]) == {"no random-weights network was given"}
-    flat = layer_scores(np.zeros(8, dtype=int), seed=1)
-    given = convergence_scores(layer_scores(), DISTANCE, random=flat, times_s=TIMES)
-    assert row(given, "encoding", "random")["value"] == pytest.approx(0.5)
-    assert np.isnan(row(given, "spatial", "random")["value"])
-    assert "the same (layer 0)" in row(given, "spatial", "random")["reason"]
-
-
-def test_undecided_areas_and_layers_are_left_out() -> None:
-    scores = layer_scores()
-    choice = scores.choice_r.copy()
-    choice[:, 7] = 0.001 * np.arange(4)  # not above its null
-    draws = scores.choice_draws.copy()
-    draws[:, :, 5] += 0.5 * np.random.default_rng(1).normal(size=(100, 4))  # best layer not beyond the second
-    null = scores.time_null.copy()
-    null[:, 2] += 1  # this layer's latency is not above its null
-    weak = replace(scores, choice_r=choice, choice_draws=draws, time_null=null)
-    found = convergence_scores(weak, DISTANCE, times_s=TIMES)
-    assert found.areas.loc[~found.areas["decided"], "area"].tolist() == ["area 5", "area 7"]
-    kept = np.delete(np.arange(8), [5, 7])
-    assert row(found, "spatial")["n"] == 6
-    assert row(found, "spatial")["value"] == pytest.approx(np.corrcoef(BEST[kept], DISTANCE[kept])[0, 1])
-    assert row(found, "temporal")["n"] == 3
-    assert row(found, "encoding")["n"] == 8  # leaving out weak areas would raise the score
-
-
-def test_layers_that_cannot_be_told_apart_have_no_score() -> None:
-    scores = layer_scores()
-    same = {
-        name: np.repeat(np.take(value, [0], axis=axis), 4, axis=axis)
-        for name, value in vars(scores).items()
-        for axis in [0 if name in ("r", "choice_r", "sensor_r") else 1]
-    }
-    found = convergence_scores(LayerScores(**same), DISTANCE, times_s=TIMES)
-    for name in ("spatial", "spatial, centre of mass", "temporal"):
-        assert np.isnan(row(found, name)["value"])
-        assert np.isnan(row(found, name)["p_layers"])
-        assert "cannot be told apart" in row(found, name)["reason"]
-    assert row(found, "encoding")["value"] == pytest.approx(same["r"][0].mean())
-
-
-def test_too_few_decided_areas_and_missing_sensors_say_so() -> None:
-    scores = layer_scores()
-    weak = replace(scores, choice_null=scores.choice_null + 1, sensor_r=None)
-    found = convergence_scores(weak, DISTANCE)
-    assert row(found, "spatial")["reason"] == "0 of 8 areas have a decided best layer; a spatial score needs 4"
-    assert row(found, "temporal")["reason"] == "no sensor scores were given"
-    jitter = layer_scores(peaks=np.array([0.1, 0.1, 0.1, 0.11]))
-    found = convergence_scores(jitter, DISTANCE, times_s=TIMES)
-    assert row(found, "temporal")["reason"] == "the latency is the same, to one sample, for every decided layer"
-
-
-def test_many_layers_are_permuted_at_random() -> None:
-    best = np.arange(8) + 2
-    scores = layer_scores(best, n_layers=12, peaks=np.linspace(0.05, 0.3, 12))
-    found = convergence_scores(scores, DISTANCE, times_s=TIMES, n_permutations=400)
-    assert row(found, "temporal")["p_layers"] == pytest.approx(1 / 401)
-    assert row(found, "spatial")["p_layers"] <= 0.01
-
-
 def test_spins_replace_smooth_maps() -> None:
     rng = np.random.default_rng(0)
     spins = [rng.permutation(8) for _ in range(99)]
@@ -193,15 +120,6 @@ def test_a_checkpoint_above_the_level_by_rounding_alone() -> None:
     steps, above = np.arange(5.0), np.nextafter(0.5, 1)
     found = half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))
     assert found["half_time"].item() == pytest.approx(2)
-
-
-def test_what_has_no_half_time_says_why() -> None:
-    scores = np.array([[0.0, 0.3, np.nan, 0.1], [0.1, 0.2, 0.2, 0.3], [-0.1, 0.2, 0.4, 0.4]])
-    found = half_times(np.array([0, 10, 20]), scores)
-    assert found["half_time"].isna().tolist() == [True, False, True, False]
-    assert found["half_time_from_start"].isna().tolist() == [True, True, True, False]
-    first = "the final score is not above that of the first checkpoint"
-    assert found["reason"].tolist() == ["the final score is not above 0", first, "a checkpoint has no score", ""]
 
 
 def test_bad_input_of_halftimes() -> None:

@@ -1,17 +1,14 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from refusals import refused
 from sklearn.base import clone
 
 from brainalign import encoding
 from brainalign.arrays import Features, Layers, Responses
 from brainalign.encoding.in_context import reduce_texts
-from brainalign.encoding.in_context import subject_study as few_images
 from brainalign.features import PCA
 from brainalign.statistics import RELIABLE
 
@@ -43,50 +40,10 @@ def layer(name: str) -> Layers:
     return Layers({name: Features(np.zeros((12, 4), dtype=np.float32), stimuli, name)})
 
 
-def test_targets_are_the_reliable_ones_that_vary() -> None:
-    few = study(subject())
-    assert few.targets.tolist() == [0, 2, 3, 5]
-    groups = {name: rows.tolist() for name, rows in few.subject.groups.items()}
-    assert groups == {"a": [0, 2], "b": [2, 3], RELIABLE: [0, 2, 3, 5]}
-    nothing = study(subject(np.zeros(6)))
-    assert nothing.targets.tolist() == [0, 1, 2, 3, 5]  # none is reliable: all that vary
-
-
 def test_nothing_to_take_means_over_is_said_before_anything_is_fitted() -> None:
     who = subject(np.zeros(6))
     who = replace(who, groups={RELIABLE: np.array([], dtype=int)})
     refused("no target is reliable and no region", study, who)
-
-
-def test_what_a_layer_is_scored_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regions are labels among the targets that are read; texts are asked where the space is shared."""
-    seen: dict = {}
-
-    def score(network: object, *arrays: object, **options: object) -> SimpleNamespace:
-        seen.update(options, train=arrays[3], test=arrays[4])
-        table = pd.DataFrame({"group": ["a"]})
-        context = np.zeros((5, 2)), np.zeros((5, 4))
-        return SimpleNamespace(curve=table, fallbacks=table, seed_r=[0.1], context=context, held_out="scores")
-
-    def texts(*arguments: object, **options: object) -> pd.DataFrame:
-        seen.update(inside=arguments[5], names=arguments[4], asked_of=options["roi"])
-        return pd.DataFrame({"text": ["a dog"]})
-
-    monkeypatch.setattr(few_images, "score_context", score)
-    monkeypatch.setattr(few_images, "text_preferences", texts)
-    few = study(subject(), queries=encoding.TextQueries(["a dog"], np.zeros((1, 4)), frozenset({"early"})))
-    assert dict(few.fits(layer("early"))) == {"early": "scores"}
-    assert seen["roi"].tolist() == seen["asked_of"].tolist() == ["a", "a", "b", "in no region"]  # the first it lies in
-    assert seen["targets"].tolist() == [0, 2, 3, 5]
-    assert (seen["train"].tolist(), seen["test"].tolist(), seen["seed"]) == (list(range(8)), list(range(8, 12)), 3)
-    inside = {name: rows.tolist() for name, rows in seen["inside"].items()}
-    assert inside == {"a": [0, 1], "b": [1, 2], RELIABLE: [0, 1, 2, 3]}
-    assert few.curves[0]["layer"].tolist() == ["early"]
-    mine = few.contexts["layers"]["early"]
-    assert (mine["n_features"], mine["n_context"], mine["texts"]) == (4, 5, [{"text": "a dog"}])
-    elsewhere = study(subject(), queries=encoding.TextQueries(["a dog"], np.zeros((1, 4)), frozenset({"other"})))
-    assert dict(elsewhere.fits(layer("early"))) == {"early": "scores"}
-    assert elsewhere.contexts["layers"]["early"]["texts"] == []
 
 
 def test_a_layer_without_network_is_refused() -> None:
@@ -176,15 +133,6 @@ def test_planted_selectivity_across_the_modality_gap() -> None:
         np.testing.assert_allclose(encoding.text_selectivity(ridge.coef_, text), expected, atol=1e-5)
     assert np.mean(right) > 0.95
     assert np.mean(without) == pytest.approx(1 / N_CONCEPTS, abs=0.1)
-
-
-def test_reference_texts() -> None:
-    rng = np.random.default_rng(0)
-    coef, text, reference = (rng.normal(size=shape) for shape in ((8, 5), (3, 8), (40, 8)))
-    found = encoding.text_selectivity(coef, text[:1], reference)
-    np.testing.assert_allclose(found, (text[:1] - reference.mean(axis=0)) @ coef)
-    tensors = encoding.text_selectivity(*(torch.as_tensor(a) for a in (coef, text[:1], reference)))
-    np.testing.assert_allclose(tensors.numpy(), found)
 
 
 def test_clear_errors() -> None:

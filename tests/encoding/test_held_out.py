@@ -7,7 +7,6 @@ import pytest
 from refusals import refused
 from scipy import stats
 from scipy.stats import pearsonr
-from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign import encoding, statistics
@@ -113,13 +112,6 @@ def test_the_null_permutes_predictions(scored: tuple[encoding.HeldOut, dict[str,
     assert abs(found.group_null.mean()) < 0.02
 
 
-def test_draws_are_those_of_the_bootstrap(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
-    found, _ = scored
-    groups = [np.arange(10), np.arange(10, 20), np.arange(20)]
-    draws = statistics.bootstrap_correlations(found.predicted, found.measured, groups, n_draws=150, seed=5)
-    np.testing.assert_array_equal(found.group_draws, draws)
-
-
 def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict[str, np.ndarray]]) -> None:
     found, _ = scored
     assert found.control_r is not None
@@ -135,36 +127,6 @@ def test_the_refitted_control_finds_nothing(scored: tuple[encoding.HeldOut, dict
         assert one.control_r is not None
         controls.append(one.control_r.mean())
     assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
-
-
-def test_sensors_and_time() -> None:
-    data = study(np.full(12, 0.5), seed=7)
-    cube = data | {"Y": data["Y"].reshape(-1, 3, 4)}
-    times = {f"t{k}": np.arange(k, 12, 4) for k in range(4)}
-    found = encoding.evaluate_held_out(
-        encoding.Ridge((1.0,)), **cube, n_permutations=25, n_maps=10, target_groups=times
-    )
-    flat = encoding.evaluate_held_out(encoding.Ridge((1.0,)), **data, n_permutations=25, n_maps=10)
-    assert found.null_maps.shape == (10, 3, 4)
-    np.testing.assert_array_equal(found.null_maps.reshape(10, 12), flat.null_maps)
-    np.testing.assert_array_equal(found.r, flat.r)
-    np.testing.assert_allclose(found.group_r, found.r.reshape(3, 4).mean(axis=0))
-    none = encoding.evaluate_held_out(encoding.Ridge((1.0,)), **cube, n_permutations=0)
-    assert none.null_maps.shape == (0, 3, 4)
-    assert none.group_draws.shape[1] == none.group_r.shape[0] == 0
-
-
-def test_masks_groups_and_labels_reach_the_encoder() -> None:
-    data = study(np.full(6, 0.5), seed=8)
-    masks = data | {side: np.isin(np.arange(len(data["Y"])), data[side]) for side in ("train", "test")}
-    stimulus = np.array([int(name[5:]) for name in data["stimulus_ids"]])
-    encoder = encoding.Ridge((0.1, 10.0, 1000.0), cv="groups", per_target_alpha=False)
-    roi = np.repeat(["V1", "V2"], 3)
-    found = encoding.evaluate_held_out(encoder, **masks, groups=stimulus % 4, roi=roi, n_permutations=0)
-    again = encoding.evaluate_held_out(encoder, **data, groups=stimulus % 4, roi=roi, n_permutations=0)
-    np.testing.assert_array_equal(found.r, again.r)
-    assert not hasattr(encoder, "coef_")
-    assert found.encoder.get_params() == clone(encoder).get_params()
 
 
 def test_undefined_targets_have_no_p() -> None:
@@ -261,25 +223,6 @@ def test_shuffled_regions_are_refits_to_other_images() -> None:
 
 
 PLACES = {"a": range(5), "b": (5, 6, 7), "a-b": (8, 9), "c-d": (1, 2, 3), "e": (0, 4)}
-
-
-@pytest.mark.parametrize(
-    ("asked", "needed", "wanted"),
-    [
-        (None, ["a", "b", "a-b", "c-d"], {name: (name, None) for name in ("a", "b", "a-b", "c-d")}),
-        (["b", "a"], ["b", "a"], {"b": ("b", None), "a": ("a", None)}),
-        (["a-b"], ["a-b"], {"a-b": ("a-b", None)}),  # a region of that name
-        (["b-a", "c-d-b"], ["b", "a", "c-d"], {"b-a": ("b", "a"), "c-d-b": ("c-d", "b")}),
-    ],
-)
-def test_regions_that_images_are_made_for(asked: list[str] | None, needed: list[str], wanted: dict) -> None:
-    groups = {name: np.array(rows) for name, rows in PLACES.items()}
-    reliable = np.delete(np.arange(10), 4)
-    regions, found = encoding.choose_regions(groups, reliable, asked, 2)
-    assert found == wanted
-    assert {name: rows.tolist() for name, rows in regions.items()} == {
-        name: [row for row in PLACES[name] if row != 4] for name in needed
-    }
 
 
 @pytest.mark.parametrize(
@@ -427,71 +370,3 @@ def test_the_whole_table_of_groups() -> None:
         values |= {"n_targets": [len(own) for own in rows]}
         table = encoding.group_table(each, groups, ceiling, 0.8)
         pd.testing.assert_frame_equal(table, pd.DataFrame(values), check_dtype=False, rtol=1e-5)
-
-
-def test_tables_of_several_layers() -> None:
-    """Layers keep their order; null, preference and draws are those of each."""
-    X, responses = data()
-    groups = encoding.target_groups(responses, np.r_[np.full(4, 0.5), 0, 0], 0.2)
-    results = {"second": found(X, responses, "r", groups), "first": found(X[:, :2], responses, "r", groups)}
-    table = encoding.null_table(results)
-    assert list(table.columns) == ["null_r", "draw_r", "null_max_r", "layer", "number"]
-    for layer, one in results.items():
-        rows = table[table["layer"] == layer]
-        np.testing.assert_array_equal(rows["null_r"], one.group_null[:, 2])
-        np.testing.assert_array_equal(rows["draw_r"], one.group_draws[:, 2])
-        np.testing.assert_array_equal(rows["null_max_r"], one.null.max_r)
-        assert rows["number"].tolist() == list(range(50))
-    assert table["layer"].unique().tolist() == ["second", "first"]
-    without = {"only": replace(results["first"], null=None, group_null=np.empty((0, 3)))}
-    assert encoding.null_table(without).columns.tolist() == ["null_r", "draw_r", "layer", "number"]
-    stacked = [np.stack([getattr(one, name)[..., :2] for one in results.values()], axis=-1) for name in OF_GROUPS]
-    expected = statistics.layer_preference(*stacked, ["a", "b"], ["second", "first"])
-    pd.testing.assert_frame_equal(encoding.preference_table(results), expected)
-    drawn = encoding.layer_draws(results, groups | {"none": np.array([5])}, 60, n_draws=7, n_permutations=5, seed=3)
-    assert {name: rows.tolist() for name, rows in drawn.regions.items()} == {
-        "a": [0, 1, 2], "b": [2, 3], statistics.RELIABLE: [0, 1, 2, 3]
-    }  # fmt: skip
-    for layer, one in results.items():
-        draws, null = statistics.region_draws(
-            one.predicted, one.measured, drawn.regions, n_draws=7, n_permutations=5, seed=3
-        )
-        np.testing.assert_array_equal(drawn.draws[layer], draws)
-        np.testing.assert_array_equal(drawn.null[layer], null)
-    assert drawn.test_ids == [f"i{k}" for k in TEST]
-    nothing = encoding.layer_draws(
-        results, {statistics.RELIABLE: np.array([], dtype=int)}, 60, n_draws=7, n_permutations=5, seed=3
-    )
-    assert (nothing.regions, nothing.draws, nothing.null) == ({}, {}, {})
-
-
-def test_latencies_are_of_the_times_alone() -> None:
-    rng, times = np.random.default_rng(0), np.linspace(-0.2, 0.6, 9)
-    course = np.exp(-0.5 * ((times - 0.3) / 0.1) ** 2)
-    course[0] = 2.0  # before the stimulus
-    arrays = [course, course + 0.01 * rng.normal(size=(60, 9)), 0.01 * rng.normal(size=(60, 9))]
-    X, responses = data()
-    base = found(X, responses, "r", {"all": np.arange(6)})
-    made = [np.concatenate([each, np.full((*each.shape[:-1], 1), 9.0)], axis=-1) for each in arrays]
-    one = replace(base, **dict(zip(OF_GROUPS, made, strict=True)))
-    flat = replace(one, group_r=np.full(10, np.nan))
-    table = encoding.latency_table({"late": one, "flat": flat}, times).set_index("layer")
-    assert table.loc["late"].to_dict() == vars(statistics.score_latency(*arrays, times, window=(0.0, np.inf)))
-    assert table.loc["late", "peak"] == pytest.approx(0.3)
-    assert table.loc["flat", "reason"] == "no score: predictions or responses are constant"
-    assert not table.loc["flat", "decided"]
-    assert np.isnan(table.loc["flat", "peak"])
-
-
-def test_groups_are_regions_or_times_and_the_reliable_targets() -> None:
-    _, responses = data()
-    ceiling = np.array([0.5, 0.1, np.nan, 0.3, 0.2, 0.9])
-    groups = {name: rows.tolist() for name, rows in encoding.target_groups(responses, ceiling, 0.2).items()}
-    assert groups == {"a": [0, 1, 2], "b": [2, 3, 4], statistics.RELIABLE: [0, 3, 5]}
-    unknown = encoding.target_groups(responses, np.full(6, np.nan), 0.2)
-    assert unknown[statistics.RELIABLE].tolist() == list(range(6))
-    places = responses.targets[:3].assign(kind="sensor")
-    values, times = responses.values.reshape(100, 3, 2), np.array([0.1, 0.25])
-    sensors = Responses(values, responses.trials, places, "T", times=times)
-    timed = {name: rows.tolist() for name, rows in encoding.target_groups(sensors, ceiling, 0.2).items()}
-    assert timed == {"0.1000": [0, 2, 4], "0.2500": [1, 3, 5], statistics.RELIABLE: [0, 3, 5]}

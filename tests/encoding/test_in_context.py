@@ -20,7 +20,6 @@ from brainalign.encoding.in_context import (
     InContextNetwork,
     NetworkSize,
     Voxels,
-    groups_of_targets,
     left_out_errors,
     pooled_ridge,
     posterior_weights,
@@ -123,14 +122,6 @@ def test_torch_in_torch_out(trained: InContextEncoder) -> None:
     np.testing.assert_allclose(scores, expected.score_targets(new, truth))
 
 
-def test_a_prior_may_be_taken_as_independent() -> None:
-    images, options = WORLD.images(100, np.random.default_rng(0)), {"n_steps": (1, 3, 0), "n_voxels": 4}
-    one, free = (InContextEncoder(prior=p, **options).pretrain(images, PRIOR) for p in ("normal", "independent"))
-    same = InContextEncoder(**options).pretrain(images, PRIOR.independent())
-    assert free.parameter_hash() == same.parameter_hash() != one.parameter_hash()
-    assert len(one.losses_) == 4
-
-
 def test_a_killed_pretraining_goes_on_to_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brainalign.encoding.in_context.meta_training.KEEP_EVERY", 2)
     monkeypatch.setitem(NETWORKS, "small", replace(NETWORKS["small"], dropout=0.3))  # draws of its own
@@ -213,23 +204,6 @@ def test_errors_count_by_signal_and_noise_of_possible_weights() -> None:
     torch.testing.assert_close(counts, possible / (sd * ratio**NOISE_WEIGHT) ** 2, rtol=1e-3, atol=1e-5)
 
 
-def test_answers_are_the_best_ones() -> None:
-    """Means over many voxels: what is asked for, as often as it counts, is the truth, as often as that counts."""
-    made, episode, _ = synthetic(20_000, 12, (0.5, 4.0))
-    generator = torch.Generator().manual_seed(0)  # draws the same voxels again, then keeps their weights
-    plain = Voxels(made.bank, made.mean, made.root, (0.5, 4.0), generator)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("brainalign.encoding.in_context.meta_training.N_DRAWS", 0)
-        truth = plain.episode(20_000, 12)
-    torch.testing.assert_close(truth.Y, episode.Y)
-    moment = [
-        (one.answers / one.scale.square()).T @ (one.Y[:, :, None] * one.X).mean(dim=1) for one in (episode, truth)
-    ]
-    assert np.corrcoef(moment[0].ravel(), moment[1].ravel())[0, 1] > 0.99
-    assert episode.scale.pow(-2).mean() == pytest.approx(float(truth.scale.pow(-2).mean()), rel=0.05)
-    assert episode.answers.var() < 0.9 * truth.answers.var()  # of what cannot be known, little is left
-
-
 def test_synthetic_errors_are_exact_over_the_bank() -> None:
     _, episode, design = synthetic(400, 60, (2.0, 2.0))
     best = torch.linalg.lstsq(episode.queries, episode.answers.T).solution.T  # queries have full rank
@@ -237,17 +211,6 @@ def test_synthetic_errors_are_exact_over_the_bank() -> None:
     exact = ((wrong - best) @ design.T).square().mean(dim=1)
     found = (wrong @ episode.queries.T - episode.answers).square().sum(dim=1)
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-5)
-
-
-def test_noise_ratios_are_log_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brainalign.encoding.in_context.meta_training.N_DRAWS", 0)  # the weights alone
-    _, episode, _ = synthetic(600, 100, (0.5, 4.0))
-    X = torch.cat([episode.X, torch.ones(600, 100, 1)], dim=2)
-    fitted = torch.linalg.lstsq(X, episode.Y[..., None]).solution
-    residual = (episode.Y - (X @ fitted)[..., 0]).square().sum(dim=1).div(100 - 17).sqrt()
-    # The scale is signal sd × ratio ** NOISE_WEIGHT.
-    ratio = (residual / episode.scale[:, 0]).log2() / (1 - NOISE_WEIGHT)
-    np.testing.assert_allclose(np.quantile(ratio, (0.1, 0.5, 0.9)), (-0.7, 0.5, 1.7), atol=0.2)
 
 
 def test_real_queries_are_not_in_their_context() -> None:
@@ -308,15 +271,6 @@ def test_short_trainings_have_a_schedule(steps: int) -> None:
     assert len(encoder.losses_) == steps
     short = InContextEncoder(n_steps=(0, 2, 1), n_voxels=4)
     refused(r"training has 2 step\(s\) in all", short.pretrain, images, PRIOR)  # no other subjects are given
-
-
-def test_without_other_subjects_their_synthetic_steps_remain() -> None:
-    images = WORLD.images(200, np.random.default_rng(0))
-    options = {"context_sizes": (3, 4), "n_voxels": 4}
-    alone = InContextEncoder(n_steps=(1, 3, 6), **options).pretrain(images, PRIOR)
-    moved = InContextEncoder(n_steps=(1, 6, 0), **options).pretrain(images, PRIOR)
-    assert len(alone.losses_) == 7
-    assert alone.parameter_hash() == moved.parameter_hash()
 
 
 def test_real_voxels_of_other_subjects_are_learned_from() -> None:
@@ -449,13 +403,6 @@ def test_groups_fall_back_by_themselves(
     for label, errors in again.context_errors_.items():  # ridge has its own folds where rows are grouped
         for name in ("in_context", "empirical_bayes"):
             assert errors[name] == pytest.approx(encoder.context_errors_[label][name], rel=1e-6)
-
-
-def test_small_labels_decide_together() -> None:
-    roi = np.array(["a"] * 100 + ["b"] * 60 + ["c"] * 50)
-    groups = groups_of_targets(roi, 210, 100)
-    assert {name: len(targets) for name, targets in groups.items()} == {"a": 100, "(small groups)": 110}
-    assert list(groups_of_targets(None, 7, 100)) == ["all"]
 
 
 def test_three_images_are_enough(trained: InContextEncoder) -> None:

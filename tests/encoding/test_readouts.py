@@ -90,14 +90,6 @@ def test_the_gaussian_one_is_a_factorized_one_with_its_fields(field: str) -> Non
     torch.testing.assert_close(gaussian(tokens), factorized(tokens))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_fits_of_one_seed_start_alike(kind: str) -> None:
-    """A fit that learns nothing predicts what the factorized one predicts: the mean of the training rows."""
-    options = {"epochs": 1, "learning_rate": 1e-12, "restarts": 1, "seed": 3}
-    readout, factorized = fitted(kind, **options), fitted("factorized", **options)
-    np.testing.assert_allclose(readout.predict(X, **given(readout)), factorized.predict(X), rtol=1e-6)
-
-
 def test_points_are_drawn_around_the_mean_in_training_only() -> None:
     gaussian = start(encoding.GaussianReadout(), Shape((1, 41), 1, 1), seed=0)
     torch.nn.init.ones_(gaussian.weight)
@@ -170,15 +162,6 @@ def test_each_target_keeps_its_best_restart() -> None:
     same = whole.restart_ == 0
     np.testing.assert_array_equal(whole.predict(X, semantics=Z)[:, same], first.predict(X, semantics=Z)[:, same])
     np.testing.assert_array_equal(whole.validation_r_[same], first.validation_r_[same])
-
-
-def test_targets_of_several_restarts_are_put_in_order() -> None:
-    readout = fitted("semantic", restarts=1)
-    before = readout.predict(X, semantics=Z)
-    one, whole = readout.module_.parts[0], readout.module_
-    whole.parts = torch.nn.ModuleList()
-    whole.keep([one, one], torch.tensor([1, 0]))
-    np.testing.assert_allclose(readout.predict(X, semantics=Z), before, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

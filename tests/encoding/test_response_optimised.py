@@ -7,7 +7,6 @@ from refusals import refused
 from torch.nn import functional
 
 from brainalign.encoding import ResponseOptimisedEncoder
-from brainalign.encoding.networks import Block, core_grid
 from brainalign.regression import carve_validation
 
 GRID = (6, 8)
@@ -60,16 +59,6 @@ def test_predictions_are_fields_times_weights_over_the_core(readout: str) -> Non
     assert encoder.fields_.shape == (2, 3, 4)
     expected = encoder.intercept_ + np.einsum("npc,vp,vc->nv", encoder.core(X), flat, encoder.weights_)
     np.testing.assert_allclose(encoder.predict(X), expected, rtol=1e-5)
-
-
-def test_parameters_are_counted() -> None:
-    filters, norms = 9 * (2 * 4 + 4 * 6), 2 * (4 + 6)
-    assert fitted().n_parameters_ == filters + norms + 2 * (3 * 4 + 6 + 1)  # a field, weights and an offset each
-
-
-@pytest.mark.parametrize(("grid", "expected"), [((64, 64), (8, 8)), ((13, 8), (2, 1))])
-def test_grids_of_cores(grid: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert core_grid(grid, [Block(4, 3, 2)] * 3) == expected
 
 
 def test_learns_features_that_pixels_do_not_have() -> None:

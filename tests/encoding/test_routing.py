@@ -87,24 +87,6 @@ def test_keys_hold_content_or_position_alone(keys: str, follows: bool) -> None:
     assert before.std(axis=2).max() > 1e-5
 
 
-def test_labels_hemispheres_and_targets_are_memberships() -> None:
-    X, Y = small()
-    labels = ROI.astype(object)
-    labels[:3] = ["", None, float("nan")]
-    by_label = RoutingEncoder(rest=True, **QUICK).fit(X, Y, grid=GRID, roi=labels)
-    assert by_label.queries_ == ["V1", "FFA", "PPA", "rest"]
-    members = np.vstack([labels == name for name in ("V1", "FFA", "PPA")])
-    by_row = RoutingEncoder(rest=True, **QUICK).fit(X, Y, grid=GRID, roi=members)
-    np.testing.assert_array_equal(by_row.members_[:3], members)
-    np.testing.assert_array_equal(by_label.members_, by_row.members_)
-    np.testing.assert_array_equal(by_label.members_.sum(axis=0), 1)
-    np.testing.assert_array_equal(by_label.predict(X), by_row.predict(X))
-    encoder = RoutingEncoder("hemisphere", **QUICK).fit(X, Y, grid=GRID, roi=np.repeat(["L", "R"], 6))
-    assert encoder.queries_ == ["L", "R"]
-    assert encoder.attention(X).shape == (60, 2, 12)
-    assert RoutingEncoder("target", **QUICK).fit(X, Y, grid=GRID).attention(X).shape == (60, 12, 12)
-
-
 def test_parcels_are_found_in_training_rows_only() -> None:
     rng = np.random.default_rng(3)
     X = rng.normal(size=(100, 12, 5)).astype(np.float32)

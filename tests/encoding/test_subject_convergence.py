@@ -14,7 +14,6 @@ from brainalign.encoding import (
     evaluate_held_out,
     split_scores,
 )
-from brainalign.encoding.convergence import mean_scores
 from brainalign.encoding.scoring import area_places, half_rows, separations
 
 N_LAYERS = 5
@@ -75,61 +74,6 @@ def test_subjects_and_their_mean() -> None:
     assert distances["trained", "area9"] == pytest.approx(np.linalg.norm(PLACES[9] - PLACES[0]))
 
 
-def test_five_subjects_have_an_interval() -> None:
-    trained = {f"{k:02d}": areas(k, noise=0.03) for k in range(5)} | {f"m{k}": sensors(k) for k in range(5)}
-    random = {f"{k:02d}": areas(k + 10, depth=FLAT) for k in range(5)} | {f"m{k}": sensors(k) for k in range(5)}
-    found = converge_subjects(trained, random, origin=["area0"], n_boot=200, n_permutations=200).scores
-    for score in ("encoding", "spatial", "temporal"):
-        mean = row(found, score, "mean")
-        assert mean["low"] - 1e-9 <= mean["value"] <= mean["high"] + 1e-9
-        assert mean["low"] < mean["high"] or score == "temporal"
-        assert np.isnan(row(found, score, "m0" if score == "temporal" else "00")["low"])
-    assert np.isnan(row(found, "spatial", "mean", "random")["low"])
-
-
-def test_the_mean_averages_scores_draws_and_nulls() -> None:
-    one, two = areas(1), areas(2)
-    fewer = replace(two, areas=NAMES[:8], arrays={
-        name: values[:8] if name == "places" else values[..., :8] for name, values in two.arrays.items()
-    })  # fmt: skip
-    mean = mean_scores([one, fewer])
-    assert mean.areas == NAMES[:8]
-    for name in ("r", "choice_null", "draws"):
-        assert mean.arrays[name] == pytest.approx((one.arrays[name][..., :8] + two.arrays[name][..., :8]) / 2)
-    other = sensors(2)
-    shifted = replace(other, arrays={**other.arrays, "times_s": TIMES + 0.5})
-    assert mean_scores([sensors(1), shifted]).reason == "subjects were measured at different times"
-    assert "no region in common" in mean_scores([one, replace(two, areas=[f"x{k}" for k in range(10)])]).reason
-
-
-def test_what_is_missing_is_said_in_the_table() -> None:
-    nowhere = replace(areas(1), arrays={**areas(1).arrays, "places": np.full((10, 3), np.nan)})
-    found = converge_subjects({"01": nowhere}, {"01": areas(5, depth=FLAT)}, origin=["area0"], n_permutations=200)
-    spatial = row(found.scores, "spatial", "01")
-    assert np.isnan(spatial["value"])
-    assert "the targets have no coordinates" in spatial["reason"]
-    assert row(found.scores, "encoding", "01")["value"] == pytest.approx(0.5, abs=0.02)
-    assert found.areas["distance_mm"].isna().all()
-    without = converge_subjects({"01": areas(1)}, {"01": areas(2)}, n_permutations=200)
-    assert row(without.scores, "spatial", "01")["reason"] == "no region was named from which distances are measured"
-    few = SplitScores(LAYERS, NAMES, reason="10 test images cannot be halved")
-    both = {"01": few, "02": areas(2)}, {"01": few, "02": areas(3)}
-    said = converge_subjects(*both, origin=["area0"], n_permutations=200).scores
-    assert row(said, "encoding", "01")["reason"] == "10 test images cannot be halved"
-    assert row(said, "spatial", "02")["value"] > 0.9
-    assert "mean" not in set(said["subject"])
-
-
-def test_some_areas_take_part() -> None:
-    chosen = ["area2", "area4", "area6", "area8"]
-    given = {"01": areas(1)}, {"01": areas(2)}
-    found = converge_subjects(*given, origin=["area0", "area1"], areas=chosen, n_permutations=200)
-    trained = found.areas[found.areas["network"] == "trained"]
-    assert trained["area"].tolist() == chosen
-    start = PLACES[:2].mean(axis=0)
-    assert trained["distance_mm"].iloc[0] == pytest.approx(np.linalg.norm(PLACES[2] - start))
-
-
 def test_refusals() -> None:
     given = {"01": areas(1)}, {"01": areas(2)}
     refused("region 'area00' is not among .*did you mean 'area0'", converge_subjects, *given, origin=["area00"])
@@ -182,13 +126,6 @@ def test_layers_of_a_checkpoint_are_chosen_on_the_other_half() -> None:
     assert (last[NAMES] < arrays["r"].max(axis=0) - 0.05).any()
 
 
-def test_a_subject_without_scores_has_no_curve() -> None:
-    few = SplitScores(LAYERS, NAMES, reason="10 test images cannot be halved")
-    found = checkpoint_curves({step: {"01": few} for step in (0, 10)}, origin=["area0"])
-    assert found.curves.empty
-    assert found.half_times.empty
-
-
 AREAS = {"V1": np.arange(5), "V4": np.arange(5, 12), "empty": np.empty(0, dtype=int)}
 
 
@@ -237,24 +174,6 @@ def test_each_half_is_scored_by_itself() -> None:
     assert found.arrays["ceiling_r"][:2] == pytest.approx(0.5)
     again = SplitScores.of(found.arrays, found.details)
     assert again.details == found.details
-
-
-def test_what_cannot_be_halved_says_so() -> None:
-    few = split_scores(fits(n_test=13), targets(), AREAS)
-    assert few.reason == "13 test images cannot be halved: either half needs 7, for a null"
-    assert not few.arrays
-    assert split_scores(fits(), targets(), {}).reason == "no target lies in a named region"
-
-
-def test_sensors_keep_all_test_stimuli() -> None:
-    results = {name: replace(found, groups=["0.0", "0.1", "all"]) for name, found in fits().items()}
-    sensors = targets().assign(sensor_type=["mag", "grad"] * 6)
-    groups = {"0.0": AREAS["V1"], "0.1": AREAS["V4"]}
-    found = split_scores(results, sensors, groups, np.array([0.0, 0.1]))
-    assert found.measured == "grad and mag"
-    assert found.n_stimuli == (0, 40)
-    assert found.arrays["r"] == pytest.approx(np.stack([some.group_r[:2] for some in results.values()]), abs=1e-6)
-    assert found.arrays["draws"].shape == (50, 2, 2)
 
 
 def test_places_mirror_the_right_hemisphere() -> None:

@@ -1,6 +1,5 @@
 import tracemalloc
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from refusals import refused
-from scipy.special import softmax
 from sklearn.base import clone
 from worlds.objects import object_world
 from worlds.shifting import shifting_fields
@@ -16,7 +14,7 @@ from worlds.shifting import shifting_fields
 from brainalign import encoding
 from brainalign.arrays import Responses, StoredArray
 from brainalign.encoding.trained import ensemble_weights
-from brainalign.statistics import RELIABLE, pearson
+from brainalign.statistics import pearson
 
 N_TRAIN, N_TEST = 300, 60
 
@@ -150,40 +148,6 @@ def test_products_of_channels(tmp_path: Path) -> None:
     table = case()[2].set_index(["encoder", "group"])
     assert table.loc["ridge, products of channels", "n_parameters"].iloc[0] == (64 * 65 // 2 + 1) * 6
     assert table.loc[what, "r"] == pytest.approx(narrow, abs=0.15)
-
-
-@pytest.mark.parametrize(
-    ("targets", "reliable", "timed", "chosen"),
-    [
-        ("reliable", [1, 5], False, [1, 5]),
-        ("all", [1, 5], False, range(6)),
-        ("reliable", [], False, range(6)),  # none to choose
-        ("reliable", [1, 5], True, range(6)),  # sensors and times share one training
-    ],
-)
-def test_the_study_of_a_subject(
-    tmp_path: Path, targets: Any, reliable: list[int], timed: bool, chosen: Sequence[int]
-) -> None:
-    base = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1)).study()
-    values = base.subject.responses.values[:, :6]
-    table = base.subject.responses.targets[:6].assign(hemi=list("LRLLRR"))
-    responses = replace(base.subject.responses, values=values, targets=table)
-    if timed:
-        cube = values.reshape(-1, 3, 2)
-        responses = replace(responses, values=cube, targets=table[:3], times=np.array([0.1, 0.2]))
-    groups = {"a": [0, 1, 2], "b": [4, 5], RELIABLE: reliable}
-    rows = {name: np.array(some, dtype=int) for name, some in groups.items()}
-    names = ("name", "encoder", "seeds", "baselines", "checkpoint", "progress")
-    known = {name: getattr(base, name) for name in names}
-    found = encoding.TokenStudy.of(replace(base.subject, responses=responses, groups=rows), targets=targets, **known)
-    assert found.targets.tolist() == list(chosen)
-    kept = {name: sorted(set(some) & set(chosen)) for name, some in groups.items()}
-    assert {name: some.tolist() for name, some in found.groups.items()} == kept
-    assert {name: found.targets[some].tolist() for name, some in found.inside.items()} == kept
-    assert (found.regions, found.shown) == (([], [RELIABLE]) if timed else (["a", "b"], ["a", "b", RELIABLE]))
-    assert found.hemispheres.tolist() == list("LLRRLL" if timed else "LRLLRR")
-    np.testing.assert_array_equal(found.flat, values)
-    assert found.n_images == N_TRAIN
 
 
 @pytest.mark.parametrize(("n_train", "several"), [(500, True), (501, False)])
@@ -341,12 +305,3 @@ def test_networks_of_other_features_are_not_taken_up(tmp_path: Path) -> None:
     found = case()[0]["layer0"]
     assert len(case.epochs) == 2 * n_first
     refused("fitted on 64 tokens of 6", found.encoder.predict, np.zeros((2, 64, 12), dtype=np.float32))
-
-
-def test_weights() -> None:
-    r = np.random.default_rng(0).uniform(-0.2, 0.9, size=(6, 20))
-    weights = ensemble_weights(r)
-    np.testing.assert_allclose(weights, softmax(40 * r, axis=0))
-    np.testing.assert_allclose(weights.sum(axis=0), 1)
-    r[2, 3] = np.nan
-    np.testing.assert_allclose(ensemble_weights(r)[:, 3], softmax(40 * np.nan_to_num(r[:, 3])))

@@ -55,21 +55,6 @@ def test_the_menu_holds_them_all() -> None:
     assert {extractor.reads for extractor in EXTRACTORS.values()} == {"path", "texts", "sound", "film", ""}
 
 
-def test_one_hot_is_full_rank_and_equidistant(new_rows: type) -> None:
-    rows = new_rows(3)
-    OneHotExtractor().extract(ANIMALS, rows)
-    np.testing.assert_array_equal(rows.layers["onehot"], np.eye(3))
-
-
-def test_random_draws_differ_by_draw_and_seed(new_rows: type) -> None:
-    rows, other = new_rows(3), new_rows(3)
-    RandomExtractor(n_features=300, n_draws=2, seed=1).extract(ANIMALS, rows)
-    RandomExtractor(n_features=300, n_draws=2, seed=2).extract(ANIMALS, other)
-    assert not np.allclose(rows.layers["draw1"], rows.layers["draw2"])
-    assert not np.allclose(rows.layers["draw1"], other.layers["draw1"])
-    np.testing.assert_allclose(np.linalg.norm(rows.layers["draw1"], axis=1), 1, atol=0.2)
-
-
 class TestSentences:
     def test_equals_masked_mean_of_the_model(self, new_rows: type) -> None:
         """Computed by hand, one text at a time, so that padding has no part in it."""

@@ -100,17 +100,6 @@ def test_rows_are_the_resized_images_pixel_by_pixel(images: pd.DataFrame, new_ro
         np.testing.assert_allclose(values, np.asarray(resized).reshape(144, 3) / 255, atol=1.5 / 255)
 
 
-def test_its_module_gives_the_same_and_gradients(images: pd.DataFrame, new_rows: type) -> None:
-    extractor = PixelsExtractor(image_size=12)
-    extractor.extract(images, rows := new_rows(7))
-    picture = np.asarray(Image.open(images["path"][2]).convert("RGB"))
-    image = torch.from_numpy(picture / np.float32(255)).permute(2, 0, 1)[None].requires_grad_()
-    found = extractor.module("pixels")(image)
-    np.testing.assert_allclose(found.detach()[0], rows.layers["pixels"][2], atol=1e-6)
-    found.sum().backward()
-    assert (image.grad != 0).any()
-
-
 def test_sizes_are_part_of_the_digest() -> None:
     one, other = PixelsExtractor(image_size=12), PixelsExtractor(image_size=16)
     assert one.digest() == PixelsExtractor(image_size=12, batch_size=2).digest() != other.digest()

@@ -47,10 +47,6 @@ class TestUser:
         np.testing.assert_allclose(writer.layers["0"][4], first.mean(dim=(2, 3))[0], atol=1e-5)
         np.testing.assert_allclose(writer.layers["2"][4], network[2](first.relu()).mean(dim=(2, 3))[0], atol=1e-5)
 
-    def test_what_has_weights_is_a_layer(self, tmp_path: Path) -> None:
-        nested = UserExtractor(self.reference(tmp_path).replace("build", "nested"))
-        assert nested.layer_names == ("0.0", "0.2", "0.4", "1.1")
-
     def test_the_code_is_part_of_the_digest(self, tmp_path: Path) -> None:
         reference = self.reference(tmp_path)
         before = UserExtractor(reference, layers=("0",)).digest()

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
-from brainalign.encoding import BandedRidge, HeldOut, Ridge, band_candidates, evaluate_held_out
+from brainalign.encoding import BandedRidge, HeldOut, Ridge, evaluate_held_out
 from brainalign.regression import banded, partition
 from brainalign.statistics import pearson
 
@@ -114,14 +114,6 @@ def test_every_candidate_is_decomposed_once_for_all_targets_that_fit(
     assert [block for each in held for block in each] == blocks
 
 
-def test_candidates_hold_the_even_mixture_and_each_band_alone() -> None:
-    shares = band_candidates(3, 30, seed=0)
-    np.testing.assert_allclose(shares[:4], np.concatenate([np.full((1, 3), 1 / 3), np.eye(3)]))
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    np.testing.assert_array_equal(shares, band_candidates(3, 30, seed=0))
-    assert (shares[4:] != band_candidates(3, 30, seed=1)[4:]).all()
-
-
 def test_bad_input() -> None:
     Xs, Y = world()
     refused("2 bands need at least 3", BandedRidge(ALPHAS, 2).fit, Xs, Y)
@@ -220,22 +212,6 @@ def test_a_draw_is_a_resampled_test_set() -> None:
             np.testing.assert_allclose(parts.group_draws[draw, :, k], split[:, groups[k]].mean(axis=1), atol=1e-8)
     assert np.isnan(parts.group_draws[:, :, 2]).all()
     assert parts.control_split is None
-
-
-def test_the_table_of_groups(found: HeldOut) -> None:
-    assert found.partition is not None
-    ceiling = np.full(len(found.r), CEILING)
-    table = found.partition.table(GROUPS, ["a", "b"], ceiling, 0.95, together="all layers")
-    assert table["layer"].tolist() == ["a"] * 4 + ["b"] * 4 + ["all layers"] * 4
-    parts = table[~table["joint"]].groupby("group", sort=False)[["split", "control_split"]].sum()
-    joint = table[table["joint"]].set_index("group")
-    np.testing.assert_allclose(parts, joint[["split", "control_split"]], atol=1e-12)
-    assert (joint["low"] < joint["split"]).all()
-    assert (joint["split"] < joint["high"]).all()
-    assert joint["ceiling"].tolist() == pytest.approx([CEILING] * 4)
-    without = evaluated(n_boot=0).partition.table(GROUPS, ["a", "b"], ceiling, 0.95)  # no draws, no intervals
-    assert without[["low", "high"]].isna().all(axis=None)
-    assert without["split"].notna().all()
 
 
 def test_intervals_hold_the_score_of_other_test_sets() -> None:

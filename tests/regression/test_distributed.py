@@ -83,22 +83,6 @@ def test_equals_the_engine_in_memory(
     assert [path.name for path in tmp_path.iterdir()] == ["coef.npy"]  # nothing else is left
 
 
-@pytest.mark.parametrize("solver", ["primal", "dual"])
-def test_float64_agrees_to_its_own_digits(solver: str, tmp_path: Path, threads: Client) -> None:
-    X, Y, _ = data(60, 30)
-    options = {"alphas": ALPHAS, "solver": solver, "dtype": "float64", "cv": 3}
-    found = fit_distributed(Ridge(**options), X, Y, coef=tmp_path / "c.npy", client=threads, shard=5, chunk=5_000)
-    assert_equal(found, Ridge(**options).fit(X, Y), X, 1e-12)
-
-
-def test_one_alpha_per_label_and_a_single_alpha(tmp_path: Path, threads: Client) -> None:
-    X, Y, _ = data(60, 10)
-    roi = np.array(["a"] * 9 + ["b"] * 14)
-    for options, given in (({"alphas": ALPHAS, "per_target_alpha": False}, {"roi": roi}), ({"alphas": (3.0,)}, {})):
-        found = fit_distributed(Ridge(**options), X, Y, coef=tmp_path / "c.npy", client=threads, shard=5, **given)
-        assert_equal(found, Ridge(**options).fit(X, Y, **given), X)
-
-
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_integers_with_a_scale(order: str, tmp_path: Path, threads: Client) -> None:
     """As NSD stores betas; by rows or by columns."""

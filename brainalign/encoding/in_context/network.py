@@ -252,7 +252,8 @@ def network_of(
         name: tuple(value) if isinstance(value, list) else value for name, value in description["parameters"].items()
     }
     size, knows_units = NETWORKS[parameters["network"]], parameters["units"] == "prior"
-    network = InContextNetwork(description["n_features"], size, knows_units=knows_units)
+    with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten
+        network = InContextNetwork(description["n_features"], size, knows_units=knows_units)
     weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if not name.startswith(PRIOR)}
     try:
         network.load_state_dict(weights)

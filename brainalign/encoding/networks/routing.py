@@ -221,7 +221,8 @@ class RoutingEncoder(TokenEncoder):
         self.queries_, self.members_ = content["queries"], tensors.pop("members").numpy()
         self.grid_ = None if content["grid"] is None else (content["grid"][0], content["grid"][1])
         self.n_tokens_ = content["n_tokens"]
-        self.module_ = self._network(content["n_channels"], tensors.get("code"))
+        with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten
+            self.module_ = self._network(content["n_channels"], tensors.get("code"))
         self.module_.load_state_dict(tensors)
         self.module_.eval().to(pick_device(self.device))
 
