@@ -249,6 +249,7 @@ def masked(**options: Any) -> decoding.MaskedBrainModel:
 
 
 def masked_models() -> Any:
+    """Return models of series and what they fill in where check_series and check_hidden see no fault."""
     made = [
         {"n_heads": 2, "region_vectors": True, "self_loops": True},
         {"attention": "adaptive", "n_blocks": 3, "schedule": "one_cycle", "masking": False},
@@ -291,6 +292,7 @@ def fills() -> Any:
 
 
 def masked_study() -> Any:
+    """Return a study whose people check_people_apart finds on one side each."""
     options = {"lags": (0, 2), "nulls": ("regions shifted", "frames permuted"), "ablations": ("no masking",)}
     found = decoding.masked_study(
         SERIES, PEOPLE, np.arange(9) > 5, [f"r{k}" for k in range(6)], OF, lambda **changes: masked(
@@ -400,6 +402,7 @@ def eeg_encoders() -> Any:
 
 
 def text_decoders() -> Any:
+    """Return what decoders learn of trials that check_training and check_signals let through."""
     train, val, test = (TRIALS.select(np.isin(STIMULUS, some)) for some in ([0, 1, 4, 5, 7, 8, 10], [2, 9], [3, 6, 11]))
     found = []
     for options in (

@@ -105,7 +105,7 @@ def denoisers(models: Models) -> Any:
 
 
 def guide(models: Models) -> Any:
-    """Return the outputs of single steps; gradients that overflow in half precision enter in other sizes."""
+    """Return single steps after check_scores; gradients that overflow in half precision enter in other sizes."""
     pipe, found = models("pipe"), []
     for clip, size, radius in itertools.product((True, False), (1.0, 1e-6), (0.2, 50.0)):
         trace = Trace(True)
