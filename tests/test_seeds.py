@@ -67,7 +67,10 @@ def test_same_seed_same_result_another_seed_another(case: str) -> None:
 # Not tried here, by name: where a dropped seed is noticed, or why nothing can drop it.
 STAND_IN = "not installed here: tests/features/test_other_networks.py draws weights of a stand-in"
 DRAWN = "needs saved weights: tests/features/test_{}.py, test_random_weights_are_drawn"
+RECORDED = ("ConditionalGaussian", "ControlMatrix", "TextDecoder", "ground_study", "masked_study", "person_scores")
+RECORDED += ("study_text", "word_regions", "zero_shot_labels")
 ELSEWHERE: dict[str, dict[str, str]] = {
+    "decoding": dict.fromkeys(RECORDED, "whole results of a seed that is not the default: decoding/test_recorded.py"),
     "encoding": {
         "SplitScores": "keeps the number that split_scores was given",
         "TokenStudy": "trains for seconds: tests/encoding/test_token_study.py, test_other_read_outs_share_the_options",

@@ -10,15 +10,13 @@ from brainalign.decoding import (
     ControlMatrix,
     LinearDecoder,
     Trials,
-    content_hits,
     control_matrix,
-    label_hits,
     leave_block_out,
     neighbours_in_time,
     nuisance_scores,
     verdict,
 )
-from brainalign.decoding.scoring import PairScore, nuisance
+from brainalign.decoding.scoring import nuisance
 from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
 
 Decode = Callable[[np.ndarray, pd.DataFrame], np.ndarray]
@@ -142,63 +140,6 @@ def test_what_survives_random_phases_is_power() -> None:
     assert "it uses power or length" in str(verdict(matrix, "top-5"))
 
 
-def test_sentences_are_scored_by_their_content_words() -> None:
-    """The nearest training sentence stands for a generated one."""
-    train, test = split(world())
-
-    def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Callable[..., list[str]]:
-        decode = ridge()(signals, targets, meta, seed)
-        texts = meta["text"].to_numpy()
-        return lambda s, m: [texts[k] for k in np.square(decode(s, m)[:, None] - targets).sum(axis=2).argmin(axis=1)]
-
-    matrix = control_matrix(fit, train, test, content_hits, tested_on=("brain", "noise"), seeds=(0,), n_permutations=99)
-    # Vectors are random here: nothing of the words is in them, and common words are found all the same.
-    assert matrix.cell("brain", "brain", "content words")["chance"] > 0.03
-    assert not verdict(matrix).uses_brain
-
-
-def drifting(seed: int = 0) -> Trials:
-    """One subject, 8 blocks of one label each; signals hold a slow drift and nothing else."""
-    rng = np.random.default_rng(seed)
-    block = np.repeat(np.arange(8), 40)
-    label = np.array(["a", "b"])[block % 2]
-    drift = np.cumsum(rng.normal(size=(320, 4)), axis=0)
-    signals = drift[:, :, None] + 0.3 * rng.normal(size=(320, 4, 8))
-    meta = pd.DataFrame(
-        {"stimulus_id": np.arange(320), "subject": "01", "task": "x", "trial_index": np.arange(320), "block": block}
-    ).assign(label=label, text=[f"text number {k}" for k in range(320)])
-    return Trials(signals, rng.normal(size=(320, 2)), meta)
-
-
-def nearest(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
-    means, labels = signals.mean(axis=2), meta["label"].to_numpy()
-    return lambda s, m: labels[np.square(s.mean(axis=2)[:, None] - means).sum(axis=2).argmin(axis=1)]
-
-
-def test_labels_in_blocks_leak_through_drift() -> None:
-    trials = drifting()
-    held = np.arange(320) % 4 == 0
-    train, test = trials.select(~held), trials.select(held)
-    matrix = control_matrix(nearest, train, test, label_hits("label"), n_permutations=200)
-    assert matrix.cell("brain", "brain", "label")["value"] > 0.85
-    assert not verdict(matrix).uses_brain
-    alone = nuisance_scores(train, test, label="label", n_permutations=99)
-    said = verdict(matrix, nuisances=alone)  # the drift is in the recording, so noise does not tell
-    assert not said.uses_brain
-    assert "neighbours in time" in said.not_excluded
-    blocks = leave_block_out(nearest, trials, label="label")
-    assert len(blocks) == 8
-    assert blocks["value"].mean() < 0.65
-    said = verdict(matrix, blocks=blocks)
-    assert not said.uses_brain
-    assert "time of the session" in said.sentences[0]
-    baseline = nuisance_scores(train, test, label="label", n_permutations=200).table.set_index("nuisance")
-    assert baseline.loc["trial index", "value"] > 0.75
-    assert baseline.loc["trial index", "p"] < 0.01
-    for name in ("nothing", "length", "subject", "task"):
-        assert baseline.loc[name, "value"] == pytest.approx(0.5, abs=0.01)
-
-
 def test_blocks_of_two_tasks_are_beside_chance_within_the_task() -> None:
     """Signals tell the task and nothing else, and every label is of one task."""
     n = np.arange(64)
@@ -267,38 +208,6 @@ def test_meaning_beside_the_same_drift_is_called_brain() -> None:
     few = nuisance_scores(train, test.select(np.arange(20)), n_permutations=99)
     refused("not scored by 'top-1'", verdict, matrix, "top-1", nuisances=of_r)
     refused("score the same test", verdict, matrix, "top-1", nuisances=few)
-
-
-def test_blocks_shorter_than_a_topic_leave_the_drift() -> None:
-    """Blocks beside the one left out tell its topic: the decoder beats chance, and not what trials nearby tell."""
-    rows = leave_block_out(ridge(), topics_in_turn(0, n_subjects=2)[0]).query("measure == 'top-5'")
-    gains = (rows["value"] - rows["chance"]).to_numpy()
-    assert gains.mean() > 3 * gains.std(ddof=1) / np.sqrt(len(gains))
-    assert rows["value"].mean() < rows["neighbours"].mean()
-
-
-@pytest.mark.parametrize("score", [label_hits("label"), content_hits])
-def test_blocks_take_any_score_and_neighbours_what_it_is_of(score: PairScore) -> None:
-    """Vectors of trials nearby are no labels and no sentences: unless told how to answer, they are not scored."""
-    trials = topics_in_turn(0)[0]
-    names = np.array([f"topic{k}" for k in np.arange(240) // 30])
-    trials = Trials(trials.signals, trials.targets, trials.meta.assign(label=names, text=names))
-
-    def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
-        return lambda s, m: np.full(len(m), meta["label"].iloc[0])
-
-    assert leave_block_out(fit, trials, score)["neighbours"].isna().all()
-    stimuli: list[set[int]] = []
-
-    def answers(given: Trials) -> Callable[[np.ndarray], np.ndarray]:
-        stimuli.append(set(given.meta["stimulus_id"]))
-        known = given.meta["label"].to_numpy()
-        return lambda vectors: known[(vectors @ given.targets.T).argmax(axis=1)]
-
-    rows = leave_block_out(fit, trials, score, answers=answers)
-    assert rows["neighbours"].mean() > rows["chance"].mean() + 0.1  # blocks beside tell most topics
-    blocks = trials.meta.groupby("block", sort=False)["stimulus_id"].agg(set)
-    assert stimuli == [set(range(240)) - block for block in blocks]  # the training trials of each fold
 
 
 def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

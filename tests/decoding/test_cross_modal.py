@@ -49,15 +49,6 @@ def test_a_fused_embedding_is_the_mean_of_unit_vectors(world) -> None:
     np.testing.assert_allclose(fused[7], expected)
 
 
-def test_subjects_who_share_one_image_do_not_search_each_other(world) -> None:
-    test, embeddings = {"eeg": world[0]["eeg"]}, world[1]["eeg"]
-    number, who = (test["eeg"].meta[name].str.removeprefix("image").astype(int) for name in ("stimulus_id", "subject"))
-    for shared, searched in ((1, False), (2, True)):
-        rows = ((number // 10 == who) | (number < shared)).to_numpy()
-        found = space_retrieval({"eeg": embeddings[rows]}, {"eeg": test["eeg"].select(rows)}, n_permutations=9)
-        assert ("subjects" in set(found["kind"])) == searched
-
-
 def test_repeats_must_be_averaged(world) -> None:
     test, embeddings = world
     doubled = test["fmri"].select(np.repeat(np.arange(40), 2))

@@ -73,12 +73,6 @@ def test_given_the_true_vector_it_writes_sentences_that_were_held_out(language: 
         assert torch.equal(was, now)
 
 
-def test_given_a_constant_it_writes_one_sentence_and_no_content_shows(language: Seq2SeqLanguage) -> None:
-    written = trained(language, torch.ones(len(TEXTS), 24), lambda rows: TEXTS[rows].tolist())
-    assert len(set(written)) == 1
-    assert abs(content(written)["gap"]) < 1e-9
-
-
 def test_taught_the_texts_of_others_it_says_nothing_of_its_own(language: Seq2SeqLanguage) -> None:
     other = np.random.default_rng(3).permutation(TRAIN)
     of = dict(zip(TRAIN, other, strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from seeded.recorded import Record
+from seeded.recorded import Record, tables
 
 from brainalign import decoding
 from brainalign.decoding import scoring, shared_space, text, training
@@ -105,6 +105,7 @@ def nuisances() -> Any:
 
 
 def retrieval() -> Any:
+    """Return accuracies of retrieval and what they rest on, similarity_ranks."""
     queries = VECTORS[STIMULUS] + RNG(6).normal(size=(N, D))
     options = {"subjects": META["subject"].to_numpy(), "groups": META["task"].to_numpy()}
     ids = [f"s{k:02d}" for k in range(12)]
@@ -122,6 +123,7 @@ def retrieval() -> Any:
 
 
 def linear_decoders() -> Any:
+    """Return settings and predictions on signal_features of every kind."""
     subjects, held = META["subject"].to_numpy(), (SIDES[1].signals, SIDES[1].targets, SIDES[1].meta["subject"])
     found = []
     for sharing in ("own", "pooled", "partial"):
@@ -155,6 +157,7 @@ def zero_shot() -> Any:
 
 
 def text_scores() -> Any:
+    """Return scores of texts: content_overlaps, those of a constant_sentence, and others."""
     told = [SAID[(3 * k + k // 5) % 12] if k % 7 else "nothing known" for k in range(N)]
     beside = {"tasks": META["task"].tolist(), "labels": META["label"].tolist()}
     whole = decoding.text_scores(told, META["text"].tolist(), **beside, n_rotations=3, **QUICK)
@@ -212,6 +215,7 @@ def regions() -> pd.DataFrame:
 
 
 def grounding() -> Any:
+    """Return a study of grounded words and a model of them, trained by pair_loss."""
     rng = RNG(17)
     said = rng.random((30, 16)) < 0.15
     said[np.arange(30), np.arange(30) % 16] = True
@@ -245,6 +249,7 @@ def masked(**options: Any) -> decoding.MaskedBrainModel:
 
 
 def masked_models() -> Any:
+    """Return models of series and what they fill in where check_series and check_hidden see no fault."""
     made = [
         {"n_heads": 2, "region_vectors": True, "self_loops": True},
         {"attention": "adaptive", "n_blocks": 3, "schedule": "one_cycle", "masking": False},
@@ -287,6 +292,7 @@ def fills() -> Any:
 
 
 def masked_study() -> Any:
+    """Return a study whose people check_people_apart finds on one side each."""
     options = {"lags": (0, 2), "nulls": ("regions shifted", "frames permuted"), "ablations": ("no masking",)}
     found = decoding.masked_study(
         SERIES, PEOPLE, np.arange(9) > 5, [f"r{k}" for k in range(6)], OF, lambda **changes: masked(
@@ -297,6 +303,7 @@ def masked_study() -> Any:
 
 
 def persons() -> Any:
+    """Return scores by features of people: correlation_features, tangent_features, tokens; and what was fine-tuned."""
     model = masked().fit(SERIES)
     series = np.concatenate([SERIES, SERIES[:, ::-1] + 0.3 * RNG(22).normal(size=SERIES.shape).astype(np.float32)])
     features = dict(decoding.person_features(model, series))
@@ -309,7 +316,10 @@ def persons() -> Any:
     three = decoding.FineTuned(model, n_steps=1).fit(series, ["a", "b", "c"] * 6)
     rows = fine_tuned_row(model, series, states, people, 2, 3)
     # Not all weights: those that change nothing, as biases of keys, follow rounding.
-    learned = [[*one._read.parameters(), one._blocks.embeddings] for one in (tuned, three)]
+    learned = [
+        torch.cat([part.detach().flatten() for part in (*one._read.parameters(), one._blocks.embeddings)])
+        for one in (tuned, three)
+    ]
     return tables, tuned.predict(series), three.predict(series), learned, rows, features["mean tokens"], (
         decoding.mean_connectivity(series), decoding.network_agreement({"a": SERIES[0].T, "b": SERIES[1].T}, OF, 19, 2)
     )  # fmt: skip
@@ -332,6 +342,7 @@ def modalities() -> tuple[dict[str, decoding.Trials], dict[str, decoding.Trials]
 
 
 def spaces() -> Any:
+    """Return spaces and their nulls; in them SubjectScale, LinearPath, PatchConv, VoxelLinear and SoftMixture."""
     train, test = modalities()
     short = {"patches": (2, 4), "token_width": 16, "feedforward": 8, "filters": 4, "kernel": 5, "pool": (6, 3)}
     made = [
@@ -368,6 +379,7 @@ def across() -> Any:
 
 
 def eeg_encoders() -> Any:
+    """Return what encoders give, before and after a step: SubjectLayers, GlimEncoder with its Prompt, and others."""
     shape = decoding.EegShape(4, 24, D, n_tasks=2, n_subjects=3, sfreq=32.0)
     small = {"width": 16, "n_blocks": 2, "n_heads": 4, "query_width": 8, "n_queries": 3, "n_query_blocks": 1}
     options = {"glim": {**small, "state_width": 12, "unknown": (0.0, 0.5, 0.3)}, "tiny": {"width": 8, "n_heads": 2}}
@@ -390,6 +402,7 @@ def eeg_encoders() -> Any:
 
 
 def text_decoders() -> Any:
+    """Return what decoders learn of trials that check_training and check_signals let through."""
     train, val, test = (TRIALS.select(np.isin(STIMULUS, some)) for some in ([0, 1, 4, 5, 7, 8, 10], [2, 9], [3, 6, 11]))
     found = []
     for options in (
@@ -406,6 +419,7 @@ def text_decoders() -> Any:
 
 
 def written() -> Any:
+    """Return what a Seq2SeqLanguage with a word_tokenizer writes through a LanguageBridge."""
     train, test = SIDES
     language = decoding.word_t5(SAID, 2, n_steps=30, width=16)
     decoder = decoding.TextDecoder(
@@ -500,4 +514,5 @@ def test_results_of_fixed_seeds_are_as_they_were(name: str) -> None:
     before = torch.get_rng_state()
     found = CASES[name]()
     assert torch.equal(torch.get_rng_state(), before)  # nobody else is disturbed
+    assert all(table.index.is_unique for table in tables(found))
     RECORD.check(name, found)

@@ -57,7 +57,7 @@ def test_nothing_is_found_in_noise_and_the_majority_is_told() -> None:
 
 def test_bad_input() -> None:
     vectors = np.random.default_rng(6).normal(size=(10, 3))
-    refused("not in the gallery", retrieval_accuracy, vectors, vectors, [*range(9), 77], range(10))
+    refused("not in the gallery .*70.*77", retrieval_accuracy, vectors, vectors, [*range(8), 77, 70], range(10))
     refused("same space", retrieval_accuracy, vectors[:, :2], vectors, range(10), range(10))
     refused("NaN", retrieval_accuracy, np.full((10, 3), np.nan), vectors, range(10), range(10))
     rows = [0, 0, 1, 2]

@@ -1,5 +1,4 @@
 import tracemalloc
-from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 from refusals import refused
 
 from brainalign import decoding
-from brainalign.decoding.scoring import reciprocal_rank
 from brainalign.decoding.shared_space import (
     MODALITY_ENCODERS,
     LinearPath,
@@ -68,25 +66,6 @@ def test_repeats_are_averaged_whatever_the_index_of_the_table() -> None:
     assert averaged.meta["stimulus_id"].tolist() == [list("abcde")[int(value)] for value in averaged.targets[:, 0]]
 
 
-def test_a_modality_that_saw_few_images_is_found_as_well_as_by_ridge(small) -> None:
-    """EEG of 60 of 150 images: too little for a network; by itself it finds fewer than ridge does."""
-    train, test = small
-    few = {f"image{k:04d}" for k in range(60)}
-    part = train["eeg"].select(train["eeg"].meta["stimulus_id"].isin(few).to_numpy())
-    space = decoding.SharedSpace(steps=100, width=32).fit({"eeg": part, "fmri": train["fmri"]})
-    ridge = decoding.independent_ridges({"eeg": part}, {"eeg": test["eeg"]})["eeg"]
-
-    def rank(embeddings: np.ndarray) -> float:
-        return reciprocal_rank(embeddings, test["eeg"].targets, test["eeg"].meta["stimulus_id"])
-
-    found = rank(decoding.embed_all(space, test)["eeg"])
-    assert found > rank(ridge) - 0.03
-    assert space.blend_["eeg"] >= 0.5
-    plain = copy(space)
-    plain.blend_ = {"eeg": 0.0, "fmri": 0.0}
-    assert found > rank(decoding.embed_all(plain, test)["eeg"]) + 0.03
-
-
 def test_ridge_alone_is_the_ridge_beside(small) -> None:
     """Also for the ridge of another penalty, and after the file."""
     train, test = small
@@ -130,35 +109,6 @@ def test_images_held_out_are_seen_by_no_modality(small) -> None:
     assert held_out_stimuli(few, seed=4) == (few, {})  # four say nothing
     assert decoding.SharedSpace(steps=1, width=16).fit(few).blend_ == {"eeg": 0.75}
     assert decoding.SharedSpace(steps=1, width=16, schedule="plateau").fit(few).history_["joint"].converged is None
-
-
-def test_a_plateau_that_nothing_can_end_is_no_longer_than_a_cycle(small, monkeypatch) -> None:
-    """Of few images, and of encoders that are trained one by one, nothing says when to end."""
-    monkeypatch.setattr("brainalign.decoding.shared_space.space.CYCLE", 3)
-    train, test = small
-    few = {"eeg": train["eeg"].select(np.arange(40))}
-    lengths = {}
-    for schedule in ("plateau", "one_cycle"):
-        space = decoding.SharedSpace(steps=5, width=16, schedule=schedule, blend=0).fit(few)
-        lengths[schedule] = len(space.history_["joint"].losses)
-    assert lengths == {"plateau": 3, "one_cycle": 5}
-    singly = decoding.SharedSpace(steps=5, width=16, schedule="plateau", phases="two", blend=0).fit(
-        few, {"eeg": test["eeg"]}
-    )
-    assert {name: len(history.losses) for name, history in singly.history_.items()} == {"eeg": 3, "mixture": 5}
-
-
-def test_subject_layers_matter_where_subjects_share_nothing() -> None:
-    world = shared_space((SMALL[1],), n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, share=0, seed=2)
-    train, test = parts(world)
-    own = decoding.SharedSpace(steps=120, width=32).fit(train)
-    one = decoding.SharedSpace(steps=120, width=32, subject_layers=False).fit(train)
-    hits = decoding.stimulus_hits(decoding.embed_all(own, test), test)
-    assert not decoding.paired_change(hits, hits).clear
-    for other in (decoding.embed_all(one, test), decoding.without_own_layers(own, test)):
-        change = decoding.paired_change(hits, decoding.stimulus_hits(other, test))
-        assert change.value > 0
-        assert change.clear
 
 
 def test_a_saved_space_embeds_alike(small, fitted: decoding.SharedSpace, tmp_path: Path) -> None:
@@ -216,16 +166,6 @@ def test_full_networks_have_the_published_sizes() -> None:
     assert isinstance(fmri, VoxelLinear)
     assert fmri.subjects.weight.shape == (1, 8 * 1024, 70)
     assert fmri(torch.randn(3, 70), torch.zeros(3, dtype=torch.long)).shape == (3, 1024)
-
-
-def test_full_networks_learn(small) -> None:
-    train, test = small
-    short = {"patches": (2, 4), "token_width": 32, "feedforward": 32, "filters": 8, "kernel": 5, "pool": (8, 4)}
-    options = {"eeg": short | {"head_dropout": 0.2}, "fmri": {"tokens": 2}}
-    space = decoding.SharedSpace("full", width=32, n_experts=5, steps=60, options=options).fit(train)
-    found = top5(space, test)
-    assert found["fmri"] > 0.5
-    assert found["eeg"] > 0.3
 
 
 def test_bad_input_stops_before_training(small) -> None:

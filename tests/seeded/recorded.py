@@ -88,6 +88,17 @@ def arrays(found: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
         yield name, np.asarray(found, dtype=float)
 
 
+def tables(found: Any) -> Iterator[pd.DataFrame]:
+    """Yield the tables that a result holds: of their index no record says anything."""
+    if dataclasses.is_dataclass(found) and not isinstance(found, type):
+        found = [getattr(found, field.name) for field in dataclasses.fields(found)]
+    if isinstance(found, pd.DataFrame):
+        yield found
+    elif isinstance(found, Mapping | tuple | list):
+        for one in found.values() if isinstance(found, Mapping) else found:
+            yield from tables(one)
+
+
 class Record:
     """What a file holds of accounts, lists that begin with a name and hold summaries; `anew` forgets them."""
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec
 from brainalign.synthesis.guidance import SCHEDULE
@@ -82,5 +83,21 @@ def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def latent_pipe(stable_diffusion: Path) -> BrainGuidedPipeline:
     """A fresh copy of the tiny Stable Diffusion, loaded as guidance loads it."""
     pipe = BrainGuidedPipeline.from_pretrained(stable_diffusion)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture
+def large(latent_pipe: BrainGuidedPipeline) -> diffusers.StableDiffusionXLPipeline:
+    torch.manual_seed(1)
+    text = latent_pipe.text_encoder.config.to_dict() | {"num_hidden_layers": 3}
+    told = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4, "cross_attention_dim": 8 + 12}
+    told["projection_class_embeddings_input_dim"] = 6 + 6 * 4
+    unet = diffusers.UNet2DConditionModel.from_config(dict(latent_pipe.unet.config) | told)
+    second = {"hidden_size": 12, "projection_dim": 6}
+    first = CLIPTextModel(CLIPTextConfig(**text)).eval()
+    other = CLIPTextModelWithProjection(CLIPTextConfig(**text | second)).eval()
+    words, parts = [latent_pipe.tokenizer] * 2, (unet.eval(), latent_pipe.scheduler)
+    pipe = diffusers.StableDiffusionXLPipeline(latent_pipe.vae, first, other, *words, *parts, add_watermarker=False)
     pipe.set_progress_bar_config(disable=True)
     return pipe

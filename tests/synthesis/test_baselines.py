@@ -38,20 +38,6 @@ def likeness(images: Tensor) -> Tensor:
     return torch.cosine_similarity(images.flatten(1), WANTED.flatten()[None])
 
 
-def test_evolution_beats_the_best_of_as_many(shows: Shows) -> None:
-    for seed in range(3):
-        shows.n_sampled = 0
-        evolved = evolve(shows, likeness, 8, 400, seed=seed)
-        assert evolved.n_evaluations == shows.n_sampled == 400
-        best = best_of(shows, likeness, 8, 400, seed=seed)
-        assert best.n_evaluations == shows.n_sampled - 400 == 400
-        assert (evolved.scores > best.scores + 0.05).all()
-        assert (np.diff(evolved.scores) <= 0).all()
-        np.testing.assert_allclose(evolved.scores, likeness(evolved.images).numpy(), rtol=1e-5)
-        # What evolves stays noise of unit variance, or the sampler would be shown what it never saw.
-        assert float(evolved.images.std()) == pytest.approx(1, abs=0.1)
-
-
 def test_generations_by_hand(shows: Shows) -> None:
     """The fitter half has children; what is new in them falls from a half to a twentieth, and the last are fewer.
 
@@ -188,16 +174,6 @@ def test_the_share_that_is_kept_is_an_option_of_the_stage() -> None:
     found = sampling_of(SynthesizeSettings(n_images=20, share_kept=0.2), seed=3)
     assert found == Sampling(n_images=20, share_kept=0.2, seed=3)
     assert found.n_kept == 4
-
-
-def test_evolution_towards_nothing_finds_nothing(shows: Shows) -> None:
-    rng = np.random.default_rng(0)
-
-    def noise(images: Tensor) -> Tensor:
-        return torch.from_numpy(rng.normal(size=len(images)).astype(np.float32))
-
-    evolved = evolve(shows, noise, 8, 400)
-    assert abs(float(likeness(evolved.images).mean())) < 0.1
 
 
 def test_natural_images_of_the_highest_scores() -> None:

@@ -9,7 +9,7 @@ import torch
 from refusals import refused
 from torch import Tensor
 
-from brainalign.report import FoundDirections, direction_gains, directions_section
+from brainalign.report import FoundDirections, direction_gains
 from brainalign.synthesis import (
     DirectionStudy,
     Judges,
@@ -33,20 +33,6 @@ def studied(plain_pipe: Callable[[int], object]) -> StudiedDirections:
     sizes = {"n_seeds": 24, "n_directions": 2, "n_images": 6, "n_controls": 3, "n_control_images": 4, "n_steps": 3}
     options = {"methods": ("supervised", "pca"), "alphas": (-2.0, 0.0, 2.0), "batch_size": 10, "seed": 3}
     return DirectionStudy(plain_pipe(8), OBJECTIVES, judges, **sizes, **options).run()
-
-
-def test_every_image_is_judged_by_every_region(studied: StudiedDirections) -> None:
-    table = studied.table
-    tried = table[table["control"] == ""]
-    assert table.index.tolist() == list(range(len(table)))
-    assert len(table) - len(tried) == 2 * 3 * 2 * 4 * 2  # kinds of chance, directions, ends, images, regions
-    assert len(studied.images) == 6 + len(studied.directions) * 2 * 6
-    stored = torch.from_numpy(studied.images).permute(0, 3, 1, 2).float() / 255
-    for k, name in enumerate(REGIONS):
-        mine = tried[tried["scored"] == name]
-        assert np.allclose(channels(stored)[mine["image"], k], mine["guide"], atol=1e-6)
-    plain = tried[tried["alpha"] == 0]
-    assert set(plain["image"]) == set(range(6))  # the same unedited images stand beside all directions
 
 
 def test_all_of_a_study_by_hand(studied: StudiedDirections, plain_pipe: Callable[[int], object]) -> None:
@@ -88,22 +74,14 @@ def test_all_of_a_study_by_hand(studied: StudiedDirections, plain_pipe: Callable
             np.testing.assert_allclose(rows["check"], -channels(images)[:, 1], atol=2e-3)
 
 
-def test_what_others_span_is_taken_out(studied: StudiedDirections) -> None:
-    cosine = studied.cosines.set_index(["orthogonal", "region_a", "region_b"])["cosine"]
-    assert cosine[False, "red", "red"] == pytest.approx(1)
-    assert abs(cosine[False, "red", "green"]) > 0.01
-    assert abs(cosine[True, "red", "green"]) < 1e-4
-    assert abs(cosine[True, "green", "red"]) < 1e-4
-
-
 def test_strengths_must_rise_through_nothing() -> None:
     refused("must rise, with 0 among them", DirectionStudy(None, {"a": len}, Judges({}), alphas=(1.0, 2.0)).run)
     refused("need a region", DirectionStudy(None, {}, Judges({})).run)
 
 
-def made_up(rise: float, check: float, *, seed: int = 0, truth: bool = True) -> FoundDirections:
+def made_up(rise: float, check: float) -> FoundDirections:
     """Return a study of two regions in which the guide rises by `rise` per strength and the judges by `check`."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     tried = product(REGIONS, (False, True), enumerate((-2.0, 0.0, 2.0)), range(8), REGIONS)
     rows = [
         {
@@ -120,14 +98,7 @@ def made_up(rise: float, check: float, *, seed: int = 0, truth: bool = True) -> 
         rows += [about | {"alpha": alpha, "seed": image, "scored": name} for name in REGIONS]
     table = pd.DataFrame(rows).assign(direction=0)
     table["method"] = np.where(table["control"] == "", "supervised", "")
-    if not truth:
-        table["true"] = np.nan
-    images = rng.integers(0, 255, size=(24, 8, 8, 3)).astype(np.uint8)
-    cosines = pd.DataFrame(
-        [("supervised", o, a, b, float(a == b)) for o in (False, True) for a in REGIONS for b in REGIONS],
-        columns=["method", "orthogonal", "region_a", "region_b", "cosine"],
-    )
-    return FoundDirections(images, table, cosines)
+    return FoundDirections(np.zeros((24, 8, 8, 3), dtype=np.uint8), table)
 
 
 def test_a_direction_that_works_is_said_to_work() -> None:
@@ -139,29 +110,3 @@ def test_a_direction_that_works_is_said_to_work() -> None:
     assert row["p"] == pytest.approx(0.05)
     assert 0 < row["chance"] < 0.3
     assert abs(row["other_gain"]) < 0.3
-    section = directions_section(found)
-    text = " ".join(section.paragraphs)
-    assert "red: the true response rises at every step" in text
-    assert "Warning" not in text
-    pieces = [piece.id for panel in section.panels for piece in panel.pieces]
-    assert pieces == ["directionstrips", "directioncurves", "directioncosines"]
-
-
-def test_who_judges_is_said_and_whether_they_agree() -> None:
-    text = " ".join(directions_section(made_up(0.5, 0.0)).paragraphs)
-    assert "Warning: in red, green the guiding encoder rises and who judges it does not" in text
-    found = made_up(0.5, 0.4, truth=False)
-    assert found.judge_of("red") == "check"
-    text = " ".join(directions_section(found).paragraphs)
-    assert "red: the checking encoder rises at every step" in text
-    assert "Nobody knows the true responses" in text
-
-
-def test_a_real_study_is_drawn_and_names_are_escaped(studied: StudiedDirections) -> None:
-    found = made_up(0.5, 0.4)
-    table = found.table.replace({"red": "<b>red"})
-    section = directions_section(FoundDirections(found.images, table, found.cosines.replace({"red": "<b>red"})))
-    assert "<b>red" not in str(section.blocks[0])
-    section = directions_section(FoundDirections(studied.images, studied.table, studied.cosines))
-    assert "directionsfree" in [piece.id for panel in section.panels for piece in panel.pieces]
-    assert all(panel.image or panel.drawings for panel in section.panels)

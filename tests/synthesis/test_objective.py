@@ -122,16 +122,6 @@ def test_errors(encoder: tuple[NDArray[np.float64], ...]) -> None:
     refused("same for all", RegionObjective(features, coef, intercept, [0]).standardised, np.ones((5, N_FEATURES)))
 
 
-def test_views_are_what_guidance_scores(pipe: BrainGuidedPipeline) -> None:
-    images = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    views = denoised_views(pipe, images, n_draws=3, seed=4)
-    assert views.shape == (3, 5, 3, 16, 16)
-    assert 0 <= float(views.min()) <= float(views.max()) <= 1
-    assert torch.equal(views, denoised_views(pipe, images, n_draws=3, seed=4))
-    assert not torch.equal(views, denoised_views(pipe, images, n_draws=3, seed=5))
-    assert not torch.equal(views[0], views[1])
-
-
 def test_views_of_a_perfect_denoiser_are_near_the_images(pipe: BrainGuidedPipeline) -> None:
     """With x0 known, w = √(1 − ā) x + (1 − √(1 − ā)) u: by the schedule, near x at either end."""
     images = torch.full((400, 3, 16, 16), 0.75)

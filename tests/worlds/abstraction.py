@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.simulation.concepts.judgements import _judged, _softmax  # as people of `concept_world` judge
+
 Values = NDArray[np.float64]
 
 LENGTHS = (1.0, 0.6, 0.35)  # of the superordinate, basic and instance part, as people see them
@@ -13,28 +15,17 @@ SUPERORDINATE_DIMENSIONS, DIMENSIONS = 5, 8
 
 @dataclass(frozen=True)
 class AbstractionWorld:
-    """Features and the hierarchy behind them.
+    """Features and the hierarchy behind them."""
 
-    Attributes
-    ----------
-    superordinate, basic : array (n_objects,)
-        Number of the category of either level.
-    lookalike : array (n_objects,)
-        Group of basic categories that networks find alike, whatever they are.
-    similarities : array (n_objects, n_objects)
-        As people see them: a softmax over those of three pairs gives their choices.
-    features : array (n_objects, n_features)
-        Of a network that knows basic categories and instances, hardly superordinate ones, and look-alikes above all.
-    others : array (n_objects, n_other_features)
-        Of another network with the same bias.
-    """
-
-    superordinate: NDArray[np.int64]
+    superordinate: NDArray[np.int64]  # both (n_objects,): number of the category of either level
     basic: NDArray[np.int64]
-    lookalike: NDArray[np.int64]
+    lookalike: NDArray[np.int64]  # (n_objects,): group of basic categories that networks find alike, whatever they are
+    # (n_objects, n_objects): as people see them: a softmax over those of three pairs gives their choices
     similarities: Values
+    # (n_objects, n_features): of a network that knows basic categories and instances, hardly superordinate ones, and
+    # look-alikes above all
     features: Values
-    others: Values
+    others: Values  # (n_objects, n_other_features): of another network with the same bias
 
     def judge(self, triplets: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], Values]:
         """Return triplets as one person each judges them, the odd one last, and the probabilities of these choices."""
@@ -89,16 +80,3 @@ def abstraction_world(
 def _directions(n: int, n_dimensions: int, rng: np.random.Generator) -> Values:
     drawn = rng.normal(size=(n, n_dimensions))
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
-
-
-def _softmax(remaining: Values) -> Values:
-    """Return the probability that each object is chosen (n_triplets, 3), given how alike the other two are."""
-    raised = np.exp(remaining - remaining.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
-
-
-def _judged(triplets: NDArray[np.int64], p: Values, rng: np.random.Generator) -> tuple[NDArray[np.int64], Values]:
-    """Return triplets with a drawn odd one last, and the probabilities in the same order."""
-    odd = (p.cumsum(axis=1) > rng.random((len(p), 1))).argmax(axis=1)
-    order = np.stack([(odd + 1) % 3, (odd + 2) % 3, odd], axis=1)
-    return np.take_along_axis(triplets, order, axis=1), np.take_along_axis(p, order, axis=1)

@@ -22,35 +22,21 @@ CELL_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
 
 @dataclass(frozen=True)
 class ComplexCells:
-    """Simulated images and responses, and the features behind them.
+    """Simulated images and responses, and the features behind them."""
 
-    Attributes
-    ----------
-    tokens : array (n_images, 256, 1)
-        Grey images of 16 × 16 pixels, row by row: smooth noise and six oriented patches, each as often inverted.
-    features : array (n_images, 64, 6)
-        What voxels read out, on a grid of 8 × 8: energies of four orientations, averaged over 2 × 2 pixels; contrasts
-        of orientations over 3 × 3 places, rectified; unit variance.
-    responses : array (n_images, n_voxels)
-        Signal of sd 1 plus noise: sd .7, but .4 for the test images.
-    signal : array (n_images, n_voxels)
-    fields : array (n_voxels, 8, 8)
-        Gaussians of sd .3, of sum 1, where the grid runs from -1 to 1.
-    weights : array (n_voxels, 6)
-        Of the features; each sums to 0.
-    train, test : array of image numbers
-    grid, feature_grid : (16, 16), (8, 8)
-    """
-
+    # (n_images, 256, 1): grey images of 16 × 16 pixels, row by row: smooth noise and six oriented patches, each as
+    # often inverted
     tokens: Values
+    # (n_images, 64, 6): what voxels read out, on a grid of 8 × 8: energies of four orientations, averaged over 2 × 2
+    # pixels; contrasts of orientations over 3 × 3 places, rectified; unit variance
     features: Values
-    responses: Values
-    signal: Values
-    fields: Values
-    weights: Values
-    train: NDArray[np.intp]
+    responses: Values  # (n_images, n_voxels): signal of sd 1 plus noise: sd .7, but .4 for the test images
+    signal: Values  # (n_images, n_voxels)
+    fields: Values  # (n_voxels, 8, 8): Gaussians of sd .3, of sum 1, where the grid runs from -1 to 1
+    weights: Values  # (n_voxels, 6): of the features; each sums to 0
+    train: NDArray[np.intp]  # both of image numbers
     test: NDArray[np.intp]
-    grid: tuple[int, int] = (SIZE, SIZE)
+    grid: tuple[int, int] = (SIZE, SIZE)  # both (16, 16), (8, 8)
     feature_grid: tuple[int, int] = (SIZE // 2, SIZE // 2)
 
 

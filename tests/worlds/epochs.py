@@ -16,21 +16,12 @@ from scipy.ndimage import gaussian_filter1d
 
 @dataclass(frozen=True)
 class CategoryEpochs:
-    """Trials of several recordings.
+    """Trials of several recordings."""
 
-    Attributes
-    ----------
-    values : array (n_trials, n_sensors, n_times)
-    labels : array (n_trials,) of "a" or "b"
-    recordings : array (n_trials,) of int
-    times : array (n_times,)
-        Seconds from the stimulus.
-    """
-
-    values: NDArray[np.float64]
-    labels: NDArray[np.str_]
-    recordings: NDArray[np.intp]
-    times: NDArray[np.float64]
+    values: NDArray[np.float64]  # (n_trials, n_sensors, n_times)
+    labels: NDArray[np.str_]  # (n_trials,) of "a" or "b"
+    recordings: NDArray[np.intp]  # (n_trials,) of int
+    times: NDArray[np.float64]  # (n_times,): seconds from the stimulus
 
 
 def category_epochs(

@@ -28,23 +28,12 @@ SHARED = 0.5  # of a layer's variance: what all families have
 
 @dataclass(frozen=True)
 class FamilyWorld:
-    """Features, responses, and what was planted.
+    """Features, responses, and what was planted."""
 
-    Attributes
-    ----------
-    features : dict of lists of arrays (n_images, 20)
-        Two layers by family.
-    responses : array (n_images, n_targets)
-        Averages over repeats.
-    regions : dict of arrays of target numbers
-    winners : dict
-        The family that is ahead in each region; "" where none is.
-    """
-
-    features: dict[str, list[Values]]
-    responses: Values
-    regions: dict[str, NDArray[np.intp]]
-    winners: dict[str, str]
+    features: dict[str, list[Values]]  # dict of lists of arrays (n_images, 20): two layers by family
+    responses: Values  # (n_images, n_targets): averages over repeats
+    regions: dict[str, NDArray[np.intp]]  # dict of arrays of target numbers
+    winners: dict[str, str]  # dict: The family that is ahead in each region; "" where none is
 
 
 def family_world(

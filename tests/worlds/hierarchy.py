@@ -25,35 +25,20 @@ FIRST_S, STEP_S, WIDTH_S = 0.08, 0.05, 0.025
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """Simulated features and responses, and the truth behind them.
+    """Simulated features and responses, and the truth behind them."""
 
-    Attributes
-    ----------
-    layers, random_layers : list of arrays (n_images, n_features)
-        Of the network behind the responses, and of another with weights of its own on the same first layer's images.
-    voxels : array (n_images, n_areas · 6)
-    area : array (n_areas · 6,) of int
-        Area of each voxel.
-    depth : array (n_areas,)
-        Planted layer number, fractional.
-    distance_mm : array (n_areas,)
-        From V1.
-    separation_mm : array (n_areas, n_areas)
-    sensors : array (n_images, 30, 60)
-    times_s : array (60,)
-    latency_s : array (n_layers,)
-    """
-
+    # both list of arrays (n_images, n_features): of the network behind the responses, and of another with weights of
+    # its own on the same first layer's images
     layers: list[Values]
     random_layers: list[Values]
-    voxels: Values
-    area: NDArray[np.intp]
-    depth: Values
-    distance_mm: Values
-    separation_mm: Values
-    sensors: Values
-    times_s: Values
-    latency_s: Values
+    voxels: Values  # (n_images, n_areas · 6)
+    area: NDArray[np.intp]  # (n_areas · 6,) of int: Area of each voxel
+    depth: Values  # (n_areas,): planted layer number, fractional
+    distance_mm: Values  # (n_areas,): from V1
+    separation_mm: Values  # (n_areas, n_areas)
+    sensors: Values  # (n_images, 30, 60)
+    times_s: Values  # (60,)
+    latency_s: Values  # (n_layers,)
 
 
 def hierarchy(
@@ -61,13 +46,6 @@ def hierarchy(
 ) -> Hierarchy:
     """Simulate a network, another with random weights, areas along a hierarchy, and sensors over time.
 
-    Parameters
-    ----------
-    n_images, n_layers, n_features, n_areas : int
-    seed : int
-
-    References
-    ----------
     Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
     arXiv:2508.18226
     """
@@ -124,18 +102,7 @@ def _mixture(layers: Sequence[Values], depth: float, rng: np.random.Generator) -
 
 
 def smooth_maps(separation_mm: NDArray[np.floating[Any]], length_mm: float, n_maps: int, *, seed: int = 0) -> Values:
-    """Return unrelated maps that vary smoothly over areas: Gaussian fields with correlation exp(−d² / 2·length²).
-
-    Parameters
-    ----------
-    separation_mm : array (n_areas, n_areas)
-    length_mm : float
-    n_maps, seed : int
-
-    Returns
-    -------
-    array (n_maps, n_areas)
-    """
+    """Return unrelated maps (n_maps, n_areas) that vary smoothly: Gaussian fields, correlation exp(−d² / 2·length²)."""
     values, vectors = np.linalg.eigh(np.exp(-(np.asarray(separation_mm) ** 2) / (2 * length_mm**2)))
     noise = np.random.default_rng(seed).normal(size=(n_maps, len(values)))
     return np.asarray((noise * np.sqrt(np.maximum(values, 0))) @ vectors.T)

@@ -75,20 +75,13 @@ def factors(stimuli: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cell:
-    """One study of the matrix, and the run of it.
+    """One study of the matrix, and the run of it."""
 
-    Attributes
-    ----------
-    stimuli : {"images", "texts", "vectors"}
-    recording : one of RECORDINGS
-    split : one of SPLITS
-    shuffled : bool
-        Responses are to other stimuli than the table of trials says: where runs are left out, to others in every run.
-    """
-
-    stimuli: str
-    recording: str
-    split: str
+    stimuli: str  # {"images", "texts", "vectors"}
+    recording: str  # one of RECORDINGS
+    split: str  # one of SPLITS
+    # bool: Responses are to other stimuli than the table of trials says: where runs are left out, to others in every
+    # run
     shuffled: bool = False
 
     def write(self, folder: Path, change: Callable[[Content, Content], object] = lambda study, run: None) -> Config:

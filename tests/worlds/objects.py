@@ -23,29 +23,16 @@ OBJECT_ROIS = {
 
 @dataclass(frozen=True)
 class ObjectWorld:
-    """Tokens of images with four objects each, responses to them, and the truth behind these.
+    """Tokens of images with four objects each, responses to them, and the truth behind these."""
 
-    Attributes
-    ----------
-    tokens : array (n_images, 64, 12)
-        Row-major over `grid`; 4 channels of identity, then 8 of attributes.
-    grid : (8, 8)
-    cells : array (n_images, 4)
-        Token at which each object lies.
-    roi : array (n_targets,)
-        Names of `OBJECT_ROIS`.
-    signal, responses : array (n_images, n_targets)
-        The responses are signal + noise of variance 1 / n_repeats of the image.
-    n_repeats : array (n_images,)
-    """
-
-    tokens: Values
-    grid: tuple[int, int]
-    cells: NDArray[np.intp]
-    roi: NDArray[np.str_]
+    tokens: Values  # (n_images, 64, 12): row-major over `grid`; 4 channels of identity, then 8 of attributes
+    grid: tuple[int, int]  # (8, 8)
+    cells: NDArray[np.intp]  # (n_images, 4): token at which each object lies
+    roi: NDArray[np.str_]  # (n_targets,): names of `OBJECT_ROIS`
+    # both (n_images, n_targets): the responses are signal + noise of variance 1 / n_repeats of the image
     signal: Values
     responses: Values
-    n_repeats: NDArray[np.intp]
+    n_repeats: NDArray[np.intp]  # (n_images,)
 
     def ceiling(self, rows: slice) -> Values:
         """Return the noise ceiling (n_targets,) of some images with equal repeats: a share of variance."""
@@ -63,13 +50,6 @@ def object_world(n_training: int = 2400, n_test: int = 600, n_targets: int = 10,
     - what k: w · a of object k, wherever it lies.
     - where p: w · attributes at token p, scaled to unit variance.
     - what×where k: √2 w · a of object k while that lies in the left half (columns 0-3), else 0.
-
-    Parameters
-    ----------
-    n_training, n_test : int
-    n_targets : int
-        Per ROI.
-    seed : int
     """
     rng = np.random.default_rng(seed)
     n_images, n_tokens = n_training + n_test, GRID[0] * GRID[1]

@@ -24,20 +24,7 @@ def selective_voxels(
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     """Simulate voxels of regions: gain × z-scored response of the region's neuron + noise, gain uniform in .6-1.2.
 
-    Parameters
-    ----------
-    images : array (n_images, size, size, 3), uint8
-    regions : sequence of str
-        Names in `SHAPE_NEURONS`.
-    n_voxels : int
-        Per region.
-    noise_sd : float
-    seed : int
-
-    Returns
-    -------
-    array (n_images, n_regions × n_voxels), array (n_regions × n_voxels,)
-        Responses, and the region of every voxel.
+    `regions` are names in `SHAPE_NEURONS`. Returns responses (n_images, n_regions × n_voxels) and each voxel's region.
     """
     rng = np.random.default_rng([seed, 0x5E1])
     found = true_responses(measure_things(images))[list(regions)]
@@ -59,19 +46,9 @@ def train_scene_network(
 ) -> torch.nn.Module:
     """Train a convolutional network to name shape and colour and measure size and place, through 64 features.
 
-    Parameters
-    ----------
-    scenes : DataFrame (n_scenes)
-    images : tensor (n_scenes, 3, size, size)
-        In [0, 1].
-    views : tensor (n_views, n_scenes, 3, size, size), optional
-        Other pictures of the same scenes, such as denoised ones: three of five rows of every batch are taken from them.
-    n_steps, batch_size, seed : int
-
-    Returns
-    -------
-    torch.nn.Module
-        Images (n, 3, size, size) in [0, 1] to features (n, 64) of mean 0 and variance 1 over features; frozen.
+    Views (n_views, n_scenes, 3, size, size) are other pictures of the same scenes, such as denoised ones: three of five
+    rows of every batch are taken from them. The frozen network maps images (n, 3, size, size) in [0, 1] to features
+    (n, 64) of mean 0 and variance 1 over features.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -16,51 +16,25 @@ FIELD_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
 
 @dataclass(frozen=True)
 class ShiftingFields:
-    """Simulated feature maps, semantics and responses, and the truth behind them.
+    """Simulated feature maps, semantics and responses, and the truth behind them."""
 
-    Attributes
-    ----------
-    tokens : array (n_images, 100, 6)
-        Smoothed noise of unit variance on a grid of 10 rows × 10 columns, row by row.
-    semantics : array (n_images, 8)
-        The two numbers that move fields, and six that do nothing, all measured with noise of sd .05.
-    responses : array (n_images, n_voxels)
-        Signal of sd 1 plus noise: sd .7, but .4 for the test images.
-    signal : array (n_images, n_voxels)
-    shifts : array (n_images, n_voxels, 2)
-        How far each field was moved, as (x, y), in units where the grid runs from -1 to 1.
-    base : array (n_voxels, 2)
-        Centres of the fields before they move, as (x, y).
-    weights : array (n_voxels, 6)
-        Of the channels.
-    shifting : array (n_voxels,) of bool
-        The first half of the voxels.
-    train, test : array of image numbers
-    grid : (10, 10)
-    """
-
-    tokens: Values
+    tokens: Values  # (n_images, 100, 6): smoothed noise of unit variance on a grid of 10 rows × 10 columns, row by row
+    # (n_images, 8): the two numbers that move fields, and six that do nothing, all measured with noise of sd .05
     semantics: Values
-    responses: Values
-    signal: Values
+    responses: Values  # (n_images, n_voxels): signal of sd 1 plus noise: sd .7, but .4 for the test images
+    signal: Values  # (n_images, n_voxels)
+    # (n_images, n_voxels, 2): how far each field was moved, as (x, y), in units where the grid runs from -1 to 1
     shifts: Values
-    base: Values
-    weights: Values
-    shifting: NDArray[np.bool_]
-    train: NDArray[np.intp]
+    base: Values  # (n_voxels, 2): centres of the fields before they move, as (x, y)
+    weights: Values  # (n_voxels, 6): of the channels
+    shifting: NDArray[np.bool_]  # (n_voxels,) of bool: The first half of the voxels
+    train: NDArray[np.intp]  # both of image numbers
     test: NDArray[np.intp]
-    grid: tuple[int, int] = (10, 10)
+    grid: tuple[int, int] = (10, 10)  # (10, 10)
 
 
 def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, seed: int = 0) -> ShiftingFields:
-    """Simulate voxels that sum weighted channels over a Gaussian field, which moves with semantics in half of them.
-
-    Parameters
-    ----------
-    n_train : int
-        Images to fit on, those for validation included.
-    n_test, n_voxels, seed : int
-    """
+    """Simulate voxels that sum weighted channels over a Gaussian field, which moves with semantics in half of them."""
     rng = np.random.default_rng(seed)
     n, (rows, cols), channels = n_train + n_test, ShiftingFields.grid, 6
     noise = rng.normal(size=(n, rows + 2, cols + 2, channels))

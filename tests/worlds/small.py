@@ -18,15 +18,7 @@ def linear_gaussian_reference(
     """Return the posterior mean of weights and bias (n_features + 1, n_voxels), prior and noise being known.
 
     The best linear estimate from a context, m + C A' (A C A' + s² I)⁻¹ (y − A m) with A = [X, 1]: a reference, no
-    bound on scores that weigh voxels otherwise than squared error does.
-
-    Parameters
-    ----------
-    X : array (n_images, n_features)
-    Y : array (n_images, n_voxels)
-    noise_sd : array (n_voxels,)
-    prior_mean : array (n_features + 1,)
-    prior_covariance : array (n_features + 1, n_features + 1)
+    bound on scores that weigh voxels otherwise than squared error does. `noise_sd` is one of each voxel.
     """
     design = np.column_stack([X, np.ones(len(X))])
     values, vectors = np.linalg.eigh(design @ prior_covariance @ design.T)
@@ -37,24 +29,15 @@ def linear_gaussian_reference(
 
 @dataclass(frozen=True)
 class SwissRoll:
-    """Points on a rolled sheet.
+    """Points on a rolled sheet."""
 
-    Attributes
-    ----------
-    points : array (n, 3)
-    intrinsic : array (n, 2)
-        Arc length along the spiral, and height.
-    """
-
-    points: Values
-    intrinsic: Values
+    points: Values  # (n, 3)
+    intrinsic: Values  # (n, 2): arc length along the spiral, and height
 
 
 def swiss_roll(n: int, seed: int = 0) -> SwissRoll:
     """Simulate points spread evenly in angle and height over a sheet rolled up one and a half times.
 
-    References
-    ----------
     Tenenbaum JB, de Silva V, Langford JC (2000). A global geometric framework for nonlinear dimensionality reduction.
     Science 290:2319-2323. doi:10.1126/science.290.5500.2319
     """
@@ -79,19 +62,8 @@ def hierarchical_mixtures(
 
     Children of a parent share its direction, so one look at a row that holds a child finds all its siblings too. After
     the best atom is taken out, they are gone.
+    Atoms are the children, siblings next to each other; `likeness` is the mean cosine of siblings.
 
-    Parameters
-    ----------
-    n_rows, n_features : int
-    n_parents, n_children : int
-        Children of each parent; they are the atoms, siblings next to each other.
-    likeness : float
-        Mean cosine of siblings.
-    noise : float
-    seed : int
-
-    References
-    ----------
     Costa V, Fel T, Lubana ES, Tolooshams B, Ba D (2025). From flat to hierarchical: extracting sparse representations
     with matching pursuit. arXiv:2506.03093
     """
@@ -111,16 +83,7 @@ def hierarchical_mixtures(
 
 
 def write_things_files(world: ConceptWorld, folder: Path, index_base: int = 0) -> None:
-    """Write a world in the format of the THINGS similarity judgements.
-
-    Parameters
-    ----------
-    world : ConceptWorld
-    folder : path
-        Gets trainset.txt, testset1.txt (judged several times), spose_embedding.txt, labels.txt, unique_id.txt.
-    index_base : int
-        Number of the first object.
-    """
+    """Write a world in the format of the THINGS similarity judgements; `index_base` numbers the first object."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savetxt(folder / "trainset.txt", world.triplets + index_base, fmt="%d")
     np.savetxt(folder / "testset1.txt", world.repeats + index_base, fmt="%d")

@@ -10,20 +10,11 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SparseWorld:
-    """Features and the truth behind them.
+    """Features and the truth behind them."""
 
-    Attributes
-    ----------
-    features : array (n_rows, n_features)
-    codes : array (n_rows, n_atoms)
-        How much of each atom a row holds, >= 0.
-    atoms : array (n_atoms, n_features)
-        Unit rows.
-    """
-
-    features: Singles
-    codes: Singles
-    atoms: Singles
+    features: Singles  # (n_rows, n_features)
+    codes: Singles  # (n_rows, n_atoms): how much of each atom a row holds, >= 0
+    atoms: Singles  # (n_atoms, n_features): unit rows
 
 
 def sparse_mixtures(

@@ -231,7 +231,7 @@ SCHEDULERS = {
     "HeunDiscreteScheduler": "sigmas",
     "LMSDiscreteScheduler": "sigmas",
 }
-WITHOUT_SAMPLE = ("PNDMScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler")
+WITHOUT_SAMPLE = ("PNDMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler")
 RECURRENT = ("DDIMScheduler", "DDPMScheduler")  # remember nothing of earlier steps, so that one can be repeated
 
 
