@@ -200,7 +200,7 @@ def _scanned(
 ) -> tuple[list[NDArray[np.float32]], pd.DataFrame, list[str], float, list[str]]:
     options, folder = files.scans, paths["derivatives"]
     assert options is not None  # the descriptor has checked it
-    subjects = [name.removeprefix("sub-") for name in dict.fromkeys(table["subject"])]
+    subjects = list(dict.fromkeys(table["subject"].str.removeprefix("sub-")))
     found = [
         file
         for subject in subjects
