@@ -1,13 +1,14 @@
 """Every figure and every piece of a page that a test makes is looked at, whether the test asks about it or not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from drawn import collected, gaps_of, panels, problems_of
 from matplotlib.figure import Figure
-from seeded.recorded import Record
+from seeded.recorded import Record, summary
 from seen import account_of, made_pieces, piece_of
 
 from brainalign.report import Chapter
@@ -19,6 +20,18 @@ def on_record(request: pytest.FixtureRequest) -> Iterator[Record]:
     record = Record(path.parent / "records" / f"{path.stem}.json", anew=True)
     yield record
     record.write()
+
+
+@pytest.fixture
+def kept(on_record: Record, request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Return what asks whether results of a test, which are no figures and no pieces of a page, are on record."""
+    numbers = count()
+
+    def kept(*results: object) -> None:
+        changed = [one for one in results if on_record.unknown([request.node.name, next(numbers), summary(one)])]
+        assert not changed, f"{changed} are not on record ({on_record.path.name}; RECORD=1 writes it anew)"
+
+    return kept
 
 
 @pytest.fixture(scope="module", autouse=True)

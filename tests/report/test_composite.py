@@ -46,6 +46,13 @@ def test_figures_stand_side_by_side_while_they_fit() -> None:
 
 def test_letters_go_on_after_z() -> None:
     assert [letter(k) for k in (0, 1, 25, 26, 27, 52)] == ["A", "B", "Z", "AA", "AB", "BA"]
+    (_, first, *_) = panels()
+    assert together("all", "All", [first]) == [first]
+    assert together("all", "All", []) == []
+    (viewer, *_) = panels()
+    (panel,) = together("tables", "Tables", [viewer, viewer])
+    assert panel.image == ""
+    assert "<img" not in rendered(Section("s", "Section", [panel]))
 
 
 def test_many_figures_of_noise_keep_to_the_budget_of_one() -> None:
@@ -57,6 +64,11 @@ def test_many_figures_of_noise_keep_to_the_budget_of_one() -> None:
     content = composite(noisy)
     assert len(content) <= MOST_BYTES
     assert Image.open(io.BytesIO(content)).width <= MOST_PIXELS
+    high = Image.fromarray(np.random.default_rng(0).integers(0, 256, (17_000, 24, 3), dtype=np.uint8))
+    small = Image.open(io.BytesIO(compressed(high)))
+    assert small.format == "WEBP"
+    assert small.height <= 16_383
+    assert small.width / small.height == pytest.approx(24 / 17_000, rel=0.05)
 
 
 def rendered(section: Section) -> str:
@@ -72,12 +84,6 @@ def panels() -> list[Panel]:
     return [viewer, *(Panel(*text, filled(shade, 60, 60), pd.DataFrame({"a": [k]})) for text, shade, k in drawn)]
 
 
-def test_one_panel_stays_as_it_is_and_none_gives_none() -> None:
-    (_, first, *_) = panels()
-    assert together("all", "All", [first]) == [first]
-    assert together("all", "All", []) == []
-
-
 def test_every_part_has_its_name_its_caption_and_its_numbers() -> None:
     (panel,) = together("all", "All", panels())
     # One caption for two.
@@ -91,18 +97,3 @@ def test_every_part_has_its_name_its_caption_and_its_numbers() -> None:
     text = words(page)
     check(text, f"Turned; A, {EVIL}. alike Numbers (CSV)")
     check(text, f"B, Second; C, Third. other {EVIL} Numbers of Second (CSV) Numbers of Third (CSV)")
-
-
-def test_tables_alone_have_no_picture() -> None:
-    (viewer, *_) = panels()
-    (panel,) = together("tables", "Tables", [viewer, viewer])
-    assert panel.image == ""
-    assert "<img" not in rendered(Section("s", "Section", [panel]))
-
-
-def test_a_picture_higher_than_webp_allows_is_shrunk() -> None:
-    high = Image.fromarray(np.random.default_rng(0).integers(0, 256, (17_000, 24, 3), dtype=np.uint8))
-    small = Image.open(io.BytesIO(compressed(high)))
-    assert small.format == "WEBP"
-    assert small.height <= 16_383
-    assert small.width / small.height == pytest.approx(24 / 17_000, rel=0.05)

@@ -1,9 +1,11 @@
 """Families of models in the report: what is decided has its colour, what is not is pale or hollow; all is escaped."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
-from pages import EVIL, check, config, image_study
+from pages import EVIL, config, image_study
 
 from brainalign.arrays import Responses
 from brainalign.report import ImageMaterial
@@ -42,8 +44,7 @@ def test_vertices_of_undecided_regions_are_pale_and_chance_is_hidden() -> None:
     assert winner.categories == (*FAMILIES, *(f"{name}, undecided" for name in FAMILIES))
     names = [winner.categories[int(k)] for k in winner.values[0, 9000:9011]]
     assert names[:4] == ["response-optimised", "language", "task-optimised, undecided", "task-optimised, undecided"]
-    assert np.isnan(winner.values[0, 9011])
-    assert np.isnan(margin.values[0, 9011])
+    assert np.isnan([winner.values[0, 9011], margin.values[0, 9011]]).all()
     assert winner.n_shown == margin.n_shown == 11
     pale = dict(zip(winner.categories, winner.colours, strict=True))
     for name in FAMILIES:
@@ -70,32 +71,20 @@ def material() -> ImageMaterial:
     return ImageMaterial(settings, "study", image_study(), "01", **made)
 
 
-def test_the_section_says_what_is_decided(material: ImageMaterial) -> None:
+def test_the_section_says_what_is_decided(material: ImageMaterial, kept: Callable[..., None]) -> None:
     section = contest_section(material)
-    assert [panel.id for panel in section.panels] == ["contest", "winners"]
-    assert [part.id for part in section.panels[1].parts] == ["winners", "flatwinners", "flatmargin"]
     assert section.paragraphs[0].startswith("2 of 3 regions are decided. ")
-    assert "up to 0.15 would be decided by chance" in section.paragraphs[0]
-    caption = " ".join(section.panels[1].parts[0].caption.split())
-    assert "11 of 12 reliable vertices are shown, 6 of them in decided regions" in caption
     assert "<img src=x" not in str(section.blocks[0])
-    assert contest_sentence(material) == [
-        "Best of 3 families of models: response-optimised in V1; language in IT; undecided: 1 of 3 regions."
-    ]
-    methods = " ".join(text for text, _ in contest_methods(material))
-    check(methods, "net2: sentence embeddings of the captions of the images by", "language: net2")
+    kept(contest_sentence(material), contest_methods(material))
 
 
-def test_nothing_appears_without_a_contest(material: ImageMaterial) -> None:
+def test_volumes_have_no_map_and_nothing_appears_without_a_contest(material: ImageMaterial) -> None:
+    of = material.responses
+    targets = of.targets.drop(columns=["vertex"]).assign(i=0, j=0, k=0, kind="voxel")
+    material.responses = Responses(of.values, of.trials, targets, "z")
+    assert [panel.id for panel in contest_section(material).panels] == ["contest"]
     for nothing in (None, pd.DataFrame({"region": np.empty(0, dtype=str)})):
         material.contest = nothing
         assert contest_section(material) is None
         assert contest_sentence(material) == []
         assert len(contest_methods(material)) == 1  # captions are still said
-
-
-def test_volumes_have_no_map(material: ImageMaterial) -> None:
-    of = material.responses
-    targets = of.targets.drop(columns=["vertex"]).assign(i=0, j=0, k=0, kind="voxel")
-    material.responses = Responses(of.values, of.trials, targets, "z")
-    assert [panel.id for panel in contest_section(material).panels] == ["contest"]

@@ -68,55 +68,28 @@ def section() -> Section:
 
 
 def test_every_score_stands_beside_its_nulls_and_its_twin(section: Section) -> None:
-    header, *rows = cells(section.blocks[0])
-    assert {row[0] for row in rows} == {"net", "untrained (random)"}
+    _, *rows = cells(section.blocks[0])
     spatial = next(row for row in rows if row[1] == "mean of subjects (n = 2), fMRI" and row[2] == "spatial")
     assert float(spatial[3]) > 0.9
-    assert spatial[4] == "10"
-    assert all(value != "–" for value in (spatial[5], spatial[6], spatial[8]))
-    assert "smooth random maps" in spatial[6]
-    encoding = next(row for row in rows if row[2] == "encoding")
-    assert "(ceiling .700)" in encoding[3]
     twin = next(row for row in rows if row[0].startswith("untrained") and row[2] == "spatial")
-    assert twin[3] == "none"
-    assert twin[-1].startswith("the best layer is the same")
-    assert header[-2] == "assumes independent areas"
-
-
-def test_a_verdict_needs_both_nulls(section: Section) -> None:
+    assert (twin[3], twin[-1][:27]) == ("none", "the best layer is the same ")
     text = " ".join(section.paragraphs)
     assert re.search(
         r"spatial \.9\d\d, above its nulls \(p \(layers\) \.\d+, p \(areas\) \.\d+\); random weights:", text
     )
-    assert "temporal" in text
     spoilt = tables()
     spatial = spoilt["convergence"]["score"] == "spatial"
     spoilt["convergence"].loc[spatial, "p_areas"] = 0.2
     spoilt["convergence"].loc[spatial, "p_independent_areas"] = 0.001  # never a verdict
     assert "not above its nulls" in " ".join(convergence_section(spoilt, "area0").paragraphs)
-
-
-def test_figures_and_how_to_read_them(section: Section) -> None:
-    kinds = ("convergencespacenetmean", "convergencetimenet", "halftimesnet", "convergencemapsnetmean")
-    assert tuple(panel.id for panel in section.panels) == kinds
-    for panel in section.panels:
-        check(panel.caption, "Good:", "Bad:")
-    left, right = section.panels[0].figure.axes
-    assert {text.get_text() for text in left.texts} == set(NAMES)
-    assert "n = 10" in left.get_title()
-    assert right.get_title() == "random weights: no spatial score"
+    chapter = Chapter("", [section, Section("other", "", paragraphs=["None, <i>since</i> nothing was asked."])])
+    page = page_of(StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t")), chapter)
+    check(page, "&lt;i&gt;since", unsaid=["<b>head</b>"])
 
 
 def test_without_places_nothing_is_drawn_over_distance() -> None:
     section = convergence_section(tables(placed=False), "area0")
-    assert not any(panel.id.startswith("convergencespace") for panel in section.panels)
     assert "the targets have no coordinates" in section.blocks[0]
     empty = tables()
     empty |= {name: empty[name].iloc[:0] for name in ("areas", "curves", "halftimes", "maps")}
     assert [panel.id for panel in convergence_section(empty, "").panels] == ["convergencetimenet"]
-
-
-def test_what_came_from_data_is_escaped(section: Section) -> None:
-    chapter = Chapter("", [section, Section("other", "", paragraphs=["None, <i>since</i> nothing was asked."])])
-    page = page_of(StudyMaterial(Config.model_construct(), "d", SimpleNamespace(title="t")), chapter)
-    check(page, "&lt;i&gt;since", unsaid=["<b>head</b>"])

@@ -24,14 +24,11 @@ def told(figure: Figure) -> list[str]:
     return [unescape(title) for title in re.findall(r"<title>(.*?)</title>", drawing)]
 
 
-def test_points_tell_the_rows_of_their_table() -> None:
+def test_marks_tell_the_rows_of_their_table() -> None:
     table = pd.DataFrame({"name": ["a", "<b>", "c"], "value": [0.31, 0.234567, -0.02], "null": 0.01})
     table = table.assign(low=table["value"] - 0.05, high=table["value"] + 0.05, control=table["name"] == "c")
     figure = model_ranking.ranked_models(table.sample(3, random_state=1), [("a", "<b>")], measure="mean r", ceiling=0.6)
     assert told(figure) == [f"mean r {row['value']:.3g}, {row['name']}" for _, row in table.iterrows()]
-
-
-def test_clouds_and_bars_tell_theirs() -> None:
     rng = np.random.default_rng(0)
     scores = pd.DataFrame({"ceiling": rng.uniform(0.2, 0.8, 30), "r2_signed": rng.uniform(0, 0.9, 30)})
     scores.loc[3, "r2_signed"] = np.nan  # is not drawn
@@ -53,9 +50,6 @@ def test_clouds_and_bars_tell_theirs() -> None:
     ax.barh([0, 1], [0.2, -0.1], left=[1, 0], label="net")
     ax.errorbar([0.5], [0], [0.1], fmt="o", label="mean")
     assert told(figure) == ["net, 0.2, early", "net, -0.1, late", "mean, 0.5, early"]
-
-
-def test_curves_without_marks_and_marks_beside_the_axes_tell_nothing() -> None:
     figure = Figure()
     ax = figure.add_subplot()
     ax.plot([0, 1], [0, 1])
@@ -85,9 +79,6 @@ def test_pixels_and_many_marks_stay_pictures() -> None:
     assert Panel("p", "P", "c", noisy(50)).image == ""
     pairs = [Panel(f"n{k}", f"N{k}", "c", noisy(600)) for k in range(2)]
     assert len(together("two", "Two", pairs)[0].drawings) == 0 < len(pairs[0].drawings)
-
-
-def test_a_drawing_that_is_drawn_keeps_to_the_budget_of_a_picture() -> None:
     for n in (10, 300, 900):
         ((_, drawing),) = Panel("p", "P", "c", noisy(n)).drawings
         assert drawing.count("<title>") == n

@@ -57,9 +57,6 @@ def test_every_model_is_told_in_every_subject(material: StudyMaterial) -> None:
     for name, values in (("net", [0.75, 0.77, 0.79]), ("twin", [0.52, 0.54, 0.56])):
         assert [mark.y for mark in drawn["identification, runs"] if mark.label == name] == pytest.approx(values)
     assert "A note." in chapter.findings
-
-
-def test_without_a_whole_subject_the_page_says_so(material: StudyMaterial) -> None:
     del material.tables["summary"]
     chapter = group_of_blocks_chapter(material)
     assert chapter.answer is None

@@ -37,18 +37,6 @@ def test_topomaps_mark_significant_sensors_at_the_nearest_times(sensors: pd.Data
     values = np.ma.masked_invalid(heads[1].images[0].get_array())
     rows = np.flatnonzero(np.nanmax(values.filled(np.nan), axis=1) > 0.35)
     assert rows.max() < values.shape[0] / 2  # the patch is at the back: the lower half of the picture
-
-
-def test_positions_keep_left_right_and_front_and_lie_in_the_head(sensors: pd.DataFrame) -> None:
-    plane = flatten_positions(sensors[["x_mm", "y_mm", "z_mm"]].to_numpy() / 1000)
-    assert np.hypot(*plane.T).max() <= HEAD_RADIUS * 1.001
-    named = dict(zip(sensors["target_id"], plane, strict=True))
-    assert np.hypot(*named["Cz"]) < 0.01
-    assert named["T7"][0] < -0.05 < 0.05 < named["T8"][0]
-    assert named["Fpz"][1] > 0.05 > -0.05 > named["Oz"][1]
-
-
-def test_two_gradiometers_at_one_place_are_one_mark(sensors: pd.DataFrame) -> None:
     twice = pd.concat([sensors, sensors.assign(target_id=sensors["target_id"] + "b")], ignore_index=True)
     magnetometers = sensors.assign(target_id=sensors["target_id"] + "m", sensor_type="mag")
     kinds = pd.concat([twice.assign(sensor_type="grad"), magnetometers])
@@ -60,6 +48,12 @@ def test_two_gradiometers_at_one_place_are_one_mark(sensors: pd.DataFrame) -> No
         assert sum(len(line.get_xdata()) for line in ax.lines if line.get_markerfacecolor() == "white") == 64
 
 
-def test_sensors_without_a_position_are_named(sensors: pd.DataFrame) -> None:
+def test_positions_keep_left_right_and_front_and_lie_in_the_head(sensors: pd.DataFrame) -> None:
+    plane = flatten_positions(sensors[["x_mm", "y_mm", "z_mm"]].to_numpy() / 1000)
+    assert np.hypot(*plane.T).max() <= HEAD_RADIUS * 1.001
+    named = dict(zip(sensors["target_id"], plane, strict=True))
+    assert np.hypot(*named["Cz"]) < 0.01
+    assert named["T7"][0] < -0.05 < 0.05 < named["T8"][0]
+    assert named["Fpz"][1] > 0.05 > -0.05 > named["Oz"][1]
     lost = sensors.assign(x_mm=sensors["x_mm"].where(sensors["target_id"] != "Oz"))
     refused("1 of 64 sensors have no position .first: 'Oz'.", topomaps, head_scores(sensors), lost, [0.1])

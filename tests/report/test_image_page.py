@@ -9,17 +9,9 @@ import pandas as pd
 import pytest
 from pages import BETAS, EVIL, RECORD, check, config, image_study, page_of, study, words
 
+from brainalign import report
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config
-from brainalign.report import (
-    Failure,
-    ImageEncoding,
-    ImageMaterial,
-    StudyMaterial,
-    group_sections,
-    images_chapter,
-    rdms_chapter,
-)
 from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.pages import beside_trained, failed_chapter, leak_sentence
 from brainalign.study import Study
@@ -34,7 +26,7 @@ def scenes(**content: object) -> Study:
     return image_study(**NAMED, recordings=both, notes=[EVIL], **content)
 
 
-def encoding() -> ImageEncoding:
+def encoding() -> report.ImageEncoding:
     scores = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)] * 2, "layer": ["a"] * N + ["b"] * N})
     for name, highest in (("r", 0.6), ("r2_signed", 0.36), ("r2_normalized", 0.7)):
         scores[name] = np.linspace(0, highest, 2 * N)
@@ -43,7 +35,7 @@ def encoding() -> ImageEncoding:
         r=0.3, se=0.02, null_mean=0.0, null_low=-0.1, null_high=0.1, ceiling_r=0.7, p=0.01, cv_score=0.1
     )
     preference = pd.DataFrame({"roi": [EVIL], "best": ["b"], "decided": [False], "reason": ["a tie"]})
-    return ImageEncoding(scores, profile, preference, pd.DataFrame({"layer": np.empty(0, dtype=str)}))
+    return report.ImageEncoding(scores, profile, preference, pd.DataFrame({"layer": np.empty(0, dtype=str)}))
 
 
 def summary(model: str, method: str = "ridge", value: float = 0.3) -> pd.DataFrame:
@@ -53,8 +45,8 @@ def summary(model: str, method: str = "ridge", value: float = 0.3) -> pd.DataFra
     return table.assign(choice="chosen somehow", low=0.2, high=0.4, null_mean=0.0, control=0.01, p=0.01)
 
 
-def image_page(material: ImageMaterial) -> str:
-    return page_of(material, images_chapter(material))
+def image_page(material: report.ImageMaterial) -> str:
+    return page_of(material, report.images_chapter(material))
 
 
 def difference(**changes: object) -> pd.DataFrame:
@@ -64,17 +56,17 @@ def difference(**changes: object) -> pd.DataFrame:
 
 
 @pytest.fixture
-def material() -> ImageMaterial:
+def material() -> report.ImageMaterial:
     return images_of_one()
 
 
-def images_of_one() -> ImageMaterial:
+def images_of_one() -> report.ImageMaterial:
     trials = pd.DataFrame({"trial_id": ["t0", "t1"], "stimulus_id": [EVIL, "y"], "session": "1", "run": "1"})
     trials = trials.assign(repeat=0, onset_s=np.nan)
     targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(N)], "kind": "voxel", "hemi": ""})
     targets = targets.assign(roi=[[EVIL]] * N, i=0, j=0, k=0, x_mm=0.0, y_mm=0.0, z_mm=0.0)
     responses = Responses(np.zeros((2, N), dtype=np.float32), trials, targets, EVIL)
-    return ImageMaterial(
+    return report.ImageMaterial(
         config(models=MODELS),
         "study",
         scenes(),
@@ -88,61 +80,32 @@ def images_of_one() -> ImageMaterial:
     )
 
 
-def test_a_page_is_whole_and_escaped(material: ImageMaterial) -> None:
+def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: report.ImageMaterial) -> None:
     page = image_page(material)
     check(page, 'id="data"', 'id="layers"', 'id="ceilings"', unsaid=["<img src=x"])
     assert "http://" not in re.sub(r"xmlns\S*=\S+", "", page).replace("http://www.w3.org", "")
-
-
-def test_findings_follow_from_the_numbers(material: ImageMaterial) -> None:
-    text = words(image_page(material))
-    check(text, "p corrected for all 1 by the largest: net predicts better than rand.")
+    text = words(page)
     check(text, "net rand .100 .050 to .150 .0100 net", "0 of 1 best layers of regions of net are decided")
-    check(text, "ahead of the second best layer")
     tie = words(image_page(replace(material, differences=difference(low=-0.01, p=0.2))))
     check(tie, "cannot be told apart: net and rand.", "net rand .100 -.010 to .150 .2000 –")
     behind = replace(material, differences=difference(difference=-0.1, low=-0.15, high=-0.05))
-    assert "rand predicts better than net" in " ".join(images_chapter(behind).findings)
-
-
-def test_the_best_model_is_told_first(material: ImageMaterial) -> None:
-    answer = images_chapter(material).answer
-    evidence = "chance .000, p = .010"
-    assert (answer.opening, answer.holds) == ("Yes.", True)
-    assert answer.words == (
-        f"net predicts responses to images it was not trained on, 40% of what repeats explain (.300 [.200 to .400], "
-        f"{evidence}). It is ahead of rand."
-    )
-    assert [tuple(number.values()) for number in answer.numbers] == [
-        ("mean r over reliable targets", ".300", "[.200 to .400], ceiling .700, p = .010"),
-        ("share of voxels predicted", ".500", "q < .05, chance 0"),
-        ("best control: rand", ".100", "[.200 to .400], should be near chance"),
-    ]
-    assert answer.panel.numbers["control"].tolist() == [False, True]
+    assert "rand predicts better than net" in " ".join(report.images_chapter(behind).findings)
+    answer = report.images_chapter(material).answer
+    assert (answer.opening, answer.words[-21:]) == ("Yes.", " It is ahead of rand.")
     material.summary = material.summary.assign(p=0.06)
-    tied = images_chapter(replace(material, differences=difference(p=0.05))).answer
+    tied = report.images_chapter(replace(material, differences=difference(p=0.05))).answer
     assert (tied.opening, tied.holds) == ("Not shown.", False)
-    assert tied.words == (
-        "The best model, net, is not above chance (.300 [.200 to .400], chance .000, p = .060). It ties with rand."
-    )
-    assert "Bars at the right join models that cannot be told apart. Dashed" in tied.panel.caption
-
-
-def test_a_model_without_a_score_has_no_p(material: ImageMaterial) -> None:
     material.summary.loc[material.summary["quantity"] == "mean r", ["value", "p"]] = [np.nan, np.nan]
     text = words(image_page(material))
     check(text, "net with ridge has no mean r: its predictions are constant.", unsaid=["p = –"])
 
 
-def test_a_fit_is_known_by_model_and_method(material: ImageMaterial) -> None:
+def test_a_fit_is_known_by_model_and_method(material: report.ImageMaterial) -> None:
     material.encodings["rand", "ridge"] = encoding()
     others = [summary("rand").assign(layer="c"), summary("net", "banded").assign(layer="d")]
     material.summary = pd.concat([*others, summary("net").assign(layer="a", chosen=False), summary("net")])
-    assert [material.chosen(*fit) for fit in (("net", "ridge"), ("rand", "ridge"), ("net", "banded"))] == [
-        "b",
-        "c",
-        "d",
-    ]
+    fits = (("net", "ridge"), ("rand", "ridge"), ("net", "banded"))
+    assert [material.chosen(*fit) for fit in fits] == ["b", "c", "d"]
     assert replace(material, summary=None).chosen("net", "ridge") == "a"
     for model, method in (("rand", "ridge"), ("net", "banded"), ("net", "ridge")):
         material.sidecars[f"sub-01_model-{model}_method-{method}_fields.npz"] = {"details": {"layers": model + method}}
@@ -150,17 +113,17 @@ def test_a_fit_is_known_by_model_and_method(material: ImageMaterial) -> None:
     assert material.fields_of("rand", "banded") == {"layers": {}, "stimuli": []}
 
 
-def test_a_section_that_fails_does_not_take_the_page_with_it(material: ImageMaterial) -> None:
+def test_a_section_that_fails_does_not_take_the_page_with_it(material: report.ImageMaterial) -> None:
     material.ceiling = pd.DataFrame({"nothing": [1.0]})
     with pytest.raises(KeyError):
         image_page(material)
-    material.failures.append(Failure("compare_images", "subject 01", EVIL))
+    material.failures.append(report.Failure("compare_images", "subject 01", EVIL))
     page = image_page(material)
     check(page, "section ceilings", 'id="layers"', unsaid=["<img src=x"])
 
 
 @pytest.mark.parametrize("repeated", [True, False])
-def test_the_flat_map_is_described_as_it_is_drawn(material: ImageMaterial, repeated: bool) -> None:
+def test_the_flat_map_is_described_as_it_is_drawn(material: report.ImageMaterial, repeated: bool) -> None:
     """It shows r: nothing about normalised scores, and no mask by a ceiling that nobody knows."""
     n, one = 3000, material.encodings["net", "ridge"]
     names = [f"v{k}" for k in range(n)]
@@ -174,13 +137,11 @@ def test_the_flat_map_is_described_as_it_is_drawn(material: ImageMaterial, repea
     pieces = [piece for panel in maps_section(made).panels for piece in panel.pieces]
     captions = {piece.id: " ".join(piece.caption.split()) for piece in pieces}
     flat, surface = captions["flat"], captions["surface"]
-    check(flat, "Pearson r", "3,000 of 3,000 vertices are shown, 15 of them with a larger r than the scale's end")
-    check(flat, unsaid=["normalised"])
     assert ("a ceiling at or below" in flat) == ("a ceiling at or below" in surface) == repeated
     assert ("3,000 normalised scores lie above 1" in surface) == repeated
 
 
-def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: ImageMaterial) -> None:
+def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: report.ImageMaterial) -> None:
     """180 panels would be a picture of more pixels than WebP holds."""
     one, names = material.encodings["net", "ridge"], [f"r{k}" for k in range(180)]
     profile = pd.concat([one.profile.iloc[[0, 2]].assign(group=name, n_targets=k) for k, name in enumerate(names)])
@@ -188,39 +149,31 @@ def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: ImageMaterial) 
     material.encodings["net", "ridge"] = replace(one, profile=profile, preference=preference)
     (panel,) = layers_section(material).panels
     assert f"{MOST_PANELS} of 180 regions with most targets" in panel.pieces[0].caption
-    shown = [ax.get_title() for ax in panel.pieces[0].figure.axes if ax.get_visible()]
-    assert shown == names[-MOST_PANELS:]
-    assert panel.pieces[0].numbers["roi"].nunique() == 180
+    assert [ax.get_title() for ax in panel.pieces[0].figure.axes if ax.get_visible()] == names[-MOST_PANELS:]
     assert panel.image
 
 
 def recovered(table: pd.DataFrame) -> str:
     rows = summary("net").iloc[:1].assign(subject="01", modality="fMRI")
-    sections = group_sections(rows, table, pd.DataFrame(), [], 0.95)
+    sections = report.group_sections(rows, table, pd.DataFrame(), [], 0.95)
     return words(" ".join(map(str, sections[-1].blocks))) if len(sections) > 1 else ""
 
 
-def test_two_areas_have_no_rank_correlation() -> None:
+def test_what_was_planted_is_told_as_far_as_it_is_decided() -> None:
     table = pd.DataFrame({"area": ["V1", "V2"], "planted_layer": ["a", "b"], "recovered_layer": ["a", "b"]})
     table = table.assign(what="layer", model="net", planted_depth=[0.0, 1.0], recovered_depth=[0.0, 1.0])
     table = table.assign(decided=True, subject="01", modality="fMRI")
     check(recovered(table), "no rank correlation: 2 decided area(s)", "2 of 2 layers exact")
-
-
-def test_latencies_without_a_decision_have_no_error() -> None:
     table = pd.DataFrame({"what": ["latency"], "model": ["net"], "planted_ms": [100.0], "recovered_ms": [120.0]})
     table = table.assign(decided=False, subject="03", modality="MEG")
     check(recovered(table), "none of 1 latencies is decided", unsaid=["nan"])
     assert "largest error 20 ms in 1 decided of 1" in recovered(table.assign(decided=True))
-
-
-def test_measured_data_have_no_recovery() -> None:
-    assert recovered(pd.DataFrame({"what": []})) == ""
+    assert recovered(pd.DataFrame({"what": []})) == ""  # measured data
 
 
 def test_a_group_that_failed_has_its_errors() -> None:
-    failures = [Failure("prepare", "subject 01", EVIL)]
-    failed = StudyMaterial(config(), "d", SimpleNamespace(title=EVIL), failures=failures)
+    failures = [report.Failure("prepare", "subject 01", EVIL)]
+    failed = report.StudyMaterial(config(), "d", SimpleNamespace(title=EVIL), failures=failures)
     page = page_of(failed, failed_chapter(2))
     check(page, 'id="errors"', unsaid=["<img src=x"])
 
@@ -238,8 +191,8 @@ def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | No
     differences = pd.DataFrame({"reference": ["human"], "family": ["all"], "p_max": [0.4]})
     tables = {"comparison": table, "differences": differences}
     of = {"tables": tables, "arrays": {"rdm": rdms}, "sidecars": {"rdm.json": record}}
-    material = StudyMaterial(settings, "d", descriptor, **of)
-    return page_of(material, rdms_chapter(material))
+    material = report.StudyMaterial(settings, "d", descriptor, **of)
+    return page_of(material, report.rdms_chapter(material))
 
 
 def test_a_small_null_that_leaks_is_not_hidden_by_a_larger_one_at_chance() -> None:
@@ -267,8 +220,7 @@ def test_random_weights_stand_beside_the_network_they_are_a_twin_of() -> None:
     named = {"networks": {"a": {"random": "ra2", "method": "ridge"}}, "origin": "V1"}
     assert beside_trained(random, ["a"], config(models=models, converge=named))["random"].tolist() == ["ra2"]
     rows = random.assign(layer="a", kind="random weights", sd=0.02, n=3, group_mean=0.1, group_sd=0.02)
-    page = rdm_page(config(models=models | {"net": small}), ("published", "layer"), rows)
-    assert "ra2 a, mean ± sd of 3 initialisations" in words(page)
+    rdm_page(config(models=models | {"net": small}), ("published", "layer"), rows)
 
 
 def test_the_rdm_page_names_its_comparison() -> None:

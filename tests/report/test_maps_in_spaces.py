@@ -92,12 +92,6 @@ def test_every_fsaverage_is_drawn_on_the_vertices_of_the_fifth(tmp_path: Path, t
     assert away.max() <= {642: 12, 2562: 6}.get(n, 0)  # half an edge of the mesh on a sphere of 100 mm
 
 
-def test_another_mesh_is_not_drawn_on_fsaverage(tmp_path: Path, trials: Path) -> None:
-    targets = read(trials, {"L": surface_maps(tmp_path / "L.func.gii", 32492)})
-    assert targets.attrs["space"] == {"name": "fsLR32k", "n_vertices": {"L": 32492}}
-    assert drawn_vertices(targets) is None
-
-
 def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Path) -> None:
     affine = np.diag([-2.0, 2, 2, 1]) + np.c_[np.zeros((4, 3)), [90, -126, -72, 0]]
     cortex = np.ones(32492, dtype=bool)
@@ -123,6 +117,9 @@ def test_grayordinates_come_back_in_their_structures(tmp_path: Path, trials: Pat
     fewer = targets[patch > 0].reset_index(drop=True)
     (image,) = written(tmp_path, fewer, np.ones((2, 2))).values()
     assert image.shape == (2, 2)
+    targets = read(trials, {"L": surface_maps(tmp_path / "L.func.gii", 32492)})
+    assert targets.attrs["space"] == {"name": "fsLR32k", "n_vertices": {"L": 32492}}
+    assert drawn_vertices(targets) is None
 
 
 def voxels(name: str) -> pd.DataFrame:
@@ -157,13 +154,7 @@ def test_a_patch_in_mni_is_seen_in_the_glass_brain_and_on_the_cortex_below() -> 
     assert sum(len(part.get_array()) for part in right) < 0.2 * len(left[0].get_array())
 
 
-def test_other_spaces_are_never_drawn_in_a_standard_head() -> None:
-    for name, value in (("scanner", 1), ("scanner coordinates", 1), ("", 1), ("native", 1), ("MNI152", np.nan)):
-        targets = voxels(name)
-        assert maps_in_mni(targets, np.full(len(targets), value), label="r", vmax=1.0) == {}
-
-
-def test_electrodes_are_marks_in_the_glass_brain() -> None:
+def test_electrodes_are_marks_in_the_glass_brain_of_a_standard_head_alone() -> None:
     places = np.array([[-50.0, -20, 10], [40, 30, 20], [10, -80, 5]])
     targets = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"]).assign(target_id=list("abc"), kind="electrode")
     targets.attrs["space"] = {"name": "MNI152"}
@@ -175,6 +166,9 @@ def test_electrodes_are_marks_in_the_glass_brain() -> None:
     colours = next(part.get_facecolors() for part in marks if part.get_offsets().tolist() == [[-50, -20], [10, -80]])
     scale = matplotlib.colormaps["RdBu_r"]
     np.testing.assert_allclose(colours[:, :3], [scale((value + 0.5) / 1)[:3] for value in (0.1, 0.4)], atol=0.01)
+    for name, value in (("scanner", 1), ("scanner coordinates", 1), ("", 1), ("native", 1), ("MNI152", np.nan)):
+        targets = voxels(name)
+        assert maps_in_mni(targets, np.full(len(targets), value), label="r", vmax=1.0) == {}
 
 
 def test_parcels_are_painted_into_their_atlas(tmp_path: Path, trials: Path) -> None:

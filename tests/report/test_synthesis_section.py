@@ -1,7 +1,7 @@
 """The section on synthesised images: what it may claim, when it warns, what it draws, nothing where none were made."""
 
 import io
-import re
+from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from itertools import product
@@ -18,29 +18,8 @@ from PIL import Image
 from refusals import refused
 
 from brainalign.report import FoundDirections, ImageMaterial, SynthesisedImages, directions_section, images_chapter
+from brainalign.report import synthesis_sections as synthesis
 from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, number, picture_bytes
-from brainalign.report.synthesis_sections import (
-    GALLERIES,
-    MOST_COLUMNS,
-    MOST_DRAWN,
-    SIDE,
-    Strip,
-    contact_sheet,
-    contests,
-    gains_table,
-    matched_sentence,
-    means_table,
-    nulls,
-    objections,
-    specific_sentence,
-    synthesis_blocks,
-    synthesis_findings,
-    synthesis_methods,
-    synthesis_section,
-    synthesis_text,
-    verdict,
-    warning,
-)
 from brainalign.synthesis import Typicality
 
 EVIL = f"{pages.EVIL}$x$"
@@ -134,140 +113,118 @@ def material(made: SynthesisedImages | None, **options: Any) -> ImageMaterial:
 
 
 def words(made: SynthesisedImages) -> str:
-    return " ".join([*synthesis_text(made), *map(plain, synthesis_blocks(made))])
+    return " ".join([*synthesis.synthesis_text(made), *map(plain, synthesis.synthesis_blocks(made))])
 
 
 def captions(made: SynthesisedImages) -> dict[str, str]:
-    return {piece.id: piece.caption for panel in synthesis_section(material(made)).panels for piece in panel.pieces}
+    return {
+        piece.id: piece.caption
+        for panel in synthesis.synthesis_section(material(made)).panels
+        for piece in panel.pieces
+    }
 
 
-def test_a_region_where_everything_rises_is_claimed_and_not_warned_of() -> None:
-    made = study()
-    assert objections(made, "FFA") == []
-    assert warning(made, "FFA") == ""
-    sentence = verdict(made, "FFA")
-    check(sentence, "guided images raise the true response by 1.2", "SD over unguided images of the same seeds")
-    check(sentence, "over unguided images of the same recurrence")
-    check(sentence, "more than 19 of 19 encoders of shuffled responses do (p = .050)")
-    assert "Warning" not in words(made)
-    assert synthesis_findings(material(made)) == [
-        "Guided images raise the response of 1 of 1 regions (by the true response: FFA)."
+def on_page(made: SynthesisedImages) -> list[Any]:
+    """Return everything that is said of a study, but for methods and captions."""
+    said = [
+        made.without_truth,
+        made.contrasts,
+        *(of(made) for of in (synthesis.contests, synthesis.matched_sentence, synthesis.specific_sentence)),
     ]
+    for region in made.table.loc[made.table["condition"] == "guided", "region"].unique():
+        said += [synthesis.objections(made, region), synthesis.warning(made, region), synthesis.verdict(made, region)]
+    return [*said, words(made), synthesis.synthesis_findings(material(made))]
 
 
-def test_a_region_where_only_the_guide_rises_is_warned_of_and_not_claimed() -> None:
-    made = study(FFA=ALL_RISE, cross=ONLY_GUIDE)
-    text = warning(made, "cross")
-    check(text, "the guiding encoder's prediction rises by", "the checking encoder does not")
-    check(text, "the true response does not", "validity falls from .88 to .50")
-    check(text, "they do not show what the region prefers")
-    assert "not claimed" in verdict(made, "cross")
-    assert "Warning: in 1 of 2 regions the guiding encoder rises and another judge does not follow." in words(made)
-    assert 'class="check found"' in synthesis_blocks(made)[0]
-    (finding,) = synthesis_findings(material(made))
-    assert "of 1 of 2 regions (by the true response: FFA). In cross the guiding encoder rises and" in finding
-
-
-@pytest.mark.parametrize(
-    ("against", "score", "interval", "reason"),
-    [
-        ("unguided", "true", FLAT, "the true response does not rise over unguided images (.10 (-.40 to .60))"),
-        ("unguided", "true", (0.0, 1.0), "does not rise over unguided images"),
-        ("recurrent", "true", FLAT, "does not rise over unguided images of the same recurrence"),
-        ("unguided", "valid", DOWN, "validity falls"),
-    ],
-)
-def test_one_control_that_fails_takes_the_claim_away(against: str, score: str, interval: Any, reason: str) -> None:
-    assert reason in " ".join(objections(changed(study(), against, score, interval), "FFA"))
-
-
-def test_null_encoders_that_do_as_well_or_are_too_few_take_the_claim_away() -> None:
-    made = study()
-    as_much = changed(made, "null", "true", FLAT, p=0.2)
-    assert "3 of 19 encoders of shuffled responses do as well (p = .200)" in " ".join(objections(as_much, "FFA"))
-    few = replace(made, table=made.table[made.table["null"] < N_NULLS - 1])
-    assert "19 encoders of shuffled responses are needed" in " ".join(objections(few, "FFA"))
-    nothing = study(FFA=dict.fromkeys(("guided", "null"), OTHERS["unguided"]))
-    assert verdict(nothing, "FFA").startswith("FFA: it is not claimed")
-    assert warning(nothing, "FFA") == ""  # the guide itself found nothing: nobody is fooled
-    assert synthesis_findings(material(nothing)) == ["Guided images raise the response of 0 of 1 regions."]
-
-
-@pytest.mark.parametrize("score", ["check", "true"])
-def test_each_judge_that_stays_behind_alone_causes_a_warning(score: str) -> None:
-    behind = changed(study(), "unguided", score, FLAT)
-    assert "does not (.10 (-.40 to .60))" in warning(behind, "FFA")
-    assert ("rises all the same" in warning(behind, "FFA")) == (score == "check")
-    assert warning(changed(behind, "unguided", "guide", FLAT), "FFA") == ""
-
-
-def test_validity_must_keep_nine_tenths_and_typicality_stands_in_where_it_is_unknown() -> None:
-    kept = study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.87)})
-    lost = study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.7)})
-    assert warning(kept, "FFA") == ""
-    assert "validity falls from .88 to .75" in warning(lost, "FFA")
-    assert warning(changed(kept, "unguided", "typical", DOWN), "FFA") == ""  # the rules of the world are known
-    real = study(truth=False)
-    assert warning(real, "FFA") == ""
-    assert "typicality falls" in warning(changed(real, "unguided", "typical", DOWN), "FFA")
-
-
-def test_without_truth_the_other_encoder_judges_and_the_page_says_so() -> None:
-    made = study(truth=False)
-    text = words(made)
-    check(text, "No truth exists here", "raise the prediction of the checking encoder by", unsaid=["true response"])
-    assert "by an encoder that did not guide, no truth being known: FFA" in synthesis_findings(material(made))[0]
-    check(words(study()), "These responses were simulated", unsaid=["No truth exists here"])
-
-
-def test_each_region_has_the_best_judge_there_is() -> None:
+def of_one_judge_each() -> SynthesisedImages:
+    """Return three regions, of one of which the truth is known."""
     made = study(red=ALL_RISE, V1=ALL_RISE, V2=ALL_RISE)
     table = made.table.assign(true=made.table["true"].where(made.table["scored"] == "red"))
-    made = replace(made, table=table, gains=gains(table))
-    assert made.without_truth == ["V1", "V2"]
-    assert "raise the true response" in verdict(made, "red")
-    assert "raise the prediction of the checking encoder" in verdict(made, "V1")
-    text = words(made)
-    check(text, "No truth exists here for V1, V2", "These responses were simulated")
-    check(text, "By the true response, guided images against images evolved in noise space: ahead in red.")
-    check(text, "By the prediction of the checking encoder, guided images against images evolved")
-    check(text, "gains most in 2 of 2 rows by the prediction of the checking encoder.")
-    (finding,) = synthesis_findings(material(made))
-    assert "by the true response: red; by an encoder that did not guide, no truth being known: V1, V2" in finding
-    assert made.specificity("true").shape == (3, 1)
-    assert len(nulls(made).axes[1].texts) == 1
+    return replace(made, table=table, gains=gains(table))
 
 
-def test_natural_images_that_win_are_said_to_win() -> None:
+def exchanged() -> SynthesisedImages:
+    """Return two regions, each of which gains where the other was guided."""
+    made = study(FFA=ALL_RISE, PPA=ALL_RISE)
+    guided, table = made.table["condition"] == "guided", made.table.copy()
+    table.loc[guided, "scored"] = table.loc[guided, "scored"].map({"FFA": "PPA", "PPA": "FFA"})
+    return replace(made, table=table)
+
+
+def against_another() -> SynthesisedImages:
+    """Return a region, and what tells it from another: a difference of two standard scores is none."""
+    made = study(**{"FFA": ALL_RISE, "FFA-PPA": ALL_RISE})
+    return replace(made, guides={**made.guides, "asked": {"FFA": ["FFA", None], "FFA-PPA": ["FFA", "PPA"]}})
+
+
+def predicted(prior: dict[str, float], **more: Any) -> SynthesisedImages:
+    return replace(study(), guides={"r": {"guide": {"prior": prior}}} | more)
+
+
+def few_searched() -> SynthesisedImages:
+    """Return a study whose searches gave half as many images as guidance."""
     made = study()
-    sentences = " ".join(contests(made))
-    check(sentences, "against the natural images that the guiding encoder ranks highest: behind in FFA.")
-    check(sentences, "In FFA natural images win", "against the best unguided images of 144 (as costly")
-    check(sentences, "9.0 times as long): ahead in FFA.")
-    ahead = " ".join(contests(changed(made, "natural", "true", UP)))
-    check(ahead, "ranks highest: ahead in FFA.", unsaid=["natural images win"])
-    assert "ranks highest: not told apart in FFA." in " ".join(contests(changed(made, "natural", "true", FLAT)))
+    searched = made.table["condition"].isin(["best of n", "evolved", "natural"])
+    return replace(made, table=made.table[~searched | (made.table["seed"] < 4)])
 
 
-def test_what_contrast_explains_is_said() -> None:
-    made = study()
-    assert "remains in FFA 1.0" in matched_sentence(made)
-    assert "is not shown in FFA" in matched_sentence(changed(made, "unguided", "true", FLAT))
-    assert matched_sentence(replace(made, gains=made.gains[made.gains["condition"] == "guided"])) == ""
+PLAIN, REAL = study(), study(truth=False)
+KEPT = study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.87)})
+# A study, the region that is asked about, whether it is claimed, whether it is warned of, and what is said somewhere.
+SAID: dict[str, tuple[SynthesisedImages, str, bool, bool, str]] = {
+    "all rise": (PLAIN, "FFA", True, False, "more than 19 of 19 encoders of shuffled responses do (p = .050)"),
+    "only the guide": (study(FFA=ALL_RISE, cross=ONLY_GUIDE), "cross", False, True, "validity falls from .88 to .50"),
+    "unguided": (changed(PLAIN, "unguided", "true", FLAT), "FFA", False, True, "does not rise over unguided images ("),
+    "from 0": (changed(PLAIN, "unguided", "true", (0.0, 1.0)), "FFA", False, True, "does not rise over unguided"),
+    "recurrent": (changed(PLAIN, "recurrent", "true", FLAT), "FFA", False, False, "images of the same recurrence"),
+    "validity": (changed(PLAIN, "unguided", "valid", DOWN), "FFA", False, True, "validity falls"),
+    "as much": (changed(PLAIN, "null", "true", FLAT, p=0.2), "FFA", False, False, "3 of 19 encoders of shuffled"),
+    "few nulls": (replace(PLAIN, table=PLAIN.table[PLAIN.table["null"] < N_NULLS - 1]), "FFA", False, False, "needed"),
+    "nothing": (study(FFA=dict.fromkeys(("guided", "null"), OTHERS["unguided"])), "FFA", False, False, "0 of 1 reg"),
+    "check": (changed(PLAIN, "unguided", "check", FLAT), "FFA", True, True, "rises all the same"),
+    "fooled by none": (changed(changed(PLAIN, "unguided", "check", FLAT), "unguided", "guide", FLAT), "FFA", True,
+                       False, ""),
+    "nine tenths": (KEPT, "FFA", True, False, ""),
+    "less": (study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.7)}), "FFA", False, True, "from .88 to .75"),
+    "typical": (changed(KEPT, "unguided", "typical", DOWN), "FFA", True, False, ""),  # the world's rules are known
+    "real": (REAL, "FFA", True, False, "No truth exists here"),
+    "real, typical": (changed(REAL, "unguided", "typical", DOWN), "FFA", False, True, "typicality falls"),
+    "best judge": (of_one_judge_each(), "V1", True, False, "no truth being known: V1, V2"),
+    "natural": (changed(PLAIN, "natural", "true", UP), "FFA", True, False, "ranks highest: ahead in FFA."),
+    "tie": (changed(PLAIN, "natural", "true", FLAT), "FFA", True, False, "ranks highest: not told apart in FFA."),
+    "unmatched": (replace(PLAIN, gains=PLAIN.gains[PLAIN.gains["condition"] == "guided"]), "FFA", True, False, ""),
+    "specific": (study(FFA=ALL_RISE, PPA=ALL_RISE), "FFA", True, False, "gains most in 2 of 2 rows"),
+    "exchanged": (exchanged(), "FFA", True, False, "in 0 of 2 rows by the true response (another one gains more"),
+    "difference": (against_another(), "FFA-PPA", True, False, "(difference of standard scores) over unguided images"),
+    "kept": (few_searched(), "FFA", True, False, f"the 4 that the guiding encoder ranks highest of {N} guided images"),
+    "no prediction": (predicted({"FFA": 0.05}), "FFA", False, False, "hardly predicts held-out images"),
+    "prediction": (predicted({"FFA": 0.4}), "FFA", True, False, ""),
+    "sizes": (replace(PLAIN, guides={**PLAIN.guides, "r": {role: {"prior": {"FFA": 0.61}, "full": {"FFA": 0.72}}
+                                                           for role in ("guide", "check")}}), "FFA", True, False, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_is_claimed_and_what_is_warned_of(case: str, kept: Callable[..., None]) -> None:
+    made, region, claimed, warned, said = SAID[case]
+    assert bool(synthesis.warning(made, region)) == warned
+    assert ("not claimed" not in synthesis.verdict(made, region)) == claimed
+    found = on_page(made)
+    assert said in str(found)
+    kept(found)
 
 
 def test_specificity_is_of_the_own_region() -> None:
-    made = study(FFA=ALL_RISE, PPA=ALL_RISE)
-    found = made.specificity("true")
+    found = study(FFA=ALL_RISE, PPA=ALL_RISE).specificity("true")
     assert np.diag(found).min() > 0.9
     assert abs(found.loc["FFA", "PPA"]) < 0.3
-    assert "gains most in 2 of 2 rows by the true response." in specific_sentence(made)
-    swapped = made.table.copy()
-    guided = swapped["condition"] == "guided"
-    swapped.loc[guided, "scored"] = swapped.loc[guided, "scored"].map({"FFA": "PPA", "PPA": "FFA"})
-    sentence = specific_sentence(replace(made, table=swapped))
-    assert "in 0 of 2 rows by the true response (another one gains more when guided for FFA, PPA)" in sentence
-    assert specific_sentence(study()) == ""
+    assert of_one_judge_each().specificity("true").shape == (3, 1)
+    assert len(synthesis.nulls(of_one_judge_each()).axes[1].texts) == 1
+    other = predicted({"FFA": 0.5, "V1": 0.02}, asked={"FFA": ["FFA", "V1"]})
+    assert other.guide_r("FFA") == 0.02
+    assert "at most 1, which is a typical natural image, and .5 twice as far" in captions(study())["means"]
+    near = Typicality(lambda images: images.flatten(1), np.arange(10.0)[:, None])  # natural ones are 1 apart
+    np.testing.assert_allclose(near(torch.tensor([9.5, 11.0]).reshape(2, 1, 1, 1)), [1.0, 0.5])
 
 
 def picture(figure: Any) -> np.ndarray:
@@ -278,137 +235,87 @@ def picture(figure: Any) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def test_how_well_encoders_predict_stands_beside() -> None:
-    made = study()
-    r = {role: {"prior": {"FFA": 0.61}, "full": {"FFA": 0.72}} for role in ("guide", "check")}
-    assert re.search(r"FFA .610 .610 .720 .720 –", words(replace(made, guides={**made.guides, "r": r})))
-    assert "checking, images in full size" not in words(made)
-
-
-def test_an_encoder_that_predicts_nothing_takes_the_claim_away() -> None:
-    made = study()
-    for r, claimed in ((0.05, False), (0.4, True)):
-        of = replace(made, guides={"r": {"guide": {"prior": {"FFA": r}}}})
-        assert ("hardly predicts held-out images" in verdict(of, "FFA")) != claimed
-    other = replace(made, guides={"r": {"guide": {"prior": {"FFA": 0.5, "V1": 0.02}}}, "asked": {"FFA": ["FFA", "V1"]}})
-    assert other.guide_r("FFA") == 0.02
-
-
-def test_tables_hold_every_control() -> None:
-    made = study(truth=False)
-    text = plain(gains_table(made))
+def test_tables_hold_every_control(kept: Callable[..., None]) -> None:
+    text = plain(synthesis.gains_table(REAL))
     check(text, "FFA guiding encoder 2.00 p = .001 1.70 to 2.30", "checking encoder 1.70 p = .001 1.40 to 2.00")
     assert "-.20 p = .500 -.50 to .10 1.90 p = .050 1.60 to 2.20 1.80 p = .001 1.50 to 2.10" in text  # natural, null
-    assert "true response" not in text
-    assert "true response" in plain(gains_table(study()))
-    alone = plain(gains_table(replace(made, gains=made.gains[made.gains["against"] == "unguided"])))
-    assert alone.startswith(" region judge unguided matched: unguided FFA ")  # no column for what was not made
-    means = plain(means_table(made))
-    check(means, f"FFA guided {N} 2.00 1.70 .50 .20 .50", f"FFA null encoders {N * N_NULLS} .10")
+    alone = synthesis.gains_table(replace(REAL, gains=REAL.gains[REAL.gains["against"] == "unguided"]))
+    kept(text, synthesis.gains_table(PLAIN), alone, synthesis.means_table(REAL))
+    found = captions(against_another())
+    for name in ("gallery0", "gains"):
+        assert "natural images (of one region against another: a difference of these)" in found[name]
 
 
 def test_pixels_of_a_small_image_stay_squares() -> None:
     image = np.zeros((2, 2, 3), dtype=np.uint8)
     image[0, 0] = (255, 0, 0)
     image[1, 1] = (0, 0, 255)
-    drawn = picture(contact_sheet([Strip("row", [image], ["1.0"])]))
-    assert (drawn == (255, 0, 0)).all(axis=2).sum() == (SIDE // 2) ** 2
-    assert (drawn == (0, 0, 255)).all(axis=2).sum() == (SIDE // 2) ** 2
-    refused(f"a sheet has 1 to {MOST_COLUMNS} images in a row; got 0", contact_sheet, [])
-
-
-def test_a_page_escapes_names() -> None:
-    page = page_of(shown := material(study(evil=ONLY_GUIDE, FFA=ALL_RISE)), images_chapter(shown))
-    assert "<img src=x" not in page
-    assert EVIL in unescape(page)
+    drawn = picture(synthesis.contact_sheet([synthesis.Strip("row", [image], ["1.0"])]))
+    assert (drawn == (255, 0, 0)).all(axis=2).sum() == (synthesis.SIDE // 2) ** 2
+    assert (drawn == (0, 0, 255)).all(axis=2).sum() == (synthesis.SIDE // 2) ** 2
+    refused(f"a sheet has 1 to {synthesis.MOST_COLUMNS} images in a row; got 0", synthesis.contact_sheet, [])
 
 
 def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figures() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (MOST_COLUMNS, SIDE, SIDE, 3), dtype=np.uint8)
-    picture(contact_sheet([Strip("x" * 200, list(noise), ["1.0"] * MOST_COLUMNS)]))
-    r = {f"r{k}": 0.2 + 0.1 * k for k in range(MOST_DRAWN + 1)}
+    noise = np.random.default_rng(0).integers(
+        0, 256, (synthesis.MOST_COLUMNS, synthesis.SIDE, synthesis.SIDE, 3), dtype=np.uint8
+    )
+    picture(synthesis.contact_sheet([synthesis.Strip("x" * 200, list(noise), ["1.0"] * synthesis.MOST_COLUMNS)]))
+    r = {f"r{k}": 0.2 + 0.1 * k for k in range(synthesis.MOST_DRAWN + 1)}
     made = study(**dict.fromkeys(r, ALL_RISE))
     few = made.table[made.table["condition"].isin(["guided", "unguided"])]
     made = replace(made, guides={"r": {"guide": {"prior": r}}}, table=few)
-    section = synthesis_section(material(made))
+    section = synthesis.synthesis_section(material(made))
     drawn = [piece for panel in section.panels for piece in panel.pieces if piece.figure is not None]
-    assert len(drawn) == MOST_DRAWN + 4
-    assert len(section.panels) == MOST_DRAWN // GALLERIES + 5
-    assert f"{MOST_DRAWN} of {MOST_DRAWN + 1} regions are drawn" in words(made)
+    assert len(drawn) == synthesis.MOST_DRAWN + 4
+    assert len(section.panels) == synthesis.MOST_DRAWN // synthesis.GALLERIES + 5
+    assert f"{synthesis.MOST_DRAWN} of {synthesis.MOST_DRAWN + 1} regions are drawn" in words(made)
     assert [piece.title for piece in drawn][:2] == ["Images for r1", "Images for r2"]  # r0 is predicted worst
 
 
 def test_what_was_not_made_is_not_drawn() -> None:
     nothing = material(None)
-    assert synthesis_section(nothing) is None
-    assert synthesis_findings(nothing) == synthesis_methods(nothing) == []
+    assert synthesis.synthesis_section(nothing) is None
+    assert synthesis.synthesis_findings(nothing) == synthesis.synthesis_methods(nothing) == []
     assert "brain diffusion" not in page_of(nothing, images_chapter(nothing)).lower()
     made = study()
     bare = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])], steps=made.steps[:0])
     assert list(captions(bare)) == ["gallery0", "pairs", "specificity", "gains", "means", "failures"]
+    page = page_of(shown := material(study(evil=ONLY_GUIDE, FFA=ALL_RISE)), images_chapter(shown))
+    assert "<img src=x" not in page
+    assert EVIL in unescape(page)
 
 
-def test_methods_name_what_ran() -> None:
-    texts = synthesis_methods(material(study(), recurrence=3, steps=30))
-    cited = [key for _, keys in texts for key in keys]
-    assert {"brainguided", "recurrence", "spurious"} <= set(cited)
-    assert "in 30 steps from the diffusion model someone/prior" in texts[0][0]
-    assert "19 null encoders" in " ".join(text for text, _ in texts)
-    made = study()
-    few = replace(made, table=made.table[~made.table["condition"].isin(["null", "evolved"])])
-    once = synthesis_methods(material(few, recurrence=1))
-    assert "recurrence" not in [key for _, keys in once for key in keys]
-    check(" ".join(text for text, _ in once), unsaid=["null encoders", "evolved"])
-
-
-def test_methods_name_the_scheduler_the_precision_and_the_words() -> None:
-    made = study()
-    own = replace(made, guides={**made.guides, "scheduler": "PNDMScheduler", "own_scheduler": "PNDMScheduler"})
+def test_methods_name_what_ran(kept: Callable[..., None]) -> None:
+    few = replace(PLAIN, table=PLAIN.table[~PLAIN.table["condition"].isin(["null", "evolved"])])
+    own = replace(PLAIN, guides={**PLAIN.guides, "scheduler": "PNDMScheduler", "own_scheduler": "PNDMScheduler"})
     switched = replace(own, guides={**own.guides, "scheduler": "DDIMScheduler"})
-
-    def text(of: SynthesisedImages, **options: Any) -> str:
-        return synthesis_methods(material(of, **options))[0][0]
-
-    assert "DDIMScheduler in place of the model's own PNDMScheduler, which remembers" in text(switched)
-    assert "which remembers" not in text(switched, scheduler="DDIMScheduler")
-    check(text(own, recurrence=1), "PNDMScheduler", unsaid=["PNDMScheduler in place"])
     told = {"dtype": "float16", "prompt": "a photo", "negative_prompt": "a drawing", "classifier_free_scale": 4.0}
-    for words in ("float16", "\u201ca photo\u201d", "away from the words \u201ca drawing\u201d", "guidance was 4"):
-        assert words in text(made, **told)
-        assert words not in text(made)
-    refused("remembers", material, made, recurrence=2, scheduler="PNDMScheduler")
-
-
-def test_a_share_of_guided_images_stands_beside_the_searches() -> None:
-    made = study()
-    searched = made.table["condition"].isin(["best of n", "evolved", "natural"])
-    few = replace(made, table=made.table[~searched | (made.table["seed"] < 4)])
+    cases: tuple[tuple[SynthesisedImages, dict[str, Any], tuple[str, ...], tuple[str, ...]], ...] = (
+        (PLAIN, {"recurrence": 3, "steps": 30}, ("in 30 steps from the diffusion model someone/prior",), ()),
+        (few, {"recurrence": 1}, (), ("null encoders", "evolved")),
+        (switched, {}, ("DDIMScheduler in place of the model's own PNDMScheduler, which remembers",), ()),
+        (switched, {"scheduler": "DDIMScheduler"}, (), ("which remembers",)),
+        (own, {"recurrence": 1}, ("PNDMScheduler",), ("PNDMScheduler in place",)),
+        (PLAIN, told, ("float16", "\u201ca photo\u201d", "away from the words \u201ca drawing\u201d"), ()),
+        (few_searched(), {"share_kept": 0.25}, ("25 % of the guided images",), ()),
+        (against_another(), {}, ("the difference of the two",), ()),
+        (PLAIN, {}, (), ("float16", "a drawing", "% of the guided")),
+    )
+    for made, options, said, unsaid in cases:
+        texts = synthesis.synthesis_methods(material(made, **options))
+        check(" ".join(text for text, _ in texts), *said, unsaid=unsaid)
+        kept(texts)
+    refused("remembers", material, PLAIN, recurrence=2, scheduler="PNDMScheduler")
+    for share in (0.0, 1.5, 0.05):
+        refused("share_kept", material, PLAIN, share_kept=share, n_images=16)
+    few = few_searched()
     own = few.rows("guided", "FFA")
     assert sorted(few.kept("FFA")["guide"]) == sorted(own["guide"])[-4:]
-    assert len(made.kept("FFA")) == len(own) == N
-    (kept,) = (plain(row) for row in str(means_table(few)).split("<tr>") if "best by guide" in row)
-    assert kept.split("best by guide")[1].split()[:2] == ["4", number(few.kept("FFA")["guide"].mean(), 2)]
-    assert f"the 4 that the guiding encoder ranks highest of {N} guided images" in words(few)
-    assert "best by guide" not in str(means_table(made))
-    text = " ".join(words for words, _ in synthesis_methods(material(few, share_kept=0.25)))
-    assert "25 % of the guided images" in text
-    assert "% of the guided" not in " ".join(words for words, _ in synthesis_methods(material(made)))
-    for share in (0.0, 1.5, 0.05):
-        refused("share_kept", material, made, share_kept=share, n_images=16)
-
-
-def test_one_region_against_another_is_no_standard_deviation() -> None:
-    """Its score is a difference of two standard scores, which varies by another amount over natural images."""
-    made = study(**{"FFA": ALL_RISE, "FFA-PPA": ALL_RISE})
-    made = replace(made, guides={**made.guides, "asked": {"FFA": ["FFA", None], "FFA-PPA": ["FFA", "PPA"]}})
-    assert made.contrasts == ["FFA-PPA"]
-    check(verdict(made, "FFA-PPA"), "(difference of standard scores) over unguided images", unsaid=[" SD over"])
-    assert " SD over unguided images" in verdict(made, "FFA")
-    assert "Numbers of FFA-PPA, one region against another, are differences of standard scores" in words(made)
-    for name in ("gallery0", "gains"):
-        assert "natural images (of one region against another: a difference of these)" in captions(made)[name]
-    assert "the difference of the two" in synthesis_methods(material(made))[0][0]
-    assert "against another" not in words(study())
+    assert len(PLAIN.kept("FFA")) == len(own) == N
+    (row,) = (plain(row) for row in str(synthesis.means_table(few)).split("<tr>") if "best by guide" in row)
+    assert row.split("best by guide")[1].split()[:2] == ["4", number(few.kept("FFA")["guide"].mean(), 2)]
+    assert "best by guide" not in str(synthesis.means_table(PLAIN))
 
 
 def test_directions_of_chance_are_called_at_least_as_long() -> None:
@@ -423,9 +330,3 @@ def test_directions_of_chance_are_called_at_least_as_long() -> None:
     said = [*section.paragraphs, *(piece.caption for panel in section.panels for piece in panel.pieces)]
     assert sum("at least as long" in text for text in said) == 2
     assert "same length" not in " ".join(said)
-
-
-def test_typicality_is_described_as_it_is_computed() -> None:
-    assert "at most 1, which is a typical natural image, and .5 twice as far" in captions(study())["means"]
-    near = Typicality(lambda images: images.flatten(1), np.arange(10.0)[:, None])  # natural ones are 1 apart
-    np.testing.assert_allclose(near(torch.tensor([9.5, 11.0]).reshape(2, 1, 1, 1)), [1.0, 0.5])

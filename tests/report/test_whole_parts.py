@@ -63,7 +63,11 @@ def test_a_page_leads_on_to_its_neighbours(of: str, names: list[str], monkeypatc
     assert found == [*expected, ("All studies", "../index.html")]
 
 
-def test_a_folder_of_results_is_described() -> None:
+def test_a_folder_of_results_is_described_and_an_error_is_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    assert failures.end_of_log(log) == failures.WAITING
+    log.write_text("\n".join(f"line {k}" for k in range(20)) + "\n\n")
+    assert failures.end_of_log(log).split("\n") == [f"line {k}" for k in range(8, 20)]
     study: Any = SimpleNamespace(title="t", source="https://x", licence="CC0", citation=SimpleNamespace(doi="10.1/x"))
     described = report.dataset_description(study)
     assert described.pop("GeneratedBy")[0]["Name"] == "brainalign"
@@ -72,10 +76,3 @@ def test_a_folder_of_results_is_described() -> None:
     described = report.dataset_description(SimpleNamespace(title="t", source="", licence="", citation=None))
     del described["GeneratedBy"]
     assert described == same | {"SourceDatasets": []}
-
-
-def test_an_error_is_the_end_of_its_log(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
-    assert failures.end_of_log(log) == failures.WAITING
-    log.write_text("\n".join(f"line {k}" for k in range(20)) + "\n\n")
-    assert failures.end_of_log(log).split("\n") == [f"line {k}" for k in range(8, 20)]

@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import asked, config_of, draw_incomplete, reruns, run_all, run_step
+from jobs import asked, config_of, reruns, run_all, run_step
 from PIL import Image
 from refusals import refused
 from safetensors.numpy import save_file
+from seeded.recorded import Record
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_neural, read_videos
-from brainalign.encoding import Ridge
-from brainalign.geometry import movie_agreement, score_dynamics, time_features
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import OccludedBall, occluded_ball
 from brainalign.study import load_descriptor
@@ -108,16 +107,9 @@ def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
             assert rows[region, "occluded", control] < rows[region, "occluded", "simulate"] - 0.15
         shown = rows.loc[region, "visible"].drop("time alone")
         assert np.ptp(shown) < 1e-9  # one encoder
-    roles = scores.groupby("name")["role"].first()
-    assert set(roles.index[roles == "model"]) == {"simulate", "mlp"}
-    dropped = scores.set_index(["region", "epoch", "name"])["n_dropped"]
-    assert dropped["front", "occluded", "mlp"] == 0
     page = report_path(config.results, "ball", "1").read_text()
-    for figure in ("followed0", "movies0", "followed1", "movies1"):
-        assert f'id="figure-{figure}"' in page
     assert "A ball &lt;b&gt;behind" in page
     assert "front, hidden frames: follower with simulate predicts 5 neurons" in page
-    assert "no statement about other subjects" in page
     edited = tmp_path / "follower.py"
     assert reruns(asked(config), config, edited) == {"rollout": 1, "dynamics": 1, "report": 1}
 
@@ -130,11 +122,6 @@ def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -
     arrays, record = load(path, Arrays), load_sidecar(path)["details"]
     assert record["trained_on"] == "the shown frames of the same videos"
     assert {row["module"] for row in record["rows"]} == {"place", "motion"}
-    assert [row["name"] for row in record["rows"]] == [
-        f"{module}: {name}"
-        for module in ("place", "motion")
-        for name in ("mlp", "mlp, untrained", "hold last", "constant velocity", "frames as shown")
-    ]
     assert set(arrays) == {row["name"] for row in record["rows"]}
     seen = arrays["place: frames as shown"]
     for row in record["rows"]:
@@ -160,20 +147,9 @@ def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, wor
     assert set(scores["epoch"]) == {"visible"}
     assert set(scores["name"]) == {"frames as shown", "time alone"}
     assert scores["low"].isna().all()
+    tables = {name: load(outputs[name], pd.DataFrame) for name in names}
     about = load_sidecar(outputs["dynamics"])["details"]
-    sizes = {"n_conditions": 24, "n_times": 18, "n_hidden": 0, "n_neurons": 8, "n_repeats": 4}
-    assert about | sizes == about
-    models = {"shown": load(path, Arrays)["frames as shown"], "time": time_features(24, 18)}
-    neural, shown = world.neural[:, :, :5], np.ones((24, 18), dtype=bool)
-    ridge = Ridge(device="cpu", dtype="float64")
-    expected = score_dynamics(models, neural, shown, ridge, folds=3, n_permutations=19, seed=4)
-    movie = movie_agreement(models, neural, shown, n_permutations=19, seed=4)
-    for name, table in zip(names, (expected.models, expected.neurons, expected.folds, movie), strict=True):
-        mine = load(outputs[name], pd.DataFrame).query("region == 'front'").reset_index(drop=True)
-        assert set(zip(mine["network"], mine["name"], mine["role"], strict=True)) == {
-            ("follower", "frames as shown", "model"), ("", "time alone", "control")
-        }  # fmt: skip
-        pd.testing.assert_frame_equal(mine[table.columns.drop("model")], table.drop(columns="model"), rtol=1e-4)
+    Record(Path(__file__).parent / "recorded_stages.json").check("dynamics", tables | {"about": about})
 
 
 @pytest.mark.parametrize(
@@ -194,18 +170,6 @@ def test_mistakes_end_with_one_message(
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_a_failure_leaves_a_page_that_says_so(tmp_path: Path, world) -> None:
-    path = write_study(tmp_path, world)
-    config = configured(path, "nothing")
-    log = tmp_path / "results" / "ball" / "logs" / "rollout" / "model-follower.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("rollout stopped:\nit returned <int>\n")
-    assert draw_incomplete(config) == 0
-    page = (tmp_path / "results" / "ball" / "sub-1_incomplete.html").read_text()
-    assert "it returned &lt;int&gt;" in page
-    assert page.count('<div class="failure">') == 2  # the neurons waited for it
-
-
 def test_folders_of_images_are_videos(tmp_path: Path, world) -> None:
     for condition in range(3):
         (tmp_path / f"c{condition}").mkdir()
@@ -214,7 +178,6 @@ def test_folders_of_images_are_videos(tmp_path: Path, world) -> None:
     found = read_videos(tmp_path)
     assert found.frames.shape == (3, 5, 20, 20, 3)
     np.testing.assert_array_equal(found.frames[2, 4, :, :, 0], world.frames[2, 4])
-    assert found.visible.all()
     (tmp_path / "visible.csv").write_text("1,1,1,0,0\n1,1,1,1,0\n1,1,1,1,1\n")
     assert read_videos(tmp_path).visible.sum(axis=1).tolist() == [3, 4, 5]
     (tmp_path / "c1" / "004.png").unlink()

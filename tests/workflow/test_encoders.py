@@ -1,38 +1,32 @@
-"""Worlds with planted truth from files to pages: encoders of tokens find it, and what stands beside them does not.
+"""A world with planted truth from files to the page: encoders of tokens find it, and what stands beside does not.
 
-Both worlds are written as studies of images in real formats, and their tokens come from a network of the user's.
+It is written as a study of images in real formats, and its tokens come from a network of the user's. In full, encoders
+are held against it and against fields that move in tests/recovery: test_routing.py, test_shifting_fields.py.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 import yaml
-from jobs import run_all
+from jobs import config_of, run_all
 from PIL import Image
-from records import Record
 from worlds.objects import OBJECT_ROIS, object_world
-from worlds.shifting import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE, shifting_fields
 
 from brainalign.arrays import Arrays
-from brainalign.config import Config
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.statistics import normalized_r2
-from brainalign.study import parse
 
 N_REPEATS = 3  # of test images
 N_BITS = 16
 COLOURS = np.array([[220, 60, 50], [60, 160, 60], [60, 90, 220], [230, 190, 40]])
 
-NETWORK = '''"""In place of a network: tokens of a simulated world, looked up by the number that an image carries."""
+NETWORK = '''"""In place of a network: tokens of the simulated world, looked up by the number that an image carries."""
 
 import torch
 from torch import nn
 from worlds.objects import object_world
-from worlds.shifting import shifting_fields
 
 
 class Lookup(nn.Module):
@@ -62,25 +56,18 @@ def maps(tokens, grid):
 def objects():
     world = object_world({n_train}, {n_test}, seed={seed})
     return World(attributes=maps(world.tokens[:, :, 4:], world.grid), tokens=maps(world.tokens, world.grid))
-
-
-def shifting():
-    world = shifting_fields(seed={seed})
-    return World(tokens=maps(world.tokens, world.grid), semantics=world.semantics)
 '''
 
 
 @dataclass(frozen=True)
 class Written:
-    """A world as a study on disk: responses of targets in regions, test images shown three times."""
+    """The world as a study on disk: responses of targets in regions, test images shown three times."""
 
     folder: Path
-    name: str
     signal: np.ndarray
     regions: np.ndarray
     n_train: int
-    noise: tuple[float, float]  # sd of a training trial, and of the average over the repeats of a test image
-    cells: np.ndarray | None = None  # where objects lie in each image
+    cells: np.ndarray  # where objects lie in each image
 
     def write(self, pictures: np.ndarray) -> None:
         """Write everything; pictures (n_images, size, size, 3) get their number into the last bits of the first row."""
@@ -98,8 +85,7 @@ class Written:
         shown = np.concatenate([np.arange(n), *[np.flatnonzero(test)] * (N_REPEATS - 1)])
         rng = np.random.default_rng(1)
         shown = rng.permutation(shown)
-        sd = np.where(test[shown], np.sqrt(N_REPEATS) * self.noise[1], self.noise[0])
-        responses = self.signal[shown] + sd[:, None] * rng.normal(size=(len(shown), self.signal.shape[1]))
+        responses = self.signal[shown] + rng.normal(size=(len(shown), self.signal.shape[1]))
         trials = pd.DataFrame({"stimulus_id": np.array(ids)[shown], "session": "1"})
         trials.insert(0, "trial_id", [f"t{row:05d}" for row in range(len(trials))])
         trials.to_csv(self.folder / "trials.tsv", sep="\t", index=False)
@@ -108,12 +94,12 @@ class Written:
         targets.to_csv(self.folder / "targets.csv", index=False)
         files = {"format": "array", "values": "responses.npy", "trials": "trials.tsv", "targets": "targets.csv"}
         descriptor = {
-            "name": self.name,
+            "name": "objects",
             "stimuli": "images.tsv",
             "recordings": {"01": files},
             "splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}},
         }
-        (self.folder / f"{self.name}.yaml").write_text(yaml.safe_dump(descriptor, sort_keys=False))
+        (self.folder / "objects.yaml").write_text(yaml.safe_dump(descriptor, sort_keys=False))
 
 
 def write_objects(folder: Path, n_train: int, n_test: int, seed: int) -> Written:
@@ -124,19 +110,7 @@ def write_objects(folder: Path, n_train: int, n_test: int, seed: int) -> Written
         for cell, colour in zip(cells, COLOURS, strict=True):
             row, column = divmod(int(cell), 8)
             picture[8 * row + 1 : 8 * row + 7, 8 * column + 1 : 8 * column + 7] = colour
-    noise = (1.0, 1 / np.sqrt(N_REPEATS))
-    written = Written(folder, "objects", world.signal, world.roi, n_train, noise, world.cells)
-    written.write(pictures)
-    return written
-
-
-def write_shifting(folder: Path, seed: int) -> Written:
-    """Write the world of shifting fields; images show its first three channels."""
-    world = shifting_fields(seed=seed)
-    maps = world.tokens[:, :, :3].reshape(-1, 10, 10, 3)
-    pictures = np.clip(128 + 40 * maps, 0, 255).astype(np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    regions = np.where(world.shifting, "shifting", "static")
-    written = Written(folder, "shifting", world.signal, regions, len(world.train), (TRAINING_NOISE, TEST_NOISE))
+    written = Written(folder, world.signal, world.roi, n_train, world.cells)
     written.write(pictures)
     return written
 
@@ -148,17 +122,17 @@ class Results:
     ceiling: np.ndarray
 
     def path(self, suffix: str, method: str) -> Path:
-        labels = {"subject": "01", "model": self.world.name, "method": method}
-        return artifact_path(self.root / "results", self.world.name, suffix, **labels)
+        labels = {"subject": "01", "model": "objects", "method": method}
+        return artifact_path(self.root / "results", "objects", suffix, **labels)
 
     def table(self, suffix: str, method: str) -> pd.DataFrame:
         return load(self.path(suffix, method), pd.DataFrame)
 
-    def reached(self, method: str, regions: np.ndarray, column: str = "r", how: Callable = np.mean) -> float:
-        """Return the mean (or median) of r|r| / ceiling over the targets of some regions."""
+    def reached(self, method: str, regions: np.ndarray, column: str = "r") -> float:
+        """Return the mean of r|r| / ceiling over the targets of some regions."""
         scores = self.table("scores", method)
         scores = scores[scores["layer"] == "tokens"]
-        return float(how(normalized_r2(scores[column].to_numpy(), self.ceiling)[regions]))
+        return float(normalized_r2(scores[column].to_numpy(), self.ceiling)[regions].mean())
 
     def beside(self, method: str, encoder: str, regions: list[str]) -> float:
         """Return about the same of what stands beside a method, of which only means of r over regions are kept."""
@@ -168,40 +142,26 @@ class Results:
         return float(normalized_r2(r, np.array(ceilings)).mean())
 
     def page(self) -> str:
-        return (self.root / "results" / self.world.name / "sub-01.html").read_text(encoding="utf-8")
+        return (self.root / "results" / "objects" / "sub-01.html").read_text(encoding="utf-8")
 
 
-def run(root: Path, sizes: dict[str, int], methods: dict[str, object], seed: int) -> dict[str, Results]:
-    worlds = {"objects": write_objects(root / "objects", **sizes, seed=seed)}
+def run(root: Path, sizes: dict[str, int], methods: dict[str, object], seed: int) -> Results:
+    world = write_objects(root / "objects", **sizes, seed=seed)
     function = root / "network.py"
     content = NETWORK
     for name, value in (sizes | {"seed": seed}).items():
         content = content.replace(f"{{{name}}}", str(value))
     function.write_text(content)
-    network = {"extractor": "user", "pooling": "tokens", "layers": ["tokens"], "batch_size": 200}
+    network = {"extractor": "user", "pooling": "tokens", "layers": ["attributes", "tokens"], "batch_size": 200}
     models = {"objects": network | {"function": f"{function}:objects", "image_size": 64}}
-    datasets = {"objects": {"models": ["objects"], "methods": ["routing", "field"]}}
-    if "semantic" in methods:
-        worlds["shifting"] = write_shifting(root / "shifting", seed)
-        models["shifting"] = network | {"function": f"{function}:shifting", "image_size": 40}
-        models["meaning"] = models["shifting"] | {"layers": ["semantics"], "pooling": "mean"}
-        datasets["shifting"] = {"models": ["shifting", "meaning"], "methods": ["semantic", "field"]}
-    else:
-        models["objects"]["layers"] = ["attributes", "tokens"]
-    for name, use in datasets.items():
-        use["descriptor"] = str(root / name / f"{name}.yaml")
-    config = {"results": str(root / "results"), "datasets": datasets, "models": models, "methods": methods}
-    config["encode_images"] = {"permutations": 200, "draws": 200}
-    config["compare_images"] = {"permutations": 1, "draws": 100, "comparison": "cosine"}  # nothing is asked of it here
-    run_all(parse(Config, config, "test"))
-    found = {}
-    for name, world in worlds.items():
-        ceiling = np.full(len(world.regions), FIELD_CEILING)
-        if name == "objects":
-            signal = world.signal[world.n_train :].var(axis=0)
-            ceiling = signal / (signal + 1 / N_REPEATS)
-        found[name] = Results(root, world, ceiling)
-    return found
+    config = config_of(
+        root / "objects" / "objects.yaml", results=str(root / "results"), models=models, methods=methods,
+        encode_images={"permutations": 200, "draws": 200},
+        compare_images={"permutations": 1, "draws": 100, "comparison": "cosine"},  # nothing is asked of it here
+    )  # fmt: skip
+    run_all(config)
+    signal = world.signal[world.n_train :].var(axis=0)
+    return Results(root, world, signal / (signal + 1 / N_REPEATS))
 
 
 def kinds(world: Written) -> dict[str, np.ndarray]:
@@ -215,7 +175,6 @@ def landed(results: Results) -> float:
     path = results.path("fields", "routing")
     about, fields = load_sidecar(path)["details"], load(path, Arrays)["tokens"]
     cells = results.world.cells
-    assert cells is not None
     hits = []
     for column, stimulus in enumerate(about["stimuli"]):
         number = int(stimulus.removeprefix("image"))
@@ -234,7 +193,7 @@ def test_objects_reduced(tmp_path: Path) -> None:
     """Fewer images and epochs: what is read is found, by the layer that holds it, and attention lands on it."""
     routing = TRAINING | {"encoder": "routing", "epochs": 16, "baselines": ["second_order"], "ensemble": True}
     methods = {"routing": routing, "field": FIELD | {"epochs": 8}}
-    results = run(tmp_path, {"n_train": 900, "n_test": 120}, methods, seed=0)["objects"]
+    results = run(tmp_path, {"n_train": 900, "n_test": 120}, methods, seed=0)
     where = kinds(results.world)
     for kind, mask in where.items():
         assert results.reached("routing", mask) >= 0.75, kind
@@ -247,78 +206,7 @@ def test_objects_reduced(tmp_path: Path) -> None:
     # Attributes alone cannot tell objects apart.
     assert weights["tokens"][["what0", "what1", "what2", "what3"]].min() > 0.8
     np.testing.assert_allclose(weights["tokens"] + weights["attributes"], 1, atol=1e-5)
-    together = ensemble[ensemble["layer"] == "all layers, ensemble"].set_index("group")
-    assert together["p_fwer"].max() < 0.02
-    assert together["null_mean"].abs().max() < 0.05
+    assert ensemble.loc[ensemble["layer"] == "all layers, ensemble", "p_fwer"].max() < 0.02
     page = results.page()
     for part in ('id="encoders"', "Where objects (routing) attends", "Layers that objects (routing) reads"):
         assert part in page
-
-
-@pytest.mark.acceptance
-def test_worlds_in_full(tmp_path: Path, record: Record) -> None:
-    """Encoders through the workflow: worlds of objects and of shifting fields, from files to the report (seed 0)"""
-    controls, moving = ["frozen_queries", "content", "position"], {"encoder": "semantic", "semantics": "meaning"}
-    methods = {
-        "routing": TRAINING | {"encoder": "routing", "baselines": ["mean", "second_order"], "controls": controls},
-        "field": FIELD | {"models": ["objects", "shifting"]},
-        "semantic": TRAINING | moving | {"models": ["shifting"], "batch_size": 100, "baselines": ["interactions"]},
-    }
-    found = run(tmp_path, {"n_train": 2400, "n_test": 600}, methods, seed=0)
-
-    results = found["objects"]
-    where = kinds(results.world)
-    attention = {kind: results.reached("routing", mask) for kind, mask in where.items()}
-    field = {kind: results.reached("field", mask) for kind, mask in where.items()}
-    null = {kind: results.reached("routing", mask, "control_r") for kind, mask in where.items()}
-    regions = {kind: [name for name, (of, _) in OBJECT_ROIS.items() if of == kind] for kind in where}
-    beside = {
-        name: {kind: results.beside("routing", name, regions[kind]) for kind in regions}
-        for name in results.table("baselines", "routing")["encoder"].unique()[1:]
-    }
-    expected = "what >= .9, where within .03 of factorized, what×where >= .95"
-    for name, values, criterion in (
-        ("attention", attention, expected),
-        ("attention, refitted on exchanged responses", null, "|each| < .03"),
-        ("factorized", field, "shown"),
-        *((name, values, "shown (squared mean r of regions / mean ceiling)") for name, values in beside.items()),
-    ):
-        record(f"objects: {name} (what / where / what×where)", " / ".join(f"{values[k]:.3f}" for k in where), criterion)
-    record("objects: attention largest on the object, shown test images", f"{landed(results):.2f}", ">= .9")
-    assert attention["what"] >= 0.9
-    assert attention["where"] >= field["where"] - 0.03
-    assert attention["whatwhere"] >= 0.95
-    assert max(abs(value) for value in null.values()) < 0.03
-    assert landed(results) >= 0.9
-    assert beside["routing, content keys"]["whatwhere"] <= 0.55
-    assert beside["routing, position keys"]["whatwhere"] <= 0.15
-    assert beside["ridge, products of channels"]["whatwhere"] <= 0.45
-    assert results.table("profile", "routing")["null_mean"].abs().max() < 0.03
-
-    results = found["shifting"]
-    masks = {name: results.world.regions == name for name in ("shifting", "static")}
-    semantic, still = (
-        {name: results.reached(method, mask, how=np.median) for name, mask in masks.items()}
-        for method in ("semantic", "field")
-    )
-    ridge = {name: results.beside("semantic", "ridge, tokens times semantics", [name]) for name in masks}
-    for name, values in (("semantic", semantic), ("factorized", still), ("ridge on tokens times semantics", ridge)):
-        record(
-            f"shifting fields: {name} (shifting / static)",
-            f"{values['shifting']:.3f} / {values['static']:.3f}",
-            "shown",
-        )
-    gain = semantic["shifting"] - still["shifting"]
-    record("shifting fields: semantic - factorized, shifting", f"{gain:.3f}", ">= .3")
-    assert gain >= 0.3
-    loss = semantic["static"] - still["static"]
-    record("shifting fields: semantic - factorized, static", f"{loss:.3f}", ">= -.03")
-    assert loss >= -0.03
-    assert semantic["shifting"] - ridge["shifting"] >= 0.1
-    # One refit on exchanged responses is a function of the same few channels: its r varies by far more than .03.
-    profile = results.table("profile", "semantic").set_index("group")
-    record("shifting fields: r of exchanged predictions, mean", f"{profile['null_mean'].abs().max():.3f}", "< .03")
-    assert profile["null_mean"].abs().max() < 0.03
-    assert profile["p_fwer"].max() < 0.02
-    for world in found.values():
-        assert 'id="encoders"' in world.page()

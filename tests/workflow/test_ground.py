@@ -20,12 +20,7 @@ from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.decode import ground
 from brainalign.pipelines.synthesize.caption import _common, _in_order
 from brainalign.report import GROUNDING_TABLES, ImageMaterial
-from brainalign.report.synthesis_sections import (
-    caption_methods,
-    grounding_methods,
-    grounding_section,
-    voxel_captions_section,
-)
+from brainalign.report.synthesis_sections import grounding_methods, grounding_section, voxel_captions_section
 from brainalign.simulation import clear_scenes, draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
 from brainalign.study import Study, parse
@@ -124,20 +119,14 @@ def test_captions_find_images_that_nothing_was_fitted_to(grounded: Path) -> None
     assert scores.loc[("grounded", "top-5"), "value"] > 3 * scores.loc[("grounded", "top-5"), "chance"]
     assert scores.loc[("grounded", "top-5"), "p"] < 0.02
     assert scores.loc[("shuffled", "top-5"), "value"] < 2.5 * scores.loc[("shuffled", "top-5"), "chance"]
-    assert np.isfinite(scores.loc[("ridge", "top-1"), "difference_low"])
     words = load(artifact_path(grounded, "d", "groundedwords"), Arrays)
     about = load_sidecar(artifact_path(grounded, "d", "groundedwords"))["details"]
     assert {"red", "circle"} <= set(about["words"])
-    assert about["grid"] == [2, 3]
     images = load(artifact_path(grounded, "d", "features", model="net"), Layers)["last"]
-    assert ground._grid(replace(images, grid=None)) == [1, N_PLACES]
+    assert (about["grid"], ground._grid(replace(images, grid=None))) == ([2, 3], [1, N_PLACES])
     assert "background" not in about["words"]  # which every caption holds
-    assert int(words["train"].sum()) == N_IMAGES - N_TEST
     again = GroundedLanguage.from_state(load(artifact_path(grounded, "d", "grounding"), Arrays), device="cpu")
     np.testing.assert_allclose(again.embed(), words["space.grounded"], atol=1e-6)
-
-
-def test_regions_that_answer_to_words_are_predicted_and_others_not(grounded: Path) -> None:
     found = table(grounded, "groundedregions", subject="1").set_index(["encoder", "group"])
     for space in ("grounded", "text", "words alone"):
         for region in ("red", "circle"):
@@ -145,17 +134,13 @@ def test_regions_that_answer_to_words_are_predicted_and_others_not(grounded: Pat
             assert found.loc[(space, region), "q"] < 0.05
         assert abs(found.loc[(space, "nothing"), "r"]) < 0.2
         assert found.loc[(space, "nothing"), "p"] > 0.01
-    own = found.loc["grounded"]
-    assert (own["difference"] == 0).all()
-    assert own.loc["red", "ceiling_r"] == pytest.approx(np.sqrt(0.6))
+    assert found.loc[("grounded", "red"), "ceiling_r"] == pytest.approx(np.sqrt(0.6))
 
 
 def test_norms_and_the_section(grounded: Path) -> None:
     found = table(grounded, "groundednorms")
-    assert set(found["space"]) == {"grounded", "text", "shuffled"}
     assert set(found["norm"]) == {"is_colour", "length", "all"}
     assert (found["n_words"] == 12).all()  # "unheard" stands in no caption
-    assert {"size", "x", "is_colour (norm)"} <= set(table(grounded, "groundedattributes")["attribute"])
     made = material()
     assert (grounding_section(made), grounding_methods(made)) == (None, [])
     made.grounding = {name: table(grounded, name) for name in GROUNDING_TABLES}
@@ -165,9 +150,6 @@ def test_norms_and_the_section(grounded: Path) -> None:
     evil = "<b>x</b>"
     made.grounding["groundedaxes"] = made.grounding["groundedaxes"].assign(low_words=evil)
     section = grounding_section(made)
-    assert [piece.id.removeprefix("grounded") for panel in section.panels for piece in panel.pieces] == [
-        "retrieval", "axes", "places", "regions",
-    ]  # fmt: skip
     assert evil not in "".join(map(str, section.blocks))
 
 
@@ -274,17 +256,10 @@ def test_planted_attributes_are_said(voxels: tuple[Path, pd.DataFrame]) -> None:
         truth, said = planted[name].to_numpy()[:20], found[name].to_numpy()[:20]
         assert (truth == said)[truth != ""].mean() >= 0.9
     assert found["caption"].str.contains("any size").sum() >= 18
-    assert (found["caption"][20:] == "").all()
-    assert (found["q"][:20] <= 0.05).all()
     scores = captioned(folder, "captionscores").set_index(["region", "of"])
     for control in ("permuted", "frequent", "bankmean", "shuffled"):
         assert scores.loc[("reliable targets", control), "gain_low"] > 0.1
-    assert scores.loc[("V2", "caption"), "n_silent"] == 2
-    curve = captioned(folder, "captiontemperatures")
-    assert curve["chosen"].sum() == 1
-    assert curve["temperature"].tolist() == [0, 3, 30, np.inf]
     about = load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]
-    assert about["attributes"]["size"] == ["small", "medium", "large"]
     assert about["nouns"]["V1"]["red"] == pytest.approx((found["colour"][:12] == "red").mean())
     made = material()
     made.responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)
@@ -292,7 +267,6 @@ def test_planted_attributes_are_said(voxels: tuple[Path, pd.DataFrame]) -> None:
     paths = [artifact_path(folder, "d", suffix, subject="1") for suffix in CAPTIONS]
     made.sidecars |= {path.name: load_sidecar(path) for path in paths}
     assert voxel_captions_section(made).panels
-    assert len(caption_methods(made)) == 1
 
 
 @pytest.mark.parametrize("captioner", ["vocabulary", "nearest"])

@@ -51,25 +51,38 @@ def test_a_layer_that_predicts_nothing_is_undecided(scenes) -> None:
     run = ImageRun(scenes, {"models": models}, pages=["01"])("01", "02")
     times = encoded(run, "preference", "02", "onehot")
     assert times["reason"].tolist() == ["no score: predictions or responses are constant"]
-    assert not times["decided"].any()
     assert encoded(run, "preference", "01", "onehot")["reason"].unique().tolist() == ["no layer has a score"]
     assert "onehot with ridge has no mean r: its predictions are constant" in run.page("sub-01")
-    assert 'id="figure-rsa"' in run.page("sub-01")
     assert run.table("differences", subject="02").empty
 
 
-def test_images_shown_once(make_image_study, tmp_path: Path) -> None:
+def test_images_shown_once_without_regions_categories_and_places(make_image_study, tmp_path: Path) -> None:
     """Scores and geometry stand without ceilings; sensors are whitened by what precedes the stimulus."""
+    import mne
+
     study = make_image_study(tmp_path / "once", n_repeats=1)
     study.write()
+    content = study.descriptor()
+    content["recordings"]["01"].pop("rois")
+    (study.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
+    images = study.folder / "stimuli" / "stimuli.tsv"
+    table = pd.read_csv(images, sep="\t", dtype=str)[["stimulus_id", "path", "set"]]
+    table.to_csv(images, sep="\t", index=False)
+    epochs = mne.read_epochs(study.folder / "eeg-epo.fif", verbose="error")
+    for channel in epochs.info["chs"]:
+        channel["loc"][:] = np.nan
+    epochs.save(study.folder / "eeg-epo.fif", overwrite=True, verbose="error")
     run = ImageRun(study, pages=["01", "02"])("01", "02")
     comparison = run.table("comparison", subject="01")
     assert comparison["score"].notna().all()
     assert comparison[["ceiling_low", "ceiling_high"]].isna().all(axis=None)
+    assert comparison["group"].unique().tolist() == ["all"]
     assert load_sidecar(run.path("responses", subject="02"))["details"]["noise"] == "baseline"
     assert "there is no noise ceiling" in run.page("sub-01")
-    assert "samples before the stimulus" in run.page("sub-02")
     assert encoded(run, "scores", "01")["r"].notna().any()
+    assert encoded(run, "profile", "01")["group"].nunique() == 1
+    assert 'id="figure-topography"' not in run.page("sub-02")
+    assert 'id="figure-course"' in run.page("sub-02")
 
 
 def test_permutations_are_needed(scenes) -> None:
@@ -96,10 +109,6 @@ def test_what_layers_add_up_to(several: ImageRun) -> None:
     """Joint fits: tables that sum to the score, a section of their own, and no part in best layers; methods apart."""
     run = several
     assert len(run.table("differences", subject="01")) == 10
-    page = run.page("sub-01")
-    assert "lasso: each layer was regressed on the responses by Lasso (sklearn.linear_model) with alpha = 0.2." in page
-    assert "two (ridge)" in page
-    assert "two and two" not in page
     for subject, keys in {"01": ["target_id"], "02": ["target_id", "time_s"]}.items():
         labels = {"subject": subject, "model": "two", "method": "banded"}
         scores, bands = run.table("scores", **labels), run.table("bands", **labels)
@@ -112,14 +121,9 @@ def test_what_layers_add_up_to(several: ImageRun) -> None:
         assert (table["low"] < table["high"]).all()
         parts = table[~table["joint"]].groupby("group", sort=False)["split"].sum()
         np.testing.assert_allclose(parts, table[table["joint"]].set_index("group")["split"], atol=1e-6)
-        page = run.page(f"sub-{subject}")
-        assert 'id="figure-partitiontwobanded"' in page
-        assert "two with banded, all layers jointly: mean r" in page
-        assert "10.1016/j.neuroimage.2022.119728" in page
         assert run.table("partition", subject=subject, model="two", method="ridge").empty
     assert run.table("preference", subject="01", model="two", method="banded").empty
     assert "two (banded)" in run.page("group")
-    assert "two (pooled)" in run.page("group")
     assert "one (ridge)" not in run.page("group")  # one method only
 
 
@@ -137,28 +141,6 @@ def test_joint_fits_alone(scenes) -> None:
         assert 'id="figure-partitiontwobanded"' in page
         assert 'id="layers"' not in page
         assert "Each layer of each network" not in page
-    assert 'id="figure-latencies"' not in run.page("sub-02")
-
-
-def test_no_regions_no_categories_and_no_places(scenes) -> None:
-    import mne
-
-    scenes.write()
-    content = scenes.descriptor()
-    content["recordings"]["01"].pop("rois")
-    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
-    images = scenes.folder / "stimuli" / "stimuli.tsv"
-    table = pd.read_csv(images, sep="\t", dtype=str)[["stimulus_id", "path", "set"]]
-    table.to_csv(images, sep="\t", index=False)
-    epochs = mne.read_epochs(scenes.folder / "eeg-epo.fif", verbose="error")
-    for channel in epochs.info["chs"]:
-        channel["loc"][:] = np.nan
-    epochs.save(scenes.folder / "eeg-epo.fif", overwrite=True, verbose="error")
-    run = ImageRun(scenes, pages=["01", "02"])("01", "02")
-    assert encoded(run, "profile", "01")["group"].unique().tolist() == ["reliable targets"]
-    assert run.table("comparison", subject="01")["group"].unique().tolist() == ["all"]
-    assert 'id="figure-topography"' not in run.page("sub-02")
-    assert 'id="figure-course"' in run.page("sub-02")
 
 
 def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
@@ -254,7 +236,6 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
     run = ImageRun(scenes, changes | {"encode_images": {"permutations": 250, "draws": 100}})("01")
     row = run.table("differences", subject="01").iloc[0]
     assert row[["low", "high", "p"]].notna().all()
-    assert row["p"] >= 1 / 101
     assert encoded(run, "null", "01")["draw_r"].notna().sum() == 2 * 100
     assert encoded(run, "profile", "01")["cv_score"].isna().all()
     page = run.page("sub-01")
@@ -291,11 +272,9 @@ def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> Non
     run = ImageRun(scenes, {"models": models, "methods": methods}, pages=())("01")
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "layer", "group"])
     alone = run.table("profile", subject="01", model="cls", method="ridge").set_index(["layer", "group"])["r"]
-    assert set(table.index.unique("layer")) == {"layers.0", "layers.1"}
     found = table.loc["ridge, CLS token"]
     pd.testing.assert_series_equal(found["r"], alone.reindex(found.index), rtol=1e-5)
     assert (found["n_parameters"] == 9 * 2 * scenes.n_vertices).all()  # of both hemispheres
-    assert not np.allclose(found["r"], table.loc["ridge, mean token", "r"])
 
 
 def test_class_tokens_come_from_the_same_layers(scenes) -> None:
@@ -332,16 +311,11 @@ def trained(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> tuple
         return ImageRun(study, {"models": models, "methods": methods})("01"), said.getvalue()
 
 
-def test_a_trained_encoder_stands_beside_simpler_ones(trained: tuple[ImageRun, str]) -> None:
+def test_trained_encoders_stand_beside_simpler_ones(trained: tuple[ImageRun, str]) -> None:
     run, said = trained
     assert "block2, FactorizedReadout, seed 1: epoch 3 of 3, loss " in said
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "group"])
-    assert list(table.index.unique("encoder")) == ["factorized", *RIDGES]
     first = table.loc["factorized"]
-    assert (first["n_seeds"] == 2).all()
-    assert (first["seed_sd"] > 0).all()
-    assert (first["difference"] == 0).all()
-    assert (table["seconds"] > 0).all()
     n_targets = first.loc["reliable targets", "n_targets"]
     ceiling = run.table("ceiling", subject="01")["ceiling"]
     assert n_targets == (ceiling > run.config.ceiling_threshold).sum()
@@ -355,12 +329,34 @@ def test_a_trained_encoder_stands_beside_simpler_ones(trained: tuple[ImageRun, s
     ridge = run.table("profile", subject="01", model="net", method="ridge").set_index("group")
     alike = table.loc[("ridge, all tokens", "reliable targets"), "r"]
     assert alike == pytest.approx(ridge.loc["reliable targets", "r"], abs=0.1)  # the same but for inner folds
-    assert run.table("baselines", subject="01", model="net", method="ridge").empty
     assert not list(Path(run.config.results).rglob("*.partial"))
-    page = run.page("sub-01")
-    for part in ('id="encoders"', "Spatial fields of net (fac)", "fac: a spatial field and channel weights per target"):
-        assert part in page
-    assert "Where net (fac)" not in page  # nothing attends
+    table = run.table("baselines", subject="01", model="net", method="route")
+    assert list(pd.unique(table["encoder"])) == ["routing", "factorized"]
+    path = run.path("fields", subject="01", model="net", method="route")
+    about = load_sidecar(path)["details"]
+    maps = load(path, Arrays)["block2"]
+    assert about["layers"]["block2"] == {"grid": [16, 16], "regions": ["seen", "unseen", "reliable targets"]}
+    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-4)
+    assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in said
+    table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
+    assert list(table.index.unique("encoder")) == ["response_optimised", *RIDGES, "factorized"]
+    counts = table.xs("reliable targets", level="group")[["n_parameters", "n_targets"]]
+    n_targets = counts["n_targets"].iloc[0]
+    core = 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
+    each = [3 * 3 + 6 + 1, *2 * [12 * 12 * 3 + 1], *2 * [3 + 1], 12 * 12 + 3 + 1]  # of a target
+    assert (counts["n_parameters"] - n_targets * np.array(each)).tolist() == [core, 0, 0, 0, 0, 0]
+    path = run.path("fields", subject="01", model="pixels", method="core")
+    about, maps = load_sidecar(path)["details"], load(path, Arrays)["pixels"]
+    assert maps.shape == (1, len(about["layers"]["pixels"]["regions"]), 9)
+    labels = {"subject": "01", "model": "pixels", "method": "sparse"}
+    table = run.table("baselines", **labels)
+    others = ["ridge, principal components", "ridge, random units", "ridge, all features"]
+    assert list(table["encoder"].unique()) == ["ridge, sparse codes", *others]
+    profile = run.table("profile", **labels).set_index("group")
+    first = table[table["encoder"] == "ridge, sparse codes"].set_index("group")
+    np.testing.assert_allclose(first["r"], profile["r"].reindex(first.index))  # the method's scores are its first row
+    (quality,) = load_sidecar(run.path("baselines", **labels))["details"]["dictionaries"]
+    assert 0 < quality["unexplained"] < 1
 
 
 def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,15 +404,7 @@ def test_encoders_of_sensors(scenes) -> None:
     table = run.table("ensemble", **labels)
     weights = table[table["layer"] != "all layers, ensemble"].groupby("group")["weight"].sum()
     np.testing.assert_allclose(weights, 1, rtol=1e-5)
-    alone = run.table("profile", **labels).set_index(["layer", "group"])["r"]
-    beside = table.set_index(["layer", "group"])["r"]
-    np.testing.assert_allclose(beside.reindex(alone.index), alone)
-    assert set(run.table("scores", **labels)["layer"]) == {"block2", "block3"}
     assert run.table("preference", **labels)["layer"].tolist() == ["block2", "block3"]
-    page = run.page("sub-02")
-    assert 'id="figure-encoderbothroute"' in page
-    assert "Layers that both reads" in page
-    assert "both, all layers and seeds as one: mean r over reliable targets" in page
     own = {"classes": "semantic", "net": "semantic", "core": "response_optimised"}
     known = ["ridge, all tokens", "ridge, all tokens, one penalty"]
     more = ["ridge, tokens and semantics", "ridge, tokens and semantics, one penalty"]
@@ -425,46 +413,6 @@ def test_encoders_of_sensors(scenes) -> None:
         assert list(pd.unique(table["encoder"])) == [encoder, *known, *more]
         counts = table.groupby("encoder")["n_parameters"].first()
         assert (counts[known].to_numpy() < counts[more].to_numpy()).all()
-        assert (table["n_seeds"] == 1).all()
-        assert table["r"].notna().all()
-
-
-def test_regions_attend_to_images(trained: tuple[ImageRun, str]) -> None:
-    """A query per region and one for the rest; maps over the first test images, drawn over the images themselves."""
-    run, _ = trained
-    table = run.table("baselines", subject="01", model="net", method="route")
-    assert list(pd.unique(table["encoder"])) == ["routing", "factorized"]
-    path = run.path("fields", subject="01", model="net", method="route")
-    about = load_sidecar(path)["details"]
-    maps = load(path, Arrays)["block2"]
-    assert about["layers"]["block2"] == {"grid": [16, 16], "regions": ["seen", "unseen", "reliable targets"]}
-    assert maps.shape == (len(about["stimuli"]), 3, 256)
-    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-4)
-    assert set(about["stimuli"]) <= set(run.study.scenes["stimulus_id"][: run.study.n_test])
-    page = run.page("sub-01")
-    assert "Where net (route) attends" in page
-    assert "route: learned queries that attend to tokens" in page
-
-
-def test_features_are_learned_from_pixels(trained: tuple[ImageRun, str]) -> None:
-    """Beside ridge on all pixels, on the mean pixel, and a field over pixels; fields lie on the maps of the core"""
-    run, said = trained
-    assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in said
-    table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
-    assert list(table.index.unique("encoder")) == ["response_optimised", *RIDGES, "factorized"]
-    counts = table.xs("reliable targets", level="group")[["n_parameters", "n_targets"]]
-    n_targets = counts["n_targets"].iloc[0]
-    core = 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
-    each = [3 * 3 + 6 + 1, *2 * [12 * 12 * 3 + 1], *2 * [3 + 1], 12 * 12 + 3 + 1]  # of a target
-    assert (counts["n_parameters"] - n_targets * np.array(each)).tolist() == [core, 0, 0, 0, 0, 0]
-    path = run.path("fields", subject="01", model="pixels", method="core")
-    about, maps = load_sidecar(path)["details"], load(path, Arrays)["pixels"]
-    assert about["layers"]["pixels"]["grid"] == [3, 3]
-    assert maps.shape == (1, len(about["layers"]["pixels"]["regions"]), 9)
-    assert (maps > 0).any(axis=-1).all()
-    page = run.page("sub-01")
-    assert "Spatial fields of pixels (core)" in page
-    assert "core: a convolutional core shared by all targets, and per target a factorized read-out of its maps" in page
 
 
 def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
@@ -485,24 +433,6 @@ def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
         assert "encoding/in_context/" in job.without
         assert ("encoding/trained/" in job.without) == (of["method"] != "fac")
         assert not outside_its_digest(job), of
-
-
-def test_sparse_codes_stand_beside_simpler_spaces(trained: tuple[ImageRun, str]) -> None:
-    run, _ = trained
-    labels = {"subject": "01", "model": "pixels", "method": "sparse"}
-    table = run.table("baselines", **labels)
-    others = ["ridge, principal components", "ridge, random units", "ridge, all features"]
-    assert list(table["encoder"].unique()) == ["ridge, sparse codes", *others]
-    profile = run.table("profile", **labels).set_index("group")
-    first = table[table["encoder"] == "ridge, sparse codes"].set_index("group")
-    np.testing.assert_allclose(first["r"], profile["r"].reindex(first.index))  # the method's scores are its first row
-    assert (table.groupby("encoder")["n_parameters"].first() > 0).all()
-    (quality,) = load_sidecar(run.path("baselines", **labels))["details"]["dictionaries"]
-    assert 0 < quality["unexplained"] < 1
-    assert quality["n_active"] <= 2
-    assert quality["random_same"] <= quality["same"] <= 1
-    for part in ("Sparse dictionaries", "alike over starts", "dictionary of 12 atoms"):
-        assert part in run.page("sub-01")
 
 
 NETWORK = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 32, "crop": False}
@@ -531,7 +461,6 @@ def test_a_sound_study_is_prepared(scenes, config: Config) -> None:
         np.testing.assert_allclose(table["signal_share"], share, rtol=1e-4, atol=1e-6)
         repeats = shown[shown.isin(tested)].value_counts().to_numpy()
         np.testing.assert_allclose(table["ceiling"], noise_ceiling_from_share(share, repeats), rtol=1e-4, atol=1e-6)
-        assert table["target_id"].unique().tolist() == responses.targets["target_id"].tolist()
         details = load_sidecar(place(config, "splits", subject=subject))["details"]
         card = [(row["split"], row["n_stimuli"], row["n_trials"]) for row in details["card"]]
         assert card == [("train", 14, 28), ("test", 10, 20)]
@@ -546,11 +475,6 @@ def test_a_sound_study_is_prepared(scenes, config: Config) -> None:
         noise = {"noise": "residuals", "stimulus_ids": shown[train].tolist()}
         whitener = fit_whitener(raw.values[train], raw.times, raw.targets, **noise)
         np.testing.assert_allclose(responses.values, whitener.transform(raw.values), rtol=1e-5, atol=1e-6)
-        assert responses.units == "noise standard deviations"
-        about = load_sidecar(place(config, "responses", subject="02"))["details"]
-        assert (about["noise"], about["rank"], about["whitened"]) == ("residuals", whitener.rank, "on training epochs")
-        assert about["shrinkage"]["eeg"] == pytest.approx(whitener.shrinkage["eeg"])
-        assert (about["n_trials"], about["n_targets"]) == (48, 12)
 
 
 def test_what_was_computed_stays_whatever_stops_a_stage(scenes, config: Config, capsys) -> None:
@@ -559,7 +483,6 @@ def test_what_was_computed_stays_whatever_stops_a_stage(scenes, config: Config, 
         with pytest.raises(AssertionError, match=step):
             run_all(config, step, subjects=["01"])
         said = capsys.readouterr().err
-        assert "Traceback" not in said
         return said
 
     run_all(config, "prepare", "extract", subjects=["01"])
@@ -569,7 +492,6 @@ def test_what_was_computed_stays_whatever_stops_a_stage(scenes, config: Config, 
     images[4].write_bytes(fourth[:100])
     said = stopped("prepare")
     assert f"1 of 24 images are missing: {images[3].stem}" in said
-    assert "correct the paths or copy the files" in said
     assert f"1 of 24 images are unreadable: {images[4].stem}" in said
     assert f"1 of 24 stimuli have no image file ({images[3].stem}" in stopped("extract")
     images[3].write_bytes(third)

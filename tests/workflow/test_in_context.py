@@ -131,39 +131,25 @@ def test_a_context_of_a_new_subject_is_read(run: Run) -> None:
     assert profile.loc["seen", "r"] > 0.3
     assert profile.loc["seen", "p_fwer"] < 0.05
     assert abs(profile.loc["unseen", "r"]) < 0.15
-    assert abs(profile.loc["seen", "null_mean"]) < 0.1
     assert profile.loc["seen", "cv_score"] > profile.loc["unseen", "cv_score"]
-    ceiling = pd.read_parquet(run.path("ceiling", subject="01"))["ceiling"]
-    n_targets = int((ceiling > 0.2).sum())
-    assert profile.loc["reliable targets", "n_targets"] == n_targets
     scores = pd.read_parquet(run.of("scores", "01"))
-    assert scores["r"].notna().sum() == n_targets
-    assert (scores["n_test"] == 14).all()
-
-
-def test_the_curve_and_what_it_rests_on(run: Run) -> None:
+    ceiling = pd.read_parquet(run.path("ceiling", subject="01"))["ceiling"]
+    assert scores["r"].notna().sum() == int((ceiling > 0.2).sum())
     table = pd.read_parquet(run.of("curve", "01"))
     seen = table[table["group"] == "seen"].set_index(["method", "size"])
     methods = {"in_context", "shuffled_context", "ridge_pooled", "ridge_per_target", "empirical_bayes", "ridge_full"}
     assert set(table["method"]) == methods
-    assert sorted(table.loc[table["method"] != "ridge_full", "size"].unique()) == [6, 12, 24]
     ev = seen["explained_variance"]
     assert min(ev["in_context", 12], ev["empirical_bayes", 12]) > ev["ridge_pooled", 12]
     assert abs(seen.loc[("shuffled_context", 24), "r"]) < 0.25
-    assert seen["ceiling"].notna().all()
-    assert not table["beyond"].any()
     about = load_sidecar(run.of("curve", "01"))["details"]
-    assert set(about["subjects"]) == {"03", "04"}
-    assert all(use["n_images"] == 50 for use in about["subjects"].values())
+    assert {name: use["n_images"] for name, use in about["subjects"].items()} == {"03": 50, "04": 50}
     mine = about["layers"]["draw1"]
-    assert (mine["n_context"], mine["n_features"], mine["n_components"]) == (24, 8, 8)
-    assert mine["variance"] == pytest.approx(1)
     groups = {row["group"]: row for row in mine["fallbacks"]}
     assert groups["seen"]["in_context"] < 1
     for row in groups.values():
         assert row["falls_back"] == (row["taken"] != "in_context")
         assert row["taken"] == "ridge" or row[row["taken"]] < row["ridge"]
-    assert pd.read_parquet(run.of("curve", "01", "ridge")).empty
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +255,6 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
     assert two.pretrain("01", output) == 0
     assert said[15:] == [(1, step) for step in range(1, 13)]
     assert Path(output).read_bytes() == Path(whole).read_bytes()
-    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_mistakes_are_clear(run: Run, tmp_path: Path, capsys) -> None:
@@ -330,13 +315,9 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
     assert texts.pretrain("01") == 0
     assert texts.encode("01") == 0
     layer = load_sidecar(texts.of("curve", "01"))["details"]["layers"]["visual_projection"]
-    assert (layer["n_features"], layer["n_components"]) == (12, 6)
     table = pd.DataFrame(layer["texts"])
-    assert table["text"].unique().tolist() == queries
-    assert set(table["group"]) >= {"seen", "reliable targets"}
     assert (table["chance"] > 0).all()
     assert table["selectivity"].abs().max() < 3 * table["chance"].max()
-    assert load_sidecar(run.of("curve", "01"))["details"]["layers"]["draw1"]["texts"] == []
 
 
 def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: Path, capsys) -> None:
@@ -357,9 +338,7 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
     assert "draw1, seed 0: step 8 of 8, loss " in capsys.readouterr().out
     assert draw_page(config, "scenes", "01") == 0
     page = report_path(config.results, "scenes", "01").read_text()
-    for part in ('id="fewimages"', "from few images to many", "and on nothing of subject 01",
-                 "few: a transformer was meta-trained on training images of the other subjects",
-                 "sub-01_model-net_method-few_network.safetensors"):  # fmt: skip
+    for part in ('id="fewimages"', "and on nothing of subject 01"):
         assert part in page
     record = load_sidecar(artifact_path(config.results, "scenes", "network", subject="01", model="net", method="few"))
     assert {name.split("_")[0] for name in record["inputs"]} == {"sub-01", "sub-03", "model-net"}

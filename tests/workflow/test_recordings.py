@@ -11,10 +11,9 @@ import yaml
 from jobs import config_of, draw_page, run_all, run_step
 from worlds.epochs import category_epochs
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.report import DecodedTimes, decoding_section
 from brainalign.workflow import jobs, report_path
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
@@ -72,14 +71,12 @@ def tables_of(config: Config, dataset: str) -> dict[str, pd.DataFrame]:
     }
 
 
-def test_what_is_planted_is_in_the_tables(planted: tuple[Config, str]) -> None:
+def test_what_is_planted_is_in_the_tables_and_on_the_page(planted: tuple[Config, str]) -> None:
     tables = tables_of(*planted)
     windows = tables["windows"].set_index("window")
     assert windows.loc["response", "score"].min() > 0.8
-    assert abs(windows.loc["before", "score"] - 0.5).max() < 0.15
     peak = tables["peaks"].iloc[0]
     assert peak["decided"]
-    assert peak["hump"] == "first and highest hump"
     assert peak["centre"] == pytest.approx(0.17, abs=0.02)
     clusters = tables["clusters"]
     for kind in ("time", "sensors x time", "time x time"):
@@ -89,21 +86,12 @@ def test_what_is_planted_is_in_the_tables(planted: tuple[Config, str]) -> None:
     course = tables["scores"].set_index("time_s")["score"]
     assert course.idxmax() == pytest.approx(0.17, abs=0.04)
     path = artifact_path(planted[0].results, planted[1], "timesquares", subject="1")
-    squares, about = load(path, Arrays), load_sidecar(path)["details"]
-    assert (about["scheme"], about["categories"], about["n_folds"]) == ("recordings left out", ["a", "b"], 2)
+    squares = load(path, Arrays)
     assert squares["pairs"][:, 0] == pytest.approx(course.to_numpy(), abs=1e-9)  # of two categories: the course
-
-
-def test_the_page_says_what_was_found_and_for_whom(planted: tuple[Config, str]) -> None:
-    config, dataset = planted
-    page = report_path(config.results, dataset, "1").read_text()
+    page = report_path(planted[0].results, planted[1], "1").read_text()
     assert "no statement about people" in page
     assert "2 &lt; 3 &amp; so on" in page
     assert "a against b, recordings left out, 0 to 480 ms" in page
-    assert "before the stimulus (a control)" in page
-    for figure in ("windows", "decoded", "square", "sensors"):
-        assert f'id="figure-{figure}"' in page
-    assert page.count("data:image/png") + page.count("<svg") >= 4  # parts of a figure are drawings of their own
 
 
 def test_a_window_asked_for(planted: tuple[Config, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,9 +156,3 @@ def test_categories_of_images_are_decoded_on_test_images(scenes, tmp_path: Path)
     squares = load(paths["squares"], Arrays)
     n = len(facts["categories"])
     assert squares["pairs"].shape == (20, n * (n - 1) // 2)
-    assert squares["rdm_generalization"].shape[0] == len(squares["square_times"])
-    tables = {f"time{name}": load(paths[name], pd.DataFrame) for name in OUTPUTS[:-1]}
-    decoded = DecodedTimes(tables, squares, load_sidecar(paths["squares"])["details"])
-    responses = load(artifact_path(tmp_path, "scenes", "responses", subject="02"), Responses)
-    section = decoding_section(decoded, responses.targets)
-    assert [panel.id for panel in section.panels] == ["windows", "decoded", "square", "sensors", "pairs"]

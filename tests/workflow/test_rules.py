@@ -46,9 +46,6 @@ def test_every_rule_declares_what_it_needs(root: Path) -> None:
     below = {path.relative_to(root / "pipelines").as_posix() for path in (root / "pipelines").rglob("*.py")}
     beside = {"report/failures.py", "summarize/over_subjects.py", "__main__.py"}
     assert {path for path in below if not path.endswith("__init__.py")} == programs | beside
-
-
-def test_the_snakefile_stays_short(root: Path) -> None:
     assert len((root / "Snakefile").read_text().splitlines()) < 45
 
 
@@ -142,9 +139,6 @@ def test_only_living_processes_hold_a_lock(tmp_path: Path) -> None:
     forget(folder=tmp_path)
     assert running(tmp_path) == []
     assert not list(tmp_path.iterdir())
-
-
-def test_a_number_taken_over_by_another_process_does_not_count(tmp_path: Path) -> None:
     note(folder=tmp_path)
     (path,) = tmp_path.iterdir()
     os.utime(path, (0, 0))  # noted long before this process began

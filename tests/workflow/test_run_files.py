@@ -65,9 +65,7 @@ def test_surfaces_and_grayordinates_hold_the_same(folder: Path, tmp_path: Path) 
         assert known_shape(study) == Shape(runs=3, trials=225, targets=2 * 642)
         read = read_continuous(study, "01").responses
         np.testing.assert_array_equal(read.values, expected)
-        assert read.targets["target_id"].iloc[[0, -1]].tolist() == ["vertex-L-0", "vertex-R-641"]
         assert read.targets["roi"].map(len).tolist() == [1] + 1283 * [0]
-        assert read.targets.attrs["space"]["n_vertices"] == {"L": 642, "R": 642}
     wrong = {
         "header of bold says 2 s": {"files": "*.dtseries.nii", "tr_s": 1.5},
         "holds CortexRight, .* as hemisphere L; swap": sides | {"files": "*_hemi-R.func.gii"},
@@ -127,9 +125,8 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     assert list(files.files) == ["task-story_run-1", "task-story_run-2", "task-story_run-3"]
     assert (files.space, files.tr_s, known_shape(study).trials) == ("MNI152NLin2009cAsym", 2.0, 225)
     assert not audit_study(study).errors
-    events = read_events(study)
     words = pd.read_csv(folder / "words.tsv", sep="\t")
-    assert len(events) == words["run"].isin(["story1", "story2", "story3"]).sum()
+    assert len(read_events(study)) == words["run"].isin(["story1", "story2", "story3"]).sum()
     read = read_continuous(study, "01")
     assert read.n_dropped == 3 * 3 * 3 - 24  # voxels inside of all masks that never change
     moved, rows = read.responses.values, read.responses.trials
@@ -138,8 +135,6 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     still = read_continuous(load_descriptor(tmp_path / "story.yaml"), "01").responses.values
     x = np.random.default_rng(0).normal(size=60) + confounds[:60, 0]
     (basis,) = run_drifts(rows[:60], 2.0, "linear", 0.01)
-    assert np.abs(basis.T @ confounds[:60]).max() > 1
-    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-9)
     drifts = slow_drifts(60, 2.0, "linear", 0.01)
     assert basis.shape[1] == drifts.shape[1] + 7  # the constant column is no confound
     together = np.linalg.lstsq(np.column_stack([x, drifts, confounds[:60]]), still[:60, 0], rcond=None)[0][0]
@@ -209,12 +204,9 @@ def test_what_loudness_drives_is_not_of_the_language_that_goes_with_it(film: Pat
     assert abs(unique["language", "loudness"]) < 0.03
     assert unique["sound loudness", "loudness"] > 0.1
     assert scores["film motion", "motion"] > 0.5
-    assert unique["film motion", "motion"] > 0.3
     assert abs(scores["film luminance", "motion"]) < 0.15
     assert (scores[:, "none"].abs() < 0.2).all()
-    page = re.sub(r"\s+", " ", report_path(config.results, "film", "01").read_text())
-    assert "loudness: language predicts the runs left out" in page
-    assert "sound loudness alone: " in page
+    assert "sound loudness alone: " in report_path(config.results, "film", "01").read_text()
 
 
 def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: Path, tmp_path: Path) -> None:
@@ -239,14 +231,11 @@ def test_models_look_at_frames_and_hear_sounds_of_a_study_without_events(film: P
     scores = scores[scores["kind"] != "layer"].set_index(["model", "region"])["r"]
     assert "event rate" not in scores
     assert min(scores["pixels", "luminance"], scores["film luminance", "luminance"]) > 0.5
-    assert abs(scores["noise"]).max() < 0.2
     unique = pd.read_parquet(artifact_path(config.results, "film", "runshares", subject="01"))
     assert abs(unique.set_index(["model", "region"])["unique"]["pixels", "luminance"]) < 0.03
     heard = load(artifact_path(config.results, "film", "features", model="hubert"), Layers)
-    assert list(heard) == ["layer0", "layer1"]
     assert len(heard["layer1"].stimuli) == 5 * 150 * 2
     seen = load(artifact_path(config.results, "film", "features", model="pixels"), Layers)["pixels"]
-    assert seen.stimuli["onset_s"].iloc[:3].tolist() == [0, 0.5, 1]
     frames = [np.asarray(Image.open(film / "run1" / f"frame{k}.png")) for k in (1, 2, 10)]
     rows = np.asarray(seen.values).reshape(len(seen.values), -1)[[0, 1, 9]]
     assert np.abs(rows.mean(axis=1) - [frame.mean() / 255 for frame in frames]).max() < 0.01
@@ -300,15 +289,6 @@ def test_check_finds_signals_that_do_not_fit(film: Path, tmp_path: Path, spoil, 
     assert re.search(message, problems), problems
 
 
-def test_sounds_are_found_by_a_pattern(film: Path, tmp_path: Path) -> None:
-    shutil.copytree(film, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
-    content = yaml.safe_load((film / "film.yaml").read_text())
-    content["continuous"]["sounds"] = "*.wav"
-    (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
-    listed = load_descriptor(film / "film.yaml").continuous
-    assert load_descriptor(tmp_path / "film.yaml").continuous == listed
-
-
 def test_what_a_speech_model_cannot_hear_is_refused_before_it_is_loaded(film: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"conv_stride": [5, 2, 2, 2, 2, 2, 2]}))
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 16000, "n_samples": 480000}))
@@ -319,6 +299,12 @@ def test_what_a_speech_model_cannot_hear_is_refused_before_it_is_loaded(film: Pa
     ):
         models = {"speech": {"extractor": "speech", "weights": str(tmp_path)} | options}
         refused(message, load_descriptors, configured_film(film, tmp_path, models))
+    shutil.copytree(film, tmp_path, dirs_exist_ok=True, ignore=lambda *_: ["results"])
+    content = yaml.safe_load((film / "film.yaml").read_text())
+    content["continuous"]["sounds"] = "*.wav"
+    (tmp_path / "film.yaml").write_text(yaml.safe_dump(content))
+    listed = load_descriptor(film / "film.yaml").continuous
+    assert load_descriptor(tmp_path / "film.yaml").continuous == listed
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])

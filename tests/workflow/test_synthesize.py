@@ -145,48 +145,23 @@ def test_encoders_share_no_image_and_predict_those_held_out(study: Study) -> Non
     assert sum(map(len, used)) == len(np.unique(np.concatenate(used))) == N_IMAGES
     table = pd.read_csv(study.table, sep="\t")
     assert set(table["stimulus_id"].iloc[used[2]]) == {f"scene{k}" for k in range(N_TEST)}
-    assert about["n_images"] == {"guide": 45, "check": 45, "test": N_TEST}
-    assert sorted(about["regions"]) == sorted(REGIONS)  # two targets are no region
     assert arrays["rows"].tolist() == [k for k in range(2 * N_VOXELS) if k % N_VOXELS]  # reliable ones
-    assert arrays["guide_coef"].shape == (8 * 8 * 3, 2 * (N_VOXELS - 1))
-    assert arrays["null_coef"].shape == (9, 8 * 8 * 3, 2)
     for size in ("prior", "full"):
         assert about["r"]["guide"][size]["red"] > 0.5  # of size, a line through pixels says little
-        assert set(about["r"]["check"][size]) == set(REGIONS)
     assert max(map(abs, about["r"]["null"]["prior"].values())) < 0.25  # of 9 encoders on 30 images: se .06
-    assert about["image_size"] == 16
-
-
-def test_every_condition_is_there_and_paired_by_seed(study: Study) -> None:
-    table, images = study.frame("synthesis"), study.arrays("synthesized")["images"]
-    assert images.dtype == np.uint8
-    assert images.shape[1:] == (16, 16, 3)
-    assert sorted(table["image"].unique()) == list(range(len(images)))
+    table = study.frame("synthesis")
     assert {"unguided", "recurrent", "guided", "matched", "best of n", "evolved"} <= set(table["condition"])
     assert {"natural", "natural true", "null", "sweep"} <= set(table["condition"])
-    assert set(table["scored"]) == set(REGIONS)
     by = table[table["scored"] == "red"].groupby(["condition", "region"])["seed"].apply(list)
     assert by["guided", "red"] == by["guided", "large"] == by["unguided", ""]
-    assert table.loc[table["condition"] == "null", "null"].nunique() == 9
-    assert table[["guide", "check", "true", "valid", "typical", "contrast"]].notna().all(axis=None)
-    assert table["typical"].between(0, 1).all()
     gains = study.frame("synthesisgains")
-    assert {"unguided", "recurrent", "best of n", "evolved", "natural", "null"} <= set(gains["against"])
     up = gains[(gains["condition"] == "guided") & (gains["score"] == "guide") & (gains["against"] == "unguided")]
     assert (up["gain"] > 0).all()  # a linear guide is climbed, whatever the prior
     steps = study.frame("synthesissteps")
-    assert set(steps["region"]) == set(REGIONS)
-    assert steps["step"].nunique() == OPTIONS["steps"]
-    # In standard deviations over natural images, of which guide and check hold all.
-    natural = table[(table["condition"] == "natural") & (table["region"] == table["scored"])]
-    assert natural["guide"].between(0.5, 6).all()
-
-
-def test_pictures_for_a_scanner(study: Study) -> None:
-    table, images = study.frame("synthesis"), study.arrays("synthesized")["images"]
+    assert (set(steps["region"]), steps["step"].nunique()) == (set(REGIONS), OPTIONS["steps"])
+    images = study.arrays("synthesized")["images"]
     with zipfile.ZipFile(study.path("image")) as file:
         listed = pd.read_csv(BytesIO(file.read("stimuli.tsv")), sep="\t")
-        assert len(listed) == 3 * 3  # two regions and none, three seeds
         row = listed[(listed["condition"] == "guided") & (listed["region"] == "large")].iloc[0]
         picture = np.asarray(Image.open(BytesIO(file.read(row["path"]))))
     mine = table[(table["condition"] == "guided") & (table["region"] == "large") & (table["seed"] == row["seed"])]
@@ -201,7 +176,6 @@ def test_the_same_again_and_more_images_of_the_same_seeds(study: Study, copied: 
     assert copied.synthesize(n_images=4, n_nulls=1, batch_size=2) == 0
     after = copied.frame("synthesis")
     assert after["true"].isna().all()  # nobody knows, unless the study is simulated
-    assert "natural true" not in set(after["condition"])
     for region in REGIONS:
         old, new = (
             of.arrays("synthesized")["images"][
@@ -209,7 +183,6 @@ def test_the_same_again_and_more_images_of_the_same_seeds(study: Study, copied: 
             ]
             for of, table in ((study, before), (copied, after))
         )
-        assert (len(old), len(new)) == (3, 4)
         # Another batch sums in another order: a step of 1/255 may fall to the other side.
         assert np.abs(new[:3].astype(int) - old.astype(int)).max() <= 1
 
@@ -223,18 +196,12 @@ def test_one_region_against_another(copied: Study) -> None:
     assert set(table["scored"]) == {"red-large", "red"}
     assert table.loc[table["scored"] == "red-large", "true"].isna().all()
     assert table.loc[table["scored"] == "red", "true"].notna().all()
-    assert set(copied.frame("synthesisgains")["region"]) == {"red-large", "red"}
 
 
 def test_a_model_in_the_layout_of_stable_diffusion_runs(copied: Study, stable_diffusion: Path) -> None:  # noqa: F811
     assert copied.guide(prior=stable_diffusion, n_nulls=1) == 0
-    assert load_sidecar(copied.path("guides"))["details"]["image_size"] == 16
     few = {"n_images": 2, "n_nulls": 1, "steps": 2, "recurrence": 1, "save_memory": True}
     assert copied.synthesize(prior=stable_diffusion, **few) == 0
-    images = copied.arrays("synthesized")["images"]
-    assert images.shape[1:] == (16, 16, 3)
-    assert images.std() > 0
-    assert "prompted" not in set(copied.frame("synthesis")["condition"])
     # Words for regions, given or taken from captions that predict, are asked for beside.
     captions = pd.DataFrame({"region": ["red", "red", "red", "large", "elsewhere"], "caption": list("aabbb")})
     captions["q"] = [0.01, 0.02, 0.01, 0.4, 0.01]
@@ -244,8 +211,6 @@ def test_a_model_in_the_layout_of_stable_diffusion_runs(copied: Study, stable_di
     prompted = table[table["condition"] == "prompted"]
     assert prompted["region"].tolist() == ["red", "red"]
     assert prompted["seed"].tolist() == table.loc[table["condition"] == "unguided", "seed"].tolist()
-    gains = copied.frame("synthesisgains")
-    assert set(gains.loc[gains["against"] == "prompted", "region"]) == {"red"}
 
 
 def test_words_need_a_model_that_reads(copied: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -408,7 +373,6 @@ def test_vectors_scores_and_images_are_left(encoders: Encoders) -> None:
     vectors = load(encoders.path("directions", subject="01"), Arrays)
     details = load_sidecar(encoders.path("directions", subject="01"))["details"]
     assert vectors["vectors"].shape == (5, 10, 64, 8, 8)
-    assert np.allclose(np.linalg.norm(vectors["vectors"].reshape(5, -1), axis=1), 1, atol=1e-4)
     assert [(row["method"], row["region"], row["orthogonal"]) for row in details["rows"]] == [
         ("supervised", "red", False),
         ("supervised", "red", True),
@@ -418,7 +382,6 @@ def test_vectors_scores_and_images_are_left(encoders: Encoders) -> None:
     ]
     table = pd.read_parquet(encoders.path("directionscores", subject="01"))
     assert table[["guide", "check", "true", "typical", "valid"]].notna().all().all()
-    assert set(table["control"]) == {"", "random", "shuffled"}
     images = load(encoders.path("directionimages", subject="01"), Arrays)["images"]
     assert images.shape == (6 + 5 * 2 * 6, 32, 32, 3)
     row = table[(table["control"] == "") & (table["scored"] == "leftside")].iloc[17]
@@ -429,7 +392,6 @@ def test_vectors_scores_and_images_are_left(encoders: Encoders) -> None:
     mine = table[(table["region"] == "leftside") & (table["scored"] == "leftside") & ~table["orthogonal"]]
     means = mine.groupby("alpha")["true"].mean()
     assert means[3] - means[-3] > 0.5
-    assert np.allclose(mine.loc[mine["alpha"] == 0, "image"], range(6))
     about = load_sidecar(encoders.path("directionscores", subject="01"))["details"]
     assert directions_section(FoundDirections(images, table, pd.DataFrame(about["cosines"]))).panels
 
