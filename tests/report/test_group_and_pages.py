@@ -271,8 +271,8 @@ TYPED = """<script>addEventListener("load", () => {
 def test_a_long_table_is_searched_by_region_and_model(tmp_path: Path, probed) -> None:
     """Thirteen rows have a field to search them, twelve have none."""
     rows = [[region, model, f"{region}{model}"] for region in ("V1", "V2", "V4") for model in ("ridge", "lasso")] * 2
-    blocks = [html_table("abc", [*rows, ["IT", "ridge", EVIL]]), html_table("abc", rows)]
-    page = page_of("d", Chapter("", [Section("s", "Section", blocks=blocks)]))
+    blocks = [report.html_table("abc", [*rows, ["IT", "ridge", EVIL]]), report.html_table("abc", rows)]
+    page = page_of("d", report.Chapter("", [report.Section("s", "Section", blocks=blocks)]))
     seen = dumped(tmp_path, probed(page, TYPED))
     left = ["V1ridge", "V1ridge", *(row[2] for row in rows)]
     assert re.search(r'data-typed="([^"]*)"', seen)[1] == f"{','.join(left)}|1|2 of 13"
