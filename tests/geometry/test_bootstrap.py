@@ -6,10 +6,13 @@ import rsatoolbox
 from records import Record, cases
 from refusals import refused
 from rsatoolbox.util.inference_util import extract_variances
+from scipy.stats import rankdata
 
 import brainalign.geometry as g
+from brainalign.condensed import square_rdms
 
 N_SUBJECTS, N_STIMULI, N_BOOT = 7, 12, 12
+PAIRS = np.triu_indices(N_STIMULI, 1)
 TOOLBOX = {
     "spearman": "spearman", "rho-a": "rho-a", "tau-a": "tau-a", "pearson": "corr", "cosine": "cosine",
     "whitened-pearson": "corr_cov", "whitened-cosine": "cosine_cov",
@@ -21,17 +24,19 @@ def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     truth = g.rdm(rng.normal(size=(N_STIMULI, 6)), "euclidean")
     subjects = truth + rng.normal(size=(N_SUBJECTS, len(truth))) * 0.5
-    i, j = np.triu_indices(N_STIMULI, 1)
-    differs = (i % 3 != j % 3) * 1.0
+    differs = (PAIRS[0] % 3 != PAIRS[1] % 3) * 1.0
     models = np.stack([truth + rng.normal(size=len(truth)) * 0.3, differs, rng.uniform(size=len(truth))])
     return subjects, models
+
+
+def index_draws(rng: np.random.Generator, n_boot: int = N_BOOT) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(rng.integers(n, size=(n_boot, n)) for n in (N_SUBJECTS, N_STIMULI))
 
 
 @pytest.mark.parametrize("method", TOOLBOX)
 def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subjects, models = world()
-    rng = np.random.default_rng(1)
-    draws = tuple(rng.integers(n, size=(N_BOOT, n)) for n in (N_SUBJECTS, N_STIMULI))
+    draws = index_draws(np.random.default_rng(1))
     draws[0][0] = np.arange(N_SUBJECTS) % 2  # two subjects: leaving one out leaves one
     queue = [row for pair in zip(*draws, strict=True) for row in pair]  # it draws subjects, then stimuli
     monkeypatch.setattr(rsatoolbox.inference.bootstrap.np.random, "randint", lambda *_, **__: queue.pop(0))
@@ -51,6 +56,78 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
     gaps = np.eye(3, 5) - np.array([0, 0, 0, 1, 0])
     np.testing.assert_allclose(ours.se(gaps) ** 2, ceiling[:, 0], atol=1e-10)
     assert ours.dof == theirs.dof
+
+
+def slow(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, method: str, variances: np.ndarray | None = None) -> float:
+    """Compare two vectors of dissimilarities between the drawn stimuli, without a library's help."""
+    if method == "tau-a":
+        signs = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
+        return signs.sum() / (len(a) * (len(a) - 1))
+    x, y = (rankdata(v) for v in (a, b)) if method in {"spearman", "rho-a"} else (a, b)
+    if "cosine" not in method:
+        x, y = x - x.mean(), y - y.mean()
+    n = len(x)
+    if method == "rho-a":
+        return x @ y / ((n**3 - n) / 12)
+    weighted = np.linalg.solve(covariance(pairs, variances), np.stack([x, y], axis=1)) if "whitened" in method else None
+    wx, wy = (x, y) if weighted is None else weighted.T
+    return x @ wy / np.sqrt((x @ wx) * (y @ wy))
+
+
+def covariance(pairs: np.ndarray, variances: np.ndarray | None = None) -> np.ndarray:
+    """Return the covariance of dissimilarities of pairs of places (2, n_pairs), by its definition."""
+    n = pairs.max() + 1
+    contrasts = np.eye(n)[pairs[0]] - np.eye(n)[pairs[1]]
+    return (contrasts * (1 if variances is None else variances[:n]) @ contrasts.T) ** 2
+
+
+def written_out(
+    subjects: np.ndarray, models: np.ndarray, drawn: np.ndarray, method: str, variances: np.ndarray | None = None
+) -> np.ndarray:
+    """Compare every subject with every model over the pairs that both have of the drawn stimuli, copies written out."""
+    i, j = drawn[PAIRS[0]], drawn[PAIRS[1]]
+    copied = square_rdms(np.concatenate([subjects, models]))[:, i, j][:, i != j]
+    places, own = np.stack(PAIRS)[:, i != j], None if variances is None else variances[drawn]
+    scores = np.empty((len(subjects), len(models)))
+    for subject, k in np.ndindex(scores.shape):
+        a, b = copied[subject], copied[len(subjects) + k]
+        seen = np.isfinite(a + b)
+        scores[subject, k] = slow(a[seen], b[seen], places[:, seen], method, own)
+    return scores
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+def test_weights_equal_copies_with_missing_pairs(method: str) -> None:
+    subjects, models = world(2)
+    subjects[1, :11] = np.nan  # the first stimulus of one subject
+    models[2, [5, 40]] = np.nan
+    drawn, stimuli = index_draws(np.random.default_rng(3))
+    found = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
+    assert found.n_missing[1].tolist() == [11, 11, 12]  # pair 5 lacks in both
+    for draw in range(0, N_BOOT, 3):
+        scores = written_out(subjects, models, stimuli[draw], method)
+        np.testing.assert_allclose(found.draws["both"][draw, :3], scores[drawn[draw]].mean(axis=0), atol=1e-10)
+        np.testing.assert_allclose(found.draws["stimuli"][draw, :3], scores.mean(axis=0), atol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["whitened-cosine", "whitened-pearson"])
+def test_variances_of_stimuli_by_brute_force(method: str) -> None:
+    """Every drawn copy has the variance of its stimulus; equal variances change nothing, ceilings included."""
+    subjects, models = world(6)
+    drawn, stimuli = index_draws(np.random.default_rng(7), 6)
+    stimuli = np.sort(stimuli, axis=1)
+    variances = np.random.default_rng(8).uniform(0.2, 3, size=N_STIMULI)
+    found = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=variances)
+    for draw in range(6):
+        scores = written_out(subjects, models, stimuli[draw], method, variances)
+        np.testing.assert_allclose(found.draws["both"][draw, :3], scores[drawn[draw]].mean(axis=0), atol=1e-10)
+        np.testing.assert_allclose(found.draws["stimuli"][draw, :3], scores.mean(axis=0), atol=1e-10)
+    np.testing.assert_allclose(found.scores, g.compare(subjects, models, method, variances).mean(axis=0))
+    assert found.ceiling == pytest.approx(g.rdm_noise_ceiling(subjects, method, variances))
+    equal = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=np.full(N_STIMULI, 2.0))
+    plain = g.dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
+    for name, values in plain.draws.items():
+        np.testing.assert_allclose(equal.draws[name], values, atol=1e-9)
 
 
 def test_bad_input() -> None:

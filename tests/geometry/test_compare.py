@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import rsatoolbox
@@ -7,6 +9,7 @@ from scipy.sparse import csr_array
 from scipy.stats import rankdata
 
 import brainalign.geometry as g
+from brainalign.condensed import square_rdms
 from brainalign.geometry.inference import METHODS
 from brainalign.geometry.rdms import rank_rdms
 
@@ -41,6 +44,35 @@ def test_equals_rsatoolbox(stacks: tuple, method: str, missing: bool) -> None:
         rsatoolbox.rdm.RDMs(a, rdm_descriptors=descriptors), method=TOOLBOX[method], rdm_descriptor="index"
     )
     np.testing.assert_allclose(g.rdm_noise_ceiling(a, method), expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("n", [4, 9, 14])
+@pytest.mark.parametrize("share_missing", [0, 0.15, 0.4])
+@pytest.mark.parametrize("noise", ["equal", "unequal", "correlated"])
+def test_whitening_equals_the_inverse_of_the_covariance_written_out(n: int, share_missing: float, noise: str) -> None:
+    """Every RDM lacks pairs of its own."""
+    rng = np.random.default_rng(10)
+    n_pairs, mixing = n * (n - 1) // 2, rng.normal(size=(n, n))
+    sigma = {"equal": np.eye(n), "unequal": np.diag(rng.uniform(0.2, 3, n))}
+    sigma["correlated"] = mixing @ mixing.T + np.eye(n)
+    contrasts = np.subtract(*np.eye(n)[np.stack(np.triu_indices(n, 1))])
+    V = np.square(contrasts @ sigma[noise] @ contrasts.T)
+    rdms = rng.uniform(size=(5, n_pairs))
+    rdms[rng.uniform(size=rdms.shape) < share_missing] = np.nan
+    given = {"equal": None, "unequal": np.diag(sigma["unequal"]), "correlated": sigma["correlated"]}[noise]
+    for method in ("whitened-cosine", "whitened-pearson"):
+        found = g.compare(rdms[:3], rdms[3:], method, given)
+        for r, c in np.ndindex(3, 2):
+            seen = np.isfinite(rdms[r]) & np.isfinite(rdms[3 + c])
+            if seen.sum() < 2:
+                assert np.isnan(found[r, c])
+                continue
+            x, y = rdms[r, seen], rdms[3 + c, seen]
+            if method == "whitened-pearson":
+                x, y = x - x.mean(), y - y.mean()
+            solved = np.linalg.solve(V[np.ix_(seen, seen)], np.stack([x, y], axis=1)).T
+            expected = x @ solved[1] / np.sqrt((x @ solved[0]) * (y @ solved[1]))
+            assert found[r, c] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -78,6 +110,19 @@ def test_what_is_constant_is_undefined_and_what_does_not_fit_is_refused() -> Non
     indefinite, missing = np.ones((8, 8)) - 2 * np.eye(8), np.r_[np.nan, np.ones(7)]
     refused("not symmetric and positive definite", g.compare, ones, ones, "whitened-cosine", indefinite)
     refused(r"sigma_k of shape \(8, 8\) has 1 NaN", g.compare, ones, ones, "whitened-cosine", missing)
+
+
+def test_replicates_are_disjoint_pairs_of_runs() -> None:
+    rng = np.random.default_rng(3)
+    runs = np.repeat(["r1", "r2", "r3", "r4", "r5"], 4)
+    conditions = np.concatenate([np.arange(4)] + [rng.permutation(4) for _ in range(4)])
+    patterns = rng.normal(size=(20, 15))
+    found = g.replicate_rdms(patterns, "crossnobis", conditions, runs)
+    assert found.shape == (2, 6)  # the fifth run joins no pair
+    cube = np.stack([patterns[runs == r][np.argsort(conditions[runs == r])] for r in ("r3", "r4")])
+    i, j = np.triu_indices(4, 1)
+    by_hand = ((cube[0, i] - cube[0, j]) * (cube[1, i] - cube[1, j])).mean(axis=1)
+    np.testing.assert_allclose(found[1], by_hand, atol=1e-12)
 
 
 def test_many_rdms_are_ranked_as_each_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +165,36 @@ def test_distances_equal_but_for_rounding_are_ties() -> None:
     assert np.isnan(g.compare(np.where(np.arange(66) < 9, np.nextafter(0.3, 1), constant), exact, "pearson")).all()
 
 
+def test_a_constant_subject_is_left_out_and_counted() -> None:
+    rng = np.random.default_rng(7)
+    truth = g.rdm(rng.normal(size=(12, 5)), "euclidean")
+    others = g.rdm(rng.normal(size=(2, 12, 5)), "euclidean")
+    rdms = truth + rng.normal(size=(6, 66))
+    with_one = np.insert(rdms, 2, 0.3, axis=0)
+    tests = {
+        "whole": lambda x: g.rdm_permutation_test(x, truth, "pearson", 99, np.random.default_rng(8)),
+        "partial": lambda x: g.rdm_partial_test(x, truth, others, "pearson", 99, np.random.default_rng(8)),
+    }
+    for test in tests.values():
+        expected, found = test(rdms), test(with_one)
+        assert found.p == pytest.approx(expected.p)
+        assert found.score == pytest.approx(expected.score)
+        np.testing.assert_allclose(found.null, expected.null)
+        assert (found.n_undefined, expected.n_undefined) == (1, 0)
+        assert np.isnan(found.per_replicate[2])
+        assert np.isnan(test(with_one[[2]]).p)
+    model = g.FlexibleModel(np.concatenate([truth[None], others]))
+    flexible = g.flexible_permutation_test(with_one, model, "pearson", 9, np.random.default_rng(8), 2)
+    assert flexible.n_undefined == 1
+    assert flexible.p == 0.1
+    places = g.rdm_permutation_places(with_one[None], truth[None], "pearson", 99, np.random.default_rng(8))
+    np.testing.assert_allclose(places.scores, expected := g.compare(rdms, truth, "pearson").mean(keepdims=True))
+    assert np.isfinite(places.p).all()
+    assert expected > 0
+
+
 N = 9
+PAIRS = np.triu_indices(N, 1)
 
 
 def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -129,6 +203,41 @@ def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     shared, own = rng.normal(size=(N, 4)), rng.normal(size=(3, N, 4))
     model, *others = (g.rdm(np.hstack([shared, x]), "euclidean") for x in own)
     return others[0] + rng.normal(size=(3, len(model))), model, np.stack(others)
+
+
+def partial(y: np.ndarray, x: np.ndarray, z: np.ndarray, metric: np.ndarray) -> float:
+    """Return the partial comparison by regression, generalised least squares where the metric is not I."""
+    root = np.linalg.cholesky(metric).T
+    y, x, z = root @ y, root @ x, root @ z.T
+    y, x = (v - z @ np.linalg.lstsq(z, v, rcond=None)[0] for v in (y, x))
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman", "cosine", "whitened-pearson"])
+def test_equals_freedman_and_lane_step_by_step(method: str) -> None:
+    rdms, model, others = world(0)
+    warned = pytest.warns(RuntimeWarning, match=r"\.07 of chance findings") if method == "spearman" else nullcontext()
+    with warned:
+        found = g.rdm_partial_test(rdms, model, others, method, 20, np.random.default_rng(1))
+    y, x, z = rdms, model[None], others
+    if method == "spearman":
+        y, x, z = (rank_rdms(v) for v in (y, x, z))
+        z = np.concatenate([z, z**2, z**3])
+    if method != "cosine":
+        y, x, z = (v - v.mean(axis=1, keepdims=True) for v in (y, x, z))
+    contrasts = np.subtract(*np.eye(N)[np.stack(PAIRS)])
+    metric = np.linalg.inv((contrasts @ contrasts.T) ** 2) if "whitened" in method else np.eye(len(model))
+    np.testing.assert_allclose(found.per_replicate, [partial(row, x[0], z, metric) for row in y], atol=1e-10)
+    orders = np.random.default_rng(1).permuted(np.tile(np.arange(N), (20, 1)), axis=1)
+    for order, expected in zip(orders, found.null, strict=True):
+        back = np.argsort(order)
+        scores = []
+        for row in y:
+            fitted = z.T @ np.linalg.solve(z @ metric @ z.T, z @ metric @ row)
+            residuals = square_rdms(row - fitted)[np.ix_(back, back)][PAIRS]
+            scores.append(partial(fitted + residuals, x[0], z, metric))
+        np.testing.assert_allclose(np.mean(scores), expected, atol=1e-10)
+    assert found.p == (1 + (found.null >= found.score).sum()) / 21
 
 
 def test_a_sum_of_the_others_and_missing_pairs() -> None:
@@ -143,15 +252,47 @@ def test_a_sum_of_the_others_and_missing_pairs() -> None:
     refused("method must be one of", g.rdm_partial_test, rdms, model, others, "tau-a", 9, np.random.default_rng(0))
 
 
-def test_places_score_as_single_rdms_do() -> None:
-    (places, model, others), rng = world(3), np.random.default_rng(0)
-    for method in METHODS:
-        found = g.rdm_permutation_places(places, np.vstack([model[None], others]), method, 50, rng)
-        np.testing.assert_allclose(found.scores[:, 0], g.compare(places, model, method)[:, 0], atol=1e-12)
-        assert (found.p <= found.p_fwer).all()
-    refused("36 pairs and those of models 35", g.rdm_permutation_places, places, others[:, 1:], "cosine", 9, rng)
+STIMULI = 12
+
+
+@pytest.fixture
+def places_world() -> tuple[np.ndarray, np.ndarray]:
+    """RDMs of four places, the first driven by the first of three models."""
+    rng = np.random.default_rng(3)
+    models = np.stack([g.rdm(rng.normal(size=(STIMULI, 6)), "euclidean") for _ in range(3)])
+    places = np.stack([g.rdm(rng.normal(size=(STIMULI, 20)), "euclidean") for _ in range(4)])
+    places[0] = models[0] + 0.1 * models[0].std() * rng.normal(size=models.shape[1])
+    return places, models
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_and_nulls_equal_a_plain_loop(places_world: tuple[np.ndarray, np.ndarray], method: str) -> None:
+    places, models = places_world
+    found = g.rdm_permutation_places(places, models, method, 50, np.random.default_rng(0))
+    np.testing.assert_allclose(found.scores, g.compare(places, models, method), atol=1e-12)
+    rng, (i, j) = np.random.default_rng(0), np.triu_indices(STIMULI, 1)
+    null = []
+    for _ in range(50):
+        order = rng.permutation(STIMULI)
+        null.append(g.compare(places, square_rdms(models)[:, order[i], order[j]], method))
+    stack = np.stack(null)
+    np.testing.assert_allclose(found.p, (1 + (stack >= found.scores).sum(axis=0)) / 51)
+    largest = stack.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.p_fwer, (1 + (largest >= found.scores).sum(axis=0)) / 51)
+    np.testing.assert_allclose(found.null_mean, stack.mean(axis=0), atol=1e-12)
+    repeats = np.stack([places, places[::-1]], axis=1)  # (n_places, 2, n_pairs): averaged after the comparison
+    twice = g.rdm_permutation_places(repeats, models, method, 50, np.random.default_rng(0))
+    np.testing.assert_allclose(twice.scores, (found.scores + found.scores[::-1]) / 2, atol=1e-12)
+    mean = (stack + stack[:, ::-1]) / 2
+    np.testing.assert_allclose(twice.p, (1 + (mean >= twice.scores).sum(axis=0)) / 51)
+    broken = places.copy()
+    broken[1], broken[2, 3] = 1.0, np.nan
+    some = g.rdm_permutation_places(broken, models, "spearman", 50, np.random.default_rng(0))
+    assert np.isnan([some.scores[1:3], some.p_fwer[1:3]]).all()
+    np.testing.assert_allclose(some.scores[[0, 3]], g.compare(places[[0, 3]], models, "spearman"))
+    refused("66 pairs and those of models 65", g.rdm_permutation_places, places, models[:, 1:], method, 9, rng)
     with pytest.warns(RuntimeWarning, match="4 stimuli have 24 orders"):
-        g.rdm_permutation_places(places[:, :6], others[:, :6], "cosine", 9, rng)
+        g.rdm_permutation_places(places[:, :6], models[:, :6], method, 9, rng)
 
 
 @pytest.mark.parametrize("method", ["spearman", "pearson", "whitened-cosine"])

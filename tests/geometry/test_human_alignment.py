@@ -16,6 +16,20 @@ def features(n: int = 30, p: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, p)) + 3
 
 
+def test_divergences_by_hand() -> None:
+    p, q = np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]]), np.array([[0.2, 0.2, 0.6], [0.2, 0.3, 0.5]])
+    m = (p + q) / 2
+
+    def kl(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.where(a > 0, a * np.log(np.where(a > 0, a, 1) / b), 0).sum(axis=1).mean())
+
+    tensors = torch.from_numpy(q).log(), torch.from_numpy(p)
+    assert float(g.DIVERGENCES["kl"](*tensors)) == pytest.approx(kl(p, q))
+    assert float(g.DIVERGENCES["jsd"](*tensors)) == pytest.approx((kl(p, m) + kl(q, m)) / 2)
+    opposite = torch.tensor([[1.0, 0, 0]]).double(), torch.tensor([[0, 0, 1.0]]).double()
+    assert float(g.DIVERGENCES["jsd"](opposite[0].clamp(1e-300).log(), opposite[1])) == pytest.approx(np.log(2))
+
+
 def test_the_temperature_of_given_choices_is_found() -> None:
     similarities = g.object_similarities(features())
     triplets = drawn(30, 500)
@@ -133,6 +147,36 @@ def test_scores_of_who_knows_everything_and_of_who_knows_nothing() -> None:
     assert twice.uncertainty_r == pytest.approx(1, abs=1e-9)
     refused("uncertainty has 3 rows", g.score_alignment, similarities, triplets, uncertainty=times[:3])
     refused("groups has 29 rows", g.score_alignment, similarities, triplets, groups=groups[1:])
+
+
+def test_a_teacher_minimises_its_loss() -> None:
+    """The gradient of the loss as written down is 0 at what was found; objects in no triplet are not looked at."""
+    x, triplets = features(30, 5), drawn(25, 300)
+    p = g.choice_probabilities(g.object_similarities((x - x.mean(axis=0)) * [3, 1, 1, 0.2, 0.2]), triplets)
+    teacher = g.HumanTeacher((0.02,), local_weight=0.3, local_temperature=0.4).fit(x, triplets, p)
+    centred = x[:25] - x[:25].mean(axis=0)
+    np.testing.assert_allclose(teacher.centre_, x[:25].mean(axis=0))
+    assert teacher.scale_ == pytest.approx(np.sqrt((centred**2).sum() / 25))
+    standard, target = torch.from_numpy(centred / teacher.scale_), torch.from_numpy(p)
+
+    def neighbours(values: torch.Tensor) -> torch.Tensor:
+        unit = values / values.norm(dim=1, keepdim=True)
+        others = ~torch.eye(25, dtype=torch.bool)
+        return (unit @ unit.T / 0.4)[others].view(25, 24).log_softmax(dim=1)
+
+    def loss(weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        aligned = standard @ weight.T + bias
+        choices = log_choices(aligned @ aligned.T, torch.from_numpy(triplets))
+        apart = weight - weight.diagonal().mean() * torch.eye(5)
+        before = neighbours(standard)
+        kept = (before.exp() * (before - neighbours(aligned))).sum(dim=1).mean()
+        people = (target * (target.log() - choices)).sum(dim=1).mean()
+        return people + 0.02 * ((apart**2).sum() + (bias**2).sum()) + 0.3 * kept
+
+    found = tuple(torch.from_numpy(part.copy()).requires_grad_() for part in (teacher.weight_, teacher.bias_))
+    for gradient in torch.autograd.grad(loss(*found), found):
+        assert gradient.abs().max() < 1e-4
+    assert loss(*found) < loss(torch.eye(5).double(), torch.zeros(5).double())
 
 
 def test_layers_that_are_too_wide_are_refused() -> None:

@@ -3,9 +3,10 @@ import pytest
 import rsatoolbox
 from refusals import refused
 
-from brainalign.geometry import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
+from brainalign.geometry import LabelledPatterns, LabelledRdms, from_rsatoolbox, rdm, to_rsatoolbox
 
 CONDITIONS = np.array([f"c{k}" for k in [3, 0, 4, 1, 2]])
+PAIRS = np.triu_indices(5, 1)
 
 
 @pytest.fixture
@@ -44,6 +45,20 @@ def test_there_and_back(what: str, request: pytest.FixtureRequest, tmp_path: obj
     (theirs.measurements if what == "patterns" else theirs.dissimilarities)[:] = -7  # all three hold copies
     assert not (getattr(mine, what) == -7).any()
     assert not (getattr(back, what) == -7).any()
+
+
+@pytest.mark.parametrize("method", ["correlation", "euclidean", "mahalanobis", "poisson", "crossnobis"])
+def test_rsatoolbox_computes_the_same_from_the_patterns(method: str, patterns: LabelledPatterns) -> None:
+    precision = np.diag(np.linspace(0.5, 2, 9)) if method in ("mahalanobis", "crossnobis") else None
+    options = {"cv_descriptor": "run"} if method == "crossnobis" else {}
+    theirs = rsatoolbox.rdm.calc_rdm(to_rsatoolbox(patterns), method, "condition", precision, **options)
+    mine = rdm(patterns.patterns, method, patterns.conditions, patterns.runs, precision)
+    read = from_rsatoolbox(theirs)
+    assert read.method == method
+    place = [list(read.conditions).index(name) for name in CONDITIONS]
+    square = np.zeros((5, 5))
+    square[PAIRS] = read.rdms[0]
+    np.testing.assert_allclose((square + square.T)[np.ix_(place, place)][PAIRS], mine, atol=1e-10)
 
 
 def test_other_names_of_descriptors() -> None:

@@ -20,6 +20,7 @@ from brainalign.geometry import (
     noise_precision,
     rdm,
 )
+from brainalign.geometry.rdms import WholeCovariance
 
 RUNS, CONDITIONS, CHANNELS = 6, 8, 40
 
@@ -210,9 +211,41 @@ def names_of(data: dict[str, np.ndarray]) -> list[str]:
     return list(dict.fromkeys(data["conditions"]))
 
 
+def by_hand(data: dict[str, np.ndarray], precisions: list[np.ndarray]) -> np.ndarray:
+    """Average products of differences over the pairs of runs that hold both conditions."""
+    runs, found = list(dict.fromkeys(data["runs"])), []
+    for i, j in PAIRS:
+        products = []
+        for a, b in combinations(range(N_RUNS), 2):
+            rows = [
+                data["patterns"][(data["runs"] == runs[r]) & (data["conditions"] == names_of(data)[c])]
+                for r in (a, b)
+                for c in (i, j)
+            ]
+            if all(len(row) for row in rows):
+                x, y, u, v = (row.mean(axis=0) for row in rows)
+                both = (np.linalg.inv(precisions[a]) + np.linalg.inv(precisions[b])) / 2
+                products.append((x - y) @ np.linalg.inv(both) @ (u - v) / N_CHANNELS)
+        found.append(np.mean(products))
+    return np.array(found)
+
+
 def precisions_of_runs() -> list[np.ndarray]:
     rng = np.random.default_rng(1)
     return [np.linalg.inv(np.cov(rng.normal(size=(40, N_CHANNELS)).T * (1 + r))) for r in range(N_RUNS)]
+
+
+def test_pairs_take_the_runs_that_hold_both(unbalanced: dict) -> None:
+    flat = np.random.default_rng(3).normal(size=(20, 20))
+    runs = np.repeat(np.arange(4), 5)  # rows are conditions where no labels are given
+    np.testing.assert_allclose(rdm(flat, "crossnobis", runs=runs), rdm(flat, "crossnobis", np.tile(range(5), 4), runs))
+    precisions = precisions_of_runs()
+    for precision, each in ((None, [np.eye(N_CHANNELS)] * N_RUNS), (precisions[0], precisions[:1] * N_RUNS)):
+        found = rdm(**unbalanced, method="crossnobis", precision=precision)
+        np.testing.assert_allclose(found, by_hand(unbalanced, each), atol=1e-12)
+    exact = np.round(unbalanced["patterns"] * 2**20) / 2**20  # so that adding 2^16 loses nothing
+    found, shifted = (rdm(**unbalanced | {"patterns": x}, method="crossnobis") for x in (exact, exact + 2.0**16))
+    np.testing.assert_allclose(shifted, found, atol=1e-9)
 
 
 def test_a_precision_per_run_equals_rsatoolbox(unbalanced: dict) -> None:
@@ -284,6 +317,25 @@ def test_noise_equals_rsatoolbox(method: str, n: int, p: int, dof: int | None) -
     of_tensor = noise_precision(torch.from_numpy(residuals), dof, method)
     assert isinstance(of_tensor, torch.Tensor)
     np.testing.assert_allclose(of_tensor, precision, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+@pytest.mark.parametrize(("n", "p"), [(60, 12), (20, 50)])
+def test_all_forms_of_a_covariance_agree(method: str, n: int, p: int) -> None:
+    if method == "full" and n < p:
+        return
+    noise = noise_covariance(residuals_of(n, p), method=method)
+    assert isinstance(noise, WholeCovariance) == (n > p and method != "diag")
+    covariance, precision = noise.matrix(), noise.precision()
+    np.testing.assert_allclose(covariance @ precision, np.eye(p), atol=1e-9)
+    patterns = np.random.default_rng(2).normal(size=(2, 3, p))
+    np.testing.assert_allclose(noise.solve(patterns), patterns @ precision, atol=1e-9)
+    np.testing.assert_allclose(noise.solve(torch.from_numpy(patterns)), noise.solve(patterns), atol=1e-12)
+    rows, labels = np.random.default_rng(3).normal(size=(12, p)), (np.tile(np.arange(4), 3), np.repeat(np.arange(3), 4))
+    for measure in ("mahalanobis", "crossnobis"):
+        expected = rdm(rows, measure, *labels, precision)
+        for given in (rows, torch.from_numpy(rows)):
+            np.testing.assert_allclose(rdm(given, measure, *labels, noise), expected, atol=1e-10)
 
 
 def peak_bytes(function: Callable[[], object]) -> int:

@@ -6,6 +6,40 @@ import brainalign.statistics as st
 from brainalign.simulation import linear_world
 
 
+def trials(n_stimuli: int, planted: np.ndarray, repeats: np.ndarray | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return shuffled single trials and their stimulus ids; `repeats` may differ between stimuli."""
+    most = int(np.max(repeats))
+    world = linear_world(n_stimuli, 20, most, planted, seed)
+    kept = np.arange(most)[:, None] < np.broadcast_to(repeats, n_stimuli)
+    ids = np.broadcast_to(np.arange(n_stimuli).astype(str), kept.shape)[kept]
+    order = np.random.default_rng(seed).permutation(len(ids))
+    return world.repeats[kept][order], ids[order]
+
+
+def plain_share(values: np.ndarray, ids: np.ndarray) -> float:
+    """One target, by loops: pooled noise variance, then the signal variance that explains the total one."""
+    groups = [values[ids == name] for name in sorted(set(ids))]
+    k = np.array([len(group) for group in groups])
+    noise = sum(((group - group.mean()) ** 2).sum() for group in groups) / (k - 1).sum()
+    n = k.sum()
+    total = ((values - values.mean()) ** 2).sum()
+    signal = (total - (n - 1) * noise) / (n - (k**2).sum() / n)
+    return signal / (abs(signal) + noise)
+
+
+@pytest.mark.parametrize("block", [4, 4096])
+@pytest.mark.parametrize("repeats", [2, np.array([1, 1, 2, 3, 5, 1, 2, 4])])
+def test_equal_to_loops(repeats: np.ndarray | int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainalign.statistics.ceilings.BLOCK", block)
+    values, ids = trials(8, np.linspace(0, 0.9, 30), repeats, seed=1)
+    expected = [plain_share(column, ids) for column in values.T]
+    np.testing.assert_allclose(st.signal_share(values, ids), expected, atol=1e-10)
+    assert min(expected) < 0  # the unclamped branch is covered
+    # A third axis, an offset and a scale change nothing.
+    cube = 1000 + 7 * values.reshape(len(values), 5, 6)
+    np.testing.assert_allclose(st.signal_share(cube, ids), np.reshape(expected, (5, 6)), atol=1e-8)
+
+
 def test_identity_with_the_published_formulas() -> None:
     repeats = linear_world(1000, 20, 3, np.repeat([0.1, 0.5], 20), 3).repeats
     values, ids = repeats.reshape(3000, 40), np.tile(np.arange(1000).astype(str), 3)

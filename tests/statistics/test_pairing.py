@@ -7,6 +7,21 @@ from refusals import refused
 from brainalign.statistics import Exchange, crossed_bootstrap, exchanged, paired_differences_p, pairing_test
 
 
+def test_pairs_equal_permutations_done_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    scores, shown = rng.normal(size=(30, 9)), rng.integers(7, size=30)  # two stimuli are never shown
+    found = pairing_test(scores, shown, n_permutations=50, seed=3)
+    assert found.value == pytest.approx(np.mean([scores[i, j] for i, j in enumerate(shown)]))
+    stimuli = np.unique(shown)
+    orders = exchanged(stimuli, 9, None, 50, np.random.default_rng(3))
+    by_hand = [np.mean([scores[i, dict(zip(stimuli, o, strict=True))[j]] for i, j in enumerate(shown)]) for o in orders]
+    np.testing.assert_allclose(found.null, by_hand)
+    assert (found.null_mean, found.null_sd) == pytest.approx((np.mean(by_hand), np.std(by_hand, ddof=1)))
+    assert (found.n_trials, found.n_stimuli) == (30, len(stimuli))
+    assert found.p == (1 + np.sum(np.array(by_hand) >= found.value)) / 51
+    assert all(sorted(order) == list(stimuli) for order in orders)
+
+
 def test_stimuli_stay_in_their_group() -> None:
     groups = np.array([0, 0, 0, 1, 1, 1])
     orders = exchanged(np.arange(6), 6, groups, 40, np.random.default_rng(0))

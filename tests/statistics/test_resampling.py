@@ -109,6 +109,16 @@ def test_t_and_p_are_those_of_an_exact_test() -> None:
     assert np.isnan([t[4], p[4], p_fwer[4]]).all()
 
 
+def test_many_subjects_are_flipped_at_random() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(20, 3)) + np.array([0, 0.6, 2])
+    _, p, p_fwer = st.sign_flip_test(scores, 0)
+    expected = stats.ttest_1samp(scores, 0, alternative="greater").pvalue
+    np.testing.assert_allclose(p, np.maximum(expected, 1 / 4096), atol=0.02)
+    assert p_fwer[2] == 1 / 4096
+    assert (p_fwer >= p).all()
+
+
 @pytest.mark.parametrize("n", [5, 9])
 def test_family_wise_error_is_the_level(n: int) -> None:
     """Forty targets that depend on each other, with noise of another size in every subject; 300 maps of nothing."""
@@ -120,3 +130,13 @@ def test_family_wise_error_is_the_level(n: int) -> None:
         wrong += bool((st.sign_flip_test(noise, 0)[2] <= 0.05).any())
     assert stats.binomtest(wrong, 300, 0.05, alternative="greater").pvalue > 0.01
     assert wrong > 0  # nor is it conservative beyond use
+
+
+def test_six_subjects_find_a_patch_in_a_brain() -> None:
+    """Where the largest t is that of a target that happens not to vary."""
+    rng = np.random.default_rng(3)
+    scores = rng.normal(0, 0.2, size=(6, 4000))
+    scores[:, :80] += 0.8
+    _, _, p_fwer = st.sign_flip_test(scores, 0)
+    assert (p_fwer[:80] <= 0.05).mean() > 0.9
+    assert (p_fwer[80:] > 0.05).all()
