@@ -204,14 +204,14 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
         "caption": ["model-net_features", "bank"],
     }
 
-    def leave(path: Path, inputs: list[str]) -> None:
+    def leave(path: Path, inputs: list[str], stage: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         files = {}
         for file in [path] if path.suffix == ".html" else map(Path, artifact_files(path)[:-1]):
             file.write_text(path.stem)
             files[file.name] = {"sha256": file_digest(file), "bytes": file.stat().st_size}
         named = {name: found[name][1] if name in found else "" for name in inputs}
-        content = {"stage": "", "inputs": {found.get(name, (name,))[0]: digest for name, digest in named.items()}}
+        content = {"stage": stage, "inputs": {found.get(name, (name,))[0]: digest for name, digest in named.items()}}
         write_sealed(path.with_suffix(".json"), content | {"files": files})
         found[path.stem] = (path.name, file_digest(path))
 
@@ -222,7 +222,7 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
         job = workflow.job_of(run, step, of)
         left = [path.stem for paths in job.inputs.values() for path in paths if path.stem in found]
         for path in [path for path in job.outputs.values() if path.suffix != ".hdf5"]:
-            leave(path, [*left, *read.get(step.name, [])])
+            leave(path, [*left, *read.get(step.name, [])], step.name)
     assert {step.name for step, _ in planned} >= read.keys()
     assert failures_of(run, "scenes", "01") == []
     artifact_path(config.results, "scenes", "splits", subject="03").with_suffix(".json").unlink()

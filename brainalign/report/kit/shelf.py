@@ -65,7 +65,7 @@ class Shelf:
             record = load_sidecar(path)
             stages = {step for step, suffixes, _ in self.jobs if suffix in suffixes}
             failed = any((record["stage"], whose) == (failure.stage, failure.job) for failure in self.page.failures)
-            if failed or (self.page.failures and record["stage"] not in stages):
+            if failed or (self.page.failures and stages and record["stage"] not in stages):
                 return None
             content = load(path, kind, self.provenance) if kind is not object else None
         except BrainalignError:
