@@ -173,16 +173,13 @@ def contests() -> Any:
     null = 0.2 * RNG(9).normal(size=(19, 4, 4))
     null[3, 0, 0] = NAN
     loose = {"se_factor": 0.1, "max_p": 0.6}
-    names, planted = list("wxyz"), {"v1": "w", "v4": "z", "it": "y", "ffa": "x", "pit": "x"}
-    found = [{"v1": "x", "v4": "z", "it": "z", "ffa": None}, {"v1": "x", "v4": "y"}, {}, dict.fromkeys(planted, "y")]
+    names = list("wxyz")
     return (
         st.family_contest(some, regions, n_train=50, n_test=14, ceiling=ceiling),
         st.family_contest(twins, regions, n_train=30, n_test=9, confidence=0.6),
         [st.target_winners(some, rows) for rows in (np.arange(9), np.array([8, 2, 4]))],
         [st.interval_widening(*sizes) for sizes in ((40, 12, 0.95), (500, 100, 0.5))],
         [st.layer_preference(r, draws, null, list("dcba"), names, **more) for more in ({}, loose)],
-        [st.recovered_depth(planted, one, names) for one in found],
-        st.recovered_depth(dict.fromkeys("abc", "w"), dict(zip("abc", "xyw", strict=True)), names),
     )
 
 

@@ -98,7 +98,12 @@ def made_up(rise: float, check: float) -> FoundDirections:
         rows += [about | {"alpha": alpha, "seed": image, "scored": name} for name in REGIONS]
     table = pd.DataFrame(rows).assign(direction=0)
     table["method"] = np.where(table["control"] == "", "supervised", "")
-    return FoundDirections(np.zeros((24, 8, 8, 3), dtype=np.uint8), table)
+    images = rng.integers(0, 255, size=(24, 8, 8, 3)).astype(np.uint8)
+    cosines = pd.DataFrame(
+        [("supervised", o, a, b, float(a == b)) for o in (False, True) for a in REGIONS for b in REGIONS],
+        columns=["method", "orthogonal", "region_a", "region_b", "cosine"],
+    )
+    return FoundDirections(images, table, cosines)
 
 
 def test_a_direction_that_works_is_said_to_work() -> None:
