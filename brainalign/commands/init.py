@@ -84,8 +84,8 @@ class Lab:
         images = self.ending(*IMAGES)
         if not images:
             return None
-        tables = [table_column(self.folder / path, "stimulus_id") for path in self.tables("stimulus_id")]
-        ids = set().union(*tables)  # trials may name an image with its ending
+        # Trials may name an image with its ending.
+        ids = {name for path in self.tables("stimulus_id") for name in table_column(self.folder / path, "stimulus_id")}
         lines = [f"{path.name if path.name in ids else path.stem}\t{path.as_posix()}" for path in images]
         (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
         return Path("stimuli.tsv")
