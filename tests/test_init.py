@@ -233,17 +233,18 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
     """Nobody is called sub-01; trials name images with their ending; another array has as many rows as nothing."""
     names = [f"p{k:02d}" for k in range(40)]
     images(tmp_path, names)
-    for name in ("anna", "bo"):
+    people = ("anna", "annabo", "bo")  # a name within another's
+    for name in people:
         (tmp_path / name).mkdir()
         n = trials_of([f"{one}.png" for one in names], tmp_path / name)
         np.save(tmp_path / name / "betas.npy", rng.normal(size=(n, 6)))
         np.save(tmp_path / name / "weights.npy", np.ones((n + 1, 6)))
     assert main(["init", str(tmp_path), "--yes"]) == 0
-    files = {name: {"values": f"{name}/betas.npy", "trials": f"{name}/trials.tsv"} for name in ("anna", "bo")}
+    files = {name: {"values": f"{name}/betas.npy", "trials": f"{name}/trials.tsv"} for name in people}
     described = yaml.safe_load((tmp_path / "study.yaml").read_text())
     assert described["recordings"] == {name: {"format": "array", **of} for name, of in files.items()}
     assert main(["check", str(tmp_path / "study.yaml")]) == 0
-    assert "2 subject(s), 40 stimuli" in " ".join(capsys.readouterr().out.split())
+    assert "3 subject(s), 40 stimuli" in " ".join(capsys.readouterr().out.split())
     (tmp_path / "study.yaml").unlink()
     for name in files:
         trials = tmp_path / name / "trials.tsv"

@@ -436,8 +436,8 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _of(name: str, paths: list[Path]) -> Path:
-    of_name = (path for path in paths if _subject(path) == name or name in "".join(_words(path)))
-    return next(of_name, paths[0])
+    own = [path for path in paths if _subject(path) == name] or _by_difference(paths).get(name) or paths
+    return own[0]
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
 from brainalign.io import read_numbers, reading
 from brainalign.study import (
+    TEXT_COLUMNS,
     Study,
     check_combination,
     check_dynamics,
@@ -267,10 +268,7 @@ def _table_is_described(config: Config, dataset: str, descriptor: Study) -> None
 def _events_are_described(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a model meets events whose table has neither a path nor a text for it."""
     columns = descriptor.stimulus_columns()
-    for reads, needed, what in (
-        ("reads_images", {"path"}, "path"),
-        ("reads_texts", {"text", "word", "caption"}, "text"),
-    ):
+    for reads, needed, what in (("reads_images", {"path"}, "path"), ("reads_texts", set(TEXT_COLUMNS), "text")):
         wrong = [model for model in config.models_of(dataset) if getattr(config.models[model], reads)]
         if wrong and columns is not None and not needed & set(columns):
             raise BrainalignError(

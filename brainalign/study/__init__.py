@@ -9,6 +9,7 @@ from brainalign.study.descriptor import load_descriptor as load_descriptor
 from brainalign.study.feature_norms import norms_of_words as norms_of_words
 from brainalign.study.feature_norms import read_feature_norms as read_feature_norms
 from brainalign.study.image_words import FUNCTION_WORDS as FUNCTION_WORDS
+from brainalign.study.image_words import TEXT_COLUMNS as TEXT_COLUMNS
 from brainalign.study.image_words import attribute_labels as attribute_labels
 from brainalign.study.image_words import attribute_words as attribute_words
 from brainalign.study.image_words import caption_words as caption_words

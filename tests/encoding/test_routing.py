@@ -199,7 +199,9 @@ def test_content_needs_no_grid_and_features_of_the_same_width(tmp_path: Path) ->
     X, Y = small()
     encoder = RoutingEncoder(keys="content", **QUICK).fit(X, Y, roi=ROI)
     encoder.save(tmp_path)
+    before = torch.get_rng_state()
     np.testing.assert_array_equal(RoutingEncoder.load(tmp_path).predict(X), encoder.predict(X))
+    assert torch.equal(torch.get_rng_state(), before)
     for call in (encoder.predict, encoder.attention):
         refused(r"shape \(60, 12, 4\) but .* fitted on 12 tokens of 5 channels", call, X[:, :, :4])
     refused("cannot use semantics", encoder.predict, X, semantics=X)

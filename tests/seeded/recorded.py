@@ -9,13 +9,14 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
+import torch
 
 NUMBER = re.compile(r"(?<![\w.#])[-−+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
@@ -126,6 +127,13 @@ class Record:
         assert [key for key, _ in now[1:]] == [key for key, _ in known[1:]]
         wrong = [pair for pair in zip(known, now, strict=True) if not alike(*pair, tolerance)]
         assert not wrong, f"{name}: recorded, now {wrong}"
+
+    def check_case(self, name: str, case: Callable[..., Any], folder: Path, tolerance: float = 1e-4) -> None:
+        """Check the results of a case, which may write into a folder and disturbs nobody's random numbers."""
+        before = torch.get_rng_state()
+        found = case(*[folder] * case.__code__.co_argcount)
+        assert torch.equal(torch.get_rng_state(), before)
+        self.check(name, found, tolerance)
 
     def write(self) -> None:
         """Write a record that was to be written."""
