@@ -1,15 +1,18 @@
 """Regions over time from volumes and grayordinates, against nilearn's own masker and plain least squares."""
 
 import json
+import shutil
 
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis, ScalarAxis, SeriesAxis
 from refusals import refused
 
-from brainalign.datasets import SeriesFile, find_series, read_region_series
+from brainalign.datasets import SeriesFile, find_series, read_region_runs, read_region_series
+from brainalign.study import load_descriptor
 
 TR, FRAMES, SHAPE = 0.8, 120, (6, 5, 4)
 SPACE = "MNI152NLin2009cAsym"
@@ -224,3 +227,19 @@ def test_grayordinates_of_fmriprep_and_maps_that_are_no_series(tmp_path) -> None
     maps = tmp_path / "maps.dtseries.nii"
     nibabel.save(Cifti2Image(values[:3], (ScalarAxis(["a", "b", "c"]), axis)), maps)
     refused("its rows are no frames", read_region_series, [SeriesFile("01", maps)], atlas)
+
+
+def test_a_person_written_in_two_ways_is_one(study) -> None:
+    for file in list(study.func.iterdir()):
+        other = study.folder / "sub-02" / "func" / file.name.replace("sub-01", "sub-02")
+        other.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, other)
+    (study.folder / "people.csv").write_text("subject,run\nsub-01,1\n01,2\n02,1\nsub-02,2\n")
+    files = {"format": "series", "people": "people.csv", "derivatives": ".", "scans": {"atlas": "atlas.nii.gz"}}
+    path = study.folder / "rest.yaml"
+    path.write_text(yaml.safe_dump({"name": "rest", "recordings": {"all": files}}))
+    found = read_region_runs(load_descriptor(path))
+    assert found.people[["subject", "run"]].to_numpy().tolist() == [
+        [name, run] for name in ("01", "02") for run in ("1.1", "1.2")
+    ]
+    assert len(found.series) == 4
