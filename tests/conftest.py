@@ -16,6 +16,8 @@ import pytest
 import yaml
 from drawn import unarranged, watched
 from PIL import Image
+from returned import returned
+from seeded.recorded import Record
 
 from brainalign.kernels import blas
 from brainalign.simulation import betas_image, draw_scenes, labels_image, render
@@ -270,6 +272,26 @@ def figures_are_right(problems: list[str]) -> Iterator[None]:
     yield
     found, problems[:] = list(problems), []
     assert not found
+
+
+@pytest.fixture(scope="module")
+def on_record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """Return what is on record of a file of tests, in `records` beside it."""
+    record = Record(request.path.parent / "records" / f"{request.path.stem}.json", anew=True)
+    yield record
+    record.write()
+
+
+@pytest.fixture(autouse=True)
+def returns_are_on_record(request: pytest.FixtureRequest, on_record: Record) -> Iterator[None]:
+    """Fail where a public function gives to a quick test of the root or of data what it never gave to this file."""
+    if request.node.get_closest_marker("acceptance") or request.path.parent.name not in ("tests", "datasets"):
+        yield
+        return
+    with returned(request.module) as found:
+        yield
+    changed = [one for one in found if on_record.unknown(one)]
+    assert not changed, f"{changed[:5]} are not on record ({on_record.path.name}; RECORD=1 writes it anew)"
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,10 @@ import warnings
 import numpy as np
 import pytest
 import rsatoolbox
-from records import Record, cases
 from refusals import refused
 from rsatoolbox.util.inference_util import extract_variances
 from scipy.stats import rankdata
+from shown import Record, cases
 
 import brainalign.geometry as g
 from brainalign.condensed import square_rdms

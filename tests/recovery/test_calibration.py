@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from records import Record
 from scipy.stats import binomtest
+from shown import Record
 
 from brainalign import statistics
 from brainalign.encoding import Ridge, evaluate

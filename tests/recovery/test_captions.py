@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from records import Record
+from shown import Record
 from worlds.captioned import captioned_voxels, labelled_embeddings
 from worlds.scene_networks import train_scene_network
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from records import FURTHER, Record, cases
 from scipy.stats import kstest
+from shown import FURTHER, Record, cases
 from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
 from brainalign.encoding import Convergence, LayerScores, Ridge, convergence_scores, evaluate, evaluate_held_out

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from records import FURTHER, Record
+from shown import FURTHER, Record
 from worlds.small import hierarchical_mixtures
 from worlds.sparse import sparse_mixtures
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from records import Record
+from shown import Record
 from torch import Tensor
 from worlds.scene_networks import selective_voxels, train_scene_network
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from records import Record
 from scipy.stats import binomtest
+from shown import Record
 
 from brainalign import geometry
 from brainalign.datasets import load_mesh

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 import pytest
-from records import Record, said
+from shown import Record, said
 
 from brainalign import decoding
 from brainalign.decoding import verdict

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from records import Record
 from scipy.stats import binomtest
+from shown import Record
 
 from brainalign import geometry
 from brainalign.encoding import Ridge

@@ -6,7 +6,7 @@ The world runs reduced in `make test`, and at full size (marked acceptance) in `
 import numpy as np
 import pandas as pd
 import pytest
-from records import Record
+from shown import Record
 
 from brainalign.decoding import ALL_NORMS, GroundedLanguage, norm_prediction, same_words, scene_retrieval, word_clusters
 from brainalign.simulation import GroundedWords, grounded_words

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import Rows
-from records import Record
+from shown import Record
 
 from brainalign.arrays import Responses
 from brainalign.datasets import folds_of, group_labels, make_splits, read_fmri

@@ -6,9 +6,9 @@ Each world runs twice: reduced in `make test`, at full size (marked acceptance) 
 import numpy as np
 import pandas as pd
 import pytest
-from records import FURTHER, Record, cases
 from scipy import ndimage, sparse
 from scipy.stats import binomtest, spearmanr
+from shown import FURTHER, Record, cases
 from worlds.families import FamilyWorld, family_world
 
 from brainalign import statistics

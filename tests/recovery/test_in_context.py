@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pytest
-from records import Record
+from shown import Record
 from sklearn.base import clone
 from worlds.small import linear_gaussian_reference
 

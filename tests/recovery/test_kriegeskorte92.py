@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rsatoolbox
 import torch
-from records import Record
+from shown import Record
 
 from brainalign.datasets import RdmSets, read_kriegeskorte92
 from brainalign.features import EfficientNetExtractor

@@ -5,7 +5,7 @@ Each world runs reduced in `make test` (tests/decoding/test_masked.py), and at f
 
 import numpy as np
 import pytest
-from records import Record, said
+from shown import Record, said
 
 from brainalign import decoding
 from brainalign.decoding.masked.study import _filling as filling

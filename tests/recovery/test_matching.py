@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from records import FURTHER, Record, cases
+from shown import FURTHER, Record, cases
 
 from brainalign.geometry import cka, equal_variance, feature_bias, rdm, whitened
 

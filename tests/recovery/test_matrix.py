@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn import unarranged
-from records import Record
+from shown import Record
 from worlds.matrix import CELLS, Cell, check_planted_is_found, p_of_nothing
 
 pytestmark = pytest.mark.acceptance

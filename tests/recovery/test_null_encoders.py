@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from records import Record
+from shown import Record
 from worlds.guided import LEAST, interval, of, synthesise
 
 from brainalign.synthesis import Sampling, synthesis_gains

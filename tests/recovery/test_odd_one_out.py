@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from records import Record, cases
+from shown import Record, cases
 from worlds.abstraction import AbstractionWorld, abstraction_world
 
 from brainalign import geometry

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from records import Record, over_seeds
+from shown import Record, over_seeds
 from worlds.complex_cells import CELL_CEILING, ComplexCells, complex_cells
 
 from brainalign.encoding import FactorizedReadout, ResponseOptimisedEncoder, Ridge

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from records import FURTHER, Record, over_seeds
+from shown import FURTHER, Record, over_seeds
 from torch import nn
 from worlds.objects import OBJECT_ROIS, ObjectWorld, object_world
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import pytest
-from records import Record, said
+from shown import Record, said
 
 from brainalign import decoding
 from brainalign.simulation import SharedWorld, shared_space

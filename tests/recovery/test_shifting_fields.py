@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from records import Record, over_seeds
+from shown import Record, over_seeds
 from worlds.shifting import FIELD_CEILING, ShiftingFields, shifting_fields
 
 from brainalign.encoding import FactorizedReadout, GaussianReadout, Ridge, SemanticSpatialReadout

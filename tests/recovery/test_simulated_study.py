@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from records import Record
 from scipy.spatial import ConvexHull
 from scipy.stats import spearmanr
+from shown import Record
 
 from brainalign import simulation
 from brainalign.arrays import Responses

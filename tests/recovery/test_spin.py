@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from records import Record
+from shown import Record
 from worlds.hierarchy import smooth_maps
 
 from brainalign.datasets import parcel_means, read_cortical_maps, read_schaefer

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from records import Record
+from shown import Record
 from worlds.guided import LEAST, interval, of, synthesise, validity
 
 from brainalign.synthesis import Sampling, Synthesised, synthesis_gains

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from records import Record
 from scipy.sparse import diags_array
 from scipy.stats import beta, binomtest
+from shown import Record
 from worlds.epochs import category_epochs
 
 from brainalign.datasets import read_recordings

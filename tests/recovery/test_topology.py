@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from records import Record, cases
 from scipy.spatial.distance import pdist
 from scipy.stats import binomtest, spearmanr, ttest_1samp
+from shown import Record, cases
 from worlds.region_geometries import dependent_pair, region_patterns
 from worlds.small import swiss_roll
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 from dask.distributed import Client, SchedulerPlugin, WorkerPlugin
-from records import Record, cases
 from refusals import refused
+from shown import Record, cases
 from sklearn.base import clone
 
 from brainalign.checks import BrainalignError

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +11,6 @@ from seeded.recorded import Record, summary
 from seen import account_of, made_pieces, piece_of
 
 from brainalign.report import Chapter
-
-
-@pytest.fixture(scope="module")
-def on_record(request: pytest.FixtureRequest) -> Iterator[Record]:
-    path = Path(request.node.path)
-    record = Record(path.parent / "records" / f"{path.stem}.json", anew=True)
-    yield record
-    record.write()
 
 
 @pytest.fixture
