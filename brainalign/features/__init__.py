@@ -12,7 +12,9 @@ from brainalign.features.dictionaries import TopK as TopK
 from brainalign.features.dictionaries import dictionary_quality as dictionary_quality
 from brainalign.features.dictionaries import match_atoms as match_atoms
 from brainalign.features.dictionaries import stability as stability
+from brainalign.features.events import answered as answered
 from brainalign.features.events import block_means as block_means
+from brainalign.features.events import hemodynamic_responses as hemodynamic_responses
 from brainalign.features.events import loudness as loudness
 from brainalign.features.events import picture_changes as picture_changes
 from brainalign.features.events import resample_events as resample_events

@@ -10,16 +10,20 @@ Huth AG et al. (2016). Natural speech reveals the semantic maps that tile human 
 doi:10.1038/nature17637
 Biesmans W et al. (2017). Auditory-inspired speech envelope extraction methods for improved EEG-based auditory attention
 detection. IEEE Trans Neural Syst Rehabil Eng 25:402-412. doi:10.1109/TNSRE.2016.2571900
+Friston KJ et al. (1998). Event-related fMRI: characterizing differential responses. NeuroImage 7:30-40.
+doi:10.1006/nimg.1997.0306
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from brainalign.checks import BrainalignError, check_rows
 
 LOBES = 3  # of the Lanczos kernel, on either side
+FINE_S = 0.05  # at which SPM's functions are computed
 ENVELOPE_HZ = 200
 COMPRESSION = 0.6  # of loudness, as of the envelope that follows speech best (Biesmans et al.)
 
@@ -104,6 +108,36 @@ def block_means(
     np.add.at(sums, row[inside], values[inside])
     counts = np.bincount(row[inside], minlength=len(sums))
     return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+
+
+def hemodynamic_responses(step_s: float) -> NDArray[np.float64]:
+    """Sample SPM's response function and its derivatives to onset and dispersion (n_delays, 3) on a clock, for 32 s.
+
+    All three have length 1: ridge then shrinks them alike.
+    """
+    from nilearn.glm.first_level.hemodynamic_models import spm_dispersion_derivative, spm_hrf, spm_time_derivative
+
+    every = max(round(step_s / FINE_S), 1)
+    functions = (spm_hrf, spm_time_derivative, spm_dispersion_derivative)
+    found = np.stack([each(step_s, oversampling=every)[::every] for each in functions], axis=1)
+    return np.asarray(found / np.linalg.norm(found, axis=0))
+
+
+def answered(values: NDArray[np.floating], responses: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Convolve features of a run with response functions, which stand one after the other.
+
+    Parameters
+    ----------
+    values : array (n_rows, n_features)
+        Preceded by zeros.
+    responses : array (n_delays, n_functions)
+
+    Returns
+    -------
+    array (n_rows, n_functions x n_features), float32
+    """
+    parts = [lfilter(each, 1, values, axis=0) for each in responses.T]
+    return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
 
 def loudness(values: NDArray[np.floating], rate: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

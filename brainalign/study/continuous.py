@@ -275,6 +275,9 @@ class ContinuousOptions(Strict):
     delays_s: tuple[float, ...] | None = Field(
         None, min_length=1, description="2, 4, 6, 8 s of volumes; of samples every one from -0.1 to 0.6 s"
     )
+    hrf: Literal["spm"] | None = Field(
+        None, description="of volumes, in place of delays: SPM's response function with both derivatives"
+    )
     trim_s: tuple[float, float] | None = Field(
         None, description="left out at the start and the end of every run: 20 and 10 s of volumes, nothing of samples"
     )
@@ -333,6 +336,11 @@ class ContinuousOptions(Strict):
             raise ValueError(
                 f"continuous.delays_s: {max(self.delays_s or (), key=abs):g} s is no delay of responses; give seconds, "
                 f"{LONGEST_DELAY_S:g} at most, not milliseconds"
+            )
+        if self.hrf and (self.delays_s is not None or not files.slow):
+            other = "delays_s is given, too" if self.delays_s is not None else f"rows are {step:g} s apart"
+            raise ValueError(
+                f"continuous.hrf: {self.hrf} is of volumes, in place of delays, and {other}; leave one of them out"
             )
         if self.delays_s is None:
             if not files.slow:

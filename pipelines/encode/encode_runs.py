@@ -12,7 +12,7 @@ from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import EncodeRunsSettings
 from brainalign.datasets import run_drifts
-from brainalign.features import block_means, resample_events, resample_signal
+from brainalign.features import answered, block_means, hemodynamic_responses, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
 from brainalign.statistics import MIN_UNITS, RELIABLE, SHARING, cross_validated_interval, permutation_test
 from brainalign.workflow import Job
@@ -27,7 +27,11 @@ def encode_runs(job: Job) -> None:
     responses, ceiling = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     noted = job.details("responses")
     Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
-    features = _on_the_clock(job, responses.trials, noted)
+    functions = hemodynamic_responses(noted["step_s"]) if noted["hrf"] else None
+    features = _on_the_clock(job, responses.trials, noted, functions)
+    shown = delays  # in rows, of the figure of weights
+    if functions is not None:
+        delays, shown = [0], list(range(len(functions)))
     regions = _regions(responses.targets, ceiling, job.settings["ceiling_threshold"])
     names = list(dict.fromkeys(runs.tolist()))
     scores: list[dict[str, object]] = []
@@ -43,15 +47,18 @@ def encode_runs(job: Job) -> None:
     rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():
-        every = {layer: encoding.fit_runs([values], Y, runs, delays, parts) for layer, values in layers.items()}
+        every = {
+            layer: encoding.fit_runs([values], Y, runs, delays, parts, responses=functions)
+            for layer, values in layers.items()
+        }
         fits[model], bands[model] = encoding.best_layers(layers, every, names)
         for layer, fit in every.items() if model not in controls else ():
             scores += _score_rows(model, layer, "layer", fit.r[rows[""]], ceiling, regions)
         weights += [
             {"model": model, "delay_s": delay * noted["step_s"], "weight": weight}
-            for delay, weight in zip(delays, fits[model].weights, strict=True)
+            for delay, weight in zip(shown, fits[model].weights, strict=True)
         ]
-    options = {"n_candidates": settings.n_candidates, "seed": job.seed}
+    options: Any = {"n_candidates": settings.n_candidates, "seed": job.seed, "with_trained": True}
     fits["all"] = together = encoding.fit_runs(list(bands.values()), Y, runs, delays, parts, **options)
     confidence = job.settings["confidence"]
     for model, fit in fits.items():
@@ -75,7 +82,9 @@ def encode_runs(job: Job) -> None:
     largest = len(models) if len(models) <= MOST_IN_SETS else 2
     several = [of for n in range(2, largest + 1) for of in combinations(models, n)]
     less = encoding.fits_without(bands, Y, runs, delays, parts, sets=several, **options) | {(): together}
-    common = {SHARING.join(of): encoding.common_r2(of, less)[rows[""]] for of in (*zip(bands, strict=True), *several)}
+    every_set = {SHARING.join(of): of for of in (*zip(bands, strict=True), *several)}
+    common = {name: encoding.common_r2(of, less)[rows[""]] for name, of in every_set.items()}
+    limits = {name: encoding.common_r2(of, less, limit=True)[rows[""]] for name, of in every_set.items()}
     nulls = {name: encoding.unique_null(bands, name, less, Y, runs, delays, turns, parts, sets[""]) for name in bands}
     turned = {
         "shift": f"shifted circularly by {settings.shift_s:g} s or more",
@@ -94,9 +103,14 @@ def encode_runs(job: Job) -> None:
     job.save("runfolds", pd.DataFrame(folds))
     job.save("rundelays", pd.DataFrame(weights), weight="root mean square over features and targets")
     whole, split = together.r2[rows[""]], dict(zip(bands, together.split[rows[""]].swapaxes(0, 1), strict=True))
-    shares = _share_rows(whole, split, common, nulls, regions, ratios[""], confidence)
+    limits["all"] = together.limit_r2[rows[""]]
+    shares = pd.DataFrame(_share_rows(whole, split, common, nulls, regions, ratios[""], confidence))
+    shares["limit"] = [
+        float(np.nanmean(limits[name][:, regions[region]])) if name in limits else np.nan
+        for name, region in zip(shares["model"], shares["region"], strict=True)
+    ]
     left = f"one-sided, what other models leave unexplained of every run {turned}, and refitted"
-    job.save("runshares", pd.DataFrame(shares), p=left)
+    job.save("runshares", shares, p=left, limit="of endless data: half the sum of runs left out and runs trained on")
     of_targets = []
     for name, part in common.items():
         mean = np.nanmean(part, axis=0)
@@ -111,21 +125,28 @@ def encode_runs(job: Job) -> None:
     job.save("rununiques", pd.concat(of_targets, ignore_index=True), images, maps=maps)
 
 
-def _on_the_clock(job: Job, trials: pd.DataFrame, noted: Mapping[str, Any]) -> dict[str, dict[str, Values]]:
+def _on_the_clock(
+    job: Job, trials: pd.DataFrame, noted: Mapping[str, Any], functions: Values | None
+) -> dict[str, dict[str, Values]]:
     """Return every layer of every model, and controls, at the times of the rows (n_rows, n_features)."""
     found: dict[str, dict[str, Values]] = {}
     for path in job.paths("features"):
         layers = load(path, Layers, job.provenance)
         found[entities_of(path)["model"]] = {
-            name: _resampled(trials, layer.stimuli, layer.values, noted) for name, layer in layers.items()
+            name: _resampled(trials, layer.stimuli, layer.values, noted, functions) for name, layer in layers.items()
         }
     for control, rows in job.load("runcontrols", pd.DataFrame).groupby("control", sort=False):
-        found[str(control)] = {str(control): _resampled(trials, rows, rows["value"].to_numpy(), noted)}
+        found[str(control)] = {str(control): _resampled(trials, rows, rows["value"].to_numpy(), noted, functions)}
     return found
 
 
-def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, noted: Mapping[str, Any]) -> Values:
-    """Return features of events (n_events, ...) at the times of the rows, run by run, without drifts as responses."""
+def _resampled(
+    trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, noted: Mapping[str, Any], functions: Values | None
+) -> Values:
+    """Return features of events (n_events, ...) at the times of the rows, run by run, without drifts as responses.
+
+    Where response functions are given, their answers to what was shown until then.
+    """
     flat = np.asarray(vectors).reshape(len(vectors), -1)
     parts = []
     for run, rows in trials.groupby("run", sort=False):
@@ -134,11 +155,15 @@ def _resampled(trials: pd.DataFrame, events: pd.DataFrame, vectors: Values, note
             raise BrainalignError(f"run {run}: no event is of this run; name runs alike in stimuli and recordings")
         onsets, durations = (events.loc[shown, name].to_numpy(dtype=float) for name in ("onset_s", "duration_s"))
         times, step = rows["onset_s"].to_numpy(), noted["step_s"]
+        # Rows left out at the start of a run are answered in those that follow.
+        before = 0 if functions is None else len(functions)
+        times = np.concatenate([times[0] - step * np.arange(before, 0, -1), times])
         if "sampled" in events and events.loc[shown, "sampled"].iloc[0]:
             average = block_means if noted["resample"] == "mean" else resample_signal
             found = average(onsets + durations / 2, flat[shown], times, step)
         else:
             found = resample_events(onsets, durations, flat[shown], times, step)
+        found = found if functions is None else answered(found, functions)[before:]
         bases = run_drifts(rows, noted["step_s"], noted["detrend"], noted["high_pass_hz"])
         parts.append(np.mean([found - drifts @ (drifts.T @ found) for drifts in bases], axis=0))
     return np.concatenate(parts)

@@ -25,6 +25,7 @@ def prepare_runs(job: Job) -> None:
         "step_s": files.step_s,  # type: ignore[union-attr]
         "slow": files.slow,  # type: ignore[union-attr]
         "delays": study.continuous.delays(files),  # type: ignore[arg-type]
+        "hrf": study.continuous.hrf,
         "test_sets": study.continuous.tested_apart(files),  # type: ignore[arg-type]
         "folds": next(iter(study.splits.values())).folds,
         "trimmed": list(study.continuous.trim(files)),  # type: ignore[arg-type]

@@ -25,7 +25,10 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
     runs = np.repeat(["a", "b", "c"], 60)
     X, Y = np.c_[smooth(rng, 180, 3) * [0.1, 0.1, 10], np.full(180, 7.0)], rng.normal(size=(180, 2))  # one is constant
     Y[2:] += 10 * X[:-2, :2]
-    fit = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS)
+    shapes = np.array([[0.2, 1.0, 0.0], [0.6, 0.0, -1.0], [0.4, 0.0, 0.0]])
+    fit = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS, with_trained=True)
+    again = encoding.fit_runs([X], Y.astype(np.float32), runs, DELAYS, responses=shapes)
+    weights = []
     for k, run in enumerate("abc"):
         train = runs != run
         Z = (X - X[train].mean(axis=0)) / np.r_[X[train].std(axis=0)[:3], 1]
@@ -42,7 +45,29 @@ def test_predictions_are_those_of_ridge_on_a_design_written_out() -> None:
             assert np.isclose(fit.r[k, target], np.corrcoef(predicted, Y[~train, target])[0, 1], atol=1e-5)
             assert np.isclose(fit.r2[k, target], theirs.score(design[~train], Y[~train, target]), atol=1e-5)
             assert np.isclose(fit.split[k, 0, target], fit.r2[k, target])
+            seen = [theirs.score(design[runs == name], Y[runs == name, target]) for name in others]
+            assert np.isclose(fit.trained[k, target], np.mean(seen), atol=1e-5)
+            assert np.isclose(fit.limit_r2[k, target], (fit.r2[k, target] + np.mean(seen)) / 2, atol=1e-5)
+            weights.append(shapes @ theirs.coef_.reshape(3, 4))
     assert (fit.deltas == 1).all()
+    by_run = np.sqrt(np.square(weights).reshape(3, 2, 3, 4).mean(axis=(1, 3)))
+    np.testing.assert_allclose(again.weights, by_run.mean(axis=0), rtol=1e-3)
+    assert again.trained.size == 0
+
+
+def test_the_mean_of_both_r2_is_that_of_endless_data() -> None:
+    """40 features share .4 of the variance of 400 rows: to first order in features per row what is lost comes back."""
+    rng, runs = np.random.default_rng(4), np.repeat(list("abcde"), 80)
+    X, Y = rng.normal(size=(400, 40)), np.sqrt(0.6) * rng.normal(size=(400, 60))
+    Y += X @ rng.normal(size=(40, 60)) * np.sqrt(0.4 / 40)
+    bands = {"one": X[:, :20], "other": X[:, 20:]}
+    fits = encoding.fits_without(bands, Y, runs, (0,), with_trained=True)
+    fits[()] = encoding.fit_runs([*bands.values()], Y, runs, (0,), with_trained=True)
+    assert fits[()].r2.mean() < 0.36
+    assert abs(fits[()].limit_r2.mean() - 0.4) < 0.015
+    for name in bands:
+        assert encoding.common_r2([name], fits).mean() < 0.185
+        assert abs(encoding.common_r2([name], fits, limit=True).mean() - 0.2) < 0.015
 
 
 def test_runs_set_apart_are_predicted_from_all_others_and_train_nothing() -> None:

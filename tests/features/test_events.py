@@ -1,10 +1,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+from nilearn.glm.first_level import compute_regressor
 from refusals import refused
 from scipy.signal import upfirdn
 
-from brainalign.features import block_means, loudness, picture_changes, resample_events, resample_signal
+from brainalign.features import (
+    answered,
+    block_means,
+    hemodynamic_responses,
+    loudness,
+    picture_changes,
+    resample_events,
+    resample_signal,
+)
 
 
 def test_lanczos_sums_are_those_written_out() -> None:
@@ -19,6 +28,24 @@ def test_lanczos_sums_are_those_written_out() -> None:
                 expected[i] += np.sinc(x) * np.sinc(x / 3) * vector
     found = resample_events(onsets, durations, vectors, times)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", [0.72, 2.0])
+def test_responses_are_those_of_nilearn(step: float) -> None:
+    times = step * np.arange(60)
+    values = np.zeros((60, 2))
+    values[[3, 20], 0], values[8, 1] = [1, -2], 0.5
+    found = answered(values, hemodynamic_responses(step)).reshape(60, 3, 2)
+    for k, events in enumerate(([[3, 20], [1, -2]], [[8], [0.5]])):
+        condition = [step * np.array(events[0]), np.full(len(events[0]), 0.05), events[1]]
+        theirs, names = compute_regressor(np.array(condition), "spm + derivative + dispersion", times)
+        assert names == ["cond", "cond_derivative", "cond_dispersion"]
+        # They make derivatives orthogonal to what stands before: all three span the same.
+        for one in theirs.T:
+            left = one - found[:, :, k] @ np.linalg.lstsq(found[:, :, k], one)[0]
+            assert left @ left < 0.002 * (one @ one)
+        assert np.corrcoef(theirs[:, 0], found[:, 0, k])[0, 1] > 0.999
+    np.testing.assert_allclose(np.linalg.norm(hemodynamic_responses(step), axis=0), 1)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -26,8 +26,11 @@ def test_runs_shares_and_delays() -> None:
         of = rows[rows["region"] == region].set_index("model").loc[models]
         assert [(mark.x, mark.y) for mark in points(ax)] == list(zip(of["r"], range(3), strict=True))
     names = {"region": ["V1", "A1"], "model": ["all", "language", "acoustic", BOTH, "shared"]}
-    rows = made(names, "null_95", value="unique")
-    continuous.variance_shares(rows, COLOURS)
+    rows = made(names, "null_95", "limit", value="unique")
+    (ax,) = panels(continuous.variance_shares(rows, COLOURS))
+    limits = rows[rows["model"] != "all"].set_index(["model", "region"])["limit"]
+    order = [(model, region) for model in limits.index.unique(0) for region in dict.fromkeys(rows["region"])]
+    assert [mark.y for mark in points(ax)] == [limits[pair] for pair in order]
     rows = pd.DataFrame({"model": ["language"] * 3 + ["acoustic"] * 3, "delay_s": [2.0, 4, 6] * 2})
     rows["weight"] = [0.1, 0.4, 0.2, 3.0, 1.5, 0.75]
     assert curves(panels(continuous.delay_weights(rows, COLOURS))[0]) == {

@@ -1,5 +1,6 @@
 """A story from fifteen lines to a page, and subjects in one space: what was planted is found, the rest refused."""
 
+import html
 import json
 import re
 import shutil
@@ -175,7 +176,7 @@ def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: P
     strange = np.random.default_rng(0).normal(size=(75, 4 * N_VOXELS))
     np.save(tmp_path / "story5.npy", strange)
     content = described(tmp_path)
-    content["continuous"] = {"test_sets": {"alike": ["story4"], "strange": ["story5"]}}
+    content["continuous"] = {"test_sets": {"alike": ["story4"], "strange": ["story5"]}, "hrf": "spm"}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
     config = configured(tmp_path)
     run_all(config)
@@ -184,6 +185,13 @@ def test_a_set_never_trained_on_stands_beside_the_rest(folder: Path, tmp_path: P
     assert min(r["", "model", "sound"], r["alike", "model", "sound"]) > 0.2 > 0.1 > abs(r["strange", "model", "sound"])
     page = re.sub(r"\s+", " ", report_path(config.results, "story", "01").read_text())
     assert "predicted from all others: alike: story4; strange: story5." in page
+    assert "convolved with SPM's response function and its derivatives to onset and dispersion" in html.unescape(page)
+    weights = pd.read_parquet(artifact_path(config.results, "story", "rundelays", subject="01"))
+    largest = weights.loc[weights.groupby("model")["weight"].idxmax()].set_index("model")["delay_s"]
+    assert largest[["language", "sound"]].between(4, 6).all()  # planted at 4 to 7 s
+    shares = pd.read_parquet(artifact_path(config.results, "story", "runshares", subject="01"))
+    planted = shares[shares["region"].eq(shares["model"])]
+    assert (planted["limit"] > planted["unique"] + 0.01).all()
 
 
 def test_volumes_and_tables_hold_the_same(folder: Path, tmp_path: Path) -> None:
@@ -320,10 +328,11 @@ def test_recordings_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[st
         ({"files": "preprocessed/*.hf5"}, {"leave_out": "run"}, "no file fits preprocessed"),
         ({"files": "*/UTS03/*.hf5"}, {"leave_out": "run"}, "has not one . in the name"),
         ({"files": "derivative/UTS03"}, {"leave_out": "run"}, "has not one . in the name"),
+        ({"sfreq_hz": 50.0, "tr_s": None}, {"leave_out": "run"}, "hrf: spm is of volumes.* rows are 0.02 s apart"),
     ],
 )
 def test_descriptors_that_cannot_run_are_refused(tmp_path: Path, recorded: dict, rule: dict, message: str) -> None:
-    content = described(tmp_path, **recorded) | {"splits": {"stories": rule}}
+    content = described(tmp_path, **recorded) | {"splits": {"stories": rule}, "continuous": {"hrf": "spm"}}
     (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
     refused(message, load_descriptor, tmp_path / "story.yaml")
 

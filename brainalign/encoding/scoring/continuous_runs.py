@@ -3,6 +3,10 @@
     unique(A) = R²(all models) − R²(all but A)
     common(A, B) = R²(all but A) + R²(all but B) − R²(all but A and B) − R²(all models)
 
+Estimating costs R². With S the smoother of ridge on n rows, σ² the noise and b what the penalty takes from the signal,
+runs left out lose b + σ² tr S² / n, and runs trained on b + σ² (tr S² − 2 tr S) / n. A penalty that suits the noise
+makes b = σ² (tr S − tr S²) / n, to first order: then the mean of both R² is what endless data show (`limit_r2`).
+
 Bands are scaled on training rows alone. Nulls turn the responses of every run in time, which keeps their
 autocorrelation, and fit anew: runs that are tested are trained on in other folds, so that their scores vary together,
 and a null that leaves the fits alone is too narrow (blocks of a prediction exchanged, or predictions shifted, rejected
@@ -15,7 +19,7 @@ American Educational Research Journal 8:191-202. doi:10.3102/00028312008002191
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
 
@@ -52,6 +56,8 @@ class RunFit:
         Penalties chosen.
     deltas : array (n_runs, n_bands, n_targets)
         Shares of the bands chosen.
+    trained : array (n_runs, n_targets)
+        R² of the runs trained on while one was left out, their mean; empty unless asked for.
     """
 
     r: Values
@@ -61,6 +67,12 @@ class RunFit:
     inner: Values
     alphas: Values
     deltas: Values
+    trained: Values = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def limit_r2(self) -> Values:
+        """R² (n_runs, n_targets) that endless data would show, see above."""
+        return (self.r2 + self.trained) / 2
 
 
 def run_folds(names: Sequence[str], n_folds: int | None = None, apart: Sequence[str] = ()) -> list[Fold]:
@@ -83,6 +95,8 @@ def fit_runs(
     *,
     n_candidates: int = 12,
     seed: int = 0,
+    with_trained: bool = False,
+    responses: Values | None = None,
 ) -> RunFit:
     """Predict runs from ridge (one band) or banded ridge (several) on delayed features of others.
 
@@ -100,6 +114,11 @@ def fit_runs(
     n_candidates : int
         Of banded ridge.
     seed : int
+    with_trained : bool
+        Whether runs that are trained on are predicted, too.
+    responses : array (n_delays, n_functions), optional
+        Where a band is features that these functions answer, one after the other (`answered`):
+        weights are of delays.
     """
     names = list(dict.fromkeys(runs.tolist()))
     rows: dict[str, tuple[Values, ...]] = {}
@@ -110,7 +129,8 @@ def fit_runs(
         train, groups = [design[inside] for design in designs], runs[inside]
         if len(bands) == 1:
             ridge = Ridge(cv="groups").fit(train[0], Y[inside], groups=groups)
-            coefficients = np.asarray(ridge.coef_).reshape(len(delays), -1)
+            coefficients = np.asarray(ridge.coef_).reshape(len(delays) if responses is None else responses.shape[1], -1)
+            coefficients = coefficients if responses is None else responses @ coefficients
             weights.append(np.sqrt((coefficients.astype(np.float64) ** 2).mean(axis=1)))
             chosen: tuple[Any, ...] = ridge.cv_scores_, ridge.alpha_, np.ones((1, Y.shape[1]))
         else:
@@ -119,15 +139,19 @@ def fit_runs(
             banded.fit(train, Y[inside], groups=groups)
             chosen = banded.cv_scores_, banded.alpha_, banded.deltas_
         inner = np.nanmax(chosen[0], axis=0).mean()
+        seen = np.zeros(0)
+        if with_trained:
+            fitted, given = np.asarray(ridge.predict(train[0]) if len(bands) == 1 else banded.predict(train)), Y[inside]
+            seen = np.mean([_r2(fitted[groups == run], given[groups == run]) for run in trained], axis=0)
         for run in tested:
             test = runs == run
             held = [design[test] for design in designs]
             predicted = np.asarray(ridge.predict(held[0]) if len(bands) == 1 else banded.predict(held))
             r2 = _r2(predicted, Y[test])
             split = r2[None] if len(bands) == 1 else np.asarray(banded.split_scores(held, Y[test]))
-            rows[run] = (pearson(predicted, Y[test]), r2, split, inner, *map(np.asarray, chosen[1:]))
-    r, r2, split, inner, alphas, deltas = (np.stack(part) for part in zip(*(rows[run] for run in names), strict=True))
-    return RunFit(r, r2, split, np.mean(weights, axis=0) if weights else np.zeros(0), inner, alphas, deltas)
+            rows[run] = (pearson(predicted, Y[test]), r2, split, inner, *map(np.asarray, chosen[1:]), seen)
+    r, r2, split, inner, alphas, deltas, seen = (np.stack(part) for part in zip(*(rows[k] for k in names), strict=True))
+    return RunFit(r, r2, split, np.mean(weights, axis=0) if weights else np.zeros(0), inner, alphas, deltas, seen)
 
 
 def fits_without(
@@ -140,13 +164,14 @@ def fits_without(
     sets: Iterable[Sequence[str]] = (),
     n_candidates: int = 12,
     seed: int = 0,
+    with_trained: bool = False,
 ) -> dict[Names, RunFit]:
     """Fit all bands but some: each by itself is left out, and what `common_r2` of sets needs; nothing is fitted twice.
 
     Parameters
     ----------
     bands : mapping of array
-    Y, runs, delays, folds, n_candidates, seed
+    Y, runs, delays, folds, n_candidates, seed, with_trained
         As for `fit_runs`.
     sets : iterable of sequence of str
         Bands whose common part is asked for.
@@ -156,7 +181,7 @@ def fits_without(
     dict of RunFit
         By what was left out, in the order of the bands.
     """
-    options: Any = {"n_candidates": n_candidates, "seed": seed}
+    options: Any = {"n_candidates": n_candidates, "seed": seed, "with_trained": with_trained}
     wanted = {left for names in (*zip(bands, strict=True), *sets) for _, left in _terms(names) if left}
     return {
         left: fit_runs([band for name, band in bands.items() if name not in left], Y, runs, delays, folds, **options)
@@ -165,14 +190,15 @@ def fits_without(
     }
 
 
-def common_r2(names: Sequence[str], fits: Mapping[Names, RunFit]) -> Values:
+def common_r2(names: Sequence[str], fits: Mapping[Names, RunFit], *, limit: bool = False) -> Values:
     """Return what bands share and no other has (n_runs, n_targets), negative where it is; of one what it has alone.
 
     Commonality analysis: over all bands and all sets of them these parts sum to R² of the joint fit (Mood 1971). `fits`
-    are of `fits_without`, and of all bands at (); `names` stand in the order of the bands.
+    are of `fits_without`, and of all bands at (); `names` stand in the order of the bands. With `limit` it is what
+    endless data would show, from fits with `trained`.
     """
     # Where nothing is left to predict from, R² is 0.
-    parts = [sign * fits[left].r2 for sign, left in _terms(names) if left in fits]
+    parts = [sign * (fits[left].limit_r2 if limit else fits[left].r2) for sign, left in _terms(names) if left in fits]
     return np.asarray(np.sum(parts, axis=0))
 
 

@@ -57,8 +57,9 @@ CAPTIONS = {
         runs; dotted: 95 % of fits in which what the others leave unexplained was turned in time. Of models joined by
         &: what they explain alike and nothing else does; shared by several: the rest, controls included. Good: an
         interval above 0 and a bar above its dotted line. Bad: a large score in the figure above and nothing here: other
-        models explain the same. Estimating costs R²: of a model with many features and few rows more than this is its
-        own.""",
+        models explain the same. Estimating costs R². Diamonds stand where endless data would bring the bar: halfway to
+        the same number in runs trained on, so far as penalties suit the noise. A diamond far above its bar: record
+        more, or give the model fewer features.""",
     "rundelays": """
         Size of ridge weights at each delay, each model by itself. Of fMRI good: a rise and a fall with the largest
         weights at 4 to 6 s. Of M/EEG bad: weights before 0 s as large as after it, which no cause explains.""",
@@ -139,7 +140,7 @@ def predicted_runs(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
 
 def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
     """Draw the unique R² of every model and set of models in every region with its interval, and the rest, as bars."""
-    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "low", "high", "null_95"])
+    kit.check_columns("the table of shares", rows, ["model", "region", "unique", "limit", "low", "high", "null_95"])
     regions = list(dict.fromkeys(rows["region"]))[:MOST_REGIONS]
     models = [model for model in dict.fromkeys(rows["model"]) if model != "all"]
     figure, (ax,) = kit.new_figure(1.8 + 0.9 * len(regions) + 0.1 * len(models) * len(regions), 3.2)
@@ -150,6 +151,7 @@ def variance_shares(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
         colour = np.mean([to_rgb(colours.get(name, kit.NULL)) for name in model.split(SHARING)], axis=0)
         ax.bar(x, part["unique"], width=0.9 * width, color=colour, label=_name(model))
         ax.vlines(x, part["low"], part["high"], color="black", linewidth=1)
+        ax.plot(x, part["limit"], "D", color="black", markerfacecolor="white", markersize=3, label="of endless data")
         ax.hlines(part["null_95"], x - width / 2, x + width / 2, color="black", linewidth=1, linestyle=":")
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(regions)), regions, fontsize=7)
@@ -409,17 +411,22 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         listed = (
             ", ".join(f"{delay:g}" for delay in delays) if len(delays) <= 8 else f"{min(delays):g} to {max(delays):g}"
         )
+        entered = f"entered ridge regression at delays of {listed} s"
+        if read["hrf"]:
+            entered = (
+                "convolved with SPM's response function and its derivatives to onset and dispersion, and entered ridge "
+                "regression"
+            )
         averaged = "within rows" if read["resample"] == "mean" else "through it"
         texts.append(
             (
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
                 f"event stands at its middle), those of sounds and films averaged {averaged}. They were cleared of the "
-                "same drifts, scaled on training runs, and entered ridge regression at delays of "
-                f"{listed} s, never across runs. {turns}; penalties were chosen leaving out each "
+                f"same drifts, scaled on training runs, and {entered}, never across runs. {turns}; penalties were chosen leaving out each "
                 "of the other runs, as was the layer of a model. Controls stand beside every model: the rate of "
                 "events, the loudness of sounds (root mean square of 5 ms, to the power of 0.6), the luminance of "
                 "films and their motion (mean absolute difference between frames), whichever the study has.",
-                ("huth", "ridge"),
+                ("huth", "ridge", "informed") if read["hrf"] else ("huth", "ridge"),
             )
         )
     if read and read["test_sets"]:
