@@ -13,10 +13,10 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-import returned
 import yaml
 from drawn import unarranged, watched
 from PIL import Image
+from returned import returned
 from seeded.recorded import Record
 
 from brainalign.kernels import blas
@@ -31,8 +31,6 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-returned.watch()
-RECORDED = ("datasets", "tests", "workflow")  # folders of tests
 ROOT = Path(__file__).parent.parent
 # Files that ask where panels lie in a figure; of whole pages, one does.
 ARRANGED = ("test_figures", "test_composite", "test_brain_maps", "test_surface", "test_image_page")
@@ -287,12 +285,12 @@ def on_record(request: pytest.FixtureRequest) -> Iterator[Record]:
 @pytest.fixture(autouse=True)
 def returns_are_on_record(request: pytest.FixtureRequest, on_record: Record) -> Iterator[None]:
     """Fail where a public function gives to a quick test of the root or of data what it never gave to this file."""
-    returned.found.clear()
-    returned.calls.clear()
-    yield
-    if request.node.get_closest_marker("acceptance") or request.path.parent.name not in RECORDED:
+    if request.node.get_closest_marker("acceptance") or request.path.parent.name not in ("tests", "datasets"):
+        yield
         return
-    changed = [one for one in returned.found if on_record.unknown(one)]
+    with returned(request.module) as found:
+        yield
+    changed = [one for one in found if on_record.unknown(one)]
     assert not changed, f"{changed[:5]} are not on record ({on_record.path.name}; RECORD=1 writes it anew)"
 
 

@@ -1,74 +1,84 @@
-"""What public functions give while a test runs, in short, whether the test asks about it or not."""
+"""What tests get from the public functions that they call, in short, whether they ask about it or not."""
 
 import functools
-import importlib
 import inspect
-import os
-import pkgutil
 import re
 import sys
 import tracemalloc
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pytest
 from seeded.recorded import summary
 
 from brainalign.checks import BrainalignError
 
-# Packages whose functions read, check and plan: what they give is the same on every machine.
-WATCHED = ("config", "datasets", "io", "study", "workflow")
-# What holds versions and times, what follows free memory, and what the machine has.
-PASSING = {
-    *("audit_images", "load_sidecar", "operations_per_s", "read_images_table", "read_json", "read_sealed", "read_yaml"),
-    "without_run_keys",
-}
-# Calls of a function in a test that are looked at; a record keeps more: what is cached is called in some orders only.
-MOST = 5 if "RECORD" in os.environ else 2
-
-calls: Counter[str] = Counter()
-found: list[list[Any]] = []
+TESTS = Path(__file__).parent
+# What holds versions and times, and what follows free memory.
+PASSING = {"load_sidecar", "target_block"}
 
 
-def watch() -> None:
-    """Replace public functions wherever they are bound by ones that add what they give to `found`."""
-    for name in WATCHED:
-        package = importlib.import_module(f"brainalign.{name}")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-    watched: dict[Any, Any] = {}
-    for module in [*sys.modules.values()]:
-        if getattr(module, "__name__", "").startswith("brainalign"):
-            for name, thing in [*vars(module).items()]:
-                if _is_public(thing):
-                    setattr(module, name, watched.setdefault(thing, _watched(thing)))
+@contextmanager
+def returned(module: ModuleType) -> Iterator[list[list[Any]]]:
+    """Collect what public functions give to a file of tests and to what stands beside it, not to each other."""
+    found: list[list[Any]] = []
+    beside = [one for one in sys.modules.values() if Path(getattr(one, "__file__", None) or "/").parent == TESTS]
+    with pytest.MonkeyPatch.context() as patch:
+        for place in {one.__name__: one for one in (module, *beside)}.values():
+            for name, thing in [*vars(place).items()]:
+                if inspect.ismodule(thing) and _is_ours(thing):
+                    patch.setattr(place, name, _Face(thing, found))
+                elif _is_public(thing):
+                    patch.setattr(place, name, _watched(thing, found))
+        yield found
+
+
+class _Face:
+    """A package as tests see it: changing it for good would reach what is imported meanwhile."""
+
+    __slots__ = ("_found", "_module")  # no dict of its own: pytest puts back what it finds in that of the package
+
+    def __init__(self, module: ModuleType, found: list[list[Any]]) -> None:
+        object.__setattr__(self, "_module", module)
+        object.__setattr__(self, "_found", found)
+
+    def __getattr__(self, name: str) -> Any:
+        thing = getattr(self._module, name)
+        return _watched(thing, self._found) if _is_public(thing) else thing
+
+    def __setattr__(self, name: str, thing: Any) -> None:
+        setattr(self._module, name, thing)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._module, name)
 
 
 def _is_public(thing: Any) -> bool:
-    return (
-        inspect.isfunction(thing)
-        and not hasattr(thing, "__wrapped__")
-        and thing.__name__[0] != "_"
-        and thing.__module__.startswith(tuple(f"brainalign.{name}" for name in WATCHED))
-    )
+    return inspect.isfunction(thing) and thing.__name__[0] != "_" and _is_ours(inspect.getmodule(thing))
 
 
-def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
+def _is_ours(module: ModuleType | None) -> bool:
+    return module is not None and module.__name__.startswith("brainalign.")
+
+
+def _watched(function: Callable[..., Any], found: list[list[Any]]) -> Callable[..., Any]:
     name = function.__name__
 
     @functools.wraps(function)
     def and_noted(*arguments: Any, **options: Any) -> Any:
-        if name in PASSING or calls[name] >= MOST or tracemalloc.is_tracing():  # a summary takes memory
-            return function(*arguments, **options)
-        calls[name] += 1
         try:
             result = function(*arguments, **options)
         except BrainalignError as error:
-            # Its words: sizes of files differ, and what libraries say, in brackets, is cut where paths are long.
-            found.append([name, "refused", summary(re.sub(r"\(.*\)", "", str(error), flags=re.DOTALL))[-1]])
+            if name not in PASSING:
+                # Its words: sizes of files differ, and what libraries say, in brackets, is cut where paths are long.
+                found.append([name, "refused", summary(re.sub(r"\(.*\)", "", str(error), flags=re.DOTALL))[-1]])
             raise
-        if not (result is None or inspect.isgenerator(result)):  # what is made step by step is the caller's to use up
-            found.append([name, summary(result)])
+        # What is made step by step is the test's to use up, and a summary takes memory where a test measures it.
+        if not (result is None or name in PASSING or inspect.isgenerator(result) or tracemalloc.is_tracing()):
+            found.append([name, "returned", summary(result)])
         return result
 
     return and_noted
