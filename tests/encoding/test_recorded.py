@@ -61,6 +61,7 @@ def numbers(found: Any) -> dict[str, Any]:
 
 
 def evaluated(encoder: Any = None, X: Any = IMAGES, values: Any = Y, train: Any = TRAIN, **given: Any) -> Any:
+    """Return `evaluate_held_out` of few permutations and draws, with a control."""
     options = {"n_permutations": 19, "n_boot": 12, "target_groups": GROUPS, "control": "refit", "seed": 3} | given
     return encoding.evaluate_held_out(encoder or ridge(), X, values, train, TEST, IDS, **options)
 
@@ -79,6 +80,7 @@ def timed() -> dict[str, encoding.HeldOut]:
 
 
 def held_out() -> Any:
+    """Return what `evaluate_held_out` finds of responses and times, flat targets, ragged trials, groups and bands."""
     flat = np.where((np.arange(6) == 4) & (STIMULUS >= 18)[:, None], 2.0, Y)
     plain = {"control": "none", "target_groups": None, "n_permutations": 0}
     roi = np.array(list("abaabb"))
@@ -353,6 +355,7 @@ def checkpoints() -> Any:
         one = area_scores(seed)
         arrays = {name: values if name in ("places", "ceiling_r") or "null" in name else rise[step] * values
                   for name, values in one.arrays.items()}  # fmt: skip
+        arrays["draws"] *= np.where(np.arange(20)[:, None, None] % 2 * (np.arange(8) == 5), -1, 1)  # half cross nothing
         arrays["choice_null"] = arrays["choice_null"] + (step == 64) * (np.arange(8) == 2)  # one area is lost at last
         return replace(one, arrays=arrays)
 
@@ -625,7 +628,8 @@ def few_images() -> Any:
     about = {"layers": {"early": {"n_features": 5}, "late": {}}, "subjects": {"b": 1}, "n_images": 9}
     stimuli = MEANS.trials[["stimulus_id"]]
     given = Layers({name: Features(SHOWN.astype(np.float32), stimuli, name) for name in ("early", "late")})
-    known = {"networks": {"early": layer(), "late": layer()}, "about": about, "sizes": [3, 5], "n_repeats": 2}
+    known = {"networks": {"early": layer(), "late": layer(min_group=1)}, "about": about, "sizes": [3, 5]}
+    known |= {"n_repeats": 2}
     few = encoding.FewImages.of(who, queries=queries, **known)
     found = {name: numbers(one) for name, one in few.fits(given)}
     nothing = encoding.FewImages.of(subject(groups=GROUPS | {RELIABLE: np.array([], dtype=int)}), **known)

@@ -173,7 +173,7 @@ def folds() -> Any:
 
 
 def workers(folder: Path) -> Any:
-    """Run every task: stage, total, gram, decompose, rotate_rows, fold_gram, add_all, fold, fit_shard, solve_shard."""
+    """Return fits by workers: they stage the targets of a Job, total and gram its features in slices, load and fit."""
 
     def files(Y: np.ndarray) -> list[Any]:
         np.save(folder / "f.npy", np.asfortranarray(Y))
