@@ -410,10 +410,14 @@ def read_outs() -> Any:
     ]  # fmt: skip
     groups = np.arange(72) // 3
     semantic = clone(response).set_params(readout="semantic")
-    return [read(kind) for kind in (*kinds, semantic)], read(clone(kinds[0]), groups=groups)
+    fields, draws = torch.as_tensor(RNG(26).random((3, 4, 5))), torch.as_tensor(RNG(27).normal(size=(2, 3, 6)) / 3)
+    moves = [networks.affine_matrix(mode, draws[..., :n]) for mode, n in networks.WARPS.items()]
+    moved = [[one, networks.moved_centre(fields, one), networks.warp(fields, one)] for one in moves]
+    return [read(kind) for kind in (*kinds, semantic)], read(clone(kinds[0]), groups=groups), moved
 
 
 def routed() -> Any:
+    """Return what a `RoutingNetwork` of every kind of keys and queries learns."""
     members = np.array([[True, True, False], [False, True, True]])
     small = {"d_model": 6, "n_heads": 2}
     made: list[tuple[dict[str, Any], dict[str, Any]]] = [
