@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from refusals import refused
 from seeded.encoding_cases import FEATURES, NETWORKS
 from seeded.recorded import Record
 
@@ -242,6 +244,9 @@ def videos() -> Any:
             flat = frames.reshape(2, 3, -1)
             return {"a": torch.tensor(flat, requires_grad=True), "b": flat[..., :2].tolist()}
 
+    for shape in ((2, 3), (2, 4, 5), (2, 3, 0), (3, 2, 2)):
+        wrong = SimpleNamespace(features=lambda _, shape=shape: np.ones(shape))
+        refused("a row of units for every frame", features.video_features, wrong, frames)
     alone, digest = features.load_video_model(f"{NETWORKS}:video", 3)
     function, source = features.find_function("json:dumps")
     return features.video_features(Several(), frames), alone.weight, len(digest), function([1, 2]), b"dumps" in source
