@@ -400,6 +400,7 @@ def read(encoder: Any, **given: Any) -> list[Any]:
 
 
 def read_outs() -> Any:
+    """Return what read-outs of every kind learn from `flat_fields` and `unit_fields` on, and how warps move fields."""
     response = encoding.ResponseOptimisedEncoder((4, 3), (3, 1), (2, 1))
     kinds = [
         encoding.FactorizedReadout(restarts=2), encoding.FactorizedReadout(loss="concordance", schedule="constant"),
