@@ -146,7 +146,8 @@ def test_bad_input() -> None:
     both = np.append(data["train"], data["test"][0])
     refused("1 rows are in both train and test", encoding.evaluate_held_out, encoder, **data | {"train": both})
     refused("7 test stimuli or more; got", encoding.evaluate_held_out, encoder, **data | {"test": data["test"][:4]})
-    refused("lie in several groups", encoding.evaluate_held_out, encoder, **data, groups=np.arange(len(data["Y"])))
+    first = rf"lie in several groups \(first: '{data['stimulus_ids'][data['train']][0]}'"
+    refused(first, encoding.evaluate_held_out, encoder, **data, groups=np.arange(len(data["Y"])))
     other = data["X"] + np.arange(len(data["X"]))[:, None]
     refused("X differs between trials", encoding.evaluate_held_out, encoder, **data | {"X": other})
     refused("align_to", encoding.evaluate_held_out, encoder, **data | {"X": data["X"][1:]})

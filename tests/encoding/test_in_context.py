@@ -1,4 +1,5 @@
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,10 @@ def test_units_of_the_responses() -> None:
 
 def test_responses_in_other_units_are_noticed(trained: InContextEncoder) -> None:
     X, Y, _, _ = voxels(20, 10, 4)
-    with pytest.warns(UserWarning, match="bring both to the same"):
+    low, high = float(trained.network_.units[1]) * np.sqrt(1 + np.square(trained.noise_ratio))
+    typical = np.sort(300 * Y.std(axis=0, ddof=1))[4]
+    said = f"responses is {typical:.3g}, in training {low:.3g} to {high:.3g}; bring both to the same"
+    with pytest.warns(UserWarning, match=re.escape(said)):
         clone(trained).fit(X, 300 * Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

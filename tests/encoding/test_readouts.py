@@ -288,6 +288,10 @@ factorized, semantic = encoding.FactorizedReadout(epochs=1), encoding.SemanticSp
         (lambda: factorized.fit(X, np.where([True, False], Y, 1), grid=GRID), r"1 target.* \(columns 1\)"),
         (lambda: factorized.fit(X, np.where([True, False], np.nan, Y), grid=GRID), r"1 target.* \(columns 0\)"),
         (lambda: encoding.FactorizedReadout(restarts=0).fit(X, Y, grid=GRID), "restarts is 0"),
+        (
+            lambda: encoding.FactorizedReadout(validation=0.01).fit(X, Y, grid=GRID),
+            "0.01 of 240 rows leaves 2 to choose",
+        ),
         (lambda: encoding.FactorizedReadout(loss="mae").fit(X, Y, grid=GRID), "loss must be one of"),
         (lambda: encoding.FactorizedReadout(patience=2).fit(X, Y, grid=GRID), "patience is for schedule 'constant'"),
         (lambda: semantic.fit(X, Y, grid=GRID), "SemanticSpatialReadout needs semantics="),

@@ -61,6 +61,7 @@ def numbers(found: Any) -> dict[str, Any]:
 
 
 def evaluated(encoder: Any = None, X: Any = IMAGES, values: Any = Y, train: Any = TRAIN, **given: Any) -> Any:
+    """Return `evaluate_held_out` of few permutations and draws, with a control."""
     options = {"n_permutations": 19, "n_boot": 12, "target_groups": GROUPS, "control": "refit", "seed": 3} | given
     return encoding.evaluate_held_out(encoder or ridge(), X, values, train, TEST, IDS, **options)
 
@@ -79,6 +80,7 @@ def timed() -> dict[str, encoding.HeldOut]:
 
 
 def held_out() -> Any:
+    """Return what `evaluate_held_out` finds of responses and times, flat targets, ragged trials, groups and bands."""
     flat = np.where((np.arange(6) == 4) & (STIMULUS >= 18)[:, None], 2.0, Y)
     plain = {"control": "none", "target_groups": None, "n_permutations": 0}
     roi = np.array(list("abaabb"))
@@ -254,7 +256,9 @@ def halves() -> Any:
     fits = dict(zip(layers(), every, strict=True))
     few = {name: replace(one, test_ids=one.test_ids[:13]) for name, one in fits.items()}
     whole = encoding.split_scores(fits, places, groups, ceiling=CEILING, **options)
-    unhinted = places.assign(hemi=["L", "", "", "R", "", "L"], y_mm=[1, 2, np.nan, 3, 4, 5])
+    unhinted = places.assign(
+        hemi=["L", "", "", "R", "", "L"], y_mm=[1, 2, np.nan, 3, 4, 5], x_mm=[-9, 0.5, 4, 7, -0.5, -2]
+    )
     rows = [np.array([0, 1, 3]), np.array([2]), np.array([4, 5, 2])]
     return (
         [whole.arrays, whole.details, encoding.SplitScores.of(whole.arrays, whole.details).details],
@@ -351,6 +355,8 @@ def checkpoints() -> Any:
         one = area_scores(seed)
         arrays = {name: values if name in ("places", "ceiling_r") or "null" in name else rise[step] * values
                   for name, values in one.arrays.items()}  # fmt: skip
+        arrays["draws"] *= np.where(np.arange(20)[:, None, None] % 2 * (np.arange(8) == 5), -1, 1)  # half cross nothing
+        arrays["choice_null"] = arrays["choice_null"] + (step == 64) * (np.arange(8) == 2)  # one area is lost at last
         return replace(one, arrays=arrays)
 
     given = {
@@ -394,6 +400,7 @@ def read(encoder: Any, **given: Any) -> list[Any]:
 
 
 def read_outs() -> Any:
+    """Return what read-outs of every kind learn from `flat_fields` and `unit_fields` on, and how warps move fields."""
     response = encoding.ResponseOptimisedEncoder((4, 3), (3, 1), (2, 1))
     kinds = [
         encoding.FactorizedReadout(restarts=2), encoding.FactorizedReadout(loss="concordance", schedule="constant"),
@@ -404,10 +411,14 @@ def read_outs() -> Any:
     ]  # fmt: skip
     groups = np.arange(72) // 3
     semantic = clone(response).set_params(readout="semantic")
-    return [read(kind) for kind in (*kinds, semantic)], read(clone(kinds[0]), groups=groups)
+    fields, draws = torch.as_tensor(RNG(26).random((3, 4, 5))), torch.as_tensor(RNG(27).normal(size=(2, 3, 6)) / 3)
+    moves = [networks.affine_matrix(mode, draws[..., :n]) for mode, n in networks.WARPS.items()]
+    moved = [[one, networks.moved_centre(fields, one), networks.warp(fields, one)] for one in moves]
+    return [read(kind) for kind in (*kinds, semantic)], read(clone(kinds[0]), groups=groups), moved
 
 
 def routed() -> Any:
+    """Return what a `RoutingNetwork` of every kind of keys and queries learns."""
     members = np.array([[True, True, False], [False, True, True]])
     small = {"d_model": 6, "n_heads": 2}
     made: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -559,7 +570,9 @@ def episodes() -> Any:
         silent = torch.cat([y[:9, :3], torch.ones(9, 1)], dim=1)
         found.append([network(x[:9].expand(4, -1, -1), silent.T), network.axes, network.units])
         found.append(network.bytes_per_voxel(9))
-    return found
+    named = encoder()
+    named.network_ = torch.nn.BatchNorm1d(2)  # type: ignore[assignment]
+    return [*found, int(named.parameter_hash()[:7], 16)]
 
 
 def encoder(**options: Any) -> encoding.InContextEncoder:
@@ -622,7 +635,8 @@ def few_images() -> Any:
     about = {"layers": {"early": {"n_features": 5}, "late": {}}, "subjects": {"b": 1}, "n_images": 9}
     stimuli = MEANS.trials[["stimulus_id"]]
     given = Layers({name: Features(SHOWN.astype(np.float32), stimuli, name) for name in ("early", "late")})
-    known = {"networks": {"early": layer(), "late": layer()}, "about": about, "sizes": [3, 5], "n_repeats": 2}
+    known = {"networks": {"early": layer(), "late": layer(min_group=1)}, "about": about, "sizes": [3, 5]}
+    known |= {"n_repeats": 2}
     few = encoding.FewImages.of(who, queries=queries, **known)
     found = {name: numbers(one) for name, one in few.fits(given)}
     nothing = encoding.FewImages.of(subject(groups=GROUPS | {RELIABLE: np.array([], dtype=int)}), **known)

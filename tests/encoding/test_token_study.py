@@ -294,6 +294,8 @@ def test_tokens_without_grid(tmp_path: Path) -> None:
     case = Case.objects(tmp_path, encoding.FactorizedReadout(epochs=1))
     for tokens, grid in ((case.tokens, None), (case.tokens[:, 0], (8, 8))):
         refused("layer 'last' has shape", next, case.study().fits([("last", tokens, grid)], encoding.TokenFindings()))
+    case.encoder.set_params(validation=1e-3)
+    refused("validation 0.001 of .* training images leaves 0 to", next, case.study().fits([], encoding.TokenFindings()))
 
 
 def test_networks_of_other_features_are_not_taken_up(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from refusals import refused
 from seeded.encoding_cases import FEATURES, NETWORKS
 from seeded.recorded import Record
 
@@ -122,7 +124,12 @@ def tables(folder: Path) -> Any:
     ]  # fmt: skip
     many = features.RandomExtractor(2, 1).extract(pd.DataFrame({"stimulus_id": range(9)}), Kept([1]))
     ids = [one.describe() for one in made[1:3]]
-    return [extracted(one, TABLE, [3, 0, 2]) for one in made], many, ids, [made[3].digest(), made[4].digest()]
+    return (
+        [extracted(one, TABLE, [3, 0, 2]) for one in made],
+        many,
+        ids,
+        [int(f"0{one.digest():.7}", 16) for one in made[1:]],
+    )
 
 
 @cache
@@ -147,7 +154,7 @@ def prepared(folder: Path) -> Any:
                for kind in ("bicubic", "bilinear", "nearest")]  # fmt: skip
     scaled = features.Preprocessing(16, (16, 12), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), scale=255.0)
     found: list[Any] = [features.Preprocessing(**one)(batch) for one in options]  # type: ignore[arg-type]
-    found += [scaled.digest(), features.load_images(table["path"], table["stimulus_id"], scaled)]
+    found += [int(scaled.digest()[:7], 16), features.load_images(table["path"], table["stimulus_id"], scaled)]
     return found, features.image_properties(table["path"], 3), features.low_level_vectors(table["path"]), (
         [features.low_level_vectors(table["path"][2:3]), [features.load_image(path) for path in table["path"]]]
     )  # fmt: skip
@@ -237,6 +244,9 @@ def videos() -> Any:
             flat = frames.reshape(2, 3, -1)
             return {"a": torch.tensor(flat, requires_grad=True), "b": flat[..., :2].tolist()}
 
+    for shape in ((2, 3), (2, 4, 5), (2, 3, 0), (3, 2, 2)):
+        wrong = SimpleNamespace(features=lambda _, shape=shape: np.ones(shape))
+        refused("a row of units for every frame", features.video_features, wrong, frames)
     alone, digest = features.load_video_model(f"{NETWORKS}:video", 3)
     function, source = features.find_function("json:dumps")
     return features.video_features(Several(), frames), alone.weight, len(digest), function([1, 2]), b"dumps" in source

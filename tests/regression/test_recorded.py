@@ -139,7 +139,45 @@ def delays() -> Any:
     return found
 
 
+def folds() -> Any:
+    """Return what `inner_folds` makes, fold by fold in `inner_fold`: even and steep features, weights, small folds."""
+    found: list[Any] = []
+    for n, p, decades in ((9, 40, 0.2), (11, 40, 3), (9, 12, 6), (40, 8, 0.2), (33, 9, 3), (25, 9, 6), (24, 25, 1)):
+        left, right = (np.linalg.qr(RNG(k).normal(size=(size, min(n, p))))[0] for k, size in ((1, n), (2, p)))
+        X = torch.as_tensor(left * np.logspace(1, 1 - decades, left.shape[1]) @ right.T + 3)
+        Y = torch.as_tensor(left @ RNG(3).normal(size=(left.shape[1], 4)) + 0.1 * RNG(4).normal(size=(n, 4)))
+        groups = RNG(5).permutation(np.arange(n) % 7)
+        for cv, weights, alphas, solver, kind in (
+            (4, None, (0.0, 1e-3, 1.0), "auto", torch.float64), (3, RNG(6).random(n) + 0.1, (1e-3, 0.5), "dual", None),
+            ("groups", RNG(6).integers(0, 5, n) + 0.0, (0.1, 9.0), "primal", None), (5, None, (0.1, 1.0), "dual", None),
+            (5, WEIGHTS[:n], (1e-2, 1.0), "auto", None), ("groups", None, (0.0, 0.5), "auto", torch.float64),
+        ):  # fmt: skip
+            kind = kind or torch.float32 if decades < 6 else torch.float64
+            order = regression.layout(n, cv, groups if cv != 5 else None)
+            order = order.weigh(None if weights is None else torch.as_tensor(weights), 1.0)
+            given = order.roots if order.roots is not None else torch.ones(n, dtype=torch.float64)
+            mean = (given.square() @ order.sort(Y)) / given.square().sum()
+            centred = ((order.sort(Y) - mean) * given[:, None]).to(kind)
+            penalties = torch.tensor(alphas, dtype=torch.float64)
+            made = regression.design_of(X, order, penalties, solver=solver, metric="r2", dtype=kind)
+            turned = made.rotation
+            block = regression.block_of(turned.rows, centred, order.tests, order.roots)
+            each = {"solver": solver, "grams": None, "roots": order.roots}
+            sets = [made.folds]
+            for exact in sorted({decades > 5, True}):
+                each["single"] = turned.benign and not exact
+                given_rows = turned.rows, turned.singular, order.tests, penalties
+                sets.append(regression.inner_folds(*given_rows, **each, exact=exact))
+            found.append([mean, turned.method, turned.benign, turned.singular])
+            for some in sets:
+                found.append([[one.way, one.single, len(one.form.filters.T), one.test.start] for one in some])
+                found.append([regression.scores(some, block, metric, len(alphas)) for metric in ("r2", "r")])
+    return found
+
+
 def workers(folder: Path) -> Any:
+    """Return fits by workers: they stage the targets of a Job, total and gram its features in slices, load and fit."""
+
     def files(Y: np.ndarray) -> list[Any]:
         np.save(folder / "f.npy", np.asfortranarray(Y))
         np.save(folder / "c.npy", np.r_[Y[:2], Y])
@@ -169,7 +207,7 @@ def workers(folder: Path) -> Any:
     return found
 
 
-def trained() -> Any:
+def trained(folder: Path) -> Any:
     rows = regression.carve_validation(50, 0.2, np.arange(50) // 3, 2)
     found: list[Any] = [rows, *(regression.carve_validation(n, share, None, 2) for n, share in ((9, 0.01), (5, 0.99)))]
     x = torch.as_tensor(RNG(5).normal(size=(50, 3))).float()
@@ -190,8 +228,18 @@ def trained() -> Any:
         score = lambda some, loss=loss: -float(loss(some))  # noqa: E731
         history = regression.train(network, loss, score, rows, how, seed=2, progress=said.append)
         found += [[epoch[:3] for epoch in history], len(said), list(network.parameters())]
+    for where in (None, folder / "new"):
+        part = torch.nn.BatchNorm1d(2)
+        state = regression.Checkpoint({"part": part}, where, "a", np.arange(3))
+        found.append(state.resume())
+        state.keep(more=torch.ones(2))
+        kept = [*folder.rglob("*")]
+        torch.nn.init.constant_(part.weight, 7)
+        found += [regression.read_state(state.path), state.resume(), part.weight, len(kept)]
+        state.forget()
+        found.append([int(f"0{path.stem[:7]}", 16) for path in kept[1:]] + [len([*folder.rglob("*")])])
     parts = ("a", 1, None, (2.0, "b"), np.arange(3), np.eye(2, 3), np.array(["x"]), torch.ones(2), torch.tensor(0.5))
-    return found, [regression.digest_of(part) for part in parts], regression.digest_of(*parts)
+    return found, [int(regression.digest_of(*some)[:7], 16) for some in (*zip(parts), parts)]
 
 
 def pieces() -> Any:
@@ -254,7 +302,7 @@ def kernel() -> Any:
 
 CASES: dict[str, Callable[..., Any]] = {
     one.__name__: one
-    for one in (ridges, few_filters, several_layers, bands, parts, delays, workers, trained, pieces, kernel)
+    for one in (ridges, few_filters, several_layers, bands, parts, delays, folds, workers, trained, pieces, kernel)
 }
 
 
