@@ -217,30 +217,28 @@ def check_ecog(folder: Path) -> Found:
     return float(found[driven].mean()), float(expected[driven].mean()), 0.002
 
 
-WAYS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Found], dict[str, Any]]] = {
-    "blocks of shapes": (labs.blocks, check_blocks, {"encode": {"run_permutations": 200}}),
-    "betas of photographs": (labs.betas, check_betas, {"encode_images": {"permutations": 200, "draws": 200}}),
-    "story of six runs": (labs.story, check_story, {"encode_runs": {"permutations": 39, "n_candidates": 5}}),
-    "RDMs of two regions": (labs.rdms, check_rdms, {"compare_rdms": {"draws": 100}}),
-    "EEG of two people": (labs.eeg, check_eeg, {"decode_times": {"permutations": 199, "square_permutations": 39}}),
-    "arrays of ECoG": (labs.ecog, check_ecog, {"encode_images": {"permutations": 200, "draws": 200}}),
+WAYS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Found]]] = {
+    "blocks of shapes": (labs.blocks, check_blocks),
+    "betas of photographs": (labs.betas, check_betas),
+    "story of six runs": (labs.story, check_story),
+    "RDMs of two regions": (labs.rdms, check_rdms),
+    "EEG of two people": (labs.eeg, check_eeg),
+    "arrays of ECoG": (labs.ecog, check_ecog),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_folder_becomes_a_page_whose_figures_are_right(way: str, tmp_path: Path, record: Record) -> None:
-    """Six labs' folders, from init to a page: lines of the descriptor, seconds, and scores against a reference"""
-    make, check, less = WAYS[way]
+    """Six labs' folders, from init to a page with nothing changed: lines, seconds on two cores, and scores"""
+    make, check = WAYS[way]
     folder = tmp_path / "lab"
     folder.mkdir()
     make(folder)
     start = time.monotonic()
     assert main(["init", str(folder), "--yes"]) == 0
     study = folder / "study.yaml"
-    written = study.read_text()
-    lines = [line for line in written.splitlines() if line.strip() and not line.strip().startswith("#")]
+    lines = [line for line in study.read_text().splitlines() if line.strip() and not line.strip().startswith("#")]
     assert len(lines) <= 15
-    study.write_text(written + yaml.safe_dump(less))
     assert main(["check", str(study)]) == 0
     assert main(["run", str(study), "--cores", "2"]) == 0
     seconds = time.monotonic() - start
