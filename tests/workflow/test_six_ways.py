@@ -99,7 +99,7 @@ def check_betas(folder: Path) -> Found:
     scores = table(folder, "scores", subject="01", model="pixels", method="ridge")
     driven = scores["target_id"].str.match("voxel-[012]-").to_numpy()
     assert (scores.loc[driven, "q"] < 0.05).mean() > 0.3 > 0.05 > (scores.loc[~driven, "q"] < 0.05).mean()
-    return float(scores.loc[driven, "r"].mean()), float(expected[driven].mean()), 0.002
+    return float(scores.loc[driven, "r"].mean()), float(expected[driven].mean()), 0.001
 
 
 def halves(folder: Path, values: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
@@ -138,7 +138,7 @@ def check_story(folder: Path) -> Found:
     scores = table(folder, "runscores", subject="01")
     mine = scores[(scores["kind"] == "model") & (scores["model"] == "minilm")].set_index("region")
     assert mine.loc["language", "p"] <= 0.05 < mine.loc["elsewhere", "p"]
-    return float(mine.loc["language", "r"]), float(np.tanh(np.mean(r, axis=0))[:20].mean()), 0.002
+    return float(mine.loc["language", "r"]), float(np.tanh(np.mean(r, axis=0))[:20].mean()), 0.001
 
 
 def check_rdms(folder: Path) -> Found:
@@ -152,7 +152,7 @@ def check_rdms(folder: Path) -> Found:
     assert layers.loc["V1", "score"] > 0.2 > 0.05 > abs(layers.loc["IT", "score"])
     best = found[(found["kind"] == "layer") & (found["reference"] == "V1")].sort_values("score")
     assert best["model"].iloc[-1] == "pixels"
-    return float(layers.loc["V1", "score"]), float(expected), 0.002
+    return float(layers.loc["V1", "score"]), float(expected), 0.001
 
 
 def check_eeg(folder: Path) -> Found:
@@ -180,7 +180,7 @@ def check_eeg(folder: Path) -> Found:
         windows = table(folder, "timewindows", subject=person).set_index(["scheme", "group", "window"])
         row = windows.loc[("recordings left out", "all", "response")]
         assert row["p"] <= 0.05 < windows.loc[("recordings left out", "all", "before"), "p"]
-        assert row["logistic"] == pytest.approx(expected[-1][1], abs=0.002)
+        assert row["logistic"] == pytest.approx(expected[-1][1], abs=0.001)
         found.append(row["score"])
         times = table(folder, "timescores", subject=person).query("group == 'all'").set_index("time_s")
         assert 0.15 <= times["score"].idxmax() < 0.3
@@ -188,7 +188,7 @@ def check_eeg(folder: Path) -> Found:
         planted = sensors["target_id"].str.startswith("O") & sensors["time_s"].between(0.145, 0.295)
         assert len(sensors) > 20
         assert planted.mean() > 0.9
-    return float(np.mean(found)), float(np.mean(expected, axis=0)[0]), 0.002
+    return float(np.mean(found)), float(np.mean(expected, axis=0)[0]), 0.001
 
 
 def check_ecog(folder: Path) -> Found:
@@ -214,7 +214,7 @@ def check_ecog(folder: Path) -> Found:
     assert set(clusters["peak_sensor"]) == {"e0", "e1", "e2", "e3", "e4"}
     assert clusters["start"].min() > 0.09
     assert clusters["stop"].max() < 0.41
-    return float(found[driven].mean()), float(expected[driven].mean()), 0.002
+    return float(found[driven].mean()), float(expected[driven].mean()), 0.001
 
 
 WAYS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Found]]] = {
