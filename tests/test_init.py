@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -252,6 +253,22 @@ def test_everyone_whose_data_lie_in_a_folder_is_described(tmp_path: Path, capsys
     assert main(["init", str(tmp_path), "--yes"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert re.search(r"anna/trials.tsv has the columns .*image.* but no stimulus_id: call that of", said)
+
+
+def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> None:
+    bids(tmp_path)
+    study = tmp_path / "study.yaml"
+    for n_people, lines in ((2, 2), (9, 9), (30, 0)):
+        for person in range(2, n_people + 1):
+            shutil.copytree(tmp_path / "sub-01", tmp_path / f"sub-{person:02d}", dirs_exist_ok=True)
+            for path in (tmp_path / f"sub-{person:02d}").rglob("sub-01*"):
+                path.rename(path.with_name(path.name.replace("sub-01", f"sub-{person:02d}")))
+        study.unlink(missing_ok=True)
+        assert main(["init", str(tmp_path), "--yes"]) == 0
+        written = study.read_text()
+        assert len(written.splitlines()) <= 15
+        assert len(re.findall(r"^  \S+: {format: bids.*}$", written, re.MULTILINE)) == lines
+        assert len(yaml.safe_load(written)["recordings"]) == n_people
 
 
 def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Pat
         assert fits == [{"subject": "01", "model": model, "method": method}]
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements, videos or stories.
     other = {"identify", "prepare_triplets", "concepts", "align", "prepare_events", "prepare_runs", "encode_runs"}
-    other |= {"correlate_subjects", "summarize_runs", "map_subjects", "rollout", "dynamics"}
+    other |= {"simulate_story", "correlate_subjects", "summarize_runs", "map_subjects", "rollout", "dynamics"}
     assert {job.stage for job in planned} == set(STEPS) - other
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)

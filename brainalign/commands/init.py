@@ -166,12 +166,17 @@ def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
         nested = isinstance(value, dict)
         text = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None if nested else False, width=10_000)
         first, *more = text.splitlines()
+        if nested and len(more) > room:  # a line for each entry, where there is room for that
+            first, more = f"{key}:", [f"  {_flow({name: entry})[1:-1]}" for name, entry in value.items()]
         if len(more) > room:
-            flow = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=1_000_000).strip()
-            first, more = f"{key}: {flow}", []
+            first, more = f"{key}: {_flow(value)}", []
         room -= len(more)
         lines += [first + (f"  # {lab.remarks[key]}" if key in lab.remarks else ""), *more]
     return "\n".join([*lines, last]) + "\n"
+
+
+def _flow(value: Any) -> str:
+    return str(yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=1_000_000)).strip()
 
 
 def _is_number(cell: str) -> bool:

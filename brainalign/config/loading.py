@@ -13,6 +13,7 @@ from brainalign.config.models import TableModel
 from brainalign.config.settings import Config
 from brainalign.study import (
     RUN_KEYS,
+    StoryWorld,
     Study,
     load_descriptor,
     parse,
@@ -36,7 +37,9 @@ def load_config(path: str | Path) -> Config:
         return parse(Config, content, str(path))
     study = load_descriptor(path)
     given = {key: value for key, value in content.items() if key in RUN_KEYS}
-    defaults = {"results": path.parent / "results", "models": default_models(study), "methods": RIDGE}
+    results = Path(given.get("results") or path.parent / "results")
+    told = study.simulate.models(results / study.name / "raw") if isinstance(study.simulate, StoryWorld) else None
+    defaults = {"results": results, "models": told or default_models(study), "methods": RIDGE}
     return parse(Config, defaults | given | {"datasets": {study.name: {"descriptor": path}}}, str(path))
 
 
@@ -143,7 +146,8 @@ def check_table_models(config: Config, dataset: str, descriptor: Study) -> Itera
     """Yield how each model of vectors is matched with the stimuli of a dataset, in a sentence."""
     for name in config.models_of(dataset):
         model = config.models[name]
-        if not isinstance(model, TableModel):
+        made = descriptor.is_simulated and config.raw_folder(dataset)  # by the run: not there yet
+        if not isinstance(model, TableModel) or (made and model.file.is_relative_to(made)):
             continue
         try:
             vectors = read_vectors(model.file, model.ids, model.layers)

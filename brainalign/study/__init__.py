@@ -84,3 +84,4 @@ from brainalign.study.worlds import SeriesWorld as SeriesWorld
 from brainalign.study.worlds import SimulatedSentences as SimulatedSentences
 from brainalign.study.worlds import SimulateModalities as SimulateModalities
 from brainalign.study.worlds import SimulateOptions as SimulateOptions
+from brainalign.study.worlds import StoryWorld as StoryWorld

@@ -20,7 +20,7 @@ from brainalign.study.responses import BetaOptions, EpochOptions, FmriOptions, G
 from brainalign.study.splits import Split, Splits
 from brainalign.study.stimuli import Stimuli, Stimulus, table_column, table_columns
 from brainalign.study.vectors import files_of
-from brainalign.study.worlds import SimulateModalities, World
+from brainalign.study.worlds import SimulateModalities, StoryWorld, World
 
 DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]*$")]
 
@@ -150,7 +150,7 @@ class Study(Strict):
         world = self.simulate
         if world is not None and self.recordings and world.gives != "responses":
             raise ValueError(f"give recordings or simulate, one of them: {world.world} is a world with its own")
-        return self.model_copy(update=world.files()) if isinstance(world, SimulateModalities) else self
+        return self.model_copy(update=world.files()) if isinstance(world, SimulateModalities | StoryWorld) else self
 
     @model_validator(mode="after")
     def _gives_one_type_of_data(self) -> Self:
@@ -373,7 +373,7 @@ class Study(Strict):
     @property
     def _is_written(self) -> bool:
         """Whether the run writes the files first: they are not there when it is planned."""
-        return self.is_simulated and self.data_type in ("responses", "modalities")
+        return self.is_simulated and self.data_type in ("responses", "modalities", "continuous")
 
     def find(self, subject: str, field: str) -> Path:
         """Return where a file of a subject lies; raises as `locate` does."""

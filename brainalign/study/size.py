@@ -12,7 +12,7 @@ import numpy as np
 from brainalign.checks import BrainalignError
 from brainalign.io import array_shapes, chosen_array, image_values, load_image_file, read_lines, reading
 from brainalign.study.descriptor import Shape, Study
-from brainalign.study.worlds import SimulateOptions
+from brainalign.study.worlds import SimulateOptions, StoryWorld
 
 DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release whose files say nothing at a glance
 VERTICES = 20_484  # of the simulated cortex
@@ -66,6 +66,8 @@ def _measured(folder: str, text: str, held: _Held) -> Shape | None:
     if isinstance(size, SimulateOptions):
         n = (size.n_shared + size.n_unique) * size.n_repeats
         return Shape(runs=size.n_sessions, trials=n, targets=VERTICES)
+    if isinstance(size, StoryWorld):
+        return Shape(runs=size.n_runs, trials=size.n_runs * size.n_rows, targets=4 * size.n_targets)
     shapes = []
     for subject in study.subject_names:
         # A file that is missing or damaged is for `check` to tell; a plan goes without it.

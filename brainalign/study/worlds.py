@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from brainalign.checks import listed
+from brainalign.study.continuous import RunFiles
 from brainalign.study.parsing import Strict
 from brainalign.study.recordings import ArrayRecordings
 
@@ -116,4 +117,44 @@ class SeriesWorld(Strict):
         return ("trait", "state") if self.state_strength else ("trait",)
 
 
-World = Annotated[SimulateOptions | SimulatedSentences | SimulateModalities | SeriesWorld, Field(discriminator="world")]
+class StoryWorld(Strict):
+    """A story in runs that one subject hears: words, features of language and sound, and who follows which of them."""
+
+    gives: ClassVar[str] = "continuous"
+
+    world: Literal["story"]
+    n_runs: int = Field(8, ge=3)
+    n_rows: int = Field(300, ge=40, description="of each run")
+    n_targets: int = Field(150, ge=1, description="in each of four groups: following language, sound, both, none")
+    step_s: float = Field(2.0, ge=0.3, le=5, description="seconds between rows")
+    explained: float = Field(0.4, ge=0, lt=1, description="share of the variance of what follows; 0: nothing to find")
+    repeated: int = Field(2, ge=0, description="runs that are heard twice")
+    n_features: tuple[Annotated[int, Field(gt=6)], Annotated[int, Field(gt=6)]] = Field(
+        (60, 12), description="of language and of sound"
+    )
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _repeats_its_runs(self) -> Self:
+        if self.repeated > self.n_runs:
+            raise ValueError(f"repeated: {self.repeated} of {self.n_runs} runs are heard twice; give n_runs or fewer")
+        return self
+
+    def files(self) -> dict[str, Any]:
+        """Describe the files as a descriptor would: words and recordings."""
+        runs = {f"story{k + 1}": [f"story{k + 1}.npy"] for k in range(self.n_runs)}
+        for run in list(runs)[: self.repeated]:
+            runs[run].append(f"{run}_again.npy")
+        files = {run: tuple(map(Path, presentations)) for run, presentations in runs.items()}
+        recorded = RunFiles(format="runs", files=files, tr_s=self.step_s, targets=Path("targets.tsv"))
+        return {"stimuli": Path("words.tsv"), "recordings": {"01": recorded}}
+
+    def models(self, folder: Path) -> dict[str, dict[str, object]]:
+        """Name both tables of features that are written into a folder, and features of nothing."""
+        tables = {name: {"extractor": "table", "file": folder / f"{name}.npy"} for name in ("language", "sound")}
+        return {**tables, "random": {"extractor": "random", "n_features": 4}}
+
+
+World = Annotated[
+    SimulateOptions | SimulatedSentences | SimulateModalities | SeriesWorld | StoryWorld, Field(discriminator="world")
+]

@@ -42,8 +42,8 @@ class Run:
 
     @property
     def simulated(self) -> list[str]:
-        """List the studies of images whose files the run itself makes."""
-        return [name for name in self.datasets_of("responses") if self.descriptors[name].is_simulated]
+        """List the studies of images and of stories whose files the run itself makes."""
+        return [name for name in self.datasets_of("responses", "continuous") if self.descriptors[name].is_simulated]
 
     def subjects(self, dataset: str) -> list[str]:
         """List the subjects of a dataset whose responses are prepared one by one."""
@@ -77,6 +77,8 @@ class Run:
 
     def event_files(self, dataset: str) -> list[Path]:
         """List the table of events of a stimulus that goes on, or the files of a folder of them; sounds and films."""
+        if dataset in self.simulated:
+            return [self.raw_file("simulated.json", dataset)]
         return files_of(self.descriptors[dataset].stimulus_table()) + self.signals(dataset)
 
     def signals(self, dataset: str) -> list[Path]:
@@ -115,16 +117,16 @@ class Run:
     def weights(self, model: str) -> list[str]:
         """List the files a model lies in: retrained weights, or an edited function of the user's, are another input."""
         options = self.config.models[model]
-        if isinstance(options, TableModel):
-            return [str(path) for path in files_of(options.file, options.ids)]
         function = Path(getattr(options, "function", "").rpartition(":")[0])
         if function.suffix == ".py":
             return [str(function)]
-        folder = Path(getattr(options, "weights", ""))
+        folder = options.file if isinstance(options, TableModel) else Path(getattr(options, "weights", ""))
         for dataset in self.simulated:
             # The run makes this one: its files are not there yet when the first run is planned.
             if folder.name and folder.is_relative_to(self.config.raw_folder(dataset)):
                 return [str(self.raw_file("simulated.json", dataset))]
+        if isinstance(options, TableModel):
+            return [str(path) for path in files_of(options.file, options.ids)]
         return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
 
     def encoders_of_images(self) -> list[str]:

@@ -303,6 +303,13 @@ ROWS = (
         },
     ),
     Step(
+        "simulate_story", "prepare", "A story with planted truth: words, features and runs as files.",
+        each_dataset("continuous", where=lambda run, dataset: dataset in run.simulated), (), {}, (),
+        lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},
+        beside=RAW_FOLDER, priority=2,
+        makes={"listing": lambda run, of: run.raw_file("simulated.json", of["dataset"])},
+    ),
+    Step(
         "prepare_blocks", "prepare", "Blocks of volumes of one subject: responses, splits, ceiling, noise and images.",
         each_subject_of("responses", where=_in_blocks), SUBJECT, {**RAW, **STIMULI},
         ("responses", "splits", "ceiling", "noise", "mask", "bold"), prepared("prepare"), runs="prepare",
@@ -348,13 +355,13 @@ ROWS = (
         "prepare_events", "prepare", "Events of stimuli that go on, such as words, with an id each.",
         each_dataset("continuous"), (), {"events": lambda run, of: run.event_files(of["dataset"])}, ("runcontrols",),
         lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
-        beside=DESCRIPTOR, makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
-        watches=Run.image_state,
+        beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
+        makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
     Step(
         "prepare_runs", "prepare", "The runs of one subject on their own clock, and what repeats in them.",
         each_subject_of("continuous"), SUBJECT, {**RAW, **STIMULI}, ("responses", "ceiling"), prepared(),
-        beside=DESCRIPTOR,
+        beside={**DESCRIPTOR, **RAW_FOLDER},
     ),
     Step(
         "extract", "features", "Stimuli of a dataset to features of one model.", _extracted, ("model",),

@@ -16,7 +16,7 @@ from brainalign.workflow import Job
 
 def prepare_events(job: Job) -> None:
     """Check the events of a study and write them as a table of stimuli, by run and onset; and controls."""
-    study = load_descriptor(job.path("descriptor"))
+    study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
     stop_on([Problem(study.name, line) for line in changed_files(study)])
     events = read_events(study)
     problems = continuous_problems(study, events)

@@ -12,7 +12,7 @@ from brainalign.workflow import Job
 def prepare_runs(job: Job) -> None:
     """Read the runs of one subject; save rows trimmed, detrended and z-scored, and explainable variance."""
     subject = job.labels["subject"]
-    study = load_descriptor(job.path("descriptor"))
+    study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
     for field, path in study.found_files(subject).items():
         job.provenance.read(field, path)
     runs = read_continuous(study, subject)

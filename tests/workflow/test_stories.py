@@ -23,7 +23,7 @@ from worlds.story import configured, described, write_release
 
 from brainalign.arrays import Responses
 from brainalign.cli import main
-from brainalign.config import Config, load_descriptors
+from brainalign.config import Config, load_config, load_descriptors
 from brainalign.datasets import audit_study, read_continuous, read_events
 from brainalign.encoding import mean_over_runs
 from brainalign.io import Provenance, artifact_path, save, sidecar_path
@@ -32,10 +32,10 @@ from brainalign.report import StudyMaterial
 from brainalign.report.pages import group_of_runs_chapter
 from brainalign.simulation import STORY_GROUPS, story, write_story
 from brainalign.statistics import RELIABLE
-from brainalign.study import Shape, known_shape, load_descriptor, parse
+from brainalign.study import Shape, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import report_path
 
-N_VOXELS = 6
+N_VOXELS, ROOT = 6, Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,45 @@ def test_planted_models_reach_the_page(folder: Path) -> None:
     for figure in ("runmap", "glassbrain", "projection", "uniquemap-language-sound"):
         assert f'id="figure-{figure}"' in page
     tables_agree(config, scores, pd.read_csv(folder / "targets.tsv", sep="\t"))
+
+
+def test_a_simulated_story_needs_no_files(tmp_path: Path) -> None:
+    """What a descriptor plants is written, read and found."""
+    path = Path(shutil.copy(ROOT / "data/simulated-story.yaml", tmp_path))
+    content = yaml.safe_load(path.read_text())
+    content["simulate"] |= {"n_rows": 75, "n_targets": N_VOXELS, "seed": 21}
+    path.write_text(yaml.safe_dump(content | {"encode_runs": {"permutations": 39, "n_candidates": 5}}))
+    assert main(["check", str(path)]) == 0
+    config = load_config(path)
+    assert shape_of(load_descriptor(path)) == Shape(runs=6, trials=450, targets=4 * N_VOXELS)
+    run_all(config, "simulate_story", "prepare_events", "prepare_runs", "extract", "encode_runs")
+    raw = config.raw_folder("simulated-story")
+    told = story(6, 75, N_VOXELS, explained=0.5, n_features=(12, 7), seed=21)
+    np.testing.assert_array_equal(np.load(raw / "story2_again.npy"), told.responses["story2"][1])
+    pd.testing.assert_frame_equal(pd.read_parquet(raw / "truth/targets.parquet"), told.targets)
+    assert "story6.npy" in json.loads((raw / "simulated.json").read_text())["files"]
+    scores = pd.read_parquet(artifact_path(config.results, "simulated-story", "runtargets", subject="01"))
+    r = scores.merge(told.targets, on="target_id").groupby(["roi", "model"])["r"].mean()
+    for group in ("language", "sound"):
+        assert r[group, group] > 0.3 > 0.15 > abs(r[group, "random"])
+    assert min(r["both", "language"], r["both", "sound"]) > 0.2
+    assert r["none"].abs().max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_row": 75}, r"unknown key 'simulate.n_row' \(did you mean 'n_rows'\?\)"),
+        ({"n_features": [12, 5]}, "simulate.n_features.1: .* greater than 6; got 5"),
+        ({"repeated": 7}, "simulate: repeated: 7 of 6 runs are heard twice; give n_runs or fewer"),
+        ({"n_runs": 2}, "simulate.n_runs: .* 3; got 2"),
+    ],
+)
+def test_a_story_that_cannot_be_told_is_refused_in_a_sentence(tmp_path: Path, wrong: dict, message: str) -> None:
+    content = yaml.safe_load((ROOT / "data/simulated-story.yaml").read_text())
+    content["simulate"] |= wrong
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(content))
+    refused(f"^[^\n]*{message}$", load_descriptor, tmp_path / "story.yaml")
 
 
 def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> None:
