@@ -237,3 +237,12 @@ def test_cifti_with_cortex_and_voxels(study) -> None:
     assert [row for row, names in enumerate(targets["roi"]) if names == ["V1"]] == [5, 6, 7, 8, 9]
     assert targets["roi"].tolist()[-3:] == [[], ["Thalamus"], ["Thalamus"]]
     assert targets[["i", "j", "k", "z_mm"]].to_numpy()[-1].tolist() == [1, 1, 2, 4.0]
+    halves = [study.folder / f"{k}.dscalar.nii" for k in range(2)]
+    for half, rows in zip(halves, np.split(data, [TRIALS // 3]), strict=True):
+        nibabel.save(nibabel.Cifti2Image(rows, (axes.ScalarAxis([*map(str, range(len(rows)))]), models)), half)
+    both = study.read(halves, rois={"L": study.labels(), "deep": atlas})
+    np.testing.assert_array_equal(both.values, data)
+    assert both.targets["roi"].tolist() == targets["roi"].tolist()
+    other = axes.ScalarAxis(["t0"]), below + left
+    nibabel.save(nibabel.Cifti2Image(data[:1], other), halves[1])
+    refused(r"1.dscalar.nii: has other grayordinates than .*0.dscalar.nii", study.read, halves)

@@ -184,3 +184,19 @@ def test_parcels_of_the_real_maps_become_a_table(tmp_path: Path) -> None:
     assert found.hemi.tolist() == ["L"] * 50 + ["R"] * 50  # each parcel lies in one
     assert found.maps["thickness"] == pytest.approx(means["thickness"].to_numpy())
     assert found.covers_sphere
+
+
+@pytest.mark.parametrize("n_vertices", [642, 2562])
+def test_coarser_meshes_are_whole(n_vertices: int) -> None:
+    """A closed mesh of n vertices has 2n - 4 triangles and 3n - 6 edges (Euler); its edges are short."""
+    mesh = datasets.load_mesh("R", n_vertices)
+    assert len(mesh.coordinates) == len(mesh.cortex) == n_vertices
+    assert mesh.faces.shape == (2 * n_vertices - 4, 3)
+    assert np.unique(mesh.faces).tolist() == list(range(n_vertices))
+    edges = np.unique(
+        np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])), axis=0
+    )
+    assert len(edges) == 3 * n_vertices - 6
+    lengths = np.linalg.norm(np.diff(mesh.coordinates[edges], axis=1)[:, 0], axis=1)
+    assert np.median(lengths) == pytest.approx(10.6 * np.sqrt(642 / n_vertices), rel=0.1)
+    assert 0.85 < mesh.cortex.mean() < 0.95
