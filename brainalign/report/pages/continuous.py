@@ -422,7 +422,8 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
             (
                 "Features of events were summed at the times of the rows through a Lanczos kernel of three lobes (an "
                 f"event stands at its middle), those of sounds and films averaged {averaged}. They were cleared of the "
-                f"same drifts, scaled on training runs, and {entered}, never across runs. {turns}; penalties were chosen leaving out each "
+                f"same drifts, scaled on training runs, and {entered}, never across runs. {turns}; "
+                "penalties were chosen leaving out each "
                 "of the other runs, as was the layer of a model. Controls stand beside every model: the rate of "
                 "events, the loudness of sounds (root mean square of 5 ms, to the power of 0.6), the luminance of "
                 "films and their motion (mean absolute difference between frames), whichever the study has.",
