@@ -44,7 +44,7 @@ SHARES = [
 READ = {
     **{"step_s": 2.0, "trimmed": [5, 3], "presentations": {"r1": 2, "r2": 1}, "detrend": "linear"},
     **{"high_pass_hz": 0.01, "confounds": ["x", "y"], "n_dropped": 4, "delays": [1, 2, 3], "folds": 0},
-    **{"resample": "mean", "test_sets": {"pieces": ["r8", "r9"]}},
+    **{"resample": "mean", "test_sets": {"pieces": ["r8", "r9"]}, "hrf": None},
 }
 MAPS = continuous._maps
 
@@ -57,6 +57,7 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
     scores = scores.assign(ceiling=np.where(large, np.nan, 0.6), share=np.where(large, 0.02, 0.26))
     scores["n_targets"] = np.where(large, 1200, 50)
     shares = pd.DataFrame(SHARES, columns=["model", "region", "unique", "low", "high", "p"]).assign(null_95=0.01)
+    shares["limit"] = shares["unique"] + 0.011
     delays = pd.DataFrame({"model": ["language", "acoustic", "event rate", "motion", "all"], "delay_s": 2.0})
     names = ["a", "b", "c"]
     tables = {
@@ -128,15 +129,19 @@ def test_features_without_content_must_not_predict(material: StudyMaterial) -> N
 
 
 def test_methods_say_how_runs_were_read_and_fitted(material: StudyMaterial) -> None:
-    (read, _), *_ = continuous_chapter(material).methods
+    (read, _), (fitted, cited), *_ = continuous_chapter(material).methods
+    assert "and entered ridge regression at delays of 2, 4, 6 s, never across runs" in fitted
+    assert "informed" not in cited
     assert "cleared of confounds (x, y) and z-scored within runs, after the first 10 s and the last 6 s were" in read
     plain = {"trimmed": [0, 0], "presentations": {"r1": 1}, "detrend": "none", "high_pass_hz": None, "confounds": []}
-    plain |= {"delays": list(range(1, 10)), "folds": 5, "resample": "kernel", "test_sets": {}}
+    plain |= {"delays": list(range(1, 10)), "folds": 5, "resample": "kernel", "test_sets": {}, "hrf": "spm"}
     material.sidecars["sub-1_responses.safetensors"] = {"details": READ | plain}
     del material.tables["intersubject"]
     shares = material.tables["runshares"]
     material.tables["runshares"] = shares[~shares["model"].str.contains(SHARING, regex=False)]
-    (read, _), *_ = continuous_chapter(material).methods
+    (read, _), (fitted, cited), *_ = continuous_chapter(material).methods
+    assert "convolved with SPM's response function and its derivatives to onset and dispersion, and entered" in fitted
+    assert "informed" in cited
     assert read.startswith("Responses of 1 runs (a row every 2 s) were z-scored within runs; 4 targets without")
 
 

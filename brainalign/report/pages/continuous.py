@@ -452,7 +452,8 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
                 f"r is averaged over runs as Fisher's z; p: {null} ({options.permutations:,} times), which keeps "
                 "their autocorrelation. All models and controls entered one banded ridge regression "
                 f"({options.n_candidates} sets of shares at least); what a model has alone is the R² that is lost "
-                f"without it, p: {material.details('runshares').get('p', '')}. {signs}",
+                f"without it, p: {material.details('runshares').get('p', '')}. {signs} What endless data would "
+                "show is the mean of R² in runs left out and in runs trained on.",
                 ("banded", "commonality") if common else ("banded",),
             )
         )
