@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 Record = Callable[[str, object, str], None]
 # Worlds that decide nothing and are shown, whatever they say: run once, when a method or its world has changed.
@@ -15,6 +16,12 @@ def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
     """Return a decorator, given the names, of a test that runs reduced in `make test` and in full in acceptance."""
     both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
     return lambda name: pytest.mark.parametrize(name, both)
+
+
+def check_size(hits: int, n: int) -> None:
+    """In full the 95 % bound of a test's false positives is at most .075; reduced, they are compatible with .05."""
+    test = binomtest(int(hits), n, 0.05, alternative="greater" if n < 500 else "less")
+    assert test.pvalue > 0.01 if n < 500 else test.proportion_ci(0.95).high <= 0.075, f"{hits} of {n}"
 
 
 def said(values: object) -> str:

@@ -67,11 +67,6 @@ def checked(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(" ".join(line.split("│", 2)[-1].replace("│", " ") for line in lines if "│" in line).split())
 
 
-def test_check_finds_too_few_test_images(make_image_study, tmp_path: Path, capsys) -> None:
-    assert "need 7 test stimuli or more; got 6" in checked(make_image_study(tmp_path / "a", n_test=6).write(), capsys)
-    assert main(["check", str(make_image_study(tmp_path / "b", n_test=7).write())]) == 0
-
-
 def rewrite_header(small, tr_s: float, unit: str) -> None:
     bold = nibabel.load(small.folder / "bold.nii.gz")
     bold.header.set_zooms((3, 3, 3, tr_s))
@@ -80,23 +75,10 @@ def rewrite_header(small, tr_s: float, unit: str) -> None:
 
 
 def test_check_reads_the_repetition_time_of_the_header(small, capsys) -> None:
-    for header, tr_s, message in (
-        ((2.0, "sec"), 0.72, "tr_s is 0.72, but the header of bold says 2 s"),
-        ((720.0, "msec"), 2.0, "tr_s is 2, but the header of bold says 0.72 s"),
-        ((2000.0, "unknown"), 1.0, "tr_s is 1, but the header of bold says 2 s"),
-        ((2000.0, "unknown"), 2.0, ""),
-        ((1.0, "sec"), 1.0, ""),
-        ((0.0, "sec"), 2.0, ""),
-        ((1.993, "sec"), 2.0, ""),
-    ):
-        path = small.write(fmri={"tr_s": tr_s, "hrf_lag_s": 2 * tr_s, "space": "simulated"})
-        rewrite_header(small, *header)
-        if message:
-            assert message in checked(path, capsys)
-        else:
-            assert main(["check", str(path)]) == 0
+    path = small.write()
+    rewrite_header(small, 720.0, "msec")
+    assert "tr_s is 2, but the header of bold says 0.72 s" in checked(path, capsys)
     for unit in ("sec", "msec", "unknown"):  # a time of one is what programs write that do not know
-        path = small.write()
         rewrite_header(small, 1, unit)
         capsys.readouterr()
         assert main(["check", str(path)]) == 0

@@ -13,7 +13,7 @@ import yaml
 from refusals import refused
 
 from brainalign.config import Config, TableModel, load_config, load_descriptors
-from brainalign.study import Shape, ZucoFiles, known_shape, load_descriptor, parse, shape_of
+from brainalign.study import Shape, ZucoFiles, has_unknown_size, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import (
     STEPS,
     Job,
@@ -357,13 +357,6 @@ def a_small_run(small, **changes: object) -> Run:
     return Run(parse(Config, content | changes, "test"))
 
 
-def test_there_is_a_page_over_subjects_from_two_on(small) -> None:
-    files, settings = small.descriptor()["recordings"]["1"], a_small_run(small).config
-    for n in (1, 2, 3):
-        small.write(recordings={str(k): files for k in range(n)})
-        assert ("report_group" in {step.name for step, _ in planned(Run(settings))}) == (n > 1)
-
-
 def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) -> set[tuple[str, str]]:
     """Return step and method of the jobs whose digest of code follows an edit of a file."""
 
@@ -391,20 +384,6 @@ def test_an_edit_reruns_the_steps_that_use_the_file(small, root: Path, monkeypat
         "pipelines/compare/compare.py": {"compare"},
     }.items():
         assert {step for step, _ in edited(monkeypatch, run, "small", root / file)} == steps, file
-
-
-def test_a_setting_is_told_to_the_steps_that_use_it(small) -> None:
-    for changes, steps in (
-        ({"compare": {"permutations": 60}}, {"compare", "report"}),
-        ({"summarize": {"q": 0.1}}, {"summarize", "report"}),
-        ({"confidence": 0.9}, {"compare", "summarize", "report"}),
-        ({"prepare": {"n_halvings": 50}}, {"prepare_blocks", "report"}),
-    ):
-        plain, other = (
-            {(step.name, *of.values()): job_of(run, step, of).settings for step, of in planned(run)}
-            for run in (a_small_run(small), a_small_run(small, **changes))
-        )
-        assert {job[0] for job in plain if plain[job] != other[job]} == steps
 
 
 def test_an_edit_to_in_context_code_reruns_no_ridge_fit(demo: Config, root: Path, monkeypatch) -> None:
@@ -494,6 +473,8 @@ def test_sizes_come_from_headers_and_tables(small, scenes, root: Path) -> None:
     broken = load_descriptor(small.folder / "small.yaml").model_copy(update={"title": "again", "licence": "other"})
     assert known_shape(broken) is None
     assert shape_of(broken).trials == 10_000
+    of_series = load_descriptor(root / "data" / "simulated-series.yaml")  # whose jobs do not grow with their data
+    assert [has_unknown_size(study) for study in (blocks, broken, of_series)] == [False, True, False]
 
 
 def test_a_damaged_mask_says_no_size(small) -> None:

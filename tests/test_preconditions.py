@@ -37,6 +37,8 @@ def test_what_is_enough() -> None:
         ("latency_window", (TIMES, None), (TIMES, (-0.1, 0.0)), "holds 2 samples"),
         ("repetition_time", (2.0, (3, 3, 3, 2.019), "sec"), (2.0, (3, 3, 3, 2.021), "sec"), "is 2, .* says 2.021"),
         ("repetition_time", (2.0, (3, 3, 3, 1), "sec"), (2.0, (3, 3, 3, 1.5), "sec"), "is 2, .* says 1.5 s"),
+        ("repetition_time", (2.0, (3, 3, 3, 2000), "unknown"), (1.0, (3, 3, 3, 2000), "unknown"), "is 1, .* says 2 s"),
+        ("repetition_time", (2.0, (3, 3, 3, 0), "sec"), (2.0, (3, 3, 3, 720), "msec"), "is 2, .* says 0.72 s"),
         ("repetition_time", (2.0, (3, 3, 3), "sec"), (2.0, (3, 3, 3, 60), "unknown"), "says 60 s"),
         ("repetition_time", (2.0, (3, 3, 3, 2e6), "usec"), (2.0, (3, 3, 3, 61), "unknown"), "says 0.061 s"),
     ):

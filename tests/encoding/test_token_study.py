@@ -252,7 +252,8 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     found, findings, table = case(*layers)
     train, test = case.split
     targets = case.groups["all"]
-    members = np.stack([np.isin(targets, case.groups[name]) for name in ("what0", "where9", "whatwhere0")])
+    regions = ("what0", "where9", "whatwhere0")
+    members = np.stack([np.isin(targets, case.groups[name]) for name in regions])
     fits = [
         clone(encoder).set_params(seed=seed).fit(X[train], case.Y[train][:, targets], grid=case.grid, roi=members)
         for X in layers
@@ -262,6 +263,10 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     twice = [X[test] for X in layers for _ in (0, 1)]
     predicted = [fit.predict(X) for fit, X in zip(fits, twice, strict=True)]
     expected = np.einsum("mt,mrt->rt", weights, np.stack(predicted))
+    looked = fits[0].attention(layers[0][test][: len(findings.stimuli)])
+    for query, name in enumerate(regions):
+        row = findings.layers["layer0"]["regions"].index(name)
+        np.testing.assert_allclose(findings.fields["layer0"][:, row], looked[:, query], atol=1e-4)
     assert findings.ensemble is not None
     np.testing.assert_allclose(findings.ensemble.predicted[:, targets], expected, atol=1e-4)
     np.testing.assert_allclose(findings.weights.groupby("group")["weight"].sum(), 1, rtol=1e-6)

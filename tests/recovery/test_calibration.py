@@ -8,8 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
-from shown import Record
+from shown import Record, cases, check_size
 
 from brainalign import statistics
 from brainalign.encoding import Ridge, evaluate
@@ -18,25 +17,6 @@ from brainalign.geometry import rdm, rdm_noise_ceiling, rdm_permutation_test, re
 from brainalign.simulation import linear_world
 
 ALPHAS = (0.1, 3.0, 100.0)
-
-
-def sizes(full: int, few: tuple[int, int] = (40, 10)) -> pytest.MarkDecorator:
-    """Run a test with few simulations in `make test` and with `full` null simulations in `make acceptance`."""
-    cases = [pytest.param(*few, id="reduced"), pytest.param(full, 120, id="full", marks=pytest.mark.acceptance)]
-    return pytest.mark.parametrize(("n_null", "n_power"), cases)
-
-
-def upper_bound(hits: int, n: int) -> float:
-    """Return the upper end of the one-sided 95 % interval of a proportion."""
-    return float(binomtest(hits, n, alternative="less").proportion_ci(0.95).high)
-
-
-def check_size(hits: int, n: int) -> None:
-    """At full size the 95 % bound of the false-positive rate is at most .075; reduced, it is compatible with .05."""
-    if n >= 500:
-        assert upper_bound(hits, n) <= 0.075
-    else:
-        assert binomtest(hits, n, 0.05, alternative="greater").pvalue > 0.01
 
 
 def runs_world(ceiling: np.ndarray, seed: int, n_runs: int = 6, n_stimuli: int = 6) -> dict[str, np.ndarray]:
@@ -82,9 +62,10 @@ REJECTIONS = {
 }
 
 
-@sizes(full=1000)
-def test_held_out_runs(n_null: int, n_power: int, record: Record) -> None:
+@cases((40, 10), (1000, 120))("n")
+def test_held_out_runs(n: tuple[int, int], record: Record) -> None:
     """Encoding of held-out runs: permutation tests of one target, of a map of 20 targets, of identification"""
+    n_null, n_power = n
     nulls = [encode(np.zeros(20), seed) for seed in range(n_null)]
     planted = [encode(np.repeat([0.7, 0.0], [4, 16]), 10_000 + seed) for seed in range(n_power)]
     anywhere = sum((found["fwer"] <= 0.05).any() for found in nulls)
@@ -97,9 +78,7 @@ def test_held_out_runs(n_null: int, n_power: int, record: Record) -> None:
         record(f"{name}: power, 4 of 20 targets at ceiling .7", f"{power:.2f} (n = {n_power})", ">= .8")
 
 
-@pytest.mark.parametrize(
-    "n_replicates", [pytest.param(15, id="reduced"), pytest.param(200, id="full", marks=pytest.mark.acceptance)]
-)
+@cases(15, 200)("n_replicates")
 def test_false_discovery_rate(n_replicates: int, record: Record) -> None:
     """False discovery proportion with 20 % true targets"""
     q, true = 0.05, np.repeat([True, False], [12, 48])
@@ -128,9 +107,10 @@ def zero_shot_p(effect: bool, seed: int) -> float:
     return float(statistics.permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
 
 
-@sizes(full=500, few=(16, 6))
-def test_zero_shot(n_null: int, n_power: int, record: Record) -> None:
+@cases((16, 6), (500, 120))("n")
+def test_zero_shot(n: tuple[int, int], record: Record) -> None:
     """Zero-shot matching of left-out pairs: exchange of stimuli as wholes"""
+    n_null, n_power = n
     false = sum(zero_shot_p(False, seed) <= 0.05 for seed in range(n_null))
     check_size(false, n_null)
     power = np.mean([zero_shot_p(True, 40_000 + seed) <= 0.05 for seed in range(n_power)])
@@ -154,10 +134,11 @@ def measured_rdms(seed: int, effect: bool) -> tuple[np.ndarray, np.ndarray, np.r
     return replicates, rdm(truth if effect else unrelated, "euclidean"), rng
 
 
-@sizes(full=2000)
+@cases((40, 10), (2000, 120))("n")
 @pytest.mark.parametrize("method", ["spearman", "cosine"])
-def test_rsa(n_null: int, n_power: int, method: str, record: Record) -> None:
+def test_rsa(n: tuple[int, int], method: str, record: Record) -> None:
     """RSA: permutation test of a model RDM, and the ceiling band, crossnobis on 8 conditions"""
+    n_null, n_power = n
     false, power, inside, middle = 0, 0, 0, 0.0
     for seed in range(n_null):
         replicates, other, rng = measured_rdms(50_000 + seed, effect=False)
@@ -187,9 +168,7 @@ UNITS = {
 }
 
 
-@pytest.mark.parametrize(
-    "n", [pytest.param(200, id="reduced"), pytest.param(2000, id="full", marks=pytest.mark.acceptance)]
-)
+@cases(200, 2000)("n")
 @pytest.mark.parametrize("units", UNITS)
 def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
     """Coverage of 95 % bootstrap intervals (expanded percentile)"""
@@ -239,10 +218,7 @@ def test_coverage_over_folds(method: str, n: int, record: Record) -> None:
     record(f"{method}, accuracy {truth:.2f}", f"{covered:.3f}; uncorrected {naive:.3f} (n = {n})", expected)
 
 
-@pytest.mark.parametrize(
-    "seeds",
-    [pytest.param((0,), id="reduced"), pytest.param((0, 1, 2, 10, 11, 12), id="full", marks=pytest.mark.acceptance)],
-)
+@cases((0,), (0, 1, 2, 10, 11, 12))("seeds")
 def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
     """Noise ceilings: 1,000 stimuli x 3 repeats, split-half with Spearman-Brown, unclamped"""
     planted = np.repeat([0.0, 0.05, 0.1, 0.3, 0.6], 100)

@@ -3,23 +3,9 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest, kstest
-from shown import Record
+from shown import Record, cases, check_size
 
 from brainalign import geometry
-
-
-def sizes(reduced: int, full: int) -> pytest.MarkDecorator:
-    """Run with few studies in `make test`, with many in `make acceptance`."""
-    cases = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
-    return pytest.mark.parametrize("n", cases)
-
-
-def check_size(hits: int, n: int) -> None:
-    """At full size the 95 % bound of the false-positive rate is at most .075; reduced, it is compatible with .05."""
-    if n >= 500:
-        assert binomtest(hits, n, alternative="less").proportion_ci(0.95).high <= 0.075
-    else:
-        assert binomtest(hits, n, 0.05, alternative="greater").pvalue > 0.01
 
 
 def measured(patterns: np.ndarray, n_subjects: int, noise: float, rng: np.random.Generator) -> np.ndarray:
@@ -29,7 +15,7 @@ def measured(patterns: np.ndarray, n_subjects: int, noise: float, rng: np.random
     return geometry.rdm(signal + noise * rng.normal(size=signal.shape), "euclidean")
 
 
-@sizes(16, 200)
+@cases(16, 200)("n")
 @pytest.mark.parametrize("method", ["pearson", "spearman", "whitened-pearson", "tau-a"])
 def test_true_model_lies_between_the_ceilings(n: int, method: str, record: Record) -> None:
     """The true geometry between lower and upper noise ceiling: 24 stimuli, 12 subjects"""
@@ -45,7 +31,7 @@ def test_true_model_lies_between_the_ceilings(n: int, method: str, record: Recor
     record(f"{method}: inside the band", f"{inside / n:.3f} (n = {n})", ">= .9")
 
 
-@sizes(25, 500)
+@cases(25, 500)("n")
 def test_permutations_of_stimuli(n: int, record: Record) -> None:
     """Permutation of stimuli: p is uniform under the null"""
     p = []
@@ -59,7 +45,7 @@ def test_permutations_of_stimuli(n: int, record: Record) -> None:
     record("p of one place, Kolmogorov-Smirnov against uniform", f"{uniform:.2f} (n = {n})", "> .01")
 
 
-@sizes(30, 1500)
+@cases(30, 1500)("n")
 @pytest.mark.filterwarnings("ignore:spearman")
 @pytest.mark.parametrize("method", ["pearson", "spearman", "whitened-pearson"])
 def test_over_and_above_related_models(n: int, method: str, record: Record) -> None:
@@ -90,7 +76,7 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
     record(f"{method}: power, 2 of 8 dimensions are its own", f"{power / n_power:.2f} (n = {n_power})", ">= .8")
 
 
-@sizes(40, 500)
+@cases(40, 500)("n")
 @pytest.mark.filterwarnings("ignore:spearman")
 @pytest.mark.parametrize(("method", "limit"), [("pearson", 0.05), ("spearman", 0.09)])
 def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record: Record) -> None:
@@ -111,7 +97,7 @@ def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record
     record(f"{method}: the same, of stimuli alone", f"{alone / n:.3f} (n = {n})", "")
 
 
-@sizes(6, 60)
+@cases(6, 60)("n")
 def test_random_candidates_gain_nothing(n: int, record: Record) -> None:
     """Weights of six random candidates: in sample and cross-validated, alone and added to the true model"""
     inside, outside, called, gains, fooled = [], [], 0, [], []
@@ -147,7 +133,7 @@ def test_random_candidates_gain_nothing(n: int, record: Record) -> None:
     record("the same, cross-validated", f"{gain:.4f} +/- {gain_error:.4f}", "<= 3 SE")
 
 
-@sizes(4, 60)
+@cases(4, 60)("n")
 def test_planted_weights(n: int, record: Record) -> None:
     """Weights .5, .4, 0, .1 of four candidates: recovered, better than the best candidate, as good as the ceiling"""
     planted = np.array([0.5, 0.4, 0.0, 0.1])

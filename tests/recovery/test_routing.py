@@ -1,6 +1,6 @@
 """Routing on objects in grids of tokens: what is followed, where one looks, and both, beside simpler methods.
 
-Reduced, the world runs through the workflow: tests/workflow/test_encoders.py.
+The world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
 """
 
 import time
@@ -18,20 +18,24 @@ from brainalign.regression import Training, carve_validation, train
 from brainalign.statistics import normalized_r2, pearson
 
 KINDS = ("what", "where", "whatwhere")
-N_TRAINING, SHARE = 2400, 1 / 6  # 2,000 rows to train on, 400 that choose the epoch
+SHARE = 1 / 6  # of the rows to fit on: those that choose the epoch
 ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 SEEDS = (0, 1, 2)
 
 
+def n_training(world: ObjectWorld) -> int:
+    return int((world.n_repeats == 1).sum())
+
+
 def split(world: ObjectWorld) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return tokens and responses to fit on, and tokens to predict."""
-    tokens = world.tokens.astype(np.float32)
-    return tokens[:N_TRAINING], world.responses[:N_TRAINING].astype(np.float32), tokens[N_TRAINING:]
+    n, tokens = n_training(world), world.tokens.astype(np.float32)
+    return tokens[:n], world.responses[:n].astype(np.float32), tokens[n:]
 
 
 def scores(world: ObjectWorld, predicted: np.ndarray) -> dict[str, float]:
     """Return the mean of r|r| / ceiling over the targets of each kind of ROI."""
-    test = slice(N_TRAINING, None)
+    test = slice(n_training(world), None)
     reached = normalized_r2(pearson(world.responses[test], predicted), world.ceiling(test))
     kinds = np.array([OBJECT_ROIS[name][0] for name in world.roi])
     return {kind: float(reached[kinds == kind].mean()) for kind in KINDS}
@@ -39,7 +43,7 @@ def scores(world: ObjectWorld, predicted: np.ndarray) -> dict[str, float]:
 
 def landed(world: ObjectWorld, encoder: RoutingEncoder) -> dict[str, float]:
     """Return the share of test images in which attention is largest on the object (what×where: where that is left)."""
-    cells = world.cells[N_TRAINING:]
+    cells = world.cells[n_training(world) :]
     most = encoder.attention(split(world)[2]).argmax(axis=2)
     hits: dict[str, list[float]] = {"what": [], "whatwhere": []}
     for query, name in enumerate(encoder.queries_):
@@ -153,6 +157,19 @@ def shown(values: list[dict[str, float]]) -> str:
 
 def of(values: list[dict[str, float]], kind: str) -> list[float]:
     return [each[kind] for each in values]
+
+
+def test_attention_reduced() -> None:
+    """Fewer images and epochs: what a region reads is found wherever it lies, as by no fixed weighting of places"""
+    world = object_world(900, 120, seed=0)
+    encoder, null = (routing(world, 0, permuted=permuted, epochs=16) for permuted in (False, True))
+    attention, nothing = (scores(world, np.asarray(one.predict(split(world)[2]))) for one in (encoder, null))
+    assert min(attention.values()) >= 0.75
+    assert max(map(abs, nothing.values())) < 0.03
+    assert min(landed(world, encoder).values()) >= 0.9
+    assert scores(world, factorized(world))["what"] <= 0.2
+    second_order = scores(world, pooled(world, products))
+    assert second_order["what"] > 0.4 > second_order["whatwhere"]
 
 
 @pytest.mark.acceptance

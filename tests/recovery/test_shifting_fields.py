@@ -6,8 +6,7 @@ The world runs at one seed in `make test` and at five (marked acceptance) in `ma
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
-from shown import Record, over_seeds
+from shown import Record, cases, over_seeds
 from worlds.shifting import FIELD_CEILING, ShiftingFields, shifting_fields
 
 from brainalign.encoding import FactorizedReadout, GaussianReadout, Ridge, SemanticSpatialReadout
@@ -99,9 +98,7 @@ def recovered(world: ShiftingFields, shifts: np.ndarray) -> tuple[float, float, 
     return float(np.median(rs)), float(np.median(slopes)), float(shifts[:, ~world.shifting].std(axis=0).max())
 
 
-@pytest.mark.parametrize(
-    "seeds", [pytest.param((0,), id="reduced"), pytest.param((0, 1, 2, 3, 4), id="full", marks=pytest.mark.acceptance)]
-)
+@cases((0,), (0, 1, 2, 3, 4))("seeds")
 def test_fields_that_move(seeds: tuple[int, ...], record: Record) -> None:
     """Read-outs where fields move with semantics: median over voxels of r|r| / ceiling, mean (range) over seeds"""
     found = [run(seed, everything=len(seeds) > 1) for seed in seeds]

@@ -1,7 +1,4 @@
-"""Planted codes and latencies decoded over time, size and power of the cluster tests, and the N170 recordings."""
-
-import os
-from pathlib import Path
+"""Planted codes and latencies decoded over time, size and power of the cluster tests."""
 
 import numpy as np
 import pytest
@@ -10,19 +7,9 @@ from scipy.stats import beta, binomtest
 from shown import Record
 from worlds.epochs import category_epochs
 
-from brainalign.datasets import read_recordings
-from brainalign.geometry import (
-    auc,
-    contiguous_folds,
-    decode_generalization,
-    decode_times,
-    leave_one_group_out,
-    sensor_effects,
-)
-from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, logistic_auc, score_latency
-from brainalign.study import load_descriptor
+from brainalign.geometry import auc, decode_generalization, decode_times, leave_one_group_out, sensor_effects
+from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, score_latency
 
-N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 PEAK, STEP = 0.17, 0.01
 SEEDS = (0, 1, 2)
 SMALL = {"n_trials": 60, "n_recordings": 3, "n_sensors": 4, "step_s": 0.05, "smoothness": 0.7, "width_s": 0.06}
@@ -186,43 +173,3 @@ def test_calibration(record: Record, kind: str) -> None:
     record(f"{kind}: power", f"{np.mean(power):.2f}", ">= .8")
     assert upper <= 0.075
     assert np.mean(power) >= 0.8
-
-
-@pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
-@pytest.mark.acceptance
-def test_n170(root: Path, record: Record) -> None:
-    """N170, one person, six recordings: faces against houses, area under the curve"""
-    responses = read_recordings(load_descriptor(root / "data" / "n170.yaml"), "1")
-    labels, runs = (responses.trials[name].to_numpy(dtype=str) for name in ("category", "run"))
-    names, times = responses.targets["target_id"].tolist(), responses.times
-    length = float(times[-1] - times[0])
-    schemes = {
-        "recordings left out": (leave_one_group_out(runs), 0.70),
-        "within recordings": (contiguous_folds(runs, responses.trials["onset_s"].to_numpy(), guard_s=length), 0.65),
-    }
-    permuted = Exchange(labels, np.arange(len(labels)), runs).permuted(100, np.random.default_rng(0))
-    after, before = (times >= 0), (times < 0)
-    groups = {"all": names, "temporal": ["TP9", "TP10"], "frontal": ["AF7", "AF8"]}
-    for scheme, (folds, expected) in schemes.items():
-        for group, sensors in groups.items():
-            rows = [names.index(sensor) for sensor in sensors]
-            for window, inside in (("response", after), ("before", before)):
-                flat = responses.values[:, rows][:, :, np.flatnonzero(inside)[::2]].reshape(len(labels), -1)
-                found = decode_times(flat[:, :, None], labels, folds, permuted=permuted)
-                logistic = float(np.mean(logistic_auc(flat, labels, folds)))
-                null = found.null[:, 0]
-                record(
-                    f"{scheme}, {group}, {window}",
-                    f"{found.score[0]:.3f}; logistic {logistic:.3f}; permuted {null.mean():.3f}",
-                    f"{expected:.2f} +/- .03" if group == "all" and window == "response" else "",
-                )
-                assert abs(null.mean() - 0.5) < 0.02
-                if window == "before":
-                    assert max(found.score[0], logistic) <= 0.55
-                elif group == "all":
-                    assert found.score[0] == pytest.approx(expected, abs=0.03)
-                    assert logistic == pytest.approx(expected, abs=0.03)
-                elif group == "temporal":
-                    assert found.score[0] > null.max()
-                else:
-                    assert found.score[0] < 0.58

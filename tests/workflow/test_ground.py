@@ -23,7 +23,7 @@ from brainalign.report import GROUNDING_TABLES, ImageMaterial
 from brainalign.report.synthesis_sections import grounding_methods, grounding_section, voxel_captions_section
 from brainalign.simulation import clear_scenes, draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
-from brainalign.study import Study, parse
+from brainalign.study import Study, norms_of_words, parse
 from brainalign.workflow import jobs
 
 BY = Provenance("test", {}, "")
@@ -182,6 +182,10 @@ def test_feature_norms_are_read_and_checked(tmp_path: Path) -> None:
     ):
         path.write_text(content)
         refused(message, read_feature_norms, path)
+    path.write_text("word,dim_1\n" + "".join(f"word{k},{k}\n" for k in range(10)))
+    chosen = norms_of_words(path, ["word9", "unheard", *(f"word{k}" for k in range(9))])["dim_1"].tolist()
+    assert (chosen[0], chosen[2:]) == (9, list(range(9)))  # in the order asked for
+    assert np.isnan(chosen[1])
 
 
 def test_settings_say_who_is_grounded(scenes: Any, tmp_path: Path) -> None:
