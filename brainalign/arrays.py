@@ -23,15 +23,21 @@ __all__ = [
     "Layers",
     "Responses",
     "Rows",
+    "Stored",
     "StoredArray",
     "Values",
     "average_rows",
     "flatten_rows",
+    "packed",
     "take_rows",
+    "unpacked",
 ]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]  # numbers of rows
+Stored = Literal["float32", "float16", "bfloat16"]  # what float32 is rounded to in a file
+IN_FILE = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "bfloat16": np.dtype("<u2")}
+LARGEST = {"float32": np.inf, "float16": 65504.0, "bfloat16": 3.38e38}
 
 TRIAL_COLUMNS = ("trial_id", "stimulus_id", "session", "run", "repeat", "onset_s")
 TARGET_COLUMNS = ("target_id", "kind", "hemi", "roi")
@@ -58,6 +64,29 @@ def average_rows(
         averages[first + code : first + code + len(some)] = sums / some.reshape(-1, *[1] * (values.ndim - 1))
 
 
+def packed(values: NDArray[Any], kind: Stored, name: str) -> NDArray[Any]:
+    """Round float32 to what a file holds, to the nearest and of two to the even one; `name` is for messages."""
+    values = np.ascontiguousarray(values, dtype="<f4")
+    if kind != "float32" and not (largest := np.abs(values).max(initial=0)) <= LARGEST[kind]:
+        raise BrainalignError(
+            f"{name} holds {largest:.3g}, but {kind} ends at {LARGEST[kind]:.3g}; store it as "
+            f"{'bfloat16 or ' if kind == 'float16' else ''}float32 (`dtype` of the model)"
+        )
+    if kind != "bfloat16":
+        return values.astype(IN_FILE[kind], copy=False)
+    bits = values.view("<u4")
+    return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype("<u2")
+
+
+def unpacked(values: NDArray[Any], kind: Stored) -> NDArray[np.float32]:
+    """Return what `packed` rounded, as float32."""
+    if kind != "bfloat16":
+        return values.astype("<f4", copy=False)
+    bits = values.astype("<u4")
+    bits <<= 16
+    return bits.view("<f4")
+
+
 @dataclass(frozen=True, eq=False)
 class StoredArray:
     """An array in a file: what is asked for by index is read, into memory of its own, and nothing else is held.
@@ -70,8 +99,11 @@ class StoredArray:
     written : tuple of int
         Its shape in the file.
     dtype : dtype
+        Of what is read.
     rows : array (n_rows,) of int, optional
         The rows of the file that are the rows of this array, in any order; all where not given.
+    half : {"float16", "bfloat16"}, optional
+        What float32 was rounded to in the file.
     """
 
     path: Path
@@ -79,6 +111,7 @@ class StoredArray:
     written: tuple[int, ...]
     dtype: np.dtype[Any]
     rows: Rows | None = None
+    half: Stored | None = None
 
     @classmethod
     def create(cls, path: Path, shape: tuple[int, ...], dtype: Any) -> StoredArray:
@@ -111,7 +144,10 @@ class StoredArray:
             where = (self.rows if first is Ellipsis else self.rows[first], *others)
         if 0 in self.written:  # nothing can be mapped
             return np.asarray(np.empty(self.written, self.dtype)[where])
-        part: NDArray[Any] = np.memmap(self.path, self.dtype, "r", self.offset, self.written).view(np.ndarray)[where]
+        in_file = IN_FILE[self.half] if self.half else self.dtype
+        part: NDArray[Any] = np.memmap(self.path, in_file, "r", self.offset, self.written).view(np.ndarray)[where]
+        if self.half:
+            return unpacked(part, self.half)
         return part if part.flags.owndata else part.copy()
 
     def __setitem__(self, where: Any, values: NDArray[Any]) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from refusals import refused
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch
 
 from brainalign import io
-from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers, Responses, flatten_rows, take_rows
 from brainalign.checks import BrainalignError
 
 
@@ -103,7 +105,8 @@ def test_every_kind_of_number_is_as_safetensors_reads_it(tmp_path: Path, provena
         assert read.keys() == arrays.keys()
         for name, array in arrays.items():
             np.testing.assert_array_equal(np.asarray(read[name]), array)
-            assert read[name].dtype == array.dtype
+            # Numbers of 16 bits, which features alone have, are computed with as float32.
+            assert read[name].dtype == array.dtype or (name, read[name].dtype) == ("f2", np.float32)
 
 
 def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance: io.Provenance) -> None:
@@ -224,6 +227,32 @@ class TestWriter:
         left = {file.name for file in path.parent.iterdir()} - {Path(file).name for file in io.artifact_files(path)}
         assert left == {f".previous.{path.name}", f".previous.{path.name}.json"}
         assert path.samefile(path.with_name(f".previous.{path.name}"))  # a link: it takes no room
+
+    @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+    def test_numbers_of_16_bits_are_as_torch_rounds_them(self, path: Path, provenance: io.Provenance, kind) -> None:
+        """Half the file; read, resumed and taken over as float32; what the type cannot hold is refused."""
+        rng, n = np.random.default_rng(0), len(self.stimuli)
+        values = (rng.normal(size=(n, 7, 1000)) * 10 ** rng.uniform(-9, 4, (n, 7, 1000))).astype(np.float32)
+        expected = torch.from_numpy(values).to(getattr(torch, kind))
+        io.open_writer(path, self.stimuli, provenance, "sha256", kind).write(np.array([3, 1]), {"a": values[[3, 1]]})
+        writer = io.open_writer(path, self.stimuli, provenance, "sha256", kind)  # killed meanwhile
+        assert writer.pending.tolist() == [0, 2, 4]
+        wrong = np.full((1, 7, 1000), 1e39 if kind == "bfloat16" else 7e4)
+        with np.errstate(over="ignore"):
+            refused(rf"layer 'a' holds .*, but {kind} ends at", writer.write, np.array([0]), {"a": wrong})
+        refused(rf"but {kind} ends at", writer.write, np.array([0]), {"a": np.nan * wrong})
+        writer.write(writer.pending, {"a": values[writer.pending]})
+        writer.close()
+        assert torch.equal(load_torch(path)["a"], expected)
+        assert path.stat().st_size < values.nbytes / 2 + 200
+        read = io.load(path, Layers, stored=True)["a"].values
+        for found in (read[...], read[[4, 0]], np.asarray(take_rows(flatten_rows(read), slice(1, 3)))):
+            assert found.dtype == np.float32
+        np.testing.assert_array_equal(read[[4, 0], 2:4], expected.float().numpy()[[4, 0], 2:4])
+        again = io.open_writer(path, self.stimuli.iloc[::-1].reset_index(drop=True), provenance, "sha256", kind)
+        again.close()
+        assert torch.equal(load_torch(path)["a"], expected.flip(0))
+        assert len(io.open_writer(path, self.stimuli, provenance, "sha256").pending) == n  # float32 was asked for
 
     def test_resumes_where_a_killed_run_stopped(self, path: Path, provenance: io.Provenance) -> None:
         io.open_writer(path, self.stimuli, provenance).write(*self.rows(1, 4), {"maps": (2, 2)})  # killed here

@@ -37,6 +37,10 @@ class ModelUse(Strict):
         None, min_length=1, description="whose responses it is fitted to: all of the dataset where not given"
     )
 
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="of features on disk; they are read as float32"
+    )
+
     def fitted_to(self, subject: str | None) -> bool:
         """Return whether the responses of a subject are predicted from it, where a dataset uses it."""
         return subject is None or self.subjects is None or subject in self.subjects

@@ -26,7 +26,7 @@ from brainalign.config.ground_options import GroundSettings
 from brainalign.config.matching_options import MatchSettings
 from brainalign.config.modality_options import DecodeModalitiesSettings
 from brainalign.config.model_groups import check_contest, families_of
-from brainalign.config.models import Model
+from brainalign.config.models import Model, ModelUse
 from brainalign.config.searchlight_options import SearchlightSettings
 from brainalign.config.series_options import SeriesSettings
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
@@ -282,7 +282,7 @@ class Config(Strict):
 
     def extractor_of(self, model: str) -> dict[str, object]:
         """List the options that a model's features depend on: its extractor and the constructor arguments of it."""
-        return self.models[model].model_dump(mode="json", exclude={"permute", "subjects"})
+        return self.models[model].model_dump(mode="json", exclude=set(ModelUse.model_fields))
 
     def methods_of(self, dataset: str) -> list[str]:
         """Return the names of the methods used on a dataset."""

@@ -158,6 +158,11 @@ class SynthesizeSettings(Strict):
                     f"synthesize.{role}.model: {chosen.model} does not look at images, so no gradient of it reaches "
                     f"one; name a network that does{': ' + ', '.join(fitting) if fitting else ''}"
                 )
+            if (dtype := models[chosen.model].dtype) != "float32":
+                raise ValueError(
+                    f"synthesize.{role}.model: features of {chosen.model} are stored as {dtype}, but are compared with "
+                    "what the network computes; leave its dtype out"
+                )
             layers = getattr(models[chosen.model], "layers", None)
             if layers and chosen.layer not in layers:
                 raise ValueError(

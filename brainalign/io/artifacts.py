@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Features, Layers, Responses, StoredArray
+from brainalign.arrays import Arrays, Features, Layers, Responses, Stored, StoredArray
 from brainalign.checks import BrainalignError, listed
 from brainalign.io.artifact_names import (
     LAYOUTS,
@@ -202,13 +202,16 @@ class FeatureWriter:
     Made by `open_writer`. Memory does not grow with the number of stimuli.
     """
 
-    def __init__(self, path: Path, stimuli: pd.DataFrame, provenance: Provenance, key: str | None) -> None:
+    def __init__(
+        self, path: Path, stimuli: pd.DataFrame, provenance: Provenance, key: str | None, kind: Stored
+    ) -> None:
         self.path = path
         self.stimuli = stimuli
         self.provenance = provenance
         # Rows of another configuration must never be mixed with these.
         identity = [provenance.stage, dict(provenance.settings), provenance.library, provenance.inputs]
-        self._stream = TensorStream(path, _row_keys(stimuli, key), [*identity, provenance.seed, provenance.device])
+        identity += [provenance.seed, provenance.device]
+        self._stream = TensorStream(path, _row_keys(stimuli, key), identity, kind)
 
     @property
     def pending(self) -> NDArray[np.intp]:
@@ -239,7 +242,7 @@ class FeatureWriter:
         table = table_path(self.path, "stimuli")
         _write_table(table, self.stimuli)
         details["grids"] = {layer: self._stream.notes.get(layer) for layer in self._stream.shapes}
-        details["n_rows_reused"] = self._stream.n_copied
+        details |= {"n_rows_reused": self._stream.n_copied, "stored_as": self._stream.kind}
         write_sealed(sidecar_path(self.path), self.provenance.record([self.path, table], details))
 
 
@@ -252,7 +255,7 @@ def _row_keys(stimuli: pd.DataFrame, key: str | None) -> list[str]:
 
 
 def open_writer(
-    path: str | Path, stimuli: pd.DataFrame, provenance: Provenance, key: str | None = None
+    path: str | Path, stimuli: pd.DataFrame, provenance: Provenance, key: str | None = None, kind: Stored = "float32"
 ) -> FeatureWriter:
     """Open a streaming writer of features, which takes over the rows that need no computing.
 
@@ -268,9 +271,11 @@ def open_writer(
     key : str, optional
         The column of the stimuli, a digest of their content, that alone determines a row: rows with the same value
         are taken over wherever they stood. Without it rows are taken over only when the whole table is the same.
+    kind : {"float32", "float16", "bfloat16"}
+        What numbers are rounded to on disk.
     """
     path = Path(path)
     make_folder(path.parent)
     with writing(sidecar_path(path)):
         sidecar_path(path).unlink(missing_ok=True)
-    return FeatureWriter(path, stimuli, provenance, key)
+    return FeatureWriter(path, stimuli, provenance, key, kind)

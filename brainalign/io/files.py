@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from brainalign.arrays import StoredArray
+from brainalign.arrays import IN_FILE, Stored, StoredArray, packed, unpacked
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.io.readers import read_json
 from brainalign.io.temporary import temporary_sibling
@@ -91,7 +91,7 @@ def _seal(content: Mapping[str, object]) -> str:
 
 
 class TensorStream:
-    """A safetensors file of float32 tensors that is filled row by row, in any order, under the name `<path>.partial`.
+    """A safetensors file of tensors that is filled row by row, in any order, under the name `<path>.partial`.
 
     The tensors are laid out when the first rows arrive, every batch goes straight to disk, and memory holds one batch.
     Rows are known by keys: a row that an earlier stream of the same identity finished under the same key is copied
@@ -109,6 +109,8 @@ class TensorStream:
         One per row: equal keys promise equal rows, as long as the identity is the same.
     identity : JSON value
         Everything else the rows depend on.
+    kind : {"float32", "float16", "bfloat16"}
+        What numbers are rounded to in the file.
 
     Attributes
     ----------
@@ -127,10 +129,11 @@ class TensorStream:
         If another process is writing this file, or the disk cannot be written to.
     """
 
-    def __init__(self, path: Path, keys: Sequence[str], identity: object) -> None:
+    def __init__(self, path: Path, keys: Sequence[str], identity: object, kind: Stored = "float32") -> None:
         self.path = path
         self.keys = list(keys)
-        self.identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self.kind = kind
+        self.identity = hashlib.sha256(json.dumps([identity, kind], sort_keys=True).encode()).hexdigest()
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.notes: dict[str, object] = {}
         self.done = np.zeros(len(self.keys), dtype=bool)
@@ -173,11 +176,11 @@ class TensorStream:
         sums = [zlib.crc32(self.keys[row].encode()) for row in rows.tolist()]
         with writing(self.path), open(self._partial, "r+b") as file:
             for name in self.shapes:
-                tensor = np.ascontiguousarray(values[name], dtype="<f4")
+                tensor = packed(values[name], self.kind, f"{self.path.name}: layer {name!r}")
                 check_rows(f"tensor {name!r}", len(tensor), "the batch", len(rows), "write a row per stimulus")
                 sums = [zlib.crc32(row, start) for row, start in zip(tensor, sums, strict=True)]
                 for place, run in _runs(rows):
-                    file.seek(starts[name] + int(rows[place]) * self._row_bytes(name))
+                    file.seek(starts[name] + int(rows[place]) * tensor[0].nbytes)
                     file.write(tensor[place : place + run].data)
             file.flush()
             os.fsync(file.fileno())  # before the marks, which promise that the rows are there
@@ -185,13 +188,7 @@ class TensorStream:
 
     def read(self) -> dict[str, NDArray[np.float32]]:
         """Return every tensor (n_rows, ...) as it is on disk so far; rows that are not there yet are 0."""
-        starts = self._header()[1]
-        return {
-            name: np.fromfile(
-                self._partial, dtype="<f4", count=len(self.keys) * self._row_bytes(name) // 4, offset=starts[name]
-            ).reshape(len(self.keys), *shape)
-            for name, shape in self.shapes.items()
-        }
+        return {name: found[...] for name, found in stored_tensors(self._partial).items()} if self.shapes else {}
 
     def discard(self) -> None:
         """Remove what was written: its numbers went elsewhere."""
@@ -246,27 +243,27 @@ class TensorStream:
                 some = rows[first : first + COPIED_AT_ONCE]
                 parts = [stored.row(file.fileno(), places[self.keys[row]]) for row in some]
                 copied = {
-                    name: np.frombuffer(b"".join(part[k] for part in parts), "<f4").reshape(len(some), *shape)
+                    name: np.frombuffer(b"".join(part[k] for part in parts), IN_FILE[self.kind]).reshape(
+                        len(some), *shape
+                    )
                     for k, (name, shape) in enumerate(self.shapes.items())
                 }
-                self.write(some, copied)
+                self.write(some, {name: unpacked(values, self.kind) for name, values in copied.items()})
         self.n_copied += len(rows)
 
-    def _row_bytes(self, name: str) -> int:
-        return 4 * int(np.prod(self.shapes[name]))
-
     def _header(self) -> tuple[bytes, dict[str, int]]:
-        return _layout(self.shapes, len(self.keys))
+        return _layout(self.shapes, len(self.keys), self.kind)
 
     def _record(self) -> dict[str, object]:
-        return {"identity": self.identity, "keys": self.keys, "shapes": self.shapes, "notes": self.notes}
+        about = {"identity": self.identity, "kind": self.kind, "keys": self.keys}
+        return about | {"shapes": self.shapes, "notes": self.notes}
 
     def _allocate(self, shapes: dict[str, tuple[int, ...]], notes: dict[str, object]) -> None:
         self.shapes, self.notes = shapes, notes
         header, _ = self._header()
         with writing(self.path), open(self._partial, "wb") as file:
             file.write(header)
-            file.truncate(len(header) + sum(len(self.keys) * self._row_bytes(name) for name in shapes))
+            file.truncate(len(header) + len(self.keys) * sum(_row_bytes(shape, self.kind) for shape in shapes.values()))
             _companion(self._partial, ".rows").write_bytes(bytes(MARK.itemsize * len(self.keys)))
         write_sealed(_companion(self._partial, ".json"), self._record())  # last: without it nothing is resumed
 
@@ -284,20 +281,23 @@ DTYPES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
 """What safetensors calls them, and numpy."""
+HALVES: dict[str, Stored] = {"F16": "float16", "BF16": "bfloat16"}
+NAMES: dict[Stored, str] = {"float32": "F32"} | {kind: name for name, kind in HALVES.items()}
 
 
 def stored_tensors(path: Path) -> dict[str, StoredArray]:
-    """Locate the tensors of a safetensors file by name; none is read."""
+    """Locate the tensors of a safetensors file by name; none is read. Numbers of 16 bits are read as float32."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(size))
-    return {
-        name: StoredArray(
-            path, 8 + size + entry["data_offsets"][0], tuple(entry["shape"]), np.dtype(DTYPES[entry["dtype"]])
-        )
-        for name, entry in entries.items()
-        if name != "__metadata__"
-    }
+    found = {}
+    for name, entry in entries.items():
+        if name != "__metadata__":
+            half = HALVES.get(entry["dtype"])
+            dtype = np.dtype("<f4" if half else DTYPES[entry["dtype"]])
+            start = 8 + size + entry["data_offsets"][0]
+            found[name] = StoredArray(path, start, tuple(entry["shape"]), dtype, half=half)
+    return found
 
 
 def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any] | StoredArray]) -> None:
@@ -336,11 +336,12 @@ class _Stored:
     shapes: dict[str, tuple[int, ...]]
     notes: dict[str, object]
     marks: NDArray[np.uint64] | None
+    kind: Stored
 
     def row(self, descriptor: int, row: int) -> list[bytes]:
         """Return the bytes of a row, by tensor."""
-        starts = _layout(self.shapes, len(self.keys))[1]
-        sizes = {name: 4 * int(np.prod(shape)) for name, shape in self.shapes.items()}
+        starts = _layout(self.shapes, len(self.keys), self.kind)[1]
+        sizes = {name: _row_bytes(shape, self.kind) for name, shape in self.shapes.items()}
         return [os.pread(descriptor, size, starts[name] + row * size) for name, size in sizes.items()]
 
     def whole(self, rows: Sequence[int]) -> list[int]:
@@ -367,18 +368,19 @@ def _stored(path: Path, identity: str) -> _Stored | None:
         if record["identity"] != identity:
             return None
         keys, shapes = record["keys"], {name: tuple(shape) for name, shape in record["shapes"].items()}
+        kind = record["kind"]
         if "sha256" in record:
             same = file_digest(path) == record["sha256"]  # else someone changed the finished file
-            return _Stored(path, keys, shapes, record["notes"], None) if same else None
-        header, _ = _layout(shapes, len(keys))
-        size = len(header) + 4 * len(keys) * sum(int(np.prod(shape)) for shape in shapes.values())
+            return _Stored(path, keys, shapes, record["notes"], None, kind) if same else None
+        header, _ = _layout(shapes, len(keys), kind)
+        size = len(header) + len(keys) * sum(_row_bytes(shape, kind) for shape in shapes.values())
         marks = np.frombuffer(_companion(path, ".rows").read_bytes(), MARK)
         with open(path, "rb") as file:
             if file.read(len(header)) != header or path.stat().st_size != size or len(marks) != len(keys):
                 return None
     except (BrainalignError, OSError, ValueError, KeyError):
         return None
-    return _Stored(path, keys, shapes, record["notes"], marks)
+    return _Stored(path, keys, shapes, record["notes"], marks, kind)
 
 
 def _locked(path: Path) -> int:
@@ -435,13 +437,17 @@ def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
     yield from ((start, stop - start) for start, stop in itertools.pairwise(edges) if stop > start)
 
 
-def _layout(shapes: Mapping[str, tuple[int, ...]], n_rows: int) -> tuple[bytes, dict[str, int]]:
+def _row_bytes(shape: tuple[int, ...], kind: Stored) -> int:
+    return IN_FILE[kind].itemsize * math.prod(shape)
+
+
+def _layout(shapes: Mapping[str, tuple[int, ...]], n_rows: int, kind: Stored) -> tuple[bytes, dict[str, int]]:
     """Return the safetensors header and where in the file each tensor starts."""
     entries: dict[str, Any] = {}
     starts, end = {}, 0
     for name, shape in shapes.items():
-        starts[name], end = end, end + 4 * n_rows * int(np.prod(shape))
-        entries[name] = {"dtype": "F32", "shape": [n_rows, *shape], "data_offsets": [starts[name], end]}
+        starts[name], end = end, end + n_rows * _row_bytes(shape, kind)
+        entries[name] = {"dtype": NAMES[kind], "shape": [n_rows, *shape], "data_offsets": [starts[name], end]}
     header = _header(entries)
     return header, {name: len(header) + start for name, start in starts.items()}
 

@@ -71,7 +71,7 @@ class NpyFile:
         """Locate rows that follow one another in a file, whatever else lies in it."""
         rows = np.arange(len(stored)) if stored.rows is None else stored.rows
         first = int(rows[0]) if len(rows) else 0
-        if stored.dtype not in DTYPES or not np.array_equal(rows, np.arange(first, first + len(rows))):
+        if stored.half or stored.dtype not in DTYPES or not np.array_equal(rows, np.arange(first, first + len(rows))):
             raise BrainalignError(
                 f"{name}: rows in {stored.path} are {stored.dtype}, or do not follow one another; give an array"
             )

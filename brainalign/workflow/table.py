@@ -375,6 +375,7 @@ ROWS = (
         ("features",),
         lambda run, of: {
             "model": run.config.extractor_of(of["model"]),
+            "dtype": run.config.models[of["model"]].dtype,
             "descriptor": run.descriptors[of["dataset"]].extract_options(),
         },
         beside=DESCRIPTOR, watches=Run.image_state, priority=1,

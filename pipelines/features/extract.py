@@ -45,7 +45,8 @@ def extract(job: Job) -> None:
     digests = _content_digests(stimuli, model.reads or "stimulus_id")
     job.provenance.inputs["weights"] = model.digest()
     key = "sha256" if model.reads not in ("", "film") else None
-    writer = open_writer(job.outputs["features"], table.assign(sha256=digests), job.provenance, key)
+    stored = job.settings.get("dtype", "float32")
+    writer = open_writer(job.outputs["features"], table.assign(sha256=digests), job.provenance, key, stored)
     model.extract(stimuli, writer)
     writer.close(**model.describe())
 

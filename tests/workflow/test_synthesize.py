@@ -255,7 +255,7 @@ def config(tmp_path: Path, **changes: object) -> Config:
     content = {
         "results": str(tmp_path / "results"),
         "datasets": {"scenes": {"descriptor": str(tmp_path / "scenes.yaml")}},
-        "models": models | {"words": {"extractor": "onehot"}},
+        "models": models | {"words": {"extractor": "onehot"}, "short": {"extractor": "pixels", "dtype": "float16"}},
         "methods": {"ridge": {"encoder": "ridge", "models": ["pixels"]}},
         "synthesize": {name: OPTIONS[name] for name in ("guide", "check")} | {"prior": "data/prior"} | changes,
     }
@@ -267,6 +267,7 @@ def config(tmp_path: Path, **changes: object) -> Config:
     [
         ({"guide": {"model": "words", "layer": "onehot"}}, "words does not look at images"),
         ({"guide": {"model": "pixel", "layer": "pixels"}}, "did you mean 'pixels'"),
+        ({"guide": {"model": "short", "layer": "pixels"}}, "features of short are stored as float16"),
         ({"check": {"model": "net", "layer": "block3"}}, "'block3' is not among the layers of net"),
         ({"check": {"model": "pixels", "layer": "pixels"}}, "guide and check both read pixels"),
         ({"check": None}, "check is missing"),

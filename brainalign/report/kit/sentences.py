@@ -350,6 +350,7 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
             parts.append(f"{name}: vectors as given in {model.file.name}")
         else:
             parts.append(f"{name}: one feature per {material.nouns.stimulus}")
+        parts[-1] += "" if model.dtype == "float32" else f", rounded to {model.dtype}"
     return f"Feature spaces were {'; '.join(parts)}.", keys
 
 
