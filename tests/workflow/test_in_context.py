@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import asked, draw_page, outside_its_digest, reruns, run_all
+from jobs import ImageRun, asked, draw_page, outside_its_digest, reruns, run_all
 
 from brainalign import workflow
 from brainalign.arrays import Layers, Responses
@@ -22,7 +22,6 @@ from brainalign.pipelines import run_job
 from brainalign.pipelines.encode import pretrain
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.simulation import betas_image, labels_image
-from brainalign.study import parse
 from brainalign.workflow import STEPS, report_path
 
 N_ROI = 60  # vertices of a region in each hemisphere
@@ -38,28 +37,10 @@ NETWORK = {
     "device": "cpu",
     "subjects": ["01", "03", "04"],
 }
-METHODS = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "few": NETWORK}
 
 
-@dataclass
-class Run:
-    study: Any
-    method: dict[str, Any] = field(default_factory=dict)
-    model: dict[str, Any] = field(default_factory=lambda: RANDOM | {"n_draws": 1})
-    results: str = "results"
-
-    def __post_init__(self) -> None:
-        content = {
-            "results": str(self.study.folder / self.results),
-            "datasets": {"scenes": {"descriptor": str(self.study.folder / "scenes.yaml")}},
-            "models": {"net": self.model},
-            "methods": METHODS | {"few": NETWORK | self.method},
-            "encode_images": {"permutations": 100, "draws": 100},
-        }
-        self.config = parse(Config, content, "configuration")
-
-    def path(self, suffix: str, **labels: str) -> str:
-        return str(artifact_path(self.config.results, "scenes", suffix, **labels))
+class Run(ImageRun):
+    """The jobs of in-context encoding, one by one."""
 
     def of(self, suffix: str, subject: str, method: str = "few") -> str:
         return self.path(suffix, subject=subject, model="net", method=method)
@@ -103,12 +84,19 @@ def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02
     (study.folder / "scenes.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
+def configured(study: Any, model: dict[str, Any] | None = None, results: str = "results", **method: object) -> Run:
+    """Return a run with one model, ridge and in-context encoding, but for what is changed of the latter."""
+    methods = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "few": NETWORK | method}
+    models = {"net": model or RANDOM | {"n_draws": 1}}
+    return Run(study, {"models": models, "methods": methods, "results": str(study.folder / results)})
+
+
 @pytest.fixture(scope="module")
 def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A study that is prepared, whose subjects 03 and 04 have trained the networks of 01."""
     study = make_image_study(tmp_path_factory.mktemp("few") / "scenes", n_images=64, n_test=14)
     study.write()
-    run = Run(study)
+    run = configured(study)
     run.extract()
     layer = load(run.path("features", model="net"), Layers)["draw1"]
     write(study, np.asarray(layer.values, dtype=np.float64))
@@ -155,7 +143,7 @@ def test_a_context_of_a_new_subject_is_read(run: Run) -> None:
 @pytest.fixture(scope="module")
 def brief(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     """The same study with a training of a few steps, after which whatever enters has left its trace; its network."""
-    short = Run(run.study, {"n_steps": [0, 6, 2]})
+    short = configured(run.study, n_steps=[0, 6, 2])
     path = str(tmp_path_factory.mktemp("brief") / Path(run.of("network", "01")).name)
     assert short.pretrain("01", path) == 0
     return short, path
@@ -188,33 +176,34 @@ def noise(run: Run, subject: str, test_only: bool) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(
-    ("subject", "test_only", "alike"),
-    [("01", False, True), ("03", True, True), ("03", False, False)],
-    ids=["the subject held out", "test images of another", "training images of another"],
-)
-def test_nothing_leaks_into_the_networks(
-    brief: tuple[Run, str], tmp_path: Path, subject: str, test_only: bool, alike: bool
-) -> None:
-    """Whatever the held-out subject or any test image does, the artifact is the same to the byte."""
-    run, undisturbed = brief
-    output = str(tmp_path / Path(undisturbed).name)
-    with noise(run, subject, test_only):
-        assert run.pretrain("01", output) == 0
-    assert (Path(output).read_bytes() == Path(undisturbed).read_bytes()) is alike
-
-
-def test_features_of_test_images_do_not_enter(brief: tuple[Run, str], tmp_path: Path) -> None:
-    run, undisturbed = brief
+@contextmanager
+def other_features(run: Run) -> Iterator[None]:
+    """Replace the features of test images."""
     path = run.path("features", model="net")
     layer = load(path, Layers)["draw1"]
     values = layer.values.copy()
     values[layer.stimuli["stimulus_id"].isin(run.study.scenes["stimulus_id"][:14]).to_numpy()] = 77
-    output = str(tmp_path / Path(undisturbed).name)
     with kept(path) as provenance:
         save(path, Layers({"draw1": type(layer)(values, layer.stimuli, "draw1")}), provenance)
+        yield
+
+
+DISTURBED = {
+    "the subject held out": (lambda run: noise(run, "01", test_only=False), True),
+    "test images of another": (lambda run: noise(run, "03", test_only=True), True),
+    "training images of another": (lambda run: noise(run, "03", test_only=False), False),
+    "features of test images": (other_features, True),
+}
+
+
+@pytest.mark.parametrize("what", DISTURBED)
+def test_nothing_leaks_into_the_networks(brief: tuple[Run, str], tmp_path: Path, what: str) -> None:
+    """Whatever the held-out subject or any test image does, the artifact is the same to the byte."""
+    (run, undisturbed), (disturb, alike) = brief, DISTURBED[what]
+    output = str(tmp_path / Path(undisturbed).name)
+    with disturb(run):
         assert run.pretrain("01", output) == 0
-    assert Path(output).read_bytes() == Path(undisturbed).read_bytes()
+    assert (Path(output).read_bytes() == Path(undisturbed).read_bytes()) is alike
 
 
 def test_an_image_in_anyones_test_set_trains_nobody(brief: tuple[Run, str], tmp_path: Path, capsys) -> None:
@@ -238,7 +227,7 @@ def test_an_image_in_anyones_test_set_trains_nobody(brief: tuple[Run, str], tmp_
 
 def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network that was finished is not trained again, and the artifact is that of an undisturbed run."""
-    two = Run(run.study, {"seeds": [0, 1], "n_steps": [0, 9, 3]})
+    two = configured(run.study, seeds=[0, 1], n_steps=[0, 9, 3])
     output, whole = (str(tmp_path / name / Path(run.of("network", "01")).name) for name in ("killed", "whole"))
     assert two.pretrain("01", whole) == 0
     say, said = pretrain._say, []
@@ -309,7 +298,7 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
     model = {"extractor": "vision", "weights": str(tmp_path / "clip"), "layers": ["visual_projection"]}
     queries = ["a face", "a house", "a hand"]
     method = {"text_queries": queries, "n_steps": [0, 6, 0], "n_components": 6, "fallback": False}
-    texts = Run(run.study, method | {"subjects": ["01", "03"]}, model, "texts")
+    texts = configured(run.study, model, "texts", subjects=["01", "03"], **method)
     texts.extract()
     texts.prepare("01", "03", "04")
     assert texts.pretrain("01") == 0
@@ -324,15 +313,12 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
     """Of two subjects each is predicted by a network of the other; options of the curve train none again."""
     study = make_image_study(tmp_path / "scenes", n_images=64, n_test=14)
     write(study, np.random.default_rng(0).normal(size=(64, 3)), ("01", "03"))
-    content = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"scenes": {"descriptor": str(study.folder / "scenes.yaml")}},
-        "models": {"net": RANDOM},
-        "methods": {"few": NETWORK | {"n_steps": [0, 6, 2], "subjects": ["01", "03"]}},
-        "encode_images": {"permutations": 100, "draws": 100},
-        "compare_images": {"permutations": 100, "draws": 100},
-    }
-    config = parse(Config, content, "test")
+    few = NETWORK | {"n_steps": [0, 6, 2], "subjects": ["01", "03"]}
+
+    def changed(**method: object) -> Config:
+        return ImageRun(study, {"models": {"net": RANDOM}, "methods": {"few": few | method}}).config
+
+    config = changed()
     run_all(config, "extract", "prepare")
     run_all(config, "pretrain", "encode_images", "compare_images", "summarize_images", subjects=["01"])
     assert "draw1, seed 0: step 8 of 8, loss " in capsys.readouterr().out
@@ -346,5 +332,4 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
     assert own == ["sub-01_splits.parquet"]  # which images are in the test set, and nothing else
     fits = {"encode_images": 2, "summarize_images": 2, "report": 2, "report_group": 1}
     for changes, expected in (({}, {}), ({"sizes": [6, 12]}, fits), ({"n_steps": [0, 6, 3]}, fits | {"pretrain": 2})):
-        changed = content | {"methods": {"few": content["methods"]["few"] | changes}}
-        assert reruns(asked(config), parse(Config, changed, "test")) == expected
+        assert reruns(asked(config), changed(**changes)) == expected
