@@ -1,4 +1,7 @@
-"""Tables to draw: rows in no order, every column with values of its own, so that a wrong column or row is seen."""
+"""Tables to draw, in which a wrong column or row is seen, and responses as a step that prepares them leaves them.
+
+Rows of tables to draw are in no order, and every column has values of its own.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -6,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from brainalign.arrays import Responses
 
 
 def made(levels: Mapping[str, Sequence[Any]], *columns: str, value: str = "value", seed: int = 1) -> pd.DataFrame:
@@ -24,6 +29,33 @@ def changing(
     rng = np.random.default_rng(seed)
     values = rng.permutation(np.linspace(low, high, max(len(columns) * len(table), 2)))
     return table.assign(**{name: values[k * len(table) : (k + 1) * len(table)] for k, name in enumerate(columns)})
+
+
+def responses_of(
+    values: np.ndarray,
+    stimuli: Sequence[str],
+    *,
+    roi: Sequence[str | list[str]] | None = None,
+    targets: Mapping[str, Any] | None = None,
+    times: np.ndarray | None = None,
+    **trials: Any,
+) -> Responses:
+    """Return responses (n_trials, n_targets) or over time to stimuli; columns of both tables may be given."""
+    n_trials, n_targets = values.shape[:2]
+    shown = pd.DataFrame({"trial_id": [f"t{k}" for k in range(n_trials)], "stimulus_id": np.asarray(stimuli)})
+    repeat = shown.groupby("stimulus_id").cumcount()
+    shown = shown.assign(**{"session": "1", "run": "1", "repeat": repeat, "onset_s": 0.0} | trials)
+    measured = pd.DataFrame({"target_id": [f"v{k}" for k in range(n_targets)], "kind": "voxel", "hemi": "L"})
+    regions = [[] for _ in range(n_targets)] if roi is None else roi
+    measured["roi"] = [[names] if isinstance(names, str) else list(names) for names in regions]
+    return Responses(values, shown, measured.assign(**targets or {}), "z", times)
+
+
+def splits_of(responses: Responses, tested: Sequence[str]) -> pd.DataFrame:
+    """Return the sides of trials of whose stimuli some are tested and all others trained on."""
+    table = responses.trials[["trial_id", "stimulus_id"]]
+    side = np.where(table["stimulus_id"].isin(tested), "test", "train")
+    return table.assign(name="shared", group=table["stimulus_id"], split=side, fold=0, seed=0)
 
 
 def muse_table(seed: int = 0) -> pd.DataFrame:

@@ -48,6 +48,8 @@ def test_a_study_alone_gets_what_its_stimuli_allow_and_may_hold_every_key(root: 
     assert "minilm" in load_config(root / "data" / "haxby-slice.yaml").models
     config = load_config(root / "data" / "simulated.yaml")
     assert {"pixels", "efficientnet"} <= set(config.models)
+    assert set(load_config(root / "data" / "simulated-sentences.yaml").models) == {"minilm"}
+    assert set(load_config(root / "data" / "simulated-series.yaml").models) == {"onehot"}
     assert config.results == root / "data" / "results"
 
 

@@ -263,6 +263,7 @@ def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
     twice = [X[test] for X in layers for _ in (0, 1)]
     predicted = [fit.predict(X) for fit, X in zip(fits, twice, strict=True)]
     expected = np.einsum("mt,mrt->rt", weights, np.stack(predicted))
+    assert findings.stimuli == [f"image{row}" for row in test[: len(findings.stimuli)]]
     looked = fits[0].attention(layers[0][test][: len(findings.stimuli)])
     for query, name in enumerate(regions):
         row = findings.layers["layer0"]["regions"].index(name)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import run_step
+from made import responses_of, splits_of
 from rsatoolbox.rdm import load_rdm
 from seeded.recorded import Record
 
@@ -36,14 +37,10 @@ def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray, dict[str, np.nda
     rows = np.concatenate([np.arange(N_STIMULI)] + [rng.permutation(N_STIMULI) for _ in range(N_RUNS - 1)])
     runs = np.repeat(np.arange(N_RUNS), N_STIMULI).astype(str)
     values = (truth[rows] + 0.3 * rng.normal(size=(len(rows), N_TARGETS))).astype(np.float32)
-    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(len(rows))], "stimulus_id": np.array(NAMES)[rows]})
-    trials = trials.assign(session="1", run=runs, repeat=runs.astype(int) + 1, onset_s=0.0)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(N_TARGETS)], "kind": "voxel", "hemi": "L"})
-    targets["roi"] = [["V1"]] * N_TARGETS
-    responses, provenance = Responses(values, trials, targets, "z"), Provenance("prepare_blocks", {}, "")
-    where = files(tmp_path, "responses", "splits", "noise")
+    responses = responses_of(values, np.array(NAMES)[rows], roi=["V1"] * N_TARGETS, run=runs)
+    where, provenance = files(tmp_path, "responses", "splits", "noise"), Provenance("prepare_blocks", {}, "")
     save(where["responses"], responses, provenance)
-    save(where["splits"], pd.DataFrame({"trial_id": trials["trial_id"], "split": "test"}), provenance)
+    save(where["splits"], splits_of(responses, NAMES), provenance)
     residuals = rng.normal(size=(50, N_TARGETS)).astype(np.float32)
     save(where["noise"], Arrays(residuals=residuals), provenance, dof=40)
     stimuli = pd.DataFrame({"stimulus_id": NAMES})
@@ -157,11 +154,10 @@ def found_at(folder: Path) -> Path:
     return artifact_path(folder, "d", "searchlight", subject="1", model="net")
 
 
-def trials_of(n_runs: int) -> pd.DataFrame:
-    names = [f"s{k}" for k in range(N_SHOWN)] * n_runs
-    runs = np.repeat(np.arange(n_runs), N_SHOWN)
-    table = pd.DataFrame({"trial_id": [f"t{k}" for k in range(len(names))], "stimulus_id": names})
-    return table.assign(session="1", run=runs.astype(str), repeat=runs, onset_s=0.0)
+def in_runs(values: np.ndarray, n_runs: int, targets: pd.DataFrame) -> Responses:
+    """Return responses to every stimulus in each run."""
+    runs = np.repeat(np.arange(n_runs), N_SHOWN).astype(str)
+    return responses_of(values, [f"s{k}" for k in range(N_SHOWN)] * n_runs, targets=dict(targets), run=runs)
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +168,6 @@ def blocks() -> tuple[Responses, dict[str, np.ndarray], np.ndarray, np.ndarray]:
     inside[5:, 4:] = False
     voxels = np.argwhere(inside)
     targets = pd.DataFrame(voxels, columns=["i", "j", "k"])
-    targets.insert(0, "target_id", [f"v{k}" for k in range(len(voxels))])
-    targets = targets.assign(kind="voxel", hemi="", roi=[[] for _ in voxels])
     targets[["x_mm", "y_mm", "z_mm"]] = 3.0 * voxels
     planted = np.linalg.norm(voxels - [3, 3, 1], axis=1) <= 2
     true = np.zeros((N_SHOWN, len(voxels)))
@@ -181,7 +175,7 @@ def blocks() -> tuple[Responses, dict[str, np.ndarray], np.ndarray, np.ndarray]:
     values = np.tile(true, (N_BLOCKS, 1)) + 0.7 * rng.normal(size=(N_BLOCKS * N_SHOWN, len(voxels)))
     residuals = rng.normal(size=(160, len(voxels)))
     layers = {"net": features, "other": rng.normal(size=(N_SHOWN, 6))}
-    return Responses(values, trials_of(N_BLOCKS), targets, "z"), layers, inside, residuals
+    return in_runs(values, N_BLOCKS, targets), layers, inside, residuals
 
 
 def test_a_planted_ball(blocks: tuple, tmp_path: Path) -> None:
@@ -237,11 +231,9 @@ def test_images_on_the_surface(tmp_path: Path) -> None:
         tables[-1][["x_mm", "y_mm", "z_mm"]] = mesh.coordinates[vertices]
         values.append(own[:, vertices])
     targets = pd.concat(tables, ignore_index=True)
-    targets.insert(0, "target_id", [f"{row['hemi']}{row['vertex']}" for _, row in targets.iterrows()])
-    targets = targets.assign(kind="vertex", roi=[[] for _ in range(len(targets))])
-    trials = trials_of(2)
-    splits = pd.DataFrame({"trial_id": trials["trial_id"], "split": "test"})
-    responses = Responses(np.concatenate(values, axis=1), trials, targets, "z")
+    targets["target_id"] = targets["hemi"] + targets["vertex"].astype(str)
+    responses = in_runs(np.concatenate(values, axis=1), 2, targets.assign(kind="vertex"))
+    splits = splits_of(responses, responses.trials["stimulus_id"])
     assert search(tmp_path, responses, {"net": features}, {"radius_mm": 25.0}, splits=splits) == 0
     table = load(found_at(tmp_path), pd.DataFrame)
     best = table.loc[table["score"].idxmax()]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import run_step
+from made import responses_of, splits_of
 from scipy.stats import spearmanr
 from worlds.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
@@ -39,31 +40,24 @@ class Study:
     def __post_init__(self) -> None:
         n = len(self.world.voxels)
         self.ids = [f"image{k:03d}" for k in range(n)]
-        trials = pd.DataFrame({"trial_id": self.ids, "stimulus_id": self.ids, "session": "1", "run": "1"})
-        trials = trials.assign(repeat=0, onset_s=np.arange(n, dtype=float))
-        split = np.where(np.arange(n) < N_TEST, "test", "train")
-        splits = pd.DataFrame({"trial_id": self.ids, "stimulus_id": self.ids, "group": self.ids, "split": split})
-        self.splits = splits.assign(name="shared", fold=0, seed=0)
         centre = places_of(self.world.separation_mm)
         for k, subject in enumerate(("01", "02")):
             mine = np.arange(k, len(self.world.area), 2)
             area = self.world.area[mine]
-            targets = pd.DataFrame({"target_id": [f"v{v}" for v in mine], "kind": "voxel", "hemi": "L"})
-            targets["roi"] = [[f"area{a:02d}"] for a in area]
-            for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
-                targets[name] = centre[area, axis]
-            self._write(subject, Responses(self.world.voxels[:, mine].astype(np.float32), trials, targets, "z"))
+            voxels = self.world.voxels[:, mine].astype(np.float32)
+            places = dict(zip(("x_mm", "y_mm", "z_mm"), centre[area].T, strict=True))
+            rois = [f"area{a:02d}" for a in area]
+            self._write(subject, responses_of(voxels, self.ids, roi=rois, targets=places))
+        about = {"kind": "sensor", "hemi": "", "sensor_type": "eeg", "x_mm": np.nan, "y_mm": np.nan, "z_mm": np.nan}
         sensors = self.world.sensors.astype(np.float32)
-        targets = pd.DataFrame({"target_id": [f"s{k}" for k in range(sensors.shape[1])], "kind": "sensor", "hemi": ""})
-        targets = targets.assign(roi=[[]] * len(targets), sensor_type="eeg", x_mm=np.nan, y_mm=np.nan, z_mm=np.nan)
-        self._write("03", Responses(sensors, trials, targets, "V", self.world.times_s))
+        self._write("03", responses_of(sensors, self.ids, targets=about, times=self.world.times_s))
 
     def path(self, suffix: str, **labels: str) -> Path:
         return artifact_path(self.folder, "planted", suffix, **labels)
 
     def _write(self, subject: str, responses: Responses) -> None:
         save(self.path("responses", subject=subject), responses, BY)
-        save(self.path("splits", subject=subject), self.splits, BY)
+        save(self.path("splits", subject=subject), splits_of(responses, self.ids[:N_TEST]), BY)
         ceiling = pd.DataFrame({"ceiling": np.full(responses.values[0].size, 0.3)})
         save(self.path("ceiling", subject=subject), ceiling, BY)
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 import yaml
 from jobs import ImageRun, asked, config_of, reruns, run_all, run_step
+from made import responses_of, splits_of
 from refusals import refused
 
-from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.arrays import Arrays, Layers
 from brainalign.config import Config, load_descriptors
 from brainalign.features import EfficientNetExtractor, SentenceExtractor
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
@@ -195,16 +196,10 @@ N_IMAGES, N_TARGETS = 40, 30
 def write_subject(root: Path, subject: str, values: np.ndarray, n_targets: int = N_TARGETS) -> list[Path]:
     """Write responses (n_images, n_targets) shown twice each, the first half for training; return the paths."""
     images = [f"image{k}" for k in range(N_IMAGES)]
-    trials = pd.DataFrame({"trial_id": [f"trial{k}" for k in range(2 * N_IMAGES)], "stimulus_id": images * 2})
-    trials = trials.assign(session="1", run="1", repeat=np.repeat([0, 1], N_IMAGES), onset_s=0.0)
-    targets = pd.DataFrame({"target_id": [f"vertex{k}" for k in range(n_targets)], "kind": "vertex", "hemi": "L"})
-    targets["roi"] = [["early"] if k < 10 else ["late"] if k < 20 else [] for k in range(n_targets)]
-    responses = Responses(np.tile(values, (2, 1)), trials, targets, "z")
-    splits = trials[["trial_id", "stimulus_id"]].assign(
-        split=np.where(np.arange(len(trials)) % N_IMAGES < N_IMAGES // 2, "train", "test"), fold=0, name="shared"
-    )
+    rois = [["early"] if k < 10 else ["late"] if k < 20 else [] for k in range(n_targets)]
+    responses = responses_of(np.tile(values, (2, 1)), images * 2, roi=rois)
     paths = [artifact_path(root, "study", suffix, subject=subject) for suffix in ("responses", "splits")]
-    for path, content in zip(paths, (responses, splits), strict=True):
+    for path, content in zip(paths, (responses, splits_of(responses, images[N_IMAGES // 2 :])), strict=True):
         save(path, content, Provenance("prepare", {}, ""))
     return paths
 
@@ -259,14 +254,8 @@ def test_planted_preferences_are_found_and_noise_is_undecided() -> None:
     signals = [np.zeros(120) if area == "nothing" else wanted[name].to_numpy() for area, name in areas.items()]
     values = np.repeat(np.stack(signals, axis=1), 6, axis=1) + 2 * rng.normal(size=(120, 30))  # 6 targets each
     order = rng.permutation(120)  # trials in another order than the table of scenes
-    trials = pd.DataFrame(
-        {"trial_id": [f"t{k}" for k in range(120)], "stimulus_id": scenes["stimulus_id"].to_numpy()[order]}
-    )
-    trials = trials.assign(session="1", run="1", repeat=0, onset_s=0.0)
     names = np.repeat(list(areas), 6)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(30)], "kind": "vertex", "hemi": "L"})
-    targets["roi"] = [[name] for name in names]
-    responses = Responses(values[order].astype(np.float32), trials, targets, "z")
+    responses = responses_of(values[order].astype(np.float32), scenes["stimulus_id"].to_numpy()[order], roi=names)
     truth = pd.DataFrame({"roi": names, "preference": [areas[name] for name in names]})
     found = _preferences(truth, responses, scenes).set_index("area")
     planted = found.drop(index="nothing")

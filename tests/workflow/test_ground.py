@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import run_step
+from made import responses_of, splits_of
 from refusals import refused
 from worlds.captioned import captioned_voxels, labelled_embeddings
 
@@ -35,16 +36,12 @@ REGIONS = {"red": 0, "circle": 1, "nothing": 2}  # what a region answers to
 
 def write_subject(folder: Path, values: np.ndarray, stimuli: pd.Series, roi: list[list[str]], ceiling: list) -> None:
     """Write responses to all stimuli twice, the first sixty of them tested."""
-    shown, n = np.tile(stimuli, 2), values.shape[1]
-    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(len(shown))], "stimulus_id": shown, "session": "1"})
-    trials = trials.assign(run="1", repeat=np.repeat([0, 1], len(stimuli)), onset_s=0.0)
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(n)], "kind": "vertex", "hemi": "L"})
-    targets = targets.assign(roi=roi, vertex=range(n), x_mm=0.0, y_mm=0.0, z_mm=0.0)
-    split = np.where(np.isin(shown, stimuli[:N_TEST]), "test", "train")
+    places = dict.fromkeys(("x_mm", "y_mm", "z_mm"), 0.0) | {"vertex": range(values.shape[1]), "kind": "vertex"}
+    responses = responses_of(values, np.tile(stimuli, 2), roi=roi, targets=places)
     content = {
-        "responses": Responses(values, trials, targets, "z"),
-        "splits": trials[["trial_id", "stimulus_id"]].assign(group=shown, split=split, fold=0, seed=0),
-        "ceiling": pd.DataFrame({"target_id": targets["target_id"], "ceiling": ceiling}),
+        "responses": responses,
+        "splits": splits_of(responses, stimuli[:N_TEST]),
+        "ceiling": responses.targets[["target_id"]].assign(ceiling=ceiling),
     }
     for suffix, each in content.items():
         save(artifact_path(folder, "d", suffix, subject="1"), each, BY)

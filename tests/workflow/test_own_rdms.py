@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import config_of, run_all, run_step
+from made import responses_of, splits_of
 from PIL import Image
 from refusals import refused
 from rsatoolbox.rdm.rdms import load_rdm
 from scipy.spatial.distance import pdist, squareform
 
-from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers
 from brainalign.cli import main
 from brainalign.config import Config, load_descriptors
 from brainalign.geometry import rdm
@@ -148,24 +149,17 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     rng, names = np.random.default_rng(1), [f"i{k}" for k in range(N_IMAGES)]
     layers = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
     stimuli = pd.DataFrame({"stimulus_id": names})
-    for model in ("net", "twin"):
-        found = (
-            layers if model == "net" else {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
-        )
+    twin = {name: rng.normal(size=(N_IMAGES, 6)).astype(np.float32) for name in "abc"}
+    for model, found in (("net", layers), ("twin", twin)):
         content = Layers({name: Features(values, stimuli, name) for name, values in found.items()})
         save(study / f"model-{model}_features.safetensors", content, Provenance("extract", {}, "0" * 64))
     signal = np.hstack([layers["a"] @ rng.normal(size=(6, 30)), layers["b"] @ rng.normal(size=(6, 30))])
     values = np.hstack([signal, np.zeros((N_IMAGES, 20))])[np.tile(np.arange(N_IMAGES), 2)] + rng.normal(
         size=(2 * N_IMAGES, 80)
     )
-    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(2 * N_IMAGES)], "stimulus_id": names * 2})
-    trials = trials.assign(session="s", run="1", repeat=np.repeat([0, 1], N_IMAGES), onset_s=0.0)
-    rois = [["seen"]] * 60 + [["unseen"]] * 20
-    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(80)], "kind": "voxel", "hemi": "L", "roi": rois})
-    responses = Responses(values.astype(np.float32), trials, targets, "z")
+    responses = responses_of(values.astype(np.float32), names * 2, roi=["seen"] * 60 + ["unseen"] * 20)
     save(study / "responses.safetensors", responses, Provenance("prepare", {}, "0" * 64))
-    splits = trials[["trial_id", "stimulus_id"]].assign(group="all", split="test", fold=0, seed=0)
-    save(study / "splits.parquet", splits, Provenance("prepare", {}, "0" * 64))
+    save(study / "splits.parquet", splits_of(responses, names), Provenance("prepare", {}, "0" * 64))
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "twin")]
     inputs = {"responses": study / "responses.safetensors", "splits": study / "splits.parquet", "features": features}
     outputs = {"rdm": study / "images_rdm.safetensors", "comparison": study / "images_comparison.parquet"}

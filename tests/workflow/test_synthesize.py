@@ -13,13 +13,14 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from jobs import run_step
+from made import responses_of, splits_of
 from PIL import Image
 from pydantic import ValidationError
 from refusals import refused
 from synthesis.conftest import stable_diffusion  # noqa: F401 (a fixture here, too)
 from worlds.scene_networks import selective_voxels
 
-from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import Config, DirectionSettings, SynthesizeSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.report import FoundDirections, directions_section
@@ -82,20 +83,14 @@ class Study:
         voxels = [selective_voxels(images, REGIONS, N_VOXELS, 0.5, seed)[0] for seed in (0, 0)]
         voxels[1] = voxels[1] + 0.3 * np.random.default_rng(1).normal(size=voxels[1].shape)
         order = np.random.default_rng(2).permutation(2 * N_IMAGES)
-        shown = np.tile(ids, 2)[order]
-        trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(len(order))], "stimulus_id": shown})
-        trials = trials.assign(session="1", run="1", repeat=0, onset_s=np.nan)
         regions = [*np.repeat(REGIONS, N_VOXELS), "small", "small"]
         values = np.concatenate([*voxels])[order].astype(np.float32)
         values = np.concatenate([values, values[:, :2]], axis=1)
-        targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(len(regions))], "kind": "voxel", "hemi": "L"})
-        targets["roi"] = [[name] for name in regions]
-        save(self.path("responses"), Responses(values, trials, targets, "z"), BY)
+        responses = responses_of(values, np.tile(ids, 2)[order], roi=regions)
+        save(self.path("responses"), responses, BY)
         ceiling = np.where(np.arange(len(regions)) % N_VOXELS == 0, 0.1, 0.6)  # the first voxel of each is unreliable
-        save(self.path("ceiling"), targets[["target_id"]].assign(ceiling=ceiling), BY)
-        split = np.where(np.isin(shown, ids[:N_TEST]), "test", "train")
-        splits = trials[["trial_id", "stimulus_id"]].assign(group=shown, split=split, fold=0, seed=0, name="shared")
-        save(self.path("splits"), splits, BY)
+        save(self.path("ceiling"), responses.targets[["target_id"]].assign(ceiling=ceiling), BY)
+        save(self.path("splits"), splits_of(responses, ids[:N_TEST]), BY)
         for name, role in (("pixels", "guide"), ("net", "check")):
             settings, features = {"model": MODELS[role]}, self.path("features", model=name)
             inputs = {"stimuli": self.table}
