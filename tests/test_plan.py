@@ -403,26 +403,6 @@ def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch
         assert [wants_gpu(config, method) for method in methods] == [bool(visible), False, True]
 
 
-def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config) -> None:
-    few = {"encoder": "in_context", "models": ["efficientnet"], "subjects": ["01", "02"], "n_repeats": 2}
-    content = demo.model_dump(mode="json")
-    content["methods"]["few"] = few
-    del content["models"]["efficientnet"]["subjects"]
-    content["datasets"]["haxby-slice"]["methods"] = ["ridge"]
-    config = parse(Config, content, "test")
-    planned = jobs(config)
-    trained = [dict(job.labels) for job in planned if job.stage == "pretrain"]
-    expected = {"model": "efficientnet", "method": "few"}
-    assert trained == [{"subject": subject} | expected for subject in ("01", "02")]
-    (first, *_) = [job for job in planned if job.stage == "pretrain"]
-    assert first.output.name == "sub-01_model-efficientnet_method-few_network.safetensors"
-    order = [(job.stage, dict(job.labels).get("subject")) for job in planned if job.dataset == "simulated"]
-    places = [order.index(("prepare", "02")), order.index(("pretrain", "01"))]
-    encoded = [k for k, job in enumerate(planned) if dict(job.labels) == trained[0] and job.stage == "encode_images"]
-    assert places == sorted(places)
-    assert encoded[0] > planned.index(first)
-
-
 def test_jobs_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:
     settings = {"a": {"text": "it's \"quoted\" 'äöü'"}, "b": [1, None]}
     job = Job("compare", settings, {"rdm": [tmp_path / "a b", tmp_path / "c"]}, {"comparison": tmp_path / "d"}, seed=3)

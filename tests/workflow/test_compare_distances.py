@@ -117,17 +117,6 @@ def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray,
     RECORD.check("compare images topologically", table)
 
 
-def test_crossnobis_needs_repeats(
-    study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, responses, _, _ = study
-    once = responses.select(trials=(responses.trials["run"] == "0").to_numpy())
-    save(files(folder, "responses")["responses"], once, Provenance("prepare_blocks", {}, ""))
-    settings = {"distance": "crossnobis", "permutations": 50, "draws": 100}
-    assert run("compare_images", folder, "splits", settings) == 2
-    assert "some stimuli that are compared were shown once" in capsys.readouterr().err
-
-
 BY = Provenance("test", {}, "")
 N_SHOWN, N_BLOCKS, N_VERTICES = 10, 4, 642
 OPTIONS = {"radius_mm": 6.0, "feature_distance": "euclidean"}

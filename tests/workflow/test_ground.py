@@ -150,20 +150,9 @@ def test_norms_and_the_section(grounded: Path) -> None:
     assert evil not in "".join(map(str, section.blocks))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"layer": "other"}, "ground.layer"),
-        ({"attributes": ["colour"]}, "no number"),
-        ({"attributes": ["colr"]}, "ground.attributes"),
-        ({"min_images": 200}, "three"),
-    ],
-)
-def test_what_cannot_be_grounded_is_named(
-    study: Path, changes: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(study, n_steps=1, **changes) == 2
-    assert message in capsys.readouterr().err
+def test_attributes_are_numbers(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(study, n_steps=1, attributes=["colour"]) == 2
+    assert "no number" in capsys.readouterr().err
 
 
 def test_feature_norms_are_read_and_checked(tmp_path: Path) -> None:
@@ -291,24 +280,6 @@ def test_a_function_of_the_user_writes_captions(voxels: tuple[Path, pd.DataFrame
     found = captioned(folder, "captions")
     assert (found["caption"] == "48 numbers").all()
     assert found["r"].isna().all()  # nothing embeds its texts
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"layer": "lost"}, "did you mean 'last'"),
-        ({"attributes": ["color"]}, "did you mean 'colour'"),
-        ({"captioner": "vocabulary", "phrases": ["a dog"]}, "a model that embeds texts"),
-        ({"captioner": "atributes"}, "did you mean 'attributes'"),
-        ({"captioner": "prefix"}, "go together"),
-        ({"temperature": 0}, "above 0"),
-    ],
-)
-def test_bad_options(
-    voxels: tuple[Path, pd.DataFrame], options: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert caption(voxels[0], **options) == 2
-    assert message in capsys.readouterr().err
 
 
 def test_no_reliable_voxel_is_no_caption(voxels: tuple[Path, pd.DataFrame]) -> None:

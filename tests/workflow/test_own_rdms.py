@@ -139,11 +139,6 @@ def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Pa
     assert control.loc["human", "mean"] < row.loc["human", "score"] - 0.3
 
 
-def test_unknown_layers_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(study, SETTINGS | {"combinations": {"mixed": {"model": "net", "layers": ["a", "z"]}}}) == 2
-    assert "mixed combines z, but the layers of net are a, b, c" in capsys.readouterr().err
-
-
 def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     """Two repeats of every image; one region mixes layers a and b, the other follows nothing."""
     rng, names = np.random.default_rng(1), [f"i{k}" for k in range(N_IMAGES)]

@@ -95,7 +95,7 @@ def test_what_is_planted_is_in_the_tables_and_on_the_page(planted: tuple[Config,
     assert "a against b, recordings left out, 0 to 480 ms" in page
 
 
-def test_a_window_asked_for(planted: tuple[Config, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_window_asked_for(planted: tuple[Config, str], tmp_path: Path) -> None:
     config, dataset = planted
     responses = artifact_path(config.results, dataset, "responses", subject="1")
 
@@ -110,10 +110,6 @@ def test_a_window_asked_for(planted: tuple[Config, str], tmp_path: Path, capsys:
     peaks = pd.read_parquet(tmp_path / "peaks.parquet")
     assert peaks["hump"].tolist() == ["window asked for", "highest hump"]
     assert "edge of the window" in peaks["reason"].iloc[0]
-    assert run([0.101, 0.119]) == 2
-    assert "latency_window_s: 0.101 to 0.119 s holds 0 samples of epochs" in capsys.readouterr().err
-    assert run([0.3, 0.2]) == 2
-    assert "0.3 to 0.2 s is no window after the stimulus" in capsys.readouterr().err
 
 
 @pytest.mark.acceptance
