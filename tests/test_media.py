@@ -10,18 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import run_all
+from jobs import config_of, run_all
 from PIL import Image
 from refusals import refused
 from scipy.io import wavfile
 from worlds.film import FPS, write_film
 
 from brainalign.arrays import Layers
-from brainalign.config import Config
 from brainalign.datasets import film_frames, signal_lengths
 from brainalign.features import load_image
 from brainalign.io import artifact_path, film_length, load, name_frame, open_pictures, read_sound
-from brainalign.study import load_descriptor, parse
+from brainalign.study import load_descriptor
 
 RATE = 25
 
@@ -112,10 +111,8 @@ def test_films_and_sounds_of_a_study_may_be_files(tmp_path: Path) -> None:
     of_frames, of_films = (load_descriptor(tmp_path / f"{name}.yaml") for name in ("frames", "film"))
     controls, seen = [], []
     for name in ("frames", "film"):
-        datasets = {"film": {"descriptor": str(tmp_path / f"{name}.yaml")}}
         models = {"pixels": {"extractor": "pixels", "image_size": 4}}
-        content = {"results": str(tmp_path / name), "datasets": datasets, "models": models}
-        config = parse(Config, content | {"methods": {"ridge": {"encoder": "ridge"}}}, "test")
+        config = config_of(tmp_path / f"{name}.yaml", results=str(tmp_path / name), models=models)
         run_all(config, "prepare_events", "extract")
         seen.append(load(artifact_path(config.results, "film", "features", model="pixels"), Layers)["pixels"])
         controls.append(pd.read_parquet(artifact_path(config.results, "film", "runcontrols")))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from jobs import config_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from brainalign.config import Config
-from brainalign.study import load_descriptor, parse
+from brainalign.study import load_descriptor
 from brainalign.workflow.estimates import estimate
 from brainalign.workflow.networks import Transformer, operations_per_s, read_transformer
 
@@ -103,22 +103,15 @@ def test_a_plan_counts_what_a_network_is_shown(name: str, tmp_path: Path, monkey
     for run in ("run1", "run2", "run3", "run4"):
         np.save(tmp_path / f"{run}.npy", np.zeros((50, 3)))
     model = {"extractor": extractor, "weights": str(tmp_path / "model")} | options
-    content = {
-        "datasets": {"story": {"descriptor": str(tmp_path / "study.yaml")}},
-        "models": {"net": model},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    }
+    config, study = config_of(tmp_path / "study.yaml", models={"net": model}), load_descriptor(tmp_path / "study.yaml")
     monkeypatch.setattr("brainalign.workflow.estimates.operations_per_s", lambda: 1e4)
-    cost = estimate("extract", parse(Config, content, "test"), load_descriptor(tmp_path / "study.yaml"), "net")
+    cost = estimate("extract", config, study, "net")
     network = read_transformer(tmp_path / "model", extractor)
     assert network is not None
     assert cost.seconds == round(2 + 3 + operations(network) / 7e3)
     assert cost.memory_mb == 1500 + round(8 * network.weights / 2**20)
     (tmp_path / "model" / "config.json").unlink()
-    assert (
-        estimate("extract", parse(Config, content, "test"), load_descriptor(tmp_path / "study.yaml"), "net").seconds
-        == 5
-    )
+    assert estimate("extract", config, study, "net").seconds == 5
 
 
 def test_a_machine_is_measured_in_operations_a_second() -> None:

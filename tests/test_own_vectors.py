@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import run_all
+from jobs import config_of, run_all
 from refusals import refused
 
 from brainalign.arrays import Layers
 from brainalign.cli import main
-from brainalign.config import Config, load_config
+from brainalign.config import load_config
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.study import parse, read_vectors
+from brainalign.study import read_vectors
 from brainalign.workflow import Run
 
 NAMES = ["face", "house", "cat", "007"]
@@ -107,17 +107,11 @@ def test_an_edited_file_is_another_input(tmp_path: Path) -> None:
 
 def test_blocks_of_which_only_ids_are_known(small, tmp_path: Path) -> None:
     names = list(small.descriptor()["stimuli"])
-    path = small.write()
-    described = yaml.safe_load(path.read_text()) | {"stimuli": {name: {} for name in names}}
-    path.write_text(yaml.safe_dump(described))
+    path = small.write(stimuli={name: {} for name in names})
     late = np.arange(2.0 * len(names)).reshape(-1, 2)
     np.savez(tmp_path / "own.npz", early=np.eye(len(names)), late=late, stimulus_id=names)
-    content = {"results": str(tmp_path / "results"), "datasets": {"small": {"descriptor": str(path)}}}
-    content |= {"models": {"own": {"extractor": "table", "file": str(tmp_path / "own.npz")}}}
-    content |= {"methods": {"ridge": {"encoder": "ridge"}}}
-    config = parse(Config, content, "test")
+    config = config_of(path, models={"own": {"extractor": "table", "file": str(tmp_path / "own.npz")}})
     run_all(config, "extract")
     layers = load(artifact_path(config.results, "small", "features", model="own"), Layers)
     np.testing.assert_array_equal(layers["early"].values, np.eye(len(names)))
-    pixels = parse(Config, content | {"models": {"pixels": {"extractor": "pixels"}}}, "test")
-    refused("pixels look at images", Run, pixels)
+    refused("pixels look at images", Run, config_of(path, models={"pixels": {"extractor": "pixels"}}))

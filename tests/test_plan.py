@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import config_of
 from refusals import refused
 
 from brainalign.config import Config, TableModel, load_config, load_descriptors
@@ -348,13 +349,9 @@ def test_digests_follow_the_files_they_cover() -> None:
     refused("no program encode/encodin ", code_digest, "encode/encodin")
 
 
-def a_small_run(small, **changes: object) -> Run:
-    content = {
-        "datasets": {"small": {"descriptor": str(small.write())}},
-        "models": {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random"}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    }
-    return Run(parse(Config, content | changes, "test"))
+def a_small_run(small) -> Run:
+    models = {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random"}}
+    return Run(config_of(small.write(), models=models))
 
 
 def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) -> set[tuple[str, str]]:

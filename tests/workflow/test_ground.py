@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
-import yaml
-from jobs import run_step
+from jobs import config_of, run_step
 from made import responses_of, splits_of
 from refusals import refused
 from worlds.captioned import captioned_voxels, labelled_embeddings
@@ -24,7 +24,7 @@ from brainalign.report import GROUNDING_TABLES, ImageMaterial
 from brainalign.report.synthesis_sections import grounding_methods, grounding_section, voxel_captions_section
 from brainalign.simulation import clear_scenes, draw_scenes
 from brainalign.simulation.voxels import COLOURS, SHAPES
-from brainalign.study import Study, norms_of_words, parse
+from brainalign.study import norms_of_words
 from brainalign.workflow import jobs
 
 BY = Provenance("test", {}, "")
@@ -48,11 +48,7 @@ def write_subject(folder: Path, values: np.ndarray, stimuli: pd.Series, roi: lis
 
 
 def material() -> ImageMaterial:
-    content = {"models": {"net": {"extractor": "efficientnet"}}, "methods": {"ridge": {"encoder": "ridge"}}}
-    config = parse(Config, content | {"datasets": {"d": {"descriptor": "d.yaml"}}}, "configuration")
-    about = {"name": "d", "stimuli": "s.tsv", "splits": {"shared": {"column": "set", "value": "shared"}}}
-    about |= {"recordings": {"1": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}}, "folder": "."}
-    return ImageMaterial(config, "d", parse(Study, about, "descriptor"), "1")
+    return ImageMaterial(pages.config(), "d", pages.image_study(recordings={"1": pages.BETAS}), "1")
 
 
 @pytest.fixture(scope="module")
@@ -174,19 +170,15 @@ def test_feature_norms_are_read_and_checked(tmp_path: Path) -> None:
     assert np.isnan(chosen[1])
 
 
-def test_settings_say_who_is_grounded(scenes: Any, tmp_path: Path) -> None:
-    content: dict[str, Any] = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"scenes": {"descriptor": str(scenes.write())}},
-        "models": {
-            "net": {"extractor": "vision", "weights": "x", "pooling": "tokens", "layers": ["a"]},
-            "mean": {"extractor": "vision", "weights": "x", "layers": ["a"]},
-            "words": {"extractor": "sentence", "weights": "x"},
-        },
-        "methods": {"ridge": {"encoder": "ridge", "models": ["mean"]}},
-        "ground": {"model": "net", "text": "words"},
-    }
-    planned = [job.stage for job in jobs(parse(Config, content, "test"))]
+def test_settings_say_who_is_grounded(scenes: Any) -> None:
+    means = {"extractor": "vision", "weights": "x", "layers": ["a"]}
+    models = {"net": means | {"pooling": "tokens"}, "mean": means, "words": {"extractor": "sentence", "weights": "x"}}
+    methods, path = {"ridge": {"encoder": "ridge", "models": ["mean"]}}, scenes.write()
+
+    def config(**ground: str) -> Config:
+        return config_of(path, models=models, methods=methods, ground=ground)
+
+    planned = [job.stage for job in jobs(config(model="net", text="words"))]
     assert planned.count("ground") == 1
     assert planned.count("ground_regions") == 1  # of two subjects one has fMRI
     for change, message in (
@@ -195,7 +187,7 @@ def test_settings_say_who_is_grounded(scenes: Any, tmp_path: Path) -> None:
         ({"model": "net", "text": "mean"}, "no model of sentences"),
         ({"model": "mean", "text": "words"}, "pooling: tokens"),
     ):
-        refused(message, parse, Config, yaml.safe_load(yaml.safe_dump(content | {"ground": change})), "test")
+        refused(message, config, **change)
 
 
 N_VOXELS = 24

@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import yaml
+from jobs import config_of
 
 from brainalign.config import Config
-from brainalign.study import parse
 
 
 def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, object]:
@@ -23,14 +23,8 @@ def described(folder: Path, runs: int = 5, **changes: object) -> dict[str, objec
 
 def configured(folder: Path) -> Config:
     models = {name: {"extractor": "table", "file": str(folder / f"{name}.npy")} for name in ("language", "sound")}
-    content = {
-        "results": str(folder / "results"),
-        "datasets": {"story": {"descriptor": str(folder / "story.yaml")}},
-        "models": models | {"random": {"extractor": "random", "n_features": 4}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "encode_runs": {"permutations": 39, "n_candidates": 5},
-    }
-    return parse(Config, content, "test")
+    models["random"] = {"extractor": "random", "n_features": 4}
+    return config_of(folder / "story.yaml", models=models, encode_runs={"permutations": 39, "n_candidates": 5})
 
 
 def write_release(folder: Path, story: Path, *, cut: tuple[int, int], repeated: tuple[str, ...]) -> None:
