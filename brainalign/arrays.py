@@ -116,6 +116,7 @@ class StoredArray:
     @classmethod
     def create(cls, path: Path, shape: tuple[int, ...], dtype: Any) -> StoredArray:
         """Make a .npy file of zeros, which takes no room on disk until they are overwritten."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
         return cls(path, mapped.offset, shape, mapped.dtype)
 

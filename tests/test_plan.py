@@ -4,6 +4,8 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import nibabel
 import numpy as np
@@ -393,11 +395,14 @@ def test_an_edit_to_in_context_code_reruns_no_ridge_fit(demo: Config, root: Path
 
 def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     methods = {name: {"encoder": "ridge", "device": name} for name in ("auto", "cpu", "cuda")}
-    base = {"datasets": {"d": {"descriptor": "x"}}, "models": {"m": {"extractor": "onehot"}}, "methods": methods}
-    config = parse(Config, base, "test")
+    models = {name: {"extractor": "vision", "weights": "x", "device": name} for name in methods}
+    base = {"datasets": {"d": {"descriptor": "x"}}, "models": models | {"m": {"extractor": "onehot"}}}
+    config = parse(Config, base | {"methods": methods}, "test")
+    extract, run = STEPS["extract"], cast(Run, SimpleNamespace(config=config))
     for visible in ("0", ""):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert [wants_gpu(config, method) for method in methods] == [bool(visible), False, True]
+        assert [extract.device(run, {"model": model}) for model in config.models] == [bool(visible), False, True, False]
 
 
 def test_jobs_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from brainalign.regression.inputs import (
     MeanScore,
     alphas_of,
     as_array,
+    as_targets,
     as_tensor,
     check_arrays,
     check_options,
@@ -139,7 +140,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, values are not finite, a target is constant, or candidates are no shares.
         """
-        rows, Y = self._rows(Xs), as_array("Y", Y)
+        rows, Y = self._rows(Xs), as_targets(Y)
         candidates, units = self._check(rows, Y)
         device, dtype = pick_device(self.device), getattr(torch, self.dtype)
         alphas = torch.tensor(alphas_of(self.alphas), dtype=torch.float64, device=device)
@@ -179,7 +180,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
                     solved = bands.solve(shares, rotated[:-1, those.to(device)], alpha, of_those)
                     search.coef[first + those] = solved.cpu()
         self._finish(search, bands, [X.shape[1] for X in rows], same_kind_as(Y))
-        self._of_targets = floating(as_tensor(Y))
+        self._of_targets = floating(as_tensor(Y[:1]))
         return self
 
     def predict(self, Xs: Sequence[Any]) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
 Array = NDArray[Any] | torch.Tensor
@@ -156,6 +157,11 @@ def as_array(name: str, values: Any) -> Array:
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise BrainalignError(f"{name} has masked values; drop those rows or fill them")
     return array.astype(np.float64) if array.dtype.itemsize > 8 else array
+
+
+def as_targets(values: Any) -> Any:
+    """Return targets as `as_array` does; those in a file stay there, to be read by blocks."""
+    return values if isinstance(values, StoredArray) else as_array("Y", values)
 
 
 def as_tensor(array: Array) -> torch.Tensor:

@@ -23,6 +23,7 @@ from brainalign.regression.inputs import (
     MeanScore,
     alphas_of,
     as_array,
+    as_targets,
     as_tensor,
     check_arrays,
     check_options,
@@ -233,7 +234,7 @@ def fit_layers(
         Fitted in place; all with the same cv, device and dtype.
     layers : mapping of name to array (n_rows, n_features)
     Y : array (n_rows, n_targets)
-        May be a memory map: a block of columns is read at a time.
+        May be stored or a memory map: a block of columns is read at a time.
     groups, roi, sample_weight
         As for `Ridge.fit`.
     """
@@ -241,7 +242,7 @@ def fit_layers(
     if encoders.keys() != layers.keys():
         raise BrainalignError(f"encoders are for {listed(list(encoders))} but layers are {listed(list(layers))}")
     names = {name: _names_of(X) for name, X in layers.items()}
-    features, Y = {name: as_rows(name, X) for name, X in layers.items()}, as_array("Y", Y)
+    features, Y = {name: as_rows(name, X) for name, X in layers.items()}, as_targets(Y)
     single = Y.ndim == 1
     Y = Y[:, None] if single else Y
     shared, ranges = ("cv", "device", "dtype"), torch.empty(0)
@@ -259,7 +260,6 @@ def fit_layers(
     order = order.weigh(*row_weights(sample_weight, len(Y)))
     fits = {name: _Fit(encoder, features[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
     means = torch.empty(Y.shape[1], dtype=torch.float64)
-    targets = as_tensor(Y)
     designs = [fit.design for fit in fits.values()]
     rank = max(design.rotation.rows.shape[1] for design in designs)
     width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(design.alphas) for design in designs)
@@ -267,7 +267,7 @@ def fit_layers(
 
     def read(where: slice) -> None:
         of_block = None if units is None else units[where]
-        centred, means[where] = centre(targets[:, where], order, device, dtype, of_block)
+        centred, means[where] = centre(as_tensor(Y[:, where]), order, device, dtype, of_block)
         for fit in fits.values():
             fit.read(where, centred, of_block)
 
@@ -278,7 +278,7 @@ def fit_layers(
 
     def solve(where: slice) -> None:
         of_block = None if units is None else units[where]
-        centred, _ = centre(targets[:, where], order, device, dtype, of_block)
+        centred, _ = centre(as_tensor(Y[:, where]), order, device, dtype, of_block)
         for fit in pooled:
             fit.design.solve(centred, fit.alpha[where], fit.coef[where], of_block)
 
@@ -286,7 +286,9 @@ def fit_layers(
     for name, fit in fits.items():
         fit.finish(means, same_kind_as(Y))
         rotation = fit.design.rotation
-        fit.encoder.note((rotation.mean, means), rotation.method, floating(targets), names[name], single=single)
+        fit.encoder.note(
+            (rotation.mean, means), rotation.method, floating(as_tensor(Y[:1])), names[name], single=single
+        )
 
 
 class _Fit:

@@ -379,6 +379,7 @@ ROWS = (
             "descriptor": run.descriptors[of["dataset"]].extract_options(),
         },
         beside=DESCRIPTOR, watches=Run.image_state, priority=1,
+        device=lambda run, of: wants_device(getattr(run.config.models[of["model"]], "device", "cpu")),
     ),
     Step(
         "rollout", "features", "Features over time of one model of videos: hidden frames as it expects them.",

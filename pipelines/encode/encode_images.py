@@ -19,14 +19,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign import encoding
-from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.arrays import Arrays, Layers, Responses, StoredArray
 from brainalign.checks import BrainalignError
 from brainalign.config import SHARED_LAYERS, EncodeImagesSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.features import embed_texts
 from brainalign.io import brain_maps
-from brainalign.regression import DistributedRidge, cluster
+from brainalign.regression import DistributedRidge, Ridge, cluster
 from brainalign.statistics import RELIABLE
 from brainalign.workflow import Job
 
@@ -38,6 +38,7 @@ OF_THE_STAGE = (
 DICTIONARY = "dictionary"  # ridge, on codes that are learned of each layer
 OF_DICTIONARIES = ("coding", "width", "n_active", "epochs")
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
+IN_MEMORY = 2**30  # bytes of averages up to which they are held, and with them what layers predict of test images
 
 Fits = Iterator[tuple[str, encoding.HeldOut]]
 
@@ -74,10 +75,11 @@ def _encode(job: Job, scheduler: str) -> None:
     ((train, test),) = folds_of(splits, responses.trials)
     work = job.outputs["scores"].with_suffix(".partial")  # what a killed job has trained, or shares with workers
     if scheduler:
-        work.mkdir(parents=True, exist_ok=True)
         encoder = DistributedRidge(**options, scheduler=scheduler, scratch=work)
-    averages = work / "averages.npy" if scheduler else None
-    responses, train, test = encoding.average_split(responses, train, test, averages)
+    # Ridge reads targets by blocks; others hold all.
+    averages = work / "averages.npy" if isinstance(encoder, Ridge | encoding.BandedRidge) else None
+    least = 0 if scheduler else IN_MEMORY
+    responses, train, test = encoding.average_split(responses, train, test, averages, least=least)
     subject = encoding.ImageSubject(
         responses=responses,
         ceiling=ceiling,
@@ -167,7 +169,7 @@ def _save_scores(
         if subject.responses.times is not None:
             clusters.append(encoding.score_clusters(found, subject.responses).assign(layer=name))
         profile.append(subject.table({name: found}))
-        results[name] = replace(found, encoder=None, refitted=None)
+        results[name] = _without_arrays(found, results, subject, job)
         del found
     responses, images = subject.responses, {}
     if responses.times is None:
@@ -189,6 +191,19 @@ def _save_scores(
     means = pd.concat(profile, ignore_index=True)
     job.save("profile", means, groups="regions" if responses.times is None else "times in s")
     return results, means
+
+
+def _without_arrays(
+    found: encoding.HeldOut, others: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, job: Job
+) -> encoding.HeldOut:
+    """Leave out encoders; where averages lie on disk put predictions there, and hold what was measured once."""
+    if not isinstance(subject.responses.values, StoredArray):
+        return replace(found, encoder=None, refitted=None)
+    path = job.outputs["scores"].with_suffix(".partial") / f"predicted{len(others)}.npy"
+    predicted: Any = StoredArray.create(path, found.predicted.shape, found.predicted.dtype)
+    predicted[...] = found.predicted
+    measured = next(iter(others.values()), found).measured
+    return replace(found, encoder=None, refitted=None, predicted=predicted, measured=measured)
 
 
 def _save_layers(results: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, job: Job) -> None:

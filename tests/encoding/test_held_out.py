@@ -1,5 +1,7 @@
+import tracemalloc
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from scipy.stats import pearsonr
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign import encoding, statistics
-from brainalign.arrays import Responses
+from brainalign.arrays import Responses, StoredArray
 from brainalign.encoding.scoring import average_repeats, average_split
 from brainalign.simulation import linear_world
 
@@ -287,6 +289,36 @@ def test_trials_averaged_before_are_fitted_as_those_averaged_here(
     assert less.test_ids.tolist() == whole.test_ids.tolist()
     for name in ("r", "p", "predicted"):
         np.testing.assert_allclose(getattr(less, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the same scores, bit for bit, with a quarter of the responses in memory at most."""
+    monkeypatch.setattr("brainalign.regression.inputs.CHUNK", 2**18)  # looked at at once, else 17 MB
+    rng = np.random.default_rng(0)
+    X, n_targets = rng.normal(size=(600, 6)), 24_000
+    trials = pd.DataFrame({"trial_id": np.arange(600), "stimulus_id": [f"s{k:03d}" for k in range(600)]})
+    trials = trials.assign(session="", run="", repeat=1, onset_s=0.0)
+    targets = pd.DataFrame({"target_id": np.arange(n_targets), "kind": "voxel", "hemi": "", "roi": [[]] * n_targets})
+    values = (X[:, :1] + rng.normal(size=(600, n_targets))).astype(np.float32)  # 58 MB
+    order = rng.permutation(600)
+    given = Responses(values, trials, targets, "z"), order[:590], order[590:], tmp_path / "new" / "averages.npy"
+    ridge = encoding.Ridge((1.0, 100.0), cv=3, per_target_alpha=not pooled, device="cpu")
+    found = []
+    for least in (values.nbytes + 1, values.nbytes):
+        averaged, *sides = average_split(*given, least=least)
+        ids = averaged.trials["stimulus_id"].to_numpy()
+        features = X[np.concatenate(given[1:3])]
+        tracemalloc.start()
+        one = encoding.evaluate_held_out(ridge, features, averaged.values, *sides, ids, n_permutations=0, n_boot=0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        found.append(one)
+    assert isinstance(averaged.values, StoredArray)
+    assert peak < values.nbytes / 4
+    for name in ("r", "predicted", "measured"):
+        np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name))
+    np.testing.assert_array_equal(found[0].encoder.coef_, found[1].encoder.coef_)
 
 
 TRAIN, TEST = np.arange(60), np.arange(60, 100)

@@ -1,3 +1,7 @@
+import itertools
+import threading
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,6 +102,31 @@ def test_rows_are_the_resized_images_pixel_by_pixel(images: pd.DataFrame, new_ro
     for path, values in zip(images["path"], rows.layers["pixels"], strict=True):
         resized = Image.open(path).convert("RGB").resize((12, 12), Image.Resampling.BICUBIC)
         np.testing.assert_allclose(values, np.asarray(resized).reshape(144, 3) / 255, atol=1.5 / 255)
+
+
+def test_images_are_read_while_the_network_looks_at_those_before(images, new_rows: type, monkeypatch) -> None:
+    """Every pass waits until the next image is asked for; rows come in order, and those before a bad file stay."""
+    extractor, begun = PixelsExtractor(image_size=12, batch_size=1), [threading.Event() for _ in range(8)]
+
+    def noted(paths: list[str], *others: object) -> torch.Tensor:
+        begun[images["path"].tolist().index(paths[0])].set()
+        return load_images(paths, *others)
+
+    passes = itertools.count(1)
+    extractor.network.module.register_forward_pre_hook(lambda *_: waited.append(begun[next(passes)].wait(60)))
+    monkeypatch.setattr("brainalign.features.images.network.load_images", noted)
+    waited: list[bool] = []
+    begun[7].set()  # after the last image there is none
+    n_threads = torch.get_num_threads()
+    extractor.extract(images, rows := new_rows(7))
+    assert waited == [True] * 7
+    assert torch.get_num_threads() == n_threads
+    monkeypatch.undo()
+    PixelsExtractor(image_size=12, batch_size=1).extract(images, alone := new_rows(7))
+    np.testing.assert_array_equal(rows.layers["pixels"], alone.layers["pixels"])
+    Path(images["path"][3]).write_bytes(Path(images["path"][3]).read_bytes()[:200])
+    refused("'s3'", PixelsExtractor(image_size=12, batch_size=1).extract, images, rows := new_rows(7))
+    assert rows.pending.tolist() == [3, 4, 5, 6]
 
 
 def test_sizes_are_part_of_the_digest() -> None:

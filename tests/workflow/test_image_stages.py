@@ -174,6 +174,19 @@ def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
     assert found == ["fmriprep/sub-a/ses-1/func/x_bold.nii.gz", "bids/sub-a/func/x_events.tsv"]
 
 
+@pytest.mark.parametrize("subject", ["01", "02"])
+def test_averages_on_disk_are_scored_as_those_in_memory(several: ImageRun, subject: str, monkeypatch) -> None:
+    fits = [fit for fit in several.config.fits_of("scenes", subject) if fit[1] != "lasso"]
+    suffixes = ("scores", "profile", "null", "clusters", "preference", "draws", "halves", "bands", "partition")
+    paths = [several.path(name, subject=subject, model=m, method=how) for m, how in fits for name in suffixes]
+    assert len(paths) == 4 * len(suffixes)
+    before = [file_digest(path) for path in paths]
+    monkeypatch.setattr(encode_images, "IN_MEMORY", 0)
+    run_all(several.config, "encode_images", subjects=[subject])
+    assert [file_digest(path) for path in paths] == before
+    assert not list(Path(paths[0]).parent.rglob("*.npy"))
+
+
 def test_the_group_page_after_a_failure(several: ImageRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps the subjects that are whole, and goes away once nothing is missing; their own pages are left blank."""
     plain = report.draw_page

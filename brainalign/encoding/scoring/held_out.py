@@ -1,5 +1,6 @@
 """Encoding of held-out stimuli: one fit on the training stimuli, scores and nulls on stimuli it never saw."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -272,14 +273,14 @@ def average_repeats(values: Values, stimulus_ids: NDArray[Any]) -> Averages:
 
 
 def average_split(
-    responses: Responses, train: Rows, test: Rows, path: Path | None = None
+    responses: Responses, train: Rows, test: Rows, path: Path | None = None, *, least: int = 0
 ) -> tuple[Responses, Rows, Rows]:
     """Average trials as `evaluate_held_out` does, once for all the fits to them.
 
     Returns training rows, then a row per test stimulus, and the numbers of both. Where all training stimuli have as
     many repeats, a row is a stimulus, else it is a trial; `repeat` counts the trials behind each row. Responses may lie
-    on disk (`load(..., stored=True)`): one block of stimuli is read at a time. `path` is a .npy file to hold the
-    averages, where memory shall not.
+    on disk (`load(..., stored=True)`): one block of stimuli is read at a time. `path` is a .npy file to hold averages
+    that take `least` bytes or more.
     """
     ids = responses.trials["stimulus_id"].to_numpy()
     sides = [(rows, *_repeats(ids[rows])) for rows in (train, test)]
@@ -289,7 +290,8 @@ def average_split(
     sizes = [len(counts) for _, _, counts, _ in sides]
     dtype = np.result_type(responses.values.dtype, np.float32)
     shape = (sum(sizes), *responses.values.shape[1:])
-    values: Any = np.empty(shape, dtype) if path is None else StoredArray.create(path, shape, dtype)
+    on_disk = path is not None and math.prod(shape) * dtype.itemsize >= least
+    values: Any = StoredArray.create(path, shape, dtype) if on_disk else np.empty(shape, dtype)
     for (rows, _, _, codes), first in zip(sides, (0, sizes[0]), strict=True):
         average_rows(responses.values, rows, codes, values, first)
     tables = [responses.trials.iloc[rows[first]].assign(repeat=counts) for rows, first, counts, _ in sides]

@@ -6,10 +6,12 @@ features that extraction stored.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from torch.nn.functional import interpolate, pad
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.io import film_of, open_pictures, reading
 
+Part = TypeVar("Part")
 RESAMPLE = ("nearest", "bilinear", "bicubic")
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 
@@ -147,3 +150,21 @@ def load_images(paths: Sequence[str | Path], names: Sequence[str], preprocessing
                 f"{names[0]!r} has {tuple(batch[0].shape[2:])}; give a crop or an exact size"
             )
     return torch.cat(batch)
+
+
+def load_ahead(load: Callable[[Part], Tensor], parts: Iterable[Part]) -> Iterator[tuple[Part, Tensor]]:
+    """Yield parts and their images, in order; threads, as many as torch may use, load the next ones meanwhile."""
+    n_threads = torch.get_num_threads()
+    waiting: deque[tuple[Part, Future[Tensor]]] = deque()
+    try:
+        with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for part in parts:
+                waiting.append((part, pool.submit(load, part)))
+                if len(waiting) > n_threads:
+                    first, images = waiting.popleft()
+                    yield first, images.result()
+            while waiting:
+                first, images = waiting.popleft()
+                yield first, images.result()
+    finally:
+        torch.set_num_threads(n_threads)  # what a thread says of itself holds for threads to come, too

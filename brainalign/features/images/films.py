@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer
-from brainalign.features.images.files import Preprocessing, load_images
+from brainalign.features.images.files import Preprocessing, load_ahead, load_images
 from brainalign.features.images.vision import load_vision_model, preprocessing_of, processor_config
 from brainalign.features.text import check_layers, model_digest
 from brainalign.study import find_weights
@@ -73,11 +73,17 @@ class VideoExtractor:
             starts = [0, *range(size // 2, max(len(rows) - size // 2, 0), size // 2)] if len(rows) > size else [0]
             fresh = {start: rows[start + (size // 2 if start else 0) : start + size] for start in starts}
             starts = [start for start in starts if not wanted.isdisjoint(fresh[start].tolist())]
-            for first in range(0, len(starts), self.batch_size):
-                group = starts[first : first + self.batch_size]
+
+            def load(group: list[int], rows: NDArray[np.intp] = rows) -> torch.Tensor:
                 # The last frame stays on where a film ends within a window.
                 frames = [rows[np.minimum(np.arange(start, start + size), len(rows) - 1)] for start in group]
-                found = self._states([stimuli.iloc[window] for window in frames])
+                windows = [stimuli.iloc[window] for window in frames]
+                read = [(window["path"].tolist(), window["stimulus_id"].tolist()) for window in windows]
+                return torch.stack([load_images(*names, self._loaded[1]) for names in read])
+
+            groups = [starts[first : first + self.batch_size] for first in range(0, len(starts), self.batch_size)]
+            for group, images in load_ahead(load, groups):
+                found = self._states(images)
                 for k, start in enumerate(group):
                     kept = np.array([row in wanted for row in fresh[start]])
                     inside = slice(size // 2 if start else 0, len(rows) - start)
@@ -94,13 +100,10 @@ class VideoExtractor:
             )
         return model.to(pick_device(self.device)), preprocessing_of(processor_config(where), self.weights)
 
-    def _states(self, windows: Sequence[pd.DataFrame]) -> dict[str, NDArray[np.float32]]:
+    def _states(self, images: torch.Tensor) -> dict[str, NDArray[np.float32]]:
         """Return the mean over the patches of every frame (n_windows, n_frames, n_dimensions), by layer."""
-        model, preprocessing = self._loaded
-        images = [
-            load_images(window["path"].tolist(), window["stimulus_id"].tolist(), preprocessing) for window in windows
-        ]
-        given = torch.stack(images).to(model.device)
+        model = self._loaded[0]
+        given = images.to(model.device)
         encoder_only = {"skip_predictor": True} if hasattr(model, "predictor") else {}  # V-JEPA 2 has both
         with torch.inference_mode():
             states = model(given, output_hidden_states=True, **encoder_only).hidden_states

@@ -10,14 +10,16 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer, batches
-from brainalign.features.images.files import Preprocessing, check_images, load_images
+from brainalign.features.images.files import Preprocessing, check_images, load_ahead, load_images
 from brainalign.features.reduction import SparseProjection
 
 
@@ -184,10 +186,13 @@ class NetworkExtractor(ABC):
         """
         check_images(stimuli)
         paths, names = stimuli["path"].astype(str).tolist(), stimuli["stimulus_id"].astype(str).tolist()
-        for rows in batches(writer, self.batch_size):
+        prepare = self.network.preprocessing
+
+        def load(rows: NDArray[np.intp]) -> Tensor:
             # Preprocessed one by one, because images may differ in size; module() does the same to tensors.
-            prepare = self.network.preprocessing
-            images = load_images([paths[row] for row in rows], [names[row] for row in rows], prepare)
+            return load_images([paths[row] for row in rows], [names[row] for row in rows], prepare)
+
+        for rows, images in load_ahead(load, batches(writer, self.batch_size)):
             # Exact and repeatable on a GPU as well.
             with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
                 values, grids = self._read(images.to(pick_device(self.device)), self.layer_names)
