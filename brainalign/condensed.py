@@ -51,7 +51,8 @@ def condensed_rdms(
     if values.ndim == 0:
         raise BrainalignError(f"{name} is a single number; give the dissimilarities of every pair of stimuli")
     if not some_pairs or (values.ndim > 1 and values.shape[-1] == values.shape[-2]):
-        n_stimuli_of(values.shape[-1], f"{name} of shape {shape}: ")
+        turned = " (do subjects stand behind pairs? turn it)" if len(shape) == 2 and shape[0] > shape[1] else ""
+        n_stimuli_of(values.shape[-1], f"{name} of shape {shape}{turned}: ")
     if any_axes:
         return values
     if values.ndim <= 1 + len(axes) <= 2:

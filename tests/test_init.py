@@ -5,8 +5,10 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
+import h5py
 import mne
 import mne_bids
 import nibabel
@@ -16,8 +18,12 @@ import pytest
 import yaml
 from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
 from PIL import Image
+from scipy.io import savemat, wavfile
+from scipy.spatial.distance import squareform
 
 from brainalign.cli import main
+from brainalign.datasets import read_subject
+from brainalign.study import Study, load_descriptor
 
 rng = np.random.default_rng(11)
 NAMES = ("cat", "dog", "car")
@@ -129,12 +135,12 @@ def fmriprep(folder: Path) -> None:
         motion.to_csv(func / f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False)
 
 
-def bids(folder: Path) -> None:
+def bids(folder: Path, places: tuple[tuple[str | None, str], ...] = ((None, "1"), (None, "2"))) -> None:
     raw = mne.io.RawArray(rng.normal(size=(3, 12_000)) * 1e-5, mne.create_info(["Cz", "Pz", "Oz"], 100.0, "eeg"))
     raw.info["line_freq"] = 50
     raw.set_annotations(mne.Annotations(1 + np.arange(80) * 1.4, 0.1, np.tile(["face", "house"], 40)))
-    for run in ("1", "2"):
-        place = mne_bids.BIDSPath(subject="01", task="faces", run=run, datatype="eeg", root=folder)
+    for session, run in places:
+        place = mne_bids.BIDSPath("01", session=session, task="faces", run=run, datatype="eeg", root=folder)
         mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
         raw = mne.io.RawArray(rng.normal(size=(3, 12_000)) * 1e-5, raw.info).set_annotations(raw.annotations)
 
@@ -172,7 +178,91 @@ def grayordinates(folder: Path) -> None:
     keys.to_filename(folder / "areas.dlabel.nii")
 
 
+def story_in_volumes(folder: Path) -> None:
+    """TextGrids and sounds, and two people in folders of their own, whose grids differ; one scan was cut short."""
+    for place in ("words", "audio", "P1", "P2"):
+        (folder / place).mkdir()
+    head = 'File type = "ooTextFile"\n"TextGrid"\n0\n120\n<exists>\n1\n"IntervalTier"\n"words"\n0\n120\n'
+    for run in ("wheels", "sea", "legacy"):
+        grid = "".join(f'{k}\n{k + 1}\n"{"word" if k % 5 else ""}"\n' for k in range(120))
+        (folder / "words" / f"{run}.TextGrid").write_text(f"{head}120\n{grid}")
+        wavfile.write(folder / "audio" / f"{run}.wav", 100, rng.normal(0, 3000, 12_000).astype(np.int16))
+        for person, shape in (("P1", (3, 3, 2)), ("P2", (4, 2, 2))):
+            n_volumes = 64 if (person, run) == ("P2", "sea") else 84
+            series = nibabel.Nifti1Image(rng.normal(size=(*shape, n_volumes)).astype("float32"), np.eye(4))
+            series.header.set_zooms((3.0, 3.0, 3.0, 1.5))
+            nibabel.save(series, folder / person / f"{run}.nii.gz")
+            nibabel.save(nibabel.Nifti1Image(np.ones(shape, "uint8"), np.eye(4)), folder / person / "brainmask.nii.gz")
+
+
+def cells_of_matlab(folder: Path) -> None:
+    """Trials x times x cells of version 7.3 beside their times; vectors are all that is known of stimuli."""
+    names = [f"tex{k}" for k in range(30)]
+    shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 30)))
+    pd.DataFrame({"stimulus_id": shown}).to_csv(folder / "order.csv", index=False)
+    pd.DataFrame({"stimulus_id": names, "a": rng.normal(size=30), "b": rng.normal(size=30)}).to_csv(
+        folder / "model.csv", index=False
+    )
+    with h5py.File(folder / "mua.mat", "w", userblock_size=512) as file:
+        file["mua"], file["t"] = rng.normal(size=(4, 9, len(shown))), np.linspace(-0.1, 0.3, 9)[:, None]
+
+
+def blocks_in_runs(folder: Path) -> None:
+    """A series and events per run, a mask per person, and pictures; short pauses are no rest."""
+    images(folder, list(NAMES))
+    for person in ("07", "12"):
+        place = folder / f"sub-{person}" / "func"
+        place.mkdir(parents=True)
+        for run in (1, 2, 3):
+            stem = f"sub-{person}_task-oneback_run-{run}"
+            shown = np.repeat(rng.permutation(NAMES), 3)
+            onsets = 4 + 1.5 * np.arange(9) + 6.0 * np.repeat(np.arange(3), 3)
+            events = pd.DataFrame({"onset": onsets, "duration": 1.0, "trial_type": shown})
+            events.to_csv(place / f"{stem}_events.tsv", sep="\t", index=False)
+            bold = nibabel.Nifti1Image(100 + rng.normal(size=(3, 3, 2, 26 + run)).astype("float32"), np.eye(4))
+            bold.header.set_zooms((2.0, 2.0, 2.0, 1.5))
+            nibabel.save(bold, place / f"{stem}_bold.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(np.ones((3, 3, 2), "uint8"), np.eye(4)), place / "brain_mask.nii.gz")
+
+
+def betas_of_sessions(folder: Path) -> None:
+    """Two people, a file per session, regions, repeats in any number, and test images in common."""
+    names = [f"p{k:02d}" for k in range(40)]
+    images(folder, names)
+    columns = {"stimulus_id": names, "path": [f"images/{name}.png" for name in names]}
+    pd.DataFrame(columns | {"part": np.repeat(["test", "train"], 20)}).to_csv(folder / "pictures.csv", index=False)
+    for person in ("s1", "s2"):
+        (folder / person).mkdir()
+        shown = rng.permutation(np.repeat(names, rng.integers(1, 4, 40)))
+        sessions = np.repeat(["1", "2"], [30, len(shown) - 30])
+        pd.DataFrame({"session": sessions, "stimulus_id": shown}).to_csv(folder / person / "design.csv", index=False)
+        for session, n in (("1", 30), ("2", len(shown) - 30)):
+            maps = nibabel.Nifti1Image(rng.normal(size=(3, 3, 2, n)).astype("float32"), np.eye(4))
+            nibabel.save(maps, folder / person / f"betas_session{session}.nii.gz")
+        for name, values in (("brainmask", np.ones((3, 3, 2))), ("rois", np.arange(18).reshape(3, 3, 2) % 3)):
+            nibabel.save(nibabel.Nifti1Image(values.astype("uint8"), np.eye(4)), folder / person / f"{name}.nii.gz")
+
+
+def rdms_of_matlab(folder: Path) -> None:
+    """Stimuli x stimuli x people by region, as MATLAB stacks them, and models in a file of their own."""
+    images(folder, [f"p{k:02d}" for k in range(12)])
+    stacks = {name: [squareform(rng.uniform(0.1, 1, 66)) for _ in range(5)] for name in ("V1", "IT")}
+    savemat(folder / "RDMs.mat", {name: np.stack(matrices, axis=2) for name, matrices in stacks.items()})
+    savemat(folder / "modelRDMs.mat", {"animacy": stacks["V1"][0]})
+
+
+def bids_of_sessions(folder: Path) -> None:
+    """Two sessions with runs of the same numbers."""
+    bids(folder, (("a", "1"), ("a", "2"), ("b", "1")))
+
+
 KINDS = (
+    story_in_volumes,
+    cells_of_matlab,
+    blocks_in_runs,
+    betas_of_sessions,
+    rdms_of_matlab,
+    bids_of_sessions,
     fmriprep,
     stories_of_fmriprep,
     grayordinates,
@@ -198,11 +288,48 @@ def test_what_init_writes_runs(make: Callable[[Path], None], tmp_path: Path, cap
     assert main(["init", str(folder), "--yes"]) == 0
     written = (folder / "study.yaml").read_text()
     assert len(written.splitlines()) <= 15
-    pictured = (folder / "images").is_dir() and make not in (blocks, stories_of_fmriprep)
+    pictured = (folder / "images").is_dir() and make not in (
+        *(blocks, blocks_in_runs, betas_of_sessions, stories_of_fmriprep),
+    )
     assert ("stimuli: stimuli.tsv\n" in written) == pictured
     assert main(["check", str(folder / "study.yaml")]) == 0, capsys.readouterr().out
     assert main(["plan", str(folder / "study.yaml")]) == 0
     assert "report" in capsys.readouterr().out
+
+
+def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
+    def written(make: Callable[[Path], None]) -> tuple[dict[str, Any], Study]:
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        make(folder)
+        assert main(["init", str(folder), "--yes"]) == 0
+        return yaml.safe_load((folder / "study.yaml").read_text()), load_descriptor(folder / "study.yaml")
+
+    story, _ = written(story_in_volumes)
+    assert (story["stimuli"], story["continuous"]) == ("words", {"sounds": "audio/*.wav"})
+    for person in ("P1", "P2"):
+        files = {run: f"{person}/{run}.nii.gz" for run in ("legacy", "sea", "wheels")}
+        expected = {"format": "runs", "files": files, "mask": f"{person}/brainmask.nii.gz", "tr_s": 1.5}
+        assert story["recordings"][person] == expected
+    cells, study = written(cells_of_matlab)
+    files = {"values": "mua.mat", "key": "mua", "trials": "order.csv", "times_s": "times.txt", "times_axis": 1}
+    assert cells["recordings"] == {"01": {"format": "array"} | files}
+    assert cells["models"] == {"model": {"extractor": "table", "file": "model.csv"}}
+    with h5py.File(tmp_path / "cells_of_matlab" / "mua.mat") as file:
+        np.testing.assert_allclose(read_subject(study, "01").values, np.moveaxis(file["mua"][()], 2, 0), atol=1e-6)
+    content, study = written(blocks_in_runs)
+    files = [f"sub-12/func/sub-12_task-oneback_run-{run}_events.tsv" for run in (1, 2, 3)]
+    assert content["recordings"]["12"]["events"] == files
+    responses = read_subject(study, "12")
+    assert responses.trials.groupby("run").size().to_dict() == {"1": 3, "2": 3, "3": 3}
+    assert responses.trials["onset_s"].tolist() == [4.5, 15.0, 25.5] * 3  # volumes whose middle lies inside
+    content, _ = written(betas_of_sessions)
+    assert content["recordings"]["s2"]["betas"] == [f"s2/betas_session{k}.nii.gz" for k in (1, 2)]
+    assert content["recordings"]["s2"]["rois"] == {"areas": "s2/rois.nii.gz"}
+    assert content["splits"] == {"held": {"column": "part", "value": "test"}}
+    assert written(rdms_of_matlab)[0]["recordings"]["IT"] == {"format": "rdms", "file": "RDMs.mat", "key": "IT"}
+    trials = read_subject(written(bids_of_sessions)[1], "01").trials
+    assert trials.groupby("run", sort=False)["session"].first().to_dict() == {"1": "a", "2": "a", "3": "b"}
 
 
 def test_vectors_regions_and_test_stimuli_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import yaml
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.io import array_shapes
+from brainalign.io import array_shapes, load_image_file, read_lines, stored_arrays
 from brainalign.study import MIN_TEST, header_step_s, table_column, table_columns, table_row
 
 TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
@@ -19,8 +20,10 @@ VOLUMES, CIFTI = (".nii", ".nii.gz"), (".dscalar.nii", ".dtseries.nii")
 TRANSCRIPTS = (".textgrid", ".ctm", ".srt")
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 SOUNDS, FILMS = (".wav", ".flac", ".mp3", ".m4a"), (".mp4", ".mkv", ".mov", ".avi", ".webm")
-SUBJECT = re.compile(r"(?:sub|subj|subject)[-_]?([A-Za-z0-9]+)")
+SUBJECT = re.compile(r"(?<![A-Za-z0-9])sub(?:j|ject)?(?:[-_]|(?=\d))([A-Za-z0-9]+)", re.IGNORECASE)
 RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
+PART = re.compile(r"(?<![A-Za-z])(?:sess?|session|run|block|part)[-_]?\d+|ses-[A-Za-z0-9]+", re.IGNORECASE)
+HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
 Ask = Callable[[str, str], str]
 
 
@@ -48,10 +51,13 @@ class Lab:
         """List the files whose names end so."""
         return [path for path in self.files if path.name.lower().endswith(endings)]
 
-    def volumes(self) -> tuple[list[Path], list[Path]]:
-        """List the volumes that hold data, and the masks."""
+    def volumes(self) -> tuple[list[Path], list[Path], list[Path]]:
+        """List the series of volumes, the masks, and what else is one volume and called after regions."""
         found = [path for path in self.ending(*VOLUMES) if path not in self.ending(*CIFTI, ".dlabel.nii")]
-        return [path for path in found if "mask" not in path.name], [path for path in found if "mask" in path.name]
+        masks = [path for path in found if "mask" in path.name]
+        single = [path for path in found if path not in masks and _is_single(self.folder / path)]
+        regions = [path for path in single if re.search("roi|atlas|parcel|label|area", path.name, re.IGNORECASE)]
+        return [path for path in found if path not in (*masks, *single)], masks, regions
 
     def tables(self, *columns: str) -> list[Path]:
         """List the tables that have all of these columns."""
@@ -70,14 +76,7 @@ class Lab:
 
     def stimuli(self) -> Path | None:
         """Return the table of what was shown; of a folder of images it is written, with their names as ids."""
-        tables = [
-            path for path in self.tables("stimulus_id") if not {"trial", "trials"} & set(re.split(r"\W|_", path.stem))
-        ]
-        shown = [
-            path
-            for path in tables
-            if not {"onset", "onset_s", "run", "session"} & set(table_columns(self.folder / path))
-        ]
+        shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
         shown = [path for path in shown if not self.holds_vectors(path)] or shown
         if shown:
             return next((path for path in shown if "stim" in path.stem), shown[0])
@@ -90,6 +89,12 @@ class Lab:
         (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
         return Path("stimuli.tsv")
 
+    def lists_trials(self, path: Path) -> bool:
+        """Tell whether a table has a row per trial: it is called so, has runs or onsets, or names a stimulus twice."""
+        columns = set(table_columns(self.folder / path))
+        ids = [] if {"text", "caption"} & columns else table_column(self.folder / path, "stimulus_id")
+        return bool("trial" in path.stem or {"onset", "onset_s", "run", "session"} & columns or len(ids) > len({*ids}))
+
     def holds_vectors(self, path: Path) -> bool:
         """Tell whether a table has several columns beside the ids, all of them numbers."""
         columns, first = table_columns(self.folder / path), table_row(self.folder / path)
@@ -98,7 +103,8 @@ class Lab:
 
     def vectors(self, stimuli: Path | None) -> dict[str, Any]:
         """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
-        tables = [path for path in self.tables("stimulus_id") if path != stimuli and self.holds_vectors(path)]
+        tables = [path for path in self.tables("stimulus_id") if self.holds_vectors(path)]
+        tables = [path for path in tables if not self.lists_trials(path)]
         named = [path for path in self.ending(*ARRAYS) if "feature" in path.stem or "vector" in path.stem]
         models: dict[str, Any] = {}
         for path in [*named, *tables]:
@@ -191,27 +197,34 @@ def _subject(path: Path) -> str:
     return named[1] if named else "01"
 
 
-def _by_subject(paths: list[Path]) -> dict[str, list[Path]]:
-    subjects: dict[str, list[Path]] = {}
-    for path in paths:
-        subjects.setdefault(_subject(path), []).append(path)
-    return subjects
+def _by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[Path]]:
+    """Sort files by subject; where none is called sub-..., by the words in which their paths differ.
 
-
-def _by_difference(paths: list[Path]) -> dict[str, list[Path]]:
-    """Sort files by subject; where none is called sub-..., by the words in which their paths differ."""
-    if any(SUBJECT.search(path.as_posix()) for path in paths) or len(paths) == 1:
-        return _by_subject(paths)
-    names = {path: _words(path) for path in paths}
-    shared = set.intersection(*map(set, names.values()))
+    Those of runs, sessions and hemispheres do not count.
+    """
+    told = len(paths) == 1 or any(SUBJECT.search(path.as_posix()) for path in paths)
+    names = {path: [] if told else _words(path, runs) for path in paths}
+    shared = set.intersection(*map(set, names.values())) if names else set()
     subjects: dict[str, list[Path]] = {}
     for path, words in names.items():
-        subjects.setdefault("".join(word for word in words if word not in shared) or "01", []).append(path)
+        name = _subject(path) if told else "".join(word for word in words if word not in shared) or "01"
+        subjects.setdefault(name, []).append(path)
     return subjects
 
 
-def _words(path: Path) -> list[str]:
-    return re.findall(r"[A-Za-z0-9]+", path.with_name(path.name.split(".")[0]).as_posix())
+def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
+    text = path.with_name(path.name.split(".")[0]).as_posix()
+    for run in sorted(runs, key=len, reverse=True):
+        text = text.replace(run, " ")
+    text = HEMISPHERE.sub(" ", text) if path.suffix == ".gii" else text
+    return re.findall(r"[A-Za-z0-9]+", PART.sub(" ", text))
+
+
+def _is_single(path: Path) -> bool:
+    """Tell whether an image is one volume; what cannot be read is for `check` to tell."""
+    with suppress(BrainalignError):
+        return len(load_image_file(path).shape) == 3
+    return False
 
 
 def _story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
@@ -277,10 +290,11 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
         return None
     stimuli: Any = lab.stimuli()
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg")
-    several = max(map(len, _by_subject(files).values())) > 1
+    people = _by_subject(files)
+    several = max(map(len, people.values())) > 1
     recordings = {
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
-        for name, of in _by_subject(files).items()
+        for name, of in people.items()
     }
     trials = None if several else _metadata(lab.folder / files[0])
     if trials is None or "stimulus_id" not in trials:  # categories of recordings, decoded over time
@@ -307,16 +321,12 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
     root = _root(files[0])
     recordings: dict[str, Any] = {}
     for name, of in _by_subject(files).items():
-        first = of[0].name
-        session, runs = re.search(r"ses-([A-Za-z0-9]+)", first), [m[1] for path in of if (m := RUN.search(path.name))]
         recordings[name] = {
             "format": "bids",
             "root": str(root),
             "participant": name,
-            "task": str(re.findall(r"task-([A-Za-z0-9]+)", first)[0]),
-            **({"session": session[1]} if session else {}),
-            **({"runs": runs} if runs else {}),
-            **({"datatype": "meg"} if "_meg." in first else {}),
+            "task": str(re.findall(r"task-([A-Za-z0-9]+)", of[0].name)[0]),
+            **({"datatype": "meg"} if "_meg." in of[0].name else {}),
         }
     stimuli = lab.stimuli()
     shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
@@ -326,38 +336,51 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
             named = {"stimulus_column": column, "names": "file stem"}
             del lab.remarks["markers"]
             recordings = {name: files | named for name, files in recordings.items()}
-            n_runs = len(next(iter(recordings.values())).get("runs", []))
-            return {"stimuli": str(stimuli), "recordings": recordings, "splits": lab.splits(stimuli, n_runs)}
+            splits = lab.splits(stimuli, max(map(len, _by_subject(files).values())))
+            return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
     return {"recordings": recordings, "markers": {name: name for name in kinds}}
 
 
 def _story(lab: Lab) -> dict[str, Any] | None:
-    words = lab.words()
-    if not words and (spoken := _spoken(lab)):
-        return spoken
-    heard = [path.stem for path in lab.ending(*SOUNDS, *FILMS)]
-    runs = list(dict.fromkeys(table_column(lab.folder / words[0], "run") if words else heard))
-    volumes, masks = lab.volumes()
-    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
+    tables, transcripts = lab.words(), lab.ending(*TRANSCRIPTS)
+    words = tables[0] if tables else transcripts[0].parent if transcripts else None
+    heard = transcripts or lab.ending(*SOUNDS, *FILMS)
+    runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
+    volumes, masks, _ = lab.volumes()
+    called: dict[Path, str] = {}
+    for path in [*lab.ending(*ARRAYS, *CIFTI), *volumes]:
+        for run in runs:
+            if re.search(rf"(?<![A-Za-z0-9]){re.escape(run)}(?![A-Za-z0-9])", path.name.split(".")[0]):
+                called[path] = run
     recordings: dict[str, Any] = {}
-    for name, of in _by_subject(data).items():
-        files = {
-            run: str(path)
-            for run in runs
-            for path in of
-            if re.search(rf"(?<![A-Za-z0-9]){re.escape(run)}(?![0-9])", path.stem)
-        }
-        if len(files) > 1:
-            mask = {"mask": str(masks[0])} if masks and {*map(Path, files.values())} <= {*volumes} else {}
+    for name, of in _by_subject([*called], runs).items():
+        files = {called[path]: str(path) for path in of}
+        if len(files) < 2:
+            continue
+        recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
+        if {*of} <= {*volumes} and masks:
+            recording["mask"] = str(_of(name, masks))
+        elif of[0].name.lower().endswith(ARRAYS):
             tables = lab.tables("target_id")
-            arrays = all(path.endswith(ARRAYS) for path in files.values())
-            targets = {"targets": str(tables[0])} if tables and arrays else {}
-            recordings[name] = {"format": "runs", "files": files, **mask, **targets}
+            recording |= {"targets": str(_of(name, tables))} if tables else {}
+            shapes = [array_shapes(lab.folder / path) for path in of]
+            key = min(shapes[0], key=lambda array: len(shapes[0][array]))
+            others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
+            several = {"key": key} if any(len(arrays) > 1 for arrays in shapes) else {}
+            recording |= several | ({"repeats": others[0]} if several and others else {})
     if not recordings:
         return None
-    first = lab.folder / next(path for files in recordings.values() for path in files["files"].values())
-    step, known = _header_step(first) if first.name.endswith(VOLUMES) else ("2", "")
-    return _of_runs(lab, words[0] if words else None, recordings, runs, step, known)
+    first = next(iter(called))
+    step, known = ("2", "") if first.name.lower().endswith(ARRAYS) else _header_step(lab.folder / first)
+    return _of_runs(lab, words, recordings, runs, step, known)
+
+
+def _pattern(lab: Lab, paths: list[Path], files: dict[str, str]) -> Any:
+    """Write files that are called like their runs, and lie alone in a folder, as one pattern."""
+    ending = paths[0].name.partition(".")[2]
+    pattern = paths[0].with_name(f"*.{ending}")
+    alone = {path for path in lab.files if path.match(str(pattern)) and path.parent == paths[0].parent} == {*paths}
+    return str(pattern) if alone and {path.name for path in paths} == {f"{run}.{ending}" for run in files} else files
 
 
 def _of_runs(
@@ -369,9 +392,9 @@ def _of_runs(
     recordings = {name: files | {"tr_s": float(clock)} for name, files in recordings.items()}
     signals: dict[str, Any] = {}
     for kind, endings in (("sounds", SOUNDS), ("films", FILMS)):
-        found = {path.stem: str(path) for path in lab.ending(*endings)}
+        found = {path.stem: path for path in lab.ending(*endings)}
         if runs and found.keys() >= set(runs):
-            signals[kind] = {run: found[run] for run in runs}
+            signals[kind] = _pattern(lab, [found[run] for run in runs], {run: str(found[run]) for run in runs})
     if "films" in signals:
         signals["fps"] = float(lab.answer("continuous", "frames of films per second that models see", "2"))
     study: dict[str, Any] = {"stimuli": str(words)} if words else {}
@@ -379,38 +402,23 @@ def _of_runs(
     return study | {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
 
-def _spoken(lab: Lab) -> dict[str, Any] | None:
-    """Describe arrays that are called like the files of their words, a folder of them for every subject."""
-    words = lab.ending(*TRANSCRIPTS)
-    runs = {path.stem for path in words}
-    folders: dict[Path, list[Path]] = {}
-    for path in lab.ending(*ARRAYS):
-        if path.stem in runs:
-            folders.setdefault(path.with_name("*" + path.suffix), []).append(path)
-    recordings: dict[str, Any] = {}
-    for pattern, of in folders.items():
-        shapes = [array_shapes(lab.folder / path) for path in of]
-        key = min(shapes[0], key=lambda array: len(shapes[0][array]))
-        others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
-        several = {"key": key} if any(len(arrays) > 1 for arrays in shapes) else {}
-        again = {"repeats": others[0]} if several and others else {}
-        name = re.sub(r"[^A-Za-z0-9]", "", pattern.parent.name) if len(folders) > 1 else _subject(pattern)
-        recordings[name] = {"format": "runs", "files": str(pattern), **several, **again}
-    return _of_runs(lab, words[0].parent, recordings, sorted(runs)) if recordings else None
-
-
 def _blocks(lab: Lab) -> dict[str, Any] | None:
-    bold, masks = lab.volumes()
+    bold, masks, _ = lab.volumes()
     labels = [path for path in lab.ending(".txt") if "label" in path.stem]
-    if not (masks and bold and labels):
+    tables = {path: path.with_name(f"{path.name.partition('_bold.nii')[0]}_events.tsv") for path in bold if not labels}
+    bold = [path for path in bold if labels or tables[path] in lab.files]
+    if not (masks and bold):
         return None
     step, known = _header_step(lab.folder / bold[0])
     tr = lab.answer("fmri", f"repetition time in seconds ({known})", step)
-    recordings = {
-        name: {"format": "nifti", "bold": str(of[0]), "mask": str(_of(name, masks)), "labels": str(_of(name, labels))}
-        for name, of in _by_subject(bold).items()
-    }
-    cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
+    recordings: dict[str, Any] = {}
+    for name, of in _by_subject(bold).items():
+        what = {"labels": str(_of(name, labels))} if labels else {"events": [str(tables[path]) for path in of]}
+        series = str(of[0]) if labels else [str(path) for path in of]
+        recordings[name] = {"format": "nifti", "bold": series, "mask": str(_of(name, masks)), **what}
+    cells = [name for path in bold if not labels for name in _cells(lab, tables[path], "trial_type")]
+    if labels:
+        cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
     rest = next((name for name in ("rest", "baseline", "fixation") if name in cells), "rest")
     names = [name for name in dict.fromkeys(cells) if name != rest]
     images = {path.stem: str(path) for path in lab.ending(*IMAGES)}
@@ -422,7 +430,7 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
 
 def _hemispheres(paths: list[Path]) -> dict[str, str]:
     """Return the first file of each hemisphere, by what stands in its name: L, R, lh or rh."""
-    named = [(re.search(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])", path.name), path) for path in paths]
+    named = [(HEMISPHERE.search(path.name), path) for path in paths]
     return {match[1].upper(): str(path) for match, path in reversed(named) if match}
 
 
@@ -441,7 +449,7 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _of(name: str, paths: list[Path]) -> Path:
-    own = [path for path in paths if _subject(path) == name] or _by_difference(paths).get(name) or paths
+    own = [path for path in paths if _subject(path) == name] or _by_subject(paths).get(name) or paths
     return own[0]
 
 
@@ -455,13 +463,18 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     files = files or [path for path in arrays if _pairs(array_shapes(lab.folder / path), n)]
     if not files:
         return None
-    bare = {path: re.sub(r"[-_ ]?rdms?$|[^A-Za-z0-9]", "", path.stem, flags=re.IGNORECASE) for path in files}
-    unique = len(set(bare.values())) == len(files) and all(bare.values())
-    recordings = {
-        bare[path] if unique else re.sub(r"[^A-Za-z0-9]", "", path.stem): {"format": "rdms", "file": str(path)}
-        for path in files
-    }
-    return {"stimuli": str(stimuli), "recordings": recordings}
+    models = [path for path in files if "model" in path.stem.lower()]
+    recordings: dict[str, Any] = {}
+    for path in [path for path in files if path not in models]:
+        names = list(array_shapes(lab.folder / path)) if path in arrays else [""]
+        for key in names:
+            several = {"key": key} if len(names) > 1 else {}
+            bare = re.sub(r"[-_ ]?rdms?$", "", key if several else path.stem, flags=re.IGNORECASE)
+            name = re.sub(r"[^A-Za-z0-9]", "", bare) or "rdms"
+            name += "" if name not in recordings else str(1 + len(recordings))
+            recordings[name] = {"format": "rdms", "file": str(path), **several}
+    published = {"model_rdms": str(models[0])} if models else {}
+    return {"stimuli": str(stimuli), "recordings": recordings, **published}
 
 
 def _pairs(shapes: Mapping[str, tuple[int, ...]], n: int) -> bool:
@@ -473,10 +486,8 @@ def _pairs(shapes: Mapping[str, tuple[int, ...]], n: int) -> bool:
 
 def _rows(lab: Lab) -> dict[str, Any] | None:
     """Describe arrays, or maps, with a table of a trial per row."""
-    trials = [
-        path for path in lab.tables("stimulus_id") if "trial" in path.stem or "run" in table_columns(lab.folder / path)
-    ]
-    volumes, masks = lab.volumes()
+    trials = [path for path in lab.tables("stimulus_id") if lab.lists_trials(path)]
+    volumes, masks, regions = lab.volumes()
     surfaces, labels, cifti = lab.ending(".func.gii"), lab.ending(".label.gii"), lab.ending(*CIFTI)
     data = lab.ending(*ARRAYS) or volumes or surfaces or cifti
     stimuli = lab.stimuli() if trials and data else None
@@ -487,10 +498,10 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
         return None
     numbers = {len(table_column(lab.folder / path, "stimulus_id")) for path in trials}
     arrays = [path for path in data if path in lab.ending(*ARRAYS)]
-    rows = {path: {shape[0] for shape in array_shapes(lab.folder / path).values() if shape} for path in arrays}
-    data = [path for path in arrays if rows[path] & numbers] or data  # others hold something else
+    keys = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in arrays}
+    data = [path for path in arrays if keys[path] is not None] or data  # others hold something else
     recordings: dict[str, Any] = {}
-    for name, of in (_by_subject if data[0] in surfaces else _by_difference)(data).items():
+    for name, of in _by_subject(data).items():
         table = str(_of(name, trials))
         if of[0] in surfaces:
             rois = {"rois": hemispheres} if (hemispheres := _hemispheres(labels)) else {}
@@ -504,31 +515,46 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
             mask = {"mask": str(_of(name, masks))} if masks else {}
             known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
             space = {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
-            recordings[name] = {"format": "betas", "betas": str(of[0]), **mask, **space, "trials": table}
+            betas: Any = str(of[0]) if len(of) == 1 else [str(path) for path in of]
+            rois = {"rois": {"areas": str(_of(name, regions))}} if regions else {}
+            recordings[name] = {"format": "betas", "betas": betas, **mask, **rois, **space, "trials": table}
         else:
             units = lab.tables("target_id") or [path for path in lab.tables("roi") if path not in (*trials, stimuli)]
             named = {"targets": str(_of(name, units))} if units else {}
-            times = _times(lab, of[0])
-            recordings[name] = {"format": "array", "values": str(of[0]), "trials": table, **named, **times}
+            shapes, key = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ""
+            several = {"key": key} if len(shapes) > 1 else {}
+            times = _times(lab, of[0], shapes, key)
+            recordings[name] = {"format": "array", "values": str(of[0]), **several, "trials": table, **named, **times}
     shown: Any = str(stimuli) if stimuli else _names(lab, table_column(lab.folder / trials[0], "stimulus_id"))
     runs = len(set(table_column(lab.folder / trials[0], "run")))
     described = {"models": models} if models else {}
     return {"stimuli": shown, "recordings": recordings, "splits": lab.splits(stimuli, runs), **described}
 
 
-def _times(lab: Lab, path: Path) -> dict[str, str]:
-    """Return the seconds of the third axis, where an array has one: of a file, or written from its ends."""
-    shape = next(iter(array_shapes(lab.folder / path).values()))
+def _of_trials(shapes: Mapping[str, tuple[int, ...]], numbers: Collection[int]) -> str | None:
+    """Return the array of a file that has a row per trial, the largest of several."""
+    found = [name for name, shape in shapes.items() if len(shape) > 1 and shape[0] in numbers]
+    return max(found, key=lambda name: int(np.prod(shapes[name])), default=None)
+
+
+def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str) -> dict[str, Any]:
+    """Return the seconds of an array's third axis, or second: of a file, of another array, or written from its ends."""
+    shape = shapes.get(key, ())
     if len(shape) < 3:
         return {}
-    for file in lab.ending(".npy", ".txt"):
-        if "time" in file.stem:
-            return {"times_s": str(file)}
-    ends = lab.answer("recordings", f"seconds of the first and the last of the {shape[2]} samples", "0 1").split()
-    first, last = map(float, ends)
-    seconds = np.linspace(first, last, shape[2])
-    (lab.folder / "times.txt").write_text("\n".join(f"{s:.6g}" for s in seconds) + "\n")
-    return {"times_s": "times.txt"}
+    written = "times.txt"
+    if files := [file for file in lab.ending(".npy", ".txt") if "time" in file.stem]:
+        written, at = str(files[0]), lab.folder / files[0]
+        n = int(np.prod(array_shapes(at)[""])) if at.suffix == ".npy" else len(read_lines(at))
+    elif inside := [name for name, of in shapes.items() if name[:1] == "t" and int(np.prod(of)) in shape[1:]]:
+        seconds = stored_arrays(lab.folder / path, inside[:1])[inside[0]].ravel()
+        n = len(seconds)
+    else:
+        ends = lab.answer("recordings", f"seconds of the first and the last of the {shape[2]} samples", "0 1").split()
+        seconds, n = np.linspace(*map(float, ends), shape[2]), shape[2]
+    if not files:
+        (lab.folder / written).write_text("\n".join(f"{s:.6g}" for s in seconds) + "\n")
+    return {"times_s": written, **({"times_axis": 1} if n == shape[1] != shape[2] else {})}
 
 
 # What a folder may be, by what its first line says; the first that fits is taken.

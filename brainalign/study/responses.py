@@ -19,6 +19,7 @@ def _in_seconds(value: float) -> float:
     return value
 
 
+Participant = Annotated[str, AfterValidator(lambda name: name.removeprefix("sub-"))]
 RepetitionTime = Annotated[float, AfterValidator(_in_seconds)]
 
 
@@ -26,9 +27,22 @@ class BlockFiles(Strict):
     """Volumes of a block design, with a label each."""
 
     format: Literal["nifti"]
-    bold: Path = Field(description="4-D NIfTI, all runs one after the other")
+    bold: Path | tuple[Path, ...] = Field(description="4-D NIfTI, all runs one after the other; or one per run, a list")
     mask: Path = Field(description="NIfTI of the same grid, non-zero inside")
-    labels: Path = Field(description="text, one line per volume: label and run")
+    labels: Path | None = Field(None, description="text, one line per volume: label and run")
+    events: tuple[Path, ...] = Field(
+        (), description="in place of labels, a table per bold file as in BIDS: onset, duration (s), trial_type"
+    )
+
+    @model_validator(mode="after")
+    def _has_labels(self) -> Self:
+        n = len(self.bold) if isinstance(self.bold, tuple) else 1
+        if (self.labels is None) == (not self.events) or (self.events and len(self.events) != n):
+            raise ValueError(
+                f"there are {n} files of bold and {len(self.events)} of events; give labels (a line per volume), or "
+                "events, a table for every file of bold"
+            )
+        return self
 
 
 class BetaFiles(Strict):
@@ -71,6 +85,7 @@ class ArrayFiles(Strict):
     times_s: tuple[float, ...] | Path | None = Field(
         None, description="seconds from the stimulus, where values have a third axis: a list, or a .npy or text file"
     )
+    times_axis: Literal[1, 2] = Field(2, description="which axis these are, from 0: 1 of rows x times x targets")
     units: str = "arbitrary units"
 
     @property
@@ -113,10 +128,10 @@ class BidsFiles(Strict):
 
     format: Literal["bids"]
     root: Path = Field(description="folder of the dataset")
-    participant: str = Field(description="without sub-")
+    participant: Participant = Field(description="sub-01 and 01 are one")
     task: str
-    session: str | None = None
-    runs: tuple[str, ...] | None = Field(None, min_length=1, description="the only file where not given")
+    session: str | None = Field(None, description="all of the task where not given")
+    runs: tuple[str, ...] | None = Field(None, min_length=1, description="all where not given")
     datatype: Literal["eeg", "meg"] = "eeg"
     stimulus_column: str | None = Field(
         None, description="of events.tsv: what was shown; where not given, trial_type is a marker of a category"
@@ -134,10 +149,11 @@ class BidsFiles(Strict):
     @property
     def signals(self) -> tuple[str, ...]:
         """The recordings that are read, with their sidecars; `acq-crosstalk_meg.fif` and the like are of no task."""
-        names = [f"sub-{self.participant}", *([] if self.session is None else [f"ses-{self.session}"])]
-        stem = "/".join([*names, self.datatype, f"{'_'.join(names)}_task-{self.task}_"])
+        sessions = ("", "ses-*/") if self.session is None else (f"ses-{self.session}/",)
+        stem = f"{self.datatype}/sub-{self.participant}_*task-{self.task}_"
         runs = ["*"] if self.runs is None else [f"*run-{run}_*" for run in self.runs]
-        return tuple(f"{stem}{run}{self.datatype}.*" for run in runs)
+        folders = [f"sub-{self.participant}/{session}{stem}" for session in sessions]
+        return tuple(f"{folder}{run}{self.datatype}.*" for folder in folders for run in runs)
 
 
 class FmriprepFiles(Strict):
@@ -146,7 +162,7 @@ class FmriprepFiles(Strict):
     format: Literal["fmriprep"]
     derivatives: Path = Field(description="folder of fMRIPrep's derivatives")
     raw: Path = Field(description="folder of the raw BIDS dataset, whose events.tsv name the stimuli")
-    participant: str = Field(description="without sub-")
+    participant: Participant = Field(description="sub-01 and 01 are one")
     task: str | None = None
     space: str | None = None
     mask: Path | None = Field(None, description="NIfTI; where not given, voxels inside the brain masks of all runs")

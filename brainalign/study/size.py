@@ -79,10 +79,13 @@ def _measured(folder: str, text: str, held: _Held) -> Shape | None:
 
 def _of_blocks(study: Study, subject: str) -> Shape:
     assert study.fmri is not None
-    labels = [line.split() for line in read_lines(study.find(subject, "labels")) if line.strip()]
+    files, targets = study.found_files(subject), _inside(study.find(subject, "mask"))
+    if tables := [path for label, path in files.items() if label.startswith("events")]:
+        return Shape(runs=len(tables), trials=sum(map(_rows, tables)), targets=targets)
+    labels = [line.split() for line in read_lines(files["labels"]) if line.strip()]
     starts = [row for k, row in enumerate(labels) if k == 0 or row != labels[k - 1]]
     trials = sum(row[0] != study.fmri.rest for row in starts)
-    return Shape(runs=len({row[-1] for row in labels}), trials=trials, targets=_inside(study.find(subject, "mask")))
+    return Shape(runs=len({row[-1] for row in labels}), trials=trials, targets=targets)
 
 
 def _of_responses(study: Study, subject: str) -> Shape | None:

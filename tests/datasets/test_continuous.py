@@ -145,7 +145,8 @@ RUNS = {"b": np.arange(1.0, 100), "a": np.arange(1.0, 80)}
 FITTING = {"b": [5, 60, 95.0], "a": [3, 75.0]}
 WHOLE = "every run goes on long after its last event"
 NONE_LEFT = "no event is left when its first row begins (0.5 s beside 1 s); correct first_row_s, trim_s or onsets, in"
-TOO_LATE = "10% of its events begin after its end (160 s beside 99 s); give onsets in seconds from the start of the run"
+CUT = "10% of its events begin after its end (160 s beside 99 s); right where the recording was cut short, else give "
+TOO_LATE = "60% of its events begin after its end (163 s beside 99 s); give onsets in seconds from the start of the run"
 
 
 def test_events_outside_of_their_run() -> None:
@@ -162,11 +163,12 @@ def test_events_outside_of_their_run() -> None:
         (FITTING | {"a": [0.5, 1.0]}, None, ""),
         (FITTING | {"b": [*range(1, 20), 160.0]}, None, ""),
         (FITTING | {"b": [*range(1, 19), 159.0, 160.0]}, None, ""),
-        (FITTING | {"b": [*range(1, 18), 95, 159.5, 160.0]}, "recordings.7.files.b", TOO_LATE),
+        (FITTING | {"b": [*range(1, 18), 95, 159.5, 160.0]}, "recordings.7.files.b", CUT),
+        (FITTING | {"b": [5, 60, 161, 162, 163]}, "recordings.7.files.b", TOO_LATE),
     ):
         table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])
         found = datasets.outside_problems("7", made(RUNS), table)
-        told = [(where, "warning" if where == "stimuli" else "error")] if where else []
+        told = [(where, "warning" if where == "stimuli" or what == CUT else "error")] if where else []
         assert [(p.where, p.level) for p in found] == told
         assert all(p.what.startswith(what) for p in found)
 
@@ -268,17 +270,21 @@ def test_frames_and_pieces_of_sound_are_given_to_models(media: Path) -> None:
         ("continuous.sounds.b", "b", 159.0, None),
         ("continuous.sounds.z", "z", 1.0, None),
         ("continuous.sounds.b", "b", 96.5, TOO_SHORT),
-        ("continuous.films.a", "a", 140.0, TOO_LONG),
+        ("continuous.films.a", "a", 140.0, CUT_SHORT),
+        ("continuous.films.a", "a", 158.0, TOO_LONG),
     ):
         lengths = pd.DataFrame([(where, run, seconds)], columns=["where", "run", "seconds"])
         found = datasets.signal_problems(study(media, **SOUNDS, **FILMS), "01", made(RUNS), lengths)
-        assert [(p.where, p.level) for p in found] == ([] if what is None else [(where, "error")])
+        assert [(p.where, p.level) for p in found] == (
+            [] if what is None else [(where, "warning" if what == CUT_SHORT else "error")]
+        )
         assert all(problem.what.startswith(what) for problem in found)
 
 
 TOO_SHORT = "lasts 96.5 s, but rows of subject 01 go on to 99 s: give the whole of it, or trim the end of runs"
+CUT_SHORT = "lasts 140 s, but rows of subject 01 go on to 79 s: right where the recording was cut short, else give that"
 TOO_LONG = (
-    "lasts 140 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps, which"
+    "lasts 158 s, but rows of subject 01 go on to 79 s: one run each is wanted, from its start; or correct fps, which"
 )
 
 

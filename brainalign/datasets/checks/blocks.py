@@ -71,14 +71,14 @@ def _picture_problems(descriptor: Study) -> list[Problem]:
 def _doubts(descriptor: Study, subject: str) -> Iterator[str]:
     """Yield what may be wrong with files of a subject that can be read; others are errors already."""
     with suppress(BrainalignError):
-        header = formats.open_image(descriptor.find(subject, "bold")).header
+        header = formats.open_image(formats.block_images(descriptor, subject)[0]).header
         if hasattr(header, "get_xyzt_units") and (
             what := guessed_repetition_time(_fmri(descriptor).tr_s, header.get_zooms())
         ):
             yield what
 
 
-_FIELDS = ("bold", "mask", "labels")
+_FIELDS = ("bold", "mask", "labels", "events")
 
 
 def _fmri(descriptor: Study) -> FmriOptions:
@@ -89,26 +89,30 @@ def _fmri(descriptor: Study) -> FmriOptions:
 
 def _problems(descriptor: Study, subject: str, kept: list[formats.Fingerprint]) -> Iterator[tuple[str, str]]:
     """Yield (field, what is wrong) of one subject; volumes that can be read are appended to `kept`."""
-    paths = {}
+    files, lost = descriptor.recordings[subject], set()
     for field in _FIELDS:
+        named = getattr(files, field) or ()
+        for one in [named] if isinstance(named, Path) else named:
+            try:
+                path = descriptor.locate(one, f"recordings.{subject}.{field}")
+            except BrainalignError as error:
+                lost.add(field)
+                yield field, str(error).split(": ", 2)[2]
+                continue
+            expected = descriptor.sha256.get(one.as_posix())
+            if expected and file_digest(path) != expected:
+                yield field, f"{path} is not the file the descriptor names (sha256 differs); download it again"
+    labels, labelled = None, "labels" if getattr(files, "labels", None) else "events"
+    if labelled not in lost and (labelled == "labels" or not lost):
         try:
-            paths[field] = descriptor.find(subject, field)
+            labels = formats.read_block_labels(descriptor, subject)
+            for field, what in _label_problems(descriptor, labels):
+                yield labelled if field == "labels" else field, what
         except BrainalignError as error:
-            yield field, str(error).split(": ", 2)[2]
-            continue
-        expected = descriptor.sha256.get(getattr(descriptor.recordings[subject], field).as_posix())
-        if expected and file_digest(paths[field]) != expected:
-            yield (field, f"{paths[field]} is not the file the descriptor names (sha256 differs); download it again")
-    labels = None
-    if "labels" in paths:
+            yield labelled, str(error)
+    if not {"bold", "mask"} & lost:
         try:
-            labels = formats.read_labels(paths["labels"])
-            yield from _label_problems(descriptor, labels)
-        except BrainalignError as error:
-            yield "labels", str(error)
-    if {"bold", "mask"} <= paths.keys():
-        try:
-            yield from _image_problems(descriptor, paths, labels, kept)
+            yield from _image_problems(descriptor, subject, labels, kept)
         except BrainalignError as error:
             yield "bold" if "bold" in str(error) else "mask", str(error)
 
@@ -171,12 +175,19 @@ def _design_problems(descriptor: Study, labels: pd.DataFrame, blocks: pd.DataFra
 
 
 def _image_problems(
-    descriptor: Study, paths: dict[str, Path], labels: pd.DataFrame | None, kept: list[formats.Fingerprint]
+    descriptor: Study, subject: str, labels: pd.DataFrame | None, kept: list[formats.Fingerprint]
 ) -> Iterator[tuple[str, str]]:
-    bold, mask = formats.open_image(paths["bold"]), formats.open_image(paths["mask"])
-    if len(bold.shape) != 4:
-        yield "bold", f"{paths['bold']} has shape {bold.shape}; give a 4-D image, volumes last"
-        return
+    paths, place = formats.block_images(descriptor, subject), descriptor.find(subject, "mask")
+    images, mask = [formats.open_image(path) for path in paths], formats.open_image(place)
+    bold = images[0]
+    for path, image in zip(paths, images, strict=True):
+        if len(image.shape) != 4:
+            yield "bold", f"{path} has shape {image.shape}; give a 4-D image, volumes last"
+            return
+        if image.shape[:3] != bold.shape[:3] or not np.allclose(image.affine, bold.affine, atol=1e-3):
+            what = f"{path} has shape {image.shape[:3]}, or an affine, other than {bold.shape[:3]} of {paths[0]}"
+            yield "bold", f"{what}; resample all runs to one grid"
+            return
     if mask.shape == (*bold.shape[:3], 1):
         yield "mask", f"the mask has shape {mask.shape}; save it without the last axis (nibabel.squeeze_image)"
         return
@@ -194,17 +205,15 @@ def _image_problems(
             check_repetition_time(_fmri(descriptor).tr_s, bold.header.get_zooms(), bold.header.get_xyzt_units()[1])
         except BrainalignError as error:
             yield "fmri", str(error)
-    if labels is not None and len(labels) != bold.shape[3]:
-        yield (
-            "labels",
-            f"{len(labels)} lines for {bold.shape[3]} volumes of bold; give one line 'label run' per volume",
-        )
+    n_volumes = sum(image.shape[3] for image in images)
+    if labels is not None and len(labels) != n_volumes:
+        yield ("labels", f"{len(labels)} lines for {n_volumes} volumes of bold; give one line 'label run' per volume")
         return
-    inside = formats.read_volumes(paths["mask"]) > 0
+    inside = formats.read_volumes(place) > 0
     if inside.sum() < 2:
-        yield "mask", f"{paths['mask']} selects {inside.sum()} voxel(s); patterns need 2 or more, with values > 0"
+        yield "mask", f"{place} selects {inside.sum()} voxel(s); patterns need 2 or more, with values > 0"
         return
-    volumes = formats.read_volumes(paths["bold"])[inside]
+    volumes = np.concatenate([formats.read_volumes(path)[inside] for path in paths], axis=1)
     runs = np.zeros(volumes.shape[1]) if labels is None else labels["run"].to_numpy()
     broken, flat = formats.bad_voxels(volumes, runs)
     names = [f"volume {number}" for number in range(volumes.shape[1])]

@@ -25,8 +25,10 @@ from brainalign.datasets.formats.copies import of_responses as of_responses
 from brainalign.datasets.formats.fmri import Recording, read_fmri
 from brainalign.datasets.formats.fmri import bad_targets_of as bad_targets_of
 from brainalign.datasets.formats.fmri import bad_voxels as bad_voxels
+from brainalign.datasets.formats.fmri import block_images as block_images
 from brainalign.datasets.formats.fmri import find_blocks as find_blocks
 from brainalign.datasets.formats.fmri import open_image as open_image
+from brainalign.datasets.formats.fmri import read_block_labels as read_block_labels
 from brainalign.datasets.formats.fmri import read_labels as read_labels
 from brainalign.datasets.formats.fmri import read_volumes as read_volumes
 from brainalign.datasets.formats.fmri import voxel_table as voxel_table

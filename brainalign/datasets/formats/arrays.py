@@ -40,6 +40,7 @@ def read_array(
     targets: Path | None = None,
     atlas: Path | None = None,
     times_s: Sequence[float] | Path | None = None,
+    times_axis: Literal[1, 2] = 2,
     units: str = "arbitrary units",
     standardize: Literal["session", "none"] = "session",
     bad_targets: Literal["raise", "drop", "keep"] = "raise",
@@ -64,6 +65,8 @@ def read_array(
         (names with ; between), x_mm, y_mm, z_mm, sensor_type, vertex (of fsaverage5).
     times_s : sequence of float or Path, optional
         Seconds from the stimulus, needed with a third axis: numbers, or a .npy or text file of them.
+    times_axis : {1, 2}
+        Which axis of `values` the times are, counted from 0: of (n_trials, n_times, n_targets) it is 1.
     units : str
     standardize : {"session", "none"}
         Z-score each target within sessions; not where there are times.
@@ -93,6 +96,8 @@ def read_array(
     if (numbers.ndim == 3) != (times_s is not None):
         remedy = "leave out times_s" if numbers.ndim == 2 else "give times_s, the seconds of its third axis"
         raise BrainalignError(f"{what} has shape {numbers.shape}; {remedy}")
+    if numbers.ndim == 3:
+        numbers, times = np.moveaxis(numbers, times_axis, 2), _times(times_s or (), numbers.shape, times_axis, values)
     table = read_trials(trials)
     places = target_table(targets, numbers.shape[1], "sensor" if numbers.ndim == 3 else "target", atlas)
     for axis, length, source in ((0, len(table), trials), (1, len(places), targets)):
@@ -107,7 +112,6 @@ def read_array(
             numbers = numbers.astype(np.float32, copy=False)
         responses = Responses(numbers, table, places, units)
         return finish_responses(responses, standardize=standardize, bad_targets=bad_targets, work=work)
-    times = _times(times_s, numbers.shape[2], values)
     floats = np.asarray(numbers, dtype=np.float64)
     if baseline is not None:
         inside = _within(times, *baseline, values, "baseline_s")
@@ -194,17 +198,20 @@ def _names(cell: Any) -> list[str]:
     return [name for part in parts if (name := str(part).strip()) not in MISSING]
 
 
-def _times(given: Sequence[float] | Path, n_times: int, values: Path) -> NDArray[np.float64]:
+def _times(given: Sequence[float] | Path, shape: tuple[int, ...], axis: int, values: Path) -> NDArray[np.float64]:
     if isinstance(given, Path):
         with reading(given, "no list of seconds", "write one number per line, or a .npy file"):
             stored = read_npy(given) if given.suffix == ".npy" else [float(line) for line in read_lines(given)]
             times = np.asarray(stored, dtype=np.float64).ravel()
     else:
         times = np.asarray(given, dtype=np.float64)
-    if len(times) != n_times:
-        raise BrainalignError(f"times_s has {len(times)} numbers but {values} has {n_times} times; give one per time")
+    if len(times) != shape[axis]:
+        turned = f", or times_axis: {3 - axis} where values are so" if len(times) == shape[3 - axis] else ""
+        raise BrainalignError(
+            f"times_s has {len(times)} numbers but {values} has {shape[axis]} times; give one per time{turned}"
+        )
     if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise BrainalignError(f"times_s of {values} are not numbers in ascending order; sort the third axis by time")
+        raise BrainalignError(f"times_s of {values} are not numbers in ascending order; sort that axis by time")
     if np.abs(times).max() > LONGEST_S:
         raise BrainalignError(f"times_s of {values} reach {np.abs(times).max():g}; give seconds, not milliseconds")
     return times

@@ -27,11 +27,14 @@ def open_bids(
 ) -> tuple[Any, Any]:
     """Return the path of a recording of a BIDS dataset and its raw data."""
     mne_bids = import_bids()
-    place = mne_bids.BIDSPath(
-        subject=participant, session=session, task=task, run=run, datatype=datatype, suffix=datatype, root=root
-    )
-    remedy = "correct participant, session, task or run"
-    with reading(str(place), "cannot be read", remedy):
+    sidecars = (".json", ".eeg", ".vmrk", ".fdt")
+    there = sorted(p.name for p in root.glob(f"sub-{participant}/**/*_{datatype}.*") if p.suffix not in sidecars)
+    there = there or sorted(path.name for path in root.glob("sub-*"))
+    remedy = f"correct participant, session, task or run; there is {listed(there, 6) or 'no recording'}"
+    names = {"subject": participant, "session": session, "task": task, "run": run}
+    where = f"{root}: {', '.join(f'{key} {name}' for key, name in names.items() if name is not None)}"
+    with reading(where, "cannot be read", remedy):
+        place = mne_bids.BIDSPath(**names, datatype=datatype, suffix=datatype, root=root)
         try:
             raw = mne_bids.read_raw_bids(place, verbose="error")
         except FileNotFoundError as error:

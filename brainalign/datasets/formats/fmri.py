@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_rows
-from brainalign.io import image_values, load_image_file, read_lines
+from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.io import MISSING, image_values, load_image_file, read_lines, read_text_table
 from brainalign.study import FmriOptions, Study
 
 if TYPE_CHECKING:
@@ -56,6 +56,51 @@ def read_labels(path: Path) -> pd.DataFrame:
             raise BrainalignError(f"{path}: line {number} is {line!r}; each line must be 'label run'")
         rows.append(words)
     return pd.DataFrame(rows, columns=["label", "run"])
+
+
+def block_images(study: Study, subject: str) -> list[Path]:
+    """Locate the volumes of a subject, in order: one file, or one per run."""
+    return [path for label, path in study.found_files(subject).items() if label.split(".")[0] == "bold"]
+
+
+def read_block_labels(study: Study, subject: str) -> pd.DataFrame:
+    """Return a row per volume of a subject: label, run; of events runs are numbered as files."""
+    files = study.found_files(subject)
+    if "labels" in files:
+        return read_labels(files["labels"])
+    assert study.fmri is not None
+    tables = [path for label, path in files.items() if label.startswith("events")]
+    parts = [
+        _labels_of_events(table, open_image(bold).shape[-1], study.fmri).assign(run=str(run))
+        for run, (table, bold) in enumerate(zip(tables, block_images(study, subject), strict=True), start=1)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _labels_of_events(path: Path, n_volumes: int, options: FmriOptions) -> pd.DataFrame:
+    """Label volumes by the event in which their middle lies; pauses below a volume between equal events count too."""
+    table = read_text_table(path)
+    if lost := [name for name in ("onset", "duration", "trial_type") if name not in table]:
+        raise BrainalignError(
+            f"{path}: no column {listed(lost)}; it has {listed(list(map(str, table)), 8)}: rename one"
+        )
+    table = table[~table["trial_type"].isin(MISSING)]
+    spans = table[["onset", "duration"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    names, end = table["trial_type"].astype(str).tolist(), n_volumes * options.tr_s
+    if not np.isfinite(spans).all() or (len(spans) and not 0 <= spans[:, 0].max() < end):
+        raise BrainalignError(
+            f"{path}: onsets or durations are no seconds within the {end:g} s of its run (last onset "
+            f"{np.nanmax(spans[:, 0], initial=0):g}); give both in seconds from the first volume"
+        )
+    middles, labels = (np.arange(n_volumes) + 0.5) * options.tr_s, np.full(n_volumes, options.rest, dtype=object)
+    order = np.argsort(spans[:, 0], kind="stable")
+    for k, row in enumerate(order):
+        start, stop = spans[row, 0], spans[row].sum()
+        after = order[k + 1] if k + 1 < len(order) else row
+        if names[after] == names[row] and 0 < spans[after, 0] - stop < options.tr_s:
+            stop = spans[after, 0]
+        labels[(middles >= start) & (middles < stop)] = names[row]
+    return pd.DataFrame({"label": labels})
 
 
 def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
@@ -121,7 +166,7 @@ def bad_targets_of(responses: Responses, within: str | None) -> tuple[NDArray[np
             part = np.moveaxis(responses.values[rows, columns], 1, 0)
             part = part.reshape(len(part), -1)
             broken[columns] |= ~np.isfinite(part).all(axis=1)
-            flat[columns] |= part.max(axis=1) == part.min(axis=1)
+            flat[columns] |= (part.max(axis=1) == part.min(axis=1)) & (len(rows) > 1)  # one trial varies in nothing
     return broken, flat & ~broken
 
 
@@ -149,9 +194,10 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
 
     options = descriptor.fmri
     assert options is not None  # a study of blocks in volumes has it
-    labels = read_labels(descriptor.find(subject, "labels"))
-    volumes = read_volumes(descriptor.find(subject, "bold"))
-    bold, mask = open_image(descriptor.find(subject, "bold")), open_image(descriptor.find(subject, "mask"))
+    labels, paths = read_block_labels(descriptor, subject), block_images(descriptor, subject)
+    parts = [read_volumes(path) for path in paths]
+    volumes = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
+    bold, mask = open_image(paths[0]), open_image(descriptor.find(subject, "mask"))
     check_rows("labels", len(labels), "bold", volumes.shape[3], "give one line per volume")
     inside = image_values(descriptor.find(subject, "mask"), mask) > 0
     broken, flat = bad_voxels(volumes[inside], labels["run"].to_numpy())
@@ -171,15 +217,15 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
     )
     series = masker.fit().transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
     blocks = find_blocks(labels, options)
-    parts = [series[first : last + 1] for first, last in zip(blocks["first"], blocks["last"], strict=True)]
+    spans = [series[first : last + 1] for first, last in zip(blocks["first"], blocks["last"], strict=True)]
     responses = Responses(
-        np.asarray([part.mean(axis=0) for part in parts], dtype=np.float32),
+        np.asarray([part.mean(axis=0) for part in spans], dtype=np.float32),
         _trial_table(blocks),
         voxel_table(inside, mask.affine),
         units="z (within run)" if options.standardize == "run" else "scanner units",
     )
     mean = nibabel.Nifti1Image(np.nan_to_num(volumes).mean(axis=3), bold.affine)
-    residuals = np.concatenate([part - part.mean(axis=0) for part in parts]).astype(np.float32)
+    residuals = np.concatenate([part - part.mean(axis=0) for part in spans]).astype(np.float32)
     return Recording(responses, good_mask, mean, residuals, int((broken | flat).sum()))
 
 

@@ -162,7 +162,7 @@ def read_rdm_study(study: Study) -> RdmSets:
             )
         key = next(iter(arrays), "") if one.key is None else one.key
         check_choice(f"recordings.{name}.key", key, arrays)
-        rdms = condensed_rdms(f"{path}: {key}" if key else str(path), arrays[key], any_axes=True)
+        rdms = condensed_rdms(f"{path}: {key}" if key else str(path), _stacked(arrays[key]), any_axes=True)
         # One RDM is that of one subject; without sessions there is one.
         sets[name] = rdms[None, None] if rdms.ndim == 1 else rdms[:, None] if rdms.ndim == 2 else rdms
     models = _models(files["model_rdms"], stimuli) if "model_rdms" in files else {}
@@ -180,6 +180,13 @@ def _models(path: Path, stimuli: pd.DataFrame) -> dict[str, Values]:
             f"{path}: {len(rdms)} RDMs of models need as many names; give a descriptor `name` of RDMs"
         )
     return dict(zip(names, rdms, strict=True))
+
+
+def _stacked(values: NDArray[Any]) -> NDArray[Any]:
+    """Return matrices behind the axes of subjects and sessions, which MATLAB's files have behind matrices."""
+    n = values.shape[0] if values.ndim else 0
+    behind = values.ndim in (3, 4) and values.shape[1] == n > 1 and values.shape[-2:] != (n, n)
+    return np.moveaxis(values, (0, 1), (-2, -1)) if behind else values
 
 
 def _matrices(path: Path) -> dict[str, NDArray[Any]]:

@@ -7,6 +7,7 @@ epochs_to_responses     MNE epochs whose metadata have the column category
 """
 
 import importlib
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from brainalign.datasets.formats import meeg
 from brainalign.datasets.formats.bids_stimuli import import_bids, read_bids_stimuli
 from brainalign.datasets.formats.trials import complete_trials
 from brainalign.io import read_text_table, reading
-from brainalign.study import BidsFiles, RawOptions, Study
+from brainalign.study import BidsFiles, RawOptions, Study, table_column
 
 MUSE_CHANNELS = ("TP9", "AF7", "AF8", "TP10")
 MUSE_RATE_HZ = 256.0
@@ -383,7 +384,8 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
         return epochs_to_responses(recordings, decimate=cut.decimate)
     if files.format == "bids":
         root = descriptor.found_files(subject)["root"]
-        raws = [_bids_run(descriptor, files, root, run) for run in files.runs or (None,)]
+        raws = [_bids_run(descriptor, files, root, *place) for place in _bids_places(files, root)]
+        _check_markers(descriptor, files, root, {name for _, events in raws for name in events["category"]})
     else:
         raws = [
             (clean_raw(raw, cut, str(path), cut.resample_hz), events)
@@ -409,7 +411,35 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
     return replace(responses, trials=responses.trials.drop(columns="category"))  # that of the stimuli counts
 
 
-def _bids_run(study: Study, files: BidsFiles, root: Path, run: str | None) -> tuple[Any, pd.DataFrame]:
+def _bids_places(files: BidsFiles, root: Path) -> list[tuple[str | None, str | None]]:
+    """List the session and run of every recording in a BIDS folder that a descriptor asks for, in order."""
+    signals = sorted({path.name for pattern in files.signals for path in root.glob(pattern) if path.suffix != ".json"})
+    found = {
+        tuple(match[1] if (match := re.search(rf"_{key}-([A-Za-z0-9]+)_", name)) else None for key in ("ses", "run"))
+        for name in signals
+    }
+    asked = [(files.session, run) for run in files.runs or (None,)]
+    lost = [run for _, run in asked if run is not None and run not in {run for _, run in found}]
+    # What is not there is asked for all the same, and refused with its name.
+    places = [(files.session, run) for run in lost] or list(found) or asked
+    return sorted(places, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
+
+
+def _check_markers(study: Study, files: BidsFiles, root: Path, categories: set[str]) -> None:
+    """Refuse markers of categories that no event of any recording has."""
+    lost = [name for name, category in study.markers.items() if category not in categories]
+    if lost and files.stimulus_column is None:
+        tables = root.glob(f"sub-{files.participant}/**/*task-{files.task}_*events.tsv")
+        known = sorted({name for table in tables for name in table_column(table, "trial_type")})
+        near = did_you_mean(lost[0], known)
+        raise BrainalignError(
+            f"markers: no event of sub-{files.participant} is called {listed(lost)}{near}; there are {listed(known, 8)}"
+        )
+
+
+def _bids_run(
+    study: Study, files: BidsFiles, root: Path, session: str | None, run: str | None
+) -> tuple[Any, pd.DataFrame]:
     """Return a cleaned recording, and its events with what was shown, or with the category of their trial_type."""
     column = files.stimulus_column or "trial_type"
     raw, events = read_bids_stimuli(
@@ -419,12 +449,14 @@ def _bids_run(study: Study, files: BidsFiles, root: Path, run: str | None) -> tu
         stimulus_column=column,
         where=files.where if files.stimulus_column else {column: list(study.markers)},
         names=files.names,
-        session=files.session,
+        session=session,
         run=run,
         datatype=files.datatype,
         bad_channels="keep",  # those that any of the runs marks are dropped of all
         clean=lambda raw, where: clean_raw(raw, study.epochs, where, study.epochs.resample_hz),
     )
+    events = events if session is None else events.assign(session=session)
     if files.stimulus_column:
         return raw, events
-    return raw, events[["sample", "onset_s"]].assign(category=events["stimulus_id"].map(study.markers))
+    kept = [name for name in ("sample", "onset_s", "session") if name in events]
+    return raw, events[kept].assign(category=events["stimulus_id"].map(study.markers))

@@ -124,8 +124,8 @@ def _image_problems(
             ids = set(rows["stimulus_a"]) | set(rows["stimulus_b"])
             yield Problem(
                 where,
-                f"{len(rows)} pairs of {kind} {images.what}s lie on two sides: {first}; leave one of each out, or keep "
-                "them together (make_image_split(together=...))",
+                f"{len(rows)} pairs of {kind} {images.what}s lie on two sides: {first}; leave one of each out, "
+                "or move it to the other side in the table of stimuli",
                 "error" if level == "error" else "warning",
                 tuple(table["trial_id"][table["stimulus_id"].isin(ids)]),
             )

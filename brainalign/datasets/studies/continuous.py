@@ -21,6 +21,8 @@ from brainalign.study import RunFiles, Study, check_repetition_time
 
 CONFOUND = "confound "  # then the number of the presentation, and the column of the table
 LEAST_ROWS = 20  # of a run that is scored: r over fewer says little
+IDLE = 0.8  # of a run: without events beyond, it is that of other events where these outlast another run
+MOST_CUT = 0.5  # of a stimulus that a recording cut short may lack; beyond, clocks or files do not fit
 
 
 @dataclass(frozen=True)
@@ -225,13 +227,17 @@ def outside_problems(subject: str, runs: ContinuousRuns, events: pd.DataFrame) -
                 Problem(f"recordings.{subject}.files.{run}", f"{what}correct first_row_s, trim_s or onsets, in seconds")
             )
         if run in last and (share := float((onsets > last[run] + 60).mean())) > 0.05:
-            problems.append(
-                Problem(
-                    f"recordings.{subject}.files.{run}",
-                    f"{share:.0%} of its events begin after its end ({onsets.max():g} s beside {last[run]:g} s); give "
-                    "onsets in seconds from the start of the run",
+            what = f"{share:.0%} of its events begin after its end ({onsets.max():g} s beside {last[run]:g} s); "
+            idle = [other for other, at in heard.items() if at < IDLE * last[other]]
+            cut = share < MOST_CUT and not idle
+            if idle:
+                what += (
+                    f"{listed(idle)} {'goes' if len(idle) == 1 else 'go'} on long after the last event: correct the "
                 )
-            )
+                what += "names, where they are exchanged, or "
+            what += "right where the recording was cut short, else " if cut else ""
+            what += "give onsets in seconds from the start of the run"
+            problems.append(Problem(f"recordings.{subject}.files.{run}", what, "warning" if cut else "error"))
     return problems
 
 

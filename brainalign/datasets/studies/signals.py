@@ -8,7 +8,7 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.studies.continuous import ContinuousRuns
+from brainalign.datasets.studies.continuous import MOST_CUT, ContinuousRuns
 from brainalign.io import film_length, name_frame, read_sound
 from brainalign.study import RunFiles, Study
 
@@ -91,18 +91,17 @@ def signal_problems(study: Study, subject: str, runs: ContinuousRuns, lengths: p
     for where, run, seconds in lengths.itertuples(index=False):
         if run not in last or last[run] - files.step_s <= seconds <= last[run] + SLACK_S:
             continue
+        cut = last[run] < seconds < last[run] / (1 - MOST_CUT)
         remedy = (
             "give the whole of it, or trim the end of runs (continuous.trim_s)"
             if seconds < last[run]
-            else ("one run each is wanted, from its start")
+            else "right where the recording was cut short, else give that of the run"
+            if cut
+            else "one run each is wanted, from its start"
         )
         films = f"; or correct fps, which is {study.continuous.fps:g}" if ".films." in where else ""
-        problems.append(
-            Problem(
-                where,
-                f"lasts {seconds:.4g} s, but rows of subject {subject} go on to {last[run]:.4g} s: {remedy}{films}",
-            )
-        )
+        what = f"lasts {seconds:.4g} s, but rows of subject {subject} go on to {last[run]:.4g} s: {remedy}{films}"
+        problems.append(Problem(where, what, "warning" if cut else "error"))
     return problems
 
 

@@ -222,7 +222,12 @@ def _pairs(material: kit.ImageMaterial) -> list[dict[str, Any]]:
 
 
 def _decisions(material: kit.ImageMaterial) -> list[str]:
-    (model, _), encoding = next(iter(material.of_layers.items()), (("", ""), None))
+    several = {
+        model: encoding
+        for (model, _), encoding in material.of_layers.items()
+        if material.timed or encoding.profile["layer"].nunique() > 1
+    }
+    model, encoding = next(iter(several.items()), ("", None))
     if encoding is None:
         return []
     n, total = int(encoding.preference["decided"].sum()), len(encoding.preference)
