@@ -24,6 +24,7 @@ from scipy.spatial.distance import squareform
 from brainalign.cli import main
 from brainalign.datasets import read_subject
 from brainalign.study import Study, load_descriptor
+from worlds import labs
 
 rng = np.random.default_rng(11)
 NAMES = ("cat", "dog", "car")
@@ -33,16 +34,6 @@ def images(folder: Path, names: list[str]) -> None:
     (folder / "images").mkdir()
     for name in names:
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype="uint8")).save(folder / "images" / f"{name}.png")
-
-
-def blocks(folder: Path) -> None:
-    labels = [line for run in range(4) for name in NAMES for line in [f"rest {run}"] * 3 + [f"{name} {run}"] * 4]
-    bold = nibabel.Nifti1Image(100 + rng.normal(size=(5, 5, 3, len(labels))).astype("float32"), np.eye(4))
-    bold.header.set_zooms((2.0, 2.0, 2.0, 2.0))
-    nibabel.save(bold, folder / "sub-01_bold.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.ones((5, 5, 3), "uint8"), bold.affine), folder / "sub-01_mask.nii.gz")
-    (folder / "sub-01_labels.txt").write_text("\n".join(labels) + "\n")
-    images(folder, list(NAMES))
 
 
 def trials_of(names: list[str], folder: Path, n_runs: int = 3) -> int:
@@ -66,23 +57,11 @@ def electrodes(folder: Path) -> None:
     np.save(folder / "ecog.npy", rng.normal(size=(shown_images(folder), 4, 11)))
 
 
-def betas(folder: Path) -> None:
-    values = rng.normal(size=(4, 4, 3, shown_images(folder))).astype("float32")
-    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "betas.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 3), "uint8"), np.eye(4)), folder / "mask.nii.gz")
-
-
 def own_vectors(folder: Path) -> None:
     names = [f"w{k}" for k in range(6)]
     np.save(folder / "rates.npy", rng.normal(size=(trials_of(names, folder, 6), 10)))
     (folder / "stimuli.csv").write_text("stimulus_id\n" + "\n".join(names) + "\n")
     np.savez(folder / "vectors.npz", stimulus_id=np.array(names), words=rng.normal(size=(6, 4)))
-
-
-def rdms(folder: Path) -> None:
-    images(folder, [f"p{k:02d}" for k in range(12)])
-    for region in ("V1", "IT"):
-        np.save(folder / f"{region}_rdms.npy", rng.uniform(0.1, 1, (5, 12 * 11 // 2)))
 
 
 def epochs(folder: Path) -> None:
@@ -268,12 +247,12 @@ KINDS = (
     grayordinates,
     bids,
     bids_of_images,
-    blocks,
+    labs.blocks,
     arrays,
     electrodes,
-    betas,
+    labs.betas,
     own_vectors,
-    rdms,
+    labs.rdms,
     epochs,
     story,
     film,
@@ -288,9 +267,7 @@ def test_what_init_writes_runs(make: Callable[[Path], None], tmp_path: Path, cap
     assert main(["init", str(folder), "--yes"]) == 0
     written = (folder / "study.yaml").read_text()
     assert len(written.splitlines()) <= 15
-    pictured = (folder / "images").is_dir() and make not in (
-        *(blocks, blocks_in_runs, betas_of_sessions, stories_of_fmriprep),
-    )
+    pictured = any(folder.glob("*/*.png")) and make not in (blocks_in_runs, betas_of_sessions, stories_of_fmriprep)
     assert ("stimuli: stimuli.tsv\n" in written) == pictured
     assert main(["check", str(folder / "study.yaml")]) == 0, capsys.readouterr().out
     assert main(["plan", str(folder / "study.yaml")]) == 0
@@ -399,7 +376,7 @@ def test_a_long_entry_is_a_line_a_person_while_there_is_room(tmp_path: Path) -> 
 
 
 def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -> None:
-    rdms(tmp_path)
+    labs.rdms(tmp_path)
     for region in ("V1", "IT"):
         (tmp_path / f"{region}_rdms.npy").rename(tmp_path / f"{region}.npy")
     files = {region: {"format": "rdms", "file": f"{region}.npy"} for region in ("V1", "IT")}
@@ -407,7 +384,8 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
     assert yaml.safe_load((tmp_path / "study.yaml").read_text())["recordings"] == files
     (tmp_path / "study.yaml").unlink()
     (tmp_path / "IT.npy").unlink()
-    np.save(tmp_path / "V1.npy", np.ones((trials_of([f"p{k:02d}" for k in range(12)], tmp_path), 66)))
+    names = [path.stem for path in (tmp_path / "photos").iterdir()]
+    np.save(tmp_path / "V1.npy", np.ones((trials_of(names, tmp_path), 78 * 77 // 2)))
     assert main(["init", str(tmp_path), "--yes"]) == 0
     assert "format: array" in (tmp_path / "study.yaml").read_text()
 
@@ -415,7 +393,7 @@ def test_matrices_are_known_by_their_shape_where_no_trials_are(tmp_path: Path) -
 def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, monkeypatch, capsys) -> None:
     assert main(["init", str(tmp_path)]) == 2
     assert "none of its 0 files is what a study is made of" in capsys.readouterr().err
-    blocks(tmp_path)
+    labs.blocks(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main(["init", str(tmp_path)]) == 2
     assert "repetition time in seconds" in " ".join(capsys.readouterr().err.split())
@@ -427,7 +405,7 @@ def test_what_is_asked_is_taken_and_named_where_nobody_answers(tmp_path: Path, m
 
 
 def test_a_repetition_time_says_where_it_is_from(tmp_path: Path) -> None:
-    blocks(tmp_path)
+    labs.blocks(tmp_path)
     bold = nibabel.load(tmp_path / "sub-01_bold.nii.gz")
     image = nibabel.Nifti1Image(bold.get_fdata(dtype="float32"), bold.affine)
     for zoom, unit, tr_s, known in (
@@ -458,7 +436,7 @@ def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.acceptance
-@pytest.mark.parametrize("make", [own_vectors, rdms], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [own_vectors, labs.rdms], ids=lambda make: make.__name__)
 def test_a_folder_becomes_a_page(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path)
     assert main(["init", str(tmp_path), "--yes"]) == 0

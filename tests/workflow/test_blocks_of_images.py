@@ -106,18 +106,30 @@ ONCE = [list(np.random.default_rng(run).permutation(6)) for run in range(5)]
 
 
 def test_pixels_predict_the_voxels_they_drive(tmp_path: Path, make_study) -> None:
-    """One block of each category in a run; an image is an input of models that look at it."""
+    """One block of each category in a run; an image is an input of models that look at it.
+
+    Of a network, layers are scored one by one: pixels as they are, and what has thrown away what the voxels follow.
+    """
     study = PictureStudy(tmp_path / "study", make_study, ONCE)
-    config = study.config(models={"pixels": PIXELS, "onehot": {"extractor": "onehot"}})
-    run_all(config, "prepare_blocks", "extract", "encode")
-    scores = saved(config, "scores", pd.DataFrame, subject="1", model="pixels", method="fixed")
+    (tmp_path / "net.py").write_text(NET)
+    net = {"extractor": "user", "function": f"{tmp_path / 'net.py'}:build", "image_size": SIDE, "pooling": "flatten"}
+    models = {"pixels": PIXELS, "net": net | {"layers": ["same", "mean"]}, "onehot": {"extractor": "onehot"}}
+    config = study.config(models=models)
+    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
     responses = saved(config, "responses", Responses, subject="1")
-    np.testing.assert_allclose(scores["r"], scores_by_hand(study, responses, study.features), atol=1e-4)
+    means = study.features.mean(axis=1, keepdims=True)
+    for model, layer, seen in (
+        ("pixels", "pixels", study.features),
+        ("net", "same", study.features),
+        ("net", "mean", means),
+    ):
+        scores = saved(config, "scores", pd.DataFrame, subject="1", model=model, method="fixed").set_index("layer")
+        np.testing.assert_allclose(scores.loc[layer, "r"], scores_by_hand(study, responses, seen), atol=1e-4)
     features = saved(config, "features", Layers, model="pixels")["pixels"]
     assert features.stimuli["path"].tolist() == [f"pictures/{name}.png" for name in study.study.names]
     np.testing.assert_allclose(features.values.reshape(6, -1), study.features, atol=1e-6)
     picture = study.study.folder / "pictures" / "thing1.png"
-    assert reruns(asked(config), config, picture)["extract"] == 1
+    assert reruns(asked(config), config, picture)["extract"] == 2  # not of one-hot vectors
 
 
 @pytest.mark.parametrize("unequal", [False, True])
@@ -190,21 +202,6 @@ def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> N
     page = re.sub(r"\s+", " ", group_report_path(config.results, "small").read_text())
     assert "Not shown: 1 of 2 subjects may be luck." in page
     assert "pixels is above chance in 1 of 2 subjects" in page
-
-
-def test_layers_of_a_network_are_scored_one_by_one(tmp_path: Path, make_study) -> None:
-    """Pixels as they are, and a layer that has thrown away what the voxels follow."""
-    study = PictureStudy(tmp_path / "study", make_study, ONCE)
-    (tmp_path / "net.py").write_text(NET)
-    net = {"extractor": "user", "function": f"{tmp_path / 'net.py'}:build", "image_size": SIDE, "pooling": "flatten"}
-    models = {"net": net | {"layers": ["same", "mean"]}, "onehot": {"extractor": "onehot"}}
-    config = study.config(models=models)
-    run_all(config, "prepare_blocks", "extract", "encode", "compare", "summarize")
-    responses = saved(config, "responses", Responses, subject="1")
-    scores = saved(config, "scores", pd.DataFrame, subject="1", model="net", method="fixed")
-    for layer, features in {"same": study.features, "mean": study.features.mean(axis=1, keepdims=True)}.items():
-        r = scores.loc[scores["layer"] == layer, "r"]
-        np.testing.assert_allclose(r, scores_by_hand(study, responses, features), atol=1e-4)
 
 
 def test_check_names_missing_and_damaged_images(tmp_path: Path, make_study) -> None:

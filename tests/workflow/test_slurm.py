@@ -6,12 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-import yaml
+from worlds.matrix import Cell
 
-from brainalign.config import load_config
+from brainalign.io import artifact_path
 from brainalign.workflow import jobs
 
 pytest.importorskip("snakemake_executor_plugin_slurm")
@@ -54,29 +52,17 @@ else:
 
 
 def test_a_job_killed_for_memory_asks_for_half_as_much_again(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    ids = [f"s{k}" for k in range(40)]
-    np.save(tmp_path / "rates.npy", rng.normal(size=(80, 5)).astype(np.float32))
-    pd.DataFrame({"stimulus_id": 2 * ids, "session": ["1"] * 40 + ["2"] * 40}).to_csv(tmp_path / "trials.csv")
-    pd.DataFrame({"stimulus_id": ids, "test": np.arange(40) < 10}).to_csv(tmp_path / "stimuli.csv")
-    study = {
-        "name": "mine",
-        "stimuli": "stimuli.csv",
-        "recordings": {"01": {"format": "array", "values": "rates.npy", "trials": "trials.csv"}},
-        "splits": {"held": {"column": "test", "value": True}},
-        "models": {"onehot": {"extractor": "onehot"}},
-    }
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study))
+    config = Cell("vectors", "array", "column").write(tmp_path)
     (tmp_path / "bin").mkdir()
     for name in ("sbatch", "srun", "squeue", "sacct", "sinfo", "scontrol"):
         (tmp_path / "bin" / name).write_text(SLURM)
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "jobs").mkdir()
     path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    (planned,) = (job.cost.memory_mb for job in jobs(load_config(tmp_path / "mine.yaml")) if job.stage == "prepare")
+    (planned,) = (job.cost.memory_mb for job in jobs(config) if job.stage == "prepare")
     environment = os.environ | {"PATH": path, "STAND_IN": str(tmp_path / "jobs"), "NEEDED": str(planned + 1)}
-    wanted = "results/mine/sub-01/responses/sub-01_responses.safetensors"
-    command = ["brainalign", "run", "mine.yaml", "--profile", "slurm", "--", wanted]
+    wanted = artifact_path(config.results, "study", "responses", subject="01")
+    command = ["brainalign", "run", "config.yaml", "--profile", "slurm", "--", str(wanted)]
     options = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
     ended = subprocess.run(
         [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
@@ -87,4 +73,4 @@ def test_a_job_killed_for_memory_asks_for_half_as_much_again(tmp_path: Path) -> 
         (planned, 10, "OUT_OF_MEMORY"),
         (round(1.5 * planned), 20, "COMPLETED"),
     ]
-    assert (tmp_path / wanted).exists()
+    assert wanted.exists()
