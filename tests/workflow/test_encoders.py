@@ -156,8 +156,8 @@ def run(root: Path, sizes: dict[str, int], methods: dict[str, object], seed: int
     models = {"objects": network | {"function": f"{function}:objects", "image_size": 64}}
     config = config_of(
         root / "objects" / "objects.yaml", results=str(root / "results"), models=models, methods=methods,
-        encode_images={"permutations": 200, "draws": 200},
-        compare_images={"permutations": 1, "draws": 100, "comparison": "cosine"},  # nothing is asked of it here
+        encode={"permutations": 200, "draws": 200},
+        compare={"permutations": 1, "draws": 100, "comparisons": ["cosine"]},  # nothing is asked of it here
     )  # fmt: skip
     run_all(config)
     signal = world.signal[world.n_train :].var(axis=0)

@@ -196,7 +196,7 @@ def test_settings_say_who_is_grounded(scenes: Any, tmp_path: Path) -> None:
         "methods": {"ridge": {"encoder": "ridge", "models": ["mean"]}},
         "ground": {"model": "net", "text": "words"},
     }
-    planned = [job.stage for job in jobs(parse(Config, content, "test"))]
+    planned = [job.rule for job in jobs(parse(Config, content, "test"))]
     assert planned.count("ground") == 1
     assert planned.count("ground_regions") == 1  # of two subjects one has fMRI
     for change, message in (

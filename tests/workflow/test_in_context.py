@@ -54,7 +54,7 @@ class Run:
             "datasets": {"scenes": {"descriptor": str(self.study.folder / "scenes.yaml")}},
             "models": {"net": self.model},
             "methods": METHODS | {"few": NETWORK | self.method},
-            "encode_images": {"permutations": 100, "draws": 100},
+            "encode": {"permutations": 100, "draws": 100},
         }
         self.config = parse(Config, content, "configuration")
 
@@ -79,7 +79,7 @@ class Run:
         return run_job(replace(job, outputs={"network": Path(output or self.of("network", subject))}))
 
     def encode(self, subject: str, method: str = "few") -> int:
-        return run_job(self.job("encode_images", subject=subject, model="net", method=method))
+        return run_job(self.job("encode_held_out", subject=subject, model="net", method=method))
 
 
 def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02", "03", "04")) -> None:
@@ -119,7 +119,7 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-@pytest.mark.parametrize("step", ["pretrain", "encode_images"])
+@pytest.mark.parametrize("step", ["pretrain", "encode_held_out"])
 def test_it_enters_no_file_that_its_digest_leaves_out(brief: tuple[Run, str], step: str) -> None:
     job = brief[0].job(step, subject="01", model="net", method="few")
     job.outputs = {name: path.parent / "again" / path.name for name, path in job.outputs.items()}
@@ -279,7 +279,7 @@ def test_an_incomplete_report_knows_what_networks_rest_on(run: Run) -> None:
         return {failure.stage for failure in failures_of(workflow.Run(run.config), "scenes", "01")}
 
     before = stages()
-    assert not {"pretrain", "encode_images"} & before
+    assert not {"pretrain", "encode_held_out"} & before
     with noise(run, "03", False):
         assert "pretrain" in stages()
         Path(run.path("responses", subject="03")).with_suffix(".json").unlink()
@@ -329,12 +329,12 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
         "datasets": {"scenes": {"descriptor": str(study.folder / "scenes.yaml")}},
         "models": {"net": RANDOM},
         "methods": {"few": NETWORK | {"n_steps": [0, 6, 2], "subjects": ["01", "03"]}},
-        "encode_images": {"permutations": 100, "draws": 100},
-        "compare_images": {"permutations": 100, "draws": 100},
+        "encode": {"permutations": 100, "draws": 100},
+        "compare": {"permutations": 100, "draws": 100},
     }
     config = parse(Config, content, "test")
     run_all(config, "extract", "prepare")
-    run_all(config, "pretrain", "encode_images", "compare_images", "summarize_images", subjects=["01"])
+    run_all(config, "pretrain", "encode_held_out", "compare", "summarize_held_out", subjects=["01"])
     assert "draw1, seed 0: step 8 of 8, loss " in capsys.readouterr().out
     assert draw_page(config, "scenes", "01") == 0
     page = report_path(config.results, "scenes", "01").read_text()
@@ -344,7 +344,7 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
     assert {name.split("_")[0] for name in record["inputs"]} == {"sub-01", "sub-03", "model-net"}
     own = [name for name in record["inputs"] if name.startswith("sub-01")]
     assert own == ["sub-01_splits.parquet"]  # which images are in the test set, and nothing else
-    fits = {"encode_images": 2, "summarize_images": 2, "report": 2, "report_group": 1}
+    fits = {"encode_held_out": 2, "summarize_held_out": 2, "report": 2, "report_group": 1}
     for changes, expected in (({}, {}), ({"sizes": [6, 12]}, fits), ({"n_steps": [0, 6, 3]}, fits | {"pretrain": 2})):
         changed = content | {"methods": {"few": content["methods"]["few"] | changes}}
         assert reruns(asked(config), parse(Config, changed, "test")) == expected

@@ -73,7 +73,7 @@ def test_a_job_killed_for_memory_asks_for_half_as_much_again(tmp_path: Path) -> 
         (tmp_path / "bin" / name).chmod(0o755)
     (tmp_path / "jobs").mkdir()
     path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    (planned,) = (job.cost.memory_mb for job in jobs(load_config(tmp_path / "mine.yaml")) if job.stage == "prepare")
+    (planned,) = (job.cost.memory_mb for job in jobs(load_config(tmp_path / "mine.yaml")) if job.rule == "prepare")
     environment = os.environ | {"PATH": path, "STAND_IN": str(tmp_path / "jobs"), "NEEDED": str(planned + 1)}
     wanted = "results/mine/sub-01/responses/sub-01_responses.safetensors"
     command = ["brainalign", "run", "mine.yaml", "--profile", "slurm", "--", wanted]

@@ -28,7 +28,7 @@ def configured(folder: Path) -> Config:
         "datasets": {"story": {"descriptor": str(folder / "story.yaml")}},
         "models": models | {"random": {"extractor": "random", "n_features": 4}},
         "methods": {"ridge": {"encoder": "ridge"}},
-        "encode_runs": {"permutations": 39, "n_candidates": 5},
+        "encode": {"permutations": 39, "n_candidates": 5},
     }
     return parse(Config, content, "test")
 
