@@ -272,7 +272,7 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for stage in STEPS:
+    for stage in dict.fromkeys(step.name for step in STEPS.values()):
         costs = [job.cost for job in planned if job.stage == stage]
         if not costs:
             continue

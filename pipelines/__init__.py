@@ -34,11 +34,11 @@ def run_job(job: Job) -> int:
         Exit status: 0, or 2 after a BrainalignError.
     """
     step = STEPS[job.step]
-    job.library = code_digest(f"{step.folder}/{step.program}", tuple(job.without))
+    job.library = code_digest(f"{step.folder}/{step.name}", tuple(job.without))
     token = claim_gpu(visible_gpus()) if job.gpu else None  # before torch looks for one
     try:
-        module = importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.program}")
-        getattr(module, step.program)(job)
+        module = importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.name}")
+        getattr(module, step.name)(job)
     except BrainalignError as error:
         print(f"{step.name} stopped:\n{error}", file=sys.stderr)
         return 2

@@ -60,7 +60,7 @@ def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None
     run = Run(config)
     for step, of in planned(run):
         left_out = subjects and of.get("subject", "") not in ("", *subjects)
-        if (not steps or step.name in steps) and not left_out:
+        if (not steps or {step.name, step.rule}.intersection(steps)) and not left_out:
             assert run_job(job_of(run, step, of)) == 0, f"{step.name} {dict(of)}"
 
 
@@ -75,7 +75,7 @@ def asked(config: Config) -> dict[tuple[str, ...], list[object]]:
     """Return by job what Snakemake knows it by beside its files and code: settings, what it watches, its seed."""
     run = Run(config)
     return {
-        (step.name, *of.values()): [settings_of(run, step, of), step.watches(run, of), config.seed]
+        (step.rule, *of.values()): [settings_of(run, step, of), step.watches(run, of), config.seed]
         for step, of in planned(run)
     }
 
@@ -85,11 +85,11 @@ def reruns(known: Mapping[tuple[str, ...], object], config: Config, *edited: Pat
     run, now = Run(config), asked(config)
     made, found = set(map(str, edited)), Counter[str]()
     for step, of in planned(run):
-        job = (step.name, *of.values())
+        job = (step.rule, *of.values())
         read = {str(path) for files in step.reads.values() for path in files(run, of)}
         if known.get(job) != now[job] or made & read:
             made |= {str(path) for path in step.outputs(run, of).values()}
-            found[step.name] += 1
+            found[step.rule] += 1
     return dict(found)
 
 
@@ -143,11 +143,7 @@ def files_entered(job: Callable[[], object]) -> set[Path]:
 def outside_its_digest(job: Job) -> set[Path]:
     """Run a job, and return the files that it entered and whose edit would not rerun it."""
     step = STEPS[job.step]
-    covered = {
-        path
-        for name, path in reached(f"{step.folder}/{step.program}").items()
-        if not name.startswith(tuple(job.without) or ("/",))
-    }
+    covered = set(reached(f"{step.folder}/{step.name}", tuple(job.without)).values())
     # What a run is told, and the workflow itself, reach a step through its parameters; see digests.BASE_FILES.
     apart = tuple(Path(brainalign.__file__).parent / folder for folder in ("config", "study", "workflow"))
     runner = Path(run_job.__code__.co_filename)
@@ -157,7 +153,7 @@ def outside_its_digest(job: Job) -> set[Path]:
 
 
 RANDOM = {"extractor": "random", "n_features": 4}
-OF_A_SUBJECT = ("extract", "prepare", "encode_images", "compare_images", "summarize_images")
+OF_A_SUBJECT = ("extract", "prepare", "encode_held_out", "compare", "summarize_held_out")
 
 
 @dataclass
@@ -175,8 +171,8 @@ class ImageRun:
             "datasets": {"scenes": {"descriptor": str(self.descriptor)}},
             "models": {"two": RANDOM | {"n_draws": 2}, "one": RANDOM},
             "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-            "encode_images": {"permutations": 100, "draws": 100},
-            "compare_images": {"permutations": 100, "draws": 100},
+            "encode": {"permutations": 100, "draws": 100},
+            "compare": {"permutations": 100, "draws": 100},
         }
         self.config = parse(Config, content | self.changes, "configuration")
 

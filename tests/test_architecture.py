@@ -184,7 +184,7 @@ def test_stages_start_fast() -> None:
     light = [step for step in STEPS.values() if is_light(step)]
     assert len(light) > 15
     modules = [f"brainalign.{name}" for name in TORCH_FREE]  # without which a plan is made
-    modules += [f"brainalign.pipelines.{step.folder}.{step.program}" for step in light]
+    modules += [f"brainalign.pipelines.{step.folder}.{step.name}" for step in light]
     code = "import sys, importlib, brainalign\nassert not {'torch', 'pandas', 'numpy'} & set(sys.modules)\n"
     code += f"for module in {modules}: importlib.import_module(module)\n"
     code += "sys.exit(', '.join({'torch', 'sklearn', 'scipy.stats', 'matplotlib.pyplot'} & set(sys.modules)))"
@@ -253,7 +253,7 @@ def test_no_two_files_import_each_other() -> None:
 
 
 def program_of(step: Step) -> str:
-    return f"{step.folder}/{step.program}"
+    return f"{step.folder}/{step.name}"
 
 
 @cache

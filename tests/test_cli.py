@@ -43,8 +43,7 @@ def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.chdir(root)
     assert main(["plan", "snakemake/config/demo.yaml"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"│ encode +│ +5 │", printed)
-    assert re.search(r"│ encode_images +│ +15 │", printed)
+    assert re.search(r"│ encode +│ +20 │", printed)
     totals = [int(n) for n in re.findall(r"^│ \w+ +│ +(\d+) │", printed, flags=re.MULTILINE)]
     assert sum(totals[:-1]) == totals[-1] > 50
     assert "brainalign run snakemake/config/demo.yaml" in printed
@@ -135,7 +134,7 @@ def test_a_study_of_runs_lacks_a_set_of_stimuli(root: Path, capsys: pytest.Captu
     assert "nothing wrong (1 subject(s), 8 stimuli; 12 runs, 96 trials, 530 targets each)" in printed
     assert "haxby-slice: analyses: encode, compare" in printed
     assert "  with searchlight.models: searchlight\n" in printed
-    assert "  with splits: {held: {share: 0.2}}, stimuli held out: encode_images, compare_images\n" in printed
+    assert "  with splits: {held: {share: 0.2}}, stimuli held out and match.models: match\n" in printed
 
 
 def test_what_is_named_as_missing_is_what_is_missing(root: Path, tmp_path: Path) -> None:

@@ -152,21 +152,21 @@ def test_combined_layers_and_repeats(lab: Lab) -> None:
     def combined(**options: object) -> dict[str, object]:
         return {"combinations": {"both": {"model": "net"} | options}}
 
-    lab.load(compare_images=combined(layers=["block2", "block5"]))
-    lab.refused("both combines block3", compare_images=combined(layers=["block2", "block3"]))
-    lab.refused("both combines nett", compare_images=combined(model="nett"))
-    lab.refused("both combines clip", compare_images=combined(model="clip"))  # of a single layer
-    crossnobis = {"distance": "crossnobis"}
-    lab.load(compare_images=crossnobis)
+    lab.load(compare=combined(layers=["block2", "block5"]))
+    lab.refused("both combines block3", compare=combined(layers=["block2", "block3"]))
+    lab.refused("both combines nett", compare=combined(model="nett"))
+    lab.refused("both combines clip", compare=combined(model="clip"))  # of a single layer
+    crossnobis = {"distances": ["crossnobis"]}
+    lab.load(compare=crossnobis)
     once = lab.study.trials.drop_duplicates("stimulus_id")
     lab.trials(pd.concat([once, lab.study.trials[lab.study.trials["stimulus_id"] != "scene0002"]]))
-    lab.refused("subject 01: crossnobis multiplies repeats", compare_images=crossnobis)
-    lab.load(compare_images={"distance": "correlation"})
+    lab.refused("subject 01: crossnobis multiplies repeats", compare=crossnobis)
+    lab.load(compare={"distances": ["correlation"]})
     lab.trials(pd.concat([once, lab.study.trials[lab.study.trials["stimulus_id"] != "scene0040"]]))
-    lab.load(compare_images=crossnobis)  # a training image
+    lab.load(compare=crossnobis)  # a training image
     lab.trials(once)
     lab.content["splits"] = {"drawn": {"share": 0.2}}
-    lab.refused("crossnobis multiplies repeats", compare_images=crossnobis)
+    lab.refused("crossnobis multiplies repeats", compare=crossnobis)
 
 
 def test_networks_that_are_matched(lab: Lab) -> None:
@@ -263,11 +263,11 @@ def pair(**changes: object) -> dict[str, object]:
 
 def test_a_study_with_networks_has_one_more_job(scenes) -> None:
     config = parse(Config, content(scenes), "test")
-    stages = [job.stage for job in jobs(config)]
+    stages = [job.rule for job in jobs(config)]
     assert stages.count("converge") == 1
-    assert stages.index("encode_images") < stages.index("converge") < stages.index("report_group")
+    assert stages.index("encode_held_out") < stages.index("converge") < stages.index("report_group")
     without = parse(Config, content(scenes, converge={}), "test")
-    assert "converge" not in [job.stage for job in jobs(without)]
+    assert "converge" not in [job.rule for job in jobs(without)]
     assert config.convergence_of("scenes").models_of("net") == ["net", "untrained", "half"]
     assert config.converging("scenes", "net", ["01", "02"]) == ["01", "02"]
     # Keys of JSON are text, and the stage reads its options from JSON.

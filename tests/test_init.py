@@ -440,7 +440,7 @@ def test_the_seconds_of_samples_are_asked_for(tmp_path: Path, monkeypatch: pytes
 def test_a_folder_becomes_a_page(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path)
     assert main(["init", str(tmp_path), "--yes"]) == 0
-    few = "encode: {run_permutations: 100, stimulus_permutations: 100}\ncompare_rdms: {draws: 100}\n"
+    few = "encode: {permutations: 100}\ncompare: {draws: 100}\n"
     (tmp_path / "study.yaml").write_text((tmp_path / "study.yaml").read_text() + few)
     assert main(["run", str(tmp_path / "study.yaml"), "--cores", "1"]) == 0
     assert '<li><div><a href="' in (tmp_path / "results" / "index.html").read_text()

@@ -43,8 +43,8 @@ def demo(root: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 BLOCKS = {"extract": 4, "prepare_blocks": 1, "encode": 5, "compare": 1, "searchlight": 1, "summarize": 1, "report": 1}
 ONCE = ("simulate", "pretrain", "converge", "match", "decode_times", "searchlight", "caption", "guide", "synthesize")
 ONCE += ("directions", "ground", "ground_regions", "summarize_group", "report_group")
-SIMULATED = dict.fromkeys(ONCE, 1) | {"extract": 8, "prepare": 4, "encode_images": 15}
-SIMULATED |= dict.fromkeys(("compare_images", "summarize_images", "report"), 4)
+SIMULATED = dict.fromkeys(ONCE, 1) | {"extract": 8, "prepare": 4, "encode_held_out": 15}
+SIMULATED |= dict.fromkeys(("compare", "summarize_held_out", "report"), 4)
 STAGES = {
     "haxby-slice": BLOCKS,
     "simulated": SIMULATED,
@@ -59,13 +59,13 @@ STAGES = {
 # Seconds of a core that stages of the demo took, without the studies that need files of others (benchmarks/plan.py;
 # two quiet cores). Stages of less than ten seconds are counted in the last.
 MEASURED_S = {"simulate": 20.0, "prepare": 10.9, "extract": 62.3, "pretrain": 26.3, "encode": 58.4}
-MEASURED_S |= {"encode_images": 125.6, "compare_images": 31.7, "decode": 29.8, "decode_modalities": 18.6}
+MEASURED_S |= {"encode_held_out": 125.6, "compare": 31.7, "decode": 29.8, "decode_modalities": 18.6}
 MEASURED_S |= {"decode_series": 30.6, "guide": 10.7, "synthesize": 65.2, "directions": 34.3, "report": 34.0}
 MEASURED_S |= {"others": 82.7}
 
 
 def by_stage(planned: list[PlannedJob], dataset: str) -> Counter[str]:
-    return Counter(job.stage for job in planned if job.dataset == dataset)
+    return Counter(job.rule for job in planned if job.dataset == dataset)
 
 
 def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Path, monkeypatch) -> None:
@@ -82,9 +82,9 @@ def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Pat
         fits = [labels for job in planned if (labels := dict(job.labels)).get("method") == method]
         assert fits == [{"subject": "01", "model": model, "method": method}]
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements, videos or stories.
-    other = {"identify", "prepare_triplets", "concepts", "align", "prepare_events", "prepare_runs", "encode_runs"}
-    other |= {"simulate_story", "correlate_subjects", "summarize_runs", "map_subjects", "rollout", "dynamics"}
-    assert {job.stage for job in planned} == set(STEPS) - other
+    other = {"identify", "prepare_triplets", "concepts", "align", "prepare_events", "prepare_runs", "encode_continuous"}
+    other |= {"simulate_story", "correlate_subjects", "map_subjects_continuous", "map_subjects", "rollout", "dynamics"}
+    assert {job.rule for job in planned} == set(STEPS) - other
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)
     assert all(job.cost.memory_mb > 0 and job.cost.seconds > 0 for job in planned)
@@ -108,12 +108,12 @@ def test_the_plan_is_what_the_demo_took(demo: Config, tmp_path: Path, monkeypatc
     seconds: Counter[str] = Counter()
     for job in jobs(demo):
         assert job.dataset in always
-        seconds[job.stage if job.stage in MEASURED_S else "others"] += job.cost.seconds
+        seconds[job.rule if job.rule in MEASURED_S else "others"] += job.cost.seconds
     assert {name for name, took in MEASURED_S.items() if not 0.5 <= seconds[name] / took <= 2} == set()
     assert 1 / 1.5 <= seconds.total() / sum(MEASURED_S.values()) <= 1.5
     use = demo.datasets["kriegeskorte92"].model_copy(update={"optional": False})
     needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}, "contest": {}})
-    assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
+    assert [job.rule for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
     missing = r"humanIT.files.1: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"
     refused(missing, load_descriptors(needed)["kriegeskorte92"].all_files)
 
@@ -128,16 +128,16 @@ def test_a_study_of_images_with_two_methods_and_scanned_subjects(scenes, tmp_pat
     for n in (2, 3):
         path = scenes.write(recordings=dict.fromkeys(subjects[:n], files["01"]) | {"eeg": files["02"]})
         planned = jobs(parse(Config, content | {"datasets": {"scenes": {"descriptor": str(path)}}}, "test"))
-        per_subject = dict.fromkeys(("prepare", "compare_images", "summarize_images", "report"), n + 1)
+        per_subject = dict.fromkeys(("prepare", "compare", "summarize_held_out", "report"), n + 1)
         once = dict.fromkeys(("summarize_group", "report_group", *(["identify"] if n == 3 else [])), 1)
-        expected = per_subject | once | {"extract": 2, "encode_images": 4 * (n + 1)}
+        expected = per_subject | once | {"extract": 2, "encode_held_out": 4 * (n + 1)}
         assert by_stage(planned, "scenes") == expected  # regions are named across three scanned subjects or more
-    outputs = {job.stage: job.output.relative_to(tmp_path / "results" / "scenes") for job in planned}
+    outputs = {job.rule: job.output.relative_to(tmp_path / "results" / "scenes") for job in planned}
     assert outputs["report_group"] == Path("group.html")
     alone = content | {"datasets": {"scenes": {"descriptor": str(scenes.write(recordings={"01": files["01"]}))}}}
-    assert not {"summarize_group", "report_group"} & {job.stage for job in jobs(parse(Config, alone, "test"))}
+    assert not {"summarize_group", "report_group"} & {job.rule for job in jobs(parse(Config, alone, "test"))}
     matched = alone | {"match": {"models": ["net", "captions"]}}  # which is of no subject
-    assert {"match", "report_group"} <= {job.stage for job in jobs(parse(Config, matched, "test"))}
+    assert {"match", "report_group"} <= {job.rule for job in jobs(parse(Config, matched, "test"))}
     assert outputs["identify"] == Path("group/identify/regions.parquet")
 
 
@@ -198,7 +198,7 @@ PATHS = asked("directions", methods=["supervised", "pullback", "pca"]) | asked("
 FIELD = {"encoder": "gaussian", "models": ["generatortokens"], "epochs": 30, "restarts": 3}
 FOLDED = {"encoder": "ridge", "cv": "groups", "alphas": [1, 2, 3]}
 SENSORS = asked("decode_times", permutations=900, square_permutations=390)
-BLOCKWISE = asked("encode", run_permutations=300, stimulus_permutations=500)
+BLOCKWISE = asked("encode", permutations=300)
 GRAPH = {"design": "full", "schedule": "plateau", "batch_size": 40}
 SUBJECTS = asked("decode_series", model=GRAPH, ablations=["self loops"], folds=7, repeats=3, permutations=90)
 SPARSE = asked("concepts", methods=["sparse"], starts=7, alphas=[0.1, 0.2], epochs=30, n_dims=50)
@@ -207,57 +207,58 @@ ROLLED = {"mine": {"function": "a:b", "heads": ["mlp", "lstm"]}}
 COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
     "simulated": [
         ("simulate", {}, (2500, 635, 250)), ("prepare", {}, (13016, 65, 2403.259)),
-        ("extract generator", {}, (1500, 38, 100)), ("summarize_images", {}, (13016, 8, 5)),
+        ("extract generator", {}, (1500, 38, 100)), ("summarize_held_out", {}, (13016, 8, 5)),
         ("summarize_group", {}, (13016, 65, 5)), ("report", {}, (1500, 16, 20)), ("report_group", {}, (13016, 67, 5)),
-        ("guide", {}, (13516, 110, 10)), ("decode_times", {}, (1200, 12, 5)), ("compare_images", {}, (2523, 202, 5)),
+        ("guide", {}, (13516, 110, 10)), ("decode_times", {}, (1200, 12, 5)), ("compare", {}, (2523, 283, 5)),
         ("converge", {}, (1500, 4, 5)), ("match", {}, (1500, 16, 1)), ("ground", {}, (2500, 8, 20)),
         ("ground_regions", {}, (13016, 3, 5)), ("prepare_rdms", {}, (1500, 2, 20)),
         ("guide", asked("synthesize", views=7), (13516, 218, 10)),
         ("caption", asked("caption", nulls=23, draws=900), (11113, 232, 5)),
         ("searchlight generator", asked("searchlight", permutations=700), (20426, 43, 8.0)),
         ("decode_times", SENSORS, (1200, 100, 5)),
-        ("compare_images", asked("compare_images", permutations=700, draws=900), (2523, 888, 5)),
+        ("compare", asked("compare", permutations=700, draws=900), (2523, 888, 5)),
         ("ground_regions", asked("ground", draws=9000), (13016, 32, 5)),
         ("ground", asked("ground", n_steps=900, batch_size=40), (2500, 12, 20)),
         ("identify", asked("identify", draws=900), (2500, 480, 1)),
         ("match", asked("match", draws=7, features=["shape", "size"]), (1500, 27, 1)),
         ("synthesize", {}, (2000, 69, 20)), ("synthesize", GUIDED, (2000, 337, 20)),
         ("directions", {}, (2500, 38, 8.0)), ("directions", PATHS, (2500, 238, 12.5)),
-        ("encode_images generator ridge", {}, (7783, 147, 20)),
-        ("encode_images generatormaps ridge", {}, (7783, 437, 20)),
-        ("encode_images generator banded", {}, (15620, 292, 20)),
-        ("encode_images efficientnet ridge", {}, (8023, 176, 20)), ("encode_images minilm ridge", {}, (6821, 31, 20)),
-        ("encode_images generator banded", asked("encode_images", permutations=900, draws=700), (15620, 462, 20)),
-        ("encode_images generatortokens routing", routing(), (31240, 126, 20)),
+        ("encode_held_out generator ridge", {}, (7783, 147, 20)),
+        ("encode_held_out generatormaps ridge", {}, (7783, 437, 20)),
+        ("encode_held_out generator banded", {}, (15620, 292, 20)),
+        ("encode_held_out efficientnet ridge", {}, (8023, 176, 20)),
+        ("encode_held_out minilm ridge", {}, (6821, 31, 20)),
+        ("encode_held_out generator banded", asked("encode", permutations=900, draws=700), (15620, 462, 20)),
+        ("encode_held_out generatortokens routing", routing(), (31240, 126, 20)),
         (
-            "encode_images generatortokens routing",
+            "encode_held_out generatortokens routing",
             routing(baselines=["tokens", "second_order", "mean"]),
             (31240, 126, 20),
         ),
-        ("encode_images generatortokens routing", routing(baselines=["factorized", "gaussian"]), (31240, 220, 20)),
-        ("encode_images generatortokens routing", routing(controls=["content", "position"]), (31240, 220, 20)),
-        ("encode_images generatortokens routing", routing(ensemble=True), (31240, 126, 20)),
-        ("encode_images generatortokens routing", routing(seeds=[0, 1, 2]), (31240, 314, 20)),
-        ("encode_images generatortokens field", asked("methods", field=FIELD), (31240, 456, 20)),
-        ("encode_images pixels core", core(), (31873, 252, 20)),
-        ("encode_images pixels core", core(image_size=64), (33771, 349, 20)),
-        ("encode_images generator core", core(models=["pixels", "generator"]), (31240, 1697, 20)),
-        ("encode_images generator codes", codes(), (15620, 695, 20)),
-        ("encode_images generator codes", codes(coding="matching_pursuit", seeds=[5]), (15620, 695, 20)),
-        ("encode_images generator few", few(), (31240, 294, 20)),
-        ("encode_images generator few", few(context_sizes=[90, 90], network="clip"), (31240, 58947, 20)),
+        ("encode_held_out generatortokens routing", routing(baselines=["factorized", "gaussian"]), (31240, 220, 20)),
+        ("encode_held_out generatortokens routing", routing(controls=["content", "position"]), (31240, 220, 20)),
+        ("encode_held_out generatortokens routing", routing(ensemble=True), (31240, 126, 20)),
+        ("encode_held_out generatortokens routing", routing(seeds=[0, 1, 2]), (31240, 314, 20)),
+        ("encode_held_out generatortokens field", asked("methods", field=FIELD), (31240, 456, 20)),
+        ("encode_held_out pixels core", core(), (31873, 252, 20)),
+        ("encode_held_out pixels core", core(image_size=64), (33771, 349, 20)),
+        ("encode_held_out generator core", core(models=["pixels", "generator"]), (31240, 1697, 20)),
+        ("encode_held_out generator codes", codes(), (15620, 695, 20)),
+        ("encode_held_out generator codes", codes(coding="matching_pursuit", seeds=[5]), (15620, 695, 20)),
+        ("encode_held_out generator few", few(), (31240, 294, 20)),
+        ("encode_held_out generator few", few(context_sizes=[90, 90], network="clip"), (31240, 58947, 20)),
         ("pretrain generator few", few(), (13516, 288, 50.0)),
         ("pretrain generator few", few(context_sizes=[90, 90], network="clip"), (13516, 2031, 50.0)),
-        ("encode_runs", asked("encode_runs", permutations=300), (29839, 60903967, 70.0)),
+        ("encode_continuous", asked("encode", permutations=300), (29839, 60903967, 70.0)),
     ],
     "n170": [("decode_times", SENSORS, (1200, 31, 5))],
     "haxby-slice": [
         ("prepare_blocks", {}, (21299, 174, 1888.275)), ("extract minilm", {}, (1500, 5, 20)),
         ("extract onehot", {}, (1500, 2, 20)), ("extract untrainedmaps", {}, (1500, 25, 20)),
         ("extract random", {}, (1500, 2, 20)), ("extract pixels", {}, (1500, 2, 20)),
-        ("extract wordings", {}, (1500, 5, 20)), ("encode minilm ridge", BLOCKWISE, (2960, 6410, 6.0)),
-        ("encode minilm fixed", BLOCKWISE, (2960, 1662, 6.0)), ("encode random ridge", BLOCKWISE, (2960, 1406, 6.0)),
-        ("encode wordings ridge", BLOCKWISE, (2960, 33446, 6.0)),
+        ("extract wordings", {}, (1500, 5, 20)), ("encode minilm ridge", BLOCKWISE, (2960, 4186, 6.0)),
+        ("encode minilm fixed", BLOCKWISE, (2960, 1086, 6.0)), ("encode random ridge", BLOCKWISE, (2960, 1406, 6.0)),
+        ("encode wordings ridge", BLOCKWISE, (2960, 20102, 6.0)),
         ("encode onehot ridge", BLOCKWISE, (2960, 850, 6.0)),
         ("encode minilm ridge", asked("methods", ridge=FOLDED), (2960, 3343, 6.0)), ("compare", {}, (15769, 4052, 1)),
         ("compare", asked("compare", distances=["correlation"]), (800, 2, 1)),
@@ -274,7 +275,7 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("concepts", {}, (3000, 18420, 10)), ("concepts", SPARSE, (3000, 960, 10)),
         ("align", asked("align", teacher="generator", **STUDENTS), (4000, 570, 10)),
         ("rollout mine", asked("dynamics", models=ROLLED, training_steps=3000), (3000, 180, 50)),
-        ("compare_rdms", asked("compare_rdms", draws=700), (1500, 20, 20)),
+        ("compare_rdms", asked("compare", draws=700), (1500, 20, 20)),
     ],
 }  # fmt: skip
 
@@ -318,10 +319,10 @@ def test_eeg_of_a_release_and_features_of_a_table_are_planned_by_their_files(dem
         np.save(tmp_path / f"{width}.npy", np.zeros((4, width // 10, 10)))
         model = parse(TableModel, {"extractor": "table", "file": str(tmp_path / f"{width}.npy")}, "test")
         config = demo.model_copy(update={"models": {"own": model}})
-        seconds[width] = estimate("encode_runs", config, study).seconds
+        seconds[width] = estimate("encode_continuous", config, study).seconds
         assert estimate("extract", config, study, "own").seconds == 2
     # Alone, all, all again for this one, and without it nothing: three projections of four delays each.
-    work = 2.0 * 12 * 9000 * 70_000 * demo.encode_runs.permutations / 2e10
+    work = 2.0 * 12 * 9000 * 70_000 * 200 / 2e10
     assert seconds == {width: 2 + round(3 * 4 * width * work) for width in (30, 60)}
 
 
@@ -335,14 +336,16 @@ def test_ridge_is_planned_by_the_width_of_layers(demo: Config, tmp_path: Path, m
     monkeypatch.setattr("brainalign.workflow.estimates.count_stimuli", lambda study: study.shape.trials // 3)
     for images, seconds, memory_mb in ((10_000, 415, 2900), (2500, 223, 1800)):
         shape = Shape(runs=12, trials=3 * images, targets=20_000)
-        cost = estimate("encode_images", config, study.model_copy(update={"shape": shape}), "own", "ridge")
+        cost = estimate("encode_held_out", config, study.model_copy(update={"shape": shape}), "own", "ridge")
         assert 1 / 1.5 < cost.seconds / seconds < 1.5
         assert 1 / 1.3 < cost.memory_mb / memory_mb < 1.3
 
 
 def test_digests_follow_the_files_they_cover() -> None:
-    fit, image_fit, geometry = "encode/encode", "encode/encode_images", "compare/compare"
-    assert len({code_digest(program) for program in (fit, image_fit, geometry)}) == 3
+    fit, geometry = "encode/encode", "compare/compare"
+    apart = ("pipelines/encode/held_out.py", "pipelines/encode/continuous.py")
+    assert len({code_digest(fit), code_digest(fit, apart), code_digest(geometry)}) == 3
+    assert "encoding/scoring/dictionary_study.py" in reached(fit).keys() - reached(fit, apart).keys()
     assert code_digest(fit) == code_digest(fit)
     assert {"regression/ridge.py", "kernels/__init__.py", "io/artifacts.py"} & reached(fit).keys()
     assert not [name for name in reached(fit) if name.startswith(("geometry/", "report/", "decoding/", "config/"))]
@@ -361,7 +364,7 @@ def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) 
 
     def digests() -> dict[tuple[str, str], str]:
         code_digest.cache_clear()
-        return {(step.name, of.get("method", "")): step_digest(run, step, of) for step, of in planned(run, dataset)}
+        return {(step.rule, of.get("method", "")): step_digest(run, step, of) for step, of in planned(run, dataset)}
 
     before, content = digests(), Path.read_bytes
     with monkeypatch.context() as patch:
@@ -387,10 +390,10 @@ def test_an_edit_reruns_the_steps_that_use_the_file(small, root: Path, monkeypat
 
 def test_an_edit_to_in_context_code_reruns_no_ridge_fit(demo: Config, root: Path, monkeypatch) -> None:
     run, file = Run(demo), root / "brainalign/encoding/in_context/study.py"
-    fits = {of["method"] for step, of in planned(run, "simulated") if step.name == "encode_images"}
+    fits = {of["method"] for step, of in planned(run, "simulated") if step.rule == "encode_held_out"}
     assert fits == {"ridge", "banded", "routing", "core", "few"}
     changed = edited(monkeypatch, run, "simulated", file)
-    assert {method for step, method in changed if step == "encode_images"} == {"few"}
+    assert {method for step, method in changed if step == "encode_held_out"} == {"few"}
 
 
 def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

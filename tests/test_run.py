@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     files = {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}
     study = {"name": "mine", "stimuli": {name: {} for name in names}, "recordings": {"01": files}}
     study |= {"splits": {"runs": {"leave_out": "run"}}, "models": {"mine": {"extractor": "table", "file": "own.csv"}}}
-    study |= {"encode": {"run_permutations": 100, "stimulus_permutations": 100}}
+    study |= {"encode": {"permutations": 100}}
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return folder
 

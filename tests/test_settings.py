@@ -32,7 +32,7 @@ def test_mistakes_are_named_with_their_remedy() -> None:
     for changes, message in (
         ({"enkode": {}}, r"unknown key 'enkode' \(did you mean 'encode'\?\)"),
         ({"enkode": {}, "compere": {}}, r"^[^\n]*enkode[^\n]*\n[^\n]*compere[^\n]*$"),  # all of them at once
-        ({"encode": {"permutations": 3}}, r"unknown key 'encode.permutations' \(did you mean 'run_permutations'"),
+        ({"encode": {"permutation": 3}}, r"unknown key 'encode.permutation' \(did you mean 'permutations'"),
         ({"methods": {"r": {"encoder": "ridge", "aphas": [1]}}}, r"'methods.r.aphas' \(did you mean 'alphas'"),
         ({"models": {"m": {"extractor": "onehot", "permut": []}}}, r"'models.m.permut' \(did you mean 'permute'"),
         ({"models": {"m": {"extractor": "onehott"}}}, r"models.m: must be one of .*did you mean 'onehot'"),
@@ -71,7 +71,7 @@ def test_mistakes_are_named_with_their_remedy() -> None:
         ({"caption": {"temperature": 0}}, r"caption.*temperatures must be above 0"),
         ({"seed": -1}, r"seed: "),
         ({"models": {1: {"extractor": "onehot"}}}, r"models.1: this key must be text .*write it in quotes"),
-        ({"encode": {"run_permutations": -1}}, r"encode.run_permutations: .*greater than or equal to 0; got -1"),
+        ({"encode": {"permutations": -1}}, r"encode.permutations: .*greater than or equal to 0; got -1"),
     ):
         refused(message, parse, Config, a_config(**changes), "config.yaml")
 

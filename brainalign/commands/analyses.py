@@ -80,7 +80,7 @@ def analyses_of(run: Run, dataset: str) -> tuple[list[Step], dict[str, list[Step
     pictured = run.descriptors[dataset].has_images
     tried = [name for name in CHANGES if pictured or not name.startswith(OF_IMAGES)]
     missing: dict[str, list[Step]] = {}
-    left = [step for step in steps if step not in there]
+    left = [step for step in steps if step.name not in {one.name for one in there}]
     for names in [*((name,) for name in tried), *itertools.combinations(tried, 2)]:
         changed = _changed(run, dataset, names)
         gained = [step for step in left if changed is not None and _has_job(step, changed, dataset)]

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from brainalign.workflow import Run, jobs
+from brainalign.workflow import STEPS, Run, jobs
 
 
 class RunProgress:
@@ -27,8 +27,8 @@ class RunProgress:
         self.console = console
         costs = defaultdict(list)
         for job in jobs(run.config):
-            costs[job.stage].append(max(job.cost.seconds, 1.0))
-        self.costs = {stage: fmean(of) for stage, of in costs.items()}
+            costs[job.rule].append(max(job.cost.seconds, 1.0))
+        self.costs = {rule: fmean(of) for rule, of in costs.items()}
         self.n_jobs, self.n_done, self.to_do, self.done = 0, 0, 0.0, 0.0
         self.begun = time.monotonic()
         self.started: dict[int, tuple[str, str, float]] = {}
@@ -60,7 +60,7 @@ class RunProgress:
         self.n_done += 1
         self.done += self.costs[rule]
         seconds = time.monotonic() - begun
-        self.console.print(f"{self.n_done}/{self.n_jobs} {rule} {labels} ({seconds:.0f} s)", markup=False)
+        self.console.print(f"{self.n_done}/{self.n_jobs} {STEPS[rule].name} {labels} ({seconds:.0f} s)", markup=False)
         elapsed = time.monotonic() - self.begun
         left = elapsed * max(self.to_do - self.done, 0.0) / self.done
         self.bar.update(self.task, completed=self.done, total=self.to_do, description=f"about {_clock(left)} left")
@@ -70,8 +70,9 @@ class RunProgress:
         lines = [line for path in logs if path.is_file() for line in path.read_text(errors="replace").splitlines()]
         said = next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
         labels = " ".join(self.started.get(of["jobid"], ("", "", 0.0))[1:2])
-        self.failed.append(of["rule_name"])
-        self.console.print(f"failed: {of['rule_name']} {labels}: {said}", style="red", markup=False)
+        step = STEPS[of["rule_name"]].name
+        self.failed.append(step)
+        self.console.print(f"failed: {step} {labels}: {said}", style="red", markup=False)
         self.console.print(f"  its log: {', '.join(str(path.resolve()) for path in logs)}", markup=False)
 
     def close(self, status: int) -> None:

@@ -43,13 +43,9 @@ from brainalign.config.searchlight_options import SearchlightSettings as Searchl
 from brainalign.config.series_options import SeriesSettings as SeriesSettings
 from brainalign.config.settings import LEAST_SUBJECTS as LEAST_SUBJECTS
 from brainalign.config.settings import ClusterSettings as ClusterSettings
-from brainalign.config.settings import CompareImagesSettings as CompareImagesSettings
-from brainalign.config.settings import CompareRdmsSettings as CompareRdmsSettings
 from brainalign.config.settings import CompareSettings as CompareSettings
 from brainalign.config.settings import Config as Config
 from brainalign.config.settings import DecodeTimesSettings as DecodeTimesSettings
-from brainalign.config.settings import EncodeImagesSettings as EncodeImagesSettings
-from brainalign.config.settings import EncodeRunsSettings as EncodeRunsSettings
 from brainalign.config.settings import EncodeSettings as EncodeSettings
 from brainalign.config.settings import IdentifySettings as IdentifySettings
 from brainalign.config.settings import PrepareSettings as PrepareSettings

@@ -62,6 +62,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Study]) -> None:
         _networks_are_there(config, dataset)
         _methods_fit(config, dataset, descriptor)
         _combinations_exist(config, dataset, descriptor)
+        _nulls_and_distances_fit(config, dataset, descriptor)
         if descriptor.data_type == "responses":
             _held_out_stimuli_fit(config, dataset, descriptor)
     for method, options in config.methods.items():
@@ -149,12 +150,8 @@ def _videos_have_models(config: Config, dataset: str, descriptor: Study) -> None
 
 def _combinations_exist(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where layers are to be combined that their model does not have, as far as the configuration names them."""
-    asked: Mapping[str, Any] = {}
-    if descriptor.data_type == "rdms":
-        asked = config.compare_rdms.combinations
-    elif descriptor.holds_out:
-        asked = config.compare_images.combinations
-    for name, options in asked.items():
+    combined = descriptor.data_type == "rdms" or descriptor.holds_out
+    for name, options in config.compare.combinations.items() if combined else ():
         used = options.model in config.models_of(dataset)
         layers = getattr(config.models[options.model], "layers", None) if used else ()
         if layers is not None and getattr(config.models.get(options.model), "n_draws", 1) == 1:
@@ -163,6 +160,32 @@ def _combinations_exist(config: Config, dataset: str, descriptor: Study) -> None
                 check_combination(name, options.model, options.layers, layers)
             except BrainalignError as error:
                 raise BrainalignError(f"{error} ({at})") from None
+
+
+def _nulls_and_distances_fit(config: Config, dataset: str, descriptor: Study) -> None:
+    """Raise where a null would be too small, or where what is compared has no such distance or comparison."""
+    data, compare = descriptor.data_type, config.compare
+    encoded = "continuous" if data == "continuous" else "held_out" if descriptor.holds_out else "left_out"
+    asked, least = config.encode.of(encoded).permutations or 0, {"continuous": 19, "held_out": 1, "left_out": 0}
+    if asked < least[encoded]:
+        raise BrainalignError(
+            f"encode.permutations is {asked}, but the scores of {dataset} stand beside a null; give {least[encoded]} "
+            "or more"
+        )
+    if data == "rdms" and compare.comparison == "geotopological":
+        raise BrainalignError(
+            f"compare.comparisons: geotopological is first, but the matrices of {dataset} are compared by spearman or "
+            "cosine; give one of them first"
+        )
+    if data != "responses" or not descriptor.is_fitted:
+        return
+    apart = descriptor.holds_out or descriptor.over_time  # regions or moments
+    # Only volumes around blocks say what the noise is.
+    if "mahalanobis" in ((compare.distance,) if apart else compare.distances) and (apart or not descriptor.in_blocks):
+        raise BrainalignError(
+            "compare.distances: mahalanobis needs the noise of volumes around blocks (format: nifti), which "
+            f"{dataset} has none of; use crossnobis, correlation or euclidean"
+        )
 
 
 def _workers_have_work(config: Config, descriptors: Mapping[str, Study]) -> None:
@@ -330,12 +353,6 @@ def _held_out_stimuli_fit(config: Config, dataset: str, descriptor: Study) -> No
         for subject in descriptor.recordings:
             check_times(config, descriptor, subject)
     elif not descriptor.holds_out:
-        # Only volumes around blocks, and the moments before stimuli, say what the noise is.
-        if "mahalanobis" in config.compare.distances and not (descriptor.in_blocks or descriptor.over_time):
-            raise BrainalignError(
-                "compare.distances: mahalanobis needs the noise of volumes around blocks (format: nifti), which "
-                f"{dataset} has none of; use crossnobis, correlation or euclidean"
-            )
         check_repeats(config, dataset, descriptor)
     if not descriptor.holds_out:
         return

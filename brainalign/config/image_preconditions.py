@@ -144,7 +144,7 @@ def check_image_study(config: Config, dataset: str, study: Study) -> None:
         with _place(f"datasets.{dataset}: subject {subject}"):
             if config.synthesises(dataset, study, subject) and (n := tables.n_training(subject)) is not None:
                 check_halves(n)
-            distance = config.compare_images.distance
+            distance = config.compare.distance
             if distance == "crossnobis" and (n := tables.fewest_repeats(subject)) is not None:
                 check_repeated(distance, n)
             for _, name in config.fits_of(dataset, subject):

@@ -42,44 +42,43 @@ class PrepareSettings(Strict):
 
 
 class EncodeSettings(Strict):
-    """Options of the encode stage."""
+    """Options of the encode stage.
 
-    run_permutations: int = Field(1000, ge=0, description="refits on stimuli permuted within runs")
-    stimulus_permutations: int = Field(5000, ge=0, description="refits on stimuli permuted as wholes (zero-shot)")
+    Of stimuli that go on every draw of the null refits each model and all of them jointly: fewer are the default there.
+    """
+
+    permutations: int | None = Field(
+        None, ge=0, description="draws of the null; 1,000 where not given, of stimuli that go on 200"
+    )
+    draws: int = Field(1000, ge=100, description="bootstrap draws of test stimuli that are held out")
     good_r: float = Field(0.3, description="the share of targets above this r is reported, and its null")
-
-
-class EncodeRunsSettings(Strict):
-    """Options of the encode stage of stimuli that go on."""
-
-    n_candidates: int = Field(12, ge=1, description="sets of shares that the joint fit of all models tries")
-    permutations: int = Field(200, ge=19, description="draws of the null, each refitted")
-    null: Literal["shift", "phase"] = Field(
-        "shift", description="responses of every run shifted circularly, or with random phases, alike for all targets"
-    )
-    shift_s: float = Field(30.0, gt=0, description="by so much or more: longer than responses autocorrelate")
-
-
-class CompareSettings(Strict):
-    """Options of the compare stage."""
-
-    distances: tuple[Literal["crossnobis", "correlation", "euclidean", "mahalanobis"], ...] = Field(
-        ("crossnobis", "correlation"), min_length=1
-    )
-    comparisons: tuple[Literal["spearman", "cosine"], ...] = Field(("spearman", "cosine"), min_length=1)
-    feature_distance: Literal["correlation", "euclidean"] = "correlation"
-    permutations: int = Field(10_000, ge=1, description="permutations of the stimuli of the feature RDM")
-
-
-class EncodeImagesSettings(Strict):
-    """Options of the encode stage of studies of images."""
-
-    permutations: int = Field(1000, ge=1, description="permutations of the test stimuli of the predictions")
-    draws: int = Field(1000, ge=100, description="bootstrap draws of the test stimuli")
     standardize: bool = Field(True, description="scale every layer to the same total variance over training images")
     n_components: int | None = Field(
         None, ge=1, description="principal components of the training images that wider layers are reduced to"
     )
+    n_candidates: int = Field(
+        12, ge=1, description="sets of shares that the joint fit of all models tries, of stimuli that go on"
+    )
+    null: Literal["shift", "phase"] = Field(
+        "shift",
+        description="of stimuli that go on: runs of responses shifted circularly, or with random phases, alike for all "
+        "targets",
+    )
+    shift_s: float = Field(30.0, gt=0, description="by so much or more: longer than responses autocorrelate")
+
+    def of(self, data: Literal["left_out", "held_out", "continuous"]) -> EncodeSettings:
+        """Return what is asked of some data: the draws of its null, its options, and of others the defaults."""
+        usual = 200 if data == "continuous" else 1000
+        permutations = usual if self.permutations is None else self.permutations
+        return EncodeSettings(permutations=permutations, **{name: getattr(self, name) for name in OPTIONS[data]})
+
+
+# By what is done with the data: what changes its results.
+OPTIONS = {
+    "left_out": ("good_r",),
+    "held_out": ("draws", "standardize", "n_components"),
+    "continuous": ("n_candidates", "null", "shift_s"),
+}
 
 
 class Combination(Strict):
@@ -92,29 +91,39 @@ class Combination(Strict):
     )
 
 
-class CompareImagesSettings(Strict):
-    """Options of the compare stage of studies of images."""
+class CompareSettings(Strict):
+    """Options of the compare stage.
 
-    distance: Literal["correlation", "crossnobis", "euclidean"] = "correlation"
+    Whole patterns of runs are compared by all distances and comparisons. Of every region and every moment one distance
+    is taken: correlation where it is among them, else the first; and of them and published matrices the first
+    comparison.
+    """
+
+    distances: tuple[Literal["correlation", "crossnobis", "euclidean", "mahalanobis"], ...] = Field(
+        ("crossnobis", "correlation"), min_length=1, description="of responses"
+    )
+    comparisons: tuple[Literal["spearman", "cosine", "geotopological"], ...] = Field(
+        ("spearman", "cosine"), min_length=1
+    )
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
-    comparison: Literal["spearman", "cosine", "geotopological"] = "spearman"
     thresholds: tuple[float, float] = Field((0.2, 0.8), description="of geotopological: quantiles, lower and upper")
     permutations: int = Field(1000, ge=1, description="permutations of the stimuli of the feature RDM")
-    draws: int = Field(200, ge=100, description="bootstrap draws of the test images")
-    combinations: dict[str, Combination] = Field({}, description="weighted layers in every region, by their name")
+    draws: int = Field(500, ge=100, description="bootstrap draws of stimuli, and of the subjects of published matrices")
+    combinations: dict[str, Combination] = Field(
+        {}, description="weighted layers in every region or set of matrices, by their name"
+    )
     combination_draws: int = Field(100, ge=20, description="bootstrap of combinations, refitted in every draw")
-    combination_permutations: int = Field(100, ge=1, description="refits with the images of a combination exchanged")
-
-
-class CompareRdmsSettings(Strict):
-    """Options of the compare stage of studies of dissimilarity matrices."""
-
-    feature_distance: Literal["correlation", "euclidean"] = "correlation"
-    comparison: Literal["spearman", "cosine"] = "spearman"
-    draws: int = Field(1000, ge=100, description="dual bootstrap over stimuli and subjects")
-    combinations: dict[str, Combination] = Field({}, description="weighted layers, by the name they get in the report")
-    combination_draws: int = Field(100, ge=20, description="dual bootstrap of combinations, refitted in every draw")
     combination_permutations: int = Field(100, ge=1, description="refits with the stimuli of a combination exchanged")
+
+    @property
+    def distance(self) -> str:
+        """The distance of regions and moments."""
+        return "correlation" if "correlation" in self.distances else self.distances[0]
+
+    @property
+    def comparison(self) -> str:
+        """The comparison of regions, moments and published matrices."""
+        return self.comparisons[0]
 
 
 LEAST_SUBJECTS = 3  # to name regions across subjects: one is tested, one chooses thresholds, one is the mean
@@ -200,11 +209,7 @@ class Config(Strict):
     methods: dict[Name, Method] = Field(min_length=1)
     prepare: PrepareSettings = PrepareSettings()
     encode: EncodeSettings = EncodeSettings()
-    encode_runs: EncodeRunsSettings = EncodeRunsSettings()
     compare: CompareSettings = CompareSettings()
-    encode_images: EncodeImagesSettings = EncodeImagesSettings()
-    compare_images: CompareImagesSettings = CompareImagesSettings()
-    compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
     converge: ConvergeSettings = ConvergeSettings()
     match: MatchSettings = MatchSettings()
     concepts: ConceptSettings = ConceptSettings()

@@ -223,9 +223,9 @@ def check_known(place: str, name: str, known: Mapping[str, object], kind: str) -
 # Keys of the configuration (`Config`), which may stand in the same file.
 RUN_KEYS = {
     *("results", "seed", "confidence", "ceiling_threshold", "models", "methods", "contest", "prepare", "encode"),
-    *("compare", "encode_images", "compare_images", "compare_rdms", "converge", "match", "concepts", "align"),
-    *("identify", "searchlight", "caption", "ground", "decode_times", "decode", "decode_modalities", "encode_runs"),
-    *("dynamics", "decode_series", "synthesize", "directions", "summarize", "memory", "cluster"),
+    *("compare", "converge", "match", "concepts", "align", "identify", "searchlight", "caption", "ground", "memory"),
+    *("decode_times", "decode", "decode_modalities", "dynamics", "decode_series", "synthesize", "directions"),
+    *("summarize", "cluster"),
 }
 
 

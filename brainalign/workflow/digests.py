@@ -40,18 +40,18 @@ def code_digest(program: str, without: tuple[str, ...] = ()) -> str:
 
     Imports are followed file by file. A name that a package exports leads to the file that defines it, so that a step
     depends on what it uses of a wing and not on all of it. `program` is "encode/encode" in the folder of programs;
-    `without` are folders of the library ("encoding/in_context/") that a job of the program never enters.
+    `without` are folders ("encoding/in_context/") and files ("pipelines/encode/held_out.py") that a job of the program
+    never enters: what they import is not followed.
     """
     digest = hashlib.sha256()
-    for name, path in sorted(reached(program).items()):
-        if not name.startswith(without):
-            digest.update(name.encode() + path.read_bytes())
+    for name, path in sorted(reached(program, without).items()):
+        digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
 @cache
-def reached(program: str) -> dict[str, Path]:
-    """List the files that a program may use, by their place in the library."""
+def reached(program: str, without: tuple[str, ...] = ()) -> dict[str, Path]:
+    """List the files that a program may use, by their place in the library; see `code_digest`."""
     start = _roots()["pipelines"] / f"{program}.py"
     if not start.exists():
         raise BrainalignError(f"no program {program} in {start.parent}")
@@ -60,7 +60,7 @@ def reached(program: str) -> dict[str, Path]:
     while todo:
         path = todo.pop()
         name = _name(path)
-        if name in found or (name.startswith(APART) and name not in BASE_FILES):
+        if name in found or name.startswith(without) or (name.startswith(APART) and name not in BASE_FILES):
             continue
         found[name] = path
         todo += _imported(path)

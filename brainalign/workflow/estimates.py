@@ -141,8 +141,13 @@ def _searches(config: Config, model: str, method: str) -> float:
     options, network = config.methods.get(method), config.models.get(model)
     joint = 1 + options.n_candidates / 20 if isinstance(options, BandedRidgeMethod) else 1.0
     wide = 3 if getattr(network, "pooling", None) == "flatten" else 1  # more features than images
-    n_drawn = config.encode_images.permutations + config.encode_images.draws
-    return wide * joint * _n_layers(network) * (2.5e-8 + 3e-11 * n_drawn)
+    return wide * joint * _n_layers(network) * (2.5e-8 + 3e-11 * _n_drawn(config))
+
+
+def _n_drawn(config: Config) -> int:
+    """Count what is drawn of stimuli held out: permutations and bootstrap."""
+    settings = config.encode.of("held_out")
+    return (settings.permutations or 0) + settings.draws
 
 
 def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s: float = 1e-7) -> Cost:
@@ -163,7 +168,7 @@ def _prepare_trials(config: Config, descriptor: Study, *_: str) -> Cost:
     return replace(cost, memory_mb=600 + round(min(1.3 * values_mb, 400 if on_disk else math.inf)))
 
 
-def _summarize_images(config: Config, descriptor: Study, *_: str) -> Cost:
+def _summarize_held_out(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate tables; what was planted is looked for in the responses."""
     cost = _passes(config, descriptor, each_s=1e-8)
     return cost if descriptor.simulate else replace(cost, memory_mb=1000)
@@ -256,7 +261,7 @@ def _context_cost(config: Config, descriptor: Study, model: str, method: str) ->
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
 
-def _encode_images(config: Config, descriptor: Study, model: str, method: str) -> Cost:
+def _encode_held_out(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     options = config.methods[method]
     if isinstance(options, InContextMethod):
         return _context_cost(config, descriptor, model, method)
@@ -295,7 +300,7 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
         r = min(images, p)
         operations += 4 * r * targets * (images + folds * min(r, images - images / folds) + p)
         operations += 2 * 9 * (1 + folds) * r**3
-    drawn = len(widths) * (config.encode_images.permutations + config.encode_images.draws) * images * targets
+    drawn = len(widths) * _n_drawn(config) * images * targets
     operations *= 2 if shared else 1  # shards are read and written by task
     seconds = START_S + operations / (RIDGE_SHARE * operations_per_s()) + 3e-11 * drawn
     return replace(cost, memory_mb=round(memory), seconds=round(seconds))
@@ -318,13 +323,13 @@ def _encode(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     return Cost(900 + round(12 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
 
 
-def _encode_runs(config: Config, descriptor: Study, *_: str) -> Cost:
+def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate the null, which dominates: each fold of each fit is projected anew for every shift."""
     shape = shape_of(descriptor)
     widths = [4 * _width(model) for model in config.models.values()]  # of four delays
     fits = [*widths, sum(widths), *(sum(widths) for _ in widths), *(sum(widths) - width for width in widths)]
     ranks = sum(min(width, shape.trials) for width in fits)  # each alone, all, and for what is unique all and without
-    work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * config.encode_runs.permutations
+    work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * (config.encode.of("continuous").permutations or 0)
     memory = 1000 + round(12 * 4 * shape.trials * shape.targets / MB)
     return Cost(memory, START_S + round(work / 2e10), 1e-3 * shape.targets)
 
@@ -343,7 +348,9 @@ def _widths(model: Any) -> list[int]:
 
 
 def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate RDMs of blocks: four copies of residuals in float64, and a matrix of volumes or of targets."""
+    """Estimate RDMs of whole patterns: four copies of residuals in float64, and a matrix of volumes or of targets."""
+    if descriptor.holds_out or descriptor.over_time:
+        return _compare_places(config, descriptor)
     if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
         return Cost(800, START_S, 1)
     trials, targets = _sizes(descriptor)
@@ -352,8 +359,9 @@ def _compare(config: Config, descriptor: Study, *_: str) -> Cost:
     return Cost(800 + round(memory), START_S + round(10 * trials * targets * smaller / 1e9), 1)
 
 
-def _compare_images(config: Config, descriptor: Study, *_: str) -> Cost:
-    drawn = config.compare_images.permutations + 4 * config.compare_images.draws
+def _compare_places(config: Config, descriptor: Study) -> Cost:
+    """Estimate RDMs of every region or moment, with permutations and draws."""
+    drawn = config.compare.permutations + 4 * config.compare.draws
     cost = _passes(config, descriptor, each_s=3e-8 + 3.2e-10 * drawn)
     if not descriptor.holds_out:  # all images are compared
         return cost
@@ -467,9 +475,8 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
     rank = min(n_stimuli, trials)
     for name, split in descriptor.splits.items():
         permuted = config.models[model].permute
-        by_run = not split.of_stimuli
-        n = config.encode.run_permutations if by_run else config.encode.stimulus_permutations
-        folds = split.folds or math.comb(runs if by_run else n_stimuli, split.size)
+        n = config.encode.of("left_out").permutations or 0
+        folds = split.folds or math.comb(n_stimuli if split.of_stimuli else runs, split.size)
         work = 4 * rank * trials + inner * rank * (2 * trials + len(settings.alphas) * (rank + 12))
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
 
@@ -528,12 +535,11 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "rollout": _rollout,
     "pretrain": _pretrain,
     "encode": _encode,
-    "encode_images": _encode_images,
-    "encode_runs": _encode_runs,
+    "encode_held_out": _encode_held_out,
+    "encode_continuous": _encode_continuous,
     "compare": _compare,
-    "compare_images": _compare_images,
     # A bootstrap of some thirty layers: how many there are is not known here.
-    "compare_rdms": lambda config, *_: Cost(1500, START_S + round(0.025 * config.compare_rdms.draws), 20),
+    "compare_rdms": lambda config, *_: Cost(1500, START_S + round(0.025 * config.compare.draws), 20),
     "searchlight": _searchlight,
     "decode_times": _decode_times,
     "guide": _guide,
@@ -549,7 +555,7 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "decode_series": _decode_series,
     "concepts": _concepts,
     "align": _align,
-    "summarize_images": _summarize_images,
+    "summarize_held_out": _summarize_held_out,
     "summarize_group": lambda config, descriptor, *_: _passes(config, descriptor),
     "converge": _converge,
     "match": _match,

@@ -42,7 +42,7 @@ class Job:
     cluster : mapping, optional
         Workers that share the job: where, workers and options; none where empty.
     without : sequence of str, optional
-        Folders of the library that the job never enters, though its program may.
+        Folders and files that the job never enters, though its program may.
     library : str, optional
         Digest of the code that takes part, known where the job runs.
     """

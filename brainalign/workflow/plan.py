@@ -11,9 +11,10 @@ from brainalign.workflow.table import planned
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job of the workflow: its main file, its log and what it will cost."""
+    """One job of the workflow: its step and rule, its main file, its log and what it will cost."""
 
     stage: str
+    rule: str
     dataset: str
     labels: tuple[tuple[str, str], ...]
     output: Path
@@ -27,8 +28,10 @@ def jobs(config: Config) -> list[PlannedJob]:
     for step, of in planned(run):
         labels = {name: label for name, label in of.items() if name != "dataset"}
         cost = estimate(
-            step.name, config, run.descriptors[of["dataset"]], labels.get("model", ""), labels.get("method", "")
+            step.rule, config, run.descriptors[of["dataset"]], labels.get("model", ""), labels.get("method", "")
         )
         output = next(iter(step.outputs(run, of).values()))
-        found.append(PlannedJob(step.name, of["dataset"], tuple(labels.items()), output, run.log(step.name, of), cost))
+        found.append(
+            PlannedJob(step.name, step.rule, of["dataset"], tuple(labels.items()), output, run.log(step.name, of), cost)
+        )
     return found

@@ -24,7 +24,8 @@ class Step:
     Parameters
     ----------
     name : str
-        Of the function of a job, and of its module in `folder`.
+        What it is called wherever a user meets it, and of the function of a job and its module in `folder`. Several
+        rows may have one name.
     folder : str
         Of the programs.
     about : str
@@ -50,11 +51,11 @@ class Step:
     spreads : bool
         Whether workers of a cluster share the jobs of linear methods, where the configuration names some.
     without : callable (run, labels)
-        Folders of the library that this job never enters, though its program may: an edit there does not rerun it.
+        Folders and files that this job never enters, though its program may: an edit there does not rerun it.
     priority : int
         Of its jobs: what everything follows, and the longest, start as soon as they can.
-    runs : str
-        The program, where another step has the same.
+    data : str
+        What the row is of, where another does the same with other data.
     """
 
     name: str
@@ -72,12 +73,12 @@ class Step:
     spreads: bool = False
     without: Callable[[Run, Labels], tuple[str, ...]] = lambda run, of: ()
     priority: int = 0
-    runs: str = ""
+    data: str = ""
 
     @property
-    def program(self) -> str:
-        """The name of the module and of the function that the step runs."""
-        return self.runs or self.name
+    def rule(self) -> str:
+        """The name of its rule, and of no other row."""
+        return f"{self.name}_{self.data}" if self.data else self.name
 
     def outputs(self, run: Run, of: Labels) -> dict[str, Path]:
         """Locate the main files of a job's artifacts, and what else it makes; wildcards give the pattern of a rule."""

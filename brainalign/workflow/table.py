@@ -4,7 +4,7 @@ Rows stand in the order of dependence. Never imports torch: Snakemake reads this
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,6 @@ def _only_decodes(run: Run, dataset: str, subject: str = "") -> bool:
 
 def _leaves_out(run: Run, dataset: str, subject: str = "") -> bool:
     return run.descriptors[dataset].is_fitted and not run.descriptors[dataset].holds_out
-
-
-def _by_runs(run: Run, dataset: str, subject: str = "") -> bool:
-    """Tell whether geometry is compared of whole patterns by runs: else of every region, or at every moment."""
-    study: Any = run.descriptors[dataset]
-    return _leaves_out(run, dataset) and not study.over_time
 
 
 def _in_blocks(run: Run, dataset: str, subject: str = "") -> bool:
@@ -204,17 +198,23 @@ def _function_of_video_model(run: Run, of: Labels) -> list[str]:
     return [place] if place.endswith(".py") else []
 
 
-def _other_encoders(run: Run, of: Labels) -> tuple[str, ...]:
-    """List the folders of the library that jobs of other methods alone enter."""
-    options = run.config.methods[of["method"]]
-    own = IN_CONTEXT if isinstance(options, InContextMethod) else TRAINED if options.trained else ()
-    return tuple(folder for folder in (*IN_CONTEXT, *TRAINED) if folder not in own)
+def _but(name: str) -> Callable[[Run, Labels], tuple[str, ...]]:
+    """Name the files and folders that fits to other data alone enter, and those of other methods."""
+    others = tuple(f"pipelines/encode/{other}.py" for other in ENCODED if other != name)
+
+    def without(run: Run, of: Labels) -> tuple[str, ...]:
+        options = run.config.methods[of["method"]] if "method" in of else None
+        own = IN_CONTEXT if isinstance(options, InContextMethod) else TRAINED if options and options.trained else ()
+        return (*others, *(folder for folder in (*IN_CONTEXT, *TRAINED) if folder not in own))
+
+    return without
 
 
 def _of_the_fit(run: Run, of: Labels) -> dict[str, Any]:
     return {
         "method": run.config.encoder_of(of["method"]),
-        **chosen("encode_images", "ceiling_threshold", "confidence")(run, of),
+        "encode": run.config.encode.of("held_out"),
+        **chosen("ceiling_threshold", "confidence")(run, of),
         **run.config.texts_of(of["model"], of["method"]),
     }
 
@@ -288,6 +288,7 @@ SUMMARIES = ("summary", "recovery", "differences")
 _PAGE: dict[str, Reader] = {"found": _page_reads, **DESCRIPTOR}
 
 
+ENCODED = ("left_out", "held_out", "continuous")
 IN_CONTEXT, TRAINED = ("encoding/in_context/",), ("encoding/networks/", "encoding/trained/")
 
 # fmt: off
@@ -310,9 +311,9 @@ ROWS = (
         makes={"listing": lambda run, of: run.raw_file("simulated.json", of["dataset"])},
     ),
     Step(
-        "prepare_blocks", "prepare", "Blocks of volumes of one subject: responses, splits, ceiling, noise and images.",
+        "prepare", "prepare", "Blocks of volumes of one subject: responses, splits, ceiling, noise and images.",
         each_subject_of("responses", where=_in_blocks), SUBJECT, {**RAW, **STIMULI},
-        ("responses", "splits", "ceiling", "noise", "mask", "bold"), prepared("prepare"), runs="prepare",
+        ("responses", "splits", "ceiling", "noise", "mask", "bold"), prepared("prepare"), data="blocks",
         beside={**DESCRIPTOR, **RAW_FOLDER},
     ),
     Step(
@@ -416,12 +417,12 @@ ROWS = (
         lambda run, of: {
             "method": run.config.encoder_of(of["method"]),
             "permute": run.config.models[of["model"]].permute,
-            "encode": run.config.encode,
+            "encode": run.config.encode.of("left_out"),
         },
-        without=_other_encoders, device=lambda run, of: wants_gpu(run.config, of["method"]),
+        without=_but("left_out"), device=lambda run, of: wants_gpu(run.config, of["method"]),
     ),
     Step(
-        "encode_images", "encode", "One method on one model's features for one subject, scored on images held out.",
+        "encode", "encode", "One method on one model's features for one subject, scored on images held out.",
         each_fit_of("responses", where=_holds_out), FIT,
         {
             **own("responses", "splits", "ceiling"),
@@ -436,10 +437,11 @@ ROWS = (
             "scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble",
             "fields", "draws", "halves", "curve",
         ),
-        _of_the_fit, without=_other_encoders, device=lambda run, of: wants_gpu(run.config, of["method"]), spreads=True,
+        _of_the_fit, without=_but("held_out"), device=lambda run, of: wants_gpu(run.config, of["method"]), spreads=True,
+        data="held_out",
     ),
     Step(
-        "encode_runs", "encode", "Every model of a stimulus that goes on for one subject, alone and all in one fit.",
+        "encode", "encode", "Every model of a stimulus that goes on for one subject, alone and all in one fit.",
         each_subject_of("continuous"), SUBJECT,
         {
             **own("responses", "ceiling"), **OF_EVERY_MODEL,
@@ -447,9 +449,11 @@ ROWS = (
         },
         ("runscores", "runtargets", "runfolds", "rundelays", "runshares", "rununiques"),
         lambda run, of: {
-            **chosen("encode_runs", "ceiling_threshold", "confidence")(run, of),
+            "encode": run.config.encode.of("continuous"),
+            **chosen("ceiling_threshold", "confidence")(run, of),
             "informed": _informed(run, of["dataset"]),
         },
+        without=_but("continuous"), data="continuous",
     ),
     Step(
         "correlate_subjects", "compare", "How well other subjects in the same space predict one whose stimuli went on.",
@@ -465,23 +469,16 @@ ROWS = (
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
-        each_subject_of("responses", where=_by_runs), SUBJECT,
-        {**own("responses"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
+        each_subject_of("responses", where=_is_fitted), SUBJECT,
+        {**own("responses", "splits"), **own_of(_in_blocks, "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
         chosen("compare", "confidence"),
-        makes={"rsatoolbox": _rsatoolbox},
+        makes={"rsatoolbox": _rsatoolbox}, without=lambda run, of: ("pipelines/compare/references.py",),
     ),
     Step(
-        "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
-        each_subject_of("responses", where=lambda *of: _is_fitted(*of) and not _by_runs(*of)), SUBJECT,
-        {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
-        chosen("compare_images", "confidence"),
-        makes={"rsatoolbox": _rsatoolbox},
-    ),
-    Step(
-        "compare_rdms", "compare", "Published dissimilarity matrices against every layer of every model.",
+        "compare", "compare", "Published dissimilarity matrices against every layer of every model.",
         each_dataset("rdms"), (), {**own("references"), **OF_EVERY_MODEL}, ("rdm", "comparison", "differences"),
-        chosen("compare_rdms", "confidence"),
-        makes={"rsatoolbox": _rsatoolbox},
+        chosen("compare", "confidence"),
+        makes={"rsatoolbox": _rsatoolbox}, without=lambda run, of: ("pipelines/compare/places.py",), data="rdms",
     ),
     Step(
         "searchlight", "compare", "The geometry of every neighbourhood of the brain against one model's layers.",
@@ -689,16 +686,17 @@ ROWS = (
         each_subject_of("responses", where=_leaves_out), SUBJECT,
         {**own("responses", "splits"), **each_fit("scores", "identification", "null")}, ("summary", "decoding"),
         chosen("summarize", "confidence", "ceiling_threshold"),
+        without=lambda run, of: ("pipelines/summarize/held_out.py",),
     ),
     Step(
-        "summarize_images", "summarize", "Headline numbers of one subject, and what was planted beside what was found.",
+        "summarize", "summarize", "Headline numbers of one subject, and what was planted beside what was found.",
         each_subject_of("responses", where=_holds_out), SUBJECT,
         {
             **own("responses", "ceiling"),
             **each_fit("scores", "profile", "preference", "null", "draws"),
             "truth": lambda run, of: run.raw_inputs(of) if of["dataset"] in run.simulated else [],
         },
-        ("summary", "recovery", "differences", "contest", "winners"), _of_the_contest,
+        ("summary", "recovery", "differences", "contest", "winners"), _of_the_contest, data="held_out",
     ),
     Step(
         "summarize_group", "summarize", "What the subjects of a study of images share.",
@@ -716,11 +714,11 @@ ROWS = (
         },
     ),
     Step(
-        "summarize_runs", "summarize", "Subjects whose stimuli went on side by side, and maps over those in one space.",
+        "map_subjects", "summarize", "Maps over subjects whose stimuli went on, and their scores side by side.",
         each_dataset("continuous", where=_has_several), (),
         each_subject("responses", "runscores", "runtargets", "rununiques"),
         ("groupscores", "grouptargets", "groupmaps"),
-        lambda run, of: {"spaces": _spaces(run, of["dataset"])},
+        lambda run, of: {"spaces": _spaces(run, of["dataset"])}, data="continuous",
     ),
     Step(
         "converge", "encode", "How far networks converge with the brain, beside their twins of random weights.",
@@ -771,21 +769,21 @@ ROWS = (
         makes={"page": Run.page},
     ),
     Step(
-        "report_group", "report", "All subjects of a dataset, or what has no subjects, on one page.",
+        "report", "report", "All subjects of a dataset, or what has no subjects, on one page.",
         _of_datasets, (), _PAGE, (),
-        _everything, runs="report", makes={"page": Run.page},
+        _everything, data="group", makes={"page": Run.page},
     ),
 )
 # fmt: on
 
-STEPS: dict[str, Step] = {step.name: step for step in ROWS}
+STEPS: dict[str, Step] = {step.rule: step for step in ROWS}
 for _step in ROWS:
     place_tables(_step.writes, _step.folder)
 
 
 def step_digest(run: Run, step: Step, of: Labels) -> str:
     """Digest the code that the results of a job depend on: an edit reruns the jobs that may use it, and no other."""
-    return code_digest(f"{step.folder}/{step.program}", step.without(run, of))
+    return code_digest(f"{step.folder}/{step.name}", step.without(run, of))
 
 
 def planned(run: Run, dataset: str | None = None) -> list[tuple[Step, Labels]]:

@@ -11,8 +11,8 @@ from brainalign import geometry
 from brainalign.arrays import Arrays, Values
 from brainalign.checks import BrainalignError
 from brainalign.config import AlignSettings, ConceptSettings
-from brainalign.pipelines.compare.compare import model_layers
 from brainalign.pipelines.compare.concepts import layers_of, maker, regions_of
+from brainalign.pipelines.compare.rdms import model_layers
 from brainalign.workflow import Job
 
 HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size

@@ -1,26 +1,37 @@
 """compare: the geometry of one subject's responses, and how well the geometry of each model's features fits it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign import geometry
-from brainalign.arrays import Arrays, Layers, Responses, Values
+from brainalign.arrays import Arrays, Responses
 from brainalign.config import CompareSettings
 from brainalign.datasets import group_labels, repeat_counts
-from brainalign.io import entities_of, load, write_atomically
+from brainalign.pipelines.compare.places import compare_places
+from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
+from brainalign.pipelines.compare.references import compare_references
 from brainalign.statistics import MIN_UNITS, bootstrap
 from brainalign.workflow import Job
 
 
 def compare(job: Job) -> None:
-    """Compare the geometry of responses with that of every layer of every model."""
+    """Compare the geometry of whole patterns, regions or moments, or published matrices, with that of every model."""
+    if job.has("references"):
+        compare_references(job)
+        return
+    in_turn = bool(job.load("splits", pd.DataFrame)["trial_id"].duplicated().any())
+    responses = job.load("responses", Responses, stored=True)
+    if in_turn and responses.times is None:
+        _compare_patterns(job)
+    else:
+        compare_places(job, responses, in_turn)
+
+
+def _compare_patterns(job: Job) -> None:
+    """Compare whole patterns, measured in every run, by all distances and comparisons."""
     settings = job.options("compare", CompareSettings)
-    responses = job.load("responses", Responses)
-    responses, runs = _measurements(responses)
+    responses, runs = _measurements(job.load("responses", Responses))
     conditions = responses.trials["stimulus_id"].to_numpy()
     noise = _noise(job) if job.has("noise") and set(settings.distances) & set(geometry.WHITENED) else None
     names = list(pd.unique(conditions))
@@ -32,14 +43,17 @@ def compare(job: Job) -> None:
         replicates = geometry.replicate_rdms(responses.values, distance, conditions, runs, whitening)
         rdms[f"{distance}_replicates"] = replicates
         for comparison in settings.comparisons:
-            ceiling = geometry.rdm_noise_ceiling(replicates, comparison) if len(replicates) > 1 else (np.nan, np.nan)
+            measured, method = comparable(replicates, comparison, settings)
+            ceiling = geometry.rdm_noise_ceiling(measured, method) if len(measured) > 1 else (np.nan, np.nan)
             for (model, layer), model_rdm in models.items():
                 row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
-                result = _test(replicates, model_rdm, comparison, settings.permutations, job)
+                finite = np.isfinite(model_rdm).all()
+                compared = comparable(model_rdm, comparison, settings)[0] if finite else model_rdm
+                result = _test(measured, compared, method, settings.permutations, job)
                 rows.append(row | result | {"ceiling_low": ceiling[0], "ceiling_high": ceiling[1]})
     of_models = {("model", f"{model} {layer}"): values for (model, layer), values in models.items()}
-    measured = {("responses", distance): rdms[distance] for distance in settings.distances}
-    write_rsatoolbox(job, measured | of_models, names)
+    by_distance = {("responses", distance): rdms[distance] for distance in settings.distances}
+    write_rsatoolbox(job, by_distance | of_models, names)
     rdms |= {f"model_{model}_{layer}": values for (model, layer), values in models.items()}
     job.save("rdm", rdms, conditions=names, feature_distance=settings.feature_distance)
     job.save(
@@ -64,46 +78,6 @@ def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]
 def _noise(job: Job) -> geometry.NoiseCovariance:
     residuals = job.load("noise", Arrays)["residuals"]
     return geometry.noise_covariance(residuals, job.details("noise")["dof"])
-
-
-def model_layers(job: Job) -> dict[str, Layers]:
-    """Load the features of every model."""
-    return {entities_of(path)["model"]: load(path, Layers, job.provenance) for path in job.paths("features")}
-
-
-def layer_rdms(job: Job, stimuli: list[str], distance: str) -> dict[tuple[str, str], Values]:
-    """Return the RDM of every layer of every model, stimuli in the order given."""
-    return {
-        (model, layer): values
-        for model, layers in model_layers(job).items()
-        for layer, values in geometry.feature_rdms(layers, stimuli, distance).items()
-    }
-
-
-def write_rsatoolbox(job: Job, rdms: Mapping[tuple[str, str], Values], conditions: list[str]) -> None:
-    """Write RDMs ([n_subjects, n_sessions,] n_pairs) by kind and name as a file of rsatoolbox."""
-    rows, labels = [], []
-    for (kind, name), values in rdms.items():
-        for place in np.ndindex(values.shape[:-1]):
-            rows.append(values[place])
-            subject, session = (k + 1 for k in place or (0, 0))
-            labels.append({"kind": kind, "name": name, "subject": subject, "session": session})
-    of_rdms = {name: _writable([label[name] for label in labels]) for name in labels[0]}
-    theirs = geometry.to_rsatoolbox(geometry.LabelledRdms(np.stack(rows), _writable(conditions), of_rdms=of_rdms))
-    job.outputs["rsatoolbox"].parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(job.outputs["rsatoolbox"], lambda file: theirs.save(str(file), "hdf5"))
-
-
-def _writable(labels: list[Any]) -> NDArray[Any]:
-    """Return labels as rsatoolbox can write them: its texts are ASCII, those with other letters are objects."""
-    return np.array(labels, dtype=None if "".join(map(str, labels)).isascii() else object)
-
-
-def rdms_among(rdms: Values, conditions: list[str], stimuli: list[str]) -> Values:
-    """Return RDMs (n_rdms, n_pairs) of some of the conditions, in the order of the stimuli."""
-    rows = pd.Index(conditions).get_indexer(pd.Index(stimuli))
-    i, j = np.triu_indices(len(stimuli), 1)
-    return geometry.square_rdms(rdms)[:, rows[i], rows[j]]
 
 
 def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, job: Job) -> dict[str, object]:

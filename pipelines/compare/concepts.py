@@ -11,7 +11,7 @@ from brainalign import geometry
 from brainalign.arrays import Arrays, Layers, Values
 from brainalign.config import ConceptSettings
 from brainalign.io import load_sidecar
-from brainalign.pipelines.compare.compare import model_layers, rdms_among
+from brainalign.pipelines.compare.rdms import model_layers, rdms_among
 from brainalign.study import check_shared_objects
 from brainalign.workflow import Job
 

@@ -14,7 +14,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import IdentifySettings
 from brainalign.geometry import BASELINES, RegionIdentification, identify_regions, layer_agreement, threshold_family
 from brainalign.io import entities_of, load_sidecar
-from brainalign.pipelines.compare.compare import rdms_among
+from brainalign.pipelines.compare.rdms import rdms_among
 from brainalign.workflow import Job
 
 IDENTIFIED = ["name", "lower", "upper", "accuracy", "se", "low", "high", "null_mean", "null_high", "p"]

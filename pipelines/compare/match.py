@@ -11,8 +11,8 @@ from brainalign import geometry
 from brainalign.arrays import Layers
 from brainalign.config import MatchSettings
 from brainalign.io import no_cell_lost, read_parquet
-from brainalign.pipelines.compare.compare import model_layers
 from brainalign.pipelines.compare.concepts import layers_of
+from brainalign.pipelines.compare.rdms import model_layers
 from brainalign.study import check_shared_stimuli
 from brainalign.workflow import Job
 

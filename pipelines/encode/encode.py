@@ -1,150 +1,16 @@
-"""encode: fit one method on one model's features for one subject; scores, identification, their nulls, a map."""
+"""encode: fit encoders to one subject, score them on what they were not fitted to, and draw the null."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from nibabel.nifti1 import Nifti1Image
-
-from brainalign.arrays import Layers, Responses
-from brainalign.config import EncodeSettings
-from brainalign.datasets import folds_of, group_labels
-from brainalign.devices import pick_device
-from brainalign.encoding import ENCODERS, Evaluation, evaluate
-from brainalign.features import layer_inputs
-from brainalign.io import brain_maps
-from brainalign.statistics import fdr, normalized_r2, permutation_test, signed_r2
+from brainalign.pipelines.encode.continuous import encode_continuous
+from brainalign.pipelines.encode.held_out import encode_held_out
+from brainalign.pipelines.encode.left_out import encode_left_out
 from brainalign.workflow import Job
-
-METRICS = {
-    "r": "Pearson r over the test items of a fold, averaged over folds",
-    "r2": "coefficient of determination within the fold, averaged over folds",
-    "r2_signed": "r times its absolute value",
-    "ceiling": "share of the variance of a single block that repeats (variance units)",
-    "r2_normalized": "r2_signed / ceiling, never clipped",
-    "alpha": "median over outer folds",
-    "p": "one-sided permutation p: stimuli permuted within runs, blocks of one together, encoder refitted",
-    "p_fwer": "the same against the maximum over targets",
-    "q": "Benjamini-Hochberg over the targets of one layer",
-}
 
 
 def encode(job: Job) -> None:
-    """Fit every layer in every split of one subject; save scores by voxel, identified stimuli, nulls and a map."""
-    settings = job.options("encode", EncodeSettings)
-    options = dict(job.settings["method"])
-    encoder = ENCODERS[options.pop("encoder")](**options)
-    job.provenance.device = str(pick_device(encoder.device))
-    responses = job.load("responses", Responses)
-    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
-    layers = job.load("features", Layers)
-    mask = job.load("mask", Nifti1Image) if job.has("mask") else None
-    permute = job.settings["permute"]
-    tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": []}
-    edges, ranks = {}, {name: _rank(_flat(features.values)) for name, features in layers.items()}
-    pooling = job.details("features").get("pooling")  # of images: texts have none
-    # Layers of networks differ in size and scale; embeddings of texts have unit length.
-    inputs = partial(layer_inputs, maps=pooling in ("flatten", "tokens")) if pooling else None
-    splits, runs = job.load("splits", pd.DataFrame), group_labels(responses.trials, "run").to_numpy()
-    for split, kind in job.details("splits")["splits"].items():
-        folds = folds_of(splits[splits["name"] == split], responses.trials)
-        by_run = kind["leave_out"] != "stimulus"
-        n_test = round(np.mean([len(test) for _, test in folds]))
-        alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
-        n_permutations = settings.run_permutations if by_run else settings.stimulus_permutations
-        for name, features in layers.items():
-            evaluation = evaluate(
-                encoder,
-                _flat(features.align_to(responses).values),
-                responses.values.reshape(len(responses.trials), -1),
-                folds,
-                leave_out="run" if by_run else "stimulus",
-                stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
-                runs=runs,
-                groups=group_labels(responses.trials, kind["leave_out"]).to_numpy() if alone else None,
-                n_permutations=n_permutations if permute is None or split in permute else 0,
-                good_r=settings.good_r,
-                seed=job.seed,
-                inputs=inputs,
-            )
-            labels = {"split": split, "layer": name}
-            if by_run:
-                tables["scores"].append(_scores(evaluation, responses, ceiling, n_test).assign(**labels))
-            tables["identification"].append(_identification(evaluation, responses, folds, by_run).assign(**labels))
-            tables["null"].append(_null(evaluation).assign(**labels))
-            alphas = evaluation.observed.alpha
-            edges[f"{split}/{name}"] = [float((alphas == a).mean()) for a in (min(encoder.alphas), max(encoder.alphas))]
-    scores = pd.concat(tables["scores"], ignore_index=True)
-    details: Mapping[str, Any] = {
-        "alpha_at_edge": edges,
-        "alphas": list(encoder.alphas),
-        "good_r": settings.good_r,
-        "rank": ranks,
-    }
-    images = {}
-    if responses.times is None:
-        first = scores.drop_duplicates(["layer", "target_id"])  # of the first split
-        maps = [first.loc[first["layer"] == name, "r"].to_numpy() for name in layers]
-        images = brain_maps(responses.targets, np.stack(maps), mask, list(layers))
-    job.save("scores", scores, images, metrics=METRICS, maps=[f"r, {name}" for name in layers], **details)
-    job.save("identification", pd.concat(tables["identification"], ignore_index=True))
-    job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
-
-
-def _flat(features: np.ndarray) -> np.ndarray:
-    """Return a row per stimulus: the tokens of an image side by side."""
-    return features.reshape(len(features), -1)
-
-
-def _rank(features: np.ndarray) -> int:
-    """Return the rank of centred features: a space of full rank tells n stimuli apart in n − 1 dimensions."""
-    return int(np.linalg.matrix_rank(features - features.mean(axis=0)))
-
-
-def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int) -> pd.DataFrame:
-    observed, null = evaluation.observed, evaluation.null
-    r = observed.r[0]
-    p = np.full(len(r), np.nan)
-    if null is not None:
-        tested = ~np.isnan(r)  # a target whose predictions do not vary in some fold has no score to test
-        p[tested] = (1 + null.n_reached[tested]) / (1 + len(null.max_r))
-    return responses.target_table().assign(
-        r=r,
-        r2=observed.r2[0],
-        r2_signed=signed_r2(r),
-        ceiling=ceiling,
-        r2_normalized=normalized_r2(r, ceiling),
-        alpha=np.median(observed.alpha[:, 0], axis=0),
-        p=p,
-        p_fwer=np.nan if null is None else permutation_test(r, null.max_r, "max"),
-        q=fdr(p),
-        n_test=n_test,
-    )
-
-
-def _identification(
-    evaluation: Evaluation, responses: Responses, folds: Sequence[tuple[np.ndarray, np.ndarray]], by_run: bool
-) -> pd.DataFrame:
-    """Return a row per fold and test item; the item of a held-out pair is written "a|b"."""
-    stimuli = responses.trials["stimulus_id"].to_numpy()
-    rows = []
-    for fold, (_, test) in enumerate(folds):
-        names = np.unique(stimuli[test])
-        if by_run:
-            items, chosen = names, names[evaluation.observed.chosen[0, fold, : len(names)]]
-        else:
-            i, j = np.triu_indices(len(names), 1)
-            items, chosen = names[i] + "|" + names[j], np.full(len(i), "")
-        correct = evaluation.observed.correct[0, fold, : len(items)]
-        rows.append(pd.DataFrame({"fold": fold, "item": items, "chosen": chosen, "correct": correct}))
-    return pd.concat(rows, ignore_index=True)
-
-
-def _null(evaluation: Evaluation) -> pd.DataFrame:
-    null = evaluation.null
-    names = ("accuracy", "share_good", "max_r")
-    if null is None:
-        return pd.DataFrame({"permutation": np.arange(0)} | {name: np.empty(0) for name in names})
-    return pd.DataFrame({"permutation": np.arange(len(null.accuracy))} | {name: getattr(null, name) for name in names})
+    """Fit one method on one model's features to responses; of stimuli that go on every model, alone and jointly."""
+    if job.has("runcontrols"):
+        encode_continuous(job)
+    elif "profile" in job.outputs:
+        encode_held_out(job)
+    else:
+        encode_left_out(job)

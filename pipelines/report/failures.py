@@ -9,7 +9,7 @@ from brainalign.report import Failure
 from brainalign.workflow import STEPS, Run, Step, job_of, planned
 
 # They wait for all subjects; no page of one does.
-OF_ALL = {"summarize_group", "map_subjects", "converge", "identify", "report_group"}
+OF_ALL = {"summarize_group", "map_subjects", "map_subjects_continuous", "converge", "identify", "report_group"}
 LOG_LINES = 12  # of a failed job's log
 WAITING = "did not run: something it needs failed before it"
 Labels = Mapping[str, str]
@@ -25,9 +25,10 @@ def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
     stale: set[Path] = set()  # what failed jobs, and jobs that waited for them, would have left
     pages = []
     for step, of in planned(run, dataset):
-        if of.get("subject", subject) != subject or step.name in OF_ALL:
+        if of.get("subject", subject) != subject or step.rule in OF_ALL:
             continue
-        outputs = list(step.outputs(run, of).values())
+        places = step.outputs(run, of)
+        outputs = list(places.values())
         if step.folder == "report":
             pages.append((step, of))
         elif not step.writes:
@@ -37,7 +38,9 @@ def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
                 record = load_sidecar(outputs[0])
             except BrainalignError:
                 record = {}
-            if record.get("stage") != step.name:  # none, or what another analysis left before the study was changed
+            # None, or what was left before the study was changed, by another analysis or of other data.
+            left = (record.get("job") or {}).get("outputs", places)
+            if record.get("stage") != step.name or set(left) != set(places):
                 failures.append(_failure(run, step, of))
                 stale |= set(outputs)
                 continue

@@ -1,17 +1,39 @@
-"""map_subjects: maps over subjects who saw stimuli, where they share a space."""
+"""map_subjects: mean, t and p of every target of subjects who share a space, over those that all of them have."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
-from brainalign.io import entities_of, load
-from brainalign.pipelines.summarize.over_subjects import Maps, save_maps
+from brainalign.arrays import Responses, Values
+from brainalign.io import brain_maps, entities_of, load
+from brainalign.statistics import sign_flip_test
 from brainalign.workflow import Job
+
+LEAST_TESTED = 5  # subjects: 2 to the power of fewer flips cannot reach .05
+TITLES = {"r": "mean r", "unique": "mean unique R²"}
+# By quantity and model: a value per target id, given a subject.
+Maps = Mapping[tuple[str, str], Callable[[str], "pd.Series[float]"]]
 
 
 def map_subjects(job: Job) -> None:
-    """Save the mean, t and p over subjects of every target's r: of the layer chosen in training, or over all layers."""
+    """Save maps of every target's r, and of what a model alone adds where all were fitted jointly.
+
+    Of several layers r is that of the one chosen in training; where none was chosen, the mean over layers. Of stimuli
+    that go on the scores of all subjects are saved side by side, too.
+    """
+    if job.has("runscores"):
+        scores = [
+            load(path, pd.DataFrame, job.provenance).assign(subject=entities_of(path)["sub"])
+            for path in job.paths("runscores")
+        ]
+        job.save("groupscores", pd.concat(scores, ignore_index=True))
+    _save_maps(job, partial(_joint_maps, job) if job.has("runscores") else partial(_fitted_maps, job))
+
+
+def _fitted_maps(job: Job, cohort: Sequence[str]) -> Maps:
+    """Return r of every model and method that all of these subjects have."""
     fits: list[list[str]] = job.settings["fits"]
     models = [model for model, _ in fits]
     paths = {tuple(entities_of(path)[key] for key in ("sub", "model", "method")): path for path in job.paths("scores")}
@@ -27,13 +49,76 @@ def map_subjects(job: Job) -> None:
         r: pd.Series[float] = table.groupby("target_id", sort=False)["r"].mean()
         return r
 
-    def maps_of(cohort: Sequence[str]) -> Maps:
-        whole = [fit for fit in fits if all((subject, *fit) in paths for subject in cohort)]
-        return {
-            ("r", model if models.count(model) == 1 else f"{model} ({method})"): partial(
-                r_of, model=model, method=method
-            )
-            for model, method in whole
-        }
+    whole = [fit for fit in fits if all((subject, *fit) in paths for subject in cohort)]
+    return {
+        ("r", model if models.count(model) == 1 else f"{model} ({method})"): partial(r_of, model=model, method=method)
+        for model, method in whole
+    }
 
-    save_maps(job, maps_of)
+
+def _joint_maps(job: Job, cohort: Sequence[str]) -> Maps:
+    """Return r and unique R² of every model of stimuli that go on."""
+    found: Maps = {}
+    for suffix, column in (("runtargets", "r"), ("rununiques", "unique")):
+        paths = {entities_of(path)["sub"]: path for path in job.paths(suffix)}
+        tables = {name: load(paths[name], pd.DataFrame, job.provenance) for name in cohort}
+        for model in dict.fromkeys(tables[cohort[0]]["model"]):
+            of = {name: table[table["model"] == model] for name, table in tables.items()}
+            series = {name: table.set_index("target_id")[column] for name, table in of.items()}
+            found = {**found, (column, model): series.__getitem__}
+    return found
+
+
+def _save_maps(job: Job, maps_of: Callable[[Sequence[str]], Maps]) -> None:
+    """Save the targets that the largest group of subjects in one space shares, and the maps over these subjects.
+
+    Parameters
+    ----------
+    job : Job
+        With the responses of all subjects, and the setting `spaces`: by subject, empty where nobody shares it.
+    maps_of : callable
+        Returns what is mapped, given the names of these subjects.
+    """
+    paths = {entities_of(path)["sub"]: path for path in job.paths("responses")}
+    spaces: dict[str, str] = job.settings["spaces"]
+    sizes = pd.Series([spaces[name] for name in paths if spaces[name]], dtype=str).value_counts()
+    cohort = [name for name in paths if len(sizes) and spaces[name] == sizes.index[0]]
+    targets, tables = pd.DataFrame(), []
+    if len(cohort) > 1:
+        targets = _shared_targets([load(paths[name], Responses, job.provenance).targets for name in cohort])
+    for (quantity, model), values_of in maps_of(cohort).items() if len(targets) else ():
+        values = np.stack([values_of(name).reindex(targets["target_id"]).to_numpy(dtype=float) for name in cohort])
+        t, p, p_fwer = _tested(np.arctanh(np.clip(values, -0.999, 0.999)) if quantity == "r" else values, job.seed)
+        found = {"quantity": quantity, "model": model, "mean": values.mean(axis=0), "t": t, "p": p, "p_fwer": p_fwer}
+        tables.append(targets[["target_id"]].assign(**found, n_subjects=len(cohort)))
+    names = [f"{TITLES[table['quantity'].iloc[0]]}, {table['model'].iloc[0]}" for table in tables]
+    means = [table["mean"].to_numpy() for table in tables]
+    job.save("grouptargets", targets)
+    job.save(
+        "groupmaps",
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"target_id": []}, dtype=str),
+        brain_maps(targets, np.stack(means), names=names) if tables else {},
+        subjects=cohort,
+        maps=names,
+        p="one-sided; signs of whole maps flipped, p_fwer of pseudo-t against the largest one over targets"
+        if len(cohort) >= LEAST_TESTED
+        else f"none of fewer than {LEAST_TESTED} subjects: maps are descriptive",
+    )
+
+
+def _shared_targets(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the targets that all subjects have, with their places."""
+    shared = tables[0]["target_id"]
+    for table in tables[1:]:
+        shared = shared[shared.isin(table["target_id"])]
+    found = tables[0].set_index("target_id").loc[shared].reset_index()
+    found.attrs = dict(tables[0].attrs)
+    return found
+
+
+def _tested(values: Values, seed: int) -> tuple[Values, Values, Values]:
+    """Return t, p and p_fwer over subjects; NaN of too few."""
+    if len(values) >= LEAST_TESTED:
+        return sign_flip_test(values, seed)
+    nothing = np.full(values.shape[1], np.nan)
+    return nothing, nothing, nothing

@@ -10,6 +10,7 @@ from brainalign.arrays import Responses
 from brainalign.config import SummarizeSettings
 from brainalign.datasets import folds_of
 from brainalign.io import entities_of, load_sidecar
+from brainalign.pipelines.summarize.held_out import summarize_held_out
 from brainalign.statistics import linear_classification, summary
 from brainalign.workflow import Job
 
@@ -17,7 +18,10 @@ MOST_CLASSES = 50
 
 
 def summarize(job: Job) -> None:
-    """Gather the scores of one subject, and of a classifier without features; save headline numbers with controls."""
+    """Gather the scores of one subject; save headline numbers with controls, such as a classifier without features."""
+    if "recovery" in job.outputs:
+        summarize_held_out(job)
+        return
     settings = job.options("summarize", SummarizeSettings)
     confidence = job.settings["confidence"]
     responses = job.load("responses", Responses)

@@ -91,7 +91,7 @@ def file_of(step):
 def cost(step, wildcards):
     labels = labels_of(step, wildcards)
     descriptor = RUN.descriptors[labels["dataset"]]
-    return estimate(step.name, RUN.config, descriptor, labels.get("model", ""), labels.get("method", ""))
+    return estimate(step.rule, RUN.config, descriptor, labels.get("model", ""), labels.get("method", ""))
 
 
 def memory(step):

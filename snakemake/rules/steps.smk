@@ -3,7 +3,7 @@ for step in STEPS.values():
 
     rule:
         name:
-            step.name
+            step.rule
         input:
             **inputs_of(step),
         output:

@@ -117,7 +117,7 @@ def test_a_section_that_fails_does_not_take_the_page_with_it(material: report.Im
     material.ceiling = pd.DataFrame({"nothing": [1.0]})
     with pytest.raises(KeyError):
         image_page(material)
-    material.failures.append(report.Failure("compare_images", "subject 01", EVIL))
+    material.failures.append(report.Failure("compare", "subject 01", EVIL))
     page = image_page(material)
     check(page, "section ceilings", 'id="layers"', unsaid=["<img src=x"])
 
@@ -227,5 +227,5 @@ def test_the_rdm_page_names_its_comparison() -> None:
     page = rdm_page(config(), ("published", "layer"))
     assert "Spearman correlation with each subject's RDM" in words(page)
     assert "<img src=x" not in page
-    text = words(rdm_page(config(compare_rdms={"comparison": "cosine"}), ("published", "layer")))
+    text = words(rdm_page(config(compare={"comparisons": ["cosine"]}), ("published", "layer")))
     check(text, "Cosine with each subject's RDM", unsaid=["Spearman"])

@@ -39,7 +39,7 @@ def fitted(**method: Any) -> dict[str, Any]:
 
 
 def compared(**options: Any) -> dict[str, Any]:
-    return {"config": {"compare_images": options}}
+    return {"config": {"compare": options}}
 
 
 CASES: dict[str, list[Case]] = {
@@ -56,7 +56,7 @@ CASES: dict[str, list[Case]] = {
         ({}, "penalty chosen per target inside the training"), ({"betas": {"standardize": "none"}}, "as they are"),
         ({"vertex": False}, "z-scored"), ({"ceiling": np.nan}, "over all targets"), ({"control_r": np.nan}, ""),
         ({"encodings": False}, ""), ({"comparison": False}, "Pearson correlations"),
-        (compared(comparison="cosine"), "by cosine"), (compared(comparison="geotopological"), "(0.2 to"),
+        (compared(comparisons=["cosine"]), "by cosine"), (compared(comparisons=["geotopological"]), "(0.2 to"),
         (fitted(encoder="ridge", alphas=[2.0]), "fixed at 2"),
         (fitted(encoder="ridge", per_target_alpha=False), "all targets toget"), (fitted(encoder="banded"), "Dirichlet"),
         (fitted(encoder="factorized"), "Simpler encoders"),
@@ -102,12 +102,12 @@ CASES: dict[str, list[Case]] = {
     "blocks": [
         ({}, "detrended and z-scored"), ({"fmri": {"detrend": False}}, "z-scored within run"),
         ({"fmri": {"detrend": False, "standardize": "none"}}, "read with nilearn."),
-        ({"config": {"encode": {"run_permutations": 0}}}, "identified"),
-        ({"config": {"encode": {"stimulus_permutations": 0}}}, "For zero-shot"),
+        ({"config": {"encode": {"permutations": 0}}}, "identified"),
+        ({"config": {"encode": {"permutations": 0}}}, "For zero-shot"),
         ({"config": {"compare": {"distances": ["correlation"]}}}, "correlation distances"),
         ({"ceiling_low": 0.3}, "ceiling band"), ({"low": 0.3}, "bootstrap intervals"), ({"interval": 0.2}, "95% t"),
         (fitted(encoder="ridge", alphas=[3.0]), "(alpha 3)"), (fitted(encoder="ridge", cv="groups"), "one-run-out"),
-        ({"stages": ["prepare_blocks"]}, "read with nilearn"),
+        ({"stages": ["prepare"]}, "read with nilearn"),
     ],
 }  # fmt: skip
 
@@ -187,7 +187,7 @@ def blocks(changes: dict[str, Any], small: Any) -> Any:
     row = {"ceiling_low": changes.get("ceiling_low", np.nan), "low": changes.get("low", np.nan)}
     material.comparison = pd.DataFrame([row])
     material.summary = pd.DataFrame({"layer": ["l", "all"], "low": [changes.get("interval", np.nan), 0]})
-    for stage in changes.get("stages", ["prepare_blocks", "extract", "encode", "compare", "summarize"]):
+    for stage in changes.get("stages", ["prepare", "extract", "encode", "compare", "summarize"]):
         material.sidecars[stage] = {"stage": stage}
     return methods_text(material)
 

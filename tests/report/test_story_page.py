@@ -10,6 +10,7 @@ import pytest
 from made import made
 from pages import cells
 
+from brainalign.config import EncodeSettings
 from brainalign.report import StudyMaterial
 from brainalign.report.pages import continuous, continuous_chapter, dynamics
 from brainalign.statistics import MIN_UNITS, SHARING
@@ -74,7 +75,7 @@ def material(monkeypatch: pytest.MonkeyPatch) -> StudyMaterial:
         models_of=lambda _: list(models),
         confidence=0.9,
         ceiling_threshold=0.1,
-        encode_runs=SimpleNamespace(permutations=1000, n_candidates=50),
+        encode=EncodeSettings(permutations=1000, n_candidates=50),
     )
     study: Any = SimpleNamespace(notes=["A note."], recordings={})
     sidecars = {"sub-1_responses.safetensors": {"details": READ}}

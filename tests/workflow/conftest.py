@@ -78,7 +78,7 @@ class Checkout:
             "datasets": {"small": {"descriptor": "study/small.yaml"}},
             "models": {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random", "permute": []}},
             "methods": {"ridge": {"encoder": "ridge", "cv": 3}, "fixed": {"encoder": "ridge", "alphas": [0.001]}},
-            "encode": {"run_permutations": 20, "stimulus_permutations": 20},
+            "encode": {"permutations": 20},
             "compare": {"permutations": 50},
         } | changes
         (self.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

@@ -81,7 +81,7 @@ class PictureStudy:
     def config(self, **changes: Any) -> Config:
         fixed = {"encoder": "ridge", "alphas": [ALPHA], "dtype": "float64"}
         given = {"models": {"pixels": PIXELS}, "methods": {"fixed": fixed}, "compare": {"permutations": 50}}
-        given["encode"] = {"run_permutations": 60, "stimulus_permutations": 60}
+        given["encode"] = {"permutations": 60}
         return config_of(self.descriptor, **given | changes)
 
 
@@ -181,7 +181,7 @@ def test_several_blocks_of_a_category_in_a_run(tmp_path: Path, make_study, unequ
 def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> None:
     """A second one of noise alone: what holds in one of two may be luck; the mean over both is of each target."""
     study = PictureStudy(tmp_path / "study", make_study, ONCE)
-    assert not {"map_subjects", "report_group"} & {step.name for step, _ in planned(Run(study.config()))}
+    assert not {"map_subjects", "report_group"} & {step.rule for step, _ in planned(Run(study.config()))}
     driven = nibabel.load(study.descriptor.parent / "bold.nii.gz")
     noise = 100 + np.random.default_rng(5).normal(size=driven.shape).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(noise, driven.affine, driven.header), study.descriptor.parent / "noise.nii.gz")
@@ -189,7 +189,7 @@ def test_several_subjects_have_a_page_over_them(tmp_path: Path, make_study) -> N
     described["recordings"]["2"] = described["recordings"]["1"] | {"bold": "noise.nii.gz"}
     study.descriptor.write_text(yaml.safe_dump(described, sort_keys=False))
     config = study.config()
-    run_all(config, *({step.name for step, _ in planned(Run(config))} - {"report"}))
+    run_all(config, *({step.rule for step, _ in planned(Run(config))} - {"report"}))
     of = {
         name: saved(config, "scores", pd.DataFrame, subject=name, model="pixels", method="fixed").query(
             "split == 'runs'"

@@ -51,17 +51,21 @@ def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray, dict[str, np.nda
     return tmp_path, responses, residuals, models
 
 
-def run(step: str, folder: Path, noise: str, settings: dict[str, object]) -> int:
-    inputs = files(folder, "responses", noise) | {"features": artifact_path(folder, "d", "features", model="net")}
+def run(folder: Path, settings: dict[str, object], *, in_turn: bool = False) -> int:
+    if in_turn:
+        one = load(files(folder, "splits")["splits"], pd.DataFrame)
+        save(files(folder, "splits")["splits"], pd.concat([one, one]), Provenance("prepare", {}, ""))
+    inputs = files(folder, "responses", "splits", "noise")
+    inputs |= {"features": artifact_path(folder, "d", "features", model="net")}
     outputs = files(folder, "rdm", "comparison") | {"rsatoolbox": folder / "rdms.hdf5"}
-    return run_step(step, {step: settings, "confidence": 0.95}, inputs=inputs, outputs=outputs, seed=3)
+    return run_step("compare", {"compare": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs, seed=3)
 
 
 def test_blocks(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]]) -> None:
     """RDMs are those of the library; of every layer, the fit and its test are on record, or why there is none."""
     folder, responses, residuals, _ = study
     distances = ["crossnobis", "correlation", "euclidean", "mahalanobis"]
-    assert run("compare", folder, "noise", {"distances": distances, "permutations": 50}) == 0
+    assert run(folder, {"distances": distances, "permutations": 50}, in_turn=True) == 0
     where = files(folder, "rdm", "comparison")
     found, noise = load(where["rdm"], Arrays), geometry.noise_covariance(residuals, 40)
     labels = responses.trials["stimulus_id"].to_numpy(), responses.trials["run"].to_numpy()
@@ -86,8 +90,8 @@ def repeated(responses: Responses) -> np.ndarray:
 @pytest.mark.parametrize("distance", ["correlation", "crossnobis", "euclidean"])
 def test_images(study: tuple[Path, Responses, np.ndarray, dict[str, np.ndarray]], distance: str) -> None:
     folder, responses, _, _ = study
-    settings = {"distance": distance, "permutations": 50, "draws": 100}
-    assert run("compare_images", folder, "splits", settings) == 0
+    settings = {"distances": [distance], "permutations": 50, "draws": 100}
+    assert run(folder, settings) == 0
     where = files(folder, "rdm", "comparison")
     trials = responses.trials
     found = load(where["rdm"], Arrays)
@@ -106,8 +110,8 @@ def test_images_compared_topologically(study: tuple[Path, Responses, np.ndarray,
     layers = load(artifact_path(folder, "d", "features", model="net"), Layers)
     kept = Layers({name: Features(layers[name].values, stimuli, name) for name in ("true", "other")})
     save(artifact_path(folder, "d", "features", model="net"), kept, Provenance("extract", {}, ""))
-    settings = {"comparison": "geotopological", "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
-    assert run("compare_images", folder, "splits", settings) == 0
+    settings = {"comparisons": ["geotopological"], "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
+    assert run(folder, settings) == 0
     path = files(folder, "comparison")["comparison"]
     table = load(path, pd.DataFrame).set_index("layer").loc[["true", "other"]]
     assert load_sidecar(path)["details"]["thresholds"] == [0.3, 0.6]

@@ -1,4 +1,4 @@
-"""Stages encode_images and converge on a planted hierarchy: scores, twins of random weights, half-times, maps."""
+"""Stages encode and converge on a planted hierarchy: scores, twins of random weights, half-times, maps."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,13 +68,13 @@ class Study:
         )
         save(self.path("features", model=model), features, BY, pooling="mean")
         settings = {"method": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "ceiling_threshold": 0.2}
-        settings |= {"encode_images": {"permutations": 100, "draws": 100}, "confidence": 0.95}
+        settings |= {"encode": {"permutations": 100, "draws": 100}, "confidence": 0.95}
         for subject in subjects:
             labels = {"subject": subject, "model": model, "method": "ridge"}
             inputs = {suffix: self.path(suffix, subject=subject) for suffix in ("responses", "splits", "ceiling")}
             inputs["features"] = self.path("features", model=model)
-            outputs = {suffix: self.path(suffix, **labels) for suffix in STEPS["encode_images"].writes}
-            assert run_step("encode_images", settings, inputs=inputs, outputs=outputs) == 0
+            outputs = {suffix: self.path(suffix, **labels) for suffix in STEPS["encode_held_out"].writes}
+            assert run_step("encode", settings, inputs=inputs, outputs=outputs) == 0
 
     def converge(self, models: list[str], subjects: list[str], maps: Path | None = None, **options: object) -> int:
         settings = {"converge": {"origin": "area00", "permutations": 1000, "spins": 200} | options, "confidence": 0.95}

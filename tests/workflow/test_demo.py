@@ -30,7 +30,7 @@ def demo(make_checkout) -> Path:
     del content["models"]["minilm"]["subjects"]
     del content["methods"]["fixed"]["models"]  # all are compared with what was found elsewhere
     content["methods"]["ridge"]["models"] = ["minilm"]
-    content["encode"] = {"run_permutations": 100, "stimulus_permutations": 30}
+    content["encode"] = {"permutations": 100}
     content["models"]["random"]["n_draws"] = 10
     (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:

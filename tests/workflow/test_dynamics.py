@@ -96,7 +96,7 @@ def run_rollout(descriptor: Path, function: str = "build", **options: object) ->
 
 def test_a_users_model_goes_through_the_workflow(tmp_path: Path, world) -> None:
     config = configured(write_study(tmp_path, world))
-    assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report"]
+    assert [job.rule for job in jobs(config)] == ["rollout", "dynamics", "report"]
     run_all(config)
     scores = load(artifact_path(config.results, "ball", "dynamics", subject="1"), pd.DataFrame)
     rows = scores.set_index(["region", "epoch", "name"]).sort_index()["r_normalized"]

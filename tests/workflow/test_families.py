@@ -16,8 +16,8 @@ from brainalign.arrays import Arrays, Layers
 from brainalign.config import Config, load_descriptors
 from brainalign.features import EfficientNetExtractor, SentenceExtractor
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.summarize import summarize_images
-from brainalign.pipelines.summarize.summarize_images import _preferences
+from brainalign.pipelines.summarize import held_out
+from brainalign.pipelines.summarize.held_out import _preferences
 from brainalign.simulation import betas_image, draw_scenes, preferences, render
 from brainalign.statistics import RELIABLE, RegionDraws, family_contest
 
@@ -32,7 +32,7 @@ HEARD = {
     "church": ("a stone church with a tower", "a cathedral in the old town"),
 }
 MODELS = {"net": NETWORK, "untrained": NETWORK | {"weights": "random", "layers": ["block2"]}, "minilm": MINILM}
-OPTIONS = {"encode_images": {"permutations": 400, "draws": 200}, "ceiling_threshold": 0.5}
+OPTIONS = {"encode": {"permutations": 400, "draws": 200}, "ceiling_threshold": 0.5}
 CONTEST = {"task-optimised": ["net", "untrained/ridge"], "language": ["minilm"]}
 
 
@@ -126,9 +126,9 @@ def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[s
     details = load_sidecar(path)["details"]
     try:
         changed = details | {"test_ids": details["test_ids"][1:]}
-        save(path, load(path, Arrays), Provenance("encode_images", {}, 0), **changed)
+        save(path, load(path, Arrays), Provenance("encode", {}, 0), **changed)
         with pytest.raises(AssertionError):
-            run_all(run.config, "summarize_images", subjects=["01"])
+            run_all(run.config, "summarize_held_out", subjects=["01"])
     finally:
         for file, content in kept.items():
             file.write_bytes(content)
@@ -232,15 +232,15 @@ def test_what_subjects_share_is_found_where_it_was_planted(tmp_path: Path) -> No
 def test_the_layer_of_a_model_is_not_chosen_by_its_test_score() -> None:
     profile = pd.DataFrame({"group": [RELIABLE, "V1"] * 2, "layer": ["early", "early", "late", "late"]})
     profile = profile.assign(r=[0.2, 0.2, 0.9, 0.9], cv_score=[0.5, 0.1, 0.4, 0.9])
-    assert summarize_images._chosen_layer(profile) == "early"
-    assert summarize_images._chosen_layer(profile.assign(cv_score=np.nan)) == "early"  # the first: none was scored
+    assert held_out._chosen_layer(profile) == "early"
+    assert held_out._chosen_layer(profile.assign(cv_score=np.nan)) == "early"  # the first: none was scored
     columns = {"p": [0.01] * 4, "layer": ["early"] * 2 + ["late"] * 2}
     scores = pd.DataFrame({"r": [0.2, 0.3, 0.9, 0.8], "cv_r": [0.6, 0.5, 0.4, 0.3]} | columns)
     rows = {"V1": np.arange(2)}
     one, null = np.full((20, 1), 0.5, dtype=np.float32), np.zeros((20, 1), dtype=np.float32)
     draws = RegionDraws(rows, {"early": one, "late": 2 * one}, {"early": null, "late": null}, ["i"] * 9, 30)
-    mine = summarize_images._candidates(("networks", "net", "ridge"), scores, draws)
-    other = summarize_images._candidates(("language", "mini", "ridge"), scores.iloc[:2], draws)
+    mine = held_out._candidates(("networks", "net", "ridge"), scores, draws)
+    other = held_out._candidates(("language", "mini", "ridge"), scores.iloc[:2], draws)
     assert [each.draws.max() for each in mine] == [0.5, 1.0]
     contest = family_contest([*mine, *other], rows, n_train=30, n_test=9).set_index("family")
     assert contest.loc["networks", ["model", "method", "layer"]].tolist() == ["net", "ridge", "early"]

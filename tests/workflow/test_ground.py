@@ -178,7 +178,7 @@ def test_settings_say_who_is_grounded(scenes: Any) -> None:
     def config(**ground: str) -> Config:
         return config_of(path, models=models, methods=methods, ground=ground)
 
-    planned = [job.stage for job in jobs(config(model="net", text="words"))]
+    planned = [job.rule for job in jobs(config(model="net", text="words"))]
     assert planned.count("ground") == 1
     assert planned.count("ground_regions") == 1  # of two subjects one has fMRI
     for change, message in (

@@ -19,7 +19,7 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import fit_whitener, read_subject
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
-from brainalign.pipelines.encode import encode_images
+from brainalign.pipelines.encode import held_out
 from brainalign.pipelines.report import report
 from brainalign.pipelines.report.failures import failures_of
 from brainalign.statistics import noise_ceiling_from_share, signal_share
@@ -86,7 +86,8 @@ def test_images_shown_once_without_regions_categories_and_places(make_image_stud
 
 
 def test_permutations_are_needed(scenes) -> None:
-    refused("permutations", ImageRun, scenes, {"encode_images": {"permutations": 0}})
+    scenes.write()
+    refused("encode.permutations is 0", load_descriptors, ImageRun(scenes, {"encode": {"permutations": 0}}).config)
 
 
 @pytest.mark.parametrize(("kind", "each"), [("float16", 1e-3), ("bfloat16", 5e-3)])
@@ -95,7 +96,7 @@ def test_features_of_16_bits_score_as_those_of_32(scenes, kind: str, each: float
     scenes.write()
     models = {"whole": RANDOM | {"n_features": 300}, "half": RANDOM | {"n_features": 300, "dtype": kind}}
     run = ImageRun(scenes, {"models": models}, pages=["02"])
-    run_all(run.config, "extract", "prepare", "ceiling", "encode_images", subjects=["02"])
+    run_all(run.config, "extract", "prepare", "ceiling", "encode_held_out", subjects=["02"])
     assert load_sidecar(run.path("features", model="half"))["details"]["stored_as"] == kind
     sizes = [Path(run.path("features", model=model)).stat().st_size for model in ("half", "whole")]
     assert sizes[0] < 0.51 * sizes[1]
@@ -181,8 +182,8 @@ def test_averages_on_disk_are_scored_as_those_in_memory(several: ImageRun, subje
     paths = [several.path(name, subject=subject, model=m, method=how) for m, how in fits for name in suffixes]
     assert len(paths) == 4 * len(suffixes)
     before = [file_digest(path) for path in paths]
-    monkeypatch.setattr(encode_images, "IN_MEMORY", 0)
-    run_all(several.config, "encode_images", subjects=[subject])
+    monkeypatch.setattr(held_out, "IN_MEMORY", 0)
+    run_all(several.config, "encode_held_out", subjects=[subject])
     assert [file_digest(path) for path in paths] == before
     assert not list(Path(paths[0]).parent.rglob("*.npy"))
 
@@ -262,7 +263,7 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
     """Nothing is claimed that no score inside the training images chose; permutations may be more than draws."""
     scenes.write()
     changes = {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}}
-    run = ImageRun(scenes, changes | {"encode_images": {"permutations": 250, "draws": 100}})("01")
+    run = ImageRun(scenes, changes | {"encode": {"permutations": 250, "draws": 100}})("01")
     row = run.table("differences", subject="01").iloc[0]
     assert row[["low", "high", "p"]].notna().all()
     assert encoded(run, "null", "01")["draw_r"].notna().sum() == 2 * 100
@@ -392,10 +393,10 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
     """The second run trains what is left, and finds what an undisturbed one finds."""
     scenes.write()
     run = ImageRun(scenes, {"models": {"net": TOKENS}, "methods": {"fac": TRAINED}}, pages=())
-    run_all(run.config, "extract", "prepare", "encode_images", subjects=["02"])
+    run_all(run.config, "extract", "prepare", "encode_held_out", subjects=["02"])
     expected = run.table("scores", subject="02", model="net", method="fac")
     shutil.rmtree(Path(run.path("scores", subject="02", model="net", method="fac")).parent)
-    say, said = encode_images._say, []
+    say, said = held_out._say, []
 
     def killed(*arguments: object) -> None:
         said.append(arguments)
@@ -403,10 +404,10 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
             raise KeyboardInterrupt
         say(*arguments)
 
-    monkeypatch.setattr(encode_images, "_say", killed)
+    monkeypatch.setattr(held_out, "_say", killed)
     with pytest.raises(KeyboardInterrupt):
-        run_all(run.config, "encode_images", subjects=["02"])
-    run_all(run.config, "encode_images", subjects=["02"])
+        run_all(run.config, "encode_held_out", subjects=["02"])
+    run_all(run.config, "encode_held_out", subjects=["02"])
     left = [(1, 3), *((seed, number) for seed in (0, 1) for number in (1, 2, 3))]
     assert [(seed, epoch.number) for _, _, seed, epoch in said[5:]] == left
     pd.testing.assert_frame_equal(run.table("scores", subject="02", model="net", method="fac"), expected)
@@ -456,9 +457,9 @@ def test_a_fit_enters_no_file_that_its_digest_leaves_out(scenes) -> None:
     run = ImageRun(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "net": TOKENS}, "methods": methods}, pages=())
     run_all(run.config, "extract", "prepare", subjects=("01",))
     whole = workflow.Run(run.config)
-    fits = [of for step, of in workflow.planned(whole, "scenes") if step.name == "encode_images"]
+    fits = [of for step, of in workflow.planned(whole, "scenes") if step.rule == "encode_held_out"]
     for of in [of for of in fits if of["subject"] == "01"]:
-        job = workflow.job_of(whole, workflow.STEPS["encode_images"], of)
+        job = workflow.job_of(whole, workflow.STEPS["encode_held_out"], of)
         assert "encoding/in_context/" in job.without
         assert ("encoding/trained/" in job.without) == (of["method"] != "fac")
         assert not outside_its_digest(job), of

@@ -15,7 +15,7 @@ from brainalign.arrays import Responses
 from brainalign.config import Config
 from brainalign.features import EfficientNetExtractor
 from brainalign.io import artifact_path, load
-from brainalign.pipelines.summarize.summarize_images import _recovery as planted_and_recovered
+from brainalign.pipelines.summarize.held_out import _recovery as planted_and_recovered
 from brainalign.simulation import render
 from brainalign.study import parse
 from brainalign.workflow import jobs, log_path
@@ -23,9 +23,9 @@ from brainalign.workflow import jobs, log_path
 EVERYTHING = {
     "extract": 2,
     "prepare": 2,
-    "encode_images": 6,
-    "compare_images": 2,
-    "summarize_images": 2,
+    "encode_held_out": 6,
+    "compare": 2,
+    "summarize_held_out": 2,
     "report": 2,
     "summarize_group": 1,
     "converge": 1,
@@ -59,8 +59,8 @@ def configured(root: Path, **changes: object) -> dict[str, object]:
         "datasets": {"scenes": {"descriptor": str(root / "scenes" / "scenes.yaml")}},
         "models": {"net": NETWORK, "untrained": NETWORK | {"weights": "random"}},
         "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "banded": BANDED},
-        "encode_images": {"permutations": 100, "draws": 100},
-        "compare_images": {"permutations": 100, "draws": 100},
+        "encode": {"permutations": 100, "draws": 100},
+        "compare": {"permutations": 100, "draws": 100},
         "contest": {"trained": ["net/ridge"], "untrained": ["untrained/ridge"]},
         "converge": {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "origin": "seen"},
         "match": {"models": ["net", "untrained"], "stimuli": 40, "units": 20, "draws": 2},
@@ -73,7 +73,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, make_image_study) -> Path:
     study = make_image_study(root / "scenes", n_images=72, n_test=24, size=64, n_vertices=10_242, n_roi=200)
     study.write(patterns(study))
     config = parse(Config, configured(root), "test")
-    assert Counter(job.stage for job in jobs(config)) == EVERYTHING
+    assert Counter(job.rule for job in jobs(config)) == EVERYTHING
     run_all(config)
     return root
 
@@ -154,21 +154,21 @@ def test_every_report_is_small_self_contained_and_whole(results: Path) -> None:
 
 
 TWO = {"net": NETWORK, "untrained": NETWORK | {"weights": "random", "layers": ["block2"]}}
-TIMES = {"prepare": 1, "encode_images": 3, "compare_images": 1, "summarize_images": 1, "summarize_group": 1}
+TIMES = {"prepare": 1, "encode_held_out": 3, "compare": 1, "summarize_held_out": 1, "summarize_group": 1}
 OF_RESPONSES = {name: n for name, n in EVERYTHING.items() if name not in ("extract", "match")}
-FITS = {"encode_images": 6, "summarize_images": 2, "converge": 1}
+FITS = {"encode_held_out": 6, "summarize_held_out": 2, "converge": 1}
 
 
 @pytest.mark.parametrize(
     ("options", "descriptor", "expected"),
     [
-        ({"compare_images": {"permutations": 100, "draws": 110}}, {}, {"compare_images": 2}),
-        ({"summarize": {"q": 0.1}}, {}, {"summarize_images": 2}),
-        ({"encode_images": {"permutations": 110, "draws": 100}}, {}, FITS),
-        ({"contest": {}}, {}, {"summarize_images": 1}),  # sensors lie in no region
+        ({"compare": {"permutations": 100, "draws": 110}}, {}, {"compare": 2}),
+        ({"summarize": {"q": 0.1}}, {}, {"summarize_held_out": 2}),
+        ({"encode": {"permutations": 110, "draws": 100}}, {}, FITS),
+        ({"contest": {}}, {}, {"summarize_held_out": 1}),  # sensors lie in no region
         # Of studies of another kind; the report's settings are the whole configuration.
-        ({"encode": {"run_permutations": 3}, "compare": {"permutations": 3}, "compare_rdms": {"draws": 200}}, {}, {}),
-        ({"models": TWO}, {}, FITS | {"extract": 1, "encode_images": 2, "compare_images": 2, "match": 1}),  # the other
+        ({"encode": {"permutations": 100, "draws": 100, "good_r": 0.2, "null": "phase"}}, {}, {}),
+        ({"models": TWO}, {}, FITS | {"extract": 1, "encode_held_out": 2, "compare": 2, "match": 1}),  # the other
         ({}, {"title": "Another title"}, {}),
         ({}, {"epochs": {"tmax_s": 0.2}}, TIMES | {"converge": 1}),
         ({}, {"splits": {"drawn": {"share": 0.3}}}, OF_RESPONSES),

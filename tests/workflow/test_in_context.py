@@ -60,7 +60,7 @@ class Run(ImageRun):
         return run_job(replace(job, outputs={"network": Path(output or self.of("network", subject))}))
 
     def encode(self, subject: str, method: str = "few") -> int:
-        return run_job(self.job("encode_images", subject=subject, model="net", method=method))
+        return run_job(self.job("encode_held_out", subject=subject, model="net", method=method))
 
 
 def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02", "03", "04")) -> None:
@@ -107,7 +107,7 @@ def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-@pytest.mark.parametrize("step", ["pretrain", "encode_images"])
+@pytest.mark.parametrize("step", ["pretrain", "encode_held_out"])
 def test_it_enters_no_file_that_its_digest_leaves_out(brief: tuple[Run, str], step: str) -> None:
     job = brief[0].job(step, subject="01", model="net", method="few")
     job.outputs = {name: path.parent / "again" / path.name for name, path in job.outputs.items()}
@@ -268,7 +268,7 @@ def test_an_incomplete_report_knows_what_networks_rest_on(run: Run) -> None:
         return {failure.stage for failure in failures_of(workflow.Run(run.config), "scenes", "01")}
 
     before = stages()
-    assert not {"pretrain", "encode_images"} & before
+    assert not {"pretrain", "encode_held_out"} & before
     with noise(run, "03", False):
         assert "pretrain" in stages()
         Path(run.path("responses", subject="03")).with_suffix(".json").unlink()
@@ -320,7 +320,7 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
 
     config = changed()
     run_all(config, "extract", "prepare")
-    run_all(config, "pretrain", "encode_images", "compare_images", "summarize_images", subjects=["01"])
+    run_all(config, "pretrain", "encode_held_out", "compare", "summarize_held_out", subjects=["01"])
     assert "draw1, seed 0: step 8 of 8, loss " in capsys.readouterr().out
     assert draw_page(config, "scenes", "01") == 0
     page = report_path(config.results, "scenes", "01").read_text()
@@ -330,6 +330,6 @@ def test_the_page_and_what_a_changed_method_reruns(make_image_study, tmp_path: P
     assert {name.split("_")[0] for name in record["inputs"]} == {"sub-01", "sub-03", "model-net"}
     own = [name for name in record["inputs"] if name.startswith("sub-01")]
     assert own == ["sub-01_splits.parquet"]  # which images are in the test set, and nothing else
-    fits = {"encode_images": 2, "summarize_images": 2, "report": 2, "report_group": 1}
+    fits = {"encode_held_out": 2, "summarize_held_out": 2, "report": 2, "report_group": 1}
     for changes, expected in (({}, {}), ({"sizes": [6, 12]}, fits), ({"n_steps": [0, 6, 3]}, fits | {"pretrain": 2})):
         assert reruns(asked(config), changed(**changes)) == expected

@@ -84,7 +84,7 @@ def _save(run: Content, values: np.ndarray) -> None:
 
 
 def _shown_once(run: Content) -> None:
-    run["compare_images"]["distance"] = "crossnobis"
+    run["compare"]["distances"] = ["crossnobis"]
     path = Path(run["results"]).parent / "trials.tsv"
     trials = pd.read_csv(path, sep="\t").drop_duplicates("stimulus_id")
     trials.to_csv(path, sep="\t", index=False)

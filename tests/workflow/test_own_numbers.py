@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "datasets": {"mine": {"descriptor": str(folder / "mine.yaml")}},
         "models": {"mine": own, "onehot": {"extractor": "onehot"}},
         "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
-        **{"encode_images": draws, "compare_images": draws},
+        **{"encode": draws, "compare": draws},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     return folder
@@ -123,7 +123,7 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, t
         shown.to_csv(tmp_path / "stimuli.csv", index=False)
         study = {"name": "mine", "stimuli": "stimuli.csv", "recordings": {"01": files}, "splits": {"kinds": split}}
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study))
-        few = {"encode": {"run_permutations": 60}, "compare": {"permutations": 60}}
+        few = {"encode": {"permutations": 60}, "compare": {"permutations": 60}}
         return config_of(tmp_path / "mine.yaml", models=models, **few)
 
     config = of(24, {"leave_out": "kind"})
@@ -146,7 +146,7 @@ def test_groups_of_stimuli_are_left_out_where_all_lie_in_one_run(folder: Path, t
     assert ceilings[seen].mean() > 0.5 > 10 * abs(ceilings.drop(seen).mean())
     run = Run(of(6, {"column": "test", "value": True}))
     failures = failures_of(run, "mine", "01")
-    assert {"encode_images", "summarize_images"} <= {failure.stage for failure in failures}
+    assert {"encode", "summarize"} <= {failure.stage for failure in failures}
     labels = {"dataset": "mine", "subject": "01"}
     assert shelf_of(run, labels, Provenance("report", {}, 0), failures).fetch("summary", pd.DataFrame) is None
 
@@ -167,7 +167,7 @@ def test_workers_fit_from_disk_what_one_process_fits(config: Config, subject: st
         fits = Fits()
         client.cluster.scheduler.add_plugin(fits)
         shared = ClusterSettings(where=client.scheduler.address)
-        job = job_of(Run(config.model_copy(update={"cluster": shared})), STEPS["encode_images"], of)
+        job = job_of(Run(config.model_copy(update={"cluster": shared})), STEPS["encode_held_out"], of)
         alone, job.outputs = job.outputs, {name: tmp_path / path.name for name, path in job.outputs.items()}
         assert run_job(job) == 0
     assert fits.n == 4  # of two layers and their controls

@@ -25,7 +25,7 @@ N = 24
 
 def configured(descriptor: Path, **changes: object) -> Config:
     models = {"pixels": {"extractor": "pixels", "image_size": 8}}
-    return config_of(descriptor, **{"models": models, "compare_rdms": {"draws": 100}} | changes)
+    return config_of(descriptor, **{"models": models, "compare": {"draws": 100}} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def run(study: Path, settings: dict[str, object]) -> int:
     outputs = {name: study / file for name, file in files.items()} | {"rsatoolbox": study / "rdms.hdf5"}
     features = [study / f"model-{model}_features.safetensors" for model in ("net", "random")]
     inputs = {"references": study / "references.safetensors", "features": features}
-    return run_step("compare_rdms", {"compare_rdms": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
+    return run_step("compare", {"compare": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
 
 
 def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Path) -> None:
@@ -159,8 +159,8 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     inputs = {"responses": study / "responses.safetensors", "splits": study / "splits.parquet", "features": features}
     outputs = {"rdm": study / "images_rdm.safetensors", "comparison": study / "images_comparison.parquet"}
     outputs["rsatoolbox"] = study / "images_rdms.hdf5"
-    settings = {"compare_images": SETTINGS | {"permutations": 19, "combination_draws": 60}}
-    assert run_step("compare_images", settings, inputs=inputs, outputs=outputs) == 0
+    settings = {"compare": SETTINGS | {"permutations": 19, "combination_draws": 60}}
+    assert run_step("compare", settings, inputs=inputs, outputs=outputs) == 0
     table = pd.read_parquet(study / "images_comparison.parquet")
     row = table[table["kind"] == "combination"].set_index(["group", "model"])
     assert set(row.index) == {(group, model) for group in ("seen", "unseen") for model in ("net", "twin")}

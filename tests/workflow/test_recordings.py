@@ -53,7 +53,7 @@ def write_study(folder: Path) -> Path:
 def run_stages(descriptor: Path, results: Path) -> tuple[Config, str]:
     config = config_of(descriptor, results=str(results), **SECTIONS)
     (dataset,) = load_descriptors(config)
-    assert [job.stage for job in jobs(config)] == ["prepare_recordings", "decode_times", "report"]
+    assert [job.rule for job in jobs(config)] == ["prepare_recordings", "decode_times", "report"]
     run_all(config, "prepare_recordings", "decode_times")
     assert draw_page(config, dataset, "1") == 0
     return config, dataset

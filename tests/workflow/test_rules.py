@@ -39,12 +39,12 @@ def test_every_rule_declares_what_it_needs(root: Path) -> None:
     directives = {"name", "input", "output", "params", "log", "benchmark", "threads", "mem_mb", "runtime", "gpu"}
     assert directives <= set(declared)
     assert "brainalign.pipelines {params.job:q} > {log:q} 2>&1" in text
-    programs = {f"{step.folder}/{step.program}.py" for step in STEPS.values()}
+    programs = {f"{step.folder}/{step.name}.py" for step in STEPS.values()}
     for program in programs:
         function = Path(program).stem
         assert f"def {function}(job: Job) -> None:" in (root / "pipelines" / program).read_text(), program
     below = {path.relative_to(root / "pipelines").as_posix() for path in (root / "pipelines").rglob("*.py")}
-    beside = {"report/failures.py", "summarize/over_subjects.py", "__main__.py"}
+    beside = {"report/failures.py", "__main__.py"}
     assert {path for path in below if not path.endswith("__init__.py")} == programs | beside
     assert len((root / "Snakefile").read_text().splitlines()) < 45
 
@@ -60,7 +60,7 @@ def test_a_dry_run_lists_the_planned_jobs(run, root: Path, name: str, tmp_path: 
     table = (result.stdout + result.stderr).split("Job stats:")[1]
     listed = {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)}
     monkeypatch.chdir(root)
-    planned = Counter(job.stage for job in jobs(load_config(config)))
+    planned = Counter(job.rule for job in jobs(load_config(config)))
     assert {rule: n for rule, n in listed.items() if rule in STEPS} == planned
     files = re.findall(r"brainalign\.pipelines (\S+\.json) ", result.stdout + result.stderr)
     given = [Job.read(root / file) for file in files]

@@ -147,8 +147,8 @@ def test_what_fmriprep_wrote_is_found_and_confounds_are_regressed_out(folder: Pa
     kept = words["run"].isin(["story1", "story2", "story3"])
     np.save(tmp_path / "language.npy", np.load(folder / "language.npy")[kept])
     config["models"] = {"language": config["models"]["language"]}
-    config = parse(Config, config | {"encode_runs": {"permutations": 19, "n_candidates": 2}}, "test")
-    run_all(config, "prepare_events", "prepare_runs", "extract", "encode_runs")
+    config = parse(Config, config | {"encode": {"permutations": 19, "n_candidates": 2}}, "test")
+    run_all(config, "prepare_events", "prepare_runs", "extract", "encode_continuous")
     scores = pd.read_parquet(artifact_path(config.results, "story", "runtargets", subject="01"))
     r = scores.set_index("model")["r"]
     groups = pd.read_csv(folder / "targets.tsv", sep="\t")["roi"].to_numpy()
@@ -187,7 +187,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def configured_film(film: Path, results: Path, models: dict[str, object], descriptor: str = "film.yaml") -> Config:
     options = {"permutations": 39, "n_candidates": 5}
-    return config_of(film / descriptor, results=str(results), models=models, encode_runs=options)
+    return config_of(film / descriptor, results=str(results), models=models, encode=options)
 
 
 def test_what_loudness_drives_is_not_of_the_language_that_goes_with_it(film: Path) -> None:

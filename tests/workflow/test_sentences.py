@@ -299,7 +299,7 @@ def test_channels_of_the_eyes_are_some_of_all(tmp_path: Path) -> None:
 
 def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
     content = planted.configuration
-    stages = [job.stage for job in jobs(parse(Config, content, "test"))]
+    stages = [job.rule for job in jobs(parse(Config, content, "test"))]
     assert stages == ["prepare_sentences", "extract", *["decode"] * len(DECODERS), "report_group"]
     alone = content | {"decode": {"decoders": {"residual": DECODERS["residual"]}}}
     refused("every network stands beside ridge", load_descriptors, parse(Config, alone, "test"))

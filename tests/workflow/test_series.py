@@ -35,7 +35,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Co
     models = {"random": {"extractor": "random", "n_features": 12}}
     config = config_of(descriptor, models=models, decode_series=OPTIONS, confidence=0.9)
     paths = {name: artifact_path(config.results, "rest", name) for name in ("series", "people", *OUTPUTS)}
-    assert [job.stage for job in jobs(config)] == ["prepare_series", "decode_series", "report_group"]
+    assert [job.rule for job in jobs(config)] == ["prepare_series", "decode_series", "report_group"]
     run_all(config, "prepare_series", "decode_series")
     return paths, config
 

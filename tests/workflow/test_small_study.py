@@ -61,7 +61,7 @@ PREPARED = {name: n for name, n in EVERYTHING.items() if name != "extract"}
 @pytest.mark.parametrize(
     ("options", "descriptor", "expected"),
     [
-        ({"encode": {"run_permutations": 21, "stimulus_permutations": 20}}, {}, SCORED),
+        ({"encode": {"permutations": 21}}, {}, SCORED),
         ({"prepare": {"n_halvings": 50}}, {}, PREPARED),
         ({"compare": {"permutations": 60}}, {}, {"compare": 1, "summarize": 1, "report": 1}),
         ({"summarize": {"q": 0.1}}, {}, {"summarize": 1, "report": 1}),
@@ -90,7 +90,7 @@ def test_a_change_reruns_what_depends_on_it(
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("root/done.yaml", "run_permutations: 20", "run_permutations: 21", SCORED),
+        ("root/done.yaml", "permutations: 20", "permutations: 21", SCORED),
         ("root/study/small.yaml", "A small", "Another small", {"report": 1}),
         ("lib/brainalign/kernels/held_out.py", "", "\n", SCORED),
         ("lib/brainalign/io/artifacts.py", "", "\n", EVERYTHING),
@@ -154,7 +154,7 @@ def test_a_kill_loses_nothing(make_checkout, commands: Path) -> None:
     """SIGKILL everything in the middle; the documented command starts again and redoes only what was not finished."""
     checkout = make_checkout("killed")
     # One model: stages run in processes of their own here, which must be killed, and each takes seconds to import.
-    changes = {"encode": {"run_permutations": 500, "stimulus_permutations": 50}}
+    changes = {"encode": {"permutations": 500}}
     config = checkout.write_config("kill", models={"onehot": {"extractor": "onehot"}}, **changes)
     python = environment_of(checkout, Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[2] / ".venv")))
     if not (checkout.root / ".venv" / "installed").exists():
@@ -251,7 +251,7 @@ def test_an_unusual_but_valid_study(make_study, tmp_path: Path) -> None:
         "datasets": {"small": {"descriptor": str(descriptor)}},
         "models": {"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}},
         "methods": {"fixed": FIXED},
-        "encode": {"run_permutations": 0, "stimulus_permutations": 0},
+        "encode": {"permutations": 0},
         "compare": {"permutations": 50},
     }
     config = parse(Config, content, "test")

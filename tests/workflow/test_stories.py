@@ -27,7 +27,7 @@ from brainalign.config import Config, load_config, load_descriptors
 from brainalign.datasets import audit_study, read_continuous, read_events
 from brainalign.encoding import mean_over_runs
 from brainalign.io import Provenance, artifact_path, save, sidecar_path
-from brainalign.pipelines.encode import encode_runs
+from brainalign.pipelines.encode import continuous
 from brainalign.report import StudyMaterial
 from brainalign.report.pages import group_of_runs_chapter
 from brainalign.simulation import STORY_GROUPS, story, write_story
@@ -89,11 +89,11 @@ def test_a_simulated_story_needs_no_files(tmp_path: Path) -> None:
     path = Path(shutil.copy(ROOT / "data/simulated-story.yaml", tmp_path))
     content = yaml.safe_load(path.read_text())
     content["simulate"] |= {"n_rows": 75, "n_targets": N_VOXELS, "seed": 21}
-    path.write_text(yaml.safe_dump(content | {"encode_runs": {"permutations": 39, "n_candidates": 5}}))
+    path.write_text(yaml.safe_dump(content | {"encode": {"permutations": 39, "n_candidates": 5}}))
     assert main(["check", str(path)]) == 0
     config = load_config(path)
     assert shape_of(load_descriptor(path)) == Shape(runs=6, trials=450, targets=4 * N_VOXELS)
-    run_all(config, "simulate_story", "prepare_events", "prepare_runs", "extract", "encode_runs")
+    run_all(config, "simulate_story", "prepare_events", "prepare_runs", "extract", "encode_continuous")
     raw = config.raw_folder("simulated-story")
     told = story(6, 75, N_VOXELS, explained=0.5, n_features=(12, 7), seed=21)
     np.testing.assert_array_equal(np.load(raw / "story2_again.npy"), told.responses["story2"][1])
@@ -151,14 +151,14 @@ def tables_agree(config: Config, scores: pd.DataFrame, places: pd.DataFrame) -> 
     [
         ([0.5, 0.1, 0.3, 0.6, 0.2], {RELIABLE: [0, 2, 3], "a": [0], "b": [2]}),
         ([0.5, np.nan, np.nan, np.nan, 0.3], {RELIABLE: [0, 4], "a": [0], "c": [4]}),
-        ([np.nan] * 5, {encode_runs.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
-        ([0.3] * 5, {encode_runs.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
-        ([0.1] * 5, {encode_runs.EVERYWHERE: [0, 1, 2, 3, 4]}),
+        ([np.nan] * 5, {continuous.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
+        ([0.3] * 5, {continuous.EVERYWHERE: [0, 1, 2, 3, 4], "a": [0, 1], "b": [1, 2], "c": [4]}),
+        ([0.1] * 5, {continuous.EVERYWHERE: [0, 1, 2, 3, 4]}),
     ],
 )
 def test_regions_are_of_targets_that_repeat(ceiling: list[float], expected: dict[str, list[int]]) -> None:
     targets = pd.DataFrame({"roi": [["a"], ["a", "b"], ["b"], [], ["c"]]})
-    found = encode_runs._regions(targets, np.array(ceiling), 0.2)
+    found = continuous._regions(targets, np.array(ceiling), 0.2)
     assert {name: rows.tolist() for name, rows in found.items()} == expected
 
 
@@ -167,14 +167,14 @@ def test_rows_of_scores_and_shares(n_runs: int) -> None:
     rng, regions = np.random.default_rng(0), {"one": np.array([0]), "two": np.array([1, 2])}
     r, null = rng.uniform(-0.2, 0.6, (n_runs, 3)), 0.2 * rng.normal(size=(39, 3))
     ceiling, mean = np.array([0.25, 0.36, -0.1]), mean_over_runs(r)
-    found = pd.DataFrame(encode_runs._score_rows("m", "l", "k", r, ceiling, regions, null, 0.2, 0.9))
+    found = pd.DataFrame(continuous._score_rows("m", "l", "k", r, ceiling, regions, null, 0.2, 0.9))
     np.testing.assert_allclose(found["r"], [mean[rows].mean() for rows in regions.values()])
     assert found["low"].isna().all() == (n_runs == 5)
-    plain = encode_runs._score_rows("m", "l", "k", r, ceiling, regions)
+    plain = continuous._score_rows("m", "l", "k", r, ceiling, regions)
     r2, split = rng.random((n_runs, 3)), {name: rng.random((n_runs, 3)) for name in "ab"}
     common = {name: rng.random((n_runs, 3)) for name in ("a", "b", "a & b")}
     nulls = {name: rng.random((39, 3)) for name in "ab"}
-    shares = encode_runs._share_rows(r2, split, common, nulls, regions, 0.2, 0.9)
+    shares = continuous._share_rows(r2, split, common, nulls, regions, 0.2, 0.9)
     tables = {"scores": found, "plain": pd.DataFrame(plain), "shares": pd.DataFrame(shares)}
     Record(Path(__file__).parent / "recorded_stages.json").check(f"rows of {n_runs} runs", tables)
 
@@ -450,7 +450,7 @@ def summarized(folder: Path, names: list[str], spaces: dict[str, str]) -> Path:
         for suffix in ("responses", "runscores", "runtargets", "rununiques")
     }
     outputs = {name: artifact_path(folder, "story", name) for name in ("groupscores", "grouptargets", "groupmaps")}
-    assert run_step("summarize_runs", {"spaces": spaces}, inputs=inputs, outputs=outputs) == 0
+    assert run_step("map_subjects", {"spaces": spaces}, inputs=inputs, outputs=outputs) == 0
     return outputs["groupmaps"]
 
 

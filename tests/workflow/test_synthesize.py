@@ -282,8 +282,8 @@ def test_what_is_planned_and_what_a_changed_option_reruns(
     shutil.copytree(scenes.folder, tmp_path, dirs_exist_ok=True)
 
     def planned(**changes: object) -> list[tuple[str, str]]:
-        made = [job for job in jobs(config(tmp_path, **changes)) if job.stage in ("guide", "synthesize")]
-        return [(job.stage, dict(job.labels)["subject"]) for job in made]
+        made = [job for job in jobs(config(tmp_path, **changes)) if job.rule in ("guide", "synthesize")]
+        return [(job.rule, dict(job.labels)["subject"]) for job in made]
 
     assert planned() == [("guide", "01"), ("synthesize", "01")]  # the subject of EEG has no regions
     assert planned(prior=None) == []

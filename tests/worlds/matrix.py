@@ -108,10 +108,8 @@ class Cell:
             "datasets": {"study": {"descriptor": str(folder / "study.yaml")}},
             "models": {"planted": MODELS[self.stimuli]},
             "methods": {"ridge": {"encoder": "ridge", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "device": "cpu"}},
-            "encode": {"run_permutations": 60, "stimulus_permutations": 20},
-            "encode_images": {"permutations": 100, "draws": 100},
-            "compare": {"permutations": 60},
-            "compare_images": {"permutations": 60, "draws": 100},
+            "encode": {"permutations": 100, "draws": 100},
+            "compare": {"permutations": 60, "draws": 100},
         }
         if self.stimuli == "vectors":
             run["models"] = {"planted": MODELS["vectors"] | {"file": str(folder / "vectors.csv")}}

@@ -217,12 +217,10 @@ def _geometry(material: Material) -> str:
 def methods_text(material: Material) -> list[tuple[str, list[str]]]:
     """Return paragraphs, each with the keys of its references, for the steps that left results."""
     steps: list[tuple[str, Callable[[Material], tuple[str, list[str]]]]] = [
-        ("prepare_blocks", _prepare_text),
         ("prepare", _prepare_text),
         ("extract", _extract_text),
         ("encode", _encode_text),
-        ("compare", _compare_text),
-        ("compare_images", rdm_methods),
+        ("compare", rdm_methods if material.timed else _compare_text),
         ("summarize", _summarize_text),
     ]
     ran = {record["stage"] for record in material.sidecars.values()}
@@ -384,7 +382,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
                 f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "
                 f"{max(method.alphas):g} by {method.metric} in {folds} inside the training runs)"
             )
-    encode, several = material.config.encode, material.several_blocks
+    n_permutations, several = material.config.encode.of("left_out").permutations, material.several_blocks
     text = (
         f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
         f"computed within each held-out fold and then averaged. A held-out {nouns.stimulus} counts as identified when "
@@ -396,9 +394,9 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         )
     )
     keys = ["ridge", "identification"]
-    if encode.run_permutations:
+    if n_permutations:
         text += (
-            f"Nulls refit everything, penalties included: {encode.run_permutations:,} permutations of the "
+            f"Nulls refit everything, penalties included: {n_permutations:,} permutations of the "
             f"{nouns.stimuli} "
             f"within runs{f', the {nouns.trials} of one staying together' if several else ''}. {target.capitalize()} p "
             "values are corrected by "
@@ -422,19 +420,14 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             f" For zero-shot prediction {every} {nouns.stimuli} were left out of training in turn, and each two of "
             "their predicted patterns matched to the two measured ones"
         )
-        if encode.stimulus_permutations:
-            text += (
-                f"; its null exchanges which features belong to which {nouns.stimulus} "
-                f"({encode.stimulus_permutations:,} permutations)"
-            )
-        text += "."
+        text += f"; its null exchanges which features belong to which {nouns.stimulus}." if n_permutations else "."
         keys.append("zeroshot")
     return text, keys
 
 
 def rdm_methods(material: SubjectMaterial) -> tuple[str, list[str]]:
     """Describe the comparison of representational geometries by region or over time."""
-    options = material.config.compare_images
+    options = material.config.compare
     lower, upper = options.thresholds
     stimuli = f"test {material.nouns.stimuli}" if material.descriptor.holds_out else material.nouns.stimuli
     comparison = {

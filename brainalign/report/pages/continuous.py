@@ -380,7 +380,7 @@ def _failed(material: kit.StudyMaterial, tested: pd.DataFrame) -> list[kit.Faile
 
 def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
     """List the paragraphs of the methods, each with the keys of its references."""
-    read, options = material.details("responses"), material.config.encode_runs
+    read, options = material.details("responses"), material.config.encode.of("continuous")
     texts: list[tuple[str, Sequence[str]]] = []
     if read:
         start, stop = (rows * read["step_s"] for rows in read["trimmed"])

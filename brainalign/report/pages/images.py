@@ -269,7 +269,7 @@ def _is_known(tables: Iterable[pd.DataFrame]) -> bool:
 
 def _scoring(material: kit.ImageMaterial) -> tuple[str, tuple[str, ...]]:
     """Describe the scores of predictions and their tests."""
-    options, stimuli = material.config.encode_images, material.nouns.stimuli
+    options, stimuli = material.config.encode.of("held_out"), material.nouns.stimuli
     known = _is_known(encoding.scores for encoding in material.encodings.values())
     averaged = ", whose repeats were averaged" * known
     reliable = (

@@ -43,7 +43,7 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     )
     notes = [
         *(f"{name}: {files.description}." for name, files in study.recordings.items() if files.description),
-        f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
+        f"{COMPARED[config.compare.comparison]}, averaged over subjects. "
         "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
         "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
         *study.notes,
@@ -57,7 +57,7 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             _fits(comparison, scores, random, material.tables["differences"], config),
             _matrices(material.arrays["rdm"], material.details("rdm")["categories"]),
         ],
-        answer=answer_of_rdms(scores, random, config.compare_rdms.comparison, config.confidence),
+        answer=answer_of_rdms(scores, random, config.compare.comparison, config.confidence),
         failed_controls=[*failed_twins(scores, random, config)],
     )
 

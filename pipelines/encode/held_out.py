@@ -1,4 +1,4 @@
-"""encode_images: fit one method on one model's features for one subject; scores on images held out, with their nulls.
+"""One set of stimuli held out: scores of a fit to the others, with their nulls.
 
 fMRI: a score per vertex, and the mean over each region, by layer. M/EEG: a score per sensor and time, the mean over
 sensors by layer and time, clusters and latencies.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from brainalign import encoding
 from brainalign.arrays import Arrays, Layers, Responses, StoredArray
 from brainalign.checks import BrainalignError
-from brainalign.config import SHARED_LAYERS, EncodeImagesSettings
+from brainalign.config import SHARED_LAYERS, EncodeSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.features import embed_texts
@@ -43,7 +43,7 @@ IN_MEMORY = 2**30  # bytes of averages up to which they are held, and with them 
 Fits = Iterator[tuple[str, encoding.HeldOut]]
 
 
-def encode_images(job: Job) -> None:
+def encode_held_out(job: Job) -> None:
     """Fit every layer to the training images of one subject; save scores of the others, and what explains them."""
     with _scheduler(job) as address:
         _encode(job, address)
@@ -60,7 +60,7 @@ def _scheduler(job: Job) -> Iterator[str]:
 
 
 def _encode(job: Job, scheduler: str) -> None:
-    settings = job.options("encode_images", EncodeImagesSettings)
+    settings = job.options("encode", EncodeSettings)
     options = dict(job.settings["method"])
     named = options.pop("encoder")
     sparse = {name: options.pop(name) for name in OF_DICTIONARIES} if named == DICTIONARY else {}
@@ -88,7 +88,7 @@ def _encode(job: Job, scheduler: str) -> None:
         groups=encoding.target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
         n_components=settings.n_components,
         standardize=settings.standardize,
-        n_permutations=settings.permutations,
+        n_permutations=settings.of("held_out").permutations or 0,
         n_draws=settings.draws,
         confidence=job.settings["confidence"],
         seed=job.seed,

@@ -1,4 +1,4 @@
-"""encode_runs: every model of a stimulus that goes on for one subject, alone and all in one fit."""
+"""Stimuli that go on: every model, alone and all in one fit, runs left out in turn."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -10,7 +10,7 @@ import pandas as pd
 from brainalign import encoding
 from brainalign.arrays import Layers, Responses, Rows, Values
 from brainalign.checks import BrainalignError
-from brainalign.config import EncodeRunsSettings
+from brainalign.config import EncodeSettings
 from brainalign.datasets import run_drifts
 from brainalign.features import answered, block_means, hemodynamic_responses, resample_events, resample_signal
 from brainalign.io import brain_maps, entities_of, load
@@ -21,9 +21,9 @@ EVERYWHERE = "all targets"
 MOST_IN_SETS = 3  # models of which every set is told; of more, pairs
 
 
-def encode_runs(job: Job) -> None:
+def encode_continuous(job: Job) -> None:
     """Fit every layer of every model with delays, runs left out in turn; then all models and controls jointly."""
-    settings = job.options("encode_runs", EncodeRunsSettings)
+    settings = job.options("encode", EncodeSettings)
     responses, ceiling = job.load("responses", Responses), job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     noted = job.details("responses")
     Y, runs, delays = responses.values, responses.trials["run"].to_numpy(dtype=str), list(noted["delays"])
@@ -43,7 +43,7 @@ def encode_runs(job: Job) -> None:
     sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
     ratios = {name: 0.0 if name else 1 / ((noted["folds"] or len(sets[""])) - 1) for name in sets}
     gap = max(round(settings.shift_s / noted["step_s"]), 1)
-    turns = encoding.turned_in_time(runs, settings.permutations, gap, settings.null, job.seed)
+    turns = encoding.turned_in_time(runs, settings.of("continuous").permutations or 0, gap, settings.null, job.seed)
     rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():

@@ -1,4 +1,4 @@
-"""summarize_images: headline numbers of one subject who saw images, models compared, and what was planted recovered."""
+"""Headline numbers of one subject of whom stimuli were held out, models compared, and what was planted recovered."""
 
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +21,7 @@ DIFFERENCES = ["quantity", "model_a", "model_b", "method_a", "method_b", "layer_
 DIFFERENCES += ["difference", "low", "high", "p", "n"]
 
 
-def summarize_images(job: Job) -> None:
+def summarize_held_out(job: Job) -> None:
     """Gather the scores of one subject; save headline numbers, pairs and families of models, and what was planted."""
     settings = job.options("summarize", SummarizeSettings)
     confidence, threshold = job.settings["confidence"], job.settings["ceiling_threshold"]

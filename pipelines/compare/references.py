@@ -1,4 +1,4 @@
-"""compare_rdms: published dissimilarity matrices against published models and every layer of every network."""
+"""Published dissimilarity matrices against published models and every layer of every network."""
 
 import re
 
@@ -7,16 +7,16 @@ import pandas as pd
 
 from brainalign import geometry
 from brainalign.arrays import Arrays, Values
-from brainalign.config import CompareRdmsSettings
-from brainalign.pipelines.compare.compare import layer_rdms, write_rsatoolbox
+from brainalign.config import CompareSettings
+from brainalign.pipelines.compare.rdms import layer_rdms, write_rsatoolbox
 from brainalign.workflow import Job
 
 DRAW = re.compile(r"(?P<layer>.+)_draw\d+")  # layers of the draws of a network with random weights
 
 
-def compare_rdms(job: Job) -> None:
+def compare_references(job: Job) -> None:
     """Compare reference RDMs with published models and with every layer of every network."""
-    settings = job.options("compare_rdms", CompareRdmsSettings)
+    settings = job.options("compare", CompareSettings)
     references = job.load("references", Arrays)
     details = job.details("references")
     sets = {name: references[name] for name in details["sets"]}
@@ -98,7 +98,7 @@ def _random_weights(sets: dict[str, Values], draws: dict[tuple[str, str], Values
 
 
 def _combined(
-    sets: dict[str, Values], layers: dict[tuple[str, str], Values], job: Job, settings: CompareRdmsSettings
+    sets: dict[str, Values], layers: dict[tuple[str, str], Values], job: Job, settings: CompareSettings
 ) -> list[pd.DataFrame]:
     """Return the scores of combinations of layers, and of the same layers with random weights."""
     if not settings.combinations:

@@ -1,4 +1,4 @@
-"""compare_images: geometry of every region, or at every moment, against every layer of every model."""
+"""Geometry of every region, or at every moment, against every layer of every model."""
 
 import numpy as np
 import pandas as pd
@@ -6,22 +6,21 @@ from numpy.typing import NDArray
 
 from brainalign import geometry
 from brainalign.arrays import Arrays, Responses, Values
-from brainalign.config import CompareImagesSettings
+from brainalign.config import CompareSettings
 from brainalign.datasets import repeat_counts, repeats_cube
-from brainalign.pipelines.compare.compare import layer_rdms, write_rsatoolbox
+from brainalign.pipelines.compare.rdms import comparable, layer_rdms, write_rsatoolbox
 from brainalign.study import check_repeated
 from brainalign.workflow import Job
 
 MIN_TARGETS = 5  # patterns over fewer have no stable correlation distance
 
 
-def compare_images(job: Job) -> None:
-    """Compare the geometry of regions, or of moments, with that of every layer of every model."""
-    settings = job.options("compare_images", CompareImagesSettings)
-    responses = job.load("responses", Responses, stored=True)
-    splits = job.load("splits", pd.DataFrame)
+def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
+    """Compare the geometry of regions, or of moments: of test stimuli, or of all where trials are left out in turn."""
+    settings = job.options("compare", CompareSettings)
     shown = responses
-    if not splits["trial_id"].duplicated().any():  # else runs are left out in turn, and all are compared
+    if not in_turn:
+        splits = job.load("splits", pd.DataFrame)
         test = splits.loc[splits["split"] == "test", "trial_id"]
         shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
     # (n_repeats, n_stimuli, n_targets[, n_times]); where an image was shown once, averages alone, without a ceiling
@@ -34,10 +33,9 @@ def compare_images(job: Job) -> None:
     models = layer_rdms(job, names, settings.feature_distance)
     stacked = np.stack(list(models.values()))
     topological = settings.comparison == "geotopological"
-    method, compared, of_models = str(settings.comparison), repeats, stacked
-    if topological:
-        compared, of_models = (geometry.geotopological(rdms, *settings.thresholds) for rdms in (repeats, stacked))
-        method = "pearson"
+    (compared, method), (of_models, _) = (
+        comparable(rdms, settings.comparison, settings) for rdms in (repeats, stacked)
+    )
     found = geometry.rdm_permutation_places(
         compared, of_models, method, settings.permutations, np.random.default_rng(job.seed)
     )
@@ -96,11 +94,7 @@ def compare_images(job: Job) -> None:
 
 
 def _combined(
-    regions: dict[str, Values],
-    models: dict[tuple[str, str], Values],
-    method: str,
-    settings: CompareImagesSettings,
-    seed: int,
+    regions: dict[str, Values], models: dict[tuple[str, str], Values], method: str, settings: CompareSettings, seed: int
 ) -> pd.DataFrame:
     """Return the scores of combinations of layers, and of the same layers in every other model that has them."""
     combined = {}
