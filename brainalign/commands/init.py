@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Lab:
     def volumes(self) -> tuple[list[Path], list[Path], list[Path]]:
         """List the series of volumes, the masks, and what else is one volume and called after regions."""
         found = [path for path in self.ending(*VOLUMES) if path not in self.ending(*CIFTI, ".dlabel.nii")]
-        masks = [path for path in found if "mask" in path.name]
+        masks = sorted((path for path in found if "mask" in path.name), key=lambda path: "brain" not in path.name)
         single = [path for path in found if path not in masks and _is_single(self.folder / path)]
         regions = [path for path in single if re.search("roi|atlas|parcel|label|area", path.name, re.IGNORECASE)]
         return [path for path in found if path not in (*masks, *single)], masks, regions
@@ -229,6 +230,7 @@ def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
     return re.findall(r"[A-Za-z0-9]+", PART.sub(" ", text))
 
 
+@lru_cache
 def _is_single(path: Path) -> bool:
     """Tell whether an image is one volume; what cannot be read is for `check` to tell."""
     with suppress(BrainalignError):
