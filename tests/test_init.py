@@ -231,8 +231,11 @@ def rdms_of_matlab(folder: Path) -> None:
 
 
 def bids_of_sessions(folder: Path) -> None:
-    """Two sessions with runs of the same numbers."""
+    """Two sessions with runs of the same numbers, and a task of other events."""
     bids(folder, (("a", "1"), ("a", "2"), ("b", "1")))
+    for path in [*folder.rglob("*ses-b_task-faces_run-1_*")]:
+        other = path.read_bytes().replace(b"task-faces", b"task-words").replace(b"house", b"verbs")
+        path.with_name(path.name.replace("task-faces", "task-words")).write_bytes(other)
 
 
 KINDS = (

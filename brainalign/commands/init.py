@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Lab:
     def volumes(self) -> tuple[list[Path], list[Path], list[Path]]:
         """List the series of volumes, the masks, and what else is one volume and called after regions."""
         found = [path for path in self.ending(*VOLUMES) if path not in self.ending(*CIFTI, ".dlabel.nii")]
-        masks = [path for path in found if "mask" in path.name]
+        masks = sorted((path for path in found if "mask" in path.name), key=lambda path: "brain" not in path.name)
         single = [path for path in found if path not in masks and _is_single(self.folder / path)]
         regions = [path for path in single if re.search("roi|atlas|parcel|label|area", path.name, re.IGNORECASE)]
         return [path for path in found if path not in (*masks, *single)], masks, regions
@@ -212,6 +213,15 @@ def _by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list
     return subjects
 
 
+def _of_task(lab: Lab, paths: list[Path]) -> list[Path]:
+    """Choose files of one task, where they are of several."""
+    tasks = dict.fromkeys(match[1] for path in paths if (match := re.search(r"task-([A-Za-z0-9]+)", path.name)))
+    if len(tasks) < 2:
+        return paths
+    chosen = lab.answer("recordings", f"task: {', '.join(tasks)}", next(iter(tasks)))
+    return [path for path in paths if f"task-{chosen}_" in path.name]
+
+
 def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
     text = path.with_name(path.name.split(".")[0]).as_posix()
     for run in sorted(runs, key=len, reverse=True):
@@ -220,6 +230,7 @@ def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
     return re.findall(r"[A-Za-z0-9]+", PART.sub(" ", text))
 
 
+@lru_cache
 def _is_single(path: Path) -> bool:
     """Tell whether an image is one volume; what cannot be read is for `check` to tell."""
     with suppress(BrainalignError):
@@ -316,6 +327,9 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
     events = [path for path in lab.files if path.name.endswith("_events.tsv")]
     if not files or not events:
         return None
+    files = _of_task(lab, files)
+    task = str(re.findall(r"task-([A-Za-z0-9]+)", files[0].name)[0])
+    events = [path for path in events if f"task-{task}_" in path.name]
     kinds = dict.fromkeys(name for path in events for name in _cells(lab, path, "trial_type"))
     lab.remarks["markers"] = "category of every trial_type; leave out what is none"
     root = _root(files[0])
@@ -325,7 +339,7 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
             "format": "bids",
             "root": str(root),
             "participant": name,
-            "task": str(re.findall(r"task-([A-Za-z0-9]+)", of[0].name)[0]),
+            "task": task,
             **({"datatype": "meg"} if "_meg." in of[0].name else {}),
         }
     stimuli = lab.stimuli()
@@ -406,7 +420,7 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     bold, masks, _ = lab.volumes()
     labels = [path for path in lab.ending(".txt") if "label" in path.stem]
     tables = {path: path.with_name(f"{path.name.partition('_bold.nii')[0]}_events.tsv") for path in bold if not labels}
-    bold = [path for path in bold if labels or tables[path] in lab.files]
+    bold = _of_task(lab, [path for path in bold if labels or tables[path] in lab.files])
     if not (masks and bold):
         return None
     step, known = _header_step(lab.folder / bold[0])

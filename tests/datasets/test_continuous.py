@@ -146,6 +146,9 @@ FITTING = {"b": [5, 60, 95.0], "a": [3, 75.0]}
 WHOLE = "every run goes on long after its last event"
 NONE_LEFT = "no event is left when its first row begins (0.5 s beside 1 s); correct first_row_s, trim_s or onsets, in"
 CUT = "10% of its events begin after its end (160 s beside 99 s); right where the recording was cut short, else give "
+EXCHANGED = (
+    "10% of its events begin after its end (160 s beside 99 s); a goes on long after the last event: correct the "
+)
 TOO_LATE = "60% of its events begin after its end (163 s beside 99 s); give onsets in seconds from the start of the run"
 
 
@@ -164,6 +167,7 @@ def test_events_outside_of_their_run() -> None:
         (FITTING | {"b": [*range(1, 20), 160.0]}, None, ""),
         (FITTING | {"b": [*range(1, 19), 159.0, 160.0]}, None, ""),
         (FITTING | {"b": [*range(1, 18), 95, 159.5, 160.0]}, "recordings.7.files.b", CUT),
+        ({"b": [*range(1, 18), 95, 159.5, 160.0], "a": [3, 60.0]}, "recordings.7.files.b", EXCHANGED),
         (FITTING | {"b": [5, 60, 161, 162, 163]}, "recordings.7.files.b", TOO_LATE),
     ):
         table = pd.DataFrame([(run, at) for run, onsets in events.items() for at in onsets], columns=["run", "onset_s"])

@@ -98,6 +98,19 @@ MISTAKES: list[tuple[str, Spoil, str]] = [
     ("arrays", values("values.npy", np.transpose), "has shape (12, 90) but .*90 rows; .*its axes may be exchanged"),
     ("arrays", values("values.npy", lambda v: v[:, 0]), "its array has shape (90,); give rows x targets"),
     ("arrays", values("values.npy", lambda v: v[..., None] * np.ones(4)), "give times_s, the seconds of its third"),
+    (
+        "arrays",
+        lambda folder, study: (
+            np.save(folder / "values.npy", np.ones((90, 4, 12))),
+            recording(times_s=[0.1, 0.2, 0.3, 0.4])(folder, study),
+        ),
+        "times_s has 4 numbers but .*values.npy has 12 times; give one per time, or times_axis: 1 where values are so",
+    ),
+    (
+        "arrays",
+        table("trials.tsv", lambda t: t.assign(session=["9", *t["session"][1:]])),
+        "session 9 has a single trial, which has no z-score; correct the column session",
+    ),
     ("arrays", recording(values="trials.tsv"), "must be one of '.h5'.*'.zarr'; got '.tsv'"),
     ("arrays", recording(values=["values.npy"]), "recordings.01.values: give the path of one file"),
     ("arrays", table("trials.tsv", lambda t: t, ";"), "separated by semicolons, not by tabs as its name says"),
@@ -124,6 +137,7 @@ MISTAKES: list[tuple[str, Spoil, str]] = [
     ("volumes", image("run1.nii.gz", 3, 3, 2), "has shape (3, 3, 2); give a 4-D image"),
     ("volumes", recording(key="bold"), "key and repeats name arrays, but the files are volumes"),
     ("rdms", values("V1.npy", lambda v: v[:, :400]), "V1.npy of shape (3, 400): 400 is not a number of pairs"),
+    ("rdms", values("V1.npy", lambda v: v[[0, 1, 2, 0]].T), "V1.npy of shape (435, 4) (do subjects stand behind"),
     ("rdms", values("V1.npy", lambda v: v * np.nan), "RDM set 'V1' holds no number"),
     ("rdms", values("V1.npy", np.ones_like), "RDM set 'V1' holds nothing but 1"),
     ("rdms", lambda folder, study: shutil.copy(folder / "V1.npy", folder / "IT.npy"), "holds the same numbers as"),

@@ -117,6 +117,10 @@ def test_a_bids_folder_of_categories(path: Path, tmp_path: Path) -> None:
     direct = epochs_to_responses([make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.3)])
     assert responses.trials["category"].tolist() == direct.trials["category"].tolist()
     np.testing.assert_allclose(responses.values, direct.values, atol=0.1)
+    misspelt = descriptor(tmp_path, recordings={"1": files}, markers={"face": "face", "huose": "house"})
+    refused("no event of the task is called huose .did you mean 'house'", read_recordings, misspelt, "1")
+    other = descriptor(tmp_path, recordings={"1": files | {"participant": "sub-1_1"}}, markers=study.markers)
+    refused("cannot be read .*there is sub-01", read_recordings, other, "1")
     raw.set_channel_types({"AF7": "eog"}, verbose="error")
     raw.info["bads"] = ["TP9"]
     with pytest.warns(RuntimeWarning, match="left out \\(TP9\\)"):

@@ -127,6 +127,7 @@ def test_identification_of_more_models_than_colours() -> None:
     (ax,) = panels(figures.identification_scores(rows, made({"model": []}), MODELS))
     of = rows.set_index(["method", "model"])["value"]
     marks = [mark for mark in points(ax) if mark.marker != "_"]
+    assert ax.get_ylim()[0] < 0 < 1 < ax.get_ylim()[1]  # marks of all and of none are whole
     assert drawn.over(ax, marks) == {m: approx([of[m, name] for name in MODELS]) for m in ("ridge", "fixed")}
     assert len({(mark.colour, mark.marker) for mark in marks}) == len(MODELS)
 

@@ -44,6 +44,8 @@ def material() -> StudyMaterial:
 
 
 def test_every_model_is_told_in_every_subject(material: StudyMaterial) -> None:
+    # The grids of two scanners that are shaped alike are no space in common: tables of maps are there, and empty.
+    material.tables |= {"grouptargets": pd.DataFrame(), "groupmaps": pd.DataFrame()}
     chapter = group_of_blocks_chapter(material)
     answer = chapter.answer
     assert (answer.opening, answer.holds) == ("Yes.", True)

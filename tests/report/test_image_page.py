@@ -86,6 +86,8 @@ def test_a_page_is_whole_and_its_findings_follow_from_the_numbers(material: repo
     assert "http://" not in re.sub(r"xmlns\S*=\S+", "", page).replace("http://www.w3.org", "")
     text = words(page)
     check(text, "net rand .100 .050 to .150 .0100 net", "0 of 1 best layers of regions of net are decided")
+    one = replace(encoding(), profile=encoding().profile.query("layer == 'b'"))  # nothing was chosen among layers
+    assert "best layers of regions" not in words(image_page(replace(material, encodings={("net", "ridge"): one})))
     tie = words(image_page(replace(material, differences=difference(low=-0.01, p=0.2))))
     check(tie, "cannot be told apart: net and rand.", "net rand .100 -.010 to .150 .2000 –")
     behind = replace(material, differences=difference(difference=-0.1, low=-0.15, high=-0.05))

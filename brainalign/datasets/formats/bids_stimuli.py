@@ -22,26 +22,6 @@ def import_bids() -> Any:
         raise BrainalignError('BIDS folders need mne-bids; install it with: pip install "brainalign[bids]"') from error
 
 
-def open_bids(
-    root: Path, participant: str, *, task: str, session: str | None, run: str | None, datatype: str
-) -> tuple[Any, Any]:
-    """Return the path of a recording of a BIDS dataset and its raw data."""
-    mne_bids = import_bids()
-    sidecars = (".json", ".eeg", ".vmrk", ".fdt")
-    there = sorted(p.name for p in root.glob(f"sub-{participant}/**/*_{datatype}.*") if p.suffix not in sidecars)
-    there = there or sorted(path.name for path in root.glob("sub-*"))
-    remedy = f"correct participant, session, task or run; there is {listed(there, 6) or 'no recording'}"
-    names = {"subject": participant, "session": session, "task": task, "run": run}
-    where = f"{root}: {', '.join(f'{key} {name}' for key, name in names.items() if name is not None)}"
-    with reading(where, "cannot be read", remedy):
-        place = mne_bids.BIDSPath(**names, datatype=datatype, suffix=datatype, root=root)
-        try:
-            raw = mne_bids.read_raw_bids(place, verbose="error")
-        except FileNotFoundError as error:
-            raise BrainalignError(f"{place}: cannot be read ({error}); {remedy}") from error
-    return place, raw
-
-
 def read_bids_stimuli(
     root: Path,
     participant: str,
@@ -50,11 +30,9 @@ def read_bids_stimuli(
     stimulus_column: str,
     where: Mapping[str, Sequence[str]] | None = None,
     names: Literal["as written", "file stem"] = "as written",
-    category_column: str | None = None,
     session: str | None = None,
     run: str | None = None,
     datatype: Literal["eeg", "meg"] = "eeg",
-    bad_channels: Literal["raise", "drop", "keep"] = "raise",
     clean: Callable[[Any, str], Any] | None = None,
 ) -> tuple[Any, pd.DataFrame]:
     """Read a raw recording and its *_events.tsv; `make_epochs` and `epochs_to_responses` make responses of them.
@@ -70,38 +48,50 @@ def read_bids_stimuli(
         Values that other columns must have, for example {"trial_type": ["exp", "test"]}.
     names : {"as written", "file stem"}
         Whether "images/aardvark/aardvark_01b.jpg" is the stimulus of that name, or "aardvark_01b".
-    category_column : str, optional
-        What is the category of a trial; the stimulus where not given.
-    bad_channels : {"raise", "drop", "keep"}
-        What to do with channels that channels.tsv calls bad; `epochs_to_responses` looks for flat ones, and drops
-        those that are kept and marked.
     clean : callable (raw, name of the recording), optional
         Applied while channels of the eyes are still there; returns raw data, see `clean_raw`.
 
     Returns
     -------
     raw : mne.io.Raw
-        Only the channels of EEG, or the magnetometers and gradiometers of MEG.
+        Only the channels of EEG, or the magnetometers and gradiometers of MEG; those that channels.tsv calls bad are
+        marked, and `epochs_to_responses` drops them.
     events : DataFrame
-        sample, onset_s, stimulus_id, category, and the other columns of the file.
+        sample, onset_s, stimulus_id, which is the category, too, and the other columns of the file.
 
     Raises
     ------
     BrainalignError
-        If mne-bids is missing, there is no such file, channel or column, channels are bad, an onset is no number or
-        lies outside the recording, or no event is left.
+        If mne-bids is missing, there is no such file, channel or column, an onset is no number or lies outside the
+        recording, or no event is left.
     """
     check_choice("names", names, ("as written", "file stem"))
     check_choice("datatype", datatype, CHANNELS)
-    place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
+    mne_bids = import_bids()
+    sidecars = (".json", ".eeg", ".vmrk", ".fdt")
+    there = sorted(p.name for p in root.glob(f"sub-{participant}/**/*_{datatype}.*") if p.suffix not in sidecars)
+    there = there or sorted(path.name for path in root.glob("sub-*"))
+    remedy = f"correct participant, session, task or run; there is {listed(there, 6) or 'no recording'}"
+    named = {"subject": participant, "session": session, "task": task, "run": run}
+    what = ", ".join(f"{key} {name}" for key, name in named.items() if name is not None)
+    with reading(f"{root}: {what}", "cannot be read", remedy):
+        place = mne_bids.BIDSPath(**named, datatype=datatype, suffix=datatype, root=root)
+        try:
+            raw = mne_bids.read_raw_bids(place, verbose="error")
+        except FileNotFoundError as error:
+            raise BrainalignError(f"{place}: cannot be read ({error}); {remedy}") from error
     raw = raw if clean is None else clean(raw, str(place))
-    pick_sensors(place, raw, datatype, bad_channels)
+    kinds = raw.get_channel_types()
+    sensors = [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind in CHANNELS[datatype]]
+    if not sensors:
+        raise BrainalignError(f"{place}: no {datatype} channels; it has {listed(sorted(set(kinds)), 8)}")
+    raw.pick(sensors, exclude=(), verbose="error")
     path = Path(place.copy().update(suffix="events", extension=".tsv").fpath)
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; write when each stimulus was shown (BIDS events)")
     table = read_text_table(path)
     columns = [str(column) for column in table]
-    for column in ("onset", stimulus_column, *(where or {}), *([category_column] if category_column else [])):
+    for column in ("onset", stimulus_column, *(where or {})):
         if column not in columns:
             raise BrainalignError(f"{path}: no column {column!r}{did_you_mean(column, columns)}; it has {columns}")
     kept = ~table[stimulus_column].isin(MISSING)
@@ -124,23 +114,6 @@ def read_bids_stimuli(
         )
     shown = table[stimulus_column]
     stimuli = shown if names == "as written" else shown.map(lambda name: Path(name).stem)
-    category = stimuli if category_column is None else table[category_column]
     rest = table.drop(columns=["onset", "sample", "onset_s", "stimulus_id", "category"], errors="ignore")
     sample = np.round(onsets * raw.info["sfreq"]).astype(int)
-    return raw, rest.assign(sample=sample, onset_s=onsets, stimulus_id=stimuli, category=category)
-
-
-def pick_sensors(place: Any, raw: Any, datatype: str, bad_channels: str = "raise") -> None:
-    """Leave in raw data only the channels of EEG, or the magnetometers and gradiometers of MEG."""
-    check_choice("bad_channels", bad_channels, ("raise", "drop", "keep"))
-    kinds = raw.get_channel_types()
-    wanted = [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind in CHANNELS[datatype]]
-    if not wanted:
-        raise BrainalignError(f"{place}: no {datatype} channels; it has {listed(sorted(set(kinds)), 8)}")
-    bad = [name for name in raw.info["bads"] if name in wanted and bad_channels != "keep"]
-    if bad and (bad_channels == "raise" or len(bad) == len(wanted)):
-        raise BrainalignError(
-            f"{place}: {len(bad)} of {len(wanted)} channels are marked bad ({listed(bad)}); interpolate them, or set "
-            "bad_channels: drop"
-        )
-    raw.pick([name for name in wanted if name not in bad], verbose="error")
+    return raw, rest.assign(sample=sample, onset_s=onsets, stimulus_id=stimuli, category=stimuli)

@@ -385,7 +385,7 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
     if files.format == "bids":
         root = descriptor.found_files(subject)["root"]
         raws = [_bids_run(descriptor, files, root, *place) for place in _bids_places(files, root)]
-        _check_markers(descriptor, files, root, {name for _, events in raws for name in events["category"]})
+        _check_markers(descriptor, files, root)
     else:
         raws = [
             (clean_raw(raw, cut, str(path), cut.resample_hz), events)
@@ -425,15 +425,14 @@ def _bids_places(files: BidsFiles, root: Path) -> list[tuple[str | None, str | N
     return sorted(places, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
 
 
-def _check_markers(study: Study, files: BidsFiles, root: Path, categories: set[str]) -> None:
-    """Refuse markers of categories that no event of any recording has."""
-    lost = [name for name, category in study.markers.items() if category not in categories]
-    if lost and files.stimulus_column is None:
-        tables = root.glob(f"sub-{files.participant}/**/*task-{files.task}_*events.tsv")
-        known = sorted({name for table in tables for name in table_column(table, "trial_type")})
+def _check_markers(study: Study, files: BidsFiles, root: Path) -> None:
+    """Refuse markers that no event of anybody has."""
+    tables = root.glob(f"sub-*/**/*task-{files.task}_*events.tsv")
+    known = sorted({name for table in tables for name in table_column(table, "trial_type")})
+    if files.stimulus_column is None and (lost := [name for name in study.markers if name not in known]):
         near = did_you_mean(lost[0], known)
         raise BrainalignError(
-            f"markers: no event of sub-{files.participant} is called {listed(lost)}{near}; there are {listed(known, 8)}"
+            f"markers: no event of the task is called {listed(lost)}{near}; there are {listed(known, 8)}"
         )
 
 
@@ -452,7 +451,6 @@ def _bids_run(
         session=session,
         run=run,
         datatype=files.datatype,
-        bad_channels="keep",  # those that any of the runs marks are dropped of all
         clean=lambda raw, where: clean_raw(raw, study.epochs, where, study.epochs.resample_hz),
     )
     events = events if session is None else events.assign(session=session)

@@ -62,7 +62,7 @@ def identification_scores(rows: pd.DataFrame, classification: pd.DataFrame, mode
         ax.errorbar(len(methods), row["value"], interval, fmt="D", color="black", capsize=3)
     ax.axhline(rows["chance"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
     ax.set_xticks(range(len(methods) + len(classification)), [*methods, *["logistic"] * len(classification)])
-    ax.set(ylabel="share identified", ylim=(0, 1), xlim=(-0.6, len(methods) + len(classification) - 0.4))
+    ax.set(ylabel="share identified", ylim=(-0.03, 1.03), xlim=(-0.6, len(methods) + len(classification) - 0.4))
     ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

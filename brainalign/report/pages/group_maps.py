@@ -18,11 +18,11 @@ CAPTIONS = {
 
 def group_maps(material: kit.StudyMaterial) -> list[kit.Section]:
     """Draw the maps over subjects in one space; nothing where there are none."""
-    if "groupmaps" not in material.tables:
+    if not len(material.tables.get("groupmaps", ())):  # nobody's space is another's
         return []
     targets, maps, panels = material.tables["grouptargets"], material.tables["groupmaps"], []
     told = maps[~_model_of(maps).isin(material.uninformed)]
-    for (quantity, model), rows in told.groupby(["quantity", "model"], sort=False) if len(told) else ():
+    for (quantity, model), rows in told.groupby(["quantity", "model"], sort=False):
         values = targets[["target_id"]].merge(rows, how="left")
         alone = f"R² common to {model}" if SHARING in str(model) else f"unique R² of {model}"
         what = f"r of {model}" if quantity == "r" else alone
@@ -55,10 +55,10 @@ def _model_of(maps: pd.DataFrame) -> pd.Series[str]:
 
 def mapped_findings(material: kit.StudyMaterial) -> list[str]:
     """Write what holds over subjects in one space as sentences that follow from the numbers alone."""
-    if "groupmaps" not in material.tables:
+    if not len(material.tables.get("groupmaps", ())):
         return []
     found, maps = [], material.tables["groupmaps"]
-    for model, rows in maps[maps["quantity"] == "r"].groupby("model", sort=False) if len(maps) else ():
+    for model, rows in maps[maps["quantity"] == "r"].groupby("model", sort=False):
         n, mean = int(rows["n_subjects"].iloc[0]), kit.number(float(np.nanmean(rows["mean"])))
         where = (
             f"{int((rows['p_fwer'] < kit.LEVEL).sum()):,} of {len(rows):,} shared targets are predicted over subjects "
