@@ -11,7 +11,7 @@ from brainalign.workflow.table import planned
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job of the workflow: its main file, its log and what it will cost."""
+    """One job of the workflow: its main file, its log, its cost, and when it ends where none waits for a core."""
 
     stage: str
     dataset: str
@@ -19,16 +19,22 @@ class PlannedJob:
     output: Path
     log: Path
     cost: Cost
+    end_s: int
 
 
 def jobs(config: Config) -> list[PlannedJob]:
     """List every job of a run, in order of their dependence: it follows from the configuration alone."""
     run, found = Run(config), []
+    ends: dict[Path, int] = {}
     for step, of in planned(run):
         labels = {name: label for name, label in of.items() if name != "dataset"}
         cost = estimate(
             step.name, config, run.descriptors[of["dataset"]], labels.get("model", ""), labels.get("method", "")
         )
-        output = next(iter(step.outputs(run, of).values()))
-        found.append(PlannedJob(step.name, of["dataset"], tuple(labels.items()), output, run.log(step.name, of), cost))
+        files = [Path(file) for read in step.reads.values() for file in read(run, of)]
+        end = cost.seconds + max((ends.get(file, 0) for file in files), default=0)
+        outputs = list(step.outputs(run, of).values())
+        ends |= dict.fromkeys(outputs, end)
+        log = run.log(step.name, of)
+        found.append(PlannedJob(step.name, of["dataset"], tuple(labels.items()), outputs[0], log, cost, end))
     return found
