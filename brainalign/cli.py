@@ -261,15 +261,8 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
         config = load_config(file)
         planned = jobs(config)
         unknown = _unknown_sizes(config)
-    table = Table(
-        "stage",
-        "jobs",
-        "memory of one (MB)",
-        "time, one core (min)",
-        "disk (MB)",
-        title=str(arguments.config),
-        title_justify="left",
-    )
+    columns = ("stage", "jobs", "memory of one (MB)", "time, one core (min)", "disk (MB)")
+    table = _table(str(arguments.config), (), *columns)
     for column in table.columns[1:]:
         column.justify = "right"
     for stage in dict.fromkeys(step.name for step in STEPS.values()):
@@ -287,6 +280,9 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     table.add_section()
     table.add_row("all", str(len(planned)), "", f"{total:.1f}", f"{sum(job.cost.disk_mb for job in planned):.0f}")
     console.print(table)
+    longest = max((job.end_s for job in planned), default=0) / 60
+    bound = f"{total - longest:.1f} / n + {longest:.1f} min"
+    console.print(f"n cores need {bound} at most (Brent's bound); {longest:.1f} is the longest chain of jobs")
     memory = config.memory or float("inf")
     for job in planned:
         needed = job.cost.memory_mb * 2**20

@@ -46,6 +46,10 @@ def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert re.search(r"│ encode +│ +20 │", printed)
     totals = [int(n) for n in re.findall(r"^│ \w+ +│ +(\d+) │", printed, flags=re.MULTILINE)]
     assert sum(totals[:-1]) == totals[-1] > 50
+    rest, longest = map(float, re.search(r"n cores need ([\d.]+) / n \+ ([\d.]+) min", printed).groups())
+    minutes = float(re.search(r"│ all +│.*│ +([\d.]+) │ +\d+ │", printed)[1])
+    assert rest + longest == pytest.approx(minutes, abs=0.15)
+    assert 0 < longest < minutes / 2
     assert "brainalign run snakemake/config/demo.yaml" in printed
 
 

@@ -90,6 +90,27 @@ def test_the_job_list_follows_from_the_configuration(demo: Config, tmp_path: Pat
     assert all(job.cost.memory_mb > 0 and job.cost.seconds > 0 for job in planned)
 
 
+def test_jobs_end_after_those_whose_files_they_read(demo: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a second for every job, the end of each is the length of the longest chain to it."""
+    monkeypatch.setattr("brainalign.workflow.plan.estimate", lambda *_: SimpleNamespace(seconds=1))
+    ends = {dataset: {} for dataset in demo.datasets}
+    for job in jobs(demo):
+        ends[job.dataset].setdefault(job.stage, set()).add(job.end_s)
+    blocks = {
+        "extract": 1,
+        "prepare_blocks": 1,
+        "encode": 2,
+        "compare": 2,
+        "searchlight": 2,
+        "summarize": 3,
+        "report": 4,
+    }
+    assert ends["haxby-slice"] == {stage: {end} for stage, end in blocks.items()}
+    images = {name: ends["simulated"][name] for name in ("simulate", "prepare", "pretrain", "encode_images", "report")}
+    # In-context encoding waits for its networks, and so does the page of subject 01.
+    assert images == {"simulate": {1}, "prepare": {2}, "pretrain": {3}, "encode_images": {3, 4}, "report": {5, 6}}
+
+
 def test_a_dataset_is_planned_under_any_name(demo: Config) -> None:
     """Costs know the descriptor, whose name need not be that of the dataset in the configuration."""
     content = demo.model_dump(mode="json")

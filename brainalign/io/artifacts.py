@@ -224,16 +224,7 @@ class FeatureWriter:
         values: Mapping[str, NDArray[np.float32]],
         grids: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
-        """Store rows of every layer, arrays (n_rows, ...) by layer name.
-
-        Parameters
-        ----------
-        rows : array (n_rows,)
-            Which rows of the table of stimuli.
-        values : dict of arrays (n_rows, ...)
-        grids : dict of (rows, columns), optional
-            How the tokens of a layer are laid out.
-        """
+        """Store rows of every layer, arrays (n_rows, ...) by name; `grids` tells how tokens of a layer are laid out."""
         self._stream.write(rows, values, {layer: list(grid) for layer, grid in (grids or {}).items()})
 
     def close(self, **details: object) -> None:

@@ -81,8 +81,7 @@ class NpyFile:
     @classmethod
     def create(cls, path: Path, shape: tuple[int, int], dtype: str) -> NpyFile:
         """Make a file of zeros, which takes no room on disk until they are overwritten."""
-        mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
-        return cls(path.resolve(), shape, dtype, mapped.offset)
+        return cls.of(str(path), StoredArray.create(path, shape, dtype))
 
     @property
     def itemsize(self) -> int:

@@ -279,7 +279,8 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
 
     Of n images and targets t, with r = min(n, p) axes of p features: 2 r t (n + folds · min(r, n - n / folds) + p)
     operations turn targets into the axes of all images and of every fold, and into weights; decompositions take some
-    9 r³ each. In memory are averages, their copy in another order, weights of two fits, and test images of each layer.
+    9 r³ each. In memory are averages, their copy in another order, weights of two fits, and test images of each layer;
+    of averages that lie on disk a few times the test images.
     """
     options = config.methods[method]
     cost, widths = _fit_cost(descriptor, _searches(config, model, method)), _widths(config.models[model])
@@ -289,10 +290,10 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     images, folds = min(trials, _n_shown(descriptor)), options.cv if isinstance(options.cv, int) else 5
     n_layers = len(widths) or _n_layers(config.models[model])
     shared = config.cluster_of(method)
-    memory = 1000 + (4 * images * (2.1 + 0.1 * n_layers) + 8 * max(widths, default=1000)) * targets / MB
-    if shared:  # averages and weights are on disk: a worker has a shard of them, this process what is tested
-        workers = (shared["workers"] or os.cpu_count() or 1) if shared["where"] == "local" else 0
-        memory = 1000 + 4 * images * 0.1 * (7 + n_layers) * targets / MB + 600 * workers
+    held = 0.7 if shared or 4 * images * targets > 2**30 else 2.1 + 0.1 * n_layers
+    memory = 1000 + (4 * images * held + 8 * max(widths, default=1000) * (not shared)) * targets / MB
+    if shared:  # weights are on disk, too: a worker has a shard of them
+        memory += 600 * ((shared["workers"] or os.cpu_count() or 1) if shared["where"] == "local" else 0)
     if not widths:
         return replace(cost, memory_mb=round(memory))
     operations = 0.0

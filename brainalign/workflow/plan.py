@@ -11,7 +11,7 @@ from brainalign.workflow.table import planned
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job of the workflow: its step and rule, its main file, its log and what it will cost."""
+    """One job of the workflow: step and rule, main file, log, cost, and when it ends where none waits for a core."""
 
     stage: str
     rule: str
@@ -20,18 +20,22 @@ class PlannedJob:
     output: Path
     log: Path
     cost: Cost
+    end_s: int
 
 
 def jobs(config: Config) -> list[PlannedJob]:
     """List every job of a run, in order of their dependence: it follows from the configuration alone."""
     run, found = Run(config), []
+    ends: dict[Path, int] = {}
     for step, of in planned(run):
         labels = {name: label for name, label in of.items() if name != "dataset"}
         cost = estimate(
             step.rule, config, run.descriptors[of["dataset"]], labels.get("model", ""), labels.get("method", "")
         )
-        output = next(iter(step.outputs(run, of).values()))
-        found.append(
-            PlannedJob(step.name, step.rule, of["dataset"], tuple(labels.items()), output, run.log(step.name, of), cost)
-        )
+        files = [Path(file) for read in step.reads.values() for file in read(run, of)]
+        end = cost.seconds + max((ends.get(file, 0) for file in files), default=0)
+        outputs = list(step.outputs(run, of).values())
+        ends |= dict.fromkeys(outputs, end)
+        of_job = tuple(labels.items()), outputs[0], run.log(step.name, of), cost, end
+        found.append(PlannedJob(step.name, step.rule, of["dataset"], *of_job))
     return found

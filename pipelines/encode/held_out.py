@@ -169,7 +169,13 @@ def _save_scores(
         if subject.responses.times is not None:
             clusters.append(encoding.score_clusters(found, subject.responses).assign(layer=name))
         profile.append(subject.table({name: found}))
-        results[name] = _without_arrays(found, results, subject, job)
+        kept: dict[str, Any] = {"encoder": None, "refitted": None}
+        if isinstance(subject.responses.values, StoredArray):  # predictions, too; what was measured is held once
+            path = job.outputs["scores"].with_suffix(".partial") / f"predicted{len(results)}.npy"
+            kept["predicted"] = StoredArray.create(path, found.predicted.shape, found.predicted.dtype)
+            kept["predicted"][...] = found.predicted
+            kept["measured"] = next(iter(results.values()), found).measured
+        results[name] = replace(found, **kept)
         del found
     responses, images = subject.responses, {}
     if responses.times is None:
@@ -191,19 +197,6 @@ def _save_scores(
     means = pd.concat(profile, ignore_index=True)
     job.save("profile", means, groups="regions" if responses.times is None else "times in s")
     return results, means
-
-
-def _without_arrays(
-    found: encoding.HeldOut, others: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, job: Job
-) -> encoding.HeldOut:
-    """Leave out encoders; where averages lie on disk put predictions there, and hold what was measured once."""
-    if not isinstance(subject.responses.values, StoredArray):
-        return replace(found, encoder=None, refitted=None)
-    path = job.outputs["scores"].with_suffix(".partial") / f"predicted{len(others)}.npy"
-    predicted: Any = StoredArray.create(path, found.predicted.shape, found.predicted.dtype)
-    predicted[...] = found.predicted
-    measured = next(iter(others.values()), found).measured
-    return replace(found, encoder=None, refitted=None, predicted=predicted, measured=measured)
 
 
 def _save_layers(results: dict[str, encoding.HeldOut], subject: encoding.ImageSubject, job: Job) -> None:

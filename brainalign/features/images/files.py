@@ -8,8 +8,9 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -154,17 +155,13 @@ def load_images(paths: Sequence[str | Path], names: Sequence[str], preprocessing
 
 def load_ahead(load: Callable[[Part], Tensor], parts: Iterable[Part]) -> Iterator[tuple[Part, Tensor]]:
     """Yield parts and their images, in order; threads, as many as torch may use, load the next ones meanwhile."""
-    n_threads = torch.get_num_threads()
-    waiting: deque[tuple[Part, Future[Tensor]]] = deque()
+    n_threads, later = torch.get_num_threads(), iter(parts)
     try:
         with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for part in parts:
-                waiting.append((part, pool.submit(load, part)))
-                if len(waiting) > n_threads:
-                    first, images = waiting.popleft()
-                    yield first, images.result()
+            waiting = deque((part, pool.submit(load, part)) for part in islice(later, n_threads))
             while waiting:
-                first, images = waiting.popleft()
-                yield first, images.result()
+                part, images = waiting.popleft()
+                waiting.extend((other, pool.submit(load, other)) for other in islice(later, 1))
+                yield part, images.result()
     finally:
         torch.set_num_threads(n_threads)  # what a thread says of itself holds for threads to come, too
