@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+from made import responses_of
 from shown import FURTHER, Record
 from worlds.small import hierarchical_mixtures
 from worlds.sparse import sparse_mixtures
 
-from brainalign.arrays import Responses
 from brainalign.encoding import DictionaryStudy, ImageSubject, Ridge
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
 
@@ -72,14 +71,9 @@ def codes_and_others(seed: int, n_rows: int, epochs: int, *, shuffle: bool = Fal
 def study_of(Y: np.ndarray, seed: int, epochs: int) -> DictionaryStudy:
     """Return the study of a subject with such responses (n_rows, 20); the last quarter of the rows is the test."""
     n_rows = len(Y)
-    ids = [str(row) for row in range(n_rows)]
-    trials = pd.DataFrame(
-        {"trial_id": ids, "stimulus_id": ids, "session": "1", "run": "1", "repeat": 0, "onset_s": np.nan}
-    )
-    targets = pd.DataFrame({"target_id": ids[:20], "kind": "voxel", "hemi": "", "roi": [["all"]] * 20})
     n_training = 3 * n_rows // 4
     subject = ImageSubject(
-        responses=Responses(Y, trials, targets, "z"),
+        responses=responses_of(Y, [str(row) for row in range(n_rows)]),
         ceiling=np.full(20, 0.5),
         train=np.arange(n_training),
         test=np.arange(n_training, n_rows),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import draw_page
+from jobs import config_of, draw_page
 from refusals import refused
 from scipy.io import loadmat, savemat
 from seeded.recorded import Record, Stage
@@ -20,7 +20,6 @@ from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import run_job
 from brainalign.pipelines.decode.decode import decode
-from brainalign.study import parse
 from brainalign.workflow import STEPS, group_report_path, jobs
 
 ROOT = Path(__file__).parent.parent.parent
@@ -51,21 +50,15 @@ class Run:
         path.write_text(yaml.safe_dump(self.content))
         return path
 
-    @property
-    def configuration(self) -> dict[str, object]:
-        return {
-            "results": str(self.folder / "results"),
-            "datasets": {self.name: {"descriptor": str(self.descriptor)}},
-            "models": {"minilm": MODEL},
-            "methods": {"ridge": {"encoder": "ridge"}},
-            "decode": OPTIONS | self.options | {"decoders": self.decoders},
-        }
+    def config(self, **changes: object) -> Config:
+        given = {"models": {"minilm": MODEL}, "decode": OPTIONS | self.options | {"decoders": self.decoders}}
+        return config_of(self.descriptor, **given | changes)
 
     def path(self, suffix: str, **labels: str) -> Path:
         return artifact_path(self.folder / "results", self.name, suffix, **labels)
 
     def job(self, step: str, **of: str) -> int:
-        run = workflow.Run(parse(Config, self.configuration, "test"), check=False)
+        run = workflow.Run(self.config(), check=False)
         return run_job(workflow.job_of(run, STEPS[step], {"dataset": self.name} | of))
 
     def prepare(self) -> int:
@@ -83,7 +76,7 @@ class Run:
         return self.job("decode", method=decoder)
 
     def report(self) -> int:
-        return draw_page(parse(Config, self.configuration, "test"), self.name)
+        return draw_page(self.config(), self.name)
 
     @property
     def page(self) -> str:
@@ -298,20 +291,18 @@ def test_channels_of_the_eyes_are_some_of_all(tmp_path: Path) -> None:
 
 
 def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
-    content = planted.configuration
-    stages = [job.rule for job in jobs(parse(Config, content, "test"))]
+    stages = [job.rule for job in jobs(planted.config())]
     assert stages == ["prepare_sentences", "extract", *["decode"] * len(DECODERS), "report_group"]
-    alone = content | {"decode": {"decoders": {"residual": DECODERS["residual"]}}}
-    refused("every network stands beside ridge", load_descriptors, parse(Config, alone, "test"))
-    looking = content | {"models": {"net": {"extractor": "efficientnet"}}}
-    refused("net read no texts", load_descriptors, parse(Config, looking, "test"))
-    other = parse(Config, content | {"decode": {"model": "minilM"}}, "test")
-    refused("did you mean 'minilm'", load_descriptors, other)
-    wrong = planted.content | {"simulate": None}
+    for changes, message in (
+        ({"decode": {"decoders": {"residual": DECODERS["residual"]}}}, "every network stands beside ridge"),
+        ({"models": {"net": {"extractor": "efficientnet"}}}, "net read no texts"),
+        ({"decode": {"model": "minilM"}}, "did you mean 'minilm'"),
+    ):
+        refused(message, load_descriptors, planted.config(**changes))
     bad = planted.folder / "bad.yaml"
-    bad.write_text(yaml.safe_dump(wrong))
-    use = {"datasets": {planted.name: {"descriptor": str(bad)}}}
-    refused("recordings: say who was recorded", load_descriptors, parse(Config, content | use, "test"))
+    bad.write_text(yaml.safe_dump(planted.content | {"simulate": None}))
+    elsewhere = planted.config(datasets={planted.name: {"descriptor": str(bad)}})
+    refused("recordings: say who was recorded", load_descriptors, elsewhere)
 
 
 def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 import yaml
 from jobs import config_of, draw_page, run_all, run_step
+from made import responses_of
 from refusals import refused
 from seeded.recorded import Record, Stage
 from sklearn.decomposition import PCA
 
-from brainalign.arrays import Arrays, Responses
+from brainalign.arrays import Arrays
 from brainalign.cli import main
 from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
@@ -128,12 +129,12 @@ def test_categories_over_time_are_decoded_as_they_were(tmp_path: Path, kinds: st
     course = np.exp(-0.5 * ((times - 0.2) / 0.07) ** 2)
     place = np.array([{"a": 0, "b": 1, "c": 2}[label] for label in labels])
     values = rng.normal(size=(n, 5, len(times))) + 1.2 * rng.normal(size=(3, 5))[place][:, :, None] * course
-    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(n)], "stimulus_id": labels, "category": labels})
-    trials = trials.assign(session="1", run=np.repeat(["1", "2"], n // 2), repeat=0, onset_s=np.arange(n) % 24 * 2.0)
-    targets = pd.DataFrame({"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "roi": [[]] * 5})
-    targets = targets.assign(sensor_type="eeg", x_mm=[0.0, 9, 20, 33, 50], y_mm=0.0, z_mm=[0.0, 1, 0, 4, 2])
+    targets = {"target_id": list("vwxyz"), "kind": "sensor", "hemi": "", "sensor_type": "eeg"}
+    targets |= {"x_mm": [0.0, 9, 20, 33, 50], "y_mm": 0.0, "z_mm": [0.0, 1, 0, 4, 2]}
+    trials = {"category": labels, "run": np.repeat(["1", "2"], n // 2), "onset_s": np.arange(n) % 24 * 2.0}
     responses = artifact_path(tmp_path, "d", "responses", subject="1")
-    save(responses, Responses(values, trials, targets, "z", times), Provenance("test", {}, ""))
+    content = responses_of(values, labels, targets=targets, times=times, **trials)
+    save(responses, content, Provenance("test", {}, ""))
     names = ("timescores", "timesensors", "timewindows", "timepeaks", "timeclusters", "timesquares")
     outputs = {name: artifact_path(tmp_path, "d", name, subject="1") for name in names}
     options = {"permutations": 19, "square_permutations": 19, "draws": 100, "square_step": 3, "n_folds": 3}
