@@ -63,7 +63,7 @@ PREPARED = {name: n for name, n in EVERYTHING.items() if name != "extract"}
     [
         ({"encode": {"permutations": 21}}, {}, SCORED),
         ({"prepare": {"n_halvings": 50}}, {}, PREPARED),
-        ({"compare": {"permutations": 60}}, {}, {"compare": 1, "summarize": 1, "report": 1}),
+        ({"compare": {"permutations": 60}}, {}, {"compare": 1, "report": 1}),
         ({"summarize": {"q": 0.1}}, {}, {"summarize": 1, "report": 1}),
         ({"confidence": 0.9}, {}, {"compare": 1, "summarize": 1, "report": 1}),
         ({"seed": 1}, {}, EVERYTHING),
