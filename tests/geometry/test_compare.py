@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 
 import brainalign.geometry as g
 from brainalign.condensed import square_rdms
+from brainalign.geometry.inference import METHODS
 from brainalign.geometry.rdms import rank_rdms
 
 
@@ -264,12 +265,34 @@ def places_world() -> tuple[np.ndarray, np.ndarray]:
     return places, models
 
 
-def test_places_that_do_not_fit_are_refused_and_few_orders_told(places_world: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_and_nulls_equal_a_plain_loop(places_world: tuple[np.ndarray, np.ndarray], method: str) -> None:
     places, models = places_world
-    rng = np.random.default_rng(0)
-    refused("66 pairs and those of models 65", g.rdm_permutation_places, places, models[:, 1:], "spearman", 9, rng)
+    found = g.rdm_permutation_places(places, models, method, 50, np.random.default_rng(0))
+    np.testing.assert_allclose(found.scores, g.compare(places, models, method), atol=1e-12)
+    rng, (i, j) = np.random.default_rng(0), np.triu_indices(STIMULI, 1)
+    null = []
+    for _ in range(50):
+        order = rng.permutation(STIMULI)
+        null.append(g.compare(places, square_rdms(models)[:, order[i], order[j]], method))
+    stack = np.stack(null)
+    np.testing.assert_allclose(found.p, (1 + (stack >= found.scores).sum(axis=0)) / 51)
+    largest = stack.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.p_fwer, (1 + (largest >= found.scores).sum(axis=0)) / 51)
+    np.testing.assert_allclose(found.null_mean, stack.mean(axis=0), atol=1e-12)
+    repeats = np.stack([places, places[::-1]], axis=1)  # (n_places, 2, n_pairs): averaged after the comparison
+    twice = g.rdm_permutation_places(repeats, models, method, 50, np.random.default_rng(0))
+    np.testing.assert_allclose(twice.scores, (found.scores + found.scores[::-1]) / 2, atol=1e-12)
+    mean = (stack + stack[:, ::-1]) / 2
+    np.testing.assert_allclose(twice.p, (1 + (mean >= twice.scores).sum(axis=0)) / 51)
+    broken = places.copy()
+    broken[1], broken[2, 3] = 1.0, np.nan
+    some = g.rdm_permutation_places(broken, models, "spearman", 50, np.random.default_rng(0))
+    assert np.isnan([some.scores[1:3], some.p_fwer[1:3]]).all()
+    np.testing.assert_allclose(some.scores[[0, 3]], g.compare(places[[0, 3]], models, "spearman"))
+    refused("66 pairs and those of models 65", g.rdm_permutation_places, places, models[:, 1:], method, 9, rng)
     with pytest.warns(RuntimeWarning, match="4 stimuli have 24 orders"):
-        g.rdm_permutation_places(places[:, :6], models[:, :6], "spearman", 9, rng)
+        g.rdm_permutation_places(places[:, :6], models[:, :6], method, 9, rng)
 
 
 @pytest.mark.parametrize("method", ["spearman", "pearson", "whitened-cosine"])

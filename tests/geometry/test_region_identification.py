@@ -16,6 +16,19 @@ def rdms() -> np.ndarray:
     return g.rdm(region_patterns("outliers", 5, 3, 12, seed=3), "euclidean")
 
 
+def centroid_accuracy(rdms: np.ndarray, who: list[int], copies: np.ndarray | None = None) -> np.ndarray:
+    """Return hits of each subject by the definition: correlations with means of unit-variance RDMs."""
+    copies = np.ones(len(rdms)) if copies is None else copies
+    centred = rdms - rdms.mean(axis=-1, keepdims=True)
+    unit = centred / np.linalg.norm(centred, axis=-1, keepdims=True)
+    hits = np.zeros(len(rdms))
+    for s in who:
+        rest = [t for t in who if t != s]
+        mean = np.average(unit[rest], axis=0, weights=copies[rest])
+        hits[s] = (g.compare(rdms[s], mean, "pearson").argmax(axis=1) == np.arange(rdms.shape[1])).sum()
+    return hits
+
+
 def test_the_grid_and_its_families() -> None:
     grid = g.threshold_grid()
     assert len(grid) == 21 * 20 / 2 + 19
@@ -37,6 +50,24 @@ def test_all_thresholds_at_once_equal_one_transform_after_another(rdms: np.ndarr
     for gram, (lower, upper) in zip(RankedRdms(flat).grams(CELLS), CELLS, strict=True):
         forms = g.geotopological(flat, lower, upper)
         np.testing.assert_allclose(gram, np.nan_to_num(g.compare(forms, forms, "pearson")), atol=1e-12)
+
+
+def test_accuracy_and_nested_choice_follow_their_definitions(rdms: np.ndarray) -> None:
+    found = g.identify_regions(rdms, CELLS)
+    forms = [g.geotopological(rdms, *cell) for cell in CELLS]
+    hits = np.array([centroid_accuracy(some, list(range(5))) for some in forms])
+    np.testing.assert_allclose(found.accuracy, hits.sum(axis=1) / 15)
+    assert found.raw == pytest.approx(centroid_accuracy(rdms, list(range(5))).sum() / 15)
+    total = 0.0
+    for s in range(5):
+        inner = [centroid_accuracy(some, [t for t in range(5) if t != s]).sum() for some in forms]
+        best = np.flatnonzero(np.isclose(inner, max(inner)))
+        chosen = int(np.flatnonzero((found.cells == found.chosen[s]).all(axis=1))[0])
+        assert chosen in best
+        total += hits[chosen, s]
+    assert found.nested == pytest.approx(total / 15)
+    assert found.chance == pytest.approx(1 / 3)
+    assert (found.n_tested, found.n_pairs, found.n_missing_pairs) == (15, 66, 0)
 
 
 def test_thresholds_are_chosen_by_others_and_shuffled_regions_are_at_chance(rdms: np.ndarray) -> None:

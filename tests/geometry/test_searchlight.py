@@ -9,7 +9,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 import brainalign.geometry as g
+from brainalign.condensed import square_rdms
 from brainalign.geometry.searchlights import searchlight_maps
+from brainalign.statistics import fdr
 
 RUNS, CONDITIONS, DOF = 4, 7, 50
 Precision = Callable[[np.ndarray], np.ndarray]
@@ -104,6 +106,40 @@ def models() -> np.ndarray:
     features = rng.normal(size=(2, N, 10))
     halves = np.repeat([0.0, 1.0], [3, 4])[:, None]  # which orders leave as it is: ties
     return np.stack([*g.rdm(features, "correlation"), g.rdm(halves, "euclidean"), np.ones(N * (N - 1) // 2)])
+
+
+@pytest.mark.parametrize("comparison", [name for name in g.COMPARISONS if name != "tau-a"])
+def test_equals_comparing_every_permutation(search: g.Searchlight, models: np.ndarray, comparison: str) -> None:
+    found = g.searchlight_map(search, models, comparison, DRAWS, SEED)
+    rdms = search.rdms()
+    partly = np.isfinite(rdms).any(axis=1) & ~np.isfinite(rdms).all(axis=1)
+    assert partly.any()
+    orders = np.random.default_rng(SEED).permuted(np.tile(np.arange(N), (DRAWS, 1)), axis=1)
+    i, j = np.triu_indices(N, 1)
+    expected = g.compare(models, rdms, comparison)
+    np.testing.assert_allclose(found.scores, expected, atol=1e-10)
+    np.testing.assert_array_equal(found.n_nan, np.isnan(expected).sum(axis=1))
+    for k, model in enumerate(models):
+        null = g.compare(rdms, square_rdms(model)[orders[:, i], orders[:, j]], comparison)
+        score = expected[k][:, None]
+        undefined = np.isnan(expected[k])
+        p = (1 + (null >= score - 1e-10).sum(axis=1)) / (1 + DRAWS)
+        np.testing.assert_allclose(found.p[k], np.where(undefined, np.nan, p))
+        np.testing.assert_allclose(found.q[k], fdr(np.where(undefined, np.nan, p)))
+        np.testing.assert_allclose(found.null_mean[k], np.where(undefined, np.nan, null.mean(axis=1)), atol=1e-10)
+        largest = np.nan_to_num(null, nan=-np.inf).max(axis=0)
+        p = (1 + (largest >= score - 1e-10).sum(axis=1)) / (1 + DRAWS)
+        np.testing.assert_allclose(found.p_fwer[k], np.where(undefined, np.nan, p))
+        above = found.scores[k] > found.threshold(0.05)[k] + 1e-9
+        np.testing.assert_array_equal(above, found.p_fwer[k] <= 0.05)
+    anywhere = found.largest[np.isfinite(found.scores).any(axis=1)].max(axis=0)
+    reached = (anywhere >= found.scores[..., None] - 1e-5).sum(axis=2)
+    p = np.where(np.isnan(found.scores), np.nan, (1 + reached) / (1 + DRAWS))
+    np.testing.assert_allclose(found.p_anywhere(), p)
+    assert (found.p_anywhere() <= 0.05).sum() == (found.scores > found.threshold_anywhere() + 1e-9).sum()
+    assert found.threshold_anywhere(1 / 60) == anywhere.max()
+    assert found.threshold_anywhere(0.01) == np.inf  # fewer than 60 orders
+    np.testing.assert_array_equal(found.sizes, search.neighbourhoods.sizes)
 
 
 def test_float32_changes_no_verdict_and_what_does_not_fit_is_named(search: g.Searchlight, models: np.ndarray) -> None:

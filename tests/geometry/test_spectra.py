@@ -268,6 +268,22 @@ def test_planted_categories_stand_out_and_rotation_changes_nothing() -> None:
     assert turned["capacity"] == pytest.approx(found.loc["capacity", "value"], rel=0.1)  # other probes
 
 
+def test_halves_are_those_of_neural_collapse() -> None:
+    """Its mean over both directions, with the least-squares read-out trained beside the means."""
+    rng = np.random.default_rng(1)
+    X, labels = rng.normal(size=(32, 5)) + np.repeat(np.eye(4, 5), 8, axis=0), LABELS
+    first = np.tile([True, False], 16)
+    expected = []
+    for fit in (first, ~first):
+        in_turn = np.arange(16).reshape(4, 4).T.ravel()  # of the four categories
+        READ_OUT.fit(X[fit][in_turn], np.eye(4)[np.repeat(np.arange(4), 8)[fit]][in_turn])
+        classifier = (READ_OUT.coef_.T, READ_OUT.intercept_)
+        expected.append(g.neural_collapse(X[fit], labels[fit], held_out=(X[~fit], labels[~fit]), classifier=classifier))
+    found = measured(X, draws=1)["value"]
+    for name in ("nc1", "cdnv", "nc3", "agreement", "accuracy", "simplex"):
+        assert found[name] == pytest.approx(np.mean([getattr(half, name) for half in expected]), rel=1e-6)
+
+
 def test_capacity_is_that_of_the_nearest_feasible_points() -> None:
     rng = np.random.default_rng(3)
     X = np.vstack([rng.normal(size=(4, 5)) + 2 * np.eye(5)[0], rng.normal(size=(3, 5)) + 3 * np.eye(5)[1]])
@@ -293,6 +309,49 @@ def test_capacity_is_that_of_the_nearest_feasible_points() -> None:
     found = g.manifold_capacity(X, labels, 16, 6)
     np.testing.assert_allclose(np.column_stack([found.capacity, found.radius, found.dimension]), rows, rtol=1e-3)
     assert found.mean_capacity == pytest.approx(2 / sum(1 / row[0] for row in rows), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["leave_one_out", "in_sample"])
+def test_collapse_follows_its_definitions(kind: str) -> None:
+    rng, sizes = np.random.default_rng(4), [3, 4, 6]
+    labels = np.repeat(list("bac"), sizes)
+    X = rng.normal(size=(13, 5)) + np.repeat(1.5 * rng.normal(size=(3, 5)), sizes, axis=0)
+    weights, biases = rng.normal(size=(3, 5)), rng.normal(size=3)
+    found = g.neural_collapse(X, labels, classifier=(weights, biases), centroids=kind)
+    left_out, names = kind == "leave_one_out", ["a", "b", "c"]
+    groups = [X[labels == name] for name in names]
+    means = np.stack([group.mean(axis=0) for group in groups])
+    own = []
+    for group in groups:
+        rest = [np.delete(group, k, axis=0) if left_out else group for k in range(len(group))]
+        own.append(group - np.stack([part.mean(axis=0) for part in rest]))
+    about = means - means.mean(axis=0)
+    within = np.mean([part.T @ part / len(part) for part in own], axis=0)
+    assert found.nc1 == pytest.approx(np.trace(within @ np.linalg.pinv(about.T @ about / 3, rcond=1e-9)) / 3)
+    spread = [group.var(axis=0, ddof=1).sum() * left_out for group in groups]
+    cdnv, cosines, kernels = [], [], []
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        apart = ((means[i] - means[j]) ** 2).sum() - spread[i] / len(groups[i]) - spread[j] / len(groups[j])
+        cdnv.append(sum((own[k] ** 2).sum() / len(own[k]) for k in (i, j)) / (2 * apart))
+        u, v = (about[k] / np.linalg.norm(about[k]) for k in (i, j))
+        cosines.append(u @ v)
+        kernels.append(np.exp(-2 * ((u - v) ** 2).sum()))
+    assert found.cdnv == pytest.approx(np.mean(cdnv))
+    norms = np.linalg.norm(about, axis=1)
+    assert found.equinorm == pytest.approx(norms.std() / norms.mean())
+    assert found.equiangle == pytest.approx(np.std(cosines))
+    assert found.simplex == pytest.approx(np.abs(np.array(cosines) + 1 / 2).mean())
+    assert found.uniformity == pytest.approx(np.log(np.mean(kernels)))
+    unit = [part / np.linalg.norm(part) for part in (weights, about)]
+    assert found.nc3 == pytest.approx(np.linalg.norm(unit[0] - unit[1]))
+    right, agree = [], []
+    for k, group in enumerate(groups):
+        distances = np.stack([((group - means[c]) ** 2).sum(1) - spread[c] / len(groups[c]) for c in range(3)], axis=1)
+        distances[:, k] = (own[k] ** 2).sum(axis=1) - spread[k] / (len(group) - 1)
+        right.append((distances.argmin(axis=1) == k).mean())
+        agree += (distances.argmin(axis=1) == (group @ weights.T + biases).argmax(axis=1)).tolist()
+    assert (found.accuracy, found.agreement) == pytest.approx((np.mean(right), np.mean(agree)))
+    assert (found.n_classes, found.n_least, found.n_undefined) == (3, 3, 0)
 
 
 def test_categories_that_cannot_be_told_have_a_note() -> None:

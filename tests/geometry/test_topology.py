@@ -5,10 +5,12 @@ import pytest
 from refusals import refused
 from rsatoolbox.rdm import RDMs
 from rsatoolbox.rdm.transform import geotopological_transform  # rdm.transform itself is hidden by a function
+from scipy.spatial.distance import pdist, squareform
 
 from brainalign.condensed import square_rdms
-from brainalign.geometry import dependence_test, geodesic, geotopological, rdm
+from brainalign.geometry import dependence_test, geodesic, geotopological, rdm, threshold_grid
 from brainalign.geometry.rdms import rank_rdms
+from brainalign.geometry.topology.geotopology import _clipped
 
 
 @pytest.fixture
@@ -93,6 +95,39 @@ def test_mistakes_are_named(rdms: np.ndarray) -> None:
     refused(r"in \(0, 1\]", geodesic, rdms[0], quantile=0.0)
     refused("negative length", geodesic, rdms[0] - 1, quantile=0.5)
     refused("disconnected must be one of", geodesic, rdms[0], neighbors=2, disconnected="zero")
+
+
+def centred(d: np.ndarray) -> np.ndarray:
+    centre = np.eye(len(d)) - 1 / len(d)
+    return centre @ d @ centre
+
+
+def test_all_cells_in_one_product_equal_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 2))
+    y = x[:, :1] ** 2 + 0.1 * rng.normal(size=(12, 1))
+    found = dependence_test(x, y, 19, np.random.default_rng(1), step=0.25)
+    again = np.random.default_rng(1)
+    orders = [np.arange(12), *(again.permutation(12) for _ in range(19))]
+    grid = threshold_grid(0.25)
+    forms = [[squareform(_clipped(pdist(v)[None], *cell, False)[0]) for cell in grid] for v in (x, y)]
+    values = np.array(
+        [[[(centred(a) * centred(b[np.ix_(o, o)])).sum() for o in orders] for b in forms[1]] for a in forms[0]]
+    )
+    z = (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
+    largest = z.max(axis=(0, 1))
+    assert found.z == pytest.approx(largest[0])
+    assert found.p == pytest.approx((largest >= largest[0] - 1e-9).mean())
+    k, j = np.unravel_index(z[:, :, 0].argmax(), z.shape[:2])
+    assert found.thresholds == (tuple(grid[k]), tuple(grid[j]))
+    a, b = centred(forms[0][k]), centred(forms[1][j])
+    assert found.correlation == pytest.approx(np.sqrt((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())))
+    plain = [(centred(squareform(pdist(x))) * centred(squareform(pdist(y))[np.ix_(o, o)])).sum() for o in orders]
+    assert found.plain_p == pytest.approx((np.array(plain) >= plain[0] - 1e-9).mean())
+    assert (found.n, found.n_permutations, found.n_cells, found.n_flat) == (12, 19, len(grid) ** 2, 0)
+    order = rng.permutation(12)
+    other = dependence_test(1e5 * x[order] - 3, 1e-3 * y[order], 1, rng, step=0.25)
+    assert other.plain_correlation == pytest.approx(found.plain_correlation)
 
 
 def test_too_few_observations_or_permutations_are_refused() -> None:

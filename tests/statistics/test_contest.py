@@ -99,6 +99,23 @@ def test_what_cannot_be_compared() -> None:
     refused(r"1 regions have no target \(IT\)", st.family_contest, [*TASK, LANGUAGE], empty, **SIZES)
 
 
+def test_draws_of_regions_equal_their_definition() -> None:
+    rng = np.random.default_rng(4)
+    measured = rng.normal(size=(40, 6))
+    predicted = measured + rng.normal(size=(40, 6))
+    predicted[:, 1] = 3.0  # constant
+    regions = {"V1": np.array([0, 1]), "IT": np.array([2, 3, 5]), "gone": np.array([1])}
+    draws, null = st.region_draws(predicted, measured, regions, n_draws=50, n_permutations=30, seed=5)
+    plain = st.bootstrap_correlations(predicted, measured, list(regions.values()), n_draws=50, seed=5)
+    np.testing.assert_allclose(draws[:, 0], plain[:, 0] / 2, atol=1e-6)  # the constant one counts as 0
+    np.testing.assert_allclose(draws[:, 1], plain[:, 1], atol=1e-6)
+    assert (draws[:, 2] == 0).all()
+    every = st.permuted_correlations(predicted, measured, 30, 5, n_maps=30).maps
+    np.testing.assert_allclose(null[:, 1], every[:, [2, 3, 5]].mean(axis=1), atol=1e-5)
+    again, _ = st.region_draws(-predicted, measured, regions, n_draws=50, n_permutations=1, seed=5)
+    np.testing.assert_allclose(again[:, 1], -draws[:, 1], atol=1e-5)  # paired: the same rows were drawn
+
+
 def kept(**changes: object) -> st.RegionDraws:
     values = {"a.b": np.arange(6, dtype=np.float32).reshape(3, 2), "c": np.ones((3, 2), dtype=np.float32)}
     return replace(st.RegionDraws(dict(REGIONS), values, values, ["x", "y"], 300), **changes)

@@ -26,6 +26,59 @@ def coarse(images: np.ndarray) -> np.ndarray:
     return images.mean(axis=1)[:, ::4, ::4].reshape(len(images), -1)
 
 
+def test_the_whole_table_by_hand() -> None:
+    shown, training, clusters = pictures(7, 0), pictures(9, 2), np.array(list("aabbbcc"))
+    made = (0.5 * shown + 0.5 * pictures(7, 1)).astype(np.float32)
+    extractors = {"flat": flat, "coarse": coarse}
+    options = {"clusters": clusters, "n_ways": (2, 3), "n_permutations": 19, "confidence": 0.8, "seed": 3}
+    table = st.reconstruction_scores(made, shown, extractors, training=training, **options)
+    rng = np.random.default_rng(3)
+    orders = [rng.permutation(7) for _ in range(19)]
+
+    def r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.corrcoef(a, b)[: len(a), len(a) :]
+
+    sets = {"reconstructed": made, "identity": shown, "mean image": np.stack([training.mean(axis=0)] * 7)}
+    sets["retrieved"] = training[r(flat(made), flat(training)).argmax(axis=1)]
+    rows: list[dict[str, object]] = []
+
+    def add(images: str, metric: str, each: np.ndarray, null: list[float], **about: object) -> None:
+        row = {"images": images, "metric": metric, "value": each.mean(), "n": len(each)} | about
+        if len(each) >= 6:
+            interval = st.bootstrap(each, 0.8, seed=3)
+            row |= {"low": interval.low, "high": interval.high}
+        rows.append(row)
+        if null and images == "reconstructed":
+            sign = -1 if metric == "distance" else 1
+            row["p"] = (1 + sum(sign * one >= sign * each.mean() - 1e-9 for one in null)) / 20
+            spread = {"value": np.mean(null), "low": min(null), "high": max(null), "n": 19}
+            rows.append({"images": "permuted pairs", "metric": metric} | about | spread)
+
+    for name, images in sets.items():
+        similar = r(flat(images), flat(shown))
+        add(name, "PixCorr", np.diag(similar), [np.diag(similar[order]).mean() for order in orders])
+        null = [structural_similarity(images[order], shown).mean() for order in orders]
+        add(name, "SSIM", structural_similarity(images, shown), null)
+    same, everyone = clusters[:, None] == clusters, ~np.eye(7, dtype=bool)
+    for features, extractor in extractors.items():
+        for name, images in sets.items():
+            similar = r(extractor(images), extractor(shown))
+            for n_way in (2, 3):
+                for which, others in (("all", everyone), ("same cluster", same & everyone), ("other clusters", ~same)):
+                    kept = others.sum(axis=1) >= n_way - 1
+                    ordered = [similar, *(similar[order] for order in orders)]
+                    each, *null = (st.n_way_identification(one, n_way, others)[kept] for one in ordered)
+                    about = {"features": features, "distractors": which, "chance": 1 / n_way}
+                    add(name, f"{n_way}-way", each, [float(one.mean()) for one in null], **about)
+            null = [1 - np.diag(similar[order]).mean() for order in orders]
+            add(name, "distance", 1 - np.diag(similar), null, features=features)
+            dimension = {"value": st.effective_dimension(extractor(images)), "n": 7}
+            rows.append({"images": name, "metric": "dimension", "features": features} | dimension)
+    columns = ["images", "metric", "features", "distractors", "value", "low", "high", "chance", "p", "n"]
+    expected = pd.DataFrame(rows, columns=columns).fillna({"features": "", "distractors": ""})
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False, atol=1e-5, rtol=1e-4)
+
+
 def test_p_of_unrelated_pictures_is_as_large_as_it_says() -> None:
     draws = [
         st.reconstruction_scores(pictures(12, 2 * k, 12), pictures(12, 2 * k + 1, 12), {"f": coarse}, n_permutations=19)

@@ -1,9 +1,13 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from refusals import refused
+from scipy.linalg import null_space
 from scipy.stats import binomtest
 
 from brainalign.statistics import area_map_test, smooth_map_test, spin_orders, spin_test
+from brainalign.statistics.smooth_maps import JITTER, NUGGETS
 
 N = 300  # vertices per hemisphere
 
@@ -165,6 +169,40 @@ def sheet() -> tuple[np.ndarray, np.ndarray]:
     """Return places of 20 areas on a sheet of 100 mm, and their separations."""
     places = np.random.default_rng(0).uniform(0, 100, (20, 2))
     return places, np.linalg.norm(places[:, None] - places, axis=2)
+
+
+@pytest.mark.parametrize("alternative", ["greater", "two-sided"])
+def test_likelihoods_and_surrogates_by_hand(sheet: tuple[np.ndarray, np.ndarray], alternative: str) -> None:
+    """The restricted likelihood is that of contrasts, in which no mean is left; its scale is the one that fits best."""
+    places, separation = sheet
+    maps = np.random.default_rng(3).normal(size=(2, 20)) + places.T / 40
+    found = smooth_map_test(maps, places[:, 0], separation, alternative=alternative, n_surrogates=60, seed=5)
+    assert found.r == pytest.approx([np.corrcoef(row, places[:, 0])[0, 1] for row in maps])
+    noise, contrasts = np.random.default_rng(5).normal(size=(60, 20)), null_space(np.ones((1, 20)))
+    kernels = (
+        lambda x: np.exp(-(x**2) / 2),
+        lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x),
+        lambda x: np.exp(-x),
+    )
+    lengths = np.geomspace(np.sort(separation, axis=1)[:, 1].mean() / 2, separation.max(), 20)
+    size = np.abs if alternative == "two-sided" else np.positive
+    rows = []
+    for kernel, length, nugget in product(kernels, lengths, NUGGETS):
+        values, vectors = np.linalg.eigh(kernel(separation / length))
+        variances = (1 - nugget) * np.maximum(values, 0) + nugget + JITTER
+        covariance = contrasts.T @ (vectors * variances) @ vectors.T @ contrasts
+        y = maps @ contrasts
+        rest = (y * np.linalg.solve(covariance, y.T).T).sum(axis=1)
+        likelihood = -(np.linalg.slogdet(covariance)[1] + 19 * np.log(rest)) / 2
+        null = np.corrcoef(places[:, 0], noise * np.sqrt(variances) @ vectors.T)[0, 1:]
+        reached = [(size(null) >= size(r) - 1e-9).sum() for r in found.r]
+        rows.append((likelihood, reached, np.full(2, length), np.full(2, (null**2).mean())))
+    likelihoods, reached, length, spread = np.array(rows).transpose(1, 0, 2)
+    weights = np.exp(likelihoods - likelihoods.max(axis=0))
+    weights /= weights.sum(axis=0)
+    np.testing.assert_allclose(found.p, (1 + (weights * reached).sum(axis=0)) / 61)
+    np.testing.assert_allclose(found.length_mm, (weights * length).sum(axis=0))
+    np.testing.assert_allclose(found.null_sd, np.sqrt((weights * spread).sum(axis=0)))
 
 
 def test_what_cannot_be_tested_is_refused(sheet: tuple[np.ndarray, np.ndarray]) -> None:
