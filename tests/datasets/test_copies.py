@@ -178,6 +178,14 @@ def test_pairs_of_copies_are_a_table() -> None:
     problems = datasets.copy_problems(datasets.copied_trials(parts), "here")
     levels = [("error", ("u", "x")), ("error", ("v", "z")), ("warning", ("v", "m")), ("warning", ("z", "m"))]
     assert [(p.level, p.rows) for p in problems] == levels
+    assert problems[0].what == (
+        "1 pairs of trials of b 1 and of b 2 have the same signals (u = x), and one copy trains what is tested on the "
+        "other; a recording seems to be there twice: leave one copy out"
+    )
+    assert problems[2].what == (
+        "1 pairs of trials of b 1 and of a 1 have the same signals (v = m); a recording seems to be there twice: leave "
+        "one copy out"
+    )
     same = datasets.copied_trials({"x": datasets.fingerprint(values[[0, 1, 0]], list("abc"), ["1", "1", "1"])})
     assert datasets.copy_problems(same, "here")[0].what.startswith(
         "1 pairs of trials within x 1 have the same signals (a = c)"

@@ -139,11 +139,14 @@ def test_stale_and_empty_splits(trials) -> None:
     found = leakage_audit(pd.concat([splits, splits[-2:]]), trials.iloc[5:])
     twice, absent = ("trial-0043", "trial-0044"), tuple(f"trial-000{k}" for k in range(5))
     assert [(problem.level, problem.rows) for problem in found[:2]] == [("error", twice), ("error", absent)]
+    assert found[0].what.startswith("2 trials occur more than once (trial-0043, trial-0044); make")
+    assert found[1].what.startswith("5 trials are not among the responses (trial-0000, ")
     for side, other in (("train", "test"), ("test", "train")):
         part = splits[splits["split"] == side]
         unused, empty = leakage_audit(part, trials)[:2]
         assert (unused.level, empty.level, empty.rows) == ("warning", "error", ())
         assert set(unused.rows) == set(splits["trial_id"][splits["split"] == other])
+        assert empty.what == f"there is no {other} trial; make the splits again"
 
 
 def test_the_card_by_hand() -> None:
@@ -180,8 +183,12 @@ def test_the_card_by_hand() -> None:
     assert [p.level for p in leakage_audit(splits, trials, audit)] == ["warning", "error", "error"]  # unless asked
     assert (error.level, error.rows) == ("error", ("trial-0000", "trial-0001", "trial-0002", "trial-0003"))
     assert (warning.level, warning.rows) == ("warning", tuple(f"trial-000{k}" for k in (0, 1, 2, 3, 6, 8)))
+    assert error.what.startswith("1 pairs of duplicate images lie on two sides: a (test) and b (val); leave one")
+    pairs = "a (test) and d (train), f (train) and b (val)"
+    assert warning.what.startswith(f"2 pairs of near-duplicate images lie on two sides: {pairs}; leave")
     runs = [p for p in leakage_audit(splits, trials) if p.where == "splits: fold 2"]
     assert [(p.level, p.rows) for p in runs] == [("warning", ("ses-1_run-1", "ses-1_run-2"))]
+    assert runs[0].what.startswith("2 of 6 runs have trials in more than one split (ses-1_run-1, ses-1_run-2); noise")
 
 
 def responses_of(trials, values, rois=None) -> Responses:
@@ -224,17 +231,23 @@ def test_trials_against_the_table_of_stimuli(trials) -> None:
     names = [*SHARED, *(f"u{k}" for k in range(30))]
     assert inspect_trials("x", trials, names, SHARED) == []
     unknown, never = inspect_trials("x", trials, [*names[:-1], "u99"], SHARED)
+    assert unknown.what.startswith("1 stimuli were shown that the table of stimuli lacks (u29) (did you mean 'u")
+    assert never.what == "1 of 35 stimuli of the table were never shown to this subject (u99)"
     assert [(p.level, p.rows) for p in (unknown, never)] == [("error", ("u29",)), ("warning", ("u99",))]
     (absent,) = inspect_trials("x", trials, names, ["s77"])
-    assert absent.level == "error"
+    told = "none of the 1 test stimuli was shown to this subject; check the ids"
+    assert (absent.level, absent.what) == ("error", told)
     lost, none, repeats = inspect_trials("x", trials, ["q1", "q2"])
     assert [p.level for p in (lost, none, repeats)] == ["error", "error", "warning"]
+    assert none.what == "none of the 2 stimuli of the table was shown; check the ids"
+    assert repeats.what == "stimuli have 1 to 3 repeats (median 1); ceilings allow for it"
     assert set(repeats.rows) == set(names) - set(SHARED)
-    for (once,) in (
-        inspect_trials("x", trials, names, ["u1", "u0"]),
-        inspect_trials("x", make_trials({"u0": 1, "u1": 1}), ["u0", "u1"]),
-    ):
+    for kind, (once,) in {
+        "test stimuli": inspect_trials("x", trials, names, ["u1", "u0"]),
+        "stimuli": inspect_trials("x", make_trials({"u0": 1, "u1": 1}), ["u0", "u1"]),
+    }.items():
         assert (once.level, set(once.rows)) == ("warning", {"u0", "u1"})
+        assert once.what.startswith(f"zero repeats: all 2 {kind} were shown once, so there is no noise ceiling")
 
 
 def test_values_and_rois() -> None:
@@ -245,6 +258,10 @@ def test_values_and_rois() -> None:
     values[0, 3] = np.nan
     values[:4, 4] = 1.0  # the first session
     broken, flat, small = inspect_responses("x", responses_of(trials, values, rois))
+    remedy = "shrink the mask, or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
+    assert str(broken) == f"x: 1 of 5 targets are NaN or infinite in some session (v3); {remedy}"
+    assert str(flat) == f"x: 1 of 5 targets are constant in some session (v4); {remedy}"
+    assert str(small) == "x: 3 ROIs have fewer than 2 targets (early 1, IT 1, a 1); join or leave them out"
     told = [("error", ("v3",)), ("error", ("v4",)), ("warning", ("early", "IT", "a"))]
     assert [(p.level, p.rows) for p in (broken, flat, small)] == told
     over_time = responses_of(trials, np.stack([values, np.where(np.arange(5) == 4, values + 1, 0)], axis=2), rois)
@@ -268,13 +285,21 @@ def test_places_outside_of_a_standard_head(axis: str, end: int) -> None:
     assert space_problems("x", "MNI152", targets) == []  # 2 of 40 are not more than one in twenty
     targets.loc[5, axis] = limit + 9 * beyond
     (problem,) = space_problems("x", "mni152", targets)
+    low, high = sorted((0, limit + 9 * beyond))
+    spans = ", ".join(f"{name[0]} {low} to {high}" if name == axis else f"{name[0]} 0 to 0" for name in MNI)
     assert (problem.where, problem.level) == ("x.space", "error")
+    head = f"{spans} mm; it has x -100 to 100, y -140 to 105, z -90 to 125"
+    told = f"space is mni152, but 8% of its targets lie outside of that head ({head}); give mm, or space: scanner"
+    assert problem.what == told
     assert space_problems("x", "scanner", targets) == space_problems("x", "", targets) == []
-    assert space_problems("x", "MNI152", targets.assign(**dict.fromkeys(MNI, np.nan)))
-    assert space_problems("x", "fsaverage5", targets)
+    (nowhere,) = space_problems("x", "MNI152", targets.assign(**dict.fromkeys(MNI, np.nan)))
+    assert nowhere.what.startswith("space is MNI152, but no target has x_mm, y_mm, z_mm; give")
+    (mesh,) = space_problems("x", "fsaverage5", targets)
+    assert mesh.what == "space is fsaverage5, a mesh, but its targets are no vertices; give MNI152 or scanner"
     vertices = targets.assign(vertex=[*range(40), -1])
     (drawn,) = space_problems("x", "MNI152", vertices.assign(y_mm=[np.nan, *[0.0] * 40]))
     assert (drawn.where, drawn.level) == ("x", "warning")
+    assert drawn.what.startswith("its targets are vertices of a mesh; scores are written, but not drawn: give surfaces")
     assert space_problems("x", "fsaverage5", vertices) == []  # every vertex has a place; the voxel beside them none
     named = vertices.assign(y_mm=np.nan)
     named.attrs["space"] = {"name": "fsaverage6"}

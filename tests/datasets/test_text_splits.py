@@ -8,6 +8,7 @@ import pytest
 from refusals import refused
 
 from brainalign import datasets
+from brainalign.checks import listed
 
 
 def plain_distance(a: str, b: str) -> int:
@@ -130,6 +131,7 @@ def test_planted_leaks_are_named() -> None:
     moved = rows_of("test")[0]
     leaky.loc[moved, "split"] = "train"
     (problem,) = datasets.text_leakage(leaky, table)
+    assert problem.what.startswith("1 sentences are both train and test (trials ")
     assert set(problem.rows) == set(table["trial_id"][table["text"] == table["text"][moved]])
     refused(f"splits: fold 0: 1 sentences .*{problem.rows[0]}", datasets.stop_on, [problem])
 
@@ -148,6 +150,7 @@ def test_planted_leaks_are_named() -> None:
     near = table.copy()
     near.loc[train_row, "text"] = test_text[:12] + "#" + test_text[13:]
     (problem,) = datasets.text_leakage(clean, near)
+    assert "1 pairs of almost the same text lie in two splits" in problem.what
     assert near["trial_id"][train_row] in problem.rows
     assert not datasets.text_leakage(clean, near, similarity=0.999)
 
@@ -167,7 +170,12 @@ def test_labels_in_blocks_leak_through_the_order() -> None:
     labelled = table.assign(relation=names[table["row"] // 15])
     (problem,) = datasets.text_leakage(splits, labelled, label="relation")
     known = labelled.assign(split=splits["split"].to_numpy())
-    *_, rows = datasets.order_leak(known, "relation", n_permutations=1000, seed=0)
+    accuracy, null, p, rows = datasets.order_leak(known, "relation", n_permutations=1000, seed=0)
+    assert problem.what == (
+        "relation follows the order of reading: the nearest training sentence of the recording has the label of "
+        f"{accuracy:.0%} of the test sentences, against {null:.0%} with labels permuted (p = {p:.3f}; trials "
+        f"{listed(rows)}), so that slow drift of the EEG would be decoded; leave out blocks (order_blocks, leave_out)"
+    )
     assert list(problem.rows) == rows
     tested = labelled[splits["split"].eq("test").to_numpy()]
     assert set(problem.rows) <= set(tested["trial_id"])
