@@ -36,13 +36,12 @@ from brainalign.study import (
     text_column,
 )
 
-# Methods for studies with stimuli held out, and what they do.
+# Methods for studies with stimuli held out, and what they do: where runs or stimuli are left out in turn, the null fits
+# each of its draws anew.
 OF_IMAGES: tuple[tuple[Callable[[Any], bool], str], ...] = (
-    (lambda method: method.joint, "fits all layers of a model at once"),
     (lambda method: method.trained, "is trained on the tokens of images"),
     (lambda method: isinstance(method, InContextMethod), "learns from other subjects"),
     (lambda method: isinstance(method, DictionaryMethod), "learns many atoms from images"),
-    (lambda method: isinstance(method, EstimatorMethod), "is fitted once per target"),
 )
 
 
@@ -324,7 +323,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Study) -> None:
             fitting = [name for name in config.methods if name not in others]
             raise BrainalignError(
                 f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies with "
-                "stimuli held out (splits: column and value, or share); list those that fit one layer"
+                "stimuli held out (splits: column and value, or share); list those that are fitted in a moment"
                 f"{': ' + ', '.join(fitting) if fitting else ''}"
             )
     _everyone_is_fitted(config, dataset, descriptor.subject_names)

@@ -1,7 +1,7 @@
 """Headline numbers of one subject: each with its interval, its chance level, its null and what it is a mean of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Encoding:
     scores: pd.DataFrame
     identification: pd.DataFrame
     null: pd.DataFrame
+    partition: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ def summarize_encoding(
             chance = float((1 / of_folds["size"]).mean())  # one of the stimuli of a held-out run
             ends = {"low": low, "high": high}
             rows.append(labels | _row("identification", value, len(items), null["accuracy"], **ends, chance=chance))
-            scores = encoding.scores[(encoding.scores["split"] == split) & (encoding.scores["layer"] == layer)]
-            rows += [labels | row for row in _target_rows(scores, null, good_r, q, ceiling_threshold)]
         else:
             row = _row("pair matching", items["correct"].mean(), len(items), null["accuracy"], chance=0.5)
             rows.append(labels | row)
+        scores = encoding.scores[(encoding.scores["split"] == split) & (encoding.scores["layer"] == layer)]
+        if len(scores):  # none of pairs of stimuli
+            rows += [labels | row for row in _target_rows(scores, null, good_r, q, ceiling_threshold)]
     return rows
 
 

@@ -64,8 +64,11 @@ def _one_sort(splits: dict[str, Split]) -> dict[str, Split]:
             f"{held[0]} holds stimuli out once, and {listed([name for name in splits if name != held[0]])} stands "
             "beside it; describe a second study of the same files for another split"
         )
-    if splits and not held and all(split.of_stimuli for split in splits.values()):
-        raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
+    if splits and not held and all(split.of_stimuli and split.folds is None for split in splits.values()):
+        raise ValueError(
+            "so few stimuli at a time have no scores per target; add a split like runs: {leave_out: run}, or give "
+            "folds in place of size"
+        )
     return splits
 
 

@@ -413,11 +413,12 @@ ROWS = (
         "encode", "encode", "One method on one model's features for one subject.",
         each_fit_of("responses", where=_leaves_out), FIT,
         {**own("responses", "splits", "ceiling"), **own_of(_in_blocks, "mask"), **OF_ITS_MODEL},
-        ("scores", "identification", "null"),
+        ("scores", "identification", "null", "partition"),
         lambda run, of: {
             "method": run.config.encoder_of(of["method"]),
             "permute": run.config.models[of["model"]].permute,
             "encode": run.config.encode.of("left_out"),
+            **(chosen("ceiling_threshold", "confidence")(run, of) if run.config.methods[of["method"]].joint else {}),
         },
         without=_but("left_out"), device=lambda run, of: wants_gpu(run.config, of["method"]),
     ),

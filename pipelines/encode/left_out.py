@@ -12,20 +12,22 @@ from brainalign.arrays import Layers, Responses
 from brainalign.config import EncodeSettings
 from brainalign.datasets import folds_of, group_labels
 from brainalign.devices import pick_device
-from brainalign.encoding import ENCODERS, Evaluation, evaluate
+from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, split_folds, target_groups
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
-from brainalign.statistics import fdr, normalized_r2, permutation_test, signed_r2
+from brainalign.statistics import exchange_features, fdr, normalized_r2, permutation_test, signed_r2
 from brainalign.workflow import Job
 
+ALL_LAYERS = "all layers"  # of a joint fit
 METRICS = {
-    "r": "Pearson r over the test items of a fold, averaged over folds",
+    "r": "Pearson r over the trials of a held-out run, or the averages of held-out stimuli; averaged over folds",
     "r2": "coefficient of determination within the fold, averaged over folds",
     "r2_signed": "r times its absolute value",
-    "ceiling": "share of the variance of a single block that repeats (variance units)",
+    "ceiling": "share of the variance of a single trial, or of what was averaged, that repeats (variance units)",
     "r2_normalized": "r2_signed / ceiling, never clipped",
     "alpha": "median over outer folds",
-    "p": "one-sided permutation p: stimuli permuted within runs, blocks of one together, encoder refitted",
+    "p": "one-sided permutation p: stimuli permuted within runs, trials of one together, encoder refitted; where none "
+    "that is tested was trained on, alike in all runs",
     "p_fwer": "the same against the maximum over targets",
     "q": "Benjamini-Hochberg over the targets of one layer",
 }
@@ -35,61 +37,88 @@ def encode_left_out(job: Job) -> None:
     """Fit every layer in every split of one subject; save scores by voxel, identified stimuli, nulls and a map."""
     settings = job.options("encode", EncodeSettings).of("left_out")
     options = dict(job.settings["method"])
-    encoder = ENCODERS[options.pop("encoder")](**options)
+    kind = ENCODERS[options.pop("encoder")]
+    encoder: Any = kind(**options, **({"seed": job.seed} if kind is BandedRidge else {}))
     job.provenance.device = str(pick_device(encoder.device))
     responses = job.load("responses", Responses)
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
     layers = job.load("features", Layers)
     mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     permute = job.settings["permute"]
-    tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": []}
-    edges, ranks = {}, {name: _rank(_flat(features.values)) for name, features in layers.items()}
+    tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": [], "partition": []}
+    edges: dict[str, list[float]] = {}
+    ranks = {name: _rank(_flat(features.values)) for name, features in layers.items()}
+    alphas = list(getattr(encoder, "alphas", ()))
+    given: dict[str, Any] = {name: _flat(features.align_to(responses).values) for name, features in layers.items()}
+    if kind is BandedRidge:
+        given = {ALL_LAYERS: list(given.values())}
     pooling = job.details("features").get("pooling")  # of images: texts have none
     # Layers of networks differ in size and scale; embeddings of texts have unit length.
     inputs = partial(layer_inputs, maps=pooling in ("flatten", "tokens")) if pooling else None
     splits, runs = job.load("splits", pd.DataFrame), group_labels(responses.trials, "run").to_numpy()
-    for split, kind in job.details("splits")["splits"].items():
+    stimuli, Y = responses.trials["stimulus_id"].to_numpy(), responses.values.reshape(len(responses.trials), -1)
+    for split, rule in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
-        by_run = kind["leave_out"] != "stimulus"
-        n_test = round(np.mean([len(test) for _, test in folds]))
+        trained_on = any(np.isin(stimuli[test], stimuli[train]).any() for train, test in folds)
+        left_out = "stimulus" if rule["leave_out"] == "stimulus" else "run" if trained_on else "group"
+        limit, n_test = ceiling, round(np.mean([len(test) for _, test in folds]))
+        if left_out != "run":  # averages are scored: Spearman and Brown's formula
+            n_test = round(np.mean([len(np.unique(stimuli[test])) for _, test in folds]))
+            averaged = np.mean([len(test) for _, test in folds]) / n_test
+            limit = averaged * ceiling / (1 + (averaged - 1) * ceiling)
         alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
-        for name, features in layers.items():
+        inner = group_labels(responses.trials, rule["leave_out"]).to_numpy() if alone else runs
+        for name, X in given.items():
             evaluation = evaluate(
                 encoder,
-                _flat(features.align_to(responses).values),
-                responses.values.reshape(len(responses.trials), -1),
+                X,
+                Y,
                 folds,
-                leave_out="run" if by_run else "stimulus",
-                stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
+                leave_out=left_out,
+                stimulus_ids=stimuli,
                 runs=runs,
-                groups=group_labels(responses.trials, kind["leave_out"]).to_numpy() if alone else None,
+                groups=inner,
                 n_permutations=settings.permutations or 0 if permute is None or split in permute else 0,
                 good_r=settings.good_r,
                 seed=job.seed,
                 inputs=inputs,
             )
             labels = {"split": split, "layer": name}
-            if by_run:
-                tables["scores"].append(_scores(evaluation, responses, ceiling, n_test).assign(**labels))
-            tables["identification"].append(_identification(evaluation, responses, folds, by_run).assign(**labels))
+            if np.isfinite(evaluation.observed.r).any() or left_out == "run":
+                tables["scores"].append(_scores(evaluation, responses, limit, n_test).assign(**labels))
+            tables["identification"].append(_identification(evaluation, stimuli, folds, left_out).assign(**labels))
             tables["null"].append(_null(evaluation).assign(**labels))
-            alphas = evaluation.observed.alpha
-            edges[f"{split}/{name}"] = [float((alphas == a).mean()) for a in (min(encoder.alphas), max(encoder.alphas))]
+            chosen = evaluation.observed.alpha
+            ends = (min(alphas), max(alphas)) if alphas else ()
+            edges[f"{split}/{name}"] = [float((chosen == alpha).mean()) for alpha in ends]
+            if kind is BandedRidge:
+                within = runs if left_out == "run" else np.zeros(len(runs))
+                table = split_folds(
+                    encoder,
+                    dict(zip(layers, X, strict=True)),
+                    Y,
+                    folds,
+                    inner,
+                    exchange_features(stimuli, within, 1, np.random.default_rng(job.seed))[0],
+                    target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
+                    limit,
+                    inputs=inputs,
+                    confidence=job.settings["confidence"],
+                    together=ALL_LAYERS,
+                )
+                tables["partition"].append(table.assign(name=split))
     scores = pd.concat(tables["scores"], ignore_index=True)
-    details: Mapping[str, Any] = {
-        "alpha_at_edge": edges,
-        "alphas": list(encoder.alphas),
-        "good_r": settings.good_r,
-        "rank": ranks,
-    }
+    details: Mapping[str, Any] = {"alpha_at_edge": edges, "alphas": alphas, "good_r": settings.good_r, "rank": ranks}
     images = {}
     if responses.times is None:
         first = scores.drop_duplicates(["layer", "target_id"])  # of the first split
-        maps = [first.loc[first["layer"] == name, "r"].to_numpy() for name in layers]
-        images = brain_maps(responses.targets, np.stack(maps), mask, list(layers))
-    job.save("scores", scores, images, metrics=METRICS, maps=[f"r, {name}" for name in layers], **details)
+        maps = [first.loc[first["layer"] == name, "r"].to_numpy() for name in given]
+        images = brain_maps(responses.targets, np.stack(maps), mask, list(given))
+    job.save("scores", scores, images, metrics=METRICS, maps=[f"r, {name}" for name in given], **details)
     job.save("identification", pd.concat(tables["identification"], ignore_index=True))
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
+    nothing = pd.DataFrame({"layer": np.empty(0, dtype=str)})
+    job.save("partition", pd.concat(tables["partition"] or [nothing], ignore_index=True), interval="over folds")
 
 
 def _flat(features: np.ndarray) -> np.ndarray:
@@ -124,14 +153,13 @@ def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n
 
 
 def _identification(
-    evaluation: Evaluation, responses: Responses, folds: Sequence[tuple[np.ndarray, np.ndarray]], by_run: bool
+    evaluation: Evaluation, stimuli: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], left_out: str
 ) -> pd.DataFrame:
     """Return a row per fold and test item; the item of a held-out pair is written "a|b"."""
-    stimuli = responses.trials["stimulus_id"].to_numpy()
     rows = []
     for fold, (_, test) in enumerate(folds):
         names = np.unique(stimuli[test])
-        if by_run:
+        if left_out != "stimulus":
             items, chosen = names, names[evaluation.observed.chosen[0, fold, : len(names)]]
         else:
             i, j = np.triu_indices(len(names), 1)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from brainalign.encoding import Ridge, evaluate
-from brainalign.encoding.scoring import encode_folds, row_space
+from brainalign.encoding import BandedRidge, EstimatorEncoder, Ridge, evaluate
+from brainalign.encoding.scoring import encode_folds, row_space, split_folds
 from brainalign.statistics import identification, pair_matching, pearson, permute_within, r2
 
 N_RUNS, N_STIMULI, N_TARGETS = 6, 5, 30
@@ -150,6 +150,59 @@ def test_runs_with_other_stimuli_each(design: dict[str, np.ndarray]) -> None:
     orders = permute_within(runs, 400, np.random.default_rng(5), stimuli)
     alone = encode_folds(model, X, Y[orders[7]][None], folds, runs, stimuli)
     assert np.nanmean(alone.correct, axis=2).mean() == pytest.approx(found.null.accuracy[7])
+
+
+def test_groups_of_stimuli_have_a_null_of_whole_stimuli() -> None:
+    """Targets that repeat follow no feature: permuted run by run they would seem to, as a stimulus has one pattern."""
+    found = {"run": [], "group": []}
+    stimuli, runs = np.tile(np.arange(24), 5), np.repeat(np.arange(5), 24)
+    folds = [(np.flatnonzero(stimuli // 6 != k), np.flatnonzero(stimuli // 6 == k)) for k in range(4)]
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X, signal = rng.normal(size=(24, 4))[stimuli], rng.normal(size=(24, 60))[stimuli]
+        Y = signal + rng.normal(size=signal.shape)
+        for leave_out, p in found.items():
+            options = {"leave_out": leave_out, "stimulus_ids": stimuli, "runs": runs}
+            scored = evaluate(Ridge((10.0,)), X, Y, folds, n_permutations=99, **options)
+            assert scored.null is not None
+            p.append((1 + scored.null.n_reached) / 100)
+            if leave_out == "group":
+                fits = [SklearnRidge(10.0).fit(X[train], Y[train]) for train, _ in folds]
+                means = [[Y[stimuli == k].mean(axis=0) for k in np.unique(stimuli[test])] for _, test in folds]
+                shown = [X[:24][np.unique(stimuli[test])] for _, test in folds]
+                by_hand = [pearson(f.predict(x), np.stack(y)) for f, x, y in zip(fits, shown, means, strict=True)]
+                np.testing.assert_allclose(scored.observed.r[0], np.mean(by_hand, axis=0), atol=1e-5)
+    assert (np.concatenate(found["group"]) <= 0.05).mean() < 0.08
+    assert (np.concatenate(found["run"]) <= 0.05).mean() > 0.12
+
+
+def test_each_set_of_responses_has_an_estimator_of_its_own(design: dict[str, np.ndarray]) -> None:
+    """Components of partial least squares are of all targets together."""
+    folds, _ = split(design, "run")
+    encoder = EstimatorEncoder("sklearn.cross_decomposition:PLSRegression", {"n_components": 2}, cv=2)
+    stack = np.stack([design["Y"], design["Y"][::-1]])
+    given = folds, design["runs"], design["stimuli"]
+    both = encode_folds(encoder, design["X"], stack, *given)
+    for k, one in enumerate(stack):
+        alone = encode_folds(encoder, design["X"], one[None], *given)
+        np.testing.assert_allclose(both.r[k], alone.r[0], atol=1e-6)
+        assert np.isnan(both.alpha).all()
+
+
+def test_parts_of_a_joint_fit_sum_to_its_score(design: dict[str, np.ndarray]) -> None:
+    folds, of_rows = split(design, "run")
+    encoder = BandedRidge((1.0, 10.0), n_candidates=3, cv=2)
+    bands = {"true": design["X"], "noise": np.random.default_rng(9).normal(size=design["X"].shape)}
+    whole = evaluate(encoder, list(bands.values()), design["Y"], folds, n_permutations=20, **of_rows)
+    groups, order = {"all": np.arange(N_TARGETS)}, np.random.default_rng(0).permutation(len(design["Y"]))
+    sizes = np.ones(N_TARGETS)
+    table = split_folds(encoder, bands, design["Y"], folds, design["runs"], order, groups, sizes).set_index("layer")
+    assert table.loc["all", "split"] == pytest.approx(whole.observed.r2.mean(), abs=1e-5)
+    assert table.loc["true", "split"] + table.loc["noise", "split"] == pytest.approx(table.loc["all", "split"])
+    assert table.loc["true", "split"] > max(table.loc["noise", "split"], table.loc["true", "control_split"])
+    assert (table["low"] < table["split"]).all()
+    assert whole.null is not None
+    assert (whole.null.accuracy >= np.nanmean(whole.observed.correct)).mean() < 0.05
 
 
 @pytest.mark.parametrize(("leave_out", "per_target_alpha"), [("run", True), ("run", False), ("stimulus", True)])

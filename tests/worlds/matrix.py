@@ -58,6 +58,12 @@ SPLITS: dict[str, Content] = {
     "stimuli": {"drawn": {"share": 0.4}},
     "pairs": {"runs": {"leave_out": "run"}, "pairs": {"leave_out": "stimulus", "size": 2}},
     "column": {"marked": {"column": "set", "value": "test"}},
+    "folds": {"parts": {"leave_out": "stimulus", "folds": 3}},
+}
+METHODS: dict[str, Content] = {
+    "ridge": {"encoder": "ridge", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "device": "cpu"},
+    "banded": {"encoder": "banded", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "n_candidates": 4, "device": "cpu"},
+    "lasso": {"encoder": "estimator", "estimator": "sklearn.linear_model:Lasso", "options": {"alpha": 0.02}, "cv": 3},
 }
 RECORDINGS = ("blocks", "betas", "surface", "array", "epochs")
 
@@ -83,6 +89,7 @@ class Cell:
     # bool: Responses are to other stimuli than the table of trials says: where runs are left out, to others in every
     # run
     shuffled: bool = False
+    method: str = "ridge"  # one of METHODS
 
     def write(self, folder: Path, change: Callable[[Content, Content], object] = lambda study, run: None) -> Config:
         """Write every file as a user would have it, and return the configuration.
@@ -107,12 +114,13 @@ class Cell:
             "results": str(folder / "results"),
             "datasets": {"study": {"descriptor": str(folder / "study.yaml")}},
             "models": {"planted": MODELS[self.stimuli]},
-            "methods": {"ridge": {"encoder": "ridge", "cv": 3, "alphas": [1.0, 100.0, 10_000.0], "device": "cpu"}},
+            "methods": {self.method: METHODS[self.method]},
             "encode": {"permutations": 100, "draws": 100},
             "compare": {"permutations": 60, "draws": 100},
         }
         if self.stimuli == "vectors":
-            run["models"] = {"planted": MODELS["vectors"] | {"file": str(folder / "vectors.csv")}}
+            file = "vectors.npz" if self.method == "banded" else "vectors.csv"
+            run["models"] = {"planted": MODELS["vectors"] | {"file": str(folder / file)}}
         change(study, run)
         for name, content in {"study": study, "config": run}.items():
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
@@ -135,7 +143,9 @@ class Cell:
             columns = [f"v{number}" for number in range(N_FACTORS)]
             vectors = pd.DataFrame(values, columns=columns).assign(stimulus_id=names)
             vectors.sample(frac=1, random_state=1).to_csv(folder / "vectors.csv", index=False)
-        if self.split in ("runs", "stimuli"):
+            noise = np.random.default_rng(6).normal(size=values.shape)
+            np.savez(folder / "vectors.npz", planted=values, noise=noise, stimulus_id=names)  # two layers
+        if self.split in ("runs", "stimuli", "folds"):
             return listed
         # Every topic is on both sides.
         table["set"] = np.where(np.arange(len(names)) % 8 < 3, "test", "train")
@@ -190,7 +200,8 @@ class Cell:
     @property
     def name(self) -> str:
         """What the cell is called in a list of tests."""
-        return "-".join([self.stimuli, self.recording, self.split, *(["shuffled"] if self.shuffled else [])])
+        others = [*(["shuffled"] if self.shuffled else []), *([self.method] if self.method != "ridge" else [])]
+        return "-".join([self.stimuli, self.recording, self.split, *others])
 
     def run(self, folder: Path, *, without: tuple[str, ...] = ("report_group",)) -> "Found":
         """Write, check and run everything, to the page of the subject; steps whose names begin as these do are not."""
@@ -198,7 +209,7 @@ class Cell:
         refused = complaints(folder)
         assert not refused, refused
         run_all(config, *(name for name in STEPS if not name.startswith(without)))
-        place = {"subject": "01", "model": "planted", "method": "ridge"}
+        place = {"subject": "01", "model": "planted", "method": self.method}
         tables = {
             suffix: pd.read_parquet(artifact_path(config.results, "study", suffix, **labels))
             for suffix, labels in {"scores": place, "null": place, "summary": {"subject": "01"}}.items()
@@ -336,7 +347,13 @@ CELLS = [Cell(stimuli, recording, split) for stimuli in MODELS for recording in 
 
 # What is expected of every cell -----------------------------------------------------------------------------------
 
-HEADLINES = {"runs": "identification", "pairs": "pair matching", "stimuli": "mean r", "column": "mean r"}
+HEADLINES = {
+    "runs": "identification",
+    "pairs": "pair matching",
+    "folds": "pair matching",
+    "stimuli": "mean r",
+    "column": "mean r",
+}
 
 
 def check_planted_is_found(cell: Cell, found: Found) -> str:

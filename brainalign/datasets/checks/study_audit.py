@@ -273,11 +273,14 @@ def _of_folds(descriptor: Study, where: str, trials: pd.DataFrame) -> Iterator[P
             continue
         left = splits[splits["split"] == "test"].groupby("fold").agg({"stimulus_id": "nunique", "group": "first"})
         few = left["group"][left["stimulus_id"] < LEAST_IN_A_FOLD].astype(str).unique().tolist()
-        if few and rule.leave_out != "stimulus":
+        alone = all(one.of_stimuli for one in descriptor.left_out.values())  # else targets are scored in runs
+        if few and (alone or not rule.of_stimuli):
+            held = f"folds of {name}" if rule.of_stimuli else listed(few)
             yield Problem(
                 where,
-                f"{listed(few)} hold fewer than {LEAST_IN_A_FOLD} stimuli, and what is predicted of those left out is "
-                "compared over them; join runs or groups, or hold stimuli out (splits: column and value, or share)",
+                f"{held} hold fewer than {LEAST_IN_A_FOLD} stimuli, and what is predicted of those left out is "
+                "compared over them; join runs or groups, take fewer folds, or hold stimuli out (splits: column and "
+                "value, or share)",
             )
 
 

@@ -13,7 +13,7 @@ from brainalign.encoding.scoring.continuous_runs import (
     turned_in_time,
     unique_null,
 )
-from brainalign.encoding.scoring.crossval import Evaluation, evaluate
+from brainalign.encoding.scoring.crossval import Evaluation, evaluate, split_folds
 from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
 from brainalign.encoding.scoring.crossval import row_space as row_space
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
@@ -78,6 +78,7 @@ __all__ = [
     "score_table",
     "shuffled_regions",
     "side_by_side",
+    "split_folds",
     "split_scores",
     "target_groups",
     "turned_in_time",

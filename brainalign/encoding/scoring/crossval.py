@@ -3,20 +3,25 @@
 Permutation nulls ride along as further targets: permuting the rows of Y leaves every decomposition as it is.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.arrays import Values
+from brainalign.arrays import Rows, Values
 from brainalign.checks import check_folds
+from brainalign.regression import BandedRidge
 from brainalign.statistics import (
+    MIN_UNITS,
+    cross_validated_interval,
     exchange_features,
+    group_means,
     identification,
     pair_matching,
     pearson,
@@ -28,18 +33,18 @@ from brainalign.statistics import (
 
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 Inputs = Callable[[Values, NDArray[np.intp]], Values]
+Several = Values | Sequence[Values]  # features (n_rows, n_features), or those of every band
+LeftOut = Literal["run", "group", "stimulus"]
+LEAST_SCORED = 3  # stimuli of a fold: over fewer nothing correlates
 
 
 class Encoder(Protocol):
     """What cross-validation asks of an encoder: the contract of `ENCODERS`."""
 
-    alpha_: Values
-    per_target_alpha: bool
-
-    def fit(self, X: Values, Y: Values, *, groups: Any = None, roi: Any = None) -> "Encoder":
+    def fit(self, X: Any, Y: Values, *, groups: Any = None) -> Any:
         """Fit all targets."""
 
-    def predict(self, X: Values) -> Values:
+    def predict(self, X: Any) -> Values:
         """Predict all targets."""
 
 
@@ -52,11 +57,12 @@ class FoldScores:
     r, r2 : array (B, n_targets)
         Computed within each fold, then averaged over folds; NaN where a fold has too few test stimuli.
     alpha : array (n_folds, B, n_targets)
+        NaN of encoders that choose none.
     correct : array (B, n_folds, n_items)
         Credit per test item (a stimulus, or for zero-shot a pair): 1, 0, or what a tie leaves. Stimuli of a fold are
         in sorted order; where it has fewer than others, the rest is NaN.
     chosen : array (B, n_folds, n_items)
-        Which of the fold's stimuli was identified (runs only; empty for zero-shot pairs).
+        Which of the fold's stimuli was identified (empty for zero-shot pairs).
     """
 
     r: Values
@@ -88,29 +94,116 @@ def row_space(X: Values) -> Values:
     return np.asarray((u[:, keep] * s[keep])[inverse])
 
 
+def _fitted(
+    encoder: Encoder, X: Several, Y: Values, folds: Folds, groups: NDArray[Any], inputs: Inputs | None, **given: Any
+) -> Iterator[tuple[NDArray[np.intp], Any, Any]]:
+    """Yield (test rows, what was fitted to the others, what it is given to predict them) of every fold.
+
+    Encoders with penalties are given features in the span of their rows; others may care for single features.
+    """
+    turned = row_space if hasattr(encoder, "alphas") else np.asarray
+    bands = [X] if isinstance(X, np.ndarray) else X
+    inner = [turned(band) for band in bands] if inputs is None else []
+    for train, test in folds:
+        made = inner if inputs is None else [turned(inputs(band, train)) for band in bands]
+        some, others = ([values[rows] for values in made] for rows in (train, test))
+        one = isinstance(X, np.ndarray)
+        fitted = clone(encoder).fit(some[0] if one else some, Y[train], groups=groups[train], **given)
+        yield test, fitted, others[0] if one else others
+
+
 def _fold_predictions(
-    encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any], inputs: Inputs | None
+    encoder: Encoder, X: Several, stack: Values, folds: Folds, groups: NDArray[Any], inputs: Inputs | None
 ) -> Iterator[tuple[NDArray[np.intp], Values, Values, Values]]:
     """Yield (test rows, predictions (B, n_test, t), measured (B, n_test, t), alpha (B, t)) of every fold.
 
     All B sets of responses are fitted as one, as B · t targets; where the encoder has one alpha for all targets, each
-    set gets its own.
+    set gets its own. Without penalties an encoder may fit targets together: each set is then fitted by itself.
     """
     n_sets, n_rows, n_targets = stack.shape
+    if not hasattr(encoder, "alphas"):
+        each = (_fitted(encoder, X, one, folds, groups, inputs) for one in stack)
+        for fold in zip(*each, strict=True):
+            test = fold[0][0]
+            predicted = np.stack([np.asarray(fitted.predict(asked)) for _, fitted, asked in fold])
+            yield test, predicted, stack[:, test], np.full((n_sets, n_targets), np.nan)
+        return
     targets = np.ascontiguousarray(stack.transpose(1, 0, 2)).reshape(n_rows, n_sets * n_targets)
-    sets = None if encoder.per_target_alpha else np.repeat(np.arange(n_sets), n_targets)
-    inner = X if inputs is not None else row_space(X)
-    for train, test in folds:
-        if inputs is not None:
-            inner = row_space(inputs(X, train))
-        fitted = clone(encoder).fit(inner[train], targets[train], groups=groups[train], roi=sets)
+    given = {} if getattr(encoder, "per_target_alpha", True) else {"roi": np.repeat(np.arange(n_sets), n_targets)}
+    for test, fitted, asked in _fitted(encoder, X, targets, folds, groups, inputs, **given):
         shape = (len(test), n_sets, n_targets)
         yield (
             test,
-            fitted.predict(inner[test]).reshape(shape).transpose(1, 0, 2),
+            fitted.predict(asked).reshape(shape).transpose(1, 0, 2),
             targets[test].reshape(shape).transpose(1, 0, 2),
             fitted.alpha_.reshape(n_sets, n_targets),
         )
+
+
+def split_folds(
+    encoder: BandedRidge,
+    bands: Mapping[str, Values],
+    Y: Values,
+    folds: Folds,
+    groups: NDArray[Any],
+    control: NDArray[np.intp],
+    target_groups: Mapping[str, NDArray[np.intp]],
+    ceiling: Values,
+    *,
+    inputs: Inputs | None = None,
+    confidence: float = 0.95,
+    together: str = "all",
+) -> pd.DataFrame:
+    """Return what each band adds to the score of a joint fit: means over folds and the targets of each group.
+
+    Parameters
+    ----------
+    encoder : BandedRidge
+    bands : mapping of array (n_rows, n_features)
+    Y : array (n_rows, n_targets)
+    folds, groups, inputs
+        As for `encode_folds`.
+    control : array (n_rows,)
+        Whose features each row takes for the refit that knows nothing.
+    target_groups : mapping of arrays of target numbers
+    ceiling : array (n_targets,), share of variance
+    confidence : float
+        Of intervals over folds; NaN where these are few or share test rows.
+    together : str
+        What the sum over bands is called.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `Partition.table`.
+    """
+
+    def parts(rows: Rows) -> Values:
+        fitted = _fitted(encoder, [band[rows] for band in bands.values()], Y, folds, groups, inputs)
+        found = np.stack([np.asarray(one.split_scores(asked, Y[test])) for test, one, asked in fitted])
+        return np.concatenate([found, found.sum(axis=1, keepdims=True)], axis=1)  # (n_folds, n_bands + 1, n_targets)
+
+    found, refitted = parts(np.arange(len(Y))), parts(control)
+    tests = np.concatenate([test for _, test in folds])
+    share = float(np.mean([len(test) / len(train) for train, test in folds]))
+    limit = np.sqrt(np.maximum(ceiling, 0)) if encoder.metric == "r" else ceiling
+    table = []
+    for band, name in enumerate([*bands, together]):
+        for group, rows in target_groups.items():
+            of_folds = np.array([group_means(one, [rows])[0] for one in found[:, band]])
+            row: dict[str, object] = {
+                "group": group,
+                "layer": name,
+                "joint": name == together,
+                "metric": encoder.metric,
+            }
+            row |= {"split": of_folds.mean(), "low": np.nan, "high": np.nan, "n_targets": len(rows)}
+            if len(np.unique(tests)) == len(tests) and len(folds) >= MIN_UNITS and np.isfinite(of_folds).all():
+                interval = cross_validated_interval(of_folds, share, confidence)
+                row |= {"low": interval.low, "high": interval.high}
+            row["control_split"] = group_means(refitted[:, band].mean(axis=0), [rows])[0]
+            table.append(row | {"ceiling": group_means(limit, [rows])[0]})
+    return pd.DataFrame(table)
 
 
 def _averaging(stimulus_ids: NDArray[Any]) -> Values:
@@ -122,26 +215,28 @@ def _averaging(stimulus_ids: NDArray[Any]) -> Values:
 
 def encode_folds(
     encoder: Encoder,
-    X: Values,
+    X: Several,
     stack: Values,
     folds: Folds,
     groups: NDArray[Any],
     stimulus_ids: NDArray[Any],
     inputs: Inputs | None = None,
     *,
-    leave_out: Literal["run", "stimulus"] = "run",
+    leave_out: LeftOut = "run",
 ) -> FoldScores:
     """Score an encoder on held-out runs, or on stimuli it never saw.
 
-    Of held-out runs: r and R² per target over trials, and identification of the stimuli. Of held-out stimuli: every
-    pair of them counts 1 when the right matching of predicted and measured patterns correlates better than the swapped
-    one, 1/2 when they tie. For both the trials of a stimulus in the fold are averaged first.
+    r and R² per target: of held-out runs over trials; of held-out stimuli, alone or in groups, over the averages of
+    each, where a fold has `LEAST_SCORED` or more. Of runs and groups the stimuli are identified. Of stimuli every pair
+    counts 1 when the right matching of predicted and measured patterns correlates better than the swapped one, 1/2
+    when they tie. For both the trials of a stimulus in the fold are averaged first.
 
     Parameters
     ----------
     encoder : Encoder
         Cloned for every fold.
-    X : array (n_rows, n_features)
+    X : array (n_rows, n_features), or a list of them
+        A list is for encoders of several bands.
     stack : array (B, n_rows, n_targets)
         Response sets that share X: the observed responses, or row permutations of them.
     folds : sequence of (train rows, test rows)
@@ -150,26 +245,30 @@ def encode_folds(
     stimulus_ids : array (n_rows,)
     inputs : callable (X, training rows), optional
         Makes what the encoder is given of the features; as they are where not given.
-    leave_out : {"run", "stimulus"}
+    leave_out : {"run", "group", "stimulus"}
 
     References
     ----------
     Mitchell TM et al. (2008). Predicting human brain activity associated with the meanings of nouns. Science
     320:1191-1195. doi:10.1126/science.1152876
     """
-    check_folds(folds, len(X))
-    r = np.full((stack.shape[0], stack.shape[2]), 0.0 if leave_out == "run" else np.nan)
+    check_folds(folds, stack.shape[1])
+    r = np.zeros((stack.shape[0], stack.shape[2]))
     determination = r.copy()
     alphas, correct, chosen = [], [], []
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
         average = _averaging(stimulus_ids[test])
         patterns = average @ predicted, average @ measured
-        if leave_out == "run":
-            r += pearson(without_rounding(predicted, measured, axis=1), measured, axis=1)
-            determination += r2(measured, predicted, axis=1)
-            credit, best = identification(*patterns)
+        scored = (predicted, measured) if leave_out == "run" else patterns
+        if leave_out == "run" or len(average) >= LEAST_SCORED:
+            r += pearson(without_rounding(*scored, axis=1), scored[1], axis=1)
+            determination += r2(scored[1], scored[0], axis=1)
         else:
+            r[:], determination[:] = np.nan, np.nan
+        if leave_out == "stimulus":
             credit, best = pair_matching(*patterns), np.empty((len(stack), 0), dtype=np.intp)
+        else:
+            credit, best = identification(*patterns)
         alphas.append(alpha)
         correct.append(credit)
         chosen.append(best)
@@ -220,11 +319,11 @@ class Evaluation:
 
 def evaluate(
     encoder: Encoder,
-    X: Values,
+    X: Several,
     responses: Values,
     folds: Folds,
     *,
-    leave_out: Literal["run", "stimulus"],
+    leave_out: LeftOut,
     stimulus_ids: NDArray[Any],
     runs: NDArray[Any],
     n_permutations: int,
@@ -238,13 +337,15 @@ def evaluate(
     Parameters
     ----------
     encoder : Encoder
-    X : array (n_rows, n_features)
-        One row per trial.
+    X : array (n_rows, n_features), or a list of them
+        One row per trial; a list is for encoders of several bands.
     responses : array (n_rows, n_targets)
     folds : sequence of (train rows, test rows)
-    leave_out : {"run", "stimulus"}
-        Held-out runs: scores per target and identification; the null permutes stimuli within runs. Held-out stimuli:
-        matching of pairs; the null exchanges stimuli as wholes. Rows of a stimulus stay together in both.
+    leave_out : {"run", "group", "stimulus"}
+        Held-out runs: the null permutes stimuli within runs. Held-out stimuli, in groups or alone: the null exchanges
+        stimuli as wholes, as each has one pattern in all runs, and what was left out was never trained on (permuted
+        within runs, .19 of targets that repeat had p < .05 where nothing was planted). Rows of a stimulus stay together
+        in both.
     stimulus_ids, runs : array (n_rows,)
     n_permutations : int
         0: no null.
@@ -260,7 +361,7 @@ def evaluate(
     BrainalignError
         If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
-    check_folds(folds, len(X))
+    check_folds(folds, len(responses))
     rng = np.random.default_rng(seed)
     by_run = leave_out == "run"
     scored: Callable[..., FoldScores] = partial(
@@ -274,9 +375,11 @@ def evaluate(
     if not _as_often(stimulus_ids, runs, everywhere=not by_run):
         # Responses have no places to go to: stimuli exchange their features, and every exchange is a fit of its own.
         observed = scored(X, responses[None], stimulus_ids=stimulus_ids)
-        donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(X)), n_permutations, rng)
+        donors = exchange_features(stimulus_ids, runs if by_run else np.zeros(len(runs)), n_permutations, rng)
         names = (stimulus_ids[rows] if by_run else stimulus_ids for rows in donors)
-        null = (scored(X[rows], responses[None], stimulus_ids=of) for rows, of in zip(donors, names, strict=True))
+        null = (
+            scored(_of_rows(X, rows), responses[None], stimulus_ids=of) for rows, of in zip(donors, names, strict=True)
+        )
         return Evaluation(observed, _null(null, observed.r[0], good_r) if n_permutations else None)
     score: Callable[[Values], FoldScores] = partial(scored, X, stimulus_ids=stimulus_ids)
     if by_run:
@@ -292,6 +395,10 @@ def evaluate(
     if not n_permutations:
         return Evaluation(observed, None)
     return Evaluation(observed, _null(chain([first.of(slice(1, None))], stacks), observed.r[0], good_r))
+
+
+def _of_rows(X: Several, rows: NDArray[np.intp]) -> Several:
+    return X[rows] if isinstance(X, np.ndarray) else [band[rows] for band in X]
 
 
 def _as_often(stimulus_ids: NDArray[Any], runs: NDArray[Any], *, everywhere: bool) -> bool:

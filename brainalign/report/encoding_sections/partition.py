@@ -88,23 +88,26 @@ def partition_over_time(rows: pd.DataFrame, score: str) -> Figure:
     return figure
 
 
-def partition_section(material: kit.ImageMaterial) -> kit.Section | None:
+def partition_section(material: kit.Material | kit.ImageMaterial) -> kit.Section | None:
     """Return the section on joint fits; None where there is none."""
     panels, paragraphs = [], []
     for (model, name), encoding in material.encodings.items():
         method = material.config.methods[name]
         if not isinstance(method, BandedRidgeMethod) or encoding.partition.empty:
             continue
-        score, label = SCORES[method.metric], material.label(model, name)
-        rows = encoding.partition[encoding.partition["group"] != RELIABLE]
+        score, label = SCORES[method.metric], kit.fit_label(material.config, material.dataset, model, name)
+        table, over = encoding.partition, "test stimuli"
+        if isinstance(material, kit.Material):
+            table, over = table[table["name"] == table["name"].iloc[0]], material.tested
+        rows = table[table["group"] != RELIABLE]
         if rows.empty:  # no regions: all reliable targets as one
-            rows = encoding.partition
+            rows = table
         kind, draw = ("partitiontime", partition_over_time) if material.timed else ("partition", partition_bars)
-        words: dict[str, Any] = {"model": label, "score": score, "control": CONTROLS[method.metric]}
+        words: dict[str, Any] = {"model": label, "score": score, "control": CONTROLS[method.metric], "over": over}
         title = f"What each layer of {label} adds"
         words["confidence"] = material.config.confidence
         panels.append(kit.captioned(kind, title, draw(rows, score), rows, id=f"partition{model}{name}", **words))
-        paragraphs += [_sentence(label, score, encoding.partition), _edges(label, encoding.scores, method.alphas)]
+        paragraphs += [_sentence(label, score, table), _edges(label, encoding.scores, method.alphas)]
     return (
         kit.Section("partition", "What each layer adds", panels, [text for text in paragraphs if text])
         if panels

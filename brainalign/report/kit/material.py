@@ -191,8 +191,8 @@ class Material(SubjectMaterial):
     @property
     def tested(self) -> str:
         """What scores of targets are of: held-out runs, sessions or others."""
-        split = next((rule for rule in self.descriptor.left_out.values() if not rule.of_stimuli), None)
-        return f"held-out {'runs' if split is None else split.plural}"
+        rules = list(self.descriptor.left_out.values())
+        return f"held-out {next((rule for rule in rules if not rule.of_stimuli), rules[0]).plural}"
 
     def splits_that_leave(self, what: str) -> list[str]:
         """Return the names of the splits that leave out runs or stimuli."""

@@ -367,9 +367,11 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     target, targets = ("score", "scores") if material.timed else (nouns.target, nouns.targets)
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
-        if isinstance(method, config.TrainedMethod | config.InContextMethod | config.EstimatorMethod):
+        if isinstance(method, config.TrainedMethod | config.InContextMethod):
             continue  # refused where runs are left out in turn
-        if len(method.alphas) == 1:
+        if isinstance(method, config.EstimatorMethod):
+            methods.append(f"{name} ({method.estimator})")
+        elif len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
         else:
             one = (
@@ -377,6 +379,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
                 if getattr(method, "per_target_alpha", True)
                 else f"one penalty for all {targets}"
             )
+            one = f"all layers in one fit, each with its share of {one}" if method.joint else one
             folds = "leave-one-run-out" if method.cv == "groups" else f"{method.cv} folds of whole runs"
             methods.append(
                 f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "
@@ -394,13 +397,14 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         )
     )
     keys = ["ridge", "identification"]
+    # What is never trained on is exchanged as a whole; of runs every one is permuted by itself.
+    within = "within runs" if any(map(material.trained_on_all, material.descriptor.left_out)) else "as wholes"
     if n_permutations:
         text += (
-            f"Nulls refit everything, penalties included: {n_permutations:,} permutations of the "
-            f"{nouns.stimuli} "
-            f"within runs{f', the {nouns.trials} of one staying together' if several else ''}. {target.capitalize()} p "
-            "values are corrected by "
-            "the permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR). "
+            f"Nulls refit everything, penalties included: {n_permutations:,} permutations of the {nouns.stimuli} "
+            f"{within}{f', the {nouns.trials} of one staying together' if several else ''}. {target.capitalize()} p "
+            "values are corrected by the permutation distribution of the maximum (family-wise) and by "
+            "Benjamini-Hochberg (FDR). "
         )
         keys += ["maxstat", "fdr"]
     if any(material.config.models[name].reads_images for name in material.config.models_of(material.dataset)):
@@ -413,12 +417,15 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         words = "features of words and categories have no places"
         why = "so few images cannot train them" if material.descriptor.has_images else words
     text += f"Encoders of tokens (spatial read-outs, routing) do not apply: {why}."
-    sizes = [split.size for split in material.descriptor.left_out.values() if split.of_stimuli and split.folds is None]
-    if sizes:
-        every = " and ".join(f"every {size}" for size in sizes)
+    rules = [split for split in material.descriptor.left_out.values() if split.of_stimuli]
+    if rules:
+        every = " and ".join(
+            f"every {rule.size} {nouns.stimuli}" if rule.folds is None else f"{rule.folds} parts of the {nouns.stimuli}"
+            for rule in rules
+        )
         text += (
-            f" For zero-shot prediction {every} {nouns.stimuli} were left out of training in turn, and each two of "
-            "their predicted patterns matched to the two measured ones"
+            f" For zero-shot prediction {every} were left out of training in turn, and each two of their predicted "
+            "patterns matched to the two measured ones"
         )
         text += f"; its null exchanges which features belong to which {nouns.stimulus}." if n_permutations else "."
         keys.append("zeroshot")

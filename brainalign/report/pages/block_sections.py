@@ -12,7 +12,7 @@ from nibabel.nifti1 import Nifti1Image
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
 from brainalign.report import kit
-from brainalign.report.encoding_sections import panels_in_mni, score_maps
+from brainalign.report.encoding_sections import panels_in_mni, partition_section, score_maps
 from brainalign.report.geometry_sections import (
     left_out_course_section,
     rsa_course_section,
@@ -35,7 +35,7 @@ def gather_blocks(shelf: kit.Shelf) -> kit.Material:
     for labels in shelf.each("features"):
         shelf.fetch("features", object, **labels)
     for labels in shelf.each("scores"):
-        if tables := shelf.tables(("scores", "identification", "null"), **labels):
+        if tables := shelf.tables(("scores", "identification", "null", "partition"), **labels):
             material.encodings[labels["model"], labels["method"]] = Encoding(**tables)
     material.rdms = shelf.fetch("rdm", Arrays)
     if material.responses is not None:
@@ -154,6 +154,8 @@ def _identification(material: kit.Material) -> kit.Section | None:
         return None
     first, nouns = material.first, material.nouns
     rows = material.pooled_rows("identification", split=first.split)
+    if rows.empty:  # stimuli alone are left out, and matched in pairs
+        return None
     classification = material.summary_rows("classification", split=first.split)
     items = first.of(first.encoding.identification)
     null = first.of(first.encoding.null)["accuracy"].to_numpy()
@@ -268,11 +270,12 @@ def _alphas(material: kit.Material) -> list[kit.Panel]:
     for (model, method), encoding in material.encodings.items():
         options = material.config.methods[method]
         if isinstance(options, TrainedMethod | InContextMethod | EstimatorMethod):
-            continue  # refused where runs are left out in turn
-        if model == first.model and len(options.alphas) > 1:
+            continue  # none, or refused where runs are left out in turn
+        values = first.of(encoding.scores)["alpha"]  # none of a joint fit, where the first is of one layer
+        if model == first.model and len(options.alphas) > 1 and len(values):
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]
             edges[method] = record["details"]["alpha_at_edge"][f"{first.split}/{first.layer}"]
-            alphas[method] = first.of(encoding.scores)["alpha"].to_numpy()
+            alphas[method] = values.to_numpy()
             grids[method] = options.alphas
     if not alphas:
         return []
@@ -391,6 +394,7 @@ SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
     _maps,
     _ceilings,
     _layers,
+    partition_section,
     _zero_shot,
     _geometry,
     searchlight_section,
