@@ -116,6 +116,7 @@ def test_sections_of_grounding(lab: Lab) -> None:
     lab.load(ground=ground)
     lab.refused("ground.layer must be one of", ground=ground | {"layer": "block7"})
     lab.refused("ground.attributes must be one of", ground=ground | {"attributes": ["sise"]})
+    lab.refused("stimulus_id of the images holds 'scene0000', no", ground=ground | {"attributes": ["stimulus_id"]})
     lab.refused("there is no file nowhere.csv with feature norms", ground=ground | {"norms": "nowhere.csv"})
     lab.refused("content words stand in the captions of 45 or more", ground=ground | {"min_images": 45})
     norms = lab.folder / "norms.csv"

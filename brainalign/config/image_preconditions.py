@@ -220,6 +220,10 @@ def _grounds(config: Config, tables: _Tables) -> None:
         return
     for column in options.attributes:
         check_choice("ground.attributes", column, [str(each) for each in images])
+        numbers = pd.to_numeric(images[column], errors="coerce")
+        if numbers.isna().any():
+            other = images[column][numbers.isna()].iloc[0]
+            raise BrainalignError(f"ground.attributes: {column} of the images holds {other!r}, no number; leave it out")
     if len(images) > MOST_CAPTIONED and tables.captions is not None:
         written_captions(images["stimulus_id"].tolist(), tables.captions, str(tables.study.captions))
     else:

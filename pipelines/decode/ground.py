@@ -58,8 +58,6 @@ def ground(job: Job) -> None:
     )
     attributes = pd.DataFrame(index=range(len(words)))
     if options.attributes:
-        for column in options.attributes:
-            check_choice("ground.attributes", column, [str(each) for each in images.stimuli])
         attributes = decoding.word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
     norms = _norms(job, words)
     beside = (
