@@ -162,12 +162,12 @@ def story_in_volumes(folder: Path) -> None:
     for place in ("words", "audio", "P1", "P2"):
         (folder / place).mkdir()
     head = 'File type = "ooTextFile"\n"TextGrid"\n0\n120\n<exists>\n1\n"IntervalTier"\n"words"\n0\n120\n'
-    for run in ("wheels", "sea", "legacy"):
+    for run in ("wheels", "1", "legacy"):
         grid = "".join(f'{k}\n{k + 1}\n"{"word" if k % 5 else ""}"\n' for k in range(120))
         (folder / "words" / f"{run}.TextGrid").write_text(f"{head}120\n{grid}")
         wavfile.write(folder / "audio" / f"{run}.wav", 100, rng.normal(0, 3000, 12_000).astype(np.int16))
         for person, shape in (("P1", (3, 3, 2)), ("P2", (4, 2, 2))):
-            n_volumes = 64 if (person, run) == ("P2", "sea") else 84
+            n_volumes = 64 if (person, run) == ("P2", "1") else 84
             series = nibabel.Nifti1Image(rng.normal(size=(*shape, n_volumes)).astype("float32"), np.eye(4))
             series.header.set_zooms((3.0, 3.0, 3.0, 1.5))
             nibabel.save(series, folder / person / f"{run}.nii.gz")
@@ -288,7 +288,7 @@ def test_people_runs_sessions_and_arrays_are_told_apart(tmp_path: Path) -> None:
     story, _ = written(story_in_volumes)
     assert (story["stimuli"], story["continuous"]) == ("words", {"sounds": "audio/*.wav"})
     for person in ("P1", "P2"):
-        files = {run: f"{person}/{run}.nii.gz" for run in ("legacy", "sea", "wheels")}
+        files = {run: f"{person}/{run}.nii.gz" for run in ("1", "legacy", "wheels")}
         expected = {"format": "runs", "files": files, "mask": f"{person}/brainmask.nii.gz", "tr_s": 1.5}
         assert story["recordings"][person] == expected
     cells, study = written(cells_of_matlab)

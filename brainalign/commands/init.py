@@ -225,9 +225,13 @@ def _of_task(lab: Lab, paths: list[Path]) -> list[Path]:
 def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
     text = path.with_name(path.name.split(".")[0]).as_posix()
     for run in sorted(runs, key=len, reverse=True):
-        text = text.replace(run, " ")
+        text = re.sub(_as_word(run), " ", text)
     text = HEMISPHERE.sub(" ", text) if path.suffix == ".gii" else text
     return re.findall(r"[A-Za-z0-9]+", PART.sub(" ", text))
+
+
+def _as_word(name: str) -> str:
+    return rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
 
 
 @lru_cache
@@ -361,11 +365,8 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     heard = transcripts or lab.ending(*SOUNDS, *FILMS)
     runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
     volumes, masks, _ = lab.volumes()
-    called: dict[Path, str] = {}
-    for path in [*lab.ending(*ARRAYS, *CIFTI), *volumes]:
-        for run in runs:
-            if re.search(rf"(?<![A-Za-z0-9]){re.escape(run)}(?![A-Za-z0-9])", path.name.split(".")[0]):
-                called[path] = run
+    data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
+    called = {path: run for path in data for run in runs if re.search(_as_word(run), path.name.split(".")[0])}
     recordings: dict[str, Any] = {}
     for name, of in _by_subject([*called], runs).items():
         files = {called[path]: str(path) for path in of}
@@ -386,7 +387,19 @@ def _story(lab: Lab) -> dict[str, Any] | None:
         return None
     first = next(iter(called))
     step, known = ("2", "") if first.name.lower().endswith(ARRAYS) else _header_step(lab.folder / first)
-    return _of_runs(lab, words, recordings, runs, step, known)
+    more = f"; {known}" if known else ""
+    clock = lab.answer("recordings", f"seconds from row to row (tr_s; of samples sfreq_hz instead{more})", step)
+    recordings = {name: files | {"tr_s": float(clock)} for name, files in recordings.items()}
+    signals: dict[str, Any] = {}
+    for kind, endings in (("sounds", SOUNDS), ("films", FILMS)):
+        found = {path.stem: path for path in lab.ending(*endings)}
+        if found.keys() >= set(runs):
+            signals[kind] = _pattern(lab, [found[run] for run in runs], {run: str(found[run]) for run in runs})
+    if "films" in signals:
+        signals["fps"] = float(lab.answer("continuous", "frames of films per second that models see", "2"))
+    study: dict[str, Any] = {"stimuli": str(words)} if words else {}
+    study |= {"continuous": signals} if signals else {}
+    return study | {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
 
 def _pattern(lab: Lab, paths: list[Path], files: dict[str, str]) -> Any:
@@ -395,25 +408,6 @@ def _pattern(lab: Lab, paths: list[Path], files: dict[str, str]) -> Any:
     pattern = paths[0].with_name(f"*.{ending}")
     alone = {path for path in lab.files if path.match(str(pattern)) and path.parent == paths[0].parent} == {*paths}
     return str(pattern) if alone and {path.name for path in paths} == {f"{run}.{ending}" for run in files} else files
-
-
-def _of_runs(
-    lab: Lab, words: Path | None, recordings: dict[str, Any], runs: Collection[str], step: str = "2", known: str = ""
-) -> dict[str, Any]:
-    """Describe runs with their words, and the sounds and films that are called like every one of them."""
-    more = f"; {known}" if known else ""
-    clock = lab.answer("recordings", f"seconds from row to row (tr_s; of samples sfreq_hz instead{more})", step)
-    recordings = {name: files | {"tr_s": float(clock)} for name, files in recordings.items()}
-    signals: dict[str, Any] = {}
-    for kind, endings in (("sounds", SOUNDS), ("films", FILMS)):
-        found = {path.stem: path for path in lab.ending(*endings)}
-        if runs and found.keys() >= set(runs):
-            signals[kind] = _pattern(lab, [found[run] for run in runs], {run: str(found[run]) for run in runs})
-    if "films" in signals:
-        signals["fps"] = float(lab.answer("continuous", "frames of films per second that models see", "2"))
-    study: dict[str, Any] = {"stimuli": str(words)} if words else {}
-    study |= {"continuous": signals} if signals else {}
-    return study | {"recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
 
 def _blocks(lab: Lab) -> dict[str, Any] | None:
@@ -565,7 +559,7 @@ def _times(lab: Lab, path: Path, shapes: Mapping[str, tuple[int, ...]], key: str
         n = len(seconds)
     else:
         ends = lab.answer("recordings", f"seconds of the first and the last of the {shape[2]} samples", "0 1").split()
-        seconds, n = np.linspace(*map(float, ends), shape[2]), shape[2]
+        seconds, n = np.linspace(float(ends[0]), float(ends[-1]), shape[2]), shape[2]
     if not files:
         (lab.folder / written).write_text("\n".join(f"{s:.6g}" for s in seconds) + "\n")
     return {"times_s": written, **({"times_axis": 1} if n == shape[1] != shape[2] else {})}

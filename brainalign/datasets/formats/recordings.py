@@ -413,11 +413,10 @@ def read_recordings(descriptor: Study, subject: str) -> Responses:
 
 def _bids_places(files: BidsFiles, root: Path) -> list[tuple[str | None, str | None]]:
     """List the session and run of every recording in a BIDS folder that a descriptor asks for, in order."""
-    signals = sorted({path.name for pattern in files.signals for path in root.glob(pattern) if path.suffix != ".json"})
-    found = {
-        tuple(match[1] if (match := re.search(rf"_{key}-([A-Za-z0-9]+)_", name)) else None for key in ("ses", "run"))
-        for name in signals
-    }
+    found: set[tuple[str | None, str | None]] = set()
+    for path in (path for pattern in files.signals for path in root.glob(pattern) if path.suffix != ".json"):
+        session, run = (re.search(rf"_{key}-([A-Za-z0-9]+)_", path.name) for key in ("ses", "run"))
+        found.add((session and session[1], run and run[1]))
     asked = [(files.session, run) for run in files.runs or (None,)]
     lost = [run for _, run in asked if run is not None and run not in {run for _, run in found}]
     # What is not there is asked for all the same, and refused with its name.

@@ -74,8 +74,8 @@ def _answer(windows: pd.DataFrame, facts: Mapping[str, Any], section: kit.Sectio
     words = f"{names} {'can' if holds else 'are not shown to'} be told apart after the marker: {facts['measure']} "
     words += f"{kit.number(after['score'])}{kit.interval(after)}, chance {kit.number(after['chance'])}, "
     words += f"p {kit.p_equals(after['p'])}, {after['scheme']}."
-    for _, row in before.iterrows():
-        words += f" Before it, where nothing can be told: {kit.number(row['score'])} (p {kit.p_equals(row['p'])})."
+    none = [f"{kit.number(row['score'])} (p {kit.p_equals(row['p'])}, {row['scheme']})" for _, row in before.iterrows()]
+    words += f" Before it, where nothing can be told: {' and '.join(none)}." if none else ""
     course = next(panel for panel in section.panels if panel.id == "decoded")
     section.panels.remove(course)
     question = "Do the recordings tell categories apart, and when?"

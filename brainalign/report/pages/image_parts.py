@@ -200,8 +200,9 @@ def _ceilings(material: kit.ImageMaterial) -> kit.Section | None:
             "scoreceiling", f"Score against ceiling ({model}, {layer})", score_against_ceiling(scores, threshold)
         ),
     ]
+    units = f"{material.nouns.targets}{' × times' if material.timed else ''}"
     text = (
-        f"{reliable:,} of {len(ceiling):,} {material.nouns.targets} have a ceiling above {threshold:g}, median "
+        f"{reliable:,} of {len(ceiling):,} {units} have a ceiling above {threshold:g}, median "
         f"{kit.number(float(np.nanmedian(ceiling)))}. Ceilings are variances of averages over the repeats of the test "
         f"{stimuli} (ncsnr over all repeats), stored unclamped: without signal they scatter around 0."
     )
