@@ -27,6 +27,7 @@ from brainalign.workflow import (
     image_state,
     job_of,
     jobs,
+    page_jobs,
     planned,
     reached,
     step_digest,
@@ -378,6 +379,21 @@ def test_digests_follow_the_files_they_cover() -> None:
 def a_small_run(small) -> Run:
     models = {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random"}}
     return Run(config_of(small.write(), models=models))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_recordings_of_several_subjects_have_a_page_over_them(tmp_path: Path, n: int) -> None:
+    files = {"format": "muse", "recordings": ["a.csv"]}
+    content = {"name": "muse", "title": "t", "citation": {"text": "c"}, "licence": "CC0", "source": "s"}
+    content |= {"recordings": {str(k): files for k in range(n)}, "markers": {"1": "house", "2": "face"}}
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content | {"epochs": {"tmin_s": -0.1, "tmax_s": 0.4}}))
+    settings = {"datasets": {"muse": {"descriptor": str(tmp_path / "muse.yaml")}}}
+    settings |= {"models": {"onehot": {"extractor": "onehot"}}, "methods": {"ridge": {"encoder": "ridge"}}}
+    run, page = Run(parse(Config, settings, "test")), {"dataset": "muse"}
+    assert (page in [of for step, of in planned(run) if step.name == "report_group"]) == (n > 1)
+    shown = [(step.name, of["subject"]) for step, of in page_jobs(run, page)]
+    assert shown == [("decode_times", str(k)) for k in range(n)]
 
 
 def edited(monkeypatch: pytest.MonkeyPatch, run: Run, dataset: str, file: Path) -> set[tuple[str, str]]:

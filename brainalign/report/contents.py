@@ -18,6 +18,7 @@ CHAPTERS: dict[str, tuple[Callable[[Shelf], Any], Callable[[Any], Chapter]]] = {
     "ceiling": (pages.gather_group, pages.group_chapter),
     "groupmaps": (pages.gather_group_of_blocks, pages.group_of_blocks_chapter),
     "groupscores": (pages.gather_group_of_runs, pages.group_of_runs_chapter),
+    "timewindows": (pages.gather_group_of_recordings, pages.group_of_recordings_chapter),
     "references": (pages.gather_rdms, pages.rdms_chapter),
     "choices": (pages.gather_concepts, pages.concepts_chapter),
     "controls": (pages.gather_text, pages.text_chapter),

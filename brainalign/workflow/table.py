@@ -123,6 +123,7 @@ def _is_grouped(run: Run, dataset: str) -> bool:
 def _of_datasets(run: Run) -> Iterator[Labels]:
     yield from each_dataset("responses", where=_is_grouped)(run)
     yield from each_dataset("responses", where=_leaves_several)(run)
+    yield from (of for of in each_dataset("responses", where=_only_decodes)(run) if _has_several(run, of["dataset"]))
     yield from each_dataset("continuous", where=_has_several)(run)
     yield from each_dataset("rdms", "judgements", "sentences", "modalities", "series")(run)
 
@@ -274,7 +275,8 @@ def _page_reads(run: Run, of: Labels) -> list[Path]:
 
 
 def _is_shown(step: Step, labels: Labels, of: Labels) -> bool:
-    return labels.get("subject") == of.get("subject") or ("subject" in of and step.name in OF_THE_STIMULI)
+    shared = OF_THE_STIMULI if "subject" in of else OF_THE_GROUP
+    return labels.get("subject") == of.get("subject") or step.name in shared
 
 
 def page_jobs(run: Run, of: Labels) -> list[tuple[Step, Labels]]:
@@ -283,7 +285,7 @@ def page_jobs(run: Run, of: Labels) -> list[tuple[Step, Labels]]:
     return [(step, labels) for step, labels in jobs if step.folder != "report" and _is_shown(step, labels, of)]
 
 
-OF_THE_STIMULI = ("extract", "rollout", "ground")
+OF_THE_STIMULI, OF_THE_GROUP = ("extract", "rollout", "ground"), ("decode_times",)
 SUMMARIES = ("summary", "recovery", "differences")
 _PAGE: dict[str, Reader] = {"found": _page_reads, **DESCRIPTOR}
 

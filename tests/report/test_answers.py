@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import panels, points, ticks
+from drawn import over, panels, points, ticks
 from pages import check
 
 from brainalign.report import kit
@@ -115,6 +115,17 @@ def test_every_reference_set_is_answered(kept: Kept) -> None:
     answer = answer_of_rdms(scores, twins, "Spearman", 0.9)
     assert (answer.opening, answer.holds) == ("In V1.", True)
     kept(answer)
+    (ax,) = panels(answer.panel.figure)
+    marks = over(ax, points(ax, marker="o"), "y")
+    assert marks == {"net late": [0.3], "pixels": [0.2], "twin early": [0.02]}
+    assert points(ax, marker="o")[-1].colour == GREY  # random weights are a control
+    assert "No dissociation" in answer.words
+    apart = answer_of_rdms(scores, twins, "Spearman", 0.9, {"V1": "net late", "V4": "pixels"})
+    assert apart.words.endswith(
+        "A dissociation: net late is ahead of all others in V1; pixels is ahead of all others in V4."
+    )
+    alike = scores[scores["model"] == "net"].assign(layer="late")
+    assert answer_of_rdms(alike, twins, "Spearman", 0.9).words.endswith("net late is the best of every set.")
     beaten = answer_of_rdms(scores, twins.assign(mean=[0.3, 0.1, 0.3]), "Spearman", 0.95)
     assert (beaten.opening, beaten.holds) == ("Not shown.", False)
     assert answer_of_rdms(scores.assign(low=0.01), twins[:2], "Spearman", 0.95).opening == "Yes."

@@ -38,12 +38,9 @@ def test_marks_tell_the_rows_of_their_table() -> None:
     said = told(blocks_figures.score_against_ceiling(scores, 0.1))
     assert [title for title in said if not title.startswith("above")] == every
     assert len(above) == sum(title.startswith(label) for title in said) > 0
-    grid = [0.1, 1.0, 10.0]
-    figure = blocks_figures.alpha_histogram(
-        {"ridge": np.array([0.1] * 3 + [10.0])}, {"ridge": grid}, {"ridge": (0.75, 0.25)}
-    )
-    shares = zip((-1, 0, 1), (0.75, 0, 0.25), strict=True)
-    assert told(figure) == [f"log10 alpha {place}, share of targets {share:g}" for place, share in shares]
+    figure = Figure()
+    figure.add_subplot(xlabel="log10 alpha", ylabel="share").bar([-1, 0, 1], [0.75, 0, 0.25])
+    assert told(figure) == [f"log10 alpha {x}, share {y:g}" for x, y in zip((-1, 0, 1), (0.75, 0, 0.25), strict=True)]
     figure = Figure()
     ax = figure.add_subplot()
     ax.set_yticks([0, 1], ["early", "late"])
@@ -114,3 +111,40 @@ def test_black_is_the_ink_of_the_theme(tmp_path: Path, flags: tuple[str, ...], i
     });</script>"""
     (found,) = re.findall('data-ink="([^"]*)"', dumped(tmp_path, probed(page(black_bar()), probe), *flags))
     assert found.split("|") == [ink] * 3
+
+
+def two_panels(width: float) -> Figure:
+    figure = Figure(figsize=(width, 3), dpi=110, layout="constrained")
+    for k in range(2):
+        ax = figure.add_subplot(1, 2, k + 1)
+        ax.plot([0, 1], label="curve")
+        ax.set_title(f"panel {k}")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center")
+    return figure
+
+
+@needs_browser
+def test_panels_of_a_wide_figure_stand_below_each_other_on_a_phone(tmp_path: Path, probed) -> None:
+    """Both panels and the legend are views into the drawing, which hold what is theirs."""
+    assert 'class="panel"' not in page(two_panels(4.5))
+    probe = """<script>addEventListener("load", () => {
+      const box = (each) => each.getBoundingClientRect();
+      const shown = [...document.querySelectorAll(".drawing svg")].filter((each) => box(each).width > 0);
+      const places = shown.map((each) => [each.getAttribute("class"), Math.round(box(each).width)].join(" "));
+      const tops = shown.map((each) => box(each).top);
+      document.body.dataset.seen = [...places, tops.every((top, k) => !k || top > tops[k - 1])].join("|");
+    });</script>"""
+    for width, classes in ((1200, ["whole"]), (500, ["panel"] * 3)):
+        flags = (f"--window-size={width},900",)
+        (found,) = re.findall('data-seen="([^"]*)"', dumped(tmp_path, probed(page(two_panels(9)), probe), *flags))
+        *shown, below = found.split("|")
+        assert [each.split()[0] for each in shown] == classes
+        assert below == "true"
+        assert all(int(each.split()[1]) > 300 for each in shown[:2])
+    views = re.findall(
+        r'<svg viewBox="([^"]*)" width="\d+pt" class="panel"><use href="#([^"]*)"/>', page(two_panels(9))
+    )
+    assert {f'id="{name}"' in page(two_panels(9)) for _, name in views} == {True}
+    (first, second, legend) = ([float(part) for part in view.split()] for view, _ in views)
+    assert first[0] + first[2] < second[0] + 20  # left of each other
+    assert abs(legend[0] + legend[2] / 2 - 324) < 10  # in the middle of 9 inches

@@ -20,7 +20,7 @@ from brainalign.report.geometry_sections import decoding_over_time as recordings
 from brainalign.report.kit import failed_windows
 from brainalign.report.pages import block_sections as blocks_page
 from brainalign.report.pages import concepts as concepts_page
-from brainalign.report.pages import group
+from brainalign.report.pages import gather_group_of_recordings, group, group_of_recordings_chapter
 from brainalign.report.pages import images as image_page
 from brainalign.report.pages import rdms as rdm_page
 from brainalign.statistics.summary import Encoding
@@ -125,6 +125,7 @@ RDMS = {"recordings": {"human": {"format": "kriegeskorte92", "description": "jud
 def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
     without_drawing(patch, rdm_page, "_fits", "_matrices")
     row = {"reference": "human", "model": "net", "layer": "a", "kind": "layer", "score": 0.3, "n_subjects": 4}
+    row |= {"family": "", "decided": False}
     row |= dict.fromkeys(("low", "high", "ceiling_low", "ceiling_high", "group_score"), 0.3)
     twin = {"reference": "human", "model": "twin", "layer": "a", "kind": "random weights", "n": 3, "sd": 0.01}
     twin |= {"mean": 0.31 if fails else 0.1, "group_mean": 0.1, "group_sd": 0.01}
@@ -201,3 +202,23 @@ def test_a_cluster_that_ends_before_the_stimulus_fails() -> None:
     html = page_of(page, report.Chapter(failed_controls=[report.FailedControl("<img src=x>", 0.5, "<b>m</b>")]))
     assert "<img src=x>" not in html
     assert len(alarms(html)) == 1
+
+
+def test_a_group_of_recordings_names_who_fails() -> None:
+    group = {name: decoded(fails=name == "02") for name in ("01", "02", "03")}
+    chapter = group_of_recordings_chapter(group)
+    answer = chapter.answer
+    assert (answer.opening, answer.holds) == ("Yes.", True)
+    assert answer.words == (
+        "decoding (response) is above chance in 3 of 3 subjects, area under the curve .800, chance .500 "
+        "(best control decoding (before): .533)."
+    )
+    assert answer.numbers[0]["name"] == "subjects above chance: decoding (response)"
+    (control,) = chapter.failed_controls
+    assert control.name.startswith("Subject 02: Decoding before the stimulus")
+    assert control.section in {section.id for section in chapter.sections}
+    early = {name: decoded(fails=False) for name in ("01", "02")}
+    shelf = SimpleNamespace(
+        page=SimpleNamespace(subject=""), whole=["01"], each=lambda _: [{"subject": name} for name in early]
+    )
+    assert gather_group_of_recordings(shelf) is None  # of one no group is told

@@ -102,34 +102,10 @@ def test_folds_of_splits() -> None:
     assert (runs.get_title(), pairs.get_title()) == ("runs: 2 folds", "pairs: 3 folds")
 
 
-MODELS = ["minilm", "wordings", "net", "onehot", "random", *(f"other{k}" for k in range(6))]
-
-
-def test_identification_of_every_model_stands_over_its_method() -> None:
-    """Eleven models in the configuration, four of them fitted, one by one method more than the others."""
-    rows = made({"model": ["random", "minilm", "wordings", "onehot"], "method": ["ridge", "fixed"]}, "null_mean")
-    rows = rows[(rows["model"] == "minilm") | (rows["method"] == "fixed")].reset_index(drop=True)
-    rows.loc[rows["model"] == "random", "null_mean"] = np.nan
-    classification = made({"model": ["logistic"]}, seed=2)
-    figure = figures.identification_scores(rows.assign(chance=0.125), classification, MODELS)
-    (ax,) = panels(figure)
-    order = ["minilm", "wordings", "onehot", "random"]
-    of = rows.set_index(["method", "model"])
-    assert drawn.scored(ax, {name: legend(figure)[name] for name in order}) == drawn.near(of[["value", "low", "high"]])
-
+def test_many_groups_of_a_split_are_labelled_at_their_place() -> None:
     rows = [{"name": n, "fold": 0, "group": f"run_{k}", "split": "test"} for n in "abc" for k in range(25)]
     first, _, _ = panels(figures.split_matrix(pd.DataFrame(rows)))
     assert drawn.ticks(first) == {float(k): str(k) for k in range(0, 25, 2)}  # at their place
-
-
-def test_identification_of_more_models_than_colours() -> None:
-    rows = made({"model": MODELS, "method": ["ridge", "fixed"]}, "null_mean").assign(chance=0.1)
-    (ax,) = panels(figures.identification_scores(rows, made({"model": []}), MODELS))
-    of = rows.set_index(["method", "model"])["value"]
-    marks = [mark for mark in points(ax) if mark.marker != "_"]
-    assert ax.get_ylim()[0] < 0 < 1 < ax.get_ylim()[1]  # marks of all and of none are whole
-    assert drawn.over(ax, marks) == {m: approx([of[m, name] for name in MODELS]) for m in ("ridge", "fixed")}
-    assert len({(mark.colour, mark.marker) for mark in marks}) == len(MODELS)
 
 
 def test_permutations_and_zero_shot_matching() -> None:
@@ -157,7 +133,7 @@ def test_scores_over_layers_stand_at_their_depth() -> None:
             assert drawn.curves(ax)[model] == [(depth, part.loc[part["model"] == model, "value"].tolist())]
 
 
-def test_confusions_ceilings_and_penalties() -> None:
+def test_confusions_and_ceilings() -> None:
     items = pd.DataFrame({"item": list("bbbbaac"), "chosen": list("bbbacca")})
     (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))
     assert cells(ax).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0.25, 0.75]]
@@ -167,23 +143,13 @@ def test_confusions_ceilings_and_penalties() -> None:
     assert [(mark.x, mark.y) for mark in points(ax, "scatter")] == list(scores.itertuples(index=False, name=None))
     assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35), (0.6, 0.65)]
     figures.score_against_ceiling(pd.concat([scores] * 500, ignore_index=True), 0.2)
-    grids = {"ridge": [10.0, 0.0, 1.0, 100.0], "banded": [1.0, 10.0]}
-    alphas = {"ridge": np.array([0.0, 1.0, 1.0, 100.0]), "banded": np.array([1.0, 10.0, 10.0, 10.0])}
-    edges = {"ridge": (0.25, 0.5), "banded": (0.1, 0.75)}
-    ridge, _ = panels(figures.alpha_histogram(alphas, grids, edges))
-    assert {round((bar.x + bar.x2) / 2, 6): bar.y2 for bar in drawn.bars(ridge)} == {-1: 0.25, 0: 0.5, 1: 0, 2: 0.25}
-    more = {"core": alphas["ridge"]}, {"core": grids["ridge"]}, {"core": (0.0, 0.0)}
-    figures.alpha_histogram(*(one | other for one, other in zip((alphas, grids, edges), more, strict=True)))
 
 
-def test_rdm_matrices_and_planes() -> None:
+def test_rdm_matrices() -> None:
     rdms = {name: 10 * k + np.arange(6.0) + 1 for k, name in enumerate("pqrs")}
     for k, ax in enumerate(panels(figures.rdm_matrices(rdms, list("bdac")))):
         expected = 10 * k + np.array([[0, 1, 2, 3], [1, 0, 4, 5], [2, 4, 0, 6], [3, 5, 6, 0]]) * 1.0
         np.testing.assert_allclose(cells(ax), np.where(np.eye(4), 0, expected))
-    points_of = np.array([[0.0, 1.0], [2.0, 0.5], [1.5, 3.0]])
-    (ax,) = panels(figures.mds(points_of, list("bca")))
-    assert [(mark.x, mark.y) for mark in points(ax)] == [tuple(place) for place in points_of]
     ax, *_ = panels(figures.rdm_matrices({"a": np.array([-0.5, 1.0, 2.0])}, list("xyz")))
     assert ax.images[0].get_clim() == (-0.5, 2.0)  # negative ones keep their range
 
@@ -192,17 +158,19 @@ def test_fits_of_rdms_by_measure() -> None:
     names = ["net", "pixels", "words", "void"]
     rows = made({"distance": ["crossnobis", "euclidean", "correlation"], "comparison": ["cosine"], "model": names},
                 "null_mean", "p", value="score")  # fmt: skip
-    rows = rows.assign(ceiling_low=0.71, ceiling_high=0.82)
+    rows = rows.assign(ceiling_low=0.71)
     rows.loc[rows["model"] == "void", "score"] = np.nan
     rows.loc[rows["model"] == "words", ["low", "p"]] = np.nan
     more = changing(rows[rows["model"] == "pixels"], ["score"])
-    shown = panels(figures.rsa_bars(pd.concat([rows, more], ignore_index=True)))
-    order = list(pd.unique(rows["model"]))
-    for ax, distance in zip(shown, pd.unique(rows["distance"]), strict=True):
-        part = rows[rows["distance"] == distance].set_index("model")
-        both = {name: [part.loc[name, "score"]] for name in order if name != "void"}
-        both["pixels"] += [more.set_index("distance").loc[distance, "score"]]
-        assert drawn.lengths(ax) == {name: [(0, approx(np.mean(values)))] for name, values in both.items()}
+    for _, part in pd.concat([rows, more], ignore_index=True).groupby("distance"):
+        (ax,) = panels(figures.rsa_ranking(part, ["words"], "fit"))
+        marks = {name.split(",")[0]: values for name, values in drawn.over(ax, points(ax, marker="o"), "y").items()}
+        means = part.groupby("model")["score"].mean().dropna()
+        assert marks == {name: [approx(value)] for name, value in means.items()}
+        assert [mark.colour for mark in points(ax, colour=canvas.GREY)] == [canvas.GREY]  # a control
+        ends = sorted(part.loc[part["model"] == "pixels", "score"])  # two layers: their range
+        assert any(sorted(line.get_xdata()) == approx(ends) for line in ax.lines)
+        assert {"words"} < {*drawn.ticks(ax, "y").values()}  # no test, no p
 
 
 def test_subjects_of_a_group() -> None:

@@ -5,12 +5,14 @@ import pandas as pd
 import pytest
 from drawn import cells, curves, legend, panels, points, ticks, words
 from made import made
+from matplotlib.colors import to_hex
 from refusals import refused
 
 from brainalign.report.encoding_sections import convergence
 from brainalign.report.geometry_sections import alignment as alignment_section
 from brainalign.report.geometry_sections import reference_rdms
 from brainalign.report.kit import canvas
+from brainalign.report.kit.drawings import drawing_bytes
 from brainalign.report.pages import concepts, mds_points
 
 approx = pytest.approx
@@ -154,6 +156,19 @@ def test_rdms_grouped_by_category() -> None:
 def test_conditions_in_the_plane_by_category() -> None:
     places = np.array([[0.0, 1.0], [2.0, 0.5], [1.5, 3.0]])
     reference_rdms.mds_categories(places, ["car", "face", "car"])
+    pictures = [np.full((8, 8, 3), shade, dtype=np.uint8) for shade in (10, 100, 200)]
+    figure = reference_rdms.mds_categories(places, ["car", "face", "car"], pictures)
+    shown = {int(box.offsetbox.get_data()[0, 0, 0]): box for box in figure.axes[0].artists}
+    assert {shade: box.xy for shade, box in shown.items()} == dict(
+        zip((10, 100, 200), map(approx, places.tolist()), strict=True)
+    )
+    frames = {shade: to_hex(box.patch.get_edgecolor()) for shade, box in shown.items()}
+    assert frames[10] == frames[200] == FIRST[0] != frames[100]
+    assert drawing_bytes(figure) == np.inf  # pictures stay pixels
+    (ax,) = panels(reference_rdms.mds_categories(places, ["b", "c", "a"]))  # each by its own name
+    assert [(mark.x, mark.y) for mark in points(ax)] == [tuple(place) for place in places]
+    assert [text for *_, text in words(ax)] == ["b", "c", "a"]
+    reference_rdms.mds_categories(np.tile(places, (20, 1)) + np.arange(60)[:, None], [f"s{k}" for k in range(60)])
     apart = np.linalg.norm(places[:, None] - places, axis=2)
     again = mds_points(apart[np.triu_indices(3, 1)] ** 2, 3)
     np.testing.assert_allclose(np.linalg.norm(again[:, None] - again, axis=2), apart, atol=1e-9)

@@ -67,7 +67,6 @@ def test_a_mark_per_target_in_each_view() -> None:
     labels = [f"s{k}" for k in range(80)]
     (ax,) = panels(figures.confusion_matrix(pd.DataFrame({"item": labels, "chosen": labels}), labels, labels))
     assert [text.get_text() for text in ax.get_xticklabels()] == labels[::3]
-    figures.mds(np.random.default_rng(0).random((80, 2)), labels)
 
 
 def material(targets: pd.DataFrame, timed: bool = False, early: bool = False, more: Any = None) -> Material:

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import cells, curves, legend, lengths, over, panels, points, ticks, words
+from drawn import bands, cells, curves, legend, lengths, over, panels, points, ticks, words
 from made import changing, made
 
 from brainalign.report.geometry_sections import decoding_over_time, time_course
 from brainalign.report.kit import canvas
-from brainalign.report.pages import modality_figures, text_sections
+from brainalign.report.pages import group_of_recordings, modality_figures, text_sections
 
 approx = pytest.approx
 TIMES = [-0.1, 0.0, 0.1, 0.3]
@@ -98,16 +98,33 @@ def test_windows_with_their_control() -> None:
     rows = rows.assign(
         control=rows["window"] == "-100 to 0", chance=rows["scheme"].map({"recordings": 0.5, "halves": 0.4})
     )
-    for ax in panels(decoding_over_time.decoded_windows(rows, "AUC")):
-        part = rows[rows["scheme"] == ax.get_title()]
-        names = [f"{g}\n{w}" for g, w in zip(part["group"], part["window"], strict=True)]
-        assert over(ax, points(ax)) == {n: [approx(v)] for n, v in zip(names, part["score"], strict=True)}
-        assert [mark.hollow for mark in points(ax)] == part["control"].tolist()
+    (ax,) = panels(decoding_over_time._ranked(rows, "AUC"))
+    names = rows["group"] + ", " + rows["window"] + " (" + rows["scheme"] + ")"
+    marks = over(ax, points(ax), "y")
+    assert marks == {n: [approx(v)] for n, v in zip(names, rows["score"], strict=True)}
+    grey = [name for name, mark in zip(ticks(ax, "y").values(), points(ax), strict=True) if mark.colour == canvas.GREY]
+    assert set(grey) == set(names[rows["control"]])
 
     rows = made({"target_id": ["Cz", "Pz", "Oz"], "time_s": TIMES}, value="effect").sort_values("time_s", kind="stable")
     decoding_over_time.sensor_courses(
         rows.assign(significant=(rows["time_s"] > 0.05) & (rows["target_id"] == "Pz")), "d"
     )
+
+
+def test_courses_of_a_group() -> None:
+    """The second subject lacks the last time: the mean ends before it."""
+    scores = made({"subject": ["01", "02", "03"], "time_s": TIMES}, value="score").assign(chance=0.5)
+    scores = scores[(scores["subject"] != "02") | (scores["time_s"] < 0.3)].sort_values("time_s", kind="stable")
+    (ax,) = panels(group_of_recordings.group_courses(scores, "AUC"))
+    drawn = curves(ax)
+    wide = scores.pivot(index="time_s", columns="subject", values="score")
+    assert [approx(y, nan_ok=True) for _, y in drawn[""]] == [wide[name].tolist() for name in wide]
+    whole = wide.dropna()
+    assert drawn["mean of 3 subjects"] == [(approx([-100, 0, 100]), approx(whole.mean(axis=1).tolist()))]
+    (band,) = bands(ax)
+    error = whole.std(axis=1) / 3**0.5
+    for time, mean in whole.mean(axis=1).items():
+        assert band[1000 * time] == approx((mean - error[time], mean + error[time]))
 
 
 def test_decoders_of_text() -> None:

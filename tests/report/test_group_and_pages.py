@@ -74,7 +74,7 @@ def test_a_figure_keeps_within_its_budget() -> None:
 @cache
 def group_page() -> str:
     vertices = pd.DataFrame({"hemi": np.repeat(["L", "R"], N_VERTICES), "vertex": np.tile(np.arange(N_VERTICES), 2)})
-    vertices["r"] = np.where(vertices["vertex"] < 5000, 0.5, np.nan)
+    vertices["r"] = np.select([vertices["vertex"] < 1000, vertices["vertex"] < 5000], [-0.2, 0.5], np.nan)
     viewer = report.surface_viewer(
         [report.surface_map(vertices, "r", title=f"Score of model {k}", unit="r") for k in range(4)]
     )
@@ -164,6 +164,9 @@ new MutationObserver(() => {
     ask("go");
   }, 2000)).observe(viewer);
   viewer.querySelectorAll("button")[2].click();
+  const threshold = viewer.querySelector(".threshold input");
+  threshold.value = 50;
+  threshold.dispatchEvent(new Event("input", {bubbles: true}));
   document.querySelector("main").style.width = "390px";
 }).observe(viewer, {attributeFilter: ["data-ready"]});
 </script>"""
@@ -301,4 +304,5 @@ def test_the_browser_draws_the_surface_follows_the_width_and_runs_nothing_else(
     assert 600 < int(found["before"]) <= 1200
     assert 200 < int(found["after"]) <= 390
     assert re.search(r'data-map="2" aria-pressed="true"', page)
-    assert "(10,000 of 20,484 vertices are)" in page
+    assert "(8,000 of 20,484 vertices are)" in page  # beyond half of the largest
+    assert re.search(r"Only values beyond .*<output>0.25</output>", page)

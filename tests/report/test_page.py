@@ -1,5 +1,6 @@
 """Sentences that follow from numbers, and a page that escapes what came from data."""
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -10,7 +11,17 @@ from matplotlib.figure import Figure
 from pages import check, config
 
 from brainalign.report import Chapter, Failure, Material, Panel, Section, render_page
-from brainalign.report.kit import CITATIONS, findings, methods_text, number, p_equals, p_number, p_value
+from brainalign.report.kit import (
+    CAPTIONS,
+    CITATIONS,
+    SYNTHESIS_CAPTIONS,
+    findings,
+    methods_text,
+    number,
+    p_equals,
+    p_number,
+    p_value,
+)
 from brainalign.report.pages import answers
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics.summary import Encoding
@@ -162,3 +173,10 @@ def test_what_comes_from_data_is_escaped(material: Material) -> None:
     assert evil not in page
     assert page.count("&lt;script&gt;") >= 7
     assert "This report is incomplete: 1 job(s) left no result" in page
+
+
+def test_captions_are_read_in_one_breath() -> None:
+    """No clause of a caption is longer than 25 words."""
+    for name, caption in [*CAPTIONS.items(), *SYNTHESIS_CAPTIONS.items()]:
+        for clause in re.split(r"(?<=[.!?:;]) (?=[A-Z])|; ", " ".join(caption.split())):
+            assert len([word for word in clause.split() if re.search(r"\w", word)]) <= 25, f"{name}: {clause}"

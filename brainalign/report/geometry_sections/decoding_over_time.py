@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import DecodeTimesSettings
 from brainalign.report import kit
+from brainalign.report.geometry_sections.evoked import FEW_SENSORS, evoked_section
 
 ACROSS, WITHIN = "recordings left out", "within recordings"
 
@@ -25,11 +26,11 @@ def gather_recordings(shelf: kit.Shelf) -> kit.SubjectMaterial | None:
 
 def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
     """Tell of one subject whose recordings were decoded."""
-    decoded, sections, answer = material.decoded, [_data(material)], None
+    decoded, sections, answer = material.decoded, [_data(material), evoked_section(material)], None
     windows = pd.DataFrame() if decoded is None else decoded.tables["timewindows"]
     if decoded is not None and material.responses is not None:
         section = decoding_section(decoded, material.responses.targets, findings=False)
-        answer = _answer(windows, decoded.facts, section)
+        answer = _answer(decoded, section)
         sections.append(section)
     return kit.Chapter(
         f"Subject {material.subject}",
@@ -37,8 +38,6 @@ def recordings_chapter(material: kit.SubjectMaterial) -> kit.Chapter:
         [] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),
         _cards(windows),
         answer,
-        headline=_headline(windows),
-        interval_note="Intervals: over recordings.",
         summary=windows,
         methods=_methods(material),
         failed_controls=kit.failed_windows(decoded),
@@ -65,21 +64,37 @@ def _data(material: kit.SubjectMaterial) -> kit.Section | None:
     )
 
 
-def _answer(windows: pd.DataFrame, facts: Mapping[str, Any], section: kit.Section) -> kit.Answer:
-    """Say whether categories can be told apart after the marker and not before it; the course moves to the top."""
-    rows = windows[windows["group"] == windows["group"].iloc[0]]
+def _answer(decoded: kit.DecodedTimes, section: kit.Section) -> kit.Answer:
+    """Say whether categories can be told apart after the marker, when, and not before it; the course goes on top."""
+    windows, scores, peaks, clusters = (
+        decoded.tables[f"time{name}"] for name in ("windows", "scores", "peaks", "clusters")
+    )
+    group, scheme = (str(windows[name].iloc[0]) for name in ("group", "scheme"))
+    measure = str(decoded.facts["measure"])
+    rows = windows[(windows["group"] == group) & (windows["scheme"] == scheme)]
     after, before = rows[~rows["control"].astype(bool)].iloc[0], rows[rows["control"].astype(bool)]
     holds = bool(after["p"] < kit.LEVEL)
-    names = ", ".join(str(name) for name in facts["categories"])
-    words = f"{names} {'can' if holds else 'are not shown to'} be told apart after the marker: {facts['measure']} "
-    words += f"{kit.number(after['score'])}{kit.interval(after)}, chance {kit.number(after['chance'])}, "
-    words += f"p {kit.p_equals(after['p'])}, {after['scheme']}."
-    none = [f"{kit.number(row['score'])} (p {kit.p_equals(row['p'])}, {row['scheme']})" for _, row in before.iterrows()]
-    words += f" Before it, where nothing can be told: {' and '.join(none)}." if none else ""
+    names = " and ".join(", ".join(map(str, decoded.facts["categories"])).rsplit(", ", 1))
+    words = f"{names[0].upper()}{names[1:]} {'can' if holds else 'are not shown to'} be told apart after the marker: "
+    words += f"{measure} {kit.number(after['score'])}{kit.interval(after)}, chance {kit.number(after['chance'])}, "
+    words += f"p {kit.p_equals(after['p'])}, {scheme}."
+    numbers = _cards(rows)[:2]
+    decided = peaks[(peaks["group"] == group) & peaks["decided"].astype(bool)] if holds and len(peaks) else peaks[:0]
+    for _, peak in decided[:1].iterrows():
+        when, low, high = (f"{1000 * peak[name]:.0f}" for name in ("peak", "peak_low", "peak_high"))
+        words += f" The score peaks at {when} ms [{low} to {high}] ({peak['hump']})."
+        numbers.append({"name": f"peak, {peak['hump']}", "value": f"{when} ms", "control": f"[{low} to {high}] ms"})
+    for _, row in before.iterrows():
+        words += (
+            f" Before the marker, where nothing can be told: {kit.number(row['score'])} (p {kit.p_equals(row['p'])})."
+        )
     course = next(panel for panel in section.panels if panel.id == "decoded")
-    section.panels.remove(course)
+    if scores["group"].nunique() == 1:
+        section.panels.remove(course)
+    figure = decoded_courses(scores[scores["group"] == group], clusters, peaks, measure)
+    panel = kit.captioned("decodedcourse", "Moment by moment", figure, course.numbers, id="course")
     question = "Do the recordings tell categories apart, and when?"
-    return kit.Answer(question, "Yes." if holds else "Not shown.", words, holds, course, _cards(windows)[:3])
+    return kit.Answer(question, "Yes." if holds else "Not shown.", words, holds, panel, numbers)
 
 
 def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
@@ -88,24 +103,12 @@ def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
         {
             "name": f"{row['window']}{', control' if row['control'] else ''}",
             "value": kit.number(row["score"]),
-            "control": f"chance {kit.number(row['chance'])}, permuted {kit.number(row['null_mean'])}, "
-            f"p {kit.p_equals(row['p'], 4)}",
+            "control": f"{kit.interval(row)}, chance {kit.number(row['chance'])}, permuted "
+            f"{kit.number(row['null_mean'])}, p {kit.p_equals(row['p'])}".lstrip(", "),
             "split": row["scheme"],
         }
         for _, row in rows.iterrows()
     ]
-
-
-def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    for _, row in windows.iterrows():
-        shared = {"split": row["scheme"], "layer": row["window"], "n": row["n_trials"], "chance": row["chance"]}
-        shared |= {"quantity": f"score, sensors {row['group']}", "model": "sensors"}
-        fields = ("low", "high", "null_mean", "p")
-        rows.append(shared | {"method": "discriminant", "value": row["score"]} | {name: row[name] for name in fields})
-        nothing = dict.fromkeys(fields, float("nan"))
-        rows.append(shared | {"method": "logistic", "value": row["logistic"]} | nothing)
-    return rows
 
 
 def _methods(material: kit.SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
@@ -249,30 +252,6 @@ def decoded_pairs(pairs: NDArray[Any], times_s: NDArray[Any], conditions: Sequen
     return figure
 
 
-def decoded_windows(rows: pd.DataFrame, measure: str) -> Figure:
-    """Draw the scores of whole windows with intervals; hollow: windows before the stimulus, the control.
-
-    rows: scheme, group, window, control, score, low, high, null_95, chance.
-    """
-    schemes = list(pd.unique(rows["scheme"]))
-    figure, axes = kit.new_figure(1.2 + 3.6 * len(schemes), 3.2, len(schemes))
-    for ax, scheme in zip(axes, schemes, strict=True):
-        part = rows[rows["scheme"] == scheme].reset_index(drop=True)
-        for k, row in part.iterrows():
-            face = "white" if row["control"] else kit.COLOURS[0]
-            ax.vlines(k, row["low"], row["high"], color=kit.COLOURS[0], linewidth=1.2)
-            ax.plot(k, row["score"], "o", color=kit.COLOURS[0], markerfacecolor=face, markersize=6)
-            ax.hlines(row["null_95"], k - 0.3, k + 0.3, color=kit.GREY, label="95 % of permuted labels")
-        ax.axhline(part["chance"].iloc[0], color=kit.GREY, linewidth=0.6, linestyle=":")
-        ax.set_xticks(range(len(part)), part["group"] + "\n" + part["window"], fontsize=7)
-        ax.set_xlim(-0.6, len(part) - 0.4)
-        ax.set_title(str(scheme), fontsize=9)
-    kit.share_axis(axes)
-    axes[0].set_ylabel(measure, fontsize=8)
-    kit.legend_below(figure, axes[:1], 1)
-    return figure
-
-
 def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
     """Draw the effect at every sensor over time, thick where it is part of a significant cluster.
 
@@ -291,10 +270,6 @@ def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
-SHOWN_TIMES = 5  # topographies
-FEW_SENSORS = 16  # below it colours between sensors would be mere interpolation
-
-
 def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findings: bool = True) -> kit.Section:
     """Return the section: when, where, and for how long categories can be told apart.
 
@@ -311,8 +286,8 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
     measure, chance = str(facts["measure"]), float(scores["chance"].iloc[0])
     figure = decoded_courses(scores, tables["timeclusters"], peaks, measure)
     panels = [
-        kit.captioned("decodedwindows", "Windows as a whole", decoded_windows(windows, measure), windows, id="windows"),
-        kit.captioned("decodedcourse", "Moment by moment", figure, scores, id="decoded"),
+        kit.captioned("decodedwindows", "Windows as a whole", _ranked(windows, measure), windows, id="windows"),
+        kit.captioned("decodedcourse", "Moment by moment, by group of sensors", figure, scores, id="decoded"),
         kit.captioned(
             "decodedsquare",
             "Trained at one time, tested at another",
@@ -331,7 +306,21 @@ def decoding_section(decoded: kit.DecodedTimes, targets: pd.DataFrame, *, findin
         shown = decoded_pairs(squares["pairs"], squares["pair_times"], names)
         panels.append(kit.captioned("decodedpairs", "Every pair of conditions", shown, id="pairs"))
     return kit.Section(
-        "decoding", "Categories over time", panels, decoding_findings(decoded) if findings else [], [_table(windows)]
+        "decoding",
+        "Categories over time",
+        panels,
+        decoding_findings(decoded)[: None if findings else 1],
+        [_table(windows)],
+    )
+
+
+def _ranked(windows: pd.DataFrame, measure: str) -> Figure:
+    """Draw whole windows from the best to the worst; those before the stimulus are controls."""
+    names = windows["group"] + ", " + windows["window"]
+    names = names if windows["scheme"].nunique() == 1 else names + " (" + windows["scheme"] + ")"
+    rows = windows.assign(name=names, value=windows["score"], null=windows["null_95"])
+    return kit.ranked_models(
+        rows.astype({"control": bool}), measure=f"{measure}, chance {kit.number(rows['chance'].iloc[0])}"
     )
 
 
@@ -369,12 +358,7 @@ def _latency_sentence(row: "pd.Series[Any]") -> str:
 
 
 def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any]) -> kit.Panel:
-    after = effects[effects["time_s"] >= 0]
-    strength = after.assign(size=after["effect"].abs()).groupby("time_s")["size"].mean()
-    times = np.linspace(0, float(strength.index[-1]), SHOWN_TIMES + 2)[1:-1]
-    best = float(strength.index[int(strength.to_numpy().argmax())])
-    shown = sorted({best, *(time for time in times if abs(time - best) > 0.02)})
-    figure = kit.topomaps(effects.rename(columns={"effect": "r"}), targets, shown, label=_effect(facts))
+    figure = kit.topomaps(effects.rename(columns={"effect": "r"}), targets, label=_effect(facts))
     return kit.captioned("decodedheads", "Where categories differ", figure, effects)
 
 

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.condensed import condensed_rdms
 from brainalign.report import kit
 
+PICTURE_POINTS, MOST_NAMED = 22, 30  # side of a picture in the plane; conditions whose names can be read there
 RANDOM_COLUMNS = ("reference", "model", "layer", "mean", "sd", "n")
 
 
@@ -244,17 +246,21 @@ def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]
     return figure
 
 
-def mds_categories(points: NDArray[np.floating], categories: Sequence[str]) -> Figure:
-    """Draw conditions in the plane, coloured by category.
+def mds_categories(
+    points: NDArray[np.floating], categories: Sequence[str], pictures: Sequence[NDArray[np.uint8]] = ()
+) -> Figure:
+    """Draw conditions in the plane, as marks or pictures in the colour of their category.
 
     Parameters
     ----------
     points : array (n_conditions, 2)
         From `brainalign.report.pages.blocks_figures.mds_points`.
     categories : sequence of str
+    pictures : sequence of arrays (size, size, 3)
+        Of every condition.
     """
     names = list(dict.fromkeys(categories))
-    figure, (ax,) = kit.new_figure(6.6, 4.2)
+    figure, (ax,) = kit.new_figure(*((9.0, 6.2) if len(pictures) else (6.6, 4.2)))
     markers = "osD^vP"
     for k, name in enumerate(names):
         here = np.array([category == name for category in categories])
@@ -267,7 +273,16 @@ def mds_categories(points: NDArray[np.floating], categories: Sequence[str]) -> F
             alpha=0.85,
             label=f"{name} ({here.sum()})",
         )
+        for place in np.flatnonzero(here) if len(pictures) else ():
+            frame = {"edgecolor": kit.COLOURS[k % len(kit.COLOURS)], "linewidth": 1.5}
+            picture = OffsetImage(pictures[int(place)], zoom=PICTURE_POINTS / len(pictures[int(place)]))
+            ax.add_artist(AnnotationBbox(picture, points[place], pad=0.05, bboxprops=frame))
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    if len(categories) > len(names):
+        ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+        return figure
+    ax.margins(0.25)
+    for name, place in zip(categories, points, strict=True) if len(names) <= MOST_NAMED else ():
+        ax.annotate(name, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
     return figure

@@ -13,8 +13,6 @@ from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 from brainalign.statistics.summary import Encoding
 
-SHOWN_TIMES = 5  # topographies
-
 
 def course_section(material: kit.ImageMaterial) -> kit.Section | None:
     """Return the section on scores over time (s from the stimulus), latencies of layers and topographies.
@@ -110,34 +108,28 @@ def _clusters(material: kit.ImageMaterial) -> pd.DataFrame:
 
 def _topographies(material: kit.ImageMaterial, model: str, method: str) -> Iterator[kit.Panel]:
     """Yield maps of the head at times after the stimulus; sensors of a significant cluster are marked."""
-    if material.responses is None or material.responses.times is None:
+    if material.responses is None:
         return
     encoding = material.encodings[model, method]
     layer = material.chosen(model, method)
-    after = material.responses.times[material.responses.times >= 0]
-    scores = encoding.scores[(encoding.scores["layer"] == layer) & encoding.scores["time_s"].isin(after)]
-    spread = after[np.linspace(0.15 * len(after), 0.85 * len(after), SHOWN_TIMES).astype(int)]
-    best = scores.groupby("time_s")["r"].mean().dropna()
-    times = np.unique([*spread, *([best.idxmax()] if len(best) else [])])
-    scores = scores[scores["time_s"].isin(times)]
+    scores = encoding.scores[encoding.scores["layer"] == layer]
     clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
-    marks = [_inside(clusters, *pair) for pair in zip(scores["target_id"], scores["time_s"], strict=True)]
+    marks: NDArray[np.bool_] = np.zeros(len(scores), dtype=bool)
+    for _, cluster in clusters.iterrows():
+        during = scores["time_s"].between(cluster["start"], cluster["stop"])
+        marks |= (during & scores["target_id"].isin(cluster["sensors"])).to_numpy()
     yield from _heads(
-        material.responses.targets, scores.assign(significant=marks), times, f"{model}, {layer}", "r on test stimuli"
+        material.responses.targets, scores.assign(significant=marks), f"{model}, {layer}", "r on test stimuli"
     )
 
 
-def _heads(
-    targets: pd.DataFrame, scores: pd.DataFrame, times: NDArray[Any], name: str, label: str
-) -> Iterator[kit.Panel]:
-    """Yield maps of the head at some times, or of electrodes at the best of them; nothing without their places."""
-    if not len(times):
-        return
+def _heads(targets: pd.DataFrame, scores: pd.DataFrame, name: str, label: str) -> Iterator[kit.Panel]:
+    """Yield maps of the head at peaks, or of electrodes at the best time after onset; nothing without their places."""
     if kit.lie_on_the_head(targets):
-        figure = kit.topomaps(scores, targets, times.tolist(), label=label)
+        figure = kit.topomaps(scores, targets, label=label)
         yield kit.captioned("topomap", f"Topography of r ({name})", figure, id="topography")
         return
-    means = scores[scores["time_s"].isin(times)].groupby("time_s")["r"].mean().dropna()
+    means = scores[scores["time_s"] >= 0].groupby("time_s")["r"].mean().dropna()
     if means.empty:
         return
     best = float(means.index[int(means.to_numpy().argmax())])
@@ -152,11 +144,6 @@ def _heads(
     if drawn is not None:
         title = f"Where r lies at {1000 * best:.0f} ms ({name})"
         yield kit.captioned("electrodes", title, drawn.figure, id="electrodes")
-
-
-def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
-    here = clusters[(clusters["start"] <= time) & (clusters["stop"] >= time)]
-    return any(sensor in set(sensors) for sensors in here["sensors"])
 
 
 def left_out_course_section(material: kit.Material) -> kit.Section | None:
@@ -193,16 +180,12 @@ def left_out_course_section(material: kit.Material) -> kit.Section | None:
     course = scores.groupby("time_s")["r"].mean()
     if course.isna().all():
         return kit.Section("time", "Scores over time", panels, [f"{name}: no sensor has a score."])
-    times = course.index.to_numpy(dtype=float)
-    peak = float(times[np.nanargmax(course.to_numpy())])
-    after = times[times >= 0]
-    shown = np.unique([peak, *after[:: -(-len(after) // SHOWN_TIMES)]]) if len(after) else np.array([peak])
     panels += _heads(
-        material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), shown, name, names["measure"]
+        material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), name, names["measure"]
     )
     text = (
-        f"{name}: the mean over sensors is largest at {1000 * peak:.0f} ms. Marked sensors have p < .05, "
-        "corrected by the maximum over sensors and times."
+        f"{name}: the mean over sensors is largest at {1000 * float(course.idxmax()):.0f} ms. Marked sensors have "
+        "p < .05, corrected by the maximum over sensors and times."
     )
     return kit.Section("time", "Scores over time", panels, [text])
 
@@ -432,24 +415,14 @@ def rsa_over_time(
     models, random_weights : sequence of str
         As for `score_over_time`.
     """
-    needed = [
-        "model",
-        "layer",
-        "time_s",
-        "score",
-        "low",
-        "high",
-        "null_low",
-        "null_high",
-        "ceiling_low",
-        "ceiling_high",
-    ]
+    limits = ["null_low", "null_high", "ceiling_low", "ceiling_high"]
+    needed = ["model", "layer", "time_s", "score", "low", "high", *limits]
     kit.check_columns("the table of RSA over time", rows, needed)
     panels = list(rows.groupby("comparison", sort=False)) if "comparison" in rows.columns else [("RSA", rows)]
     colours = _series_colours(rows, models, random_weights)
     figure, axes, columns = kit.panel_grid(len(panels), 2, (3.9, 3.2), margin=(1.0, 0.0))
     for ax, (comparison, part) in zip(axes, panels, strict=False):
-        bands = part.groupby("time_s")[needed[-4:]].agg("mean")
+        bands = part.groupby("time_s")[limits].agg("mean")
         time_ms = 1000 * bands.index
         ax.fill_between(
             time_ms, bands["ceiling_low"], bands["ceiling_high"], color="#f0dfb4", linewidth=0, label="noise ceiling"

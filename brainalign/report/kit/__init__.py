@@ -42,6 +42,7 @@ from brainalign.report.kit.heads import flatten_positions as flatten_positions
 from brainalign.report.kit.heads import lie_on_the_head as lie_on_the_head
 from brainalign.report.kit.heads import topomaps
 from brainalign.report.kit.image_material import ImageEncoding, ImageMaterial, fit_label
+from brainalign.report.kit.image_material import thumbnails as thumbnails
 from brainalign.report.kit.material import DecodedTimes, Failure, Material, StudyMaterial, SubjectMaterial
 from brainalign.report.kit.model_ranking import ranked_models as ranked_models
 from brainalign.report.kit.page import Answer as Answer

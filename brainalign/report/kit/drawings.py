@@ -13,11 +13,13 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FuncFormatter
+from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike, NDArray
 
 from brainalign.report.kit.canvas import NULL
 
 THEME = {"#000000": "currentColor", "#555555": "currentColor", "#ffffff": "var(--page)", NULL: "var(--line)"}
+WIDE = 5.0  # inches; narrower figures can be read on a phone
 AXES_BYTES, MARK_BYTES, POINT_BYTES = 8000, 200, 20  # of axes with ticks, of a mark, of a point of a line
 
 
@@ -25,7 +27,7 @@ def drawing_bytes(figure: Figure) -> float:
     """Estimate the size of a figure as SVG; infinite for one that holds pixels."""
     size = AXES_BYTES * len(figure.axes)
     for ax in figure.axes:
-        if ax.images or any(isinstance(area, QuadMesh) for area in ax.collections):
+        if ax.images or ax.artists or any(isinstance(area, QuadMesh) for area in ax.collections):
             return float("inf")
         size += MARK_BYTES * (len(ax.patches) + len(ax.texts))
         for line in ax.lines:
@@ -51,7 +53,24 @@ def drawing(figure: Figure, name: str) -> Markup:
     groups = re.compile(r'^( *)<g id="(mark-\d+)">.*?^\1</g>', re.DOTALL | re.MULTILINE)  # others stand within
     svg = groups.sub(lambda group: _titled(group[0], titles[group[2]]), svg)
     prefix = re.sub(r"\W", lambda sign: f"-{ord(sign[0]):x}", name)
-    return Markup(re.sub(r'(\bid="|url\(#|href="#)', lambda before: f"{before[0]}{prefix}-", svg))
+    svg = re.sub(r'(\bid="|url\(#|href="#)', lambda before: f"{before[0]}{prefix}-", svg)
+    stacked = _stacked(figure, prefix)
+    return Markup(svg.replace("<svg ", '<svg class="whole" ', 1) + stacked if stacked else svg)
+
+
+def _stacked(figure: Figure, name: str) -> str:
+    """Return every panel of a wide figure, and its legends, as a view into its drawing, for narrow screens."""
+    width, height = 72 * figure.get_size_inches()
+    axes = [ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
+    if len(axes) < 2 or width <= 72 * WIDE:
+        return ""
+    boxes = [part.get_tightbbox() for part in [*axes, *figure.legends]]
+    views = [box.transformed(Affine2D().scale(72 / figure.dpi)).padded(4) for box in boxes if box is not None]
+    return "".join(
+        f'<svg viewBox="{box.x0:.1f} {height - box.y1:.1f} {box.width:.1f} {box.height:.1f}" width="{box.width:.0f}pt" '
+        f'class="panel"><use href="#{name}-figure_1"/></svg>'
+        for box in views
+    )
 
 
 def _titled(group: str, titles: Sequence[str]) -> str:

@@ -1,19 +1,19 @@
-"""Scores over the head at chosen times, interpolated by MNE."""
+"""Scores over the head at chosen times, interpolated by MNE, above the course of every sensor."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
-from brainalign.report.kit.canvas import check_columns, new_figure
+from brainalign.report.kit.canvas import COLOURS, GREY, check_columns, label_axes
 
 HEAD_RADIUS = 0.095  # m, of the circle that topomaps draw as the head
 ON_THE_HEAD = {"eeg", "mag", "grad"}  # types of sensors, as MNE names them; electrodes in the brain have others
+MOST_HEADS, LEAST_PEAK = 5, 0.1  # in a row, and the least prominence of their times as a share of the largest
 FINE_MM = 1.0  # sensors nearer than this lie at one place (the two gradiometers of a Neuromag triplet)
 
 
@@ -41,48 +41,93 @@ def flatten_positions(positions_m: NDArray[np.floating]) -> NDArray[np.float64]:
     return plane
 
 
-def topomaps(
-    scores: pd.DataFrame, targets: pd.DataFrame, times_s: Sequence[float], *, label: str = "r on test stimuli"
-) -> Figure:
-    """Draw scores over the head at chosen times; significant sensors are marked by white dots.
+def topomaps(scores: pd.DataFrame, targets: pd.DataFrame, *, label: str = "r on test stimuli") -> Figure:
+    """Draw scores over the head at their peaks after onset; significant sensors are marked by white dots.
+
+    Below, where there are several times, stands the course of every sensor, its significant part in colour, with a line
+    from every head to its time.
 
     Parameters
     ----------
     scores : DataFrame
-        A row per target_id and time_s: r, significant (bool).
+        A row per target_id and time_s, of every time: r, significant (bool).
     targets : DataFrame
         A row per sensor: target_id, x_mm, y_mm, z_mm (head coordinates), sensor_type. A row of heads per type;
         gradiometers at one place are averaged.
-    times_s : sequence of float
-        The sample nearest to each is drawn.
     label : str
         What the colours show.
     """
     check_columns("the table of scores per sensor", scores, ["target_id", "time_s", "r", "significant"])
     check_columns("the table of sensors", targets, ["target_id", "x_mm", "y_mm", "z_mm", "sensor_type"])
-    placed = targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=1)
-    if not placed.all():
-        raise BrainalignError(
-            f"{int((~placed).sum())} of {len(targets)} sensors have no position (first: "
-            f"{targets.loc[~placed, 'target_id'].iloc[0]!r}); set a montage in the epochs before drawing topomaps"
-        )
-    times = np.unique(scores["time_s"].to_numpy(dtype=float))
-    chosen = list(dict.fromkeys(float(times[np.abs(times - time).argmin()]) for time in times_s))
     types = list(pd.unique(targets["sensor_type"]))
-    figure, axes = new_figure(1.0 + 1.5 * len(chosen), 0.5 + 1.75 * len(types), len(chosen), len(types))
-    for row, kind in enumerate(types):
+    parts = [
+        scores[scores["target_id"].isin(targets.loc[targets["sensor_type"] == kind, "target_id"])] for kind in types
+    ]
+    each = [part.assign(r=part["r"] ** 2).groupby("time_s")["r"].mean() ** 0.5 for part in parts]
+    strength = pd.concat([one / (one.max() or 1.0) for one in each], axis=1)  # types have units of their own
+    chosen = _peak_times(strength.sum(axis=1))
+    rows = (1.75, 1.7) if scores["time_s"].nunique() > 1 else (1.75,)  # inches, of each type
+    size = max(1.0 + 1.5 * len(chosen), 5.0 if len(rows) > 1 else 0), 0.5 + sum(rows) * len(types)
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    grid = figure.add_gridspec(len(rows) * len(types), len(chosen), height_ratios=rows * len(types))
+    for place, kind, part in zip(range(0, len(rows) * len(types), len(rows)), types, parts, strict=True):
         here = targets[targets["sensor_type"] == kind]
-        values = {time: _at_places(here, scores[scores["time_s"] == time]) for time in chosen}
+        values = {time: _at_places(here, part[part["time_s"] == time]) for time in chosen}
         vmax = max(float(np.nanmax(np.abs(r))) for _, r, _ in values.values()) or 1.0
-        line = axes[row * len(chosen) : (row + 1) * len(chosen)]
+        heads = [figure.add_subplot(grid[place, column]) for column in range(len(chosen))]
         image: Any = None
-        for ax, (time, (places, r, marked)) in zip(line, values.items(), strict=True):
+        for ax, (time, (places, r, marked)) in zip(heads, values.items(), strict=True):
             image = _topomap(ax, places, r, marked, vmax)
             ax.set_title(f"{1000 * time:.0f} ms", fontsize=9)
-        bar = figure.colorbar(image, ax=line, shrink=0.8, pad=0.01, aspect=12)
-        bar.set_label(label if len(types) == 1 else f"{kind}: {label}", fontsize=8)
+        bar = figure.colorbar(image, ax=heads, shrink=0.8, pad=0.01, aspect=12)
+        named = label if len(types) == 1 else f"{kind}: {label}"
+        bar.set_label(named, fontsize=8)
         bar.ax.tick_params(labelsize=7)
+        if len(rows) > 1:
+            below = figure.add_subplot(grid[place + 1, :])
+            _courses(below, part, named)
+            for ax, time in zip(heads, chosen, strict=True):
+                _link(ax, below, 1000 * time)
     return figure
+
+
+def _peak_times(strength: "pd.Series[float]") -> list[float]:
+    """Return the times of the most prominent peaks after onset, at most `MOST_HEADS`; without any of the largest."""
+    from scipy.signal import find_peaks
+
+    times, values = strength.index.to_numpy(dtype=float), np.nan_to_num(strength.to_numpy(dtype=float))
+    after = np.where(times >= 0, values, 0.0)
+    places, found = find_peaks(after, prominence=LEAST_PEAK * after.max())
+    most = np.sort(places[np.argsort(found["prominences"])[::-1][:MOST_HEADS]])
+    return [float(time) for time in times[most if len(most) else [int(after.argmax())]]]
+
+
+def _courses(ax: Axes, scores: pd.DataFrame, label: str) -> None:
+    """Draw the course of every sensor, its significant part in colour, and the root mean square over all."""
+    values, sure = (scores.pivot(index="time_s", columns="target_id", values=name) for name in ("r", "significant"))
+    x: NDArray[np.float64] = 1000 * values.index.to_numpy(dtype=float)
+    ax.plot(x, values, color=GREY, linewidth=0.5)
+    ax.plot(x, values.where(sure.eq(True)), color=COLOURS[0], linewidth=0.9)
+    ax.plot(x, np.sqrt((values**2).mean(axis=1)), color="black", linewidth=1.6)
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlim(float(x[0]), float(x[-1]))
+    label_axes(ax, x="time from onset (ms)", y=label, ticks="both")
+
+
+def _link(head: Axes, course: Axes, time_ms: float) -> None:
+    """Draw a line from a head to its time."""
+    course.axvline(time_ms, color=GREY, linewidth=0.8)
+    ends: dict[str, Any] = {
+        "xyA": (0.5, 0.0),
+        "coordsA": head.transAxes,
+        "xyB": (time_ms, 1),
+        "coordsB": course.get_xaxis_transform(),
+    }
+    line = ConnectionPatch(**ends, color=GREY, linewidth=0.8)
+    line.set_in_layout(False)
+    head.figure.add_artist(line)
 
 
 def _at_places(

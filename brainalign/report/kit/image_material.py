@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,21 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config
+from brainalign.io import open_picture, read_parquet, read_text_table
 from brainalign.report.kit.found_directions import FoundDirections
 from brainalign.report.kit.material import SubjectMaterial
 from brainalign.report.kit.synthesised import SynthesisedImages
+
+THUMBNAIL = 96  # pixels
+
+
+def thumbnails(table: Path, names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+    """Return small copies (size, size, 3) of images that a table of stimuli lists, of those that are there."""
+    stimuli = read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
+    paths: Any = stimuli.set_index("stimulus_id")["path"] if "path" in stimuli else {}
+    files = {name: table.parent / str(paths.get(name, "")) for name in names}
+    pictures = {name: open_picture(path).convert("RGB") for name, path in files.items() if path.is_file()}
+    return {name: np.asarray(image.resize((THUMBNAIL, THUMBNAIL)), dtype=np.uint8) for name, image in pictures.items()}
 
 
 def fit_label(config: Config, dataset: str, model: str, method: str) -> str:

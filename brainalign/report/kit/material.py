@@ -93,8 +93,9 @@ class StudyMaterial:
         models = {name: self.config.models[name] for name in self.config.models_of(self.dataset)}
         return [name for name, model in models.items() if model.random or model.extractor == "random"]
 
-    def details(self, suffix: str) -> Mapping[str, Any]:
-        """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
+    def details(self, suffix: str, subject: str = "") -> Mapping[str, Any]:
+        """Return the details in the sidecar of the one artifact of a suffix, or of a subject's; empty without one."""
+        suffix = f"sub-{subject}_{suffix}" if subject else suffix
         stems = {name: f"_{name.split('.')[0]}" for name in self.sidecars}
         return next((self.sidecars[name]["details"] for name, stem in stems.items() if stem.endswith(f"_{suffix}")), {})
 

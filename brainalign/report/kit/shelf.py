@@ -103,9 +103,9 @@ class Shelf:
         return self.material(StudyMaterial, tables=self.tables(tables), arrays=content)
 
 
-def decoded_times_of(shelf: Shelf) -> DecodedTimes | None:
+def decoded_times_of(shelf: Shelf, **labels: str) -> DecodedTimes | None:
     """Gather the decoding over time of a subject, where all of it is there."""
-    tables, squares = shelf.tables(DECODED_TABLES), shelf.fetch("timesquares", Arrays)
+    tables, squares = shelf.tables(DECODED_TABLES, **labels), shelf.fetch("timesquares", Arrays, **labels)
     if squares is None or not tables:
         return None
-    return DecodedTimes(tables, squares, shelf.page.details("timesquares"))
+    return DecodedTimes(tables, squares, shelf.page.details("timesquares", **labels))

@@ -79,7 +79,9 @@ def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
     return Markup(
         '<div class="{}" id="{}"><div class="buttons" role="group" aria-label="Map">{}</div>'
         '<div class="buttons" role="group" aria-label="View">{}</div>'
-        '<div class="stage" role="img" aria-label="Cortex in three dimensions"><p class="soft">'
+        '<label class="threshold" hidden>Only values beyond <input type="range" min="0" max="95" step="5" value="0"> '
+        '<output>0</output></label><div class="stage" role="img" aria-label="Cortex in three dimensions">'
+        '<p class="soft">'
         "This map is drawn by the browser; without scripts or WebGL see the flat maps.</p></div>"
         '<div class="legend"></div>'
         '<script type="application/json" class="maps">{}</script>'

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import comb
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,8 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     sentences = sentences or [f"The best model, {best['name']}, is not above chance ({_evidence(best, table)})."]
     sentences += [f"It is ahead of {_few(beaten)}."] * bool(beaten) + [f"It ties with {_few(equal)}."] * bool(equal)
     ceiling = _ceiling_r(material, str(best["model"]), str(best["method"]))
-    numbers = [_number("mean r over reliable targets", best, np.isfinite(ceiling) and f"ceiling {kit.number(ceiling)}")]
+    beside = f"chance {kit.number(best['null'])}" + f", ceiling {kit.number(ceiling)}" * bool(np.isfinite(ceiling))
+    numbers = [_number("mean r over reliable targets", best, beside)]
     share = next((value for name, value in mine.items() if str(name).startswith("share with q")), np.nan)
     numbers.append(
         {"name": f"share of {nouns.targets} predicted", "value": kit.number(share), "control": "q < .05, chance 0"}
@@ -91,7 +93,10 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
     if len(found):
         share = {"name": f"share of {nouns.targets} predicted", "value": kit.number(found["value"].iloc[0])}
         numbers.insert(1, share | {"control": "q < .05, chance 0"})
-    panel = _ranking(table, (), f"{quantity}, {split}", np.nan, material.config.confidence)
+    linear = material.summary_rows("classification", split=split) if quantity == "identification" else table[:0]
+    linear = linear.assign(name=linear["method"] + " classifier", null=linear["chance"], control=False)
+    drawn = pd.concat([table, linear], ignore_index=True) if len(linear) else table
+    panel = _ranking(drawn, (), f"{quantity}, {split}", np.nan, material.config.confidence)
     question = f"Do responses tell the {nouns.stimuli} apart?"
     return kit.Answer(question, "Yes." if holds else NOT_SHOWN, words, holds, panel, numbers)
 
@@ -151,12 +156,21 @@ def answer_of_runs(
     )
 
 
-def answer_of_rdms(scores: pd.DataFrame, random: pd.DataFrame, measure: str, confidence: float) -> kit.Answer | None:
-    """Say whether models order the stimuli as reference RDMs do, in every reference set, and beside random weights."""
+def answer_of_rdms(
+    scores: pd.DataFrame,
+    random: pd.DataFrame,
+    measure: str,
+    confidence: float,
+    decided: Mapping[str, str] = MappingProxyType({}),
+) -> kit.Answer | None:
+    """Say whether models order the stimuli as reference RDMs do, in every reference set, and beside random weights.
+
+    `decided` holds the models that are ahead of all others, by the reference sets in which one is.
+    """
     best = scores.loc[scores.groupby("reference", sort=False)["score"].idxmax().dropna()]
     if best.empty:
         return None
-    sure, told, numbers = [], [], []
+    sure, told, numbers, leaders = [], [], [], []
     for _, row in best.iterrows():
         twins = random.loc[random["reference"] == row["reference"], "mean"].max()
         beside = "no ceiling"
@@ -164,18 +178,31 @@ def answer_of_rdms(scores: pd.DataFrame, random: pd.DataFrame, measure: str, con
             beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
         beside += f", random weights {kit.number(twins)}" if np.isfinite(twins) else ""
         sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
-        name = _space(row)
-        told.append(f"{row['reference']}: {name} {kit.number(row['score'])}{kit.interval(row)}, {beside}")
-        numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": beside})
-    first = scores[scores["reference"] == best["reference"].iloc[0]]
+        name, extent = _space(row), kit.interval(row)
+        leaders.append(name)
+        told.append(f"{name} fits {row['reference']} best: {kit.number(row['score'])}{extent}, {beside}.")
+        note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
+        numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": note})
+    reference = best["reference"].iloc[0]
+    twins = random[random["reference"] == reference].assign(score=random["mean"], control=True)
+    first = pd.concat([scores[scores["reference"] == reference].assign(control=False), twins], ignore_index=True)
     tops = first.loc[first.groupby("model", sort=False)["score"].idxmax().dropna()]
     names = [_space(row) for _, row in tops.iterrows()]
-    table = tops.assign(name=names, value=tops["score"], null=0.0, control=False)
-    measure = f"{measure}, {table['reference'].iloc[0]}"
+    table = tops.assign(name=names, value=tops["score"], null=0.0, control=tops["control"].astype(bool))
+    measure = f"{measure.capitalize()} with RDMs of {reference}"
     panel = _ranking(table, (), measure, table["ceiling_low"].iloc[0], confidence)
     opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
-    words = f"The best of each set, its layer taken here: {'; '.join(told[:3])}."
+    words = " ".join(told[:3])
+    if len(told) > 1:
+        words += f" {leaders[0]} is the best of every set." if len({*leaders}) == 1 else f" {_dissociation(decided)}"
     return kit.Answer("Do models arrange the stimuli as brains do?", opening, words, bool(sure), panel, numbers[:3])
+
+
+def _dissociation(decided: Mapping[str, str]) -> str:
+    """Say whether sets are led by different models, each ahead of all others there."""
+    if len({*decided.values()}) < 2:
+        return "No dissociation is shown: no two sets have different models ahead of all others."
+    return f"A dissociation: {'; '.join(f'{name} is ahead of all others in {of}' for of, name in decided.items())}."
 
 
 def answer_of_group(
@@ -215,15 +242,14 @@ def answer_of_group(
     words += f", chance {kit.number(chance)}" * bool(chance)
     words += f" (best control {control['name']}: {kit.number(control['value'])})." if control is not None else "."
     numbers = [
-        {"name": f"subjects predicted by {best['name']}", "value": f"{above} of {len(mine)}",
+        {"name": f"subjects above chance: {best['name']}", "value": f"{above} of {len(mine)}",
          "control": "above chance within the subject, p < .05"},
         {"name": f"{measure}, mean over subjects", "value": kit.number(best["value"]),
          "control": f"range {kit.number(mine['value'].min())} to {kit.number(mine['value'].max())}"},
         *_control_number(control, beside),
     ]  # fmt: skip
-    title = "Models over subjects"
-    panel = kit.captioned("rankingofgroup", title, kit.ranked_models(table, measure=measure), table, id="ranking",
-    )  # fmt: skip
+    figure = kit.ranked_models(table, measure=measure)
+    panel = kit.captioned("rankingofgroup", "Mean over subjects", figure, table, id="ranking")
     # Of subjects in whom nothing is predicted one in twenty comes out above chance: so many of them by luck alone.
     of = len(mine)
     luck = sum(comb(of, k) * kit.LEVEL**k * (1 - kit.LEVEL) ** (of - k) for k in range(above, of + 1))

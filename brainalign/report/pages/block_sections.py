@@ -14,7 +14,9 @@ from brainalign.config import EstimatorMethod, InContextMethod, TrainedMethod
 from brainalign.report import kit
 from brainalign.report.encoding_sections import panels_in_mni, partition_section, score_maps
 from brainalign.report.geometry_sections import (
+    evoked_section,
     left_out_course_section,
+    mds_categories,
     rsa_course_section,
     searchlight_methods,
     searchlight_section,
@@ -152,34 +154,14 @@ def _ms(time_s: float) -> str:
 def _identification(material: kit.Material) -> kit.Section | None:
     if material.summary is None or not material.encodings or not material.conditions:
         return None
-    first, nouns = material.first, material.nouns
+    first = material.first
     rows = material.pooled_rows("identification", split=first.split)
     if rows.empty:  # stimuli alone are left out, and matched in pairs
         return None
-    classification = material.summary_rows("classification", split=first.split)
     items = first.of(first.encoding.identification)
     null = first.of(first.encoding.null)["accuracy"].to_numpy()
-    overview = figures.identification_scores(rows, classification, list(material.config.models))
     confusion = figures.confusion_matrix(items, material.conditions, material.labels)
-    several = material.several_blocks
-    classifier = (
-        f"Diamond: a linear classifier of the {'single ' if several else ''}responses, without any feature space. "
-    )
-    nothing = f": here nothing can be added, because every {nouns.stimulus} is trained on."
-    panels = [
-        _panel(
-            material,
-            "identification",
-            f"Identification of held-out {nouns.trials}, every space and method",
-            overview,
-            rows,
-            confidence=material.config.confidence,
-            items=f"means of the {nouns.trials} of {nouns.a_stimulus} in a run" if several else nouns.trials,
-            classifier=classifier if len(classification) else "",
-            meaning=nothing if material.trained_on_all(first.split) else ".",
-        ),
-        _panel(material, "confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items),
-    ]
+    panels = [_panel(material, "confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items)]
     if len(null):
         chance = float(rows["chance"].iloc[0])
         figure = figures.null_histogram(null, items["correct"].mean(), chance, "share identified")
@@ -237,7 +219,7 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
     ceiling = material.ceiling["ceiling"].to_numpy()
     if np.isnan(ceiling).all():
         text = f"No {material.nouns.stimulus} was shown in two runs: there is no noise ceiling."
-        return kit.Section("ceilings", "Ceilings and penalties", _alphas(material), [text])
+        return kit.Section("ceilings", "Ceilings and penalties", [], [text, *_alphas(material)])
     threshold, panels = material.config.ceiling_threshold, []
     if material.mask is not None and material.bold is not None:
         shown, vmax = np.where(ceiling > 0, ceiling, np.nan), float(np.ceil(10 * ceiling.max()) / 10)
@@ -258,29 +240,26 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         cloud = figures.score_against_ceiling(scores, threshold)
         panels.append(_panel(material, "scoreceiling", title, cloud, table))
     text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} have a ceiling above {threshold:g}."
-    return kit.Section("ceilings", "Ceilings and penalties", [*panels, *_alphas(material)], [text])
+    return kit.Section("ceilings", "Ceilings and penalties", panels, [text, *_alphas(material)])
 
 
-def _alphas(material: kit.Material) -> list[kit.Panel]:
-    """Return the histogram of chosen penalties of every method that chooses, if there is one."""
-    if not material.encodings:
-        return []
-    first = material.first
-    alphas, edges, grids = {}, {}, {}
+def _alphas(material: kit.Material) -> list[str]:
+    """Say how often the penalty at either end of its grid was chosen; nothing where none is chosen."""
+    first, found = material.first if material.encodings else None, []
     for (model, method), encoding in material.encodings.items():
         options = material.config.methods[method]
         if isinstance(options, TrainedMethod | InContextMethod | EstimatorMethod):
             continue  # none, or refused where runs are left out in turn
-        values = first.of(encoding.scores)["alpha"]  # none of a joint fit, where the first is of one layer
-        if model == first.model and len(options.alphas) > 1 and len(values):
+        if first is None or model != first.model or len(options.alphas) == 1:
+            continue
+        if len(first.of(encoding.scores)):  # none of a joint fit, where the first is of one layer
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]
-            edges[method] = record["details"]["alpha_at_edge"][f"{first.split}/{first.layer}"]
-            alphas[method] = values.to_numpy()
-            grids[method] = options.alphas
-    if not alphas:
-        return []
-    figure = figures.alpha_histogram(alphas, grids, edges, material.nouns.targets)
-    return [_panel(material, "alphas", f"Chosen penalties ({first.model})", figure, pd.DataFrame(alphas))]
+            low, high = record["details"]["alpha_at_edge"][f"{first.split}/{first.layer}"]
+            found.append(f"with {method} {low:.0%} chose the smallest of the grid, {high:.0%} the largest")
+    said = (
+        f"Penalties of {material.nouns.targets}: {'; '.join(found)}. Without signal the largest is right; many at the "
+    )
+    return [said + "smallest call for a wider grid."] if found else []
 
 
 def _layers(material: kit.Material) -> kit.Section | None:
@@ -368,28 +347,31 @@ def _geometry(material: kit.Material) -> kit.Section | None:
     note = f"No test for {untested}: all {stimuli} are equally far apart there." if untested else ""
     points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
     places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
-    bars = figures.rsa_bars(material.comparison)
     matrices = figures.rdm_matrices(rdms, material.labels)
     panels = [
         _panel(material, "rdm", f"Dissimilarities of {stimuli}", matrices, table),
         _panel(
-            material, "mds", f"Arrangement of {stimuli} ({distances[0]})", figures.mds(points, material.labels), places
-        ),
-        _panel(
             material,
-            "rsa",
-            "Fit of feature RDMs",
-            bars,
-            material.comparison,
-            untested=note,
-            confidence=material.config.confidence,
+            "mds",
+            f"Arrangement of {stimuli} ({distances[0]})",
+            mds_categories(points, material.labels),
+            places,
         ),
     ]
+    fits = []
+    for (distance, measure), rows in material.comparison.groupby(["distance", "comparison"], sort=False):
+        figure = figures.rsa_ranking(rows, material.uninformed, f"fit, {distance} RDM, {measure}")
+        options: dict[str, Any] = {"untested": note, "confidence": material.config.confidence}
+        fits.append(
+            _panel(material, "rsa", f"{distance}, {measure}", figure, rows, label=f"{distance}-{measure}", **options)
+        )
+    panels += kit.together("rsa", "Fit of feature RDMs", fits)
     return kit.Section("geometry", "Representational geometry", panels, _found(material, "geometry"))
 
 
 SECTIONS: list[Callable[[kit.Material], kit.Section | None]] = [
     _data,
+    evoked_section,
     _identification,
     _maps,
     _ceilings,

@@ -9,10 +9,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.condensed import condensed_rdms
-from brainalign.report.kit import COLOURS, GREY, MOST_MARKS, model_colours, new_figure, panel_grid
+from brainalign.report.kit import (
+    COLOURS,
+    GREY,
+    MOST_MARKS,
+    model_colours,
+    new_figure,
+    p_equals,
+    panel_grid,
+    ranked_models,
+)
 
 MOST_NAMED = 30  # stimuli whose names and numbers can be read in a figure
-MARKERS = "os^D"  # one after the other, where there are more models than colours
 
 
 def split_matrix(splits: pd.DataFrame) -> Figure:
@@ -29,41 +37,6 @@ def split_matrix(splits: pd.DataFrame) -> Figure:
         short = [str(group).split("_")[-1] for group in tested.columns]
         step = -(-len(short) // 24)  # more labels than this cannot be read
         ax.set_xticks(range(0, len(short), step), short[::step], rotation=60, ha="right", fontsize=7)
-    return figure
-
-
-def identification_scores(rows: pd.DataFrame, classification: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw identification of every model and method with intervals, chance, permuted mean and the linear classifier.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Headline rows "identification": model, method, value, low, high, chance, null_mean.
-    classification : DataFrame
-        Headline row of the linear classifier.
-    models : sequence of str
-        Every model of the study; those with a row are drawn, in this order.
-    """
-    methods = list(pd.unique(rows["method"]))
-    shown = [name for name in models if name in set(rows["model"])]
-    step = min(0.16, 0.8 / max(len(shown), 1))  # all models of a method stand over its name
-    tested = [model for model in shown if rows.loc[rows["model"] == model, "null_mean"].notna().any()]
-    figure, (ax,) = new_figure(7.6, 3.4)
-    for k, model in enumerate(shown):
-        part = rows[rows["model"] == model].set_index("method").reindex(methods).dropna(subset=["value"])
-        x = np.array([methods.index(method) for method in part.index]) + (k - (len(shown) - 1) / 2) * step
-        interval = np.maximum([part["value"] - part["low"], part["high"] - part["value"]], 0)
-        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k // len(COLOURS) % len(MARKERS)]
-        ax.errorbar(x, part["value"], interval, fmt=marker, color=colour, capsize=3, label=model)
-        label = "permuted (mean)" if model in tested[:1] else ""
-        ax.plot(x, part["null_mean"], linestyle="none", marker="_", color=GREY, markersize=12, label=label)
-    for _, row in classification.iterrows():
-        interval = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-        ax.errorbar(len(methods), row["value"], interval, fmt="D", color="black", capsize=3)
-    ax.axhline(rows["chance"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
-    ax.set_xticks(range(len(methods) + len(classification)), [*methods, *["logistic"] * len(classification)])
-    ax.set(ylabel="share identified", ylim=(-0.03, 1.03), xlim=(-0.6, len(methods) + len(classification) - 0.4))
-    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -212,27 +185,6 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
     return figure
 
 
-def alpha_histogram(
-    alphas: Mapping[str, NDArray[Any]],
-    grids: Mapping[str, Sequence[float]],
-    edges: Mapping[str, Sequence[float]],
-    targets: str = "targets",
-) -> Figure:
-    """Draw how often each penalty was chosen, one panel per method, with the share at the edges of its grid."""
-    figure, axes, _ = panel_grid(len(alphas), 2, (4.2, 2.9))
-    for ax, (method, values) in zip(axes, alphas.items(), strict=False):
-        # An alpha of 0 has no logarithm; it is drawn one step below the smallest other one.
-        grid = np.sort(np.asarray(grids[method], dtype=float))
-        positions = np.log10(np.where(grid > 0, grid, grid[grid > 0].min() / 10))
-        nearest = np.abs(np.asarray(values)[:, None] - grid).argmin(axis=1)
-        shares = np.bincount(nearest, minlength=len(grid)) / len(values)
-        ax.bar(positions, shares, width=np.diff(positions).min() * 0.8, color=COLOURS[0])
-        low, high = edges[method]
-        ax.set_title(f"{method}\nat the edges: {low:.0%} low, {high:.0%} high", fontsize=9)
-        ax.set(xlabel="log10 alpha", ylabel=f"share of {targets}")
-    return figure
-
-
 def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Figure:
     """Draw RDMs as matrices, each on its own scale."""
     figure, axes, columns = panel_grid(len(rdms), 3, (3.0, 3.0))
@@ -260,45 +212,13 @@ def mds_points(pairs: NDArray[Any], n_conditions: int) -> NDArray[Any]:
     return np.asarray(ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances))
 
 
-def mds(points: NDArray[Any], labels: Sequence[str]) -> Figure:
-    """Draw conditions in the plane."""
-    figure, (ax,) = new_figure(4.4, 3.6)
-    ax.scatter(points[:, 0], points[:, 1], color=[COLOURS[k % len(COLOURS)] for k in range(len(labels))], s=45)
-    for label, (x, y) in zip(labels, points, strict=True) if len(labels) <= MOST_NAMED else ():
-        ax.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
-    ax.set(aspect="equal", xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    ax.margins(0.25)
-    return figure
-
-
-def rsa_bars(comparison: pd.DataFrame) -> Figure:
-    """Draw the fit of every model's RDM with interval, permuted mean and ceiling band, a panel per measure."""
-    panels = list(comparison.groupby(["distance", "comparison"], sort=False))
-    models = list(pd.unique(comparison["model"]))
-    figure, axes, _ = panel_grid(len(panels), 2, (3.9, 2.9))
-    for ax, ((distance, measure), part) in zip(axes, panels, strict=False):
-        band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
-        if band.notna().all():
-            ax.axhspan(*band, color="#dddddd", label="noise ceiling")
-        for k, model in enumerate(models):
-            rows = part[part["model"] == model]
-            value = rows["score"].mean()
-            if np.isnan(value):
-                ax.text(k, 0, "undefined", ha="center", va="bottom", fontsize=7, rotation=90)
-                continue
-            ax.bar(k, value, color=COLOURS[k % len(COLOURS)], width=0.6)
-            if len(rows) == 1:
-                row = rows.iloc[0]
-                if np.isfinite(row["low"]):
-                    ax.vlines(k, row["low"], row["high"], color="black", linewidth=1.2)
-                label = f"p={row['p']:.2g}" if np.isfinite(row["p"]) else "no test"
-                ax.text(k, max(value, row["high"], 0), label, ha="center", va="bottom", fontsize=7)
-            else:
-                ax.plot(np.full(len(rows), k), rows["score"], ".", color="black", markersize=3)
-            ax.plot([k - 0.3, k + 0.3], [rows["null_mean"].mean()] * 2, color="black", linestyle=":", linewidth=1.2)
-        ax.axhline(0, color="black", linewidth=0.6)
-        ax.set_xticks(range(len(models)), models, fontsize=8)
-        ax.set(title=f"{distance} RDM, {measure}", ylabel="fit")
-        ax.title.set_fontsize(9)
-    return figure
+def rsa_ranking(rows: pd.DataFrame, controls: Sequence[str], measure: str) -> Figure:
+    """Draw models by the fit of their RDM with interval, permuted mean, ceiling; of several layers mean and range."""
+    of = rows.groupby("model", sort=False)
+    table = of[["low", "high", "null_mean", "p"]].mean().assign(value=of["score"].mean())
+    several = (of.size() > 1).to_numpy()
+    table.loc[several, ["low", "high"]] = of["score"].agg(["min", "max"]).to_numpy()[several]
+    table.loc[several, "p"] = np.nan  # of each layer
+    tested = [f"{name}, p {p_equals(p)}" if np.isfinite(p) else name for name, p in table["p"].items()]
+    table = table.assign(name=tested, null=table["null_mean"], control=table.index.isin(controls))
+    return ranked_models(table, measure=measure, ceiling=float(rows["ceiling_low"].iloc[0]))

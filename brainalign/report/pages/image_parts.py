@@ -1,18 +1,15 @@
 """The sections of the page of a subject with stimuli held out; each is left out where its stage left nothing."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.io import open_picture, read_parquet, read_text_table
 from brainalign.report import encoding_sections, geometry_sections, kit, synthesis_sections
 from brainalign.report.pages.blocks_figures import ceiling_histogram, score_against_ceiling
 
-THUMBNAIL = 96  # pixels
 FIT_TABLES = ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
 
 
@@ -57,13 +54,7 @@ def _add_pictures(material: kit.ImageMaterial, names: Sequence[str]) -> None:
     table = material.descriptor.stimulus_table()
     if not names or table is None:
         return
-    stimuli = read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
-    paths: Any = stimuli.set_index("stimulus_id")["path"] if "path" in stimuli else {}
-    for name in names:
-        path = table.parent / str(paths.get(name, ""))
-        if path.is_file():
-            image = open_picture(path).convert("RGB").resize((THUMBNAIL, THUMBNAIL))
-            material.pictures[name] = np.asarray(image, dtype=np.uint8)
+    material.pictures.update(kit.thumbnails(table, names))
 
 
 def image_sections(material: kit.ImageMaterial) -> list[kit.Section]:
@@ -259,6 +250,7 @@ def _recovery(material: kit.ImageMaterial) -> kit.Section | None:
 
 SECTIONS: list[Callable[[kit.ImageMaterial], kit.Section | None]] = [
     _data,
+    geometry_sections.evoked_section,
     geometry_sections.course_section,
     encoding_sections.maps_section,
     encoding_sections.layers_section,

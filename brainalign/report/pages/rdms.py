@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.config import Config
@@ -55,11 +56,26 @@ def rdms_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         [
             scores_section(_table(scores, random), comparison, notes, table_note),
             _fits(comparison, scores, random, material.tables["differences"], config),
-            _matrices(material.arrays["rdm"], material.details("rdm")["categories"]),
+            _matrices(material.arrays["rdm"], material.details("rdm")["categories"], _pictures(material)),
         ],
-        answer=answer_of_rdms(scores, random, config.compare.comparison, config.confidence),
+        answer=answer_of_rdms(scores, random, config.compare.comparison, config.confidence, _leaders(comparison)),
         failed_controls=[*failed_twins(scores, random, config)],
     )
+
+
+def _leaders(comparison: pd.DataFrame) -> dict[str, str]:
+    """Return the model that is ahead of all others, by the reference sets in which one is."""
+    best = comparison[(comparison["kind"] == "best") & (comparison["family"] == "all")]
+    sure = best[best["decided"].astype(bool)]
+    return {row["reference"]: f"{row['model']} {row['layer']}".strip() for _, row in sure.iterrows()}
+
+
+def _pictures(material: kit.StudyMaterial) -> list[NDArray[np.uint8]]:
+    """Return small copies of the images in the order of the matrices; none where some are not there."""
+    table = material.config.raw_folder(material.dataset) / "stimuli" / "stimuli.tsv"
+    names = [str(name) for name in material.details("rdm").get("conditions", ())]
+    found = kit.thumbnails(table, names) if table.is_file() else {}
+    return [found[name] for name in names] if len(found) == len(names) else []
 
 
 def _sets(scores: pd.DataFrame) -> str:
@@ -221,14 +237,15 @@ def _with_verdicts(layers: pd.DataFrame, best: pd.DataFrame, differences: pd.Dat
     return table
 
 
-def _matrices(rdms: Arrays, categories: list[str]) -> kit.Section:
+def _matrices(rdms: Arrays, categories: list[str], pictures: Sequence[NDArray[np.uint8]] = ()) -> kit.Section:
     shown = {name.split("_", 1)[1]: values for name, values in rdms.items()}
     panels = [kit.captioned("referencerdms", "RDMs", rdm_grid(shown, categories), id="matrices")]
     for name, values in shown.items():
         if f"set_{name}" in rdms:
             points = mds_points(values, len(categories))
             title = f"The images in the geometry of {name}"
-            panels.append(kit.captioned("referencemds", title, mds_categories(points, categories), id=f"mds{name}"))
+            figure = mds_categories(points, categories, pictures)
+            panels.append(kit.captioned("referencemds", title, figure, id=f"mds{name}"))
     alike = np.tril(np.corrcoef(np.stack([*shown.values()])), -1) if len(shown) > 1 else np.zeros((1, 1))
     first, second = (list(shown)[k] for k in np.unravel_index(alike.argmax(), alike.shape))
     text = f"Of {len(shown)} RDMs those of {second} and {first} are most alike (Pearson r {kit.number(alike.max())})."

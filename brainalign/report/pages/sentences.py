@@ -1,5 +1,6 @@
 """The page of sentences decoded from EEG: whether brains are used first, then scores, and sentences last."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,11 +145,13 @@ def failed_decoding(
 def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
     """Tabulate the verdicts of the controls on every decoder, in words."""
     names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
+    bare = re.compile(r"(?<![\d.])0(?=\.\d)")  # as numbers of the page are written
     return [
-        {"name": f"{decoder}, {names[measure]}", "uses": details["uses_brain"][measure], "words": " ".join(sentences)}
+        {"name": f"{decoder}, {names[measure]}", "uses": details["uses_brain"][measure],
+         "words": bare.sub("", sentences[0]), "more": bare.sub("", " ".join(sentences[1:]))}
         for decoder, details in material.said.items()
         for measure, sentences in details["verdict"].items()
-    ]
+    ]  # fmt: skip
 
 
 def _cards(material: TextMaterial) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -141,7 +142,6 @@ Tables = Mapping[str, Mapping[str, pd.DataFrame]]
 NEEDED = (("brain", "brain"), ("brain", "noise"), ("noise", "brain"), ("shuffled", "brain"))
 SCORES = {"content": "content words", "bleu1": "BLEU-1", "bleu2": "BLEU-2", "rouge1": "ROUGE-1", "wer": "WER"}
 LEAST_SENSORS = 8  # for a topography
-MAPS = 4  # moments that are drawn
 
 
 def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) -> list[kit.Section]:
@@ -209,7 +209,7 @@ def _blocks(decoders: Tables) -> list[Markup]:
         return [Markup("<p>No whole blocks of the session were left out.</p>")]
     header = ["decoder", "measure", "blocks left out", "score", "chance", "sentences nearby",
               "above chance (± standard error over blocks)", "above sentences nearby"]  # fmt: skip
-    return [_heading("Whole blocks of the session left out"), kit.html_table(header, rows, "Blocks left out")]
+    return [kit.folded("Whole blocks of the session left out", kit.html_table(header, rows, "Blocks left out"))]
 
 
 def _gain(gains: pd.Series[float]) -> str:
@@ -256,7 +256,13 @@ def retrieval_section(decoders: Tables) -> kit.Section:
         f"{n} different test sentences. Scores are means over seeds; interval (of the first seed): subjects and "
         "sentences drawn anew; p: the largest of the seeds."
     ]
-    return kit.Section("retrieval", "Retrieval", panels, text, [kit.html_table(header, rows, "Retrieval")])
+    return kit.Section(
+        "retrieval",
+        "Retrieval",
+        panels,
+        text,
+        [kit.folded("All scores of retrieval", kit.html_table(header, rows, "Retrieval"))],
+    )
 
 
 def sentence_section(
@@ -283,8 +289,10 @@ def sentence_section(
         rows: list[list[str | Markup]] = [
             [
                 str(row["subject"]),
-                *(Markup('<span style="white-space: normal">{}</span>').format(row[c]) for c in ("true", "decoded")),
-                Markup('<span style="white-space: normal">{}</span>').format(row["retrieved"]),
+                *(
+                    Markup('<span style="white-space: normal">{}</span>').format(_marked(row[column], row["true"]))
+                    for column in ("true", "decoded", "retrieved")
+                ),
                 str(int(row["rank"])),
             ]
             for _, row in sentences.iloc[drawn].iterrows()
@@ -297,11 +305,19 @@ def sentence_section(
         blocks += [_score_table(tables["textscores"]), *_forced_table(tables["textscores"])]
     text = [
         f"{n_examples} test trials drawn at random (seed {seed}), not picked; the same for every decoder. Read them "
-        "with the control matrix above: sentences of one corpus share words, whatever was decoded.",
+        "with the control matrix above: sentences of one corpus share words, whatever was decoded. Marked: longer "
+        "words that the true sentence has as well.",
         "Scores are of all test trials. Rotated: the same sentences against the references of other texts; only the "
         "gap counts. Constant: the sentence most often decoded in training, always.",
     ]
     return kit.Section("sentences", "Sentences", [], text, blocks)
+
+
+def _marked(text: str, true: str) -> Markup:
+    """Mark the words of four letters or more that the true sentence has, where it is not that sentence."""
+    shared = set() if text == true else set(re.findall(r"\w{4,}", true.lower()))
+    words = [(word, re.sub(r"\W", "", word.lower()) in shared) for word in text.split()]
+    return Markup(" ").join(Markup("<mark>{}</mark>").format(word) if both else word for word, both in words)
 
 
 def _check_controlled(name: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]) -> None:
@@ -336,7 +352,7 @@ def _score_table(scores: pd.DataFrame) -> Markup:
         "p": lambda row: kit.p_number(row["p"]),
         "constant": lambda row: kit.number(constant[(row["measure"], row["control"])]),
     }
-    return _heading("Scores of all decoded sentences") + kit.row_table(shown, columns, "Scores of sentences")
+    return kit.folded("Scores of all decoded sentences", kit.row_table(shown, columns, "Scores of sentences"))
 
 
 def _forced_table(scores: pd.DataFrame) -> list[Markup]:
@@ -351,7 +367,7 @@ def _forced_table(scores: pd.DataFrame) -> list[Markup]:
         for measure, row in values.loc[[measure for measure in SCORES if measure in values.index]].iterrows()
     ]
     title = "Diagnostic, not a result: the likeliest word given the true words before it"
-    return [_heading(title), kit.html_table(["measure", "from EEG", "from noise of equal spectrum"], rows, title)]
+    return [kit.folded(title, kit.html_table(["measure", "from EEG", "from noise of equal spectrum"], rows, title))]
 
 
 def label_section(decoders: Tables) -> list[kit.Section]:
@@ -380,7 +396,15 @@ def label_section(decoders: Tables) -> list[kit.Section]:
         f"p {kit.p_equals(row['p'])}."
         for _, row in scores.drop_duplicates("decoder").iterrows()
     ]
-    return [kit.Section("labels", "Labels", [panel], text, [kit.row_table(scores, columns, "Labels")])]
+    return [
+        kit.Section(
+            "labels",
+            "Labels",
+            [panel],
+            text,
+            [kit.folded("All scores of labels", kit.row_table(scores, columns, "Labels"))],
+        )
+    ]
 
 
 def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Section]:
@@ -394,11 +418,9 @@ def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[kit.Secti
         said.append(
             f"{name}: similarity falls most, by {kit.number(top['loss'])}, without {top['target_id']} at {when}."
         )
-        times = np.unique(table["time_s"].to_numpy())
         if placed:
-            chosen = times[np.unique(np.linspace(0, len(times) - 1, MAPS).round().astype(int))]
             scores = table.rename(columns={"loss": "r"}).assign(significant=False)
-            figure = kit.topomaps(scores, targets, chosen.tolist(), label="loss of similarity")
+            figure = kit.topomaps(scores, targets, label="loss of similarity")
             panels.append(kit.captioned("textrelevance", f"Channels and times, {name}", figure, table, id=f"heads{k}"))
         else:
             panels.append(

@@ -42,13 +42,18 @@
     return map.kind === "categorical" ? map.colours[code - 1] : shared.scales[map.kind][code - 1];
   }
 
+  const value = (map, code) => map.vmin + (code - 1) / (shared.levels - 1) * (map.vmax - map.vmin);
+
+  // A value nearer to 0 than a share of the largest is not shown.
+  const limit = (map, share) => share * Math.max(Math.abs(map.vmin), Math.abs(map.vmax));
+  const beyond = (map, code, share) => code === 0 || map.kind === "categorical" || Math.abs(value(map, code)) >= limit(map, share) ? code : 0;
+
   function words(map, code) {
     if (code === 0) return "not shown";
-    if (map.kind === "categorical") return map.categories[code - 1];
-    return (map.vmin + (code - 1) / (shared.levels - 1) * (map.vmax - map.vmin)).toPrecision(3);
+    return map.kind === "categorical" ? map.categories[code - 1] : value(map, code).toPrecision(3);
   }
 
-  function legend(box, map) {
+  function legend(box, map, n_shown) {
     box.replaceChildren();
     const add = (tag, text, style) => {
       const element = document.createElement(tag);
@@ -70,7 +75,7 @@
       add("span", map.vmax.toPrecision(2));
     }
     add("i", "", {background: shared.hidden});
-    add("span", "not shown (" + map.shown.toLocaleString("en") + " of " + (2 * N).toLocaleString("en") + " vertices are)");
+    add("span", "not shown (" + n_shown.toLocaleString("en") + " of " + (2 * N).toLocaleString("en") + " vertices are)");
   }
 
   async function start(viewer) {
@@ -78,11 +83,12 @@
     const maps = JSON.parse(viewer.querySelector(".maps").textContent);
     const codes = new Uint8Array(await unpack(viewer.querySelector(".codes")));
     const mesh = await load();
-    const state = {map: 0, view: "back"};
-    const paint = (side) => Array.from({length: N}, (_, v) =>
-      colour(maps[state.map], codes[(2 * state.map + side) * N + v], mesh.sulci[side * N + v]));
-    const tell = (side) => Array.from({length: N}, (_, v) =>
-      words(maps[state.map], codes[(2 * state.map + side) * N + v]) + " (vertex " + v + ")");
+    const state = {map: 0, view: "back", share: 0};
+    const code = (side, v) => beyond(maps[state.map], codes[(2 * state.map + side) * N + v], state.share);
+    const paint = (side) => Array.from({length: N}, (_, v) => colour(maps[state.map], code(side, v), mesh.sulci[side * N + v]));
+    const tell = (side) => Array.from({length: N}, (_, v) => words(maps[state.map], code(side, v)) + " (vertex " + v + ")");
+    const explain = () => legend(viewer.querySelector(".legend"), maps[state.map],
+      [0, 1].reduce((sum, side) => sum + Array.from({length: N}, (_, v) => code(side, v) > 0).filter(Boolean).length, 0));
     const camera = () => {
       const eye = cameras[state.view][0].map((v) => v * sight);
       const up = Math.abs(eye[2]) > 1 ? {x: 0, y: 1, z: 0} : {x: 0, y: 0, z: 1};
@@ -105,7 +111,9 @@
     const refresh = (moved) => {
       viewer.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(
         button.dataset.map === String(state.map) || button.dataset.view === state.view)));
-      legend(viewer.querySelector(".legend"), maps[state.map]);
+      explain();
+      threshold.hidden = maps[state.map].kind === "categorical";
+      threshold.querySelector("output").textContent = limit(maps[state.map], state.share).toPrecision(2);
       if (moved) {
         Plotly.restyle(stage, {visible: [visible(0), visible(1)]});
         Plotly.relayout(stage, {"scene.camera": camera()});
@@ -119,7 +127,10 @@
       if (button.dataset.map !== undefined) { state.map = Number(button.dataset.map); refresh(false); }
       else { state.view = button.dataset.view; refresh(true); }
     });
-    legend(viewer.querySelector(".legend"), maps[0]);
+    const threshold = viewer.querySelector(".threshold");
+    threshold.addEventListener("input", (event) => { state.share = event.target.value / 100; refresh(false); });
+    threshold.hidden = maps[0].kind === "categorical";
+    explain();
     new ResizeObserver(() => Plotly.Plots.resize(stage)).observe(stage);
     viewer.dataset.ready = "true";
   }
