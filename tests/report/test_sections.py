@@ -435,6 +435,7 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -
         answer = geometry.decoding_over_time._answer(WINDOWS.assign(p=[p, *WINDOWS["p"][1:]]), facts, shown)
         assert (answer.opening, answer.holds) == (opening, p < 0.05)
         assert (answer.panel, shown.panels) == (course, [square])
+        assert answer.words.count("Before it") == 1
         kept(answer.words, answer.numbers)
     kept(geometry.decoding_over_time._cards(WINDOWS), geometry.decoding_over_time._headline(WINDOWS))
     monkeypatch.setattr(geometry.decoding_over_time.kit, "recordings_text", lambda _: "recorded")
