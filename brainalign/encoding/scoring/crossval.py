@@ -223,10 +223,10 @@ def encode_folds(
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
         average = _averaging(stimulus_ids[test])
         patterns = average @ predicted, average @ measured
-        scored = (predicted, measured) if leave_out == "run" else patterns
+        told, seen = (predicted, measured) if leave_out == "run" else patterns
         if leave_out == "run" or len(average) >= LEAST_SCORED:
-            r += pearson(without_rounding(*scored, axis=1), scored[1], axis=1)
-            determination += r2(scored[1], scored[0], axis=1)
+            r += pearson(without_rounding(told, seen, axis=1), seen, axis=1)
+            determination += r2(seen, told, axis=1)
         else:
             r[:], determination[:] = np.nan, np.nan
         if leave_out == "stimulus":
