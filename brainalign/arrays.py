@@ -296,6 +296,11 @@ class Responses:
         at_once = max(1, BLOCK_BYTES // (8 * n_trials * max(1, int(np.prod(self.values.shape[2:])))))
         return (slice(first, first + at_once) for first in range(0, len(self.targets), at_once))
 
+    def regions(self) -> dict[str, Rows]:
+        """List the rows of the targets of every region, by its name."""
+        named = self.targets["roi"].explode().dropna()
+        return {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in named.groupby(named).groups.items()}
+
     def target_table(self) -> pd.DataFrame:
         """Tabulate what values of a trial are of: target_id, and time_s where there are times; times vary fastest."""
         targets = self.targets["target_id"].to_numpy()

@@ -270,13 +270,14 @@ def test_every_encoder_and_extractor_has_settings() -> None:
     assert known("models", "extractor") == set(EXTRACTORS)
 
 
-def test_joint_fits_are_for_studies_of_images(small, scenes) -> None:
-    """Refused when the configuration is read: joint fits of blocks, too few shares, and fits of no model."""
+def test_methods_fit_their_study(small, scenes) -> None:
+    """Refused when the configuration is read: dictionaries of blocks, too few shares, and fits of no model."""
     net = {"net": NET | {"layers": ["block0", "block2", "block4"]}}
     banded = {"b": {"encoder": "banded", "models": ["net"]}}
     blocks, images, onehot = small.write(), scenes.write(), ["onehot"]
-    fits_all = r"datasets.study.methods: b fits all layers .*held out.*layer: ridge"
-    refused(fits_all, loaded, blocks, net, banded, models_of=onehot)
+    learns = r"datasets.study.methods: b learns many atoms .*held out.*in a moment: ridge"
+    refused(learns, loaded, blocks, net, {"b": {"encoder": "dictionary"}}, models_of=onehot)
+    assert loaded(blocks, None, {"b": {"encoder": "banded"}}).fits_of("study")[1] == ("onehot", "b")
     loaded(blocks, net, banded, models_of=onehot, methods_of=["ridge"])
     few = {"b": banded["b"] | {"n_candidates": 3}}
     refused("methods.b.n_candidates is 3, but the 3", loaded, images, net, few)
@@ -367,7 +368,7 @@ def test_trained_methods_that_fit(small, scenes) -> None:
     config = loaded(scenes.write(), models, methods)
     assert ("maps", "route") not in config.fits_of("study", "02")
     assert ("maps", "route") in config.fits_of("study", "01")
-    message = r"free, shift, core is trained on the tokens of images, .*layer: ridge"
+    message = r"free, shift, core is trained on the tokens of images, .*in a moment: ridge"
     refused(message, loaded, small.write(), models, methods, models_of=["onehot"])
 
 

@@ -165,11 +165,10 @@ def _nulls_and_distances_fit(config: Config, dataset: str, descriptor: Study) ->
     """Raise where a null would be too small, or where what is compared has no such distance or comparison."""
     data, compare = descriptor.data_type, config.compare
     encoded = "continuous" if data == "continuous" else "held_out" if descriptor.holds_out else "left_out"
-    asked, least = config.encode.of(encoded).permutations or 0, {"continuous": 19, "held_out": 1, "left_out": 0}
-    if asked < least[encoded]:
+    asked, least = config.encode.of(encoded).permutations or 0, {"continuous": 19, "held_out": 1}.get(encoded, 0)
+    if asked < least:
         raise BrainalignError(
-            f"encode.permutations is {asked}, but the scores of {dataset} stand beside a null; give {least[encoded]} "
-            "or more"
+            f"encode.permutations is {asked}, but scores of {dataset} stand beside a null; give {least} or more"
         )
     if data == "rdms" and compare.comparison == "geotopological":
         raise BrainalignError(

@@ -132,9 +132,7 @@ def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | Non
     everything = np.arange(len(responses.targets))
     if responses.times is not None:
         return {f"{time:.4f}": (everything, k) for k, time in enumerate(responses.times)}
-    rois = responses.targets["roi"].explode().dropna()
-    groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in rois.groupby(rois).groups.items()}
-    large = {roi: (rows, None) for roi, rows in groups.items() if len(rows) >= MIN_TARGETS}
+    large = {roi: (rows, None) for roi, rows in responses.regions().items() if len(rows) >= MIN_TARGETS}
     return dict(large) or {"all": (everything, None)}
 
 

@@ -76,6 +76,4 @@ def _groups(responses: Responses) -> dict[str, np.ndarray]:
     everything = np.arange(responses.values[0].size)
     if responses.times is not None:
         return {"all sensors and times": everything}
-    rois = responses.targets["roi"].explode().dropna()
-    groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in rois.groupby(rois).groups.items()}
-    return groups or {"all targets": everything}
+    return responses.regions() or {"all targets": everything}

@@ -47,7 +47,7 @@ def test_it_leaves_results_with_sidecars_and_a_second_run_has_nothing_to_do(fini
     of_others = r"_statmap\.|_(trials|targets|stimuli)\.|/\."
     files = [path for path in results.rglob("*_*.*") if path.suffix in {".parquet", ".safetensors", ".gz"}]
     mains = [path for path in files if not re.search(of_others, path.as_posix())]
-    assert len(mains) == 6 + 2 + 4 * 3 + 3 + 1
+    assert len(mains) == 6 + 2 + 4 * 4 + 3 + 1
     for path in mains:
         record = load_sidecar(path)
         assert record["stage"] in EVERYTHING

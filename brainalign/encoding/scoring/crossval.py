@@ -79,13 +79,7 @@ class FoldScores:
 def row_space(X: Values) -> Values:
     """Rotate features into the span of their rows: exact for ridge, and narrow when few stimuli are distinct.
 
-    Parameters
-    ----------
-    X : array (n_rows, n_features)
-
-    Returns
-    -------
-    array (n_rows, rank), float64, with the same inner products between rows
+    In float64 (n_rows, rank), with the same inner products between rows.
     """
     distinct, inverse = np.unique(X, axis=0, return_inverse=True)
     u, s, _ = np.linalg.svd(np.asarray(distinct, dtype=np.float64), full_matrices=False)
@@ -154,28 +148,10 @@ def split_folds(
     confidence: float = 0.95,
     together: str = "all",
 ) -> pd.DataFrame:
-    """Return what each band adds to the score of a joint fit: means over folds and the targets of each group.
+    """Return what each band adds to the score of a joint fit, as `Partition.table`: means over folds and targets.
 
-    Parameters
-    ----------
-    encoder : BandedRidge
-    bands : mapping of array (n_rows, n_features)
-    Y : array (n_rows, n_targets)
-    folds, groups, inputs
-        As for `encode_folds`.
-    control : array (n_rows,)
-        Whose features each row takes for the refit that knows nothing.
-    target_groups : mapping of arrays of target numbers
-    ceiling : array (n_targets,), share of variance
-    confidence : float
-        Of intervals over folds; NaN where these are few or share test rows.
-    together : str
-        What the sum over bands is called.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `Partition.table`.
+    Intervals are over folds, NaN where these are few or share test rows. In the control, a refit, each row takes the
+    features of another one (n_rows,). `ceiling` is a share of variance (n_targets,), `together` the name of the sum.
     """
 
     def parts(rows: Rows) -> Values:
@@ -231,21 +207,9 @@ def encode_folds(
     counts 1 when the right matching of predicted and measured patterns correlates better than the swapped one, 1/2
     when they tie. For both the trials of a stimulus in the fold are averaged first.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        Cloned for every fold.
-    X : array (n_rows, n_features), or a list of them
-        A list is for encoders of several bands.
-    stack : array (B, n_rows, n_targets)
-        Response sets that share X: the observed responses, or row permutations of them.
-    folds : sequence of (train rows, test rows)
-    groups : array (n_rows,)
-        Groups of the inner cross-validation.
-    stimulus_ids : array (n_rows,)
-    inputs : callable (X, training rows), optional
-        Makes what the encoder is given of the features; as they are where not given.
-    leave_out : {"run", "group", "stimulus"}
+    `stack` (B, n_rows, n_targets) holds responses that share X: those observed, or their rows permuted; `groups` are of
+    the inner cross-validation. `inputs` (X, training rows) makes what the encoder is given of the features; they are
+    taken as they are where it is not given. X is a list for encoders of several bands.
 
     References
     ----------
@@ -259,10 +223,10 @@ def encode_folds(
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups, inputs):
         average = _averaging(stimulus_ids[test])
         patterns = average @ predicted, average @ measured
-        scored = (predicted, measured) if leave_out == "run" else patterns
+        told, seen = (predicted, measured) if leave_out == "run" else patterns
         if leave_out == "run" or len(average) >= LEAST_SCORED:
-            r += pearson(without_rounding(*scored, axis=1), scored[1], axis=1)
-            determination += r2(scored[1], scored[0], axis=1)
+            r += pearson(without_rounding(told, seen, axis=1), seen, axis=1)
+            determination += r2(seen, told, axis=1)
         else:
             r[:], determination[:] = np.nan, np.nan
         if leave_out == "stimulus":

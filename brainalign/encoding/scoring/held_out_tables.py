@@ -56,7 +56,7 @@ def score_table(found: HeldOut, responses: Responses, ceiling: Values, reliable:
         "cv_r": _inner(found, as_r=True),
     }
     compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
-    return pd.DataFrame(target_columns(responses) | compact | {"n_test": len(found.test_ids)})
+    return responses.target_table().assign(**compact, n_test=len(found.test_ids))
 
 
 def group_table(found: HeldOut, groups: Mapping[str, Rows], ceiling: Values, confidence: float) -> pd.DataFrame:
@@ -119,7 +119,7 @@ def band_table(parts: Partition, responses: Responses, layers: Sequence[str]) ->
         if parts.control_split is not None:
             values["control_split"] = parts.control_split[k]
         compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
-        tables.append(pd.DataFrame(target_columns(responses) | compact).assign(layer=layer))
+        tables.append(responses.target_table().assign(**compact, layer=layer))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -163,20 +163,11 @@ def target_groups(responses: Responses, ceiling: NDArray[np.floating], threshold
         flat = np.arange(responses.values[0].size).reshape(responses.values.shape[1:])
         groups = {f"{time:.4f}": flat[:, k] for k, time in enumerate(responses.times)}
     else:
-        exploded = responses.targets["roi"].explode().dropna()
-        groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in exploded.groupby(exploded).groups.items()}
+        groups = responses.regions()
     # Without repeats there is no ceiling to choose by, and every target counts.
     known = np.isfinite(ceiling).any()
     groups[statistics.RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > threshold if known else ceiling != 0)
     return groups
-
-
-def target_columns(responses: Responses) -> dict[str, NDArray[Any]]:
-    """Build the columns that name every flat target: its id, and the time where there is one."""
-    targets = responses.targets["target_id"].to_numpy()
-    if responses.times is None:
-        return {"target_id": targets}
-    return {"target_id": np.repeat(targets, len(responses.times)), "time_s": np.tile(responses.times, len(targets))}
 
 
 Results = Mapping[str, HeldOut]
