@@ -6,6 +6,7 @@ estimator sees them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ __all__ = [
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]  # numbers of rows
 Stored = Literal["float32", "float16", "bfloat16"]  # what float32 is rounded to in a file
+IN_FILE: dict[Stored, np.dtype[Any]]
 IN_FILE = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "bfloat16": np.dtype("<u2")}
 LARGEST = {"float32": np.inf, "float16": 65504.0, "bfloat16": 3.38e38}
 
@@ -75,16 +77,12 @@ def packed(values: NDArray[Any], kind: Stored, name: str) -> NDArray[Any]:
     if kind != "bfloat16":
         return values.astype(IN_FILE[kind], copy=False)
     bits = values.view("<u4")
-    return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype("<u2")
+    return np.asarray((bits + (0x7FFF + (bits >> 16 & 1))) >> 16, dtype="<u2")
 
 
 def unpacked(values: NDArray[Any], kind: Stored) -> NDArray[np.float32]:
     """Return what `packed` rounded, as float32."""
-    if kind != "bfloat16":
-        return values.astype("<f4", copy=False)
-    bits = values.astype("<u4")
-    bits <<= 16
-    return bits.view("<f4")
+    return (values.astype("<u4") << 16).view("<f4") if kind == "bfloat16" else values.astype("<f4", copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +97,6 @@ class StoredArray:
     written : tuple of int
         Its shape in the file.
     dtype : dtype
-        Of what is read.
     rows : array (n_rows,) of int, optional
         The rows of the file that are the rows of this array, in any order; all where not given.
     half : {"float16", "bfloat16"}, optional
@@ -146,10 +143,26 @@ class StoredArray:
         if 0 in self.written:  # nothing can be mapped
             return np.asarray(np.empty(self.written, self.dtype)[where])
         in_file = IN_FILE[self.half] if self.half else self.dtype
-        part: NDArray[Any] = np.memmap(self.path, in_file, "r", self.offset, self.written).view(np.ndarray)[where]
+        part: NDArray[Any]
+        two = isinstance(where, tuple) and len(where) == self.ndim == 2
+        if two and isinstance(where[1], slice) and (where[1].step or 1) > 0:
+            part = self._columns(np.arange(self.written[0])[where[0]], where[1], in_file)
+        else:
+            part = np.memmap(self.path, in_file, "r", self.offset, self.written).view(np.ndarray)[where]
         if self.half:
             return unpacked(part, self.half)
         return part if part.flags.owndata else part.copy()
+
+    def _columns(self, rows: Rows, columns: slice, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Read some columns row by row: a map would hold what lies around them, too, until all are copied."""
+        first, last, step = columns.indices(self.written[1])
+        part = np.empty((rows.size, max(0, last - first)), dtype)
+        starts = self.offset + (rows.ravel() * self.written[1] + first) * dtype.itemsize
+        with self.path.open("rb") as file:
+            read = [os.preadv(file.fileno(), [row], start) for row, start in zip(part, starts.tolist(), strict=True)]
+        if sum(read) < part.nbytes:
+            raise BrainalignError(f"{self.path} ends before its shape {self.written} is full; write it again")
+        return part.reshape(*rows.shape, -1)[..., ::step]
 
     def __setitem__(self, where: Any, values: NDArray[Any]) -> None:
         """Overwrite a part of the file, whatever the rows of this array; the pages are given back."""

@@ -94,6 +94,13 @@ def test_arrays_stay_in_their_file_until_rows_are_asked_for(tmp_path: Path, prov
     tracemalloc.stop()
     np.testing.assert_array_equal(chosen.values, values[[7, 3, 3999]])
     np.testing.assert_array_equal(np.asarray(found.values), values)
+    few, odd = take_rows(found.values, np.array([9, 2, 3999])), np.arange(4000) % 2 > 0
+    for where in (np.s_[:, 3:9], np.s_[[5, 1], 990:2000], np.s_[7, ::4], np.s_[..., 5:5], (odd, np.s_[9:2:-1])):
+        np.testing.assert_array_equal(found.values[where], values[where])
+    np.testing.assert_array_equal(few[1:, 4:8], values[[2, 3999], 4:8])
+    os.truncate(path, path.stat().st_size - 4)  # meanwhile
+    np.testing.assert_array_equal(found.values[:, :999], values[:, :999])
+    refused("ends before its shape", found.values.__getitem__, np.s_[:, 999:])
 
 
 def test_every_kind_of_number_is_as_safetensors_reads_it(tmp_path: Path, provenance: io.Provenance) -> None:

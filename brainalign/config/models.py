@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from brainalign.arrays import Stored
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.io import read_json
 from brainalign.study import Name, Strict
@@ -37,9 +38,7 @@ class ModelUse(Strict):
         None, min_length=1, description="whose responses it is fitted to: all of the dataset where not given"
     )
 
-    dtype: Literal["float32", "float16", "bfloat16"] = Field(
-        "float32", description="of features on disk; they are read as float32"
-    )
+    dtype: Stored = Field("float32", description="of features on disk; they are read as float32")
 
     def fitted_to(self, subject: str | None) -> bool:
         """Return whether the responses of a subject are predicted from it, where a dataset uses it."""

@@ -209,7 +209,7 @@ class FeatureWriter:
         self.stimuli = stimuli
         self.provenance = provenance
         # Rows of another configuration must never be mixed with these.
-        identity = [provenance.stage, dict(provenance.settings), provenance.library, provenance.inputs]
+        identity: list[object] = [provenance.stage, dict(provenance.settings), provenance.library, provenance.inputs]
         identity += [provenance.seed, provenance.device]
         self._stream = TensorStream(path, _row_keys(stimuli, key), identity, kind)
 

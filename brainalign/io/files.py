@@ -255,8 +255,7 @@ class TensorStream:
         return _layout(self.shapes, len(self.keys), self.kind)
 
     def _record(self) -> dict[str, object]:
-        about = {"identity": self.identity, "kind": self.kind, "keys": self.keys}
-        return about | {"shapes": self.shapes, "notes": self.notes}
+        return {name: vars(self)[name] for name in ("identity", "kind", "keys", "shapes", "notes")}
 
     def _allocate(self, shapes: dict[str, tuple[int, ...]], notes: dict[str, object]) -> None:
         self.shapes, self.notes = shapes, notes
@@ -282,7 +281,7 @@ DTYPES = {
 }  # fmt: skip
 """What safetensors calls them, and numpy."""
 HALVES: dict[str, Stored] = {"F16": "float16", "BF16": "bfloat16"}
-NAMES: dict[Stored, str] = {"float32": "F32"} | {kind: name for name, kind in HALVES.items()}
+NAMES: dict[Stored, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def stored_tensors(path: Path) -> dict[str, StoredArray]:
@@ -293,10 +292,9 @@ def stored_tensors(path: Path) -> dict[str, StoredArray]:
     found = {}
     for name, entry in entries.items():
         if name != "__metadata__":
-            half = HALVES.get(entry["dtype"])
+            half, offset = HALVES.get(entry["dtype"]), 8 + size + entry["data_offsets"][0]
             dtype = np.dtype("<f4" if half else DTYPES[entry["dtype"]])
-            start = 8 + size + entry["data_offsets"][0]
-            found[name] = StoredArray(path, start, tuple(entry["shape"]), dtype, half=half)
+            found[name] = StoredArray(path, offset, tuple(entry["shape"]), dtype, half=half)
     return found
 
 

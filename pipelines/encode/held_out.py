@@ -10,7 +10,6 @@ other subjects is given a few images, and a curve shows what more of them would 
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -45,18 +44,11 @@ Fits = Iterator[tuple[str, encoding.HeldOut]]
 
 def encode_held_out(job: Job) -> None:
     """Fit every layer to the training images of one subject; save scores of the others, and what explains them."""
-    with _scheduler(job) as address:
-        _encode(job, address)
-
-
-@contextmanager
-def _scheduler(job: Job) -> Iterator[str]:
-    """Yield the address of the scheduler whose workers share the fits of this job; nothing where it has none."""
     if not job.cluster:
-        yield ""
+        _encode(job, "")
         return
     with cluster(job.cluster["where"], n_workers=job.cluster["workers"], **job.cluster["options"]) as client:
-        yield client.scheduler_info()["address"]
+        _encode(job, client.scheduler_info()["address"])  # of workers that share the fits
 
 
 def _encode(job: Job, scheduler: str) -> None:
@@ -78,8 +70,7 @@ def _encode(job: Job, scheduler: str) -> None:
         encoder = DistributedRidge(**options, scheduler=scheduler, scratch=work)
     # Ridge reads targets by blocks; others hold all.
     averages = work / "averages.npy" if isinstance(encoder, Ridge | encoding.BandedRidge) else None
-    least = 0 if scheduler else IN_MEMORY
-    responses, train, test = encoding.average_split(responses, train, test, averages, least=least)
+    responses, train, test = encoding.average_split(responses, train, test, averages, IN_MEMORY * (not scheduler))
     subject = encoding.ImageSubject(
         responses=responses,
         ceiling=ceiling,

@@ -273,7 +273,7 @@ def average_repeats(values: Values, stimulus_ids: NDArray[Any]) -> Averages:
 
 
 def average_split(
-    responses: Responses, train: Rows, test: Rows, path: Path | None = None, *, least: int = 0
+    responses: Responses, train: Rows, test: Rows, path: Path | None = None, least: int = 0
 ) -> tuple[Responses, Rows, Rows]:
     """Average trials as `evaluate_held_out` does, once for all the fits to them.
 
@@ -290,8 +290,8 @@ def average_split(
     sizes = [len(counts) for _, _, counts, _ in sides]
     dtype = np.result_type(responses.values.dtype, np.float32)
     shape = (sum(sizes), *responses.values.shape[1:])
-    on_disk = path is not None and math.prod(shape) * dtype.itemsize >= least
-    values: Any = StoredArray.create(path, shape, dtype) if on_disk else np.empty(shape, dtype)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    values: Any = StoredArray.create(path, shape, dtype) if path and n_bytes >= least else np.empty(shape, dtype)
     for (rows, _, _, codes), first in zip(sides, (0, sizes[0]), strict=True):
         average_rows(responses.values, rows, codes, values, first)
     tables = [responses.trials.iloc[rows[first]].assign(repeat=counts) for rows, first, counts, _ in sides]

@@ -68,6 +68,7 @@ class VideoExtractor:
         if not wanted:
             return
         size = _window(self._loaded[0])
+        paths, names = stimuli["path"].to_numpy(), stimuli["stimulus_id"].to_numpy()
         for _, part in stimuli.assign(row=range(len(stimuli))).groupby("run", sort=False):
             rows = part.sort_values("onset_s", kind="stable")["row"].to_numpy()
             starts = [0, *range(size // 2, max(len(rows) - size // 2, 0), size // 2)] if len(rows) > size else [0]
@@ -77,9 +78,8 @@ class VideoExtractor:
             def load(group: list[int], rows: NDArray[np.intp] = rows) -> torch.Tensor:
                 # The last frame stays on where a film ends within a window.
                 frames = [rows[np.minimum(np.arange(start, start + size), len(rows) - 1)] for start in group]
-                windows = [stimuli.iloc[window] for window in frames]
-                read = [(window["path"].tolist(), window["stimulus_id"].tolist()) for window in windows]
-                return torch.stack([load_images(*names, self._loaded[1]) for names in read])
+                windows = [(paths[window].tolist(), names[window].tolist()) for window in frames]
+                return torch.stack([load_images(*window, self._loaded[1]) for window in windows])
 
             groups = [starts[first : first + self.batch_size] for first in range(0, len(starts), self.batch_size)]
             for group, images in load_ahead(load, groups):
