@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import panels
 from made import made
 from pages import cells
 
@@ -109,7 +110,7 @@ def test_what_is_drawn_of_categories_over_time(n: int, conditions: list[str]) ->
     assert [panel.id for panel in section.panels] == ids + ["pairs"] * (len(conditions) > 2)
     if n == 16:
         titles = [ax.get_title() for ax in section.panels[3].figure.axes]
-        assert [title for title in titles if title] == [f"{ms} ms" for ms in (100, 200, 250, 300, 400, 500)]
+        assert [title for title in titles if title] == ["250 ms"]  # the peak after the marker
 
 
 REGION_ROWS = frame(
@@ -429,15 +430,20 @@ def test_recordings_of_one_person(monkeypatch: pytest.MonkeyPatch, kept: Kept) -
     )
     assert geometry.decoding_over_time._data(SimpleNamespace(responses=None)) is None
     facts = {"categories": ["face", "car"], "measure": "AUC"}
-    for p, opening in ((0.004, "Yes."), (0.05, "Not shown.")):
-        square, course = SimpleNamespace(id="square"), SimpleNamespace(id="decoded")
-        shown: Any = SimpleNamespace(panels=[square, course])
-        answer = geometry.decoding_over_time._answer(WINDOWS.assign(p=[p, *WINDOWS["p"][1:]]), facts, shown)
+    for p, opening, value in ((0.004, "Yes.", "150 ms"), (0.05, "Not shown.", ".512")):
+        of = decoded(facts, ["Cz"])
+        of.tables["timewindows"] = WINDOWS.assign(p=[p, *WINDOWS["p"][1:]])
+        section = geometry.decoding_section(of, pd.DataFrame({"target_id": ["Cz"]}), findings=False)
+        assert len(section.paragraphs) == 1
+        answer = geometry.decoding_over_time._answer(of, section)
         assert (answer.opening, answer.holds) == (opening, p < 0.05)
-        assert (answer.panel, shown.panels) == (course, [square])
-        assert answer.words.count("Before it") == 1
+        assert answer.words.startswith("Face and car can" if p < 0.05 else "Face and car are not shown to")
+        assert answer.words.count("Before the marker") == 1  # of one scheme
+        assert answer.numbers[-1]["value"] == value
+        assert [ax.get_title() for ax in panels(answer.panel.figure)] == ["all"]
+        assert "decoded" in {panel.id for panel in section.panels}  # every group of sensors
         kept(answer.words, answer.numbers)
-    kept(geometry.decoding_over_time._cards(WINDOWS), geometry.decoding_over_time._headline(WINDOWS))
+    kept(geometry.decoding_over_time._cards(WINDOWS))
     monkeypatch.setattr(geometry.decoding_over_time.kit, "recordings_text", lambda _: "recorded")
     material.decoded, material.config = None, SimpleNamespace(decode_times=DecodeTimesSettings())
     kept(geometry.decoding_over_time._methods(material))

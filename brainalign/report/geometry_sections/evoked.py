@@ -33,7 +33,8 @@ def evoked_section(material: kit.SubjectMaterial) -> kit.Section | None:
         which = (
             f"the strongest {FEW_SENSORS} of {len(targets)} sensors" if len(targets) > FEW_SENSORS else "every sensor"
         )
-        panel = kit.captioned("evokedcategories", f"{title} at {which}", figure, numbers, id="evoked")
+        of = " of each category" * ("category" in responses.trials)
+        panel = kit.captioned("evokedsensors", f"{title} at {which}", figure, numbers, id="evoked", of=of)
     top = int(np.where(times >= 0, strength, 0).argmax())
     text = (
         f"Over {len(responses.trials):,} trials the mean response is largest at {1000 * times[top]:.0f} ms: "
@@ -46,7 +47,7 @@ def _courses(responses: Responses) -> Figure:
     """Draw the mean of every category at each sensor with its 95 % interval over trials; a panel per sensor."""
     assert responses.times is not None
     trials, targets = responses.trials, list(responses.targets["target_id"])
-    of = trials.reindex(columns=["category"])["category"].fillna("all trials").astype(str)
+    of = trials["category"].astype(str) if "category" in trials else trials["trial_id"].map(lambda _: "all trials")
     of = of if of.nunique() <= len(kit.COLOURS) else of.map(lambda _: "all trials")
     x = 1000 * np.asarray(responses.times, dtype=float)
     figure, axes, _ = kit.panel_grid(len(targets), 2, (4.0, 2.3), margin=(0.0, 0.4))
