@@ -96,7 +96,7 @@ def test_jobs_end_after_those_whose_files_they_read(demo: Config, monkeypatch: p
     monkeypatch.setattr("brainalign.workflow.plan.estimate", lambda *_: SimpleNamespace(seconds=1))
     ends = {dataset: {} for dataset in demo.datasets}
     for job in jobs(demo):
-        ends[job.dataset].setdefault(job.stage, set()).add(job.end_s)
+        ends[job.dataset].setdefault(job.rule, set()).add(job.end_s)
     blocks = {
         "extract": 1,
         "prepare_blocks": 1,
@@ -107,9 +107,11 @@ def test_jobs_end_after_those_whose_files_they_read(demo: Config, monkeypatch: p
         "report": 4,
     }
     assert ends["haxby-slice"] == {stage: {end} for stage, end in blocks.items()}
-    images = {name: ends["simulated"][name] for name in ("simulate", "prepare", "pretrain", "encode_images", "report")}
+    images = {
+        name: ends["simulated"][name] for name in ("simulate", "prepare", "pretrain", "encode_held_out", "report")
+    }
     # In-context encoding waits for its networks, and so does the page of subject 01.
-    assert images == {"simulate": {1}, "prepare": {2}, "pretrain": {3}, "encode_images": {3, 4}, "report": {5, 6}}
+    assert images == {"simulate": {1}, "prepare": {2}, "pretrain": {3}, "encode_held_out": {3, 4}, "report": {5, 6}}
 
 
 def test_a_dataset_is_planned_under_any_name(demo: Config) -> None:
@@ -245,11 +247,11 @@ COSTS: dict[str, list[tuple[str, Changes, tuple[int, int, float]]]] = {
         ("match", asked("match", draws=7, features=["shape", "size"]), (1500, 27, 1)),
         ("synthesize", {}, (2000, 69, 20)), ("synthesize", GUIDED, (2000, 337, 20)),
         ("directions", {}, (2500, 38, 8.0)), ("directions", PATHS, (2500, 238, 12.5)),
-        ("encode_held_out generator ridge", {}, (7783, 147, 20)),
-        ("encode_held_out generatormaps ridge", {}, (7783, 437, 20)),
+        ("encode_held_out generator ridge", {}, (3216, 147, 20)),
+        ("encode_held_out generatormaps ridge", {}, (3216, 437, 20)),
         ("encode_held_out generator banded", {}, (15620, 292, 20)),
-        ("encode_held_out efficientnet ridge", {}, (8023, 176, 20)),
-        ("encode_held_out minilm ridge", {}, (6821, 31, 20)),
+        ("encode_held_out efficientnet ridge", {}, (3216, 176, 20)),
+        ("encode_held_out minilm ridge", {}, (3216, 31, 20)),
         ("encode_held_out generator banded", asked("encode", permutations=900, draws=700), (15620, 462, 20)),
         ("encode_held_out generatortokens routing", routing(), (31240, 126, 20)),
         (
@@ -391,7 +393,7 @@ def test_recordings_of_several_subjects_have_a_page_over_them(tmp_path: Path, n:
     settings = {"datasets": {"muse": {"descriptor": str(tmp_path / "muse.yaml")}}}
     settings |= {"models": {"onehot": {"extractor": "onehot"}}, "methods": {"ridge": {"encoder": "ridge"}}}
     run, page = Run(parse(Config, settings, "test")), {"dataset": "muse"}
-    assert (page in [of for step, of in planned(run) if step.name == "report_group"]) == (n > 1)
+    assert (page in [of for step, of in planned(run) if step.rule == "report_group"]) == (n > 1)
     shown = [(step.name, of["subject"]) for step, of in page_jobs(run, page)]
     assert shown == [("decode_times", str(k)) for k in range(n)]
 

@@ -70,7 +70,8 @@ class RunProgress:
         lines = [line for path in logs if path.is_file() for line in path.read_text(errors="replace").splitlines()]
         said = next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
         labels = " ".join(self.started.get(of["jobid"], ("", "", 0.0))[1:2])
-        step = STEPS[of["rule_name"]].name
+        rule = of["rule_name"]
+        step = STEPS[rule].name if rule in STEPS else rule
         self.failed.append(step)
         self.console.print(f"failed: {step} {labels}: {said}", style="red", markup=False)
         self.console.print(f"  its log: {', '.join(str(path.resolve()) for path in logs)}", markup=False)

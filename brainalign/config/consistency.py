@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -164,7 +164,8 @@ def _combinations_exist(config: Config, dataset: str, descriptor: Study) -> None
 def _nulls_and_distances_fit(config: Config, dataset: str, descriptor: Study) -> None:
     """Raise where a null would be too small, or where what is compared has no such distance or comparison."""
     data, compare = descriptor.data_type, config.compare
-    encoded = "continuous" if data == "continuous" else "held_out" if descriptor.holds_out else "left_out"
+    encoded: Literal["left_out", "held_out", "continuous"] = "held_out" if descriptor.holds_out else "left_out"
+    encoded = "continuous" if data == "continuous" else encoded
     asked, least = config.encode.of(encoded).permutations or 0, {"continuous": 19, "held_out": 1}.get(encoded, 0)
     if asked < least:
         raise BrainalignError(

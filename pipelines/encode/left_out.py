@@ -12,7 +12,7 @@ from brainalign.arrays import Layers, Responses
 from brainalign.config import EncodeSettings
 from brainalign.datasets import folds_of, group_labels
 from brainalign.devices import pick_device
-from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, evaluate, split_folds, target_groups
+from brainalign.encoding import ENCODERS, BandedRidge, Evaluation, LeftOut, evaluate, split_folds, target_groups
 from brainalign.features import layer_inputs
 from brainalign.io import brain_maps
 from brainalign.statistics import exchange_features, fdr, normalized_r2, permutation_test, signed_r2
@@ -60,7 +60,7 @@ def encode_left_out(job: Job) -> None:
     for split, rule in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
         trained_on = any(np.isin(stimuli[test], stimuli[train]).any() for train, test in folds)
-        left_out = "stimulus" if rule["leave_out"] == "stimulus" else "run" if trained_on else "group"
+        left_out: LeftOut = "stimulus" if rule["leave_out"] == "stimulus" else "run" if trained_on else "group"
         limit, n_test = ceiling, round(np.mean([len(test) for _, test in folds]))
         if left_out != "run":  # averages are scored: Spearman and Brown's formula
             n_test = round(np.mean([len(np.unique(stimuli[test])) for _, test in folds]))

@@ -422,7 +422,8 @@ def test_of_a_bids_folder_only_the_recordings_that_are_read_are_compared(tmp_pat
     write("task-noise_meg.fif", b"another task")
     write("task-face_run-1_meg.json", b"{}")
     write("task-face_run-2_meg.json", b"{}")
-    write("task-face_run-1_meg.fif", Path(one).read_bytes(), "02")
+    if session:  # else all sessions of the task are read
+        write("task-face_run-1_meg.fif", Path(one).read_bytes(), "02")
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "face", "runs": ["1", "2"]}
     files |= {"datatype": "meg", "session": session}
     descriptor = DECODED | {"recordings": {"1": files}}

@@ -97,7 +97,7 @@ def bands() -> Any:
         X, Y, groups = world(way)
         Xs, weights = [X[:, :1], X[:, 1:]], WEIGHTS[: len(X)]
         for options, given in (
-            ({}, {"groups": groups}), ({"metric": "r", "seed": 3}, {"sample_weight": weights}),
+            ({}, {"groups": groups}), ({"metric": "r", "seed": 3, "alphas": 2.0}, {"sample_weight": weights}),
             ({"candidates": [[0.3, 0.7], [1, 0]], "dtype": "float64"}, {"groups": groups}),
             ({"solver": "dual", "alphas": 2.0}, {}), ({"solver": "primal", "cv": 3}, {"sample_weight": weights}),
         ):  # fmt: skip
@@ -152,7 +152,7 @@ def folds() -> Any:
             ("groups", RNG(6).integers(0, 5, n) + 0.0, (0.1, 9.0), "primal", None), (5, None, (0.1, 1.0), "dual", None),
             (5, WEIGHTS[:n], (1e-2, 1.0), "auto", None), ("groups", None, (0.0, 0.5), "auto", torch.float64),
         ):  # fmt: skip
-            kind = kind or torch.float32 if decades < 6 else torch.float64
+            kind = kind or torch.float32 if decades < 3 else torch.float64
             order = regression.layout(n, cv, groups if cv != 5 else None)
             order = order.weigh(None if weights is None else torch.as_tensor(weights), 1.0)
             given = order.roots if order.roots is not None else torch.ones(n, dtype=torch.float64)
@@ -168,7 +168,8 @@ def folds() -> Any:
                 each["single"] = turned.benign and not exact
                 given_rows = turned.rows, turned.singular, order.tests, penalties
                 sets.append(regression.inner_folds(*given_rows, **each, exact=exact))
-            found.append([mean, turned.method, turned.benign, turned.singular])
+            large = turned.singular[turned.singular > 0.01 * turned.singular.max()]  # others differ between processors
+            found.append([mean, turned.method, turned.benign, large])
             for some in sets:
                 found.append([[one.way, one.single, len(one.form.filters.T), one.test.start] for one in some])
                 found.append([regression.scores(some, block, metric, len(alphas)) for metric in ("r2", "r")])

@@ -417,11 +417,12 @@ def _bids_places(files: BidsFiles, root: Path) -> list[tuple[str | None, str | N
     for path in (path for pattern in files.signals for path in root.glob(pattern) if path.suffix != ".json"):
         session, run = (re.search(rf"_{key}-([A-Za-z0-9]+)_", path.name) for key in ("ses", "run"))
         found.add((session and session[1], run and run[1]))
-    asked = [(files.session, run) for run in files.runs or (None,)]
+    asked: list[tuple[str | None, str | None]] = [(files.session, run) for run in files.runs or (None,)]
     lost = [run for _, run in asked if run is not None and run not in {run for _, run in found}]
     # What is not there is asked for all the same, and refused with its name.
-    places = [(files.session, run) for run in lost] or list(found) or asked
-    return sorted(places, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
+    unordered: list[tuple[str | None, str | None]] = [(files.session, run) for run in lost]
+    unordered = unordered or list(found) or asked
+    return sorted(unordered, key=lambda place: [(len(name), name) for name in (place[0] or "", place[1] or "")])
 
 
 def _check_markers(study: Study, files: BidsFiles, root: Path) -> None:

@@ -13,7 +13,7 @@ from brainalign.encoding.scoring.continuous_runs import (
     turned_in_time,
     unique_null,
 )
-from brainalign.encoding.scoring.crossval import Evaluation, evaluate, split_folds
+from brainalign.encoding.scoring.crossval import Evaluation, LeftOut, evaluate, split_folds
 from brainalign.encoding.scoring.crossval import encode_folds as encode_folds
 from brainalign.encoding.scoring.crossval import row_space as row_space
 from brainalign.encoding.scoring.dictionary_study import DictionaryStudy
@@ -52,6 +52,7 @@ __all__ = [
     "Evaluation",
     "HeldOut",
     "ImageSubject",
+    "LeftOut",
     "RegionEncoder",
     "RunFit",
     "SplitScores",

@@ -98,7 +98,7 @@ def reproducible_dimensions(
         others = [_found_again(reference, other, halves) for t, other in enumerate(embeddings) if t != s]
         found.append(np.mean(others, axis=0))
     means = np.array([values.mean() if len(values) else 0.0 for values in found])
-    best = int(means.argmax())
+    best = int(means.round(9).argmax())  # of starts alike, as two always are, the first on any processor
     return Reproducibility(best, found[best], found[best] > least, means)
 
 

@@ -183,9 +183,10 @@ def left_out_course_section(material: kit.Material) -> kit.Section | None:
     panels += _heads(
         material.responses.targets, scores.assign(significant=scores["p_fwer"] < 0.05), name, names["measure"]
     )
+    peak_s = course.index.to_numpy(dtype=float)[int(course.argmax())]
     text = (
-        f"{name}: the mean over sensors is largest at {1000 * float(course.idxmax()):.0f} ms. Marked sensors have "
-        "p < .05, corrected by the maximum over sensors and times."
+        f"{name}: the mean over sensors is largest at {1000 * peak_s:.0f} ms. Marked sensors have p < .05, corrected "
+        "by the maximum over sensors and times."
     )
     return kit.Section("time", "Scores over time", panels, [text])
 

@@ -220,5 +220,7 @@ def rsa_ranking(rows: pd.DataFrame, controls: Sequence[str], measure: str) -> Fi
     table.loc[several, ["low", "high"]] = of["score"].agg(["min", "max"]).to_numpy()[several]
     table.loc[several, "p"] = np.nan  # of each layer
     tested = [f"{name}, p {p_equals(p)}" if np.isfinite(p) else name for name, p in table["p"].items()]
-    table = table.assign(name=tested, null=table["null_mean"], control=table.index.isin(controls))
+    table = table.assign(
+        name=np.array(tested, dtype=object), null=table["null_mean"], control=table.index.isin(controls)
+    )
     return ranked_models(table, measure=measure, ceiling=float(rows["ceiling_low"].iloc[0]))
