@@ -113,7 +113,7 @@ def verdict(
         trained, tested, value = max(as_good, key=lambda one: one[2])
         said = (
             f"The decoder does not use the brain: trained on {_words(trained)} and tested on {_words(tested)} it "
-            f"scores {value:.3f}, which brain signals do not beat ({score})."
+            f"scores {value:.3f}, which brain signals do not beat at p ≤ {level:g} ({score})."
         )
     elif not in_blocks:
         said = f"Nothing shows that the decoder uses more than the time of the session ({score})."
@@ -126,7 +126,7 @@ def verdict(
         name, value = open_to[0]
         said = (
             f"Nothing shows that the decoder uses the brain: {name}, known without any signal, scores {value:.3f}, "
-            f"which brain signals do not beat ({score})."
+            f"which brain signals do not beat at p ≤ {level:g} ({score})."
         )
     else:
         beside = "" if nuisances is None else ", and above every nuisance that blocks left out do not answer"
