@@ -16,7 +16,7 @@ FIGURES = [
     *("ranking", "scoremap", "significance", "confusion", "null", "ceilingmap", "ceilinghistogram"),
     *("scoreceiling", "zeroshot-zeroshot", "rdm", "mds", "rsa", "searchlight-wordings", "splits"),
 ]
-N_DRAWINGS, N_PARTS = 7, 3  # of these: parts of the page itself, and further drawings of a figure
+N_DRAWINGS, N_PARTS = 7, 3  # of these: parts of the page itself, and further parts of a figure
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_the_page_is_self_contained_and_small(page: str, summary: pd.DataFrame) 
     p = one(summary, "pair matching", model="minilm", method="ridge")["p"]
     assert ("not distinguishable from chance at the 5 % level" in text) == (p >= 0.05)
     tables = [link.split(";base64,")[1] for link in values(page, "href") if link.startswith("data:text/csv")]
-    assert len(tables) == len(FIGURES) + 1
+    assert len(tables) == len(FIGURES) + N_PARTS + 1
     for said in ("CC BY-SA 3.0", "Haxby JV", "Walther A", "Nichols TE", "Benjamini Y", "Mitchell TM", "Mölder F"):
         assert said in text
 
