@@ -166,7 +166,7 @@ def _nulls_and_distances_fit(config: Config, dataset: str, descriptor: Study) ->
     data, compare = descriptor.data_type, config.compare
     encoded: Literal["left_out", "held_out", "continuous"] = "held_out" if descriptor.holds_out else "left_out"
     encoded = "continuous" if data == "continuous" else encoded
-    asked, least = config.encode.of(encoded).permutations or 0, {"continuous": 19, "held_out": 1}.get(encoded, 0)
+    asked, least = config.encode.of(encoded).null_draws, {"continuous": 19, "held_out": 1}.get(encoded, 0)
     if asked < least:
         raise BrainalignError(
             f"encode.permutations is {asked}, but scores of {dataset} stand beside a null; give {least} or more"

@@ -72,6 +72,12 @@ class EncodeSettings(Strict):
         permutations = usual if self.permutations is None else self.permutations
         return EncodeSettings(permutations=permutations, **{name: getattr(self, name) for name in OPTIONS[data]})
 
+    @property
+    def null_draws(self) -> int:
+        """Draws of the null, once `of` has said of which data."""
+        assert self.permutations is not None
+        return self.permutations
+
 
 # By what is done with the data: what changes its results.
 OPTIONS = {

@@ -147,7 +147,7 @@ def _searches(config: Config, model: str, method: str) -> float:
 def _n_drawn(config: Config) -> int:
     """Count what is drawn of stimuli held out: permutations and bootstrap."""
     settings = config.encode.of("held_out")
-    return (settings.permutations or 0) + settings.draws
+    return settings.null_draws + settings.draws
 
 
 def _passes(config: Config, descriptor: Study, least_s: float = START_S, each_s: float = 1e-7) -> Cost:
@@ -330,7 +330,7 @@ def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     widths = [4 * _width(model) for model in config.models.values()]  # of four delays
     fits = [*widths, sum(widths), *(sum(widths) for _ in widths), *(sum(widths) - width for width in widths)]
     ranks = sum(min(width, shape.trials) for width in fits)  # each alone, all, and for what is unique all and without
-    work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * (config.encode.of("continuous").permutations or 0)
+    work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * config.encode.of("continuous").null_draws
     memory = 1000 + round(12 * 4 * shape.trials * shape.targets / MB)
     return Cost(memory, START_S + round(work / 2e10), 1e-3 * shape.targets)
 
@@ -476,7 +476,7 @@ def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> 
     rank = min(n_stimuli, trials)
     for name, split in descriptor.splits.items():
         permuted = config.models[model].permute
-        n = config.encode.of("left_out").permutations or 0
+        n = config.encode.of("left_out").null_draws
         folds = split.folds or math.comb(n_stimuli if split.of_stimuli else runs, split.size)
         work = 4 * rank * trials + inner * rank * (2 * trials + len(settings.alphas) * (rank + 12))
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work

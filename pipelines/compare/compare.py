@@ -1,5 +1,7 @@
 """compare: the geometry of one subject's responses, and how well the geometry of each model's features fits it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -23,15 +25,15 @@ def compare(job: Job) -> None:
     in_turn = bool(job.load("splits", pd.DataFrame)["trial_id"].duplicated().any())
     responses = job.load("responses", Responses, stored=True)
     if in_turn and responses.times is None:
-        _compare_patterns(job)
+        _compare_patterns(job, responses)
     else:
         compare_places(job, responses, in_turn)
 
 
-def _compare_patterns(job: Job) -> None:
+def _compare_patterns(job: Job, responses: Responses) -> None:
     """Compare whole patterns, measured in every run, by all distances and comparisons."""
     settings = job.options("compare", CompareSettings)
-    responses, runs = _measurements(job.load("responses", Responses))
+    responses, runs = _measurements(replace(responses, values=responses.values[...]))
     conditions = responses.trials["stimulus_id"].to_numpy()
     noise = _noise(job) if job.has("noise") and set(settings.distances) & set(geometry.WHITENED) else None
     names = list(pd.unique(conditions))

@@ -43,7 +43,7 @@ def encode_continuous(job: Job) -> None:
     sets = {"": [run for run in names if not any(run in of for of in apart.values())], **apart}
     ratios = {name: 0.0 if name else 1 / ((noted["folds"] or len(sets[""])) - 1) for name in sets}
     gap = max(round(settings.shift_s / noted["step_s"]), 1)
-    turns = encoding.turned_in_time(runs, settings.of("continuous").permutations or 0, gap, settings.null, job.seed)
+    turns = encoding.turned_in_time(runs, settings.null_draws, gap, settings.null, job.seed)
     rows = {name: np.array([names.index(run) for run in of]) for name, of in sets.items()}
     controls = {*job.load("runcontrols", pd.DataFrame)["control"]}  # beside every model: what was shown, unread
     for model, layers in features.items():

@@ -79,7 +79,7 @@ def _encode(job: Job, scheduler: str) -> None:
         groups=encoding.target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
         n_components=settings.n_components,
         standardize=settings.standardize,
-        n_permutations=settings.of("held_out").permutations or 0,
+        n_permutations=settings.null_draws,
         n_draws=settings.draws,
         confidence=job.settings["confidence"],
         seed=job.seed,

@@ -35,7 +35,7 @@ METRICS = {
 
 def encode_left_out(job: Job) -> None:
     """Fit every layer in every split of one subject; save scores by voxel, identified stimuli, nulls and a map."""
-    settings = job.options("encode", EncodeSettings).of("left_out")
+    settings = job.options("encode", EncodeSettings)
     options = dict(job.settings["method"])
     kind = ENCODERS[options.pop("encoder")]
     encoder: Any = kind(**options, **({"seed": job.seed} if kind is BandedRidge else {}))
@@ -78,7 +78,7 @@ def encode_left_out(job: Job) -> None:
                 stimulus_ids=stimuli,
                 runs=runs,
                 groups=inner,
-                n_permutations=settings.permutations or 0 if permute is None or split in permute else 0,
+                n_permutations=settings.null_draws if permute is None or split in permute else 0,
                 good_r=settings.good_r,
                 seed=job.seed,
                 inputs=inputs,

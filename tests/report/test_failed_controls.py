@@ -18,9 +18,9 @@ from brainalign.config import Config
 from brainalign.report.geometry_sections import UNSEEN
 from brainalign.report.geometry_sections import decoding_over_time as recordings_page
 from brainalign.report.kit import failed_windows
+from brainalign.report.pages import GroupOfRecordings, gather_group_of_recordings, group, group_of_recordings_chapter
 from brainalign.report.pages import block_sections as blocks_page
 from brainalign.report.pages import concepts as concepts_page
-from brainalign.report.pages import gather_group_of_recordings, group, group_of_recordings_chapter
 from brainalign.report.pages import images as image_page
 from brainalign.report.pages import rdms as rdm_page
 from brainalign.statistics.summary import Encoding
@@ -206,7 +206,9 @@ def test_a_cluster_that_ends_before_the_stimulus_fails() -> None:
 
 def test_a_group_of_recordings_names_who_fails() -> None:
     group = {name: decoded(fails=name == "02") for name in ("01", "02", "03")}
-    chapter = group_of_recordings_chapter(group)
+    page = GroupOfRecordings(config(confidence=0.8), "study", SimpleNamespace(title="t"), decoded=group)
+    chapter = group_of_recordings_chapter(page)
+    assert "with 80% intervals" in chapter.sections[0].panels[1].caption
     answer = chapter.answer
     assert (answer.opening, answer.holds) == ("Yes.", True)
     assert answer.words == (

@@ -106,7 +106,9 @@ CASES: dict[str, list[Case]] = {
         ({"config": {"encode": {"permutations": 0}}}, "For zero-shot"),
         ({"config": {"compare": {"distances": ["correlation"]}}}, "correlation distances"),
         ({"ceiling_low": 0.3}, "ceiling band"), ({"low": 0.3}, "bootstrap intervals"), ({"interval": 0.2}, "95% t"),
-        (fitted(encoder="ridge", alphas=[3.0]), "(alpha 3)"), (fitted(encoder="ridge", cv="groups"), "one-run-out"),
+        (fitted(encoder="ridge", alphas=[3.0]), "ridge regression with a free intercept: ridge (alpha 3)"),
+        (fitted(encoder="estimator", estimator="a.py:Net"), "predicted by regression: ridge (a.py:Net)"),
+        (fitted(encoder="ridge", cv="groups"), "one-run-out"),
         ({"stages": ["prepare"]}, "read with nilearn"),
     ],
 }  # fmt: skip

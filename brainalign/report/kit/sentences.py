@@ -363,7 +363,7 @@ def _network(model: config.ImageModel, extractor: str) -> str:
 
 
 def _encode_text(material: Material) -> tuple[str, list[str]]:
-    nouns, methods = material.nouns, []
+    nouns, methods, regression = material.nouns, [], "ridge regression with a free intercept"
     target, targets = ("score", "scores") if material.timed else (nouns.target, nouns.targets)
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
@@ -371,6 +371,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             continue  # refused where runs are left out in turn
         if isinstance(method, config.EstimatorMethod):
             methods.append(f"{name} ({method.estimator})")
+            regression = "regression"  # what else these do, their names say
         elif len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
         else:
@@ -385,9 +386,10 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
                 f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "
                 f"{max(method.alphas):g} by {method.metric} in {folds} inside the training runs)"
             )
-    n_permutations, several = material.config.encode.of("left_out").permutations, material.several_blocks
+    n_permutations, several = material.config.encode.of("left_out").null_draws, material.several_blocks
     text = (
-        f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
+        f"Responses were predicted by {regression}: "
+        f"{'; '.join(methods)}. Scores were "
         f"computed within each held-out fold and then averaged. A held-out {nouns.stimulus} counts as identified when "
         f"its prediction correlates best with it over {nouns.targets}{' and times' * material.timed}"
         + (

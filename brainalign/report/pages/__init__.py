@@ -12,6 +12,7 @@ from brainalign.report.pages.dynamics import dynamics_chapter, gather_dynamics
 from brainalign.report.pages.group import failed_chapter as failed_chapter
 from brainalign.report.pages.group import gather_group, group_chapter, group_figure, group_sections, scores_chapter
 from brainalign.report.pages.group_of_blocks import gather_group_of_blocks, group_of_blocks_chapter
+from brainalign.report.pages.group_of_recordings import GroupOfRecordings as GroupOfRecordings
 from brainalign.report.pages.group_of_recordings import gather_group_of_recordings as gather_group_of_recordings
 from brainalign.report.pages.group_of_recordings import group_courses as group_courses
 from brainalign.report.pages.group_of_recordings import group_of_recordings_chapter as group_of_recordings_chapter

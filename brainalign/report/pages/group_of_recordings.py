@@ -1,6 +1,6 @@
 """The page over all subjects whose recordings were decoded: windows in every subject, and their courses together."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,26 @@ from brainalign.report.pages.answers import answer_of_group
 from brainalign.report.pages.group import best_in_subjects, group_figure, group_of
 
 
-def gather_group_of_recordings(shelf: kit.Shelf) -> dict[str, kit.DecodedTimes] | None:
+@dataclass
+class GroupOfRecordings(kit.StudyMaterial):
+    """What was decoded of every subject."""
+
+    decoded: dict[str, kit.DecodedTimes] = field(default_factory=dict)
+
+
+def gather_group_of_recordings(shelf: kit.Shelf) -> GroupOfRecordings | None:
     """Gather what was decoded of every subject; None of fewer than two, and on the page of one."""
     names = [labels["subject"] for labels in shelf.each("timewindows") if labels["subject"] in shelf.whole]
     if shelf.page.subject or len(names) < 2:
         return None
     found = {name: kit.decoded_times_of(shelf, subject=name) for name in names}
-    return {name: times for name, times in found.items() if times is not None} or None
+    whole = {name: times for name, times in found.items() if times is not None}
+    return shelf.material(GroupOfRecordings, decoded=whole) if whole else None
 
 
-def group_of_recordings_chapter(decoded: dict[str, kit.DecodedTimes]) -> kit.Chapter:
+def group_of_recordings_chapter(material: GroupOfRecordings) -> kit.Chapter:
     """Tell in how many subjects categories can be told apart, when, and whether a control failed in one."""
+    decoded = material.decoded
     n, measure = len(decoded), str(next(iter(decoded.values())).facts["measure"])
     windows = _of_all(decoded, "timewindows")
     windows = windows[windows["scheme"] == windows["scheme"].iloc[0]]
@@ -31,7 +40,11 @@ def group_of_recordings_chapter(decoded: dict[str, kit.DecodedTimes]) -> kit.Cha
     panels = [
         kit.captioned("groupdecoded", "Course in every subject", group_courses(scores, measure), scores),
         kit.captioned(
-            "group", "Windows in every subject", group_figure(told, controls=controls), told, confidence=0.95
+            "group",
+            "Windows in every subject",
+            group_figure(told, controls=controls),
+            told,
+            confidence=material.config.confidence,
         ),
     ]
     words = {"question": "Do recordings tell categories apart in everybody?", "measure": measure}
