@@ -144,9 +144,10 @@ class StoredArray:
             return np.asarray(np.empty(self.written, self.dtype)[where])
         in_file = IN_FILE[self.half] if self.half else self.dtype
         part: NDArray[Any]
-        two = isinstance(where, tuple) and len(where) == self.ndim == 2
-        if two and isinstance(where[1], slice) and (where[1].step or 1) > 0:
-            part = self._columns(np.arange(self.written[0])[where[0]], where[1], in_file)
+        some = where[1] if isinstance(where, tuple) and len(where) == self.ndim == 2 else None
+        whole = (0, *self.written[-1:], 1)
+        if isinstance(some, slice) and (some.step or 1) > 0 and some.indices(self.written[-1]) != whole:
+            part = self._columns(np.arange(self.written[0])[where[0]], some, in_file)
         else:
             part = np.memmap(self.path, in_file, "r", self.offset, self.written).view(np.ndarray)[where]
         if self.half:

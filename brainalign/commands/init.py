@@ -2,9 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,126 +9,28 @@ import numpy as np
 import yaml
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.io import array_shapes, load_image_file, read_lines, stored_arrays
-from brainalign.study import MIN_TEST, header_step_s, table_column, table_columns, table_row
-
-TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
-RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
-VOLUMES, CIFTI = (".nii", ".nii.gz"), (".dscalar.nii", ".dtseries.nii")
-TRANSCRIPTS = (".textgrid", ".ctm", ".srt")
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-SOUNDS, FILMS = (".wav", ".flac", ".mp3", ".m4a"), (".mp4", ".mkv", ".mov", ".avi", ".webm")
-SUBJECT = re.compile(r"(?<![A-Za-z0-9])sub(?:j|ject)?(?:[-_]|(?=\d))([A-Za-z0-9]+)", re.IGNORECASE)
-RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
-PART = re.compile(r"(?<![A-Za-z])(?:sess?|session|run|block|part)[-_]?\d+|ses-[A-Za-z0-9]+", re.IGNORECASE)
-HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
-Ask = Callable[[str, str], str]
-
-
-@dataclass
-class Lab:
-    """A lab's folder: its files as paths inside it, and what is asked about them.
-
-    Parameters
-    ----------
-    folder : path
-    ask : callable (question, default)
-        Returns the answer.
-    """
-
-    folder: Path
-    ask: Ask
-    remarks: dict[str, str] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        paths = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
-        self.files = [path for path in paths if not {"results", ".snakemake"} & set(path.parts)]
-
-    def ending(self, *endings: str) -> list[Path]:
-        """List the files whose names end so."""
-        return [path for path in self.files if path.name.lower().endswith(endings)]
-
-    def volumes(self) -> tuple[list[Path], list[Path], list[Path]]:
-        """List the series of volumes, the masks, and what else is one volume and called after regions."""
-        found = [path for path in self.ending(*VOLUMES) if path not in self.ending(*CIFTI, ".dlabel.nii")]
-        masks = sorted((path for path in found if "mask" in path.name), key=lambda path: "brain" not in path.name)
-        single = [path for path in found if path not in masks and _is_single(self.folder / path)]
-        regions = [path for path in single if re.search("roi|atlas|parcel|label|area", path.name, re.IGNORECASE)]
-        return [path for path in found if path not in (*masks, *single)], masks, regions
-
-    def tables(self, *columns: str) -> list[Path]:
-        """List the tables that have all of these columns."""
-        return [path for path in self.ending(*TABLES) if set(columns) <= set(table_columns(self.folder / path))]
-
-    def answer(self, key: str, question: str, default: str) -> str:
-        """Ask once; what was taken is remarked beside the key."""
-        found = self.answers[question] = self.answers.get(question) or self.ask(question, default)
-        self.remarks[key] = f"{question}: change it where {found} is wrong"
-        return found
-
-    def words(self) -> list[Path]:
-        """List the tables of what was said, and when, in runs."""
-        found = self.tables("run", "onset_s")
-        return [path for path in found if "stimulus_id" not in table_columns(self.folder / path)]
-
-    def stimuli(self) -> Path | None:
-        """Return the table of what was shown; of a folder of images it is written, with their names as ids."""
-        shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
-        shown = [path for path in shown if not self.holds_vectors(path)] or shown
-        if shown:
-            return next((path for path in shown if "stim" in path.stem), shown[0])
-        images = self.ending(*IMAGES)
-        if not images:
-            return None
-        # Trials may name an image with its ending.
-        ids = {name for path in self.tables("stimulus_id") for name in table_column(self.folder / path, "stimulus_id")}
-        lines = [f"{path.name if path.name in ids else path.stem}\t{path.as_posix()}" for path in images]
-        (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
-        return Path("stimuli.tsv")
-
-    def lists_trials(self, path: Path) -> bool:
-        """Tell whether a table has a row per trial: it is called so, has runs or onsets, or names a stimulus twice."""
-        columns = set(table_columns(self.folder / path))
-        ids = [] if {"text", "caption"} & columns else table_column(self.folder / path, "stimulus_id")
-        return bool("trial" in path.stem or {"onset", "onset_s", "run", "session"} & columns or len(ids) > len({*ids}))
-
-    def holds_vectors(self, path: Path) -> bool:
-        """Tell whether a table has several columns beside the ids, all of them numbers."""
-        columns, first = table_columns(self.folder / path), table_row(self.folder / path)
-        cells = [cell for name, cell in zip(columns, first, strict=False) if name != "stimulus_id"]
-        return len(cells) > 1 and all(map(_is_number, cells))
-
-    def vectors(self, stimuli: Path | None) -> dict[str, Any]:
-        """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
-        tables = [path for path in self.tables("stimulus_id") if self.holds_vectors(path)]
-        tables = [path for path in tables if not self.lists_trials(path)]
-        named = [path for path in self.ending(*ARRAYS) if "feature" in path.stem or "vector" in path.stem]
-        models: dict[str, Any] = {}
-        for path in [*named, *tables]:
-            name = re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own"
-            name += "" if name not in models else str(1 + sum(known.startswith(name) for known in models))
-            models[name] = {"extractor": "table", "file": str(path)}
-        return models
-
-    def splits(self, stimuli: Path | None, runs: int) -> dict[str, Any]:
-        """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli."""
-        columns = table_columns(self.folder / stimuli) if stimuli else []
-        for column in columns:
-            values = set(table_column(self.folder / str(stimuli), column))
-            if len(values) > MOST_SETS:
-                continue
-            named = ["test", "shared", "val"]
-            if column.lower() in (*named, "held_out", "heldout") and {value.lower() for value in values} == YES_NO:
-                named = [value for value in values if value.lower() == "true"]
-            value = next((value for value in named if value in values), None)
-            if value:
-                return {"held": {"column": column, "value": value}}
-        n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else 0
-        share = f"{max(0.2, (MIN_TEST + 1) / n if n else 0):.2g}"
-        default = share if n > 20 or runs < 3 else "run"
-        held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
-        return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
+from brainalign.commands.lab import (
+    ARRAYS,
+    CIFTI,
+    FILMS,
+    IMAGES,
+    RAW,
+    RUN,
+    SOUNDS,
+    TABLES,
+    TRANSCRIPTS,
+    VOLUMES,
+    Ask,
+    Lab,
+    as_word,
+    by_subject,
+    cells_of,
+    hemispheres_of,
+    of_subject,
+    of_task,
+)
+from brainalign.io import array_shapes, read_lines, stored_arrays
+from brainalign.study import header_step_s, table_column, table_columns
 
 
 def init_study(folder: Path, ask: Ask) -> Path:
@@ -159,8 +58,6 @@ def init_study(folder: Path, ask: Ask) -> Path:
 
 
 MOST_LINES = 15
-YES_NO = {"true", "false"}
-MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
 
 
 def _written(study: dict[str, Any], lab: Lab, form: str) -> str:
@@ -186,62 +83,6 @@ def _flow(value: Any) -> str:
     return str(yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=1_000_000)).strip()
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        return bool(np.isfinite(float(cell)))
-    except ValueError:
-        return False
-
-
-def _subject(path: Path) -> str:
-    named = SUBJECT.search(path.as_posix())
-    return named[1] if named else "01"
-
-
-def _by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Sort files by subject; where none is called sub-..., by the words in which their paths differ.
-
-    Those of runs, sessions and hemispheres do not count.
-    """
-    told = len(paths) == 1 or any(SUBJECT.search(path.as_posix()) for path in paths)
-    names = {path: [] if told else _words(path, runs) for path in paths}
-    shared = set.intersection(*map(set, names.values())) if names else set()
-    subjects: dict[str, list[Path]] = {}
-    for path, words in names.items():
-        name = _subject(path) if told else "".join(word for word in words if word not in shared) or "01"
-        subjects.setdefault(name, []).append(path)
-    return subjects
-
-
-def _of_task(lab: Lab, paths: list[Path]) -> list[Path]:
-    """Choose files of one task, where they are of several."""
-    tasks = dict.fromkeys(match[1] for path in paths if (match := re.search(r"task-([A-Za-z0-9]+)", path.name)))
-    if len(tasks) < 2:
-        return paths
-    chosen = lab.answer("recordings", f"task: {', '.join(tasks)}", next(iter(tasks)))
-    return [path for path in paths if f"task-{chosen}_" in path.name]
-
-
-def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
-    text = path.with_name(path.name.split(".")[0]).as_posix()
-    for run in sorted(runs, key=len, reverse=True):
-        text = re.sub(_as_word(run), " ", text)
-    text = HEMISPHERE.sub(" ", text) if path.suffix == ".gii" else text
-    return re.findall(r"[A-Za-z0-9]+", PART.sub(" ", text))
-
-
-def _as_word(name: str) -> str:
-    return rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
-
-
-@lru_cache
-def _is_single(path: Path) -> bool:
-    """Tell whether an image is one volume; what cannot be read is for `check` to tell."""
-    with suppress(BrainalignError):
-        return len(load_image_file(path).shape) == 3
-    return False
-
-
 def _story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
     """Describe derivatives whose runs have words: one in every event, or tables or transcripts that are called so."""
     bold = _preprocessed(lab)
@@ -253,7 +94,7 @@ def _story_of_fmriprep(lab: Lab) -> dict[str, Any] | None:
     which = f"space of the volumes: {', '.join(spaces)}"
     space = {"space": lab.answer("recordings", which, spaces[0])} if len(spaces) > 1 else {}
     shared = {"format": "runs", "derivatives": str(_root(bold[0])), **space}
-    recordings = {name: {**shared, "participant": name} for name in _by_subject(bold)}
+    recordings = {name: {**shared, "participant": name} for name in by_subject(bold)}
     return {"stimuli": str(told[0]), "recordings": recordings, "splits": {"runs": {"leave_out": "run"}}}
 
 
@@ -277,20 +118,16 @@ def _fmriprep(lab: Lab) -> dict[str, Any] | None:
     task = re.search(r"task-([A-Za-z0-9]+)", bold[0].name)
     shared = {"format": "fmriprep", "derivatives": str(places[0]), "raw": str(places[1])}
     recordings = {
-        name: {**shared, "participant": name, **({"task": task[1]} if task else {})} for name in _by_subject(bold)
+        name: {**shared, "participant": name, **({"task": task[1]} if task else {})} for name in by_subject(bold)
     }
     stimuli = lab.stimuli()
     shown: Any = (
-        str(stimuli) if stimuli else _names(lab, [name for path in events for name in _cells(lab, path, column)])
+        str(stimuli) if stimuli else _names(lab, [name for path in events for name in cells_of(lab, path, column)])
     )
     chosen = lab.answer("glm", f"column of events.tsv that names the stimulus ({', '.join(columns)})", column)
     runs = len({match[1] for path in bold if (match := RUN.search(path.name))})
     glm, splits = {"stimulus_column": chosen}, lab.splits(stimuli, runs)
     return {"stimuli": shown, "recordings": recordings, "glm": glm, "splits": splits}
-
-
-def _cells(lab: Lab, table: Path, column: str) -> list[str]:
-    return [name for name in table_column(lab.folder / table, column) if name and name != "n/a"]
 
 
 def _names(lab: Lab, names: list[str]) -> dict[str, Any]:
@@ -305,7 +142,7 @@ def _epochs(lab: Lab) -> dict[str, Any] | None:
         return None
     stimuli: Any = lab.stimuli()
     picks = lab.answer("recordings", "sensors: meg, mag, grad or eeg", "eeg")
-    people = _by_subject(files)
+    people = by_subject(files)
     several = max(map(len, people.values())) > 1
     recordings = {
         name: {"format": "epochs", "epochs": [str(path) for path in of] if several else str(of[0]), "picks": picks}
@@ -331,14 +168,14 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
     events = [path for path in lab.files if path.name.endswith("_events.tsv")]
     if not files or not events:
         return None
-    files = _of_task(lab, files)
+    files = of_task(lab, files)
     task = str(re.findall(r"task-([A-Za-z0-9]+)", files[0].name)[0])
     events = [path for path in events if f"task-{task}_" in path.name]
-    kinds = dict.fromkeys(name for path in events for name in _cells(lab, path, "trial_type"))
+    kinds = dict.fromkeys(name for path in events for name in cells_of(lab, path, "trial_type"))
     lab.remarks["markers"] = "category of every trial_type; leave out what is none"
     root = _root(files[0])
     recordings: dict[str, Any] = {}
-    for name, of in _by_subject(files).items():
+    for name, of in by_subject(files).items():
         recordings[name] = {
             "format": "bids",
             "root": str(root),
@@ -349,12 +186,12 @@ def _raw(lab: Lab) -> dict[str, Any] | None:
     stimuli = lab.stimuli()
     shown = set(table_column(lab.folder / stimuli, "stimulus_id")) if stimuli else set()
     for column in table_columns(lab.folder / events[0]) if shown else ():
-        names = {Path(name).stem for path in events for name in _cells(lab, path, column)}
+        names = {Path(name).stem for path in events for name in cells_of(lab, path, column)}
         if names and names <= shown:  # of images: encoders predict from what was shown
             named = {"stimulus_column": column, "names": "file stem"}
             del lab.remarks["markers"]
             recordings = {name: files | named for name, files in recordings.items()}
-            splits = lab.splits(stimuli, max(map(len, _by_subject(files).values())))
+            splits = lab.splits(stimuli, max(map(len, by_subject(files).values())))
             return {"stimuli": str(stimuli), "recordings": recordings, "splits": splits}
     return {"recordings": recordings, "markers": {name: name for name in kinds}}
 
@@ -366,18 +203,18 @@ def _story(lab: Lab) -> dict[str, Any] | None:
     runs = list(dict.fromkeys(table_column(lab.folder / tables[0], "run") if tables else [at.stem for at in heard]))
     volumes, masks, _ = lab.volumes()
     data = [*lab.ending(*ARRAYS, *CIFTI), *volumes]
-    called = {path: run for path in data for run in runs if re.search(_as_word(run), path.name.split(".")[0])}
+    called = {path: run for path in data for run in runs if re.search(as_word(run), path.name.split(".")[0])}
     recordings: dict[str, Any] = {}
-    for name, of in _by_subject([*called], runs).items():
+    for name, of in by_subject([*called], runs).items():
         files = {called[path]: str(path) for path in of}
         if len(files) < 2:
             continue
         recordings[name] = recording = {"format": "runs", "files": _pattern(lab, of, files)}
         if {*of} <= {*volumes} and masks:
-            recording["mask"] = str(_of(name, masks))
+            recording["mask"] = str(of_subject(name, masks))
         elif of[0].name.lower().endswith(ARRAYS):
-            tables = lab.tables("target_id")
-            recording |= {"targets": str(_of(name, tables))} if tables else {}
+            units = lab.tables("target_id")
+            recording |= {"targets": str(of_subject(name, units))} if units else {}
             shapes = [array_shapes(lab.folder / path) for path in of]
             key = min(shapes[0], key=lambda array: len(shapes[0][array]))
             others = sorted({array for arrays in shapes for array, shape in arrays.items() if len(shape) == 3})
@@ -414,17 +251,17 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     bold, masks, _ = lab.volumes()
     labels = [path for path in lab.ending(".txt") if "label" in path.stem]
     tables = {path: path.with_name(f"{path.name.partition('_bold.nii')[0]}_events.tsv") for path in bold if not labels}
-    bold = _of_task(lab, [path for path in bold if labels or tables[path] in lab.files])
+    bold = of_task(lab, [path for path in bold if labels or tables[path] in lab.files])
     if not (masks and bold):
         return None
     step, known = _header_step(lab.folder / bold[0])
     tr = lab.answer("fmri", f"repetition time in seconds ({known})", step)
     recordings: dict[str, Any] = {}
-    for name, of in _by_subject(bold).items():
-        what = {"labels": str(_of(name, labels))} if labels else {"events": [str(tables[path]) for path in of]}
+    for name, of in by_subject(bold).items():
+        what = {"labels": str(of_subject(name, labels))} if labels else {"events": [str(tables[path]) for path in of]}
         series = str(of[0]) if labels else [str(path) for path in of]
-        recordings[name] = {"format": "nifti", "bold": series, "mask": str(_of(name, masks)), **what}
-    cells = [name for path in bold if not labels for name in _cells(lab, tables[path], "trial_type")]
+        recordings[name] = {"format": "nifti", "bold": series, "mask": str(of_subject(name, masks)), **what}
+    cells = [name for path in bold if not labels for name in cells_of(lab, tables[path], "trial_type")]
     if labels:
         cells = [line.split()[0] for line in (lab.folder / labels[0]).read_text().splitlines() if line.strip()]
     rest = next((name for name in ("rest", "baseline", "fixation") if name in cells), "rest")
@@ -434,12 +271,6 @@ def _blocks(lab: Lab) -> dict[str, Any] | None:
     shown = {name: {"path": images[name]} for name in names} if pictured else _names(lab, names)
     fmri = {"tr_s": float(tr), "space": "of the scanner", **({"rest": rest} if rest != "rest" else {})}
     return {"stimuli": shown, "recordings": recordings, "fmri": fmri, "splits": {"runs": {"leave_out": "run"}}}
-
-
-def _hemispheres(paths: list[Path]) -> dict[str, str]:
-    """Return the first file of each hemisphere, by what stands in its name: L, R, lh or rh."""
-    named = [(HEMISPHERE.search(path.name), path) for path in paths]
-    return {match[1].upper(): str(path) for match, path in reversed(named) if match}
 
 
 def _header_step(path: Path) -> tuple[str, str]:
@@ -454,11 +285,6 @@ def _header_step(path: Path) -> tuple[str, str]:
     if seconds is None:
         return "2", "the header says none"
     return f"{seconds:g}", "1 in a header may mean unknown" if zooms[3] == 1 else "as the header says"
-
-
-def _of(name: str, paths: list[Path]) -> Path:
-    own = [path for path in paths if _subject(path) == name] or _by_subject(paths).get(name) or paths
-    return own[0]
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:
@@ -499,7 +325,7 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     surfaces, labels, cifti = lab.ending(".func.gii"), lab.ending(".label.gii"), lab.ending(*CIFTI)
     data = lab.ending(*ARRAYS) or volumes or surfaces or cifti
     stimuli = lab.stimuli() if trials and data else None
-    models = lab.vectors(stimuli)
+    models = lab.vectors()
     own = {model["file"] for model in models.values()}
     data = [path for path in data if str(path) not in own and "time" not in path.stem]
     if not (trials and data):
@@ -509,26 +335,26 @@ def _rows(lab: Lab) -> dict[str, Any] | None:
     keys = {path: _of_trials(array_shapes(lab.folder / path), numbers) for path in arrays}
     data = [path for path in arrays if keys[path] is not None] or data  # others hold something else
     recordings: dict[str, Any] = {}
-    for name, of in _by_subject(data).items():
-        table = str(_of(name, trials))
+    for name, of in by_subject(data).items():
+        table = str(of_subject(name, trials))
         if of[0] in surfaces:
-            rois = {"rois": hemispheres} if (hemispheres := _hemispheres(labels)) else {}
-            recordings[name] = {"format": "betas", "betas": _hemispheres(of), **rois, "trials": table}
+            rois = {"rois": hemispheres} if (hemispheres := hemispheres_of(labels)) else {}
+            recordings[name] = {"format": "betas", "betas": hemispheres_of(of), **rois, "trials": table}
             continue
         if of[0] in cifti:
             parcels = lab.ending(".dlabel.nii")
-            rois = {"rois": {"areas": str(_of(name, parcels))}} if parcels else {}
+            rois = {"rois": {"areas": str(of_subject(name, parcels))}} if parcels else {}
             recordings[name] = {"format": "betas", "betas": str(of[0]), **rois, "trials": table}
         elif of[0] in volumes:
-            mask = {"mask": str(_of(name, masks))} if masks else {}
+            mask = {"mask": str(of_subject(name, masks))} if masks else {}
             known = "MNI152" if any("MNI" in part for part in of[0].parts) else "scanner"
             space = {"space": lab.answer("recordings", "space of the volumes: MNI152 or scanner", known)}
             betas: Any = str(of[0]) if len(of) == 1 else [str(path) for path in of]
-            rois = {"rois": {"areas": str(_of(name, regions))}} if regions else {}
+            rois = {"rois": {"areas": str(of_subject(name, regions))}} if regions else {}
             recordings[name] = {"format": "betas", "betas": betas, **mask, **rois, **space, "trials": table}
         else:
             units = lab.tables("target_id") or [path for path in lab.tables("roi") if path not in (*trials, stimuli)]
-            named = {"targets": str(_of(name, units))} if units else {}
+            named = {"targets": str(of_subject(name, units))} if units else {}
             shapes, key = array_shapes(lab.folder / of[0]), keys.get(of[0]) or ""
             several = {"key": key} if len(shapes) > 1 else {}
             times = _times(lab, of[0], shapes, key)

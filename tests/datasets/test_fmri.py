@@ -1,4 +1,8 @@
+from pathlib import Path
+
+import nibabel
 import numpy as np
+import pandas as pd
 from nilearn.signal import clean
 from refusals import refused
 
@@ -40,6 +44,36 @@ def test_responses_are_block_means_of_the_cleaned_series(small) -> None:
         np.testing.assert_allclose(recording.residuals[3 * row : 3 * row + 3], expected - mean, atol=1e-5)
     assert recording.responses.units == "z (within run)"
     assert recording.n_dropped == 0
+
+
+def test_a_file_of_volumes_and_of_events_per_run_is_read_as_one_with_labels(small) -> None:
+    """Events in another order, with names of rest, pauses and cells that say nothing."""
+    whole = read_fmri(load_descriptor(small.write()), "1")
+    labels, volumes = read_labels(small.folder / "labels.txt"), small.volumes()
+    bold, tables = [], []
+    for run, rows in labels.groupby("run", sort=False):
+        bold.append(f"run-{run}_bold.nii.gz")
+        image = nibabel.Nifti1Image(volumes[..., rows.index], np.diag([3.0, 3.0, 3.0, 1.0]))
+        image.header.set_xyzt_units("mm", "sec")
+        image.header["pixdim"][4] = 2.0
+        nibabel.save(image, small.folder / bold[-1])
+        starts = np.flatnonzero(rows["label"].to_numpy() != rows["label"].shift().to_numpy())
+        onsets, ends = 2.0 * starts, 2.0 * np.r_[starts[1:], len(rows)]
+        events = pd.DataFrame(
+            {"onset": onsets, "duration": ends - onsets - 0.5, "trial_type": rows["label"].iloc[starts]}
+        )
+        events.loc[len(rows) + 1000] = [1.0, 0.0, "n/a"]
+        tables.append(f"run-{run}_events.tsv")
+        events[::-1].to_csv(small.folder / tables[-1], sep="\t", index=False)
+    files = {"format": "nifti", "bold": bold, "mask": "mask.nii.gz", "events": tables}
+    path = small.folder / "runs.yaml"
+    path.write_text(Path(small.write(recordings={"1": files})).read_text())
+    recording = read_fmri(load_descriptor(path), "1")
+    np.testing.assert_allclose(recording.responses.values, whole.responses.values, atol=1e-5)
+    np.testing.assert_allclose(recording.residuals, whole.residuals, atol=1e-5)
+    names = ["stimulus_id", "repeat"]
+    pd.testing.assert_frame_equal(recording.responses.trials[names], whole.responses.trials[names])
+    assert recording.responses.trials["run"].nunique() == labels["run"].nunique()
 
 
 def test_voxels_know_their_place_and_bad_ones_are_dropped(small) -> None:

@@ -1,5 +1,6 @@
 """Real fMRI: volumes, a mask and labels per volume become one response per block of a stimulus."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -154,6 +155,18 @@ def read_volumes(path: Path) -> NDArray[np.float32]:
     return image_values(path, open_image(path), np.float32)
 
 
+def _volumes_of(paths: Sequence[Path]) -> NDArray[np.float32]:
+    """Read the volumes of several files into one array, a file at a time."""
+    if len(paths) == 1:
+        return read_volumes(paths[0])
+    shapes = [open_image(path).shape for path in paths]
+    volumes = np.empty((*shapes[0][:3], sum(shape[3] for shape in shapes)), dtype=np.float32)
+    for path, last in zip(paths, np.cumsum([shape[3] for shape in shapes]), strict=True):
+        part = read_volumes(path)
+        volumes[..., last - part.shape[3] : last] = part
+    return volumes
+
+
 def bad_targets_of(responses: Responses, within: str | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Find the targets that hold a NaN or infinity, and those constant within a session (or a run, or at all).
 
@@ -195,9 +208,8 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
     options = descriptor.fmri
     assert options is not None  # a study of blocks in volumes has it
     labels, paths = read_block_labels(descriptor, subject), block_images(descriptor, subject)
-    parts = [read_volumes(path) for path in paths]
-    volumes = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
     bold, mask = open_image(paths[0]), open_image(descriptor.find(subject, "mask"))
+    volumes = _volumes_of(paths)
     check_rows("labels", len(labels), "bold", volumes.shape[3], "give one line per volume")
     inside = image_values(descriptor.find(subject, "mask"), mask) > 0
     broken, flat = bad_voxels(volumes[inside], labels["run"].to_numpy())

@@ -1,0 +1,210 @@
+"""A lab's folder: its files, what their names and tables say, and what is asked about them."""
+
+import re
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainalign.checks import BrainalignError
+from brainalign.io import load_image_file
+from brainalign.study import MIN_TEST, table_column, table_columns, table_row
+
+TABLES, ARRAYS = (".tsv", ".csv", ".parquet"), (".npy", ".npz", ".h5", ".hdf5", ".hf5", ".mat", ".zarr")
+RAW = (".vhdr", ".set", ".edf", ".bdf", ".fif")
+VOLUMES, CIFTI = (".nii", ".nii.gz"), (".dscalar.nii", ".dtseries.nii")
+TRANSCRIPTS = (".textgrid", ".ctm", ".srt")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SOUNDS, FILMS = (".wav", ".flac", ".mp3", ".m4a"), (".mp4", ".mkv", ".mov", ".avi", ".webm")
+SUBJECT = re.compile(r"(?<![A-Za-z0-9])sub(?:j|ject)?(?:[-_]|(?=\d))([A-Za-z0-9]+)", re.IGNORECASE)
+RUN = re.compile(r"run[-_]?([A-Za-z0-9]+)", re.IGNORECASE)
+PART = re.compile(r"(?<![A-Za-z])(?:sess?|session|run|block|part)[-_]?\d+|ses-[A-Za-z0-9]+", re.IGNORECASE)
+HEMISPHERE = re.compile(r"(?<![A-Za-z0-9])([LRlr])h?(?![A-Za-z0-9])")
+Ask = Callable[[str, str], str]
+YES_NO = {"true", "false"}
+MOST_SETS = 4  # of stimuli that a column names, such as train, val, test
+
+
+@dataclass
+class Lab:
+    """A lab's folder: its files as paths inside it, and what is asked about them.
+
+    Parameters
+    ----------
+    folder : path
+    ask : callable (question, default)
+        Returns the answer.
+    """
+
+    folder: Path
+    ask: Ask
+    remarks: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        paths = sorted(path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        self.files = [path for path in paths if not {"results", ".snakemake"} & set(path.parts)]
+
+    def ending(self, *endings: str) -> list[Path]:
+        """List the files whose names end so."""
+        return [path for path in self.files if path.name.lower().endswith(endings)]
+
+    def volumes(self) -> tuple[list[Path], list[Path], list[Path]]:
+        """List the series of volumes, the masks, and what else is one volume and called after regions."""
+        found = [path for path in self.ending(*VOLUMES) if path not in self.ending(*CIFTI, ".dlabel.nii")]
+        masks = sorted((path for path in found if "mask" in path.name), key=lambda path: "brain" not in path.name)
+        single = [path for path in found if path not in masks and _is_single(self.folder / path)]
+        regions = [path for path in single if re.search("roi|atlas|parcel|label|area", path.name, re.IGNORECASE)]
+        return [path for path in found if path not in (*masks, *single)], masks, regions
+
+    def tables(self, *columns: str) -> list[Path]:
+        """List the tables that have all of these columns."""
+        return [path for path in self.ending(*TABLES) if set(columns) <= set(table_columns(self.folder / path))]
+
+    def answer(self, key: str, question: str, default: str) -> str:
+        """Ask once; what was taken is remarked beside the key."""
+        found = self.answers[question] = self.answers.get(question) or self.ask(question, default)
+        self.remarks[key] = f"{question}: change it where {found} is wrong"
+        return found
+
+    def words(self) -> list[Path]:
+        """List the tables of what was said, and when, in runs."""
+        found = self.tables("run", "onset_s")
+        return [path for path in found if "stimulus_id" not in table_columns(self.folder / path)]
+
+    def stimuli(self) -> Path | None:
+        """Return the table of what was shown; of a folder of images it is written, with their names as ids."""
+        shown = [path for path in self.tables("stimulus_id") if not self.lists_trials(path)]
+        shown = [path for path in shown if not self.holds_vectors(path)] or shown
+        if shown:
+            return next((path for path in shown if "stim" in path.stem), shown[0])
+        images = self.ending(*IMAGES)
+        if not images:
+            return None
+        # Trials may name an image with its ending.
+        ids = {name for path in self.tables("stimulus_id") for name in table_column(self.folder / path, "stimulus_id")}
+        lines = [f"{path.name if path.name in ids else path.stem}\t{path.as_posix()}" for path in images]
+        (self.folder / "stimuli.tsv").write_text("\n".join(["stimulus_id\tpath", *lines]) + "\n")
+        return Path("stimuli.tsv")
+
+    def lists_trials(self, path: Path) -> bool:
+        """Tell whether a table has a row per trial: it is called so, has runs or onsets, or names a stimulus twice."""
+        columns = set(table_columns(self.folder / path))
+        ids = [] if {"text", "caption"} & columns else table_column(self.folder / path, "stimulus_id")
+        return bool("trial" in path.stem or {"onset", "onset_s", "run", "session"} & columns or len(ids) > len({*ids}))
+
+    def holds_vectors(self, path: Path) -> bool:
+        """Tell whether a table has several columns beside the ids, all of them numbers."""
+        columns, first = table_columns(self.folder / path), table_row(self.folder / path)
+        cells = [cell for name, cell in zip(columns, first, strict=False) if name != "stimulus_id"]
+        return len(cells) > 1 and all(map(_is_number, cells))
+
+    def vectors(self) -> dict[str, Any]:
+        """Describe a lab's vectors as models: tables of numbers by stimulus, and arrays that are called so."""
+        tables = [path for path in self.tables("stimulus_id") if self.holds_vectors(path)]
+        tables = [path for path in tables if not self.lists_trials(path)]
+        named = [path for path in self.ending(*ARRAYS) if "feature" in path.stem or "vector" in path.stem]
+        models: dict[str, Any] = {}
+        for path in [*named, *tables]:
+            name = re.sub(r"[^A-Za-z0-9]", "", path.stem) or "own"
+            name += "" if name not in models else str(1 + sum(known.startswith(name) for known in models))
+            models[name] = {"extractor": "table", "file": str(path)}
+        return models
+
+    def splits(self, stimuli: Path | None, runs: int) -> dict[str, Any]:
+        """Say what is held out: test stimuli that a table names, else runs in turn, else a fifth of the stimuli."""
+        columns = table_columns(self.folder / stimuli) if stimuli else []
+        for column in columns:
+            values = set(table_column(self.folder / str(stimuli), column))
+            if len(values) > MOST_SETS:
+                continue
+            named = ["test", "shared", "val"]
+            if column.lower() in (*named, "held_out", "heldout") and {value.lower() for value in values} == YES_NO:
+                named = [value for value in values if value.lower() == "true"]
+            value = next((value for value in named if value in values), None)
+            if value:
+                return {"held": {"column": column, "value": value}}
+        n = len(table_column(self.folder / stimuli, "stimulus_id")) if stimuli else 0
+        share = f"{max(0.2, (MIN_TEST + 1) / n if n else 0):.2g}"
+        default = share if n > 20 or runs < 3 else "run"
+        held = self.answer("splits", "what is held out: run, session, or a share of the stimuli", default)
+        return {"held": {"share": float(held)}} if held.replace(".", "").isdigit() else {"held": {"leave_out": held}}
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False
+
+
+@lru_cache
+def _is_single(path: Path) -> bool:
+    """Tell whether an image is one volume; what cannot be read is for `check` to tell."""
+    with suppress(BrainalignError):
+        return len(load_image_file(path).shape) == 3
+    return False
+
+
+def cells_of(lab: Lab, table: Path, column: str) -> list[str]:
+    """List what stands in a column of a table, but for what is empty."""
+    return [name for name in table_column(lab.folder / table, column) if name and name != "n/a"]
+
+
+def subject_of(path: Path) -> str:
+    """Return the subject that a path names, 01 where it names none."""
+    named = SUBJECT.search(path.as_posix())
+    return named[1] if named else "01"
+
+
+def by_subject(paths: list[Path], runs: Collection[str] = ()) -> dict[str, list[Path]]:
+    """Sort files by subject; where none is called sub-..., by the words in which their paths differ.
+
+    Those of runs, sessions and hemispheres do not count.
+    """
+    told = len(paths) == 1 or any(SUBJECT.search(path.as_posix()) for path in paths)
+    names = {path: [] if told else _words(path, runs) for path in paths}
+    shared = set.intersection(*map(set, names.values())) if names else set()
+    subjects: dict[str, list[Path]] = {}
+    for path, words in names.items():
+        name = subject_of(path) if told else "".join(word for word in words if word not in shared) or "01"
+        subjects.setdefault(name, []).append(path)
+    return subjects
+
+
+def of_subject(name: str, paths: list[Path]) -> Path:
+    """Choose the file of a subject, or the first where they are of nobody."""
+    own = [path for path in paths if subject_of(path) == name] or by_subject(paths).get(name) or paths
+    return own[0]
+
+
+def of_task(lab: Lab, paths: list[Path]) -> list[Path]:
+    """Choose files of one task, where they are of several."""
+    tasks = dict.fromkeys(match[1] for path in paths if (match := re.search(r"task-([A-Za-z0-9]+)", path.name)))
+    if len(tasks) < 2:
+        return paths
+    chosen = lab.answer("recordings", f"task: {', '.join(tasks)}", next(iter(tasks)))
+    return [path for path in paths if f"task-{chosen}_" in path.name]
+
+
+def hemispheres_of(paths: list[Path]) -> dict[str, str]:
+    """Return the first file of each hemisphere, by what stands in its name: L, R, lh or rh."""
+    named = [(HEMISPHERE.search(path.name), path) for path in paths]
+    return {match[1].upper(): str(path) for match, path in reversed(named) if match}
+
+
+def _words(path: Path, runs: Collection[str] = ()) -> list[str]:
+    text = path.with_name(path.name.split(".")[0]).as_posix()
+    for run in sorted(runs, key=len, reverse=True):
+        text = re.sub(as_word(run), " ", text)
+    text = HEMISPHERE.sub(" ", text) if path.suffix == ".gii" else text
+    return re.findall(r"[A-Za-z0-9]+", PART.sub(" ", text))
+
+
+def as_word(name: str) -> str:
+    """Write a pattern of a name that stands by itself."""
+    return rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
