@@ -18,7 +18,7 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
 from brainalign.regression.delays import DelayedRows, Rows
 from brainalign.regression.inputs import less_mean
-from brainalign.regression.rotation import Solver, by_columns, column_sums, spectrum
+from brainalign.regression.rotation import BENIGN, Solver, by_columns, column_sums, spectrum
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 
 Sortable = TypeVar("Sortable", torch.Tensor, DelayedRows, Rows)
@@ -107,7 +107,12 @@ def inner_folds(
 
     n_train, n_columns = len(rows) - min((test.stop - test.start for test in tests), default=0), rows.shape[1]
     # One product of all rows, of which every fold takes its parts, costs less than theirs.
-    shared = None if exact or not tests or by_columns(n_train, n_columns, solver) else row_products(rows, scale)
+    dual = bool(tests) and not exact and not by_columns(n_train, n_columns, solver)
+    shared = row_products(rows, scale) if dual else None
+    # Without some rows the spectrum of the others is narrower, by as many eigenvalues at most (Cauchy).
+    narrow = scale.square().flip(0)[: len(scale) - (len(rows) - n_train)]
+    if dual and rows.dtype == torch.float32 and len(narrow) and narrow[0] <= BENIGN * narrow[-1]:
+        single = True
 
     def one_fold(number: int, single: bool) -> InnerFold:
         return inner_fold(

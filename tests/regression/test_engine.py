@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from refusals import refused
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score
@@ -216,15 +217,26 @@ def test_layout_blocks_maps_of_integers_and_axes_that_run_backwards(tmp_path, mo
     np.testing.assert_allclose(scores[::-1], whole.score_targets(X, Y), atol=1e-9)
 
 
-def test_float32_eigenvectors_only_where_they_suffice() -> None:
-    """The quick way is taken for a narrow spectrum alone, and both give the same matrix back."""
-    for spread, quick in ((10.0, True), (1e4, False)):
-        axes = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 30)))[0]
-        matrix = torch.as_tensor(axes * np.geomspace(1, spread, 30) @ axes.T)
-        values, vectors, single = spectrum(matrix.clone(), single=True)
-        assert single is quick
-        vectors = vectors.double()
-        torch.testing.assert_close((vectors * values) @ vectors.T, matrix, atol=1e-5 if quick else 1e-10, rtol=0)
+@pytest.mark.parametrize(
+    ("eigenvalues", "quick"),
+    [
+        (np.geomspace(1, 10, 200), True),
+        (np.geomspace(1, 1e4, 200), False),
+        (np.r_[0, 0.004, np.geomspace(1, 10, 198)], True),  # one known to be 0, one small: found again in float64
+        (np.r_[0, 0.004, 0.005, 0.006, np.geomspace(1, 10, 196)], False),
+    ],
+)
+def test_float32_eigenvectors_only_where_they_suffice(eigenvalues: NDArray[np.float64], quick: bool) -> None:
+    """The quick way is taken for a narrow spectrum alone, but for few; both give the same matrix back."""
+    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(200, 200)))[0]
+    matrix = torch.as_tensor(axes * eigenvalues @ axes.T)
+    values, vectors, single = spectrum(matrix.clone(), null=int(eigenvalues[0] == 0), single=True)
+    assert single is quick
+    vectors = vectors.double()
+    torch.testing.assert_close((vectors * values) @ vectors.T, matrix, atol=1e-5 if quick else 1e-10, rtol=0)
+    small = eigenvalues < 0.1
+    np.testing.assert_allclose(values[small], eigenvalues[small], atol=1e-9)
+    np.testing.assert_allclose(abs((vectors.T @ axes).diagonal())[small], 1, atol=1e-6)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
