@@ -152,6 +152,9 @@ def test_bad_input() -> None:
     refused(first, encoding.evaluate_held_out, encoder, **data, groups=np.arange(len(data["Y"])))
     other = data["X"] + np.arange(len(data["X"]))[:, None]
     refused("X differs between trials", encoding.evaluate_held_out, encoder, **data | {"X": other})
+    rounded = data["X"] * (1 + 1e-7 * (np.arange(len(data["X"])) % 3))[:, None]  # as products in another order are
+    found = [encoding.evaluate_held_out(encoder, **data | {"X": X}).r for X in (data["X"], rounded)]
+    np.testing.assert_allclose(*found, atol=1e-5)
     refused("align_to", encoding.evaluate_held_out, encoder, **data | {"X": data["X"][1:]})
     refused("must be one of 'none', 'refit'", encoding.evaluate_held_out, encoder, **data, control="rfit")
 

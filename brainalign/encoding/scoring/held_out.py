@@ -181,12 +181,18 @@ def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:
     if len(averages.ids) < len(ids):
         first = averages.first[pd.Index(averages.ids).get_indexer(ids)]
         parts = np.array_split(np.arange(len(ids)), averages.counts.max())  # tokens of all trials are large
-        if not all(np.array_equal(X[rows], X[first[rows]], equal_nan=True) for X in Xs for rows in parts):
+        if not all(_alike(X[rows], X[first[rows]]) for X in Xs for rows in parts):
             raise BrainalignError(
                 "X differs between trials of a stimulus; give each trial the features of its stimulus"
             )
         Xs = [take_rows(X, averages.first) for X in Xs]
     return _Stimuli(averages.ids, averages.counts, Xs, averages.values)
+
+
+def _alike(rows: Values, others: Values) -> bool:
+    """Return whether features are equal, but for the rounding of products made in another order."""
+    largest = np.nanmax(np.abs(others), initial=0)
+    return np.allclose(rows, others, rtol=0, atol=1e-5 * largest if np.isfinite(largest) else 0, equal_nan=True)
 
 
 def _training_rows(
