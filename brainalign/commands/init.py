@@ -288,19 +288,21 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:
+    from brainalign.datasets import rdm_keys  # takes seconds to import, which other folders do without
+
     arrays = lab.ending(*ARRAYS)
     files = [path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower()]
     stimuli = lab.stimuli() if files or (arrays and not lab.tables("stimulus_id", "run")) else None
     if stimuli is None:
         return None
-    n = len(table_column(lab.folder / stimuli, "stimulus_id"))
-    files = files or [path for path in arrays if _pairs(array_shapes(lab.folder / path), n)]
+    ids = table_column(lab.folder / stimuli, "stimulus_id")
+    files = files or [path for path in arrays if _pairs(array_shapes(lab.folder / path), len(ids))]
     if not files:
         return None
     models = [path for path in files if "model" in path.stem.lower()]
     recordings: dict[str, Any] = {}
     for path in [path for path in files if path not in models]:
-        names = list(array_shapes(lab.folder / path)) if path in arrays else [""]
+        names = list(array_shapes(lab.folder / path)) if path in arrays else rdm_keys(lab.folder / path, ids) or [""]
         for key in names:
             several = {"key": key} if len(names) > 1 else {}
             bare = re.sub(r"[-_ ]?rdms?$", "", key if several else path.stem, flags=re.IGNORECASE)

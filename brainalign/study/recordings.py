@@ -45,11 +45,15 @@ class RdmFiles(Strict):
     format: Literal["rdms"]
     file: Path = Field(
         description=".npy, .csv, .npz, .safetensors, .h5 or .mat: a row of pairs (NaN where missing) or a symmetric "
-        "matrix each; axes before it are subjects, and sessions. Or what RDMs.save of rsatoolbox writes as HDF5, where "
-        "subject is a descriptor of RDMs and a descriptor of patterns holds the stimulus ids"
+        "matrix each; axes before it are subjects, and sessions. Or a .csv or .tsv that names its stimuli: ids around "
+        "a matrix, or a row per pair with both ids, the dissimilarity and, of several, subject and session. Or what "
+        "RDMs.save of rsatoolbox writes as HDF5, where subject is a descriptor of RDMs and a descriptor of patterns "
+        "holds the stimulus ids"
     )
     key: str | None = Field(
-        None, description="which array, where the file holds several; of rsatoolbox, a value of a descriptor of RDMs"
+        None,
+        description="which array, where the file holds several; of rsatoolbox, a value of a descriptor of RDMs; of a "
+        "table with a row per pair, a value of a column such as region, or the column of dissimilarities",
     )
     description: str = WHAT
 

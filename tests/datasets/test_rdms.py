@@ -74,6 +74,43 @@ def test_files_of_rsatoolbox_are_read_by_their_labels(folder: Path) -> None:
     refused("condition of its 4 patterns and the 4 stimuli of the table differ in", read, folder, model_rdms="other.h5")
 
 
+def test_tables_that_name_their_stimuli(folder: Path) -> None:
+    """A matrix with ids around it, and a row per pair of regions, subjects and sessions, in any order."""
+    rng = np.random.default_rng(3)
+    pairs = rng.uniform(size=(2, 3, 2, 6)).round(3)  # regions, subjects, sessions
+    pairs[0, 1, 0, 2] = np.nan
+    square = np.zeros((4, 4))
+    square[*np.triu_indices(4, 1)] = square.T[*np.triu_indices(4, 1)] = pairs[1, 0, 0]
+    pd.DataFrame(square, list("abcd"), list("abcd")).loc[list("cadb"), list("dbca")].to_csv(folder / "square.csv")
+    rows = [
+        {"left": "abcd"[i], "right": "abcd"[j], "region": region, "subject": subject, "session": session, "n_trials": 9}
+        | {"distance": values[k]}
+        for region, of_region in zip(("V1", "IT"), pairs, strict=True)
+        for subject, of_subject in zip(("s2", "s1", "s3"), of_region, strict=True)
+        for session, values in enumerate(of_subject)
+        for k, (i, j) in enumerate(zip(*np.triu_indices(4, 1), strict=True))
+    ]
+    table = pd.DataFrame(rows).sample(frac=1, random_state=0)
+    turned = rng.random(len(table)) < 0.5
+    table.loc[turned, ["left", "right"]] = table.loc[turned, ["right", "left"]].to_numpy()
+    table = table.sort_values(["subject", "session"], kind="stable")
+    table.to_csv(folder / "long.tsv", sep="\t", index=False)
+    of_table = {region: {"format": "rdms", "file": "long.tsv", "key": region} for region in ("V1", "IT")}
+    sets = read(folder, recordings=of_table | {"one": {"format": "rdms", "file": "square.csv"}}).sets
+    np.testing.assert_array_equal([sets["V1"], sets["IT"]], pairs[:, [1, 0, 2]])
+    np.testing.assert_array_equal(sets["one"], pairs[1, 0, 0][None, None])
+    some = {"it": {"format": "rdms", "file": "long.tsv"}}
+    refused(r"'region' takes 2 values; give one of them as key \((IT|V1), ", read, folder, recordings=some)
+    missing = {"it": some["it"] | {"key": "V4"}}
+    refused("key 'V4' leaves 0 rows", read, folder, recordings=missing)
+    table.replace({"left": {"a": "x"}}).to_csv(folder / "long.tsv", sep="\t", index=False)
+    refused("the 4 stimuli of the study stand neither around", read, folder, recordings=of_table)
+    twice = table.assign(left="a", right="b")[table["region"] == "V1"]
+    twice.to_csv(folder / "long.tsv", sep="\t", index=False)
+    both = "a and b have dissimilarities .* of the same subject and session"
+    refused(both, read, folder, recordings={"V1": of_table["V1"]})
+
+
 def test_bad_files_of_ones_own(folder: Path) -> None:
     sets, models, stimuli = (folder / name for name in ("sets.safetensors", "models.safetensors", "stimuli.tsv"))
     for path, spoil, message in (

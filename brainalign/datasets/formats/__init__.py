@@ -42,6 +42,7 @@ from brainalign.datasets.formats.meshes import load_mesh
 from brainalign.datasets.formats.rdms import (
     RdmSets,
     rdm_copies,
+    rdm_keys,
     read_kriegeskorte92,
     read_rdm_study,
     write_stimulus_images,
@@ -90,6 +91,7 @@ __all__ = [
     "neurons_of",
     "noise_source",
     "rdm_copies",
+    "rdm_keys",
     "read_array",
     "read_betas",
     "read_bids_stimuli",

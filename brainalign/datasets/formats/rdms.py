@@ -2,7 +2,7 @@
 
 Your own (`format: rdms`): a table of stimuli (stimulus_id, and category, path, caption where they are known) and RDMs
 as .npy, .csv, .npz, .safetensors, .h5 or .mat: rows of pairs (row-major upper triangle, NaN where missing) or matrices;
-or as the HDF5 files of rsatoolbox, which name the stimuli and the subjects themselves.
+or what names its stimuli itself: a .csv or .tsv, with ids around a matrix or in a row per pair, or rsatoolbox's HDF5.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,6 +26,8 @@ Values = NDArray[np.float64]
 Find = Callable[[str], Path] | Mapping[str, Path]
 
 N_STIMULI = 92
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+WORDS = ("dissimilarity", "distance", "rdm")  # what a column of dissimilarities may be called beside other numbers
 FLAGS = ("human", "face", "animal", "natural")
 
 
@@ -152,8 +154,9 @@ def read_rdm_study(study: Study) -> RdmSets:
     for name, one in study.recordings.items():
         assert isinstance(one, RdmFiles)
         path = files[f"recordings.{name}.file"]
-        if _is_of_rsatoolbox(path):
-            sets[name] = _by_subjects(*_rsatoolbox_rdms(path, stimuli["stimulus_id"].astype(str).tolist(), one.key))
+        named = _rsatoolbox_rdms if _is_of_rsatoolbox(path) else _table_rdms if _has_names(path) else None
+        if named is not None:
+            sets[name] = _by_subjects(*named(path, stimuli["stimulus_id"].astype(str).tolist(), one.key))
             continue
         arrays = _matrices(path)
         if one.key is None and len(arrays) > 1:
@@ -191,13 +194,102 @@ def _stacked(values: NDArray[Any]) -> NDArray[Any]:
 
 def _matrices(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file by name; that of a .npy or .csv has none."""
-    if path.suffix in (".csv", ".tsv"):
-        with io.reading(path, "no table of numbers", "write one row per stimulus, without names"):
-            return {"": np.loadtxt(path, delimiter="," if path.suffix == ".csv" else "\t", ndmin=2)}
+    if path.suffix in SEPARATORS:
+        with io.reading(path, "no table of numbers", "write one row per stimulus, without names or with all of them"):
+            return {"": np.loadtxt(path, delimiter=SEPARATORS[path.suffix], ndmin=2)}
     if path.suffix in (".npy", ".npz", ".safetensors"):
         return io.read_numbers(path)
     stored = io.stored_arrays(path, [name for name, shape in io.array_shapes(path).items() if shape])
     return {name: values for name, values in stored.items() if values.dtype.kind in "iufb"}
+
+
+def _has_names(path: Path) -> bool:
+    """Tell whether the first line of a table holds names, not numbers alone."""
+    if path.suffix not in SEPARATORS:
+        return False
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return _numbers(pd.Series(next(lines, "0").strip().split(SEPARATORS[path.suffix]))) is None
+
+
+def _numbers(cells: pd.Series) -> Values | None:
+    """Return text as numbers, NaN where it is empty; None where a cell holds something else."""
+    try:
+        return cells.replace("", "nan").to_numpy(dtype=np.float64)
+    except ValueError:
+        return None
+
+
+def rdm_keys(path: Path, stimuli: list[str]) -> list[str]:
+    """List the values of the column by which a table of pairs holds several sets, such as regions; [] of other files.
+
+    Parameters
+    ----------
+    path : Path
+    stimuli : list of str
+        Their ids.
+    """
+    if not _has_names(path):
+        return []
+    table = io.read_text_table(path)
+    other = [table[name] for name in table if name not in ("subject", "session") and not set(table[name]) <= {*stimuli}]
+    labels = [cells.unique().tolist() for cells in other if _numbers(cells) is None and cells.nunique() > 1]
+    return labels[0] if len(labels) == 1 else []
+
+
+def _table_rdms(path: Path, stimuli: list[str], key: str | None) -> tuple[Values, dict[str, list[str]]]:
+    """Return RDMs (n_rdms, n_pairs) of a table that names its stimuli, and the subject of each.
+
+    Ids stand around a matrix, or in two columns of a row per pair, beside the dissimilarity and, where there are
+    several, subject and session. `key` is the column of dissimilarities, or a value of another, as of a region.
+    """
+    table = io.read_text_table(path)
+    names = [str(name) for name in table]
+    if sorted(table[names[0]]) == sorted(names[1:]) == sorted(stimuli):
+        square = table.set_index(names[0]).loc[stimuli, stimuli]
+        cells = _numbers(pd.Series(square.to_numpy().ravel()))
+        if cells is None:
+            raise BrainalignError(f"{path}: some cells are no numbers; leave those of missing pairs empty")
+        return condensed_rdms(str(path), cells.reshape(square.shape), any_axes=True)[None], {}
+    ends = [name for name in names if set(table[name]) <= set(stimuli)]
+    if len(ends) != 2:
+        raise BrainalignError(
+            f"{path}: the {len(stimuli)} stimuli of the study stand neither around a matrix nor in two of the columns "
+            f"{listed(names)}; name rows and columns of the matrix, or both stimuli of a row, by stimulus_id"
+        )
+    names = [name for name in names if name not in {*ends, "subject", "session"}]
+    if key is not None and key not in names:
+        table = table[np.any([table[name] == key for name in names], axis=0)]
+    numbers = {name: cells for name in names if (cells := _numbers(table[name])) is not None}
+    known = [name for name in numbers if name == key or (key not in numbers and name in WORDS)] or list(numbers)
+    mixed = [name for name in names if name not in numbers and table[name].nunique() > 1]
+    if mixed:
+        values = [str(value) for value in table[mixed[0]].unique()]
+        raise BrainalignError(
+            f"{path}: {mixed[0]!r} takes {len(values)} values; give one of them as key ({listed(values)}), or call the "
+            "column subject or session if that is what they are"
+        )
+    if len(known) != 1 or table.empty:
+        raise BrainalignError(
+            f"{path}: key {key!r} leaves {len(table)} rows, and {listed(known) or 'no column'} may be dissimilarities; "
+            "give as key that column, or a value of another"
+        )
+    of_sets = [table[name] for name in ("subject", "session") if name in table] or [table[ends[0]] * 0]
+    rdms, subjects = list[Values](), list[str]()
+    for rows in table.groupby([of.to_numpy() for of in of_sets], sort=False).indices.values():
+        i, j = (pd.Index(stimuli).get_indexer(pd.Index(table[end].iloc[rows])) for end in ends)
+        values = numbers[known[0]][rows]
+        matrix = np.where(np.eye(len(stimuli)), 0.0, np.nan)
+        matrix[i, j] = matrix[j, i] = values
+        other = np.flatnonzero(~np.isclose(matrix[i, j], values, equal_nan=True))
+        if len(other):
+            first, place = table.iloc[rows[other[0]]], (i[other[0]], j[other[0]])
+            raise BrainalignError(
+                f"{path}: {' and '.join(first[ends])} have dissimilarities {first[known[0]]} and {matrix[place]:g} of "
+                "the same subject and session; keep one, or name the columns subject and session"
+            )
+        rdms.append(condensed_rdms(str(path), matrix))
+        subjects.append(str(table["subject"].iloc[rows[0]]) if "subject" in table else "")
+    return np.stack(rdms), {"subject": subjects}
 
 
 def _is_of_rsatoolbox(path: Path) -> bool:
