@@ -22,7 +22,7 @@ Solver = Literal["auto", "primal", "dual"]
 # Up to this ratio of the largest eigenvalue to the smallest, eigenvectors in float32 move no score by more than 5e-6.
 BENIGN = 100.0
 SMALL = 0.01  # share of smaller eigenvalues that are found apart
-STEPS = 12  # of power iteration, by which the largest is known to some percent
+STEPS = 6  # of power iteration, by which the largest eigenvalue is known to some percent
 # Below this share of the largest eigenvalue, float64 no longer knows the squares of singular values to 1e-5.
 SQUARED = 1e-10
 CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
@@ -200,7 +200,10 @@ def principal(
         return None
     lost = int((eigenvalues <= largest * max(shape) * torch.finfo(torch.float64).eps).sum())  # they ascend
     singular, vectors = eigenvalues[lost:].sqrt(), vectors[:, lost:]
-    return Principal(vectors, singular, vectors / (singular / unit_of(singular)).to(vectors), benign)
+    scaled = vectors / (singular / unit_of(singular)).to(vectors)
+    if (singular <= BENIGN * singular[:1]).all():  # in float32 an axis is off by rounding / its share of the largest
+        scaled = scaled.to(dtype)
+    return Principal(vectors, singular, scaled, benign)
 
 
 def by_svd(features: Rows, mean: torch.Tensor, dtype: torch.dtype, roots: torch.Tensor | None = None) -> Rotation:
@@ -229,8 +232,8 @@ def spectrum(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tu
 def _in_single(matrix: torch.Tensor, null: int) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Decompose by float32 where all eigenvalues but a few small ones are benign; find those again in float64.
 
-    Few are small where rows are alike, as the first rows of runs are when features are delayed. From K + m = LL', two
-    steps of inverse iteration leave (small + m)² / (others + m)² of the rounding of their eigenvectors.
+    Few are small where rows are alike, as the first rows of runs are when features are delayed. Each of two steps takes
+    from their eigenvectors what K leaves of them along the others: r / (other - small) for a residual r.
     """
     few = null + int(SMALL * len(matrix))
     unit = unit_of(matrix.diagonal().sqrt()) ** 2
@@ -241,16 +244,17 @@ def _in_single(matrix: torch.Tensor, null: int) -> tuple[torch.Tensor, torch.Ten
     if small > few:
         return None
     eigenvalues = values.double() * unit
-    if small > null:
-        shift = 1e-6 * float(eigenvalues[-1])
-        lower = torch.linalg.cholesky(matrix.tril() + shift * torch.eye(len(matrix), device=matrix.device))
-        basis = vectors[:, :small].double()
+    if small:
+        lower, basis, others = matrix.tril_(), vectors[:, :small].double(), vectors[:, small:]
         for _ in range(2):
-            basis = torch.linalg.qr(torch.cholesky_solve(basis, lower)).Q
-        inverse, turn = torch.linalg.eigh(basis.T @ torch.cholesky_solve(basis, lower))
-        eigenvalues[:small] = 1 / inverse.flip(0) - shift
-        vectors[:, :small] = (basis @ turn.flip(1)).to(vectors)
-        vectors[:, small:].addmm_(vectors[:, :small], vectors[:, :small].T @ vectors[:, small:], alpha=-1)
+            basis = torch.linalg.qr(basis).Q
+            image = lower @ basis + lower.T @ basis - lower.diagonal()[:, None] * basis
+            eigenvalues[:small], turn = torch.linalg.eigh(basis.T @ image)
+            basis, residual = basis @ turn, image @ turn - basis @ turn * eigenvalues[:small]
+            gaps = eigenvalues[small:, None] - eigenvalues[:small]
+            basis -= (others @ ((others.T @ residual.to(others)) / gaps).to(others)).double()
+        vectors[:, :small] = basis.to(vectors)
+        others.addmm_(vectors[:, :small], vectors[:, :small].T @ others, alpha=-1)
     return eigenvalues, vectors
 
 
