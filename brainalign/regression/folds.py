@@ -253,11 +253,10 @@ def _from_products(
     Of centred rows x − r m, m = Σ r x / Σ r² over training rows and r the roots of weights, or 1.
     """
     every = products.new_ones(len(products)) if roots is None else roots
-    kept = torch.cat([torch.arange(test.start), torch.arange(test.stop, len(products))]).to(products.device)
-    own = every[kept]
+    own = torch.cat([every[: test.start], every[test.stop :]])
     mean = own / own.square().sum()
-    columns = products[:, kept]
-    training, crosses = columns[kept], columns[test]
+    columns = torch.cat([products[:, : test.start], products[:, test.stop :]], dim=1)
+    training, crosses = torch.cat([columns[: test.start], columns[test.stop :]]), columns[test]
     by_mean = training @ mean
     across = crosses @ mean
     square = by_mean @ mean

@@ -266,7 +266,7 @@ def pieces() -> Any:
     matrix = torch.as_tensor(X.T @ X)
     for one in (matrix, torch.eye(5, dtype=torch.float64) * 3, matrix * 1e30):
         for single in (True, False):
-            values, vectors, taken = regression.spectrum(one, null=1, single=single)
+            values, vectors, taken = regression.spectrum(one.clone(), null=1, single=single)
             found.append([values, vectors.abs(), taken])
     kinds = [Y[:, ::-1], Y > 9, Y.astype(">f4"), Y.astype("u2"), np.arange(4, dtype="u8"), torch.arange(3)]
     found += [[str(one.dtype), one] for one in map(regression.as_tensor, kinds)]
