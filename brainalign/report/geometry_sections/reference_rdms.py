@@ -215,7 +215,7 @@ def rdm_panel(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str
         if not any(np.array_equal(order, other) for other in drawn.values()):
             drawn[which] = order
     views = tuple(
-        kit.Panel(f"{id}{k}", which.capitalize(), title, rdm_grid(rdms, categories, order))
+        kit.Panel(f"{id}{k}", which[0].upper() + which[1:], title, rdm_grid(rdms, categories, order))
         for k, (which, order) in enumerate(drawn.items())
     )
     first_order = next(iter(drawn)) + "; buttons put them into other orders" * (len(views) > 1)
