@@ -57,13 +57,16 @@ def compare_references(job: Job) -> None:
         "refitted with the stimuli of the model exchanged",
     )
     job.save("differences", found.differences, p_max="largest studentised difference of the family")
-    of_models = {("model", f"{model} {layer}".strip()): values for (model, layer), values in candidates.items()}
+    of_models = {
+        ("model", " ".join(dict.fromkeys((model, layer))).strip()): values
+        for (model, layer), values in candidates.items()
+    }
     write_rsatoolbox(job, {("responses", name): rdms for name, rdms in sets.items()} | of_models, details["stimuli"])
     shown = {f"set_{name}": geometry.session_average(values).mean(axis=0) for name, values in sets.items()}
     tops = _shown_layers(best, layers)
     job.save(
         "rdm",
-        Arrays(shown | {f"layer_{model} {layer}": layers[model, layer] for model, layer in tops}),
+        Arrays(shown | {f"layer_{' '.join(dict.fromkeys(top))}": layers[top] for top in tops}),
         conditions=details["stimuli"],
         categories=details["categories"],
         feature_distance=settings.feature_distance,

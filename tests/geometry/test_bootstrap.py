@@ -219,6 +219,10 @@ def test_the_honest_best_of_layers_and_of_all() -> None:
     assert best.loc[("group", "net"), ["layer", "decided"]].tolist() == ["b", True]
     assert not best.loc[("group", "all"), "decided"]
     assert best.loc[("single", "net"), "sentence"].endswith("this holds over stimuli, not over individuals.")
+    two = {("pixels", "pixels"): layers["a"], ("net", "b"): layers["b"]}
+    (sentence,) = g.score_references({"group": noisy}, two, "spearman", 50, 3).best["sentence"].unique()
+    assert sentence.startswith("net b scores highest")
+    assert sentence.endswith("and exceeds the other.")
     scores = found.scores.set_index(["reference", "model", "layer"]).loc["group"]
     assert scores["score"].idxmax()[0] in ("net", "published")
     assert scores.loc[("net", "b"), "p"] < 0.001 < scores.loc[("net", "a"), "p"]

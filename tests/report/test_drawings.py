@@ -5,6 +5,7 @@ from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pages
 import pandas as pd
@@ -14,7 +15,8 @@ from pages import DARK, dumped, needs_browser
 
 from brainalign.config import Config
 from brainalign.report import Chapter, Panel, Section, StudyMaterial, render_page
-from brainalign.report.kit import COLOURS, MOST_BYTES, captioned, model_ranking, together
+from brainalign.report.geometry_sections import rdm_panel
+from brainalign.report.kit import COLOURS, MOST_BYTES, captioned, model_ranking, together, volume_viewer
 from brainalign.report.pages import blocks_figures
 
 
@@ -82,11 +84,11 @@ def test_pixels_and_many_marks_stay_pictures() -> None:
         assert len(drawing) <= MOST_BYTES
 
 
-def page(figure: Figure) -> str:
-    """Return a page with one figure, named as data might name it."""
+def page(figure: Figure, *more: Panel) -> str:
+    """Return a page with one figure, named as data might name it, and more."""
     panel = captioned("p", "P", figure, id=f"p{pages.EVIL}", captions={"p": "c"})
     of = StudyMaterial(Config.model_construct(), "x", SimpleNamespace(title="t"))
-    return render_page(of, [Chapter("", [Section("s", "Section", [panel])])])
+    return render_page(of, [Chapter("", [Section("s", "Section", [panel, *more])])])
 
 
 def black_bar() -> Figure:
@@ -101,16 +103,48 @@ def test_what_a_mark_tells_is_escaped() -> None:
     assert "<title>&lt;img src=x" in drawn
 
 
+def moving() -> list[Panel]:
+    """Return matrices in two orders, and a volume of which the voxel in the middle of its second layer is the end."""
+    values = np.full((3, 3, 3), 0.1)
+    values[1, 1, 1] = 1.0
+    image, mask = (nibabel.Nifti1Image(each, np.diag([2.0, 2.0, 2.0, 1.0])) for each in (values, np.ones((3, 3, 3))))
+    viewer = volume_viewer(image, mask, None, label="r", vmax=1.0, diverging=True)
+    rdms = {"net": np.arange(6.0)[::-1]}
+    return [rdm_panel(rdms, list("aaaa"), "RDMs", "rdm"), Panel("volume", "Volume", "", None, html=viewer)]
+
+
 @needs_browser
-@pytest.mark.parametrize(("flags", "ink"), [((), "rgb(28, 30, 33)"), ((DARK,), "rgb(232, 234, 237)")])
-def test_black_is_the_ink_of_the_theme(tmp_path: Path, flags: tuple[str, ...], ink: str, probed) -> None:
+@pytest.mark.parametrize(
+    ("flags", "ink", "paper"),
+    [((), "rgb(28, 30, 33)", "rgb(255, 255, 255)"), ((DARK,), "rgb(232, 234, 237)", "rgb(169, 175, 184)")],
+)
+def test_black_is_the_ink_of_the_theme(tmp_path: Path, flags: tuple[str, ...], ink: str, paper: str, probed) -> None:
+    """Pictures have a ground for black ink; they open large, matrices are reordered, and volumes are cut."""
     probe = """<script>addEventListener("load", () => {
       const style = (name) => getComputedStyle(document.querySelector(name));
       document.body.dataset.ink = [style(".drawing path:has(> title)").fill, style(".drawing text").fill,
-        style("body").color].join("|");
+        style("body").color, style("figure img").backgroundColor].join("|");
+      const orders = [...document.querySelectorAll(".order")];
+      const image = orders[1].querySelector("img");
+      document.querySelectorAll(".orders button")[1].click();
+      image.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+      const [dialog, large] = ["dialog", "dialog img"].map((name) => document.querySelector(name));
+      const opened = [dialog.open, large.clientWidth >= 2 * image.clientWidth, document.activeElement.textContent];
+      document.activeElement.click();
+      setTimeout(() => {
+        const slider = document.querySelectorAll(".volume input")[2];
+        slider.value = 1;
+        slider.dispatchEvent(new Event("input", {bubbles: true}));
+        const cut = document.querySelectorAll(".volume canvas")[2].getContext("2d").getImageData(1, 1, 1, 1).data;
+        document.body.dataset.moved = [orders.map((order) => order.hidden), ...opened, dialog.open, cut.join(" "),
+          slider.nextElementSibling.textContent].join("|");
+      }, 900);
     });</script>"""
-    (found,) = re.findall('data-ink="([^"]*)"', dumped(tmp_path, probed(page(black_bar()), probe), *flags))
-    assert found.split("|") == [ink] * 3
+    content = dumped(tmp_path, probed(page(black_bar(), *moving()), probe), "--virtual-time-budget=4000", *flags)
+    (found,) = re.findall('data-ink="([^"]*)"', content)
+    assert found.split("|") == [*[ink] * 3, paper]
+    (moved,) = re.findall('data-moved="([^"]*)"', content)
+    assert moved.split("|") == ["true,false", "true", "true", "Close", "false", "103 0 31 255", "2 mm"]
 
 
 def two_panels(width: float) -> Figure:

@@ -8,7 +8,7 @@ from made import made
 from matplotlib.colors import to_hex
 from refusals import refused
 
-from brainalign.report import Panel
+from brainalign.report import Panel, kit
 from brainalign.report.encoding_sections import convergence
 from brainalign.report.geometry_sections import alignment as alignment_section
 from brainalign.report.geometry_sections import reference_rdms
@@ -145,11 +145,21 @@ def test_rdms_grouped_by_category() -> None:
     rdms = {"net": pairs, "brain": pairs**2, "more": -pairs, "last": pairs}
     shown = panels(reference_rdms.rdm_grid(rdms, categories))
     order = [0, 2, 4, 1, 3]
+    assert kit.layer_name(pd.Series({"model": "pixels", "layer": "pixels"})) == "pixels"
     matrix = np.zeros((5, 5))
     matrix[np.triu_indices(5, 1)] = pairs / 9
     expected = (matrix + matrix.T)[np.ix_(order, order)]
     np.testing.assert_allclose([cells(ax) for ax in shown[:2]], [expected] * 2)
     assert ticks(shown[0]) == ticks(shown[0], "y") == {1.0: "face", 3.5: "car"}
+    panel = reference_rdms.rdm_panel(rdms, categories, "RDMs", "rdm")
+    assert [each.title for each in panel.orders] == ["By category", "As given", "By likeness in net"]
+    assert "conditions by category; buttons put them into other orders" in panel.caption
+    by_category, given, alike = (cells(panels(each.figure)[0]) for each in panel.orders)
+    np.testing.assert_allclose([by_category, given], [expected, matrix + matrix.T])
+    assert np.diag(alike, 1).sum() < np.diag(given, 1).sum()  # neighbours are alike
+    without = reference_rdms.rdm_panel({"net": pairs}, ["image"] * 5, "RDMs", "rdm")
+    assert "conditions as given" in without.caption
+    assert "category" not in " ".join(each.title for each in without.orders)
     refused("has 6 pairs but 5 categories make 10", reference_rdms.rdm_grid, {"net": pairs[:6]}, categories)
 
 

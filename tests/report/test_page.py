@@ -16,7 +16,10 @@ from brainalign.report.kit import (
     CITATIONS,
     SYNTHESIS_CAPTIONS,
     findings,
+    least_p,
+    legend_below,
     methods_text,
+    new_figure,
     number,
     p_equals,
     p_number,
@@ -106,6 +109,9 @@ def test_no_p_is_printed_as_0(material: Material) -> None:
     nan = float("nan")
     assert [number(0.5), number(-0.25, 2), number(12.0), number(nan)] == [".500", "-.25", "12.000", "–"]
     assert p_value(0.004975, 200) == "p = .0050 (200 permutations)"
+    assert p_value(0.05, 19) == "p = .0500 (the smallest p that 19 permutations can give: too few to show more)"
+    assert [least_p(0.1, 19), least_p(0.01, 99), least_p(0.05, 0)] == ["", "", ""]
+    assert "99 permutations can give: too few to show more with 6 models" in least_p(0.01, 99, 6)
     assert [p_equals(0.0123), p_equals(nan), p_number(0.5, 4)] == ["= .012", "–", ".5000"]
 
 
@@ -173,6 +179,21 @@ def test_what_comes_from_data_is_escaped(material: Material) -> None:
     assert evil not in page
     assert page.count("&lt;script&gt;") >= 7
     assert "This report is incomplete: 1 job(s) left no result" in page
+
+
+def test_a_ceiling_that_is_not_drawn_is_not_named() -> None:
+    for known in (0.6, np.nan):
+        figure, (ax,) = new_figure(3, 2)
+        ax.plot([0, 1], label="net")
+        ax.hlines([known] * 2, 0, 1, label="noise ceiling (r)")
+        ax.fill_between([0, 1], [known] * 2, 1, label="noise ceiling, band")
+        legend_below(figure, [ax], 3)
+        drawn = 2 * int(np.isfinite(known))
+        assert len(figure.legends[0].get_texts()) == 1 + drawn
+        for name, text in CAPTIONS.items():
+            caption = " ".join(text.split())
+            if "ashed: noise ceiling" in caption or "and: noise ceiling" in caption:
+                assert ("noise ceiling" in Panel(name, "T", caption, figure).caption) == bool(drawn), name
 
 
 def test_captions_are_read_in_one_breath() -> None:

@@ -174,9 +174,11 @@ def test_a_model_of_movies_is_held_against_its_best_control(kept: Callable[..., 
         (8, 0.3, "which excludes 0"), (8, -0.004, "so that nothing is shown beyond the control"),
         (MIN_UNITS - 1, 0.3, "; too few folds for an interval."),
     ):  # fmt: skip
-        material: Any = SimpleNamespace(tables={"dynamicsfolds": folds(n, gap)})
+        asked = SimpleNamespace(dynamics=SimpleNamespace(permutations=83))
+        material: Any = SimpleNamespace(tables={"dynamicsfolds": folds(n, gap)}, config=asked)
         found = dynamics._findings(material, followed())
         assert verdict in found[1]
+        assert "p = .0120 (83 permutations)" in found[0]
         failed = dynamics.failed_following(followed(), folds(n, gap))
         assert [(each.value, each.chance, each.p) for each in failed] == [(0.3, 0.0, 0.1)] * (gap < 0)
         assert not dynamics.failed_following(followed().assign(p=0.06), folds(n, gap))

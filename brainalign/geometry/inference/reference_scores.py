@@ -183,7 +183,10 @@ def _best(
     if not n_others:
         sentence = f"{about}; there is nothing to compare it with."
     elif tied:
-        sentence = f"{about}, but {len(tied)} of {n_others} others cannot be told from it: no best is called."
+        which = "the other" if n_others == 1 else f"{len(tied)} of {n_others} others"
+        sentence = f"{about}, but {which} cannot be told from it: no best is called."
+    elif n_others == 1:
+        sentence = f"{about} and exceeds the other."
     else:
         sentence = f"{about} and exceeds each of the {n_others} others, allowing for all differences among them."
     if result.over == "stimuli":
@@ -200,7 +203,7 @@ def _best(
 
 
 def _label(key: tuple[str, str]) -> str:
-    return f"{key[0]} {key[1]}".strip()
+    return " ".join(dict.fromkeys(key)).strip()  # the one layer of pixels is called so too
 
 
 def combination(

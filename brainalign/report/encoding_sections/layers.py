@@ -91,7 +91,8 @@ def score_maps(
         panels = [kit.Panel("scorehistogram", f"Scores of {name}", text, figure, numbers)]
         return kit.Section("maps", "Scores", panels, said)
     text = kit.CAPTIONS["targetmap"].format(**values, where=drawn.where)
-    panels = [kit.Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers)]
+    html = drawn.viewer(label=f"Pearson r {tested}", vmax=top)
+    panels = [kit.Panel("scoremap", f"Score of {name}", text, drawn.figure, numbers, html=html)]
     panels += panels_in_mni(targets, r, aligned["q"], level, label=f"Pearson r {tested}", vmax=top)
     ceiling = aligned["ceiling"].to_numpy(dtype=float)
     if (ceiling > 0).any():

@@ -5,6 +5,7 @@ from brainalign.report.geometry_sections.alignment import UNSEEN as UNSEEN
 from brainalign.report.geometry_sections.alignment import failed_alignment as failed_alignment
 from brainalign.report.geometry_sections.decoding_over_time import decoding_findings as decoding_findings
 from brainalign.report.geometry_sections.decoding_over_time import (
+    decoding_methods,
     decoding_section,
     gather_recordings,
     recordings_chapter,
@@ -17,7 +18,7 @@ from brainalign.report.geometry_sections.identification import (
     identification_verdict,
 )
 from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section
-from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
+from brainalign.report.geometry_sections.reference_rdms import layer_curves, mds_categories, rdm_panel, reference_bars
 from brainalign.report.geometry_sections.searchlights import searchlight_methods as searchlight_methods
 from brainalign.report.geometry_sections.searchlights import searchlight_section as searchlight_section
 from brainalign.report.geometry_sections.searchlights import searchlight_sentence as searchlight_sentence
@@ -33,6 +34,7 @@ __all__ = [
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
     "alignment_section",
+    "decoding_methods",
     "decoding_section",
     "failed_identification",
     "gather_recordings",
@@ -43,7 +45,7 @@ __all__ = [
     "matching_section",
     "mds_categories",
     "no_alignment",
-    "rdm_grid",
+    "rdm_panel",
     "recordings_chapter",
     "reference_bars",
     "rsa_over_time",

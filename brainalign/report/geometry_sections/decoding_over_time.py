@@ -77,7 +77,7 @@ def _answer(decoded: kit.DecodedTimes, section: kit.Section) -> kit.Answer:
     names = " and ".join(", ".join(map(str, decoded.facts["categories"])).rsplit(", ", 1))
     words = f"{names[0].upper()}{names[1:]} {'can' if holds else 'are not shown to'} be told apart after the marker: "
     words += f"{measure} {kit.number(after['score'])}{kit.interval(after)}, chance {kit.number(after['chance'])}, "
-    words += f"p {kit.p_equals(after['p'])}, {scheme}."
+    words += f"p {kit.p_equals(after['p'])}{kit.least_p(after['p'], decoded.facts.get('n_permutations', 0))}, {scheme}."
     numbers = _cards(rows)[:2]
     decided = peaks[(peaks["group"] == group) & peaks["decided"].astype(bool)] if holds and len(peaks) else peaks[:0]
     for _, peak in decided[:1].iterrows():
@@ -113,12 +113,17 @@ def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
 
 def _methods(material: kit.SubjectMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
+    decoded = material.decoded
+    return decoding_methods(material, pd.DataFrame() if decoded is None else decoded.tables["timewindows"])
+
+
+def decoding_methods(material: kit.StudyMaterial, windows: pd.DataFrame) -> list[tuple[str, tuple[str, ...]]]:
+    """List paragraphs on the recordings of the subject of a page, and on how these windows were decoded, if any."""
     texts: list[tuple[str, tuple[str, ...]]] = [(kit.recordings_text(material), ())]
-    options, decoded = material.config.decode_times, material.decoded
-    if decoded is None:
+    options = material.config.decode_times
+    if windows.empty:
         return texts
     noise = "whitened by the noise covariance of the training trials of each fold, and " * (options.noise != "none")
-    windows = decoded.tables["timewindows"]
     logistic = ", by it and by logistic regression" * bool(windows["logistic"].notna().any())
     texts.append(
         (
@@ -339,7 +344,7 @@ def decoding_findings(decoded: kit.DecodedTimes) -> list[str]:
         found.append(
             f"{names}, {row['scheme']}, {when}{1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms: "
             f"{decoded.facts['measure']} {kit.number(row['score'])}{interval} ({verdict}: permuted "
-            f"{kit.number(row['null_mean'])}, p {kit.p_equals(row['p'], 4)}{beside})."
+            f"{kit.number(row['null_mean'])}, {kit.p_value(row['p'], decoded.facts.get('n_permutations', 0))}{beside})."
         )
     return found + [_latency_sentence(row) for _, row in peaks.iterrows()]
 

@@ -1,6 +1,8 @@
 """Networks against published RDMs: fits with ceilings and random weights, curves over layers, matrices."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -53,7 +55,7 @@ def reference_bars(
             _random_mark(ax, int(str(line)), row, random)
             if row.get("kind") == "combination":
                 _own_marks(ax, int(str(line)), row)
-        names = [f"{row['model']} {row['layer']}".strip() for _, row in part.iterrows()]
+        names = [kit.layer_name(row) for _, row in part.iterrows()]
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.axvline(0, color="black", linewidth=0.6)
@@ -195,18 +197,50 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
     ax.set_ylim(low, high + (0.06 + 0.055 * len(verdicts)) * (high - low))  # room for the verdicts
 
 
-def _order(categories: Sequence[str]) -> tuple[NDArray[np.intp], list[str], list[float], list[float]]:
-    """Return the order that groups categories, their names, the middle of each block and the borders between."""
+def rdm_panel(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str], title: str, id: str) -> kit.Panel:
+    """Return RDMs in the orders that their conditions have: by category where there are some, as given, by likeness.
+
+    Arguments are those of `rdm_grid`; likeness is that of the first RDM (average linkage).
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    n = len(categories)
+    orders = {"by category": _by_category(categories)} if 1 < len(set(categories)) < n else {}
+    orders["as given"] = np.arange(n)
+    name, first = next(iter(rdms.items()))
+    if n > 2 and np.isfinite(first).all():
+        orders[f"by likeness in {name}"] = leaves_list(linkage(np.asarray(first), "average", optimal_ordering=True))
+    drawn: dict[str, NDArray[np.intp]] = {}
+    for which, order in orders.items():
+        if not any(np.array_equal(order, other) for other in drawn.values()):
+            drawn[which] = order
+    views = tuple(
+        kit.Panel(f"{id}{k}", which[0].upper() + which[1:], title, rdm_grid(rdms, categories, order))
+        for k, (which, order) in enumerate(drawn.items())
+    )
+    first_order = next(iter(drawn)) + "; buttons put them into other orders" * (len(views) > 1)
+    panel = kit.captioned("referencerdms", title, views[0].figure, id=id, order=first_order)
+    return replace(panel, orders=views if len(views) > 1 else ())
+
+
+def _by_category(categories: Sequence[str]) -> NDArray[np.intp]:
+    """Return the order that groups categories, in the order of their first conditions."""
     names = list(dict.fromkeys(categories))
-    codes = np.array([names.index(name) for name in categories])
-    order = np.argsort(codes, kind="stable")
-    sizes = np.bincount(codes, minlength=len(names))
+    return np.argsort([names.index(name) for name in categories], kind="stable")
+
+
+def _blocks(categories: Sequence[str]) -> tuple[list[str], list[float], list[float]]:
+    """Return the names of neighbours of one category, the middle of each block and the borders between them."""
+    blocks = [(name, len(list(same))) for name, same in groupby(categories)]
+    sizes = np.array([size for _, size in blocks])
     ends = np.cumsum(sizes)
-    return order, names, list(ends - sizes / 2 - 0.5), list(ends[:-1] - 0.5)
+    return [name for name, _ in blocks], list(ends - sizes / 2 - 0.5), list(ends[:-1] - 0.5)
 
 
-def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]) -> Figure:
-    """Draw RDMs as matrices of ranks with conditions grouped by category.
+def rdm_grid(
+    rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str], order: NDArray[np.intp] | None = None
+) -> Figure:
+    """Draw RDMs as matrices of ranks, categories named where their conditions stand together.
 
     Ranks (0 most alike, 1 most different), because RDMs of networks, spikes and judgements have different units.
 
@@ -215,12 +249,17 @@ def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]
     rdms : mapping
         Condensed dissimilarities (n_pairs,) by name.
     categories : sequence of str
-        Of each condition, in the order of the RDMs; blocks appear in order of first appearance.
+        Of each condition, in the order of the RDMs.
+    order : array of int, optional
+        Of the conditions in the drawing; by category, in order of first appearance, where none is given.
     """
     from scipy.stats import rankdata
 
     n = len(categories)
-    order, names, middles, borders = _order(categories)
+    order = _by_category(categories) if order is None else order
+    names, middles, borders = _blocks([categories[k] for k in order])
+    if not 1 < len(names) == len(set(names)) <= MOST_NAMED:  # no categories, or their conditions stand apart
+        names, middles, borders = [], [], []
     figure, axes, columns = kit.panel_grid(len(rdms), 3, (2.75, 2.7), margin=(0.8, 0.5))
     upper = np.triu_indices(n, 1)
     image: Any = None

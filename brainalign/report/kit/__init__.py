@@ -24,7 +24,6 @@ from brainalign.report.kit.canvas import share_axis as share_axis
 from brainalign.report.kit.captions import CAPTIONS as CAPTIONS
 from brainalign.report.kit.captions import SYNTHESIS_CAPTIONS as SYNTHESIS_CAPTIONS
 from brainalign.report.kit.citations import CITATIONS as CITATIONS
-from brainalign.report.kit.failed_controls import LEVEL as LEVEL
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
 from brainalign.report.kit.failed_controls import TO_95 as TO_95
 from brainalign.report.kit.failed_controls import FailedControl
@@ -53,16 +52,10 @@ from brainalign.report.kit.page import together as together
 from brainalign.report.kit.sentences import FEW_STIMULI as FEW_STIMULI
 from brainalign.report.kit.sentences import cleaning_words as cleaning_words
 from brainalign.report.kit.sentences import findings as findings
-from brainalign.report.kit.sentences import interval as interval
 from brainalign.report.kit.sentences import methods_text as methods_text
-from brainalign.report.kit.sentences import number as number
-from brainalign.report.kit.sentences import p_equals as p_equals
-from brainalign.report.kit.sentences import p_number as p_number
-from brainalign.report.kit.sentences import p_value as p_value
 from brainalign.report.kit.sentences import rdm_methods as rdm_methods
 from brainalign.report.kit.sentences import reading_methods as reading_methods
 from brainalign.report.kit.sentences import recordings_text as recordings_text
-from brainalign.report.kit.sentences import space_name as space_name
 from brainalign.report.kit.shelf import Shelf
 from brainalign.report.kit.shelf import decoded_times_of as decoded_times_of
 from brainalign.report.kit.surface import N_VERTICES as N_VERTICES
@@ -73,11 +66,20 @@ from brainalign.report.kit.synthesised import JUDGES as JUDGES
 from brainalign.report.kit.synthesised import PLAUSIBLE as PLAUSIBLE
 from brainalign.report.kit.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.kit.synthesised import synthesised_images_of as synthesised_images_of
+from brainalign.report.kit.tables import LEVEL as LEVEL
 from brainalign.report.kit.tables import Columns as Columns
 from brainalign.report.kit.tables import better_model as better_model
 from brainalign.report.kit.tables import between as between
 from brainalign.report.kit.tables import comparison_table, html_table, row_table, score_table
 from brainalign.report.kit.tables import folded as folded
+from brainalign.report.kit.tables import interval as interval
+from brainalign.report.kit.tables import layer_name as layer_name
+from brainalign.report.kit.tables import least_p as least_p
+from brainalign.report.kit.tables import number as number
+from brainalign.report.kit.tables import p_equals as p_equals
+from brainalign.report.kit.tables import p_number as p_number
+from brainalign.report.kit.tables import p_value as p_value
+from brainalign.report.kit.tables import space_name as space_name
 from brainalign.report.kit.target_maps import IN_MNI as IN_MNI
 from brainalign.report.kit.target_maps import draw_map as draw_map
 from brainalign.report.kit.target_maps import maps_in_mni as maps_in_mni
@@ -121,3 +123,4 @@ __all__ = [
     "topomaps",
     "write_figures",
 ]
+from brainalign.report.kit.viewer import volume_viewer as volume_viewer

@@ -3,15 +3,17 @@
 import io
 from collections.abc import Sequence
 from string import ascii_uppercase
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
+from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw, ImageFont
 
 from brainalign.checks import BrainalignError, listed
@@ -98,10 +100,24 @@ def share_axis(axes: Sequence[Axes], *, x: bool = False, y: bool = True) -> None
             ax.set(**{name: (min(low), max(high))})
 
 
+def drawn_marks(ax: Axes) -> list[tuple[Any, str]]:
+    """List what a legend of these axes names (handle, label), but for what has no place: a ceiling nobody knows."""
+    return [pair for pair in zip(*ax.get_legend_handles_labels(), strict=True) if _has_a_place(pair[0])]
+
+
+def _has_a_place(handle: Any) -> bool:
+    """Return whether a line or an area has one; lines without any points stand for others in a legend."""
+    if isinstance(handle, Line2D):
+        points = [np.asarray(handle.get_xydata(), dtype=float)]
+        return not len(points[0]) or bool(np.isfinite(points[0]).all(axis=1).any())
+    if isinstance(handle, LineCollection | PolyCollection):
+        return any(np.isfinite(path.vertices).all(axis=1).any() for path in handle.get_paths())
+    return True
+
+
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
     """Draw one legend for all axes below them, every label once, in as many columns (at most `columns`) as fit."""
-    pairs = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
-    handles = {label: handle for handle, label in pairs}
+    handles = {label: handle for ax in axes for handle, label in drawn_marks(ax)}
     for n in range(min(columns, len(handles)), 0, -1):
         legend = figure.legend(
             list(handles.values()), list(handles), loc="outside lower center", ncols=n, fontsize=7, frameon=False
@@ -122,6 +138,9 @@ def drawn(figure: Figure) -> Image.Image:
     from PIL.Image import fromarray
 
     figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figwidth()))
+    for ground in (figure.patch, *(ax.patch for ax in figure.axes)):  # the page has its own, light or dark
+        if to_hex(ground.get_facecolor()) == "#ffffff":
+            ground.set_alpha(0)
     canvas = FigureCanvasAgg(figure)
     # savefig would draw twice, once for the layout alone.
     canvas.draw()  # type: ignore[no-untyped-call]
@@ -129,18 +148,18 @@ def drawn(figure: Figure) -> Image.Image:
 
 
 def compressed(picture: Image.Image) -> bytes:
-    """Return a picture as PNG, or as WebP where a PNG is larger than MOST_BYTES.
+    """Return a small picture as PNG, others as WebP, what is transparent with it.
 
-    All but small pictures are drawn in 256 colours, which the eye does not tell from all. Photographs and noise, which
-    are still too large, keep their size and lose fine detail first, then pixels. What WebP cannot hold is shrunk to it.
+    Photographs and noise, which are larger than MOST_BYTES without loss, keep their size and lose fine detail first,
+    then pixels. What WebP cannot hold is shrunk to it.
     """
     buffer = io.BytesIO()
     picture.save(buffer, format="png")
     if len(buffer.getvalue()) <= SMALL_BYTES:
         return buffer.getvalue()
-    picture = picture.convert("RGB")
-    buffer = io.BytesIO()
-    picture.quantize(256).save(buffer, format="png", optimize=True)
+    if max(picture.size) <= MOST_SIDE:
+        buffer = io.BytesIO()
+        picture.save(buffer, format="webp", lossless=True)
     for quality, scale in ((80, 1.0), (60, 1.0), (40, 1.0), (20, 1.0), (20, 0.7), (20, 0.5), (20, 0.3), (5, 0.2)):
         if len(buffer.getvalue()) <= MOST_BYTES:
             break
@@ -174,7 +193,7 @@ def composite(figures: Sequence[tuple[str, Figure]]) -> bytes:
         places.append((x, y))
         x, height = x + tile.width + GAP, max(height, tile.height)
     width = max(x + tile.width for tile, (x, _) in zip(tiles, places, strict=True))
-    picture = Image.new("RGB", (width, y + height), "white")
+    picture = Image.new("RGBA", (width, y + height))
     for tile, place in zip(tiles, places, strict=True):
         picture.paste(tile, place)
     return compressed(picture)
@@ -182,8 +201,8 @@ def composite(figures: Sequence[tuple[str, Figure]]) -> bytes:
 
 def _tile(title: str, figure: Figure) -> Image.Image:
     """Return a figure with a strip above it, in the font of matplotlib, so that letters are the same everywhere."""
-    picture = drawn(figure).convert("RGB")
-    tile = Image.new("RGB", (picture.width, picture.height + STRIP), "white")
+    picture = drawn(figure)
+    tile = Image.new("RGBA", (picture.width, picture.height + STRIP))
     font = ImageFont.truetype(findfont("DejaVu Sans:bold"), 13)
     ImageDraw.Draw(tile).text((6, 4), title, fill="black", font=font)
     tile.paste(picture, (0, STRIP))

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.kit.material import DecodedTimes, Material
-from brainalign.report.kit.sentences import SAME, number, p_equals, untuned_identification
+from brainalign.report.kit.sentences import SAME, untuned_identification
+from brainalign.report.kit.tables import LEVEL, number, p_equals
 
-LEVEL = 0.05  # of what pages call above chance
 SPREADS = 3.0  # standard deviations of its null that a control may be above its mean
 SEVERAL = 4.0  # standard errors of its mean that a null may lie above chance: there are many nulls on a page
 TO_95 = 1.645  # standard deviations of a normal null to its 95 % point

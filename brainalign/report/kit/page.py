@@ -17,19 +17,23 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 import brainalign
-from brainalign.report.kit.canvas import MOST_BYTES, composite, letter, picture_bytes
+from brainalign.report.kit.canvas import MOST_BYTES, composite, drawn_marks, letter, picture_bytes
 from brainalign.report.kit.captions import CAPTIONS
 from brainalign.report.kit.citations import CITATIONS
 from brainalign.report.kit.drawings import drawing, drawing_bytes
 from brainalign.report.kit.failed_controls import FailedControl
 from brainalign.report.kit.material import Failure, StudyMaterial
-from brainalign.report.kit.sentences import number, p_number
+from brainalign.report.kit.tables import number, p_number
 from brainalign.report.kit.viewer import VIEWER_CLASS, surface_assets, surface_code
 
 M = TypeVar("M", bound=StudyMaterial)
 PLACES = {"maps": -1, "data": 1}  # of sections before and after all others
 MOST_WORDS = 12  # of a finding in the contents
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
+# A clause on the ceiling in the middle of a caption, or at the end of its sentence.
+CEILING = re.compile(
+    r"(?<=[.;:] )(?:sand|dashed(?: line)?): noise ceiling[^.;]*[.;] |; (?:sand|dashed): noise ceiling[^.;]*(?=\.)", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,13 @@ class Panel:
     numbers: pd.DataFrame | None = None
     html: Markup | str = ""
     parts: "tuple[Panel, ...]" = ()  # of `together`
+    orders: "tuple[Panel, ...]" = ()  # the same figure in other orders, itself first, chosen by their titles
+
+    def __post_init__(self) -> None:
+        # Nothing was repeated, or the data have one RDM: then the caption does not speak of a ceiling either.
+        axes = [] if self.figure is None else self.figure.axes
+        if axes and not any(name.startswith("noise ceiling") for ax in axes for _, name in drawn_marks(ax)):
+            object.__setattr__(self, "caption", CEILING.sub("", self.caption))
 
     @property
     def pieces(self) -> "tuple[Panel, ...]":

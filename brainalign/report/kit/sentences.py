@@ -7,48 +7,13 @@ import pandas as pd
 
 from brainalign import config
 from brainalign.checks import listed
-from brainalign.report.kit.material import Material, SubjectMaterial
+from brainalign.report.kit.material import Material, StudyMaterial, SubjectMaterial
+from brainalign.report.kit.tables import number, p_equals, p_value
 from brainalign.study import FmriOptions, RawOptions
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
 SAME = 0.02  # share identified, by which spaces of full rank may differ without a penalty
 NEXT_TO_NONE = 0.01  # a penalty that shrinks nothing: features of unit length have eigenvalues of some units
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Return a number without a leading zero, as correlations are written; a dash for NaN."""
-    if pd.isna(value):
-        return "–"
-    text = f"{value:.{digits}f}"
-    text = text.removeprefix("-") if float(text) == 0 else text
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
-
-
-def space_name(model: str, layer: str) -> str:
-    """Name the features of a layer: pixels, whose layer is called so too, once."""
-    return model if layer == model else f"{model} ({layer})"
-
-
-def p_number(p: float, digits: int = 3) -> str:
-    """Return a p value for a column of them: never 0, which no permutation gives; a dash for NaN."""
-    least = 10.0**-digits
-    return f"< {number(least, digits)}" if p < least else number(p, digits)
-
-
-def p_equals(p: float, digits: int = 3) -> str:
-    """Format a p-value to follow the letter p: "= .012", "< .001", or a dash for NaN."""
-    text = p_number(p, digits)
-    return f"= {text}" if text[0] not in "<–" else text
-
-
-def interval(row: "pd.Series[float]") -> str:
-    """Return the interval of a row, low to high in brackets after a space; nothing where there is none."""
-    return f" [{number(row['low'])} to {number(row['high'])}]" if np.isfinite(row["low"]) else ""
-
-
-def p_value(p: float, n_permutations: float) -> str:
-    """Return a p value with what it rests on; "–" where there was no test."""
-    return "–" if pd.isna(p) else f"p {p_equals(p, 4)} ({int(n_permutations):,} permutations)"
 
 
 def findings(material: Material) -> dict[str, str]:
@@ -283,7 +248,7 @@ def cleaning_words(options: RawOptions, resample_hz: float | None) -> list[str]:
     ]
 
 
-def recordings_text(material: SubjectMaterial) -> str:
+def recordings_text(material: StudyMaterial) -> str:
     """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
     cut, files = material.descriptor.epochs, material.descriptor.recordings[material.subject]
     start, stop = (1000 * moment for moment in cut.span_s)

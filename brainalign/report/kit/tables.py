@@ -1,13 +1,71 @@
-"""Tables of the pages: models by subjects, paired comparisons."""
+"""Numbers, p values and names as the pages write them, and tables: models by subjects, paired comparisons."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from brainalign.report.kit.canvas import check_columns
-from brainalign.report.kit.sentences import number, p_number
+
+LEVEL = 0.05  # of what pages call above chance
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number without a leading zero, as correlations are written; a dash for NaN."""
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    text = text.removeprefix("-") if float(text) == 0 else text
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def space_name(model: str, layer: str) -> str:
+    """Name the features of a layer: pixels, whose layer is called so too, once."""
+    return model if layer == model else f"{model} ({layer})"
+
+
+def layer_name(row: "pd.Series[Any]") -> str:
+    """Name model and layer of a row one after the other, once where they are the same, and a model without layers."""
+    layer = row["layer"] if isinstance(row["layer"], str) and row["layer"] != row["model"] else ""
+    return f"{row['model']} {layer}".strip()
+
+
+def p_number(p: float, digits: int = 3) -> str:
+    """Return a p value for a column of them: never 0, which no permutation gives; a dash for NaN."""
+    least = 10.0**-digits
+    return f"< {number(least, digits)}" if p < least else number(p, digits)
+
+
+def p_equals(p: float, digits: int = 3) -> str:
+    """Format a p-value to follow the letter p: "= .012", "< .001", or a dash for NaN."""
+    text = p_number(p, digits)
+    return f"= {text}" if text[0] not in "<–" else text
+
+
+def interval(row: "pd.Series[float]") -> str:
+    """Return the interval of a row, low to high in brackets after a space; nothing where there is none."""
+    return f" [{number(row['low'])} to {number(row['high'])}]" if np.isfinite(row["low"]) else ""
+
+
+def p_value(p: float, n_permutations: float) -> str:
+    """Return a p value with what it rests on; "–" where there was no test."""
+    if pd.isna(p):
+        return "–"
+    rests_on = f" ({int(n_permutations):,} permutations)" if n_permutations else ""
+    return f"p {p_equals(p, 4)}{least_p(p, n_permutations) or rests_on}"
+
+
+def least_p(p: float, n_permutations: float, n_models: int = 1) -> str:
+    """Say, to follow a p value, that permutations are too few to show anything: p is the least they can give.
+
+    Empty where p, corrected for so many models, is below the level, or where more permutations would not have helped.
+    """
+    if not n_permutations or p * n_models < LEVEL or not p * (n_permutations + 1) < 1.5:
+        return ""
+    models = f" with {n_models} models" * (n_models > 1)
+    return f" (the smallest p that {int(n_permutations):,} permutations can give: too few to show more{models})"
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str | Markup]], label: str = "") -> Markup:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
@@ -27,6 +28,7 @@ from brainalign.report.kit.surface import (
     flat_maps,
     surface_map,
 )
+from brainalign.report.kit.viewer import volume_viewer
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -39,10 +41,15 @@ VIEWS = {"from above": (0, 1), "from behind": (0, 2), "from the right": (1, 2)} 
 
 
 class TargetMap(NamedTuple):
-    """A map, and a sentence on what it is drawn."""
+    """A map, a sentence on what it is drawn, and of a volume what can be sliced."""
 
     figure: Figure
     where: str
+    volume: tuple[Any, ...] = ()
+
+    def viewer(self, *, label: str, vmax: float, diverging: bool = True) -> Markup:
+        """Return the HTML of a volume with a slider per axis; empty of other maps."""
+        return volume_viewer(*self.volume, label=label, vmax=vmax, diverging=diverging) if self.volume else Markup("")
 
 
 def target_map(
@@ -77,7 +84,8 @@ def target_map(
         image, edge = (_volume(targets, of, material.mask) for of in (values, marked))
         figure = draw_map(image, material.mask, material.bold, outline=edge, **options)
         fmri = material.descriptor.fmri
-        return TargetMap(figure, f"Drawn on the mean functional image; {'' if fmri is None else fmri.space}.")
+        where = f"Drawn on the mean functional image; {'' if fmri is None else fmri.space}."
+        return TargetMap(figure, where, (image, material.mask, material.bold))
     return place_map(targets, values, outline=marked, **options)
 
 
@@ -132,7 +140,8 @@ def _in_volume(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any]
     image, edge, inside = (_framed(_volume(targets, of)) for of in (values, marked, np.ones(len(targets))))
     what = "parcels" if "labels" in targets.attrs.get("space", {}) else "voxels"
     figure = draw_map(image, inside, None, outline=edge, **options)
-    return TargetMap(figure, f"Drawn on their own grid; grey: border of the {what} that were read.")
+    where = f"Drawn on their own grid; grey: border of the {what} that were read."
+    return TargetMap(figure, where, (image, inside, None))
 
 
 def _on_fslr(targets: pd.DataFrame, values: NDArray[Any], marked: NDArray[Any], options: dict[str, Any]) -> TargetMap:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.report.kit.canvas import HIDDEN
 from brainalign.report.kit.surface import COLOUR_SCALES, HEMISPHERES, SurfaceMap
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 VIEWER_CLASS = "surface-viewer"
 LEVELS = 254  # of a colour scale; code 0 is "not shown"
@@ -87,6 +91,63 @@ def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
         '<script type="application/json" class="maps">{}</script>'
         '<script type="text/plain" class="codes">{}</script></div>'
     ).format(VIEWER_CLASS, name, buttons, views, _json(described), _packed(codes))
+
+
+def volume_viewer(
+    image: "Nifti1Image",
+    mask: "Nifti1Image",
+    background: "Nifti1Image | None",
+    *,
+    label: str,
+    vmax: float,
+    diverging: bool,
+) -> Markup:
+    """Return the HTML of a map in a volume with a slider per axis; arguments are those of `draw_map`.
+
+    Only the box around the mask is kept. Without a background, or with one of another grid, the mask is grey.
+    """
+    from nibabel import as_closest_canonical
+
+    inside, values = (np.asarray(as_closest_canonical(one).dataobj, dtype=np.float64) for one in (mask, image))
+    if min(len(set(k)) for k in np.nonzero(inside)) < 2:
+        return Markup("")  # one slice, which the figure shows
+    under = 0.35 * (inside > 0)
+    if background is not None and background.shape[:3] == inside.shape:
+        under = np.asarray(as_closest_canonical(background).dataobj, dtype=np.float32)
+        under = np.clip(under / np.percentile(under[inside > 0], 99), 0, 1)
+    box = tuple(slice(max(k.min() - 1, 0), k.max() + 2) for k in np.nonzero(inside))
+    drawn = SurfaceMap(label, label, values[box], "diverging" if diverging else "sequential", -vmax * diverging, vmax)
+    codes = np.where(values[box] == 0, 0, map_codes(drawn))  # 0 is what nilearn leaves out, too
+    affine = as_closest_canonical(image).affine
+    zooms, starts = np.abs(np.diag(affine))[:3], [part.start for part in box]
+    colours = matplotlib.colormaps[COLOUR_SCALES[drawn.kind]](np.linspace(0, 1, LEVELS), bytes=True)[:, :3].tolist()
+    about = {
+        "shape": codes.shape,
+        "mm": zooms.tolist(),
+        "origin": (affine[:3, 3] + zooms * starts).tolist(),
+        "colours": colours,
+    }
+    cuts = Markup("").join(
+        Markup(
+            '<div><label class="threshold">{0} <input type="range" min="0" max="{1}" value="{2}"> <output></output>'
+            '</label><canvas role="img" aria-label="Cut across {0}"></canvas></div>'
+        ).format(axis, n - 1, n // 2)
+        for axis, n in zip("xyz", codes.shape, strict=True)
+    )
+    scale = ",".join(f"rgb({','.join(map(str, colour))})" for colour in colours[::23])
+    return Markup(
+        '<div class="volume" hidden><div class="cuts">{}</div><div class="legend"><span>{}: {:.2g}</span>'
+        '<i style="width:8rem;background:linear-gradient(to right,{})"></i><span>{:.2g}</span></div>'
+        '<script type="application/json">{}</script><script type="text/plain">{}</script></div>'
+    ).format(
+        cuts,
+        label,
+        drawn.vmin,
+        scale,
+        vmax,
+        _json(about),
+        _packed(np.stack([codes, 255 * under[box]]).astype(np.uint8).tobytes()),
+    )
 
 
 def surface_code() -> tuple[str, str]:

@@ -34,8 +34,9 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
         f"{best['name']} predicts responses to {nouns.stimuli} it was not trained on",
         *([f"{of_ceiling:.0%} of what repeats explain"] if np.isfinite(of_ceiling) else []),
     ]
-    sentences = [f"{', '.join(words)} ({_evidence(best, table)})."] if _holds(best, table) else []
-    sentences = sentences or [f"The best model, {best['name']}, is not above chance ({_evidence(best, table)})."]
+    evidence = _evidence(best, table, material.config.encode.of("held_out").null_draws)
+    sentences = [f"{', '.join(words)} ({evidence})."] if _holds(best, table) else []
+    sentences = sentences or [f"The best model, {best['name']}, is not above chance ({evidence})."]
     sentences += [f"It is ahead of {_few(beaten)}."] * bool(beaten) + [f"It ties with {_few(equal)}."] * bool(equal)
     ceiling = _ceiling_r(material, str(best["model"]), str(best["method"]))
     beside = f"chance {kit.number(best['null'])}" + f", ceiling {kit.number(ceiling)}" * bool(np.isfinite(ceiling))
@@ -81,7 +82,7 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
     verb = "are told apart" if holds else "are not shown to be told apart"
     words = (
         f"The {material.n_stimuli} {nouns.stimuli} {verb} by what {best['name']} predicts of held-out "
-        f"{nouns.trials}: {quantity} {_evidence(best, table)}."
+        f"{nouns.trials}: {quantity} {_evidence(best, table, best['n_null'])}."
     )
     numbers = [_number(f"{quantity}, {split}", best, f"chance {kit.number(best['chance'])}"), *_control_number(control)]
     if control is not None and material.trained_on_all(split):
@@ -102,7 +103,12 @@ def _told_apart(material: kit.Material, table: pd.DataFrame, quantity: str, spli
 
 
 def answer_of_runs(
-    tested: pd.DataFrame, shares: pd.DataFrame, everywhere: Sequence[str], controls: Sequence[str], confidence: float
+    tested: pd.DataFrame,
+    shares: pd.DataFrame,
+    everywhere: Sequence[str],
+    controls: Sequence[str],
+    confidence: float,
+    n_permutations: int = 0,
 ) -> kit.Answer | None:
     """Say whether models predict runs that were left out, and more than what stands beside every model does.
 
@@ -115,6 +121,8 @@ def answer_of_runs(
     controls : sequence of str
         Models that know nothing of the stimuli, besides those whose kind is control.
     confidence : float
+    n_permutations : int
+        That p rests on; 0 where that is not known.
     """
     region = next((name for name in everywhere if (tested["region"] == name).any()), None)
     if region is None:
@@ -127,7 +135,7 @@ def answer_of_runs(
         return None
     holds = _holds(best, table)
     verb = "predicts" if holds else "is not shown to predict"
-    words = f"{best['name']} {verb} the runs left out ({_evidence(best, table)})."
+    words = f"{best['name']} {verb} the runs left out ({_evidence(best, table, n_permutations)})."
     opening = "Yes." if holds else NOT_SHOWN
     if holds and control is not None and control["value"] >= best["value"]:
         # What was shown or said, unread, suffices for as much: then the model has to add to it.
@@ -178,7 +186,7 @@ def answer_of_rdms(
             beside = f"ceiling {kit.number(row['ceiling_low'])} to {kit.number(row['ceiling_high'])}"
         beside += f", random weights {kit.number(twins)}" if np.isfinite(twins) else ""
         sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
-        name, extent = _space(row), kit.interval(row)
+        name, extent = kit.layer_name(row), kit.interval(row)
         leaders.append(name)
         told.append(f"{name} fits {row['reference']} best: {kit.number(row['score'])}{extent}, {beside}.")
         note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
@@ -187,7 +195,7 @@ def answer_of_rdms(
     twins = random[random["reference"] == reference].assign(score=random["mean"], control=True)
     first = pd.concat([scores[scores["reference"] == reference].assign(control=False), twins], ignore_index=True)
     tops = first.loc[first.groupby("model", sort=False)["score"].idxmax().dropna()]
-    names = [_space(row) for _, row in tops.iterrows()]
+    names = [kit.layer_name(row) for _, row in tops.iterrows()]
     table = tops.assign(name=names, value=tops["score"], null=0.0, control=tops["control"].astype(bool))
     measure = f"{measure.capitalize()} with RDMs of {reference}"
     panel = _ranking(table, (), measure, table["ceiling_low"].iloc[0], confidence)
@@ -213,11 +221,12 @@ def answer_of_group(
     question: str = "Do models predict every brain?",
     measure: str = "mean r",
     beside: str = NEAR_CHANCE,
+    n_permutations: float = 0,
 ) -> kit.Answer | None:
     """Say in how many of n subjects models predict the first quantity, and which does so best.
 
     Scores have a row per quantity, subject and model: value, p within the subject or the low end of its interval, and
-    chance where it is not 0. `beside` is said beside the best control.
+    chance where it is not 0. `beside` is said beside the best control. p rests on `n_permutations` (0: not known).
     """
     scores = scores[scores["quantity"] == scores["quantity"].iloc[0]]
     chance = float(scores["chance"].iloc[0]) if "chance" in scores else 0.0
@@ -236,10 +245,13 @@ def answer_of_group(
     if best is None:
         return None
     mine = scores[scores["model"] == best["name"]]
-    sure = mine["p"] < kit.LEVEL if "p" in mine else mine["low"] > 0
+    tested = "p" in mine
+    sure = mine["p"] < kit.LEVEL if tested else mine["low"] > 0
     above = int((sure & (mine["value"] > chance)).sum())
     words = f"{best['name']} is above chance in {above} of {len(mine)} subjects, {measure} {kit.number(best['value'])}"
     words += f", chance {kit.number(chance)}" * bool(chance)
+    if tested and not above and (least := kit.least_p(mine["p"].min(), n_permutations)):
+        words += f", p {kit.p_equals(mine['p'].min())}{least}"
     words += f" (best control {control['name']}: {kit.number(control['value'])})." if control is not None else "."
     numbers = [
         {"name": f"subjects above chance: {best['name']}", "value": f"{above} of {len(mine)}",
@@ -281,10 +293,10 @@ def _is_sure(p: float, table: pd.DataFrame) -> bool:
     return bool(p * int((~table["control"].astype(bool)).sum()) < kit.LEVEL)
 
 
-def _evidence(best: pd.Series, table: pd.DataFrame) -> str:
+def _evidence(best: pd.Series, table: pd.DataFrame, n_permutations: float) -> str:
     n_models = int((~table["control"].astype(bool)).sum())
     of = f", the best of {n_models}" if n_models > 1 else ""
-    p = f"p {kit.p_equals(best['p'])}"
+    p = f"p {kit.p_equals(best['p'])}{kit.least_p(best['p'], n_permutations, n_models)}"
     return f"{kit.number(best['value'])}{kit.interval(best)}, chance {kit.number(best['null'])}, {p}{of}"
 
 
@@ -306,11 +318,6 @@ def _wins(pair: Mapping[str, object], best: pd.Series) -> bool:
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
-
-
-def _space(row: pd.Series) -> str:
-    layer = str(row["layer"]) if isinstance(row["layer"], str) and row["layer"] != row["model"] else ""
-    return f"{row['model']} {layer}".strip()
 
 
 def _ceiling_r(material: kit.ImageMaterial, model: str, method: str) -> float:

@@ -1,7 +1,7 @@
 """The sections of a subject of whom runs or stimuli were left out in turn: which figures are drawn from what."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -192,7 +192,8 @@ def _maps(material: kit.Material) -> kit.Section | None:
     if drawn is None or material.mask is None:
         return None
     values = {"model": first.model, "method": first.method, "split": first.split, "where": drawn.where}
-    panels = [_panel(material, "scoremap", "Score map", drawn.figure, scores, **values)]
+    score_map = _panel(material, "scoremap", "Score map", drawn.figure, scores, **values)
+    panels = [replace(score_map, html=drawn.viewer(label="Pearson r, held-out runs", vmax=vmax))]
     if np.isfinite(q).any():
         drawn = kit.target_map(
             material, np.where(q < level, r, np.nan), label=f"r where q < {level:g}", vmax=vmax, outline=p_fwer < 0.05

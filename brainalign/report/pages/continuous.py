@@ -87,7 +87,8 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
     scores = tables["runscores"]
     tested = scores[scores["kind"].isin(KINDS)].assign(others=scores["region"].map(_others(material)).astype(float))
     apart, tested = tested[tested["test_set"] != ""], tested[tested["test_set"] == ""]
-    colours, found = _colours(material), _findings(tested, tables["runshares"])
+    drawn = material.config.encode.of("continuous").null_draws
+    colours, found = _colours(material), _findings(tested, tables["runshares"], drawn)
     return kit.Chapter(
         kind,
         [
@@ -99,7 +100,7 @@ def continuous_chapter(material: kit.StudyMaterial) -> kit.Chapter:
         ],
         [*found, *_findings_apart(apart), *material.descriptor.notes],
         answer=answer_of_runs(
-            tested, tables["runshares"], (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence
+            tested, tables["runshares"], (RELIABLE, EVERYWHERE), material.uninformed, material.config.confidence, drawn
         ),
         headline=_headline(tested),
         interval_note="Intervals: over runs, none of fewer than six.",
@@ -305,7 +306,7 @@ def _delays(weights: pd.DataFrame, colours: Mapping[str, str]) -> kit.Section:
     return kit.Section("delays", "Delays", [panel], [f"Weights are largest at {told}."])
 
 
-def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
+def _findings(tested: pd.DataFrame, shares: pd.DataFrame, n_permutations: int) -> list[str]:
     """Write what was found as sentences that follow from the numbers alone."""
     found = []
     for region, part in tested.groupby("region", sort=False):
@@ -316,9 +317,10 @@ def _findings(tested: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
         verdict = "predicts" if best["p"] < kit.LEVEL else "is not shown to predict"
         found.append(
             f"{region}: {best['model']} {verdict} the runs left out, r = {kit.number(best['r'])} ({_range(best)}95 % "
-            f"of the null below {kit.number(best['null_95'])}, p {kit.p_equals(best['p'], 4)}); {control['model']} "
-            f"alone: {kit.number(control['r'])}. By themselves {round(best['share'] * best['n_targets']):,} of "
-            f"{best['n_targets']:,} targets are predicted (p < {kit.LEVEL:g}, corrected for all targets)."
+            f"of the null below {kit.number(best['null_95'])}, {kit.p_value(best['p'], n_permutations)}); "
+            f"{control['model']} alone: {kit.number(control['r'])}. "
+            f"By themselves {round(best['share'] * best['n_targets']):,} of {best['n_targets']:,} targets are "
+            f"predicted (p < {kit.LEVEL:g}, corrected for all targets)."
         )
         beyond = shares[(shares["region"] == region) & shares["model"].isin(models["model"])]
         added = beyond[(beyond["low"] > 0) & (beyond["p"] < kit.LEVEL)]

@@ -151,7 +151,8 @@ def _findings(material: kit.StudyMaterial, scores: pd.DataFrame) -> list[str]:
         first = (
             f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
             f"sqrt(reliability) = {kit.number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
-            f"conditions exchanged: {kit.number(best['null_mean'])}, p {kit.p_equals(best['p'], 4)})."
+            f"conditions exchanged: {kit.number(best['null_mean'])}, "
+            f"{kit.p_value(best['p'], material.config.dynamics.permutations)})."
         )
         found.append(first)
         if epoch == "occluded" and len(controls):

@@ -55,7 +55,7 @@ def group_of_blocks_chapter(material: kit.StudyMaterial) -> kit.Chapter:
             *group_maps(material),
         ],
         [*mapped_findings(material), *material.descriptor.notes],
-        answer=answer_of_group(modelled, controls, n, **words),
+        answer=answer_of_group(modelled, controls, n, n_permutations=modelled["n_null"].max(), **words),
         summary=told,
     )
 

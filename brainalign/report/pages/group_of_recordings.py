@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from brainalign.report import kit
+from brainalign.report.geometry_sections import decoding_methods
 from brainalign.report.pages.answers import answer_of_group
 from brainalign.report.pages.group import best_in_subjects, group_figure, group_of
 
@@ -56,10 +57,23 @@ def group_of_recordings_chapter(material: GroupOfRecordings) -> kit.Chapter:
     return kit.Chapter(
         group_of(n),
         [kit.Section("decoding", "Categories over time", panels, [best_in_subjects(told, controls)])],
-        answer=answer_of_group(told, controls, n, **words),
+        answer=answer_of_group(told, controls, n, n_permutations=material.config.decode_times.permutations, **words),
         summary=told,
+        methods=_methods(material),
         failed_controls=failed,
     )
+
+
+def _methods(material: GroupOfRecordings) -> list[tuple[str, tuple[str, ...]]]:
+    """List what was done to every subject, in the words of the page of the first one, and what over subjects."""
+    first, times = next(iter(material.decoded.items()))
+    n = len(material.decoded)
+    text = (
+        f"All of this was done in each of the {n} subjects by itself, and p is that of each. Over subjects stand the "
+        "mean and its standard error; whether more of them are above chance than luck allows follows from the binomial "
+        f"distribution ({kit.LEVEL:g} in each)."
+    )
+    return [*decoding_methods(replace(material, subject=first), times.tables["timewindows"]), (text, ())]
 
 
 def _of_all(decoded: dict[str, kit.DecodedTimes], suffix: str) -> pd.DataFrame:

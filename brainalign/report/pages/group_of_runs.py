@@ -40,7 +40,8 @@ def group_of_runs_chapter(material: StudyMaterial) -> Chapter:
     ]
     sections += group_maps(material)
     first = told[told["region"].isin((RELIABLE, EVERYWHERE)) & (told["kind"] != "joint")]
-    answer = answer_of_group(first, controls, first["subject"].nunique())
+    drawn = material.config.encode.of("continuous").null_draws
+    answer = answer_of_group(first, controls, first["subject"].nunique(), n_permutations=drawn)
     return Chapter(
         kind, sections, [*mapped_findings(material), *material.descriptor.notes], answer=answer, summary=told
     )

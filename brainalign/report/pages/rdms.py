@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.report import kit
-from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_grid, reference_bars
+from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_panel, reference_bars
 from brainalign.report.pages.answers import answer_of_rdms
 from brainalign.report.pages.blocks_figures import mds_points
 from brainalign.report.pages.group import failed_chapter, scores_section
@@ -67,7 +67,7 @@ def _leaders(comparison: pd.DataFrame) -> dict[str, str]:
     """Return the model that is ahead of all others, by the reference sets in which one is."""
     best = comparison[(comparison["kind"] == "best") & (comparison["family"] == "all")]
     sure = best[best["decided"].astype(bool)]
-    return {row["reference"]: f"{row['model']} {row['layer']}".strip() for _, row in sure.iterrows()}
+    return {row["reference"]: kit.layer_name(row) for _, row in sure.iterrows()}
 
 
 def _pictures(material: kit.StudyMaterial) -> list[NDArray[np.uint8]]:
@@ -238,14 +238,15 @@ def _with_verdicts(layers: pd.DataFrame, best: pd.DataFrame, differences: pd.Dat
 
 
 def _matrices(rdms: Arrays, categories: list[str], pictures: Sequence[NDArray[np.uint8]] = ()) -> kit.Section:
-    shown = {name.split("_", 1)[1]: values for name, values in rdms.items()}
-    panels = [kit.captioned("referencerdms", "RDMs", rdm_grid(shown, categories), id="matrices")]
+    shown = {name.split("_", 1)[1]: rdms[name] for name in sorted(rdms, key=lambda name: name.startswith("layer_"))}
+    panels = [rdm_panel(shown, categories, "RDMs", "matrices")]
     for name, values in shown.items():
         if f"set_{name}" in rdms:
             points = mds_points(values, len(categories))
             title = f"The images in the geometry of {name}"
             figure = mds_categories(points, categories, pictures)
-            panels.append(kit.captioned("referencemds", title, figure, id=f"mds{name}"))
+            colour = "; colour: category" * (1 < len(set(categories)) < len(categories))
+            panels.append(kit.captioned("referencemds", title, figure, id=f"mds{name}", colour=colour))
     alike = np.tril(np.corrcoef(np.stack([*shown.values()])), -1) if len(shown) > 1 else np.zeros((1, 1))
     first, second = (list(shown)[k] for k in np.unravel_index(alike.argmax(), alike.shape))
     text = f"Of {len(shown)} RDMs those of {second} and {first} are most alike (Pearson r {kit.number(alike.max())})."

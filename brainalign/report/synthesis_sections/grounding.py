@@ -103,7 +103,8 @@ def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
             arrays["where"], grid, details["shown_words"], details["shown_stimuli"], material.pictures
         )
         panels.append(kit.captioned("groundedplaces", "Where words look", figure))
-    paragraphs = [_explained(details), retrieval_sentence(scores), _axes_sentence(axes, attributes)]
+    found = retrieval_sentence(scores, material.config.ground.permutations)
+    paragraphs = [_explained(details), found, _axes_sentence(axes, attributes)]
     blocks = [_axes_table(axes, attributes)]
     regions = material.grounded_regions
     if regions is not None and regions["r"].notna().any():
@@ -123,7 +124,7 @@ def grounding_section(material: kit.ImageMaterial) -> kit.Section | None:
     return kit.Section("grounding", "Grounded words", panels, paragraphs, blocks)
 
 
-def retrieval_sentence(scores: pd.DataFrame) -> str:
+def retrieval_sentence(scores: pd.DataFrame, n_permutations: int = 0) -> str:
     """Say how well captions find images that nothing was fitted to, beside chance, shuffled pairs and a linear map.
 
     Artifact `groundedscores`.
@@ -139,7 +140,7 @@ def retrieval_sentence(scores: pd.DataFrame) -> str:
     text = (
         f"Among {mine['n_gallery']} held-out images, captions find their own first in {kit.number(mine['value'])} "
         f"({kit.number(mine['low'])} to {kit.number(mine['high'])}; chance {kit.number(mine['chance'])}; "
-        f"p {kit.p_equals(mine['p'], 4)}: {verdict}); {', '.join(found)}."
+        f"{kit.p_value(mine['p'], n_permutations)}: {verdict}); {', '.join(found)}."
     )
     line = rows.get("ridge")
     if line is None:

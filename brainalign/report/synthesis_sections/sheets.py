@@ -51,7 +51,7 @@ def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figur
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0))
     ax.set_axis_off()
-    sheet = np.full((height, width, 3), 255, dtype=np.uint8)
+    sheet, filled = np.full((height, width, 3), 255, dtype=np.uint8), np.zeros((height, width))
     words: dict[str, Any] = {"parse_math": False, "fontsize": 6.5, "ha": "center", "va": "top"}
     for row, strip in enumerate(strips):
         y = top + row * (SIDE + NOTE + GAP)
@@ -70,11 +70,12 @@ def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figur
                 continue
             shown = _resized(image)
             above, left = (SIDE - shown.shape[0]) // 2, (SIDE - shown.shape[1]) // 2
-            sheet[y + above : y + above + shown.shape[0], x + left : x + left + shown.shape[1]] = shown
+            place = np.s_[y + above : y + above + shown.shape[0], x + left : x + left + shown.shape[1]]
+            sheet[place], filled[place] = shown, 1
             ax.text(x + SIDE / 2, y + SIDE + 2, note, **words)
     for column, name in enumerate(columns):
         ax.text(MARGIN + column * (SIDE + GAP) + SIDE / 2, 3, name, **words)
-    ax.imshow(sheet, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
+    ax.imshow(sheet, extent=(0, width, height, 0), interpolation="nearest", aspect="auto", alpha=filled)
     return figure
 
 

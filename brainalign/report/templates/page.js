@@ -1,4 +1,5 @@
-/* The contents fold on a phone, and mark the section in sight; long tables and rows of panels are searched. */
+/* The contents fold on a phone, and mark the section in sight; long tables and rows of panels are searched; pictures
+   open large, and matrices are put into another order. */
 (function () {
   "use strict";
   const nav = document.querySelector("nav");
@@ -42,7 +43,81 @@
     line.append(field, told);
     place.before(line);
   };
+  // A picture opens twice as large, around what was clicked; Escape, the button and a click beside it close it.
+  const enlarge = (image, x, y) => {
+    const dialog = document.createElement("dialog");
+    const box = document.createElement("div");
+    const large = image.cloneNode();
+    const close = document.createElement("button");
+    dialog.setAttribute("aria-label", image.alt);
+    box.className = "scroll";
+    box.tabIndex = 0;
+    close.textContent = "Close";
+    large.removeAttribute("tabindex");
+    large.width = Math.max(image.naturalWidth, 2 * image.clientWidth);
+    box.append(large);
+    dialog.append(close, box);
+    document.body.append(dialog);
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener("close", () => { dialog.remove(); image.focus(); });
+    dialog.showModal();
+    box.scrollTo(x * large.clientWidth - box.clientWidth / 2, y * large.clientHeight - box.clientHeight / 2);
+  };
+  addEventListener("click", (event) => {
+    if (event.target.matches("figure img")) enlarge(event.target, event.offsetX / event.target.clientWidth, event.offsetY / event.target.clientHeight);
+  });
+  addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("figure img")) enlarge(event.target, 0, 0);
+  });
+  const reorder = (group) => {
+    const buttons = Array.from(group.children);
+    const orders = group.parentNode.querySelectorAll(".order");
+    group.hidden = false;
+    buttons.forEach((button, k) => button.addEventListener("click", () => buttons.forEach((other, j) => {
+      other.setAttribute("aria-pressed", String(j === k));
+      orders[j].hidden = j !== k;
+    })));
+  };
+  // A volume is cut where a slider says: the map in its colours over what lies below it.
+  const unpack = (element) => {
+    const bytes = Uint8Array.from(atob(element.textContent), (sign) => sign.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  };
+  const cut = async (viewer) => {
+    const [about, packed] = viewer.querySelectorAll("script");
+    const {shape, mm, origin, colours} = JSON.parse(about.textContent);
+    const voxels = new Uint8Array(await unpack(packed));
+    const n = shape[0] * shape[1] * shape[2];
+    viewer.hidden = false;
+    viewer.querySelectorAll(".cuts > div").forEach((box, axis) => {
+      const [slider, told, canvas] = ["input", "output", "canvas"].map((tag) => box.querySelector(tag));
+      const [across, up] = [0, 1, 2].filter((other) => other !== axis);
+      const [width, height] = [canvas.width, canvas.height] = [shape[across], shape[up]];
+      canvas.style.aspectRatio = width * mm[across] / (height * mm[up]);
+      box.style.flexGrow = width * mm[across];
+      const draw = () => {
+        const context = canvas.getContext("2d");
+        const picture = context.createImageData(width, height);
+        const place = [0, 0, 0];
+        place[axis] = Number(slider.value);
+        for (let pixel = 0; pixel < width * height; pixel += 1) {
+          place[across] = pixel % width;
+          place[up] = height - 1 - Math.floor(pixel / width);
+          const voxel = (place[0] * shape[1] + place[1]) * shape[2] + place[2];
+          const [code, grey] = [voxels[voxel], voxels[n + voxel]];
+          picture.data.set([...(code ? colours[code - 1] : [grey, grey, grey]), code || grey ? 255 : 0], 4 * pixel);
+        }
+        context.putImageData(picture, 0, 0);
+        told.textContent = `${Math.round(origin[axis] + mm[axis] * slider.value)} mm`;
+      };
+      slider.addEventListener("input", draw);
+      draw();
+    });
+  };
   addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll(".volume").forEach(cut);
+    document.querySelectorAll(".orders").forEach(reorder);
     links.forEach((_, id) => watch.observe(document.getElementById(id)));
     document.querySelectorAll("main .scroll:has(tbody)").forEach((box) => {
       const rows = Array.from(box.querySelectorAll("tbody tr"), (row) => [row, row.textContent.toLowerCase()]);
