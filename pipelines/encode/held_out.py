@@ -119,11 +119,11 @@ def _linear_fits(subject: encoding.ImageSubject, layers: Layers, encoder: Any, j
     return ((name, subject.evaluate_in_full(encoder, X)) for name, X in several)
 
 
-def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, NDArray[np.floating]]]:
-    """Yield what linear encoders are given of each layer."""
+def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, Any]]:
+    """Yield what linear encoders are given of each layer, which stays in its file."""
     maps = job.details("features").get("pooling") in {"flatten", "tokens"}
     for name, features in layers.items():
-        yield name, subject.inputs(np.asarray(features.align_to(subject.responses).values), maps=maps)
+        yield name, subject.inputs(features.align_to(subject.responses).values, maps=maps)
 
 
 def _few_images(

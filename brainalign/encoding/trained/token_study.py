@@ -47,7 +47,7 @@ class TokenLayer:
 
     def scaled(self, values: Values, *, maps: bool) -> Values:
         """Return features (n_trials, ...) as ridge takes them: centred and scaled by training rows alone."""
-        return self.study.subject.inputs(np.asarray(values), maps=maps)
+        return self.study.subject.inputs(values, maps=maps)
 
     def evaluate(self, encoder: Any, X: Values, **told: Any) -> HeldOut:
         """Fit and score an encoder on the targets that are trained."""
