@@ -154,10 +154,8 @@ class StoredArray:
             part = self._columns(np.arange(self.written[0])[where[0]], some, in_file)
         else:
             part = np.memmap(self.path, in_file, "r", self.offset, self.written).view(np.ndarray)[where]
-        if self.half:
-            part = unpacked(part, self.half)
-        elif not part.flags.owndata:
-            part = part.copy()
+            part = part if self.half or part.flags.owndata else part.copy()
+        part = unpacked(part, self.half) if self.half else part
         if self.standard:
             columns = where[1] if isinstance(where, tuple) and len(where) == self.ndim else slice(None)
             mean, factor = self.standard

@@ -116,7 +116,7 @@ class PCA:
 
 
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
-AT_ONCE = 2**23  # bytes of float64 that moments are taken of, about what caches hold
+AT_ONCE = 2**22  # bytes of float64 that moments are taken of, about what caches hold
 
 
 def layer_inputs(

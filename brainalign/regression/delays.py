@@ -168,5 +168,5 @@ def as_rows(name: str, X: Any) -> Rows:
     if isinstance(X, DelayedFeatures):
         return X.rows()
     if isinstance(X, StoredArray):
-        return StoredRows(X)
+        return StoredRows(X, torch.device("cpu"))
     return X if isinstance(X, DelayedRows | StoredRows) else as_tensor(as_array(name, X))

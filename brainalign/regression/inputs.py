@@ -165,7 +165,7 @@ class StoredRows:
     """Features in a file as decompositions read them: by the operations they use of a tensor (n_rows, n_columns)."""
 
     stored: StoredArray
-    device: torch.device = torch.device("cpu")
+    device: torch.device
 
     @property
     def shape(self) -> tuple[int, ...]:

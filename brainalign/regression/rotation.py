@@ -27,7 +27,7 @@ STEPS = 12  # of power iteration, by which the largest is known to some percent
 SQUARED = 1e-10
 CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
 LEAST = 256  # rows
-WIDER = 8  # times are pieces of columns in a file, which reads whole pages of every row
+WIDER = 4  # times are pieces of columns in a file, which reads whole pages of every row
 ILL_CONDITIONED = (
     "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
     "which is slower. Scale the features, or leave out alphas so small"
