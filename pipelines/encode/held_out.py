@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign import encoding
-from brainalign.arrays import Arrays, Layers, Responses, StoredArray
+from brainalign.arrays import Arrays, Layers, Responses, StoredArray, flatten_rows
 from brainalign.checks import BrainalignError
 from brainalign.config import SHARED_LAYERS, EncodeSettings
 from brainalign.datasets import folds_of
@@ -278,8 +278,8 @@ def _semantics(source: str | None, layers: Layers, responses: Responses, job: Jo
                 "semantics: classes needs a column category in the table of images; add one, or name a model"
             )
         return np.asarray(pd.get_dummies(features.stimuli["category"]).to_numpy(dtype=np.float32))
-    last = list(job.load("semantics", Layers).values())[-1].align_to(responses)
-    return np.asarray(last.values.reshape(len(last.values), -1), dtype=np.float32)
+    last = list(job.load("semantics", Layers, stored=True).values())[-1].align_to(responses)
+    return np.asarray(flatten_rows(last.values), dtype=np.float32)
 
 
 def _cls_tokens(source: str | None, responses: Responses, job: Job) -> dict[str, NDArray[np.floating]]:
