@@ -117,7 +117,8 @@ def _gaussian(layer: TokenLayer) -> dict[str, Contender]:
 
 def _second_order(layer: TokenLayer) -> dict[str, Contender]:
     """Return ridge on the mean over tokens of the products of two channels: what goes with what, wherever it is."""
-    tokens, (_, n_tokens, n_channels) = layer.tokens, layer.tokens.shape
+    tokens: Any = layer.tokens
+    _, n_tokens, n_channels = tokens.shape
     if n_channels > MOST_CHANNELS:  # image by image: all tokens may be larger than memory
         leading, n_channels = _leading_channels(tokens, layer.train), MOST_CHANNELS
         tokens = (each @ leading for each in tokens)
