@@ -30,6 +30,7 @@ __all__ = [
     "average_rows",
     "flatten_rows",
     "packed",
+    "row_blocks",
     "take_rows",
     "unpacked",
 ]
@@ -101,6 +102,8 @@ class StoredArray:
         The rows of the file that are the rows of this array, in any order; all where not given.
     half : {"float16", "bfloat16"}, optional
         What float32 was rounded to in the file.
+    standard : (array, array) of shape (n_columns,), optional
+        What is taken from every value that is read, and what it is then multiplied by, where there are two axes.
     """
 
     path: Path
@@ -109,6 +112,7 @@ class StoredArray:
     dtype: np.dtype[Any]
     rows: Rows | None = None
     half: Stored | None = None
+    standard: tuple[Values, Values] | None = None
 
     @classmethod
     def create(cls, path: Path, shape: tuple[int, ...], dtype: Any) -> StoredArray:
@@ -150,9 +154,14 @@ class StoredArray:
             part = self._columns(np.arange(self.written[0])[where[0]], some, in_file)
         else:
             part = np.memmap(self.path, in_file, "r", self.offset, self.written).view(np.ndarray)[where]
-        if self.half:
-            return unpacked(part, self.half)
-        return part if part.flags.owndata else part.copy()
+            part = part if self.half or part.flags.owndata else part.copy()
+        part = unpacked(part, self.half) if self.half else part
+        if self.standard:
+            columns = where[1] if isinstance(where, tuple) and len(where) == self.ndim else slice(None)
+            mean, factor = self.standard
+            part -= mean[columns]
+            part *= factor[columns]
+        return part
 
     def _columns(self, rows: Rows, columns: slice, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Read some columns row by row: a map would hold what lies around them, too, until all are copied."""
@@ -179,6 +188,12 @@ def flatten_rows(values: Any) -> Any:
     if isinstance(values, StoredArray):
         return replace(values, written=(values.written[0], int(np.prod(values.written[1:]))))
     return values.reshape(len(values), -1)
+
+
+def row_blocks(values: Any, n_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
+    """Yield slices of the rows of an array, in memory or stored, that take so many bytes in float64."""
+    at_once = max(1, n_bytes // (8 * max(1, int(np.prod(values.shape[1:])))))
+    return (slice(first, first + at_once) for first in range(0, len(values), at_once))
 
 
 def take_rows(values: Any, rows: Any) -> Any:

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from brainalign.checks import BrainalignError, check_rows
 
@@ -136,6 +135,8 @@ def answered(values: NDArray[np.floating], responses: NDArray[np.floating]) -> N
     -------
     array (n_rows, n_functions x n_features), float32
     """
+    from scipy.signal import lfilter  # every step with features would import it
+
     parts = [lfilter(each, 1, values, axis=0) for each in responses.T]
     return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 

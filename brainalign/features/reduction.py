@@ -1,12 +1,15 @@
 """Fewer dimensions: a random projection that needs no data, and principal components of the training rows."""
 
+from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from brainalign.arrays import StoredArray, flatten_rows, row_blocks, take_rows
 from brainalign.checks import BrainalignError, check_finite
 
 
@@ -96,7 +99,8 @@ class PCA:
                 f"got n_components = {self.n_components}"
             )
         self.mean_ = train.mean(axis=0)
-        _, scales, axes = np.linalg.svd(train - self.mean_, full_matrices=False)
+        train -= self.mean_
+        _, scales, axes = np.linalg.svd(train, full_matrices=False)
         axes = axes[: self.n_components]
         largest = np.abs(axes).argmax(axis=1)
         self.components_ = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
@@ -105,20 +109,24 @@ class PCA:
 
     def transform(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the scores (n_stimuli, n_components), in the type of `values`."""
-        return np.asarray((values - self.mean_) @ self.components_.T, dtype=values.dtype)
+        scores = np.empty((len(values), len(self.components_)), dtype=values.dtype)
+        for rows in row_blocks(values):
+            scores[rows] = (values[rows] - self.mean_) @ self.components_.T
+        return scores
 
 
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
+AT_ONCE = 2**22  # bytes of float64 that moments are taken of, about what caches hold
 
 
 def layer_inputs(
-    values: NDArray[np.floating],
+    values: Any,
     train: NDArray[np.intp],
     *,
     n_components: int | None = None,
     standardize: bool = True,
     maps: bool = False,
-) -> NDArray[np.floating]:
+) -> Any:
     """Return features (n_trials, n_inputs), centred on the training rows; every layer has the same total variance.
 
     Layers of 20 and of 20,000 features then need the same penalties, and no layer wins by its scale. Pooled features
@@ -127,6 +135,7 @@ def layer_inputs(
     Parameters
     ----------
     values : array (n_trials, ...)
+        Those of a stored array stay in the file, where they are not reduced, and are scaled as they are read.
     train : array of row numbers
         That principal components, means and variances are of.
     n_components : int, optional
@@ -139,15 +148,35 @@ def layer_inputs(
     >>> layer_inputs(np.random.default_rng(0).normal(size=(20, 8, 3)), np.arange(15), n_components=4).shape
     (20, 4)
     """
-    flat = values.reshape(len(values), -1)
+    flat = flatten_rows(values)
     if n_components is not None and n_components < flat.shape[1]:
         flat = PCA(n_components).fit(flat, rows=train).transform(flat)
         maps = True  # components keep their own variance too
     if not standardize:
         return flat
-    flat = flat - flat[train].mean(axis=0)
+    mean, variance = _moments(take_rows(flat, train))
+    factor = np.ones_like(variance)
     if not maps:
-        spread = flat[train].std(axis=0)
-        flat *= np.where(spread > 1e-6 * spread.max(), 1 / np.where(spread > 0, spread, 1), 0)
-    total = float(np.square(flat[train]).sum(axis=1).mean())
-    return np.asarray(flat * np.sqrt(TOTAL_VARIANCE / total) if total else flat, dtype=np.float32)
+        spread = np.sqrt(variance)
+        factor = np.where(spread > 1e-6 * spread.max(), 1 / np.where(spread > 0, spread, 1), 0)
+    total = float(variance @ factor**2)
+    factor *= np.sqrt(TOTAL_VARIANCE / total) if total else 1
+    dtype = np.result_type(flat.dtype, np.float32)
+    mean, factor = mean.astype(dtype), factor.astype(dtype)
+    if isinstance(flat, StoredArray):
+        return replace(flat, standard=(mean, factor))
+    flat = flat - mean
+    flat *= factor
+    return np.asarray(flat, dtype=np.float32)
+
+
+def _moments(values: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute mean and variance of each column, a few rows at a time; about the first row constants have exactly 0."""
+    first = np.asarray(values[0], dtype=np.float64)
+    total, squares = np.zeros((2, len(first)))
+    for rows in row_blocks(values, AT_ONCE):
+        about = values[rows] - first
+        total += about.sum(axis=0)
+        squares += np.einsum("nf,nf->f", about, about)
+    mean = total / len(values)
+    return first + mean, np.maximum(squares / len(values) - mean**2, 0)

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainalign.arrays import StoredArray
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.regression.inputs import Array, as_array, as_tensor
+from brainalign.regression.inputs import Array, StoredRows, as_array, as_tensor
 
 ROWS = 256  # of a Gram that are summed at once
 
@@ -159,11 +160,13 @@ class DelayedRows:
         return found if roots is None else found.mul_(roots).mul_(roots[:, None])
 
 
-Rows = torch.Tensor | DelayedRows
+Rows = torch.Tensor | DelayedRows | StoredRows
 
 
 def as_rows(name: str, X: Any) -> Rows:
-    """Return features as ridge computes with them: a tensor on the same memory, or delayed rows."""
+    """Return features as ridge computes with them: a tensor on the same memory, delayed rows, or rows in a file."""
     if isinstance(X, DelayedFeatures):
         return X.rows()
-    return X if isinstance(X, DelayedRows) else as_tensor(as_array(name, X))
+    if isinstance(X, StoredArray):
+        return StoredRows(X, torch.device("cpu"))
+    return X if isinstance(X, DelayedRows | StoredRows) else as_tensor(as_array(name, X))

@@ -17,7 +17,7 @@ from brainalign.regression.delays import Rows
 from brainalign.regression.fold_scores import block_of, scores
 from brainalign.regression.folds import InnerFold, Layout, inner_folds, wants_grams
 from brainalign.regression.inputs import rescale_coefficients, unit_of, weighed
-from brainalign.regression.rotation import Rotation, column_means, piece_rows, rotate
+from brainalign.regression.rotation import CHUNK, Rotation, column_means, piece_rows, rotate
 from brainalign.regression.threads import in_threads, side_by_side
 
 LEAST = 256  # targets that are worth a thread
@@ -164,7 +164,7 @@ def centre(
 def intercepts(means: torch.Tensor, coef: torch.Tensor, feature_means: torch.Tensor) -> torch.Tensor:
     """Return means (n_targets,) − coefficients (n_targets, n_features) · feature_means, in float64."""
     mean = feature_means.double().to(coef.device)
-    offsets = [part.double() @ mean for part in coef.split(piece_rows(coef.shape[1]))]
+    offsets = [part.double() @ mean for part in coef.split(max(1, CHUNK // max(1, coef.shape[1])))]
     return means - torch.cat(offsets).to(means.device)
 
 

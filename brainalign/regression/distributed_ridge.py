@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brainalign.arrays import StoredArray
+from brainalign.arrays import StoredArray, row_blocks
 from brainalign.checks import BrainalignError, check_choice, check_rows, import_optional, listed
 from brainalign.io import temporary_folder
 from brainalign.regression import tasks
@@ -198,7 +198,12 @@ def _plan(
 
 def _file(name: str, array: Path | str | Array | StoredArray, folder: Path) -> NpyFile:
     if isinstance(array, StoredArray):
-        return NpyFile.of(name, array)
+        if array.standard is None:
+            return NpyFile.of(name, array)
+        copied = StoredArray.create(folder / f"{name}.npy", array.shape, array.dtype)
+        for rows in row_blocks(array):
+            copied[rows] = array[rows]
+        array = copied.path
     if not isinstance(array, Path | str):
         values = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
         array = folder / f"{name}.npy"

@@ -17,11 +17,11 @@ from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
 from brainalign.regression.delays import DelayedRows, Rows
-from brainalign.regression.inputs import less_mean
+from brainalign.regression.inputs import StoredRows, less_mean
 from brainalign.regression.rotation import BENIGN, Solver, by_columns, column_sums, spectrum
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 
-Sortable = TypeVar("Sortable", torch.Tensor, DelayedRows, Rows)
+Sortable = TypeVar("Sortable", torch.Tensor, DelayedRows, StoredRows, Rows)
 BYTES = 48  # per value of the matrix that is decomposed, with all that it takes: float64 six times
 PAYS = 0.75  # share of the work left; to make the matrix of predictions takes as long as a few hundred targets
 

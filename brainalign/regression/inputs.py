@@ -3,13 +3,14 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brainalign.arrays import StoredArray
+from brainalign.arrays import StoredArray, take_rows
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
 Array = NDArray[Any] | torch.Tensor
@@ -157,6 +158,34 @@ def as_array(name: str, values: Any) -> Array:
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise BrainalignError(f"{name} has masked values; drop those rows or fill them")
     return array.astype(np.float64) if array.dtype.itemsize > 8 else array
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRows:
+    """Features in a file as decompositions read them: by the operations they use of a tensor (n_rows, n_columns)."""
+
+    stored: StoredArray
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.stored.shape
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def to(self, device: torch.device) -> "StoredRows":
+        """Return it for another device, which gets what is read."""
+        return StoredRows(self.stored, device)
+
+    def index_select(self, dim: int, rows: torch.Tensor) -> "StoredRows":
+        """Return some rows (dim 0) in another order."""
+        return StoredRows(take_rows(self.stored, rows.cpu().numpy()), self.device)
+
+    def __getitem__(self, where: slice | tuple[slice, slice]) -> torch.Tensor:
+        """Read some rows or, of a pair of slices, all rows of some columns."""
+        return as_tensor(self.stored[where]).to(self.device)
 
 
 def as_targets(values: Any) -> Any:

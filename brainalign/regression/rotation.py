@@ -14,7 +14,7 @@ import torch
 
 from brainalign.kernels import eigh, lower_gram, product
 from brainalign.regression.delays import DelayedRows, Rows
-from brainalign.regression.inputs import unit_of, weighed
+from brainalign.regression.inputs import StoredRows, unit_of, weighed
 from brainalign.regression.threads import in_threads, side_by_side, threads_for
 
 Solver = Literal["auto", "primal", "dual"]
@@ -27,6 +27,7 @@ STEPS = 6  # of power iteration, by which the largest eigenvalue is known to som
 SQUARED = 1e-10
 CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
 LEAST = 256  # rows
+WIDER = 4  # times are pieces of columns in a file, which reads whole pages of every row
 ILL_CONDITIONED = (
     "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
     "which is slower. Scale the features, or leave out alphas so small"
@@ -93,7 +94,7 @@ def rotate(
         piece = piece if unit == 1 else piece.div_(unit)
         other[where] = product(piece.to(found.scaled), found.scaled).to(dtype)
 
-    in_threads(rotate_piece, _pieces(n, p, primal=primal), features.device, (n, p))
+    in_threads(rotate_piece, _pieces(features, primal=primal), features.device, (n, p))
     vectors = found.vectors.to(dtype)
     rows, axes = (other, vectors) if primal else (vectors, other)
     return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
@@ -113,7 +114,7 @@ def centred_gram(features: Rows, mean: torch.Tensor, roots: torch.Tensor | None,
             lower_gram(_centred(features, mean, roots, where, primal=primal), total)
         return total
 
-    pieces = _pieces(n, p, primal=primal)
+    pieces = _pieces(features, primal=primal)
     n_shares = side_by_side(len(pieces), (n, p), 8 * size**2, features.device)
     ends = [len(pieces) * i // n_shares for i in range(n_shares + 1)]
     gram, *others = in_threads(products, [pieces[a:b] for a, b in pairwise(ends)], features.device, (n, p))
@@ -122,10 +123,10 @@ def centred_gram(features: Rows, mean: torch.Tensor, roots: torch.Tensor | None,
     return gram
 
 
-def _pieces(n_rows: int, n_columns: int, *, primal: bool) -> list[slice]:
+def _pieces(features: Rows, *, primal: bool) -> list[slice]:
     """Divide the rows or, dual, the columns, which are the rows of what is multiplied."""
-    length, size = (n_rows, n_columns) if primal else (n_columns, n_rows)
-    step = piece_rows(size)
+    length, size = features.shape if primal else features.shape[::-1]
+    step = piece_rows(size) * (WIDER if isinstance(features, StoredRows) and not primal else 1)
     return [slice(start, start + step) for start in range(0, length, step)]
 
 
@@ -143,7 +144,7 @@ def centred_product(features: Rows, mean: torch.Tensor, coef: torch.Tensor) -> t
     The mean goes first and in float64: features with a large one would eat the digits of float32.
     """
     features, mean = features.to(coef.device), mean.to(coef.device)
-    pieces = _pieces(*features.shape, primal=True) or [slice(0)]
+    pieces = _pieces(features, primal=True) or [slice(0)]
     return torch.cat([(features[piece].double() - mean).to(coef) @ coef for piece in pieces])
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite
@@ -188,6 +187,8 @@ def _label(
     statistic: Values, inside: NDArray[np.bool_], edges: tuple[NDArray[np.intp], NDArray[np.intp]]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return the mass of every cluster and, for every point, the number of its cluster (−1 outside)."""
+    from scipy.sparse.csgraph import connected_components  # brings solvers along
+
     labels = np.full(len(inside), -1, dtype=np.intp)
     chosen = np.flatnonzero(inside)
     if not len(chosen):

@@ -280,7 +280,7 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     Of n images and targets t, with r = min(n, p) axes of p features: 2 r t (n + folds · min(r, n - n / folds) + p)
     operations turn targets into the axes of all images and of every fold, and into weights; decompositions take some
     9 r³ each. In memory are averages, their copy in another order, weights of two fits, and test images of each layer;
-    of averages that lie on disk a few times the test images.
+    of averages that lie on disk a few times the test images; and the axes of one layer, with products of r × r.
     """
     options = config.methods[method]
     cost, widths = _fit_cost(descriptor, _searches(config, model, method)), _widths(config.models[model])
@@ -292,6 +292,7 @@ def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> 
     shared = config.cluster_of(method)
     held = 0.7 if shared or 4 * images * targets > 2**30 else 2.1 + 0.1 * n_layers
     memory = 1000 + (4 * images * held + 8 * max(widths, default=1000) * (not shared)) * targets / MB
+    memory += max((4 * r * (p + 6 * r) for p in widths for r in [min(images, p)]), default=0) / MB
     if shared:  # weights are on disk, too: a worker has a shard of them
         memory += 600 * ((shared["workers"] or os.cpu_count() or 1) if shared["where"] == "local" else 0)
     if not widths:

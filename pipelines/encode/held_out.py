@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign import encoding
-from brainalign.arrays import Arrays, Layers, Responses, StoredArray
+from brainalign.arrays import Arrays, Layers, Responses, StoredArray, flatten_rows
 from brainalign.checks import BrainalignError
 from brainalign.config import SHARED_LAYERS, EncodeSettings
 from brainalign.datasets import folds_of
@@ -119,11 +119,11 @@ def _linear_fits(subject: encoding.ImageSubject, layers: Layers, encoder: Any, j
     return ((name, subject.evaluate_in_full(encoder, X)) for name, X in several)
 
 
-def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, NDArray[np.floating]]]:
-    """Yield what linear encoders are given of each layer."""
+def _inputs(subject: encoding.ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, Any]]:
+    """Yield what linear encoders are given of each layer, which stays in its file."""
     maps = job.details("features").get("pooling") in {"flatten", "tokens"}
     for name, features in layers.items():
-        yield name, subject.inputs(np.asarray(features.align_to(subject.responses).values), maps=maps)
+        yield name, subject.inputs(features.align_to(subject.responses).values, maps=maps)
 
 
 def _few_images(
@@ -278,8 +278,8 @@ def _semantics(source: str | None, layers: Layers, responses: Responses, job: Jo
                 "semantics: classes needs a column category in the table of images; add one, or name a model"
             )
         return np.asarray(pd.get_dummies(features.stimuli["category"]).to_numpy(dtype=np.float32))
-    last = list(job.load("semantics", Layers).values())[-1].align_to(responses)
-    return np.asarray(last.values.reshape(len(last.values), -1), dtype=np.float32)
+    last = list(job.load("semantics", Layers, stored=True).values())[-1].align_to(responses)
+    return np.asarray(flatten_rows(last.values), dtype=np.float32)
 
 
 def _cls_tokens(source: str | None, responses: Responses, job: Job) -> dict[str, NDArray[np.floating]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
-from brainalign.arrays import Layers, Responses
+from brainalign.arrays import Layers, Responses, flatten_rows
 from brainalign.config import EncodeSettings
 from brainalign.datasets import folds_of, group_labels
 from brainalign.devices import pick_device
@@ -42,14 +42,16 @@ def encode_left_out(job: Job) -> None:
     job.provenance.device = str(pick_device(encoder.device))
     responses = job.load("responses", Responses)
     ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
-    layers = job.load("features", Layers)
+    layers = job.load("features", Layers, stored=True)
     mask = job.load("mask", Nifti1Image) if job.has("mask") else None
     permute = job.settings["permute"]
     tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": [], "partition": []}
     edges: dict[str, list[float]] = {}
-    ranks = {name: _rank(_flat(features.values)) for name, features in layers.items()}
+    ranks = {name: _rank(np.asarray(flatten_rows(features.values))) for name, features in layers.items()}
     alphas = list(getattr(encoder, "alphas", ()))
-    given: dict[str, Any] = {name: _flat(features.align_to(responses).values) for name, features in layers.items()}
+    given: dict[str, Any] = {
+        name: flatten_rows(features.align_to(responses).values) for name, features in layers.items()
+    }
     if kind is BandedRidge:
         given = {ALL_LAYERS: list(given.values())}
     pooling = job.details("features").get("pooling")  # of images: texts have none
@@ -68,7 +70,8 @@ def encode_left_out(job: Job) -> None:
             limit = averaged * ceiling / (1 + (averaged - 1) * ceiling)
         alone = len(set(runs)) == 1  # inner folds are then of what the outer ones leave out
         inner = group_labels(responses.trials, rule["leave_out"]).to_numpy() if alone else runs
-        for name, X in given.items():
+        for name, read in given.items():
+            X: Any = [np.asarray(each) for each in read] if kind is BandedRidge else np.asarray(read)
             evaluation = evaluate(
                 encoder,
                 X,
@@ -119,11 +122,6 @@ def encode_left_out(job: Job) -> None:
     job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
     nothing = pd.DataFrame({"layer": np.empty(0, dtype=str)})
     job.save("partition", pd.concat(tables["partition"] or [nothing], ignore_index=True), interval="over folds")
-
-
-def _flat(features: np.ndarray) -> np.ndarray:
-    """Return a row per stimulus: the tokens of an image side by side."""
-    return features.reshape(len(features), -1)
 
 
 def _rank(features: np.ndarray) -> int:

@@ -1,3 +1,7 @@
+import tracemalloc
+from pathlib import Path
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +9,7 @@ from refusals import refused
 from sklearn.decomposition import PCA as TheirPCA
 from sklearn.random_projection import SparseRandomProjection
 
+from brainalign.arrays import StoredArray
 from brainalign.features import PCA, SparseProjection, layer_inputs
 from brainalign.features.reduction import TOTAL_VARIANCE
 
@@ -66,3 +71,25 @@ def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_co
     assert ours.shape[1] == (n_components or 8)
     np.testing.assert_allclose(ours[:20].mean(axis=0), 0, atol=1e-5)
     assert np.square(ours[:20]).sum(axis=1).mean() == pytest.approx(TOTAL_VARIANCE, rel=1e-5)
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.parametrize("half", [None, "float16"])
+def test_a_stored_layer_is_scaled_as_it_is_read(half: Literal["float16"] | None, maps: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values, rows = rng.normal(size=(2400, 20, 100)).astype(half or np.float32) * 3 + 2, rng.permutation(2400)
+    values[:, 3] = 2
+    values.tofile(tmp_path / "layer")
+    stored = StoredArray(tmp_path / "layer", 0, values.shape, np.dtype("<f4"), rows, half)
+    tracemalloc.start()
+    found = layer_inputs(stored, np.arange(600), maps=maps)
+    part = found[np.array([2, 2300])][:, 140:170]
+    assert tracemalloc.get_traced_memory()[1] < 3 * values.size  # of the 4 bytes each takes
+    tracemalloc.stop()
+    expected = layer_inputs(values[rows].astype(np.float32), np.arange(600), maps=maps)
+    assert not expected[:, 300:400].any()
+    np.testing.assert_array_equal(found[...], expected)
+    np.testing.assert_array_equal(found[:, 140:170], expected[:, 140:170])
+    np.testing.assert_array_equal(part, expected[[2, 2300], 140:170])
+    reduced = (layer_inputs(some, np.arange(600), n_components=3) for some in (stored, values[rows].astype(np.float32)))
+    np.testing.assert_array_equal(*reduced)

@@ -2,6 +2,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 from sklearn_ridge import cv_scores
 
+from brainalign.arrays import StoredArray
 from brainalign.encoding import BandedRidge, Ridge
 from brainalign.regression import fit_distributed
 from brainalign.statistics import pearson
@@ -287,6 +289,30 @@ def test_a_weight_is_as_many_copies_in_the_same_fold(path: str) -> None:
         np.testing.assert_allclose(weighed.predict(X), copied.predict(X), atol=1e-9)
         found, expected = plain.score_targets(X, Y, counts), plain.score_targets(X[copies], Y[copies])
         np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_features_in_a_file_are_as_in_memory(path: str, tmp_path: Path, client: Client) -> None:
+    """Rows in another order than in the file, among others, and scaled as they are read."""
+    X, Y, groups, weights = world(path)
+    order, factor = np.random.default_rng(0).permutation(len(X) + 3)[: len(X)], 2.0 ** (np.arange(X.shape[1]) % 5)
+    whole = np.full((len(X) + 3, X.shape[1]), np.nan)
+    whole[order] = X / factor + 3
+    whole.tofile(tmp_path / "X.bin")
+    stored = StoredArray(tmp_path / "X.bin", 0, whole.shape, whole.dtype, order, standard=(0 * factor + 3, factor))
+    given: dict[str, Any] = {"groups": groups, "sample_weight": weights}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for encoder, read, held in (
+            (Ridge(FEW_ALPHAS, cv=PATHS[path][2], device="cpu"), stored, X),
+            (BandedRidge(FEW_ALPHAS, n_candidates=3, device="cpu"), [stored, stored], [X, X]),
+        ):
+            found, expected = (clone(encoder).fit(some, Y, **given) for some in (read, held))
+            np.testing.assert_allclose(found.predict(read), expected.predict(held), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(found.cv_scores_, expected.cv_scores_, rtol=1e-5, atol=1e-6)
+        ridge = Ridge(FEW_ALPHAS, device="cpu")
+        fit_distributed(ridge, stored, Y, coef=tmp_path / "c.npy", client=client, **given)
+        np.testing.assert_allclose(ridge.predict(X), clone(ridge).fit(X, Y, **given).predict(X), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.arrays import Rows, Values, take_rows
+from brainalign.arrays import Rows, Values, flatten_rows, row_blocks, take_rows
 from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import FactorizedReadout, GaussianReadout, SeedEnsemble
 from brainalign.encoding.scoring import Contender, HeldOut, ImageSubject, side_by_side
@@ -47,7 +47,7 @@ class TokenLayer:
 
     def scaled(self, values: Values, *, maps: bool) -> Values:
         """Return features (n_trials, ...) as ridge takes them: centred and scaled by training rows alone."""
-        return self.study.subject.inputs(np.asarray(values), maps=maps)
+        return self.study.subject.inputs(values, maps=maps)
 
     def evaluate(self, encoder: Any, X: Values, **told: Any) -> HeldOut:
         """Fit and score an encoder on the targets that are trained."""
@@ -117,11 +117,13 @@ def _gaussian(layer: TokenLayer) -> dict[str, Contender]:
 
 def _second_order(layer: TokenLayer) -> dict[str, Contender]:
     """Return ridge on the mean over tokens of the products of two channels: what goes with what, wherever it is."""
-    tokens = layer.tokens
-    if tokens.shape[2] > MOST_CHANNELS:
-        tokens = np.asarray(tokens) @ _leading_channels(tokens, layer.train)
-    pairs = np.triu_indices(tokens.shape[2])
-    products = np.stack([(each.T @ each)[pairs] for each in tokens]) / tokens.shape[1]
+    tokens: Any = layer.tokens
+    _, n_tokens, n_channels = tokens.shape
+    if n_channels > MOST_CHANNELS:  # image by image: all tokens may be larger than memory
+        leading, n_channels = _leading_channels(tokens, layer.train), MOST_CHANNELS
+        tokens = (each @ leading for each in tokens)
+    pairs = np.triu_indices(n_channels)
+    products = np.stack([(each.T @ each)[pairs] for each in tokens]) / n_tokens
     return layer.ridge("ridge, products of channels", layer.scaled(products, maps=False))
 
 
@@ -140,14 +142,15 @@ def _interactions(layer: TokenLayer) -> dict[str, Contender]:
     from sklearn.decomposition import PCA
     from sklearn.random_projection import SparseRandomProjection
 
-    z, x = layer.semantics, np.asarray(layer.tokens).reshape(len(layer.tokens), -1)
+    z, x = layer.semantics, flatten_rows(layer.tokens)
     n_semantic = min(MOST_SEMANTIC, len(layer.train) - 1)
     if z.shape[1] > n_semantic:
         z = PCA(n_semantic).fit(z[layer.train]).transform(z)
     n_tokens = MOST_INTERACTIONS // (1 + z.shape[1])
     if x.shape[1] > n_tokens:
-        x = SparseRandomProjection(n_tokens, random_state=0).fit_transform(x)
-    x, z = layer.scaled(x, maps=True), _z_scored(z, layer.train)
+        projection = SparseRandomProjection(n_tokens, random_state=0).fit(np.zeros((1, x.shape[1]), x.dtype))
+        x = np.concatenate([projection.transform(x[rows]) for rows in row_blocks(x)])
+    x, z = np.asarray(layer.scaled(x, maps=True)), _z_scored(z, layer.train)
     both = np.concatenate([x, *(x * value[:, None] for value in z.T)], axis=1)
     return layer.ridge("ridge, tokens times semantics", both.astype(np.float32))
 
