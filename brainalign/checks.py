@@ -6,7 +6,8 @@ computation.
 
 import difflib
 import importlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -23,12 +24,22 @@ __all__ = [
     "did_you_mean",
     "import_optional",
     "listed",
+    "naming",
     "row_numbers",
 ]
 
 
 class BrainalignError(ValueError):
     """Anything a user can mend: a wrong file, a wrong name, data of the wrong shape."""
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Begin the messages of errors in a block with what asks: a section of the configuration, a file."""
+    try:
+        yield
+    except BrainalignError as error:
+        raise BrainalignError(f"{where}: {error}") from None
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, Values
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, did_you_mean, listed, naming
 from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.events import read_bids_events, read_event_files
@@ -328,11 +328,9 @@ def _check_clock(path: Path, files: RunFiles) -> None:
         zooms[3] = axis.step if getattr(axis, "unit", "") == "SECOND" else 0.0
     sidecar = path.with_name(re.sub(r"\.((dtseries\.)?nii(\.gz)?|(func\.)?gii|mgh)$", ".json", path.name))
     told = read_json(sidecar).get("RepetitionTime", 0.0) if sidecar.exists() else 0.0
-    try:
+    with naming(str(path)):
         check_repetition_time(files.step_s, zooms, unit)
         check_repetition_time(files.step_s, [0.0, 0.0, 0.0, told if isinstance(told, int | float) else 0.0], "sec")
-    except BrainalignError as error:
-        raise BrainalignError(f"{path}: {error}") from None
 
 
 def _confounds(study: Study, files: RunFiles, run: str, n_shown: int, n_rows: int) -> list[pd.DataFrame]:
