@@ -15,10 +15,6 @@ COLUMNS = ("trial_id", "stimulus_id", "text", "sha256", "dataset", "subject", "t
 LEDGER = ("dataset", "subject", "task", "row", "text", "reason", "kept")
 
 
-def _no_ledger() -> pd.DataFrame:
-    return pd.DataFrame(columns=list(LEDGER))
-
-
 @dataclass(frozen=True)
 class TextRecordings:
     """EEG recorded while sentences were read.
@@ -48,7 +44,7 @@ class TextRecordings:
     mask: NDArray[np.bool_]
     sentences: pd.DataFrame
     n_channels: int
-    ledger: pd.DataFrame = field(default_factory=_no_ledger)
+    ledger: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LEDGER)))
     units: str = "µV"
 
     def __post_init__(self) -> None:

@@ -80,10 +80,6 @@ def _finish(study: Study, as_they_are: bool) -> dict[str, Any]:
     return {"standardize": study.betas.standardize, "bad_targets": study.betas.bad_targets}
 
 
-def _blocks(study: Study, subject: str, _: bool) -> Responses:
-    return formats.read_fmri(study, subject).responses
-
-
 def _epochs(study: Study, subject: str, _: bool) -> Responses:
     files, paths = _given(study, subject, EpochFiles)
     if isinstance(files.epochs, tuple):
@@ -95,10 +91,6 @@ def _epochs(study: Study, subject: str, _: bool) -> Responses:
         bad_channels=study.epochs.bad_channels,
         **_cut(study),
     )
-
-
-def _recordings(study: Study, subject: str, _: bool) -> Responses:
-    return formats.read_recordings(study, subject)
 
 
 def _cut(study: Study) -> dict[str, Any]:
@@ -217,7 +209,7 @@ def _fmriprep(study: Study, subject: str, as_they_are: bool) -> Responses:
 ON_DISK = {"array"}  # formats whose readers take `work`
 # By the format of a recording: a function of the study, the subject, and whether responses are left as they are.
 READERS: dict[str, Reader] = {
-    "nifti": _blocks,
+    "nifti": lambda study, subject, _: formats.read_fmri(study, subject).responses,
     "betas": _betas,
     "array": _array,
     "epochs": _epochs,
@@ -227,8 +219,8 @@ READERS: dict[str, Reader] = {
     "nsd_cortex": _nsd_cortex,
     "things_fmri": _things_fmri,
     "things_epochs": _things_epochs,
-    "muse": _recordings,
-    "bids": _recordings,
+    "muse": lambda study, subject, _: formats.read_recordings(study, subject),
+    "bids": lambda study, subject, _: formats.read_recordings(study, subject),
 }
 
 
