@@ -266,7 +266,7 @@ def _read_volume(
         maps = load_image_file(path)
         if len(maps.shape) != 4:
             raise BrainalignError(f"{path}: has shape {maps.shape}; give a 4-D image, a volume per trial")
-        _check_grid(path, maps, mask, image)
+        check_grid(path, maps, mask, image)
         parts.append(read_volumes(path)[inside].T)
     regions: Regions = {}
     for key, path in rois.items():
@@ -276,7 +276,8 @@ def _read_volume(
     return np.concatenate(parts), voxel_table(inside, image.affine), regions
 
 
-def _check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
+def check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
+    """Raise unless an image has the grid of another, its axes and their places."""
     if image.shape[:3] != expected.shape[:3] or not np.allclose(image.affine, expected.affine, atol=1e-3):
         same = " with another affine" if image.shape[:3] == expected.shape[:3] else ""
         raise BrainalignError(
@@ -286,7 +287,7 @@ def _check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
 
 
 def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = None) -> NDArray[np.float32]:
-    _check_grid(path, image, reference or path, expected)
+    check_grid(path, image, reference or path, expected)
     data = read_volumes(path)
     data = np.where(np.isnan(data), 0, data)  # how several programs write what lies outside
     if data.size > np.prod(data.shape[:3]):

@@ -86,8 +86,7 @@ def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = Non
             "vertex": np.arange(n_vertices),
         }
     )
-    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
-        table[name] = xyz[:, axis]
+    table[["x_mm", "y_mm", "z_mm"]] = xyz
     return table.assign(roi=empty_lists(n_vertices))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, listed
 from brainalign.datasets.formats import complete_trials, read_table
 from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
@@ -96,10 +96,7 @@ def read_things(
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     table = read_table(common.required(path, REMEDY))
-    for column in columns:
-        if column not in table:
-            near = did_you_mean(column, map(str, table.columns))
-            raise BrainalignError(f"{path}: no column {column!r}{near}; it has {listed(list(table.columns), 12)}")
+    check_columns(path, table, columns, REMEDY)
     if not len(table):
         raise BrainalignError(f"{path}: has no row; {REMEDY}")
     return table

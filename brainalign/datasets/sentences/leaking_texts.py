@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import check_columns, listed
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.sentences.near_texts import near_duplicate_texts
 
@@ -47,10 +47,8 @@ def text_leakage(
         Of the test of `order_leak`.
     """
     needed = ["text", *([left_out] if left_out else []), *([label] if label else [])]
-    for name in [*needed, *(["dataset", "subject", "task", "row"] if label else [])]:
-        if name not in sentences:
-            names = [str(column) for column in sentences]
-            raise BrainalignError(f"the table of sentences has no column {name!r}{did_you_mean(name, names)}")
+    needed += ["dataset", "subject", "task", "row"] if label else []
+    check_columns("the table of sentences", sentences, needed)
     problems = []
     pairs = _near_pairs(sentences, similarity)
     for fold, table in splits.groupby("fold", sort=True):

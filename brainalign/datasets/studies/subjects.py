@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, check_unique, did_you_mean, listed
 from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import (
@@ -260,13 +260,8 @@ def read_images_table(path: Path) -> pd.DataFrame:
         If it cannot be read, lacks stimulus_id, or lists an id twice.
     """
     table = formats.read_table(path)
-    columns = [str(column) for column in table]
-    if "stimulus_id" not in columns:
-        near = did_you_mean("stimulus_id", columns)
-        raise BrainalignError(f"{path}: no column 'stimulus_id'{near}; it has {', '.join(columns)}: rename one")
-    twice = sorted(set(table["stimulus_id"][table["stimulus_id"].duplicated()]))
-    if twice:
-        raise BrainalignError(f"{path}: {len(twice)} stimulus ids are listed twice ({listed(twice)}); keep one each")
+    check_columns(path, table, ["stimulus_id"])
+    check_unique(path, table["stimulus_id"])
     return table.assign(path=[str(path.parent / file) for file in table["path"]]) if "path" in table else table
 
 
