@@ -47,7 +47,9 @@ def encode_left_out(job: Job) -> None:
     permute = job.settings["permute"]
     tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": [], "partition": []}
     edges: dict[str, list[float]] = {}
-    ranks = {name: _rank(_flat(features.values)) for name, features in layers.items()}
+    flat = {name: _flat(features.values) for name, features in layers.items()}
+    # Of centred features: a space of full rank tells n stimuli apart in n − 1 dimensions.
+    ranks = {name: int(np.linalg.matrix_rank(X - X.mean(axis=0))) for name, X in flat.items()}
     alphas = list(getattr(encoder, "alphas", ()))
     given: dict[str, Any] = {name: _flat(features.align_to(responses).values) for name, features in layers.items()}
     if kind is BandedRidge:
@@ -124,11 +126,6 @@ def encode_left_out(job: Job) -> None:
 def _flat(features: np.ndarray) -> np.ndarray:
     """Return a row per stimulus: the tokens of an image side by side."""
     return features.reshape(len(features), -1)
-
-
-def _rank(features: np.ndarray) -> int:
-    """Return the rank of centred features: a space of full rank tells n stimuli apart in n − 1 dimensions."""
-    return int(np.linalg.matrix_rank(features - features.mean(axis=0)))
 
 
 def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int) -> pd.DataFrame:

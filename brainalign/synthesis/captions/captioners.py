@@ -361,13 +361,14 @@ def _checked(weights: Values, bank: Bank, temperature: float, chunk: int) -> NDA
     if not temperature >= 0 or chunk < 1:
         raise BrainalignError(f"temperature must be 0 or more and chunk 1 or more; got {temperature} and {chunk}")
     norms = np.linalg.norm(weights, axis=0)
+    _check_lengths(norms, "weights of voxels", "leave voxels out that do not vary")
+    return np.asarray(weights / norms)
+
+
+def _check_lengths(norms: NDArray[np.float64], what: str, remedy: str, first: int = 0) -> None:
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(bad):
-        raise BrainalignError(
-            f"the weights of {len(bad)} of {len(norms)} voxels are zero or not finite (first: column {bad[0]}); leave "
-            "voxels out that do not vary"
-        )
-    return np.asarray(weights / norms)
+        raise BrainalignError(f"{len(bad)} {what} are zero or not finite (first: {first + bad[0]}); {remedy}")
 
 
 def _chunks(bank: Bank, chunk: int) -> Iterator[tuple[slice, Values, Values]]:
@@ -376,12 +377,7 @@ def _chunks(bank: Bank, chunk: int) -> Iterator[tuple[slice, Values, Values]]:
         rows = slice(start, min(start + chunk, bank.shape[0]))
         part = np.asarray(bank[rows], dtype=np.float64)
         norms = np.linalg.norm(part, axis=1)
-        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-        if len(bad):
-            raise BrainalignError(
-                f"{len(bad)} embeddings of the bank are zero or not finite (first: row {start + bad[0]}); leave those "
-                "images out"
-            )
+        _check_lengths(norms, "embeddings of the bank", "leave those images out", start)
         yield rows, part / norms[:, None], norms
 
 
