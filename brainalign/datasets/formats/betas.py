@@ -14,7 +14,14 @@ from brainalign.arrays import BLOCK_BYTES, Responses, StoredArray
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats.cifti import read_cifti
 from brainalign.datasets.formats.fmri import bad_targets_of, read_volumes, voxel_table
-from brainalign.datasets.formats.surfaces import check_space, on_mesh, read_maps, read_surface_rois, vertex_table
+from brainalign.datasets.formats.surfaces import (
+    check_space,
+    on_mesh,
+    read_maps,
+    read_surface_rois,
+    region_lists,
+    vertex_table,
+)
 from brainalign.datasets.formats.trials import read_trials
 from brainalign.io import load_image_file, read_text_table
 
@@ -202,11 +209,7 @@ def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None
             RuntimeWarning,
             stacklevel=3,
         )
-    lists: list[list[str]] = [[] for _ in range(n_targets)]
-    for name, inside in chosen.items():
-        for row in np.flatnonzero(inside):
-            lists[row].append(name)
-    return pd.Series(lists, dtype=object)
+    return region_lists(chosen, n_targets)
 
 
 # --------------------------------------------------------------------------------------------------------- surface

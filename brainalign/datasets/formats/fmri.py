@@ -227,29 +227,18 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
     series = masker.fit().transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
     blocks = find_blocks(labels, options)
     spans = [series[first : last + 1] for first, last in zip(blocks["first"], blocks["last"], strict=True)]
+    trials = blocks.drop(columns=["first", "last"]).assign(session="1")
+    trials["repeat"] = blocks.groupby("stimulus_id", sort=False).cumcount() + 1
+    trials.insert(0, "trial_id", [f"trial-{row:04d}" for row in range(len(blocks))])
     responses = Responses(
         np.asarray([part.mean(axis=0) for part in spans], dtype=np.float32),
-        _trial_table(blocks),
+        trials[["trial_id", "stimulus_id", "session", "run", "repeat", "onset_s"]],
         voxel_table(inside, mask.affine),
         units="z (within run)" if options.standardize == "run" else "scanner units",
     )
     mean = nibabel.Nifti1Image(np.nan_to_num(volumes).mean(axis=3), bold.affine)
     residuals = np.concatenate([part - part.mean(axis=0) for part in spans]).astype(np.float32)
     return Recording(responses, good_mask, mean, residuals, int((broken | flat).sum()))
-
-
-def _trial_table(blocks: pd.DataFrame) -> pd.DataFrame:
-    repeat = blocks.groupby("stimulus_id", sort=False).cumcount() + 1
-    return pd.DataFrame(
-        {
-            "trial_id": [f"trial-{row:04d}" for row in range(len(blocks))],
-            "stimulus_id": blocks["stimulus_id"],
-            "session": "1",
-            "run": blocks["run"],
-            "repeat": repeat,
-            "onset_s": blocks["onset_s"],
-        }
-    )
 
 
 def voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.DataFrame:

@@ -97,6 +97,15 @@ def on_mesh(tables: Sequence[pd.DataFrame], space: str, n_vertices: Mapping[str,
     return targets
 
 
+def region_lists(regions: Mapping[str, NDArray[np.bool_]], n_targets: int) -> "pd.Series[Any]":
+    """Return the names of the regions of every target."""
+    lists: list[list[str]] = [[] for _ in range(n_targets)]
+    for name, inside in regions.items():
+        for row in np.flatnonzero(inside):
+            lists[row].append(name)
+    return pd.Series(lists, dtype=object)
+
+
 def empty_lists(n: int) -> "pd.Series[Any]":
     """Return a column of `n` empty lists."""
     return pd.Series([[] for _ in range(n)], dtype=object)

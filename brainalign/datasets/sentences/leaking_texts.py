@@ -50,7 +50,9 @@ def text_leakage(
     needed += ["dataset", "subject", "task", "row"] if label else []
     check_columns("the table of sentences", sentences, needed)
     problems = []
-    pairs = _near_pairs(sentences, similarity)
+    texts = sentences["text"].drop_duplicates().tolist()
+    pairs = near_duplicate_texts(texts, similarity)
+    pairs = pairs.assign(a=[texts[row] for row in pairs["row_a"]], b=[texts[row] for row in pairs["row_b"]])
     for fold, table in splits.groupby("fold", sort=True):
         where = f"splits: fold {fold}"
         problems += [Problem(where, what, "error", rows) for what, rows in _unknown(table, sentences)]
@@ -94,13 +96,6 @@ def _same_texts(shown: pd.DataFrame) -> Iterator[Found]:
                 "by trial (make_text_split)",
                 tuple(rows["trial_id"]),
             )
-
-
-def _near_pairs(sentences: pd.DataFrame, similarity: float) -> pd.DataFrame:
-    """Return pairs of different texts that are nearly the same, by their texts."""
-    texts = sentences["text"].drop_duplicates().tolist()
-    pairs = near_duplicate_texts(texts, similarity)
-    return pairs.assign(a=[texts[row] for row in pairs["row_a"]], b=[texts[row] for row in pairs["row_b"]])
 
 
 def _near_texts(shown: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Found]:

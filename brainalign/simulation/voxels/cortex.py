@@ -195,11 +195,6 @@ def _signals(
     return signals
 
 
-def _single_trial_share(ceiling: Floats, n_repeats: int) -> Floats:
-    """Return the signal's share of the variance of one trial, given its share in the average of n_repeats."""
-    return np.asarray(ceiling / (n_repeats - (n_repeats - 1) * ceiling))
-
-
 def _hemisphere(
     trials: pd.DataFrame, drives: CortexDrives, cortex: Cortex, hemi: str, n_repeats: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -210,7 +205,7 @@ def _hemisphere(
     truth = areas.drop(columns=["x_mm", "y_mm", "z_mm"]).reindex(number).reset_index(drop=True)
     truth = truth.fillna({"roi": "", "kind": "none", "layer": "", "preference": ""})
     truth["ceiling"] = np.where(number >= 0, rng.choice(CEILINGS, n_vertices, p=CEILING_SHARES), 0.0)
-    share = _single_trial_share(truth["ceiling"].to_numpy(), n_repeats)
+    share = truth["ceiling"].to_numpy() / (n_repeats - (n_repeats - 1) * truth["ceiling"].to_numpy())
     truth["ceiling_single_trial"] = share
 
     position = {stimulus_id: k for k, stimulus_id in enumerate(drives.stimulus_ids)}
@@ -372,9 +367,7 @@ def layer_drives(
     return drives
 
 
-# things, things on the left.
-
-
+# What selective areas answer to: red things, crosses, blue circles, large things, things on the left.
 PREFERENCES: dict[str, Callable[[pd.DataFrame], "pd.Series[Any]"]] = {
     "red": lambda scenes: scenes["colour"] == "red",
     "cross": lambda scenes: scenes["shape"] == "cross",
