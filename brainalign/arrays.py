@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_columns, check_rows, check_unique, listed
 
 __all__ = [
     "Arrays",
@@ -203,18 +203,6 @@ def take_rows(values: Any, rows: Any) -> Any:
     return replace(values, rows=(np.arange(len(values)) if values.rows is None else values.rows)[rows])
 
 
-def _check_columns(name: str, table: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise BrainalignError(f"the table of {name} lacks the column(s) {missing}; it has {list(table)}")
-
-
-def _check_unique(name: str, ids: pd.Series[Any]) -> None:
-    twice = ids[ids.duplicated()].tolist()
-    if twice:
-        raise BrainalignError(f"{name} has {len(twice)} repeated ids ({listed(twice)}); ids must be unique")
-
-
 @dataclass(frozen=True)
 class Responses:
     """Measured activity.
@@ -245,10 +233,10 @@ class Responses:
     times: Values | None = None
 
     def __post_init__(self) -> None:
-        _check_columns("trials", self.trials, TRIAL_COLUMNS)
-        _check_columns("targets", self.targets, TARGET_COLUMNS)
-        _check_unique("trial_id", self.trials["trial_id"])
-        _check_unique("target_id", self.targets["target_id"])
+        check_columns("the table of trials", self.trials, TRIAL_COLUMNS)
+        check_columns("the table of targets", self.targets, TARGET_COLUMNS)
+        check_unique("the table of trials", self.trials["trial_id"], "trial ids")
+        check_unique("the table of targets", self.targets["target_id"], "target ids")
         remedy = "give one row of the table per entry of that axis"
         check_rows("responses", self.values.shape[0], "the table of trials", len(self.trials), remedy)
         check_rows("the second axis of responses", self.values.shape[1], "targets", len(self.targets), remedy)
@@ -365,7 +353,7 @@ class Features:
     grid: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        _check_columns("stimuli", self.stimuli, ("stimulus_id",))
+        check_columns("the table of stimuli", self.stimuli, ("stimulus_id",))
         check_rows("features", len(self.values), "the table of stimuli", len(self.stimuli), "give one row per stimulus")
 
     def align_to(self, responses: Responses) -> Features:
@@ -377,7 +365,7 @@ class Features:
             If a stimulus of the responses has no features (the message lists them) or features of a stimulus occur
             twice.
         """
-        _check_unique(f"features of layer {self.layer!r}", self.stimuli["stimulus_id"])
+        check_unique(f"features of layer {self.layer!r}", self.stimuli["stimulus_id"])
         wanted = responses.trials["stimulus_id"]
         rows = pd.Index(self.stimuli["stimulus_id"]).get_indexer(pd.Index(wanted))
         missing = sorted(set(wanted[rows < 0]))

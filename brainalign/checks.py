@@ -6,7 +6,9 @@ computation.
 
 import difflib
 import importlib
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -17,18 +19,30 @@ __all__ = [
     "BrainalignError",
     "check_apart",
     "check_choice",
+    "check_columns",
     "check_finite",
     "check_folds",
     "check_rows",
+    "check_unique",
     "did_you_mean",
     "import_optional",
     "listed",
+    "naming",
     "row_numbers",
 ]
 
 
 class BrainalignError(ValueError):
     """Anything a user can mend: a wrong file, a wrong name, data of the wrong shape."""
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Begin the messages of errors in a block with what asks: a section of the configuration, a file."""
+    try:
+        yield
+    except BrainalignError as error:
+        raise BrainalignError(f"{where}: {error}") from None
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
@@ -86,6 +100,24 @@ def row_numbers(name: str, given: Any, n_rows: int) -> NDArray[np.intp]:
             f"{name} names {outside.size} rows that there are not (first {outside[0]}); rows are 0 to {n_rows - 1}"
         )
     return rows.astype(np.intp)
+
+
+def check_columns(where: object, table: Iterable[object], needed: Iterable[str], remedy: str = "rename one") -> None:
+    """Raise unless a table has all columns that are needed; the message names the nearest of those it has."""
+    names = [str(name) for name in table]
+    for column in needed:
+        if column not in names:
+            has = f"it has {listed(names, 12) or 'none'}"
+            raise BrainalignError(f"{where}: no column {column!r}{did_you_mean(column, names)}; {has}: {remedy}")
+
+
+def check_unique(
+    where: object, ids: Iterable[object], what: str = "stimulus ids", remedy: str = "keep one each"
+) -> None:
+    """Raise where one of the ids is there twice."""
+    twice = [name for name, n in Counter(ids).items() if n > 1]
+    if twice:
+        raise BrainalignError(f"{where}: {len(twice)} {what} are there twice ({listed(twice)}); {remedy}")
 
 
 def check_folds(folds: Iterable[tuple[Any, Any]], n_rows: int, sides: tuple[str, str] = ("train", "test")) -> None:

@@ -73,6 +73,6 @@ def test_zscore_within_groups(within: str, groups: int) -> None:
 def test_tables_must_fit() -> None:
     full = responses()
     refused("responses has 6 rows but the table of trials", Responses, full.values, full.trials[:5], full.targets, "z")
-    refused("lacks the column", Responses, full.values, full.trials.drop(columns="run"), full.targets, "z")
-    refused("repeated ids", Responses, full.values, full.trials.assign(trial_id="x"), full.targets, "z")
+    refused("no column", Responses, full.values, full.trials.drop(columns="run"), full.targets, "z")
+    refused("ids are there twice", Responses, full.values, full.trials.assign(trial_id="x"), full.targets, "z")
     refused("third axis", Responses, full.values, full.trials, full.targets, "z", times=np.arange(3.0))

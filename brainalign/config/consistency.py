@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, did_you_mean, listed, naming
 from brainalign.config.encoders import (
     BandedRidgeMethod,
     DictionaryMethod,
@@ -141,10 +141,8 @@ def _videos_have_models(config: Config, dataset: str, descriptor: Study) -> None
         return
     options, visible = config.dynamics, seen.astype(bool)
     learned = descriptor.training is None and not visible.all() and any(m.heads for m in options.models.values())
-    try:
+    with naming(f"datasets.{dataset}: dynamics"):
         check_dynamics(visible, context=options.context if learned else None, folds=options.folds)
-    except BrainalignError as error:
-        raise BrainalignError(f"datasets.{dataset}: dynamics: {error}") from None
 
 
 def _combinations_exist(config: Config, dataset: str, descriptor: Study) -> None:
@@ -208,15 +206,13 @@ def _networks_are_there(config: Config, dataset: str) -> None:
             continue
         if any(Path(model.weights).is_relative_to(folder) for folder in made) and not Path(model.weights).exists():
             continue  # the workflow makes it
-        try:
+        with naming(f"models.{name}"):
             where = Path(find_weights(model.weights))
             quantized_file(where)
             if model.extractor == "speech":
                 model.check_saved(where)
             if model.extractor not in ("language", "speech", "video"):  # whose layers are numbered
                 check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
-        except BrainalignError as error:
-            raise BrainalignError(f"models.{name}: {error}") from None
 
 
 def _sentences_are_read(config: Config, dataset: str, _: Study) -> None:
@@ -342,7 +338,9 @@ def _methods_fit(config: Config, dataset: str, descriptor: Study) -> None:
             _estimator_is_there(name, method)
         if isinstance(method, TrainedMethod):
             _tokens_are_kept(config, dataset, name, model)
-            _semantics_exist(config, dataset, name)
+            known = ["classes", *config.models_of(dataset)]
+            what = f"the models of {dataset}, nor 'classes'"
+            _check_among(f"methods.{name}.semantics", [method.needs_semantics], known, what)
             _cls_tokens_exist(config, dataset, name, model)
 
 
@@ -466,14 +464,6 @@ def _tokens_are_kept(config: Config, dataset: str, method: str, model: str) -> N
         f"methods.{method} reads the tokens of a layer, in their places, but models.{model} {have}, which keeps none; "
         f"{wanted}"
     )
-
-
-def _semantics_exist(config: Config, dataset: str, method: str) -> None:
-    """Raise where what images show is to come from a model that the dataset does not use."""
-    options = config.methods[method]
-    source = options.needs_semantics if isinstance(options, TrainedMethod) else None
-    known = ["classes", *config.models_of(dataset)]
-    _check_among(f"methods.{method}.semantics", [source], known, f"the models of {dataset}, nor 'classes'")
 
 
 def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> None:

@@ -5,8 +5,6 @@ there yet, or cannot be read, would say is left to the stage that makes it and t
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, did_you_mean
+from brainalign.checks import BrainalignError, check_choice, did_you_mean, naming
 from brainalign.config.encoders import InContextMethod, TrainedMethod
 from brainalign.config.models import SHARED_LAYERS
 from brainalign.config.settings import Config
@@ -120,28 +118,19 @@ class _Tables:
         return min((counts[name] for name in self.images["stimulus_id"][self.tested] if name in counts), default=None)
 
 
-@contextmanager
-def _place(where: str) -> Iterator[None]:
-    """Begin messages with the section that asks."""
-    try:
-        yield
-    except BrainalignError as error:
-        raise BrainalignError(f"{where}: {error}") from None
-
-
 def check_image_study(config: Config, dataset: str, study: Study) -> None:
     """Raise where a section of the configuration asks for what the tables of a study of images do not hold."""
     tables = _Tables(study)
     _texts(config, dataset, tables)
     if config.captioned(dataset, study):
-        with _place("caption"):
+        with naming("caption"):
             _words(config, tables)
     if config.grounded(dataset, study):
-        with _place("ground"):
+        with naming("ground"):
             _grounds(config, tables)
     _matches(config, dataset, tables)
     for subject in study.recordings:
-        with _place(f"datasets.{dataset}: subject {subject}"):
+        with naming(f"datasets.{dataset}: subject {subject}"):
             if config.synthesises(dataset, study, subject) and (n := tables.n_training(subject)) is not None:
                 check_halves(n)
             distance = config.compare.distance
@@ -167,7 +156,7 @@ def check_repeats(config: Config, dataset: str, study: Study) -> None:
     for subject in study.recordings if "crossnobis" in config.compare.distances and not study.over_time else ():
         counts = tables.shown(subject)
         if counts:
-            with _place(f"datasets.{dataset}: subject {subject}: compare.distances"):
+            with naming(f"datasets.{dataset}: subject {subject}: compare.distances"):
                 check_repeated("crossnobis", min(counts.values()))
 
 
@@ -178,7 +167,7 @@ def _texts(config: Config, dataset: str, tables: _Tables) -> None:
     if not readers or images is None:
         return
     ids = images["stimulus_id"].tolist()
-    with _place(f"datasets.{dataset}.models: {', '.join(readers)} read texts"):
+    with naming(f"datasets.{dataset}.models: {', '.join(readers)} read texts"):
         if tables.captions is not None:
             written_captions(ids, tables.captions, str(tables.study.captions))
         elif column := text_column(images):
@@ -241,7 +230,7 @@ def _matches(config: Config, dataset: str, tables: _Tables) -> None:
     size = tables.study.simulate
     if isinstance(size, SimulateOptions) or images is not None:
         n_made = size.n_shared + size.n_unique if isinstance(size, SimulateOptions) else 0
-        with _place("match"):
+        with naming("match"):
             check_shared_stimuli(n_made or len(images if images is not None else ()))
     if options.features and images is not None:
         options.check_features(str(tables.study.stimuli), images.replace("", np.nan))
@@ -251,7 +240,7 @@ def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
     """Raise where a method needs more images, regions or categories than a subject has."""
     options, files = config.methods[name], tables.study.recordings[subject]
     if isinstance(options, InContextMethod) and (n := tables.n_training(subject)) is not None:
-        with _place(f"methods.{name}"):
+        with naming(f"methods.{name}"):
             check_contexts(n, options.sizes, options.n_repeats)
     if not isinstance(options, TrainedMethod):
         return
@@ -293,7 +282,7 @@ def check_times(config: Config, study: Study, subject: str) -> None:
         return
     times = _times(study, subject)
     if times is not None and len(times):
-        with _place(f"decode_times: {study.name}, subject {subject}"):
+        with naming(f"decode_times: {study.name}, subject {subject}"):
             check_latency_window(times, window)
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, naming
 from brainalign.config.consistency import check_descriptors
 from brainalign.config.model_groups import families_of
 from brainalign.config.models import TableModel
@@ -149,14 +149,12 @@ def check_table_models(config: Config, dataset: str, descriptor: Study) -> Itera
         made = descriptor.is_simulated and config.raw_folder(dataset)  # by the run: not there yet
         if not isinstance(model, TableModel) or (made and model.file.is_relative_to(made)):
             continue
-        try:
+        with naming(f"models.{name}"):
             vectors = read_vectors(model.file, model.ids, model.layers)
             stimuli = None
             with suppress(BrainalignError):  # a table that is not there or damaged is told of elsewhere
                 stimuli = None if descriptor.is_simulated else _shown(descriptor, vectors.ids is None)
             if stimuli is not None:
                 vectors.rows_of(stimuli)
-        except BrainalignError as error:
-            raise BrainalignError(f"models.{name}: {error}") from None
         sizes = ", ".join(f"{layer} ({array.shape[1]} features)" for layer, array in vectors.layers.items())
         yield f"models.{name}: {sizes}; ids: {vectors.source}"

@@ -355,17 +355,16 @@ class Config(Strict):
 
     def captioned(self, dataset: str, descriptor: Study) -> list[str]:
         """Return the fMRI subjects of a study of images whose voxels are put into words."""
-        if self.caption.model is None or self.caption.model not in self.models_of(dataset):
-            return []
-        wanted = self.caption.subjects
-        return [subject for subject in descriptor.scanned if wanted is None or subject in wanted]
+        return self._scanned_of(self.caption, dataset, descriptor)
 
     def grounded(self, dataset: str, descriptor: Study) -> list[str]:
         """Return the fMRI subjects of a study of images whose regions are predicted by grounded words."""
-        if self.ground.model is None or self.ground.model not in self.models_of(dataset):
+        return self._scanned_of(self.ground, dataset, descriptor)
+
+    def _scanned_of(self, section: CaptionSettings | GroundSettings, dataset: str, descriptor: Study) -> list[str]:
+        if section.model is None or section.model not in self.models_of(dataset):
             return []
-        wanted = self.ground.subjects
-        return [subject for subject in descriptor.scanned if wanted is None or subject in wanted]
+        return [name for name in descriptor.scanned if section.subjects is None or name in section.subjects]
 
     def searchlights_of(self, dataset: str, descriptor: Study, subject: str) -> list[str]:
         """Return the models that searchlights are made of in a subject; none in sensors."""

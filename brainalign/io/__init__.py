@@ -20,6 +20,7 @@ from brainalign.io.files import make_folder as make_folder
 from brainalign.io.files import write_atomically as write_atomically
 from brainalign.io.files import write_json as write_json
 from brainalign.io.files import write_sealed as write_sealed
+from brainalign.io.files import write_table as write_table
 from brainalign.io.files import writing as writing
 from brainalign.io.maps import CORTEX as CORTEX
 from brainalign.io.maps import brain_maps as brain_maps

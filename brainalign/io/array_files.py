@@ -30,20 +30,17 @@ def array_shapes(path: Path) -> Shapes:
     return _form(path)[0](path)
 
 
-def chosen_array(path: Path, key: str | None = None, option: str = "key") -> str:
-    """Return the name of the one array of a file, or of `key`, which is needed where the file holds several.
-
-    `option` is what the message calls the key.
-    """
+def chosen_array(path: Path, key: str | None = None) -> str:
+    """Return the name of the one array of a file, or of `key`, which is needed where the file holds several."""
     names = list(array_shapes(path))
     if key is not None and key not in names:
         raise BrainalignError(
             f"{path}: holds no array {key!r}{did_you_mean(key, names)}; it has {listed(names, 8) or 'none'}: correct "
-            f"`{option}`"
+            "`key`"
         )
     if key is None and len(names) != 1:
         raise BrainalignError(
-            f"{path}: holds {len(names)} arrays ({listed(names, 8) or 'none'}); say which one with `{option}`"
+            f"{path}: holds {len(names)} arrays ({listed(names, 8) or 'none'}); say which one with `key`"
         )
     return names[0] if key is None else key
 
@@ -75,9 +72,14 @@ def located_array(path: Path, name: str) -> StoredArray | None:
 def _form(path: Path) -> tuple[Callable[[Path], Shapes], Callable[[Path, Collection[str]], Values]]:
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; correct the path")
-    check_choice(f"the ending of {path}", path.suffix.lower(), [form for form in FORMS if form != "7.3"])
     form = path.suffix.lower()
-    return FORMS["7.3" if form == ".mat" and _is_hdf5(path) else form]
+    check_choice(f"the ending of {path}", form, [known for known in FORMS if known != "7.3"])
+    if form == ".mat":
+        import h5py
+
+        with reading(path, BROKEN.format(".mat")):
+            form = "7.3" if h5py.is_hdf5(path) else form
+    return FORMS[form]
 
 
 def _npy_shape(path: Path) -> Shapes:
@@ -92,13 +94,6 @@ def _npz_shapes(path: Path) -> Shapes:
             with archive.open(name) as member:
                 shapes[name.removesuffix(".npy")] = npy_header(member)[0]
         return shapes
-
-
-def _is_hdf5(path: Path) -> bool:
-    import h5py
-
-    with reading(path, BROKEN.format(".mat")):
-        return bool(h5py.is_hdf5(path))
 
 
 def _datasets(path: Path, *, turned: bool = False) -> Shapes:
@@ -142,7 +137,7 @@ def _read_variables(path: Path, names: Collection[str]) -> Values:
         return {name: np.asarray(content[name]) for name in names if name in content}
 
 
-def _open_zarr(path: Path) -> Any:
+def _zarr_arrays(path: Path) -> dict[str, Any]:
     try:
         import zarr
     except ImportError:
@@ -150,20 +145,17 @@ def _open_zarr(path: Path) -> Any:
             f'{path}: .zarr needs the package zarr; pip install "zarr>=3.1", or save as .npy'
         ) from None
     with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
-        return zarr.open(path, mode="r")
+        store: Any = zarr.open(path, mode="r")
+        return {"": store} if hasattr(store, "shape") else dict(store.arrays())
 
 
 def _zarr_shapes(path: Path) -> Shapes:
-    store = _open_zarr(path)
-    with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
-        arrays = {"": store} if hasattr(store, "shape") else dict(store.arrays())
-        return {name: tuple(map(int, array.shape)) for name, array in arrays.items()}
+    return {name: tuple(map(int, array.shape)) for name, array in _zarr_arrays(path).items()}
 
 
 def _read_zarr(path: Path, names: Collection[str]) -> Values:
-    store = _open_zarr(path)
+    arrays = _zarr_arrays(path)
     with reading(path, BROKEN.format(".zarr"), PIECES_TOGETHER):
-        arrays = {"": store} if hasattr(store, "shape") else dict(store.arrays())
         found: Values = {}
         for name in names:
             if name not in arrays:

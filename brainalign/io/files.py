@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from brainalign.arrays import IN_FILE, Stored, StoredArray, packed, unpacked
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.io.readers import read_json
 from brainalign.io.temporary import temporary_sibling
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def file_digest(path: str | Path) -> str:
@@ -62,6 +65,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as text with tabs, atomically, its folder made where there is none."""
+    make_folder(path.parent)
+    write_atomically(path, lambda file: table.to_csv(file, sep="\t", index=False))
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
@@ -146,7 +155,9 @@ class TensorStream:
         with writing(path):
             if not self._resume():
                 if _stored(self._partial, self.identity):  # cut short, and some of its stimuli changed since
-                    _rename_all(self._partial, replaced)
+                    _remove_all(replaced)
+                    for extension in ("", ".rows", ".json"):
+                        os.replace(_companion(self._partial, extension), _companion(replaced, extension))
                 _remove_all(self._partial)
             for earlier in (replaced, self._previous):
                 self._copy_from(earlier)
@@ -420,12 +431,6 @@ def _companion(path: Path, extension: str) -> Path:
 def _remove_all(path: Path) -> None:
     for extension in (".json", "", ".rows"):  # the record first: it vouches for the others
         _companion(path, extension).unlink(missing_ok=True)
-
-
-def _rename_all(path: Path, target: Path) -> None:
-    _remove_all(target)
-    for extension in ("", ".rows", ".json"):
-        os.replace(_companion(path, extension), _companion(target, extension))
 
 
 def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:

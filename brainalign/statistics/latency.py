@@ -8,6 +8,7 @@ from scipy.special import ndtri, stdtrit
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_finite
+from brainalign.statistics.preference import MAX_P, SE_FACTOR
 from brainalign.statistics.resampling import permutation_test
 
 WIDEST = 1 / 3  # of the times considered: a peak whose interval is longer has no place among them
@@ -57,16 +58,14 @@ def score_latency(
     *,
     window: tuple[float, float] | None = None,
     chance: float = 0.0,
-    max_p: float = 0.05,
-    se_factor: float = 2.0,
     n_consecutive: int = 3,
     confidence: float = 0.95,
 ) -> Latency:
     """Return peak and onset of a score over time; undecided where noise could have placed the peak.
 
     The gate is that of layer preferences. A peak is decided when its score is above the permuted null (largest over
-    time, p <= max_p) and beats the best rival by more than `se_factor` bootstrap standard errors. Rivals are the times
-    outside the peak's hump: the stretch around it in which the score stays above half its height.
+    time, p <= 0.05) and beats the best rival by more than 2 bootstrap standard errors. Rivals are the times outside the
+    peak's hump: the stretch around it in which the score stays above half its height.
 
     A response that lasts is one hump without a rival, and noise says where in it the peak comes to lie. So the interval
     of a decided peak is, besides, no longer than a third of the times considered. Where noise was a tenth of the peak,
@@ -86,7 +85,6 @@ def score_latency(
         Times to consider, both included; for example (0, inf) for nothing before the stimulus.
     chance : float
         From which heights are counted: 0.5 for an area under the curve.
-    max_p, se_factor : float
     n_consecutive : int
         Samples in a row above the threshold that make an onset.
     confidence : float
@@ -105,11 +103,11 @@ def score_latency(
     enough = not np.isnan(onset) and len(some) >= confidence * len(onsets)
     onset_low, onset_high = np.quantile(some, tails) if enough else (np.nan, np.nan)
     reasons = []
-    if not p <= max_p:
+    if not p <= MAX_P:
         reasons.append(f"peak score is not above its permuted null (p = {p:.3g})")
     width, whole = float(peak_high - peak_low), float(times[-1] - times[0])
-    if margin <= se_factor * margin_se:
-        reasons.append(f"peak does not beat the next one by more than {se_factor:g} SE")
+    if margin <= SE_FACTOR * margin_se:
+        reasons.append(f"peak does not beat the next one by more than {SE_FACTOR:g} SE")
     elif width > WIDEST * whole * (1 + 1e-9):  # where there is a rival as good, the interval is long because of it
         reasons.append(f"interval of the peak is {width:.3g} long, more than a third of all times ({whole:.3g})")
     return Latency(

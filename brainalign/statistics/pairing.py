@@ -47,6 +47,14 @@ class PairingTest:
         """Return the standard deviation of the null."""
         return float(self.null.std(ddof=1))
 
+    def against_null(self) -> dict[str, float]:
+        """Return the columns of a table that hold the null: null_mean, null_sd, p."""
+        return {"null_mean": self.null_mean, "null_sd": self.null_sd, "p": self.p}
+
+    def counts(self) -> dict[str, int]:
+        """Return the columns of a table that count: n_trials, n_stimuli."""
+        return {"n_trials": self.n_trials, "n_stimuli": self.n_stimuli}
+
 
 def pairing_test(
     pair_scores: Values, shown: Rows, groups: NDArray[Any] | None = None, n_permutations: int = 1000, seed: int = 0

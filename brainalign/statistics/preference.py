@@ -11,17 +11,11 @@ from brainalign.checks import BrainalignError
 from brainalign.statistics.resampling import permutation_test
 
 TIE = 1e-6  # mean r closer than this are equal: float32 predictions carry no more
+MAX_P, SE_FACTOR = 0.05, 2.0
 
 
 def layer_preference(
-    scores: Values,
-    draws: Values,
-    null: Values,
-    rois: Sequence[str],
-    layers: Sequence[str],
-    *,
-    se_factor: float = 2.0,
-    max_p: float = 0.05,
+    scores: Values, draws: Values, null: Values, rois: Sequence[str], layers: Sequence[str]
 ) -> pd.DataFrame:
     """Return the best layer of every area and whether it is decided.
 
@@ -31,8 +25,8 @@ def layer_preference(
       stimuli: two equally good layers are told apart in 5 % of studies, but in 9 % where training is no larger than
       the test.
     - p compares score(best) with the largest score over layers of every permutation, since best was chosen.
-    - decided: p <= max_p and margin > se_factor · margin_se (and no tie). Otherwise `reason` says what failed, and
-      the area is left out wherever layers or depths are compared.
+    - decided: p <= 0.05 and margin > 2 · margin_se (and no tie). Otherwise `reason` says what failed, and the area is
+      left out wherever layers or depths are compared.
 
     Parameters
     ----------
@@ -44,7 +38,6 @@ def layer_preference(
     null : array (n_permutations, n_rois, n_layers)
         The same under permutation, likewise paired over layers.
     rois, layers : sequence of str
-    se_factor, max_p : float
 
     Returns
     -------
@@ -57,16 +50,11 @@ def layer_preference(
             f"{len(rois)} areas and {len(layers)} layers need scores {shape}, draws (2 or more, *{shape}) and null "
             f"(1 or more, *{shape}); got {scores.shape}, {draws.shape} and {null.shape}"
         )
-    rows = [
-        {"roi": roi} | _prefer(scores[k], draws[:, k], null[:, k], layers, se_factor, max_p)
-        for k, roi in enumerate(rois)
-    ]
+    rows = [{"roi": roi} | _prefer(scores[k], draws[:, k], null[:, k], layers) for k, roi in enumerate(rois)]
     return pd.DataFrame(rows)
 
 
-def _prefer(
-    scores: Values, draws: Values, null: Values, layers: Sequence[str], se_factor: float, max_p: float
-) -> dict[str, Any]:
+def _prefer(scores: Values, draws: Values, null: Values, layers: Sequence[str]) -> dict[str, Any]:
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     order = order[~np.isnan(scores[order])]
     row: dict[str, Any] = {"best": "", "second": "", "r": np.nan, "r_second": np.nan}
@@ -76,13 +64,13 @@ def _prefer(
     best = order[0]
     largest = np.nan_to_num(null[:, order], nan=0.0).max(axis=1)  # a permutation without a score found no relation
     row |= {"best": layers[best], "r": float(scores[best]), "p": float(permutation_test(scores[best], largest))}
-    reasons = [] if row["p"] <= max_p else [f"r is not above its permuted null (p = {row['p']:.3g})"]
+    reasons = [] if row["p"] <= MAX_P else [f"r is not above its permuted null (p = {row['p']:.3g})"]
     if len(order) == 1:
         return row | {"reason": "; ".join([*reasons, "no second layer to compare with"])}
     second = order[1]
     margin = float(scores[best] - scores[second])
     error = float(np.nanstd(draws[:, best] - draws[:, second], ddof=1))
-    if not (margin > se_factor * error and margin > TIE):
-        reasons.append(f"best layer does not beat the second by more than {se_factor:g} SE")
+    if not (margin > SE_FACTOR * error and margin > TIE):
+        reasons.append(f"best layer does not beat the second by more than {SE_FACTOR:g} SE")
     row |= {"second": layers[second], "r_second": float(scores[second]), "margin": margin, "margin_se": error}
     return row | {"decided": not reasons, "reason": "; ".join(reasons)}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_unique, did_you_mean, listed
 from brainalign.io import MISSING, read_text_table
 
 LEAST_NORMS = 10  # words with norms
@@ -35,9 +35,7 @@ def read_feature_norms(path: str | Path) -> pd.DataFrame:
             f"{did_you_mean('word', map(str, table))} and a column of numbers per norm"
         )
     words = table.pop("word").fillna("").str.strip().str.lower()
-    twice = sorted(set(words[words.duplicated()]))
-    if twice:
-        raise BrainalignError(f"{path} holds {len(twice)} words twice ({listed(twice)}); keep one row of each")
+    check_unique(path, words, "words", "keep one row of each")
     numbers: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce")
     wrong = [str(name) for name in table if (numbers[name].isna() & table[name].notna()).any()]
     if wrong or np.isinf(numbers.to_numpy(dtype=float)).any():

@@ -346,14 +346,11 @@ def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:
         begun = layer.partition(".")[0] in modules and parent.replace("layers", "layer") not in modules
         unlikely = begun and parent not in modules if parent else bool(did_you_mean(layer, modules))
         if layer not in modules and (counted or unlikely):
-            by_depth = sorted((name for name in modules if not name[0].isdecimal()), key=_depth)
+            named = (name for name in modules if not name[0].isdecimal())
+            by_depth = sorted(named, key=lambda name: (name.count("."), name))
             raise BrainalignError(
                 f"there is no layer {layer!r} in {folder}{did_you_mean(layer, modules)}; it has {listed(by_depth, 8)}"
             )
-
-
-def _depth(name: str) -> tuple[int, str]:
-    return name.count("."), name
 
 
 def _modules(path: Path) -> set[str]:

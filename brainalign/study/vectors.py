@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, check_unique, did_you_mean, listed
 from brainalign.io import array_shapes, read_lines, read_parquet, read_text_table, reading, stored_arrays
 
 TABLES = (".csv", ".tsv", ".parquet")
@@ -133,11 +133,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise BrainalignError(f"{path}: no such file; correct the path")
     with reading(path, "not a readable table", "write it again"):
         table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
-    if ID not in table:
-        columns = [str(name) for name in table]
-        raise BrainalignError(
-            f"{path}: no column {ID!r}{did_you_mean(ID, columns)}; it has {listed(columns, 8)}; name the stimuli"
-        )
+    check_columns(path, table, [ID], "name the stimuli")
     return table
 
 
@@ -195,9 +191,5 @@ def _ids(cells: NDArray[Any], path: Path) -> list[str]:
     empty = [row + 1 for row, name in enumerate(names) if name in ("", "nan", "None", "<NA>")]
     if empty:
         raise BrainalignError(f"{path}: {len(empty)} rows have no {ID} (rows {listed(empty)}); fill them")
-    twice = sorted(
-        {name for name, again in zip(names, pd.Index(names, dtype=object).duplicated(), strict=True) if again}
-    )
-    if twice:
-        raise BrainalignError(f"{path}: {len(twice)} stimulus ids are there twice ({listed(twice)}); keep one row each")
+    check_unique(path, names)
     return names

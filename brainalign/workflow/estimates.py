@@ -53,11 +53,7 @@ def estimate(stage: str, config: Config, descriptor: Study, model: str = "", met
         Names in the configuration, for the stages that have them.
     """
     check_choice("stage", stage, STEPS)
-    return COSTS.get(stage, _usual)(config, descriptor, model, method)
-
-
-def _loading_s(config: Config, model: str) -> int:
-    return NETWORK_S if hasattr(config.models[model], "weights") else 0
+    return COSTS[stage](config, descriptor, model, method) if stage in COSTS else Cost(1500, START_S, 20)
 
 
 def _sizes(descriptor: Study) -> tuple[int, int]:
@@ -228,13 +224,6 @@ def _core_operations(options: ResponseOptimisedMethod, model: object) -> float:
     return total
 
 
-def _pixels_mb(config: Config, descriptor: Study, model: str) -> int:
-    """Return the memory of pixels, which are large: as read, by trial, by split, and as ridge scales them."""
-    options = config.models[model]
-    trials = shape_of(descriptor).trials
-    return round(6 * 12 * options.image_size**2 * trials / MB) if isinstance(options, PixelsModel) else 0
-
-
 def _pretrain(config: Config, descriptor: Study, model: str, method: str) -> Cost:
     """Estimate meta-training a network per layer and seed; the published sizes are meant for a GPU."""
     options = config.methods[method]
@@ -271,7 +260,11 @@ def _encode_held_out(config: Config, descriptor: Study, model: str, method: str)
         cost = _training_cost(config, descriptor, model, method)
     else:
         cost = _linear_cost(config, descriptor, model, method)
-    return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
+    pixels = config.models[model]
+    if isinstance(pixels, PixelsModel):  # which are large: as read, by trial, by split, and as ridge scales them
+        memory_mb = round(6 * 12 * pixels.image_size**2 * shape_of(descriptor).trials / MB)
+        cost = replace(cost, memory_mb=cost.memory_mb + memory_mb)
+    return cost
 
 
 def _linear_cost(config: Config, descriptor: Study, model: str, method: str) -> Cost:
@@ -328,17 +321,13 @@ def _encode(config: Config, descriptor: Study, model: str, method: str) -> Cost:
 def _encode_continuous(config: Config, descriptor: Study, *_: str) -> Cost:
     """Estimate the null, which dominates: each fold of each fit is projected anew for every shift."""
     shape = shape_of(descriptor)
-    widths = [4 * _width(model) for model in config.models.values()]  # of four delays
+    models: list[Any] = list(config.models.values())  # of networks some hundred features are assumed
+    widths = [4 * (sum(_widths(model)) or getattr(model, "n_features", 500)) for model in models]  # of four delays
     fits = [*widths, sum(widths), *(sum(widths) for _ in widths), *(sum(widths) - width for width in widths)]
     ranks = sum(min(width, shape.trials) for width in fits)  # each alone, all, and for what is unique all and without
     work = 2.0 * shape.runs * ranks * shape.trials * shape.targets * config.encode.of("continuous").null_draws
     memory = 1000 + round(12 * 4 * shape.trials * shape.targets / MB)
     return Cost(memory, START_S + round(work / 2e10), 1e-3 * shape.targets)
-
-
-def _width(model: Any) -> int:
-    """Count the features of a model; of networks some hundred are assumed."""
-    return sum(_widths(model)) or int(getattr(model, "n_features", 500))
 
 
 def _widths(model: Any) -> list[int]:
@@ -374,7 +363,7 @@ def _compare_places(config: Config, descriptor: Study) -> Cost:
 def _extract(config: Config, descriptor: Study, model: str, _: str) -> Cost:
     """Estimate features: of a transformer by its operations, of others by the number of images."""
     options = config.models[model]
-    loading = _loading_s(config, model)
+    loading = NETWORK_S if hasattr(options, "weights") else 0
     if (found := _operations(options, descriptor)) is not None:
         network, operations = found
         seconds = START_S + loading + operations / (NETWORK_SHARE * operations_per_s())
@@ -424,15 +413,6 @@ def _n_shown(study: Study) -> int:
     with suppress(BrainalignError, OSError):
         n = count_stimuli(study)
     return n or round(_seconds(study) / WORD_S) or shape_of(study).trials
-
-
-def _report(config: Config, descriptor: Study, *_: str) -> Cost:
-    """Estimate a page: maps of scanned subjects take longest."""
-    return Cost(1500, 6 + round(1.5e-4 * _sizes(descriptor)[1]) if descriptor.scanned else 5, 20)
-
-
-def _usual(*_: object) -> Cost:
-    return Cost(1500, START_S, 20)
 
 
 def _caption(config: Config, descriptor: Study, *_: str) -> Cost:
@@ -563,6 +543,7 @@ COSTS: dict[str, Callable[[Config, Study, str, str], Cost]] = {
     "match": _match,
     # All thresholds in every draw.
     "identify": lambda config, study, *_: Cost(2500, 30 + config.identify.draws * len(study.scanned) // 4, 1),
-    "report": _report,
+    # Maps of scanned subjects take longest.
+    "report": lambda config, study, *_: Cost(1500, 6 + round(1.5e-4 * _sizes(study)[1]) if study.scanned else 5, 20),
     "report_group": lambda config, study, *_: _passes(config, study, 4) if study.scanned else Cost(1500, 3, 20),
 }

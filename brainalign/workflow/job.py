@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from brainalign.checks import BrainalignError
 from brainalign.io import Provenance, load, load_sidecar, read_json, save
-from brainalign.study import parse
+from brainalign.study import Study, load_descriptor, parse
 from brainalign.workflow.digests import digest_file
 
 T = TypeVar("T")
@@ -115,6 +115,14 @@ class Job:
         if len(paths) != 1:
             raise BrainalignError(f"{self.step} wants one file {name!r} and was given {len(paths)}")
         return paths[0]
+
+    def study(self) -> Study:
+        """Load the descriptor of the job, and note that the files of its study, or of its subject, are read."""
+        study = load_descriptor(self.path("descriptor"), raw=self.path("folder") if self.has("folder") else None)
+        for name, path in study.found_files(self.labels.get("subject", "")).items():
+            if path.is_file():
+                self.provenance.read(name, path)
+        return study
 
     def load(self, name: str, kind: type[T], *, stored: bool = False) -> T:
         """Load the one artifact of a suffix; the sidecars of what is saved name it.

@@ -119,11 +119,9 @@ def each_fit_of(*data_types: str, where: Callable[[Run, str, str], Any] = lambda
     """Make a job of every subject, model and method that is fitted."""
 
     def of(run: Run) -> Iterator[Labels]:
-        for dataset in run.datasets_of(*data_types):
-            for subject in run.subjects(dataset):
-                if where(run, dataset, subject):
-                    for model, method in run.config.fits_of(dataset, subject):
-                        yield {"dataset": dataset, "subject": subject, "model": model, "method": method}
+        for one in each_subject_of(*data_types, where=where)(run):
+            for model, method in run.config.fits_of(one["dataset"], one["subject"]):
+                yield {**one, "model": model, "method": method}
 
     return of
 
@@ -131,49 +129,42 @@ def each_fit_of(*data_types: str, where: Callable[[Run, str, str], Any] = lambda
 # What a job reads ----------------------------------------------------------------------------------------------------
 
 
-def own(*suffixes: str) -> dict[str, Reader]:
-    """Read artifacts of the job's subject, or of its dataset where it has none."""
+def _artifacts(suffixes: Iterable[str], whose: Callable[[Run, Labels], Iterable[Labels]]) -> dict[str, Reader]:
+    """Read artifacts of a dataset that have these labels besides."""
 
     def of_one(suffix: str) -> Reader:
-        def read(run: Run, of: Labels) -> list[Path]:
-            subject = {"subject": of["subject"]} if "subject" in of else {}
-            return [run.artifact(suffix, of["dataset"], **subject)]
-
-        return read
+        return lambda run, of: [run.artifact(suffix, of["dataset"], **labels) for labels in whose(run, of)]
 
     return {suffix: of_one(suffix) for suffix in suffixes}
+
+
+def own(*suffixes: str) -> dict[str, Reader]:
+    """Read artifacts of the job's subject, or of its dataset where it has none."""
+    return own_of(lambda run, dataset: True, *suffixes)
 
 
 def own_of(where: Callable[[Run, str], bool], *suffixes: str) -> dict[str, Reader]:
     """Read artifacts that some studies alone have."""
 
-    def of_one(read: Reader) -> Reader:
-        return lambda run, of: read(run, of) if where(run, of["dataset"]) else []
+    def whose(run: Run, of: Labels) -> list[Labels]:
+        return [{name: of[name] for name in SUBJECT if name in of}] if where(run, of["dataset"]) else []
 
-    return {suffix: of_one(read) for suffix, read in own(*suffixes).items()}
+    return _artifacts(suffixes, whose)
 
 
 def each_fit(*suffixes: str) -> dict[str, Reader]:
     """Read artifacts of every model and method of the subject."""
 
-    def of_one(suffix: str) -> Reader:
-        return lambda run, of: [
-            run.artifact(suffix, of["dataset"], subject=of["subject"], model=model, method=method)
-            for model, method in run.config.fits_of(of["dataset"], of["subject"])
-        ]
+    def whose(run: Run, of: Labels) -> Iterator[Labels]:
+        for model, method in run.config.fits_of(of["dataset"], of["subject"]):
+            yield {"subject": of["subject"], "model": model, "method": method}
 
-    return {suffix: of_one(suffix) for suffix in suffixes}
+    return _artifacts(suffixes, whose)
 
 
 def each_subject(*suffixes: str) -> dict[str, Reader]:
     """Read artifacts of every subject of the dataset."""
-
-    def of_one(suffix: str) -> Reader:
-        return lambda run, of: [
-            run.artifact(suffix, of["dataset"], subject=subject) for subject in run.subjects(of["dataset"])
-        ]
-
-    return {suffix: of_one(suffix) for suffix in suffixes}
+    return _artifacts(suffixes, lambda run, of: [{"subject": name} for name in run.subjects(of["dataset"])])
 
 
 def features(models: Callable[[Run, Labels], Iterable[str | None]]) -> Reader:

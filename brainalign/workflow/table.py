@@ -147,12 +147,6 @@ def _searchlights(run: Run) -> Iterator[Labels]:
             yield {**of, "model": model}
 
 
-def _decoded_over_time(run: Run) -> Iterator[Labels]:
-    for of in each_subject_of("responses")(run):
-        if of["subject"] in run.descriptors[of["dataset"]].decoded_subjects:
-            yield of
-
-
 def _decoders(run: Run) -> Iterator[Labels]:
     for dataset in run.datasets_of("sentences"):
         yield from ({"dataset": dataset, "method": decoder} for decoder in run.config.decode.decoders)
@@ -178,9 +172,9 @@ def _network(run: Run, of: Labels) -> list[Path]:
     return [run.artifact("network", of["dataset"], **labels)] if run.config.pretraining_of(of["method"]) else []
 
 
-def _own_estimator(run: Run, of: Labels) -> list[str]:
-    """List the file of the user's that a method's regressor is defined in."""
-    place = getattr(run.config.methods[of["method"]], "estimator", "").rpartition(":")[0]
+def _own_file(function: str) -> list[str]:
+    """List the file of the user's that a function (file.py:name) is defined in; those of packages are of no file."""
+    place = function.rpartition(":")[0]
     return [place] if place.endswith(".py") else []
 
 
@@ -190,13 +184,7 @@ def _others_of_captions(run: Run, of: Labels) -> list[str]:
     found = [str(options.bank)] if options.bank else []
     if options.prefix:
         found += [str(path) for path in sorted(options.prefix.rglob("*")) if path.is_file()]
-    function = Path(options.captioner.rpartition(":")[0])
-    return [*found, str(function)] if function.suffix == ".py" else found
-
-
-def _function_of_video_model(run: Run, of: Labels) -> list[str]:
-    place = run.config.dynamics.models[of["model"]].function.rpartition(":")[0]
-    return [place] if place.endswith(".py") else []
+    return found + _own_file(options.captioner)
 
 
 def _but(name: str) -> Callable[[Run, Labels], tuple[str, ...]]:
@@ -218,10 +206,6 @@ def _of_the_fit(run: Run, of: Labels) -> dict[str, Any]:
         **chosen("ceiling_threshold", "confidence")(run, of),
         **run.config.texts_of(of["model"], of["method"]),
     }
-
-
-def _text_model(run: Run) -> dict[str, object]:
-    return run.config.extractor_of(run.config.ground.text) if run.config.ground.text else {}
 
 
 def _of_the_captions(run: Run, of: Labels) -> dict[str, Any]:
@@ -252,10 +236,6 @@ def _rsatoolbox(run: Run, of: Labels) -> Path:
     """Locate the RDMs of a job as a file of rsatoolbox, beside their artifact."""
     [rdms] = own("rdm")["rdm"](run, of)
     return Path(rdms).with_name(f"{Path(rdms).stem}s.hdf5")
-
-
-def _everything(run: Run, of: Labels) -> dict[str, Any]:
-    return {"configuration": run.config}
 
 
 # The pages: they read what the other steps of their dataset have left ------------------------------------------------
@@ -389,7 +369,7 @@ ROWS = (
         _rollouts, ("model",),
         {
             "videos": lambda run, of: run.descriptors[of["dataset"]].videos(),
-            "function": _function_of_video_model,
+            "function": lambda run, of: _own_file(run.config.dynamics.models[of["model"]].function),
         },
         ("rollouts",),
         lambda run, of: {
@@ -433,7 +413,7 @@ ROWS = (
             "semantics": features(lambda run, of: [_semantics(run, of)]),
             "cls": features(lambda run, of: [getattr(run.config.methods[of["method"]], "cls", None)]),
             "network": _network,
-            "code": _own_estimator,
+            "code": lambda run, of: _own_file(getattr(run.config.methods[of["method"]], "estimator", "")),
             "texts": lambda run, of: run.weights(of["model"]) if run.config.texts_of(of["model"], of["method"]) else [],
         },
         (
@@ -500,7 +480,8 @@ ROWS = (
     ),
     Step(
         "decode_times", "decode", "Categories decoded from the sensors of one subject, moment by moment.",
-        _decoded_over_time, SUBJECT,
+        each_subject_of("responses", where=lambda run, dataset, of: of in run.descriptors[dataset].decoded_subjects),
+        SUBJECT,
         {
             **own("responses"),
             **own_of(_holds_out, "splits"),
@@ -606,7 +587,7 @@ ROWS = (
         ("groundedwords", "grounding", "groundedscores", "groundedaxes", "groundedattributes", "groundednorms"),
         lambda run, of: {
             "ground": run.config.ground.model_dump(mode="json", exclude={"subjects"}),
-            "text": _text_model(run),
+            "text": run.config.extractor_of(run.config.ground.text) if run.config.ground.text else {},
         },
         device=lambda run, of: wants_device(run.config.ground.device),
     ),
@@ -768,13 +749,13 @@ ROWS = (
     # Pages, of whatever the others leave.
     Step(
         "report", "report", "Everything about one subject as one self-contained page.",
-        each_subject_of("responses", "videos", "continuous"), SUBJECT, _PAGE, (), _everything,
-        makes={"page": Run.page},
+        each_subject_of("responses", "videos", "continuous"), SUBJECT, _PAGE, (),
+        lambda run, of: {"configuration": run.config}, makes={"page": Run.page},
     ),
     Step(
         "report", "report", "All subjects of a dataset, or what has no subjects, on one page.",
         _of_datasets, (), _PAGE, (),
-        _everything, data="group", makes={"page": Run.page},
+        lambda run, of: {"configuration": run.config}, data="group", makes={"page": Run.page},
     ),
 )
 # fmt: on

@@ -35,7 +35,9 @@ def _compare_patterns(job: Job, responses: Responses) -> None:
     settings = job.options("compare", CompareSettings)
     responses, runs = _measurements(replace(responses, values=responses.values[...]))
     conditions = responses.trials["stimulus_id"].to_numpy()
-    noise = _noise(job) if job.has("noise") and set(settings.distances) & set(geometry.WHITENED) else None
+    noise = None
+    if job.has("noise") and set(settings.distances) & set(geometry.WHITENED):
+        noise = geometry.noise_covariance(job.load("noise", Arrays)["residuals"], job.details("noise")["dof"])
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
     models = layer_rdms(job, names, settings.feature_distance)
@@ -75,11 +77,6 @@ def _measurements(responses: Responses) -> tuple[Responses, NDArray[np.object_]]
     repeat = responses.trials.groupby("stimulus_id", sort=False).cumcount()
     kept = (repeat < repeat_counts(responses.trials).min()).to_numpy()
     return responses.select(trials=kept), repeat[kept].astype(str).to_numpy()
-
-
-def _noise(job: Job) -> geometry.NoiseCovariance:
-    residuals = job.load("noise", Arrays)["residuals"]
-    return geometry.noise_covariance(residuals, job.details("noise")["dof"])
 
 
 def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, job: Job) -> dict[str, object]:

@@ -28,7 +28,8 @@ def compare_places(job: Job, responses: Responses, in_turn: bool) -> None:
     cube = shown.average_repeats().values[None] if once else repeats_cube(shown, unequal="fewest")
     names = pd.unique(shown.trials["stimulus_id"]).tolist()
     places = _places(responses)
-    measured = [_rdms(_patterns(cube, place), settings.distance) for place in places.values()]
+    cuts = [cube[:, :, rows] if time is None else cube[:, :, rows, time] for rows, time in places.values()]
+    measured = [_rdms(patterns, settings.distance) for patterns in cuts]
     repeats, average = (np.stack(part) for part in zip(*measured, strict=True))  # (n_places, n_measurements, n_pairs)
     models = layer_rdms(job, names, settings.feature_distance)
     stacked = np.stack(list(models.values()))
@@ -134,12 +135,6 @@ def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | Non
         return {f"{time:.4f}": (everything, k) for k, time in enumerate(responses.times)}
     large = {roi: (rows, None) for roi, rows in responses.regions().items() if len(rows) >= MIN_TARGETS}
     return dict(large) or {"all": (everything, None)}
-
-
-def _patterns(cube: Values, place: tuple[NDArray[np.intp], int | None]) -> Values:
-    rows, time = place
-    chosen = cube[:, :, rows]
-    return chosen if time is None else chosen[..., time]
 
 
 def _rdms(patterns: Values, distance: str) -> tuple[Values, Values]:

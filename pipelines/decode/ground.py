@@ -84,7 +84,8 @@ def ground(job: Job) -> None:
         stimuli=images.stimuli["stimulus_id"].tolist(),
         shown_stimuli=images.stimuli["stimulus_id"].iloc[shown].tolist(),
         shown_words=asked,
-        grid=_grid(images),
+        # Places in a row where rows and columns of them are not known.
+        grid=[int(n) for n in images.grid] if images.grid else [1, images.values.shape[1]],
         **about,
     )
     job.save("groundedscores", found.retrieval, **about)
@@ -126,8 +127,3 @@ def _norms(job: Job, words: Sequence[str]) -> pd.DataFrame | None:
     path = job.path("norms")
     job.provenance.read("norms", path)
     return norms_of_words(path, words)
-
-
-def _grid(images: Features) -> list[int]:
-    """Return rows and columns of the places; places in a row where they are not known."""
-    return [int(n) for n in images.grid] if images.grid else [1, images.values.shape[1]]

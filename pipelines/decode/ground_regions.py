@@ -1,8 +1,5 @@
 """ground_regions: how well grounded words and text vectors of captions predict the regions of one subject."""
 
-from collections.abc import Sequence
-from functools import partial
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -48,7 +45,7 @@ def ground_regions(job: Job) -> None:
         shown[1],
         seen[1],
         {name: place[rows] for name, rows in groups.items()},
-        partial(_fit, alphas=options.alphas),
+        lambda X, Y: Ridge(alphas=options.alphas, device="cpu", dtype="float64").fit(X, Y),
         ceiling=ceiling[needed],
         n_permutations=options.permutations,
         n_draws=options.draws,
@@ -63,10 +60,6 @@ def ground_regions(job: Job) -> None:
         null="test images exchanged",
         p="of the mean r of a region; q over the regions of a space",
     )
-
-
-def _fit(vectors: Values, responses: Values, alphas: Sequence[float]) -> Ridge:
-    return Ridge(alphas=alphas, device="cpu", dtype="float64").fit(vectors, responses)
 
 
 def _averaged(

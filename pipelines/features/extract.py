@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_columns, check_unique
 from brainalign.datasets import listed_table, sampled_stimuli
 from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.io import file_digest, film_of, open_writer, read_parquet, read_text_table
@@ -60,11 +60,8 @@ def _read(path: Path) -> pd.DataFrame:
 def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:
     """Return the table of stimuli as it is; the captions of an image become the wordings of its stimulus."""
     stimuli = _read(path)
-    if "stimulus_id" not in stimuli:
-        raise BrainalignError(f"{path} has the columns {list(stimuli)} but no stimulus_id; give every stimulus an id")
-    repeated = stimuli["stimulus_id"][stimuli["stimulus_id"].duplicated()].tolist()
-    if repeated:
-        raise BrainalignError(f"{path} lists {len(repeated)} stimulus ids twice ({listed(repeated)}); keep one each")
+    check_columns(path, stimuli, ["stimulus_id"], "give every stimulus an id")
+    check_unique(path, stimuli["stimulus_id"])
     if captions is not None:
         stimuli["texts"] = captions_of(stimuli["stimulus_id"].tolist(), _read(captions), captions.name)
     elif (column := text_column(stimuli)) and "texts" not in stimuli:

@@ -13,7 +13,7 @@ from brainalign import datasets
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import PrepareSettings
 from brainalign.statistics import noise_ceiling, noise_ceiling_from_share, signal_share
-from brainalign.study import Study, load_descriptor
+from brainalign.study import Study
 from brainalign.workflow import Job
 
 OF_AVERAGES = (
@@ -39,10 +39,7 @@ def prepare(job: Job) -> None:
 
 def _prepare(job: Job, work: Path) -> None:
     subject = job.labels["subject"]
-    study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
-    for field, path in study.found_files(subject).items():
-        if path.is_file():
-            job.provenance.read(field, path)
+    study = job.study()
     if job.has("stimuli"):
         job.provenance.read("images", job.path("stimuli"))
     datasets.stop_on([datasets.Problem(study.name, line) for line in datasets.changed_files(study)])

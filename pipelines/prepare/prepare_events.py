@@ -9,7 +9,7 @@ from brainalign.arrays import Values
 from brainalign.checks import BrainalignError
 from brainalign.datasets import Problem, changed_files, continuous_problems, film_frames, read_events, stop_on
 from brainalign.features import loudness, picture_changes
-from brainalign.io import open_pictures, read_sound, write_atomically
+from brainalign.io import open_pictures, read_sound, write_table
 from brainalign.study import Study, load_descriptor
 from brainalign.workflow import Job
 
@@ -25,9 +25,7 @@ def prepare_events(job: Job) -> None:
     if "path" in events:
         folder = study.locate(study.stimuli, "stimuli").parent  # type: ignore[arg-type]
         events["path"] = [str((folder / path).resolve()) for path in events["path"]]
-    place = job.outputs["stimuli"]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(place, lambda file: events.to_csv(file, sep="\t", index=False))
+    write_table(job.outputs["stimuli"], events)
 
 
 def run_controls(study: Study, events: pd.DataFrame) -> pd.DataFrame:

@@ -2,24 +2,20 @@
 
 from brainalign.arrays import Arrays
 from brainalign.datasets import Problem, changed_files, rdm_copies, read_rdm_study, stop_on, write_stimulus_images
-from brainalign.io import write_atomically
-from brainalign.study import load_descriptor
+from brainalign.io import write_table
 from brainalign.workflow import Job
 
 
 def prepare_rdms(job: Job) -> None:
     """Check published dissimilarities and save them; write their images, with a table, where models find them."""
-    descriptor = load_descriptor(job.path("descriptor"))
-    for name, path in descriptor.found_files().items():
-        job.provenance.read(name, path)
+    descriptor = job.study()
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     study = read_rdm_study(descriptor)
     copies = rdm_copies(study.sets)
     stop_on(copies)
     place = job.outputs["stimuli"]
-    place.parent.mkdir(parents=True, exist_ok=True)
     table = study.stimuli if study.images is None else write_stimulus_images(study, place.parent)
-    write_atomically(place, lambda file: table.to_csv(file, sep="\t", index=False))
+    write_table(place, table)
     models = {f"model_{name}": values for name, values in study.models.items()}
     job.save(
         "references",

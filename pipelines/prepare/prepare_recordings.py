@@ -1,17 +1,13 @@
 """prepare_recordings: M/EEG recordings of one subject to epochs with a category each."""
 
 from brainalign.datasets import Problem, changed_files, copied_recordings, read_recordings, response_copies, stop_on
-from brainalign.study import load_descriptor
 from brainalign.workflow import Job
 
 
 def prepare_recordings(job: Job) -> None:
     """Check the recordings of one subject and save their epochs, with how many were rejected."""
     subject = job.labels["subject"]
-    descriptor = load_descriptor(job.path("descriptor"))
-    for field, path in descriptor.found_files(subject).items():
-        if path.is_file():
-            job.provenance.read(field, path)
+    descriptor = job.study()
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     responses = read_recordings(descriptor, subject)
     copies = copied_recordings(descriptor, subject)

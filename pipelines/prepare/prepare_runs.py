@@ -5,16 +5,13 @@ import pandas as pd
 
 from brainalign.datasets import outside_problems, read_continuous, read_events, stop_on
 from brainalign.statistics import noise_ceiling_from_share, signal_share
-from brainalign.study import load_descriptor
 from brainalign.workflow import Job
 
 
 def prepare_runs(job: Job) -> None:
     """Read the runs of one subject; save rows trimmed, detrended and z-scored, and explainable variance."""
     subject = job.labels["subject"]
-    study = load_descriptor(job.path("descriptor"), raw=job.path("folder"))
-    for field, path in study.found_files(subject).items():
-        job.provenance.read(field, path)
+    study = job.study()
     runs = read_continuous(study, subject)
     problems = outside_problems(subject, runs, read_events(study))
     stop_on(problems)

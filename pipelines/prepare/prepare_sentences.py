@@ -7,7 +7,7 @@ from brainalign import datasets
 from brainalign.arrays import Responses
 from brainalign.datasets.studies import ORDER
 from brainalign.features import SentenceExtractor
-from brainalign.io import write_atomically
+from brainalign.io import write_table
 from brainalign.simulation import eeg_power, eeg_text, text_sentences
 from brainalign.study import SimulatedSentences, Study, load_descriptor
 from brainalign.workflow import Job
@@ -37,9 +37,7 @@ def prepare_sentences(job: Job) -> None:
     ]
     datasets.stop_on(problems)
     # Nothing is written before everything is checked.
-    job.outputs["stimuli"].parent.mkdir(parents=True, exist_ok=True)
-    table = _texts(descriptor, trials)
-    write_atomically(job.outputs["stimuli"], lambda file: table.to_csv(file, sep="\t", index=False))
+    write_table(job.outputs["stimuli"], _texts(descriptor, trials))
     ledger = pd.DataFrame(columns=list(LEDGER)) if read is None else read.ledger
     job.save("ledger", ledger)
     sides = splits.merge(trials[["trial_id", "subject"]], on="trial_id")

@@ -5,7 +5,7 @@ import numpy as np
 from brainalign import datasets
 from brainalign.arrays import Arrays
 from brainalign.simulation import roi_lagged, roi_series
-from brainalign.study import SeriesFiles, SeriesWorld, load_descriptor
+from brainalign.study import SeriesFiles, SeriesWorld
 from brainalign.workflow import Job
 
 SIMULATED_TR_S = 0.72
@@ -13,10 +13,7 @@ SIMULATED_TR_S = 0.72
 
 def prepare_series(job: Job) -> None:
     """Check the region series of a study and save them, with the table of their runs."""
-    descriptor = load_descriptor(job.path("descriptor"))
-    for name, path in descriptor.found_files().items():
-        if path.is_file():
-            job.provenance.read(name, path)
+    descriptor = job.study()
     datasets.stop_on([datasets.Problem(descriptor.name, line) for line in datasets.changed_files(descriptor)])
     source = descriptor.simulate or next(iter(descriptor.recordings.values()))
     assert isinstance(source, SeriesWorld | SeriesFiles)

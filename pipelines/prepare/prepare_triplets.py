@@ -8,22 +8,18 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays
 from brainalign.datasets import Problem, changed_files, read_judgements, stop_on
 from brainalign.geometry import check_odd_last, triplet_keys
-from brainalign.io import write_atomically
-from brainalign.study import load_descriptor
+from brainalign.io import write_table
 from brainalign.workflow import Job
 
 
 def prepare_triplets(job: Job) -> None:
     """Check odd-one-out judgements and save them; write the table of their objects."""
-    descriptor = load_descriptor(job.path("descriptor"))
-    for name, path in descriptor.found_files().items():
-        job.provenance.read(name, path)
+    descriptor = job.study()
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     study = read_judgements(descriptor)
     shares = check_odd_last(study.triplets, len(study.objects), study.embedding, job.seed)
-    job.outputs["stimuli"].parent.mkdir(parents=True, exist_ok=True)
-    table = study.objects.assign(caption=study.objects["label"])  # what models of text read
-    write_atomically(job.outputs["stimuli"], lambda file: table.to_csv(file, sep="\t", index=False))
+    # What models of text read.
+    write_table(job.outputs["stimuli"], study.objects.assign(caption=study.objects["label"]))
     arrays: dict[str, NDArray[Any]] = {"triplets": study.triplets, "repeats": study.repeats}
     if study.embedding is not None:
         arrays["embedding"] = study.embedding

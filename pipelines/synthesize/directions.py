@@ -51,10 +51,7 @@ def directions(job: Job) -> None:
 
 
 def _save(job: Job, found: StudiedDirections, about: dict[str, Any]) -> None:
-    table = found.table.copy()
-    for name in ("true", "valid"):
-        if name not in table:
-            table[name] = np.nan
+    table = found.table.assign(**{name: np.nan for name in ("true", "valid") if name not in found.table})
     of = ["method", "region", "direction", "orthogonal"]
     one = next(iter(found.directions.values()))
     job.save(

@@ -125,10 +125,7 @@ def _prompts(job: Job, options: SynthesizeSettings, regions: Sequence[str]) -> d
 
 
 def _save(job: Job, found: synthesis.Synthesised, known: list[str], about: Mapping[str, Any]) -> None:
-    table = found.table
-    for name in ("true", "valid"):
-        if name not in table:
-            table[name] = np.nan
+    table = found.table.assign(**{name: np.nan for name in ("true", "valid") if name not in found.table})
     # Nobody knows which natural images a region prefers whose neuron is not known.
     table = table[(table["condition"] != "natural true") | table["region"].isin(known)].reset_index(drop=True)
     gains = [

@@ -330,7 +330,7 @@ def test_what_the_descriptor_and_the_table_of_images_say(scenes) -> None:
     content.drop(columns="category").to_csv(table, sep="\t", index=False)
     assert "give their table a column category" in errors(path)
     pd.concat([content, content[:1]]).to_csv(table, sep="\t", index=False)
-    assert "1 stimulus ids are listed twice (scene0000); keep one each" in errors(path)
+    assert "1 stimulus ids are there twice (scene0000); keep one each" in errors(path)
 
 
 def test_files_may_be_made_by_the_workflow_or_not_be_there(root: Path, tmp_path: Path, monkeypatch) -> None:

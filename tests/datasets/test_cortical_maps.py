@@ -163,7 +163,7 @@ def test_what_covers_a_sphere() -> None:
 
 def test_bad_tables(tmp_path: Path) -> None:
     for table, message in (
-        (TABLE.drop(columns="sphere_y"), "has no column sphere_y"),
+        (TABLE.drop(columns="sphere_y"), "no column .sphere_y"),
         (TABLE.assign(hemi=["L", "L", "L"]), "V1 have several rows in one hemisphere"),
         (TABLE.assign(hemi=["L", "L", "right"]), "hemi must be L or R; got 'right'"),
         (TABLE.drop(columns=["thickness", "myelin"]), "no column is a map"),

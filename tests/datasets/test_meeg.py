@@ -212,7 +212,7 @@ def test_what_is_missing_is_named() -> None:
     values, ids, targets, *_ = world(n_stimuli=4, n_repeats=2)
     refused("needs stimulus_ids", fit_whitener, values, TIMES, targets)
     refused("none of the 8 training stimuli was", fit_whitener, values, TIMES, targets, stimulus_ids=list("abcdefgh"))
-    refused("no time lies in the window", fit_whitener, values[:, :, 20:], TIMES[20:], targets, noise="baseline")
+    refused("no time of the baseline", fit_whitener, values[:, :, 20:], TIMES[20:], targets, noise="baseline")
     whitener = fit_whitener(values, TIMES, targets, stimulus_ids=ids)
     refused("has 11 rows but the whitener has 12", whitener.transform, values[:, :11])
     values[0, 0, 0] = np.nan

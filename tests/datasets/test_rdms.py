@@ -120,8 +120,8 @@ def test_bad_files_of_ones_own(folder: Path) -> None:
         (sets, lambda: save_file({"it": np.ones((1, 1, 10))}, sets), r"4 stimuli need \(n_subjects"),
         (models, lambda: save_file({"m": np.full(6, np.inf)}, models), "holds infinities"),
         (stimuli, stimuli.unlink, "no file stimuli.tsv"),
-        (stimuli, lambda: stimuli.write_text("stimulus_id\na\na\nb\nc\n"), r"1 stimuli occur twice \(a\)"),
-        (stimuli, lambda: stimuli.write_text("name\na\nb\nc\nd\n"), "lacks the column stimulus_id"),
+        (stimuli, lambda: stimuli.write_text("stimulus_id\na\na\nb\nc\n"), r"1 stimulus ids are there twice \(a\)"),
+        (stimuli, lambda: stimuli.write_text("name\na\nb\nc\nd\n"), "no column .stimulus_id"),
     ):
         whole = path.read_bytes()
         spoil()

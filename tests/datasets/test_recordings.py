@@ -59,7 +59,7 @@ def test_filter_rejection_and_decimation(tmp_path: Path) -> None:
     wide = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
     wide.drop_log = (("IGNORED",), *wide.drop_log, ("TP9",))
     assert epochs_to_responses([wide]).trials.attrs["n_rejected"] == [1]  # other events are not counted
-    refused(r"decimate 2 leaves 128 samples per second, .* reaches up to 128", epochs_to_responses, [wide], decimate=2)
+    refused(r"decimate 2 leaves 128 samples per second, .* reach up to 128", epochs_to_responses, [wide], decimate=2)
     refused(r"all 24 epochs exceed reject_uv", make_epochs, raw, events, band_hz=None, tmin=-0.1, tmax=0.4, reject_uv=1)
 
 
@@ -218,7 +218,7 @@ def test_reference_and_chosen_events(viewing: Path) -> None:
 
 def test_muse_files_and_descriptors_that_cannot_be_decoded(path: Path, tmp_path: Path) -> None:
     for change, message in (
-        (lambda t: t.drop(columns="AF7"), r"no column AF7"),
+        (lambda t: t.drop(columns="AF7"), r"no column .AF7"),
         (lambda t: t.assign(TP9=["x", *t["TP9"][1:]]), r"1 cells are no numbers \(first in row 1\)"),
         (lambda t: pd.concat([t[:1500], t[2500:]]), r"samples per second by its clock, not 256"),
         (lambda t: t.assign(Marker0=3 * (t["Marker0"] > 0)), r"no marker is among 1, 2; it has 3"),

@@ -149,7 +149,7 @@ def test_runs_that_do_not_fit(study) -> None:
     refused(r"does not go with atlas.dlabel.nii", read_region_series, [first], study.folder / "atlas.dlabel.nii")
     nibabel.save(nibabel.Nifti1Image(study.volumes["1"][..., :100], np.eye(4)), first.bold)
     refused(r"has 120 rows but .* has 100", read_region_series, [first], study.atlas)
-    refused("1 runs are given twice", read_region_series, [second, second], study.atlas)
+    refused("1 runs are there twice", read_region_series, [second, second], study.atlas)
     refused("20 frames for 6 confounds", read_region_series, [second], study.atlas, skip_frames=100)
     refused("no run is given", read_region_series, [], study.atlas)
     slow = SeriesFile("01", second.bold, tr_s=800.0)

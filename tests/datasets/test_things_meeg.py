@@ -83,7 +83,7 @@ def test_rows_are_concept_then_file(things) -> None:
     refused("give trust_pickle=True", things_image_rows, path, "training")
     twice = things.images / "training_images" / "00003_car" / "bat_a.jpg"
     twice.write_bytes(b"x")
-    refused(r"1 images share a name with another \(bat_a\)", things_image_rows, things.images, "training")
+    refused(r"1 names of images are there twice \(bat_a\)", things_image_rows, things.images, "training")
     refused(r"training_images: no such file", things_image_rows, things.root, "training")
 
 

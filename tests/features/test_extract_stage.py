@@ -190,10 +190,10 @@ def test_bad_tables_end_with_one_message(study: Study, capsys: pytest.CaptureFix
     table = study.root / "stimuli.tsv"
     table.write_text(table.read_text() + "s00001\timages/s00001.png\tx\n")
     assert run_job(study.job) == 2
-    assert "lists 1 stimulus ids twice (s00001)" in capsys.readouterr().err
+    assert "1 stimulus ids are there twice (s00001)" in capsys.readouterr().err
     table.write_text("name\tpath\nx\timages/s00001.png\n")
     assert run_job(study.job) == 2
-    assert "no stimulus_id" in capsys.readouterr().err
+    assert "no column 'stimulus_id'" in capsys.readouterr().err
 
 
 def test_memory_does_not_grow_with_the_images(study: Study) -> None:

@@ -580,8 +580,8 @@ def judged() -> Any:
     return (
         g.check_triplets(TRIPLETS.astype("i2"), 11), triplets.check_probabilities(SURE[:2] + 1e-9, 2),
         told, cosine, log_choices, [one(log_q, p) for one in g.DIVERGENCES.values()], g.choice_entropy(SURE),
-        g.triplet_keys(TRIPLETS), [g.judged_shares(TRIPLETS, least) for least in (1, 2)],
-        g.triplet_ceilings(SURE), g.repeated_ceilings(TRIPLETS, 11),
+        g.triplet_keys(TRIPLETS), [g.judged_shares(TRIPLETS)],
+        g.repeated_ceilings(TRIPLETS, 11),
         g.unrepeated(TRIPLETS, TRIPLETS[:40], 11), g.shuffled_triplets(TRIPLETS, RNG(1)),
     )  # fmt: skip
 

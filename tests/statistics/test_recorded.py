@@ -139,12 +139,15 @@ CHANCE = 0.5 + 0.1 * RNG(7).normal(size=(30, 25))
 def in_time() -> Any:
     cases: list[Any] = [(COURSE, DRAWN, CHANCE, TIMES, more) for more in (
         {}, {"chance": 0.5}, {"chance": 0.5, "window": (0.0, 0.25)}, {"confidence": 0.7, "n_consecutive": 5},
-        {"se_factor": 9.0}, {"max_p": 0.01}, {"n_consecutive": 99},
+        {"n_consecutive": 99},
     )]  # fmt: skip
     cases += [(CHANCE[0], CHANCE[1:9], CHANCE[9:], TIMES, {"chance": 0.5, "confidence": 0.5})]
     cases += [(COURSE, DRAWN + 3 * DRAWN[::-1], CHANCE, TIMES, {})]
     ramp = np.maximum(TIMES, 0) + 0.5
     found = [st.score_latency(*given, **more) for *given, more in cases]
+    gates: list[dict[str, Any]] = [{"SE_FACTOR": 9.0}, {"MAX_P": 0.01}]
+    strict = [patch.multiple("brainalign.statistics.latency", **gate)(st.score_latency) for gate in gates]
+    found[4:4] = [score(COURSE, DRAWN, CHANCE, TIMES) for score in strict]
     courses = COURSE, ramp, CHANCE[0], COURSE[::-1]
     levels = [{"threshold": 0.6}, {"threshold": 1.1, "n_consecutive": 2}, {"threshold": 9.0}]
     humps = [st.first_hump(one, TIMES, chance=0.5, **level) for one in courses for level in levels]
@@ -172,14 +175,14 @@ def contests() -> Any:
     draws = r + 0.03 * RNG(8).normal(size=(15, 4, 4))
     null = 0.2 * RNG(9).normal(size=(19, 4, 4))
     null[3, 0, 0] = NAN
-    loose = {"se_factor": 0.1, "max_p": 0.6}
+    loose = patch.multiple("brainalign.statistics.preference", SE_FACTOR=0.1, MAX_P=0.6)(st.layer_preference)
     names = list("wxyz")
     return (
         st.family_contest(some, regions, n_train=50, n_test=14, ceiling=ceiling),
         st.family_contest(twins, regions, n_train=30, n_test=9, confidence=0.6),
         [st.target_winners(some, rows) for rows in (np.arange(9), np.array([8, 2, 4]))],
         [st.interval_widening(*sizes) for sizes in ((40, 12, 0.95), (500, 100, 0.5))],
-        [st.layer_preference(r, draws, null, list("dcba"), names, **more) for more in ({}, loose)],
+        [prefer(r, draws, null, list("dcba"), names) for prefer in (st.layer_preference, loose)],
     )
 
 

@@ -379,7 +379,7 @@ def test_descriptors_that_cannot_run_are_refused(tmp_path: Path, recorded: dict,
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda words, places: words.pop("onset_s"), "no column onset_s"),
+        (lambda words, places: words.pop("onset_s"), "no column 'onset_s'"),
         (lambda words, places: words.insert(0, "stimulus_id", "word"), "ids are there twice"),
         (lambda words, places: words.loc.__setitem__((0, "text"), "a\tb"), "quotation mark"),
         (lambda words, places: places.__setitem__("x_mm", 10 * places["x_mm"]), r"100% .* \(x -280 to -160"),

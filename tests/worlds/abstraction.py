@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from brainalign.simulation.concepts.judgements import _judged, _softmax  # as people of `concept_world` judge
+from brainalign.simulation.concepts.judgements import _judged  # as people of `concept_world` judge
 
 Values = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class AbstractionWorld:
         """Return triplets as one person each judges them, the odd one last, and the probabilities of these choices."""
         a, b, c = triplets.T
         remaining = np.stack([self.similarities[b, c], self.similarities[a, c], self.similarities[a, b]], axis=1)
-        return _judged(triplets, _softmax(remaining), rng)
+        return _judged(triplets, softmax(remaining, axis=1), rng)
 
 
 def abstraction_world(

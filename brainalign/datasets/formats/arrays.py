@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, StoredArray
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_unique, did_you_mean, listed
 from brainalign.datasets.formats.betas import finish_responses, label_names
 from brainalign.datasets.formats.fmri import open_image, read_volumes
 from brainalign.datasets.formats.meeg import without_bad_sensors
@@ -133,9 +133,7 @@ def target_table(path: Path | None, n_targets: int, kind: str, atlas: Path | Non
             raise BrainalignError(f"{path}: no column 'target_id'{near}; it has {', '.join(columns)}: rename one")
         table.insert(0, "target_id", [f"{kind}-{row + 1:04d}" for row in range(len(table))])
     table["target_id"] = table["target_id"].astype(str)
-    twice = sorted(set(table["target_id"][table["target_id"].duplicated()]))
-    if twice:
-        raise BrainalignError(f"{path}: {len(twice)} target ids are there twice ({listed(twice)}); keep one each")
+    check_unique(path, table["target_id"], "target ids")
     sides = table.get("hemi", pd.Series([""] * len(table))).fillna("").astype(str).replace(list(MISSING), "")
     for side in sides.unique():
         check_choice(f"{path}: hemi", side.lower(), HEMISPHERES)

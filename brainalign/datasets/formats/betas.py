@@ -14,7 +14,14 @@ from brainalign.arrays import BLOCK_BYTES, Responses, StoredArray
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.formats.cifti import read_cifti
 from brainalign.datasets.formats.fmri import bad_targets_of, read_volumes, voxel_table
-from brainalign.datasets.formats.surfaces import check_space, on_mesh, read_maps, read_surface_rois, vertex_table
+from brainalign.datasets.formats.surfaces import (
+    check_space,
+    on_mesh,
+    read_maps,
+    read_surface_rois,
+    region_lists,
+    vertex_table,
+)
 from brainalign.datasets.formats.trials import read_trials
 from brainalign.io import load_image_file, read_text_table
 
@@ -202,11 +209,7 @@ def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None
             RuntimeWarning,
             stacklevel=3,
         )
-    lists: list[list[str]] = [[] for _ in range(n_targets)]
-    for name, inside in chosen.items():
-        for row in np.flatnonzero(inside):
-            lists[row].append(name)
-    return pd.Series(lists, dtype=object)
+    return region_lists(chosen, n_targets)
 
 
 # --------------------------------------------------------------------------------------------------------- surface
@@ -266,7 +269,7 @@ def _read_volume(
         maps = load_image_file(path)
         if len(maps.shape) != 4:
             raise BrainalignError(f"{path}: has shape {maps.shape}; give a 4-D image, a volume per trial")
-        _check_grid(path, maps, mask, image)
+        check_grid(path, maps, mask, image)
         parts.append(read_volumes(path)[inside].T)
     regions: Regions = {}
     for key, path in rois.items():
@@ -276,7 +279,8 @@ def _read_volume(
     return np.concatenate(parts), voxel_table(inside, image.affine), regions
 
 
-def _check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
+def check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
+    """Raise unless an image has the grid of another, its axes and their places."""
     if image.shape[:3] != expected.shape[:3] or not np.allclose(image.affine, expected.affine, atol=1e-3):
         same = " with another affine" if image.shape[:3] == expected.shape[:3] else ""
         raise BrainalignError(
@@ -286,7 +290,7 @@ def _check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
 
 
 def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = None) -> NDArray[np.float32]:
-    _check_grid(path, image, reference or path, expected)
+    check_grid(path, image, reference or path, expected)
     data = read_volumes(path)
     data = np.where(np.isnan(data), 0, data)  # how several programs write what lies outside
     if data.size > np.prod(data.shape[:3]):

@@ -99,17 +99,9 @@ def find_series(
     if not found:
         ending = "*_desc-preproc_bold.nii.gz" if kind == "volume" else "*_bold.dtseries.nii"
         raise BrainalignError(f"{folder}: no {ending}; run fMRIPrep first, or choose the other kind")
-    for name, wanted in {"task": task, "space": space}.items():
-        found = _only(found, name, wanted, folder)
-    runs: dict[tuple[str, str], Path] = {}
-    for path in sorted(found):
-        entities = _entities(path)
-        key = entities.get("ses", "1"), entities.get("run", "1")
-        if key in runs:
-            raise BrainalignError(f"{runs[key].name} and {path.name} are the same run; keep one of them in the folder")
-        runs[key] = path
     files = []
-    for (session, run), path in sorted(runs.items(), key=_natural):
+    for (session, run), parts in _by_run(found, folder, task, space):
+        [path] = parts.values()
         mask = path.with_name(path.name.replace("_desc-preproc_bold", "_desc-brain_mask"))
         confounds = _partner(path, folder, "_desc-confounds_timeseries.tsv", "fMRIPrep writes it beside the bold")
         files.append(
@@ -139,6 +131,13 @@ def find_runs(
     found += folder.rglob("*_bold.func.gii")
     if not found:
         raise BrainalignError(f"{folder}: no *_desc-preproc_bold.nii.gz and no *_bold.func.gii; run fMRIPrep first")
+    return [_run(files, folder, source, raw, *key) for key, files in _by_run(found, folder, task, space)]
+
+
+def _by_run(
+    found: list[Path], folder: Path, task: str | None, space: str | None
+) -> list[tuple[tuple[str, str], dict[str, Path]]]:
+    """Return session and run, and files by hemisphere ("" of volumes), in the order of sessions and runs."""
     for name, wanted in {"task": task, "space": space}.items():
         found = _only(found, name, wanted, folder)
     runs: dict[tuple[str, str], dict[str, Path]] = {}
@@ -151,15 +150,11 @@ def find_runs(
                 f"{files[hemi].name} and {path.name} are the same run; keep one of them in the folder given"
             )
         files[hemi] = path
-    return [_run(files, folder, source, raw, *key) for key, files in sorted(runs.items(), key=_natural)]
+    return sorted(runs.items(), key=lambda run: [(int(part) if part.isdigit() else 0, part) for part in run[0]])
 
 
 def _entities(path: Path) -> dict[str, str]:
     return dict(re.findall(r"(?:^|_)([a-z]+)-([A-Za-z0-9]+)", path.name))
-
-
-def _natural(item: tuple[tuple[str, str], object]) -> list[tuple[int, str]]:
-    return [(int(part) if part.isdigit() else 0, part) for part in item[0]]
 
 
 def _only(paths: list[Path], name: str, wanted: str | None, folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, listed
 from brainalign.io import MISSING, read_text_table, reading
 
 CHANNELS = {"eeg": ("eeg",), "meg": ("mag", "grad")}
@@ -90,10 +90,7 @@ def read_bids_stimuli(
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; write when each stimulus was shown (BIDS events)")
     table = read_text_table(path)
-    columns = [str(column) for column in table]
-    for column in ("onset", stimulus_column, *(where or {})):
-        if column not in columns:
-            raise BrainalignError(f"{path}: no column {column!r}{did_you_mean(column, columns)}; it has {columns}")
+    check_columns(path, table, ("onset", stimulus_column, *(where or {})), "correct stimulus_column or where")
     kept = ~table[stimulus_column].isin(MISSING)
     for column, values in (where or {}).items():
         kept &= table[column].isin(list(values))

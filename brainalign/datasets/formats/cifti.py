@@ -65,10 +65,7 @@ def grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
     table = pd.DataFrame({"target_id": ids, "kind": np.where(surface, "vertex", "voxel"), "hemi": hemi})
     table["structure"] = np.asarray(axis.name, dtype=str)
     table["vertex"] = np.where(surface, axis.vertex, -1)
-    for column, name in enumerate(("i", "j", "k")):
-        table[name] = ijk[:, column]
-    for column, name in enumerate(("x_mm", "y_mm", "z_mm")):
-        table[name] = xyz[:, column]
+    table[["i", "j", "k"]], table[["x_mm", "y_mm", "z_mm"]] = ijk, xyz
     n_vertices = {CORTEX[name]: int(n) for name, n in axis.nvertices.items() if name in CORTEX}
     name = "fsLR32k" if set(n_vertices.values()) == {SPACES["fsLR32k"]} else "grayordinates"
     table.attrs["space"] = {"name": name, "n_vertices": n_vertices}

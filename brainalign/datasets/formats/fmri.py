@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_columns, check_rows
 from brainalign.io import MISSING, image_values, load_image_file, read_lines, read_text_table
 from brainalign.study import FmriOptions, Study
 
@@ -81,10 +81,7 @@ def read_block_labels(study: Study, subject: str) -> pd.DataFrame:
 def _labels_of_events(path: Path, n_volumes: int, options: FmriOptions) -> pd.DataFrame:
     """Label volumes by the event in which their middle lies; pauses below a volume between equal events count too."""
     table = read_text_table(path)
-    if lost := [name for name in ("onset", "duration", "trial_type") if name not in table]:
-        raise BrainalignError(
-            f"{path}: no column {listed(lost)}; it has {listed(list(map(str, table)), 8)}: rename one"
-        )
+    check_columns(path, table, ("onset", "duration", "trial_type"))
     table = table[~table["trial_type"].isin(MISSING)]
     spans = table[["onset", "duration"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     names, end = table["trial_type"].astype(str).tolist(), n_volumes * options.tr_s
@@ -230,9 +227,12 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
     series = masker.fit().transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
     blocks = find_blocks(labels, options)
     spans = [series[first : last + 1] for first, last in zip(blocks["first"], blocks["last"], strict=True)]
+    trials = blocks.drop(columns=["first", "last"]).assign(session="1")
+    trials["repeat"] = blocks.groupby("stimulus_id", sort=False).cumcount() + 1
+    trials.insert(0, "trial_id", [f"trial-{row:04d}" for row in range(len(blocks))])
     responses = Responses(
         np.asarray([part.mean(axis=0) for part in spans], dtype=np.float32),
-        _trial_table(blocks),
+        trials[["trial_id", "stimulus_id", "session", "run", "repeat", "onset_s"]],
         voxel_table(inside, mask.affine),
         units="z (within run)" if options.standardize == "run" else "scanner units",
     )
@@ -241,27 +241,12 @@ def read_fmri(descriptor: Study, subject: str) -> Recording:
     return Recording(responses, good_mask, mean, residuals, int((broken | flat).sum()))
 
 
-def _trial_table(blocks: pd.DataFrame) -> pd.DataFrame:
-    repeat = blocks.groupby("stimulus_id", sort=False).cumcount() + 1
-    return pd.DataFrame(
-        {
-            "trial_id": [f"trial-{row:04d}" for row in range(len(blocks))],
-            "stimulus_id": blocks["stimulus_id"],
-            "session": "1",
-            "run": blocks["run"],
-            "repeat": repeat,
-            "onset_s": blocks["onset_s"],
-        }
-    )
-
-
 def voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.DataFrame:
     """Return a row per voxel in the order of nilearn's maskers, which is that of boolean indexing."""
     ijk = np.argwhere(inside)
     xyz = np.c_[ijk, np.ones(len(ijk))] @ affine.T
     table = pd.DataFrame(ijk, columns=["i", "j", "k"])
-    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
-        table[name] = xyz[:, axis]
+    table[["x_mm", "y_mm", "z_mm"]] = xyz[:, :3]
     table.insert(0, "target_id", [f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
     no_rois: list[list[str]] = [[] for _ in range(len(ijk))]
     table.attrs["space"] = {"shape": list(inside.shape), "affine": np.asarray(affine, dtype=float).tolist()}

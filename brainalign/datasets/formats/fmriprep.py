@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
-from brainalign.datasets.formats.betas import finish_responses
+from brainalign.checks import BrainalignError, check_choice, check_columns, did_you_mean, listed
+from brainalign.datasets.formats.betas import check_grid, finish_responses
 from brainalign.datasets.formats.bids import FmriprepRun, find_runs
 from brainalign.datasets.formats.fmri import read_volumes, voxel_table
 from brainalign.datasets.formats.surfaces import check_space, on_mesh, read_maps, vertex_table
@@ -102,11 +102,7 @@ def _common_mask(runs: list[FmriprepRun], mask: Path | None) -> NDArray[np.bool_
     inside = np.ones(first.shape[:3], dtype=bool)
     for path in [mask] if mask else [run.mask for run in runs if run.mask]:
         image = load_image_file(path)
-        if image.shape[:3] != first.shape[:3] or not np.allclose(image.affine, first.affine, atol=1e-3):
-            raise BrainalignError(
-                f"{path}: has the grid {image.shape[:3]} but {runs[0].bold['']} has {first.shape[:3]}, or another "
-                "affine; give masks and runs of one space"
-            )
+        check_grid(path, image, runs[0].bold[""], first)
         inside &= read_volumes(path).reshape(image.shape[:3]) > 0
     if not inside.any():
         raise BrainalignError(f"{runs[0].bold['']}: no voxel is inside all masks; check them")
@@ -130,13 +126,8 @@ def _series(run: FmriprepRun, inside: NDArray[np.bool_] | None) -> Series:
 def _events(run: FmriprepRun, stimulus_column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return nilearn's events (a condition per trial, the others by trial_type) and the trials of the run."""
     table = read_text_table(run.events)
-    columns = [str(column) for column in table]
-    for column in ("onset", "duration", stimulus_column):
-        if column not in columns:
-            raise BrainalignError(
-                f"{run.events}: no column {column!r}{did_you_mean(column, columns)}; it has {', '.join(columns)}"
-                + ("; name the column of the stimulus in stimulus_column" if column == stimulus_column else "")
-            )
+    check_columns(run.events, table, ("onset", "duration"))
+    check_columns(run.events, table, [stimulus_column], "name the column of the stimulus in stimulus_column")
     shown = ~table[stimulus_column].isin(MISSING)
     if not shown.any():
         raise BrainalignError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_columns, listed
 from brainalign.datasets.problems import Problem
 from brainalign.io import open_picture
 from brainalign.study import words
@@ -72,11 +72,7 @@ def audit_images(stimuli: pd.DataFrame) -> ImageAudit:
     BrainalignError
         If the table lacks stimulus_id or path.
     """
-    for column in ("stimulus_id", "path"):
-        if column not in stimuli:
-            raise BrainalignError(
-                f"the table of stimuli has no column {column!r}; it has {', '.join(map(str, stimuli))}"
-            )
+    check_columns("the table of stimuli", stimuli, ("stimulus_id", "path"))
     rows, hashes, thumbnails = [], [], []
     for name, path in zip(stimuli["stimulus_id"], stimuli["path"], strict=True):
         row, bits, thumbnail = _look_at(Path(path))

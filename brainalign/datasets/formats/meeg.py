@@ -215,15 +215,19 @@ def _prepared(
     if decimate < 1:
         raise BrainalignError(f"decimate is {decimate}; give 1 (every sample) or more")
     if decimate > 1:
-        rate = epochs.info["sfreq"] / decimate
-        if epochs.info["lowpass"] > rate / 2:
-            raise BrainalignError(
-                f"{path}: decimate {decimate} leaves {rate:g} samples per second, but the data reach up to "
-                f"{epochs.info['lowpass']:g} Hz, which would alias; filter below {rate / 2:g} Hz first (epochs.filter) "
-                "or decimate less"
-            )
+        check_decimation(path, epochs, decimate)
         epochs.decimate(decimate, verbose="error")
     return epochs
+
+
+def check_decimation(where: Path | str, epochs: Any, decimate: int) -> None:
+    """Raise where every so many-th sample of epochs would alias what they hold."""
+    rate = epochs.info["sfreq"] / decimate
+    if epochs.info["lowpass"] > rate / 2:
+        raise BrainalignError(
+            f"{where}: decimate {decimate} leaves {rate:g} samples per second, but the data reach up to "
+            f"{epochs.info['lowpass']:g} Hz, which would alias; filter (band_hz) below {rate / 2:g} Hz or decimate less"
+        )
 
 
 def sensor_table(epochs: Any) -> pd.DataFrame:
@@ -236,8 +240,7 @@ def sensor_table(epochs: Any) -> pd.DataFrame:
         places[meg] = (np.c_[places[meg], np.ones(meg.sum())] @ transform["trans"].T)[:, :3]
     places[~np.isfinite(places).all(axis=1) | (places == 0).all(axis=1)] = np.nan  # MNE's zeros: position unknown
     table = pd.DataFrame({"target_id": epochs.ch_names, "kind": "sensor", "hemi": "", "sensor_type": kinds})
-    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
-        table[name] = 1000 * places[:, axis]
+    table[["x_mm", "y_mm", "z_mm"]] = 1000 * places
     return table.assign(roi=empty_lists(len(table)))
 
 

@@ -6,6 +6,7 @@ or what names its stimuli itself: a .csv or .tsv, with ids around a matrix or in
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign import io
-from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, check_unique, listed
 from brainalign.condensed import condensed_rdms
 from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
@@ -52,11 +53,8 @@ class RdmSets:
     images: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
-        if "stimulus_id" not in self.stimuli:
-            raise BrainalignError(f"the table of stimuli lacks the column stimulus_id; it has {list(self.stimuli)}")
-        twice = self.stimuli["stimulus_id"][self.stimuli["stimulus_id"].duplicated()].tolist()
-        if twice:
-            raise BrainalignError(f"{len(twice)} stimuli occur twice ({listed(twice)}); list each of them once")
+        check_columns("the table of stimuli", self.stimuli, ["stimulus_id"])
+        check_unique("the table of stimuli", self.stimuli["stimulus_id"])
         n = len(self.stimuli)
         for kind, shape, arrays in (("set", "(n_subjects, n_sessions, ", self.sets), ("model", "(", self.models)):
             for name, rdms in arrays.items():
@@ -263,9 +261,9 @@ def _table_rdms(path: Path, stimuli: list[str], key: str | None) -> tuple[Values
     known = [name for name in numbers if name == key or (key not in numbers and name in WORDS)] or list(numbers)
     mixed = [name for name in names if name not in numbers and table[name].nunique() > 1]
     if mixed:
-        values = [str(value) for value in table[mixed[0]].unique()]
+        keys = [str(value) for value in table[mixed[0]].unique()]
         raise BrainalignError(
-            f"{path}: {mixed[0]!r} takes {len(values)} values; give one of them as key ({listed(values)}), or call the "
+            f"{path}: {mixed[0]!r} takes {len(keys)} values; give one of them as key ({listed(keys)}), or call the "
             "column subject or session if that is what they are"
         )
     if len(known) != 1 or table.empty:
@@ -383,19 +381,12 @@ def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
     return study.stimuli.assign(path=[path.name for path in paths], sha256=[io.file_digest(path) for path in paths])
 
 
-def _find(find: Find, name: str) -> Path | None:
-    try:
-        path = Path(find[name] if isinstance(find, Mapping) else find(name))
-    except KeyError:
-        return None
-    return path if path.exists() else None
-
-
 def _path(find: Find, name: str) -> Path:
-    path = _find(find, name)
-    if path is None:
-        raise BrainalignError(f"{name} was not found; fetch the dataset, or put the file beside the others")
-    return path
+    with suppress(KeyError):
+        path = Path(find[name] if isinstance(find, Mapping) else find(name))
+        if path.exists():
+            return path
+    raise BrainalignError(f"{name} was not found; fetch the dataset, or put the file beside the others")
 
 
 def _load(find: Find, name: str, *variables: str) -> list[Any]:

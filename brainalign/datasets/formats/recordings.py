@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, did_you_mean, listed
 from brainalign.datasets.formats import meeg
 from brainalign.datasets.formats.bids_stimuli import import_bids, read_bids_stimuli
 from brainalign.datasets.formats.trials import complete_trials
@@ -56,9 +56,7 @@ def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame
     mne: Any = importlib.import_module("mne")
     table = read_text_table(path, ",")
     needed = ["timestamps", *MUSE_CHANNELS, "Marker0"]
-    missing = [name for name in needed if name not in table]
-    if missing:
-        raise BrainalignError(f"{path}: no column {listed(missing)}; it has {listed(list(map(str, table)), 8)}")
+    check_columns(path, table, needed)
     values = table[needed].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0, 0])
@@ -304,12 +302,7 @@ def epochs_to_responses(
         table = table if "stimulus_id" in table else table.assign(stimulus_id=table["category"])
         table = table if {"onset_s", "onset"} & set(table) else table.assign(onset_s=_onsets_s(epochs))
         tables.append(table.drop(columns=["trial_id", "repeat"], errors="ignore").assign(run=str(number)))
-        rate = epochs.info["sfreq"] / decimate
-        if epochs.info["lowpass"] > rate / 2:
-            raise BrainalignError(
-                f"decimate {decimate} leaves {rate:g} samples per second, but recording {number} reaches up to "
-                f"{epochs.info['lowpass']:g} Hz, which would alias; filter (band_hz) below {rate / 2:g} Hz"
-            )
+        meeg.check_decimation(f"recording {number}", epochs, decimate)
         parts.append(epochs.copy().decimate(decimate, verbose="error") if decimate > 1 else epochs)
     meeg.check_same_channels({f"recording {k}": meeg.sensor_table(part) for k, part in enumerate(parts, start=1)})
     times = parts[0].times

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_finite, check_rows, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, check_finite, check_rows, listed
 from brainalign.datasets.formats.bids import find_series
 from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.formats.fmriprep import MOTION
@@ -168,12 +168,7 @@ def series_copies(study: RegionRuns) -> list[Problem]:
 
 def _check_people(files: SeriesFiles, table: pd.DataFrame) -> None:
     needed = ["subject", *([] if files.derivatives else ["path"]), *files.labels]
-    for name in needed:
-        if name not in table:
-            raise BrainalignError(
-                f"{files.people} has no column {name!r}, only {listed(list(table), 8)}"
-                f"{did_you_mean(name, map(str, table))}"
-            )
+    check_columns(files.people, table, needed)
     if table.empty:
         raise BrainalignError(f"{files.people} has no rows; give one per run")
     wrong = sorted(set(table.get("split", [])) - SPLITS)
@@ -239,8 +234,7 @@ def _regions(path: Path | None, names: list[str] | None, n: int) -> pd.DataFrame
     if path is None:
         return pd.DataFrame({"region_id": names or [f"region-{k + 1}" for k in range(n)], "network": NO_NETWORK})
     table = read_table(path).astype(str)
-    if not {"region_id", "network"} <= set(table):
-        raise BrainalignError(f"{path}: needs the columns region_id and network; it has {list(table)}")
+    check_columns(path, table, ("region_id", "network"))
     if names is None:
         check_rows(str(path), len(table), "the series", n, "give one row per region, in the order of the series")
         return table[["region_id", "network"]]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, check_rows, check_unique, listed
 from brainalign.datasets.formats.bids import SeriesFile
 from brainalign.datasets.formats.cifti import cifti_axis, grayordinates, read_dlabel
 from brainalign.datasets.formats.fmri import read_volumes
@@ -143,9 +143,7 @@ def _runs(files: Sequence[SeriesFile], series: list[Values], tr_s: list[float]) 
         for file, values, repetition in zip(files, series, tr_s, strict=True)
     ]
     table = pd.DataFrame(rows)
-    twice = table["run_id"][table["run_id"].duplicated()].tolist()
-    if twice:
-        raise BrainalignError(f"{len(twice)} runs are given twice ({listed(twice)}); number sessions and runs apart")
+    check_unique("the files of series", table["run_id"], "runs", "number sessions and runs apart")
     return table
 
 
@@ -184,8 +182,7 @@ def _names(path: Path | str, numbers: NDArray[np.int64]) -> list[str]:
     lines = read_lines(path)
     separators = [separator for separator in "\t,; " if lines and separator in lines[0]]
     table = read_text_table(Path(path), separators[0] if separators else "\t")
-    if not {"index", "name"} <= set(table):
-        raise BrainalignError(f"{path}: needs the columns index and name; it has {list(table)}")
+    check_columns(path, table, ("index", "name"))
     with reading(path, "an index is no whole number", "number the regions"):
         known = {int(index): str(name) for index, name in zip(table["index"], table["name"], strict=True)}
     missing = [int(number) for number in numbers if number not in known]

@@ -86,8 +86,7 @@ def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = Non
             "vertex": np.arange(n_vertices),
         }
     )
-    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
-        table[name] = xyz[:, axis]
+    table[["x_mm", "y_mm", "z_mm"]] = xyz
     return table.assign(roi=empty_lists(n_vertices))
 
 
@@ -96,6 +95,15 @@ def on_mesh(tables: Sequence[pd.DataFrame], space: str, n_vertices: Mapping[str,
     targets = pd.concat(tables, ignore_index=True)
     targets.attrs["space"] = {"name": space, "n_vertices": {hemi: int(n) for hemi, n in n_vertices.items()}}
     return targets
+
+
+def region_lists(regions: Mapping[str, NDArray[np.bool_]], n_targets: int) -> "pd.Series[Any]":
+    """Return the names of the regions of every target."""
+    lists: list[list[str]] = [[] for _ in range(n_targets)]
+    for name, inside in regions.items():
+        for row in np.flatnonzero(inside):
+            lists[row].append(name)
+    return pd.Series(lists, dtype=object)
 
 
 def empty_lists(n: int) -> "pd.Series[Any]":

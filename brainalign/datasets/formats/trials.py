@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_columns, listed
 from brainalign.io import MISSING, read_parquet, read_text_table
 
 SEPARATORS = {".tsv": "\t", ".csv": ",", ".parquet": ""}
@@ -62,9 +62,7 @@ def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
         misspelt; if repeat or onset_s are not numbers, or there is no row.
     """
     columns = [str(column) for column in table]
-    if "stimulus_id" not in columns:
-        near = did_you_mean("stimulus_id", columns)
-        raise BrainalignError(f"{source}: no column 'stimulus_id'{near}; it has {', '.join(columns)}: rename one")
+    check_columns(source, columns, ["stimulus_id"])
     if not len(table):
         raise BrainalignError(f"{source}: no trial; give one row per trial")
     _check_spelling(columns, source)

@@ -42,7 +42,10 @@ def read_videos(path: Path) -> Videos:
     """
     if path.is_dir():
         frames, mask = _images(path), path / MASK
-        visible = np.ones(frames.shape[:2]) if not mask.is_file() else _table(mask)
+        visible = np.ones(frames.shape[:2])
+        if mask.is_file():
+            with reading(mask, "no table of 0 and 1, a line per condition", "write it again"):
+                visible = np.loadtxt(mask, delimiter=",", ndmin=2)
     else:
         arrays = _arrays(path, "frames", "visible")
         frames = arrays["frames"]
@@ -109,8 +112,3 @@ def _images(folder: Path) -> NDArray[np.uint8]:
     if len(shapes) > 1:
         raise BrainalignError(f"{folder}: images differ in size ({listed(sorted(shapes))}); make them the same")
     return np.array(videos)
-
-
-def _table(path: Path) -> NDArray[Any]:
-    with reading(path, "no table of 0 and 1, a line per condition", "write it again"):
-        return np.loadtxt(path, delimiter=",", ndmin=2)

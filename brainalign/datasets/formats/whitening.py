@@ -22,8 +22,6 @@ class Whitener:
     matrix : array (n_sensors, n_sensors)
         Symmetric inverse square root of the noise covariance, block by sensor type, so that a whitened sensor stays
         as near as possible to the sensor it was.
-    target_ids : tuple of str
-        The sensors, in their order.
     shrinkage : dict
         By sensor type: 0 is the sample covariance, 1 a multiple of the identity.
     rank : dict
@@ -31,7 +29,6 @@ class Whitener:
     """
 
     matrix: Values
-    target_ids: tuple[str, ...]
     shrinkage: dict[str, float]
     rank: dict[str, int]
 
@@ -70,7 +67,6 @@ def fit_whitener(
     *,
     noise: Literal["baseline", "residuals"] = "residuals",
     stimulus_ids: Sequence[str] | None = None,
-    window: tuple[float, float] | None = None,
     shrinkage: Literal["ledoit_wolf", "oas"] = "ledoit_wolf",
 ) -> Whitener:
     """Estimate the noise covariance on training epochs and return its inverse square root.
@@ -87,8 +83,6 @@ def fit_whitener(
         What counts as noise: samples before the stimulus, or deviations from the mean over the repeats of a stimulus.
     stimulus_ids : sequence of str (n_trials,), optional
         Needed for residuals.
-    window : (float, float), optional
-        Seconds used; where not given, all times before 0 for the baseline, all times for residuals.
     shrinkage : {"ledoit_wolf", "oas"}
 
     References
@@ -100,12 +94,11 @@ def fit_whitener(
     check_choice("shrinkage", shrinkage, ("ledoit_wolf", "oas"))
     check_rows("the third axis of values", values.shape[2], "times", len(times), "give a time per sample")
     check_rows("the second axis of values", values.shape[1], "targets", len(targets), "give a row per sensor")
-    start, stop = window or (-np.inf, 0 if noise == "baseline" else np.inf)
-    inside = (times >= start) & ((times < stop) if window is None else (times <= stop))
+    inside = times < (0 if noise == "baseline" else np.inf)
     if not inside.any():
         raise BrainalignError(
-            f"no time lies in the window {start} to {stop} s of the {noise}; the epochs last from {times[0]:.3f} to "
-            f"{times[-1]:.3f} s: keep a baseline (tmin below 0) or use noise='residuals'"
+            f"no time of the {noise}: the epochs last from {times[0]:.3f} to {times[-1]:.3f} s; keep a baseline (tmin "
+            "below 0) or use noise='residuals'"
         )
     part = np.asarray(values[:, :, inside], dtype=np.float64)
     check_finite("the training epochs", part, "drop the sensors or epochs with NaN")
@@ -120,7 +113,7 @@ def fit_whitener(
     for kind in pd.unique(targets["sensor_type"]):
         rows = np.flatnonzero(targets["sensor_type"] == kind)
         matrix[np.ix_(rows, rows)], shrunk[kind], ranks[kind] = _inverse_root(flat[:, rows], shrinkage)
-    return Whitener(matrix, tuple(targets["target_id"]), shrunk, ranks)
+    return Whitener(matrix, shrunk, ranks)
 
 
 def _residuals(values: Values, stimulus_ids: Sequence[str] | None) -> Values:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.formats import SPACES, complete_trials, on_mesh
+from brainalign.datasets.formats import SPACES, complete_trials, on_mesh, region_lists
 from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
 
@@ -89,7 +89,7 @@ def read_algonauts(
         # A region may lie in one hemisphere only; whether it lies in any is what is checked.
         regions = {name: hemispheres[hemi].get(name, np.zeros(part.shape[1], dtype=bool)) for name in known}
         kept = common.choose_targets(regions, part.shape[1], within)
-        table = _vertices(place, hemi, part.shape[1]).assign(roi=common.region_lists(hemispheres[hemi], part.shape[1]))
+        table = _vertices(place, hemi, part.shape[1]).assign(roi=region_lists(hemispheres[hemi], part.shape[1]))
         tables.append(table.iloc[kept])
         values.append(np.asarray(part if within is None else part[:, kept], dtype=np.float32))
     trials = complete_trials(images.drop(columns="path"), str(_fmri(place)))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_finite, listed
+from brainalign.checks import BrainalignError, check_columns, check_finite, listed
 from brainalign.datasets.formats import read_table
 from brainalign.datasets.published.cortical_maps import Parcels
 
@@ -80,12 +80,7 @@ def read_area_maps(path: Path) -> AreaMaps:
     """
     path = Path(path)
     table = read_table(path)
-    missing = [name for name in ("area", *SPHERE) if name not in table]
-    if missing:
-        raise BrainalignError(
-            f"{path}: has no column {listed(missing)}; a table of maps has area, {', '.join(SPHERE)}, perhaps hemi, "
-            "and a column per map"
-        )
+    check_columns(path, table, ("area", *SPHERE), "a table of maps has these, perhaps hemi, and a column per map")
     table = table.assign(hemi=table["hemi"].astype(str) if "hemi" in table else "L")
     unknown = sorted(set(table["hemi"]) - {"L", "R"})
     if unknown:

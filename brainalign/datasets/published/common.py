@@ -114,15 +114,6 @@ def add_regions(found: Regions, more: Regions, path: Path) -> None:
     found.update(more)
 
 
-def region_lists(regions: Regions, n_targets: int) -> "pd.Series[Any]":
-    """Return the names of the regions of every target."""
-    lists: list[list[str]] = [[] for _ in range(n_targets)]
-    for name, inside in regions.items():
-        for row in np.flatnonzero(inside):
-            lists[row].append(name)
-    return pd.Series(lists, dtype=object)
-
-
 def choose_targets(regions: Regions, n_targets: int, within: Sequence[str] | None) -> NDArray[np.intp]:
     """Return the targets that lie in one of the named regions at least; all where no region is named."""
     if within is None:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.formats import open_image, voxel_table
+from brainalign.datasets.formats import open_image, region_lists, voxel_table
 from brainalign.datasets.published import common
-from brainalign.datasets.published.nsd_design import N_TRIALS, NsdDesign, read_nsd_design
+from brainalign.datasets.published.nsd_design import N_TRIALS, read_nsd_design
 from brainalign.datasets.published.nsd_rois import NSD_ROIS, read_nsd_regions, read_nsd_volume
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import check_stored, open_hdf5
@@ -193,23 +193,19 @@ def open_nsd(
         raise BrainalignError(f"{path}: selects no voxel; expected values above 0")
     regions = read_nsd_regions(root, place, inside, rois)
     kept = common.choose_targets(regions, int(inside.sum()), within)
-    targets = voxel_table(inside, image.affine).assign(roi=common.region_lists(regions, int(inside.sum())))
+    targets = voxel_table(inside, image.affine).assign(roi=region_lists(regions, int(inside.sum())))
     targets = targets.iloc[kept].reset_index(drop=True)
     files = {session: stored / f"betas_session{session:02d}.hdf5" for session in chosen}
     _check_sessions(files, inside.shape, number)
     trials = design.trials(number, chosen)
-    splits = _splits(design, trials, strict, val, seed)
+    test = design.seen_by_all() if strict else design.shared
+    between = trials["stimulus_id"].isin(set(design.shared) - set(test))
+    splits = make_image_split(trials[~between], test=test, val=val, seed=seed)
     ceiling = None
     if (stored / "ncsnr.nii.gz").exists():
         ncsnr = read_nsd_volume(stored / "ncsnr.nii.gz", inside.shape)[inside][kept].astype(np.float64)
         ceiling = common.ceiling_table(targets, ncsnr**2 / (ncsnr**2 + 1), splits)
     return NsdSubject(files, trials, targets, splits, ceiling)
-
-
-def _splits(design: NsdDesign, trials: pd.DataFrame, strict: bool, val: float | None, seed: int) -> pd.DataFrame:
-    test = design.seen_by_all() if strict else design.shared
-    between = trials["stimulus_id"].isin(set(design.shared) - set(test))
-    return make_image_split(trials[~between], test=test, val=val, seed=seed)
 
 
 def _check_sessions(files: dict[int, Path], grid: tuple[int, ...], number: int) -> None:

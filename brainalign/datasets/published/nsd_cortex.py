@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.formats import SPACES, on_mesh, vertex_table
+from brainalign.datasets.formats import SPACES, on_mesh, region_lists, vertex_table
 from brainalign.datasets.published import common
 from brainalign.datasets.published.nsd_design import N_TRIALS, nsd_trials
 from brainalign.datasets.splits import make_image_split
@@ -80,7 +80,7 @@ def read_nsd_cortex(
     for hemi, regions in hemispheres.items():
         every = {region: regions.get(region, nowhere) for region in known}
         mine = columns[hemi] = common.choose_targets(every, len(nowhere), within)
-        lists = common.region_lists({region: inside[mine] for region, inside in regions.items()}, len(mine))
+        lists = region_lists({region: inside[mine] for region, inside in regions.items()}, len(mine))
         tables.append(vertex_table(hemi, len(nowhere), "fsaverage").iloc[mine].assign(roi=lists.array))
         if f"{SIDES[hemi]}_ncsnr" in metadata:
             ncsnr.append(_whole(about, metadata, f"{SIDES[hemi]}_ncsnr")[columns[hemi]])

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
-from brainalign.datasets.formats import complete_trials, read_table
+from brainalign.checks import BrainalignError, check_choice, check_columns, listed
+from brainalign.datasets.formats import complete_trials, read_table, region_lists
 from brainalign.datasets.published import common
 from brainalign.datasets.splits import make_image_split
 from brainalign.io import check_stored, open_hdf5
@@ -79,7 +79,7 @@ def read_things(
     regions = _regions(voxel_path, voxels)
     kept = common.choose_targets(regions, len(voxels), within)
     columns = _in_sessions(trial_path, trials, sessions)
-    targets = _targets(voxel_path, voxels).assign(roi=common.region_lists(regions, len(voxels)))
+    targets = _targets(voxel_path, voxels).assign(roi=region_lists(regions, len(voxels)))
     targets = targets.iloc[kept].reset_index(drop=True)
     ids = _numbers(voxel_path, voxels, "voxel_id")
     values = _read_values(place / f"{name}_ResponseData.h5", ids, len(trials), kept, columns)
@@ -96,10 +96,7 @@ def read_things(
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     table = read_table(common.required(path, REMEDY))
-    for column in columns:
-        if column not in table:
-            near = did_you_mean(column, map(str, table.columns))
-            raise BrainalignError(f"{path}: no column {column!r}{near}; it has {listed(list(table.columns), 12)}")
+    check_columns(path, table, columns, REMEDY)
     if not len(table):
         raise BrainalignError(f"{path}: has no row; {REMEDY}")
     return table

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.checks import BrainalignError, check_choice, check_unique, listed
 from brainalign.datasets.published.common import load_pickled_dict, required
 from brainalign.io import file_digest
 
@@ -68,9 +68,7 @@ def things_image_rows(
     table["sha256"] = [file_digest(path) if hashes and path else "" for path in paths]
     if not len(table):
         raise BrainalignError(f"{place}: no image of the {partition} set; give the folder of the images of THINGS")
-    twice = table["stimulus_id"][table["stimulus_id"].duplicated()].tolist()
-    if twice:
-        raise BrainalignError(f"{place}: {len(twice)} images share a name with another ({listed(twice)}); rename them")
+    check_unique(place, table["stimulus_id"], "names of images", "rename them")
     return table
 
 

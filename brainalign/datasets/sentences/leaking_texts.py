@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import check_columns, listed
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.sentences.near_texts import near_duplicate_texts
 
@@ -47,12 +47,12 @@ def text_leakage(
         Of the test of `order_leak`.
     """
     needed = ["text", *([left_out] if left_out else []), *([label] if label else [])]
-    for name in [*needed, *(["dataset", "subject", "task", "row"] if label else [])]:
-        if name not in sentences:
-            names = [str(column) for column in sentences]
-            raise BrainalignError(f"the table of sentences has no column {name!r}{did_you_mean(name, names)}")
+    needed += ["dataset", "subject", "task", "row"] if label else []
+    check_columns("the table of sentences", sentences, needed)
     problems = []
-    pairs = _near_pairs(sentences, similarity)
+    texts = sentences["text"].drop_duplicates().tolist()
+    pairs = near_duplicate_texts(texts, similarity)
+    pairs = pairs.assign(a=[texts[row] for row in pairs["row_a"]], b=[texts[row] for row in pairs["row_b"]])
     for fold, table in splits.groupby("fold", sort=True):
         where = f"splits: fold {fold}"
         problems += [Problem(where, what, "error", rows) for what, rows in _unknown(table, sentences)]
@@ -96,13 +96,6 @@ def _same_texts(shown: pd.DataFrame) -> Iterator[Found]:
                 "by trial (make_text_split)",
                 tuple(rows["trial_id"]),
             )
-
-
-def _near_pairs(sentences: pd.DataFrame, similarity: float) -> pd.DataFrame:
-    """Return pairs of different texts that are nearly the same, by their texts."""
-    texts = sentences["text"].drop_duplicates().tolist()
-    pairs = near_duplicate_texts(texts, similarity)
-    return pairs.assign(a=[texts[row] for row in pairs["row_a"]], b=[texts[row] for row in pairs["row_b"]])
 
 
 def _near_texts(shown: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Found]:

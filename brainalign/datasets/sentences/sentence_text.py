@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, listed
 from brainalign.io import no_cell_lost
 
 # Typing errors of ZuCo's files; others are given by the caller, who knows the release.
@@ -109,12 +109,8 @@ def read_task_table(
             names=columns,
             index_col=False,
         )
-    if text_column not in table:
-        names = [str(name) for name in table]
-        raise BrainalignError(
-            f"{path}: no column {text_column!r}{did_you_mean(text_column, names)}; it has {listed(names, 8)}: name "
-            "the column of sentences in text_column, or give columns= where the file has no line of names"
-        )
+    remedy = "name the column of sentences in text_column, or give columns= where the file has no line of names"
+    check_columns(path, table, [text_column], remedy)
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
         raise BrainalignError(f"{path}: two columns are called {listed(twice)}; keep one of each name")

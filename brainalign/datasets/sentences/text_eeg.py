@@ -8,15 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_rows, check_unique, listed
 
 RATE_HZ, N_CHANNELS, N_SAMPLES = 128.0, 128, 1280
 COLUMNS = ("trial_id", "stimulus_id", "text", "sha256", "dataset", "subject", "task", "row")
 LEDGER = ("dataset", "subject", "task", "row", "text", "reason", "kept")
-
-
-def _no_ledger() -> pd.DataFrame:
-    return pd.DataFrame(columns=list(LEDGER))
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class TextRecordings:
     mask: NDArray[np.bool_]
     sentences: pd.DataFrame
     n_channels: int
-    ledger: pd.DataFrame = field(default_factory=_no_ledger)
+    ledger: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LEDGER)))
     units: str = "µV"
 
     def __post_init__(self) -> None:
@@ -63,8 +59,7 @@ class TextRecordings:
                 "and (n, samples)"
             )
         ids = self.sentences["trial_id"]
-        if ids.duplicated().any():
-            raise BrainalignError(f"trial ids repeat ({listed(ids[ids.duplicated()].tolist())}); make them unique")
+        check_unique("the table of sentences", ids, "trial ids")
         unmeasured = ids.iloc[np.flatnonzero(~self.mask.any(axis=1))].tolist()
         if unmeasured:
             raise BrainalignError(f"{len(unmeasured)} trials have no sample in the mask ({listed(unmeasured)})")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, listed
 from brainalign.datasets.sentences.near_texts import text_groups
 
 COLUMNS = ["trial_id", "stimulus_id", "group", "split", "fold", "seed"]
@@ -123,9 +123,7 @@ def leave_out(
     BrainalignError
         If there is no such column or one value only, or a fold has nothing to train or to test.
     """
-    if column not in sentences:
-        names = [str(name) for name in sentences]
-        raise BrainalignError(f"no column {column!r}{did_you_mean(column, names)}; there are {listed(names, 12)}")
+    check_columns("the table of sentences", sentences, [column])
     values = sorted(set(sentences[column]))
     if len(values) < 2:
         raise BrainalignError(f"{column} has one value only ({listed(values)}); leaving it out leaves nothing to train")

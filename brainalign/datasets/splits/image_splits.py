@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_apart, check_choice, did_you_mean, listed
-from brainalign.datasets.splits.splits import group_labels
+from brainalign.datasets.splits.splits import check_trials_known, group_labels
 
 
 def make_image_split(
@@ -91,11 +91,7 @@ def split_rows(splits: pd.DataFrame, trials: pd.DataFrame, fold: int = 0) -> dic
     if not len(table):
         raise BrainalignError(f"the splits have no fold {fold}; they have {listed(sorted(splits['fold'].unique()), 8)}")
     rows = pd.Index(trials["trial_id"]).get_indexer(pd.Index(table["trial_id"]))
-    unknown = table["trial_id"][rows < 0].tolist()
-    if unknown:
-        raise BrainalignError(
-            f"{len(unknown)} trials of the splits are not among the responses ({listed(unknown)}); run prepare again"
-        )
+    check_trials_known(table, trials)
     sides = {name: rows[(table["split"] == name).to_numpy()] for name in ("train", "val", "test")}
     for one, other in combinations(sides, 2):
         check_apart(sides[one], sides[other], "rows", "make the splits again", (one, other))

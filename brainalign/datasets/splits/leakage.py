@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import listed
 from brainalign.datasets.formats import ImageAudit
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.splits.splits import group_labels
+from brainalign.datasets.splits.splits import check_trials_known, group_labels
 
 
 def leakage_audit(
@@ -155,11 +155,7 @@ def split_card(splits: pd.DataFrame, trials: pd.DataFrame, images: ImageAudit | 
         split), n_duplicates_across, n_near_duplicates_across (pairs with one image elsewhere). The last four are
         missing where no images were audited.
     """
-    unknown = sorted(set(splits["trial_id"]) - set(trials["trial_id"]))
-    if unknown:
-        raise BrainalignError(
-            f"{len(unknown)} trials of the splits are not among the responses ({listed(unknown)}); run prepare again"
-        )
+    check_trials_known(splits, trials)
     cards = []
     for _, fold in _folds(splits):
         shown = fold.merge(trials[["trial_id", "session", "run"]], on="trial_id")

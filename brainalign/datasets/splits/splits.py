@@ -27,6 +27,15 @@ def group_labels(trials: pd.DataFrame, leave_out: str | None) -> "pd.Series[str]
     return trials[column].astype(str)
 
 
+def check_trials_known(splits: pd.DataFrame, trials: pd.DataFrame) -> None:
+    """Raise where splits name trials that the responses do not have."""
+    unknown = sorted(set(splits["trial_id"]) - set(trials["trial_id"]))
+    if unknown:
+        raise BrainalignError(
+            f"{len(unknown)} trials of the splits are not among the responses ({listed(unknown)}); run prepare again"
+        )
+
+
 def make_splits(trials: pd.DataFrame, split: Split, seed: int) -> pd.DataFrame:
     """Return a row per fold and trial: trial_id, stimulus_id, group, split (train | test), fold, seed.
 
@@ -81,12 +90,8 @@ def folds_of(splits: pd.DataFrame, trials: pd.DataFrame) -> Folds:
     BrainalignError
         If a group occurs in train and test of one fold, or a trial of the splits is not among the responses.
     """
+    check_trials_known(splits, trials)
     rows = pd.Series(np.arange(len(trials)), index=trials["trial_id"])
-    unknown = sorted(set(splits["trial_id"]) - set(rows.index))
-    if unknown:
-        raise BrainalignError(
-            f"{len(unknown)} trials of the splits are not among the responses ({listed(unknown)}); run prepare again"
-        )
     folds = []
     for fold, table in splits.groupby("fold", sort=True):
         train, test = table[table["split"] == "train"], table[table["split"] == "test"]

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses, Values
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, check_unique, listed, naming
 from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.studies.events import read_bids_events, read_event_files
@@ -76,10 +76,7 @@ def read_events(study: Study) -> pd.DataFrame:
         table = read_event_files(path, study.continuous.tier) if path.is_dir() else formats.read_table(path)
     table = table.rename(columns={"story": "run", "onset": "onset_s", "duration": "duration_s"})
     table = table.rename(columns={"text": "caption", "word": "caption"})
-    for column in ("run", "onset_s"):
-        if column not in table:
-            near = did_you_mean(column, list(table.columns))
-            raise BrainalignError(f"{path}: no column {column}{near}; it has {listed(list(table.columns), 9)}: add it")
+    check_columns(path, table, ("run", "onset_s"), "add it")
     texts = table.get("caption", pd.Series(dtype=str)).astype(str)
     merged = np.flatnonzero(texts.str.contains("[\t\n]", regex=True))
     if len(merged):
@@ -99,11 +96,7 @@ def read_events(study: Study) -> pd.DataFrame:
         table.insert(
             0, "stimulus_id", table["run"] + "_" + (table.groupby("run").cumcount() + 1).astype(str).str.zfill(5)
         )
-    twice = table["stimulus_id"][table["stimulus_id"].duplicated()].tolist()
-    if twice:
-        raise BrainalignError(
-            f"{path}: {len(twice)} stimulus ids are there twice ({listed(twice)}); number every event"
-        )
+    check_unique(path, table["stimulus_id"], remedy="number every event")
     return table
 
 
@@ -328,11 +321,9 @@ def _check_clock(path: Path, files: RunFiles) -> None:
         zooms[3] = axis.step if getattr(axis, "unit", "") == "SECOND" else 0.0
     sidecar = path.with_name(re.sub(r"\.((dtseries\.)?nii(\.gz)?|(func\.)?gii|mgh)$", ".json", path.name))
     told = read_json(sidecar).get("RepetitionTime", 0.0) if sidecar.exists() else 0.0
-    try:
+    with naming(str(path)):
         check_repetition_time(files.step_s, zooms, unit)
         check_repetition_time(files.step_s, [0.0, 0.0, 0.0, told if isinstance(told, int | float) else 0.0], "sec")
-    except BrainalignError as error:
-        raise BrainalignError(f"{path}: {error}") from None
 
 
 def _confounds(study: Study, files: RunFiles, run: str, n_shown: int, n_rows: int) -> list[pd.DataFrame]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Values
-from brainalign.checks import BrainalignError, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_columns, check_finite, check_rows, check_unique, listed
 from brainalign.datasets.formats import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import read_things_epochs
@@ -125,9 +125,7 @@ def check_modality_splits(stimuli: pd.DataFrame, vectors: Values | None = None) 
         _one_split("concept", stimuli["concept"].to_numpy(), held, "leave concepts of test images out of train and val")
     for what, keys, remedy in where:
         _one_split(what, keys, stimuli["split"], remedy)
-    repeated = stimuli.index[stimuli["stimulus_id"].duplicated()].tolist()
-    if repeated:
-        raise BrainalignError(f"{len(repeated)} stimuli are listed twice (rows {listed(repeated)}); keep one row each")
+    check_unique("the table of stimuli", stimuli["stimulus_id"])
 
 
 def _one_split(what: str, keys: Any, splits: "pd.Series[Any]", remedy: str) -> None:
@@ -191,7 +189,5 @@ def _array(path: Path) -> Values:
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise BrainalignError(f"{path}: lacks the column(s) {listed(missing)}; it has {listed(list(table), 8)}")
+    check_columns(path, table, columns)
     return table

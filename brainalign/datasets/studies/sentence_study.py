@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, did_you_mean, listed
 from brainalign.datasets import sentences
 from brainalign.datasets.formats import empty_lists
 from brainalign.datasets.problems import Problem
@@ -105,8 +105,7 @@ def sentence_sensors(descriptor: Study, n_channels: int) -> pd.DataFrame:
                 "name another montage"
             )
         places = 1000 * np.array([known[name] for name in names])
-    for axis, column in enumerate(("x_mm", "y_mm", "z_mm")):
-        table[column] = places[:, axis]
+    table[["x_mm", "y_mm", "z_mm"]] = places
     return table.assign(eog=table["target_id"].isin(descriptor.sentences.eog), roi=empty_lists(len(table)))
 
 
@@ -124,9 +123,7 @@ def sentence_splits(descriptor: Study, trials: pd.DataFrame, seed: int) -> pd.Da
         return sentences.make_text_split(trials, **shares, seed=seed)
     path = descriptor.locate(options.table, "sentences.split.table")
     given = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
-    missing = [name for name in ("trial_id", "split") if name not in given]
-    if missing:
-        raise BrainalignError(f"{path}: no column {listed(missing)}; it has {listed(list(map(str, given)))}")
+    check_columns(path, given, ("trial_id", "split"))
     others = sorted(set(given["split"]) - {*SIDES, UNUSED})
     if others or set(SIDES) - set(given["split"]):
         raise BrainalignError(

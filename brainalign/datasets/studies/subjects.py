@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_columns, check_unique, did_you_mean, listed
 from brainalign.datasets import formats
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.published import (
@@ -80,10 +80,6 @@ def _finish(study: Study, as_they_are: bool) -> dict[str, Any]:
     return {"standardize": study.betas.standardize, "bad_targets": study.betas.bad_targets}
 
 
-def _blocks(study: Study, subject: str, _: bool) -> Responses:
-    return formats.read_fmri(study, subject).responses
-
-
 def _epochs(study: Study, subject: str, _: bool) -> Responses:
     files, paths = _given(study, subject, EpochFiles)
     if isinstance(files.epochs, tuple):
@@ -95,10 +91,6 @@ def _epochs(study: Study, subject: str, _: bool) -> Responses:
         bad_channels=study.epochs.bad_channels,
         **_cut(study),
     )
-
-
-def _recordings(study: Study, subject: str, _: bool) -> Responses:
-    return formats.read_recordings(study, subject)
 
 
 def _cut(study: Study) -> dict[str, Any]:
@@ -217,7 +209,7 @@ def _fmriprep(study: Study, subject: str, as_they_are: bool) -> Responses:
 ON_DISK = {"array"}  # formats whose readers take `work`
 # By the format of a recording: a function of the study, the subject, and whether responses are left as they are.
 READERS: dict[str, Reader] = {
-    "nifti": _blocks,
+    "nifti": lambda study, subject, _: formats.read_fmri(study, subject).responses,
     "betas": _betas,
     "array": _array,
     "epochs": _epochs,
@@ -227,8 +219,8 @@ READERS: dict[str, Reader] = {
     "nsd_cortex": _nsd_cortex,
     "things_fmri": _things_fmri,
     "things_epochs": _things_epochs,
-    "muse": _recordings,
-    "bids": _recordings,
+    "muse": lambda study, subject, _: formats.read_recordings(study, subject),
+    "bids": lambda study, subject, _: formats.read_recordings(study, subject),
 }
 
 
@@ -268,13 +260,8 @@ def read_images_table(path: Path) -> pd.DataFrame:
         If it cannot be read, lacks stimulus_id, or lists an id twice.
     """
     table = formats.read_table(path)
-    columns = [str(column) for column in table]
-    if "stimulus_id" not in columns:
-        near = did_you_mean("stimulus_id", columns)
-        raise BrainalignError(f"{path}: no column 'stimulus_id'{near}; it has {', '.join(columns)}: rename one")
-    twice = sorted(set(table["stimulus_id"][table["stimulus_id"].duplicated()]))
-    if twice:
-        raise BrainalignError(f"{path}: {len(twice)} stimulus ids are listed twice ({listed(twice)}); keep one each")
+    check_columns(path, table, ["stimulus_id"])
+    check_unique(path, table["stimulus_id"])
     return table.assign(path=[str(path.parent / file) for file in table["path"]]) if "path" in table else table
 
 

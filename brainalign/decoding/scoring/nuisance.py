@@ -235,18 +235,8 @@ def nuisance_scores(
         for measure, scores in (label_hits(label) if label else score)(outputs, distinct).items():
             pair_scores[(name, measure)] = scores
             found = pairing_test(scores, shown, groups, n_permutations, seed)
-            rows.append(
-                {
-                    "nuisance": name,
-                    "measure": measure,
-                    "value": found.value,
-                    "chance": found.null_mean,
-                    "null_sd": found.null_sd,
-                    "p": found.p,
-                    "n_trials": found.n_trials,
-                    "n_stimuli": found.n_stimuli,
-                }
-            )
+            row = {"nuisance": name, "measure": measure, "value": found.value, "chance": found.null_mean}
+            rows.append(row | {"null_sd": found.null_sd, "p": found.p} | found.counts())
     return NuisanceScores(pd.DataFrame(rows), pair_scores)
 
 

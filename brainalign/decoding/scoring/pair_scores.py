@@ -85,10 +85,6 @@ def content_overlaps(
     return np.array([[len(mine & other) / len(mine) if mine else 0.0 for other in known] for mine in said])
 
 
-def _content(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
-    return content_overlaps(generated, references, function_words)[..., None]
-
-
 def _rouge1(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
     scorer = import_optional("rouge_score.rouge_scorer", "eval", "ROUGE").RougeScorer(["rouge1"])
     return np.array([[[scorer.score(r, g)["rouge1"].fmeasure] for r in references] for g in generated])
@@ -135,15 +131,11 @@ def _mean(parts: Values, n: int) -> float:
     return float(parts[0] / n)
 
 
-def _rate(parts: Values, n: int) -> float:
-    return float(parts[0] / parts[1])
-
-
 # How two sentences compare, how sums over a corpus become its score, and whether more is better (1) or worse (-1).
 MEASURES: dict[str, tuple[Compare, Total, int]] = {
-    "content": (_content, _mean, 1),
+    "content": (lambda *of: content_overlaps(*of)[..., None], _mean, 1),
     "bleu1": (*_bleu(1), 1),
     "bleu2": (*_bleu(2), 1),
     "rouge1": (_rouge1, _mean, 1),
-    "wer": (_wer, _rate, -1),
+    "wer": (_wer, lambda parts, n: float(parts[0] / parts[1]), -1),
 }

@@ -122,12 +122,9 @@ def retrieval_accuracy(
                 "high": high,
                 "chance": accuracy.mean(),
                 "majority": accuracy[constant][column].mean(),
-                "null_mean": test.null_mean,
-                "null_sd": test.null_sd,
-                "p": test.p,
+                **test.against_null(),
                 "n_gallery": n,
-                "n_trials": test.n_trials,
-                "n_stimuli": test.n_stimuli,
+                **test.counts(),
                 "n_subjects": len(np.unique(people)),
             }
         )

@@ -119,17 +119,11 @@ def spectrum_noise(
             for f in range(spectrum.shape[2]):
                 cross = spectrum[:, :, f].T @ spectrum[:, :, f].conj() / weight  # (n_channels, n_channels)
                 # A real bin stays real: its cross-spectrum is.
-                root = _root(cross.real if f == 0 or 2 * f == n_times else cross)
-                coloured[:, :, f] = white[:, :, f] @ root.T
+                values, vectors = np.linalg.eigh(cross.real if f == 0 or 2 * f == n_times else cross)
+                coloured[:, :, f] = white[:, :, f] @ (vectors * np.sqrt(np.clip(values, 0, None))).T  # by its root
         made = np.fft.irfft(coloured, n=n_times, axis=2)
         found[rows] = np.where(inside[rows, None], made, signals[rows])
     return found
-
-
-def _root(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Return the square root of a matrix that may lack full rank."""
-    values, vectors = np.linalg.eigh(matrix)
-    return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
 
 
 def _check(signals: Values, keep: str, n_samples: NDArray[np.intp] | None) -> None:

@@ -101,11 +101,8 @@ def zero_shot_labels(
                 "chance": 1 / len(names),
                 "majority": counts.iloc[0] / len(true) if measure == "micro accuracy" else 1 / len(counts),
                 "text_ceiling": float(((ceiling == true) * weight[column]).mean()),
-                "null_mean": found.null_mean,
-                "null_sd": found.null_sd,
-                "p": found.p,
-                "n_trials": found.n_trials,
-                "n_stimuli": found.n_stimuli,
+                **found.against_null(),
+                **found.counts(),
                 "n_labels": len(names),
             }
         )

@@ -213,12 +213,9 @@ def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, A
         "low": low,
         "high": high,
         "chance": min(1.0, k / n_gallery),
-        "null_mean": test.null_mean,
-        "null_sd": test.null_sd,
-        "p": test.p,
+        **test.against_null(),
         "n_gallery": n_gallery,
-        "n_trials": test.n_trials,
-        "n_stimuli": test.n_stimuli,
+        **test.counts(),
         "n_subjects": len(np.unique(who)),
     }
 

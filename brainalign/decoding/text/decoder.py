@@ -324,6 +324,9 @@ class TextDecoder:
             words = network.bridge.loss(states, [texts[i] for i in rows], turn)
             return self.alignment_weight * alignment + (1 - self.alignment_weight) * words
 
+        def validated(val: training.Trials) -> float:
+            return reciprocal_rank(self.embed(val.signals, val.meta), val.targets, val.meta["stimulus_id"])
+
         # Before training ridge speaks almost alone: later weights must be better by more than chance may do.
         margin = 0.0 if val is None else SPREAD_OF_RANKS / len(val.meta) ** 0.5
         return train_network(
@@ -332,7 +335,7 @@ class TextDecoder:
             n_steps,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            validate=None if val is None or self.selection == "last" else partial(self._validated, val),
+            validate=None if val is None or self.selection == "last" else partial(validated, val),
             every=per_epoch,
             start=None if held_out is None else margin,
         )
@@ -344,9 +347,6 @@ class TextDecoder:
         if self.network_.bridge is None:
             raise BrainalignError("this decoder has no language model; fit it with one, or load it with its own")
         return self.network_.bridge
-
-    def _validated(self, val: training.Trials) -> float:
-        return reciprocal_rank(self.embed(val.signals, val.meta), val.targets, val.meta["stimulus_id"])
 
 
 def _read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

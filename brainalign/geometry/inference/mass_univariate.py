@@ -81,7 +81,9 @@ def rdm_permutation_places(
             f"rdms have shape {rdms.shape}; give (n_places, n_pairs) or (n_places, n_repeats, n_pairs)"
         )
     _check(rdms, models, method)
-    places, forms = _places(rdms, method), unit_forms(models, method)[0]
+    # Products of unit forms are comparisons; means over repeats. One that is constant compares with nothing: it is NaN.
+    repeats = unit_forms(rdms.reshape(-1, rdms.shape[-1]), method)[1].reshape(len(rdms), -1, rdms.shape[-1])
+    places, forms = defined_mean(repeats, axis=1), unit_forms(models, method)[0]
     n_stimuli = n_stimuli_of(rdms.shape[-1])
     orders = np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
     scores = places @ forms.T
@@ -109,13 +111,6 @@ def _check(rdms: Values, models: Values, method: str) -> None:
             "the same stimuli"
         )
     warn_of_few_orders(n_stimuli_of(n_pairs))
-
-
-def _places(rdms: Values, method: str) -> Values:
-    """Return RDMs (n_places, n_pairs) whose products with unit RDMs are comparisons; means over repeats."""
-    forms = unit_forms(rdms.reshape(-1, rdms.shape[-1]), method)[1]
-    # A repeat that is constant compares with nothing: all of it is NaN.
-    return defined_mean(forms.reshape(len(rdms), -1, rdms.shape[-1]), axis=1)
 
 
 def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:

@@ -73,7 +73,9 @@ class Resampled:
             values = np.concatenate([np.ones((1, values.shape[1])), values - values.mean(axis=1, keepdims=True)])
         self._values = values
         if kind.whiten:
-            self._square = square_rdms(_filled(values, seen))
+            filled = np.zeros((len(values), len(seen)))
+            filled[:, seen] = values
+            self._square = square_rdms(filled)
             self._unseen = 1 - square_rdms(seen.astype(np.float64)) - np.eye(self._square.shape[-1])
 
     def pair_weights(self, counts: Values) -> Values:
@@ -146,12 +148,6 @@ class Resampled:
         group = np.add.reduceat(weights[:, order], starts, axis=1)
         ranks = np.cumsum(group, axis=1) - (group - 1) / 2
         return np.asarray(ranks[:, codes])
-
-
-def _filled(values: Values, seen: NDArray[np.bool_]) -> Values:
-    filled = np.zeros((len(values), len(seen)))
-    filled[:, seen] = values
-    return filled
 
 
 def _solved(sums: Values, counts: Values, unseen: Values) -> Values:

@@ -50,7 +50,6 @@ from brainalign.geometry.odd_one_out.triplets import (
     odd_one_out_accuracy,
     repeated_ceilings,
     shuffled_triplets,
-    triplet_ceilings,
     triplet_keys,
 )
 from brainalign.geometry.odd_one_out.triplets import log_choices as log_choices
@@ -97,7 +96,6 @@ __all__ = [
     "split_objects",
     "split_objects_in_turn",
     "split_triplets",
-    "triplet_ceilings",
     "triplet_keys",
     "triplet_levels",
     "unrepeated",

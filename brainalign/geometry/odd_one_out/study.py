@@ -209,14 +209,10 @@ def choice_table(
             se = float(np.sqrt(accuracy * (1 - accuracy) / len(test)))
             row = {"name": name, "kind": kind, "split": split, "accuracy": accuracy, "se": se}
             row |= {"n_triplets": len(test), "n_dimensions": n_dimensions}
-            rows.append(row | _of_ceiling(accuracy, low, high))
+            row |= {"chance": CHANCE, "ceiling_low": low, "ceiling_high": high}
+            shares = [(accuracy - CHANCE) / (bound - CHANCE) for bound in (high, low)]
+            rows.append(row | dict(zip(("share_low", "share_high"), shares, strict=True)))
     return pd.DataFrame(rows)
-
-
-def _of_ceiling(accuracy: float, low: float, high: float) -> dict[str, float]:
-    row = {"chance": CHANCE, "ceiling_low": low, "ceiling_high": high}
-    shares = {"share_low": (accuracy - CHANCE) / (high - CHANCE), "share_high": (accuracy - CHANCE) / (low - CHANCE)}
-    return row | shares
 
 
 def dimension_table(

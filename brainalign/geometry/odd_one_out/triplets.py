@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from brainalign.arrays import Values
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
@@ -104,9 +105,7 @@ def choice_probabilities(similarities: Values, triplets: Triplets) -> NDArray[np
 
     The last column belongs to the choice that was made. Similarities are those of `object_similarities`.
     """
-    pairs = pair_similarities(similarities, triplets)
-    raised = np.exp(pairs - pairs.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(pair_similarities(similarities, triplets), axis=1))
 
 
 def odd_one_out_accuracy(similarities: Values, triplets: Triplets, probabilities: Values | None = None) -> float:
@@ -163,13 +162,6 @@ class TripletCeilings:
     accuracy_low: float
     accuracy_high: float
     n_triplets: int
-
-
-def triplet_ceilings(probabilities: Values) -> TripletCeilings:
-    """Return both ceilings of choices whose probabilities (n_triplets, 3) are known."""
-    p = np.asarray(probabilities, dtype=np.float64)
-    best = float(p.max(axis=1).mean())
-    return TripletCeilings(best, float((p**2).sum(axis=1).mean()), best, best, len(p))
 
 
 def repeated_ceilings(triplets: Triplets, n_objects: int) -> TripletCeilings:
@@ -302,13 +294,13 @@ def choice_entropy(probabilities: Values) -> NDArray[np.float64]:
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1))).sum(axis=1))
 
 
-def judged_shares(triplets: Triplets, least: int = 2) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def judged_shares(triplets: Triplets) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return each different triplet, and how often each of its objects was the odd one: soft choices of repetitions.
 
-    Of triplets with `least` judgements or more, both (n_triplets, 3); the object chosen most often last.
+    Of triplets with 2 judgements or more, both (n_triplets, 3); the object chosen most often last.
     """
     kept, counts = judgement_counts(triplets)
-    enough = counts.sum(axis=1) >= least
+    enough = counts.sum(axis=1) > 1
     kept, counts = kept[enough], counts[enough]
     order = np.argsort(counts, axis=1, kind="stable")
     counts = np.take_along_axis(counts, order, axis=1)

@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from brainalign.geometry.inference import METHODS, TIE, compare, stimulus_orders
 from brainalign.geometry.searchlights.searchlight import Searchlight
 from brainalign.io import TensorStream
 from brainalign.statistics import fdr
-
-if TYPE_CHECKING:
-    import torch
 
 BLOCK = 1024  # centres between two records of progress
 AT_ONCE = 100_000_000  # bytes of permuted models
@@ -177,6 +173,7 @@ class _Test:
         rdms = self.search.rdms(slice(start, start + BLOCK))
         whole = np.asarray(np.isfinite(rdms).all(axis=1))
         n_models, n_permutations = len(self.models), len(self.orders)
+        at_once = max(1, AT_ONCE // (16 * self.search.n_pairs))
         scores, reached, total = (np.full((n_models, BLOCK), np.nan) for _ in range(3))
         largest = np.full((n_models, n_permutations), -np.inf)
         left = unit_forms(rdms[whole], self.comparison)[0]
@@ -188,8 +185,10 @@ class _Test:
             observed = centres @ own
             square = torch.as_tensor(square_rdms(form), device=device).to(dtype)
             counts, sums = torch.zeros_like(observed), torch.zeros_like(observed)
-            for some in self._chunks():
-                null = centres @ self._permuted(square, some).T  # (n_whole, n_some)
+            for first in range(0, n_permutations, at_once):
+                some = slice(first, first + at_once)
+                orders = self.orders[some]
+                null = centres @ square[orders[:, self.i], orders[:, self.j]].T  # (n_whole, n_some)
                 counts += (null >= observed[:, None] - TIES[self.search.dtype]).sum(dim=1)
                 sums += null.sum(dim=1)
                 if len(rows):
@@ -198,15 +197,6 @@ class _Test:
                 values[k, rows] = part.cpu().numpy()
             self._incomplete(k, rdms[~whole], np.flatnonzero(~whole), (scores, reached, total), largest)
         return {"scores": scores, "reached": reached, "total": total, "largest": largest}
-
-    def _chunks(self) -> list[slice]:
-        n_pairs, n_permutations = self.search.n_pairs, len(self.orders)
-        at_once = max(1, AT_ONCE // (16 * n_pairs))
-        return [slice(start, min(start + at_once, n_permutations)) for start in range(0, n_permutations, at_once)]
-
-    def _permuted(self, square: "torch.Tensor", some: slice) -> "torch.Tensor":
-        orders = self.orders[some]
-        return square[orders[:, self.i], orders[:, self.j]]
 
     def _incomplete(
         self, model: int, rdms: Values, rows: NDArray[np.intp], tables: tuple[Values, Values, Values], largest: Values

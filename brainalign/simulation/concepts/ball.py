@@ -125,16 +125,12 @@ def ball_future(context: Values, n_steps: int) -> Values:
     place, velocity = context[:, -1, :2].copy(), context[:, -1, 2:].copy()
     found = []
     for _ in range(n_steps):
-        place, velocity = _step(place, velocity)
+        place = place + velocity
+        over, under = place > 1 - WALL, place < WALL
+        place = np.where(over, 2 * (1 - WALL) - place, np.where(under, 2 * WALL - place, place))
+        velocity = np.where(over, -np.abs(velocity), np.where(under, np.abs(velocity), velocity))
         found.append(np.concatenate([place, velocity], axis=1))
     return np.stack(found, axis=1)
-
-
-def _step(place: Values, velocity: Values) -> tuple[Values, Values]:
-    place = place + velocity
-    over, under = place > 1 - WALL, place < WALL
-    place = np.where(over, 2 * (1 - WALL) - place, np.where(under, 2 * WALL - place, place))
-    return place, np.where(over, -np.abs(velocity), np.where(under, np.abs(velocity), velocity))
 
 
 def _fly(n: int, n_times: int, rng: np.random.Generator) -> Values:

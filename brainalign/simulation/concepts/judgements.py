@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from brainalign.checks import BrainalignError
 
@@ -74,7 +75,8 @@ def concept_world(
     has[np.arange(n_objects), rng.integers(n_dimensions, size=n_objects)] = True  # nobody is without properties
     embedding = np.where(has, SCALE * rng.gamma(2.0, size=has.shape), 0)
     drawn = _different(n_objects, n_triplets + n_repeated, rng)
-    p = _probabilities(embedding, drawn)
+    a, b, c = embedding[drawn.T]
+    p = softmax(np.stack([(b * c).sum(axis=1), (a * c).sum(axis=1), (a * b).sum(axis=1)], axis=1), axis=1)
     triplets, ordered = _judged(drawn[:n_triplets], p[:n_triplets], rng)
     again = np.repeat(np.arange(n_triplets, len(drawn)), n_people)
     mixed = embedding @ rng.normal(size=(n_dimensions, n_features))
@@ -95,17 +97,6 @@ def _different(n_objects: int, n: int, rng: np.random.Generator) -> NDArray[np.i
         more = more[(more[:, 0] < more[:, 1]) & (more[:, 1] < more[:, 2])]
         found = np.unique(np.concatenate([found, more]), axis=0)
     return np.asarray(rng.permuted(rng.permutation(found)[:n], axis=1))
-
-
-def _probabilities(embedding: Values, triplets: NDArray[np.int64]) -> Values:
-    a, b, c = embedding[triplets.T]
-    return _softmax(np.stack([(b * c).sum(axis=1), (a * c).sum(axis=1), (a * b).sum(axis=1)], axis=1))
-
-
-def _softmax(remaining: Values) -> Values:
-    """Return the probability that each object is chosen (n_triplets, 3), given how alike the other two are."""
-    raised = np.exp(remaining - remaining.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def _judged(triplets: NDArray[np.int64], p: Values, rng: np.random.Generator) -> tuple[NDArray[np.int64], Values]:

@@ -7,8 +7,9 @@ and cortex that answers to nothing.
 share follows from the ceiling planted for the average of all repeats.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -194,11 +195,6 @@ def _signals(
     return signals
 
 
-def _single_trial_share(ceiling: Floats, n_repeats: int) -> Floats:
-    """Return the signal's share of the variance of one trial, given its share in the average of n_repeats."""
-    return np.asarray(ceiling / (n_repeats - (n_repeats - 1) * ceiling))
-
-
 def _hemisphere(
     trials: pd.DataFrame, drives: CortexDrives, cortex: Cortex, hemi: str, n_repeats: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -209,7 +205,7 @@ def _hemisphere(
     truth = areas.drop(columns=["x_mm", "y_mm", "z_mm"]).reindex(number).reset_index(drop=True)
     truth = truth.fillna({"roi": "", "kind": "none", "layer": "", "preference": ""})
     truth["ceiling"] = np.where(number >= 0, rng.choice(CEILINGS, n_vertices, p=CEILING_SHARES), 0.0)
-    share = _single_trial_share(truth["ceiling"].to_numpy(), n_repeats)
+    share = truth["ceiling"].to_numpy() / (n_repeats - (n_repeats - 1) * truth["ceiling"].to_numpy())
     truth["ceiling_single_trial"] = share
 
     position = {stimulus_id: k for k, stimulus_id in enumerate(drives.stimulus_ids)}
@@ -371,30 +367,14 @@ def layer_drives(
     return drives
 
 
-# things, things on the left.
-
-
-def _red(scenes: pd.DataFrame) -> Floats:
-    return np.asarray(scenes["colour"] == "red", dtype=np.float64)
-
-
-def _cross(scenes: pd.DataFrame) -> Floats:
-    return np.asarray(scenes["shape"] == "cross", dtype=np.float64)
-
-
-def _blue_circle(scenes: pd.DataFrame) -> Floats:
-    return np.asarray((scenes["colour"] == "blue") & (scenes["shape"] == "circle"), dtype=np.float64)
-
-
-def _large(scenes: pd.DataFrame) -> Floats:
-    return (scenes["size"].to_numpy(float) / RADIUS[1]) ** 2  # area, as a share of the largest
-
-
-def _leftside(scenes: pd.DataFrame) -> Floats:
-    return 1 - scenes["x"].to_numpy(float)
-
-
-PREFERENCES = {"red": _red, "cross": _cross, "bluecircle": _blue_circle, "large": _large, "leftside": _leftside}
+# What selective areas answer to: red things, crosses, blue circles, large things, things on the left.
+PREFERENCES: dict[str, Callable[[pd.DataFrame], "pd.Series[Any]"]] = {
+    "red": lambda scenes: scenes["colour"] == "red",
+    "cross": lambda scenes: scenes["shape"] == "cross",
+    "bluecircle": lambda scenes: (scenes["colour"] == "blue") & (scenes["shape"] == "circle"),
+    "large": lambda scenes: (scenes["size"] / RADIUS[1]) ** 2,  # area, as a share of the largest
+    "leftside": lambda scenes: 1 - scenes["x"],
+}
 
 
 def _z(values: Floats) -> Floats:
@@ -414,7 +394,7 @@ def preferences(scenes: pd.DataFrame) -> pd.DataFrame:
     DataFrame (n_scenes)
         A column per entry of `PREFERENCES`, index stimulus_id.
     """
-    columns = {name: _z(response(scenes)) for name, response in PREFERENCES.items()}
+    columns = {name: _z(response(scenes).to_numpy(float)) for name, response in PREFERENCES.items()}
     return pd.DataFrame(columns, index=pd.Index(scenes["stimulus_id"]))
 
 

@@ -4,7 +4,7 @@ A scene is known completely, so every response to it can be known too: what an a
 table, not a guess. The same table renders at 32 pixels (for a small diffusion model) and 128 (for networks).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,25 +29,13 @@ SUPERSAMPLING = 2
 CHUNK = 2**22  # supersampled pixels drawn at once
 
 
-def _circle(u: Floats, v: Floats) -> NDArray[np.bool_]:
-    return u * u + v * v <= 1
-
-
-def _square(u: Floats, v: Floats) -> NDArray[np.bool_]:
-    return np.maximum(np.abs(u), np.abs(v)) <= 0.85
-
-
-def _triangle(u: Floats, v: Floats) -> NDArray[np.bool_]:
-    return (v <= 0.75) & (np.abs(u) * 1.8 <= v + 1.05)
-
-
-def _cross(u: Floats, v: Floats) -> NDArray[np.bool_]:
-    near, far = np.minimum(np.abs(u), np.abs(v)), np.maximum(np.abs(u), np.abs(v))
-    return (near <= 0.32) & (far <= 1)
-
-
 # In units of the radius around the centre; v points down, as rows do.
-SHAPES = {"circle": _circle, "square": _square, "triangle": _triangle, "cross": _cross}
+SHAPES: dict[str, Callable[[Floats, Floats], NDArray[np.bool_]]] = {
+    "circle": lambda u, v: u * u + v * v <= 1,
+    "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) <= 0.85,
+    "triangle": lambda u, v: (v <= 0.75) & (np.abs(u) * 1.8 <= v + 1.05),
+    "cross": lambda u, v: (np.minimum(np.abs(u), np.abs(v)) <= 0.32) & (np.maximum(np.abs(u), np.abs(v)) <= 1),
+}
 
 
 def draw_scenes(

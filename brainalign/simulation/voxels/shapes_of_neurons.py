@@ -147,28 +147,16 @@ def _of_shape(shape: str) -> Callable[[Things], Floats]:
     return response
 
 
-def _blue_circle(things: Things) -> Floats:
-    return _of_hue("blue")(things) * _of_shape("circle")(things)
-
-
-def _large(things: Things) -> Floats:
-    return np.minimum(1, things.area / LARGEST)
-
-
-def _leftside(things: Things) -> Floats:
-    return np.asarray((1 - things.x) * (things.area > 0))
-
-
 # What a neuron answers to a thing. The names are those of the regions of the simulated cortex.
 SHAPE_NEURONS: Mapping[str, Callable[[Things], Floats]] = {
     "red": _of_hue("red"),
-    "large": _large,
-    "leftside": _leftside,
+    "large": lambda things: np.minimum(1, things.area / LARGEST),
+    "leftside": lambda things: np.asarray((1 - things.x) * (things.area > 0)),
     "cross": _of_shape("cross"),
     "triangle": _of_shape("triangle"),
     "square": _of_shape("square"),
     "circle": _of_shape("circle"),
-    "bluecircle": _blue_circle,
+    "bluecircle": lambda things: _of_hue("blue")(things) * _of_shape("circle")(things),
 }
 
 

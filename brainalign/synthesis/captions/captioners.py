@@ -318,7 +318,9 @@ def _softmax_average(
 ) -> NDArray[np.float64]:
     """Return Σ p_i content_i (n_voxels, n_columns) in one pass: sums are rescaled whenever a larger logit turns up."""
     pointing = _checked(weights, bank, temperature, chunk)
-    middle = _mean_direction(bank, chunk) if center else np.zeros(len(pointing))
+    middle = np.zeros(len(pointing))
+    if center:
+        middle += sum(units.sum(axis=0) for _, units, _ in _chunks(bank, chunk)) / bank.shape[0]
     n_voxels = pointing.shape[1]
     most, total = np.full(n_voxels, -np.inf), np.zeros(n_voxels)
     sums: NDArray[np.float64] | None = None
@@ -361,13 +363,14 @@ def _checked(weights: Values, bank: Bank, temperature: float, chunk: int) -> NDA
     if not temperature >= 0 or chunk < 1:
         raise BrainalignError(f"temperature must be 0 or more and chunk 1 or more; got {temperature} and {chunk}")
     norms = np.linalg.norm(weights, axis=0)
+    _check_lengths(norms, "weights of voxels", "column", "leave voxels out that do not vary")
+    return np.asarray(weights / norms)
+
+
+def _check_lengths(norms: NDArray[np.float64], what: str, place: str, remedy: str, first: int = 0) -> None:
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(bad):
-        raise BrainalignError(
-            f"the weights of {len(bad)} of {len(norms)} voxels are zero or not finite (first: column {bad[0]}); leave "
-            "voxels out that do not vary"
-        )
-    return np.asarray(weights / norms)
+        raise BrainalignError(f"{len(bad)} {what} are zero or not finite (first: {place} {first + bad[0]}); {remedy}")
 
 
 def _chunks(bank: Bank, chunk: int) -> Iterator[tuple[slice, Values, Values]]:
@@ -376,15 +379,5 @@ def _chunks(bank: Bank, chunk: int) -> Iterator[tuple[slice, Values, Values]]:
         rows = slice(start, min(start + chunk, bank.shape[0]))
         part = np.asarray(bank[rows], dtype=np.float64)
         norms = np.linalg.norm(part, axis=1)
-        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-        if len(bad):
-            raise BrainalignError(
-                f"{len(bad)} embeddings of the bank are zero or not finite (first: row {start + bad[0]}); leave those "
-                "images out"
-            )
+        _check_lengths(norms, "embeddings of the bank", "row", "leave those images out", start)
         yield rows, part / norms[:, None], norms
-
-
-def _mean_direction(bank: Bank, chunk: int) -> NDArray[np.float64]:
-    total = sum(units.sum(axis=0) for _, units, _ in _chunks(bank, chunk))
-    return np.asarray(total) / bank.shape[0]

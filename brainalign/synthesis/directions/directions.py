@@ -47,13 +47,6 @@ def _principal_components(centred: Tensor, n: int) -> tuple[Tensor, Tensor]:
     return vectors, singular
 
 
-def _between_extremes(centred: Tensor, scores: Tensor) -> Tensor:
-    """Return the mean of the seeds that score highest minus that of those that score lowest."""
-    order = scores.argsort()
-    k = max(2, round(EXTREMES * len(order)))
-    return centred[order[-k:]].mean(dim=0) - centred[order[:k]].mean(dim=0)
-
-
 def _regression_gradient(centred: Tensor, scores: Tensor) -> Tensor:
     """Return the gradient of ridge regression of scores on principal components of unit variance."""
     vectors, singular = _principal_components(centred, N_SCORES)
@@ -276,7 +269,8 @@ def semantic_directions(
     elif method == "jacobian":
         vectors = _jacobian_directions(pipe, recorded, image, n_directions).flatten(1)
     elif method == "supervised" and scores is not None:
-        vectors = _between_extremes(centred, scores)[None]
+        order, k = scores.argsort(), max(2, round(EXTREMES * len(scores)))
+        vectors = (centred[order[-k:]].mean(dim=0) - centred[order[:k]].mean(dim=0))[None]
     elif method == "ridge" and scores is not None:
         vectors = _regression_gradient(centred, scores)[None]
     elif objective is not None:

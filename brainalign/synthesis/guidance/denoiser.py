@@ -190,33 +190,20 @@ def _encoded(pipe: "DiffusionPipeline", text: str | list[str] | None) -> tuple[T
     return states, pooled
 
 
-def _from_epsilon(o: Tensor, u: Tensor, a: Tensor) -> Tensor:
-    return (u - (1 - a).sqrt() * o) / a.sqrt()
-
-
-def _from_velocity(o: Tensor, u: Tensor, a: Tensor) -> Tensor:
-    return a.sqrt() * u - (1 - a).sqrt() * o
-
-
-def _as_it_is(sample: Tensor, u: Tensor, a: Tensor) -> Tensor:
-    return sample
-
-
 def _noise(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
     return (u - a.sqrt() * x0) / (1 - a).sqrt()
-
-
-def _to_velocity(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
-    return a.sqrt() * _noise(x0, u, a) - (1 - a).sqrt() * x0
 
 
 Algebra = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # By what the network predicts: its output to x₀, and x₀ to that output; arguments (output or x₀, u, ā).
 PREDICTIONS: dict[str, tuple[Algebra, Algebra]] = {
-    "epsilon": (_from_epsilon, _noise),
-    "v_prediction": (_from_velocity, _to_velocity),
-    "sample": (_as_it_is, _as_it_is),
+    "epsilon": (lambda o, u, a: (u - (1 - a).sqrt() * o) / a.sqrt(), _noise),
+    "v_prediction": (
+        lambda o, u, a: a.sqrt() * u - (1 - a).sqrt() * o,
+        lambda x0, u, a: a.sqrt() * _noise(x0, u, a) - (1 - a).sqrt() * x0,
+    ),
+    "sample": (lambda o, u, a: o, lambda x0, u, a: x0),
 }
 
 # Schedulers by the table that says how much signal a step's input holds.
