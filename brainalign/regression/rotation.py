@@ -195,7 +195,8 @@ def principal(
 ) -> Principal | None:
     """Decompose X'X (primal) or XX' of centred features of that shape; None where squaring lost too much."""
     # Of XX' one eigenvalue is always 0: centred rows sum to nothing.
-    eigenvalues, vectors, benign = spectrum(gram, null=int(not primal), single=dtype == torch.float32)
+    single = dtype == torch.float32 and _benign(gram, int(not primal))
+    eigenvalues, vectors, benign = spectrum(gram, null=int(not primal), single=single)
     largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0 if primal or shape[0] == 1 else 1])
     if max(smallest_alpha, smallest) < SQUARED * largest:
         return None
@@ -236,13 +237,10 @@ def _in_single(matrix: torch.Tensor, null: int) -> tuple[torch.Tensor, torch.Ten
     Few are small where rows are alike, as the first rows of runs are when features are delayed. Each of two steps takes
     from their eigenvectors what K leaves of them along the others: r / (other - small) for a residual r.
     """
-    few = null + int(SMALL * len(matrix))
     unit = unit_of(matrix.diagonal().sqrt()) ** 2
-    if not _benign(matrix, few, unit):
-        return None
     values, vectors = eigh((matrix if unit == 1 else matrix / unit).float())
     small = int((values * BENIGN < values[-1]).sum())  # they ascend
-    if small > few:
+    if small > null + int(SMALL * len(matrix)):
         return None
     eigenvalues = values.double() * unit
     if small:
@@ -259,12 +257,14 @@ def _in_single(matrix: torch.Tensor, null: int) -> tuple[torch.Tensor, torch.Ten
     return eigenvalues, vectors
 
 
-def _benign(matrix: torch.Tensor, few: int, unit: float) -> bool:
-    """Return whether all eigenvalues but so few are benign, at a tenth of the cost of finding them.
+def _benign(matrix: torch.Tensor, null: int) -> bool:
+    """Return whether all eigenvalues but a few are benign, at a tenth of the cost of finding them.
 
     Of K - t as many are below 0 as in D of its decomposition LDL' (Sylvester), whose blocks of two have one each.
     """
-    lower = (matrix / unit).float().tril_()
+    if not len(matrix):
+        return False
+    lower = (matrix / unit_of(matrix.diagonal().sqrt()) ** 2).float().tril_()
     diagonal = lower.diagonal().clone()
     vector = lower[diagonal.argmax()]
     for _ in range(STEPS):
@@ -273,4 +273,4 @@ def _benign(matrix: torch.Tensor, few: int, unit: float) -> bool:
     lower.diagonal().sub_(vector.norm() / BENIGN)
     factor, pivots, _ = torch.linalg.ldl_factor_ex(lower)
     in_pairs = pivots < 0
-    return int(((factor.diagonal() < 0) & ~in_pairs).sum()) + int(in_pairs.sum()) // 2 <= few
+    return int(((factor.diagonal() < 0) & ~in_pairs).sum()) + int(in_pairs.sum()) // 2 <= null + SMALL * len(matrix)
