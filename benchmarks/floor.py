@@ -22,13 +22,13 @@ BOUND = {"2000x1024x20000": 2.0}
 
 def floor(world: World) -> tuple[float, float]:
     """Return the seconds of the products and of the decompositions of a plain ridge, on one thread."""
-    n, p, t = world.n, world.p, world.t
+    n, p, t = world.n, world.p * world.delays, world.t
     n_train, rank = n - n // N_FOLDS, min(n, p)
     k = min(n_train, p)
     if n >= p:  # targets meet the rows once; folds are rotations of what came of it
         products = product(p, n, p) + product(p, n, t) + product(p, p, t)
     else:
-        products = product(n, p, n) + product(n, n, t) + product(p, n, t)
+        products = product(n, world.p, n) + product(n, n, t) + product(p, n, t)
     products += N_FOLDS * product(k, k, t)
     return products, N_FOLDS * decomposition(k, single=True) + decomposition(rank, single=True)
 

@@ -325,7 +325,6 @@ def test_targets_on_disk_are_fitted_by_blocks(tmp_path: Path, pooled: bool, monk
 
 
 TRAIN, TEST = np.arange(60), np.arange(60, 100)
-OF_GROUPS = ("group_r", "group_draws", "group_null")
 RELIABLE_ROWS = np.arange(4)
 
 

@@ -67,13 +67,13 @@ class Encoder:
 
 
 @cache  # the one that guides in a world checks in another
-def fit_encoder(regions: tuple[str, ...], seed: int, n_training: int, n_steps: int) -> Encoder:
+def fit_encoder(regions: tuple[str, ...], seed: int) -> Encoder:
     """Fit an encoder to voxels that saw scenes of its own; views as guidance shows them carry the scene's response."""
-    scenes = clear_scenes(n_training, 50_000 + seed)
+    scenes = clear_scenes(2000, 50_000 + seed)
     images = render(scenes, SIZE)
     pictures = tensor(images)
     views = synthesis.denoised_views(prior(), pictures, N_VIEWS, seed=seed)
-    network = train_scene_network(scenes, pictures, views=views, n_steps=n_steps, seed=seed)
+    network = train_scene_network(scenes, pictures, views=views, n_steps=500, seed=seed)
     voxels, of_voxel = selective_voxels(images, regions, seed=seed)
     with torch.no_grad():
         parts = [network(x).numpy() for x in (pictures, *views)]
@@ -110,14 +110,12 @@ def synthesise(
     n_nulls: int = 0,
     n_null_images: int = 0,
     *,
-    n_training: int = 2000,
-    n_steps: int = 500,
     evolution: bool = False,
     check: int | None = None,
 ) -> synthesis.Synthesised:
     """Fit a guiding encoder, and sample every condition; the encoder of the world `check` looks at the images, too."""
     pipe = prior()
-    guide = fit_encoder(regions, 2 * seed, n_training, n_steps)
+    guide = fit_encoder(regions, 2 * seed)
     natural = render(clear_scenes(2000, 90_000 + seed), SIZE)
     of_natural = true_responses(measure_things(natural))[list(regions)]
 
@@ -130,7 +128,7 @@ def synthesise(
 
     by_region = {"guide": guide.judge(), "true": true}
     if check is not None:
-        by_region["check"] = fit_encoder(regions, 2 * check, n_training, n_steps).judge()
+        by_region["check"] = fit_encoder(regions, 2 * check).judge()
     objectives = {region: guide.objective(region) for region in regions}
     nulls = null_objectives(guide, n_nulls, 2 * seed) if n_nulls else []
     study = synthesis.SynthesisStudy(
