@@ -179,6 +179,7 @@ def answer_of_rdms(
     if best.empty:
         return None
     sure, told, numbers, leaders = [], [], [], []
+    one = len(scores) == len(best)
     for _, row in best.iterrows():
         twins = random.loc[random["reference"] == row["reference"], "mean"].max()
         beside = "no ceiling"
@@ -188,7 +189,7 @@ def answer_of_rdms(
         sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
         name, extent = kit.layer_name(row), kit.interval(row)
         leaders.append(name)
-        told.append(f"{name} fits {row['reference']} best: {kit.number(row['score'])}{extent}, {beside}.")
+        told.append(f"{name} fits {row['reference']}{' best' * (not one)}: {kit.number(row['score'])}{extent}, {beside}.")
         note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
         numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": note})
     reference = best["reference"].iloc[0]
@@ -201,7 +202,7 @@ def answer_of_rdms(
     panel = _ranking(table, (), measure, table["ceiling_low"].iloc[0], confidence)
     opening = NOT_SHOWN if not sure else "Yes." if len(sure) == len(best) else f"In {_few(sure)}."
     words = " ".join(told[:3])
-    if len(told) > 1:
+    if len(told) > 1 and not one:
         words += f" {leaders[0]} is the best of every set." if len({*leaders}) == 1 else f" {_dissociation(decided)}"
     return kit.Answer("Do models arrange the stimuli as brains do?", opening, words, bool(sure), panel, numbers[:3])
 
