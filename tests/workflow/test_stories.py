@@ -473,7 +473,8 @@ def test_a_patch_that_subjects_share_is_in_the_map_over_them(tmp_path: Path, sub
     tables = {"groupscores": scores, "grouptargets": targets, "groupmaps": table}
     study: Any = SimpleNamespace(recordings=dict.fromkeys(subjects), notes=())
     read: Any = SimpleNamespace(random=False, extractor="table")
-    config: Any = SimpleNamespace(models={"language": read}, models_of=lambda dataset: ["language"])
+    encode = SimpleNamespace(of=lambda kind: SimpleNamespace(null_draws=0))
+    config: Any = SimpleNamespace(models={"language": read}, models_of=lambda dataset: ["language"], encode=encode)
     found = group_of_runs_chapter(StudyMaterial(config, "story", study, "", tables=tables)).findings[0]
     assert f"over 6 subjects in one space; {patch.sum()} of 54 shared targets are predicted over subjects" in found
 
