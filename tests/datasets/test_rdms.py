@@ -1,5 +1,6 @@
 import os
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -82,17 +83,12 @@ def test_tables_that_name_their_stimuli(folder: Path) -> None:
     square = np.zeros((4, 4))
     square[*np.triu_indices(4, 1)] = square.T[*np.triu_indices(4, 1)] = pairs[1, 0, 0]
     pd.DataFrame(square, list("abcd"), list("abcd")).loc[list("cadb"), list("dbca")].to_csv(folder / "square.csv")
-    rows = [
-        {"left": "abcd"[i], "right": "abcd"[j], "region": region, "subject": subject, "session": session, "n_trials": 9}
-        | {"distance": values[k]}
-        for region, of_region in zip(("V1", "IT"), pairs, strict=True)
-        for subject, of_subject in zip(("s2", "s1", "s3"), of_region, strict=True)
-        for session, values in enumerate(of_subject)
-        for k, (i, j) in enumerate(zip(*np.triu_indices(4, 1), strict=True))
-    ]
-    table = pd.DataFrame(rows).sample(frac=1, random_state=0)
-    turned = rng.random(len(table)) < 0.5
-    table.loc[turned, ["left", "right"]] = table.loc[turned, ["right", "left"]].to_numpy()
+    index = pd.MultiIndex.from_product((("V1", "IT"), ("s2", "s1", "s3"), (0, 1), combinations("abcd", 2)))
+    table = index.to_frame(index=False, name=["region", "subject", "session", "pair"]).assign(n_trials=9)
+    ends = np.array(table.pop("pair").tolist())
+    ends[::2] = ends[::2, ::-1]
+    table[["left", "right"]] = ends
+    table = table.assign(distance=pairs.ravel()).sample(frac=1, random_state=0)
     table = table.sort_values(["subject", "session"], kind="stable")
     table.to_csv(folder / "long.tsv", sep="\t", index=False)
     of_table = {region: {"format": "rdms", "file": "long.tsv", "key": region} for region in ("V1", "IT")}
@@ -101,12 +97,10 @@ def test_tables_that_name_their_stimuli(folder: Path) -> None:
     np.testing.assert_array_equal(sets["one"], pairs[1, 0, 0][None, None])
     some = {"it": {"format": "rdms", "file": "long.tsv"}}
     refused(r"'region' takes 2 values; give one of them as key \((IT|V1), ", read, folder, recordings=some)
-    missing = {"it": some["it"] | {"key": "V4"}}
-    refused("key 'V4' leaves 0 rows", read, folder, recordings=missing)
+    refused("key 'V4' leaves 0 rows", read, folder, recordings={"it": some["it"] | {"key": "V4"}})
     table.replace({"left": {"a": "x"}}).to_csv(folder / "long.tsv", sep="\t", index=False)
     refused("the 4 stimuli of the study stand neither around", read, folder, recordings=of_table)
-    twice = table.assign(left="a", right="b")[table["region"] == "V1"]
-    twice.to_csv(folder / "long.tsv", sep="\t", index=False)
+    table.assign(left="a", right="b")[table["region"] == "V1"].to_csv(folder / "long.tsv", sep="\t", index=False)
     both = "a and b have dissimilarities .* of the same subject and session"
     refused(both, read, folder, recordings={"V1": of_table["V1"]})
 

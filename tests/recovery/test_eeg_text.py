@@ -21,7 +21,7 @@ SEEDS = (1, 2, 3)
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 NULLS = [("brain", "noise"), ("brain", "shuffled"), ("noise", "brain"), ("noise", "noise"), ("shuffled", "brain")]
 SHARINGS = ("own", "pooled", "partial")
-ACCEPTANCE = pytest.mark.acceptance
+pytestmark = pytest.mark.acceptance
 
 
 @dataclass
@@ -153,7 +153,6 @@ def show_survivors(matrices: list[decoding.ControlMatrix], name: str, record: Re
         record(f"top-1, {name}, tested on {kind}", said(values), "no null here: power survives")
 
 
-@ACCEPTANCE
 def test_phase_locked_sentences(study: Callable[..., Study], record: Record) -> None:
     """World eeg_text, linear decoders: 59 held-out sentences, 4 subjects, chance .017; seeds 1-3"""
     found: dict[str, list[np.ndarray]] = {sharing: [] for sharing in SHARINGS}
@@ -186,7 +185,6 @@ def test_phase_locked_sentences(study: Callable[..., Study], record: Record) -> 
     check_verdicts(verdicts, record)
 
 
-@ACCEPTANCE
 def test_phase_locked_sentences_by_networks(study: Callable[..., Study], record: Record) -> None:
     """World eeg_text, networks beside ridge: 59 held-out sentences, 4 subjects, chance .017; seeds 1-3"""
     linear: dict[str, list[np.ndarray]] = {sharing: [] for sharing in SHARINGS}
@@ -225,7 +223,6 @@ def test_phase_locked_sentences_by_networks(study: Callable[..., Study], record:
     check_verdicts(verdicts, record)
 
 
-@ACCEPTANCE
 def test_sentences_written_from_eeg(study: Callable[..., Study], record: Record) -> None:
     """World eeg_text: the tiny network writes through a frozen language model of training texts; seeds 1-3"""
     found = {"brain": [], "noise": [], "pre-stimulus": []}
@@ -256,7 +253,6 @@ def test_sentences_written_from_eeg(study: Callable[..., Study], record: Record)
             assert max(np.abs(gaps)) <= 0.04
 
 
-@ACCEPTANCE
 def test_sentences_in_power(study: Callable[..., Study], record: Record) -> None:
     """World eeg_power, linear decoders: ridge on signals fails, ridge on covariance does not; seeds 1-3"""
     kinds = {"raw": (1.0,), "log_power": GRID, "covariance": GRID}
@@ -281,7 +277,6 @@ def test_sentences_in_power(study: Callable[..., Study], record: Record) -> None
     assert all(used)
 
 
-@ACCEPTANCE
 def test_sentences_in_power_by_the_envelope_network(study: Callable[..., Study], record: Record) -> None:
     """World eeg_power: the envelope network decodes where raw-signal ridge cannot; seeds 1-3"""
     raw, covariance, matrices, verdicts, gains, spreads = [], [], [], [], [], []

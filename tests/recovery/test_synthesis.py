@@ -9,6 +9,7 @@ from worlds.guided import LEAST, interval, of, synthesise, validity
 
 from brainalign.synthesis import Sampling, Synthesised, synthesis_gains
 
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1500)]
 SEEDS = (0, 1, 2)
 
 
@@ -25,8 +26,6 @@ def studies() -> dict[int, tuple[Synthesised, pd.DataFrame]]:
     return found
 
 
-@pytest.mark.acceptance
-@pytest.mark.timeout(1500)
 def test_guidance_raises_what_regions_truly_answer(
     studies: dict[int, tuple[Synthesised, pd.DataFrame]], record: Record
 ) -> None:
@@ -56,8 +55,6 @@ def test_guidance_raises_what_regions_truly_answer(
             record(f"{region}: guided minus {control}, each seed", "; ".join(worst), "shown, whatever it is")
 
 
-@pytest.mark.acceptance
-@pytest.mark.timeout(1500)
 def test_guidance_is_specific(studies: dict[int, tuple[Synthesised, pd.DataFrame]], record: Record) -> None:
     """Specificity of guidance: colour, size and place raise their own region most."""
     matrix = pd.DataFrame(0.0, index=list(LEAST), columns=list(LEAST))
