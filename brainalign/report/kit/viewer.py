@@ -102,7 +102,7 @@ def volume_viewer(
     vmax: float,
     diverging: bool,
 ) -> Markup:
-    """Return the HTML of a map in a volume with a slider per axis; arguments are those of `draw_map`.
+    """Return the HTML of a map in a volume, cut through its largest value; arguments are those of `draw_map`.
 
     Only the box around the mask is kept. Without a background, or with one of another grid, the mask is grey.
     """
@@ -118,6 +118,7 @@ def volume_viewer(
     box = tuple(slice(max(k.min() - 1, 0), k.max() + 2) for k in np.nonzero(inside))
     drawn = SurfaceMap(label, label, values[box], "diverging" if diverging else "sequential", -vmax * diverging, vmax)
     codes = np.where(values[box] == 0, 0, map_codes(drawn))  # 0 is what nilearn leaves out, too
+    peak = np.unravel_index(np.abs(np.nan_to_num(values[box])).argmax(), codes.shape)  # where cuts begin
     affine = as_closest_canonical(image).affine
     zooms, starts = np.abs(np.diag(affine))[:3], [part.start for part in box]
     colours = matplotlib.colormaps[COLOUR_SCALES[drawn.kind]](np.linspace(0, 1, LEVELS), bytes=True)[:, :3].tolist()
@@ -131,8 +132,8 @@ def volume_viewer(
         Markup(
             '<div><label class="threshold">{0} <input type="range" min="0" max="{1}" value="{2}"> <output></output>'
             '</label><canvas role="img" aria-label="Cut across {0}"></canvas></div>'
-        ).format(axis, n - 1, n // 2)
-        for axis, n in zip("xyz", codes.shape, strict=True)
+        ).format(axis, n - 1, start)
+        for axis, n, start in zip("xyz", codes.shape, peak, strict=True)
     )
     scale = ",".join(f"rgb({','.join(map(str, colour))})" for colour in colours[::23])
     return Markup(

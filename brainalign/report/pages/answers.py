@@ -189,7 +189,8 @@ def answer_of_rdms(
         sure += [row["reference"]] if row["low"] > 0 and not twins >= row["score"] else []
         name, extent = kit.layer_name(row), kit.interval(row)
         leaders.append(name)
-        told.append(f"{name} fits {row['reference']}{' best' * (not one)}: {kit.number(row['score'])}{extent}, {beside}.")
+        which = f"{row['reference']}{' best' * (not one)}"
+        told.append(f"{name} fits {which}: {kit.number(row['score'])}{extent}, {beside}.")
         note = ", ".join(each for each in (extent.strip(), beside, "chance 0") if each)
         numbers.append({"name": f"{row['reference']}: {name}", "value": kit.number(row["score"]), "control": note})
     reference = best["reference"].iloc[0]
