@@ -42,9 +42,8 @@ def answer_of_images(material: kit.ImageMaterial, pairs: Sequence[Mapping[str, o
     beside = f"chance {kit.number(best['null'])}" + f", ceiling {kit.number(ceiling)}" * bool(np.isfinite(ceiling))
     numbers = [_number("mean r over reliable targets", best, beside)]
     share = next((value for name, value in mine.items() if str(name).startswith("share with q")), np.nan)
-    numbers.append(
-        {"name": f"share of {nouns.targets} predicted", "value": kit.number(share), "control": "q < .05, chance 0"}
-    )
+    of = f"share of reliable {nouns.targets} predicted"
+    numbers.append({"name": of, "value": kit.number(share), "control": "q < .05, chance 0"})
     numbers += _control_number(control)
     return kit.Answer(
         f"Do models predict this brain's responses to new {nouns.stimuli}?",
