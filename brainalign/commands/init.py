@@ -288,8 +288,6 @@ def _header_step(path: Path) -> tuple[str, str]:
 
 
 def _rdms(lab: Lab) -> dict[str, Any] | None:
-    from brainalign.datasets import rdm_keys  # takes seconds to import, which other folders do without
-
     arrays = lab.ending(*ARRAYS)
     files = [path for path in [*arrays, *lab.ending(".csv")] if "rdm" in path.stem.lower()]
     stimuli = lab.stimuli() if files or (arrays and not lab.tables("stimulus_id", "run")) else None
@@ -302,7 +300,12 @@ def _rdms(lab: Lab) -> dict[str, Any] | None:
     models = [path for path in files if "model" in path.stem.lower()]
     recordings: dict[str, Any] = {}
     for path in [path for path in files if path not in models]:
-        names = list(array_shapes(lab.folder / path)) if path in arrays else rdm_keys(lab.folder / path, ids) or [""]
+        if path in arrays:
+            names = list(array_shapes(lab.folder / path))
+        else:
+            from brainalign.datasets import rdm_keys  # takes seconds to import, which other folders do without
+
+            names = rdm_keys(lab.folder / path, ids) or [""]
         for key in names:
             several = {"key": key} if len(names) > 1 else {}
             bare = re.sub(r"[-_ ]?rdms?$", "", key if several else path.stem, flags=re.IGNORECASE)
