@@ -158,7 +158,9 @@ def test_a_large_study_keeps_within_the_budget() -> None:
     """20,000 voxels: points are drawn as pixels, long tables are not embedded, every figure stays small."""
     rng = np.random.default_rng(0)
     n = 20_000
-    scores = pd.DataFrame({"ceiling": rng.uniform(-0.1, 0.8, n), "r2_signed": rng.uniform(-0.1, 0.7, n)})
+    scores = pd.DataFrame(
+        {"ceiling": rng.uniform(-0.1, 0.8, n), "r2_signed": rng.uniform(-0.1, 0.7, n), "reliable": True}
+    )
     cloud = figures.score_against_ceiling(scores, 0.1)
     panel = Panel("p", "t", "c", cloud, scores)
     assert len(panel.image) < 200_000

@@ -24,6 +24,7 @@ from brainalign.report.geometry_sections import (
 )
 from brainalign.report.pages import blocks_figures as figures
 from brainalign.report.pages.answers import answer_of_blocks
+from brainalign.statistics import reliable_rule, reliable_targets
 from brainalign.statistics.summary import Encoding
 
 
@@ -229,7 +230,7 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         title, repeats = "Noise ceiling map", _repeats(material)
         panels = [_panel(material, "ceilingmap", title, drawn.figure, material.ceiling, repeats=repeats)]
     histogram = figures.ceiling_histogram(ceiling, threshold)
-    n_reliable = int((ceiling > threshold).sum())
+    n_reliable = int(reliable_targets(material.ceiling, threshold).sum())
     panels.append(
         _panel(material, "ceilinghistogram", "Noise ceilings", histogram, material.ceiling, n_reliable=n_reliable)
     )
@@ -237,10 +238,10 @@ def _ceilings(material: kit.Material) -> kit.Section | None:
         first = material.first
         scores = first.of(first.encoding.scores)
         title = f"Score against ceiling ({first.model}, {first.method})"
-        table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized"]]
+        table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized", "reliable"]]
         cloud = figures.score_against_ceiling(scores, threshold)
         panels.append(_panel(material, "scoreceiling", title, cloud, table))
-    text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} have a ceiling above {threshold:g}."
+    text = f"{n_reliable:,} of {len(ceiling):,} {material.nouns.targets} are reliable ({reliable_rule(threshold)})."
     return kit.Section("ceilings", "Ceilings and penalties", panels, [text, *_alphas(material)])
 
 

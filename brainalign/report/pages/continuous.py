@@ -282,10 +282,9 @@ def _others(material: kit.StudyMaterial) -> dict[str, float]:
     """Return the mean r with the mean of other subjects, by region, of the targets that its scores are of."""
     if "intersubject" not in material.tables:
         return {}
-    ceilings = material.tables["runtargets"].drop_duplicates("target_id")[["target_id", "ceiling"]]
+    ceilings = material.tables["runtargets"].drop_duplicates("target_id")[["target_id", "reliable"]]
     table = material.tables["targets"][["target_id", "roi"]].merge(material.tables["intersubject"]).merge(ceilings)
-    if table["ceiling"].notna().any():
-        table = table[table["ceiling"] > material.config.ceiling_threshold]
+    table = table[table["reliable"]]
     regions = table.explode("roi").groupby("roi")["r"].mean()
     return {str(name): float(r) for name, r in regions.items()} | dict.fromkeys(
         (EVERYWHERE, RELIABLE), table["r"].mean()
