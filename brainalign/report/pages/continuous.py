@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from brainalign.arrays import Responses
 from brainalign.report import kit
 from brainalign.report.pages.answers import answer_of_runs
-from brainalign.statistics import RELIABLE, SHARING
+from brainalign.statistics import RELIABLE, SHARING, reliable_rule
 from brainalign.study import RunFiles
 
 RUN_TABLES = ("runscores", "runtargets", "rundelays", "runshares", "rununiques")
@@ -388,7 +388,8 @@ def _methods(material: kit.StudyMaterial) -> list[tuple[str, Sequence[str]]]:
         heard = [run for run, count in read["presentations"].items() if count > 1]
         repeated = (
             f" {len(heard)} of them were presented more than once: their mean was fitted. Ceilings √EV follow from the "
-            "variance that repeats there, for the number of presentations of each run."
+            "variance that repeats there, for the number of presentations of each run. Scored are reliable targets: "
+            f"{reliable_rule(material.config.ceiling_threshold)} (F test; rows count as their independent ones)."
             if heard
             else " No run was presented twice, so that there is no ceiling."
         )

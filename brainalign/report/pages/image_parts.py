@@ -138,6 +138,9 @@ def _geometry(material: kit.ImageMaterial) -> kit.Section | None:
             geometry_sections.reference_bars(best, models=material.models),
             table,
             id="rsa",
+            ceiling=best["ceiling_high"].notna().any(),
+            random=best["model"].isin(material.controls).any(),
+            combined="kind" in best and (best["kind"] == "combination").any(),
         )
     ]
     details = material.details("rdm")
