@@ -197,7 +197,6 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
     areas: A row per network ("trained", "random") and area of one subject: area, distance_mm, number, decided. layers:
     Names of the layers of both networks.
     """
-    kit.check_columns("the table of areas", areas, ["network", "area", "distance_mm", "number", "decided"])
     figure, axes = kit.new_figure(9.0, 3.8, 2)
     for ax, network, names, title in zip(axes, NETWORKS, layers, titles, strict=True):
         mine = areas[(areas["network"] == network) & areas["number"].notna()]
@@ -240,8 +239,6 @@ def latency_of_layers(layers: pd.DataFrame, titles: Sequence[str]) -> Figure:
     layers: A row per subject, network and layer: number, layer, latency_s, latency_low_s, latency_high_s, decided.
     titles: By subject, in the order of their first row.
     """
-    wanted = ["subject", "network", "layer", "number", "latency_s", "latency_low_s", "latency_high_s", "decided"]
-    kit.check_columns("the table of layers", layers, wanted)
     subjects = list(pd.unique(layers["subject"]))
     figure, axes, _ = kit.panel_grid(len(subjects), 3, (3.0, 3.6), margin=(1.2, 0.0), least=5.0)
     for ax, subject, title in zip(axes, subjects, titles, strict=False):
@@ -271,8 +268,6 @@ def half_time_curves(curves: pd.DataFrame, half_times: pd.DataFrame) -> Figure:
     curves: score, area ("" for all areas), step, value; of subjects measured in different ways, one of each.
     half_times: score, area, final, half_time, low, high.
     """
-    kit.check_columns("the table of curves", curves, ["score", "area", "step", "value"])
-    kit.check_columns("the table of half-times", half_times, ["score", "area", "final", "half_time", "low", "high"])
     figure, (left, right) = kit.new_figure(9.0, 3.8, 2)
     whole = half_times[half_times["area"] == ""]
     for k, (_, row) in enumerate(whole.iterrows()):
@@ -309,7 +304,6 @@ def map_correlations(rows: pd.DataFrame) -> Figure:
 
     quantity, map, r, q, null_sd, n.
     """
-    kit.check_columns("the table of maps", rows, ["quantity", "map", "r", "q", "null_sd", "n"])
     quantities, maps = list(pd.unique(rows["quantity"])), list(pd.unique(rows["map"]))
     figure, axes = kit.new_figure(1.6 + 2.6 * len(quantities), 1.3 + 0.36 * len(maps), len(quantities))
     for k, (ax, quantity) in enumerate(zip(axes, quantities, strict=True)):

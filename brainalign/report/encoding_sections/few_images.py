@@ -13,7 +13,6 @@ from matplotlib.ticker import NullFormatter
 from brainalign.report import kit
 from brainalign.statistics import RELIABLE
 
-CURVE_COLUMNS = ("group", "method", "size", "explained_variance", "se", "ceiling", "beyond")
 # The colour of a method is the same on every page; the control is grey.
 METHODS = {
     "in_context": ("in-context", kit.COLOURS[0], "o"),
@@ -47,7 +46,6 @@ def context_curves(rows: pd.DataFrame) -> Figure:
 
     A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first row.
     """
-    kit.check_columns("the curve", rows, CURVE_COLUMNS)
     regions = list(pd.unique(rows["group"]))
     figure, axes, columns = kit.panel_grid(len(regions), 4, (2.2, 2.3), margin=(1.0, 1.0), least=6.0)
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
@@ -263,7 +261,6 @@ def _with_error(value: float, error: float) -> str:
     return f"{kit.number(value)} ± {kit.number(error)}" if np.isfinite(error) else kit.number(value)
 
 
-TEXT_COLUMNS = ("group", "text", "selectivity", "chance")
 MOST_TEXTS = 5  # bars of a region
 TEXT_CAPTION = """
     The {n} texts that move each region of subject {subject} most, of {n_texts} asked about, in standard deviations of a
@@ -280,7 +277,6 @@ def text_bars(rows: pd.DataFrame) -> Figure:
 
     A row per group and text: selectivity, chance. Groups in the order of their first row.
     """
-    kit.check_columns("the table of texts", rows, TEXT_COLUMNS)
     regions = list(pd.unique(rows["group"]))
     figure, axes, _ = kit.panel_grid(len(regions), 3, (2.7, 1.7), margin=(1.0, 0.7), least=5.6)
     for ax, region in zip(axes, regions, strict=False):

@@ -20,10 +20,6 @@ def identification_figure(surface: pd.DataFrame, rows: pd.DataFrame, chance: flo
     surface: A row per pair of thresholds: lower, upper, family, accuracy, chosen (by how many subjects' others). rows:
     Baselines and the nested choice: name, lower, upper, accuracy, low, high, null_mean, null_high.
     """
-    kit.check_columns("the table of thresholds", surface, ["lower", "upper", "family", "accuracy", "chosen"])
-    kit.check_columns(
-        "the table of baselines", rows, ["name", "lower", "upper", "accuracy", "low", "high", "null_high"]
-    )
     figure, (left, right) = kit.new_figure(9.0, 4.2, 2)
     _draw_surface(figure, left, surface, rows, chance)
     _draw_rows(right, rows, chance)

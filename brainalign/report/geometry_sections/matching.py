@@ -108,7 +108,6 @@ def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
 
     Of one measure: model_a, layer_a, model_b, layer_b, value.
     """
-    kit.check_columns("the table of pairs", pairs, ["model_a", "layer_a", "model_b", "layer_b", "value"])
     groups = list(pairs.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
     figure, axes, _ = kit.panel_grid(len(groups), 3, (3.2, 3.3), margin=(1.0, 0.0))
     for ax, ((a, b), part) in zip(axes, groups, strict=False):
@@ -128,7 +127,6 @@ def dimension_profiles(table: pd.DataFrame) -> Figure:
 
     A row per model, layer and measure: number (of the layer, from 0), value.
     """
-    kit.check_columns("the table of dimensions", table, ["model", "number", "measure", "value"])
     measures, models = _measures(table), list(pd.unique(table["model"]))
     colours = kit.model_colours(models)
     figure, axes = _canvas(len(measures))
@@ -147,7 +145,6 @@ def dimension_training(table: pd.DataFrame) -> Figure:
 
     A row per network, step, layer and measure: number, value.
     """
-    kit.check_columns("the table of dimensions", table, ["network", "step", "number", "measure", "value"])
     measures = _measures(table)
     figure, axes = _canvas(len(measures))
     last = max(int(table["number"].max()), 1)
@@ -168,7 +165,6 @@ def feature_shares(table: pd.DataFrame) -> Figure:
 
     A row per model, layer and feature: number, explained, decodability.
     """
-    kit.check_columns("the table of features", table, ["model", "number", "feature", "explained", "decodability"])
     models, features = list(pd.unique(table["model"])), list(pd.unique(table["feature"]))
     colours = kit.model_colours(features)
     figure, axes = _canvas(len(models))
@@ -219,8 +215,6 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
     A row per model, layer (number), feature and measure: value, null_low, null_high. Lines are models over relative
     depth; with the columns `network` and `step` of checkpoints, layers over training steps.
     """
-    kit.check_columns("the table of manifolds", table, ["model", "number", "feature", "measure", "value", "null_low"])
-    kit.check_columns("the table of manifolds", table, ["null_high", "network", "step", "layer"])
     features = list(pd.unique(table["feature"]))[:MOST_FEATURES]
     training = bool((table["step"] >= 0).any())
     lines = table["network"] + " " + table["layer"] if training else table["model"]

@@ -1,5 +1,6 @@
 """What pages are made of: figures, maps, tables, sentences, and what is drawn."""
 
+from brainalign.checks import check_columns
 from brainalign.report.kit.canvas import COLOURS as COLOURS
 from brainalign.report.kit.canvas import GAP as GAP
 from brainalign.report.kit.canvas import GREY as GREY
@@ -9,7 +10,6 @@ from brainalign.report.kit.canvas import MOST_MARKS as MOST_MARKS
 from brainalign.report.kit.canvas import MOST_PIXELS as MOST_PIXELS
 from brainalign.report.kit.canvas import NULL as NULL
 from brainalign.report.kit.canvas import STRIP as STRIP
-from brainalign.report.kit.canvas import check_columns as check_columns
 from brainalign.report.kit.canvas import composite as composite
 from brainalign.report.kit.canvas import compressed as compressed
 from brainalign.report.kit.canvas import label_axes as label_axes
