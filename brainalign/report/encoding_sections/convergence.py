@@ -14,19 +14,6 @@ CONVERGENCE_TABLES = ("convergence", "areas", "latencies", "curves", "halftimes"
 TITLE = "Convergence of model and brain"
 MEAN = "mean"
 LEVEL = 0.05
-EXPLAINED = (
-    "Encoding: mean r over regions of the layer chosen on one half of the test images, scored on the other half. "
-    "Spatial: correlation over regions of the number of the best layer with distance from {origin} (straight, "
-    "within a hemisphere: the right one mirrored); only regions whose best layer is decided take part. Temporal: "
-    "correlation over layers of their number with the time of their largest mean r over sensors; only decided "
-    "layers take part.",
-    "Each score has the nulls that apply, all one-sided: p (layers) puts the layers in every other order (a random "
-    "sample of orders beyond 8 layers); p (areas) asks whether unrelated maps, as smooth as the observed one, would "
-    "do; p (images) exchanges predictions between test images. A claim about space needs p (layers) and p (areas). "
-    "The last column assumes independent areas, which no cortex has: it is far too small and shown for comparison "
-    "only. The mean over subjects is the score of their averaged scores, permutations and draws; its p is of that "
-    "average, with the subjects as they are. Its interval, over resampled subjects, is given from 5 subjects on.",
-)
 
 
 def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.Section:
@@ -42,7 +29,7 @@ def convergence_section(tables: Mapping[str, pd.DataFrame], origin: str) -> kit.
     scores = tables["convergence"]
     panels: list[kit.Panel] = []
     blocks: list[Markup] = []
-    paragraphs = [text.format(origin=origin or "an origin (none was named)") for text in EXPLAINED]
+    paragraphs = [text.format(origin=origin or "an origin (none was named)") for text in kit.EXPLAINED["convergence"]]
     for model in pd.unique(scores["model"]):
         mine = {name: table[table["model"] == model] for name, table in tables.items()}
         paragraphs += _verdicts(str(model), mine["convergence"])

@@ -108,13 +108,6 @@ ABOUT = {
     "topological": "near against far, little between",
     "nested": "thresholds that the other subjects choose",
 }
-EXPLAINED = (
-    "Each region of a subject is named after the region whose mean RDM over the other subjects is nearest (Pearson's r "
-    "of transformed RDMs). The transform sets pairs below a lower quantile of ranks to 0 and above an upper one to 1. "
-    "Most of what it gains over raw dissimilarities is ranking, so rank RSA stands beside it; and where the gain comes "
-    "from a few stimuli that are oddly far from all others, clipping far pairs alone, without any topology, gains as "
-    "much. It has been published as about as accurate as rank RSA, and robust to noise and individual variation."
-)
 
 
 def identification_section(
@@ -144,7 +137,8 @@ def identification_section(
         chance=about["chance"],
         confidence=confidence,
     )
-    paragraphs = [EXPLAINED, identification_verdict(rows), _nested(rows, surface, about), _sizes(about)]
+    found = [identification_verdict(rows), _nested(rows, surface, about), _sizes(about)]
+    paragraphs = [*kit.EXPLAINED["identification"], *found]
     blocks = [_table(rows)]
     if len(agreement):
         blocks.append(_layers(agreement))

@@ -14,20 +14,6 @@ MATCHING_TABLES = ("similarity", "dimensions", "featurebias", "manifolds")
 TITLE = "Networks beside networks"
 MOST_PAIRS = 6  # panels of a figure
 MOST_NAMES = 12  # layer names on an axis
-EXPLAINED = (
-    "Every layer of one network beside every layer of another, on the same {n} stimuli (maps averaged over places). "
-    "Debiased CKA is 0 on average where nothing is shared; plain CKA and the CCA family are above 0 for unrelated "
-    "layers, by more the more units there are for the stimuli. Matches of units are made on one half of the stimuli "
-    "and scored on the other. Null: units shuffled each on its own (of other measures: stimuli in another order); "
-    "turned: the same space in random axes, so that what a match of units reaches beyond it is about units.",
-    "Dimension depends on the number of stimuli: all values here are of the same ones.",
-    "A similarity follows what fills the variance, which need not be what a network computes: where known features are "
-    "listed, see how much of each layer they fill and whether they can be read out just as well with little.",
-    "Capacity: manifolds (all stimuli of a category) per unit that a linear read-out tells apart, 2 for points, less "
-    "the wider they are. Collapse: NC1 and CDNV fall to 0 where categories shrink to points, measured on stimuli other "
-    "than those of the means. All depend on how many stimuli a category has: every category has as many here, in every "
-    "layer, and beside each number stands what shuffled categories of the same size give.",
-)
 
 
 def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
@@ -65,7 +51,7 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> kit.Section:
     if len(manifolds):
         blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
         panels += _manifolds(manifolds)
-    paragraphs = [*(text.format(n=n) for text in EXPLAINED), *manifold_notes(manifolds)]
+    paragraphs = [*(text.format(n=n) for text in kit.EXPLAINED["matching"]), *manifold_notes(manifolds)]
     return kit.Section("matching", TITLE, panels, paragraphs, blocks)
 
 

@@ -21,7 +21,7 @@ from brainalign.report.kit.canvas import new_figure as new_figure
 from brainalign.report.kit.canvas import panel_grid as panel_grid
 from brainalign.report.kit.canvas import picture_bytes as picture_bytes
 from brainalign.report.kit.canvas import share_axis as share_axis
-from brainalign.report.kit.captions import CAPTIONS, SYNTHESIS_CAPTIONS
+from brainalign.report.kit.captions import CAPTIONS, EXPLAINED, SYNTHESIS_CAPTIONS
 from brainalign.report.kit.citations import CITATIONS as CITATIONS
 from brainalign.report.kit.failed_controls import SPREADS as SPREADS
 from brainalign.report.kit.failed_controls import TO_95 as TO_95
